@@ -1,0 +1,129 @@
+"""PURE but for the last line: the ladder as a table for people, zones of one price folded into one row."""
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import TextIO
+
+from rich.console import Console, Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from recipes.schema import Recipe
+from workers.placement.offer import Offer, Rung
+
+MOST_ROWS = 20
+WIDE = 110
+"""Columns of a terminal from which on a reason fits beside its rung."""
+
+NOBODY = "-"
+
+
+def show(recipe: Recipe, rungs: Sequence[Rung], missing: Iterable[str], *, dated: str, out: TextIO) -> None:
+    """Print the ladder, what its marks mean, why rungs cannot be taken, and what of the recipe is not served."""
+    rows = fold(rungs)
+    below = [*_cut(rows), *_doubts(rungs), *_reasons(rungs), *missing, *_notes(recipe)]
+    below.append(f"Prices {dated}, in USD per hour for the whole machine.")
+    console = Console(file=out, highlight=False, emoji=False)
+    ladder = Padding(table(rows[:MOST_ROWS], rungs, wide=console.width >= WIDE), (1, 0))
+    console.print(Group(Text(_headline(recipe, rungs)), ladder, *(Text(line) for line in below)))
+
+
+def fold(rungs: Iterable[Rung]) -> list[tuple[int, list[Rung]]]:
+    """Neighbours that differ in their zone only, together, with the number of the first."""
+    numbered = enumerate(rungs, start=1)
+    return [
+        (group[0][0], [rung for _, rung in group])
+        for _, same in groupby(numbered, key=lambda pair: _but_for_zone(pair[1]))
+        if (group := list(same))
+    ]
+
+
+def table(rows: Iterable[tuple[int, list[Rung]]], rungs: Sequence[Rung], *, wide: bool) -> Table:
+    mixed = len({rung.offer.spot for rung in rungs}) > 1
+    made = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for heading in ("#", "USD/h"):
+        made.add_column(heading, justify="right", no_wrap=True)
+    made.add_column("GPU", no_wrap=True)
+    made.add_column("cloud", no_wrap=True)
+    made.add_column("zones")
+    made.add_column("type", no_wrap=True)
+    if mixed:
+        made.add_column("billed", no_wrap=True)
+    made.add_column("usable", no_wrap=True)
+    for number, group in rows:
+        offer = group[0].offer
+        cells = [
+            str(number),
+            _price(offer),
+            _gpu(offer),
+            offer.cloud or NOBODY,
+            _zones(group),
+            offer.instance_type or NOBODY,
+        ]
+        if mixed:
+            cells.append("spot" if offer.spot else "on demand")
+        cells.append("yes" if group[0].usable else (wide and group[0].reason) or "no")
+        made.add_row(*(Text(cell) for cell in cells), style="" if group[0].usable else "dim")
+    return made
+
+
+def _headline(recipe: Recipe, rungs: Sequence[Rung]) -> str:
+    usable = sum(rung.usable for rung in rungs)
+    what = "spot" if all(rung.offer.spot for rung in rungs) else "on demand"
+    if len({rung.offer.spot for rung in rungs}) > 1:
+        what = "spot and on demand"
+    would = "machine would do" if len(rungs) == 1 else "machines would do"
+    order = "in the recipe's order of preference" if recipe.ordered else "cheapest first"
+    return f"{recipe.name}: {len(rungs)} {would}, {what}, {order}; {usable or 'none'} can be taken from here."
+
+
+def _but_for_zone(rung: Rung) -> tuple[object, ...]:
+    offer = rung.offer
+    same = (offer.cloud, offer.region, offer.instance_type, offer.accelerator, offer.count)
+    return (*same, offer.spot, offer.usd_per_hour, offer.doubtful, rung.usable, rung.reason)
+
+
+def _price(offer: Offer) -> str:
+    if offer.usd_per_hour is None:
+        return "unknown"
+    return f"{offer.usd_per_hour:.2f}{'?' if offer.doubtful else ''}"
+
+
+def _gpu(offer: Offer) -> str:
+    return f"{offer.accelerator}:{offer.count}" if offer.accelerator else "none"
+
+
+def _zones(group: Sequence[Rung]) -> str:
+    """`us-central1-a, c`; AWS zone ids, which don't tell their region: `us-east-1 (use1-az1, az2)`."""
+    first = group[0].offer
+    if not first.zone:
+        return "any"
+    stem, dash, _ = first.zone.rpartition("-")
+    zones = [first.zone]
+    zones += [rung.offer.zone.removeprefix(stem + dash) for rung in group[1:]]
+    listed = ", ".join(zones)
+    return listed if first.cloud == "local" or first.zone.startswith(first.region) else f"{first.region} ({listed})"
+
+
+def _cut(rows: Sequence[tuple[int, list[Rung]]]) -> Iterable[str]:
+    left = [rung for _, group in rows[MOST_ROWS:] for rung in group]
+    if left:
+        dearest = max((rung.offer.usd_per_hour for rung in left if rung.offer.usd_per_hour is not None), default=None)
+        upto = f", up to {dearest:.2f} USD/h" if dearest is not None else ""
+        yield f"… and {len(left)} more{upto}; --json lists them all."
+
+
+def _doubts(rungs: Iterable[Rung]) -> Iterable[str]:
+    if any(rung.offer.doubtful for rung in rungs):
+        yield "? a doubtful price, tried only after every sound one; --json says why."
+
+
+def _reasons(rungs: Iterable[Rung]) -> Iterable[str]:
+    for reason, mend in dict.fromkeys((r.reason, r.mend) for r in rungs if not r.usable):
+        yield f"Not usable: {reason or 'unknown'}." + (f" To mend it, {mend}." if mend else "")
+
+
+def _notes(recipe: Recipe) -> Iterable[str]:
+    for note in recipe.notes:
+        yield f"Line {note.line}, {note.field}: {note.meaning}."

@@ -1,0 +1,185 @@
+"""From a file, a name or a text to a Recipe; every mistake is one sentence with file and line."""
+
+import difflib
+import os
+import re
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import get_args
+
+from recipes.document import MOST_BYTES, read
+from recipes.resources import machines
+from recipes.schema import Engine, Note, Recipe, RecipeError, Resources, Scalar
+from recipes.service import serving
+from recipes.unserved import TASK, note, notes
+from recipes.value import Value, shown
+from recipes.variables import variables
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+NAME_RULE = "letters, digits, dot, dash and underscore, at most 63, the first a letter or a digit"
+FLAG = re.compile(r"-{0,2}[A-Za-z][A-Za-z0-9_.-]*")
+SUFFIXES = (".yaml", ".yml")
+ENGINES: tuple[str, ...] = get_args(Engine.__annotations__["kind"])
+
+SERVED = ("name", "resources", "service", "envs", "secrets", "setup", "run", "engine", "num_nodes")
+
+
+class NoSuchRecipe(RecipeError):
+    """No recipe has this name."""
+
+    def __init__(self, name: str, known: tuple[str, ...]) -> None:
+        near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.4)
+        self.nearest = near[0] if near else None
+        self.known = known
+        hint = f"did you mean {self.nearest}? There are" if near else "there are"
+        super().__init__(f"no recipe is called {shown(name)}; {hint}: {', '.join(known)}", file="")
+        self.name = name
+
+
+def load(source: Path | str, environ: Mapping[str, str], *, name: str = "recipe") -> Recipe:
+    """Read a file (a Path) or a text (a str, called `name`). Raises RecipeError; never anything else."""
+    if isinstance(source, str):
+        return _recipe(read(source.encode("utf-8", "surrogatepass"), f"{name}.yaml"), name, environ)
+    try:
+        with source.open("rb") as file:
+            raw = file.read(MOST_BYTES + 1)
+            size = max(len(raw), os.fstat(file.fileno()).st_size)
+    except OSError as error:
+        raise RecipeError(f"cannot be read: {error.strerror}", file=source.name) from error
+    if size > MOST_BYTES:
+        raise RecipeError(f"is {size:,} bytes long; a recipe has at most {MOST_BYTES:,}", file=source.name)
+    return _recipe(read(raw, source.name), source.stem, environ)
+
+
+def shipped() -> Path:
+    """The folder of the recipes that come with the product."""
+    return Path(str(files("recipes")))
+
+
+def folders(environ: Mapping[str, str]) -> tuple[Path, ...]:
+    """The folders of further recipes, from MIXTRAL_RECIPES."""
+    return tuple(Path(part).expanduser() for part in environ.get("MIXTRAL_RECIPES", "").split(os.pathsep) if part)
+
+
+def names(further: Iterable[Path] = ()) -> tuple[str, ...]:
+    """The names of all recipes, sorted."""
+    return tuple(sorted(_files(further)))
+
+
+def find(name: str, further: Iterable[Path] = ()) -> Path:
+    """The file of a recipe; a further folder's goes before ours of the same name. Raises NoSuchRecipe."""
+    found = _files(further)
+    if name not in found:
+        raise NoSuchRecipe(name, tuple(sorted(found)))
+    return found[name]
+
+
+def _files(further: Iterable[Path]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for folder in (*further, shipped()):
+        if not folder.is_dir():
+            raise RecipeError("is no folder; MIXTRAL_RECIPES must name folders of recipes", file=str(folder))
+        for file in sorted(folder.iterdir()):
+            if file.suffix in SUFFIXES and NAME.fullmatch(file.stem):
+                found.setdefault(file.stem, file)
+    return found
+
+
+def _recipe(document: Value, stem: str, environ: Mapping[str, str]) -> Recipe:
+    fields = document.mapping()
+    told = notes(document, served=SERVED, unserved=TASK)
+    found = variables(fields.get("envs"), fields.get("secrets"))
+    resources = fields.get("resources") or document.blank()
+    machine = machines(resources, found.envs, environ)
+    service = serving(fields.get("service"), found.envs, resources.mapping().get("load_balancing_policy"))
+    _check_port(service.service.port, machine.alternatives, fields.get("service"))
+    engine = _engine(fields.get("engine"))
+    setup, run = _script(fields.get("setup")), _script(fields.get("run"))
+    _check_what_runs(document, engine, setup, run)
+    told += [*_nodes(fields.get("num_nodes")), *found.notes, *machine.notes, *service.notes]
+    return Recipe(
+        name=_name(fields.get("name"), stem, document),
+        resources=machine.alternatives,
+        ordered=machine.ordered,
+        service=service.service,
+        envs=found.envs,
+        secrets=found.secrets,
+        missing_envs=found.missing,
+        setup=setup,
+        run=run,
+        engine=engine,
+        notes=tuple(sorted(told, key=lambda note: (note.line, note.field))),
+    )
+
+
+def _name(value: Value | None, stem: str, document: Value) -> str:
+    if value is not None and not value.empty:
+        if not NAME.fullmatch(value.string()):
+            raise value.refused(f"{shown(value.text)} is no name of a recipe: {NAME_RULE}")
+        return value.string()
+    if not NAME.fullmatch(stem):
+        raise document.refused(f"the file's name {shown(stem)} is no name of a recipe: {NAME_RULE}")
+    return stem
+
+
+def _script(value: Value | None) -> str:
+    return "" if value is None or value.empty else value.string()
+
+
+def _nodes(value: Value | None) -> list[Note]:
+    if value is None or value.empty or value.whole(least=1) == 1:
+        return []
+    meaning = f"a replica is one machine, not {value.text}; a model that needs several does not fit here"
+    return [note(value, meaning)]
+
+
+def _engine(value: Value | None) -> Engine | None:
+    if value is None or value.empty:
+        return None
+    notes(value, served=("kind", "model", "args"), unserved={})
+    fields = value.mapping()
+    for needed in ("kind", "model"):
+        if needed not in fields or fields[needed].empty:
+            raise value.refused(f"needs a {needed}")
+    kind = fields["kind"].string()
+    model = fields["model"].string()
+    if not model or not model.isprintable() or len(model) > 200:  # noqa: PLR2004 - said in the sentence
+        raise fields["model"].refused("must be a model's name of at most 200 visible characters")
+    args = {
+        _flag(name, arg): _scalar(arg) for name, arg in (fields["args"].mapping() if "args" in fields else {}).items()
+    }
+    for known in ENGINES:
+        if kind == known:
+            return Engine(kind=known, model=model, args=args)  # type: ignore[arg-type] # one of the literals
+    raise fields["kind"].refused(f"unknown engine {shown(kind)}; there are {', '.join(ENGINES)}")
+
+
+def _flag(name: str, value: Value) -> str:
+    if not FLAG.fullmatch(name):
+        raise value.refused(f"{shown(name)} is no name of a flag")
+    return name.lstrip("-")
+
+
+def _scalar(value: Value) -> Scalar:
+    if isinstance(value.data, dict | tuple):
+        raise value.refused(f"must be one value, not {value.kind}; write JSON as text")
+    if isinstance(value.data, float):
+        value.number()
+    return value.data
+
+
+def _check_port(port: int | None, alternatives: Iterable[Resources], service: Value | None) -> None:
+    if port is None or service is None:
+        return
+    for resources in alternatives:
+        if resources.ports and port not in resources.ports:
+            opened = ", ".join(str(p) for p in resources.ports)
+            raise service.refused(f"serves on port {port}, but resources.ports opens {opened} only")
+
+
+def _check_what_runs(document: Value, engine: Engine | None, setup: str, run: str) -> None:
+    if engine is not None and (setup or run):
+        raise document.mapping()["engine"].refused("engine stands for setup and run; keep one of both ways")
+    if engine is None and not run.strip():
+        raise document.refused("says nothing to start; give it a run script, or engine with kind and model")

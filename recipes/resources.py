@@ -1,0 +1,210 @@
+"""The `resources` section: what machine would do, with its alternatives expanded."""
+
+import difflib
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
+
+from recipes.accelerators import listed
+from recipes.amounts import VARIABLE, amount, filled, ports, size_gib
+from recipes.schema import Note, Resources
+from recipes.unserved import RESOURCES, note, notes
+from recipes.value import Value, shown
+
+CLOUDS = (
+    "aws", "azure", "cudo", "do", "fluidstack", "gcp", "hyperbolic", "ibm", "kubernetes", "lambda", "local",
+    "mithril", "nebius", "oci", "paperspace", "primeintellect", "runpod", "scp", "seeweb", "shadeform", "slurm",
+    "ssh", "vast", "verda", "vsphere", "yotta",
+)  # fmt: skip
+
+DISK_TIERS = ("low", "medium", "high", "ultra", "best")
+NETWORK_TIERS = ("standard", "best")
+
+PLACE = ("infra", "cloud", "region", "zone")
+SERVED = (
+    *PLACE, "accelerators", "gpus", "cpus", "memory", "instance_type", "disk_size", "disk_tier", "network_tier",
+    "image_id", "use_spot", "max_hourly_cost", "ports", "labels", "load_balancing_policy",
+)  # fmt: skip
+
+AWS_ZONE_NAME = re.compile(r"([a-z]{2}(-[a-z]+)+-\d)[a-z]")
+
+MOST_ALTERNATIVES = 256
+
+
+class Machines(NamedTuple):
+    """What the section comes to."""
+
+    alternatives: tuple[Resources, ...]
+    ordered: bool
+    notes: list[Note]
+
+
+def machines(section: Value, known: Mapping[str, str], environ: Mapping[str, str]) -> Machines:
+    """Read the section. `known` are the recipe's own variables; only the place may also come from `environ`."""
+    fields = section.mapping()
+    reader = _Reader(known, {**environ, **known})
+    told = notes(section, served=(*SERVED, "any_of", "ordered"), unserved=RESOURCES)
+    if "any_of" in fields and "ordered" in fields:
+        raise fields["ordered"].refused("any_of and ordered exclude each other")
+    outer, outer_ordered = reader.expand(Resources(), section)
+    told += reader.notes
+    which = fields.get("any_of") or fields.get("ordered")
+    if which is None or which.empty:
+        return Machines(tuple(outer), outer_ordered, told)
+    found: dict[str, Resources] = {}
+    bare = replace(outer[0], accelerators=()) if len(outer) > 1 or outer_ordered else outer[0]
+    for entry in which.items():
+        told += notes(entry, served=SERVED, unserved=RESOURCES)
+        reader.notes = []
+        own_accelerators = {"accelerators", "gpus"} & entry.mapping().keys()
+        for base in [bare] if own_accelerators else outer:
+            for made in reader.expand(base, entry)[0]:
+                found[repr(made)] = made
+        told += reader.notes
+    if len(found) > MOST_ALTERNATIVES:
+        raise which.refused(f"comes to {len(found)} alternatives; at most {MOST_ALTERNATIVES}")
+    return Machines(tuple(found.values()) or tuple(outer), "ordered" in fields or outer_ordered, told)
+
+
+class _Reader:
+    """Reads the fields of one alternative over those that surround it."""
+
+    def __init__(self, known: Mapping[str, str], places: Mapping[str, str]) -> None:
+        self._known = known
+        self._places = places
+        self.notes: list[Note] = []
+
+    def expand(self, base: Resources, section: Value) -> tuple[list[Resources], bool]:
+        """One alternative, or as many as an ordered list of accelerators has."""
+        fields = section.mapping()
+        if "gpus" in fields and "accelerators" in fields:
+            raise fields["gpus"].refused("gpus and accelerators are the same; keep one")
+        changed: dict[str, Any] = self._place(base, fields)
+        for name, value in fields.items():
+            if name not in PLACE and name in SERVED:
+                changed |= self._field(name, value, base)
+        made = replace(base, **changed)
+        accelerators = fields.get("accelerators") or fields.get("gpus")
+        if accelerators is None:
+            return [made], False
+        alternatives, ordered = listed(accelerators)
+        if ordered:
+            return [replace(made, accelerators=(one,)) for one in alternatives], True
+        return [replace(made, accelerators=alternatives)], False
+
+    def _field(self, name: str, value: Value, base: Resources) -> dict[str, Any]:
+        if value.empty:
+            return {}
+        match name:
+            case "cpus":
+                return {"cpus": amount(value)[0]}
+            case "memory":
+                memory, per_cpu = amount(value, memory=True)
+                return {"memory": memory, "memory_per_cpu": per_cpu}
+            case "disk_size":
+                return {"disk_size_gib": size_gib(value)}
+            case "disk_tier":
+                return {"disk_tier": _one_of(value, DISK_TIERS)}
+            case "network_tier":
+                return {"network_tier": _one_of(value, NETWORK_TIERS)}
+            case "image_id":
+                return self._image(value)
+            case "instance_type":
+                return {"instance_type": filled(value.string(), self._known)}
+            case "use_spot":
+                return {"use_spot": value.boolean()}
+            case "max_hourly_cost":
+                return {"max_hourly_cost": _price(value)}
+            case "ports":
+                return {"ports": ports(value)}
+            case "labels":
+                own = {key: label.string() for key, label in value.mapping().items()}
+                return {"labels": {**base.labels, **own}}
+            case _:
+                return {}
+
+    def _image(self, value: Value) -> dict[str, Any]:
+        if isinstance(value.data, dict):
+            meaning = "an image for each region is not served; the cloud's usual image is taken"
+            self.notes.append(note(value, meaning))
+            return {}
+        return {"image_id": filled(value.string(), self._known)}
+
+    def _place(self, base: Resources, fields: Mapping[str, Value]) -> dict[str, str | None]:
+        """Cloud, region and zone. A wider one that is said again forgets the narrower ones around it."""
+        said = {name: fields[name] for name in PLACE if name in fields and not fields[name].empty}
+        infra = said.pop("infra", None)
+        if infra is not None:
+            if said:
+                other = next(iter(said.values()))
+                raise other.refused("infra says where already; keep one of both")
+            return self._infra(infra)
+        place: dict[str, str | None] = {"cloud": base.cloud, "region": base.region, "zone": base.zone}
+        for at, name in enumerate(PLACE[1:]):
+            if name not in said:
+                continue
+            text = self._text(said[name])
+            place[name] = (_cloud(said[name], text) if name == "cloud" else text) or None
+            for narrower in PLACE[at + 2 :]:
+                place[narrower] = None
+        if zone := said.get("zone"):
+            self._told_of_zone(zone, place)
+        return place
+
+    def _infra(self, infra: Value) -> dict[str, str | None]:
+        parts = self._text(infra).strip().split("/")
+        cloud = _cloud(infra, parts[0])
+        if cloud in ("kubernetes", "ssh", "slurm"):
+            return {"cloud": cloud, "region": "/".join(parts[1:]) or None, "zone": None}
+        if len(parts) > len(PLACE) - 1:
+            raise infra.refused(f"must be cloud/region/zone, not {shown(infra.text)}")
+        region, zone = (*(None if part in ("*", "") else part for part in parts[1:]), None, None)[:2]
+        place = {"cloud": cloud, "region": region, "zone": zone}
+        if zone:
+            self._told_of_zone(infra, place)
+        return place
+
+    def _text(self, value: Value) -> str:
+        """The field's text; a variable that nobody set leaves its place open."""
+        return VARIABLE.sub(lambda found: self._places.get(found[1] or found[2], ""), value.string())
+
+    def _told_of_zone(self, value: Value, place: dict[str, str | None]) -> None:
+        zone = AWS_ZONE_NAME.fullmatch(place["zone"] or "")
+        if zone and place["cloud"] in (None, "aws"):
+            meaning = (
+                f"AWS gives the name {place['zone']} to another zone in each account, and prices are known by zone "
+                f"id; all of {zone[1]} is considered"
+            )
+            self.notes.append(note(value, meaning))
+            place["region"], place["zone"] = place["region"] or zone[1], None
+
+
+def _cloud(value: Value, text: str) -> str | None:
+    name = text.strip().lower()
+    if name in ("", "*"):
+        return None
+    if name == "k8s":
+        return "kubernetes"
+    if name not in CLOUDS:
+        if VARIABLE.search(value.text):  # what the environment holds is not for everybody's eyes
+            raise value.refused(f"{shown(value.text)} names no known cloud; set it to aws or gcp")
+        near = difflib.get_close_matches(name, CLOUDS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(CLOUDS)}"
+        raise value.refused(f"unknown cloud {shown(text)}; {hint}")
+    return name
+
+
+def _one_of(value: Value, names: tuple[str, ...]) -> str:
+    name = value.string().lower()
+    if name not in names:
+        raise value.refused(f"must be one of {', '.join(names)}, not {value.kind}")
+    return name
+
+
+def _price(value: Value) -> Decimal:
+    if value.number() <= 0:
+        raise value.refused(f"must be above 0 USD per hour, not {value.kind}")
+    return Decimal(str(value.number()))

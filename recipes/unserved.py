@@ -1,0 +1,107 @@
+"""Fields that SkyPilot has and we don't serve, each with what follows from that."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+from recipes.schema import Note
+from recipes.value import Value, shown
+
+NO_FILES = "no files are brought to the machine; setup or run must fetch what they need"
+ONE_LIFE = "a machine lives until the deployment is scaled down or ended, or until its lease runs out"
+NO_POOL = "pools of workers are not served; this recipe is launched as a service"
+NO_VOLUMES = "no further volumes are attached; the machine has its boot disk only"
+OWN_SPOT = "spot machines are chosen by price, and replaced when they are taken away"
+OWN_PACE = "probes keep the bot's own pace: every few seconds, replaced after 180 s of failures"
+INTERNAL = "a field of SkyPilot's own bookkeeping; it has no meaning here"
+
+TASK: Mapping[str, str] = {
+    "workdir": NO_FILES,
+    "file_mounts": NO_FILES,
+    "file_mounts_mapping": NO_FILES,
+    "storage_mounts": NO_FILES,
+    "volumes": NO_VOLUMES,
+    "volume_mounts": NO_VOLUMES,
+    "event_callback": "no script is called on events; the channel's card tells them",
+    "inputs": "estimates of input sizes don't enter the price order",
+    "outputs": "estimates of output sizes don't enter the price order",
+    "pool": NO_POOL,
+    "config": "SkyPilot's own settings have no meaning here",
+    "experimental": "SkyPilot's own settings have no meaning here",
+    "api_server_access": "there is no SkyPilot API server",
+    "managed_secrets": "secrets come from the worker's environment only: name them under secrets",
+    "_metadata": INTERNAL,
+}
+
+RESOURCES: Mapping[str, str] = {
+    "job_recovery": OWN_SPOT,
+    "spot_recovery": OWN_SPOT,
+    "accelerator_args": "accelerators are taken as their cloud gives them, without further arguments",
+    "autostop": ONE_LIFE,
+    "hooks": "no hooks run when a machine ends",
+    "priority": "all launches have the same priority",
+    "priority_class": "all launches have the same priority",
+    "volumes": NO_VOLUMES,
+    "local_disk": "local disks are taken as the machine type has them",
+    "ephemeral_storage": "an older name; say disk_size",
+    "_docker_login_config": INTERNAL,
+    "_is_image_managed": INTERNAL,
+    "_requires_fuse": INTERNAL,
+    "_cluster_config_overrides": INTERNAL,
+    "_no_missing_accel_warnings": INTERNAL,
+}
+
+SERVICE: Mapping[str, str] = {
+    "load_balancer": "the balancer keeps its own time limits",
+    "pool": NO_POOL,
+    "workers": NO_POOL,
+    "auto_restart": "a failed replica is always replaced",
+    "spot_policy": OWN_SPOT,
+    "controller": "there is no controller machine",
+}
+
+READINESS_PROBE: Mapping[str, str] = {
+    "endpoint_probe_interval_seconds": OWN_PACE,
+    "consecutive_failure_threshold_timeout": OWN_PACE,
+}
+
+REPLICA_POLICY: Mapping[str, str] = {
+    "spot_placer": OWN_SPOT,
+    "spot_mixer": OWN_SPOT,
+    "spot_zones": OWN_SPOT,
+    "auto_restart": "a failed replica is always replaced",
+    "qps_upper_threshold": "an older name; say target_qps_per_replica",
+    "qps_lower_threshold": "an older name; say target_qps_per_replica",
+}
+
+# Read and kept, so that a recipe need not change once they are served.
+NOT_YET: Mapping[str, str] = {
+    "load_balancing_policy": "requests are not spread by a policy of choice yet",
+    "tls": "the endpoint has no certificate of its own yet; put a proxy that has one before it",
+    "target_qps_per_replica": "the number of replicas does not follow the load yet; scale by hand",
+    "num_overprovision": "no replicas beyond the number asked for are kept yet",
+    "base_ondemand_fallback_replicas": "spot and on-demand replicas are not mixed by number yet",
+}
+
+
+def notes(section: Value, *, served: Iterable[str], unserved: Mapping[str, str]) -> list[Note]:
+    """A note for each field that is not served, or not yet. Raises RecipeError for one that nobody knows."""
+    served = frozenset(served)
+    meanings = {**{name: NOT_YET[name] for name in served & NOT_YET.keys()}, **unserved}
+    found = []
+    for name, value in section.mapping().items():
+        if name not in served and name not in unserved:
+            raise value.refused(_unknown(name, sorted(served | unserved.keys())))
+        if name in unserved or (name in meanings and not value.empty):
+            found.append(note(value, meanings[name]))
+    return found
+
+
+def note(value: Value, meaning: str) -> Note:
+    return Note(field=value.field, line=value.line, meaning=meaning)
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    visible = [field for field in known if not field.startswith("_")]
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(visible)}"
+    return f"unknown field {shown(name)}; {hint}"

@@ -1,0 +1,139 @@
+"""One node of a recipe's text: its value, its line, its field, and the sentence that blames it."""
+
+import json
+import math
+from typing import Any, TypeAlias
+
+from msgspec import Struct
+
+from recipes.schema import RecipeError
+
+LARGEST = 1e15
+WIDEST = 60
+"""Characters of a file's text in a sentence."""
+
+Data: TypeAlias = "str | int | float | bool | tuple[Value, ...] | dict[str, Value] | None"
+
+
+class Value(Struct, frozen=True, kw_only=True):
+    """One node of the document."""
+
+    file: str
+    line: int
+    """Of its key, where it has one; counted from 1."""
+    field: str
+    """Dotted path: `resources.any_of[1].ports`."""
+    data: Data
+    text: str = ""
+    """A scalar as it was written, before YAML made a number of it."""
+
+    def refused(self, sentence: str) -> RecipeError:
+        """The error that blames this node."""
+        return RecipeError(sentence, file=self.file, line=self.line, field=self.field)
+
+    @property
+    def empty(self) -> bool:
+        return self.data is None
+
+    def blank(self) -> "Value":
+        """The same place, with nothing in it."""
+        return Value(file=self.file, line=self.line, field=self.field, data=None)
+
+    def mapping(self) -> dict[str, "Value"]:
+        """Its fields; null is none of them."""
+        if self.data is None:
+            return {}
+        if not isinstance(self.data, dict):
+            raise self.refused(f"must be a mapping of fields, not {self.kind}")
+        return self.data
+
+    def items(self) -> tuple["Value", ...]:
+        if not isinstance(self.data, tuple):
+            raise self.refused(f"must be a list, not {self.kind}")
+        return self.data
+
+    def string(self) -> str:
+        """Its text, where YAML read a string or something that may stand for one."""
+        if isinstance(self.data, dict | tuple) or self.data is None:
+            raise self.refused(f"must be text, not {self.kind}")
+        return self.text
+
+    def number(self) -> float:
+        """A finite number; text that is one will do."""
+        match self.data:
+            case bool():
+                raise self.refused(f"must be a number, not {self.kind}")
+            case int() | float():
+                number = self.data
+            case str():
+                try:
+                    number = float(self.data)
+                except ValueError:
+                    raise self.refused(f"must be a number, not {shown(self.text)}") from None
+            case _:
+                raise self.refused(f"must be a number, not {self.kind}")
+        if not math.isfinite(number) or abs(number) > LARGEST:
+            raise self.refused(f"must be a number of ordinary size, not {shown(self.text)}")
+        return number
+
+    def whole(self, *, least: int, most: int | None = None) -> int:
+        number = self.number()
+        if number != int(number):
+            raise self.refused(f"must be a whole number, not {shown(self.text)}")
+        if number < least or (most is not None and number > most):
+            bounds = f"at least {least}" if most is None else f"between {least} and {most}"
+            raise self.refused(f"must be {bounds}, not {shown(self.text)}")
+        return int(number)
+
+    def boolean(self) -> bool:
+        if not isinstance(self.data, bool):
+            raise self.refused(f"must be true or false, not {shown(self.text) if self.text else self.kind}")
+        return self.data
+
+    def plain(self) -> Any:
+        """The JSON value that it stands for."""
+        match self.data:
+            case dict():
+                return {key: value.plain() for key, value in self.data.items()}
+            case tuple():
+                return [value.plain() for value in self.data]
+            case float() if not math.isfinite(self.data):
+                raise self.refused(f"must be a number of ordinary size, not {shown(self.text)}")
+            case _:
+                return self.data
+
+    @property
+    def kind(self) -> str:
+        match self.data:
+            case None:
+                return "empty"
+            case bool():
+                return "true or false"
+            case int() | float():
+                return f"the number {shown(self.text)}"
+            case str():
+                return f"the text {shown(self.text)}"
+            case tuple():
+                return "a list"
+            case _:
+                return "a mapping"
+
+
+def shown(text: str) -> str:
+    """Text from a file as it may stand in a sentence: one line, quoted, not too long, nothing invisible."""
+    seen = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    return f'"{seen[: WIDEST - 3]}…"' if len(seen) > WIDEST else f'"{seen}"'
+
+
+def as_json(value: Value) -> dict[str, Any]:
+    """A mapping, or text that holds one in JSON."""
+    if isinstance(value.data, str):
+        try:
+            made = json.loads(value.data)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise value.refused("is text, but no JSON") from error
+    else:
+        made = value.plain()
+    if not isinstance(made, dict):
+        raise value.refused(f"must be a mapping of fields, not {value.kind}")
+    return made

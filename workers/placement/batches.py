@@ -1,0 +1,30 @@
+"""Which offers one call to a cloud can try together: pure."""
+
+from collections.abc import Sequence
+
+from workers.placement.offer import Offer
+
+MOST_IN_A_CALL = 50
+"""EC2 takes 50 launch specifications in an instant fleet."""
+
+
+def batch(offers: Sequence[Offer]) -> tuple[Offer, ...]:
+    """The first of `offers`, which are in price order, and those after it that the same call can try.
+
+    AWS on demand: the type's zones in the region, which cost the same. AWS spot: every type and zone of the region,
+    among which the fleet chooses by price and capacity. GCP: the type's zones in the region. `local`: one.
+    """
+    if not offers:
+        return ()
+    first = offers[0]
+    return tuple(offer for offer in offers if _together(first, offer))[:MOST_IN_A_CALL]
+
+
+def _together(first: Offer, other: Offer) -> bool:
+    if first == other:
+        return True
+    if first.cloud == "local" or (first.cloud, first.region, first.spot) != (other.cloud, other.region, other.spot):
+        return False
+    if first.cloud == "aws" and first.spot:
+        return True
+    return first.instance_type == other.instance_type

@@ -1,0 +1,208 @@
+"""The price table: a CSV of ours, or the one that MIXTRAL_PRICES names, read once while it stays the same."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+
+from msgspec import Struct
+
+from workers.errors import WorkersError
+from workers.placement.offer import Offer
+from workers.placement.unpriced import unpriced
+
+READ_IN = "2026-11"
+"""When the prices of our own table were read from the clouds."""
+
+COLUMNS = (
+    "cloud", "region", "zone", "instance_type", "accelerator", "count", "gpu_memory_gib", "vcpus", "memory_gib",
+    "on_demand_usd_h", "spot_usd_h",
+)  # fmt: skip
+NAMED = ("cloud", "region", "zone", "instance_type")
+
+SAME = Decimal("0.0001")
+"""USD per hour: spot prices are told to four decimals, so that closer ones are the same price."""
+
+MOST_BYTES = 20_000_000
+MOST_MISTAKES = 3
+
+
+class PricesError(WorkersError):
+    """A price table cannot be read."""
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """One line of the table: a machine type in a zone."""
+
+    cloud: str
+    region: str
+    zone: str
+    instance_type: str
+    accelerator: str | None
+    count: int
+    gpu_memory_gib: Decimal | None
+    vcpus: int
+    memory_gib: Decimal
+    on_demand: Decimal | None
+    spot: Decimal | None
+
+
+def load(path: Path | None = None) -> tuple[Offer, ...]:
+    """Every offer of the table, and those without a price that it lacks. Raises PricesError."""
+    path = path or _ours()
+    try:
+        stat = path.stat()
+        if stat.st_size > MOST_BYTES:
+            raise PricesError(f"{path} is {stat.st_size:,} bytes long; a price table has at most {MOST_BYTES:,}.")
+        return _read(path, stat.st_mtime_ns, stat.st_size)
+    except OSError as error:
+        raise PricesError(f"The prices in {path} cannot be read: {error.strerror}. Check MIXTRAL_PRICES.") from error
+
+
+def dated(path: Path | None = None) -> str:
+    """How old the prices are, for people: `read in 2026-11`, or when the file of MIXTRAL_PRICES changed."""
+    if path is None:
+        return f"read in {READ_IN}"
+    changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    return f"from {path.name}, changed on {changed:%Y-%m-%d}"
+
+
+def _ours() -> Path:
+    return Path(str(files("workers.placement"))) / "offers.csv"
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, _changed: int, _size: int) -> tuple[Offer, ...]:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise PricesError(f"{path} is no UTF-8 text. A price table is a CSV with {', '.join(COLUMNS)}.") from error
+    return offers(rows(text, path.name))
+
+
+def offers(table: tuple[Row, ...]) -> tuple[Offer, ...]:
+    """Two offers a row, on demand and spot, then those of machine types that the table lacks."""
+    types = frozenset((row.cloud, row.instance_type) for row in table)
+    return (*(offer for row in table for offer in (on_demand(row), spot(row))), *unpriced(types))
+
+
+def on_demand(row: Row) -> Offer:
+    """Doubtful where it is below spot: no cloud sells so, and then the true price is at least the spot price."""
+    price, lower = row.on_demand, row.spot
+    if price is not None and lower is not None and price < lower - SAME:
+        doubt = f"the table's on-demand price, {price:f}, is below its spot price, {lower:f}"
+        return _offer(row, spot=False, price=lower, doubtful=doubt)
+    return _offer(row, spot=False, price=price, doubtful=None)
+
+
+def spot(row: Row) -> Offer:
+    """Doubtful unless it is below on demand: a spot machine costs at most the on-demand price, which is then taken."""
+    price, upper = row.spot, row.on_demand
+    if price is None:
+        doubt: str | None = "the table has no spot price; reckoned at the on-demand price"
+        return _offer(row, spot=True, price=upper, doubtful=doubt if upper is not None else None)
+    if upper is None:
+        doubt = "the table has no on-demand price to compare with"
+    elif price > upper + SAME:
+        doubt = f"the table's on-demand price, {upper:f}, is below its spot price, {price:f}"
+    elif price >= upper - SAME:
+        doubt = "the table's spot price equals its on-demand price"
+    else:
+        doubt = None
+    return _offer(row, spot=True, price=max(price, upper or price) if doubt else price, doubtful=doubt)
+
+
+def _offer(row: Row, *, spot: bool, price: Decimal | None, doubtful: str | None) -> Offer:
+    return Offer(
+        cloud=row.cloud,
+        region=row.region,
+        zone=row.zone,
+        instance_type=row.instance_type,
+        accelerator=row.accelerator,
+        count=row.count,
+        spot=spot,
+        usd_per_hour=price,
+        doubtful=doubtful,
+        vcpus=row.vcpus,
+        memory_gib=row.memory_gib,
+        gpu_memory_gib=row.gpu_memory_gib,
+    )
+
+
+def rows(text: str, name: str) -> tuple[Row, ...]:
+    """Read the table's text. Raises PricesError that names the broken lines of `name`."""
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    found: dict[tuple[str, ...], tuple[int, Row]] = {}
+    mistakes: list[str] = []
+    try:
+        missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+        if missing:
+            raise PricesError(f"{name}:1: the column {missing[0]} is missing; there must be {', '.join(COLUMNS)}.")
+        for cells in reader:
+            line = reader.line_num
+            try:
+                row = _row(cells)
+            except ValueError as error:
+                mistakes.append(f"{name}:{line}: {error}")
+                continue
+            key = (row.cloud, row.region, row.zone, row.instance_type, str(row.accelerator))
+            if key in found:
+                mistakes.append(f"{name}:{line}: repeats line {found[key][0]}")
+            found[key] = (line, row)
+    except csv.Error as error:
+        raise PricesError(f"{name}:{reader.reader.line_num}: {error}.") from error
+    if mistakes:
+        raise PricesError("; ".join(_some(mistakes)) + ". Correct the price table.")
+    return tuple(row for _, row in found.values())
+
+
+def _some(mistakes: list[str]) -> Iterator[str]:
+    yield from mistakes[:MOST_MISTAKES]
+    if len(mistakes) > MOST_MISTAKES:
+        yield f"and {len(mistakes) - MOST_MISTAKES} more lines"
+
+
+def _row(cells: Mapping[str | None, str | None]) -> Row:
+    """Raises ValueError with what is wrong with the line."""
+    if None in cells or None in cells.values():
+        raise ValueError(f"has {'more' if None in cells else 'fewer'} cells than the header")
+    text = {column: (cells[column] or "").strip() for column in COLUMNS}
+    for column in NAMED:
+        if not text[column] or not text[column].isprintable():
+            raise ValueError(f"{column} is empty")
+    accelerator = text["accelerator"] or None
+    return Row(
+        cloud=text["cloud"].lower(),
+        region=text["region"],
+        zone=text["zone"],
+        instance_type=text["instance_type"],
+        accelerator=accelerator,
+        count=_whole("count", text["count"] or "0", least=1 if accelerator else 0),
+        gpu_memory_gib=_decimal("gpu_memory_gib", text["gpu_memory_gib"]),
+        vcpus=_whole("vcpus", text["vcpus"], least=1),
+        memory_gib=_decimal("memory_gib", text["memory_gib"]) or Decimal(0),
+        on_demand=_decimal("on_demand_usd_h", text["on_demand_usd_h"]),
+        spot=_decimal("spot_usd_h", text["spot_usd_h"]),
+    )
+
+
+def _whole(column: str, text: str, *, least: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 7) or int(text) < least:  # noqa: PLR2004 - a million
+        raise ValueError(f'{column} is "{text[:40]}", not a whole number of at least {least}')
+    return int(text)
+
+
+def _decimal(column: str, text: str) -> Decimal | None:
+    if not text:
+        return None
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite() or not 0 < number < 10**6:
+        raise ValueError(f'{column} is "{text[:40]}", not a number above 0')
+    return number

@@ -1,0 +1,107 @@
+"""PURE: why a ladder is empty, or lacks one of the recipe's GPUs, in a sentence that names the nearest way out."""
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+
+from recipes.accelerators import parse
+from recipes.schema import Accelerator, Recipe
+from workers.placement.offer import Offer, Rung
+from workers.placement.planner import plan
+
+
+def why_empty(
+    recipe: Recipe,
+    offers: Iterable[Offer],
+    *,
+    spot: bool = False,
+    gpus: Sequence[str] = (),
+    clouds: Sequence[str] = (),
+    max_price: Decimal | None = None,
+) -> str:
+    """One sentence for a plan without rungs: which single limit stands in the way, or what the recipe asks for."""
+    offers = tuple(offers)
+
+    def without(*limits: str) -> tuple[Rung, ...]:
+        given = {"spot": spot, "gpus": gpus, "clouds": clouds, "max_price": max_price}
+        kept = {name: limit for name, limit in given.items() if name not in limits}
+        return plan(recipe, offers, **kept)  # type: ignore[arg-type] # the limits of plan, some left out
+
+    if max_price is not None and (left := without("max_price")):
+        return f"No machine for {recipe.name} costs at most {max_price:f} USD/h; {_cheapest(left)}."
+    if clouds and (left := without("clouds")):
+        sold = ", ".join(sorted({rung.offer.cloud or "no known cloud" for rung in left}))
+        return f"No machine for {recipe.name} is sold on {' or '.join(clouds)}; there are some on {sold}."
+    if gpus and not {parse(gpu) for gpu in gpus} & set(_taken(recipe)) and without("gpus"):
+        return f"{recipe.name} takes {_listed(_taken(recipe))}; none of them is {' or '.join(gpus)}."
+    if spot and (left := without("spot")):
+        return f"No machine for {recipe.name} is sold as spot; on demand, {_cheapest(left)}."
+    if without("max_price", "clouds", "gpus", "spot"):
+        return f"No machine for {recipe.name} is left with these limits together; leave some of them out."
+    return _why_never(recipe, offers)
+
+
+def gaps(recipe: Recipe, offers: Iterable[Offer], rungs: Iterable[Rung]) -> tuple[str, ...]:
+    """A sentence for each GPU of the recipe that has no rung because nobody sells so many in one machine."""
+    shown = {(rung.offer.accelerator, rung.offer.count) for rung in rungs}
+    offers = tuple(offers)
+    return tuple(
+        sentence
+        for accelerator in _taken(recipe)
+        if (accelerator.name, accelerator.count) not in shown and (sentence := _count_gap(accelerator, offers))
+    )
+
+
+def _why_never(recipe: Recipe, offers: Sequence[Offer]) -> str:
+    taken = _taken(recipe)
+    if sentences := [s for a in taken if (s := _count_gap(a, offers))]:
+        return " ".join(sentences)
+    if not taken and all(r.instance_type is None for r in recipe.resources):
+        here = next((o for o in offers if o.cloud == "local" and o.accelerator is None), None)
+        machine = f"; this one has {here.vcpus} vCPUs and {here.memory_gib} GiB" if here else ""
+        return f"{recipe.name} asks for no GPU, and the price table lists only machines with one{machine}."
+    return f"No machine in the price table is what {recipe.name} asks for: {_asked(recipe)}."
+
+
+def _asked(recipe: Recipe) -> str:
+    """The alternatives in a few words."""
+    words = []
+    for resources in recipe.resources:
+        place = "/".join(part or "*" for part in (resources.cloud, resources.region, resources.zone)).rstrip("/*")
+        parts = (
+            _listed(resources.accelerators),
+            resources.instance_type,
+            resources.cpus and f"{resources.cpus} vCPUs",
+            resources.memory and f"{resources.memory} GiB",
+            resources.max_hourly_cost and f"at most {resources.max_hourly_cost:f} USD/h",
+            place and f"in {place}",
+        )
+        words.append(" ".join(part for part in parts if part))
+    return "; or ".join(dict.fromkeys(words))
+
+
+def _count_gap(wanted: Accelerator, offers: Iterable[Offer]) -> str | None:
+    counts = sorted({o.count for o in offers if o.accelerator == wanted.name})
+    if not counts or wanted.count in counts:
+        return None
+    return f"{wanted}: no machine has {wanted.count} of it; there are {_listed(_some(wanted.name, counts))}."
+
+
+def _some(name: str, counts: Iterable[int]) -> tuple[Accelerator, ...]:
+    return tuple(parse(f"{name}:{count}") for count in counts)
+
+
+def _taken(recipe: Recipe) -> tuple[Accelerator, ...]:
+    return tuple(dict.fromkeys(a for resources in recipe.resources for a in resources.accelerators))
+
+
+def _listed(accelerators: Iterable[Accelerator]) -> str:
+    return ", ".join(str(a) for a in accelerators)
+
+
+def _cheapest(rungs: Sequence[Rung]) -> str:
+    priced = [rung.offer for rung in rungs if rung.offer.usd_per_hour is not None]
+    if not priced:
+        return "and no price is known for those that there are"
+    offer = priced[0]
+    what = f"{offer.accelerator}:{offer.count}" if offer.accelerator else offer.instance_type
+    return f"the cheapest is {offer.usd_per_hour:.2f} ({what} on {offer.cloud})"

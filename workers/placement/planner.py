@@ -1,0 +1,220 @@
+"""PURE: every offer that satisfies a recipe, in the order in which it is to be tried."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from recipes.accelerators import parse
+from recipes.schema import Accelerator, Minimum, Recipe, Resources
+from workers.placement.offer import CloudStatus, Offer, Rung
+
+NO_PRICE_MEND = "add its price to a table in the columns of offers.csv, and name that table in MIXTRAL_PRICES"
+
+
+def plan(
+    recipe: Recipe,
+    offers: Iterable[Offer],
+    *,
+    spot: bool = False,
+    gpus: Sequence[str] = (),
+    clouds: Sequence[str] = (),
+    max_price: Decimal | None = None,
+    statuses: Mapping[str, CloudStatus] | None = None,
+) -> tuple[Rung, ...]:
+    """The ladder: one rung for each zone and machine type that would do, in the order of `_Place`.
+
+    `spot`: spot offers only (also where the recipe says use_spot), on demand after them where the recipe has
+    dynamic_ondemand_fallback; without it on demand only. An offer of `local` is neither, and always stands.
+    `gpus` (`A100:8`) and `clouds` narrow what the recipe takes; no names are no limit. `max_price`: USD per hour and
+    machine; it leaves out what has no price. `statuses`: a cloud that cannot be used, or is not in there, keeps its
+    rungs, with the reason. An offer without a price is never usable: nobody could say what it will cost.
+    Raises RecipeError for a GPU in `gpus` that does not exist.
+    """
+    wanted = _Wanted(recipe, spot, frozenset(parse(gpu) for gpu in gpus), frozenset(clouds), max_price)
+    offers = tuple(offers)
+    placed: dict[_Place, Offer] = {}
+    for offer in _smallest_unpriced([*offers, *_nowhere(wanted, offers)], wanted):
+        place = wanted.place(offer)
+        if place is not None:
+            placed[place] = min(offer, placed.get(place, offer), key=repr)
+    return tuple(_rung(placed[place], statuses or {}) for place in sorted(placed))
+
+
+class _Place(NamedTuple):
+    """Where an offer stands in the ladder: a total order that depends on nothing but the offer and the recipe."""
+
+    alternative: int
+    """Which of the recipe's alternatives it satisfies, where they are in the order of preference; else 0."""
+    fallback: bool
+    """On demand, where spot is wanted."""
+    trust: int
+    """0 with a sound price, 1 with a doubtful one, 2 without: a doubtful price is never tried before a sound one."""
+    price: Decimal
+    """For a doubtful one, the higher of the two."""
+    cloud: str
+    region: str
+    zone: str
+    instance_type: str
+    accelerator: str
+    gpus: int
+    spot: bool
+
+
+class _Wanted:
+    """A recipe together with what the person allowed."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        spot: bool,
+        gpus: frozenset[Accelerator],
+        clouds: frozenset[str],
+        max_price: Decimal | None,
+    ) -> None:
+        self.recipe = recipe
+        self.alternatives = [_narrowed(resources, gpus) for resources in recipe.resources]
+        self._spot = spot
+        self._clouds = clouds
+        self._max_price = max_price
+        self._fallback = recipe.service.replica_policy.dynamic_ondemand_fallback
+
+    def place(self, offer: Offer) -> _Place | None:
+        """Where it stands, or None if it does not do."""
+        if self._clouds and offer.cloud and offer.cloud not in self._clouds:
+            return None
+        if not _affordable(offer, self._max_price):
+            return None
+        for at, resources in enumerate(self.alternatives):
+            fallback = self._lifecycle(offer, resources)
+            if resources is not None and fallback is not None and satisfies(offer, resources):
+                return _Place(
+                    alternative=at if self.recipe.ordered else 0,
+                    fallback=fallback,
+                    trust=2 if offer.usd_per_hour is None else 1 if offer.doubtful else 0,
+                    price=offer.usd_per_hour or Decimal(0),
+                    cloud=offer.cloud,
+                    region=offer.region,
+                    zone=offer.zone,
+                    instance_type=offer.instance_type,
+                    accelerator=offer.accelerator or "",
+                    gpus=offer.count,
+                    spot=offer.spot,
+                )
+        return None
+
+    def spot_of(self, resources: Resources) -> bool:
+        return self._spot or bool(resources.use_spot)
+
+    def _lifecycle(self, offer: Offer, resources: Resources | None) -> bool | None:
+        """Whether the offer is a fallback to on demand, or None if its lifecycle is not wanted."""
+        if resources is None:
+            return None
+        spot = self.spot_of(resources)
+        if offer.cloud == "local" or offer.spot == spot:
+            return False
+        return True if spot and self._fallback else None
+
+
+def satisfies(offer: Offer, resources: Resources) -> bool:
+    """Whether the machine is one that the recipe takes, whatever it costs."""
+    return (
+        resources.cloud in (None, offer.cloud)
+        and _lies_in(offer.region, resources.region)
+        and _lies_in(offer.zone, resources.zone)
+        and resources.instance_type in (None, offer.instance_type)
+        and _affordable(offer, resources.max_hourly_cost)
+        and _has_accelerator(offer, resources)
+        and _is_big_enough(offer, resources)
+    )
+
+
+def _lies_in(place: str, pattern: str | None) -> bool:
+    """An offer without a place may be had anywhere in its cloud."""
+    return not place or pattern is None or fnmatchcase(place, pattern)
+
+
+def _affordable(offer: Offer, most: Decimal | None) -> bool:
+    return most is None or (offer.usd_per_hour is not None and offer.usd_per_hour <= most)
+
+
+def _has_accelerator(offer: Offer, resources: Resources) -> bool:
+    if resources.accelerators:
+        return any(a.name == offer.accelerator and a.count == offer.count for a in resources.accelerators)
+    return offer.accelerator is None or resources.instance_type is not None
+
+
+def _is_big_enough(offer: Offer, resources: Resources) -> bool:
+    memory = resources.memory
+    if memory is not None and resources.memory_per_cpu and offer.vcpus is not None:
+        memory = Minimum(amount=memory.amount * offer.vcpus, at_least=True)
+    return _holds(offer, offer.vcpus, resources.cpus) and _holds(offer, offer.memory_gib, memory)
+
+
+def _holds(offer: Offer, have: float | Decimal | None, wanted: Minimum | None) -> bool:
+    if wanted is None or have is None:
+        return True
+    if offer.cloud == "local":  # this machine has the size that it has: a bigger one than asked for will do
+        return float(have) >= wanted.amount
+    return wanted.holds(float(have))
+
+
+def _narrowed(resources: Resources, gpus: frozenset[Accelerator]) -> Resources | None:
+    """The alternative with those accelerators only that the person allowed; None if none is left."""
+    if not gpus or not resources.accelerators:
+        return None if gpus else resources
+    left = tuple(a for a in resources.accelerators if a in gpus)
+    return replace(resources, accelerators=left) if left else None
+
+
+def _smallest_unpriced(offers: Iterable[Offer], wanted: _Wanted) -> Iterable[Offer]:
+    """Of several sizes around the same GPUs, none with a price, the smallest that does stands for all."""
+    smallest: dict[tuple[object, ...], Offer] = {}
+    for offer in offers:
+        if offer.usd_per_hour is not None or offer.zone:
+            yield offer
+        elif wanted.place(offer) is not None:
+            key = (offer.cloud, offer.accelerator, offer.count, offer.spot)
+            other = smallest.get(key)
+            if other is None or _size(offer) < _size(other):
+                smallest[key] = offer
+    yield from smallest.values()
+
+
+def _size(offer: Offer) -> tuple[float, Decimal, str]:
+    return (offer.vcpus or 0, offer.memory_gib or Decimal(0), offer.instance_type)
+
+
+def _nowhere(wanted: _Wanted, offers: Sequence[Offer]) -> Iterable[Offer]:
+    """An offer of nobody for each GPU that nobody is known to sell, so that it is named in the ladder."""
+    sold = {(cloud, offer.accelerator) for offer in offers for cloud in (offer.cloud, None)}
+    for resources in wanted.alternatives:
+        for accelerator in resources.accelerators if resources is not None else ():
+            if resources is not None and (resources.cloud, accelerator.name) not in sold:
+                yield Offer(
+                    cloud=resources.cloud or "",
+                    region="",
+                    zone="",
+                    instance_type=resources.instance_type or "",
+                    accelerator=accelerator.name,
+                    count=accelerator.count,
+                    spot=wanted.spot_of(resources),
+                    usd_per_hour=None,
+                )
+
+
+def _rung(offer: Offer, statuses: Mapping[str, CloudStatus]) -> Rung:
+    status = statuses.get(offer.cloud)
+    if not offer.cloud:
+        reason = f"no cloud is known to sell {offer.accelerator}"
+        return Rung(offer=offer, usable=False, reason=reason, mend=NO_PRICE_MEND)
+    if status is None:
+        return Rung(offer=offer, usable=False, reason=f"this version cannot launch on {offer.cloud}")
+    if not status.usable:
+        return Rung(offer=offer, usable=False, reason=status.reason, mend=status.mend)
+    if offer.usd_per_hour is None:
+        reason = f"the price table has no price for {offer.instance_type or offer.accelerator}"
+        return Rung(offer=offer, usable=False, reason=reason, mend=NO_PRICE_MEND)
+    return Rung(offer=offer, usable=True)
