@@ -1,0 +1,55 @@
+"""What all tests share: a real Valkey, and the layers that need more than Python."""
+
+import os
+import shutil
+import time
+
+import pytest
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from workers.processes import Children
+from workers.sandbox.valkey import free_port, valkey
+
+LAYERS = {
+    "browser": "drives headless Chromium: `make test-browser`",
+    "crash": "kills processes for some minutes: `make test-crash`",
+    "vllm": "installs and runs vLLM on the CPU (700 MB): `make test-vllm`",
+    "emulator": "installs another Slack emulator with npm: `make test-emulator`",
+    "live": "needs a real cloud or workspace",
+}
+
+
+def pytest_collection_modifyitems(items):
+    asked = set(os.environ.get("MIXTRAL_TEST_LAYERS", "").split(","))
+    for item in items:
+        for layer, why in LAYERS.items():
+            if layer in item.keywords and layer not in asked:
+                item.add_marker(pytest.mark.skip(reason=why))
+
+
+@pytest.fixture(scope="session")
+def valkey_url(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("valkey")
+    port = free_port()
+    children = Children()
+    children.start(valkey(port, folder, folder / "valkey.log"))
+    client = Redis(port=port)
+    for _ in range(100):
+        try:
+            client.ping()
+            break
+        except RedisConnectionError:
+            time.sleep(0.05)
+    client.close()
+    yield f"redis://127.0.0.1:{port}/0"
+    children.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def redis(valkey_url):
+    client = Redis.from_url(valkey_url)
+    client.flushall()
+    yield client
+    client.close()

@@ -1,0 +1,397 @@
+"""The decision: every step in every situation, and the properties that must hold whatever happens."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from recipes.schema import Engine, Recipe
+from workers.clouds.driver import Machine, MachineRequest, Scope, Token
+from workers.deployment.events import (
+    DeploymentEnded,
+    DeploymentId,
+    EndpointPublished,
+    EventId,
+    LadderExhausted,
+    LadderPlanned,
+    LaunchIntended,
+    Limits,
+    MachineCreated,
+    MachineGone,
+    OfferRefused,
+    Place,
+    ReplicaGivenUp,
+    ReplicaNotReady,
+    ReplicaReady,
+    Requested,
+    ScaleRequested,
+    StopRequested,
+    TestCompletionAnswered,
+)
+from workers.deployment.next_step import (
+    Create,
+    End,
+    Exhaust,
+    GiveUp,
+    Launch,
+    Plan,
+    Publish,
+    Terminate,
+    Wait,
+    next_step,
+)
+from workers.deployment.next_step import Test as TestStep
+from workers.deployment.state import MAY_COST, Phase, Status, fold
+from workers.placement.offer import Offer, Rung
+from workers.serving.boot import boot_of
+
+ID = DeploymentId("d1")
+NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
+RECIPE = Recipe(name="tiny", engine=Engine(kind="scripted", model="m"))
+
+
+def offer(zone="z1", price="1", cloud="gcp"):
+    return Offer(
+        cloud=cloud,
+        region="r",
+        zone=zone,
+        instance_type="t",
+        accelerator="A100",
+        count=1,
+        spot=False,
+        usd_per_hour=Decimal(price),
+    )
+
+
+class Story:
+    """Tells events one after another, a second apart."""
+
+    def __init__(self, replicas=1):
+        self.now = NOON
+        self.events = []
+        self.tell(
+            Requested,
+            name="m",
+            recipe=RECIPE,
+            replicas=replicas,
+            place=Place(team="T", channel="C", user="U"),
+            limits=Limits(),
+        )
+
+    def tell(self, kind, **fields):
+        self.now += timedelta(seconds=1)
+        self.events.append(kind(event_id=EventId(str(len(self.events))), at=self.now, **fields))
+        return self
+
+    def planned(self, *offers):
+        return self.tell(LadderPlanned, rungs=tuple(Rung(offer=o, usable=True) for o in offers or (offer(),)))
+
+    def intended(self, attempt=1, replica=1, an_offer=None):
+        request = MachineRequest(
+            token=Token(f"d1-{attempt}"),
+            installation="i",
+            deployment=ID,
+            replica=replica,
+            attempt=attempt,
+            offers=(an_offer or offer(),),
+            boot=boot_of(RECIPE, "m"),
+            expires_at=NOON + timedelta(days=1),
+        )
+        return self.tell(LaunchIntended, request=request)
+
+    def created(self, attempt=1, an_offer=None):
+        machine = Machine(
+            token=Token(f"d1-{attempt}"),
+            id=f"machine-{attempt}",
+            cloud="gcp",
+            offer=an_offer or offer(),
+            address=f"http://h:{attempt}",
+            created_at=self.now,
+        )
+        return self.tell(MachineCreated, attempt=attempt, machine=machine)
+
+    def ready(self, attempt=1):
+        return self.tell(ReplicaReady, attempt=attempt, address=f"http://h:{attempt}")
+
+    def served(self):
+        self.planned().intended().created().ready()
+        self.tell(EndpointPublished, url="http://h:1")
+        return self.tell(TestCompletionAnswered, prompt="p", text="t", seconds=0.1)
+
+    def gone(self, attempt=1, why="engine exited with status 1"):
+        return self.tell(MachineGone, attempt=attempt, why=why)
+
+    def refused(self, attempt=1, scope=Scope.ZONE, an_offer=None):
+        return self.tell(
+            OfferRefused,
+            attempt=attempt,
+            offers=(an_offer or offer(),),
+            sentence="no capacity",
+            code="X",
+            scope=scope,
+        )
+
+    def wait(self, **duration):
+        self.now += timedelta(**duration)
+        return self
+
+    @property
+    def state(self):
+        return fold(ID, self.events)
+
+    @property
+    def step(self):
+        return next_step(self.state, self.now)
+
+
+def test_a_request_is_planned_first():
+    assert Story().step == Plan()
+
+
+def test_the_cheapest_usable_rung_is_asked_for():
+    story = Story().tell(
+        LadderPlanned,
+        rungs=(Rung(offer=offer("z1"), usable=False, reason="no credentials"), Rung(offer=offer("z2"), usable=True)),
+    )
+    assert story.step == Launch(attempt=1, replica=1, offers=(offer("z2"),))
+
+
+def test_an_intent_is_acted_on():
+    assert isinstance(Story().planned().intended().step, Create)
+
+
+def test_a_refused_zone_is_left_out_until_its_block_ends():
+    story = Story().planned(offer("z1"), offer("z2", "2")).intended().refused()
+    assert story.step == Launch(attempt=2, replica=1, offers=(offer("z2", "2"),))
+
+
+def test_a_refused_cloud_rules_out_its_every_offer():
+    aws = offer("z9", "9", cloud="aws")
+    story = Story().planned(offer("z1"), offer("z2", "2"), aws).intended().refused(scope=Scope.CLOUD)
+    assert story.step == Launch(attempt=2, replica=1, offers=(aws,))
+
+
+def test_a_dry_ladder_ends_a_deployment_that_has_nothing():
+    step = Story().planned().intended().refused().step
+    assert isinstance(step, End)
+    assert "refused" in step.failed
+
+
+def test_a_dry_ladder_is_tried_again_where_something_answers():
+    story = Story(replicas=2).served().intended(2, 2).refused(2)
+    assert isinstance(story.step, Exhaust)
+    story.tell(LadderExhausted, why="dry")
+    assert story.step == Wait(until=story.now + timedelta(minutes=1))
+    assert story.wait(minutes=11).step == Plan()
+
+
+def test_an_unusable_ladder_says_why_and_what_mends_it():
+    rung = Rung(offer=offer(), usable=False, reason="AWS: no credentials found", mend="run `aws configure`")
+    step = Story().tell(LadderPlanned, rungs=(rung,)).step
+    assert step == End(
+        failed="No machine could be asked for. AWS: no credentials found. To mend it: run `aws configure`."
+    )
+
+
+def test_a_starting_replica_is_waited_for_until_its_initial_delay():
+    story = Story().planned().intended().created()
+    assert story.step == Wait(until=story.now + timedelta(seconds=1200))
+    step = story.wait(seconds=1200).step
+    assert isinstance(step, GiveUp)
+    assert step.failure
+    assert "not ready 1200 s after the machine started" in step.why
+
+
+def test_the_endpoint_is_published_then_tested_then_left_alone():
+    story = Story().planned().intended().created().ready()
+    assert story.step == Publish("http://h:1")
+    story.tell(EndpointPublished, url="http://h:1")
+    assert story.step == TestStep("http://h:1")
+    story.tell(TestCompletionAnswered, prompt="p", text="t", seconds=0.1)
+    assert story.step == Wait(until=None)
+    assert story.state.status is Status.READY
+
+
+def test_the_endpoint_moves_to_a_replica_that_is_ready():
+    story = Story(replicas=2).served().intended(2, 2).created(2).ready(2).gone(1)
+    assert story.step == Publish("http://h:2")
+
+
+def test_scaling_up_fills_the_free_replica_number():
+    story = Story().served().tell(ScaleRequested, replicas=2, by="U")
+    assert story.step == Launch(attempt=2, replica=2, offers=(offer(),))
+
+
+def test_scaling_down_ends_what_serves_least_then_the_dearest():
+    story = Story(replicas=3).planned().intended(1).created(1).ready(1)
+    story.intended(2, 2, offer("z2", "5")).created(2, offer("z2", "5")).ready(2).intended(3, 3).created(3)
+    story.tell(ScaleRequested, replicas=2, by="U")
+    assert story.step.attempt == 3
+    story.tell(ReplicaGivenUp, attempt=3, why="scaled down").tell(ScaleRequested, replicas=1, by="U").gone(3)
+    assert story.step.attempt == 2
+
+
+def test_a_stop_ends_every_machine_before_the_deployment():
+    story = Story().served().tell(StopRequested, by="U")
+    assert isinstance(story.step, Terminate)
+    assert story.gone().step == End()
+    assert story.tell(DeploymentEnded).step == Wait()
+    assert story.state.status is Status.ENDED
+
+
+def test_a_stop_during_a_create_ends_the_machine_that_comes_of_it():
+    story = Story().planned().intended().tell(StopRequested, by="U")
+    assert isinstance(story.step, Terminate)
+    story.created()
+    assert isinstance(story.step, Terminate)
+
+
+def test_a_machine_that_turns_up_after_the_end_is_ended():
+    story = Story().planned().intended().tell(StopRequested, by="U").gone().tell(DeploymentEnded)
+    assert story.step == Wait()
+    assert isinstance(story.created().step, Terminate)
+
+
+def test_a_machine_beats_the_refusal_of_a_rival_worker():
+    assert Story().planned().intended().created().refused().state.attempts[0].phase is Phase.STARTING
+    assert isinstance(Story().planned().intended().refused().created().step, Terminate)
+
+
+def test_an_engine_that_dies_at_start_is_tried_twice():
+    story = Story().planned().intended().created().gone()
+    assert story.step == Launch(attempt=2, replica=1, offers=(offer(),))
+    step = story.intended(2).created(2).gone(2).step
+    assert isinstance(step, End)
+    assert "failed to start 2 times in a row" in step.failed
+
+
+def test_a_replica_that_dies_is_replaced_and_a_crash_loop_is_backed_off():
+    story = Story().served().gone()
+    assert isinstance(story.step, Launch)
+    story.intended(2).created(2).ready(2).gone(2)
+    assert isinstance(story.step, Wait)
+    assert isinstance(story.wait(minutes=1).step, Launch)
+
+
+def test_a_failing_replica_is_given_time_and_then_replaced():
+    story = Story().served().tell(ReplicaNotReady, attempt=1, why="timeout")
+    assert story.state.status is Status.NOT_READY
+    assert isinstance(story.step, Wait)
+    assert isinstance(story.wait(seconds=180).step, GiveUp)
+
+
+def test_old_prices_are_looked_at_again_before_money_is_spent():
+    story = Story().served().wait(hours=1).tell(ScaleRequested, replicas=2, by="U")
+    assert story.step == Plan()
+
+
+def test_the_cost_is_the_price_times_the_time():
+    story = Story().planned(offer(price="6")).intended(1, 1, offer(price="6")).created(1, offer(price="6")).ready()
+    assert story.state.usd_per_hour == 6
+    assert story.state.spent(story.state.attempts[0].machine.created_at + timedelta(minutes=10)) == 1
+
+
+class World(RuleBasedStateMachine):
+    """A deployment, a cloud that answers as it likes, and workers that run twice or not at all."""
+
+    @initialize(replicas=st.integers(1, 3))
+    def begin(self, replicas):
+        self.story = Story(replicas)
+        self.story.planned(*(offer(f"z{n}", str(n)) for n in range(1, 5)))
+        self.machines = set()
+
+    @rule(answer=st.sampled_from(["made", "refused", "made, answer lost", "lost"]))
+    def act(self, answer):
+        story, step = self.story, self.story.step
+        match step:
+            case Launch():
+                story.intended(step.attempt, step.replica, step.offers[0])
+            case Create(attempt):
+                number = attempt.number
+                if "made" in answer:
+                    self.machines.add(number)
+                if answer == "made":
+                    story.created(number, attempt.offer)
+                if answer == "refused" and number not in self.machines:
+                    story.refused(number, an_offer=attempt.offer)
+            case Terminate(attempt):
+                self.machines.discard(attempt.number)
+                if answer != "lost":
+                    story.gone(attempt.number, "ended")
+            case GiveUp():
+                story.tell(ReplicaGivenUp, attempt=step.attempt, why=step.why, failure=step.failure)
+            case Publish(url):
+                story.tell(EndpointPublished, url=url)
+            case TestStep():
+                story.tell(TestCompletionAnswered, prompt="p", text="t", seconds=0.1)
+            case Exhaust(why):
+                story.tell(LadderExhausted, why=why)
+            case End(failed):
+                story.tell(DeploymentEnded, failed=failed)
+            case Plan():
+                story.planned(*(offer(f"z{n}", str(n)) for n in range(1, 5)))
+            case Wait():
+                story.wait(seconds=30)
+
+    @precondition(lambda self: self.machines)
+    @rule(data=st.data(), event=st.sampled_from(["ready", "failing", "dies"]))
+    def observe(self, data, event):
+        number = data.draw(st.sampled_from(sorted(self.machines)))
+        if event == "ready":
+            self.story.ready(number)
+        elif event == "failing":
+            self.story.tell(ReplicaNotReady, attempt=number, why="timeout")
+        elif any(a.number == number and a.machine for a in self.story.state.attempts):
+            self.machines.discard(number)
+            self.story.gone(number)
+
+    @rule(replicas=st.integers(1, 4))
+    def scale(self, replicas):
+        if not self.story.state.ended:
+            self.story.tell(ScaleRequested, replicas=replicas, by="U")
+
+    @rule()
+    def stop(self):
+        if not self.story.state.ended:
+            self.story.tell(StopRequested, by="U")
+
+    @invariant()
+    def every_machine_is_known_to_the_log(self):
+        if not hasattr(self, "story"):
+            return
+        may_cost = {a.number for a in self.story.state.attempts if a.phase in MAY_COST}
+        assert self.machines <= may_cost
+
+    @invariant()
+    def no_more_is_asked_for_than_is_wanted(self):
+        if not hasattr(self, "story"):
+            return
+        step = self.story.step
+        if isinstance(step, Launch):
+            assert len(self.story.state.live) < self.story.state.wanted
+
+    def teardown(self):
+        """Left alone, every deployment settles: exactly the wanted machines, or an end with none."""
+        if not hasattr(self, "story"):
+            return
+        for _ in range(400):
+            self.act("made")
+            for number in sorted(self.machines):
+                attempt = next(a for a in self.story.state.attempts if a.number == number)
+                if attempt.phase in (Phase.STARTING, Phase.NOT_READY):
+                    self.story.ready(number)
+        state = self.story.state
+        assert len(self.machines) == (0 if state.ended else state.wanted)
+
+
+TestWorld = World.TestCase
+TestWorld.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+@pytest.mark.parametrize("cut", range(1, 12))
+def test_a_fold_goes_on_from_anywhere(cut):
+    story = Story(2).served().intended(2, 2).refused(2).tell(StopRequested, by="U").gone(1).tell(DeploymentEnded)
+    assert fold(ID, story.events[cut:], onto=fold(ID, story.events[:cut])) == story.state

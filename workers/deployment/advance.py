@@ -1,0 +1,215 @@
+"""Bring a deployment forward: load its log, decide, act, append; until there is nothing to do but wait."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from redis import Redis
+
+from recipes.schema import Recipe
+from workers.clouds.driver import Driver, DriverError, MachineRequest, Refused, Token
+from workers.deployment.events import (
+    AnyEvent,
+    DeploymentEnded,
+    DeploymentId,
+    EndpointPublished,
+    KeyNotEnforced,
+    LadderExhausted,
+    LadderPlanned,
+    LaunchIntended,
+    Limits,
+    MachineCreated,
+    MachineGone,
+    OfferRefused,
+    ReplicaGivenUp,
+    TestCompletionAnswered,
+    TestCompletionFailed,
+)
+from workers.deployment.log import Log, Stamp, stamp
+from workers.deployment.next_step import (
+    Create,
+    End,
+    Exhaust,
+    GiveUp,
+    Launch,
+    Plan,
+    Publish,
+    Step,
+    Terminate,
+    Test,
+    Wait,
+    next_step,
+)
+from workers.deployment.state import Attempt, Deployment, fold
+from workers.lease import Lease
+from workers.placement.offer import Rung
+from workers.serving.boot import KEY_VARIABLE, boot_of
+from workers.serving.probe import CompletionFailed, completion, key_is_enforced
+
+logger = logging.getLogger(__name__)
+
+TEST_PROMPT = "My favourite condiment is"
+LOG_LINES = 20
+
+Ladder = Callable[[Recipe, Limits], tuple[Sequence[Rung], str]]
+"""The offers that satisfy a recipe within limits, in the order in which to try them; and why there is none."""
+
+
+class Advance:
+    """Acts for one deployment at a time; may die at any line, and may run twice at once."""
+
+    def __init__(
+        self,
+        *,
+        redis: Redis,
+        log: Log,
+        drivers: Mapping[str, Driver],
+        ladder: Ladder,
+        environ: Mapping[str, str],
+        installation: str,
+        machine_lease: timedelta,
+        control_lease: timedelta,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._redis = redis
+        self._log = log
+        self._drivers = drivers
+        self._ladder = ladder
+        self._environ = environ
+        self._installation = installation
+        self._machine_lease = machine_lease
+        self._control_lease = control_lease
+        self._now = clock
+
+    def __call__(self, deployment: DeploymentId) -> None:
+        """Take the deployment's lease and go on until only waiting is left. Raises DriverError, RedisError."""
+        while True:
+            with Lease(self._redis, f"d:{deployment}", self._control_lease).held() as free:
+                if not free:
+                    return  # its holder looks at the log again before it goes
+                state = self._settle(deployment)
+            # A nudge that came while the lease was held was turned away: see what it was about.
+            if state is None or self._log.version(deployment) == state.version:
+                return
+
+    def _settle(self, deployment: DeploymentId) -> Deployment | None:
+        state = fold(deployment, self._log.read(deployment))
+        fresh_intent: Token | None = None
+        while state is not None:
+            step = next_step(state, self._now())
+            if isinstance(step, Wait):
+                break
+            logger.info("%s v%d: %s", deployment, state.version, type(step).__name__)
+            intent = self._act(state, step, fresh_intent)
+            fresh_intent = intent or fresh_intent
+            state = fold(deployment, self._log.read(deployment, after=state.version), onto=state)
+        return state
+
+    def _act(self, state: Deployment, step: Step, fresh: Token | None) -> Token | None:
+        """Do one step, and append what came of it; returns the token of an intent that nobody has acted on yet."""
+        match step:
+            case Plan():
+                self._plan(state)
+            case Launch():
+                return self._intend(state, step)
+            case Create(attempt):
+                self._create(state, attempt, replay=attempt.request.token != fresh)
+            case GiveUp():
+                event = ReplicaGivenUp(**self._stamp(), attempt=step.attempt, why=step.why, failure=step.failure)
+                self._log.append(state.id, state.version, [event])
+            case Terminate(attempt):
+                self._terminate(state, attempt)
+            case Publish(url):
+                self._log.append(state.id, state.version, [EndpointPublished(**self._stamp(), url=url)])
+            case Test(url):
+                self._log.append(state.id, state.version, self._test(state, url))
+            case Exhaust(why):
+                self._log.append(state.id, state.version, [LadderExhausted(**self._stamp(), why=why)])
+            case End(failed):
+                self._end(state, failed)
+            case Wait():
+                pass
+            case _:
+                assert_never(step)
+        return None
+
+    def _plan(self, state: Deployment) -> None:
+        lacking = [name for name in state.recipe.secrets if not self._environ.get(name)]
+        if lacking and not state.live:
+            names = " and ".join(lacking)
+            self._end(
+                state,
+                f"The recipe {state.recipe.name} needs {names}, which the worker's environment lacks. "
+                f"Set {names} where `mixtral-bot worker` runs (never in a channel), restart it and launch again.",
+            )
+            return
+        rungs, why_empty = self._ladder(state.recipe, state.limits)
+        planned = LadderPlanned(**self._stamp(), rungs=tuple(rungs), why_empty=why_empty)
+        self._log.append(state.id, state.version, [planned])
+
+    def _intend(self, state: Deployment, step: Launch) -> Token | None:
+        token = Token(f"{state.id}-{step.attempt}")
+        request = MachineRequest(
+            token=token,
+            installation=self._installation,
+            deployment=state.id,
+            replica=step.replica,
+            attempt=step.attempt,
+            offers=step.offers,
+            boot=boot_of(state.recipe, state.name),
+            expires_at=self._now() + self._machine_lease,
+        )
+        intended = self._log.append(state.id, state.version, [LaunchIntended(**self._stamp(), request=request)])
+        return token if intended else None
+
+    def _create(self, state: Deployment, attempt: Attempt, *, replay: bool) -> None:
+        request = attempt.request
+        driver = self._drivers[request.offers[0].cloud]
+        try:
+            found = driver.find(request.token) if replay else None
+            machine = found or driver.create(request, self._secrets(state))
+        except Refused as refused:
+            event: AnyEvent = OfferRefused(
+                **self._stamp(),
+                attempt=attempt.number,
+                offers=request.offers,
+                sentence=str(refused),
+                code=refused.code,
+                scope=refused.scope,
+            )
+        else:
+            event = MachineCreated(**self._stamp(), attempt=attempt.number, machine=machine)
+        self._log.record(state.id, state.version, [event])
+
+    def _secrets(self, state: Deployment) -> dict[str, str]:
+        key = self._log.key(state.id)
+        if key is None:
+            raise DriverError(f"The key of {state.name} is gone from Redis. End {state.name} and launch it again.")
+        return {KEY_VARIABLE: key} | {name: self._environ[name] for name in state.recipe.secrets}
+
+    def _terminate(self, state: Deployment, attempt: Attempt) -> None:
+        driver = self._drivers[attempt.offer.cloud]
+        tail = driver.log(attempt.request.token, LOG_LINES) if attempt.failure else ""
+        driver.terminate(attempt.request.token)
+        event = MachineGone(**self._stamp(), attempt=attempt.number, why=attempt.why, log_tail=tail)
+        self._log.record(state.id, state.version, [event])
+
+    def _test(self, state: Deployment, url: str) -> list[AnyEvent]:
+        key = self._log.key(state.id) or ""
+        events: list[AnyEvent] = []
+        if not key_is_enforced(url):
+            events.append(KeyNotEnforced(**self._stamp(), url=url))
+        model = state.ready[0].request.boot.served_names[0] if state.ready else state.name
+        try:
+            answer = completion(url, key, model=model, prompt=TEST_PROMPT)
+        except CompletionFailed as failed:
+            return [*events, TestCompletionFailed(**self._stamp(), prompt=TEST_PROMPT, why=str(failed))]
+        answered = TestCompletionAnswered(**self._stamp(), prompt=TEST_PROMPT, text=answer.text, seconds=answer.seconds)
+        return [*events, answered]
+
+    def _end(self, state: Deployment, failed: str | None) -> None:
+        self._log.close(state.id, state.name, state.version, DeploymentEnded(**self._stamp(), failed=failed))
+
+    def _stamp(self) -> Stamp:
+        return stamp(self._now())

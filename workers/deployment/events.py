@@ -1,0 +1,208 @@
+"""Everything that can have happened to a deployment: facts in the past tense, frozen, in one union."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import NewType, TypeAlias
+
+from msgspec import Struct
+
+from recipes.schema import Recipe
+from workers.clouds.driver import Machine, MachineRequest, Scope
+from workers.placement.offer import Offer, Rung
+
+DeploymentId = NewType("DeploymentId", str)
+"""Random at each launch; names never come back, ids never do either."""
+
+EventId = NewType("EventId", str)
+"""Random; by it a writer finds out whether an append whose answer was lost had succeeded."""
+
+Version = NewType("Version", int)
+"""How many events the log holds: the first is 1."""
+
+
+class Place(Struct, frozen=True, kw_only=True):
+    """Where in Slack a deployment was asked for, and by whom."""
+
+    team: str
+    channel: str
+    user: str
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What the person who launched allowed: it narrows the ladder."""
+
+    spot: bool = False
+    gpus: tuple[str, ...] = ()
+    clouds: tuple[str, ...] = ()
+    max_price: Decimal | None = None
+    """USD per hour and replica."""
+
+
+class Event(Struct, frozen=True, kw_only=True, tag=True):
+    """What every event tells."""
+
+    event_id: EventId
+    at: datetime
+
+
+class Requested(Event, frozen=True, kw_only=True):
+    """Somebody asked for a deployment. Always the first event."""
+
+    name: str
+    recipe: Recipe
+    replicas: int
+    place: Place
+    limits: Limits
+
+
+class ScaleRequested(Event, frozen=True, kw_only=True):
+    """Somebody asked for another number of replicas."""
+
+    replicas: int
+    by: str
+
+
+class StopRequested(Event, frozen=True, kw_only=True):
+    """Somebody asked for the end of the deployment."""
+
+    by: str
+
+
+class LadderPlanned(Event, frozen=True, kw_only=True):
+    """The offers, in the order in which they will be tried, as they stood at the launch."""
+
+    rungs: tuple[Rung, ...]
+    why_empty: str = ""
+    """Where there is no rung: which limit or which need stands in the way."""
+
+
+class LaunchIntended(Event, frozen=True, kw_only=True):
+    """A machine is about to be asked for. Appended before the cloud hears of it."""
+
+    request: MachineRequest
+
+
+class OfferRefused(Event, frozen=True, kw_only=True):
+    """The cloud said no to an attempt; no machine of it exists."""
+
+    attempt: int
+    offers: tuple[Offer, ...]
+    sentence: str
+    code: str
+    scope: Scope
+
+
+class MachineCreated(Event, frozen=True, kw_only=True):
+    """A machine exists, and costs."""
+
+    attempt: int
+    machine: Machine
+
+
+class EngineProgressed(Event, frozen=True, kw_only=True):
+    """What the machine is busy with before its engine answers, in a few words."""
+
+    attempt: int
+    progress: str
+
+
+class ReplicaReady(Event, frozen=True, kw_only=True):
+    """The readiness probe passed."""
+
+    attempt: int
+    address: str
+
+
+class ReplicaNotReady(Event, frozen=True, kw_only=True):
+    """A replica that had been ready fails its probe."""
+
+    attempt: int
+    why: str
+
+
+class ReplicaGivenUp(Event, frozen=True, kw_only=True):
+    """A replica is to be ended: not wanted any more, never ready in time, or failing for too long."""
+
+    attempt: int
+    why: str
+    failure: bool = False
+    """Whether it failed, rather than not being wanted any more."""
+
+
+class MachineGone(Event, frozen=True, kw_only=True):
+    """The machine of an attempt has ended, by our order or by itself."""
+
+    attempt: int
+    why: str
+    log_tail: str = ""
+    preempted: bool = False
+
+
+class LeaseExtended(Event, frozen=True, kw_only=True):
+    """The machine was told that it may live on."""
+
+    attempt: int
+    expires_at: datetime
+
+
+class LadderExhausted(Event, frozen=True, kw_only=True):
+    """No rung is left to try at this moment."""
+
+    why: str
+
+
+class EndpointPublished(Event, frozen=True, kw_only=True):
+    """The deployment answers at this address (`http://host:port`, without a path)."""
+
+    url: str
+
+
+class KeyNotEnforced(Event, frozen=True, kw_only=True):
+    """The endpoint answered without a key: whoever reaches the port can use it."""
+
+    url: str
+
+
+class TestCompletionAnswered(Event, frozen=True, kw_only=True):
+    """The model finished the sentence that it was given after boot."""
+
+    prompt: str
+    text: str
+    seconds: float
+
+
+class TestCompletionFailed(Event, frozen=True, kw_only=True):
+    """The endpoint did not finish the sentence: it is up, and does not work."""
+
+    prompt: str
+    why: str
+
+
+class DeploymentEnded(Event, frozen=True, kw_only=True):
+    """Nothing of the deployment is left: no machine, no name. Always the last decision; facts may follow."""
+
+    failed: str | None = None
+    """The cause and the mend, when it was not ended by somebody."""
+
+
+AnyEvent: TypeAlias = (
+    Requested
+    | ScaleRequested
+    | StopRequested
+    | LadderPlanned
+    | LaunchIntended
+    | OfferRefused
+    | MachineCreated
+    | EngineProgressed
+    | ReplicaReady
+    | ReplicaNotReady
+    | ReplicaGivenUp
+    | MachineGone
+    | LeaseExtended
+    | LadderExhausted
+    | EndpointPublished
+    | KeyNotEnforced
+    | TestCompletionAnswered
+    | TestCompletionFailed
+    | DeploymentEnded
+)

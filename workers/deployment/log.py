@@ -1,0 +1,202 @@
+"""The event log of each deployment: one Redis stream, appended only at the version that the writer has seen."""
+
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any, TypedDict
+
+import msgspec
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from workers.deployment.events import AnyEvent, DeploymentEnded, DeploymentId, EventId, Requested, Version
+from workers.errors import WorkersError
+
+FEED = "mixtral:feed"
+NAMES = "mixtral:names"
+KEYS = "mixtral:keys"
+
+FEED_LENGTH = 100_000
+"""Followers that are further behind start from the logs."""
+
+START = Version(0)
+
+KEPT_AFTER_END = timedelta(days=30)
+"""Machines of an ended deployment that turn up later are still recognised for so long."""
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(AnyEvent).decode
+
+# Reply: 1 when appended, 0 when the log is not at the expected version.
+_APPEND = f"""
+local FEED_LENGTH = {FEED_LENGTH}
+local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
+local version = 0
+if #last > 0 then version = tonumber(string.match(last[1][1], '^(%d+)')) end
+if version ~= tonumber(ARGV[2]) then return 0 end
+for i = 4, tonumber(ARGV[3]) + 3 do
+  version = version + 1
+  redis.call('XADD', KEYS[1], version .. '-0', 'e', ARGV[i])
+  redis.call('XADD', KEYS[2], 'MAXLEN', '~', FEED_LENGTH, '*', 'd', ARGV[1], 'v', version)
+end
+"""
+
+_PLAIN = _APPEND + "return 1"
+
+# The end of a deployment frees its name and destroys its key in the same breath.
+_CLOSE = (
+    _APPEND
+    + """
+local rest = tonumber(ARGV[3]) + 4
+if redis.call('HGET', KEYS[3], ARGV[rest]) == ARGV[1] then redis.call('HDEL', KEYS[3], ARGV[rest]) end
+redis.call('HDEL', KEYS[4], ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[rest + 1])
+return 1
+"""
+)
+
+# A launch is asked for once (KEYS[5] remembers the trigger), takes its name, and gets its key, or none of it happens.
+# Reply: {id, 'opened'}, {id, 'again'}, or {id of the holder, 'taken'}.
+_OPEN = (
+    """
+local before = redis.call('GET', KEYS[5])
+if before then return {before, 'again'} end
+local rest = tonumber(ARGV[3]) + 4
+local holder = redis.call('HGET', KEYS[3], ARGV[rest])
+if holder then return {holder, 'taken'} end
+"""
+    + _APPEND.replace("return 0", "return {ARGV[1], 'again'}")
+    + """
+redis.call('HSET', KEYS[3], ARGV[rest], ARGV[1])
+redis.call('HSET', KEYS[4], ARGV[1], ARGV[rest + 1])
+redis.call('SET', KEYS[5], ARGV[1], 'EX', 3600)
+return {ARGV[1], 'opened'}
+"""
+)
+
+
+class NameTaken(WorkersError):
+    """Another deployment has this name."""
+
+    def __init__(self, name: str, holder: DeploymentId) -> None:
+        super().__init__(f"The name {name} is taken. Choose another with `as NAME`, or end that one first.")
+        self.name = name
+        self.holder = holder
+
+
+def new_id() -> DeploymentId:
+    """A random id, short enough for a machine's name."""
+    return DeploymentId(f"d{secrets.token_hex(6)}")
+
+
+def new_event_id() -> EventId:
+    return EventId(secrets.token_hex(8))
+
+
+class Stamp(TypedDict):
+    """What every event begins with: `StopRequested(**stamp(now), by=…)`."""
+
+    event_id: EventId
+    at: datetime
+
+
+def stamp(now: datetime) -> Stamp:
+    """A new event's own id, and its time."""
+    return Stamp(event_id=new_event_id(), at=now)
+
+
+class Log:
+    """Reads and appends events. One for a process; safe to use from several threads."""
+
+    def __init__(self, redis: Redis) -> None:
+        # Its types join what it may answer on every setting; ours answers bytes.
+        self._redis: Any = redis
+        self._plain: Any = redis.register_script(_PLAIN)
+        self._close: Any = redis.register_script(_CLOSE)
+        self._open: Any = redis.register_script(_OPEN)
+
+    def read(self, deployment: DeploymentId, after: Version = START) -> list[AnyEvent]:
+        """The events after a version, in order."""
+        entries = self._redis.xrange(_key(deployment), min=f"{after + 1}-0")
+        return [_decode(fields[b"e"]) for _, fields in entries]
+
+    def append(self, deployment: DeploymentId, seen: Version, events: Sequence[AnyEvent]) -> bool:
+        """Append all events if the log stands at `seen`; False if it does not. Lost answers are looked up."""
+        arguments = [deployment, seen, len(events), *(_encode(e) for e in events)]
+        return self._once(deployment, seen, events, lambda: self._plain([_key(deployment), FEED], arguments) == 1)
+
+    def record(self, deployment: DeploymentId, seen: Version, events: Sequence[AnyEvent]) -> None:
+        """Append facts, at whatever version the log has got to meanwhile."""
+        while not self.append(deployment, seen, events):
+            later = self.version(deployment)
+            if later == START:
+                return  # the log was lost or has expired: there is nothing left to tell it to
+            seen = later
+
+    def version(self, deployment: DeploymentId) -> Version:
+        """How many events the log holds."""
+        newest = self._redis.xrevrange(_key(deployment), count=1)
+        return Version(int(newest[0][0].split(b"-")[0])) if newest else START
+
+    def close(self, deployment: DeploymentId, name: str, seen: Version, ended: DeploymentEnded) -> bool:
+        """Append the end as `append` does; free the name, and forget the key."""
+        keys = [_key(deployment), FEED, NAMES, KEYS]
+        kept = int(KEPT_AFTER_END.total_seconds())
+        arguments = [deployment, seen, 1, _encode(ended), name, kept]
+        return self._once(deployment, seen, [ended], lambda: self._close(keys, arguments) == 1)
+
+    def open(self, deployment: DeploymentId, requested: Requested, key: str, once: str) -> DeploymentId:
+        """Append the first event and take the name; asked again with the same `once`, return the first's id.
+
+        Raises NameTaken, with the deployment that has it.
+        """
+        keys = [_key(deployment), FEED, NAMES, KEYS, f"mixtral:once:{once}"]
+        arguments = [deployment, 0, 1, _encode(requested), requested.name, key]
+        found, outcome = self._open(keys, arguments)
+        holder = DeploymentId(found.decode())
+        if outcome == b"taken":
+            raise NameTaken(requested.name, holder)
+        return holder
+
+    def names(self) -> dict[str, DeploymentId]:
+        """Every deployment that has not ended, by name."""
+        return {k.decode(): DeploymentId(v.decode()) for k, v in self._redis.hgetall(NAMES).items()}
+
+    def key(self, deployment: DeploymentId) -> str | None:
+        """The key that opens the deployment's endpoint."""
+        value = self._redis.hget(KEYS, deployment)
+        return value.decode() if value is not None else None
+
+    def feed_end(self) -> str:
+        """The position after the newest entry of the feed."""
+        newest = self._redis.xrevrange(FEED, count=1)
+        return newest[0][0].decode() if newest else "0-0"
+
+    def follow(self, after: str, wait: timedelta) -> Iterator[tuple[str, DeploymentId]]:
+        """Yield (position, deployment) of appends after a position; waits for the first, and ends after a batch."""
+        replies = self._redis.xread({FEED: after}, count=1000, block=int(wait.total_seconds() * 1000) or 1)
+        for _, entries in replies or []:
+            for position, fields in entries:
+                yield position.decode(), DeploymentId(fields[b"d"].decode())
+
+    def _once(
+        self, deployment: DeploymentId, seen: Version, events: Sequence[AnyEvent], call: Callable[[], bool]
+    ) -> bool:
+        try:
+            if call():
+                return True
+        except (RedisConnectionError, RedisTimeoutError):
+            if self._stands(deployment, seen, events[0].event_id):
+                return True
+            raise
+        # The client repeats a call whose answer was lost: a refusal may be the echo of our own success.
+        return self._stands(deployment, seen, events[0].event_id)
+
+    def _stands(self, deployment: DeploymentId, seen: Version, event: EventId) -> bool:
+        entries = self._redis.xrange(_key(deployment), min=f"{seen + 1}-0", max=f"{seen + 1}-0")
+        return any(_decode(fields[b"e"]).event_id == event for _, fields in entries)
+
+
+def _key(deployment: DeploymentId) -> str:
+    return f"mixtral:d:{deployment}"

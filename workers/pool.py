@@ -1,0 +1,98 @@
+"""`mixtral-bot worker`: RQ's worker pool, with the sweeper as one more process that is kept alive."""
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from redis import Redis
+from rq import Queue, Worker
+from rq.worker_pool import WorkerPool
+
+from workers.processes import die_with_parent
+from workers.settings import QUEUE
+
+logger = logging.getLogger(__name__)
+
+GRACE = 3.0
+"""Seconds that a job has to finish when the pool is told to end; a killed one is carried on by the next worker."""
+
+_fork = multiprocessing.get_context("fork")
+
+
+class TiedWorker(Worker):
+    """An RQ worker whose job's process dies with it, so that no orphan acts beside its successor."""
+
+    def main_work_horse(self, *args: Any, **kwargs: Any) -> Any:
+        die_with_parent(self.pid or os.getppid())
+        return super().main_work_horse(*args, **kwargs)
+
+
+def _work(name: str, connect: Callable[[], Redis], parent: int) -> None:
+    die_with_parent(parent)
+    redis = connect()
+    worker = TiedWorker(
+        [Queue(QUEUE, connection=redis)],
+        name=name,
+        connection=redis,
+        worker_ttl=30,
+        job_monitoring_interval=5,
+        maintenance_interval=10,
+        log_job_description=False,
+    )
+    worker.work(with_scheduler=False, logging_level="WARNING")
+
+
+def _sweep(run: Callable[[threading.Event], None], parent: int) -> None:
+    die_with_parent(parent)
+    stop = threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    run(stop)
+
+
+class Pool(WorkerPool):
+    """RQ's pool, whose workers die with it, plus the sweeper."""
+
+    def __init__(
+        self, connect: Callable[[], Redis], sweep: Callable[[threading.Event], None], *, num_workers: int
+    ) -> None:
+        super().__init__([QUEUE], connection=connect(), num_workers=num_workers)
+        self._connect = connect
+        self._sweep = sweep
+        self._sweeper: BaseProcess | None = None
+
+    def get_worker_process(self, name: str, *_: Any, **__: Any) -> BaseProcess:
+        return _fork.Process(target=_work, args=(name, self._connect, os.getpid()), name=f"worker {name}")
+
+    def start_workers(self, *args: Any, **kwargs: Any) -> None:
+        super().start_workers(*args, **kwargs)
+        self._keep_sweeping()
+
+    def check_workers(self, respawn: bool = True) -> None:
+        super().check_workers(respawn)
+        self._keep_sweeping()
+
+    def stop_workers(self) -> None:
+        """End all children: warmly first, and after GRACE by force, for every job may die at any line."""
+        super().stop_workers()  # type: ignore[no-untyped-call] # RQ's
+        children = [data.process for data in self.worker_dict.values()]
+        if self._sweeper is not None:
+            self._sweeper.terminate()
+            children.append(self._sweeper)
+        deadline = time.monotonic() + GRACE
+        for child in children:
+            child.join(max(0.0, deadline - time.monotonic()))
+            if child.is_alive():
+                child.kill()
+
+    def _keep_sweeping(self) -> None:
+        if self.status == self.Status.STOPPED or (self._sweeper is not None and self._sweeper.is_alive()):
+            return
+        self._sweeper = _fork.Process(target=_sweep, args=(self._sweep, os.getpid()), name="sweeper")
+        self._sweeper.start()

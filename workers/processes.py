@@ -1,0 +1,86 @@
+"""Children that never outlive their parent, and are brought back when they die alone."""
+
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+logger = logging.getLogger(__name__)
+
+PR_SET_PDEATHSIG = 1
+
+RESTART_AFTER = 1.0
+"""Seconds between two starts of the same child, so that one that cannot start does not spin."""
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when `parent`, its parent's process id, ends however it ends (Linux)."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before the call above
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Child(Struct, frozen=True, kw_only=True):
+    """A program that is to run as long as its parent."""
+
+    name: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    log: Path
+
+
+class Children:
+    """Starts programs, restarts those that die, and ends them all in the reverse order of their start."""
+
+    def __init__(self) -> None:
+        self._children: list[Child] = []
+        self._running: dict[str, tuple[subprocess.Popen[bytes], float]] = {}
+
+    def start(self, child: Child) -> None:
+        """Start it now, and keep it running from now on."""
+        self._children.append(child)
+        self._spawn(child)
+
+    def pid(self, name: str) -> int:
+        """The process id of a child, for those who want to kill it."""
+        return self._running[name][0].pid
+
+    def restart_the_dead(self) -> None:
+        """Start again what ended; call it often."""
+        for child in self._children:
+            process, started = self._running[child.name]
+            if process.poll() is not None and time.monotonic() - started >= RESTART_AFTER:
+                logger.warning("%s ended with status %s, starting it again", child.name, process.returncode)
+                self._spawn(child)
+
+    def stop(self, grace: float = 5.0) -> None:
+        """End every child: SIGTERM, and SIGKILL after `grace` seconds."""
+        for child in reversed(self._children):
+            process, _ = self._running[child.name]
+            process.terminate()
+            try:
+                process.wait(grace)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._children.clear()
+
+    def _spawn(self, child: Child) -> None:
+        parent = os.getpid()
+        with child.log.open("ab") as log:
+            process = subprocess.Popen(  # noqa: S603 - the programs are our own
+                child.argv,
+                env=dict(child.env),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                process_group=0,  # a Ctrl-C at the terminal is for the parent, which ends them in order
+                preexec_fn=lambda: die_with_parent(parent),  # noqa: PLW1509 - the parents have one thread
+            )
+        self._running[child.name] = (process, time.monotonic())

@@ -1,0 +1,164 @@
+"""The bot's only door to the workers: ask for a deployment, change it, end it, look at it, follow it."""
+
+import logging
+import secrets
+import string
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+from msgspec import MsgspecError, Struct
+from redis import Redis
+
+from recipes.schema import Recipe
+from workers.clouds.driver import Driver
+from workers.deployment.events import (
+    AnyEvent,
+    DeploymentId,
+    Limits,
+    Place,
+    Requested,
+    ScaleRequested,
+    StopRequested,
+)
+from workers.deployment.log import Log, new_id, stamp
+from workers.deployment.state import Deployment, fold
+from workers.errors import WorkersError
+
+logger = logging.getLogger(__name__)
+
+KEY_ALPHABET = string.ascii_letters + string.digits
+KEY_LENGTH = 32
+
+
+class NoSuchDeployment(WorkersError):
+    """No deployment of this name is running."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        there = f"There are: {', '.join(known)}." if known else "Nothing is running: start with `/mixtral launch`."
+        super().__init__(f"No deployment is called {name}. {there}")
+        self.name = name
+        self.known = tuple(known)
+
+
+class LogsGone(WorkersError):
+    """A log was asked for that no machine has."""
+
+
+class Nudge(Protocol):
+    """Ask some worker to look at a deployment soon. Losing it costs time only."""
+
+    def __call__(self, deployment: DeploymentId) -> None: ...
+
+
+class ReplicaLog(Struct, frozen=True, kw_only=True):
+    """The end of what one replica's machine printed."""
+
+    replica: int
+    place: str
+    tail: str
+
+
+class Requests:
+    """What people can ask of the workers. Every call returns within milliseconds, or raises a WorkersError."""
+
+    def __init__(self, redis: Redis, nudge: Nudge, drivers: dict[str, Driver]) -> None:
+        self._redis: Any = redis
+        self._log = Log(redis)
+        self._nudge = nudge
+        self._drivers = drivers
+
+    def launch(
+        self, recipe: Recipe, *, name: str, replicas: int, place: Place, limits: Limits, once: str
+    ) -> DeploymentId:
+        """Ask for a deployment. `once` (Slack's trigger id): asked again with the same, it starts nothing twice.
+
+        Raises NameTaken with the deployment that has the name.
+        """
+        requested = Requested(
+            **stamp(datetime.now(UTC)),
+            name=name,
+            recipe=recipe,
+            replicas=replicas,
+            place=place,
+            limits=limits,
+        )
+        id_ = self._log.open(new_id(), requested, new_key(), once)
+        self._nudge(id_)
+        return id_
+
+    def scale(self, name: str, replicas: int, *, by: str) -> Deployment:
+        """Ask for another number of replicas. Raises NoSuchDeployment."""
+        return self._decide(name, ScaleRequested(**stamp(datetime.now(UTC)), replicas=replicas, by=by))
+
+    def stop(self, name: str, *, by: str) -> Deployment:
+        """Ask for the end of a deployment. Raises NoSuchDeployment."""
+        return self._decide(name, StopRequested(**stamp(datetime.now(UTC)), by=by))
+
+    def get(self, name: str) -> Deployment:
+        """The deployment of this name. Raises NoSuchDeployment."""
+        names = self._log.names()
+        state = self.by_id(names[name]) if name in names else None
+        if state is None:
+            raise NoSuchDeployment(name, sorted(names))
+        return state
+
+    def by_id(self, deployment: DeploymentId) -> Deployment | None:
+        """The deployment of this id, ended ones too; None where its log is gone."""
+        return fold(deployment, self._log.read(deployment))
+
+    def all(self) -> list[Deployment]:
+        """Every deployment that has not ended, by name."""
+        found = (self._readable(id_) for _, id_ in sorted(self._log.names().items()))
+        return [state for state in found if state is not None]
+
+    def _readable(self, deployment: DeploymentId) -> Deployment | None:
+        try:
+            return self.by_id(deployment)
+        except MsgspecError:
+            logger.exception("the log of %s cannot be read; it is left out", deployment)
+            return None
+
+    def key(self, deployment: DeploymentId) -> str | None:
+        """The key of its endpoint; None once it has ended. Never for a channel, a log line or an event."""
+        return self._log.key(deployment)
+
+    def logs(self, name: str, lines: int) -> list[ReplicaLog]:
+        """The end of each replica's log, newest replica last. Raises NoSuchDeployment, LogsGone."""
+        state = self.get(name)
+        found: list[ReplicaLog] = []
+        for attempt in state.attempts:
+            if attempt.machine is None:
+                continue
+            driver = self._drivers.get(attempt.machine.cloud)
+            tail = driver.log(attempt.request.token, lines) if driver and not attempt.gone_at else ""
+            place = f"{attempt.offer.cloud} {attempt.offer.zone}"
+            if tail or attempt.log_tail:
+                found.append(ReplicaLog(replica=attempt.replica, place=place, tail=tail or attempt.log_tail))
+        if not found:
+            raise LogsGone(f"{name} has no log yet: none of its machines has printed anything.")
+        return found
+
+    def position(self) -> str:
+        """The end of the feed now, for `follow`."""
+        return self._log.feed_end()
+
+    def follow(self, after: str, wait: timedelta) -> Iterator[tuple[str, DeploymentId]]:
+        """(position, deployment) of each change after a position; ends when none came for `wait`."""
+        return self._log.follow(after, wait)
+
+    def _decide(self, name: str, made: AnyEvent) -> Deployment:
+        while True:
+            state = self.get(name)
+            if state.stopped_by is not None or state.ended:
+                return state  # it ends anyway
+            if self._log.append(state.id, state.version, [made]):
+                self._nudge(state.id)
+                after = fold(state.id, [made], onto=state)
+                assert after is not None  # noqa: S101 - a fold onto a state is a state
+                return after
+
+
+def new_key() -> str:
+    """A key for an endpoint: `mxk_` and 32 letters and digits, 190 bits."""
+    return "mxk_" + "".join(secrets.choice(KEY_ALPHABET) for _ in range(KEY_LENGTH))

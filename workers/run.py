@@ -1,0 +1,136 @@
+"""Wiring of the workers: settings to connections to drivers to the control loop."""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TypedDict
+
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from recipes.schema import Recipe
+from workers.clouds.driver import Driver
+from workers.clouds.local import LocalDriver
+from workers.clouds.usability import statuses
+from workers.deployment.advance import Advance, Ladder
+from workers.deployment.events import Limits
+from workers.deployment.log import Log
+from workers.deployment.sweeper import Sweeper
+from workers.jobs import nudge
+from workers.placement import catalog
+from workers.placement.gaps import why_empty
+from workers.placement.offer import Rung
+from workers.placement.planner import plan
+from workers.pool import Pool
+from workers.requests import Requests
+from workers.settings import Settings, from_environ
+
+logger = logging.getLogger(__name__)
+
+WORKERS = 4
+
+
+def connect(url: str) -> Redis:
+    """A client of the event log's server."""
+    return Redis.from_url(url, health_check_interval=30, socket_connect_timeout=5, socket_keepalive=True)
+
+
+def drivers_of(settings: Settings) -> dict[str, Driver]:
+    """The drivers of the clouds that this installation may use, by name."""
+    wanted = settings.clouds
+    return {"local": LocalDriver(settings.home)} if wanted is None or "local" in wanted else {}
+
+
+def ladder_of(settings: Settings, drivers: Mapping[str, Driver]) -> Ladder:
+    """The planner with this installation's clouds and prices filled in."""
+
+    def ladder(recipe: Recipe, limits: Limits) -> tuple[Sequence[Rung], str]:
+        offers = [*catalog.load(settings.prices), *(o for d in drivers.values() for o in d.offers())]
+        known = statuses(settings.environ, drivers=frozenset(drivers)) | {c: d.status() for c, d in drivers.items()}
+        narrowed = Narrowed(spot=limits.spot, gpus=limits.gpus, clouds=limits.clouds, max_price=limits.max_price)
+        rungs = plan(recipe, offers, **narrowed, statuses=known)
+        return rungs, "" if rungs else why_empty(recipe, offers, **narrowed)
+
+    return ladder
+
+
+class Narrowed(TypedDict):
+    """The planner's words for what a launch was limited to."""
+
+    spot: bool
+    gpus: Sequence[str]
+    clouds: Sequence[str]
+    max_price: Decimal | None
+
+
+def wire_requests(settings: Settings, redis: Redis) -> Requests:
+    """The bot's door."""
+    return Requests(redis, nudge(redis), drivers_of(settings))
+
+
+def wire_advance() -> Advance:
+    """What a nudge runs, from the environment, in the job's own process."""
+    settings = from_environ(os.environ)
+    redis = connect(settings.redis_url)
+    drivers = drivers_of(settings)
+    return Advance(
+        redis=redis,
+        log=Log(redis),
+        drivers=drivers,
+        ladder=ladder_of(settings, drivers),
+        environ=settings.environ,
+        installation=settings.installation,
+        machine_lease=settings.lease,
+        control_lease=settings.control_lease,
+        clock=now,
+    )
+
+
+def run_sweeper(settings: Settings, stop: threading.Event) -> None:
+    """Sweep, in a process of its own, until told to stop."""
+    redis = connect(settings.redis_url)
+    sweeper = Sweeper(
+        redis=redis,
+        log=Log(redis),
+        drivers=drivers_of(settings),
+        nudge=nudge(redis),
+        installation=settings.installation,
+        machine_lease=settings.lease,
+        control_lease=settings.control_lease,
+        every=settings.sweep_every,
+        clock=now,
+    )
+    sweeper.run(stop)
+
+
+def main(environ: Mapping[str, str]) -> None:
+    """Run workers and sweeper in the foreground until SIGTERM or SIGINT. Raises SettingsError."""
+    settings = from_environ(environ)
+    redis = connect(settings.redis_url)
+    wait_for(redis)
+    pool = Pool(lambda: connect(settings.redis_url), lambda stop: run_sweeper(settings, stop), num_workers=WORKERS)
+    logger.info("worker is up: installation %s, clouds %s", settings.installation, ", ".join(drivers_of(settings)))
+    pool.start(logging_level="WARNING")
+
+
+def wait_for(redis: Redis) -> None:
+    """Return once the server answers; says what it waits for."""
+    said = False
+    while True:
+        try:
+            redis.ping()
+        except RedisConnectionError as error:
+            if not said:
+                logger.warning("waiting for Redis: %s", error)
+            said = True
+            time.sleep(1)
+        else:
+            return
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
