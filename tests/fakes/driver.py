@@ -1,0 +1,157 @@
+"""A cloud in memory: the same contract as a real one, with a clock and refusals that tests set."""
+
+import threading
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import msgspec
+
+from workers.clouds.driver import (
+    DriverError,
+    Machine,
+    MachineRequest,
+    Presence,
+    Refused,
+    Scope,
+    Sighting,
+    Token,
+)
+from workers.placement.offer import CloudStatus, Offer
+
+
+def offer(cloud="fake", **changes):
+    """One offer of a cloud, with what a test changes about it."""
+    plain = Offer(
+        cloud=cloud,
+        region="here",
+        zone="here-1",
+        instance_type="small",
+        accelerator=None,
+        count=0,
+        spot=False,
+        usd_per_hour=Decimal(1),
+    )
+    return msgspec.structs.replace(plain, **changes)
+
+
+class FakeDriver:
+    """Machines as entries of a dict. Hand the same one to whoever shall see the same cloud."""
+
+    def __init__(self, cloud="fake", *, clock: Callable[[], datetime] = lambda: datetime.now(UTC), offers=()):
+        self.cloud = cloud
+        self.clock = clock
+        self.calls: list[tuple[str, Token | str | None]] = []
+        self.refuse: Callable[[Offer], Refused | None] = lambda _: None
+        """Asked for every offer of a request, in order; a machine is made of the first that is not refused."""
+        self.unreachable = False
+        self.lose_answers = False
+        """Calls take effect and then raise, as when the connection breaks before the answer."""
+        self.secrets: dict[Token, dict[str, str]] = {}
+        self.requests: dict[Token, MachineRequest] = {}
+        self._offers = offers or (offer(cloud),)
+        self._machines: dict[Token, Machine] = {}
+        self._expiry: dict[Token, datetime] = {}
+        self._ended: dict[Token, tuple[Presence, str]] = {}
+        self._logs: dict[Token, list[str]] = {}
+        self._lock = threading.RLock()
+
+    def status(self) -> CloudStatus:
+        return CloudStatus(cloud=self.cloud, usable=True)
+
+    def offers(self) -> tuple[Offer, ...]:
+        return self._offers
+
+    def create(self, request: MachineRequest, secrets: Mapping[str, str]) -> Machine:
+        with self._lock:
+            self._call("create", request.token)
+            if self.requests.setdefault(request.token, request) != request:
+                raise Refused("The token names another request.", code="TokenMismatch", scope=Scope.BUG)
+            if request.token not in self._machines:
+                self._machines[request.token] = self._made(request)
+                self._expiry[request.token] = request.expires_at
+                self.secrets[request.token] = dict(secrets)
+                self._logs[request.token] = ["the machine is up"]
+            self._answer()
+            return self._machines[request.token]
+
+    def find(self, token: Token) -> Machine | None:
+        self._call("find", token)
+        return self._machines.get(token)
+
+    def owned(self, installation: str) -> tuple[Sighting, ...]:
+        with self._lock:
+            self._call("owned", installation)
+            return tuple(
+                self._sighting(token, request)
+                for token, request in self.requests.items()
+                if request.installation == installation and token in self._machines
+            )
+
+    def extend(self, token: Token, expires_at: datetime) -> None:
+        self._call("extend", token)
+        if token in self._expiry:
+            self._expiry[token] = expires_at
+        self._answer()
+
+    def terminate(self, token: Token) -> None:
+        self._call("terminate", token)
+        self._ended.setdefault(token, (Presence.ENDED, "ended on request"))
+        self._answer()
+
+    def log(self, token: Token, lines: int) -> str:
+        self._call("log", token)
+        return "\n".join(self._logs.get(token, [])[-lines:])
+
+    # What happens to machines in the world, as tests tell it.
+
+    def end(self, token: Token, why: str = "engine exited with status 1", presence: Presence = Presence.ENDED) -> None:
+        self._ended.setdefault(token, (presence, why))
+
+    def print(self, token: Token, *lines: str) -> None:
+        self._logs[token].extend(lines)
+
+    def running(self) -> list[Token]:
+        return [token for token, request in self.requests.items() if self._is_running(token, request)]
+
+    def _made(self, request: MachineRequest) -> Machine:
+        refusals = []
+        for one in request.offers:
+            refused = self.refuse(one)
+            if refused is None:
+                return Machine(
+                    token=request.token,
+                    id=f"{self.cloud}-{request.token}",
+                    cloud=self.cloud,
+                    offer=one,
+                    address=f"http://{self.cloud}.invalid:{request.boot.port}",
+                    created_at=self.clock(),
+                )
+            refusals.append(refused)
+        del self.requests[request.token]
+        raise refusals[0]
+
+    def _sighting(self, token: Token, request: MachineRequest) -> Sighting:
+        running = self._is_running(token, request)
+        presence, why = (Presence.RUNNING, "") if running else self._ended.get(token, (Presence.ENDED, "expired"))
+        return Sighting(
+            machine=self._machines[token],
+            presence=presence,
+            installation=request.installation,
+            deployment=request.deployment,
+            replica=request.replica,
+            attempt=request.attempt,
+            why=why,
+        )
+
+    def _is_running(self, token: Token, request: MachineRequest) -> bool:
+        return token in self._machines and token not in self._ended and self._expiry[token] > self.clock()
+
+    def _call(self, name: str, about: Token | str | None) -> None:
+        self.calls.append((name, about))
+        if self.unreachable:
+            raise DriverError(f"{self.cloud} does not answer.")
+
+    def _answer(self) -> None:
+        if self.lose_answers:
+            raise DriverError(f"The connection to {self.cloud} broke before its answer.")

@@ -1,0 +1,109 @@
+"""An engine that says what a test wants, in the manner a test wants; it remembers what it was asked."""
+
+import contextlib
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+DEFAULT = "Mustard, ketchup and mayonnaise are three condiments."
+
+
+def words(text):
+    """A text in tokens of a word each."""
+    first, *others = text.split(" ")
+    return [first, *(f" {word}" for word in others)]
+
+
+class Upstream:
+    """`script` maps a request to a dict: text or tokens, delay, reason, hang, die_after, broken; or status, error."""
+
+    def __init__(self, *, context=8192, model="scripted"):
+        self.context, self.model = context, model
+        self.asked = []
+        self.keys = []
+        self.script = lambda body: {}
+        self.open = self.most_open = 0
+        self._lock = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _handler(upstream):  # noqa: N805 - `self` is the handler's
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_):
+                pass
+
+            def handle(self):
+                with contextlib.suppress(ConnectionResetError):  # a bot that ends does not say goodbye
+                    super().handle()
+
+            def do_GET(self):
+                entry = {"id": upstream.model, "max_model_len": upstream.context}
+                self.answer(200, {"object": "list", "data": [entry]})
+
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                upstream.asked.append(body)
+                upstream.keys.append(self.headers["Authorization"])
+                how = upstream.script(body)
+                if "status" in how:
+                    self.answer(how["status"], {"error": {"message": how.get("error", "no")}})
+                    return
+                with upstream._lock:
+                    upstream.open += 1
+                    upstream.most_open = max(upstream.open, upstream.most_open)
+                try:
+                    self.stream(how)
+                except (BrokenPipeError, ConnectionResetError):
+                    self.close_connection = True
+                finally:
+                    with upstream._lock:
+                        upstream.open -= 1
+
+            def stream(self, how):
+                self.send_response(200)
+                self.send_header("Content-Type", "text/event-stream")
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                time.sleep(how.get("hang", 0))
+                n = 0
+                for n, token in enumerate(how["tokens"] if "tokens" in how else words(how.get("text", DEFAULT)), 1):
+                    if n > how.get("die_after", n):
+                        self.close_connection = True
+                        return
+                    self.event({"choices": [{"index": 0, "delta": {"content": token}, "finish_reason": None}]})
+                    time.sleep(how.get("delay", 0))
+                if how.get("broken"):
+                    self.event({"error": {"message": how["broken"]}})
+                self.event({"choices": [{"index": 0, "delta": {}, "finish_reason": how.get("reason", "stop")}]})
+                self.event({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": n}})
+                self.chunk(b"data: [DONE]\n\n")
+                self.chunk(b"")
+
+            def event(self, payload):
+                self.chunk(b"data: " + json.dumps(payload).encode() + b"\n\n")
+
+            def chunk(self, data):
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+                self.wfile.flush()
+
+            def answer(self, status, payload):
+                data = json.dumps(payload).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+        return Handler

@@ -1,0 +1,144 @@
+"""The questions that are put to a replica, against a small server that answers as told."""
+
+import json
+import threading
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from recipes.schema import ReadinessProbe
+from workers.serving.probe import CompletionFailed, completion, key_is_enforced, probe
+
+KEY = "mxk_test"
+
+
+class Replica:
+    """Answers every request with `status` and `body`, and keeps what it was asked."""
+
+    def __init__(self):
+        self.status, self.body, self.asked = 200, b"{}", []
+        replica = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def answer(self):
+                content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                replica.asked.append((self.command, self.path, self.headers, content))
+                self.send_response(replica.status)
+                self.send_header("Content-Length", str(len(replica.body)))
+                self.end_headers()
+                self.wfile.write(replica.body)
+
+            do_GET = do_POST = answer  # noqa: N815 - the names are http.server's
+
+            def log_message(self, *_):
+                pass
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+
+
+@pytest.fixture
+def replica():
+    replica = Replica()
+    yield replica
+    replica.server.shutdown()
+    replica.server.server_close()
+
+
+@pytest.fixture
+def nobody():
+    """An address where nothing listens."""
+    server = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    server.server_close()
+    return f"http://127.0.0.1:{server.server_port}"
+
+
+def test_a_plain_path_is_asked_with_get_and_the_key(replica):
+    assert probe(replica.address, ReadinessProbe(path="/health"), key=KEY) is None
+    ((method, path, headers, _),) = replica.asked
+    assert (method, path, headers["Authorization"]) == ("GET", "/health", f"Bearer {KEY}")
+
+
+def test_post_data_is_sent_as_json_with_the_recipe_s_variables_filled_in(replica):
+    asked = ReadinessProbe(path="v1/completions", post_data={"model": "$MODEL", "n": [1, "${MODEL} $OTHER"]})
+    assert probe(replica.address, asked, key=KEY, envs={"MODEL": "m"}) is None
+    ((method, path, headers, content),) = replica.asked
+    assert (method, path, headers["Content-Type"]) == ("POST", "/v1/completions", "application/json")
+    assert json.loads(content) == {"model": "m", "n": [1, "m $OTHER"]}
+
+
+def test_a_recipe_s_own_headers_stand_above_ours(replica):
+    probe(replica.address, ReadinessProbe(headers={"Authorization": "Bearer $TOKEN"}), key=KEY, envs={"TOKEN": "t"})
+    assert replica.asked[0][2].get_all("Authorization") == ["Bearer t"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "why"),
+    [
+        (503, b'{"error": {"message": "Loading model"}}', "status 503: Loading model"),
+        (404, b'{"error": "no such\\n model"}', "status 404: no such model"),
+        (500, b"Internal Server Error", "status 500: Internal Server Error"),
+        (502, b"\xff\xfe", "status 502: "),
+        (400, b"[1, 2]", "status 400: [1, 2]"),
+        (400, b"", "status 400"),
+        (500, b"x" * 10_000, "status 500: " + "x" * 200),
+    ],
+)
+def test_a_refusal_is_told_with_the_engine_s_words(replica, status, body, why):
+    replica.status, replica.body = status, body
+    assert probe(replica.address, ReadinessProbe(), key=KEY).startswith(why)
+
+
+def test_nobody_there_is_told_as_such(nobody):
+    assert probe(nobody, ReadinessProbe(), key=KEY) == "nothing listens on its port yet"
+
+
+def test_a_replica_that_hangs_is_given_up_after_the_recipe_s_timeout():
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as silent:
+        address = f"http://127.0.0.1:{silent.server_port}"
+        asked = ReadinessProbe(timeout=timedelta(seconds=0.2))
+        assert probe(address, asked, key=KEY) == "no answer within 0.2 s"
+
+
+def test_a_path_that_is_no_path_is_no_crash(replica):
+    assert probe(replica.address, ReadinessProbe(path="/\x00"), key=KEY)
+
+
+@pytest.mark.parametrize(("status", "enforced"), [(401, True), (403, True), (200, False), (404, False)])
+def test_the_key_is_enforced_where_a_request_without_it_is_turned_away(replica, status, enforced):
+    replica.status = status
+    assert key_is_enforced(replica.address) is enforced
+    assert "Authorization" not in replica.asked[0][2]
+
+
+def test_a_completion_is_the_model_s_text_and_how_long_it_took(replica):
+    replica.body = json.dumps({"choices": [{"text": " mustard."}]}).encode()
+    answer = completion(replica.address, KEY, model="m", prompt="My favourite condiment is")
+    assert answer.text == " mustard."
+    assert 0 <= answer.seconds < 5
+    _, path, _, content = replica.asked[0]
+    assert path == "/v1/completions"
+    assert json.loads(content) == {"model": "m", "prompt": "My favourite condiment is", "max_tokens": 24}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "why"),
+    [
+        (200, b'{"choices": [{"text": ""}]}', "the model answered nothing"),
+        (200, b'{"choices": []}', "the answer is no completion"),
+        (200, b'{"choices": [{"text": null}]}', "the model answered nothing"),
+        (200, b"<html>", "the answer is no completion"),
+        (401, b'{"error": "Unauthorized"}', "status 401: Unauthorized"),
+    ],
+)
+def test_a_completion_that_is_none_fails_with_a_sentence(replica, status, body, why):
+    replica.status, replica.body = status, body
+    with pytest.raises(CompletionFailed, match=f"The test completion failed: {why}"):
+        completion(replica.address, KEY, model="m", prompt="p")
+
+
+def test_a_completion_from_nobody_fails_with_a_sentence(nobody):
+    with pytest.raises(CompletionFailed, match="nothing listens"):
+        completion(nobody, KEY, model="m", prompt="p")

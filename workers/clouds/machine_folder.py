@@ -1,0 +1,155 @@
+"""The folder of one local machine: where its driver and its process talk, in files that are whole or absent."""
+
+import fcntl
+import os
+import struct
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from workers.clouds.driver import DriverError, MachineRequest, Scope
+from workers.placement.offer import Offer
+
+Read = TypeVar("Read")
+
+# The lock belongs to an open file, not to a process, so that an engine that inherits the descriptor holds it too;
+# and it can be asked about without taking it, so that a look never keeps a machine from starting.
+WHOLE_FILE = struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+
+
+class Started(Struct, frozen=True, kw_only=True):
+    """What a machine's process says of itself before it starts an engine."""
+
+    address: str
+    pid: int
+    offer: Offer
+
+
+class Refusal(Struct, frozen=True, kw_only=True):
+    """Why a machine was never made."""
+
+    sentence: str
+    code: str
+    scope: Scope
+
+
+class MachineFolder:
+    """One token's folder. Every method is one question or one statement; none decides."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.log = path / "machine.log"
+        self.lock = path / "lock"
+
+    def request(self) -> MachineRequest | None:
+        return self._read("request.json", MachineRequest)
+
+    def keep_request(self, request: MachineRequest) -> None:
+        self._write_once("request.json", msgspec.json.encode(request))
+
+    def started(self) -> Started | None:
+        return self._read("machine.json", Started)
+
+    def start(self, started: Started) -> None:
+        self._write_once("machine.json", msgspec.json.encode(started))
+
+    def refusal(self) -> Refusal | None:
+        return self._read("refused", Refusal)
+
+    def refuse(self, refusal: Refusal) -> None:
+        self._write_once("refused", msgspec.json.encode(refusal))
+
+    def ended(self) -> str | None:
+        return self._text("ended")
+
+    def end(self, why: str) -> None:
+        """Put up the tombstone; the first reason stands."""
+        self._write_once("ended", why.encode())
+
+    def expires_at(self) -> datetime | None:
+        text = self._text("expiry")
+        return datetime.fromisoformat(text) if text else None
+
+    def extend(self, expires_at: datetime) -> None:
+        with self._new_file(expires_at.astimezone(UTC).isoformat().encode()) as new:
+            new.replace(self.path / "expiry")
+
+    def progress(self) -> str:
+        return self._text("progress") or ""
+
+    def report(self, progress: str) -> None:
+        with self._new_file(progress.encode()) as new:
+            new.replace(self.path / "progress")
+
+    def made_at(self) -> datetime:
+        return datetime.fromtimestamp((self.path / "request.json").stat().st_mtime, UTC)
+
+    def touched_at(self) -> datetime:
+        """When anything in here last changed."""
+        return datetime.fromtimestamp(max(p.stat().st_mtime for p in (self.path, *self.path.iterdir())), UTC)
+
+    def alive(self) -> bool:
+        """Whether the machine's process, or an engine that outlived it for a moment, is there."""
+        return is_held(self.lock)
+
+    def _text(self, name: str) -> str | None:
+        try:
+            return (self.path / name).read_text()
+        except FileNotFoundError:
+            return None
+
+    def _read(self, name: str, kind: type[Read]) -> Read | None:
+        text = self._text(name)
+        try:
+            return None if text is None else msgspec.json.decode(text, type=kind)
+        except msgspec.MsgspecError as error:
+            raise DriverError(
+                f"{self.path / name} cannot be read ({error}). If no process of that machine runs, delete {self.path}."
+            ) from error
+
+    def _write_once(self, name: str, content: bytes) -> None:
+        with self._new_file(content) as new, suppress(FileExistsError):
+            os.link(new, self.path / name)
+
+    @contextmanager
+    def _new_file(self, content: bytes) -> Iterator[Path]:
+        """A whole file without its final name, gone afterwards unless it was given one."""
+        handle, name = tempfile.mkstemp(dir=self.path, prefix=".new-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            yield Path(name)
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+
+def take(lock: Path) -> int | None:
+    """Lock a file while this process lives, or a child that is given the returned descriptor; None if it is taken."""
+    lock.parent.mkdir(mode=0o700, exist_ok=True)
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, WHOLE_FILE)
+    except (BlockingIOError, PermissionError):
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def is_held(lock: Path) -> bool:
+    """Whether someone holds the lock; asking disturbs nobody."""
+    try:
+        descriptor = os.open(lock, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, WHOLE_FILE)
+    finally:
+        os.close(descriptor)
+    kind, *_ = struct.unpack("hhqqi0q", answer)
+    return bool(kind != fcntl.F_UNLCK)

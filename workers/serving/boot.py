@@ -1,0 +1,36 @@
+"""From a recipe to what a machine starts: pure."""
+
+from recipes.schema import Recipe, Resources
+from workers.clouds.driver import Boot
+
+KEY_VARIABLE = "VLLM_API_KEY"
+"""Where every engine and every recipe's own script finds the key that it has to ask for."""
+
+
+def boot_of(recipe: Recipe, name: str) -> Boot:
+    """What a replica of the deployment `name` runs, on whatever machine it gets."""
+    engine = recipe.engine
+    resources = recipe.resources[0] if recipe.resources else Resources()
+    model = engine.model if engine else _probed_model(recipe) or name
+    return Boot(
+        kind=engine.kind if engine else "script",
+        model=model,
+        served_names=tuple(dict.fromkeys((model, name))),
+        args=dict(engine.args) if engine else {},
+        port=recipe.port,
+        setup=recipe.setup,
+        run=recipe.run,
+        envs=recipe.envs,
+        secrets=(KEY_VARIABLE, *recipe.secrets),
+        initial_delay=recipe.service.readiness_probe.initial_delay,
+        image=resources.image_id,
+        disk_gib=resources.disk_size_gib,
+        disk_tier=resources.disk_tier,
+    )
+
+
+def _probed_model(recipe: Recipe) -> str | None:
+    """A `run` script is opaque, but its readiness probe often names the model."""
+    body = recipe.service.readiness_probe.post_data or {}
+    model = body.get("model")
+    return model if isinstance(model, str) else None

@@ -1,0 +1,128 @@
+"""Asks a replica or an endpoint: is it ready, does it insist on the key, does it complete a sentence."""
+
+import json
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from string import Template
+from typing import Any
+
+import httpx
+from msgspec import Struct
+
+from recipes.schema import ReadinessProbe
+from workers.serving.errors import ServingError
+
+COMPLETION_TIMEOUT = timedelta(seconds=60)
+KEY_CHECK_TIMEOUT = timedelta(seconds=10)
+QUOTED = 200
+"""So many characters of an answer are quoted in a sentence."""
+
+
+class CompletionFailed(ServingError):
+    """A completion was asked for and did not come, and the message says how."""
+
+
+class Completion(Struct, frozen=True, kw_only=True):
+    """What the model made of a prompt."""
+
+    text: str
+    seconds: float
+
+
+def probe(address: str, asked: ReadinessProbe, *, key: str, envs: Mapping[str, str] | None = None) -> str | None:
+    """None if the replica at `http://host:port` is ready; else why not, in a few words.
+
+    Ready is any 2xx, as with SkyPilot. `$NAME` and `${NAME}` in what is sent stand for the recipe's `envs`.
+    """
+    filled = _filled([asked.path, asked.headers, asked.post_data], envs or {})
+    path, headers, body = filled
+    try:
+        with _client(asked.timeout) as client:
+            answer = client.request(
+                "GET" if body is None else "POST",
+                f"{address}/{path.lstrip('/')}",
+                headers=_authorization(key) | headers,
+                json=body,
+            )
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return _why(error, asked.timeout)
+    return None if answer.is_success else _refusal(answer)
+
+
+def key_is_enforced(address: str) -> bool:
+    """Whether `/v1/models` of `http://host:port` turns away who has no key. No answer at all counts as such."""
+    try:
+        with _client(KEY_CHECK_TIMEOUT) as client:
+            return client.get(f"{address}/v1/models").status_code in {401, 403}
+    except httpx.HTTPError:
+        return True
+
+
+def completion(
+    address: str,
+    key: str,
+    *,
+    model: str,
+    prompt: str,
+    max_tokens: int = 24,
+    timeout: timedelta = COMPLETION_TIMEOUT,
+) -> Completion:
+    """Ask `/v1/completions` of `http://host:port` to go on from the prompt. Raises CompletionFailed."""
+    began = time.monotonic()
+    asked = {"model": model, "prompt": prompt, "max_tokens": max_tokens}
+    try:
+        with _client(timeout) as client:
+            answer = client.post(f"{address}/v1/completions", headers=_authorization(key), json=asked)
+        if not answer.is_success:
+            raise CompletionFailed(f"The test completion failed: {_refusal(answer)}.")
+        text = answer.json()["choices"][0]["text"]
+    except httpx.HTTPError as error:
+        raise CompletionFailed(f"The test completion failed: {_why(error, timeout)}.") from error
+    except (ValueError, LookupError, TypeError) as error:
+        what = f"the answer is no completion: {answer.text[:QUOTED]!r}"
+        raise CompletionFailed(f"The test completion failed: {what}.") from error
+    if not isinstance(text, str) or not text.strip():
+        raise CompletionFailed("The test completion failed: the model answered nothing.")
+    return Completion(text=text, seconds=time.monotonic() - began)
+
+
+def _client(timeout: timedelta) -> httpx.Client:
+    # Replicas are reached directly: a proxy in the environment is for the outside, and knows nothing of 127.0.0.1.
+    return httpx.Client(timeout=timeout.total_seconds(), trust_env=False)
+
+
+def _authorization(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def _filled(value: Any, envs: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        return Template(value).safe_substitute(envs)
+    if isinstance(value, list):
+        return [_filled(part, envs) for part in value]
+    if isinstance(value, dict):
+        return {name: _filled(part, envs) for name, part in value.items()}
+    return value
+
+
+def _why(error: Exception, timeout: timedelta) -> str:
+    match error:
+        case httpx.ConnectError():
+            return "nothing listens on its port yet"
+        case httpx.TimeoutException():
+            return f"no answer within {timeout.total_seconds():g} s"
+        case _:
+            return f"the connection broke ({error or type(error).__name__})"
+
+
+def _refusal(answer: httpx.Response) -> str:
+    """`status 404: The model does not exist`, from an engine's error body."""
+    try:
+        body = answer.json()
+        said = body.get("error", body)
+        said = said.get("message", said) if isinstance(said, dict) else said
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError):
+        said = answer.text
+    words = " ".join(str(said).split())[:QUOTED]
+    return f"status {answer.status_code}: {words}" if words else f"status {answer.status_code}"

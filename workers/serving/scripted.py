@@ -1,0 +1,162 @@
+"""The engine without a model: answers by script, for load and crash tests; `python -m workers.serving.scripted`."""
+
+import argparse
+import hmac
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from workers.serving.script import BadRequest, Script, Way, chunks, error, models, whole, words
+
+ENDING = {signal.SIGTERM, signal.SIGINT}
+
+
+class Server(ThreadingHTTPServer):
+    """A thread a connection; all end with the process."""
+
+    daemon_threads = True
+    request_queue_size = 512
+
+    def __init__(self, address: tuple[str, int], script: Script, key: str) -> None:
+        self.script = script
+        self.key = key
+        super().__init__(address, Handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up is no news; anything else is."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: Server
+
+    def do_GET(self) -> None:
+        if self.path == "/health":
+            self._answer(200, {"status": "ok"})
+        elif not self._key_is_right():
+            self._answer(401, error(401, "Unauthorized"))
+        elif self.path == "/v1/models":
+            self._answer(200, models(self.server.script))
+        else:
+            self._answer(404, error(404, "Not Found"))
+
+    def do_POST(self) -> None:
+        content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        ways: dict[str, Way] = {"/v1/completions": "completions", "/v1/chat/completions": "chat/completions"}
+        way = ways.get(self.path)
+        if not self._key_is_right():
+            self._answer(401, error(401, "Unauthorized"))
+        elif way is None:
+            self._answer(404, error(404, "Not Found"))
+        else:
+            self._complete(way, content)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing: a load test would fill the log."""
+
+    def _complete(self, way: Way, content: bytes) -> None:
+        script = self.server.script
+        try:
+            body = json.loads(content)
+            said = words(script, way, body)
+        except BadRequest as refused:
+            self._answer(refused.status, error(refused.status, str(refused)))
+            return
+        except ValueError as broken:
+            self._answer(400, error(400, f"The body is no JSON: {broken}"))
+            return
+        time.sleep(script.latency)
+        if body.get("stream"):
+            self._stream(way, body, said)
+        else:
+            time.sleep(self._pause() * len(said))
+            self._answer(200, whole(script, way, body, said))
+
+    def _stream(self, way: Way, body: dict[str, Any], said: list[str]) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream; charset=utf-8")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for chunk in chunks(self.server.script, way, body, said):
+            self._event(json.dumps(chunk))
+            time.sleep(self._pause())
+        self._event("[DONE]")
+        self.wfile.write(b"0\r\n\r\n")
+
+    def _event(self, data: str) -> None:
+        event = f"data: {data}\n\n".encode()
+        self.wfile.write(b"%x\r\n%b\r\n" % (len(event), event))
+
+    def _pause(self) -> float:
+        return 1 / self.server.script.tokens_per_s if self.server.script.tokens_per_s else 0.0
+
+    def _key_is_right(self) -> bool:
+        given = self.headers.get("Authorization", "").encode()
+        return hmac.compare_digest(given, f"Bearer {self.server.key}".encode())
+
+    def _answer(self, status: int, body: dict[str, Any]) -> None:
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+def options(argv: list[str]) -> argparse.Namespace:
+    """What the command line says."""
+    parser = argparse.ArgumentParser(prog="workers.serving.scripted", allow_abbrev=False)
+    parser.add_argument("--model", help="taken and left: there is none")
+    parser.add_argument("--served-model-name", nargs="+", required=True)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--text", help="said over and over, a word a token")
+    parser.add_argument("--length", type=int, help="tokens of the longest answer")
+    parser.add_argument("--latency", type=float, help="seconds before the first token")
+    parser.add_argument("--tokens-per-s", type=float, help="0 is as fast as can be")
+    parser.add_argument("--answer-nothing", action="store_true", help="answers hold no text")
+    parser.add_argument("--start-after", type=float, default=0.0, help="seconds before it listens")
+    parser.add_argument("--fail-start", nargs="?", const="told to die at its start", help="dies at once, saying this")
+    parser.add_argument("--exit-after", type=float, help="dies after so many seconds")
+    return parser.parse_args(argv)
+
+
+def script_of(asked: argparse.Namespace) -> Script:
+    """The script that a command line describes."""
+    given = {name: getattr(asked, name) for name in ("text", "length", "latency", "tokens_per_s")}
+    said = {name: value for name, value in given.items() if value is not None}
+    return Script(names=tuple(asked.served_model_name), silent=asked.answer_nothing, **said)
+
+
+def main() -> None:
+    asked = options(sys.argv[1:])
+    key = os.environ.pop("VLLM_API_KEY", "")
+    if not key:
+        sys.exit("scripted: VLLM_API_KEY is not set, and an engine is never started without a key.")
+    if asked.fail_start:
+        sys.exit(f"scripted: {asked.fail_start}")
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    if signal.sigtimedwait(ENDING, asked.start_after):
+        return
+    server = Server((asked.host, asked.port), script_of(asked), key)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    sys.stdout.write(f"serving {' and '.join(asked.served_model_name)} by script on port {asked.port}\n")
+    sys.stdout.flush()
+    if asked.exit_after is None:
+        signal.sigwait(ENDING)
+    elif not signal.sigtimedwait(ENDING, asked.exit_after):
+        sys.exit("scripted: told to die after its time")
+
+
+if __name__ == "__main__":
+    main()

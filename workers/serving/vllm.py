@@ -1,0 +1,55 @@
+"""PURE: recipe + GPUs -> the command that serves it with vLLM."""
+
+from workers.clouds.driver import Boot
+from workers.serving.errors import ServingError
+from workers.serving.flags import plain, written
+
+ON_CPU = {
+    "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB for the cache of attention; its default takes half of the memory
+}
+QUIET = {
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+}
+
+
+def serve(boot: Boot, *, executable: str, host: str, port: int, gpus: int) -> tuple[str, ...]:
+    """The command line of `vllm serve`, as argv; the key comes by VLLM_API_KEY, where `ps` doesn't show it.
+
+    Source: docs.vllm.ai, `vllm serve`. All of the machine's GPUs are used: by tensor parallelism, unless the
+    recipe divides them otherwise. Raises ServingError for flags that clash with ours.
+    """
+    argv = [executable, "serve", boot.model, "--served-model-name", *boot.served_names]
+    argv += ["--host", host, "--port", str(port)]
+    given = {plain(name) for name in boot.args}
+    if "tensor-parallel-size" not in given and "tp" not in given:
+        argv += ["--tensor-parallel-size", str(tensor_parallel_size(boot, gpus))]
+    return (*argv, *written(boot.args))
+
+
+def tensor_parallel_size(boot: Boot, gpus: int) -> int:
+    """The GPUs that pipeline and data parallelism leave to each model; 1 on a machine without any."""
+    if gpus == 0:
+        return 1
+    args = {plain(name): value for name, value in boot.args.items()}
+    others = _number(args.get("pipeline-parallel-size", 1)) * _number(args.get("data-parallel-size", 1))
+    if gpus % others:
+        raise ServingError(
+            f"{gpus} GPUs cannot be divided by {others}, the product of the recipe's pipeline and data parallel sizes."
+        )
+    return gpus // others
+
+
+def _number(value: str | float | bool | None) -> int:
+    try:
+        number = int(value or 0)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise ServingError(f"A parallel size of {value!r} in `engine.args` is no count of GPUs: write 1 or more.")
+    return number
+
+
+def environment(gpus: int) -> dict[str, str]:
+    """What `vllm serve` reads from its environment beside the key."""
+    return QUIET if gpus else QUIET | ON_CPU
