@@ -1,0 +1,120 @@
+"""Events as Slack's Events API tells them, and the text that a person's typing becomes."""
+
+import html
+import re
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from bot.sandbox import seed
+from bot.sandbox.seed import Channel, User
+from bot.sandbox.workspace import Message
+
+JSON = dict[str, Any]
+
+_AT = re.compile(r"(?<![\w@;])@([A-Za-z][\w.-]*)")
+_HASH = re.compile(r"(?<![\w#&])#([a-z][\w-]*)")
+_URL = re.compile(r"(?<![<|\w])https?://[^\s<>|]+")
+_BROADCASTS = frozenset({"channel", "here", "everyone"})
+
+
+def envelope(event: JSON, *, at: float) -> JSON:
+    """The outer payload around an event."""
+    return {
+        "token": seed.VERIFICATION_TOKEN,
+        "team_id": seed.TEAM_ID,
+        "context_team_id": seed.TEAM_ID,
+        "context_enterprise_id": None,
+        "api_app_id": seed.APP_ID,
+        "event": event,
+        "type": "event_callback",
+        "event_id": f"Ev{secrets.token_hex(5).upper()}",
+        "event_time": int(at),
+        "authorizations": [
+            {
+                "enterprise_id": None,
+                "team_id": seed.TEAM_ID,
+                "user_id": seed.BOT_USER,
+                "is_bot": True,
+                "is_enterprise_install": False,
+            }
+        ],
+        "is_ext_shared_channel": False,
+        "event_context": secrets.token_urlsafe(24),
+    }
+
+
+def message_event(message: Message, channel: Channel) -> JSON:
+    """A `message` event."""
+    event = message.for_api() | {
+        "channel": channel.id,
+        "event_ts": message.ts,
+        "channel_type": "im" if channel.is_im else "channel",
+    }
+    for counted in ("reply_count", "reply_users", "reply_users_count", "latest_reply", "reactions"):
+        event.pop(counted, None)
+    return event
+
+
+def app_mention_event(message: Message) -> JSON:
+    """An `app_mention` event, which comes beside the `message` event of the same text."""
+    event = {
+        "user": message.user,
+        "type": "app_mention",
+        "ts": message.ts,
+        "client_msg_id": message.client_msg_id,
+        "text": message.text,
+        "team": seed.TEAM_ID,
+        "blocks": message.blocks,
+        "channel": message.channel,
+        "event_ts": message.ts,
+    }
+    return event | ({"thread_ts": message.thread_ts} if message.thread_ts else {})
+
+
+def app_home_opened_event(user: str, channel: Channel, *, tab: str, view: JSON | None, ts: str) -> JSON:
+    """An `app_home_opened` event; `tab` is "home" or "messages"."""
+    event: JSON = {
+        "type": "app_home_opened",
+        "user": user,
+        "channel": channel.id,
+        "tab": tab,
+        "event_ts": ts,
+    }
+    return event | ({"view": view} if view and tab == "home" else {})
+
+
+def typed(text: str, users: Sequence[User], channels: Sequence[Channel]) -> str:
+    """A person's typing as Slack stores it: escaped, with names, channels and addresses made links."""
+    ids = {name: user.id for user in users for name in (user.name, user.id)}
+    named = {channel.name: channel.id for channel in channels if not channel.is_im}
+
+    def mention(found: re.Match[str]) -> str:
+        name = found[1]
+        if name in _BROADCASTS:
+            return f"<!{name}>"
+        bare = name.rstrip(".-")
+        user = ids.get(bare) or ids.get(bare.lower())
+        return f"<@{user}>{name[len(bare) :]}" if user else found[0]
+
+    def channel_link(found: re.Match[str]) -> str:
+        return f"<#{named[found[1]]}|{found[1]}>" if found[1] in named else found[0]
+
+    linked = _URL.sub(lambda found: f"<{found[0]}>", html.escape(text, quote=False))
+    named_ones = _HASH.sub(channel_link, _AT.sub(mention, linked))
+    # The codes that a composer itself inserts: <@U…> of somebody who is known here.
+    for user in users:
+        named_ones = named_ones.replace(f"&lt;@{user.id}&gt;", f"<@{user.id}>")
+    return named_ones
+
+
+def rich_text(text: str) -> list[JSON]:
+    """The block that a client sends beside a person's text (as one plain section)."""
+    parts: list[JSON] = []
+    for piece in re.split(r"(<@U\w+>)", text):
+        if piece.startswith("<@U"):
+            parts.append({"type": "user", "user_id": piece[2:-1]})
+        elif piece:
+            parts.append({"type": "text", "text": html.unescape(piece)})
+    section = {"type": "rich_text_section", "elements": parts}
+    return [{"type": "rich_text", "block_id": secrets.token_hex(2), "elements": [section]}]

@@ -1,0 +1,210 @@
+"""What a person does to the app: slash commands, presses of buttons, submissions of modals."""
+
+from typing import Any
+
+from bot.sandbox import modals, seed
+from bot.sandbox.block_kit import check_view
+from bot.sandbox.block_kit.check import interactive
+from bot.sandbox.limits import SlackError
+from bot.sandbox.responses import respond
+from bot.sandbox.seed import Channel, UserId
+from bot.sandbox.socket_mode import NobodyConnected, Unacked
+from bot.sandbox.stand_in import StandIn
+from bot.sandbox.workspace import Message
+
+JSON = dict[str, Any]
+
+TROUBLE = "We had some trouble connecting. Try again?"
+SILENT = "{command} failed because the app did not respond. Please try again or contact the app developer."
+
+
+class Interactions:
+    """Each sends one envelope, waits for its ack, and does what the ack says."""
+
+    def __init__(self, stand_in: StandIn, base_url: str) -> None:
+        self._stand_in = stand_in
+        self._base_url = base_url
+
+    async def slash_command(self, user: UserId, channel: Channel, typed: str) -> JSON:
+        """Send a slash command; its answer, or why there is none, comes as an ephemeral message."""
+        stand_in = self._stand_in
+        command, _, text = typed.partition(" ")
+        if command not in {known.command for known in seed.COMMANDS}:
+            return {"ok": False, "error": f"{command} is not a valid command."}
+        path = stand_in.response_urls.issue(user, channel.id)
+        payload = {
+            "token": seed.VERIFICATION_TOKEN,
+            "team_id": seed.TEAM_ID,
+            "team_domain": seed.TEAM_DOMAIN,
+            "channel_id": channel.id,
+            "channel_name": "directmessage" if channel.is_im else channel.name,
+            "user_id": user,
+            "user_name": stand_in.workspace.users[user].name,
+            "command": command,
+            "text": text.strip(),
+            "api_app_id": seed.APP_ID,
+            "is_enterprise_install": "false",
+            "response_url": f"{self._base_url}/commands/{path}",
+            "trigger_id": stand_in.triggers.issue(user),
+        }
+        try:
+            ack = await stand_in.sockets.request("slash_commands", payload)
+        except NobodyConnected:
+            stand_in.slackbot(user, channel, SILENT.format(command=command))
+            return {"ok": True, "acked": False}
+        except Unacked:
+            stand_in.slackbot(user, channel, f'{command} failed with the error "operation_timeout"')
+            return {"ok": True, "acked": False}
+        if ack:
+            self._say_ack(user, channel, command, ack)
+        return {"ok": True, "acked": True}
+
+    def _say_ack(self, user: UserId, channel: Channel, command: str, ack: JSON) -> None:
+        try:
+            respond(self._stand_in, ack, user=user, channel=channel)
+        except SlackError:
+            self._stand_in.slackbot(user, channel, f'{command} failed with the error "invalid_command_response"')
+
+    async def action_on_message(self, user: UserId, message: Message, action: JSON, state: JSON) -> JSON:
+        """Act on an element of a message."""
+        stand_in = self._stand_in
+        channel = stand_in.workspace.channels[message.channel]
+        acted = _acted(message.blocks, action, stand_in.workspace.new_ts())
+        if acted is None:
+            return {"ok": False, "error": "action_not_found"}
+        path = stand_in.response_urls.issue(user, channel.id, message_ts=message.ts, thread_ts=message.thread_ts)
+        container = {
+            "type": "message",
+            "message_ts": message.ts,
+            "channel_id": channel.id,
+            "is_ephemeral": message.ephemeral_to is not None,
+        }
+        payload = self._interaction("block_actions", user) | {
+            "container": container | ({"thread_ts": message.thread_ts} if message.thread_ts else {}),
+            "channel": {"id": channel.id, "name": "directmessage" if channel.is_im else channel.name},
+            "state": state,
+            "response_url": f"{self._base_url}/actions/{path}",
+            "actions": [acted],
+        }
+        if message.ephemeral_to is None:
+            payload["message"] = message.for_api(with_metadata=True)
+        return await self._send(payload)
+
+    async def action_in_view(self, user: UserId, view: JSON, action: JSON, state: JSON) -> JSON:
+        """Act on an element of a modal or of the Home tab."""
+        acted = _acted(view["blocks"], action, self._stand_in.workspace.new_ts())
+        if acted is None:
+            return {"ok": False, "error": "action_not_found"}
+        in_modal = view["type"] == "modal"
+        payload = self._interaction("block_actions", user, view_id=view["id"] if in_modal else None) | {
+            "container": {"type": "view", "view_id": view["id"]},
+            "view": view | {"state": state},
+            "actions": [acted],
+        }
+        return await self._send(payload)
+
+    async def submit(self, user: UserId, view: JSON, values: JSON) -> JSON:
+        """Submit a modal, and do what the ack says: close, errors, update, push, clear."""
+        missing = {
+            block["block_id"]: "Please complete this required field."
+            for block in view["blocks"]
+            if block["type"] == "input" and not block.get("optional") and not _filled(block, values)
+        }
+        if missing:
+            return {"ok": False, "errors": missing}
+        payload = self._interaction("view_submission", user, view_id=view["id"]) | {
+            "view": view | {"state": {"values": values}},
+            "response_urls": [],
+        }
+        try:
+            ack = await self._stand_in.sockets.request("interactive", payload)
+            return self._obey(user, view, ack)
+        except (Unacked, SlackError):
+            return {"ok": False, "error": TROUBLE}
+
+    async def close(self, user: UserId, view: JSON) -> JSON:
+        """Close a modal; the app hears of it where it asked to."""
+        modals.close(self._stand_in.workspace, user, view["id"])
+        if not view["notify_on_close"]:
+            return {"ok": True}
+        return await self._send(
+            self._interaction("view_closed", user) | {"view": view, "is_cleared": view["clear_on_close"]}
+        )
+
+    def _obey(self, user: UserId, view: JSON, ack: JSON) -> JSON:
+        workspace = self._stand_in.workspace
+        match ack:
+            case {"response_action": "errors", "errors": dict(errors)} if errors:
+                if not set(errors) <= {b["block_id"] for b in view["blocks"] if b["type"] == "input"}:
+                    raise SlackError("invalid_arguments")
+                return {"ok": False, "errors": {block: str(said) for block, said in errors.items()}}
+            case {"response_action": "update", "view": new}:
+                modals.replace(workspace, user, view, check_view(new, "modal"))
+            case {"response_action": "push", "view": new}:
+                modals.push(workspace, user, check_view(new, "modal"))
+            case {"response_action": "clear"}:
+                modals.clear(workspace, user)
+            case {"response_action": _}:
+                raise SlackError("invalid_arguments")
+            case _ if view["clear_on_close"]:
+                modals.clear(workspace, user)
+            case _:
+                modals.close(workspace, user, view["id"])
+        return {"ok": True}
+
+    def _interaction(self, kind: str, user: UserId, view_id: str | None = None) -> JSON:
+        person = self._stand_in.workspace.users[user]
+        told = {
+            "type": kind,
+            "team": {"id": seed.TEAM_ID, "domain": seed.TEAM_DOMAIN},
+            "user": {
+                "id": user,
+                "username": person.name,
+                "name": person.name,
+                "team_id": seed.TEAM_ID,
+            },
+            "api_app_id": seed.APP_ID,
+            "token": seed.VERIFICATION_TOKEN,
+            "enterprise": None,
+            "is_enterprise_install": False,
+        }
+        if kind == "view_closed":  # the only one that may open nothing
+            return told
+        return told | {"trigger_id": self._stand_in.triggers.issue(user, view_id)}
+
+    async def _send(self, payload: JSON) -> JSON:
+        try:
+            await self._stand_in.sockets.request("interactive", payload)
+        except Unacked:
+            return {"ok": False, "error": TROUBLE}
+        return {"ok": True}
+
+
+def _acted(blocks: list[JSON], action: JSON, at: str) -> JSON | None:
+    """The action as the payload tells it, with what the app itself wrote into the element."""
+    for block in _with_children(blocks):
+        if block["block_id"] != action.get("block_id"):
+            continue
+        for element in interactive(block):
+            if element.get("action_id") == action.get("action_id"):
+                own = {name: element[name] for name in ("value", "text", "style") if name in element}
+                return (
+                    action | (own if element["type"] == "button" else {}) | {"type": element["type"], "action_ts": at}
+                )
+    return None
+
+
+def _with_children(blocks: list[JSON]) -> list[JSON]:
+    """The blocks, and the blocks and cards within them."""
+    found = []
+    for block in blocks:
+        inner = block.get("child_blocks", []) if block["type"] == "container" else []
+        cards = block.get("elements", []) if block["type"] == "carousel" else []
+        found += [block, *_with_children([*inner, *cards])]
+    return found
+
+
+def _filled(block: JSON, values: JSON) -> bool:
+    """Whether an input block has a value: any that is not empty."""
+    given = values.get(block["block_id"], {}).get(block["element"]["action_id"], {})
+    return any(value not in (None, "", []) for name, value in given.items() if name != "type")

@@ -1,0 +1,89 @@
+"""Slack's rules as data, and the pure checks that are made of them."""
+
+import json
+from datetime import timedelta
+from typing import Any, Final, NoReturn
+
+JSON = dict[str, Any]
+
+# Time. https://docs.slack.dev/interactivity/handling-user-interaction
+ACK_WITHIN: Final = timedelta(seconds=3)
+TRIGGER_LIFE: Final = timedelta(seconds=3)
+RESPONSE_URL_LIFE: Final = timedelta(minutes=30)
+RESPONSE_URL_USES: Final = 5
+STREAM_LIFE: Final = timedelta(minutes=5)
+EVENT_RETRIES: Final = 3
+
+# Sockets.
+CONNECTIONS: Final = 10
+
+# Messages.
+TEXT: Final = 40_000
+UPDATED_TEXT: Final = 4_000
+BLOCKS: Final = 50
+BLOCKS_TEXT: Final = 13_200
+MARKDOWN: Final = 12_000
+ATTACHMENTS: Final = 100
+METADATA_BYTES: Final = 8_000
+# Slack names no bound for a whole stream; apps are refused with msg_too_long past about this much.
+STREAM_TEXT: Final = 12_000
+
+# Views.
+VIEW_STACK: Final = 3
+VIEW_BYTES: Final = 250_000
+LOADING_MESSAGES: Final = 10
+PROMPTS: Final = 4
+
+
+class SlackError(Exception):
+    """A refusal in Slack's own words: `error`, and what stands beside it in the answer."""
+
+    def __init__(self, error: str, *, status: int = 200, headers: JSON | None = None, **beside: Any) -> None:
+        super().__init__(error)
+        self.error = error
+        self.status = status
+        self.headers = headers or {}
+        self.beside = beside
+
+    def answer(self) -> JSON:
+        return {"ok": False, "error": self.error, **self.beside}
+
+
+def refuse_arguments(*complaints: str) -> NoReturn:
+    """Refuse as Slack refuses arguments that its schema does not know.
+
+    Raises:
+        SlackError: always; `invalid_arguments`.
+
+    """
+    raise SlackError("invalid_arguments", response_metadata={"messages": [f"[ERROR] {said}" for said in complaints]})
+
+
+def check_text(text: str, *, at_most: int = TEXT) -> None:
+    """Refuse a message text that is too long (40,000 characters; 4,000 in chat.update).
+
+    Raises:
+        SlackError: `msg_too_long`.
+
+    """
+    if len(text) > at_most:
+        raise SlackError("msg_too_long")
+
+
+def check_metadata(metadata: Any) -> JSON | None:
+    """Message metadata as it is to be stored: {event_type, event_payload}, or None.
+
+    Raises:
+        SlackError: `invalid_metadata_format`, `invalid_metadata_schema`, `metadata_too_large`.
+
+    """
+    if metadata in (None, "", {}):
+        return None
+    if not isinstance(metadata, dict):
+        raise SlackError("invalid_metadata_format")
+    payload = metadata.get("event_payload")
+    if not isinstance(metadata.get("event_type"), str) or not isinstance(payload, dict):
+        raise SlackError("invalid_metadata_schema")
+    if len(json.dumps(payload)) > METADATA_BYTES:
+        raise SlackError("metadata_too_large")
+    return metadata

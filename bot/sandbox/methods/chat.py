@@ -1,0 +1,150 @@
+"""chat.* and reactions.*: messages that stand."""
+
+import time
+from typing import Any
+
+from bot.sandbox import limits, seed
+from bot.sandbox.arguments import Arguments
+from bot.sandbox.block_kit import check_attachments, check_message_blocks
+from bot.sandbox.limits import SlackError
+from bot.sandbox.methods.places import channel_of, joined_channel_of, own_message_of, thread_of
+from bot.sandbox.stand_in import StandIn
+from bot.sandbox.workspace import Message
+
+JSON = dict[str, Any]
+
+
+def content_of(arguments: Arguments, *, text_at_most: int = limits.TEXT) -> JSON:
+    """What a message is to hold: text, blocks and attachments, checked.
+
+    Raises:
+        SlackError: `no_text`, `msg_too_long`, `markdown_text_conflict`, and those of the blocks.
+
+    """
+    text = arguments.text("text")
+    markdown = arguments.text("markdown_text")
+    blocks = check_message_blocks(arguments.json("blocks", "invalid_blocks_format"))
+    attachments = check_attachments(arguments.json("attachments", "invalid_attachments"))
+    if markdown and (text or blocks):
+        raise SlackError("markdown_text_conflict")
+    if markdown:
+        limits.check_text(markdown, at_most=limits.MARKDOWN)
+        return {
+            "text": markdown,
+            "blocks": check_message_blocks([{"type": "markdown", "text": markdown}]),
+            "attachments": attachments,
+        }
+    limits.check_text(text, at_most=text_at_most)
+    if not (text.strip() or blocks or attachments):
+        raise SlackError("no_text")
+    return {"text": text, "blocks": blocks, "attachments": attachments}
+
+
+def post_message(stand_in: StandIn, arguments: Arguments) -> JSON:
+    channel = joined_channel_of(stand_in, arguments)
+    content = content_of(arguments)
+    message = stand_in.bot_message(
+        channel,
+        thread_ts=thread_of(stand_in, arguments, channel),
+        username=arguments.text("username") or None,
+        metadata=limits.check_metadata(arguments.json("metadata", "invalid_metadata_format")),
+        **content,
+    )
+    stand_in.post(message)
+    return {"channel": channel.id, "ts": message.ts, "message": message.for_api(with_metadata=True)}
+
+
+def post_ephemeral(stand_in: StandIn, arguments: Arguments) -> JSON:
+    channel = joined_channel_of(stand_in, arguments)
+    user = arguments.required("user")
+    if user not in channel.members:
+        raise SlackError("user_not_in_channel")
+    content = content_of(arguments)
+    message = stand_in.bot_message(
+        channel, ephemeral_to=user, thread_ts=thread_of(stand_in, arguments, channel), **content
+    )
+    stand_in.post(message)
+    return {"message_ts": message.ts}
+
+
+def update(stand_in: StandIn, arguments: Arguments) -> JSON:
+    message = own_message_of(stand_in, arguments, "cant_update_message")
+    stand_in.streams.end_old()
+    if message.streaming:
+        raise SlackError("streaming_state_conflict")
+    if "metadata" in arguments:
+        message.metadata = limits.check_metadata(arguments.json("metadata", "invalid_metadata_format"))
+    content = content_of(arguments, text_at_most=limits.UPDATED_TEXT)
+    if "markdown_text" not in arguments:
+        # What is not named stays as it was: an update of the text alone leaves the old blocks standing.
+        content = {name: part for name, part in content.items() if name in arguments}
+    rewrite(stand_in, message, content)
+    return {
+        "channel": message.channel,
+        "ts": message.ts,
+        "text": message.text,
+        "message": message.for_api(with_metadata=True),
+    }
+
+
+def rewrite(stand_in: StandIn, message: Message, content: JSON) -> None:
+    """Put new content in place of a message's old; a part that is missing stays."""
+    message.text = content.get("text", message.text)
+    message.blocks = content.get("blocks", message.blocks)
+    message.attachments = content.get("attachments", message.attachments)
+    message.edited = {"user": seed.BOT_USER, "ts": f"{time.time():.6f}"}
+    stand_in.workspace.changed(message)
+
+
+def delete(stand_in: StandIn, arguments: Arguments) -> JSON:
+    message = own_message_of(stand_in, arguments, "cant_delete_message")
+    stand_in.workspace.remove(message)
+    return {"channel": message.channel, "ts": message.ts}
+
+
+def get_permalink(stand_in: StandIn, arguments: Arguments) -> JSON:
+    channel = channel_of(stand_in, arguments)
+    ts = arguments.required("message_ts")
+    message = stand_in.workspace.message(channel.id, ts)
+    if message is None:
+        raise SlackError("message_not_found")
+    link = f"https://{seed.TEAM_DOMAIN}.slack.com/archives/{channel.id}/p{ts.replace('.', '')}"
+    if message.is_reply:
+        link += f"?thread_ts={message.thread_ts}&cid={channel.id}"
+    return {"channel": channel.id, "permalink": link}
+
+
+def _reacted_of(stand_in: StandIn, arguments: Arguments) -> Message:
+    channel = channel_of(stand_in, arguments)
+    message = stand_in.workspace.message(channel.id, arguments.text("timestamp"))
+    if message is None:
+        raise SlackError("message_not_found")
+    return message
+
+
+def add_reaction(stand_in: StandIn, arguments: Arguments) -> JSON:
+    name = arguments.required("name").strip(":")
+    message = _reacted_of(stand_in, arguments)
+    given = next((r for r in message.reactions if r["name"] == name), None)
+    if given is not None and seed.BOT_USER in given["users"]:
+        raise SlackError("already_reacted")
+    if given is None:
+        message.reactions = [*message.reactions, {"name": name, "users": [seed.BOT_USER], "count": 1}]
+    else:
+        given["users"].append(seed.BOT_USER)
+        given["count"] += 1
+    stand_in.workspace.changed(message)
+    return {}
+
+
+def remove_reaction(stand_in: StandIn, arguments: Arguments) -> JSON:
+    name = arguments.required("name").strip(":")
+    message = _reacted_of(stand_in, arguments)
+    given = next((r for r in message.reactions if r["name"] == name), None)
+    if given is None or seed.BOT_USER not in given["users"]:
+        raise SlackError("no_reaction")
+    given["users"].remove(seed.BOT_USER)
+    given["count"] -= 1
+    message.reactions = [r for r in message.reactions if r["count"]]
+    stand_in.workspace.changed(message)
+    return {}

@@ -1,0 +1,88 @@
+"""chat.startStream, appendStream and stopStream: messages that grow."""
+
+import asyncio
+from typing import Any
+
+from bot.sandbox import limits, seed
+from bot.sandbox.arguments import Arguments
+from bot.sandbox.block_kit import check_message_blocks
+from bot.sandbox.faults import Kind
+from bot.sandbox.limits import SlackError
+from bot.sandbox.methods.places import joined_channel_of, own_message_of, thread_of
+from bot.sandbox.stand_in import StandIn
+from bot.sandbox.streams import Stream
+
+JSON = dict[str, Any]
+
+
+def start_stream(stand_in: StandIn, arguments: Arguments) -> JSON:
+    channel = joined_channel_of(stand_in, arguments)
+    if not channel.is_im:
+        _check_recipient(arguments)
+    mode = arguments.text("task_display_mode", "timeline")
+    if mode not in ("timeline", "plan"):
+        limits.refuse_arguments("must be one of timeline, plan [json-pointer:/task_display_mode]")
+    message = stand_in.bot_message(
+        channel,
+        thread_ts=thread_of(stand_in, arguments, channel),
+        username=arguments.text("username") or None,
+    )
+    stream = stand_in.streams.start(message, plan_first=mode == "plan")
+    stream.append(arguments.text("markdown_text"), _chunks_of(arguments))
+    stand_in.streams.open(stream)
+    stand_in.post(message)
+    life = stand_in.settings.stream_life.total_seconds()
+    asyncio.get_running_loop().call_later(life, stand_in.streams.end_old)
+    return {"channel": channel.id, "ts": message.ts}
+
+
+def append_stream(stand_in: StandIn, arguments: Arguments) -> JSON:
+    stream = _stream_of(stand_in, arguments, "chat.appendStream")
+    markdown, chunks = arguments.text("markdown_text"), _chunks_of(arguments)
+    if not markdown and not chunks:
+        raise SlackError("no_text")
+    stream.append(markdown, chunks)
+    stand_in.workspace.changed(stream.message)
+    return {"channel": stream.message.channel, "ts": stream.message.ts}
+
+
+def stop_stream(stand_in: StandIn, arguments: Arguments) -> JSON:
+    stream = _stream_of(stand_in, arguments, "chat.stopStream")
+    blocks = check_message_blocks(arguments.json("blocks", "invalid_blocks_format"))
+    metadata = limits.check_metadata(arguments.json("metadata", "invalid_metadata_format"))
+    stream.append(arguments.text("markdown_text"), _chunks_of(arguments))
+    message = stream.message
+    if len(message.blocks) + len(blocks) > limits.BLOCKS:
+        raise SlackError("msg_blocks_too_many")
+    message.blocks = [*message.blocks, *blocks]
+    message.metadata = metadata or message.metadata
+    stand_in.streams.end(stream)
+    return {"channel": message.channel, "ts": message.ts, "message": message.for_api(with_metadata=True)}
+
+
+def _check_recipient(arguments: Arguments) -> None:
+    """In a channel Slack wants to know for whom the text is."""
+    if "recipient_team_id" not in arguments:
+        raise SlackError("missing_recipient_team_id")
+    if "recipient_user_id" not in arguments:
+        raise SlackError("missing_recipient_user_id")
+    if arguments.text("recipient_team_id") != seed.TEAM_ID:
+        raise SlackError("team_not_found")
+    if not any(user.id == arguments.text("recipient_user_id") for user in seed.PEOPLE):
+        raise SlackError("user_not_found")
+
+
+def _chunks_of(arguments: Arguments) -> list[JSON]:
+    chunks = arguments.json("chunks", "invalid_chunks") or []
+    if not isinstance(chunks, list):
+        raise SlackError("invalid_chunks")
+    return chunks
+
+
+def _stream_of(stand_in: StandIn, arguments: Arguments, method: str) -> Stream:
+    message = own_message_of(stand_in, arguments, "message_not_owned_by_app")
+    stream = stand_in.streams.find(message.channel, message.ts)
+    if stand_in.faults.take(method, Kind.STREAM_DIES):
+        stand_in.streams.end(stream)
+        raise SlackError("message_not_in_streaming_state")
+    return stream

@@ -1,0 +1,145 @@
+"""conversations.* and users.conversations."""
+
+from typing import Any
+
+from bot.sandbox import seed
+from bot.sandbox.arguments import Arguments
+from bot.sandbox.limits import SlackError
+from bot.sandbox.methods.places import channel_of, joined_channel_of
+from bot.sandbox.seed import Channel
+from bot.sandbox.stand_in import StandIn
+from bot.sandbox.workspace import Message
+
+JSON = dict[str, Any]
+
+
+def _told(channel: Channel) -> JSON:
+    if channel.is_im:
+        person = next(user for user in channel.members if user != seed.BOT_USER)
+        return {"id": channel.id, "is_im": True, "is_channel": False, "user": person, "is_open": True}
+    return {
+        "id": channel.id,
+        "name": channel.name,
+        "name_normalized": channel.name,
+        "is_channel": True,
+        "is_group": False,
+        "is_im": False,
+        "is_mpim": False,
+        "is_private": False,
+        "is_archived": False,
+        "is_general": channel.name == "general",
+        "is_member": seed.BOT_USER in channel.members,
+        "num_members": len(channel.members),
+        "topic": {"value": channel.topic, "creator": "", "last_set": 0},
+        "purpose": {"value": "", "creator": "", "last_set": 0},
+        "context_team_id": seed.TEAM_ID,
+    }
+
+
+def _of_types(arguments: Arguments, channels: list[Channel]) -> JSON:
+    kinds = arguments.text("types", "public_channel").replace(" ", "").split(",")
+    if not set(kinds) <= {"public_channel", "private_channel", "mpim", "im"}:
+        raise SlackError("invalid_types")
+    wanted = [c for c in channels if ("im" if c.is_im else "public_channel") in kinds]
+    return _page(arguments, [_told(channel) for channel in wanted], "channels", default=100)
+
+
+def _page(arguments: Arguments, items: list[JSON], name: str, *, default: int) -> JSON:
+    """One page of a list; the cursor is the number of items before it."""
+    cursor = arguments.text("cursor", "0") or "0"
+    if not cursor.isdigit():
+        raise SlackError("invalid_cursor")
+    start, size = int(cursor), arguments.number("limit", default, 1000)
+    more = start + size < len(items)
+    return {
+        name: items[start : start + size],
+        "response_metadata": {"next_cursor": str(start + size) if more else ""},
+    }
+
+
+def list_all(stand_in: StandIn, arguments: Arguments) -> JSON:
+    return _of_types(arguments, list(stand_in.workspace.channels.values()))
+
+
+def list_mine(stand_in: StandIn, arguments: Arguments) -> JSON:
+    user = arguments.text("user") or seed.BOT_USER
+    mine = [c for c in stand_in.workspace.channels.values() if user in c.members]
+    return _of_types(arguments, mine)
+
+
+def info(stand_in: StandIn, arguments: Arguments) -> JSON:
+    return {"channel": _told(channel_of(stand_in, arguments))}
+
+
+def members(stand_in: StandIn, arguments: Arguments) -> JSON:
+    told = [{"id": user} for user in channel_of(stand_in, arguments).members]
+    paged = _page(arguments, told, "members", default=100)
+    return paged | {"members": [member["id"] for member in paged["members"]]}
+
+
+def join(stand_in: StandIn, arguments: Arguments) -> JSON:
+    channel = channel_of(stand_in, arguments)
+    if channel.is_im:
+        raise SlackError("method_not_supported_for_channel_type")
+    if seed.BOT_USER in channel.members:
+        return {
+            "channel": _told(channel),
+            "warning": "already_in_channel",
+            "response_metadata": {"warnings": ["already_in_channel"]},
+        }
+    return {"channel": _told(stand_in.workspace.join(channel, seed.BOT_USER))}
+
+
+def open_dm(stand_in: StandIn, arguments: Arguments) -> JSON:
+    if "channel" in arguments:
+        return {"channel": {"id": channel_of(stand_in, arguments).id}}
+    users = [user for user in arguments.text("users").replace(" ", "").split(",") if user]
+    if not users:
+        raise SlackError("users_list_not_supplied")
+    dm = stand_in.workspace.dm_of(users[0]) if len(users) == 1 and users[0] != seed.BOT_USER else None
+    if dm is None:
+        raise SlackError("user_not_found" if len(users) == 1 else "too_many_users")
+    return {"channel": {"id": dm.id}, "no_op": True, "already_open": True}
+
+
+def _within(arguments: Arguments, messages: list[Message]) -> list[Message]:
+    """The messages between `oldest` and `latest`, without the two unless `inclusive`."""
+    oldest, latest = arguments.text("oldest", "0") or "0", arguments.text("latest") or "9" * 12
+    try:
+        low, high = float(oldest), float(latest)
+    except ValueError:
+        raise SlackError("invalid_ts_oldest") from None
+    if arguments.flag("inclusive"):
+        return [m for m in messages if low <= float(m.ts) <= high]
+    return [m for m in messages if low < float(m.ts) < high]
+
+
+def _messages(arguments: Arguments, messages: list[Message], *, default: int) -> JSON:
+    with_metadata = arguments.flag("include_all_metadata")
+    told = [message.for_api(with_metadata=with_metadata) for message in messages]
+    paged = _page(arguments, told, "messages", default=default)
+    return paged | {"has_more": bool(paged["response_metadata"]["next_cursor"])}
+
+
+def history(stand_in: StandIn, arguments: Arguments) -> JSON:
+    channel = joined_channel_of(stand_in, arguments)
+    roots = [m for m in stand_in.workspace.messages(channel.id) if not m.is_reply]
+    newest_first = _within(arguments, roots)[::-1]
+    return _messages(arguments, newest_first, default=100) | {"pin_count": 0}
+
+
+def replies(stand_in: StandIn, arguments: Arguments) -> JSON:
+    channel = joined_channel_of(stand_in, arguments)
+    asked = stand_in.workspace.message(channel.id, arguments.required("ts"))
+    if asked is None:
+        raise SlackError("thread_not_found")
+    root_ts = asked.thread_ts or asked.ts
+    root = stand_in.workspace.message(channel.id, root_ts)
+    if root is None:
+        raise SlackError("thread_not_found")
+    thread = [m for m in stand_in.workspace.messages(channel.id) if m.thread_ts == root_ts and m is not root]
+    told = _messages(arguments, [root, *_within(arguments, thread)], default=1000)
+    for message in told["messages"]:
+        if message["ts"] != root_ts:
+            message["parent_user_id"] = root.user
+    return told

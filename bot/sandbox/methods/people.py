@@ -1,0 +1,88 @@
+"""Who and what the workspace holds: auth.test, users.*, bots.info, team.info, api.test."""
+
+from typing import Any
+
+from bot.sandbox import seed
+from bot.sandbox.arguments import Arguments
+from bot.sandbox.limits import SlackError
+from bot.sandbox.seed import User, UserId
+from bot.sandbox.stand_in import StandIn
+
+JSON = dict[str, Any]
+
+
+def api_test(_: StandIn, arguments: Arguments) -> JSON:
+    if "error" in arguments:
+        raise SlackError(arguments.text("error"))
+    return {"args": {}}
+
+
+def auth_test(_: StandIn, __: Arguments) -> JSON:
+    return {
+        "url": f"https://{seed.TEAM_DOMAIN}.slack.com/",
+        "team": seed.TEAM_NAME,
+        "user": seed.BOT_NAME,
+        "team_id": seed.TEAM_ID,
+        "user_id": seed.BOT_USER,
+        "bot_id": seed.BOT_ID,
+        "is_enterprise_install": False,
+    }
+
+
+def _told(user: User) -> JSON:
+    return {
+        "id": user.id,
+        "team_id": seed.TEAM_ID,
+        "name": user.name,
+        "real_name": user.real_name,
+        "deleted": False,
+        "color": user.color,
+        "tz": "Etc/UTC",
+        "tz_label": "Coordinated Universal Time",
+        "tz_offset": 0,
+        "is_admin": user.id == seed.ROBIN,
+        "is_owner": user.id == seed.ROBIN,
+        "is_bot": user.is_bot,
+        "is_app_user": False,
+        "profile": {
+            "real_name": user.real_name,
+            "display_name": user.name,
+            "real_name_normalized": user.real_name,
+            "display_name_normalized": user.name,
+            **({"bot_id": seed.BOT_ID, "api_app_id": seed.APP_ID} if user.is_bot else {}),
+        },
+    }
+
+
+def users_info(stand_in: StandIn, arguments: Arguments) -> JSON:
+    user = stand_in.workspace.users.get(UserId(arguments.text("user")))
+    if user is None:
+        raise SlackError("user_not_found")
+    return {"user": _told(user)}
+
+
+def users_list(stand_in: StandIn, _: Arguments) -> JSON:
+    return {
+        "members": [_told(user) for user in stand_in.workspace.users.values()],
+        "cache_ts": int(stand_in.clock()),
+        "response_metadata": {"next_cursor": ""},
+    }
+
+
+def bots_info(_: StandIn, arguments: Arguments) -> JSON:
+    if arguments.text("bot", seed.BOT_ID) != seed.BOT_ID:
+        raise SlackError("bot_not_found")
+    return {
+        "bot": {
+            "id": seed.BOT_ID,
+            "deleted": False,
+            "name": seed.BOT_NAME,
+            "user_id": seed.BOT_USER,
+            "app_id": seed.APP_ID,
+        }
+    }
+
+
+def team_info(_: StandIn, __: Arguments) -> JSON:
+    team = {"id": seed.TEAM_ID, "name": seed.TEAM_NAME, "domain": seed.TEAM_DOMAIN, "email_domain": ""}
+    return {"team": team}

@@ -1,0 +1,123 @@
+"""The modals that a person sees: a stack of three at most, the last on top."""
+
+import secrets
+import time
+from typing import Any
+
+from bot.sandbox import limits, seed
+from bot.sandbox.limits import SlackError
+from bot.sandbox.workspace import Workspace
+
+JSON = dict[str, Any]
+
+
+def stored(view: JSON, *, view_id: str | None = None, under: JSON | None = None) -> JSON:
+    """The view as Slack keeps and tells it: with its id, its hash, its place in the stack."""
+    own_id = view_id or f"V{secrets.token_hex(5).upper()}"
+    defaults = {
+        "private_metadata": "",
+        "callback_id": "",
+        "external_id": "",
+        "clear_on_close": False,
+        "notify_on_close": False,
+        "submit": None,
+        "close": None,
+        "title": None,
+    }
+    return (
+        defaults
+        | view
+        | {
+            "id": own_id,
+            "team_id": seed.TEAM_ID,
+            "app_id": seed.APP_ID,
+            "app_installed_team_id": seed.TEAM_ID,
+            "bot_id": seed.BOT_ID,
+            "state": {"values": {}},
+            "hash": f"{int(time.time())}.{secrets.token_hex(4)}",
+            "previous_view_id": under["id"] if under else None,
+            "root_view_id": under["root_view_id"] if under else own_id,
+        }
+    )
+
+
+def open_modal(workspace: Workspace, user: str, view: JSON) -> JSON:
+    """Show a modal in place of whatever stack there was."""
+    _check_external_id(workspace, view)
+    shown = stored(view)
+    workspace.modals[user] = [shown]
+    workspace.show_modals(user)
+    return shown
+
+
+def push(workspace: Workspace, user: str, view: JSON) -> JSON:
+    """Lay a modal on top.
+
+    Raises:
+        SlackError: `not_found` where nothing is open, `push_limit_reached`.
+
+    """
+    stack = workspace.modals[user]
+    if not stack:
+        raise SlackError("not_found")
+    if len(stack) >= limits.VIEW_STACK:
+        raise SlackError("push_limit_reached")
+    _check_external_id(workspace, view)
+    shown = stored(view, under=stack[-1])
+    stack.append(shown)
+    workspace.show_modals(user)
+    return shown
+
+
+def replace(workspace: Workspace, user: str, old: JSON, view: JSON) -> JSON:
+    """Put a view in another's place; its id and its place in the stack stay.
+
+    Raises:
+        SlackError: `not_found` where the other was closed meanwhile.
+
+    """
+    shown = stored(view, view_id=old["id"]) | {
+        "previous_view_id": old["previous_view_id"],
+        "root_view_id": old["root_view_id"],
+    }
+    stack = workspace.modals[user]
+    at = next((n for n, view in enumerate(stack) if view["id"] == old["id"]), None)
+    if at is None:
+        raise SlackError("not_found")
+    stack[at] = shown
+    workspace.show_modals(user)
+    return shown
+
+
+def close(workspace: Workspace, user: str, view_id: str) -> None:
+    """Take a view and those above it away."""
+    stack = workspace.modals[user]
+    at = next((n for n, view in enumerate(stack) if view["id"] == view_id), len(stack))
+    del stack[at:]
+    workspace.show_modals(user)
+
+
+def clear(workspace: Workspace, user: str) -> None:
+    workspace.modals[user] = []
+    workspace.show_modals(user)
+
+
+def find(workspace: Workspace, name: str, value: str) -> tuple[str, JSON]:
+    """Who sees the modal with this id, or this external id, and the modal.
+
+    Raises:
+        SlackError: `not_found`.
+
+    """
+    for user, stack in workspace.modals.items():
+        for view in stack:
+            if view[name] == value:
+                return user, view
+    raise SlackError("not_found")
+
+
+def _check_external_id(workspace: Workspace, view: JSON) -> None:
+    wanted = view.get("external_id")
+    taken = {shown["external_id"] for stack in workspace.modals.values() for shown in stack}
+    if wanted and wanted in taken:
+        raise SlackError("duplicate_external_id")

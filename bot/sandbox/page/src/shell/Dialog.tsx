@@ -1,0 +1,35 @@
+import { useLayoutEffect, useRef, type ReactNode } from "react";
+
+interface Props {
+  label: string;
+  testid: string;
+  className?: string;
+  attributes?: Record<string, string>;
+  onClose(): void;
+  children: ReactNode;
+}
+
+/** The browser's own modal dialog: it holds the focus, and Escape closes it. */
+export function Dialog({ label, testid, className = "", attributes, onClose, children }: Props) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  useLayoutEffect(() => {
+    const box = dialog.current;
+    box?.showModal();
+    return () => box?.close();
+  }, []);
+  return (
+    <dialog
+      ref={dialog}
+      className={`dialog ${className}`}
+      aria-label={label}
+      data-testid={testid}
+      {...attributes}
+      onCancel={(event) => {
+        event.preventDefault();
+        onClose();
+      }}
+    >
+      {children}
+    </dialog>
+  );
+}

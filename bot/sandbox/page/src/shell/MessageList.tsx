@@ -1,0 +1,150 @@
+import { useLayoutEffect, useRef, useState, type ReactNode } from "react";
+import { appName, authorOf } from "../state/messages";
+import { useSnap } from "../state/store";
+import { day, moment, sameDay } from "../text/dates";
+import type { Message as MessageData } from "../types";
+import { Message } from "./Message";
+
+const CLOSE = 5 * 60;
+const NEAR_END = 48;
+
+function follows(message: MessageData, before: MessageData | undefined): boolean {
+  if (!before || authorOf(before) !== authorOf(message)) return false;
+  if (Boolean(before.ephemeral_to) || Boolean(message.ephemeral_to) || message.username !== before.username) {
+    return false;
+  }
+  // A card stands by itself.
+  if (message.blocks?.[0]?.type === "header") return false;
+  return Number(message.ts) - Number(before.ts) < CLOSE && sameDay(moment(message.ts), moment(before.ts));
+}
+
+/** Keeps the end in sight while it is in sight, and leaves a reader further up alone. */
+function useStickToEnd(key: string, count: number, sent: number) {
+  const scroller = useRef<HTMLDivElement>(null);
+  const content = useRef<HTMLDivElement>(null);
+  const stuck = useRef(true);
+  const seen = useRef(count);
+  const size = useRef({ content: 0, frame: 0 });
+  const [below, setBelow] = useState(0);
+
+  const toEnd = () => {
+    const box = scroller.current;
+    if (box) box.scrollTop = box.scrollHeight;
+  };
+
+  /** Whether the sizes are others than last time. */
+  const measure = (): boolean => {
+    const { scrollHeight = 0, clientHeight = 0 } = scroller.current ?? {};
+    const { content: height, frame } = size.current;
+    size.current = { content: scrollHeight, frame: clientHeight };
+    return scrollHeight !== height || clientHeight !== frame;
+  };
+
+  useLayoutEffect(() => {
+    stuck.current = true;
+    toEnd();
+    setBelow(0);
+    const observer = new ResizeObserver(() => {
+      if (stuck.current) toEnd();
+      measure();
+    });
+    for (const each of [scroller.current, content.current]) if (each) observer.observe(each);
+    return () => observer.disconnect();
+  }, [key]);
+
+  // Whoever writes wants to see it, and the answer.
+  useLayoutEffect(() => {
+    if (sent === 0) return;
+    stuck.current = true;
+    toEnd();
+  }, [sent]);
+
+  useLayoutEffect(() => {
+    const more = count - seen.current;
+    seen.current = count;
+    if (!stuck.current && more > 0) setBelow((old) => old + more);
+  }, [count]);
+
+  const onScroll = () => {
+    const box = scroller.current;
+    if (!box) return;
+    // A scroll that comes from another size is the browser's doing, not the reader's.
+    if (measure() && stuck.current) return;
+    stuck.current = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_END;
+    if (stuck.current) setBelow(0);
+  };
+
+  return { scroller, content, below, toEnd, onScroll };
+}
+
+interface Props {
+  id: string;
+  label: string;
+  testid: string;
+  messages: MessageData[];
+  /** The first message that was unread when this conversation was opened. */
+  firstNew?: string | undefined;
+  /** How often the reader has written here. */
+  sent: number;
+  top?: ReactNode;
+  onThread?: (ts: string) => void;
+}
+
+export function MessageList({ id, label, testid, messages, firstNew, sent, top, onThread }: Props) {
+  const snap = useSnap();
+  const { scroller, content, below, toEnd, onScroll } = useStickToEnd(id, messages.length, sent);
+  const now = new Date();
+  const statusOf = (message: MessageData) => {
+    const status = onThread && snap.statuses[`${message.channel}:${message.ts}`];
+    return status ? `${appName(snap)} ${status}` : "";
+  };
+  return (
+    <div className="list-frame">
+      <div
+        className="list"
+        ref={scroller}
+        onScroll={onScroll}
+        role="log"
+        aria-live="polite"
+        aria-relevant="additions"
+        aria-label={label}
+        data-testid={testid}
+        tabIndex={0}
+      >
+        <div className="list-content" ref={content}>
+          {top}
+          {messages.map((message, at) => {
+            const before = messages[at - 1];
+            const newDay = !before || !sameDay(moment(before.ts), moment(message.ts));
+            const isNew = message.ts === firstNew;
+            return (
+              <div key={message.ts}>
+                {newDay && (before || onThread) && (
+                  <div className="rule" role="separator">
+                    <span>{day(moment(message.ts), now)}</span>
+                  </div>
+                )}
+                {isNew && (
+                  <div className="rule new" role="separator" data-testid="new-mark">
+                    <span>New</span>
+                  </div>
+                )}
+                <Message
+                  message={message}
+                  continued={!newDay && !isNew && follows(message, before)}
+                  status={statusOf(message)}
+                  onThread={onThread}
+                />
+              </div>
+            );
+          })}
+        </div>
+      </div>
+      {below > 0 && (
+        <button type="button" className="below" data-testid="jump-to-end" onClick={toEnd}>
+          {below === 1 ? "1 new message" : `${below} new messages`} ↓
+        </button>
+      )}
+    </div>
+  );
+}

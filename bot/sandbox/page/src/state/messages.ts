@@ -1,0 +1,66 @@
+/** Which messages are seen where; pure. */
+
+import type { Channel, Message, Snapshot } from "../types";
+
+export const isReply = (message: Message): boolean =>
+  message.thread_ts !== undefined && message.thread_ts !== null && message.thread_ts !== message.ts;
+
+export const keyOf = (message: Message): string => `${message.channel}:${message.ts}`;
+
+function visible(snap: Snapshot, dismissed: string[], message: Message): boolean {
+  if (message.deleted) return false;
+  if (!message.ephemeral_to) return true;
+  return message.ephemeral_to === snap.me && !dismissed.includes(keyOf(message));
+}
+
+/** What stands in the channel itself: no replies, but those sent to the channel too. */
+export function inChannel(snap: Snapshot, channel: string, dismissed: string[]): Message[] {
+  return (snap.messages[channel] ?? []).filter(
+    (message) =>
+      visible(snap, dismissed, message) && (!isReply(message) || message.subtype === "thread_broadcast"),
+  );
+}
+
+/** The thread, its root first; empty if there is no such root. */
+export function inThread(snap: Snapshot, channel: string, root: string, dismissed: string[]): Message[] {
+  return (snap.messages[channel] ?? []).filter(
+    (message) =>
+      visible(snap, dismissed, message) &&
+      (message.ts === root || (message.thread_ts === root && !message.deleted)),
+  );
+}
+
+export const authorOf = (message: Message): string =>
+  message.user ?? message.bot_id ?? message.username ?? "";
+
+/** The channels and conversations that somebody sees. */
+export function channelsOf(snap: Snapshot): Channel[] {
+  return snap.channels.filter((each) => each.kind === "channel" || each.members.includes(snap.me));
+}
+
+/** How many messages are newer than the mark, and whether one of them is meant for the reader. */
+export function unread(
+  snap: Snapshot,
+  channel: Channel,
+  mark: string | undefined,
+): { count: number; meant: boolean } {
+  const fresh = (snap.messages[channel.id] ?? []).filter((message) => {
+    if (!visible(snap, [], message) || Number(message.ts) <= Number(mark ?? Infinity)) return false;
+    if (authorOf(message) === snap.me) return false;
+    return channel.kind === "im" || !isReply(message) || message.text.includes(`<@${snap.me}>`);
+  });
+  const meant = channel.kind === "im" || fresh.some((message) => message.text.includes(`<@${snap.me}>`));
+  return { count: fresh.length, meant };
+}
+
+/** What the app is called in a sentence. */
+export const appName = (snap: Pick<Snapshot, "app" | "users">): string =>
+  snap.users.find((user) => user.id === snap.app.bot_user_id)?.real_name ?? snap.app.name;
+
+/** The name of a conversation as this reader sees it. */
+export function titleOf(snap: Snapshot, channel: Channel): string {
+  if (channel.kind === "channel") return channel.name;
+  const others = channel.members.filter((id) => id !== snap.me);
+  const names = others.map((id) => snap.users.find((user) => user.id === id)?.real_name ?? id);
+  return names.join(", ") || channel.name;
+}

@@ -1,0 +1,147 @@
+/** All that goes to the server, and the stream of events that comes from it. */
+
+import type { ElementState, Snapshot, Values } from "../types";
+import { apply, current, toast, update, type PageEvent } from "./store";
+
+export interface Answer {
+  ok: boolean;
+  error?: string;
+  errors?: Record<string, string>;
+}
+
+const UNREACHABLE = "the sandbox does not answer. Is “make demo” still running?";
+
+async function post(path: string, body: object): Promise<Answer> {
+  try {
+    const response = await fetch(`/page/${path}`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(body),
+    });
+    const answer = (await response.json().catch(() => undefined)) as Partial<Answer> | undefined;
+    if (!response.ok) {
+      return { ok: false, error: answer?.error ?? `The sandbox answered with status ${response.status}.` };
+    }
+    return { ok: true, ...answer };
+  } catch {
+    return { ok: false, error: UNREACHABLE };
+  }
+}
+
+/** Slack's own codes, for people. */
+const WORDS: Record<string, string> = {
+  message_not_found: "that message is no longer there.",
+  thread_not_found: "that thread is no longer there.",
+  action_not_found: "the message has changed meanwhile; try again.",
+  not_found: "it is no longer there.",
+  no_text: "there is nothing to send.",
+};
+
+async function said(doing: string, answer: Promise<Answer>): Promise<Answer> {
+  const got = await answer;
+  if (!got.ok && !got.errors) {
+    const why = got.error ?? "the sandbox gave no reason.";
+    toast(`${doing}: ${WORDS[why] ?? why}`);
+  }
+  return got;
+}
+
+export interface ActionOrigin {
+  container: "message" | "view" | "home";
+  channel?: string;
+  message_ts?: string;
+  view_id?: string;
+}
+
+export interface ActionDone extends ElementState {
+  text?: unknown;
+}
+
+const me = (): string => current().snap?.me ?? "";
+
+export const send = (channel: string, text: string, thread_ts?: string): Promise<Answer> =>
+  said("Not sent", post("send", { user: me(), channel, text, ...(thread_ts ? { thread_ts } : {}) }));
+
+export const act = (
+  origin: ActionOrigin,
+  block_id: string,
+  action_id: string,
+  action: ActionDone,
+  values: Values,
+): Promise<Answer> =>
+  said(
+    "That did not get through",
+    post("action", { user: me(), ...origin, block_id, action_id, action, state: { values } }),
+  );
+
+export const submitView = (view_id: string, values: Values): Promise<Answer> =>
+  said("Not submitted", post("view", { user: me(), view_id, kind: "submit", values }));
+
+export const closeView = (view_id: string, values: Values): Promise<Answer> =>
+  said("Not closed", post("view", { user: me(), view_id, kind: "close", values }));
+
+export const openHome = (): Promise<Answer> => post("home", { user: me() });
+
+export const openDm = (): Promise<Answer> => post("dm", { user: me() });
+
+export async function switchUser(user: string): Promise<void> {
+  const answer = await said("Not switched", post("switch", { user }));
+  if (answer.ok) await load();
+}
+
+async function load(): Promise<Snapshot> {
+  const response = await fetch("/page/state", { cache: "no-store" });
+  if (!response.ok) throw new Error(`status ${response.status}`);
+  const snap = (await response.json()) as Snapshot;
+  update({ snap });
+  return snap;
+}
+
+const pause = (milliseconds: number) => new Promise<void>((done) => setTimeout(done, milliseconds));
+
+let queue: PageEvent[] = [];
+
+// A stream sends faster than a screen draws: what arrives within a frame is drawn at once.
+function enqueue(event: PageEvent): void {
+  if (queue.push(event) > 1) return;
+  setTimeout(() => {
+    const events = queue;
+    queue = [];
+    const { snap } = current();
+    if (snap) update({ snap: events.reduce(apply, snap) });
+  }, 16);
+}
+
+/** Follows the events until the connection breaks or the server asks for a fresh start. */
+function follow(cursor: number): Promise<void> {
+  return new Promise((done) => {
+    const source = new EventSource(`/page/events?after=${cursor}`);
+    const end = () => {
+      source.close();
+      done();
+    };
+    source.onopen = () => update({ link: "open" });
+    source.onerror = end;
+    source.addEventListener("reset", end);
+    source.onmessage = ({ data }: MessageEvent<string>) => {
+      const event = JSON.parse(data) as PageEvent | { type: "reset" };
+      if (event.type === "reset") end();
+      else enqueue(event);
+    };
+  });
+}
+
+/** Keeps the state true for as long as the page is open; after every break it is fetched anew. */
+export async function run(): Promise<never> {
+  for (;;) {
+    try {
+      const snap = await load();
+      await follow(snap.cursor);
+      update({ link: "lost" });
+      await pause(300);
+    } catch {
+      update({ link: "gone" });
+      await pause(1000);
+    }
+  }
+}

@@ -1,0 +1,227 @@
+/** What the sandbox's server sends: see README.md, "The page's API". */
+
+export interface TextObject {
+  type: "plain_text" | "mrkdwn";
+  text: string;
+  verbatim?: boolean;
+}
+
+export interface Option {
+  text: TextObject;
+  value: string;
+  description?: TextObject;
+  url?: string;
+}
+
+export interface OptionGroup {
+  label: TextObject;
+  options: Option[];
+}
+
+export interface Confirm {
+  title?: TextObject;
+  text?: TextObject;
+  confirm?: TextObject;
+  deny?: TextObject;
+  style?: "primary" | "danger";
+}
+
+/** An interactive element; which fields are there depends on its type. */
+export interface Element {
+  type: string;
+  action_id?: string;
+  text?: TextObject | string;
+  value?: string;
+  url?: string;
+  style?: "primary" | "danger";
+  confirm?: Confirm;
+  accessibility_label?: string;
+  placeholder?: TextObject;
+  options?: Option[];
+  option_groups?: OptionGroup[];
+  initial_option?: Option;
+  initial_options?: Option[];
+  initial_value?: string;
+  initial_user?: string;
+  initial_channel?: string;
+  initial_conversation?: string;
+  initial_date?: string;
+  initial_time?: string;
+  multiline?: boolean;
+  min_length?: number;
+  max_length?: number;
+  is_decimal_allowed?: boolean;
+  min_value?: string;
+  max_value?: string;
+  image_url?: string;
+  alt_text?: string;
+  icon?: string;
+  positive_button?: { text: TextObject; value: string };
+  negative_button?: { text: TextObject; value: string };
+}
+
+export interface RichStyle {
+  bold?: boolean;
+  italic?: boolean;
+  strike?: boolean;
+  code?: boolean;
+}
+
+export interface RichLeaf {
+  type: string;
+  text?: string;
+  url?: string;
+  name?: string;
+  user_id?: string;
+  channel_id?: string;
+  range?: string;
+  timestamp?: number;
+  format?: string;
+  fallback?: string;
+  value?: string;
+  style?: RichStyle | string;
+}
+
+export interface RichPart {
+  type: string;
+  style?: RichStyle | string;
+  indent?: number;
+  offset?: number;
+  elements?: (RichPart & RichLeaf)[];
+}
+
+export interface TableCell {
+  type: string;
+  text?: string;
+  elements?: RichPart[];
+}
+
+/** A block; which fields are there depends on its type. */
+export interface Block {
+  type: string;
+  block_id?: string;
+  text?: TextObject | string;
+  fields?: TextObject[];
+  accessory?: Element;
+  elements?: (Element & RichPart)[];
+  element?: Element;
+  label?: TextObject;
+  hint?: TextObject;
+  optional?: boolean;
+  dispatch_action?: boolean;
+  image_url?: string;
+  alt_text?: string;
+  title?: TextObject | string;
+  subtitle?: TextObject | string;
+  body?: TextObject | string;
+  actions?: Element[];
+  rows?: TableCell[][];
+  column_settings?: ({ align?: "left" | "center" | "right"; is_wrapped?: boolean } | null)[];
+  level?: string;
+  status?: string;
+  details?: Block;
+  output?: Block;
+  tasks?: Block[];
+  child_blocks?: Block[];
+}
+
+export interface Attachment {
+  color?: string;
+  fallback?: string;
+  pretext?: string;
+  title?: string;
+  title_link?: string;
+  text?: string;
+  footer?: string;
+  fields?: { title?: string; value?: string; short?: boolean }[];
+  blocks?: Block[];
+}
+
+export interface Message {
+  channel: string;
+  ts: string;
+  thread_ts?: string;
+  user?: string;
+  bot_id?: string;
+  username?: string;
+  text: string;
+  blocks?: Block[];
+  attachments?: Attachment[];
+  edited?: boolean;
+  deleted?: boolean;
+  ephemeral_to?: string | null;
+  streaming?: boolean;
+  reply_count?: number;
+  reply_users?: string[];
+  subtype?: string;
+}
+
+export interface User {
+  id: string;
+  name: string;
+  real_name: string;
+  is_bot: boolean;
+  color: string;
+}
+
+export interface Channel {
+  id: string;
+  name: string;
+  kind: "channel" | "im";
+  topic?: string;
+  members: string[];
+  is_bot_im: boolean;
+}
+
+export interface Command {
+  command: string;
+  description: string;
+  usage_hint?: string;
+  subcommands: { usage: string; description: string }[];
+}
+
+export interface View {
+  id: string;
+  type: "modal" | "home";
+  title?: TextObject;
+  submit?: TextObject | null;
+  close?: TextObject | null;
+  blocks: Block[];
+}
+
+export interface Prompt {
+  title: string;
+  message: string;
+}
+
+export interface Snapshot {
+  cursor: number;
+  team: { id: string; name: string };
+  me: string;
+  app: { id: string; bot_user_id: string; name: string };
+  notice: string;
+  users: User[];
+  channels: Channel[];
+  commands: Command[];
+  messages: Record<string, Message[]>;
+  homes: Record<string, View | null>;
+  modals: Record<string, View[]>;
+  statuses: Record<string, string>;
+  suggested_prompts: Record<string, Prompt[]>;
+  socket: { connected: number };
+}
+
+/** What an element holds now, as Slack puts it into `state.values`. */
+export interface ElementState {
+  type: string;
+  value?: string | null;
+  selected_option?: Option | null;
+  selected_options?: Option[];
+  selected_user?: string;
+  selected_channel?: string;
+  selected_conversation?: string;
+  selected_date?: string | null;
+  selected_time?: string | null;
+}
+
+export type Values = Record<string, Record<string, ElementState>>;

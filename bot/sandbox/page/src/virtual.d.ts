@@ -1,0 +1,4 @@
+declare module "virtual:emoji" {
+  const words: string;
+  export default words;
+}

@@ -1,0 +1,241 @@
+"""What the page asks and tells: a snapshot, the changes after it, and what the person does."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from bot.sandbox import events, seed
+from bot.sandbox.faults import Fault, Kind
+from bot.sandbox.interactions import Interactions
+from bot.sandbox.seed import Channel, ChannelId, UserId
+from bot.sandbox.stand_in import StandIn
+
+JSON = dict[str, Any]
+
+QUIET_SECONDS = 15.0
+NO_PAGE = "The page is not built: run `make page`. Slack's Web API is at /api/ all the same.\n"
+
+
+class PageError(Exception):
+    """What the page asked makes no sense here; the message says why."""
+
+
+class PageApi:
+    """`/`, `/page/*` and `/sandbox/*`."""
+
+    def __init__(self, stand_in: StandIn, interactions: Interactions) -> None:
+        self._stand_in = stand_in
+        self._interactions = interactions
+        self._workspace = stand_in.workspace
+        self._ending = False
+
+    def routes(self) -> list[BaseRoute]:
+        page_dir = self._stand_in.settings.page_dir
+        return [
+            Route("/", self.index),
+            Mount("/assets", StaticFiles(directory=page_dir / "assets", check_dir=False)),
+            Route("/page/state", self.state),
+            Route("/page/events", self.events),
+            *(
+                Route(f"/page/{name}", self._told(act), methods=["POST"])
+                for name, act in {
+                    "send": self.send,
+                    "action": self.action,
+                    "view": self.view,
+                    "home": self.home,
+                    "dm": self.dm,
+                    "switch": self.switch,
+                }.items()
+            ),
+            Route("/sandbox/faults", self._told(self.arm), methods=["POST"]),
+            Route("/sandbox/faults", self.clear_faults, methods=["DELETE"]),
+            Route("/sandbox/calls", self.calls),
+            Route("/sandbox/acks", self.acks),
+        ]
+
+    def end(self) -> None:
+        """Let go of the pages that listen."""
+        self._ending = True
+        self._stand_in.feed.publish(("socket",), lambda: {"connected": self._stand_in.sockets.connected})
+
+    def index(self, _: Request) -> Response:
+        page = self._stand_in.settings.page_dir / "index.html"
+        return FileResponse(page) if page.is_file() else PlainTextResponse(NO_PAGE)
+
+    async def state(self, _: Request) -> Response:
+        snapshot = self._workspace.snapshot() | {
+            "notice": self._stand_in.settings.notice,
+            "socket": {"connected": self._stand_in.sockets.connected},
+        }
+        return Response(msgspec.json.encode(snapshot), media_type="application/json")
+
+    async def events(self, request: Request) -> Response:
+        told = request.headers.get("last-event-id") or request.query_params.get("after", "0")
+        cursor = int(told) if told.isdigit() else 0
+        return StreamingResponse(
+            self._changes(cursor), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+        )
+
+    async def _changes(self, cursor: int) -> AsyncIterator[bytes]:
+        feed = self._stand_in.feed
+        with feed.reader() as reader:
+            while not self._ending:
+                changes = feed.after(cursor)
+                if changes is None:
+                    changes = [{"n": feed.cursor, "type": "reset"}]
+                for change in changes:
+                    cursor = change["n"]
+                    yield b"id: %d\ndata: %s\n\n" % (cursor, msgspec.json.encode(change))
+                if not await reader.change(QUIET_SECONDS):
+                    yield b": still here\n\n"
+
+    def _told(self, act: Any) -> Any:
+        """A route for an act: JSON in, JSON out, and 400 for what makes no sense."""
+
+        async def route(request: Request) -> Response:
+            try:
+                return JSONResponse(await act(_object(await request.body())))
+            except KeyError as missing:
+                return JSONResponse({"ok": False, "error": f"missing field: {missing}"}, 400)
+            except (ValueError, PageError) as wrong:
+                return JSONResponse({"ok": False, "error": str(wrong)}, 400)
+
+        return route
+
+    async def send(self, body: JSON) -> JSON:
+        """A person writes: a message, or outside a thread a slash command."""
+        user, text = self._person(body), str(body.get("text", "")).strip()
+        channel = self._channel(body, user)
+        thread_ts = str(body.get("thread_ts") or "") or None
+        if not text:
+            return {"ok": False, "error": "no_text"}
+        if text.startswith("/"):
+            if thread_ts:
+                return {"ok": False, "error": f"{text.split()[0]} is not supported in threads. Sorry!"}
+            return await self._interactions.slash_command(user, channel, text)
+        if thread_ts:
+            parent = self._workspace.message(channel.id, thread_ts)
+            if parent is None:
+                return {"ok": False, "error": "thread_not_found"}
+            thread_ts = parent.thread_ts or parent.ts
+        message = self._stand_in.say(user, channel, text, thread_ts)
+        return {"ok": True, "ts": message.ts}
+
+    async def action(self, body: JSON) -> JSON:
+        """A person presses or chooses."""
+        user = self._person(body)
+        given = body.get("action") or {}
+        if not isinstance(given, dict):
+            raise PageError("action must be an object")
+        action = {**given, "block_id": body["block_id"], "action_id": body["action_id"]}
+        state = body.get("state") or {"values": {}}
+        match body.get("container"):
+            case "message":
+                channel = self._channel(body, user)
+                ts = str(body.get("message_ts", ""))
+                found = self._workspace.message(channel.id, ts) or self._workspace.ephemeral(channel.id, ts)
+                if found is None:
+                    return {"ok": False, "error": "message_not_found"}
+                return await self._interactions.action_on_message(user, found, action, state)
+            case "view":
+                view = self._view(body, user)
+                return await self._interactions.action_in_view(user, view, action, state)
+            case "home":
+                home = self._workspace.homes.get(user)
+                if home is None:
+                    return {"ok": False, "error": "not_found"}
+                return await self._interactions.action_in_view(user, home, action, state)
+            case other:
+                raise PageError(f"container must be message, view or home, not {other!r}")
+
+    async def view(self, body: JSON) -> JSON:
+        """A person submits or closes a modal."""
+        user = self._person(body)
+        view = self._view(body, user)
+        if body.get("kind") == "close":
+            return await self._interactions.close(user, view)
+        values = body.get("values") or {}
+        if not isinstance(values, dict) or not all(
+            isinstance(value, dict) for actions in values.values() for value in _values(actions)
+        ):
+            raise PageError("values must be {block_id: {action_id: {type, …}}}")
+        return await self._interactions.submit(user, view, values)
+
+    async def home(self, body: JSON) -> JSON:
+        return self._opened(self._person(body), "home")
+
+    async def dm(self, body: JSON) -> JSON:
+        return self._opened(self._person(body), "messages")
+
+    def _opened(self, user: UserId, tab: str) -> JSON:
+        channel = self._workspace.dm_of(user)
+        if channel is None:
+            raise PageError(f"{user} has no direct message with the bot")
+        event = events.app_home_opened_event(
+            user, channel, tab=tab, view=self._workspace.homes.get(user), ts=self._workspace.new_ts()
+        )
+        self._stand_in.send_event(event)
+        return {"ok": True, "channel": channel.id}
+
+    async def switch(self, body: JSON) -> JSON:
+        self._workspace.me = self._person(body)
+        user = self._workspace.users[self._workspace.me]
+        self._stand_in.feed.publish(("user", user.id), lambda: {"user": msgspec.to_builtins(user)})
+        return {"ok": True, "me": user.id}
+
+    async def arm(self, body: JSON) -> JSON:
+        """Make something fail; a socket fails at once."""
+        fault = msgspec.convert(body, Fault)
+        match fault.kind:
+            case Kind.DROP_SOCKET:
+                await self._stand_in.sockets.drop(fault.count, politely=False)
+            case Kind.REFRESH_SOCKET:
+                await self._stand_in.sockets.drop(fault.count, politely=True)
+            case _:
+                self._stand_in.faults.arm(fault)
+        return {"ok": True}
+
+    async def clear_faults(self, _: Request) -> Response:
+        self._stand_in.faults.clear()
+        return JSONResponse({"ok": True})
+
+    async def calls(self, _: Request) -> Response:
+        return Response(msgspec.json.encode(list(self._stand_in.calls)), media_type="application/json")
+
+    async def acks(self, _: Request) -> Response:
+        return Response(msgspec.json.encode(list(self._stand_in.sockets.acks)), media_type="application/json")
+
+    def _person(self, body: JSON) -> UserId:
+        user = UserId(str(body.get("user", "")))
+        if user not in self._workspace.modals:
+            raise PageError(f"no such person: {user!r}; there are {', '.join(p.id for p in seed.PEOPLE)}")
+        return user
+
+    def _channel(self, body: JSON, user: UserId) -> Channel:
+        channel = self._workspace.channels.get(ChannelId(str(body.get("channel", ""))))
+        if channel is None or user not in channel.members:
+            raise PageError(f"{user} is in no channel {body.get('channel')!r}")
+        return channel
+
+    def _view(self, body: JSON, user: UserId) -> JSON:
+        for view in self._workspace.modals[user]:
+            if view["id"] == body.get("view_id"):
+                return view
+        raise PageError(f"{user} sees no modal {body.get('view_id')!r}")
+
+
+def _object(body: bytes) -> JSON:
+    told = json.loads(body or b"{}")
+    if not isinstance(told, dict):
+        raise PageError("the body must be a JSON object")
+    return told
+
+
+def _values(actions: Any) -> list[Any]:
+    return list(actions.values()) if isinstance(actions, dict) else [None]

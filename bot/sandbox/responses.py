@@ -1,0 +1,88 @@
+"""What an app says through an ack or a response_url."""
+
+from http import HTTPStatus
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from bot.sandbox.arguments import Arguments, read_arguments
+from bot.sandbox.limits import SlackError
+from bot.sandbox.methods.chat import content_of, rewrite
+from bot.sandbox.seed import Channel
+from bot.sandbox.stand_in import StandIn
+from bot.sandbox.triggers import ResponseUrl
+from bot.sandbox.workspace import Message
+
+JSON = dict[str, Any]
+
+
+def respond(
+    stand_in: StandIn,
+    answer: JSON,
+    *,
+    user: str,
+    channel: Channel,
+    original: Message | None = None,
+    thread_ts: str | None = None,
+) -> None:
+    """Do what the answer says: replace or delete the original, or say something new.
+
+    Raises:
+        SlackError: `no_text`, `invalid_blocks` and the like.
+
+    """
+    arguments = Arguments(answer)
+    if arguments.flag("delete_original"):
+        if original is not None:
+            stand_in.workspace.remove(original)
+        return
+    content = content_of(arguments)
+    if arguments.flag("replace_original") and original is not None:
+        rewrite(stand_in, original, content)
+        return
+    to_all = arguments.text("response_type", "ephemeral") == "in_channel"
+    message = stand_in.bot_message(
+        channel,
+        ephemeral_to=None if to_all else user,
+        thread_ts=arguments.text("thread_ts") or thread_ts,
+        **content,
+    )
+    stand_in.post(message)
+
+
+class ResponseRoutes:
+    """The addresses behind response URLs."""
+
+    def __init__(self, stand_in: StandIn) -> None:
+        self._stand_in = stand_in
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/commands/{path:path}", self.take, methods=["POST"]),
+            Route("/actions/{path:path}", self.take, methods=["POST"]),
+        ]
+
+    async def take(self, request: Request) -> Response:
+        try:
+            answer = await read_arguments(request)
+            self._respond(self._stand_in.response_urls.use(request.path_params["path"]), answer)
+        except SlackError as refusal:
+            # Slack answers a refused webhook with a status, where a method's refusal has 200.
+            refused = HTTPStatus.BAD_REQUEST if refusal.status == HTTPStatus.OK else refusal.status
+            return JSONResponse(refusal.answer(), refused)
+        return PlainTextResponse("ok")
+
+    def _respond(self, given: ResponseUrl, answer: JSON) -> None:
+        workspace = self._stand_in.workspace
+        ts = given.message_ts or ""
+        original = workspace.message(given.channel, ts) or workspace.ephemeral(given.channel, ts)
+        respond(
+            self._stand_in,
+            answer,
+            user=given.user,
+            channel=workspace.channels[given.channel],
+            original=original,
+            thread_ts=given.thread_ts if original is not None and original.is_reply else None,
+        )

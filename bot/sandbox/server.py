@@ -1,0 +1,144 @@
+"""The Slack stand-in as a server: `python -m bot.sandbox.server --port N`."""
+
+import argparse
+import signal
+import socket
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Self
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import WebSocketRoute
+
+from bot.sandbox.interactions import Interactions
+from bot.sandbox.loopback import LoopbackOnly
+from bot.sandbox.page_api import PageApi
+from bot.sandbox.responses import ResponseRoutes
+from bot.sandbox.stand_in import NOTICE, PAGE_DIR, Settings, StandIn
+from bot.sandbox.web_api import WebApi
+
+HOST = "127.0.0.1"
+
+
+def build_app(settings: Settings, base_url: str) -> tuple[Starlette, PageApi]:
+    """The application, and its page; `base_url` is where both are reached, without a slash at the end."""
+    stand_in = StandIn(settings)
+    page = PageApi(stand_in, Interactions(stand_in, base_url))
+
+    @asynccontextmanager
+    async def life(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await stand_in.sockets.end()
+
+    routes = [
+        *WebApi(stand_in).routes(),
+        *ResponseRoutes(stand_in).routes(),
+        *page.routes(),
+        WebSocketRoute("/link/", stand_in.sockets.serve),
+    ]
+    return Starlette(routes=routes, middleware=[Middleware(LoopbackOnly)], lifespan=life), page
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn that says when it listens, and lets go of open pages first when it ends."""
+
+    def __init__(self, settings: Settings, port: int) -> None:
+        self.listener = _listen(port)
+        self.url = f"http://{HOST}:{self.listener.getsockname()[1]}"
+        app, self._page = build_app(settings, self.url)
+        self.listening = threading.Event()
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            ws="websockets-sansio",
+            timeout_graceful_shutdown=1,
+        )
+        super().__init__(config)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._page.end()
+        await super().shutdown(sockets)
+
+
+class Running:
+    """A stand-in that listens, in a thread of this process."""
+
+    def __init__(self, server: _Server) -> None:
+        self.url = server.url
+        self._server = server
+        self._thread = threading.Thread(
+            target=server.run, kwargs={"sockets": [server.listener]}, name="slack-stand-in", daemon=True
+        )
+        self._thread.start()
+        server.listening.wait(timeout=10)
+
+    @property
+    def api_url(self) -> str:
+        """What SLACK_API_URL is to be."""
+        return f"{self.url}/api/"
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(timeout=10)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def start(settings: Settings | None = None, port: int = 0) -> Running:
+    """Start a stand-in in a thread of this process; it listens when this returns (0: any free port)."""
+    return Running(_Server(settings or Settings(), port))
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((HOST, port))
+    return listener
+
+
+def main() -> None:
+    """Serve in the foreground until SIGTERM or Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="python -m bot.sandbox.server", description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="0: any free one (the default)")
+    parser.add_argument("--notice", default=NOTICE, help="what the page says at its top")
+    parser.add_argument("--page-dir", type=Path, default=PAGE_DIR, help="the built page")
+    parser.add_argument("--rate-scale", type=float, default=1.0, help="widens Slack's rates; 0: no rates")
+    parser.add_argument("--stream-life", type=float, default=300.0, help="seconds until a stream dies")
+    given = parser.parse_args()
+    settings = Settings(
+        notice=given.notice,
+        page_dir=given.page_dir,
+        rate_scale=given.rate_scale,
+        stream_life=timedelta(seconds=given.stream_life),
+    )
+    # Uvicorn ends in order and then raises the signal again: that time it means nothing any more.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    server = _Server(settings, given.port)
+    announce = threading.Thread(target=_announce, args=(server,), daemon=True)
+    announce.start()
+    server.run(sockets=[server.listener])
+
+
+def _announce(server: _Server) -> None:
+    server.listening.wait()
+    print(f"Slack stand-in: {server.url}/", flush=True)  # noqa: T201 - the line that is waited for
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""The stand-in as a whole: a workspace, its app's connections, and the moments that join them."""
+
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bot.sandbox import events, limits, seed
+from bot.sandbox.faults import Faults
+from bot.sandbox.feed import Feed
+from bot.sandbox.rates import Rates
+from bot.sandbox.seed import Channel, UserId
+from bot.sandbox.socket_mode import SocketMode
+from bot.sandbox.streams import Streams
+from bot.sandbox.triggers import ResponseUrls, Triggers
+from bot.sandbox.workspace import Message, Workspace
+
+JSON = dict[str, Any]
+
+CALLS_KEPT = 20_000
+PAGE_DIR = Path(__file__).parent / "page" / "dist"
+NOTICE = "This is a sandbox: a stand-in for Slack on your own machine. Nothing here reaches slack.com."
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a stand-in can be told at its start."""
+
+    notice: str = NOTICE
+    page_dir: Path = PAGE_DIR
+    rate_scale: float = 1.0
+    stream_life: timedelta = limits.STREAM_LIFE
+    ack_within: timedelta = limits.ACK_WITHIN
+
+
+class StandIn:
+    """One Slack workspace with one app in it. Lives in one event loop."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.feed = Feed()
+        self.workspace = Workspace(self.feed, clock)
+        self.faults = Faults()
+        self.rates = Rates(settings.rate_scale, time.monotonic)
+        self.sockets = SocketMode(self.faults, settings.ack_within.total_seconds(), self._sockets_changed)
+        self.streams = Streams(self.workspace, settings.stream_life.total_seconds())
+        self.triggers = Triggers(clock)
+        self.response_urls = ResponseUrls(clock)
+        self.calls: deque[JSON] = deque(maxlen=CALLS_KEPT)
+        self.called = 0
+
+    def _sockets_changed(self) -> None:
+        self.feed.publish(("socket",), lambda: {"connected": self.sockets.connected})
+
+    def send_event(self, event: JSON) -> None:
+        self.sockets.send_event(events.envelope(event, at=self.clock()))
+
+    def post(self, message: Message) -> Message:
+        """Add the app's own message; the app hears of it, as it does in Slack."""
+        self.workspace.add(message)
+        if not message.ephemeral_to:
+            if message.thread_ts:
+                self.workspace.set_status(message.channel, message.thread_ts, "")
+            self.send_event(events.message_event(message, self.workspace.channels[message.channel]))
+        return message
+
+    def bot_message(self, channel: Channel, **fields: Any) -> Message:
+        """A message of the app, not yet posted."""
+        return Message(
+            channel=channel.id,
+            ts=self.workspace.new_ts(),
+            user=seed.BOT_USER,
+            bot_id=seed.BOT_ID,
+            **fields,
+        )
+
+    def whisper(self, user: str, channel: Channel, text: str, **fields: Any) -> Message:
+        """Show a person an ephemeral message."""
+        return self.post(self.bot_message(channel, text=text, ephemeral_to=user, **fields))
+
+    def slackbot(self, user: str, channel: Channel, text: str) -> None:
+        """Tell a person something that Slack itself says."""
+        said = Message(
+            channel=channel.id,
+            ts=self.workspace.new_ts(),
+            user="USLACKBOT",
+            username="Slackbot",
+            text=text,
+            ephemeral_to=user,
+        )
+        self.workspace.add(said)
+
+    def say(self, user: UserId, channel: Channel, text: str, thread_ts: str | None = None) -> Message:
+        """A person writes a message."""
+        workspace = self.workspace
+        stored = events.typed(text, [*workspace.users.values()], [*workspace.channels.values()])
+        message = Message(
+            channel=channel.id,
+            ts=workspace.new_ts(),
+            user=user,
+            text=stored,
+            thread_ts=thread_ts,
+            blocks=events.rich_text(stored),
+            client_msg_id=str(uuid.uuid4()),
+        )
+        workspace.add(message)
+        names_bot = f"<@{seed.BOT_USER}>" in stored
+        if seed.BOT_USER in channel.members:
+            self.send_event(events.message_event(message, channel))
+            if names_bot and not channel.is_im:
+                self.send_event(events.app_mention_event(message))
+        elif names_bot:
+            self.slackbot(user, channel, f"You mentioned <@{seed.BOT_USER}>, but they're not in this channel.")
+        return message

@@ -1,0 +1,110 @@
+"""Slack's Web API over HTTP: tokens, rates, faults, methods, and the log of all calls."""
+
+import asyncio
+import time
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from bot.sandbox import rates, seed
+from bot.sandbox.arguments import Arguments, read_arguments
+from bot.sandbox.faults import Kind
+from bot.sandbox.limits import SlackError
+from bot.sandbox.methods import APP_LEVEL, METHODS
+from bot.sandbox.stand_in import StandIn
+
+JSON = dict[str, Any]
+
+_KINDS = {seed.BOT_TOKEN: "bot", seed.APP_TOKEN: "app"}
+
+
+class WebApi:
+    """`/api/METHOD`."""
+
+    def __init__(self, stand_in: StandIn) -> None:
+        self._stand_in = stand_in
+
+    def routes(self) -> list[Route]:
+        return [Route("/api/{method}", self.call, methods=["GET", "POST"])]
+
+    async def call(self, request: Request) -> Response:
+        method: str = request.path_params["method"]
+        started = time.monotonic()
+        try:
+            answer = {"ok": True, **await self._answer(method, request)}
+            self._lose_if_told(method)
+            status, headers = 200, {"x-oauth-scopes": seed.SCOPES}
+        except SlackError as refusal:
+            answer, status, headers = refusal.answer(), refusal.status, refusal.headers
+        self._log(method, answer, status, time.monotonic() - started)
+        return JSONResponse(answer, status, headers)
+
+    async def _answer(self, method: str, request: Request) -> JSON:
+        await self._fail_if_told(method)
+        if method not in METHODS and method not in APP_LEVEL:
+            raise SlackError("unknown_method", req_method=method)
+        given = await read_arguments(request)
+        _check_token(method, _token(request, given))
+        self._stand_in.rates.spend(method, str(given.get("channel", "")))
+        if method in APP_LEVEL:
+            ticket = self._stand_in.sockets.new_ticket()
+            return {"url": f"ws://{request.headers['host']}/link/?ticket={ticket}&app_id={seed.APP_ID}"}
+        return METHODS[method](self._stand_in, Arguments(given))
+
+    async def _fail_if_told(self, method: str) -> None:
+        faults = self._stand_in.faults
+        slow = faults.take(method, Kind.DELAY)
+        if slow:
+            await asyncio.sleep(slow.seconds)
+        fault = faults.take(method, Kind.HTTP_500, Kind.RATE_LIMITED, Kind.REFUSE)
+        if fault is None:
+            return
+        match fault.kind:
+            case Kind.HTTP_500:
+                raise SlackError("internal_error", status=500)
+            case Kind.RATE_LIMITED:
+                raise rates.too_often(fault.seconds)
+            case _:
+                raise SlackError(fault.error)
+
+    def _lose_if_told(self, method: str) -> None:
+        if self._stand_in.faults.take(method, Kind.LOSE_ANSWER):
+            raise SlackError("internal_error", status=500)
+
+    def _log(self, method: str, answer: JSON, status: int, seconds: float) -> None:
+        stand_in = self._stand_in
+        stand_in.called += 1
+        logged = {
+            "n": stand_in.called,
+            "at": stand_in.clock(),
+            "method": method,
+            "ok": answer["ok"],
+            "status": status,
+            "seconds": round(seconds, 6),
+        }
+        stand_in.calls.append(logged | ({} if answer["ok"] else {"error": answer["error"]}))
+
+
+def _token(request: Request, given: JSON) -> str:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else str(given.get("token") or "")
+
+
+def _check_token(method: str, token: str) -> None:
+    """Let only the right kind of token through.
+
+    Raises:
+        SlackError: `not_authed`, `invalid_auth`, `not_allowed_token_type`.
+
+    """
+    if method == "api.test":
+        return
+    if not token:
+        raise SlackError("not_authed")
+    kind = _KINDS.get(token)
+    if kind is None:
+        raise SlackError("invalid_auth")
+    if method != "auth.test" and (kind == "app") != (method in APP_LEVEL):
+        raise SlackError("not_allowed_token_type")

@@ -1,0 +1,215 @@
+"""The sandbox workspace in memory: people, channels, messages, and what the app shows each person."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from bot.sandbox import seed
+from bot.sandbox.feed import Feed
+from bot.sandbox.seed import Channel, ChannelId, User, UserId
+
+JSON = dict[str, Any]
+
+MESSAGES_KEPT = 5_000
+EPHEMERALS_KEPT = 500
+
+
+class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A message as the workspace keeps it; `ts` names it within its channel."""
+
+    channel: ChannelId
+    ts: str
+    text: str = ""
+    user: str | None = None
+    bot_id: str | None = None
+    username: str | None = None
+    thread_ts: str | None = None
+    blocks: list[JSON] = []
+    attachments: list[JSON] = []
+    metadata: JSON | None = None
+    subtype: str | None = None
+    edited: JSON | None = None
+    ephemeral_to: str | None = None
+    streaming: bool = False
+    reactions: list[JSON] = []
+    client_msg_id: str | None = None
+    reply_count: int = 0
+    reply_users: list[str] = []
+    latest_reply: str | None = None
+
+    @property
+    def is_reply(self) -> bool:
+        return self.thread_ts is not None and self.thread_ts != self.ts
+
+    def for_api(self, *, with_metadata: bool = False) -> JSON:
+        """The message as the Web API and events tell it."""
+        told: JSON = msgspec.to_builtins(self)
+        for inner in ("channel", "ephemeral_to", "streaming"):
+            told.pop(inner, None)
+        if not with_metadata:
+            told.pop("metadata", None)
+        told |= {"type": "message", "text": self.text, "team": seed.TEAM_ID}
+        if self.bot_id:
+            told |= {"app_id": seed.APP_ID}
+        if self.reply_count:
+            told |= {"reply_users_count": len(self.reply_users), "subscribed": False, "is_locked": False}
+        return told
+
+    def for_page(self) -> JSON:
+        """The message as the page draws it."""
+        told: JSON = msgspec.to_builtins(self)
+        return told | {
+            "text": self.text,
+            "blocks": self.blocks,
+            "attachments": self.attachments,
+            "edited": self.edited is not None,
+            "reply_count": self.reply_count,
+            "reply_users": self.reply_users,
+        }
+
+
+class Workspace:
+    """All that the stand-in remembers. Every change is told to the feed."""
+
+    def __init__(self, feed: Feed, clock: Callable[[], float] = time.time) -> None:
+        self.feed = feed
+        self.clock = clock
+        self.users: dict[UserId, User] = {user.id: user for user in (*seed.PEOPLE, seed.BOT)}
+        self.channels: dict[ChannelId, Channel] = {channel.id: channel for channel in seed.CHANNELS}
+        self.me: UserId = seed.PEOPLE[0].id
+        self.homes: dict[str, JSON] = {}
+        self.modals: dict[str, list[JSON]] = {user.id: [] for user in seed.PEOPLE}
+        self.statuses: dict[str, str] = {}
+        self.prompts: dict[str, list[JSON]] = {}
+        self._messages: dict[ChannelId, dict[str, Message]] = {channel: {} for channel in self.channels}
+        self._ephemerals: deque[Message] = deque(maxlen=EPHEMERALS_KEPT)
+        self._last_micros = 0
+
+    def new_ts(self) -> str:
+        """A timestamp in Slack's form, later than every one before it."""
+        self._last_micros = max(self._last_micros + 1, int(self.clock() * 1_000_000))
+        return f"{self._last_micros // 1_000_000}.{self._last_micros % 1_000_000:06d}"
+
+    def dm_of(self, user: str) -> Channel | None:
+        """The direct message between this person and the bot."""
+        return next((c for c in self.channels.values() if c.is_im and user in c.members), None)
+
+    def channel_named(self, name: str) -> Channel | None:
+        """The channel with this id, this name (with or without #), or the direct message with this user."""
+        found = self.channels.get(ChannelId(name))
+        plain = name.removeprefix("#")
+        return (
+            found
+            or next((c for c in self.channels.values() if not c.is_im and c.name == plain), None)
+            or (self.dm_of(name) if UserId(name) in self.users and name != seed.BOT_USER else None)
+        )
+
+    def join(self, channel: Channel, user: UserId) -> Channel:
+        joined = msgspec.structs.replace(channel, members=(*channel.members, user))
+        self.channels[channel.id] = joined
+        self.feed.publish(("channel", channel.id), lambda: {"channel": page_channel(self.channels[channel.id])})
+        return joined
+
+    def message(self, channel: ChannelId, ts: str) -> Message | None:
+        return self._messages[channel].get(ts)
+
+    def ephemeral(self, channel: ChannelId, ts: str) -> Message | None:
+        return next((m for m in self._ephemerals if m.ts == ts and m.channel == channel), None)
+
+    def messages(self, channel: ChannelId) -> Iterator[Message]:
+        """Oldest first, replies among them."""
+        return iter(self._messages[channel].values())
+
+    def add(self, message: Message) -> Message:
+        """Keep a new message, and forget the channel's oldest beyond 5,000."""
+        if message.ephemeral_to:
+            self._ephemerals.append(message)
+        else:
+            kept = self._messages[message.channel]
+            kept[message.ts] = message
+            if len(kept) > MESSAGES_KEPT:
+                del kept[next(iter(kept))]
+            self._count_reply(message)
+        self.changed(message)
+        return message
+
+    def changed(self, message: Message) -> None:
+        self.feed.publish(("message", message.channel, message.ts), lambda: {"message": message.for_page()})
+
+    def remove(self, message: Message) -> None:
+        if message.ephemeral_to:
+            self._ephemerals.remove(message)
+        else:
+            del self._messages[message.channel][message.ts]
+            root = self._messages[message.channel].get(message.thread_ts or "")
+            if root is not None:
+                root.reply_count -= 1
+                self.changed(root)
+        self.feed.publish(
+            ("message_deleted", message.channel, message.ts),
+            lambda: {"channel": message.channel, "ts": message.ts},
+        )
+
+    def _count_reply(self, message: Message) -> None:
+        root = self._messages[message.channel].get(message.thread_ts or "")
+        if root is None or root is message:
+            return
+        root.thread_ts = root.ts
+        root.reply_count += 1
+        root.latest_reply = message.ts
+        author = message.user or message.bot_id or ""
+        if author not in root.reply_users:
+            root.reply_users = [*root.reply_users, author]
+        self.changed(root)
+
+    def show_modals(self, user: str) -> None:
+        self.feed.publish(("modals", user), lambda: {"user": user, "stack": self.modals[user]})
+
+    def show_home(self, user: str) -> None:
+        self.feed.publish(("home", user), lambda: {"user": user, "view": self.homes.get(user)})
+
+    def set_status(self, channel: str, thread_ts: str, text: str) -> None:
+        """Show "is thinking…" under a thread; an empty text takes it away."""
+        key = f"{channel}:{thread_ts}"
+        if self.statuses.get(key, "") == text:
+            return
+        self.statuses[key] = text
+        if not text:
+            del self.statuses[key]
+        self.feed.publish(("status", key), lambda: {"key": key, "text": self.statuses.get(key, "")})
+
+    def set_prompts(self, channel: str, thread_ts: str, prompts: list[JSON]) -> None:
+        key = f"{channel}:{thread_ts}"
+        self.prompts[key] = prompts
+        self.feed.publish(("prompts", key), lambda: {"key": key, "prompts": self.prompts.get(key, [])})
+
+    def snapshot(self) -> JSON:
+        """Everything the page needs to draw itself, as of the feed's cursor."""
+        listed: dict[str, list[JSON]] = {c: [m.for_page() for m in self.messages(c)] for c in self.channels}
+        for whispered in self._ephemerals:
+            listed[whispered.channel].append(whispered.for_page())
+        for messages in listed.values():
+            messages.sort(key=lambda m: m["ts"])
+        return {
+            "cursor": self.feed.cursor,
+            "team": {"id": seed.TEAM_ID, "name": seed.TEAM_NAME},
+            "me": self.me,
+            "app": {"id": seed.APP_ID, "bot_user_id": seed.BOT_USER, "name": seed.BOT_NAME},
+            "users": [msgspec.to_builtins(user) for user in self.users.values()],
+            "channels": [page_channel(channel) for channel in self.channels.values()],
+            "commands": msgspec.to_builtins(seed.COMMANDS),
+            "messages": listed,
+            "homes": {user: self.homes.get(user) for user in self.modals},
+            "modals": self.modals,
+            "statuses": self.statuses,
+            "suggested_prompts": self.prompts,
+        }
+
+
+def page_channel(channel: Channel) -> JSON:
+    """The channel as the page lists it."""
+    told: JSON = msgspec.to_builtins(channel)
+    return told | {"is_bot_im": channel.is_im}

@@ -1,0 +1,259 @@
+"""A person at the sandbox's page: writes, presses, submits, and waits to see something."""
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+
+JSON = dict[str, Any]
+T = TypeVar("T")
+
+ROBIN = "U0ROBIN0001"
+ADA = "U0ADA000001"
+NOOR = "U0NOOR00001"
+GENERAL = "C0GENERAL01"
+MIXTRAL = "C0MIXTRAL01"
+RANDOM = "C0RANDOM001"
+
+
+class Refused(AssertionError):
+    """The page's API said no."""
+
+
+class Person:
+    """Somebody who uses the sandbox by its page's API. A context manager."""
+
+    def __init__(self, base_url: str, user_id: str = ROBIN, *, poll: float = 0.05) -> None:
+        self.user = user_id
+        self._poll = poll
+        self._http = httpx.Client(base_url=base_url, timeout=15.0, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def state(self) -> JSON:
+        """The page's snapshot."""
+        snapshot: JSON = self._http.get("/page/state").raise_for_status().json()
+        return snapshot
+
+    def post(self, path: str, **body: Any) -> JSON:
+        """Post to the page's API as this person; the answer, ok or not."""
+        answer: JSON = self._http.post(path, json={"user": self.user, **body}).json()
+        return answer
+
+    def _must(self, path: str, **body: Any) -> JSON:
+        answer = self.post(path, **body)
+        if not answer["ok"]:
+            raise Refused(f"{path} {body} -> {answer}")
+        return answer
+
+    # --- doing --------------------------------------------------------------
+
+    def command(self, channel: str, text: str) -> JSON:
+        """Type a slash command; returns when it is acked, or 3 s later: {ok, acked}."""
+        return self._must("/page/send", channel=channel, text=text)
+
+    def say(self, channel: str, text: str, thread_ts: str | None = None) -> str:
+        """Write a message (a name like @mixtral becomes a mention); its ts."""
+        ts: str = self._must("/page/send", channel=channel, text=text, thread_ts=thread_ts)["ts"]
+        return ts
+
+    def press(self, message: JSON, action_id: str, block_id: str | None = None, **chosen: Any) -> JSON:
+        """Act on an element of a message; `chosen` as selected_option={…} for a select."""
+        block = block_id or _block_of(message["blocks"], action_id)
+        return self._must(
+            "/page/action",
+            container="message",
+            channel=message["channel"],
+            message_ts=message["ts"],
+            block_id=block,
+            action_id=action_id,
+            action=chosen,
+        )
+
+    def press_in(self, view: JSON, action_id: str, block_id: str | None = None, **chosen: Any) -> JSON:
+        """Act on an element of a modal or of the Home tab."""
+        block = block_id or _block_of(view["blocks"], action_id)
+        return self._must(
+            "/page/action",
+            container="home" if view["type"] == "home" else "view",
+            view_id=view["id"],
+            block_id=block,
+            action_id=action_id,
+            action=chosen,
+        )
+
+    def submit(self, view: JSON, values: JSON) -> JSON:
+        """Submit a modal; the answer may hold {errors: {block_id: sentence}}.
+
+        `values` is {block_id: {action_id: {type, value | selected_option | …}}}, or short
+        {block_id: "text"} for a text input.
+        """
+        return self.post("/page/view", view_id=view["id"], kind="submit", values=_values(view, values))
+
+    def dismiss(self, view: JSON) -> JSON:
+        return self._must("/page/view", view_id=view["id"], kind="close")
+
+    def open_home(self) -> None:
+        self._must("/page/home")
+
+    def open_dm(self) -> str:
+        """Open the bot's Messages tab; the channel's id."""
+        channel: str = self._must("/page/dm")["channel"]
+        return channel
+
+    def fault(self, kind: str, **how: Any) -> None:
+        """Make the stand-in fail: see bot.sandbox.faults."""
+        self._fault({"kind": kind, **how})
+
+    def _fault(self, body: JSON) -> None:
+        answer = self._http.post("/sandbox/faults", json=body).json()
+        if not answer["ok"]:
+            raise Refused(f"/sandbox/faults {body} -> {answer}")
+
+    def clear_faults(self) -> None:
+        self._http.delete("/sandbox/faults").raise_for_status()
+
+    # --- seeing -------------------------------------------------------------
+
+    def messages(self, channel: str, thread_ts: str | None = None) -> list[JSON]:
+        """What stands in a channel (all of it, replies too), or in one thread; ephemerals left out."""
+        return [
+            m
+            for m in self.state()["messages"][channel]
+            if not m.get("ephemeral_to") and thread_ts in (None, m.get("thread_ts"), m["ts"])
+        ]
+
+    def ephemerals(self, channel: str | None = None) -> list[JSON]:
+        """What only this person sees, oldest first."""
+        listed = self.state()["messages"]
+        return [
+            m for name in ([channel] if channel else listed) for m in listed[name] if m.get("ephemeral_to") == self.user
+        ]
+
+    def modals(self) -> list[JSON]:
+        stack: list[JSON] = self.state()["modals"][self.user]
+        return stack
+
+    def home(self) -> JSON | None:
+        view: JSON | None = self.state()["homes"][self.user]
+        return view
+
+    def dm(self) -> str:
+        """The channel id of this person's direct message with the bot."""
+        return next(str(c["id"]) for c in self.state()["channels"] if c["is_bot_im"] and self.user in c["members"])
+
+    def calls(self, method: str | None = None) -> list[JSON]:
+        """The app's Web API calls so far."""
+        made: list[JSON] = self._http.get("/sandbox/calls").raise_for_status().json()
+        return [call for call in made if method in (None, call["method"])]
+
+    # --- waiting ------------------------------------------------------------
+
+    def wait_for(self, predicate: Callable[["Person"], T | None], timeout: float = 10.0) -> T:
+        """Look until `predicate(person)` gives something true, and return that.
+
+        Raises:
+            AssertionError: after `timeout` seconds, with the last messages that were to be seen.
+        """
+        until = time.monotonic() + timeout
+        while True:
+            seen = predicate(self)
+            if seen:
+                return seen
+            if time.monotonic() > until:
+                raise AssertionError(f"not seen in {timeout} s; last seen:\n{self._last_seen()}")
+            time.sleep(self._poll)
+
+    def wait_connected(self, timeout: float = 15.0) -> None:
+        """Wait until the app has a socket open."""
+        self.wait_for(lambda p: p.state()["socket"]["connected"] > 0, timeout)
+
+    def wait_for_message(
+        self,
+        channel: str,
+        where: Callable[[JSON], bool] | str,
+        *,
+        thread_ts: str | None = None,
+        timeout: float = 10.0,
+    ) -> JSON:
+        """Wait for a message; `where` is a test of it, or a piece of what is to be read in it."""
+        return self._wait_among(lambda: self.messages(channel, thread_ts), where, timeout)
+
+    def wait_for_ephemeral(
+        self, where: Callable[[JSON], bool] | str, *, channel: str | None = None, timeout: float = 10.0
+    ) -> JSON:
+        return self._wait_among(lambda: self.ephemerals(channel), where, timeout)
+
+    def _wait_among(self, among: Callable[[], list[JSON]], where: Callable[[JSON], bool] | str, timeout: float) -> JSON:
+        fits = (lambda m: where in words(m)) if isinstance(where, str) else where
+        return self.wait_for(lambda _: next((m for m in reversed(among()) if fits(m)), None), timeout)
+
+    def _last_seen(self) -> str:
+        state = self.state()
+        everything = [m for listed in state["messages"].values() for m in listed]
+        everything.sort(key=lambda m: str(m["ts"]))
+        told = [
+            f"  {m['channel']} {m['ts']} {'(only for ' + m['ephemeral_to'] + ') ' if m.get('ephemeral_to') else ''}"
+            f"{words(m)[:300]!r}"
+            for m in everything[-8:]
+        ]
+        return "\n".join([f"  sockets: {state['socket']['connected']}", *told])
+
+
+def words(message: JSON) -> str:
+    """All text of a message that a person can read, its blocks' too."""
+    found: list[str] = [message.get("text", "")]
+
+    def gather(value: Any) -> None:
+        match value:
+            case list():
+                for item in value:
+                    gather(item)
+            case dict():
+                for name, item in value.items():
+                    if name in {"text", "title"} and isinstance(item, str):
+                        found.append(item)
+                    elif name not in {"value", "metadata", "action_id", "block_id"}:
+                        gather(item)
+            case _:
+                return
+
+    gather(message.get("blocks", []))
+    gather(message.get("attachments", []))
+    return "\n".join(found)
+
+
+def _block_of(blocks: list[JSON], action_id: str) -> str:
+    for block in blocks:
+        inner = [block.get("accessory"), block.get("element"), *block.get("elements", [])]
+        if any(isinstance(e, dict) and e.get("action_id") == action_id for e in inner):
+            return str(block["block_id"])
+        nested = [*block.get("child_blocks", []), *block.get("tasks", [])]
+        if nested and any(action_id in str(n) for n in nested):
+            return _block_of(nested, action_id)
+    raise AssertionError(f"no element {action_id!r} in {blocks}")
+
+
+def _values(view: JSON, values: JSON) -> JSON:
+    """Values in Slack's shape; text inputs may be given as plain strings."""
+    elements = {b["block_id"]: b["element"] for b in view["blocks"] if b["type"] == "input"}
+    return {
+        block: given
+        if not isinstance(given, str)
+        else {elements[block]["action_id"]: {"type": elements[block]["type"], "value": given}}
+        for block, given in values.items()
+    }
