@@ -1,0 +1,247 @@
+"""What each command does: one function a command, from the command to the reply that only the caller sees."""
+
+from difflib import get_close_matches
+from typing import assert_never
+
+from bot.commands.command import (
+    SLASH,
+    Ask,
+    Command,
+    Down,
+    Endpoint,
+    Help,
+    Launch,
+    Logs,
+    Plan,
+    Recipes,
+    Scale,
+    Status,
+    UsageError,
+)
+from bot.commands.desk import Caller, Desk
+from bot.commands.errors import CommandError
+from bot.commands.policy import Deed, may, refusal
+from bot.commands.shelf import name_from
+from bot.prompting.question import Question
+from bot.prompting.routing import Nowhere, route
+from bot.views import endpoint as endpoint_view
+from bot.views import help as help_view
+from bot.views import logs as logs_view
+from bot.views import plan as plan_view
+from bot.views import recipes as recipes_view
+from bot.views import refusal as refusal_view
+from bot.views import status as status_view
+from bot.views.amounts import count, moment
+from bot.views.blocks import listed, section
+from bot.views.escape import code, escape
+from bot.views.message import Message
+from workers.deployment.events import Place
+from workers.deployment.log import NameTaken
+from workers.deployment.state import Deployment
+from workers.requests import NoSuchDeployment
+
+LOG_LINES = 40
+
+
+def handle(command: Command | UsageError, caller: Caller, desk: Desk) -> Message:
+    """Carry a command out. Raises CommandError, WorkersError, RecipeError, RedisError."""
+    match command:
+        case UsageError():
+            return misunderstood(command)
+        case Launch():
+            return launch(command, caller, desk)
+        case Status():
+            return status(command, desk)
+        case Scale():
+            return scale(command, caller, desk)
+        case Ask():
+            return ask(command, caller, desk)
+        case Endpoint():
+            return endpoint(command, caller, desk)
+        case Logs():
+            return logs(command, desk)
+        case Plan():
+            return plan(command, desk)
+        case Recipes():
+            return recipes(desk)
+        case Down():
+            return down(command, caller, desk)
+        case Help():
+            return help_view.help(command.command)
+        case _:
+            assert_never(command)
+
+
+def misunderstood(error: UsageError) -> Message:
+    near = f"Did you mean {code(error.nearest)}? " if error.nearest else ""
+    return refusal_view.refusal(escape(error.sentence), hint=f"{near}It is written {code(error.usage)}.")
+
+
+def launch(command: Launch, caller: Caller, desk: Desk) -> Message:
+    recipe = desk.shelf.complete(command.recipe, command.env)
+    name = command.name or name_from(recipe.name)
+    if not desk.channels.may_post(caller.channel):
+        raise CommandError(
+            "I am not in this channel, so the deployment's card could not be shown, and nothing was started. "
+            "Invite me with `/invite @mixtral`, and launch again."
+        )
+    try:
+        desk.requests.launch(
+            recipe,
+            name=name,
+            replicas=command.replicas or max(recipe.replicas, 1),
+            place=Place(team=caller.team, channel=caller.channel, user=caller.user),
+            limits=command.limits,
+            once=caller.once,
+        )
+    except NameTaken as taken:
+        raise _taken(taken, recipe.name, desk) from taken
+    return Message(text=f"Launching *{name}* … Its card follows here, and shows every step.")
+
+
+def status(command: Status, desk: Desk) -> Message:
+    if command.name is None:
+        return status_view.overview(desk.requests.all(), desk.now())
+    return status_view.detail(_named(command.name, "status", desk), desk.now())
+
+
+def scale(command: Scale, caller: Caller, desk: Desk) -> Message:
+    if command.name is None:
+        raise _which(f"scale {{}} {command.replicas}", desk)
+    state = _named(command.name, "scale", desk)
+    return scale_to(state, command.replicas, caller, desk)
+
+
+def scale_to(state: Deployment, replicas: int, caller: Caller, desk: Desk) -> Message:
+    """Ask for another number of replicas of a deployment, as the command and the modal do."""
+    check(Deed.SCALE, state, caller, desk)
+    check_runs(state)
+    if state.wanted == replicas:
+        return Message(text=f"*{state.name}* is to have {count(replicas, 'replica')} already: nothing changes.")
+    desk.requests.scale(state.name, replicas, by=caller.user)
+    return Message(
+        text=f"*{state.name}* goes from {state.wanted} to {count(replicas, 'replica')}. Its card shows the way."
+    )
+
+
+def ask(command: Ask, caller: Caller, desk: Desk) -> Message:
+    question = Question(
+        id=caller.once,
+        team=caller.team,
+        channel=caller.channel,
+        user=caller.user,
+        text=command.text,
+        response_url=caller.response_url,
+    )
+    found = route(question, desk.requests.all(), None)
+    if isinstance(found, Nowhere):
+        raise CommandError(escape(found.sentence))
+    desk.answers.ask(question)
+    return Message(text=f"Asked *{found.deployment.name}*. The answer follows here, in a thread.")
+
+
+def endpoint(command: Endpoint, caller: Caller, desk: Desk) -> Message:
+    return endpoint_of(_one(command.name, "endpoint", desk), caller, desk)
+
+
+def endpoint_of(state: Deployment, caller: Caller, desk: Desk) -> Message:
+    """A deployment's address with its key, as the command and the card's button do."""
+    check(Deed.SEE_KEY, state, caller, desk)
+    return endpoint_view.endpoint(state, desk.requests.key(state.id))
+
+
+def logs(command: Logs, desk: Desk) -> Message:
+    return logs_of(_one(command.name, "logs", desk), desk)
+
+
+def logs_of(state: Deployment, desk: Desk) -> Message:
+    """The end of each replica's log, as the command and the card's button do."""
+    return logs_view.logs(state.name, desk.requests.logs(state.name, LOG_LINES))
+
+
+def plan(command: Plan, desk: Desk) -> Message:
+    recipe = desk.shelf.get(command.recipe)
+    rungs, why_empty = desk.ladder(recipe, command.limits)
+    if not rungs:
+        return refusal_view.refusal(escape(why_empty))
+    return plan_view.plan(recipe, rungs, desk.priced)
+
+
+def recipes(desk: Desk) -> Message:
+    found, broken = desk.shelf.all()
+    message = recipes_view.recipes(found)
+    if not broken:
+        return message
+    unread = listed(["*Not readable*", *(f"• {escape(str(error))}" for error in broken)])
+    return Message(message.text, (*message.blocks, section(unread)))
+
+
+def down(command: Down, caller: Caller, desk: Desk) -> Message:
+    if command.name is None:
+        raise _which("down {}", desk)
+    return end(_named(command.name, "down", desk), caller, desk)
+
+
+def end(state: Deployment, caller: Caller, desk: Desk) -> Message:
+    """Ask for a deployment's end, as the command and the card's button do."""
+    check(Deed.END, state, caller, desk)
+    if state.ended:
+        return Message(text=f"*{state.name}* is down already.")
+    if state.stopped_by is not None:
+        return Message(text=f"*{state.name}* is shutting down already.")
+    desk.requests.stop(state.name, by=caller.user)
+    return Message(text=f"Ending *{state.name}*. Its card says when nothing of it is left.")
+
+
+def _named(name: str, word: str, desk: Desk) -> Deployment:
+    try:
+        return desk.requests.get(name)
+    except NoSuchDeployment as missing:
+        close = get_close_matches(name, missing.known, n=1, cutoff=0.4)
+        raise CommandError(escape(str(missing)), hint=f"{SLASH} {word} {close[0]}" if close else None) from missing
+
+
+def _one(name: str | None, word: str, desk: Desk) -> Deployment:
+    """The named deployment, or the only one there is."""
+    if name is not None:
+        return _named(name, word, desk)
+    running = desk.requests.all()
+    if len(running) == 1:
+        return running[0]
+    raise _which(f"{word} {{}}", desk)
+
+
+def _which(form: str, desk: Desk) -> CommandError:
+    names = [state.name for state in desk.requests.all()]
+    if not names:
+        return CommandError("Nothing is running.", hint=f"{SLASH} launch")
+    return CommandError(f"Say which one: {', '.join(names)}.", hint=f"{SLASH} {form.format(names[0])}")
+
+
+def check(deed: Deed, state: Deployment, caller: Caller, desk: Desk) -> None:
+    launcher = state.place.user
+    if not may(caller.user, deed, launcher=launcher, admins=desk.admins):
+        raise CommandError(refusal(deed, name=state.name, launcher=launcher, admins=desk.admins))
+
+
+def check_runs(state: Deployment) -> None:
+    if state.ended or state.stopped_by is not None:
+        raise CommandError(f"*{state.name}* is {state.status}: it can't be scaled any more.", hint=f"{SLASH} launch")
+
+
+def _taken(taken: NameTaken, recipe: str, desk: Desk) -> CommandError:
+    """Points to the deployment that has the name."""
+    names = {state.name for state in desk.requests.all()}
+    free = next(f"{taken.name}-{n}" for n in range(2, len(names) + 3) if f"{taken.name}-{n}" not in names)
+    hint = f"{SLASH} launch {recipe} as {free}"
+    holder = desk.requests.by_id(taken.holder)
+    if holder is None:
+        return CommandError(escape(str(taken)), hint=hint)
+    link = desk.channels.card_link(holder.id)
+    card = f" <{link}|Its card.>" if link else ""
+    where = "in a direct message" if holder.place.channel.startswith("D") else f"in <#{holder.place.channel}>"
+    return CommandError(
+        f"The name *{taken.name}* is taken: <@{holder.place.user}> launched it {where}, {moment(holder.requested_at)}, "
+        f"and it is {holder.status}.{card} Choose another name, or end that one with `{SLASH} down {taken.name}`.",
+        hint=hint,
+    )

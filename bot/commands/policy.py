@@ -1,0 +1,29 @@
+"""Who may do what: pure. Anyone asks and reads; the launcher and the admins scale, end, and see the key."""
+
+from collections.abc import Collection
+from enum import StrEnum
+from typing import assert_never
+
+
+class Deed(StrEnum):
+    """What not everybody may do to a deployment, in the words of the refusal."""
+
+    SCALE = "scale it"
+    END = "end it"
+    SEE_KEY = "see its key"
+
+
+def may(user: str, deed: Deed, *, launcher: str, admins: Collection[str]) -> bool:
+    """Whether this person may do that to what `launcher` launched."""
+    match deed:
+        case Deed.SCALE | Deed.END | Deed.SEE_KEY:
+            return user == launcher or user in admins
+        case _:
+            assert_never(deed)
+
+
+def refusal(deed: Deed, *, name: str, launcher: str, admins: Collection[str]) -> str:
+    """The sentence that names who may, in Slack's markup."""
+    others = sorted(set(admins) - {launcher})
+    too = f" or an admin ({', '.join(f'<@{admin}>' for admin in others)})" if others else ""
+    return f"<@{launcher}> launched *{name}*: only they{too} may {deed}. Ask them."

@@ -1,0 +1,214 @@
+"""What Slack tells the app, each given to the function that answers it; everything is acked, known or not."""
+
+import logging
+import secrets
+from collections.abc import Callable
+from concurrent.futures import Executor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any
+
+from redis.exceptions import RedisError
+from slack_bolt import Ack, App, BoltResponse, Respond
+from slack_bolt.error import BoltUnhandledRequestError
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackClientError
+
+from bot.commands import handlers
+from bot.commands.command import SLASH, Logs
+from bot.commands.desk import Caller, Desk
+from bot.commands.errors import CommandError
+from bot.commands.grammar import parse
+from bot.commands.outcome import new_incident, settle, unexpected
+from bot.commands.plain import plain
+from bot.commands.policy import Deed
+from bot.commands.telling import after_ack, beside, in_ack
+from bot.commands.values import Wrong, replicas
+from bot.prompting.question import of_message
+from bot.prompting.store import Threads
+from bot.views import home as home_view
+from bot.views import scale as scale_view
+from bot.views.message import Message
+from workers.deployment.events import DeploymentId
+from workers.deployment.state import Deployment
+
+_LOG = logging.getLogger(__name__)
+
+JSON = dict[str, Any]
+
+ACK_WITHIN = 2.0
+"""Seconds that reading logs may take before they are sent after the ack instead of in it. Slack waits for 3."""
+
+SPOKEN = frozenset({None, "file_share", "thread_broadcast"})
+"""Subtypes of messages in which a person says something."""
+
+NOTHING = Message(text="")
+
+
+class Listeners:
+    """Everything that the app listens to.
+
+    They run in the threads that Slack's envelopes come in, each before its ack (`process_before_response`): what
+    they do there is quick or bounded, and the rest goes to `later`.
+    """
+
+    def __init__(self, desk: Desk, threads: Threads, bot_user: str, later: Executor) -> None:
+        self._desk = desk
+        self._threads = threads
+        self._bot_user = bot_user
+        self._later = later
+
+    def register(self, app: App) -> None:
+        app.command(SLASH)(self.command)
+        app.action("card_endpoint")(self._click("endpoint", handlers.endpoint_of))
+        app.action("card_down")(self._click("down", handlers.end))
+        app.action("card_logs")(self.logs_clicked)
+        app.action("card_scale")(self.scale_clicked)
+        app.view("scale_deployment")(self.scale_submitted)
+        app.event("app_home_opened")(self.home_opened)
+        app.event("app_mention")(self.message)
+        app.event("message")(self.message)
+        app.error(failed)
+
+    def command(self, ack: Ack, body: JSON, respond: Respond) -> None:
+        caller = caller_of(body)
+        command = parse(body.get("text") or "")
+
+        def work() -> Message:
+            return settle(type(command).__name__.lower(), caller, lambda: handlers.handle(command, caller, self._desk))
+
+        if not isinstance(command, Logs):
+            in_ack(ack, work())
+            return
+        reading = self._later.submit(work)
+        try:
+            in_ack(ack, reading.result(timeout=ACK_WITHIN))
+        except FutureTimeoutError:
+            in_ack(ack, Message(text="This takes a moment …"))
+            reading.add_done_callback(lambda done: after_ack(done.result(), respond))
+
+    def _click(self, word: str, work: Callable[[Deployment, Caller, Desk], Message]) -> Callable[..., None]:
+        def clicked(ack: Ack, body: JSON, client: WebClient, respond: Respond) -> None:
+            caller = caller_of(body)
+            message = settle(f"button {word}", caller, lambda: work(self._deployment(body), caller, self._desk))
+            ack()
+            self._later.submit(beside, message, caller, client, respond)
+
+        return clicked
+
+    def logs_clicked(self, ack: Ack, body: JSON, client: WebClient, respond: Respond) -> None:
+        caller = caller_of(body)
+
+        def fetch() -> None:
+            message = settle("button logs", caller, lambda: handlers.logs_of(self._deployment(body), self._desk))
+            beside(message, caller, client, respond)
+
+        ack()
+        self._later.submit(fetch)
+
+    def scale_clicked(self, ack: Ack, body: JSON, client: WebClient, respond: Respond) -> None:
+        caller = caller_of(body)
+
+        def open_modal() -> Message:
+            state = self._deployment(body)
+            handlers.check(Deed.SCALE, state, caller, self._desk)
+            handlers.check_runs(state)
+            client.views_open(trigger_id=caller.once, view=scale_view.modal(state))
+            return NOTHING
+
+        def open_or_tell() -> None:
+            message = settle("button scale", caller, open_modal)
+            if message != NOTHING:
+                beside(message, caller, client, respond)
+
+        ack()
+        self._later.submit(open_or_tell)
+
+    def scale_submitted(self, ack: Ack, body: JSON, view: JSON) -> None:
+        [(block, inputs)] = view["state"]["values"].items()
+        [given] = inputs.values()
+        caller = caller_of(body)
+
+        def scale() -> Message:
+            try:
+                count = replicas(plain(given.get("value") or ""), "The number of replicas")
+            except Wrong as wrong:
+                raise CommandError(wrong.sentence) from wrong
+            handlers.scale_to(self._by_id(view["private_metadata"]), count, caller, self._desk)
+            return NOTHING
+
+        message = settle("modal scale", caller, scale)
+        if message == NOTHING:
+            ack()
+        else:
+            ack(response_action="errors", errors={block: message.text})
+
+    def message(self, body: JSON, event: JSON) -> None:
+        """Ask, where a message is a prompt: said to the bot directly, naming it, or in a thread that it answered."""
+        if event.get("subtype") not in SPOKEN or event.get("bot_id") or not event.get("user"):
+            return
+        if not self._is_prompt(event):
+            return
+        team = body.get("team_id") or event.get("team") or ""
+        id_ = body.get("event_id") or f"{event['channel']}:{event['ts']}"
+        # Stored before the ack, so that Slack tells again what could not be stored; told twice, it is one question.
+        self._desk.answers.ask(of_message(event, id_=id_, team=team, bot_user=self._bot_user))
+
+    def _is_prompt(self, event: JSON) -> bool:
+        channel, root = event["channel"], event.get("thread_ts")
+        if event["type"] == "app_mention" or event.get("channel_type") == "im" or channel.startswith("D"):
+            return True
+        if f"<@{self._bot_user}" in (event.get("text") or ""):
+            return True
+        return root is not None and self._threads.knows(channel, root)
+
+    def home_opened(self, event: JSON, client: WebClient) -> None:
+        if event.get("tab", "home") == "home":
+            self._later.submit(self._publish_home, event["user"], client)
+
+    def _publish_home(self, user: str, client: WebClient) -> None:
+        try:
+            view = home_view.home(self._desk.requests.all(), self._desk.now(), user)
+            client.views_publish(user_id=user, view=view)
+        except (SlackClientError, OSError, RedisError) as error:
+            _LOG.warning("The Home tab of %s could not be published: %s", user, error)
+        except Exception as error:  # noqa: BLE001 - in a pool, nobody else would say it
+            new_incident(error)
+
+    def _deployment(self, body: JSON) -> Deployment:
+        return self._by_id(body["actions"][0].get("value") or "")
+
+    def _by_id(self, deployment: str) -> Deployment:
+        state = self._desk.requests.by_id(DeploymentId(deployment))
+        if state is None:
+            raise CommandError("This deployment is long gone, and its log with it.", hint=f"{SLASH} status")
+        return state
+
+
+def caller_of(body: JSON) -> Caller:
+    """Who sent a command, a click or a modal: their payloads differ."""
+    user, team, channel = body.get("user") or {}, body.get("team") or {}, body.get("channel") or {}
+    container = body.get("container") or {}
+    return Caller(
+        team=body.get("team_id") or team.get("id") or user.get("team_id") or "",
+        channel=body.get("channel_id") or channel.get("id") or container.get("channel_id") or "",
+        user=body.get("user_id") or user.get("id") or "",
+        # Without an id of its own a request is new: two must not pass for one.
+        once=body.get("trigger_id") or f"untold.{secrets.token_hex(8)}",
+        response_url=body.get("response_url"),
+    )
+
+
+def failed(error: Exception, body: JSON) -> BoltResponse:
+    """The last resort: ack what nobody listens to, and own up to errors that nobody expected."""
+    if isinstance(error, BoltUnhandledRequestError):
+        _LOG.info("nobody listens to a %s", body.get("type") or "command")
+        return _said(f"There is no {body['command']} here. Write `{SLASH} help`.") if "command" in body else _said("")
+    if "event" in body and isinstance(error, RedisError):
+        _LOG.warning("Redis does not answer, so Slack has to tell an event again: %s", error)
+        return BoltResponse(status=503, body="")
+    incident = new_incident(error)
+    return _said(unexpected(incident).text if "command" in body else "")
+
+
+def _said(text: str) -> BoltResponse:
+    return BoltResponse(status=200, body={"response_type": "ephemeral", "text": text} if text else "")

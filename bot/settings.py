@@ -1,0 +1,71 @@
+"""The environment of the bot, typed: what it needs of Slack, beside what the workers need."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+from slack_sdk import WebClient
+
+from workers import settings as workers_settings
+from workers.settings import Settings, SettingsError
+
+PORT = 3000
+
+
+class BotSettings(Struct, frozen=True, kw_only=True):
+    """What the bot is told from outside."""
+
+    workers: Settings
+    bot_token: str
+    app_token: str | None
+    """For Socket Mode, which is the default; None: HTTP."""
+    signing_secret: str | None
+    port: int
+    """Where HTTP is served."""
+    api_url: str
+    admins: frozenset[str]
+
+    def __repr__(self) -> str:
+        return f"BotSettings(api_url={self.api_url})"  # no log line may show a token
+
+
+def from_environ(environ: Mapping[str, str]) -> BotSettings:
+    """Read the settings. Raises SettingsError with the mend."""
+    core = workers_settings.from_environ(environ)
+    bot_token = environ.get("SLACK_BOT_TOKEN", "").strip()
+    if not bot_token:
+        raise SettingsError(
+            "SLACK_BOT_TOKEN is not set. Copy the Bot User OAuth Token (xoxb-…) of your Slack app, under "
+            "OAuth & Permissions. To look around without Slack, run `make demo`."
+        )
+    app_token = environ.get("SLACK_APP_TOKEN", "").strip() or None
+    signing_secret = environ.get("SLACK_SIGNING_SECRET", "").strip() or None
+    if app_token is None and signing_secret is None:
+        raise SettingsError(
+            "SLACK_APP_TOKEN is not set. Make an app-level token (xapp-…) with connections:write under Basic "
+            "Information; or, to be called over HTTP instead, set SLACK_SIGNING_SECRET and PORT."
+        )
+    return BotSettings(
+        workers=core,
+        bot_token=bot_token,
+        app_token=app_token,
+        signing_secret=signing_secret,
+        port=_port(environ.get("PORT", "")),
+        api_url=_api_url(environ.get("SLACK_API_URL", "").strip()),
+        admins=frozenset(word.strip() for word in environ.get("MIXTRAL_ADMINS", "").split(",") if word.strip()),
+    )
+
+
+def _port(text: str) -> int:
+    if not text.strip():
+        return PORT
+    if not text.strip().isdecimal() or not 0 < int(text) < 65_536:  # noqa: PLR2004 - the number of ports
+        raise SettingsError(f"PORT={text!r} is no port. Write a number from 1 to 65535.")
+    return int(text)
+
+
+def _api_url(text: str) -> str:
+    if not text:
+        return WebClient.BASE_URL
+    if not text.startswith(("http://", "https://")):
+        raise SettingsError(f"SLACK_API_URL={text!r} is no address. Write it as in http://127.0.0.1:3000/api/.")
+    return text if text.endswith("/") else f"{text}/"

@@ -1,0 +1,271 @@
+"""Commands, buttons and modals: the real Bolt over a real socket, against a strict stand-in for Slack."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from bot.channels import SlackChannels
+from bot.commands.desk import Desk
+from bot.commands.shelf import Shelf
+from bot.connections import app_of, client_of, serve
+from bot.listeners import Listeners
+from bot.prompting.store import Threads
+from bot.sandbox.seed import APP_TOKEN, BOT_TOKEN, BOT_USER
+from bot.sandbox.server import start
+from bot.sandbox.stand_in import Settings
+from bot.settings import from_environ
+from bot.views.card import card
+from tests.fakes import deployments
+from tests.person import ADA, MIXTRAL, RANDOM, ROBIN, Person, words
+from workers.deployment.events import Place
+from workers.deployment.log import Log, new_event_id, new_id
+from workers.requests import Requests, new_key
+from workers.run import ladder_of
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+CONDIMENTS = "Name three condiments."
+
+
+class Answers:
+    """Keeps the questions."""
+
+    def __init__(self):
+        self.asked = []
+
+    def ask(self, question):
+        self.asked.append(question)
+
+
+class Bot:
+    """A bot as `run` wires it, without its follower and its answers."""
+
+    def __init__(self, redis, slack, home):
+        environ = {
+            "SLACK_BOT_TOKEN": BOT_TOKEN,
+            "SLACK_APP_TOKEN": APP_TOKEN,
+            "SLACK_API_URL": slack.api_url,
+            "REDIS_URL": "redis://not-used",
+            "MIXTRAL_HOME": str(home),
+        }
+        settings = from_environ(environ)
+        self.redis = redis
+        self.nudged = []
+        self.answers = Answers()
+        self.requests = Requests(redis, self.nudged.append, {})
+        self.client = client_of(settings)
+        self.desk = Desk(
+            requests=self.requests,
+            shelf=Shelf((RECIPES,), {}, "scripted"),
+            ladder=ladder_of(settings.workers, {}),
+            priced="read today",
+            answers=self.answers,
+            channels=SlackChannels(BOT_TOKEN, slack.api_url, redis),
+            admins=frozenset(),
+            now=lambda: datetime.now(UTC),
+        )
+        self._later = ThreadPoolExecutor(4)
+        app = app_of(settings, self.client)
+        Listeners(self.desk, Threads(redis), BOT_USER, self._later).register(app)
+        self._close = serve(app, settings)
+
+    def card(self, name, channel=MIXTRAL):
+        """Post the card of a deployment of Robin's that answers."""
+        id_ = self.put(name)
+        shown = card(self.requests.by_id(id_), datetime.now(UTC))
+        self.client.chat_postMessage(channel=channel, text=shown.text, blocks=list(shown.blocks))
+        return id_
+
+    def put(self, name):
+        """A deployment of Robin's that answers."""
+        asked = replace(deployments.requested(name), place=Place(team="T1", channel=MIXTRAL, user=ROBIN))
+        id_ = Log(self.redis).open(new_id(), asked, new_key(), new_event_id())
+        deployments.Shelf(self.redis).answer_at(id_, name, "http://127.0.0.1:1")
+        return id_
+
+    def close(self):
+        self._close()
+        self._later.shutdown()
+
+
+@pytest.fixture(scope="module")
+def slack():
+    with start(Settings(rate_scale=0)) as running:
+        yield running
+
+
+@pytest.fixture
+def robin(slack):
+    with Person(slack.url, ROBIN) as person:
+        yield person
+        person.clear_faults()
+
+
+@pytest.fixture
+def ada(slack):
+    with Person(slack.url, ADA) as person:
+        yield person
+
+
+@pytest.fixture
+def bot(redis, slack, robin, tmp_path):
+    it = Bot(redis, slack, tmp_path)
+    robin.wait_connected()
+    yield it
+    it.close()
+
+
+def answered(person, text, channel=MIXTRAL):
+    """What a command is answered with, which only its caller sees."""
+    before = {m["ts"] for m in person.ephemerals(channel)}
+    assert person.command(channel, text)["acked"]
+    return words(person.wait_for_ephemeral(lambda m: m["ts"] not in before, channel=channel))
+
+
+def test_reading_commands_are_answered_in_the_ack_alone(bot, robin):
+    bot.put("fast")
+    calls = len(robin.calls())
+    assert "/mixtral launch" in answered(robin, "/mixtral")
+    assert "/mixtral scale NAME N" in answered(robin, "/mixtral help scale")
+    assert "scripted" in answered(robin, "/mixtral recipes")
+    assert "fast" in answered(robin, "/mixtral status")
+    assert "fast" in answered(robin, "/mixtral status fast")
+    assert "mixtral-8x7b" in answered(robin, "/mixtral plan mixtral-8x7b")
+    assert "Did you mean `/mixtral launch`" in answered(robin, "/mixtral lanch")
+    assert len(robin.calls()) == calls
+
+
+def test_a_launch_is_in_the_log_when_it_is_acked(bot, robin):
+    assert "Launching *fast*" in answered(robin, "/mixtral launch scripted as fast")
+    state = bot.requests.get("fast")
+    assert (state.place.channel, state.place.user) == (MIXTRAL, ROBIN)
+    assert bot.nudged == [state.id]
+
+
+def test_a_taken_name_is_refused_with_a_pointer_to_its_card(bot, robin, ada):
+    id_ = bot.card("fast")
+    posted = bot.client.chat_postMessage(channel=MIXTRAL, text="card")
+    bot.redis.hset("mixtral:cards", id_, f'{{"channel": "{MIXTRAL}", "ts": "{posted["ts"]}"}}')
+    said = answered(ada, "/mixtral launch scripted as fast")
+    assert f"<@{ROBIN}> launched it" in said
+    assert "|Its card.>" in said
+    assert "fast-2" in said
+
+
+def test_in_a_channel_without_the_bot_nothing_is_started(bot, robin):
+    assert "/invite @mixtral" in answered(robin, "/mixtral launch", RANDOM)
+    assert bot.requests.all() == []
+
+
+def test_a_direct_message_is_a_channel_like_any_other(bot, robin):
+    assert "Launching *scripted*" in answered(robin, "/mixtral launch", robin.dm())
+    assert bot.requests.get("scripted").place.channel == robin.dm()
+
+
+@pytest.mark.parametrize("fault", [{"kind": "refuse", "error": "unknown_method"}, {"kind": "http_500"}])
+def test_where_slack_does_not_say_whether_the_bot_is_there_it_launches(bot, robin, fault):
+    robin.fault(method="conversations.info", **fault)
+    assert "Launching" in answered(robin, "/mixtral launch")
+
+
+def test_a_slow_answer_of_slack_does_not_cost_the_ack(bot, robin):
+    robin.fault("delay", method="conversations.info", seconds=5)
+    assert "Launching" in answered(robin, "/mixtral launch")
+
+
+def test_the_key_is_shown_to_its_launcher_and_to_nobody_else(bot, robin, ada):
+    bot.put("fast")
+    assert "mxk_" in answered(robin, "/mixtral endpoint fast")
+    assert f"<@{ROBIN}> launched *fast*" in answered(ada, "/mixtral endpoint fast")
+    assert not any("mxk_" in words(m) for m in robin.messages(MIXTRAL))
+
+
+def test_the_cards_buttons_answer_only_who_pressed_them(bot, robin, ada):
+    bot.card("fast")
+    shown = robin.wait_for_message(MIXTRAL, lambda m: any(b["type"] == "actions" for b in m["blocks"]))
+    robin.press(shown, "card_endpoint")
+    assert robin.wait_for_ephemeral("mxk_")
+    ada.press(shown, "card_endpoint")
+    assert "mxk_" not in words(ada.wait_for_ephemeral(f"<@{ROBIN}> launched"))
+    robin.press(shown, "card_logs")
+    assert robin.wait_for_ephemeral("has no log yet")
+    ada.press(shown, "card_down")
+    assert ada.wait_for_ephemeral("may end it")
+    robin.press(shown, "card_down")
+    assert robin.wait_for_ephemeral("Ending *fast*")
+    assert bot.requests.get("fast").stopped_by == ROBIN
+
+
+def test_the_modal_scales_and_says_what_is_wrong_beside_its_field(bot, robin, ada):
+    bot.card("fast")
+    shown = robin.wait_for_message(MIXTRAL, lambda m: any(b["type"] == "actions" for b in m["blocks"]))
+    ada.press(shown, "card_scale")
+    assert ada.wait_for_ephemeral("may scale it")
+    assert ada.modals() == []
+    robin.press(shown, "card_scale")
+    [view] = robin.wait_for(lambda p: p.modals())
+
+    def number(text):
+        return {"replicas": {"replicas": {"type": "number_input", "value": text}}}
+
+    assert "1 to 50" in robin.submit(view, number("51"))["errors"]["replicas"]
+    assert bot.requests.get("fast").wanted == 1
+    assert "errors" not in robin.submit(view, number("2"))
+    robin.wait_for(lambda p: p.modals() == [])
+    assert bot.requests.get("fast").wanted == 2
+
+
+def test_buttons_that_nobody_knows_are_acked(bot, robin):
+    button = {"type": "button", "action_id": "from_long_ago", "value": "x", "text": {"type": "plain_text", "text": "?"}}
+    bot.client.chat_postMessage(channel=MIXTRAL, text="old", blocks=[{"type": "actions", "elements": [button]}])
+    shown = robin.wait_for_message(MIXTRAL, "old")
+    assert robin.press(shown, "from_long_ago")["ok"]
+
+
+def test_a_button_of_a_deployment_long_gone_is_answered(bot, robin):
+    id_ = bot.card("gone")
+    shown = robin.wait_for_message(MIXTRAL, lambda m: id_ in str(m["blocks"]))
+    bot.redis.flushall()
+    robin.press(shown, "card_down")
+    assert robin.wait_for_ephemeral("long gone")
+
+
+def test_the_home_tab_shows_what_runs_and_its_buttons_open_modals(bot, robin):
+    bot.put("fast")
+    robin.open_home()
+    assert robin.wait_for(lambda p: p.home() and "fast" in words(p.home()))
+
+
+def test_questions_come_by_mention_message_thread_and_command_and_nothing_else_does(bot, robin):
+    bot.put("fast")
+    mention = robin.say(MIXTRAL, f"@mixtral {CONDIMENTS}")
+    robin.wait_for(lambda _: bot.answers.asked)
+    direct = robin.say(robin.open_dm(), CONDIMENTS)
+    robin.wait_for(lambda _: any(q.message_ts == direct for q in bot.answers.asked))
+    robin.say(MIXTRAL, "just talking")
+    robin.say(MIXTRAL, "talking in a thread", thread_ts=mention)
+    Threads(bot.redis).prompted(MIXTRAL, mention, CONDIMENTS)
+    reply = robin.say(MIXTRAL, "And one more?", thread_ts=mention)
+    robin.wait_for(lambda _: any(q.message_ts == reply for q in bot.answers.asked))
+    assert "Asked *fast*" in answered(robin, f'/mixtral ask "{CONDIMENTS}"')
+    keys = {q.key for q in bot.answers.asked}
+    assert {q.text for q in bot.answers.asked} == {CONDIMENTS, "And one more?", f'"{CONDIMENTS}"'}
+    assert len(keys) == 4  # a mention may come as two events of one key
+
+
+def test_a_dropped_socket_is_connected_again(bot, robin):
+    for kind in ("drop_socket", "refresh_socket"):
+        robin.fault(kind)
+        robin.wait_connected()
+        robin.wait_for(lambda p: p.command(MIXTRAL, "/mixtral help")["acked"])
+
+
+def test_an_error_that_nobody_expected_is_owned_up_to(bot, robin):
+    bot.redis.set("mixtral:names", "not a hash")
+    assert "Redis" in answered(robin, "/mixtral status")
+    bot.redis.delete("mixtral:names")
+    bot.redis.hset("mixtral:names", "odd", "d-odd")
+    bot.redis.xadd("mixtral:d:d-odd", {"e": "no JSON"}, id="1-0")
+    assert "incident" in answered(robin, "/mixtral status")

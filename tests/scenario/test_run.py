@@ -1,0 +1,181 @@
+"""The bot as a process: how it starts, waits, reconnects and ends."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import httpx
+import pytest
+from redis import Redis
+from slack_sdk.signature import SignatureVerifier
+
+from bot.sandbox.seed import APP_TOKEN, BOT_TOKEN
+from bot.sandbox.server import start
+from bot.sandbox.stand_in import Settings
+from tests.person import MIXTRAL, Person, words
+from workers.processes import Children
+from workers.sandbox.valkey import free_port, valkey
+
+GONE_WITHIN = 2.5
+SIGNING_SECRET = "a-secret-between-slack-and-us"
+
+
+@pytest.fixture(scope="module")
+def slack():
+    with start(Settings(rate_scale=0)) as running:
+        yield running
+
+
+@pytest.fixture
+def robin(slack):
+    with Person(slack.url) as person:
+        yield person
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_by_others(redis):
+    """The log is empty at the start."""
+
+
+def environ(tmp_path, slack=None, redis_url="", **more):
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("SLACK_", "MIXTRAL_", "REDIS_"))}
+    tokens = {
+        "SLACK_BOT_TOKEN": BOT_TOKEN,
+        "SLACK_APP_TOKEN": APP_TOKEN,
+        "SLACK_API_URL": slack.api_url if slack else "",
+    }
+    return kept | tokens | {"REDIS_URL": redis_url, "MIXTRAL_HOME": str(tmp_path), "PYTHONUNBUFFERED": "1"} | more
+
+
+@contextmanager
+def bot(env, log):
+    """`mixtral-bot run`, and at the end whether it goes when it is told to."""
+    with log.open("wb") as out:
+        process = subprocess.Popen([sys.executable, "-m", "bot.cli", "run"], env=env, stdout=out, stderr=out)
+    try:
+        yield process
+        if process.poll() is None:
+            told = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0
+            assert time.monotonic() - told < GONE_WITHIN
+    finally:
+        process.kill()
+        process.wait()
+
+
+def until(holds, seconds=15):
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("lacks", "said"),
+    [
+        ({"REDIS_URL": ""}, "REDIS_URL is not set"),
+        ({"SLACK_BOT_TOKEN": ""}, "SLACK_BOT_TOKEN is not set"),
+        ({"SLACK_APP_TOKEN": ""}, "SLACK_APP_TOKEN is not set"),
+        ({"SLACK_APP_TOKEN": "", "SLACK_SIGNING_SECRET": "s", "PORT": "http"}, "PORT='http' is no port"),
+        ({"SLACK_API_URL": "localhost:3000"}, "is no address"),
+        ({"SLACK_BOT_TOKEN": "xoxb-wrong"}, "Slack refuses SLACK_BOT_TOKEN (invalid_auth)"),
+        ({"SLACK_APP_TOKEN": "xapp-wrong"}, "Slack refuses SLACK_APP_TOKEN (invalid_auth)"),
+    ],
+)
+def test_what_it_lacks_is_said_in_a_sentence(tmp_path, slack, valkey_url, lacks, said):
+    env = environ(tmp_path, slack, valkey_url) | lacks
+    ended = subprocess.run(
+        [sys.executable, "-m", "bot.cli", "run"], env=env, capture_output=True, text=True, timeout=20, check=False
+    )
+    assert ended.returncode == 2
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_it_answers_and_ends_when_told_to(tmp_path, slack, robin, valkey_url):
+    log = tmp_path / "bot.log"
+    with bot(environ(tmp_path, slack, valkey_url), log):
+        robin.wait_connected()
+        assert robin.command(MIXTRAL, "/mixtral help")["acked"]
+        robin.command(MIXTRAL, "/mixtral status a-secret-name")
+    told = log.read_text()
+    assert "help by U0ROBIN0001" in told
+    assert "a-secret-name" not in told
+    assert BOT_TOKEN not in told
+    assert "Traceback" not in told
+
+
+def test_it_waits_for_redis_and_outlives_its_restart(tmp_path, slack, robin):
+    port = free_port()
+    log = tmp_path / "bot.log"
+    folder = tmp_path / "valkey"
+    folder.mkdir()
+    with bot(environ(tmp_path, slack, f"redis://127.0.0.1:{port}/0"), log) as process:
+        until(lambda: "waiting for Redis" in log.read_text())
+        children = Children()
+        try:
+            children.start(valkey(port, folder, tmp_path / "valkey.log"))
+            robin.wait_connected()
+            assert robin.command(MIXTRAL, "/mixtral launch smollm2-135m as kept")["acked"]
+            os.kill(children.pid("valkey"), signal.SIGKILL)
+            until(lambda: not answers(port))
+            assert robin.command(MIXTRAL, "/mixtral status")["acked"]
+            assert robin.wait_for_ephemeral("Redis")
+            until(lambda: children.restart_the_dead() or answers(port))
+            robin.command(MIXTRAL, "/mixtral status")
+            assert robin.wait_for_ephemeral(lambda m: "kept" in words(m) and "Launching" not in words(m))
+            robin.wait_for_message(MIXTRAL, "kept")  # its card
+            assert process.poll() is None
+        finally:
+            children.stop()
+
+
+def answers(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_it_waits_for_slack(tmp_path, valkey_url):
+    port = free_port()
+    log = tmp_path / "bot.log"
+    env = environ(tmp_path, None, valkey_url, SLACK_API_URL=f"http://127.0.0.1:{port}/api/")
+    with bot(env, log):
+        until(lambda: "waiting for Slack" in log.read_text())
+        with start(Settings(rate_scale=0), port) as late, Person(late.url) as robin:
+            robin.wait_connected()
+
+
+def test_over_http_it_answers_what_slack_signed_and_nothing_else(tmp_path, slack, valkey_url):
+    port = free_port()
+    env = environ(tmp_path, slack, valkey_url, SLACK_APP_TOKEN="", SLACK_SIGNING_SECRET=SIGNING_SECRET, PORT=str(port))
+    with bot(env, tmp_path / "bot.log"):
+        until(lambda: answers(port))
+        body = "command=%2Fmixtral&text=help&user_id=U1&channel_id=C1&team_id=T1&trigger_id=1.2"
+        stamp = str(int(time.time()))
+        signature = SignatureVerifier(SIGNING_SECRET).generate_signature(timestamp=stamp, body=body)
+        headers = {
+            "Content-Type": "application/x-www-form-urlencoded",
+            "X-Slack-Request-Timestamp": stamp,
+            "X-Slack-Signature": signature,
+        }
+        url = f"http://127.0.0.1:{port}/slack/events"
+        said = httpx.post(url, content=body, headers=headers)
+        assert said.status_code == 200
+        assert said.json()["response_type"] == "ephemeral"
+        assert "/mixtral launch" in said.text
+        forged = httpx.post(url, content=body, headers=headers | {"X-Slack-Signature": "v0=00"})
+        assert forged.status_code == 401
+
+
+def test_a_redis_that_forgot_everything_does_not_end_it(tmp_path, slack, robin, valkey_url):
+    with bot(environ(tmp_path, slack, valkey_url), tmp_path / "bot.log") as process:
+        robin.wait_connected()
+        robin.command(MIXTRAL, "/mixtral launch smollm2-135m as lost")
+        Redis.from_url(valkey_url).flushall()
+        assert robin.command(MIXTRAL, "/mixtral status")["acked"]
+        assert process.poll() is None

@@ -1,0 +1,232 @@
+"""What each command does, with the real log and the real door to the workers."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from bot.commands import handlers
+from bot.commands.command import Ask, Down, Endpoint, Help, Launch, Logs, Plan, Recipes, Scale, Status
+from bot.commands.desk import Caller, Desk
+from bot.commands.grammar import parse
+from bot.commands.outcome import settle
+from bot.commands.shelf import Shelf
+from tests.fakes import deployments
+from tests.person import words as words_of
+from workers.requests import Requests
+
+HERE = Path(__file__)
+RECIPES = HERE.parents[3] / "recipes"
+
+
+class Channels:
+    """Slack's channels, as far as commands ask."""
+
+    def __init__(self):
+        self.joined = True
+        self.link = None
+
+    def may_post(self, channel):
+        return self.joined
+
+    def card_link(self, deployment):
+        return self.link
+
+
+class Answers:
+    """Keeps the questions."""
+
+    def __init__(self):
+        self.asked = []
+
+    def ask(self, question):
+        self.asked.append(question)
+
+
+class Office:
+    """A desk, and everything on it."""
+
+    def __init__(self, redis):
+        self.nudged = []
+        self.requests = Requests(redis, self.nudged.append, {})
+        self.channels, self.answers = Channels(), Answers()
+        self.running = deployments.Shelf(redis)
+        self.desk = Desk(
+            requests=self.requests,
+            shelf=Shelf((RECIPES,), {}, "scripted"),
+            ladder=lambda *_: ((), "nothing fits"),
+            priced="read today",
+            answers=self.answers,
+            channels=self.channels,
+            admins=frozenset({"UADMIN"}),
+            now=lambda: datetime.now(UTC),
+        )
+        self._told = 0
+
+    def says(self, command, user="U1", once=None):
+        self._told += 1
+        caller = Caller(team="T1", channel="C0HERE", user=user, once=once or f"1.{self._told}", response_url="http://r")
+        command = parse(command) if isinstance(command, str) else command
+        message = settle("test", caller, lambda: handlers.handle(command, caller, self.desk))
+        return words_of({"text": message.text, "blocks": list(message.blocks)})
+
+
+@pytest.fixture
+def office(redis):
+    return Office(redis)
+
+
+def test_a_launch_is_appended_before_it_is_answered(office):
+    assert "Launching *fast*" in office.says(Launch(name="fast", replicas=3))
+    state = office.requests.get("fast")
+    assert (state.wanted, state.place.channel, state.place.user) == (3, "C0HERE", "U1")
+    assert office.nudged == [state.id]
+
+
+def test_without_a_name_it_is_called_like_its_recipe(office):
+    office.says(Launch())
+    assert office.requests.get("scripted").recipe.name == "scripted"
+
+
+def test_told_twice_it_starts_once(office):
+    office.says(Launch(name="fast"), once="1.same")
+    assert "Launching *fast*" in office.says(Launch(name="fast"), once="1.same")
+    assert len(office.requests.all()) == 1
+
+
+def test_a_taken_name_is_refused_with_who_has_it_and_a_free_one(office):
+    office.says(Launch(name="fast"))
+    office.says(Launch(name="fast-2"))
+    office.channels.link = "https://slack.example/card"
+    said = office.says(Launch(name="fast"), user="U2")
+    assert "*fast* is taken" in said
+    assert "<@U1> launched it in <#C0HERE>" in said
+    assert "<https://slack.example/card|Its card.>" in said
+    assert "/mixtral launch scripted as fast-3" in said
+    assert len(office.requests.all()) == 2
+
+
+def test_where_the_card_cannot_be_shown_nothing_is_started(office):
+    office.channels.joined = False
+    assert "/invite @mixtral" in office.says(Launch())
+    assert office.requests.all() == []
+
+
+def test_an_unknown_recipe_starts_nothing(office):
+    assert "There is no recipe scriptd" in office.says(Launch(recipe="scriptd"))
+    assert "/mixtral launch scripted" in office.says(Launch(recipe="scriptd"))
+    assert office.requests.all() == []
+
+
+@pytest.mark.parametrize("command", [Status(), Status(name="fast"), Recipes(), Plan(), Help(), Help(command="launch")])
+def test_what_only_reads_changes_nothing(office, command):
+    office.running.put("fast", "http://127.0.0.1:1")
+    before = office.requests.get("fast").version
+    assert office.says(command, user="U2")
+    assert office.requests.get("fast").version == before
+    assert office.nudged == []
+
+
+def test_a_plan_without_a_recipe_that_exists_names_the_nearest(office):
+    assert "mixtral-8x7b" in office.says(Plan(recipe="mixtral-8x7"))
+
+
+@pytest.mark.parametrize("word", ["status", "down", "endpoint", "logs"])
+def test_an_unknown_name_is_answered_with_the_nearest(office, word):
+    office.running.put("fast", "http://127.0.0.1:1")
+    said = office.says(f"{word} fats")
+    assert "No deployment is called fats" in said
+    assert f"/mixtral {word} fast" in said
+
+
+def test_it_scales_and_says_from_what_to_what(office):
+    office.running.put("fast", "http://127.0.0.1:1")
+    assert "from 1 to 2 replicas" in office.says(Scale(name="fast", replicas=2))
+    assert office.requests.get("fast").wanted == 2
+    assert "nothing changes" in office.says(Scale(name="fast", replicas=2))
+
+
+def test_what_changes_a_deployment_never_guesses_which(office):
+    office.running.put("fast", "http://127.0.0.1:1")
+    assert "/mixtral down fast" in office.says(Down())
+    assert "/mixtral scale fast 2" in office.says(Scale(replicas=2))
+    assert office.requests.get("fast").stopped_by is None
+
+
+def test_only_the_launcher_and_admins_change_it_or_see_its_key(office):
+    office.running.put("fast", "http://127.0.0.1:1")
+    for command in (Scale(name="fast", replicas=2), Down(name="fast"), Endpoint(name="fast")):
+        said = office.says(command, user="U2")
+        assert "<@U1> launched *fast*" in said
+        assert "<@UADMIN>" in said
+        assert "mxk_" not in said
+    assert "mxk_" in office.says(Endpoint(name="fast"), user="UADMIN")
+    assert "Ending *fast*" in office.says(Down(name="fast"), user="UADMIN")
+    assert office.requests.get("fast").stopped_by == "UADMIN"
+    assert "already" in office.says(Down(name="fast"))
+
+
+def test_the_only_deployment_needs_no_name_for_its_endpoint(office):
+    assert "Nothing is running" in office.says(Endpoint())
+    office.running.put("fast", "http://127.0.0.1:1")
+    assert "http://127.0.0.1:1/v1" in office.says(Endpoint())
+    office.running.put("slow", "http://127.0.0.1:2")
+    assert "Say which one: fast, slow" in office.says(Endpoint())
+
+
+def test_without_an_endpoint_there_is_no_key_to_see(office):
+    office.running.start("fast")
+    said = office.says(Endpoint())
+    assert "no endpoint yet" in said
+    assert "mxk_" not in said
+
+
+def test_logs_that_nobody_wrote_are_said_to_be_none(office):
+    office.running.put("fast", "http://127.0.0.1:1")
+    assert "has no log yet" in office.says(Logs())
+
+
+def test_a_question_is_passed_on_with_where_to_answer(office):
+    office.running.put("fast", "http://127.0.0.1:1")
+    assert "Asked *fast*" in office.says(Ask(text="fast Hello"), once="1.q")
+    [question] = office.answers.asked
+    assert (question.id, question.text, question.response_url) == ("1.q", "fast Hello", "http://r")
+
+
+def test_a_question_that_nobody_can_answer_is_refused_at_once(office):
+    assert "Nothing is running" in office.says(Ask(text="Hello"))
+    assert office.answers.asked == []
+
+
+def test_a_text_that_is_no_command_is_answered_with_what_was_meant(office):
+    said = office.says("lanch <!channel>")
+    assert "Did you mean `/mixtral launch" in said
+    assert "<!channel>" not in said
+
+
+def test_no_words_of_theirs_reach_slack_as_markup(office):
+    office.running.put("fast", "http://127.0.0.1:1")
+    for text in ("&lt;!channel&gt;", "launch &lt;!here&gt;", "status &lt;!channel&gt;", "help &lt;@U1&gt;"):
+        said = office.says(text)
+        assert "<!" not in said
+        assert "<@" not in said
+
+
+def test_a_redis_that_is_away_is_said(office):
+    def away(*_, **__):
+        raise RedisConnectionError("refused")
+
+    office.desk = replace(office.desk, requests=type("Gone", (), {"all": away, "launch": away})())
+    assert "Redis" in office.says(Status())
+    assert "Redis" in office.says(Launch())
+
+
+def test_what_nobody_expected_gets_an_incident_and_no_details(office, caplog):
+    office.desk = replace(office.desk, shelf=None)
+    said = office.says(Recipes())
+    assert "incident" in said
+    assert "NoneType" not in said
+    [logged] = [r for r in caplog.records if r.exc_info]
+    assert logged.args[0] in said

@@ -1,0 +1,18 @@
+"""Who may do what."""
+
+import pytest
+
+from bot.commands.policy import Deed, may, refusal
+
+
+@pytest.mark.parametrize("deed", Deed)
+def test_the_launcher_and_the_admins_may(deed):
+    assert may("U1", deed, launcher="U1", admins=())
+    assert may("U9", deed, launcher="U1", admins={"U9"})
+    assert not may("U2", deed, launcher="U1", admins={"U9"})
+
+
+def test_a_refusal_names_who_may():
+    said = refusal(Deed.END, name="fast", launcher="U1", admins={"U9", "U1"})
+    assert said == "<@U1> launched *fast*: only they or an admin (<@U9>) may end it. Ask them."
+    assert "admin" not in refusal(Deed.SCALE, name="fast", launcher="U1", admins=())
