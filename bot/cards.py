@@ -1,0 +1,259 @@
+"""Keeps one card a deployment, and the few messages beside it, through every crash."""
+
+import hashlib
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from redis import Redis
+
+from bot.slack_calls import Refused, SlackCallError, SlackCalls, Unanswered
+from bot.views.card import CARD, card
+from bot.views.endpoint import endpoint
+from bot.views.message import Message
+from bot.views.notices import FAILED, READY, failed, no_room, ready
+from bot.views.notices import NO_ROOM as NO_ROOM_ERRORS
+from workers.deployment.events import DeploymentId
+from workers.deployment.state import Deployment, Status
+
+logger = logging.getLogger(__name__)
+
+CARDS = "mixtral:cards"
+
+NO_ROOM = "mixtral_no_room"
+KEY = "mixtral_key"
+
+SETTLES = timedelta(seconds=3)
+"""A post whose answer was lost is in the channel after this, or never was."""
+
+FRESH = timedelta(seconds=10)
+"""The card of an older deployment may stand already, even where Redis does not know of it."""
+
+SKEW = timedelta(minutes=2)
+"""Slack's clock and ours may differ by so much."""
+
+ASKS_AGAIN = timedelta(minutes=1)
+"""A channel that takes no card is tried again after this, for somebody may let the bot in."""
+
+GIVES_UP = timedelta(minutes=10)
+"""The card of a deployment that ended so long ago is not posted any more."""
+
+TICKS_LEAVE = 5
+"""So many updates are left for changes, when only time has passed."""
+
+MESSAGE_GONE = frozenset({"message_not_found", "cant_update_message"})
+
+
+class Later(Exception):
+    """The card is not as it should be yet: try again after `wait`."""
+
+    def __init__(self, wait: timedelta, why: str) -> None:
+        super().__init__(why)
+        self.wait = wait
+
+
+class Record(Struct, kw_only=True, omit_defaults=True):
+    """What Redis remembers of one card: the field of `mixtral:cards`, in JSON."""
+
+    channel: str = ""
+    ts: str | None = None
+    digest: str = ""
+    posting_since: datetime | None = None
+    """A post was begun, and how it ended is not known."""
+    replaces: str | None = None
+    """The card that somebody deleted; it is replaced once."""
+    over: bool = False
+    """Nothing will be posted or updated any more, unless the deployment changes."""
+    dropped: bool = False
+    """People don't want this card."""
+    said: dict[str, str] = {}
+    """The messages beside the card: by kind their ts, or `…` for one that was begun."""
+
+
+BEGUN = "…"
+
+
+class Cards:
+    """What Slack is to show of each deployment. Only whoever follows the feed may use it. Raises Later, RedisError."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        calls: SlackCalls,
+        key_of: Callable[[DeploymentId], str | None],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._redis: Any = redis
+        self._calls = calls
+        self._key_of = key_of
+        self._now = clock
+
+    def remember(self, deployment: DeploymentId) -> None:
+        """Note that a deployment has to have a card, so that whoever follows next knows."""
+        self._redis.hsetnx(CARDS, deployment, b"{}")
+
+    def unfinished(self) -> list[DeploymentId]:
+        """The deployments whose cards may not be what they should."""
+        records = {DeploymentId(id_.decode()): _decode(value) for id_, value in self._redis.hgetall(CARDS).items()}
+        return [id_ for id_, record in records.items() if not (record.over or record.dropped)]
+
+    def forget(self, deployment: DeploymentId) -> None:
+        """Its log is gone, and with it all that a card could tell."""
+        self._redis.hdel(CARDS, deployment)
+
+    def show(self, state: Deployment, *, tick: bool = False) -> None:
+        """Make Slack show the state. `tick`: nothing but time has passed since the last call."""
+        record = self._load(state)
+        if record.dropped:
+            return
+        try:
+            self._show_card(state, record, tick=tick)
+            self._say_what_is_due(state, record)
+        except Refused as refused:
+            self._refused(state, record, refused)
+        if state.ended and not record.over:
+            record.over = True
+            self._save(state, record)
+
+    def _show_card(self, state: Deployment, record: Record, *, tick: bool) -> None:
+        message = card(state, self._now())
+        digest = _digest(message)
+        if record.ts is None and self._stands_already(state, record):
+            logger.info("card of %s adopted", state.id)
+        if record.ts is None:
+            self._post(state, record, message)
+        elif digest != record.digest:
+            try:
+                self._calls.update(record.channel, record.ts, message, leave=TICKS_LEAVE if tick else 0)
+            except Refused as refused:
+                if refused.error not in MESSAGE_GONE:
+                    raise
+                self._replace(state, record)
+                return
+        else:
+            return
+        record.digest = digest
+        self._save(state, record)
+
+    def _stands_already(self, state: Deployment, record: Record) -> bool:
+        """Look for a card that was posted by somebody who died before writing down where."""
+        now = self._now()
+        if record.posting_since is None and now - state.requested_at < FRESH:
+            return False
+        if record.posting_since is not None and (settles := record.posting_since + SETTLES - now) > timedelta():
+            raise Later(settles, "a post is under way")
+        try:
+            found = self._calls.find(
+                state.place.channel, kind=CARD, deployment=state.id, since=state.requested_at - SKEW
+            )
+        except Refused as refused:
+            # Without history a second card is the smaller evil: none at all would leave people in the dark.
+            logger.info("looking for the card of %s: %s", state.id, refused)
+            return False
+        if found is None or found == record.replaces:
+            return False
+        record.channel, record.ts, record.posting_since = state.place.channel, found, None
+        self._save(state, record)
+        return True
+
+    def _post(self, state: Deployment, record: Record, message: Message) -> None:
+        record.channel, record.posting_since = state.place.channel, self._now()
+        self._save(state, record)
+        try:
+            record.ts = self._calls.post(record.channel, message, kind=CARD, deployment=state.id)
+        except Unanswered:
+            raise  # it may have been posted: the mark stays
+        except SlackCallError:
+            record.posting_since = None
+            self._save(state, record)
+            raise
+        record.posting_since = None
+
+    def _replace(self, state: Deployment, record: Record) -> None:
+        """Somebody deleted the card: post another, once."""
+        record.dropped = record.replaces is not None
+        record.replaces, record.ts, record.digest = record.ts, None, ""
+        self._save(state, record)
+        if not record.dropped:
+            raise Later(timedelta(), "the card was deleted")
+
+    def _say_what_is_due(self, state: Deployment, record: Record) -> None:
+        if record.ts is None:
+            return
+        if state.endpoint and not state.ended and state.stopped_by is None:
+            self._whisper_key(state, record)
+            if state.test is not None:
+                self._reply(state, record, READY, ready(state))
+        elif state.status is Status.FAILED:
+            self._reply(state, record, FAILED, failed(state))
+
+    def _whisper_key(self, state: Deployment, record: Record) -> None:
+        """A whisper can't be found again: after a crash in between it is repeated, for nobody minds."""
+        key = self._key_of(state.id)
+        if record.said.get(KEY) or key is None:
+            return
+        try:
+            self._calls.whisper(record.channel, state.place.user, endpoint(state, key))
+        except Refused as refused:
+            # The card says how to get the key.
+            logger.info("key of %s: %s", state.id, refused)
+        record.said = {**record.said, KEY: "whispered"}
+        self._save(state, record)
+
+    def _reply(self, state: Deployment, record: Record, kind: str, message: Message) -> None:
+        """Reply to the card, once: found again after a crash in between."""
+        before = record.said.get(kind)
+        if before not in (None, BEGUN):
+            return
+        ts = self._find_reply(state, record, kind) if before == BEGUN else None
+        if ts is None:
+            record.said = {**record.said, kind: BEGUN}
+            self._save(state, record)
+            ts = self._calls.post(record.channel, message, kind=kind, deployment=state.id, thread_ts=record.ts)
+        record.said = {**record.said, kind: ts}
+        self._save(state, record)
+
+    def _find_reply(self, state: Deployment, record: Record, kind: str) -> str | None:
+        since = state.requested_at - SKEW
+        try:
+            return self._calls.find(record.channel, kind=kind, deployment=state.id, since=since, thread_ts=record.ts)
+        except Refused as refused:
+            logger.info("looking for the %s of %s: %s", kind, state.id, refused)
+            return None
+
+    def _refused(self, state: Deployment, record: Record, refused: Refused) -> None:
+        if refused.error not in NO_ROOM_ERRORS:
+            raise refused
+        if NO_ROOM not in record.said:
+            record.said = {**record.said, NO_ROOM: "told"}
+            self._save(state, record)
+            self._tell_launcher(state, no_room(state, refused.error))
+        if state.ended and self._now() - state.ended.at > GIVES_UP:
+            return
+        raise Later(ASKS_AGAIN, str(refused))
+
+    def _tell_launcher(self, state: Deployment, message: Message) -> None:
+        try:
+            self._calls.write_to(state.place.user, message, kind=NO_ROOM, deployment=state.id)
+        except SlackCallError as error:
+            logger.warning(
+                "%s could not be told that the card of %s has no room: %s", state.place.user, state.id, error
+            )
+
+    def _load(self, state: Deployment) -> Record:
+        value = self._redis.hget(CARDS, state.id)
+        return _decode(value) if value else Record()
+
+    def _save(self, state: Deployment, record: Record) -> None:
+        self._redis.hset(CARDS, state.id, msgspec.json.encode(record))
+
+
+def _decode(value: bytes) -> Record:
+    return msgspec.json.decode(value, type=Record)
+
+
+def _digest(message: Message) -> str:
+    return hashlib.sha256(msgspec.json.encode(message)).hexdigest()[:16]

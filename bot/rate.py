@@ -1,0 +1,107 @@
+"""Slack's rate budgets, kept in Redis and shared by all processes of the bot."""
+
+import threading
+import time
+from datetime import timedelta
+from typing import Any
+
+from msgspec import Struct
+from redis import Redis
+
+# A generic cell rate algorithm: the one number kept is when the bucket will be full again, in milliseconds of Redis'
+# own clock, for processes need not agree on the time. Reply: 0 when a call may be made, else milliseconds to wait.
+_TAKE = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local full = tonumber(redis.call('GET', KEYS[1]) or 0)
+if full < now then full = now end
+local wait = full - now - tonumber(ARGV[2])
+if wait > 0 then return math.ceil(wait) end
+full = full + tonumber(ARGV[1])
+redis.call('SET', KEYS[1], string.format('%.0f', full), 'PX', math.ceil(full - now) + 1000)
+return 0
+"""
+
+# Nobody calls before `now + ARGV[1]`, and then one by one.
+_HOLD = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local held = now + tonumber(ARGV[1]) + tonumber(ARGV[2])
+local full = tonumber(redis.call('GET', KEYS[1]) or 0)
+if held > full then
+  redis.call('SET', KEYS[1], string.format('%.0f', held), 'PX', math.ceil(held - now) + 1000)
+end
+return 0
+"""
+
+NOW = timedelta()
+
+
+class Budget(Struct, frozen=True):
+    """So many calls a minute in the long run, and so many at once after a quiet time."""
+
+    per_minute: int
+    burst: int
+
+    @property
+    def interval_ms(self) -> float:
+        return 60_000 / self.per_minute
+
+
+# Burst and refill of a minute together stay within the tier. https://docs.slack.dev/apis/web-api/rate-limits
+TIER_2 = Budget(per_minute=15, burst=5)
+TIER_3 = Budget(per_minute=40, burst=10)
+TIER_4 = Budget(per_minute=80, burst=20)
+POSTS_TO_A_CHANNEL = Budget(per_minute=60, burst=4)
+
+BUDGETS = {
+    "chat.postMessage": POSTS_TO_A_CHANNEL,
+    "chat.postEphemeral": TIER_4,
+    "chat.update": TIER_3,
+    "chat.startStream": TIER_2,
+    "chat.stopStream": TIER_2,
+    "chat.appendStream": TIER_4,
+    "conversations.history": TIER_3,
+    "conversations.replies": TIER_3,
+    "conversations.open": TIER_3,
+    "conversations.join": TIER_3,
+    "views.publish": TIER_4,
+}
+"""By Web API method. `chat.postMessage` counts for each channel, the others for the whole workspace."""
+
+
+class Rates:
+    """Who may call Slack, and when. Safe to use from several threads and processes. Raises RedisError."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._take: Any = redis.register_script(_TAKE)
+        self._hold: Any = redis.register_script(_HOLD)
+
+    def take(self, method: str, channel: str = "", *, leave: int = 0) -> timedelta:
+        """Take one call of a method: zero if it may be made, else how long until it may be asked for again.
+
+        `leave`: how many calls must be left for more important ones.
+        """
+        budget = BUDGETS[method]
+        room = max(0, budget.burst - 1 - leave) * budget.interval_ms
+        wait = self._take([_key(method, channel)], [budget.interval_ms, room])
+        return timedelta(milliseconds=int(wait))
+
+    def hold(self, method: str, retry_after: timedelta, channel: str = "") -> None:
+        """Slack answered 429: nobody calls the method for so long."""
+        budget = BUDGETS[method]
+        room = (budget.burst - 1) * budget.interval_ms
+        self._hold([_key(method, channel)], [retry_after.total_seconds() * 1000, room])
+
+    def wait(self, method: str, channel: str = "", *, at_most: timedelta, stop: threading.Event | None = None) -> bool:
+        """Take one call, waiting for it; False if it was not to be had in time, or `stop` was set."""
+        until = time.monotonic() + at_most.total_seconds()
+        stop = stop or threading.Event()
+        while (pause := self.take(method, channel)) > NOW:
+            if time.monotonic() + pause.total_seconds() > until or stop.wait(pause.total_seconds()):
+                return False
+        return not stop.is_set()
+
+
+def _key(method: str, channel: str) -> str:
+    return f"mixtral:rate:{method}:{channel}" if method == "chat.postMessage" else f"mixtral:rate:{method}"

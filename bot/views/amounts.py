@@ -1,0 +1,52 @@
+"""PURE: money, durations and moments, as people read them."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+MINUTE = 60
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+CENT = Decimal("0.01")
+
+
+def usd(amount: Decimal) -> str:
+    """USD with two decimals, `0.00 USD` for nothing at all."""
+    if Decimal(0) < amount < CENT:
+        return "under 0.01 USD"
+    return f"{amount.quantize(CENT):,} USD"
+
+
+def usd_per_hour(amount: Decimal) -> str:
+    return f"{usd(amount)}/h"
+
+
+def duration(length: timedelta) -> str:
+    """Two units at most: `3 s`, `2 min 5 s`, `1 h 3 min`, `2 d 4 h`."""
+    seconds = max(0, int(length.total_seconds()))
+    if seconds < MINUTE:
+        return f"{seconds} s"
+    if seconds < HOUR:
+        return _two(seconds // MINUTE, "min", seconds % MINUTE, "s")
+    if seconds < DAY:
+        return _two(seconds // HOUR, "h", seconds % HOUR // MINUTE, "min")
+    return _two(seconds // DAY, "d", seconds % DAY // HOUR, "h")
+
+
+def seconds(length: float) -> str:
+    """A short time, exactly: `0.4 s`."""
+    return f"{length:.1f} s" if length < MINUTE else duration(timedelta(seconds=length))
+
+
+def moment(at: datetime) -> str:
+    """A moment in each reader's own time zone; for clients that cannot, in UTC."""
+    fallback = at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return f"<!date^{int(at.timestamp())}^{{date_short_pretty}} at {{time}}|{fallback}>"
+
+
+def count(number: int, thing: str, things: str | None = None) -> str:
+    """`1 replica`, `2 replicas`."""
+    return f"{number:,} {thing if number == 1 else things or f'{thing}s'}"
+
+
+def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:
+    return f"{large} {large_unit} {small} {small_unit}" if small else f"{large} {large_unit}"

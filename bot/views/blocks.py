@@ -1,0 +1,93 @@
+"""PURE: the blocks that our messages are made of, each cut to Slack's limits."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+from bot.views.escape import clip, clip_start, inert
+
+Block = dict[str, Any]
+
+# https://docs.slack.dev/reference/block-kit/blocks
+HEADER_MOST = 150
+SECTION_MOST = 3000
+FIELD_MOST = 2000
+FIELDS_MOST = 10
+CONTEXT_MOST = 10
+BUTTON_MOST = 75
+BLOCKS_MOST = 50
+
+FENCE = "```"
+
+
+def mrkdwn(text: str, most: int = SECTION_MOST) -> Block:
+    """A text object that Slack leaves as it is: `verbatim`, so that bare addresses and names stay words."""
+    return {"type": "mrkdwn", "text": clip(text, most), "verbatim": True}
+
+
+def plain(text: str, most: int) -> Block:
+    return {"type": "plain_text", "text": clip(text, most), "emoji": True}
+
+
+def header(text: str, block_id: str | None = None) -> Block:
+    block: Block = {"type": "header", "text": plain(text, HEADER_MOST)}
+    return block | {"block_id": block_id} if block_id else block
+
+
+def section(text: str) -> Block:
+    return {"type": "section", "text": mrkdwn(text)}
+
+
+def fields(pairs: Iterable[tuple[str, str]]) -> Block:
+    """Names before their values, in two columns."""
+    shown = [mrkdwn(f"*{name}*  {value}", FIELD_MOST) for name, value in pairs]
+    return {"type": "section", "fields": shown[:FIELDS_MOST]}
+
+
+def context(*texts: str) -> Block:
+    """Small grey words."""
+    return {"type": "context", "elements": [mrkdwn(text) for text in texts[:CONTEXT_MOST]]}
+
+
+def divider() -> Block:
+    return {"type": "divider"}
+
+
+def actions(buttons: Sequence[Block]) -> Block:
+    return {"type": "actions", "elements": list(buttons)}
+
+
+def button(label: str, action: str, value: str, *, style: Literal["primary", "danger"] | None = None) -> Block:
+    made: Block = {
+        "type": "button",
+        "action_id": action,
+        "text": plain(label, BUTTON_MOST),
+        "value": value,
+    }
+    return made | {"style": style} if style else made
+
+
+def confirm(title: str, text: str, *, yes: str, no: str) -> Block:
+    """What is asked before a button acts."""
+    return {
+        "title": plain(title, 100),
+        "text": plain(text, 300),
+        "confirm": plain(yes, 30),
+        "deny": plain(no, 30),
+        "style": "danger",
+    }
+
+
+def fenced(text: str, most: int = SECTION_MOST) -> str:
+    """Somebody's lines as a code block; of a long text, its end."""
+    room = most - 2 * len(FENCE) - 2
+    end = inert(text.strip("\n")[-room:])
+    return f"{FENCE}\n{clip_start(end, room)}\n{FENCE}"
+
+
+def listed(lines: Sequence[str], most: int = SECTION_MOST) -> str:
+    """Lines one below the other, as many as fit, and how many did not."""
+    kept = list(lines)
+    while kept and len("\n".join(kept)) + 20 > most:
+        kept.pop()
+    left = len(lines) - len(kept)
+    return "\n".join([*kept, f"… and {left} more"] if left else kept)

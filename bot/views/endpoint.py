@@ -1,0 +1,92 @@
+"""PURE: how to reach a deployment: in the channel without its key, to the launcher with it."""
+
+import json
+
+from bot.views.blocks import Block, context, section
+from bot.views.escape import code, escape
+from bot.views.message import Message
+from bot.views.words import model, title
+from workers.deployment.state import Deployment
+
+PLACEHOLDER = "$MIXTRAL_KEY"
+QUESTION = "Name three condiments."
+
+NOT_ENFORCED = (
+    "\N{WARNING SIGN}\ufe0f *This endpoint answers without a key.* Whoever can reach the port can use it. "
+    "Have the recipe's `run` hand `$VLLM_API_KEY` to its engine (`--api-key`), and launch it again."
+)
+
+
+def base_url(deployment: Deployment) -> str:
+    """`http://host:port/v1`; empty until the endpoint is published."""
+    return f"{deployment.endpoint.url.rstrip('/')}/v1" if deployment.endpoint else ""
+
+
+def served_name(deployment: Deployment) -> str:
+    """The name by which a client asks for the model: the deployment's, where the engine was told it."""
+    served = next((a.request.boot.served_names for a in deployment.attempts if a.machine), ())
+    told_both = deployment.recipe.engine is not None and deployment.name in served
+    return deployment.name if told_both else model(deployment) or deployment.name
+
+
+def curl(deployment: Deployment, key: str) -> str:
+    """A command that works as it stands, once the key is in it."""
+    model_name = json.dumps(served_name(deployment)).replace("'", r"'\''")
+    return (
+        f"curl {base_url(deployment)}/chat/completions \\\n"
+        f'  -H "Authorization: Bearer {key}" \\\n'
+        f'  -H "Content-Type: application/json" \\\n'
+        f'  -d \'{{"model": {model_name},\n'
+        f'       "messages": [{{"role": "user", "content": "{QUESTION}"}}]}}\''
+    )
+
+
+def on_card(deployment: Deployment) -> tuple[Block, ...]:
+    """The endpoint as everybody in the channel may see it."""
+    name = deployment.name
+    blocks = [
+        section(f"*Endpoint* {code(base_url(deployment))}\n```\n{escape(curl(deployment, PLACEHOLDER))}\n```"),
+        context(
+            f"{code(PLACEHOLDER)}: the key, shown to the launcher only. `/mixtral endpoint {escape(name)}` repeats it."
+        ),
+    ]
+    return (*blocks, section(NOT_ENFORCED)) if deployment.key_not_enforced else tuple(blocks)
+
+
+def endpoint(deployment: Deployment, key: str | None) -> Message:
+    """Address, key and two ways to use them, for one person's eyes: never for a channel."""
+    name = escape(deployment.name)
+    if deployment.endpoint is None:
+        sentence = f"{escape(title(deployment))}: it has no endpoint yet. The card shows it as soon as there is one."
+        return Message(sentence, (section(sentence),))
+    if key is None:
+        sentence = f"{name} has ended: its endpoint is closed and its key is destroyed."
+        return Message(sentence, (section(sentence),))
+    url = base_url(deployment)
+    blocks = [
+        section(f"*{name}* answers at {code(url)}\nIts key: {code(key)}"),
+        section(f"```\n{escape(curl(deployment, key))}\n```"),
+        section(f"With the OpenAI library for Python:\n```\n{escape(_python(deployment, key))}\n```"),
+        context(
+            f"Only you see this message. Whoever has the key can use {name} until it ends. "
+            f"The model answers to the name {code(served_name(deployment))}."
+        ),
+    ]
+    if deployment.key_not_enforced:
+        blocks.append(section(NOT_ENFORCED))
+    return Message(f"{name} answers at {url}. Its key is below.", tuple(blocks))
+
+
+def _python(deployment: Deployment, key: str) -> str:
+    return (
+        "from openai import OpenAI\n\n"
+        "client = OpenAI(\n"
+        f'    base_url="{base_url(deployment)}",\n'
+        f'    api_key="{key}",\n'
+        ")\n"
+        "answer = client.chat.completions.create(\n"
+        f'    model="{served_name(deployment)}",\n'
+        f'    messages=[{{"role": "user", "content": "{QUESTION}"}}],\n'
+        ")\n"
+        "print(answer.choices[0].message.content)"
+    )

@@ -1,0 +1,184 @@
+"""Every view in its representative states: `python -m bot.views.gallery` prints them as JSON."""
+
+import sys
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from bot.views import endpoint, home, logs, notices, plan, recipes, refusal, scale, status
+from bot.views import help as help_view
+from bot.views.card import card
+from bot.views.message import Message
+from bot.views.story import BEGIN, MIXTRAL, SMOLLM2, Story, offer
+from recipes.schema import Note, Recipe
+from workers.deployment.events import Limits
+from workers.placement.offer import Offer, Rung
+
+KEY = "mxk_ExampleExampleExampleExample1234"
+
+LADDER = (
+    ("gcp us-central1-a", "A100-80GB:2", "5.89"),
+    ("gcp us-central1-c", "A100-80GB:2", "5.89"),
+    ("gcp europe-west4-a", "A100-80GB:2", "6.49"),
+    ("gcp us-east4-c", "A100-80GB:2", "6.64"),
+    ("gcp europe-west4-a", "A100:4", "9.71"),
+    ("gcp europe-west4-b", "A100:4", "9.71"),
+    ("gcp asia-southeast1-a", "A100:4", "10.47"),
+    ("gcp asia-southeast1-b", "A100:4", "10.47"),
+    ("gcp asia-southeast1-c", "A100:4", "10.47"),
+    ("gcp us-central1-a", "A100-80GB:4", "11.78"),
+    ("gcp us-central1-c", "A100-80GB:4", "11.78"),
+    ("gcp europe-west4-a", "A100:8", "19.42"),
+    ("aws use1-az1", "A100:8", "21.96"),
+    ("aws use1-az2", "A100:8", "21.96"),
+    ("aws use2-az1", "A100:8", "21.96"),
+    ("aws usw2-az1", "A100:8", "21.96"),
+    ("gcp us-central1-a", "A100-80GB:8", "23.57"),
+    ("aws usw2-az2", "A100-80GB:8", "27.45"),
+)
+
+
+class Tail(Struct, frozen=True, kw_only=True):
+    """The end of a replica's log, as `Requests.logs` gives it."""
+
+    replica: int
+    place: str
+    tail: str
+
+
+NO_STOCK = "it has no 2 x A100-80GB left in this zone"
+LOG = """INFO 11-23 14:05:09 api_server.py:1032] vLLM API server version 0.33.0
+INFO 11-23 14:05:12 config.py:542] Defaulting to use mp for distributed inference
+ERROR 11-23 14:05:31 engine.py:389] CUDA out of memory. Tried to allocate 448.00 MiB.
+Traceback (most recent call last):
+  File "vllm/engine/multiprocessing/engine.py", line 380, in run_mp_engine
+    engine = MQLLMEngine.from_engine_args(engine_args=engine_args)
+torch.OutOfMemoryError: CUDA out of memory. GPU 0 has a total capacity of 79.15 GiB of which 201.19 MiB is free."""
+
+
+def rungs(*, usable: bool) -> tuple[Rung, ...]:
+    """The ladder of Mixtral 8x7B, shortened; with clouds, or without."""
+    reasons = {
+        "gcp": ("GCP: no credentials found", "run `gcloud auth application-default login`"),
+        "aws": ("AWS: no credentials found", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws configure`"),
+    }
+    found = []
+    for place, gpu, usd in LADDER:
+        made = offer(place, gpu, usd)
+        reason, mend = (None, None) if usable else reasons[made.cloud]
+        found.append(Rung(offer=made, usable=usable, reason=reason, mend=mend))
+    return tuple(found)
+
+
+def offers() -> tuple[Offer, ...]:
+    return tuple(rung.offer for rung in rungs(usable=True))
+
+
+def climbing() -> Story:
+    """Mixtral on the clouds: three zones said no, the fourth is asked."""
+    told = Story("mixtral", MIXTRAL, limits=Limits(max_price=Decimal(25)), replicas=2).planned(rungs(usable=True))
+    for tried in offers()[:3]:
+        told.wait(1).asked(tried).wait(4).refused(NO_STOCK)
+    return told.wait(0.4).asked(offers()[3]).wait(4)
+
+
+def in_the_cloud() -> Story:
+    """Mixtral on two machines, of which one is ready."""
+    told = climbing().created("http://203.0.113.20:8000").wait(2).asked(offers()[4]).wait(9)
+    told.created("http://203.0.113.31:8000").wait(300).ready(4).published().wait(1)
+    return told.tested(" aioli, though <!channel> a good <https://example.com|harissa> comes close.")
+
+
+def cards() -> dict[str, Message]:
+    """The card's states."""
+    stories = {
+        "card planning": Story().wait(1),
+        "card looking": climbing(),
+        "card without clouds": Story("mixtral-8x7b", MIXTRAL).planned(rungs(usable=False)).ended(
+            failed="No machine could be asked for."
+        ),
+        "card asking here": Story().planned().asked().wait(1),
+        "card starting": Story().planned().asked().wait(0.4).created().progressed("engine is loading").wait(3),
+        "card installing": Story("fast", MIXTRAL).planned().asked().wait(1).created()
+        .progressed("installing vLLM 0.33.0 (once): 412 of 613 MB").wait(134),
+        "card ready": Story().served().wait(60),
+        "card open to all": Story().planned().asked().created().wait(5).ready().published().open_to_all()
+        .test_failed("HTTP 500: the model has no chat template").wait(2),
+        "card in the cloud, one of two": in_the_cloud(),
+        "card in the cloud, two of two": in_the_cloud().wait(41).ready(5).wait(3600),
+        "card scaling up": Story().served().wait(40).scaled(2).asked().wait(0.3).created().wait(2),
+        "card two of two": two(),
+        "card scaling down": two().scaled(1).wait(1).given_up("scaled down", 2).wait(1),
+        "card not ready": Story().served().wait(200).not_ready("/health gave no answer within 15 s").wait(25),
+        "card preempted": two().wait(60).gone("it was taken back by its cloud", 2, log="", preempted=True).wait(3),
+        "card failed": failed(),
+        "card ending": two().stopped().wait(2),
+        "card down": Story().served().wait(720).stopped().wait(1).gone("ended by request").ended().wait(5),
+    }  # fmt: skip
+    return {name: card(story.state, story.now) for name, story in stories.items()}
+
+
+def two() -> Story:
+    """Two replicas here, both ready."""
+    return Story(replicas=2).served().asked().created().wait(5).ready().wait(30)
+
+
+def failed() -> Story:
+    told = Story("mixtral", MIXTRAL).planned(rungs(usable=True)[:2])
+    told.wait(1).asked(offers()[0]).wait(20).created("http://203.0.113.20:8000").wait(90)
+    told.gone("its engine exited with status 1", log=LOG).wait(2)
+    told.asked(offers()[1]).wait(20).created("http://203.0.113.21:8000").wait(80).gone(
+        "its engine exited with status 1", log=LOG
+    )
+    return told.ended(
+        "The engine failed to start 2 times in a row; the last time its engine exited with status 1."
+    ).wait(5)
+
+
+def others() -> dict[str, Message]:
+    """The other messages."""
+    running = [two(), climbing(), in_the_cloud()]
+    now = BEGIN + timedelta(hours=3)
+    strange = Recipe(name="team-model", run="serve", secrets=("HF_TOKEN",), notes=(NOTE,))
+    log = Tail(replica=1, place="gcp us-central1-a", tail=LOG)
+    return {
+        "status overview": status.overview([story.state for story in running], now),
+        "status overview, nothing": status.overview([], now),
+        "status detail": status.detail(climbing().state, climbing().now),
+        "plan": plan.plan(MIXTRAL, rungs(usable=True), "read in 2026-11"),
+        "plan without clouds": plan.plan(strange, rungs(usable=False), "read in 2026-11"),
+        "plan, nothing fits": plan.plan(MIXTRAL, ()),
+        "recipes": recipes.recipes([SMOLLM2, MIXTRAL, strange], ["bad.yaml:3: resources.ports: abc is no port."]),
+        "help": help_view.help(None),
+        "help launch": help_view.help("deploy"),
+        "endpoint": endpoint.endpoint(Story().served().state, KEY),
+        "endpoint, not yet": endpoint.endpoint(Story().planned().state, KEY),
+        "logs": logs.logs("mixtral", [log]),
+        "refusal": refusal.refusal("There is no command stauts.", hint="/mixtral status"),
+        "notice ready": notices.ready(Story().served().state),
+        "notice failed": notices.failed(failed().state),
+        "notice no room": notices.no_room(climbing().state, "not_in_channel"),
+    }
+
+
+NOTE = Note(field="workdir", line=4, meaning="files are not copied to the machine; put them into its image")
+
+
+def views() -> dict[str, dict[str, Any]]:
+    """Modal and Home tab."""
+    return {
+        "modal scale": scale.modal(two().state),
+        "home": home.home([two().state, in_the_cloud().state], BEGIN + timedelta(hours=1), "U0ROBIN0001"),
+    }
+
+
+def main() -> None:
+    """Print {name: {text, blocks} | view}."""
+    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode({**cards(), **others(), **views()}), indent=1))
+
+
+if __name__ == "__main__":
+    main()

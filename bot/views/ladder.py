@@ -1,0 +1,184 @@
+"""PURE: the ladder of offers: what was tried and what came back, what is asked now, what comes next, what cannot be."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from msgspec import Struct
+
+from bot.views import offers
+from bot.views.amounts import count, duration
+from bot.views.blocks import SECTION_MOST, listed
+from bot.views.escape import clip, escape, inert
+from workers.deployment.state import Attempt, Deployment, Phase
+from workers.placement.blocks import blocked
+from workers.placement.offer import Rung
+
+TRIED_MOST = 6
+NEXT_MOST = 3
+REASON_MOST = 160
+
+REFUSED = "✕"
+ASKED = "▸"
+TAKEN = "✓"
+NEXT = "○"
+BARRED = "⊘"
+
+
+class Tried(Struct, frozen=True):
+    """Attempts one after the other that came to the same, shown as one line."""
+
+    attempts: tuple[Attempt, ...]
+
+    @property
+    def last(self) -> Attempt:
+        return self.attempts[-1]
+
+
+def tells_something(deployment: Deployment) -> bool:
+    """Whether the ladder says more than the rest of the card: it was climbed, or has more than one rung."""
+    return len(deployment.rungs) > 1 or any(a.refusal for a in deployment.attempts)
+
+
+def ladder(deployment: Deployment, now: datetime) -> str:
+    """The whole ladder, long parts folded; mrkdwn."""
+    open_, barred = _rest(deployment, now)
+    lines = ["*The ladder, cheapest first*", *_tried(deployment, now), *_next(open_), *cannot(barred)]
+    return listed(lines, SECTION_MOST)
+
+
+def refusals(deployment: Deployment) -> tuple[str, ...]:
+    """What said no before the machines that are there now, a line each."""
+    refused = [a for a in deployment.attempts if a.phase is Phase.REFUSED]
+    folds = _fold_tried(refused)
+    lines = tuple(_refused(tried) for tried in folds[-NEXT_MOST:])
+    earlier = sum(len(tried.attempts) for tried in folds[:-NEXT_MOST])
+    return (f"… {count(earlier, 'earlier refusal')}", *lines) if earlier else lines
+
+
+def rungs(ladder_: Sequence[Rung], most: int) -> tuple[str, ...]:
+    """A ladder that nobody has climbed yet: the rungs that can be taken, one by one, then those that cannot."""
+    usable = [r for r in ladder_ if r.usable]
+    folds = offers.by_price(usable)
+    lines = [_rung(number, fold) for number, fold in enumerate(folds[:most], start=1)]
+    rest = tuple(r for fold in folds[most:] for r in fold.rungs)
+    return (*lines, *_and_more(rest), *cannot(r for r in ladder_ if not r.usable))
+
+
+def cannot(barred: Iterable[Rung]) -> tuple[str, ...]:
+    """The rungs that cannot be taken, each with its reason."""
+    folds = offers.by_kind(barred)
+    lines = [f"{BARRED} {_offer(fold)}: {_reason(fold)}" for fold in folds[:12]]
+    return (*lines, *_and_more(tuple(r for fold in folds[12:] for r in fold.rungs)))
+
+
+def mends(ladder_: Iterable[Rung]) -> str:
+    """What would make more rungs usable; empty where nothing is known to."""
+    known = dict.fromkeys((r.offer.cloud, r.mend) for r in ladder_ if not r.usable and r.mend)
+    lines = [f"• {offers.cloud(cloud)}: {clip(inert(mend), 400)}" for cloud, mend in known]
+    return listed(["*To mend it*", *lines]) if lines else ""
+
+
+def _tried(deployment: Deployment, now: datetime) -> list[str]:
+    folds = _fold_tried(deployment.attempts)
+    earlier = sum(len(tried.attempts) for tried in folds[:-TRIED_MOST])
+    lines = [f"… {count(earlier, 'earlier attempt')}"] if earlier else []
+    return [*lines, *(_outcome(tried, now) for tried in folds[-TRIED_MOST:])]
+
+
+def _outcome(tried: Tried, now: datetime) -> str:
+    return _refused(tried) if tried.last.phase is Phase.REFUSED else _taken(tried.last, now)
+
+
+def _fold_tried(attempts: Sequence[Attempt]) -> list[Tried]:
+    folds: list[Tried] = []
+    for attempt in attempts:
+        if folds and _alike(folds[-1].last, attempt):
+            folds[-1] = Tried((*folds[-1].attempts, attempt))
+        else:
+            folds.append(Tried((attempt,)))
+    return folds
+
+
+def _alike(one: Attempt, other: Attempt) -> bool:
+    if one.refusal is None or other.refusal is None:
+        return False
+    a, b = one.offer, other.offer
+    same_offer = (a.cloud, a.instance_type, a.spot, a.usd_per_hour) == (
+        b.cloud,
+        b.instance_type,
+        b.spot,
+        b.usd_per_hour,
+    )
+    return same_offer and one.refusal.code == other.refusal.code
+
+
+def _refused(tried: Tried) -> str:
+    asked = [o for a in tried.attempts for o in a.request.offers]
+    why = inert(clip((tried.last.why or "refused").rstrip("."), REASON_MOST))
+    return f"{REFUSED} {_line(offers.prices(asked), offers.machine(asked[0]), offers.places(asked))}: {why}"
+
+
+def _taken(attempt: Attempt, now: datetime) -> str:
+    offer = attempt.offer
+    line = _line(offers.price(offer), offers.machine(offer), offers.place(offer))
+    elapsed = duration(now - attempt.since)
+    match attempt.phase:
+        case Phase.PROVISIONING:
+            return f"{ASKED} {line}: asking now, {elapsed}"
+        case Phase.STARTING:
+            return f"{TAKEN} {line}: replica {attempt.replica} is starting, {elapsed}"
+        case Phase.FAILED | Phase.PREEMPTED:
+            return f"{REFUSED} {line}: {inert(clip(attempt.why, REASON_MOST)) or attempt.phase.value}"
+        case _:
+            return f"{TAKEN} {line}: replica {attempt.replica} is {attempt.phase.value}"
+
+
+def _rest(deployment: Deployment, now: datetime) -> tuple[list[Rung], list[Rung]]:
+    """The rungs that are still to come, and those that cannot be taken."""
+    asked = {o for a in deployment.attempts for o in a.request.offers}
+    refused = [a.refusal for a in deployment.attempts if a.refusal]
+    coming, barred = [], []
+    for rung in deployment.rungs:
+        if not rung.usable:
+            barred.append(rung)
+        elif rung.offer not in asked:
+            by = next((r for r in refused if blocked(rung.offer, r, now)), None)
+            if by is None:
+                coming.append(rung)
+            else:
+                reason = f"ruled out by the same refusal ({by.code})"
+                barred.append(Rung(offer=rung.offer, usable=False, reason=reason))
+    return coming, barred
+
+
+def _next(coming: Sequence[Rung]) -> list[str]:
+    folds = offers.by_price(coming)
+    lines = [f"{NEXT} {_offer(fold)}" for fold in folds[:NEXT_MOST]]
+    return [*lines, *_and_more(tuple(r for fold in folds[NEXT_MOST:] for r in fold.rungs))]
+
+
+def _and_more(rest: Sequence[Rung]) -> tuple[str, ...]:
+    if not rest:
+        return ()
+    known = [r.offer for r in rest if r.offer.usd_per_hour is not None]
+    up_to = f", up to {offers.price(max(known, key=lambda o: o.usd_per_hour or 0))}" if known else ""
+    return (f"… and {len(rest)} more{up_to}",)
+
+
+def _rung(number: int, fold: offers.Fold) -> str:
+    return f"{number}. {_offer(fold)}"
+
+
+def _offer(fold: offers.Fold) -> str:
+    return _line(offers.prices(fold.offers), offers.machine(fold.first.offer), offers.places(fold.offers))
+
+
+def _line(price: str, machine: str, place: str) -> str:
+    return f"*{price}* {machine}, {place}"
+
+
+def _reason(fold: offers.Fold) -> str:
+    reason = fold.first.reason or "cannot be taken"
+    name = offers.cloud(fold.first.offer.cloud)
+    # Which cloud it is stands on the line already.
+    return escape(clip(reason.removeprefix(f"{name}: ").rstrip("."), REASON_MOST))

@@ -1,0 +1,48 @@
+"""PURE: `/mixtral logs`: the end of what each replica printed."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from bot.views.amounts import count
+from bot.views.blocks import context, fenced, section
+from bot.views.escape import escape
+from bot.views.message import Message
+from bot.views.offers import CLOUDS
+
+REPLICAS_MOST = 4
+CHARACTERS_MOST = 11_000
+"""For all replicas together: a message holds about 13,200."""
+
+
+class ReplicaLog(Protocol):
+    """The end of one replica's log, and where it runs (`gcp us-central1-a`)."""
+
+    @property
+    def replica(self) -> int: ...
+    @property
+    def place(self) -> str: ...
+    @property
+    def tail(self) -> str: ...
+
+
+def logs(name: str, found: Sequence[ReplicaLog]) -> Message:
+    """The newest replicas' logs, each as a code block."""
+    shown = found[-REPLICAS_MOST:]
+    each = min(2800, CHARACTERS_MOST // max(1, len(shown)))
+    blocks = [
+        section(f"*{escape(name)}*, replica {log.replica}, {_place(log.place)}\n{_tail(log.tail, each)}")
+        for log in shown
+    ]
+    left = len(found) - len(shown)
+    older = f"{count(left, 'older log')} left out. " if left else ""
+    blocks.append(context(f"{older}Only you see this message."))
+    return Message(f"The last lines that {escape(name)} printed.", tuple(blocks))
+
+
+def _tail(tail: str, most: int) -> str:
+    return fenced(tail, most) if tail.strip() else "It has printed nothing yet."
+
+
+def _place(place: str) -> str:
+    cloud, _, zone = place.partition(" ")
+    return CLOUDS["local"] if cloud == "local" else f"{CLOUDS.get(cloud, escape(cloud))} {escape(zone)}".strip()

@@ -1,0 +1,50 @@
+"""PURE: what is said beside the card: in its thread, and to the launcher where the card cannot be."""
+
+from bot.views import card, words
+from bot.views.amounts import duration
+from bot.views.blocks import Block, section
+from bot.views.escape import escape
+from bot.views.message import Message
+from workers.deployment.state import Deployment
+
+READY = "mixtral_ready"
+FAILED = "mixtral_failed"
+"""Mark a message for those who look for it after a crash, as `card.CARD` does."""
+
+NO_ROOM = {
+    "not_in_channel": "I am not a member of it. Invite me there with `/invite @mixtral`",
+    "channel_not_found": "I cannot see it. Invite me there with `/invite @mixtral`",
+    "is_archived": "it is archived. Bring it back, or launch from another channel",
+    "restricted_action": "its settings keep me from posting. Have them changed, or launch from another channel",
+}
+
+
+def ready(deployment: Deployment) -> Message:
+    """The launcher is told that the wait is over, with the first words of the model."""
+    first = min((a.ready_at for a in deployment.attempts if a.ready_at), default=deployment.updated_at)
+    after = duration(first - deployment.requested_at)
+    sentence = f"{words.user(deployment.place.user)} *{escape(deployment.name)}* is ready after {after}."
+    tested = card.tested(deployment)
+    told = _marked(section(sentence), READY, deployment)
+    return Message(sentence, (told, *([section(tested)] if tested else [])))
+
+
+def failed(deployment: Deployment) -> Message:
+    """The launcher is told that it came to nothing, and why; the card has the details."""
+    cause = words.now_happening(deployment, deployment.updated_at)
+    sentence = f"{words.user(deployment.place.user)} *{escape(deployment.name)}* {words.verdict(deployment)}. {cause}"
+    return Message(sentence, (_marked(section(sentence), FAILED, deployment),))
+
+
+def no_room(deployment: Deployment, error: str) -> Message:
+    """The card cannot be posted where the deployment was asked for."""
+    name = escape(deployment.name)
+    why = NO_ROOM.get(error, f"Slack refuses it ({escape(error)}). Launch from another channel")
+    return Message(
+        f"I cannot post the card of *{name}* in <#{deployment.place.channel}>: {why}. "
+        f"*{name}* goes on all the same: `/mixtral status {name}` shows how it stands, `/mixtral down {name}` ends it."
+    )
+
+
+def _marked(block: Block, kind: str, deployment: Deployment) -> Block:
+    return block | {"block_id": f"{kind}_{deployment.id}"}

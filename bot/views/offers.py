@@ -1,0 +1,108 @@
+"""PURE: what is offered, where and for how much, in words."""
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+
+from msgspec import Struct
+
+from bot.views.amounts import count, usd_per_hour
+from bot.views.escape import escape
+from workers.placement.offer import Offer, Rung
+
+CLOUDS = {"aws": "AWS", "gcp": "GCP", "local": "this machine", "": "no cloud that I know"}
+
+TIMES = "\N{MULTIPLICATION SIGN}"
+TO = "\N{EN DASH}"
+UNCERTAIN = " (price uncertain)"
+
+
+class Fold(Struct, frozen=True):
+    """Rungs that differ only in what a reader does not look at, shown as one line."""
+
+    rungs: tuple[Rung, ...]
+
+    @property
+    def first(self) -> Rung:
+        return self.rungs[0]
+
+    @property
+    def offers(self) -> tuple[Offer, ...]:
+        return tuple(r.offer for r in self.rungs)
+
+
+def cloud(name: str) -> str:
+    return CLOUDS.get(name, escape(name))
+
+
+def gpus(name: str, number: int) -> str:
+    """How many of which."""
+    return f"{number} {TIMES} {escape(name)}"
+
+
+def machine(offer: Offer) -> str:
+    """Its GPUs and whether it is spot; `CPU only` without one."""
+    what = gpus(offer.accelerator, offer.count) if offer.accelerator else "CPU only"
+    return f"{what}, spot" if offer.spot else what
+
+
+def place(offer: Offer) -> str:
+    """`GCP us-central1-a`, `AWS use1-az1 in us-east-1`, `this machine`."""
+    if offer.cloud == "local":
+        return CLOUDS["local"]
+    if not offer.zone:
+        return f"{cloud(offer.cloud)} {escape(offer.region)}".strip()
+    # The zone ids of AWS do not spell their region out.
+    region = "" if offer.zone.startswith(offer.region) else f" in {escape(offer.region)}"
+    return f"{cloud(offer.cloud)} {escape(offer.zone)}{region}"
+
+
+def price(offer: Offer) -> str:
+    """`5.89 USD/h`, `free`, `price unknown`; doubtful ones say so."""
+    return prices([offer])
+
+
+def prices(offers: Sequence[Offer]) -> str:
+    """The price of offers that stand on one line, from the lowest to the highest."""
+    known = [o.usd_per_hour for o in offers if o.usd_per_hour is not None]
+    if not known:
+        return "price unknown"
+    low, high = min(known), max(known)
+    uncertain = UNCERTAIN if any(o.doubtful for o in offers) else ""
+    if high == 0:
+        return "free" if all(o.cloud == "local" for o in offers) else f"{usd_per_hour(high)}{uncertain}"
+    if usd_per_hour(low) == usd_per_hour(high):
+        return f"{usd_per_hour(high)}{uncertain}"
+    return f"{usd_per_hour(low).removesuffix(' USD/h')}{TO}{usd_per_hour(high)}{uncertain}"
+
+
+def places(offers: Sequence[Offer]) -> str:
+    """`GCP us-central1-a`, `GCP us-central1 (3 zones)`, `GCP (9 zones in 4 regions)`."""
+    zones = list(dict.fromkeys((o.region, o.zone) for o in offers))
+    if len(zones) == 1:
+        return place(offers[0])
+    regions = list(dict.fromkeys(region for region, _ in zones))
+    name = cloud(offers[0].cloud)
+    if len(regions) == 1:
+        return f"{name} {escape(regions[0])} ({count(len(zones), 'zone')})"
+    return f"{name} ({count(len(zones), 'zone')} in {len(regions)} regions)"
+
+
+def by_price(rungs: Iterable[Rung]) -> tuple[Fold, ...]:
+    """Rungs in their order, the zones of one kind of machine at one price as one line."""
+    return _fold(rungs, lambda rung: (_kind(rung), rung.offer.usd_per_hour))
+
+
+def by_kind(rungs: Iterable[Rung]) -> tuple[Fold, ...]:
+    """Rungs in the order of their cheapest, each kind of machine of a cloud as one line."""
+    return _fold(rungs, _kind)
+
+
+def _kind(rung: Rung) -> Hashable:
+    offer = rung.offer
+    return offer.cloud, offer.instance_type, offer.accelerator, offer.count, offer.spot, rung.usable, rung.reason
+
+
+def _fold(rungs: Iterable[Rung], key: Callable[[Rung], Hashable]) -> tuple[Fold, ...]:
+    folds: dict[Hashable, list[Rung]] = {}
+    for rung in rungs:
+        folds.setdefault(key(rung), []).append(rung)
+    return tuple(Fold(tuple(together)) for together in folds.values())

@@ -1,0 +1,36 @@
+"""PURE: `/mixtral plan`: the ladder of a recipe, and what nothing costs yet."""
+
+from collections.abc import Sequence
+
+from bot.views import ladder
+from bot.views.amounts import count
+from bot.views.blocks import context, header, listed, section
+from bot.views.escape import escape, inert
+from bot.views.message import Message
+from recipes.schema import Recipe
+from workers.placement.offer import Rung
+
+RUNGS_MOST = 20
+
+
+def plan(recipe: Recipe, rungs: Sequence[Rung], priced: str | None = None) -> Message:
+    """The offers in the order in which they would be tried; `priced` says where and when the prices were read."""
+    name = escape(recipe.name)
+    usable = sum(r.usable for r in rungs)
+    if not rungs:
+        summary = f"No machine in the price table satisfies *{name}* with these limits."
+    elif not usable:
+        summary = f"{count(len(rungs), 'offer')} would do for *{name}*; none can be taken here yet."
+    else:
+        summary = f"{count(len(rungs), 'offer')} would do for *{name}*; {usable} can be taken, cheapest first."
+    blocks = [header(f"The ladder of {recipe.name}"), section(summary)]
+    if rungs:
+        blocks.append(section(listed(ladder.rungs(rungs, RUNGS_MOST))))
+    if mends := ladder.mends(rungs):
+        blocks.append(section(mends))
+    if recipe.notes:
+        notes = [f"• {inert(note.field)}: {inert(note.meaning)}" for note in recipe.notes]
+        blocks.append(section(listed(["*Not served as written*", *notes])))
+    told = f"Prices: {escape(priced)}. " if priced else ""
+    blocks.append(context(f"{told}Nothing was started. `/mixtral launch {name}` does."))
+    return Message(summary, tuple(blocks))

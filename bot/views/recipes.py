@@ -1,0 +1,53 @@
+"""PURE: `/mixtral recipes`: what can be launched."""
+
+from collections.abc import Iterable, Sequence
+
+from bot.views.amounts import count
+from bot.views.blocks import context, listed, section
+from bot.views.escape import clip, code, escape, inert
+from bot.views.message import Message
+from bot.views.offers import gpus
+from recipes.schema import Recipe
+from workers.serving.boot import boot_of
+
+NOTHING = "There are no recipes. Put SkyPilot service YAML files into the folder that `MIXTRAL_RECIPES` names."
+
+GPUS_SHOWN = 5
+BROKEN_MOST = 2000
+LINES_A_SECTION = 8
+SHOWN_MOST = 24
+
+
+def recipes(known: Iterable[Recipe], broken: Sequence[str] = ()) -> Message:
+    """Name, model, machines that do, and replicas of each; `broken`: a sentence for each file that cannot be read."""
+    lines = [_line(recipe) for recipe in known]
+    summary = f"{count(len(lines), 'recipe')} can be launched." if lines else NOTHING
+    shown = lines[:SHOWN_MOST]
+    blocks = [section(listed(shown[at : at + LINES_A_SECTION])) for at in range(0, len(shown), LINES_A_SECTION)]
+    if not lines:
+        blocks.append(section(NOTHING))
+    if broken:
+        wrong = [f"• {inert(clip(sentence, 300))}" for sentence in broken]
+        blocks.append(section(listed(["*These files cannot be read*", *wrong], BROKEN_MOST)))
+    left = f"… and {len(lines) - len(shown)} more. " if len(lines) > len(shown) else ""
+    told = "`/mixtral launch RECIPE` starts one; `/mixtral plan RECIPE` shows its prices first."
+    return Message(summary, (*blocks, context(f"{left}{told}")))
+
+
+def needs(recipe: Recipe) -> str:
+    """The machines that do, as alternatives."""
+    kinds = list(dict.fromkeys(gpus(a.name, a.count) for r in recipe.resources for a in r.accelerators))
+    if not kinds or any(not r.accelerators for r in recipe.resources):
+        return "no GPU needed"
+    more = [f"{len(kinds) - GPUS_SHOWN} more"] if len(kinds) > GPUS_SHOWN else []
+    *first, last = [*kinds[:GPUS_SHOWN], *more]
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def _line(recipe: Recipe) -> str:
+    model = boot_of(recipe, recipe.name).model
+    named = f" {code(clip(model, 120))}" if model != recipe.name else ""
+    engine = recipe.engine.kind if recipe.engine else "its own script"
+    replicas = f" · {count(recipe.replicas, 'replica')}" if recipe.replicas != 1 else ""
+    secrets = f" · needs {', '.join(code(s) for s in recipe.secrets)}" if recipe.secrets else ""
+    return f"*{escape(recipe.name)}*{named}\n{needs(recipe)} · {engine}{replicas}{secrets}"

@@ -1,0 +1,78 @@
+"""PURE: `/mixtral status`: every deployment on a line, or one of them closely."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from bot.views import card, endpoint, ladder, offers, replicas, words
+from bot.views.amounts import count, duration, usd_per_hour
+from bot.views.blocks import context, header, listed, section
+from bot.views.escape import code, escape
+from bot.views.message import Message
+from workers.deployment.state import MAY_COST, Deployment
+
+NOTHING = "Nothing is running. `/mixtral launch` starts a model, `/mixtral recipes` lists what there is."
+
+LINES_A_SECTION = 8
+SHOWN_MOST = 32
+
+
+def overview(deployments: Sequence[Deployment], now: datetime) -> Message:
+    """Name, recipe, state, ready/wanted, USD/h, age and endpoint of each."""
+    if not deployments:
+        return Message(NOTHING, (section(NOTHING),))
+    lines = [_line(d, now) for d in deployments[:SHOWN_MOST]]
+    chunks = [lines[at : at + LINES_A_SECTION] for at in range(0, len(lines), LINES_A_SECTION)]
+    left = len(deployments) - len(lines)
+    total = sum((d.usd_per_hour for d in deployments), start=deployments[0].usd_per_hour * 0)
+    sums = f"{count(len(deployments), 'deployment')}, {usd_per_hour(total)} in all."
+    if left:
+        sums = f"… and {left} more. {sums}"
+    blocks = [
+        *(section(listed(chunk)) for chunk in chunks),
+        context(f"{sums} `/mixtral status NAME` shows one closely."),
+    ]
+    names = ", ".join(escape(d.name) for d in deployments[:SHOWN_MOST])
+    return Message(f"{count(len(deployments), 'deployment')}: {names}.", tuple(blocks))
+
+
+def detail(deployment: Deployment, now: datetime) -> Message:
+    """Its replicas and its ladder."""
+    blocks = [
+        header(words.title(deployment)),
+        section(f"{words.now_happening(deployment, now)}\n{' · '.join(_facts(deployment, now))}"),
+    ]
+    if found := replicas.lines(deployment, gone=10):
+        blocks.append(section(listed(["*Replicas*", *found])))
+    if deployment.rungs:
+        blocks.append(section(ladder.ladder(deployment, now)))
+    if mends := ladder.mends(deployment.rungs):
+        blocks.append(section(mends))
+    return Message(card.fallback(deployment, now), tuple(blocks))
+
+
+def price(deployment: Deployment) -> str:
+    """What it costs now, in words short enough for a line."""
+    costing = [a.offer for a in deployment.attempts if a.phase in MAY_COST and a.machine]
+    if costing and all(o.cloud == "local" for o in costing):
+        return "free"
+    if costing and all(o.usd_per_hour is None for o in costing):
+        return "price unknown"
+    uncertain = offers.UNCERTAIN if any(o.doubtful for o in costing) else ""
+    return f"{usd_per_hour(deployment.usd_per_hour)}{uncertain}"
+
+
+def _line(deployment: Deployment, now: datetime) -> str:
+    name = f"{words.DOTS[deployment.status]} *{escape(deployment.name)}*"
+    recipe, *rest = _facts(deployment, now)
+    return " · ".join([name, recipe, deployment.status.value, *rest])
+
+
+def _facts(deployment: Deployment, now: datetime) -> list[str]:
+    facts = [
+        escape(deployment.recipe.name),
+        f"{len(deployment.ready)}/{deployment.wanted} ready",
+        price(deployment),
+        duration(deployment.ran_for(now)),
+    ]
+    url = endpoint.base_url(deployment)
+    return [*facts, code(url)] if url and not deployment.ended else facts

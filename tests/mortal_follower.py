@@ -1,0 +1,49 @@
+"""A follower that kills itself at its N-th call of Redis or Slack: `-m tests.mortal_follower REDIS API N`."""
+
+import itertools
+import os
+import signal
+import sys
+import threading
+from datetime import timedelta
+
+from redis import Redis
+from slack_sdk import WebClient
+
+from bot import cards
+from bot.follower import Follower
+from bot.sandbox.seed import BOT_TOKEN
+from workers.requests import Requests
+
+LEASE = timedelta(seconds=0.4)
+
+
+def main(redis_url, api_url, lives):
+    count = itertools.count(1)
+
+    def tick():
+        if next(count) == lives:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    class MortalRedis(Redis):
+        def execute_command(self, *args, **options):
+            tick()
+            return super().execute_command(*args, **options)
+
+    class MortalClient(WebClient):
+        def api_call(self, *args, **options):
+            tick()
+            answer = super().api_call(*args, **options)
+            tick()
+            return answer
+
+    cards.SETTLES = timedelta(seconds=0.2)
+    # SlackCalls makes a client of its own out of the one that it is given.
+    sys.modules["bot.slack_calls"].WebClient = MortalClient
+    redis = MortalRedis.from_url(redis_url)
+    requests = Requests(redis, lambda _: None, {})
+    Follower(requests, WebClient(BOT_TOKEN, base_url=api_url), redis, lease_for=LEASE).run(threading.Event())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

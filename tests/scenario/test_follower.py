@@ -1,0 +1,288 @@
+"""The follower on a real Valkey and the Slack stand-in: one card a deployment, and the right one, whatever happens."""
+
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from slack_sdk import WebClient
+
+from bot import cards
+from bot.follower import POSITION, Follower
+from bot.sandbox import server
+from bot.sandbox.seed import BOT_TOKEN
+from bot.sandbox.stand_in import Settings
+from bot.views.card import card as view
+from tests.make_deployment import KEY, Story, append
+from tests.mortal_follower import LEASE
+from tests.person import GENERAL, ROBIN, Person, words
+from workers.deployment.events import Place
+from workers.requests import Requests
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def slack():
+    with server.start(Settings(rate_scale=0)) as running:
+        yield running
+
+
+@pytest.fixture
+def robin(slack):
+    with Person(slack.url) as person:
+        yield person
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch):
+    monkeypatch.setattr(cards, "SETTLES", timedelta(seconds=0.2))
+
+
+class Running:
+    """A follower in a thread of its own."""
+
+    def __init__(self, valkey_url, slack, **options):
+        self.woken = []
+        self.url = valkey_url
+        self._stop = threading.Event()
+        self._redis = Redis.from_url(valkey_url)
+        requests = Requests(self._redis, lambda _: None, {})
+        client = WebClient(BOT_TOKEN, base_url=slack.api_url)
+        self.follower = Follower(requests, client, self._redis, ready=self.woken.append, lease_for=LEASE, **options)
+        self._thread = threading.Thread(target=self.follower.run, args=(self._stop,))
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join(timeout=20)
+        self._redis.close()
+
+
+@pytest.fixture
+def follow(valkey_url, slack):
+    return lambda **options: Running(valkey_url, slack, **options)
+
+
+def story(name="fast", id_="d00000000fast", ago=0, channel=GENERAL):
+    begun = datetime.now(UTC) - timedelta(seconds=ago + 20)
+    return Story(name, id_=id_, at=begun, place=Place(team="T0SANDBOX01", channel=channel, user=ROBIN))
+
+
+def of_kind(person, kind, channel=GENERAL):
+    found = person.messages(channel)
+    return [m for m in found if (m.get("metadata") or {}).get("event_type") == kind and not m.get("deleted")]
+
+
+def card(person, *said, channel=GENERAL):
+    """The one card, once all of this can be read on it."""
+
+    def look(p):
+        found = of_kind(p, "mixtral_card", channel)
+        return next((m for m in found if all(s in words(m) for s in said)), None)
+
+    seen = person.wait_for(look, 20)
+    assert len(of_kind(person, "mixtral_card", channel)) == 1
+    return seen
+
+
+def test_a_card_is_posted_and_goes_with_its_deployment_to_the_end(redis, robin, follow):
+    told = story().planned().asked()
+    append(redis, told)
+    with follow() as running:
+        first = card(robin, "fast is looking for a machine")
+        append(redis, told.created().progressed("engine is loading"))
+        card(robin, "fast is starting", "engine is loading")
+        append(redis, told.wait(3).ready().published().tested(" mustard"))
+        card(robin, "fast is ready", "/v1/chat/completions", "mustard")
+        assert told.id in running.woken
+        append(redis, told.stopped().gone("ended by request").ended())
+        last = card(robin, "fast is down", "cost 0.00 USD")
+    assert last["ts"] == first["ts"]
+
+
+def test_the_launcher_alone_is_shown_the_key_and_is_told_in_the_thread_once(redis, robin, follow):
+    append(redis, told := story().served())
+    with follow():
+        seen = card(robin, "fast is ready")
+        whisper = robin.wait_for_ephemeral(KEY, channel=GENERAL)
+        assert "curl http://127.0.0.1:41001/v1/chat/completions" in words(whisper)
+        reply = robin.wait_for_message(GENERAL, "is ready after", thread_ts=seen["ts"])
+        assert f"<@{ROBIN}>" in reply["text"]
+        assert KEY not in "".join(map(words, robin.messages(GENERAL)))
+        append(redis, told.scaled(2).asked().created().ready())
+        card(robin, "2 of 2 ready")
+    with follow():
+        time.sleep(1)
+    assert len(of_kind(robin, "mixtral_ready")) == 1
+    assert sum(KEY in words(m) for m in robin.ephemerals(GENERAL)) == 1
+
+
+def test_a_failed_launch_mentions_the_launcher_in_the_thread(redis, robin, follow):
+    told = story().planned().asked().created().wait(2).gone("its engine exited with status 1", log="no such model")
+    append(redis, told.ended("The engine failed to start."))
+    with follow():
+        seen = card(robin, "fast failed", "no such model")
+        assert f"<@{ROBIN}>" in robin.wait_for_message(GENERAL, "fast* failed", thread_ts=seen["ts"])["text"]
+
+
+def test_what_happened_while_nobody_followed_is_caught_up_with(redis, robin, follow):
+    ends, runs = story(), story("slow", "d00000000slow")
+    append(redis, ends.served())
+    with follow():
+        card(robin, "fast is ready")
+    append(redis, ends.stopped().gone("ended by request").ended())
+    append(redis, runs.planned().asked().created())
+    with follow():
+        robin.wait_for_message(GENERAL, "fast is down")
+        robin.wait_for_message(GENERAL, "slow is starting")
+    assert len(of_kind(robin, "mixtral_card")) == 2
+
+
+def test_the_elapsed_time_goes_on_while_nothing_else_happens(redis, robin, follow):
+    told = Story("fast", at=datetime.now(UTC), place=Place(team="T0SANDBOX01", channel=GENERAL, user=ROBIN))
+    append(redis, told.planned().asked().created())
+    with follow():
+        card(robin, "fast is starting")
+        card(robin, "5 s so far")
+
+
+def test_a_card_that_says_the_same_is_not_sent_again(redis, robin, follow):
+    append(redis, told := story().served())
+    with follow():
+        card(robin, "fast is ready")
+        robin.wait_for(lambda p: of_kind(p, "mixtral_ready"))
+        sent = len(robin.calls("chat.update"))
+        append(redis, told.scaled(1))
+        time.sleep(1.5)
+        assert len(robin.calls("chat.update")) == sent
+
+
+def test_two_followers_post_one_card_and_the_other_takes_over(redis, robin, follow):
+    told = story().planned().asked()
+    with follow() as one:
+        append(redis, told)
+        with follow():
+            card(robin, "fast is looking")
+            one._stop.set()
+            one._thread.join()
+            append(redis, told.created().ready().published())
+            card(robin, "fast is ready")
+
+
+def test_a_card_that_somebody_deleted_is_posted_once_more_and_then_left_alone(redis, robin, slack, follow):
+    told = story().planned().asked()
+    append(redis, told)
+    client = WebClient(BOT_TOKEN, base_url=slack.api_url)
+    with follow():
+        first = card(robin, "fast is looking")
+        client.chat_delete(channel=GENERAL, ts=first["ts"])
+        append(redis, told.created())
+        second = robin.wait_for(lambda p: next(iter(of_kind(p, "mixtral_card")), None))
+        assert second["ts"] != first["ts"]
+        assert "fast is starting" in words(second)
+        client.chat_delete(channel=GENERAL, ts=second["ts"])
+        append(redis, told.ready().published())
+        time.sleep(2)
+        assert of_kind(robin, "mixtral_card") == []
+
+
+def test_a_post_whose_answer_was_lost_is_not_posted_twice(redis, robin, follow):
+    robin.fault("lose_answer", method="chat.postMessage")
+    append(redis, story().planned().asked().created())
+    with follow():
+        card(robin, "fast is starting")
+        time.sleep(2)
+    assert len(of_kind(robin, "mixtral_card")) == 1
+    assert len(robin.calls("chat.postMessage")) == 1
+
+
+def test_slack_failing_for_a_while_only_delays_the_card(redis, robin, follow):
+    robin.fault("http_500", method="chat.*", count=2)
+    append(redis, story().planned().asked().created())
+    with follow():
+        card(robin, "fast is starting")
+
+
+def test_a_rate_limit_is_obeyed_and_holds_nobody_else_up(redis, robin, follow):
+    told, other = story().planned().asked(), story("slow", "d00000000slow")
+    append(redis, told)
+    with follow() as running:
+        card(robin, "fast is looking")
+        robin.fault("rate_limited", method="chat.update", seconds=6)
+        began = time.monotonic()
+        append(redis, told.created())
+        append(redis, other.served())
+        robin.wait_for_message(GENERAL, "slow is", timeout=4)
+        robin.wait_for_message(GENERAL, "fast is starting", timeout=10)
+        assert time.monotonic() - began > 5
+        assert other.id in running.woken
+    refused = [c for c in robin.calls("chat.update") if not c["ok"]]
+    assert len(refused) == 1
+
+
+def test_a_channel_that_takes_no_card_is_told_to_the_launcher_once_and_the_rest_goes_on(redis, robin, follow):
+    told = story(channel="C0NOWHERE01").planned().asked()
+    append(redis, told)
+    with follow():
+        robin.wait_for_message(robin.dm(), "I cannot post the card of *fast*")
+        append(redis, told.created())
+        append(redis, story("slow", "d00000000slow").served())
+        robin.wait_for_message(GENERAL, "slow is ready")
+        time.sleep(1)
+    assert sum("I cannot post" in m["text"] for m in robin.messages(robin.dm())) == 1
+
+
+@pytest.mark.parametrize("unknown", ["conversations.*", "chat.postEphemeral"])
+def test_an_emulator_that_knows_less_still_gets_the_card(redis, robin, follow, unknown):
+    robin.fault("refuse", method=unknown, error="unknown_method", count=1000)
+    append(redis, story(ago=100).served())
+    with follow():
+        card(robin, "fast is ready")
+        robin.wait_for(lambda p: of_kind(p, "mixtral_ready"))
+
+
+def test_without_metadata_the_card_is_found_by_its_block(redis, robin, slack, follow):
+    append(redis, told := story().planned().asked())
+    client = WebClient(BOT_TOKEN, base_url=slack.api_url)
+    made = view(told.state, told.now)
+    posted = client.chat_postMessage(channel=GENERAL, text=made.text, blocks=list(made.blocks))
+    redis.hset("mixtral:cards", told.id, '{"posting_since": "2026-01-01T00:00:00Z"}')
+    append(redis, told.created())
+    with follow():
+        seen = robin.wait_for_message(GENERAL, "fast is starting")
+    assert seen["ts"] == posted["ts"]
+
+
+def test_a_redis_that_lost_the_position_is_no_reason_to_post_again(redis, robin, follow):
+    append(redis, told := story().served())
+    with follow():
+        first = card(robin, "fast is ready")
+    redis.delete(POSITION, "mixtral:cards")
+    append(redis, told.scaled(2).asked().created())
+    with follow():
+        assert card(robin, "1 of 2 ready")["ts"] == first["ts"]
+
+
+@pytest.mark.parametrize("lives", [2, 7, *range(10, 40, 2), 48])
+def test_killed_at_any_call_the_follower_leaves_one_card_to_its_successor(redis, robin, slack, follow, lives):
+    append(redis, story().served())
+    command = [sys.executable, "-m", "tests.mortal_follower", follow().url, slack.api_url, str(lives)]
+    mortal = subprocess.Popen(command, cwd=ROOT)
+    try:
+        mortal.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        mortal.kill()
+    with follow():
+        seen = card(robin, "fast is ready", "mustard")
+        robin.wait_for(lambda p: of_kind(p, "mixtral_ready"))
+        robin.wait_for_ephemeral(KEY, channel=GENERAL)
+    assert len(of_kind(robin, "mixtral_card")) == 1
+    assert [m["thread_ts"] for m in of_kind(robin, "mixtral_ready")] == [seen["ts"]]

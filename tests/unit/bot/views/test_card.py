@@ -1,0 +1,247 @@
+from datetime import timedelta
+from decimal import Decimal
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.sandbox.block_kit import check
+from bot.views import home, logs, plan, recipes, status
+from bot.views.card import card, changes_every
+from bot.views.endpoint import endpoint
+from bot.views.gallery import Tail
+from bot.views.words import now_happening, title
+from recipes.schema import Engine, Recipe
+from tests.make_deployment import KEY, MIXTRAL, Story, climbing, failed, in_the_cloud, offer, offers, rungs, two
+from workers.clouds.driver import Scope
+from workers.deployment.events import Limits
+from workers.placement.offer import Rung
+
+X = "\N{MULTIPLICATION SIGN}"
+NASTY = "<!channel> <@U1> <https://evil.example|bank> ``` @here & *b* \x00\u202e\n> " * 300
+
+
+def shown(message):
+    """All that Slack would show or act on."""
+    return msgspec.json.encode(message).decode()
+
+
+def texts(message):
+    return "\n".join(text for block in message.blocks for text in _texts(block))
+
+
+def _texts(value):
+    if isinstance(value, dict):
+        if isinstance(value.get("text"), str):
+            yield value["text"]
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner)
+
+
+def fits(message):
+    assert 0 < len(message.text) <= 4000
+    check.check_message_blocks(list(message.blocks))
+
+
+def cannot_act(message):
+    for acting in ("<!channel>", "<!here>", "<@U1>", "<https://evil", "@here", "\x00", "\u202e"):
+        assert acting not in message.text
+        assert acting not in texts(message)
+    assert texts(message).count("```") % 2 == 0
+
+
+def test_what_the_eye_meets_first_is_the_name_and_the_status():
+    blocks = card(two().state, two().now).blocks
+    assert blocks[0]["type"] == "header"
+    assert blocks[0]["text"]["text"] == "🟢 smollm2-135m is ready"
+
+
+def test_the_card_says_which_offer_is_asked_now_and_for_how_long():
+    sentence = now_happening(climbing().state, climbing().now)
+    assert sentence == f"Asking *GCP us-east4-c* for *2 {X} A100-80GB* at *6.64 USD/h*: 4 s so far."
+
+
+def test_the_ladder_tells_what_was_tried_what_is_asked_and_what_comes_next():
+    ladder = texts(card(climbing().state, climbing().now))
+    assert f"✕ *5.89 USD/h* 2 {X} A100-80GB, GCP us-central1 (2 zones): it has no 2 x A100-80GB left" in ladder
+    assert f"▸ *6.64 USD/h* 2 {X} A100-80GB, GCP us-east4-c: asking now, 4 s" in ladder
+    assert f"○ *9.71 USD/h* 4 {X} A100, GCP europe-west4 (2 zones)" in ladder
+    assert "… and 7 more, up to 27.45 USD/h" in ladder
+
+
+def test_a_refusal_for_a_whole_region_bars_its_other_offers_on_the_card():
+    story = Story("mixtral", MIXTRAL).planned(rungs(usable=True)).asked(offers()[0])
+    story.refused("your quota of A2 machines is used up", code="QUOTA_EXCEEDED", scope=Scope.REGION).wait(1)
+    ladder = texts(card(story.asked(offers()[2]).state, story.now))
+    assert (
+        f"⊘ *5.89 USD/h* 2 {X} A100-80GB, GCP us-central1-c: ruled out by the same refusal (QUOTA_EXCEEDED)" in ladder
+    )
+    assert "○ *6.64 USD/h*" in ladder
+
+
+def test_a_refusal_for_a_whole_cloud_leaves_the_other_cloud_next():
+    story = Story("mixtral", MIXTRAL).planned(rungs(usable=True)).asked(offers()[0])
+    story.refused("the credentials were refused", code="401", scope=Scope.CLOUD).wait(1)
+    ladder = texts(card(story.state, story.now))
+    assert f"○ *21.96 USD/h* 8 {X} A100, AWS (4 zones in 3 regions)" in ladder
+
+
+def test_a_doubtful_price_is_marked():
+    doubtful = offer("gcp us-central1-a", "A100-80GB:2", "5.89", doubtful="on demand is below spot")
+    story = Story("mixtral", MIXTRAL).planned([Rung(offer=doubtful, usable=True)]).asked(doubtful).wait(1)
+    assert "5.89 USD/h (price uncertain)" in now_happening(story.state, story.now)
+
+
+def test_a_ladder_without_clouds_says_why_of_every_rung_and_what_would_mend_it():
+    story = Story("mixtral-8x7b", MIXTRAL).planned(rungs(usable=False)).ended(failed="No machine could be asked for.")
+    shown_ = texts(card(story.state, story.now))
+    assert shown_.count("no credentials found") == shown_.count("⊘ *") == 7
+    assert "• GCP: run `gcloud auth application-default login`" in shown_
+    assert "mixtral-8x7b could not be launched" in shown_
+
+
+def test_the_key_never_stands_on_the_card_and_stands_in_the_whisper():
+    story = Story().served()
+    assert KEY not in shown(card(story.state, story.now))
+    assert '-H "Authorization: Bearer $MIXTRAL_KEY"' in texts(card(story.state, story.now))
+    assert f'-H "Authorization: Bearer {KEY}"' in texts(endpoint(story.state, KEY))
+    assert "`http://127.0.0.1:41001/v1`" in texts(endpoint(story.state, KEY))
+
+
+def test_an_endpoint_that_answers_without_a_key_is_warned_of():
+    story = Story().planned().asked().created().ready().published()
+    assert "answers without a key" not in texts(card(story.state, story.now))
+    assert "answers without a key" in texts(card(story.open_to_all().state, story.now))
+
+
+def test_a_failure_shows_its_cause_and_the_end_of_the_log():
+    shown_ = texts(card(failed().state, failed().now))
+    assert "The engine failed to start 2 times in a row" in shown_
+    assert "torch.OutOfMemoryError" in shown_
+    assert "To mend it" not in shown_
+
+
+def test_a_deployment_that_is_down_says_how_long_it_ran_what_it_cost_and_who_ended_it_and_has_no_buttons():
+    story = Story().served().wait(712).stopped("U0ADA000001").gone("ended by request").ended()
+    made = card(story.state, story.now)
+    assert "Down. Ran 11 min 59 s, cost 0.00 USD. Ended by <@U0ADA000001>" in texts(made)
+    assert all(block["type"] != "actions" for block in made.blocks)
+
+
+def test_ending_asks_before_it_acts():
+    (actions,) = (b for b in card(two().state, two().now).blocks if b["type"] == "actions")
+    end = actions["elements"][-1]
+    assert end["action_id"] == "card_down"
+    assert end["value"] == two().id
+    assert "confirm" in end
+
+
+def test_paid_machines_show_their_price_and_what_they_have_cost():
+    story = in_the_cloud().wait(3600)
+    assert "*Cost*  16.35 USD/h, 17.74 USD so far" in texts(card(story.state, story.now))
+
+
+def test_time_alone_changes_a_card_while_somebody_waits_and_hardly_afterwards():
+    starting = Story().planned().asked().created().wait(3)
+    assert changes_every(starting.state, starting.now) == timedelta(seconds=5)
+    starting.wait(600)
+    assert changes_every(starting.state, starting.now) == timedelta(seconds=15)
+    assert changes_every(two().state, two().now) is None
+    paid = in_the_cloud().wait(1).ready(5)
+    assert changes_every(paid.state, paid.now) == timedelta(minutes=5)
+    down = Story().served().stopped().gone("ended by request").ended()
+    assert changes_every(down.state, down.now) is None
+
+
+def test_what_models_engines_and_clouds_say_cannot_act():
+    story = Story("x", Recipe(name="x", engine=Engine(kind="vllm", model=NASTY))).planned(rungs(usable=True))
+    story.asked(offers()[0]).refused(NASTY).asked(offers()[1]).created(NASTY).progressed(NASTY)
+    for told in (story, story.ready().published().tested(NASTY), story.not_ready(NASTY).gone(NASTY, log=NASTY)):
+        fits(card(told.state, told.now))
+        cannot_act(card(told.state, told.now))
+        cannot_act(status.detail(told.state, told.now))
+    story.ended(failed=NASTY)
+    fits(card(story.state, story.now))
+    cannot_act(card(story.state, story.now))
+
+
+def test_a_long_life_fits_into_one_message():
+    story = Story("mixtral", MIXTRAL, replicas=50, limits=Limits(gpus=("A100:8",) * 90, max_price=Decimal(9999)))
+    ladder = [
+        Rung(offer=offer(f"aws r{n}-1", "A100:8", f"{n}.5"), usable=n % 2 == 0, reason="no " * 400, mend=f"m{n} " * 90)
+        for n in range(500)
+    ]
+    story.planned(ladder)
+    for rung in ladder[:120]:
+        story.asked(rung.offer).refused("no stock " * 100, code=f"c{rung.offer.zone}")
+    for rung in ladder[120:180]:
+        story.asked(rung.offer).created("http://" + "x" * 400).progressed("p" * 5000).wait(1).ready()
+    story.published().tested("word " * 5000)
+    for made in (card(story.state, story.now), status.detail(story.state, story.now)):
+        fits(made)
+    fits(plan.plan(MIXTRAL, ladder))
+
+
+def test_many_deployments_many_recipes_and_long_logs_fit_into_one_message():
+    states = [two().state] * 500
+    fits(status.overview(states, two().now))
+    check.check_view(home.home(states, two().now, "U0ROBIN0001"), "home")
+    fits(recipes.recipes([MIXTRAL] * 400, ["wrong " * 300] * 40))
+    fits(logs.logs("x", [Tail(replica=n, place="local here", tail="<&>" * 40_000) for n in range(60)]))
+    fits(logs.logs("x", [Tail(replica=1, place="local here", tail="")]))
+
+
+def test_a_log_is_cut_at_its_beginning():
+    lines = "\n".join(f"line {n}" for n in range(2000))
+    shown_ = texts(logs.logs("x", [Tail(replica=1, place="local here", tail=lines)]))
+    assert "line 1999" in shown_
+    assert "line 3\n" not in shown_
+
+
+@pytest.mark.parametrize("replicas", [0, 1, 3])
+def test_every_beginning_of_a_story_has_a_card(replicas):
+    whole = in_the_cloud().scaled(replicas).wait(1).stopped().gone("ended by request", 4).ended()
+    for length in range(1, len(whole.events) + 1):
+        part = Story()
+        part.events = whole.events[:length]
+        fits(card(part.state, whole.now))
+        assert title(part.state)
+
+
+STEPS = {
+    "asked": lambda s: s.asked(offers()[len(s.state.attempts) % 18]),
+    "refused": lambda s: s.refused("no stock"),
+    "created": lambda s: s.created(),
+    "progressed": lambda s: s.progressed("loading"),
+    "ready": lambda s: s.ready(),
+    "not_ready": lambda s: s.not_ready("no answer"),
+    "given_up": lambda s: s.given_up("late", failure=True),
+    "gone": lambda s: s.gone("gone", log="x\n" * 30),
+    "preempted": lambda s: s.gone("taken back", preempted=True),
+    "published": lambda s: s.published() if s.state.ready else s,
+    "tested": lambda s: s.tested(),
+    "exhausted": lambda s: s.exhausted("All said no."),
+    "scaled": lambda s: s.scaled(3),
+    "stopped": lambda s: s.stopped(),
+    "ended": lambda s: s.ended(),
+    "failed": lambda s: s.ended("The engine failed."),
+    "wait": lambda s: s.wait(31),
+}
+ALONE = frozenset({"asked", "exhausted", "scaled", "stopped", "ended", "failed", "wait"})
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.sampled_from(sorted(STEPS)), max_size=25))
+def test_whatever_happens_there_is_a_card(steps):
+    story = Story("mixtral", MIXTRAL, replicas=2).planned(rungs(usable=True))
+    for step in steps:
+        if story.state.attempts or step in ALONE:
+            STEPS[step](story)
+    fits(card(story.state, story.now))
+    fits(status.detail(story.state, story.now))
+    fits(status.overview([story.state], story.now))
+    changes_every(story.state, story.now)
