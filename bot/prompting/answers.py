@@ -1,0 +1,179 @@
+"""The pool in which questions are answered, and the watch that no question is forgotten."""
+
+import logging
+import secrets
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import httpx
+from redis import Redis
+from redis.exceptions import RedisError
+from slack_sdk import WebClient
+
+from bot.prompting.answering import Answering, Stopping
+from bot.prompting.question import Asked, Question, QuestionKey
+from bot.prompting.routing import Waits, standing
+from bot.prompting.slack import Slack
+from bot.prompting.slack_refusals import Refused, SlackFailed
+from bot.prompting.store import Questions, Threads
+from bot.rate import Rates
+from workers.deployment.events import DeploymentId
+from workers.lease import Lease
+from workers.requests import Requests
+
+_LOG = logging.getLogger(__name__)
+
+AT_ONCE = 64
+LEASE = timedelta(seconds=10)
+"""After so long another process goes on with the question of one that died."""
+WATCH_EVERY = timedelta(seconds=2)
+TRIES_MOST = 10
+"""A question on which so many processes died may be what kills them."""
+
+_GIVEN_UP = "This question was begun several times and never came to an answer, so it is given up. Ask it again."
+
+
+class Answers:
+    """Answers questions in threads of its own. One for a process."""
+
+    def __init__(
+        self,
+        requests: Requests,
+        client: WebClient,
+        redis: Redis,
+        *,
+        http: httpx.Client | None = None,
+        at_once: int = AT_ONCE,
+        lease: timedelta = LEASE,
+        watch_every: timedelta = WATCH_EVERY,
+    ) -> None:
+        limits = httpx.Limits(max_connections=at_once * 2, max_keepalive_connections=at_once)
+        self._requests, self._redis, self._lease, self._watch_every = requests, redis, lease, watch_every
+        self._questions, self._threads = Questions(redis), Threads(redis)
+        self._stopping = threading.Event()
+        self._http = http or httpx.Client(limits=limits)
+        self._answering = Answering(
+            requests=requests,
+            slack=Slack(_impatient(client), Rates(redis), self._stopping),
+            http=self._http,
+            questions=self._questions,
+            threads=self._threads,
+            stopping=self._stopping,
+        )
+        self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="answer")
+        self._lock = threading.Lock()
+        self._running: set[QuestionKey] = set()
+        self._watch: threading.Thread | None = None
+
+    def ask(self, question: Question) -> None:
+        """Store a question and return; it is answered in its thread. Told again, it is answered once.
+
+        Raises RedisError when it could not be stored: then it must not be acknowledged.
+        """
+        if self._questions.add(question):
+            self._submit(question.key)
+
+    def ready(self, deployment: DeploymentId) -> None:
+        """A deployment has become ready, or has ended: go on with the questions that wait for it."""
+        for asked in self._questions.all():
+            if asked.deployment == deployment:
+                self._submit(asked.question.key)
+
+    def resume(self) -> None:
+        """Go on with what is unanswered, now and from now on: also what other processes leave behind."""
+        if self._watch is None:
+            self._watch = threading.Thread(target=self._watch_until_stopped, name="questions", daemon=True)
+            self._watch.start()
+
+    def answered_in(self, channel: str, thread_ts: str) -> bool:
+        """Whether the bot has answered in a thread: then a message there needs no mention."""
+        return self._threads.knows(channel, thread_ts)
+
+    def close(self) -> None:
+        """Stop. Answers that are being written stay unfinished, and are finished by the next process."""
+        self._stopping.set()
+        self._pool.shutdown(cancel_futures=True)
+        if self._watch is not None:
+            self._watch.join()
+        self._http.close()
+
+    def _submit(self, key: QuestionKey) -> None:
+        with self._lock:
+            if key in self._running or self._stopping.is_set():
+                return
+            self._running.add(key)
+        self._pool.submit(self._run, key)
+
+    def _run(self, key: QuestionKey) -> None:
+        try:
+            with Lease(self._redis, f"question:{key}", self._lease).held() as held:
+                if held:
+                    self._answer(key)
+        except Stopping:
+            pass
+        except (RedisError, SlackFailed) as failed:
+            _LOG.warning("The question %s waits for another try: %s", key, failed)
+        finally:
+            with self._lock:
+                self._running.discard(key)
+
+    def _answer(self, key: QuestionKey) -> None:
+        asked = self._questions.get(key)
+        try:
+            if asked is not None and asked.tries >= TRIES_MOST:
+                self._answering.explain(key, _GIVEN_UP)
+            else:
+                self._answering.run(key)
+        except Refused as refused:
+            # The channel or the thread is gone, or closed to us: there is nowhere to answer.
+            _LOG.warning("The question %s cannot be answered: %s", key, refused)
+            self._apologise(key, f"The answer could not be written where you asked. {refused}")
+        except (Stopping, RedisError, SlackFailed):
+            raise
+        except Exception:  # noqa: BLE001 - whatever it is, the person must hear of it
+            incident = secrets.token_hex(4)
+            _LOG.exception("incident %s: the question %s", incident, key)
+            self._apologise(
+                key,
+                f"Something went wrong on our side, and your question was not answered (incident {incident}). "
+                "Ask again; if it stays so, show this number to whoever runs this bot.",
+            )
+
+    def _apologise(self, key: QuestionKey, sentence: str) -> None:
+        try:
+            self._answering.explain(key, sentence)
+        except Refused as refused:
+            _LOG.warning("Nobody can be told about the question %s: %s", key, refused)
+            self._questions.remove(key)
+
+    def _watch_until_stopped(self) -> None:
+        while True:
+            try:
+                for asked in self._questions.all():
+                    if self._is_due(asked):
+                        self._submit(asked.question.key)
+            except RedisError as error:
+                _LOG.warning("Redis does not tell which questions wait: %s", error)
+            except Exception:  # noqa: BLE001 - a watch that ends is one that nobody misses until it is needed
+                _LOG.exception("The watch over unanswered questions failed, and goes on.")
+            if self._stopping.wait(self._watch_every.total_seconds()):
+                return
+
+    def _is_due(self, asked: Asked) -> bool:
+        if asked.deployment is None or asked.notice is None or asked.question.key in self._running:
+            return True
+        deployment = self._requests.by_id(asked.deployment)
+        return deployment is None or not isinstance(standing(deployment), Waits)
+
+
+def _impatient(client: WebClient) -> WebClient:
+    """The same client, without handlers that sleep: an answer has better things to do while Slack wants a pause."""
+    return WebClient(
+        token=client.token,
+        base_url=client.base_url,
+        timeout=client.timeout,
+        ssl=client.ssl,
+        proxy=client.proxy,
+        headers=client.headers,
+    )

@@ -1,0 +1,223 @@
+"""Asks an engine for a chat completion and gathers its tokens while others do the talking to Slack."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import httpx
+from msgspec import Struct
+
+from bot.prompting.conversation import Turn
+from bot.prompting.errors import PromptingError
+from bot.prompting.failures import (
+    ALL_WITHIN,
+    FIRST_TOKEN_WITHIN,
+    EngineFailed,
+    broke_off,
+    refusal,
+    silent,
+    stopped,
+    too_slow,
+    unreachable,
+)
+from bot.prompting.outcome import Finish
+from bot.prompting.sse import Chunk, Events, Usage
+
+_TIMEOUT = httpx.Timeout(connect=5, read=FIRST_TOKEN_WITHIN.total_seconds(), write=30, pool=30)
+
+
+class Endpoint(Struct, frozen=True, kw_only=True):
+    """Where a deployment is asked."""
+
+    name: str
+    """The deployment's, for sentences."""
+    url: str
+    key: str
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.name}, {self.url})"  # tracebacks and logs show no key
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.key}"}
+
+
+class Model(Struct, frozen=True, kw_only=True):
+    """What the engine says of the model that it serves."""
+
+    name: str
+    context: int | None
+    """Tokens; None where the engine does not say."""
+
+
+def model_of(http: httpx.Client, endpoint: Endpoint) -> Model:
+    """The model that the endpoint serves, by the deployment's name where it goes by it. Raises EngineFailed."""
+    try:
+        answer = http.get(f"{endpoint.url}/v1/models", headers=endpoint.headers, timeout=10)
+    except httpx.HTTPError as error:
+        raise unreachable(endpoint.name) from error
+    if answer.status_code in (404, 405, 501):
+        return Model(name=endpoint.name, context=None)  # an engine without a list may serve all the same
+    if answer.status_code != httpx.codes.OK:
+        raise refusal(endpoint.name, answer.status_code, answer.content)
+    try:
+        # llama.cpp lists its further names as aliases, vLLM as models.
+        models = {name: entry for entry in answer.json()["data"] for name in (entry["id"], *entry.get("aliases", ()))}
+        name = endpoint.name if endpoint.name in models else next(iter(models))
+        return Model(name=name, context=_context(models[name]))
+    except (ValueError, TypeError, KeyError, StopIteration, AttributeError):
+        return Model(name=endpoint.name, context=None)
+
+
+def _context(entry: dict[str, Any]) -> int | None:
+    for found in (entry.get("max_model_len"), (entry.get("meta") or {}).get("n_ctx")):
+        if isinstance(found, int) and found > 0:
+            return found
+    return None
+
+
+class Completion:
+    """One answer as it is being written. Its reader thread ends with it."""
+
+    def __init__(
+        self,
+        http: httpx.Client,
+        endpoint: Endpoint,
+        model: str,
+        turns: Sequence[Turn],
+        answer_tokens: int,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._http, self._endpoint, self._clock = http, endpoint, clock
+        self._body = {
+            "model": model,
+            "messages": [{"role": turn.role, "content": turn.content} for turn in turns],
+            "max_tokens": answer_tokens,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        self._changed = threading.Condition()
+        self._texts: list[str] = []
+        self._awaited = True  # the first words are worth waking the taker; later ones come at its own pace
+        self._cancelled = False
+        self._error: EngineFailed | None = None
+        self.finish: Finish | None = None
+        threading.Thread(target=self._read, name="engine", daemon=True).start()
+
+    @property
+    def ended(self) -> bool:
+        return self.finish is not None or self._error is not None
+
+    def take(self, wait: timedelta) -> str:
+        """The text since the last take; waits so long for the end, or for the first words.
+
+        Raises EngineFailed when the engine has failed and all its text has been taken.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self.ended or (self._awaited and self._texts), wait.total_seconds())
+            text = "".join(self._texts)
+            self._texts.clear()
+            self._awaited = self._awaited and not text
+        if not text and self._error is not None:
+            raise self._error
+        return text
+
+    def cancel(self) -> None:
+        """Let the engine stop writing at its next token."""
+        self._cancelled = True
+
+    def _read(self) -> None:
+        try:
+            finish = self._finished()
+        except EngineFailed as error:
+            self._end(error=error)
+        except PromptingError as error:
+            self._end(error=EngineFailed(str(error)))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the taker must hear of it
+            self._end(error=_broken(self._endpoint, error, begun=False))
+        else:
+            self._end(finish=finish)
+
+    def _end(self, *, finish: Finish | None = None, error: EngineFailed | None = None) -> None:
+        with self._changed:
+            self.finish, self._error = finish, error
+            self._changed.notify_all()
+
+    def _finished(self) -> Finish:
+        count = _Count(self._clock)
+        url = f"{self._endpoint.url}/v1/chat/completions"
+        try:
+            with self._http.stream(
+                "POST", url, json=self._body, headers=self._endpoint.headers, timeout=_TIMEOUT
+            ) as response:
+                if response.status_code != httpx.codes.OK:
+                    raise refusal(self._endpoint.name, response.status_code, response.read())
+                self._receive(response, count)
+        except httpx.HTTPError as error:
+            raise _broken(self._endpoint, error, begun=count.tokens > 0) from error
+        if count.reason is None and not self._cancelled:
+            raise stopped(self._endpoint.name)
+        return count.finish()
+
+    def _receive(self, response: httpx.Response, count: "_Count") -> None:
+        events = Events()
+        for received in response.iter_bytes():
+            for chunk in events.feed(received):
+                self._add(count.text(chunk, self._endpoint))
+            if events.done or self._cancelled:
+                return
+            waited = self._clock() - count.asked
+            if not count.tokens and waited > FIRST_TOKEN_WITHIN.total_seconds():
+                raise silent(self._endpoint.name)
+            if waited > ALL_WITHIN.total_seconds():
+                raise too_slow(self._endpoint.name)
+
+    def _add(self, text: str) -> None:
+        if not text:
+            return
+        with self._changed:
+            self._texts.append(text)
+            if self._awaited:
+                self._changed.notify_all()
+
+
+class _Count:
+    """What is counted while an answer comes."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self.asked = clock()
+        self.first = self.last = self.asked
+        self.tokens = 0
+        self.usage: Usage | None = None
+        self.reason: str | None = None
+
+    def text(self, chunk: Chunk, endpoint: Endpoint) -> str:
+        if chunk.error:
+            raise broke_off(endpoint.name, chunk.error)
+        self.usage = chunk.usage or self.usage
+        if not chunk.choices:
+            return ""
+        choice = chunk.choices[0]
+        self.reason = choice.finish_reason or self.reason
+        text = choice.delta.content or ""
+        if text:
+            self.last = self._clock()
+            self.first = self.first if self.tokens else self.last
+            self.tokens += 1
+        return text
+
+    def finish(self) -> Finish:
+        tokens = (self.usage.completion_tokens if self.usage else 0) or self.tokens
+        return Finish(reason=self.reason, tokens=tokens, seconds=self.last - self.asked, writing=self.last - self.first)
+
+
+def _broken(endpoint: Endpoint, error: Exception, *, begun: bool) -> EngineFailed:
+    if begun:
+        return silent(endpoint.name) if isinstance(error, httpx.TimeoutException) else stopped(endpoint.name)
+    if isinstance(error, httpx.ReadTimeout):
+        return silent(endpoint.name)
+    return unreachable(endpoint.name) if isinstance(error, httpx.TransportError) else stopped(endpoint.name)

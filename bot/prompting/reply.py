@@ -1,0 +1,148 @@
+"""Brings one answer into its thread: streamed where that works, by updates where it does not."""
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any, Self, TypeAlias
+
+from bot.prompting import pacing
+from bot.prompting.inert import inert, settled
+from bot.prompting.slack import Slack
+from bot.prompting.slack_refusals import Busy, SlackFailed
+from bot.prompting.split import closed
+from bot.prompting.streamed import Place, Streamed
+from bot.prompting.updated import Updated
+
+_LOG = logging.getLogger(__name__)
+
+SOON = timedelta(seconds=5)
+"""So long the first words may wait for a stream; then they come in a plain message."""
+
+
+Way: TypeAlias = Streamed | Updated
+
+
+class OpenAnswers:
+    """How many answers are being written now, and in which way: those of one way share one of Slack's tiers."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[type[Way]] = Counter()
+
+    def change(self, way: type[Way], by: int) -> None:
+        with self._lock:
+            self._counts[way] += by
+
+    def count(self, way: type[Way]) -> int:
+        return self._counts[way]
+
+
+class Reply:
+    """One answer on its way, open as a context manager. Used by one thread."""
+
+    def __init__(
+        self,
+        slack: Slack,
+        place: Place,
+        open_answers: OpenAnswers,
+        *,
+        metadata: dict[str, Any],
+        began: Callable[[str], None],
+        begun: tuple[str, ...] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`began` is told each new message at once; `begun` are those of an attempt that died."""
+        self._slack, self._place, self._open, self._clock = slack, place, open_answers, clock
+        self._metadata, self._began = metadata, began
+        self._sent_at: float | None = None
+        self._tried_at: float | None = None
+        self._not_before = 0.0
+        self._way: Way
+        if begun or not slack.has("chat.startStream"):
+            with suppress(SlackFailed):
+                if begun and slack.has("chat.startStream"):
+                    slack.stop_stream(place.channel, begun[-1])  # the dead left it open, and so it takes no update
+            self._way = self._by_updates(begun=begun)
+        else:
+            self._way = Streamed(slack, place, metadata=metadata, began=began, clock=clock)
+
+    def __enter__(self) -> Self:
+        self._open.change(type(self._way), 1)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.change(type(self._way), -1)
+
+    def wait(self, pending: int) -> timedelta:
+        """How long to gather text before the next `show` is worth a call, with so many characters unsent."""
+        pace = pacing.STREAMED if isinstance(self._way, Streamed) else pacing.UPDATED
+        since = None if self._sent_at is None else timedelta(seconds=self._clock() - self._sent_at)
+        due = pacing.wait(pace, open_answers=self._open.count(type(self._way)), pending=pending, since=since)
+        return max(due, timedelta(seconds=self._not_before - self._clock()))
+
+    def show(self, text: str) -> None:
+        """Show as much of the answer so far as is settled; what Slack does not take now comes with the next call."""
+        self._sent_at = self._clock()
+        shown = settled(text)
+        if shown.strip():
+            self._show(shown)
+
+    def finish(self, text: str, *, closing: str = "", footer: str = "") -> None:
+        """Show the whole answer, then a sentence of ours, then a line below. Raises SlackFailed if Slack is away."""
+        whole = inert(text)
+        if closing:
+            whole = f"{closed(whole)}\n\n_{inert(closing)}_" if whole.strip() else inert(closing)
+        self._slack.insist(lambda: self._finish(whole, footer))
+
+    def _finish(self, whole: str, footer: str) -> None:
+        if isinstance(self._way, Streamed):
+            try:
+                self._way.show(whole)
+            except SlackFailed as failed:
+                self._after(failed, self._way)
+                if isinstance(self._way, Streamed):
+                    raise
+        match self._way:
+            case Streamed():
+                self._way.finish(footer)
+            case Updated():
+                self._way.finish(whole, footer)
+
+    def _show(self, shown: str) -> None:
+        try:
+            self._way.show(shown)
+        except SlackFailed as failed:
+            self._after(failed, self._way)
+
+    def _after(self, failed: SlackFailed, way: Way) -> None:
+        if isinstance(failed, Busy):
+            now = self._clock()
+            self._not_before = now + failed.seconds
+            self._tried_at = self._tried_at or now
+            if isinstance(way, Updated) or way.sent or self._not_before < self._tried_at + SOON.total_seconds():
+                return
+        if isinstance(way, Updated):
+            _LOG.info("An update of an answer waits: %s", failed)
+            return
+        # The stream has died, or never came to be: the rest of the answer goes into plain messages.
+        _LOG.info("An answer goes on without its stream: %s", failed)
+        way.abandon()
+        self._not_before = 0.0
+        self._open.change(Streamed, -1)
+        self._open.change(Updated, 1)
+        self._way = self._by_updates(before=way.sent, opening=way.reopening())
+
+    def _by_updates(self, *, before: int = 0, opening: str = "", begun: tuple[str, ...] = ()) -> Updated:
+        return Updated(
+            self._slack,
+            self._place,
+            metadata=self._metadata,
+            began=self._began,
+            before=before,
+            opening=opening,
+            begun=begun,
+        )

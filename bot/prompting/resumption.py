@@ -1,0 +1,50 @@
+"""Which messages are those of a process that died before it could write them down: pure."""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from bot.prompting.conversation import ANSWER_EVENT, Ourselves
+from bot.prompting.question import Asked, QuestionKey
+
+QUESTION_EVENT = "mixtral_question"
+"""The event type in the metadata of a message that shows a command's prompt."""
+NOTICE_EVENT = "mixtral_notice"
+"""The event type in the metadata of our other messages in a thread."""
+
+
+def metadata(event: str, key: QuestionKey) -> dict[str, Any]:
+    """What marks a message as belonging to a question."""
+    return {"event_type": event, "event_payload": {"question": key}}
+
+
+def shown_prompt(channel: Iterable[Mapping[str, Any]], key: QuestionKey) -> str | None:
+    """The message that shows a command's prompt, if it was posted."""
+    return next((str(m["ts"]) for m in channel if _marked(m, QUESTION_EVENT, key)), None)
+
+
+def orphans(
+    thread: Iterable[Mapping[str, Any]], asked: Asked, ourselves: Ourselves, claimed: Collection[str]
+) -> tuple[str, ...]:
+    """The messages of an answer to this question that nobody has written down, oldest first.
+
+    A stream carries no metadata until it ends: there, whatever is ours, unmarked and unclaimed must be it.
+    """
+    after = float(asked.question.message_ts or asked.thread or 0)
+    found = [
+        str(m["ts"])
+        for m in thread
+        if float(m["ts"]) > after
+        and m["ts"] not in claimed
+        and _ours(m, ourselves)
+        and (_marked(m, ANSWER_EVENT, asked.question.key) or not (m.get("metadata") or {}).get("event_type"))
+    ]
+    return tuple(sorted(found, key=float))
+
+
+def _marked(message: Mapping[str, Any], event: str, key: QuestionKey) -> bool:
+    mark = message.get("metadata") or {}
+    return mark.get("event_type") == event and (mark.get("event_payload") or {}).get("question") == key
+
+
+def _ours(message: Mapping[str, Any], ourselves: Ourselves) -> bool:
+    return bool(ourselves.user) and message.get("user") == ourselves.user

@@ -1,0 +1,129 @@
+"""Which deployment a question is for, and whether it can answer: pure."""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from bot.commands.grammar import addressed, prompt_of, too_long
+from bot.prompting.question import Question
+from workers.deployment.events import DeploymentId
+from workers.deployment.state import Deployment, Status
+
+
+class To(Struct, frozen=True, kw_only=True):
+    """The question is for this deployment."""
+
+    deployment: Deployment
+    prompt: str
+
+
+class Nowhere(Struct, frozen=True, kw_only=True):
+    """The question cannot be put; the sentence says why, and how it can."""
+
+    sentence: str
+
+
+Route: TypeAlias = To | Nowhere
+
+
+class Open(Struct, frozen=True, kw_only=True):
+    """The deployment answers at this address."""
+
+    url: str
+
+
+class Waits(Struct, frozen=True, kw_only=True):
+    """The deployment cannot answer yet."""
+
+    sentence: str
+
+
+class Over(Struct, frozen=True, kw_only=True):
+    """The deployment will not answer any more."""
+
+    sentence: str
+
+
+Standing: TypeAlias = Open | Waits | Over
+
+NOTHING_RUNS = (
+    "Nothing is running that could answer. Start a model with `/mixtral launch` "
+    "(`/mixtral recipes` lists what there is), and ask again: a question waits while its model starts."
+)
+NO_QUESTION = "There is no question in that. Write it behind the mention: `@mixtral Name three condiments.`"
+
+
+def route(question: Question, deployments: Sequence[Deployment], before: DeploymentId | None) -> Route:
+    """Where a question goes, `before` being the deployment that answered last in its thread.
+
+    By name; else to the thread's; else to the only one of its channel; else to the only one there is.
+    """
+    by_name = {d.name: d for d in deployments if d.ended is None}
+    take_address = prompt_of if question.is_command else addressed
+    said = take_address(question.text, by_name)
+    name, prompt = (question.deployment, question.text) if question.deployment else (said.deployment, said.text)
+    if not prompt:
+        return Nowhere(sentence=NO_QUESTION)
+    if sentence := too_long(prompt):
+        return Nowhere(sentence=sentence)
+    if name:
+        if name in by_name:
+            return To(deployment=by_name[name], prompt=prompt)
+        return Nowhere(sentence=_unknown(name, sorted(by_name)))
+    return _unnamed(prompt, question.channel, [d for d in by_name.values() if d.stopped_by is None], before)
+
+
+def _unnamed(prompt: str, channel: str, running: Sequence[Deployment], before: DeploymentId | None) -> Route:
+    theirs = [d for d in running if d.id == before]
+    here = [d for d in running if d.place.channel == channel]
+    for candidates in (theirs, here, running):
+        if len(candidates) == 1:
+            return To(deployment=candidates[0], prompt=prompt)
+    if not running:
+        return Nowhere(sentence=NOTHING_RUNS)
+    return Nowhere(sentence=_several(sorted(d.name for d in (here or running))))
+
+
+def _several(names: Sequence[str]) -> str:
+    return (
+        f"Several deployments could answer: {', '.join(names)}. Say which one: `@mixtral {names[0]}: …` "
+        f"in a message, or `/mixtral ask {names[0]} …`."
+    )
+
+
+def _unknown(name: str, names: Sequence[str]) -> str:
+    if not names:
+        return f"No deployment is called {name}. {NOTHING_RUNS}"
+    return f"No deployment is called {name}. There are: {', '.join(names)}."
+
+
+def standing(deployment: Deployment) -> Standing:
+    """Whether a deployment can answer now, later, or not any more."""
+    name = f"**{deployment.name}**"
+    if deployment.ended is not None:
+        why = f" It failed: {deployment.ended.failed}" if deployment.ended.failed else ""
+        return Over(sentence=f"{name} has ended, so this question stays without an answer.{why} {_AGAIN}")
+    if deployment.stopped_by is not None:
+        return Over(sentence=f"{name} is shutting down, so this question stays without an answer. {_AGAIN}")
+    if deployment.ready and deployment.endpoint is not None:
+        return Open(url=deployment.endpoint.url)
+    return Waits(sentence=f"{name} {_doing(deployment)}. {_PATIENCE}")
+
+
+_AGAIN = "Start it again with `/mixtral launch`, or ask another one (`/mixtral status` lists them)."
+_PATIENCE = "Your question waits, and is answered here as soon as the model is ready."
+
+
+def _doing(deployment: Deployment) -> str:
+    if deployment.ready:
+        return "is getting its endpoint"
+    match deployment.status:
+        case Status.NOT_READY:
+            return "does not answer at the moment; a replica is being mended or replaced"
+        case Status.STARTING:
+            return "is starting"
+        case _ if deployment.exhausted is not None:
+            return f"has not found a machine yet ({deployment.exhausted.why.rstrip('.')})"
+        case _:
+            return "is looking for a machine"

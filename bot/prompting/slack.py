@@ -1,0 +1,216 @@
+"""The calls of Slack's Web API that an answer needs, each within its budget."""
+
+import http.client
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.web.slack_response import SlackResponse
+
+from bot.prompting.conversation import Ourselves
+from bot.prompting.slack_refusals import Away, Busy, Refused, SlackFailed, sorted_out
+from bot.rate import BUDGETS, NOW, Rates
+
+_LOG = logging.getLogger(__name__)
+
+_PATIENCE = timedelta(minutes=2)
+"""How long a call that must not be lost is repeated while Slack is away."""
+_PATIENCE_IN_A_QUEUE = timedelta(minutes=10)
+"""And while Slack, or our own budget, only says: later."""
+
+FOR_CARDS = 4
+"""So many updates at once are left for the cards of deployments: they matter to more people."""
+
+REPLIES_A_PAGE = 200
+PAGES_MOST = 10
+
+
+class Slack:
+    """The calls, in our own words. One for a process; safe to use from several threads."""
+
+    def __init__(self, client: WebClient, rates: Rates, stopping: threading.Event) -> None:
+        self._client = client
+        self._rates = rates
+        self._stopping = stopping
+        self._missing: set[str] = set()
+        self._ourselves: Ourselves | None = None
+
+    def ourselves(self) -> Ourselves:
+        """The ids under which our messages stand; empty where Slack does not tell."""
+        if self._ourselves is None:
+            try:
+                told = self._call("auth.test", self._client.auth_test)
+            except SlackFailed:
+                return Ourselves(user="", bot="")
+            self._ourselves = Ourselves(user=told.get("user_id") or "", bot=told.get("bot_id") or "")
+        return self._ourselves
+
+    def has(self, method: str) -> bool:
+        """Whether a method has not been found missing in this workspace."""
+        return method not in self._missing
+
+    def post(
+        self, channel: str, text: str, *, thread: str | None = None, metadata: dict[str, Any] | None = None
+    ) -> str:
+        """Post a message and give its ts. Raises SlackFailed."""
+        posted = self._call(
+            "chat.postMessage",
+            self._client.chat_postMessage,
+            channel=channel,
+            text=text,
+            thread_ts=thread,
+            metadata=metadata,
+            unfurl_links=False,
+            unfurl_media=False,
+        )
+        return str(posted["ts"])
+
+    def update(self, channel: str, ts: str, text: str) -> None:
+        """Say something else in a message of ours. Raises SlackFailed."""
+        self._call("chat.update", self._client.chat_update, channel=channel, ts=ts, text=text)
+
+    def delete(self, channel: str, ts: str) -> None:
+        """Take a message of ours away. Raises SlackFailed."""
+        self._call("chat.delete", self._client.chat_delete, channel=channel, ts=ts)
+
+    def whisper(self, channel: str, user: str, text: str, *, thread: str | None = None) -> None:
+        """Say something that only one person sees. Raises SlackFailed."""
+        self._call(
+            "chat.postEphemeral",
+            self._client.chat_postEphemeral,
+            channel=channel,
+            user=user,
+            text=text,
+            thread_ts=thread,
+        )
+
+    def thinking(self, channel: str, thread: str) -> None:
+        """Show that an answer is being thought of, where Slack can show it."""
+        method = "assistant.threads.setStatus"
+        if not self.has(method):
+            return
+        try:
+            self._call(
+                method,
+                self._client.assistant_threads_setStatus,
+                channel_id=channel,
+                thread_ts=thread,
+                status="is thinking…",
+            )
+        except SlackFailed as failed:
+            self._note(method, failed)
+
+    def thread(self, channel: str, root: str) -> list[dict[str, Any]] | None:
+        """The messages of a thread, its root first; None where Slack does not tell. Raises SlackFailed."""
+        found: list[dict[str, Any]] = []
+        cursor = None
+        for _ in range(PAGES_MOST):
+            page = self._read(
+                "conversations.replies",
+                self._client.conversations_replies,
+                channel=channel,
+                ts=root,
+                limit=REPLIES_A_PAGE,
+                cursor=cursor,
+                include_all_metadata=True,
+            )
+            if page is None:
+                return found or None
+            found.extend(page.get("messages") or [])
+            cursor = (page.get("response_metadata") or {}).get("next_cursor")
+            if not cursor:
+                break
+        return found
+
+    def recent(self, channel: str) -> list[dict[str, Any]]:
+        """The newest messages of a channel, as far as Slack tells. Raises SlackFailed."""
+        page = self._read(
+            "conversations.history",
+            self._client.conversations_history,
+            channel=channel,
+            limit=50,
+            include_all_metadata=True,
+        )
+        return list(page.get("messages") or []) if page is not None else []
+
+    def start_stream(self, channel: str, thread: str, team: str, user: str, markdown: str) -> str:
+        """Begin a message that is written while it is read, and give its ts. Raises SlackFailed."""
+        try:
+            started = self._call(
+                "chat.startStream",
+                self._client.chat_startStream,
+                channel=channel,
+                thread_ts=thread,
+                recipient_team_id=team or None,
+                recipient_user_id=user or None,
+                markdown_text=markdown,
+            )
+            if not started.get("ts"):
+                raise Refused("no ts", known=False)  # noqa: TRY301 - treated as the refusals that Slack words itself
+        except Refused as refused:
+            self._note("chat.startStream", refused)
+            raise
+        return str(started["ts"])
+
+    def append_stream(self, channel: str, ts: str, markdown: str) -> None:
+        """Add to it. Raises SlackFailed."""
+        self._call("chat.appendStream", self._client.chat_appendStream, channel=channel, ts=ts, markdown_text=markdown)
+
+    def stop_stream(self, channel: str, ts: str, *, footer: str = "", metadata: dict[str, Any] | None = None) -> None:
+        """End it, with a line below. Raises SlackFailed."""
+        blocks = [{"type": "context", "elements": [{"type": "mrkdwn", "text": footer}]}] if footer else None
+        self._call(
+            "chat.stopStream", self._client.chat_stopStream, channel=channel, ts=ts, blocks=blocks, metadata=metadata
+        )
+
+    def insist(self, call: Callable[[], Any]) -> Any:
+        """Do a call until Slack has taken it or refused it. Raises Refused, or the last failure once patience ends."""
+        began = time.monotonic()
+        pause = 1.0
+        while True:
+            try:
+                return call()
+            except (Busy, Away) as failed:
+                is_busy = isinstance(failed, Busy)
+                wait = failed.seconds if isinstance(failed, Busy) else pause
+                pause = pause if is_busy else min(pause * 2, 20)
+                patience = _PATIENCE_IN_A_QUEUE if is_busy else _PATIENCE
+                if time.monotonic() + wait > began + patience.total_seconds() or self._stopping.wait(wait):
+                    raise
+
+    def _read(self, method: str, call: Callable[..., SlackResponse], **arguments: Any) -> SlackResponse | None:
+        if not self.has(method):
+            return None
+        try:
+            response: SlackResponse = self.insist(lambda: self._call(method, call, **arguments))
+        except Refused as refused:
+            self._note(method, refused)
+            return None
+        return response
+
+    def _note(self, method: str, failed: SlackFailed) -> None:
+        _LOG.info("%s: %s", method, failed)
+        if isinstance(failed, Refused) and not failed.known:
+            self._missing.add(method)
+
+    def _call(self, method: str, call: Callable[..., SlackResponse], **arguments: Any) -> SlackResponse:
+        channel = arguments.get("channel", "")
+        if method in BUDGETS:
+            left = FOR_CARDS if method == "chat.update" else 0
+            if (pause := self._rates.take(method, channel, leave=left)) > NOW:
+                raise Busy(pause.total_seconds())
+        try:
+            return call(**arguments)
+        except SlackApiError as error:
+            failed = sorted_out(error)
+            if isinstance(failed, Busy) and method in BUDGETS:
+                self._rates.hold(method, timedelta(seconds=failed.seconds), channel)
+            raise failed from error
+        except (SlackClientError, OSError, http.client.HTTPException, json.JSONDecodeError) as error:
+            raise Away(f"Slack could not be reached ({type(error).__name__}).") from error

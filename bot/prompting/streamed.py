@@ -1,0 +1,109 @@
+"""An answer as Slack streams: written while it is read, in one message after another."""
+
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Struct
+
+from bot.prompting.inert import mrkdwn
+from bot.prompting.pacing import ROTATE_AFTER
+from bot.prompting.slack import Slack
+from bot.prompting.slack_refusals import Refused, SlackFailed
+from bot.prompting.split import closed, cut, reopened
+
+LIMIT = 9_000
+"""Characters of one message, below the 12,000 past which Slack refuses more, cards and fences included."""
+
+
+class Place(Struct, frozen=True, kw_only=True):
+    """Where an answer goes, and whose question it answers."""
+
+    channel: str
+    thread: str
+    team: str
+    user: str
+
+
+class Streamed:
+    """Shows a text that only grows. What Slack has taken is never sent again."""
+
+    def __init__(
+        self,
+        slack: Slack,
+        place: Place,
+        *,
+        metadata: dict[str, Any],
+        began: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._slack, self._place, self._metadata = slack, place, metadata
+        self._began, self._clock = began, clock
+        self._ts = ""
+        self._since = 0.0
+        self._body = ""
+        self._opening = ""
+        self.sent = 0
+        """Characters of the answer that Slack has taken."""
+
+    def show(self, text: str) -> None:
+        """Send what is new in the answer so far. Raises SlackFailed; what was not taken is sent by the next call."""
+        if self._ts and self._clock() - self._since > ROTATE_AFTER.total_seconds():
+            self._rotate()
+        while self.sent < len(text):
+            room = LIMIT - len(self._body)
+            pending = text[self.sent :]
+            if room <= 0 or (self._ts and len(pending) > room and "\n" not in pending[:room]):
+                self._rotate()
+                continue
+            # Slack counts these characters as they are; counting them as escaped ones errs on the safe side.
+            self._send(pending[: cut(pending, room)])
+            if self.sent < len(text):
+                self._rotate()
+
+    def finish(self, footer: str) -> None:
+        """End the message, with a line below it. Raises SlackFailed."""
+        if self._ts:
+            self._stop(footer)
+
+    def abandon(self) -> None:
+        """End the message where the answer goes on elsewhere."""
+        with contextlib.suppress(SlackFailed):
+            if self._ts:
+                self._slack.stop_stream(self._place.channel, self._ts)
+
+    def reopening(self) -> str:
+        """What a continuation elsewhere has to begin with, so that a code block goes on."""
+        return self._opening or reopened(self._body)
+
+    def _send(self, piece: str) -> None:
+        place, text = self._place, self._opening + piece
+        if self._ts:
+            self._slack.append_stream(place.channel, self._ts, text)
+        else:
+            self._ts = self._slack.start_stream(place.channel, place.thread, place.team, place.user, text)
+            self._since = self._clock()
+            self._began(self._ts)
+        self._opening = ""
+        self._body += text
+        self.sent += len(piece)
+
+    def _rotate(self) -> None:
+        if not self._ts:
+            return
+        if end := closed(self._body)[len(self._body) :]:
+            self._opening = reopened(self._body)
+            self._slack.append_stream(self._place.channel, self._ts, end)
+            self._body += end
+        self._stop("")
+        self._ts, self._body = "", ""
+
+    def _stop(self, footer: str) -> None:
+        channel, ts = self._place.channel, self._ts
+        try:
+            self._slack.stop_stream(channel, ts, footer=mrkdwn(footer), metadata=self._metadata)
+        except Refused:
+            # It has died (all its text is there), or takes no blocks or metadata here.
+            with contextlib.suppress(Refused):
+                self._slack.stop_stream(channel, ts)

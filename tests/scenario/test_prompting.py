@@ -1,0 +1,447 @@
+"""Questions and answers: the real Bolt over a real socket, a strict stand-in for Slack, and an engine on demand."""
+
+from datetime import timedelta
+
+import pytest
+from msgspec.structs import replace
+from redis import Redis
+
+from bot.commands.desk import Desk
+from bot.connections import app_of, client_of, serve
+from bot.listeners import Listeners
+from bot.prompting.answers import Answers
+from bot.prompting.store import QUESTIONS, Threads
+from bot.sandbox.seed import APP_TOKEN, BOT_TOKEN, BOT_USER
+from bot.sandbox.server import start
+from bot.sandbox.stand_in import Settings
+from bot.settings import from_environ
+from tests.fakes.deployments import Shelf
+from tests.fakes.upstream import DEFAULT, Upstream
+from tests.person import ADA, MIXTRAL, ROBIN, Person, words
+from workers.run import now, wire_requests
+
+
+class Line:
+    """Bolt on its socket, as `run` wires it; whoever answers can be exchanged under it, as by a restart."""
+
+    def __init__(self, redis, redis_url, api_url, home):
+        environ = {
+            "REDIS_URL": redis_url,
+            "MIXTRAL_HOME": str(home),
+            "SLACK_API_URL": api_url,
+            "SLACK_BOT_TOKEN": BOT_TOKEN,
+            "SLACK_APP_TOKEN": APP_TOKEN,
+        }
+        settings = from_environ(environ)
+        self.redis = redis
+        self.client = client_of(settings)
+        self.requests = wire_requests(settings.workers, redis)
+        self.bots = []
+        desk = Desk(
+            requests=self.requests,
+            shelf=None,
+            ladder=None,
+            priced="",
+            answers=self,
+            channels=None,
+            admins=(),
+            now=now,
+        )
+        app = app_of(settings, self.client)
+        Listeners(desk, Threads(redis), BOT_USER, None).register(app)
+        self._end_sockets = serve(app, settings)
+
+    def ask(self, question):
+        """Every bot is told, as by a Slack that tells events twice."""
+        for bot in self.bots:
+            bot.ask(question)
+
+    def answered_in(self, channel, thread_ts):
+        return self.bots[0].answered_in(channel, thread_ts)
+
+    def bot(self):
+        soon = {"lease": timedelta(seconds=1), "watch_every": timedelta(seconds=0.1)}
+        self.bots.append(Answers(self.requests, self.client, self.redis, **soon))
+        self.bots[-1].resume()
+        return self.bots[-1]
+
+    def end(self, bot):
+        self.bots.remove(bot)
+        bot.close()
+
+    def close(self):
+        self._end_sockets()
+
+
+class Place:
+    """Everything that a test needs."""
+
+    def __init__(self, redis, slack, line):
+        self.redis, self.line = redis, line
+        self.shelf = Shelf(redis)
+        self.robin = Person(slack.url, ROBIN)
+        self.ada = Person(slack.url, ADA)
+        self.robin.wait_connected()
+        self.bot, self.end = line.bot, line.end
+
+    def close(self):
+        for bot in [*self.line.bots]:
+            self.end(bot)
+        self.robin.clear_faults()
+        self.robin.close()
+        self.ada.close()
+
+    def answer(self, thread, contains, *, channel=MIXTRAL, timeout=15):
+        """The bot's message in a thread that says this, with its footer below."""
+        return self.robin.wait_for_message(
+            channel, lambda m: m["user"] == BOT_USER and contains in words(m), thread_ts=thread, timeout=timeout
+        )
+
+    def settled(self, *threads, timeout=15):
+        """Wait until the last word in these threads is the bot's, and no question is left."""
+        for thread in threads:
+            self.robin.wait_for(lambda p, ts=thread: p.messages(MIXTRAL, ts)[-1]["user"] == BOT_USER, timeout)
+        self.robin.wait_for(lambda _: self.redis.hlen(QUESTIONS) == 0, timeout)
+
+    def said(self, thread, channel=MIXTRAL):
+        """Everything that the bot says in a thread, joined."""
+        said = [m for m in self.robin.messages(channel, thread) if m["user"] == BOT_USER and m["ts"] != thread]
+        return "\n".join(words(m) for m in said)
+
+
+@pytest.fixture(scope="module")
+def slack():
+    with start(Settings(rate_scale=100, stream_life=timedelta(seconds=60))) as running:
+        yield running
+
+
+@pytest.fixture
+def engine():
+    with Upstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture(scope="module")
+def line(valkey_url, slack, tmp_path_factory):
+    with Redis.from_url(valkey_url) as redis:
+        it = Line(redis, valkey_url, slack.api_url, tmp_path_factory.mktemp("home"))
+        yield it
+        it.close()
+
+
+@pytest.fixture
+def place(redis, slack, line):
+    it = Place(redis, slack, line)
+    yield it
+    it.close()
+
+
+def test_a_mention_is_answered_in_its_thread_with_a_line_of_measurements(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    ts = place.robin.say(MIXTRAL, "@mixtral Name three condiments.")
+    answer = place.answer(ts, "tokens/s")
+    assert DEFAULT in answer["text"]
+    assert "scripted · 7 tokens" in words(answer)
+    assert not answer.get("streaming")
+    assert engine.asked[0]["messages"] == [{"role": "user", "content": "Name three condiments."}]
+    assert engine.keys[0].startswith("Bearer mxk_")
+
+
+def test_a_follow_up_needs_no_mention_and_has_the_thread_as_its_context(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    ts = place.robin.say(MIXTRAL, "@mixtral Name three condiments.")
+    place.settled(ts)
+    engine.script = lambda _: {"text": "Wasabi."}
+    place.ada.say(MIXTRAL, "And a fourth?", ts)
+    place.answer(ts, "Wasabi.")
+    assert [m["role"] for m in engine.asked[1]["messages"]] == ["user", "assistant", "user"]
+    assert engine.asked[1]["messages"][1]["content"] == DEFAULT
+    assert engine.asked[1]["messages"][2]["content"] == "And a fourth?"
+
+
+def test_where_slack_tells_no_threads_the_context_is_what_we_remember(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    ts = place.robin.say(MIXTRAL, "@mixtral fast: Name three condiments.")
+    place.settled(ts)
+    place.robin.fault("refuse", method="conversations.replies", error="unknown_method")
+    place.robin.say(MIXTRAL, "And a fourth?", ts)
+    place.settled(ts)
+    assert [m["content"] for m in engine.asked[1]["messages"]] == ["Name three condiments.", DEFAULT, "And a fourth?"]
+
+
+def test_a_command_gets_a_message_of_its_own_and_is_answered_below_it(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    place.robin.command(MIXTRAL, '/mixtral ask "Name three <!channel> condiments."')
+    root = place.robin.wait_for_message(MIXTRAL, "asks *fast*")
+    place.answer(root["ts"], DEFAULT)
+    assert "&lt;!channel&gt;" in root["text"] or "@channel" in root["text"]
+    assert engine.asked[0]["messages"][-1]["content"].startswith("Name three")
+
+
+def test_a_direct_message_is_a_question_and_each_starts_a_thread(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    dm = place.robin.open_dm()
+    first, second = place.robin.say(dm, "Hello"), place.robin.say(dm, "fast: Hello again")
+    place.answer(first, DEFAULT, channel=dm)
+    place.answer(second, DEFAULT, channel=dm)
+    assert sorted(b["messages"][-1]["content"] for b in engine.asked) == ["Hello", "Hello again"]
+    assert all(len(b["messages"]) == 1 for b in engine.asked)
+
+
+def test_of_several_deployments_the_named_one_answers_and_unnamed_the_choice_is_explained(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    with Upstream(model="slow") as other:
+        place.shelf.put("slow", other.url, MIXTRAL)
+        place.bot()
+        ts = place.robin.say(MIXTRAL, "@mixtral slow: Hello")
+        place.answer(ts, DEFAULT)
+        assert [b["messages"][-1]["content"] for b in other.asked] == ["Hello"]
+        place.robin.say(MIXTRAL, "@mixtral Hello")
+        told = place.robin.wait_for_ephemeral("Several deployments could answer: fast, slow.", channel=MIXTRAL)
+        assert "@mixtral fast:" in told["text"]
+    assert not engine.asked
+
+
+def test_where_nothing_runs_the_person_is_told_how_to_start_something(place):
+    place.bot()
+    before = len(place.robin.ephemerals(MIXTRAL))
+    place.robin.say(MIXTRAL, "@mixtral Hello")
+    place.robin.wait_for(lambda p: len(p.ephemerals(MIXTRAL)) > before)
+    assert "/mixtral launch" in place.robin.ephemerals(MIXTRAL)[-1]["text"]
+
+
+def test_a_question_waits_while_its_model_starts(place, engine):
+    id_ = place.shelf.start("fast", MIXTRAL)
+    bot = place.bot()
+    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
+    place.answer(ts, "*fast* is looking for a machine. Your question waits")
+    place.shelf.answer_at(id_, "fast", engine.url)
+    bot.ready(id_)
+    place.answer(ts, DEFAULT)
+    place.settled()
+    assert "Your question waits" not in place.said(ts)
+
+
+def test_who_waits_for_a_deployment_that_fails_is_told(place):
+    id_ = place.shelf.start("fast", MIXTRAL)
+    bot = place.bot()
+    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
+    place.answer(ts, "Your question waits")
+    place.shelf.end(id_, failed="No offer could be taken. Ask for a smaller GPU.")
+    bot.ready(id_)
+    told = place.answer(ts, "No offer could be taken.")
+    assert f"<@{ROBIN}>" in told["text"]
+    place.settled()
+
+
+def test_an_answer_cannot_ping_or_spoof_however_its_tokens_are_cut(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    evil = ["Hey <", "!chan", "nel> <@U0ROB", "IN0001> [bank", "](https://evil.example) <https", "://evil.example|x>"]
+    engine.script = lambda _: {"tokens": evil, "delay": 0.3}
+    ts = place.robin.say(MIXTRAL, "@mixtral Be evil")
+    text = place.answer(ts, "tokens/s", timeout=20)["text"]
+    assert text == "Hey < !channel> < @U0ROBIN0001> [bank] (https://evil.example) < https://evil.example|x>"
+    place.robin.fault("refuse", method="chat.startStream", error="unknown_method")
+    ts = place.robin.say(MIXTRAL, "@mixtral Be evil again")
+    text = place.answer(ts, "tokens/s", timeout=20)["text"]
+    assert "<" not in text
+    assert "&lt; !channel&gt;" in text
+
+
+def test_where_streams_are_refused_answers_are_updated_messages(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    place.robin.fault("refuse", method="chat.startStream", error="unknown_method")
+    engine.script = lambda _: {"text": " ".join(["word"] * 60), "delay": 0.05}
+    before = len(place.robin.calls("chat.update"))
+    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
+    answer = place.answer(ts, "60 tokens")
+    assert answer["text"].count("word") == 60
+    assert len(place.robin.calls("chat.update")) > before
+    place.settled()
+    starts = len(place.robin.calls("chat.startStream"))
+    ts = place.robin.say(MIXTRAL, "@mixtral Hello again")
+    place.answer(ts, "60 tokens")
+    assert len(place.robin.calls("chat.startStream")) == starts, "one refusal is enough"
+
+
+@pytest.mark.parametrize("fault", ["stream_dies", "http_500"])
+def test_an_answer_whose_stream_dies_goes_on_in_a_plain_message(place, engine, fault):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    numbers = [str(n) for n in range(120)]
+    engine.script = lambda _: {"text": " ".join(numbers), "delay": 0.02}
+    place.robin.fault(fault, method="chat.appendStream")
+    ts = place.robin.say(MIXTRAL, "@mixtral Count")
+    place.answer(ts, "120 tokens")
+    place.settled()
+    said = [m["text"] for m in place.robin.messages(MIXTRAL, ts) if m["user"] == BOT_USER]
+    assert len(said) == 2
+    assert " ".join(said).split()[:120] == numbers
+
+
+def test_a_pause_that_slack_asks_for_loses_nothing(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    numbers = [str(n) for n in range(100)]
+    engine.script = lambda _: {"text": " ".join(numbers), "delay": 0.02}
+    place.robin.fault("rate_limited", method="chat.appendStream", seconds=1)
+    ts = place.robin.say(MIXTRAL, "@mixtral Count")
+    answer = place.answer(ts, "100 tokens")
+    assert answer["text"].split() == numbers
+
+
+def test_a_long_answer_is_split_and_whole(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    lines = [f"Line {n} of a long answer & more." for n in range(600)]
+    engine.script = lambda _: {"tokens": [f"{line}\n" for line in lines]}
+    ts = place.robin.say(MIXTRAL, "@mixtral Write a lot")
+    place.answer(ts, "600 tokens", timeout=20)
+    place.settled()
+    said = [m for m in place.robin.messages(MIXTRAL, ts) if m["user"] == BOT_USER]
+    assert len(said) >= 3
+    assert [x for m in said for x in m["text"].split("\n") if x] == lines
+
+
+def test_a_long_answer_without_streams_is_split_and_whole(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    place.robin.fault("refuse", method="chat.startStream", error="not_allowed_token_type")
+    lines = [f"Line {n} of a long answer < more." for n in range(400)]
+    engine.script = lambda _: {"tokens": [f"{line}\n" for line in lines]}
+    ts = place.robin.say(MIXTRAL, "@mixtral Write a lot")
+    place.answer(ts, "400 tokens", timeout=20)
+    place.settled()
+    said = [m for m in place.robin.messages(MIXTRAL, ts) if m["user"] == BOT_USER]
+    assert [x for m in said for x in m["text"].split("\n") if x.startswith("Line")] == [
+        line.replace("<", "&lt;") for line in lines
+    ]
+
+
+def test_an_engine_that_dies_in_the_midst_leaves_what_came_and_a_sentence(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    engine.script = lambda _: {"text": DEFAULT, "die_after": 3}
+    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
+    answer = place.answer(ts, "stopped in the midst of its answer")
+    assert "Mustard, ketchup and" in answer["text"]
+
+
+@pytest.mark.parametrize(
+    ("how", "sentence"),
+    [
+        ({"tokens": [""]}, "The model answered with nothing (finish reason: stop). Try again or rephrase."),
+        ({"status": 401}, "refuses the key"),
+        ({"status": 404, "error": "The model `x` does not exist."}, "does not serve chat completions"),
+        ({"status": 500, "error": "CUDA out of <!channel> memory"}, "CUDA out of < !channel> memory"),
+        ({"status": 429}, "more to do than it can take"),
+        ({"status": 503}, "no replica that answers just now"),
+        ({"tokens": ["A"], "broken": "KV cache is full"}, "KV cache is full"),
+        ({"tokens": ["A"], "reason": "length"}, "The answer was cut at 1 tokens"),
+    ],
+)
+def test_every_failure_of_the_engine_is_a_sentence_in_the_thread(place, engine, how, sentence):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    engine.script = lambda _: how
+    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
+    place.settled(ts)
+    assert sentence in place.said(ts)
+
+
+def test_an_endpoint_where_nobody_listens_is_a_sentence(place):
+    place.shelf.put("fast", "http://127.0.0.1:9", MIXTRAL)
+    place.bot()
+    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
+    place.answer(ts, "Nothing answers at the endpoint of fast.")
+    place.settled()
+
+
+def test_a_conversation_that_is_too_long_is_tried_once_with_half_of_it(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    engine.script = lambda b: {"text": "long " * 900}
+    ts = place.robin.say(MIXTRAL, "@mixtral Write a lot")
+    place.settled(ts)
+    place.robin.say(MIXTRAL, "More", ts)
+    place.settled(ts)
+    place.robin.say(MIXTRAL, "More still", ts)
+    place.settled(ts)
+    too_long = {"status": 400, "error": "This model's maximum context length is 2048 tokens."}
+    engine.script = lambda body: too_long if len(body["messages"]) > 3 else {"text": "Short."}
+    place.robin.say(MIXTRAL, "And now?", ts)
+    place.answer(ts, "Short.")
+    assert [len(b["messages"]) for b in engine.asked[-2:]] == [7, 3]
+
+
+def test_a_question_too_long_even_alone_is_refused_in_the_engines_words(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    engine.script = lambda _: {"status": 400, "error": "This model's maximum context length is 2048 tokens."}
+    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
+    place.answer(ts, "maximum context length is 2048 tokens. Shorten it")
+    assert len(engine.asked) == 2
+
+
+def test_two_bots_answer_a_question_once(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    engine.script = lambda _: {"text": DEFAULT, "delay": 0.1}
+    place.bot()
+    place.bot()
+    threads = [place.robin.say(MIXTRAL, f"@mixtral Hello {n}") for n in range(6)]
+    for ts in threads:
+        place.answer(ts, "7 tokens")
+    place.settled()
+    assert len(engine.asked) == 6
+    assert all(len(place.robin.messages(MIXTRAL, ts)) == 2 for ts in threads)
+
+
+def test_an_answer_that_a_dying_bot_began_is_finished_in_place(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    engine.script = lambda _: {"text": " ".join(["slow"] * 100), "delay": 0.05}
+    bot = place.bot()
+    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
+    begun = place.answer(ts, "slow")
+    place.end(bot)
+    assert place.redis.hlen(QUESTIONS) == 1
+    engine.script = lambda _: {"text": "Quick now."}
+    place.bot()
+    answer = place.answer(ts, "Quick now.")
+    place.settled()
+    assert answer["ts"] == begun["ts"]
+    assert not answer.get("streaming")
+    assert len(place.robin.messages(MIXTRAL, ts)) == 2
+
+
+def test_a_message_that_nobody_wrote_down_is_found_again(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    engine.script = lambda _: {"text": " ".join(["slow"] * 100), "delay": 0.05}
+    bot = place.bot()
+    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
+    begun = place.answer(ts, "slow")
+    place.end(bot)
+    stored = bot._questions
+    [asked] = stored.all()
+    stored.put(replace(asked, begun=()))  # as if it had died between the message and the note of it
+    engine.script = lambda _: {"text": "Quick now."}
+    place.bot()
+    assert place.answer(ts, "Quick now.")["ts"] == begun["ts"]
+    assert len(place.robin.messages(MIXTRAL, ts)) == 2
+
+
+def test_twenty_answers_at_once_all_come(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    engine.script = lambda b: {"text": " ".join([b["messages"][-1]["content"]] * 40), "delay": 0.05}
+    threads = {n: place.robin.say(MIXTRAL, f"@mixtral number{n}") for n in range(20)}
+    place.settled(*threads.values(), timeout=60)
+    assert engine.most_open == 20
+    for n, ts in threads.items():
+        assert place.said(ts).count(f"number{n}") >= 40

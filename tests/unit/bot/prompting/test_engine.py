@@ -1,0 +1,118 @@
+"""An engine's answers and its failures, over a real connection."""
+
+import time
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from bot.prompting.conversation import Turn
+from bot.prompting.engine import Completion, Endpoint, model_of
+from bot.prompting.failures import EngineFailed, TooLong, Unreachable, explanation, refusal
+from bot.prompting.outcome import Finish, footer, outcome
+from tests.fakes.upstream import DEFAULT, Upstream
+
+QUESTION = [Turn(role="user", content="Name three condiments.")]
+
+
+@pytest.fixture
+def engine():
+    with Upstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def http():
+    with httpx.Client() as client:
+        yield client
+
+
+def completion(http, engine):
+    return Completion(http, Endpoint(name="fast", url=engine.url, key="k"), "scripted", QUESTION, 100)
+
+
+def whole(completion):
+    text = ""
+    while not completion.ended:
+        text += completion.take(timedelta(seconds=1))
+    return text + completion.take(timedelta())
+
+
+def test_an_answer_is_whole_and_counted(http, engine):
+    answer = completion(http, engine)
+    assert whole(answer) == DEFAULT
+    assert answer.finish.reason == "stop"
+    assert answer.finish.tokens == 7
+    assert engine.asked[0] == {
+        "model": "scripted",
+        "messages": [{"role": "user", "content": "Name three condiments."}],
+        "max_tokens": 100,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+
+
+def test_the_first_words_wake_the_taker_and_later_ones_gather(http, engine):
+    engine.script = lambda _: {"delay": 0.05}
+    answer = completion(http, engine)
+    began = time.monotonic()
+    assert answer.take(timedelta(seconds=5)).strip()
+    assert time.monotonic() - began < 1
+    assert len(answer.take(timedelta(seconds=0.2)).split()) > 1
+    answer.cancel()
+
+
+def test_what_came_before_a_failure_is_taken_first(http, engine):
+    engine.script = lambda _: {"die_after": 2}
+    answer = completion(http, engine)
+    assert answer.take(timedelta(seconds=5)).startswith("Mustard,")
+    with pytest.raises(EngineFailed, match="stopped in the midst"):
+        whole(answer)
+        answer.take(timedelta())
+
+
+def test_nobody_listening_is_unreachable(http, engine):
+    engine.url = "http://127.0.0.1:9"
+    with pytest.raises(Unreachable, match="Nothing answers at the endpoint of fast"):
+        whole(completion(http, engine))
+
+
+def test_the_model_is_known_by_the_deployments_name_if_it_goes_by_it(http, engine):
+    endpoint = Endpoint(name="scripted", url=engine.url, key="k")
+    assert model_of(http, endpoint).name == "scripted"
+    assert model_of(http, endpoint).context == 8192
+    engine.model = "mistralai/Mixtral-8x7B-Instruct-v0.1"
+    assert model_of(http, endpoint).name == "mistralai/Mixtral-8x7B-Instruct-v0.1"
+
+
+def test_no_key_is_in_what_may_be_logged():
+    assert "secret" not in repr(Endpoint(name="fast", url="http://x", key="secret"))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b'{"error": {"message": "request (20031 tokens) exceeds the available context size (8192 tokens)"}}',
+        b'{"object":"error","message":"This model\'s maximum context length is 4096 tokens. However, you requested 9"}',
+        b'{"error": {"message": "max_tokens is too large: 4096"}}',
+    ],
+)
+def test_too_long_is_recognised_in_each_engines_words(said):
+    assert isinstance(refusal("fast", 400, said), TooLong)
+
+
+def test_an_explanation_is_one_short_line():
+    assert explanation(b"<html>\n  nginx\n</html>") == "<html> nginx </html>"
+    assert explanation(b"") == "no explanation."
+    assert len(explanation(b"x" * 10_000)) == 301
+
+
+def test_the_footer_tells_how_fast_it_was():
+    finish = Finish(reason="stop", tokens=1201, seconds=13.04, writing=12.0)
+    assert footer(finish, "fast") == "fast · 1,201 tokens · 100 tokens/s · 13.0 s"
+    assert footer(Finish(reason="stop", tokens=1, seconds=0.5, writing=0), "fast") == "fast · 1 token · 0.5 s"
+
+
+def test_nothing_is_said_to_be_nothing():
+    end = outcome(" \n", Finish(reason=None, tokens=0, seconds=1, writing=0), "fast")
+    assert end.closing == "The model answered with nothing (finish reason: none given). Try again or rephrase."

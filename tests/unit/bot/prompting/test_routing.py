@@ -1,0 +1,112 @@
+"""A question finds its deployment, or a sentence says how it would."""
+
+from datetime import UTC, datetime
+
+import pytest
+from msgspec.structs import replace
+
+from bot.prompting.question import Question, of_message, typed
+from bot.prompting.routing import NOTHING_RUNS, Nowhere, Open, Over, To, Waits, route, standing
+from tests.fakes.deployments import answering, ended, starting
+
+HERE, ELSEWHERE = "C0HERE", "C0ELSEWHERE"
+FAST = answering("fast", channel=HERE)
+SLOW = answering("slow", channel=HERE)
+OTHER = answering("other", channel=ELSEWHERE)
+
+
+def message(text, channel=HERE, thread=None):
+    event = {"channel": channel, "user": "U1", "text": text, "ts": "5.0"} | ({"thread_ts": thread} if thread else {})
+    return of_message(event, id_="E1", team="T1", bot_user="UBOT")
+
+
+def command(text, channel=HERE):
+    return Question(id="trigger", team="T1", channel=channel, user="U1", text=text)
+
+
+def goes_to(question, deployments, before=None):
+    match route(question, deployments, before):
+        case To(deployment=deployment, prompt=prompt):
+            return deployment.name, prompt
+        case Nowhere(sentence=sentence):
+            return sentence
+
+
+def test_a_message_may_name_a_deployment_with_a_colon():
+    assert goes_to(message("<@UBOT> fast: What is mustard?"), [FAST, SLOW]) == ("fast", "What is mustard?")
+
+
+def test_a_command_may_name_it_by_its_first_word():
+    assert goes_to(command("slow What is mustard?"), [FAST, SLOW]) == ("slow", "What is mustard?")
+
+
+def test_a_word_before_a_colon_that_is_no_deployment_belongs_to_the_question():
+    assert goes_to(message("<@UBOT> Note: what is mustard?"), [FAST]) == ("fast", "Note: what is mustard?")
+
+
+def test_a_name_given_apart_from_the_text_counts():
+    assert goes_to(replace(command("Hi"), deployment="slow"), [FAST, SLOW]) == ("slow", "Hi")
+
+
+def test_unnamed_it_goes_to_who_answered_the_thread():
+    assert goes_to(message("And then?", thread="1.0"), [FAST, SLOW], SLOW.id) == ("slow", "And then?")
+
+
+def test_unnamed_it_goes_to_the_channels_one():
+    assert goes_to(message("Hi"), [FAST, OTHER]) == ("fast", "Hi")
+
+
+def test_unnamed_it_goes_to_the_only_one():
+    assert goes_to(message("Hi", channel="D1"), [OTHER]) == ("other", "Hi")
+
+
+def test_where_several_could_answer_they_are_listed_with_the_way_to_choose():
+    sentence = goes_to(message("Hi"), [SLOW, FAST, OTHER])
+    assert "fast, slow." in sentence
+    assert "@mixtral fast:" in sentence
+    assert "/mixtral ask fast" in sentence
+
+
+def test_where_nothing_runs_it_says_how_to_start_something():
+    assert goes_to(message("Hi"), []) == NOTHING_RUNS
+    assert goes_to(message("Hi"), [replace(FAST, stopped_by="U1")]) == NOTHING_RUNS
+
+
+def test_an_unknown_name_is_told_the_known_ones():
+    assert "There are: fast." in goes_to(replace(command("Hi"), deployment="fsat"), [FAST])
+
+
+@pytest.mark.parametrize("text", ["<@UBOT>", "<@UBOT> fast:", "  "])
+def test_no_question_is_no_question(text):
+    assert "There is no question" in goes_to(message(text), [FAST])
+
+
+def test_a_prompt_of_a_hundred_thousand_characters_is_refused_with_the_limit():
+    assert "at most 24,000" in goes_to(message("x" * 100_000), [FAST])
+
+
+def test_a_deployment_that_answers_is_open():
+    assert standing(FAST) == Open(url="http://127.0.0.1:1")
+
+
+def test_one_that_starts_lets_the_question_wait():
+    state = standing(starting("fast"))
+    assert isinstance(state, Waits)
+    assert state.sentence.startswith("**fast** is looking for a machine. Your question waits")
+
+
+def test_one_that_has_ended_says_why():
+    state = standing(ended("fast", failed="No offer fits. Ask for less.", at=datetime.now(UTC)))
+    assert isinstance(state, Over)
+    assert "No offer fits. Ask for less." in state.sentence
+
+
+def test_one_question_told_by_two_events_is_one():
+    mention = of_message({"channel": "C", "ts": "1.0", "user": "U", "text": "x"}, id_="E1", team="T", bot_user="UBOT")
+    reply = of_message({"channel": "C", "ts": "1.0", "user": "U", "text": "x"}, id_="E2", team="T", bot_user="UBOT")
+    assert mention.key == reply.key
+
+
+def test_the_mention_of_the_bot_is_no_part_of_the_question():
+    assert typed("<@UBOT>: hi", "UBOT") == "hi"
+    assert typed("hi <@UBOT|mixtral>, x &lt; y", "UBOT") == "hi  x < y"
