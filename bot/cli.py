@@ -1,0 +1,110 @@
+"""The command line. Every command imports what it needs when it runs, so that `--help` and `plan` answer at once."""
+
+import os
+import sys
+from decimal import Decimal
+from typing import NoReturn
+
+import click
+
+from workers.errors import WorkersError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="mixtral-bot")
+def main() -> None:
+    """Launch, ask, scale and end open models on rented GPUs from a Slack channel."""
+
+
+@main.command()
+@click.option("--port", default=7777, show_default=True, help="Where the page answers, if the port is free.")
+def demo(port: int) -> None:
+    """Start a sandbox on this machine: a little Slack in the browser, the bot, and a worker."""
+    from bot.sandbox.demo import run
+
+    sys.exit(run(port, os.environ))
+
+
+@main.command()
+def run() -> None:
+    """Run the bot in the foreground until SIGTERM."""
+    _log_to_stderr()
+    from bot.run import main as run_bot
+
+    sys.exit(run_bot(os.environ))
+
+
+@main.command()
+def worker() -> None:
+    """Run the workers and the sweeper in the foreground until SIGTERM."""
+    _log_to_stderr()
+    from workers.run import main as run_workers
+
+    try:
+        run_workers(os.environ)
+    except WorkersError as error:
+        _fail(error)
+
+
+@main.command()
+@click.argument("recipe", metavar="RECIPE-OR-FILE")
+@click.option("--spot", is_flag=True, help="Machines that the cloud may take back, at their lower price.")
+@click.option("--gpus", default="", help="Only these of the recipe's GPUs: A100-80GB:2,A100:8.")
+@click.option("--clouds", default="", help="Only these clouds: aws,gcp,local.")
+@click.option("--max-price", type=float, help="USD per hour for one machine, at most.")
+@click.option("--json", "as_json", is_flag=True, help="A list, cheapest first, for programs.")
+def plan(recipe: str, spot: bool, gpus: str, clouds: str, max_price: float | None, as_json: bool) -> None:
+    """Show the ladder of a recipe: every machine that would do, cheapest first. Asks no cloud, changes nothing."""
+    from bot.plan import run as run_plan
+
+    status = run_plan(
+        recipe,
+        spot=spot,
+        gpus=_words(gpus),
+        clouds=_words(clouds),
+        max_price=None if max_price is None else Decimal(str(max_price)),
+        as_json=as_json,
+        environ=os.environ,
+        out=sys.stdout,
+        err=sys.stderr,
+    )
+    sys.exit(status)
+
+
+@main.command()
+def machines() -> None:
+    """List every machine of this installation, with its cost so far and the deployment that wants it."""
+    from bot.machines import run as run_machines
+
+    try:
+        sys.exit(run_machines(os.environ, out=sys.stdout))
+    except WorkersError as error:
+        _fail(error)
+
+
+@main.command()
+def check() -> None:
+    """Say what works and what does not: Slack, Redis, clouds; a line each, with the mend."""
+    from bot.check import run as run_check
+
+    sys.exit(run_check(os.environ, out=sys.stdout))
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _fail(error: WorkersError) -> NoReturn:
+    click.echo(f"mixtral-bot: {error}", err=True)
+    sys.exit(2)
+
+
+def _log_to_stderr() -> None:
+    import logging
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""`mixtral-bot demo`: a Slack stand-in with its page, the bot, a worker and a Valkey, until Ctrl-C."""
+
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx
+from rich.console import Console
+
+from bot.sandbox.seed import APP_TOKEN, BOT_TOKEN
+from workers.clouds.driver import Presence
+from workers.clouds.local import LocalDriver
+from workers.processes import Child, Children
+from workers.sandbox.valkey import free_port, valkey
+from workers.settings import installation_of
+
+NOTICE = (
+    "This is a sandbox on your own machine: nothing here reaches Slack or a cloud, and nothing is billed. "
+    "Mixtral needs GPUs, so SmolLM2-135M, a real but tiny model, stands in for it here: its answers are for show."
+)
+START_WITHIN = 60.0
+"""Seconds."""
+
+MACHINES_LIVE_ON = "2m"
+"""If this program is killed without a chance to tidy up, its engines end themselves after this."""
+
+
+def run(port: int, environ: Mapping[str, str]) -> int:
+    """Serve until SIGINT or SIGTERM; leaves no process and no file behind."""
+    out = Console(highlight=False)
+    stop = Stop()
+    with tempfile.TemporaryDirectory(prefix="mixtral-demo-") as folder:
+        home = Path(folder)
+        env, page = _environment(home, port, environ)
+        children = Children()
+        try:
+            with out.status("Starting …") as status:
+                for name, child in _children(home, env, page):
+                    status.update(f"Starting {name} …")
+                    children.start(child)
+                    _wait_for(child, env, page, stop)
+                status.update("Waiting for the bot to connect …")
+                _wait_until_connected(page, children, stop)
+            _welcome(out, page, home)
+            while not stop.asked:
+                children.restart_the_dead()
+                time.sleep(0.2)
+        except StartFailed as failed:
+            if not stop.asked:
+                out.print(f"[bold red]mixtral-bot demo:[/] {failed}")
+                return 1
+        finally:
+            out.print("Ending the sandbox …")
+            children.stop()
+            _end_machines(home)
+    return 0
+
+
+class StartFailed(Exception):
+    """A part of the sandbox did not come up; the message says which, and shows the end of its log."""
+
+
+class Stop:
+    """Whether somebody asked for the end: Ctrl-C, SIGTERM or a closed terminal."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._ask)
+
+    def _ask(self, *_: object) -> None:
+        self.asked = True
+
+
+def _environment(home: Path, port: int, environ: Mapping[str, str]) -> tuple[dict[str, str], str]:
+    chosen = port if _is_free(port) else free_port()
+    page = f"http://127.0.0.1:{chosen}"
+    passed_on = {k: v for k, v in environ.items() if not k.startswith(("SLACK_", "MIXTRAL_", "REDIS_"))}
+    return passed_on | {
+        "SLACK_API_URL": f"{page}/api/",
+        "SLACK_BOT_TOKEN": BOT_TOKEN,
+        "SLACK_APP_TOKEN": APP_TOKEN,
+        "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
+        "MIXTRAL_HOME": str(home),
+        "MIXTRAL_DEFAULT_RECIPE": environ.get("MIXTRAL_DEFAULT_RECIPE", "smollm2-135m"),
+        "MIXTRAL_RECIPES": environ.get("MIXTRAL_RECIPES", ""),
+        "MIXTRAL_LEASE": MACHINES_LIVE_ON,
+        "PYTHONUNBUFFERED": "1",
+    }, page
+
+
+def _children(home: Path, env: Mapping[str, str], page: str) -> list[tuple[str, Child]]:
+    port = page.rsplit(":", 1)[1]
+    redis_port = int(env["REDIS_URL"].rsplit(":", 1)[1].split("/")[0])
+    server = (sys.executable, "-m", "bot.sandbox.server", "--port", port, "--notice", NOTICE)
+    cli = (sys.executable, "-m", "bot.cli")
+    return [
+        ("Valkey", valkey(redis_port, home / "valkey", home / "valkey.log")),
+        ("the Slack stand-in", Child(name="slack", argv=server, env=env, log=home / "slack.log")),
+        ("the bot", Child(name="bot", argv=(*cli, "run"), env=env, log=home / "bot.log")),
+        ("the worker", Child(name="worker", argv=(*cli, "worker"), env=env, log=home / "worker.log")),
+    ]
+
+
+def _wait_for(child: Child, env: Mapping[str, str], page: str, stop: Stop) -> None:
+    """Return once the child answers, where others need it to."""
+    from redis import Redis  # noqa: PLC0415 - its import takes as long as the start of Valkey
+    from redis.exceptions import RedisError  # noqa: PLC0415 - likewise
+
+    def answers() -> bool:
+        try:
+            match child.name:
+                case "valkey":
+                    return bool(Redis.from_url(env["REDIS_URL"]).ping())
+                case "slack":
+                    return httpx.get(f"{page}/page/state", timeout=2).is_success
+                case _:
+                    return True
+        except (RedisError, httpx.HTTPError):
+            return False
+
+    deadline = time.monotonic() + START_WITHIN
+    while not answers():
+        if stop.asked or time.monotonic() > deadline:
+            raise StartFailed(f"{child.name} did not start.\n{_tail(child.log)}")
+        time.sleep(0.05)
+
+
+def _wait_until_connected(page: str, children: Children, stop: Stop) -> None:
+    deadline = time.monotonic() + START_WITHIN
+    while not httpx.get(f"{page}/page/state", timeout=5).json()["socket"]["connected"]:
+        children.restart_the_dead()
+        if stop.asked or time.monotonic() > deadline:
+            raise StartFailed("the bot did not connect to the Slack stand-in.")
+        time.sleep(0.1)
+
+
+def _welcome(out: Console, page: str, home: Path) -> None:
+    out.print()
+    out.print(f"  [bold]The sandbox is up:[/]  [link={page}]{page}[/link]")
+    out.print()
+    out.print("  In the page, type  [bold]/mixtral launch[/]  and watch;")
+    out.print("  then  [bold]/mixtral ask Name three condiments.[/]")
+    out.print(f"  Logs: {home}/*.log   End: Ctrl-C")
+    out.print()
+
+
+def _end_machines(home: Path) -> None:
+    driver = LocalDriver(home)
+    for sighting in driver.owned(installation_of(home, {})):
+        if sighting.presence is Presence.RUNNING:
+            driver.terminate(sighting.machine.token)
+
+
+def _is_free(port: int) -> bool:
+    import socket  # noqa: PLC0415 - for this one question
+
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return s.connect_ex(("127.0.0.1", port)) != 0
+
+
+def _tail(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return os.linesep.join(lines[-10:])

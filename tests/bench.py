@@ -1,0 +1,155 @@
+"""`make bench`: figures for people, each beside something to hold it against. Never a test: machines are noisy."""
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+from redis import Redis
+from rich.console import Console
+from rich.table import Table
+
+from recipes.loader import find, load
+from tests.line import Line
+from tests.person import GENERAL, Person, words
+from workers.deployment.events import Limits, Place, Requested, ScaleRequested
+from workers.deployment.log import Log, new_id, stamp
+from workers.deployment.state import fold
+from workers.placement import catalog
+from workers.placement.planner import plan
+
+SECONDS = 60
+A_SECOND = 50
+STREAMS = 20
+COMMANDS = ("status", "help", "recipes", "status slow", "plan mistral-7b", "launch nothing-like-it")
+
+
+def main():
+    rows = [*planning()]
+    with tempfile.TemporaryDirectory(prefix="mixtral-bench-") as folder, Line(Path(folder)) as line:
+        rows += [*appending(line), *launching(line), *acking(line)]
+    table = Table("what", "figure", "beside", box=None, title="mixtral-bot bench", title_justify="left")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def planning():
+    recipe = load(find("mixtral-8x7b", ()), {})
+    offers = catalog.load(None)
+    took = [timed(lambda: plan(recipe, offers, statuses={})) for _ in range(50)]
+    yield "plan mixtral-8x7b, median of 50", f"{statistics.median(took) * 1e3:.1f} ms", limit(20, took[25] * 1e3, "ms")
+    command = [sys.executable, "-m", "bot.cli", "plan", "mixtral-8x7b", "--json"]
+    took = [timed(lambda: subprocess.run(command, check=True, capture_output=True)) for _ in range(7)]
+    median = statistics.median(took)
+    yield "`mixtral-bot plan mixtral-8x7b --json`, median of 7", f"{median:.2f} s", limit(1, median, "s")
+    yield "", "", f"SkyPilot's optimizer, warm: 1.7 s, {1.7 / median:.0f} times this"
+
+
+def appending(line):
+    log = Log(Redis(port=line.redis_port))
+    recipe = load(find("mixtral-8x7b", ()), {})
+    place = Place(team="T", channel="C", user="U")
+    first = Requested(**stamp(datetime.now(UTC)), name="bench", recipe=recipe, replicas=1, place=place, limits=Limits())
+    id_ = log.open(new_id(), first, "mxk_bench", "bench")
+    took = []
+    for version in range(1, 501):
+        event = ScaleRequested(**stamp(datetime.now(UTC)), replicas=version, by="U")
+        took.append(timed(lambda event=event, version=version: log.append(id_, version, [event])))
+    yield (
+        "append, on disk before the answer, median of 500",
+        f"{statistics.median(took) * 1e3:.2f} ms",
+        "0.27 ms without the disk",
+    )
+    events = log.read(id_)
+    yield "fold of 501 events", f"{timed(lambda: fold(id_, events)) * 1e3:.1f} ms", ""
+    line.redis().delete(f"mixtral:d:{id_}")
+    line.redis().hdel("mixtral:names", "bench")
+
+
+def launching(line):
+    with Person(line.page) as person:
+        took = []
+        for n in range(5):
+            began = time.monotonic()
+            person.command(GENERAL, f"/mixtral launch smollm2-135m as run-{n}")
+            person.wait_for_message(
+                GENERAL, lambda m, n=n: f"run-{n}" in words(m) and "My favourite condiment is" in words(m), timeout=60
+            )
+            took.append(time.monotonic() - began)
+            person.command(GENERAL, f"/mixtral down run-{n}")
+            person.wait_for(lambda _: not line.machines(), 30)
+        median = statistics.median(took)
+        yield (
+            "command to endpoint and test completion on the card, median of 5",
+            f"{median:.1f} s",
+            limit(15, median, "s"),
+        )
+
+
+def acking(line):
+    """Acks while answers stream: slash commands at a fixed rate, whether or not earlier ones have been answered."""
+    with Person(line.page) as person:
+        person.command(GENERAL, "/mixtral launch slow")
+        person.wait_for_message(
+            GENERAL, lambda m: "slow" in words(m) and "/v1/chat/completions" in words(m), timeout=60
+        )
+        for n in range(STREAMS):
+            person.command(GENERAL, f"/mixtral ask slow question {n}")
+        person.wait_for(lambda p: sum(bool(m.get("streaming")) for m in p.messages(GENERAL)) >= STREAMS, 30)
+        acked, took, late = load_of_commands(line)
+        streaming = sum(bool(m.get("streaming")) for m in person.messages(GENERAL))
+        calls = len(person.calls("chat.appendStream"))
+        person.command(GENERAL, "/mixtral down slow")
+        person.wait_for(lambda _: not line.machines(), 30)
+    took.sort()
+    p50, p99 = took[len(took) // 2], took[int(len(took) * 0.99)]
+    what = f"{len(took)} commands at {A_SECOND}/s while {streaming} answers stream ({calls} appends)"
+    yield what, f"{len(took) - acked} lost", "0"
+    yield "ack, p50 as the person's client sees it", f"{p50 * 1e3:.0f} ms", ""
+    yield "ack, p99", f"{p99 * 1e3:.0f} ms", limit(100, p99 * 1e3, "ms") + ", Slack's own: 3,000 ms"
+    yield (
+        "commands that the bench itself sent more than 20 ms late",
+        f"{late}",
+        "the load was as said where this is small",
+    )
+
+
+def load_of_commands(line):
+    total = SECONDS * A_SECOND
+    people = [Person(line.page) for _ in range(16)]
+
+    def send(n):
+        began = time.monotonic()
+        acked = people[n % 16].command(GENERAL, f"/mixtral {COMMANDS[n % len(COMMANDS)]}")["acked"]
+        return acked, time.monotonic() - began
+
+    futures, late = [], 0
+    with ThreadPoolExecutor(16) as pool:
+        begin = time.monotonic()
+        for n in range(total):
+            due = begin + n / A_SECOND
+            now = time.monotonic()
+            late += now - due > 0.02
+            time.sleep(max(0.0, due - now))
+            futures.append(pool.submit(send, n))
+        answers = [future.result() for future in futures]
+    return sum(bool(acked) for acked, _ in answers), [took for _, took in answers], late
+
+
+def timed(action):
+    began = time.perf_counter()
+    action()
+    return time.perf_counter() - began
+
+
+def limit(most, figure, unit):
+    return f"limit {most} {unit}, {most / figure:.1f} times this"
+
+
+if __name__ == "__main__":
+    main()

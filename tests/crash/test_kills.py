@@ -1,0 +1,115 @@
+"""SIGKILL of the bot, the worker, one of its processes or Valkey, at seeded moments of a launch, a scale and a down."""
+
+import contextlib
+import os
+import random
+import signal
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.line import Line
+from tests.person import GENERAL, Person, words
+
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(1500)]
+
+SEED = int(os.environ.get("MIXTRAL_KILL_SEED", "2026"))
+ROUNDS = int(os.environ.get("MIXTRAL_KILL_ROUNDS", "21"))
+"""Each round kills three times: in its launch, its scale and its down."""
+
+VICTIMS = ("bot", "worker", "a process of the worker", "valkey")
+WITHIN = 2.0
+"""Seconds after a command: about as long as the fastest launch takes."""
+
+SETTLED_WITHIN = 60
+
+
+class Killer:
+    """Kills one thing, a moment after it is told to."""
+
+    def __init__(self, line, rng):
+        self.line = line
+        self.rng = rng
+        self.done = []
+
+    @contextlib.contextmanager
+    def loose(self, phase):
+        victim = self.rng.choice(VICTIMS)
+        after = self.rng.uniform(0, WITHIN)
+        moment = threading.Timer(after, self.kill, [victim])
+        moment.start()
+        try:
+            yield
+        finally:
+            moment.join()
+            self.done.append(f"{phase}: {victim} after {after:.2f} s")
+
+    def kill(self, victim):
+        with contextlib.suppress(ProcessLookupError):
+            if victim == "a process of the worker":
+                os.kill(self.rng.choice(descendants(self.line.children.pid("worker"))), signal.SIGKILL)
+            else:
+                self.line.kill(victim)
+
+
+def descendants(pid):
+    """The process ids below one, or itself where there are none."""
+    below = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [each for child in below for each in (child, *descendants(child))] or [pid]
+
+
+def command(line, person, text):
+    """Type a command, again while nobody acks it or while the answer is that Redis is away, as a person would."""
+
+    def acked():
+        try:
+            before = len(person.ephemerals(GENERAL))
+            done = person.command(GENERAL, f"/mixtral {text}").get("acked")
+            return done and not any("Redis" in words(m) for m in person.ephemerals(GENERAL)[before:])
+        except (httpx.HTTPError, AssertionError):
+            return False
+
+    line.wait(acked, SETTLED_WITHIN, f"an ack of {text}")
+
+
+def cards(person, name):
+    """The cards of a deployment: messages whose metadata names it."""
+    found = [m for m in person.messages(GENERAL) if (m.get("metadata") or {}).get("event_type") == "mixtral_card"]
+    return [m for m in found if name in words(m)]
+
+
+def settled(line, person, name, replicas):
+    """Whether exactly so many engines run, and the one card says so."""
+    if len(line.machines()) != replicas:
+        return False
+    said = "Down" if replicas == 0 else f"{replicas} of {replicas}"
+    return any(said in words(card) for card in cards(person, name))
+
+
+@pytest.fixture
+def line(tmp_path):
+    with Line(tmp_path, MIXTRAL_CONTROL_LEASE="3s") as started:
+        yield started
+
+
+def test_whatever_is_killed_when_it_goes_on_to_the_end(line):
+    killer = Killer(line, random.Random(SEED))
+    with Person(line.page) as person:
+        for number in range(ROUNDS):
+            name = f"kill-{number}"
+            for text, replicas in ((f"launch scripted as {name}", 1), (f"scale {name} 2", 2), (f"down {name}", 0)):
+                with killer.loose(text):
+                    command(line, person, text)
+                line.wait(
+                    lambda name=name, replicas=replicas: settled(line, person, name, replicas),
+                    SETTLED_WITHIN,
+                    f"{replicas} replicas of {name}; seed {SEED}; killed: {killer.done[-3:]}",
+                )
+                assert len(cards(person, name)) == 1, killer.done[-3:]
+        assert len(killer.done) == 3 * ROUNDS
+        time.sleep(3)
+        assert line.machines() == []
+        print(f"\n{len(killer.done)} kills, seed {SEED}")

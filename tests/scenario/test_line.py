@@ -1,0 +1,132 @@
+"""From `/mixtral launch` to a real answer in the channel, and down again: every part real, the engine too."""
+
+import time
+
+import httpx
+import pytest
+
+from tests.line import Line
+from tests.person import GENERAL, MIXTRAL, Person, words
+
+FIRST_ANSWER_WITHIN = 15.0
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory):
+    with Line(tmp_path_factory.mktemp("line")) as started:
+        yield started
+
+
+@pytest.fixture
+def robin(line):
+    with Person(line.page) as person:
+        yield person
+
+
+def card(person, name, *said):
+    def look(p):
+        found = [m for m in p.messages(GENERAL) if (m.get("metadata") or {}).get("event_type") == "mixtral_card"]
+        return next((m for m in found if all(s in words(m) for s in (name, *said))), None)
+
+    return person.wait_for(look, 30)
+
+
+def key_from(ephemeral):
+    said = words(ephemeral)
+    start = said.index("mxk_")
+    return said[start : start + 36]
+
+
+def test_launch_ask_scale_and_down(line, robin):
+    began = time.monotonic()
+    assert robin.command(GENERAL, "/mixtral launch smollm2-135m as small")["acked"]
+    ready = card(robin, "small", "/v1/chat/completions", "My favourite condiment is")
+    assert time.monotonic() - began < FIRST_ANSWER_WITHIN
+    [machine] = line.machines()
+    assert f"{machine.machine.address}/v1" in words(ready)
+
+    # The endpoint answers to its key, and to nobody else.
+    key = key_from(robin.wait_for_ephemeral("mxk_"))
+    chat = f"{machine.machine.address}/v1/chat/completions"
+    body = {"model": "small", "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 8}
+    assert httpx.post(chat, json=body).status_code == 401
+    answer = httpx.post(chat, json=body, headers={"Authorization": f"Bearer {key}"}, timeout=30)
+    assert answer.json()["choices"][0]["message"]["content"]
+
+    # A question by command, a follow-up in its thread, and a mention, each answered by the model.
+    robin.command(GENERAL, '/mixtral ask "Name three condiments."')
+    question = robin.wait_for_message(
+        GENERAL, lambda m: "Name three condiments." in words(m) and not m.get("thread_ts")
+    )
+    thread = question["ts"]
+    first = robin.wait_for_message(GENERAL, lambda m: is_answer(m, thread), thread_ts=thread, timeout=30)
+    robin.say(GENERAL, "And one more?", thread_ts=thread)
+    robin.wait_for_message(
+        GENERAL, lambda m: is_answer(m, thread) and m["ts"] > first["ts"], thread_ts=thread, timeout=30
+    )
+    mention = robin.say(GENERAL, "@mixtral What is ketchup made of?")
+    robin.wait_for_message(GENERAL, lambda m: is_answer(m, mention), thread_ts=mention, timeout=30)
+
+    # A second replica, on a port and with a process of its own.
+    robin.command(GENERAL, "/mixtral scale small 2")
+    card(robin, "small", "2 of 2")
+    assert len({m.machine.address for m in line.machines()}) == 2
+
+    # The end frees ports and name, and the card says how long it ran.
+    addresses = [m.machine.address for m in line.machines()]
+    robin.command(GENERAL, "/mixtral down small")
+    card(robin, "small", "Down", "Ran")
+    assert line.machines() == []
+    for address in addresses:
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{address}/health")
+    assert len([m for m in robin.messages(GENERAL) if "small" in words(m) and m.get("metadata")]) >= 1
+
+
+def is_answer(message, thread):
+    return (
+        message.get("thread_ts") == thread
+        and message.get("bot_id")
+        and not message.get("streaming")
+        and message["text"]
+    )
+
+
+def test_a_question_put_while_it_starts_waits_for_the_answer(line, robin):
+    robin.command(MIXTRAL, "/mixtral launch smollm2-135m as slow")
+    robin.command(MIXTRAL, "/mixtral ask slow What is mustard?")
+    question = robin.wait_for_message(MIXTRAL, lambda m: "What is mustard?" in words(m))
+    robin.wait_for_message(MIXTRAL, lambda m: is_answer(m, question["ts"]), thread_ts=question["ts"], timeout=40)
+    robin.command(MIXTRAL, "/mixtral down slow")
+    robin.wait_for(lambda _: not line.machines(), 30)
+
+
+def test_without_a_usable_cloud_the_card_shows_the_ladder_and_what_mends_it(line, robin):
+    robin.command(GENERAL, "/mixtral launch mixtral-8x7b")
+    shown = words(card(robin, "mixtral-8x7b", "USD/h", "credentials"))
+    assert "5.89" in shown
+    assert "aws configure" in shown or "AWS_ACCESS_KEY_ID" in shown
+    assert line.machines() == []
+    robin.command(GENERAL, "/mixtral launch mixtral-8x7b as again")  # the name is free, nothing is half-made
+    card(robin, "again", "credentials")
+    assert not line.redis().hgetall("mixtral:names")
+
+
+def test_an_engine_that_dies_at_start_shows_the_end_of_its_log(line, robin):
+    robin.command(GENERAL, "/mixtral launch broken")
+    shown = words(card(robin, "broken", "failed to start"))
+    assert "this engine was told to fail" in shown
+    assert line.machines() == []
+
+
+def test_a_secret_that_the_worker_lacks_is_named(line, robin):
+    robin.command(GENERAL, "/mixtral launch secretive")
+    assert "A_TOKEN_NOBODY_HAS" in words(card(robin, "secretive", "needs"))
+    assert line.machines() == []
+
+
+def test_a_model_that_answers_nothing_is_told_of(line, robin):
+    robin.command(GENERAL, "/mixtral launch silent")
+    card(robin, "silent", "answered nothing")
+    robin.command(GENERAL, "/mixtral down silent")
+    robin.wait_for(lambda _: not line.machines(), 30)
