@@ -60,6 +60,7 @@ class Listeners:
     def register(self, app: App) -> None:
         app.command(SLASH)(self.command)
         app.action("card_endpoint")(self._click("endpoint", handlers.endpoint_of))
+        app.action("card_keep_trying")(self._click("keep trying", handlers.keep_trying))
         app.action("card_down")(self._click("down", handlers.end))
         app.action("card_logs")(self.logs_clicked)
         app.action("card_scale")(self.scale_clicked)

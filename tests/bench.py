@@ -100,15 +100,19 @@ def acking(line):
         )
         for n in range(STREAMS):
             person.command(GENERAL, f"/mixtral ask slow question {n}")
-        person.wait_for(lambda p: sum(bool(m.get("streaming")) for m in p.messages(GENERAL)) >= STREAMS, 30)
+        person.wait_for(
+            lambda p: sum("script" in words(m) and bool(m.get("thread_ts")) for m in p.messages(GENERAL)) >= STREAMS, 60
+        )
         acked, took, late = load_of_commands(line)
-        streaming = sum(bool(m.get("streaming")) for m in person.messages(GENERAL))
-        calls = len(person.calls("chat.appendStream"))
+        answering = line.redis().hlen("mixtral:questions")
+        appends, updates = len(person.calls("chat.appendStream")), len(person.calls("chat.update"))
         person.command(GENERAL, "/mixtral down slow")
         person.wait_for(lambda _: not line.machines(), 30)
     took.sort()
     p50, p99 = took[len(took) // 2], took[int(len(took) * 0.99)]
-    what = f"{len(took)} commands at {A_SECOND}/s while {streaming} answers stream ({calls} appends)"
+    what = (
+        f"{len(took)} commands at {A_SECOND}/s while {answering} answers stream ({appends} appends, {updates} updates)"
+    )
     yield what, f"{len(took) - acked} lost", "0"
     yield "ack, p50 as the person's client sees it", f"{p50 * 1e3:.0f} ms", ""
     yield "ack, p99", f"{p99 * 1e3:.0f} ms", limit(100, p99 * 1e3, "ms") + ", Slack's own: 3,000 ms"

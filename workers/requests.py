@@ -15,6 +15,7 @@ from workers.clouds.driver import Driver
 from workers.deployment.events import (
     AnyEvent,
     DeploymentId,
+    KeepTryingRequested,
     Limits,
     Place,
     Requested,
@@ -26,6 +27,11 @@ from workers.deployment.state import Deployment, fold
 from workers.errors import WorkersError
 
 logger = logging.getLogger(__name__)
+
+KEEP_TRYING_EVERY = timedelta(minutes=5)
+"""As long as a refusal for want of capacity is believed."""
+
+KEEP_TRYING_FOR = timedelta(hours=12)
 
 KEY_ALPHABET = string.ascii_letters + string.digits
 KEY_LENGTH = 32
@@ -94,6 +100,12 @@ class Requests:
     def stop(self, name: str, *, by: str) -> Deployment:
         """Ask for the end of a deployment. Raises NoSuchDeployment."""
         return self._decide(name, StopRequested(**stamp(datetime.now(UTC)), by=by))
+
+    def keep_trying(self, name: str, *, by: str) -> Deployment:
+        """Ask for a dry ladder to be climbed again and again. Raises NoSuchDeployment."""
+        now = datetime.now(UTC)
+        until = now + KEEP_TRYING_FOR
+        return self._decide(name, KeepTryingRequested(**stamp(now), by=by, every=KEEP_TRYING_EVERY, until=until))
 
     def get(self, name: str) -> Deployment:
         """The deployment of this name. Raises NoSuchDeployment."""

@@ -38,7 +38,7 @@ from bot.views.message import Message
 from workers.deployment.events import Place
 from workers.deployment.log import NameTaken
 from workers.deployment.state import Deployment
-from workers.requests import NoSuchDeployment
+from workers.requests import KEEP_TRYING_FOR, NoSuchDeployment
 
 LOG_LINES = 40
 
@@ -191,6 +191,23 @@ def end(state: Deployment, caller: Caller, desk: Desk) -> Message:
         return Message(text=f"*{state.name}* is shutting down already.")
     desk.requests.stop(state.name, by=caller.user)
     return Message(text=f"Ending *{state.name}*. Its card says when nothing of it is left.")
+
+
+def keep_trying(state: Deployment, caller: Caller, desk: Desk) -> Message:
+    """Ask for a dry ladder to be climbed again and again, as the card's button does."""
+    check(Deed.SCALE, state, caller, desk)
+    if state.ended or state.stopped_by is not None:
+        return Message(
+            text=f"*{state.name}* has ended. Launch it again with {code(f'{SLASH} launch {state.recipe.name}')}."
+        )
+    after = desk.requests.keep_trying(state.name, by=caller.user)
+    asked = after.keep_trying
+    if asked is None:
+        return Message(text=f"*{state.name}* ends already.")
+    minutes, hours = asked.every.total_seconds() / 60, KEEP_TRYING_FOR.total_seconds() / 3600
+    return Message(
+        text=f"*{state.name}* asks again every {minutes:.0f} min, for {hours:.0f} h at most. End it to stop that."
+    )
 
 
 def _named(name: str, word: str, desk: Desk) -> Deployment:

@@ -1,18 +1,12 @@
 """Takes one question from wherever it stands to its answer. It may die at any line and be called again."""
 
-import logging
 import threading
-from collections.abc import Sequence
-from datetime import timedelta
 
 import httpx
 from msgspec.structs import replace
 
-from bot.prompting.conversation import ANSWER_EVENT, Remembered, Turn, asking, budget, from_memory, turns
-from bot.prompting.engine import Completion, Endpoint, Model, model_of
-from bot.prompting.errors import PromptingError
-from bot.prompting.failures import EngineFailed, TooLong, Unreachable
-from bot.prompting.outcome import Outcome, outcome
+from bot.prompting.conversation import ANSWER_EVENT, Remembered, Turn, from_memory, turns
+from bot.prompting.engine import Endpoint
 from bot.prompting.question import Asked, QuestionKey
 from bot.prompting.reply import OpenAnswers, Reply
 from bot.prompting.resumption import metadata, orphans
@@ -21,26 +15,14 @@ from bot.prompting.slack import Slack
 from bot.prompting.store import Questions, Threads
 from bot.prompting.streamed import Place
 from bot.prompting.telling import Telling
-from workers.deployment.events import DeploymentId
+from bot.prompting.writing import Writing
 from workers.deployment.state import Deployment
 from workers.requests import Requests
-
-_LOG = logging.getLogger(__name__)
-
-ENGINE_AGAIN = timedelta(seconds=1.5)
-"""A replica that has just gone leaves the table within this time."""
-
-LONGEST_WAIT = timedelta(seconds=5)
-"""For tokens, before looking whether this process is to end."""
 
 _VANISHED = (
     "The deployment that was to answer is gone, so this question stays without an answer. "
     "Ask again; `/mixtral status` lists what runs."
 )
-
-
-class Stopping(PromptingError):
-    """The process is ending; another one goes on with the question."""
 
 
 class Answering:
@@ -56,11 +38,11 @@ class Answering:
         threads: Threads,
         stopping: threading.Event,
     ) -> None:
-        self._requests, self._slack, self._http = requests, slack, http
-        self._questions, self._threads, self._stopping = questions, threads, stopping
+        self._requests, self._slack = requests, slack
+        self._questions, self._threads = questions, threads
         self._telling = Telling(slack, http, threads)
         self._open = OpenAnswers()
-        self._models: dict[DeploymentId, Model] = {}
+        self._writing = Writing(http, stopping)
 
     def run(self, key: QuestionKey) -> None:
         """Answer the question, or say why not, or leave it waiting. Raises SlackFailed, Stopping, RedisError."""
@@ -138,52 +120,12 @@ class Answering:
             began=written.add,
             begun=asked.begun,
         ) as reply:
+            endpoint = Endpoint(name=deployment.name, url=url, key=key)
             said = self._said(asked, deployment)
-            end = self._converse(deployment.id, Endpoint(name=deployment.name, url=url, key=key), said, asked, reply)
+            end = self._writing.write(deployment.id, endpoint, said, asked.prompt, reply)
             reply.finish(end.text, closing=end.closing, footer=end.footer)
         self._threads.answered(written.asked, deployment.id, end.text)
         self._questions.remove(question.key)
-
-    def _converse(
-        self, deployment: DeploymentId, endpoint: Endpoint, said: Sequence[Turn], asked: Asked, reply: Reply
-    ) -> Outcome:
-        share, patience = 1, 1
-        while True:
-            text = _Text()
-            try:
-                model = self._model(deployment, endpoint)
-                room = budget(model.context)
-                question = asking(said, asked.prompt, room.prompt // share)
-                completion = Completion(self._http, endpoint, model.name, question, room.answer // share)
-                self._follow(completion, text, reply)
-            except TooLong as failed:
-                if share > 1:
-                    return Outcome(text="", closing=str(failed))
-                share = 2  # four characters a token was too hopeful for this language, or the engine counts otherwise
-            except Unreachable as failed:
-                if not patience or text.whole:
-                    return Outcome(text=text.whole, closing=str(failed))
-                patience -= 1
-                self._stopping.wait(ENGINE_AGAIN.total_seconds())
-            except EngineFailed as failed:
-                return Outcome(text=text.whole, closing=str(failed))
-            else:
-                assert completion.finish is not None  # noqa: S101 - it ended, and not by failing
-                return outcome(text.whole, completion.finish, model.name)
-
-    def _follow(self, completion: Completion, text: "_Text", reply: Reply) -> None:
-        try:
-            while not completion.ended:
-                text.whole += completion.take(min(reply.wait(len(text.whole) - text.shown), LONGEST_WAIT))
-                if self._stopping.is_set():
-                    raise Stopping("The bot is ending; the question is answered after its restart.")
-                if len(text.whole) > text.shown and reply.wait(len(text.whole) - text.shown) <= timedelta():
-                    reply.show(text.whole)
-                    text.shown = len(text.whole)
-            while more := completion.take(timedelta()):
-                text.whole += more
-        finally:
-            completion.cancel()
 
     def _said(self, asked: Asked, deployment: Deployment) -> list[Turn]:
         question, root = asked.question, asked.thread or ""
@@ -209,22 +151,9 @@ class Answering:
         thread = self._slack.thread(question.channel, root) or []
         return (*asked.begun, *orphans(thread, asked, self._slack.ourselves(), claimed))
 
-    def _model(self, deployment: DeploymentId, endpoint: Endpoint) -> Model:
-        if deployment not in self._models:
-            self._models[deployment] = model_of(self._http, endpoint)
-        return self._models[deployment]
-
     def _stored(self, asked: Asked) -> Asked:
         self._questions.put(asked)
         return asked
-
-
-class _Text:
-    """What has come of an answer, and how much of it was given on."""
-
-    def __init__(self) -> None:
-        self.whole = ""
-        self.shown = 0
 
 
 class _Written:

@@ -11,12 +11,13 @@ from redis import Redis
 from redis.exceptions import RedisError
 from slack_sdk import WebClient
 
-from bot.prompting.answering import Answering, Stopping
+from bot.prompting.answering import Answering
 from bot.prompting.question import Asked, Question, QuestionKey
 from bot.prompting.routing import Waits, standing
 from bot.prompting.slack import Slack
 from bot.prompting.slack_refusals import Refused, SlackFailed
 from bot.prompting.store import Questions, Threads
+from bot.prompting.writing import Stopping
 from bot.rate import Rates
 from workers.deployment.events import DeploymentId
 from workers.lease import Lease

@@ -38,7 +38,9 @@ def wait(pace: Pace, *, open_answers: int, pending: int, since: timedelta | None
     `since` is the time from the last call, None before the first: a first word is shown at once.
     """
     every = interval(pace, open_answers)
+    if not pending:
+        return pace.least
     if since is None:
-        return timedelta() if pending else every
+        return timedelta()
     due = every if pending >= ENOUGH else every * 2
     return max(due - since, timedelta())

@@ -131,7 +131,7 @@ class Reply:
         # The stream has died, or never came to be: the rest of the answer goes into plain messages.
         _LOG.info("An answer goes on without its stream: %s", failed)
         way.abandon()
-        self._not_before = 0.0
+        self._not_before, self._sent_at = 0.0, None
         self._open.change(Streamed, -1)
         self._open.change(Updated, 1)
         self._way = self._by_updates(before=way.sent, opening=way.reopening())

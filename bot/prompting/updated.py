@@ -1,5 +1,6 @@
 """An answer where there are no streams: plain messages that are updated as the answer grows."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -69,7 +70,9 @@ class Updated:
         try:
             self._slack.update(self._place.channel, self._messages[at], text)
         except Refused:
-            # Somebody took the message away, or it cannot be edited any more: the answer goes on in a new one.
+            # Somebody took the message away, or it cannot be edited any more: a new one takes its place.
+            with contextlib.suppress(Refused):
+                self._slack.insist(lambda: self._slack.delete(self._place.channel, self._messages[at]))
             self._messages[at] = self._slack.post(
                 self._place.channel, text, thread=self._place.thread, metadata=self._metadata
             )

@@ -17,7 +17,7 @@ LOG_MOST = 2200
 WORDS_MOST = 600
 FACT_MOST = 160
 
-CLIMBING = frozenset({Status.PROVISIONING, Status.FAILED})
+CLIMBING = frozenset({Status.PROVISIONING, Status.FAILED, Status.NO_CAPACITY})
 SERVING = frozenset({Status.READY, Status.SCALING, Status.NOT_READY})
 
 CHANGES_EVERY = (
@@ -164,6 +164,10 @@ def _replicas(deployment: Deployment) -> list[Block]:
     return [section(listed(["*Replicas*", *replicas.lines(deployment)]))]
 
 
+def _may_keep_trying(deployment: Deployment) -> bool:
+    return deployment.status is Status.NO_CAPACITY and deployment.keep_trying is None
+
+
 def _buttons(deployment: Deployment) -> list[Block]:
     if deployment.ended or deployment.stopped_by is not None:
         return []
@@ -179,6 +183,7 @@ def _buttons(deployment: Deployment) -> list[Block]:
     }
     shown = [
         button("Endpoint and key", "card_endpoint", id_, style="primary") if deployment.endpoint else None,
+        button("Keep trying", "card_keep_trying", id_, style="primary") if _may_keep_trying(deployment) else None,
         button("Logs", "card_logs", id_) if machines else None,
         button("Scale…", "card_scale", id_),
         down,

@@ -10,7 +10,7 @@ from bot.views.amounts import count, duration
 from bot.views.blocks import SECTION_MOST, listed
 from bot.views.escape import clip, escape, inert
 from workers.deployment.state import Attempt, Deployment, Phase
-from workers.placement.blocks import blocked
+from workers.placement.blocks import blocking
 from workers.placement.offer import Rung
 
 TRIED_MOST = 6
@@ -142,7 +142,7 @@ def _rest(deployment: Deployment, now: datetime) -> tuple[list[Rung], list[Rung]
         if not rung.usable:
             barred.append(rung)
         elif rung.offer not in asked:
-            by = next((r for r in refused if blocked(rung.offer, r, now)), None)
+            by = blocking(rung.offer, refused, now)
             if by is None:
                 coming.append(rung)
             else:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, Self
 
 from recipes.schema import Accelerator, Engine, Recipe, Resources
-from workers.clouds.driver import Machine, MachineRequest, Scope, Token
+from workers.clouds.driver import Machine, MachineRequest, Refusal, Scope, Token
 from workers.deployment.events import (
     AnyEvent,
     DeploymentEnded,
@@ -138,9 +138,10 @@ class Story:
 
     def refused(self, sentence: str, *, code: str = "ZONE_RESOURCE_POOL_EXHAUSTED", scope: Scope = Scope.ZONE) -> Self:
         last = self._last
-        return self._tell(
-            OfferRefused, attempt=last.number, offers=last.request.offers, sentence=sentence, code=code, scope=scope
+        said = Refusal(
+            offers=last.request.offers, sentence=sentence, code=code, scope=scope, lasts=timedelta(minutes=5)
         )
+        return self._tell(OfferRefused, attempt=last.number, refusals=(said,))
 
     def created(self, address: str | None = None) -> Self:
         last = self._last

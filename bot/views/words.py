@@ -6,7 +6,7 @@ from typing import assert_never
 from bot.views import offers
 from bot.views.amounts import count, duration, moment, usd, usd_per_hour
 from bot.views.escape import clip, escape, inert
-from workers.deployment.next_step import NOT_READY_FOR, RETRY_AFTER
+from workers.deployment.next_step import DECIDE_WITHIN, NOT_READY_FOR, RETRY_AFTER
 from workers.deployment.state import LIVE, Attempt, Deployment, Phase, Status
 from workers.serving.boot import boot_of
 
@@ -22,6 +22,7 @@ DOTS = {
     Status.ENDING: "\N{LARGE BROWN CIRCLE}",
     Status.ENDED: "\N{MEDIUM BLACK CIRCLE}\N{VARIATION SELECTOR-16}",
     Status.FAILED: "\N{LARGE RED CIRCLE}",
+    Status.NO_CAPACITY: "\N{LARGE ORANGE CIRCLE}",
 }
 
 ATTEMPT_DOTS = {
@@ -49,6 +50,8 @@ def verdict(deployment: Deployment) -> str:
             return "failed" if any(a.machine for a in deployment.attempts) else "could not be launched"
         case Status.PLANNING:
             return "is being planned"
+        case Status.NO_CAPACITY:
+            return "found no machine yet"
         case status:
             return f"is {status.value}"
 
@@ -103,6 +106,8 @@ def _happening(state: Deployment, now: datetime) -> str:
             return f"Down. Ran {duration(state.ran_for(now))}, cost {usd(state.spent(now))}.{_ended_by(state)}"
         case Status.FAILED:
             return _failed(state)
+        case Status.NO_CAPACITY:
+            return _no_capacity(state, now)
         case _ as never:
             assert_never(never)
 
@@ -120,8 +125,6 @@ def _looking(state: Deployment, now: datetime) -> str:
     asked = next((a for a in state.attempts if a.phase is Phase.PROVISIONING), None)
     if asked is not None:
         return _asking(asked, now)
-    if state.exhausted is not None:
-        return f"{_no_rung(state)} I {_ask_again(state, now)}."
     failed = [a for a in state.attempts if a.phase in (Phase.FAILED, Phase.PREEMPTED)]
     if failed:
         last = failed[-1]
@@ -228,6 +231,17 @@ def _ask_again(state: Deployment, now: datetime) -> str:
         return "go on"
     left = state.exhausted.at + RETRY_AFTER - now
     return f"ask again in {duration(left)}" if left.total_seconds() >= 1 else "ask again now"
+
+
+def _no_capacity(state: Deployment, now: datetime) -> str:
+    if state.exhausted is None:
+        return _no_rung(state)
+    if state.keep_trying is None:
+        left = state.exhausted.at + DECIDE_WITHIN - now
+        return f"{_no_rung(state)} Nothing runs, and nothing costs. Say within {duration(left)} whether to keep trying."
+    again = max(state.exhausted.at + state.keep_trying.every - now, timedelta())
+    asked = f"{user(state.keep_trying.by)} asked to keep trying until {moment(state.keep_trying.until)}"
+    return f"{_no_rung(state)} {asked}: the next round is in {duration(again)}."
 
 
 def _why(attempt: Attempt) -> str:

@@ -268,4 +268,5 @@ def test_an_error_that_nobody_expected_is_owned_up_to(bot, robin):
     bot.redis.delete("mixtral:names")
     bot.redis.hset("mixtral:names", "odd", "d-odd")
     bot.redis.xadd("mixtral:d:d-odd", {"e": "no JSON"}, id="1-0")
-    assert "incident" in answered(robin, "/mixtral status")
+    assert "incident" in answered(robin, "/mixtral status odd")
+    assert "incident" not in answered(robin, "/mixtral status")

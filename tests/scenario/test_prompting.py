@@ -367,7 +367,7 @@ def test_an_endpoint_where_nobody_listens_is_a_sentence(place):
 def test_a_conversation_that_is_too_long_is_tried_once_with_half_of_it(place, engine):
     place.shelf.put("fast", engine.url, MIXTRAL)
     place.bot()
-    engine.script = lambda b: {"text": "long " * 900}
+    engine.script = lambda b: {"text": "long " * 1500}
     ts = place.robin.say(MIXTRAL, "@mixtral Write a lot")
     place.settled(ts)
     place.robin.say(MIXTRAL, "More", ts)
@@ -434,6 +434,16 @@ def test_a_message_that_nobody_wrote_down_is_found_again(place, engine):
     place.bot()
     assert place.answer(ts, "Quick now.")["ts"] == begun["ts"]
     assert len(place.robin.messages(MIXTRAL, ts)) == 2
+
+
+def test_where_the_answer_may_not_be_written_the_person_is_told_so(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    place.robin.fault("refuse", method="chat.startStream", error="not_in_channel")
+    place.robin.fault("refuse", method="chat.postMessage", error="not_in_channel", count=3)
+    place.robin.say(MIXTRAL, "@mixtral Hello")
+    place.robin.wait_for_ephemeral("Slack refused: not_in_channel. Invite me with", channel=MIXTRAL)
+    place.settled()
 
 
 def test_twenty_answers_at_once_all_come(place, engine):

@@ -8,12 +8,13 @@ from typing import assert_never
 from redis import Redis
 
 from recipes.schema import Recipe
-from workers.clouds.driver import Driver, DriverError, MachineRequest, Refused, Token
+from workers.clouds.driver import Driver, DriverError, MachineRequest, Refusal, Refused, Token
 from workers.deployment.events import (
     AnyEvent,
     DeploymentEnded,
     DeploymentId,
     EndpointPublished,
+    EngineProgressed,
     KeyNotEnforced,
     LadderExhausted,
     LadderPlanned,
@@ -170,14 +171,22 @@ class Advance:
             found = driver.find(request.token) if replay else None
             machine = found or driver.create(request, self._secrets(state))
         except Refused as refused:
-            event: AnyEvent = OfferRefused(
-                **self._stamp(),
-                attempt=attempt.number,
-                offers=request.offers,
-                sentence=str(refused),
-                code=refused.code,
-                scope=refused.scope,
+            said = refused.refusals or (
+                Refusal(
+                    offers=request.offers,
+                    sentence=str(refused).rstrip("."),
+                    code=refused.code,
+                    scope=refused.scope,
+                    lasts=timedelta(minutes=5),
+                ),
             )
+            event: AnyEvent = OfferRefused(**self._stamp(), attempt=attempt.number, refusals=said)
+        except DriverError as error:
+            # Nothing is known of the effect: the intent stands, and the sweeper nudges until there is an answer.
+            told = EngineProgressed(**self._stamp(), attempt=attempt.number, progress=str(error))
+            if attempt.progress != told.progress:
+                self._log.record(state.id, state.version, [told])
+            raise
         else:
             event = MachineCreated(**self._stamp(), attempt=attempt.number, machine=machine)
         self._log.record(state.id, state.version, [event])
@@ -186,6 +195,11 @@ class Advance:
         key = self._log.key(state.id)
         if key is None:
             raise DriverError(f"The key of {state.name} is gone from Redis. End {state.name} and launch it again.")
+        lacking = [name for name in state.recipe.secrets if not self._environ.get(name)]
+        if lacking:
+            raise DriverError(
+                f"{' and '.join(lacking)} went missing from the worker's environment. Set it, and restart."
+            )
         return {KEY_VARIABLE: key} | {name: self._environ[name] for name in state.recipe.secrets}
 
     def _terminate(self, state: Deployment, attempt: Attempt) -> None:

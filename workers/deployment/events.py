@@ -1,14 +1,14 @@
 """Everything that can have happened to a deployment: facts in the past tense, frozen, in one union."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NewType, TypeAlias
 
 from msgspec import Struct
 
 from recipes.schema import Recipe
-from workers.clouds.driver import Machine, MachineRequest, Scope
-from workers.placement.offer import Offer, Rung
+from workers.clouds.driver import Machine, MachineRequest, Refusal
+from workers.placement.offer import Rung
 
 DeploymentId = NewType("DeploymentId", str)
 """Random at each launch; names never come back, ids never do either."""
@@ -68,6 +68,14 @@ class StopRequested(Event, frozen=True, kw_only=True):
     by: str
 
 
+class KeepTryingRequested(Event, frozen=True, kw_only=True):
+    """Somebody asked for the ladder to be climbed again and again while it is dry."""
+
+    by: str
+    every: timedelta
+    until: datetime
+
+
 class LadderPlanned(Event, frozen=True, kw_only=True):
     """The offers, in the order in which they will be tried, as they stood at the launch."""
 
@@ -86,10 +94,18 @@ class OfferRefused(Event, frozen=True, kw_only=True):
     """The cloud said no to an attempt; no machine of it exists."""
 
     attempt: int
-    offers: tuple[Offer, ...]
-    sentence: str
-    code: str
-    scope: Scope
+    refusals: tuple[Refusal, ...]
+    """What was said of which of the attempt's offers; never empty."""
+
+    @property
+    def code(self) -> str:
+        """The codes, as the cloud writes them."""
+        return ", ".join(dict.fromkeys(r.code for r in self.refusals))
+
+    @property
+    def sentence(self) -> str:
+        """The reasons in plain words, without a full stop."""
+        return "; ".join(dict.fromkeys(r.sentence for r in self.refusals))
 
 
 class MachineCreated(Event, frozen=True, kw_only=True):
@@ -189,6 +205,7 @@ AnyEvent: TypeAlias = (
     Requested
     | ScaleRequested
     | StopRequested
+    | KeepTryingRequested
     | LadderPlanned
     | LaunchIntended
     | OfferRefused

@@ -1,14 +1,17 @@
 """What to do next for a deployment: a pure decision over its state, the time and the ladder."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from msgspec import Struct
 
+from workers.deployment.events import LadderExhausted, OfferRefused
 from workers.deployment.state import LIVE, Attempt, Deployment, Phase
-from workers.placement.blocks import blocked
-from workers.placement.offer import Offer, Rung
+from workers.placement.batches import batch
+from workers.placement.blocks import back_off_until, blocking, hinted
+from workers.placement.offer import Offer
 
 PLAN_AGES = timedelta(minutes=10)
 """After so long, prices and clouds are looked at again before a machine is bought."""
@@ -23,6 +26,9 @@ RETRY_AFTER = timedelta(minutes=1)
 """A deployment that still answers asks again after this, doubled with each failure in a row, at most BACK_OFF_MOST."""
 
 BACK_OFF_MOST = timedelta(minutes=30)
+
+DECIDE_WITHIN = timedelta(minutes=10)
+"""So long a deployment without any machine waits on a dry ladder for somebody to say "keep trying"."""
 
 EARLY_DEATH = timedelta(minutes=5)
 """A replica that lived shorter than this after it was ready counts as a failure in a row."""
@@ -160,32 +166,42 @@ def _missing(state: Deployment, now: datetime) -> Step | None:
     if failures and not state.live:
         last = failures[-1]
         if last.ready_at is None and len(failures) >= START_TRIES:
-            return End(
-                failed=f"The engine failed to start {len(failures)} times in a row; the last time it {last.why}."
-            )
+            return End(failed=f"The engine failed to start {len(failures)} times in a row. The last time: {last.why}.")
+    if state.exhausted is not None and not state.live and (step := _dry(state, state.exhausted, now)):
+        return step
     if pause := _pause(state, failures, now):
         return Wait(until=pause)
-    if state.planned_at is None or now - state.planned_at > PLAN_AGES:
+    if state.planned_at is None or state.exhausted is not None or now - state.planned_at > PLAN_AGES:
         return Plan()
-    number = max((a.number for a in state.attempts), default=0) + 1
-    offers = open_offers(state, now)
-    if offers:
+    if offers := open_offers(state, now):
+        number = max((a.number for a in state.attempts), default=0) + 1
         return Launch(attempt=number, replica=_free_replica(state), offers=offers)
-    why = why_dry(state.rungs, state.why_no_rungs)
-    if not state.live:
-        return End(failed=why)
+    why = why_dry(state)
+    if not state.live and not refusals_of(state):
+        return End(failed=why)  # asking again changes nothing until somebody mends something
     return Exhaust(why)
+
+
+def _dry(state: Deployment, exhausted: LadderExhausted, now: datetime) -> Step | None:
+    """A ladder on which all was refused is climbed again where somebody asked for that, or ended after a while."""
+    if state.keep_trying is None:
+        until = exhausted.at + DECIDE_WITHIN
+        return End(failed=exhausted.why) if now >= until else Wait(until=until)
+    if now >= state.keep_trying.until:
+        return End(failed=exhausted.why)
+    again = exhausted.at + state.keep_trying.every
+    return Wait(until=again) if now < again else None
 
 
 def _pause(state: Deployment, failures: Sequence[Attempt], now: datetime) -> datetime | None:
     """Until when to leave it after failures: a first failure is tried again at once."""
-    if state.exhausted is not None:
+    if state.exhausted is not None and state.live:
         until = state.exhausted.at + RETRY_AFTER
     elif len(failures) >= START_TRIES:
         doubled = RETRY_AFTER * 2 ** min(len(failures) - START_TRIES, 6)
         until = failures[-1].since + min(doubled, BACK_OFF_MOST)
     else:
-        return None
+        return back_off_until(refusals_of(state), now)
     return until if now < until else None
 
 
@@ -205,24 +221,33 @@ def failures_in_a_row(attempts: Iterable[Attempt]) -> tuple[Attempt, ...]:
     return tuple(failures)
 
 
+def refusals_of(state: Deployment) -> list[OfferRefused]:
+    """Every refusal, oldest first."""
+    return sorted((a.refusal for a in state.attempts if a.refusal is not None), key=lambda refused: refused.at)
+
+
 def open_offers(state: Deployment, now: datetime) -> tuple[Offer, ...]:
-    """The cheapest rung that can be taken, was not refused lately and is not ruled out by a refusal."""
-    refusals = tuple(a.refusal for a in state.attempts if a.refusal is not None)
-    for rung in state.rungs:
-        if rung.usable and not any(blocked(rung.offer, refusal, now) for refusal in refusals):
-            return (rung.offer,)
-    return ()
+    """The cheapest rung that can be taken and is not ruled out by a refusal, with what the same call can try."""
+    refusals = refusals_of(state)
+    free = [r.offer for r in state.rungs if r.usable and blocking(r.offer, refusals, now) is None]
+    if not free:
+        return ()
+    alike = [o for o in free if (o.instance_type, o.usd_per_hour) == (free[0].instance_type, free[0].usd_per_hour)]
+    first = next((o for o in alike if hinted(o, refusals, now)), free[0])
+    return batch([first, *(o for o in free if o != first)])
 
 
-def why_dry(rungs: Sequence[Rung], why_empty: str = "") -> str:
-    """Why no rung of a ladder can be taken, and what mends it."""
-    if not rungs:
-        return why_empty or "No machine in the price table and none here satisfies this recipe with these limits."
-    reasons = dict.fromkeys(r.reason for r in rungs if not r.usable and r.reason)
-    mends = dict.fromkeys(r.mend for r in rungs if not r.usable and r.mend)
-    if not reasons:
-        return "Every machine that satisfies this recipe was refused."
-    sentence = "No machine could be asked for. " + "; ".join(reasons) + "."
+def why_dry(state: Deployment) -> str:
+    """Why no rung of the ladder can be taken, causes counted by kind, and what mends it."""
+    if not state.rungs:
+        return (
+            state.why_no_rungs or "No machine in the price table and none here satisfies this recipe with these limits."
+        )
+    causes = Counter(r.sentence for refused in refusals_of(state) for r in refused.refusals for _ in r.offers)
+    causes.update(r.reason for r in state.rungs if not r.usable and r.reason)
+    mends = dict.fromkeys(r.mend for r in state.rungs if not r.usable and r.mend)
+    counted = "; ".join(f"{why} ({times})" for why, times in causes.most_common())
+    sentence = f"No machine could be had. Of the offers: {counted}."
     return sentence + (" To mend it: " + "; or ".join(mends) + "." if mends else "")
 
 

@@ -18,6 +18,7 @@ from workers.deployment.events import (
     DeploymentId,
     EndpointPublished,
     EngineProgressed,
+    KeepTryingRequested,
     KeyNotEnforced,
     LadderExhausted,
     LadderPlanned,
@@ -107,6 +108,7 @@ class Status(StrEnum):
     ENDING = "shutting down"
     ENDED = "down"
     FAILED = "failed"
+    NO_CAPACITY = "no capacity"
 
 
 class Deployment(Struct, frozen=True, kw_only=True):
@@ -126,6 +128,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
     planned_at: datetime | None = None
     attempts: tuple[Attempt, ...] = ()
     exhausted: LadderExhausted | None = None
+    keep_trying: KeepTryingRequested | None = None
     endpoint: EndpointPublished | None = None
     key_not_enforced: bool = False
     test: TestCompletionAnswered | TestCompletionFailed | None = None
@@ -166,6 +169,8 @@ class Deployment(Struct, frozen=True, kw_only=True):
             return Status.NOT_READY
         if any(a.phase is Phase.STARTING for a in self.attempts):
             return Status.STARTING
+        if self.exhausted is not None:
+            return Status.NO_CAPACITY
         return Status.PROVISIONING if self.planned_at else Status.PLANNING
 
 
@@ -209,6 +214,8 @@ def _with(state: Deployment, event: AnyEvent) -> Deployment:
         case StopRequested():
             stopping = tuple(_give_up(a, event.at, "ended by request") for a in state.attempts)
             return replace(state, stopped_by=event.by, wanted=0, attempts=stopping)
+        case KeepTryingRequested():
+            return replace(state, keep_trying=event)
         case LadderPlanned():
             return replace(state, rungs=event.rungs, why_no_rungs=event.why_empty, planned_at=event.at, exhausted=None)
         case LaunchIntended():

@@ -27,4 +27,4 @@ def _together(first: Offer, other: Offer) -> bool:
         return False
     if first.cloud == "aws" and first.spot:
         return True
-    return first.instance_type == other.instance_type
+    return (first.instance_type, first.usd_per_hour) == (other.instance_type, other.usd_per_hour)

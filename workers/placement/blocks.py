@@ -1,7 +1,7 @@
 """What a cloud's refusal rules out, and for how long: pure tables of every code that we know."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, assert_never
 
@@ -10,10 +10,13 @@ from msgspec import Struct
 from workers.clouds.driver import Refusal, Scope
 from workers.placement.offer import Offer
 
-MINUTES = timedelta(minutes=10)  # stock comes and goes
+MINUTES = timedelta(minutes=5)  # stock comes and goes
 HOUR = timedelta(hours=1)  # a quota stands until a person asked for more
 DAY = timedelta(days=1)  # a type that a zone does not have
-SECONDS = timedelta(seconds=30)
+SECONDS = timedelta(seconds=5)
+
+BACK_OFFS_MOST = 5
+"""After so many in a row, the cloud is asked for the next offer all the same."""
 
 SAID_AT_MOST = 300
 """Characters of a cloud's own words that are passed on."""
@@ -172,32 +175,55 @@ def _hinted(cloud: str, text: str) -> tuple[str, ...]:
     return tuple(zone.findall(found[1])) if found else ()
 
 
-LASTS = {
-    Scope.ZONE: MINUTES,
-    Scope.REGION: HOUR,
-    Scope.GPU: HOUR,
-    Scope.CLOUD: MINUTES,
-    Scope.BACK_OFF: SECONDS,
-    Scope.BUG: HOUR,
-}
-
-
 class Recorded(Protocol):
-    """What is known of a refusal, whoever wrote it down."""
+    """One answer of a cloud, as the log has it."""
 
     @property
     def at(self) -> datetime: ...
     @property
-    def offers(self) -> tuple[Offer, ...]: ...
-    @property
-    def scope(self) -> Scope: ...
+    def refusals(self) -> tuple[Refusal, ...]: ...
 
 
-def blocked(offer: Offer, refusal: Recorded, now: datetime) -> bool:
-    """Whether `refusal` still speaks against asking for `offer`."""
-    if now - refusal.at >= LASTS[refusal.scope]:
-        return False
-    return any(_ruled_out(offer, refused, refusal.scope) for refused in refusal.offers)
+def blocking(offer: Offer, recorded: Iterable[Recorded], now: datetime) -> Refusal | None:
+    """The newest refusal that still speaks against asking for `offer`; `recorded` is in the order of time.
+
+    A later refusal that names the offer's zone as having capacity takes back what was said of that zone before.
+    """
+    against: Refusal | None = None
+    for record in recorded:
+        for refusal in record.refusals:
+            if _names(refusal, offer) and against is not None and against.scope is Scope.ZONE:
+                against = None
+            elif now - record.at < refusal.lasts and any(_ruled_out(offer, o, refusal.scope) for o in refusal.offers):
+                against = refusal
+    return against
+
+
+def hinted(offer: Offer, recorded: Iterable[Recorded], now: datetime) -> bool:
+    """Whether a refusal that still counts named the offer's zone as having capacity for it."""
+    return any(_names(r, offer) and now - record.at < r.lasts for record in recorded for r in record.refusals)
+
+
+def _names(refusal: Refusal, offer: Offer) -> bool:
+    same_type = any((o.cloud, o.instance_type) == (offer.cloud, offer.instance_type) for o in refusal.offers)
+    return same_type and offer.zone in refusal.zones_with_capacity
+
+
+def back_off_until(recorded: Sequence[Recorded], now: datetime) -> datetime | None:
+    """Until when to ask nobody: the newest answer was to slow down, and its time is not over.
+
+    Going on to a dearer offer would be the wrong answer to a throttle; so it is waited for, longer each time.
+    """
+    in_a_row = 0
+    for record in reversed(recorded):
+        if any(r.scope is not Scope.BACK_OFF for r in record.refusals):
+            break
+        in_a_row += 1
+    if in_a_row == 0 or in_a_row > BACK_OFFS_MOST:
+        return None
+    newest = recorded[-1]
+    until = newest.at + max(r.lasts for r in newest.refusals) * 2 ** (in_a_row - 1)
+    return until if now < until else None
 
 
 def _ruled_out(offer: Offer, refused: Offer, scope: Scope) -> bool:
@@ -205,7 +231,7 @@ def _ruled_out(offer: Offer, refused: Offer, scope: Scope) -> bool:
         return False
     same_life = offer.spot == refused.spot
     match scope:
-        case Scope.CLOUD | Scope.BACK_OFF:
+        case Scope.CLOUD:
             return True
         case Scope.GPU:
             return same_life and offer.accelerator == refused.accelerator
@@ -213,6 +239,8 @@ def _ruled_out(offer: Offer, refused: Offer, scope: Scope) -> bool:
             return same_life and offer.region == refused.region and _family(offer) == _family(refused)
         case Scope.ZONE | Scope.BUG:
             return same_life and offer.zone == refused.zone and offer.instance_type == refused.instance_type
+        case Scope.BACK_OFF:
+            return False  # see back_off_until
         case _:
             assert_never(scope)
 

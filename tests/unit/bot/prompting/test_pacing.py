@@ -24,6 +24,11 @@ def test_few_characters_wait_for_more():
     assert wait(STREAMED, open_answers=1, pending=3, since=2 * SECOND) == timedelta()
 
 
+def test_while_nothing_has_come_there_is_nothing_to_hurry_for():
+    for since in (None, SECOND, 100 * SECOND):
+        assert wait(STREAMED, open_answers=1, pending=0, since=since) > timedelta()
+
+
 @given(st.integers(min_value=1, max_value=200))
 def test_together_they_stay_within_the_tier(open_answers):
     for pace, tier in ((STREAMED, 100), (UPDATED, 50)):

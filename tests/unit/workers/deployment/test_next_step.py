@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from recipes.schema import Engine, Recipe
-from workers.clouds.driver import Machine, MachineRequest, Scope, Token
+from workers.clouds.driver import Machine, MachineRequest, Refusal, Scope, Token
 from workers.deployment.events import (
     DeploymentEnded,
     DeploymentId,
     EndpointPublished,
     EventId,
+    KeepTryingRequested,
     LadderExhausted,
     LadderPlanned,
     LaunchIntended,
@@ -125,14 +126,10 @@ class Story:
         return self.tell(MachineGone, attempt=attempt, why=why)
 
     def refused(self, attempt=1, scope=Scope.ZONE, an_offer=None):
-        return self.tell(
-            OfferRefused,
-            attempt=attempt,
-            offers=(an_offer or offer(),),
-            sentence="no capacity",
-            code="X",
-            scope=scope,
+        said = Refusal(
+            offers=(an_offer or offer(),), sentence="no capacity", code="X", scope=scope, lasts=timedelta(minutes=5)
         )
+        return self.tell(OfferRefused, attempt=attempt, refusals=(said,))
 
     def wait(self, **duration):
         self.now += timedelta(**duration)
@@ -174,10 +171,37 @@ def test_a_refused_cloud_rules_out_its_every_offer():
     assert story.step == Launch(attempt=2, replica=1, offers=(aws,))
 
 
-def test_a_dry_ladder_ends_a_deployment_that_has_nothing():
-    step = Story().planned().intended().refused().step
-    assert isinstance(step, End)
-    assert "refused" in step.failed
+def test_a_dry_ladder_without_a_machine_is_told_and_ended_after_a_while():
+    story = Story().planned().intended().refused()
+    assert story.step == Exhaust("No machine could be had. Of the offers: no capacity (1).")
+    story.tell(LadderExhausted, why="dry")
+    assert story.state.status is Status.NO_CAPACITY
+    assert story.step == Wait(until=story.now + timedelta(minutes=10))
+    assert story.wait(minutes=10).step == End(failed="dry")
+
+
+def test_a_dry_ladder_is_climbed_again_where_somebody_asked_to_keep_trying():
+    story = Story().planned().intended().refused().tell(LadderExhausted, why="dry")
+    dry = story.now
+    every, until = timedelta(minutes=5), dry + timedelta(hours=1)
+    story.tell(KeepTryingRequested, by="U", every=every, until=until)
+    assert story.step == Wait(until=dry + every)
+    story.wait(minutes=5)
+    assert story.step == Plan()
+    assert isinstance(story.planned().step, Launch)
+    story.intended(2).refused(2).tell(LadderExhausted, why="dry").wait(hours=1)
+    assert story.step == End(failed="dry")
+
+
+def test_a_throttle_is_waited_for_instead_of_paying_more():
+    story = Story().planned(offer("z1"), offer("z2", "2")).intended().refused(scope=Scope.BACK_OFF)
+    assert isinstance(story.step, Wait)
+    assert story.wait(minutes=5).step == Launch(attempt=2, replica=1, offers=(offer("z1"),))
+
+
+def test_one_call_asks_for_all_zones_of_the_region_at_that_price():
+    story = Story().planned(offer("z1"), offer("z2"), offer("z3", "2"))
+    assert story.step.offers == (offer("z1"), offer("z2"))
 
 
 def test_a_dry_ladder_is_tried_again_where_something_answers():
@@ -192,7 +216,7 @@ def test_an_unusable_ladder_says_why_and_what_mends_it():
     rung = Rung(offer=offer(), usable=False, reason="AWS: no credentials found", mend="run `aws configure`")
     step = Story().tell(LadderPlanned, rungs=(rung,)).step
     assert step == End(
-        failed="No machine could be asked for. AWS: no credentials found. To mend it: run `aws configure`."
+        failed="No machine could be had. Of the offers: AWS: no credentials found (1). To mend it: run `aws configure`."
     )
 
 
