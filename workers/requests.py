@@ -1,6 +1,7 @@
 """The bot's only door to the workers: ask for a deployment, change it, end it, look at it, follow it."""
 
 import logging
+import os
 import secrets
 import string
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ from redis import Redis
 
 from recipes.schema import Recipe
 from workers.clouds.driver import Driver
+from workers.deployment.confidential import Confidential
 from workers.deployment.events import (
     AnyEvent,
     DeploymentId,
@@ -71,6 +73,7 @@ class Requests:
     def __init__(self, redis: Redis, nudge: Nudge, drivers: dict[str, Driver]) -> None:
         self._redis: Any = redis
         self._log = Log(redis)
+        self._confidential = Confidential(self._log, os.environ)
         self._nudge = nudge
         self._drivers = drivers
 
@@ -93,19 +96,23 @@ class Requests:
         self._nudge(id_)
         return id_
 
-    def scale(self, name: str, replicas: int, *, by: str) -> Deployment:
-        """Ask for another number of replicas. Raises NoSuchDeployment."""
-        return self._decide(name, ScaleRequested(**stamp(datetime.now(UTC)), replicas=replicas, by=by))
+    def scale(self, deployment: DeploymentId, replicas: int, *, by: str) -> Deployment:
+        """Ask for another number of replicas; a deployment that ends anyway comes back as it is.
 
-    def stop(self, name: str, *, by: str) -> Deployment:
+        By id, as all that changes something: between a look at a name and the change it may have gone to somebody else.
+        Raises NoSuchDeployment.
+        """
+        return self._decide(deployment, ScaleRequested(**stamp(datetime.now(UTC)), replicas=replicas, by=by))
+
+    def stop(self, deployment: DeploymentId, *, by: str) -> Deployment:
         """Ask for the end of a deployment. Raises NoSuchDeployment."""
-        return self._decide(name, StopRequested(**stamp(datetime.now(UTC)), by=by))
+        return self._decide(deployment, StopRequested(**stamp(datetime.now(UTC)), by=by))
 
-    def keep_trying(self, name: str, *, by: str) -> Deployment:
+    def keep_trying(self, deployment: DeploymentId, *, by: str) -> Deployment:
         """Ask for a dry ladder to be climbed again and again. Raises NoSuchDeployment."""
         now = datetime.now(UTC)
         until = now + KEEP_TRYING_FOR
-        return self._decide(name, KeepTryingRequested(**stamp(now), by=by, every=KEEP_TRYING_EVERY, until=until))
+        return self._decide(deployment, KeepTryingRequested(**stamp(now), by=by, every=KEEP_TRYING_EVERY, until=until))
 
     def get(self, name: str) -> Deployment:
         """The deployment of this name. Raises NoSuchDeployment."""
@@ -146,7 +153,13 @@ class Requests:
             tail = driver.log(attempt.request.token, lines) if driver and not attempt.gone_at else ""
             place = f"{attempt.offer.cloud} {attempt.offer.zone}"
             if tail or attempt.log_tail:
-                found.append(ReplicaLog(replica=attempt.replica, place=place, tail=tail or attempt.log_tail))
+                found.append(
+                    ReplicaLog(
+                        replica=attempt.replica,
+                        place=place,
+                        tail=self._confidential.masked(state, tail or attempt.log_tail),
+                    )
+                )
         if not found:
             raise LogsGone(f"{name} has no log yet: none of its machines has printed anything.")
         return found
@@ -159,9 +172,11 @@ class Requests:
         """(position, deployment) of each change after a position; ends when none came for `wait`."""
         return self._log.follow(after, wait)
 
-    def _decide(self, name: str, made: AnyEvent) -> Deployment:
+    def _decide(self, deployment: DeploymentId, made: AnyEvent) -> Deployment:
         while True:
-            state = self.get(name)
+            state = self.by_id(deployment)
+            if state is None:
+                raise NoSuchDeployment(deployment, sorted(self._log.names()))
             if state.stopped_by is not None or state.ended:
                 return state  # it ends anyway
             if self._log.append(state.id, state.version, [made]):

@@ -3,12 +3,14 @@
 import contextlib
 import os
 import secrets
+import tempfile
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
 from msgspec import Struct
 
+from recipes.loader import folders
 from workers.errors import WorkersError
 
 QUEUE = "advance"
@@ -46,6 +48,8 @@ def from_environ(environ: Mapping[str, str], *, needs_redis: bool = True) -> Set
             "`docker compose up valkey`, and set REDIS_URL=redis://localhost:6379/0. "
             "To look around without one, run `make demo`."
         )
+    if redis_url and not redis_url.startswith(("redis://", "rediss://", "unix://")):
+        raise SettingsError(f"REDIS_URL={redis_url!r} is no address: write it as redis://localhost:6379/0.")
     home = home_of(environ)
     clouds = environ.get("MIXTRAL_CLOUDS", "")
     return Settings(
@@ -55,7 +59,7 @@ def from_environ(environ: Mapping[str, str], *, needs_redis: bool = True) -> Set
         clouds=tuple(word.strip().lower() for word in clouds.split(",") if word.strip()) if clouds else None,
         lease=_duration(environ, "MIXTRAL_LEASE", timedelta(hours=24)),
         default_recipe=environ.get("MIXTRAL_DEFAULT_RECIPE") or "mixtral-8x7b",
-        recipe_folders=tuple(Path(p) for p in environ.get("MIXTRAL_RECIPES", "").split(":") if p),
+        recipe_folders=tuple(folders(environ)),
         prices=Path(environ["MIXTRAL_PRICES"]) if environ.get("MIXTRAL_PRICES") else None,
         sweep_every=_duration(environ, "MIXTRAL_SWEEP_EVERY", timedelta(seconds=1)),
         control_lease=_duration(environ, "MIXTRAL_CONTROL_LEASE", timedelta(seconds=10)),
@@ -66,8 +70,14 @@ def from_environ(environ: Mapping[str, str], *, needs_redis: bool = True) -> Set
 def home_of(environ: Mapping[str, str]) -> Path:
     """The folder of this installation's files; made if it is not there."""
     home = Path(environ.get("MIXTRAL_HOME") or Path(environ.get("HOME", "~")).expanduser() / ".mixtral-bot")
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return home
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home):
+            return home
+    except OSError as error:
+        raise SettingsError(
+            f"{home} cannot be written ({error.strerror}). Set MIXTRAL_HOME to a folder that can."
+        ) from error
 
 
 def installation_of(home: Path, environ: Mapping[str, str]) -> str:
@@ -76,12 +86,19 @@ def installation_of(home: Path, environ: Mapping[str, str]) -> str:
         return given
     file = home / "installation"
     if not file.exists():
-        draft = home / f"installation.{os.getpid()}"
-        draft.write_text(f"i-{secrets.token_hex(6)}\n")
+        handle, draft = tempfile.mkstemp(dir=home, prefix=".installation-")
+        with os.fdopen(handle, "w") as new:
+            new.write(f"i-{secrets.token_hex(6)}\n")
         with contextlib.suppress(FileExistsError):
             os.link(draft, file)  # whole or not at all, and the first one wins
-        draft.unlink()
-    return file.read_text().strip()
+        Path(draft).unlink()
+    id_ = file.read_text().strip()
+    if not id_:
+        raise SettingsError(
+            f"{file} is empty: machines are found by the id in it. Restore it from a backup; or, if no machine of this "
+            "installation runs anywhere, delete it."
+        )
+    return id_
 
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -93,6 +110,9 @@ def _duration(environ: Mapping[str, str], name: str, default: timedelta) -> time
         return default
     number, unit = (text[:-1], text[-1]) if text[-1] in UNITS else (text, "s")
     try:
-        return timedelta(**{UNITS[unit]: float(number)})
-    except ValueError as error:
+        duration = timedelta(**{UNITS[unit]: float(number)})
+    except (ValueError, OverflowError) as error:
         raise SettingsError(f"{name}={text!r} is no duration: write 90s, 30m, 24h or 2d.") from error
+    if duration <= timedelta():
+        raise SettingsError(f"{name}={text!r} has to be longer than nothing: write 90s, 30m, 24h or 2d.")
+    return duration

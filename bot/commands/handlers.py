@@ -118,7 +118,7 @@ def scale_to(state: Deployment, replicas: int, caller: Caller, desk: Desk) -> Me
     check_runs(state)
     if state.wanted == replicas:
         return Message(text=f"*{state.name}* is to have {count(replicas, 'replica')} already: nothing changes.")
-    desk.requests.scale(state.name, replicas, by=caller.user)
+    check_runs(desk.requests.scale(state.id, replicas, by=caller.user))  # it may have been ended at the same moment
     return Message(
         text=f"*{state.name}* goes from {state.wanted} to {count(replicas, 'replica')}. Its card shows the way."
     )
@@ -185,12 +185,20 @@ def down(command: Down, caller: Caller, desk: Desk) -> Message:
 def end(state: Deployment, caller: Caller, desk: Desk) -> Message:
     """Ask for a deployment's end, as the command and the card's button do."""
     check(Deed.END, state, caller, desk)
+    if said := _ends_already(state):
+        return said
+    after = desk.requests.stop(state.id, by=caller.user)
+    if after.stopped_by != caller.user and (said := _ends_already(after)):
+        return said
+    return Message(text=f"Ending *{state.name}*. Its card says when nothing of it is left.")
+
+
+def _ends_already(state: Deployment) -> Message | None:
     if state.ended:
         return Message(text=f"*{state.name}* is down already.")
     if state.stopped_by is not None:
         return Message(text=f"*{state.name}* is shutting down already.")
-    desk.requests.stop(state.name, by=caller.user)
-    return Message(text=f"Ending *{state.name}*. Its card says when nothing of it is left.")
+    return None
 
 
 def keep_trying(state: Deployment, caller: Caller, desk: Desk) -> Message:
@@ -200,10 +208,10 @@ def keep_trying(state: Deployment, caller: Caller, desk: Desk) -> Message:
         return Message(
             text=f"*{state.name}* has ended. Launch it again with {code(f'{SLASH} launch {state.recipe.name}')}."
         )
-    after = desk.requests.keep_trying(state.name, by=caller.user)
+    after = desk.requests.keep_trying(state.id, by=caller.user)
     asked = after.keep_trying
-    if asked is None:
-        return Message(text=f"*{state.name}* ends already.")
+    if asked is None or after.ended or after.stopped_by is not None:
+        return Message(text=f"*{state.name}* is {after.status}, so no machine is looked for any more.")
     minutes, hours = asked.every.total_seconds() / 60, KEEP_TRYING_FOR.total_seconds() / 3600
     return Message(
         text=f"*{state.name}* asks again every {minutes:.0f} min, for {hours:.0f} h at most. End it to stop that."

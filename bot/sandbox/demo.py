@@ -1,12 +1,14 @@
 """`mixtral-bot demo`: a Slack stand-in with its page, the bot, a worker and a Valkey, until Ctrl-C."""
 
 import os
+import secrets
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 from rich.console import Console
@@ -84,7 +86,7 @@ def _environment(home: Path, port: int, environ: Mapping[str, str]) -> tuple[dic
         "SLACK_API_URL": f"{page}/api/",
         "SLACK_BOT_TOKEN": BOT_TOKEN,
         "SLACK_APP_TOKEN": APP_TOKEN,
-        "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
+        "REDIS_URL": f"redis://:{secrets.token_hex(16)}@127.0.0.1:{free_port()}/0",
         "MIXTRAL_HOME": str(home),
         "MIXTRAL_DEFAULT_RECIPE": environ.get("MIXTRAL_DEFAULT_RECIPE", "smollm2-135m"),
         "MIXTRAL_RECIPES": environ.get("MIXTRAL_RECIPES", ""),
@@ -95,11 +97,11 @@ def _environment(home: Path, port: int, environ: Mapping[str, str]) -> tuple[dic
 
 def _children(home: Path, env: Mapping[str, str], page: str) -> list[tuple[str, Child]]:
     port = page.rsplit(":", 1)[1]
-    redis_port = int(env["REDIS_URL"].rsplit(":", 1)[1].split("/")[0])
+    redis = urlsplit(env["REDIS_URL"])
     server = (sys.executable, "-m", "bot.sandbox.server", "--port", port, "--notice", NOTICE)
     cli = (sys.executable, "-m", "bot.cli")
     return [
-        ("Valkey", valkey(redis_port, home / "valkey", home / "valkey.log")),
+        ("Valkey", valkey(redis.port or 0, home / "valkey", home / "valkey.log", redis.password or "")),
         ("the Slack stand-in", Child(name="slack", argv=server, env=env, log=home / "slack.log")),
         ("the bot", Child(name="bot", argv=(*cli, "run"), env=env, log=home / "bot.log")),
         ("the worker", Child(name="worker", argv=(*cli, "worker"), env=env, log=home / "worker.log")),

@@ -21,8 +21,8 @@ ROUNDS = int(os.environ.get("MIXTRAL_KILL_ROUNDS", "21"))
 """Each round kills three times: in its launch, its scale and its down."""
 
 VICTIMS = ("bot", "worker", "a process of the worker", "valkey")
-WITHIN = 2.0
-"""Seconds after a command: about as long as the fastest launch takes."""
+WITHIN = {"launch": 2.0, "scale": 1.6, "down": 0.3}
+"""Seconds after a command, about as long as its work takes: so that kills hit the work and not the rest after it."""
 
 SETTLED_WITHIN = 60
 
@@ -38,7 +38,7 @@ class Killer:
     @contextlib.contextmanager
     def loose(self, phase):
         victim = self.rng.choice(VICTIMS)
-        after = self.rng.uniform(0, WITHIN)
+        after = self.rng.uniform(0, WITHIN[phase.split()[0]])
         moment = threading.Timer(after, self.kill, [victim])
         moment.start()
         try:
@@ -81,9 +81,20 @@ def cards(person, name):
     return [m for m in found if name in words(m)]
 
 
+def engines(line):
+    """The processes of engines that were started here, as the operating system has them, whoever knows of them."""
+    mark = f"MIXTRAL_MACHINE={line.home}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if mark in (entry / "environ").read_bytes() and b"workers.serving" in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+    return found
+
+
 def settled(line, person, name, replicas):
     """Whether exactly so many engines run, and the one card says so."""
-    if len(line.machines()) != replicas:
+    if len(line.machines()) != replicas or len(engines(line)) != replicas:
         return False
     said = "Down" if replicas == 0 else f"{replicas} of {replicas}"
     return any(said in words(card) for card in cards(person, name))
@@ -112,4 +123,5 @@ def test_whatever_is_killed_when_it_goes_on_to_the_end(line):
         assert len(killer.done) == 3 * ROUNDS
         time.sleep(3)
         assert line.machines() == []
+        assert engines(line) == []
         print(f"\n{len(killer.done)} kills, seed {SEED}")

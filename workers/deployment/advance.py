@@ -1,6 +1,7 @@
 """Bring a deployment forward: load its log, decide, act, append; until there is nothing to do but wait."""
 
 import logging
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import assert_never
@@ -9,6 +10,7 @@ from redis import Redis
 
 from recipes.schema import Recipe
 from workers.clouds.driver import Driver, DriverError, MachineRequest, Refusal, Refused, Token
+from workers.deployment.confidential import Confidential
 from workers.deployment.events import (
     AnyEvent,
     DeploymentEnded,
@@ -77,7 +79,7 @@ class Advance:
         self._log = log
         self._drivers = drivers
         self._ladder = ladder
-        self._environ = environ
+        self._confidential = Confidential(log, environ)
         self._installation = installation
         self._machine_lease = machine_lease
         self._control_lease = control_lease
@@ -136,7 +138,7 @@ class Advance:
         return None
 
     def _plan(self, state: Deployment) -> None:
-        lacking = [name for name in state.recipe.secrets if not self._environ.get(name)]
+        lacking = self._confidential.lacking(state)
         if lacking and not state.live:
             names = " and ".join(lacking)
             self._end(
@@ -150,7 +152,8 @@ class Advance:
         self._log.append(state.id, state.version, [planned])
 
     def _intend(self, state: Deployment, step: Launch) -> Token | None:
-        token = Token(f"{state.id}-{step.attempt}")
+        # A Redis that was rolled back counts the attempts anew: the token must not.
+        token = Token(f"{state.id}-{step.attempt}-{secrets.token_hex(2)}")
         request = MachineRequest(
             token=token,
             installation=self._installation,
@@ -166,8 +169,8 @@ class Advance:
 
     def _create(self, state: Deployment, attempt: Attempt, *, replay: bool) -> None:
         request = attempt.request
-        driver = self._drivers[request.offers[0].cloud]
         try:
+            driver = self._driver(attempt)
             found = driver.find(request.token) if replay else None
             machine = found or driver.create(request, self._secrets(state))
         except Refused as refused:
@@ -183,7 +186,9 @@ class Advance:
             event: AnyEvent = OfferRefused(**self._stamp(), attempt=attempt.number, refusals=said)
         except DriverError as error:
             # Nothing is known of the effect: the intent stands, and the sweeper nudges until there is an answer.
-            told = EngineProgressed(**self._stamp(), attempt=attempt.number, progress=str(error))
+            told = EngineProgressed(
+                **self._stamp(), attempt=attempt.number, progress=self._confidential.masked(state, str(error))
+            )
             if attempt.progress != told.progress:
                 self._log.record(state.id, state.version, [told])
             raise
@@ -191,20 +196,26 @@ class Advance:
             event = MachineCreated(**self._stamp(), attempt=attempt.number, machine=machine)
         self._log.record(state.id, state.version, [event])
 
+    def _driver(self, attempt: Attempt) -> Driver:
+        cloud = attempt.offer.cloud
+        if cloud not in self._drivers:
+            raise DriverError(
+                f"This worker may not use {cloud} any more. Put {cloud} back into MIXTRAL_CLOUDS, and restart it."
+            )
+        return self._drivers[cloud]
+
     def _secrets(self, state: Deployment) -> dict[str, str]:
         key = self._log.key(state.id)
         if key is None:
             raise DriverError(f"The key of {state.name} is gone from Redis. End {state.name} and launch it again.")
-        lacking = [name for name in state.recipe.secrets if not self._environ.get(name)]
-        if lacking:
-            raise DriverError(
-                f"{' and '.join(lacking)} went missing from the worker's environment. Set it, and restart."
-            )
-        return {KEY_VARIABLE: key} | {name: self._environ[name] for name in state.recipe.secrets}
+        if lacking := self._confidential.lacking(state):
+            names = " and ".join(lacking)
+            raise DriverError(f"{names} went missing from the worker's environment. Set it, and restart the worker.")
+        return self._confidential.secrets(state) | {KEY_VARIABLE: key}
 
     def _terminate(self, state: Deployment, attempt: Attempt) -> None:
-        driver = self._drivers[attempt.offer.cloud]
-        tail = driver.log(attempt.request.token, LOG_LINES) if attempt.failure else ""
+        driver = self._driver(attempt)
+        tail = self._confidential.masked(state, driver.log(attempt.request.token, LOG_LINES)) if attempt.failure else ""
         driver.terminate(attempt.request.token)
         event = MachineGone(**self._stamp(), attempt=attempt.number, why=attempt.why, log_tail=tail)
         self._log.record(state.id, state.version, [event])

@@ -115,6 +115,13 @@ class MachineCreated(Event, frozen=True, kw_only=True):
     machine: Machine
 
 
+class MachineAddressed(Event, frozen=True, kw_only=True):
+    """The cloud has given the machine an address."""
+
+    attempt: int
+    address: str
+
+
 class EngineProgressed(Event, frozen=True, kw_only=True):
     """What the machine is busy with before its engine answers, in a few words."""
 
@@ -210,6 +217,7 @@ AnyEvent: TypeAlias = (
     | LaunchIntended
     | OfferRefused
     | MachineCreated
+    | MachineAddressed
     | EngineProgressed
     | ReplicaReady
     | ReplicaNotReady

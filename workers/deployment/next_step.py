@@ -22,6 +22,9 @@ START_TRIES = 2
 NOT_READY_FOR = timedelta(seconds=180)
 """A replica that fails its probe for so long is replaced."""
 
+ASKED_FOR = timedelta(minutes=30)
+"""A cloud that gives no answer about one machine for so long is not asked again for it."""
+
 RETRY_AFTER = timedelta(minutes=1)
 """A deployment that still answers asks again after this, doubled with each failure in a row, at most BACK_OFF_MOST."""
 
@@ -111,7 +114,7 @@ def next_step(state: Deployment, now: datetime) -> Step:
     if surplus := _surplus(state):
         return GiveUp(surplus.number, "scaled down")
     for attempt in state.attempts:
-        if attempt.phase is Phase.PROVISIONING:
+        if attempt.phase is Phase.PROVISIONING and now < attempt.since + ASKED_FOR:
             return Create(attempt)
         if late := _too_late(attempt, now):
             return GiveUp(attempt.number, late, failure=True)
@@ -144,6 +147,8 @@ def _too_late(attempt: Attempt, now: datetime) -> str | None:
         return None
     if attempt.phase is Phase.NOT_READY:
         return f"failed its readiness probe for {NOT_READY_FOR.total_seconds():.0f} s: {attempt.why}"
+    if attempt.phase is Phase.PROVISIONING:
+        return f"its cloud gave no answer for {ASKED_FOR.total_seconds() / 60:.0f} min. {attempt.progress}".strip()
     return f"its engine was not ready {(deadline - attempt.since).total_seconds():.0f} s after the machine started"
 
 
@@ -152,6 +157,8 @@ def _deadline(attempt: Attempt) -> datetime | None:
         return attempt.since + attempt.request.boot.initial_delay
     if attempt.phase is Phase.NOT_READY:
         return attempt.since + NOT_READY_FOR
+    if attempt.phase is Phase.PROVISIONING:
+        return attempt.since + ASKED_FOR
     return None
 
 
@@ -196,7 +203,7 @@ def _dry(state: Deployment, exhausted: LadderExhausted, now: datetime) -> Step |
 def _pause(state: Deployment, failures: Sequence[Attempt], now: datetime) -> datetime | None:
     """Until when to leave it after failures: a first failure is tried again at once."""
     if state.exhausted is not None and state.live:
-        until = state.exhausted.at + RETRY_AFTER
+        until = state.exhausted.at + min(RETRY_AFTER * 2 ** min(state.dry_in_a_row - 1, 6), BACK_OFF_MOST)
     elif len(failures) >= START_TRIES:
         doubled = RETRY_AFTER * 2 ** min(len(failures) - START_TRIES, 6)
         until = failures[-1].since + min(doubled, BACK_OFF_MOST)

@@ -25,6 +25,7 @@ from workers.deployment.events import (
     LaunchIntended,
     LeaseExtended,
     Limits,
+    MachineAddressed,
     MachineCreated,
     MachineGone,
     OfferRefused,
@@ -128,6 +129,8 @@ class Deployment(Struct, frozen=True, kw_only=True):
     planned_at: datetime | None = None
     attempts: tuple[Attempt, ...] = ()
     exhausted: LadderExhausted | None = None
+    dry_in_a_row: int = 0
+    """How often the ladder was dry since the last machine."""
     keep_trying: KeepTryingRequested | None = None
     endpoint: EndpointPublished | None = None
     key_not_enforced: bool = False
@@ -221,9 +224,9 @@ def _with(state: Deployment, event: AnyEvent) -> Deployment:
         case LaunchIntended():
             return replace(state, attempts=(*state.attempts, _intended(event)), exhausted=None)
         case LadderExhausted():
-            return replace(state, exhausted=event)
+            return replace(state, exhausted=event, dry_in_a_row=state.dry_in_a_row + 1)
         case EndpointPublished():
-            return replace(state, endpoint=event)
+            return replace(state, endpoint=event, key_not_enforced=False)
         case KeyNotEnforced():
             return replace(state, key_not_enforced=True)
         case TestCompletionAnswered() | TestCompletionFailed():
@@ -231,11 +234,12 @@ def _with(state: Deployment, event: AnyEvent) -> Deployment:
         case DeploymentEnded():
             return replace(state, ended=event)
         case _:
+            dry = 0 if isinstance(event, MachineCreated) else state.dry_in_a_row
             attempts = tuple(
                 _with_fact(a, event, state.stopped_by is not None) if a.number == event.attempt else a
                 for a in state.attempts
             )
-            return replace(state, attempts=attempts)
+            return replace(state, attempts=attempts, dry_in_a_row=dry)
 
 
 def _intended(event: LaunchIntended) -> Attempt:
@@ -257,6 +261,7 @@ def _give_up(attempt: Attempt, at: datetime, why: str, *, failure: bool = False)
 AttemptFact = (
     OfferRefused
     | MachineCreated
+    | MachineAddressed
     | EngineProgressed
     | ReplicaReady
     | ReplicaNotReady
@@ -280,6 +285,10 @@ def _with_fact(attempt: Attempt, event: AttemptFact, stopping: bool) -> Attempt:
             # Refused, given up or gone, and a machine all the same: it has to be ended (again).
             phase = Phase.STARTING if wanted else Phase.SHUTTING_DOWN
             return replace(attempt, phase=phase, since=event.at, machine=event.machine, gone_at=None)
+        case MachineAddressed():
+            if attempt.machine is None:
+                return attempt
+            return replace(attempt, machine=replace(attempt.machine, address=event.address))
         case EngineProgressed():
             return replace(attempt, progress=event.progress)
         case ReplicaReady():

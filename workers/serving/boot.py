@@ -4,7 +4,12 @@ from recipes.schema import Recipe, Resources
 from workers.clouds.driver import Boot
 
 KEY_VARIABLE = "VLLM_API_KEY"
-"""Where every engine and every recipe's own script finds the key that it has to ask for."""
+"""Where every engine and every recipe's own script finds the key that it has to ask for; a recipe cannot set it."""
+
+
+def secrets_of(recipe: Recipe) -> tuple[str, ...]:
+    """The names of what the worker's environment has to hold for a recipe."""
+    return tuple(name for name in recipe.secrets if name != KEY_VARIABLE)
 
 
 def boot_of(recipe: Recipe, name: str) -> Boot:
@@ -20,8 +25,8 @@ def boot_of(recipe: Recipe, name: str) -> Boot:
         port=recipe.port,
         setup=recipe.setup,
         run=recipe.run,
-        envs=recipe.envs,
-        secrets=(KEY_VARIABLE, *recipe.secrets),
+        envs={name: value for name, value in recipe.envs.items() if name != KEY_VARIABLE},
+        secrets=tuple(dict.fromkeys((KEY_VARIABLE, *recipe.secrets))),
         initial_delay=recipe.service.readiness_probe.initial_delay,
         image=resources.image_id,
         disk_gib=resources.disk_size_gib,

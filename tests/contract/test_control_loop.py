@@ -1,0 +1,287 @@
+"""Advance and sweeper on a real Valkey and a cloud in memory: what goes wrong with one holds up nobody else."""
+
+import socket
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from msgspec.structs import replace
+
+from recipes.schema import Engine, Recipe, Resources
+from tests.fakes.driver import FakeDriver, offer
+from workers.clouds.driver import DriverError
+from workers.deployment.advance import Advance
+from workers.deployment.events import KeyNotEnforced, Limits, MachineCreated, MachineGone, Place
+from workers.deployment.log import Log
+from workers.deployment.state import Phase, Status
+from workers.deployment.sweeper import Sweeper
+from workers.placement.offer import Rung
+from workers.requests import Requests
+from workers.serving.probe import Completion
+
+NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
+PLACE = Place(team="T", channel="C", user="U")
+LEASE = timedelta(hours=24)
+
+
+class Loop:
+    """Everything that keeps deployments, in one thread and on a clock that tests move."""
+
+    def __init__(self, redis, monkeypatch):
+        self.now = NOON
+        self.redis = redis
+        self.cloud = FakeDriver("fake", clock=lambda: self.now)
+        self.drivers = {"fake": self.cloud}
+        self.nudged = []
+        self.environ = {"HF_TOKEN": "a-token-of-the-hub"}
+        self.log = Log(redis)
+        self.requests = Requests(redis, self.nudged.append, self.drivers)
+        self.probes = {}
+        monkeypatch.setattr("workers.deployment.sweeper.probe", lambda address, *_, **__: self.probes.get(address))
+        monkeypatch.setattr("workers.deployment.sweeper.key_is_enforced", lambda _: self.key_is_enforced)
+        monkeypatch.setattr("workers.deployment.advance.key_is_enforced", lambda _: self.key_is_enforced)
+        monkeypatch.setattr(
+            "workers.deployment.advance.completion", lambda *_, **__: Completion(text="mustard", seconds=0.1)
+        )
+        self.key_is_enforced = True
+        self.restart()
+
+    def restart(self):
+        """New processes: nothing in memory."""
+        self.advance = Advance(
+            redis=self.redis,
+            log=self.log,
+            drivers=self.drivers,
+            ladder=lambda *_: ([Rung(offer=offer("fake"), usable=True)], ""),
+            environ=self.environ,
+            installation="i-1",
+            machine_lease=LEASE,
+            control_lease=timedelta(seconds=10),
+            clock=lambda: self.now,
+        )
+        self.sweeper = Sweeper(
+            redis=self.redis,
+            log=self.log,
+            drivers=self.drivers,
+            nudge=self.nudged.append,
+            installation="i-1",
+            environ=self.environ,
+            machine_lease=LEASE,
+            control_lease=timedelta(seconds=10),
+            every=timedelta(seconds=1),
+            clock=lambda: self.now,
+        )
+
+    def launch(self, name="m", replicas=1, **recipe):
+        made = Recipe(name="r", engine=Engine(kind="scripted", model="s"), resources=(Resources(),), **recipe)
+        return self.requests.launch(made, name=name, replicas=replicas, place=PLACE, limits=Limits(), once=name)
+
+    def settle(self, rounds=6, seconds=10):
+        """Sweeps and the nudged advances, as the processes would do them."""
+        for _ in range(rounds):
+            while self.nudged:
+                try:
+                    self.advance(self.nudged.pop())
+                except DriverError:
+                    continue
+            self.sweeper.sweep()
+            self.now += timedelta(seconds=seconds)
+
+    def state(self, id_):
+        return self.requests.by_id(id_)
+
+
+@pytest.fixture
+def loop(redis, monkeypatch):
+    return Loop(redis, monkeypatch)
+
+
+def running(loop):
+    return [s for s in loop.cloud.owned("i-1") if s.presence == "running"]
+
+
+def test_a_launch_settles_and_a_stop_ends_all_of_it(loop):
+    id_ = loop.launch(replicas=2)
+    loop.settle()
+    assert loop.state(id_).status is Status.READY
+    assert len(running(loop)) == 2
+    loop.requests.stop(id_, by="U")
+    loop.settle()
+    assert loop.state(id_).status is Status.ENDED
+    assert running(loop) == []
+
+
+def test_an_answer_that_was_lost_after_the_effect_is_found_and_kept(loop):
+    id_ = loop.launch()
+    loop.cloud.lose_answers = True
+    loop.settle(2)
+    assert "replica 1" not in str(loop.state(id_).ended)
+    loop.cloud.lose_answers = False
+    loop.settle()
+    assert loop.state(id_).status is Status.READY
+    assert len(running(loop)) == 1
+
+
+def test_a_cloud_that_gives_no_answer_is_told_of_and_given_up_in_the_end(loop):
+    id_ = loop.launch()
+    loop.cloud.unreachable = True
+    loop.settle(2)
+    assert loop.state(id_).attempts[0].progress
+    assert loop.state(id_).attempts[0].phase is Phase.PROVISIONING
+    loop.settle(4, seconds=600)
+    assert loop.state(id_).attempts[0].phase is Phase.SHUTTING_DOWN
+    loop.cloud.unreachable = False
+    loop.settle(8)
+    assert loop.state(id_).status is Status.READY
+
+
+def test_a_machine_that_cannot_be_ended_holds_nobody_else_up(loop, monkeypatch):
+    first = loop.launch("first")
+    loop.settle()
+    stuck = loop.state(first).attempts[0].request.token
+    terminate = loop.cloud.terminate
+
+    def refuses(token):
+        if token == stuck:
+            raise DriverError("the machine does not end")
+        terminate(token)
+
+    monkeypatch.setattr(loop.cloud, "terminate", refuses)
+    loop.requests.stop(first, by="U")
+    loop.settle()
+    second = loop.launch("second")
+    loop.settle()
+    assert loop.state(second).status is Status.READY
+    assert loop.state(first).status is Status.ENDING
+    monkeypatch.setattr(loop.cloud, "terminate", terminate)
+    loop.settle(8, seconds=40)
+    assert loop.state(first).status is Status.ENDED
+
+
+def test_a_log_that_cannot_be_read_holds_nobody_else_up(loop, redis):
+    odd = loop.launch("odd")
+    loop.settle()
+    redis.xadd(f"mixtral:d:{odd}", {"e": '{"type":"SomethingNew"}'}, id="99-0")
+    loop.restart()
+    fine = loop.launch("fine")
+    loop.settle()
+    assert loop.state(fine).status is Status.READY
+    assert len(running(loop)) == 2
+
+
+def test_a_machine_that_comes_after_the_end_is_ended(loop):
+    id_ = loop.launch()
+    loop.settle()
+    state = loop.state(id_)
+    loop.requests.stop(id_, by="U")
+    loop.settle()
+    # A worker that had stalled in `create` all the while is told yes only now.
+    late = replace(state.attempts[0].request, token="d-late", attempt=1)
+    machine = loop.cloud.create(late, {})
+    ended = loop.state(id_)
+    gone_first = replace(machine, token=state.attempts[0].request.token)
+    loop.log.record(
+        id_,
+        ended.version,
+        [MachineCreated(event_id="late", at=loop.now, attempt=1, machine=gone_first)],
+    )
+    loop.settle(40, seconds=60)
+    assert all(s.machine.token == "d-late" for s in running(loop)), "only the one no log knows is left alone"
+
+
+def test_a_cloud_that_the_worker_may_not_use_any_more_is_named(loop):
+    id_ = loop.launch()
+    loop.settle()
+    drivers = dict(loop.drivers)
+    loop.drivers.clear()
+    loop.restart()
+    loop.now += LEASE
+    loop.requests.stop(id_, by="U")
+    loop.settle()
+    assert loop.state(id_).status is Status.ENDING
+    loop.drivers.update(drivers)
+    loop.restart()
+    loop.settle()
+    assert loop.state(id_).status is Status.ENDED
+
+
+def test_an_unknown_machine_is_left_alone_and_an_unwanted_one_is_ended(loop, redis):
+    id_ = loop.launch()
+    loop.settle()
+    redis.flushall()
+    loop.restart()
+    loop.settle()
+    assert len(running(loop)) == 1, "without its log nobody knows whether it is wanted"
+    assert loop.state(id_) is None
+
+
+def test_a_machine_that_disappears_is_noticed_within_two_lists_and_replaced(loop):
+    id_ = loop.launch()
+    loop.settle()
+    token = loop.state(id_).attempts[0].request.token
+    loop.now += timedelta(minutes=10)
+    loop.settle(1)
+    loop.cloud._machines.pop(token)
+    loop.settle(8)
+    assert loop.state(id_).attempts[0].phase is Phase.FAILED
+    assert loop.state(id_).status is Status.READY
+
+
+def test_one_list_without_the_machine_is_no_verdict(loop, monkeypatch):
+    id_ = loop.launch()
+    loop.settle()
+    owned = loop.cloud.owned
+    monkeypatch.setattr(loop.cloud, "owned", lambda _: ())
+    loop.now += timedelta(minutes=1)
+    loop.settle(1)
+    monkeypatch.setattr(loop.cloud, "owned", owned)
+    loop.settle()
+    assert [a.phase for a in loop.state(id_).attempts] == [Phase.READY]
+
+
+def test_a_lease_is_extended_at_half_its_life(loop):
+    id_ = loop.launch()
+    loop.settle()
+    loop.now += LEASE / 2
+    loop.settle(2)
+    assert loop.state(id_).attempts[0].expires_at > NOON + LEASE
+
+
+def test_no_secret_gets_into_an_event(loop, monkeypatch):
+    id_ = loop.launch(secrets=("HF_TOKEN",))
+    loop.settle()
+    key = loop.log.key(id_)
+    said = f"vllm serve --api-key {key} with a-token-of-the-hub"
+    monkeypatch.setattr(loop.cloud, "log", lambda *_: said)
+    token = loop.state(id_).attempts[0].request.token
+    loop.cloud.end(token, f"died saying {said}")
+    loop.settle(3)
+    told = str(loop.log.read(id_))
+    assert any(isinstance(e, MachineGone) and e.log_tail for e in loop.log.read(id_))
+    assert key not in told
+    assert "a-token-of-the-hub" not in told
+
+
+def test_an_endpoint_without_a_lock_is_told_of(loop):
+    loop.key_is_enforced = False
+    id_ = loop.launch()
+    loop.settle()
+    assert loop.state(id_).key_not_enforced
+    assert any(isinstance(e, KeyNotEnforced) for e in loop.log.read(id_))
+
+
+def test_a_probe_that_hangs_holds_nobody_else_up(redis, monkeypatch):
+    real = Loop(redis, monkeypatch)
+    monkeypatch.undo()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        made = real.cloud._made
+        monkeypatch.setattr(
+            real.cloud, "_made", lambda request: replace(made(request), address=f"http://127.0.0.1:{port}")
+        )
+        id_ = real.launch()
+        real.advance(id_)
+        began = datetime.now(UTC)
+        real.sweeper.sweep()
+        real.sweeper.sweep()
+        assert datetime.now(UTC) - began < timedelta(seconds=5)
+        assert real.state(id_).status is Status.STARTING

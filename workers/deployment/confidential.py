@@ -1,0 +1,30 @@
+"""What must not be read in a deployment's logs, and the masking of it."""
+
+from collections.abc import Mapping
+
+from workers.deployment.log import Log
+from workers.deployment.state import Deployment
+from workers.secrecy import masked
+from workers.serving.boot import secrets_of
+
+
+class Confidential:
+    """Knows the endpoint's key from the log's server, and a recipe's secrets from this process's environment."""
+
+    def __init__(self, log: Log, environ: Mapping[str, str]) -> None:
+        self._log = log
+        self._environ = environ
+
+    def lacking(self, state: Deployment) -> list[str]:
+        """The names of the recipe's secrets that this environment does not hold."""
+        return [name for name in secrets_of(state.recipe) if not self._environ.get(name)]
+
+    def secrets(self, state: Deployment) -> dict[str, str]:
+        """The recipe's secrets by name, as far as this environment holds them."""
+        return {name: value for name in secrets_of(state.recipe) if (value := self._environ.get(name))}
+
+    def masked(self, state: Deployment, text: str) -> str:
+        """`text`, which an engine or a cloud wrote, fit for a channel and for the event log."""
+        if not text:
+            return text
+        return masked(text, [self._log.key(state.id) or "", *self.secrets(state).values()])

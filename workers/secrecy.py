@@ -1,0 +1,26 @@
+"""Secrets do not leave in text that somebody else wrote: logs, progress, a cloud's own words. Pure."""
+
+import re
+from collections.abc import Iterable
+
+MASK = "•••"
+SHORTEST = 6
+"""Characters; shorter values are words that occur by chance."""
+
+# What keys look like, for those whose values are not known here.
+SHAPES = re.compile(
+    r"mxk_[A-Za-z0-9]{16,}"  # endpoints
+    r"|hf_[A-Za-z0-9]{16,}"  # Hugging Face
+    r"|xox[a-z]-[A-Za-z0-9-]{10,}|xapp-[A-Za-z0-9-]{10,}"  # Slack
+    r"|(?:AKIA|ASIA)[A-Z0-9]{16}"  # AWS
+    r"|ya29\.[A-Za-z0-9_-]{16,}"  # Google
+    r"|gh[pousr]_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}"
+    r"|(?i:(?<=bearer )[A-Za-z0-9._~+/=-]{8,})"
+)
+
+
+def masked(text: str, secrets: Iterable[str] = ()) -> str:
+    """`text` without these secrets and without anything in the shape of a key."""
+    for secret in sorted((s for s in secrets if len(s) >= SHORTEST), key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    return SHAPES.sub(MASK, text)
