@@ -10,7 +10,8 @@ import msgspec
 from msgspec import Struct
 from redis import Redis
 
-from bot.slack_calls import Refused, SlackCallError, SlackCalls, Unanswered
+from bot.slack_calls import SlackCalls
+from bot.slack_failures import Away, Refused, SlackFailed
 from bot.views.card import CARD, card
 from bot.views.endpoint import endpoint
 from bot.views.message import Message
@@ -95,10 +96,14 @@ class Cards:
         """Note that a deployment has to have a card, so that whoever follows next knows."""
         self._redis.hsetnx(CARDS, deployment, b"{}")
 
+    def all(self) -> list[DeploymentId]:
+        """Every deployment of whose card something is remembered."""
+        return [DeploymentId(id_.decode()) for id_ in self._redis.hkeys(CARDS)]
+
     def unfinished(self) -> list[DeploymentId]:
         """The deployments whose cards may not be what they should."""
-        records = {DeploymentId(id_.decode()): _decode(value) for id_, value in self._redis.hgetall(CARDS).items()}
-        return [id_ for id_, record in records.items() if not (record.over or record.dropped)]
+        records = {id_.decode(): value for id_, value in self._redis.hgetall(CARDS).items()}
+        return [DeploymentId(id_) for id_, value in records.items() if _is_unfinished(id_, value)]
 
     def forget(self, deployment: DeploymentId) -> None:
         """Its log is gone, and with it all that a card could tell."""
@@ -129,7 +134,7 @@ class Cards:
             try:
                 self._calls.update(record.channel, record.ts, message, leave=TICKS_LEAVE if tick else 0)
             except Refused as refused:
-                if refused.error not in MESSAGE_GONE:
+                if refused.code not in MESSAGE_GONE:
                     raise
                 self._replace(state, record)
                 return
@@ -164,9 +169,9 @@ class Cards:
         self._save(state, record)
         try:
             record.ts = self._calls.post(record.channel, message, kind=CARD, deployment=state.id)
-        except Unanswered:
+        except Away:
             raise  # it may have been posted: the mark stays
-        except SlackCallError:
+        except SlackFailed:
             record.posting_since = None
             self._save(state, record)
             raise
@@ -225,12 +230,12 @@ class Cards:
             return None
 
     def _refused(self, state: Deployment, record: Record, refused: Refused) -> None:
-        if refused.error not in NO_ROOM_ERRORS:
+        if refused.code not in NO_ROOM_ERRORS:
             raise refused
         if NO_ROOM not in record.said:
             record.said = {**record.said, NO_ROOM: "told"}
             self._save(state, record)
-            self._tell_launcher(state, no_room(state, refused.error))
+            self._tell_launcher(state, no_room(state, refused.code))
         if state.ended and self._now() - state.ended.at > GIVES_UP:
             return
         raise Later(ASKS_AGAIN, str(refused))
@@ -238,17 +243,34 @@ class Cards:
     def _tell_launcher(self, state: Deployment, message: Message) -> None:
         try:
             self._calls.write_to(state.place.user, message, kind=NO_ROOM, deployment=state.id)
-        except SlackCallError as error:
+        except SlackFailed as error:
             logger.warning(
                 "%s could not be told that the card of %s has no room: %s", state.place.user, state.id, error
             )
 
     def _load(self, state: Deployment) -> Record:
         value = self._redis.hget(CARDS, state.id)
-        return _decode(value) if value else Record()
+        if not value:
+            return Record()
+        try:
+            return _decode(value)
+        except msgspec.MsgspecError:
+            # All of it may have been said: what stands in Slack is looked for before anything is said again.
+            return Record(
+                posting_since=state.requested_at, said={KEY: "whispered", READY: BEGUN, FAILED: BEGUN, NO_ROOM: "told"}
+            )
 
     def _save(self, state: Deployment, record: Record) -> None:
         self._redis.hset(CARDS, state.id, msgspec.json.encode(record))
+
+
+def _is_unfinished(deployment: str, value: bytes) -> bool:
+    try:
+        record = _decode(value)
+    except msgspec.MsgspecError as error:
+        logger.warning("the record of the card of %s cannot be read, and is made anew: %s", deployment, error)
+        return True
+    return not (record.over or record.dropped)
 
 
 def _decode(value: bytes) -> Record:

@@ -26,8 +26,9 @@ ENVELOPES_AT_ONCE = 64
 PING_EVERY = 2.0
 """Seconds: a connection that died without a word is replaced after a few of them."""
 
-ANSWERS_WITHIN = 1.0
-"""Seconds that Redis may take for one call that a person waits for; with its repetition less than Slack's three."""
+ANSWERS_WITHIN = 0.7
+"""Seconds that Redis may take for one answer that a person waits for. A frozen one is waited for three times in a call
+(the call, and the handshake of its repetition, which is repeated too): together less than Slack's three seconds."""
 
 
 def client_of(settings: BotSettings) -> WebClient:

@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from msgspec import Struct
+from msgspec import MsgspecError, Struct
 from redis import Redis
 from redis.exceptions import RedisError
 from slack_sdk import WebClient
 
 from bot.cards import Cards, Later
 from bot.rate import Rates
-from bot.slack_calls import Busy, SlackCalls, Unanswered
+from bot.slack_calls import SlackCalls
+from bot.slack_failures import Away, Busy
 from bot.views.card import changes_every
 from workers.deployment.events import DeploymentId
 from workers.deployment.state import Deployment
@@ -39,6 +40,11 @@ LOOK_BACK = timedelta(minutes=10)
 
 LOOK_AT_ALL = timedelta(minutes=1)
 """A Redis that was rolled back sends no feed about it."""
+
+TIDY = timedelta(hours=1)
+"""How often the records of cards whose deployments' logs have expired are cleared away."""
+
+AFTER_AN_INCIDENT = timedelta(seconds=5)
 
 BACK_OFF = timedelta(seconds=1)
 BACK_OFF_MOST = timedelta(minutes=1)
@@ -89,9 +95,11 @@ class Follower:
         self._lease = Lease(redis, "follower", lease_for)
         self._cards = Cards(redis, SlackCalls(client, Rates(redis)), requests.key, clock)
         self._tasks: dict[DeploymentId, Task] = {}
+        self._unreadable: set[DeploymentId] = set()
+        """Left alone until somebody follows anew: perhaps a newer version of the bot, which can read their logs."""
 
     def run(self, stop: threading.Event) -> None:
-        """Follow whenever nobody else does, until told to stop; a Redis that is away is waited for."""
+        """Follow whenever nobody else does, until told to stop; whatever happens, it is begun anew."""
         while not stop.is_set():
             try:
                 with self._lease.held() as ours:
@@ -99,22 +107,44 @@ class Follower:
                         self._lead(stop)
             except RedisError as error:
                 logger.warning("the feed cannot be followed, trying again in a moment: %s", error)
+            except Exception:  # without this thread every card stands still, and nobody would know why
+                logger.exception("incident %s: following the feed, which goes on in a moment", secrets.token_hex(4))
+                stop.wait(AFTER_AN_INCIDENT.total_seconds())
             stop.wait(LEASE_AGAIN.total_seconds())
 
     def _lead(self, stop: threading.Event) -> None:
         logger.info("following the feed")
         position = self._catch_up()
         look_at_all = time.monotonic() + LOOK_AT_ALL.total_seconds()
+        tidy = time.monotonic()
         while not stop.is_set() and self._lease.renew():
             position = self._read(position)
             self._work(stop)
             if time.monotonic() > look_at_all:
                 look_at_all = time.monotonic() + LOOK_AT_ALL.total_seconds()
                 self._changed(*(state.id for state in self._requests.all()))
+            if time.monotonic() > tidy:
+                tidy = time.monotonic() + TIDY.total_seconds()
+                self._tidy(stop)
+
+    def _tidy(self, stop: threading.Event) -> None:
+        """Forget the cards of deployments that ended so long ago that their logs are gone."""
+        for deployment in self._cards.all():
+            if stop.is_set():
+                return
+            if deployment not in self._tasks and self._is_gone(deployment):
+                self._cards.forget(deployment)
+
+    def _is_gone(self, deployment: DeploymentId) -> bool:
+        try:
+            return self._requests.by_id(deployment) is None
+        except MsgspecError:
+            return False
 
     def _catch_up(self) -> str:
         """All that runs, all whose card was left unfinished, and all that changed since somebody followed."""
         self._tasks = {}
+        self._unreadable.clear()
         saved = self._redis.get(POSITION)
         self._changed(*(state.id for state in self._requests.all()), *self._cards.unfinished())
         if saved is not None:
@@ -138,6 +168,8 @@ class Follower:
 
     def _changed(self, *deployments: DeploymentId) -> None:
         for deployment in dict.fromkeys(deployments):
+            if deployment in self._unreadable:
+                continue
             task = self._tasks.get(deployment)
             if task is None:
                 self._cards.remember(deployment)
@@ -154,7 +186,13 @@ class Follower:
             self._look_at(deployment, self._tasks[deployment])
 
     def _look_at(self, deployment: DeploymentId, task: Task) -> None:
-        state = self._requests.by_id(deployment)
+        try:
+            state = self._requests.by_id(deployment)
+        except MsgspecError as error:
+            logger.error("the log of %s cannot be read, and its card is left alone: %s", deployment, error)  # noqa: TRY400 - one line, and not again
+            self._unreadable.add(deployment)
+            del self._tasks[deployment]
+            return
         if state is None:
             self._cards.forget(deployment)
             del self._tasks[deployment]
@@ -167,7 +205,7 @@ class Follower:
             _again(task, busy.wait)
         except Later as later:
             _again(task, later.wait)
-        except Unanswered as error:
+        except Away as error:
             logger.warning("card of %s: %s", deployment, error)
             _failed(task)
         except RedisError:

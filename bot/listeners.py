@@ -1,9 +1,10 @@
 """What Slack tells the app, each given to the function that answers it; everything is acked, known or not."""
 
 import logging
+import re
 import secrets
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
@@ -14,7 +15,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackClientError
 
 from bot.commands import handlers
-from bot.commands.command import SLASH, Logs
+from bot.commands.command import SLASH
 from bot.commands.desk import Caller, Desk
 from bot.commands.errors import CommandError
 from bot.commands.grammar import parse
@@ -25,6 +26,8 @@ from bot.commands.telling import after_ack, beside, in_ack
 from bot.commands.values import Wrong, replicas
 from bot.prompting.question import of_message
 from bot.prompting.store import Threads
+from bot.rate import Rates
+from bot.slack_failures import SlackFailed, within
 from bot.views import home as home_view
 from bot.views import scale as scale_view
 from bot.views.message import Message
@@ -35,27 +38,33 @@ _LOG = logging.getLogger(__name__)
 
 JSON = dict[str, Any]
 
-ACK_WITHIN = 2.0
-"""Seconds that reading logs may take before they are sent after the ack instead of in it. Slack waits for 3."""
+ACK_WITHIN = 2.3
+"""Seconds that any work may take before its outcome is told after the ack instead of in it. Slack waits for 3."""
 
 SPOKEN = frozenset({None, "file_share", "thread_broadcast"})
 """Subtypes of messages in which a person says something."""
 
 NOTHING = Message(text="")
 
+A_MOMENT = Message(text="This takes longer than usual. What became of it follows here in a moment.")
+"""Says nothing about what was taken: that is not known yet."""
+
+NOT_CERTAIN = f"This takes too long. It is not certain whether it was taken: see `{SLASH} status`, and try again."
+
 
 class Listeners:
     """Everything that the app listens to.
 
     They run in the threads that Slack's envelopes come in, each before its ack (`process_before_response`): what
-    they do there is quick or bounded, and the rest goes to `later`.
+    they do there is bounded by `ACK_WITHIN`, and the rest goes to `later`.
     """
 
-    def __init__(self, desk: Desk, threads: Threads, bot_user: str, later: Executor) -> None:
+    def __init__(self, desk: Desk, threads: Threads, bot_user: str, later: Executor, rates: Rates) -> None:
         self._desk = desk
         self._threads = threads
         self._bot_user = bot_user
         self._later = later
+        self._rates = rates
 
     def register(self, app: App) -> None:
         app.command(SLASH)(self.command)
@@ -68,6 +77,7 @@ class Listeners:
         app.event("app_home_opened")(self.home_opened)
         app.event("app_mention")(self.message)
         app.event("message")(self.message)
+        app.event(re.compile(".*"))(ignored)
         app.error(failed)
 
     def command(self, ack: Ack, body: JSON, respond: Respond) -> None:
@@ -77,22 +87,26 @@ class Listeners:
         def work() -> Message:
             return settle(type(command).__name__.lower(), caller, lambda: handlers.handle(command, caller, self._desk))
 
-        if not isinstance(command, Logs):
-            in_ack(ack, work())
-            return
-        reading = self._later.submit(work)
+        working = self._later.submit(work)
         try:
-            in_ack(ack, reading.result(timeout=ACK_WITHIN))
+            in_ack(ack, working.result(timeout=ACK_WITHIN))
         except FutureTimeoutError:
-            in_ack(ack, Message(text="This takes a moment …"))
-            reading.add_done_callback(lambda done: after_ack(done.result(), respond))
+            in_ack(ack, A_MOMENT)
+            working.add_done_callback(lambda done: after_ack(done.result(), respond))
 
     def _click(self, word: str, work: Callable[[Deployment, Caller, Desk], Message]) -> Callable[..., None]:
         def clicked(ack: Ack, body: JSON, client: WebClient, respond: Respond) -> None:
             caller = caller_of(body)
-            message = settle(f"button {word}", caller, lambda: work(self._deployment(body), caller, self._desk))
+
+            def settled() -> Message:
+                return settle(f"button {word}", caller, lambda: work(self._deployment(body), caller, self._desk))
+
+            working = self._later.submit(settled)
+            wait([working], timeout=ACK_WITHIN)
             ack()
-            self._later.submit(beside, message, caller, client, respond)
+            working.add_done_callback(
+                lambda done: self._later.submit(beside, done.result(), caller, client, respond, self._rates)
+            )
 
         return clicked
 
@@ -101,7 +115,7 @@ class Listeners:
 
         def fetch() -> None:
             message = settle("button logs", caller, lambda: handlers.logs_of(self._deployment(body), self._desk))
-            beside(message, caller, client, respond)
+            beside(message, caller, client, respond, self._rates)
 
         ack()
         self._later.submit(fetch)
@@ -113,13 +127,20 @@ class Listeners:
             state = self._deployment(body)
             handlers.check(Deed.SCALE, state, caller, self._desk)
             handlers.check_runs(state)
-            client.views_open(trigger_id=caller.once, view=scale_view.modal(state))
+            view = {"trigger_id": caller.once, "view": scale_view.modal(state)}
+            try:
+                within(self._rates, "views.open", client.views_open, view)
+            except SlackFailed as failed:
+                raise CommandError(
+                    f"The window could not be opened: {failed} Press again in a moment.",
+                    hint=f"{SLASH} scale {state.name} 2",
+                ) from failed
             return NOTHING
 
         def open_or_tell() -> None:
             message = settle("button scale", caller, open_modal)
             if message != NOTHING:
-                beside(message, caller, client, respond)
+                beside(message, caller, client, respond, self._rates)
 
         ack()
         self._later.submit(open_or_tell)
@@ -137,7 +158,11 @@ class Listeners:
             handlers.scale_to(self._by_id(view["private_metadata"]), count, caller, self._desk)
             return NOTHING
 
-        message = settle("modal scale", caller, scale)
+        working = self._later.submit(settle, "modal scale", caller, scale)
+        try:
+            message = working.result(timeout=ACK_WITHIN)
+        except FutureTimeoutError:
+            message = Message(text=NOT_CERTAIN)
         if message == NOTHING:
             ack()
         else:
@@ -183,6 +208,11 @@ class Listeners:
         if state is None:
             raise CommandError("This deployment is long gone, and its log with it.", hint=f"{SLASH} status")
         return state
+
+
+def ignored(event: JSON) -> None:
+    """What Slack tells and nobody here needs: acked all the same, or Slack would tell it again and again."""
+    _LOG.debug("nobody needs a %s", event.get("type"))
 
 
 def caller_of(body: JSON) -> Caller:

@@ -52,12 +52,14 @@ class Budget(Struct, frozen=True):
 TIER_2 = Budget(per_minute=15, burst=5)
 TIER_3 = Budget(per_minute=40, burst=10)
 TIER_4 = Budget(per_minute=80, burst=20)
+SPECIAL = Budget(per_minute=400, burst=200)
 POSTS_TO_A_CHANNEL = Budget(per_minute=60, burst=4)
 
 BUDGETS = {
     "chat.postMessage": POSTS_TO_A_CHANNEL,
     "chat.postEphemeral": TIER_4,
     "chat.update": TIER_3,
+    "chat.delete": TIER_3,
     "chat.startStream": TIER_2,
     "chat.stopStream": TIER_2,
     "chat.appendStream": TIER_4,
@@ -65,7 +67,9 @@ BUDGETS = {
     "conversations.replies": TIER_3,
     "conversations.open": TIER_3,
     "conversations.join": TIER_3,
+    "views.open": TIER_4,
     "views.publish": TIER_4,
+    "assistant.threads.setStatus": SPECIAL,
 }
 """By Web API method. `chat.postMessage` counts for each channel, the others for the whole workspace."""
 

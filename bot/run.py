@@ -21,11 +21,12 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from bot.channels import SlackChannels
 from bot.commands.desk import Desk
 from bot.commands.shelf import Shelf
-from bot.connections import app_of, client_of, quick_redis, serve
+from bot.connections import ENVELOPES_AT_ONCE, app_of, client_of, quick_redis, serve
 from bot.follower import Follower
 from bot.listeners import Listeners
 from bot.prompting.answers import Answers
 from bot.prompting.store import Threads
+from bot.rate import Rates
 from bot.settings import BotSettings, from_environ
 from workers.errors import WorkersError
 from workers.placement import catalog
@@ -33,7 +34,7 @@ from workers.run import connect, drivers_of, ladder_of, now, wire_requests
 
 _LOG = logging.getLogger(__name__)
 
-LATER_THREADS = 16
+LATER_THREADS = ENVELOPES_AT_ONCE
 AGAIN_AFTER = timedelta(seconds=1)
 GONE_WITHIN = timedelta(seconds=1.8)
 """What has not ended by then is cut off: every thread of ours may die at any line."""
@@ -81,13 +82,14 @@ def run(settings: BotSettings, stop: threading.Event) -> None:
     client = client_of(settings)
     ourselves = _until_it_works(lambda: _who_we_are(client), "Slack", stop)
     with ExitStack() as closing:
-        answers = Answers(wire_requests(settings.workers, redis), client, redis)
+        quick = quick_redis(settings.workers.redis_url)
+        answers = Answers(wire_requests(settings.workers, redis), client, redis, quick=quick)
         closing.callback(answers.close)
         later = ThreadPoolExecutor(LATER_THREADS, thread_name_prefix="later")
         closing.callback(later.shutdown, wait=False, cancel_futures=True)
         app = app_of(settings, client)
-        quick = quick_redis(settings.workers.redis_url)
-        Listeners(desk_of(settings, quick, answers), Threads(quick), ourselves["user_id"], later).register(app)
+        desk = desk_of(settings, quick, answers)
+        Listeners(desk, Threads(quick), ourselves["user_id"], later, Rates(quick)).register(app)
         closing.callback(_until_it_works(lambda: _serve(app, settings), "Slack's sockets", stop))
         _follow(settings, client, redis, answers, stop)
         answers.resume()
@@ -102,7 +104,7 @@ def desk_of(settings: BotSettings, redis: Redis, answers: Answers) -> Desk:
         requests=wire_requests(core, redis),
         shelf=Shelf(core.recipe_folders, core.environ, core.default_recipe),
         ladder=ladder_of(core, drivers_of(core)),
-        priced=catalog.dated(core.prices),
+        priced=catalog.dated(catalog.chosen(core.environ)),
         answers=answers,
         channels=SlackChannels(settings.bot_token, settings.api_url, redis),
         admins=settings.admins,

@@ -1,22 +1,24 @@
 """The Slack calls of the card, each made once: whoever calls decides when to call again."""
 
-import http.client
 import logging
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from slack_sdk import WebClient
-from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.slack_response import SlackResponse
 
-from bot.rate import NOW, Rates
+from bot.rate import Rates
+from bot.slack_failures import Refused, within
 from bot.views.message import Message
 
 logger = logging.getLogger(__name__)
 
 ANSWER_WITHIN = 10
 """Seconds for a call."""
+
+AS_WRITTEN = {"parse": "none", "link_names": False}
+"""Only what we wrote as a mention is one. `chat.update` by itself would make mentions of plain @names."""
 
 PAGE = 200
 PAGES_MOST = 5
@@ -25,39 +27,10 @@ BAD_BLOCKS = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_t
 BAD_METADATA = frozenset(
     {"invalid_metadata_format", "invalid_metadata_schema", "metadata_too_large", "metadata_must_be_sent_from_app"}
 )
-ITS_OWN_FAULT = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout"})
-
-RATE_LIMITED = 429
-SERVER_ERROR = 500
-NOT_FOUND = 404
-
-
-class SlackCallError(Exception):
-    """A Slack call did not do what it should: the message says how, in Slack's words."""
-
-
-class Busy(SlackCallError):
-    """Nothing was called, or Slack turned it away: not before `wait` has passed."""
-
-    def __init__(self, method: str, wait: timedelta) -> None:
-        super().__init__(f"{method}: not before {wait.total_seconds():.1f} s from now")
-        self.wait = wait
-
-
-class Refused(SlackCallError):
-    """Slack understood, and did not do it."""
-
-    def __init__(self, method: str, error: str) -> None:
-        super().__init__(f"{method}: {error}")
-        self.error = error
-
-
-class Unanswered(SlackCallError):
-    """Slack may or may not have done it."""
 
 
 class SlackCalls:
-    """Within the shared rate budgets. Every method raises Busy, Refused, Unanswered, RedisError."""
+    """Within the shared rate budgets. Every method raises Busy, Refused, Away, RedisError."""
 
     def __init__(self, client: WebClient, rates: Rates) -> None:
         # The SDK's own handlers repeat a post whose answer was lost, and sleep for as long as Slack says.
@@ -84,7 +57,7 @@ class SlackCalls:
         try:
             posted = self._with_blocks("chat.postMessage", self._client.chat_postMessage, channel, message, more)
         except Refused as refused:
-            if refused.error not in BAD_METADATA:
+            if refused.code not in BAD_METADATA:
                 raise
             more.pop("metadata")
             posted = self._with_blocks("chat.postMessage", self._client.chat_postMessage, channel, message, more)
@@ -100,7 +73,7 @@ class SlackCalls:
 
     def write_to(self, user: str, message: Message, *, kind: str, deployment: str) -> None:
         """Send a direct message."""
-        opened = self._call("conversations.open", self._client.conversations_open, "", {"users": user})
+        opened = self._call("conversations.open", self._client.conversations_open, {"users": user})
         self.post(str(opened["channel"]["id"]), message, kind=kind, deployment=deployment)
 
     def find(
@@ -119,7 +92,7 @@ class SlackCalls:
             method, call = "conversations.replies", self._client.conversations_replies
             arguments["ts"] = thread_ts
         for _ in range(PAGES_MOST):
-            answer = self._call(method, call, channel, arguments)
+            answer = self._call(method, call, arguments)
             for message in answer.get("messages") or []:
                 if _is(message, kind, deployment):
                     return str(message["ts"])
@@ -140,49 +113,26 @@ class SlackCalls:
         leave: int = 0,
     ) -> SlackResponse:
         """Where blocks are refused, the sentence alone is better than nothing."""
-        arguments = {"channel": channel, "text": message.text, **more}
+        arguments = {"channel": channel, "text": message.text, **AS_WRITTEN, **more}
         if not message.blocks:
-            return self._call(method, call, channel, arguments, leave=leave)
+            return self._call(method, call, arguments, leave=leave)
         try:
-            return self._call(method, call, channel, {**arguments, "blocks": list(message.blocks)}, leave=leave)
+            return self._call(method, call, {**arguments, "blocks": list(message.blocks)}, leave=leave)
         except Refused as refused:
-            if refused.error not in BAD_BLOCKS:
+            if refused.code not in BAD_BLOCKS:
                 raise
             logger.exception("blocks were refused, and the text stands alone: %s", message.text)
-            return self._call(method, call, channel, arguments)
+            return self._call(method, call, arguments)
 
     def _call(
         self,
         method: str,
         call: Callable[..., SlackResponse],
-        channel: str,
         arguments: dict[str, Any],
         *,
         leave: int = 0,
     ) -> SlackResponse:
-        if (wait := self._rates.take(method, channel, leave=leave)) > NOW:
-            raise Busy(method, wait)
-        try:
-            return call(**arguments)
-        except SlackApiError as error:
-            failure = _failure(method, error.response)
-            if isinstance(failure, Busy):
-                self._rates.hold(method, failure.wait, channel)
-            raise failure from error
-        except (SlackClientError, OSError, http.client.HTTPException) as error:
-            raise Unanswered(f"{method}: {error}") from error
-
-
-def _failure(method: str, response: Any) -> SlackCallError:
-    status = getattr(response, "status_code", 200)
-    error = str(response.get("error") or f"HTTP {status}")
-    if status == RATE_LIMITED or error in ("ratelimited", "rate_limited"):
-        headers = {name.lower(): value for name, value in (getattr(response, "headers", None) or {}).items()}
-        after = str(headers.get("retry-after", "1"))
-        return Busy(method, timedelta(seconds=int(after) if after.isdigit() else 1))
-    if status >= SERVER_ERROR or error in ITS_OWN_FAULT:
-        return Unanswered(f"{method}: {error[:200]}")
-    return Refused(method, "unknown_method" if status == NOT_FOUND else error[:200])
+        return within(self._rates, method, call, arguments, leave=leave)
 
 
 def _is(message: dict[str, Any], kind: str, deployment: str) -> bool:

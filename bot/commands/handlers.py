@@ -31,7 +31,7 @@ from bot.views import plan as plan_view
 from bot.views import recipes as recipes_view
 from bot.views import refusal as refusal_view
 from bot.views import status as status_view
-from bot.views.amounts import count, moment
+from bot.views.amounts import count, duration, moment
 from bot.views.blocks import listed, section
 from bot.views.escape import code, escape
 from bot.views.message import Message
@@ -212,9 +212,9 @@ def keep_trying(state: Deployment, caller: Caller, desk: Desk) -> Message:
     asked = after.keep_trying
     if asked is None or after.ended or after.stopped_by is not None:
         return Message(text=f"*{state.name}* is {after.status}, so no machine is looked for any more.")
-    minutes, hours = asked.every.total_seconds() / 60, KEEP_TRYING_FOR.total_seconds() / 3600
+    hours = KEEP_TRYING_FOR.total_seconds() / 3600
     return Message(
-        text=f"*{state.name}* asks again every {minutes:.0f} min, for {hours:.0f} h at most. End it to stop that."
+        text=f"*{state.name}* asks again every {duration(asked.every)}, for {hours:.0f} h at most. End it to stop that."
     )
 
 

@@ -3,11 +3,14 @@
 import logging
 from typing import Any
 
+from redis.exceptions import RedisError
 from slack_bolt import Ack, Respond
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackClientError
 
 from bot.commands.desk import Caller
+from bot.rate import Rates
+from bot.slack_failures import SlackFailed, within
 from bot.views.message import Message
 
 _LOG = logging.getLogger(__name__)
@@ -20,7 +23,7 @@ def in_ack(ack: Ack, message: Message) -> None:
     ack(text=message.text, blocks=list(message.blocks) or None, response_type="ephemeral")
 
 
-def beside(message: Message, caller: Caller, client: WebClient, respond: Respond) -> None:
+def beside(message: Message, caller: Caller, client: WebClient, respond: Respond, rates: Rates) -> None:
     """Show the answer to a click: ephemerally in its channel, or in a modal where it came from no channel."""
     try:
         if caller.response_url and _responded(respond, message):
@@ -29,8 +32,9 @@ def beside(message: Message, caller: Caller, client: WebClient, respond: Respond
             blocks = list(message.blocks) or None
             client.chat_postEphemeral(channel=caller.channel, user=caller.user, text=message.text, blocks=blocks)
         else:
-            client.views_open(trigger_id=caller.once, view=_modal(message))
-    except (SlackClientError, OSError) as error:
+            view = {"trigger_id": caller.once, "view": _modal(message)}
+            within(rates, "views.open", client.views_open, view)
+    except (SlackClientError, OSError, SlackFailed, RedisError) as error:
         _LOG.warning("%s could not be told in %s: %s", caller.user, caller.channel or "a modal", _code(error))
 
 
@@ -61,6 +65,8 @@ def _modal(message: Message) -> dict[str, Any]:
 
 def _code(error: Exception) -> str:
     """An error's name: its text repeats what was sent, which may hold a key."""
+    if isinstance(error, SlackFailed):
+        return str(error)
     response: Any = getattr(error, "response", None)
     data = getattr(response, "data", response)
     return str(data.get("error")) if isinstance(data, dict) else type(error).__name__

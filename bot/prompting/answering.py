@@ -1,6 +1,8 @@
 """Takes one question from wherever it stands to its answer. It may die at any line and be called again."""
 
 import threading
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime
 
 import httpx
 from msgspec.structs import replace
@@ -10,12 +12,12 @@ from bot.prompting.engine import Endpoint
 from bot.prompting.question import Asked, QuestionKey
 from bot.prompting.reply import OpenAnswers, Reply
 from bot.prompting.resumption import metadata, orphans
-from bot.prompting.routing import Nowhere, Open, Over, To, Waits, route, standing
+from bot.prompting.routing import Nowhere, Open, Over, To, Waits, address, route, standing
 from bot.prompting.slack import Slack
 from bot.prompting.store import Questions, Threads
 from bot.prompting.streamed import Place
 from bot.prompting.telling import Telling
-from bot.prompting.writing import Writing
+from bot.prompting.writing import NobodyReady, Writing
 from workers.deployment.state import Deployment
 from workers.requests import Requests
 
@@ -64,7 +66,7 @@ class Answering:
             case Waits():
                 self._wait(asked, state.sentence)
             case Open() if deployment is not None:
-                self._answer(asked, deployment, state.url)
+                self._answer(asked, deployment)
 
     def explain(self, key: QuestionKey, sentence: str) -> None:
         """Say why a question gets no answer, and forget it. Raises SlackFailed."""
@@ -95,7 +97,7 @@ class Answering:
         if asked.notice is None:
             self._stored(replace(asked, notice=self._telling.waiting(asked, sentence)))
 
-    def _answer(self, asked: Asked, deployment: Deployment, url: str) -> None:
+    def _answer(self, asked: Asked, deployment: Deployment) -> None:
         question, thread = asked.question, asked.thread or ""
         key = self._requests.key(deployment.id)
         if key is None:
@@ -107,25 +109,48 @@ class Answering:
         asked = self._stored(replace(asked, tries=asked.tries + 1))
         if not asked.begun:
             self._slack.thinking(question.channel, thread)
-        if asked.notice is not None:
-            self._telling.withdraw(asked, f"{deployment.name} is ready.")
+        if asked.notice is not None and self._telling.withdraw(asked, f"{deployment.name} is ready."):
             asked = self._stored(replace(asked, notice=None))
         written = _Written(self._questions, asked)
+        try:
+            text = self._write(written, deployment, key)
+        except NobodyReady:
+            after = self._requests.by_id(deployment.id)
+            if after is not None and isinstance(state := standing(after), Waits):
+                self._wait(written.asked, state.sentence)
+            return  # else it is looked at again in a moment
+        if written.asked.notice is not None:  # a busy Slack had to wait for its turn, and the answer did not
+            self._telling.withdraw_at_last(written.asked, f"{deployment.name} was ready.")
+        self._threads.answered(written.asked, deployment.id, text)
+        self._questions.remove(question.key)
+
+    def _write(self, written: "_Written", deployment: Deployment, key: str) -> str:
+        """Write the answer, and give what the model said."""
+        asked, question, thread = written.asked, written.asked.question, written.asked.thread or ""
         place = Place(channel=question.channel, thread=thread, team=question.team, user=question.user)
         with Reply(
             self._slack,
             place,
             self._open,
             metadata=metadata(ANSWER_EVENT, question.key),
+            starting=written.starting,
             began=written.add,
             begun=asked.begun,
         ) as reply:
-            endpoint = Endpoint(name=deployment.name, url=url, key=key)
             said = self._said(asked, deployment)
-            end = self._writing.write(deployment.id, endpoint, said, asked.prompt, reply)
+            end = self._writing.write(deployment.id, self._addresses(deployment, key), said, asked.prompt, reply)
             reply.finish(end.text, closing=end.closing, footer=end.footer)
-        self._threads.answered(written.asked, deployment.id, end.text)
-        self._questions.remove(question.key)
+        return end.text
+
+    def _addresses(self, deployment: Deployment, key: str) -> Callable[[Collection[str]], Endpoint | None]:
+        def look(failed: Collection[str]) -> Endpoint | None:
+            now = self._requests.by_id(deployment.id)
+            if now is None or not isinstance(standing(now), Open):
+                raise NobodyReady(f"{deployment.name} is not ready.")
+            url = address(now, failed)
+            return Endpoint(name=deployment.name, url=url, key=key) if url else None
+
+        return look
 
     def _said(self, asked: Asked, deployment: Deployment) -> list[Turn]:
         question, root = asked.question, asked.thread or ""
@@ -143,13 +168,11 @@ class Answering:
 
     def _begun(self, asked: Asked) -> tuple[str, ...]:
         question, root = asked.question, asked.thread or ""
-        remembered = self._threads.recall(question.channel, root)
-        others = [a for a in self._questions.all() if a.question.key != question.key]
-        claimed = {*remembered.answers, *remembered.prompts, root, *asked.begun}
-        claimed.update(ts for other in others for ts in (*other.begun, other.notice or ""))
-        claimed.add(asked.notice or "")
+        # In this order: whatever stands in the thread is then in one of the others, or in what is remembered.
         thread = self._slack.thread(question.channel, root) or []
-        return (*asked.begun, *orphans(thread, asked, self._slack.ourselves(), claimed))
+        others = self._questions.all()
+        remembered = self._threads.recall(question.channel, root)
+        return (*asked.begun, *orphans(thread, asked, others, self._slack.ourselves(), remembered))
 
     def _stored(self, asked: Asked) -> Asked:
         self._questions.put(asked)
@@ -163,6 +186,11 @@ class _Written:
         self._questions = questions
         self.asked = asked
 
+    def starting(self) -> None:
+        if self.asked.starting is None:
+            self.asked = replace(self.asked, starting=datetime.now(UTC))
+            self._questions.put(self.asked)
+
     def add(self, ts: str) -> None:
-        self.asked = replace(self.asked, begun=(*self.asked.begun, ts))
+        self.asked = replace(self.asked, begun=(*self.asked.begun, ts), starting=None)
         self._questions.put(self.asked)

@@ -4,9 +4,11 @@ import logging
 import secrets
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import httpx
+from msgspec import MsgspecError
+from msgspec.structs import replace
 from redis import Redis
 from redis.exceptions import RedisError
 from slack_sdk import WebClient
@@ -15,10 +17,10 @@ from bot.prompting.answering import Answering
 from bot.prompting.question import Asked, Question, QuestionKey
 from bot.prompting.routing import Waits, standing
 from bot.prompting.slack import Slack
-from bot.prompting.slack_refusals import Refused, SlackFailed
 from bot.prompting.store import Questions, Threads
 from bot.prompting.writing import Stopping
 from bot.rate import Rates
+from bot.slack_failures import Refused, SlackFailed
 from workers.deployment.events import DeploymentId
 from workers.lease import Lease
 from workers.requests import Requests
@@ -32,6 +34,14 @@ WATCH_EVERY = timedelta(seconds=2)
 TRIES_MOST = 10
 """A question on which so many processes died may be what kills them."""
 
+GIVES_UP = timedelta(minutes=10)
+"""A question of which Slack takes nothing for so long is given up."""
+FORGETS = timedelta(hours=1)
+"""Then even the sentence about that is."""
+AGAIN_SOONEST = timedelta(seconds=1)
+AGAIN_LATEST = timedelta(minutes=1)
+
+_SLACK_AWAY = "Slack took nothing from me for ten minutes, so this question is given up. Ask it again."
 _GIVEN_UP = "This question was begun several times and never came to an answer, so it is given up. Ask it again."
 
 
@@ -45,13 +55,16 @@ class Answers:
         redis: Redis,
         *,
         http: httpx.Client | None = None,
+        quick: Redis | None = None,
         at_once: int = AT_ONCE,
         lease: timedelta = LEASE,
         watch_every: timedelta = WATCH_EVERY,
     ) -> None:
+        """`quick`: a Redis that gives up in time for an ack; questions are taken in through it."""
         limits = httpx.Limits(max_connections=at_once * 2, max_keepalive_connections=at_once)
         self._requests, self._redis, self._lease, self._watch_every = requests, redis, lease, watch_every
         self._questions, self._threads = Questions(redis), Threads(redis)
+        self._taken, self._told = Questions(quick or redis), Threads(quick or redis)
         self._stopping = threading.Event()
         self._http = http or httpx.Client(limits=limits)
         self._answering = Answering(
@@ -72,7 +85,7 @@ class Answers:
 
         Raises RedisError when it could not be stored: then it must not be acknowledged.
         """
-        if self._questions.add(question):
+        if self._taken.add(question):
             self._submit(question.key)
 
     def ready(self, deployment: DeploymentId) -> None:
@@ -89,7 +102,7 @@ class Answers:
 
     def answered_in(self, channel: str, thread_ts: str) -> bool:
         """Whether the bot has answered in a thread: then a message there needs no mention."""
-        return self._threads.knows(channel, thread_ts)
+        return self._told.knows(channel, thread_ts)
 
     def close(self) -> None:
         """Stop. Answers that are being written stay unfinished, and are finished by the next process."""
@@ -110,20 +123,45 @@ class Answers:
         try:
             with Lease(self._redis, f"question:{key}", self._lease).held() as held:
                 if held:
-                    self._answer(key)
+                    self._attempt(key)
         except Stopping:
             pass
-        except (RedisError, SlackFailed) as failed:
+        except RedisError as failed:
             _LOG.warning("The question %s waits for another try: %s", key, failed)
         finally:
             with self._lock:
                 self._running.discard(key)
+
+    def _attempt(self, key: QuestionKey) -> None:
+        try:
+            self._answer(key)
+        except SlackFailed as failed:
+            self._try_later(key, failed)
+        else:
+            asked = self._questions.get(key)
+            if asked is not None and asked.failing_since is not None:
+                self._questions.put(replace(asked, failing_since=None, not_before=None))
+
+    def _try_later(self, key: QuestionKey, failed: SlackFailed) -> None:
+        asked, now = self._questions.get(key), datetime.now(UTC)
+        if asked is None:
+            return
+        since = asked.failing_since or now
+        if now - since > FORGETS:
+            _LOG.error("The question %s is forgotten, for nobody can be told about it: %s", key, failed)
+            self._questions.remove(key)
+            return
+        pause = min(max(now - since, AGAIN_SOONEST), AGAIN_LATEST)
+        _LOG.warning("The question %s is tried again in %.0f s: %s", key, pause.total_seconds(), failed)
+        self._questions.put(replace(asked, failing_since=since, not_before=now + pause))
 
     def _answer(self, key: QuestionKey) -> None:
         asked = self._questions.get(key)
         try:
             if asked is not None and asked.tries >= TRIES_MOST:
                 self._answering.explain(key, _GIVEN_UP)
+            elif asked is not None and _fails_too_long(asked):
+                self._answering.explain(key, _SLACK_AWAY)
             else:
                 self._answering.run(key)
         except Refused as refused:
@@ -162,10 +200,19 @@ class Answers:
                 return
 
     def _is_due(self, asked: Asked) -> bool:
+        if asked.not_before is not None and datetime.now(UTC) < asked.not_before:
+            return False
         if asked.deployment is None or asked.notice is None or asked.question.key in self._running:
             return True
-        deployment = self._requests.by_id(asked.deployment)
+        try:
+            deployment = self._requests.by_id(asked.deployment)
+        except MsgspecError:
+            return True  # whoever asked is told that its log cannot be read
         return deployment is None or not isinstance(standing(deployment), Waits)
+
+
+def _fails_too_long(asked: Asked) -> bool:
+    return asked.failing_since is not None and datetime.now(UTC) - asked.failing_since > GIVES_UP
 
 
 def _impatient(client: WebClient) -> WebClient:

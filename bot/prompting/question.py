@@ -62,7 +62,13 @@ class Asked(Struct, frozen=True, kw_only=True):
     """The message that says that the question waits."""
     begun: tuple[str, ...] = ()
     """The messages of the answer, as far as they are posted."""
+    starting: datetime | None = None
+    """When a message was about to be posted whose ts is not known yet: one that nobody wrote down may be this one."""
     tries: int = 0
+    failing_since: datetime | None = None
+    """Since then Slack has taken nothing of it."""
+    not_before: datetime | None = None
+    """When to try again."""
 
 
 def of_message(event: Mapping[str, Any], *, id_: str, team: str, bot_user: str) -> Question:

@@ -12,10 +12,10 @@ from typing import Any, Self, TypeAlias
 from bot.prompting import pacing
 from bot.prompting.inert import inert, settled
 from bot.prompting.slack import Slack
-from bot.prompting.slack_refusals import Busy, SlackFailed
 from bot.prompting.split import closed
 from bot.prompting.streamed import Place, Streamed
 from bot.prompting.updated import Updated
+from bot.slack_failures import Busy, SlackFailed
 
 _LOG = logging.getLogger(__name__)
 
@@ -51,13 +51,14 @@ class Reply:
         open_answers: OpenAnswers,
         *,
         metadata: dict[str, Any],
+        starting: Callable[[], None],
         began: Callable[[str], None],
         begun: tuple[str, ...] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`began` is told each new message at once; `begun` are those of an attempt that died."""
+        """`starting` is called before each new message, `began` with its ts; `begun` are those of a dead attempt."""
         self._slack, self._place, self._open, self._clock = slack, place, open_answers, clock
-        self._metadata, self._began = metadata, began
+        self._metadata, self._starting, self._began = metadata, starting, began
         self._sent_at: float | None = None
         self._tried_at: float | None = None
         self._not_before = 0.0
@@ -68,7 +69,7 @@ class Reply:
                     slack.stop_stream(place.channel, begun[-1])  # the dead left it open, and so it takes no update
             self._way = self._by_updates(begun=begun)
         else:
-            self._way = Streamed(slack, place, metadata=metadata, began=began, clock=clock)
+            self._way = Streamed(slack, place, metadata=metadata, starting=starting, began=began, clock=clock)
 
     def __enter__(self) -> Self:
         self._open.change(type(self._way), 1)
@@ -141,6 +142,7 @@ class Reply:
             self._slack,
             self._place,
             metadata=self._metadata,
+            starting=self._starting,
             began=self._began,
             before=before,
             opening=opening,

@@ -1,9 +1,9 @@
 """Which messages are those of a process that died before it could write them down: pure."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bot.prompting.conversation import ANSWER_EVENT, Ourselves
+from bot.prompting.conversation import ANSWER_EVENT, Ourselves, Remembered
 from bot.prompting.question import Asked, QuestionKey
 
 QUESTION_EVENT = "mixtral_question"
@@ -23,12 +23,21 @@ def shown_prompt(channel: Iterable[Mapping[str, Any]], key: QuestionKey) -> str 
 
 
 def orphans(
-    thread: Iterable[Mapping[str, Any]], asked: Asked, ourselves: Ourselves, claimed: Collection[str]
+    thread: Iterable[Mapping[str, Any]], asked: Asked, others: Iterable[Asked], ourselves: Ourselves, known: Remembered
 ) -> tuple[str, ...]:
     """The messages of an answer to this question that nobody has written down, oldest first.
 
-    A stream carries no metadata until it ends: there, whatever is ours, unmarked and unclaimed must be it.
+    A stream carries no metadata until it ends. Where this question was starting one, whatever is ours, unmarked and
+    unclaimed must be it, unless another question of the thread is starting one too. `others` and `known` must have been
+    read after the thread.
     """
+    root = asked.thread or ""
+    claimed = {*known.answers, *known.prompts, root, *asked.begun, asked.notice or ""}
+    beside = [other for other in others if other.question.key != asked.question.key]
+    claimed.update(ts for other in beside for ts in (*other.begun, other.notice or ""))
+    starting = (asked.question.channel, root)
+    certain = not any(o.starting and (o.question.channel, o.thread) == starting for o in beside)
+    unmarked = asked.starting is not None and certain
     after = float(asked.question.message_ts or asked.thread or 0)
     found = [
         str(m["ts"])
@@ -36,7 +45,10 @@ def orphans(
         if float(m["ts"]) > after
         and m["ts"] not in claimed
         and _ours(m, ourselves)
-        and (_marked(m, ANSWER_EVENT, asked.question.key) or not (m.get("metadata") or {}).get("event_type"))
+        and (
+            _marked(m, ANSWER_EVENT, asked.question.key)
+            or (unmarked and not (m.get("metadata") or {}).get("event_type"))
+        )
     ]
     return tuple(sorted(found, key=float))
 

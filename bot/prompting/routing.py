@@ -1,6 +1,6 @@
 """Which deployment a question is for, and whether it can answer: pure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -109,6 +109,13 @@ def standing(deployment: Deployment) -> Standing:
     if deployment.ready and deployment.endpoint is not None:
         return Open(url=deployment.endpoint.url)
     return Waits(sentence=f"{name} {_doing(deployment)}. {_PATIENCE}")
+
+
+def address(deployment: Deployment, failed: Collection[str]) -> str | None:
+    """Where to ask: at the endpoint, else at a ready replica of its own, leaving out what has just failed."""
+    known = [deployment.endpoint.url] if deployment.endpoint else []
+    known += [attempt.address for attempt in deployment.ready if attempt.address]
+    return next((url for url in known if url not in failed), None)
 
 
 _AGAIN = "Start it again with `/mixtral launch`, or ask another one (`/mixtral status` lists them)."

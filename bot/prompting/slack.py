@@ -1,7 +1,5 @@
 """The calls of Slack's Web API that an answer needs, each within its budget."""
 
-import http.client
-import json
 import logging
 import threading
 import time
@@ -10,12 +8,12 @@ from datetime import timedelta
 from typing import Any
 
 from slack_sdk import WebClient
-from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.slack_response import SlackResponse
 
 from bot.prompting.conversation import Ourselves
-from bot.prompting.slack_refusals import Away, Busy, Refused, SlackFailed, sorted_out
-from bot.rate import BUDGETS, NOW, Rates
+from bot.rate import Rates
+from bot.slack_calls import AS_WRITTEN
+from bot.slack_failures import Away, Busy, Refused, SlackFailed, within
 
 _LOG = logging.getLogger(__name__)
 
@@ -68,12 +66,13 @@ class Slack:
             metadata=metadata,
             unfurl_links=False,
             unfurl_media=False,
+            **AS_WRITTEN,
         )
         return str(posted["ts"])
 
     def update(self, channel: str, ts: str, text: str) -> None:
         """Say something else in a message of ours. Raises SlackFailed."""
-        self._call("chat.update", self._client.chat_update, channel=channel, ts=ts, text=text)
+        self._call("chat.update", self._client.chat_update, channel=channel, ts=ts, text=text, **AS_WRITTEN)
 
     def delete(self, channel: str, ts: str) -> None:
         """Take a message of ours away. Raises SlackFailed."""
@@ -88,7 +87,13 @@ class Slack:
             user=user,
             text=text,
             thread_ts=thread,
+            **AS_WRITTEN,
         )
+
+    def write_to(self, user: str, text: str) -> None:
+        """Send a direct message. Raises SlackFailed."""
+        opened = self._call("conversations.open", self._client.conversations_open, users=user)
+        self.post(str((opened.get("channel") or {}).get("id") or ""), text)
 
     def thinking(self, channel: str, thread: str) -> None:
         """Show that an answer is being thought of, where Slack can show it."""
@@ -200,17 +205,5 @@ class Slack:
             self._missing.add(method)
 
     def _call(self, method: str, call: Callable[..., SlackResponse], **arguments: Any) -> SlackResponse:
-        channel = arguments.get("channel", "")
-        if method in BUDGETS:
-            left = FOR_CARDS if method == "chat.update" else 0
-            if (pause := self._rates.take(method, channel, leave=left)) > NOW:
-                raise Busy(pause.total_seconds())
-        try:
-            return call(**arguments)
-        except SlackApiError as error:
-            failed = sorted_out(error)
-            if isinstance(failed, Busy) and method in BUDGETS:
-                self._rates.hold(method, timedelta(seconds=failed.seconds), channel)
-            raise failed from error
-        except (SlackClientError, OSError, http.client.HTTPException, json.JSONDecodeError) as error:
-            raise Away(f"Slack could not be reached ({type(error).__name__}).") from error
+        left = FOR_CARDS if method == "chat.update" else 0
+        return within(self._rates, method, call, arguments, leave=left)

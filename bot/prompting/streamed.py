@@ -10,8 +10,8 @@ from msgspec import Struct
 from bot.prompting.inert import mrkdwn
 from bot.prompting.pacing import ROTATE_AFTER
 from bot.prompting.slack import Slack
-from bot.prompting.slack_refusals import Refused, SlackFailed
 from bot.prompting.split import closed, cut, reopened
+from bot.slack_failures import Refused, SlackFailed
 
 LIMIT = 9_000
 """Characters of one message, below the 12,000 past which Slack refuses more, cards and fences included."""
@@ -35,11 +35,12 @@ class Streamed:
         place: Place,
         *,
         metadata: dict[str, Any],
+        starting: Callable[[], None],
         began: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._slack, self._place, self._metadata = slack, place, metadata
-        self._began, self._clock = began, clock
+        self._starting, self._began, self._clock = starting, began, clock
         self._ts = ""
         self._since = 0.0
         self._body = ""
@@ -82,6 +83,7 @@ class Streamed:
         if self._ts:
             self._slack.append_stream(place.channel, self._ts, text)
         else:
+            self._starting()
             self._ts = self._slack.start_stream(place.channel, place.thread, place.team, place.user, text)
             self._since = self._clock()
             self._began(self._ts)

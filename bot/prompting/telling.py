@@ -1,6 +1,7 @@
 """What we ourselves say around a question: its prompt, that it waits, why it is not answered."""
 
 import contextlib
+import logging
 
 import httpx
 
@@ -8,8 +9,10 @@ from bot.prompting.inert import escape, inert, mrkdwn
 from bot.prompting.question import Asked
 from bot.prompting.resumption import NOTICE_EVENT, QUESTION_EVENT, metadata, shown_prompt
 from bot.prompting.slack import Slack
-from bot.prompting.slack_refusals import Refused, SlackFailed
 from bot.prompting.store import Threads
+from bot.slack_failures import Refused, SlackFailed
+
+_LOG = logging.getLogger(__name__)
 
 PROMPT_SHOWN = 2_500
 """Characters of a command's prompt that its message repeats."""
@@ -36,35 +39,45 @@ class Telling:
         """Say in the thread that the question waits; gives the ts."""
         return self._in_thread(asked, _words(sentence))
 
-    def withdraw(self, asked: Asked, instead: str) -> None:
-        """Take back that it waits; where that cannot be, say something else there."""
+    def withdraw(self, asked: Asked, instead: str) -> bool:
+        """Take back that it waits, or say something else there; False where Slack is to be asked again later."""
         channel, notice = asked.question.channel, asked.notice or ""
         try:
             self._slack.delete(channel, notice)
+        except Refused:
+            with contextlib.suppress(Refused):
+                self._slack.insist(lambda: self._slack.update(channel, notice, _words(instead)))
         except SlackFailed:
-            with contextlib.suppress(SlackFailed):
-                self._slack.update(channel, notice, _words(instead))
+            return False
+        return True
+
+    def withdraw_at_last(self, asked: Asked, instead: str) -> None:
+        """Likewise, with all patience."""
+        with contextlib.suppress(SlackFailed):
+            self._slack.insist(lambda: self._slack.delete(asked.question.channel, asked.notice or ""))
+            return
+        self.withdraw(asked, instead)
 
     def over(self, asked: Asked, sentence: str) -> None:
         """Tell whoever waits that there will be no answer, so that they notice."""
         self._in_thread(asked, f"<@{asked.question.user}> {_words(sentence)}")
         if asked.notice is not None:
-            self.withdraw(asked, "Your question waited here.")
+            self.withdraw_at_last(asked, "Your question waited here.")
 
     def privately(self, asked: Asked, sentence: str) -> None:
-        """Tell the person alone, or where that cannot be, in the thread."""
+        """Tell the person alone, wherever that can be; what is meant for one is never said to all."""
         question, text = asked.question, _words(sentence)
-        if not question.is_direct:
-            try:
-                self._slack.insist(
-                    lambda: self._slack.whisper(question.channel, question.user, text, thread=question.thread_ts)
-                )
-            except Refused:
-                if self._responded(question.response_url, text):
-                    return
-            else:
-                return
-        self._in_thread(asked, text)
+        if question.is_direct:
+            self._in_thread(asked, text)
+            return
+        try:
+            self._slack.insist(
+                lambda: self._slack.whisper(question.channel, question.user, text, thread=question.thread_ts)
+            )
+        except Refused as refused:
+            if not self._responded(question.response_url, text):
+                _LOG.info("%s is told in a direct message: %s", question.user, refused)
+                self._slack.insist(lambda: self._slack.write_to(question.user, text))
 
     def _responded(self, url: str | None, text: str) -> bool:
         if url is None:

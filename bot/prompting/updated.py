@@ -6,9 +6,9 @@ from typing import Any
 
 from bot.prompting.inert import mrkdwn
 from bot.prompting.slack import Slack
-from bot.prompting.slack_refusals import Busy, Refused
 from bot.prompting.split import split
 from bot.prompting.streamed import Place
+from bot.slack_failures import Busy, Refused
 
 LIMIT = 3_500
 """Characters of one message; chat.update takes 4,000."""
@@ -23,13 +23,15 @@ class Updated:
         place: Place,
         *,
         metadata: dict[str, Any],
+        starting: Callable[[], None],
         began: Callable[[str], None],
         before: int = 0,
         opening: str = "",
         begun: Sequence[str] = (),
     ) -> None:
         """`before`: characters that are shown elsewhere already; `begun`: messages to be written anew, in order."""
-        self._slack, self._place, self._metadata, self._began = slack, place, metadata, began
+        self._slack, self._place, self._metadata = slack, place, metadata
+        self._starting, self._began = starting, began
         self._before, self._opening = before, opening
         self._messages: list[str] = list(begun)
         self._shown: list[str | None] = [None] * len(begun)
@@ -61,10 +63,14 @@ class Updated:
                 self._update(at, text)
 
     def _post(self, text: str) -> None:
-        ts = self._slack.post(self._place.channel, text, thread=self._place.thread, metadata=self._metadata)
-        self._messages.append(ts)
+        self._messages.append(self._posted(text))
         self._shown.append(text)
+
+    def _posted(self, text: str) -> str:
+        self._starting()
+        ts = self._slack.post(self._place.channel, text, thread=self._place.thread, metadata=self._metadata)
         self._began(ts)
+        return ts
 
     def _update(self, at: int, text: str) -> None:
         try:
@@ -73,10 +79,7 @@ class Updated:
             # Somebody took the message away, or it cannot be edited any more: a new one takes its place.
             with contextlib.suppress(Refused):
                 self._slack.insist(lambda: self._slack.delete(self._place.channel, self._messages[at]))
-            self._messages[at] = self._slack.post(
-                self._place.channel, text, thread=self._place.thread, metadata=self._metadata
-            )
-            self._began(self._messages[at])
+            self._messages[at] = self._posted(text)
         self._shown[at] = text
 
     def _take_away(self, ts: str) -> None:

@@ -1,8 +1,9 @@
 """Has a question answered by its engine, and shows the answer as it grows."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
+from typing import TypeAlias
 
 import httpx
 
@@ -15,14 +16,27 @@ from bot.prompting.reply import Reply
 from workers.deployment.events import DeploymentId
 
 ENGINE_AGAIN = timedelta(seconds=1.5)
-"""A replica that has just gone leaves the table within this time."""
+"""A pause after which all addresses are tried again."""
+ROUNDS = 4
+"""A replica that has just gone is found not to be ready within so many pauses."""
 
 LONGEST_WAIT = timedelta(seconds=5)
 """For tokens, before looking whether this process is to end."""
 
 
+_ENDING = "The bot is ending; the question is answered after its restart."
+
+
 class Stopping(PromptingError):
     """The process is ending; another one goes on with the question."""
+
+
+class NobodyReady(PromptingError):
+    """The deployment cannot answer any more, or not now; nothing of an answer has come."""
+
+
+Addresses: TypeAlias = Callable[[Collection[str]], Endpoint | None]
+"""Where the deployment can be asked now, apart from the addresses that have just failed. Raises NobodyReady."""
 
 
 class Writing:
@@ -33,12 +47,15 @@ class Writing:
         self._models: dict[DeploymentId, Model] = {}
 
     def write(
-        self, deployment: DeploymentId, endpoint: Endpoint, said: Sequence[Turn], prompt: str, reply: Reply
+        self, deployment: DeploymentId, addresses: Addresses, said: Sequence[Turn], prompt: str, reply: Reply
     ) -> Outcome:
-        """Show the answer as it grows, and give it whole, with what has to be said below. Raises Stopping."""
-        share, patience = 1, 1
+        """Show the answer as it grows, and give it whole, with what has to be said below.
+
+        Raises Stopping, NobodyReady.
+        """
+        share, way = 1, _Way(addresses, self._stopping)
         while True:
-            text = _Text()
+            text, endpoint = _Text(), way.endpoint
             try:
                 model = self._model(deployment, endpoint)
                 room = budget(model.context)
@@ -50,10 +67,8 @@ class Writing:
                     return Outcome(text="", closing=str(failed))
                 share = 2  # four characters a token was too hopeful for this language, or the engine counts otherwise
             except Unreachable as failed:
-                if not patience or text.whole:
+                if text.whole or not way.turn():
                     return Outcome(text=text.whole, closing=str(failed))
-                patience -= 1
-                self._stopping.wait(ENGINE_AGAIN.total_seconds())
             except EngineFailed as failed:
                 return Outcome(text=text.whole, closing=str(failed))
             else:
@@ -65,7 +80,7 @@ class Writing:
             while not completion.ended:
                 text.whole += completion.take(min(reply.wait(len(text.whole) - text.shown), LONGEST_WAIT))
                 if self._stopping.is_set():
-                    raise Stopping("The bot is ending; the question is answered after its restart.")
+                    raise Stopping(_ENDING)
                 if len(text.whole) > text.shown and reply.wait(len(text.whole) - text.shown) <= timedelta():
                     reply.show(text.whole)
                     text.shown = len(text.whole)
@@ -78,6 +93,37 @@ class Writing:
         if deployment not in self._models:
             self._models[deployment] = model_of(self._http, endpoint)
         return self._models[deployment]
+
+
+class _Way:
+    """Goes from one address of a deployment to the next while none answers."""
+
+    def __init__(self, addresses: Addresses, stopping: threading.Event) -> None:
+        self._addresses, self._stopping = addresses, stopping
+        self._rounds = ROUNDS
+        self._failed: set[str] = set()
+        self.endpoint = self._next()
+
+    def turn(self) -> bool:
+        """Take the next address; False once all have been tried often enough. Raises Stopping, NobodyReady."""
+        self._failed.add(self.endpoint.url)
+        if (other := self._addresses(self._failed)) is not None:
+            self.endpoint = other
+            return True
+        if not self._rounds:
+            return False
+        self._rounds -= 1
+        if self._stopping.wait(ENGINE_AGAIN.total_seconds()):
+            raise Stopping(_ENDING)
+        self._failed.clear()
+        self.endpoint = self._next()
+        return True
+
+    def _next(self) -> Endpoint:
+        endpoint = self._addresses(())
+        if endpoint is None:
+            raise NobodyReady("Nobody is ready.")
+        return endpoint
 
 
 class _Text:

@@ -17,6 +17,9 @@ from bot.sandbox.stand_in import StandIn
 
 JSON = dict[str, Any]
 
+_TOLD_APART = ("parse", "link_names")
+"""Arguments that leave no trace in a message, and so are kept with the call."""
+
 _KINDS = {seed.BOT_TOKEN: "bot", seed.APP_TOKEN: "app"}
 
 
@@ -32,20 +35,21 @@ class WebApi:
     async def call(self, request: Request) -> Response:
         method: str = request.path_params["method"]
         started = time.monotonic()
+        given: JSON = {}
         try:
-            answer = {"ok": True, **await self._answer(method, request)}
+            answer = {"ok": True, **await self._answer(method, request, given)}
             self._lose_if_told(method)
             status, headers = 200, {"x-oauth-scopes": seed.SCOPES}
         except SlackError as refusal:
             answer, status, headers = refusal.answer(), refusal.status, refusal.headers
-        self._log(method, answer, status, time.monotonic() - started)
+        self._log(method, given, answer, status, time.monotonic() - started)
         return JSONResponse(answer, status, headers)
 
-    async def _answer(self, method: str, request: Request) -> JSON:
+    async def _answer(self, method: str, request: Request, given: JSON) -> JSON:
         await self._fail_if_told(method)
         if method not in METHODS and method not in APP_LEVEL:
             raise SlackError("unknown_method", req_method=method)
-        given = await read_arguments(request)
+        given |= await read_arguments(request)
         _check_token(method, _token(request, given))
         self._stand_in.rates.spend(method, str(given.get("channel", "")))
         if method in APP_LEVEL:
@@ -73,7 +77,7 @@ class WebApi:
         if self._stand_in.faults.take(method, Kind.LOSE_ANSWER):
             raise SlackError("internal_error", status=500)
 
-    def _log(self, method: str, answer: JSON, status: int, seconds: float) -> None:
+    def _log(self, method: str, given: JSON, answer: JSON, status: int, seconds: float) -> None:
         stand_in = self._stand_in
         stand_in.called += 1
         logged = {
@@ -83,6 +87,7 @@ class WebApi:
             "ok": answer["ok"],
             "status": status,
             "seconds": round(seconds, 6),
+            **{name: given[name] for name in _TOLD_APART if name in given},
         }
         stand_in.calls.append(logged | ({} if answer["ok"] else {"error": answer["error"]}))
 

@@ -13,7 +13,8 @@ QUESTION = "Name three condiments."
 
 NOT_ENFORCED = (
     "\N{WARNING SIGN}\ufe0f *This endpoint answers without a key.* Whoever can reach the port can use it. "
-    "Have the recipe's `run` hand `$VLLM_API_KEY` to its engine (`--api-key`), and launch it again."
+    "Have the recipe's `run` take the key from its environment, where it is `VLLM_API_KEY` (vLLM looks there by "
+    "itself; on a command line everybody on the machine could read it), and launch it again."
 )
 
 

@@ -13,6 +13,7 @@ from workers.deployment.events import (
     Limits,
     MachineCreated,
     Place,
+    ReplicaNotReady,
     ReplicaReady,
     Requested,
 )
@@ -47,26 +48,30 @@ def requested(name, channel="C0HERE"):
     )
 
 
-def until_it_answers(id_, name, url):
+def a_replica(id_, name, url, number=1):
     now = datetime.now(UTC)
     stamp = {"at": now}
     request = MachineRequest(
-        token=Token(f"{id_}-1"),
+        token=Token(f"{id_}-{number}"),
         installation="i",
         deployment=id_,
-        replica=1,
-        attempt=1,
+        replica=number,
+        attempt=number,
         offers=(OFFER,),
         boot=boot_of(RECIPE, name),
         expires_at=now + timedelta(hours=1),
     )
-    machine = Machine(token=request.token, id="m1", cloud="local", offer=OFFER, address=url, created_at=now)
+    machine = Machine(token=request.token, id=f"m{number}", cloud="local", offer=OFFER, address=url, created_at=now)
     return [
         LaunchIntended(event_id=new_event_id(), request=request, **stamp),
-        MachineCreated(event_id=new_event_id(), attempt=1, machine=machine, **stamp),
-        ReplicaReady(event_id=new_event_id(), attempt=1, address=url, **stamp),
-        EndpointPublished(event_id=new_event_id(), url=url, **stamp),
+        MachineCreated(event_id=new_event_id(), attempt=number, machine=machine, **stamp),
+        ReplicaReady(event_id=new_event_id(), attempt=number, address=url, **stamp),
     ]
+
+
+def until_it_answers(id_, name, url):
+    published = EndpointPublished(event_id=new_event_id(), at=datetime.now(UTC), url=url)
+    return [*a_replica(id_, name, url), published]
 
 
 def starting(name, channel="C0HERE"):
@@ -93,8 +98,17 @@ class Shelf:
         return self._log.open(new_id(), requested(name, channel), new_key(), new_event_id())
 
     def answer_at(self, id_, name, url):
-        state = fold(id_, self._log.read(id_))
-        assert self._log.append(id_, state.version, until_it_answers(id_, name, url))
+        self.append(id_, until_it_answers(id_, name, url))
+
+    def add_replica(self, id_, name, url, number):
+        self.append(id_, a_replica(id_, name, url, number))
+
+    def fail_probe(self, id_, number=1):
+        failed = ReplicaNotReady(event_id=new_event_id(), at=datetime.now(UTC), attempt=number, why="no answer")
+        self.append(id_, [failed])
+
+    def append(self, id_, events):
+        assert self._log.append(id_, self._log.version(id_), events)
 
     def put(self, name, url, channel="C0HERE") -> DeploymentId:
         id_ = self.start(name, channel)

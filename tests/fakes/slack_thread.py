@@ -1,6 +1,6 @@
 """A thread in Slack that takes what an answer sends, and fails when it is told to."""
 
-from bot.prompting.slack_refusals import Away, Busy, Refused
+from bot.slack_failures import Away, Busy, Refused
 
 FAILURES = {
     "busy": Busy(1),

@@ -1,18 +1,30 @@
 """Commands, buttons and modals: the real Bolt over a real socket, against a strict stand-in for Slack."""
 
+import logging
+import os
+import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from redis.exceptions import RedisError
+from slack_bolt import BoltRequest
+from slack_sdk import WebClient
 
 from bot.channels import SlackChannels
 from bot.commands.desk import Desk
 from bot.commands.shelf import Shelf
-from bot.connections import app_of, client_of, serve
+from bot.connections import app_of, client_of, quick_redis, serve
 from bot.listeners import Listeners
+from bot.prompting import answers as prompting
+from bot.prompting.question import Question
 from bot.prompting.store import Threads
+from bot.rate import Rates
+from bot.sandbox import events
 from bot.sandbox.seed import APP_TOKEN, BOT_TOKEN, BOT_USER
 from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
@@ -67,9 +79,9 @@ class Bot:
             now=lambda: datetime.now(UTC),
         )
         self._later = ThreadPoolExecutor(4)
-        app = app_of(settings, self.client)
-        Listeners(self.desk, Threads(redis), BOT_USER, self._later).register(app)
-        self._close = serve(app, settings)
+        self.app = app_of(settings, self.client)
+        Listeners(self.desk, Threads(redis), BOT_USER, self._later, Rates(redis)).register(self.app)
+        self._close = serve(self.app, settings)
 
     def card(self, name, channel=MIXTRAL):
         """Post the card of a deployment of Robin's that answers."""
@@ -173,6 +185,54 @@ def test_where_slack_does_not_say_whether_the_bot_is_there_it_launches(bot, robi
 def test_a_slow_answer_of_slack_does_not_cost_the_ack(bot, robin):
     robin.fault("delay", method="conversations.info", seconds=5)
     assert "Launching" in answered(robin, "/mixtral launch")
+
+
+@contextmanager
+def frozen(redis):
+    """A Redis that takes calls and answers none."""
+    process = redis.info("server")["process_id"]
+    os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process, signal.SIGCONT)
+
+
+def test_a_redis_that_is_frozen_does_not_cost_the_ack_and_the_outcome_follows(bot, redis, robin):
+    with frozen(redis):
+        robin.fault("delay", method="conversations.info", seconds=5)
+        assert "takes longer than usual" in answered(robin, "/mixtral launch scripted as fast")
+    robin.wait_for_ephemeral("Launching *fast*", channel=MIXTRAL)
+    assert bot.requests.get("fast").place.user == ROBIN
+
+
+def test_a_click_is_acked_while_redis_is_frozen(bot, redis, robin):
+    bot.card("fast")
+    shown = robin.wait_for_message(MIXTRAL, lambda m: any(b["type"] == "actions" for b in m["blocks"]))
+    with frozen(redis):
+        assert robin.press(shown, "card_down")["ok"]
+    robin.wait_for_ephemeral("Ending *fast*", channel=MIXTRAL)
+
+
+def test_what_is_asked_before_an_ack_gives_up_in_time(redis, valkey_url, slack):
+    with quick_redis(valkey_url) as quick:
+        answers = prompting.Answers(Requests(redis, print, {}), WebClient(BOT_TOKEN), redis, quick=quick)
+        quick.ping()
+        began = time.monotonic()
+        with frozen(redis), pytest.raises(RedisError):
+            answers.ask(Question(id="E1", team="T1", channel=MIXTRAL, user=ROBIN, text="Hello", message_ts="1.0"))
+        assert time.monotonic() - began < 2.5
+        answers.close()
+
+
+@pytest.mark.parametrize(
+    "kind", ["assistant_thread_started", "assistant_thread_context_changed", "member_left_channel"]
+)
+def test_events_that_nobody_needs_are_acked(bot, kind, caplog):
+    caplog.set_level(logging.INFO)
+    body = events.envelope({"type": kind, "user": ROBIN, "channel": MIXTRAL, "event_ts": "1.0"}, at=1)
+    assert bot.app.dispatch(BoltRequest(body=body, mode="socket_mode")).status == 200
+    assert "nobody listens" not in caplog.text
 
 
 def test_the_key_is_shown_to_its_launcher_and_to_nobody_else(bot, robin, ada):

@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 from slack_sdk import WebClient
 
-from bot import cards
+from bot import cards, follower
 from bot.follower import POSITION, Follower
 from bot.sandbox import server
 from bot.sandbox.seed import BOT_TOKEN
@@ -105,6 +105,7 @@ def test_a_card_is_posted_and_goes_with_its_deployment_to_the_end(redis, robin, 
         assert told.id in running.woken
         append(redis, told.stopped().gone("ended by request").ended())
         last = card(robin, "fast is down", "cost 0.00 USD")
+    assert {c["parse"] for m in ("chat.postMessage", "chat.update") for c in robin.calls(m)} == {"none"}
     assert last["ts"] == first["ts"]
 
 
@@ -286,3 +287,56 @@ def test_killed_at_any_call_the_follower_leaves_one_card_to_its_successor(redis,
         robin.wait_for_ephemeral(KEY, channel=GENERAL)
     assert len(of_kind(robin, "mixtral_card")) == 1
     assert [m["thread_ts"] for m in of_kind(robin, "mixtral_ready")] == [seen["ts"]]
+
+
+def test_one_log_that_cannot_be_read_stops_no_other_card(redis, robin, follow, caplog):
+    append(redis, odd := story("odd", "d0000000odd").planned())
+    append(redis, told := story().planned().asked())
+    redis.xadd(f"mixtral:d:{odd.id}", {"e": "no JSON"}, id=f"{len(odd.events) + 1}-0")
+    with follow():
+        card(robin, "fast is looking")
+        redis.xadd("mixtral:feed", {"d": odd.id, "v": 9})
+        append(redis, told.created())
+        card(robin, "fast is starting")
+    assert [odd.id in r.message for r in caplog.records if "its card is left alone" in r.message] == [True]
+
+
+def test_whatever_happens_the_feed_is_followed_again(redis, robin, follow, caplog, monkeypatch):
+    monkeypatch.setattr(follower, "AFTER_AN_INCIDENT", timedelta())
+    running = follow()
+    follow_once = running.follower._catch_up
+    failures = [ValueError("nobody expected this")]
+
+    def fail_once():
+        if failures:
+            raise failures.pop()
+        return follow_once()
+
+    running.follower._catch_up = fail_once
+    append(redis, story().planned().asked())
+    with running:
+        card(robin, "fast is looking")
+    assert any(r.message.startswith("incident") and r.exc_info for r in caplog.records)
+
+
+def test_a_record_that_cannot_be_read_is_made_anew_from_what_stands_in_slack(redis, robin, follow):
+    append(redis, told := story().served())
+    with follow():
+        first = card(robin, "fast is ready")
+        robin.wait_for(lambda p: of_kind(p, "mixtral_ready"))
+    redis.hset("mixtral:cards", told.id, "no JSON")
+    append(redis, told.scaled(2).asked().created())
+    with follow():
+        assert card(robin, "1 of 2 ready")["ts"] == first["ts"]
+    assert len(of_kind(robin, "mixtral_ready")) == 1
+
+
+def test_the_card_of_a_deployment_whose_log_has_expired_is_forgotten(redis, robin, follow):
+    append(redis, told := story().served().stopped().gone("ended by request").ended())
+    append(redis, story("slow", "d00000000slow").served())
+    with follow():
+        robin.wait_for_message(GENERAL, "fast is down")
+        robin.wait_for_message(GENERAL, "slow is ready")
+    redis.delete(f"mixtral:d:{told.id}")
+    with follow():
+        robin.wait_for(lambda _: redis.hkeys("mixtral:cards") == [b"d00000000slow"])

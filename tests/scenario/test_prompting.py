@@ -1,5 +1,7 @@
 """Questions and answers: the real Bolt over a real socket, a strict stand-in for Slack, and an engine on demand."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -9,8 +11,11 @@ from redis import Redis
 from bot.commands.desk import Desk
 from bot.connections import app_of, client_of, serve
 from bot.listeners import Listeners
+from bot.prompting import answers
+from bot.prompting import slack as slack_calls
 from bot.prompting.answers import Answers
 from bot.prompting.store import QUESTIONS, Threads
+from bot.rate import Rates
 from bot.sandbox.seed import APP_TOKEN, BOT_TOKEN, BOT_USER
 from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
@@ -48,7 +53,8 @@ class Line:
             now=now,
         )
         app = app_of(settings, self.client)
-        Listeners(desk, Threads(redis), BOT_USER, None).register(app)
+        self._later = ThreadPoolExecutor(4)
+        Listeners(desk, Threads(redis), BOT_USER, self._later, Rates(redis)).register(app)
         self._end_sockets = serve(app, settings)
 
     def ask(self, question):
@@ -71,6 +77,7 @@ class Line:
 
     def close(self):
         self._end_sockets()
+        self._later.shutdown()
 
 
 class Place:
@@ -223,6 +230,20 @@ def test_a_question_waits_while_its_model_starts(place, engine):
     place.shelf.answer_at(id_, "fast", engine.url)
     bot.ready(id_)
     place.answer(ts, DEFAULT)
+    place.settled()
+    assert "Your question waits" not in place.said(ts)
+
+
+def test_a_pause_that_slack_asks_for_delays_no_answer_and_leaves_no_notice_behind(place, engine):
+    id_ = place.shelf.start("fast", MIXTRAL)
+    bot = place.bot()
+    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
+    place.answer(ts, "Your question waits")
+    place.robin.fault("rate_limited", method="chat.delete", seconds=3)
+    place.shelf.answer_at(id_, "fast", engine.url)
+    bot.ready(id_)
+    place.answer(ts, DEFAULT)
+    assert "Your question waits" in place.said(ts)
     place.settled()
     assert "Your question waits" not in place.said(ts)
 
@@ -390,6 +411,97 @@ def test_a_question_too_long_even_alone_is_refused_in_the_engines_words(place, e
     assert len(engine.asked) == 2
 
 
+def test_a_question_goes_to_a_replica_that_is_ready_when_the_endpoint_does_not_answer(place, engine):
+    id_ = place.shelf.put("fast", "http://127.0.0.1:9", MIXTRAL)
+    place.shelf.add_replica(id_, "fast", engine.url, 2)
+    place.bot()
+    began = time.monotonic()
+    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
+    place.answer(ts, DEFAULT)
+    assert time.monotonic() - began < 3
+
+
+def test_a_question_whose_last_replica_dies_waits_for_the_next_one(place, engine):
+    id_ = place.shelf.put("fast", "http://127.0.0.1:9", MIXTRAL)
+    bot = place.bot()
+    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
+    place.robin.wait_for(lambda _: any(asked.tries for asked in bot._questions.all()))
+    place.shelf.fail_probe(id_)
+    place.answer(ts, "Your question waits")
+    place.shelf.add_replica(id_, "fast", engine.url, 2)
+    bot.ready(id_)
+    place.answer(ts, DEFAULT)
+    place.settled()
+    assert "Nothing answers" not in place.said(ts)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(slack_calls, "_PATIENCE", timedelta())
+    monkeypatch.setattr(answers, "AGAIN_SOONEST", timedelta(seconds=0.3))
+    monkeypatch.setattr(answers, "GIVES_UP", timedelta(seconds=1.5))
+    monkeypatch.setattr(answers, "FORGETS", timedelta(seconds=2.5))
+
+
+def test_a_question_that_slack_does_not_take_is_tried_ever_less_often_and_then_given_up(place, engine, impatient):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    before = len(place.robin.calls("chat.postMessage"))
+    place.robin.fault("http_500", method="chat.postMessage", count=1000)
+    place.robin.command(MIXTRAL, "/mixtral ask Hello")
+    place.robin.wait_for_ephemeral("Slack took nothing from me", channel=MIXTRAL)
+    place.settled()
+    assert len(place.robin.calls("chat.postMessage")) - before < 6
+    assert not engine.asked
+
+
+def test_a_question_about_which_nobody_can_be_told_is_forgotten(place, engine, impatient, caplog):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    place.robin.fault("http_500", method="chat.*", count=1000)
+    place.robin.command(MIXTRAL, "/mixtral ask Hello")
+    place.robin.wait_for(lambda _: place.redis.hlen(QUESTIONS))
+    place.settled()
+    assert "is forgotten" in caplog.text
+
+
+def test_one_log_that_cannot_be_read_costs_its_own_questions_only(place, engine):
+    odd = place.shelf.start("odd", MIXTRAL)
+    fast = place.shelf.start("fast", MIXTRAL)
+    place.bot()
+    lost = place.robin.say(MIXTRAL, "@mixtral odd: Hello")
+    place.answer(lost, "Your question waits")
+    ts = place.robin.say(MIXTRAL, "@mixtral fast: Hello")
+    place.answer(ts, "Your question waits")
+    place.redis.xadd(f"mixtral:d:{odd}", {"e": "no JSON"}, id="2-0")
+    place.robin.wait_for_ephemeral("incident", channel=MIXTRAL)
+    place.shelf.answer_at(fast, "fast", engine.url)
+    place.answer(ts, DEFAULT)
+
+
+def test_what_is_meant_for_one_person_never_stands_in_the_channel(place):
+    place.bot()
+    before = len(place.robin.messages(MIXTRAL))
+    place.robin.fault("refuse", method="chat.postEphemeral", error="user_not_in_channel")
+    place.robin.say(MIXTRAL, "@mixtral Hello")
+    place.robin.wait_for_message(place.robin.dm(), "/mixtral launch")
+    place.settled()
+    assert len(place.robin.messages(MIXTRAL)) == before + 1
+
+
+def test_slack_is_never_asked_to_make_mentions_of_names(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    place.robin.fault("refuse", method="chat.startStream", error="unknown_method")
+    engine.script = lambda _: {"text": " ".join(["@here"] * 60), "delay": 0.05}
+    seen = len(place.robin.calls())
+    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
+    place.answer(ts, "60 tokens")
+    said = [c for c in place.robin.calls()[seen:] if c["method"] in {"chat.postMessage", "chat.update"}]
+    assert {c["method"] for c in said} == {"chat.postMessage", "chat.update"}
+    assert {(c.get("parse"), c.get("link_names")) for c in said} <= {("none", False), ("none", "false"), ("none", "0")}
+
+
 def test_two_bots_answer_a_question_once(place, engine):
     place.shelf.put("fast", engine.url, MIXTRAL)
     engine.script = lambda _: {"text": DEFAULT, "delay": 0.1}
@@ -429,7 +541,8 @@ def test_a_message_that_nobody_wrote_down_is_found_again(place, engine):
     place.end(bot)
     stored = bot._questions
     [asked] = stored.all()
-    stored.put(replace(asked, begun=()))  # as if it had died between the message and the note of it
+    # as if it had died between the message and the note of it
+    stored.put(replace(asked, begun=(), starting=asked.asked_at))
     engine.script = lambda _: {"text": "Quick now."}
     place.bot()
     assert place.answer(ts, "Quick now.")["ts"] == begun["ts"]

@@ -230,3 +230,30 @@ def test_what_nobody_expected_gets_an_incident_and_no_details(office, caplog):
     assert "NoneType" not in said
     [logged] = [r for r in caplog.records if r.exc_info]
     assert logged.args[0] in said
+
+
+def test_what_is_permitted_on_one_deployment_never_hits_the_next_of_its_name(office):
+    office.says(Launch(name="fast"))
+    old = office.requests.get("fast")
+    office.running.end(old.id)
+    office.says(Launch(name="fast"), user="U2")
+    caller = Caller(team="T1", channel="C0HERE", user="U1", once="1.late")
+    for deed in (
+        lambda: handlers.scale_to(old, 3, caller, office.desk),
+        lambda: handlers.end(old, caller, office.desk),
+        lambda: handlers.keep_trying(old, caller, office.desk),
+    ):
+        told = settle("test", caller, deed).text
+        assert "is down" in told
+    after = office.requests.get("fast")
+    assert (after.wanted, after.stopped_by, after.keep_trying) == (1, None, None)
+
+
+def test_who_scales_what_another_has_just_ended_is_told_so(office):
+    office.running.put("fast", "http://127.0.0.1:1")
+    before = office.requests.get("fast")
+    office.requests.stop(before.id, by="UADMIN")
+    caller = Caller(team="T1", channel="C0HERE", user="U1", once="1.late")
+    told = settle("test", caller, lambda: handlers.scale_to(before, 3, caller, office.desk)).text
+    assert "can't be scaled any more" in told
+    assert "shutting down already" in settle("test", caller, lambda: handlers.end(before, caller, office.desk)).text

@@ -14,8 +14,13 @@ PLACE = Place(channel="C1", thread="0.5", team="T1", user="U1")
 
 
 def reply_in(slack, **more):
-    began = []
-    return Reply(slack, PLACE, OpenAnswers(), metadata={}, began=began.append, clock=slack.clock, **more)
+    def starting():
+        slack.calls.append("starting")
+
+    def began(ts):
+        slack.calls.append("began")
+
+    return Reply(slack, PLACE, OpenAnswers(), metadata={}, starting=starting, began=began, clock=slack.clock, **more)
 
 
 def read(slack):
@@ -109,6 +114,14 @@ def test_words_do_not_wait_long_for_a_stream():
             if "post" in slack.calls:
                 break
     assert slack.now < 1007
+
+
+def test_that_a_message_begins_is_noted_before_it_is_posted():
+    for failures, call in (([], "start"), (["refused"], "post")):
+        slack = SlackThread(failures=failures)
+        with reply_in(slack) as reply:
+            reply.finish("Hello")
+        assert slack.calls.index("starting") < slack.calls.index(call) < slack.calls.index("began")
 
 
 def test_nothing_unsettled_is_shown():

@@ -34,6 +34,16 @@ def test_it_says_where_it_listens_and_ends_within_a_second_of_sigterm():
         assert time.monotonic() - before < 1.0
 
 
+@pytest.mark.parametrize("path", ["/", "/assets/page.js", "/assets/page.css"])
+def test_a_browser_asks_whether_its_copy_of_the_page_is_still_right(http, path):
+    first = http.get(path)
+    assert first.status_code == 200
+    assert first.headers["cache-control"] == "no-cache"
+    if path != "/":
+        again = http.get(path, headers={"If-None-Match": first.headers["etag"]})
+        assert (again.status_code, again.headers["cache-control"]) == (304, "no-cache")
+
+
 def test_the_snapshot_has_what_the_page_needs(http):
     state = http.get("/page/state").json()
     assert state["notice"] == "SmolLM2 stands in."
