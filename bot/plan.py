@@ -15,7 +15,7 @@ from workers.placement.gaps import gaps, why_empty
 from workers.placement.offer import Offer, Rung
 from workers.placement.planner import plan
 
-WITH_DRIVER = frozenset({"local"})
+WITH_DRIVER = frozenset({"aws", "gcp", "local"})
 
 
 def run(
@@ -31,7 +31,7 @@ def run(
     max_price: Decimal | None = None,
 ) -> int:
     """Print the ladder; 0, also where it is empty (then `err` says why), or 2 for a mistake in what was given."""
-    prices = Path(environ["MIXTRAL_PRICES"]) if environ.get("MIXTRAL_PRICES") else None
+    prices = catalog.chosen(environ)
     try:
         recipe = read(recipe_or_file, environ)
         offers = (*catalog.load(prices), *_of_this_machine(environ))

@@ -4,7 +4,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TypedDict
@@ -13,7 +13,9 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from recipes.schema import Recipe
+from workers.clouds.aws import AwsDriver
 from workers.clouds.driver import Driver
+from workers.clouds.gcp import GcpDriver
 from workers.clouds.local import LocalDriver
 from workers.clouds.usability import statuses
 from workers.deployment.advance import Advance, Ladder
@@ -40,16 +42,24 @@ def connect(url: str) -> Redis:
 
 
 def drivers_of(settings: Settings) -> dict[str, Driver]:
-    """The drivers of the clouds that this installation may use, by name."""
-    wanted = settings.clouds
-    return {"local": LocalDriver(settings.home)} if wanted is None or "local" in wanted else {}
+    """The drivers of the clouds that this installation may use, by name; each says itself whether it can be used."""
+    made: dict[str, Callable[[], Driver]] = {
+        "aws": lambda: AwsDriver(settings.environ),
+        "gcp": lambda: GcpDriver(settings.environ),
+        "local": lambda: LocalDriver(settings.home, settings.environ),
+    }
+    return {cloud: make() for cloud, make in made.items() if settings.clouds is None or cloud in settings.clouds}
 
 
 def ladder_of(settings: Settings, drivers: Mapping[str, Driver]) -> Ladder:
     """The planner with this installation's clouds and prices filled in."""
 
     def ladder(recipe: Recipe, limits: Limits) -> tuple[Sequence[Rung], str]:
-        offers = [*catalog.load(settings.prices), *(o for d in drivers.values() for o in d.offers())]
+        try:
+            priced = catalog.load(catalog.chosen(settings.environ))
+        except catalog.PricesError as error:
+            return (), str(error)  # it ends the launch before any cloud is asked
+        offers = [*priced, *(o for d in drivers.values() for o in d.offers())]
         known = statuses(settings.environ, drivers=frozenset(drivers)) | {c: d.status() for c, d in drivers.items()}
         narrowed = Narrowed(spot=limits.spot, gpus=limits.gpus, clouds=limits.clouds, max_price=limits.max_price)
         rungs = plan(recipe, offers, **narrowed, statuses=known)
@@ -69,7 +79,7 @@ class Narrowed(TypedDict):
 
 def wire_requests(settings: Settings, redis: Redis) -> Requests:
     """The bot's door."""
-    return Requests(redis, nudge(redis), drivers_of(settings))
+    return Requests(redis, nudge(redis), drivers_of(settings), settings.keep_trying_every)
 
 
 def wire_advance() -> Advance:
@@ -99,6 +109,7 @@ def run_sweeper(settings: Settings, stop: threading.Event) -> None:
         drivers=drivers_of(settings),
         nudge=nudge(redis),
         installation=settings.installation,
+        environ=settings.environ,
         machine_lease=settings.lease,
         control_lease=settings.control_lease,
         every=settings.sweep_every,

@@ -24,6 +24,12 @@ COLUMNS = (
 )  # fmt: skip
 NAMED = ("cloud", "region", "zone", "instance_type")
 
+READ_ON = "read_on"
+"""A further column of what `mixtral-bot prices` writes: when the row's price was read, as 2026-11 or 2026-11-23."""
+
+REFRESHED = "prices.csv"
+"""Under MIXTRAL_HOME."""
+
 SAME = Decimal("0.0001")
 """USD per hour: spot prices are told to four decimals, so that closer ones are the same price."""
 
@@ -53,7 +59,7 @@ class Row(Struct, frozen=True, kw_only=True):
 
 def load(path: Path | None = None) -> tuple[Offer, ...]:
     """Every offer of the table, and those without a price that it lacks. Raises PricesError."""
-    path = path or _ours()
+    path = path or ours()
     try:
         stat = path.stat()
         if stat.st_size > MOST_BYTES:
@@ -63,15 +69,52 @@ def load(path: Path | None = None) -> tuple[Offer, ...]:
         raise PricesError(f"The prices in {path} cannot be read: {error.strerror}. Check MIXTRAL_PRICES.") from error
 
 
+def chosen(environ: Mapping[str, str]) -> Path | None:
+    """The table that counts: the one that MIXTRAL_PRICES names, else the refreshed one, else None for our own."""
+    if named := environ.get("MIXTRAL_PRICES"):
+        return Path(named).expanduser()
+    path = refreshed(environ)
+    return path if path.is_file() else None
+
+
+def refreshed(environ: Mapping[str, str]) -> Path:
+    """Where `mixtral-bot prices` writes; it need not be there."""
+    home = environ.get("MIXTRAL_HOME")
+    return Path(home or Path(environ.get("HOME", "~")).expanduser() / ".mixtral-bot") / REFRESHED
+
+
 def dated(path: Path | None = None) -> str:
-    """How old the prices are, for people: `read in 2026-11`, or when the file of MIXTRAL_PRICES changed."""
+    """How old the prices are, for people: `read in 2026-11`, of each cloud, or when somebody's own file changed."""
     if path is None:
         return f"read in {READ_IN}"
-    changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    return f"from {path.name}, changed on {changed:%Y-%m-%d}"
+    try:
+        days = read_on(path)
+        changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return f"from {path.name}"
+    if not days:
+        return f"from {path.name}, changed on {changed:%Y-%m-%d}"
+    return "read " + ", ".join(f"{_span(days[cloud])} ({cloud.upper()})" for cloud in sorted(days))
 
 
-def _ours() -> Path:
+def read_on(path: Path) -> dict[str, tuple[str, ...]]:
+    """When the rows of each cloud were read, oldest first; empty for a table that does not tell."""
+    found: dict[str, set[str]] = {}
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        for cells in csv.DictReader(file):
+            if (day := cells.get(READ_ON)) and (cloud := cells.get("cloud")):
+                found.setdefault(cloud.strip().lower(), set()).add(day.strip()[:10])
+    return {cloud: tuple(sorted(days)) for cloud, days in found.items()}
+
+
+def _span(days: tuple[str, ...]) -> str:
+    if len(days) > 1:
+        return f"from {days[0]} to {days[-1]}"
+    return f"{'on' if days[0].count('-') > 1 else 'in'} {days[0]}"
+
+
+def ours() -> Path:
+    """The table that comes with the product."""
     return Path(str(files("workers.placement"))) / "offers.csv"
 
 

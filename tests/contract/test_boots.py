@@ -1,0 +1,241 @@
+"""User data run for real by bash, on a machine whose docker, GPUs and shutdown are programs that note their calls."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from tests.fakes.requests import SECRETS, boot, request
+from tests.unit.workers.serving.test_bootstrap import HOSTILE, MIXTRAL, offer, vllm
+from workers.serving.bootstrap import user_data
+
+KEY = SECRETS["VLLM_API_KEY"]
+# Notes its arguments and its environment; fails so often first as FAIL_<program> says.
+NOTING = """#!{python}
+import json, os, sys
+from pathlib import Path
+folder, name = Path({folder!r}), Path(sys.argv[0]).name
+with (folder / "calls").open("a") as calls:
+    print(json.dumps([name, sys.argv[1:], dict(os.environ)]), file=calls)
+left = folder / f"fail-{{name}}-{{(sys.argv[1:] or [''])[0]}}"
+if left.exists() and int(left.read_text()) > 0:
+    left.write_text(str(int(left.read_text()) - 1))
+    sys.exit(1)
+if name == "nvidia-smi" and "--list-gpus" in sys.argv:
+    for n in range(int((folder / "gpus").read_text())):
+        print(f"GPU {{n}}: NVIDIA A100 (UUID: GPU-{{n}})")
+sys.exit({{"systemctl": 3, "systemd-run": 1}}.get(name, 0))
+"""
+PROGRAMS = ("docker", "nvidia-smi", "shutdown", "systemctl", "systemd-run", "setsid", "curl", "wget")
+
+
+class Computer:
+    """A machine that can be booted, and what it did."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.programs = folder / "bin"
+        self.programs.mkdir()
+        for name in PROGRAMS:
+            program = self.programs / name
+            program.write_text(NOTING.format(python=sys.executable, folder=str(folder)))
+            program.chmod(0o755)
+        self.gpus(8)
+
+    def gpus(self, count):
+        (self.folder / "gpus").write_text(str(count))
+
+    def fail(self, program, argument, times):
+        (self.folder / f"fail-{program}-{argument}").write_text(str(times))
+
+    def boot(self, asked, *counts, cloud="aws", **secrets):
+        text = user_data(request("t-1", [offer(n, cloud) for n in counts or (8,)], boot=asked), SECRETS | secrets)
+        script = self.folder / "user-data"
+        script.write_text(text)
+        (self.folder / "home").mkdir(exist_ok=True)
+        environment = {
+            "PATH": f"{self.programs}:{os.environ['PATH']}",
+            "HOME": str(self.folder / "home"),
+            "MIXTRAL_FOLDER": str(self.folder / "state"),
+            "MIXTRAL_PATIENCE_SECONDS": "5",
+            "MIXTRAL_PAUSE_SECONDS": "0",
+        }
+        done = subprocess.run(
+            ["bash", str(script)], env=environment, capture_output=True, text=True, timeout=30, check=False
+        )
+        assert done.stderr == ""
+        return done.stdout
+
+    def calls(self, program):
+        """Each call's arguments and environment."""
+        lines = map(json.loads, (self.folder / "calls").read_text().splitlines())
+        return [(argv, environment) for name, argv, environment in lines if name == program]
+
+
+@pytest.fixture
+def computer(tmp_path):
+    return Computer(tmp_path)
+
+
+def script(run, setup="", **changes):
+    return boot(kind="script", setup=setup, run=run, **changes)
+
+
+def test_the_short_form_runs_vllm_on_all_gpus_behind_the_port_with_its_key_out_of_sight(computer):
+    said = computer.boot(vllm(args={"max-model-len": 4096}))
+    assert [line for line in said.splitlines() if line.startswith("mixtral: ")] == [
+        "mixtral: pulling vllm/vllm-openai:v0.33.0",
+        f"mixtral: starting {MIXTRAL}",
+        f"mixtral: {MIXTRAL} exited with status 0",
+    ]
+    argv, environment = computer.calls("docker")[-1]
+    command = shlex.join(argv)
+    assert argv[:2] == ["run", "--rm"]
+    assert "--gpus all" in command
+    assert "--publish 8000:8000" in command
+    assert command.endswith(
+        f"--entrypoint vllm vllm/vllm-openai:v0.33.0 serve {MIXTRAL} --served-model-name {MIXTRAL} mixtral "
+        "--host 0.0.0.0 --port 8000 --tensor-parallel-size 8 --max-model-len 4096"
+    )
+    assert "--env VLLM_API_KEY" in command
+    assert environment["VLLM_API_KEY"] == KEY
+    assert all(KEY not in shlex.join(argv) for name in PROGRAMS for argv, _ in computer.calls(name))
+
+
+def test_the_shutdown_is_armed_before_all_and_the_deadman_is_started(computer):
+    computer.boot(vllm(), cloud="gcp")
+    first = json.loads((computer.folder / "calls").read_text().splitlines()[0])
+    assert first[:2] == ["shutdown", ["-h", "+120"]]
+    deadman = str(computer.folder / "state/deadman.sh")
+    assert computer.calls("systemd-run")[0][0][-2:] == ["/bin/bash", deadman]
+    [(argv, environment)] = computer.calls("setsid")  # there is no systemd here
+    assert argv == ["bash", deadman]
+    assert environment["MIXTRAL_CLOUD"] == "gcp"
+
+
+def test_the_gpus_that_came_decide_how_the_model_is_divided(computer):
+    computer.gpus(4)
+    computer.boot(vllm(), 8, 4)
+    argv, environment = computer.calls("docker")[-1]
+    assert argv[-2:] == ["--tensor-parallel-size", "4"]
+    assert environment["SKYPILOT_NUM_GPUS_PER_NODE"] == "4"
+
+
+def test_a_machine_with_a_broken_gpu_says_so_and_starts_nothing(computer):
+    computer.gpus(7)
+    said = computer.boot(vllm(), 8, 4)
+    assert said.endswith("mixtral: 7 GPUs are here, and 4 or 8 were rented\n")
+    assert computer.calls("docker") == []
+
+
+def test_it_waits_for_the_driver_and_for_docker_and_pulls_again(computer):
+    computer.fail("nvidia-smi", "", 2)
+    computer.fail("docker", "info", 1)
+    computer.fail("docker", "pull", 2)
+    said = computer.boot(vllm())
+    assert said.count("mixtral: waiting for the GPU driver\n") == 2
+    assert said.count("mixtral: waiting for Docker\n") == 1
+    assert said.count("mixtral: pulling vllm/vllm-openai:v0.33.0\n") == 3
+    assert computer.calls("docker")[-1][0][0] == "run"
+
+
+def test_an_image_that_cannot_be_pulled_is_said(computer):
+    computer.fail("docker", "pull", 99)
+    assert "v0.33.0 cannot be pulled, for the reason above\n" in computer.boot(vllm())
+    assert computer.calls("docker")[-1][0][0] == "pull"
+
+
+def test_a_script_finds_what_skypilot_gives_and_its_secrets(computer):
+    names = ["NUM_GPUS_PER_NODE", "NUM_NODES", "NODE_RANK", "NODE_IPS", "SETUP_NUM_GPUS_PER_NODE", "SERVE_REPLICA_ID"]
+    run = "".join(f'echo "{name} is $SKYPILOT_{name}"\n' for name in names)
+    run += 'echo "in ${PWD##*/} with $MINE"; printenv HF_TOKEN >hf; sudo echo as root\n'
+    said = computer.boot(script(run, "echo ready >from-setup\n", envs={"MINE": "my own"}), HF_TOKEN="hf_x")
+    assert "mixtral: running the recipe's setup\nmixtral: starting the recipe's run\n" in said
+    for line in ("NUM_GPUS_PER_NODE is 8", "NUM_NODES is 1", "NODE_RANK is 0", "NODE_IPS is 127.0.0.1"):
+        assert f"{line}\n" in said
+    assert "in sky_workdir with my own\n" in said
+    folder = computer.folder / "home/sky_workdir"
+    assert (folder / "from-setup").read_text() == "ready\n"
+    assert (folder / "hf").read_text() == "hf_x\n"
+    assert (computer.folder / "state/boot.log").read_text() == said
+    assert (computer.folder / "state").stat().st_mode & 0o777 == 0o700
+    assert (computer.folder / "state/boot.log").stat().st_mode & 0o077 == 0
+
+
+def test_a_setup_that_fails_ends_the_boot(computer):
+    said = computer.boot(script("echo never", "exit 3"))
+    assert "mixtral: setup exited with status 3\n" in said
+    assert "never" not in said
+
+
+def test_names_that_the_script_itself_uses_are_no_harm_in_a_recipe(computer):
+    envs = dict.fromkeys(("folder", "image", "port", "given", "names", "entrypoint", "gpus", "docker"), "odd")
+    computer.boot(script("true", image="docker:a/b:1", envs=envs | {"PATH": "/nowhere"}))
+    argv, environment = computer.calls("docker")[-1]
+    assert argv[-3:] == ["bash", "a/b:1", "/mixtral/recipe.sh"]
+    assert f"{computer.folder}/state/cache:/root/.cache" in argv
+    assert environment["folder"] == "odd"
+    assert environment["PATH"] == "/nowhere"
+
+
+def test_a_recipe_in_an_image_runs_inside_a_container(computer):
+    computer.boot(script("serve", image="docker:nvcr.io/a/b:1"))
+    assert [argv for argv, _ in computer.calls("docker") if argv[0] == "pull"] == [["pull", "--quiet", "nvcr.io/a/b:1"]]
+    argv, _ = computer.calls("docker")[-1]
+    assert argv[-4:] == ["--entrypoint", "bash", "nvcr.io/a/b:1", "/mixtral/recipe.sh"]
+    assert f"{computer.folder}/state/recipe:/mixtral:ro" in argv
+    assert (computer.folder / "state/recipe/run.sh").read_text() == "serve"
+    assert (computer.folder / "state/recipe/run.sh").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_hostile_recipe_breaks_out_of_nothing(computer):
+    odd = HOSTILE.replace("/tmp/broken", str(computer.folder / "broken"))
+    for asked in (
+        vllm(model=odd, image=f"docker:{odd}", args={"x": odd}, envs={"A": odd}),
+        script("true", image=f"docker:{odd}", envs={"A": odd}, model=odd, served_names=(odd,)),
+    ):
+        computer.boot(asked)
+        _, environment = computer.calls("docker")[-1]
+        assert environment["A"] == odd
+    assert not (computer.folder / "broken").exists()
+
+
+def test_a_long_script_arrives_whole(computer):
+    setup = "".join(f"echo {n} >>lines\n" for n in range(3000))
+    computer.boot(script("wc -l <lines", setup))
+    assert (computer.folder / "state/recipe/setup.sh").read_text() == setup.rstrip("\n")
+
+
+def test_conda_is_installed_once_for_a_recipe_that_activates_it(computer):
+    home = computer.folder / "home"
+    installer = computer.folder / "installer"
+    conda = '#!/bin/sh\n[ "$1" = shell.bash ] && echo \'conda() { echo "conda $*"; }\'\n'
+    installer.write_text(
+        f'[ "$1 $2 $3 $4" = "-b -u -p $HOME/miniconda3" ] || exit 1\nmkdir -p $HOME/miniconda3/bin\n'
+        f"printf %s {shlex.quote(conda)} >$HOME/miniconda3/bin/conda\nchmod +x $HOME/miniconda3/bin/conda\n"
+    )
+    (computer.programs / "curl").write_text(
+        f'#!/bin/bash\nfor word; do [ "$before" = --output ] && cp {installer} "$word"; before="$word"; done\n'
+    )
+    said = computer.boot(script("conda activate mixtral\necho served", "conda create --yes --name mixtral"))
+    assert said.count("mixtral: installing conda\n") == 1
+    assert said.count("conda activate base\n") == 2
+    assert "conda create --yes --name mixtral\n" in said
+    assert said.index("conda activate mixtral\n") < said.index("served\n")
+    assert (home / "miniconda3/bin/conda").exists()
+
+
+def test_a_second_boot_serves_again(computer):
+    assert computer.boot(vllm()) == computer.boot(vllm())
+    runs = [argv for argv, _ in computer.calls("docker") if argv[0] == "run"]
+    assert len(runs) == 2
+    assert ["rm", "--force", "mixtral"] in [argv for argv, _ in computer.calls("docker")]
+
+
+def test_a_machine_without_gpus_serves_a_script_without_looking_for_them(computer):
+    said = computer.boot(script('echo "$SKYPILOT_NUM_GPUS_PER_NODE GPUs"'), 0)
+    assert "0 GPUs\n" in said
+    assert computer.calls("docker") == []

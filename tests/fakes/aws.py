@@ -1,0 +1,88 @@
+"""AWS as a driver sees it: the real driver on the stand-in, with machines that are nothing but addresses."""
+
+import threading
+import time
+
+import boto3
+import httpx
+from botocore.config import Config
+
+from tests.fakes.machines import FakeMachines
+from workers.clouds.aws import AwsDriver
+from workers.placement import catalog
+from workers.sandbox.ec2 import Server
+from workers.sandbox.ec2_faults import LAUNCHES
+
+KEYS = {"AWS_ACCESS_KEY_ID": "AKIAOFATEST", "AWS_SECRET_ACCESS_KEY": "of-a-test"}
+
+
+class AwsCloud:
+    """One stand-in in this process, on a port of its own."""
+
+    def __init__(self, _folder=None, **environ):
+        self.machines = FakeMachines()
+        self.server = Server(0, self.machines)
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        self.environ = {
+            "AWS_ENDPOINT_URL": self.server.url,
+            "AWS_REGION": "us-east-1",
+            "MIXTRAL_ALLOW_CIDRS": "203.0.113.0/24",
+            "HOME": "/nonexistent",
+            **KEYS,
+            **environ,
+        }
+        self.driver = AwsDriver(self.environ)
+
+    def offers(self, *, spot=False):
+        return tuple(o for o in catalog.load() if o.cloud == "aws" and o.zone and o.usd_per_hour and o.spot == spot)
+
+    def again(self):
+        """The driver as another process has it."""
+        return AwsDriver(self.environ)
+
+    def client(self, service="ec2", region="us-east-1", retries=None):
+        """boto3's own, without the driver."""
+        return boto3.client(
+            service,
+            region_name=region,
+            endpoint_url=self.server.url,
+            aws_access_key_id="AKIAOFATEST",
+            aws_secret_access_key="of-a-test",
+            config=Config(retries=retries),
+        )
+
+    def wait(self, seconds):
+        time.sleep(seconds)
+
+    def break_machine(self, token):
+        self.machines.kill(self.driver.find(token).id)
+
+    def printed(self, token):
+        self.machines.consoles[self.driver.find(token).id] += [f"line {n}" for n in range(30)]
+
+    def fault(self, code, **about):
+        httpx.post(f"{self.server.url}/sandbox/faults", json={"code": code, **about}).raise_for_status()
+
+    def mend(self):
+        httpx.delete(f"{self.server.url}/sandbox/faults").raise_for_status()
+
+    def quota(self, code, limit, region="*"):
+        body = {"code": code, "limit": limit, "region": region}
+        httpx.post(f"{self.server.url}/sandbox/quotas", json=body).raise_for_status()
+
+    def end(self, token, fate):
+        httpx.post(f"{self.server.url}/sandbox/instances/{token}/{fate}").raise_for_status()
+
+    def calls(self, *actions):
+        calls = httpx.get(f"{self.server.url}/sandbox/calls").json()["calls"]
+        return [call for call in calls if not actions or call["action"] in actions]
+
+    def launches(self):
+        return self.calls(*LAUNCHES)
+
+    def forget_calls(self):
+        httpx.delete(f"{self.server.url}/sandbox/calls").raise_for_status()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()

@@ -1,0 +1,134 @@
+"""As much of AWS on a loopback port as `check` and `prices` ask: who we are, dry runs, quotas, networks, prices."""
+
+import json
+import threading
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs
+from xml.sax.saxutils import escape
+
+import boto3  # noqa: F401 - a second, which no test shall count as the cloud's
+from botocore import xform_name
+
+REGIONS = ("us-east-1", "us-west-2", "eu-west-1")
+NOW = datetime.now(UTC).isoformat()
+
+
+class AwsWire:
+    """One account. What tests change are its attributes."""
+
+    def __init__(self):
+        self.regions = list(REGIONS)
+        self.bad_credentials = ""
+        self.denied = set()
+        self.quotas = {}  # (region, code) -> vCPUs
+        self.quota = 192.0
+        self.without_vpc = set()
+        self.price_list = {}  # type -> list of entries, as AWS words them
+        self.spot = {}  # (region, zone name, type) -> price
+        self.asked = []
+        wire = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                sent = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+                region = self.headers.get("Authorization", "/////").split("/")[2]
+                target = self.headers.get("X-Amz-Target", "")
+                status, kind, body = wire.json(target, json.loads(sent), region) if target else wire.xml(sent, region)
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        self.environ = {
+            "AWS_ACCESS_KEY_ID": "AKIATEST",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.server.server_address[1]}",
+        }
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+    def json(self, target, asked, region):
+        action = target.partition(".")[2]
+        self.asked.append((action, region))
+        kind = "application/x-amz-json-1.1"
+        if self.bad_credentials or action in self.denied:
+            code = self.bad_credentials or "AccessDeniedException"
+            return 400, kind, json.dumps({"__type": code, "message": "not allowed"}).encode()
+        return 200, kind, json.dumps(self._told(action, asked, region)).encode()
+
+    def _told(self, action, asked, region):
+        if action == "GetParameter":
+            return {"Parameter": {"Name": asked["Name"], "Value": "ami-1234567890abcdef0"}}
+        if action == "GetServiceQuota":
+            return {"Quota": {"Value": self.quotas.get((region, asked["QuotaCode"]), self.quota)}}
+        assert action == "GetProducts"
+        type_ = next(f["Value"] for f in asked["Filters"] if f["Field"] == "instanceType")
+        return {"FormatVersion": "aws_v1", "PriceList": self.price_list.get(type_, [])}
+
+    def xml(self, sent, region):
+        asked = {key: values[0] for key, values in parse_qs(sent).items()}
+        action = asked["Action"]
+        self.asked.append((action, region))
+        if self.bad_credentials:
+            return self._refused(action, self.bad_credentials, 401)
+        if asked.get("DryRun") == "true":
+            code = "UnauthorizedOperation" if action in self.denied else "DryRunOperation"
+            return self._refused(action, code, 412)
+        inner = getattr(self, f"_{xform_name(action)}")(region)
+        if action == "GetCallerIdentity":
+            inner = f"<GetCallerIdentityResult>{inner}</GetCallerIdentityResult>"
+        return 200, "text/xml", f"<{action}Response>{inner}</{action}Response>".encode()
+
+    def _refused(self, action, code, status):
+        error = f"<Error><Code>{code}</Code><Message>{escape('said the cloud')}</Message></Error>"
+        body = f"<Response><Errors>{error}</Errors></Response>"
+        if action == "GetCallerIdentity":
+            body = f"<ErrorResponse>{error}</ErrorResponse>"
+        return status, "text/xml", body.encode()
+
+    def _get_caller_identity(self, _region):
+        return "<Arn>arn:aws:iam::111122223333:user/ada</Arn><Account>111122223333</Account><UserId>u</UserId>"
+
+    def _describe_regions(self, _region):
+        items = "".join(f"<item><regionName>{r}</regionName></item>" for r in self.regions)
+        return f"<regionInfo>{items}</regionInfo>"
+
+    def _describe_vpcs(self, region):
+        item = "" if region in self.without_vpc else "<item><vpcId>vpc-1</vpcId></item>"
+        return f"<vpcSet>{item}</vpcSet>"
+
+    def _describe_availability_zones(self, region):
+        short = region.replace("us-east-", "use").replace("us-west-", "usw").replace("eu-west-", "euw")
+        zones = ((f"{region}{letter}", f"{short}-az{n}") for n, letter in enumerate("abc", start=1))
+        items = "".join(f"<item><zoneName>{name}</zoneName><zoneId>{id_}</zoneId></item>" for name, id_ in zones)
+        return f"<availabilityZoneInfo>{items}</availabilityZoneInfo>"
+
+    def _describe_spot_price_history(self, region):
+        items = "".join(
+            f"<item><instanceType>{type_}</instanceType><productDescription>Linux/UNIX</productDescription>"
+            f"<spotPrice>{price}</spotPrice><timestamp>{NOW}</timestamp><availabilityZone>{zone}</availabilityZone></item>"
+            for (in_region, zone, type_), price in self.spot.items()
+            if in_region == region
+        )
+        return f"<spotPriceHistorySet>{items}</spotPriceHistorySet>"
+
+
+def product(region, *prices, unit="Hrs"):
+    """An entry of AWS's price list, as a text of JSON."""
+    terms = {
+        f"T{n}": {"priceDimensions": {f"D{n}": {"unit": unit, "pricePerUnit": {"USD": price}}}}
+        for n, price in enumerate(prices)
+    }
+    return json.dumps({"product": {"attributes": {"regionCode": region}}, "terms": {"OnDemand": terms}})

@@ -1,0 +1,71 @@
+"""GCP as a driver sees it: the real driver on the stand-in, with machines that are nothing but addresses."""
+
+import threading
+import time
+
+import httpx
+
+from tests.fakes.machines import FakeMachines
+from workers.clouds.gcp import GcpDriver
+from workers.clouds.gcp_instance import name_of
+from workers.placement import catalog
+from workers.sandbox.gce import Server
+
+PROJECT = "a-project"
+
+
+class GcpCloud:
+    """One stand-in in this process, on a port of its own."""
+
+    def __init__(self, _folder=None, **environ):
+        import google.cloud.compute_v1  # noqa: F401, PLC0415 - seconds, which no test shall count as the cloud's
+
+        self.machines = FakeMachines()
+        self.server = Server(0, self.machines)
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        self.environ = {
+            "GOOGLE_CLOUD_PROJECT": PROJECT,
+            "MIXTRAL_GCE_ENDPOINT": self.server.url,
+            "MIXTRAL_ALLOW_CIDRS": "203.0.113.0/24",
+        } | environ
+        self.driver = GcpDriver(self.environ)
+
+    def offers(self):
+        return tuple(o for o in catalog.load() if o.cloud == "gcp" and o.zone and o.usd_per_hour and not o.spot)
+
+    def again(self):
+        """The driver as another process has it."""
+        return GcpDriver(self.environ)
+
+    def wait(self, seconds):
+        time.sleep(seconds)
+
+    def break_machine(self, token):
+        self.machines.kill(self._id(token))
+
+    def printed(self, token):
+        self.machines.consoles[self._id(token)] += [f"line {n}" for n in range(30)]
+
+    def _id(self, token):
+        return next(one for one in self.machines.booted if one.startswith(f"{name_of(token)}-"))
+
+    def fault(self, code, **about):
+        httpx.post(f"{self.server.url}/sandbox/faults", json={"code": code, **about}).raise_for_status()
+
+    def mend(self):
+        httpx.delete(f"{self.server.url}/sandbox/faults").raise_for_status()
+
+    def quota(self, metric, limit, region="*"):
+        body = {"metric": metric, "limit": limit, "region": region}
+        httpx.post(f"{self.server.url}/sandbox/quotas", json=body).raise_for_status()
+
+    def end(self, token, fate):
+        httpx.post(f"{self.server.url}/sandbox/instances/{name_of(token)}/{fate}").raise_for_status()
+
+    def calls(self, *methods):
+        calls = httpx.get(f"{self.server.url}/sandbox/calls").json()["calls"]
+        return [call for call in calls if not methods or call["method"] in methods]
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()

@@ -1,0 +1,30 @@
+"""Machines of a stand-in's cloud that are nothing but an address, a console and whether they live."""
+
+import threading
+
+
+class FakeMachines:
+    def __init__(self):
+        self.booted: dict[str, str] = {}
+        self.living: set[str] = set()
+        self.consoles: dict[str, list[str]] = {}
+        self._lock = threading.Lock()
+
+    def boot(self, machine, user_data):
+        with self._lock:
+            self.booted[machine] = user_data
+            self.living.add(machine)
+            self.consoles[machine] = ["the machine is up"]
+            return f"127.0.1.{len(self.booted)}"
+
+    def kill(self, machine):
+        self.living.discard(machine)
+
+    def console(self, machine):
+        return "".join(f"{line}\n" for line in self.consoles.get(machine, []))
+
+    def alive(self, machine):
+        return machine in self.living
+
+    def close(self):
+        self.living.clear()

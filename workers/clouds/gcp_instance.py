@@ -1,0 +1,214 @@
+"""What a request looks like as a GCE instance, and what a GCE instance says of the request that made it."""
+
+import hashlib
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from workers.clouds.driver import Machine, MachineRequest, Presence, Sighting, Token
+from workers.placement.offer import Offer
+
+NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+LABEL = re.compile(r"[-_a-z0-9]{0,63}")
+
+IMAGE = "projects/deeplearning-platform-release/global/images/family/common-cu128-ubuntu-2204-nvidia-570"
+"""Ubuntu 22.04 with CUDA 12.8, the NVIDIA driver and Docker with NVIDIA's toolkit: Google's own for deep learning."""
+DISK_GIB = 256  # as SkyPilot; Mixtral 8x7B is 93 GB
+DISK_TYPES = {"low": "pd-standard", "medium": "pd-balanced"}
+BEST_DISK = "pd-ssd"  # pd-extreme does not go with A2, A3 and G2
+ONLY_HYPERDISK = ("a3-ultragpu", "a4", "a4x")
+
+LONGEST_LIFE = timedelta(days=30)
+"""Kept by the cloud, whatever becomes of us: it cannot be moved on a running machine. GCE allows 120 days."""
+
+ZONE_ONLY = ("a3-", "a4-", "a4x-")
+"""Families that `bulkInsert` does not place in a region ("CT machine types are not supported in regional scope")."""
+
+ALIVE = ("PROVISIONING", "STAGING", "RUNNING", "REPAIRING", "PENDING")
+
+EXPIRY = "mixtral-expiry"
+INSTALLATION = "mixtral-installation"
+REQUEST = "mixtral-request"
+TOKEN = "mixtral-token"  # noqa: S105 - a label's name
+
+
+def name_of(token: Token) -> str:
+    """The instance's name: the same for the same token, for ever, and valid whatever the token is."""
+    plain = f"mixtral-{token}"
+    return plain if NAME.fullmatch(plain) else f"mixtral-x{_digest(token)}"
+
+
+def label_of(value: str) -> str:
+    """The value as a label may hold it; what a label cannot hold is there as a digest, good enough to search for."""
+    return value if LABEL.fullmatch(value) else f"x{_digest(value)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:40]
+
+
+def labels(request: MachineRequest) -> dict[str, str]:
+    return {
+        INSTALLATION: label_of(request.installation),
+        "mixtral-deployment": label_of(request.deployment),
+        "mixtral-replica": str(request.replica),
+        "mixtral-attempt": str(request.attempt),
+        TOKEN: label_of(request.token),
+    }
+
+
+def expiry(at: datetime) -> str:
+    """As the machine reads it from its metadata: whole seconds since 1970."""
+    return str(math.ceil(at.timestamp()))
+
+
+def instance(request: MachineRequest, offer: Offer, script: str, tag: str) -> dict[str, Any]:
+    """The body of `instances.insert` for one zone."""
+    zone = f"zones/{offer.zone}"
+    body = properties(request, offer, script, tag)
+    body["disks"][0]["initialize_params"]["disk_type"] = f"{zone}/diskTypes/{disk_type(request, offer)}"
+    return body | {"name": name_of(request.token), "machine_type": f"{zone}/machineTypes/{offer.instance_type}"}
+
+
+def bulk(request: MachineRequest, script: str, tag: str) -> dict[str, Any]:
+    """The body of `regionInstances.bulkInsert`: one machine, in whichever of the offers' zones has one."""
+    return {
+        "count": 1,
+        "min_count": 1,
+        "per_instance_properties": {name_of(request.token): {}},
+        "instance_properties": properties(request, request.offers[0], script, tag),
+        "location_policy": {
+            "target_shape": "ANY_SINGLE_ZONE",
+            "zones": [{"zone": f"zones/{offer.zone}"} for offer in request.offers],
+        },
+    }
+
+
+def properties(request: MachineRequest, offer: Offer, script: str, tag: str) -> dict[str, Any]:
+    """What a machine is, wherever it stands."""
+    marks = labels(request)
+    told = {
+        "startup-script": script,
+        "install-nvidia-driver": "True",
+        TOKEN: request.token,
+        INSTALLATION: request.installation,
+        REQUEST: msgspec.json.encode(request).decode(),
+        EXPIRY: expiry(request.expires_at),
+    }
+    disk = {
+        "source_image": image(request),
+        "disk_size_gb": request.boot.disk_gib or DISK_GIB,
+        "disk_type": disk_type(request, offer),
+        "labels": marks,
+    }
+    nat = {"name": "External NAT", "type_": "ONE_TO_ONE_NAT"}
+    return {
+        "machine_type": offer.instance_type,
+        "labels": marks,
+        "metadata": {"items": [{"key": key, "value": value} for key, value in told.items()]},
+        "tags": {"items": [tag]},
+        "disks": [{"boot": True, "auto_delete": True, "initialize_params": disk}],
+        "network_interfaces": [{"network": "global/networks/default", "access_configs": [nat]}],
+        "scheduling": {
+            "provisioning_model": "SPOT" if offer.spot else "STANDARD",
+            "instance_termination_action": "DELETE",
+            "max_run_duration": {"seconds": int(LONGEST_LIFE.total_seconds())},
+            "on_host_maintenance": "TERMINATE",
+            "automatic_restart": False,
+        },
+    }
+
+
+def image(request: MachineRequest) -> str:
+    """The recipe's own image where it names one of GCE's; a container's is the bootstrap's business."""
+    wanted = request.boot.image or ""
+    return wanted if "/" in wanted and not wanted.startswith("docker:") else IMAGE
+
+
+def disk_type(request: MachineRequest, offer: Offer) -> str:
+    if offer.instance_type.startswith(ONLY_HYPERDISK):
+        return "hyperdisk-balanced"
+    return DISK_TYPES.get(request.boot.disk_tier or "medium", BEST_DISK)
+
+
+def told(found: Any, key: str) -> str:
+    """A value of the instance's metadata; empty where it has none."""
+    return next((item.value for item in found.metadata.items if item.key == key), "")
+
+
+def request_of(found: Any) -> MachineRequest | None:
+    """The request that made this instance, or None where that cannot be read any more."""
+    try:
+        return msgspec.json.decode(told(found, REQUEST), type=MachineRequest)
+    except msgspec.DecodeError:
+        return None
+
+
+def expired(found: Any, now: datetime) -> bool:
+    """Whether it outlived the time that it was given, and so ended itself."""
+    return 0 < _number(told(found, EXPIRY)) <= now.timestamp()
+
+
+def zone_of(found: Any) -> str:
+    return str(found.zone).rsplit("/", 1)[-1]
+
+
+def machine_of(found: Any, request: MachineRequest | None) -> Machine:
+    """The instance as ours; `request` is the one that made it, if known."""
+    port = request.boot.port if request else 0
+    nat = next((config.nat_i_p for link in found.network_interfaces for config in link.access_configs), "")
+    return Machine(
+        token=Token(told(found, TOKEN)),
+        id=found.name,
+        cloud="gcp",
+        offer=_offer(found, request.offers if request else ()),
+        address=f"http://{nat}:{port}" if nat and port else None,
+        created_at=datetime.fromisoformat(found.creation_timestamp).astimezone(UTC),
+    )
+
+
+def made_and_gone(request: MachineRequest, at: datetime) -> Machine:
+    """The machine of a request that GCE says was carried out, and that is not there any more."""
+    return Machine(
+        token=request.token,
+        id=name_of(request.token),
+        cloud="gcp",
+        offer=request.offers[0],
+        address=None,
+        created_at=at,
+    )
+
+
+def _offer(found: Any, offers: tuple[Offer, ...]) -> Offer:
+    zone, type_ = zone_of(found), str(found.machine_type).rsplit("/", 1)[-1]
+    spot = found.scheduling.provisioning_model == "SPOT"
+    for offer in offers:
+        if (offer.zone, offer.instance_type, offer.spot) == (zone, type_, spot):
+            return offer
+    place = {"cloud": "gcp", "region": zone.rpartition("-")[0], "zone": zone, "instance_type": type_, "spot": spot}
+    if offers:
+        return msgspec.structs.replace(offers[0], **place)
+    return msgspec.convert(place | {"accelerator": None, "count": 0, "usd_per_hour": None}, Offer)
+
+
+def sighting_of(found: Any, presence: Presence, why: str = "") -> Sighting:
+    request = request_of(found)
+    marks: Mapping[str, str] = found.labels
+    return Sighting(
+        machine=machine_of(found, request),
+        presence=presence,
+        installation=told(found, INSTALLATION) or marks.get(INSTALLATION, ""),
+        deployment=request.deployment if request else marks.get("mixtral-deployment", ""),
+        replica=request.replica if request else _number(marks.get("mixtral-replica", "")),
+        attempt=request.attempt if request else _number(marks.get("mixtral-attempt", "")),
+        why=why,
+        progress="the machine is being set up by GCP" if found.status in ("PROVISIONING", "STAGING") else "",
+    )
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() else 0

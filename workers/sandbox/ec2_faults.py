@@ -1,0 +1,132 @@
+"""What goes wrong in the EC2 stand-in, by instance type, zone, region and lifecycle, and how EC2 puts it."""
+
+from collections.abc import Container
+from fnmatch import fnmatchcase
+
+from msgspec import Struct
+
+LAUNCHES = ("RunInstances", "CreateFleet")
+
+ON_DEMAND, SPOT = "on-demand", "spot"
+
+# Code, as faults name it: HTTP status, message. These come one for each offer that a launch tries.
+OF_AN_OFFER = {
+    "InsufficientInstanceCapacity": (
+        500,
+        (
+            "We currently do not have sufficient {type} capacity in the Availability Zone you requested ({name}). "
+            "Our system will be working on provisioning additional capacity.{hint}"
+        ),
+    ),
+    "UnfulfillableCapacity": (500, "Unable to fulfill capacity due to your request configuration."),
+    "VcpuLimitExceeded": (
+        400,
+        (
+            "You have requested more vCPU capacity than your current vCPU limit of {limit} allows for the instance "
+            "bucket that the specified instance type belongs to. Please visit "
+            "http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit."
+        ),
+    ),
+    "MaxSpotInstanceCountExceeded": (400, "Max spot instance count exceeded"),
+    "Unsupported": (
+        400,
+        "Your requested instance type ({type}) is not supported in your requested Availability Zone ({name}).",
+    ),
+}
+
+# These are the answer to a whole call.
+OF_A_CALL = {
+    "RequestLimitExceeded": (503, "Request limit exceeded."),
+    "UnauthorizedOperation": (403, "You are not authorized to perform this operation."),
+    "AuthFailure": (401, "AWS was not able to validate the provided access credentials"),
+    "RequestExpired": (400, "Request has expired."),
+    "ExpiredToken": (400, "The security token included in the request is expired"),
+    "InternalError": (500, "An internal error has occurred"),
+    "Unavailable": (503, "The service is unavailable. Please try again shortly."),
+}
+EVERYWHERE = ("AuthFailure", "RequestExpired", "ExpiredToken")
+SILENT = ("lost", "slow", "preempted", "deleted")
+
+
+class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What happens to the calls that it fits."""
+
+    code: str
+    """A code of EC2's, known or not; or `lost` (the answer, after the effect), `slow`, and `preempted` or `deleted`
+    (the machine)."""
+    message: str = ""
+    """Instead of EC2's own words; needed for a code that is not known here."""
+    instance_type: str = "*"
+    zone: str = "*"
+    """A zone id."""
+    region: str = "*"
+    lifecycle: str = "*"
+    """`spot` or `on-demand`."""
+    action: str = ""
+    """Which calls, as `Describe*`; empty: launches, or all of them for a code that speaks of the credentials."""
+    seconds: float = 1.0
+    """How slow, or how long after it is up the machine goes."""
+    times: int | None = None
+    """How often; None is always."""
+
+    def fits(self, action: str, *, region: str = "", type_: str = "", zone: str = "", lifecycle: str = "") -> bool:
+        of = (self.region, region), (self.instance_type, type_), (self.zone, zone), (self.lifecycle, lifecycle)
+        return self._meant(action) and all(not value or fnmatchcase(value, pattern) for pattern, value in of)
+
+    def _meant(self, action: str) -> bool:
+        if self.action:
+            return fnmatchcase(action, self.action)
+        return self.code in EVERYWHERE or action in LAUNCHES
+
+
+class _Entry:
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        self.left = fault.times
+
+
+class Faults:
+    """Those that are set now. Not for several threads at once: the cloud's lock is held."""
+
+    def __init__(self) -> None:
+        self._set: list[_Entry] = []
+
+    def add(self, fault: Fault) -> None:
+        self._set.append(_Entry(fault))
+
+    def clear(self) -> None:
+        self._set.clear()
+
+    def of_a_call(self, action: str, region: str) -> Fault | None:
+        return self._take(OF_A_CALL, action, region=region)
+
+    def silent(self, code: str, action: str, **about: str) -> Fault | None:
+        return self._take((code,), action, **about)
+
+    def of_an_offer(self, action: str, **about: str) -> Fault | None:
+        """Whatever is neither silent nor of a whole call, unknown codes among it."""
+        for entry in self._set:
+            if (
+                entry.fault.code not in OF_A_CALL
+                and entry.fault.code not in SILENT
+                and self._counts(entry, action, about)
+            ):
+                return entry.fault
+        return None
+
+    def standing(self, code: str, **about: str) -> bool:
+        """Whether a launch now would meet it; nothing is counted."""
+        return any(e.fault.code == code and e.left != 0 and e.fault.fits("CreateFleet", **about) for e in self._set)
+
+    def _take(self, codes: Container[str], action: str, **about: str) -> Fault | None:
+        for entry in self._set:
+            if entry.fault.code in codes and self._counts(entry, action, about):
+                return entry.fault
+        return None
+
+    @staticmethod
+    def _counts(entry: _Entry, action: str, about: dict[str, str]) -> bool:
+        if entry.left == 0 or not entry.fault.fits(action, **about):
+            return False
+        entry.left = None if entry.left is None else entry.left - 1
+        return True

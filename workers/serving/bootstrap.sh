@@ -1,0 +1,99 @@
+# From here on the same on every machine.
+set -u
+export HOME="${HOME:-/root}"
+folder="${MIXTRAL_FOLDER:-/var/lib/mixtral-bot}"
+patience="${MIXTRAL_PATIENCE_SECONDS:-900}"
+pause="${MIXTRAL_PAUSE_SECONDS:-10}"
+gpus=0
+
+say() {
+  echo "mixtral: $*"
+}
+
+fail() {
+  say "$*"
+  exit 1
+}
+
+put() { # NAME MODE TEXT
+  printf %s "$3" >"$folder/$1.new" && chmod "$2" "$folder/$1.new" && mv "$folder/$1.new" "$folder/$1"
+}
+
+unpack() { # NAME MODE <<< base64 of gzip
+  put "$1" "$2" "$(base64 --decode | gzip --decompress)"
+}
+
+# A unit of its own, so that it outlives this script; without systemd, a session of its own.
+start_deadman() {
+  systemctl is-active --quiet mixtral-deadman && return
+  if ! systemd-run --quiet --collect --unit mixtral-deadman --property Restart=always \
+    --property StandardOutput=journal+console --setenv MIXTRAL_CLOUD="$MIXTRAL_CLOUD" \
+    /bin/bash "$folder/deadman.sh"; then
+    setsid bash "$folder/deadman.sh" </dev/null 8>&- &
+  fi
+}
+
+patiently() { # WHAT COMMAND...
+  local what="$1" give_up="$((SECONDS + patience))"
+  shift
+  until "$@" >/dev/null 2>&1; do
+    [ "$SECONDS" -lt "$give_up" ] || fail "$what is still missing after $patience s: this machine's image must bring it"
+    say "waiting for $what"
+    sleep "$pause"
+  done
+}
+
+pull() { # IMAGE
+  local try
+  for try in 1 2 3 4 5; do
+    say "pulling $1"
+    docker pull --quiet "$1" && return
+    say "pulling $1 failed"
+    sleep "$((pause * try))"
+  done
+  fail "$1 cannot be pulled, for the reason above"
+}
+
+# Names in the environment may be those of variables here, so that nothing is read after it but the arguments.
+with_environment() { # COMMAND...
+  (
+    export SKYPILOT_NUM_GPUS_PER_NODE="$gpus" SKYPILOT_SETUP_NUM_GPUS_PER_NODE="$gpus"
+    # shellcheck source=/dev/null
+    . "$folder/env"
+    exec "$@" </dev/null 8>&-
+  )
+}
+
+contain() { # ENTRYPOINT ARGUMENT...: in the image, with the names of variables in its argv and never a value
+  local entrypoint="$1" name given=()
+  shift
+  for name in "${names[@]}" SKYPILOT_NUM_GPUS_PER_NODE SKYPILOT_SETUP_NUM_GPUS_PER_NODE; do
+    given+=(--env "$name")
+  done
+  [ "$gpus" = 0 ] || given+=(--gpus all)
+  docker rm --force mixtral >/dev/null 2>&1
+  with_environment "$(command -v docker)" run --rm --name mixtral --ipc host --log-driver local \
+    --publish "$port:$port" --volume "$folder/cache:/root/.cache" --volume "$folder/recipe:/mixtral:ro" \
+    "${given[@]}" --entrypoint "$entrypoint" "$image" "$@"
+}
+
+mask="$(umask)"
+umask 077
+mkdir -p "$folder/recipe" "$folder/cache" && chmod 700 "$folder" && chmod 755 "$folder/recipe"
+exec 8>"$folder/lock"
+flock --nonblock 8 || exit 0
+files
+start_deadman
+exec > >(tee -a "$folder/boot.log") 2>&1
+umask "$mask"
+
+if [ "$counts" != 0 ]; then
+  patiently "the GPU driver" nvidia-smi
+  gpus="$(nvidia-smi --list-gpus | grep --count "^GPU ")"
+  [[ " $counts " = *" $gpus "* ]] || fail "$gpus GPUs are here, and ${counts// / or } were rented"
+fi
+[ "$needs_docker" = no ] || patiently Docker docker info
+[ -z "$image" ] || pull "$image"
+say "starting $what"
+serve
+say "$what exited with status $?"

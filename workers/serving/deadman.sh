@@ -1,0 +1,61 @@
+# Ends this machine once its expiry has passed. The control plane moves the expiry; this only reads it.
+set -u
+PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+folder="${MIXTRAL_FOLDER:-/var/lib/mixtral-bot}"
+metadata="${MIXTRAL_METADATA_URL:-http://169.254.169.254}"
+every="${MIXTRAL_DEADMAN_SECONDS:-15}"
+
+ask() {
+  curl --silent --fail --noproxy "*" --max-time 5 "$@"
+}
+
+written() {
+  if [ "${MIXTRAL_CLOUD:-aws}" = gcp ]; then
+    ask --header "Metadata-Flavor: Google" "$metadata/computeMetadata/v1/instance/attributes/mixtral-expiry"
+  else
+    local token
+    token="$(ask --request PUT --header "X-aws-ec2-metadata-token-ttl-seconds: 60" "$metadata/latest/api/token")" &&
+      echo "X-aws-ec2-metadata-token: $token" |
+      ask --header @- "$metadata/latest/meta-data/tags/instance/mixtral-expiry"
+  fi
+}
+
+# Unix seconds, or ISO 8601 with its zone; anything else is no answer.
+seconds() {
+  if [[ $1 =~ ^[1-9][0-9]{8,10}$ ]]; then
+    echo "$1"
+  elif [[ $1 =~ ^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9:]+)$ ]]; then
+    date --date="$1" +%s
+  else
+    return 1
+  fi
+}
+
+# The disk may be full: what cannot be kept is known here all the same.
+keep() {
+  { echo "$1" >"$folder/expiry.new" && mv "$folder/expiry.new" "$folder/expiry"; } 2>/dev/null
+}
+
+exec 9>"$folder/deadman.lock"
+flock --nonblock 9 || exit 0
+known="$(cat "$folder/expiry" 2>/dev/null)"
+known="$(seconds "$known")" || known="$(($(date +%s) + 7200))"
+keep "$known"
+armed=""
+armed_at=0
+while true; do
+  if now_written="$(seconds "$(written)")" && [ "$now_written" != "$known" ]; then
+    known="$now_written"
+    keep "$known"
+  fi
+  left="$((known - $(date +%s)))"
+  if [ "$left" -le 0 ]; then
+    echo "mixtral: expired at $(date --utc --date="@$known" +%FT%TZ), shutting down"
+    shutdown -h now
+  elif [ "$armed" != "$known" ] || [ "$((SECONDS - armed_at))" -ge 600 ]; then # anew, should somebody have cancelled it
+    [ "$armed" = "$known" ] ||
+      echo "mixtral: this machine ends itself at $(date --utc --date="@$known" +%FT%TZ) unless it is told to live on"
+    shutdown --no-wall -h "+$(((left + 59) / 60))" && armed="$known" && armed_at="$SECONDS"
+  fi
+  sleep "$every" 9>&-
+done
