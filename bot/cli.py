@@ -72,22 +72,52 @@ def plan(recipe: str, spot: bool, gpus: str, clouds: str, max_price: float | Non
 
 
 @main.command()
-def machines() -> None:
+@click.option("--end-orphans", is_flag=True, help="End those that no deployment wants, after asking.")
+@click.option("--yes", is_flag=True, help="With --end-orphans: do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="A list, for programs.")
+def machines(end_orphans: bool, yes: bool, as_json: bool) -> None:
     """List every machine of this installation, with its cost so far and the deployment that wants it."""
+    if yes and not end_orphans:
+        raise click.UsageError("--yes is an answer to --end-orphans, which is not given.")
+    _log_nothing()
     from bot.machines import run as run_machines
 
+    def confirm(question: str) -> bool:
+        return click.confirm(question, err=True)
+
     try:
-        sys.exit(run_machines(os.environ, out=sys.stdout))
+        status = run_machines(
+            os.environ,
+            out=sys.stdout,
+            err=sys.stderr,
+            end_orphans=end_orphans,
+            confirm=(lambda _: True) if yes else confirm,
+            as_json=as_json,
+        )
+    except WorkersError as error:
+        _fail(error)
+    sys.exit(status)
+
+
+@main.command()
+def prices() -> None:
+    """Read the clouds' prices anew; from then on, plans and launches go by them."""
+    _log_nothing()
+    from bot.prices import run as run_prices
+
+    try:
+        sys.exit(run_prices(os.environ, out=sys.stdout, err=sys.stderr))
     except WorkersError as error:
         _fail(error)
 
 
 @main.command()
 def check() -> None:
-    """Say what works and what does not: Slack, Redis, clouds; a line each, with the mend."""
+    """Say what works and what does not: Slack, Redis, prices, clouds; a line each, with the mend."""
+    _log_nothing()
     from bot.check import run as run_check
 
-    sys.exit(run_check(os.environ, out=sys.stdout))
+    sys.exit(run_check(os.environ, out=sys.stdout, err=sys.stderr))
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -97,6 +127,13 @@ def _words(text: str) -> tuple[str, ...]:
 def _fail(error: WorkersError) -> NoReturn:
     click.echo(f"mixtral-bot: {error}", err=True)
     sys.exit(2)
+
+
+def _log_nothing() -> None:
+    """What matters is said by the command itself; libraries' warnings would stand between its lines."""
+    import logging
+
+    logging.basicConfig(handlers=[logging.NullHandler()])
 
 
 def _log_to_stderr() -> None:
