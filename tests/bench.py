@@ -14,6 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from recipes.loader import find, load
+from tests.fakes.aws import AwsCloud
+from tests.fakes.gcp import GcpCloud
+from tests.fakes.ladder import climb, rungs
 from tests.line import Line
 from tests.person import GENERAL, Person, words
 from workers.deployment.events import Limits, Place, Requested, ScaleRequested
@@ -21,6 +24,7 @@ from workers.deployment.log import Log, new_id, stamp
 from workers.deployment.state import fold
 from workers.placement import catalog
 from workers.placement.planner import plan
+from workers.sandbox.gce_faults import LAUNCHES as GCE_LAUNCHES
 
 SECONDS = 60
 A_SECOND = 50
@@ -29,7 +33,7 @@ COMMANDS = ("status", "help", "recipes", "status slow", "plan mistral-7b", "laun
 
 
 def main():
-    rows = [*planning()]
+    rows = [*planning(), *climbing()]
     with tempfile.TemporaryDirectory(prefix="mixtral-bench-") as folder, Line(Path(folder)) as line:
         rows += [*appending(line), *launching(line), *acking(line)]
     table = Table("what", "figure", "beside", box=None, title="mixtral-bot bench", title_justify="left")
@@ -48,6 +52,47 @@ def planning():
     median = statistics.median(took)
     yield "`mixtral-bot plan mixtral-8x7b --json`, median of 7", f"{median:.2f} s", limit(1, median, "s")
     yield "", "", f"SkyPilot's optimizer, warm: 1.7 s, {1.7 / median:.0f} times this"
+
+
+P_ON_DEMAND = "L-417A185B"
+
+AWS_REFUSALS = (
+    ("no capacity, on demand", "InsufficientInstanceCapacity", False, (20, 10), (63, 127)),
+    ("quota error at the launch", "VcpuLimitExceeded", False, (13, 5), (63, 157)),
+    ("the quota API says 0", None, False, (0, 5), (63, 157)),
+    ("no capacity, spot", "InsufficientInstanceCapacity", True, (13, 10), (195, 234)),
+)
+"""What every launch answers, the limits of calls and seconds, and SkyPilot's calls and seconds."""
+
+
+def climbing():
+    """Launch calls and time until Mixtral's whole ladder is known to be dry, each region and type refused."""
+    for what, code, spot, (calls, within), (their_calls, their_seconds) in AWS_REFUSALS:
+        cloud = AwsCloud()
+        if code:
+            cloud.fault(code)
+            cloud.quota(P_ON_DEMAND, 100_000)
+        else:
+            cloud.quota(P_ON_DEMAND, 0)
+        took = timed(lambda cloud=cloud, spot=spot: climb(cloud.driver, spot=spot))
+        made = len(cloud.launches())
+        cloud.close()
+        figure = f"{made} calls, {took:.1f} s"
+        yield (
+            f"AWS, {what}",
+            figure,
+            f"limit {calls} calls, {within} s; SkyPilot {their_calls} calls, {their_seconds} s",
+        )
+    cloud = GcpCloud()
+    cloud.fault("ZONE_RESOURCE_POOL_EXHAUSTED")
+    took = timed(lambda: climb(cloud.driver))
+    pairs = len({(o.region, o.instance_type) for o in (r.offer for r in rungs("gcp"))})
+    yield (
+        "GCP, no capacity, on demand",
+        f"{len(cloud.calls(*GCE_LAUNCHES))} calls, {took:.1f} s",
+        f"limit {pairs}: one a region and type",
+    )
+    cloud.close()
 
 
 def appending(line):

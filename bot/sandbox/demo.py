@@ -17,13 +17,17 @@ from bot.sandbox.seed import APP_TOKEN, BOT_TOKEN
 from workers.clouds.driver import Presence
 from workers.clouds.local import LocalDriver
 from workers.processes import Child, Children
+from workers.sandbox import shortages
 from workers.sandbox.valkey import free_port, valkey
 from workers.settings import installation_of
 
 NOTICE = (
-    "This is a sandbox on your own machine: nothing here reaches Slack or a cloud, and nothing is billed. "
-    "Mixtral needs GPUs, so SmolLM2-135M, a real but tiny model, stands in for it here: its answers are for show."
+    "This is a sandbox on your own machine: Slack, AWS and GCP are stand-ins, and nothing is billed. "
+    "SmolLM2-135M, a real but tiny model, answers in place of Mixtral: its answers are for show."
 )
+NOT_PASSED_ON = ("SLACK_", "MIXTRAL_", "REDIS_", "AWS_", "GOOGLE_", "CLOUDSDK_")
+"""What could make the sandbox reach the world."""
+
 START_WITHIN = 60.0
 """Seconds."""
 
@@ -47,6 +51,7 @@ def run(port: int, environ: Mapping[str, str]) -> int:
                     _wait_for(child, env, page, stop)
                 status.update("Waiting for the bot to connect …")
                 _wait_until_connected(page, children, stop)
+            _run_short(env)
             _welcome(out, page, home)
             while not stop.asked:
                 children.restart_the_dead()
@@ -81,14 +86,24 @@ class Stop:
 def _environment(home: Path, port: int, environ: Mapping[str, str]) -> tuple[dict[str, str], str]:
     chosen = port if _is_free(port) else free_port()
     page = f"http://127.0.0.1:{chosen}"
-    passed_on = {k: v for k, v in environ.items() if not k.startswith(("SLACK_", "MIXTRAL_", "REDIS_"))}
+    passed_on = {k: v for k, v in environ.items() if not k.startswith(NOT_PASSED_ON)}
     return passed_on | {
         "SLACK_API_URL": f"{page}/api/",
         "SLACK_BOT_TOKEN": BOT_TOKEN,
         "SLACK_APP_TOKEN": APP_TOKEN,
         "REDIS_URL": f"redis://:{secrets.token_hex(16)}@127.0.0.1:{free_port()}/0",
         "MIXTRAL_HOME": str(home),
-        "MIXTRAL_DEFAULT_RECIPE": environ.get("MIXTRAL_DEFAULT_RECIPE", "smollm2-135m"),
+        "MIXTRAL_CLOUDS": "aws,gcp,local",
+        "MIXTRAL_ALLOW_CIDRS": "127.0.0.0/8",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}",
+        "AWS_ACCESS_KEY_ID": "sandbox",
+        "AWS_SECRET_ACCESS_KEY": "sandbox",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "GOOGLE_CLOUD_PROJECT": "sandbox",
+        "MIXTRAL_GCE_ENDPOINT": f"http://127.0.0.1:{free_port()}",
         "MIXTRAL_RECIPES": environ.get("MIXTRAL_RECIPES", ""),
         "MIXTRAL_LEASE": MACHINES_LIVE_ON,
         "PYTHONUNBUFFERED": "1",
@@ -100,12 +115,35 @@ def _children(home: Path, env: Mapping[str, str], page: str) -> list[tuple[str, 
     redis = urlsplit(env["REDIS_URL"])
     server = (sys.executable, "-m", "bot.sandbox.server", "--port", port, "--notice", NOTICE)
     cli = (sys.executable, "-m", "bot.cli")
+    clouds = [
+        ("the AWS stand-in", _cloud("ec2", env["AWS_ENDPOINT_URL"], home, env)),
+        ("the GCP stand-in", _cloud("gce", env["MIXTRAL_GCE_ENDPOINT"], home, env)),
+    ]
     return [
         ("Valkey", valkey(redis.port or 0, home / "valkey", home / "valkey.log", redis.password or "")),
         ("the Slack stand-in", Child(name="slack", argv=server, env=env, log=home / "slack.log")),
+        *clouds,
         ("the bot", Child(name="bot", argv=(*cli, "run"), env=env, log=home / "bot.log")),
         ("the worker", Child(name="worker", argv=(*cli, "worker"), env=env, log=home / "worker.log")),
     ]
+
+
+def _cloud(name: str, url: str, home: Path, env: Mapping[str, str]) -> Child:
+    folder = home / name
+    folder.mkdir(mode=0o700)
+    port = str(urlsplit(url).port)
+    argv = (sys.executable, "-m", f"workers.sandbox.{name}", "--port", port, "--folder", str(folder))
+    return Child(name=name, argv=argv, env=env, log=home / f"{name}.log")
+
+
+def _run_short(env: Mapping[str, str]) -> None:
+    """Have the clouds refuse the cheapest offers, as they do."""
+    for url, faults in (
+        (env["AWS_ENDPOINT_URL"], shortages.EC2),
+        (env["MIXTRAL_GCE_ENDPOINT"], shortages.GCE),
+    ):
+        for fault in faults:
+            httpx.post(f"{url}/sandbox/faults", json=fault, timeout=10).raise_for_status()
 
 
 def _wait_for(child: Child, env: Mapping[str, str], page: str, stop: Stop) -> None:
@@ -120,6 +158,10 @@ def _wait_for(child: Child, env: Mapping[str, str], page: str, stop: Stop) -> No
                     return bool(Redis.from_url(env["REDIS_URL"]).ping())
                 case "slack":
                     return httpx.get(f"{page}/page/state", timeout=2).is_success
+                case "ec2":
+                    return httpx.get(f"{env['AWS_ENDPOINT_URL']}/sandbox/calls", timeout=2).is_success
+                case "gce":
+                    return httpx.get(f"{env['MIXTRAL_GCE_ENDPOINT']}/sandbox/calls", timeout=2).is_success
                 case _:
                     return True
         except (RedisError, httpx.HTTPError):

@@ -56,7 +56,7 @@ NUDGE_AGAIN_MOST = timedelta(seconds=30)
 
 
 LIST_LOCAL_EVERY = timedelta()
-LIST_BUSY_EVERY = timedelta(seconds=8)
+LIST_BUSY_EVERY = timedelta(seconds=5)
 """A cloud where machines of ours should be: a preemption is to be noticed within 15 s."""
 
 LIST_IDLE_EVERY = timedelta(minutes=5)
