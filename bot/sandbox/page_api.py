@@ -19,11 +19,23 @@ from bot.sandbox.stand_in import StandIn
 JSON = dict[str, Any]
 
 QUIET_SECONDS = 15.0
+ASK_FIRST = {"Cache-Control": "no-cache"}
+"""A browser may keep the page, but asks before it shows it: its files keep their names from build to build."""
+
 NO_PAGE = "The page is not built: run `make page`. Slack's Web API is at /api/ all the same.\n"
 
 
 class PageError(Exception):
     """What the page asked makes no sense here; the message says why."""
+
+
+class Assets(StaticFiles):
+    """The page's script and styles."""
+
+    def file_response(self, *args: Any, **options: Any) -> Response:
+        response = super().file_response(*args, **options)
+        response.headers.update(ASK_FIRST)
+        return response
 
 
 class PageApi:
@@ -39,7 +51,7 @@ class PageApi:
         page_dir = self._stand_in.settings.page_dir
         return [
             Route("/", self.index),
-            Mount("/assets", StaticFiles(directory=page_dir / "assets", check_dir=False)),
+            Mount("/assets", Assets(directory=page_dir / "assets", check_dir=False)),
             Route("/page/state", self.state),
             Route("/page/events", self.events),
             *(
@@ -66,7 +78,7 @@ class PageApi:
 
     def index(self, _: Request) -> Response:
         page = self._stand_in.settings.page_dir / "index.html"
-        return FileResponse(page) if page.is_file() else PlainTextResponse(NO_PAGE)
+        return FileResponse(page, headers=ASK_FIRST) if page.is_file() else PlainTextResponse(NO_PAGE)
 
     async def state(self, _: Request) -> Response:
         snapshot = self._workspace.snapshot() | {

@@ -1,4 +1,4 @@
-import { useLayoutEffect, useRef, useState, type ReactNode } from "react";
+import { useLayoutEffect, useRef, useState, type MouseEvent, type ReactNode } from "react";
 import { appName, authorOf } from "../state/messages";
 import { useSnap } from "../state/store";
 import { day, moment, sameDay } from "../text/dates";
@@ -14,7 +14,7 @@ function follows(message: MessageData, before: MessageData | undefined): boolean
     return false;
   }
   // A card stands by itself.
-  if (message.blocks?.[0]?.type === "header") return false;
+  if ([before, message].some((each) => each.blocks?.[0]?.type === "header")) return false;
   return Number(message.ts) - Number(before.ts) < CLOSE && sameDay(moment(message.ts), moment(before.ts));
 }
 
@@ -25,6 +25,7 @@ function useStickToEnd(key: string, count: number, sent: number) {
   const stuck = useRef(true);
   const seen = useRef(count);
   const size = useRef({ content: 0, frame: 0 });
+  const acted = useRef<Element | null>(null);
   const [below, setBelow] = useState(0);
 
   const toEnd = () => {
@@ -46,6 +47,7 @@ function useStickToEnd(key: string, count: number, sent: number) {
     setBelow(0);
     const observer = new ResizeObserver(() => {
       if (stuck.current) toEnd();
+      else acted.current?.scrollIntoView({ block: "nearest" });
       measure();
     });
     for (const each of [scroller.current, content.current]) if (each) observer.observe(each);
@@ -69,12 +71,19 @@ function useStickToEnd(key: string, count: number, sent: number) {
     const box = scroller.current;
     if (!box) return;
     // A scroll that comes from another size is the browser's doing, not the reader's.
-    if (measure() && stuck.current) return;
+    const resized = measure();
+    if (resized && stuck.current) return;
+    if (!resized) acted.current = null;
     stuck.current = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_END;
     if (stuck.current) setBelow(0);
   };
 
-  return { scroller, content, below, toEnd, onScroll };
+  // What somebody pressed stays in sight when it or the list gets another size, until they scroll on.
+  const onClickCapture = (event: MouseEvent) => {
+    acted.current = (event.target as Element).closest("[data-testid=message]");
+  };
+
+  return { scroller, content, below, toEnd, onScroll, onClickCapture };
 }
 
 interface Props {
@@ -86,13 +95,29 @@ interface Props {
   firstNew?: string | undefined;
   /** How often the reader has written here. */
   sent: number;
+  /** Stands between the first message and the others: in a thread, where the first is the one replied to. */
+  afterFirst?: string;
   top?: ReactNode;
   onThread?: (ts: string) => void;
 }
 
-export function MessageList({ id, label, testid, messages, firstNew, sent, top, onThread }: Props) {
+export function MessageList({
+  id,
+  label,
+  testid,
+  messages,
+  firstNew,
+  sent,
+  afterFirst,
+  top,
+  onThread,
+}: Props) {
   const snap = useSnap();
-  const { scroller, content, below, toEnd, onScroll } = useStickToEnd(id, messages.length, sent);
+  const { scroller, content, below, toEnd, onScroll, onClickCapture } = useStickToEnd(
+    id,
+    messages.length,
+    sent,
+  );
   const now = new Date();
   const statusOf = (message: MessageData) => {
     const status = onThread && snap.statuses[`${message.channel}:${message.ts}`];
@@ -104,6 +129,7 @@ export function MessageList({ id, label, testid, messages, firstNew, sent, top, 
         className="list"
         ref={scroller}
         onScroll={onScroll}
+        onClickCapture={onClickCapture}
         role="log"
         aria-live="polite"
         aria-relevant="additions"
@@ -117,11 +143,17 @@ export function MessageList({ id, label, testid, messages, firstNew, sent, top, 
             const before = messages[at - 1];
             const newDay = !before || !sameDay(moment(before.ts), moment(message.ts));
             const isNew = message.ts === firstNew;
+            const isSecond = at === 1 && afterFirst !== undefined;
             return (
               <div key={message.ts}>
                 {newDay && (before || onThread) && (
                   <div className="rule" role="separator">
                     <span>{day(moment(message.ts), now)}</span>
+                  </div>
+                )}
+                {isSecond && (
+                  <div className="rule" role="separator">
+                    <span>{afterFirst}</span>
                   </div>
                 )}
                 {isNew && (
@@ -131,7 +163,7 @@ export function MessageList({ id, label, testid, messages, firstNew, sent, top, 
                 )}
                 <Message
                   message={message}
-                  continued={!newDay && !isNew && follows(message, before)}
+                  continued={!newDay && !isNew && !isSecond && follows(message, before)}
                   status={statusOf(message)}
                   onThread={onThread}
                 />

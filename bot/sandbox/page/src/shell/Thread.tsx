@@ -23,10 +23,7 @@ export function Thread({ channel, root }: { channel: Channel; root: string }) {
     <aside className="thread" aria-label="Thread" data-testid="thread-panel" data-ts={root}>
       <header className="head">
         <h1>Thread</h1>
-        <span className="topic">
-          {channel.kind === "channel" ? `#${title}` : title}
-          {messages.length > 1 && ` · ${replyCount(messages.length - 1)}`}
-        </span>
+        <span className="topic">{channel.kind === "channel" ? `#${title}` : title}</span>
         <button
           type="button"
           className="close"
@@ -46,6 +43,7 @@ export function Thread({ channel, root }: { channel: Channel; root: string }) {
           testid="thread-list"
           messages={messages}
           sent={sent}
+          afterFirst={replyCount(messages.length - 1)}
         />
       )}
       <div className="status-line" role="status" data-testid="status">

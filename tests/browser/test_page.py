@@ -1,0 +1,239 @@
+"""A person at the page, from launch to down: what is typed and pressed, and what is on the screen then."""
+
+import re
+import shlex
+import time
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.screen import ANSWERED_WITHIN, Screen
+from tests.line import Line
+from tests.person import GENERAL
+
+pytestmark = pytest.mark.browser
+
+NAME = "smollm2-135m"
+NOTICE = "This is a sandbox: SmolLM2-135M stands in for Mixtral."
+READY_WITHIN = 15.0
+"""Seconds from the command to the test completion on the card."""
+
+
+@pytest.mark.timeout(240)
+def test_a_person_launches_asks_scales_and_ends_a_model_in_the_page(tmp_path):
+    with Line(tmp_path, slack=("--notice", NOTICE)) as line, Screen(line.page, tmp_path) as screen:
+        screen.open()
+        expect(screen.test_id("notice")).to_contain_text(NOTICE)
+        screen.look()
+        launch_by_hints(screen)
+        the_curl_on_the_screen_answers(screen)
+        ask_and_follow_up(screen)
+        mention(screen)
+        a_wrong_word_is_answered_to_the_person_alone(screen)
+        scale(screen)
+        reload(screen)
+        screen.look_narrow_and_dark("channel")
+        write_to_the_app_and_open_its_home(screen)
+        end(screen)
+        assert line.machines() == []
+
+
+def launch_by_hints(screen):
+    """`/`, Tab, `la`, Enter and the recipe's name; the card goes through its states to the test completion."""
+    composer = screen.test_id("composer")
+    composer.press_sequentially("/")
+    expect(screen.test_id("hint").first).to_contain_text("/mixtral")
+    composer.press("Tab")
+    expect(screen.test_id("hint")).to_contain_text([f"/mixtral {word}" for word in ("launch", "status", "ask")])
+    screen.look()
+    composer.press_sequentially("la")
+    expect(screen.test_id("hint")).to_have_count(1)
+    composer.press("Enter")
+    expect(composer).to_have_value("/mixtral launch ")
+    composer.press_sequentially(NAME)
+    expect(screen.test_id("usage")).to_contain_text("[RECIPE] [as NAME]")
+    screen.look()
+    began = time.monotonic()
+    composer.press("Enter")
+
+    card = screen.card(NAME)
+    expect(card).to_contain_text("Test completion", timeout=READY_WITHIN * 1000)
+    assert time.monotonic() - began < READY_WITHIN
+    expect(card).to_contain_text(f"{NAME} is ready")
+    expect(card).to_contain_text("My favourite condiment is")
+    expect(card).to_contain_text(re.compile(r"http://127\.0\.0\.1:\d+/v1"))
+    headings = [each for each in screen.passed()["headings"] if NAME in each]
+    assert len(headings) > 1, headings
+    assert headings[-1].endswith("is ready")
+    screen.look()
+
+
+def the_curl_on_the_screen_answers(screen):
+    """The card's command names no key; the whisper's has it, and works as it is copied."""
+    key = screen.whisper("mxk_")
+    expect(key.get_by_test_id("ephemeral")).to_contain_text("Only visible to you")
+    command = screen.copy(key.locator(".code-block").filter(has_text="curl"))
+    answer = run(command)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["choices"][0]["message"]["content"]
+
+    public = screen.copy(screen.card(NAME).locator(".code-block").filter(has_text="curl"))
+    assert "mxk_" not in screen.card(NAME).inner_text()
+    assert run(public).status_code == 401
+
+
+def run(command):
+    """Do what a curl command on the screen says, so that no curl is needed here."""
+    program, url, *rest = shlex.split(command.replace("\\\n", " "))
+    assert program == "curl"
+    options = list(zip(rest[::2], rest[1::2], strict=True))
+    headers = dict(value.split(": ", 1) for option, value in options if option == "-H")
+    [body] = [value for option, value in options if option == "-d"]
+    return httpx.post(url, headers=headers, content=body, timeout=60, trust_env=False)
+
+
+def ask_and_follow_up(screen):
+    """A question by command is answered in its thread while one looks on, and so is what is asked there."""
+    screen.write("/mixtral ask Tell me about soy sauce, salt and vinegar.")
+    question = screen.messages().filter(has_text="soy sauce, salt").and_(screen.page.locator(":not([data-ephemeral])"))
+    screen.open_thread(question)
+    first = screen.answer(1)
+    expect(first.locator(".author")).to_have_text("Mixtral")
+    written = screen.passed()["streamed"][first.get_attribute("data-ts")]
+    assert len(written) > 1, f"the answer came at once, not word by word: {written}"
+    assert written == sorted(written)
+    screen.look()
+
+    screen.reply("And in one sentence?")
+    expect(screen.thread().nth(2)).to_contain_text("And in one sentence?")
+    screen.answer(3)
+    expect(screen.test_id("thread-list")).to_contain_text("3 replies")
+    screen.look()
+    screen.look_narrow_and_dark("thread")
+    screen.close_thread()
+    expect(question.get_by_test_id("replies")).to_contain_text("3 replies")
+
+
+def mention(screen):
+    """`@mi`, Tab: the bot answers in a thread under the message."""
+    composer = screen.test_id("composer")
+    composer.press_sequentially("@mi")
+    expect(screen.test_id("hint")).to_contain_text(["@mixtral"])
+    composer.press("Tab")
+    composer.press_sequentially("What is ketchup made of?")
+    composer.press("Enter")
+    said = screen.messages().last
+    expect(said.locator(".mention")).to_have_text("@Mixtral")
+    expect(said).to_contain_text("What is ketchup made of?")
+    expect(said.get_by_test_id("replies")).to_be_visible(timeout=ANSWERED_WITHIN)
+    screen.open_thread(said)
+    screen.answer(1)
+    screen.close_thread()
+
+
+def a_wrong_word_is_answered_to_the_person_alone(screen):
+    screen.write("/mixtral lunch")
+    refusal = screen.whisper("lunch")
+    expect(refusal.get_by_test_id("ephemeral")).to_be_visible()
+    expect(refusal).to_contain_text("/mixtral launch")
+    screen.look()
+    refusal.get_by_test_id("dismiss").click()
+    expect(refusal).to_have_count(0)
+
+
+def scale(screen):
+    """The card's button opens a modal that takes no nonsense; with 2 it brings a second replica."""
+    screen.press(screen.card(NAME), "Scale…")
+    modal = screen.test_id("modal")
+    expect(modal).to_contain_text(f"Scale {NAME}")
+    for nonsense in ("200", "0"):
+        modal.locator("input").fill(nonsense)
+        screen.test_id("modal-submit").click()
+        expect(screen.test_id("input-error")).to_contain_text("from 1 to 50")
+        screen.look()
+    modal.locator("input").fill("2")
+    screen.test_id("modal-submit").click()
+    expect(modal).to_have_count(0)
+    expect(screen.card(NAME)).to_contain_text("2 of 2", timeout=30_000)
+    expect(screen.card(NAME)).to_contain_text("replica 2")
+    screen.look()
+
+
+def reload(screen):
+    """Everything is still there, the thread too."""
+    before = screen.test_id("message-list").inner_text()
+    question = screen.messages().filter(has_text="What is ketchup made of?")
+    screen.open_thread(question)
+    thread = screen.test_id("thread-list").inner_text()
+    screen.page.reload()
+    expect(screen.test_id("thread-list")).to_have_text(re.compile("What is ketchup made of"))
+    assert screen.test_id("thread-list").inner_text() == thread
+    screen.close_thread()
+    assert screen.test_id("message-list").inner_text() == before
+    screen.look()
+
+
+def write_to_the_app_and_open_its_home(screen):
+    """A direct message is answered in a thread that opens by itself; Home lists what runs."""
+    screen.go("Mixtral", app=True)
+    screen.write("What is olive oil?")
+    expect(screen.test_id("thread-panel")).to_be_visible(timeout=ANSWERED_WITHIN)
+    screen.answer(1)
+    screen.look()
+    screen.close_thread()
+    screen.test_id("home-tab").click()
+    home = screen.test_id("home")
+    expect(home).to_contain_text(NAME)
+    expect(home).to_contain_text("2/2")
+    screen.look()
+    screen.look_narrow_and_dark("home")
+    screen.go("general")
+
+
+def end(screen):
+    """End asks first; then the card says that it is down and how long it ran, stays in sight, and offers nothing."""
+    card = screen.card(NAME)
+    screen.press(card, "End")
+    question = screen.test_id("confirm")
+    expect(question).to_contain_text(f"End {NAME}?")
+    screen.look()
+    screen.test_id("confirm-deny").click()
+    expect(question).to_have_count(0)
+    expect(card).to_contain_text("is ready")
+
+    screen.press(card, "End")
+    screen.test_id("confirm-yes").click()
+    expect(card).to_contain_text(f"{NAME} is down", timeout=30_000)
+    expect(card).to_contain_text(re.compile(r"Ran (\d+ min|\d+ s)"))
+    expect(card.locator("h3.header")).to_be_in_viewport()
+    expect(card.get_by_test_id("action-button")).to_have_count(0)
+    assert "curl" not in card.inner_text()
+    screen.look()
+
+
+def test_a_launch_that_no_cloud_can_take_shows_prices_and_mends_on_every_screen(tmp_path):
+    with Line(tmp_path, MIXTRAL_DEFAULT_RECIPE=NAME) as line, Screen(line.page, tmp_path) as screen:
+        screen.open()
+        screen.write("/mixtral launch mixtral-8x7b")
+        card = screen.card("mixtral-8x7b")
+        expect(card).to_contain_text("could not be launched")
+        expect(card).to_contain_text(re.compile(r"5\.89.* USD/h.*A100-80GB"))
+        expect(card).to_contain_text("aws configure")
+        screen.look()
+        screen.look_narrow_and_dark("ladder")
+
+
+def test_when_the_sandbox_stops_the_page_says_so_until_it_is_back(tmp_path):
+    with Line(tmp_path) as line, Screen(line.page, tmp_path) as screen:
+        screen.open()
+        screen.write("Is anybody there?")
+        expect(screen.messages().last).to_contain_text("Is anybody there?")
+        screen.look()
+        line.kill("slack")
+        expect(screen.test_id("stopped")).to_contain_text("The sandbox has stopped. Start it again with make demo.")
+        expect(screen.test_id("socket")).to_have_attribute("data-connected", "false")
+        line.wait(line.connected, 30, "the bot")
+        expect(screen.test_id("stopped")).to_have_count(0)
+        expect(screen.test_id("conversation")).to_have_attribute("data-channel-id", GENERAL)
+        expect(screen.test_id("socket")).to_have_attribute("data-connected", "true")

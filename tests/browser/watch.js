@@ -1,0 +1,16 @@
+// Remembers what passes by too quickly to be looked at: each heading of a card, and how each streamed text grew.
+(() => {
+  window.passed = { headings: [], streamed: {} };
+  const look = () => {
+    for (const each of document.querySelectorAll("[data-testid=message] h3.header")) {
+      const words = each.innerText.trim();
+      if (!window.passed.headings.includes(words)) window.passed.headings.push(words);
+    }
+    for (const each of document.querySelectorAll("[data-testid=message][data-streaming=true]")) {
+      const lengths = (window.passed.streamed[each.dataset.ts] ??= []);
+      const length = each.innerText.length;
+      if (lengths.at(-1) !== length) lengths.push(length);
+    }
+  };
+  new MutationObserver(look).observe(document, { childList: true, subtree: true, characterData: true, attributes: true });
+})();

@@ -1,0 +1,115 @@
+"""The README's pictures, taken of the real thing: `make screenshots`."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Locator, expect
+
+from bot.sandbox.demo import NOTICE
+from tests.browser.screen import ANSWERED_WITHIN, Screen
+from tests.line import Line
+
+DOCS = Path(__file__).parent.parent / "docs"
+NAME = "smollm2-135m"
+QUESTION = "What is soy sauce?"
+MOST_BYTES = 400_000
+PAGE = {"width": 1280, "height": 900}
+LADDER = {"width": 1060, "height": 800}
+TRIES = 40
+CONDIMENTS = ("vinegar", "mustard", "ketchup", "mayonnaise", "sauce", "lemon", "pepper", "salt", "honey", "spice")
+"""The model is tiny, and says strange things as often as not: the scene is played until it is to the point."""
+
+
+def main() -> int:
+    DOCS.mkdir(exist_ok=True)
+    for _ in range(TRIES):
+        with tempfile.TemporaryDirectory() as folder:
+            if play(Path(folder)):
+                break
+    else:
+        sys.stderr.write(f"The model was not to the point in {TRIES} tries.\n")
+        return 1
+    for picture in sorted(DOCS.glob("*.png")):
+        size = picture.stat().st_size
+        print(f"{picture.relative_to(DOCS.parent)}  {size / 1000:.0f} kB")
+        if size > MOST_BYTES:
+            sys.stderr.write(f"{picture.name} is larger than {MOST_BYTES / 1000:.0f} kB.\n")
+            return 1
+    return 0
+
+
+def play(folder: Path) -> bool:
+    """One scene on a line of its own; whether pictures came of it."""
+    recipes = folder / "recipes"
+    recipes.mkdir()
+    # With a home of its own it finds nobody's credentials: the ladder is the one of a first launch.
+    line = Line(folder, recipes=recipes, slack=("--notice", NOTICE), HOME=str(folder))
+    with line, Screen(line.page, Path(tempfile.gettempdir()), size=PAGE, scale=1.5) as screen:
+        screen.open()
+        if not (launched(screen) and asked(screen)):
+            return False
+        fit(screen, screen.card(NAME))
+        settle(screen)
+        screen.page.screenshot(path=DOCS / "page.png")
+        screen.close_thread()
+        screen.page.set_viewport_size(LADDER)
+        card = ladder(screen)
+        settle(screen)
+        card.screenshot(path=DOCS / "ladder.png")
+    return True
+
+
+def launched(screen: Screen) -> bool:
+    screen.write(f"/mixtral launch {NAME}")
+    card = screen.card(NAME)
+    expect(card).to_contain_text("Test completion", timeout=30_000)
+    expect(screen.whisper("mxk_")).to_be_visible()
+    said = card.locator("blockquote").last.inner_text()
+    return said.isascii() and any(word in said for word in CONDIMENTS)
+
+
+def asked(screen: Screen) -> bool:
+    screen.write(f"/mixtral ask {QUESTION}")
+    expect(screen.whisper("Asked")).to_be_visible()
+    dismiss_whispers(screen)
+    screen.open_thread(screen.messages().last)
+    answer = screen.answer(1).inner_text()
+    # Where it quotes or puts something in brackets, it has made up a name.
+    return "fermented soybeans" in answer and 40 < len(answer.split()) < 110 and not set(answer) & set('"(')
+
+
+def ladder(screen: Screen) -> Locator:
+    screen.go("mixtral")
+    screen.write("/mixtral launch mixtral-8x7b")
+    card = screen.card("mixtral-8x7b")
+    expect(card).to_contain_text("aws configure", timeout=ANSWERED_WITHIN)
+    expect(card.get_by_test_id("replies")).to_be_visible()
+    dismiss_whispers(screen)
+    return card
+
+
+def dismiss_whispers(screen: Screen) -> None:
+    """A picture shows no key, and no word that is for one person only."""
+    while screen.test_id("dismiss").count():
+        screen.test_id("dismiss").first.click()
+
+
+def fit(screen: Screen, first: Locator) -> None:
+    """Make the window so high that its list begins with this message."""
+    shown, listed = first.bounding_box(), screen.test_id("message-list").bounding_box()
+    assert shown
+    assert listed
+    height = PAGE["height"] + round(listed["y"] - shown["y"])
+    screen.page.set_viewport_size({"width": PAGE["width"], "height": height})
+
+
+def settle(screen: Screen) -> None:
+    """Nothing is pointed at, nothing has the focus, and nothing is wrong."""
+    screen.page.mouse.move(0, 0)
+    screen.page.evaluate("document.activeElement.blur()")
+    screen.look()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
