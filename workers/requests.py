@@ -27,11 +27,9 @@ from workers.deployment.events import (
 from workers.deployment.log import Log, new_id, stamp
 from workers.deployment.state import Deployment, fold
 from workers.errors import WorkersError
+from workers.settings import KEEP_TRYING_EVERY
 
 logger = logging.getLogger(__name__)
-
-KEEP_TRYING_EVERY = timedelta(minutes=5)
-"""As long as a refusal for want of capacity is believed."""
 
 KEEP_TRYING_FOR = timedelta(hours=12)
 
@@ -70,12 +68,15 @@ class ReplicaLog(Struct, frozen=True, kw_only=True):
 class Requests:
     """What people can ask of the workers. Every call returns within milliseconds, or raises a WorkersError."""
 
-    def __init__(self, redis: Redis, nudge: Nudge, drivers: dict[str, Driver]) -> None:
+    def __init__(
+        self, redis: Redis, nudge: Nudge, drivers: dict[str, Driver], keep_trying_every: timedelta = KEEP_TRYING_EVERY
+    ) -> None:
         self._redis: Any = redis
         self._log = Log(redis)
         self._confidential = Confidential(self._log, os.environ)
         self._nudge = nudge
         self._drivers = drivers
+        self._keep_trying_every = keep_trying_every
 
     def launch(
         self, recipe: Recipe, *, name: str, replicas: int, place: Place, limits: Limits, once: str
@@ -111,8 +112,8 @@ class Requests:
     def keep_trying(self, deployment: DeploymentId, *, by: str) -> Deployment:
         """Ask for a dry ladder to be climbed again and again. Raises NoSuchDeployment."""
         now = datetime.now(UTC)
-        until = now + KEEP_TRYING_FOR
-        return self._decide(deployment, KeepTryingRequested(**stamp(now), by=by, every=KEEP_TRYING_EVERY, until=until))
+        every, until = self._keep_trying_every, now + KEEP_TRYING_FOR
+        return self._decide(deployment, KeepTryingRequested(**stamp(now), by=by, every=every, until=until))
 
     def get(self, name: str) -> Deployment:
         """The deployment of this name. Raises NoSuchDeployment."""

@@ -15,6 +15,9 @@ from workers.errors import WorkersError
 
 QUEUE = "advance"
 
+KEEP_TRYING_EVERY = timedelta(minutes=5)
+"""As long as a refusal for want of capacity is believed: whoever is asked sooner is one who said something else."""
+
 
 class SettingsError(WorkersError):
     """A variable of the environment is missing or cannot be read."""
@@ -36,6 +39,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     sweep_every: timedelta
     control_lease: timedelta
     """For so long the work of a process that died is left to nobody."""
+    keep_trying_every: timedelta
+    """How often a dry ladder is climbed again, where somebody asked for that."""
     environ: Mapping[str, str]
 
 
@@ -63,6 +68,7 @@ def from_environ(environ: Mapping[str, str], *, needs_redis: bool = True) -> Set
         prices=Path(environ["MIXTRAL_PRICES"]) if environ.get("MIXTRAL_PRICES") else None,
         sweep_every=_duration(environ, "MIXTRAL_SWEEP_EVERY", timedelta(seconds=1)),
         control_lease=_duration(environ, "MIXTRAL_CONTROL_LEASE", timedelta(seconds=10)),
+        keep_trying_every=_duration(environ, "MIXTRAL_KEEP_TRYING_EVERY", KEEP_TRYING_EVERY),
         environ=environ,
     )
 

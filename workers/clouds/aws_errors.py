@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from msgspec.structs import replace
 
 from workers.clouds.driver import DriverError, Refusal, Refused, Scope
+from workers.placement.blocks import AWS as CODES
 from workers.placement.blocks import classify
 from workers.placement.offer import Offer
 
@@ -65,10 +66,7 @@ class AwsSaid(DriverError):
     @property
     def uncertain(self) -> bool:
         """Whether a call with an effect may have had it all the same."""
-        if self.code in UNCERTAIN:
-            return True
-        known = classify("aws", self.code, self.text, ()).sentence != f"{self.code}: {self.text}"
-        return self.status >= SERVER_ERROR and not known
+        return self.code in UNCERTAIN or (self.status >= SERVER_ERROR and self.code not in CODES)
 
 
 @contextmanager

@@ -10,12 +10,15 @@ from workers.clouds import aws_fleet
 from workers.clouds.driver import Machine, Presence, Sighting, Token
 from workers.placement.offer import Offer
 
-ENDED = ("shutting-down", "terminated", "stopping", "stopped")
+ENDED = ("shutting-down", "terminated")
+STOPPED = ("stopping", "stopped")
+"""By somebody: our machines end where they stop. It has a disk that costs, and is ended once it fails its probes."""
+NO_CAPACITY = "Server.InsufficientInstanceCapacity"
 INTERRUPTED = ("Server.SpotInstanceTermination", "Server.SpotInstanceShutdown")
 WHY = {
     "Server.SpotInstanceTermination": "AWS took the spot machine back",
     "Server.SpotInstanceShutdown": "AWS took the spot machine back",
-    "Server.InsufficientInstanceCapacity": "AWS had no capacity left when it started the machine",
+    NO_CAPACITY: "AWS had no capacity left when it started the machine",
     "Server.InternalError": "AWS had an error of its own while it started the machine",
     "Server.ScheduledStop": "AWS took the machine's host out of service",
     "Client.UserInitiatedShutdown": "ended on request",
@@ -40,13 +43,19 @@ def is_settled(instance: Mapping[str, Any]) -> bool:
     return True
 
 
+def never_started(instance: Mapping[str, Any]) -> bool:
+    """Whether AWS gave the machine, and then had no host for it."""
+    return state(instance) in ENDED and _reason(instance) == NO_CAPACITY
+
+
 def state(instance: Mapping[str, Any]) -> str:
     return str(instance["State"]["Name"])
 
 
 def address(instance: Mapping[str, Any]) -> str | None:
-    """`http://host:port` by the public address, or by the private one where there is no other."""
-    host = instance.get("PublicIpAddress") or instance.get("PrivateIpAddress")
+    """`http://host:port` by the public address, or by the private one where there is no other, nor will be."""
+    private = instance.get("PrivateIpAddress") if is_settled(instance) else None
+    host = instance.get("PublicIpAddress") or private
     port = tag(instance, aws_fleet.TAG_PORT)
     return f"http://{host}:{port}" if host and port and state(instance) not in ENDED else None
 
@@ -66,7 +75,7 @@ def machine(instance: Mapping[str, Any], region: str, offers: Iterable[Offer], z
 def sighting(
     instance: Mapping[str, Any], region: str, offers: Iterable[Offer], zones: ZoneIds, now: datetime
 ) -> Sighting:
-    reason = (instance.get("StateReason") or {}).get("Code", "")
+    reason = _reason(instance)
     return Sighting(
         machine=machine(instance, region, offers, zones),
         presence=_presence(instance, reason),
@@ -75,8 +84,18 @@ def sighting(
         replica=_number(tag(instance, aws_fleet.TAG_REPLICA)),
         attempt=_number(tag(instance, aws_fleet.TAG_ATTEMPT)),
         why=_why(instance, reason, now) if state(instance) in ENDED else "",
-        progress="AWS is starting the machine" if state(instance) == "pending" else "",
+        progress=_progress(instance),
     )
+
+
+def _reason(instance: Mapping[str, Any]) -> str:
+    return str((instance.get("StateReason") or {}).get("Code", ""))
+
+
+def _progress(instance: Mapping[str, Any]) -> str:
+    if state(instance) in STOPPED:
+        return "somebody stopped the machine"
+    return "AWS is starting the machine" if state(instance) == "pending" else ""
 
 
 def _presence(instance: Mapping[str, Any], reason: str) -> Presence:

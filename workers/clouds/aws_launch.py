@@ -52,8 +52,20 @@ class Launch:
 
     def __call__(self, request: MachineRequest, secrets: Mapping[str, str]) -> Any:
         """The instance, as EC2 describes it. Raises Refused, DriverError."""
+        region = request.offers[0].region
+        # From here on there is a machine, so that no error may pass for a refusal.
+        instance = self.settled(region, self._made(request, secrets))
+        if aws_instance.tag(instance, aws_fleet.TAG_REQUEST) != aws_fleet.fingerprint(request):
+            raise mismatch(request)
+        if aws_instance.never_started(instance):
+            text = "AWS had no capacity left when it started the machine"
+            raise refused(AwsSaid(region, "InsufficientInstanceCapacity", text, 500), request.offers)
+        return instance
+
+    def _made(self, request: MachineRequest, secrets: Mapping[str, str]) -> str:
+        """The id of the instance. Raises Refused, DriverError."""
         try:
-            return self._launched(request, secrets)
+            return self._asked(request, secrets)
         except RegionError as error:
             found = _refusal(f"{error}", "NoSuchRegion", Scope.REGION, request.offers)
             raise refused_by((found,), request.offers) from error
@@ -75,10 +87,9 @@ class Launch:
             time.sleep(pause.total_seconds())
             pause = min(pause * 1.5, LOOK_AT_MOST_EVERY)
 
-    def _launched(self, request: MachineRequest, secrets: Mapping[str, str]) -> Any:
-        region = request.offers[0].region
+    def _asked(self, request: MachineRequest, secrets: Mapping[str, str]) -> str:
         sources = self._check(request)
-        self._api.check_region(region)
+        self._api.check_region(request.offers[0].region)
         offers, too_small = self.quotas.sort(request.offers)
         if not offers:
             raise refused_by(too_small, request.offers)
@@ -92,11 +103,7 @@ class Launch:
             too_small = (*too_small, aws_fleet.no_subnet(nowhere))
         if not placed:
             raise refused_by(too_small, request.offers)
-        instance_id = self._fleet(request, placed, ground, script, before=too_small)
-        instance = self.settled(region, instance_id)
-        if aws_instance.tag(instance, aws_fleet.TAG_REQUEST) != aws_fleet.fingerprint(request):
-            raise mismatch(request)
-        return instance
+        return self._fleet(request, placed, ground, script, before=too_small)
 
     def _check(self, request: MachineRequest) -> tuple[str, ...]:
         """Refuse what no call could get; returns who may reach the machine. Raises Refused."""

@@ -105,9 +105,10 @@ class Network:
                 TagSpecifications=[{"ResourceType": "security-group", "Tags": tags}],
             )
         except AwsSaid as said:
-            if said.code != "InvalidGroup.Duplicate":
+            found = self._found(region, vpc, name) if said.code == "InvalidGroup.Duplicate" else None
+            if found is None:
                 raise
-            return self._found(region, vpc, name)  # another worker was faster
+            return found  # another worker was faster
         return made | {"IpPermissions": []}
 
     def _open(self, region: str, group: Any, port: int, sources: tuple[str, ...]) -> None:

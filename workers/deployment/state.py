@@ -288,7 +288,8 @@ def _with_fact(attempt: Attempt, event: AttemptFact, stopping: bool) -> Attempt:
         case MachineAddressed():
             if attempt.machine is None:
                 return attempt
-            return replace(attempt, machine=replace(attempt.machine, address=event.address))
+            served = attempt.address and event.address  # what is published follows the machine
+            return replace(attempt, machine=replace(attempt.machine, address=event.address), address=served)
         case EngineProgressed():
             return replace(attempt, progress=event.progress)
         case ReplicaReady():

@@ -81,6 +81,8 @@ class Listing(Struct, frozen=True, kw_only=True):
 class Probed(Struct, frozen=True, kw_only=True):
     """What a replica said."""
 
+    address: str
+    """Where it was asked: by the time it has answered, its machine may have another address."""
     failure: str | None
     """Why the readiness probe failed; None: it passed."""
     key_enforced: bool
@@ -145,7 +147,10 @@ class Sweeper:
 
     def sweep(self) -> None:
         """Look at everything once. Nothing that is slow or broken holds up the rest."""
+        known = set(self._projection.states)
         self._projection.refresh(self._now())
+        if known - set(self._projection.states):
+            self._listed_at.clear()  # deployments ended, or a log was lost: see at once what still runs
         self._forget()
         self._each(self._start_probe, self._attempts(LIVE))
         self._ask_for_listings()
@@ -203,7 +208,8 @@ class Sweeper:
         seen = self._seen.setdefault(token, Seen())
         if sighting is None:
             # A list may be older than the machine, or lag behind it: two young ones have to agree.
-            seen.missed += attempt.since + SHOWN_WITHIN <= listing.begun
+            born = attempt.machine.created_at if attempt.machine else attempt.since  # a failed probe is no birth
+            seen.missed += born + SHOWN_WITHIN <= listing.begun
             if seen.missed < MISSED_IS_GONE:
                 return
         else:
@@ -233,13 +239,15 @@ class Sweeper:
     def _probe(self, state: Deployment, attempt: Attempt, address: str) -> Probed:
         failure = probe(address, state.recipe.service.readiness_probe, key=self._log.key(state.id) or "")
         asked = failure is None and attempt.phase is not Phase.READY
-        return Probed(failure=failure, key_enforced=not asked or key_is_enforced(address))
+        return Probed(address=address, failure=failure, key_enforced=not asked or key_is_enforced(address))
 
     def _observe_probe(self, state: Deployment, attempt: Attempt) -> None:
         token = attempt.request.token
         if token not in self._probing or not self._probing[token].done():
             return
         probed = self._probing.pop(token).result()
+        if attempt.machine is None or attempt.machine.address != probed.address:
+            return
         seen = self._seen.setdefault(token, Seen())
         seen.probed_at = self._now()
         seen.failures = 0 if probed.failure is None else seen.failures + 1

@@ -33,6 +33,7 @@ class Ruling(Struct, frozen=True):
 
 NO_CAPACITY = Ruling(Scope.ZONE, MINUTES, "no capacity right now")
 NOT_SOLD_HERE = Ruling(Scope.ZONE, DAY, "this zone does not have this machine")
+NO_SUCH_PLACE = Ruling(Scope.ZONE, DAY, "")  # the cloud's own words name it
 PRICE_TOO_LOW = Ruling(Scope.ZONE, MINUTES, "the spot price is above what was offered")
 QUOTA = Ruling(Scope.REGION, HOUR, "the quota for these machines in this region is used up or too small")
 SPOT_QUOTA = Ruling(Scope.REGION, HOUR, "the spot quota in this region is used up or too small")
@@ -134,8 +135,8 @@ GCP: Mapping[str, Ruling] = {
     "SERVICE_DISABLED": Ruling(Scope.CLOUD, MINUTES, "the Compute Engine API is not enabled in this project"),
     "BILLING_DISABLED": Ruling(Scope.CLOUD, MINUTES, "billing is not enabled in this project"),
     "networkNotFound": Ruling(Scope.CLOUD, MINUTES, "the project has no network called default"),
-    "zoneNotFound": NOT_SOLD_HERE,
-    "regionNotFound": NOT_SOLD_HERE,
+    "zoneNotFound": NO_SUCH_PLACE,
+    "regionNotFound": NO_SUCH_PLACE,
     "projectNotFound": Ruling(Scope.CLOUD, MINUTES, "the project does not exist, or the credentials cannot see it"),
     "invalid": OUR_BUG,
     "badRequest": OUR_BUG,

@@ -5,7 +5,8 @@ Beside AWS's own wire:
 
 - `POST /sandbox/faults` adds a fault, the fields of `ec2_faults.Fault` as JSON; `DELETE /sandbox/faults` mends all
 - `POST /sandbox/quotas` `{"code": "L-417A185B", "limit": 0, "region": "us-*"}`, in vCPUs
-- `GET /sandbox/calls` `{"calls": [{"service", "action", "region", "types"}]}`, in order; `DELETE /sandbox/calls` forgets them
+- `GET /sandbox/calls` `{"calls": [{"service", "action", "region"}]}`, in order, launches with their "types" too;
+  `DELETE /sandbox/calls` forgets them
 - `POST /sandbox/instances/<id, or a tag's value>/preempt`, `/delete` or `/die`
 """
 

@@ -10,6 +10,7 @@ from tests.fakes.aws import AwsCloud
 from tests.fakes.ladder import climb
 from tests.fakes.requests import INSTALLATION, SECRETS, boot, request
 from workers.clouds.aws import AwsDriver
+from workers.clouds.aws_errors import AwsSaid
 from workers.clouds.driver import DriverError, Presence, Refused, Scope, Token
 
 
@@ -203,6 +204,38 @@ def _subnet(cloud, zone):
     return next(subnet["SubnetId"] for subnet in found if subnet["AvailabilityZoneId"] == zone)
 
 
+@pytest.mark.parametrize("code", ["AuthFailure", "RequestLimitExceeded", "UnauthorizedOperation"])
+def test_once_there_is_a_machine_no_error_passes_for_a_refusal(cloud, driver, code):
+    asked = request("d-1-1", batch(cloud))
+    cloud.fault(code, action="DescribeInstances")
+    with pytest.raises(DriverError):
+        driver.create(asked, SECRETS)
+    cloud.mend()
+    assert cloud.again().find(asked.token).token == asked.token
+
+
+def test_a_server_error_that_nobody_knows_leaves_the_effect_open():
+    error = AwsSaid("us-east-1", "NeverHeardOf", "It went wrong.", 500)
+    assert error.uncertain
+    assert not AwsSaid("us-east-1", "NeverHeardOf", "It went wrong.", 400).uncertain
+    assert not AwsSaid("us-east-1", "InsufficientInstanceCapacity", "None.", 500).uncertain
+    assert not AwsSaid("us-east-1", "RequestLimitExceeded", "Slow.", 503).uncertain
+
+
+def test_a_machine_that_aws_gives_and_then_cannot_start_is_want_of_capacity(cloud, driver):
+    cloud.machines.boot = lambda *_: 1 / 0
+    error = refused(driver, request("d-1-1", offers := batch(cloud)))
+    assert (error.code, error.scope) == ("InsufficientInstanceCapacity", Scope.ZONE)
+    assert error.refusals[0].offers == offers
+
+
+def test_a_machine_that_somebody_stopped_is_still_there_and_says_so(cloud, driver):
+    machine = driver.create(request("d-1-1", batch(cloud)), SECRETS)
+    cloud.client().stop_instances(InstanceIds=[machine.id])
+    (sighting,) = driver.owned(INSTALLATION)
+    assert (sighting.presence, sighting.progress) == (Presence.RUNNING, "somebody stopped the machine")
+
+
 def test_a_list_that_lacks_a_region_is_no_list(cloud, driver):
     driver.create(request("d-1-1", batch(cloud)), SECRETS)
     cloud.fault("InternalError", action="DescribeInstances", region="eu-west-2")
@@ -210,8 +243,8 @@ def test_a_list_that_lacks_a_region_is_no_list(cloud, driver):
         driver.owned(INSTALLATION)
 
 
-def test_an_unreachable_cloud_is_said_in_a_sentence():
-    driver = AwsDriver({**AwsCloud().environ, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"})
+def test_an_unreachable_cloud_is_said_in_a_sentence(cloud):
+    driver = AwsDriver({**cloud.environ, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"})
     with pytest.raises(DriverError, match="AWS cannot be reached in us-east-1"):
         driver.find(Token("d-1-1"))
 
