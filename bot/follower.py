@@ -194,6 +194,7 @@ class Follower:
             del self._tasks[deployment]
             return
         if state is None:
+            logger.warning("the log of %s is gone from Redis: its card stands as it was last known", deployment)
             self._cards.forget(deployment)
             del self._tasks[deployment]
             return

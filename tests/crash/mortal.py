@@ -1,0 +1,146 @@
+"""What a worker does, counted step by step, so that it can be killed before or after any of them."""
+
+import gc
+import os
+import signal
+import threading
+import time
+import traceback
+
+import msgspec
+from msgspec import Struct
+
+from workers.deployment.log import Log
+
+ASKED = ("create", "find", "owned", "extend", "terminate", "log")
+"""The driver's calls that go to the cloud."""
+
+LOOKS = ("describe", "get", "list", "aggregated_list")
+"""Calls on the wire that change nothing: dying around one is dying around its neighbours."""
+
+
+class Point(Struct, frozen=True):
+    """The number of a step, and the side of it."""
+
+    step: int
+    side: str
+
+    def __str__(self):
+        return f"{self.side} step {self.step}"
+
+
+class Steps:
+    """Those of one process. `point` is where it dies; None lives."""
+
+    def __init__(self, point=None):
+        self.done = []
+        self._point = point
+        self._lock = threading.Lock()
+
+    def __call__(self, label, do):
+        with self._lock:
+            number = len(self.done)
+            self.done.append(label)
+        self._reach(number, "before")
+        result = do()
+        self._reach(number, "after")
+        return result
+
+    def _reach(self, number, side):
+        if self._point == Point(number, side):
+            os.kill(os.getpid(), signal.SIGKILL)
+            time.sleep(60)  # another thread must not get further in the moment that the signal takes
+
+
+class MortalLog(Log):
+    """Appends are steps."""
+
+    def __init__(self, redis, steps):
+        super().__init__(redis)
+        self._steps = steps
+
+    def append(self, deployment, seen, events):
+        label = f"append {' '.join(type(e).__name__ for e in events)}"
+        return self._steps(label, lambda: super(MortalLog, self).append(deployment, seen, events))
+
+    def close(self, deployment, name, seen, ended):
+        return self._steps("close", lambda: super(MortalLog, self).close(deployment, name, seen, ended))
+
+
+class MortalDriver:
+    """The calls of a real driver are steps, and so is each of its calls on the wire that changes something."""
+
+    def __init__(self, driver, steps):
+        self._driver = driver
+        self._steps = steps
+        for how in ("call", "launch"):
+            if hasattr(driver.api, how):
+                setattr(driver.api, how, self._wire(getattr(driver.api, how)))
+
+    def __getattr__(self, name):
+        if name not in ASKED:
+            return getattr(self._driver, name)
+        return lambda *given: self._steps(f"driver {name}", lambda: self._ask(name, given))
+
+    def _ask(self, name, given):
+        answer = getattr(self._driver, name)(*given)
+        return list(answer) if name == "owned" else answer
+
+    def _wire(self, call):
+        def stepped(*given, **asked):
+            action = next(word for word in reversed(given) if isinstance(word, str))
+            if action.startswith(LOOKS):
+                return call(*given, **asked)
+            return self._steps(f"wire {action}", lambda: call(*given, **asked))
+
+        return stepped
+
+
+class Child:
+    """A process forked from this one, which has everything loaded already."""
+
+    def __init__(self, do):
+        read, write = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            _be(do, write)
+        os.close(write)
+        self._told = read
+        self._status = None
+
+    def kill(self):
+        if self._status is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+    def ended(self, within=60.0):
+        """What it returned; None if it was killed. Raises what it died of otherwise."""
+        give_up_at = time.monotonic() + within
+        while self._status is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self._status = os.waitstatus_to_exitcode(status)
+            elif time.monotonic() > give_up_at:
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
+                raise AssertionError(f"a worker was not done in {within} s")
+            else:
+                time.sleep(0.002)
+        with os.fdopen(self._told, "rb") as told:
+            said = told.read()
+        if self._status == -signal.SIGKILL:
+            return None
+        if self._status:
+            raise AssertionError(said.decode())
+        return msgspec.json.decode(said)
+
+
+def _be(do, write):
+    code = 1
+    gc.disable()  # it would copy the parent's whole memory, for a second of life
+    try:
+        os.write(write, msgspec.json.encode(do()))
+        code = 0
+    except BaseException:  # noqa: BLE001 - told to the parent, who raises it
+        os.write(write, traceback.format_exc()[-8000:].encode())
+    finally:
+        os._exit(code)

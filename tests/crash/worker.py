@@ -1,0 +1,142 @@
+"""A worker's advance and sweeper in one process, on a clock that runs as fast as it is asked to."""
+
+import contextlib
+import logging
+import time
+from datetime import UTC, datetime, timedelta
+
+from redis import Redis
+
+from tests.crash.mortal import MortalDriver, MortalLog, Steps
+from workers.clouds import aws_templates
+from workers.clouds import gcp as gcp_module
+from workers.clouds.aws import AwsDriver
+from workers.clouds.driver import DriverError
+from workers.clouds.gcp import GcpDriver
+from workers.deployment import advance as advance_module
+from workers.deployment import sweeper as sweeper_module
+from workers.deployment.advance import Advance
+from workers.deployment.state import Phase, fold
+from workers.deployment.sweeper import LIST_IDLE_EVERY, Sweeper
+from workers.placement import catalog
+from workers.placement.offer import Rung
+from workers.serving.probe import Completion
+
+SOLD = {"aws": (("us-east-1", "p4d.24xlarge"),), "gcp": (("us-central1", "a2-highgpu-1g"),)}
+ROUND = timedelta(seconds=10)
+ROUNDS = 25
+MACHINE_LEASE = timedelta(hours=24)
+
+
+class NoLease:
+    """For two workers that both believe to be alone, as after a pause that outlives the lease."""
+
+    def __init__(self, *_args):
+        pass
+
+    @contextlib.contextmanager
+    def held(self):
+        yield True
+
+
+def offers(cloud, *, alone=False):
+    """Of one type in one region, all zones or the first."""
+    found = [
+        o for o in catalog.load() if o.cloud == cloud and not o.spot and (o.region, o.instance_type) in SOLD[cloud]
+    ]
+    return found[:1] if alone else found
+
+
+def driver_of(cloud, environ):
+    if cloud == "gcp":
+        return GcpDriver(environ)
+    return AwsDriver(environ, prices=lambda: offers("aws"))
+
+
+def settled(state):
+    """Whether nothing is left to do for what is wanted."""
+    if state.stopped_by is not None:
+        return state.ended is not None and all(a.phase is not Phase.SHUTTING_DOWN for a in state.attempts)
+    if any(a.phase is Phase.SHUTTING_DOWN for a in state.attempts):
+        return False
+    return len(state.ready) == len(state.live) == state.wanted and state.test is not None
+
+
+class Worker:
+    """Made in the process that it is to be."""
+
+    def __init__(self, life, point=None, *, leased=True):
+        logging.disable(logging.CRITICAL)
+        _play_the_engines()
+        if not leased:
+            advance_module.Lease = NoLease
+        self.id = life.id
+        self.ahead = life.ahead
+        self.steps = Steps(point)
+        self.nudged = [life.id]
+        redis = Redis.from_url(life.redis_url)
+        self.log = MortalLog(redis, self.steps)
+        drivers = {life.cloud: MortalDriver(driver_of(life.cloud, life.environ), self.steps)}
+        rungs = [Rung(offer=offer, usable=True) for offer in offers(life.cloud, alone=life.alone)]
+        shared = {
+            "redis": redis,
+            "log": self.log,
+            "drivers": drivers,
+            "installation": life.installation,
+            "environ": life.environ,
+            "machine_lease": MACHINE_LEASE,
+            "control_lease": timedelta(seconds=10),
+            "clock": lambda: datetime.now(UTC) + self.ahead,
+        }
+        self.advance = Advance(ladder=lambda *_: (rungs, ""), **shared)
+        self.sweeper = Sweeper(nudge=self.nudged.append, every=timedelta(seconds=1), **shared)
+
+    def state(self):
+        return fold(self.id, self.log.read(self.id))
+
+    def run(self, *, after=0.0, rounds=ROUNDS):
+        """Until all is settled, or for a while; returns the steps that it took."""
+        time.sleep(after)
+        for _ in range(rounds):
+            self.act()
+            if settled(self.state()):
+                break
+            self.sweeper.sweep()
+            self.ahead += ROUND
+        return self.steps.done
+
+    def check(self):
+        state = self.state()
+        if settled(state):
+            return
+        phases = [(a.number, a.replica, a.phase.value, a.progress, a.why) for a in state.attempts]
+        raise AssertionError(f"not settled: wants {state.wanted}, {phases}, steps {self.steps.done[-20:]}")
+
+    def run_on(self, *, after=0.0):
+        """Until all is settled, and then so long that whatever came late is found: machines and templates."""
+        self.run()
+        self.check()
+        time.sleep(after)  # a call that is still on its way in the cloud
+        aws_templates.LEFT_OVER_AFTER = timedelta(0)
+        aws_templates.REAP_EVERY = timedelta(0)
+        for _ in range(2):
+            self.ahead += LIST_IDLE_EVERY
+            self.sweeper.sweep()
+            self.act()
+        self.run()
+        self.check()
+        return self.steps.done
+
+    def act(self):
+        while self.nudged:
+            with contextlib.suppress(DriverError):  # nudged again by the sweeper, as a failed job is
+                self.advance(self.nudged.pop())
+
+
+def _play_the_engines():
+    """They answer as soon as there is an address; how they are asked is other suites' business."""
+    sweeper_module.ANSWERED_WITHIN = 30.0
+    gcp_module.LOOK_EVERY = timedelta(seconds=0.05)
+    sweeper_module.probe = lambda *_, **__: None
+    sweeper_module.key_is_enforced = advance_module.key_is_enforced = lambda _: True
+    advance_module.completion = lambda *_, **__: Completion(text="mustard", seconds=0.1)
