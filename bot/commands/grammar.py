@@ -28,7 +28,7 @@ from bot.commands.command import (
 )
 from bot.commands.options import Options, read
 from bot.commands.plain import plain, straight, unquoted
-from bot.commands.values import Wrong, environment, limits, name, replicas, shown
+from bot.commands.values import Wrong, environment, limits, name, quoted, replicas, shown
 
 LAUNCH_FLAGS = ("--replicas", "--spot", "--gpus", "--clouds", "--env", "--max-price")
 PLAN_FLAGS = ("--spot", "--gpus", "--clouds", "--max-price")
@@ -89,10 +89,15 @@ def _unknown(word: str, rest: str) -> UsageError:
     meant = MEANT.get(word) or (SAME_AS.get(close[0], close[0]) if close else None)
     nearest = f"{SLASH} {meant} {shown(rest, 60)}".strip() if meant else None
     return UsageError(
-        sentence=f"There is no command {shown(word)}. The commands are {', '.join(USAGES)}.",
+        sentence=_no_command(word, listed=nearest is None),
         usage=usage(meant or "help"),
         nearest=nearest,
     )
+
+
+def _no_command(word: str, *, listed: bool) -> str:
+    said = f"There is no command {quoted(word)}."
+    return f"{said} The commands are {', '.join(USAGES)}." if listed else said
 
 
 def _parse(word: str, rest: str) -> Command:
@@ -141,7 +146,7 @@ def _launch(given: Options) -> Launch:
         if len(after) > 1:
             joined = "-".join(after)
             raise Wrong(
-                f"A name is one word, and {shown(' '.join(after))} is {len(after)}. Join them with hyphens.",
+                f"A name is one word, and {quoted(' '.join(after))} is {len(after)}. Join them with hyphens.",
                 nearest=f"{SLASH} launch {' '.join((*before, 'as', joined.lower()))}",
             )
     return Launch(
@@ -193,7 +198,7 @@ def _help(words: Sequence[str]) -> Help:
         return Help(command=topic)
     close = MEANT.get(topic) or next(iter(get_close_matches(topic, USAGES, n=1)), None)
     raise Wrong(
-        f"There is no command {shown(topic)}. The commands are {', '.join(USAGES)}.",
+        _no_command(topic, listed=close is None),
         nearest=f"{SLASH} help {close}" if close else None,
     )
 
@@ -214,4 +219,4 @@ def _about_one(word: str, words: Sequence[str]) -> Status | Endpoint | Logs | Do
 
 def _at_most(count: int, words: Sequence[str]) -> None:
     if len(words) > count:
-        raise Wrong(f"{shown(words[count])} is one word too many.")
+        raise Wrong(f"{quoted(words[count])} is one word too many.")

@@ -73,8 +73,8 @@ def handle(command: Command | UsageError, caller: Caller, desk: Desk) -> Message
 
 
 def misunderstood(error: UsageError) -> Message:
-    near = f"Did you mean {code(error.nearest)}? " if error.nearest else ""
-    return refusal_view.refusal(escape(error.sentence), hint=f"{near}It is written {code(error.usage)}.")
+    hint = f"Did you mean {code(error.nearest)}?" if error.nearest else f"Usage: {code(error.usage)}"
+    return refusal_view.refusal(escape(error.sentence), hint=hint)
 
 
 def launch(command: Launch, caller: Caller, desk: Desk) -> Message:
@@ -147,7 +147,7 @@ def endpoint(command: Endpoint, caller: Caller, desk: Desk) -> Message:
 def endpoint_of(state: Deployment, caller: Caller, desk: Desk) -> Message:
     """A deployment's address with its key, as the command and the card's button do."""
     check(Deed.SEE_KEY, state, caller, desk)
-    return endpoint_view.endpoint(state, desk.requests.key(state.id))
+    return endpoint_view.endpoint(state, desk.requests.key(state.id), python=True)
 
 
 def logs(command: Logs, desk: Desk) -> Message:
@@ -223,7 +223,13 @@ def _named(name: str, word: str, desk: Desk) -> Deployment:
         return desk.requests.get(name)
     except NoSuchDeployment as missing:
         close = get_close_matches(name, missing.known, n=1, cutoff=0.4)
-        raise CommandError(escape(str(missing)), hint=f"{SLASH} {word} {close[0]}" if close else None) from missing
+        there = (
+            f"There are: {', '.join(missing.known)}."
+            if missing.known
+            else f"Nothing is running: start with `{SLASH} launch`."
+        )
+        sentence = f"No deployment is called {code(name)}. {there}"
+        raise CommandError(sentence, hint=f"{SLASH} {word} {close[0]}" if close else None) from missing
 
 
 def _one(name: str | None, word: str, desk: Desk) -> Deployment:

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 from msgspec import Struct
 
-from bot.commands.values import Wrong, shown
+from bot.commands.values import Wrong, quoted
 
 SWITCHES = frozenset({"--spot"})
 """Flags that take no value."""
@@ -50,8 +50,8 @@ def read(words: Sequence[str], known: Sequence[str]) -> Options:
 def _check(flag: str, known: Sequence[str], given: Sequence[str]) -> None:
     if flag not in known:
         close = next(iter(get_close_matches(flag, known, n=1)), None)
-        hint = f" Did you mean {close}?" if close else ""
-        raise Wrong(f"There is no option {shown(flag)} here.{hint}")
+        hint = f" Did you mean `{close}`?" if close else ""
+        raise Wrong(f"There is no option {quoted(flag)} here.{hint}")
     if flag in given and flag not in REPEATED:
         raise Wrong(f"{flag} stands twice. Leave one of them out.")
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from bot.commands.command import NAME_MOST, SLASH
 from bot.commands.errors import CommandError
 from bot.commands.values import shown
-from bot.views.escape import escape
+from bot.views.escape import code
 from recipes import loader
 from recipes.schema import Recipe, RecipeError
 
@@ -61,7 +61,7 @@ class Shelf:
         except loader.NoSuchRecipe as error:
             close = get_close_matches(name.lower(), error.known, n=1, cutoff=0.4)
             raise CommandError(
-                f"There is no recipe {escape(shown(name))}. The recipes are {', '.join(error.known)}.",
+                f"There is no recipe {code(shown(name))}. The recipes are {', '.join(error.known)}.",
                 hint=f"{SLASH} launch {close[0]}" if close else f"{SLASH} recipes",
             ) from error
 

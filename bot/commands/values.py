@@ -43,21 +43,27 @@ def shown(text: str, most: int = 40) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
+def quoted(text: str, most: int = 40) -> str:
+    """Likewise as code. Whoever puts the sentence into mrkdwn escapes it."""
+    text = shown(text, most).replace("`", "'")
+    return f"`{text}`" if text else "an empty word"
+
+
 def name(word: str) -> str:
     """A deployment's name. Raises Wrong with a name that would do, where one can be made of the letters."""
     if len(word) <= NAME_MOST and _NAME.fullmatch(word):
         return word
     slug = re.sub(r"[^a-z0-9]+", "-", word.lower())[:NAME_MOST].strip("-")
-    mend = f" {slug} would do." if slug and not word.startswith(("<", "@", "#")) else ""
+    mend = f" `{slug}` would do." if slug and not word.startswith(("<", "@", "#")) else ""
     rule = f"A name is 1 to {NAME_MOST} lower-case letters, digits and hyphens, with no hyphen at either end"
     if len(word) > NAME_MOST:
         raise Wrong(f"{rule}; this one has {len(word)} characters.{mend}")
-    raise Wrong(f"{rule}; {shown(word)} is none.{mend}")
+    raise Wrong(f"{rule}; {quoted(word)} is none.{mend}")
 
 
 def replicas(word: str, what: str) -> int:
-    """A number of replicas, 1 to REPLICAS_MOST."""
-    rule = f"{what} is a whole number from 1 to {REPLICAS_MOST}"
+    """A number of replicas, 1 to REPLICAS_MOST; `what` it is, of which the sentence names a flag alone."""
+    rule = f"Give {f'`{what}` ' if what.startswith('--') else ''}a whole number from 1 to {REPLICAS_MOST}"
     if word.lower() in _NUMBERS[1:]:
         raise Wrong(f"{rule}, in digits: write {_NUMBERS.index(word.lower())}.")
     try:
@@ -65,9 +71,9 @@ def replicas(word: str, what: str) -> int:
     except ValueError:
         count = None
     if count == 0 or word.lower() == "zero":
-        raise Wrong(f"{rule}. Scaling to 0 is for a later release; to end a deployment: `{SLASH} down NAME`.")
+        raise Wrong(f"{rule}. To run none, end it: `{SLASH} down NAME`.")
     if count is None or not 1 <= count <= REPLICAS_MOST:
-        raise Wrong(f"{rule}; {shown(word)} is none.")
+        raise Wrong(f"{rule}.")
     return count
 
 
@@ -132,8 +138,8 @@ def _clouds(text: str | None) -> tuple[str, ...]:
     for word in words:
         if word not in CLOUDS:
             close = next(iter(get_close_matches(word, CLOUDS, n=1)), None)
-            hint = f" Did you mean {close}?" if close else ""
-            raise Wrong(f"{shown(word)} is no cloud that is served: {', '.join(CLOUDS)} are.{hint}")
+            hint = f" Did you mean `{close}`?" if close else ""
+            raise Wrong(f"{quoted(word)} is no cloud that is served: {', '.join(CLOUDS)} are.{hint}")
     return tuple(words)
 
 
@@ -142,7 +148,7 @@ def _price(text: str) -> Decimal:
     try:
         price = Decimal(text.removeprefix("$").removesuffix("$"))
     except InvalidOperation as error:
-        raise Wrong(f"{rule}; {shown(text)} is no number.") from error
+        raise Wrong(f"{rule}; {quoted(text)} is no number.") from error
     if not (price.is_finite() and 0 < price <= PRICE_MOST):
-        raise Wrong(f"{rule}; {shown(text)} is out of bounds.")
+        raise Wrong(f"{rule}; {quoted(text)} is out of bounds.")
     return price

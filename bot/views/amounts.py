@@ -32,6 +32,11 @@ def duration(length: timedelta) -> str:
     return _two(seconds // DAY, "d", seconds % DAY // HOUR, "h")
 
 
+def after(length: timedelta) -> str:
+    """How long something took, behind its verb: `in under a second`, `after 7 s`."""
+    return f"after {duration(length)}" if length >= timedelta(seconds=1) else "in under a second"
+
+
 def seconds(length: float) -> str:
     """A short time, exactly: `0.4 s`."""
     return f"{length:.1f} s" if length < MINUTE else duration(timedelta(seconds=length))

@@ -77,10 +77,12 @@ def _facts(deployment: Deployment, now: datetime) -> Block:
     if not deployment.ended and deployment.stopped_by is None:
         pairs.append(("Replicas", f"{len(deployment.ready)} of {deployment.wanted} ready"))
     if where := _where(deployment):
-        pairs.append(("Where" if not deployment.ended else "Ran at", where))
+        pairs.append(("Runs on" if not deployment.ended else "Ran on", where))
     if deployment.attempts and deployment.status is not Status.ENDED:
         pairs.append(("Cost", words.cost(deployment, now)))
     pairs.append(("Launched", f"by {words.user(deployment.place.user)}, {moment(deployment.requested_at)}"))
+    if deployment.ended and deployment.status is Status.ENDED:
+        pairs.append(("Down since", moment(deployment.ended.at)))
     if limits := _limits(deployment.limits):
         pairs.append(("Limits", clip(limits, FACT_MOST)))
     return fields(pairs)
@@ -90,7 +92,7 @@ def _where(deployment: Deployment) -> str:
     machines = [a for a in deployment.attempts if a.machine and (deployment.ended or not a.gone_at)]
     shown = dict.fromkeys(_machine(a) for a in machines)
     if len(shown) > 1 and not deployment.ended:
-        return f"{len(shown)} places, listed below"
+        return f"{count(len(machines), 'machine')}, listed below"
     return "; ".join(list(shown)[:2])
 
 
@@ -132,7 +134,7 @@ def _ladder(deployment: Deployment, now: datetime) -> list[Block]:
     lacking = len(deployment.live) < deployment.wanted
     asking = any(a.phase is Phase.PROVISIONING for a in deployment.attempts)
     if deployment.status in CLIMBING or asking or (lacking and deployment.exhausted):
-        mends = ladder.mends(deployment.rungs) if not asking else ""
+        mends = ladder.mends(deployment.rungs, over=bool(deployment.ended)) if not asking else ""
         return [section(ladder.ladder(deployment, now)), *([section(mends)] if mends else [])]
     if said_no := ladder.refusals(deployment):
         return [context(listed(["Tried before:", *said_no], 2000))]

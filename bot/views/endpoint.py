@@ -38,7 +38,8 @@ def curl(deployment: Deployment, key: str) -> str:
         f'  -H "Authorization: Bearer {key}" \\\n'
         f'  -H "Content-Type: application/json" \\\n'
         f'  -d \'{{"model": {model_name},\n'
-        f'       "messages": [{{"role": "user", "content": "{QUESTION}"}}]}}\''
+        f'       "messages": [{{"role": "user",\n'
+        f'         "content": "{QUESTION}"}}]}}\''
     )
 
 
@@ -48,14 +49,18 @@ def on_card(deployment: Deployment) -> tuple[Block, ...]:
     blocks = [
         section(f"*Endpoint* {code(base_url(deployment))}\n```\n{escape(curl(deployment, PLACEHOLDER))}\n```"),
         context(
-            f"{code(PLACEHOLDER)}: the key, shown to the launcher only. `/mixtral endpoint {escape(name)}` repeats it."
+            f"{code(PLACEHOLDER)} is the key; only the launcher is shown it. "
+            f"`/mixtral endpoint {escape(name)}` shows it again."
         ),
     ]
     return (*blocks, section(NOT_ENFORCED)) if deployment.key_not_enforced else tuple(blocks)
 
 
-def endpoint(deployment: Deployment, key: str | None) -> Message:
-    """Address, key and two ways to use them, for one person's eyes: never for a channel."""
+def endpoint(deployment: Deployment, key: str | None, *, python: bool = False) -> Message:
+    """Address, key and a way to use them, for one person's eyes: never for a channel.
+
+    `python` adds a second way. What comes unasked leaves it out, so as not to push the card off the screen.
+    """
     name = escape(deployment.name)
     if deployment.endpoint is None:
         sentence = f"{escape(title(deployment))}: it has no endpoint yet. The card shows it as soon as there is one."
@@ -67,12 +72,10 @@ def endpoint(deployment: Deployment, key: str | None) -> Message:
     blocks = [
         section(f"*{name}* answers at {code(url)}\nIts key: {code(key)}"),
         section(f"```\n{escape(curl(deployment, key))}\n```"),
-        section(f"With the OpenAI library for Python:\n```\n{escape(_python(deployment, key))}\n```"),
-        context(
-            f"Only you see this message. Whoever has the key can use {name} until it ends. "
-            f"The model answers to the name {code(served_name(deployment))}."
-        ),
     ]
+    if python:
+        blocks.append(section(f"With the OpenAI library for Python:\n```\n{escape(_python(deployment, key))}\n```"))
+    blocks.append(context(f"Whoever has the key can use {name} until it ends."))
     if deployment.key_not_enforced:
         blocks.append(section(NOT_ENFORCED))
     return Message(f"{name} answers at {url}. Its key is below.", tuple(blocks))

@@ -18,7 +18,7 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 ENTRIES = {
     "launch": Entry(
-        about="find the cheapest machine that does, start the model, and say where it answers",
+        about="find the cheapest machine that fits, start the model, and say where it answers",
         more=(
             "Without a recipe it takes the installation's default. `as NAME` tells two deployments apart. "
             "`--spot` takes spot prices, `--gpus` and `--clouds` narrow the ladder, `--max-price` is USD per hour "
@@ -82,7 +82,7 @@ ENTRIES = {
         examples=("down fast",),
     ),
     "help": Entry(
-        about="this, or more on one command",
+        about="this list, or one command in detail",
         examples=("help launch",),
     ),
 }

@@ -18,7 +18,7 @@ def home(deployments: Sequence[Deployment], now: datetime, user: str) -> dict[st
     blocks = [
         header("Models on rented GPUs, from Slack"),
         section(
-            f"Hello {mention(user)}. `/mixtral launch` in a channel finds the cheapest machine that does, starts the "
+            f"Hello {mention(user)}. `/mixtral launch` in a channel finds the cheapest machine that fits, starts the "
             "model and tells you its endpoint. Then mention me, or write to me here, to ask it something."
         ),
         divider(),

@@ -1,5 +1,6 @@
 """PURE: the ladder of offers: what was tried and what came back, what is asked now, what comes next, what cannot be."""
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -23,6 +24,8 @@ TAKEN = "✓"
 NEXT = "○"
 BARRED = "⊘"
 
+_CODE_OR_VARIABLE = re.compile(r"`[^`]*`|\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
+
 
 class Tried(Struct, frozen=True):
     """Attempts one after the other that came to the same, shown as one line."""
@@ -35,8 +38,9 @@ class Tried(Struct, frozen=True):
 
 
 def tells_something(deployment: Deployment) -> bool:
-    """Whether the ladder says more than the rest of the card: it was climbed, or has more than one rung."""
-    return len(deployment.rungs) > 1 or any(a.refusal for a in deployment.attempts)
+    """Whether the ladder says more than the rest of the card: climbed, of several rungs, or with one that is barred."""
+    barred = any(not rung.usable for rung in deployment.rungs)
+    return barred or len(deployment.rungs) > 1 or any(a.refusal for a in deployment.attempts)
 
 
 def ladder(deployment: Deployment, now: datetime) -> str:
@@ -71,11 +75,19 @@ def cannot(barred: Iterable[Rung]) -> tuple[str, ...]:
     return (*lines, *_and_more(tuple(r for fold in folds[12:] for r in fold.rungs)))
 
 
-def mends(ladder_: Iterable[Rung]) -> str:
-    """What would make more rungs usable; empty where nothing is known to."""
+def mends(ladder_: Iterable[Rung], *, over: bool = False) -> str:
+    """What would make more rungs usable; empty where nothing is known to. `over`: nobody climbs it any more."""
     known = dict.fromkeys((r.offer.cloud, r.mend) for r in ladder_ if not r.usable and r.mend)
-    lines = [f"• {offers.cloud(cloud)}: {clip(inert(mend), 400)}" for cloud, mend in known]
-    return listed(["*To mend it*", *lines]) if lines else ""
+    lines = [f"• {offers.cloud(cloud)}: {_variables(clip(inert(mend), 400))}" for cloud, mend in known]
+    if not lines:
+        return ""
+    then = "\nThen launch it again." if over else ""
+    return listed(["*To mend it*", *lines], SECTION_MOST - len(then)) + then
+
+
+def _variables(text: str) -> str:
+    """The names of environment variables as code, where they are not code already."""
+    return _CODE_OR_VARIABLE.sub(lambda found: found[0] if found[0].startswith("`") else f"`{found[0]}`", text)
 
 
 def _tried(deployment: Deployment, now: datetime) -> list[str]:

@@ -34,8 +34,8 @@ def logs(name: str, found: Sequence[ReplicaLog]) -> Message:
         for log in shown
     ]
     left = len(found) - len(shown)
-    older = f"{count(left, 'older log')} left out. " if left else ""
-    blocks.append(context(f"{older}Only you see this message."))
+    if left:
+        blocks.append(context(f"{count(left, 'older log')} left out."))
     return Message(f"The last lines that {escape(name)} printed.", tuple(blocks))
 
 

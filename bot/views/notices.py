@@ -1,7 +1,7 @@
 """PURE: what is said beside the card: in its thread, and to the launcher where the card cannot be."""
 
 from bot.views import card, words
-from bot.views.amounts import duration
+from bot.views.amounts import after
 from bot.views.blocks import Block, section
 from bot.views.escape import escape
 from bot.views.message import Message
@@ -22,8 +22,8 @@ NO_ROOM = {
 def ready(deployment: Deployment) -> Message:
     """The launcher is told that the wait is over, with the first words of the model."""
     first = min((a.ready_at for a in deployment.attempts if a.ready_at), default=deployment.updated_at)
-    after = duration(first - deployment.requested_at)
-    sentence = f"{words.user(deployment.place.user)} *{escape(deployment.name)}* is ready after {after}."
+    took = after(first - deployment.requested_at)
+    sentence = f"{words.user(deployment.place.user)} *{escape(deployment.name)}* is ready {took}."
     tested = card.tested(deployment)
     told = _marked(section(sentence), READY, deployment)
     return Message(sentence, (told, *([section(tested)] if tested else [])))

@@ -31,6 +31,6 @@ def plan(recipe: Recipe, rungs: Sequence[Rung], priced: str | None = None) -> Me
     if recipe.notes:
         notes = [f"• {inert(note.field)}: {inert(note.meaning)}" for note in recipe.notes]
         blocks.append(section(listed(["*Not served as written*", *notes])))
-    told = f"Prices: {escape(priced)}. " if priced else ""
-    blocks.append(context(f"{told}Nothing was started. `/mixtral launch {name}` does."))
+    told = f"Prices {escape(priced)}. " if priced else ""
+    blocks.append(context(f"{told}Nothing was started; `/mixtral launch {name}` starts it."))
     return Message(summary, tuple(blocks))

@@ -23,7 +23,7 @@ def recipes(known: Iterable[Recipe], broken: Sequence[str] = ()) -> Message:
     lines = [_line(recipe) for recipe in known]
     summary = f"{count(len(lines), 'recipe')} can be launched." if lines else NOTHING
     shown = lines[:SHOWN_MOST]
-    blocks = [section(listed(shown[at : at + LINES_A_SECTION])) for at in range(0, len(shown), LINES_A_SECTION)]
+    blocks = [section(_spaced(shown[at : at + LINES_A_SECTION])) for at in range(0, len(shown), LINES_A_SECTION)]
     if not lines:
         blocks.append(section(NOTHING))
     if broken:
@@ -44,10 +44,15 @@ def needs(recipe: Recipe) -> str:
     return f"{', '.join(first)} or {last}" if first else last
 
 
+def _spaced(recipes_: Sequence[str]) -> str:
+    """Recipes with a blank line between them."""
+    return listed([*recipes_[:1], *(f"\n{recipe}" for recipe in recipes_[1:])])
+
+
 def _line(recipe: Recipe) -> str:
     model = boot_of(recipe, recipe.name).model
-    named = f" {code(clip(model, 120))}" if model != recipe.name else ""
     engine = recipe.engine.kind if recipe.engine else "its own script"
+    named = f" {code(clip(model, 120))}" if model not in (recipe.name, engine) else ""
     replicas = f" · {count(recipe.replicas, 'replica')}" if recipe.replicas != 1 else ""
     secrets = f" · needs {', '.join(code(s) for s in recipe.secrets)}" if recipe.secrets else ""
     return f"*{escape(recipe.name)}*{named}\n{needs(recipe)} · {engine}{replicas}{secrets}"

@@ -17,15 +17,16 @@ ACTION = "replicas"
 
 def modal(deployment: Deployment) -> dict[str, Any]:
     """A modal whose private_metadata is the deployment's id."""
-    ready = count(len(deployment.ready), "ready replica")
-    now = f"*{escape(deployment.name)}* has {ready} of {deployment.wanted}, at {price(deployment)} now."
+    ready = len(deployment.ready)
+    standing = f"{ready} of {count(deployment.wanted, 'replica')} {'is' if ready == 1 else 'are'} ready"
+    now = f"*{escape(deployment.name)}*: {standing}; {price(deployment)}."
     return {
         "type": "modal",
         "callback_id": CALLBACK,
         "private_metadata": deployment.id,
         "title": plain(f"Scale {deployment.name}", 24),
         "submit": plain("Scale", 24),
-        "close": plain("Leave it", 24),
+        "close": plain("Cancel", 24),
         "blocks": [section(now), _number(max(1, deployment.wanted))],
     }
 

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 
 from bot.views import card, endpoint, ladder, offers, replicas, words
 from bot.views.amounts import count, duration, usd_per_hour
 from bot.views.blocks import context, header, listed, section
 from bot.views.escape import code, escape
 from bot.views.message import Message
-from workers.deployment.state import MAY_COST, Deployment
+from workers.deployment.state import MAY_COST, Deployment, Status
+from workers.placement.offer import Offer
 
 NOTHING = "Nothing is running. `/mixtral launch` starts a model, `/mixtral recipes` lists what there is."
 
@@ -23,8 +25,7 @@ def overview(deployments: Sequence[Deployment], now: datetime) -> Message:
     lines = [_line(d, now) for d in deployments[:SHOWN_MOST]]
     chunks = [lines[at : at + LINES_A_SECTION] for at in range(0, len(lines), LINES_A_SECTION)]
     left = len(deployments) - len(lines)
-    total = sum((d.usd_per_hour for d in deployments), start=deployments[0].usd_per_hour * 0)
-    sums = f"{count(len(deployments), 'deployment')}, {usd_per_hour(total)} in all."
+    sums = f"{count(len(deployments), 'deployment')}, {_together(deployments)}."
     if left:
         sums = f"… and {left} more. {sums}"
     blocks = [
@@ -43,16 +44,16 @@ def detail(deployment: Deployment, now: datetime) -> Message:
     ]
     if found := replicas.lines(deployment, gone=10):
         blocks.append(section(listed(["*Replicas*", *found])))
-    if deployment.rungs:
+    if _has_ladder(deployment):
         blocks.append(section(ladder.ladder(deployment, now)))
-    if mends := ladder.mends(deployment.rungs):
+    if mends := ladder.mends(deployment.rungs, over=bool(deployment.ended)):
         blocks.append(section(mends))
     return Message(card.fallback(deployment, now), tuple(blocks))
 
 
 def price(deployment: Deployment) -> str:
     """What it costs now, in words short enough for a line."""
-    costing = [a.offer for a in deployment.attempts if a.phase in MAY_COST and a.machine]
+    costing = _costing(deployment)
     if costing and all(o.cloud == "local" for o in costing):
         return "free"
     if costing and all(o.usd_per_hour is None for o in costing):
@@ -61,10 +62,27 @@ def price(deployment: Deployment) -> str:
     return f"{usd_per_hour(deployment.usd_per_hour)}{uncertain}"
 
 
+def _costing(deployment: Deployment) -> list[Offer]:
+    return [a.offer for a in deployment.attempts if a.phase in MAY_COST and a.machine]
+
+
+def _together(deployments: Sequence[Deployment]) -> str:
+    total = sum((d.usd_per_hour for d in deployments), start=Decimal(0))
+    unknown = any(o.usd_per_hour is None for d in deployments for o in _costing(d))
+    return f"{usd_per_hour(total)} in all" if total or unknown else "free"
+
+
+def _has_ladder(deployment: Deployment) -> bool:
+    """Whether there is one to show: this machine alone is none."""
+    only_here = all(rung.offer.cloud == "local" for rung in deployment.rungs)
+    return ladder.tells_something(deployment) or not only_here
+
+
 def _line(deployment: Deployment, now: datetime) -> str:
     name = f"{words.DOTS[deployment.status]} *{escape(deployment.name)}*"
     recipe, *rest = _facts(deployment, now)
-    return " · ".join([name, recipe, deployment.status.value, *rest])
+    status = [] if deployment.status is Status.READY else [deployment.status.value]
+    return " · ".join([name, recipe, *status, *rest])
 
 
 def _facts(deployment: Deployment, now: datetime) -> list[str]:

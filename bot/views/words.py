@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from bot.views import offers
-from bot.views.amounts import count, duration, moment, usd, usd_per_hour
+from bot.views.amounts import after, count, duration, moment, usd, usd_per_hour
 from bot.views.escape import clip, escape, inert
 from workers.deployment.next_step import DECIDE_WITHIN, NOT_READY_FOR, RETRY_AFTER
 from workers.deployment.state import LIVE, Attempt, Deployment, Phase, Status
@@ -73,12 +73,12 @@ def now_happening(deployment: Deployment, now: datetime) -> str:
 
 
 def cost(deployment: Deployment, now: datetime) -> str:
-    """`free (this machine)`, `11.78 USD/h, 3.12 USD so far`, `nothing yet`."""
+    """`free`, `11.78 USD/h, 3.12 USD so far`, `nothing yet`."""
     machines = [a for a in deployment.attempts if a.machine]
     if not machines:
         return "nothing yet" if deployment.ended is None else usd(deployment.spent(now))
     if all(a.offer.cloud == "local" for a in machines):
-        return "free (this machine)"
+        return "free"
     so_far = f"{usd(deployment.spent(now))} {'in all' if deployment.ended else 'so far'}"
     rate = usd_per_hour(deployment.usd_per_hour)
     if any(a.offer.usd_per_hour is None for a in machines):
@@ -103,7 +103,7 @@ def _happening(state: Deployment, now: datetime) -> str:
         case Status.ENDING:
             return _ending(state)
         case Status.ENDED:
-            return f"Down. Ran {duration(state.ran_for(now))}, cost {usd(state.spent(now))}.{_ended_by(state)}"
+            return f"Ran {duration(state.ran_for(now))}, {_what_it_cost(state, now)}.{_ended_by(state)}"
         case Status.FAILED:
             return _failed(state)
         case Status.NO_CAPACITY:
@@ -163,8 +163,8 @@ def preposition(attempt: Attempt) -> str:
 
 def _ready(state: Deployment) -> str:
     first = min((a.ready_at for a in state.attempts if a.ready_at), default=None)
-    after = f"Ready after {duration(first - state.requested_at)}. " if first else ""
-    return f"{after}To ask it something, mention me here or write `/mixtral ask {escape(state.name)} …`"
+    took = f"Ready {after(first - state.requested_at)}. " if first else ""
+    return f"{took}To ask it something, mention me here or write `/mixtral ask {escape(state.name)} …`"
 
 
 def _scaling(state: Deployment, now: datetime) -> str:
@@ -199,10 +199,13 @@ def _not_ready(attempt: Attempt, now: datetime) -> str:
     )
 
 
+def _what_it_cost(state: Deployment, now: datetime) -> str:
+    rented = any(a.machine and a.offer.cloud != "local" for a in state.attempts)
+    return f"cost {usd(state.spent(now))}" if rented else "free of charge"
+
+
 def _ended_by(state: Deployment) -> str:
-    if state.stopped_by is None or state.ended is None:
-        return ""
-    return f" Ended by {user(state.stopped_by)}, {moment(state.ended.at)}."
+    return f" Ended by {user(state.stopped_by)}." if state.stopped_by else ""
 
 
 def _ending(state: Deployment) -> str:
@@ -213,7 +216,8 @@ def _ending(state: Deployment) -> str:
 
 def _failed(state: Deployment) -> str:
     if nothing_usable(state):
-        return f"No machine could be asked for: none of {count(len(state.rungs), 'offer')} can be taken here yet."
+        offers_ = len(state.rungs)
+        return f"{f'None of its {offers_:,} offers can' if offers_ > 1 else 'Its only offer cannot'} be taken here yet."
     return inert((state.ended and state.ended.failed) or "The cause is not known.")
 
 

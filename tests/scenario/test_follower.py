@@ -104,7 +104,7 @@ def test_a_card_is_posted_and_goes_with_its_deployment_to_the_end(redis, robin, 
         card(robin, "fast is ready", "/v1/chat/completions", "mustard")
         assert told.id in running.woken
         append(redis, told.stopped().gone("ended by request").ended())
-        last = card(robin, "fast is down", "cost 0.00 USD")
+        last = card(robin, "fast is down", "free of charge")
     assert {c["parse"] for m in ("chat.postMessage", "chat.update") for c in robin.calls(m)} == {"none"}
     assert last["ts"] == first["ts"]
 

@@ -107,7 +107,9 @@ def test_an_unknown_command_names_all_that_there_are():
     found = parse("xyzzy")
     assert isinstance(found, UsageError)
     assert found.nearest is None
+    assert "no command `xyzzy`" in found.sentence
     assert all(word in found.sentence for word in USAGES)
+    assert parse("lanch").sentence == "There is no command `lanch`."
 
 
 @pytest.mark.parametrize(
@@ -115,25 +117,26 @@ def test_an_unknown_command_names_all_that_there_are():
     [
         ("scale fast 0", "/mixtral down"),
         ("scale fast zero", "/mixtral down"),
-        ("scale fast -1", "1 to 50; -1 is none"),
+        ("scale fast -1", "a whole number from 1 to 50."),
         ("scale fast two", "write 2"),
-        ("scale fast 1000", "1 to 50; 1000 is none"),
-        ("scale fast 1.5", "1.5 is none"),
-        ("scale fast 1_0", "1_0 is none"),
-        ("scale fast \N{SUPERSCRIPT TWO}", "is none"),
-        ("scale fast " + "9" * 5000, "is none"),
+        ("scale fast 1000", "a whole number from 1 to 50."),
+        ("scale fast 1.5", "a whole number from 1 to 50."),
+        ("scale fast 1_0", "a whole number from 1 to 50."),
+        ("scale fast \N{SUPERSCRIPT TWO}", "a whole number from 1 to 50."),
+        ("scale fast " + "9" * 5000, "a whole number from 1 to 50."),
         ("scale", "which deployment"),
         ("launch --replicas 0", "/mixtral down"),
+        ("launch --replicas 1000", "Give `--replicas` a whole number from 1 to 50."),
         ("launch --replicas", "needs a value"),
         ("launch --replicas --spot", "needs a value"),
-        ("launch --gpu A100:8", "Did you mean --gpus?"),
+        ("launch --gpu A100:8", "Did you mean `--gpus`?"),
         ("launch --spot --spot", "stands twice"),
         ("launch --spot=yes", "takes no value"),
         ("launch --gpus A100:0", "between 1 and 128"),
         ("launch --gpus A100,,L4", "list with commas"),
         ("launch --gpus A1000:8", "unknown accelerator"),
-        ("launch --clouds aws,azure", "azure is no cloud"),
-        ("launch --clouds gpc", "Did you mean gcp?"),
+        ("launch --clouds aws,azure", "`azure` is no cloud"),
+        ("launch --clouds gpc", "Did you mean `gcp`?"),
         ("launch --max-price 0", "out of bounds"),
         ("launch --max-price -3", "out of bounds"),
         ("launch --max-price NaN", "out of bounds"),
@@ -142,8 +145,8 @@ def test_an_unknown_command_names_all_that_there_are():
         ("launch --env LANG", "NAME=VALUE"),
         ("launch --env A=1 --env A=2", "stands twice"),
         ("launch 'x", "never closed"),
-        ("launch x y", "y is one word too many"),
-        ("status --verbose", "no option --verbose"),
+        ("launch x y", "`y` is one word too many"),
+        ("status --verbose", "no option `--verbose`"),
         ("recipes all", "one word too many"),
         ("ask", "no prompt"),
     ],
@@ -157,9 +160,9 @@ def test_what_cannot_be_taken_is_said_with_its_mend(text, said):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("Fast", "fast would do"),
-        ("my_model", "my-model would do"),
-        ("-fast", "fast would do"),
+        ("Fast", "`fast` would do"),
+        ("my_model", "`my-model` would do"),
+        ("-fast", "`fast` would do"),
         ("\N{GRINNING FACE}", "is none."),
         ("<!channel>", "is none."),
         ("&lt;!channel&gt;", "is none."),

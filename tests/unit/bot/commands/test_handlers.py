@@ -115,7 +115,7 @@ def test_where_the_card_cannot_be_shown_nothing_is_started(office):
 
 
 def test_an_unknown_recipe_starts_nothing(office):
-    assert "There is no recipe scriptd" in office.says(Launch(recipe="scriptd"))
+    assert "There is no recipe `scriptd`" in office.says(Launch(recipe="scriptd"))
     assert "/mixtral launch scripted" in office.says(Launch(recipe="scriptd"))
     assert office.requests.all() == []
 
@@ -137,7 +137,7 @@ def test_a_plan_without_a_recipe_that_exists_names_the_nearest(office):
 def test_an_unknown_name_is_answered_with_the_nearest(office, word):
     office.running.put("fast", "http://127.0.0.1:1")
     said = office.says(f"{word} fats")
-    assert "No deployment is called fats" in said
+    assert "No deployment is called `fats`" in said
     assert f"/mixtral {word} fast" in said
 
 
@@ -202,7 +202,10 @@ def test_a_question_that_nobody_can_answer_is_refused_at_once(office):
 
 def test_a_text_that_is_no_command_is_answered_with_what_was_meant(office):
     said = office.says("lanch <!channel>")
+    assert "There is no command `lanch`." in said
     assert "Did you mean `/mixtral launch" in said
+    assert "--max-price" not in said
+    assert "Usage: `/mixtral help [COMMAND]`" in office.says("xyzzy")
     assert "<!channel>" not in said
 
 

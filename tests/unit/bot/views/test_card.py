@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from bot.sandbox.block_kit import check
 from bot.views import home, logs, plan, recipes, status
 from bot.views.card import card, changes_every
-from bot.views.endpoint import endpoint
+from bot.views.endpoint import curl, endpoint
 from bot.views.gallery import Tail
+from bot.views.ladder import mends
 from bot.views.words import now_happening, title
 from recipes.schema import Engine, Recipe
 from tests.make_deployment import KEY, MIXTRAL, Story, climbing, failed, in_the_cloud, offer, offers, rungs, two
@@ -112,6 +113,45 @@ def test_the_key_never_stands_on_the_card_and_stands_in_the_whisper():
     assert "`http://127.0.0.1:41001/v1`" in texts(endpoint(story.state, KEY))
 
 
+def test_what_is_whispered_unasked_has_one_way_to_use_the_key_and_what_is_asked_for_has_two():
+    story = Story().served()
+    assert "from openai" not in texts(endpoint(story.state, KEY))
+    assert "from openai" in texts(endpoint(story.state, KEY, python=True))
+
+
+def test_no_line_of_the_command_is_wider_than_a_narrow_screen():
+    lines = curl(Story().served().state, "$MIXTRAL_KEY").splitlines()
+    assert max(len(line) for line in lines) <= 64
+    assert "".join(lines[3:]).endswith('"content": "Name three condiments."}]}\'')
+
+
+def test_what_was_ready_at_once_is_not_said_to_be_ready_after_nothing():
+    quick = Story().planned().asked().created().wait(0.4).ready().published()
+    assert now_happening(quick.state, quick.now).startswith("Ready in under a second. ")
+    slow = Story().planned().asked().created().wait(7).ready().published()
+    assert now_happening(slow.state, slow.now).startswith("Ready after 7 s. ")
+
+
+def test_mends_name_variables_as_code_once():
+    mend = "set GOOGLE_CLOUD_PROJECT, or run `export AWS_PROFILE=x`"
+    barred = [Rung(offer=offers()[0], usable=False, reason="no", mend=mend)]
+    assert "• GCP: set `GOOGLE_CLOUD_PROJECT`, or run `export AWS_PROFILE=x`" in mends(barred)
+    assert "launch it again" not in mends(barred)
+    assert mends(barred, over=True).endswith("\nThen launch it again.")
+
+
+def test_the_ladder_of_this_machine_alone_is_left_out_of_a_status():
+    assert "The ladder" not in texts(status.detail(two().state, two().now))
+    assert "The ladder" in texts(status.detail(climbing().state, climbing().now))
+
+
+def test_what_costs_nothing_is_free_and_what_is_ready_says_so_once():
+    [line, sums] = texts(status.overview([two().state], two().now)).splitlines()
+    assert "· 2/2 ready · free ·" in line
+    assert "· ready ·" not in line
+    assert sums.startswith("1 deployment, free. ")
+
+
 def test_an_endpoint_that_answers_without_a_key_is_warned_of():
     story = Story().planned().asked().created().ready().published()
     assert "answers without a key" not in texts(card(story.state, story.now))
@@ -128,7 +168,10 @@ def test_a_failure_shows_its_cause_and_the_end_of_the_log():
 def test_a_deployment_that_is_down_says_how_long_it_ran_what_it_cost_and_who_ended_it_and_has_no_buttons():
     story = Story().served().wait(712).stopped("U0ADA000001").gone("ended by request").ended()
     made = card(story.state, story.now)
-    assert "Down. Ran 11 min 59 s, cost 0.00 USD. Ended by <@U0ADA000001>" in texts(made)
+    assert "Ran 11 min 59 s, free of charge. Ended by <@U0ADA000001>." in texts(made)
+    assert "*Down since*  <!date^" in texts(made)
+    paid = in_the_cloud().wait(3600).stopped().gone("ended by request", 4).gone("ended by request", 5).ended()
+    assert "cost 17.74 USD. Ended by" in texts(card(paid.state, paid.now))
     assert all(block["type"] != "actions" for block in made.blocks)
 
 
