@@ -6,7 +6,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input -q
 # A shell that forbids pyc files would make every start of a command twice as slow.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test check format bench lock page test-browser test-crash test-vllm test-emulator screenshots clean
+.PHONY: help setup demo test check format bench lock page test-browser test-clouds test-crash test-vllm test-emulator screenshots clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -46,6 +46,9 @@ format: .venv/check-ready ## Put the code into form
 
 test-browser: .venv/check-ready ## Drive the page in headless Chromium
 	MIXTRAL_TEST_LAYERS=browser .venv/bin/python -m pytest -q -m browser
+
+test-clouds: .venv/ready ## Interruptions, lost logs, dry ladders on both stand-in clouds
+	MIXTRAL_TEST_LAYERS=clouds .venv/bin/python -m pytest -q -m clouds
 
 test-crash: .venv/ready ## Kill everything at many moments
 	MIXTRAL_TEST_LAYERS=crash .venv/bin/python -m pytest -q -m crash

@@ -13,6 +13,7 @@ from workers.sandbox.valkey import free_port, valkey
 
 LAYERS = {
     "browser": "drives headless Chromium: `make test-browser`",
+    "clouds": "plays both clouds' bad days for some minutes: `make test-clouds`",
     "crash": "kills processes for some minutes: `make test-crash`",
     "vllm": "installs and runs vLLM on the CPU (700 MB): `make test-vllm`",
     "emulator": "installs another Slack emulator with npm: `make test-emulator`",

@@ -19,6 +19,8 @@ from workers.clouds.driver import Scope
 from workers.deployment.state import Phase
 from workers.sandbox import shortages
 
+pytestmark = pytest.mark.clouds
+
 TABLE = Path(__file__).parents[2] / "workers" / "placement" / "offers.csv"
 ANSWERS_WITHIN = 30.0
 NOTICED_WITHIN = 15.0
