@@ -14,6 +14,10 @@ from workers.errors import WorkersError
 @click.version_option(package_name="mixtral-bot")
 def main() -> None:
     """Launch, ask, scale and end open models on rented GPUs from a Slack channel."""
+    import warnings
+
+    # requests says so at its import wherever PySocks is not installed; nobody here asked for SOCKS.
+    warnings.filterwarnings("ignore", message="SOCKS support in urllib3")
 
 
 @main.command()
