@@ -72,7 +72,7 @@ function useStickToEnd(key: string, count: number, sent: number) {
     if (!box) return;
     // A scroll that comes from another size is the browser's doing, not the reader's.
     const resized = measure();
-    if (resized && stuck.current) return;
+    if (resized && (stuck.current || acted.current)) return;
     if (!resized) acted.current = null;
     stuck.current = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_END;
     if (stuck.current) setBelow(0);
@@ -81,6 +81,7 @@ function useStickToEnd(key: string, count: number, sent: number) {
   // What somebody pressed stays in sight when it or the list gets another size, until they scroll on.
   const onClickCapture = (event: MouseEvent) => {
     acted.current = (event.target as Element).closest("[data-testid=message]");
+    if (acted.current) stuck.current = false;
   };
 
   return { scroller, content, below, toEnd, onScroll, onClickCapture };
