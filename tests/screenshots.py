@@ -4,11 +4,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+import httpx
 from playwright.sync_api import Locator, expect
 
 from bot.sandbox.demo import NOTICE
 from tests.browser.screen import ANSWERED_WITHIN, Screen
+from tests.cloudy_line import CloudyLine
 from tests.line import Line
+from workers.sandbox import shortages
 
 DOCS = Path(__file__).parent.parent / "docs"
 NAME = "smollm2-135m"
@@ -30,6 +33,8 @@ def main() -> int:
     else:
         sys.stderr.write(f"The model was not to the point in {TRIES} tries.\n")
         return 1
+    with tempfile.TemporaryDirectory() as folder:
+        failed_over(Path(folder))
     for picture in sorted(DOCS.glob("*.png")):
         size = picture.stat().st_size
         print(f"{picture.relative_to(DOCS.parent)}  {size / 1000:.0f} kB")
@@ -43,7 +48,7 @@ def play(folder: Path) -> bool:
     """One scene on a line of its own; whether pictures came of it."""
     recipes = folder / "recipes"
     recipes.mkdir()
-    # With a home of its own it finds nobody's credentials: the ladder is the one of a first launch.
+    # With a home of its own it finds nobody's credentials.
     line = Line(folder, recipes=recipes, slack=("--notice", NOTICE), HOME=str(folder))
     with line, Screen(line.page, Path(tempfile.gettempdir()), size=PAGE, scale=1.5) as screen:
         screen.open()
@@ -52,12 +57,20 @@ def play(folder: Path) -> bool:
         fit(screen, screen.card(NAME))
         settle(screen)
         screen.page.screenshot(path=DOCS / "page.png")
-        screen.close_thread()
-        screen.page.set_viewport_size(LADDER)
+    return True
+
+
+def failed_over(folder: Path) -> None:
+    """A launch of Mixtral that both stand-in clouds refuse on its way, as in the demo."""
+    line = CloudyLine(folder, engine="llamacpp", slack=("--notice", NOTICE), HOME=str(folder))
+    with line, Screen(line.page, Path(tempfile.gettempdir()), size=LADDER, scale=1.5) as screen:
+        for cloud, faults in (("aws", shortages.EC2), ("gcp", shortages.GCE)):
+            for fault in faults:
+                httpx.post(f"{line.urls[cloud]}/sandbox/faults", json=fault).raise_for_status()
+        screen.open()
         card = ladder(screen)
         settle(screen)
         card.screenshot(path=DOCS / "ladder.png")
-    return True
 
 
 def launched(screen: Screen) -> bool:
@@ -83,7 +96,7 @@ def ladder(screen: Screen) -> Locator:
     screen.go("mixtral")
     screen.write("/mixtral launch mixtral-8x7b")
     card = screen.card("mixtral-8x7b")
-    expect(card).to_contain_text("aws configure", timeout=ANSWERED_WITHIN)
+    expect(card).to_contain_text("Test completion", timeout=ANSWERED_WITHIN)
     expect(card.get_by_test_id("replies")).to_be_visible()
     dismiss_whispers(screen)
     return card
