@@ -15,6 +15,7 @@ LAYERS = {
     "browser": "drives headless Chromium: `make test-browser`",
     "clouds": "plays both clouds' bad days for some minutes: `make test-clouds`",
     "crash": "kills processes for some minutes: `make test-crash`",
+    "chaos": "loads the gateway for some minutes: `make test-chaos`",
     "vllm": "installs and runs vLLM on the CPU (700 MB): `make test-vllm`",
     "emulator": "installs another Slack emulator with npm: `make test-emulator`",
     "live": "needs a real cloud or workspace",
@@ -25,7 +26,8 @@ def pytest_collection_modifyitems(items):
     asked = set(os.environ.get("MIXTRAL_TEST_LAYERS", "").split(","))
     for item in items:
         for layer, why in LAYERS.items():
-            if layer in item.keywords and layer not in asked:
+            # A marker, not a keyword: the name of a folder is a keyword too.
+            if item.get_closest_marker(layer) and layer not in asked:
                 item.add_marker(pytest.mark.skip(reason=why))
 
 
