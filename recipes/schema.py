@@ -170,5 +170,5 @@ class Recipe(Struct, frozen=True, kw_only=True):
 
     @property
     def replicas(self) -> int:
-        """How many are wanted at the launch: at least one, for nothing would start the first."""
+        """How many are wanted at the launch: at least one, so that whoever launches sees that it works."""
         return max(1, self.service.replica_policy.min_replicas)

@@ -112,8 +112,6 @@ def _policy_fields(given: Mapping[str, Value], told: list[Note]) -> ReplicaPolic
     if policy.target_qps_per_replica is None and most not in (None, policy.min_replicas):
         meaning = "without target_qps_per_replica nothing moves the number of replicas up to it"
         told.append(note(given["max_replicas"], meaning))
-    if policy.min_replicas == 0:
-        told.append(note(given["min_replicas"], "nothing would start the first replica yet; one is launched"))
     return policy
 
 

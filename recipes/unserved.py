@@ -1,4 +1,4 @@
-"""Fields that SkyPilot has and we don't serve, each with what follows from that."""
+"""Fields that SkyPilot has and we don't serve, or otherwise, each with what follows from that."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ NO_FILES = "no files are brought to the machine; setup or run must fetch what th
 ONE_LIFE = "a machine lives until the deployment is scaled down or ended, or until its lease runs out"
 NO_POOL = "pools of workers are not served; this recipe is launched as a service"
 NO_VOLUMES = "no further volumes are attached; the machine has its boot disk only"
-OWN_SPOT = "spot machines are chosen by price, and replaced when they are taken away"
+OWN_SPOT = "spot machines are spread over zones by price, and replaced when they are taken away"
 OWN_PACE = "probes keep the bot's own pace: every few seconds, replaced after 180 s of failures"
 INTERNAL = "a field of SkyPilot's own bookkeeping; it has no meaning here"
 
@@ -73,20 +73,17 @@ REPLICA_POLICY: Mapping[str, str] = {
     "qps_lower_threshold": "an older name; say target_qps_per_replica",
 }
 
-# Read and kept, so that a recipe need not change once they are served.
-NOT_YET: Mapping[str, str] = {
-    "load_balancing_policy": "requests are not spread by a policy of choice yet",
-    "tls": "the endpoint has no certificate of its own yet; put a proxy that has one before it",
-    "target_qps_per_replica": "the number of replicas does not follow the load yet; scale by hand",
-    "num_overprovision": "no replicas beyond the number asked for are kept yet",
-    "base_ondemand_fallback_replicas": "spot and on-demand replicas are not mixed by number yet",
+# Read and kept, but served in another way than the recipe chooses.
+OTHERWISE: Mapping[str, str] = {
+    "load_balancing_policy": "each request goes to the replica that has the fewest at that moment, always",
+    "tls": "the gateway has one certificate for all deployments, set by MIXTRAL_TLS_CERT and MIXTRAL_TLS_KEY",
 }
 
 
 def notes(section: Value, *, served: Iterable[str], unserved: Mapping[str, str]) -> list[Note]:
-    """A note for each field that is not served, or not yet. Raises RecipeError for one that nobody knows."""
+    """A note for each field that is not served, or otherwise. Raises RecipeError for one that nobody knows."""
     served = frozenset(served)
-    meanings = {**{name: NOT_YET[name] for name in served & NOT_YET.keys()}, **unserved}
+    meanings = {**{name: OTHERWISE[name] for name in served & OTHERWISE.keys()}, **unserved}
     found = []
     for name, value in section.mapping().items():
         if name not in served and name not in unserved:

@@ -272,6 +272,7 @@ def test_an_endpoint_without_a_lock_is_told_of(loop):
 def test_a_probe_that_hangs_holds_nobody_else_up(redis, monkeypatch):
     real = Loop(redis, monkeypatch)
     monkeypatch.undo()
+    real.restart()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         made = real.cloud._made

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 from recipes.loader import find, load
 from tests.fakes.requests import SECRETS, boot, request
 from workers.clouds.driver import Refused
-from workers.deployment.next_step import open_offers
 from workers.placement import catalog
+from workers.placement.mix import Lack, Mix, open_offers
 from workers.placement.planner import plan
 
 MOST_ATTEMPTS = 300
@@ -22,10 +22,10 @@ def rungs(cloud, *, spot=False):
 
 def climb(driver, *, spot=False, port=8000):
     """Ask for one batch of offers after another; the machine, or None where all refused, and the refusals."""
-    state = SimpleNamespace(rungs=rungs(driver.cloud, spot=spot), attempts=[])
-    refused = []
+    ladder, refusals, refused = rungs(driver.cloud, spot=spot), [], []
     for number in range(1, MOST_ATTEMPTS):
-        offers = open_offers(state, datetime.now(UTC))
+        known = {"attempts": (), "failures": (), "refusals": refusals, "now": datetime.now(UTC)}
+        offers = open_offers(Lack.ANY, Mix(), rungs=ladder, **known)
         if not offers:
             return None, refused
         asked = request(f"d-1-{number}", offers, attempt=number, boot=boot(port=port, kind="vllm"))
@@ -33,6 +33,5 @@ def climb(driver, *, spot=False, port=8000):
             return driver.create(asked, SECRETS), refused
         except Refused as error:
             refused.append(error)
-            at = datetime.now(UTC)
-            state.attempts.append(SimpleNamespace(refusal=SimpleNamespace(at=at, refusals=error.refusals)))
+            refusals.append(SimpleNamespace(at=datetime.now(UTC), refusals=error.refusals))
     raise AssertionError("the ladder has no end")

@@ -15,7 +15,6 @@ from workers.deployment.events import (
     AnyEvent,
     DeploymentEnded,
     DeploymentId,
-    EndpointPublished,
     EngineProgressed,
     KeyNotEnforced,
     LadderExhausted,
@@ -25,19 +24,24 @@ from workers.deployment.events import (
     MachineCreated,
     MachineGone,
     OfferRefused,
+    ReplicaDraining,
     ReplicaGivenUp,
+    ReplicaKept,
+    ReplicasAbandoned,
     TestCompletionAnswered,
     TestCompletionFailed,
 )
 from workers.deployment.log import Log, Stamp, stamp
 from workers.deployment.next_step import (
+    Abandon,
     Create,
+    Drain,
     End,
     Exhaust,
     GiveUp,
+    Keep,
     Launch,
     Plan,
-    Publish,
     Step,
     Terminate,
     Test,
@@ -74,7 +78,9 @@ class Advance:
         machine_lease: timedelta,
         control_lease: timedelta,
         clock: Callable[[], datetime],
+        gateway: str | None = None,
     ) -> None:
+        """`gateway`: where this process reaches the gateway, if not under the address that people see."""
         self._redis = redis
         self._log = log
         self._drivers = drivers
@@ -84,6 +90,7 @@ class Advance:
         self._machine_lease = machine_lease
         self._control_lease = control_lease
         self._now = clock
+        self._gateway = gateway
 
     def __call__(self, deployment: DeploymentId) -> None:
         """Take the deployment's lease and go on until only waiting is left. Raises DriverError, RedisError."""
@@ -118,13 +125,18 @@ class Advance:
                 return self._intend(state, step)
             case Create(attempt):
                 self._create(state, attempt, replay=attempt.request.token != fresh)
+            case Drain():
+                draining = ReplicaDraining(**self._stamp(), attempt=step.attempt, why=step.why)
+                self._log.append(state.id, state.version, [draining])
+            case Keep():
+                self._log.append(state.id, state.version, [ReplicaKept(**self._stamp(), attempt=step.attempt)])
+            case Abandon(why):
+                self._log.append(state.id, state.version, [ReplicasAbandoned(**self._stamp(), why=why)])
             case GiveUp():
                 event = ReplicaGivenUp(**self._stamp(), attempt=step.attempt, why=step.why, failure=step.failure)
                 self._log.append(state.id, state.version, [event])
             case Terminate(attempt):
                 self._terminate(state, attempt)
-            case Publish(url):
-                self._log.append(state.id, state.version, [EndpointPublished(**self._stamp(), url=url)])
             case Test(url):
                 self._log.append(state.id, state.version, self._test(state, url))
             case Exhaust(why):
@@ -205,8 +217,8 @@ class Advance:
         return self._drivers[cloud]
 
     def _secrets(self, state: Deployment) -> dict[str, str]:
-        key = self._log.key(state.id)
-        if key is None:
+        key = self._log.secrets(state.id).replica
+        if not key:
             raise DriverError(f"The key of {state.name} is gone from Redis. End {state.name} and launch it again.")
         if lacking := self._confidential.lacking(state):
             names = " and ".join(lacking)
@@ -220,11 +232,12 @@ class Advance:
         event = MachineGone(**self._stamp(), attempt=attempt.number, why=attempt.why, log_tail=tail)
         self._log.record(state.id, state.version, [event])
 
-    def _test(self, state: Deployment, url: str) -> list[AnyEvent]:
-        key = self._log.key(state.id) or ""
+    def _test(self, state: Deployment, published: str) -> list[AnyEvent]:
+        url = self._gateway or published
+        key = self._log.secrets(state.id).bot
         events: list[AnyEvent] = []
         if not key_is_enforced(url):
-            events.append(KeyNotEnforced(**self._stamp(), url=url))
+            events.append(KeyNotEnforced(**self._stamp(), url=published))
         model = state.ready[0].request.boot.served_names[0] if state.ready else state.name
         try:
             answer = completion(url, key, model=model, prompt=TEST_PROMPT)

@@ -9,7 +9,7 @@ from workers.serving.boot import secrets_of
 
 
 class Confidential:
-    """Knows the endpoint's key from the log's server, and a recipe's secrets from this process's environment."""
+    """Knows the endpoint's keys from the log's server, and a recipe's secrets from this process's environment."""
 
     def __init__(self, log: Log, environ: Mapping[str, str]) -> None:
         self._log = log
@@ -27,4 +27,4 @@ class Confidential:
         """`text`, which an engine or a cloud wrote, fit for a channel and for the event log."""
         if not text:
             return text
-        return masked(text, [self._log.key(state.id) or "", *self.secrets(state).values()])
+        return masked(text, [*self._log.secrets(state.id).all, *self.secrets(state).values()])

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from decimal import Decimal
+from enum import StrEnum
 from typing import NewType, TypeAlias
 
 from msgspec import Struct
@@ -18,6 +19,22 @@ EventId = NewType("EventId", str)
 
 Version = NewType("Version", int)
 """How many events the log holds: the first is 1."""
+
+
+KeyId = NewType("KeyId", str)
+"""Names a key without being one: `k-3f9a`."""
+
+FIRST_KEY = KeyId("first")
+"""The launcher's, made with the deployment."""
+
+
+class Failure(StrEnum):
+    """How a replica failed; SkyServe's FAILED_… kinds."""
+
+    PROVISION = "provision"  # its cloud never said whether there is a machine
+    INITIAL_DELAY = "initial delay"  # never ready in the time that the recipe allows
+    PROBING = "probing"  # was ready, and failed its probe for too long
+    CRASHED = "crashed"  # its machine or its engine ended by itself
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -59,6 +76,28 @@ class ScaleRequested(Event, frozen=True, kw_only=True):
     """Somebody asked for another number of replicas."""
 
     replicas: int
+    by: str
+
+
+class Autoscaled(Event, frozen=True, kw_only=True):
+    """The load, or the want of it, asked for another number of replicas."""
+
+    replicas: int
+    why: str
+
+
+class KeyIssued(Event, frozen=True, kw_only=True):
+    """Somebody got a key to the endpoint. The key itself is in `mixtral:keys:<id>`, never here."""
+
+    key: KeyId
+    user: str
+    by: str
+
+
+class KeyRevoked(Event, frozen=True, kw_only=True):
+    """A key opens the endpoint no more."""
+
+    key: KeyId
     by: str
 
 
@@ -129,6 +168,13 @@ class EngineProgressed(Event, frozen=True, kw_only=True):
     progress: str
 
 
+class ProbeFailed(Event, frozen=True, kw_only=True):
+    """A replica that was never ready fails its readiness probe, in another way than before."""
+
+    attempt: int
+    why: str
+
+
 class ReplicaReady(Event, frozen=True, kw_only=True):
     """The readiness probe passed."""
 
@@ -143,13 +189,38 @@ class ReplicaNotReady(Event, frozen=True, kw_only=True):
     why: str
 
 
+class ReplicaDraining(Event, frozen=True, kw_only=True):
+    """A replica takes no new request, and is to end once it has answered those that it has."""
+
+    attempt: int
+    why: str
+
+
+class ReplicaKept(Event, frozen=True, kw_only=True):
+    """A replica that was draining is wanted again."""
+
+    attempt: int
+
+
+class ReplicaDrained(Event, frozen=True, kw_only=True):
+    """The gateway has no request left on a replica that was draining."""
+
+    attempt: int
+
+
 class ReplicaGivenUp(Event, frozen=True, kw_only=True):
     """A replica is to be ended: not wanted any more, never ready in time, or failing for too long."""
 
     attempt: int
     why: str
-    failure: bool = False
-    """Whether it failed, rather than not being wanted any more."""
+    failure: Failure | None = None
+    """None: it did not fail, it is not wanted any more."""
+
+
+class ReplicasAbandoned(Event, frozen=True, kw_only=True):
+    """Replicas crashed so often in a row that no further one is tried until somebody scales."""
+
+    why: str
 
 
 class MachineGone(Event, frozen=True, kw_only=True):
@@ -175,7 +246,7 @@ class LadderExhausted(Event, frozen=True, kw_only=True):
 
 
 class EndpointPublished(Event, frozen=True, kw_only=True):
-    """The deployment answers at this address (`http://host:port`, without a path)."""
+    """The gateway has a route to the deployment: it answers at this address (`http://host:port`, without a path)."""
 
     url: str
 
@@ -211,6 +282,9 @@ class DeploymentEnded(Event, frozen=True, kw_only=True):
 AnyEvent: TypeAlias = (
     Requested
     | ScaleRequested
+    | Autoscaled
+    | KeyIssued
+    | KeyRevoked
     | StopRequested
     | KeepTryingRequested
     | LadderPlanned
@@ -219,9 +293,14 @@ AnyEvent: TypeAlias = (
     | MachineCreated
     | MachineAddressed
     | EngineProgressed
+    | ProbeFailed
     | ReplicaReady
     | ReplicaNotReady
+    | ReplicaDraining
+    | ReplicaKept
+    | ReplicaDrained
     | ReplicaGivenUp
+    | ReplicasAbandoned
     | MachineGone
     | LeaseExtended
     | LadderExhausted

@@ -10,7 +10,18 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from workers.deployment.events import AnyEvent, DeploymentEnded, DeploymentId, EventId, Requested, Version
+from workers.deployment.events import (
+    FIRST_KEY,
+    AnyEvent,
+    DeploymentEnded,
+    DeploymentId,
+    EventId,
+    KeyIssued,
+    KeyRevoked,
+    Requested,
+    Version,
+)
+from workers.deployment.keys import BOT, REPLICA, Secrets, new_key
 from workers.errors import WorkersError
 
 FEED = "mixtral:feed"
@@ -51,12 +62,31 @@ _CLOSE = (
 local rest = tonumber(ARGV[3]) + 4
 if redis.call('HGET', KEYS[3], ARGV[rest]) == ARGV[1] then redis.call('HDEL', KEYS[3], ARGV[rest]) end
 redis.call('HDEL', KEYS[4], ARGV[1])
+redis.call('DEL', KEYS[5])
 redis.call('EXPIRE', KEYS[1], ARGV[rest + 1])
 return 1
 """
 )
 
-# A launch is asked for once (KEYS[5] remembers the trigger), takes its name, and gets its key, or none of it happens.
+# A key is stored or destroyed together with the event that tells of it.
+_ISSUE = (
+    _APPEND
+    + """
+local rest = tonumber(ARGV[3]) + 4
+redis.call('HSET', KEYS[3], ARGV[rest], ARGV[rest + 1])
+return 1
+"""
+)
+
+_REVOKE = (
+    _APPEND
+    + """
+redis.call('HDEL', KEYS[3], ARGV[tonumber(ARGV[3]) + 4])
+return 1
+"""
+)
+
+# A launch is asked for once (KEYS[5] remembers the trigger), takes its name, and gets its keys, or none of it happens.
 # Reply: {id, 'opened'}, {id, 'again'}, or {id of the holder, 'taken'}.
 _OPEN = (
     """
@@ -70,6 +100,7 @@ if holder then return {holder, 'taken'} end
     + """
 redis.call('HSET', KEYS[3], ARGV[rest], ARGV[1])
 redis.call('HSET', KEYS[4], ARGV[1], ARGV[rest + 1])
+redis.call('HSET', KEYS[6], ARGV[rest + 2], ARGV[rest + 3], ARGV[rest + 4], ARGV[rest + 5])
 redis.call('SET', KEYS[5], ARGV[1], 'EX', 3600)
 return {ARGV[1], 'opened'}
 """
@@ -113,6 +144,8 @@ class Log:
         # Its types join what it may answer on every setting; ours answers bytes.
         self._redis: Any = redis
         self._plain: Any = redis.register_script(_PLAIN)
+        self._issue: Any = redis.register_script(_ISSUE)
+        self._revoke: Any = redis.register_script(_REVOKE)
         self._close: Any = redis.register_script(_CLOSE)
         self._open: Any = redis.register_script(_OPEN)
 
@@ -140,8 +173,8 @@ class Log:
         return Version(int(newest[0][0].split(b"-")[0])) if newest else START
 
     def close(self, deployment: DeploymentId, name: str, seen: Version, ended: DeploymentEnded) -> bool:
-        """Append the end as `append` does; free the name, and forget the key."""
-        keys = [_key(deployment), FEED, NAMES, KEYS]
+        """Append the end as `append` does; free the name, and forget the keys."""
+        keys = [_key(deployment), FEED, NAMES, KEYS, _keys(deployment)]
         kept = int(KEPT_AFTER_END.total_seconds())
         arguments = [deployment, seen, 1, _encode(ended), name, kept]
         return self._once(deployment, seen, [ended], lambda: self._close(keys, arguments) == 1)
@@ -149,10 +182,12 @@ class Log:
     def open(self, deployment: DeploymentId, requested: Requested, key: str, once: str) -> DeploymentId:
         """Append the first event and take the name; asked again with the same `once`, return the first's id.
 
+        `key` is the launcher's; the replicas' and the bot's own are made with it.
         Raises NameTaken, with the deployment that has it.
         """
-        keys = [_key(deployment), FEED, NAMES, KEYS, f"mixtral:once:{once}"]
-        arguments = [deployment, 0, 1, _encode(requested), requested.name, key]
+        keys = [_key(deployment), FEED, NAMES, KEYS, f"mixtral:once:{once}", _keys(deployment)]
+        others = [REPLICA, new_key(), BOT, new_key()]
+        arguments = [deployment, 0, 1, _encode(requested), requested.name, key, *others]
         found, outcome = self._open(keys, arguments)
         holder = DeploymentId(found.decode())
         if outcome == b"taken":
@@ -163,10 +198,28 @@ class Log:
         """Every deployment that has not ended, by name."""
         return {k.decode(): DeploymentId(v.decode()) for k, v in self._redis.hgetall(NAMES).items()}
 
+    def issue(self, deployment: DeploymentId, seen: Version, issued: KeyIssued, key: str) -> bool:
+        """Append as `append` does, and store the key itself."""
+        arguments = [deployment, seen, 1, _encode(issued), issued.key, key]
+        keys = [_key(deployment), FEED, _keys(deployment)]
+        return self._once(deployment, seen, [issued], lambda: self._issue(keys, arguments) == 1)
+
+    def revoke(self, deployment: DeploymentId, seen: Version, revoked: KeyRevoked) -> bool:
+        """Append as `append` does, and destroy the key itself."""
+        first = revoked.key == FIRST_KEY
+        arguments = [deployment, seen, 1, _encode(revoked), deployment if first else revoked.key]
+        keys = [_key(deployment), FEED, KEYS if first else _keys(deployment)]
+        return self._once(deployment, seen, [revoked], lambda: self._revoke(keys, arguments) == 1)
+
     def key(self, deployment: DeploymentId) -> str | None:
-        """The key that opens the deployment's endpoint."""
+        """The launcher's key to the deployment's endpoint; None once it was revoked or the deployment ended."""
         value = self._redis.hget(KEYS, deployment)
         return value.decode() if value is not None else None
+
+    def secrets(self, deployment: DeploymentId) -> Secrets:
+        """Every key of a deployment; empty strings where they are gone."""
+        first, others = self._redis.pipeline().hget(KEYS, deployment).hgetall(_keys(deployment)).execute()
+        return Secrets.of(first, others)
 
     def feed_end(self) -> str:
         """The position after the newest entry of the feed."""
@@ -200,3 +253,7 @@ class Log:
 
 def _key(deployment: DeploymentId) -> str:
     return f"mixtral:d:{deployment}"
+
+
+def _keys(deployment: DeploymentId) -> str:
+    return f"{KEYS}:{deployment}"

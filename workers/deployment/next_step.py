@@ -1,40 +1,28 @@
 """What to do next for a deployment: a pure decision over its state, the time and the ladder."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from msgspec import Struct
 
-from workers.deployment.events import LadderExhausted, OfferRefused
-from workers.deployment.state import LIVE, Attempt, Deployment, Phase
-from workers.placement.batches import batch
-from workers.placement.blocks import back_off_until, blocking, hinted
+from workers.deployment.choice import launchable, why_dry
+from workers.deployment.events import Failure
+from workers.deployment.patience import (
+    ASKED_FOR,
+    CRASHES_MOST,
+    START_TRIES,
+    dry_until,
+    failures_in_a_row,
+    next_deadline,
+    paused_until,
+    too_late,
+)
+from workers.deployment.state import Attempt, Deployment, Phase
+from workers.placement.mix import Lack, Mix, draining_for, lacks, mix_of, relieved, surplus
 from workers.placement.offer import Offer
 
 PLAN_AGES = timedelta(minutes=10)
 """After so long, prices and clouds are looked at again before a machine is bought."""
-
-START_TRIES = 2
-"""So many machines in a row may fail to start an engine before the deployment is given up."""
-
-NOT_READY_FOR = timedelta(seconds=180)
-"""A replica that fails its probe for so long is replaced."""
-
-ASKED_FOR = timedelta(minutes=30)
-"""A cloud that gives no answer about one machine for so long is not asked again for it."""
-
-RETRY_AFTER = timedelta(minutes=1)
-"""A deployment that still answers asks again after this, doubled with each failure in a row, at most BACK_OFF_MOST."""
-
-BACK_OFF_MOST = timedelta(minutes=30)
-
-DECIDE_WITHIN = timedelta(minutes=10)
-"""So long a deployment without any machine waits on a dry ladder for somebody to say "keep trying"."""
-
-EARLY_DEATH = timedelta(minutes=5)
-"""A replica that lived shorter than this after it was ready counts as a failure in a row."""
 
 
 class Plan(Struct, frozen=True):
@@ -55,24 +43,37 @@ class Create(Struct, frozen=True):
     attempt: Attempt
 
 
+class Drain(Struct, frozen=True):
+    """Decide the end of a replica that may still be answering."""
+
+    attempt: int
+    why: str
+
+
+class Keep(Struct, frozen=True):
+    """Take a replica that is draining back."""
+
+    attempt: int
+
+
 class GiveUp(Struct, frozen=True):
     """Decide the end of a replica."""
 
     attempt: int
     why: str
-    failure: bool = False
+    failure: Failure | None = None
+
+
+class Abandon(Struct, frozen=True):
+    """Say that no further replica is tried, since they crash."""
+
+    why: str
 
 
 class Terminate(Struct, frozen=True):
     """End the machine of a replica that was given up."""
 
     attempt: Attempt
-
-
-class Publish(Struct, frozen=True):
-    """Say where the deployment answers."""
-
-    url: str
 
 
 class Test(Struct, frozen=True):
@@ -99,7 +100,7 @@ class Wait(Struct, frozen=True):
     until: datetime | None = None
 
 
-Step: TypeAlias = Plan | Launch | Create | GiveUp | Terminate | Publish | Test | Exhaust | End | Wait
+Step: TypeAlias = Plan | Launch | Create | Drain | Keep | GiveUp | Abandon | Terminate | Test | Exhaust | End | Wait
 
 
 def next_step(state: Deployment, now: datetime) -> Step:
@@ -111,151 +112,87 @@ def next_step(state: Deployment, now: datetime) -> Step:
         return Wait()
     if state.stopped_by is not None:
         return End()
-    if surplus := _surplus(state):
-        return GiveUp(surplus.number, "scaled down")
+    mix = mix_of(state.recipe, spot=state.limits.spot)
+    lacking = lacks(mix, state.wanted, state.attempts)
+    if step := _surplus(state, mix) or _kept(state, lacking):
+        return step
     for attempt in state.attempts:
         if attempt.phase is Phase.PROVISIONING and now < attempt.since + ASKED_FOR:
             return Create(attempt)
-        if late := _too_late(attempt, now):
-            return GiveUp(attempt.number, late, failure=True)
-    return _served(state) or _missing(state, now) or Wait(until=_next_deadline(state))
+        if late := too_late(attempt, now):
+            why, failure = late
+            return GiveUp(attempt.number, why, failure=failure)
+    if state.ready and state.endpoint is not None and state.test is None:
+        return Test(state.endpoint.url)  # people wait for the first answer more than for further replicas
+    step = _missing(state, lacking, now) if lacking and state.abandoned is None else None
+    return step or Wait(until=next_deadline(state))
 
 
-def _served(state: Deployment) -> Step | None:
-    """Replicas that are ready come before replicas that are missing: people wait for the endpoint."""
-    addresses = [a.address for a in state.ready if a.address]
-    if not addresses:
+def _surplus(state: Deployment, mix: Mix) -> Step | None:
+    """End a replica where there are too many; one that may be answering is drained first."""
+    over = surplus(mix, state.wanted, state.attempts)
+    if over is None:
         return None
-    if state.endpoint is None or state.endpoint.url not in addresses:
-        return Publish(addresses[0])
-    if state.test is None:
-        return Test(state.endpoint.url)
-    return None
+    why = "a spot replica took its place" if relieved(mix, state.wanted, state.attempts, over) else "scaled down"
+    serves = over.phase in (Phase.READY, Phase.NOT_READY) and state.endpoint is not None
+    return Drain(over.number, why) if serves else GiveUp(over.number, why)
 
 
-def _surplus(state: Deployment) -> Attempt | None:
-    """The replica to end where there are too many: the one that serves least, then the dearest, then the newest."""
-    if len(state.live) <= state.wanted:
-        return None
-    order = {Phase.PROVISIONING: 0, Phase.STARTING: 1, Phase.NOT_READY: 2, Phase.READY: 3}
-    return min(state.live, key=lambda a: (order[a.phase], -(a.offer.usd_per_hour or 0), -a.number))
+def _kept(state: Deployment, lacking: tuple[Lack, ...]) -> Step | None:
+    """A replica that drains is cheaper and sooner there than a new one."""
+    found = next((a for lack in lacking if (a := draining_for(lack, state.attempts))), None)
+    return Keep(found.number) if found else None
 
 
-def _too_late(attempt: Attempt, now: datetime) -> str | None:
-    deadline = _deadline(attempt)
-    if deadline is None or now < deadline:
-        return None
-    if attempt.phase is Phase.NOT_READY:
-        return f"failed its readiness probe for {NOT_READY_FOR.total_seconds():.0f} s: {attempt.why}"
-    if attempt.phase is Phase.PROVISIONING:
-        return f"its cloud gave no answer for {ASKED_FOR.total_seconds() / 60:.0f} min. {attempt.progress}".strip()
-    return f"its engine was not ready {(deadline - attempt.since).total_seconds():.0f} s after the machine started"
-
-
-def _deadline(attempt: Attempt) -> datetime | None:
-    if attempt.phase is Phase.STARTING:
-        return attempt.since + attempt.request.boot.initial_delay
-    if attempt.phase is Phase.NOT_READY:
-        return attempt.since + NOT_READY_FOR
-    if attempt.phase is Phase.PROVISIONING:
-        return attempt.since + ASKED_FOR
-    return None
-
-
-def _next_deadline(state: Deployment) -> datetime | None:
-    return min((d for a in state.attempts if (d := _deadline(a))), default=None)
-
-
-def _missing(state: Deployment, now: datetime) -> Step | None:
-    if len(state.live) >= state.wanted:
-        return None
-    failures = failures_in_a_row(state.attempts)
-    if failures and not state.live:
-        last = failures[-1]
-        if last.ready_at is None and len(failures) >= START_TRIES:
-            return End(failed=f"The engine failed to start {len(failures)} times in a row. The last time: {last.why}.")
-    if state.exhausted is not None and not state.live and (step := _dry(state, state.exhausted, now)):
+def _missing(state: Deployment, lacking: tuple[Lack, ...], now: datetime) -> Step | None:
+    spare = lacking == (Lack.SPARE,)
+    if crashed := _crash_loop(state):
+        return None if spare else crashed  # nobody waits for it
+    if state.exhausted is not None and not state.live and (step := _dry(state, now)):
         return step
-    if pause := _pause(state, failures, now):
+    if pause := paused_until(state, now):
         return Wait(until=pause)
+    offers = launchable(state, lacking, now)
+    if spare and not offers:
+        return None
     if state.planned_at is None or state.exhausted is not None or now - state.planned_at > PLAN_AGES:
         return Plan()
-    if offers := open_offers(state, now):
+    if offers:
         number = max((a.number for a in state.attempts), default=0) + 1
         return Launch(attempt=number, replica=_free_replica(state), offers=offers)
-    why = why_dry(state)
-    if not state.live and not refusals_of(state):
+    why = why_dry(state, lacking[0])
+    if not state.live and not state.refusals:
         return End(failed=why)  # asking again changes nothing until somebody mends something
     return Exhaust(why)
 
 
-def _dry(state: Deployment, exhausted: LadderExhausted, now: datetime) -> Step | None:
+def _crash_loop(state: Deployment) -> Step | None:
+    """Give up what never started, or what crashes again and again."""
+    failures = failures_in_a_row(state)
+    if not failures:
+        return None
+    times, last = len(failures), failures[-1]
+    never = all(a.ready_at is None for a in state.attempts)
+    if not state.live and never and times >= START_TRIES:
+        return End(failed=f"The engine failed to start {times} times in a row. The last time: {last.why}.")
+    if times < CRASHES_MOST:
+        return None
+    if state.live:
+        return Abandon(
+            f"Replicas failed {times} times in a row, so no further one is tried. The last time: {last.why}."
+        )
+    return End(failed=f"Its replicas failed {times} times in a row. The last time: {last.why}.")
+
+
+def _dry(state: Deployment, now: datetime) -> Step | None:
     """A ladder on which all was refused is climbed again where somebody asked for that, or ended after a while."""
-    if state.keep_trying is None:
-        until = exhausted.at + DECIDE_WITHIN
-        return End(failed=exhausted.why) if now >= until else Wait(until=until)
-    if now >= state.keep_trying.until:
-        return End(failed=exhausted.why)
-    again = exhausted.at + state.keep_trying.every
-    return Wait(until=again) if now < again else None
-
-
-def _pause(state: Deployment, failures: Sequence[Attempt], now: datetime) -> datetime | None:
-    """Until when to leave it after failures: a first failure is tried again at once."""
-    if state.exhausted is not None and state.live:
-        until = state.exhausted.at + min(RETRY_AFTER * 2 ** min(state.dry_in_a_row - 1, 6), BACK_OFF_MOST)
-    elif len(failures) >= START_TRIES:
-        doubled = RETRY_AFTER * 2 ** min(len(failures) - START_TRIES, 6)
-        until = failures[-1].since + min(doubled, BACK_OFF_MOST)
-    else:
-        return back_off_until(refusals_of(state), now)
-    return until if now < until else None
-
-
-def failures_in_a_row(attempts: Iterable[Attempt]) -> tuple[Attempt, ...]:
-    """The machines that failed since the last one that lived, oldest first."""
-    failures: list[Attempt] = []
-    for attempt in attempts:
-        lived = attempt.ready_at is not None and (
-            attempt.phase in LIVE
-            or attempt.phase is Phase.ENDED
-            or (attempt.gone_at is not None and attempt.gone_at - attempt.ready_at > EARLY_DEATH)
-        )
-        if lived:
-            failures.clear()
-        elif attempt.phase is Phase.FAILED:
-            failures.append(attempt)
-    return tuple(failures)
-
-
-def refusals_of(state: Deployment) -> list[OfferRefused]:
-    """Every refusal, oldest first."""
-    return sorted((a.refusal for a in state.attempts if a.refusal is not None), key=lambda refused: refused.at)
-
-
-def open_offers(state: Deployment, now: datetime) -> tuple[Offer, ...]:
-    """The cheapest rung that can be taken and is not ruled out by a refusal, with what the same call can try."""
-    refusals = refusals_of(state)
-    free = [r.offer for r in state.rungs if r.usable and blocking(r.offer, refusals, now) is None]
-    if not free:
-        return ()
-    alike = [o for o in free if (o.instance_type, o.usd_per_hour) == (free[0].instance_type, free[0].usd_per_hour)]
-    first = next((o for o in alike if hinted(o, refusals, now)), free[0])
-    return batch([first, *(o for o in free if o != first)])
-
-
-def why_dry(state: Deployment) -> str:
-    """Why no rung of the ladder can be taken, causes counted by kind, and what mends it."""
-    if not state.rungs:
-        return (
-            state.why_no_rungs or "No machine in the price table and none here satisfies this recipe with these limits."
-        )
-    causes = Counter(r.sentence for refused in refusals_of(state) for r in refused.refusals for _ in r.offers)
-    causes.update(r.reason for r in state.rungs if not r.usable and r.reason)
-    mends = dict.fromkeys(r.mend for r in state.rungs if not r.usable and r.mend)
-    counted = "; ".join(f"{why} ({times})" for why, times in causes.most_common())
-    sentence = f"No machine could be had. Of the offers: {counted}."
-    return sentence + (" To mend it: " + "; or ".join(mends) + "." if mends else "")
+    until = dry_until(state)
+    if state.exhausted is None or until is None:
+        return None
+    if now < until:
+        return Wait(until=until)
+    again = state.keep_trying is not None and now < state.keep_trying.until
+    return None if again else End(failed=state.exhausted.why)
 
 
 def _free_replica(state: Deployment) -> int:

@@ -1,60 +1,102 @@
 """The newest state of every deployment that has not ended, kept up to date from the feed."""
 
 import logging
+import threading
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from msgspec import MsgspecError
+from msgspec import MsgspecError, Struct
 
 from workers.deployment.events import DeploymentId
-from workers.deployment.log import Log
+from workers.deployment.log import START, Log
 from workers.deployment.state import Deployment, fold
+from workers.deployment.tails import Entry, Tails, decoded
 
 logger = logging.getLogger(__name__)
 
-REBUILT_EVERY = timedelta(minutes=1)
+CHECKED_EVERY = timedelta(minutes=1)
 """A Redis that was emptied or rolled back sends no feed about it."""
 
-NO_WAIT = timedelta()
+
+class Known(Struct, frozen=True):
+    """A state, and the entry that it was folded up to: an entry is never written twice with the same bytes."""
+
+    state: Deployment
+    last: Entry
 
 
 class Projection:
-    """Reads only what is new; a deployment that ended is left out at the next rebuild."""
+    """Reads only what is new; a deployment that ended is left out at the next check. Safe to use from several threads.
+
+    Who calls `refresh` after an append, by whatever process, finds it in `states`.
+    """
 
     def __init__(self, log: Log) -> None:
         self._log = log
+        self._tails = Tails(log)
+        self._lock = threading.Lock()
         self._position = ""
-        self._rebuilt_at: datetime | None = None
+        self._checked_at: datetime | None = None
+        self._known: dict[DeploymentId, Known] = {}
         self.states: dict[DeploymentId, Deployment] = {}
 
     def refresh(self, now: datetime) -> None:
         """Bring `states` up to date."""
-        if self._rebuilt_at is None or now - self._rebuilt_at >= REBUILT_EVERY:
-            self._rebuild(now)
+        with self._lock:
+            if self._checked_at is None or now - self._checked_at >= CHECKED_EVERY:
+                self._check()
+                self._checked_at = now
+            else:
+                position, changed = self._tails.changed(self._position)
+                self._read(changed)
+                self._position = position  # only now: what a broken connection kept from us is still new
+
+    def read(self, deployments: Iterable[DeploymentId]) -> None:
+        """Bring these up to date from their own logs, whatever the feed says."""
+        with self._lock:
+            self._read(deployments)
+
+    def _check(self) -> None:
+        """Compare each log's end with what is known; only those that differ are read."""
+        position = self._log.feed_end()
+        there = set(self._log.names().values())
+        for gone in self._known.keys() - there:
+            self._drop(gone)
+        ends = self._tails.last(there)
+        self._read([id_ for id_ in there if id_ not in self._known or self._known[id_].last != ends.get(id_)])
+        self._position = position
+
+    def _read(self, deployments: Iterable[DeploymentId]) -> None:
+        # From the entry on that is known: if another one stands there, the log is not the one that it was.
+        after = {id_: self._known[id_].last.version if id_ in self._known else START for id_ in deployments}
+        rewritten = []
+        for id_, entries in self._tails.read(after):
+            known = self._known.get(id_)
+            if known is None:
+                self._fold(id_, None, entries)
+            elif entries and entries[0] == known.last:
+                self._fold(id_, known, entries[1:])
+            else:
+                rewritten.append(id_)
+        for id_, entries in self._tails.read(dict.fromkeys(rewritten, START)):
+            self._fold(id_, None, entries)
+
+    def _fold(self, deployment: DeploymentId, known: Known | None, entries: list[Entry]) -> None:
+        if known and not entries:
             return
-        changed = dict.fromkeys(self._follow())
-        for deployment in changed:
-            self._update(deployment)
-
-    def _rebuild(self, now: datetime) -> None:
-        self._position = self._log.feed_end()
-        self._rebuilt_at = now
-        self.states = {}
-        for deployment in self._log.names().values():
-            self._update(deployment)
-
-    def _follow(self) -> list[DeploymentId]:
-        found = []
-        for position, deployment in self._log.follow(self._position, NO_WAIT):
-            self._position = position
-            found.append(deployment)
-        return found
-
-    def _update(self, deployment: DeploymentId) -> None:
-        known = self.states.get(deployment)
         try:
-            events = self._log.read(deployment, after=known.version) if known else self._log.read(deployment)
+            events = [decoded(entry) for entry in entries]
         except MsgspecError:  # one that this version cannot read must not keep it from the others
             logger.exception("the log of %s cannot be read; it is left alone", deployment)
+            self._drop(deployment)
             return
-        if state := fold(deployment, events, onto=known):
-            self.states[deployment] = state
+        state = fold(deployment, events, onto=known.state if known else None)
+        if state is None:
+            self._drop(deployment)
+            return
+        self._known[deployment] = Known(state, entries[-1])
+        self.states[deployment] = state
+
+    def _drop(self, deployment: DeploymentId) -> None:
+        self._known.pop(deployment, None)
+        self.states.pop(deployment, None)

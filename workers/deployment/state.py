@@ -13,13 +13,19 @@ from msgspec.structs import replace
 from recipes.schema import Recipe
 from workers.clouds.driver import Machine, MachineRequest
 from workers.deployment.events import (
+    FIRST_KEY,
     AnyEvent,
+    Autoscaled,
     DeploymentEnded,
     DeploymentId,
     EndpointPublished,
     EngineProgressed,
+    Failure,
     KeepTryingRequested,
+    KeyId,
+    KeyIssued,
     KeyNotEnforced,
+    KeyRevoked,
     LadderExhausted,
     LadderPlanned,
     LaunchIntended,
@@ -30,9 +36,14 @@ from workers.deployment.events import (
     MachineGone,
     OfferRefused,
     Place,
+    ProbeFailed,
+    ReplicaDrained,
+    ReplicaDraining,
     ReplicaGivenUp,
+    ReplicaKept,
     ReplicaNotReady,
     ReplicaReady,
+    ReplicasAbandoned,
     Requested,
     ScaleRequested,
     StopRequested,
@@ -51,6 +62,7 @@ class Phase(StrEnum):
     STARTING = "starting"  # the machine exists, the engine does not answer yet
     READY = "ready"
     NOT_READY = "not ready"  # was ready, fails its probe
+    DRAINING = "draining"  # not wanted; takes no new request and answers those that it has
     SHUTTING_DOWN = "shutting down"  # not wanted; its end is not confirmed
     ENDED = "ended"  # gone, as we wanted
     PREEMPTED = "preempted"  # gone, taken back by the cloud
@@ -60,7 +72,10 @@ class Phase(StrEnum):
 LIVE = frozenset({Phase.PROVISIONING, Phase.STARTING, Phase.READY, Phase.NOT_READY})
 """Counts as a replica that is there or on its way."""
 
-MAY_COST = LIVE | {Phase.SHUTTING_DOWN}
+KEPT = LIVE | {Phase.DRAINING}
+"""Its machine, if there is one, is to live on for now."""
+
+MAY_COST = KEPT | {Phase.SHUTTING_DOWN}
 """A machine of it may exist."""
 
 
@@ -74,14 +89,16 @@ class Attempt(Struct, frozen=True, kw_only=True):
     expires_at: datetime
     machine: Machine | None = None
     progress: str = ""
+    probe_says: str = ""
+    """Why its readiness probe has not passed yet."""
     why: str = ""
     log_tail: str = ""
     refusal: OfferRefused | None = None
     ready_at: datetime | None = None
     address: str | None = None
     gone_at: datetime | None = None
-    failure: bool = False
-    """Given up because it failed, not because it was not wanted any more."""
+    failure: Failure | None = None
+    """How it failed; None: it did not."""
 
     @property
     def number(self) -> int:
@@ -110,6 +127,16 @@ class Status(StrEnum):
     ENDED = "down"
     FAILED = "failed"
     NO_CAPACITY = "no capacity"
+    DEGRADED = "degraded"
+    SCALED_TO_ZERO = "scaled to zero"
+
+
+class Key(Struct, frozen=True, kw_only=True):
+    """What is known of a key, without the key."""
+
+    id: KeyId
+    user: str
+    issued_at: datetime
 
 
 class Deployment(Struct, frozen=True, kw_only=True):
@@ -132,6 +159,12 @@ class Deployment(Struct, frozen=True, kw_only=True):
     dry_in_a_row: int = 0
     """How often the ladder was dry since the last machine."""
     keep_trying: KeepTryingRequested | None = None
+    scaled: ScaleRequested | Autoscaled | None = None
+    """What last changed `wanted`."""
+    abandoned: ReplicasAbandoned | None = None
+    tries_from: datetime
+    """Failures before this moment are forgiven: since then somebody has asked for replicas anew."""
+    keys: tuple[Key, ...] = ()
     endpoint: EndpointPublished | None = None
     key_not_enforced: bool = False
     test: TestCompletionAnswered | TestCompletionFailed | None = None
@@ -145,6 +178,11 @@ class Deployment(Struct, frozen=True, kw_only=True):
     @property
     def ready(self) -> tuple[Attempt, ...]:
         return tuple(a for a in self.attempts if a.phase is Phase.READY)
+
+    @property
+    def refusals(self) -> list[OfferRefused]:
+        """Every refusal, oldest first."""
+        return sorted((a.refusal for a in self.attempts if a.refusal is not None), key=lambda refused: refused.at)
 
     @property
     def usd_per_hour(self) -> Decimal:
@@ -166,8 +204,13 @@ class Deployment(Struct, frozen=True, kw_only=True):
             return Status.FAILED if self.ended.failed else Status.ENDED
         if self.stopped_by is not None:
             return Status.ENDING
+        if self.wanted == 0:
+            return Status.SCALING if any(a.phase in MAY_COST for a in self.attempts) else Status.SCALED_TO_ZERO
+        if self.ready and self.abandoned is not None:
+            return Status.DEGRADED
         if self.ready:
-            return Status.READY if len(self.ready) == len(self.live) == self.wanted else Status.SCALING
+            whole = len(self.ready) >= self.wanted and all(a.phase is not Phase.DRAINING for a in self.attempts)
+            return Status.READY if whole else Status.SCALING
         if any(a.phase is Phase.NOT_READY for a in self.attempts):
             return Status.NOT_READY
         if any(a.phase is Phase.STARTING for a in self.attempts):
@@ -203,6 +246,8 @@ def _apply(id_: DeploymentId, state: Deployment | None, event: AnyEvent) -> Depl
             wanted=event.replicas,
             requested_at=event.at,
             updated_at=event.at,
+            tries_from=event.at,
+            keys=(Key(id=FIRST_KEY, user=event.place.user, issued_at=event.at),),
         )
     state = replace(state, version=Version(state.version + 1), updated_at=event.at)
     return _with(state, event)
@@ -213,7 +258,14 @@ def _with(state: Deployment, event: AnyEvent) -> Deployment:
         case Requested():
             return state
         case ScaleRequested():
-            return replace(state, wanted=event.replicas)
+            return replace(state, wanted=event.replicas, scaled=event, abandoned=None, tries_from=event.at)
+        case Autoscaled():
+            return replace(state, wanted=event.replicas, scaled=event)
+        case KeyIssued():
+            key = Key(id=event.key, user=event.user, issued_at=event.at)
+            return replace(state, keys=(*(k for k in state.keys if k.id != key.id), key))
+        case KeyRevoked():
+            return replace(state, keys=tuple(k for k in state.keys if k.id != event.key))
         case StopRequested():
             stopping = tuple(_give_up(a, event.at, "ended by request") for a in state.attempts)
             return replace(state, stopped_by=event.by, wanted=0, attempts=stopping)
@@ -223,6 +275,8 @@ def _with(state: Deployment, event: AnyEvent) -> Deployment:
             return replace(state, rungs=event.rungs, why_no_rungs=event.why_empty, planned_at=event.at, exhausted=None)
         case LaunchIntended():
             return replace(state, attempts=(*state.attempts, _intended(event)), exhausted=None)
+        case ReplicasAbandoned():
+            return replace(state, abandoned=event)
         case LadderExhausted():
             return replace(state, exhausted=event, dry_in_a_row=state.dry_in_a_row + 1)
         case EndpointPublished():
@@ -235,11 +289,18 @@ def _with(state: Deployment, event: AnyEvent) -> Deployment:
             return replace(state, ended=event)
         case _:
             dry = 0 if isinstance(event, MachineCreated) else state.dry_in_a_row
-            attempts = tuple(
-                _with_fact(a, event, state.stopped_by is not None) if a.number == event.attempt else a
-                for a in state.attempts
-            )
-            return replace(state, attempts=attempts, dry_in_a_row=dry)
+            attempts = tuple(_told(a, event, state) if a.number == event.attempt else a for a in state.attempts)
+            state = replace(state, attempts=attempts, dry_in_a_row=dry)
+            if state.abandoned is not None and not state.live:
+                # What served on is gone as well: to try anew is better than to have nothing.
+                return replace(state, abandoned=None, tries_from=event.at)
+            return state
+
+
+def _told(attempt: Attempt, event: "MachineFact | ReplicaFact", state: Deployment) -> Attempt:
+    if isinstance(event, MachineFact):
+        return _with_machine_fact(attempt, event, state.stopped_by is not None)
+    return _with_replica_fact(attempt, event)
 
 
 def _intended(event: LaunchIntended) -> Attempt:
@@ -252,26 +313,26 @@ def _intended(event: LaunchIntended) -> Attempt:
     )
 
 
-def _give_up(attempt: Attempt, at: datetime, why: str, *, failure: bool = False) -> Attempt:
-    if attempt.phase not in LIVE:
+def _give_up(attempt: Attempt, at: datetime, why: str, *, failure: Failure | None = None) -> Attempt:
+    if attempt.phase not in KEPT:
         return attempt
     return replace(attempt, phase=Phase.SHUTTING_DOWN, since=at, why=why, failure=failure)
 
 
-AttemptFact = (
-    OfferRefused
-    | MachineCreated
-    | MachineAddressed
-    | EngineProgressed
+MachineFact = OfferRefused | MachineCreated | MachineAddressed | MachineGone | LeaseExtended
+ReplicaFact = (
+    EngineProgressed
+    | ProbeFailed
     | ReplicaReady
     | ReplicaNotReady
+    | ReplicaDraining
+    | ReplicaKept
+    | ReplicaDrained
     | ReplicaGivenUp
-    | MachineGone
-    | LeaseExtended
 )
 
 
-def _with_fact(attempt: Attempt, event: AttemptFact, stopping: bool) -> Attempt:
+def _with_machine_fact(attempt: Attempt, event: MachineFact, stopping: bool) -> Attempt:
     match event:
         case OfferRefused():
             # Two workers may run one intent: where the other got a machine, its machine is the truth.
@@ -290,39 +351,61 @@ def _with_fact(attempt: Attempt, event: AttemptFact, stopping: bool) -> Attempt:
                 return attempt
             served = attempt.address and event.address  # what is published follows the machine
             return replace(attempt, machine=replace(attempt.machine, address=event.address), address=served)
-        case EngineProgressed():
-            return replace(attempt, progress=event.progress)
-        case ReplicaReady():
-            if attempt.phase not in (Phase.STARTING, Phase.NOT_READY):
-                return attempt
-            first = attempt.ready_at or event.at
-            return replace(
-                attempt, phase=Phase.READY, since=event.at, ready_at=first, address=event.address, why="", progress=""
-            )
-        case ReplicaNotReady():
-            if attempt.phase is not Phase.READY:
-                return attempt
-            return replace(attempt, phase=Phase.NOT_READY, since=event.at, why=event.why)
-        case ReplicaGivenUp():
-            return _give_up(attempt, event.at, event.why, failure=event.failure)
         case MachineGone():
-            if attempt.phase not in MAY_COST:
-                return attempt
-            return replace(
-                attempt,
-                phase=_gone_phase(attempt, event),
-                since=event.at,
-                gone_at=event.at,
-                why=attempt.why if attempt.phase is Phase.SHUTTING_DOWN else event.why,
-                log_tail=event.log_tail,
-            )
+            return _gone(attempt, event) if attempt.phase in MAY_COST else attempt
         case LeaseExtended():
             return replace(attempt, expires_at=event.expires_at)
         case _:
             assert_never(event)
 
 
+def _with_replica_fact(attempt: Attempt, event: ReplicaFact) -> Attempt:
+    match event:
+        case EngineProgressed():
+            return replace(attempt, progress=event.progress)
+        case ProbeFailed():
+            return replace(attempt, probe_says=event.why)
+        case ReplicaReady():
+            if attempt.phase not in (Phase.STARTING, Phase.NOT_READY):
+                return attempt
+            first = attempt.ready_at or event.at
+            ready = _into(attempt, Phase.READY, event.at)
+            return replace(ready, ready_at=first, address=event.address, progress="")
+        case ReplicaNotReady():
+            return _into(attempt, Phase.NOT_READY, event.at, event.why) if attempt.phase is Phase.READY else attempt
+        case ReplicaDraining():
+            serves = attempt.phase in (Phase.READY, Phase.NOT_READY)
+            return _into(attempt, Phase.DRAINING, event.at, event.why) if serves else attempt
+        case ReplicaKept():
+            return _into(attempt, Phase.READY, event.at) if attempt.phase is Phase.DRAINING else attempt
+        case ReplicaDrained():
+            draining = attempt.phase is Phase.DRAINING
+            return _into(attempt, Phase.SHUTTING_DOWN, event.at, attempt.why) if draining else attempt
+        case ReplicaGivenUp():
+            return _give_up(attempt, event.at, event.why, failure=event.failure)
+        case _:
+            assert_never(event)
+
+
+def _into(attempt: Attempt, phase: Phase, at: datetime, why: str = "") -> Attempt:
+    return replace(attempt, phase=phase, since=at, why=why)
+
+
+def _gone(attempt: Attempt, event: MachineGone) -> Attempt:
+    ended_by_us = attempt.phase in (Phase.SHUTTING_DOWN, Phase.DRAINING)
+    phase = _gone_phase(attempt, event)
+    return replace(
+        attempt,
+        phase=phase,
+        since=event.at,
+        gone_at=event.at,
+        why=attempt.why if ended_by_us else event.why,
+        log_tail=event.log_tail,
+        failure=attempt.failure or (Failure.CRASHED if phase is Phase.FAILED else None),
+    )
+
+
 def _gone_phase(attempt: Attempt, event: MachineGone) -> Phase:
-    if attempt.phase is Phase.SHUTTING_DOWN:
+    if attempt.phase in (Phase.SHUTTING_DOWN, Phase.DRAINING):
         return Phase.FAILED if attempt.failure else Phase.ENDED
     return Phase.PREEMPTED if event.preempted else Phase.FAILED

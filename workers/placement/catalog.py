@@ -159,6 +159,11 @@ def spot(row: Row) -> Offer:
     return _offer(row, spot=True, price=max(price, upper or price) if doubt else price, doubtful=doubt)
 
 
+def _on_demand_beside(row: Row, *, spot: bool) -> Decimal | None:
+    """Never below the spot price, so that a doubtful row promises no saving."""
+    return on_demand(row).usd_per_hour if spot else None
+
+
 def _offer(row: Row, *, spot: bool, price: Decimal | None, doubtful: str | None) -> Offer:
     return Offer(
         cloud=row.cloud,
@@ -169,6 +174,7 @@ def _offer(row: Row, *, spot: bool, price: Decimal | None, doubtful: str | None)
         count=row.count,
         spot=spot,
         usd_per_hour=price,
+        on_demand_usd_per_hour=_on_demand_beside(row, spot=spot),
         doubtful=doubtful,
         vcpus=row.vcpus,
         memory_gib=row.memory_gib,

@@ -22,6 +22,8 @@ class Offer(Struct, frozen=True, kw_only=True):
     spot: bool
     usd_per_hour: Decimal | None
     """What the plan reckons with, for the whole machine; None is unknown. For a doubtful price, the higher one."""
+    on_demand_usd_per_hour: Decimal | None = None
+    """For spot: what the same machine costs on demand, so that people see what spot saves; None is unknown."""
     doubtful: str | None = None
     """Why the price is not to be trusted, in one clause; None for a sound one."""
     vcpus: int | None = None

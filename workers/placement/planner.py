@@ -26,8 +26,9 @@ def plan(
 ) -> tuple[Rung, ...]:
     """The ladder: one rung for each zone and machine type that would do, in the order of `_Place`.
 
-    `spot`: spot offers only (also where the recipe says use_spot), on demand after them where the recipe has
-    dynamic_ondemand_fallback; without it on demand only. An offer of `local` is neither, and always stands.
+    `spot`: spot offers only (also where the recipe says use_spot), and on demand beside them where the recipe has
+    dynamic_ondemand_fallback or base_ondemand_fallback_replicas: `workers.placement.mix` says which replica takes
+    which. Without it on demand only. An offer of `local` is neither, and always stands.
     `gpus` (`A100:8`) and `clouds` narrow what the recipe takes; no names are no limit. `max_price`: USD per hour and
     machine; it leaves out what has no price. `statuses`: a cloud that cannot be used, or is not in there, keeps its
     rungs, with the reason. An offer without a price is never usable: nobody could say what it will cost.
@@ -43,13 +44,19 @@ def plan(
     return tuple(_rung(placed[place], statuses or {}) for place in sorted(placed))
 
 
+def wants_spot(recipe: Recipe, spot: bool) -> bool:
+    """Whether each machine is to be spot: the person says so, or every alternative of the recipe does."""
+    return spot or all(resources.use_spot for resources in recipe.resources)
+
+
 class _Place(NamedTuple):
     """Where an offer stands in the ladder: a total order that depends on nothing but the offer and the recipe."""
 
+    choice: int
+    """Where spot is wanted and on demand will do: 0 spot with a sound price, 1 on demand, 2 spot that may well cost
+    as much, 3 without a price; else 0."""
     alternative: int
     """Which of the recipe's alternatives it satisfies, where they are in the order of preference; else 0."""
-    fallback: bool
-    """On demand, where spot is wanted."""
     trust: int
     """0 with a sound price, 1 with a doubtful one, 2 without: a doubtful price is never tried before a sound one."""
     price: Decimal
@@ -79,7 +86,9 @@ class _Wanted:
         self._spot = spot
         self._clouds = clouds
         self._max_price = max_price
-        self._fallback = recipe.service.replica_policy.dynamic_ondemand_fallback
+        policy = recipe.service.replica_policy
+        based = policy.base_ondemand_fallback_replicas > 0 and wants_spot(recipe, spot)
+        self._fallback = policy.dynamic_ondemand_fallback or based
 
     def place(self, offer: Offer) -> _Place | None:
         """Where it stands, or None if it does not do."""
@@ -91,8 +100,8 @@ class _Wanted:
             fallback = self._lifecycle(offer, resources)
             if resources is not None and fallback is not None and satisfies(offer, resources):
                 return _Place(
+                    choice=_choice(offer, fallback) if self._fallback and self.spot_of(resources) else 0,
                     alternative=at if self.recipe.ordered else 0,
-                    fallback=fallback,
                     trust=2 if offer.usd_per_hour is None else 1 if offer.doubtful else 0,
                     price=offer.usd_per_hour or Decimal(0),
                     cloud=offer.cloud,
@@ -116,6 +125,14 @@ class _Wanted:
         if offer.cloud == "local" or offer.spot == spot:
             return False
         return True if spot and self._fallback else None
+
+
+def _choice(offer: Offer, fallback: bool) -> int:
+    if offer.usd_per_hour is None:
+        return 3
+    if fallback:
+        return 1
+    return 2 if offer.doubtful else 0
 
 
 def satisfies(offer: Offer, resources: Resources) -> bool:

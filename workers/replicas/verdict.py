@@ -38,7 +38,12 @@ UNCHANGED = Unchanged()
 
 def verdict_on_machine(attempt: Attempt, sighting: Sighting | None) -> Verdict:
     """Judge by the cloud's list. `sighting` is None where a complete list does not show the machine."""
-    if attempt.machine is None or attempt.phase not in (Phase.STARTING, Phase.READY, Phase.NOT_READY):
+    if attempt.machine is None or attempt.phase not in (
+        Phase.STARTING,
+        Phase.READY,
+        Phase.NOT_READY,
+        Phase.DRAINING,
+    ):
         return UNCHANGED
     if sighting is None:
         return Gone("its machine disappeared", preempted=False)

@@ -1,9 +1,12 @@
 """Asks a replica or an endpoint: is it ready, does it insist on the key, does it complete a sentence."""
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from string import Template
 from typing import Any
 
@@ -38,13 +41,13 @@ def probe(address: str, asked: ReadinessProbe, *, key: str, envs: Mapping[str, s
     filled = _filled([asked.path, asked.headers, asked.post_data], envs or {})
     path, headers, body = filled
     try:
-        with _client(asked.timeout) as client:
-            answer = client.request(
-                "GET" if body is None else "POST",
-                f"{address}/{path.lstrip('/')}",
-                headers=_authorization(key) | headers,
-                json=body,
-            )
+        answer = _client().request(
+            "GET" if body is None else "POST",
+            f"{address}/{path.lstrip('/')}",
+            headers=_authorization(key) | headers,
+            json=body,
+            timeout=asked.timeout.total_seconds(),
+        )
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return _why(error, asked.timeout)
     return None if answer.is_success else _refusal(answer)
@@ -53,10 +56,10 @@ def probe(address: str, asked: ReadinessProbe, *, key: str, envs: Mapping[str, s
 def key_is_enforced(address: str) -> bool:
     """Whether `/v1/models` of `http://host:port` turns away who has no key. No answer at all counts as such."""
     try:
-        with _client(KEY_CHECK_TIMEOUT) as client:
-            return client.get(f"{address}/v1/models").status_code in {401, 403}
+        answer = _client().get(f"{address}/v1/models", timeout=KEY_CHECK_TIMEOUT.total_seconds())
     except httpx.HTTPError:
         return True
+    return answer.status_code in {401, 403}
 
 
 def completion(
@@ -72,8 +75,9 @@ def completion(
     began = time.monotonic()
     asked = {"model": model, "prompt": prompt, "max_tokens": max_tokens}
     try:
-        with _client(timeout) as client:
-            answer = client.post(f"{address}/v1/completions", headers=_authorization(key), json=asked)
+        answer = _client().post(
+            f"{address}/v1/completions", headers=_authorization(key), json=asked, timeout=timeout.total_seconds()
+        )
         if not answer.is_success:
             raise CompletionFailed(f"The test completion failed: {_refusal(answer)}.")
         text = answer.json()["choices"][0]["text"]
@@ -87,9 +91,23 @@ def completion(
     return Completion(text=text, seconds=time.monotonic() - began)
 
 
-def _client(timeout: timedelta) -> httpx.Client:
-    # Replicas are reached directly: a proxy in the environment is for the outside, and knows nothing of 127.0.0.1.
-    return httpx.Client(timeout=timeout.total_seconds(), trust_env=False)
+@cache
+def _client() -> httpx.Client:
+    """One for the process, for all its threads: making one costs as much as many probes.
+
+    It keeps nothing of one replica for the next: no cookie, for replicas on one host would share it, and no connection.
+    Engines close an idle one within 5 s: a probe every 10 s would find it dead and blame the replica. And the pool
+    looks at every connection that it keeps, at each request.
+    """
+    return httpx.Client(
+        # Replicas are reached directly: a proxy in the environment is for the outside, and knows nothing of 127.0.0.1.
+        trust_env=False,
+        limits=httpx.Limits(max_keepalive_connections=0),
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+    )
+
+
+os.register_at_fork(after_in_child=_client.cache_clear)  # its lock may be held at that moment, by a thread left behind
 
 
 def _authorization(key: str) -> dict[str, str]:

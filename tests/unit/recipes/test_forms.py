@@ -216,14 +216,19 @@ def test_a_rate_for_each_accelerator_becomes_the_smallest_and_says_so():
 
 def test_a_policy_that_nothing_moves_says_so_and_starts_with_one():
     found = recipe(service="replica_policy: {min_replicas: 0, max_replicas: 2}")
-    assert [note.field.rpartition(".")[2] for note in found.notes] == ["max_replicas", "min_replicas"]
+    assert [note.field.rpartition(".")[2] for note in found.notes] == ["max_replicas"]
     assert found.replicas == 1
 
 
-def test_what_is_not_served_yet_is_noted_and_kept():
-    found = recipe(service="replica_policy: {min_replicas: 1, max_replicas: 2, target_qps_per_replica: 2.5}")
-    assert found.service.replica_policy.target_qps_per_replica == 2.5
-    assert "does not follow the load yet" in found.notes[0].meaning
+def test_a_policy_for_load_and_for_spot_is_served_and_needs_no_note():
+    policy = (
+        "min_replicas: 0, max_replicas: 4, target_qps_per_replica: 2.5, num_overprovision: 1, "
+        "base_ondemand_fallback_replicas: 1, dynamic_ondemand_fallback: true"
+    )
+    found = recipe("{accelerators: A100:8, use_spot: true}", service=f"replica_policy: {{{policy}}}")
+    assert found.notes == ()
+    kept = found.service.replica_policy
+    assert (kept.target_qps_per_replica, kept.num_overprovision, kept.base_ondemand_fallback_replicas) == (2.5, 1, 1)
 
 
 def test_alternatives_may_differ_in_spot_alone():
@@ -247,11 +252,13 @@ def test_the_balancing_policy_may_stand_in_either_place(where):
     found = recipe(**{where: "load_balancing_policy: round_robin"})
     assert found.service.load_balancing_policy == "round_robin"
     assert [note.field for note in found.notes] == [f"{where}.load_balancing_policy"]
+    assert "the fewest" in found.notes[0].meaning
 
 
 def test_tls_may_name_variables():
     found = recipe(service="tls: {keyfile: $KEYFILE, certfile: /c.pem}", rest="envs: {KEYFILE: null, X: /k}")
     assert found.service.tls == Tls(keyfile="$KEYFILE", certfile="/c.pem")
+    assert "MIXTRAL_TLS_CERT" in found.notes[0].meaning
 
 
 def test_envs_may_be_numbers_empty_or_for_the_launcher_to_give():

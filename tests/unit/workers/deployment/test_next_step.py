@@ -11,10 +11,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from recipes.schema import Engine, Recipe
 from workers.clouds.driver import Machine, MachineRequest, Refusal, Scope, Token
 from workers.deployment.events import (
+    Autoscaled,
     DeploymentEnded,
     DeploymentId,
     EndpointPublished,
     EventId,
+    Failure,
     KeepTryingRequested,
     LadderExhausted,
     LadderPlanned,
@@ -24,22 +26,28 @@ from workers.deployment.events import (
     MachineGone,
     OfferRefused,
     Place,
+    ReplicaDrained,
+    ReplicaDraining,
     ReplicaGivenUp,
+    ReplicaKept,
     ReplicaNotReady,
     ReplicaReady,
+    ReplicasAbandoned,
     Requested,
     ScaleRequested,
     StopRequested,
     TestCompletionAnswered,
 )
 from workers.deployment.next_step import (
+    Abandon,
     Create,
+    Drain,
     End,
     Exhaust,
     GiveUp,
+    Keep,
     Launch,
     Plan,
-    Publish,
     Terminate,
     Wait,
     next_step,
@@ -229,19 +237,14 @@ def test_a_starting_replica_is_waited_for_until_its_initial_delay():
     assert "not ready 1200 s after the machine started" in step.why
 
 
-def test_the_endpoint_is_published_then_tested_then_left_alone():
+def test_once_the_gateway_has_a_route_the_endpoint_is_tested_and_then_left_alone():
     story = Story().planned().intended().created().ready()
-    assert story.step == Publish("http://h:1")
-    story.tell(EndpointPublished, url="http://h:1")
-    assert story.step == TestStep("http://h:1")
+    assert isinstance(story.step, Wait)
+    story.tell(EndpointPublished, url="http://gateway")
+    assert story.step == TestStep("http://gateway")
     story.tell(TestCompletionAnswered, prompt="p", text="t", seconds=0.1)
     assert story.step == Wait(until=None)
     assert story.state.status is Status.READY
-
-
-def test_the_endpoint_moves_to_a_replica_that_is_ready():
-    story = Story(replicas=2).served().intended(2, 2).created(2).ready(2).gone(1)
-    assert story.step == Publish("http://h:2")
 
 
 def test_scaling_up_fills_the_free_replica_number():
@@ -256,6 +259,73 @@ def test_scaling_down_ends_what_serves_least_then_the_dearest():
     assert story.step.attempt == 3
     story.tell(ReplicaGivenUp, attempt=3, why="scaled down").tell(ScaleRequested, replicas=1, by="U").gone(3)
     assert story.step.attempt == 2
+
+
+def test_a_replica_that_may_be_answering_is_drained_before_it_ends():
+    story = Story(replicas=2).served().intended(2, 2).created(2).ready(2).tell(ScaleRequested, replicas=1, by="U")
+    assert story.step == Drain(2, "scaled down")
+    story.tell(ReplicaDraining, attempt=2, why="scaled down")
+    assert story.state.status is Status.SCALING
+    assert isinstance(story.step, Wait)
+    assert isinstance(story.tell(ReplicaDrained, attempt=2).step, Terminate)
+    assert story.gone(2).state.attempts[1].phase is Phase.ENDED
+
+
+def test_a_drain_that_never_ends_is_cut_short():
+    story = Story(replicas=2).served().intended(2, 2).created(2).ready(2).tell(ScaleRequested, replicas=1, by="U")
+    story.tell(ReplicaDraining, attempt=2, why="scaled down")
+    step = story.wait(minutes=15).step
+    assert isinstance(step, GiveUp)
+    assert step.failure is None
+
+
+def test_a_replica_that_drains_is_taken_back_before_a_new_one_is_bought():
+    story = Story(replicas=2).served().intended(2, 2).created(2).ready(2).tell(ScaleRequested, replicas=1, by="U")
+    story.tell(ReplicaDraining, attempt=2, why="scaled down").tell(ScaleRequested, replicas=2, by="U")
+    assert story.step == Keep(2)
+    story.tell(ReplicaKept, attempt=2).tell(ReplicaDrained, attempt=2)  # the gateway was a moment late
+    assert story.state.status is Status.READY
+
+
+def test_scaled_to_zero_is_a_rest_and_not_an_end():
+    story = Story().served().tell(ScaleRequested, replicas=0, by="U")
+    story.tell(ReplicaDraining, attempt=1, why="scaled down").tell(ReplicaDrained, attempt=1).gone()
+    assert story.state.status is Status.SCALED_TO_ZERO
+    assert story.step == Wait()
+    assert isinstance(story.tell(Autoscaled, replicas=1, why="a request waits").step, Launch)
+
+
+def test_a_replica_that_crashes_again_and_again_is_given_up_while_the_others_serve_on():
+    story = Story(replicas=2).served()
+    for attempt in range(2, 7):
+        story.wait(hours=1).planned().intended(attempt, 2).created(attempt).gone(attempt)
+    step = story.step
+    assert isinstance(step, Abandon)
+    assert "5 times in a row" in step.why
+    assert "status 1" in step.why
+    story.tell(ReplicasAbandoned, why=step.why)
+    assert story.state.status is Status.DEGRADED
+    assert isinstance(story.wait(hours=9).step, Wait)
+    story.tell(ScaleRequested, replicas=2, by="U").planned()
+    assert isinstance(story.step, Launch)
+
+
+def test_when_the_last_replica_goes_what_was_given_up_is_tried_again():
+    story = Story(replicas=2).served()
+    for attempt in range(2, 7):
+        story.intended(attempt, 2).created(attempt).gone(attempt)
+    story.tell(ReplicasAbandoned, why="they crash").wait(days=1)
+    story.tell(MachineGone, attempt=1, why="taken back", preempted=True).planned()
+    assert isinstance(story.step, Launch)
+
+
+def test_how_a_replica_failed_is_kept():
+    story = Story().planned().intended().created().gone()
+    assert story.state.attempts[0].failure is Failure.CRASHED
+    story = Story().planned().intended().created().wait(seconds=1200)
+    story.tell(ReplicaGivenUp, attempt=1, why=story.step.why, failure=story.step.failure).gone()
+    assert story.state.attempts[0].failure is Failure.INITIAL_DELAY
+    assert story.state.attempts[0].phase is Phase.FAILED
 
 
 def test_a_stop_ends_every_machine_before_the_deployment():
@@ -347,8 +417,12 @@ class World(RuleBasedStateMachine):
                     story.gone(attempt.number, "ended")
             case GiveUp():
                 story.tell(ReplicaGivenUp, attempt=step.attempt, why=step.why, failure=step.failure)
-            case Publish(url):
-                story.tell(EndpointPublished, url=url)
+            case Drain():
+                story.tell(ReplicaDraining, attempt=step.attempt, why=step.why)
+            case Keep():
+                story.tell(ReplicaKept, attempt=step.attempt)
+            case Abandon(why):
+                story.tell(ReplicasAbandoned, why=why)
             case TestStep():
                 story.tell(TestCompletionAnswered, prompt="p", text="t", seconds=0.1)
             case Exhaust(why):
@@ -372,7 +446,17 @@ class World(RuleBasedStateMachine):
             self.machines.discard(number)
             self.story.gone(number)
 
-    @rule(replicas=st.integers(1, 4))
+    @rule(drained=st.booleans())
+    def route(self, drained):
+        """What the gateway tells: a route where a replica is ready, and the end of drains, also too late."""
+        state = self.story.state
+        if state.ready and state.endpoint is None:
+            self.story.tell(EndpointPublished, url="http://gateway")
+        for attempt in state.attempts:
+            if drained and (attempt.phase is Phase.DRAINING or attempt.number == 1):
+                self.story.tell(ReplicaDrained, attempt=attempt.number)
+
+    @rule(replicas=st.integers(0, 4))
     def scale(self, replicas):
         if not self.story.state.ended:
             self.story.tell(ScaleRequested, replicas=replicas, by="U")
@@ -403,12 +487,14 @@ class World(RuleBasedStateMachine):
             return
         for _ in range(400):
             self.act("made")
+            self.route(drained=True)
             for number in sorted(self.machines):
                 attempt = next(a for a in self.story.state.attempts if a.number == number)
                 if attempt.phase in (Phase.STARTING, Phase.NOT_READY):
                     self.story.ready(number)
         state = self.story.state
-        assert len(self.machines) == (0 if state.ended else state.wanted)
+        if state.abandoned is None:
+            assert len(self.machines) == (0 if state.ended else state.wanted)
 
 
 TestWorld = World.TestCase

@@ -67,6 +67,18 @@ def test_a_doubtful_price_is_marked_and_reckoned_at_the_higher_of_the_two(on_dem
         assert (doubt in offer.doubtful) if doubt else offer.doubtful is None
 
 
+@pytest.mark.parametrize(
+    ("on_demand", "spot", "beside"),
+    [("10", "4", "10"), ("3", "9", "9"), ("", "4", None), ("10", "", "10")],
+)
+def test_spot_knows_what_it_saves_and_a_doubtful_row_promises_nothing(on_demand, spot, beside):
+    row = table(on_demand, spot)
+    found = catalog.spot(row)
+    assert found.on_demand_usd_per_hour == (None if beside is None else Decimal(beside))
+    assert beside is None or found.on_demand_usd_per_hour >= found.usd_per_hour
+    assert catalog.on_demand(row).on_demand_usd_per_hour is None
+
+
 def test_types_that_the_table_lacks_are_offered_without_price_and_place():
     unpriced = [offer for offer in load() if not offer.zone]
     assert {offer.accelerator for offer in unpriced} == {"A10G", "L4", "L40S", "H100", "H200"}

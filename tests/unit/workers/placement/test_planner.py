@@ -150,6 +150,24 @@ def test_on_demand_follows_spot_where_the_recipe_wants_a_fallback():
     assert [o.spot for o in found] == [True, False]
 
 
+def test_on_demand_comes_before_spot_that_may_well_cost_as_much():
+    service = Service(replica_policy=ReplicaPolicy(dynamic_ondemand_fallback=True))
+    recipe = Recipe(name="r", resources=wants("A100:1", use_spot=True).resources, service=service)
+    sound, doubtful = offer(2, zone="z2", spot=True), offer(9, zone="z1", spot=True, doubtful="equals")
+    assert ladder(recipe, [doubtful, offer(9), sound]) == [sound, offer(9), doubtful]
+
+
+def test_replicas_that_are_always_on_demand_have_their_rungs_beside_spot():
+    service = Service(replica_policy=ReplicaPolicy(base_ondemand_fallback_replicas=1))
+    table = [offer(9), offer(2, spot=True)]
+    recipe = Recipe(name="r", resources=wants("A100:1").resources, service=service)
+    assert [o.spot for o in ladder(recipe, table, spot=True)] == [True, False]
+    assert [o.spot for o in ladder(recipe, table)] == [False]
+    mixed = (*wants("A100:1", use_spot=True).resources, *wants("H100:1").resources)
+    taken = ladder(Recipe(name="r", resources=mixed, service=service), [*table, offer(7, "H100")])
+    assert [(o.accelerator, o.spot) for o in taken] == [("A100", True), ("H100", False)]
+
+
 def test_ordered_alternatives_keep_their_order_and_price_decides_within():
     alternatives = (*wants("H100:1").resources, *wants("A100:1").resources)
     table = [offer(1, zone="a"), offer(9, "H100", zone="b"), offer(8, "H100", zone="c")]

@@ -109,7 +109,9 @@ def expected(alternatives, *, fallback, ordered):
             for number, one in enumerate(alternatives):
                 backup = fallback and one["spot"] and not spot
                 if fits(row, price, one) and (spot == one["spot"] or backup):
-                    rank = (number if ordered else 0, backup, doubtful, price, *what[:4], row["accelerator"], spot)
+                    choice = (1 if backup else 2 * doubtful) if fallback and one["spot"] else 0
+                    place = number if ordered else 0
+                    rank = (choice, place, doubtful, price, *what[:4], row["accelerator"], spot)
                     placed[what] = min(rank, placed.get(what, rank))
     return sorted(placed, key=placed.get)
 

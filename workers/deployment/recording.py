@@ -1,0 +1,103 @@
+"""Holds every deployment's newest state beside its log, and appends what was observed of it."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import assert_never
+
+from workers.clouds.driver import Driver
+from workers.deployment.confidential import Confidential
+from workers.deployment.events import AnyEvent, DeploymentId, MachineGone, ReplicaNotReady, ReplicaReady
+from workers.deployment.log import Log, Stamp, stamp
+from workers.deployment.projection import Projection
+from workers.deployment.state import Attempt, Deployment, Phase, fold
+from workers.errors import WorkersError
+from workers.replicas.verdict import Gone, NotReady, Ready, Unchanged, Verdict
+
+logger = logging.getLogger(__name__)
+
+LOG_LINES = 20
+
+
+class Recorder:
+    """What observers share: the states that they compare with, and the way of a fact into the log."""
+
+    def __init__(
+        self,
+        log: Log,
+        drivers: Mapping[str, Driver],
+        environ: Mapping[str, str],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.now = clock
+        self._log = log
+        self._drivers = drivers
+        self._confidential = Confidential(log, environ)
+        self._projection = Projection(log)
+
+    @property
+    def states(self) -> Mapping[DeploymentId, Deployment]:
+        """The newest state of each deployment, as of the last refresh."""
+        return self._projection.states
+
+    def refresh(self) -> None:
+        """Bring the states up to date."""
+        self._projection.refresh(self.now())
+
+    def read(self, deployment: DeploymentId) -> Deployment | None:
+        """What the log itself says, of deployments too that ended long ago. Raises MsgspecError."""
+        return fold(deployment, self._log.read(deployment))
+
+    def attempts(self, phases: frozenset[Phase]) -> list[tuple[Deployment, Attempt]]:
+        """Every attempt that stands in one of these phases, with its deployment."""
+        return [(s, a) for s in self.states.values() for a in s.attempts if a.phase in phases]
+
+    def append(self, state: Deployment, fact: AnyEvent) -> None:
+        """Append a fact, at whatever version the log has got to; the states show it from now on."""
+        logger.info("%s: %s", state.id, type(fact).__name__)
+        self._log.record(state.id, state.version, [fact])
+        self.refresh()
+
+    def record(self, state: Deployment, attempt: Attempt, verdict: Verdict) -> None:
+        """Append what a verdict says, if it says anything."""
+        match verdict:
+            case Ready(address):
+                self.append(state, ReplicaReady(**self.stamp(), attempt=attempt.number, address=address))
+            case NotReady(why):
+                self.append(state, ReplicaNotReady(**self.stamp(), attempt=attempt.number, why=why))
+            case Gone(why, preempted):
+                gone = MachineGone(
+                    **self.stamp(),
+                    attempt=attempt.number,
+                    why=self.masked(state, why),
+                    log_tail=self._log_tail(state, attempt),
+                    preempted=preempted,
+                )
+                self.append(state, gone)
+            case Unchanged():
+                pass
+            case _:
+                assert_never(verdict)
+
+    def masked(self, state: Deployment, text: str) -> str:
+        """`text`, which an engine or a cloud wrote, fit for the log."""
+        return self._confidential.masked(state, text)
+
+    def stamp(self) -> Stamp:
+        return stamp(self.now())
+
+    def _log_tail(self, state: Deployment, attempt: Attempt) -> str:
+        try:
+            tail = self._drivers[attempt.offer.cloud].log(attempt.request.token, LOG_LINES)
+        except WorkersError as error:
+            return f"(its log could not be read: {error})"
+        return self.masked(state, tail)
+
+
+def each(look: Callable[[Deployment, Attempt], None], attempts: Iterable[tuple[Deployment, Attempt]]) -> None:
+    """Do something for each replica; what goes wrong with one is told, and the others have their turn."""
+    for state, attempt in attempts:
+        try:
+            look(state, attempt)
+        except (WorkersError, OSError) as error:
+            logger.warning("%s replica %d: %s", state.name, attempt.replica, error)
