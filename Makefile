@@ -6,7 +6,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input -q
 # A shell that forbids pyc files would make every start of a command twice as slow.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test check format bench lock page test-browser test-clouds test-crash test-vllm test-emulator screenshots clean
+.PHONY: help setup demo test check format bench lock page test-browser test-clouds test-crash test-chaos test-vllm test-emulator screenshots clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -52,6 +52,9 @@ test-clouds: .venv/ready ## Interruptions, lost logs, dry ladders on both stand-
 
 test-crash: .venv/ready ## Kill everything at many moments
 	MIXTRAL_TEST_LAYERS=crash .venv/bin/python -m pytest -q -m crash
+
+test-chaos: .venv/ready ## Load the gateway while replicas die, freeze, come and go
+	MIXTRAL_TEST_LAYERS=chaos .venv/bin/python -m pytest -q -s -m chaos
 
 test-vllm: .venv/ready ## Launch and ask through vLLM itself, on the CPU
 	MIXTRAL_TEST_LAYERS=vllm .venv/bin/python -m pytest -q -m vllm

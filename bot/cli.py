@@ -51,6 +51,18 @@ def worker() -> None:
 
 
 @main.command()
+def gateway() -> None:
+    """Run HAProxy and keep its table true, in the foreground until SIGTERM: one address for all deployments."""
+    _log_to_stderr()
+    from workers.gateway.run import main as run_gateway
+
+    try:
+        run_gateway(os.environ)
+    except WorkersError as error:
+        _fail(error)
+
+
+@main.command()
 @click.argument("recipe", metavar="RECIPE-OR-FILE")
 @click.option("--spot", is_flag=True, help="Machines that the cloud may take back, at their lower price.")
 @click.option("--gpus", default="", help="Only these of the recipe's GPUs: A100-80GB:2,A100:8.")

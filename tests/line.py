@@ -1,4 +1,4 @@
-"""The whole line on loopback: Valkey, the Slack stand-in, the bot, a worker; started, killed and ended by tests."""
+"""The whole line on loopback: Valkey, the Slack stand-in, the bot, a worker, the gateway; started, killed and ended by tests."""
 
 import os
 import signal
@@ -29,6 +29,8 @@ class Line:
         self.home.mkdir(parents=True, exist_ok=True)
         self.redis_port = free_port()
         self.slack_port = free_port()
+        self.gateway_port = free_port()
+        self.gateway = f"http://127.0.0.1:{self.gateway_port}"
         self.page = f"http://127.0.0.1:{self.slack_port}"
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("SLACK_", "MIXTRAL_", "REDIS_", "AWS_"))}
         self.env = kept | {
@@ -39,6 +41,8 @@ class Line:
             "MIXTRAL_HOME": str(self.home),
             "MIXTRAL_RECIPES": str(recipes),
             "MIXTRAL_LEASE": "5m",
+            "MIXTRAL_GATEWAY_BIND": f"127.0.0.1:{self.gateway_port}",
+            "MIXTRAL_GATEWAY_URL": self.gateway,
             "PYTHONUNBUFFERED": "1",
             **environ,
         }
@@ -64,7 +68,9 @@ class Line:
         self.wait(self.slack_answers, 20, "Slack")
         self.children.start(self._child("bot", (*cli, "run")))
         self.children.start(self._child("worker", (*cli, "worker")))
+        self.children.start(self._child("gateway", (*cli, "gateway")))
         self.wait(self.connected, 30, "the bot")
+        self.wait(self.gateway_answers, 20, "the gateway")
 
     def slack(self):
         """What stands in for Slack."""
@@ -120,6 +126,12 @@ class Line:
         try:
             return self.redis().ping()
         except RedisError:
+            return False
+
+    def gateway_answers(self):
+        try:
+            return httpx.get(f"{self.gateway}/health", timeout=5).is_success
+        except httpx.HTTPError:
             return False
 
     def slack_answers(self):

@@ -1,14 +1,11 @@
 """The bot's only door to the workers: ask for a deployment, change it, end it, look at it, follow it."""
 
-import logging
 import os
-import secrets
-import string
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from msgspec import MsgspecError, Struct
+from msgspec import Struct
 from redis import Redis
 
 from recipes.schema import Recipe
@@ -18,23 +15,23 @@ from workers.deployment.events import (
     AnyEvent,
     DeploymentId,
     KeepTryingRequested,
+    KeyId,
+    KeyIssued,
+    KeyRevoked,
     Limits,
     Place,
     Requested,
     ScaleRequested,
     StopRequested,
 )
+from workers.deployment.keys import new_key, new_key_id
 from workers.deployment.log import Log, new_id, stamp
+from workers.deployment.projection import Projection
 from workers.deployment.state import Deployment, fold
 from workers.errors import WorkersError
 from workers.settings import KEEP_TRYING_EVERY
 
-logger = logging.getLogger(__name__)
-
 KEEP_TRYING_FOR = timedelta(hours=12)
-
-KEY_ALPHABET = string.ascii_letters + string.digits
-KEY_LENGTH = 32
 
 
 class NoSuchDeployment(WorkersError):
@@ -73,6 +70,7 @@ class Requests:
     ) -> None:
         self._redis: Any = redis
         self._log = Log(redis)
+        self._projection = Projection(self._log)
         self._confidential = Confidential(self._log, os.environ)
         self._nudge = nudge
         self._drivers = drivers
@@ -109,6 +107,18 @@ class Requests:
         """Ask for the end of a deployment. Raises NoSuchDeployment."""
         return self._decide(deployment, StopRequested(**stamp(datetime.now(UTC)), by=by))
 
+    def issue_key(self, deployment: DeploymentId, *, user: str, by: str) -> tuple[KeyId, str]:
+        """Make a further key to the endpoint, for a person. Raises NoSuchDeployment, also for one that ends."""
+        made = KeyIssued(**stamp(datetime.now(UTC)), key=new_key_id(), user=user, by=by)
+        key = new_key()
+        self._while_it_runs(deployment, lambda state: self._log.issue(state.id, state.version, made, key))
+        return made.key, key
+
+    def revoke_key(self, deployment: DeploymentId, key: KeyId, *, by: str) -> None:
+        """Have a key open nothing any more; revoked already is fine. Raises NoSuchDeployment."""
+        made = KeyRevoked(**stamp(datetime.now(UTC)), key=key, by=by)
+        self._while_it_runs(deployment, lambda state: self._log.revoke(state.id, state.version, made))
+
     def keep_trying(self, deployment: DeploymentId, *, by: str) -> Deployment:
         """Ask for a dry ladder to be climbed again and again. Raises NoSuchDeployment."""
         now = datetime.now(UTC)
@@ -118,10 +128,14 @@ class Requests:
     def get(self, name: str) -> Deployment:
         """The deployment of this name. Raises NoSuchDeployment."""
         names = self._log.names()
-        state = self.by_id(names[name]) if name in names else None
+        state = self._newest(names[name]) if name in names else None
         if state is None:
             raise NoSuchDeployment(name, sorted(names))
         return state
+
+    def _newest(self, deployment: DeploymentId) -> Deployment | None:
+        self._projection.read([deployment])  # its own log, which is never behind
+        return self._projection.states.get(deployment) or self.by_id(deployment)  # which raises what is wrong with it
 
     def by_id(self, deployment: DeploymentId) -> Deployment | None:
         """The deployment of this id, ended ones too; None where its log is gone."""
@@ -129,19 +143,20 @@ class Requests:
 
     def all(self) -> list[Deployment]:
         """Every deployment that has not ended, by name."""
-        found = (self._readable(id_) for _, id_ in sorted(self._log.names().items()))
-        return [state for state in found if state is not None]
-
-    def _readable(self, deployment: DeploymentId) -> Deployment | None:
-        try:
-            return self.by_id(deployment)
-        except MsgspecError:
-            logger.exception("the log of %s cannot be read; it is left out", deployment)
-            return None
+        names = self._log.names()  # first: what is in it has its first event on the feed
+        self._projection.refresh(datetime.now(UTC))
+        if missing := names.values() - self._projection.states.keys():
+            self._projection.read(missing)  # a Redis that was restored tells nobody
+        found = (self._projection.states.get(id_) for _, id_ in sorted(names.items()))
+        return [state for state in found if state is not None and not state.ended]
 
     def key(self, deployment: DeploymentId) -> str | None:
-        """The key of its endpoint; None once it has ended. Never for a channel, a log line or an event."""
+        """The launcher's key; None once it was revoked. Never for a channel, a log line or an event."""
         return self._log.key(deployment)
+
+    def own_key(self, deployment: DeploymentId) -> str | None:
+        """The bot's own key to the endpoint, for the questions that it passes on; None once it has ended."""
+        return self._log.secrets(deployment).bot or None
 
     def logs(self, name: str, lines: int) -> list[ReplicaLog]:
         """The end of each replica's log, newest replica last. Raises NoSuchDeployment, LogsGone."""
@@ -173,6 +188,14 @@ class Requests:
         """(position, deployment) of each change after a position; ends when none came for `wait`."""
         return self._log.follow(after, wait)
 
+    def _while_it_runs(self, deployment: DeploymentId, append: Callable[[Deployment], bool]) -> None:
+        while True:
+            state = self.by_id(deployment)
+            if state is None or state.ended or state.stopped_by is not None:
+                raise NoSuchDeployment(state.name if state else deployment, sorted(self._log.names()))
+            if append(state):
+                return
+
     def _decide(self, deployment: DeploymentId, made: AnyEvent) -> Deployment:
         while True:
             state = self.by_id(deployment)
@@ -185,8 +208,3 @@ class Requests:
                 after = fold(state.id, [made], onto=state)
                 assert after is not None  # noqa: S101 - a fold onto a state is a state
                 return after
-
-
-def new_key() -> str:
-    """A key for an endpoint: `mxk_` and 32 letters and digits, 190 bits."""
-    return "mxk_" + "".join(secrets.choice(KEY_ALPHABET) for _ in range(KEY_LENGTH))

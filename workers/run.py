@@ -97,6 +97,7 @@ def wire_advance() -> Advance:
         machine_lease=settings.lease,
         control_lease=settings.control_lease,
         clock=now,
+        gateway=settings.gateway.internal_url,
     )
 
 

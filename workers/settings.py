@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -41,7 +42,33 @@ class Settings(Struct, frozen=True, kw_only=True):
     """For so long the work of a process that died is left to nobody."""
     keep_trying_every: timedelta
     """How often a dry ladder is climbed again, where somebody asked for that."""
+    gateway: "GatewaySettings"
     environ: Mapping[str, str]
+
+
+class GatewaySettings(Struct, frozen=True, kw_only=True):
+    """How the gateway is reached, and how large it is."""
+
+    bind: str
+    """`host:port` where it listens."""
+    url: str
+    """The address that people see, without a path."""
+    internal_url: str | None
+    """Where the bot and the workers reach it, if not there."""
+    backends: int
+    """Deployments that it has room for before it grows."""
+    hold: timedelta
+    """For so long a request waits for a replica."""
+    buffer: int
+    """Bytes of a request that are kept, so that another replica can be asked; longer ones are asked once."""
+    certificate: Path | None
+    certificate_key: Path | None
+    metrics: str | None
+    """`host:port` of Prometheus metrics; None: none."""
+    folder: Path
+    """HAProxy's configuration, keys and sockets."""
+    attached: bool
+    """HAProxy is started by others, on the same folder."""
 
 
 def from_environ(environ: Mapping[str, str], *, needs_redis: bool = True) -> Settings:
@@ -69,8 +96,55 @@ def from_environ(environ: Mapping[str, str], *, needs_redis: bool = True) -> Set
         sweep_every=_duration(environ, "MIXTRAL_SWEEP_EVERY", timedelta(seconds=1)),
         control_lease=_duration(environ, "MIXTRAL_CONTROL_LEASE", timedelta(seconds=10)),
         keep_trying_every=_duration(environ, "MIXTRAL_KEEP_TRYING_EVERY", KEEP_TRYING_EVERY),
+        gateway=_gateway(home, environ),
         environ=environ,
     )
+
+
+def _gateway(home: Path, environ: Mapping[str, str]) -> GatewaySettings:
+    bind = environ.get("MIXTRAL_GATEWAY_BIND") or "0.0.0.0:8000"
+    host, _, port = bind.rpartition(":")
+    if not port.isdigit() or not 0 < int(port) < 2**16:
+        raise SettingsError(f"MIXTRAL_GATEWAY_BIND={bind!r} is no address to listen at: write 0.0.0.0:8000.")
+    certificate, key = (_file(environ, name) for name in ("MIXTRAL_TLS_CERT", "MIXTRAL_TLS_KEY"))
+    if (certificate is None) != (key is None):
+        raise SettingsError("MIXTRAL_TLS_CERT and MIXTRAL_TLS_KEY go together: set both, or neither.")
+    scheme = "https" if certificate else "http"
+    folder = environ.get("MIXTRAL_GATEWAY_FOLDER")
+    return GatewaySettings(
+        bind=f"{host or '0.0.0.0'}:{port}",
+        url=_url(environ, "MIXTRAL_GATEWAY_URL") or f"{scheme}://localhost:{port}",
+        internal_url=_url(environ, "MIXTRAL_GATEWAY_INTERNAL_URL"),
+        backends=_count(environ, "MIXTRAL_GATEWAY_BACKENDS", 64),
+        hold=_duration(environ, "MIXTRAL_GATEWAY_HOLD", timedelta(seconds=60)),
+        buffer=_count(environ, "MIXTRAL_GATEWAY_BUFFER", 262_144),
+        certificate=certificate,
+        certificate_key=key,
+        metrics=environ.get("MIXTRAL_GATEWAY_METRICS") or None,
+        folder=Path(folder) if folder else home / "gateway",
+        attached=environ.get("MIXTRAL_HAPROXY") == "attached",
+    )
+
+
+def _file(environ: Mapping[str, str], name: str) -> Path | None:
+    return Path(environ[name]) if environ.get(name) else None
+
+
+def _url(environ: Mapping[str, str], name: str) -> str | None:
+    url = environ.get(name, "").rstrip("/")
+    if not url:
+        return None
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
+        raise SettingsError(f"{name}={url!r} is no address: write it without a path, as https://models.example.com.")
+    return url
+
+
+def _count(environ: Mapping[str, str], name: str, default: int) -> int:
+    text = environ.get(name, "").strip()
+    if text and (not text.isdigit() or int(text) < 1):
+        raise SettingsError(f"{name}={text!r} is no whole number above 0: the default is {default}.")
+    return int(text) if text else default
 
 
 def home_of(environ: Mapping[str, str]) -> Path:

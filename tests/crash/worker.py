@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from redis import Redis
 
 from tests.crash.mortal import MortalDriver, MortalLog, Steps
+from tests.fakes.gateway import route
 from workers.clouds import aws_templates
 from workers.clouds import gcp as gcp_module
 from workers.clouds.aws import AwsDriver
@@ -16,8 +17,9 @@ from workers.clouds.gcp import GcpDriver
 from workers.deployment import advance as advance_module
 from workers.deployment import sweeper as sweeper_module
 from workers.deployment.advance import Advance
+from workers.deployment.observing import LIST_IDLE_EVERY
 from workers.deployment.state import Phase, fold
-from workers.deployment.sweeper import LIST_IDLE_EVERY, Sweeper
+from workers.deployment.sweeper import Sweeper
 from workers.placement import catalog
 from workers.placement.offer import Rung
 from workers.serving.probe import Completion
@@ -59,7 +61,8 @@ def settled(state):
         return state.ended is not None and all(a.phase is not Phase.SHUTTING_DOWN for a in state.attempts)
     if any(a.phase is Phase.SHUTTING_DOWN for a in state.attempts):
         return False
-    return len(state.ready) == len(state.live) == state.wanted and state.test is not None
+    draining = any(a.phase is Phase.DRAINING for a in state.attempts)
+    return len(state.ready) == len(state.live) == state.wanted and state.test is not None and not draining
 
 
 class Worker:
@@ -98,6 +101,8 @@ class Worker:
         """Until all is settled, or for a while; returns the steps that it took."""
         time.sleep(after)
         for _ in range(rounds):
+            self.act()
+            route(self.log, self.state(), datetime.now(UTC) + self.ahead)
             self.act()
             if settled(self.state()):
                 break

@@ -12,11 +12,12 @@ from typing import Any
 from msgspec.structs import replace
 
 from workers.clouds import aws_fleet, aws_instance
+from workers.clouds.admitted import admitted
 from workers.clouds.aws_api import Api
 from workers.clouds.aws_errors import AwsSaid
 from workers.clouds.aws_launch import Launch
 from workers.clouds.aws_templates import Templates
-from workers.clouds.cidrs import CIDRS, CIDRS_MEND, CidrsError, cidrs
+from workers.clouds.cidrs import CIDRS_MEND, CidrsError
 from workers.clouds.driver import Machine, MachineRequest, Refused, Sighting, Token
 from workers.clouds.quotes import aws_spot
 from workers.clouds.usability import statuses
@@ -59,7 +60,7 @@ class AwsDriver:
         if not status.usable and not (status.reason == "AWS: no credentials found" and _on_ec2()):
             return status
         try:
-            cidrs(self.environ.get(CIDRS, ""))
+            admitted(self.environ)
         except CidrsError as error:
             return CloudStatus(cloud=self.cloud, usable=False, reason=f"AWS: {error}", mend=CIDRS_MEND)
         return CloudStatus(cloud=self.cloud, usable=True)

@@ -9,12 +9,13 @@ from typing import Any
 from msgspec import Struct
 
 from workers.clouds import aws_fleet, aws_instance
+from workers.clouds.admitted import admitted
 from workers.clouds.aws_api import Api, RegionError
 from workers.clouds.aws_errors import AwsSaid, refused, refused_by
 from workers.clouds.aws_network import Network, Places
 from workers.clouds.aws_quota import Quotas
 from workers.clouds.aws_templates import Templates, is_missing, mismatch
-from workers.clouds.cidrs import CIDRS, CIDRS_MEND, CidrsError, cidrs
+from workers.clouds.cidrs import CIDRS_MEND, CidrsError
 from workers.clouds.driver import DriverError, MachineRequest, Refusal, Refused, Scope
 from workers.placement.blocks import QUOTA
 from workers.placement.offer import Offer
@@ -124,7 +125,7 @@ class Launch:
             sentence = "one call to AWS can ask for machines of one region and one lifecycle only"
             raise Refused(sentence, code="MixedBatch", scope=Scope.BUG)
         try:
-            return cidrs(self._environ.get(CIDRS, ""))
+            return admitted(self._environ)
         except CidrsError as error:
             raise Refused(f"{error}. {CIDRS_MEND}", code="NoCidrs", scope=Scope.CLOUD) from error
 

@@ -4,8 +4,8 @@ import ipaddress
 
 CIDRS = "MIXTRAL_ALLOW_CIDRS"
 CIDRS_MEND = (
-    f"Set {CIDRS} to the addresses that may reach a machine's port, for example to this machine's own: "
-    f"{CIDRS}=203.0.113.7/32."
+    "Set MIXTRAL_GATEWAY_URL to the gateway's public address, which is admitted to the machines' ports; or set "
+    f"{CIDRS} to all that are to be, for example {CIDRS}=203.0.113.7/32."
 )
 
 

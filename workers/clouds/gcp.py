@@ -8,12 +8,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from workers.clouds import gcp_instance
+from workers.clouds.admitted import admitted
+from workers.clouds.cidrs import CIDRS_MEND, CidrsError
 from workers.clouds.driver import DriverError, Machine, MachineRequest, Refused, Scope, Sighting, Token
 from workers.clouds.gcp_api import Api
 from workers.clouds.gcp_ends import Ends
 from workers.clouds.gcp_errors import PRECONDITION_FAILED, CloudSaid, no, refused_by
 from workers.clouds.gcp_launch import Launcher
-from workers.clouds.gcp_network import CIDRS, CIDRS_MEND, CidrsError, Firewall, cidrs
+from workers.clouds.gcp_network import Firewall
 from workers.clouds.gcp_quota import Quotas
 from workers.clouds.usability import statuses
 from workers.placement.offer import CloudStatus, Offer
@@ -46,7 +48,7 @@ class GcpDriver:
         if not status.usable:
             return status
         try:
-            cidrs(self.environ.get(CIDRS, ""))
+            admitted(self.environ)
         except CidrsError as error:
             return CloudStatus(cloud=self.cloud, usable=False, reason=f"GCP: {error}", mend=CIDRS_MEND)
         return status
@@ -116,7 +118,7 @@ class GcpDriver:
             sentence = f"{request.boot.image} is an image of AWS. Name one of GCE's, or leave image_id out."
             raise Refused(sentence, code="ImageOfAnotherCloud", scope=Scope.CLOUD)
         try:
-            return cidrs(self.environ.get(CIDRS, ""))
+            return admitted(self.environ)
         except CidrsError as error:
             raise Refused(f"{error}. {CIDRS_MEND}", code="NoCidrs", scope=Scope.CLOUD) from error
 

@@ -1,6 +1,5 @@
 """Who may reach a machine: one firewall rule for each port that an installation's recipes use."""
 
-import ipaddress
 import time
 from datetime import timedelta
 from typing import Any
@@ -13,32 +12,6 @@ LOOK_AGAIN_AFTER = timedelta(minutes=10)
 """Somebody may have deleted or changed the rule meanwhile."""
 
 NETWORK = "global/networks/default"
-CIDRS = "MIXTRAL_ALLOW_CIDRS"
-CIDRS_MEND = (
-    f"Set {CIDRS} to the addresses that may reach a machine's port, for example to this machine's own: "
-    f"{CIDRS}=203.0.113.7/32."
-)
-
-
-class CidrsError(ValueError):
-    """MIXTRAL_ALLOW_CIDRS is missing, or cannot be used: the message is the reason."""
-
-
-def cidrs(text: str) -> tuple[str, ...]:
-    """The IPv4 networks of a comma list. Raises CidrsError."""
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    if not words:
-        raise CidrsError(f"{CIDRS} is not set")
-    networks = []
-    for word in words:
-        try:
-            networks.append(ipaddress.ip_network(word, strict=False))
-        except ValueError:
-            raise CidrsError(f'{CIDRS} has "{word}", which is no network such as 203.0.113.0/24') from None
-    found = tuple(sorted({str(network) for network in networks if network.version == 4}))  # noqa: PLR2004 - IPv4
-    if not found:
-        raise CidrsError(f"{CIDRS} has no IPv4 network, and machines on GCP have IPv4 addresses only")
-    return found
 
 
 def rule_name(installation: str, port: int) -> str:

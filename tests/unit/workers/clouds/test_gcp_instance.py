@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fakes.requests import boot, request
+from workers.clouds.cidrs import CidrsError, cidrs
 from workers.clouds.gcp_instance import LABEL, NAME, disk_type, image, label_of, name_of
-from workers.clouds.gcp_network import CidrsError, cidrs, rule_name
+from workers.clouds.gcp_network import rule_name
 from workers.clouds.gcp_quota import Quota, shortage
 from workers.placement.offer import Offer
 

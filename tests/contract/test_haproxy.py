@@ -1,0 +1,408 @@
+"""The gateway's promises, kept by a real HAProxy on loopback."""
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import socketserver
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.haproxy import Gateway, Replica, connects, load, route, server, wait_for
+from workers.gateway.routes import drained
+from workers.gateway.table import Table
+from workers.sandbox.valkey import free_port
+
+
+@pytest.fixture
+def folder():
+    path = Path(tempfile.mkdtemp(prefix="gw-"))  # short: sockets live in it
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def gateway(folder):
+    gateway = Gateway(folder)
+    yield gateway.start()
+    gateway.stop()
+
+
+@pytest.fixture
+def replicas():
+    started = []
+
+    def start(name, **kwargs):
+        started.append(Replica(name, **kwargs))
+        return started[-1]
+
+    yield start
+    for replica in started:
+        replica.end()
+
+
+def test_a_key_opens_its_own_deployment_and_no_other(gateway, replicas):
+    a, b = replicas("r1"), replicas("r2")
+    one = route("d1", [server(a)], keys=["ka", "ka2"], replica_key="own-a")
+    two = route("d2", [server(b)], keys=["kb"], replica_key="own-b")
+    gateway.converge(one, two)
+    assert [gateway.who("ka"), gateway.who("ka2"), gateway.who("kb")] == ["r1", "r1", "r2"]
+    _, _, body = gateway.ask("ka")
+    assert body["headers"]["authorization"] == "Bearer own-a"
+
+
+@pytest.mark.parametrize("key", [None, "wrong", "d1", "own-a"])
+def test_without_a_right_key_the_answer_is_the_error_that_openai_clients_read(gateway, replicas, key):
+    gateway.converge(route("d1", [server(replicas("r1"))], replica_key="own-a"))
+    status, headers, body = gateway.ask(key)
+    assert status == 401
+    assert body["error"]["code"] == "invalid_api_key"
+    assert headers["content-type"] == "application/json"
+
+
+def test_what_a_client_pretends_in_our_headers_does_not_get_through(gateway, replicas):
+    gateway.converge(route("d1", [server(replicas("r1"))]))
+    _, _, body = gateway.ask(headers={"x-mixtral-deployment": "d2", "x-mixtral-asked": "0", "X-Mixtral-Else": "1"})
+    assert body["headers"]["x-mixtral-deployment"] == "d1"
+    assert abs(int(body["headers"]["x-mixtral-asked"]) / 1000 - time.time()) < 60
+    assert "x-mixtral-else" not in body["headers"]
+
+
+def test_health_needs_no_key(gateway):
+    assert gateway.ask(None, path="/health", method="GET")[0] == 200
+
+
+def test_a_replica_whose_server_knows_no_health_path_is_served(gateway, replicas):
+    gateway.converge(route(servers=[server(replicas("healthless"))]))
+    time.sleep(3)  # three checks
+    assert gateway.who() == "healthless"
+
+
+def test_a_server_that_was_added_gets_requests_at_once(gateway, replicas):
+    one, two = replicas("r1"), replicas("r2")
+    gateway.converge(route(servers=[server(one)]))
+    gateway.converge(route(servers=[server(one), server(two)]))
+    assert {gateway.who() for _ in range(8)} == {"r1", "r2"}
+
+
+def test_a_drained_server_gets_no_new_request_and_its_stream_is_not_cut(gateway, replicas):
+    one, two = replicas("r1"), replicas("r2")
+    gateway.converge(route(servers=[server(one)]))
+    with gateway.stream(chunks=40) as seen:
+        wanted = route(servers=[server(one, "drain"), server(two)])
+        actual = gateway.converge(wanted)
+        assert {gateway.who() for _ in range(8)} == {"r2"}
+        assert drained(Table(routes=(wanted,)), actual) == frozenset()
+    assert seen[-1] == "whole"
+    actual = wait_for_no_sessions(gateway, "r1")
+    assert drained(Table(routes=(wanted,)), actual) == {("d1", "r1")}
+    actual = gateway.converge(route(servers=[server(two)]))
+    assert [s.name for s in actual.servers] == ["r2"]
+
+
+def wait_for_no_sessions(gateway, name):
+    def quiet():
+        actual = gateway.haproxy.actual()
+        return None if any(s.sessions for s in actual.servers if s.name == name) else actual
+
+    return wait_for(quiet, f"{name} has no sessions")
+
+
+def test_a_server_that_drained_can_be_had_back(gateway, replicas):
+    one, two = replicas("r1"), replicas("r2")
+    gateway.converge(route(servers=[server(one), server(two)]))
+    gateway.converge(route(servers=[server(one, "drain"), server(two)]))
+    gateway.converge(route(servers=[server(one), server(two)]))
+    assert {gateway.who() for _ in range(8)} == {"r1", "r2"}
+
+
+def test_a_server_at_a_new_address_is_the_new_one(gateway, replicas):
+    one, two = replicas("old"), replicas("new")
+    gateway.converge(route(servers=[server(one, name="r1")]))
+    gateway.converge(route(servers=[server(two, name="r1")]))
+    assert {gateway.who() for _ in range(4)} == {"new"}
+
+
+def test_keys_come_and_go_live(gateway, replicas):
+    one = replicas("r1")
+    gateway.converge(route(servers=[server(one)], keys=["k1", "k2"]))
+    assert gateway.who("k2") == "r1"
+    gateway.converge(route(servers=[server(one)], keys=["k1"]))
+    assert gateway.ask("k2")[0] == 401
+    gateway.converge(route(servers=[server(one)], keys=["k1", "k3"]))
+    assert gateway.who("k1") == gateway.who("k3") == "r1"
+
+
+def test_a_new_key_of_the_replicas_is_the_one_that_is_sent(gateway, replicas):
+    one = replicas("r1")
+    gateway.converge(route(servers=[server(one)], replica_key="before"))
+    gateway.converge(route(servers=[server(one)], replica_key="after"))
+    assert gateway.ask()[2]["headers"]["authorization"] == "Bearer after"
+
+
+def test_a_deployment_that_ended_is_closed_and_its_backend_serves_another(gateway, replicas):
+    one, two = replicas("r1"), replicas("r2")
+    before = gateway.converge(route("d1", [server(one)], keys=["ka"]))
+    empty = gateway.converge()
+    after = gateway.converge(route("d2", [server(two)], keys=["kb"]))
+    assert empty.servers == ()
+    assert before.routes["d1"] == after.routes["d2"]
+    assert gateway.ask("ka")[0] == 401
+    assert gateway.who("kb") == "r2"
+
+
+def test_the_pool_grows_by_a_reload_that_cuts_no_stream_and_loses_no_request(gateway, replicas):
+    one, two = replicas("r1"), replicas("r2")
+    gateway.converge(route(servers=[server(one)]))
+    with load(gateway) as failed, gateway.stream(chunks=60) as seen:
+        drains = route(servers=[server(one, "drain"), server(two)])
+        more = [route(f"more{n}", keys=[f"m{n}"]) for n in range(6)]
+        actual = gateway.converge(drains, *more)
+        assert actual.size == 8
+        assert drained(Table(routes=(drains,)), actual) == frozenset()  # the older process still streams from it
+        time.sleep(0.5)
+    assert seen[-1] == "whole"
+    assert failed == []
+    assert gateway.who() == "r2"
+
+
+def test_a_key_that_was_revoked_is_closed_in_older_processes_too(gateway, replicas):
+    one = replicas("r1")
+    gateway.converge(route(servers=[server(one)], keys=["k", "k2"]))
+    kept = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
+    headers = {"Authorization": "Bearer k2"}
+    kept.request("GET", "/v1/models", headers=headers)
+    assert kept.getresponse().read()
+    with gateway.stream(chunks=40):
+        more = [route(f"more{n}", keys=[f"m{n}"]) for n in range(6)]
+        gateway.converge(route(servers=[server(one)], keys=["k", "k2"]), *more)
+        gateway.converge(route(servers=[server(one)], keys=["k"]), *more)
+        kept.request("GET", "/v1/models", headers=headers)
+        assert kept.getresponse().status == 401
+    kept.close()
+
+
+@pytest.mark.parametrize("whom", ["master", "worker"])
+def test_after_a_kill_the_whole_table_is_there_before_the_first_request(gateway, replicas, whom):
+    one, two = replicas("r1"), replicas("r2")
+    gateway.converge(route("d1", [server(one)], keys=["ka"]), route("d2", [server(two)], keys=["kb"]))
+    worker = gateway.haproxy._cli.processes().current
+    os.kill(gateway.master() if whom == "master" else worker, signal.SIGKILL)
+    wait_for(lambda: not alive(worker), "the worker is gone")
+    statuses = set()
+
+    def back():
+        gateway.children.restart_the_dead()
+        try:
+            statuses.add(gateway.ask("kb")[0])
+        except OSError:
+            return False
+        return True
+
+    wait_for(back, "HAProxy answers again")
+    assert statuses == {200}
+    assert (gateway.who("ka"), gateway.who("kb")) == ("r1", "r2")
+    assert gateway.haproxy.actual().keys == {"ka": "d1", "kb": "d2"}
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_gateway_of_ours_that_starts_anew_adopts_a_haproxy_that_runs(gateway, replicas):
+    one, two = replicas("r1"), replicas("r2")
+    gateway.converge(route("d1", [server(one)], keys=["ka"]), route("d2", [server(two)], keys=["kb"]))
+    with load(gateway, "kb") as failed:
+        gateway.haproxy.prepare(Table(routes=(route("d2", [server(two)], keys=["kb"]),)))
+        time.sleep(0.3)
+    assert failed == []
+    assert gateway.ask("ka")[0] == 401
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_replica_that_dies_or_freezes_loses_no_request(gateway, replicas, number):
+    one, two = replicas("r1"), replicas("r2")
+    gateway.converge(route(servers=[server(one), server(two)]))
+    with load(gateway) as failed:
+        one.signal(number)
+        down = lambda: not next(s for s in gateway.haproxy.actual().servers if s.name == "r1").up  # noqa: E731
+        wait_for(down, "the replica is seen to be down", seconds=8)
+        time.sleep(0.5)
+    assert failed == []
+    gateway.converge(route(servers=[server(two)]))
+    assert [s.name for s in gateway.haproxy.actual().servers] == ["r2"]
+
+
+class Hold:
+    """A stand-in for the server that holds requests: it answers 503 once it is let go, and keeps what it saw."""
+
+    def __init__(self, path):
+        self.seen = []
+        self.go = threading.Event()
+        hold = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self):
+                self.rfile.readline()
+                headers = dict(
+                    line.decode().strip().lower().split(": ", 1) for line in iter(self.rfile.readline, b"\r\n")
+                )
+                self.rfile.read(int(headers.get("content-length", 0)))
+                hold.seen.append(headers)
+                hold.go.wait(20)
+                self.wfile.write(
+                    b"HTTP/1.1 503 Wait\r\nRetry-After: 7\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                )
+
+        class Server(socketserver.ThreadingUnixStreamServer):
+            daemon_threads = True
+
+        self.server = Server(str(path), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05})
+        self.thread.start()
+
+    def end(self):
+        self.go.set()
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+@pytest.fixture
+def hold(gateway):
+    hold = Hold(gateway.folder / "hold.sock")
+    yield hold
+    hold.end()
+
+
+def in_a_thread(function, *args, **kwargs):
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(function(*args, **kwargs)))
+    thread.start()
+    return thread, answers
+
+
+def test_a_request_that_is_held_gets_its_answer_once_a_replica_is_there(gateway, replicas, hold):
+    gateway.converge(route())
+    thread, answers = in_a_thread(gateway.ask)
+    wait_for(lambda: hold.seen, "the request is held")
+    assert hold.seen[0]["x-mixtral-deployment"] == "d1"
+    assert gateway.haproxy.loads()["d1"].held == 1
+    gateway.converge(route(servers=[server(replicas("r1"))]))
+    hold.go.set()
+    thread.join()
+    assert (answers[0][0], answers[0][2]["replica"]) == (200, "r1")
+    assert gateway.haproxy.loads()["d1"].held == 0
+
+
+def test_a_request_that_is_held_too_long_is_told_when_to_come_back(gateway, hold):
+    gateway.converge(route())
+    hold.go.set()
+    status, headers, _ = gateway.ask()
+    assert (status, headers["retry-after"]) == (503, "7")
+    assert len({seen["x-mixtral-asked"] for seen in hold.seen}) == 1  # every retry tells the same time
+
+
+def test_where_nobody_holds_requests_the_answer_is_503_all_the_same(gateway):
+    gateway.converge(route())
+    status, headers, body = gateway.ask()
+    assert (status, headers["retry-after"], body["error"]["code"]) == (503, "5", "no_replica")
+
+
+def test_a_backend_with_a_held_request_is_given_to_nobody_else(gateway, hold):
+    gateway.converge(route("d1", keys=["ka"]))
+    thread, _ = in_a_thread(gateway.ask, "ka")
+    wait_for(lambda: hold.seen, "the request is held")
+    gateway.converge()
+    actual = gateway.converge(route("d2", keys=["kb"]))
+    assert actual.busy == {"b0": 1}
+    assert actual.routes == {"d2": "b1"}
+    hold.go.set()
+    thread.join()
+
+
+def test_a_session_stays_with_its_replica_until_that_drains(gateway, replicas):
+    one, two = replicas("r1"), replicas("r2")
+    gateway.converge(route(servers=[server(one), server(two)]))
+    mine = {"x-session-id": "s1"}
+    at = {gateway.who(headers=mine) for _ in range(8)}
+    assert len(at) == 1
+    drains = [server(r, "drain" if r.name in at else "ready") for r in (one, two)]
+    gateway.converge(route(servers=drains))
+    assert {gateway.who(headers=mine) for _ in range(8)} == {"r1", "r2"} - at
+
+
+def test_a_body_above_the_buffer_streams_through(gateway, replicas):
+    gateway.converge(route(servers=[server(replicas("r1"))]))
+    status, _, body = gateway.ask(body=b"x" * 3_000_000)
+    assert (status, body["size"]) == (200, 3_000_000)
+
+
+def test_loads_count_requests(gateway, replicas):
+    gateway.converge(route(servers=[server(replicas("r1"))]))
+    before = gateway.haproxy.loads()["d1"]
+    with gateway.stream(chunks=10):
+        assert gateway.haproxy.loads()["d1"].sessions == 1
+    assert gateway.haproxy.loads()["d1"].requests_total == before.requests_total + 1
+
+
+def test_no_key_is_logged(gateway, replicas):
+    gateway.converge(route(servers=[server(replicas("r1"))], keys=["mxk_secret"], replica_key="mxk_own"))
+    gateway.who("mxk_secret")
+    gateway.converge(route(servers=[server(replicas("r2"))], keys=["k"], replica_key="mxk_other"))
+    assert "mxk_" not in (gateway.folder / "haproxy.log").read_text()
+
+
+def test_metrics_have_an_address_of_their_own(folder):
+    port = free_port()
+    gateway = Gateway(folder, metrics=f"127.0.0.1:{port}").start()
+    try:
+        wait_for(lambda: connects(port), "the metrics listen")
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request("GET", "/metrics")
+        assert b"haproxy_process_" in connection.getresponse().read()
+        connection.close()
+    finally:
+        gateway.stop()
+
+
+def test_the_files_are_for_nobody_else_to_read(gateway):
+    gateway.converge(route())
+    modes = {
+        path.name: path.stat().st_mode & 0o077 for path in gateway.folder.iterdir() if path.suffix in (".map", ".cfg")
+    }
+    assert set(modes.values()) == {0}
+
+
+def test_tls_serves_the_certificate_that_was_given(folder, pair, replicas):
+    import ssl  # noqa: PLC0415
+
+    from workers.gateway.certificate import combined  # noqa: PLC0415
+
+    certificate, key = pair("localhost")
+    gateway = Gateway(folder, tls=combined(certificate, key)).start()
+    try:
+        gateway.converge(route(servers=[server(replicas("r1"))]))
+        trust = ssl.create_default_context(cafile=certificate)
+        connection = http.client.HTTPSConnection("localhost", gateway.port, context=trust, timeout=10)
+        connection.request("GET", "/v1/models", headers={"Authorization": "Bearer k"})
+        assert json.loads(connection.getresponse().read())["replica"] == "r1"
+        connection.close()
+    finally:
+        gateway.stop()
+    assert (folder / "certificate.pem").stat().st_mode & 0o077 == 0
+
+
+@pytest.fixture
+def pair(tmp_path):
+    from tests.fakes.haproxy_certificates import self_signed  # noqa: PLC0415
+
+    return lambda name, **kwargs: self_signed(tmp_path, name, **kwargs)

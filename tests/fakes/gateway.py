@@ -1,0 +1,19 @@
+"""What the gateway tells of a deployment, where no HAProxy runs: its route stands, and its drains are over."""
+
+from workers.deployment.events import EndpointPublished, ReplicaDrained
+from workers.deployment.log import stamp
+from workers.deployment.state import Phase
+
+URL = "http://gateway.example"
+
+
+def route(log, state, now):
+    """Append what a gateway would have by now, to the state as it was read."""
+    if state is None or state.ended or state.stopped_by is not None:
+        return
+    if state.ready and state.endpoint is None:
+        log.append(state.id, state.version, [EndpointPublished(**stamp(now), url=URL)])
+        return
+    for attempt in state.attempts:
+        if attempt.phase is Phase.DRAINING:
+            log.record(state.id, state.version, [ReplicaDrained(**stamp(now), attempt=attempt.number)])

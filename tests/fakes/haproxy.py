@@ -1,0 +1,216 @@
+"""A gateway on loopback, replicas behind it that can freeze, and clients that say what they saw."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+
+from workers.gateway.config import Shape
+from workers.gateway.errors import GatewayDown
+from workers.gateway.haproxy import Haproxy
+from workers.gateway.table import Route, Server, Table
+from workers.processes import Children
+from workers.sandbox.valkey import free_port
+
+REPLICA = """
+import http.server, json, sys, time
+name, port = sys.argv[1], int(sys.argv[2])
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def log_message(self, *_): pass
+    def do_GET(self):
+        self.answer(200)
+    def do_POST(self):
+        self.size = len(self.rfile.read(int(self.headers["Content-Length"])))
+        status = int(self.headers.get("x-answer") or 200)
+        if self.path != "/stream":
+            return self.answer(status)
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for n in range(int(self.headers["x-chunks"])):
+            self.wfile.write(b"5\\r\\n%04d\\n\\r\\n" % n)
+            self.wfile.flush()
+            time.sleep(0.05)
+        self.wfile.write(b"0\\r\\n\\r\\n")
+    def answer(self, status):
+        if self.path == "/health" and name.startswith("healthless"):
+            status = 404
+        body = json.dumps({"replica": name, "size": getattr(self, "size", 0),
+                           "headers": {k.lower(): v for k, v in self.headers.items()}}).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256
+
+Server(("127.0.0.1", port), Handler).serve_forever()
+"""
+
+
+class Replica:
+    """A server in a process of its own, which can be killed and frozen."""
+
+    def __init__(self, name, port=None):
+        self.name, self.port = name, port or free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        argv = [sys.executable, "-c", REPLICA, name, str(self.port)]
+        self.process = subprocess.Popen(argv)
+        wait_for(lambda: connects(self.port), "the replica listens")
+
+    def signal(self, number):
+        os.kill(self.process.pid, number)
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def connects(port):
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_for(condition, what, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        time.sleep(0.02)
+    return found
+
+
+class Gateway:
+    """HAProxy as a child, and the ways to look at it from outside."""
+
+    def __init__(self, folder, *, pool=4, tls=None, metrics=None, bufsize=65536):
+        self.port = free_port()
+        self.folder = folder
+        self.shape = Shape(
+            bind=f"127.0.0.1:{self.port}",
+            hold_socket=str(folder / "hold.sock"),
+            pool=pool,
+            tls=tls is not None,
+            metrics_bind=metrics,
+            bufsize=bufsize,
+        )
+        self.haproxy = Haproxy(self.shape, folder, certificate=tls)
+        self.children = Children()
+
+    def start(self, table=None):
+        self.haproxy.prepare(table or Table())
+        self.children.start(self.haproxy.child(self.folder / "haproxy.log"))
+        self.wait()
+        return self
+
+    def wait(self):
+        wait_for(lambda: self.haproxy.up() and connects(self.port), "HAProxy answers")
+
+    def converge(self, *routes):
+        return self.haproxy.converge(Table(routes=routes))
+
+    def master(self):
+        return self.children.pid("haproxy")
+
+    def stop(self):
+        self.children.stop()
+
+    def ask(self, key="k", *, path="/v1/completions", headers=None, body=b"{}", method="POST"):
+        """(status, headers, JSON) of one request, by a connection of its own."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            sent = ({"Authorization": f"Bearer {key}"} if key else {}) | (headers or {})
+            connection.request(method, path, body=body, headers=sent)
+            answer = connection.getresponse()
+            text = answer.read()
+            return (
+                answer.status,
+                {k.lower(): v for k, v in answer.headers.items()},
+                json.loads(text) if text[:1] == b"{" else text,
+            )
+        finally:
+            connection.close()
+
+    def who(self, key="k", **kwargs):
+        status, _, body = self.ask(key, **kwargs)
+        assert status == 200, body
+        return body["replica"]
+
+    @contextmanager
+    def stream(self, key="k", chunks=20):
+        """A stream in a thread; gives a list that fills, whose last element is "whole" or what went wrong."""
+        seen = []
+        thread = threading.Thread(target=self._stream, args=(key, chunks, seen))
+        thread.start()
+        try:
+            wait_for(lambda: seen, "the stream begins")
+            yield seen
+        finally:
+            thread.join()
+
+    def _stream(self, key, chunks, seen):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        headers = {"Authorization": f"Bearer {key}", "x-chunks": str(chunks)}
+        try:
+            connection.request("POST", "/stream", body=b"{}", headers=headers)
+            answer = connection.getresponse()
+            while line := answer.readline():
+                seen.append(line)
+            seen.append("whole" if len(seen) == chunks else "cut short")
+        except (OSError, http.client.HTTPException) as error:
+            seen.append(repr(error))
+        finally:
+            connection.close()
+
+
+@contextmanager
+def load(gateway, key="k", workers=6):
+    """Requests one after the other from some clients that keep their connections; gives the list of what failed."""
+    failed, asked, ends = [], [], threading.Event()
+
+    def client():
+        connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
+        while not ends.is_set():
+            try:
+                connection.request("POST", "/v1/x", body=b"{}", headers={"Authorization": f"Bearer {key}"})
+                answer = connection.getresponse()
+                answer.read()
+                if answer.status != 200:
+                    failed.append(answer.status)
+            except (OSError, http.client.HTTPException) as error:
+                failed.append(repr(error))
+                connection.close()
+            asked.append(1)
+            time.sleep(0.01)
+        connection.close()
+
+    threads = [threading.Thread(target=client) for _ in range(workers)]
+    for thread in threads:
+        thread.start()
+    try:
+        wait_for(lambda: len(asked) > 10, "the load runs")
+        yield failed
+    finally:
+        ends.set()
+        for thread in threads:
+            thread.join()
+
+
+def route(deployment="d1", servers=(), keys=("k",), replica_key="rk"):
+    return Route(deployment=deployment, servers=tuple(servers), keys=frozenset(keys), replica_key=replica_key)
+
+
+def server(replica, state="ready", name=None):
+    return Server(name=name or replica.name, address=replica.address, state=state)
+
+
+__all__ = ["Gateway", "GatewayDown", "Replica", "load", "route", "server", "signal", "wait_for"]

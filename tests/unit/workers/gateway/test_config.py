@@ -1,0 +1,58 @@
+import json
+import re
+import subprocess
+
+import pytest
+
+from tests.fakes.haproxy import route
+from tests.fakes.haproxy_certificates import self_signed
+from workers.gateway.certificate import combined
+from workers.gateway.config import CERTIFICATE, CONFIG, Shape, render, rendered_maps
+from workers.gateway.haproxy import binary
+from workers.gateway.routes import Layout
+from workers.gateway.table import Server
+
+SERVERS = (Server(name="r1", address="10.0.0.1:8000"), Server(name="r2", address="10.0.0.2:8000", state="drain"))
+LAYOUT = Layout(size=3, places=(("b1", route("d1", SERVERS, keys=["mxk_a", "mxk_b"], replica_key="mxk_own")),))
+
+
+def shape(**changes):
+    return Shape(**{"bind": "127.0.0.1:18433", "hold_socket": "/run/hold.sock", **changes})
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"tls": True}, {"metrics_bind": "127.0.0.1:18434"}, {"bind": "[::1]:18433"}, {"bufsize": 16384}]
+)
+def test_haproxy_takes_the_configuration_without_a_warning(tmp_path, changes):
+    for name, text in rendered_maps(LAYOUT).items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / CERTIFICATE).write_text(combined(*self_signed(tmp_path, "localhost")))
+    (tmp_path / CONFIG).write_text(render(shape(**changes), LAYOUT))
+    ran = subprocess.run([binary(), "-c", "-f", tmp_path / CONFIG], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "WARNING" not in ran.stderr + ran.stdout
+
+
+def test_the_configuration_holds_the_replicas_that_take_requests():
+    text = render(shape(), LAYOUT)
+    assert "server r1 10.0.0.1:8000" in text.partition("backend b1")[2].partition("backend b2")[0]
+    assert "10.0.0.2" not in text
+    assert text.count("server hold unix@/run/hold.sock backup") == 3
+
+
+def test_no_key_is_in_the_configuration():
+    assert not re.search(r"mxk_", render(shape(), LAYOUT))
+
+
+def test_the_maps_are_complete():
+    assert rendered_maps(LAYOUT) == {
+        "keys.map": "mxk_a d1\nmxk_b d1\n",
+        "routes.map": "d1 b1\n",
+        "replica.map": "d1 mxk_own\n",
+    }
+
+
+def test_every_answer_of_our_own_is_json_that_clients_can_read():
+    bodies = re.findall(r"string '(\{.*?\})'", render(shape(), LAYOUT))
+    assert len(bodies) == 7
+    assert all(json.loads(body)["error"]["message"].endswith(".") for body in bodies)

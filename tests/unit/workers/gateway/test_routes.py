@@ -1,0 +1,182 @@
+import re
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from workers.gateway.routes import AddServer, Drop, Put, Reload, RemoveServer, SetState, changes, drained, layout
+from workers.gateway.table import Actual, Route, Running, Server, Table
+
+
+class Model:
+    """What HAProxy does with our commands, with the refusals that it allows itself."""
+
+    def __init__(self, size=2):
+        self.size = size
+        self.servers = {}
+        self.maps = {"keys": {}, "routes": {}, "replica": {}}
+        self.closing = False  # a connection still closes: servers cannot be deleted yet
+        self.files = None
+
+    def actual(self):
+        return Actual(
+            size=self.size,
+            servers=tuple(self.servers.values()),
+            keys=dict(self.maps["keys"]),
+            routes=dict(self.maps["routes"]),
+            replica_keys=dict(self.maps["replica"]),
+        )
+
+    def apply(self, change, goal):
+        match change:
+            case AddServer(backend=backend, name=name, address=address):
+                assert (backend, name) not in self.servers
+                self.servers[backend, name] = Running(backend=backend, name=name, address=address)
+            case SetState(backend=backend, name=name, state=state):
+                self.servers[backend, name] = replace(self.servers[backend, name], admin=state)
+            case RemoveServer(backend=backend, name=name):
+                if self.closing:
+                    self.servers[backend, name] = replace(self.servers[backend, name], admin="maint")
+                else:
+                    del self.servers[backend, name]
+            case Put(map=name, entry=entry, value=value, new=new):
+                assert (entry not in self.maps[name]) == new
+                self.maps[name][entry] = value
+            case Drop(map=name, entry=entry):
+                del self.maps[name][entry]
+            case Reload(size=size):
+                self.size = size
+                self.load(goal)
+
+    def load(self, goal):
+        self.servers = {
+            (b, s.name): Running(backend=b, name=s.name, address=s.address)
+            for b, route in goal.places
+            for s in route.servers
+            if s.state == "ready"
+        }
+        self.maps["keys"] = {key: r.deployment for _, r in goal.places for key in r.keys}
+        self.maps["routes"] = {r.deployment: b for b, r in goal.places}
+        self.maps["replica"] = {r.deployment: r.replica_key for _, r in goal.places}
+
+    def reached(self, key):
+        """Which addresses a key opens."""
+        deployment = self.maps["keys"].get(key)
+        backend = self.maps["routes"].get(deployment)
+        return {s.address for s in self.servers.values() if s.backend == backend}
+
+
+DEPLOYMENTS = ("d1", "d2", "d3", "d4")
+
+
+@st.composite
+def tables(draw):
+    """Tables whose addresses and keys tell whose they are: `d1:8`, `d1-k`."""
+    routes = []
+    for deployment in draw(st.sets(st.sampled_from(DEPLOYMENTS))):
+        servers = {
+            f"r{n}": Server(
+                name=f"r{n}",
+                address=f"{deployment}:{draw(st.integers(1, 3))}",
+                state=draw(st.sampled_from(["ready", "drain"])),
+            )
+            for n in draw(st.sets(st.integers(1, 3)))
+        }
+        keys = frozenset(f"{deployment}-{k}" for k in draw(st.sets(st.sampled_from("abc"))))
+        own = draw(st.sampled_from(["x", "y"]))
+        routes.append(
+            Route(deployment=deployment, servers=tuple(servers.values()), keys=keys, replica_key=f"{deployment}-{own}")
+        )
+    return Table(routes=tuple(routes))
+
+
+def nobody_is_let_in_elsewhere(model):
+    for deployment in DEPLOYMENTS:
+        for k in "abc":
+            assert {a.partition(":")[0] for a in model.reached(f"{deployment}-{k}")} <= {deployment}
+
+
+def as_wanted(model, table):
+    places = dict(model.maps["routes"])
+    for route in table.routes:
+        mine = {s.name: s for s in model.servers.values() if s.backend == places[route.deployment]}
+        ready = {s.name for s in route.servers if s.state == "ready"}
+        assert {name for name, s in mine.items() if s.admin == "ready"} == ready
+        assert {k for k, d in model.maps["keys"].items() if d == route.deployment} == route.keys
+        assert model.maps["replica"][route.deployment] == route.replica_key
+    assert set(places) == {route.deployment for route in table.routes}
+    assert len(set(places.values())) == len(places)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(tables(), st.booleans(), st.integers(0, 40)), min_size=1, max_size=6))
+def test_every_table_is_reached_and_no_key_ever_opens_another_deployment(steps):
+    model = Model()
+    for table, closing, until in steps:
+        model.closing = closing  # and whoever applies the changes dies after some of them
+        goal = layout(table, model.actual())
+        for change in changes(goal, model.actual())[:until]:
+            gone = model.servers.get((change.backend, change.name)) if isinstance(change, RemoveServer) else None
+            if gone:
+                wanted = {(b, s.name): s.address for b, r in goal.places for s in r.servers}
+                assert wanted.get((gone.backend, gone.name)) != gone.address
+            model.apply(change, goal)
+            nobody_is_let_in_elsewhere(model)
+    model.closing = False
+    for _ in range(4):
+        goal = layout(table, model.actual())
+        for change in changes(goal, model.actual()):
+            model.apply(change, goal)
+            nobody_is_let_in_elsewhere(model)
+    as_wanted(model, table)
+    assert changes(layout(table, model.actual()), model.actual()) == ()
+
+
+def route(deployment="d", *servers, keys=("k",)):
+    return Route(deployment=deployment, servers=servers, keys=frozenset(keys), replica_key="own")
+
+
+def test_a_deployment_keeps_its_backend():
+    actual = Actual(size=4, routes={"b": "b3"})
+    assert dict(layout(Table(routes=(route("a"), route("b"))), actual).places).keys() == {"b0", "b3"}
+
+
+def test_a_backend_that_was_freed_waits_for_its_servers_and_its_requests():
+    left = Running(backend="b0", name="r1", address="1.1.1.1:1")
+    actual = Actual(size=4, servers=(left,), busy={"b1": 1}, routes={"gone": "b2"})
+    assert [b for b, _ in layout(Table(routes=(route("new"),)), actual).places] == ["b3"]
+
+
+def test_a_full_pool_doubles():
+    goal = layout(Table(routes=tuple(route(f"d{n}") for n in range(9))), Actual(size=2))
+    assert goal.size == 16
+    assert changes(goal, Actual(size=2)) == (Reload(size=16),)
+
+
+def test_what_has_requests_in_an_older_process_has_not_drained():
+    wanted = Table(routes=(route("d", Server(name="r1", address="1.1.1.1:1", state="drain")),))
+    old = Running(backend="b7", name="r1", address="1.1.1.1:1", sessions=1)
+    actual = Actual(size=2, routes={"d": "b0"}, old=((99, old),))
+    assert drained(wanted, actual) == frozenset()
+    assert drained(wanted, replace(actual, old=((99, replace(old, sessions=0)),))) == {("d", "r1")}
+
+
+def test_a_server_that_is_to_drain_drains_in_older_processes_too():
+    wanted = Table(routes=(route("d", Server(name="r1", address="1.1.1.1:1", state="drain")),))
+    old = Running(backend="b7", name="r1", address="1.1.1.1:1")
+    actual = Actual(size=2, routes={"d": "b0"}, keys={"k": "d"}, replica_keys={"d": "own"}, old=((99, old),))
+    assert changes(layout(wanted, actual), actual) == (SetState(backend="b7", name="r1", state="drain", process=99),)
+
+
+def test_what_has_not_begun_to_drain_has_not_drained():
+    wanted = Table(routes=(route("d", Server(name="r1", address="1.1.1.1:1", state="drain")),))
+    running = Running(backend="b0", name="r1", address="1.1.1.1:1")
+    assert drained(wanted, Actual(size=2, routes={"d": "b0"}, servers=(running,))) == frozenset()
+
+
+def test_nothing_that_is_printed_holds_a_key():
+    table = Table(routes=(route(keys=["mxk_1"]),))
+    actual = Actual(size=1, keys={"mxk_2": "d"})
+    goal = layout(table, actual)
+    printed = repr((table, actual, goal, changes(goal, actual)))
+    assert not re.search(r"mxk_|own", printed)

@@ -1,0 +1,73 @@
+from datetime import timedelta
+
+import pytest
+from msgspec.structs import replace
+
+from tests.fakes.attempts import START, attempt, offer
+from tests.fakes.deployments import RECIPE
+from workers.deployment.events import FIRST_KEY, KeyId, Limits, Place, Version
+from workers.deployment.keys import Secrets
+from workers.deployment.state import Deployment, Key, Phase
+from workers.gateway.routes import table_of
+from workers.gateway.table import Server
+
+
+def deployment(*attempts, keys=(FIRST_KEY,), **more):
+    return Deployment(
+        id="d",
+        version=Version(1),
+        name="d",
+        recipe=RECIPE,
+        place=Place(team="T", channel="C", user="U"),
+        limits=Limits(),
+        wanted=1,
+        requested_at=START,
+        updated_at=START,
+        tries_from=START,
+        attempts=attempts,
+        keys=tuple(Key(id=id_, user="U", issued_at=START) for id_ in keys),
+        **more,
+    )
+
+
+def replica(phase, number=3):
+    return replace(attempt(number, offer("z-1a", 1), phase, age=timedelta(hours=1)), address="http://10.0.0.1:8000")
+
+
+SECRETS = Secrets(replica="own", bot="bots", people={FIRST_KEY: "first", KeyId("k-2"): "second"})
+
+
+def table(state):
+    return table_of([state], {"d": SECRETS}).routes
+
+
+@pytest.mark.parametrize(
+    ("phase", "state"), [(Phase.READY, "ready"), (Phase.NOT_READY, "drain"), (Phase.DRAINING, "drain")]
+)
+def test_a_replica_takes_requests_by_its_phase(phase, state):
+    (route,) = table(deployment(replica(phase)))
+    assert route.servers == (Server(name="r3", address="10.0.0.1:8000", state=state),)
+
+
+@pytest.mark.parametrize("phase", set(Phase) - {Phase.READY, Phase.NOT_READY, Phase.DRAINING})
+def test_a_replica_that_is_on_its_way_or_gone_has_no_server(phase):
+    (route,) = table(deployment(replica(phase)))
+    assert route.servers == ()
+
+
+def test_a_deployment_without_replicas_keeps_its_route_so_that_its_requests_are_held():
+    (route,) = table(deployment())
+    assert (route.deployment, route.replica_key) == ("d", "own")
+
+
+def test_a_key_that_the_log_revoked_opens_nothing_though_it_is_still_stored():
+    (route,) = table(deployment(keys=[FIRST_KEY]))
+    assert route.keys == {"bots", "first"}
+
+
+def test_a_deployment_that_is_to_end_has_no_route():
+    assert table(deployment(stopped_by="U")) == ()
+
+
+def test_a_deployment_whose_secrets_are_not_known_has_no_route():
+    assert table_of([deployment()], {}).routes == ()

