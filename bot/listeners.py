@@ -22,6 +22,8 @@ from bot.commands.grammar import parse
 from bot.commands.outcome import new_incident, settle, unexpected
 from bot.commands.plain import plain
 from bot.commands.policy import Deed
+from bot.commands.scaling import scale_to
+from bot.commands.targets import check, check_runs
 from bot.commands.telling import after_ack, beside, in_ack
 from bot.commands.values import Wrong, replicas
 from bot.prompting.question import of_message
@@ -125,8 +127,8 @@ class Listeners:
 
         def open_modal() -> Message:
             state = self._deployment(body)
-            handlers.check(Deed.SCALE, state, caller, self._desk)
-            handlers.check_runs(state)
+            check(Deed.SCALE, state, caller, self._desk)
+            check_runs(state)
             view = {"trigger_id": caller.once, "view": scale_view.modal(state)}
             try:
                 within(self._rates, "views.open", client.views_open, view)
@@ -152,10 +154,10 @@ class Listeners:
 
         def scale() -> Message:
             try:
-                count = replicas(plain(given.get("value") or ""), "The number of replicas")
+                count = replicas(plain(given.get("value") or ""), "The number of replicas", least=0)
             except Wrong as wrong:
                 raise CommandError(wrong.sentence) from wrong
-            handlers.scale_to(self._by_id(view["private_metadata"]), count, caller, self._desk)
+            scale_to(self._by_id(view["private_metadata"]), count, caller, self._desk)
             return NOTHING
 
         working = self._later.submit(settle, "modal scale", caller, scale)

@@ -93,6 +93,7 @@ def run(settings: BotSettings, stop: threading.Event) -> None:
         closing.callback(_until_it_works(lambda: _serve(app, settings), "Slack's sockets", stop))
         _follow(settings, client, redis, answers, stop)
         answers.resume()
+        desk.requests.all()  # the first look reads every log: nobody is to wait for it
         _LOG.info("bot is up: %s in %s", ourselves.get("user", "it"), ourselves.get("team", "a workspace"))
         stop.wait()
 

@@ -4,7 +4,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from workers.deployment.events import Limits
+from workers.deployment.events import KeyId, Limits
 
 SLASH = "/mixtral"
 
@@ -58,6 +58,28 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     """None: the one that is running, if it is the only one."""
 
 
+class NewKey(Struct, frozen=True, kw_only=True):
+    """Make a further key to a deployment's endpoint."""
+
+    name: str
+    user: str | None = None
+    """Whose it is to be, as Slack's id; None: the caller's."""
+
+
+class ListKeys(Struct, frozen=True, kw_only=True):
+    """Show whose keys open a deployment's endpoint; never a key."""
+
+    name: str | None = None
+    """As for Endpoint."""
+
+
+class RevokeKey(Struct, frozen=True, kw_only=True):
+    """Have a key open nothing any more."""
+
+    name: str
+    key: KeyId
+
+
 class Logs(Struct, frozen=True, kw_only=True):
     """Show the end of what the replicas printed."""
 
@@ -89,7 +111,9 @@ class Help(Struct, frozen=True, kw_only=True):
     command: str | None = None
 
 
-Command: TypeAlias = Launch | Status | Scale | Ask | Endpoint | Logs | Plan | Recipes | Down | Help
+Command: TypeAlias = (
+    Launch | Status | Scale | Ask | Endpoint | NewKey | ListKeys | RevokeKey | Logs | Plan | Recipes | Down | Help
+)
 
 
 class UsageError(Struct, frozen=True, kw_only=True):
@@ -111,6 +135,7 @@ USAGES = {
     "scale": "scale NAME N",
     "ask": "ask [NAME] PROMPT",
     "endpoint": "endpoint NAME",
+    "key": "key NAME [list|new [@PERSON]|revoke ID]",
     "logs": "logs NAME",
     "plan": "plan RECIPE [--spot] [--gpus A100-80GB:2,A100:8] [--clouds aws,gcp] [--max-price USD]",
     "recipes": "recipes",
@@ -143,9 +168,11 @@ MEANT = {
     "prompt": "ask",
     "chat": "ask",
     "say": "ask",
-    "key": "endpoint",
     "url": "endpoint",
     "curl": "endpoint",
+    "keys": "key",
+    "token": "key",
+    "revoke": "key",
     "log": "logs",
     "tail": "logs",
     "models": "recipes",

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from bot.commands.shelf import Shelf
 from bot.prompting.question import Question
+from bot.views.message import Message
 from workers.deployment.advance import Ladder
 from workers.deployment.events import DeploymentId
 from workers.requests import Requests
@@ -25,7 +26,7 @@ class Caller(Struct, frozen=True, kw_only=True):
 
 
 class Channels(Protocol):
-    """What has to be asked of Slack before an answer. Neither takes longer than a second."""
+    """What has to be asked of Slack before an answer. None takes longer than a second."""
 
     def may_post(self, channel: str) -> bool:
         """Whether the bot can write there; True where that cannot be found out."""
@@ -33,6 +34,10 @@ class Channels(Protocol):
 
     def card_link(self, deployment: DeploymentId) -> str | None:
         """The address of a deployment's card, if it has one."""
+        ...
+
+    def whisper(self, channel: str, user: str, message: Message) -> None:
+        """Show a message to one person of a channel alone. Raises NotShown."""
         ...
 
 

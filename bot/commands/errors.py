@@ -1,4 +1,4 @@
-"""The one base class of what a command can fail with."""
+"""What a command can fail with."""
 
 
 class CommandError(Exception):
@@ -8,3 +8,7 @@ class CommandError(Exception):
         super().__init__(sentence)
         self.sentence = sentence
         self.hint = hint
+
+
+class NotShown(Exception):
+    """Slack did not take a message for one person; the text is Slack's code, or `no_answer`."""

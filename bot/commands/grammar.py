@@ -26,8 +26,9 @@ from bot.commands.command import (
     UsageError,
     usage,
 )
+from bot.commands.keys import key
 from bot.commands.options import Options, read
-from bot.commands.plain import plain, straight, unquoted
+from bot.commands.plain import plain, straight, unquoted, with_mentions
 from bot.commands.values import Wrong, environment, limits, name, quoted, replicas, shown
 
 LAUNCH_FLAGS = ("--replicas", "--spot", "--gpus", "--clouds", "--env", "--max-price")
@@ -51,7 +52,7 @@ def parse(text: str) -> Command | UsageError:
     if word not in USAGES:
         return _unknown(word, rest)
     try:
-        return _parse(word, rest)
+        return _parse(word, rest if word != "key" else _first_word(with_mentions(text))[1])
     except Wrong as wrong:
         return UsageError(sentence=wrong.sentence, usage=usage(word), nearest=wrong.nearest)
 
@@ -113,6 +114,8 @@ def _parse(word: str, rest: str) -> Command:
             return _plan(read(words, PLAN_FLAGS))
         case "scale":
             return _scale(read(words, ()).words)
+        case "key":
+            return key(read(words, ()).words)
         case "recipes":
             _at_most(0, read(words, ()).words)
             return Recipes()
@@ -178,10 +181,10 @@ def _scale(words: Sequence[str]) -> Scale:
     if len(words) == 1:
         if not _is_number(words[0]):
             raise Wrong("Say how many replicas.", nearest=f"{SLASH} scale {shown(words[0])} 2")
-        return Scale(replicas=replicas(words[0], "The number of replicas"))
+        return Scale(replicas=replicas(words[0], "The number of replicas", least=0))
     if _is_number(words[0]) and not _is_number(words[1]):
         raise Wrong("The name comes first, then the number.", nearest=f"{SLASH} scale {words[1]} {words[0]}")
-    return Scale(name=name(words[0]), replicas=replicas(words[1], "The number of replicas"))
+    return Scale(name=name(words[0]), replicas=replicas(words[1], "The number of replicas", least=0))
 
 
 def _is_number(word: str) -> bool:

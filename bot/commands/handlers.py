@@ -1,8 +1,8 @@
 """What each command does: one function a command, from the command to the reply that only the caller sees."""
 
-from difflib import get_close_matches
 from typing import assert_never
 
+from bot.commands.bounds import out_of_bounds
 from bot.commands.command import (
     SLASH,
     Ask,
@@ -11,17 +11,23 @@ from bot.commands.command import (
     Endpoint,
     Help,
     Launch,
+    ListKeys,
     Logs,
+    NewKey,
     Plan,
     Recipes,
+    RevokeKey,
     Scale,
     Status,
     UsageError,
 )
 from bot.commands.desk import Caller, Desk
 from bot.commands.errors import CommandError
-from bot.commands.policy import Deed, may, refusal
+from bot.commands.key_handlers import list_keys, new_key, revoke_key
+from bot.commands.policy import Deed
+from bot.commands.scaling import scale_to
 from bot.commands.shelf import name_from
+from bot.commands.targets import check, named, one, which
 from bot.prompting.question import Question
 from bot.prompting.routing import Nowhere, route
 from bot.views import endpoint as endpoint_view
@@ -31,14 +37,14 @@ from bot.views import plan as plan_view
 from bot.views import recipes as recipes_view
 from bot.views import refusal as refusal_view
 from bot.views import status as status_view
-from bot.views.amounts import count, duration, moment
+from bot.views.amounts import duration, moment
 from bot.views.blocks import listed, section
 from bot.views.escape import code, escape
 from bot.views.message import Message
 from workers.deployment.events import Place
 from workers.deployment.log import NameTaken
 from workers.deployment.state import Deployment
-from workers.requests import KEEP_TRYING_FOR, NoSuchDeployment
+from workers.requests import KEEP_TRYING_FOR
 
 LOG_LINES = 40
 
@@ -58,6 +64,12 @@ def handle(command: Command | UsageError, caller: Caller, desk: Desk) -> Message
             return ask(command, caller, desk)
         case Endpoint():
             return endpoint(command, caller, desk)
+        case ListKeys():
+            return list_keys(command, desk)
+        case NewKey():
+            return new_key(command, caller, desk)
+        case RevokeKey():
+            return revoke_key(command, caller, desk)
         case Logs():
             return logs(command, desk)
         case Plan():
@@ -80,6 +92,8 @@ def misunderstood(error: UsageError) -> Message:
 def launch(command: Launch, caller: Caller, desk: Desk) -> Message:
     recipe = desk.shelf.complete(command.recipe, command.env)
     name = command.name or name_from(recipe.name)
+    if command.replicas and (why := out_of_bounds(recipe, command.replicas)):
+        raise CommandError(why)
     if not desk.channels.may_post(caller.channel):
         raise CommandError(
             "I am not in this channel, so the deployment's card could not be shown, and nothing was started. "
@@ -102,26 +116,14 @@ def launch(command: Launch, caller: Caller, desk: Desk) -> Message:
 def status(command: Status, desk: Desk) -> Message:
     if command.name is None:
         return status_view.overview(desk.requests.all(), desk.now())
-    return status_view.detail(_named(command.name, "status", desk), desk.now())
+    return status_view.detail(named(command.name, "status", desk), desk.now())
 
 
 def scale(command: Scale, caller: Caller, desk: Desk) -> Message:
     if command.name is None:
-        raise _which(f"scale {{}} {command.replicas}", desk)
-    state = _named(command.name, "scale", desk)
+        raise which(f"scale {{}} {command.replicas}", desk)
+    state = named(command.name, "scale", desk)
     return scale_to(state, command.replicas, caller, desk)
-
-
-def scale_to(state: Deployment, replicas: int, caller: Caller, desk: Desk) -> Message:
-    """Ask for another number of replicas of a deployment, as the command and the modal do."""
-    check(Deed.SCALE, state, caller, desk)
-    check_runs(state)
-    if state.wanted == replicas:
-        return Message(text=f"*{state.name}* is to have {count(replicas, 'replica')} already: nothing changes.")
-    check_runs(desk.requests.scale(state.id, replicas, by=caller.user))  # it may have been ended at the same moment
-    return Message(
-        text=f"*{state.name}* goes from {state.wanted} to {count(replicas, 'replica')}. Its card shows the way."
-    )
 
 
 def ask(command: Ask, caller: Caller, desk: Desk) -> Message:
@@ -141,7 +143,7 @@ def ask(command: Ask, caller: Caller, desk: Desk) -> Message:
 
 
 def endpoint(command: Endpoint, caller: Caller, desk: Desk) -> Message:
-    return endpoint_of(_one(command.name, "endpoint", desk), caller, desk)
+    return endpoint_of(one(command.name, "endpoint", desk), caller, desk)
 
 
 def endpoint_of(state: Deployment, caller: Caller, desk: Desk) -> Message:
@@ -151,7 +153,7 @@ def endpoint_of(state: Deployment, caller: Caller, desk: Desk) -> Message:
 
 
 def logs(command: Logs, desk: Desk) -> Message:
-    return logs_of(_one(command.name, "logs", desk), desk)
+    return logs_of(one(command.name, "logs", desk), desk)
 
 
 def logs_of(state: Deployment, desk: Desk) -> Message:
@@ -178,8 +180,8 @@ def recipes(desk: Desk) -> Message:
 
 def down(command: Down, caller: Caller, desk: Desk) -> Message:
     if command.name is None:
-        raise _which("down {}", desk)
-    return end(_named(command.name, "down", desk), caller, desk)
+        raise which("down {}", desk)
+    return end(named(command.name, "down", desk), caller, desk)
 
 
 def end(state: Deployment, caller: Caller, desk: Desk) -> Message:
@@ -216,48 +218,6 @@ def keep_trying(state: Deployment, caller: Caller, desk: Desk) -> Message:
     return Message(
         text=f"*{state.name}* asks again every {duration(asked.every)}, for {hours:.0f} h at most. End it to stop that."
     )
-
-
-def _named(name: str, word: str, desk: Desk) -> Deployment:
-    try:
-        return desk.requests.get(name)
-    except NoSuchDeployment as missing:
-        close = get_close_matches(name, missing.known, n=1, cutoff=0.4)
-        there = (
-            f"There are: {', '.join(missing.known)}."
-            if missing.known
-            else f"Nothing is running: start with `{SLASH} launch`."
-        )
-        sentence = f"No deployment is called {code(name)}. {there}"
-        raise CommandError(sentence, hint=f"{SLASH} {word} {close[0]}" if close else None) from missing
-
-
-def _one(name: str | None, word: str, desk: Desk) -> Deployment:
-    """The named deployment, or the only one there is."""
-    if name is not None:
-        return _named(name, word, desk)
-    running = desk.requests.all()
-    if len(running) == 1:
-        return running[0]
-    raise _which(f"{word} {{}}", desk)
-
-
-def _which(form: str, desk: Desk) -> CommandError:
-    names = [state.name for state in desk.requests.all()]
-    if not names:
-        return CommandError("Nothing is running.", hint=f"{SLASH} launch")
-    return CommandError(f"Say which one: {', '.join(names)}.", hint=f"{SLASH} {form.format(names[0])}")
-
-
-def check(deed: Deed, state: Deployment, caller: Caller, desk: Desk) -> None:
-    launcher = state.place.user
-    if not may(caller.user, deed, launcher=launcher, admins=desk.admins):
-        raise CommandError(refusal(deed, name=state.name, launcher=launcher, admins=desk.admins))
-
-
-def check_runs(state: Deployment) -> None:
-    if state.ended or state.stopped_by is not None:
-        raise CommandError(f"*{state.name}* is {state.status}: it can't be scaled any more.", hint=f"{SLASH} launch")
 
 
 def _taken(taken: NameTaken, recipe: str, desk: Desk) -> CommandError:

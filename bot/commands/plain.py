@@ -3,6 +3,7 @@
 import re
 
 _MARKUP = re.compile(r"<([^<>|]*)(?:\|([^<>]*))?>")
+_PERSON = re.compile(r"<@([UW][A-Z0-9]+)>")
 _DOUBLE = "\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}\N{DOUBLE LOW-9 QUOTATION MARK}«»"
 _SINGLE = "\N{LEFT SINGLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}\N{SINGLE LOW-9 QUOTATION MARK}"
 _STRAIGHT = str.maketrans({**dict.fromkeys(_DOUBLE, '"'), **dict.fromkeys(_SINGLE, "'")})
@@ -11,8 +12,27 @@ _DASHES = re.compile("(?<!\\S)[\N{EM DASH}\N{EN DASH}](?=[A-Za-z])")
 
 def plain(text: str) -> str:
     """Undo links, mentions and entities: `<http://a.b|a.b>` is `a.b`, `<@U1|robin>` is `@robin`, `&lt;` is `<`."""
-    text = _MARKUP.sub(_typed, text)
+    return _undone(text)
+
+
+def with_mentions(text: str) -> str:
+    """Likewise, but people stay as they are mentioned: `<@U1|robin>` is `<@U1>`."""
+    return _undone(text, people=True)
+
+
+def mentioned(word: str) -> str | None:
+    """The id of the person whom a word of `with_mentions` mentions; None where it mentions nobody."""
+    found = _PERSON.fullmatch(word)
+    return found[1] if found else None
+
+
+def _undone(text: str, *, people: bool = False) -> str:
+    text = _MARKUP.sub(lambda found: _kept(found) if people else _typed(found), text)
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&").strip()
+
+
+def _kept(found: re.Match[str]) -> str:
+    return f"<{found[1]}>" if _PERSON.fullmatch(f"<{found[1]}>") else _typed(found)
 
 
 def _typed(found: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""Who may do what: pure. Anyone asks and reads; the launcher and the admins scale, end, and see the key."""
+"""Who may do what: pure. Anyone asks and reads; the launcher and the admins scale, end, and deal in keys."""
 
 from collections.abc import Collection
 from enum import StrEnum
@@ -11,12 +11,14 @@ class Deed(StrEnum):
     SCALE = "scale it"
     END = "end it"
     SEE_KEY = "see its key"
+    MAKE_KEY = "make a key to it"
+    REVOKE_KEY = "revoke a key that is not theirs"
 
 
 def may(user: str, deed: Deed, *, launcher: str, admins: Collection[str]) -> bool:
     """Whether this person may do that to what `launcher` launched."""
     match deed:
-        case Deed.SCALE | Deed.END | Deed.SEE_KEY:
+        case Deed.SCALE | Deed.END | Deed.SEE_KEY | Deed.MAKE_KEY | Deed.REVOKE_KEY:
             return user == launcher or user in admins
         case _:
             assert_never(deed)

@@ -61,18 +61,18 @@ def name(word: str) -> str:
     raise Wrong(f"{rule}; {quoted(word)} is none.{mend}")
 
 
-def replicas(word: str, what: str) -> int:
-    """A number of replicas, 1 to REPLICAS_MOST; `what` it is, of which the sentence names a flag alone."""
-    rule = f"Give {f'`{what}` ' if what.startswith('--') else ''}a whole number from 1 to {REPLICAS_MOST}"
-    if word.lower() in _NUMBERS[1:]:
+def replicas(word: str, what: str, *, least: int = 1) -> int:
+    """A number of replicas, `least` to REPLICAS_MOST; `what` it is, of which the sentence names a flag alone."""
+    rule = f"Give {f'`{what}` ' if what.startswith('--') else ''}a whole number from {least} to {REPLICAS_MOST}"
+    if word.lower() in _NUMBERS[least:]:
         raise Wrong(f"{rule}, in digits: write {_NUMBERS.index(word.lower())}.")
     try:
         count = int(word) if len(word) < REPLICAS_MOST and word.isascii() and "_" not in word else None
     except ValueError:
         count = None
-    if count == 0 or word.lower() == "zero":
+    if least and (count == 0 or word.lower() == "zero"):
         raise Wrong(f"{rule}. To run none, end it: `{SLASH} down NAME`.")
-    if count is None or not 1 <= count <= REPLICAS_MOST:
+    if count is None or not least <= count <= REPLICAS_MOST:
         raise Wrong(f"{rule}.")
     return count
 

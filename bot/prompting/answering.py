@@ -1,5 +1,6 @@
 """Takes one question from wherever it stands to its answer. It may die at any line and be called again."""
 
+import logging
 import threading
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
@@ -20,6 +21,11 @@ from bot.prompting.telling import Telling
 from bot.prompting.writing import NobodyReady, Writing
 from workers.deployment.state import Deployment
 from workers.requests import Requests
+
+_LOG = logging.getLogger(__name__)
+
+KNOCK_WITHIN = 2.0
+"""Seconds: it is held while no replica is up, and to be seen is all that it is for."""
 
 _VANISHED = (
     "The deployment that was to answer is gone, so this question stays without an answer. "
@@ -42,6 +48,7 @@ class Answering:
     ) -> None:
         self._requests, self._slack = requests, slack
         self._questions, self._threads = questions, threads
+        self._http = http
         self._telling = Telling(slack, http, threads)
         self._open = OpenAnswers()
         self._writing = Writing(http, stopping)
@@ -65,6 +72,8 @@ class Answering:
                 self._questions.remove(key)
             case Waits():
                 self._wait(asked, state.sentence)
+                if deployment is not None and state.wake is not None:
+                    self._knock(deployment, state.wake)
             case Open() if deployment is not None:
                 self._answer(asked, deployment)
 
@@ -97,9 +106,17 @@ class Answering:
         if asked.notice is None:
             self._stored(replace(asked, notice=self._telling.waiting(asked, sentence)))
 
+    def _knock(self, deployment: Deployment, url: str) -> None:
+        """Have the gateway see a request. Nobody waits for its answer, and a lost one is sent again."""
+        key = self._requests.own_key(deployment.id)
+        try:
+            self._http.get(f"{url}/v1/models", headers={"Authorization": f"Bearer {key}"}, timeout=KNOCK_WITHIN)
+        except httpx.HTTPError as error:
+            _LOG.info("%s was knocked at: %s", deployment.name, type(error).__name__)
+
     def _answer(self, asked: Asked, deployment: Deployment) -> None:
         question, thread = asked.question, asked.thread or ""
-        key = self._requests.key(deployment.id)
+        key = self._requests.own_key(deployment.id)
         if key is None:
             self._telling.over(asked, _VANISHED)
             self._questions.remove(question.key)

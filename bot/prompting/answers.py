@@ -208,7 +208,8 @@ class Answers:
             deployment = self._requests.by_id(asked.deployment)
         except MsgspecError:
             return True  # whoever asked is told that its log cannot be read
-        return deployment is None or not isinstance(standing(deployment), Waits)
+        state = standing(deployment) if deployment is not None else None
+        return not isinstance(state, Waits) or state.wake is not None  # a knock may have been lost
 
 
 def _fails_too_long(asked: Asked) -> bool:

@@ -35,8 +35,8 @@ def refusal(name: str, status: int, body: bytes) -> EngineFailed:
     match status:
         case 401 | 403:
             return EngineFailed(
-                f"{name} refuses the key that it was launched with. "
-                f"End it with `/mixtral down {name}` and launch it again."
+                f"The endpoint of {name} does not take my key (status {status}). Its gateway may just be starting: ask "
+                "again in a moment. If it stays so, the log of the gateway tells why."
             )
         case 404:
             return EngineFailed(

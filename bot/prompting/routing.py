@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from bot.commands.bounds import wakes
 from bot.commands.grammar import addressed, prompt_of, too_long
 from bot.prompting.question import Question
 from workers.deployment.events import DeploymentId
@@ -37,6 +38,8 @@ class Waits(Struct, frozen=True, kw_only=True):
     """The deployment cannot answer yet."""
 
     sentence: str
+    wake: str | None = None
+    """The endpoint at which a request, whatever it is, brings the first replica back; None: nothing is to be done."""
 
 
 class Over(Struct, frozen=True, kw_only=True):
@@ -108,14 +111,15 @@ def standing(deployment: Deployment) -> Standing:
         return Over(sentence=f"{name} is shutting down, so this question stays without an answer. {_AGAIN}")
     if deployment.ready and deployment.endpoint is not None:
         return Open(url=deployment.endpoint.url)
-    return Waits(sentence=f"{name} {_doing(deployment)}. {_PATIENCE}")
+    asleep = deployment.wanted == 0 and wakes(deployment.recipe.service.replica_policy)
+    wake = deployment.endpoint.url if asleep and deployment.endpoint else None
+    return Waits(sentence=f"{name} {_doing(deployment)}. {_PATIENCE}", wake=wake)
 
 
 def address(deployment: Deployment, failed: Collection[str]) -> str | None:
-    """Where to ask: at the endpoint, else at a ready replica of its own, leaving out what has just failed."""
-    known = [deployment.endpoint.url] if deployment.endpoint else []
-    known += [attempt.address for attempt in deployment.ready if attempt.address]
-    return next((url for url in known if url not in failed), None)
+    """Where to ask, unless that has just failed: at the gateway alone, for replicas take no key of ours."""
+    url = deployment.endpoint.url if deployment.endpoint else None
+    return None if url in failed else url
 
 
 _AGAIN = "Start it again with `/mixtral launch`, or ask another one (`/mixtral status` lists them)."
@@ -124,7 +128,13 @@ _PATIENCE = "Your question waits, and is answered here as soon as the model is r
 
 def _doing(deployment: Deployment) -> str:
     if deployment.ready:
-        return "is getting its endpoint"
+        return "is getting its endpoint: its gateway has to open the route"
+    if deployment.wanted == 0 and wakes(deployment.recipe.service.replica_policy):
+        return "had nothing to do and sleeps; your question wakes it"
+    if deployment.wanted == 0:
+        return f"is scaled to zero until somebody brings it back: `/mixtral scale {deployment.name} 1`"
+    if deployment.abandoned is not None:
+        return f"has no replica left. {deployment.abandoned.why.rstrip('.')}"
     match deployment.status:
         case Status.NOT_READY:
             return "does not answer at the moment; a replica is being mended or replaced"

@@ -1,4 +1,4 @@
-"""`mixtral-bot demo`: a Slack stand-in with its page, the bot, a worker and a Valkey, until Ctrl-C."""
+"""`mixtral-bot demo`: a Slack stand-in with its page, the bot, a worker, the gateway and a Valkey, until Ctrl-C."""
 
 import os
 import secrets
@@ -27,6 +27,9 @@ NOTICE = (
 )
 NOT_PASSED_ON = ("SLACK_", "MIXTRAL_", "REDIS_", "AWS_", "GOOGLE_", "CLOUDSDK_")
 """What could make the sandbox reach the world."""
+
+GATEWAY_PORT = 8000
+"""Where the deployments answer, if the port is free."""
 
 START_WITHIN = 60.0
 """Seconds."""
@@ -86,6 +89,7 @@ class Stop:
 def _environment(home: Path, port: int, environ: Mapping[str, str]) -> tuple[dict[str, str], str]:
     chosen = port if _is_free(port) else free_port()
     page = f"http://127.0.0.1:{chosen}"
+    gateway = GATEWAY_PORT if _is_free(GATEWAY_PORT) else free_port()
     passed_on = {k: v for k, v in environ.items() if not k.startswith(NOT_PASSED_ON)}
     return passed_on | {
         "SLACK_API_URL": f"{page}/api/",
@@ -94,6 +98,8 @@ def _environment(home: Path, port: int, environ: Mapping[str, str]) -> tuple[dic
         "REDIS_URL": f"redis://:{secrets.token_hex(16)}@127.0.0.1:{free_port()}/0",
         "MIXTRAL_HOME": str(home),
         "MIXTRAL_CLOUDS": "aws,gcp,local",
+        "MIXTRAL_GATEWAY_BIND": f"127.0.0.1:{gateway}",
+        "MIXTRAL_GATEWAY_URL": f"http://127.0.0.1:{gateway}",
         "MIXTRAL_ALLOW_CIDRS": "127.0.0.0/8",
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}",
         "AWS_ACCESS_KEY_ID": "sandbox",
@@ -125,6 +131,7 @@ def _children(home: Path, env: Mapping[str, str], page: str) -> list[tuple[str, 
         *clouds,
         ("the bot", Child(name="bot", argv=(*cli, "run"), env=env, log=home / "bot.log")),
         ("the worker", Child(name="worker", argv=(*cli, "worker"), env=env, log=home / "worker.log")),
+        ("the gateway", Child(name="gateway", argv=(*cli, "gateway"), env=env, log=home / "gateway.log")),
     ]
 
 
@@ -162,6 +169,8 @@ def _wait_for(child: Child, env: Mapping[str, str], page: str, stop: Stop) -> No
                     return httpx.get(f"{env['AWS_ENDPOINT_URL']}/sandbox/calls", timeout=2).is_success
                 case "gce":
                     return httpx.get(f"{env['MIXTRAL_GCE_ENDPOINT']}/sandbox/calls", timeout=2).is_success
+                case "gateway":
+                    return httpx.get(f"{env['MIXTRAL_GATEWAY_URL']}/health", timeout=2).is_success
                 case _:
                     return True
         except (RedisError, httpx.HTTPError):

@@ -5,6 +5,7 @@ from typing import Any
 from bot.sandbox import modals, seed
 from bot.sandbox.block_kit import check_view
 from bot.sandbox.block_kit.check import interactive
+from bot.sandbox.events import typed as stored
 from bot.sandbox.limits import SlackError
 from bot.sandbox.responses import respond
 from bot.sandbox.seed import Channel, UserId
@@ -41,7 +42,9 @@ class Interactions:
             "user_id": user,
             "user_name": stand_in.workspace.users[user].name,
             "command": command,
-            "text": text.strip(),
+            "text": stored(
+                text.strip(), list(stand_in.workspace.users.values()), list(stand_in.workspace.channels.values())
+            ),
             "api_app_id": seed.APP_ID,
             "is_enterprise_install": "false",
             "response_url": f"{self._base_url}/commands/{path}",

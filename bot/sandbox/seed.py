@@ -110,7 +110,7 @@ COMMANDS: Final = (
     Command(
         command="/mixtral",
         description="Launch, ask and end open models",
-        usage_hint="launch | status | ask | scale | endpoint | logs | plan | recipes | down | help",
+        usage_hint="launch | status | ask | scale | endpoint | key | logs | plan | recipes | down | help",
         subcommands=(
             Hint(
                 usage="launch [RECIPE] [as NAME] [--replicas N] [--spot]",
@@ -120,6 +120,9 @@ COMMANDS: Final = (
             Hint(usage="ask [NAME] PROMPT", description="put a question to a model"),
             Hint(usage="scale NAME N", description="change the number of replicas"),
             Hint(usage="endpoint NAME", description="the address and the key, for your eyes only"),
+            Hint(
+                usage="key NAME [list|new [@PERSON]|revoke ID]", description="a key for each person, and an end to one"
+            ),
             Hint(usage="logs NAME", description="the last lines of the engine's log"),
             Hint(usage="plan RECIPE", description="the machines that fit, cheapest first"),
             Hint(usage="recipes", description="what can be launched"),

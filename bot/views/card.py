@@ -2,7 +2,8 @@
 
 from datetime import datetime, timedelta
 
-from bot.views import endpoint, ladder, offers, replicas, words
+from bot.commands.bounds import follows_load
+from bot.views import attempts, endpoint, ladder, moving, offers, replicas, words
 from bot.views.amounts import count, duration, moment, seconds, usd_per_hour
 from bot.views.blocks import Block, actions, button, confirm, context, fenced, fields, header, listed, section
 from bot.views.escape import clip, code, escape, inert
@@ -18,7 +19,9 @@ WORDS_MOST = 600
 FACT_MOST = 160
 
 CLIMBING = frozenset({Status.PROVISIONING, Status.FAILED, Status.NO_CAPACITY})
-SERVING = frozenset({Status.READY, Status.SCALING, Status.NOT_READY})
+
+SETTLED = frozenset({Status.ENDED, Status.READY, Status.ENDING, Status.SCALED_TO_ZERO})
+"""What a machine once died of is of no interest any more."""
 
 CHANGES_EVERY = (
     (timedelta(minutes=2), timedelta(seconds=5)),
@@ -39,7 +42,7 @@ def card(deployment: Deployment, now: datetime) -> Message:
         _facts(deployment, now),
         *_ladder(deployment, now),
         *_endpoint(deployment),
-        *_replicas(deployment),
+        *_replicas(deployment, now),
         *_buttons(deployment),
     ]
     return Message(fallback(deployment, now), tuple(blocks))
@@ -49,7 +52,9 @@ def changes_every(deployment: Deployment, now: datetime) -> timedelta | None:
     """How often the card differs by the passing of time alone; None: never."""
     if deployment.ended:
         return None
-    if deployment.status is Status.READY:
+    if deployment.status is Status.SCALED_TO_ZERO:
+        return None
+    if deployment.status in (Status.READY, Status.DEGRADED) and not moving.awaits_route(deployment):
         return MONEY_EVERY if deployment.usd_per_hour else None
     age = now - max((a.since for a in deployment.attempts), default=deployment.requested_at)
     return next(every for until, every in CHANGES_EVERY if age < until)
@@ -59,14 +64,15 @@ def fallback(deployment: Deployment, now: datetime) -> str:
     """One sentence for notifications."""
     name = escape(deployment.name)
     match deployment.status:
-        case Status.READY:
-            return f"{name} is ready at {endpoint.base_url(deployment) or 'its replicas'}."
+        case Status.READY if deployment.endpoint is not None:
+            return f"{name} is ready at {endpoint.base_url(deployment)}."
         case Status.ENDED:
             return f"{name} is down. It ran {duration(deployment.ran_for(now))}."
         case Status.FAILED:
             return f"{name} {words.verdict(deployment)}. {clip(words.now_happening(deployment, now), 300)}"
         case _:
-            replica = f", {len(deployment.ready)} of {deployment.wanted} replicas ready" if deployment.ready else ""
+            of = f"{len(deployment.ready)} of {count(deployment.wanted, 'replica')}"
+            replica = f", {of} ready" if deployment.ready and deployment.wanted else ""
             return f"{name} {words.verdict(deployment)}{replica}."
 
 
@@ -75,7 +81,8 @@ def _facts(deployment: Deployment, now: datetime) -> Block:
     if model := words.model(deployment):
         pairs.append(("Model", code(clip(model, FACT_MOST))))
     if not deployment.ended and deployment.stopped_by is None:
-        pairs.append(("Replicas", f"{len(deployment.ready)} of {deployment.wanted} ready"))
+        ready = f"{len(deployment.ready)} of {deployment.wanted} ready" if deployment.wanted else "none wanted"
+        pairs.append(("Replicas", f"{ready}{_moved_by(deployment)}"))
     if where := _where(deployment):
         pairs.append(("Runs on" if not deployment.ended else "Ran on", where))
     if deployment.attempts and deployment.status is not Status.ENDED:
@@ -86,6 +93,11 @@ def _facts(deployment: Deployment, now: datetime) -> Block:
     if limits := _limits(deployment.limits):
         pairs.append(("Limits", clip(limits, FACT_MOST)))
     return fields(pairs)
+
+
+def _moved_by(deployment: Deployment) -> str:
+    policy = deployment.recipe.service.replica_policy
+    return f", {policy.min_replicas} to {policy.max_replicas} by load" if follows_load(policy) else ""
 
 
 def _where(deployment: Deployment) -> str:
@@ -114,12 +126,12 @@ def _limits(limits: Limits) -> str:
 def _failure(deployment: Deployment) -> list[Block]:
     """Of a failed deployment the end of its log; of one that runs, why its last machine did not."""
     failed = [a for a in deployment.attempts if a.phase in (Phase.FAILED, Phase.PREEMPTED)]
-    if not failed or not failed[-1].log_tail or deployment.status in (Status.ENDED, Status.READY, Status.ENDING):
+    if not failed or not failed[-1].log_tail or deployment.status in SETTLED:
         return []
     last = failed[-1]
     blocks = [
         section(
-            f"The last lines of its log, replica {last.replica} {words.preposition(last)} "
+            f"The last lines of its log, replica {last.replica} {attempts.preposition(last)} "
             f"{offers.place(last.offer)}:\n{fenced(last.log_tail, LOG_MOST)}"
         )
     ]
@@ -142,8 +154,8 @@ def _ladder(deployment: Deployment, now: datetime) -> list[Block]:
 
 
 def _endpoint(deployment: Deployment) -> list[Block]:
-    if deployment.endpoint is None or deployment.status not in SERVING:
-        return []
+    if deployment.endpoint is None or deployment.ended or deployment.stopped_by is not None:
+        return []  # else it stays, whatever becomes of the replicas
     return [*endpoint.on_card(deployment), *([section(said)] if (said := tested(deployment)) else [])]
 
 
@@ -160,14 +172,20 @@ def tested(deployment: Deployment) -> str:
             return ""
 
 
-def _replicas(deployment: Deployment) -> list[Block]:
+def _replicas(deployment: Deployment, now: datetime) -> list[Block]:
     if deployment.ended or not replicas.worth_a_list(deployment):
         return []
-    return [section(listed(["*Replicas*", *replicas.lines(deployment)]))]
+    return [section(listed(["*Replicas*", *replicas.lines(deployment, now)]))]
 
 
 def _may_keep_trying(deployment: Deployment) -> bool:
     return deployment.status is Status.NO_CAPACITY and deployment.keep_trying is None
+
+
+def _what_goes(deployment: Deployment) -> str:
+    if not deployment.wanted:
+        return "Its endpoint goes away"
+    return f"Its {count(deployment.wanted, 'replica')} and its endpoint go away"
 
 
 def _buttons(deployment: Deployment) -> list[Block]:
@@ -178,7 +196,7 @@ def _buttons(deployment: Deployment) -> list[Block]:
     down = button("End", "card_down", id_, style="danger") | {
         "confirm": confirm(
             f"End {clip(name, 40)}?",
-            f"Its {count(deployment.wanted, 'replica')} and its endpoint go away, and its key stops working.",
+            f"{_what_goes(deployment)}, and its keys stop working.",
             yes="End it",
             no="Keep it",
         )

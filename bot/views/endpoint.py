@@ -6,6 +6,7 @@ from bot.views.blocks import Block, context, section
 from bot.views.escape import code, escape
 from bot.views.message import Message
 from bot.views.words import model, title
+from workers.deployment.events import FIRST_KEY
 from workers.deployment.state import Deployment
 
 PLACEHOLDER = "$MIXTRAL_KEY"
@@ -45,15 +46,22 @@ def curl(deployment: Deployment, key: str) -> str:
 
 def on_card(deployment: Deployment) -> tuple[Block, ...]:
     """The endpoint as everybody in the channel may see it."""
-    name = deployment.name
+    name = escape(deployment.name)
+    first = (
+        f"`/mixtral endpoint {name}` shows the launcher theirs"
+        if has_first_key(deployment)
+        else "the first was revoked"
+    )
     blocks = [
         section(f"*Endpoint* {code(base_url(deployment))}\n```\n{escape(curl(deployment, PLACEHOLDER))}\n```"),
-        context(
-            f"{code(PLACEHOLDER)} is the key; only the launcher is shown it. "
-            f"`/mixtral endpoint {escape(name)}` shows it again."
-        ),
+        context(f"{code(PLACEHOLDER)} is a key: {first}, `/mixtral key {name} new @PERSON` makes more."),
     ]
     return (*blocks, section(NOT_ENFORCED)) if deployment.key_not_enforced else tuple(blocks)
+
+
+def has_first_key(deployment: Deployment) -> bool:
+    """Whether the launcher's key still opens it."""
+    return any(key.id == FIRST_KEY for key in deployment.keys)
 
 
 def endpoint(deployment: Deployment, key: str | None, *, python: bool = False) -> Message:
@@ -65,17 +73,28 @@ def endpoint(deployment: Deployment, key: str | None, *, python: bool = False) -
     if deployment.endpoint is None:
         sentence = f"{escape(title(deployment))}: it has no endpoint yet. The card shows it as soon as there is one."
         return Message(sentence, (section(sentence),))
-    if key is None:
-        sentence = f"{name} has ended: its endpoint is closed and its key is destroyed."
-        return Message(sentence, (section(sentence),))
     url = base_url(deployment)
+    if key is None and not deployment.ended and deployment.stopped_by is None:
+        sentence = (
+            f"*{name}* answers at {code(url)}. Its first key was revoked: `/mixtral key {name} new` makes another, "
+            f"`/mixtral key {name} list` shows whose there are."
+        )
+        return Message(sentence, (section(sentence),))
+    if key is None:
+        sentence = f"{name} has ended: its endpoint is closed and its keys are destroyed."
+        return Message(sentence, (section(sentence),))
     blocks = [
         section(f"*{name}* answers at {code(url)}\nIts key: {code(key)}"),
         section(f"```\n{escape(curl(deployment, key))}\n```"),
     ]
     if python:
         blocks.append(section(f"With the OpenAI library for Python:\n```\n{escape(_python(deployment, key))}\n```"))
-    blocks.append(context(f"Whoever has the key can use {name} until it ends."))
+    blocks.append(
+        context(
+            f"Whoever has the key can use {name} until it ends. Don't pass it on: `/mixtral key {name} new @PERSON` "
+            "makes one that can be revoked by itself."
+        )
+    )
     if deployment.key_not_enforced:
         blocks.append(section(NOT_ENFORCED))
     return Message(f"{name} answers at {url}. Its key is below.", tuple(blocks))

@@ -7,14 +7,15 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from bot.views import endpoint, home, logs, notices, plan, recipes, refusal, scale, status
+from bot.views import endpoint, home, keys, logs, notices, plan, recipes, refusal, scale, status
 from bot.views import help as help_view
 from bot.views.card import card
 from bot.views.message import Message
 from bot.views.story import BEGIN, MIXTRAL, SMOLLM2, Story, offer
-from recipes.schema import Note, Recipe
-from workers.deployment.events import Limits
+from recipes.schema import Note, Recipe, ReplicaPolicy, Service
+from workers.deployment.events import KeyId, Limits
 from workers.placement.offer import Offer, Rung
 
 KEY = "mxk_ExampleExampleExampleExample1234"
@@ -113,12 +114,93 @@ def cards() -> dict[str, Message]:
         "card two of two": two(),
         "card scaling down": two().scaled(1).wait(1).given_up("scaled down", 2).wait(1),
         "card not ready": Story().served().wait(200).not_ready("/health gave no answer within 15 s").wait(25),
+        **more_cards(),
         "card preempted": two().wait(60).gone("it was taken back by its cloud", 2, log="", preempted=True).wait(3),
         "card failed": failed(),
         "card ending": two().stopped().wait(2),
         "card down": Story().served().wait(720).stopped().wait(1).gone("ended by request").ended().wait(5),
     }  # fmt: skip
     return {name: card(story.state, story.now) for name, story in stories.items()}
+
+
+def more_cards() -> dict[str, Story]:
+    """What happens to a deployment of several replicas, and behind a gateway."""
+    ready = Story().planned().asked().created().wait(5).ready()
+    unrouted = Story().planned().asked().created().wait(5).ready()
+    return {
+        "card waiting for the gateway": ready.wait(4),
+        "card without a gateway": unrouted.wait(45),
+        "card draining": two().scaled(1).wait(1).draining(2).wait(4),
+        "card scaled to zero": at_zero(Story().served()),
+        "card asleep": asleep(),
+        "card waking": asleep().wait(3600).moved(1, "a request waits").asked().wait(0.3).created().wait(2),
+        "card scaled by load": by_load(),
+        "card degraded": degraded(),
+        "card backing off": backing_off(),
+        "card spot": spot(),
+        "card spot, taken back": spot().wait(7200).gone("it was taken back by its cloud", 2, preempted=True)
+        .wait(1).asked(SPOT_OFFERS[2]).wait(3).created("http://203.0.113.9:8000").wait(40),
+    }  # fmt: skip
+
+
+def _policy(recipe: Recipe, **policy: Any) -> Recipe:
+    return replace(recipe, service=Service(replica_policy=ReplicaPolicy(**policy)))
+
+
+def at_zero(told: Story) -> Story:
+    return told.wait(60).scaled(0).draining(1).wait(2).given_up("scaled down", 1).gone("ended by request", 1).wait(9)
+
+
+def asleep() -> Story:
+    """Ended by the want of load, and woken by the next request."""
+    told = Story("smollm2", _policy(SMOLLM2, min_replicas=0)).served().wait(1200)
+    told.moved(0, "no request for 20 min").draining(1, "no request for 20 min").wait(1)
+    return told.given_up("no request for 20 min", 1).gone("ended by request", 1).wait(60)
+
+
+def by_load() -> Story:
+    """Three replicas, of which the load asked for the last."""
+    recipe = _policy(MIXTRAL, min_replicas=1, max_replicas=5, target_qps_per_replica=1.0)
+    told = Story("mixtral", recipe, replicas=2).planned(rungs(usable=True))
+    for taken in offers()[:2]:
+        told.asked(taken).wait(2).created().wait(200).ready()
+    told.published().wait(1).tested().wait(900).moved(3, "2.4 requests/s, 1 replica takes 1")
+    return told.wait(1).asked(offers()[2]).wait(3).created().wait(61)
+
+
+def backing_off() -> Story:
+    """One of four answers; another crashed twice."""
+    told = Story("mixtral", MIXTRAL, replicas=4).planned(rungs(usable=True))
+    told.asked(offers()[0]).wait(2).created().wait(200).ready().published().tested()
+    for taken in offers()[1:3]:
+        told.asked(taken).wait(2).created().wait(90).gone("its engine exited with status 1", log=LOG)
+    return told.wait(5)
+
+
+def degraded() -> Story:
+    """One answers, and the other crashed again and again."""
+    told = Story("mixtral", MIXTRAL, replicas=2).planned(rungs(usable=True))
+    told.asked(offers()[0]).wait(2).created().wait(200).ready().published().tested()
+    for taken in offers()[1:6]:
+        told.asked(taken).wait(2).created().wait(90).gone("its engine exited with status 1", log=LOG).wait(60)
+    why = (
+        "Replicas failed 5 times in a row, so no further one is tried. The last time: its engine exited with status 1."
+    )
+    return told.abandoned(why).wait(5)
+
+
+SPOT_OFFERS = tuple(
+    offer(f"aws use1-az{n}", "A100:8", "7.40", spot=True, on_demand="21.96", region="us-east-1") for n in (4, 2, 1)
+)
+
+
+def spot() -> Story:
+    """Two spot replicas in two zones."""
+    told = Story("mixtral", MIXTRAL, replicas=2, limits=Limits(spot=True))
+    told.planned([Rung(offer=o, usable=True) for o in SPOT_OFFERS])
+    for taken in SPOT_OFFERS[:2]:
+        told.asked(taken).wait(2).created().wait(200).ready()
+    return told.published().wait(1).tested().wait(7200)
 
 
 def two() -> Story:
@@ -157,12 +239,29 @@ def others() -> dict[str, Message]:
         "endpoint": endpoint.endpoint(Story().served().state, KEY, python=True),
         "endpoint, unasked": endpoint.endpoint(Story().served().state, KEY),
         "endpoint, not yet": endpoint.endpoint(Story().planned().state, KEY),
+        "endpoint, first key revoked": endpoint.endpoint(Story().served().key_revoked("first").state, None),
+        "keys": keys.listing(keyed().state),
+        "keys, none": keys.listing(Story().served().key_revoked("first").state),
+        "key handed over": keys.handed_over(keyed().state, KeyId("k-3f9a01"), KEY, by=None),
+        "key from another": keys.handed_over(keyed().state, KeyId("k-77c2e0"), KEY, by="U0ROBIN0001"),
+        "key made for another": keys.made_for(keyed().state, KeyId("k-77c2e0"), "U0ADA000001"),
+        "key revoked": keys.revoked(keyed().state, keyed().state.keys[0]),
+        "scaled down": scale.changed(spot().state, spot().scaled(1).state),
+        "scaled to nothing": scale.changed(two().state, two().scaled(0).state),
+        "scaled by hand": scale.changed(by_load().state, by_load().scaled(4).state),
+        "scaled again": scale.changed(degraded().state, degraded().scaled(2).state),
+        "status detail, backing off": status.detail(backing_off().state, backing_off().now),
         "logs": logs.logs("mixtral", [log]),
         "refusal": refusal.refusal("There is no command `stauts`.", hint="Did you mean `/mixtral status`?"),
         "notice ready": notices.ready(Story().served().state),
         "notice failed": notices.failed(failed().state),
         "notice no room": notices.no_room(climbing().state, "not_in_channel"),
     }
+
+
+def keyed() -> Story:
+    """A deployment with keys for two people."""
+    return Story("fast").served().wait(60).key_issued("k-3f9a01", "U0ROBIN0001").key_issued("k-77c2e0", "U0ADA000001")
 
 
 NOTE = Note(field="workdir", line=4, meaning="files are not copied to the machine; put them into its image")
@@ -172,6 +271,7 @@ def views() -> dict[str, dict[str, Any]]:
     """Modal and Home tab."""
     return {
         "modal scale": scale.modal(two().state),
+        "modal scale, by load": scale.modal(by_load().state),
         "home": home.home([two().state, in_the_cloud().state], BEGIN + timedelta(hours=1), "U0ROBIN0001"),
     }
 

@@ -41,8 +41,12 @@ ENTRIES = {
     ),
     "scale": Entry(
         about="run another number of replicas behind the same endpoint",
-        more=("Replicas are added and drained without an interruption. Only the launcher and the admins may."),
-        examples=("scale fast 2",),
+        more=(
+            "Replicas are added and drained without an interruption; what answers least goes first, then the dearest. "
+            "With 0 the endpoint stays, and waits for replicas. The recipe's `max_replicas` holds, and where its load "
+            "decides, `min_replicas` does, too. Only the launcher and the admins may."
+        ),
+        examples=("scale fast 2", "scale fast 0"),
     ),
     "ask": Entry(
         about="put a prompt to the model; the answer streams into a thread",
@@ -61,6 +65,15 @@ ENTRIES = {
         more=("The API is OpenAI's. Only the launcher and the admins see the key."),
         examples=("endpoint fast",),
     ),
+    "key": Entry(
+        about="keys to an endpoint, one for each person: who has one, a new one, an end to one",
+        more=(
+            "`list` shows ids and owners, and never a key. `new` makes one for you, or for a person, who alone is "
+            "shown it, in this channel and once. `revoke` ends one by its id and leaves the others. Anybody may "
+            "list, and revoke their own; the launcher and the admins make them, and revoke any."
+        ),
+        examples=("key fast list", "key fast new", "key fast new @ada", "key fast revoke k-3f9a01"),
+    ),
     "logs": Entry(
         about="the last lines that the replicas printed",
         more=("Useful while an engine starts, and when it does not."),
@@ -78,7 +91,7 @@ ENTRIES = {
     ),
     "down": Entry(
         about="end a deployment and all its machines",
-        more=("Only the launcher and the admins may. The key stops working at once."),
+        more=("Only the launcher and the admins may. Its keys stop working at once."),
         examples=("down fast",),
     ),
     "help": Entry(

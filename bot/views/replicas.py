@@ -1,41 +1,105 @@
 """PURE: the replicas of a deployment, a line each."""
 
+from datetime import datetime
+from typing import assert_never
+
 from bot.views import offers
-from bot.views.amounts import moment
-from bot.views.escape import clip, code, inert
-from bot.views.words import ATTEMPT_DOTS
-from workers.deployment.state import LIVE, Attempt, Deployment, Phase
+from bot.views.amounts import count, moment
+from bot.views.attempts import ATTEMPT_DOTS, replacement
+from bot.views.escape import clip, inert
+from bot.views.words import DOTS
+from workers.deployment.events import Failure
+from workers.deployment.patience import paused_until
+from workers.deployment.state import KEPT, MAY_COST, Attempt, Deployment, Phase, Status
 
 GONE = frozenset({Phase.FAILED, Phase.PREEMPTED})
 GONE_SHOWN = 3
+PENDING_NAMED = 4
+WHY_MOST = 200
 
 
 def worth_a_list(deployment: Deployment) -> bool:
     """Whether there is more to say of the replicas than the card's facts say."""
-    made = sum(a.machine is not None for a in deployment.live)
-    return (made > 0 and max(deployment.wanted, len(deployment.live)) > 1) or bool(_lost(deployment))
+    kept = [a for a in deployment.attempts if a.phase in KEPT]
+    made = sum(a.machine is not None for a in kept)
+    return (made > 0 and max(deployment.wanted, len(kept)) > 1) or bool(_lost(deployment))
 
 
-def lines(deployment: Deployment, *, gone: int = GONE_SHOWN) -> tuple[str, ...]:
-    """Those that are there by number, then the last ones that were lost."""
-    present = [a for a in deployment.attempts if a.phase in LIVE or a.phase is Phase.SHUTTING_DOWN]
+def lines(deployment: Deployment, now: datetime, *, gone: int = GONE_SHOWN) -> tuple[str, ...]:
+    """Those that are there by number, those that are wanted and not begun, then the last ones that were lost."""
+    present = [a for a in deployment.attempts if a.phase in MAY_COST]
     present.sort(key=lambda a: (a.replica, a.number))
     lost = _lost(deployment)
-    return tuple(_line(a) for a in (*present, *lost[len(lost) - min(gone, len(lost)) :]))
+    shown = (*present, *lost[len(lost) - min(gone, len(lost)) :])
+    told = [_line(a, deployment) for a in shown]
+    return (*told[: len(present)], *_pending(deployment, now), *told[len(present) :])
 
 
 def _lost(deployment: Deployment) -> list[Attempt]:
     return [a for a in deployment.attempts if a.phase in GONE]
 
 
-def _line(attempt: Attempt) -> str:
-    parts = [f"{ATTEMPT_DOTS[attempt.phase]} replica {attempt.replica}", offers.place(attempt.offer)]
+def _pending(deployment: Deployment, now: datetime) -> tuple[str, ...]:
+    """What is wanted and has no attempt yet, as one line."""
+    missing = deployment.wanted - len(deployment.live)
+    if missing <= 0 or deployment.ended or deployment.stopped_by is not None:
+        return ()
+    taken = {a.replica for a in deployment.live}
+    free = [n for n in range(1, deployment.wanted + len(taken) + 1) if n not in taken][:missing]
+    which = ", ".join(str(n) for n in free)
+    named = f"replica{'' if missing == 1 else 's'} {which}" if missing <= PENDING_NAMED else count(missing, "replica")
+    return (f"{DOTS[Status.PLANNING]} {named} · pending: {_why_pending(deployment, now)}",)
+
+
+def _why_pending(deployment: Deployment, now: datetime) -> str:
+    if deployment.abandoned is not None:
+        return "not tried any more"
+    if until := paused_until(deployment, now):
+        return f"tried again {moment(until)}"
+    if deployment.exhausted is not None:
+        return "no machine is to be had now"
+    return "a machine is being chosen" if deployment.planned_at else "prices are being looked at"
+
+
+def _line(attempt: Attempt, deployment: Deployment) -> str:
+    place = offers.place(attempt.offer)
     if attempt.offer.cloud != "local":
-        parts[1] += f" ({offers.machine(attempt.offer)}, {offers.price(attempt.offer)})"
-    address = attempt.address or (attempt.machine.address if attempt.machine else None)
-    if address and attempt.phase in LIVE:
-        parts.append(code(address))
-    since = "" if attempt.phase in GONE else "since "
-    parts.append(f"{attempt.phase.value} {since}{moment(attempt.since)}")
-    why = f": {inert(clip(attempt.why.rstrip('.'), 200))}" if attempt.why and attempt.phase is not Phase.READY else ""
-    return " · ".join(parts) + why
+        place += f" ({offers.machine(attempt.offer)}, {offers.price(attempt.offer)})"
+    return f"{ATTEMPT_DOTS[attempt.phase]} replica {attempt.replica} · {place} · {_standing(attempt, deployment)}"
+
+
+def _standing(attempt: Attempt, deployment: Deployment) -> str:
+    """Its phase since when, and why."""
+    at = moment(attempt.since)
+    match attempt.phase:
+        case Phase.PREEMPTED:
+            return f"taken back by the cloud {at}; {replacement(attempt, deployment)}"
+        case Phase.FAILED:
+            return f"{failed(attempt)} {at}{_why(attempt)}"
+        case Phase.DRAINING:
+            return f"draining since {at}: answers its last requests, then ends{_why(attempt, ' (', ')')}"
+        case Phase.READY:
+            return f"ready since {at}"
+        case Phase.STARTING if attempt.progress:
+            return f"starting since {at}: {inert(clip(attempt.progress, WHY_MOST))}"
+        case phase:
+            return f"{phase.value} since {at}{_why(attempt)}"
+
+
+def failed(attempt: Attempt) -> str:
+    """How it failed, in a word or a few."""
+    match attempt.failure:
+        case Failure.PROVISION:
+            return "never came"
+        case Failure.INITIAL_DELAY:
+            return "was not ready in time"
+        case Failure.PROBING:
+            return "failed its probe for too long"
+        case Failure.CRASHED | None:
+            return "crashed"
+        case _ as never:
+            assert_never(never)
+
+
+def _why(attempt: Attempt, before: str = ": ", after: str = "") -> str:
+    return f"{before}{inert(clip(attempt.why.rstrip('.'), WHY_MOST))}{after}" if attempt.why else ""

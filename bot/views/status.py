@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from bot.views import card, endpoint, ladder, offers, replicas, words
+from bot.views import card, endpoint, ladder, moving, offers, replicas, words
 from bot.views.amounts import count, duration, usd_per_hour
 from bot.views.blocks import context, header, listed, section
 from bot.views.escape import code, escape
@@ -42,7 +42,7 @@ def detail(deployment: Deployment, now: datetime) -> Message:
         header(words.title(deployment)),
         section(f"{words.now_happening(deployment, now)}\n{' · '.join(_facts(deployment, now))}"),
     ]
-    if found := replicas.lines(deployment, gone=10):
+    if found := replicas.lines(deployment, now, gone=10):
         blocks.append(section(listed(["*Replicas*", *found])))
     if _has_ladder(deployment):
         blocks.append(section(ladder.ladder(deployment, now)))
@@ -82,6 +82,8 @@ def _line(deployment: Deployment, now: datetime) -> str:
     name = f"{words.DOTS[deployment.status]} *{escape(deployment.name)}*"
     recipe, *rest = _facts(deployment, now)
     status = [] if deployment.status is Status.READY else [deployment.status.value]
+    if moving.awaits_route(deployment):
+        status = ["waits for the gateway"]
     return " · ".join([name, recipe, *status, *rest])
 
 

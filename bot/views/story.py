@@ -9,12 +9,17 @@ from recipes.schema import Accelerator, Engine, Recipe, Resources
 from workers.clouds.driver import Machine, MachineRequest, Refusal, Scope, Token
 from workers.deployment.events import (
     AnyEvent,
+    Autoscaled,
     DeploymentEnded,
     DeploymentId,
     EndpointPublished,
     EngineProgressed,
     EventId,
+    Failure,
+    KeyId,
+    KeyIssued,
     KeyNotEnforced,
+    KeyRevoked,
     LadderExhausted,
     LadderPlanned,
     LaunchIntended,
@@ -23,9 +28,11 @@ from workers.deployment.events import (
     MachineGone,
     OfferRefused,
     Place,
+    ReplicaDraining,
     ReplicaGivenUp,
     ReplicaNotReady,
     ReplicaReady,
+    ReplicasAbandoned,
     Requested,
     ScaleRequested,
     StopRequested,
@@ -37,6 +44,7 @@ from workers.placement.offer import Offer, Rung
 from workers.serving.boot import boot_of
 
 BEGIN = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
+GATEWAY = "http://gateway.example:8000"
 PROMPT = "My favourite condiment is"
 
 SMOLLM2 = Recipe(name="smollm2-135m", engine=Engine(kind="llamacpp", model="HuggingFaceTB/SmolLM2-135M-Instruct"))
@@ -58,12 +66,19 @@ MIXTRAL = Recipe(
 
 
 def offer(
-    place: str, gpu: str = "", usd: str | None = "0", *, spot: bool = False, doubtful: str | None = None
+    place: str,
+    gpu: str = "",
+    usd: str | None = "0",
+    *,
+    spot: bool = False,
+    on_demand: str | None = None,
+    region: str | None = None,
+    doubtful: str | None = None,
 ) -> Offer:
     """An offer from words: `offer("gcp us-central1-a", "A100-80GB:2", "5.89")`, `offer("local")`."""
     cloud, _, zone = place.partition(" ")
     name, _, count = gpu.partition(":")
-    region = zone.rsplit("-", 1)[0]
+    region = region or zone.rsplit("-", 1)[0]
     kind = f"{cloud} {gpu}" if name else "cpu"
     return Offer(
         cloud=cloud,
@@ -74,6 +89,7 @@ def offer(
         count=int(count or 0),
         spot=spot,
         usd_per_hour=Decimal(usd) if usd is not None else None,
+        on_demand_usd_per_hour=Decimal(on_demand) if on_demand is not None else None,
         doubtful=doubtful,
     )
 
@@ -166,7 +182,7 @@ class Story:
     def not_ready(self, why: str, attempt: int | None = None) -> Self:
         return self._tell(ReplicaNotReady, attempt=self._attempt(attempt).number, why=why)
 
-    def given_up(self, why: str, attempt: int | None = None, *, failure: bool = False) -> Self:
+    def given_up(self, why: str, attempt: int | None = None, *, failure: Failure | None = None) -> Self:
         return self._tell(ReplicaGivenUp, attempt=self._attempt(attempt).number, why=why, failure=failure)
 
     def gone(self, why: str, attempt: int | None = None, *, log: str = "", preempted: bool = False) -> Self:
@@ -174,7 +190,8 @@ class Story:
         return self._tell(MachineGone, attempt=number, why=why, log_tail=log, preempted=preempted)
 
     def published(self) -> Self:
-        return self._tell(EndpointPublished, url=self.state.ready[0].address or "")
+        """The gateway opens the route."""
+        return self._tell(EndpointPublished, url=GATEWAY)
 
     def open_to_all(self) -> Self:
         return self._tell(KeyNotEnforced, url=self.state.endpoint.url if self.state.endpoint else "")
@@ -192,6 +209,22 @@ class Story:
 
     def scaled(self, replicas: int, by: str = "U0ROBIN0001") -> Self:
         return self._tell(ScaleRequested, replicas=replicas, by=by)
+
+    def moved(self, replicas: int, why: str) -> Self:
+        """The load scales it."""
+        return self._tell(Autoscaled, replicas=replicas, why=why)
+
+    def draining(self, attempt: int | None = None, why: str = "scaled down") -> Self:
+        return self._tell(ReplicaDraining, attempt=self._attempt(attempt).number, why=why)
+
+    def abandoned(self, why: str) -> Self:
+        return self._tell(ReplicasAbandoned, why=why)
+
+    def key_issued(self, id_: str, user: str, by: str = "U0ROBIN0001") -> Self:
+        return self._tell(KeyIssued, key=KeyId(id_), user=user, by=by)
+
+    def key_revoked(self, id_: str, by: str = "U0ROBIN0001") -> Self:
+        return self._tell(KeyRevoked, key=KeyId(id_), by=by)
 
     def stopped(self, by: str = "U0ROBIN0001") -> Self:
         return self._tell(StopRequested, by=by)

@@ -3,7 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from recipes.schema import Engine, Recipe
+from msgspec.structs import replace
+
+from recipes.schema import Engine, Recipe, ReplicaPolicy, Service
 from workers.clouds.driver import Machine, MachineRequest, Token
 from workers.deployment.events import (
     DeploymentEnded,
@@ -17,10 +19,10 @@ from workers.deployment.events import (
     ReplicaReady,
     Requested,
 )
+from workers.deployment.keys import new_key
 from workers.deployment.log import Log, new_event_id, new_id
 from workers.deployment.state import fold
 from workers.placement.offer import Offer
-from workers.requests import new_key
 from workers.serving.boot import boot_of
 
 RECIPE = Recipe(name="scripted", engine=Engine(kind="scripted", model="scripted"))
@@ -36,12 +38,12 @@ OFFER = Offer(
 )
 
 
-def requested(name, channel="C0HERE"):
+def requested(name, channel="C0HERE", recipe=RECIPE):
     return Requested(
         event_id=new_event_id(),
         at=datetime.now(UTC),
         name=name,
-        recipe=RECIPE,
+        recipe=recipe,
         replicas=1,
         place=Place(team="T1", channel=channel, user="U1"),
         limits=Limits(),
@@ -88,20 +90,29 @@ def ended(name, *, at, failed=None):
     return fold(state.id, [DeploymentEnded(event_id=new_event_id(), at=at, failed=failed)], onto=state)
 
 
+def scaled_by(**policy):
+    """The recipe, with what is to move its number of replicas."""
+    return replace(RECIPE, service=Service(replica_policy=ReplicaPolicy(**policy)))
+
+
 class Shelf:
     """Puts deployments into a log, where the bot finds them."""
 
     def __init__(self, redis):
         self._log = Log(redis)
 
-    def start(self, name, channel="C0HERE") -> DeploymentId:
-        return self._log.open(new_id(), requested(name, channel), new_key(), new_event_id())
+    def start(self, name, channel="C0HERE", recipe=RECIPE) -> DeploymentId:
+        return self._log.open(new_id(), requested(name, channel, recipe), new_key(), new_event_id())
 
     def answer_at(self, id_, name, url):
         self.append(id_, until_it_answers(id_, name, url))
 
     def add_replica(self, id_, name, url, number):
         self.append(id_, a_replica(id_, name, url, number))
+
+    def publish(self, id_, url):
+        """The gateway opens the route, or another one."""
+        self.append(id_, [EndpointPublished(event_id=new_event_id(), at=datetime.now(UTC), url=url)])
 
     def fail_probe(self, id_, number=1):
         failed = ReplicaNotReady(event_id=new_event_id(), at=datetime.now(UTC), attempt=number, why="no answer")
@@ -110,8 +121,8 @@ class Shelf:
     def append(self, id_, events):
         assert self._log.append(id_, self._log.version(id_), events)
 
-    def put(self, name, url, channel="C0HERE") -> DeploymentId:
-        id_ = self.start(name, channel)
+    def put(self, name, url, channel="C0HERE", recipe=RECIPE) -> DeploymentId:
+        id_ = self.start(name, channel, recipe)
         self.answer_at(id_, name, url)
         return id_
 

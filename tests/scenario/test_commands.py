@@ -33,8 +33,9 @@ from bot.views.card import card
 from tests.fakes import deployments
 from tests.person import ADA, MIXTRAL, RANDOM, ROBIN, Person, words
 from workers.deployment.events import Place
+from workers.deployment.keys import new_key
 from workers.deployment.log import Log, new_event_id, new_id
-from workers.requests import Requests, new_key
+from workers.requests import Requests
 from workers.run import ladder_of
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -242,6 +243,32 @@ def test_the_key_is_shown_to_its_launcher_and_to_nobody_else(bot, robin, ada):
     assert not any("mxk_" in words(m) for m in robin.messages(MIXTRAL))
 
 
+def test_a_key_for_a_person_is_shown_to_them_alone_and_the_maker_is_told(bot, robin, ada):
+    bot.put("fast")
+    told = answered(robin, f"/mixtral key fast new <@{ADA}>")
+    assert f"<@{ADA}> has a key to *fast* now" in told
+    assert "mxk_" not in told
+    shown = words(ada.wait_for_ephemeral(f"<@{ROBIN}> made you a key to *fast*", channel=MIXTRAL))
+    assert "mxk_" in shown
+    assert not any("made you a key" in words(m) for m in robin.ephemerals(MIXTRAL))
+    [mine] = [key.id for key in bot.requests.get("fast").keys if key.user == ADA]
+    assert f"`{mine}` · <@{ADA}>" in answered(ada, "/mixtral key fast")
+    assert "opens *fast* no more" in answered(ada, f"/mixtral key fast revoke {mine}")
+    assert not any("mxk_" in words(m) for m in robin.messages(MIXTRAL))
+
+
+def test_a_key_that_slack_shows_to_nobody_is_revoked(bot, robin):
+    bot.put("fast")
+    told = answered(robin, f"/mixtral key fast new <@{ADA}>", channel=RANDOM)
+    assert "they or I are not in this channel" in told
+    robin.fault("refuse", method="chat.postEphemeral", error="restricted_action")
+    assert "Slack refuses it (restricted_action)" in answered(robin, f"/mixtral key fast new <@{ADA}>")
+    robin.clear_faults()
+    robin.fault("delay", method="chat.postEphemeral", seconds=2)
+    assert "it is not certain that" in answered(robin, f"/mixtral key fast new <@{ADA}>")
+    assert [key.id for key in bot.requests.get("fast").keys] == ["first"]
+
+
 def test_the_cards_buttons_answer_only_who_pressed_them(bot, robin, ada):
     bot.card("fast")
     shown = robin.wait_for_message(MIXTRAL, lambda m: any(b["type"] == "actions" for b in m["blocks"]))
@@ -270,7 +297,7 @@ def test_the_modal_scales_and_says_what_is_wrong_beside_its_field(bot, robin, ad
     def number(text):
         return {"replicas": {"replicas": {"type": "number_input", "value": text}}}
 
-    assert "1 to 50" in robin.submit(view, number("51"))["errors"]["replicas"]
+    assert "0 to 50" in robin.submit(view, number("51"))["errors"]["replicas"]
     assert bot.requests.get("fast").wanted == 1
     assert "errors" not in robin.submit(view, number("2"))
     robin.wait_for(lambda p: p.modals() == [])

@@ -114,7 +114,7 @@ def test_the_launcher_alone_is_shown_the_key_and_is_told_in_the_thread_once(redi
     with follow():
         seen = card(robin, "fast is ready")
         whisper = robin.wait_for_ephemeral(KEY, channel=GENERAL)
-        assert "curl http://127.0.0.1:41001/v1/chat/completions" in words(whisper)
+        assert "curl http://gateway.example:8000/v1/chat/completions" in words(whisper)
         reply = robin.wait_for_message(GENERAL, "is ready after", thread_ts=seen["ts"])
         assert f"<@{ROBIN}>" in reply["text"]
         assert KEY not in "".join(map(words, robin.messages(GENERAL)))

@@ -43,15 +43,18 @@ def test_launch_ask_scale_and_down(line, robin):
     ready = card(robin, "small", "/v1/chat/completions", "My favourite condiment is")
     assert time.monotonic() - began < FIRST_ANSWER_WITHIN
     [machine] = line.machines()
-    assert f"{machine.machine.address}/v1" in words(ready)
+    assert f"{line.gateway}/v1" in words(ready)
 
     # The endpoint answers to its key, and to nobody else.
     key = key_from(robin.wait_for_ephemeral("mxk_"))
-    chat = f"{machine.machine.address}/v1/chat/completions"
+    chat = f"{line.gateway}/v1/chat/completions"
     body = {"model": "small", "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 8}
     assert httpx.post(chat, json=body).status_code == 401
     answer = httpx.post(chat, json=body, headers={"Authorization": f"Bearer {key}"}, timeout=30)
     assert answer.json()["choices"][0]["message"]["content"]
+    # Nor does the machine itself know the key: it asks for one of its own, which the gateway alone has.
+    direct = f"{machine.machine.address}/v1/chat/completions"
+    assert httpx.post(direct, json=body, headers={"Authorization": f"Bearer {key}"}).status_code == 401
 
     # A question by command, a follow-up in its thread, and a mention, each answered by the model.
     robin.command(GENERAL, '/mixtral ask "Name three condiments."')

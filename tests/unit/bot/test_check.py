@@ -2,15 +2,19 @@
 
 import io
 import json
+import threading
 import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from bot import check
+from bot import check, check_connections
 from bot.sandbox.seed import APP_TOKEN, BOT_TOKEN
 from bot.sandbox.server import start
 from tests.fakes.aws_wire import AwsWire
 from tests.fakes.gcp import GcpCloud
+from tests.fakes.haproxy_certificates import self_signed
 from workers.clouds.findings_gcp import PERMISSIONS
 from workers.sandbox.gce import Handler
 from workers.sandbox.valkey import free_port
@@ -97,9 +101,33 @@ def line(lines, about, what=""):
     return found[0]
 
 
+@contextmanager
+def answering(text="ok", status=200):
+    """The address of a server that says this to everybody."""
+
+    class Same(BaseHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+        def do_GET(self):
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Same)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
 def test_everything_that_works_is_told_in_a_line_each_and_status_0(home, aws, gcp, valkey_url):
-    with start() as slack:
-        environ = home | aws.environ | gcp.environ
+    with start() as slack, answering() as gateway:
+        environ = home | aws.environ | gcp.environ | {"MIXTRAL_GATEWAY_URL": gateway}
         environ |= {"SLACK_BOT_TOKEN": BOT_TOKEN, "SLACK_APP_TOKEN": APP_TOKEN, "SLACK_API_URL": slack.api_url}
         status, lines = checked(environ | {"REDIS_URL": valkey_url})
     assert [one[:2] for one in lines if one[:2] not in ("ok", "- ")] == []
@@ -111,6 +139,9 @@ def test_everything_that_works_is_told_in_a_line_each_and_status_0(home, aws, gc
     assert "project a-project" in line(lines, "GCP", "credentials")
     assert f"all {len(PERMISSIONS)}" in line(lines, "GCP", "permissions")
     assert "changed on" in line(lines, "prices")
+    assert "version 2.8" in line(lines, "gateway", "HAProxy")
+    assert f"{gateway} answers" in line(lines, "gateway", "address")
+    assert line(lines, "AWS", "firewall").endswith("open to 203.0.113.0/24")
 
 
 def test_without_anything_each_line_has_its_mend_and_the_status_is_1(home):
@@ -123,6 +154,9 @@ def test_without_anything_each_line_has_its_mend_and_the_status_is_1(home):
     assert line(lines, "AWS").startswith("- ")
     assert "aws configure" in line(lines, "AWS")
     assert "read in 2026-11" in line(lines, "prices")
+    told = line(lines, "gateway", "address")
+    assert told.startswith("- ")  # nobody has said where it is, and it may come later
+    assert "http://localhost:8000" in told
 
 
 def test_credentials_that_aws_refuses_are_one_line_with_the_mend(home, aws):
@@ -213,6 +247,61 @@ def test_who_may_reach_the_ports_must_be_said(home, aws):
     assert "MIXTRAL_ALLOW_CIDRS=203.0.113.7/32" in told
     _, lines = checked(home | aws.environ | {"MIXTRAL_ALLOW_CIDRS": "the office"})
     assert 'has "the office", which is no network' in line(lines, "AWS", "firewall")
+
+
+@pytest.mark.parametrize("variable", ["MIXTRAL_GATEWAY_URL", "MIXTRAL_GATEWAY_INTERNAL_URL"])
+def test_a_gateway_that_does_not_answer_where_it_should_is_told_with_the_mend(home, variable):
+    dead = f"http://127.0.0.1:{free_port()}"
+    status, lines = checked(home | {variable: dead})
+    assert status == 1
+    told = line(lines, "gateway", dead)
+    assert told.startswith("no")
+    assert f"Start `mixtral-bot gateway`, or correct {variable}." in told
+
+
+def test_something_else_at_the_gateways_address_is_told(home):
+    with answering("<h1>It works!</h1>") as other:
+        _, lines = checked(home | {"MIXTRAL_GATEWAY_URL": other})
+    told = line(lines, "gateway", "address")
+    assert told.startswith("no")
+    assert "something else answers than a gateway: status 200" in told
+
+
+def test_a_certificate_is_looked_at_before_haproxy_is(home, tmp_path):
+    (one, one_key), (_, other_key) = self_signed(tmp_path, "one"), self_signed(tmp_path, "other")
+    _, lines = checked(home | {"MIXTRAL_TLS_CERT": str(one), "MIXTRAL_TLS_KEY": str(one_key)})
+    assert "fits its key" in line(lines, "gateway", "certificate")
+    status, lines = checked(home | {"MIXTRAL_TLS_CERT": str(one), "MIXTRAL_TLS_KEY": str(other_key)})
+    assert status == 1
+    told = line(lines, "gateway", "certificate")
+    assert "does not match the key" in told
+    assert "issued together." in told
+    _, lines = checked(home | {"MIXTRAL_TLS_CERT": str(one)})
+    assert "MIXTRAL_TLS_CERT and MIXTRAL_TLS_KEY go together" in line(lines, "settings")
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("echo 'HAProxy version 2.6.12-1 2023/12/16'", ("no", "Install 2.8 or newer")),
+        ("exit 3", ("no", "cannot be run")),
+        ("echo 'HAProxy version 3.2.1-e134140 2025/06/10'", ("ok", "version 3.2.1")),
+    ],
+)
+def test_the_haproxy_that_would_be_started_is_looked_at(home, tmp_path, monkeypatch, script, told):
+    program = tmp_path / "haproxy"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(check_connections, "binary", lambda: program)
+    _, lines = checked(home)
+    mark, says = told
+    assert line(lines, "gateway", "HAProxy").startswith(mark)
+    assert says in line(lines, "gateway", "HAProxy")
+
+
+def test_where_others_start_haproxy_none_is_looked_for(home):
+    _, lines = checked(home | {"MIXTRAL_HAPROXY": "attached"})
+    assert line(lines, "gateway", "others start it").startswith("- ")
 
 
 def test_broken_prices_are_named_by_file_and_line(home, tmp_path):

@@ -13,9 +13,12 @@ from bot.commands.command import (
     Endpoint,
     Help,
     Launch,
+    ListKeys,
     Logs,
+    NewKey,
     Plan,
     Recipes,
+    RevokeKey,
     Scale,
     Status,
     UsageError,
@@ -45,6 +48,18 @@ from workers.deployment.events import Limits
         ("status  fast  ", Status(name="fast")),
         ("scale fast 2", Scale(name="fast", replicas=2)),
         ("scale 2", Scale(replicas=2)),
+        ("scale fast 0", Scale(name="fast", replicas=0)),
+        ("key", ListKeys()),
+        ("key list", ListKeys()),
+        ("key fast", ListKeys(name="fast")),
+        ("key fast list", ListKeys(name="fast")),
+        ("key new list", ListKeys(name="new")),
+        ("key fast new", NewKey(name="fast")),
+        ("key fast NEW <@U0ADA000001|ada>", NewKey(name="fast", user="U0ADA000001")),
+        ("key fast new <@W012AB>", NewKey(name="fast", user="W012AB")),
+        ("key fast revoke k-3f9a01", RevokeKey(name="fast", key="k-3f9a01")),
+        ("key fast revoke first", RevokeKey(name="fast", key="first")),
+        ("key --help", Help(command="key")),
         ("endpoint", Endpoint()),
         ("endpoint fast", Endpoint(name="fast")),
         ("logs fast", Logs(name="fast")),
@@ -88,6 +103,15 @@ def test_what_slack_makes_of_quotes_dashes_and_entities_is_undone():
         ("depoly", "/mixtral launch"),
         ("stats", "/mixtral status"),
         ("kill fast", "/mixtral down fast"),
+        ("keys fast", "/mixtral key fast"),
+        ("key new fast", "/mixtral key fast new"),
+        ("key revoke fast k-1", "/mixtral key fast revoke k-1"),
+        ("key new", "/mixtral key NAME new"),
+        ("key fast create", "/mixtral key fast new"),
+        ("key fast <@U1|ada>", "/mixtral key fast new @PERSON"),
+        ("key fast rm k-1", "/mixtral key fast revoke k-1"),
+        ("key fast revoke", "/mixtral key fast list"),
+        ("key fast revoke <@U1|ada>", "/mixtral key fast list"),
         ("ls", "/mixtral status"),
         ("models", "/mixtral recipes"),
         ("help lanch", "/mixtral help launch"),
@@ -115,15 +139,14 @@ def test_an_unknown_command_names_all_that_there_are():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("scale fast 0", "/mixtral down"),
-        ("scale fast zero", "/mixtral down"),
-        ("scale fast -1", "a whole number from 1 to 50."),
+        ("scale fast zero", "write 0"),
+        ("scale fast -1", "a whole number from 0 to 50."),
         ("scale fast two", "write 2"),
-        ("scale fast 1000", "a whole number from 1 to 50."),
-        ("scale fast 1.5", "a whole number from 1 to 50."),
-        ("scale fast 1_0", "a whole number from 1 to 50."),
-        ("scale fast \N{SUPERSCRIPT TWO}", "a whole number from 1 to 50."),
-        ("scale fast " + "9" * 5000, "a whole number from 1 to 50."),
+        ("scale fast 1000", "a whole number from 0 to 50."),
+        ("scale fast 1.5", "a whole number from 0 to 50."),
+        ("scale fast 1_0", "a whole number from 0 to 50."),
+        ("scale fast \N{SUPERSCRIPT TWO}", "a whole number from 0 to 50."),
+        ("scale fast " + "9" * 5000, "a whole number from 0 to 50."),
         ("scale", "which deployment"),
         ("launch --replicas 0", "/mixtral down"),
         ("launch --replicas 1000", "Give `--replicas` a whole number from 1 to 50."),
@@ -148,6 +171,14 @@ def test_an_unknown_command_names_all_that_there_are():
         ("launch x y", "`y` is one word too many"),
         ("status --verbose", "no option `--verbose`"),
         ("recipes all", "one word too many"),
+        ("key fast list all", "`all` is one word too many"),
+        ("key fast new <@U1> now", "`now` is one word too many"),
+        ("key fast frob", "`list`, `new` or `revoke`; `frob` is none"),
+        ("key fast new @ada", "`@ada` is no person whom I can tell"),
+        ("key fast new <!here>", "`@here` is no person whom I can tell"),
+        ("key fast new <!subteam^S1|@team>", "is no person"),
+        ("key Fast new", "`fast` would do"),
+        ("key <@U1|ada>", "is none."),
         ("ask", "no prompt"),
     ],
 )
@@ -183,6 +214,18 @@ def test_a_secret_is_refused_and_never_repeated():
         assert isinstance(found, UsageError)
         assert "hf_abc" not in f"{found.sentence} {found.nearest}"
     assert isinstance(parse("launch --env MAX_TOKENS=5"), Launch)
+
+
+def test_a_key_that_somebody_writes_is_never_repeated():
+    for form in ("key fast revoke {}", "key {}", "key fast {}", "key fast new {}", "key {} revoke x"):
+        found = parse(form.format("mxk_abcdefghijklmnopqrstuvwxyz012345"))
+        assert isinstance(found, UsageError)
+        assert "A key is named by its id" in found.sentence
+        assert "abcdefgh" not in f"{found.sentence} {found.nearest}"
+
+
+def test_elsewhere_a_mention_is_a_name_with_its_sign():
+    assert parse("ask Who is <@U1|ada>?") == Ask(text="Who is @ada?")
 
 
 def test_a_prompt_has_a_limit_that_is_named():

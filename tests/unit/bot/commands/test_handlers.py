@@ -1,76 +1,15 @@
 """What each command does, with the real log and the real door to the workers."""
 
-from datetime import UTC, datetime
-from pathlib import Path
-
 import pytest
 from msgspec.structs import replace
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bot.commands import handlers
 from bot.commands.command import Ask, Down, Endpoint, Help, Launch, Logs, Plan, Recipes, Scale, Status
-from bot.commands.desk import Caller, Desk
-from bot.commands.grammar import parse
+from bot.commands.desk import Caller
 from bot.commands.outcome import settle
-from bot.commands.shelf import Shelf
-from tests.fakes import deployments
-from tests.person import words as words_of
-from workers.requests import Requests
-
-HERE = Path(__file__)
-RECIPES = HERE.parents[3] / "recipes"
-
-
-class Channels:
-    """Slack's channels, as far as commands ask."""
-
-    def __init__(self):
-        self.joined = True
-        self.link = None
-
-    def may_post(self, channel):
-        return self.joined
-
-    def card_link(self, deployment):
-        return self.link
-
-
-class Answers:
-    """Keeps the questions."""
-
-    def __init__(self):
-        self.asked = []
-
-    def ask(self, question):
-        self.asked.append(question)
-
-
-class Office:
-    """A desk, and everything on it."""
-
-    def __init__(self, redis):
-        self.nudged = []
-        self.requests = Requests(redis, self.nudged.append, {})
-        self.channels, self.answers = Channels(), Answers()
-        self.running = deployments.Shelf(redis)
-        self.desk = Desk(
-            requests=self.requests,
-            shelf=Shelf((RECIPES,), {}, "scripted"),
-            ladder=lambda *_: ((), "nothing fits"),
-            priced="read today",
-            answers=self.answers,
-            channels=self.channels,
-            admins=frozenset({"UADMIN"}),
-            now=lambda: datetime.now(UTC),
-        )
-        self._told = 0
-
-    def says(self, command, user="U1", once=None):
-        self._told += 1
-        caller = Caller(team="T1", channel="C0HERE", user=user, once=once or f"1.{self._told}", response_url="http://r")
-        command = parse(command) if isinstance(command, str) else command
-        message = settle("test", caller, lambda: handlers.handle(command, caller, self.desk))
-        return words_of({"text": message.text, "blocks": list(message.blocks)})
+from bot.commands.scaling import scale_to
+from tests.fakes.office import Office
 
 
 @pytest.fixture
@@ -242,7 +181,7 @@ def test_what_is_permitted_on_one_deployment_never_hits_the_next_of_its_name(off
     office.says(Launch(name="fast"), user="U2")
     caller = Caller(team="T1", channel="C0HERE", user="U1", once="1.late")
     for deed in (
-        lambda: handlers.scale_to(old, 3, caller, office.desk),
+        lambda: scale_to(old, 3, caller, office.desk),
         lambda: handlers.end(old, caller, office.desk),
         lambda: handlers.keep_trying(old, caller, office.desk),
     ):
@@ -257,6 +196,6 @@ def test_who_scales_what_another_has_just_ended_is_told_so(office):
     before = office.requests.get("fast")
     office.requests.stop(before.id, by="UADMIN")
     caller = Caller(team="T1", channel="C0HERE", user="U1", once="1.late")
-    told = settle("test", caller, lambda: handlers.scale_to(before, 3, caller, office.desk)).text
+    told = settle("test", caller, lambda: scale_to(before, 3, caller, office.desk)).text
     assert "can't be scaled any more" in told
     assert "shutting down already" in settle("test", caller, lambda: handlers.end(before, caller, office.desk)).text

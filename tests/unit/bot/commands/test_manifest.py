@@ -16,6 +16,11 @@ def test_it_registers_our_command_with_every_word_of_it():
     assert set(command["usage_hint"].split(" | ")) == set(USAGES)
 
 
+def test_slack_tells_it_whom_a_command_mentions():
+    [command] = MANIFEST["features"]["slash_commands"]
+    assert command["should_escape"] is True
+
+
 def test_every_event_has_the_scope_that_lets_it_through():
     needs = {
         "app_mention": "app_mentions:read",

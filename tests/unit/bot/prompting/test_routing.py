@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from bot.prompting.question import Question, of_message, typed
-from bot.prompting.routing import NOTHING_RUNS, Nowhere, Open, Over, To, Waits, route, standing
-from tests.fakes.deployments import answering, ended, starting
+from bot.prompting.routing import NOTHING_RUNS, Nowhere, Open, Over, To, Waits, address, route, standing
+from tests.fakes.deployments import answering, ended, scaled_by, starting
 
 HERE, ELSEWHERE = "C0HERE", "C0ELSEWHERE"
 FAST = answering("fast", channel=HERE)
@@ -110,3 +110,27 @@ def test_one_question_told_by_two_events_is_one():
 def test_the_mention_of_the_bot_is_no_part_of_the_question():
     assert typed("<@UBOT>: hi", "UBOT") == "hi"
     assert typed("hi <@UBOT|mixtral>, x &lt; y", "UBOT") == "hi  x < y"
+
+
+def test_a_replica_without_a_route_lets_the_question_wait():
+    state = standing(replace(FAST, endpoint=None))
+    assert isinstance(state, Waits)
+    assert "its gateway has to open the route" in state.sentence
+
+
+def test_no_question_goes_past_the_gateway_to_a_replica():
+    assert address(FAST, ()) == "http://127.0.0.1:1"
+    assert address(FAST, {"http://127.0.0.1:1"}) is None
+    assert address(replace(FAST, endpoint=None), ()) is None
+
+
+def test_what_sleeps_is_woken_and_what_somebody_ended_is_not():
+    asleep = replace(answering("fast"), wanted=0, attempts=(), recipe=scaled_by(min_replicas=0))
+    state = standing(asleep)
+    assert isinstance(state, Waits)
+    assert state.wake == "http://127.0.0.1:1"
+    assert "your question wakes it" in state.sentence
+    state = standing(replace(asleep, recipe=scaled_by(min_replicas=1)))
+    assert isinstance(state, Waits)
+    assert state.wake is None
+    assert "`/mixtral scale fast 1`" in state.sentence

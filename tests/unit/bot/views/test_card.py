@@ -10,13 +10,14 @@ from bot.sandbox.block_kit import check
 from bot.views import home, logs, plan, recipes, status
 from bot.views.card import card, changes_every
 from bot.views.endpoint import curl, endpoint
-from bot.views.gallery import Tail
+from bot.views.gallery import SPOT_OFFERS, Tail, asleep, at_zero, backing_off, by_load, degraded, spot
 from bot.views.ladder import mends
+from bot.views.story import GATEWAY
 from bot.views.words import now_happening, title
 from recipes.schema import Engine, Recipe
 from tests.make_deployment import KEY, MIXTRAL, Story, climbing, failed, in_the_cloud, offer, offers, rungs, two
 from workers.clouds.driver import Scope
-from workers.deployment.events import Limits
+from workers.deployment.events import Failure, Limits
 from workers.placement.offer import Rung
 
 X = "\N{MULTIPLICATION SIGN}"
@@ -110,7 +111,7 @@ def test_the_key_never_stands_on_the_card_and_stands_in_the_whisper():
     assert KEY not in shown(card(story.state, story.now))
     assert '-H "Authorization: Bearer $MIXTRAL_KEY"' in texts(card(story.state, story.now))
     assert f'-H "Authorization: Bearer {KEY}"' in texts(endpoint(story.state, KEY))
-    assert "`http://127.0.0.1:41001/v1`" in texts(endpoint(story.state, KEY))
+    assert f"`{GATEWAY}/v1`" in texts(endpoint(story.state, KEY))
 
 
 def test_what_is_whispered_unasked_has_one_way_to_use_the_key_and_what_is_asked_for_has_two():
@@ -156,6 +157,100 @@ def test_an_endpoint_that_answers_without_a_key_is_warned_of():
     story = Story().planned().asked().created().ready().published()
     assert "answers without a key" not in texts(card(story.state, story.now))
     assert "answers without a key" in texts(card(story.open_to_all().state, story.now))
+
+
+def test_a_replica_without_a_gateway_is_no_endpoint_and_after_a_while_the_mend_is_said():
+    story = Story().planned().asked().created().wait(5).ready().wait(4)
+    assert title(story.state) == "🟡 smollm2-135m has no endpoint yet"
+    assert now_happening(story.state, story.now) == "Waiting for the gateway to open the route."
+    assert changes_every(story.state, story.now) == timedelta(seconds=5)
+    story.wait(26)
+    assert "Start one with `mixtral-bot gateway`" in now_happening(story.state, story.now)
+    assert "waits for the gateway" in texts(status.overview([story.state], story.now))
+    assert now_happening(story.published().state, story.now).startswith("Ready after 5 s.")
+
+
+def test_replicas_that_are_wanted_and_not_begun_are_pending():
+    shown_ = texts(card(backing_off().state, backing_off().now))
+    assert "⚪️ replicas 2, 3, 4 · pending: tried again <!date^" in shown_
+    many = Story(replicas=9).served()
+    assert "⚪️ 8 replicas · pending: a machine is being chosen" in texts(card(many.state, many.now))
+
+
+def test_no_machines_address_is_shown_to_people():
+    story = in_the_cloud()
+    for made in (card(story.state, story.now), status.detail(story.state, story.now)):
+        assert "203.0.113" not in shown(made)
+        assert GATEWAY in shown(made)
+
+
+def test_a_replica_that_drains_says_so_until_it_is_gone():
+    story = two().scaled(1).wait(1).draining(2).wait(4)
+    assert "replica 2 answers its last requests, then ends" in now_happening(story.state, story.now)
+    assert "draining since" in texts(card(story.state, story.now))
+
+
+def test_how_a_replica_failed_is_said():
+    for failure, said in (
+        (Failure.PROVISION, "never came"),
+        (Failure.INITIAL_DELAY, "was not ready in time"),
+        (Failure.PROBING, "failed its probe for too long"),
+        (None, "crashed"),
+    ):
+        story = Story(replicas=2).served().asked().created().wait(5)
+        story = story.given_up("so", failure=failure).gone("gone") if failure else story.gone("gone")
+        assert f"· {said} <!date^" in texts(card(story.state, story.now))
+
+
+def test_a_replica_that_was_taken_back_points_to_its_replacement():
+    story = spot().wait(60).gone("taken back", 2, preempted=True).wait(1)
+    assert "replica 2 was taken back by the cloud at AWS use1-az2 in us-east-1; its replacement is being chosen" in (
+        now_happening(story.state, story.now)
+    )
+    story.asked(SPOT_OFFERS[2]).wait(3).created().wait(4)
+    assert "its replacement starts at AWS use1-az1 in us-east-1: 4 s so far" in now_happening(story.state, story.now)
+    story.ready()
+    assert "taken back by the cloud" in texts(card(story.state, story.now))
+    assert "its replacement answers at AWS use1-az1" in texts(card(story.state, story.now))
+
+
+def test_what_spot_saves_stands_beside_its_cost():
+    assert "14.80 USD/h, 30.84 USD so far, 60.68 USD less than on demand" in texts(card(spot().state, spot().now))
+    assert "less than on demand" not in texts(card(in_the_cloud().state, in_the_cloud().now))
+
+
+def test_what_was_given_up_is_said_with_its_log_and_the_mend():
+    shown_ = texts(card(degraded().state, degraded().now))
+    assert "🟠 mixtral is degraded" in shown_
+    assert "1 of 2 replicas is ready. Replicas failed 5 times in a row" in shown_
+    assert "`/mixtral scale mixtral 2` tries again." in shown_
+    assert "torch.OutOfMemoryError" in shown_
+    assert "pending: not tried any more" in shown_
+
+
+def test_where_all_was_given_up_and_the_last_one_dies_nobody_is_said_to_look_for_a_machine():
+    story = degraded().gone("its machine ended", 1).wait(5)
+    assert title(story.state) == "🟠 mixtral has no replica left"
+    assert "`/mixtral scale mixtral 2` tries again." in now_happening(story.state, story.now)
+    assert title(story.scaled(2).state) == "🔵 mixtral is looking for a machine"
+
+
+def test_the_load_says_why_it_moves_the_number():
+    sentence = now_happening(by_load().state, by_load().now)
+    assert sentence.startswith("2 → 3: 2.4 requests/s, 1 replica takes 1. 2 of 3 replicas are ready")
+    story = by_load().ready()
+    assert "requests/s" not in now_happening(story.state, story.now)
+    assert "*Replicas*  3 of 3 ready, 1 to 5 by load" in texts(card(story.state, story.now))
+
+
+def test_at_zero_it_is_said_whether_a_request_wakes_it_and_the_endpoint_stays():
+    for story, said in ((asleep(), "The next request wakes it"), (at_zero(Story().served()), "smollm2-135m 1`.")):
+        made = card(story.state, story.now)
+        assert "is scaled to zero" in made.text
+        assert "nothing is billed" in texts(made)
+        assert said in texts(made)
+        assert f"`{GATEWAY}/v1`" in texts(made)
+        assert changes_every(story.state, story.now) is None
 
 
 def test_a_failure_shows_its_cause_and_the_end_of_the_log():
@@ -262,11 +357,14 @@ STEPS = {
     "progressed": lambda s: s.progressed("loading"),
     "ready": lambda s: s.ready(),
     "not_ready": lambda s: s.not_ready("no answer"),
-    "given_up": lambda s: s.given_up("late", failure=True),
+    "given_up": lambda s: s.given_up("late", failure=Failure.INITIAL_DELAY),
     "gone": lambda s: s.gone("gone", log="x\n" * 30),
     "preempted": lambda s: s.gone("taken back", preempted=True),
     "published": lambda s: s.published() if s.state.ready else s,
     "tested": lambda s: s.tested(),
+    "draining": lambda s: s.draining(),
+    "abandoned": lambda s: s.abandoned("Replicas failed 5 times in a row."),
+    "moved": lambda s: s.moved(0, "no request for 20 min"),
     "exhausted": lambda s: s.exhausted("All said no."),
     "scaled": lambda s: s.scaled(3),
     "stopped": lambda s: s.stopped(),
@@ -274,7 +372,7 @@ STEPS = {
     "failed": lambda s: s.ended("The engine failed."),
     "wait": lambda s: s.wait(31),
 }
-ALONE = frozenset({"asked", "exhausted", "scaled", "stopped", "ended", "failed", "wait"})
+ALONE = frozenset({"abandoned", "moved", "asked", "exhausted", "scaled", "stopped", "ended", "failed", "wait"})
 
 
 @settings(max_examples=150, deadline=None)

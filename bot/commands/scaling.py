@@ -1,0 +1,30 @@
+"""Another number of replicas, as the command and the modal ask for it."""
+
+from bot.commands.bounds import out_of_bounds
+from bot.commands.desk import Caller, Desk
+from bot.commands.errors import CommandError
+from bot.commands.policy import Deed
+from bot.commands.targets import check, check_runs
+from bot.views import scale as scale_view
+from bot.views.message import Message
+from workers.deployment.patience import failures_in_a_row
+from workers.deployment.state import Deployment
+
+
+def scale_to(state: Deployment, replicas: int, caller: Caller, desk: Desk) -> Message:
+    """Ask for another number of replicas, or for another try at the same. Raises CommandError, NoSuchDeployment."""
+    check(Deed.SCALE, state, caller, desk)
+    check_runs(state)
+    if why := out_of_bounds(state.recipe, replicas):
+        raise CommandError(why)
+    if state.wanted == replicas and not _given_up(state):
+        return scale_view.unchanged(state)
+    after = desk.requests.scale(state.id, replicas, by=caller.user)
+    check_runs(after)  # it may have been ended at the same moment
+    return scale_view.changed(state, after)
+
+
+def _given_up(state: Deployment) -> bool:
+    """Whether replicas are missing because they failed: then to ask for the same number is to ask for another try."""
+    failed = state.abandoned is not None or bool(failures_in_a_row(state))
+    return failed and len(state.live) < state.wanted

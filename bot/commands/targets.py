@@ -1,0 +1,56 @@
+"""The deployment that a command means, and whether its caller may do that to it."""
+
+from difflib import get_close_matches
+
+from bot.commands.command import SLASH
+from bot.commands.desk import Caller, Desk
+from bot.commands.errors import CommandError
+from bot.commands.policy import Deed, may, refusal
+from bot.views.escape import code
+from workers.deployment.state import Deployment
+from workers.requests import NoSuchDeployment
+
+
+def named(name: str, word: str, desk: Desk) -> Deployment:
+    """The deployment of this name. Raises CommandError with the nearest one for the command `word`."""
+    try:
+        return desk.requests.get(name)
+    except NoSuchDeployment as missing:
+        close = get_close_matches(name, missing.known, n=1, cutoff=0.4)
+        there = (
+            f"There are: {', '.join(missing.known)}."
+            if missing.known
+            else f"Nothing is running: start with `{SLASH} launch`."
+        )
+        sentence = f"No deployment is called {code(name)}. {there}"
+        raise CommandError(sentence, hint=f"{SLASH} {word} {close[0]}" if close else None) from missing
+
+
+def one(name: str | None, word: str, desk: Desk) -> Deployment:
+    """The named deployment, or the only one there is."""
+    if name is not None:
+        return named(name, word, desk)
+    running = desk.requests.all()
+    if len(running) == 1:
+        return running[0]
+    raise which(f"{word} {{}}", desk)
+
+
+def which(form: str, desk: Desk) -> CommandError:
+    names = [state.name for state in desk.requests.all()]
+    if not names:
+        return CommandError("Nothing is running.", hint=f"{SLASH} launch")
+    return CommandError(f"Say which one: {', '.join(names)}.", hint=f"{SLASH} {form.format(names[0])}")
+
+
+def check(deed: Deed, state: Deployment, caller: Caller, desk: Desk) -> None:
+    """Raises CommandError with who may, where the caller may not."""
+    launcher = state.place.user
+    if not may(caller.user, deed, launcher=launcher, admins=desk.admins):
+        raise CommandError(refusal(deed, name=state.name, launcher=launcher, admins=desk.admins))
+
+
+def check_runs(state: Deployment, cannot: str = "it can't be scaled any more") -> None:
+    """Raises CommandError where it has ended, or is about to."""
+    if state.ended or state.stopped_by is not None:
+        raise CommandError(f"*{state.name}* is {state.status}: {cannot}.", hint=f"{SLASH} launch")

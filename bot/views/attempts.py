@@ -1,0 +1,58 @@
+"""PURE: one replica in words: where it is, how it fares, what became of one that was lost."""
+
+from datetime import datetime, timedelta
+
+from bot.views import offers
+from bot.views.amounts import duration
+from bot.views.escape import clip, inert
+from workers.deployment.state import Attempt, Deployment, Phase
+
+ATTEMPT_DOTS = {
+    Phase.PROVISIONING: "\N{LARGE BLUE CIRCLE}",
+    Phase.REFUSED: "\N{MEDIUM WHITE CIRCLE}\N{VARIATION SELECTOR-16}",
+    Phase.STARTING: "\N{LARGE YELLOW CIRCLE}",
+    Phase.READY: "\N{LARGE GREEN CIRCLE}",
+    Phase.NOT_READY: "\N{LARGE ORANGE CIRCLE}",
+    Phase.DRAINING: "\N{LARGE BROWN CIRCLE}",
+    Phase.SHUTTING_DOWN: "\N{LARGE BROWN CIRCLE}",
+    Phase.ENDED: "\N{MEDIUM BLACK CIRCLE}\N{VARIATION SELECTOR-16}",
+    Phase.PREEMPTED: "\N{LARGE RED CIRCLE}",
+    Phase.FAILED: "\N{LARGE RED CIRCLE}",
+}
+
+
+def so_far(attempt: Attempt, now: datetime) -> str:
+    """`: 3 s so far`, once there is something to count."""
+    elapsed = now - attempt.since
+    return f": {duration(elapsed)} so far" if elapsed >= timedelta(seconds=1) else ""
+
+
+def preposition(attempt: Attempt) -> str:
+    return "on" if attempt.offer.cloud == "local" else "at"
+
+
+def why(attempt: Attempt) -> str:
+    return inert(clip(attempt.why.rstrip("."), 300)) or "its machine ended"
+
+
+def taken_back(attempt: Attempt) -> str:
+    return f"replica {attempt.replica} was taken back by the cloud {preposition(attempt)} {offers.place(attempt.offer)}"
+
+
+def replacement(lost: Attempt, state: Deployment) -> str:
+    """What became of the place of a replica that was lost: `its replacement starts at GCP us-central1-a`."""
+    later = (a for a in state.attempts if a.number > lost.number and a.replica == lost.replica)
+    newest = next((a for a in later if a.phase is not Phase.REFUSED), None)
+    if newest is None:
+        wanted = len(state.live) < state.wanted and state.ended is None and state.abandoned is None
+        return "its replacement is being chosen" if wanted else "it is not replaced"
+    where = f"{preposition(newest)} {offers.place(newest.offer)}"
+    match newest.phase:
+        case Phase.PROVISIONING:
+            return f"its replacement is asked for {where}"
+        case Phase.STARTING:
+            return f"its replacement starts {where}"
+        case Phase.READY:
+            return f"its replacement answers {where}"
+        case _:
+            return f"it was replaced {where}"

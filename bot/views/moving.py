@@ -1,0 +1,141 @@
+"""PURE: what is said while the number of replicas is not what is wanted, or the gateway is still missing."""
+
+from datetime import datetime, timedelta
+
+from bot.commands.bounds import wakes
+from bot.views import offers
+from bot.views.amounts import count, duration, moment
+from bot.views.attempts import preposition, replacement, so_far, taken_back, why
+from bot.views.escape import escape, inert
+from workers.deployment.events import Autoscaled
+from workers.deployment.patience import paused_until
+from workers.deployment.state import Attempt, Deployment, Phase
+from workers.placement.mix import going, mix_of
+
+ROUTE_WITHIN = timedelta(seconds=30)
+"""A gateway that runs has opened the route by then."""
+
+
+def awaits_route(deployment: Deployment) -> bool:
+    """Whether a replica could answer, and only the gateway is still missing."""
+    runs = deployment.ended is None and deployment.stopped_by is None
+    return runs and bool(deployment.ready) and deployment.endpoint is None
+
+
+def left_alone(deployment: Deployment) -> bool:
+    """Whether replicas were given up, and the last one that answered is gone since."""
+    runs = deployment.ended is None and deployment.stopped_by is None
+    return runs and deployment.abandoned is not None and not deployment.live
+
+
+def route(state: Deployment, now: datetime) -> str:
+    """What is said while only the gateway is missing; empty otherwise."""
+    if not awaits_route(state):
+        return ""
+    waited = now - min(a.since for a in state.ready)
+    if waited < ROUTE_WITHIN:
+        return "Waiting for the gateway to open the route."
+    return (
+        f"A replica is ready, but no gateway has opened its route for {duration(waited)}. Start one with "
+        "`mixtral-bot gateway`; if one runs, its log tells what keeps it."
+    )
+
+
+def by_load(state: Deployment) -> str:
+    """`2 → 3: 2.4 requests/s, 1 replica takes 1.` while the load's last word is being carried out."""
+    moved, ready = state.scaled, len(state.ready)
+    lost = [a.gone_at for a in state.attempts if a.gone_at and a.phase in (Phase.FAILED, Phase.PREEMPTED)]
+    if not isinstance(moved, Autoscaled) or ready == moved.replicas or any(at > moved.at for at in lost):
+        return ""
+    return f"{ready} \N{RIGHTWARDS ARROW} {moved.replicas}: {inert(moved.why.rstrip('.'))}. "
+
+
+def scaling(state: Deployment, now: datetime) -> str:
+    ready, wanted = len(state.ready), state.wanted
+    if over := going(mix_of(state.recipe, spot=state.limits.spot), wanted, state.attempts):
+        number = count(wanted, "replica") if wanted else "no replica"
+        return f"Going down to {number}: {count(len(over), 'replica')} to end."
+    if wanted == 0:
+        return f"Going down to no replica: {_leaving(state)}."
+    standing = f"{ready} of {count(wanted, 'replica')} {_is_are(ready)} ready"
+    coming = next((a for a in state.live if a.phase is not Phase.READY), None)
+    if coming is not None:
+        return f"{standing}; {_coming(coming, state)}{so_far(coming, now)}."
+    if ready < wanted:
+        return _lacking(state, standing, now)
+    return f"{standing}; {_leaving(state)}."
+
+
+def meanwhile(state: Deployment, now: datetime) -> str:
+    if state.endpoint is None:
+        return route(state, now)
+    return "The endpoint answers meanwhile." if state.ready and state.wanted else "The endpoint stays."
+
+
+def _lacking(state: Deployment, standing: str, now: datetime) -> str:
+    """Replicas are missing, and none is on its way."""
+    until = paused_until(state, now)
+    again = f"I ask again {moment(until)}" if until else "I ask again now"
+    if state.exhausted is not None:
+        return f"{standing}. {no_rung(state)} {again}."
+    last = next((a for a in reversed(state.attempts) if a.phase in (Phase.FAILED, Phase.PREEMPTED)), None)
+    if last is not None and last is state.attempts[-1]:
+        if last.phase is Phase.PREEMPTED:
+            return f"{standing}; {taken_back(last)}; {replacement(last, state)}."
+        then = f"The next one is tried {moment(until)}" if until else "The next one is being chosen"
+        return f"{standing}; replica {last.replica} was lost: {why(last)}. {then}."
+    return f"{standing}; choosing a machine for the next."
+
+
+def _coming(attempt: Attempt, state: Deployment) -> str:
+    where = offers.place(attempt.offer)
+    before = [a for a in state.attempts if a.replica == attempt.replica and a.number < attempt.number]
+    lost = next((a for a in reversed(before) if a.phase is not Phase.REFUSED), None)
+    if lost is not None and lost.phase is Phase.PREEMPTED and attempt.phase is not Phase.NOT_READY:
+        return f"{taken_back(lost)}; {replacement(lost, state)}"
+    match attempt.phase:
+        case Phase.PROVISIONING:
+            return f"asking {where} for replica {attempt.replica}"
+        case Phase.NOT_READY:
+            return f"replica {attempt.replica} does not answer ({why(attempt)})"
+        case _:
+            return f"replica {attempt.replica} is starting {preposition(attempt)} {where}"
+
+
+def _leaving(state: Deployment) -> str:
+    """Those that drain, or end."""
+    draining = sorted(a.replica for a in state.attempts if a.phase is Phase.DRAINING)
+    if len(draining) == 1:
+        return f"replica {draining[0]} answers its last requests, then ends"
+    if draining:
+        return f"{count(len(draining), 'replica')} answer their last requests, then end"
+    return f"{count(sum(a.phase is Phase.SHUTTING_DOWN for a in state.attempts), 'replica')} to end"
+
+
+def degraded(state: Deployment, now: datetime) -> str:
+    because = inert(state.abandoned.why) if state.abandoned else ""
+    answering = f"{len(state.ready)} of {count(state.wanted, 'replica')} {_is_are(len(state.ready))} ready."
+    return " ".join(part for part in (answering, because, try_again(state), route(state, now)) if part)
+
+
+def at_zero(state: Deployment) -> str:
+    because = f" ({inert(state.scaled.why.rstrip('.'))})" if isinstance(state.scaled, Autoscaled) else ""
+    said = f"No replica runs{because}, and nothing is billed."
+    if not wakes(state.recipe.service.replica_policy):
+        return (
+            f"{said} Requests get a 503 with `Retry-After` until somebody brings it back: "
+            f"`/mixtral scale {escape(state.name)} 1`."
+        )
+    return f"{said} The next request wakes it, and waits for its replica for a while, or gets a 503 with `Retry-After`."
+
+
+def try_again(state: Deployment) -> str:
+    return f"`/mixtral scale {escape(state.name)} {state.wanted}` tries again."
+
+
+def no_rung(state: Deployment) -> str:
+    return inert(state.exhausted.why if state.exhausted else "")
+
+
+def _is_are(number: int) -> str:
+    return "is" if number == 1 else "are"

@@ -1,0 +1,113 @@
+"""Machines of a stand-in's cloud that boot on a clock of their own: loopback addresses on which one server answers."""
+
+import contextlib
+import json
+import selectors
+import socket
+import threading
+from collections import Counter
+from http.server import BaseHTTPRequestHandler
+from itertools import count
+from random import Random
+from typing import ClassVar
+
+GATEWAY = "the gateway"
+
+
+class BootingMachines:
+    """What a stand-in boots; `boots_in` draws how long the n-th machine takes until its engine answers.
+
+    The gateway's address answers as long as any machine does.
+    """
+
+    def __init__(self, clock, boots_in, port, seed):
+        self._clock, self._boots_in, self._port = clock, boots_in, port
+        self._lock = threading.Lock()
+        self._selector = selectors.DefaultSelector()
+        self._sockets = {}
+        self._ready_at = {}
+        random = Random(f"{seed} {port}")
+        self._net = f"127.{random.randrange(2, 250)}.{random.randrange(1, 250)}"
+        self._last = count(1)
+        self.booted = Counter()
+        """How often each was booted."""
+        self.url = f"http://{self._listen(GATEWAY)}:{port}"
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="replicas", daemon=True)
+        self._thread.start()
+
+    def boot(self, machine, user_data):
+        with self._lock:
+            self.booted[machine] += 1
+            self._ready_at[machine] = self._clock() + self._boots_in(sum(self.booted.values()))
+            return self._listen(machine)
+
+    def kill(self, machine):
+        with self._lock:
+            self._ready_at.pop(machine, None)
+            if listening := self._sockets.pop(machine, None):
+                self._selector.unregister(listening)
+                listening.close()
+
+    def console(self, machine):
+        return ""
+
+    def alive(self, machine):
+        return machine in self._ready_at
+
+    def answers(self, machine):
+        """Whether the engine on it is up; of the gateway, whether any is."""
+        with self._lock:
+            about = list(self._ready_at.values()) if machine == GATEWAY else [self._ready_at.get(machine)]
+        return any(at is not None and at <= self._clock() for at in about)
+
+    def close(self):
+        self._closed.set()
+        self._thread.join()
+        for machine in list(self._sockets):
+            self.kill(machine)
+        self._selector.close()
+
+    def _listen(self, machine):
+        address = f"{self._net}.{next(self._last)}"
+        listening = socket.create_server((address, self._port), backlog=64)
+        listening.setblocking(False)
+        self._sockets[machine] = listening
+        self._selector.register(listening, selectors.EVENT_READ, machine)
+        return address
+
+    def _serve(self):
+        while not self._closed.is_set():
+            for key, _ in self._selector.select(0.1):
+                with contextlib.suppress(OSError):  # whoever asked has gone, or the machine has
+                    connection, peer = key.fileobj.accept()
+                    with connection:
+                        connection.settimeout(5)
+                        handler = type("Handler", (Handler,), {"answers": self.answers(key.data)})
+                        handler(connection, peer, None)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One question."""
+
+    answers: ClassVar[bool]
+
+    def do_GET(self):
+        with_key = "Authorization" in self.headers
+        self._say(200 if with_key else 401, {"object": "list", "data": []})
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self._say(200, {"choices": [{"text": " mustard"}]})
+
+    def _say(self, status, body):
+        if not self.answers:
+            status, body = 503, {"error": {"message": "the model is being loaded"}}
+        said = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    def log_message(self, *_):
+        pass

@@ -1,0 +1,130 @@
+"""Who gets a key, who is shown it, and who ends it."""
+
+import logging
+
+import pytest
+
+from tests.fakes.office import Office
+
+KEY = "mxk_"
+
+
+@pytest.fixture
+def office(redis):
+    it = Office(redis)
+    it.running.put("fast", "http://127.0.0.1:1")
+    return it
+
+
+def keys(office):
+    return {key.user: key.id for key in office.requests.get("fast").keys if key.id != "first"}
+
+
+def test_the_launcher_makes_a_key_of_their_own_and_sees_it_once(office):
+    said = office.says("key fast new")
+    assert KEY in said
+    assert "http://127.0.0.1:1/v1" in said
+    assert "curl" in said
+    assert "not shown again" in said
+    assert office.channels.whispered == []
+    assert KEY not in office.says("key fast list")
+    assert office.requests.key(office.requests.get("fast").id) not in said
+
+
+def test_a_key_for_somebody_else_is_shown_to_them_alone(office):
+    said = office.says("key fast new <@U2|ada>", user="UADMIN")
+    assert "<@U2> has a key to *fast* now" in said
+    assert KEY not in said
+    [(channel, user, shown)] = office.channels.whispered
+    assert (channel, user) == ("C0HERE", "U2")
+    assert "<@UADMIN> made you a key to *fast*" in shown
+    assert KEY in shown
+    assert keys(office) == {"U2": keys(office)["U2"]}
+
+
+@pytest.mark.parametrize(
+    ("error", "channel", "why"),
+    [
+        ("user_not_in_channel", "C0HERE", "they or I are not in this channel"),
+        ("channel_not_found", "D1", "this is a conversation of two"),
+        ("restricted_action", "C0HERE", "Slack refuses it (restricted_action)"),
+        ("no_answer", "C0HERE", "it is not certain that <@U2> has seen the key"),
+    ],
+)
+def test_a_key_that_its_owner_cannot_be_shown_is_revoked_and_that_is_said(office, error, channel, why):
+    office.channels.refuses = error
+    said = office.says("key fast new <@U2>", channel=channel)
+    assert why in said
+    assert "revoked" in said
+    assert KEY not in said
+    assert keys(office) == {}
+
+
+def test_who_did_not_launch_it_makes_no_key(office):
+    said = office.says("key fast new", user="U2")
+    assert "<@U1> launched *fast*: only they or an admin (<@UADMIN>) may make a key to it" in said
+    assert keys(office) == {}
+
+
+def test_everybody_sees_whose_keys_there_are_and_no_key(office):
+    office.says("key fast new <@U2>")
+    said = office.says("key fast", user="U9")
+    assert "2 keys open *fast*" in said
+    assert "`first` · <@U1> · since" in said
+    assert f"`{keys(office)['U2']}` · <@U2> · since" in said
+    assert KEY not in said
+    assert said == office.says("key", user="U9")
+
+
+def test_a_person_revokes_their_own_key_and_nobody_elses(office):
+    office.says("key fast new <@U2>")
+    office.says("key fast new <@U3>")
+    mine, theirs = keys(office)["U2"], keys(office)["U3"]
+    assert "may revoke a key that is not theirs" in office.says(f"key fast revoke {theirs}", user="U2")
+    assert f"`{mine}`, the key of <@U2>, opens *fast* no more. 2 keys are left." in office.says(
+        f"key fast revoke {mine}", user="U2"
+    )
+    assert keys(office) == {"U3": theirs}
+    assert "opens *fast* no more" in office.says(f"key fast revoke {theirs}")
+
+
+def test_an_unknown_or_revoked_id_is_answered_with_those_that_there_are(office):
+    said = office.says("key fast revoke k-000000", user="U2")
+    assert "no key `k-000000`; perhaps it was revoked already. There are: `first` (<@U1>)." in said
+    office.says("key fast revoke first")
+    said = office.says("key fast revoke first")
+    assert "It has none at all" in said
+    assert "/mixtral key fast new" in said
+
+
+def test_once_the_first_key_is_revoked_the_endpoint_says_how_to_make_another(office):
+    assert "`/mixtral key fast new` makes another" in office.says("key fast revoke first")
+    said = office.says("endpoint fast")
+    assert "Its first key was revoked: `/mixtral key fast new` makes another" in said
+    assert "http://127.0.0.1:1/v1" in said
+    assert KEY not in said
+    assert "No key opens *fast*" in office.says("key fast")
+
+
+def test_a_key_to_what_has_no_endpoint_or_ends_is_refused(office):
+    office.running.start("slow")
+    assert "has no endpoint yet" in office.says("key slow new")
+    office.says("down fast")
+    assert "no key opens it any more" in office.says("key fast new")
+    assert "no key opens it any more" in office.says("key fast revoke first")
+
+
+def test_an_unknown_name_is_answered_with_the_nearest(office):
+    assert "/mixtral key fast" in office.says("key fats new")
+
+
+def test_no_key_reaches_the_log_or_an_event(office, redis, caplog):
+    caplog.set_level(logging.DEBUG)
+    said = office.says("key fast new")
+    key = next(word for word in said.replace("`", " ").split() if word.startswith(KEY))
+    office.says("key fast new <@U2>")
+    office.channels.refuses = "user_not_in_channel"
+    office.says("key fast new <@U3>")
+    assert KEY not in caplog.text
+    state = office.requests.get("fast")
+    assert key.encode() not in b"".join(fields[b"e"] for _, fields in redis.xrange(f"mixtral:d:{state.id}"))

@@ -1,0 +1,76 @@
+"""A question to what sleeps is seen by its gateway, and goes on waiting."""
+
+import threading
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+from msgspec.structs import replace
+
+from bot.prompting.answering import Answering
+from bot.prompting.question import Asked, Question
+from bot.prompting.store import Questions, Threads
+from tests.fakes.deployments import Shelf, scaled_by
+from tests.fakes.slack_thread import SlackThread
+from workers.deployment.events import ScaleRequested
+from workers.deployment.log import new_event_id
+from workers.requests import Requests
+
+URL = "http://127.0.0.1:1"
+
+
+class Gateway:
+    """Holds what comes, as one does that has no replica yet."""
+
+    def __init__(self):
+        self.seen = []
+        self.client = httpx.Client(transport=httpx.MockTransport(self._hold))
+
+    def _hold(self, request):
+        self.seen.append((str(request.url), request.headers["authorization"]))
+        raise httpx.ReadTimeout("held", request=request)
+
+
+@pytest.fixture
+def gateway():
+    it = Gateway()
+    yield it
+    it.client.close()
+
+
+def asked_of(redis, gateway, recipe):
+    """A question to a deployment that has no replica, run once."""
+    shelf = Shelf(redis)
+    id_ = shelf.put("fast", URL, recipe=recipe)
+    requests = Requests(redis, print, {})
+    shelf.append(id_, [ScaleRequested(event_id=new_event_id(), at=datetime.now(UTC), replicas=0, by="U1")])
+    state = requests.by_id(id_)
+    gone = replace(state, attempts=())
+    requests.by_id = lambda _: gone
+    questions = Questions(redis)
+    question = Question(id="E1", team="T1", channel="C0HERE", user="U1", text="Hello", message_ts="5.0")
+    questions.add(question)
+    questions.put(
+        Asked(question=question, asked_at=datetime.now(UTC), deployment=id_, prompt="Hello", thread="5.0", notice="6.0")
+    )
+    answering = Answering(
+        requests=requests,
+        slack=SlackThread(),
+        http=gateway.client,
+        questions=questions,
+        threads=Threads(redis),
+        stopping=threading.Event(),
+    )
+    answering.run(question.key)
+    assert questions.get(question.key) is not None
+    return requests.own_key(id_)
+
+
+def test_a_question_wakes_what_sleeps_with_the_bots_own_key_and_waits(redis, gateway):
+    key = asked_of(redis, gateway, scaled_by(min_replicas=0))
+    assert gateway.seen == [(f"{URL}/v1/models", f"Bearer {key}")]
+
+
+def test_what_a_person_scaled_to_nothing_is_left_alone(redis, gateway):
+    asked_of(redis, gateway, scaled_by(min_replicas=1))
+    assert gateway.seen == []
