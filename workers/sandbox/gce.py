@@ -20,6 +20,7 @@ from workers.sandbox.gce_catalog import Catalog
 from workers.sandbox.gce_cloud import Cloud, Machines
 from workers.sandbox.gce_faults import ApiError
 from workers.sandbox.gce_methods import Call, Gce
+from workers.sandbox.gce_operations import Clock, utc_now
 from workers.sandbox.machine import Machines as LoopbackMachines
 
 PROJECT = r"/compute/v1/projects/(?P<project>[^/]+)"
@@ -66,6 +67,7 @@ class Handler(BaseHTTPRequestHandler):
     """One connection."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two packets, and the second would wait 40 ms for an ACK
     gce: ClassVar[Gce]
 
     def handle_one(self) -> None:
@@ -113,10 +115,12 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, port: int, machines: Machines, catalog: Catalog | None = None) -> None:
+    def __init__(
+        self, port: int, machines: Machines, catalog: Catalog | None = None, *, clock: Clock = utc_now
+    ) -> None:
         super().__init__(("127.0.0.1", port), type("BoundHandler", (Handler,), {}))
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
-        self.cloud = Cloud(machines, catalog or Catalog(), self.url)
+        self.cloud = Cloud(machines, catalog or Catalog(), self.url, clock=clock)
         self._closed = threading.Event()
         threading.Thread(target=Ageing(self.cloud).run, args=(self._closed,), daemon=True).start()
         self.RequestHandlerClass.gce = Gce(self.cloud)  # type: ignore[attr-defined]

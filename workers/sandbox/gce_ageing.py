@@ -2,11 +2,11 @@
 
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 
 from workers.sandbox.gce_cloud import Cloud, id_of, is_spot, metadata
 from workers.sandbox.gce_faults import ApiError
-from workers.sandbox.gce_operations import Json, now
+from workers.sandbox.gce_operations import Json
 
 TICK = 0.1  # seconds
 
@@ -33,13 +33,13 @@ class Ageing:
         project = instance["selfLink"].partition("/projects/")[2].partition("/")[0]
         at, fate = self._fate(zone, instance)
         life = float(instance.get("scheduling", {}).get("maxRunDuration", {}).get("seconds", "inf"))
-        age = (datetime.now(UTC) - datetime.fromisoformat(instance["creationTimestamp"])).total_seconds()
+        age = (self._cloud.clock() - datetime.fromisoformat(instance["creationTimestamp"])).total_seconds()
         expiry = metadata(instance).get("mixtral-expiry", "")
         if time.monotonic() > at:
             self._cloud.remove(project, zone, name, "compute.instances.preempted" if fate == "preempted" else "delete")
         elif age > life:
             self._cloud.remove(project, zone, name)
-        elif expiry and time.time() > float(expiry):
+        elif expiry and self._cloud.clock().timestamp() > float(expiry):
             self._stop(instance)  # the part of the machine's own deadman
         elif not self._cloud.machines.alive(id_of(instance)):
             self._stop(instance)
@@ -59,4 +59,4 @@ class Ageing:
         self._cloud.machines.kill(id_of(instance))
         with self._cloud.changed:
             if instance["status"] == "RUNNING":
-                instance.update(status="TERMINATED", lastStopTimestamp=now())
+                instance.update(status="TERMINATED", lastStopTimestamp=self._cloud.now())

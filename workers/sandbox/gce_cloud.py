@@ -10,7 +10,7 @@ from workers.clouds.gcp_quota import GLOBAL
 from workers.errors import WorkersError
 from workers.sandbox.gce_catalog import Catalog
 from workers.sandbox.gce_faults import IN_THE_OPERATION, ApiError, Faults, told
-from workers.sandbox.gce_operations import Json, Operations, now
+from workers.sandbox.gce_operations import Clock, Json, Operations, utc_now
 
 NOT_COUNTED = ("TERMINATED", "STOPPED", "SUSPENDED")
 
@@ -29,8 +29,16 @@ class Machines(Protocol):
 class Cloud(Operations):
     """All that the stand-in knows. Public methods may be called by any thread."""
 
-    def __init__(self, machines: Machines, catalog: Catalog, base: str, *, allocates_in: float = 0.05) -> None:
-        super().__init__(base)
+    def __init__(
+        self,
+        machines: Machines,
+        catalog: Catalog,
+        base: str,
+        *,
+        allocates_in: float = 0.05,
+        clock: Clock = utc_now,
+    ) -> None:
+        super().__init__(base, clock)
         self.machines = machines
         self.catalog = catalog
         self.faults = Faults()
@@ -114,7 +122,7 @@ class Cloud(Operations):
             "selfLink": self.url(project, *path, "instances", body["name"]),
             "machineType": self.url(project, *path, "machineTypes", body["machineType"]),
             "status": "PROVISIONING",
-            "creationTimestamp": now(),
+            "creationTimestamp": self.now(),
             "labelFingerprint": self.number(),
             "metadata": body.get("metadata", {}) | {"fingerprint": self.number()},
             "networkInterfaces": links,
@@ -126,7 +134,7 @@ class Cloud(Operations):
         address = self.machines.boot(id_of(instance), metadata(instance).get("startup-script", ""))
         with self.changed:
             if instance["status"] == "PROVISIONING":
-                instance.update(status="RUNNING", lastStartTimestamp=now())
+                instance.update(status="RUNNING", lastStartTimestamp=self.now())
                 for link in instance["networkInterfaces"]:
                     link["networkIP"] = "10.128.0.2"
                     for config in link.get("accessConfigs", []):

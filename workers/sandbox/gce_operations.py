@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
@@ -11,11 +12,19 @@ LONGEST_WAIT = 120.0  # seconds, as GCE's
 
 Json: TypeAlias = dict[str, Any]
 
+Clock: TypeAlias = Callable[[], datetime]
+"""The present, aware; a day that is played in fast-forward brings its own."""
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
 
 class Operations:
     """All of them, and the one lock of the stand-in: whoever reads or changes anything holds `changed`."""
 
-    def __init__(self, base: str) -> None:
+    def __init__(self, base: str, clock: Clock = utc_now) -> None:
+        self.clock = clock
         self.changed = threading.Condition(threading.RLock())
         self.operations: dict[str, Json] = {}
         self._base = base
@@ -36,7 +45,7 @@ class Operations:
             "targetId": target_id,
             "status": "RUNNING",
             "progress": 0,
-            "insertTime": now(),
+            "insertTime": self.now(),
             "selfLink": self.url(project, place, "operations", f"operation-{number}"),
             **more,
         }
@@ -48,7 +57,7 @@ class Operations:
 
     def finish(self, operation: Json, errors: list[Json] | None = None) -> Json:
         with self.changed:
-            operation.update(status="DONE", progress=100, endTime=now())
+            operation.update(status="DONE", progress=100, endTime=self.now())
             if errors:
                 operation.update(
                     error={"errors": errors}, httpErrorStatusCode=503, httpErrorMessage="SERVICE UNAVAILABLE"
@@ -69,6 +78,6 @@ class Operations:
             self._last += 1
             return str(self._last)
 
-
-def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+    def now(self) -> str:
+        """As GCE writes times."""
+        return self.clock().isoformat(timespec="milliseconds")

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -278,3 +279,23 @@ def answers(address):
         return httpx.get(f"{address}/health", timeout=2).status_code == 200
     except httpx.TransportError:
         return False
+
+
+def test_a_stand_in_on_a_clock_of_its_own_stamps_with_it_and_pulls_the_deadman_by_it(machines):
+    told = [datetime(2031, 5, 1, 12, tzinfo=UTC)]
+    server = Server(0, machines, clock=lambda: told[0])
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    with httpx.Client(base_url=f"{server.url}/compute/v1/projects/p") as gce:
+        expires_at = told[0] + timedelta(hours=2)
+        script = {"items": [{"key": "mixtral-expiry", "value": f"{expires_at.timestamp():.0f}"}]}
+        assert done(gce, insert(gce, metadata=script))["insertTime"].startswith("2031-05-01T12:00:00")
+        found = gce.get(f"/zones/{ZONE}/instances/m").json()
+        assert found["creationTimestamp"].startswith("2031-05-01T12:00:00")
+        assert found["status"] == "RUNNING"
+        told[0] += timedelta(hours=3)
+        until = time.monotonic() + 10
+        while found["status"] == "RUNNING" and time.monotonic() < until:
+            found = gce.get(f"/zones/{ZONE}/instances/m").json()
+        assert found["status"] == "TERMINATED"
+    server.shutdown()
+    server.server_close()

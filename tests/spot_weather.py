@@ -1,0 +1,105 @@
+"""PURE: a day's weather for spot machines: hours in which a zone has none and takes back its own, and single losses."""
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from random import Random
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+DAY = timedelta(hours=24)
+GRAIN = timedelta(seconds=30)
+"""Nothing happens between two multiples of this."""
+
+SPELL_EVERY = timedelta(hours=5)
+"""Mean time from one bad spell of a zone to the next: no spot there, and what it gave out is taken back at once."""
+
+SPELL_LASTS = timedelta(minutes=90)
+SHORT_EVERY = timedelta(hours=12)
+"""Mean time until a zone is short of on-demand machines: it gives out none, and takes back none."""
+
+SHORT_LASTS = timedelta(minutes=45)
+LASTS_LEAST, LASTS_MOST = timedelta(minutes=10), timedelta(hours=4)
+REGION_EVERY = timedelta(hours=16)
+"""Mean time until the whole region runs out of spot, one zone after another."""
+
+REGION_LASTS = timedelta(minutes=30)
+REGION_WITHIN = timedelta(minutes=10)
+TAKEN_EVERY = timedelta(hours=4)
+"""Mean time between two single spot machines that a zone takes back in good hours."""
+
+
+class Spell(Struct, frozen=True, kw_only=True):
+    """A zone has no machine of this lifecycle to give out; both ends are counted from the day's begin."""
+
+    zone: str
+    lifecycle: str
+    begins: timedelta
+    ends: timedelta
+
+
+class Taking(Struct, frozen=True, kw_only=True):
+    """A zone takes one spot machine back."""
+
+    zone: str
+    at: timedelta
+    drawn: float
+    """Which one: a share of those that it has, from 0 to 1."""
+
+
+class Weather(Struct, frozen=True, kw_only=True):
+    """A day of it."""
+
+    seed: int
+    spells: tuple[Spell, ...]
+    takings: tuple[Taking, ...]
+
+    def changes(self) -> list[timedelta]:
+        """Every moment at which something happens, in order."""
+        edges = {edge for spell in self.spells for edge in (spell.begins, spell.ends)}
+        return sorted(edges | {taking.at for taking in self.takings})
+
+    def bad(self, zone: str) -> timedelta:
+        """How long of the day a zone has no spot."""
+        spells = [s for s in self.spells if s.zone == zone and s.lifecycle == "spot"]
+        grains = (GRAIN * n for n in range(DAY // GRAIN))
+        return GRAIN * sum(any(s.begins <= at < s.ends for s in spells) for at in grains)
+
+
+def weather(seed: int, zones: Sequence[str]) -> Weather:
+    """The same for the same seed and zone, whatever other zones there are."""
+    spells: list[Spell] = []
+    takings: list[Taking] = []
+    region = list(_spells(Random(f"{seed} region"), "", "spot", REGION_EVERY, REGION_LASTS))
+    for zone in zones:
+        spells += _staggered(Random(f"{seed} {zone} region"), zone, region)
+        spells += _spells(Random(f"{seed} {zone} spot"), zone, "spot", SPELL_EVERY, SPELL_LASTS)
+        spells += _spells(Random(f"{seed} {zone} on demand"), zone, "on demand", SHORT_EVERY, SHORT_LASTS)
+        takings += _takings(Random(f"{seed} {zone} taken"), zone)
+    return Weather(seed=seed, spells=tuple(spells), takings=tuple(takings))
+
+
+def _spells(random: Random, zone: str, lifecycle: str, every: timedelta, lasts: timedelta) -> Iterator[Spell]:
+    at = _after(random, every)
+    while at < DAY:
+        ends = at + min(max(_after(random, lasts), LASTS_LEAST), LASTS_MOST)
+        yield Spell(zone=zone, lifecycle=lifecycle, begins=at, ends=ends)
+        at = ends + _after(random, every)
+
+
+def _staggered(random: Random, zone: str, region: Sequence[Spell]) -> Iterator[Spell]:
+    for spell in region:
+        later = GRAIN * round(random.random() * (REGION_WITHIN / GRAIN))
+        yield replace(spell, zone=zone, begins=spell.begins + later, ends=spell.ends + later)
+
+
+def _takings(random: Random, zone: str) -> Iterator[Taking]:
+    at = _after(random, TAKEN_EVERY)
+    while at < DAY:
+        yield Taking(zone=zone, at=at, drawn=random.random())
+        at += _after(random, TAKEN_EVERY)
+
+
+def _after(random: Random, mean: timedelta) -> timedelta:
+    """An exponential waiting time in whole grains, one at least."""
+    return GRAIN * max(1, round(random.expovariate(1 / mean.total_seconds()) / GRAIN.total_seconds()))
