@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from recipes.loader import find, load
+from tests import gateway_bench, scale, spot_day
 from tests.fakes.aws import AwsCloud
 from tests.fakes.gcp import GcpCloud
 from tests.fakes.ladder import climb, rungs
@@ -33,7 +34,7 @@ COMMANDS = ("status", "help", "recipes", "status slow", "plan mistral-7b", "laun
 
 
 def main():
-    rows = [*planning(), *climbing()]
+    rows = [*planning(), *climbing(), *gateway_bench.rows(), *scale.rows(), *spot_day.rows()]
     with tempfile.TemporaryDirectory(prefix="mixtral-bench-") as folder, Line(Path(folder)) as line:
         rows += [*appending(line), *launching(line), *acking(line)]
     table = Table("what", "figure", "beside", box=None, title="mixtral-bot bench", title_justify="left")

@@ -181,11 +181,15 @@ def _wanted(goal: Layout) -> dict[tuple[str, str], Server]:
     return {(backend, s.name): s for backend, route in goal.places for s in route.servers}
 
 
-def _servers_gone(goal: Layout, actual: Actual) -> Iterator[RemoveServer]:
+def _servers_gone(goal: Layout, actual: Actual) -> Iterator[RemoveServer | SetState]:
     wanted = _wanted(goal)
     for server in actual.servers:
         kept = wanted.get((server.backend, server.name))
-        if kept is None or kept.address != server.address:
+        if kept is not None and kept.address == server.address:
+            continue
+        if server.admin == "ready":  # first nothing new: a request that is just being connected would be cut with it
+            yield SetState(backend=server.backend, name=server.name, state="drain")
+        else:
             yield RemoveServer(backend=server.backend, name=server.name)
 
 

@@ -1,0 +1,183 @@
+"""Replicas are killed, frozen, added and drained under load: what the clients of the endpoint see of it."""
+
+import contextlib
+import os
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.observed import Observed
+from tests.line import Line
+from tests.load import Fate, Load, Target, of_fate, told
+from tests.person import GENERAL, Person, words
+from workers.clouds import machine_processes
+from workers.clouds.machine_folder import MachineFolder
+from workers.deployment.events import ReplicaDrained, ReplicaReady
+from workers.deployment.log import Log
+from workers.deployment.state import Phase, fold
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
+
+STREAMS = 64
+PER_SECOND = 60
+SECONDS = 60
+TOKENS = (12, 90)
+"""Of a stream: 2 to 15 seconds, by the recipe's tokens a second."""
+
+KILLED, ADDED, DRAINED, FROZEN = 8, 18, 30, 42
+"""Seconds after the load began. The frozen one comes last: a replica that fails its probe would be the one to go."""
+
+TRAFFIC_WITHIN = 1.0
+
+YOUNG = 0.5
+"""Seconds after the kill in which a stream ends that had begun between two looks at HAProxy."""
+
+
+class House:
+    """One deployment on the line, its log, and its engines' processes."""
+
+    def __init__(self, line, person):
+        self.line = line
+        self.person = person
+        self.log = Log(line.redis())
+        person.command(GENERAL, "/mixtral launch scripted as chaos --replicas 3")
+        self.id = line.wait(lambda: self.log.names().get("chaos"), 20, "the deployment")
+        self.wait(lambda state: len(state.ready) == 3 and state.endpoint, "three replicas")
+        self.key = person.wait_for_ephemeral("mxk_", timeout=30)
+        self.stopped = []
+
+    def events(self):
+        return self.log.read(self.id)
+
+    def state(self):
+        return fold(self.id, self.events())
+
+    def wait(self, holds, what, seconds=60):
+        return self.line.wait(lambda: holds(self.state()), seconds, what)
+
+    def target(self):
+        said = words(self.key)
+        start = said.index("mxk_")
+        return Target(url=self.line.gateway, key=said[start : start + 36], model="chaos")
+
+    def engine(self, attempt):
+        """The process id of a replica's engine, not of the machine around it."""
+        folder = MachineFolder(self.line.home.resolve() / "machines" / attempt.request.token)
+        for pid in machine_processes.of_machine(folder.path, folder.started().pid):
+            if b"workers.serving.scripted" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return pid
+        raise AssertionError(f"{attempt.request.token} has no engine\n{self.line.logs()}")
+
+    def kill(self, attempt):
+        os.kill(self.engine(attempt), signal.SIGKILL)
+
+    def freeze(self, attempt):
+        self.stopped.append(self.engine(attempt))
+        os.kill(self.stopped[-1], signal.SIGSTOP)
+
+    def thaw(self):
+        for pid in self.stopped:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+    def scale(self, replicas):
+        assert self.person.command(GENERAL, f"/mixtral scale chaos {replicas}")["acked"]
+
+
+@pytest.fixture
+def house(tmp_path):
+    with Line(tmp_path, recipes=Path(__file__).parent / "recipes") as line, Person(line.page) as person:
+        house = House(line, person)
+        try:
+            yield house
+        finally:
+            house.thaw()
+
+
+def name_of(attempt):
+    return f"r{attempt.number}"
+
+
+def ready_at(house):
+    """Server name to the time when the log says that it first was ready, in seconds since 1970."""
+    events = [e for e in house.events() if isinstance(e, ReplicaReady)]
+    return {f"r{e.attempt}": e.at.timestamp() for e in reversed(events)}
+
+
+def play(house):
+    """What happens to whom: {what: (server, when)}."""
+    began, happened = time.time(), {}
+
+    def until(second):
+        time.sleep(max(0.0, began + second - time.time()))
+        return time.time()
+
+    first = house.state().ready
+    happened["killed"] = (name_of(first[0]), until(KILLED))
+    house.kill(first[0])
+    house.wait(lambda s: len(s.ready) == 3 and first[0].number not in {a.number for a in s.ready}, "a replacement")
+
+    until(ADDED)
+    known = {a.number for a in house.state().attempts}
+    house.scale(4)
+    added = house.wait(lambda s: next((a for a in s.ready if a.number not in known), None), "a fourth replica")
+    happened["added"] = (name_of(added), added.ready_at.timestamp())
+
+    until(DRAINED)
+    house.scale(3)
+    drained = house.wait(lambda s: next((a for a in s.attempts if a.phase is Phase.DRAINING), None), "a drain")
+    happened["drained"] = (name_of(drained), drained.since.timestamp())
+
+    frozen = next(a for a in first[1:] if a.number != drained.number)
+    happened["frozen"] = (name_of(frozen), until(FROZEN))
+    house.freeze(frozen)
+    until(SECONDS)
+    return happened
+
+
+def server_of(cut, observed, happened):
+    """Whose stream was cut. One that was too young to be seen anywhere died with the one that was killed just then."""
+    killed, at = happened["killed"]
+    return observed.server_of(cut) or (killed if at <= cut.ended <= at + YOUNG else None)
+
+
+def tell(load, observed, happened, *, cuts, on_drained, after):
+    """The summary, for people."""
+    streams = [answer for answer in load.answers if answer.streamed]
+    requests = [answer for answer in load.answers if not answer.streamed]
+    by_server = ", ".join(f"{n} on {server}" for server, n in Counter(server for server, _ in cuts).items())
+    traffic = ", ".join(f"{server} after {seconds:.2f} s" for server, seconds in after.items())
+    print(f"\nstreams: {told(streams)}")
+    print(f"requests: {told(requests)}; {load.late} sent late")
+    print("; ".join(f"{server} was {what}" for what, (server, _) in happened.items()))
+    print(f"cut: {by_server}; on {happened['drained'][0]} as its drain began: {told(on_drained)}")
+    print(f"first traffic after ready: {traffic}")
+    for lost in of_fate(load.answers, Fate.LOST):
+        when = lost.ended - happened["killed"][1]
+        print(f"lost {when:.2f} s after the kill, after {lost.took:.2f} s, on {observed.server_of(lost)}: {lost.why}")
+
+
+def test_what_happens_to_replicas_costs_no_request_and_a_drain_no_stream(house):
+    before = ready_at(house)
+    with Observed(house.line.home / "gateway") as observed:
+        with Load(house.target(), streams=STREAMS, tokens=TOKENS, per_second=PER_SECOND) as load:
+            happened = play(house)
+        house.wait(lambda _: any(isinstance(e, ReplicaDrained) for e in house.events()), "the end of the drain")
+    drained, since = happened["drained"]
+    on_drained = observed.streams_on(drained, since, [answer for answer in load.answers if answer.streamed])
+    cuts = [(server_of(cut, observed, happened), cut) for cut in of_fate(load.answers, Fate.CUT)]
+    new = {server: at for server, at in ready_at(house).items() if server not in before}
+    after = {server: observed.first.get(server, float("inf")) - at for server, at in new.items()}
+    tell(load, observed, happened, cuts=cuts, on_drained=on_drained, after=after)
+
+    # Each of our bodies fits the gateway's buffer. One that does not is asked once only, and is lost with its replica.
+    assert of_fate(load.answers, Fate.LOST) == [], house.line.logs()
+    assert {server for server, _ in cuts} <= {happened["killed"][0], happened["frozen"][0]}, cuts
+    assert on_drained
+    assert all(stream.fate is Fate.OK for stream in on_drained)
+    assert observed.aborted[drained] == 0
+    assert {happened["added"][0]} < set(after), "the one that was added, and the replacement of the one that was killed"
+    assert all(seconds <= TRAFFIC_WITHIN for seconds in after.values()), after

@@ -1,0 +1,241 @@
+"""What the gateway costs: requests a second and time to the first token through it, beside the same without it."""
+
+import contextlib
+import multiprocessing
+import os
+import re
+import selectors
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import httpx
+from rich.console import Console
+from rich.table import Table as Printed
+
+from tests.load import Fate, Load, Target, waits
+from workers.gateway.cli import Cli
+from workers.gateway.config import Shape
+from workers.gateway.haproxy import SOCKET, Haproxy, binary
+from workers.gateway.table import Route, Server, Table
+from workers.processes import Child, Children
+from workers.sandbox.valkey import free_port
+
+ROUNDS = 5
+SECONDS = 3
+CONNECTIONS = 64
+STREAMS = 64
+DEPLOYMENTS = 50
+KEYS = 20
+"""Of each deployment: the maps are as long as those of a busy house."""
+
+SKYSERVE = 0.004
+"""Its balancer's requests a second, as a share of the direct ones."""
+TIMES_SKYSERVE = 20
+TTFT_MORE = 5  # ms
+
+KEY = "mxk_" + "b" * 32
+REPLICA_KEY = "replica"
+BODY = '{"model":"bench","messages":[{"role":"user","content":"Hello! What is your name?"}]}'
+
+STATIC = """\
+defaults
+  mode http
+  timeout connect 2s
+  timeout client 1m
+  timeout server 1m
+frontend upstream
+  bind 127.0.0.1:{port}
+  http-request return status 200 content-type application/json string '{{"choices":[{{"message":{{"content":"Hi"}}}}]}}'
+"""
+
+
+def main():
+    table = Printed("what", "figure", "beside", box=None, title="the gateway", title_justify="left")
+    for row in rows():
+        table.add_row(*row)
+    Console().print(table)
+
+
+def rows():
+    """(what, figure, beside) for people. Everything runs on this machine, and shares its cores."""
+    with tempfile.TemporaryDirectory(prefix="mxg-") as folder, running() as children:
+        yield from throughput(Path(folder), children)
+    with tempfile.TemporaryDirectory(prefix="mxg-") as folder, running() as children:
+        yield from first_token(Path(folder), children)
+
+
+def throughput(folder, children):
+    upstream = start_static(folder, children)
+    gateway, cli = start_gateway(folder, children, upstream)
+    direct, through, cpu = [], [], []
+    for _ in range(ROUNDS):
+        direct.append(saturate(upstream))
+        before = cpu_of(cli)
+        through.append(saturate(gateway))
+        cpu.append((cpu_of(cli) - before) / (through[-1] * SECONDS))
+    rps, beside = statistics.median(through), statistics.median(direct)
+    ratio, least = rps / beside, SKYSERVE * TIMES_SKYSERVE
+    yield (
+        f"requests/s through the gateway, {DEPLOYMENTS * KEYS} keys, median of {ROUNDS}",
+        f"{rps:,.0f}",
+        f"direct {beside:,.0f}; sent by {generator()} on {CONNECTIONS} connections",
+    )
+    yield (
+        "of the direct ones, before a compiled static answer",
+        f"{ratio:.0%}",
+        f"limit {least:.0%}, {ratio / least:.1f} times this; SkyServe's {SKYSERVE:.1%}",
+    )
+    yield "HAProxy's CPU a request", f"{statistics.median(cpu) * 1e6:.0f} µs", "SkyServe's 4,846 µs, Envoy's 176 µs"
+
+
+def first_token(folder, children):
+    upstream = start_scripted(folder, children)
+    gateway, _ = start_gateway(folder, children, upstream)
+    direct, through = [], []
+    for _ in range(ROUNDS):
+        direct.append(ttft(upstream, REPLICA_KEY))
+        through.append(ttft(gateway, KEY))
+    more = (statistics.median(through) - statistics.median(direct)) * 1e3
+    yield (
+        f"first token at {STREAMS} streams through the gateway, p50, median of {ROUNDS}",
+        f"{statistics.median(through) * 1e3:.1f} ms",
+        f"direct {statistics.median(direct) * 1e3:.1f} ms: {more:+.1f} ms, limit +{TTFT_MORE} ms; SkyServe +939 ms",
+    )
+
+
+def ttft(address, key):
+    """Seconds to the first token, the median over streams, of which so many are always open."""
+    target = Target(url=f"http://{address}", key=key, model="bench")
+    with Load(target, streams=STREAMS, tokens=(10, 30)) as load:
+        time.sleep(SECONDS)
+    failed = [a for a in load.answers if a.fate is not Fate.OK]
+    if failed:
+        raise SystemExit(f"{len(failed)} of {len(load.answers)} streams at {address} failed: {failed[0].why}")
+    return statistics.median(waits(load.answers))
+
+
+@contextlib.contextmanager
+def running():
+    children = Children()
+    try:
+        yield children
+    finally:
+        children.stop()
+
+
+def start_static(folder, children):
+    """A HAProxy that answers by itself: not the bottleneck of anything."""
+    port, config = free_port(), folder / "static.cfg"
+    config.write_text(STATIC.format(port=port))
+    argv = (str(binary()), "-db", "-f", str(config))
+    children.start(Child(name="static", argv=argv, env={}, log=folder / "static.log"))
+    return answering(port, children)
+
+
+def start_scripted(folder, children):
+    port = free_port()
+    argv = (sys.executable, "-m", "workers.serving.scripted", "--served-model-name", "bench", "--port", str(port))
+    argv += ("--latency", "0.05", "--tokens-per-s", "10")
+    env = os.environ | {"VLLM_API_KEY": REPLICA_KEY}
+    children.start(Child(name="scripted", argv=argv, env=env, log=folder / "scripted.log"))
+    return answering(port, children)
+
+
+def start_gateway(folder, children, upstream):
+    """HAProxy as the gateway starts it, with one replica each; its address, and its command line."""
+    port = free_port()
+    haproxy = Haproxy(Shape(bind=f"127.0.0.1:{port}", hold_socket=str(folder / "hold.sock")), folder / "gateway")
+    replica = (Server(name="r1", address=upstream),)
+    routes = tuple(
+        Route(deployment=f"d{n}", servers=replica, keys=frozenset(keys(n)), replica_key=REPLICA_KEY)
+        for n in range(DEPLOYMENTS)
+    )
+    haproxy.prepare(Table(routes=routes))
+    children.start(haproxy.child(folder / "haproxy.log"))
+    return answering(port, children), Cli(folder / "gateway" / SOCKET)
+
+
+def keys(deployment):
+    return [KEY if not deployment and not n else f"mxk_{deployment:016}{n:016}" for n in range(KEYS)]
+
+
+def answering(port, children):
+    """`host:port` once it is one of ours that answers there."""
+    deadline = time.monotonic() + 20
+    while True:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).is_success:
+                return f"127.0.0.1:{port}"
+        if time.monotonic() > deadline:
+            raise SystemExit(f"nobody answers on port {port}")
+        children.restart_the_dead()
+        time.sleep(0.05)
+
+
+def cpu_of(cli):
+    """Seconds of CPU that HAProxy's worker has used."""
+    fields = Path(f"/proc/{cli.processes().current}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def generator():
+    return "wrk" if shutil.which("wrk") else "two processes of ours (no wrk on PATH)"
+
+
+def saturate(address):
+    """Answers a second, as many as come, on connections that are kept. Ends the bench where one is not 200."""
+    return _wrk(address) if shutil.which("wrk") else _ours(address)
+
+
+def _wrk(address):
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(f"wrk.method = 'POST'\nwrk.body = '{BODY}'\n")
+        script.write(f"wrk.headers['Authorization'] = 'Bearer {KEY}'\n")
+        script.write("wrk.headers['Content-Type'] = 'application/json'\n")
+        script.flush()
+        argv = ["wrk", "-t2", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "-s", script.name]
+        argv.append(f"http://{address}/v1/chat/completions")
+        said = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+    if "Non-2xx" in said or "Socket errors" in said:
+        raise SystemExit(f"not every answer was good:\n{said}")
+    return float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1])
+
+
+def _ours(address):
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(abs, range(2)))  # both are there before the first one begins
+        return sum(pool.map(hammer, [address] * 2)) / SECONDS
+
+
+def hammer(address):
+    """Answers in SECONDS, on half of the connections, one request after the other on each."""
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {KEY}\r\n"
+    request = f"{head}Content-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n{BODY}".encode()
+    host, _, port = address.partition(":")
+    with contextlib.ExitStack() as stack:
+        selector = stack.enter_context(selectors.EpollSelector())
+        for _ in range(CONNECTIONS // 2):
+            connection = stack.enter_context(socket.create_connection((host, int(port))))
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            selector.register(connection, selectors.EVENT_READ)
+            connection.sendall(request)
+        answers, until = 0, time.monotonic() + SECONDS
+        while time.monotonic() < until:
+            for key, _ in selector.select(1):
+                answer = key.fileobj.recv(65536)  # one small answer, whole
+                if not answer.startswith(b"HTTP/1.1 200"):
+                    raise SystemExit(f"not every answer was good: {answer[:300]!r}")
+                key.fileobj.sendall(request)
+                answers += 1
+        return answers
+
+
+if __name__ == "__main__":
+    main()
