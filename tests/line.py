@@ -1,4 +1,4 @@
-"""The whole line on loopback: Valkey, the Slack stand-in, the bot, a worker, the gateway; started, killed and ended by tests."""
+"""The whole line on loopback: Valkey, Slack's stand-in, bot, worker and gateway; started, killed and ended by tests."""
 
 import os
 import signal

@@ -6,7 +6,7 @@ from typing import assert_never
 from bot.views import offers
 from bot.views.amounts import CENT, after, count, duration, moment, usd, usd_per_hour
 from bot.views.attempts import preposition, replacement, so_far, why
-from bot.views.escape import clip, escape, inert
+from bot.views.escape import clip, code, escape, inert
 from bot.views.moving import (
     at_zero,
     awaits_route,
@@ -25,6 +25,9 @@ from workers.replicas.savings import saved
 from workers.serving.boot import boot_of
 
 SENTENCE_MOST = 1200
+
+PROBE_SHOWN_AFTER = timedelta(seconds=10)
+"""Before that, nothing answers anywhere."""
 
 DOTS = {
     Status.PLANNING: "\N{MEDIUM WHITE CIRCLE}\N{VARIATION SELECTOR-16}",
@@ -179,7 +182,16 @@ def _asking(attempt: Attempt, now: datetime) -> str:
 def _starting(state: Deployment, attempt: Attempt, now: datetime) -> str:
     busy = f"\nNow: {inert(clip(attempt.progress, 200))}." if attempt.progress else ""
     where = offers.place(attempt.offer)
-    return f"Starting *{escape(short_model(state))}* {preposition(attempt)} {where}{so_far(attempt, now)}.{busy}"
+    begun = f"Starting *{escape(short_model(state))}* {preposition(attempt)} {where}{so_far(attempt, now)}."
+    return f"{begun}{busy}{_probed(state, attempt, now)}"
+
+
+def _probed(state: Deployment, attempt: Attempt, now: datetime) -> str:
+    """Why it does not count as ready yet: for a recipe that asks at the wrong place, all that there is to see."""
+    if not attempt.probe_says or now - attempt.since < PROBE_SHOWN_AFTER:
+        return ""
+    path = code(clip(state.recipe.service.readiness_probe.path, 80))
+    return f"\nNot ready by its probe of {path}: {inert(clip(attempt.probe_says, 200))}."
 
 
 def _ready(state: Deployment) -> str:

@@ -1,4 +1,4 @@
-"""SIGKILL of the bot, the worker, one of its processes or Valkey, at seeded moments of a launch, a scale and a down."""
+"""SIGKILL of any part of the line, at seeded moments of a launch, a scale and a down."""
 
 import contextlib
 import os
@@ -20,7 +20,7 @@ SEED = int(os.environ.get("MIXTRAL_KILL_SEED", "2026"))
 ROUNDS = int(os.environ.get("MIXTRAL_KILL_ROUNDS", "21"))
 """Each round kills three times: in its launch, its scale and its down."""
 
-VICTIMS = ("bot", "worker", "a process of the worker", "valkey")
+VICTIMS = ("bot", "worker", "a process of the worker", "valkey", "gateway", "haproxy's master", "haproxy's worker")
 WITHIN = {"launch": 2.0, "scale": 1.6, "down": 0.3}
 """Seconds after a command, about as long as its work takes: so that kills hit the work and not the rest after it."""
 
@@ -34,11 +34,12 @@ class Killer:
         self.line = line
         self.rng = rng
         self.done = []
+        self._next = []
 
     @contextlib.contextmanager
-    def loose(self, phase):
-        victim = self.rng.choice(VICTIMS)
-        after = self.rng.uniform(0, WITHIN[phase.split()[0]])
+    def loose(self, phase, within):
+        victim = self._victim()
+        after = self.rng.uniform(0, within)
         moment = threading.Timer(after, self.kill, [victim])
         moment.start()
         try:
@@ -48,17 +49,29 @@ class Killer:
             self.done.append(f"{phase}: {victim} after {after:.2f} s")
 
     def kill(self, victim):
-        with contextlib.suppress(ProcessLookupError):
-            if victim == "a process of the worker":
-                os.kill(self.rng.choice(descendants(self.line.children.pid("worker"))), signal.SIGKILL)
-            else:
-                self.line.kill(victim)
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):  # dead already, by the kill before this one
+            match victim:
+                case "a process of the worker":
+                    pid = self.rng.choice(descendants(self.line.children.pid("worker")))
+                case "haproxy's master":
+                    pid = descendants(self.line.children.pid("gateway"))[0]
+                case "haproxy's worker":
+                    pid = descendants(self.line.children.pid("gateway"))[-1]
+                case _:
+                    pid = self.line.children.pid(victim)
+            os.kill(pid, signal.SIGKILL)
+
+    def _victim(self):
+        """Each has its turn before any has a second one."""
+        self._next = self._next or self.rng.sample(VICTIMS, len(VICTIMS))
+        return self._next.pop()
 
 
 def descendants(pid):
     """The process ids below one, or itself where there are none."""
-    below = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return [each for child in below for each in (child, *descendants(child))] or [pid]
+    lists = Path(f"/proc/{pid}/task").glob("*/children")  # of each of its threads
+    below = sorted(int(word) for listed in lists for word in listed.read_text().split())
+    return [each for child in below for each in dict.fromkeys((child, *descendants(child)))] or [pid]
 
 
 def command(line, person, text):
@@ -112,7 +125,7 @@ def test_whatever_is_killed_when_it_goes_on_to_the_end(line):
         for number in range(ROUNDS):
             name = f"kill-{number}"
             for text, replicas in ((f"launch scripted as {name}", 1), (f"scale {name} 2", 2), (f"down {name}", 0)):
-                with killer.loose(text):
+                with killer.loose(text, WITHIN[text.split()[0]]):
                     command(line, person, text)
                 line.wait(
                     lambda name=name, replicas=replicas: settled(line, person, name, replicas),

@@ -227,6 +227,9 @@ def _cost(attempt: Attempt, now: datetime) -> Decimal:
     return attempt.offer.usd_per_hour * Decimal(max(seconds, 0)) / 3600
 
 
+Asked = ScaleRequested | Autoscaled | KeyIssued | KeyRevoked | StopRequested | KeepTryingRequested
+
+
 def fold(deployment: DeploymentId, events: Iterable[AnyEvent], onto: Deployment | None = None) -> Deployment | None:
     """The state after `events`, in log order; None for an empty log. `onto` continues from an earlier state."""
     return reduce(lambda state, event: _apply(deployment, state, event), events, onto)
@@ -257,20 +260,8 @@ def _with(state: Deployment, event: AnyEvent) -> Deployment:
     match event:
         case Requested():
             return state
-        case ScaleRequested():
-            return replace(state, wanted=event.replicas, scaled=event, abandoned=None, tries_from=event.at)
-        case Autoscaled():
-            return replace(state, wanted=event.replicas, scaled=event)
-        case KeyIssued():
-            key = Key(id=event.key, user=event.user, issued_at=event.at)
-            return replace(state, keys=(*(k for k in state.keys if k.id != key.id), key))
-        case KeyRevoked():
-            return replace(state, keys=tuple(k for k in state.keys if k.id != event.key))
-        case StopRequested():
-            stopping = tuple(_give_up(a, event.at, "ended by request") for a in state.attempts)
-            return replace(state, stopped_by=event.by, wanted=0, attempts=stopping)
-        case KeepTryingRequested():
-            return replace(state, keep_trying=event)
+        case ScaleRequested() | Autoscaled() | KeyIssued() | KeyRevoked() | StopRequested() | KeepTryingRequested():
+            return _asked(state, event)
         case LadderPlanned():
             return replace(state, rungs=event.rungs, why_no_rungs=event.why_empty, planned_at=event.at, exhausted=None)
         case LaunchIntended():
@@ -288,13 +279,38 @@ def _with(state: Deployment, event: AnyEvent) -> Deployment:
         case DeploymentEnded():
             return replace(state, ended=event)
         case _:
-            dry = 0 if isinstance(event, MachineCreated) else state.dry_in_a_row
-            attempts = tuple(_told(a, event, state) if a.number == event.attempt else a for a in state.attempts)
-            state = replace(state, attempts=attempts, dry_in_a_row=dry)
-            if state.abandoned is not None and not state.live:
-                # What served on is gone as well: to try anew is better than to have nothing.
-                return replace(state, abandoned=None, tries_from=event.at)
-            return state
+            return _with_attempts(state, event)
+
+
+def _asked(state: Deployment, event: Asked) -> Deployment:
+    """What people, or the load, want of it."""
+    match event:
+        case ScaleRequested():
+            return replace(state, wanted=event.replicas, scaled=event, abandoned=None, tries_from=event.at)
+        case Autoscaled():
+            return replace(state, wanted=event.replicas, scaled=event)
+        case KeyIssued():
+            key = Key(id=event.key, user=event.user, issued_at=event.at)
+            return replace(state, keys=(*(k for k in state.keys if k.id != key.id), key))
+        case KeyRevoked():
+            return replace(state, keys=tuple(k for k in state.keys if k.id != event.key))
+        case StopRequested():
+            stopping = tuple(_give_up(a, event.at, "ended by request") for a in state.attempts)
+            return replace(state, stopped_by=event.by, wanted=0, attempts=stopping)
+        case KeepTryingRequested():
+            return replace(state, keep_trying=event)
+        case _:
+            assert_never(event)
+
+
+def _with_attempts(state: Deployment, event: "MachineFact | ReplicaFact") -> Deployment:
+    dry = 0 if isinstance(event, MachineCreated) else state.dry_in_a_row
+    attempts = tuple(_told(a, event, state) if a.number == event.attempt else a for a in state.attempts)
+    state = replace(state, attempts=attempts, dry_in_a_row=dry)
+    if state.abandoned is not None and not state.live:
+        # What served on is gone as well: to try anew is better than to have nothing.
+        return replace(state, abandoned=None, tries_from=event.at)
+    return state
 
 
 def _told(attempt: Attempt, event: "MachineFact | ReplicaFact", state: Deployment) -> Attempt:

@@ -228,11 +228,9 @@ def test_what_was_given_up_is_said_with_its_log_and_the_mend():
     assert "pending: not tried any more" in shown_
 
 
-def test_where_all_was_given_up_and_the_last_one_dies_nobody_is_said_to_look_for_a_machine():
+def test_where_all_was_given_up_and_the_last_one_dies_a_machine_is_looked_for_again():
     story = degraded().gone("its machine ended", 1).wait(5)
-    assert title(story.state) == "🟠 mixtral has no replica left"
-    assert "`/mixtral scale mixtral 2` tries again." in now_happening(story.state, story.now)
-    assert title(story.scaled(2).state) == "🔵 mixtral is looking for a machine"
+    assert title(story.state) == "🔵 mixtral is looking for a machine"
 
 
 def test_the_load_says_why_it_moves_the_number():
