@@ -1,0 +1,190 @@
+"""HAProxy beside the gateway, as docker-compose starts it: either may end at any time, and the other goes on."""
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.composed import SERVICES, composed_haproxy
+from tests.fakes.haproxy import Gateway, GatewayDown, Replica, connects, wait_for
+from tests.make_deployment import KEY, Story, append
+from workers.deployment.events import (
+    FIRST_KEY,
+    EndpointPublished,
+    KeyIssued,
+    KeyRevoked,
+    ReplicaDrained,
+    ReplicaDraining,
+    ReplicaReady,
+)
+from workers.deployment.keys import new_key, new_key_id
+from workers.deployment.log import Log, stamp
+from workers.processes import Child, Children
+
+
+class Attached(Gateway):
+    """HAProxy and the gateway as two services on one folder, and a log that says what they are to do."""
+
+    def __init__(self, folder, home, redis, redis_url):
+        super().__init__(folder)
+        self.log = Log(redis)
+        self.story = Story(replicas=2)
+        self.gateways = Children()
+        self.env = {
+            "PATH": os.environ["PATH"],
+            "REDIS_URL": redis_url,
+            "MIXTRAL_HOME": str(home),
+            "MIXTRAL_HAPROXY": "attached",
+            "MIXTRAL_GATEWAY_FOLDER": str(folder),
+            "MIXTRAL_GATEWAY_BIND": f"127.0.0.1:{self.port}",
+            "MIXTRAL_GATEWAY_BACKENDS": "4",
+        }
+        self.logs = home
+
+    def start_haproxy(self):
+        self.children.start(composed_haproxy(self.folder, self.logs / "haproxy.log"))
+
+    def start_gateway(self):
+        argv = (sys.executable, "-m", "bot.cli", "gateway")
+        self.gateways.start(Child(name="gateway", argv=argv, env=self.env, log=self.logs / "gateway.log"))
+
+    def end_gateway(self, number):
+        """By a signal; returns once it is gone."""
+        os.kill(self.gateways.pid("gateway"), number)
+        self.gateways.stop(grace=20)
+
+    def has_old_processes(self):
+        try:
+            return bool(self.haproxy.actual().old)
+        except GatewayDown:  # amid a reload
+            return False
+
+    def has(self, kind):
+        return any(isinstance(event, kind) for event in self.log.read(self.story.id))
+
+    def tell(self, kind, **fields):
+        self.log.record(self.story.id, self.log.version(self.story.id), [kind(**stamp(datetime.now(UTC)), **fields)])
+
+    def everybody(self, times=12):
+        return {self.who(KEY) for _ in range(times)}
+
+    def stop(self):
+        self.gateways.stop()
+        super().stop()
+
+
+@pytest.fixture
+def replicas():
+    started = [Replica("r1"), Replica("r2"), Replica("r3")]
+    yield started
+    for replica in started:
+        replica.end()
+
+
+@pytest.fixture
+def attached(tmp_path, redis, valkey_url, replicas):
+    """Two replicas behind both; a third is there and not told of."""
+    folder = Path(tempfile.mkdtemp(prefix="gw-"))  # short: sockets live in it
+    attached = Attached(folder, tmp_path, redis, valkey_url)
+    story = attached.story.planned()
+    for replica in replicas[:2]:
+        story.asked().created(f"http://{replica.address}").ready()
+    append(redis, story)
+    attached.start_haproxy()
+    attached.start_gateway()
+    try:
+        wait_for(lambda: attached.has(EndpointPublished), "the gateway has opened the route")
+        wait_for(lambda: attached.everybody() == {"r1", "r2"}, "both replicas answer")
+        yield attached
+    finally:
+        attached.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_gateway_that_ends_cuts_no_stream_and_keeps_nobody_out(attached, number):
+    with attached.stream(KEY, chunks=40) as seen:
+        attached.end_gateway(number)
+        assert attached.everybody() <= {"r1", "r2"}
+    assert seen[-1] == "whole"
+    assert attached.ask("wrong")[0] == 401
+
+
+def test_what_happens_while_the_gateway_is_away_counts_as_soon_as_it_is_back(attached, replicas):
+    attached.end_gateway(signal.SIGKILL)
+    theirs = new_key()
+    issued = KeyIssued(**stamp(datetime.now(UTC)), key=new_key_id(), user="U1", by="U1")
+    assert attached.log.issue(attached.story.id, attached.log.version(attached.story.id), issued, theirs)
+    attached.log.revoke(
+        attached.story.id,
+        attached.log.version(attached.story.id),
+        KeyRevoked(**stamp(datetime.now(UTC)), key=FIRST_KEY, by="U1"),
+    )
+    third = attached.story.asked().created(f"http://{replicas[2].address}").events[-2:]
+    attached.log.record(attached.story.id, attached.log.version(attached.story.id), third)
+    attached.tell(ReplicaReady, attempt=3, address=f"http://{replicas[2].address}")
+    attached.start_gateway()
+    wait_for(lambda: attached.ask(theirs)[0] == 200, "the new key opens")
+    assert attached.ask(KEY)[0] == 401
+    wait_for(lambda: {attached.who(theirs) for _ in range(12)} == {"r1", "r2", "r3"}, "all three answer")
+
+
+def test_a_replica_that_streams_from_before_a_takeover_is_drained_to_its_last_word(attached):
+    with attached.stream(KEY, chunks=160) as seen:
+        serving = {s.name for s in attached.haproxy.actual().servers if s.sessions}
+        attached.end_gateway(signal.SIGKILL)
+        attached.start_gateway()
+        wait_for(lambda: attached.has_old_processes() or seen[-1] == "whole", "a new HAProxy process has taken over")
+        attempt = int(serving.pop().removeprefix("r"))
+        attached.tell(ReplicaDraining, attempt=attempt, why="scaled down")
+        wait_for(lambda: attached.everybody() == {"r1", "r2"} - {f"r{attempt}"}, "it takes nothing new")
+        while seen[-1] != "whole" and not attached.has(ReplicaDrained):
+            assert seen[-1] != "cut short"
+            time.sleep(0.05)
+        left = 160 - len(seen)
+    assert seen[-1] == "whole"
+    assert left <= 2, "it was said to have drained amid its stream"
+    wait_for(lambda: attached.has(ReplicaDrained), "it is said to have drained")
+
+
+def test_haproxy_that_is_killed_comes_back_with_the_whole_table_of_today(attached):
+    os.kill(attached.master(), signal.SIGKILL)
+    wait_for(lambda: not connects(attached.port), "nobody listens")
+    attached.tell(ReplicaDraining, attempt=1, why="scaled down")
+    wait_for(lambda: attached.has(ReplicaDrained) or "r1 " not in _config(attached), "the gateway has read it")
+    wait_for(lambda: attached.children.restart_the_dead() or connects(attached.port), "HAProxy is back")
+    wait_for(lambda: attached.ask(KEY)[0] == 200, "it answers")
+    assert attached.everybody() == {"r2"}
+    assert attached.ask("wrong")[0] == 401
+
+
+def test_haproxy_waits_for_its_files(tmp_path, redis, valkey_url):
+    folder = Path(tempfile.mkdtemp(prefix="gw-"))
+    attached = Attached(folder, tmp_path, redis, valkey_url)
+    attached.start_haproxy()
+    try:
+        time.sleep(0.3)
+        assert not connects(attached.port)
+        attached.start_gateway()
+        wait_for(lambda: connects(attached.port), "it has begun")
+        assert attached.ask(KEY)[0] == 401
+    finally:
+        attached.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_stop_of_haproxy_lets_streams_end(attached):
+    with attached.stream(KEY, chunks=40) as seen:
+        os.kill(attached.master(), getattr(signal, SERVICES["haproxy"]["stop_signal"]))
+        wait_for(lambda: not connects(attached.port), "it takes nothing new")
+    assert seen[-1] == "whole"
+
+
+def _config(attached):
+    return (attached.folder / "haproxy.cfg").read_text()
