@@ -83,7 +83,8 @@ def run(settings: BotSettings, stop: threading.Event) -> None:
     ourselves = _until_it_works(lambda: _who_we_are(client), "Slack", stop)
     with ExitStack() as closing:
         quick = quick_redis(settings.workers.redis_url)
-        answers = Answers(wire_requests(settings.workers, redis), client, redis, quick=quick)
+        inside = settings.workers.gateway.internal_url
+        answers = Answers(wire_requests(settings.workers, redis), client, redis, quick=quick, gateway=inside)
         closing.callback(answers.close)
         later = ThreadPoolExecutor(LATER_THREADS, thread_name_prefix="later")
         closing.callback(later.shutdown, wait=False, cancel_futures=True)

@@ -45,7 +45,10 @@ class Answering:
         questions: Questions,
         threads: Threads,
         stopping: threading.Event,
+        gateway: str | None = None,
     ) -> None:
+        """`gateway`: where this process reaches the gateway, if not under the address that people see."""
+        self._gateway = gateway
         self._requests, self._slack = requests, slack
         self._questions, self._threads = questions, threads
         self._http = http
@@ -110,7 +113,9 @@ class Answering:
         """Have the gateway see a request. Nobody waits for its answer, and a lost one is sent again."""
         key = self._requests.own_key(deployment.id)
         try:
-            self._http.get(f"{url}/v1/models", headers={"Authorization": f"Bearer {key}"}, timeout=KNOCK_WITHIN)
+            self._http.get(
+                f"{self._gateway or url}/v1/models", headers={"Authorization": f"Bearer {key}"}, timeout=KNOCK_WITHIN
+            )
         except httpx.HTTPError as error:
             _LOG.info("%s was knocked at: %s", deployment.name, type(error).__name__)
 
@@ -164,7 +169,7 @@ class Answering:
             now = self._requests.by_id(deployment.id)
             if now is None or not isinstance(standing(now), Open):
                 raise NobodyReady(f"{deployment.name} is not ready.")
-            url = address(now, failed)
+            url = address(now, failed, inside=self._gateway)
             return Endpoint(name=deployment.name, url=url, key=key) if url else None
 
         return look

@@ -59,8 +59,12 @@ class Answers:
         at_once: int = AT_ONCE,
         lease: timedelta = LEASE,
         watch_every: timedelta = WATCH_EVERY,
+        gateway: str | None = None,
     ) -> None:
-        """`quick`: a Redis that gives up in time for an ack; questions are taken in through it."""
+        """`quick`: a Redis that gives up in time for an ack; questions are taken in through it.
+
+        `gateway`: where this process reaches the gateway, if not under the address that people see.
+        """
         limits = httpx.Limits(max_connections=at_once * 2, max_keepalive_connections=at_once)
         self._requests, self._redis, self._lease, self._watch_every = requests, redis, lease, watch_every
         self._questions, self._threads = Questions(redis), Threads(redis)
@@ -74,6 +78,7 @@ class Answers:
             questions=self._questions,
             threads=self._threads,
             stopping=self._stopping,
+            gateway=gateway,
         )
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="answer")
         self._lock = threading.Lock()

@@ -116,9 +116,14 @@ def standing(deployment: Deployment) -> Standing:
     return Waits(sentence=f"{name} {_doing(deployment)}. {_PATIENCE}", wake=wake)
 
 
-def address(deployment: Deployment, failed: Collection[str]) -> str | None:
-    """Where to ask, unless that has just failed: at the gateway alone, for replicas take no key of ours."""
-    url = deployment.endpoint.url if deployment.endpoint else None
+def address(deployment: Deployment, failed: Collection[str], inside: str | None = None) -> str | None:
+    """Where to ask, unless that has just failed: at the gateway alone, for replicas take no key of ours.
+
+    `inside`: where we reach the gateway, if not under the address that people see.
+    """
+    if deployment.endpoint is None:
+        return None
+    url = inside or deployment.endpoint.url
     return None if url in failed else url
 
 

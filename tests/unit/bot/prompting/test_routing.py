@@ -124,6 +124,12 @@ def test_no_question_goes_past_the_gateway_to_a_replica():
     assert address(replace(FAST, endpoint=None), ()) is None
 
 
+def test_inside_the_house_the_gateway_has_an_address_of_its_own():
+    assert address(FAST, (), inside="http://haproxy:8000") == "http://haproxy:8000"
+    assert address(FAST, {"http://haproxy:8000"}, inside="http://haproxy:8000") is None
+    assert address(replace(FAST, endpoint=None), (), inside="http://haproxy:8000") is None
+
+
 def test_what_sleeps_is_woken_and_what_somebody_ended_is_not():
     asleep = replace(answering("fast"), wanted=0, attempts=(), recipe=scaled_by(min_replicas=0))
     state = standing(asleep)
