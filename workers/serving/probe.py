@@ -102,6 +102,8 @@ def _client() -> httpx.Client:
     return httpx.Client(
         # Replicas are reached directly: a proxy in the environment is for the outside, and knows nothing of 127.0.0.1.
         trust_env=False,
+        # Whom to trust beside the public authorities is for the environment to say: SSL_CERT_FILE.
+        verify=httpx.create_ssl_context(),
         limits=httpx.Limits(max_keepalive_connections=0),
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
     )
