@@ -81,6 +81,7 @@ class Story:
     def __init__(self, replicas=1):
         self.now = NOON
         self.events = []
+        self._state, self._folded = None, 0
         self.tell(
             Requested,
             name="m",
@@ -145,7 +146,9 @@ class Story:
 
     @property
     def state(self):
-        return fold(ID, self.events)
+        self._state = fold(ID, self.events[self._folded :], onto=self._state)
+        self._folded = len(self.events)
+        return self._state
 
     @property
     def step(self):
