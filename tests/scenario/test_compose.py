@@ -71,6 +71,9 @@ def test_what_the_compose_file_starts_launches_a_model_that_answers_through_hapr
         card = robin.wait_for_message(GENERAL, lambda m: "/v1/chat/completions" in words(m), timeout=30)
         assert PUBLIC in words(card)
         line.wait(lambda: answered(line, "scripted"), 30, "the test completion, through the address inside")
+        robin.command(GENERAL, "/mixtral ask Name three condiments.")
+        asked = robin.wait_for_message(GENERAL, lambda m: "Name three condiments." in words(m))["ts"]
+        robin.wait_for_message(GENERAL, lambda m: "comes from a script" in words(m), thread_ts=asked, timeout=30)
         robin.command(GENERAL, "/mixtral down scripted")
         robin.wait_for(lambda _: not line.machines(), 30)
 

@@ -221,7 +221,7 @@ def test_a_rate_limit_is_obeyed_and_holds_nobody_else_up(redis, robin, follow):
         began = time.monotonic()
         append(redis, told.created())
         append(redis, other.served())
-        robin.wait_for_message(GENERAL, "slow is", timeout=4)
+        robin.wait_for_message(GENERAL, "slow", timeout=4)
         robin.wait_for_message(GENERAL, "fast is starting", timeout=10)
         assert time.monotonic() - began > 5
         assert other.id in running.woken
