@@ -37,10 +37,16 @@ class NoSuchRecipe(RecipeError):
         self.name = name
 
 
-def load(source: Path | str, environ: Mapping[str, str], *, name: str = "recipe") -> Recipe:
-    """Read a file (a Path) or a text (a str, called `name`). Raises RecipeError; never anything else."""
+def load(
+    source: Path | str, environ: Mapping[str, str], *, name: str = "recipe", given: Mapping[str, str] | None = None
+) -> Recipe:
+    """Read a file (a Path) or a text (a str, called `name`). Raises RecipeError; never anything else.
+
+    `given`: values for the recipe's `envs` in place of its own, as `--env` has them; they are filled in wherever the
+    recipe names them.
+    """
     if isinstance(source, str):
-        return _recipe(read(source.encode("utf-8", "surrogatepass"), f"{name}.yaml"), name, environ)
+        return _recipe(read(source.encode("utf-8", "surrogatepass"), f"{name}.yaml"), name, environ, given or {})
     try:
         with source.open("rb") as file:
             raw = file.read(MOST_BYTES + 1)
@@ -49,7 +55,7 @@ def load(source: Path | str, environ: Mapping[str, str], *, name: str = "recipe"
         raise RecipeError(f"cannot be read: {error.strerror}", file=source.name) from error
     if size > MOST_BYTES:
         raise RecipeError(f"is {size:,} bytes long; a recipe has at most {MOST_BYTES:,}", file=source.name)
-    return _recipe(read(raw, source.name), source.stem, environ)
+    return _recipe(read(raw, source.name), source.stem, environ, given or {})
 
 
 def shipped() -> Path:
@@ -86,10 +92,11 @@ def _files(further: Iterable[Path]) -> dict[str, Path]:
     return found
 
 
-def _recipe(document: Value, stem: str, environ: Mapping[str, str]) -> Recipe:
+def _recipe(document: Value, stem: str, environ: Mapping[str, str], given: Mapping[str, str]) -> Recipe:
     fields = document.mapping()
     told = notes(document, served=SERVED, unserved=TASK)
-    found = variables(fields.get("envs"), fields.get("secrets"))
+    found = variables(fields.get("envs"), fields.get("secrets")).overridden(given)
+    environ = {**environ, **given}
     resources = fields.get("resources") or document.blank()
     machine = machines(resources, found.envs, environ)
     service = serving(fields.get("service"), found.envs, resources.mapping().get("load_balancing_policy"))

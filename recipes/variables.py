@@ -1,6 +1,7 @@
 """The `envs` and `secrets` sections: what a recipe's scripts find in their environment."""
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from recipes.schema import Note
@@ -20,6 +21,12 @@ class Variables(NamedTuple):
     missing: tuple[str, ...]
     secrets: tuple[str, ...]
     notes: list[Note]
+
+    def overridden(self, given: Mapping[str, str]) -> "Variables":
+        """With the values that somebody gave for `envs` that the recipe has; a secret's is not taken."""
+        mine = {name: value for name, value in given.items() if name in self.envs or name in self.missing}
+        missing = tuple(name for name in self.missing if name not in mine)
+        return self._replace(envs={**self.envs, **mine}, missing=missing)
 
 
 def variables(envs: Value | None, secrets: Value | None) -> Variables:

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from bot.commands.command import NAME_MOST, SLASH
 from bot.commands.errors import CommandError
 from bot.commands.values import shown
@@ -42,18 +40,16 @@ class Shelf:
     def complete(self, name: str | None, env: Mapping[str, str]) -> Recipe:
         """The recipe with the variables that the person gave; none is left open. Raises CommandError, RecipeError."""
         file = self._find(name or self._default)
-        recipe = loader.load(file, {**self._environ, **env}) if env else self._load(file)
+        recipe = loader.load(file, self._environ, given=env) if env else self._load(file)
         for variable in env:
             _check_variable(variable, recipe, file)
-        missing = [variable for variable in recipe.missing_envs if variable not in env]
-        if missing:
-            values = " ".join(f"--env {variable}=…" for variable in missing)
+        if recipe.missing_envs:
+            values = " ".join(f"--env {variable}=…" for variable in recipe.missing_envs)
             raise CommandError(
-                f"The recipe {recipe.name} leaves {', '.join(missing)} to whoever launches it.",
+                f"The recipe {recipe.name} leaves {', '.join(recipe.missing_envs)} to whoever launches it.",
                 hint=f"{SLASH} launch {recipe.name} {values}",
             )
-        mine = {variable: value for variable, value in env.items() if _declares(recipe, variable)}
-        return replace(recipe, envs={**recipe.envs, **mine}, missing_envs=())
+        return recipe
 
     def _find(self, name: str) -> Path:
         try:
@@ -80,17 +76,13 @@ def name_from(recipe: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", recipe.lower())[:NAME_MOST].strip("-")
 
 
-def _declares(recipe: Recipe, variable: str) -> bool:
-    return variable in recipe.envs or variable in recipe.missing_envs
-
-
 def _check_variable(variable: str, recipe: Recipe, file: Path) -> None:
     if variable in recipe.secrets:
         raise CommandError(
             f"{variable} is a secret of the recipe {recipe.name}, and secrets never pass through Slack. "
             "Set it in the worker's environment."
         )
-    if _declares(recipe, variable) or re.search(rf"\$\{{?{variable}\b", file.read_text(errors="replace")):
+    if variable in recipe.envs or re.search(rf"\$\{{?{variable}\b", file.read_text(errors="replace")):
         return
     known = sorted({*recipe.envs, *recipe.missing_envs})
     has = f"It has {', '.join(known)}." if known else "It has none."

@@ -3,12 +3,9 @@
 import json
 import os
 import time
-from collections.abc import Mapping
 from datetime import timedelta
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from string import Template
-from typing import Any
 
 import httpx
 from msgspec import Struct
@@ -33,19 +30,17 @@ class Completion(Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-def probe(address: str, asked: ReadinessProbe, *, key: str, envs: Mapping[str, str] | None = None) -> str | None:
+def probe(address: str, asked: ReadinessProbe, *, key: str) -> str | None:
     """None if the replica at `http://host:port` is ready; else why not, in a few words.
 
-    Ready is any 2xx, as with SkyPilot. `$NAME` and `${NAME}` in what is sent stand for the recipe's `envs`.
+    Ready is any 2xx, as with SkyPilot.
     """
-    filled = _filled([asked.path, asked.headers, asked.post_data], envs or {})
-    path, headers, body = filled
     try:
         answer = _client().request(
-            "GET" if body is None else "POST",
-            f"{address}/{path.lstrip('/')}",
-            headers=_authorization(key) | headers,
-            json=body,
+            "GET" if asked.post_data is None else "POST",
+            f"{address}/{asked.path.lstrip('/')}",
+            headers=_authorization(key) | asked.headers,
+            json=asked.post_data,
             timeout=asked.timeout.total_seconds(),
         )
     except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -114,16 +109,6 @@ os.register_at_fork(after_in_child=_client.cache_clear)  # its lock may be held 
 
 def _authorization(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"} if key else {}
-
-
-def _filled(value: Any, envs: Mapping[str, str]) -> Any:
-    if isinstance(value, str):
-        return Template(value).safe_substitute(envs)
-    if isinstance(value, list):
-        return [_filled(part, envs) for part in value]
-    if isinstance(value, dict):
-        return {name: _filled(part, envs) for name, part in value.items()}
-    return value
 
 
 def _why(error: Exception, timeout: timedelta) -> str:

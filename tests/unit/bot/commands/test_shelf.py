@@ -5,12 +5,22 @@ import pytest
 from bot.commands.errors import CommandError
 from bot.commands.shelf import Shelf, name_from
 from recipes.schema import RecipeError
+from workers.serving.boot import boot_of
 
 OPEN = """
 envs: {MODEL: tiny, REGION: null}
 secrets: {HF_TOKEN: null}
 resources: {cpus: 1+, cloud: "${CLOUD_PROVIDER}"}
 engine: {kind: scripted, model: scripted}
+"""
+
+PROBED = """
+envs: {MODEL: tiny, WORD: null}
+run: serve $MODEL
+service:
+  readiness_probe:
+    path: /v1/completions
+    post_data: {model: $MODEL, prompt: "${WORD}"}
 """
 
 
@@ -55,6 +65,13 @@ def test_what_is_given_fills_the_recipe(folder):
     assert recipe.envs == {"MODEL": "tiny", "REGION": "eu"}
     assert recipe.missing_envs == ()
     assert recipe.resources[0].cloud == "gcp"
+
+
+def test_what_is_given_reaches_the_probe_and_the_model_that_is_served(folder):
+    (folder / "probed.yaml").write_text(PROBED)
+    recipe = shelf(folder).complete("probed", {"MODEL": "a/b", "WORD": "hey"})
+    assert recipe.service.readiness_probe.post_data == {"model": "a/b", "prompt": "hey"}
+    assert boot_of(recipe, "d").served_names == ("a/b", "d")
 
 
 @pytest.mark.parametrize(("variable", "said"), [("NONSENSE", "It has MODEL, REGION"), ("HF_TOKEN", "secret")])
