@@ -25,6 +25,6 @@ def scale_to(state: Deployment, replicas: int, caller: Caller, desk: Desk) -> Me
 
 
 def _given_up(state: Deployment) -> bool:
-    """Whether replicas are missing because they failed: then to ask for the same number is to ask for another try."""
-    failed = state.abandoned is not None or bool(failures_in_a_row(state))
+    """Whether replicas are missing because they failed or none was to be had: the same number asks for another try."""
+    failed = state.abandoned is not None or state.exhausted is not None or bool(failures_in_a_row(state))
     return failed and len(state.live) < state.wanted

@@ -179,7 +179,7 @@ def _replicas(deployment: Deployment, now: datetime) -> list[Block]:
 
 
 def _may_keep_trying(deployment: Deployment) -> bool:
-    return deployment.status is Status.NO_CAPACITY and deployment.keep_trying is None
+    return deployment.status is Status.NO_CAPACITY and deployment.keep_trying is None and not deployment.established
 
 
 def _what_goes(deployment: Deployment) -> str:

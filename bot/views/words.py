@@ -17,7 +17,6 @@ from bot.views.moving import (
     no_rung,
     route,
     scaling,
-    try_again,
 )
 from workers.deployment.patience import DECIDE_WITHIN, NOT_READY_FOR, paused_until
 from workers.deployment.state import MAY_COST, Attempt, Deployment, Phase, Status
@@ -54,7 +53,7 @@ def _shown(deployment: Deployment) -> Status:
     """The status whose dot it bears."""
     if awaits_route(deployment):
         return Status.STARTING
-    return Status.DEGRADED if left_alone(deployment) else deployment.status
+    return Status.FAILED if left_alone(deployment) else deployment.status
 
 
 def verdict(deployment: Deployment) -> str:
@@ -154,8 +153,6 @@ def _looking(state: Deployment, now: datetime) -> str:
     asked = next((a for a in state.attempts if a.phase is Phase.PROVISIONING), None)
     if asked is not None:
         return _asking(asked, now)
-    if state.abandoned is not None:
-        return f"{inert(state.abandoned.why)} {try_again(state)}"
     failed = [a for a in state.attempts if a.phase in (Phase.FAILED, Phase.PREEMPTED)]
     if failed:
         last = failed[-1]
@@ -238,7 +235,11 @@ def nothing_usable(state: Deployment) -> bool:
 def _no_capacity(state: Deployment, now: datetime) -> str:
     if state.exhausted is None:
         return no_rung(state)
-    if state.keep_trying is None:
+    if state.established:
+        until = paused_until(state, now)
+        next_time = moment(until) if until else "now"
+        return f"{no_rung(state)} I ask again {next_time}. The endpoint stays; its requests get a 503 until then."
+    if state.keep_trying is None or state.keep_trying.until <= now:
         left = state.exhausted.at + DECIDE_WITHIN - now
         return f"{no_rung(state)} Nothing runs, and nothing costs. Say within {duration(left)} whether to keep trying."
     again = max(state.exhausted.at + state.keep_trying.every - now, timedelta())

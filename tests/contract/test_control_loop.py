@@ -10,7 +10,7 @@ from recipes.schema import Engine, Recipe, Resources
 from tests.fakes.driver import FakeDriver, offer
 from workers.clouds.driver import DriverError
 from workers.deployment.advance import Advance
-from workers.deployment.events import KeyNotEnforced, Limits, MachineCreated, MachineGone, Place
+from workers.deployment.events import Failure, KeyNotEnforced, Limits, MachineCreated, MachineGone, Place
 from workers.deployment.log import Log
 from workers.deployment.state import Phase, Status
 from workers.deployment.sweeper import Sweeper
@@ -155,6 +155,44 @@ def test_a_machine_that_cannot_be_ended_holds_nobody_else_up(loop, monkeypatch):
     monkeypatch.setattr(loop.cloud, "terminate", terminate)
     loop.settle(8, seconds=40)
     assert loop.state(first).status is Status.ENDED
+
+
+def test_a_machine_whose_log_nobody_may_read_is_ended_all_the_same(loop, monkeypatch):
+    id_ = loop.launch()
+    loop.settle()
+
+    def barred(*_):
+        raise DriverError("the role lacks GetConsoleOutput")
+
+    monkeypatch.setattr(loop.cloud, "log", barred)
+    loop.probes[loop.state(id_).attempts[0].machine.address] = "status 500"
+    loop.settle(25)
+    first = loop.state(id_).attempts[0]
+    assert first.phase is Phase.FAILED
+    assert first.failure is Failure.PROBING
+    assert "GetConsoleOutput" in first.log_tail
+    assert first.request.token not in loop.cloud.running()
+
+
+def test_a_cloud_that_is_silent_keeps_the_replicas_on_others_waiting_for_nothing(loop, monkeypatch):
+    id_ = loop.launch(replicas=2)
+    loop.settle()
+    silent, _ = loop.state(id_).attempts
+    terminate = loop.cloud.terminate
+
+    def ends(token):
+        if token == silent.request.token:
+            raise DriverError("its cloud gives no answer")
+        terminate(token)
+
+    monkeypatch.setattr(loop.cloud, "terminate", ends)
+    loop.requests.stop(id_, by="U")
+    loop.settle(2)
+    assert loop.cloud.running() == [silent.request.token]
+    assert loop.state(id_).status is Status.ENDING  # not down before the last machine is
+    monkeypatch.setattr(loop.cloud, "terminate", terminate)
+    loop.settle(8, seconds=40)
+    assert loop.state(id_).status is Status.ENDED
 
 
 def test_a_log_that_cannot_be_read_holds_nobody_else_up(loop, redis):

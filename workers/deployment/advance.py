@@ -57,7 +57,6 @@ from workers.serving.probe import CompletionFailed, completion, key_is_enforced
 logger = logging.getLogger(__name__)
 
 TEST_PROMPT = "My favourite condiment is"
-LOG_LINES = 20
 
 Ladder = Callable[[Recipe, Limits], tuple[Sequence[Rung], str]]
 """The offers that satisfy a recipe within limits, in the order in which to try them; and why there is none."""
@@ -106,14 +105,22 @@ class Advance:
     def _settle(self, deployment: DeploymentId) -> Deployment | None:
         state = fold(deployment, self._log.read(deployment))
         fresh_intent: Token | None = None
+        silent: dict[int, DriverError] = {}
         while state is not None:
-            step = next_step(state, self._now())
+            step = next_step(state, self._now(), silent)
             if isinstance(step, Wait):
                 break
             logger.info("%s v%d: %s", deployment, state.version, type(step).__name__)
-            intent = self._act(state, step, fresh_intent)
-            fresh_intent = intent or fresh_intent
+            try:
+                fresh_intent = self._act(state, step, fresh_intent) or fresh_intent
+            except DriverError as error:
+                if not isinstance(step, Create | Terminate):
+                    raise
+                # One cloud that is silent must not keep the replicas on others from what they need.
+                silent[step.attempt.number] = error
             state = fold(deployment, self._log.read(deployment, after=state.version), onto=state)
+        if silent:
+            raise next(iter(silent.values()))  # the sweeper nudges again
         return state
 
     def _act(self, state: Deployment, step: Step, fresh: Token | None) -> Token | None:
@@ -153,14 +160,19 @@ class Advance:
         lacking = self._confidential.lacking(state)
         if lacking and not state.live:
             names = " and ".join(lacking)
-            self._end(
-                state,
-                f"The recipe {state.recipe.name} needs {names}, which the worker's environment lacks. "
-                f"Set {names} where `mixtral-bot worker` runs (never in a channel), restart it and launch again.",
-            )
+            why = f"The recipe {state.recipe.name} needs {names}, which the worker's environment lacks."
+            mend = f"Set {names} where `mixtral-bot worker` runs (never in a channel), and restart it"
+            if state.established:
+                dry = LadderExhausted(**self._stamp(), why=f"{why} {mend}.")
+                self._log.append(state.id, state.version, [dry])
+            else:
+                self._end(state, f"{why} {mend}; then launch again.")
             return
         rungs, why_empty = self._ladder(state.recipe, state.limits)
-        planned = LadderPlanned(**self._stamp(), rungs=tuple(rungs), why_empty=why_empty)
+        if state.planned_at is not None and (tuple(rungs), why_empty) == (state.rungs, state.why_no_rungs):
+            planned = LadderPlanned(**self._stamp(), rungs=(), as_before=True)
+        else:
+            planned = LadderPlanned(**self._stamp(), rungs=tuple(rungs), why_empty=why_empty)
         self._log.append(state.id, state.version, [planned])
 
     def _intend(self, state: Deployment, step: Launch) -> Token | None:
@@ -227,7 +239,7 @@ class Advance:
 
     def _terminate(self, state: Deployment, attempt: Attempt) -> None:
         driver = self._driver(attempt)
-        tail = self._confidential.masked(state, driver.log(attempt.request.token, LOG_LINES)) if attempt.failure else ""
+        tail = self._confidential.log_tail(state, driver, attempt.request.token) if attempt.failure else ""
         driver.terminate(attempt.request.token)
         event = MachineGone(**self._stamp(), attempt=attempt.number, why=attempt.why, log_tail=tail)
         self._log.record(state.id, state.version, [event])

@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 
+from workers.clouds.driver import Driver, Token
 from workers.deployment.log import Log
 from workers.deployment.state import Deployment
+from workers.errors import WorkersError
 from workers.secrecy import masked
 from workers.serving.boot import secrets_of
+
+LOG_LINES = 20
 
 
 class Confidential:
@@ -28,3 +32,10 @@ class Confidential:
         if not text:
             return text
         return masked(text, [*self._log.secrets(state.id).all, *self.secrets(state).values()])
+
+    def log_tail(self, state: Deployment, driver: Driver, token: Token) -> str:
+        """The last lines of a machine's log, fit for a channel; where they cannot be read, why."""
+        try:
+            return self.masked(state, driver.log(token, LOG_LINES))
+        except WorkersError as error:
+            return self.masked(state, f"(its log could not be read: {error})")

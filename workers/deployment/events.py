@@ -121,6 +121,8 @@ class LadderPlanned(Event, frozen=True, kw_only=True):
     rungs: tuple[Rung, ...]
     why_empty: str = ""
     """Where there is no rung: which limit or which need stands in the way."""
+    as_before: bool = False
+    """Nothing has changed since the last ladder, and it is not told again: a dry one is looked at for days."""
 
 
 class LaunchIntended(Event, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """What to do next for a deployment: a pure decision over its state, the time and the ladder."""
 
+from collections.abc import Container
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
@@ -10,11 +11,13 @@ from workers.deployment.events import Failure
 from workers.deployment.patience import (
     ASKED_FOR,
     CRASHES_MOST,
+    SPARE_AFTER_CRASHES,
     START_TRIES,
     dry_until,
     failures_in_a_row,
     next_deadline,
     paused_until,
+    rounds,
     too_late,
 )
 from workers.deployment.state import Attempt, Deployment, Phase
@@ -103,21 +106,27 @@ class Wait(Struct, frozen=True):
 Step: TypeAlias = Plan | Launch | Create | Drain | Keep | GiveUp | Abandon | Terminate | Test | Exhaust | End | Wait
 
 
-def next_step(state: Deployment, now: datetime) -> Step:
-    """The one thing to do now. Ends and facts come first, then what is missing, then what people wait for."""
+def next_step(state: Deployment, now: datetime, silent: Container[int] = ()) -> Step:
+    """The one thing to do now. Ends and facts come first, then what is missing, then what people wait for.
+
+    `silent`: numbers of the attempts whose cloud has just given no answer; the others have their turn meanwhile.
+    """
     for attempt in state.attempts:
-        if attempt.phase is Phase.SHUTTING_DOWN:
+        if attempt.phase is Phase.SHUTTING_DOWN and attempt.number not in silent:
             return Terminate(attempt)
     if state.ended:
         return Wait()
     if state.stopped_by is not None:
-        return End()
+        gone = all(a.phase is not Phase.SHUTTING_DOWN for a in state.attempts)
+        return End() if gone else Wait()
     mix = mix_of(state.recipe, spot=state.limits.spot)
     lacking = lacks(mix, state.wanted, state.attempts)
     if step := _surplus(state, mix) or _kept(state, lacking):
         return step
     for attempt in state.attempts:
         if attempt.phase is Phase.PROVISIONING and now < attempt.since + ASKED_FOR:
+            if attempt.number in silent:
+                continue
             return Create(attempt)
         if late := too_late(attempt, now):
             why, failure = late
@@ -147,8 +156,11 @@ def _kept(state: Deployment, lacking: tuple[Lack, ...]) -> Step | None:
 def _missing(state: Deployment, lacking: tuple[Lack, ...], now: datetime) -> Step | None:
     spare = lacking == (Lack.SPARE,)
     if crashed := _crash_loop(state):
-        return None if spare else crashed  # nobody waits for it
-    if state.exhausted is not None and not state.live and (step := _dry(state, now)):
+        if not spare:
+            return crashed
+        if now < (again := failures_in_a_row(state)[-1].since + SPARE_AFTER_CRASHES):
+            return Wait(until=again)  # nobody waits for it
+    if not (state.live or state.established) and (step := _dry(state, now)):
         return step
     if pause := paused_until(state, now):
         return Wait(until=pause)
@@ -161,7 +173,7 @@ def _missing(state: Deployment, lacking: tuple[Lack, ...], now: datetime) -> Ste
         number = max((a.number for a in state.attempts), default=0) + 1
         return Launch(attempt=number, replica=_free_replica(state), offers=offers)
     why = why_dry(state, lacking[0])
-    if not state.live and not state.refusals:
+    if not (state.live or state.established or state.refusals):
         return End(failed=why)  # asking again changes nothing until somebody mends something
     return Exhaust(why)
 
@@ -171,17 +183,14 @@ def _crash_loop(state: Deployment) -> Step | None:
     failures = failures_in_a_row(state)
     if not failures:
         return None
-    times, last = len(failures), failures[-1]
-    never = all(a.ready_at is None for a in state.attempts)
-    if not state.live and never and times >= START_TRIES:
+    times, last = rounds(failures), failures[-1]
+    if not state.established and times >= START_TRIES:
+        if state.live:
+            return Wait(until=next_deadline(state))  # what was bought with them may still start
         return End(failed=f"The engine failed to start {times} times in a row. The last time: {last.why}.")
     if times < CRASHES_MOST:
         return None
-    if state.live:
-        return Abandon(
-            f"Replicas failed {times} times in a row, so no further one is tried. The last time: {last.why}."
-        )
-    return End(failed=f"Its replicas failed {times} times in a row. The last time: {last.why}.")
+    return Abandon(f"Replicas failed {times} times in a row, so no further one is tried. The last time: {last.why}.")
 
 
 def _dry(state: Deployment, now: datetime) -> Step | None:

@@ -1,13 +1,14 @@
 """How long what is late or refused is waited for, and when it is left alone: pure."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from workers.deployment.events import Failure
-from workers.deployment.state import KEPT, Attempt, Deployment, Phase
+from workers.deployment.state import Attempt, Deployment, Phase
 from workers.placement.blocks import back_off_until
 
 START_TRIES = 2
-"""So many machines in a row may fail to start an engine before a deployment that never answered is given up."""
+"""So often an engine may fail to start before a deployment that never answered is given up."""
 
 CRASHES_MOST = 5
 """After so many failures in a row no further replica is tried, until somebody scales."""
@@ -22,15 +23,23 @@ DRAIN_MOST = timedelta(minutes=15)
 """For so long a replica that is not wanted any more may go on answering the requests that it has."""
 
 RETRY_AFTER = timedelta(minutes=1)
-"""A deployment that still answers asks again after this, doubled with each failure in a row, at most BACK_OFF_MOST."""
+"""A deployment that has answered asks again after this, doubled with each failure in a row, at most BACK_OFF_MOST."""
 
 BACK_OFF_MOST = timedelta(minutes=30)
 
 DECIDE_WITHIN = timedelta(minutes=10)
-"""So long a deployment without any machine waits on a dry ladder for somebody to say "keep trying"."""
+"""So long a deployment that never answered waits on a dry ladder for somebody to say "keep trying"."""
 
-EARLY_DEATH = timedelta(minutes=5)
-"""A replica that lived shorter than this after it was ready counts as a failure in a row."""
+EARLY_DEATH = timedelta(minutes=30)
+"""A replica that answered for a shorter time than this before it failed counts as a failure in a row."""
+
+EARLY_LOSS = timedelta(minutes=10)
+LOSSES_AT_ONCE = 2
+"""So many machines in a row that the cloud took back within EARLY_LOSS are replaced at once, later ones after a pause.
+"""
+
+SPARE_AFTER_CRASHES = timedelta(hours=6)
+"""A spare, or spot that is to relieve what stands in for it, is tried again so long after it was given up."""
 
 
 def deadline(attempt: Attempt) -> datetime | None:
@@ -75,50 +84,86 @@ def too_late(attempt: Attempt, now: datetime) -> tuple[str, Failure | None] | No
 
 
 def dry_until(state: Deployment) -> datetime | None:
-    """Of a ladder on which all was refused: until when it is left; None: it is not to be climbed again."""
+    """Of a ladder on which all was refused: until when it is left; None: it is not dry."""
     if state.exhausted is None:
         return None
-    if state.keep_trying is None:
-        return state.exhausted.at + DECIDE_WITHIN
-    return min(state.exhausted.at + state.keep_trying.every, state.keep_trying.until)
+    if _keeps_trying(state, state.exhausted.at) and state.keep_trying is not None:
+        return min(state.exhausted.at + state.keep_trying.every, state.keep_trying.until)
+    return state.exhausted.at + DECIDE_WITHIN
 
 
 def paused_until(state: Deployment, now: datetime) -> datetime | None:
     """Until when to leave it after failures: a first failure is tried again at once."""
-    failures = failures_in_a_row(state)
-    if state.exhausted is not None and state.live and not _lost_since(state, state.exhausted.at):
-        until: datetime | None = state.exhausted.at + _doubled(state.dry_in_a_row - 1)
-    elif len(failures) >= START_TRIES:
-        until = failures[-1].since + _doubled(len(failures) - START_TRIES)
-    else:
-        until = back_off_until(state.refusals, now)
+    pauses = (_after_dry(state), _after_failures(state), _after_losses(state), back_off_until(state.refusals, now))
+    until = max((pause for pause in pauses if pause is not None), default=None)
     return until if until and now < until else None
+
+
+def _after_dry(state: Deployment) -> datetime | None:
+    """A deployment that answers, or has answered, goes on by itself; for another one somebody has to decide."""
+    dry = state.exhausted
+    if dry is None or not (state.live or state.established) or _lost_since(state, dry.at):
+        return None
+    pause = _doubled(state.dry_in_a_row - 1)
+    if _keeps_trying(state, dry.at) and state.keep_trying is not None:
+        pause = min(pause, state.keep_trying.every)
+    return dry.at + pause
+
+
+def _keeps_trying(state: Deployment, at: datetime) -> bool:
+    return state.keep_trying is not None and at < state.keep_trying.until
 
 
 def _lost_since(state: Deployment, at: datetime) -> bool:
     """Whether a replica went after the ladder was dry: what it needs may be open, though what was missing is not."""
-    return any(a.gone_at is not None and a.gone_at > at and a.phase is Phase.PREEMPTED for a in state.attempts)
+    lost = (Phase.PREEMPTED, Phase.FAILED)
+    return any(a.gone_at is not None and a.gone_at > at and a.phase in lost for a in state.attempts)
+
+
+def _after_failures(state: Deployment) -> datetime | None:
+    failures = failures_in_a_row(state)
+    tries = rounds(failures)
+    return failures[-1].since + _doubled(tries - START_TRIES) if tries >= START_TRIES else None
+
+
+def _after_losses(state: Deployment) -> datetime | None:
+    """A zone that gives machines out and takes them back at once is not to be paid by the minute all day."""
+    times, last = 0, None
+    gone = [(a.gone_at, a) for a in state.attempts if a.gone_at is not None and a.machine is not None]
+    for at, attempt in sorted(gone, key=lambda one: one[0], reverse=True):
+        lived = at - attempt.machine.created_at if attempt.machine else timedelta()
+        if attempt.phase is not Phase.PREEMPTED or lived >= EARLY_LOSS or attempt.intended_at < state.tries_from:
+            break
+        times, last = times + 1, last or at
+    return last + _doubled(times - LOSSES_AT_ONCE - 1) if last and times > LOSSES_AT_ONCE else None
 
 
 def failures_in_a_row(state: Deployment) -> tuple[Attempt, ...]:
-    """The machines that failed since the last one that lived or since somebody scaled, oldest first."""
+    """The machines that failed since the last one that lived or since somebody scaled, in the order of their ends."""
     failures: list[Attempt] = []
-    for attempt in state.attempts:
+    for attempt in sorted(state.attempts, key=lambda a: a.gone_at or a.ready_at or a.intended_at):
         if attempt.intended_at < state.tries_from:
             continue
-        if _lived(attempt):
+        if _lived(attempt, state.updated_at):
             failures.clear()
         elif attempt.phase is Phase.FAILED:
             failures.append(attempt)
     return tuple(failures)
 
 
-def _lived(attempt: Attempt) -> bool:
+def rounds(failures: Sequence[Attempt]) -> int:
+    """How often it was tried: machines that were bought before the first of them failed are one try together."""
+    times, failed_at = 0, None
+    for failure in failures:
+        if failed_at is None or failure.intended_at >= failed_at:
+            times, failed_at = times + 1, failure.since
+    return times
+
+
+def _lived(attempt: Attempt, now: datetime) -> bool:
     if attempt.ready_at is None:
         return False
-    if attempt.phase in KEPT or attempt.phase is Phase.ENDED:
-        return True
-    return attempt.gone_at is not None and attempt.gone_at - attempt.ready_at > EARLY_DEATH
+    return (attempt.not_ready_at or attempt.gone_at or now) - attempt.ready_at > EARLY_DEATH
 
 
 def _doubled(times: int) -> timedelta:

@@ -16,8 +16,6 @@ from workers.replicas.verdict import Gone, NotReady, Ready, Unchanged, Verdict
 
 logger = logging.getLogger(__name__)
 
-LOG_LINES = 20
-
 
 class Recorder:
     """What observers share: the states that they compare with, and the way of a fact into the log."""
@@ -70,7 +68,9 @@ class Recorder:
                     **self.stamp(),
                     attempt=attempt.number,
                     why=self.masked(state, why),
-                    log_tail=self._log_tail(state, attempt),
+                    log_tail=self._confidential.log_tail(
+                        state, self._drivers[attempt.offer.cloud], attempt.request.token
+                    ),
                     preempted=preempted,
                 )
                 self.append(state, gone)
@@ -85,13 +85,6 @@ class Recorder:
 
     def stamp(self) -> Stamp:
         return stamp(self.now())
-
-    def _log_tail(self, state: Deployment, attempt: Attempt) -> str:
-        try:
-            tail = self._drivers[attempt.offer.cloud].log(attempt.request.token, LOG_LINES)
-        except WorkersError as error:
-            return f"(its log could not be read: {error})"
-        return self.masked(state, tail)
 
 
 def each(look: Callable[[Deployment, Attempt], None], attempts: Iterable[tuple[Deployment, Attempt]]) -> None:

@@ -72,6 +72,9 @@ class Phase(StrEnum):
 LIVE = frozenset({Phase.PROVISIONING, Phase.STARTING, Phase.READY, Phase.NOT_READY})
 """Counts as a replica that is there or on its way."""
 
+REFUSALS_KEPT_FOR = timedelta(hours=6)
+"""An older refusal says nothing of now. Its attempt is forgotten, for a dry ladder is climbed for weeks."""
+
 KEPT = LIVE | {Phase.DRAINING}
 """Its machine, if there is one, is to live on for now."""
 
@@ -95,6 +98,9 @@ class Attempt(Struct, frozen=True, kw_only=True):
     log_tail: str = ""
     refusal: OfferRefused | None = None
     ready_at: datetime | None = None
+    """When it was first ready."""
+    not_ready_at: datetime | None = None
+    """Since when it has failed its probe after it was ready; None: it passes."""
     address: str | None = None
     gone_at: datetime | None = None
     failure: Failure | None = None
@@ -180,6 +186,11 @@ class Deployment(Struct, frozen=True, kw_only=True):
         return tuple(a for a in self.attempts if a.phase is Phase.READY)
 
     @property
+    def established(self) -> bool:
+        """Whether a replica was ever ready: people use its endpoint, and what is lacking for now does not end it."""
+        return any(a.ready_at for a in self.attempts)
+
+    @property
     def refusals(self) -> list[OfferRefused]:
         """Every refusal, oldest first."""
         return sorted((a.refusal for a in self.attempts if a.refusal is not None), key=lambda refused: refused.at)
@@ -206,7 +217,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
             return Status.ENDING
         if self.wanted == 0:
             return Status.SCALING if any(a.phase in MAY_COST for a in self.attempts) else Status.SCALED_TO_ZERO
-        if self.ready and self.abandoned is not None:
+        if self.abandoned is not None and (self.ready or not self.live):
             return Status.DEGRADED
         if self.ready:
             whole = len(self.ready) >= self.wanted and all(a.phase is not Phase.DRAINING for a in self.attempts)
@@ -263,7 +274,7 @@ def _with(state: Deployment, event: AnyEvent) -> Deployment:
         case ScaleRequested() | Autoscaled() | KeyIssued() | KeyRevoked() | StopRequested() | KeepTryingRequested():
             return _asked(state, event)
         case LadderPlanned():
-            return replace(state, rungs=event.rungs, why_no_rungs=event.why_empty, planned_at=event.at, exhausted=None)
+            return _planned(state, event)
         case LaunchIntended():
             return replace(state, attempts=(*state.attempts, _intended(event)), exhausted=None)
         case ReplicasAbandoned():
@@ -277,18 +288,29 @@ def _with(state: Deployment, event: AnyEvent) -> Deployment:
         case TestCompletionAnswered() | TestCompletionFailed():
             return replace(state, test=event)
         case DeploymentEnded():
-            return replace(state, ended=event)
+            ending = tuple(_give_up(a, event.at, "the deployment ended") for a in state.attempts)
+            return replace(state, ended=event, attempts=ending)
         case _:
             return _with_attempts(state, event)
 
 
+def _planned(state: Deployment, event: LadderPlanned) -> Deployment:
+    since = event.at - REFUSALS_KEPT_FOR
+    attempts = tuple(
+        a for a in state.attempts if a.refusal is None or a.refusal.at >= since or a is state.attempts[-1]
+    )  # the newest stays: its number is never given again
+    state = replace(state, attempts=attempts, planned_at=event.at, exhausted=None)
+    return state if event.as_before else replace(state, rungs=event.rungs, why_no_rungs=event.why_empty)
+
+
 def _asked(state: Deployment, event: Asked) -> Deployment:
-    """What people, or the load, want of it."""
+    """What people, or the load, want of it. Another number asks for another look at what was dry before."""
     match event:
         case ScaleRequested():
-            return replace(state, wanted=event.replicas, scaled=event, abandoned=None, tries_from=event.at)
+            state = replace(state, abandoned=None, tries_from=event.at)
+            return replace(state, wanted=event.replicas, scaled=event, exhausted=None, dry_in_a_row=0)
         case Autoscaled():
-            return replace(state, wanted=event.replicas, scaled=event)
+            return replace(state, wanted=event.replicas, scaled=event, exhausted=None, dry_in_a_row=0)
         case KeyIssued():
             key = Key(id=event.key, user=event.user, issued_at=event.at)
             return replace(state, keys=(*(k for k in state.keys if k.id != key.id), key))
@@ -306,11 +328,8 @@ def _asked(state: Deployment, event: Asked) -> Deployment:
 def _with_attempts(state: Deployment, event: "MachineFact | ReplicaFact") -> Deployment:
     dry = 0 if isinstance(event, MachineCreated) else state.dry_in_a_row
     attempts = tuple(_told(a, event, state) if a.number == event.attempt else a for a in state.attempts)
-    state = replace(state, attempts=attempts, dry_in_a_row=dry)
-    if state.abandoned is not None and not state.live:
-        # What served on is gone as well: to try anew is better than to have nothing.
-        return replace(state, abandoned=None, tries_from=event.at)
-    return state
+    after = replace(state, attempts=attempts, dry_in_a_row=dry)
+    return replace(after, exhausted=None, abandoned=None) if state.live and not after.live else after
 
 
 def _told(attempt: Attempt, event: "MachineFact | ReplicaFact", state: Deployment) -> Attempt:
@@ -386,14 +405,17 @@ def _with_replica_fact(attempt: Attempt, event: ReplicaFact) -> Attempt:
                 return attempt
             first = attempt.ready_at or event.at
             ready = _into(attempt, Phase.READY, event.at)
-            return replace(ready, ready_at=first, address=event.address, progress="")
+            return replace(ready, ready_at=first, not_ready_at=None, address=event.address, progress="")
         case ReplicaNotReady():
-            return _into(attempt, Phase.NOT_READY, event.at, event.why) if attempt.phase is Phase.READY else attempt
+            if attempt.phase is not Phase.READY:
+                return attempt
+            return replace(_into(attempt, Phase.NOT_READY, event.at, event.why), not_ready_at=event.at)
         case ReplicaDraining():
             serves = attempt.phase in (Phase.READY, Phase.NOT_READY)
             return _into(attempt, Phase.DRAINING, event.at, event.why) if serves else attempt
         case ReplicaKept():
-            return _into(attempt, Phase.READY, event.at) if attempt.phase is Phase.DRAINING else attempt
+            back = Phase.NOT_READY if attempt.not_ready_at else Phase.READY
+            return _into(attempt, back, event.at) if attempt.phase is Phase.DRAINING else attempt
         case ReplicaDrained():
             draining = attempt.phase is Phase.DRAINING
             return _into(attempt, Phase.SHUTTING_DOWN, event.at, attempt.why) if draining else attempt

@@ -33,6 +33,11 @@ def outlook(state: Deployment | None) -> Outlook:
         )
     if state.wanted == 0:
         return _yes(f"{name} is scaled to zero; this request starts a replica. Try again in a moment.")
+    if state.abandoned is not None and not state.live:
+        return _no(
+            f"{name} has no replica: they failed too often. Its card in Slack says why, and how to try again.",
+            retry_after=timedelta(minutes=5),
+        )
     if state.exhausted is not None and not state.live:
         return _no(
             f"{name} has no replica, and no machine could be had for one. See its card in Slack.",

@@ -46,8 +46,8 @@ def _often(last: Sequence[datetime], now: datetime) -> bool:
 
 
 def crashed_in(failures: Iterable[Attempt]) -> frozenset[Zone]:
-    """Where the machines stood that failed. This computer is no zone: to leave it would begin to cost."""
-    offers = (attempt.machine.offer for attempt in failures if attempt.machine is not None)
+    """Where the machines that failed stood, or were asked for. This computer is no zone: to leave it begins to cost."""
+    offers = (o for a in failures for o in ((a.machine.offer,) if a.machine is not None else a.request.offers))
     return frozenset(zone_of(offer) for offer in offers if offer.cloud != "local")
 
 

@@ -111,7 +111,7 @@ def test_a_replica_that_starts_is_probed_at_every_sweep(asked):
 
 def test_one_lost_probe_of_a_ready_replica_is_asked_again_at_once_and_two_are_a_verdict(asked):
     recorder, prober = prober_of([answering("m")], asked, lambda _: "no answer")
-    sweep(recorder, prober, 11)
+    sweep(recorder, prober, 12)
     assert len(asked) >= 2
     assert len([v for _, v in recorder.recorded if v]) >= 1
     first, second = (n for n, _ in enumerate(asked[:2]))
