@@ -11,15 +11,15 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from workers.clouds.driver import Driver
-from workers.deployment.events import LeaseExtended
+from workers.deployment.leasing import Leasing
 from workers.deployment.log import Log
 from workers.deployment.nudging import Nudger
 from workers.deployment.observing import Observer
 from workers.deployment.probing import Prober
 from workers.deployment.reaping import Reaper
-from workers.deployment.recording import Recorder, each
+from workers.deployment.recording import Recorder
 from workers.deployment.scaling import Scaling
-from workers.deployment.state import KEPT, MAY_COST, Attempt, Deployment
+from workers.deployment.state import MAY_COST
 from workers.lease import Lease
 from workers.requests import Nudge
 from workers.serving.probe import key_is_enforced, probe
@@ -48,12 +48,11 @@ class Sweeper:
         clock: Callable[[], datetime],
     ) -> None:
         self._lease = Lease(redis, "sweeper", control_lease)
-        self._drivers = drivers
-        self._machine_lease = machine_lease
         self._every = every
         self._recorder = Recorder(log, drivers, environ, clock)
         self._observer = Observer(self._recorder, drivers, installation, Reaper(self._recorder, nudge))
         self._prober = Prober(self._recorder, log, probe, key_is_enforced)
+        self._leasing = Leasing(self._recorder, drivers, machine_lease)
         self._scaling = Scaling(redis, log)
         self._nudger = Nudger(nudge, clock)
 
@@ -77,21 +76,11 @@ class Sweeper:
             self._observer.hurry()  # deployments ended, or a log was lost: see at once what still runs
         probes = self._prober.ask()
         lists = self._observer.ask(self._recorder.attempts(MAY_COST))
-        pending: list[Future[Any]] = [*lists, *probes]
+        pending: list[Future[Any]] = [*lists, *probes, *self._leasing.ask()]
         wait(pending, timeout=ANSWERED_WITHIN)
         self._observer.collect()
         self._prober.collect()
-        each(self._extend_lease, self._recorder.attempts(KEPT))
+        self._leasing.collect()
         self._scaling.look(self._recorder.states.values(), self._recorder.now())
         self._recorder.refresh()
         self._nudger.look(self._recorder.states)
-
-    def _extend_lease(self, state: Deployment, attempt: Attempt) -> None:
-        now = self._recorder.now()
-        driver = self._drivers.get(attempt.offer.cloud)
-        if driver is None or attempt.machine is None or attempt.expires_at - now > self._machine_lease / 2:
-            return
-        later = now + self._machine_lease
-        driver.extend(attempt.request.token, later)
-        fact = LeaseExtended(**self._recorder.stamp(), attempt=attempt.number, expires_at=later)
-        self._recorder.append(state, fact)
