@@ -1,5 +1,6 @@
 """The gateway's promises, kept by a real HAProxy on loopback."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.haproxy import Gateway, Replica, connects, load, route, server, wait_for
+from tests.fakes.haproxy import Gateway, GatewayDown, Replica, connects, load, route, server, wait_for
 from workers.gateway.routes import drained
 from workers.gateway.table import Table
 from workers.sandbox.valkey import free_port
@@ -187,6 +188,52 @@ def test_a_key_that_was_revoked_is_closed_in_older_processes_too(gateway, replic
     kept.close()
 
 
+def test_a_key_that_is_revoked_as_the_pool_grows_is_closed_in_the_process_that_is_replaced(gateway, replicas):
+    one = server(replicas("r1"))
+    gateway.converge(route(servers=[one], keys=["k", "k2"]))
+    kept = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
+    headers = {"Authorization": "Bearer k2"}
+    kept.request("GET", "/v1/models", headers=headers)
+    assert kept.getresponse().read()
+    with gateway.stream(chunks=20):
+        gateway.converge(route(servers=[one]), *(route(f"more{n}", keys=[f"m{n}"]) for n in range(6)))
+        kept.request("GET", "/v1/models", headers=headers)
+        assert kept.getresponse().status == 401
+    kept.close()
+
+
+def test_what_an_older_process_waits_for_on_a_frozen_replica_is_ended(gateway, replicas):
+    one, two = replicas("r1"), replicas("r2")
+    gateway.converge(route(servers=[server(one)]))
+    one.signal(signal.SIGSTOP)
+    thread, answers = in_a_thread(gateway.ask)
+    wait_for(lambda: any(s.sessions for s in gateway.haproxy.actual().servers), "the request is on the frozen one")
+    both = [route(servers=[server(one), server(two)]), *(route(f"more{n}", keys=[f"m{n}"]) for n in range(6))]
+    began = time.monotonic()
+    while thread.is_alive() and time.monotonic() - began < 20:
+        gateway.converge(*both)
+        time.sleep(0.2)
+    assert not thread.is_alive()
+    assert answers[0][0] in (502, 503)
+    assert not gateway.haproxy.actual().older or not gateway.haproxy.actual().older[0].servers[0].sessions
+    assert gateway.who() == "r2"
+    thread.join()
+
+
+def test_a_haproxy_that_is_stopping_is_not_taken_for_an_empty_one(gateway, replicas):
+    wanted = [route(f"d{n}", [server(replicas(f"r{n}"))], keys=[f"k{n}"]) for n in range(3)]
+    places = gateway.converge(*wanted).routes
+    for _ in range(6):
+        os.kill(gateway.master(), signal.SIGUSR1)
+        with contextlib.suppress(GatewayDown):
+            while True:  # until it has ended
+                assert gateway.converge(*wanted).routes == places
+        wait_for(lambda: gateway.children.restart_the_dead() or connects(gateway.port), "it is back", seconds=10)
+        wait_for(gateway.haproxy.up, "it answers")
+        assert gateway.converge(*wanted).routes == places
+        assert gateway.haproxy.actual().size == 4
+
+
 @pytest.mark.parametrize("whom", ["master", "worker"])
 def test_after_a_kill_the_whole_table_is_there_before_the_first_request(gateway, replicas, whom):
     one, two = replicas("r1"), replicas("r2")
@@ -234,11 +281,11 @@ def test_a_replica_that_dies_or_freezes_loses_no_request(gateway, replicas, numb
     with load(gateway) as failed:
         one.signal(number)
         down = lambda: not next(s for s in gateway.haproxy.actual().servers if s.name == "r1").up  # noqa: E731
-        wait_for(down, "the replica is seen to be down", seconds=8)
+        wait_for(down, "the replica is seen to be down", seconds=15)
         time.sleep(0.5)
     assert failed == []
-    gateway.converge(route(servers=[server(two)]))
-    assert [s.name for s in gateway.haproxy.actual().servers] == ["r2"]
+    only = route(servers=[server(two)])  # the other one can be removed as soon as its last connection is closed
+    wait_for(lambda: [s.name for s in gateway.converge(only).servers] == ["r2"], "the dead one is removed", seconds=3)
 
 
 class Hold:
@@ -295,12 +342,12 @@ def test_a_request_that_is_held_gets_its_answer_once_a_replica_is_there(gateway,
     thread, answers = in_a_thread(gateway.ask)
     wait_for(lambda: hold.seen, "the request is held")
     assert hold.seen[0]["x-mixtral-deployment"] == "d1"
-    assert gateway.haproxy.loads()["d1"].held == 1
+    assert gateway.haproxy.actual().loads["d1"].held == 1
     gateway.converge(route(servers=[server(replicas("r1"))]))
     hold.go.set()
     thread.join()
     assert (answers[0][0], answers[0][2]["replica"]) == (200, "r1")
-    assert gateway.haproxy.loads()["d1"].held == 0
+    assert gateway.haproxy.actual().loads["d1"].held == 0
 
 
 def test_a_request_that_is_held_too_long_is_told_when_to_come_back(gateway, hold):
@@ -309,6 +356,15 @@ def test_a_request_that_is_held_too_long_is_told_when_to_come_back(gateway, hold
     status, headers, _ = gateway.ask()
     assert (status, headers["retry-after"]) == (503, "7")
     assert len({seen["x-mixtral-asked"] for seen in hold.seen}) == 1  # every retry tells the same time
+
+
+def test_who_hangs_up_is_held_no_longer(gateway, hold):
+    gateway.converge(route())
+    gone = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
+    gone.request("POST", "/v1/completions", body=b"{}", headers={"Authorization": "Bearer k"})
+    wait_for(lambda: hold.seen, "the request is held")
+    gone.close()
+    wait_for(lambda: gateway.haproxy.actual().loads["d1"].held == 0, "it is let go", seconds=3)
 
 
 def test_where_nobody_holds_requests_the_answer_is_503_all_the_same(gateway):
@@ -348,10 +404,10 @@ def test_a_body_above_the_buffer_streams_through(gateway, replicas):
 
 def test_loads_count_requests(gateway, replicas):
     gateway.converge(route(servers=[server(replicas("r1"))]))
-    before = gateway.haproxy.loads()["d1"]
+    before = gateway.haproxy.actual().loads["d1"]
     with gateway.stream(chunks=10):
-        assert gateway.haproxy.loads()["d1"].sessions == 1
-    assert gateway.haproxy.loads()["d1"].requests_total == before.requests_total + 1
+        assert gateway.haproxy.actual().loads["d1"].sessions == 1
+    assert gateway.haproxy.actual().loads["d1"].requests_total == before.requests_total + 1
 
 
 def test_no_key_is_logged(gateway, replicas):

@@ -3,8 +3,10 @@
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
+import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,7 +63,7 @@ class Attached(Gateway):
 
     def has_old_processes(self):
         try:
-            return bool(self.haproxy.actual().old)
+            return bool(self.haproxy.actual().older)
         except GatewayDown:  # amid a reload
             return False
 
@@ -139,6 +141,7 @@ def test_a_replica_that_streams_from_before_a_takeover_is_drained_to_its_last_wo
     with attached.stream(KEY, chunks=160) as seen:
         serving = {s.name for s in attached.haproxy.actual().servers if s.sessions}
         attached.end_gateway(signal.SIGKILL)
+        attached.env["MIXTRAL_GATEWAY_BUFFER"] = "131072"  # of another shape it is reloaded
         attached.start_gateway()
         wait_for(lambda: attached.has_old_processes() or seen[-1] == "whole", "a new HAProxy process has taken over")
         attempt = int(serving.pop().removeprefix("r"))
@@ -151,6 +154,63 @@ def test_a_replica_that_streams_from_before_a_takeover_is_drained_to_its_last_wo
     assert seen[-1] == "whole"
     assert left <= 10, "it was said to have drained amid its stream"
     wait_for(lambda: attached.has(ReplicaDrained), "it is said to have drained")
+
+
+def test_a_gateway_that_comes_back_leaves_haproxy_as_it_is(attached):
+    worker = attached.haproxy._cli.processes()
+    attached.end_gateway(signal.SIGKILL)
+    attached.start_gateway()
+    attached.tell(ReplicaDraining, attempt=1, why="scaled down")
+    wait_for(lambda: attached.has(ReplicaDrained), "it drives again")
+    assert attached.haproxy._cli.processes() == worker
+
+
+def test_haproxy_does_not_begin_with_a_table_of_long_ago(attached):
+    attached.end_gateway(signal.SIGKILL)
+    long_ago = time.time() - 120
+    os.utime(attached.folder / "current", (long_ago, long_ago))
+    os.kill(attached.master(), signal.SIGKILL)
+    wait_for(lambda: not connects(attached.port), "nobody listens")
+    time.sleep(1.2)
+    attached.children.restart_the_dead()
+    time.sleep(1.5)
+    assert not connects(attached.port)
+    attached.start_gateway()
+    wait_for(lambda: connects(attached.port), "it has begun")
+    assert attached.everybody() == {"r1", "r2"}
+
+
+def test_a_second_gateway_on_the_folder_says_that_there_is_one(attached):
+    argv = (sys.executable, "-m", "bot.cli", "gateway")
+    second = subprocess.run(argv, env=attached.env, capture_output=True, text=True, timeout=30, check=False)
+    assert second.returncode == 2
+    assert "Another gateway runs on" in second.stderr
+    assert attached.everybody() == {"r1", "r2"}
+
+
+def test_a_deployment_whose_log_is_lost_or_of_a_newer_version_keeps_its_route(attached, redis):
+    redis.xadd(f"mixtral:d:{attached.story.id}", {"e": '{"type":"SomethingNew"}'}, id="99-0")
+    redis.xadd("mixtral:feed", {"d": attached.story.id})
+    wait_for(lambda: "its route stays" in (attached.logs / "gateway.log").read_text(), "the gateway has seen it")
+    time.sleep(1.5)
+    assert attached.everybody() == {"r1", "r2"}
+
+
+def test_a_request_of_a_dead_only_replica_waits_for_the_next_one(attached, replicas):
+    attached.tell(ReplicaDraining, attempt=2, why="scaled down")
+    wait_for(lambda: attached.has(ReplicaDrained), "one is left")
+    replicas[0].end()  # the log does not know yet, and says that it is ready
+    asked = threading.Thread(target=lambda: answers.append(attached.ask(KEY)))
+    answers = []
+    asked.start()
+    time.sleep(2)
+    assert not answers, answers
+    third = attached.story.asked().created(f"http://{replicas[2].address}").events[-2:]
+    attached.log.record(attached.story.id, attached.log.version(attached.story.id), third)
+    attached.tell(ReplicaReady, attempt=3, address=f"http://{replicas[2].address}")
+    asked.join(20)
+    assert answers[0][0] == 200
+    assert answers[0][2]["replica"] == "r3"
 
 
 def test_haproxy_that_is_killed_comes_back_with_the_whole_table_of_today(attached):

@@ -14,7 +14,7 @@ CERTIFICATE = "certificate.pem"
 HOLD = "hold"
 """The name of the server, in every backend, that takes requests as long as no replica is up."""
 
-CHECK = "check inter 1s fall 2 rise 1 on-marked-down shutdown-sessions"
+CHECK = "check inter 1s fall 3 rise 1 on-marked-down shutdown-sessions"
 
 AFFINITY = "x-session-id"
 DEPLOYMENT = "x-mixtral-deployment"
@@ -37,8 +37,8 @@ class Shape(Struct, frozen=True, kw_only=True):
 
     A request that waits for its answer takes up to three times this much memory, one that streams next to none.
     """
-    held_at_most: int = 1000
-    """Requests that one deployment may have on hold."""
+    held_at_most: int = 250
+    """Requests that one deployment may have on hold; further ones queue in HAProxy."""
 
 
 GLOBAL = """\
@@ -61,6 +61,8 @@ defaults
   timeout http-keep-alive 5m
   # A token is sent on as it comes.
   option http-no-delay
+  # Who hangs up before his answer began costs a replica nothing more.
+  option abortonclose
   # On a reload a client that keeps its connection is told so with its next answer, and loses none.
   option idle-close-on-response
   balance leastconn
@@ -72,7 +74,9 @@ defaults
   retries 3
   option redispatch 1
   retry-on conn-failure empty-response response-timeout 502 503
-  # Alive is who answers at all: a recipe's own server may lack this path.
+  # Alive is who answers at all: a recipe's own server may lack this path. Whoever is silent for longer than three
+  # checks counts as frozen, and what it streams is cut: an engine that is only busy has to be let off.
+  timeout check 2s
   option httpchk
   http-check send meth GET uri /health ver HTTP/1.1 hdr host gateway
   http-check expect status 100-499

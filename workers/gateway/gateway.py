@@ -2,17 +2,17 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
-from msgspec import Struct
+from msgspec import MsgspecError, Struct
 from redis.exceptions import RedisError
 
 from workers.deployment.events import DeploymentId, EndpointPublished, ReplicaDrained
 from workers.deployment.keys import Secrets
 from workers.deployment.log import Log, stamp
 from workers.deployment.projection import Projection
-from workers.deployment.state import Deployment, Key, Phase
+from workers.deployment.state import Deployment, Key, Phase, fold
 from workers.gateway.errors import GatewayDown, GatewayError
 from workers.gateway.haproxy import Haproxy
 from workers.gateway.holding import Holding
@@ -30,6 +30,11 @@ TURN = 0.1
 
 LOOK_EVERY = timedelta(seconds=1)
 """How often HAProxy itself is looked at where nothing has changed: somebody else may have restarted it."""
+
+LOOK_HELD_EVERY = timedelta(seconds=0.3)
+"""The same while requests are on hold: they wait for what is seen."""
+
+LOST_LOOKED_AT_EVERY = timedelta(minutes=1)
 
 
 class Known(Struct, frozen=True):
@@ -62,6 +67,12 @@ class Gateway:
         self._watch = Watch(loads)
         self._known: dict[DeploymentId, Known] = {}
         self._table = Table()
+        self._states: dict[DeploymentId, Deployment] = {}
+        """Those that have a route."""
+        self._serving: frozenset[str] = frozenset()
+        self._lost: frozenset[DeploymentId] = frozenset()
+        """Those whose logs cannot be read any more."""
+        self._lost_looked_at: datetime | None = None
         self._looked_at: datetime | None = None
         self._said = ""
 
@@ -80,7 +91,7 @@ class Gateway:
                 self._say(f"Redis does not answer; the table stays as it is: {error}")
             except GatewayDown as error:
                 self._say(str(error))
-            except GatewayError as error:
+            except (GatewayError, OSError) as error:  # a full disk, too
                 self._say(f"HAProxy could not be brought up to date, trying again: {error}")
             stop.wait(TURN)
 
@@ -88,29 +99,56 @@ class Gateway:
         """Bring HAProxy to what the log says. Raises RedisError, GatewayError."""
         before, now = self._table, self._now()
         self._read()
-        draining = any(s.state == "drain" for route in self._table.routes for s in route.servers)
-        due = self._looked_at is None or now - self._looked_at >= LOOK_EVERY
+        draining = any(a.phase is Phase.DRAINING for state in self._states.values() for a in state.attempts)
+        every = LOOK_HELD_EVERY if holding.held() else LOOK_EVERY
+        due = self._looked_at is None or now - self._looked_at >= every
         if self._table == before and not due and not draining:
             return
-        actual = self._haproxy.converge(self._table)
+        try:
+            actual = self._haproxy.converge(self._table)
+        except GatewayDown:
+            self._serving = frozenset()
+            raise
         self._looked_at = now
+        self._serving = actual.serving
         holding.look_again()
         self._publish(actual)
         self._tell_drained(actual)
-        self._watch.look(self._states(), self._haproxy.loads(), holding, now)
+        self._watch.look(self._states.values(), actual.loads, holding, now)
 
     def outlook(self, deployment: DeploymentId) -> Outlook:
-        """What a request to a deployment can hope for, by the newest state that was read."""
-        return outlook(self._projection.states.get(deployment))
+        """What a request to a deployment can hope for, by the log and by what was last seen of HAProxy."""
+        return outlook(self._states.get(deployment), serving=deployment in self._serving)
 
     def _read(self) -> None:
         self._projection.refresh(self._now())
-        states = self._states()
-        self._known = {state.id: self._keys(state) for state in states}
-        self._table = table_of(states, {id_: known.secrets for id_, known in self._known.items()})
+        newest = self._projection.states
+        states = {id_: s for id_, s in newest.items() if s.ended is None and s.stopped_by is None}
+        self._states = states | self._as_last_known(newest.keys())
+        self._known = {state.id: self._keys(state) for state in self._states.values()}
+        self._table = table_of(self._states.values(), {id_: known.secrets for id_, known in self._known.items()})
 
-    def _states(self) -> list[Deployment]:
-        return [s for s in self._projection.states.values() if s.ended is None and s.stopped_by is None]
+    def _as_last_known(self, there: Collection[DeploymentId]) -> dict[DeploymentId, Deployment]:
+        """Deployments whose logs cannot be read any more, as they were last known.
+
+        Only an end closes an endpoint: neither a log that a newer version wrote, nor a Redis that came back empty.
+        """
+        gone = {id_: state for id_, state in self._states.items() if id_ not in there}
+        due = self._lost_looked_at is None or self._now() - self._lost_looked_at >= LOST_LOOKED_AT_EVERY
+        ended = {id_ for id_ in gone if (due or id_ not in self._lost) and self._has_ended(id_)}
+        lost = {id_: state for id_, state in gone.items() if id_ not in ended}
+        for id_ in lost.keys() - self._lost:
+            logger.warning("the log of %s (%s) cannot be read: its route stays as it is", id_, lost[id_].name)
+        self._lost = frozenset(lost)
+        self._lost_looked_at = self._now() if due else self._lost_looked_at
+        return lost
+
+    def _has_ended(self, deployment: DeploymentId) -> bool:
+        try:
+            state = fold(deployment, self._log.read(deployment))
+        except MsgspecError:
+            return False
+        return state is not None and (state.ended is not None or state.stopped_by is not None)
 
     def _keys(self, state: Deployment) -> Known:
         known = self._known.get(state.id)
@@ -121,7 +159,7 @@ class Gateway:
     def _publish(self, actual: Actual) -> None:
         """Say where a deployment answers, once its route stands."""
         up = {s.backend for s in actual.servers if s.admin == "ready"}
-        for state in self._states():
+        for state in self._states.values():
             stands = actual.routes.get(state.id) in up
             if stands and state.ready and (state.endpoint is None or state.endpoint.url != self._url):
                 logger.info("%s answers at %s", state.id, self._url)
@@ -131,7 +169,7 @@ class Gateway:
 
     def _tell_drained(self, actual: Actual) -> None:
         idle = drained(self._table, actual)
-        for state in self._states():
+        for state in self._states.values():
             for attempt in state.attempts:
                 if attempt.phase is Phase.DRAINING and (state.id, f"r{attempt.number}") in idle:
                     logger.info("%s: replica %d has answered its last request", state.id, attempt.replica)

@@ -1,6 +1,7 @@
 """HAProxy: its files, its process, what it has in memory, and the commands that change that."""
 
 import csv
+import hashlib
 import os
 import shutil
 import tempfile
@@ -17,6 +18,7 @@ from workers.gateway.errors import GatewayDown, GatewayError
 from workers.gateway.routes import (
     AddServer,
     Change,
+    Cut,
     Drop,
     Layout,
     MapName,
@@ -27,10 +29,14 @@ from workers.gateway.routes import (
     changes,
     layout,
 )
-from workers.gateway.table import Actual, Admin, BackendLoad, Running, Table
+from workers.gateway.table import Actual, Admin, BackendLoad, Older, Running, Table
 from workers.processes import Child
 
 SOCKET = "master.sock"
+SHAPE = "shape"
+"""A file: what the HAProxy that runs was started with, or last reloaded to."""
+CURRENT_UNTIL = "current"
+"""A file: its time is when the others were last in accord with the log."""
 ROUNDS = 3
 """How often one call tries to come to the wanted table: what was removed may have to be added anew."""
 
@@ -80,13 +86,20 @@ class Haproxy:
         return True
 
     def prepare(self, table: Table) -> None:
-        """Write the files with the whole table, before HAProxy is started; one that runs already takes them over."""
-        running = self.up()
+        """Write the files with the whole table, before HAProxy is started. One that runs already is brought to it.
+
+        It is reloaded only where its shape differs: a reload leaves a process behind, and costs sessions their replica.
+        """
+        shape, running = self._digest(), self.up()
+        same = running and self._read(SHAPE) == shape
+        if same:
+            self.converge(table)
+            return
         actual = self.actual() if running else self._written()
-        goal = layout(table, replace(actual, size=max(actual.size, self._shape.pool)))
-        self._write_files(goal)
+        self._write_files(layout(table, replace(actual, size=max(actual.size, self._shape.pool))))
         if running:
             self._cli.reload()
+        self._write(SHAPE, shape)
 
     def converge(self, table: Table) -> Actual:
         """Bring files and memory to `table`; gives what HAProxy has afterwards.
@@ -114,24 +127,24 @@ class Haproxy:
     def actual(self) -> Actual:
         """What HAProxy has in memory. Raises GatewayDown."""
         processes = self._cli.processes()
-        stat = list(self._stat(CURRENT, BACKENDS_AND_SERVERS))
+        keys, routes, replica_keys = self._map("keys"), self._map("routes"), self._map("replica")
+        admin = self._admin(CURRENT)
+        # A process that is about to end answers everything with nothing. So the counters come last, and have to be
+        # there: then what it said before was the truth.
+        stat = self._stat(CURRENT, BACKENDS_AND_SERVERS)
         backends = [row for row in stat if row["svname"] == "BACKEND"]
+        if not backends or admin is None or self._cli.processes().current != processes.current:
+            raise GatewayDown("HAProxy is stopping or starting.")
         return Actual(
             size=len(backends),
-            servers=tuple(self._servers(CURRENT, stat)),
-            keys=self._map("keys"),
-            routes=self._map("routes"),
-            replica_keys=self._map("replica"),
+            servers=tuple(_servers(stat, admin)),
+            keys=keys,
+            routes=routes,
+            replica_keys=replica_keys,
             busy={row["pxname"]: n for row in backends if (n := _sessions(row))},
-            old=tuple((pid, server) for pid in processes.old for server in self._of_old(pid)),
+            loads=_loads(stat, routes),
+            older=tuple(older for pid in processes.old if (older := self._older(pid))),
         )
-
-    def loads(self) -> Mapping[str, BackendLoad]:
-        """What each deployment's clients ask for. Raises GatewayDown."""
-        rows: dict[str, dict[str, dict[str, str]]] = defaultdict(dict)
-        for row in self._stat(CURRENT, BACKENDS_AND_SERVERS):
-            rows[row["pxname"]][row["svname"]] = row
-        return {deployment: _load(rows[b]) for deployment, b in self._map("routes").items() if b in rows}
 
     def _apply(self, change: Change) -> None:
         match change:
@@ -139,19 +152,20 @@ class Haproxy:
                 self._cli.ask(f"add server {backend}/{name} {address} {CHECK}")
                 self._cli.ask(f"enable health {backend}/{name}")
                 self._cli.ask(f"enable server {backend}/{name}")
-            case SetState(backend=backend, name=name, state=state, process=process):
-                where = CURRENT if process is None else f"@!{process}"
-                self._cli.ask(f"enable health {backend}/{name}", process=where)
-                self._cli.ask(f"set server {backend}/{name} state {state}", process=where)
+            case SetState(backend=backend, name=name, state=state):
+                self._cli.ask(f"enable health {backend}/{name}")
+                self._cli.ask(f"set server {backend}/{name} state {state}")
             case RemoveServer(backend=backend, name=name):
                 self._cli.ask(f"set server {backend}/{name} state maint")
                 self._cli.ask(f"shutdown sessions server {backend}/{name}")
                 self._cli.ask(f"del server {backend}/{name}")  # refused while a connection closes: the next round again
             case Put(map=name, entry=entry, value=value, new=new):
                 self._cli.ask(f"{'add' if new else 'set'} map {MAPS[name]} {entry} {value}")
-            case Drop(map=name, entry=entry):
-                for where in (CURRENT, *(f"@!{pid}" for pid in self._cli.processes().old)):
-                    self._cli.ask(f"del map {MAPS[name]} {entry}", process=where)
+            case Cut(process=process, backend=backend, name=name):
+                self._cut(f"@!{process}", f"be={backend} srv={name} ")
+            case Drop(map=name, entry=entry, process=process):
+                where = CURRENT if process is None else f"@!{process}"
+                self._cli.ask(f"del map {MAPS[name]} {entry}", process=where)
             case Reload():
                 self._cli.reload()
             case _:
@@ -164,32 +178,31 @@ class Haproxy:
             if (server.backend, server.name) in draining:
                 self._cli.ask(f"clear table {server.backend} data.server_id eq {server.number}")
 
-    def _servers(self, process: str, stat: list[dict[str, str]]) -> Iterator[Running]:
-        admin = self._admin(process)
-        for row in stat:
-            place = (row["pxname"], row["svname"])
-            if row["svname"] in (HOLD, "BACKEND") or place not in admin:
-                continue
-            yield Running(
-                backend=row["pxname"],
-                name=row["svname"],
-                address=row["addr"],
-                admin=admin[place],
-                up=row["status"].startswith(("UP", "DRAIN", "no check")),
-                sessions=_sessions(row),
-                number=int(row["sid"]),
-            )
+    def _cut(self, process: str, place: str) -> None:
+        """Older processes take no command about a server, but one about a session."""
+        for line in self._cli.ask("show sess", process=process).splitlines():
+            session, _, about = line.partition(": ")
+            if place in about:
+                self._cli.ask(f"shutdown session {session}", process=process)
 
-    def _of_old(self, pid: int) -> Iterator[Running]:
+    def _older(self, pid: int) -> Older | None:
+        """None for one that has ended meanwhile: it has no requests any more. Raises GatewayDown."""
         process = f"@!{pid}"
         try:
-            yield from self._servers(process, list(self._stat(process, SERVERS_ONLY)))
-        except (GatewayDown, KeyError):  # it ended between two questions: it has no requests any more
-            return
+            keys, admin = self._map("keys", process), self._admin(process)
+            stat = self._stat(process, SERVERS_ONLY)
+        except GatewayDown:  # it ended over the question, or is too busy for it
+            return Older(pid=pid, answers=False) if pid in self._cli.processes().old else None
+        if admin is None:
+            return None
+        return Older(pid=pid, servers=tuple(_servers(stat, admin)), keys=frozenset(keys))
 
-    def _admin(self, process: str) -> dict[tuple[str, str], Admin]:
+    def _admin(self, process: str) -> dict[tuple[str, str], Admin] | None:
+        """By backend and server; None where the process has nothing to say any more."""
         lines = self._cli.ask("show servers state", process=process).splitlines()
-        names = next((line[2:].split() for line in lines if line.startswith("# ")), [])
+        names = next((line[2:].split() for line in lines if line.startswith("# ")), None)
+        if names is None:
+            return None
         rows = (dict(zip(names, line.split(), strict=False)) for line in lines if not line.startswith("#"))
         return {
             (row["be_name"], row["srv_name"]): _admin_of(int(row["srv_admin_state"]))
@@ -197,18 +210,20 @@ class Haproxy:
             if "srv_name" in row
         }
 
-    def _stat(self, process: str, command: str) -> Iterator[dict[str, str]]:
+    def _stat(self, process: str, command: str) -> list[dict[str, str]]:
+        """Empty where the process has nothing to say any more."""
         text = self._cli.ask(command, process=process).removeprefix("# ")
-        yield from (row for row in csv.DictReader(text.splitlines()) if row["pxname"].startswith("b"))
+        if not text.startswith("pxname,"):
+            return []
+        return [row for row in csv.DictReader(text.splitlines()) if row["pxname"].startswith("b")]
 
-    def _map(self, name: MapName) -> dict[str, str]:
-        lines = self._cli.ask(f"show map {MAPS[name]}").splitlines()
+    def _map(self, name: MapName, process: str = CURRENT) -> dict[str, str]:
+        lines = self._cli.ask(f"show map {MAPS[name]}", process=process).splitlines()
         return {entry[1]: entry[2] for line in lines if len(entry := line.split()) == 3}  # noqa: PLR2004 - pointer, entry, value
 
     def _written(self) -> Actual:
         """What the files say, for the time before HAProxy runs: nobody changes his backend because of a restart."""
-        file = self._folder / MAPS["routes"]
-        lines = file.read_text().splitlines() if file.exists() else []
+        lines = self._read(MAPS["routes"]).splitlines()
         routes = dict(line.split(maxsplit=1) for line in lines if " " in line)
         size = self._shape.pool
         while any(int(backend[1:]) >= size for backend in routes.values()):
@@ -218,16 +233,43 @@ class Haproxy:
     def _write_files(self, goal: Layout) -> None:
         for name, text in {**rendered_maps(goal), CONFIG: render(self._shape, goal)}.items():
             self._write(name, text)
+        (self._folder / CURRENT_UNTIL).touch()
+
+    def _digest(self) -> str:
+        """What HAProxy takes over by a reload only."""
+        certificate = self._read(CERTIFICATE) if self._shape.tls else ""
+        fixed = render(self._shape, Layout(size=1)) + str(self._shape.pool) + certificate
+        return hashlib.sha256(fixed.encode()).hexdigest()
+
+    def _read(self, name: str) -> str:
+        file = self._folder / name
+        return file.read_text() if file.exists() else ""
 
     def _write(self, name: str, text: str) -> None:
         """Whole or not at all, and readable for nobody else: they hold keys."""
         file = self._folder / name
-        if file.exists() and file.read_text() == text:
+        if file.exists() and self._read(name) == text:
             return
         handle, draft = tempfile.mkstemp(dir=self._folder, prefix=f".{name}-")
         with os.fdopen(handle, "w") as new:
             new.write(text)
         Path(draft).replace(file)
+
+
+def _servers(stat: list[dict[str, str]], admin: Mapping[tuple[str, str], Admin]) -> Iterator[Running]:
+    for row in stat:
+        place = (row["pxname"], row["svname"])
+        if row["svname"] in (HOLD, "BACKEND") or place not in admin:
+            continue
+        yield Running(
+            backend=row["pxname"],
+            name=row["svname"],
+            address=row["addr"],
+            admin=admin[place],
+            up=row["status"].startswith(("UP", "DRAIN", "no check")),
+            sessions=_sessions(row),
+            number=int(row["sid"]),
+        )
 
 
 def _sessions(row: Mapping[str, str]) -> int:
@@ -238,6 +280,13 @@ def _admin_of(bits: int) -> Admin:
     if bits & MAINT:
         return "maint"
     return "drain" if bits & DRAIN else "ready"
+
+
+def _loads(stat: list[dict[str, str]], routes: Mapping[str, str]) -> dict[str, BackendLoad]:
+    rows: dict[str, dict[str, dict[str, str]]] = defaultdict(dict)
+    for row in stat:
+        rows[row["pxname"]][row["svname"]] = row
+    return {deployment: _load(rows[b]) for deployment, b in routes.items() if b in rows}
 
 
 def _load(rows: Mapping[str, Mapping[str, str]]) -> BackendLoad:

@@ -1,6 +1,9 @@
 """Where requests wait while no replica is up: it answers 503 once one is, and HAProxy takes the request there."""
 
 import json
+import select
+import socket
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -18,7 +21,10 @@ from workers.gateway.outlook import Outlook
 
 PIECE = 65_536
 LOOKS_AGAIN = 1.0
-"""Seconds: a held request notices a change of what it waits for by this at the latest."""
+"""Seconds: a held request notices by this at the latest that its client has left."""
+
+AT_ONCE = 1000
+"""Requests on hold, of all deployments together: each has a thread and an open file."""
 
 
 class Arrivals(Struct, frozen=True, kw_only=True):
@@ -33,10 +39,14 @@ class Arrivals(Struct, frozen=True, kw_only=True):
 class Holding:
     """Serves on a unix socket until closed; one thread a held request, as many as HAProxy lets through."""
 
-    def __init__(self, path: Path, limit: timedelta, outlook: Callable[[DeploymentId], Outlook]) -> None:
+    def __init__(
+        self, path: Path, limit: timedelta, outlook: Callable[[DeploymentId], Outlook], at_once: int = AT_ONCE
+    ) -> None:
         """`limit`: no request waits longer, counted from its arrival at the gateway."""
         self._limit = limit
         self._outlook = outlook
+        self._at_once = at_once
+        self._looks = 0
         self._changed = threading.Condition()
         self._held: Counter[DeploymentId] = Counter()
         self._last: dict[DeploymentId, datetime] = {}
@@ -47,9 +57,15 @@ class Holding:
         threading.Thread(target=self._server.serve_forever, args=(0.1,), name="holding", daemon=True).start()
 
     def look_again(self) -> None:
-        """Have every held request see whether it can go on."""
+        """HAProxy has just been looked at: have every held request see whether it can go on."""
         with self._changed:
+            self._looks += 1
             self._changed.notify_all()
+
+    def held(self) -> int:
+        """Requests that wait now, of all deployments."""
+        with self._changed:
+            return self._held.total()
 
     def arrivals(self, deployment: DeploymentId) -> Arrivals:
         with self._changed:
@@ -62,26 +78,46 @@ class Holding:
         self._server.shutdown()
         self._server.server_close()
 
-    def wait(self, deployment: DeploymentId, asked: datetime) -> Outlook:
-        """Return once the deployment has a replica, has none to hope for, or the limit has passed."""
+    def wait(self, deployment: DeploymentId, asked: datetime, left: Callable[[], bool] = lambda: False) -> Outlook:
+        """Return once the deployment has a replica, has none to hope for, or the limit has passed.
+
+        `left`: whether the client has hung up. What was seen of HAProxy before the request came here does not count:
+        it came because its replica had just gone.
+        """
         with self._changed:
             self._last[deployment] = datetime.now(UTC)
+            came = self._looks
+            if self._held.total() >= self._at_once:
+                return FULL
             self._held[deployment] += 1
             try:
                 while True:
                     outlook = self._outlook(deployment)
-                    left = asked + self._limit - datetime.now(UTC)
-                    if outlook.ready or not outlook.coming or left <= timedelta():
+                    remaining = asked + self._limit - datetime.now(UTC)
+                    ready = outlook.ready and self._looks > came
+                    if ready or not outlook.coming or remaining <= timedelta() or left():
                         return outlook
-                    self._changed.wait(min(left.total_seconds(), LOOKS_AGAIN))
+                    self._changed.wait(min(remaining.total_seconds(), LOOKS_AGAIN))
             finally:
                 self._held[deployment] -= 1
+
+
+FULL = Outlook(
+    ready=False,
+    coming=False,
+    sentence="More requests wait for replicas than the gateway can hold. Try again in a moment.",
+)
 
 
 class _Server(ThreadingMixIn, UnixStreamServer):
     daemon_threads = True
     block_on_close = False
     request_queue_size = 1024
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hangs up is no news; anything else is."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type] # a Unix socket has no address
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -91,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         self._take_body()
-        outlook = self.holding.wait(DeploymentId(self.headers.get(DEPLOYMENT, "")), self._asked())
+        outlook = self.holding.wait(DeploymentId(self.headers.get(DEPLOYMENT, "")), self._asked(), self._left)
         body = json.dumps(
             {"error": {"message": outlook.sentence, "type": "service_unavailable", "code": "no_replica"}}
         ).encode()
@@ -111,6 +147,15 @@ class _Handler(BaseHTTPRequestHandler):
         left = int(self.headers.get("Content-Length") or 0)
         while left > 0 and (piece := self.rfile.read(min(left, PIECE))):
             left -= len(piece)
+
+    def _left(self) -> bool:
+        """HAProxy closes its side when the client does. Called under a lock, so it waits for nothing."""
+        there = select.poll()
+        there.register(self.connection, select.POLLIN)
+        try:
+            return bool(there.poll(0)) and not self.connection.recv(1, socket.MSG_PEEK)
+        except OSError:
+            return True
 
     def _asked(self) -> datetime:
         text = self.headers.get(ASKED, "")

@@ -19,13 +19,15 @@ class Outlook(Struct, frozen=True, kw_only=True):
     retry_after: timedelta = timedelta(seconds=10)
 
 
-def outlook(state: Deployment | None) -> Outlook:
-    """By the newest state that is known; None: the deployment has ended."""
+def outlook(state: Deployment | None, *, serving: bool) -> Outlook:
+    """By the newest state that is known, None where it has ended; `serving`: HAProxy has a replica of it that is up."""
     if state is None or state.ended or state.stopped_by is not None:
         return _no("This deployment has ended.", retry_after=timedelta(minutes=5))
     name = state.name
-    if any(a.phase is Phase.READY for a in state.attempts):
+    if serving:
         return Outlook(ready=True, coming=True, sentence=f"The replicas of {name} did not answer. Try again.")
+    if any(a.phase is Phase.READY for a in state.attempts):  # one died just now, or its route is just being opened
+        return _yes(f"No replica of {name} answers at the moment. Try again in a moment.")
     if state.wanted == 0 and state.recipe.service.replica_policy.min_replicas > 0:
         return _no(
             f"{name} is scaled to zero. Whoever may scale it brings it back in Slack: /mixtral scale {name} 1.",

@@ -8,7 +8,7 @@ from msgspec import Struct
 from workers.deployment.events import DeploymentId
 from workers.deployment.keys import Secrets
 from workers.deployment.state import Attempt, Deployment, Phase
-from workers.gateway.table import Actual, Route, Running, Server, State, Table
+from workers.gateway.table import Actual, Route, Server, State, Table
 
 MapName = Literal["keys", "routes", "replica"]
 
@@ -30,17 +30,24 @@ class AddServer(Struct, frozen=True, kw_only=True):
 
 
 class SetState(Struct, frozen=True, kw_only=True):
-    """Let a server take requests again, or let it finish those that it has. `process` None: the current one."""
+    """Let a server take requests again, or let it finish those that it has."""
 
     backend: str
     name: str
     state: State
-    process: int | None = None
 
 
 class RemoveServer(Struct, frozen=True, kw_only=True):
     """Forget a server, and cut what it still has."""
 
+    backend: str
+    name: str
+
+
+class Cut(Struct, frozen=True, kw_only=True):
+    """Break off what an older process still has on a server that is dead: it would wait for it for an hour."""
+
+    process: int
     backend: str
     name: str
 
@@ -59,10 +66,11 @@ class Put(Struct, frozen=True, kw_only=True):
 
 
 class Drop(Struct, frozen=True, kw_only=True):
-    """Delete an entry of a map, in older processes too."""
+    """Delete an entry of a map. `process` None: the current one's."""
 
     map: MapName
     entry: str
+    process: int | None = None
 
     def __repr__(self) -> str:
         return f"Drop({self.map})"
@@ -74,7 +82,7 @@ class Reload(Struct, frozen=True, kw_only=True):
     size: int
 
 
-Change: TypeAlias = AddServer | SetState | RemoveServer | Put | Drop | Reload
+Change: TypeAlias = AddServer | SetState | RemoveServer | Cut | Put | Drop | Reload
 
 
 TAKES: Mapping[Phase, State] = {Phase.READY: "ready", Phase.NOT_READY: "drain", Phase.DRAINING: "drain"}
@@ -127,7 +135,7 @@ def layout(wanted: Table, actual: Actual) -> Layout:
     taken.update(s.backend for s in actual.servers)
     taken.update(actual.busy)
     new = [r for r in wanted.routes if r.deployment not in held]
-    size = actual.size
+    size = max(actual.size, 1)
     while size - len(taken & names) < len(new):
         size *= 2
         names = {f"b{n}" for n in range(size)}
@@ -140,10 +148,11 @@ def changes(goal: Layout, actual: Actual) -> tuple[Change, ...]:
 
     What HAProxy may refuse for now (a server whose last connection still closes) turns up again the next time.
     """
-    if goal.size != actual.size:
-        return (Reload(size=goal.size),)
+    if goal.size != actual.size:  # what is revoked is closed first: the process that is replaced lives on
+        return (*_entries_gone(goal, actual), Reload(size=goal.size))
     return (
         *_entries_gone(goal, actual),
+        *_dead_in_older(goal, actual),
         *_servers_gone(goal, actual),
         *_servers_there(goal, actual),
         *_entries_there(goal, actual),
@@ -167,6 +176,18 @@ def _entries_gone(goal: Layout, actual: Actual) -> Iterator[Drop]:
     wanted = maps(goal)
     for name, entries in _has(actual).items():
         yield from (Drop(map=name, entry=entry) for entry in entries if entry not in wanted[name])
+    for older in actual.older:
+        gone = older.keys - wanted["keys"].keys()
+        yield from (Drop(map="keys", entry=key, process=older.pid) for key in sorted(gone))
+
+
+def _dead_in_older(goal: Layout, actual: Actual) -> Iterator[Cut]:
+    alive = {server.address for _, route in goal.places for server in route.servers}
+    alive -= {server.address for server in actual.servers if not server.up}
+    for older in actual.older:
+        for server in older.servers:
+            if server.sessions and server.address not in alive:
+                yield Cut(process=older.pid, backend=server.backend, name=server.name)
 
 
 def _entries_there(goal: Layout, actual: Actual) -> Iterator[Put]:
@@ -202,14 +223,12 @@ def _servers_there(goal: Layout, actual: Actual) -> Iterator[AddServer | SetStat
                 yield AddServer(backend=backend, name=name, address=server.address)
         elif running.address == server.address and running.admin != server.state:
             yield SetState(backend=backend, name=name, state=server.state)
-    draining = {s.address for s in _wanted(goal).values() if s.state == "drain"}
-    for process, old in actual.old:
-        if old.address in draining and old.admin == "ready":
-            yield SetState(backend=old.backend, name=old.name, state="drain", process=process)
 
 
 def drained(wanted: Table, actual: Actual) -> frozenset[tuple[str, str]]:
     """(deployment, server's name) of those that drain and have no request left in any process."""
+    if not all(older.answers for older in actual.older):
+        return frozenset()
     has = {(s.backend, s.name): s for s in actual.servers}
     idle = []
     for route in wanted.routes:
@@ -218,10 +237,7 @@ def drained(wanted: Table, actual: Actual) -> frozenset[tuple[str, str]]:
                 continue
             running = has.get((actual.routes.get(route.deployment, ""), server.name))
             here = running is None or (running.admin != "ready" and running.sessions == 0)
-            if here and not any(old.sessions for _, old in actual.old if _same(old, server)):
+            older = (old for process in actual.older for old in process.servers if old.address == server.address)
+            if here and not any(old.sessions for old in older):
                 idle.append((route.deployment, server.name))
     return frozenset(idle)
-
-
-def _same(running: Running, server: Server) -> bool:
-    return running.address == server.address

@@ -1,12 +1,17 @@
 """`mixtral-bot gateway`: HAProxy and its table, from the first look at the log to SIGTERM."""
 
+import contextlib
+import fcntl
 import logging
+import resource
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from pathlib import Path
 
+from redis import Redis
 from redis.exceptions import RedisError
 
 from workers.deployment.log import Log
@@ -15,7 +20,7 @@ from workers.gateway.config import Shape
 from workers.gateway.errors import GatewayDown, GatewayError
 from workers.gateway.gateway import Gateway
 from workers.gateway.haproxy import Haproxy
-from workers.gateway.holding import Holding
+from workers.gateway.holding import AT_ONCE, Holding
 from workers.jobs import nudge
 from workers.processes import Children
 from workers.replicas.loads import Loads
@@ -26,26 +31,32 @@ logger = logging.getLogger(__name__)
 
 HOLD_SOCKET = "hold.sock"
 LOG = "haproxy.log"
+LOCK = "lock"
 UP_WITHIN = timedelta(seconds=10)
 
 
 def main(environ: Mapping[str, str]) -> None:
     """Run in the foreground until SIGTERM or SIGINT. Raises SettingsError, GatewayError."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     settings = from_environ(environ)
     shaped = settings.gateway
     haproxy = haproxy_of(shaped)
-    redis = connect(settings.redis_url)
-    wait_for(redis)
+    with _alone(shaped.folder):
+        redis = connect(settings.redis_url)
+        wait_for(redis)
+        _drive(haproxy, shaped, redis)
+
+
+def _drive(haproxy: Haproxy, shaped: GatewaySettings, redis: Redis) -> None:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):  # before this nothing runs that would have to be ended
+        signal.signal(number, lambda *_: stop.set())
     gateway = Gateway(
         log=Log(redis), haproxy=haproxy, loads=Loads(redis), nudge=nudge(redis), url=shaped.url, clock=now
     )
-    holding = Holding(shaped.folder / HOLD_SOCKET, shaped.hold, gateway.outlook)
+    _prepare(gateway, stop)  # before anybody is held: who waits for a deployment is told by the log
+    holding = Holding(shaped.folder / HOLD_SOCKET, shaped.hold, gateway.outlook, at_once=_files() // 2)
     children = Children()
     try:
-        _prepare(gateway, stop)
         if not shaped.attached and not stop.is_set():
             children.start(haproxy.child(shaped.folder / LOG))
         _wait_until_up(haproxy, shaped, stop)
@@ -74,12 +85,33 @@ def haproxy_of(settings: GatewaySettings) -> Haproxy:
     return Haproxy(shape, settings.folder, certificate=certificate)
 
 
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, however this process ends. Raises GatewayError where another gateway has it."""
+    with (folder / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise GatewayError(
+                f"Another gateway runs on {folder}. One is enough: it serves all deployments of an installation. "
+                "End it first, or set MIXTRAL_GATEWAY_FOLDER where this is another installation."
+            ) from error
+        yield
+
+
+def _files() -> int:
+    """How many files this process may have open, after asking for as many as it can get."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return min(2 * AT_ONCE, most)
+
+
 def _prepare(gateway: Gateway, stop: threading.Event) -> None:
     """The whole table comes before any traffic, however long Redis is away."""
     while not stop.is_set():
         try:
             gateway.prepare()
-        except (RedisError, GatewayDown) as error:
+        except (RedisError, GatewayDown, OSError) as error:
             logger.warning("waiting: %s", error)
             stop.wait(1)
         else:

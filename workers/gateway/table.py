@@ -54,8 +54,34 @@ class Running(Struct, frozen=True, kw_only=True):
     """HAProxy's own id of it, unique in the backend."""
 
 
+class BackendLoad(Struct, frozen=True, kw_only=True):
+    """What one deployment's clients ask for, as the newest HAProxy process counts it."""
+
+    requests_total: int
+    """Grows; begins anew at 0 with every start and reload of HAProxy."""
+    sessions: int
+    """Requests that replicas are answering."""
+    queued: int
+    held: int
+    """Requests that wait for a first replica."""
+
+
+class Older(Struct, frozen=True, kw_only=True):
+    """A process that a reload has replaced: it goes on with what it has begun, and checks nobody's health."""
+
+    pid: int
+    servers: tuple[Running, ...] = ()
+    keys: frozenset[str] = frozenset()
+    """A connection that is kept may still ask here."""
+    answers: bool = True
+    """Where it does not, nobody knows what it has."""
+
+    def __repr__(self) -> str:
+        return f"Older({self.pid}, {self.servers}, {len(self.keys)} keys)"
+
+
 class Actual(Struct, frozen=True, kw_only=True):
-    """What HAProxy has in memory. Processes from before a reload (`old`) go on with what they have begun."""
+    """What HAProxy has in memory."""
 
     size: int
     """How many backends there are: b0 … b<size-1>."""
@@ -68,20 +94,15 @@ class Actual(Struct, frozen=True, kw_only=True):
     """Deployment to its replicas' own key."""
     busy: Mapping[str, int] = field(default_factory=dict)
     """Backend to its requests, those on hold included; only those that have some."""
-    old: tuple[tuple[int, Running], ...] = ()
-    """Servers of older processes, by process id."""
+    loads: Mapping[str, BackendLoad] = field(default_factory=dict)
+    """By deployment; only those that have a backend."""
+    older: tuple[Older, ...] = ()
+
+    @property
+    def serving(self) -> frozenset[str]:
+        """The deployments of which a replica takes requests and answers its checks."""
+        backends = {s.backend for s in self.servers if s.admin == "ready" and s.up}
+        return frozenset(deployment for deployment, backend in self.routes.items() if backend in backends)
 
     def __repr__(self) -> str:
-        return f"Actual({self.size}, {self.servers}, {len(self.keys)} keys, {dict(self.routes)}, old={self.old})"
-
-
-class BackendLoad(Struct, frozen=True, kw_only=True):
-    """What one deployment's clients ask for, as the newest HAProxy process counts it."""
-
-    requests_total: int
-    """Grows; begins anew at 0 with every start and reload of HAProxy."""
-    sessions: int
-    """Requests that replicas are answering."""
-    queued: int
-    held: int
-    """Requests that wait for a first replica."""
+        return f"Actual({self.size}, {self.servers}, {len(self.keys)} keys, {dict(self.routes)}, {self.older})"

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from workers.gateway.routes import AddServer, Drop, Put, Reload, RemoveServer, SetState, changes, drained, layout
-from workers.gateway.table import Actual, Route, Running, Server, Table
+from workers.gateway.routes import AddServer, Cut, Drop, Put, Reload, RemoveServer, SetState, changes, drained, layout
+from workers.gateway.table import Actual, Older, Route, Running, Server, Table
 
 
 class Model:
@@ -156,16 +156,46 @@ def test_a_full_pool_doubles():
 def test_what_has_requests_in_an_older_process_has_not_drained():
     wanted = Table(routes=(route("d", Server(name="r1", address="1.1.1.1:1", state="drain")),))
     old = Running(backend="b7", name="r1", address="1.1.1.1:1", sessions=1)
-    actual = Actual(size=2, routes={"d": "b0"}, old=((99, old),))
+    actual = Actual(size=2, routes={"d": "b0"}, older=(Older(pid=99, servers=(old,)),))
     assert drained(wanted, actual) == frozenset()
-    assert drained(wanted, replace(actual, old=((99, replace(old, sessions=0)),))) == {("d", "r1")}
+    assert drained(wanted, replace(actual, older=(Older(pid=99, answers=False),))) == frozenset()
+    idle = replace(actual, older=(Older(pid=99, servers=(replace(old, sessions=0),)),))
+    assert drained(wanted, idle) == {("d", "r1")}
 
 
-def test_a_server_that_is_to_drain_drains_in_older_processes_too():
-    wanted = Table(routes=(route("d", Server(name="r1", address="1.1.1.1:1", state="drain")),))
-    old = Running(backend="b7", name="r1", address="1.1.1.1:1")
-    actual = Actual(size=2, routes={"d": "b0"}, keys={"k": "d"}, replica_keys={"d": "own"}, old=((99, old),))
-    assert changes(layout(wanted, actual), actual) == (SetState(backend="b7", name="r1", state="drain", process=99),)
+SERVED = {"routes": {"d": "b0"}, "keys": {"k": "d"}, "replica_keys": {"d": "own"}}
+
+
+def test_what_an_older_process_has_on_a_dead_server_is_cut_and_on_one_that_drains_it_is_not():
+    ready, drains = Server(name="r1", address="1.1.1.1:1"), Server(name="r2", address="1.1.1.1:2", state="drain")
+    wanted = Table(routes=(route("d", ready, drains),))
+    here = (
+        Running(backend="b0", name="r1", address="1.1.1.1:1", up=False),
+        Running(backend="b0", name="r2", address="1.1.1.1:2", admin="drain"),
+    )
+    there = tuple(Running(backend="b7", name=f"r{n}", address=f"1.1.1.1:{n}", sessions=1) for n in (1, 2, 3))
+    actual = Actual(size=2, servers=here, older=(Older(pid=99, servers=there),), **SERVED)
+    cuts = changes(layout(wanted, actual), actual)
+    assert cuts == tuple(Cut(process=99, backend="b7", name=name) for name in ("r1", "r3"))
+
+
+def test_a_key_that_an_older_process_still_has_is_dropped_there():
+    actual = Actual(size=2, older=(Older(pid=99, keys=frozenset({"k", "revoked"})),), **SERVED)
+    dropped = changes(layout(Table(routes=(route("d"),)), actual), actual)
+    assert dropped == (Drop(map="keys", entry="revoked", process=99),)
+
+
+def test_a_key_is_revoked_before_the_process_that_has_it_is_replaced():
+    actual = Actual(size=1, routes={"d": "b0"}, keys={"k": "d", "revoked": "d"}, replica_keys={"d": "own"})
+    goal = layout(Table(routes=(route("d"), route("e", keys=["l"]))), actual)
+    assert changes(goal, actual) == (Drop(map="keys", entry="revoked"), Reload(size=2))
+
+
+def test_a_deployment_is_serving_as_long_as_a_server_of_it_is_up_and_takes_requests():
+    up = Running(backend="b0", name="r1", address="1.1.1.1:1")
+    assert Actual(size=2, servers=(up,), **SERVED).serving == {"d"}
+    for change in ({"up": False}, {"admin": "drain"}, {"backend": "b1"}):
+        assert not Actual(size=2, servers=(replace(up, **change),), **SERVED).serving
 
 
 def test_what_has_not_begun_to_drain_has_not_drained():

@@ -1,0 +1,144 @@
+"""Where requests wait: who is let go, when, and with what to go by."""
+
+import http.client
+import json
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.told import Story
+from workers.deployment.events import (
+    LadderExhausted,
+    ReplicasAbandoned,
+    ScaleRequested,
+    StopRequested,
+)
+from workers.gateway.holding import Holding
+from workers.gateway.outlook import Outlook, outlook
+
+LIMIT = timedelta(seconds=5)
+COMING = Outlook(ready=False, coming=True, sentence="A replica is starting.")
+READY = Outlook(ready=True, coming=True, sentence="It did not answer.")
+NONE = Outlook(ready=False, coming=False, sentence="There is none.", retry_after=timedelta(minutes=5))
+
+
+class Place:
+    """A holding server, and what it is told of the one deployment that there is."""
+
+    def __init__(self, folder, at_once=10):
+        self.path = folder / "hold.sock"
+        self.seen = COMING
+        self.holding = Holding(self.path, LIMIT, lambda _: self.seen, at_once)
+        self.answers = []
+        self._asked = []
+
+    def close(self):
+        self.holding.close()
+        for connection, thread in self._asked:
+            thread.join()
+            connection.close()
+
+    def ask(self):
+        """A request in a thread of its own; returns its connection once it is held."""
+        connection = http.client.HTTPConnection("localhost")
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(10)
+        connection.sock.connect(str(self.path))
+        connection.request("POST", "/v1/completions", b"{}", {"x-mixtral-deployment": "d1"})
+        thread = threading.Thread(target=self._take, args=(connection,))
+        thread.start()
+        self._asked.append((connection, thread))
+        return connection
+
+    def _take(self, connection):
+        try:
+            answer = connection.getresponse()
+            self.answers.append((answer.status, answer.headers["Retry-After"], json.loads(answer.read())))
+        except (OSError, http.client.HTTPException, AttributeError):
+            self.answers.append(None)
+
+    def wait(self, holds, seconds=3):
+        deadline = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def place():
+    folder = Path(tempfile.mkdtemp(prefix="hold-"))  # short: a socket lives in it
+    made = Place(folder)
+    yield made
+    made.close()
+    shutil.rmtree(folder)
+
+
+def test_a_request_is_held_until_a_replica_is_seen_after_it_came(place):
+    place.seen = READY  # as of a look before the request came: it came because that replica has gone
+    place.ask()
+    place.wait(lambda: place.holding.held() == 1)
+    time.sleep(0.3)
+    assert place.answers == []
+    place.holding.look_again()
+    place.wait(lambda: place.answers)
+    assert place.answers[0][0] == 503
+
+
+def test_a_request_that_has_nothing_to_hope_for_is_told_so_at_once(place):
+    place.seen = NONE
+    place.ask()
+    place.wait(lambda: place.answers)
+    status, retry_after, body = place.answers[0]
+    assert (status, retry_after) == (503, "300")
+    assert body["error"]["message"] == "There is none."
+
+
+def test_above_its_number_nobody_is_held(place):
+    for _ in range(10):
+        place.ask()
+    place.wait(lambda: place.holding.held() == 10)
+    place.ask()
+    place.wait(lambda: place.answers)
+    assert "More requests wait" in place.answers[0][2]["error"]["message"]
+    assert place.holding.held() == 10
+
+
+def test_whose_client_has_left_is_held_no_longer(place, capsys):
+    connection = place.ask()
+    place.wait(lambda: place.holding.held() == 1)
+    connection.sock.shutdown(socket.SHUT_RDWR)
+    place.wait(lambda: place.holding.held() == 0)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_nobody_is_held_longer_than_the_limit(place):
+    came = datetime.now(UTC) - LIMIT + timedelta(seconds=0.2)
+    began = time.monotonic()
+    assert place.holding.wait("d1", came) == COMING
+    assert time.monotonic() - began < 2
+
+
+def said(story, *, serving=False):
+    return outlook(story.state, serving=serving)
+
+
+def test_what_a_request_can_hope_for_is_what_the_log_and_haproxy_say():
+    ready = Story().served()
+    assert said(ready, serving=True).ready
+    dead = said(ready)
+    assert not dead.ready
+    assert dead.coming  # it is going to be replaced
+    assert said(Story().planned().intended().created()).coming
+    assert not said(Story().served().tell(ScaleRequested, replicas=0, by="U").gone()).coming
+    assert not said(Story().served().gone().tell(LadderExhausted, why="dry")).coming
+    given_up = said(Story().served().gone().tell(ReplicasAbandoned, why="they crash"))
+    assert not given_up.coming
+    assert "failed too often" in given_up.sentence
+    assert not said(Story().served().tell(StopRequested, by="U")).coming
+    assert not outlook(None, serving=False).coming
