@@ -52,7 +52,7 @@ def live(folder: MachineFolder, lock: int) -> None:
         return
     try:
         offer, gpus = choose(request.offers, folder.path.parent.parent / "gpus")
-        port = reserve(request.boot.port if request.boot.kind == "script" else 0)
+        port = reserve(request.boot.port if request.boot.kind == "script" else 0, folder.path.parent.parent / "ports")
         number = port.getsockname()[1]
         place = Place(
             folder=folder.path,
@@ -98,16 +98,28 @@ def choose(offers: tuple[Offer, ...], locks: Path) -> tuple[Offer, dict[int, int
     raise NotHereError(f"No {wanted} is free on this machine. End a deployment that holds one, or name another cloud.")
 
 
-def reserve(wanted: int) -> socket.socket:
-    """A port that nobody else is given while the socket lives: bound, never listening; the engine binds beside it."""
+def _not_free(port: int, why: str | None) -> NotHereError:
+    return NotHereError(
+        f"Port {port or 'of any number'} is not free on this machine ({why}). "
+        "A recipe's own `run` script decides its port: end what listens there, or change both."
+    )
+
+
+def reserve(wanted: int, locks: Path) -> socket.socket:
+    """A port that nobody else is given while the socket lives: bound, never listening; the engine binds beside it.
+
+    One that a recipe's script has chosen has a lock as well, as long as this process lives. A bind that nobody may
+    share would be refused for a minute after the last engine there, by what the kernel remembers of its connections.
+    """
     reserved = socket.socket()
+    if wanted:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if take(locks / str(wanted)) is None:
+            raise _not_free(wanted, "another machine has it")
     try:
         reserved.bind((HOST, wanted))
     except OSError as error:
-        raise NotHereError(
-            f"Port {wanted or 'of any number'} is not free on this machine ({error.strerror}). "
-            "A recipe's own `run` script decides its port: end what listens there, or change both."
-        ) from error
+        raise _not_free(wanted, error.strerror) from error
     # Only now, so that the port is chosen among free ones.
     reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

@@ -13,6 +13,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.fakes.requests import INSTALLATION, SECRETS, boot, request
@@ -268,6 +269,27 @@ def test_a_script_whose_port_is_taken_is_refused_with_the_mend(driver):
             driver.create(asked(driver, boot=boot(kind="script", run="true", port=port)), SECRETS)
     assert refused.value.scope is Scope.ZONE
     assert driver.find(TOKEN) is None
+
+
+def test_a_script_s_port_is_its_own_and_free_for_the_next_one_as_soon_as_it_has_ended(driver):
+    with socket.create_server(("127.0.0.1", 0)) as some:
+        port = some.getsockname()[1]
+    serve = f"exec {sys.executable} -m http.server --bind 127.0.0.1 {port}"
+    wanted = boot(kind="script", run=serve, port=port)
+    for number in (1, 3):
+        first, second = f"d-1-{number}", f"d-1-{number + 1}"
+        driver.create(request(first, driver.offers()[:1], boot=wanted), SECRETS)
+        comes(lambda: answers(port))  # and leaves the kernel something to remember
+        with pytest.raises(Refused, match=f"Port {port} is not free"):
+            driver.create(request(second, driver.offers()[:1], boot=wanted), SECRETS)
+        driver.terminate(first)
+
+
+def answers(port):
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
 
 
 def test_a_flag_that_is_ours_is_refused_as_the_recipe_s_mistake(driver):
