@@ -358,15 +358,6 @@ def test_a_request_that_is_held_too_long_is_told_when_to_come_back(gateway, hold
     assert len({seen["x-mixtral-asked"] for seen in hold.seen}) == 1  # every retry tells the same time
 
 
-def test_who_hangs_up_is_held_no_longer(gateway, hold):
-    gateway.converge(route())
-    gone = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
-    gone.request("POST", "/v1/completions", body=b"{}", headers={"Authorization": "Bearer k"})
-    wait_for(lambda: hold.seen, "the request is held")
-    gone.close()
-    wait_for(lambda: gateway.haproxy.actual().loads["d1"].held == 0, "it is let go", seconds=3)
-
-
 def test_where_nobody_holds_requests_the_answer_is_503_all_the_same(gateway):
     gateway.converge(route())
     status, headers, body = gateway.ask()

@@ -61,8 +61,8 @@ defaults
   timeout http-keep-alive 5m
   # A token is sent on as it comes.
   option http-no-delay
-  # Who hangs up before his answer began costs a replica nothing more.
-  option abortonclose
+  # No abortonclose, though nobody needs the answer of a client that has left: with it, HAProxy 2.8 hangs up on the
+  # requests of a replica that is killed (in 3 of 30 kills; without it in 0 of 150).
   # On a reload a client that keeps its connection is told so with its next answer, and loses none.
   option idle-close-on-response
   balance leastconn

@@ -1,8 +1,6 @@
 """Where requests wait while no replica is up: it answers 503 once one is, and HAProxy takes the request there."""
 
 import json
-import select
-import socket
 import sys
 import threading
 from collections import Counter
@@ -21,7 +19,7 @@ from workers.gateway.outlook import Outlook
 
 PIECE = 65_536
 LOOKS_AGAIN = 1.0
-"""Seconds: a held request notices by this at the latest that its client has left."""
+"""Seconds: a held request notices a change of what it waits for by this at the latest."""
 
 AT_ONCE = 1000
 """Requests on hold, of all deployments together: each has a thread and an open file."""
@@ -78,11 +76,10 @@ class Holding:
         self._server.shutdown()
         self._server.server_close()
 
-    def wait(self, deployment: DeploymentId, asked: datetime, left: Callable[[], bool] = lambda: False) -> Outlook:
+    def wait(self, deployment: DeploymentId, asked: datetime) -> Outlook:
         """Return once the deployment has a replica, has none to hope for, or the limit has passed.
 
-        `left`: whether the client has hung up. What was seen of HAProxy before the request came here does not count:
-        it came because its replica had just gone.
+        What was seen of HAProxy before the request came here does not count: it came because its replica had just gone.
         """
         with self._changed:
             self._last[deployment] = datetime.now(UTC)
@@ -95,7 +92,7 @@ class Holding:
                     outlook = self._outlook(deployment)
                     remaining = asked + self._limit - datetime.now(UTC)
                     ready = outlook.ready and self._looks > came
-                    if ready or not outlook.coming or remaining <= timedelta() or left():
+                    if ready or not outlook.coming or remaining <= timedelta():
                         return outlook
                     self._changed.wait(min(remaining.total_seconds(), LOOKS_AGAIN))
             finally:
@@ -127,7 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         self._take_body()
-        outlook = self.holding.wait(DeploymentId(self.headers.get(DEPLOYMENT, "")), self._asked(), self._left)
+        outlook = self.holding.wait(DeploymentId(self.headers.get(DEPLOYMENT, "")), self._asked())
         body = json.dumps(
             {"error": {"message": outlook.sentence, "type": "service_unavailable", "code": "no_replica"}}
         ).encode()
@@ -147,15 +144,6 @@ class _Handler(BaseHTTPRequestHandler):
         left = int(self.headers.get("Content-Length") or 0)
         while left > 0 and (piece := self.rfile.read(min(left, PIECE))):
             left -= len(piece)
-
-    def _left(self) -> bool:
-        """HAProxy closes its side when the client does. Called under a lock, so it waits for nothing."""
-        there = select.poll()
-        there.register(self.connection, select.POLLIN)
-        try:
-            return bool(there.poll(0)) and not self.connection.recv(1, socket.MSG_PEEK)
-        except OSError:
-            return True
 
     def _asked(self) -> datetime:
         text = self.headers.get(ASKED, "")

@@ -109,10 +109,12 @@ def test_above_its_number_nobody_is_held(place):
     assert place.holding.held() == 10
 
 
-def test_whose_client_has_left_is_held_no_longer(place, capsys):
+def test_a_client_that_hangs_up_is_no_news(place, capsys):
     connection = place.ask()
     place.wait(lambda: place.holding.held() == 1)
     connection.sock.shutdown(socket.SHUT_RDWR)
+    place.holding.look_again()
+    place.seen = NONE
     place.wait(lambda: place.holding.held() == 0)
     assert "Traceback" not in capsys.readouterr().err
 
