@@ -13,7 +13,7 @@ PLACEHOLDER = "$MIXTRAL_KEY"
 QUESTION = "Name three condiments."
 
 NOT_ENFORCED = (
-    "\N{WARNING SIGN}\ufe0f *This endpoint answers without a key.* Whoever can reach the port can use it. "
+    "\N{WARNING SIGN}\ufe0f *A replica answers without a key.* Whoever can reach its port can use it. "
     "Have the recipe's `run` take the key from its environment, where it is `VLLM_API_KEY` (vLLM looks there by "
     "itself; on a command line everybody on the machine could read it), and launch it again."
 )

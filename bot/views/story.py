@@ -194,7 +194,8 @@ class Story:
         return self._tell(EndpointPublished, url=GATEWAY)
 
     def open_to_all(self) -> Self:
-        return self._tell(KeyNotEnforced, url=self.state.endpoint.url if self.state.endpoint else "")
+        ready = self.state.ready[-1]
+        return self._tell(KeyNotEnforced, attempt=ready.number, url=ready.address or "")
 
     def tested(self, text: str = " mustard. It goes with everything, and it keeps for years.") -> Self:
         return self._tell(TestCompletionAnswered, prompt=PROMPT, text=text, seconds=0.42)

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from recipes.schema import Engine, Recipe, Resources
+from tests.fakes import gateway
 from tests.fakes.driver import FakeDriver, offer
 from workers.clouds.driver import DriverError
 from workers.deployment.advance import Advance
@@ -38,7 +39,7 @@ class Loop:
         self.probes = {}
         monkeypatch.setattr("workers.deployment.sweeper.probe", lambda address, *_, **__: self.probes.get(address))
         monkeypatch.setattr("workers.deployment.sweeper.key_is_enforced", lambda _: self.key_is_enforced)
-        monkeypatch.setattr("workers.deployment.advance.key_is_enforced", lambda _: self.key_is_enforced)
+        monkeypatch.setattr("workers.deployment.sweeper.cannot_complete", lambda *_, **__: None)
         monkeypatch.setattr(
             "workers.deployment.advance.completion", lambda *_, **__: Completion(text="mustard", seconds=0.1)
         )
@@ -303,7 +304,15 @@ def test_an_endpoint_without_a_lock_is_told_of(loop):
     loop.key_is_enforced = False
     id_ = loop.launch()
     loop.settle()
+    gateway.route(loop.log, loop.state(id_), loop.now)
+    loop.settle()
+    assert loop.state(id_).endpoint
     assert loop.state(id_).key_not_enforced
+    loop.key_is_enforced = True
+    loop.cloud.end(loop.state(id_).attempts[0].request.token)
+    loop.settle()
+    assert loop.state(id_).status is Status.READY
+    assert not loop.state(id_).key_not_enforced  # the one that replaced it asks for the key
     assert any(isinstance(e, KeyNotEnforced) for e in loop.log.read(id_))
 
 

@@ -63,6 +63,12 @@ service:
   readiness_probe: {path: /no/such/path, initial_delay_seconds: 6}
 """
 
+MOODY = """
+engine: {kind: scripted, model: scripted, args: {fail_every: 3}}
+resources: {cpus: 1+, ports: 8000}
+service: {readiness_probe: /health}
+"""
+
 OWN_SERVER = """
 resources: {{cpus: 1+, ports: {port}}}
 service:
@@ -97,7 +103,8 @@ def line(tmp_path_factory):
     texts = {
         "lost-path": LOST_PATH,
         "wrong-port": OWN_SERVER.format(port=wrong, opens=free_port(), initial_delay=2, **here),
-        "mute": OWN_SERVER.format(port=mute, opens=mute, initial_delay=30, **here),
+        "mute": OWN_SERVER.format(port=mute, opens=mute, initial_delay=8, **here),
+        "moody": MOODY,
         "posted": POSTED.format(port=posted, **here),
     }
     for name, text in texts.items():
@@ -152,13 +159,19 @@ def test_an_engine_that_opens_another_port_than_its_recipe_says_is_given_up_with
     assert machines_ever(eye.line) - before == 2
 
 
-def test_a_replica_that_answers_its_probe_and_no_completion_is_told_of_and_stays(eye):
-    launched(eye, "mute", "1 of 1 ready", "The test completion failed", "the weights are not what they seem")
-    answer = eye.ask(eye.key("mute"))
-    assert answer.status_code == 500
-    assert "the weights are not what they seem" in answer.text  # the engine's own words reach the client
-    assert len(eye.line.machines()) == 1
-    ended(eye, "mute")
+def test_a_replica_that_answers_its_probe_and_no_completion_is_given_up_with_what_it_said(eye):
+    before = machines_ever(eye.line)
+    launched(eye, "mute", "mute failed", "2 times in a row", "a completion fails: status 500: the weights are not what")
+    assert eye.line.machines() == []
+    assert machines_ever(eye.line) - before == 2
+
+
+def test_a_replica_that_fails_now_and_then_serves_on_and_its_own_words_reach_the_client(eye):
+    launched(eye, "moody", "moody is ready")
+    answers = [eye.ask(eye.key("moody")) for _ in range(6)]
+    assert sorted(answer.status_code for answer in answers) == [200, 200, 200, 200, 500, 500]
+    assert any("told to fail now and then" in answer.text for answer in answers)
+    ended(eye, "moody")
 
 
 def test_a_probe_that_posts_fills_in_the_recipes_variables_and_sends_its_headers(eye):

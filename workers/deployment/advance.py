@@ -16,7 +16,6 @@ from workers.deployment.events import (
     DeploymentEnded,
     DeploymentId,
     EngineProgressed,
-    KeyNotEnforced,
     LadderExhausted,
     LadderPlanned,
     LaunchIntended,
@@ -52,7 +51,7 @@ from workers.deployment.state import Attempt, Deployment, fold
 from workers.lease import Lease
 from workers.placement.offer import Rung
 from workers.serving.boot import KEY_VARIABLE, boot_of
-from workers.serving.probe import CompletionFailed, completion, key_is_enforced
+from workers.serving.probe import CompletionFailed, completion
 
 logger = logging.getLogger(__name__)
 
@@ -145,7 +144,7 @@ class Advance:
             case Terminate(attempt):
                 self._terminate(state, attempt)
             case Test(url):
-                self._log.append(state.id, state.version, self._test(state, url))
+                self._log.append(state.id, state.version, [self._test(state, url)])
             case Exhaust(why):
                 self._log.append(state.id, state.version, [LadderExhausted(**self._stamp(), why=why)])
             case End(failed):
@@ -244,19 +243,15 @@ class Advance:
         event = MachineGone(**self._stamp(), attempt=attempt.number, why=attempt.why, log_tail=tail)
         self._log.record(state.id, state.version, [event])
 
-    def _test(self, state: Deployment, published: str) -> list[AnyEvent]:
+    def _test(self, state: Deployment, published: str) -> AnyEvent:
         url = self._gateway or published
         key = self._log.secrets(state.id).bot
-        events: list[AnyEvent] = []
-        if not key_is_enforced(url):
-            events.append(KeyNotEnforced(**self._stamp(), url=published))
         model = state.ready[0].request.boot.served_names[0] if state.ready else state.name
         try:
             answer = completion(url, key, model=model, prompt=TEST_PROMPT)
         except CompletionFailed as failed:
-            return [*events, TestCompletionFailed(**self._stamp(), prompt=TEST_PROMPT, why=str(failed))]
-        answered = TestCompletionAnswered(**self._stamp(), prompt=TEST_PROMPT, text=answer.text, seconds=answer.seconds)
-        return [*events, answered]
+            return TestCompletionFailed(**self._stamp(), prompt=TEST_PROMPT, why=str(failed))
+        return TestCompletionAnswered(**self._stamp(), prompt=TEST_PROMPT, text=answer.text, seconds=answer.seconds)
 
     def _end(self, state: Deployment, failed: str | None) -> None:
         self._log.close(state.id, state.name, state.version, DeploymentEnded(**self._stamp(), failed=failed))

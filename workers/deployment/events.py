@@ -254,8 +254,9 @@ class EndpointPublished(Event, frozen=True, kw_only=True):
 
 
 class KeyNotEnforced(Event, frozen=True, kw_only=True):
-    """The endpoint answered without a key: whoever reaches the port can use it."""
+    """A replica answered without a key: whoever reaches its port can use it."""
 
+    attempt: int = 0
     url: str
 
 

@@ -34,6 +34,12 @@ class Probe(Protocol):
     def __call__(self, address: str, asked: ReadinessProbe, *, key: str) -> str | None: ...
 
 
+class Completes(Protocol):
+    """None if the replica at an address completes sentences, or is not there for that; else why not."""
+
+    def __call__(self, address: str, *, key: str, model: str) -> str | None: ...
+
+
 class Probed(Struct, frozen=True, kw_only=True):
     """What a replica said."""
 
@@ -57,11 +63,19 @@ class Seen(Struct, kw_only=True):
 class Prober:
     """Asks every replica whether it is ready, and appends what changed."""
 
-    def __init__(self, recorder: Recorder, log: Log, probe: Probe, key_is_enforced: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        log: Log,
+        probe: Probe,
+        key_is_enforced: Callable[[str], bool],
+        cannot_complete: Completes,
+    ) -> None:
         self._recorder = recorder
         self._log = log
         self._ask = probe
         self._key_is_enforced = key_is_enforced
+        self._cannot_complete = cannot_complete
         self._keys: dict[DeploymentId, str] = {}
         """They never change; and a hundred threads that ask at once are more than Redis' client has connections for."""
         self._seen: dict[Token, Seen] = {}
@@ -98,7 +112,9 @@ class Prober:
 
     def _probe(self, state: Deployment, attempt: Attempt, address: str, key: str, now: datetime) -> Probed:
         failure = self._ask(address, state.recipe.service.readiness_probe, key=key)
-        first = failure is None and attempt.phase is not Phase.READY
+        first = failure is None and attempt.phase is Phase.STARTING
+        if first:  # nobody's request is to find out that all it can do is to answer its probe
+            failure = self._cannot_complete(address, key=key, model=attempt.request.boot.served_names[0])
         enforced = not first or self._key_is_enforced(address)
         return Probed(asked_at=now, address=address, failure=failure, key_enforced=enforced)
 
@@ -119,7 +135,8 @@ class Prober:
             self._recorder.append(state, ProbeFailed(**self._recorder.stamp(), attempt=attempt.number, why=why))
         verdict = verdict_on_probe(attempt, why)
         if isinstance(verdict, Ready) and not probed.key_enforced:
-            self._recorder.append(state, KeyNotEnforced(**self._recorder.stamp(), url=verdict.address))
+            fact = KeyNotEnforced(**self._recorder.stamp(), attempt=attempt.number, url=verdict.address)
+            self._recorder.append(state, fact)
         self._recorder.record(state, attempt, verdict)
 
     def _forget(self, attempts: Sequence[tuple[Deployment, Attempt]]) -> None:

@@ -102,6 +102,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     not_ready_at: datetime | None = None
     """Since when it has failed its probe after it was ready; None: it passes."""
     address: str | None = None
+    open_to_all: bool = False
+    """It answers without a key."""
     gone_at: datetime | None = None
     failure: Failure | None = None
     """How it failed; None: it did not."""
@@ -172,7 +174,6 @@ class Deployment(Struct, frozen=True, kw_only=True):
     """Failures before this moment are forgiven: since then somebody has asked for replicas anew."""
     keys: tuple[Key, ...] = ()
     endpoint: EndpointPublished | None = None
-    key_not_enforced: bool = False
     test: TestCompletionAnswered | TestCompletionFailed | None = None
     stopped_by: str | None = None
     ended: DeploymentEnded | None = None
@@ -184,6 +185,11 @@ class Deployment(Struct, frozen=True, kw_only=True):
     @property
     def ready(self) -> tuple[Attempt, ...]:
         return tuple(a for a in self.attempts if a.phase is Phase.READY)
+
+    @property
+    def key_not_enforced(self) -> bool:
+        """Whether a replica answers without a key."""
+        return any(a.open_to_all for a in self.attempts if a.phase in KEPT)
 
     @property
     def established(self) -> bool:
@@ -282,9 +288,7 @@ def _with(state: Deployment, event: AnyEvent) -> Deployment:
         case LadderExhausted():
             return replace(state, exhausted=event, dry_in_a_row=state.dry_in_a_row + 1)
         case EndpointPublished():
-            return replace(state, endpoint=event, key_not_enforced=False)
-        case KeyNotEnforced():
-            return replace(state, key_not_enforced=True)
+            return replace(state, endpoint=event)
         case TestCompletionAnswered() | TestCompletionFailed():
             return replace(state, test=event)
         case DeploymentEnded():
@@ -358,6 +362,7 @@ MachineFact = OfferRefused | MachineCreated | MachineAddressed | MachineGone | L
 ReplicaFact = (
     EngineProgressed
     | ProbeFailed
+    | KeyNotEnforced
     | ReplicaReady
     | ReplicaNotReady
     | ReplicaDraining
@@ -400,6 +405,8 @@ def _with_replica_fact(attempt: Attempt, event: ReplicaFact) -> Attempt:
             return replace(attempt, progress=event.progress)
         case ProbeFailed():
             return replace(attempt, probe_says=event.why)
+        case KeyNotEnforced():
+            return replace(attempt, open_to_all=True)
         case ReplicaReady():
             if attempt.phase not in (Phase.STARTING, Phase.NOT_READY):
                 return attempt

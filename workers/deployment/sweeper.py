@@ -22,7 +22,7 @@ from workers.deployment.scaling import Scaling
 from workers.deployment.state import MAY_COST
 from workers.lease import Lease
 from workers.requests import Nudge
-from workers.serving.probe import key_is_enforced, probe
+from workers.serving.probe import cannot_complete, key_is_enforced, probe
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Sweeper:
         self._every = every
         self._recorder = Recorder(log, drivers, environ, clock)
         self._observer = Observer(self._recorder, drivers, installation, Reaper(self._recorder, nudge))
-        self._prober = Prober(self._recorder, log, probe, key_is_enforced)
+        self._prober = Prober(self._recorder, log, probe, key_is_enforced, cannot_complete)
         self._leasing = Leasing(self._recorder, drivers, machine_lease)
         self._scaling = Scaling(redis, log)
         self._nudger = Nudger(nudge, clock)

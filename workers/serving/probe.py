@@ -15,12 +15,19 @@ from workers.serving.errors import ServingError
 
 COMPLETION_TIMEOUT = timedelta(seconds=60)
 KEY_CHECK_TIMEOUT = timedelta(seconds=10)
+ENGINE_FAILS = frozenset({500, 502, 503, 504})
 QUOTED = 200
 """So many characters of an answer are quoted in a sentence."""
 
 
 class CompletionFailed(ServingError):
     """A completion was asked for and did not come, and the message says how."""
+
+    def __init__(self, why: str, *, broken: bool = False) -> None:
+        """`broken`: nothing came, or the engine's own failure. Else it said something that is no completion."""
+        super().__init__(f"The test completion failed: {why}.")
+        self.why = why
+        self.broken = broken
 
 
 class Completion(Struct, frozen=True, kw_only=True):
@@ -57,6 +64,18 @@ def key_is_enforced(address: str) -> bool:
     return answer.status_code in {401, 403}
 
 
+def cannot_complete(address: str, *, key: str, model: str) -> str | None:
+    """None if the replica at `http://host:port` completes a sentence, or has another API; else why not, in a few words.
+
+    A model for embeddings or speech knows no completions and says so. One that says nothing, or fails, is broken.
+    """
+    try:
+        completion(address, key, model=model, prompt="Ketchup is", max_tokens=1)
+    except CompletionFailed as failed:
+        return f"it answers, but a completion fails: {failed.why}" if failed.broken else None
+    return None
+
+
 def completion(
     address: str,
     key: str,
@@ -74,15 +93,14 @@ def completion(
             f"{address}/v1/completions", headers=_authorization(key), json=asked, timeout=timeout.total_seconds()
         )
         if not answer.is_success:
-            raise CompletionFailed(f"The test completion failed: {_refusal(answer)}.")
+            raise CompletionFailed(_refusal(answer), broken=answer.status_code in ENGINE_FAILS)
         text = answer.json()["choices"][0]["text"]
     except httpx.HTTPError as error:
-        raise CompletionFailed(f"The test completion failed: {_why(error, timeout)}.") from error
+        raise CompletionFailed(_why(error, timeout), broken=True) from error
     except (ValueError, LookupError, TypeError) as error:
-        what = f"the answer is no completion: {answer.text[:QUOTED]!r}"
-        raise CompletionFailed(f"The test completion failed: {what}.") from error
+        raise CompletionFailed(f"the answer is no completion: {answer.text[:QUOTED]!r}") from error
     if not isinstance(text, str) or not text.strip():
-        raise CompletionFailed("The test completion failed: the model answered nothing.")
+        raise CompletionFailed("the model answered nothing")
     return Completion(text=text, seconds=time.monotonic() - began)
 
 

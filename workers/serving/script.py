@@ -21,6 +21,8 @@ class Script(Struct, frozen=True, kw_only=True):
     """Seconds before the first token."""
     tokens_per_s: float = 0.0
     """0 is as fast as can be."""
+    fail_every: int = 0
+    """Of so many completions one fails with a 500; 0: none."""
     silent: bool = False
     """Answers hold no text."""
 

@@ -2,6 +2,7 @@
 
 import argparse
 import hmac
+import itertools
 import json
 import os
 import signal
@@ -25,7 +26,12 @@ class Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], script: Script, key: str) -> None:
         self.script = script
         self.key = key
+        self._asked = itertools.count(1)
         super().__init__(address, Handler)
+
+    def fails(self) -> bool:
+        """Whether it is this completion's turn to fail."""
+        return bool(self.script.fail_every) and next(self._asked) % self.script.fail_every == 0
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hangs up is no news; anything else is."""
@@ -76,6 +82,9 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(400, error(400, f"The body is no JSON: {broken}"))
             return
         time.sleep(script.latency)
+        if self.server.fails():
+            self._answer(500, error(500, "this engine was told to fail now and then"))
+            return
         if body.get("stream"):
             self._stream(way, body, said)
         else:
@@ -125,6 +134,7 @@ def options(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--latency", type=float, help="seconds before the first token")
     parser.add_argument("--tokens-per-s", type=float, help="0 is as fast as can be")
     parser.add_argument("--answer-nothing", action="store_true", help="answers hold no text")
+    parser.add_argument("--fail-every", type=int, help="of so many completions one answers 500; 1: each")
     parser.add_argument("--start-after", type=float, default=0.0, help="seconds before it listens")
     parser.add_argument("--fail-start", nargs="?", const="told to die at its start", help="dies at once, saying this")
     parser.add_argument("--exit-after", type=float, help="dies after so many seconds")
@@ -133,7 +143,7 @@ def options(argv: list[str]) -> argparse.Namespace:
 
 def script_of(asked: argparse.Namespace) -> Script:
     """The script that a command line describes."""
-    given = {name: getattr(asked, name) for name in ("text", "length", "latency", "tokens_per_s")}
+    given = {name: getattr(asked, name) for name in ("text", "length", "latency", "tokens_per_s", "fail_every")}
     said = {name: value for name, value in given.items() if value is not None}
     return Script(names=tuple(asked.served_model_name), silent=asked.answer_nothing, **said)
 

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests.fakes.deployments import answering, starting
+from workers.deployment.events import ProbeFailed
 from workers.deployment.keys import Secrets
 from workers.deployment.log import stamp
 from workers.deployment.probing import PROBE_READY_EVERY, Prober, _next_turn
 from workers.deployment.state import Phase
+from workers.replicas.verdict import Ready
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -69,7 +71,7 @@ def asked():
     return []
 
 
-def prober_of(states, asked, failure=lambda _: None):
+def prober_of(states, asked, failure=lambda _: None, completes=lambda *_, **__: None):
     recorder = Recorder(states)
     log = SimpleNamespace(secrets=lambda _: Secrets(replica="mxk_replica"))
 
@@ -77,7 +79,7 @@ def prober_of(states, asked, failure=lambda _: None):
         asked.append((address, key))
         return failure(address)
 
-    return recorder, Prober(recorder, log, probe, lambda _: True)
+    return recorder, Prober(recorder, log, probe, lambda _: True, completes)
 
 
 def sweep(recorder, prober, times):
@@ -107,6 +109,24 @@ def test_a_replica_that_starts_is_probed_at_every_sweep(asked):
     recorder, prober = prober_of([in_phase(answering("m"), Phase.STARTING)], asked, lambda _: "nothing listens")
     sweep(recorder, prober, 5)
     assert len(asked) == 5
+
+
+def test_a_replica_that_completes_nothing_is_not_ready_and_told_of(asked):
+    state = in_phase(answering("m"), Phase.STARTING)
+    models, fails = [], ["it answers, but a completion fails: status 500", None]
+
+    def completes(_address, *, key, model):
+        models.append((key, model))
+        return fails.pop(0)
+
+    recorder, prober = prober_of([state], asked, completes=completes)
+    sweep(recorder, prober, 1)
+    [told] = [fact for _, fact in recorder.recorded if isinstance(fact, ProbeFailed)]
+    assert "a completion fails" in told.why
+    assert not any(isinstance(verdict, Ready) for _, verdict in recorder.recorded)
+    sweep(recorder, prober, 1)
+    assert isinstance(recorder.recorded[-1][1], Ready)
+    assert set(models) == {("mxk_replica", state.attempts[0].request.boot.served_names[0])}
 
 
 def test_one_lost_probe_of_a_ready_replica_is_asked_again_at_once_and_two_are_a_verdict(asked):
