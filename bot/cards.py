@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ from bot.slack_failures import Away, Refused, SlackFailed
 from bot.views.card import CARD, card
 from bot.views.endpoint import endpoint
 from bot.views.message import Message
-from bot.views.notices import FAILED, READY, failed, no_room, ready
+from bot.views.notices import FAILED, OUT, READY, back, back_kind, failed, no_room, out, out_kind, out_since, ready
 from bot.views.notices import NO_ROOM as NO_ROOM_ERRORS
 from workers.deployment.events import DeploymentId
 from workers.deployment.state import Deployment, Status
@@ -192,8 +192,18 @@ class Cards:
             self._whisper_key(state, record)
             if state.test is not None:
                 self._reply(state, record, READY, ready(state))
+            self._say_outage(state, record)
         elif state.status is Status.FAILED:
             self._reply(state, record, FAILED, failed(state))
+
+    def _say_outage(self, state: Deployment, record: Record) -> None:
+        """Each outage is told once, and its end, too: nobody watches a card at night."""
+        if since := out_since(state):
+            self._reply(state, record, out_kind(since), out(state, since))
+        elif state.ready:
+            told = [kind.removeprefix(OUT) for kind in record.said if kind.startswith(OUT)]
+            for began in (datetime.fromtimestamp(int(stamp), UTC) for stamp in told[-1:]):
+                self._reply(state, record, back_kind(began), back(state, began))
 
     def _whisper_key(self, state: Deployment, record: Record) -> None:
         """A whisper can't be found again: after a crash in between it is repeated, for nobody minds."""

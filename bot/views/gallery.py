@@ -20,6 +20,10 @@ from workers.placement.offer import Offer, Rung
 
 KEY = "mxk_ExampleExampleExampleExample1234"
 
+GIVEN_UP = (
+    "Replicas failed 5 times in a row, so no further one is tried. The last time: its engine exited with status 1."
+)
+
 LADDER = (
     ("gcp us-central1-a", "A100-80GB:2", "5.89"),
     ("gcp us-central1-c", "A100-80GB:2", "5.89"),
@@ -136,11 +140,24 @@ def more_cards() -> dict[str, Story]:
         "card waking": asleep().wait(3600).moved(1, "a request waits").asked().wait(0.3).created().wait(2),
         "card scaled by load": by_load(),
         "card degraded": degraded(),
+        "card given up": degraded().wait(7200).gone("its engine exited with status 1", 1, log=LOG)
+        .abandoned(GIVEN_UP).wait(5),
         "card backing off": backing_off(),
         "card spot": spot(),
         "card spot, taken back": spot().wait(7200).gone("it was taken back by its cloud", 2, preempted=True)
         .wait(1).asked(SPOT_OFFERS[2]).wait(3).created("http://203.0.113.9:8000").wait(40),
+        "card spot, dry": dry(),
     }  # fmt: skip
+
+
+def dry() -> Story:
+    """All spot replicas were taken back, and no zone has any."""
+    told = spot().wait(7200)
+    for attempt in (1, 2):
+        told.gone("it was taken back by its cloud", attempt, preempted=True).wait(1)
+    for taken in SPOT_OFFERS:
+        told.asked(taken).wait(2).refused("no spot capacity at the moment")
+    return told.wait(1).exhausted("No machine could be had. Of the offers: no spot capacity at the moment (3).").wait(9)
 
 
 def _policy(recipe: Recipe, **policy: Any) -> Recipe:
@@ -183,10 +200,7 @@ def degraded() -> Story:
     told.asked(offers()[0]).wait(2).created().wait(200).ready().published().tested()
     for taken in offers()[1:6]:
         told.asked(taken).wait(2).created().wait(90).gone("its engine exited with status 1", log=LOG).wait(60)
-    why = (
-        "Replicas failed 5 times in a row, so no further one is tried. The last time: its engine exited with status 1."
-    )
-    return told.abandoned(why).wait(5)
+    return told.abandoned(GIVEN_UP).wait(5)
 
 
 SPOT_OFFERS = tuple(
@@ -255,6 +269,8 @@ def others() -> dict[str, Message]:
         "refusal": refusal.refusal("There is no command `stauts`.", hint="Did you mean `/mixtral status`?"),
         "notice ready": notices.ready(Story().served().state),
         "notice failed": notices.failed(failed().state),
+        "notice out": notices.out(dry().state, BEGIN),
+        "notice back": notices.back(dry().asked(SPOT_OFFERS[0]).created().wait(300).ready(6).state, BEGIN),
         "notice no room": notices.no_room(climbing().state, "not_in_channel"),
     }
 

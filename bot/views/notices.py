@@ -1,5 +1,7 @@
 """PURE: what is said beside the card: in its thread, and to the launcher where the card cannot be."""
 
+from datetime import datetime
+
 from bot.views import card, words
 from bot.views.amounts import after
 from bot.views.blocks import Block, section
@@ -9,6 +11,7 @@ from workers.deployment.state import Deployment
 
 READY = "mixtral_ready"
 FAILED = "mixtral_failed"
+OUT, BACK = "mixtral_out_", "mixtral_back_"
 """Mark a message for those who look for it after a crash, as `card.CARD` does."""
 
 NO_ROOM = {
@@ -34,6 +37,37 @@ def failed(deployment: Deployment) -> Message:
     cause = words.now_happening(deployment, deployment.updated_at)
     sentence = f"{words.user(deployment.place.user)} *{escape(deployment.name)}* {words.verdict(deployment)}. {cause}"
     return Message(sentence, (_marked(section(sentence), FAILED, deployment),))
+
+
+def out_since(deployment: Deployment) -> datetime | None:
+    """Since when nobody answers at an endpoint that people use, and none is on its way; None: it is not so."""
+    lost = [a.gone_at for a in deployment.attempts if a.ready_at and a.gone_at]
+    wanted = deployment.wanted and deployment.endpoint and not deployment.ended and deployment.stopped_by is None
+    stuck = deployment.exhausted is not None or deployment.abandoned is not None
+    return max(lost) if lost and wanted and stuck and not deployment.live else None
+
+
+def out(deployment: Deployment, since: datetime) -> Message:
+    """The launcher is told that nobody answers any more, and what is done about it."""
+    cause = words.now_happening(deployment, deployment.updated_at)
+    sentence = f"{words.user(deployment.place.user)} *{escape(deployment.name)}* {words.verdict(deployment)}. {cause}"
+    return Message(sentence, (_marked(section(sentence), out_kind(since), deployment),))
+
+
+def back(deployment: Deployment, since: datetime) -> Message:
+    """It is over."""
+    again = max((a.since for a in deployment.ready), default=deployment.updated_at)
+    sentence = f"{words.user(deployment.place.user)} *{escape(deployment.name)}* answers again, {after(again - since)}."
+    return Message(sentence, (_marked(section(sentence), back_kind(since), deployment),))
+
+
+def out_kind(since: datetime) -> str:
+    """Marks what is said of the outage that began then."""
+    return f"{OUT}{int(since.timestamp())}"
+
+
+def back_kind(since: datetime) -> str:
+    return f"{BACK}{int(since.timestamp())}"
 
 
 def no_room(deployment: Deployment, error: str) -> Message:

@@ -68,7 +68,7 @@ def verdict(deployment: Deployment) -> str:
         case _ if left_alone(deployment):
             return "has no replica left"
         case Status.NO_CAPACITY:
-            return "found no machine yet"
+            return "has no replica left" if deployment.established else "found no machine yet"
         case status:
             return f"is {status.value}"
 
@@ -238,7 +238,7 @@ def _no_capacity(state: Deployment, now: datetime) -> str:
     if state.established:
         until = paused_until(state, now)
         next_time = moment(until) if until else "now"
-        return f"{no_rung(state)} I ask again {next_time}. The endpoint stays; its requests get a 503 until then."
+        return f"{no_rung(state)} I ask again {next_time}. The endpoint stays, with a 503 for each request until then."
     if state.keep_trying is None or state.keep_trying.until <= now:
         left = state.exhausted.at + DECIDE_WITHIN - now
         return f"{no_rung(state)} Nothing runs, and nothing costs. Say within {duration(left)} whether to keep trying."

@@ -109,6 +109,25 @@ def test_a_card_is_posted_and_goes_with_its_deployment_to_the_end(redis, robin, 
     assert last["ts"] == first["ts"]
 
 
+def test_an_outage_is_told_the_launcher_once_and_so_is_its_end(redis, robin, follow):
+    append(redis, told := story().served())
+    with follow():
+        seen = card(robin, "fast is ready")["ts"]
+        for attempt in (2, 3):  # the ladder is climbed again and again
+            if attempt == 2:
+                told.wait(60).gone("its engine exited with status 1")
+            append(redis, told.asked().refused("no capacity").exhausted("No machine could be had."))
+            card(robin, "fast has no replica left", "I ask again")
+        robin.wait_for_message(GENERAL, "has no replica left", thread_ts=seen)
+        append(redis, told.wait(840).asked().created().ready())
+        robin.wait_for_message(GENERAL, "answers again, after 14 min", thread_ts=seen)
+        append(redis, told.scaled(0))
+        card(robin, "fast is scaling")
+    said = [words(m) for m in robin.messages(GENERAL, seen)]
+    assert sum("has no replica left" in text for text in said) == 1
+    assert sum("answers again" in text for text in said) == 1
+
+
 def test_the_launcher_alone_is_shown_the_key_and_is_told_in_the_thread_once(redis, robin, follow):
     append(redis, told := story().served())
     with follow():
