@@ -21,9 +21,10 @@ from bot.at_once import ask
 from bot.machines_table import Found, Wanted, as_row, cloud_of, price_of, show
 from workers.clouds.driver import Driver, DriverError, Presence, Refused, Sighting
 from workers.clouds.usability import NAMES, statuses
+from workers.deployment.attempt import MAY_COST, Phase
 from workers.deployment.events import DeploymentId
 from workers.deployment.log import Log
-from workers.deployment.state import MAY_COST, Deployment, Phase, fold
+from workers.deployment.state import Deployment, fold
 from workers.errors import WorkersError
 from workers.placement import catalog
 from workers.placement.offer import Offer

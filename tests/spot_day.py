@@ -26,6 +26,7 @@ from workers.clouds.gcp import GcpDriver
 from workers.clouds.gcp_instance import name_of
 from workers.deployment import sweeper as sweeper_module
 from workers.deployment.advance import Advance
+from workers.deployment.attempt import MAY_COST, Phase
 from workers.deployment.events import (
     EndpointPublished,
     KeepTryingRequested,
@@ -38,7 +39,7 @@ from workers.deployment.events import (
 from workers.deployment.keys import new_key
 from workers.deployment.log import Log, new_id, stamp
 from workers.deployment.next_step import Wait, next_step
-from workers.deployment.state import MAY_COST, Phase, fold
+from workers.deployment.state import fold
 from workers.deployment.sweeper import Sweeper
 from workers.placement import catalog
 from workers.placement.planner import plan

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from bot.views import offers
 from bot.views.amounts import duration
 from bot.views.escape import clip, inert
-from workers.deployment.state import Attempt, Deployment, Phase
+from workers.deployment.attempt import Attempt, Phase
+from workers.deployment.state import Deployment
 
 ATTEMPT_DOTS = {
     Phase.PROVISIONING: "\N{LARGE BLUE CIRCLE}",

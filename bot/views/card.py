@@ -8,8 +8,9 @@ from bot.views.amounts import count, duration, moment, seconds, usd_per_hour
 from bot.views.blocks import Block, actions, button, confirm, context, fenced, fields, header, listed, section
 from bot.views.escape import clip, code, escape, inert
 from bot.views.message import Message
+from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.events import Limits, TestCompletionAnswered, TestCompletionFailed
-from workers.deployment.state import Attempt, Deployment, Phase, Status
+from workers.deployment.state import Deployment, Status
 
 CARD = "mixtral_card"
 """Marks the message: its metadata's event_type, and the beginning of its first block_id where metadata is not kept."""

@@ -10,7 +10,8 @@ from bot.views import offers
 from bot.views.amounts import count, duration
 from bot.views.blocks import SECTION_MOST, listed
 from bot.views.escape import clip, escape, inert
-from workers.deployment.state import Attempt, Deployment, Phase
+from workers.deployment.attempt import Attempt, Phase
+from workers.deployment.state import Deployment
 from workers.placement.blocks import blocking
 from workers.placement.offer import Rung
 

@@ -7,9 +7,10 @@ from bot.views import offers
 from bot.views.amounts import count, duration, moment
 from bot.views.attempts import preposition, replacement, so_far, taken_back, why
 from bot.views.escape import escape, inert
+from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.events import Autoscaled
 from workers.deployment.patience import paused_until
-from workers.deployment.state import Attempt, Deployment, Phase
+from workers.deployment.state import Deployment
 from workers.placement.mix import going, mix_of
 
 ROUTE_WITHIN = timedelta(seconds=30)

@@ -8,9 +8,10 @@ from bot.views.amounts import count, moment
 from bot.views.attempts import ATTEMPT_DOTS, replacement
 from bot.views.escape import clip, inert
 from bot.views.words import DOTS
+from workers.deployment.attempt import KEPT, MAY_COST, Attempt, Phase
 from workers.deployment.events import Failure
 from workers.deployment.patience import paused_until
-from workers.deployment.state import KEPT, MAY_COST, Attempt, Deployment, Phase, Status
+from workers.deployment.state import Deployment, Status
 
 GONE = frozenset({Phase.FAILED, Phase.PREEMPTED})
 GONE_SHOWN = 3

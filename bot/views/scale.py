@@ -11,7 +11,8 @@ from bot.views.escape import escape
 from bot.views.message import Message
 from bot.views.status import price
 from recipes.schema import Recipe
-from workers.deployment.state import Attempt, Deployment, Phase
+from workers.deployment.attempt import Attempt, Phase
+from workers.deployment.state import Deployment
 from workers.placement.mix import going, mix_of
 
 CALLBACK = "scale_deployment"

@@ -9,7 +9,8 @@ from bot.views.amounts import count, duration, usd_per_hour
 from bot.views.blocks import context, header, listed, section
 from bot.views.escape import code, escape
 from bot.views.message import Message
-from workers.deployment.state import MAY_COST, Deployment, Status
+from workers.deployment.attempt import MAY_COST
+from workers.deployment.state import Deployment, Status
 from workers.placement.offer import Offer
 
 NOTHING = "Nothing is running. `/mixtral launch` starts a model, `/mixtral recipes` lists what there is."

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from recipes.schema import Accelerator, Engine, Recipe, Resources
 from workers.clouds.driver import Machine, MachineRequest, Refusal, Scope, Token
+from workers.deployment.attempt import LIVE, Attempt
 from workers.deployment.events import (
     AnyEvent,
     Autoscaled,
@@ -39,7 +40,7 @@ from workers.deployment.events import (
     TestCompletionAnswered,
     TestCompletionFailed,
 )
-from workers.deployment.state import LIVE, Attempt, Deployment, fold
+from workers.deployment.state import Deployment, fold
 from workers.placement.offer import Offer, Rung
 from workers.serving.boot import boot_of
 

@@ -18,8 +18,9 @@ from bot.views.moving import (
     route,
     scaling,
 )
+from workers.deployment.attempt import MAY_COST, Attempt, Phase
 from workers.deployment.patience import DECIDE_WITHIN, NOT_READY_FOR, paused_until
-from workers.deployment.state import MAY_COST, Attempt, Deployment, Phase, Status
+from workers.deployment.state import Deployment, Status
 from workers.replicas.savings import saved
 from workers.serving.boot import boot_of
 

@@ -15,9 +15,10 @@ from tests.load import Fate, Load, Target, of_fate, told
 from tests.person import GENERAL, Person, words
 from workers.clouds import machine_processes
 from workers.clouds.machine_folder import MachineFolder
+from workers.deployment.attempt import Phase
 from workers.deployment.events import ReplicaDrained, ReplicaReady
 from workers.deployment.log import Log
-from workers.deployment.state import Phase, fold
+from workers.deployment.state import fold
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 

@@ -11,9 +11,10 @@ from tests.fakes import gateway
 from tests.fakes.driver import FakeDriver, offer
 from workers.clouds.driver import DriverError
 from workers.deployment.advance import Advance
+from workers.deployment.attempt import Phase
 from workers.deployment.events import Failure, KeyNotEnforced, Limits, MachineCreated, MachineGone, Place
 from workers.deployment.log import Log
-from workers.deployment.state import Phase, Status
+from workers.deployment.state import Status
 from workers.deployment.sweeper import Sweeper
 from workers.placement.offer import Rung
 from workers.requests import Requests

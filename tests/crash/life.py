@@ -8,8 +8,8 @@ from recipes.schema import Engine, Recipe, Resources
 from tests.crash.mortal import Child
 from tests.crash.worker import Worker
 from workers.clouds.gcp_instance import name_of
+from workers.deployment.attempt import Phase
 from workers.deployment.events import Limits, Place
-from workers.deployment.state import Phase
 from workers.requests import Requests
 
 WANTED = {"launch": 2, "scale-down": 1, "down": 0}

@@ -17,8 +17,9 @@ from workers.clouds.gcp import GcpDriver
 from workers.deployment import advance as advance_module
 from workers.deployment import sweeper as sweeper_module
 from workers.deployment.advance import Advance
+from workers.deployment.attempt import Phase
 from workers.deployment.observing import LIST_IDLE_EVERY
-from workers.deployment.state import Phase, fold
+from workers.deployment.state import fold
 from workers.deployment.sweeper import Sweeper
 from workers.placement import catalog
 from workers.placement.offer import Rung

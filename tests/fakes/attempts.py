@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from tests.fakes.requests import request
 from workers.clouds.driver import Machine, Refusal, Scope
+from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.events import EventId, Failure, OfferRefused
-from workers.deployment.state import Attempt, Phase
 from workers.placement.offer import Offer, Rung
 
 START = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)

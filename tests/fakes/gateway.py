@@ -1,8 +1,8 @@
 """What the gateway tells of a deployment, where no HAProxy runs: its route stands, and its drains are over."""
 
+from workers.deployment.attempt import Phase
 from workers.deployment.events import EndpointPublished, ReplicaDrained
 from workers.deployment.log import stamp
-from workers.deployment.state import Phase
 
 URL = "http://gateway.example"
 

@@ -16,7 +16,7 @@ import pytest
 from tests.cloudy_line import CloudyLine, card_of
 from tests.person import GENERAL, Person, words
 from workers.clouds.driver import Scope
-from workers.deployment.state import Phase
+from workers.deployment.attempt import Phase
 from workers.sandbox import shortages
 
 pytestmark = pytest.mark.clouds

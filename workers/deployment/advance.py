@@ -10,6 +10,7 @@ from redis import Redis
 
 from recipes.schema import Recipe
 from workers.clouds.driver import Driver, DriverError, MachineRequest, Refusal, Refused, Token
+from workers.deployment.attempt import Attempt
 from workers.deployment.confidential import Confidential
 from workers.deployment.events import (
     AnyEvent,
@@ -47,7 +48,7 @@ from workers.deployment.next_step import (
     Wait,
     next_step,
 )
-from workers.deployment.state import Attempt, Deployment, fold
+from workers.deployment.state import Deployment, fold
 from workers.lease import Lease
 from workers.placement.offer import Rung
 from workers.serving.boot import KEY_VARIABLE, boot_of

@@ -5,9 +5,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 from workers.clouds.driver import Driver, Token
+from workers.deployment.attempt import KEPT, Attempt
 from workers.deployment.events import LeaseExtended
 from workers.deployment.recording import Recorder, each
-from workers.deployment.state import KEPT, Attempt, Deployment
+from workers.deployment.state import Deployment
 
 AT_ONCE = 16
 

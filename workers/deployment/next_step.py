@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.choice import launchable, why_dry
 from workers.deployment.events import Failure
 from workers.deployment.patience import (
@@ -20,7 +21,7 @@ from workers.deployment.patience import (
     rounds,
     too_late,
 )
-from workers.deployment.state import Attempt, Deployment, Phase
+from workers.deployment.state import Deployment
 from workers.placement.mix import Lack, Mix, draining_for, lacks, mix_of, relieved, surplus
 from workers.placement.offer import Offer
 

@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from workers.clouds.driver import Driver, Presence, Sighting, Token
+from workers.deployment.attempt import MAY_COST, Attempt, Phase
 from workers.deployment.events import EngineProgressed, MachineAddressed
 from workers.deployment.reaping import Reaper
 from workers.deployment.recording import Recorder, each
-from workers.deployment.state import MAY_COST, Attempt, Deployment, Phase
+from workers.deployment.state import Deployment
 from workers.errors import WorkersError
 from workers.replicas.verdict import verdict_on_machine
 

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.events import Failure
-from workers.deployment.state import Attempt, Deployment, Phase
+from workers.deployment.state import Deployment
 from workers.placement.blocks import back_off_until
 
 START_TRIES = 2

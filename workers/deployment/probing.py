@@ -10,10 +10,11 @@ from msgspec import Struct
 
 from recipes.schema import ReadinessProbe
 from workers.clouds.driver import Token
+from workers.deployment.attempt import LIVE, Attempt, Phase
 from workers.deployment.events import DeploymentId, KeyNotEnforced, ProbeFailed
 from workers.deployment.log import Log
 from workers.deployment.recording import Recorder, each
-from workers.deployment.state import LIVE, Attempt, Deployment, Phase
+from workers.deployment.state import Deployment
 from workers.replicas.verdict import Ready, verdict_on_probe
 
 PROBE_READY_EVERY = timedelta(seconds=10)

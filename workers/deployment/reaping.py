@@ -5,9 +5,10 @@ import logging
 from msgspec import MsgspecError
 
 from workers.clouds.driver import Driver, Sighting, Token
+from workers.deployment.attempt import MAY_COST, Attempt
 from workers.deployment.events import DeploymentId
 from workers.deployment.recording import Recorder
-from workers.deployment.state import MAY_COST, Attempt, Deployment
+from workers.deployment.state import Deployment
 from workers.errors import WorkersError
 from workers.requests import Nudge
 

@@ -6,11 +6,12 @@ from datetime import datetime
 from typing import assert_never
 
 from workers.clouds.driver import Driver
+from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.confidential import Confidential
 from workers.deployment.events import AnyEvent, DeploymentId, MachineGone, ReplicaNotReady, ReplicaReady
 from workers.deployment.log import Log, Stamp, stamp
 from workers.deployment.projection import Projection
-from workers.deployment.state import Attempt, Deployment, Phase, fold
+from workers.deployment.state import Deployment, fold
 from workers.errors import WorkersError
 from workers.replicas.verdict import Gone, NotReady, Ready, Unchanged, Verdict
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from recipes.schema import Recipe
-from workers.clouds.driver import Machine, MachineRequest
+from workers.deployment.attempt import KEPT, LIVE, MAY_COST, Attempt, Fact, Phase, give_up, intended, told
 from workers.deployment.events import (
     FIRST_KEY,
     AnyEvent,
@@ -19,30 +19,17 @@ from workers.deployment.events import (
     DeploymentEnded,
     DeploymentId,
     EndpointPublished,
-    EngineProgressed,
-    Failure,
     KeepTryingRequested,
     KeyId,
     KeyIssued,
-    KeyNotEnforced,
     KeyRevoked,
     LadderExhausted,
     LadderPlanned,
     LaunchIntended,
-    LeaseExtended,
     Limits,
-    MachineAddressed,
     MachineCreated,
-    MachineGone,
     OfferRefused,
     Place,
-    ProbeFailed,
-    ReplicaDrained,
-    ReplicaDraining,
-    ReplicaGivenUp,
-    ReplicaKept,
-    ReplicaNotReady,
-    ReplicaReady,
     ReplicasAbandoned,
     Requested,
     ScaleRequested,
@@ -51,75 +38,10 @@ from workers.deployment.events import (
     TestCompletionFailed,
     Version,
 )
-from workers.placement.offer import Offer, Rung
-
-
-class Phase(StrEnum):
-    """Where one attempt at a replica stands, in the words that people see."""
-
-    PROVISIONING = "provisioning"  # intended; the cloud has not answered
-    REFUSED = "refused"  # the cloud said no
-    STARTING = "starting"  # the machine exists, the engine does not answer yet
-    READY = "ready"
-    NOT_READY = "not ready"  # was ready, fails its probe
-    DRAINING = "draining"  # not wanted; takes no new request and answers those that it has
-    SHUTTING_DOWN = "shutting down"  # not wanted; its end is not confirmed
-    ENDED = "ended"  # gone, as we wanted
-    PREEMPTED = "preempted"  # gone, taken back by the cloud
-    FAILED = "failed"  # gone by itself
-
-
-LIVE = frozenset({Phase.PROVISIONING, Phase.STARTING, Phase.READY, Phase.NOT_READY})
-"""Counts as a replica that is there or on its way."""
+from workers.placement.offer import Rung
 
 REFUSALS_KEPT_FOR = timedelta(hours=6)
 """An older refusal says nothing of now. Its attempt is forgotten, for a dry ladder is climbed for weeks."""
-
-KEPT = LIVE | {Phase.DRAINING}
-"""Its machine, if there is one, is to live on for now."""
-
-MAY_COST = KEPT | {Phase.SHUTTING_DOWN}
-"""A machine of it may exist."""
-
-
-class Attempt(Struct, frozen=True, kw_only=True):
-    """One attempt at one machine, from its intent to its end."""
-
-    request: MachineRequest
-    phase: Phase
-    since: datetime
-    intended_at: datetime
-    expires_at: datetime
-    machine: Machine | None = None
-    progress: str = ""
-    probe_says: str = ""
-    """Why its readiness probe has not passed yet."""
-    why: str = ""
-    log_tail: str = ""
-    refusal: OfferRefused | None = None
-    ready_at: datetime | None = None
-    """When it was first ready."""
-    not_ready_at: datetime | None = None
-    """Since when it has failed its probe after it was ready; None: it passes."""
-    address: str | None = None
-    open_to_all: bool = False
-    """It answers without a key."""
-    gone_at: datetime | None = None
-    failure: Failure | None = None
-    """How it failed; None: it did not."""
-
-    @property
-    def number(self) -> int:
-        return self.request.attempt
-
-    @property
-    def replica(self) -> int:
-        return self.request.replica
-
-    @property
-    def offer(self) -> Offer:
-        """The offer that was taken, or the first of those asked for."""
-        return self.machine.offer if self.machine else self.request.offers[0]
 
 
 class Status(StrEnum):
@@ -209,7 +131,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
 
     def spent(self, now: datetime) -> Decimal:
         """USD that the machines have cost up to `now`, by their listed prices."""
-        return sum((_cost(a, now) for a in self.attempts), Decimal(0))
+        return sum((a.cost(now) for a in self.attempts), Decimal(0))
 
     def ran_for(self, now: datetime) -> timedelta:
         """From the request to the end, or to `now`."""
@@ -235,13 +157,6 @@ class Deployment(Struct, frozen=True, kw_only=True):
         if self.exhausted is not None:
             return Status.NO_CAPACITY
         return Status.PROVISIONING if self.planned_at else Status.PLANNING
-
-
-def _cost(attempt: Attempt, now: datetime) -> Decimal:
-    if attempt.machine is None or attempt.offer.usd_per_hour is None:
-        return Decimal(0)
-    seconds = ((attempt.gone_at or now) - attempt.machine.created_at).total_seconds()
-    return attempt.offer.usd_per_hour * Decimal(max(seconds, 0)) / 3600
 
 
 Asked = ScaleRequested | Autoscaled | KeyIssued | KeyRevoked | StopRequested | KeepTryingRequested
@@ -282,7 +197,7 @@ def _with(state: Deployment, event: AnyEvent) -> Deployment:
         case LadderPlanned():
             return _planned(state, event)
         case LaunchIntended():
-            return replace(state, attempts=(*state.attempts, _intended(event)), exhausted=None)
+            return replace(state, attempts=(*state.attempts, intended(event)), exhausted=None)
         case ReplicasAbandoned():
             return replace(state, abandoned=event)
         case LadderExhausted():
@@ -292,7 +207,7 @@ def _with(state: Deployment, event: AnyEvent) -> Deployment:
         case TestCompletionAnswered() | TestCompletionFailed():
             return replace(state, test=event)
         case DeploymentEnded():
-            ending = tuple(_give_up(a, event.at, "the deployment ended") for a in state.attempts)
+            ending = tuple(give_up(a, event.at, "the deployment ended") for a in state.attempts)
             return replace(state, ended=event, attempts=ending)
         case _:
             return _with_attempts(state, event)
@@ -321,7 +236,7 @@ def _asked(state: Deployment, event: Asked) -> Deployment:
         case KeyRevoked():
             return replace(state, keys=tuple(k for k in state.keys if k.id != event.key))
         case StopRequested():
-            stopping = tuple(_give_up(a, event.at, "ended by request") for a in state.attempts)
+            stopping = tuple(give_up(a, event.at, "ended by request") for a in state.attempts)
             return replace(state, stopped_by=event.by, wanted=0, attempts=stopping)
         case KeepTryingRequested():
             return replace(state, keep_trying=event)
@@ -329,128 +244,9 @@ def _asked(state: Deployment, event: Asked) -> Deployment:
             assert_never(event)
 
 
-def _with_attempts(state: Deployment, event: "MachineFact | ReplicaFact") -> Deployment:
+def _with_attempts(state: Deployment, event: Fact) -> Deployment:
     dry = 0 if isinstance(event, MachineCreated) else state.dry_in_a_row
-    attempts = tuple(_told(a, event, state) if a.number == event.attempt else a for a in state.attempts)
+    stopping = state.stopped_by is not None
+    attempts = tuple(told(a, event, stopping=stopping) if a.number == event.attempt else a for a in state.attempts)
     after = replace(state, attempts=attempts, dry_in_a_row=dry)
     return replace(after, exhausted=None, abandoned=None) if state.live and not after.live else after
-
-
-def _told(attempt: Attempt, event: "MachineFact | ReplicaFact", state: Deployment) -> Attempt:
-    if isinstance(event, MachineFact):
-        return _with_machine_fact(attempt, event, state.stopped_by is not None)
-    return _with_replica_fact(attempt, event)
-
-
-def _intended(event: LaunchIntended) -> Attempt:
-    return Attempt(
-        request=event.request,
-        phase=Phase.PROVISIONING,
-        since=event.at,
-        intended_at=event.at,
-        expires_at=event.request.expires_at,
-    )
-
-
-def _give_up(attempt: Attempt, at: datetime, why: str, *, failure: Failure | None = None) -> Attempt:
-    if attempt.phase not in KEPT:
-        return attempt
-    return replace(attempt, phase=Phase.SHUTTING_DOWN, since=at, why=why, failure=failure)
-
-
-MachineFact = OfferRefused | MachineCreated | MachineAddressed | MachineGone | LeaseExtended
-ReplicaFact = (
-    EngineProgressed
-    | ProbeFailed
-    | KeyNotEnforced
-    | ReplicaReady
-    | ReplicaNotReady
-    | ReplicaDraining
-    | ReplicaKept
-    | ReplicaDrained
-    | ReplicaGivenUp
-)
-
-
-def _with_machine_fact(attempt: Attempt, event: MachineFact, stopping: bool) -> Attempt:
-    match event:
-        case OfferRefused():
-            # Two workers may run one intent: where the other got a machine, its machine is the truth.
-            if attempt.machine is not None or attempt.phase not in MAY_COST:
-                return attempt
-            return replace(attempt, phase=Phase.REFUSED, since=event.at, why=event.sentence, refusal=event)
-        case MachineCreated():
-            if attempt.machine is not None:
-                return attempt
-            wanted = attempt.phase is Phase.PROVISIONING and not stopping
-            # Refused, given up or gone, and a machine all the same: it has to be ended (again).
-            phase = Phase.STARTING if wanted else Phase.SHUTTING_DOWN
-            return replace(attempt, phase=phase, since=event.at, machine=event.machine, gone_at=None)
-        case MachineAddressed():
-            if attempt.machine is None:
-                return attempt
-            served = attempt.address and event.address  # what is published follows the machine
-            return replace(attempt, machine=replace(attempt.machine, address=event.address), address=served)
-        case MachineGone():
-            return _gone(attempt, event) if attempt.phase in MAY_COST else attempt
-        case LeaseExtended():
-            return replace(attempt, expires_at=event.expires_at)
-        case _:
-            assert_never(event)
-
-
-def _with_replica_fact(attempt: Attempt, event: ReplicaFact) -> Attempt:
-    match event:
-        case EngineProgressed():
-            return replace(attempt, progress=event.progress)
-        case ProbeFailed():
-            return replace(attempt, probe_says=event.why)
-        case KeyNotEnforced():
-            return replace(attempt, open_to_all=True)
-        case ReplicaReady():
-            if attempt.phase not in (Phase.STARTING, Phase.NOT_READY):
-                return attempt
-            first = attempt.ready_at or event.at
-            ready = _into(attempt, Phase.READY, event.at)
-            return replace(ready, ready_at=first, not_ready_at=None, address=event.address, progress="")
-        case ReplicaNotReady():
-            if attempt.phase is not Phase.READY:
-                return attempt
-            return replace(_into(attempt, Phase.NOT_READY, event.at, event.why), not_ready_at=event.at)
-        case ReplicaDraining():
-            serves = attempt.phase in (Phase.READY, Phase.NOT_READY)
-            return _into(attempt, Phase.DRAINING, event.at, event.why) if serves else attempt
-        case ReplicaKept():
-            back = Phase.NOT_READY if attempt.not_ready_at else Phase.READY
-            return _into(attempt, back, event.at) if attempt.phase is Phase.DRAINING else attempt
-        case ReplicaDrained():
-            draining = attempt.phase is Phase.DRAINING
-            return _into(attempt, Phase.SHUTTING_DOWN, event.at, attempt.why) if draining else attempt
-        case ReplicaGivenUp():
-            return _give_up(attempt, event.at, event.why, failure=event.failure)
-        case _:
-            assert_never(event)
-
-
-def _into(attempt: Attempt, phase: Phase, at: datetime, why: str = "") -> Attempt:
-    return replace(attempt, phase=phase, since=at, why=why)
-
-
-def _gone(attempt: Attempt, event: MachineGone) -> Attempt:
-    ended_by_us = attempt.phase in (Phase.SHUTTING_DOWN, Phase.DRAINING)
-    phase = _gone_phase(attempt, event)
-    return replace(
-        attempt,
-        phase=phase,
-        since=event.at,
-        gone_at=event.at,
-        why=attempt.why if ended_by_us else event.why,
-        log_tail=event.log_tail,
-        failure=attempt.failure or (Failure.CRASHED if phase is Phase.FAILED else None),
-    )
-
-
-def _gone_phase(attempt: Attempt, event: MachineGone) -> Phase:
-    if attempt.phase in (Phase.SHUTTING_DOWN, Phase.DRAINING):
-        return Phase.FAILED if attempt.failure else Phase.ENDED
-    return Phase.PREEMPTED if event.preempted else Phase.FAILED

@@ -11,6 +11,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from workers.clouds.driver import Driver
+from workers.deployment.attempt import MAY_COST
 from workers.deployment.leasing import Leasing
 from workers.deployment.log import Log
 from workers.deployment.nudging import Nudger
@@ -19,7 +20,6 @@ from workers.deployment.probing import Prober
 from workers.deployment.reaping import Reaper
 from workers.deployment.recording import Recorder
 from workers.deployment.scaling import Scaling
-from workers.deployment.state import MAY_COST
 from workers.lease import Lease
 from workers.requests import Nudge
 from workers.serving.probe import cannot_complete, key_is_enforced, probe

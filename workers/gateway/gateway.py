@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 from msgspec import MsgspecError, Struct
 from redis.exceptions import RedisError
 
+from workers.deployment.attempt import Phase
 from workers.deployment.events import DeploymentId, EndpointPublished, ReplicaDrained
 from workers.deployment.keys import Secrets
 from workers.deployment.log import Log, stamp
 from workers.deployment.projection import Projection
-from workers.deployment.state import Deployment, Key, Phase, fold
+from workers.deployment.state import Deployment, Key, fold
 from workers.gateway.errors import GatewayDown, GatewayError
 from workers.gateway.haproxy import Haproxy
 from workers.gateway.holding import Holding

@@ -1,19 +1,18 @@
 """HAProxy: its files, its process, what it has in memory, and the commands that change that."""
 
-import csv
 import hashlib
 import os
 import shutil
 import tempfile
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import assert_never
 
 from msgspec.structs import replace
 
+from workers.gateway import reading
 from workers.gateway.cli import CURRENT, Cli
-from workers.gateway.config import CERTIFICATE, CHECK, CONFIG, HOLD, MAPS, Shape, render, rendered_maps
+from workers.gateway.config import CERTIFICATE, CHECK, CONFIG, MAPS, Shape, render, rendered_maps
 from workers.gateway.errors import GatewayDown, GatewayError
 from workers.gateway.routes import (
     AddServer,
@@ -29,7 +28,7 @@ from workers.gateway.routes import (
     changes,
     layout,
 )
-from workers.gateway.table import Actual, Admin, BackendLoad, Older, Running, Table
+from workers.gateway.table import Actual, Admin, Older, Table
 from workers.processes import Child
 
 SOCKET = "master.sock"
@@ -39,9 +38,6 @@ CURRENT_UNTIL = "current"
 """A file: its time is when the others were last in accord with the log."""
 ROUNDS = 3
 """How often one call tries to come to the wanted table: what was removed may have to be added anew."""
-
-MAINT, DRAIN = 0x07, 0x18
-"""Bits of srv_admin_state: by whatever means."""
 
 SERVERS_ONLY, BACKENDS_AND_SERVERS = "show stat -1 4 -1", "show stat -1 6 -1"
 
@@ -131,18 +127,18 @@ class Haproxy:
         admin = self._admin(CURRENT)
         # A process that is about to end answers everything with nothing. So the counters come last, and have to be
         # there: then what it said before was the truth.
-        stat = self._stat(CURRENT, BACKENDS_AND_SERVERS)
-        backends = [row for row in stat if row["svname"] == "BACKEND"]
+        rows = self._stat(CURRENT, BACKENDS_AND_SERVERS)
+        backends = reading.backends(rows)
         if not backends or admin is None or self._cli.processes().current != processes.current:
             raise GatewayDown("HAProxy is stopping or starting.")
         return Actual(
             size=len(backends),
-            servers=tuple(_servers(stat, admin)),
+            servers=tuple(reading.servers(rows, admin)),
             keys=keys,
             routes=routes,
             replica_keys=replica_keys,
-            busy={row["pxname"]: n for row in backends if (n := _sessions(row))},
-            loads=_loads(stat, routes),
+            busy={backend: requests for backend, requests in backends.items() if requests},
+            loads=reading.loads(rows, routes),
             older=tuple(older for pid in processes.old if (older := self._older(pid))),
         )
 
@@ -162,7 +158,7 @@ class Haproxy:
             case Put(map=name, entry=entry, value=value, new=new):
                 self._cli.ask(f"{'add' if new else 'set'} map {MAPS[name]} {entry} {value}")
             case Cut(process=process, backend=backend, name=name):
-                self._cut(f"@!{process}", f"be={backend} srv={name} ")
+                self._cut(f"@!{process}", backend, name)
             case Drop(map=name, entry=entry, process=process):
                 where = CURRENT if process is None else f"@!{process}"
                 self._cli.ask(f"del map {MAPS[name]} {entry}", process=where)
@@ -178,48 +174,31 @@ class Haproxy:
             if (server.backend, server.name) in draining:
                 self._cli.ask(f"clear table {server.backend} data.server_id eq {server.number}")
 
-    def _cut(self, process: str, place: str) -> None:
+    def _cut(self, process: str, backend: str, server: str) -> None:
         """Older processes take no command about a server, but one about a session."""
-        for line in self._cli.ask("show sess", process=process).splitlines():
-            session, _, about = line.partition(": ")
-            if place in about:
-                self._cli.ask(f"shutdown session {session}", process=process)
+        for session in reading.sessions_on(self._cli.ask("show sess", process=process), backend, server):
+            self._cli.ask(f"shutdown session {session}", process=process)
 
     def _older(self, pid: int) -> Older | None:
         """None for one that has ended meanwhile: it has no requests any more. Raises GatewayDown."""
         process = f"@!{pid}"
         try:
             keys, admin = self._map("keys", process), self._admin(process)
-            stat = self._stat(process, SERVERS_ONLY)
+            rows = self._stat(process, SERVERS_ONLY)
         except GatewayDown:  # it ended over the question, or is too busy for it
             return Older(pid=pid, answers=False) if pid in self._cli.processes().old else None
         if admin is None:
             return None
-        return Older(pid=pid, servers=tuple(_servers(stat, admin)), keys=frozenset(keys))
+        return Older(pid=pid, servers=tuple(reading.servers(rows, admin)), keys=frozenset(keys))
 
-    def _admin(self, process: str) -> dict[tuple[str, str], Admin] | None:
-        """By backend and server; None where the process has nothing to say any more."""
-        lines = self._cli.ask("show servers state", process=process).splitlines()
-        names = next((line[2:].split() for line in lines if line.startswith("# ")), None)
-        if names is None:
-            return None
-        rows = (dict(zip(names, line.split(), strict=False)) for line in lines if not line.startswith("#"))
-        return {
-            (row["be_name"], row["srv_name"]): _admin_of(int(row["srv_admin_state"]))
-            for row in rows
-            if "srv_name" in row
-        }
+    def _admin(self, process: str) -> Mapping[reading.Place, Admin] | None:
+        return reading.admin_states(self._cli.ask("show servers state", process=process))
 
-    def _stat(self, process: str, command: str) -> list[dict[str, str]]:
-        """Empty where the process has nothing to say any more."""
-        text = self._cli.ask(command, process=process).removeprefix("# ")
-        if not text.startswith("pxname,"):
-            return []
-        return [row for row in csv.DictReader(text.splitlines()) if row["pxname"].startswith("b")]
+    def _stat(self, process: str, command: str) -> list[reading.Row]:
+        return reading.stat(self._cli.ask(command, process=process))
 
     def _map(self, name: MapName, process: str = CURRENT) -> dict[str, str]:
-        lines = self._cli.ask(f"show map {MAPS[name]}", process=process).splitlines()
-        return {entry[1]: entry[2] for line in lines if len(entry := line.split()) == 3}  # noqa: PLR2004 - pointer, entry, value
+        return reading.entries(self._cli.ask(f"show map {MAPS[name]}", process=process))
 
     def _written(self) -> Actual:
         """What the files say, for the time before HAProxy runs: nobody changes his backend because of a restart."""
@@ -254,49 +233,3 @@ class Haproxy:
         with os.fdopen(handle, "w") as new:
             new.write(text)
         Path(draft).replace(file)
-
-
-def _servers(stat: list[dict[str, str]], admin: Mapping[tuple[str, str], Admin]) -> Iterator[Running]:
-    for row in stat:
-        place = (row["pxname"], row["svname"])
-        if row["svname"] in (HOLD, "BACKEND") or place not in admin:
-            continue
-        yield Running(
-            backend=row["pxname"],
-            name=row["svname"],
-            address=row["addr"],
-            admin=admin[place],
-            up=row["status"].startswith(("UP", "DRAIN", "no check")),
-            sessions=_sessions(row),
-            number=int(row["sid"]),
-        )
-
-
-def _sessions(row: Mapping[str, str]) -> int:
-    return int(row["scur"] or 0) + int(row["qcur"] or 0)
-
-
-def _admin_of(bits: int) -> Admin:
-    if bits & MAINT:
-        return "maint"
-    return "drain" if bits & DRAIN else "ready"
-
-
-def _loads(stat: list[dict[str, str]], routes: Mapping[str, str]) -> dict[str, BackendLoad]:
-    rows: dict[str, dict[str, dict[str, str]]] = defaultdict(dict)
-    for row in stat:
-        rows[row["pxname"]][row["svname"]] = row
-    return {deployment: _load(rows[b]) for deployment, b in routes.items() if b in rows}
-
-
-def _load(rows: Mapping[str, Mapping[str, str]]) -> BackendLoad:
-    servers: Counter[str] = Counter()
-    for name, row in rows.items():
-        if name not in (HOLD, "BACKEND"):
-            servers["sessions"] += int(row["scur"] or 0)
-    return BackendLoad(
-        requests_total=int(rows["BACKEND"]["stot"] or 0),
-        sessions=servers["sessions"],
-        queued=int(rows["BACKEND"]["qcur"] or 0),
-        held=_sessions(rows[HOLD]),
-    )

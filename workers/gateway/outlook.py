@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from msgspec import Struct
 
-from workers.deployment.state import Deployment, Phase
+from workers.deployment.attempt import Phase
+from workers.deployment.state import Deployment
 
 
 class Outlook(Struct, frozen=True, kw_only=True):

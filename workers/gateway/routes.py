@@ -5,9 +5,10 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.events import DeploymentId
 from workers.deployment.keys import Secrets
-from workers.deployment.state import Attempt, Deployment, Phase
+from workers.deployment.state import Deployment
 from workers.gateway.table import Actual, Route, Server, State, Table
 
 MapName = Literal["keys", "routes", "replica"]

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from recipes.schema import Recipe
 from workers.clouds.driver import Refusal
-from workers.deployment.state import LIVE, Attempt, Phase
+from workers.deployment.attempt import LIVE, Attempt, Phase
 from workers.placement.batches import batch
 from workers.placement.blocks import Recorded, blocking, hinted
 from workers.placement.offer import Offer, Rung

@@ -7,7 +7,7 @@ from decimal import Decimal
 from itertools import takewhile
 from typing import NamedTuple
 
-from workers.deployment.state import LIVE, Attempt, Phase
+from workers.deployment.attempt import LIVE, Attempt, Phase
 from workers.placement.offer import Offer
 
 PREEMPTIONS = 2

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 
-from workers.deployment.state import Attempt
+from workers.deployment.attempt import Attempt
 
 
 def saved(attempts: Iterable[Attempt], now: datetime) -> Decimal:

@@ -5,7 +5,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from workers.clouds.driver import Presence, Sighting
-from workers.deployment.state import Attempt, Phase
+from workers.deployment.attempt import Attempt, Phase
 
 
 class Ready(Struct, frozen=True):

@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.fakes.told import ID, Story, offer
 from workers.clouds.driver import Scope
+from workers.deployment.attempt import MAY_COST, Phase
 from workers.deployment.events import (
     Autoscaled,
     DeploymentEnded,
@@ -42,7 +43,7 @@ from workers.deployment.next_step import (
     Wait,
 )
 from workers.deployment.next_step import Test as TestStep
-from workers.deployment.state import MAY_COST, Phase, Status, fold
+from workers.deployment.state import Status, fold
 from workers.placement.offer import Rung
 
 

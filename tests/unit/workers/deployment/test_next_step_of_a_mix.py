@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from recipes.schema import Engine, Recipe, ReplicaPolicy, Service
 from tests.fakes.attempts import START, attempt, ladder, offer, refused
+from workers.deployment.attempt import Phase
 from workers.deployment.events import (
     DeploymentId,
     EventId,
@@ -17,7 +18,7 @@ from workers.deployment.events import (
     TestCompletionAnswered,
 )
 from workers.deployment.next_step import Exhaust, Keep, Launch, Plan, Wait, next_step
-from workers.deployment.state import Phase, fold
+from workers.deployment.state import fold
 
 A, B, DEMAND = offer("r-a", 4), offer("r-b", 5), offer("r-a", 12, spot=False)
 

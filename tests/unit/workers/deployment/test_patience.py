@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 
 from tests.fakes.told import NOON, Story, offer
+from workers.deployment.attempt import Phase
 from workers.deployment.events import (
     Autoscaled,
     DeploymentEnded,
@@ -36,7 +37,6 @@ from workers.deployment.next_step import (
     next_step,
 )
 from workers.deployment.next_step import Test as TestStep
-from workers.deployment.state import Phase
 from workers.placement.offer import Rung
 
 DRY = "no machine is to be had"

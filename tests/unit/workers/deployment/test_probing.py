@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests.fakes.deployments import answering, starting
+from workers.deployment.attempt import Phase
 from workers.deployment.events import ProbeFailed
 from workers.deployment.keys import Secrets
 from workers.deployment.log import stamp
 from workers.deployment.probing import PROBE_READY_EVERY, Prober, _next_turn
-from workers.deployment.state import Phase
 from workers.replicas.verdict import Ready
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)

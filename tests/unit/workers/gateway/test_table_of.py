@@ -5,9 +5,10 @@ from msgspec.structs import replace
 
 from tests.fakes.attempts import START, attempt, offer
 from tests.fakes.deployments import RECIPE
+from workers.deployment.attempt import Phase
 from workers.deployment.events import FIRST_KEY, KeyId, Limits, Place, Version
 from workers.deployment.keys import Secrets
-from workers.deployment.state import Deployment, Key, Phase
+from workers.deployment.state import Deployment, Key
 from workers.gateway.routes import table_of
 from workers.gateway.table import Server
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from recipes.schema import Recipe, ReplicaPolicy, Resources, Service
 from tests.fakes.attempts import START, attempt, ladder, offer, refused
-from workers.deployment.state import LIVE, Phase
+from workers.deployment.attempt import LIVE, Phase
 from workers.placement.mix import Lack, Mix, draining_for, lacks, mix_of, open_offers, relieved, surplus
 
 SPOT_A, SPOT_B, SPOT_S = offer("r-a", 4), offer("r-b", "4.4"), offer("s-a", "4.8")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fakes.attempts import START, attempt, offer
-from workers.deployment.state import Phase
+from workers.deployment.attempt import Phase
 from workers.placement.zones import SPREAD_WORTH, crashed_in, shunned, spread, zone_of
 
 A, B, C = offer("r-a", 4), offer("r-b", "4.5"), offer("r-c", "5.1")

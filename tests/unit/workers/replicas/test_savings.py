@@ -4,7 +4,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from tests.fakes.attempts import START, attempt, offer
-from workers.deployment.state import Phase
+from workers.deployment.attempt import Phase
 from workers.replicas.savings import saved
 
 HOUR = timedelta(hours=1)

@@ -1,0 +1,228 @@
+"""One attempt at a replica, from its intent to its end: what it is, and a pure fold of its facts."""
+
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from workers.clouds.driver import Machine, MachineRequest
+from workers.deployment.events import (
+    EngineProgressed,
+    Failure,
+    KeyNotEnforced,
+    LaunchIntended,
+    LeaseExtended,
+    MachineAddressed,
+    MachineCreated,
+    MachineGone,
+    OfferRefused,
+    ProbeFailed,
+    ReplicaDrained,
+    ReplicaDraining,
+    ReplicaGivenUp,
+    ReplicaKept,
+    ReplicaNotReady,
+    ReplicaReady,
+)
+from workers.placement.offer import Offer
+
+
+class Phase(StrEnum):
+    """Where one attempt at a replica stands, in the words that people see."""
+
+    PROVISIONING = "provisioning"  # intended; the cloud has not answered
+    REFUSED = "refused"  # the cloud said no
+    STARTING = "starting"  # the machine exists, the engine does not answer yet
+    READY = "ready"
+    NOT_READY = "not ready"  # was ready, fails its probe
+    DRAINING = "draining"  # not wanted; takes no new request and answers those that it has
+    SHUTTING_DOWN = "shutting down"  # not wanted; its end is not confirmed
+    ENDED = "ended"  # gone, as we wanted
+    PREEMPTED = "preempted"  # gone, taken back by the cloud
+    FAILED = "failed"  # gone by itself
+
+
+LIVE = frozenset({Phase.PROVISIONING, Phase.STARTING, Phase.READY, Phase.NOT_READY})
+"""Counts as a replica that is there or on its way."""
+
+KEPT = LIVE | {Phase.DRAINING}
+"""Its machine, if there is one, is to live on for now."""
+
+MAY_COST = KEPT | {Phase.SHUTTING_DOWN}
+"""A machine of it may exist."""
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """One attempt at one machine, from its intent to its end."""
+
+    request: MachineRequest
+    phase: Phase
+    since: datetime
+    intended_at: datetime
+    expires_at: datetime
+    machine: Machine | None = None
+    progress: str = ""
+    probe_says: str = ""
+    """Why its readiness probe has not passed yet."""
+    why: str = ""
+    log_tail: str = ""
+    refusal: OfferRefused | None = None
+    ready_at: datetime | None = None
+    """When it was first ready."""
+    not_ready_at: datetime | None = None
+    """Since when it has failed its probe after it was ready; None: it passes."""
+    address: str | None = None
+    open_to_all: bool = False
+    """It answers without a key."""
+    gone_at: datetime | None = None
+    failure: Failure | None = None
+    """How it failed; None: it did not."""
+
+    @property
+    def number(self) -> int:
+        return self.request.attempt
+
+    @property
+    def replica(self) -> int:
+        return self.request.replica
+
+    @property
+    def offer(self) -> Offer:
+        """The offer that was taken, or the first of those asked for."""
+        return self.machine.offer if self.machine else self.request.offers[0]
+
+    def cost(self, now: datetime) -> Decimal:
+        """USD until its end, or until `now`, by its listed price; nothing where that is not known."""
+        if self.machine is None or self.offer.usd_per_hour is None:
+            return Decimal(0)
+        seconds = ((self.gone_at or now) - self.machine.created_at).total_seconds()
+        return self.offer.usd_per_hour * Decimal(max(seconds, 0)) / 3600
+
+
+def intended(event: LaunchIntended) -> Attempt:
+    """As it begins."""
+    return Attempt(
+        request=event.request,
+        phase=Phase.PROVISIONING,
+        since=event.at,
+        intended_at=event.at,
+        expires_at=event.request.expires_at,
+    )
+
+
+def give_up(attempt: Attempt, at: datetime, why: str, *, failure: Failure | None = None) -> Attempt:
+    """Its machine is to end, if there is one."""
+    if attempt.phase not in KEPT:
+        return attempt
+    return replace(attempt, phase=Phase.SHUTTING_DOWN, since=at, why=why, failure=failure)
+
+
+MachineFact = OfferRefused | MachineCreated | MachineAddressed | MachineGone | LeaseExtended
+ReplicaFact = (
+    EngineProgressed
+    | ProbeFailed
+    | KeyNotEnforced
+    | ReplicaReady
+    | ReplicaNotReady
+    | ReplicaDraining
+    | ReplicaKept
+    | ReplicaDrained
+    | ReplicaGivenUp
+)
+
+
+Fact = MachineFact | ReplicaFact
+
+
+def told(attempt: Attempt, event: Fact, *, stopping: bool) -> Attempt:
+    """The attempt after one more fact, in whatever phase it is. `stopping`: the deployment is to end."""
+    if isinstance(event, MachineFact):
+        return _with_machine_fact(attempt, event, stopping)
+    return _with_replica_fact(attempt, event)
+
+
+def _with_machine_fact(attempt: Attempt, event: MachineFact, stopping: bool) -> Attempt:
+    match event:
+        case OfferRefused():
+            # Two workers may run one intent: where the other got a machine, its machine is the truth.
+            if attempt.machine is not None or attempt.phase not in MAY_COST:
+                return attempt
+            return replace(attempt, phase=Phase.REFUSED, since=event.at, why=event.sentence, refusal=event)
+        case MachineCreated():
+            if attempt.machine is not None:
+                return attempt
+            wanted = attempt.phase is Phase.PROVISIONING and not stopping
+            # Refused, given up or gone, and a machine all the same: it has to be ended (again).
+            phase = Phase.STARTING if wanted else Phase.SHUTTING_DOWN
+            return replace(attempt, phase=phase, since=event.at, machine=event.machine, gone_at=None)
+        case MachineAddressed():
+            if attempt.machine is None:
+                return attempt
+            served = attempt.address and event.address  # what is published follows the machine
+            return replace(attempt, machine=replace(attempt.machine, address=event.address), address=served)
+        case MachineGone():
+            return _gone(attempt, event) if attempt.phase in MAY_COST else attempt
+        case LeaseExtended():
+            return replace(attempt, expires_at=event.expires_at)
+        case _:
+            assert_never(event)
+
+
+def _with_replica_fact(attempt: Attempt, event: ReplicaFact) -> Attempt:
+    match event:
+        case EngineProgressed():
+            return replace(attempt, progress=event.progress)
+        case ProbeFailed():
+            return replace(attempt, probe_says=event.why)
+        case KeyNotEnforced():
+            return replace(attempt, open_to_all=True)
+        case ReplicaReady():
+            if attempt.phase not in (Phase.STARTING, Phase.NOT_READY):
+                return attempt
+            first = attempt.ready_at or event.at
+            ready = _into(attempt, Phase.READY, event.at)
+            return replace(ready, ready_at=first, not_ready_at=None, address=event.address, progress="")
+        case ReplicaNotReady():
+            if attempt.phase is not Phase.READY:
+                return attempt
+            return replace(_into(attempt, Phase.NOT_READY, event.at, event.why), not_ready_at=event.at)
+        case ReplicaDraining():
+            serves = attempt.phase in (Phase.READY, Phase.NOT_READY)
+            return _into(attempt, Phase.DRAINING, event.at, event.why) if serves else attempt
+        case ReplicaKept():
+            back = Phase.NOT_READY if attempt.not_ready_at else Phase.READY
+            return _into(attempt, back, event.at) if attempt.phase is Phase.DRAINING else attempt
+        case ReplicaDrained():
+            draining = attempt.phase is Phase.DRAINING
+            return _into(attempt, Phase.SHUTTING_DOWN, event.at, attempt.why) if draining else attempt
+        case ReplicaGivenUp():
+            return give_up(attempt, event.at, event.why, failure=event.failure)
+        case _:
+            assert_never(event)
+
+
+def _into(attempt: Attempt, phase: Phase, at: datetime, why: str = "") -> Attempt:
+    return replace(attempt, phase=phase, since=at, why=why)
+
+
+def _gone(attempt: Attempt, event: MachineGone) -> Attempt:
+    ended_by_us = attempt.phase in (Phase.SHUTTING_DOWN, Phase.DRAINING)
+    phase = _gone_phase(attempt, event)
+    return replace(
+        attempt,
+        phase=phase,
+        since=event.at,
+        gone_at=event.at,
+        why=attempt.why if ended_by_us else event.why,
+        log_tail=event.log_tail,
+        failure=attempt.failure or (Failure.CRASHED if phase is Phase.FAILED else None),
+    )
+
+
+def _gone_phase(attempt: Attempt, event: MachineGone) -> Phase:
+    if attempt.phase in (Phase.SHUTTING_DOWN, Phase.DRAINING):
+        return Phase.FAILED if attempt.failure else Phase.ENDED
+    return Phase.PREEMPTED if event.preempted else Phase.FAILED

@@ -1,0 +1,97 @@
+"""PURE: what HAProxy's command line says, in our words."""
+
+import csv
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+
+from workers.gateway.config import HOLD
+from workers.gateway.table import Admin, BackendLoad, Running
+
+Row = Mapping[str, str]
+"""A line of `show stat` by its columns' names."""
+
+Place = tuple[str, str]
+"""Backend and server."""
+
+MAINT, DRAIN = 0x07, 0x18
+"""Bits of srv_admin_state: by whatever means."""
+
+
+def stat(text: str) -> list[Row]:
+    """The lines of `show stat` about our backends; empty where the process has nothing to say any more."""
+    table = text.removeprefix("# ")
+    if not table.startswith("pxname,"):
+        return []
+    return [row for row in csv.DictReader(table.splitlines()) if row["pxname"].startswith("b")]
+
+
+def admin_states(text: str) -> dict[Place, Admin] | None:
+    """`show servers state`; None where the process has nothing to say any more."""
+    lines = text.splitlines()
+    names = next((line[2:].split() for line in lines if line.startswith("# ")), None)
+    if names is None:
+        return None
+    rows = (dict(zip(names, line.split(), strict=False)) for line in lines if not line.startswith("#"))
+    return {(row["be_name"], row["srv_name"]): _admin(int(row["srv_admin_state"])) for row in rows if "srv_name" in row}
+
+
+def entries(text: str) -> dict[str, str]:
+    """`show map`: each line has a pointer, an entry and its value."""
+    lines = (line.split() for line in text.splitlines())
+    return {parts[1]: parts[2] for parts in lines if len(parts) == 3}  # noqa: PLR2004 - the three
+
+
+def sessions_on(text: str, backend: str, server: str) -> list[str]:
+    """The ids of the sessions of `show sess` that are on a server."""
+    place = re.compile(rf"^(0x\w+): .* be={re.escape(backend)} srv={re.escape(server)} ", re.MULTILINE)
+    return place.findall(text)
+
+
+def servers(rows: list[Row], admin: Mapping[Place, Admin]) -> Iterator[Running]:
+    """Every server but the one that holds."""
+    for row in rows:
+        place = (row["pxname"], row["svname"])
+        if row["svname"] not in (HOLD, "BACKEND") and place in admin:
+            yield Running(
+                backend=row["pxname"],
+                name=row["svname"],
+                address=row["addr"],
+                admin=admin[place],
+                up=row["status"].startswith(("UP", "DRAIN", "no check")),
+                sessions=_sessions(row),
+                number=int(row["sid"]),
+            )
+
+
+def backends(rows: list[Row]) -> dict[str, int]:
+    """Every backend, and the requests that it has, those on hold included."""
+    return {row["pxname"]: _sessions(row) for row in rows if row["svname"] == "BACKEND"}
+
+
+def loads(rows: list[Row], routes: Mapping[str, str]) -> dict[str, BackendLoad]:
+    """By deployment."""
+    by_backend: dict[str, dict[str, Row]] = defaultdict(dict)
+    for row in rows:
+        by_backend[row["pxname"]][row["svname"]] = row
+    return {deployment: _load(by_backend[b]) for deployment, b in routes.items() if b in by_backend}
+
+
+def _load(by_server: Mapping[str, Row]) -> BackendLoad:
+    replicas = [row for name, row in by_server.items() if name not in (HOLD, "BACKEND")]
+    return BackendLoad(
+        requests_total=int(by_server["BACKEND"]["stot"] or 0),
+        sessions=sum(int(row["scur"] or 0) for row in replicas),
+        queued=int(by_server["BACKEND"]["qcur"] or 0),
+        held=_sessions(by_server[HOLD]),
+    )
+
+
+def _sessions(row: Row) -> int:
+    return int(row["scur"] or 0) + int(row["qcur"] or 0)
+
+
+def _admin(bits: int) -> Admin:
+    if bits & MAINT:
+        return "maint"
+    return "drain" if bits & DRAIN else "ready"
