@@ -2,8 +2,8 @@
 
 from redis import Redis
 
-from bot.views.gallery import climbing, failed, in_the_cloud, offers, rungs, two
-from bot.views.story import BEGIN, HERE, MIXTRAL, SMOLLM2, Story, offer
+from tests.gallery import climbing, failed, in_the_cloud, offers, rungs, two
+from tests.story import BEGIN, HERE, MIXTRAL, SMOLLM2, Story, offer
 from workers.deployment.events import DeploymentEnded, Requested, Version
 from workers.deployment.log import Log
 

@@ -4,9 +4,9 @@ import pytest
 
 from bot.commands.command import Launch
 from bot.views import scale
-from bot.views.gallery import by_load, spot, two
 from tests.fakes.deployments import scaled_by
 from tests.fakes.office import Office
+from tests.gallery import by_load, spot, two
 from workers.deployment.events import ReplicasAbandoned
 from workers.deployment.log import new_event_id
 

@@ -10,12 +10,12 @@ from bot.sandbox.block_kit import check
 from bot.views import home, logs, plan, recipes, status
 from bot.views.card import card, changes_every
 from bot.views.endpoint import curl, endpoint
-from bot.views.gallery import SPOT_OFFERS, Tail, asleep, at_zero, backing_off, by_load, degraded, spot
 from bot.views.ladder import mends
-from bot.views.story import GATEWAY
 from bot.views.words import now_happening, title
 from recipes.schema import Engine, Recipe
+from tests.gallery import SPOT_OFFERS, Tail, asleep, at_zero, backing_off, by_load, degraded, spot
 from tests.make_deployment import KEY, MIXTRAL, Story, climbing, failed, in_the_cloud, offer, offers, rungs, two
+from tests.story import GATEWAY
 from workers.clouds.driver import Scope
 from workers.deployment.events import Failure, Limits
 from workers.placement.offer import Rung

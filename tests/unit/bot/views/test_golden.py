@@ -9,7 +9,7 @@ import pytest
 from slack_sdk.models.blocks import Block
 
 from bot.sandbox.block_kit import check
-from bot.views import gallery
+from tests import gallery
 
 GOLDEN = Path(__file__).parent / "golden"
 MESSAGES = {**gallery.cards(), **gallery.others()}

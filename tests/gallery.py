@@ -1,4 +1,4 @@
-"""Every view in its representative states: `python -m bot.views.gallery` prints them as JSON."""
+"""Every view in its representative states: `python -m tests.gallery` prints them as JSON."""
 
 import sys
 from datetime import timedelta
@@ -13,8 +13,8 @@ from bot.views import endpoint, home, keys, logs, notices, plan, recipes, refusa
 from bot.views import help as help_view
 from bot.views.card import card
 from bot.views.message import Message
-from bot.views.story import BEGIN, MIXTRAL, SMOLLM2, Story, offer
 from recipes.schema import Note, Recipe, ReplicaPolicy, Service
+from tests.story import BEGIN, MIXTRAL, SMOLLM2, Story, offer
 from workers.deployment.events import KeyId, Limits
 from workers.placement.offer import Offer, Rung
 
