@@ -32,7 +32,7 @@ demo: .venv/ready ## A little Slack in the browser with the bot in it, all on th
 	@exec .venv/bin/mixtral-bot demo
 
 test: .venv/ready ## The tests that need nothing but this
-	.venv/bin/python -m pytest -q
+	.venv/bin/python -m pytest -q -n 4 --dist loadfile
 
 check: .venv/check-ready ## Format, lint, types, import rules
 	.venv/bin/ruff format --check .

@@ -31,6 +31,12 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.skip(reason=why))
 
 
+@pytest.fixture(autouse=True)
+def _no_terminal(monkeypatch):
+    """Tests run side by side are told of a terminal of 80 columns, which is not there."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture(scope="session")
 def valkey_url(tmp_path_factory):
     folder = tmp_path_factory.mktemp("valkey")
