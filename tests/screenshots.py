@@ -19,6 +19,7 @@ QUESTION = "What is soy sauce?"
 MOST_BYTES = 400_000
 PAGE = {"width": 1280, "height": 900}
 LADDER = {"width": 1060, "height": 800}
+REPLICAS = {"width": 1060, "height": 1250}
 TRIES = 40
 CONDIMENTS = ("vinegar", "mustard", "ketchup", "mayonnaise", "sauce", "lemon", "pepper", "salt", "honey", "spice")
 """The model is tiny, and says strange things as often as not: the scene is played until it is to the point."""
@@ -35,6 +36,8 @@ def main() -> int:
         return 1
     with tempfile.TemporaryDirectory() as folder:
         failed_over(Path(folder))
+    with tempfile.TemporaryDirectory() as folder:
+        taken_back(Path(folder))
     for picture in sorted(DOCS.glob("*.png")):
         size = picture.stat().st_size
         print(f"{picture.relative_to(DOCS.parent)}  {size / 1000:.0f} kB")
@@ -71,6 +74,24 @@ def failed_over(folder: Path) -> None:
         card = ladder(screen)
         settle(screen)
         card.screenshot(path=DOCS / "ladder.png")
+
+
+def taken_back(folder: Path) -> None:
+    """Three spot replicas in three zones, of which the cloud has taken one back; its replacement answers."""
+    line = CloudyLine(folder, engine="llamacpp", slack=("--notice", NOTICE), HOME=str(folder))
+    with line, Screen(line.page, Path(tempfile.gettempdir()), size=REPLICAS, scale=1.5) as screen:
+        screen.open()
+        screen.go("mixtral")
+        screen.write("/mixtral launch mixtral-8x7b --spot --replicas 3")
+        card = screen.card("mixtral-8x7b")
+        expect(card).to_contain_text("3 of 3 ready", timeout=ANSWERED_WITHIN)
+        expect(card).to_contain_text("Test completion", timeout=ANSWERED_WITHIN)
+        dismiss_whispers(screen)
+        line.end(line.machines()[1].machine, "preempt")
+        expect(card).to_contain_text("its replacement answers", timeout=ANSWERED_WITHIN)
+        expect(card).to_contain_text("3 of 3 ready", timeout=ANSWERED_WITHIN)
+        settle(screen)
+        card.screenshot(path=DOCS / "spot.png")
 
 
 def launched(screen: Screen) -> bool:

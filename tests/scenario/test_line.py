@@ -87,11 +87,12 @@ def test_launch_ask_scale_and_down(line, robin):
 
 
 def is_answer(message, thread):
+    """Whether the model has answered in this thread, to its last word: what is said while it starts is no answer."""
     return (
         message.get("thread_ts") == thread
         and message.get("bot_id")
         and not message.get("streaming")
-        and message["text"]
+        and "tokens/s" in words(message)
     )
 
 

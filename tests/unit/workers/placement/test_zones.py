@@ -1,16 +1,21 @@
 """Zones: which spot avoids, and where one more replica is put."""
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recipes.loader import find, load
 from tests.fakes.attempts import START, attempt, offer
 from workers.deployment.attempt import Phase
+from workers.placement import catalog
+from workers.placement.offer import CloudStatus
+from workers.placement.planner import plan
 from workers.placement.zones import SPREAD_WORTH, crashed_in, shunned, spread, zone_of
 
-A, B, C = offer("r-a", 4), offer("r-b", "4.5"), offer("r-c", "5.1")
+A, B, C = offer("r-a", 4), offer("r-b", "4.5"), offer("r-c", "8.1")
 
 
 def preempted(*minutes, taken=A):
@@ -55,8 +60,20 @@ def test_the_zone_of_a_crash_is_told_but_this_computer_is_no_zone():
 def test_each_further_replica_goes_to_the_emptiest_zone_that_is_worth_its_price():
     assert spread([A, B, C], []) == (A, B, C)
     assert spread([A, B, C], [attempt(1, A)]) == (B, C)
-    assert spread([A, B, C], [attempt(1, A), attempt(2, B)]) == (A, B, C)  # C is more than a quarter dearer
+    assert spread([A, B, C], [attempt(1, A), attempt(2, B)]) == (A, B, C)  # C is more than twice as dear
     assert spread([A, B, C], [attempt(1, A), attempt(2, A), attempt(3, B)]) == (B, C)
+
+
+def test_three_spot_replicas_of_mixtral_stand_in_three_zones_for_half_of_what_they_cost_on_demand():
+    recipe = load(find("mixtral-8x7b", ()), {})
+    clouds = {cloud: CloudStatus(cloud=cloud, usable=True) for cloud in ("aws", "gcp")}
+    spot, on_demand = (plan(recipe, catalog.load(None), spot=s, statuses=clouds) for s in (True, False))
+    held = []
+    for number in (1, 2, 3):
+        best = spread([rung.offer for rung in spot], held)[0]
+        held.append(attempt(number, best))
+    assert len({zone_of(a.offer) for a in held}) == 3
+    assert sum(a.offer.usd_per_hour for a in held) < Decimal("0.55") * 3 * on_demand[0].offer.usd_per_hour
 
 
 def test_a_zone_that_may_well_cost_as_much_as_on_demand_is_not_taken_for_its_emptiness():
