@@ -97,7 +97,7 @@ def failed(attempt: Attempt) -> str:
         case Failure.PROBING:
             return "failed its probe for too long"
         case Failure.CRASHED | None:
-            return "crashed"
+            return "was lost"
         case _ as never:
             assert_never(never)
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from recipes.schema import Engine, Recipe, Resources
 from tests.fakes import gateway
 from tests.fakes.driver import FakeDriver, offer
-from workers.clouds.driver import DriverError
+from workers.clouds.driver import DriverError, End
 from workers.deployment.advance import Advance
 from workers.deployment.attempt import Phase
 from workers.deployment.events import Failure, KeyNotEnforced, Limits, MachineCreated, MachineGone, Place
@@ -263,6 +263,20 @@ def test_a_machine_that_disappears_is_noticed_within_two_lists_and_replaced(loop
     loop.cloud._machines.pop(token)
     loop.settle(8)
     assert loop.state(id_).attempts[0].phase is Phase.FAILED
+    assert loop.state(id_).status is Status.READY
+
+
+def test_a_preemption_that_nobody_of_us_saw_is_one_all_the_same(loop):
+    id_ = loop.launch()
+    loop.settle()
+    token = loop.state(id_).attempts[0].request.token
+    loop.now += timedelta(minutes=10)
+    loop.cloud._machines.pop(token)  # while the control plane was away
+    loop.cloud.ends[token] = End(why="preempted by GCP", preempted=True)
+    loop.restart()
+    loop.settle(8)
+    first = loop.state(id_).attempts[0]
+    assert (first.phase, first.why) == (Phase.PREEMPTED, "preempted by GCP")
     assert loop.state(id_).status is Status.READY
 
 

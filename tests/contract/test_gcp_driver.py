@@ -1,5 +1,6 @@
 """The drivers' one contract, kept by the GCP driver on its stand-in; where GCE forgets, it says so."""
 
+import httpx
 import pytest
 
 from tests.contract import test_drivers as suite
@@ -62,6 +63,17 @@ def test_a_machine_that_breaks_is_seen_as_ended_with_the_reason(cloud, driver):
     assert suite.seen(driver, machine.token).why == "stopped"
     assert driver.create(asked_for, SECRETS).token == asked_for.token
     assert suite.running(driver) == []
+
+
+@pytest.mark.parametrize(("fate", "preempted"), [("preempt", True), ("delete", False)])
+def test_who_never_saw_a_machine_is_told_how_it_ended(cloud, driver, fate, preempted):
+    machine = driver.create(suite.asked(driver), SECRETS)
+    other = cloud.again()
+    assert other.end_of(machine) is None
+    httpx.post(f"{cloud.server.url}/sandbox/instances/{machine.id}/{fate}").raise_for_status()
+    suite.comes(lambda: other.end_of(machine))
+    assert other.end_of(machine).preempted is preempted
+    assert list(cloud.again().owned(INSTALLATION)) == []
 
 
 def test_the_end_of_a_log_can_be_read_while_the_machine_is_there(cloud, driver):

@@ -143,6 +143,6 @@ def _play_the_engines():
     """They answer as soon as there is an address; how they are asked is other suites' business."""
     sweeper_module.ANSWERED_WITHIN = 30.0
     gcp_module.LOOK_EVERY = timedelta(seconds=0.05)
-    sweeper_module.probe = lambda *_, **__: None
-    sweeper_module.key_is_enforced = advance_module.key_is_enforced = lambda _: True
+    sweeper_module.probe = sweeper_module.cannot_complete = lambda *_, **__: None
+    sweeper_module.key_is_enforced = lambda _: True
     advance_module.completion = lambda *_, **__: Completion(text="mustard", seconds=0.1)

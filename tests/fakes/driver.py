@@ -9,6 +9,7 @@ import msgspec
 
 from workers.clouds.driver import (
     DriverError,
+    End,
     Machine,
     MachineRequest,
     Presence,
@@ -47,6 +48,8 @@ class FakeDriver:
         self.unreachable = False
         self.lose_answers = False
         """Calls take effect and then raise, as when the connection breaks before the answer."""
+        self.ends: dict[Token, End] = {}
+        """How machines ended that are listed no more."""
         self.secrets: dict[Token, dict[str, str]] = {}
         self.requests: dict[Token, MachineRequest] = {}
         self._offers = offers or (offer(cloud),)
@@ -87,6 +90,9 @@ class FakeDriver:
                 for token, request in self.requests.items()
                 if request.installation == installation and token in self._machines
             )
+
+    def end_of(self, machine: Machine) -> End | None:
+        return self.ends.get(machine.token)
 
     def extend(self, token: Token, expires_at: datetime) -> None:
         self._call("extend", token)

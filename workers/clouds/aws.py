@@ -18,7 +18,7 @@ from workers.clouds.aws_errors import AwsSaid
 from workers.clouds.aws_launch import Launch
 from workers.clouds.aws_templates import Templates
 from workers.clouds.cidrs import CIDRS_MEND, CidrsError
-from workers.clouds.driver import Machine, MachineRequest, Refused, Sighting, Token
+from workers.clouds.driver import End, Machine, MachineRequest, Refused, Sighting, Token
 from workers.clouds.quotes import aws_spot
 from workers.clouds.usability import statuses
 from workers.placement import catalog
@@ -107,6 +107,9 @@ class AwsDriver:
             for instance in instances
             if (sighting := aws_instance.sighting(instance, region, offers, self._launch.network.zones, now))
         ]
+
+    def end_of(self, machine: Machine) -> End | None:  # noqa: ARG002 - ended ones are listed for an hour
+        return None
 
     def extend(self, token: Token, expires_at: datetime) -> None:
         for region, id_ in self._ids(token):

@@ -132,6 +132,13 @@ class Refused(WorkersError):
         """What was said of which offer, where one call asked for several; empty: this was said of all."""
 
 
+class End(Struct, frozen=True, kw_only=True):
+    """How a machine ended."""
+
+    why: str
+    preempted: bool
+
+
 class Driver(Protocol):
     """One cloud. Calls may take seconds; each may be repeated, and ends in its answer or in one of our errors."""
 
@@ -155,6 +162,13 @@ class Driver(Protocol):
 
     def owned(self, installation: str) -> Iterable[Sighting]:
         """Every machine that carries this installation's tag, ended ones while the cloud still lists them."""
+        ...
+
+    def end_of(self, machine: Machine) -> End | None:
+        """How a machine ended that is listed no more, whoever saw it last; None where that is not told any more.
+
+        Raises DriverError.
+        """
         ...
 
     def extend(self, token: Token, expires_at: datetime) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from workers.clouds import gcp_instance
 from workers.clouds.admitted import admitted
 from workers.clouds.cidrs import CIDRS_MEND, CidrsError
-from workers.clouds.driver import DriverError, Machine, MachineRequest, Refused, Scope, Sighting, Token
+from workers.clouds.driver import DriverError, End, Machine, MachineRequest, Refused, Scope, Sighting, Token
 from workers.clouds.gcp_api import Api
 from workers.clouds.gcp_ends import Ends
 from workers.clouds.gcp_errors import PRECONDITION_FAILED, CloudSaid, no, refused_by
@@ -90,6 +90,9 @@ class GcpDriver:
         label = gcp_instance.label_of(installation)
         found = list(self.api.instances(f'labels.{gcp_instance.INSTALLATION} = "{label}"'))
         return self._ends.sightings(installation, found)
+
+    def end_of(self, machine: Machine) -> End | None:
+        return self._ends.end_of(machine)
 
     def extend(self, token: Token, expires_at: datetime) -> None:
         for _ in range(FINGERPRINTS):

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from workers.clouds import gcp_instance
-from workers.clouds.driver import DriverError, Machine, MachineRequest, Presence, Sighting, Token
+from workers.clouds.driver import DriverError, End, Machine, MachineRequest, Presence, Sighting, Token
 from workers.clouds.gcp_api import Api
 
 KEPT_FOR = timedelta(hours=1)
@@ -82,6 +82,13 @@ class Ends:
         seen = self._seen.get(token)
         return seen.sighting.machine if seen else None
 
+    def end_of(self, machine: Machine) -> End | None:
+        """By its zone's operations, which GCE keeps for days. Raises DriverError."""
+        zone = machine.offer.zone
+        target = f'targetLink eq ".*/zones/{zone}/instances/{machine.id}"'
+        kind = _decisive(self._kinds(zone, target))
+        return End(why=REASONS[kind], preempted=kind == PREEMPTED) if kind else None
+
     def sightings(self, installation: str, found: list[Any]) -> list[Sighting]:
         """What to tell of the instances that GCE lists for an installation, and of those that it lists no more."""
         now = datetime.now(UTC)
@@ -113,8 +120,7 @@ class Ends:
 
     def _ended(self, token: Token, seen: Seen, now: datetime, stopped: Any = None) -> Seen:
         """`stopped` is the instance where GCE still has it."""
-        kinds = self._operations(seen)
-        kind = PREEMPTED if PREEMPTED in kinds else next((kind for kind in kinds if kind in REASONS), "")
+        kind = _decisive(self._operations(seen))
         why = REASONS.get(kind, "its machine disappeared" if stopped is None else "stopped")
         if stopped is not None and not kind and gcp_instance.expired(stopped, now):
             why = "expired"
@@ -127,12 +133,19 @@ class Ends:
     def _operations(self, seen: Seen) -> list[str]:
         """What was done to the machine, the latest first; nothing if that cannot be read."""
         try:
-            filter_ = f"targetId = {seen.number}"
-            done = self._api.call("ZoneOperationsClient", "list", zone=seen.zone, filter=filter_)
-            return [op.operation_type for op in sorted(done, key=lambda op: op.insert_time, reverse=True)]
+            return self._kinds(seen.zone, f"targetId = {seen.number}")
         except DriverError as error:
             logger.warning("why %s ended cannot be read: %s", seen.sighting.machine.id, error)
             return []
+
+    def _kinds(self, zone: str, filter_: str) -> list[str]:
+        done = self._api.call("ZoneOperationsClient", "list", zone=zone, filter=filter_)
+        return [op.operation_type for op in sorted(done, key=lambda op: op.insert_time, reverse=True)]
+
+
+def _decisive(kinds: list[str]) -> str:
+    """Of what was done to a machine, the latest first, what ended it; empty where nothing did."""
+    return PREEMPTED if PREEMPTED in kinds else next((kind for kind in kinds if kind in REASONS), "")
 
 
 def _belongs(found: Any, installation: str) -> bool:

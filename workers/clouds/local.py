@@ -16,7 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from workers.clouds import host, machine_processes, nvidia
-from workers.clouds.driver import DriverError, Machine, MachineRequest, Presence, Refused, Scope, Sighting, Token
+from workers.clouds.driver import DriverError, End, Machine, MachineRequest, Presence, Refused, Scope, Sighting, Token
 from workers.clouds.machine_folder import MachineFolder
 from workers.placement.offer import CloudStatus, Offer
 
@@ -101,6 +101,9 @@ class LocalDriver:
                 continue  # pruned meanwhile by another look
             except DriverError:
                 logger.exception("a machine is left out of the list, for its folder cannot be read")
+
+    def end_of(self, machine: Machine) -> End | None:  # noqa: ARG002 - ended ones are listed for a day
+        return None
 
     def extend(self, token: Token, expires_at: datetime) -> None:
         with suppress(FileNotFoundError):  # ended and pruned long ago

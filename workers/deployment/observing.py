@@ -14,7 +14,7 @@ from workers.deployment.reaping import Reaper
 from workers.deployment.recording import Recorder, each
 from workers.deployment.state import Deployment
 from workers.errors import WorkersError
-from workers.replicas.verdict import verdict_on_machine
+from workers.replicas.verdict import Gone, verdict_on_machine
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +107,19 @@ class Observer:
         else:
             self._missed.pop(token, None)
             self._record_what_is_new(state, attempt, sighting)
-        self._recorder.record(state, attempt, verdict_on_machine(attempt, sighting))
+        verdict = verdict_on_machine(attempt, sighting)
+        if sighting is None and isinstance(verdict, Gone):
+            verdict = self._told(attempt) or verdict
+        self._recorder.record(state, attempt, verdict)
+
+    def _told(self, attempt: Attempt) -> Gone | None:
+        """How a machine ended that nobody of us has seen in a list, or not since this process began."""
+        try:
+            end = attempt.machine and self._drivers[attempt.offer.cloud].end_of(attempt.machine)
+        except WorkersError as error:
+            logger.warning("how %s ended cannot be read: %s", attempt.request.token, error)
+            return None
+        return Gone(end.why, preempted=end.preempted) if end else None
 
     def _record_what_is_new(self, state: Deployment, attempt: Attempt, sighting: Sighting) -> None:
         if sighting.presence is not Presence.RUNNING:

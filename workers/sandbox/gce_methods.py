@@ -244,7 +244,10 @@ class Gce:
 
 
 def filtered(items: list[Json], query: dict[str, str]) -> list[Json]:
-    """Those that a filter of `a = "b"` terms lets through, all of which must hold. Raises ApiError."""
+    """Those that a filter of `a = "b"` or `a eq "regular expression"` terms lets through: all must hold.
+
+    Raises ApiError.
+    """
     text = query.get("filter", "")
     terms = FILTER.findall(text)
     if FILTER.sub("", text).replace("AND", "").strip(" ()"):
@@ -256,4 +259,6 @@ def _holds(item: Json, field: str, operator: str, value: str) -> bool:
     found: Any = item
     for part in field.split("."):
         found = found.get(part) if isinstance(found, dict) else None
-    return (str(found) == value.strip('"')) == (operator in ("=", "eq"))
+    text, wanted = str(found), value.strip('"')
+    same = text == wanted if operator in ("=", "!=") else re.fullmatch(wanted, text) is not None
+    return same == (operator in ("=", "eq"))

@@ -195,7 +195,7 @@ def test_how_a_replica_failed_is_said():
         (Failure.PROVISION, "never came"),
         (Failure.INITIAL_DELAY, "was not ready in time"),
         (Failure.PROBING, "failed its probe for too long"),
-        (None, "crashed"),
+        (None, "was lost"),
     ):
         story = Story(replicas=2).served().asked().created().wait(5)
         story = story.given_up("so", failure=failure).gone("gone") if failure else story.gone("gone")
