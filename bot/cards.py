@@ -198,8 +198,9 @@ class Cards:
 
     def _say_outage(self, state: Deployment, record: Record) -> None:
         """Each outage is told once, and its end, too: nobody watches a card at night."""
-        if since := out_since(state):
-            self._reply(state, record, out_kind(since), out(state, since))
+        now = self._now()
+        if since := out_since(state, now):
+            self._reply(state, record, out_kind(since), out(state, since, now))
         elif state.ready:
             told = [kind.removeprefix(OUT) for kind in record.said if kind.startswith(OUT)]
             for began in (datetime.fromtimestamp(int(stamp), UTC) for stamp in told[-1:]):

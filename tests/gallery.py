@@ -269,7 +269,7 @@ def others() -> dict[str, Message]:
         "refusal": refusal.refusal("There is no command `stauts`.", hint="Did you mean `/mixtral status`?"),
         "notice ready": notices.ready(Story().served().state),
         "notice failed": notices.failed(failed().state),
-        "notice out": notices.out(dry().state, BEGIN),
+        "notice out": notices.out(dry().state, BEGIN, dry().now),
         "notice back": notices.back(dry().asked(SPOT_OFFERS[0]).created().wait(300).ready(6).state, BEGIN),
         "notice no room": notices.no_room(climbing().state, "not_in_channel"),
     }

@@ -7,6 +7,7 @@ from bot.views.amounts import after
 from bot.views.blocks import Block, section
 from bot.views.escape import escape
 from bot.views.message import Message
+from workers.deployment.patience import paused_until
 from workers.deployment.state import Deployment
 
 READY = "mixtral_ready"
@@ -39,17 +40,17 @@ def failed(deployment: Deployment) -> Message:
     return Message(sentence, (_marked(section(sentence), FAILED, deployment),))
 
 
-def out_since(deployment: Deployment) -> datetime | None:
+def out_since(deployment: Deployment, now: datetime) -> datetime | None:
     """Since when nobody answers at an endpoint that people use, and none is on its way; None: it is not so."""
-    lost = [a.gone_at for a in deployment.attempts if a.ready_at and a.gone_at]
-    wanted = deployment.wanted and deployment.endpoint and not deployment.ended and deployment.stopped_by is None
-    stuck = deployment.exhausted is not None or deployment.abandoned is not None
-    return max(lost) if lost and wanted and stuck and not deployment.live else None
+    if deployment.endpoint is None or deployment.ended or deployment.stopped_by is not None or deployment.live:
+        return None
+    dry = deployment.exhausted is not None or deployment.abandoned is not None
+    return deployment.out_since if dry or paused_until(deployment, now) else None
 
 
-def out(deployment: Deployment, since: datetime) -> Message:
+def out(deployment: Deployment, since: datetime, now: datetime) -> Message:
     """The launcher is told that nobody answers any more, and what is done about it."""
-    cause = words.now_happening(deployment, deployment.updated_at)
+    cause = words.now_happening(deployment, now)
     sentence = f"{words.user(deployment.place.user)} *{escape(deployment.name)}* {words.verdict(deployment)}. {cause}"
     return Message(sentence, (_marked(section(sentence), out_kind(since), deployment),))
 

@@ -10,7 +10,7 @@ from bot.views.escape import clip, inert
 from bot.views.words import DOTS
 from workers.deployment.attempt import KEPT, MAY_COST, Attempt, Phase
 from workers.deployment.events import Failure
-from workers.deployment.patience import paused_until
+from workers.deployment.patience import paused_until, too_many_unended
 from workers.deployment.state import Deployment, Status
 
 GONE = frozenset({Phase.FAILED, Phase.PREEMPTED})
@@ -55,6 +55,8 @@ def _pending(deployment: Deployment, now: datetime) -> tuple[str, ...]:
 def _why_pending(deployment: Deployment, now: datetime) -> str:
     if deployment.abandoned is not None:
         return "not tried any more"
+    if too_many_unended(deployment):
+        return "waits until the cloud has ended those that were given up"
     if until := paused_until(deployment, now):
         return f"tried again {moment(until)}"
     if deployment.exhausted is not None:

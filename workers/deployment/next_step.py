@@ -20,6 +20,7 @@ from workers.deployment.patience import (
     paused_until,
     rounds,
     too_late,
+    too_many_unended,
 )
 from workers.deployment.state import Deployment
 from workers.placement.mix import Lack, Mix, draining_for, lacks, mix_of, relieved, surplus
@@ -156,6 +157,8 @@ def _kept(state: Deployment, lacking: tuple[Lack, ...]) -> Step | None:
 
 def _missing(state: Deployment, lacking: tuple[Lack, ...], now: datetime) -> Step | None:
     spare = lacking == (Lack.SPARE,)
+    if too_many_unended(state):
+        return None
     if crashed := _crash_loop(state):
         if not spare:
             return crashed

@@ -34,9 +34,13 @@ DECIDE_WITHIN = timedelta(minutes=10)
 EARLY_DEATH = timedelta(minutes=30)
 """A replica that answered for a shorter time than this before it failed counts as a failure in a row."""
 
+UNENDED_MOST = 2
+"""With so many machines whose end is not confirmed, or as many as are wanted, no further one is bought: they all cost.
+"""
+
 EARLY_LOSS = timedelta(minutes=10)
 LOSSES_AT_ONCE = 2
-"""So many machines in a row that the cloud took back within EARLY_LOSS are replaced at once, later ones after a pause.
+"""So many times in a row what the cloud took back within EARLY_LOSS is replaced at once, and after pauses from then on.
 """
 
 SPARE_AFTER_CRASHES = timedelta(hours=6)
@@ -129,27 +133,42 @@ def _after_failures(state: Deployment) -> datetime | None:
 
 def _after_losses(state: Deployment) -> datetime | None:
     """A zone that gives machines out and takes them back at once is not to be paid by the minute all day."""
-    times, last = 0, None
+    lost: list[Attempt] = []
     gone = [(a.gone_at, a) for a in state.attempts if a.gone_at is not None and a.machine is not None]
     for at, attempt in sorted(gone, key=lambda one: one[0], reverse=True):
         lived = at - attempt.machine.created_at if attempt.machine else timedelta()
         if attempt.phase is not Phase.PREEMPTED or lived >= EARLY_LOSS or attempt.intended_at < state.tries_from:
             break
-        times, last = times + 1, last or at
-    return last + _doubled(times - LOSSES_AT_ONCE - 1) if last and times > LOSSES_AT_ONCE else None
+        lost.insert(0, attempt)
+    times = rounds(lost)
+    return lost[-1].since + _doubled(times - LOSSES_AT_ONCE - 1) if times > LOSSES_AT_ONCE else None
+
+
+def too_many_unended(state: Deployment) -> bool:
+    """Whether so many machines are still to end that no further one is bought."""
+    unended = sum(a.phase is Phase.SHUTTING_DOWN and a.machine is not None for a in state.attempts)
+    return unended >= max(UNENDED_MOST, state.wanted)
 
 
 def failures_in_a_row(state: Deployment) -> tuple[Attempt, ...]:
-    """The machines that failed since the last one that lived or since somebody scaled, in the order of their ends."""
+    """The machines that failed since the last one that lived or since somebody scaled, in the order of their ends.
+
+    One counts from the moment when it was given up: its cloud may not say for days that it has ended.
+    """
     failures: list[Attempt] = []
-    for attempt in sorted(state.attempts, key=lambda a: a.gone_at or a.ready_at or a.intended_at):
+    for attempt in sorted(state.attempts, key=_place_in_time):
         if attempt.intended_at < state.tries_from:
             continue
         if _lived(attempt, state.updated_at):
             failures.clear()
-        elif attempt.phase is Phase.FAILED:
+        elif attempt.phase is Phase.FAILED or (attempt.phase is Phase.SHUTTING_DOWN and attempt.failure is not None):
             failures.append(attempt)
     return tuple(failures)
+
+
+def _place_in_time(attempt: Attempt) -> datetime:
+    ended = attempt.gone_at or (attempt.since if attempt.phase is Phase.SHUTTING_DOWN else None)
+    return ended or attempt.ready_at or attempt.intended_at
 
 
 def rounds(failures: Sequence[Attempt]) -> int:

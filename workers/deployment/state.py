@@ -94,6 +94,8 @@ class Deployment(Struct, frozen=True, kw_only=True):
     abandoned: ReplicasAbandoned | None = None
     tries_from: datetime
     """Failures before this moment are forgiven: since then somebody has asked for replicas anew."""
+    out_since: datetime | None = None
+    """Since when none of the replicas that are wanted answers, after one did."""
     keys: tuple[Key, ...] = ()
     endpoint: EndpointPublished | None = None
     test: TestCompletionAnswered | TestCompletionFailed | None = None
@@ -216,7 +218,7 @@ def _with(state: Deployment, event: AnyEvent) -> Deployment:
 def _planned(state: Deployment, event: LadderPlanned) -> Deployment:
     since = event.at - REFUSALS_KEPT_FOR
     attempts = tuple(
-        a for a in state.attempts if a.refusal is None or a.refusal.at >= since or a is state.attempts[-1]
+        a for a in state.attempts if a.phase is not Phase.REFUSED or a.since >= since or a is state.attempts[-1]
     )  # the newest stays: its number is never given again
     state = replace(state, attempts=attempts, planned_at=event.at, exhausted=None)
     return state if event.as_before else replace(state, rungs=event.rungs, why_no_rungs=event.why_empty)
@@ -249,4 +251,8 @@ def _with_attempts(state: Deployment, event: Fact) -> Deployment:
     stopping = state.stopped_by is not None
     attempts = tuple(told(a, event, stopping=stopping) if a.number == event.attempt else a for a in state.attempts)
     after = replace(state, attempts=attempts, dry_in_a_row=dry)
-    return replace(after, exhausted=None, abandoned=None) if state.live and not after.live else after
+    if state.live and not after.live:
+        after = replace(after, exhausted=None, abandoned=None)
+    if after.ready or not after.wanted:
+        return replace(after, out_since=None)
+    return replace(after, out_since=event.at) if state.ready else after

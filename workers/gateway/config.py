@@ -1,5 +1,6 @@
 """PURE: a layout -> HAProxy's configuration and its maps."""
 
+import hashlib
 import json
 
 from msgspec import Struct
@@ -10,6 +11,7 @@ MAPS: dict[MapName, str] = {"keys": "keys.map", "routes": "routes.map", "replica
 """Files beside the configuration; HAProxy knows the maps by these names."""
 
 CONFIG = "haproxy.cfg"
+SHAPE_VARIABLE = "MIXTRAL_SHAPE"
 CERTIFICATE = "certificate.pem"
 HOLD = "hold"
 """The name of the server, in every backend, that takes requests as long as no replica is up."""
@@ -45,6 +47,7 @@ GLOBAL = """\
 global
   # Relative names below are files beside this one.
   default-path config
+  setenv {shape_variable} {digest}
   tune.bufsize {bufsize}
   # What an older process still streams after a reload is not cut sooner.
   hard-stop-after 1h
@@ -115,15 +118,25 @@ backend {name}
 """
 
 
-def render(shape: Shape, goal: Layout) -> str:
+def digest(shape: Shape, certificate: str) -> str:
+    """Names what HAProxy takes over by a reload only; HAProxy tells it, so that nobody has to remember it."""
+    fixed = f"{_render(shape, Layout(size=1), '')}{shape.pool}{certificate}"
+    return hashlib.sha256(fixed.encode()).hexdigest()
+
+
+def render(shape: Shape, goal: Layout, certificate: str = "") -> str:
     """The whole configuration, with the replicas that take requests.
 
     Those that drain are left out: only a process that is there already has anything to finish on them.
     """
+    return _render(shape, goal, digest(shape, certificate))
+
+
+def _render(shape: Shape, goal: Layout, named: str) -> str:
     bind = f"{shape.bind} ssl crt {CERTIFICATE} alpn h2,http/1.1" if shape.tls else shape.bind
     names = {str(name): file for name, file in MAPS.items()}
     parts = [
-        GLOBAL.format(bufsize=shape.bufsize),
+        GLOBAL.format(bufsize=shape.bufsize, shape_variable=SHAPE_VARIABLE, digest=named),
         DEFAULTS.format(check=CHECK),
         *(_failure(*failure) for failure in FAILURES),
         FRONTEND.format(

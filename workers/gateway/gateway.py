@@ -92,7 +92,7 @@ class Gateway:
                 self._say(f"Redis does not answer; the table stays as it is: {error}")
             except GatewayDown as error:
                 self._say(str(error))
-            except (GatewayError, OSError) as error:  # a full disk, too
+            except (GatewayError, OSError, MsgspecError) as error:  # a full disk, a log of a newer version
                 self._say(f"HAProxy could not be brought up to date, trying again: {error}")
             stop.wait(TURN)
 
@@ -100,7 +100,7 @@ class Gateway:
         """Bring HAProxy to what the log says. Raises RedisError, GatewayError."""
         before, now = self._table, self._now()
         self._read()
-        draining = any(a.phase is Phase.DRAINING for state in self._states.values() for a in state.attempts)
+        draining = any(a.phase is Phase.DRAINING for state in self._told_of() for a in state.attempts)
         every = LOOK_HELD_EVERY if holding.held() else LOOK_EVERY
         due = self._looked_at is None or now - self._looked_at >= every
         if self._table == before and not due and not draining:
@@ -151,6 +151,10 @@ class Gateway:
             return False
         return state is not None and (state.ended is not None or state.stopped_by is not None)
 
+    def _told_of(self) -> list[Deployment]:
+        """Those to whose logs there is something to say."""
+        return [state for id_, state in self._states.items() if id_ not in self._lost]
+
     def _keys(self, state: Deployment) -> Known:
         known = self._known.get(state.id)
         if known is not None and known.of == state.keys:
@@ -160,7 +164,7 @@ class Gateway:
     def _publish(self, actual: Actual) -> None:
         """Say where a deployment answers, once its route stands."""
         up = {s.backend for s in actual.servers if s.admin == "ready"}
-        for state in self._states.values():
+        for state in self._told_of():
             stands = actual.routes.get(state.id) in up
             if stands and state.ready and (state.endpoint is None or state.endpoint.url != self._url):
                 logger.info("%s answers at %s", state.id, self._url)
@@ -170,7 +174,7 @@ class Gateway:
 
     def _tell_drained(self, actual: Actual) -> None:
         idle = drained(self._table, actual)
-        for state in self._states.values():
+        for state in self._told_of():
             for attempt in state.attempts:
                 if attempt.phase is Phase.DRAINING and (state.id, f"r{attempt.number}") in idle:
                     logger.info("%s: replica %d has answered its last request", state.id, attempt.replica)

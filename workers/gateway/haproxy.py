@@ -1,6 +1,5 @@
 """HAProxy: its files, its process, what it has in memory, and the commands that change that."""
 
-import hashlib
 import os
 import shutil
 import tempfile
@@ -12,7 +11,17 @@ from msgspec.structs import replace
 
 from workers.gateway import reading
 from workers.gateway.cli import CURRENT, Cli
-from workers.gateway.config import CERTIFICATE, CHECK, CONFIG, MAPS, Shape, render, rendered_maps
+from workers.gateway.config import (
+    CERTIFICATE,
+    CHECK,
+    CONFIG,
+    MAPS,
+    SHAPE_VARIABLE,
+    Shape,
+    digest,
+    render,
+    rendered_maps,
+)
 from workers.gateway.errors import GatewayDown, GatewayError
 from workers.gateway.routes import (
     AddServer,
@@ -32,8 +41,6 @@ from workers.gateway.table import Actual, Admin, Older, Table
 from workers.processes import Child
 
 SOCKET = "master.sock"
-SHAPE = "shape"
-"""A file: what the HAProxy that runs was started with, or last reloaded to."""
 CURRENT_UNTIL = "current"
 """A file: its time is when the others were last in accord with the log."""
 ROUNDS = 3
@@ -62,10 +69,9 @@ class Haproxy:
     def __init__(self, shape: Shape, folder: Path, *, certificate: str | None = None) -> None:
         self._shape = shape
         self._folder = folder
+        self._certificate = certificate or ""
         self._cli = Cli(folder / SOCKET)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if certificate is not None:
-            self._write(CERTIFICATE, certificate)
 
     def child(self, log: Path) -> Child:
         """The program to keep running; its files must have been written."""
@@ -86,16 +92,20 @@ class Haproxy:
 
         It is reloaded only where its shape differs: a reload leaves a process behind, and costs sessions their replica.
         """
-        shape, running = self._digest(), self.up()
-        same = running and self._read(SHAPE) == shape
-        if same:
+        if self._certificate:
+            self._write(CERTIFICATE, self._certificate)
+        running = self.up()
+        if running and self._has_our_shape():
             self.converge(table)
             return
         actual = self.actual() if running else self._written()
         self._write_files(layout(table, replace(actual, size=max(actual.size, self._shape.pool))))
         if running:
             self._cli.reload()
-        self._write(SHAPE, shape)
+
+    def _has_our_shape(self) -> bool:
+        ours = f"{SHAPE_VARIABLE}={digest(self._shape, self._certificate)}"
+        return self._cli.ask(f"show env {SHAPE_VARIABLE}") == ours
 
     def converge(self, table: Table) -> Actual:
         """Bring files and memory to `table`; gives what HAProxy has afterwards.
@@ -210,15 +220,9 @@ class Haproxy:
         return Actual(size=size, routes=routes)
 
     def _write_files(self, goal: Layout) -> None:
-        for name, text in {**rendered_maps(goal), CONFIG: render(self._shape, goal)}.items():
+        for name, text in {**rendered_maps(goal), CONFIG: render(self._shape, goal, self._certificate)}.items():
             self._write(name, text)
         (self._folder / CURRENT_UNTIL).touch()
-
-    def _digest(self) -> str:
-        """What HAProxy takes over by a reload only."""
-        certificate = self._read(CERTIFICATE) if self._shape.tls else ""
-        fixed = render(self._shape, Layout(size=1)) + str(self._shape.pool) + certificate
-        return hashlib.sha256(fixed.encode()).hexdigest()
 
     def _read(self, name: str) -> str:
         file = self._folder / name

@@ -15,6 +15,7 @@ from workers.deployment.events import (
     LadderExhausted,
     LadderPlanned,
     MachineGone,
+    ReplicaDrained,
     ReplicaDraining,
     ReplicaGivenUp,
     ReplicaKept,
@@ -27,6 +28,7 @@ from workers.deployment.events import (
 from workers.deployment.next_step import (
     Abandon,
     Create,
+    Drain,
     End,
     Exhaust,
     GiveUp,
@@ -50,6 +52,7 @@ class Day:
         self.story, self.bought_at, self.ended = story, [], None
         self._ready_after, self._dies_after, self._preempted = ready_after, dies_after, preempted
         self._coming = []
+        self._silent = set()
 
     def run(self, **duration):
         until = self.story.now + timedelta(**duration)
@@ -57,18 +60,21 @@ class Day:
             for due in sorted(due for due in self._coming if due[0] <= self.story.now):
                 self._coming.remove(due)
                 self._happens(*due[1:])
-            step = self.story.step
+            step = next_step(self.story.state, self.story.now, self._silent)
             if not isinstance(step, Wait):
                 self._do(step)
                 continue
+            if self._silent:  # the sweeper nudges, and all are asked again
+                self._silent.clear()
+                self._coming.append((self.story.now + timedelta(minutes=1), "nudge", 0))
             later = [at for at in (step.until, *(due[0] for due in self._coming)) if at and at > self.story.now]
-            self.story.now = min(later, default=until)
+            self.story.now = min([*later, until])
         return len(self.bought_at)
 
     def _happens(self, what, number):
         if what == "ready":
             self.story.ready(number)
-        else:
+        elif what == "gone":
             self.story.tell(MachineGone, attempt=number, why="engine exited", preempted=self._preempted)
 
     def _do(self, step):
@@ -265,3 +271,61 @@ def test_a_cloud_that_is_silent_keeps_nothing_else_waiting():
     story.tell(StopRequested, by="U")
     assert isinstance(next_step(story.state, story.now, {1}), Terminate)
     assert next_step(story.state, story.now, {1, 3}) == Wait()  # not before every machine has ended
+
+
+class Unending(Day):
+    """A cloud that makes machines, and gives no answer when they are to end."""
+
+    def _do(self, step):
+        match step:
+            case Terminate(attempt):
+                self._silent.add(attempt.number)
+            case Drain():
+                self.story.tell(ReplicaDraining, attempt=step.attempt, why=step.why)
+                self.story.tell(ReplicaDrained, attempt=step.attempt)
+            case _:
+                super()._do(step)
+
+
+@pytest.mark.parametrize("established", [True, False])
+def test_a_cloud_that_ends_nothing_is_bought_from_a_few_times_and_no_more(established):
+    story = answering() if established else Story()
+    if established:
+        taken_back(story)
+    day = Unending(story, ready_after=None, dies_after=lambda _: 10**7)
+    assert day.run(hours=24) <= 2
+    assert day.ended is None  # machines of it run
+
+
+def test_scaling_up_and_down_all_day_on_a_cloud_that_ends_nothing_buys_a_few_machines_and_no_more():
+    day = Unending(answering(), ready_after=60, dies_after=lambda _: 10**7)
+    for hour in range(24):
+        day.story.tell(Autoscaled, replicas=2 - hour % 2, why="the load")
+        day.run(hours=1)
+    assert len(day.bought_at) <= 3
+
+
+def test_a_group_of_spot_machines_that_is_taken_back_at_once_is_replaced_at_once():
+    story = Story(6).planned()
+    for attempt in range(1, 7):
+        story.intended(attempt, attempt).created(attempt)
+    for attempt in range(1, 7):
+        taken_back(story, attempt)
+    assert isinstance(story.step, Launch)
+
+
+def test_a_machine_that_came_in_spite_of_a_refusal_is_not_forgotten_before_it_has_ended():
+    story = answering(2).planned().intended(2, 2).refused(2).created(2)
+    story.wait(hours=7).intended(3, 2).refused(3).planned()
+    assert [a.number for a in story.state.attempts] == [1, 2, 3]
+    assert story.step == Terminate(story.state.attempts[1])
+
+
+def test_an_outage_lasts_from_the_last_answer_to_the_next_one():
+    story = answering(2).intended(2, 2).created(2).ready(2).gone(1)
+    assert story.state.out_since is None
+    since = story.tell(ReplicaNotReady, attempt=2, why="timeout").now
+    story.wait(minutes=3).tell(ReplicaGivenUp, attempt=2, why="failed", failure=Failure.PROBING)
+    assert story.state.out_since == story.wait(minutes=5).gone(2).state.out_since == since
+    assert story.planned().intended(3).created(3).ready(3).state.out_since is None
+    assert story.tell(ScaleRequested, replicas=0, by="U").gone(3).state.out_since is None
