@@ -130,6 +130,8 @@ def _failure(deployment: Deployment) -> list[Block]:
     if not failed or not failed[-1].log_tail or deployment.status in SETTLED:
         return []
     last = failed[-1]
+    if any(a.ready_at and a.number > last.number for a in deployment.attempts):
+        return []  # a later one answered: that log is no news any more
     blocks = [
         section(
             f"The last lines of its log, replica {last.replica} {attempts.preposition(last)} "

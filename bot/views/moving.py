@@ -9,7 +9,7 @@ from bot.views.attempts import preposition, replacement, so_far, taken_back, why
 from bot.views.escape import escape, inert
 from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.events import Autoscaled
-from workers.deployment.patience import paused_until
+from workers.deployment.patience import NOT_READY_FOR, paused_until
 from workers.deployment.state import Deployment
 from workers.placement.mix import going, mix_of
 
@@ -61,7 +61,7 @@ def scaling(state: Deployment, now: datetime) -> str:
     standing = f"{ready} of {count(wanted, 'replica')} {_is_are(ready)} ready"
     coming = next((a for a in state.live if a.phase is not Phase.READY), None)
     if coming is not None:
-        return f"{standing}; {_coming(coming, state)}{so_far(coming, now)}."
+        return f"{standing}; {_coming(coming, state, now)}{_elapsed(coming, now)}."
     if ready < wanted:
         return _lacking(state, standing, now)
     return f"{standing}; {_leaving(state)}."
@@ -71,6 +71,10 @@ def meanwhile(state: Deployment, now: datetime) -> str:
     if state.endpoint is None:
         return route(state, now)
     return "The endpoint answers meanwhile." if state.ready and state.wanted else "The endpoint stays."
+
+
+def _elapsed(attempt: Attempt, now: datetime) -> str:
+    return "" if attempt.phase is Phase.NOT_READY else so_far(attempt, now)  # there the time that is left is told
 
 
 def _lacking(state: Deployment, standing: str, now: datetime) -> str:
@@ -88,7 +92,7 @@ def _lacking(state: Deployment, standing: str, now: datetime) -> str:
     return f"{standing}; choosing a machine for the next."
 
 
-def _coming(attempt: Attempt, state: Deployment) -> str:
+def _coming(attempt: Attempt, state: Deployment, now: datetime) -> str:
     where = offers.place(attempt.offer)
     before = [a for a in state.attempts if a.replica == attempt.replica and a.number < attempt.number]
     lost = next((a for a in reversed(before) if a.phase is not Phase.REFUSED), None)
@@ -98,7 +102,9 @@ def _coming(attempt: Attempt, state: Deployment) -> str:
         case Phase.PROVISIONING:
             return f"asking {where} for replica {attempt.replica}"
         case Phase.NOT_READY:
-            return f"replica {attempt.replica} does not answer ({why(attempt)})"
+            left = duration(attempt.since + NOT_READY_FOR - now)
+            until = f"and is replaced in {left} if it does not recover"
+            return f"replica {attempt.replica} does not answer ({why(attempt)}), {until}"
         case _:
             return f"replica {attempt.replica} is starting {preposition(attempt)} {where}"
 

@@ -40,7 +40,7 @@ def changed(before: Deployment, after: Deployment) -> Message:
         number = count(after.wanted, "replica") if after.wanted else "no replica"
         said = f"*{name}* goes from {before.wanted} to {number}."
     parts = [said, _who_goes(after), moved_on(after.recipe) if after.wanted else _without(after)]
-    return Message(" ".join(part for part in (*parts, "Its card shows the way.") if part))
+    return Message(" ".join(part for part in (*parts, "Follow it on its card.") if part))
 
 
 def moved_on(recipe: Recipe) -> str:

@@ -54,6 +54,8 @@ def _shown(deployment: Deployment) -> Status:
     """The status whose dot it bears."""
     if awaits_route(deployment):
         return Status.STARTING
+    if deployment.status is Status.SCALING and any(a.phase is Phase.NOT_READY for a in deployment.attempts):
+        return Status.DEGRADED
     return Status.FAILED if left_alone(deployment) else deployment.status
 
 
@@ -68,6 +70,8 @@ def verdict(deployment: Deployment) -> str:
             return "has no endpoint yet"
         case _ if left_alone(deployment):
             return "has no replica left"
+        case Status.SCALING if any(a.phase is Phase.NOT_READY for a in deployment.attempts):
+            return "has a replica that does not answer"
         case Status.NO_CAPACITY:
             return "has no replica left" if deployment.established else "found no machine yet"
         case status:
@@ -242,7 +246,9 @@ def _no_capacity(state: Deployment, now: datetime) -> str:
         return f"{no_rung(state)} I ask again {next_time}. The endpoint stays, with a 503 for each request until then."
     if state.keep_trying is None or state.keep_trying.until <= now:
         left = state.exhausted.at + DECIDE_WITHIN - now
-        return f"{no_rung(state)} Nothing runs, and nothing costs. Say within {duration(left)} whether to keep trying."
+        return (
+            f"{no_rung(state)} Nothing runs, and nothing is billed. Say within {duration(left)} whether to keep trying."
+        )
     again = max(state.exhausted.at + state.keep_trying.every - now, timedelta())
     asked = f"{user(state.keep_trying.by)} asked to keep trying until {moment(state.keep_trying.until)}"
     return f"{no_rung(state)} {asked}: the next round is in {duration(again)}."

@@ -149,6 +149,9 @@ class _Handler(BaseHTTPRequestHandler):
         text = self.headers.get(ASKED, "")
         return datetime.fromtimestamp(int(text) / 1000, UTC) if text.isdigit() else datetime.now(UTC)
 
+    def version_string(self) -> str:
+        return "mixtral-bot"
+
     def address_string(self) -> str:
         return "the gateway"
 

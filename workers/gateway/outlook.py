@@ -29,6 +29,8 @@ def outlook(state: Deployment | None, *, serving: bool) -> Outlook:
         return Outlook(ready=True, coming=True, sentence=f"The replicas of {name} did not answer. Try again.")
     if any(a.phase is Phase.READY for a in state.attempts):  # one died just now, or its route is just being opened
         return _yes(f"No replica of {name} answers at the moment. Try again in a moment.")
+    if any(a.phase is Phase.NOT_READY for a in state.attempts):
+        return _yes(f"The replica of {name} does not answer. If it does not recover, it is replaced. Try again soon.")
     if state.wanted == 0 and state.recipe.service.replica_policy.min_replicas > 0:
         return _no(
             f"{name} is scaled to zero. Whoever may scale it brings it back in Slack: /mixtral scale {name} 1.",

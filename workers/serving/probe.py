@@ -132,7 +132,7 @@ def _authorization(key: str) -> dict[str, str]:
 def _why(error: Exception, timeout: timedelta) -> str:
     match error:
         case httpx.ConnectError():
-            return "nothing listens on its port yet"
+            return "nothing listens on its port"
         case httpx.TimeoutException():
             return f"no answer within {timeout.total_seconds():g} s"
         case _:

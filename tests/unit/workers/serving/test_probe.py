@@ -101,7 +101,7 @@ def test_a_refusal_is_told_with_the_engine_s_words(replica, status, body, why):
 
 
 def test_nobody_there_is_told_as_such(nobody):
-    assert probe(nobody, ReadinessProbe(), key=KEY) == "nothing listens on its port yet"
+    assert probe(nobody, ReadinessProbe(), key=KEY) == "nothing listens on its port"
 
 
 def test_a_replica_that_hangs_is_given_up_after_the_recipe_s_timeout():
