@@ -253,6 +253,7 @@ def others() -> dict[str, Message]:
         "endpoint": endpoint.endpoint(Story().served().state, KEY, python=True),
         "endpoint, unasked": endpoint.endpoint(Story().served().state, KEY),
         "endpoint, not yet": endpoint.endpoint(Story().planned().state, KEY),
+        "endpoint, to who holds a key": endpoint.held(keyed().state, [KeyId("k-77c2e0")]),
         "endpoint, first key revoked": endpoint.endpoint(Story().served().key_revoked("first").state, None),
         "keys": keys.listing(keyed().state),
         "keys, none": keys.listing(Story().served().key_revoked("first").state),

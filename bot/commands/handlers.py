@@ -24,7 +24,7 @@ from bot.commands.command import (
 from bot.commands.desk import Caller, Desk
 from bot.commands.errors import CommandError
 from bot.commands.key_handlers import list_keys, new_key, revoke_key
-from bot.commands.policy import Deed
+from bot.commands.policy import Deed, may
 from bot.commands.scaling import scale_to
 from bot.commands.shelf import name_from
 from bot.commands.targets import check, named, one, which
@@ -147,7 +147,14 @@ def endpoint(command: Endpoint, caller: Caller, desk: Desk) -> Message:
 
 
 def endpoint_of(state: Deployment, caller: Caller, desk: Desk) -> Message:
-    """A deployment's address with its key, as the command and the card's button do."""
+    """A deployment's address with its key, as the command and the card's button do.
+
+    Whoever has a key of his own is shown how to use that.
+    """
+    held = [key.id for key in state.keys if key.user == caller.user]
+    allowed = may(caller.user, Deed.SEE_KEY, launcher=state.place.user, admins=desk.admins)
+    if held and state.endpoint is not None and not allowed:
+        return endpoint_view.held(state, held)
     check(Deed.SEE_KEY, state, caller, desk)
     return endpoint_view.endpoint(state, desk.requests.key(state.id), python=True)
 

@@ -1,12 +1,13 @@
 """PURE: how to reach a deployment: in the channel without its key, to the launcher with it."""
 
 import json
+from collections.abc import Sequence
 
 from bot.views.blocks import Block, context, section
 from bot.views.escape import code, escape
 from bot.views.message import Message
-from bot.views.words import model, title
-from workers.deployment.events import FIRST_KEY
+from bot.views.words import model, title, user
+from workers.deployment.events import FIRST_KEY, KeyId
 from workers.deployment.state import Deployment
 
 PLACEHOLDER = "$MIXTRAL_KEY"
@@ -98,6 +99,19 @@ def endpoint(deployment: Deployment, key: str | None, *, python: bool = False) -
     if deployment.key_not_enforced:
         blocks.append(section(NOT_ENFORCED))
     return Message(f"{name} answers at {url}. Its key is below.", tuple(blocks))
+
+
+def held(deployment: Deployment, keys: Sequence[KeyId]) -> Message:
+    """For somebody who may not see the launcher's key, and has keys of his own, which were shown to him once."""
+    name, which = escape(deployment.name), " and ".join(code(key) for key in keys)
+    have = f"You have {'a key' if len(keys) == 1 else 'keys'} to it: {which}."
+    sentence = f"*{name}* answers at {code(base_url(deployment))}. {have}"
+    lost = (
+        f"{code(PLACEHOLDER)} is the key itself, which was shown to you once. If you lost it, "
+        f"{user(deployment.place.user)} can make another: `/mixtral key {name} new @YOU`."
+    )
+    shown = section(f"```\n{escape(curl(deployment, PLACEHOLDER))}\n```")
+    return Message(sentence, (section(sentence), shown, context(lost)))
 
 
 def _python(deployment: Deployment, key: str) -> str:

@@ -97,6 +97,16 @@ def test_an_unknown_or_revoked_id_is_answered_with_those_that_there_are(office):
     assert "/mixtral key fast new" in said
 
 
+def test_who_was_given_a_key_is_shown_how_to_use_it_and_nobody_else_s(office):
+    office.says("key fast new <@U2|ada>", user="UADMIN")
+    said = office.says("endpoint fast", user="U2")
+    assert "http://127.0.0.1:1/v1" in said
+    assert f"You have a key to it: `{keys(office)['U2']}`" in said
+    assert "$MIXTRAL_KEY" in said
+    assert KEY not in said
+    assert "only they" in office.says("endpoint fast", user="U3")
+
+
 def test_once_the_first_key_is_revoked_the_endpoint_says_how_to_make_another(office):
     assert "`/mixtral key fast new` makes another" in office.says("key fast revoke first")
     said = office.says("endpoint fast")
