@@ -63,14 +63,14 @@ def test_a_tiny_mixtral_is_launched_through_vllm_and_answers_a_chat(line, robin)
     robin.command(GENERAL, "/mixtral launch tiny-mixtral as tiny")
     key = key_in(words(robin.wait_for_ephemeral("mxk_", timeout=300)))
     [sighting] = line.machines()
-    address = sighting.machine.address
-    robin.wait_for_message(GENERAL, f"{address}/v1", timeout=60)
+    robin.wait_for_message(GENERAL, f"{line.gateway}/v1", timeout=60)
+    chat = f"{line.gateway}/v1/chat/completions"
 
     body = {"model": "tiny", "messages": [{"role": "user", "content": "Name three condiments."}], "max_tokens": 8}
-    assert httpx.post(f"{address}/v1/chat/completions", json=body).status_code == 401
-    answer = httpx.post(
-        f"{address}/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {key}"}, timeout=60
-    )
+    assert httpx.post(chat, json=body).status_code == 401
+    direct = f"{sighting.machine.address}/v1/chat/completions"
+    assert httpx.post(direct, json=body).status_code == 401  # vLLM itself insists on a key, too
+    answer = httpx.post(chat, json=body, headers={"Authorization": f"Bearer {key}"}, timeout=60)
     assert answer.json()["usage"]["completion_tokens"] == 8
 
     # vLLM's workers change their titles, and with them their environments: they are found and ended all the same.
