@@ -34,7 +34,12 @@ class Engine:
         self.machine = driver.create(asked, SECRETS)
         self.folder = MachineFolder(driver.machines / kind)
         self.client = httpx.Client(
-            base_url=self.machine.address, headers={"Authorization": f"Bearer {KEY}"}, timeout=60, trust_env=False
+            base_url=self.machine.address,
+            headers={"Authorization": f"Bearer {KEY}"},
+            timeout=60,
+            trust_env=False,
+            # llama.cpp closes the connection after a stream without having said so: the next request may run into that.
+            limits=httpx.Limits(max_keepalive_connections=0),
         )
         self.wait()
 
