@@ -11,6 +11,7 @@ import pytest
 from tests.fakes.requests import SECRETS, boot, request
 from tests.unit.workers.serving.test_bootstrap import HOSTILE, MIXTRAL, offer, vllm
 from workers.serving.bootstrap import user_data
+from workers.serving.console import Restarted, again, no_more, read
 
 KEY = SECRETS["VLLM_API_KEY"]
 # Notes its arguments and its environment; fails so often first as FAIL_<program> says.
@@ -51,7 +52,7 @@ class Computer:
     def fail(self, program, argument, times):
         (self.folder / f"fail-{program}-{argument}").write_text(str(times))
 
-    def boot(self, asked, *counts, cloud="aws", **secrets):
+    def boot(self, asked, *counts, cloud="aws", lasting=600, **secrets):
         text = user_data(request("t-1", [offer(n, cloud) for n in counts or (8,)], boot=asked), SECRETS | secrets)
         script = self.folder / "user-data"
         script.write_text(text)
@@ -62,6 +63,8 @@ class Computer:
             "MIXTRAL_FOLDER": str(self.folder / "state"),
             "MIXTRAL_PATIENCE_SECONDS": "5",
             "MIXTRAL_PAUSE_SECONDS": "0",
+            "MIXTRAL_LINGER_SECONDS": "0",
+            "MIXTRAL_LASTING_SECONDS": str(lasting),
         }
         done = subprocess.run(
             ["bash", str(script)], env=environment, capture_output=True, text=True, timeout=30, check=False
@@ -89,7 +92,11 @@ def test_the_short_form_runs_vllm_on_all_gpus_behind_the_port_with_its_key_out_o
     assert [line for line in said.splitlines() if line.startswith("mixtral: ")] == [
         "mixtral: pulling vllm/vllm-openai:v0.33.0",
         f"mixtral: starting {MIXTRAL}",
-        f"mixtral: {MIXTRAL} exited with status 0",
+        f"mixtral: {again(MIXTRAL, 0, 1)}",
+        f"mixtral: starting {MIXTRAL}",
+        f"mixtral: {again(MIXTRAL, 0, 2)}",
+        f"mixtral: starting {MIXTRAL}",
+        f"mixtral: {no_more(MIXTRAL, 0, 3)}",
     ]
     argv, environment = computer.calls("docker")[-1]
     command = shlex.join(argv)
@@ -127,7 +134,7 @@ def test_the_gpus_that_came_decide_how_the_model_is_divided(computer):
 def test_a_machine_with_a_broken_gpu_says_so_and_starts_nothing(computer):
     computer.gpus(7)
     said = computer.boot(vllm(), 8, 4)
-    assert said.endswith("mixtral: 7 GPUs are here, and 4 or 8 were rented\n")
+    assert read(said).gave_up == "7 GPUs are here, and 4 or 8 were rented"
     assert computer.calls("docker") == []
 
 
@@ -144,7 +151,7 @@ def test_it_waits_for_the_driver_and_for_docker_and_pulls_again(computer):
 
 def test_an_image_that_cannot_be_pulled_is_said(computer):
     computer.fail("docker", "pull", 99)
-    assert "v0.33.0 cannot be pulled, for the reason above\n" in computer.boot(vllm())
+    assert read(computer.boot(vllm())).gave_up == "vllm/vllm-openai:v0.33.0 cannot be pulled, for the reason above"
     assert computer.calls("docker")[-1][0][0] == "pull"
 
 
@@ -169,6 +176,38 @@ def test_a_setup_that_fails_ends_the_boot(computer):
     said = computer.boot(script("echo never", "exit 3"))
     assert "mixtral: setup exited with status 3\n" in said
     assert "never" not in said
+
+
+FAILS_FOUR_TIMES = 'echo run >>"$HOME/runs"; [ "$(wc -l <"$HOME/runs")" -gt 4 ] || exit 7\n'
+
+
+def test_an_engine_that_ends_early_is_started_three_times_and_the_machine_then_ends(computer):
+    said = computer.boot(script(FAILS_FOUR_TIMES, "echo installing\n"))
+    assert said.count("installing\n") == 1, "what setup has done is still there"
+    assert said.count("mixtral: starting the recipe's run\n") == 2 * 3, "the machine says it, and the script"
+    assert read(said).gave_up == "the recipe's run exited with status 7, 3 times in a row"
+    assert read(said).restarted == Restarted(start=2, how="the recipe's run exited with status 7")
+    assert computer.calls("shutdown")[-1][0] == ["-h", "now"]
+
+
+def test_one_that_had_lasted_is_started_again_however_often(computer):
+    said = computer.boot(script(FAILS_FOUR_TIMES), lasting=0)
+    assert read(said).restarted == Restarted(start=4, how="the recipe's run exited with status 7")
+    assert read(said).gave_up == ""
+    assert ["-h", "now"] not in [argv for argv, _ in computer.calls("shutdown")]
+
+
+def test_starts_are_counted_through_reboots(computer):
+    run = script("exit 7")
+    assert read(computer.boot(run)).restarted.start == 2
+    assert read(computer.boot(run)).restarted.start == 5
+
+
+def test_a_run_that_leaves_its_server_behind_and_ends_well_is_left_alone(computer):
+    said = computer.boot(script("true", "echo installing\n"))
+    assert said.endswith("mixtral: the recipe's run has ended, and what it left running serves on\n")
+    assert said.count("mixtral: starting the recipe's run\n") == 2
+    assert ["-h", "now"] not in [argv for argv, _ in computer.calls("shutdown")]
 
 
 def test_names_that_the_script_itself_uses_are_no_harm_in_a_recipe(computer):
@@ -229,9 +268,10 @@ def test_conda_is_installed_once_for_a_recipe_that_activates_it(computer):
 
 
 def test_a_second_boot_serves_again(computer):
-    assert computer.boot(vllm()) == computer.boot(vllm())
+    assert computer.boot(vllm()).count(f"mixtral: starting {MIXTRAL}\n") == 3
+    assert computer.boot(vllm()).count(f"mixtral: starting {MIXTRAL}\n") == 3
     runs = [argv for argv, _ in computer.calls("docker") if argv[0] == "run"]
-    assert len(runs) == 2
+    assert len(runs) == 6
     assert ["rm", "--force", "mixtral"] in [argv for argv, _ in computer.calls("docker")]
 
 

@@ -15,9 +15,11 @@ import pytest
 
 from tests.fakes.requests import SECRETS, boot, request
 from tests.unit.workers.serving.test_bootstrap import offer
+from workers.sandbox import machine
 from workers.sandbox.machine import Machines, MachinesFull
 from workers.sandbox.valkey import free_port
 from workers.serving.bootstrap import user_data
+from workers.serving.console import Restarted, read
 from workers.serving.probe import completion, key_is_enforced
 
 KEY = SECRETS["VLLM_API_KEY"]
@@ -123,18 +125,24 @@ def test_a_killed_machine_answers_no_more_and_its_console_can_still_be_read(mach
     assert "mixtral: starting the engine" in machines.console("i-1")
 
 
-def test_a_machine_outlives_its_engine_and_tells_of_it(machines, port):
-    booted(machines, "i-1", port)
-    os.kill(machines.engine("i-1"), signal.SIGKILL)
-    wait(lambda: machines.engine("i-1") is None)
-    assert machines.alive("i-1")
-    assert machines.console("i-1").endswith("mixtral: the engine exited with status -9\n")
+def test_a_machine_starts_its_engine_again_and_tells_of_it(machines, port):
+    url = booted(machines, "i-1", port)
+    engine = machines.engine("i-1")
+    os.kill(engine, signal.SIGKILL)
+    wait(lambda: machines.engine("i-1") not in (None, engine))
+    wait(lambda: healthy(url))
+    assert read(machines.console("i-1")).restarted == Restarted(start=1, how="the engine exited with status 137")
 
 
-def test_an_engine_that_cannot_start_says_why_on_the_console(machines, port):
+def test_an_engine_that_never_starts_is_given_up_and_its_console_says_why(machines, port, monkeypatch):
+    monkeypatch.setattr(machine, "PAUSE", 0.01)
+    monkeypatch.setattr(machine, "LINGER", 1.0)
     machines.boot("i-1", text(port, kind="scripted", args={"fail-start": "no such weights"}))
-    wait(lambda: machines.engine("i-1") is None)
-    assert "scripted: no such weights" in machines.console("i-1")
+    wait(lambda: read(machines.console("i-1")).gave_up)
+    assert machines.alive("i-1")
+    assert machines.console("i-1").count("scripted: no such weights") == 3
+    assert read(machines.console("i-1")).gave_up == "the engine exited with status 1, 3 times in a row"
+    wait(lambda: not machines.alive("i-1"), "nobody ends it, so it ends itself")
 
 
 def test_user_data_that_is_none_of_ours_makes_a_machine_that_serves_nothing(machines):

@@ -7,10 +7,12 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,6 +22,7 @@ from workers.clouds.host import handed_on
 from workers.errors import WorkersError
 from workers.serving.boot import KEY_VARIABLE
 from workers.serving.bootstrap import Header, environment, header
+from workers.serving.console import STARTS_MOST, again, no_more
 from workers.serving.flags import written
 
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -27,18 +30,31 @@ MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 ENGINE_VARIABLE = "MIXTRAL_SANDBOX_ENGINE"
 ADDRESSES = 250 * 250
 TRIES = 100
+LOOK_EVERY = 0.1
+PAUSE = 1.0
+LASTING = 600.0
+LINGER = 600.0
+"""Seconds, as in `bootstrap.sh`; but for the pause, which people watch."""
 
 
 class MachinesFull(WorkersError):
     """The sandbox runs as many engines as it may."""
 
 
-class _Machine(Struct):
-    """One machine's process and the socket that holds its address for it."""
+class _Machine(Struct, kw_only=True):
+    """One machine: its engine's process, and the socket that holds its address for it."""
 
+    start: "Callable[[], subprocess.Popen[bytes]]"
     address: str
-    process: "subprocess.Popen[bytes]"
     reserved: socket.socket
+    process: "subprocess.Popen[bytes]"
+    started_at: float
+    starts: int = 1
+    early: int = 0
+    next_at: float | None = None
+    """When an engine that ended is started again; None: it runs, or is not started again."""
+    ends_at: float | None = None
+    """When the machine ends, having given up."""
 
 
 class Machines:
@@ -65,6 +81,9 @@ class Machines:
         self._next = secrets.randbelow(ADDRESSES)
         # Engines die with the thread that started them, so that no server's short-lived thread may.
         self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="machines")
+        self._closed = threading.Event()
+        self._watch = threading.Thread(target=self._keep, name="machines' engines", daemon=True)
+        self._watch.start()
 
     def boot(self, id_: str, user_data: str) -> str:
         """Start what the user data says; the machine's address, without a port. Asked again it is the same machine.
@@ -82,8 +101,17 @@ class Machines:
                 )
             about = header(user_data)
             address, reserved = self._reserve(about.port if about else 0)
-            process = self._starter.submit(self._start, id_, address, about, environment(user_data)).result()
-            self._machines[id_] = _Machine(address=address, process=process, reserved=reserved)
+            start = partial(self._start, id_, address, about, environment(user_data))
+            self._log(id_).unlink(missing_ok=True)
+            process = self._starter.submit(start, self._boot_delay).result()
+            began = time.monotonic() + self._boot_delay.total_seconds()
+            self._machines[id_] = _Machine(
+                start=partial(start, timedelta()),
+                address=address,
+                reserved=reserved,
+                process=process,
+                started_at=began,
+            )
             return address
 
     def kill(self, id_: str) -> None:
@@ -97,9 +125,10 @@ class Machines:
             machine.reserved.close()
 
     def alive(self, id_: str) -> bool:
-        """Whether the machine was booted and not killed; its engine may have ended, as on a real one."""
+        """Whether the machine was booted, and neither killed nor ended by itself; its engine may have ended."""
         with self._lock:
-            return id_ in self._machines
+            machine = self._machines.get(id_)
+        return machine is not None and (machine.ends_at is None or time.monotonic() < machine.ends_at)
 
     def engine(self, id_: str) -> int | None:
         """The process id of the machine's engine, for those who want to kill it; None if it ended."""
@@ -110,19 +139,45 @@ class Machines:
     def console(self, id_: str) -> str:
         """What the machine printed so far, also after its end; empty for one that never was."""
         try:
-            said = self._log(id_).read_text(errors="replace")
+            return self._log(id_).read_text(errors="replace")
         except FileNotFoundError:
             return ""
-        with self._lock:
-            machine = self._machines.get(id_)
-        status = machine.process.poll() if machine else None
-        return said if status is None else f"{said}mixtral: the engine exited with status {status}\n"
 
     def close(self) -> None:
         """End all machines."""
+        self._closed.set()
+        self._watch.join()
         for id_ in tuple(self._machines):
             self.kill(id_)
         self._starter.shutdown()
+
+    def _keep(self) -> None:
+        while not self._closed.wait(LOOK_EVERY):
+            with self._lock:
+                for id_, machine in self._machines.items():
+                    self._look(id_, machine, time.monotonic())
+
+    def _look(self, id_: str, machine: _Machine, now: float) -> None:
+        """Start an engine again that has ended, until it has ended early too often."""
+        status = machine.process.poll()
+        if status is None or machine.ends_at is not None:
+            return
+        if machine.next_at is None:
+            machine.early = machine.early + 1 if now - machine.started_at < LASTING else 1
+            status = status if status >= 0 else 128 - status  # as a shell has it
+            if machine.early >= STARTS_MOST:
+                machine.ends_at = now + LINGER
+                self._say(id_, no_more("the engine", status, machine.early))
+            else:
+                machine.next_at = now + PAUSE * machine.early
+                self._say(id_, again("the engine", status, machine.starts))
+        elif now >= machine.next_at:
+            machine.process = self._starter.submit(machine.start).result()
+            machine.starts, machine.started_at, machine.next_at = machine.starts + 1, now, None
+
+    def _say(self, id_: str, what: str) -> None:
+        with self._log(id_).open("a") as log:
+            log.write(f"mixtral: {what}\n")
 
     def _log(self, id_: str) -> Path:
         return self._folder / f"{quote(id_, safe='')}.log"
@@ -148,12 +203,12 @@ class Machines:
         )
 
     def _start(
-        self, id_: str, address: str, about: Header | None, variables: Mapping[str, str]
+        self, id_: str, address: str, about: Header | None, variables: Mapping[str, str], delay: timedelta
     ) -> "subprocess.Popen[bytes]":
         own = handed_on(self._environ) | {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONUNBUFFERED": "1"}
-        with os.fdopen(os.open(self._log(id_), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as log:
+        with os.fdopen(os.open(self._log(id_), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
             return subprocess.Popen(  # noqa: S603 - ourselves
-                (sys.executable, "-m", "workers.sandbox.engine", *self._words(address, about)),
+                (sys.executable, "-m", "workers.sandbox.engine", *self._words(address, about, delay)),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -161,9 +216,9 @@ class Machines:
                 process_group=0,  # a Ctrl-C at the terminal is for the stand-in, which ends them in order
             )
 
-    def _words(self, address: str, about: Header | None) -> list[str]:
+    def _words(self, address: str, about: Header | None, delay: timedelta) -> list[str]:
         """The command line of the engine's process: whose child it is, its delay, what to run and how."""
-        words = [str(os.getpid()), str(self._boot_delay.total_seconds())]
+        words = [str(os.getpid()), str(delay.total_seconds())]
         if about is None:
             return words
         scripted = "scripted" in {about.kind, self._environ.get(ENGINE_VARIABLE)}

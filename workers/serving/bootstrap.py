@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from workers.clouds.driver import Boot, MachineRequest, Token
 from workers.serving import vllm
 from workers.serving.boot import KEY_VARIABLE
+from workers.serving.console import STARTS_MOST
 from workers.serving.errors import ServingError
 from workers.serving.vllm_release import GPU
 
@@ -30,6 +31,18 @@ STATIC = {
     name: resources.files("workers.serving").joinpath(f"{name}.sh").read_text(encoding="utf-8")
     for name in ("bootstrap", "deadman", "recipe", "conda")
 }
+
+
+def _packed(text: str) -> str:
+    """What `base64 --decode | gzip --decompress` gives back; the same for the same."""
+    return base64.encodebytes(gzip.compress(text.encode(), mtime=0)).decode()
+
+
+PACKED_BOOTSTRAP = f"""\
+eval "$(base64 --decode <<'END_OF_FILE' | gzip --decompress
+{_packed(STATIC["bootstrap"])}END_OF_FILE
+)"
+"""
 
 
 class Header(Struct, frozen=True, kw_only=True):
@@ -56,8 +69,9 @@ def user_data(request: MachineRequest, secrets: Mapping[str, str]) -> str:
     """A bash script of at most 16384 bytes, for EC2's user data and GCE's `startup-script`; the same for the same.
 
     It arms the machine's deadman, then serves the boot on all of the machine's interfaces. It runs as root, and may
-    run again at every boot. Its progress are the lines of the console that begin with `mixtral: `. The tag (on GCE
-    the metadata attribute) `mixtral-expiry` moves the machine's end: Unix seconds, or ISO 8601 with its zone.
+    run again at every boot. Its progress are the lines of the console that begin with `mixtral: ` (console.py). An
+    engine that ends is started again, and after STARTS_MOST early ends in a row no more. The tag (on GCE the metadata
+    attribute) `mixtral-expiry` moves the machine's end: Unix seconds, or ISO 8601 with its zone.
     Raises ServingError where the boot cannot be served on a cloud's machine.
     """
     if not secrets.get(KEY_VARIABLE):
@@ -66,7 +80,8 @@ def user_data(request: MachineRequest, secrets: Mapping[str, str]) -> str:
     others = [_File(name="deadman.sh", text=STATIC["deadman"]), *_recipe(request.boot)]
     script = _script(request, secrets, [env, *others])
     if len(script.encode()) > LIMIT:
-        script = _script(request, secrets, [env, *(replace(file, packed=True) for file in others)])
+        packed = [replace(file, packed=True) for file in others]
+        script = _script(request, secrets, [env, *packed], PACKED_BOOTSTRAP)
     if len(script.encode()) <= LIMIT:
         return script
     raise ServingError(
@@ -98,7 +113,9 @@ def environment(user_data: str) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words if "=" in word)
 
 
-def _script(request: MachineRequest, secrets: Mapping[str, str], files: list[_File]) -> str:
+def _script(
+    request: MachineRequest, secrets: Mapping[str, str], files: list[_File], bootstrap: str = STATIC["bootstrap"]
+) -> str:
     boot = request.boot
     about = Header(
         kind=boot.kind,
@@ -111,9 +128,11 @@ def _script(request: MachineRequest, secrets: Mapping[str, str], files: list[_Fi
     counts = sorted({offer.count for offer in request.offers})
     wants_docker = bool(_image(boot)) or re.search(r"\bdocker\b", boot.setup + boot.run) is not None
     constants = {
+        "kind": boot.kind,
         "what": boot.model if boot.kind != "script" else "the recipe's run",
         "image": _image(boot),
         "port": str(boot.port),
+        "starts_most": str(STARTS_MOST),
         "counts": " ".join(map(str, counts)),
         "needs_docker": "yes" if wants_docker else "no",
     }
@@ -133,7 +152,7 @@ def _script(request: MachineRequest, secrets: Mapping[str, str], files: list[_Fi
         "serve() {",
         *_serve(boot, counts),
         "}",
-        STATIC["bootstrap"],
+        bootstrap,
     ]
     return "\n".join(lines)
 
@@ -141,8 +160,7 @@ def _script(request: MachineRequest, secrets: Mapping[str, str], files: list[_Fi
 def _written(file: _File) -> str:
     if not file.packed:
         return f"  put {file.name} {file.mode} {shlex.quote(file.text)}"
-    packed = base64.encodebytes(gzip.compress(file.text.encode(), mtime=0)).decode()
-    return f"  unpack {file.name} {file.mode} <<'END_OF_FILE'\n{packed}END_OF_FILE"
+    return f"  unpack {file.name} {file.mode} <<'END_OF_FILE'\n{_packed(file.text)}END_OF_FILE"
 
 
 def _variables(request: MachineRequest, secrets: Mapping[str, str]) -> dict[str, str]:

@@ -4,14 +4,19 @@ export HOME="${HOME:-/root}"
 folder="${MIXTRAL_FOLDER:-/var/lib/mixtral-bot}"
 patience="${MIXTRAL_PATIENCE_SECONDS:-900}"
 pause="${MIXTRAL_PAUSE_SECONDS:-10}"
+lasting="${MIXTRAL_LASTING_SECONDS:-600}" # an engine that ended sooner has ended early
+linger="${MIXTRAL_LINGER_SECONDS:-600}"
 gpus=0
 
 say() {
   echo "mixtral: $*"
 }
 
-fail() {
-  say "$*"
+# Whoever pays for this machine reads why and ends it; if nobody does, it ends itself.
+give_up() {
+  say "giving up: $*"
+  sleep "$linger" 8>&-
+  shutdown -h now
   exit 1
 }
 
@@ -37,7 +42,7 @@ patiently() { # WHAT COMMAND...
   local what="$1" give_up="$((SECONDS + patience))"
   shift
   until "$@" >/dev/null 2>&1; do
-    [ "$SECONDS" -lt "$give_up" ] || fail "$what is still missing after $patience s: this machine's image must bring it"
+    [ "$SECONDS" -lt "$give_up" ] || give_up "$what is still missing after $patience s: this machine's image must bring it"
     say "waiting for $what"
     sleep "$pause"
   done
@@ -51,7 +56,7 @@ pull() { # IMAGE
     say "pulling $1 failed"
     sleep "$((pause * try))"
   done
-  fail "$1 cannot be pulled, for the reason above"
+  give_up "$1 cannot be pulled, for the reason above"
 }
 
 # Names in the environment may be those of variables here, so that nothing is read after it but the arguments.
@@ -90,10 +95,25 @@ umask "$mask"
 if [ "$counts" != 0 ]; then
   patiently "the GPU driver" nvidia-smi
   gpus="$(nvidia-smi --list-gpus | grep --count "^GPU ")"
-  [[ " $counts " = *" $gpus "* ]] || fail "$gpus GPUs are here, and ${counts// / or } were rented"
+  [[ " $counts " = *" $gpus "* ]] || give_up "$gpus GPUs are here, and ${counts// / or } were rented"
 fi
 [ "$needs_docker" = no ] || patiently Docker docker info
 [ -z "$image" ] || pull "$image"
-say "starting $what"
-serve
-say "$what exited with status $?"
+starts="$(cat "$folder/starts" 2>/dev/null)" # those before a reboot count, too
+early=0
+while true; do
+  starts="$((${starts:-0} + 1))"
+  put starts 600 "$starts"
+  say "starting $what"
+  began="$SECONDS"
+  serve
+  status="$?"
+  if [ "$status" = 0 ] && [ "$kind" = script ]; then
+    say "$what has ended, and what it left running serves on"
+    exit
+  fi
+  early="$((SECONDS - began < lasting ? early + 1 : 1))"
+  [ "$early" -lt "$starts_most" ] || give_up "$what exited with status $status, $early times in a row"
+  say "$what exited with status $status (start $starts), and is started again"
+  sleep "$((pause * early))" 8>&-
+done

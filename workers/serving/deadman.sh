@@ -50,11 +50,11 @@ while true; do
   fi
   left="$((known - $(date +%s)))"
   if [ "$left" -le 0 ]; then
-    echo "mixtral: expired at $(date --utc --date="@$known" +%FT%TZ), shutting down"
+    echo "mixtral-deadman: expired at $(date --utc --date="@$known" +%FT%TZ), shutting down"
     shutdown -h now
   elif [ "$armed" != "$known" ] || [ "$((SECONDS - armed_at))" -ge 600 ]; then # anew, should somebody have cancelled it
     [ "$armed" = "$known" ] ||
-      echo "mixtral: this machine ends itself at $(date --utc --date="@$known" +%FT%TZ) unless it is told to live on"
+      echo "mixtral-deadman: this machine ends itself at $(date --utc --date="@$known" +%FT%TZ) unless it is told to live on"
     shutdown --no-wall -h "+$(((left + 59) / 60))" && armed="$known" && armed_at="$SECONDS"
   fi
   sleep "$every" 9>&-
