@@ -15,7 +15,7 @@ from bot.views.card import card
 from bot.views.message import Message
 from recipes.schema import Note, Recipe, ReplicaPolicy, Service
 from tests.story import BEGIN, MIXTRAL, SMOLLM2, Story, offer
-from workers.deployment.events import KeyId, Limits
+from workers.deployment.events import Failure, KeyId, Limits
 from workers.placement.offer import Offer, Rung
 
 KEY = "mxk_ExampleExampleExampleExample1234"
@@ -24,6 +24,7 @@ GIVEN_UP = (
     "Replicas failed 5 times in a row, so no further one is tried. The last time: its engine exited with status 1."
 )
 
+HF_ID = MIXTRAL.engine.model if MIXTRAL.engine else ""
 LADDER = (
     ("gcp us-central1-a", "A100-80GB:2", "5.89"),
     ("gcp us-central1-c", "A100-80GB:2", "5.89"),
@@ -134,6 +135,12 @@ def more_cards() -> dict[str, Story]:
     return {
         "card waiting for the gateway": ready.wait(4),
         "card without a gateway": unrouted.wait(45),
+        "card booting in the cloud": booting().progressed("pulling vllm/vllm-openai:v0.33.0").wait(64),
+        "card starting again": booting().progressed(f"starting {HF_ID}").wait(90)
+        .engine_ended("the engine exited with status 1", 2).wait(8),
+        "card not ready, started again": served_in_the_cloud().wait(3600).not_ready("nothing listens there")
+        .engine_ended("the engine was killed by SIGKILL", 1).wait(25),
+        "card machine gave up": gave_up(),
         "card draining": two().scaled(1).wait(1).draining(2).wait(4),
         "card scaled to zero": at_zero(Story().served()),
         "card asleep": asleep(),
@@ -183,6 +190,23 @@ def by_load() -> Story:
         told.asked(taken).wait(2).created().wait(200).ready()
     told.published().wait(1).tested().wait(900).moved(3, "2.4 requests/s, 1 replica takes 1")
     return told.wait(1).asked(offers()[2]).wait(3).created().wait(61)
+
+
+def booting() -> Story:
+    """One machine of a cloud, whose engine does not answer yet."""
+    told = Story("mixtral", MIXTRAL).planned(rungs(usable=True))
+    return told.wait(1).asked(offers()[0]).wait(20).created("http://203.0.113.20:8000").wait(40)
+
+
+def served_in_the_cloud() -> Story:
+    return booting().wait(300).ready().published().wait(1).tested()
+
+
+def gave_up() -> Story:
+    """The second machine is asked for, since the engine on the first is of no use."""
+    told = booting().engine_ended("the engine exited with status 1, 3 times in a row", 2, again=False).wait(1)
+    told.given_up("the engine exited with status 1, 3 times in a row", failure=Failure.CRASHED).wait(3)
+    return told.gone("ended", log=LOG).wait(1).asked(offers()[1]).wait(2)
 
 
 def backing_off() -> Story:

@@ -14,6 +14,7 @@ from workers.deployment.events import (
     DeploymentEnded,
     DeploymentId,
     EndpointPublished,
+    EngineEnded,
     EngineProgressed,
     EventId,
     Failure,
@@ -174,6 +175,9 @@ class Story:
 
     def progressed(self, progress: str) -> Self:
         return self._tell(EngineProgressed, attempt=self._last.number, progress=progress)
+
+    def engine_ended(self, how: str, start: int, *, again: bool = True) -> Self:
+        return self._tell(EngineEnded, attempt=self._last.number, how=how, start=start, again=again)
 
     def ready(self, attempt: int | None = None) -> Self:
         found = self._attempt(attempt)

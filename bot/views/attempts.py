@@ -6,6 +6,7 @@ from bot.views import offers
 from bot.views.amounts import duration
 from bot.views.escape import clip, inert
 from workers.deployment.attempt import Attempt, Phase
+from workers.deployment.patience import deadline
 from workers.deployment.state import Deployment
 
 ATTEMPT_DOTS = {
@@ -34,6 +35,29 @@ def preposition(attempt: Attempt) -> str:
 
 def why(attempt: Attempt) -> str:
     return inert(clip(attempt.why.rstrip("."), 300)) or "its machine ended"
+
+
+def silence(attempt: Attempt) -> str:
+    """Why a replica that was ready does not answer."""
+    ended = attempt.engine_end
+    if ended is None:
+        return why(attempt)
+    return f"{inert(clip(ended.how, 300))}{', and its machine starts it again' if ended.again else ''}"
+
+
+def stumbled(attempt: Attempt) -> str:
+    """How often an engine that was never ready has ended, where it did; else nothing."""
+    ended = attempt.engine_end
+    if ended is None or not ended.again:
+        return ""
+    how, times = inert(clip(ended.how, 200)), f", {ended.start} times so far" if ended.start > 1 else ""
+    return f"{how[:1].upper()}{how[1:]}{times}; its machine starts it again."
+
+
+def left(attempt: Attempt, now: datetime) -> timedelta:
+    """How long a replica that does not answer has to recover."""
+    until = deadline(attempt)
+    return max((until or now) - now, timedelta())
 
 
 def taken_back(attempt: Attempt) -> str:

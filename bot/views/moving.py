@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 from bot.commands.bounds import wakes
 from bot.views import offers
 from bot.views.amounts import count, duration, moment
-from bot.views.attempts import preposition, replacement, so_far, taken_back, why
+from bot.views.attempts import left, preposition, replacement, silence, so_far, taken_back, why
 from bot.views.escape import escape, inert
 from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.events import Autoscaled
-from workers.deployment.patience import NOT_READY_FOR, paused_until
+from workers.deployment.patience import paused_until
 from workers.deployment.state import Deployment
 from workers.placement.mix import going, mix_of
 
@@ -102,9 +102,8 @@ def _coming(attempt: Attempt, state: Deployment, now: datetime) -> str:
         case Phase.PROVISIONING:
             return f"asking {where} for replica {attempt.replica}"
         case Phase.NOT_READY:
-            left = duration(attempt.since + NOT_READY_FOR - now)
-            until = f"and is replaced in {left} if it does not recover"
-            return f"replica {attempt.replica} does not answer ({why(attempt)}), {until}"
+            until = f"and is replaced in {duration(left(attempt, now))} if it does not recover"
+            return f"replica {attempt.replica} does not answer ({silence(attempt)}), {until}"
         case _:
             return f"replica {attempt.replica} is starting {preposition(attempt)} {where}"
 

@@ -5,7 +5,7 @@ from typing import assert_never
 
 from bot.views import offers
 from bot.views.amounts import count, moment
-from bot.views.attempts import ATTEMPT_DOTS, replacement
+from bot.views.attempts import ATTEMPT_DOTS, replacement, silence, stumbled
 from bot.views.escape import clip, inert
 from bot.views.words import DOTS
 from workers.deployment.attempt import KEPT, MAY_COST, Attempt, Phase
@@ -84,7 +84,10 @@ def _standing(attempt: Attempt, deployment: Deployment) -> str:
         case Phase.READY:
             return f"ready since {at}"
         case Phase.STARTING if attempt.progress:
-            return f"starting since {at}: {inert(clip(attempt.progress, WHY_MOST))}"
+            stumble = f". {stumbled(attempt)}".removesuffix(".") if attempt.engine_end else ""
+            return f"starting since {at}: {inert(clip(attempt.progress, WHY_MOST))}{stumble}"
+        case Phase.NOT_READY:
+            return f"not ready since {at}: {silence(attempt)}"
         case phase:
             return f"{phase.value} since {at}{_why(attempt)}"
 
@@ -98,6 +101,8 @@ def failed(attempt: Attempt) -> str:
             return "was not ready in time"
         case Failure.PROBING:
             return "failed its probe for too long"
+        case Failure.CRASHED if attempt.engine_end is not None and not attempt.engine_end.again:
+            return "gave up"
         case Failure.CRASHED | None:
             return "was lost"
         case _ as never:

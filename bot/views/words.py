@@ -5,7 +5,7 @@ from typing import assert_never
 
 from bot.views import offers
 from bot.views.amounts import CENT, after, count, duration, moment, usd, usd_per_hour
-from bot.views.attempts import preposition, replacement, so_far, why
+from bot.views.attempts import left, preposition, replacement, silence, so_far, stumbled, why
 from bot.views.escape import clip, code, escape, inert
 from bot.views.moving import (
     at_zero,
@@ -19,7 +19,7 @@ from bot.views.moving import (
     scaling,
 )
 from workers.deployment.attempt import MAY_COST, Attempt, Phase
-from workers.deployment.patience import DECIDE_WITHIN, NOT_READY_FOR, paused_until
+from workers.deployment.patience import DECIDE_WITHIN, paused_until
 from workers.deployment.state import Deployment, Status
 from workers.replicas.savings import saved
 from workers.serving.boot import boot_of
@@ -185,7 +185,8 @@ def _starting(state: Deployment, attempt: Attempt, now: datetime) -> str:
     busy = f"\nNow: {inert(clip(attempt.progress, 200))}." if attempt.progress else ""
     where = offers.place(attempt.offer)
     begun = f"Starting *{escape(short_model(state))}* {preposition(attempt)} {where}{so_far(attempt, now)}."
-    return f"{begun}{busy}{_probed(state, attempt, now)}"
+    told = f"\n{stumble}" if (stumble := stumbled(attempt)) else ""
+    return f"{begun}{busy}{told}{_probed(state, attempt, now)}"
 
 
 def _probed(state: Deployment, attempt: Attempt, now: datetime) -> str:
@@ -203,10 +204,9 @@ def _ready(state: Deployment) -> str:
 
 
 def _not_ready(attempt: Attempt, now: datetime) -> str:
-    left = attempt.since + NOT_READY_FOR - now
     return (
-        f"Replica {attempt.replica} does not answer: {why(attempt)}. "
-        f"If it does not recover within {duration(left)}, it is replaced."
+        f"Replica {attempt.replica} does not answer: {silence(attempt)}. "
+        f"If it does not recover within {duration(left(attempt, now))}, it is replaced."
     )
 
 
@@ -220,9 +220,9 @@ def _ended_by(state: Deployment) -> str:
 
 
 def _ending(state: Deployment) -> str:
-    left = sum(a.phase in MAY_COST for a in state.attempts)
+    ending = sum(a.phase in MAY_COST for a in state.attempts)
     by = f"Ended by {user(state.stopped_by)}" if state.stopped_by else "Ended"
-    return f"{by}: shutting down {count(left, 'replica')}." if left else f"{by}: all its machines are gone."
+    return f"{by}: shutting down {count(ending, 'replica')}." if ending else f"{by}: all its machines are gone."
 
 
 def _failed(state: Deployment) -> str:
@@ -245,10 +245,8 @@ def _no_capacity(state: Deployment, now: datetime) -> str:
         next_time = moment(until) if until else "now"
         return f"{no_rung(state)} I ask again {next_time}. The endpoint stays, with a 503 for each request until then."
     if state.keep_trying is None or state.keep_trying.until <= now:
-        left = state.exhausted.at + DECIDE_WITHIN - now
-        return (
-            f"{no_rung(state)} Nothing runs, and nothing is billed. Say within {duration(left)} whether to keep trying."
-        )
+        within = duration(state.exhausted.at + DECIDE_WITHIN - now)
+        return f"{no_rung(state)} Nothing runs, and nothing is billed. Say within {within} whether to keep trying."
     again = max(state.exhausted.at + state.keep_trying.every - now, timedelta())
     asked = f"{user(state.keep_trying.by)} asked to keep trying until {moment(state.keep_trying.until)}"
     return f"{no_rung(state)} {asked}: the next round is in {duration(again)}."

@@ -12,12 +12,13 @@ from tests.fakes.driver import FakeDriver, offer
 from workers.clouds.driver import DriverError, End
 from workers.deployment.advance import Advance
 from workers.deployment.attempt import Phase
-from workers.deployment.events import Failure, KeyNotEnforced, Limits, MachineCreated, MachineGone, Place
+from workers.deployment.events import EngineEnded, Failure, KeyNotEnforced, Limits, MachineCreated, MachineGone, Place
 from workers.deployment.log import Log
 from workers.deployment.state import Status
 from workers.deployment.sweeper import Sweeper
 from workers.placement.offer import Rung
 from workers.requests import Requests
+from workers.serving.console import again, no_more
 from workers.serving.probe import Completion
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -252,6 +253,54 @@ def test_an_unknown_machine_is_left_alone_and_an_unwanted_one_is_ended(loop, red
     loop.settle()
     assert len(running(loop)) == 1, "without its log nobody knows whether it is wanted"
     assert loop.state(id_) is None
+
+
+def test_what_a_machine_prints_while_it_boots_is_told(loop):
+    id_ = loop.launch(secrets=("HF_TOKEN",))
+    loop.probes["http://fake.invalid:8000"] = "nothing listens there"
+    loop.settle(2)
+    [token] = loop.cloud.running()
+    loop.cloud.print(token, "mixtral: pulling vllm/vllm-openai:v1 with a-token-of-the-hub", "layer 1")
+    loop.settle(3)
+    assert loop.state(id_).attempts[0].progress == "pulling vllm/vllm-openai:v1 with \N{BULLET}\N{BULLET}\N{BULLET}"
+
+
+def test_an_engine_that_its_machine_starts_again_is_given_time_and_nothing_is_bought(loop):
+    id_ = loop.launch()
+    loop.settle()
+    [token] = loop.cloud.running()
+    loop.cloud.print(token, f"mixtral: {again('m', 137, 1, loop.now)}", "mixtral: starting m", "INFO loading")
+    loop.probes["http://fake.invalid:8000"] = "nothing listens there"
+    loop.settle()
+    [attempt] = loop.state(id_).attempts
+    assert attempt.phase is Phase.NOT_READY
+    assert attempt.engine_end.how == "m was killed by SIGKILL"
+    loop.probes.clear()
+    loop.settle(2)
+    [attempt] = loop.state(id_).attempts
+    assert attempt.phase is Phase.READY
+    told = loop.log.read(id_)
+    loop.probes["http://fake.invalid:8000"] = "the network is broken"
+    loop.settle(12)
+    assert not any(isinstance(e, EngineEnded) for e in loop.log.read(id_)[len(told) :]), "that restart is an old one"
+
+
+def test_an_engine_that_is_of_no_use_costs_two_machines_and_minutes_and_its_last_lines_are_told(loop):
+    id_ = loop.launch()
+    began = loop.now = loop.state(id_).requested_at
+    loop.probes["http://fake.invalid:8000"] = "nothing listens there"
+    for _ in range(30):
+        loop.settle(1)
+        for token in loop.cloud.running():
+            loop.cloud.print(token, "ValueError: no such model", f"mixtral: {no_more('m', 1, 3)}")
+        if loop.state(id_).ended:
+            break
+    state = loop.state(id_)
+    assert state.status is Status.FAILED
+    assert "m exited with status 1, 3 times in a row" in state.ended.failed
+    assert [a.failure for a in state.attempts] == [Failure.CRASHED, Failure.CRASHED]
+    assert "ValueError: no such model" in state.attempts[-1].log_tail
+    assert loop.now - began < timedelta(minutes=3), "and not two initial delays of 20 min"
 
 
 def test_a_machine_that_disappears_is_noticed_within_two_lists_and_replaced(loop):

@@ -8,6 +8,7 @@ from workers.clouds.driver import Machine, MachineRequest, Refusal, Scope, Token
 from workers.deployment.events import (
     DeploymentId,
     EndpointPublished,
+    EngineEnded,
     EventId,
     LadderPlanned,
     LaunchIntended,
@@ -98,6 +99,9 @@ class Story:
         self.planned().intended().created().ready()
         self.tell(EndpointPublished, url="http://h:1")
         return self.tell(TestCompletionAnswered, prompt="p", text="t", seconds=0.1)
+
+    def engine_ended(self, attempt=1, start=1, *, again=True):
+        return self.tell(EngineEnded, attempt=attempt, how="vllm exited with status 1", start=start, again=again)
 
     def gone(self, attempt=1, why="engine exited with status 1"):
         return self.tell(MachineGone, attempt=attempt, why=why)

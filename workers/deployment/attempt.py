@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from workers.clouds.driver import Machine, MachineRequest
 from workers.deployment.events import (
+    EngineEnded,
     EngineProgressed,
     Failure,
     KeyNotEnforced,
@@ -67,6 +68,10 @@ class Attempt(Struct, frozen=True, kw_only=True):
     progress: str = ""
     probe_says: str = ""
     """Why its readiness probe has not passed yet."""
+    engine_ends: int = 0
+    """The number of its engine's start that last ended on a machine that lives on."""
+    engine_end: EngineEnded | None = None
+    """How it last ended; None: it did not, or it was ready since."""
     why: str = ""
     log_tail: str = ""
     refusal: OfferRefused | None = None
@@ -123,6 +128,7 @@ def give_up(attempt: Attempt, at: datetime, why: str, *, failure: Failure | None
 MachineFact = OfferRefused | MachineCreated | MachineAddressed | MachineGone | LeaseExtended
 ReplicaFact = (
     EngineProgressed
+    | EngineEnded
     | ProbeFailed
     | KeyNotEnforced
     | ReplicaReady
@@ -175,6 +181,10 @@ def _with_replica_fact(attempt: Attempt, event: ReplicaFact) -> Attempt:
     match event:
         case EngineProgressed():
             return replace(attempt, progress=event.progress)
+        case EngineEnded():
+            if attempt.phase not in KEPT:
+                return attempt
+            return replace(attempt, engine_end=event, engine_ends=max(attempt.engine_ends, event.start))
         case ProbeFailed():
             return replace(attempt, probe_says=event.why)
         case KeyNotEnforced():
@@ -184,7 +194,9 @@ def _with_replica_fact(attempt: Attempt, event: ReplicaFact) -> Attempt:
                 return attempt
             first = attempt.ready_at or event.at
             ready = _into(attempt, Phase.READY, event.at)
-            return replace(ready, ready_at=first, not_ready_at=None, address=event.address, progress="")
+            return replace(
+                ready, ready_at=first, not_ready_at=None, address=event.address, progress="", engine_end=None
+            )
         case ReplicaNotReady():
             if attempt.phase is not Phase.READY:
                 return attempt

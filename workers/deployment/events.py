@@ -170,6 +170,18 @@ class EngineProgressed(Event, frozen=True, kw_only=True):
     progress: str
 
 
+class EngineEnded(Event, frozen=True, kw_only=True):
+    """The engine has ended on a machine that lives on; the machine's console says so."""
+
+    attempt: int
+    how: str
+    """`vllm exited with status 137`; of a machine that gave up, why, in a few words."""
+    start: int = 0
+    """The number of the start that ended, as the machine counts."""
+    again: bool
+    """Whether the machine starts it again."""
+
+
 class ProbeFailed(Event, frozen=True, kw_only=True):
     """A replica that was never ready fails its readiness probe, in another way than before."""
 
@@ -296,6 +308,7 @@ AnyEvent: TypeAlias = (
     | MachineCreated
     | MachineAddressed
     | EngineProgressed
+    | EngineEnded
     | ProbeFailed
     | ReplicaReady
     | ReplicaNotReady

@@ -16,10 +16,10 @@ from workers.deployment.patience import (
     START_TRIES,
     dry_until,
     failures_in_a_row,
+    hopeless,
     next_deadline,
     paused_until,
     rounds,
-    too_late,
     too_many_unended,
 )
 from workers.deployment.state import Deployment
@@ -130,8 +130,8 @@ def next_step(state: Deployment, now: datetime, silent: Container[int] = ()) -> 
             if attempt.number in silent:
                 continue
             return Create(attempt)
-        if late := too_late(attempt, now):
-            why, failure = late
+        if lost := hopeless(attempt, now):
+            why, failure = lost
             return GiveUp(attempt.number, why, failure=failure)
     if state.ready and state.endpoint is not None and state.test is None:
         return Test(state.endpoint.url)  # people wait for the first answer more than for further replicas

@@ -15,7 +15,8 @@ CRASHES_MOST = 5
 """After so many failures in a row no further replica is tried, until somebody scales."""
 
 NOT_READY_FOR = timedelta(seconds=180)
-"""A replica that fails its probe for so long is replaced."""
+"""A replica that fails its probe for so long is replaced; one whose machine starts its engine again has, on top of
+it, as long as that took the first time."""
 
 ASKED_FOR = timedelta(minutes=30)
 """A cloud that gives no answer about one machine for so long is not asked again for it."""
@@ -55,28 +56,36 @@ def deadline(attempt: Attempt) -> datetime | None:
         case Phase.STARTING:
             return attempt.since + attempt.request.boot.initial_delay
         case Phase.NOT_READY:
-            return attempt.since + NOT_READY_FOR
+            return attempt.since + NOT_READY_FOR + _restarting(attempt)
         case Phase.DRAINING:
             return attempt.since + DRAIN_MOST
         case _:
             return None
 
 
+def _restarting(attempt: Attempt) -> timedelta:
+    """How long an engine may take that is started again: what it needs is there already, so no longer than before."""
+    ended, ready, machine = attempt.engine_end, attempt.ready_at, attempt.machine
+    if ended is None or not ended.again or ready is None or machine is None:
+        return timedelta()
+    return min(max(ready - machine.created_at, timedelta()), attempt.request.boot.initial_delay)
+
+
 def next_deadline(state: Deployment) -> datetime | None:
     return min((until for a in state.attempts if (until := deadline(a))), default=None)
 
 
-def too_late(attempt: Attempt, now: datetime) -> tuple[str, Failure | None] | None:
+def hopeless(attempt: Attempt, now: datetime) -> tuple[str, Failure | None] | None:
     """Why an attempt is to be given up, and how it failed; None while it may go on. Draining late is no failure."""
-    until = deadline(attempt)
+    ended, until = attempt.engine_end, deadline(attempt)
+    if ended is not None and not ended.again and attempt.phase in (Phase.STARTING, Phase.NOT_READY):
+        return ended.how, Failure.CRASHED
     if until is None or now < until:
         return None
     match attempt.phase:
         case Phase.NOT_READY:
-            return (
-                f"failed its readiness probe for {NOT_READY_FOR.total_seconds():.0f} s: {attempt.why}",
-                Failure.PROBING,
-            )
+            waited = (until - attempt.since).total_seconds()
+            return f"failed its readiness probe for {waited:.0f} s: {attempt.why}", Failure.PROBING
         case Phase.PROVISIONING:
             minutes = ASKED_FOR.total_seconds() / 60
             return f"its cloud gave no answer for {minutes:.0f} min. {attempt.progress}".strip(), Failure.PROVISION

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from workers.clouds.driver import Driver
 from workers.deployment.attempt import MAY_COST
+from workers.deployment.consoles import Consoles
 from workers.deployment.leasing import Leasing
 from workers.deployment.log import Log
 from workers.deployment.nudging import Nudger
@@ -52,6 +53,7 @@ class Sweeper:
         self._recorder = Recorder(log, drivers, environ, clock)
         self._observer = Observer(self._recorder, drivers, installation, Reaper(self._recorder, nudge))
         self._prober = Prober(self._recorder, log, probe, key_is_enforced, cannot_complete)
+        self._consoles = Consoles(self._recorder, drivers)
         self._leasing = Leasing(self._recorder, drivers, machine_lease)
         self._scaling = Scaling(redis, log)
         self._nudger = Nudger(nudge, clock)
@@ -76,10 +78,11 @@ class Sweeper:
             self._observer.hurry()  # deployments ended, or a log was lost: see at once what still runs
         probes = self._prober.ask()
         lists = self._observer.ask(self._recorder.attempts(MAY_COST))
-        pending: list[Future[Any]] = [*lists, *probes, *self._leasing.ask()]
+        pending: list[Future[Any]] = [*lists, *probes, *self._consoles.ask(), *self._leasing.ask()]
         wait(pending, timeout=ANSWERED_WITHIN)
         self._observer.collect()
         self._prober.collect()
+        self._consoles.collect()
         self._leasing.collect()
         self._scaling.look(self._recorder.states.values(), self._recorder.now())
         self._recorder.refresh()

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -170,7 +170,7 @@ class Machines:
                 self._say(id_, no_more("the engine", status, machine.early))
             else:
                 machine.next_at = now + PAUSE * machine.early
-                self._say(id_, again("the engine", status, machine.starts))
+                self._say(id_, again("the engine", status, machine.starts, datetime.now(UTC)))
         elif now >= machine.next_at:
             machine.process = self._starter.submit(machine.start).result()
             machine.starts, machine.started_at, machine.next_at = machine.starts + 1, now, None

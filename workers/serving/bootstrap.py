@@ -23,6 +23,7 @@ LIMIT = 16384
 FIRST_LEASE = 120
 """Minutes that a machine lives which never learns its expiry."""
 HEADER = "# mixtral: "
+RUN = "the recipe's run"
 ENV = "  put env 600 "
 DOCKER = "docker:"
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -129,7 +130,8 @@ def _script(
     wants_docker = bool(_image(boot)) or re.search(r"\bdocker\b", boot.setup + boot.run) is not None
     constants = {
         "kind": boot.kind,
-        "what": boot.model if boot.kind != "script" else "the recipe's run",
+        "what": boot.model if boot.kind != "script" else RUN,
+        "engine": "the engine" if boot.kind != "script" else RUN,
         "image": _image(boot),
         "port": str(boot.port),
         "starts_most": str(STARTS_MOST),

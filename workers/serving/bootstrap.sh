@@ -113,7 +113,7 @@ while true; do
     exit
   fi
   early="$((SECONDS - began < lasting ? early + 1 : 1))"
-  [ "$early" -lt "$starts_most" ] || give_up "$what exited with status $status, $early times in a row"
-  say "$what exited with status $status (start $starts), and is started again"
+  [ "$early" -lt "$starts_most" ] || give_up "$engine exited with status $status, $early times in a row"
+  say "$engine exited with status $status at $(date +%s) (start $starts), and is started again"
   sleep "$((pause * early))" 8>&-
 done

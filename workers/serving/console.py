@@ -1,16 +1,24 @@
 """PURE: what a machine's console says of its boot and its engine: written by `bootstrap.sh`, read here."""
 
 import re
+import signal
+from contextlib import suppress
+from datetime import UTC, datetime
 
 from msgspec import Struct
 
 STARTS_MOST = 3
 """So often in a row an engine may end early before its machine starts it no more."""
 
+KILLED = 128
+"""What a shell adds to the number of a signal."""
+
 # Clouds put a clock and the name of whoever runs the user data before each line.
 LINE = re.compile(r"(?:^|[:\]] )mixtral: (?P<said>.*\S)")
-AGAIN = re.compile(r"(?P<how>.* exited with status \d+) \(start (?P<start>\d+)\), and is started again")
+ENDED = r"(?P<what>.*) exited with status (?P<status>\d+)"
+AGAIN = re.compile(rf"{ENDED} at (?P<at>\d{{1,10}}) \(start (?P<start>\d+)\), and is started again")
 NO_MORE = re.compile(r"giving up: (?P<why>.*)")
+TIMES = re.compile(rf"{ENDED}(?P<rest>, .*)")
 
 
 class Restarted(Struct, frozen=True, kw_only=True):
@@ -18,8 +26,9 @@ class Restarted(Struct, frozen=True, kw_only=True):
 
     start: int
     """The number of the start that ended; it grows as long as the machine lives."""
+    at: datetime
     how: str
-    """`vllm exited with status 137`."""
+    """`the engine was killed by SIGKILL`."""
 
 
 class Said(Struct, frozen=True, kw_only=True):
@@ -39,16 +48,36 @@ def read(console: str) -> Said:
         return Said()
     gave_up = NO_MORE.fullmatch(told[-1])
     restarts = [match for said in told if (match := AGAIN.fullmatch(said))]
+    between = AGAIN.fullmatch(told[-1])
     return Said(
-        progress="" if gave_up else told[-1],
-        restarted=Restarted(start=int(restarts[-1]["start"]), how=restarts[-1]["how"]) if restarts else None,
-        gave_up=gave_up["why"] if gave_up else "",
+        progress="" if gave_up else f"{_how(between)}; it is started again" if between else told[-1],
+        restarted=_restarted(restarts[-1]) if restarts else None,
+        gave_up=_why(gave_up["why"]) if gave_up else "",
     )
 
 
-def again(what: str, status: int, start: int) -> str:
+def _restarted(match: re.Match[str]) -> Restarted:
+    at = datetime.fromtimestamp(int(match["at"]), UTC)
+    return Restarted(start=int(match["start"]), at=at, how=_how(match))
+
+
+def _why(said: str) -> str:
+    match = TIMES.fullmatch(said)
+    return f"{_how(match)}{match['rest']}" if match else said
+
+
+def _how(match: re.Match[str]) -> str:
+    """A shell's status in words."""
+    status = int(match["status"])
+    with suppress(ValueError):
+        if status > KILLED:
+            return f"{match['what']} was killed by {signal.Signals(status - KILLED).name}"
+    return f"{match['what']} exited with status {status}"
+
+
+def again(what: str, status: int, start: int, at: datetime) -> str:
     """As `bootstrap.sh` says it; for machines that do without."""
-    return f"{what} exited with status {status} (start {start}), and is started again"
+    return f"{what} exited with status {status} at {at.timestamp():.0f} (start {start}), and is started again"
 
 
 def no_more(what: str, status: int, times: int) -> str:

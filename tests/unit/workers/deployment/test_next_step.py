@@ -272,6 +272,34 @@ def test_a_failing_replica_is_given_time_and_then_replaced():
     assert isinstance(story.wait(seconds=180).step, GiveUp)
 
 
+def test_a_replica_whose_machine_starts_its_engine_again_has_as_long_as_the_first_time_on_top():
+    story = Story().planned().intended().created().wait(seconds=100).ready()
+    story.tell(EndpointPublished, url="http://h").tell(TestCompletionAnswered, prompt="p", text="t", seconds=0.1)
+    story.tell(ReplicaNotReady, attempt=1, why="refused").engine_ended(start=1)
+    assert story.step == Wait(until=story.state.attempts[0].since + timedelta(seconds=180 + 102))
+    ready = story.wait(seconds=200).ready().state.attempts[0]
+    assert ready.phase is Phase.READY
+    assert ready.engine_end is None, "it is over"
+    assert ready.engine_ends == 1, "and not told again"
+
+
+@pytest.mark.parametrize("ready", [False, True])
+def test_a_replica_whose_machine_has_given_up_is_replaced_at_once(ready):
+    story = Story().served() if ready else Story().planned().intended().created()
+    if ready:
+        story.tell(ReplicaNotReady, attempt=1, why="refused")
+    assert isinstance(story.engine_ended(start=1).step, Wait)
+    step = story.engine_ended(start=3, again=False).step
+    assert step == GiveUp(1, "vllm exited with status 1", failure=Failure.CRASHED)
+    story.tell(ReplicaGivenUp, attempt=1, why=step.why, failure=step.failure).gone()
+    assert story.state.attempts[0].phase is Phase.FAILED
+    assert isinstance(story.planned().step, Launch)
+
+
+def test_an_engine_that_answers_after_all_has_not_given_up():
+    assert isinstance(Story().served().engine_ended(again=False).step, Wait)
+
+
 def test_old_prices_are_looked_at_again_before_money_is_spent():
     story = Story().served().wait(hours=1).tell(ScaleRequested, replicas=2, by="U")
     assert story.step == Plan()

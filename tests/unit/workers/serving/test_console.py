@@ -1,11 +1,14 @@
 """What a machine's console comes to: read in whatever form a cloud gives it, whatever the engine prints."""
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.serving.console import Restarted, Said, again, no_more, read
 
+NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 
 
@@ -26,15 +29,29 @@ def test_the_last_thing_that_was_said_is_what_the_machine_is_busy_with():
     ids=["plain", "EC2", "GCE", "GCE of old"],
 )
 def test_what_a_cloud_puts_before_a_line_is_no_harm(before):
-    said = read(f"{before}mixtral: starting m\r\n{before}{'mixtral: ' + again('m', 1, 4)}\r\n")
-    assert said.restarted == Restarted(start=4, how="m exited with status 1")
+    said = read(f"{before}mixtral: starting m\r\n{before}{'mixtral: ' + again('m', 1, 4, NOON)}\r\n")
+    assert said.restarted == Restarted(start=4, at=NOON, how="m exited with status 1")
 
 
 def test_a_restart_is_known_by_its_number_long_after():
-    log = (
-        f"mixtral: {again('m', 1, 1)}\nmixtral: starting m\nmixtral: {again('m', 137, 2)}\nmixtral: starting m\nINFO\n"
+    ends = [again("m", 1, 1, NOON), again("m", 137, 2, NOON)]
+    log = "".join(f"mixtral: {end}\nmixtral: starting m\nINFO\n" for end in ends)
+    assert read(log) == Said(
+        progress="starting m", restarted=Restarted(start=2, at=NOON, how="m was killed by SIGKILL")
     )
-    assert read(log) == Said(progress="starting m", restarted=Restarted(start=2, how="m exited with status 137"))
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(137, "was killed by SIGKILL"), (139, "was killed by SIGSEGV"), (255, "exited with status 255")],
+)
+def test_a_signal_is_called_by_its_name(status, words):
+    assert read(f"mixtral: {no_more('m', status, 3)}").gave_up == f"m {words}, 3 times in a row"
+
+
+def test_between_two_starts_it_says_so():
+    said = read(f"mixtral: starting m\nmixtral: {again('m', 1, 1, NOON)}\n")
+    assert said.progress == "m exited with status 1; it is started again"
 
 
 def test_a_machine_that_has_given_up_says_why_and_is_busy_with_nothing():
@@ -63,5 +80,5 @@ def test_any_text_can_be_read(text):
     TEXT.filter(lambda t: t.strip() == t and t and len(t.splitlines()) == 1), st.integers(0, 255), st.integers(1, 99)
 )
 def test_what_is_said_is_read_again(what, status, number):
-    assert read(f"mixtral: {again(what, status, number)}\n").restarted.start == number
+    assert read(f"mixtral: {again(what, status, number, NOON)}\n").restarted.start == number
     assert read(f"mixtral: {no_more(what, status, number)}\n").gave_up.endswith(f"{number} times in a row")
