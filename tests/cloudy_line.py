@@ -1,9 +1,11 @@
 """The whole line of tests/line.py with EC2's and GCE's stand-ins beside it, as the demo has them."""
 
+import contextlib
 import os
 import signal
 import sys
 from functools import cached_property
+from pathlib import Path
 
 import httpx
 
@@ -83,6 +85,16 @@ class CloudyLine(Line):
         """Take a machine back (`preempt`) or away (`delete`), as its cloud does."""
         word = machine.token if machine.cloud == "aws" else name_of(machine.token)
         httpx.post(f"{self.urls[machine.cloud]}/sandbox/instances/{word}/{fate}", timeout=10).raise_for_status()
+
+    def kill_engine(self, machine):
+        """Kill the engine of a machine that lives on."""
+        host = httpx.URL(machine.address).host.encode()
+        for line in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                if b"workers.sandbox.engine" in (words := line.read_bytes().split(b"\0")) and host in words:
+                    os.kill(int(line.parent.name), signal.SIGKILL)
+                    return
+        raise AssertionError(f"{machine.id} has no engine")
 
     # --- what the clouds and the log have ----------------------------------------
 

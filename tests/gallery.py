@@ -204,8 +204,10 @@ def served_in_the_cloud() -> Story:
 
 def gave_up() -> Story:
     """The second machine is asked for, since the engine on the first is of no use."""
-    told = booting().engine_ended("the engine exited with status 1, 3 times in a row", 2, again=False).wait(1)
-    told.given_up("the engine exited with status 1, 3 times in a row", failure=Failure.CRASHED).wait(3)
+    told = (
+        booting().engine_ended("the engine exited with status 1 at each of its last 3 starts", 2, again=False).wait(1)
+    )
+    told.given_up("the engine exited with status 1 at each of its last 3 starts", failure=Failure.CRASHED).wait(3)
     return told.gone("ended", log=LOG).wait(1).asked(offers()[1]).wait(2)
 
 

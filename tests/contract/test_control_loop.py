@@ -297,7 +297,7 @@ def test_an_engine_that_is_of_no_use_costs_two_machines_and_minutes_and_its_last
             break
     state = loop.state(id_)
     assert state.status is Status.FAILED
-    assert "m exited with status 1, 3 times in a row" in state.ended.failed
+    assert "m exited with status 1 at each of its last 3 starts" in state.ended.failed
     assert [a.failure for a in state.attempts] == [Failure.CRASHED, Failure.CRASHED]
     assert "ValueError: no such model" in state.attempts[-1].log_tail
     assert loop.now - began < timedelta(minutes=3), "and not two initial delays of 20 min"

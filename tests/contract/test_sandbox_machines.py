@@ -143,7 +143,7 @@ def test_an_engine_that_never_starts_is_given_up_and_its_console_says_why(machin
     wait(lambda: read(machines.console("i-1")).gave_up)
     assert machines.alive("i-1")
     assert machines.console("i-1").count("scripted: no such weights") == 3
-    assert read(machines.console("i-1")).gave_up == "the engine exited with status 1, 3 times in a row"
+    assert read(machines.console("i-1")).gave_up == "the engine exited with status 1 at each of its last 3 starts"
     wait(lambda: not machines.alive("i-1"), "nobody ends it, so it ends itself")
 
 

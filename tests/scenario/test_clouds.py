@@ -17,6 +17,8 @@ from tests.cloudy_line import CloudyLine, card_of
 from tests.person import GENERAL, Person, words
 from workers.clouds.driver import Scope
 from workers.deployment.attempt import Phase
+from workers.deployment.log import Log
+from workers.deployment.state import fold
 from workers.sandbox import shortages
 
 pytestmark = pytest.mark.clouds
@@ -32,6 +34,11 @@ RECIPES = {
     "unsold": "resources: {accelerators: MI300X:8, ports: 8000}",
     "manyports": "resources: {accelerators: A100:8, ports: 99999}",
 }
+HOPELESS = """\
+resources: {accelerators: A100:8, ports: 8000}
+engine: {kind: scripted, model: scripted, args: {fail_start: "no such weights"}}
+service: {readiness_probe: /health}
+"""
 REST = "\nengine: {kind: vllm, model: mistralai/Mixtral-8x7B-Instruct-v0.1}\nservice: {readiness_probe: /health}\n"
 
 
@@ -42,6 +49,7 @@ def line(tmp_path_factory):
     recipes.mkdir()
     for name, resources in RECIPES.items():
         (recipes / f"{name}.yaml").write_text(resources + REST)
+    (recipes / "hopeless.yaml").write_text(HOPELESS)
     shutil.copy(TABLE, folder / "prices.csv")
     more = {"MIXTRAL_PRICES": str(folder / "prices.csv"), "MIXTRAL_KEEP_TRYING_EVERY": "3s"}
     with CloudyLine(folder, recipes=recipes, **more) as started:
@@ -167,6 +175,37 @@ def test_machines_taken_back_or_deleted_are_noticed_shown_and_replaced(line, rob
         assert [a.phase for a in state.attempts if a.machine] == [expected, Phase.READY]
         assert machine_of(line, name).token != lost[name].token
     assert {s.machine.token for s in line.machines()} == {machine_of(line, name).token for name in fates}
+
+
+# --- losing engines -----------------------------------------------------------------------
+
+
+def test_an_engine_that_dies_is_started_again_on_its_machine_and_nothing_is_bought(line, robin):
+    clouds = ("aws", "gcp")
+    for cloud in clouds:
+        launch(robin, f"mixtral-8x7b as on-{cloud} --clouds {cloud}")
+    for cloud in clouds:
+        ready(robin, f"on-{cloud}")
+    machines = {cloud: machine_of(line, f"on-{cloud}") for cloud in clouds}
+    for machine in machines.values():
+        line.kill_engine(machine)
+    for cloud in clouds:
+        line.wait(lambda name=f"on-{cloud}": line.deployment(name).attempts[-1].engine_ends == 1, 60, "a restart")
+    for cloud in clouds:
+        ready(robin, f"on-{cloud}")
+        assert machine_of(line, f"on-{cloud}").token == machines[cloud].token
+        assert len(line.deployment(f"on-{cloud}").attempts) == 1
+
+
+def test_an_engine_that_can_never_start_is_told_with_its_last_lines_after_two_machines(line, robin):
+    launch(robin, "hopeless")
+    id_ = line.wait(lambda: line.deployment("hopeless"), 20, "its log").id
+    card_of(
+        robin, GENERAL, "hopeless", "failed", "at each of its last 3 starts", "scripted: no such weights", timeout=120
+    )
+    made = fold(id_, Log(line.redis()).read(id_))
+    assert [a.phase for a in made.attempts] == [Phase.FAILED, Phase.FAILED]
+    line.wait(lambda: not line.machines(), 20, "the end of its machines")
 
 
 # --- losing Redis -------------------------------------------------------------------------

@@ -31,10 +31,10 @@ ENGINE_VARIABLE = "MIXTRAL_SANDBOX_ENGINE"
 ADDRESSES = 250 * 250
 TRIES = 100
 LOOK_EVERY = 0.1
-PAUSE = 1.0
+PAUSE = 10.0
 LASTING = 600.0
 LINGER = 600.0
-"""Seconds, as in `bootstrap.sh`; but for the pause, which people watch."""
+"""Seconds, as in `bootstrap.sh`."""
 
 
 class MachinesFull(WorkersError):

@@ -113,7 +113,7 @@ while true; do
     exit
   fi
   early="$((SECONDS - began < lasting ? early + 1 : 1))"
-  [ "$early" -lt "$starts_most" ] || give_up "$engine exited with status $status, $early times in a row"
+  [ "$early" -lt "$starts_most" ] || give_up "$engine exited with status $status at each of its last $early starts"
   say "$engine exited with status $status at $(date +%s) (start $starts), and is started again"
   sleep "$((pause * early))" 8>&-
 done

@@ -18,7 +18,7 @@ LINE = re.compile(r"(?:^|[:\]] )mixtral: (?P<said>.*\S)")
 ENDED = r"(?P<what>.*) exited with status (?P<status>\d+)"
 AGAIN = re.compile(rf"{ENDED} at (?P<at>\d{{1,10}}) \(start (?P<start>\d+)\), and is started again")
 NO_MORE = re.compile(r"giving up: (?P<why>.*)")
-TIMES = re.compile(rf"{ENDED}(?P<rest>, .*)")
+TIMES = re.compile(rf"{ENDED}(?P<rest> at each .*)")
 
 
 class Restarted(Struct, frozen=True, kw_only=True):
@@ -82,4 +82,4 @@ def again(what: str, status: int, start: int, at: datetime) -> str:
 
 def no_more(what: str, status: int, times: int) -> str:
     """As `bootstrap.sh` says it; for machines that do without."""
-    return f"giving up: {what} exited with status {status}, {times} times in a row"
+    return f"giving up: {what} exited with status {status} at each of its last {times} starts"

@@ -46,7 +46,7 @@ def test_a_restart_is_known_by_its_number_long_after():
     [(137, "was killed by SIGKILL"), (139, "was killed by SIGSEGV"), (255, "exited with status 255")],
 )
 def test_a_signal_is_called_by_its_name(status, words):
-    assert read(f"mixtral: {no_more('m', status, 3)}").gave_up == f"m {words}, 3 times in a row"
+    assert read(f"mixtral: {no_more('m', status, 3)}").gave_up == f"m {words} at each of its last 3 starts"
 
 
 def test_between_two_starts_it_says_so():
@@ -56,7 +56,7 @@ def test_between_two_starts_it_says_so():
 
 def test_a_machine_that_has_given_up_says_why_and_is_busy_with_nothing():
     said = read(f"mixtral: starting m\nRuntimeError: no\nmixtral: {no_more('m', 1, 3)}\n")
-    assert said.gave_up == "m exited with status 1, 3 times in a row"
+    assert said.gave_up == "m exited with status 1 at each of its last 3 starts"
     assert said.progress == ""
 
 
@@ -81,4 +81,4 @@ def test_any_text_can_be_read(text):
 )
 def test_what_is_said_is_read_again(what, status, number):
     assert read(f"mixtral: {again(what, status, number, NOON)}\n").restarted.start == number
-    assert read(f"mixtral: {no_more(what, status, number)}\n").gave_up.endswith(f"{number} times in a row")
+    assert read(f"mixtral: {no_more(what, status, number)}\n").gave_up.endswith(f"its last {number} starts")
