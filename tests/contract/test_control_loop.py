@@ -1,6 +1,8 @@
 """Advance and sweeper on a real Valkey and a cloud in memory: what goes wrong with one holds up nobody else."""
 
 import socket
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -339,6 +341,31 @@ def test_one_list_without_the_machine_is_no_verdict(loop, monkeypatch):
     monkeypatch.setattr(loop.cloud, "owned", owned)
     loop.settle()
     assert [a.phase for a in loop.state(id_).attempts] == [Phase.READY]
+
+
+def test_a_cloud_that_takes_its_time_to_tell_of_an_end_holds_nobody_else_up(loop, monkeypatch):
+    slow, quick = loop.launch("slow"), loop.launch("quick")
+    loop.settle()
+    answer = threading.Event()
+    log = loop.cloud.log
+
+    def slowly(token, lines):
+        assert answer.wait(30)
+        return log(token, lines)
+
+    monkeypatch.setattr(loop.cloud, "log", slowly)
+    loop.cloud.end(loop.state(slow).attempts[0].request.token, "crashed")
+    began = time.monotonic()
+    loop.settle(3)
+    loop.requests.scale(quick, 2, by="U")
+    loop.settle(3)
+    assert len(loop.state(quick).ready) == 2
+    assert time.monotonic() - began < 20
+    assert loop.state(slow).attempts[0].phase is Phase.READY, "its end has not been told yet"
+    answer.set()
+    loop.settle(3)
+    assert loop.state(slow).attempts[0].phase is Phase.FAILED
+    assert loop.state(slow).attempts[-1].phase is Phase.READY
 
 
 def test_a_lease_is_extended_at_half_its_life(loop):

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from workers.clouds.driver import Driver, Presence, Sighting, Token
 from workers.deployment.attempt import MAY_COST, Attempt, Phase
+from workers.deployment.ends import Ends
 from workers.deployment.events import EngineProgressed, MachineAddressed
 from workers.deployment.reaping import Reaper
 from workers.deployment.recording import Recorder, each
@@ -46,6 +47,7 @@ class Observer:
         self._drivers = drivers
         self._installation = installation
         self._reaper = reaper
+        self._ends = Ends(recorder, drivers)
         self._missed: dict[Token, int] = {}
         """How many lists in a row did not show a machine; losing it costs a list."""
         self._listers = ThreadPoolExecutor(max(1, len(drivers)), thread_name_prefix="list")
@@ -74,6 +76,8 @@ class Observer:
         """Look at the lists that have come."""
         for cloud in [c for c, listing in self._listings.items() if listing.done()]:
             self._observe(cloud, self._listings.pop(cloud))
+        self._ends.collect()
+        self._reaper.collect()
 
     def _list(self, driver: Driver, now: datetime) -> "Listing | None":
         """None for a cloud that cannot be asked: an empty list would say that everything is gone."""
@@ -108,18 +112,8 @@ class Observer:
             self._missed.pop(token, None)
             self._record_what_is_new(state, attempt, sighting)
         verdict = verdict_on_machine(attempt, sighting)
-        if sighting is None and isinstance(verdict, Gone):
-            verdict = self._told(attempt) or verdict
-        self._recorder.record(state, attempt, verdict)
-
-    def _told(self, attempt: Attempt) -> Gone | None:
-        """How a machine ended that nobody of us has seen in a list, or not since this process began."""
-        try:
-            end = attempt.machine and self._drivers[attempt.offer.cloud].end_of(attempt.machine)
-        except WorkersError as error:
-            logger.warning("how %s ended cannot be read: %s", attempt.request.token, error)
-            return None
-        return Gone(end.why, preempted=end.preempted) if end else None
+        if isinstance(verdict, Gone):
+            self._ends.ask(state, attempt, verdict, listed=sighting is not None)
 
     def _record_what_is_new(self, state: Deployment, attempt: Attempt, sighting: Sighting) -> None:
         if sighting.presence is not Presence.RUNNING:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import assert_never
 
-from workers.clouds.driver import Driver
+from workers.clouds.driver import Driver, Token
 from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.confidential import Confidential
 from workers.deployment.events import AnyEvent, DeploymentId, MachineGone, ReplicaNotReady, ReplicaReady
@@ -13,7 +13,7 @@ from workers.deployment.log import Log, Stamp, stamp
 from workers.deployment.projection import Projection
 from workers.deployment.state import Deployment, fold
 from workers.errors import WorkersError
-from workers.replicas.verdict import Gone, NotReady, Ready, Unchanged, Verdict
+from workers.replicas.verdict import Gone, NotReady, Ready, Unchanged
 
 logger = logging.getLogger(__name__)
 
@@ -24,13 +24,11 @@ class Recorder:
     def __init__(
         self,
         log: Log,
-        drivers: Mapping[str, Driver],
         environ: Mapping[str, str],
         clock: Callable[[], datetime],
     ) -> None:
         self.now = clock
         self._log = log
-        self._drivers = drivers
         self._confidential = Confidential(log, environ)
         self._projection = Projection(log)
 
@@ -57,24 +55,20 @@ class Recorder:
         self._log.record(state.id, state.version, [fact])
         self.refresh()
 
-    def record(self, state: Deployment, attempt: Attempt, verdict: Verdict) -> None:
-        """Append what a verdict says, if it says anything."""
+    def gone(self, state: Deployment, attempt: Attempt, gone: Gone, log_tail: str) -> None:
+        """Append the end of a machine; both texts are masked."""
+        fact = MachineGone(
+            **self.stamp(), attempt=attempt.number, why=gone.why, log_tail=log_tail, preempted=gone.preempted
+        )
+        self.append(state, fact)
+
+    def record(self, state: Deployment, attempt: Attempt, verdict: Ready | NotReady | Unchanged) -> None:
+        """Append what a probe came to, if that is anything new."""
         match verdict:
             case Ready(address):
                 self.append(state, ReplicaReady(**self.stamp(), attempt=attempt.number, address=address))
             case NotReady(why):
                 self.append(state, ReplicaNotReady(**self.stamp(), attempt=attempt.number, why=why))
-            case Gone(why, preempted):
-                gone = MachineGone(
-                    **self.stamp(),
-                    attempt=attempt.number,
-                    why=self.masked(state, why),
-                    log_tail=self._confidential.log_tail(
-                        state, self._drivers[attempt.offer.cloud], attempt.request.token
-                    ),
-                    preempted=preempted,
-                )
-                self.append(state, gone)
             case Unchanged():
                 pass
             case _:
@@ -83,6 +77,10 @@ class Recorder:
     def masked(self, state: Deployment, text: str) -> str:
         """`text`, which an engine or a cloud wrote, fit for the log."""
         return self._confidential.masked(state, text)
+
+    def log_tail(self, state: Deployment, driver: Driver, token: Token) -> str:
+        """The last lines of a machine's log, fit for the log of events. May take seconds."""
+        return self._confidential.log_tail(state, driver, token)
 
     def stamp(self) -> Stamp:
         return stamp(self.now())

@@ -50,7 +50,7 @@ class Sweeper:
     ) -> None:
         self._lease = Lease(redis, "sweeper", control_lease)
         self._every = every
-        self._recorder = Recorder(log, drivers, environ, clock)
+        self._recorder = Recorder(log, environ, clock)
         self._observer = Observer(self._recorder, drivers, installation, Reaper(self._recorder, nudge))
         self._prober = Prober(self._recorder, log, probe, key_is_enforced, cannot_complete)
         self._consoles = Consoles(self._recorder, drivers)

@@ -1,7 +1,5 @@
 """What observations say of a replica: pure."""
 
-from typing import TypeAlias
-
 from msgspec import Struct
 
 from workers.clouds.driver import Presence, Sighting
@@ -31,12 +29,10 @@ class Unchanged(Struct, frozen=True):
     """Nothing that is not known already."""
 
 
-Verdict: TypeAlias = Ready | NotReady | Gone | Unchanged
-
 UNCHANGED = Unchanged()
 
 
-def verdict_on_machine(attempt: Attempt, sighting: Sighting | None) -> Verdict:
+def verdict_on_machine(attempt: Attempt, sighting: Sighting | None) -> Gone | Unchanged:
     """Judge by the cloud's list. `sighting` is None where a complete list does not show the machine."""
     if attempt.machine is None or attempt.phase not in (
         Phase.STARTING,
@@ -52,7 +48,7 @@ def verdict_on_machine(attempt: Attempt, sighting: Sighting | None) -> Verdict:
     return Gone(sighting.why or "its machine ended", preempted=sighting.presence is Presence.PREEMPTED)
 
 
-def verdict_on_probe(attempt: Attempt, failure: str | None) -> Verdict:
+def verdict_on_probe(attempt: Attempt, failure: str | None) -> Ready | NotReady | Unchanged:
     """Judge by the readiness probe; `failure` says why it failed, None that it passed."""
     if attempt.machine is None or attempt.machine.address is None:
         return UNCHANGED
