@@ -1,0 +1,92 @@
+"""One gateway an installation: who else drives one is seen through Valkey, whatever computer it is on."""
+
+import threading
+
+import pytest
+
+from workers.gateway.claim import KEY, LASTS, Claim
+from workers.gateway.errors import GatewayError
+
+
+class Clock:
+    """Seconds, as tests tell them; waiting passes them."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+class Passing(threading.Event):
+    """A stop that nobody asks for, on that clock; `also` happens with each wait."""
+
+    def __init__(self, clock, also=lambda: None):
+        super().__init__()
+        self.clock, self.also = clock, also
+
+    def wait(self, timeout=None):
+        self.clock.now += timeout
+        self.also()
+        return self.is_set()
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def claim(redis, clock, me):
+    return Claim(redis, me, clock=clock)
+
+
+def test_a_second_gateway_is_refused_and_told_where_the_first_one_is(redis, clock):
+    claim(redis, clock, "on ada, in /srv").take(Passing(clock))
+    with pytest.raises(GatewayError, match=r"runs already, on ada, in /srv\. .* End the other first"):
+        claim(redis, clock, "on bob, in /srv").take(Passing(clock))
+    assert redis.get(KEY) == b"on ada, in /srv"
+
+
+def test_a_restart_of_the_same_gateway_waits_for_nothing(redis, clock):
+    claim(redis, clock, "on ada, in /srv").take(Passing(clock))
+    claim(redis, clock, "on ada, in /srv").take(Passing(clock))
+    assert clock.now == 0
+
+
+def test_the_successor_of_one_that_died_has_it_once_its_claim_is_over(redis, clock):
+    claim(redis, clock, "on ada, in /srv").take(Passing(clock))
+    assert 0 < redis.pttl(KEY) <= LASTS.total_seconds() * 1000
+    claim(redis, clock, "on bob, in /srv").take(Passing(clock, also=lambda: redis.delete(KEY)))
+    assert redis.get(KEY) == b"on bob, in /srv"
+
+
+def test_one_that_ends_in_order_leaves_it_at_once_and_never_takes_that_of_another(redis, clock):
+    first, second = claim(redis, clock, "ada"), claim(redis, clock, "bob")
+    first.take(Passing(clock))
+    second.release()
+    assert redis.get(KEY) == b"ada"
+    first.release()
+    second.take(Passing(clock))
+    assert clock.now == 0
+
+
+def test_it_is_renewed_and_one_that_was_lost_to_another_is_told_of_once(redis, clock, caplog):
+    ours = claim(redis, clock, "ada")
+    ours.take(Passing(clock))
+    redis.pexpire(KEY, 500)
+    clock.now += LASTS.total_seconds() / 2
+    ours.keep()
+    assert redis.pttl(KEY) > 5000
+    redis.set(KEY, "bob")
+    for _ in range(3):
+        clock.now += LASTS.total_seconds() / 2
+        ours.keep()
+    assert caplog.text.count("another gateway drives the same deployments: bob") == 1
+
+
+def test_who_is_told_to_stop_meanwhile_goes(redis, clock):
+    claim(redis, clock, "ada").take(Passing(clock))
+    stop = Passing(clock)
+    stop.also = stop.set
+    claim(redis, clock, "bob").take(stop)
+    assert redis.get(KEY) == b"ada"
