@@ -11,6 +11,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from bot.sandbox.seed import APP_TOKEN, BOT_TOKEN
+from tests.patience import PATIENCE
 from workers.clouds.driver import Presence
 from workers.clouds.local import LocalDriver
 from workers.processes import Child, Children
@@ -103,7 +104,7 @@ class Line:
 
     def wait(self, holds, seconds, what):
         """Return the first truthy answer, keeping the children alive meanwhile; raise with the logs otherwise."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * PATIENCE
         while not (answer := holds()):
             if time.monotonic() > deadline:
                 raise AssertionError(f"waited {seconds} s for {what}\n{self.logs()}")

@@ -7,6 +7,8 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
+from tests.patience import PATIENCE
+
 JSON = dict[str, Any]
 T = TypeVar("T")
 
@@ -169,7 +171,7 @@ class Person:
         Raises:
             AssertionError: after `timeout` seconds, with the last messages that were to be seen.
         """
-        until = time.monotonic() + timeout
+        until = time.monotonic() + timeout * PATIENCE
         while True:
             seen = predicate(self)
             if seen:

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from tests.fakes.requests import SECRETS, request
+from tests.patience import PATIENCE
 from tests.unit.workers.serving.test_bootstrap import offer
 from workers.serving.bootstrap import user_data
 
@@ -106,14 +107,14 @@ class Deadman:
 
     def wait(self, call):
         """Until `shutdown` was called in this way, which must be in time."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 10 * PATIENCE
         while call not in self.shutdowns():
             assert time.monotonic() < deadline, f"{call} is not among {self.shutdowns()}"
             time.sleep(0.02)
 
     def wait_for_looks(self, more):
         """Until the metadata service was asked so many times more."""
-        deadline, until = time.monotonic() + 10, self.metadata.asked + more
+        deadline, until = time.monotonic() + 10 * PATIENCE, self.metadata.asked + more
         while self.metadata.asked < until:
             assert time.monotonic() < deadline
             time.sleep(0.02)

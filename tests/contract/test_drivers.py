@@ -11,6 +11,7 @@ import pytest
 
 from tests.fakes.driver import FakeDriver
 from tests.fakes.requests import INSTALLATION, SECRETS, boot, request
+from tests.patience import PATIENCE
 from workers.clouds.driver import Presence, Refused, Scope, Token
 from workers.clouds.local import LocalDriver
 from workers.clouds.machine_folder import MachineFolder
@@ -85,7 +86,7 @@ def seen(driver, token, installation=INSTALLATION):
 
 
 def comes(holds, seconds=10):
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * PATIENCE
     while not (answer := holds()):
         assert time.monotonic() < deadline, "did not come"
         time.sleep(0.02)

@@ -15,6 +15,7 @@ from tests.fakes.requests import SECRETS, boot, request
 from tests.vllm.fixtures import tiny_mixtral, vllm_home  # noqa: F401 - fixtures
 from workers.clouds import machine_processes
 from workers.clouds.local import LocalDriver
+from workers.clouds.local_machine import GRACE
 from workers.clouds.machine_folder import MachineFolder
 from workers.serving.probe import completion, key_is_enforced, probe
 
@@ -150,11 +151,11 @@ def test_its_key_is_on_no_command_line_and_in_no_file(engine):
     assert all(KEY not in file.read_text() for file in engine.folder.path.iterdir() if file.is_file())
 
 
-def test_it_ends_within_two_seconds_of_being_asked(engine):
+def test_it_ends_when_it_is_asked_and_need_not_be_killed(engine):
     # The last test of an engine: it is gone afterwards.
     started = engine.folder.started()
     began = time.monotonic()
     os.kill(started.pid, signal.SIGTERM)
     while machine_processes.of_machine(engine.folder.path, started.pid):
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < GRACE.total_seconds()
         time.sleep(0.01)

@@ -19,6 +19,7 @@ from slack_sdk.webhook import WebhookClient
 from bot.sandbox import seed
 from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
+from tests.patience import PATIENCE
 from tests.person import ADA, GENERAL, MIXTRAL, RANDOM, ROBIN, Person, words
 
 ACK_WITHIN = 0.4
@@ -246,7 +247,7 @@ def test_a_stream_grows_before_the_readers_eyes_and_ends_with_blocks(client, rob
 def test_a_stream_dies_of_age_however_lively_it_is(client, robin):
     root = robin.say(MIXTRAL, "talk for ever")
     stream = stream_into(client, root)
-    until = time.monotonic() + 5
+    until = time.monotonic() + 5 * PATIENCE
 
     def talk():
         while time.monotonic() < until:

@@ -11,6 +11,7 @@ import threading
 import time
 from contextlib import contextmanager
 
+from tests.patience import PATIENCE
 from workers.gateway.config import Shape
 from workers.gateway.errors import GatewayDown
 from workers.gateway.haproxy import Haproxy
@@ -82,7 +83,7 @@ def connects(port):
 
 
 def wait_for(condition, what, seconds=20):
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * PATIENCE
     while not (found := condition()):
         assert time.monotonic() < deadline, f"waited in vain until {what}"
         time.sleep(0.02)

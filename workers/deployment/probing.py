@@ -23,8 +23,11 @@ PROBE_READY_EVERY = timedelta(seconds=10)
 AT_ONCE = 128
 """Replicas that never answer hold a thread each for their probe's timeout; the others want theirs meanwhile."""
 
+TOLD_AT_ONCE = 5
 TOLD_EVERY = timedelta(seconds=15)
-"""Why a probe fails may differ with every answer; the log is not to grow with each."""
+"""Why a probe fails may differ with every answer: after so many the log grows at this pace. The first ones are told at
+once, for the last of them may be what people read when the replica is given up.
+"""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -59,6 +62,8 @@ class Seen(Struct, kw_only=True):
     failures: int = 0
     told_at: datetime | None = None
     """When a failing probe was last told of."""
+    told: int = 0
+    """How often."""
 
 
 class Prober:
@@ -130,9 +135,9 @@ class Prober:
         if attempt.phase is Phase.READY and seen.failures == 1:
             return  # one lost probe is no verdict
         why = probed.failure and self._recorder.masked(state, probed.failure)
-        told = seen.told_at is not None and probed.asked_at - seen.told_at < TOLD_EVERY
-        if why and attempt.phase is Phase.STARTING and why != attempt.probe_says and not told:
-            seen.told_at = probed.asked_at
+        hushed = seen.told >= TOLD_AT_ONCE and seen.told_at and probed.asked_at - seen.told_at < TOLD_EVERY
+        if why and attempt.phase is Phase.STARTING and why != attempt.probe_says and not hushed:
+            seen.told_at, seen.told = probed.asked_at, seen.told + 1
             self._recorder.append(state, ProbeFailed(**self._recorder.stamp(), attempt=attempt.number, why=why))
         verdict = verdict_on_probe(attempt, why)
         if isinstance(verdict, Ready) and not probed.key_enforced:

@@ -4,7 +4,6 @@ import io
 import json
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -135,9 +134,11 @@ def test_planning_leaves_nothing_behind(environ, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command_answers_within_a_second():
-    began = time.monotonic()
-    command = [sys.executable, "-c", "from bot.cli import main; main()", "plan", "mixtral-8x7b", "--json"]
-    answer = subprocess.run(command, capture_output=True, check=True)
-    assert time.monotonic() - began < 1
+def test_the_command_loads_nothing_that_takes_long():
+    """Its speed is for `make bench` to print; this is what it rests on."""
+    code = "from bot.cli import main\ntry: main()\nfinally: import sys; print(*sys.modules, file=sys.stderr)"
+    command = [sys.executable, "-c", code, "plan", "mixtral-8x7b", "--json"]
+    answer = subprocess.run(command, capture_output=True, check=True, text=True)
     assert len(json.loads(answer.stdout)) == 99
+    loaded = {name.partition(".")[0] for name in answer.stderr.split()}
+    assert loaded.isdisjoint({"boto3", "botocore", "google", "slack_bolt", "slack_sdk", "rq", "redis", "httpx"})

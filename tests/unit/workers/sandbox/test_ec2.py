@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError, HTTPClientError
 
 from tests.fakes.aws import AwsCloud
+from tests.patience import PATIENCE
 from workers.placement import catalog
 from workers.sandbox.ec2_faults import Fault, Faults
 from workers.sandbox.valkey import free_port
@@ -60,7 +61,7 @@ def instance(ec2, id_):
 
 
 def comes(holds, seconds=5):
-    give_up_at = time.monotonic() + seconds
+    give_up_at = time.monotonic() + seconds * PATIENCE
     while not (answer := holds()):
         assert time.monotonic() < give_up_at, "did not come"
         time.sleep(0.02)

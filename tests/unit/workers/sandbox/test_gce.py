@@ -12,6 +12,7 @@ import pytest
 
 from tests.fakes.machines import FakeMachines
 from tests.fakes.requests import SECRETS, boot, request
+from tests.patience import PATIENCE
 from workers.clouds.gcp import GcpDriver
 from workers.placement import catalog
 from workers.sandbox.gce import Server
@@ -70,7 +71,7 @@ def made(gce, **changes):
 
 
 def comes(holds, seconds=5):
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * PATIENCE
     while not (answer := holds()):
         assert time.monotonic() < deadline, "did not come"
         time.sleep(0.02)
@@ -293,7 +294,7 @@ def test_a_stand_in_on_a_clock_of_its_own_stamps_with_it_and_pulls_the_deadman_b
         assert found["creationTimestamp"].startswith("2031-05-01T12:00:00")
         assert found["status"] == "RUNNING"
         told[0] += timedelta(hours=3)
-        until = time.monotonic() + 10
+        until = time.monotonic() + 10 * PATIENCE
         while found["status"] == "RUNNING" and time.monotonic() < until:
             found = gce.get(f"/zones/{ZONE}/instances/m").json()
         assert found["status"] == "TERMINATED"

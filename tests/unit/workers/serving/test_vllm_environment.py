@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE
 from workers.clouds.machine_folder import MachineFolder, take
 from workers.serving import vllm_environment
 from workers.serving.errors import ServingError
@@ -111,7 +112,7 @@ def test_pip_does_not_outlive_an_installer_that_is_killed(home, machine):
 
 
 def until(holds):
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 10 * PATIENCE
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.02)
