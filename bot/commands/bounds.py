@@ -16,6 +16,12 @@ def bounds(recipe: Recipe) -> tuple[int, int]:
     return (policy.min_replicas if moves(policy) else 0), most
 
 
+def nearest(recipe: Recipe, replicas: int) -> int:
+    """The number that comes nearest of those that the recipe takes."""
+    least, most = bounds(recipe)
+    return min(max(replicas, least), most)
+
+
 def out_of_bounds(recipe: Recipe, replicas: int) -> str | None:
     """Why a recipe does not take this number, with the field that says so and the mend; None: it does."""
     least, most = bounds(recipe)

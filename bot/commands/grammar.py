@@ -30,6 +30,7 @@ from bot.commands.keys import key
 from bot.commands.options import Options, read
 from bot.commands.plain import plain, straight, unquoted, with_mentions
 from bot.commands.values import Wrong, environment, limits, name, quoted, replicas, shown
+from bot.commands.written import joined
 
 LAUNCH_FLAGS = ("--replicas", "--spot", "--gpus", "--clouds", "--env", "--max-price")
 PLAN_FLAGS = ("--spot", "--gpus", "--clouds", "--max-price")
@@ -141,24 +142,31 @@ def _ask(rest: str) -> Ask:
 
 
 def _launch(given: Options) -> Launch:
+    env = environment(given.all("--env"))  # first of all: what sounds like a secret is in no suggestion
     before, after = _split_as(given.words)
     _at_most(1, before)
     if after is not None:
         if not after:
-            raise Wrong("After `as` comes the name.", nearest=f"{SLASH} launch {' '.join((*before, 'as', 'fast'))}")
+            raise Wrong("After `as` comes the name.", nearest=_again((*before, "as", "fast"), given))
         if len(after) > 1:
-            joined = "-".join(after)
+            one = "-".join(after)
             raise Wrong(
                 f"A name is one word, and {quoted(' '.join(after))} is {len(after)}. Join them with hyphens.",
-                nearest=f"{SLASH} launch {' '.join((*before, 'as', joined.lower()))}",
+                nearest=_again((*before, "as", one.lower()), given),
             )
     return Launch(
         recipe=before[0] if before else None,
         name=name(after[0]) if after else None,
         replicas=replicas(text, "--replicas") if (text := given.one("--replicas")) is not None else None,
-        env=environment(given.all("--env")),
+        env=env,
         limits=limits(given),
     )
+
+
+def _again(words: Sequence[str], given: Options) -> str:
+    """A launch with other words, and the flags that were given."""
+    flags = [word for flag, value in given.flags for word in ((flag, value) if value else (flag,))]
+    return joined(("launch", *words, *flags))
 
 
 def _split_as(words: Sequence[str]) -> tuple[Sequence[str], Sequence[str] | None]:

@@ -2,7 +2,9 @@
 
 from typing import assert_never
 
-from bot.commands.bounds import out_of_bounds
+from msgspec.structs import replace
+
+from bot.commands.bounds import nearest, out_of_bounds
 from bot.commands.command import (
     SLASH,
     Ask,
@@ -22,12 +24,13 @@ from bot.commands.command import (
     UsageError,
 )
 from bot.commands.desk import Caller, Desk
-from bot.commands.errors import CommandError
+from bot.commands.errors import CommandError, EnvMissing, NoRecipe
 from bot.commands.key_handlers import list_keys, new_key, revoke_key
 from bot.commands.policy import Deed, may
 from bot.commands.scaling import scale_to
 from bot.commands.shelf import name_from
 from bot.commands.targets import check, named, one, which
+from bot.commands.written import written
 from bot.prompting.question import Question
 from bot.prompting.routing import Nowhere, route
 from bot.views import endpoint as endpoint_view
@@ -41,6 +44,7 @@ from bot.views.amounts import duration, moment
 from bot.views.blocks import listed, section
 from bot.views.escape import code, escape
 from bot.views.message import Message
+from recipes.schema import Recipe
 from workers.deployment.events import Place
 from workers.deployment.log import NameTaken
 from workers.deployment.state import Deployment
@@ -90,10 +94,10 @@ def misunderstood(error: UsageError) -> Message:
 
 
 def launch(command: Launch, caller: Caller, desk: Desk) -> Message:
-    recipe = desk.shelf.complete(command.recipe, command.env)
+    recipe = _complete(command, desk)
     name = command.name or name_from(recipe.name)
     if command.replicas and (why := out_of_bounds(recipe, command.replicas)):
-        raise CommandError(why)
+        raise CommandError(why, hint=written(replace(command, replicas=nearest(recipe, command.replicas))))
     if not desk.channels.may_post(caller.channel):
         raise CommandError(
             "I am not in this channel, so the deployment's card could not be shown, and nothing was started. "
@@ -109,7 +113,7 @@ def launch(command: Launch, caller: Caller, desk: Desk) -> Message:
             once=caller.once,
         )
     except NameTaken as taken:
-        raise _taken(taken, recipe.name, desk) from taken
+        raise _taken(taken, command, desk) from taken
     return Message(text=f"Launching *{name}* … Its card follows here, and shows every step.")
 
 
@@ -169,7 +173,10 @@ def logs_of(state: Deployment, desk: Desk) -> Message:
 
 
 def plan(command: Plan, desk: Desk) -> Message:
-    recipe = desk.shelf.get(command.recipe)
+    try:
+        recipe = desk.shelf.get(command.recipe)
+    except NoRecipe as missing:
+        raise _nearest(missing, command) from missing
     rungs, why_empty = desk.ladder(recipe, command.limits)
     if not rungs:
         return refusal_view.refusal(escape(why_empty))
@@ -227,11 +234,27 @@ def keep_trying(state: Deployment, caller: Caller, desk: Desk) -> Message:
     )
 
 
-def _taken(taken: NameTaken, recipe: str, desk: Desk) -> CommandError:
+def _complete(command: Launch, desk: Desk) -> Recipe:
+    """The recipe as it is to be launched. Raises CommandError with the whole command that would do, RecipeError."""
+    try:
+        return desk.shelf.complete(command.recipe, command.env)
+    except NoRecipe as missing:
+        raise _nearest(missing, command) from missing
+    except EnvMissing as lacking:
+        filled = replace(command, env=command.env | dict.fromkeys(lacking.missing, "…"))
+        raise CommandError(lacking.sentence, hint=written(filled)) from lacking
+
+
+def _nearest(missing: NoRecipe, command: Launch | Plan) -> CommandError:
+    hint = written(replace(command, recipe=missing.nearest)) if missing.nearest else f"{SLASH} recipes"
+    return CommandError(missing.sentence, hint=hint)
+
+
+def _taken(taken: NameTaken, command: Launch, desk: Desk) -> CommandError:
     """Points to the deployment that has the name."""
     names = {state.name for state in desk.requests.all()}
     free = next(f"{taken.name}-{n}" for n in range(2, len(names) + 3) if f"{taken.name}-{n}" not in names)
-    hint = f"{SLASH} launch {recipe} as {free}"
+    hint = written(replace(command, name=free))
     holder = desk.requests.by_id(taken.holder)
     if holder is None:
         return CommandError(escape(str(taken)), hint=hint)

@@ -1,6 +1,7 @@
 """Another number of replicas, as the command and the modal ask for it."""
 
-from bot.commands.bounds import out_of_bounds
+from bot.commands.bounds import nearest, out_of_bounds
+from bot.commands.command import SLASH
 from bot.commands.desk import Caller, Desk
 from bot.commands.errors import CommandError
 from bot.commands.policy import Deed
@@ -16,7 +17,7 @@ def scale_to(state: Deployment, replicas: int, caller: Caller, desk: Desk) -> Me
     check(Deed.SCALE, state, caller, desk)
     check_runs(state)
     if why := out_of_bounds(state.recipe, replicas):
-        raise CommandError(why)
+        raise CommandError(why, hint=f"{SLASH} scale {state.name} {nearest(state.recipe, replicas)}")
     if state.wanted == replicas and not _given_up(state):
         return scale_view.unchanged(state)
     after = desk.requests.scale(state.id, replicas, by=caller.user)

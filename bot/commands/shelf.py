@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
-from bot.commands.command import NAME_MOST, SLASH
-from bot.commands.errors import CommandError
+from bot.commands.command import NAME_MOST
+from bot.commands.errors import CommandError, EnvMissing, NoRecipe
 from bot.commands.values import shown
 from bot.views.escape import code
 from recipes import loader
@@ -44,10 +44,9 @@ class Shelf:
         for variable in env:
             _check_variable(variable, recipe, file)
         if recipe.missing_envs:
-            values = " ".join(f"--env {variable}=…" for variable in recipe.missing_envs)
-            raise CommandError(
+            raise EnvMissing(
                 f"The recipe {recipe.name} leaves {', '.join(recipe.missing_envs)} to whoever launches it.",
-                hint=f"{SLASH} launch {recipe.name} {values}",
+                missing=tuple(recipe.missing_envs),
             )
         return recipe
 
@@ -56,9 +55,9 @@ class Shelf:
             return loader.find(name, self._folders)
         except loader.NoSuchRecipe as error:
             close = get_close_matches(name.lower(), error.known, n=1, cutoff=0.4)
-            raise CommandError(
+            raise NoRecipe(
                 f"There is no recipe {code(shown(name))}. The recipes are {', '.join(error.known)}.",
-                hint=f"{SLASH} launch {close[0]}" if close else f"{SLASH} recipes",
+                nearest=close[0] if close else None,
             ) from error
 
     def _load(self, file: Path) -> Recipe:

@@ -119,6 +119,7 @@ def test_what_slack_makes_of_quotes_dashes_and_entities_is_undone():
         ("scale fast", "/mixtral scale fast 2"),
         ("launch x as my model", "/mixtral launch x as my-model"),
         ("launch x as", "/mixtral launch x as fast"),
+        ("launch x as my model --spot --env A='b c'", "/mixtral launch x as my-model --spot --env 'A=b c'"),
     ],
 )
 def test_what_may_have_been_meant_is_said(text, nearest):
@@ -209,7 +210,12 @@ def test_a_name_that_is_none_is_refused_with_one_that_would_do(form, name, said)
 
 
 def test_a_secret_is_refused_and_never_repeated():
-    for text in ("launch --env HF_TOKEN=hf_abc", "launch --env hf_abc", "launch --env MY_API_KEY=hf_abc"):
+    for text in (
+        "launch --env HF_TOKEN=hf_abc",
+        "launch --env hf_abc",
+        "launch --env MY_API_KEY=hf_abc",
+        "launch as a b --env HF_TOKEN=hf_abc",
+    ):
         found = parse(text)
         assert isinstance(found, UsageError)
         assert "hf_abc" not in f"{found.sentence} {found.nearest}"

@@ -1,5 +1,7 @@
 """What each command does, with the real log and the real door to the workers."""
 
+from decimal import Decimal
+
 import pytest
 from msgspec.structs import replace
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -10,6 +12,7 @@ from bot.commands.desk import Caller
 from bot.commands.outcome import settle
 from bot.commands.scaling import scale_to
 from tests.fakes.office import Office
+from workers.deployment.events import Limits
 
 
 @pytest.fixture
@@ -39,11 +42,13 @@ def test_a_taken_name_is_refused_with_who_has_it_and_a_free_one(office):
     office.says(Launch(name="fast"))
     office.says(Launch(name="fast-2"))
     office.channels.link = "https://slack.example/card"
-    said = office.says(Launch(name="fast"), user="U2")
+    limits = Limits(spot=True, gpus=("A100:8",), clouds=("aws",), max_price=Decimal("12.50"))
+    said = office.says(Launch(name="fast", replicas=2, limits=limits), user="U2")
     assert "*fast* is taken" in said
     assert "<@U1> launched it in <#C0HERE>" in said
     assert "<https://slack.example/card|Its card.>" in said
-    assert "/mixtral launch scripted as fast-3" in said
+    flags = "--replicas 2 --spot --gpus A100:8 --clouds aws --max-price 12.50"
+    assert f"/mixtral launch as fast-3 {flags}" in said
     assert len(office.requests.all()) == 2
 
 
@@ -55,7 +60,8 @@ def test_where_the_card_cannot_be_shown_nothing_is_started(office):
 
 def test_an_unknown_recipe_starts_nothing(office):
     assert "There is no recipe `scriptd`" in office.says(Launch(recipe="scriptd"))
-    assert "/mixtral launch scripted" in office.says(Launch(recipe="scriptd"))
+    assert "/mixtral launch scripted --spot" in office.says(Launch(recipe="scriptd", limits=Limits(spot=True)))
+    assert "/mixtral plan scripted" in office.says(Plan(recipe="scriptd"))
     assert office.requests.all() == []
 
 

@@ -41,7 +41,7 @@ def test_without_a_name_it_is_the_default(folder):
 def test_an_unknown_recipe_is_refused_with_the_nearest(folder):
     with pytest.raises(CommandError) as caught:
         shelf(folder).get("smolm2")
-    assert caught.value.hint == "/mixtral launch smollm2-135m"
+    assert caught.value.nearest == "smollm2-135m"
     assert "mixtral-8x7b" in caught.value.sentence
 
 
@@ -57,7 +57,7 @@ def test_what_a_recipe_leaves_open_is_asked_for(folder):
     with pytest.raises(CommandError) as caught:
         shelf(folder).complete("open", {})
     assert "REGION" in caught.value.sentence
-    assert caught.value.hint == "/mixtral launch open --env REGION=…"
+    assert caught.value.missing == ("REGION",)
 
 
 def test_what_is_given_fills_the_recipe(folder):
