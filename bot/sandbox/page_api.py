@@ -130,6 +130,10 @@ class PageApi:
         if text.startswith("/"):
             if thread_ts:
                 return {"ok": False, "error": f"{text.split()[0]} is not supported in threads. Sorry!"}
+            command, _, named = text.partition(" ")
+            if command == seed.INVITE.command:
+                self._stand_in.invite(user, channel, named.strip().removeprefix("@"))
+                return {"ok": True, "acked": True}
             return await self._interactions.slash_command(user, channel, text)
         if thread_ts:
             parent = self._workspace.message(channel.id, thread_ts)

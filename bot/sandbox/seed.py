@@ -106,6 +106,11 @@ CHANNELS: Final = (
     Channel(id=DM_NOOR, name="noor", kind="im", members=(NOOR, BOT_USER)),
 )
 
+INVITE: Final = Command(
+    command="/invite", description="Add somebody to this channel, the app too", usage_hint="@somebody"
+)
+"""Slack's own, for `/mixtral` points to it."""
+
 COMMANDS: Final = (
     Command(
         command="/mixtral",

@@ -95,6 +95,20 @@ class StandIn:
         )
         self.workspace.add(said)
 
+    def invite(self, user: UserId, channel: Channel, named: str) -> None:
+        """A person adds somebody to a channel, by name; Slack says what came of it."""
+        invited = next((u for u in self.workspace.users.values() if named in (u.name, u.id)), None)
+        if channel.is_im:
+            said = "You can't invite anybody to a direct message."
+        elif invited is None:
+            said = f"There is nobody called {named}." if named else "Say whom: `/invite @somebody`."
+        elif invited.id in channel.members:
+            said = f"<@{invited.id}> is already in this channel."
+        else:
+            self.workspace.join(channel, invited.id)
+            said = f"<@{invited.id}> was added to this channel."
+        self.slackbot(user, channel, said)
+
     def say(self, user: UserId, channel: Channel, text: str, thread_ts: str | None = None) -> Message:
         """A person writes a message."""
         workspace = self.workspace

@@ -200,7 +200,7 @@ class Workspace:
             "app": {"id": seed.APP_ID, "bot_user_id": seed.BOT_USER, "name": seed.BOT_NAME},
             "users": [msgspec.to_builtins(user) for user in self.users.values()],
             "channels": [page_channel(channel) for channel in self.channels.values()],
-            "commands": msgspec.to_builtins(seed.COMMANDS),
+            "commands": msgspec.to_builtins((*seed.COMMANDS, seed.INVITE)),
             "messages": listed,
             "homes": {user: self.homes.get(user) for user in self.modals},
             "modals": self.modals,

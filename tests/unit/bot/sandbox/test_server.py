@@ -9,8 +9,10 @@ import httpx
 import pytest
 
 from bot.sandbox import seed
+from bot.sandbox.seed import BOT_USER
 from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
+from tests.person import RANDOM, ROBIN, Person, words
 
 
 @pytest.fixture(scope="module")
@@ -134,3 +136,20 @@ def test_the_page_may_load_nothing_from_elsewhere(http):
     policy = http.get("/").headers["content-security-policy"]
     assert "default-src 'self'" in policy
     assert "frame-ancestors 'none'" in policy
+
+
+def test_a_person_adds_the_app_to_a_channel_by_slack_s_own_command():
+    with start(Settings()) as running, Person(running.url, ROBIN) as robin:
+
+        def answered(text, channel=RANDOM):
+            before = {m["ts"] for m in robin.ephemerals(channel)}
+            assert robin.command(channel, text)["acked"]
+            return words(robin.wait_for_ephemeral(lambda m: m["ts"] not in before, channel=channel))
+
+        assert "Say whom" in answered("/invite")
+        assert "nobody called ghost" in answered("/invite @ghost")
+        assert "direct message" in answered("/invite @mixtral", robin.dm())
+        assert "was added" in answered("/invite @mixtral")
+        assert "already in this channel" in answered("/invite @mixtral")
+        random = next(c for c in robin.state()["channels"] if c["id"] == RANDOM)
+        assert BOT_USER in random["members"]
