@@ -151,7 +151,7 @@ def _drivers(environ: Mapping[str, str]) -> Mapping[str, Driver]:
 
 def _local(drivers: Mapping[str, Driver]) -> Finding:
     if "local" not in drivers:
-        return Finding(about="local", what="", works=None, says="waits for the settings to be mended")
+        return Finding(about="local", what="", works=None, says="waits for the settings to be fixed")
     status = drivers["local"].status()
     says = "replicas as processes on this machine" if status.usable else (status.reason or "cannot be used")
     return Finding(about="local", what="", works=status.usable, says=says, mend=status.mend or "")

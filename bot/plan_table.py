@@ -121,7 +121,7 @@ def _doubts(rungs: Iterable[Rung]) -> Iterable[str]:
 
 def _reasons(rungs: Iterable[Rung]) -> Iterable[str]:
     for reason, mend in dict.fromkeys((r.reason, r.mend) for r in rungs if not r.usable):
-        yield f"Not usable: {reason or 'unknown'}." + (f" To mend it, {mend}." if mend else "")
+        yield f"Not usable: {reason or 'unknown'}." + (f" To fix it, {mend}." if mend else "")
 
 
 def _notes(recipe: Recipe) -> Iterable[str]:

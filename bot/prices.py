@@ -32,7 +32,7 @@ def run(
     if asked is None:
         aws = statuses(environ, drivers=frozenset({"aws"}))["aws"]
         asked = sources(environ, before.rows, aws=aws.usable)
-        notes += [] if aws.usable else [f"Not asked: {aws.reason}. To mend it, {aws.mend}."]
+        notes += [] if aws.usable else [f"Not asked: {aws.reason}. To fix it, {aws.mend}."]
     answers = ask(asked, within=WITHIN, console=Console(file=err or sys.stderr))
     quotes = {name: answer for name, answer in answers.items() if not isinstance(answer, Exception)}
     failed = {name: str(answer) for name, answer in answers.items() if isinstance(answer, Exception)}

@@ -164,7 +164,7 @@ def dry() -> Story:
         told.gone("it was taken back by its cloud", attempt, preempted=True).wait(1)
     for taken in SPOT_OFFERS:
         told.asked(taken).wait(2).refused("no spot capacity at the moment")
-    return told.wait(1).exhausted("No machine could be had. Of the offers: no spot capacity at the moment (3).").wait(9)
+    return told.wait(1).exhausted("No machine is available. 3 offers: no spot capacity at the moment.").wait(9)
 
 
 def _policy(recipe: Recipe, **policy: Any) -> Recipe:

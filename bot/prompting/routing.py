@@ -142,7 +142,7 @@ def _doing(deployment: Deployment) -> str:
         return f"has no replica left. {deployment.abandoned.why.rstrip('.')}"
     match deployment.status:
         case Status.NOT_READY:
-            return "does not answer at the moment; a replica is being mended or replaced"
+            return "does not answer at the moment; a replica is being restarted or replaced"
         case Status.STARTING:
             return "is starting"
         case _ if deployment.exhausted is not None:

@@ -139,7 +139,7 @@ def _failure(deployment: Deployment) -> list[Block]:
         )
     ]
     if deployment.status is Status.FAILED:
-        blocks.append(context("Mend the recipe or the machine, and launch it again."))
+        blocks.append(context("Fix the recipe or the machine, and launch it again."))
     return blocks
 
 
@@ -151,7 +151,7 @@ def _ladder(deployment: Deployment, now: datetime) -> list[Block]:
     if deployment.status in CLIMBING or asking or (lacking and deployment.exhausted):
         mends = ladder.mends(deployment.rungs, over=bool(deployment.ended)) if not asking else ""
         return [section(ladder.ladder(deployment, now)), *([section(mends)] if mends else [])]
-    if said_no := ladder.refusals(deployment):
+    if words.is_news(deployment, now) and (said_no := ladder.refusals(deployment)):
         return [context(listed(["Tried before:", *said_no], 2000))]
     return []
 

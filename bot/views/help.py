@@ -81,7 +81,7 @@ ENTRIES = {
     ),
     "plan": Entry(
         about="the offers for a recipe in price order; starts nothing",
-        more=("Offers that cannot be taken stand in it with the reason and its mend."),
+        more=("Offers that cannot be taken stand in it with the reason and what to do about it."),
         examples=("plan mixtral-8x7b --spot",),
     ),
     "recipes": Entry(

@@ -76,7 +76,7 @@ def not_shown(owner: str, channel: str, error: str) -> str:
 def revoked(deployment: Deployment, key: Key) -> Message:
     name = escape(deployment.name)
     left = [other for other in deployment.keys if other.id != key.id]
-    said = f"{code(key.id)}, the key of {user(key.user)}, opens *{name}* no more."
+    said = f"{code(key.id)}, the key of {user(key.user)}, no longer opens *{name}*."
     if left:
         said += f" {count(len(left), 'key is', 'keys are')} left."
     if key.id == FIRST_KEY or not left:

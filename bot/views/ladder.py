@@ -83,7 +83,7 @@ def mends(ladder_: Iterable[Rung], *, over: bool = False) -> str:
     if not lines:
         return ""
     then = "\nThen launch it again." if over else ""
-    return listed(["*To mend it*", *lines], SECTION_MOST - len(then)) + then
+    return listed(["*How to fix it*", *lines], SECTION_MOST - len(then)) + then
 
 
 def _variables(text: str) -> str:

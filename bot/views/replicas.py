@@ -60,7 +60,7 @@ def _why_pending(deployment: Deployment, now: datetime) -> str:
     if until := paused_until(deployment, now):
         return f"tried again {moment(until)}"
     if deployment.exhausted is not None:
-        return "no machine is to be had now"
+        return "no machine is available now"
     return "a machine is being chosen" if deployment.planned_at else "prices are being looked at"
 
 

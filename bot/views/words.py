@@ -26,6 +26,9 @@ from workers.serving.boot import boot_of
 
 SENTENCE_MOST = 1200
 
+NEWS_FOR = timedelta(hours=1)
+"""So long the card of a deployment that answers tells how it was launched: what was tried, and how long it took."""
+
 PROBE_SHOWN_AFTER = timedelta(seconds=10)
 """Before that, nothing answers anywhere."""
 
@@ -124,7 +127,7 @@ def _happening(state: Deployment, now: datetime) -> str:
         case Status.STARTING:
             return f"{by_load(state)}{_starting(state, _first(state, Phase.STARTING), now)}"
         case Status.READY:
-            return route(state, now) or _ready(state)
+            return route(state, now) or _ready(state, now)
         case Status.SCALING:
             return f"{by_load(state)}{scaling(state, now)} {meanwhile(state, now)}".rstrip()
         case Status.NOT_READY:
@@ -197,9 +200,19 @@ def _probed(state: Deployment, attempt: Attempt, now: datetime) -> str:
     return f"\nNot ready by its probe of {path}: {inert(clip(attempt.probe_says, 200))}."
 
 
-def _ready(state: Deployment) -> str:
-    first = min((a.ready_at for a in state.attempts if a.ready_at), default=None)
-    took = f"Ready {after(first - state.requested_at)}. " if first else ""
+def is_news(state: Deployment, now: datetime) -> bool:
+    """Whether its launch is recent enough for how it came about to be told."""
+    first = _first_ready(state)
+    return first is None or now - first < NEWS_FOR
+
+
+def _first_ready(state: Deployment) -> datetime | None:
+    return min((a.ready_at for a in state.attempts if a.ready_at), default=None)
+
+
+def _ready(state: Deployment, now: datetime) -> str:
+    first = _first_ready(state)
+    took = f"Ready {after(first - state.requested_at)}. " if first and is_news(state, now) else ""
     return f"{took}To ask it something, mention me here or write `/mixtral ask {escape(state.name)} …`"
 
 

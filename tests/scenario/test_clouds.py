@@ -302,7 +302,7 @@ def test_a_dry_ladder_counts_the_causes_and_keeps_trying_until_there_is_a_machin
     line.fault("aws", code="VcpuLimitExceeded", region="us-west-2")
     line.fault("aws", code="InsufficientInstanceCapacity")
     launch(robin, "mixtral-8x7b as dry --clouds aws --gpus A100:8")
-    dry = card_of(robin, GENERAL, "dry", "No machine could be had", "Keep trying", timeout=20)
+    dry = card_of(robin, GENERAL, "dry", "No machine is available", "Keep trying", timeout=20)
     said = words(dry)
     state = line.deployment("dry")
     counted = {}
@@ -372,7 +372,7 @@ def test_nothing_dearer_than_the_limit_is_ever_asked_for(line, robin):
     line.fault("gcp", code="ZONE_RESOURCE_POOL_EXHAUSTED")
     line.fault("aws", code="InsufficientInstanceCapacity")
     launch(robin, "mixtral-8x7b as thrifty --max-price 6.5")
-    card_of(robin, GENERAL, "thrifty", "No machine could be had", "Keep trying")
+    card_of(robin, GENERAL, "thrifty", "No machine is available", "Keep trying")
     assert line.launches("aws") == []
     with TABLE.open(newline="") as file:
         affordable = {

@@ -33,7 +33,7 @@ def why_dry(state: Deployment, lack: Lack) -> str:
     causes.update(r.reason for r in state.rungs if not r.usable and r.reason)
     mends = dict.fromkeys(r.mend for r in state.rungs if not r.usable and r.mend)
     if not causes:
-        return f"No machine on the ladder would do for {lack}. Wider limits on price, GPUs or clouds may mend that."
-    counted = "; ".join(f"{why} ({times})" for why, times in causes.most_common())
-    sentence = f"No machine could be had. Of the offers: {counted}."
-    return sentence + (" To mend it: " + "; or ".join(mends) + "." if mends else "")
+        return f"No machine on the ladder would do for {lack}. Wider limits on price, GPUs or clouds may help."
+    counted = "; ".join(f"{times} offer{'s' * (times > 1)}: {why}" for why, times in causes.most_common())
+    sentence = f"No machine is available. {counted}."
+    return sentence + (" To fix it: " + "; or ".join(mends) + "." if mends else "")

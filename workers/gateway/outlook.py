@@ -45,7 +45,7 @@ def outlook(state: Deployment | None, *, serving: bool) -> Outlook:
         )
     if state.exhausted is not None and not state.live:
         return _no(
-            f"{name} has no replica, and no machine could be had for one. See its card in Slack.",
+            f"{name} has no replica, and no machine is available for one. See its card in Slack.",
             retry_after=timedelta(minutes=5),
         )
     return _yes(f"A replica of {name} is starting. Try again in a moment.")

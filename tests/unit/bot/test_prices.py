@@ -223,7 +223,7 @@ def test_without_anything_to_ask_each_mend_is_said(home):
     status, said = ran(home)
     assert status == 1
     assert "pip install gpuhunt" in said
-    assert "Not asked: AWS: no credentials found. To mend it, set AWS_ACCESS_KEY_ID" in said
+    assert "Not asked: AWS: no credentials found. To fix it, set AWS_ACCESS_KEY_ID" in said
 
 
 def test_a_broken_price_table_ends_a_launch_with_its_file_and_line(home, tmp_path):

@@ -81,11 +81,11 @@ def test_a_person_revokes_their_own_key_and_nobody_elses(office):
     office.says("key fast new <@U3>")
     mine, theirs = keys(office)["U2"], keys(office)["U3"]
     assert "may revoke a key that is not theirs" in office.says(f"key fast revoke {theirs}", user="U2")
-    assert f"`{mine}`, the key of <@U2>, opens *fast* no more. 2 keys are left." in office.says(
+    assert f"`{mine}`, the key of <@U2>, no longer opens *fast*. 2 keys are left." in office.says(
         f"key fast revoke {mine}", user="U2"
     )
     assert keys(office) == {"U3": theirs}
-    assert "opens *fast* no more" in office.says(f"key fast revoke {theirs}")
+    assert "no longer opens *fast*" in office.says(f"key fast revoke {theirs}")
 
 
 def test_an_unknown_or_revoked_id_is_answered_with_those_that_there_are(office):

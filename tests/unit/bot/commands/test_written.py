@@ -12,7 +12,9 @@ from bot.commands.written import written
 from workers.deployment.events import Limits
 
 NAMES = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True)
-VALUES = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="<>&@#*_~`\u201c\u201d\u2018\u2019"))
+COMPOSED = "<>&\u201c\u201d\u201e\u00ab\u00bb\u2018\u2019\u201a\u2013\u2014"
+"""Slack's composer makes these of what was typed: they stand in no value of a command that was read."""
+VALUES = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters=COMPOSED))
 LIMITS = st.builds(
     Limits,
     spot=st.booleans(),

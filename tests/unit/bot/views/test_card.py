@@ -133,6 +133,13 @@ def test_what_was_ready_at_once_is_not_said_to_be_ready_after_nothing():
     assert now_happening(slow.state, slow.now).startswith("Ready after 7 s. ")
 
 
+def test_how_a_launch_went_is_told_for_an_hour():
+    story = in_the_cloud().ready(5)
+    for said in ("Ready after", "Tried before"):
+        assert said in texts(card(story.state, story.now))
+        assert said not in texts(card(story.state, story.now + timedelta(hours=1)))
+
+
 def test_mends_name_variables_as_code_once():
     mend = "set GOOGLE_CLOUD_PROJECT, or run `export AWS_PROFILE=x`"
     barred = [Rung(offer=offers()[0], usable=False, reason="no", mend=mend)]
@@ -255,7 +262,7 @@ def test_a_failure_shows_its_cause_and_the_end_of_the_log():
     shown_ = texts(card(failed().state, failed().now))
     assert "The engine failed to start 2 times in a row" in shown_
     assert "torch.OutOfMemoryError" in shown_
-    assert "To mend it" not in shown_
+    assert "How to fix it" not in shown_
 
 
 def test_a_deployment_that_is_down_says_how_long_it_ran_what_it_cost_and_who_ended_it_and_has_no_buttons():

@@ -76,7 +76,7 @@ def test_a_refused_cloud_rules_out_its_every_offer():
 
 def test_a_dry_ladder_without_a_machine_is_told_and_ended_after_a_while():
     story = Story().planned().intended().refused()
-    assert story.step == Exhaust("No machine could be had. Of the offers: no capacity (1).")
+    assert story.step == Exhaust("No machine is available. 1 offer: no capacity.")
     story.tell(LadderExhausted, why="dry")
     assert story.state.status is Status.NO_CAPACITY
     assert story.step == Wait(until=story.now + timedelta(minutes=10))
@@ -119,7 +119,7 @@ def test_an_unusable_ladder_says_why_and_what_mends_it():
     rung = Rung(offer=offer(), usable=False, reason="AWS: no credentials found", mend="run `aws configure`")
     step = Story().tell(LadderPlanned, rungs=(rung,)).step
     assert step == End(
-        failed="No machine could be had. Of the offers: AWS: no credentials found (1). To mend it: run `aws configure`."
+        failed="No machine is available. 1 offer: AWS: no credentials found. To fix it: run `aws configure`."
     )
 
 
