@@ -221,8 +221,8 @@ def _into(attempt: Attempt, phase: Phase, at: datetime, why: str = "") -> Attemp
 
 
 def _gone(attempt: Attempt, event: MachineGone) -> Attempt:
-    ended_by_us = attempt.phase in (Phase.SHUTTING_DOWN, Phase.DRAINING)
     phase = _gone_phase(attempt, event)
+    ended_by_us = attempt.phase in (Phase.SHUTTING_DOWN, Phase.DRAINING) and phase is not Phase.PREEMPTED
     return replace(
         attempt,
         phase=phase,
@@ -235,6 +235,6 @@ def _gone(attempt: Attempt, event: MachineGone) -> Attempt:
 
 
 def _gone_phase(attempt: Attempt, event: MachineGone) -> Phase:
-    if attempt.phase in (Phase.SHUTTING_DOWN, Phase.DRAINING):
+    if attempt.phase is Phase.SHUTTING_DOWN or (attempt.phase is Phase.DRAINING and not event.preempted):
         return Phase.FAILED if attempt.failure else Phase.ENDED
     return Phase.PREEMPTED if event.preempted else Phase.FAILED

@@ -166,6 +166,14 @@ def test_a_replica_that_may_be_answering_is_drained_before_it_ends():
     assert story.gone(2).state.attempts[1].phase is Phase.ENDED
 
 
+def test_a_replica_that_is_taken_back_while_it_drains_counts_against_its_zone():
+    story = Story(replicas=2).served().intended(2, 2).created(2).ready(2)
+    story.tell(ScaleRequested, replicas=1, by="U").tell(ReplicaDraining, attempt=2, why="scaled down")
+    story.tell(MachineGone, attempt=2, why="taken back", preempted=True)
+    assert story.state.attempts[1].phase is Phase.PREEMPTED
+    assert isinstance(story.step, Wait), "nobody wants another in its place"
+
+
 def test_a_drain_that_never_ends_is_cut_short():
     story = Story(replicas=2).served().intended(2, 2).created(2).ready(2).tell(ScaleRequested, replicas=1, by="U")
     story.tell(ReplicaDraining, attempt=2, why="scaled down")
