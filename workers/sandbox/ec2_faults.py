@@ -36,6 +36,7 @@ OF_AN_OFFER = {
 
 # These are the answer to a whole call.
 OF_A_CALL = {
+    "UnsupportedOperation": (400, "The operation is not supported for this instance type."),
     "RequestLimitExceeded": (503, "Request limit exceeded."),
     "UnauthorizedOperation": (403, "You are not authorized to perform this operation."),
     "AuthFailure": (401, "AWS was not able to validate the provided access credentials"),

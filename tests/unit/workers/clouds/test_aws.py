@@ -472,3 +472,10 @@ def test_without_allowed_networks_nothing_is_asked(cloud):
     error = refused(without(cloud, MIXTRAL_ALLOW_CIDRS=None), request("d-1-1", batch(cloud)))
     assert "MIXTRAL_ALLOW_CIDRS is not set" in str(error)
     assert cloud.calls() == []
+
+
+def test_a_type_that_does_not_tell_its_newest_lines_tells_those_that_were_kept(cloud):
+    machine = cloud.driver.create(request("d-1-1", batch(cloud)), SECRETS)
+    cloud.printed(machine.token)
+    cloud.fault("UnsupportedOperation", action="GetConsoleOutput", times=1)
+    assert "line 29" in cloud.driver.log(machine.token, 3)
