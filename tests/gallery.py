@@ -141,6 +141,7 @@ def more_cards() -> dict[str, Story]:
         "card not ready, started again": served_in_the_cloud().wait(3600).not_ready("nothing listens there")
         .engine_ended("the engine was killed by SIGKILL", 1).wait(25),
         "card machine gave up": gave_up(),
+        "card whose engine stumbles": stumbling(),
         "card draining": two().scaled(1).wait(1).draining(2).wait(4),
         "card scaled to zero": at_zero(Story().served()),
         "card asleep": asleep(),
@@ -200,6 +201,18 @@ def booting() -> Story:
 
 def served_in_the_cloud() -> Story:
     return booting().wait(300).ready().published().wait(1).tested()
+
+
+def stumbling() -> Story:
+    """Of two replicas one has an engine that its machine has to start again and again."""
+    told = Story("mixtral", MIXTRAL, replicas=2).planned(rungs(usable=True))
+    for taken in offers()[:2]:
+        told.asked(taken).wait(2).created().wait(200).ready()
+    told.published().wait(1).tested().wait(3600)
+    for start in (1, 2):
+        told.not_ready("nothing listens there").engine_ended("the engine was killed by SIGKILL", start)
+        told.wait(90).ready().wait(3600)
+    return told
 
 
 def gave_up() -> Story:

@@ -27,7 +27,7 @@ from bot.commands.command import (
     usage,
 )
 from bot.commands.keys import key
-from bot.commands.options import Options, read
+from bot.commands.options import SWITCHES, Options, read
 from bot.commands.plain import plain, straight, unquoted, with_mentions
 from bot.commands.values import Wrong, environment, limits, name, quoted, replicas, shown
 from bot.commands.written import joined
@@ -165,7 +165,7 @@ def _launch(given: Options) -> Launch:
 
 def _again(words: Sequence[str], given: Options) -> str:
     """A launch with other words, and the flags that were given."""
-    flags = [word for flag, value in given.flags for word in ((flag, value) if value else (flag,))]
+    flags = [word for flag, value in given.flags for word in ((flag,) if flag in SWITCHES else (flag, value))]
     return joined(("launch", *words, *flags))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from bot.commands.command import SLASH, Launch, Plan
 from workers.deployment.events import Limits
+from workers.secrecy import masked
 
 _PLAIN = re.compile(r"[^\s'\"\\]+")
 
@@ -24,8 +25,22 @@ def written(command: Launch | Plan) -> str:
 
 
 def joined(words: Iterable[str]) -> str:
-    """Words after the slash command, quoted where they must be."""
-    return " ".join((SLASH, *(word if _PLAIN.fullmatch(word) else shlex.quote(word) for word in words)))
+    """Words after the slash command, quoted where they must be.
+
+    What looks like a secret is not repeated, nor what would not come back from Slack as it is: `HUB=…`.
+    """
+    return " ".join((SLASH, *(word if _PLAIN.fullmatch(word) else shlex.quote(word) for word in map(_repeated, words))))
+
+
+def _repeated(word: str) -> str:
+    if _fit(word):
+        return word
+    name, equals, _ = word.partition("=")
+    return f"{name}=…" if equals and _fit(name) else "…"
+
+
+def _fit(word: str) -> bool:
+    return masked(word) == word and "`" not in word and (word == "" or " ".join(word.split()) == word)
 
 
 def _recipe(name: str | None) -> tuple[str, ...]:

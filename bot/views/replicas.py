@@ -82,7 +82,8 @@ def _standing(attempt: Attempt, deployment: Deployment) -> str:
         case Phase.DRAINING:
             return f"draining since {at}: answers its last requests, then ends{_why(attempt, ' (', ')')}"
         case Phase.READY:
-            return f"ready since {at}"
+            again = f"; its engine was started again {_times(attempt.engine_ends)}" if attempt.engine_ends else ""
+            return f"ready since {at}{again}"
         case Phase.STARTING if attempt.progress:
             stumble = f". {stumbled(attempt)}".removesuffix(".") if attempt.engine_end else ""
             return f"starting since {at}: {inert(clip(attempt.progress, WHY_MOST))}{stumble}"
@@ -90,6 +91,10 @@ def _standing(attempt: Attempt, deployment: Deployment) -> str:
             return f"not ready since {at}: {silence(attempt)}"
         case phase:
             return f"{phase.value} since {at}{_why(attempt)}"
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
 
 
 def failed(attempt: Attempt) -> str:

@@ -12,8 +12,9 @@ import pytest
 
 from tests.fakes.requests import SECRETS, boot, request
 from tests.unit.workers.serving.test_bootstrap import HOSTILE, MIXTRAL, offer, vllm
+from workers.clouds.driver import Token
 from workers.serving.bootstrap import user_data
-from workers.serving.console import again, no_more, read
+from workers.serving.console import again, mark_of, no_more, read, unmarked
 
 KEY = SECRETS["VLLM_API_KEY"]
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -73,7 +74,12 @@ class Computer:
             ["bash", str(script)], env=environment, capture_output=True, text=True, timeout=30, check=False
         )
         assert done.stderr == ""
-        return done.stdout
+        self.console = done.stdout
+        return unmarked(done.stdout)
+
+    def told(self):
+        """What its console comes to for whoever knows its mark."""
+        return read(self.console, mark_of(Token("t-1"), KEY))
 
     def calls(self, program):
         """Each call's arguments and environment."""
@@ -140,8 +146,8 @@ def test_the_gpus_that_came_decide_how_the_model_is_divided(computer):
 
 def test_a_machine_with_a_broken_gpu_says_so_and_starts_nothing(computer):
     computer.gpus(7)
-    said = computer.boot(vllm(), 8, 4)
-    assert read(said).gave_up == "7 GPUs are here, and 4 or 8 were rented"
+    computer.boot(vllm(), 8, 4)
+    assert computer.told().gave_up == "7 GPUs are here, and 4 or 8 were rented"
     assert computer.calls("docker") == []
 
 
@@ -158,7 +164,8 @@ def test_it_waits_for_the_driver_and_for_docker_and_pulls_again(computer):
 
 def test_an_image_that_cannot_be_pulled_is_said(computer):
     computer.fail("docker", "pull", 99)
-    assert read(computer.boot(vllm())).gave_up == "vllm/vllm-openai:v0.33.0 cannot be pulled, for the reason above"
+    computer.boot(vllm())
+    assert computer.told().gave_up == "vllm/vllm-openai:v0.33.0 cannot be pulled, for the reason above"
     assert computer.calls("docker")[-1][0][0] == "pull"
 
 
@@ -174,7 +181,7 @@ def test_a_script_finds_what_skypilot_gives_and_its_secrets(computer):
     folder = computer.folder / "home/sky_workdir"
     assert (folder / "from-setup").read_text() == "ready\n"
     assert (folder / "hf").read_text() == "hf_x\n"
-    assert (computer.folder / "state/boot.log").read_text() == said
+    assert unmarked((computer.folder / "state/boot.log").read_text()) == said
     assert (computer.folder / "state").stat().st_mode & 0o777 == 0o700
     assert (computer.folder / "state/boot.log").stat().st_mode & 0o077 == 0
 
@@ -192,24 +199,43 @@ def test_an_engine_that_ends_early_is_started_three_times_and_the_machine_then_e
     said = computer.boot(script(FAILS_FOUR_TIMES, "echo installing\n"))
     assert said.count("installing\n") == 1, "what setup has done is still there"
     assert said.count("mixtral: starting the recipe's run\n") == 2 * 3, "the machine says it, and the script"
-    assert read(said).gave_up == "the recipe's run exited with status 7 at each of its last 3 starts"
-    restarted = read(said).restarted
+    assert computer.told().gave_up == "the recipe's run exited with status 7 at each of its last 3 starts"
+    restarted = computer.told().restarted
     assert (restarted.start, restarted.how) == (2, "the recipe's run exited with status 7")
     assert abs(datetime.now(UTC) - restarted.at) < timedelta(minutes=1)
     assert computer.calls("shutdown")[-1][0] == ["-h", "now"]
 
 
 def test_one_that_had_lasted_is_started_again_however_often(computer):
-    said = computer.boot(script(FAILS_FOUR_TIMES), lasting=0)
-    assert read(said).restarted.start == 4
-    assert read(said).gave_up == ""
+    computer.boot(script(FAILS_FOUR_TIMES), lasting=0)
+    assert computer.told().restarted.start == 4
+    assert computer.told().gave_up == ""
     assert ["-h", "now"] not in [argv for argv, _ in computer.calls("shutdown")]
+
+
+def test_an_end_after_a_long_run_is_not_the_first_of_the_early_ones(computer):
+    run = 'echo run >>"$HOME/runs"; [ "$(wc -l <"$HOME/runs")" -gt 1 ] || sleep 1.2; exit 7\n'
+    computer.boot(script(run), lasting=1)
+    assert (computer.folder / "home/runs").read_text().count("run") == 4
+    assert computer.told().gave_up == "the recipe's run exited with status 7 at each of its last 3 starts"
+
+
+def test_what_counts_as_early_is_what_the_recipe_takes_to_be_ready():
+    patient = boot(kind="script", run="serve", initial_delay=timedelta(minutes=40))
+    assert "lasting=2400\n" in user_data(request("t-1", [offer(8)], boot=patient), SECRETS)
+
+
+def test_a_container_that_ends_well_has_left_nothing_running(computer):
+    computer.boot(script("serve", image="docker:a/b:1"))
+    assert len([argv for argv, _ in computer.calls("docker") if argv[0] == "run"]) == 3
+    assert computer.told().gave_up == "the recipe's run exited with status 0 at each of its last 3 starts"
 
 
 def test_starts_are_counted_through_reboots(computer):
     run = script("exit 7")
-    assert read(computer.boot(run)).restarted.start == 2
-    assert read(computer.boot(run)).restarted.start == 5
+    for last in (2, 5):
+        computer.boot(run)
+        assert computer.told().restarted.start == last
 
 
 def test_a_run_that_leaves_its_server_behind_and_ends_well_is_left_alone(computer):

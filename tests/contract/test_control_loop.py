@@ -20,7 +20,7 @@ from workers.deployment.state import Status
 from workers.deployment.sweeper import Sweeper
 from workers.placement.offer import Rung
 from workers.requests import Requests
-from workers.serving.console import again, no_more
+from workers.serving.console import again, line, mark_of, no_more
 from workers.serving.probe import Completion
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -98,6 +98,12 @@ class Loop:
 @pytest.fixture
 def loop(redis, monkeypatch):
     return Loop(redis, monkeypatch)
+
+
+def printed(loop, id_, token, *said):
+    """The machine says something; what stands between are lines of its engine."""
+    mark = mark_of(token, loop.log.secrets(id_).replica)
+    loop.cloud.print(token, *(line(mark, one).strip() for one in said), "INFO an engine's line")
 
 
 def running(loop):
@@ -262,7 +268,7 @@ def test_what_a_machine_prints_while_it_boots_is_told(loop):
     loop.probes["http://fake.invalid:8000"] = "nothing listens there"
     loop.settle(2)
     [token] = loop.cloud.running()
-    loop.cloud.print(token, "mixtral: pulling vllm/vllm-openai:v1 with a-token-of-the-hub", "layer 1")
+    printed(loop, id_, token, "pulling vllm/vllm-openai:v1 with a-token-of-the-hub")
     loop.settle(3)
     assert loop.state(id_).attempts[0].progress == "pulling vllm/vllm-openai:v1 with \N{BULLET}\N{BULLET}\N{BULLET}"
 
@@ -271,7 +277,7 @@ def test_an_engine_that_its_machine_starts_again_is_given_time_and_nothing_is_bo
     id_ = loop.launch()
     loop.settle()
     [token] = loop.cloud.running()
-    loop.cloud.print(token, f"mixtral: {again('m', 137, 1, loop.now)}", "mixtral: starting m", "INFO loading")
+    printed(loop, id_, token, again("m", 137, 1, loop.now), "starting m")
     loop.probes["http://fake.invalid:8000"] = "nothing listens there"
     loop.settle()
     [attempt] = loop.state(id_).attempts
@@ -282,9 +288,40 @@ def test_an_engine_that_its_machine_starts_again_is_given_time_and_nothing_is_bo
     [attempt] = loop.state(id_).attempts
     assert attempt.phase is Phase.READY
     told = loop.log.read(id_)
+    printed(loop, id_, token, again("m", 137, 2, loop.now - timedelta(hours=3)), "starting m")
     loop.probes["http://fake.invalid:8000"] = "the network is broken"
     loop.settle(12)
     assert not any(isinstance(e, EngineEnded) for e in loop.log.read(id_)[len(told) :]), "that restart is an old one"
+
+
+def test_a_restart_is_known_though_the_worker_was_away_when_it_happened(loop):
+    id_ = loop.launch()
+    loop.settle()
+    [token] = loop.cloud.running()
+    printed(loop, id_, token, again("m", 137, 1, loop.now), "starting m")
+    loop.probes["http://fake.invalid:8000"] = "nothing listens there"
+    loop.now += timedelta(minutes=3)
+    loop.restart()
+    loop.settle(4)
+    assert loop.state(id_).attempts[0].engine_ends == 1
+
+
+def test_what_an_engine_prints_ends_nothing_and_one_that_answers_is_not_listened_to(loop):
+    id_ = loop.launch()
+    loop.settle()
+    [token] = loop.cloud.running()
+    loop.cloud.print(token, f"ERROR no model a: mixtral: {no_more('x', 1, 3)}", f"mixtral[abc]: {no_more('x', 1, 3)}")
+    loop.cloud.print(token, f"mixtral: x exited with status {'9' * 5000} at each of its last 3 starts")
+    loop.cloud.calls.clear()
+    loop.settle(10)
+    assert not [name for name, _ in loop.cloud.calls if name == "log"]
+    loop.probes["http://fake.invalid:8000"] = "busy"
+    loop.settle(9)
+    loop.probes.clear()
+    loop.settle(2)
+    [attempt] = loop.state(id_).attempts
+    assert attempt.phase is Phase.READY
+    assert ("log", token) in loop.cloud.calls
 
 
 def test_an_engine_that_is_of_no_use_costs_two_machines_and_minutes_and_its_last_lines_are_told(loop):
@@ -294,7 +331,8 @@ def test_an_engine_that_is_of_no_use_costs_two_machines_and_minutes_and_its_last
     for _ in range(30):
         loop.settle(1)
         for token in loop.cloud.running():
-            loop.cloud.print(token, "ValueError: no such model", f"mixtral: {no_more('m', 1, 3)}")
+            loop.cloud.print(token, "ValueError: no such model")
+            printed(loop, id_, token, no_more("m", 1, 3))
         if loop.state(id_).ended:
             break
     state = loop.state(id_)

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from workers.gateway.claim import KEY, LASTS, Claim
+from workers.gateway.claim import KEY, LASTS, Claim, identity
 from workers.gateway.errors import GatewayError
 
 
@@ -62,10 +62,13 @@ def test_the_successor_of_one_that_died_has_it_once_its_claim_is_over(redis, clo
 
 def test_one_that_ends_in_order_leaves_it_at_once_and_never_takes_that_of_another(redis, clock):
     first, second = claim(redis, clock, "ada"), claim(redis, clock, "bob")
-    first.take(Passing(clock))
-    second.release()
-    assert redis.get(KEY) == b"ada"
-    first.release()
+    with first.held(Passing(clock)):
+        assert redis.get(KEY) == b"ada"
+        redis.set(KEY, "bob")
+    assert redis.get(KEY) == b"bob"
+    redis.delete(KEY)
+    with first.held(Passing(clock)):
+        pass
     second.take(Passing(clock))
     assert clock.now == 0
 
@@ -74,14 +77,22 @@ def test_it_is_renewed_and_one_that_was_lost_to_another_is_told_of_once(redis, c
     ours = claim(redis, clock, "ada")
     ours.take(Passing(clock))
     redis.pexpire(KEY, 500)
-    clock.now += LASTS.total_seconds() / 2
     ours.keep()
     assert redis.pttl(KEY) > 5000
+    redis.delete(KEY)
+    ours.keep()
+    assert redis.get(KEY) == b"ada", "one that was lost for a moment is taken again"
     redis.set(KEY, "bob")
     for _ in range(3):
-        clock.now += LASTS.total_seconds() / 2
         ours.keep()
     assert caplog.text.count("another gateway drives the same deployments: bob") == 1
+
+
+def test_a_gateway_has_one_name_before_and_after_a_restart_and_two_folders_have_two(tmp_path):
+    (tmp_path / "other").mkdir()
+    assert identity(tmp_path) == identity(tmp_path)
+    assert identity(tmp_path) != identity(tmp_path / "other")
+    assert str(tmp_path) in identity(tmp_path)
 
 
 def test_who_is_told_to_stop_meanwhile_goes(redis, clock):

@@ -15,11 +15,12 @@ import pytest
 
 from tests.fakes.requests import SECRETS, boot, request
 from tests.unit.workers.serving.test_bootstrap import offer
+from workers.clouds.driver import Token
 from workers.sandbox import machine
 from workers.sandbox.machine import Machines, MachinesFull
 from workers.sandbox.valkey import free_port
 from workers.serving.bootstrap import user_data
-from workers.serving.console import read
+from workers.serving.console import mark_of, read
 from workers.serving.probe import completion, key_is_enforced
 
 KEY = SECRETS["VLLM_API_KEY"]
@@ -58,6 +59,10 @@ def wait(holds, why="it did not come to pass"):
     while not holds():
         assert time.monotonic() < deadline, why
         time.sleep(0.02)
+
+
+def told(machines):
+    return read(machines.console("i-1"), mark_of(Token("t-1"), KEY))
 
 
 def booted(machines, id_, port, **changes):
@@ -131,7 +136,7 @@ def test_a_machine_starts_its_engine_again_and_tells_of_it(machines, port):
     os.kill(engine, signal.SIGKILL)
     wait(lambda: machines.engine("i-1") not in (None, engine))
     wait(lambda: healthy(url))
-    restarted = read(machines.console("i-1")).restarted
+    restarted = told(machines).restarted
     assert (restarted.start, restarted.how) == (1, "the engine was killed by SIGKILL")
     assert abs(datetime.now(UTC) - restarted.at) < timedelta(minutes=1)
 
@@ -140,10 +145,10 @@ def test_an_engine_that_never_starts_is_given_up_and_its_console_says_why(machin
     monkeypatch.setattr(machine, "PAUSE", 0.01)
     monkeypatch.setattr(machine, "LINGER", 1.0)
     machines.boot("i-1", text(port, kind="scripted", args={"fail-start": "no such weights"}))
-    wait(lambda: read(machines.console("i-1")).gave_up)
+    wait(lambda: told(machines).gave_up)
     assert machines.alive("i-1")
     assert machines.console("i-1").count("scripted: no such weights") == 3
-    assert read(machines.console("i-1")).gave_up == "the engine exited with status 1 at each of its last 3 starts"
+    assert told(machines).gave_up == "the engine exited with status 1 at each of its last 3 starts"
     wait(lambda: not machines.alive("i-1"), "nobody ends it, so it ends itself")
 
 

@@ -28,6 +28,7 @@ from workers.deployment.events import (
 from workers.deployment.keys import new_key, new_key_id
 from workers.deployment.log import Log, stamp
 from workers.processes import Child, Children
+from workers.sandbox.valkey import free_port
 
 
 class Attached(Gateway):
@@ -185,6 +186,16 @@ def test_a_second_gateway_on_the_folder_says_that_there_is_one(attached):
     second = subprocess.run(argv, env=attached.env, capture_output=True, text=True, timeout=30, check=False)
     assert second.returncode == 2
     assert "Another gateway runs on" in second.stderr
+    assert attached.everybody() == {"r1", "r2"}
+
+
+def test_a_second_gateway_on_another_computer_says_where_the_first_one_is(attached, tmp_path):
+    argv = (sys.executable, "-m", "bot.cli", "gateway")
+    env = attached.env | {"MIXTRAL_GATEWAY_FOLDER": str(tmp_path), "MIXTRAL_GATEWAY_BIND": f"127.0.0.1:{free_port()}"}
+    second = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=90, check=False)
+    assert second.returncode == 2
+    assert "Another gateway runs already, on " in second.stderr
+    assert str(attached.folder) in second.stderr
     assert attached.everybody() == {"r1", "r2"}
 
 

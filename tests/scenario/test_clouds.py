@@ -21,7 +21,7 @@ from workers.deployment.log import Log
 from workers.deployment.state import fold
 from workers.sandbox import shortages
 
-pytestmark = pytest.mark.clouds
+pytestmark = [pytest.mark.clouds, pytest.mark.timeout(900)]
 
 TABLE = Path(__file__).parents[2] / "workers" / "placement" / "offers.csv"
 ANSWERS_WITHIN = 30.0

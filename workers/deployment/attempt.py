@@ -1,6 +1,6 @@
 """One attempt at a replica, from its intent to its end: what it is, and a pure fold of its facts."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import assert_never
@@ -55,6 +55,9 @@ KEPT = LIVE | {Phase.DRAINING}
 MAY_COST = KEPT | {Phase.SHUTTING_DOWN}
 """A machine of it may exist."""
 
+SOUND_AFTER = timedelta(minutes=30)
+"""A replica that has answered for so long is sound: what failed before is forgiven."""
+
 
 class Attempt(Struct, frozen=True, kw_only=True):
     """One attempt at one machine, from its intent to its end."""
@@ -72,6 +75,10 @@ class Attempt(Struct, frozen=True, kw_only=True):
     """The number of its engine's start that last ended on a machine that lives on."""
     engine_end: EngineEnded | None = None
     """How it last ended; None: it did not, or it was ready since."""
+    stumbles: int = 0
+    """How often its engine ended and was started again since it last answered for SOUND_AFTER."""
+    answers_since: datetime | None = None
+    """When it was last ready anew; what it stood before is over."""
     why: str = ""
     log_tail: str = ""
     refusal: OfferRefused | None = None
@@ -182,9 +189,7 @@ def _with_replica_fact(attempt: Attempt, event: ReplicaFact) -> Attempt:
         case EngineProgressed():
             return replace(attempt, progress=event.progress)
         case EngineEnded():
-            if attempt.phase not in KEPT:
-                return attempt
-            return replace(attempt, engine_end=event, engine_ends=max(attempt.engine_ends, event.start))
+            return _engine_ended(attempt, event)
         case ProbeFailed():
             return replace(attempt, probe_says=event.why)
         case KeyNotEnforced():
@@ -192,10 +197,14 @@ def _with_replica_fact(attempt: Attempt, event: ReplicaFact) -> Attempt:
         case ReplicaReady():
             if attempt.phase not in (Phase.STARTING, Phase.NOT_READY):
                 return attempt
-            first = attempt.ready_at or event.at
-            ready = _into(attempt, Phase.READY, event.at)
             return replace(
-                ready, ready_at=first, not_ready_at=None, address=event.address, progress="", engine_end=None
+                _into(attempt, Phase.READY, event.at),
+                ready_at=attempt.ready_at or event.at,
+                answers_since=event.at,
+                not_ready_at=None,
+                address=event.address,
+                progress="",
+                engine_end=None,
             )
         case ReplicaNotReady():
             if attempt.phase is not Phase.READY:
@@ -214,6 +223,17 @@ def _with_replica_fact(attempt: Attempt, event: ReplicaFact) -> Attempt:
             return give_up(attempt, event.at, event.why, failure=event.failure)
         case _:
             assert_never(event)
+
+
+def _engine_ended(attempt: Attempt, event: EngineEnded) -> Attempt:
+    if attempt.phase not in (Phase.STARTING, Phase.NOT_READY):
+        return attempt  # it answers: whatever was read is no longer so
+    stumbles = attempt.stumbles
+    if event.again:
+        since, until = attempt.answers_since, attempt.not_ready_at or event.at
+        stumbles = 1 if since is not None and until - since > SOUND_AFTER else stumbles + 1
+    ends = max(attempt.engine_ends, event.start)
+    return replace(attempt, engine_end=event, engine_ends=ends, stumbles=stumbles)
 
 
 def _into(attempt: Attempt, phase: Phase, at: datetime, why: str = "") -> Attempt:

@@ -8,6 +8,7 @@ from workers.deployment.state import Deployment
 from workers.errors import WorkersError
 from workers.secrecy import masked
 from workers.serving.boot import secrets_of
+from workers.serving.console import unmarked
 
 LOG_LINES = 20
 
@@ -31,7 +32,7 @@ class Confidential:
         """`text`, which an engine or a cloud wrote, fit for a channel and for the event log."""
         if not text:
             return text
-        return masked(text, [*self._log.secrets(state.id).all, *self.secrets(state).values()])
+        return unmarked(masked(text, [*self._log.secrets(state.id).all, *self.secrets(state).values()]))
 
     def log_tail(self, state: Deployment, driver: Driver, token: Token) -> str:
         """The last lines of a machine's log, fit for a channel; where they cannot be read, why."""

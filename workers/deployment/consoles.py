@@ -10,10 +10,11 @@ from msgspec import Struct
 from workers.clouds.driver import Driver, Token
 from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.events import EngineEnded, EngineProgressed
+from workers.deployment.log import Log
 from workers.deployment.recording import Recorder, each
 from workers.deployment.state import Deployment
 from workers.errors import WorkersError
-from workers.serving.console import Restarted, Said, read
+from workers.serving.console import Restarted, Said, mark_of, read
 
 logger = logging.getLogger(__name__)
 
@@ -22,13 +23,16 @@ READ_EVERY = timedelta(seconds=15)
 LINES = 5000
 """What an engine prints while it starts does not push out why it was started again; a console holds 64 KB to 1 MB."""
 
-CLOCKS_DIFFER = timedelta(minutes=1)
-"""So much a machine's clock and ours, and the moment when a silence was noticed."""
-
 AT_ONCE = 8
+"""Of one cloud: what is slow in one holds up no other."""
 
 SILENT = frozenset({Phase.STARTING, Phase.NOT_READY})
-"""Only of these is a console believed: an engine that answers has not given up, whatever its prompts made it print."""
+"""Only these are read: an engine that answers has not given up, and is busy with nothing."""
+
+NOTICED_WITHIN = timedelta(minutes=10)
+"""A restart may be so much older than the moment when the silence was noticed: the worker may have been away. One that
+is older was over before anybody noticed.
+"""
 
 
 class Heard(Struct, kw_only=True):
@@ -41,25 +45,28 @@ class Heard(Struct, kw_only=True):
 class Consoles:
     """Tells what a machine is busy with until its engine answers, and that its engine has ended."""
 
-    def __init__(self, recorder: Recorder, drivers: Mapping[str, Driver]) -> None:
+    def __init__(self, recorder: Recorder, log: Log, drivers: Mapping[str, Driver]) -> None:
         self._recorder = recorder
-        self._drivers = drivers
+        self._log = log
+        # A local machine ends with its engine, and says so itself.
+        self._drivers = {cloud: driver for cloud, driver in drivers.items() if cloud != "local"}
         self._heard: dict[Token, Heard] = {}
-        self._readers = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="console")
+        self._readers = {cloud: ThreadPoolExecutor(AT_ONCE, thread_name_prefix="console") for cloud in self._drivers}
         self._reading: dict[Token, Future[Said]] = {}
 
     def ask(self) -> "list[Future[Said]]":
         """Have each console read that is due. Returns the calls under way."""
         now = self._recorder.now()
-        attempts = [a for _, a in self._recorder.attempts(SILENT) if a.machine is not None]
-        known = {a.request.token for a in attempts}
+        attempts = [(s, a) for s, a in self._recorder.attempts(SILENT) if a.machine and a.offer.cloud in self._drivers]
+        known = {a.request.token for _, a in attempts}
         self._heard = {token: heard for token, heard in self._heard.items() if token in known}
-        for attempt in attempts:
-            token, driver = attempt.request.token, self._drivers.get(attempt.offer.cloud)
+        for state, attempt in attempts:
+            token, cloud = attempt.request.token, attempt.offer.cloud
             heard = self._heard.setdefault(token, Heard(due=now))
-            if driver is not None and now >= heard.due and token not in self._reading:
+            if now >= heard.due and token not in self._reading:
                 heard.due = now + READ_EVERY
-                self._reading[token] = self._readers.submit(_read, driver, token)
+                mark = mark_of(token, self._log.secrets(state.id).replica)
+                self._reading[token] = self._readers[cloud].submit(_read, self._drivers[cloud], token, mark)
         return list(self._reading.values())
 
     def collect(self) -> None:
@@ -71,7 +78,7 @@ class Consoles:
     def _tell(self, state: Deployment, attempt: Attempt, said: Said) -> None:
         if said.gave_up:
             self._end(state, attempt, said.gave_up, start=attempt.engine_ends, again=False)
-        elif said.restarted is not None and _is_news(said.restarted, attempt):
+        elif said.restarted is not None and is_news(said.restarted, attempt):
             self._end(state, attempt, said.restarted.how, start=said.restarted.start, again=True)
         heard = self._heard.get(attempt.request.token)
         if heard is None or said.progress in ("", heard.progress) or attempt.phase is not Phase.STARTING:
@@ -91,15 +98,17 @@ class Consoles:
         self._recorder.append(state, EngineEnded(**stamp, attempt=attempt.number, how=masked, start=start, again=again))
 
 
-def _is_news(restarted: Restarted, attempt: Attempt) -> bool:
-    """Not told yet, and no restart of long ago: that one was over before anybody noticed."""
+def is_news(restarted: Restarted, attempt: Attempt) -> bool:
+    """Whether it was not told yet, and is not one of long ago."""
     silent_since = attempt.not_ready_at or attempt.intended_at
-    return restarted.start > attempt.engine_ends and restarted.at > silent_since - CLOCKS_DIFFER
+    return restarted.start > attempt.engine_ends and restarted.at > silent_since - NOTICED_WITHIN
 
 
-def _read(driver: Driver, token: Token) -> Said:
+def _read(driver: Driver, token: Token, mark: str) -> Said:
     try:
-        return read(driver.log(token, LINES))
+        return read(driver.log(token, LINES), mark)
     except WorkersError as error:
         logger.info("the console of %s cannot be read: %s", token, error)
-        return Said()
+    except Exception:
+        logger.exception("the console of %s cannot be read", token)
+    return Said()

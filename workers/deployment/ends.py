@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from msgspec import Struct
 from msgspec.structs import replace
+from redis.exceptions import RedisError
 
 from workers.clouds.driver import Driver, Token
 from workers.deployment.attempt import MAY_COST, Attempt
@@ -59,10 +60,16 @@ class Ends:
         each(record, attempts)
 
     def _inquire(self, state: Deployment, attempt: Attempt, gone: Gone, listed: bool) -> End:
-        driver = self._drivers[attempt.offer.cloud]
-        told = gone if listed else _told(driver, attempt) or gone
-        why = self._recorder.masked(state, told.why)
-        return End(gone=replace(told, why=why), log_tail=self._recorder.log_tail(state, driver, attempt.request.token))
+        driver, token = self._drivers[attempt.offer.cloud], attempt.request.token
+        try:
+            told = gone if listed else _told(driver, attempt) or gone
+            tail = self._recorder.log_tail(state, driver, token)
+        except RedisError:
+            raise  # the next list asks again
+        except Exception:  # the machine is gone, whatever it cannot be asked any more
+            logger.exception("how %s ended cannot be read", token)
+            told, tail = gone, ""
+        return End(gone=replace(told, why=self._recorder.masked(state, told.why)), log_tail=tail)
 
 
 def _told(driver: Driver, attempt: Attempt) -> Gone | None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from workers.deployment.attempt import Attempt, Phase
+from workers.deployment.attempt import SOUND_AFTER, Attempt, Phase
 from workers.deployment.events import Failure
 from workers.deployment.state import Deployment
 from workers.placement.blocks import back_off_until
@@ -12,7 +12,9 @@ START_TRIES = 2
 """So often an engine may fail to start before a deployment that never answered is given up."""
 
 CRASHES_MOST = 5
-"""After so many failures in a row no further replica is tried, until somebody scales."""
+"""After so many failures in a row no further replica is tried, until somebody scales. An engine that its machine had to
+start again so often is not left there any longer.
+"""
 
 NOT_READY_FOR = timedelta(seconds=180)
 """A replica that fails its probe for so long is replaced; one whose machine starts its engine again has, on top of
@@ -31,9 +33,6 @@ BACK_OFF_MOST = timedelta(minutes=30)
 
 DECIDE_WITHIN = timedelta(minutes=10)
 """So long a deployment that never answered waits on a dry ladder for somebody to say "keep trying"."""
-
-EARLY_DEATH = timedelta(minutes=30)
-"""A replica that answered for a shorter time than this before it failed counts as a failure in a row."""
 
 UNENDED_MOST = 2
 """With so many machines whose end is not confirmed, or as many as are wanted, no further one is bought: they all cost.
@@ -80,6 +79,10 @@ def hopeless(attempt: Attempt, now: datetime) -> tuple[str, Failure | None] | No
     ended, until = attempt.engine_end, deadline(attempt)
     if ended is not None and not ended.again and attempt.phase in (Phase.STARTING, Phase.NOT_READY):
         return ended.how, Failure.CRASHED
+    if ended is not None and attempt.stumbles >= CRASHES_MOST and attempt.ready_at is not None:
+        minutes = SOUND_AFTER.total_seconds() / 60
+        often = f"{attempt.stumbles} times without answering for {minutes:.0f} min in between"
+        return f"{ended.how}, {often}", Failure.CRASHED
     if until is None or now < until:
         return None
     match attempt.phase:
@@ -190,9 +193,9 @@ def rounds(failures: Sequence[Attempt]) -> int:
 
 
 def _lived(attempt: Attempt, now: datetime) -> bool:
-    if attempt.ready_at is None:
+    if attempt.answers_since is None:
         return False
-    return (attempt.not_ready_at or attempt.gone_at or now) - attempt.ready_at > EARLY_DEATH
+    return (attempt.not_ready_at or attempt.gone_at or now) - attempt.answers_since > SOUND_AFTER
 
 
 def _doubled(times: int) -> timedelta:

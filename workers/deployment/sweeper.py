@@ -53,7 +53,7 @@ class Sweeper:
         self._recorder = Recorder(log, environ, clock)
         self._observer = Observer(self._recorder, drivers, installation, Reaper(self._recorder, nudge))
         self._prober = Prober(self._recorder, log, probe, key_is_enforced, cannot_complete)
-        self._consoles = Consoles(self._recorder, drivers)
+        self._consoles = Consoles(self._recorder, log, drivers)
         self._leasing = Leasing(self._recorder, drivers, machine_lease)
         self._scaling = Scaling(redis, log)
         self._nudger = Nudger(nudge, clock)

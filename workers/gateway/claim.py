@@ -2,13 +2,15 @@
 
 import contextlib
 import logging
+import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import LockError, RedisError
 
 from workers.gateway.errors import GatewayError
 
@@ -16,25 +18,48 @@ logger = logging.getLogger(__name__)
 
 KEY = "mixtral:gateway"
 LASTS = timedelta(seconds=10)
-RENEWED_EVERY = LASTS / 4
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+def identity(folder: Path) -> str:
+    """Names a gateway, the same after its restart, and no other: two computers may have one name between them.
+
+    Who holds the folder's lock is the only one of this name, so that whoever had the claim before him has died.
+    """
+    booted = BOOT.read_text().strip() if BOOT.exists() else ""
+    return f"on {socket.gethostname()}, in {folder.resolve()} ({booted[:8]}-{folder.stat().st_ino:x})"
 
 
 class Claim:
     """`mixtral:gateway` in Redis names the gateway, and goes LASTS after it was last renewed."""
 
     def __init__(self, redis: Redis, me: str, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """`me` names this gateway, the same after a restart: its successor need not wait."""
         self._redis = redis
-        self._me = me
+        self._me = me.encode()
         self._clock = clock
-        self._renewed_at = clock()
+        self._lock = redis.lock(KEY, timeout=LASTS.total_seconds(), blocking=False, thread_local=False)
         self._rival: str | None = None
 
-    def take(self, stop: threading.Event) -> None:
-        """Return once it is ours, or told to stop; wait for one that has died, and for Redis.
+    @contextlib.contextmanager
+    def held(self, stop: threading.Event) -> Iterator[None]:
+        """Hold it, and renew it in a thread of its own; at the end give it back.
 
-        Raises GatewayError where another gateway lives on.
+        Waits for one that has died, and for Redis, until told to stop. Raises GatewayError where another lives on.
         """
+        self.take(stop)
+        done = threading.Event()
+        renewal = threading.Thread(target=self._keep_until, args=(done,), name="claim", daemon=True)
+        renewal.start()
+        try:
+            yield
+        finally:
+            done.set()
+            renewal.join()
+            with contextlib.suppress(LockError, RedisError):
+                self._lock.release()
+
+    def take(self, stop: threading.Event) -> None:
+        """Return once it is ours, or told to stop. Raises GatewayError."""
         give_up_at = self._clock() + LASTS.total_seconds() * 1.5
         while not stop.is_set():
             try:
@@ -52,32 +77,25 @@ class Claim:
             stop.wait(1)
 
     def keep(self) -> None:
-        """Renew it when that is due; call it often. One that is lost to another gateway is told of, once."""
-        if self._clock() - self._renewed_at < RENEWED_EVERY.total_seconds():
-            return
-        self._renewed_at = self._clock()
+        """Renew it. One that is lost to another gateway is told of, once."""
         with contextlib.suppress(RedisError):  # the gateway's own loop tells of a Redis that is away
             rival = self._claimed_by_another()
             if rival is not None and rival != self._rival:
                 logger.error("another gateway drives the same deployments: %s. End one of the two.", rival)
             self._rival = rival
 
-    def release(self) -> None:
-        """Give it back, where it is ours."""
-        with contextlib.suppress(RedisError):
-            if self._holder() == self._me:
-                self._redis.delete(KEY)
+    def _keep_until(self, done: threading.Event) -> None:
+        while not done.wait(LASTS.total_seconds() / 4):
+            self.keep()
 
     def _claimed_by_another(self) -> str | None:
         """Claim it for LASTS; who has it, if that is another."""
-        lasts = int(LASTS.total_seconds() * 1000)
-        if self._redis.set(KEY, self._me, px=lasts, nx=True):
-            return None
-        holder = self._holder()
-        if holder == self._me:
-            self._redis.pexpire(KEY, lasts)
-        return None if holder in (self._me, None) else holder
-
-    def _holder(self) -> str | None:
-        held = self._redis.get(KEY)
-        return held.decode(errors="replace") if isinstance(held, bytes) else None
+        while not self._lock.acquire(token=self._me):
+            self._lock.local.token = self._me
+            with contextlib.suppress(LockError):
+                self._lock.reacquire()
+                return None
+            holder = self._redis.get(KEY)
+            if isinstance(holder, bytes) and holder != self._me:
+                return holder.decode(errors="replace")
+        return None  # else it has gone between two looks, and is asked for again

@@ -5,7 +5,6 @@ import fcntl
 import logging
 import resource
 import signal
-import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -17,7 +16,7 @@ from redis.exceptions import RedisError
 
 from workers.deployment.log import Log
 from workers.gateway.certificate import combined
-from workers.gateway.claim import Claim
+from workers.gateway.claim import Claim, identity
 from workers.gateway.config import Shape
 from workers.gateway.errors import GatewayDown, GatewayError
 from workers.gateway.gateway import Gateway
@@ -48,15 +47,11 @@ def main(environ: Mapping[str, str]) -> None:
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):  # before this nothing runs that would have to be ended
             signal.signal(number, lambda *_: stop.set())
-        claim = Claim(redis, f"on {socket.gethostname()}, in {shaped.folder.resolve()}")
-        claim.take(stop)
-        try:
-            _drive(haproxy, shaped, redis, claim, stop)
-        finally:
-            claim.release()
+        with Claim(redis, identity(shaped.folder)).held(stop):
+            _drive(haproxy, shaped, redis, stop)
 
 
-def _drive(haproxy: Haproxy, shaped: GatewaySettings, redis: Redis, claim: Claim, stop: threading.Event) -> None:
+def _drive(haproxy: Haproxy, shaped: GatewaySettings, redis: Redis, stop: threading.Event) -> None:
     gateway = Gateway(
         log=Log(redis), haproxy=haproxy, loads=Loads(redis), nudge=nudge(redis), url=shaped.url, clock=now
     )
@@ -67,7 +62,7 @@ def _drive(haproxy: Haproxy, shaped: GatewaySettings, redis: Redis, claim: Claim
         if not shaped.attached and not stop.is_set():
             children.start(haproxy.child(shaped.folder / LOG))
         _wait_until_up(haproxy, shaped, stop)
-        supervisor = threading.Thread(target=_supervise, args=(children, claim, stop), name="supervisor", daemon=True)
+        supervisor = threading.Thread(target=_supervise, args=(children, stop), name="supervisor", daemon=True)
         supervisor.start()
         gateway.run(holding, stop)
         supervisor.join()
@@ -138,7 +133,6 @@ def _wait_until_up(haproxy: Haproxy, settings: GatewaySettings, stop: threading.
         logger.info("gateway is up: %s, which people see as %s", settings.bind, settings.url)
 
 
-def _supervise(children: Children, claim: Claim, stop: threading.Event) -> None:
+def _supervise(children: Children, stop: threading.Event) -> None:
     while not stop.wait(0.1):
         children.restart_the_dead()
-        claim.keep()

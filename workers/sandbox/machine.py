@@ -22,7 +22,7 @@ from workers.clouds.host import handed_on
 from workers.errors import WorkersError
 from workers.serving.boot import KEY_VARIABLE
 from workers.serving.bootstrap import Header, environment, header
-from workers.serving.console import STARTS_MOST, again, no_more
+from workers.serving.console import STARTS_MOST, again, line, mark_of, no_more
 from workers.serving.flags import written
 
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -45,6 +45,7 @@ class _Machine(Struct, kw_only=True):
     """One machine: its engine's process, and the socket that holds its address for it."""
 
     start: "Callable[[], subprocess.Popen[bytes]]"
+    mark: str
     address: str
     reserved: socket.socket
     process: "subprocess.Popen[bytes]"
@@ -101,12 +102,14 @@ class Machines:
                 )
             about = header(user_data)
             address, reserved = self._reserve(about.port if about else 0)
-            start = partial(self._start, id_, address, about, environment(user_data))
+            variables = environment(user_data)
+            start = partial(self._start, id_, address, about, variables)
             self._log(id_).unlink(missing_ok=True)
             process = self._starter.submit(start, self._boot_delay).result()
             began = time.monotonic() + self._boot_delay.total_seconds()
             self._machines[id_] = _Machine(
                 start=partial(start, timedelta()),
+                mark=mark_of(about.token, variables.get(KEY_VARIABLE, "")) if about else "",
                 address=address,
                 reserved=reserved,
                 process=process,
@@ -163,21 +166,21 @@ class Machines:
         if status is None or machine.ends_at is not None:
             return
         if machine.next_at is None:
-            machine.early = machine.early + 1 if now - machine.started_at < LASTING else 1
+            machine.early = machine.early + 1 if now - machine.started_at < LASTING else 0
             status = status if status >= 0 else 128 - status  # as a shell has it
             if machine.early >= STARTS_MOST:
                 machine.ends_at = now + LINGER
-                self._say(id_, no_more("the engine", status, machine.early))
+                self._say(id_, machine, no_more("the engine", status, machine.early))
             else:
-                machine.next_at = now + PAUSE * machine.early
-                self._say(id_, again("the engine", status, machine.starts, datetime.now(UTC)))
+                machine.next_at = now + PAUSE * (machine.early + 1)
+                self._say(id_, machine, again("the engine", status, machine.starts, datetime.now(UTC)))
         elif now >= machine.next_at:
             machine.process = self._starter.submit(machine.start).result()
             machine.starts, machine.started_at, machine.next_at = machine.starts + 1, now, None
 
-    def _say(self, id_: str, what: str) -> None:
+    def _say(self, id_: str, machine: _Machine, what: str) -> None:
         with self._log(id_).open("a") as log:
-            log.write(f"mixtral: {what}\n")
+            log.write(line(machine.mark, what))
 
     def _log(self, id_: str) -> Path:
         return self._folder / f"{quote(id_, safe='')}.log"

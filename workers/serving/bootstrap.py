@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from workers.clouds.driver import Boot, MachineRequest, Token
 from workers.serving import vllm
 from workers.serving.boot import KEY_VARIABLE
-from workers.serving.console import STARTS_MOST
+from workers.serving.console import STARTS_MOST, mark_of
 from workers.serving.errors import ServingError
 from workers.serving.vllm_release import GPU
 
@@ -22,6 +22,8 @@ LIMIT = 16384
 """Bytes of user data that EC2 takes."""
 FIRST_LEASE = 120
 """Minutes that a machine lives which never learns its expiry."""
+LASTING = 600
+"""Seconds after which an engine that ends has not ended early; longer where it may take longer to be ready."""
 HEADER = "# mixtral: "
 RUN = "the recipe's run"
 ENV = "  put env 600 "
@@ -70,7 +72,7 @@ def user_data(request: MachineRequest, secrets: Mapping[str, str]) -> str:
     """A bash script of at most 16384 bytes, for EC2's user data and GCE's `startup-script`; the same for the same.
 
     It arms the machine's deadman, then serves the boot on all of the machine's interfaces. It runs as root, and may
-    run again at every boot. Its progress are the lines of the console that begin with `mixtral: ` (console.py). An
+    run again at every boot. Its progress are the lines of the console that begin with `mixtral` (console.py). An
     engine that ends is started again, and after STARTS_MOST early ends in a row no more. The tag (on GCE the metadata
     attribute) `mixtral-expiry` moves the machine's end: Unix seconds, or ISO 8601 with its zone.
     Raises ServingError where the boot cannot be served on a cloud's machine.
@@ -135,6 +137,8 @@ def _script(
         "image": _image(boot),
         "port": str(boot.port),
         "starts_most": str(STARTS_MOST),
+        "lasting": str(max(LASTING, int(boot.initial_delay.total_seconds()))),
+        "mark": mark_of(request.token, secrets[KEY_VARIABLE]),
         "counts": " ".join(map(str, counts)),
         "needs_docker": "yes" if wants_docker else "no",
     }

@@ -4,12 +4,13 @@ export HOME="${HOME:-/root}"
 folder="${MIXTRAL_FOLDER:-/var/lib/mixtral-bot}"
 patience="${MIXTRAL_PATIENCE_SECONDS:-900}"
 pause="${MIXTRAL_PAUSE_SECONDS:-10}"
-lasting="${MIXTRAL_LASTING_SECONDS:-600}" # an engine that ended sooner has ended early
+lasting="${MIXTRAL_LASTING_SECONDS:-$lasting}" # an engine that ended sooner has ended early
 linger="${MIXTRAL_LINGER_SECONDS:-600}"
 gpus=0
 
+# With the mark, which nobody else knows: what an engine prints may be what its users wrote.
 say() {
-  echo "mixtral: $*"
+  echo "mixtral[$mark]: $*"
 }
 
 # Whoever pays for this machine reads why and ends it; if nobody does, it ends itself.
@@ -104,16 +105,17 @@ early=0
 while true; do
   starts="$((${starts:-0} + 1))"
   put starts 600 "$starts"
+  [ "$needs_docker" = no ] || patiently Docker docker info # it may be being updated
   say "starting $what"
   began="$SECONDS"
   serve
   status="$?"
-  if [ "$status" = 0 ] && [ "$kind" = script ]; then
+  if [ "$status" = 0 ] && [ "$kind" = script ] && [ -z "$image" ]; then
     say "$what has ended, and what it left running serves on"
     exit
   fi
-  early="$((SECONDS - began < lasting ? early + 1 : 1))"
+  early="$((SECONDS - began < lasting ? early + 1 : 0))"
   [ "$early" -lt "$starts_most" ] || give_up "$engine exited with status $status at each of its last $early starts"
   say "$engine exited with status $status at $(date +%s) (start $starts), and is started again"
-  sleep "$((pause * early))" 8>&-
+  sleep "$((pause * (early + 1)))" 8>&-
 done

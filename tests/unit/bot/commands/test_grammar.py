@@ -119,6 +119,7 @@ def test_what_slack_makes_of_quotes_dashes_and_entities_is_undone():
         ("scale fast", "/mixtral scale fast 2"),
         ("launch x as my model", "/mixtral launch x as my-model"),
         ("launch x as", "/mixtral launch x as fast"),
+        ("launch x as my model --spot=yes", "/mixtral launch x as my-model --spot"),
         ("launch x as my model --spot --env A='b c'", "/mixtral launch x as my-model --spot --env 'A=b c'"),
     ],
 )

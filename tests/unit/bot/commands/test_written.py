@@ -12,7 +12,7 @@ from bot.commands.written import written
 from workers.deployment.events import Limits
 
 NAMES = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True)
-COMPOSED = "<>&\u201c\u201d\u201e\u00ab\u00bb\u2018\u2019\u201a\u2013\u2014"
+COMPOSED = "<>&`\u201c\u201d\u201e\u00ab\u00bb\u2018\u2019\u201a\u2013\u2014"
 """Slack's composer makes these of what was typed: they stand in no value of a command that was read."""
 VALUES = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters=COMPOSED))
 LIMITS = st.builds(
@@ -52,6 +52,11 @@ def test_what_is_written_is_read_again(command):
         (Launch(), "/mixtral launch"),
         (Plan(recipe="a", limits=Limits(clouds=("aws", "gcp"))), "/mixtral plan a --clouds aws,gcp"),
         (Launch(name="b", env={"REGION": "…"}), "/mixtral launch as b --env REGION=…"),
+        (
+            Launch(env={"HUB": "hf_abcdefghijklmnopqrstuvwxyz0123456789", "A": "b"}),
+            "/mixtral launch --env HUB=… --env A=b",
+        ),
+        (Launch(env={"A": "two  blanks", "B": "`x`"}), "/mixtral launch --env A=… --env B=…"),
         (Launch(replicas=3, limits=Limits(max_price=Decimal("1E+1"))), "/mixtral launch --replicas 3 --max-price 10"),
     ],
 )

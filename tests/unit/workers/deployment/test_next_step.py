@@ -43,6 +43,7 @@ from workers.deployment.next_step import (
     Wait,
 )
 from workers.deployment.next_step import Test as TestStep
+from workers.deployment.patience import failures_in_a_row
 from workers.deployment.state import Status, fold
 from workers.placement.offer import Rung
 
@@ -305,7 +306,26 @@ def test_a_replica_whose_machine_has_given_up_is_replaced_at_once(ready):
 
 
 def test_an_engine_that_answers_after_all_has_not_given_up():
-    assert isinstance(Story().served().engine_ended(again=False).step, Wait)
+    story = Story().served().engine_ended(again=False)
+    assert isinstance(story.step, Wait)
+    story.tell(ReplicaNotReady, attempt=1, why="refused")
+    assert story.step == Wait(until=story.now + timedelta(seconds=180)), "nor later, when its probe fails"
+
+
+@pytest.mark.parametrize(("minutes", "replaced"), [(10, True), (31, False)])
+def test_an_engine_that_ends_again_and_again_is_not_left_to_its_machine(minutes, replaced):
+    story = Story().served()
+    for start in range(1, 20):
+        story.wait(minutes=minutes).tell(ReplicaNotReady, attempt=1, why="refused").engine_ended(start=start)
+        if isinstance(story.step, GiveUp):
+            break
+        story.wait(seconds=60).ready()
+    assert isinstance(story.step, GiveUp) == replaced
+    if replaced:
+        assert start == 5
+        assert "5 times without answering for 30 min in between" in story.step.why
+        story.tell(ReplicaGivenUp, attempt=1, why=story.step.why, failure=Failure.CRASHED).gone()
+        assert len(failures_in_a_row(story.state)) == 1, "it counts, though it was ready for most of an hour"
 
 
 def test_old_prices_are_looked_at_again_before_money_is_spent():

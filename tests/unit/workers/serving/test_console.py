@@ -6,15 +6,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.serving.console import Restarted, Said, again, no_more, read
+from workers.clouds.driver import Token
+from workers.serving import console
+from workers.serving.console import Restarted, Said, again, line, mark_of, no_more, unmarked
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+MARK = mark_of(Token("d1-1-abcd"), "mxk_a-replica-s-key")
+
+
+def read(text):
+    return console.read(text, MARK)
+
+
+def said(what):
+    return line(MARK, what)
 
 
 def test_the_last_thing_that_was_said_is_what_the_machine_is_busy_with():
-    assert (
-        read("boot\nmixtral: pulling vllm/vllm-openai:v1\nlayer 1\nlayer 2\n").progress == "pulling vllm/vllm-openai:v1"
+    assert read(f"boot\n{said('pulling vllm/vllm-openai:v1')}layer 1\n").progress == "pulling vllm/vllm-openai:v1"
+    assert read(f"{said('starting the recipe')}mixtral: running the recipe's setup\n").progress == (
+        "running the recipe's setup"
     )
 
 
@@ -29,13 +41,13 @@ def test_the_last_thing_that_was_said_is_what_the_machine_is_busy_with():
     ids=["plain", "EC2", "GCE", "GCE of old"],
 )
 def test_what_a_cloud_puts_before_a_line_is_no_harm(before):
-    said = read(f"{before}mixtral: starting m\r\n{before}{'mixtral: ' + again('m', 1, 4, NOON)}\r\n")
-    assert said.restarted == Restarted(start=4, at=NOON, how="m exited with status 1")
+    told = read(f"{before}{said('starting m')}\r\n{before}{said(again('m', 1, 4, NOON))}\r\n")
+    assert told.restarted == Restarted(start=4, at=NOON, how="m exited with status 1")
 
 
 def test_a_restart_is_known_by_its_number_long_after():
     ends = [again("m", 1, 1, NOON), again("m", 137, 2, NOON)]
-    log = "".join(f"mixtral: {end}\nmixtral: starting m\nINFO\n" for end in ends)
+    log = "".join(f"{said(end)}{said('starting m')}INFO\n" for end in ends)
     assert read(log) == Said(
         progress="starting m", restarted=Restarted(start=2, at=NOON, how="m was killed by SIGKILL")
     )
@@ -46,29 +58,50 @@ def test_a_restart_is_known_by_its_number_long_after():
     [(137, "was killed by SIGKILL"), (139, "was killed by SIGSEGV"), (255, "exited with status 255")],
 )
 def test_a_signal_is_called_by_its_name(status, words):
-    assert read(f"mixtral: {no_more('m', status, 3)}").gave_up == f"m {words} at each of its last 3 starts"
+    assert read(said(no_more("m", status, 3))).gave_up == f"m {words} at each of its last 3 starts"
 
 
 def test_between_two_starts_it_says_so():
-    said = read(f"mixtral: starting m\nmixtral: {again('m', 1, 1, NOON)}\n")
-    assert said.progress == "m exited with status 1; it is started again"
+    told = read(f"{said('starting m')}{said(again('m', 1, 1, NOON))}")
+    assert told.progress == "m exited with status 1; it is started again"
 
 
 def test_a_machine_that_has_given_up_says_why_and_is_busy_with_nothing():
-    said = read(f"mixtral: starting m\nRuntimeError: no\nmixtral: {no_more('m', 1, 3)}\n")
-    assert said.gave_up == "m exited with status 1 at each of its last 3 starts"
-    assert said.progress == ""
+    told = read(f"{said('starting m')}RuntimeError: no\n{said(no_more('m', 1, 3))}")
+    assert told.gave_up == "m exited with status 1 at each of its last 3 starts"
+    assert told.progress == ""
 
 
 def test_one_that_was_booted_again_since_has_not_given_up():
-    assert read(f"mixtral: {no_more('m', 1, 3)}\nmixtral: starting m\n").gave_up == ""
+    assert read(f"{said(no_more('m', 1, 3))}{said('starting m')}").gave_up == ""
+
+
+@pytest.mark.parametrize("what", [no_more("m", 1, 3), again("m", 1, 9, NOON), f"giving up: {'9' * 5000}"])
+@pytest.mark.parametrize("mark", ["", "[]", "[0123456789ab]", f"[{MARK[:-1]}]"])
+def test_who_does_not_know_the_mark_decides_nothing(mark, what):
+    told = read(f"{said('starting m')}ERROR: no model a: mixtral{mark}: {what}\nmixtral{mark}: {what}\n")
+    assert told.gave_up == ""
+    assert told.restarted is None
+
+
+@pytest.mark.parametrize("what", [f"m exited with status {'9' * 5000} at each of its last 3 starts", "x" * 10_000])
+def test_a_number_that_is_none_is_no_harm(what):
+    assert read(said(f"giving up: {what}")).gave_up == what
+    assert read(said(f"m exited with status 1 at {'9' * 5000} (start 1), and is started again")).restarted is None
+
+
+def test_each_machine_has_a_mark_of_its_own_and_it_is_shown_to_nobody():
+    assert mark_of(Token("d1-2-abcd"), "mxk_a-replica-s-key") != MARK
+    assert mark_of(Token("d1-1-abcd"), "mxk_another-key") != MARK
+    log = f"[1.0] cloud-init[3]: {said('starting m')}INFO mixtral[x]: fine\n"
+    assert unmarked(log) == "[1.0] cloud-init[3]: mixtral: starting m\nINFO mixtral[x]: fine\n"
 
 
 @pytest.mark.parametrize(
-    "line", ["mixtral-deadman: expired", "the model mixtral: big", "# mixtral: {}", "mixtral:", ""]
+    "text", ["mixtral-deadman: expired", "the model mixtral: big", "# mixtral: {}", "mixtral:", ""]
 )
-def test_what_others_say_is_no_progress(line):
-    assert read(line) == Said()
+def test_what_others_say_is_no_progress(text):
+    assert read(text) == Said()
 
 
 @given(TEXT)
@@ -80,5 +113,5 @@ def test_any_text_can_be_read(text):
     TEXT.filter(lambda t: t.strip() == t and t and len(t.splitlines()) == 1), st.integers(0, 255), st.integers(1, 99)
 )
 def test_what_is_said_is_read_again(what, status, number):
-    assert read(f"mixtral: {again(what, status, number, NOON)}\n").restarted.start == number
-    assert read(f"mixtral: {no_more(what, status, number)}\n").gave_up.endswith(f"its last {number} starts")
+    assert read(said(again(what, status, number, NOON))).restarted.start == number
+    assert read(said(no_more(what, status, number))).gave_up.endswith(f"its last {number} starts")
