@@ -15,9 +15,27 @@ from bot.slack_failures import Away, Refused, SlackFailed
 from bot.views.card import CARD, card
 from bot.views.endpoint import endpoint
 from bot.views.message import Message
-from bot.views.notices import FAILED, OUT, READY, back, back_kind, failed, no_room, out, out_kind, out_since, ready
+from bot.views.notices import (
+    DRY,
+    ENDED,
+    FAILED,
+    OUT,
+    READY,
+    back,
+    back_kind,
+    dry,
+    ended,
+    failed,
+    no_room,
+    out,
+    out_kind,
+    out_since,
+    ready,
+    scaled,
+    scaled_kind,
+)
 from bot.views.notices import NO_ROOM as NO_ROOM_ERRORS
-from workers.deployment.events import DeploymentId
+from workers.deployment.events import DeploymentId, ScaleRequested
 from workers.deployment.state import Deployment, Status
 
 logger = logging.getLogger(__name__)
@@ -195,6 +213,12 @@ class Cards:
             self._say_outage(state, record)
         elif state.status is Status.FAILED:
             self._reply(state, record, FAILED, failed(state))
+        elif state.status is Status.ENDED:
+            self._reply(state, record, ENDED, ended(state, self._now()))
+        elif state.status is Status.NO_CAPACITY and state.keep_trying is None:
+            self._reply(state, record, DRY, dry(state))
+        if isinstance(state.scaled, ScaleRequested) and state.ended is None:
+            self._reply(state, record, scaled_kind(state.scaled), scaled(state, state.scaled))
 
     def _say_outage(self, state: Deployment, record: Record) -> None:
         """Each outage is told once, and its end, too: nobody watches a card at night."""

@@ -99,14 +99,14 @@ def run(
     settings = from_environ(environ, needs_redis=False)
     clouds = drivers(settings)
     say = Console(file=err, highlight=False, emoji=False, soft_wrap=True)
-    sightings, unlisted = _listed(clouds, settings, say)
+    sightings, unlisted, skipped = _listed(clouds, settings, say)
     with closing(Logs(settings.redis_url)) as logs:
         priced = _prices(environ)
         found = [_found(sighting, logs, priced) for sighting in sightings]
         if logs.broken and (found or end_orphans):
             say.print(Text(f"{logs.broken}. Nobody knows which machines are wanted: start Redis, or set REDIS_URL."))
         if not as_json:
-            show(found, settings.installation, unlisted, datetime.now(UTC), out)
+            show(found, settings.installation, unlisted, skipped, now=datetime.now(UTC), out=out)
         done = not unlisted
         if end_orphans:
             ended = _end_orphans(found, logs, clouds, confirm=confirm, say=say)
@@ -117,8 +117,10 @@ def run(
     return 0 if done else 1
 
 
-def _listed(clouds: Mapping[str, Driver], settings: Settings, say: Console) -> tuple[list[Sighting], list[str]]:
-    """The running machines, and the clouds that could not tell."""
+def _listed(
+    clouds: Mapping[str, Driver], settings: Settings, say: Console
+) -> tuple[list[Sighting], list[str], list[str]]:
+    """The running machines, the clouds that could not tell, and those that were not asked."""
     known = statuses(settings.environ, drivers=frozenset(clouds))
     # A driver may know of credentials that no file and no variable tells of, as on a machine of the cloud itself.
     there = {
@@ -129,7 +131,8 @@ def _listed(clouds: Mapping[str, Driver], settings: Settings, say: Console) -> t
         or cloud in (settings.clouds or ())
         or driver.status().reason != known[cloud].reason
     }
-    for cloud in clouds.keys() - there.keys():
+    skipped = [cloud for cloud in clouds if cloud not in there]
+    for cloud in skipped:
         reason = (known[cloud].reason or "it cannot be used").partition(": ")[2]
         say.print(Text(f"{NAMES[cloud]} was not looked at: {reason}."))
     questions = {NAMES.get(c, c): partial(_owned, driver, settings.installation) for c, driver in there.items()}
@@ -142,7 +145,7 @@ def _listed(clouds: Mapping[str, Driver], settings: Settings, say: Console) -> t
             say.print(Text(f"{name} could not be listed, so machines there are missing here: {why}."))
         else:
             found += answer
-    return found, unlisted
+    return found, unlisted, [NAMES[cloud] for cloud in skipped]
 
 
 def _owned(driver: Driver, installation: str) -> list[Sighting]:

@@ -41,12 +41,23 @@ class Found(Struct, frozen=True, kw_only=True):
     """Whether it was ended just now; None: nobody asked for it."""
 
 
-def show(found: Sequence[Found], installation: str, unlisted: Sequence[str], now: datetime, out: TextIO) -> None:
-    """Print the list and its sum; `unlisted` are clouds that could not be looked at."""
+def show(
+    found: Sequence[Found],
+    installation: str,
+    unlisted: Sequence[str],
+    skipped: Sequence[str],
+    *,
+    now: datetime,
+    out: TextIO,
+) -> None:
+    """Print the list and its sum; `unlisted` are clouds that did not answer, `skipped` those that were not asked."""
     console = Console(file=out, highlight=False, emoji=False)
     if not found:
-        where = f" that could be looked at (not {', '.join(unlisted)})" if unlisted else ""
-        console.print(Text(f"No machine of installation {installation} is running anywhere{where}."), soft_wrap=True)
+        blind = [*unlisted, *skipped]
+        were = "was" if len(blind) == 1 else "were"
+        where = f"where I could look; {' and '.join(blind)} {were} not looked at" if blind else "anywhere"
+        said = f"No machine of installation {installation} is running {where}."
+        console.print(Text(said), soft_wrap=True)
         return
     gap = 2 if console.width >= WIDE else 1
     table = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="bold")

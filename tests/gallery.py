@@ -224,6 +224,19 @@ def gave_up() -> Story:
     return told.gone("ended", log=LOG).wait(1).asked(offers()[1]).wait(2)
 
 
+def no_machine() -> Story:
+    """Nothing runs yet, and the whole ladder said no."""
+    told = Story("mixtral", MIXTRAL).planned(rungs(usable=True)[:2])
+    for taken in offers()[:2]:
+        told.asked(taken).wait(4).refused(NO_STOCK)
+    return told.exhausted("No machine is available. 2 offers: no capacity right now.").wait(3)
+
+
+def gone_down() -> Story:
+    told = served_in_the_cloud().wait(3600).stopped(by="U0ADA000001").wait(9)
+    return told.gone("ended by request").ended().wait(1)
+
+
 def backing_off() -> Story:
     """One of four answers; another crashed twice."""
     told = Story("mixtral", MIXTRAL, replicas=4).planned(rungs(usable=True))
@@ -310,6 +323,12 @@ def others() -> dict[str, Message]:
         "notice ready": notices.ready(Story().served().state),
         "notice failed": notices.failed(failed().state),
         "notice out": notices.out(dry().state, BEGIN, dry().now),
+        "notice dry": notices.dry(no_machine().state),
+        "notice ended": notices.ended(gone_down().state, gone_down().now),
+        "notice scaled": notices.scaled(
+            two().scaled(1, by="U0ADA000001").state, two().scaled(1, by="U0ADA000001").scaling
+        ),
+        "notice scaled to zero": notices.scaled(two().scaled(0).state, two().scaled(0).scaling),
         "notice back": notices.back(dry().asked(SPOT_OFFERS[0]).created().wait(300).ready(6).state, BEGIN),
         "notice no room": notices.no_room(climbing().state, "not_in_channel"),
     }

@@ -131,6 +131,11 @@ class Story:
         assert state is not None
         return state
 
+    @property
+    def scaling(self) -> ScaleRequested:
+        """The last time that a person asked for another number."""
+        return next(event for event in reversed(self.events) if isinstance(event, ScaleRequested))
+
     def wait(self, seconds: float) -> Self:
         self.now += timedelta(seconds=seconds)
         return self

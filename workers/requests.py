@@ -141,6 +141,15 @@ class Requests:
         """The deployment of this id, ended ones too; None where its log is gone."""
         return fold(deployment, self._log.read(deployment))
 
+    def past_names(self) -> frozenset[str]:
+        """Names that deployments had which have ended; one of them may run again."""
+        return frozenset(self._log.past())
+
+    def last_of(self, name: str) -> Deployment | None:
+        """The deployment that last ended under this name; None where there was none, or its log has expired."""
+        id_ = self._log.past().get(name)
+        return self.by_id(id_) if id_ else None
+
     def all(self) -> list[Deployment]:
         """Every deployment that has not ended, by name."""
         names = self._log.names()  # first: what is in it has its first event on the feed

@@ -139,7 +139,7 @@ def ask(command: Ask, caller: Caller, desk: Desk) -> Message:
         text=command.text,
         response_url=caller.response_url,
     )
-    found = route(question, desk.requests.all(), None)
+    found = route(question, desk.requests.all(), None, desk.requests.past_names())
     if isinstance(found, Nowhere):
         raise CommandError(escape(found.sentence))
     desk.answers.ask(question)
@@ -185,7 +185,7 @@ def plan(command: Plan, desk: Desk) -> Message:
 
 def recipes(desk: Desk) -> Message:
     found, broken = desk.shelf.all()
-    message = recipes_view.recipes(found)
+    message = recipes_view.recipes(found, default=desk.shelf.default)
     if not broken:
         return message
     unread = listed(["*Not readable*", *(f"• {escape(str(error))}" for error in broken)])

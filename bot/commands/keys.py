@@ -74,7 +74,7 @@ def _person(words: Sequence[str]) -> str | None:
     user = mentioned(words[0])
     if user is None:
         raise Wrong(
-            f"{quoted(words[0])} is no person whom I can tell from others. Choose them from the list that comes up "
+            f"I don't know who {quoted(words[0])} is. Choose them from the list that comes up "
             f"at `@`, or leave it out for a key of your own. (Where Slack makes no mention of it, the app's manifest "
             "lacks `should_escape`.)"
         )

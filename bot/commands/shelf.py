@@ -22,6 +22,11 @@ class Shelf:
         self._default = default
         self._read: dict[Path, tuple[int, Recipe]] = {}
 
+    @property
+    def default(self) -> str:
+        """The recipe of a launch that names none."""
+        return self._default
+
     def all(self) -> tuple[list[Recipe], list[RecipeError]]:
         """Every recipe, by name, and what is wrong with the files that cannot be read."""
         found: list[Recipe] = []

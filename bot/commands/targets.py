@@ -6,6 +6,8 @@ from bot.commands.command import SLASH
 from bot.commands.desk import Caller, Desk
 from bot.commands.errors import CommandError
 from bot.commands.policy import Deed, may, refusal
+from bot.views import words
+from bot.views.amounts import duration, moment
 from bot.views.escape import code
 from workers.deployment.state import Deployment
 from workers.requests import NoSuchDeployment
@@ -22,8 +24,16 @@ def named(name: str, word: str, desk: Desk) -> Deployment:
             if missing.known
             else f"Nothing is running: start with `{SLASH} launch`."
         )
-        sentence = f"No deployment is called {code(name)}. {there}"
+        sentence = f"{_unknown(name, desk)} {there}"
         raise CommandError(sentence, hint=f"{SLASH} {word} {close[0]}" if close else None) from missing
+
+
+def _unknown(name: str, desk: Desk) -> str:
+    last = desk.requests.last_of(name)
+    if last is None or last.ended is None:
+        return f"No deployment is called {code(name)}."
+    cost = words.what_it_cost(last, last.ended.at)
+    return f"*{last.name}* ended {moment(last.ended.at)}: it ran {duration(last.ran_for(last.ended.at))}, {cost}."
 
 
 def one(name: str | None, word: str, desk: Desk) -> Deployment:

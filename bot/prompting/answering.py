@@ -90,7 +90,7 @@ class Answering:
     def _routed(self, asked: Asked) -> Asked | None:
         question = asked.question
         before = self._threads.recall(question.channel, question.thread_ts) if question.thread_ts else Remembered()
-        to = route(question, self._requests.all(), before.deployment)
+        to = route(question, self._requests.all(), before.deployment, self._requests.past_names())
         match to:
             case Nowhere():
                 self.explain(question.key, to.sentence)

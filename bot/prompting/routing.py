@@ -57,14 +57,23 @@ NOTHING_RUNS = (
 NO_QUESTION = "There is no question in that. Write it behind the mention: `@mixtral Name three condiments.`"
 
 
-def route(question: Question, deployments: Sequence[Deployment], before: DeploymentId | None) -> Route:
+def route(
+    question: Question,
+    deployments: Sequence[Deployment],
+    before: DeploymentId | None,
+    past: Collection[str] = (),
+) -> Route:
     """Where a question goes, `before` being the deployment that answered last in its thread.
 
-    By name; else to the thread's; else to the only one of its channel; else to the only one there is.
+    By name; else to the thread's; else to the only one of its channel, or the only one there that is ready; else to
+    the only one there is, or that is ready. `past`: names of
+    deployments that have ended: what is for one of them is for no other.
     """
     by_name = {d.name: d for d in deployments if d.ended is None}
     take_address = prompt_of if question.is_command else addressed
     said = take_address(question.text, by_name)
+    if said.deployment is None and (gone := _for_one_that_ended(question, past)):
+        return Nowhere(sentence=_ended(gone, sorted(by_name)))
     name, prompt = (question.deployment, question.text) if question.deployment else (said.deployment, said.text)
     if not prompt:
         return Nowhere(sentence=NO_QUESTION)
@@ -80,12 +89,26 @@ def route(question: Question, deployments: Sequence[Deployment], before: Deploym
 def _unnamed(prompt: str, channel: str, running: Sequence[Deployment], before: DeploymentId | None) -> Route:
     theirs = [d for d in running if d.id == before]
     here = [d for d in running if d.place.channel == channel]
-    for candidates in (theirs, here, running):
+    for candidates in (theirs, here, [d for d in here if d.ready], running, [d for d in running if d.ready]):
         if len(candidates) == 1:
             return To(deployment=candidates[0], prompt=prompt)
     if not running:
         return Nowhere(sentence=NOTHING_RUNS)
     return Nowhere(sentence=_several(sorted(d.name for d in (here or running))))
+
+
+def _for_one_that_ended(question: Question, past: Collection[str]) -> str | None:
+    """The name that a question begins with: with a colon, or as no word of a sentence is written."""
+    first = question.text.split(maxsplit=1)[0] if question.text.strip() else ""
+    if first.endswith(":"):
+        return first[:-1] if first[:-1] in past else None
+    unlike_a_word = any(c.isdigit() or c == "-" for c in first)
+    return first if question.is_command and unlike_a_word and first in past else None
+
+
+def _ended(name: str, names: Sequence[str]) -> str:
+    others = f"Running: {', '.join(names)}." if names else "Nothing else is running."
+    return f"{name} has ended, so nobody was asked. {others} Start it again with `/mixtral launch`."
 
 
 def _several(names: Sequence[str]) -> str:

@@ -188,7 +188,8 @@ def _may_keep_trying(deployment: Deployment) -> bool:
 def _what_goes(deployment: Deployment) -> str:
     if not deployment.wanted:
         return "Its endpoint goes away"
-    return f"Its {count(deployment.wanted, 'replica')} and its endpoint go away"
+    replicas_ = "replica" if deployment.wanted == 1 else f"{deployment.wanted} replicas"
+    return f"Its {replicas_} and its endpoint go away"
 
 
 def _buttons(deployment: Deployment) -> list[Block]:

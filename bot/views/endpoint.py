@@ -84,8 +84,9 @@ def endpoint(deployment: Deployment, key: str | None, *, python: bool = False) -
     if key is None:
         sentence = f"{name} has ended: its endpoint is closed and its keys are destroyed."
         return Message(sentence, (section(sentence),))
+    answers = "answers at" if deployment.ready else "has no replica that answers just now; its address stays"
     blocks = [
-        section(f"*{name}* answers at {code(url)}\nIts key: {code(key)}"),
+        section(f"*{name}* {answers} {code(url)}\nIts key: {code(key)}"),
         section(f"```\n{escape(curl(deployment, key))}\n```"),
     ]
     if python:

@@ -32,7 +32,7 @@ ENTRIES = {
         ),
     ),
     "status": Entry(
-        about="what runs, or one deployment closely",
+        about="what runs, or one deployment in detail",
         more=("With a name: its replicas and its ladder."),
         examples=(
             "status",

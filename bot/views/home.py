@@ -10,6 +10,8 @@ from bot.views.blocks import context, divider, header, section
 from bot.views.words import user as mention
 from workers.deployment.state import Deployment
 
+NONE_OF_YOURS = "You have launched nothing that still runs. `/mixtral launch` starts a model."
+
 
 def home(deployments: Sequence[Deployment], now: datetime, user: str) -> dict[str, Any]:
     """A Home view for one person: their deployments first."""
@@ -23,7 +25,7 @@ def home(deployments: Sequence[Deployment], now: datetime, user: str) -> dict[st
         ),
         divider(),
         header("Yours"),
-        *status.overview(mine, now).blocks,
+        *status.overview(mine, now, nothing=NONE_OF_YOURS if others else status.NOTHING).blocks,
     ]
     if others:
         blocks += [header("Your colleagues'"), *status.overview(others, now).blocks]

@@ -19,6 +19,8 @@ TRIED_MOST = 6
 NEXT_MOST = 3
 REASON_MOST = 160
 
+CAME_TO_NOTHING = frozenset({Phase.REFUSED, Phase.FAILED, Phase.PREEMPTED})
+
 REFUSED = "✕"
 ASKED = "▸"
 TAKEN = "✓"
@@ -47,8 +49,14 @@ def tells_something(deployment: Deployment) -> bool:
 def ladder(deployment: Deployment, now: datetime) -> str:
     """The whole ladder, long parts folded; mrkdwn."""
     open_, barred = _rest(deployment, now)
-    lines = ["*The ladder, cheapest first*", *_tried(deployment, now), *_next(open_), *cannot(barred)]
-    return listed(lines, SECTION_MOST)
+    title = "*The ladder, cheapest first*" if _in_order(deployment) else "*What was tried, then what comes next*"
+    return listed([title, *_tried(deployment, now), *_next(open_), *cannot(barred)], SECTION_MOST)
+
+
+def _in_order(deployment: Deployment) -> bool:
+    """Whether it was climbed once, from the bottom: a replica that is added later begins there again."""
+    prices = [a.offer.usd_per_hour or 0 for a in deployment.attempts if a.phase is not Phase.ENDED]
+    return prices == sorted(prices)
 
 
 def refusals(deployment: Deployment) -> tuple[str, ...]:
@@ -92,10 +100,12 @@ def _variables(text: str) -> str:
 
 
 def _tried(deployment: Deployment, now: datetime) -> list[str]:
-    folds = _fold_tried(deployment.attempts)
-    earlier = sum(len(tried.attempts) for tried in folds[:-TRIED_MOST])
-    lines = [f"… {count(earlier, 'earlier attempt')}"] if earlier else []
-    return [*lines, *(_outcome(tried, now) for tried in folds[-TRIED_MOST:])]
+    """What came of nothing, the older part folded, and the machines that are there; none that has served its turn."""
+    folds = _fold_tried([a for a in deployment.attempts if a.phase is not Phase.ENDED])
+    gone = [tried for tried in folds if tried.last.phase in CAME_TO_NOTHING]
+    earlier = gone[: -TRIED_MOST or None] if len(gone) > TRIED_MOST else []
+    lines = [f"… {count(sum(len(tried.attempts) for tried in earlier), 'earlier attempt')}"] if earlier else []
+    return [*lines, *(_outcome(tried, now) for tried in folds if tried not in earlier)]
 
 
 def _outcome(tried: Tried, now: datetime) -> str:
@@ -159,7 +169,7 @@ def _rest(deployment: Deployment, now: datetime) -> tuple[list[Rung], list[Rung]
             if by is None:
                 coming.append(rung)
             else:
-                reason = f"ruled out by the same refusal ({by.code})"
+                reason = f"ruled out by the same answer: {by.sentence}"
                 barred.append(Rung(offer=rung.offer, usable=False, reason=reason))
     return coming, barred
 

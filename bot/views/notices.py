@@ -3,15 +3,20 @@
 from datetime import datetime
 
 from bot.views import card, words
-from bot.views.amounts import after
+from bot.views.amounts import after, count, duration, moment
 from bot.views.blocks import Block, section
 from bot.views.escape import escape
 from bot.views.message import Message
-from workers.deployment.patience import paused_until
+from bot.views.moving import no_rung
+from workers.deployment.events import ScaleRequested
+from workers.deployment.patience import dry_until, paused_until
 from workers.deployment.state import Deployment
 
 READY = "mixtral_ready"
 FAILED = "mixtral_failed"
+DRY = "mixtral_dry"
+ENDED = "mixtral_ended"
+SCALED = "mixtral_scaled_"
 OUT, BACK = "mixtral_out_", "mixtral_back_"
 """Mark a message for those who look for it after a crash, as `card.CARD` does."""
 
@@ -38,6 +43,37 @@ def failed(deployment: Deployment) -> Message:
     cause = words.now_happening(deployment, deployment.updated_at)
     sentence = f"{words.user(deployment.place.user)} *{escape(deployment.name)}* {words.verdict(deployment)}. {cause}"
     return Message(sentence, (_marked(section(sentence), FAILED, deployment),))
+
+
+def dry(deployment: Deployment) -> Message:
+    """The launcher is told that nothing was found, while there is something to decide."""
+    until = dry_until(deployment)
+    decide = f"Press *Keep trying* on the card before {moment(until)}, or this launch ends." if until else ""
+    who, name = words.user(deployment.place.user), escape(deployment.name)
+    sentence = f"{who} *{name}* {words.verdict(deployment)}. {no_rung(deployment)} {decide}".rstrip()
+    return Message(sentence, (_marked(section(sentence), DRY, deployment),))
+
+
+def ended(deployment: Deployment, now: datetime) -> Message:
+    """Whoever follows the thread is told that it is over, and what it came to."""
+    by = f"{words.user(deployment.stopped_by)} ended" if deployment.stopped_by else "Ended:"
+    ran = f"it ran {duration(deployment.ran_for(now))}, {words.what_it_cost(deployment, now)}"
+    sentence = f"{by} *{escape(deployment.name)}*: {ran}."
+    return Message(sentence, (_marked(section(sentence), ENDED, deployment),))
+
+
+def scaled(deployment: Deployment, by: ScaleRequested) -> Message:
+    """Whoever follows the thread is told who changed the number of replicas."""
+    then = ""
+    if by.replicas == 0:
+        wakes = deployment.recipe.service.replica_policy.min_replicas == 0
+        then = " The next request starts one again." if wakes else " Requests get a 503 until somebody scales it up."
+    sentence = f"{words.user(by.by)} scaled *{escape(deployment.name)}* to {count(by.replicas, 'replica')}.{then}"
+    return Message(sentence, (_marked(section(sentence), scaled_kind(by), deployment),))
+
+
+def scaled_kind(by: ScaleRequested) -> str:
+    return f"{SCALED}{by.event_id}"
 
 
 def out_since(deployment: Deployment, now: datetime) -> datetime | None:

@@ -20,9 +20,10 @@ def plan(recipe: Recipe, rungs: Sequence[Rung], priced: str | None = None) -> Me
     if not rungs:
         summary = f"No machine in the price table satisfies *{name}* with these limits."
     elif not usable:
-        summary = f"{count(len(rungs), 'offer')} would do for *{name}*; none can be taken here yet."
+        summary = f"{count(len(rungs), 'offer')} for *{name}*, none of which can be taken here yet."
     else:
-        summary = f"{count(len(rungs), 'offer')} would do for *{name}*; {usable} can be taken, cheapest first."
+        some = "" if usable == len(rungs) else f"; {usable} can be taken"
+        summary = f"{count(len(rungs), 'offer')} for *{name}*, cheapest first{some}."
     blocks = [header(f"The ladder of {recipe.name}"), section(summary)]
     if rungs:
         blocks.append(section(listed(ladder.rungs(rungs, RUNGS_MOST))))

@@ -18,9 +18,12 @@ LINES_A_SECTION = 8
 SHOWN_MOST = 24
 
 
-def recipes(known: Iterable[Recipe], broken: Sequence[str] = ()) -> Message:
-    """Name, model, machines that do, and replicas of each; `broken`: a sentence for each file that cannot be read."""
-    lines = [_line(recipe) for recipe in known]
+def recipes(known: Iterable[Recipe], broken: Sequence[str] = (), *, default: str = "") -> Message:
+    """Name, model, machines that do, and replicas of each; `broken`: a sentence for each file that cannot be read.
+
+    `default`: the one that a launch without a name starts.
+    """
+    lines = [_line(recipe, default) for recipe in known]
     summary = f"{count(len(lines), 'recipe')} can be launched." if lines else NOTHING
     shown = lines[:SHOWN_MOST]
     blocks = [section(_spaced(shown[at : at + LINES_A_SECTION])) for at in range(0, len(shown), LINES_A_SECTION)]
@@ -49,10 +52,11 @@ def _spaced(recipes_: Sequence[str]) -> str:
     return listed([*recipes_[:1], *(f"\n{recipe}" for recipe in recipes_[1:])])
 
 
-def _line(recipe: Recipe) -> str:
+def _line(recipe: Recipe, default: str) -> str:
     model = boot_of(recipe, recipe.name).model
     engine = recipe.engine.kind if recipe.engine else "its own script"
     named = f" {code(clip(model, 120))}" if model not in (recipe.name, engine) else ""
     replicas = f" · {count(recipe.replicas, 'replica')}" if recipe.replicas != 1 else ""
     secrets = f" · needs {', '.join(code(s) for s in recipe.secrets)}" if recipe.secrets else ""
-    return f"*{escape(recipe.name)}*{named}\n{needs(recipe)} · {engine}{replicas}{secrets}"
+    which = " (the default)" if recipe.name == default else ""
+    return f"*{escape(recipe.name)}*{which}{named}\n{needs(recipe)} · {engine}{replicas}{secrets}"

@@ -37,8 +37,7 @@ def changed(before: Deployment, after: Deployment) -> Message:
     if before.wanted == after.wanted:
         said = f"*{name}* tries again to have {count(after.wanted, 'replica')}; what failed before is forgotten."
     else:
-        number = count(after.wanted, "replica") if after.wanted else "no replica"
-        said = f"*{name}* goes from {before.wanted} to {number}."
+        said = f"*{name}* goes from {count(before.wanted, 'replica')} to {after.wanted}."
     parts = [said, _who_goes(after), moved_on(after.recipe) if after.wanted else _without(after)]
     return Message(" ".join(part for part in (*parts, "Follow it on its card.") if part))
 

@@ -1,4 +1,4 @@
-"""PURE: `/mixtral status`: every deployment on a line, or one of them closely."""
+"""PURE: `/mixtral status`: every deployment on a line, or one of them in detail."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -19,10 +19,10 @@ LINES_A_SECTION = 8
 SHOWN_MOST = 32
 
 
-def overview(deployments: Sequence[Deployment], now: datetime) -> Message:
-    """Name, recipe, state, ready/wanted, USD/h, age and endpoint of each."""
+def overview(deployments: Sequence[Deployment], now: datetime, *, nothing: str = NOTHING) -> Message:
+    """Name, recipe, state, ready/wanted, USD/h, age and endpoint of each; `nothing`: what is said of none."""
     if not deployments:
-        return Message(NOTHING, (section(NOTHING),))
+        return Message(nothing, (section(nothing),))
     lines = [_line(d, now) for d in deployments[:SHOWN_MOST]]
     chunks = [lines[at : at + LINES_A_SECTION] for at in range(0, len(lines), LINES_A_SECTION)]
     left = len(deployments) - len(lines)
@@ -31,7 +31,7 @@ def overview(deployments: Sequence[Deployment], now: datetime) -> Message:
         sums = f"… and {left} more. {sums}"
     blocks = [
         *(section(listed(chunk)) for chunk in chunks),
-        context(f"{sums} `/mixtral status NAME` shows one closely."),
+        context(f"{sums} `/mixtral status NAME` shows one in detail."),
     ]
     names = ", ".join(escape(d.name) for d in deployments[:SHOWN_MOST])
     return Message(f"{count(len(deployments), 'deployment')}: {names}.", tuple(blocks))

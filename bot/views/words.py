@@ -135,7 +135,7 @@ def _happening(state: Deployment, now: datetime) -> str:
         case Status.ENDING:
             return _ending(state)
         case Status.ENDED:
-            return f"Ran {duration(state.ran_for(now))}, {_what_it_cost(state, now)}.{_ended_by(state)}"
+            return f"Ran {duration(state.ran_for(now))}, {what_it_cost(state, now)}.{_ended_by(state)}"
         case Status.FAILED:
             return _failed(state)
         case Status.NO_CAPACITY:
@@ -223,7 +223,8 @@ def _not_ready(attempt: Attempt, now: datetime) -> str:
     )
 
 
-def _what_it_cost(state: Deployment, now: datetime) -> str:
+def what_it_cost(state: Deployment, now: datetime) -> str:
+    """`cost 12.40 USD`, or `free of charge`."""
     rented = any(a.machine and a.offer.cloud != "local" for a in state.attempts)
     return f"cost {usd(state.spent(now))}{_saved(state, now)}" if rented else "free of charge"
 

@@ -85,7 +85,9 @@ def test_machines_lists_and_ends_orphans_after_a_yes(environ, machine):
     status, out, err = typed(environ, "machines", "--end-orphans", "--yes", "--json")
     assert (status, json.loads(out)[0]["ended"]) == (0, True)
     assert "[y/N]" not in err
-    assert typed(environ, "machines")[1] == "No machine of installation i-line is running anywhere.\n"
+    assert typed(environ, "machines")[1] == (
+        "No machine of installation i-line is running where I could look; AWS and GCP were not looked at.\n"
+    )
 
 
 def test_machines_without_redis_lists_and_refuses_to_end(environ, machine):

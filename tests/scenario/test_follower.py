@@ -19,7 +19,7 @@ from bot.sandbox.stand_in import Settings
 from bot.views.card import card as view
 from tests.make_deployment import KEY, Story, append
 from tests.mortal_follower import LEASE
-from tests.person import GENERAL, ROBIN, Person, words
+from tests.person import ADA, GENERAL, ROBIN, Person, words
 from workers.deployment.events import Place
 from workers.requests import Requests
 
@@ -126,6 +126,32 @@ def test_an_outage_is_told_the_launcher_once_and_so_is_its_end(redis, robin, fol
     said = [words(m) for m in robin.messages(GENERAL, seen)]
     assert sum("has no replica left" in text for text in said) == 1
     assert sum("answers again" in text for text in said) == 1
+
+
+def test_who_scaled_and_who_ended_it_is_told_in_the_thread_once(redis, robin, follow):
+    append(redis, told := story().served())
+    with follow():
+        seen = card(robin, "fast is ready")["ts"]
+        append(redis, told.scaled(0, by=ADA))
+        robin.wait_for_message(GENERAL, f"<@{ADA}> scaled *fast* to 0 replicas", thread_ts=seen)
+        append(redis, told.draining().gone("ended by request").stopped().ended())
+        robin.wait_for_message(GENERAL, "ended *fast*: it ran", thread_ts=seen)
+    with follow():
+        time.sleep(1)
+    said = [words(m) for m in robin.messages(GENERAL, seen)]
+    assert sum("scaled *fast*" in text for text in said) == 1
+    assert sum("ended *fast*" in text for text in said) == 1
+
+
+def test_a_launch_that_finds_nothing_calls_its_launcher_while_there_is_something_to_decide(redis, robin, follow):
+    append(redis, told := story().planned().asked().refused("no capacity").exhausted("No machine is available."))
+    with follow():
+        seen = card(robin, "found no machine yet")["ts"]
+        reply = robin.wait_for_message(GENERAL, "Keep trying", thread_ts=seen)
+        assert f"<@{ROBIN}>" in reply["text"]
+        append(redis, told.asked().refused("no capacity").exhausted("No machine is available."))
+        time.sleep(1)
+    assert len([m for m in robin.messages(GENERAL, seen) if "Keep trying" in words(m) and m["ts"] != seen]) == 1
 
 
 def test_the_launcher_alone_is_shown_the_key_and_is_told_in_the_thread_once(redis, robin, follow):

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from workers.deployment.patience import failures_in_a_row
 from workers.deployment.state import Deployment
+from workers.placement.blocks import blocking
 from workers.placement.mix import Lack, mix_of, open_offers
 from workers.placement.offer import Offer
 
@@ -23,13 +24,14 @@ def launchable(state: Deployment, lacking: Iterable[Lack], now: datetime) -> tup
     return next((found for lack in lacking if (found := offers(lack))), ())
 
 
-def why_dry(state: Deployment, lack: Lack) -> str:
+def why_dry(state: Deployment, lack: Lack, now: datetime) -> str:
     """Why no rung of the ladder can be taken, causes counted by kind, and what mends it."""
     if not state.rungs:
         return (
             state.why_no_rungs or "No machine in the price table and none here satisfies this recipe with these limits."
         )
-    causes = Counter(r.sentence for refused in state.refusals for r in refused.refusals for _ in r.offers)
+    against = (blocking(r.offer, state.refusals, now) for r in state.rungs if r.usable)
+    causes = Counter(refusal.sentence for refusal in against if refusal is not None)
     causes.update(r.reason for r in state.rungs if not r.usable and r.reason)
     mends = dict.fromkeys(r.mend for r in state.rungs if not r.usable and r.mend)
     if not causes:

@@ -27,6 +27,8 @@ from workers.errors import WorkersError
 FEED = "mixtral:feed"
 NAMES = "mixtral:names"
 KEYS = "mixtral:keys"
+PAST = "mixtral:past"
+"""Whose each name was last, of those that have ended."""
 
 FEED_LENGTH = 100_000
 """Followers that are further behind start from the logs."""
@@ -64,6 +66,7 @@ if redis.call('HGET', KEYS[3], ARGV[rest]) == ARGV[1] then redis.call('HDEL', KE
 redis.call('HDEL', KEYS[4], ARGV[1])
 redis.call('DEL', KEYS[5])
 redis.call('EXPIRE', KEYS[1], ARGV[rest + 1])
+redis.call('HSET', KEYS[6], ARGV[rest], ARGV[1])
 return 1
 """
 )
@@ -174,7 +177,7 @@ class Log:
 
     def close(self, deployment: DeploymentId, name: str, seen: Version, ended: DeploymentEnded) -> bool:
         """Append the end as `append` does; free the name, and forget the keys."""
-        keys = [_key(deployment), FEED, NAMES, KEYS, _keys(deployment)]
+        keys = [_key(deployment), FEED, NAMES, KEYS, _keys(deployment), PAST]
         kept = int(KEPT_AFTER_END.total_seconds())
         arguments = [deployment, seen, 1, _encode(ended), name, kept]
         return self._once(deployment, seen, [ended], lambda: self._close(keys, arguments) == 1)
@@ -197,6 +200,10 @@ class Log:
     def names(self) -> dict[str, DeploymentId]:
         """Every deployment that has not ended, by name."""
         return {k.decode(): DeploymentId(v.decode()) for k, v in self._redis.hgetall(NAMES).items()}
+
+    def past(self) -> dict[str, DeploymentId]:
+        """The last deployment of each name that one which has ended had; its log is kept for KEPT_AFTER_END."""
+        return {k.decode(): DeploymentId(v.decode()) for k, v in self._redis.hgetall(PAST).items()}
 
     def issue(self, deployment: DeploymentId, seen: Version, issued: KeyIssued, key: str) -> bool:
         """Append as `append` does, and store the key itself."""

@@ -176,7 +176,7 @@ def _missing(state: Deployment, lacking: tuple[Lack, ...], now: datetime) -> Ste
     if offers:
         number = max((a.number for a in state.attempts), default=0) + 1
         return Launch(attempt=number, replica=_free_replica(state), offers=offers)
-    why = why_dry(state, lacking[0])
+    why = why_dry(state, lacking[0], now)
     if not (state.live or state.established or state.refusals):
         return End(failed=why)  # asking again changes nothing until somebody mends something
     return Exhaust(why)

@@ -127,9 +127,9 @@ class Deployment(Struct, frozen=True, kw_only=True):
 
     @property
     def usd_per_hour(self) -> Decimal:
-        """What the machines that exist now cost together; offers without a known price count as nothing."""
+        """What the machines that exist now cost together, each to the cent as it is shown; unknown ones count as 0."""
         costing = (a for a in self.attempts if a.phase in MAY_COST and a.machine)
-        return sum((a.offer.usd_per_hour or Decimal(0) for a in costing), Decimal(0))
+        return sum((round(a.offer.usd_per_hour or Decimal(0), 2) for a in costing), Decimal(0))
 
     def spent(self, now: datetime) -> Decimal:
         """USD that the machines have cost up to `now`, by their listed prices."""

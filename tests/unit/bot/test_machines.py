@@ -201,7 +201,7 @@ def test_a_cloud_that_does_not_answer_is_said_and_the_status_is_1(ring):
     status, out, err = ring.run()
     assert status == 1
     assert "GCP could not be listed, so machines there are missing here: gcp does not answer." in err
-    assert "that could be looked at (not GCP)" in out
+    assert "where I could look; GCP was not looked at" in out
 
 
 def test_a_machine_that_cannot_be_ended_is_said(ring):

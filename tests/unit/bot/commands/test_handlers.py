@@ -88,7 +88,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(office, word):
 
 def test_it_scales_and_says_from_what_to_what(office):
     office.running.put("fast", "http://127.0.0.1:1")
-    assert "from 1 to 2 replicas" in office.says(Scale(name="fast", replicas=2))
+    assert "from 1 replica to 2" in office.says(Scale(name="fast", replicas=2))
     assert office.requests.get("fast").wanted == 2
     assert "nothing changes" in office.says(Scale(name="fast", replicas=2))
 

@@ -29,7 +29,7 @@ def test_more_than_the_recipe_allows_is_refused_with_the_limit_and_its_field(off
     assert "allows at most 3 replicas (`max_replicas` in `service.replica_policy`)" in said
     assert "Ask for 3 or fewer" in said
     assert wanted(office) == 1
-    assert "from 1 to 3 replicas" in office.says("scale fast 3")
+    assert "from 1 replica to 3" in office.says("scale fast 3")
 
 
 def test_a_launch_with_more_than_its_recipe_allows_starts_nothing(office, monkeypatch):
@@ -58,14 +58,14 @@ def test_where_the_load_decides_fewer_than_its_least_are_refused(office):
 
 def test_where_nothing_moves_it_a_person_may_go_below_the_recipes_number(office):
     office.running.put("fast", URL, recipe=scaled_by(min_replicas=2))
-    assert "from 1 to 2 replicas" in office.says("scale fast 2")
-    assert "from 2 to 1 replica." in office.says("scale fast 1")
+    assert "from 1 replica to 2" in office.says("scale fast 2")
+    assert "from 2 replicas to 1." in office.says("scale fast 1")
 
 
 def test_at_zero_the_endpoint_stays_and_it_is_said_what_becomes_of_requests(office):
     office.running.put("fast", URL)
     said = office.says("scale fast 0")
-    assert "from 1 to no replica" in said
+    assert "from 1 replica to 0" in said
     assert "a 503 with `Retry-After` until somebody scales it up again" in said
     assert wanted(office) == 0
     assert "nothing changes. The endpoint stays" in office.says("scale fast 0")

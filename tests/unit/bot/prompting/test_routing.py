@@ -24,8 +24,8 @@ def command(text, channel=HERE):
     return Question(id="trigger", team="T1", channel=channel, user="U1", text=text)
 
 
-def goes_to(question, deployments, before=None):
-    match route(question, deployments, before):
+def goes_to(question, deployments, before=None, past=()):
+    match route(question, deployments, before, past):
         case To(deployment=deployment, prompt=prompt):
             return deployment.name, prompt
         case Nowhere(sentence=sentence):
@@ -42,6 +42,26 @@ def test_a_command_may_name_it_by_its_first_word():
 
 def test_a_word_before_a_colon_that_is_no_deployment_belongs_to_the_question():
     assert goes_to(message("<@UBOT> Note: what is mustard?"), [FAST]) == ("fast", "Note: what is mustard?")
+
+
+@pytest.mark.parametrize(
+    "question", [command("mixtral-8x7b hi"), command("mixtral-8x7b: hi"), message("<@UBOT> mixtral-8x7b: hi")]
+)
+def test_what_is_for_one_that_has_ended_is_for_no_other(question):
+    said = goes_to(question, [FAST], past={"mixtral-8x7b", "fast"})
+    assert "mixtral-8x7b has ended, so nobody was asked. Running: fast." in said
+
+
+@pytest.mark.parametrize("text", ["test whether it rains", "fast hi"])
+def test_a_word_that_was_a_name_once_may_begin_a_question_and_a_name_that_runs_again_is_its_own(text):
+    name, _ = goes_to(command(text), [FAST], past={"test", "fast"})
+    assert name == "fast"
+
+
+def test_of_several_the_one_that_is_ready_answers():
+    waiting = starting("waiting", channel=HERE)
+    assert goes_to(message("<@UBOT> Hi"), [FAST, waiting]) == ("fast", "Hi")
+    assert "Several" in goes_to(message("<@UBOT> Hi"), [FAST, SLOW, waiting])
 
 
 def test_a_name_given_apart_from_the_text_counts():

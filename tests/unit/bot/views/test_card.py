@@ -79,10 +79,21 @@ def test_a_refusal_for_a_whole_region_bars_its_other_offers_on_the_card():
     story = Story("mixtral", MIXTRAL).planned(rungs(usable=True)).asked(offers()[0])
     story.refused("your quota of A2 machines is used up", code="QUOTA_EXCEEDED", scope=Scope.REGION).wait(1)
     ladder = texts(card(story.asked(offers()[2]).state, story.now))
-    assert (
-        f"⊘ *5.89 USD/h* 2 {X} A100-80GB, GCP us-central1-c: ruled out by the same refusal (QUOTA_EXCEEDED)" in ladder
-    )
+    barred = f"⊘ *5.89 USD/h* 2 {X} A100-80GB, GCP us-central1-c: ruled out by the same answer"
+    assert f"{barred}: your quota of A2 machines is used up" in ladder
     assert "○ *6.64 USD/h*" in ladder
+
+
+def test_machines_that_have_served_their_turn_are_on_no_ladder_and_one_that_answers_always_is():
+    story = Story("mixtral", MIXTRAL, replicas=2).planned(rungs(usable=True))
+    story.asked(offers()[4]).created().wait(60).ready().published().asked(offers()[1]).created().wait(60).ready()
+    story.scaled(1).draining(2).given_up("scaled down", 2).gone("ended by request", 2)
+    for taken in offers()[:4] * 3:
+        story.asked(taken).refused(f"no {story.now}")
+    shown_ = texts(status.detail(story.state, story.now))
+    assert "is ended" not in shown_
+    assert "replica 1 is ready" in shown_
+    assert "cheapest first" not in shown_, "the dearest of them was taken first"
 
 
 def test_a_refusal_for_a_whole_cloud_leaves_the_other_cloud_next():

@@ -10,7 +10,8 @@ import { Composer, fill } from "./Composer";
 import { Home } from "./Home";
 import { MessageList } from "./MessageList";
 
-const EXAMPLE = "/mixtral launch smollm2-135m";
+const EXAMPLE = "/mixtral launch";
+const INVITE = "/invite @mixtral";
 
 /** The first message that was unread when the conversation was opened; what is seen from then on counts as read. */
 function useFirstNew(channel: Channel): string | undefined {
@@ -54,6 +55,8 @@ export function Prompts({ prompts, composer }: { prompts: Prompt[] | undefined; 
 function Beginning({ channel, title, empty }: { channel: Channel; title: string; empty: boolean }) {
   const snap = useSnap();
   const command = snap.commands[0]?.command;
+  const bot = snap.users.find((user) => user.is_bot);
+  const example = bot && channel.kind === "channel" && !channel.members.includes(bot.id) ? INVITE : EXAMPLE;
   return (
     <div className="beginning">
       <h2>{channel.kind === "channel" ? `# ${title}` : title}</h2>
@@ -69,9 +72,9 @@ function Beginning({ channel, title, empty }: { channel: Channel; title: string;
           type="button"
           className="try"
           data-testid="first-hint"
-          onClick={() => fill(channel.id, EXAMPLE)}
+          onClick={() => fill(channel.id, example)}
         >
-          Try <code>{EXAMPLE}</code>
+          Try <code>{example}</code>
         </button>
       )}
     </div>
