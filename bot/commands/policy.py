@@ -28,4 +28,9 @@ def refusal(deed: Deed, *, name: str, launcher: str, admins: Collection[str]) ->
     """The sentence that names who may, in Slack's markup."""
     others = sorted(set(admins) - {launcher})
     too = f" or an admin ({', '.join(f'<@{admin}>' for admin in others)})" if others else ""
+    if deed in (Deed.SEE_KEY, Deed.MAKE_KEY):
+        return (
+            f"<@{launcher}> launched *{name}*: only they{too} may {deed}. "
+            f"For a key of your own ask them to type `/mixtral key {name} new @YOU`."
+        )
     return f"<@{launcher}> launched *{name}*: only they{too} may {deed}. Ask them."

@@ -54,6 +54,9 @@ NOTHING_RUNS = (
     "Nothing is running that could answer. Start a model with `/mixtral launch` "
     "(`/mixtral recipes` lists what there is), and ask again: a question waits while its model starts."
 )
+REPEATED_MOST = 200
+"""Characters of a question that are repeated in a suggestion."""
+
 NO_QUESTION = "There is no question in that. Write it behind the mention: `@mixtral Name three condiments.`"
 
 
@@ -94,7 +97,7 @@ def _unnamed(prompt: str, channel: str, running: Sequence[Deployment], before: D
             return To(deployment=candidates[0], prompt=prompt)
     if not running:
         return Nowhere(sentence=NOTHING_RUNS)
-    return Nowhere(sentence=_several(sorted(d.name for d in (here or running))))
+    return Nowhere(sentence=_several(sorted(d.name for d in (here or running)), prompt))
 
 
 def _for_one_that_ended(question: Question, past: Collection[str]) -> str | None:
@@ -111,10 +114,11 @@ def _ended(name: str, names: Sequence[str]) -> str:
     return f"{name} has ended, so nobody was asked. {others} Start it again with `/mixtral launch`."
 
 
-def _several(names: Sequence[str]) -> str:
+def _several(names: Sequence[str], prompt: str) -> str:
+    again = prompt if len(prompt) <= REPEATED_MOST and prompt.isprintable() and "`" not in prompt else "…"
     return (
-        f"Several deployments could answer: {', '.join(names)}. Say which one: `@mixtral {names[0]}: …` "
-        f"in a message, or `/mixtral ask {names[0]} …`."
+        f"Several deployments could answer: {', '.join(names)}. Say which one: `@mixtral {names[0]}: {again}` "
+        f"in a message, or `/mixtral ask {names[0]} {again}`."
     )
 
 

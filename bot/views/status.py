@@ -41,7 +41,7 @@ def detail(deployment: Deployment, now: datetime) -> Message:
     """Its replicas and its ladder."""
     blocks = [
         header(words.title(deployment)),
-        section(f"{words.now_happening(deployment, now)}\n{' · '.join(_facts(deployment, now))}"),
+        section(f"{words.now_happening(deployment, now)}\n{' · '.join(_facts(deployment, now, whole=True))}"),
     ]
     if found := replicas.lines(deployment, now, gone=10):
         blocks.append(section(listed(["*Replicas*", *found])))
@@ -88,11 +88,12 @@ def _line(deployment: Deployment, now: datetime) -> str:
     return " · ".join([name, recipe, *status, *rest])
 
 
-def _facts(deployment: Deployment, now: datetime) -> list[str]:
+def _facts(deployment: Deployment, now: datetime, *, whole: bool = False) -> list[str]:
+    """`whole`: with what it has cost so far, and what spot has saved."""
     facts = [
         escape(deployment.recipe.name),
         f"{len(deployment.ready)}/{deployment.wanted} ready",
-        price(deployment),
+        words.cost(deployment, now) if whole and any(a.machine for a in deployment.attempts) else price(deployment),
         duration(deployment.ran_for(now)),
     ]
     url = endpoint.base_url(deployment)

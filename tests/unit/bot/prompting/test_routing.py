@@ -83,8 +83,9 @@ def test_unnamed_it_goes_to_the_only_one():
 def test_where_several_could_answer_they_are_listed_with_the_way_to_choose():
     sentence = goes_to(message("Hi"), [SLOW, FAST, OTHER])
     assert "fast, slow." in sentence
-    assert "@mixtral fast:" in sentence
-    assert "/mixtral ask fast" in sentence
+    assert "`@mixtral fast: Hi`" in sentence
+    assert "`/mixtral ask fast Hi`" in sentence
+    assert "`@mixtral fast: …`" in goes_to(message("a `b`"), [SLOW, FAST])
 
 
 def test_where_nothing_runs_it_says_how_to_start_something():
