@@ -16,14 +16,15 @@ from bot.views.card import CARD, card
 from bot.views.endpoint import endpoint
 from bot.views.message import Message
 from bot.views.notices import (
-    DRY,
     ENDED,
     FAILED,
     OUT,
     READY,
+    awaits_decision,
     back,
     back_kind,
     dry,
+    dry_kind,
     ended,
     failed,
     no_room,
@@ -53,6 +54,9 @@ FRESH = timedelta(seconds=10)
 
 SKEW = timedelta(minutes=2)
 """Slack's clock and ours may differ by so much."""
+
+NEWS_FOR = timedelta(minutes=10)
+"""Who scaled it, and that it ended, is told for so long: a follower that comes later has nothing new to say."""
 
 ASKS_AGAIN = timedelta(minutes=1)
 """A channel that takes no card is tried again after this, for somebody may let the bot in."""
@@ -213,12 +217,13 @@ class Cards:
             self._say_outage(state, record)
         elif state.status is Status.FAILED:
             self._reply(state, record, FAILED, failed(state))
-        elif state.status is Status.ENDED:
+        elif state.ended and state.status is Status.ENDED and self._now() - state.ended.at < NEWS_FOR:
             self._reply(state, record, ENDED, ended(state, self._now()))
-        elif state.status is Status.NO_CAPACITY and state.keep_trying is None:
-            self._reply(state, record, DRY, dry(state))
-        if isinstance(state.scaled, ScaleRequested) and state.ended is None:
-            self._reply(state, record, scaled_kind(state.scaled), scaled(state, state.scaled))
+        elif awaits_decision(state):
+            self._reply(state, record, dry_kind(state), dry(state))
+        moved = state.scaled
+        if isinstance(moved, ScaleRequested) and state.ended is None and self._now() - moved.at < NEWS_FOR:
+            self._reply(state, record, scaled_kind(moved), scaled(state, moved))
 
     def _say_outage(self, state: Deployment, record: Record) -> None:
         """Each outage is told once, and its end, too: nobody watches a card at night."""
@@ -292,7 +297,8 @@ class Cards:
         except msgspec.MsgspecError:
             # All of it may have been said: what stands in Slack is looked for before anything is said again.
             return Record(
-                posting_since=state.requested_at, said={KEY: "whispered", READY: BEGUN, FAILED: BEGUN, NO_ROOM: "told"}
+                posting_since=state.requested_at,
+                said={KEY: "whispered", READY: BEGUN, FAILED: BEGUN, ENDED: BEGUN, NO_ROOM: "told"},
             )
 
     def _save(self, state: Deployment, record: Record) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from msgspec import Struct
+from msgspec import MsgspecError, Struct
 from redis import Redis
 
 from recipes.schema import Recipe
@@ -25,13 +25,15 @@ from workers.deployment.events import (
     StopRequested,
 )
 from workers.deployment.keys import new_key, new_key_id
-from workers.deployment.log import Log, new_id, stamp
+from workers.deployment.log import KEPT_AFTER_END, Log, new_id, stamp
 from workers.deployment.projection import Projection
 from workers.deployment.state import Deployment, fold
 from workers.errors import WorkersError
 from workers.settings import KEEP_TRYING_EVERY
 
 KEEP_TRYING_FOR = timedelta(hours=12)
+MISSED_FOR = timedelta(days=1)
+"""For so long people may not know that a deployment has ended."""
 
 
 class NoSuchDeployment(WorkersError):
@@ -142,13 +144,16 @@ class Requests:
         return fold(deployment, self._log.read(deployment))
 
     def past_names(self) -> frozenset[str]:
-        """Names that deployments had which have ended; one of them may run again."""
-        return frozenset(self._log.past())
+        """Names of deployments that have ended of late; one of them may run again."""
+        return frozenset(self._log.past(datetime.now(UTC) - MISSED_FOR))
 
     def last_of(self, name: str) -> Deployment | None:
-        """The deployment that last ended under this name; None where there was none, or its log has expired."""
-        id_ = self._log.past().get(name)
-        return self.by_id(id_) if id_ else None
+        """The deployment that last ended under this name; None where there was none, or its log can't be read."""
+        id_ = self._log.past(datetime.now(UTC) - KEPT_AFTER_END).get(name)
+        try:
+            return self.by_id(id_) if id_ else None
+        except MsgspecError:
+            return None
 
     def all(self) -> list[Deployment]:
         """Every deployment that has not ended, by name."""

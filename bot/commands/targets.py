@@ -8,7 +8,7 @@ from bot.commands.errors import CommandError
 from bot.commands.policy import Deed, may, refusal
 from bot.views import words
 from bot.views.amounts import duration, moment
-from bot.views.escape import code
+from bot.views.escape import clip, code, inert
 from workers.deployment.state import Deployment
 from workers.requests import NoSuchDeployment
 
@@ -32,6 +32,8 @@ def _unknown(name: str, desk: Desk) -> str:
     last = desk.requests.last_of(name)
     if last is None or last.ended is None:
         return f"No deployment is called {code(name)}."
+    if last.ended.failed:
+        return f"*{last.name}* {words.verdict(last)} {moment(last.ended.at)}. {inert(clip(last.ended.failed, 300))}"
     cost = words.what_it_cost(last, last.ended.at)
     return f"*{last.name}* ended {moment(last.ended.at)}: it ran {duration(last.ran_for(last.ended.at))}, {cost}."
 

@@ -68,9 +68,9 @@ def route(
 ) -> Route:
     """Where a question goes, `before` being the deployment that answered last in its thread.
 
-    By name; else to the thread's; else to the only one of its channel, or the only one there that is ready; else to
-    the only one there is, or that is ready. `past`: names of
-    deployments that have ended: what is for one of them is for no other.
+    By name; else to the thread's; else to the only one of its channel, or the only one there that is ready; and where
+    its channel has none, to the only one there is, or that is ready. `past`: names of deployments that have ended.
+    What is for one of them, or in a thread of one that has ended, is for no other.
     """
     by_name = {d.name: d for d in deployments if d.ended is None}
     take_address = prompt_of if question.is_command else addressed
@@ -92,7 +92,10 @@ def route(
 def _unnamed(prompt: str, channel: str, running: Sequence[Deployment], before: DeploymentId | None) -> Route:
     theirs = [d for d in running if d.id == before]
     here = [d for d in running if d.place.channel == channel]
-    for candidates in (theirs, here, [d for d in here if d.ready], running, [d for d in running if d.ready]):
+    if before is not None and not theirs:
+        return Nowhere(sentence=_its_answerer_ended(sorted(d.name for d in running)))
+    around = here or running
+    for candidates in (theirs, around, [d for d in around if d.ready]):
         if len(candidates) == 1:
             return To(deployment=candidates[0], prompt=prompt)
     if not running:
@@ -102,11 +105,20 @@ def _unnamed(prompt: str, channel: str, running: Sequence[Deployment], before: D
 
 def _for_one_that_ended(question: Question, past: Collection[str]) -> str | None:
     """The name that a question begins with: with a colon, or as no word of a sentence is written."""
-    first = question.text.split(maxsplit=1)[0] if question.text.strip() else ""
+    first = question.text.split(maxsplit=1)[0].lower() if question.text.strip() else ""
     if first.endswith(":"):
         return first[:-1] if first[:-1] in past else None
     unlike_a_word = any(c.isdigit() or c == "-" for c in first)
     return first if question.is_command and unlike_a_word and first in past else None
+
+
+def _its_answerer_ended(names: Sequence[str]) -> str:
+    if not names:
+        return f"The deployment that answered in this thread has ended. {NOTHING_RUNS}"
+    return (
+        f"The deployment that answered in this thread has ended, so nobody was asked. Running: {', '.join(names)}. "
+        f"Name the one to go on with: `{names[0]}: …`."
+    )
 
 
 def _ended(name: str, names: Sequence[str]) -> str:

@@ -10,11 +10,11 @@ from bot.views.message import Message
 from bot.views.moving import no_rung
 from workers.deployment.events import ScaleRequested
 from workers.deployment.patience import dry_until, paused_until
-from workers.deployment.state import Deployment
+from workers.deployment.state import Deployment, Status
 
 READY = "mixtral_ready"
 FAILED = "mixtral_failed"
-DRY = "mixtral_dry"
+DRY = "mixtral_dry_"
 ENDED = "mixtral_ended"
 SCALED = "mixtral_scaled_"
 OUT, BACK = "mixtral_out_", "mixtral_back_"
@@ -45,13 +45,24 @@ def failed(deployment: Deployment) -> Message:
     return Message(sentence, (_marked(section(sentence), FAILED, deployment),))
 
 
+def awaits_decision(deployment: Deployment) -> bool:
+    """Whether it ends unless somebody says to keep trying."""
+    begun = deployment.live or deployment.established or deployment.keep_trying is not None
+    return deployment.status is Status.NO_CAPACITY and not begun
+
+
+def dry_kind(deployment: Deployment) -> str:
+    """Once for each time that somebody asked for it: a scaling asks anew."""
+    return f"{DRY}{int(deployment.tries_from.timestamp())}"
+
+
 def dry(deployment: Deployment) -> Message:
     """The launcher is told that nothing was found, while there is something to decide."""
     until = dry_until(deployment)
     decide = f"Press *Keep trying* on the card before {moment(until)}, or this launch ends." if until else ""
     who, name = words.user(deployment.place.user), escape(deployment.name)
     sentence = f"{who} *{name}* {words.verdict(deployment)}. {no_rung(deployment)} {decide}".rstrip()
-    return Message(sentence, (_marked(section(sentence), DRY, deployment),))
+    return Message(sentence, (_marked(section(sentence), dry_kind(deployment), deployment),))
 
 
 def ended(deployment: Deployment, now: datetime) -> Message:

@@ -309,9 +309,9 @@ def test_a_dry_ladder_counts_the_causes_and_keeps_trying_until_there_is_a_machin
     for attempt in state.attempts:
         for refusal in attempt.refusal.refusals:
             counted[refusal.code] = counted.get(refusal.code, 0) + len(refusal.offers)
-    assert f"no capacity right now ({counted['InsufficientInstanceCapacity']})" in said
-    assert f"({counted['VcpuLimitExceeded']})" in said
-    assert f"Something new is wrong ({counted['SomethingNew']})" in said
+    assert f"{counted['InsufficientInstanceCapacity']} offers: no capacity right now" in said
+    assert f"{counted['VcpuLimitExceeded']} offers: " in said
+    assert f"{counted['SomethingNew']} offers: SomethingNew: Something new is wrong" in said
     assert sum(counted.values()) == len([r for r in state.rungs if r.usable]), "each offer is counted once"
     assert line.machines() == []
 

@@ -143,6 +143,16 @@ def test_who_scaled_and_who_ended_it_is_told_in_the_thread_once(redis, robin, fo
     assert sum("ended *fast*" in text for text in said) == 1
 
 
+def test_what_was_scaled_and_ended_long_ago_is_no_news_to_a_follower_that_comes_now(redis, robin, follow):
+    append(redis, told := story(ago=7200).served())
+    with follow():
+        seen = card(robin, "fast is ready")["ts"]
+        append(redis, told.scaled(0, by=ADA).wait(60).draining().gone("ended by request").stopped().ended())
+        card(robin, "fast is down")
+        time.sleep(1)
+    assert not [m for m in robin.messages(GENERAL, seen) if "scaled" in words(m) or "ended *fast*" in words(m)]
+
+
 def test_a_launch_that_finds_nothing_calls_its_launcher_while_there_is_something_to_decide(redis, robin, follow):
     append(redis, told := story().planned().asked().refused("no capacity").exhausted("No machine is available."))
     with follow():

@@ -78,7 +78,9 @@ class Attempt(Struct, frozen=True, kw_only=True):
     stumbles: int = 0
     """How often its engine ended and was started again since it last answered for SOUND_AFTER."""
     answers_since: datetime | None = None
-    """When it was last ready anew; what it stood before is over."""
+    """When it was last ready anew."""
+    sound: bool = False
+    """It once answered for SOUND_AFTER without a break."""
     why: str = ""
     log_tail: str = ""
     refusal: OfferRefused | None = None
@@ -209,7 +211,7 @@ def _with_replica_fact(attempt: Attempt, event: ReplicaFact) -> Attempt:
         case ReplicaNotReady():
             if attempt.phase is not Phase.READY:
                 return attempt
-            return replace(_into(attempt, Phase.NOT_READY, event.at, event.why), not_ready_at=event.at)
+            return _silent(attempt, event)
         case ReplicaDraining():
             serves = attempt.phase in (Phase.READY, Phase.NOT_READY)
             return _into(attempt, Phase.DRAINING, event.at, event.why) if serves else attempt
@@ -228,12 +230,15 @@ def _with_replica_fact(attempt: Attempt, event: ReplicaFact) -> Attempt:
 def _engine_ended(attempt: Attempt, event: EngineEnded) -> Attempt:
     if attempt.phase not in (Phase.STARTING, Phase.NOT_READY):
         return attempt  # it answers: whatever was read is no longer so
-    stumbles = attempt.stumbles
-    if event.again:
-        since, until = attempt.answers_since, attempt.not_ready_at or event.at
-        stumbles = 1 if since is not None and until - since > SOUND_AFTER else stumbles + 1
-    ends = max(attempt.engine_ends, event.start)
+    ends, stumbles = max(attempt.engine_ends, event.start), attempt.stumbles + event.again
     return replace(attempt, engine_end=event, engine_ends=ends, stumbles=stumbles)
+
+
+def _silent(attempt: Attempt, event: ReplicaNotReady) -> Attempt:
+    silent = replace(_into(attempt, Phase.NOT_READY, event.at, event.why), not_ready_at=event.at)
+    if attempt.answers_since is None or event.at - attempt.answers_since <= SOUND_AFTER:
+        return silent
+    return replace(silent, sound=True, stumbles=0)
 
 
 def _into(attempt: Attempt, phase: Phase, at: datetime, why: str = "") -> Attempt:

@@ -28,7 +28,7 @@ FEED = "mixtral:feed"
 NAMES = "mixtral:names"
 KEYS = "mixtral:keys"
 PAST = "mixtral:past"
-"""Whose each name was last, of those that have ended."""
+"""`<name> <id>` of those that have ended, by the time of their end."""
 
 FEED_LENGTH = 100_000
 """Followers that are further behind start from the logs."""
@@ -66,7 +66,8 @@ if redis.call('HGET', KEYS[3], ARGV[rest]) == ARGV[1] then redis.call('HDEL', KE
 redis.call('HDEL', KEYS[4], ARGV[1])
 redis.call('DEL', KEYS[5])
 redis.call('EXPIRE', KEYS[1], ARGV[rest + 1])
-redis.call('HSET', KEYS[6], ARGV[rest], ARGV[1])
+redis.call('ZADD', KEYS[6], ARGV[rest + 2], ARGV[rest] .. ' ' .. ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[6], '-inf', ARGV[rest + 2] - ARGV[rest + 1])
 return 1
 """
 )
@@ -179,7 +180,7 @@ class Log:
         """Append the end as `append` does; free the name, and forget the keys."""
         keys = [_key(deployment), FEED, NAMES, KEYS, _keys(deployment), PAST]
         kept = int(KEPT_AFTER_END.total_seconds())
-        arguments = [deployment, seen, 1, _encode(ended), name, kept]
+        arguments = [deployment, seen, 1, _encode(ended), name, kept, int(ended.at.timestamp())]
         return self._once(deployment, seen, [ended], lambda: self._close(keys, arguments) == 1)
 
     def open(self, deployment: DeploymentId, requested: Requested, key: str, once: str) -> DeploymentId:
@@ -201,9 +202,10 @@ class Log:
         """Every deployment that has not ended, by name."""
         return {k.decode(): DeploymentId(v.decode()) for k, v in self._redis.hgetall(NAMES).items()}
 
-    def past(self) -> dict[str, DeploymentId]:
-        """The last deployment of each name that one which has ended had; its log is kept for KEPT_AFTER_END."""
-        return {k.decode(): DeploymentId(v.decode()) for k, v in self._redis.hgetall(PAST).items()}
+    def past(self, since: datetime) -> dict[str, DeploymentId]:
+        """Those that have ended since then, by name, the last one of each; at most KEPT_AFTER_END ago."""
+        entries = self._redis.zrangebyscore(PAST, since.timestamp(), "+inf")
+        return {name: DeploymentId(id_) for name, id_ in (entry.decode().split(" ") for entry in entries)}
 
     def issue(self, deployment: DeploymentId, seen: Version, issued: KeyIssued, key: str) -> bool:
         """Append as `append` does, and store the key itself."""

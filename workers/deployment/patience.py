@@ -79,7 +79,7 @@ def hopeless(attempt: Attempt, now: datetime) -> tuple[str, Failure | None] | No
     ended, until = attempt.engine_end, deadline(attempt)
     if ended is not None and not ended.again and attempt.phase in (Phase.STARTING, Phase.NOT_READY):
         return ended.how, Failure.CRASHED
-    if ended is not None and attempt.stumbles >= CRASHES_MOST and attempt.ready_at is not None:
+    if ended is not None and attempt.stumbles >= CRASHES_MOST and attempt.phase is Phase.NOT_READY:
         minutes = SOUND_AFTER.total_seconds() / 60
         often = f"{attempt.stumbles} times without answering for {minutes:.0f} min in between"
         return f"{ended.how}, {often}", Failure.CRASHED
@@ -193,8 +193,8 @@ def rounds(failures: Sequence[Attempt]) -> int:
 
 
 def _lived(attempt: Attempt, now: datetime) -> bool:
-    if attempt.answers_since is None:
-        return False
+    if attempt.sound or attempt.answers_since is None:
+        return attempt.sound
     return (attempt.not_ready_at or attempt.gone_at or now) - attempt.answers_since > SOUND_AFTER
 
 

@@ -21,9 +21,10 @@ STARTS_MOST = 3
 KILLED = 128
 """What a shell adds to the number of a signal."""
 
-# Clouds put a clock and the name of whoever runs the user data before each line.
-LINE = re.compile(r"(?:^|[:\]] )mixtral(?:\[(?P<mark>[0-9a-f]+)\])?: (?P<said>.*\S)")
-MARK = re.compile(r"\bmixtral\[[0-9a-f]+\]:")
+MARKED = re.compile(r"mixtral\[(?P<mark>[0-9a-f]+)\]: (?P<said>.*\S)")
+"""Anywhere in a line: clouds put a clock before it, and an engine may have left its last line unfinished."""
+UNMARKED = re.compile(r"(?:^|[:\]] )mixtral: (?P<said>.*\S)")
+MARK = re.compile(r"mixtral\[[0-9a-f]+\]:")
 ENDED = r"(?P<what>.*) exited with status (?P<status>\d{1,3})"
 AGAIN = re.compile(rf"{ENDED} at (?P<at>\d{{1,10}}) \(start (?P<start>\d{{1,6}})\), and is started again")
 NO_MORE = re.compile(r"giving up: (?P<why>.*)")
@@ -58,12 +59,17 @@ def mark_of(token: Token, key: str) -> str:
 
 def read(console: str, mark: str) -> Said:
     """What the lines of a console come to, whatever an engine printed between them."""
-    lines = [match for line in console.splitlines() if (match := LINE.search(line))]
-    ours = [match["said"] for match in lines if match["mark"] == mark]
+    told, ours = "", []
+    for printed in console.splitlines():
+        if (marked := MARKED.search(printed)) and marked["mark"] == mark:
+            told = marked["said"]
+            ours.append(told)
+        elif unmarked_ := UNMARKED.search(printed):
+            told = unmarked_["said"]
     gave_up = NO_MORE.fullmatch(ours[-1]) if ours else None
     restarts = [match for said in ours if (match := AGAIN.fullmatch(said))]
     return Said(
-        progress="" if gave_up or not lines else _progress(lines[-1]["said"]),
+        progress="" if gave_up else _progress(told),
         restarted=_restarted(restarts[-1]) if restarts else None,
         gave_up=_why(gave_up["why"]) if gave_up else "",
     )

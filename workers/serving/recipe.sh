@@ -4,7 +4,7 @@ command -v sudo >/dev/null || { sudo() { "$@"; } && export -f sudo; }
 mkdir -p ~/sky_workdir && cd ~/sky_workdir || exit
 # What was done since this boot is noted where its effects are: a new container, a reboot or an image made of this
 # machine need it again, an engine that is started again does not.
-known="$(cat /proc/sys/kernel/random/boot_id) $(cksum <"$here/setup.sh" 2>/dev/null)"
+known="$(cat /proc/sys/kernel/random/boot_id "$here/setup.sh" 2>/dev/null | cksum)"
 if [ -e "$here/setup.sh" ] && [ "$(cat ~/.mixtral-set-up 2>/dev/null)" != "$known" ]; then
   echo "mixtral: running the recipe's setup"
   bash "$here/setup.sh" || { status="$?" && echo "mixtral: setup exited with status $status" && exit "$status"; }

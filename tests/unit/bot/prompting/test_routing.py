@@ -45,7 +45,7 @@ def test_a_word_before_a_colon_that_is_no_deployment_belongs_to_the_question():
 
 
 @pytest.mark.parametrize(
-    "question", [command("mixtral-8x7b hi"), command("mixtral-8x7b: hi"), message("<@UBOT> mixtral-8x7b: hi")]
+    "question", [command("mixtral-8x7b hi"), command("Mixtral-8x7b: hi"), message("<@UBOT> mixtral-8x7b: hi")]
 )
 def test_what_is_for_one_that_has_ended_is_for_no_other(question):
     said = goes_to(question, [FAST], past={"mixtral-8x7b", "fast"})
@@ -62,6 +62,13 @@ def test_of_several_the_one_that_is_ready_answers():
     waiting = starting("waiting", channel=HERE)
     assert goes_to(message("<@UBOT> Hi"), [FAST, waiting]) == ("fast", "Hi")
     assert "Several" in goes_to(message("<@UBOT> Hi"), [FAST, SLOW, waiting])
+    assert "Several" in goes_to(message("<@UBOT> Hi"), [waiting, starting("too", channel=HERE), OTHER]), "not another's"
+
+
+def test_what_is_said_in_a_thread_whose_model_has_ended_is_for_no_other():
+    said = goes_to(message("And then?", thread="1.0"), [FAST], SLOW.id)
+    assert "answered in this thread has ended, so nobody was asked. Running: fast." in said
+    assert goes_to(message("fast: And then?", thread="1.0"), [FAST], SLOW.id) == ("fast", "And then?")
 
 
 def test_a_name_given_apart_from_the_text_counts():

@@ -326,6 +326,17 @@ def test_an_engine_that_ends_again_and_again_is_not_left_to_its_machine(minutes,
         assert "5 times without answering for 30 min in between" in story.step.why
         story.tell(ReplicaGivenUp, attempt=1, why=story.step.why, failure=Failure.CRASHED).gone()
         assert len(failures_in_a_row(story.state)) == 1, "it counts, though it was ready for most of an hour"
+        assert isinstance(story.planned().step, Launch), "and that is the end of it"
+
+
+def test_a_hiccup_of_a_replica_that_has_long_been_sound_takes_no_forgiveness_back():
+    story = Story().planned()
+    for attempt in range(1, 5):
+        story.intended(attempt).created(attempt).ready(attempt).gone(attempt)
+    story.intended(5).created(5).ready(5).wait(days=3)
+    assert failures_in_a_row(story.tell(ReplicaNotReady, attempt=5, why="busy").state) == ()
+    story.wait(seconds=20).ready(5).wait(minutes=10).gone(5)
+    assert failures_in_a_row(story.state) == ()
 
 
 def test_old_prices_are_looked_at_again_before_money_is_spent():

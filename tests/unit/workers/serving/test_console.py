@@ -45,6 +45,11 @@ def test_what_a_cloud_puts_before_a_line_is_no_harm(before):
     assert told.restarted == Restarted(start=4, at=NOON, how="m exited with status 1")
 
 
+def test_a_line_that_the_engine_left_unfinished_hides_nothing():
+    told = read(f"{said('starting m')}loading: 47%| 9/19 [00:03<00:03, 2it/s]{said(no_more('m', 137, 3))}")
+    assert told.gave_up == "m was killed by SIGKILL at each of its last 3 starts"
+
+
 def test_a_restart_is_known_by_its_number_long_after():
     ends = [again("m", 1, 1, NOON), again("m", 137, 2, NOON)]
     log = "".join(f"{said(end)}{said('starting m')}INFO\n" for end in ends)
@@ -93,8 +98,8 @@ def test_a_number_that_is_none_is_no_harm(what):
 def test_each_machine_has_a_mark_of_its_own_and_it_is_shown_to_nobody():
     assert mark_of(Token("d1-2-abcd"), "mxk_a-replica-s-key") != MARK
     assert mark_of(Token("d1-1-abcd"), "mxk_another-key") != MARK
-    log = f"[1.0] cloud-init[3]: {said('starting m')}INFO mixtral[x]: fine\n"
-    assert unmarked(log) == "[1.0] cloud-init[3]: mixtral: starting m\nINFO mixtral[x]: fine\n"
+    log = f"[1.0] cloud-init[3]: {said('starting m')}INFO mixtral[x]: fine\n47%9{said('starting m')}"
+    assert unmarked(log) == "[1.0] cloud-init[3]: mixtral: starting m\nINFO mixtral[x]: fine\n47%9mixtral: starting m\n"
 
 
 @pytest.mark.parametrize(
