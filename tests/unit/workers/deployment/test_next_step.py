@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.fakes.told import ID, Story, offer
 from workers.clouds.driver import Scope
-from workers.deployment.attempt import MAY_COST, Phase
+from workers.deployment.attempt import KEPT, MAY_COST, Phase
 from workers.deployment.events import (
     Autoscaled,
     DeploymentEnded,
@@ -408,6 +408,13 @@ class World(RuleBasedStateMachine):
             self.machines.discard(number)
             self.story.gone(number)
 
+    @precondition(lambda self: self.machines)
+    @rule(data=st.data(), again=st.booleans(), times=st.integers(1, 5))
+    def engine_ends(self, data, again, times):
+        number = data.draw(st.sampled_from(sorted(self.machines)))
+        for start in range(times):
+            self.story.engine_ended(number, start, again=again)
+
     @rule(drained=st.booleans())
     def route(self, drained):
         """What the gateway tells: a route where a replica is ready, and the end of drains, also too late."""
@@ -434,6 +441,15 @@ class World(RuleBasedStateMachine):
             return
         may_cost = {a.number for a in self.story.state.attempts if a.phase in MAY_COST}
         assert self.machines <= may_cost
+
+    @invariant()
+    def nothing_is_decided_for_what_is_gone(self):
+        """Such a decision changes nothing, and would be taken for ever."""
+        if not hasattr(self, "story"):
+            return
+        step = self.story.step
+        if isinstance(step, GiveUp | Drain):
+            assert next(a for a in self.story.state.attempts if a.number == step.attempt).phase in KEPT
 
     @invariant()
     def no_more_is_asked_for_than_is_wanted(self):
