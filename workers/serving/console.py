@@ -21,8 +21,7 @@ STARTS_MOST = 3
 KILLED = 128
 """What a shell adds to the number of a signal."""
 
-MARKED = re.compile(r"mixtral\[(?P<mark>[0-9a-f]+)\]: (?P<said>.*\S)")
-"""Anywhere in a line: clouds put a clock before it, and an engine may have left its last line unfinished."""
+# Clouds put a clock and the name of whoever runs the user data before each line.
 UNMARKED = re.compile(r"(?:^|[:\]] )mixtral: (?P<said>.*\S)")
 MARK = re.compile(r"mixtral\[[0-9a-f]+\]:")
 ENDED = r"(?P<what>.*) exited with status (?P<status>\d{1,3})"
@@ -59,9 +58,11 @@ def mark_of(token: Token, key: str) -> str:
 
 def read(console: str, mark: str) -> Said:
     """What the lines of a console come to, whatever an engine printed between them."""
+    # Anywhere in a line: an engine may have left its last one unfinished.
+    with_mark = re.compile(rf"mixtral\[{re.escape(mark)}\]: (?P<said>.*\S)")
     told, ours = "", []
     for printed in console.splitlines():
-        if (marked := MARKED.search(printed)) and marked["mark"] == mark:
+        if marked := with_mark.search(printed):
             told = marked["said"]
             ours.append(told)
         elif unmarked_ := UNMARKED.search(printed):

@@ -48,6 +48,7 @@ def test_what_a_cloud_puts_before_a_line_is_no_harm(before):
 def test_a_line_that_the_engine_left_unfinished_hides_nothing():
     told = read(f"{said('starting m')}loading: 47%| 9/19 [00:03<00:03, 2it/s]{said(no_more('m', 137, 3))}")
     assert told.gave_up == "m was killed by SIGKILL at each of its last 3 starts"
+    assert read(f"mixtral[abc]: x{said(no_more('m', 1, 3))}").gave_up
 
 
 def test_a_restart_is_known_by_its_number_long_after():
