@@ -32,6 +32,7 @@ from bot.rate import Rates
 from bot.slack_failures import SlackFailed, within
 from bot.views import home as home_view
 from bot.views import scale as scale_view
+from bot.views.choice import CHOOSE
 from bot.views.message import Message
 from workers.deployment.events import DeploymentId
 from workers.deployment.state import Deployment
@@ -75,6 +76,7 @@ class Listeners:
         app.action("card_down")(self._click("down", handlers.end))
         app.action("card_logs")(self.logs_clicked)
         app.action("card_scale")(self.scale_clicked)
+        app.action(re.compile(f"^{CHOOSE}"))(self.choice_clicked)
         app.view("scale_deployment")(self.scale_submitted)
         app.event("app_home_opened")(self.home_opened)
         app.event("app_mention")(self.message)
@@ -121,6 +123,18 @@ class Listeners:
 
         ack()
         self._later.submit(fetch)
+
+    def choice_clicked(self, ack: Ack, body: JSON, client: WebClient, respond: Respond) -> None:
+        caller = caller_of(body)
+
+        def put() -> None:
+            value = body["actions"][0].get("value") or ""
+            message = settle("button ask", caller, lambda: handlers.ask_again(value, self._desk))
+            beside(message, caller, client, respond, self._rates)
+
+        working = self._later.submit(put)
+        wait([working], timeout=ACK_WITHIN)  # what is acked has been stored, as a rule
+        ack()
 
     def scale_clicked(self, ack: Ack, body: JSON, client: WebClient, respond: Respond) -> None:
         caller = caller_of(body)

@@ -9,9 +9,11 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bot.prompting.question import Question
 from bot.views import endpoint, home, keys, logs, notices, plan, recipes, refusal, scale, status
 from bot.views import help as help_view
 from bot.views.card import card
+from bot.views.choice import choice
 from bot.views.message import Message
 from recipes.schema import Note, Recipe, ReplicaPolicy, Service
 from tests.story import BEGIN, MIXTRAL, SMOLLM2, Story, offer
@@ -237,6 +239,20 @@ def gone_down() -> Story:
     return told.gone("ended by request").ended().wait(1)
 
 
+SEVERAL = "Several deployments could answer: fast, mixtral-8x7b. Say which one: `@mixtral fast: What is ketchup?`."
+
+
+def question() -> Question:
+    return Question(
+        id="Ev0001",
+        team="T1",
+        channel="C0GENERAL01",
+        user="U0ROBIN0001",
+        text="What is ketchup?",
+        message_ts="1795442700.1",
+    )
+
+
 def backing_off() -> Story:
     """One of four answers; another crashed twice."""
     told = Story("mixtral", MIXTRAL, replicas=4).planned(rungs(usable=True))
@@ -323,6 +339,7 @@ def others() -> dict[str, Message]:
         "notice ready": notices.ready(Story().served().state),
         "notice failed": notices.failed(failed().state),
         "notice out": notices.out(dry().state, BEGIN, dry().now),
+        "choice": choice(SEVERAL, question(), ("fast", "mixtral-8x7b"), "What is ketchup?"),
         "notice dry": notices.dry(no_machine().state),
         "notice ended": notices.ended(gone_down().state, gone_down().now),
         "notice scaled": notices.scaled(

@@ -42,6 +42,7 @@ from bot.views import refusal as refusal_view
 from bot.views import status as status_view
 from bot.views.amounts import duration, moment
 from bot.views.blocks import listed, section
+from bot.views.choice import choice, chosen
 from bot.views.escape import code, escape
 from bot.views.message import Message
 from recipes.schema import Recipe
@@ -140,10 +141,23 @@ def ask(command: Ask, caller: Caller, desk: Desk) -> Message:
         response_url=caller.response_url,
     )
     found = route(question, desk.requests.all(), None, desk.requests.past_names())
+    if isinstance(found, Nowhere) and found.choices:
+        return choice(found.sentence, question, found.choices, found.prompt)
     if isinstance(found, Nowhere):
         raise CommandError(escape(found.sentence))
     desk.answers.ask(question)
-    return Message(text=f"Asked *{found.deployment.name}*. The answer follows here, in a thread.")
+    return _asked(found.deployment.name)
+
+
+def ask_again(value: str, desk: Desk) -> Message:
+    """Put a question to the deployment that somebody chose, as the button of that choice does."""
+    question = chosen(value)
+    desk.answers.ask(question)
+    return _asked(question.deployment or "it")
+
+
+def _asked(name: str) -> Message:
+    return Message(text=f"Asked *{escape(name)}*. The answer follows here, in a thread.")
 
 
 def endpoint(command: Endpoint, caller: Caller, desk: Desk) -> Message:

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 
 import httpx
@@ -19,6 +19,7 @@ from bot.prompting.store import Questions, Threads
 from bot.prompting.streamed import Place
 from bot.prompting.telling import Telling
 from bot.prompting.writing import NobodyReady, Writing
+from bot.views.choice import choice
 from workers.deployment.state import Deployment
 from workers.requests import Requests
 
@@ -80,11 +81,12 @@ class Answering:
             case Open() if deployment is not None:
                 self._answer(asked, deployment)
 
-    def explain(self, key: QuestionKey, sentence: str) -> None:
-        """Say why a question gets no answer, and forget it. Raises SlackFailed."""
+    def explain(self, key: QuestionKey, sentence: str, choices: Sequence[str] = (), prompt: str = "") -> None:
+        """Say why a question gets no answer, with a button for who could give it, and forget it. Raises SlackFailed."""
         asked = self._questions.get(key)
         if asked is not None:
-            self._telling.privately(asked, sentence)
+            blocks = choice(sentence, asked.question, choices, prompt).blocks if choices else ()
+            self._telling.privately(asked, sentence, blocks)
             self._questions.remove(key)
 
     def _routed(self, asked: Asked) -> Asked | None:
@@ -93,7 +95,7 @@ class Answering:
         to = route(question, self._requests.all(), before.deployment, self._requests.past_names())
         match to:
             case Nowhere():
-                self.explain(question.key, to.sentence)
+                self.explain(question.key, to.sentence, to.choices, to.prompt)
                 return None
             case To():
                 return self._stored(replace(asked, deployment=to.deployment.id, prompt=to.prompt))

@@ -33,10 +33,14 @@ class Question(Struct, frozen=True, kw_only=True):
     response_url: str | None = None
     """Where a command may be answered even in a channel that the bot is no member of."""
 
+    chosen: bool = False
+    """Put again by a press of a button that names the deployment."""
+
     @property
     def key(self) -> QuestionKey:
         # One message comes as two events where it is a mention and a reply at once.
-        return QuestionKey(f"{self.channel}:{self.message_ts}" if self.message_ts else self.id)
+        first = f"{self.channel}:{self.message_ts}" if self.message_ts else self.id
+        return QuestionKey(f"{first}:{self.deployment}" if self.chosen else first)
 
     @property
     def is_command(self) -> bool:

@@ -23,6 +23,10 @@ class Nowhere(Struct, frozen=True, kw_only=True):
     """The question cannot be put; the sentence says why, and how it can."""
 
     sentence: str
+    choices: tuple[str, ...] = ()
+    """Names of the deployments that could answer, where they are too many."""
+    prompt: str = ""
+    """What they would be asked."""
 
 
 Route: TypeAlias = To | Nowhere
@@ -100,7 +104,8 @@ def _unnamed(prompt: str, channel: str, running: Sequence[Deployment], before: D
             return To(deployment=candidates[0], prompt=prompt)
     if not running:
         return Nowhere(sentence=NOTHING_RUNS)
-    return Nowhere(sentence=_several(sorted(d.name for d in (here or running)), prompt))
+    names = tuple(sorted(d.name for d in around))
+    return Nowhere(sentence=_several(names, prompt), choices=names, prompt=prompt)
 
 
 def _for_one_that_ended(question: Question, past: Collection[str]) -> str | None:

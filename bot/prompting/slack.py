@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -54,7 +54,13 @@ class Slack:
         return method not in self._missing
 
     def post(
-        self, channel: str, text: str, *, thread: str | None = None, metadata: dict[str, Any] | None = None
+        self,
+        channel: str,
+        text: str,
+        *,
+        thread: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        blocks: Sequence[Any] = (),
     ) -> str:
         """Post a message and give its ts. Raises SlackFailed."""
         posted = self._call(
@@ -62,6 +68,7 @@ class Slack:
             self._client.chat_postMessage,
             channel=channel,
             text=text,
+            blocks=list(blocks) or None,
             thread_ts=thread,
             metadata=metadata,
             unfurl_links=False,
@@ -78,7 +85,9 @@ class Slack:
         """Take a message of ours away. Raises SlackFailed."""
         self._call("chat.delete", self._client.chat_delete, channel=channel, ts=ts)
 
-    def whisper(self, channel: str, user: str, text: str, *, thread: str | None = None) -> None:
+    def whisper(
+        self, channel: str, user: str, text: str, *, thread: str | None = None, blocks: Sequence[Any] = ()
+    ) -> None:
         """Say something that only one person sees. Raises SlackFailed."""
         self._call(
             "chat.postEphemeral",
@@ -86,6 +95,7 @@ class Slack:
             channel=channel,
             user=user,
             text=text,
+            blocks=list(blocks) or None,
             thread_ts=thread,
             **AS_WRITTEN,
         )

@@ -2,6 +2,8 @@
 
 import contextlib
 import logging
+from collections.abc import Sequence
+from typing import Any
 
 import httpx
 
@@ -64,16 +66,18 @@ class Telling:
         if asked.notice is not None:
             self.withdraw_at_last(asked, "Your question waited here.")
 
-    def privately(self, asked: Asked, sentence: str) -> None:
-        """Tell the person alone, wherever that can be; what is meant for one is never said to all."""
+    def privately(self, asked: Asked, sentence: str, blocks: Sequence[Any] = ()) -> None:
+        """Tell the person alone, wherever that can be; what is meant for one is never said to all.
+
+        `blocks` show the sentence, and more, where there is room for them.
+        """
         question, text = asked.question, _words(sentence)
         if question.is_direct:
-            self._in_thread(asked, text)
+            self._in_thread(asked, text, blocks)
             return
+        place = question.channel, question.user
         try:
-            self._slack.insist(
-                lambda: self._slack.whisper(question.channel, question.user, text, thread=question.thread_ts)
-            )
+            self._slack.insist(lambda: self._slack.whisper(*place, text, thread=question.thread_ts, blocks=blocks))
         except Refused as refused:
             if not self._responded(question.response_url, text):
                 _LOG.info("%s is told in a direct message: %s", question.user, refused)
@@ -88,11 +92,15 @@ class Telling:
             return False
         return answer.is_success
 
-    def _in_thread(self, asked: Asked, text: str) -> str:
+    def _in_thread(self, asked: Asked, text: str, blocks: Sequence[Any] = ()) -> str:
         question = asked.question
         root = asked.thread or question.thread_ts or question.message_ts
         mark = metadata(NOTICE_EVENT, question.key)
-        return str(self._slack.insist(lambda: self._slack.post(question.channel, text, thread=root, metadata=mark)))
+        return str(
+            self._slack.insist(
+                lambda: self._slack.post(question.channel, text, thread=root, metadata=mark, blocks=blocks)
+            )
+        )
 
 
 def _words(sentence: str) -> str:

@@ -207,10 +207,16 @@ def test_of_several_deployments_the_named_one_answers_and_unnamed_the_choice_is_
         ts = place.robin.say(MIXTRAL, "@mixtral slow: Hello")
         place.answer(ts, DEFAULT)
         assert [b["messages"][-1]["content"] for b in other.asked] == ["Hello"]
-        place.robin.say(MIXTRAL, "@mixtral Hello")
+        ts = place.robin.say(MIXTRAL, "@mixtral Hello")
         told = place.robin.wait_for_ephemeral("Several deployments could answer: fast, slow.", channel=MIXTRAL)
-        assert "@mixtral fast:" in told["text"]
-    assert not engine.asked
+        assert "@mixtral fast: Hello" in told["text"]
+        assert not engine.asked
+
+        # A press puts that very question, and the answer comes to the message that asked it.
+        for _ in range(2):
+            assert place.robin.press(told, "ask_of_0")["ok"]
+        place.answer(ts, DEFAULT)
+        assert [b["messages"][-1]["content"] for b in engine.asked] == ["Hello"]
 
 
 def test_where_nothing_runs_the_person_is_told_how_to_start_something(place):

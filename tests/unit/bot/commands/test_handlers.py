@@ -52,6 +52,22 @@ def test_a_taken_name_is_refused_with_who_has_it_and_a_free_one(office):
     assert len(office.requests.all()) == 2
 
 
+def test_where_several_could_answer_there_is_a_button_for_each_which_puts_the_question_once(office):
+    for name in ("fast", "slow"):
+        office.running.put(name, f"http://127.0.0.1:{len(name)}")
+    caller = Caller(team="T1", channel="C0HERE", user="U1", once="trigger", response_url="https://respond")
+    shown = handlers.handle(Ask(text="What is salt?"), caller, office.desk)
+    buttons = shown.blocks[-1]["elements"]
+    assert [b["text"]["text"] for b in buttons] == ["Ask fast", "Ask slow"]
+    for _ in range(2):
+        assert "Asked *slow*" in handlers.ask_again(buttons[1]["value"], office.desk).text
+    put = office.desk.answers.asked[-1]
+    assert (put.deployment, put.text, put.channel, put.user) == ("slow", "What is salt?", "C0HERE", "U1")
+    assert put.key == "trigger:slow"
+    too_long = handlers.handle(Ask(text="long " * 400), caller, office.desk)
+    assert len(too_long.blocks) == 1
+
+
 def test_where_the_card_cannot_be_shown_nothing_is_started(office):
     office.channels.joined = False
     assert "/invite @mixtral" in office.says(Launch())
