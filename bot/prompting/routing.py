@@ -79,7 +79,8 @@ def route(
     by_name = {d.name: d for d in deployments if d.ended is None}
     take_address = prompt_of if question.is_command else addressed
     said = take_address(question.text, by_name)
-    if said.deployment is None and (gone := _for_one_that_ended(question, past)):
+    named = question.deployment or said.deployment
+    if not named and (gone := _for_one_that_ended(question, past)):
         return Nowhere(sentence=_ended(gone, sorted(by_name)))
     name, prompt = (question.deployment, question.text) if question.deployment else (said.deployment, said.text)
     if not prompt:

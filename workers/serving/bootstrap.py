@@ -83,8 +83,7 @@ def user_data(request: MachineRequest, secrets: Mapping[str, str]) -> str:
     others = [_File(name="deadman.sh", text=STATIC["deadman"]), *_recipe(request.boot)]
     script = _script(request, secrets, [env, *others])
     if len(script.encode()) > LIMIT:
-        packed = [replace(file, packed=True) for file in others]
-        script = _script(request, secrets, [env, *packed], PACKED_BOOTSTRAP)
+        script = _script(request, secrets, [env, *(replace(file, packed=True) for file in others)], packed=True)
     if len(script.encode()) <= LIMIT:
         return script
     raise ServingError(
@@ -116,9 +115,7 @@ def environment(user_data: str) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words if "=" in word)
 
 
-def _script(
-    request: MachineRequest, secrets: Mapping[str, str], files: list[_File], bootstrap: str = STATIC["bootstrap"]
-) -> str:
+def _script(request: MachineRequest, secrets: Mapping[str, str], files: list[_File], *, packed: bool = False) -> str:
     boot = request.boot
     about = Header(
         kind=boot.kind,
@@ -147,6 +144,7 @@ def _script(
         "#!/bin/bash",
         HEADER + msgspec.json.encode(about).decode(),
         "# shellcheck disable=SC2016,SC2329 # texts for other shells; functions that only other machines need",
+        *(["# shellcheck disable=SC2034,SC2154 # the packed part takes these, and gives those"] if packed else []),
         'PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"',
         f"shutdown -h +{FIRST_LEASE} # until the deadman below knows better",
         f"export MIXTRAL_CLOUD={shlex.quote(request.offers[0].cloud)}",
@@ -158,7 +156,7 @@ def _script(
         "serve() {",
         *_serve(boot, counts),
         "}",
-        bootstrap,
+        PACKED_BOOTSTRAP if packed else STATIC["bootstrap"],
     ]
     return "\n".join(lines)
 
