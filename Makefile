@@ -6,7 +6,8 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input -q
 # A shell that forbids pyc files would make every start of a command twice as slow.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test check format bench lock page test-browser test-clouds test-crash test-chaos test-vllm test-emulator screenshots clean
+.PHONY: help setup demo test test-one check format replay bench lock page test-browser test-clouds test-crash test-chaos test-vllm test-emulator \
+  screenshots clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -34,6 +35,10 @@ demo: .venv/ready ## A little Slack in the browser with the bot in it, all on th
 test: .venv/ready ## The tests that need nothing but this
 	.venv/bin/python -m pytest -q -n 4 --dist loadfile
 
+test-one: .venv/ready ## One test: make test-one T=tests/unit/test_replay.py
+	@test -n "$(T)" || { echo "Name a test: make test-one T=tests/unit/test_replay.py::test_NAME"; exit 2; }
+	.venv/bin/python -m pytest -q -x "$(T)"
+
 check: .venv/check-ready ## Format, lint, types, import rules
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
@@ -43,6 +48,10 @@ check: .venv/check-ready ## Format, lint, types, import rules
 format: .venv/check-ready ## Put the code into form
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
+
+replay: .venv/ready ## Fold a log file and print each state: make replay LOG=tests/logs/failover.jsonl
+	@test -n "$(LOG)" || { echo "Name a log file: make replay LOG=tests/logs/failover.jsonl"; exit 2; }
+	@.venv/bin/python -m tests.replay "$(LOG)"
 
 test-browser: .venv/check-ready ## Drive the page in headless Chromium
 	MIXTRAL_TEST_LAYERS=browser .venv/bin/python -m pytest -q -m browser
