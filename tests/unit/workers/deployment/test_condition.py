@@ -2,12 +2,15 @@
 
 from datetime import timedelta
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from bot.commands.desk import Caller
+from bot.commands.scaling import scale_to
 from bot.prompting.routing import Open, Over, Waits, standing
-from bot.views import card, notices, status, words
+from bot.views import card, endpoint, notices, status, words
 from recipes.schema import ReplicaPolicy, Service
 from tests.fakes.told import RECIPE, Story
 from workers.deployment import condition
@@ -239,3 +242,26 @@ def test_a_wish_to_keep_trying_that_has_run_out_is_asked_for_anew():
     assert awaits_decision(story.state)
     assert "Say within 10 min whether to keep trying" in words.now_happening(story.state, story.now)
     assert "Keep trying" in str(card.card(story.state, story.now).blocks)
+
+
+@pytest.mark.parametrize("kinds", [SERVED, ("planned",)], ids=["served", "never ready"])
+def test_what_shuts_down_shows_no_endpoint_for_its_route_is_closed(kinds):
+    state = of(*kinds, "stopped")
+    assert "http://gateway" not in status.overview([state], state.updated_at).blocks[0]["text"]["text"]
+    assert "its endpoint is closed" in endpoint.endpoint(state, "mxk_1").text
+
+
+def test_the_number_that_it_has_is_another_try_where_the_card_says_so():
+    state = of(*SERVED, ("intended", 2), ("gone", 2), "abandoned", ("by_load", 1), replicas=2)
+    assert "`/mixtral scale m 1` tries again" in words.now_happening(state, state.updated_at)
+
+    class Requests:
+        def scale(self, _id, replicas, *, by):
+            self.asked = (replicas, by)
+            return state
+
+    class Desk:
+        requests, admins = Requests(), frozenset()
+
+    scale_to(state, 1, Caller(team="T", channel="C", user="U", once="1"), Desk())
+    assert Desk.requests.asked == (1, "U")
