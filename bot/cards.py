@@ -20,7 +20,6 @@ from bot.views.notices import (
     FAILED,
     OUT,
     READY,
-    awaits_decision,
     back,
     back_kind,
     dry,
@@ -36,8 +35,9 @@ from bot.views.notices import (
     scaled_kind,
 )
 from bot.views.notices import NO_ROOM as NO_ROOM_ERRORS
+from workers.deployment.condition import awaits_decision, is_ending
 from workers.deployment.events import DeploymentId, ScaleRequested
-from workers.deployment.state import Deployment, Status
+from workers.deployment.state import Deployment
 
 logger = logging.getLogger(__name__)
 
@@ -210,14 +210,14 @@ class Cards:
     def _say_what_is_due(self, state: Deployment, record: Record) -> None:
         if record.ts is None:
             return
-        if state.endpoint and not state.ended and state.stopped_by is None:
+        if state.endpoint and not is_ending(state):
             self._whisper_key(state, record)
             if state.test is not None:
                 self._reply(state, record, READY, ready(state))
             self._say_outage(state, record)
-        elif state.status is Status.FAILED:
+        elif state.ended and state.ended.failed:
             self._reply(state, record, FAILED, failed(state))
-        elif state.ended and state.status is Status.ENDED and self._now() - state.ended.at < NEWS_FOR:
+        elif state.ended and self._now() - state.ended.at < NEWS_FOR:
             self._reply(state, record, ENDED, ended(state, self._now()))
         elif awaits_decision(state):
             self._reply(state, record, dry_kind(state), dry(state))

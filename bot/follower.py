@@ -18,6 +18,7 @@ from bot.rate import Rates
 from bot.slack_calls import SlackCalls
 from bot.slack_failures import Away, Busy
 from bot.views.card import changes_every
+from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId
 from workers.deployment.state import Deployment
 from workers.lease import Lease
@@ -229,7 +230,7 @@ class Follower:
 
     def _wake(self, state: Deployment) -> None:
         """Whoever waits for the deployment can go on, or give up."""
-        if self._ready is None or not (state.ended or state.stopped_by or (state.ready and state.endpoint)):
+        if self._ready is None or not (is_ending(state) or (state.ready and state.endpoint)):
             return
         try:
             self._ready(state.id)

@@ -101,6 +101,11 @@ class ReplicaPolicy(Struct, frozen=True, kw_only=True):
     dynamic_ondemand_fallback: bool = False
     base_ondemand_fallback_replicas: int = 0
 
+    @property
+    def wakes(self) -> bool:
+        """Whether a request brings a deployment without replicas back."""
+        return self.min_replicas == 0
+
 
 class Tls(Struct, frozen=True, kw_only=True):
     """Paths of a certificate and its key, as the recipe names them."""

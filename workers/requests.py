@@ -10,6 +10,7 @@ from redis import Redis
 
 from recipes.schema import Recipe
 from workers.clouds.driver import Driver
+from workers.deployment.condition import is_ending
 from workers.deployment.confidential import Confidential
 from workers.deployment.events import (
     AnyEvent,
@@ -205,7 +206,7 @@ class Requests:
     def _while_it_runs(self, deployment: DeploymentId, append: Callable[[Deployment], bool]) -> None:
         while True:
             state = self.by_id(deployment)
-            if state is None or state.ended or state.stopped_by is not None:
+            if state is None or is_ending(state):
                 raise NoSuchDeployment(state.name if state else deployment, sorted(self._log.names()))
             if append(state):
                 return
@@ -215,8 +216,8 @@ class Requests:
             state = self.by_id(deployment)
             if state is None:
                 raise NoSuchDeployment(deployment, sorted(self._log.names()))
-            if state.stopped_by is not None or state.ended:
-                return state  # it ends anyway
+            if is_ending(state):
+                return state
             if self._log.append(state.id, state.version, [made]):
                 self._nudge(state.id)
                 after = fold(state.id, [made], onto=state)

@@ -40,11 +40,6 @@ def out_of_bounds(recipe: Recipe, replicas: int) -> str | None:
     return None
 
 
-def wakes(policy: ReplicaPolicy) -> bool:
-    """Whether a request brings a deployment without replicas back."""
-    return policy.min_replicas == 0
-
-
 def follows_load(policy: ReplicaPolicy) -> bool:
     """Whether the rate of requests moves the number of replicas."""
     return policy.target_qps_per_replica is not None and (policy.max_replicas or 0) > policy.min_replicas

@@ -46,6 +46,7 @@ from bot.views.choice import choice, chosen
 from bot.views.escape import code, escape
 from bot.views.message import Message
 from recipes.schema import Recipe
+from workers.deployment.condition import condition_of, is_ending
 from workers.deployment.events import Place
 from workers.deployment.log import NameTaken
 from workers.deployment.state import Deployment
@@ -224,24 +225,21 @@ def end(state: Deployment, caller: Caller, desk: Desk) -> Message:
 
 
 def _ends_already(state: Deployment) -> Message | None:
-    if state.ended:
-        return Message(text=f"*{state.name}* is down already.")
-    if state.stopped_by is not None:
-        return Message(text=f"*{state.name}* is shutting down already.")
-    return None
+    stands = "down" if state.ended else "shutting down"
+    return Message(text=f"*{state.name}* is {stands} already.") if is_ending(state) else None
 
 
 def keep_trying(state: Deployment, caller: Caller, desk: Desk) -> Message:
     """Ask for a dry ladder to be climbed again and again, as the card's button does."""
     check(Deed.SCALE, state, caller, desk)
-    if state.ended or state.stopped_by is not None:
+    if is_ending(state):
         return Message(
             text=f"*{state.name}* has ended. Launch it again with {code(f'{SLASH} launch {state.recipe.name}')}."
         )
     after = desk.requests.keep_trying(state.id, by=caller.user)
     asked = after.keep_trying
-    if asked is None or after.ended or after.stopped_by is not None:
-        return Message(text=f"*{state.name}* is {after.status}, so no machine is looked for any more.")
+    if asked is None or is_ending(after):
+        return Message(text=f"*{state.name}* is {condition_of(after).status}, so no machine is looked for any more.")
     hours = KEEP_TRYING_FOR.total_seconds() / 3600
     return Message(
         text=f"*{state.name}* asks again every {duration(asked.every)}, for {hours:.0f} h at most. End it to stop that."
@@ -277,6 +275,7 @@ def _taken(taken: NameTaken, command: Launch, desk: Desk) -> CommandError:
     where = "in a direct message" if holder.place.channel.startswith("D") else f"in <#{holder.place.channel}>"
     return CommandError(
         f"The name *{taken.name}* is taken: <@{holder.place.user}> launched it {where}, {moment(holder.requested_at)}, "
-        f"and it is {holder.status}.{card} Choose another name, or end that one with `{SLASH} down {taken.name}`.",
+        f"and it is {condition_of(holder).status}.{card} "
+        f"Choose another name, or end that one with `{SLASH} down {taken.name}`.",
         hint=hint,
     )

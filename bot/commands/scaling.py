@@ -8,6 +8,7 @@ from bot.commands.policy import Deed
 from bot.commands.targets import check, check_runs
 from bot.views import scale as scale_view
 from bot.views.message import Message
+from workers.deployment.condition import Degraded, condition_of
 from workers.deployment.patience import failures_in_a_row
 from workers.deployment.state import Deployment
 
@@ -26,6 +27,6 @@ def scale_to(state: Deployment, replicas: int, caller: Caller, desk: Desk) -> Me
 
 
 def _given_up(state: Deployment) -> bool:
-    """Whether replicas are missing because they failed or none was to be had: the same number asks for another try."""
+    """Whether replicas failed or none was to be had, and they are missing or will be: the same number tries again."""
     failed = state.abandoned is not None or state.exhausted is not None or bool(failures_in_a_row(state))
-    return failed and len(state.live) < state.wanted
+    return isinstance(condition_of(state), Degraded) or (failed and len(state.live) < state.wanted)

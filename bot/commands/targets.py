@@ -9,6 +9,7 @@ from bot.commands.policy import Deed, may, refusal
 from bot.views import words
 from bot.views.amounts import duration, moment
 from bot.views.escape import clip, code, inert
+from workers.deployment.condition import condition_of, is_ending
 from workers.deployment.state import Deployment
 from workers.requests import NoSuchDeployment
 
@@ -64,5 +65,5 @@ def check(deed: Deed, state: Deployment, caller: Caller, desk: Desk) -> None:
 
 def check_runs(state: Deployment, cannot: str = "it can't be scaled any more") -> None:
     """Raises CommandError where it has ended, or is about to."""
-    if state.ended or state.stopped_by is not None:
-        raise CommandError(f"*{state.name}* is {state.status}: {cannot}.", hint=f"{SLASH} launch")
+    if is_ending(state):
+        raise CommandError(f"*{state.name}* is {condition_of(state).status}: {cannot}.", hint=f"{SLASH} launch")

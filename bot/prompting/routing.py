@@ -1,15 +1,16 @@
 """Which deployment a question is for, and whether it can answer: pure."""
 
 from collections.abc import Collection, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 from msgspec import Struct
 
-from bot.commands.bounds import wakes
 from bot.commands.grammar import addressed, prompt_of, too_long
 from bot.prompting.question import Question
+from workers.deployment import condition
+from workers.deployment.condition import condition_of, is_asleep, is_ending
 from workers.deployment.events import DeploymentId
-from workers.deployment.state import Deployment, Status
+from workers.deployment.state import Deployment
 
 
 class To(Struct, frozen=True, kw_only=True):
@@ -91,7 +92,7 @@ def route(
         if name in by_name:
             return To(deployment=by_name[name], prompt=prompt)
         return Nowhere(sentence=_unknown(name, sorted(by_name)))
-    return _unnamed(prompt, question.channel, [d for d in by_name.values() if d.stopped_by is None], before)
+    return _unnamed(prompt, question.channel, [d for d in by_name.values() if not is_ending(d)], before)
 
 
 def _unnamed(prompt: str, channel: str, running: Sequence[Deployment], before: DeploymentId | None) -> Route:
@@ -149,16 +150,20 @@ def _unknown(name: str, names: Sequence[str]) -> str:
 def standing(deployment: Deployment) -> Standing:
     """Whether a deployment can answer now, later, or not any more."""
     name = f"**{deployment.name}**"
-    if deployment.ended is not None:
-        why = f" It failed: {deployment.ended.failed}" if deployment.ended.failed else ""
-        return Over(sentence=f"{name} has ended, so this question stays without an answer.{why} {_AGAIN}")
-    if deployment.stopped_by is not None:
-        return Over(sentence=f"{name} is shutting down, so this question stays without an answer. {_AGAIN}")
-    if deployment.ready and deployment.endpoint is not None:
-        return Open(url=deployment.endpoint.url)
-    asleep = deployment.wanted == 0 and wakes(deployment.recipe.service.replica_policy)
-    wake = deployment.endpoint.url if asleep and deployment.endpoint else None
-    return Waits(sentence=f"{name} {_doing(deployment)}. {_PATIENCE}", wake=wake)
+    match condition_of(deployment):
+        case condition.Failed(why=why):
+            return Over(
+                sentence=f"{name} has ended, so this question stays without an answer. It failed: {why} {_AGAIN}"
+            )
+        case condition.Ended():
+            return Over(sentence=f"{name} has ended, so this question stays without an answer. {_AGAIN}")
+        case condition.Ending():
+            return Over(sentence=f"{name} is shutting down, so this question stays without an answer. {_AGAIN}")
+        case _ if deployment.ready and deployment.endpoint is not None:
+            return Open(url=deployment.endpoint.url)
+        case waits:
+            wake = deployment.endpoint.url if is_asleep(deployment) and deployment.endpoint else None
+            return Waits(sentence=f"{name} {_doing(deployment.name, waits, wake)}. {_PATIENCE}", wake=wake)
 
 
 def address(deployment: Deployment, failed: Collection[str], inside: str | None = None) -> str | None:
@@ -176,21 +181,23 @@ _AGAIN = "Start it again with `/mixtral launch`, or ask another one (`/mixtral s
 _PATIENCE = "Your question waits, and is answered here as soon as the model is ready."
 
 
-def _doing(deployment: Deployment) -> str:
-    if deployment.ready:
-        return "is getting its endpoint: its gateway has to open the route"
-    if deployment.wanted == 0 and wakes(deployment.recipe.service.replica_policy):
-        return "had nothing to do and sleeps; your question wakes it"
-    if deployment.wanted == 0:
-        return f"is scaled to zero until somebody brings it back: `/mixtral scale {deployment.name} 1`"
-    if deployment.abandoned is not None:
-        return f"has no replica left. {deployment.abandoned.why.rstrip('.')}"
-    match deployment.status:
-        case Status.NOT_READY:
+def _doing(name: str, waits: condition.Running | condition.ScaledToZero, wake: str | None) -> str:
+    match waits:
+        case condition.ScaledToZero() if wake:
+            return "had nothing to do and sleeps; your question wakes it"
+        case condition.ScaledToZero():
+            return f"is scaled to zero until somebody brings it back: `/mixtral scale {name} 1`"
+        case condition.Ready() | condition.Scaling() | condition.Degraded():
+            return "is getting its endpoint: its gateway has to open the route"
+        case condition.Abandoned(why=why):
+            return f"has no replica left. {why.rstrip('.')}"
+        case condition.NotReady():
             return "does not answer at the moment; a replica is being restarted or replaced"
-        case Status.STARTING:
+        case condition.Starting():
             return "is starting"
-        case _ if deployment.exhausted is not None:
-            return f"has not found a machine yet ({deployment.exhausted.why.rstrip('.')})"
-        case _:
+        case condition.NoCapacity(dry=dry):
+            return f"has not found a machine yet ({dry.why.rstrip('.')})"
+        case condition.Planning() | condition.Looking():
             return "is looking for a machine"
+        case _ as never:
+            assert_never(never)

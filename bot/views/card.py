@@ -3,14 +3,16 @@
 from datetime import datetime, timedelta
 
 from bot.commands.bounds import follows_load
-from bot.views import attempts, endpoint, ladder, moving, offers, replicas, words
+from bot.views import attempts, endpoint, ladder, offers, replicas, words
 from bot.views.amounts import count, duration, moment, seconds, usd_per_hour
 from bot.views.blocks import Block, actions, button, confirm, context, fenced, fields, header, listed, section
 from bot.views.escape import clip, code, escape, inert
 from bot.views.message import Message
+from workers.deployment import condition
 from workers.deployment.attempt import Attempt, Phase
+from workers.deployment.condition import Status, awaits_decision, awaits_route, condition_of, is_ending
 from workers.deployment.events import Limits, TestCompletionAnswered, TestCompletionFailed
-from workers.deployment.state import Deployment, Status
+from workers.deployment.state import Deployment
 
 CARD = "mixtral_card"
 """Marks the message: its metadata's event_type, and the beginning of its first block_id where metadata is not kept."""
@@ -51,11 +53,10 @@ def card(deployment: Deployment, now: datetime) -> Message:
 
 def changes_every(deployment: Deployment, now: datetime) -> timedelta | None:
     """How often the card differs by the passing of time alone; None: never."""
-    if deployment.ended:
+    status = condition_of(deployment).status
+    if status in (Status.ENDED, Status.FAILED, Status.SCALED_TO_ZERO):
         return None
-    if deployment.status is Status.SCALED_TO_ZERO:
-        return None
-    if deployment.status in (Status.READY, Status.DEGRADED) and not moving.awaits_route(deployment):
+    if status in (Status.READY, Status.DEGRADED) and not awaits_route(deployment):
         return MONEY_EVERY if deployment.usd_per_hour else None
     age = now - max((a.since for a in deployment.attempts), default=deployment.requested_at)
     return next(every for until, every in CHANGES_EVERY if age < until)
@@ -64,12 +65,12 @@ def changes_every(deployment: Deployment, now: datetime) -> timedelta | None:
 def fallback(deployment: Deployment, now: datetime) -> str:
     """One sentence for notifications."""
     name = escape(deployment.name)
-    match deployment.status:
-        case Status.READY if deployment.endpoint is not None:
+    match condition_of(deployment):
+        case condition.Ready() if deployment.endpoint is not None:
             return f"{name} is ready at {endpoint.base_url(deployment)}."
-        case Status.ENDED:
+        case condition.Ended():
             return f"{name} is down. It ran {duration(deployment.ran_for(now))}."
-        case Status.FAILED:
+        case condition.Failed():
             return f"{name} {words.verdict(deployment)}. {clip(words.now_happening(deployment, now), 300)}"
         case _:
             of = f"{len(deployment.ready)} of {count(deployment.wanted, 'replica')}"
@@ -81,15 +82,15 @@ def _facts(deployment: Deployment, now: datetime) -> Block:
     pairs = [("Recipe", code(deployment.recipe.name))]
     if model := words.model(deployment):
         pairs.append(("Model", code(clip(model, FACT_MOST))))
-    if not deployment.ended and deployment.stopped_by is None:
+    if not is_ending(deployment):
         ready = f"{len(deployment.ready)} of {deployment.wanted} ready" if deployment.wanted else "none wanted"
         pairs.append(("Replicas", f"{ready}{_moved_by(deployment)}"))
     if where := _where(deployment):
         pairs.append(("Runs on" if not deployment.ended else "Ran on", where))
-    if deployment.attempts and deployment.status is not Status.ENDED:
+    if deployment.attempts and condition_of(deployment).status is not Status.ENDED:
         pairs.append(("Cost", words.cost(deployment, now)))
     pairs.append(("Launched", f"by {words.user(deployment.place.user)}, {moment(deployment.requested_at)}"))
-    if deployment.ended and deployment.status is Status.ENDED:
+    if deployment.ended and condition_of(deployment).status is Status.ENDED:
         pairs.append(("Down since", moment(deployment.ended.at)))
     if limits := _limits(deployment.limits):
         pairs.append(("Limits", clip(limits, FACT_MOST)))
@@ -127,7 +128,7 @@ def _limits(limits: Limits) -> str:
 def _failure(deployment: Deployment) -> list[Block]:
     """Of a failed deployment the end of its log; of one that runs, why its last machine did not."""
     failed = [a for a in deployment.attempts if a.phase in (Phase.FAILED, Phase.PREEMPTED)]
-    if not failed or not failed[-1].log_tail or deployment.status in SETTLED:
+    if not failed or not failed[-1].log_tail or condition_of(deployment).status in SETTLED:
         return []
     last = failed[-1]
     if any(a.ready_at and a.number > last.number for a in deployment.attempts):
@@ -138,7 +139,7 @@ def _failure(deployment: Deployment) -> list[Block]:
             f"{offers.place(last.offer)}:\n{fenced(last.log_tail, LOG_MOST)}"
         )
     ]
-    if deployment.status is Status.FAILED:
+    if condition_of(deployment).status is Status.FAILED:
         blocks.append(context("Fix the recipe or the machine, and launch it again."))
     return blocks
 
@@ -148,7 +149,7 @@ def _ladder(deployment: Deployment, now: datetime) -> list[Block]:
         return []
     lacking = len(deployment.live) < deployment.wanted
     asking = any(a.phase is Phase.PROVISIONING for a in deployment.attempts)
-    if deployment.status in CLIMBING or asking or (lacking and deployment.exhausted):
+    if condition_of(deployment).status in CLIMBING or asking or (lacking and deployment.exhausted):
         mends = ladder.mends(deployment.rungs, over=bool(deployment.ended)) if not asking else ""
         return [section(ladder.ladder(deployment, now)), *([section(mends)] if mends else [])]
     if words.is_news(deployment, now) and (said_no := ladder.refusals(deployment)):
@@ -157,7 +158,7 @@ def _ladder(deployment: Deployment, now: datetime) -> list[Block]:
 
 
 def _endpoint(deployment: Deployment) -> list[Block]:
-    if deployment.endpoint is None or deployment.ended or deployment.stopped_by is not None:
+    if deployment.endpoint is None or is_ending(deployment):
         return []  # else it stays, whatever becomes of the replicas
     return [*endpoint.on_card(deployment), *([section(said)] if (said := tested(deployment)) else [])]
 
@@ -181,10 +182,6 @@ def _replicas(deployment: Deployment, now: datetime) -> list[Block]:
     return [section(listed(["*Replicas*", *replicas.lines(deployment, now)]))]
 
 
-def _may_keep_trying(deployment: Deployment) -> bool:
-    return deployment.status is Status.NO_CAPACITY and deployment.keep_trying is None and not deployment.established
-
-
 def _what_goes(deployment: Deployment) -> str:
     if not deployment.wanted:
         return "Its endpoint goes away"
@@ -193,7 +190,7 @@ def _what_goes(deployment: Deployment) -> str:
 
 
 def _buttons(deployment: Deployment) -> list[Block]:
-    if deployment.ended or deployment.stopped_by is not None:
+    if is_ending(deployment):
         return []
     id_, name = deployment.id, deployment.name
     machines = [a for a in deployment.attempts if a.machine and not a.gone_at]
@@ -207,7 +204,7 @@ def _buttons(deployment: Deployment) -> list[Block]:
     }
     shown = [
         button("Endpoint and key", "card_endpoint", id_, style="primary") if deployment.endpoint else None,
-        button("Keep trying", "card_keep_trying", id_, style="primary") if _may_keep_trying(deployment) else None,
+        button("Keep trying", "card_keep_trying", id_, style="primary") if awaits_decision(deployment) else None,
         button("Logs", "card_logs", id_) if machines else None,
         button("Scale…", "card_scale", id_),
         down,

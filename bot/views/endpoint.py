@@ -7,6 +7,7 @@ from bot.views.blocks import Block, context, section
 from bot.views.escape import code, escape
 from bot.views.message import Message
 from bot.views.words import model, title, user
+from workers.deployment.condition import is_ending
 from workers.deployment.events import FIRST_KEY, KeyId
 from workers.deployment.state import Deployment
 
@@ -71,18 +72,18 @@ def endpoint(deployment: Deployment, key: str | None, *, python: bool = False) -
     `python` adds a second way. What comes unasked leaves it out, so as not to push the card off the screen.
     """
     name = escape(deployment.name)
+    if is_ending(deployment):
+        sentence = f"{name} has ended: its endpoint is closed and its keys are destroyed."
+        return Message(sentence, (section(sentence),))
     if deployment.endpoint is None:
         sentence = f"{escape(title(deployment))}: it has no endpoint yet. The card shows it as soon as there is one."
         return Message(sentence, (section(sentence),))
     url = base_url(deployment)
-    if key is None and not deployment.ended and deployment.stopped_by is None:
+    if key is None:
         sentence = (
             f"*{name}* answers at {code(url)}. Its first key was revoked: `/mixtral key {name} new` makes another, "
             f"`/mixtral key {name} list` shows whose there are."
         )
-        return Message(sentence, (section(sentence),))
-    if key is None:
-        sentence = f"{name} has ended: its endpoint is closed and its keys are destroyed."
         return Message(sentence, (section(sentence),))
     answers = "answers at" if deployment.ready else "has no replica that answers just now; its address stays"
     blocks = [

@@ -2,12 +2,12 @@
 
 from datetime import datetime, timedelta
 
-from bot.commands.bounds import wakes
 from bot.views import offers
 from bot.views.amounts import count, duration, moment
 from bot.views.attempts import left, preposition, replacement, silence, so_far, taken_back, why
 from bot.views.escape import escape, inert
 from workers.deployment.attempt import Attempt, Phase
+from workers.deployment.condition import awaits_route
 from workers.deployment.events import Autoscaled
 from workers.deployment.patience import paused_until
 from workers.deployment.state import Deployment
@@ -15,18 +15,6 @@ from workers.placement.mix import going, mix_of
 
 ROUTE_WITHIN = timedelta(seconds=30)
 """A gateway that runs has opened the route by then."""
-
-
-def awaits_route(deployment: Deployment) -> bool:
-    """Whether a replica could answer, and only the gateway is still missing."""
-    runs = deployment.ended is None and deployment.stopped_by is None
-    return runs and bool(deployment.ready) and deployment.endpoint is None
-
-
-def left_alone(deployment: Deployment) -> bool:
-    """Whether replicas were given up, and the last one that answered is gone since."""
-    runs = deployment.ended is None and deployment.stopped_by is None
-    return runs and deployment.abandoned is not None and not deployment.live
 
 
 def route(state: Deployment, now: datetime) -> str:
@@ -124,10 +112,10 @@ def degraded(state: Deployment, now: datetime) -> str:
     return " ".join(part for part in (answering, because, try_again(state), route(state, now)) if part)
 
 
-def at_zero(state: Deployment) -> str:
+def at_zero(state: Deployment, *, wakes: bool) -> str:
     because = f" ({inert(state.scaled.why.rstrip('.'))})" if isinstance(state.scaled, Autoscaled) else ""
     said = f"No replica runs{because}, and nothing is billed."
-    if not wakes(state.recipe.service.replica_policy):
+    if not wakes:
         return (
             f"{said} Requests get a 503 with `Retry-After` until somebody brings it back: "
             f"`/mixtral scale {escape(state.name)} 1`."

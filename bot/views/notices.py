@@ -8,9 +8,10 @@ from bot.views.blocks import Block, section
 from bot.views.escape import escape
 from bot.views.message import Message
 from bot.views.moving import no_rung
+from workers.deployment.condition import Abandoned, Looking, NoCapacity, condition_of
 from workers.deployment.events import ScaleRequested
 from workers.deployment.patience import dry_until, paused_until
-from workers.deployment.state import Deployment, Status
+from workers.deployment.state import Deployment
 
 READY = "mixtral_ready"
 FAILED = "mixtral_failed"
@@ -45,12 +46,6 @@ def failed(deployment: Deployment) -> Message:
     return Message(sentence, (_marked(section(sentence), FAILED, deployment),))
 
 
-def awaits_decision(deployment: Deployment) -> bool:
-    """Whether it ends unless somebody says to keep trying."""
-    begun = deployment.live or deployment.established or deployment.keep_trying is not None
-    return deployment.status is Status.NO_CAPACITY and not begun
-
-
 def dry_kind(deployment: Deployment) -> str:
     """Once for each time that somebody asked for it: a scaling asks anew."""
     return f"{DRY}{int(deployment.tries_from.timestamp())}"
@@ -77,7 +72,7 @@ def scaled(deployment: Deployment, by: ScaleRequested) -> Message:
     """Whoever follows the thread is told who changed the number of replicas."""
     then = ""
     if by.replicas == 0:
-        wakes = deployment.recipe.service.replica_policy.min_replicas == 0
+        wakes = deployment.recipe.service.replica_policy.wakes
         then = " The next request starts one again." if wakes else " Requests get a 503 until somebody scales it up."
     sentence = f"{words.user(by.by)} scaled *{escape(deployment.name)}* to {count(by.replicas, 'replica')}.{then}"
     return Message(sentence, (_marked(section(sentence), scaled_kind(by), deployment),))
@@ -89,10 +84,10 @@ def scaled_kind(by: ScaleRequested) -> str:
 
 def out_since(deployment: Deployment, now: datetime) -> datetime | None:
     """Since when nobody answers at an endpoint that people use, and none is on its way; None: it is not so."""
-    if deployment.endpoint is None or deployment.ended or deployment.stopped_by is not None or deployment.live:
-        return None
-    dry = deployment.exhausted is not None or deployment.abandoned is not None
-    return deployment.out_since if dry or paused_until(deployment, now) else None
+    stands = condition_of(deployment)
+    given_up = isinstance(stands, Abandoned | NoCapacity)
+    later = isinstance(stands, Looking) and not deployment.live and paused_until(deployment, now)
+    return deployment.out_since if deployment.endpoint and (given_up or later) else None
 
 
 def out(deployment: Deployment, since: datetime, now: datetime) -> Message:

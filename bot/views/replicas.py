@@ -9,9 +9,10 @@ from bot.views.attempts import ATTEMPT_DOTS, replacement, silence, stumbled
 from bot.views.escape import clip, inert
 from bot.views.words import DOTS
 from workers.deployment.attempt import KEPT, MAY_COST, Attempt, Phase
+from workers.deployment.condition import Status, is_ending
 from workers.deployment.events import Failure
 from workers.deployment.patience import paused_until, too_many_unended
-from workers.deployment.state import Deployment, Status
+from workers.deployment.state import Deployment
 
 GONE = frozenset({Phase.FAILED, Phase.PREEMPTED})
 GONE_SHOWN = 3
@@ -43,7 +44,7 @@ def _lost(deployment: Deployment) -> list[Attempt]:
 def _pending(deployment: Deployment, now: datetime) -> tuple[str, ...]:
     """What is wanted and has no attempt yet, as one line."""
     missing = deployment.wanted - len(deployment.live)
-    if missing <= 0 or deployment.ended or deployment.stopped_by is not None:
+    if missing <= 0 or is_ending(deployment):
         return ()
     taken = {a.replica for a in deployment.live}
     free = [n for n in range(1, deployment.wanted + len(taken) + 1) if n not in taken][:missing]

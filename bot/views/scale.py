@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from bot.commands.bounds import bounds, follows_load, wakes
+from bot.commands.bounds import bounds, follows_load
 from bot.views import offers
 from bot.views.amounts import count, duration
 from bot.views.blocks import Block, context, plain, section
@@ -47,7 +47,7 @@ def moved_on(recipe: Recipe) -> str:
     policy = recipe.service.replica_policy
     if follows_load(policy):
         return f"From there the load moves it, between {policy.min_replicas} and {policy.max_replicas}."
-    if wakes(policy):
+    if policy.wakes:
         quiet = duration(policy.downscale_delay)
         return f"From there it goes to zero after {quiet} without a request, and the next request brings it back."
     return ""
@@ -55,7 +55,7 @@ def moved_on(recipe: Recipe) -> str:
 
 def _without(deployment: Deployment) -> str:
     """What becomes of requests where there is no replica."""
-    if wakes(deployment.recipe.service.replica_policy):
+    if deployment.recipe.service.replica_policy.wakes:
         return (
             "The endpoint stays. The next request wakes it, and waits for its replica for a while, "
             "or gets a 503 with `Retry-After`."

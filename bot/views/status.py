@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from bot.views import card, endpoint, ladder, moving, offers, replicas, words
+from bot.views import card, endpoint, ladder, offers, replicas, words
 from bot.views.amounts import count, duration, usd_per_hour
 from bot.views.blocks import context, header, listed, section
 from bot.views.escape import code, escape
 from bot.views.message import Message
 from workers.deployment.attempt import MAY_COST
-from workers.deployment.state import Deployment, Status
+from workers.deployment.condition import Status, awaits_route, condition_of, is_ending
+from workers.deployment.state import Deployment
 from workers.placement.offer import Offer
 
 NOTHING = "Nothing is running. `/mixtral launch` starts a model, `/mixtral recipes` lists what there is."
@@ -80,10 +81,11 @@ def _has_ladder(deployment: Deployment) -> bool:
 
 
 def _line(deployment: Deployment, now: datetime) -> str:
-    name = f"{words.DOTS[deployment.status]} *{escape(deployment.name)}*"
+    name = f"{words.dot(deployment)} *{escape(deployment.name)}*"
     recipe, *rest = _facts(deployment, now)
-    status = [] if deployment.status is Status.READY else [deployment.status.value]
-    if moving.awaits_route(deployment):
+    stands = condition_of(deployment).status
+    status = [] if stands is Status.READY else [stands.value]
+    if awaits_route(deployment):
         status = ["waits for the gateway"]
     return " · ".join([name, recipe, *status, *rest])
 
@@ -97,4 +99,4 @@ def _facts(deployment: Deployment, now: datetime, *, whole: bool = False) -> lis
         duration(deployment.ran_for(now)),
     ]
     url = endpoint.base_url(deployment)
-    return [*facts, code(url)] if url and not deployment.ended else facts
+    return [*facts, code(url)] if url and not is_ending(deployment) else facts

@@ -9,18 +9,18 @@ from bot.views.attempts import left, preposition, replacement, silence, so_far, 
 from bot.views.escape import clip, code, escape, inert
 from bot.views.moving import (
     at_zero,
-    awaits_route,
     by_load,
     degraded,
-    left_alone,
     meanwhile,
     no_rung,
     route,
     scaling,
 )
+from workers.deployment import condition
 from workers.deployment.attempt import MAY_COST, Attempt, Phase
+from workers.deployment.condition import Status, awaits_route, condition_of
 from workers.deployment.patience import DECIDE_WITHIN, paused_until
-from workers.deployment.state import Deployment, Status
+from workers.deployment.state import Deployment
 from workers.replicas.savings import saved
 from workers.serving.boot import boot_of
 
@@ -50,35 +50,38 @@ DOTS = {
 
 def title(deployment: Deployment) -> str:
     """`🟢 fast is ready`, plain text."""
-    return f"{DOTS[_shown(deployment)]} {deployment.name} {verdict(deployment)}"
+    return f"{dot(deployment)} {deployment.name} {verdict(deployment)}"
 
 
-def _shown(deployment: Deployment) -> Status:
-    """The status whose dot it bears."""
-    if awaits_route(deployment):
-        return Status.STARTING
-    if deployment.status is Status.SCALING and any(a.phase is Phase.NOT_READY for a in deployment.attempts):
-        return Status.DEGRADED
-    return Status.FAILED if left_alone(deployment) else deployment.status
+def dot(deployment: Deployment) -> str:
+    match condition_of(deployment):
+        case _ if awaits_route(deployment):
+            return DOTS[Status.STARTING]
+        case condition.Scaling(silent=True):
+            return DOTS[Status.DEGRADED]
+        case condition.Abandoned():
+            return DOTS[Status.FAILED]
+        case other:
+            return DOTS[other.status]
 
 
 def verdict(deployment: Deployment) -> str:
     """What the name is followed by: `is ready`, `could not be launched`."""
-    match deployment.status:
-        case Status.FAILED:
+    match condition_of(deployment):
+        case condition.Failed():
             return "failed" if any(a.machine for a in deployment.attempts) else "could not be launched"
-        case Status.PLANNING:
+        case condition.Planning():
             return "is being planned"
         case _ if awaits_route(deployment):
             return "has no endpoint yet"
-        case _ if left_alone(deployment):
+        case condition.Abandoned() | condition.NoCapacity(established=True):
             return "has no replica left"
-        case Status.SCALING if any(a.phase is Phase.NOT_READY for a in deployment.attempts):
+        case condition.Scaling(silent=True):
             return "has a replica that does not answer"
-        case Status.NO_CAPACITY:
-            return "has no replica left" if deployment.established else "found no machine yet"
-        case status:
-            return f"is {status.value}"
+        case condition.NoCapacity():
+            return "found no machine yet"
+        case other:
+            return f"is {other.status.value}"
 
 
 def model(deployment: Deployment) -> str:
@@ -119,31 +122,31 @@ def _saved(deployment: Deployment, now: datetime) -> str:
 
 
 def _happening(state: Deployment, now: datetime) -> str:
-    match state.status:
-        case Status.PLANNING:
+    match condition_of(state):
+        case condition.Planning():
             return f"Looking at clouds and prices for *{escape(short_model(state))}*."
-        case Status.PROVISIONING:
+        case condition.Looking():
             return f"{by_load(state)}{_looking(state, now)}"
-        case Status.STARTING:
-            return f"{by_load(state)}{_starting(state, _first(state, Phase.STARTING), now)}"
-        case Status.READY:
+        case condition.Starting(replica=replica):
+            return f"{by_load(state)}{_starting(state, replica, now)}"
+        case condition.Ready():
             return route(state, now) or _ready(state, now)
-        case Status.SCALING:
+        case condition.Scaling() | condition.ScaledToZero(leaving=True):
             return f"{by_load(state)}{scaling(state, now)} {meanwhile(state, now)}".rstrip()
-        case Status.NOT_READY:
-            return _not_ready(_first(state, Phase.NOT_READY), now)
-        case Status.ENDING:
+        case condition.NotReady(replica=replica):
+            return _not_ready(replica, now)
+        case condition.Ending():
             return _ending(state)
-        case Status.ENDED:
+        case condition.Ended():
             return f"Ran {duration(state.ran_for(now))}, {what_it_cost(state, now)}.{_ended_by(state)}"
-        case Status.FAILED:
-            return _failed(state)
-        case Status.NO_CAPACITY:
-            return _no_capacity(state, now)
-        case Status.DEGRADED:
+        case condition.Failed(why=why):
+            return _failed(state, why)
+        case condition.NoCapacity() as found:
+            return _no_capacity(state, found, now)
+        case condition.Degraded() | condition.Abandoned():
             return degraded(state, now)
-        case Status.SCALED_TO_ZERO:
-            return at_zero(state)
+        case condition.ScaledToZero(wakes=wakes):
+            return at_zero(state, wakes=wakes)
         case _ as never:
             assert_never(never)
 
@@ -151,10 +154,6 @@ def _happening(state: Deployment, now: datetime) -> str:
 def user(id_: str) -> str:
     """A mention, from an id that Slack gave."""
     return f"<@{id_}>" if id_.isalnum() else escape(id_)
-
-
-def _first(state: Deployment, phase: Phase) -> Attempt:
-    return next(a for a in state.attempts if a.phase is phase)
 
 
 def _looking(state: Deployment, now: datetime) -> str:
@@ -239,11 +238,11 @@ def _ending(state: Deployment) -> str:
     return f"{by}: shutting down {count(ending, 'replica')}." if ending else f"{by}: all its machines are gone."
 
 
-def _failed(state: Deployment) -> str:
+def _failed(state: Deployment, why: str) -> str:
     if nothing_usable(state):
         offers_ = len(state.rungs)
         return f"{f'None of its {offers_:,} offers can' if offers_ > 1 else 'Its only offer cannot'} be taken here yet."
-    return inert((state.ended and state.ended.failed) or "The cause is not known.")
+    return inert(why)
 
 
 def nothing_usable(state: Deployment) -> bool:
@@ -251,16 +250,14 @@ def nothing_usable(state: Deployment) -> bool:
     return bool(state.rungs) and not state.attempts and not any(r.usable for r in state.rungs)
 
 
-def _no_capacity(state: Deployment, now: datetime) -> str:
-    if state.exhausted is None:
-        return no_rung(state)
-    if state.established:
+def _no_capacity(state: Deployment, found: condition.NoCapacity, now: datetime) -> str:
+    if found.established:
         until = paused_until(state, now)
         next_time = moment(until) if until else "now"
         return f"{no_rung(state)} I ask again {next_time}. The endpoint stays, with a 503 for each request until then."
-    if state.keep_trying is None or state.keep_trying.until <= now:
-        within = duration(state.exhausted.at + DECIDE_WITHIN - now)
+    if found.keep_trying is None:
+        within = duration(found.dry.at + DECIDE_WITHIN - now)
         return f"{no_rung(state)} Nothing runs, and nothing is billed. Say within {within} whether to keep trying."
-    again = max(state.exhausted.at + state.keep_trying.every - now, timedelta())
-    asked = f"{user(state.keep_trying.by)} asked to keep trying until {moment(state.keep_trying.until)}"
+    again = max(found.dry.at + found.keep_trying.every - now, timedelta())
+    asked = f"{user(found.keep_trying.by)} asked to keep trying until {moment(found.keep_trying.until)}"
     return f"{no_rung(state)} {asked}: the next round is in {duration(again)}."

@@ -14,9 +14,9 @@ from tests.fakes.driver import FakeDriver, offer
 from workers.clouds.driver import DriverError, End
 from workers.deployment.advance import Advance
 from workers.deployment.attempt import Phase
+from workers.deployment.condition import Status, condition_of
 from workers.deployment.events import EngineEnded, Failure, KeyNotEnforced, Limits, MachineCreated, MachineGone, Place
 from workers.deployment.log import Log
-from workers.deployment.state import Status
 from workers.deployment.sweeper import Sweeper
 from workers.placement.offer import Rung
 from workers.requests import Requests
@@ -113,11 +113,11 @@ def running(loop):
 def test_a_launch_settles_and_a_stop_ends_all_of_it(loop):
     id_ = loop.launch(replicas=2)
     loop.settle()
-    assert loop.state(id_).status is Status.READY
+    assert condition_of(loop.state(id_)).status is Status.READY
     assert len(running(loop)) == 2
     loop.requests.stop(id_, by="U")
     loop.settle()
-    assert loop.state(id_).status is Status.ENDED
+    assert condition_of(loop.state(id_)).status is Status.ENDED
     assert running(loop) == []
 
 
@@ -128,7 +128,7 @@ def test_an_answer_that_was_lost_after_the_effect_is_found_and_kept(loop):
     assert "replica 1" not in str(loop.state(id_).ended)
     loop.cloud.lose_answers = False
     loop.settle()
-    assert loop.state(id_).status is Status.READY
+    assert condition_of(loop.state(id_)).status is Status.READY
     assert len(running(loop)) == 1
 
 
@@ -142,7 +142,7 @@ def test_a_cloud_that_gives_no_answer_is_told_of_and_given_up_in_the_end(loop):
     assert loop.state(id_).attempts[0].phase is Phase.SHUTTING_DOWN
     loop.cloud.unreachable = False
     loop.settle(8)
-    assert loop.state(id_).status is Status.READY
+    assert condition_of(loop.state(id_)).status is Status.READY
 
 
 def test_a_machine_that_cannot_be_ended_holds_nobody_else_up(loop, monkeypatch):
@@ -161,11 +161,11 @@ def test_a_machine_that_cannot_be_ended_holds_nobody_else_up(loop, monkeypatch):
     loop.settle()
     second = loop.launch("second")
     loop.settle()
-    assert loop.state(second).status is Status.READY
-    assert loop.state(first).status is Status.ENDING
+    assert condition_of(loop.state(second)).status is Status.READY
+    assert condition_of(loop.state(first)).status is Status.ENDING
     monkeypatch.setattr(loop.cloud, "terminate", terminate)
     loop.settle(8, seconds=40)
-    assert loop.state(first).status is Status.ENDED
+    assert condition_of(loop.state(first)).status is Status.ENDED
 
 
 def test_a_machine_whose_log_nobody_may_read_is_ended_all_the_same(loop, monkeypatch):
@@ -200,10 +200,10 @@ def test_a_cloud_that_is_silent_keeps_the_replicas_on_others_waiting_for_nothing
     loop.requests.stop(id_, by="U")
     loop.settle(2)
     assert loop.cloud.running() == [silent.request.token]
-    assert loop.state(id_).status is Status.ENDING  # not down before the last machine is
+    assert condition_of(loop.state(id_)).status is Status.ENDING  # not down before the last machine is
     monkeypatch.setattr(loop.cloud, "terminate", terminate)
     loop.settle(8, seconds=40)
-    assert loop.state(id_).status is Status.ENDED
+    assert condition_of(loop.state(id_)).status is Status.ENDED
 
 
 def test_a_log_that_cannot_be_read_holds_nobody_else_up(loop, redis):
@@ -213,7 +213,7 @@ def test_a_log_that_cannot_be_read_holds_nobody_else_up(loop, redis):
     loop.restart()
     fine = loop.launch("fine")
     loop.settle()
-    assert loop.state(fine).status is Status.READY
+    assert condition_of(loop.state(fine)).status is Status.READY
     assert len(running(loop)) == 2
 
 
@@ -246,11 +246,11 @@ def test_a_cloud_that_the_worker_may_not_use_any_more_is_named(loop):
     loop.now += LEASE
     loop.requests.stop(id_, by="U")
     loop.settle()
-    assert loop.state(id_).status is Status.ENDING
+    assert condition_of(loop.state(id_)).status is Status.ENDING
     loop.drivers.update(drivers)
     loop.restart()
     loop.settle()
-    assert loop.state(id_).status is Status.ENDED
+    assert condition_of(loop.state(id_)).status is Status.ENDED
 
 
 def test_an_unknown_machine_is_left_alone_and_an_unwanted_one_is_ended(loop, redis):
@@ -336,7 +336,7 @@ def test_an_engine_that_is_of_no_use_costs_two_machines_and_minutes_and_its_last
         if loop.state(id_).ended:
             break
     state = loop.state(id_)
-    assert state.status is Status.FAILED
+    assert condition_of(state).status is Status.FAILED
     assert "m exited with status 1 at each of its last 3 starts" in state.ended.failed
     assert [a.failure for a in state.attempts] == [Failure.CRASHED, Failure.CRASHED]
     assert "ValueError: no such model" in state.attempts[-1].log_tail
@@ -352,7 +352,7 @@ def test_a_machine_that_disappears_is_noticed_within_two_lists_and_replaced(loop
     loop.cloud._machines.pop(token)
     loop.settle(8)
     assert loop.state(id_).attempts[0].phase is Phase.FAILED
-    assert loop.state(id_).status is Status.READY
+    assert condition_of(loop.state(id_)).status is Status.READY
 
 
 def test_a_preemption_that_nobody_of_us_saw_is_one_all_the_same(loop):
@@ -366,7 +366,7 @@ def test_a_preemption_that_nobody_of_us_saw_is_one_all_the_same(loop):
     loop.settle(8)
     first = loop.state(id_).attempts[0]
     assert (first.phase, first.why) == (Phase.PREEMPTED, "preempted by GCP")
-    assert loop.state(id_).status is Status.READY
+    assert condition_of(loop.state(id_)).status is Status.READY
 
 
 def test_one_list_without_the_machine_is_no_verdict(loop, monkeypatch):
@@ -440,7 +440,7 @@ def test_an_endpoint_without_a_lock_is_told_of(loop):
     loop.key_is_enforced = True
     loop.cloud.end(loop.state(id_).attempts[0].request.token)
     loop.settle()
-    assert loop.state(id_).status is Status.READY
+    assert condition_of(loop.state(id_)).status is Status.READY
     assert not loop.state(id_).key_not_enforced  # the one that replaced it asks for the key
     assert any(isinstance(e, KeyNotEnforced) for e in loop.log.read(id_))
 
@@ -461,4 +461,4 @@ def test_a_probe_that_hangs_holds_nobody_else_up(redis, monkeypatch):
         real.sweeper.sweep()
         real.sweeper.sweep()
         assert datetime.now(UTC) - began < timedelta(seconds=5)
-        assert real.state(id_).status is Status.STARTING
+        assert condition_of(real.state(id_)).status is Status.STARTING

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 from redis import Redis
 
+from workers.deployment.condition import is_ending
 from workers.deployment.events import Autoscaled, DeploymentId
 from workers.deployment.log import Log, stamp
 from workers.deployment.state import Deployment
@@ -69,4 +70,4 @@ def _queued(addresses: list[str], key: str) -> int | None:
 
 
 def _moves(state: Deployment) -> bool:
-    return state.ended is None and state.stopped_by is None and moves(state.recipe.service.replica_policy)
+    return not is_ending(state) and moves(state.recipe.service.replica_policy)

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
-from enum import StrEnum
 from functools import reduce
 from typing import assert_never
 
@@ -42,23 +41,6 @@ from workers.placement.offer import Rung
 
 REFUSALS_KEPT_FOR = timedelta(hours=6)
 """An older refusal says nothing of now. Its attempt is forgotten, for a dry ladder is climbed for weeks."""
-
-
-class Status(StrEnum):
-    """Where the whole deployment stands, in the words that people see."""
-
-    PLANNING = "planning"
-    PROVISIONING = "looking for a machine"
-    STARTING = "starting"
-    READY = "ready"
-    SCALING = "scaling"
-    NOT_READY = "not ready"
-    ENDING = "shutting down"
-    ENDED = "down"
-    FAILED = "failed"
-    NO_CAPACITY = "no capacity"
-    DEGRADED = "degraded"
-    SCALED_TO_ZERO = "scaled to zero"
 
 
 class Key(Struct, frozen=True, kw_only=True):
@@ -138,27 +120,6 @@ class Deployment(Struct, frozen=True, kw_only=True):
     def ran_for(self, now: datetime) -> timedelta:
         """From the request to the end, or to `now`."""
         return (self.ended.at if self.ended else now) - self.requested_at
-
-    @property
-    def status(self) -> Status:
-        if self.ended:
-            return Status.FAILED if self.ended.failed else Status.ENDED
-        if self.stopped_by is not None:
-            return Status.ENDING
-        if self.wanted == 0:
-            return Status.SCALING if any(a.phase in MAY_COST for a in self.attempts) else Status.SCALED_TO_ZERO
-        if self.abandoned is not None and (self.ready or not self.live):
-            return Status.DEGRADED
-        if self.ready:
-            whole = len(self.ready) >= self.wanted and all(a.phase is not Phase.DRAINING for a in self.attempts)
-            return Status.READY if whole else Status.SCALING
-        if any(a.phase is Phase.NOT_READY for a in self.attempts):
-            return Status.NOT_READY
-        if any(a.phase is Phase.STARTING for a in self.attempts):
-            return Status.STARTING
-        if self.exhausted is not None:
-            return Status.NO_CAPACITY
-        return Status.PROVISIONING if self.planned_at else Status.PLANNING
 
 
 Asked = ScaleRequested | Autoscaled | KeyIssued | KeyRevoked | StopRequested | KeepTryingRequested

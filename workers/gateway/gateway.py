@@ -9,6 +9,7 @@ from msgspec import MsgspecError, Struct
 from redis.exceptions import RedisError
 
 from workers.deployment.attempt import Phase
+from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId, EndpointPublished, ReplicaDrained
 from workers.deployment.keys import Secrets
 from workers.deployment.log import Log, stamp
@@ -124,7 +125,7 @@ class Gateway:
     def _read(self) -> None:
         self._projection.refresh(self._now())
         newest = self._projection.states
-        states = {id_: s for id_, s in newest.items() if s.ended is None and s.stopped_by is None}
+        states = {id_: s for id_, s in newest.items() if not is_ending(s)}
         self._states = states | self._as_last_known(newest.keys())
         self._known = {state.id: self._keys(state) for state in self._states.values()}
         self._table = table_of(self._states.values(), {id_: known.secrets for id_, known in self._known.items()})
@@ -149,7 +150,7 @@ class Gateway:
             state = fold(deployment, self._log.read(deployment))
         except MsgspecError:
             return False
-        return state is not None and (state.ended is not None or state.stopped_by is not None)
+        return state is not None and is_ending(state)
 
     def _told_of(self) -> list[Deployment]:
         """Those to whose logs there is something to say."""

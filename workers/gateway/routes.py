@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from workers.deployment.attempt import Attempt, Phase
+from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId
 from workers.deployment.keys import Secrets
 from workers.deployment.state import Deployment
@@ -101,7 +102,7 @@ def table_of(states: Iterable[Deployment], secrets: Mapping[DeploymentId, Secret
                 replica_key=secrets[state.id].replica,
             )
             for state in states
-            if state.stopped_by is None and state.ended is None and state.id in secrets
+            if not is_ending(state) and state.id in secrets
         )
     )
 

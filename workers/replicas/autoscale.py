@@ -34,7 +34,7 @@ Decision = tuple[int, str, Memory]
 def moves(policy: ReplicaPolicy) -> bool:
     """Whether anything but a person changes the number of replicas."""
     most = policy.max_replicas
-    return policy.min_replicas == 0 if most is None else policy.min_replicas < most
+    return policy.wakes if most is None else policy.min_replicas < most
 
 
 def autoscale(policy: ReplicaPolicy, wanted: int, load: Load | None, memory: Memory, now: datetime) -> Decision:

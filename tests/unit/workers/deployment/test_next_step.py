@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.fakes.told import ID, Story, offer
 from workers.clouds.driver import Scope
 from workers.deployment.attempt import KEPT, MAY_COST, Phase
+from workers.deployment.condition import Status, condition_of
 from workers.deployment.events import (
     Autoscaled,
     DeploymentEnded,
@@ -44,7 +45,7 @@ from workers.deployment.next_step import (
 )
 from workers.deployment.next_step import Test as TestStep
 from workers.deployment.patience import failures_in_a_row
-from workers.deployment.state import Status, fold
+from workers.deployment.state import fold
 from workers.placement.offer import Rung
 
 
@@ -79,7 +80,7 @@ def test_a_dry_ladder_without_a_machine_is_told_and_ended_after_a_while():
     story = Story().planned().intended().refused()
     assert story.step == Exhaust("No machine is available. 1 offer: no capacity.")
     story.tell(LadderExhausted, why="dry")
-    assert story.state.status is Status.NO_CAPACITY
+    assert condition_of(story.state).status is Status.NO_CAPACITY
     assert story.step == Wait(until=story.now + timedelta(minutes=10))
     assert story.wait(minutes=10).step == End(failed="dry")
 
@@ -140,7 +141,7 @@ def test_once_the_gateway_has_a_route_the_endpoint_is_tested_and_then_left_alone
     assert story.step == TestStep("http://gateway")
     story.tell(TestCompletionAnswered, prompt="p", text="t", seconds=0.1)
     assert story.step == Wait(until=None)
-    assert story.state.status is Status.READY
+    assert condition_of(story.state).status is Status.READY
 
 
 def test_scaling_up_fills_the_free_replica_number():
@@ -161,7 +162,7 @@ def test_a_replica_that_may_be_answering_is_drained_before_it_ends():
     story = Story(replicas=2).served().intended(2, 2).created(2).ready(2).tell(ScaleRequested, replicas=1, by="U")
     assert story.step == Drain(2, "scaled down")
     story.tell(ReplicaDraining, attempt=2, why="scaled down")
-    assert story.state.status is Status.SCALING
+    assert condition_of(story.state).status is Status.SCALING
     assert isinstance(story.step, Wait)
     assert isinstance(story.tell(ReplicaDrained, attempt=2).step, Terminate)
     assert story.gone(2).state.attempts[1].phase is Phase.ENDED
@@ -188,13 +189,13 @@ def test_a_replica_that_drains_is_taken_back_before_a_new_one_is_bought():
     story.tell(ReplicaDraining, attempt=2, why="scaled down").tell(ScaleRequested, replicas=2, by="U")
     assert story.step == Keep(2)
     story.tell(ReplicaKept, attempt=2).tell(ReplicaDrained, attempt=2)  # the gateway was a moment late
-    assert story.state.status is Status.READY
+    assert condition_of(story.state).status is Status.READY
 
 
 def test_scaled_to_zero_is_a_rest_and_not_an_end():
     story = Story().served().tell(ScaleRequested, replicas=0, by="U")
     story.tell(ReplicaDraining, attempt=1, why="scaled down").tell(ReplicaDrained, attempt=1).gone()
-    assert story.state.status is Status.SCALED_TO_ZERO
+    assert condition_of(story.state).status is Status.SCALED_TO_ZERO
     assert story.step == Wait()
     assert isinstance(story.tell(Autoscaled, replicas=1, why="a request waits").step, Launch)
 
@@ -208,7 +209,7 @@ def test_a_replica_that_crashes_again_and_again_is_given_up_while_the_others_ser
     assert "5 times in a row" in step.why
     assert "status 1" in step.why
     story.tell(ReplicasAbandoned, why=step.why)
-    assert story.state.status is Status.DEGRADED
+    assert condition_of(story.state).status is Status.DEGRADED
     assert isinstance(story.wait(hours=9).step, Wait)
     story.tell(ScaleRequested, replicas=2, by="U").planned()
     assert isinstance(story.step, Launch)
@@ -237,7 +238,7 @@ def test_a_stop_ends_every_machine_before_the_deployment():
     assert isinstance(story.step, Terminate)
     assert story.gone().step == End()
     assert story.tell(DeploymentEnded).step == Wait()
-    assert story.state.status is Status.ENDED
+    assert condition_of(story.state).status is Status.ENDED
 
 
 def test_a_stop_during_a_create_ends_the_machine_that_comes_of_it():
@@ -276,7 +277,7 @@ def test_a_replica_that_dies_is_replaced_and_a_crash_loop_is_backed_off():
 
 def test_a_failing_replica_is_given_time_and_then_replaced():
     story = Story().served().tell(ReplicaNotReady, attempt=1, why="timeout")
-    assert story.state.status is Status.NOT_READY
+    assert condition_of(story.state).status is Status.NOT_READY
     assert isinstance(story.step, Wait)
     assert isinstance(story.wait(seconds=180).step, GiveUp)
 
