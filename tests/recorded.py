@@ -8,6 +8,7 @@ from typing import Any, assert_never
 import msgspec
 from msgspec import Struct
 
+from workers.deployment.condition import condition_of
 from workers.deployment.events import AnyEvent, DeploymentId
 from workers.deployment.log import _decode
 from workers.deployment.next_step import (
@@ -71,7 +72,7 @@ def plain(state: Deployment, now: datetime) -> dict[str, Any]:
     """What a state amounts to at a time, without a name of any class: USD as text, times as in the log."""
     return {
         "version": state.version,
-        "status": state.status.value,
+        "status": condition_of(state).status.value,
         "wanted": state.wanted,
         "live": len(state.live),
         "ready": len(state.ready),

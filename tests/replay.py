@@ -15,6 +15,7 @@ from recipes.schema import Recipe
 from tests.recorded import Header, decoded, offer_in_words, plain_lines, read, states, step_in_words
 from workers.clouds.driver import Machine, MachineRequest, Refusal
 from workers.deployment.attempt import Attempt
+from workers.deployment.condition import condition_of
 from workers.deployment.events import AnyEvent, DeploymentId
 from workers.deployment.log import Log, _encode
 from workers.deployment.next_step import next_step
@@ -69,7 +70,9 @@ def state_in_words(state: Deployment) -> str:
     groups = [(phase.value, list(alike)) for phase, alike in groupby(state.attempts, key=lambda a: a.phase)]
     attempts = ", ".join(f"{_numbers(alike)} {phase}" for phase, alike in groups)
     ready = f"{len(state.ready)} of {state.wanted} ready"
-    return f"{state.status.value} · {ready} · {state.usd_per_hour:.2f} USD/h" + (f" · {attempts}" if attempts else "")
+    return f"{condition_of(state).status.value} · {ready} · {state.usd_per_hour:.2f} USD/h" + (
+        f" · {attempts}" if attempts else ""
+    )
 
 
 def _numbers(attempts: Sequence[Attempt]) -> str:
