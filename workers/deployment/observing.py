@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from workers.clouds.driver import Driver, Presence, Sighting, Token
 from workers.deployment.attempt import MAY_COST, Attempt, Phase
-from workers.deployment.ends import Ends
 from workers.deployment.events import EngineProgressed, MachineAddressed
+from workers.deployment.machine_ends import MachineEnds
 from workers.deployment.reaping import Reaper
 from workers.deployment.recording import Recorder, each
 from workers.deployment.state import Deployment
@@ -47,7 +47,7 @@ class Observer:
         self._drivers = drivers
         self._installation = installation
         self._reaper = reaper
-        self._ends = Ends(recorder, drivers)
+        self._ends = MachineEnds(recorder, drivers)
         self._missed: dict[Token, int] = {}
         """How many lists in a row did not show a machine; losing it costs a list."""
         self._listers = ThreadPoolExecutor(max(1, len(drivers)), thread_name_prefix="list")

@@ -31,7 +31,7 @@ class End(Struct, frozen=True, kw_only=True):
     log_tail: str
 
 
-class Ends:
+class MachineEnds:
     """Completes what a list said of machines that are gone, and appends it."""
 
     def __init__(self, recorder: Recorder, drivers: Mapping[str, Driver]) -> None:
