@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from msgspec.structs import replace
+from redis.exceptions import RedisError
 
 from recipes.schema import Engine, Recipe, Resources
 from tests.fakes import gateway
@@ -17,8 +18,9 @@ from workers.deployment.attempt import Phase
 from workers.deployment.condition import Status, condition_of
 from workers.deployment.events import EngineEnded, Failure, KeyNotEnforced, Limits, MachineCreated, MachineGone, Place
 from workers.deployment.log import Log
+from workers.deployment.recording import Recorder
 from workers.deployment.sweeper import Sweeper
-from workers.placement.offer import Rung
+from workers.placement.offer import CloudStatus, Rung
 from workers.requests import Requests
 from workers.serving.console import again, line, mark_of, no_more
 from workers.serving.probe import Completion
@@ -379,6 +381,112 @@ def test_one_list_without_the_machine_is_no_verdict(loop, monkeypatch):
     monkeypatch.setattr(loop.cloud, "owned", owned)
     loop.settle()
     assert [a.phase for a in loop.state(id_).attempts] == [Phase.READY]
+
+
+@pytest.mark.parametrize("error", [DriverError("no answer"), OSError("no route"), KeyError("Reservations")])
+def test_a_list_that_fails_says_nothing_of_its_machines_and_holds_no_other_cloud_up(loop, monkeypatch, error):
+    id_ = loop.launch()
+    loop.settle()
+    other = FakeDriver("other", clock=lambda: loop.now)
+    loop.drivers["other"] = other
+    loop.restart()
+
+    def fails(_):
+        raise error
+
+    for silent in (loop.cloud, other):
+        with monkeypatch.context() as broken:
+            broken.setattr(silent, "owned", fails)
+            loop.settle(8)
+    assert [a.phase for a in loop.state(id_).attempts] == [Phase.READY]
+    monkeypatch.setattr(other, "owned", fails)
+    loop.cloud.end(loop.state(id_).attempts[0].request.token)
+    loop.settle()
+    assert [a.phase for a in loop.state(id_).attempts] == [Phase.FAILED, Phase.READY]
+
+
+def test_a_cloud_that_may_not_be_asked_any_more_says_nothing_of_its_machines(loop, monkeypatch):
+    id_ = loop.launch()
+    loop.settle()
+    monkeypatch.setattr(loop.cloud, "status", lambda: CloudStatus(cloud="fake", usable=False))
+    loop.settle(8)
+    assert [a.phase for a in loop.state(id_).attempts] == [Phase.READY]
+
+
+@pytest.mark.parametrize("error", [DriverError("it does not end"), OSError("no route"), KeyError("a defect")])
+def test_an_unwanted_machine_that_cannot_be_ended_is_tried_again_and_holds_nobody_else_up(loop, monkeypatch, error):
+    id_ = loop.launch()
+    loop.settle()
+    state = loop.state(id_)
+    loop.requests.stop(id_, by="U")
+    loop.settle()
+    token = state.attempts[0].request.token
+    terminate = loop.cloud.terminate
+
+    def fails(_):
+        raise error
+
+    monkeypatch.setattr(loop.cloud, "terminate", fails)
+    loop.cloud._ended.pop(token)  # the cloud had said that it ended, and it runs on
+    other = loop.launch("other")
+    loop.settle()
+    assert loop.state(other).status is Status.READY
+    assert token in loop.cloud.running()
+    monkeypatch.setattr(loop.cloud, "terminate", terminate)
+    loop.settle(40)
+    assert token not in loop.cloud.running()
+
+
+@pytest.mark.parametrize("error", [DriverError("no answer"), KeyError("a defect")])
+def test_a_lease_that_could_not_be_extended_is_extended_by_a_later_sweep(loop, monkeypatch, error):
+    id_ = loop.launch()
+    loop.settle()
+    loop.now += LEASE / 2
+    extend = loop.cloud.extend
+
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr(loop.cloud, "extend", fails)
+    loop.settle(2)
+    [attempt] = loop.state(id_).attempts
+    assert attempt.expires_at <= NOON + LEASE + timedelta(minutes=1), "what the cloud does not know is not recorded"
+    monkeypatch.setattr(loop.cloud, "extend", extend)
+    loop.settle(2)
+    assert loop.state(id_).attempts[0].expires_at == loop.cloud._expiry[attempt.request.token] > NOON + LEASE
+
+
+def test_a_probe_that_raises_is_no_verdict_and_holds_nobody_else_up(loop, monkeypatch):
+    odd = loop.launch("odd")
+    loop.settle()
+    broken = loop.state(odd).attempts[0].request.boot.port
+    monkeypatch.setattr(loop.sweeper._prober, "_ask", lambda *_, **__: {}[broken])
+    loop.settle()
+    assert loop.state(odd).status is Status.READY
+    loop.restart()
+    fine = loop.launch("fine")
+    loop.settle()
+    assert loop.state(fine).status is Status.READY
+
+
+def test_how_a_machine_ended_is_asked_again_where_redis_did_not_answer_meanwhile(loop, monkeypatch):
+    id_ = loop.launch()
+    loop.settle()
+    token = loop.state(id_).attempts[0].request.token
+    loop.cloud.print(token, "ValueError: no such model")
+
+    def fails(*_):
+        raise RedisError("no answer")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Recorder, "log_tail", fails)
+        loop.cloud.end(token, "crashed")
+        loop.settle(2)
+        assert loop.state(id_).attempts[0].phase is Phase.READY, "its last lines are not given up for that"
+    loop.settle(2)
+    first = loop.state(id_).attempts[0]
+    assert first.phase is Phase.FAILED
+    assert "no such model" in first.log_tail
 
 
 def test_a_cloud_that_takes_its_time_to_tell_of_an_end_holds_nobody_else_up(loop, monkeypatch):

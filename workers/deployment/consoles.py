@@ -1,22 +1,18 @@
 """Reads the consoles of machines that do not answer, in threads that a later sweep collects."""
 
-import logging
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 from msgspec import Struct
 
 from workers.clouds.driver import Driver, Token
 from workers.deployment.attempt import Attempt, Phase
+from workers.deployment.collector import Collector
 from workers.deployment.events import EngineEnded, EngineProgressed
 from workers.deployment.log import Log
 from workers.deployment.recording import Recorder, each
 from workers.deployment.state import Deployment
-from workers.errors import WorkersError
 from workers.serving.console import Restarted, Said, mark_of, read
-
-logger = logging.getLogger(__name__)
 
 READ_EVERY = timedelta(seconds=15)
 
@@ -51,11 +47,10 @@ class Consoles:
         # A local machine ends with its engine, and says so itself.
         self._drivers = {cloud: driver for cloud, driver in drivers.items() if cloud != "local"}
         self._heard: dict[Token, Heard] = {}
-        self._readers = {cloud: ThreadPoolExecutor(AT_ONCE, thread_name_prefix="console") for cloud in self._drivers}
-        self._reading: dict[Token, Future[Said]] = {}
+        self._consoles = {cloud: Collector[Token, Said]("console", AT_ONCE) for cloud in self._drivers}
 
-    def ask(self) -> "list[Future[Said]]":
-        """Have each console read that is due. Returns the calls under way."""
+    def ask(self) -> None:
+        """Have each console read that is due."""
         now = self._recorder.now()
         attempts = [(s, a) for s, a in self._recorder.attempts(SILENT) if a.machine and a.offer.cloud in self._drivers]
         known = {a.request.token for _, a in attempts}
@@ -63,17 +58,15 @@ class Consoles:
         for state, attempt in attempts:
             token, cloud = attempt.request.token, attempt.offer.cloud
             heard = self._heard.setdefault(token, Heard(due=now))
-            if now >= heard.due and token not in self._reading:
-                heard.due = now + READ_EVERY
+            if now >= heard.due:
                 mark = mark_of(token, self._log.secrets(state.id).replica)
-                self._reading[token] = self._readers[cloud].submit(_read, self._drivers[cloud], token, mark)
-        return list(self._reading.values())
+                if self._consoles[cloud].ask(token, _read, self._drivers[cloud], token, mark):
+                    heard.due = now + READ_EVERY
 
-    def collect(self) -> None:
-        """Append what the consoles told that is new."""
-        done = {token: self._reading.pop(token) for token, call in list(self._reading.items()) if call.done()}
-        attempts = [(s, a) for s, a in self._recorder.attempts(SILENT) if a.request.token in done]
-        each(lambda state, attempt: self._tell(state, attempt, done[attempt.request.token].result()), attempts)
+    def collect(self, until: float) -> None:
+        """Append what the consoles told by `until` (monotonic seconds) that is new."""
+        for consoles in self._consoles.values():
+            each(self._tell, self._recorder.attempts(SILENT), consoles.collect(until))
 
     def _tell(self, state: Deployment, attempt: Attempt, said: Said) -> None:
         if said.gave_up:
@@ -105,10 +98,4 @@ def is_news(restarted: Restarted, attempt: Attempt) -> bool:
 
 
 def _read(driver: Driver, token: Token, mark: str) -> Said:
-    try:
-        return read(driver.log(token, LINES), mark)
-    except WorkersError as error:
-        logger.info("the console of %s cannot be read: %s", token, error)
-    except Exception:
-        logger.exception("the console of %s cannot be read", token)
-    return Said()
+    return read(driver.log(token, LINES), mark)

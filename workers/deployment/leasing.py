@@ -1,11 +1,11 @@
 """Moves machines' expiry further, in threads that a later sweep collects: after an outage all are due at once."""
 
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 from workers.clouds.driver import Driver, Token
 from workers.deployment.attempt import KEPT, Attempt
+from workers.deployment.collector import Collector
 from workers.deployment.events import LeaseExtended
 from workers.deployment.recording import Recorder, each
 from workers.deployment.state import Deployment
@@ -20,31 +20,24 @@ class Leasing:
         self._recorder = recorder
         self._drivers = drivers
         self._machine_lease = machine_lease
-        self._extenders = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="lease")
-        self._extending: dict[Token, Future[datetime]] = {}
+        self._extensions = Collector[Token, datetime]("lease", AT_ONCE)
 
-    def ask(self) -> "list[Future[datetime]]":
-        """Have each machine told that is due. Returns the calls under way."""
+    def ask(self) -> None:
+        """Have each machine told that is due."""
         now = self._recorder.now()
         for _, attempt in self._recorder.attempts(KEPT):
             token, driver = attempt.request.token, self._drivers.get(attempt.offer.cloud)
             due = attempt.machine is not None and attempt.expires_at - now <= self._machine_lease / 2
-            if driver is not None and due and token not in self._extending:
-                later = now + self._machine_lease
-                self._extending[token] = self._extenders.submit(_extend, driver, token, later)
-        return list(self._extending.values())
+            if driver is not None and due:
+                self._extensions.ask(token, _extend, driver, token, now + self._machine_lease)
 
-    def collect(self) -> None:
-        """Append what has been told."""
-        done = {token: self._extending.pop(token) for token, call in list(self._extending.items()) if call.done()}
-        attempts = [(s, a) for s, a in self._recorder.attempts(KEPT) if a.request.token in done]
+    def collect(self, until: float) -> None:
+        """Append what has been told by `until` (monotonic seconds)."""
+        each(self._record, self._recorder.attempts(KEPT), self._extensions.collect(until))
 
-        def record(state: Deployment, attempt: Attempt) -> None:
-            expires_at = done[attempt.request.token].result()
-            fact = LeaseExtended(**self._recorder.stamp(), attempt=attempt.number, expires_at=expires_at)
-            self._recorder.append(state, fact)
-
-        each(record, attempts)
+    def _record(self, state: Deployment, attempt: Attempt, expires_at: datetime) -> None:
+        fact = LeaseExtended(**self._recorder.stamp(), attempt=attempt.number, expires_at=expires_at)
+        self._recorder.append(state, fact)
 
 
 def _extend(driver: Driver, token: Token, expires_at: datetime) -> datetime:

@@ -1,23 +1,19 @@
 """Observes machines: one list a cloud, in threads that a later sweep collects."""
 
-import logging
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 from msgspec import Struct
 
 from workers.clouds.driver import Driver, Presence, Sighting, Token
 from workers.deployment.attempt import MAY_COST, Attempt, Phase
-from workers.deployment.ends import Ends
+from workers.deployment.collector import Collector
 from workers.deployment.events import EngineProgressed, MachineAddressed
+from workers.deployment.machine_ends import MachineEnds
 from workers.deployment.reaping import Reaper
 from workers.deployment.recording import Recorder, each
 from workers.deployment.state import Deployment
-from workers.errors import WorkersError
 from workers.replicas.verdict import Gone, verdict_on_machine
-
-logger = logging.getLogger(__name__)
 
 LIST_LOCAL_EVERY = timedelta()
 LIST_BUSY_EVERY = timedelta(seconds=5)
@@ -47,19 +43,18 @@ class Observer:
         self._drivers = drivers
         self._installation = installation
         self._reaper = reaper
-        self._ends = Ends(recorder, drivers)
+        self._ends = MachineEnds(recorder, drivers)
         self._missed: dict[Token, int] = {}
         """How many lists in a row did not show a machine; losing it costs a list."""
-        self._listers = ThreadPoolExecutor(max(1, len(drivers)), thread_name_prefix="list")
-        self._listings: dict[str, Future[Listing | None]] = {}
+        self._lists = Collector[str, Listing | None]("list", max(1, len(drivers)))
         self._listed_at: dict[str, datetime] = {}
 
     def hurry(self) -> None:
         """List every cloud in the next sweep, whatever its pace."""
         self._listed_at.clear()
 
-    def ask(self, attempts: Sequence[tuple[Deployment, Attempt]]) -> "list[Future[Listing | None]]":
-        """Have each cloud that is due listed; `attempts` are those that may cost. Returns the lists under way."""
+    def ask(self, attempts: Sequence[tuple[Deployment, Attempt]]) -> None:
+        """Have each cloud that is due listed; `attempts` are those that may cost."""
         known = {attempt.request.token for _, attempt in attempts}
         self._missed = {token: missed for token, missed in self._missed.items() if token in known}
         busy = {attempt.offer.cloud for _, attempt in attempts}
@@ -67,15 +62,14 @@ class Observer:
         for cloud, driver in self._drivers.items():
             every = LIST_LOCAL_EVERY if cloud == "local" else LIST_BUSY_EVERY if cloud in busy else LIST_IDLE_EVERY
             last = self._listed_at.get(cloud)
-            if cloud not in self._listings and (last is None or now - last >= every):
+            if (last is None or now - last >= every) and self._lists.ask(cloud, self._list, driver, now):
                 self._listed_at[cloud] = now
-                self._listings[cloud] = self._listers.submit(self._list, driver, now)
-        return list(self._listings.values())
 
-    def collect(self) -> None:
-        """Look at the lists that have come."""
-        for cloud in [c for c, listing in self._listings.items() if listing.done()]:
-            self._observe(cloud, self._listings.pop(cloud))
+    def collect(self, until: float) -> None:
+        """Look at the lists that have come by `until` (monotonic seconds)."""
+        for cloud, listing in self._lists.collect(until):
+            if listing is not None:
+                self._observe(cloud, listing)
         self._ends.collect()
         self._reaper.collect()
 
@@ -85,16 +79,9 @@ class Observer:
             return None
         return Listing(begun=now, sightings={s.machine.token: s for s in driver.owned(self._installation)})
 
-    def _observe(self, cloud: str, future: "Future[Listing | None]") -> None:
-        try:
-            listing = future.result()
-        except (WorkersError, OSError) as error:
-            logger.warning("%s could not be listed: %s", cloud, error)
-            return
-        if listing is None:
-            return
+    def _observe(self, cloud: str, listing: Listing) -> None:
         attempts = [(s, a) for s, a in self._recorder.attempts(MAY_COST) if a.offer.cloud == cloud]
-        each(lambda state, attempt: self._observe_machine(state, attempt, listing), attempts)
+        each(self._observe_machine, attempts, [(a.request.token, listing) for _, a in attempts])
         for sighting in listing.sightings.values():
             if sighting.presence is Presence.RUNNING:
                 self._reaper.look(self._drivers[cloud], sighting)

@@ -1,7 +1,6 @@
 """Probes replicas in threads that a later sweep collects; settled ones take turns, spread over an interval."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from zlib import crc32
@@ -11,6 +10,7 @@ from msgspec import Struct
 from recipes.schema import ReadinessProbe
 from workers.clouds.driver import Token
 from workers.deployment.attempt import LIVE, Attempt, Phase
+from workers.deployment.collector import Collector
 from workers.deployment.events import DeploymentId, KeyNotEnforced, ProbeFailed
 from workers.deployment.log import Log
 from workers.deployment.recording import Recorder, each
@@ -85,26 +85,23 @@ class Prober:
         self._keys: dict[DeploymentId, str] = {}
         """They never change; and a hundred threads that ask at once are more than Redis' client has connections for."""
         self._seen: dict[Token, Seen] = {}
-        self._probers = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="probe")
-        self._probing: dict[Token, Future[Probed]] = {}
+        self._probes = Collector[Token, Probed]("probe", AT_ONCE)
 
-    def ask(self) -> "list[Future[Probed]]":
-        """Probe each replica that is due. Returns the probes under way."""
+    def ask(self) -> None:
+        """Probe each replica that is due."""
         attempts = self._recorder.attempts(LIVE)
         self._forget(attempts)
         now = self._recorder.now()
         for state, attempt in attempts:
             self._start(state, attempt, now)
-        return list(self._probing.values())
 
-    def collect(self) -> None:
-        """Look at the answers that have come."""
-        done = {token for token, probing in self._probing.items() if probing.done()}
-        each(self._observe, [(s, a) for s, a in self._recorder.attempts(LIVE) if a.request.token in done])
+    def collect(self, until: float) -> None:
+        """Look at the answers that have come by `until` (monotonic seconds)."""
+        each(self._observe, self._recorder.attempts(LIVE), self._probes.collect(until))
 
     def _start(self, state: Deployment, attempt: Attempt, now: datetime) -> None:
         token = attempt.request.token
-        if attempt.machine is None or attempt.machine.address is None or token in self._probing:
+        if attempt.machine is None or attempt.machine.address is None:
             return
         settled = attempt.phase is Phase.READY
         seen = self._seen.get(token)
@@ -114,7 +111,7 @@ class Prober:
         if now >= seen.due or not settled or seen.failures:
             key = self._keys.get(state.id) or self._log.secrets(state.id).replica
             self._keys[state.id] = key
-            self._probing[token] = self._probers.submit(self._probe, state, attempt, attempt.machine.address, key, now)
+            self._probes.ask(token, self._probe, state, attempt, attempt.machine.address, key, now)
 
     def _probe(self, state: Deployment, attempt: Attempt, address: str, key: str, now: datetime) -> Probed:
         failure = self._ask(address, state.recipe.service.readiness_probe, key=key)
@@ -124,9 +121,8 @@ class Prober:
         enforced = not first or self._key_is_enforced(address)
         return Probed(asked_at=now, address=address, failure=failure, key_enforced=enforced)
 
-    def _observe(self, state: Deployment, attempt: Attempt) -> None:
+    def _observe(self, state: Deployment, attempt: Attempt, probed: Probed) -> None:
         token = attempt.request.token
-        probed = self._probing.pop(token).result()
         if attempt.machine is None or attempt.machine.address != probed.address:
             return
         seen = self._seen[token]
@@ -151,7 +147,7 @@ class Prober:
         self._keys = {id_: key for id_, key in self._keys.items() if id_ in ids}
         known = {attempt.request.token for _, attempt in attempts}
         self._seen = {token: seen for token, seen in self._seen.items() if token in known}
-        self._probing = {token: probing for token, probing in self._probing.items() if token in known}
+        self._probes.retain(known)
 
 
 def _next_turn(token: Token, after: datetime) -> datetime:

@@ -1,16 +1,16 @@
 """Ends machines that nobody wants any more; one that nobody knows is told of, never ended."""
 
 import logging
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+import time
 
 from msgspec import MsgspecError
 
-from workers.clouds.driver import Driver, Machine, Sighting, Token
+from workers.clouds.driver import Driver, Sighting, Token
 from workers.deployment.attempt import MAY_COST, Attempt
+from workers.deployment.collector import Collector
 from workers.deployment.events import DeploymentId
 from workers.deployment.recording import Recorder
 from workers.deployment.state import Deployment
-from workers.errors import WorkersError
 from workers.requests import Nudge
 
 logger = logging.getLogger(__name__)
@@ -27,8 +27,7 @@ class Reaper:
         self._recorder = recorder
         self._nudge = nudge
         self._unknown: set[Token] = set()
-        self._enders = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="reap")
-        self._ending: dict[Token, Future[None]] = {}
+        self._endings = Collector[Token, None]("reap", AT_ONCE)
 
     def look(self, driver: Driver, sighting: Sighting) -> None:
         """End the machine if its deployment's log holds its intent and does not want it any more."""
@@ -42,18 +41,15 @@ class Reaper:
                 self._unknown.add(machine.token)
                 logger.warning("%s belongs to no deployment that is known; left alone", machine.id)
         elif attempt.phase not in MAY_COST:
-            if machine.token not in self._ending:
+            if self._endings.ask(machine.token, driver.terminate, machine.token):
                 logger.warning("ending %s: %s does not want it any more", machine.id, state.name)
-                self._ending[machine.token] = self._enders.submit(_end, driver, machine)
         elif state.ended:
             self._nudge(state.id)  # it came after the end, and nobody looks at an ended deployment by himself
 
     def collect(self) -> None:
         """Wait a moment for what is being ended; one that could not be is seen again, and tried again."""
-        if self._ending:
-            wait(self._ending.values(), timeout=ENDED_WITHIN)
-        for token in [token for token, ending in self._ending.items() if ending.done()]:
-            self._ending.pop(token).result()
+        for _ in self._endings.collect(time.monotonic() + ENDED_WITHIN):
+            pass  # a list shows what came of it
 
     def _intent(self, sighting: Sighting) -> tuple[Deployment | None, Attempt | None]:
         """The deployment and the attempt that a machine was made for, as the log has them."""
@@ -65,13 +61,6 @@ class Reaper:
             state = self._recorder.read(id_)
             attempt = _find(state, sighting)
         return state, attempt
-
-
-def _end(driver: Driver, machine: Machine) -> None:
-    try:
-        driver.terminate(machine.token)
-    except WorkersError as error:
-        logger.warning("%s could not be ended, trying again: %s", machine.id, error)
 
 
 def _find(state: Deployment | None, sighting: Sighting) -> Attempt | None:

@@ -3,19 +3,21 @@
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 from workers.clouds.driver import Driver, Token
 from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.confidential import Confidential
-from workers.deployment.events import AnyEvent, DeploymentId, MachineGone, ReplicaNotReady, ReplicaReady
+from workers.deployment.events import AnyEvent, DeploymentId, ReplicaNotReady, ReplicaReady
 from workers.deployment.log import Log, Stamp, stamp
 from workers.deployment.projection import Projection
 from workers.deployment.state import Deployment, fold
 from workers.errors import WorkersError
-from workers.replicas.verdict import Gone, NotReady, Ready, Unchanged
+from workers.replicas.verdict import NotReady, Ready, Unchanged
 
 logger = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
 
 
 class Recorder:
@@ -55,13 +57,6 @@ class Recorder:
         self._log.record(state.id, state.version, [fact])
         self.refresh()
 
-    def gone(self, state: Deployment, attempt: Attempt, gone: Gone, log_tail: str) -> None:
-        """Append the end of a machine; both texts are masked."""
-        fact = MachineGone(
-            **self.stamp(), attempt=attempt.number, why=gone.why, log_tail=log_tail, preempted=gone.preempted
-        )
-        self.append(state, fact)
-
     def record(self, state: Deployment, attempt: Attempt, verdict: Ready | NotReady | Unchanged) -> None:
         """Append what a probe came to, if that is anything new."""
         match verdict:
@@ -86,10 +81,16 @@ class Recorder:
         return stamp(self.now())
 
 
-def each(look: Callable[[Deployment, Attempt], None], attempts: Iterable[tuple[Deployment, Attempt]]) -> None:
-    """Do something for each replica; what goes wrong with one is told, and the others have their turn."""
+def each(
+    look: Callable[[Deployment, Attempt, Answer], None],
+    attempts: Iterable[tuple[Deployment, Attempt]],
+    answers: Iterable[tuple[Token, Answer]],
+) -> None:
+    """Call `look` for each attempt that has an answer. An error is logged, and the other attempts have their turn."""
+    by_token = dict(answers)
     for state, attempt in attempts:
         try:
-            look(state, attempt)
+            if attempt.request.token in by_token:
+                look(state, attempt, by_token[attempt.request.token])
         except (WorkersError, OSError) as error:
             logger.warning("%s replica %d: %s", state.name, attempt.replica, error)

@@ -2,12 +2,12 @@
 
 import logging
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 from redis import Redis
 
+from workers.deployment.collector import Collector
 from workers.deployment.condition import is_ending
 from workers.deployment.events import Autoscaled, DeploymentId
 from workers.deployment.log import Log, stamp
@@ -29,14 +29,17 @@ class Scaling:
         self._log = log
         self._loads = Loads(redis)
         self._memories: dict[DeploymentId, Memory] = {}
-        self._queues: dict[DeploymentId, tuple[datetime, Future[int | None]]] = {}
-        self._askers = ThreadPoolExecutor(8, thread_name_prefix="queue")
+        self._queues: dict[DeploymentId, tuple[datetime, int | None]] = {}
+        """When the engines were last asked, and their answer once it has been collected."""
+        self._asks = Collector[DeploymentId, int | None]("queue", 8)
 
     def look(self, states: Iterable[Deployment], now: datetime) -> None:
         """Decide for each deployment whose recipe lets its number move."""
         moving = {s.id: s for s in states if _moves(s)}
         self._memories = {id_: memory for id_, memory in self._memories.items() if id_ in moving}
         self._queues = {id_: queue for id_, queue in self._queues.items() if id_ in moving}
+        self._asks.retain(moving)
+        self._queues |= {id_: (self._queues[id_][0], queued) for id_, queued in self._asks.collect(until=0)}
         loads = self._loads.read(moving)
         for id_, state in moving.items():
             self._decide(state, loads.get(id_), now)
@@ -54,14 +57,13 @@ class Scaling:
 
     def _waiting(self, state: Deployment, now: datetime) -> int | None:
         """The newest answer about the engines' queues; asks again every few seconds, and never waits for it."""
-        asked = self._queues.get(state.id)
-        if asked is None or (asked[1].done() and now - asked[0] >= ASK_ENGINES_EVERY):
-            known = asked[1].result() if asked else None
+        asked_at, known = self._queues.get(state.id, (None, None))
+        if asked_at is None or now - asked_at >= ASK_ENGINES_EVERY:
             addresses = [a.address for a in state.ready if a.address]
             key = self._log.secrets(state.id).replica
-            self._queues[state.id] = (now, self._askers.submit(_queued, addresses, key))
-            return known
-        return asked[1].result() if asked[1].done() else None
+            if self._asks.ask(state.id, _queued, addresses, key):
+                self._queues[state.id] = (now, None)
+        return known
 
 
 def _queued(addresses: list[str], key: str) -> int | None:

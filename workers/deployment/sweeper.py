@@ -2,10 +2,9 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, wait
 from datetime import datetime, timedelta
-from typing import Any
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -76,14 +75,15 @@ class Sweeper:
         self._recorder.refresh()
         if known - set(self._recorder.states):
             self._observer.hurry()  # deployments ended, or a log was lost: see at once what still runs
-        probes = self._prober.ask()
-        lists = self._observer.ask(self._recorder.attempts(MAY_COST))
-        pending: list[Future[Any]] = [*lists, *probes, *self._consoles.ask(), *self._leasing.ask()]
-        wait(pending, timeout=ANSWERED_WITHIN)
-        self._observer.collect()
-        self._prober.collect()
-        self._consoles.collect()
-        self._leasing.collect()
+        self._prober.ask()
+        self._observer.ask(self._recorder.attempts(MAY_COST))
+        self._consoles.ask()
+        self._leasing.ask()
+        until = time.monotonic() + ANSWERED_WITHIN
+        self._observer.collect(until)
+        self._prober.collect(until)
+        self._consoles.collect(until)
+        self._leasing.collect(until)
         self._scaling.look(self._recorder.states.values(), self._recorder.now())
         self._recorder.refresh()
         self._nudger.look(self._recorder.states)

@@ -1,7 +1,8 @@
 """When a replica is probed: at once where somebody waits, else in turns that spread a thousand over the interval."""
 
+import threading
+import time
 from collections import Counter
-from concurrent.futures import Future, wait
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -84,9 +85,8 @@ def prober_of(states, asked, failure=lambda _: None, completes=lambda *_, **__: 
 
 def sweep(recorder, prober, times):
     for _ in range(times):
-        under_way: list[Future] = prober.ask()
-        wait(under_way, timeout=30)
-        prober.collect()
+        prober.ask()
+        prober.collect(until=time.monotonic() + 30)
         recorder.now_is += SECOND
 
 
@@ -151,11 +151,25 @@ def test_one_lost_probe_of_a_ready_replica_is_asked_again_at_once_and_two_are_a_
 def test_an_answer_from_an_address_that_the_machine_has_left_says_nothing(asked):
     state = in_phase(answering("m"), Phase.STARTING)
     recorder, prober = prober_of([state], asked)
-    wait(prober.ask(), timeout=30)
+    prober.ask()
     moved = replace(state.attempts[0], machine=replace(state.attempts[0].machine, address="http://127.0.0.1:2"))
     recorder.states[state.id] = replace(state, attempts=(moved,))
-    prober.collect()
+    prober.collect(until=time.monotonic() + 30)
     assert recorder.recorded == []
+
+
+def test_an_answer_about_a_replica_that_was_to_end_and_was_kept_meanwhile_says_nothing(asked):
+    state, answer = in_phase(answering("m"), Phase.NOT_READY), threading.Event()
+    recorder, prober = prober_of([state], asked, lambda _: None if answer.wait(30) else "no answer")
+    prober.ask()
+    recorder.states[state.id] = in_phase(state, Phase.DRAINING)
+    prober.ask()
+    recorder.states[state.id] = state
+    answer.set()
+    prober.collect(until=time.monotonic() + 30)
+    assert recorder.recorded == []
+    sweep(recorder, prober, 1)
+    assert isinstance(recorder.recorded[-1][1], Ready)
 
 
 def test_what_has_no_replica_is_not_probed(asked):

@@ -1,15 +1,16 @@
 """Asks how machines ended and what they printed last, in threads that a later sweep collects."""
 
 import logging
+import time
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 
-from msgspec import Struct
 from msgspec.structs import replace
 from redis.exceptions import RedisError
 
 from workers.clouds.driver import Driver, Token
 from workers.deployment.attempt import MAY_COST, Attempt
+from workers.deployment.collector import Collector
+from workers.deployment.events import MachineGone
 from workers.deployment.recording import Recorder, each
 from workers.deployment.state import Deployment
 from workers.errors import WorkersError
@@ -24,42 +25,31 @@ TOLD_WITHIN = 0.2
 """Seconds that a sweep waits for what is quickly told; somebody waits for the replacement."""
 
 
-class End(Struct, frozen=True, kw_only=True):
-    """All that is told of a machine's end."""
-
-    gone: Gone
-    log_tail: str
-
-
-class Ends:
+class MachineEnds:
     """Completes what a list said of machines that are gone, and appends it."""
 
     def __init__(self, recorder: Recorder, drivers: Mapping[str, Driver]) -> None:
         self._recorder = recorder
         self._drivers = drivers
-        self._inquirers = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="end")
-        self._inquiries: dict[Token, Future[End]] = {}
+        self._inquiries = Collector[Token, tuple[Gone, str]]("end", AT_ONCE)
+        """How each machine ended, and the last lines that it printed."""
 
     def ask(self, state: Deployment, attempt: Attempt, gone: Gone, *, listed: bool) -> None:
         """Have the rest asked of a machine that is gone. `listed`: the cloud's list itself said how it ended."""
-        token = attempt.request.token
-        if token not in self._inquiries:
-            self._inquiries[token] = self._inquirers.submit(self._inquire, state, attempt, gone, listed)
+        self._inquiries.ask(attempt.request.token, self._inquire, state, attempt, gone, listed)
 
     def collect(self) -> None:
         """Append what has been told."""
-        if self._inquiries:
-            wait(self._inquiries.values(), timeout=TOLD_WITHIN)
-        done = {token: self._inquiries.pop(token) for token, told in list(self._inquiries.items()) if told.done()}
-        attempts = [(s, a) for s, a in self._recorder.attempts(MAY_COST) if a.request.token in done]
+        ends = self._inquiries.collect(time.monotonic() + TOLD_WITHIN)
+        each(self._record, self._recorder.attempts(MAY_COST), ends)
 
-        def record(state: Deployment, attempt: Attempt) -> None:
-            end = done[attempt.request.token].result()
-            self._recorder.gone(state, attempt, end.gone, end.log_tail)
+    def _record(self, state: Deployment, attempt: Attempt, end: tuple[Gone, str]) -> None:
+        gone, tail = end
+        stamp, number = self._recorder.stamp(), attempt.number
+        fact = MachineGone(**stamp, attempt=number, why=gone.why, log_tail=tail, preempted=gone.preempted)
+        self._recorder.append(state, fact)
 
-        each(record, attempts)
-
-    def _inquire(self, state: Deployment, attempt: Attempt, gone: Gone, listed: bool) -> End:
+    def _inquire(self, state: Deployment, attempt: Attempt, gone: Gone, listed: bool) -> tuple[Gone, str]:
         driver, token = self._drivers[attempt.offer.cloud], attempt.request.token
         try:
             told = gone if listed else _told(driver, attempt) or gone
@@ -69,7 +59,7 @@ class Ends:
         except Exception:  # the machine is gone, whatever it cannot be asked any more
             logger.exception("how %s ended cannot be read", token)
             told, tail = gone, ""
-        return End(gone=replace(told, why=self._recorder.masked(state, told.why)), log_tail=tail)
+        return replace(told, why=self._recorder.masked(state, told.why)), tail
 
 
 def _told(driver: Driver, attempt: Attempt) -> Gone | None:
