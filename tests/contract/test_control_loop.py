@@ -430,7 +430,7 @@ def test_an_unwanted_machine_that_cannot_be_ended_is_tried_again_and_holds_nobod
     loop.cloud._ended.pop(token)  # the cloud had said that it ended, and it runs on
     other = loop.launch("other")
     loop.settle()
-    assert loop.state(other).status is Status.READY
+    assert condition_of(loop.state(other)).status is Status.READY
     assert token in loop.cloud.running()
     monkeypatch.setattr(loop.cloud, "terminate", terminate)
     loop.settle(40)
@@ -462,11 +462,11 @@ def test_a_probe_that_raises_is_no_verdict_and_holds_nobody_else_up(loop, monkey
     broken = loop.state(odd).attempts[0].request.boot.port
     monkeypatch.setattr(loop.sweeper._prober, "_ask", lambda *_, **__: {}[broken])
     loop.settle()
-    assert loop.state(odd).status is Status.READY
+    assert condition_of(loop.state(odd)).status is Status.READY
     loop.restart()
     fine = loop.launch("fine")
     loop.settle()
-    assert loop.state(fine).status is Status.READY
+    assert condition_of(loop.state(fine)).status is Status.READY
 
 
 def test_how_a_machine_ended_is_asked_again_where_redis_did_not_answer_meanwhile(loop, monkeypatch):
