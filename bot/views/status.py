@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
+from bot.slack.message import Message
 from bot.views import card, endpoint, ladder, moving, offers, replicas, words
 from bot.views.amounts import count, duration, usd_per_hour
 from bot.views.blocks import context, header, listed, section
 from bot.views.escape import code, escape
-from bot.views.message import Message
 from workers.deployment.attempt import MAY_COST
 from workers.deployment.state import Deployment, Status
 from workers.placement.offer import Offer
