@@ -10,11 +10,12 @@ import msgspec
 from msgspec import Struct
 from redis import Redis
 
-from bot.slack_calls import SlackCalls
-from bot.slack_failures import Away, Refused, SlackFailed
+from bot.slack.calls import SlackCalls
+from bot.slack.failures import Away, Refused, SlackFailed
+from bot.slack.message import JSON, Message
+from bot.slack.reading import find
 from bot.views.card import CARD, card
 from bot.views.endpoint import endpoint
-from bot.views.message import Message
 from bot.views.notices import (
     ENDED,
     FAILED,
@@ -172,14 +173,7 @@ class Cards:
             return False
         if record.posting_since is not None and (settles := record.posting_since + SETTLES - now) > timedelta():
             raise Later(settles, "a post is under way")
-        try:
-            found = self._calls.find(
-                state.place.channel, kind=CARD, deployment=state.id, since=state.requested_at - SKEW
-            )
-        except Refused as refused:
-            # Without history a second card is the smaller evil: none at all would leave people in the dark.
-            logger.info("looking for the card of %s: %s", state.id, refused)
-            return False
+        found = self._find(state, CARD, state.place.channel)
         if found is None or found == record.replaces:
             return False
         record.channel, record.ts, record.posting_since = state.place.channel, found, None
@@ -190,7 +184,7 @@ class Cards:
         record.channel, record.posting_since = state.place.channel, self._now()
         self._save(state, record)
         try:
-            record.ts = self._calls.post(record.channel, message, kind=CARD, deployment=state.id)
+            record.ts = self._calls.post(record.channel, message, metadata=_metadata(state, CARD))
         except Away:
             raise  # it may have been posted: the mark stays
         except SlackFailed:
@@ -253,19 +247,21 @@ class Cards:
         before = record.said.get(kind)
         if before not in (None, BEGUN):
             return
-        ts = self._find_reply(state, record, kind) if before == BEGUN else None
+        ts = self._find(state, kind, record.channel, record.ts) if before == BEGUN else None
         if ts is None:
             record.said = {**record.said, kind: BEGUN}
             self._save(state, record)
-            ts = self._calls.post(record.channel, message, kind=kind, deployment=state.id, thread_ts=record.ts)
+            ts = self._calls.post(record.channel, message, thread=record.ts, metadata=_metadata(state, kind))
         record.said = {**record.said, kind: ts}
         self._save(state, record)
 
-    def _find_reply(self, state: Deployment, record: Record, kind: str) -> str | None:
-        since = state.requested_at - SKEW
+    def _find(self, state: Deployment, kind: str, channel: str, thread: str | None = None) -> str | None:
+        mark, block, since = _metadata(state, kind), f"{kind}_{state.id}", state.requested_at - SKEW
         try:
-            return self._calls.find(record.channel, kind=kind, deployment=state.id, since=since, thread_ts=record.ts)
+            # Where metadata is not kept, the blocks tell.
+            return find(self._calls, channel, mark, block=block, since=since, thread=thread)
         except Refused as refused:
+            # Without history a second message is the smaller evil: none at all would leave people in the dark.
             logger.info("looking for the %s of %s: %s", kind, state.id, refused)
             return None
 
@@ -282,7 +278,8 @@ class Cards:
 
     def _tell_launcher(self, state: Deployment, message: Message) -> None:
         try:
-            self._calls.write_to(state.place.user, message, kind=NO_ROOM, deployment=state.id)
+            direct = self._calls.open_direct(state.place.user)
+            self._calls.post(direct, message, metadata=_metadata(state, NO_ROOM))
         except SlackFailed as error:
             logger.warning(
                 "%s could not be told that the card of %s has no room: %s", state.place.user, state.id, error
@@ -303,6 +300,10 @@ class Cards:
 
     def _save(self, state: Deployment, record: Record) -> None:
         self._redis.hset(CARDS, state.id, msgspec.json.encode(record))
+
+
+def _metadata(state: Deployment, kind: str) -> JSON:
+    return {"event_type": kind, "event_payload": {"deployment": state.id}}
 
 
 def _is_unfinished(deployment: str, value: bytes) -> bool:

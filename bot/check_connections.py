@@ -11,9 +11,10 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
-from slack_sdk import WebClient
-from slack_sdk.errors import SlackApiError
 
+from bot.slack.calls import SlackCalls
+from bot.slack.client import web_client
+from bot.slack.failures import Refused, SlackFailed
 from workers.clouds.findings import Finding
 from workers.errors import WorkersError
 from workers.gateway.certificate import combined
@@ -21,7 +22,6 @@ from workers.gateway.errors import GatewayError
 from workers.gateway.haproxy import binary
 from workers.settings import GatewaySettings, from_environ
 
-SLACK_WITHIN = 10  # seconds
 GATEWAY_WITHIN = 5
 HAPROXY_WITHIN = 10
 
@@ -64,14 +64,14 @@ def _bot_token(environ: Mapping[str, str]) -> Iterator[Finding]:
         yield found(works=False, says="SLACK_BOT_TOKEN is not set", mend=mend)
         return
     try:
-        who = _slack(environ, token).auth_test()
-    except SlackApiError as error:
-        says = f"Slack refuses SLACK_BOT_TOKEN: {_slack_code(error)}"
+        who = _slack(environ, token).identity()
+    except Refused as refused:
+        says = f"Slack refuses SLACK_BOT_TOKEN: {refused.code}"
         yield found(works=False, says=says, mend="copy it anew")
-    except (OSError, ValueError) as error:
-        yield found(works=False, says=f"Slack cannot be reached: {error}", mend="check the network and SLACK_API_URL")
+    except SlackFailed as failed:
+        yield found(works=False, says=str(failed).rstrip("."), mend="check the network and SLACK_API_URL")
     else:
-        yield found(works=True, says=f"{who['user']} in {who['team']}")
+        yield found(works=True, says=f"{who.name} in {who.team}")
 
 
 def _app_token(environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -86,27 +86,18 @@ def _app_token(environ: Mapping[str, str]) -> Iterator[Finding]:
         yield found(works=False, says="SLACK_APP_TOKEN is not set", mend=mend)
         return
     try:
-        _slack(environ, token).apps_connections_open(app_token=token)
-    except SlackApiError as error:
+        _slack(environ, token).check_app_token(token)
+    except Refused as refused:
         mend = "make it anew, with connections:write"
-        yield found(works=False, says=f"Slack refuses SLACK_APP_TOKEN: {_slack_code(error)}", mend=mend)
-    except (OSError, ValueError) as error:
-        yield found(works=False, says=f"Slack cannot be reached: {error}", mend="check the network and SLACK_API_URL")
+        yield found(works=False, says=f"Slack refuses SLACK_APP_TOKEN: {refused.code}", mend=mend)
+    except SlackFailed as failed:
+        yield found(works=False, says=str(failed).rstrip("."), mend="check the network and SLACK_API_URL")
     else:
         yield found(works=True, says="Socket Mode opens")
 
 
-def _slack(environ: Mapping[str, str], token: str) -> WebClient:
-    base = environ.get("SLACK_API_URL", "").strip() or WebClient.BASE_URL
-    return WebClient(token, base_url=base if base.endswith("/") else f"{base}/", timeout=SLACK_WITHIN)
-
-
-def _slack_code(error: SlackApiError) -> str:
-    said: Any = error.response
-    try:
-        return str(said["error"])
-    except (KeyError, TypeError, ValueError):
-        return "an answer that is not Slack's"
+def _slack(environ: Mapping[str, str], token: str) -> SlackCalls:
+    return SlackCalls(web_client(token, environ.get("SLACK_API_URL", "").strip()), None)
 
 
 def gateway(environ: Mapping[str, str]) -> list[Finding]:

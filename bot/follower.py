@@ -11,12 +11,10 @@ from typing import Any, Protocol
 from msgspec import MsgspecError, Struct
 from redis import Redis
 from redis.exceptions import RedisError
-from slack_sdk import WebClient
 
 from bot.cards import Cards, Later
-from bot.rate import Rates
-from bot.slack_calls import SlackCalls
-from bot.slack_failures import Away, Busy
+from bot.slack.calls import SlackCalls
+from bot.slack.failures import Away, Busy
 from bot.views.card import changes_every
 from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId
@@ -81,7 +79,7 @@ class Follower:
     def __init__(
         self,
         requests: Door,
-        client: WebClient,
+        slack: SlackCalls,
         redis: Redis,
         *,
         ready: Callable[[DeploymentId], None] | None = None,
@@ -94,7 +92,7 @@ class Follower:
         self._ready = ready
         self._now = clock
         self._lease = Lease(redis, "follower", lease_for)
-        self._cards = Cards(redis, SlackCalls(client, Rates(redis)), requests.key, clock)
+        self._cards = Cards(redis, slack, requests.key, clock)
         self._tasks: dict[DeploymentId, Task] = {}
         self._unreadable: set[DeploymentId] = set()
         """Left alone until somebody follows anew: perhaps a newer version of the bot, which can read their logs."""

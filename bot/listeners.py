@@ -6,13 +6,10 @@ import secrets
 from collections.abc import Callable
 from concurrent.futures import Executor, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import Any
 
 from redis.exceptions import RedisError
-from slack_bolt import Ack, App, BoltResponse, Respond
+from slack_bolt import Ack, App, BoltResponse
 from slack_bolt.error import BoltUnhandledRequestError
-from slack_sdk import WebClient
-from slack_sdk.errors import SlackClientError
 
 from bot.commands import handlers
 from bot.commands.command import SLASH
@@ -24,22 +21,21 @@ from bot.commands.plain import plain
 from bot.commands.policy import Deed
 from bot.commands.scaling import scale_to
 from bot.commands.targets import check, check_runs
-from bot.commands.telling import after_ack, beside, in_ack
+from bot.commands.telling import after_ack, beside
 from bot.commands.values import Wrong, replicas
 from bot.prompting.question import of_message
 from bot.prompting.store import Threads
-from bot.rate import Rates
-from bot.slack_failures import SlackFailed, within
+from bot.slack.calls import SlackCalls
+from bot.slack.failures import SlackFailed
+from bot.slack.message import JSON, Message
+from bot.slack.responses import in_ack
 from bot.views import home as home_view
 from bot.views import scale as scale_view
 from bot.views.choice import CHOOSE
-from bot.views.message import Message
 from workers.deployment.events import DeploymentId
 from workers.deployment.state import Deployment
 
 _LOG = logging.getLogger(__name__)
-
-JSON = dict[str, Any]
 
 ACK_WITHIN = 2.3
 """Seconds that any work may take before its outcome is told after the ack instead of in it. Slack waits for 3."""
@@ -62,12 +58,12 @@ class Listeners:
     they do there is bounded by `ACK_WITHIN`, and the rest goes to `later`.
     """
 
-    def __init__(self, desk: Desk, threads: Threads, bot_user: str, later: Executor, rates: Rates) -> None:
+    def __init__(self, desk: Desk, threads: Threads, bot_user: str, later: Executor, slack: SlackCalls) -> None:
         self._desk = desk
         self._threads = threads
         self._bot_user = bot_user
         self._later = later
-        self._rates = rates
+        self._slack = slack
 
     def register(self, app: App) -> None:
         app.command(SLASH)(self.command)
@@ -84,7 +80,7 @@ class Listeners:
         app.event(re.compile(".*"))(ignored)
         app.error(failed)
 
-    def command(self, ack: Ack, body: JSON, respond: Respond) -> None:
+    def command(self, ack: Ack, body: JSON) -> None:
         caller = caller_of(body)
         command = parse(body.get("text") or "")
 
@@ -96,10 +92,10 @@ class Listeners:
             in_ack(ack, working.result(timeout=ACK_WITHIN))
         except FutureTimeoutError:
             in_ack(ack, A_MOMENT)
-            working.add_done_callback(lambda done: after_ack(done.result(), respond))
+            working.add_done_callback(lambda done: after_ack(done.result(), caller))
 
     def _click(self, word: str, work: Callable[[Deployment, Caller, Desk], Message]) -> Callable[..., None]:
-        def clicked(ack: Ack, body: JSON, client: WebClient, respond: Respond) -> None:
+        def clicked(ack: Ack, body: JSON) -> None:
             caller = caller_of(body)
 
             def settled() -> Message:
@@ -108,44 +104,41 @@ class Listeners:
             working = self._later.submit(settled)
             wait([working], timeout=ACK_WITHIN)
             ack()
-            working.add_done_callback(
-                lambda done: self._later.submit(beside, done.result(), caller, client, respond, self._rates)
-            )
+            working.add_done_callback(lambda done: self._later.submit(beside, done.result(), caller, self._slack))
 
         return clicked
 
-    def logs_clicked(self, ack: Ack, body: JSON, client: WebClient, respond: Respond) -> None:
+    def logs_clicked(self, ack: Ack, body: JSON) -> None:
         caller = caller_of(body)
 
         def fetch() -> None:
             message = settle("button logs", caller, lambda: handlers.logs_of(self._deployment(body), self._desk))
-            beside(message, caller, client, respond, self._rates)
+            beside(message, caller, self._slack)
 
         ack()
         self._later.submit(fetch)
 
-    def choice_clicked(self, ack: Ack, body: JSON, client: WebClient, respond: Respond) -> None:
+    def choice_clicked(self, ack: Ack, body: JSON) -> None:
         caller = caller_of(body)
 
         def put() -> None:
             value = body["actions"][0].get("value") or ""
             message = settle("button ask", caller, lambda: handlers.ask_again(value, self._desk))
-            beside(message, caller, client, respond, self._rates)
+            beside(message, caller, self._slack)
 
         working = self._later.submit(put)
         wait([working], timeout=ACK_WITHIN)  # what is acked has been stored, as a rule
         ack()
 
-    def scale_clicked(self, ack: Ack, body: JSON, client: WebClient, respond: Respond) -> None:
+    def scale_clicked(self, ack: Ack, body: JSON) -> None:
         caller = caller_of(body)
 
         def open_modal() -> Message:
             state = self._deployment(body)
             check(Deed.SCALE, state, caller, self._desk)
             check_runs(state)
-            view = {"trigger_id": caller.once, "view": scale_view.modal(state)}
             try:
-                within(self._rates, "views.open", client.views_open, view)
+                self._slack.open_view(caller.once, scale_view.modal(state))
             except SlackFailed as failed:
                 raise CommandError(
                     f"The window could not be opened: {failed} Press again in a moment.",
@@ -156,7 +149,7 @@ class Listeners:
         def open_or_tell() -> None:
             message = settle("button scale", caller, open_modal)
             if message != NOTHING:
-                beside(message, caller, client, respond, self._rates)
+                beside(message, caller, self._slack)
 
         ack()
         self._later.submit(open_or_tell)
@@ -203,15 +196,15 @@ class Listeners:
             return True
         return root is not None and self._threads.knows(channel, root)
 
-    def home_opened(self, event: JSON, client: WebClient) -> None:
+    def home_opened(self, event: JSON) -> None:
         if event.get("tab", "home") == "home":
-            self._later.submit(self._publish_home, event["user"], client)
+            self._later.submit(self._publish_home, event["user"])
 
-    def _publish_home(self, user: str, client: WebClient) -> None:
+    def _publish_home(self, user: str) -> None:
         try:
             view = home_view.home(self._desk.requests.all(), self._desk.now(), user)
-            client.views_publish(user_id=user, view=view)
-        except (SlackClientError, OSError, RedisError) as error:
+            self._slack.insist(lambda: self._slack.publish_home(user, view))
+        except (SlackFailed, RedisError) as error:
             _LOG.warning("The Home tab of %s could not be published: %s", user, error)
         except Exception as error:  # noqa: BLE001 - in a pool, nobody else would say it
             new_incident(error)

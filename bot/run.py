@@ -12,22 +12,25 @@ from datetime import timedelta
 from typing import TypeVar
 
 from redis import Redis
+from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
-from slack_bolt import App
-from slack_sdk import WebClient
-from slack_sdk.errors import SlackApiError, SlackClientError
+from redis.retry import Retry
 
 from bot.channels import SlackChannels
 from bot.commands.desk import Desk
 from bot.commands.shelf import Shelf
-from bot.connections import ENVELOPES_AT_ONCE, app_of, client_of, quick_redis, serve
 from bot.follower import Follower
 from bot.listeners import Listeners
 from bot.prompting.answers import Answers
 from bot.prompting.store import Threads
-from bot.rate import Rates
 from bot.settings import BotSettings, from_environ
+from bot.slack.budgets import Budgets
+from bot.slack.calls import SlackCalls
+from bot.slack.client import ACK_TIMEOUT, TIMEOUT, web_client
+from bot.slack.connections import ENVELOPES_AT_ONCE, app_of, serve
+from bot.slack.failures import Refused, SlackFailed
+from bot.slack.message import Identity
 from workers.errors import WorkersError
 from workers.placement import catalog
 from workers.run import connect, drivers_of, ladder_of, now, wire_requests
@@ -39,7 +42,9 @@ AGAIN_AFTER = timedelta(seconds=1)
 GONE_WITHIN = timedelta(seconds=1.8)
 """What has not ended by then is cut off: every thread of ours may die at any line."""
 
-_TOO_MANY, _SERVER_ERROR = 429, 500
+ANSWERS_WITHIN = 0.7
+"""Seconds that Redis may take for one answer that a person waits for. A frozen one is waited for three times in a call
+(the call, and the handshake of its repetition, which is repeated too): together less than Slack's three seconds."""
 
 Found = TypeVar("Found")
 
@@ -79,24 +84,41 @@ def run(settings: BotSettings, stop: threading.Event) -> None:
     """Connect, serve until `stop`, and tidy up. Raises CannotStart, Stopped."""
     redis = connect(settings.workers.redis_url)
     _until_it_works(redis.ping, "Redis", stop)
-    client = client_of(settings)
-    ourselves = _until_it_works(lambda: _who_we_are(client), "Slack", stop)
+    slack = slack_of(settings, redis, stop)
+    ourselves = _until_it_works(lambda: _who_we_are(slack), "Slack", stop)
     with ExitStack() as closing:
         quick = quick_redis(settings.workers.redis_url)
         inside = settings.workers.gateway.internal_url
-        answers = Answers(wire_requests(settings.workers, redis), client, redis, quick=quick, gateway=inside)
+        answers = Answers(wire_requests(settings.workers, redis), slack, redis, quick=quick, gateway=inside)
         closing.callback(answers.close)
         later = ThreadPoolExecutor(LATER_THREADS, thread_name_prefix="later")
         closing.callback(later.shutdown, wait=False, cancel_futures=True)
-        app = app_of(settings, client)
         desk = desk_of(settings, quick, answers)
-        Listeners(desk, Threads(quick), ourselves["user_id"], later, Rates(quick)).register(app)
-        closing.callback(_until_it_works(lambda: _serve(app, settings), "Slack's sockets", stop))
-        _follow(settings, client, redis, answers, stop)
+        listeners = Listeners(desk, Threads(quick), ourselves.user, later, slack_of(settings, quick, stop))
+        closing.callback(_until_it_works(lambda: _serve(listeners, settings), "Slack's sockets", stop))
+        _follow(settings, slack, redis, answers, stop)
         answers.resume()
         desk.requests.all()  # the first look reads every log: nobody is to wait for it
-        _LOG.info("bot is up: %s in %s", ourselves.get("user", "it"), ourselves.get("team", "a workspace"))
+        _LOG.info("bot is up: %s in %s", ourselves.name or "it", ourselves.team or "a workspace")
         stop.wait()
+
+
+def slack_of(
+    settings: BotSettings, redis: Redis, stop: threading.Event | None = None, *, timeout: int = TIMEOUT
+) -> SlackCalls:
+    """Return the calls of the Web API, with their budgets in this Redis. `timeout`: seconds for one call."""
+    return SlackCalls(web_client(settings.bot_token, settings.api_url, timeout=timeout), Budgets(redis), stop)
+
+
+def quick_redis(url: str) -> Redis:
+    """A Redis for what a person waits for: they get a sentence before Slack gives up on the command."""
+    return Redis.from_url(
+        url,
+        socket_timeout=ANSWERS_WITHIN,
+        socket_connect_timeout=ANSWERS_WITHIN,
+        retry=Retry(ConstantBackoff(0.05), 1),
+        health_check_interval=30,
+    )
 
 
 def desk_of(settings: BotSettings, redis: Redis, answers: Answers) -> Desk:
@@ -108,52 +130,41 @@ def desk_of(settings: BotSettings, redis: Redis, answers: Answers) -> Desk:
         ladder=ladder_of(core, drivers_of(core)),
         priced=catalog.dated(catalog.chosen(core.environ)),
         answers=answers,
-        channels=SlackChannels(settings.bot_token, settings.api_url, redis),
+        channels=SlackChannels(slack_of(settings, redis, timeout=ACK_TIMEOUT), redis),
         admins=settings.admins,
         now=now,
     )
 
 
 def _follow(
-    settings: BotSettings, client: WebClient, redis: Redis, answers: Answers, stop: threading.Event
+    settings: BotSettings, slack: SlackCalls, redis: Redis, answers: Answers, stop: threading.Event
 ) -> threading.Thread:
-    follower = Follower(wire_requests(settings.workers, redis), client, redis, ready=answers.ready)
+    follower = Follower(wire_requests(settings.workers, redis), slack, redis, ready=answers.ready)
     thread = threading.Thread(target=follower.run, args=(stop,), name="follower", daemon=True)
     thread.start()
     return thread
 
 
-def _who_we_are(client: WebClient) -> Mapping[str, str]:
+def _who_we_are(slack: SlackCalls) -> Identity:
     try:
-        told = client.auth_test()
-    except SlackApiError as error:
-        _check_final(error, "SLACK_BOT_TOKEN", "Copy the Bot User OAuth Token (xoxb-…) anew from OAuth & Permissions.")
-        raise
-    return {key: str(told[key]) for key in ("user_id", "user", "team") if told.get(key)}
+        return slack.identity()
+    except Refused as refused:
+        mend = "Copy the Bot User OAuth Token (xoxb-…) anew from OAuth & Permissions."
+        raise CannotStart(f"Slack refuses SLACK_BOT_TOKEN ({refused.code}). {mend}") from refused
 
 
-def _serve(app: App, settings: BotSettings) -> Callable[[], None]:
+def _serve(listeners: Listeners, settings: BotSettings) -> Callable[[], None]:
+    app = app_of(settings.bot_token, settings.api_url, settings.signing_secret)
+    listeners.register(app)
     try:
-        return serve(app, settings)
-    except SlackApiError as error:
+        return serve(app, settings.app_token, settings.port)
+    except Refused as refused:
         mend = (
             "Make an app-level token (xapp-…) with connections:write under Basic Information, and turn Socket Mode on."
         )
-        _check_final(error, "SLACK_APP_TOKEN", mend)
-        raise
+        raise CannotStart(f"Slack refuses SLACK_APP_TOKEN ({refused.code}). {mend}") from refused
     except OSError as error:
-        if settings.app_token is None:
-            raise CannotStart(
-                f"PORT {settings.port} cannot be listened on: {error.strerror}. Choose another."
-            ) from error
-        raise
-
-
-def _check_final(error: SlackApiError, variable: str, mend: str) -> None:
-    """Raise CannotStart for a refusal that waiting does not mend."""
-    status = getattr(error.response, "status_code", 200)
-    if status != _TOO_MANY and status < _SERVER_ERROR:
-        raise CannotStart(f"Slack refuses {variable} ({error.response.get('error')}). {mend}") from error
+        raise CannotStart(f"PORT {settings.port} cannot be listened on: {error.strerror}. Choose another.") from error
 
 
 def _until_it_works(attempt: Callable[[], Found], what: str, stop: threading.Event) -> Found:
@@ -162,7 +173,7 @@ def _until_it_works(attempt: Callable[[], Found], what: str, stop: threading.Eve
     while not stop.is_set():
         try:
             return attempt()
-        except (RedisConnectionError, RedisTimeoutError, SlackClientError, OSError) as error:
+        except (RedisConnectionError, RedisTimeoutError, SlackFailed) as error:
             if not said:
                 _LOG.warning("waiting for %s: %s", what, error)
             said = True

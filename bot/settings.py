@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from msgspec import Struct
-from slack_sdk import WebClient
 
+from bot.slack.client import API_URL
 from workers import settings as workers_settings
 from workers.settings import Settings, SettingsError
 
@@ -65,7 +65,7 @@ def _port(text: str) -> int:
 
 def _api_url(text: str) -> str:
     if not text:
-        return WebClient.BASE_URL
+        return API_URL
     if not text.startswith(("http://", "https://")):
         raise SettingsError(f"SLACK_API_URL={text!r} is no address. Write it as in http://127.0.0.1:3000/api/.")
-    return text if text.endswith("/") else f"{text}/"
+    return text

@@ -10,11 +10,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bot.prompting.question import Question
+from bot.slack.message import Message
 from bot.views import endpoint, home, keys, logs, notices, plan, recipes, refusal, scale, status
 from bot.views import help as help_view
 from bot.views.card import card
 from bot.views.choice import choice
-from bot.views.message import Message
 from recipes.schema import Note, Recipe, ReplicaPolicy, Service
 from tests.story import BEGIN, MIXTRAL, SMOLLM2, Story, offer
 from workers.deployment.events import Failure, KeyId, Limits

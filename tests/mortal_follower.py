@@ -13,6 +13,8 @@ from slack_sdk import WebClient
 from bot import cards
 from bot.follower import Follower
 from bot.sandbox.seed import BOT_TOKEN
+from bot.slack.budgets import Budgets
+from bot.slack.calls import SlackCalls
 from workers.requests import Requests
 
 LEASE = timedelta(seconds=0.4)
@@ -38,11 +40,10 @@ def main(redis_url, api_url, lives):
             return answer
 
     cards.SETTLES = timedelta(seconds=0.2)
-    # SlackCalls makes a client of its own out of the one that it is given.
-    sys.modules["bot.slack_calls"].WebClient = MortalClient
     redis = MortalRedis.from_url(redis_url)
     requests = Requests(redis, lambda _: None, {})
-    Follower(requests, WebClient(BOT_TOKEN, base_url=api_url), redis, lease_for=LEASE).run(threading.Event())
+    slack = SlackCalls(MortalClient(BOT_TOKEN, base_url=api_url, retry_handlers=[]), Budgets(redis))
+    Follower(requests, slack, redis, lease_for=LEASE).run(threading.Event())
 
 
 if __name__ == "__main__":

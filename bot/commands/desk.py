@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from bot.commands.shelf import Shelf
 from bot.prompting.question import Question
-from bot.views.message import Message
+from bot.slack.message import Message
 from workers.deployment.advance import Ladder
 from workers.deployment.events import DeploymentId
 from workers.requests import Requests

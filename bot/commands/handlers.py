@@ -33,6 +33,7 @@ from bot.commands.targets import check, named, one, which
 from bot.commands.written import written
 from bot.prompting.question import Question
 from bot.prompting.routing import Nowhere, route
+from bot.slack.message import Message
 from bot.views import endpoint as endpoint_view
 from bot.views import help as help_view
 from bot.views import logs as logs_view
@@ -44,7 +45,6 @@ from bot.views.amounts import duration, moment
 from bot.views.blocks import listed, section
 from bot.views.choice import choice, chosen
 from bot.views.escape import code, escape
-from bot.views.message import Message
 from recipes.schema import Recipe
 from workers.deployment.condition import condition_of, is_ending
 from workers.deployment.events import Place

@@ -5,9 +5,9 @@ from bot.commands.desk import Caller, Desk
 from bot.commands.errors import CommandError, NotShown
 from bot.commands.policy import Deed
 from bot.commands.targets import check, check_runs, named, one
+from bot.slack.message import Message
 from bot.views import keys as keys_view
 from bot.views.escape import code
-from bot.views.message import Message
 from bot.views.words import user as mention
 from workers.deployment.state import Deployment, Key
 

@@ -11,8 +11,8 @@ from bot.commands.command import SLASH
 from bot.commands.desk import Caller
 from bot.commands.errors import CommandError
 from bot.prompting.errors import PromptingError
+from bot.slack.message import Message
 from bot.views.escape import code, escape
-from bot.views.message import Message
 from bot.views.refusal import refusal
 from recipes.schema import RecipeError
 from workers.errors import WorkersError

@@ -6,8 +6,8 @@ from bot.commands.desk import Caller, Desk
 from bot.commands.errors import CommandError
 from bot.commands.policy import Deed
 from bot.commands.targets import check, check_runs
+from bot.slack.message import Message
 from bot.views import scale as scale_view
-from bot.views.message import Message
 from workers.deployment.condition import Degraded, condition_of
 from workers.deployment.patience import failures_in_a_row
 from workers.deployment.state import Deployment

@@ -1,8 +1,8 @@
 """Takes one question from wherever it stands to its answer. It may die at any line and be called again."""
 
 import logging
-import threading
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import httpx
@@ -14,11 +14,14 @@ from bot.prompting.question import Asked, QuestionKey
 from bot.prompting.reply import OpenAnswers, Reply
 from bot.prompting.resumption import metadata, orphans
 from bot.prompting.routing import Nowhere, Open, Over, To, Waits, address, route, standing
-from bot.prompting.slack import Slack
 from bot.prompting.store import Questions, Threads
 from bot.prompting.streamed import Place
 from bot.prompting.telling import Telling
 from bot.prompting.writing import NobodyReady, Writing
+from bot.slack.calls import SlackCalls
+from bot.slack.failures import SlackFailed
+from bot.slack.message import Identity
+from bot.slack.reading import whole_thread
 from bot.views.choice import choice
 from workers.deployment.state import Deployment
 from workers.requests import Requests
@@ -41,11 +44,10 @@ class Answering:
         self,
         *,
         requests: Requests,
-        slack: Slack,
+        slack: SlackCalls,
         http: httpx.Client,
         questions: Questions,
         threads: Threads,
-        stopping: threading.Event,
         gateway: str | None = None,
     ) -> None:
         """`gateway`: where this process reaches the gateway, if not under the address that people see."""
@@ -53,9 +55,9 @@ class Answering:
         self._requests, self._slack = requests, slack
         self._questions, self._threads = questions, threads
         self._http = http
-        self._telling = Telling(slack, http, threads)
+        self._telling = Telling(slack, threads)
         self._open = OpenAnswers()
-        self._writing = Writing(http, stopping)
+        self._writing = Writing(http, slack.stopping)
 
     def run(self, key: QuestionKey) -> None:
         """Answer the question, or say why not, or leave it waiting. Raises SlackFailed, Stopping, RedisError."""
@@ -129,10 +131,12 @@ class Answering:
             self._questions.remove(question.key)
             return
         if asked.tries:
-            asked = replace(asked, begun=self._begun(asked))
+            asked = replace(asked, begun=(*asked.begun, *self._orphans(asked)))
         asked = self._stored(replace(asked, tries=asked.tries + 1))
         if not asked.begun:
-            self._slack.thinking(question.channel, thread)
+            with suppress(SlackFailed):  # not every workspace and thread can show it
+                if self._slack.has("assistant.threads.setStatus"):
+                    self._slack.set_status(question.channel, thread, "is thinking…")
         if asked.notice is not None and self._telling.withdraw(asked, f"{deployment.name} is ready."):
             asked = self._stored(replace(asked, notice=None))
         written = _Written(self._questions, asked)
@@ -159,6 +163,7 @@ class Answering:
             metadata=metadata(ANSWER_EVENT, question.key),
             starting=written.starting,
             began=written.add,
+            lost=lambda: self._orphans(written.asked),
             begun=asked.begun,
         ) as reply:
             said = self._said(asked, deployment)
@@ -181,22 +186,28 @@ class Answering:
         remembered = self._threads.recall(question.channel, root)
         if question.thread_ts is None:
             return []
-        thread = self._slack.thread(question.channel, root)
+        thread = whole_thread(self._slack, question.channel, root)
         return turns(
             thread if thread is not None else from_memory(remembered),
             before=question.message_ts,
             remembered=remembered,
-            ourselves=self._slack.ourselves(),
+            ourselves=self._ourselves(),
             names=[deployment.name],
         )
 
-    def _begun(self, asked: Asked) -> tuple[str, ...]:
+    def _orphans(self, asked: Asked) -> tuple[str, ...]:
         question, root = asked.question, asked.thread or ""
         # In this order: whatever stands in the thread is then in one of the others, or in what is remembered.
-        thread = self._slack.thread(question.channel, root) or []
+        thread = whole_thread(self._slack, question.channel, root) or []
         others = self._questions.all()
         remembered = self._threads.recall(question.channel, root)
-        return (*asked.begun, *orphans(thread, asked, others, self._slack.ourselves(), remembered))
+        return orphans(thread, asked, others, self._ourselves(), remembered)
+
+    def _ourselves(self) -> Identity:
+        try:
+            return self._slack.identity()
+        except SlackFailed:
+            return Identity()
 
     def _stored(self, asked: Asked) -> Asked:
         self._questions.put(asked)

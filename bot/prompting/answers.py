@@ -11,16 +11,14 @@ from msgspec import MsgspecError
 from msgspec.structs import replace
 from redis import Redis
 from redis.exceptions import RedisError
-from slack_sdk import WebClient
 
 from bot.prompting.answering import Answering
 from bot.prompting.question import Asked, Question, QuestionKey
 from bot.prompting.routing import Waits, standing
-from bot.prompting.slack import Slack
 from bot.prompting.store import Questions, Threads
 from bot.prompting.writing import Stopping
-from bot.rate import Rates
-from bot.slack_failures import Refused, SlackFailed
+from bot.slack.calls import SlackCalls
+from bot.slack.failures import Refused, SlackFailed
 from workers.deployment.events import DeploymentId
 from workers.lease import Lease
 from workers.requests import Requests
@@ -51,7 +49,7 @@ class Answers:
     def __init__(
         self,
         requests: Requests,
-        client: WebClient,
+        slack: SlackCalls,
         redis: Redis,
         *,
         http: httpx.Client | None = None,
@@ -61,23 +59,22 @@ class Answers:
         watch_every: timedelta = WATCH_EVERY,
         gateway: str | None = None,
     ) -> None:
-        """`quick`: a Redis that gives up in time for an ack; questions are taken in through it.
+        """`slack`: `close` sets its `stopping`. `gateway`: as in `Answering`.
 
-        `gateway`: where this process reaches the gateway, if not under the address that people see.
+        `quick`: a Redis that gives up in time for an ack; questions are taken in through it.
         """
         limits = httpx.Limits(max_connections=at_once * 2, max_keepalive_connections=at_once)
         self._requests, self._redis, self._lease, self._watch_every = requests, redis, lease, watch_every
         self._questions, self._threads = Questions(redis), Threads(redis)
         self._taken, self._told = Questions(quick or redis), Threads(quick or redis)
-        self._stopping = threading.Event()
+        self._stopping = slack.stopping
         self._http = http or httpx.Client(limits=limits)
         self._answering = Answering(
             requests=requests,
-            slack=Slack(_impatient(client), Rates(redis), self._stopping),
+            slack=slack,
             http=self._http,
             questions=self._questions,
             threads=self._threads,
-            stopping=self._stopping,
             gateway=gateway,
         )
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="answer")
@@ -219,15 +216,3 @@ class Answers:
 
 def _fails_too_long(asked: Asked) -> bool:
     return asked.failing_since is not None and datetime.now(UTC) - asked.failing_since > GIVES_UP
-
-
-def _impatient(client: WebClient) -> WebClient:
-    """The same client, without handlers that sleep: an answer has better things to do while Slack wants a pause."""
-    return WebClient(
-        token=client.token,
-        base_url=client.base_url,
-        timeout=client.timeout,
-        ssl=client.ssl,
-        proxy=client.proxy,
-        headers=client.headers,
-    )

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from bot.commands.grammar import addressed
 from bot.commands.plain import plain
 from bot.prompting.question import typed
+from bot.slack.message import Identity
 from workers.deployment.events import DeploymentId
 
 ANSWER_EVENT = "mixtral_answer"
@@ -42,13 +43,6 @@ class Remembered(Struct, frozen=True, kw_only=True):
     """What the model said, by the answer's first message; empty for its further messages."""
 
 
-class Ourselves(Struct, frozen=True, kw_only=True):
-    """By which ids the bot's own messages are known."""
-
-    user: str
-    bot: str
-
-
 class Budget(Struct, frozen=True, kw_only=True):
     """How a context is divided."""
 
@@ -70,7 +64,7 @@ def turns(
     *,
     before: str | None,
     remembered: Remembered,
-    ourselves: Ourselves,
+    ourselves: Identity,
     names: Sequence[str],
 ) -> list[Turn]:
     """Who said what before a message (by its ts; None: nobody yet), oldest first.
@@ -115,9 +109,7 @@ def asking(said: Sequence[Turn], prompt: str, characters: int) -> list[Turn]:
     return kept[::-1]
 
 
-def _turn(
-    message: Mapping[str, Any], remembered: Remembered, ourselves: Ourselves, names: Sequence[str]
-) -> Turn | None:
+def _turn(message: Mapping[str, Any], remembered: Remembered, ourselves: Identity, names: Sequence[str]) -> Turn | None:
     ts = message["ts"]
     if ts in remembered.prompts:
         return Turn(role="user", content=remembered.prompts[ts])

@@ -20,6 +20,9 @@ STREAMED = Pace(least=timedelta(seconds=0.6), per_minute=80)
 UPDATED = Pace(least=timedelta(seconds=1.2), per_minute=30)
 """chat.update: tier 3, 50 and more a minute for a workspace, of which the cards need some."""
 
+FOR_CARDS = 4
+"""Number of calls of chat.update that stay available to the cards of deployments."""
+
 ENOUGH = 40
 """So many characters are worth a call; fewer may wait for another interval."""
 

@@ -4,18 +4,19 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import Any, Self, TypeAlias
 
 from bot.prompting import pacing
 from bot.prompting.inert import inert, settled
-from bot.prompting.slack import Slack
 from bot.prompting.split import closed
 from bot.prompting.streamed import Place, Streamed
 from bot.prompting.updated import Updated
-from bot.slack_failures import Busy, SlackFailed
+from bot.slack.calls import SlackCalls
+from bot.slack.failures import Busy, SlackFailed
 
 _LOG = logging.getLogger(__name__)
 
@@ -46,19 +47,24 @@ class Reply:
 
     def __init__(
         self,
-        slack: Slack,
+        slack: SlackCalls,
         place: Place,
         open_answers: OpenAnswers,
         *,
         metadata: dict[str, Any],
         starting: Callable[[], None],
         began: Callable[[str], None],
+        lost: Callable[[], Sequence[str]],
         begun: tuple[str, ...] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`starting` is called before each new message, `began` with its ts; `begun` are those of a dead attempt."""
-        self._slack, self._place, self._open, self._clock = slack, place, open_answers, clock
-        self._metadata, self._starting, self._began = metadata, starting, began
+        """`starting` is called before each new message, `began` with its ts; `begun` are those of a dead attempt.
+
+        `lost` looks for messages of this answer whose ts has not come.
+        """
+        self._slack, self._open, self._clock = slack, open_answers, clock
+        notes: dict[str, Any] = {"metadata": metadata, "starting": starting, "began": began}
+        self._by_updates = partial(Updated, slack, place, lost=lost, clock=clock, **notes)
         self._sent_at: float | None = None
         self._tried_at: float | None = None
         self._not_before = 0.0
@@ -69,7 +75,7 @@ class Reply:
                     slack.stop_stream(place.channel, begun[-1])  # the dead left it open, and so it takes no update
             self._way = self._by_updates(begun=begun)
         else:
-            self._way = Streamed(slack, place, metadata=metadata, starting=starting, began=began, clock=clock)
+            self._way = Streamed(slack, place, clock=clock, **notes)
 
     def __enter__(self) -> Self:
         self._open.change(type(self._way), 1)
@@ -135,16 +141,4 @@ class Reply:
         self._not_before, self._sent_at = 0.0, None
         self._open.change(Streamed, -1)
         self._open.change(Updated, 1)
-        self._way = self._by_updates(before=way.sent, opening=way.reopening())
-
-    def _by_updates(self, *, before: int = 0, opening: str = "", begun: tuple[str, ...] = ()) -> Updated:
-        return Updated(
-            self._slack,
-            self._place,
-            metadata=self._metadata,
-            starting=self._starting,
-            began=self._began,
-            before=before,
-            opening=opening,
-            begun=begun,
-        )
+        self._way = self._by_updates(before=way.sent, opening=way.reopening(), reply_was_lost=way.reply_was_lost)

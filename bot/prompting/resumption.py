@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bot.prompting.conversation import ANSWER_EVENT, Ourselves, Remembered
+from bot.prompting.conversation import ANSWER_EVENT, Remembered
 from bot.prompting.question import Asked, QuestionKey
+from bot.slack.message import JSON, Identity, bears
 
 QUESTION_EVENT = "mixtral_question"
 """The event type in the metadata of a message that shows a command's prompt."""
@@ -12,18 +13,18 @@ NOTICE_EVENT = "mixtral_notice"
 """The event type in the metadata of our other messages in a thread."""
 
 
-def metadata(event: str, key: QuestionKey) -> dict[str, Any]:
+def metadata(event: str, key: QuestionKey) -> JSON:
     """What marks a message as belonging to a question."""
     return {"event_type": event, "event_payload": {"question": key}}
 
 
 def shown_prompt(channel: Iterable[Mapping[str, Any]], key: QuestionKey) -> str | None:
     """The message that shows a command's prompt, if it was posted."""
-    return next((str(m["ts"]) for m in channel if _marked(m, QUESTION_EVENT, key)), None)
+    return next((str(m["ts"]) for m in channel if bears(m, metadata(QUESTION_EVENT, key))), None)
 
 
 def orphans(
-    thread: Iterable[Mapping[str, Any]], asked: Asked, others: Iterable[Asked], ourselves: Ourselves, known: Remembered
+    thread: Iterable[Mapping[str, Any]], asked: Asked, others: Iterable[Asked], ourselves: Identity, known: Remembered
 ) -> tuple[str, ...]:
     """The messages of an answer to this question that nobody has written down, oldest first.
 
@@ -46,17 +47,12 @@ def orphans(
         and m["ts"] not in claimed
         and _ours(m, ourselves)
         and (
-            _marked(m, ANSWER_EVENT, asked.question.key)
+            bears(m, metadata(ANSWER_EVENT, asked.question.key))
             or (unmarked and not (m.get("metadata") or {}).get("event_type"))
         )
     ]
     return tuple(sorted(found, key=float))
 
 
-def _marked(message: Mapping[str, Any], event: str, key: QuestionKey) -> bool:
-    mark = message.get("metadata") or {}
-    return mark.get("event_type") == event and (mark.get("event_payload") or {}).get("question") == key
-
-
-def _ours(message: Mapping[str, Any], ourselves: Ourselves) -> bool:
+def _ours(message: Mapping[str, Any], ourselves: Identity) -> bool:
     return bool(ourselves.user) and message.get("user") == ourselves.user

@@ -9,9 +9,9 @@ from msgspec import Struct
 
 from bot.prompting.inert import mrkdwn
 from bot.prompting.pacing import ROTATE_AFTER
-from bot.prompting.slack import Slack
 from bot.prompting.split import closed, cut, reopened
-from bot.slack_failures import Refused, SlackFailed
+from bot.slack.calls import SlackCalls
+from bot.slack.failures import Away, Refused, SlackFailed
 
 LIMIT = 9_000
 """Characters of one message, below the 12,000 past which Slack refuses more, cards and fences included."""
@@ -31,7 +31,7 @@ class Streamed:
 
     def __init__(
         self,
-        slack: Slack,
+        slack: SlackCalls,
         place: Place,
         *,
         metadata: dict[str, Any],
@@ -47,6 +47,8 @@ class Streamed:
         self._opening = ""
         self.sent = 0
         """Characters of the answer that Slack has taken."""
+        self.reply_was_lost = False
+        """Whether there may be a message that Slack has begun, and whose ts is not known."""
 
     def show(self, text: str) -> None:
         """Send what is new in the answer so far. Raises SlackFailed; what was not taken is sent by the next call."""
@@ -84,7 +86,11 @@ class Streamed:
             self._slack.append_stream(place.channel, self._ts, text)
         else:
             self._starting()
-            self._ts = self._slack.start_stream(place.channel, place.thread, place.team, place.user, text)
+            try:
+                self._ts = self._slack.start_stream(place.channel, place.thread, place.team, place.user, text)
+            except Away:
+                self.reply_was_lost = True
+                raise
             self._since = self._clock()
             self._began(self._ts)
         self._opening = ""

@@ -2,17 +2,18 @@
 
 import contextlib
 import logging
-from collections.abc import Sequence
-from typing import Any
-
-import httpx
+import secrets
 
 from bot.prompting.inert import escape, inert, mrkdwn
+from bot.prompting.pacing import FOR_CARDS
 from bot.prompting.question import Asked
 from bot.prompting.resumption import NOTICE_EVENT, QUESTION_EVENT, metadata, shown_prompt
-from bot.prompting.slack import Slack
 from bot.prompting.store import Threads
-from bot.slack_failures import Refused, SlackFailed
+from bot.slack.calls import SlackCalls
+from bot.slack.failures import Away, Refused, SlackFailed
+from bot.slack.message import JSON, Message
+from bot.slack.reading import find, recent
+from bot.slack.responses import respond
 
 _LOG = logging.getLogger(__name__)
 
@@ -23,32 +24,31 @@ PROMPT_SHOWN = 2_500
 class Telling:
     """Every call raises SlackFailed where the person cannot be told at all."""
 
-    def __init__(self, slack: Slack, http: httpx.Client, threads: Threads) -> None:
-        self._slack, self._http, self._threads = slack, http, threads
+    def __init__(self, slack: SlackCalls, threads: Threads) -> None:
+        self._slack, self._threads = slack, threads
 
     def prompt(self, asked: Asked, name: str) -> str:
         """Show a command's prompt in the channel, so that its answer has a thread; gives its ts."""
         question = asked.question
-        root = shown_prompt(self._slack.recent(question.channel), question.key)
+        root = shown_prompt(recent(self._slack, question.channel), question.key)
         if root is None:
             text = f"<@{question.user}> asks *{escape(name)}*:\n{_quoted(asked.prompt)}"
-            mark = metadata(QUESTION_EVENT, question.key)
-            root = str(self._slack.insist(lambda: self._slack.post(question.channel, text, metadata=mark)))
+            root = self._post_once(question.channel, Message(text=text), metadata(QUESTION_EVENT, question.key))
         self._threads.prompted(question.channel, root, asked.prompt)
         return root
 
     def waiting(self, asked: Asked, sentence: str) -> str:
         """Say in the thread that the question waits; gives the ts."""
-        return self._in_thread(asked, _words(sentence))
+        return self._in_thread(asked, Message(text=_words(sentence)))
 
     def withdraw(self, asked: Asked, instead: str) -> bool:
         """Take back that it waits, or say something else there; False where Slack is to be asked again later."""
-        channel, notice = asked.question.channel, asked.notice or ""
+        channel, notice, said = asked.question.channel, asked.notice or "", Message(text=_words(instead))
         try:
             self._slack.delete(channel, notice)
         except Refused:
             with contextlib.suppress(Refused):
-                self._slack.insist(lambda: self._slack.update(channel, notice, _words(instead)))
+                self._slack.insist(lambda: self._slack.update(channel, notice, said, leave=FOR_CARDS))
         except SlackFailed:
             return False
         return True
@@ -62,45 +62,61 @@ class Telling:
 
     def over(self, asked: Asked, sentence: str) -> None:
         """Tell whoever waits that there will be no answer, so that they notice."""
-        self._in_thread(asked, f"<@{asked.question.user}> {_words(sentence)}")
+        self._in_thread(asked, Message(text=f"<@{asked.question.user}> {_words(sentence)}"))
         if asked.notice is not None:
             self.withdraw_at_last(asked, "Your question waited here.")
 
-    def privately(self, asked: Asked, sentence: str, blocks: Sequence[Any] = ()) -> None:
+    def privately(self, asked: Asked, sentence: str, blocks: tuple[JSON, ...] = ()) -> None:
         """Tell the person alone, wherever that can be; what is meant for one is never said to all.
 
         `blocks` show the sentence, and more, where there is room for them.
         """
-        question, text = asked.question, _words(sentence)
+        question, plain = asked.question, Message(text=_words(sentence))
+        message = Message(text=plain.text, blocks=blocks)
         if question.is_direct:
-            self._in_thread(asked, text, blocks)
+            self._in_thread(asked, message)
             return
         place = question.channel, question.user
         try:
-            self._slack.insist(lambda: self._slack.whisper(*place, text, thread=question.thread_ts, blocks=blocks))
+            # After a lost reply it is shown again: it cannot be looked for, and twice is better than not at all.
+            self._slack.insist(lambda: self._slack.whisper(*place, message, thread=question.thread_ts))
         except Refused as refused:
-            if not self._responded(question.response_url, text):
+            if not respond(question.response_url, plain):
                 _LOG.info("%s is told in a direct message: %s", question.user, refused)
-                self._slack.insist(lambda: self._slack.write_to(question.user, text))
+                channel = self._slack.insist(lambda: self._slack.open_direct(question.user))
+                self._post_once(channel, plain, metadata(NOTICE_EVENT, question.key))
 
-    def _responded(self, url: str | None, text: str) -> bool:
-        if url is None:
-            return False
-        try:
-            answer = self._http.post(url, json={"response_type": "ephemeral", "text": text}, timeout=10)
-        except httpx.HTTPError:
-            return False
-        return answer.is_success
-
-    def _in_thread(self, asked: Asked, text: str, blocks: Sequence[Any] = ()) -> str:
+    def _in_thread(self, asked: Asked, message: Message) -> str:
         question = asked.question
         root = asked.thread or question.thread_ts or question.message_ts
-        mark = metadata(NOTICE_EVENT, question.key)
-        return str(
-            self._slack.insist(
-                lambda: self._slack.post(question.channel, text, thread=root, metadata=mark, blocks=blocks)
-            )
-        )
+        return self._post_once(question.channel, message, metadata(NOTICE_EVENT, question.key), root)
+
+    def _post_once(self, channel: str, message: Message, mark: JSON, thread: str | None = None) -> str:
+        """Insist on a post, and return its ts. After a lost reply the message is looked for before it is posted again.
+
+        The metadata gets a number of its own, since a question may have several notices.
+        """
+        mark = {**mark, "event_payload": {**mark["event_payload"], "post": secrets.token_hex(4)}}
+        reply_was_lost = False
+
+        def attempt() -> str:
+            nonlocal reply_was_lost
+            if reply_was_lost and (ts := self._posted(channel, mark, thread)):
+                return ts
+            try:
+                return self._slack.post(channel, message, thread=thread, metadata=mark)
+            except Away:
+                reply_was_lost = True
+                raise
+
+        return self._slack.insist(attempt)
+
+    def _posted(self, channel: str, mark: JSON, thread: str | None) -> str | None:
+        try:
+            return find(self._slack, channel, mark, thread=thread)
+        except Refused as refused:
+            _LOG.info("looking for a message whose reply was lost: %s", refused)
+            return None
 
 
 def _words(sentence: str) -> str:

@@ -1,17 +1,25 @@
 """An answer where there are no streams: plain messages that are updated as the answer grows."""
 
 import contextlib
+import time
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 from bot.prompting.inert import mrkdwn
-from bot.prompting.slack import Slack
+from bot.prompting.pacing import FOR_CARDS
 from bot.prompting.split import split
 from bot.prompting.streamed import Place
-from bot.slack_failures import Busy, Refused
+from bot.slack.calls import SlackCalls
+from bot.slack.failures import Away, Busy, Refused, SlackFailed
+from bot.slack.message import Message
 
 LIMIT = 3_500
 """Characters of one message; chat.update takes 4,000."""
+
+
+SETTLES = timedelta(seconds=3)
+"""A post whose reply was lost is in the thread after this, or has not taken effect."""
 
 
 class Updated:
@@ -19,21 +27,28 @@ class Updated:
 
     def __init__(
         self,
-        slack: Slack,
+        slack: SlackCalls,
         place: Place,
         *,
         metadata: dict[str, Any],
         starting: Callable[[], None],
         began: Callable[[str], None],
+        lost: Callable[[], Sequence[str]],
+        reply_was_lost: bool = False,
+        clock: Callable[[], float] = time.monotonic,
         before: int = 0,
         opening: str = "",
         begun: Sequence[str] = (),
     ) -> None:
-        """`before`: characters that are shown elsewhere already; `begun`: messages to be written anew, in order."""
+        """`before`: characters that are shown elsewhere already; `begun`: messages to be written anew, in order.
+
+        `lost` looks for this answer's messages whose ts is not known; `reply_was_lost`: there may be one.
+        """
         self._slack, self._place, self._metadata = slack, place, metadata
-        self._starting, self._began = starting, began
+        self._starting, self._began, self._lost, self._clock = starting, began, lost, clock
+        self._lost_at = clock() if reply_was_lost else None
         self._before, self._opening = before, opening
-        self._messages: list[str] = list(begun)
+        self._messages: list[str] = list(begun)  # "" where one is still to be posted
         self._shown: list[str | None] = [None] * len(begun)
 
     def show(self, text: str) -> None:
@@ -46,7 +61,7 @@ class Updated:
         below = f"_{mrkdwn(footer)}_" if footer else ""
         whole = "\n".join(part for part in (mrkdwn(last).rstrip(), below) if part)
         self._bring([*(mrkdwn(part) for part in parts), whole])
-        for ts in self._messages[len(parts) + 1 :]:
+        for ts in filter(None, self._messages[len(parts) + 1 :]):
             self._take_away(ts)
         del self._messages[len(parts) + 1 :]
 
@@ -55,35 +70,55 @@ class Updated:
 
     def _bring(self, texts: Sequence[str]) -> None:
         for at, text in enumerate(texts):
-            if not text.strip():
-                continue
             if at == len(self._messages):
-                self._post(text)
-            elif self._shown[at] != text:
+                self._messages.append("")
+                self._shown.append(None)
+            if not text.strip() or self._shown[at] == text:
+                continue
+            if self._messages[at] or self._adopt(at):
                 self._update(at, text)
+            else:
+                self._post(at, text)
 
-    def _post(self, text: str) -> None:
-        self._messages.append(self._posted(text))
-        self._shown.append(text)
-
-    def _posted(self, text: str) -> str:
+    def _post(self, at: int, text: str) -> None:
         self._starting()
-        ts = self._slack.post(self._place.channel, text, thread=self._place.thread, metadata=self._metadata)
+        message, place = Message(text=text), self._place
+        try:
+            ts = self._slack.post(place.channel, message, thread=place.thread, metadata=self._metadata)
+        except Away:
+            self._lost_at = self._clock()
+            raise
         self._began(ts)
-        return ts
+        self._messages[at], self._shown[at] = ts, text
+
+    def _adopt(self, at: int) -> bool:
+        """Take over a message whose reply was lost, instead of posting it again. Raises Busy until it must be there."""
+        if self._lost_at is None:
+            return False
+        if (rest := self._lost_at + SETTLES.total_seconds() - self._clock()) > 0:
+            raise Busy(rest)
+        found = self._lost()
+        self._lost_at = None
+        for ts in found[:1]:
+            self._began(ts)
+            self._messages[at] = ts
+            with contextlib.suppress(SlackFailed):
+                self._slack.stop_stream(self._place.channel, ts)  # an open stream takes no update
+        return bool(found)
 
     def _update(self, at: int, text: str) -> None:
         try:
-            self._slack.update(self._place.channel, self._messages[at], text)
+            self._slack.update(self._place.channel, self._messages[at], Message(text=text), leave=FOR_CARDS)
         except Refused:
             # Somebody took the message away, or it cannot be edited any more: a new one takes its place.
             with contextlib.suppress(Refused):
                 self._slack.insist(lambda: self._slack.delete(self._place.channel, self._messages[at]))
-            self._messages[at] = self._posted(text)
+            self._messages[at] = ""
+            self._post(at, text)
         self._shown[at] = text
 
     def _take_away(self, ts: str) -> None:
         try:
             self._slack.insist(lambda: self._slack.delete(self._place.channel, ts))
         except (Refused, Busy):
-            self._slack.update(self._place.channel, ts, "…")
+            self._slack.update(self._place.channel, ts, Message(text="…"), leave=FOR_CARDS)

@@ -17,6 +17,7 @@ class Kind(StrEnum):
     REFUSE = "refuse"  # the answer is `error`
     STREAM_DIES = "stream_dies"  # at its next append or stop
     LOSE_ANSWER = "lose_answer"  # it is done, and the app hears a 500
+    DROP_ANSWER = "drop_answer"  # it is done, and the connection ends before the answer
     LOSE_ACK = "lose_ack"  # an envelope's ack is not heard
 
 

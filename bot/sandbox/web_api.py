@@ -7,6 +7,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from bot.sandbox import rates, seed
 from bot.sandbox.arguments import Arguments, read_arguments
@@ -21,6 +22,15 @@ _TOLD_APART = ("parse", "link_names")
 """Arguments that leave no trace in a message, and so are kept with the call."""
 
 _KINDS = {seed.BOT_TOKEN: "bot", seed.APP_TOKEN: "app"}
+
+
+class _Dropped(Response):
+    """Ends the connection without a byte of an answer."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as ASGI calls it
+        connection: Any = receive
+        connection.__self__.transport.abort()  # uvicorn's own: ASGI knows no such thing
+        await receive()  # until uvicorn has noticed
 
 
 class WebApi:
@@ -43,6 +53,8 @@ class WebApi:
         except SlackError as refusal:
             answer, status, headers = refusal.answer(), refusal.status, refusal.headers
         self._log(method, given, answer, status, time.monotonic() - started)
+        if self._stand_in.faults.take(method, Kind.DROP_ANSWER):
+            return _Dropped()
         return JSONResponse(answer, status, headers)
 
     async def _answer(self, method: str, request: Request, given: JSON) -> JSON:

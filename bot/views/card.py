@@ -3,11 +3,11 @@
 from datetime import datetime, timedelta
 
 from bot.commands.bounds import follows_load
+from bot.slack.message import Message
 from bot.views import attempts, endpoint, ladder, offers, replicas, words
 from bot.views.amounts import count, duration, moment, seconds, usd_per_hour
 from bot.views.blocks import Block, actions, button, confirm, context, fenced, fields, header, listed, section
 from bot.views.escape import clip, code, escape, inert
-from bot.views.message import Message
 from workers.deployment import condition
 from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.condition import Status, awaits_decision, awaits_route, condition_of, is_ending

@@ -6,9 +6,9 @@ import msgspec
 from msgspec.structs import replace
 
 from bot.prompting.question import Question
+from bot.slack.message import Message
 from bot.views.blocks import Block, actions, button, section
 from bot.views.escape import escape
-from bot.views.message import Message
 
 CHOOSE = "ask_of_"
 """The beginning of the buttons' action ids; a button's value is the question for its deployment."""

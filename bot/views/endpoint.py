@@ -3,9 +3,9 @@
 import json
 from collections.abc import Sequence
 
+from bot.slack.message import Message
 from bot.views.blocks import Block, context, section
 from bot.views.escape import code, escape
-from bot.views.message import Message
 from bot.views.words import model, title, user
 from workers.deployment.condition import is_ending
 from workers.deployment.events import FIRST_KEY, KeyId

@@ -3,8 +3,8 @@
 from msgspec import Struct
 
 from bot.commands.command import SAME_AS, SLASH, USAGES, usage
+from bot.slack.message import Message
 from bot.views.blocks import context, section
-from bot.views.message import Message
 
 
 class Entry(Struct, frozen=True, kw_only=True):

@@ -1,10 +1,10 @@
 """PURE: whose keys open a deployment's endpoint; and a key, for the one person whose it is."""
 
+from bot.slack.message import Message
 from bot.views import endpoint
 from bot.views.amounts import count, moment
 from bot.views.blocks import context, listed, section
 from bot.views.escape import code, escape
-from bot.views.message import Message
 from bot.views.words import user
 from workers.deployment.events import FIRST_KEY, KeyId
 from workers.deployment.state import Deployment, Key

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from bot.slack.message import Message
 from bot.views.amounts import count
 from bot.views.blocks import context, fenced, section
 from bot.views.escape import escape
-from bot.views.message import Message
 from bot.views.offers import CLOUDS
 
 REPLICAS_MOST = 4

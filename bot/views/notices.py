@@ -2,11 +2,11 @@
 
 from datetime import datetime
 
+from bot.slack.message import Message
 from bot.views import card, words
 from bot.views.amounts import after, count, duration, moment
 from bot.views.blocks import Block, section
 from bot.views.escape import escape
-from bot.views.message import Message
 from bot.views.moving import no_rung
 from workers.deployment.condition import Abandoned, Looking, NoCapacity, condition_of
 from workers.deployment.events import ScaleRequested

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+from bot.slack.message import Message
 from bot.views import ladder
 from bot.views.amounts import count
 from bot.views.blocks import context, header, listed, section
 from bot.views.escape import escape, inert
-from bot.views.message import Message
 from recipes.schema import Recipe
 from workers.placement.offer import Rung
 

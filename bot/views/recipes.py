@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
+from bot.slack.message import Message
 from bot.views.amounts import count
 from bot.views.blocks import context, listed, section
 from bot.views.escape import clip, code, escape, inert
-from bot.views.message import Message
 from bot.views.offers import gpus
 from recipes.schema import Recipe
 from workers.serving.boot import boot_of

@@ -1,9 +1,9 @@
 """PURE: a request that could not be carried out, told to the person who made it."""
 
 from bot.commands.command import SLASH
+from bot.slack.message import Message
 from bot.views.blocks import context, section
 from bot.views.escape import clip, code
-from bot.views.message import Message
 
 
 def refusal(sentence: str, *, hint: str | None = None) -> Message:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from bot.commands.bounds import bounds, follows_load
+from bot.slack.message import Message
 from bot.views import offers
 from bot.views.amounts import count, duration
 from bot.views.blocks import Block, context, plain, section
 from bot.views.escape import escape
-from bot.views.message import Message
 from bot.views.status import price
 from recipes.schema import Recipe
 from workers.deployment.attempt import Attempt, Phase

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
+from bot.slack.message import Message
 from bot.views import card, endpoint, ladder, offers, replicas, words
 from bot.views.amounts import count, duration, usd_per_hour
 from bot.views.blocks import context, header, listed, section
 from bot.views.escape import code, escape
-from bot.views.message import Message
 from workers.deployment.attempt import MAY_COST
 from workers.deployment.condition import Status, awaits_route, condition_of, is_ending
 from workers.deployment.state import Deployment

@@ -3,6 +3,7 @@
 import threading
 import time
 from datetime import timedelta
+from http.client import RemoteDisconnected
 
 import httpx
 import pytest
@@ -660,6 +661,11 @@ def test_the_stand_in_fails_on_request(client, robin):
     robin.fault("lose_answer", method="chat.postMessage")
     assert error_of(client.chat_postMessage, channel=MIXTRAL, text="done").status_code == 500
     robin.wait_for_message(MIXTRAL, "done")
+    robin.fault("drop_answer", method="chat.postMessage")
+    once = WebClient(seed.BOT_TOKEN, base_url=client.base_url, retry_handlers=[])
+    with pytest.raises(RemoteDisconnected):
+        once.chat_postMessage(channel=MIXTRAL, text="done, and the connection ended")
+    robin.wait_for_message(MIXTRAL, "done, and the connection ended")
     robin.fault("delay", method="auth.test", seconds=0.3)
     before = time.monotonic()
     client.auth_test()

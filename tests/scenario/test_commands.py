@@ -18,17 +18,20 @@ from slack_sdk import WebClient
 from bot.channels import SlackChannels
 from bot.commands.desk import Desk
 from bot.commands.shelf import Shelf
-from bot.connections import app_of, client_of, quick_redis, serve
 from bot.listeners import Listeners
 from bot.prompting import answers as prompting
 from bot.prompting.question import Question
 from bot.prompting.store import Threads
-from bot.rate import Rates
+from bot.run import quick_redis, slack_of
 from bot.sandbox import events
 from bot.sandbox.seed import APP_TOKEN, BOT_TOKEN, BOT_USER
 from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
 from bot.settings import from_environ
+from bot.slack.budgets import Budgets
+from bot.slack.calls import SlackCalls
+from bot.slack.client import ACK_TIMEOUT, web_client
+from bot.slack.connections import app_of, serve
 from bot.views.card import card
 from tests.fakes import deployments
 from tests.person import ADA, MIXTRAL, RANDOM, ROBIN, Person, words
@@ -68,21 +71,21 @@ class Bot:
         self.nudged = []
         self.answers = Answers()
         self.requests = Requests(redis, self.nudged.append, {})
-        self.client = client_of(settings)
+        self.client = WebClient(BOT_TOKEN, base_url=slack.api_url)
         self.desk = Desk(
             requests=self.requests,
             shelf=Shelf((RECIPES,), {}, "scripted"),
             ladder=ladder_of(settings.workers, {}),
             priced="read today",
             answers=self.answers,
-            channels=SlackChannels(BOT_TOKEN, slack.api_url, redis),
+            channels=SlackChannels(slack_of(settings, redis, timeout=ACK_TIMEOUT), redis),
             admins=frozenset(),
             now=lambda: datetime.now(UTC),
         )
         self._later = ThreadPoolExecutor(4)
-        self.app = app_of(settings, self.client)
-        Listeners(self.desk, Threads(redis), BOT_USER, self._later, Rates(redis)).register(self.app)
-        self._close = serve(self.app, settings)
+        self.app = app_of(BOT_TOKEN, slack.api_url, None)
+        Listeners(self.desk, Threads(redis), BOT_USER, self._later, slack_of(settings, redis)).register(self.app)
+        self._close = serve(self.app, APP_TOKEN, 0)
 
     def card(self, name, channel=MIXTRAL):
         """Post the card of a deployment of Robin's that answers."""
@@ -217,7 +220,9 @@ def test_a_click_is_acked_while_redis_is_frozen(bot, redis, robin):
 
 def test_what_is_asked_before_an_ack_gives_up_in_time(redis, valkey_url, slack):
     with quick_redis(valkey_url) as quick:
-        answers = prompting.Answers(Requests(redis, print, {}), WebClient(BOT_TOKEN), redis, quick=quick)
+        answers = prompting.Answers(
+            Requests(redis, print, {}), SlackCalls(web_client(BOT_TOKEN), Budgets(redis)), redis, quick=quick
+        )
         quick.ping()
         began = time.monotonic()
         with frozen(redis), pytest.raises(RedisError):

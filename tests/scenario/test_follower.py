@@ -16,6 +16,9 @@ from bot.follower import POSITION, Follower
 from bot.sandbox import server
 from bot.sandbox.seed import BOT_TOKEN
 from bot.sandbox.stand_in import Settings
+from bot.slack.budgets import Budgets
+from bot.slack.calls import SlackCalls
+from bot.slack.client import web_client
 from bot.views.card import card as view
 from tests.make_deployment import KEY, Story, append
 from tests.mortal_follower import LEASE
@@ -52,8 +55,8 @@ class Running:
         self._stop = threading.Event()
         self._redis = Redis.from_url(valkey_url)
         requests = Requests(self._redis, lambda _: None, {})
-        client = WebClient(BOT_TOKEN, base_url=slack.api_url)
-        self.follower = Follower(requests, client, self._redis, ready=self.woken.append, lease_for=LEASE, **options)
+        calls = SlackCalls(web_client(BOT_TOKEN, slack.api_url), Budgets(self._redis))
+        self.follower = Follower(requests, calls, self._redis, ready=self.woken.append, lease_for=LEASE, **options)
         self._thread = threading.Thread(target=self.follower.run, args=(self._stop,))
 
     def __enter__(self):

@@ -8,17 +8,17 @@ from msgspec.structs import replace
 from redis import Redis
 
 from bot.commands.desk import Desk
-from bot.connections import app_of, client_of, serve
 from bot.listeners import Listeners
 from bot.prompting import answers
-from bot.prompting import slack as slack_calls
 from bot.prompting.answers import Answers
 from bot.prompting.store import QUESTIONS, Threads
-from bot.rate import Rates
+from bot.run import slack_of
 from bot.sandbox.seed import APP_TOKEN, BOT_TOKEN, BOT_USER
 from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
 from bot.settings import from_environ
+from bot.slack import calls
+from bot.slack.connections import app_of, serve
 from tests.fakes.deployments import Shelf
 from tests.fakes.upstream import DEFAULT, Upstream
 from tests.person import ADA, MIXTRAL, ROBIN, Person, words
@@ -38,7 +38,7 @@ class Line:
         }
         settings = from_environ(environ)
         self.redis = redis
-        self.client = client_of(settings)
+        self.settings = settings
         self.requests = wire_requests(settings.workers, redis)
         self.bots = []
         desk = Desk(
@@ -51,10 +51,10 @@ class Line:
             admins=(),
             now=now,
         )
-        app = app_of(settings, self.client)
+        app = app_of(BOT_TOKEN, api_url, None)
         self._later = ThreadPoolExecutor(4)
-        Listeners(desk, Threads(redis), BOT_USER, self._later, Rates(redis)).register(app)
-        self._end_sockets = serve(app, settings)
+        Listeners(desk, Threads(redis), BOT_USER, self._later, slack_of(settings, redis)).register(app)
+        self._end_sockets = serve(app, APP_TOKEN, 0)
 
     def ask(self, question):
         """Every bot is told, as by a Slack that tells events twice."""
@@ -66,7 +66,7 @@ class Line:
 
     def bot(self):
         soon = {"lease": timedelta(seconds=1), "watch_every": timedelta(seconds=0.1)}
-        self.bots.append(Answers(self.requests, self.client, self.redis, **soon))
+        self.bots.append(Answers(self.requests, slack_of(self.settings, self.redis), self.redis, **soon))
         self.bots[-1].resume()
         return self.bots[-1]
 
@@ -442,7 +442,7 @@ def test_a_question_whose_last_replica_dies_waits_for_the_next_one(place, engine
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(slack_calls, "_PATIENCE", timedelta())
+    monkeypatch.setattr(calls, "PATIENCE", timedelta())
     monkeypatch.setattr(answers, "AGAIN_SOONEST", timedelta(seconds=0.3))
     monkeypatch.setattr(answers, "GIVES_UP", timedelta(seconds=1.5))
     monkeypatch.setattr(answers, "FORGETS", timedelta(seconds=2.5))
@@ -562,6 +562,56 @@ def test_where_the_answer_may_not_be_written_the_person_is_told_so(place, engine
     place.robin.say(MIXTRAL, "@mixtral Hello")
     place.robin.wait_for_ephemeral("Slack refused: not_in_channel. Invite me with", channel=MIXTRAL)
     place.settled()
+
+
+@pytest.mark.parametrize("has_streams", [True, False])
+def test_an_answer_whose_first_reply_is_lost_is_posted_once_and_goes_on_in_that_message(place, engine, has_streams):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    numbers = [str(n) for n in range(60)]
+    engine.script = lambda _: {"text": " ".join(numbers), "delay": 0.05}
+    method = "chat.startStream" if has_streams else "chat.postMessage"
+    if not has_streams:
+        place.robin.fault("refuse", method="chat.startStream", error="unknown_method")
+    seen = len(place.robin.calls())
+    place.robin.fault("drop_answer", method=method)
+    ts = place.robin.say(MIXTRAL, "@mixtral Count")
+    answer = place.answer(ts, "60 tokens")
+    place.settled()
+    posted = [
+        c for c in place.robin.calls()[seen:] if c["method"] in {"chat.startStream", "chat.postMessage"} and c["ok"]
+    ]
+    assert [c["method"] for c in posted] == [method]
+    assert [m["ts"] for m in place.robin.messages(MIXTRAL, ts)] == [ts, answer["ts"]]
+    assert answer["text"].split()[:60] == numbers
+    assert not answer.get("streaming")
+
+
+def test_a_notice_whose_reply_is_lost_is_posted_once_and_withdrawn(place, engine):
+    id_ = place.shelf.start("fast", MIXTRAL)
+    bot = place.bot()
+    place.robin.fault("drop_answer", method="chat.postMessage")
+    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
+    place.answer(ts, "Your question waits")
+    place.robin.wait_for(lambda _: any(asked.notice for asked in bot._questions.all()))
+    assert place.said(ts).count("Your question waits") == 1
+    place.shelf.answer_at(id_, "fast", engine.url)
+    bot.ready(id_)
+    place.answer(ts, DEFAULT)
+    place.settled()
+    assert "Your question waits" not in place.said(ts)
+
+
+def test_a_shown_prompt_whose_reply_is_lost_is_posted_once(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    before = len(place.robin.messages(MIXTRAL))
+    place.robin.fault("drop_answer", method="chat.postMessage")
+    place.robin.command(MIXTRAL, "/mixtral ask fast Hello")
+    root = place.robin.wait_for_message(MIXTRAL, "asks *fast*")
+    place.answer(root["ts"], DEFAULT)
+    place.settled()
+    assert len(place.robin.messages(MIXTRAL)) == before + 2
 
 
 def test_twenty_answers_at_once_all_come(place, engine):

@@ -3,9 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.prompting.conversation import ANSWER_EVENT, Ourselves, Remembered, Turn, asking, budget, from_memory, turns
+from bot.prompting.conversation import ANSWER_EVENT, Remembered, Turn, asking, budget, from_memory, turns
+from bot.slack.message import Identity
 
-BOT = Ourselves(user="UBOT", bot="BBOT")
+BOT = Identity(user="UBOT", bot="BBOT")
 
 
 def person(ts, text, user="U1", **more):

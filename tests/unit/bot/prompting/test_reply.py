@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,8 +20,11 @@ def reply_in(slack, **more):
 
     def began(ts):
         slack.calls.append("began")
+        slack.told.add(ts)
 
-    return Reply(slack, PLACE, OpenAnswers(), metadata={}, starting=starting, began=began, clock=slack.clock, **more)
+    slack.told.update(more.get("begun", ()))
+    notes = {"starting": starting, "began": began, "lost": slack.lost}
+    return Reply(slack, PLACE, OpenAnswers(), metadata={}, clock=slack.clock, **notes, **more)
 
 
 def read(slack):
@@ -29,7 +33,7 @@ def read(slack):
 
 
 WORDS = st.lists(st.integers(min_value=0, max_value=999).map(str), min_size=1, max_size=40)
-FAILURES = st.lists(st.sampled_from([None, None, "busy", "away", "refused"]), max_size=30)
+FAILURES = st.lists(st.sampled_from([None, None, "busy", "away", "refused", "lost"]), max_size=30)
 
 
 @given(WORDS, FAILURES, st.booleans())
@@ -114,6 +118,16 @@ def test_words_do_not_wait_long_for_a_stream():
             if "post" in slack.calls:
                 break
     assert slack.now < 1007
+
+
+@pytest.mark.parametrize("failures", [["lost"], ["refused", "lost"]])
+def test_a_message_whose_reply_was_lost_is_not_posted_again(failures):
+    slack = SlackThread(failures=failures)
+    with reply_in(slack) as reply:
+        reply.show("Hello ")
+        reply.finish("Hello there.")
+    assert list(slack.messages.values()) == ["Hello there."]
+    assert not slack.streaming
 
 
 def test_that_a_message_begins_is_noted_before_it_is_posted():

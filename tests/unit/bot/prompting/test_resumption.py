@@ -4,12 +4,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot.prompting.conversation import ANSWER_EVENT, Ourselves, Remembered
+from bot.prompting.conversation import ANSWER_EVENT, Remembered
 from bot.prompting.question import Asked, Question
 from bot.prompting.resumption import metadata, orphans
+from bot.slack.message import Identity
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-US = Ourselves(user="UBOT", bot="BBOT")
+US = Identity(user="UBOT", bot="BBOT")
 
 
 def asked(ts, *, thread="1.0", starting=None, begun=()):

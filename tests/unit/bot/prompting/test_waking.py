@@ -1,6 +1,5 @@
 """A question to what sleeps is seen by its gateway, and goes on waiting."""
 
-import threading
 from datetime import UTC, datetime
 
 import httpx
@@ -59,7 +58,6 @@ def asked_of(redis, gateway, recipe):
         http=gateway.client,
         questions=questions,
         threads=Threads(redis),
-        stopping=threading.Event(),
     )
     answering.run(question.key)
     assert questions.get(question.key) is not None

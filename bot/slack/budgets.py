@@ -1,7 +1,5 @@
 """Slack's rate budgets, kept in Redis and shared by all processes of the bot."""
 
-import threading
-import time
 from datetime import timedelta
 from typing import Any
 
@@ -22,7 +20,7 @@ redis.call('SET', KEYS[1], string.format('%.0f', full), 'PX', math.ceil(full - n
 return 0
 """
 
-# Nobody calls before `now + ARGV[1]`, and then one by one.
+# No call before `now + ARGV[1]`; the burst is spent.
 _HOLD = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -38,7 +36,7 @@ NOW = timedelta()
 
 
 class Budget(Struct, frozen=True):
-    """So many calls a minute in the long run, and so many at once after a quiet time."""
+    """A rate limit: sustained calls per minute, and calls at once after a pause."""
 
     per_minute: int
     burst: int
@@ -55,7 +53,7 @@ TIER_4 = Budget(per_minute=80, burst=20)
 SPECIAL = Budget(per_minute=400, burst=200)
 POSTS_TO_A_CHANNEL = Budget(per_minute=60, burst=4)
 
-BUDGETS = {
+LIMITS = {
     "chat.postMessage": POSTS_TO_A_CHANNEL,
     "chat.postEphemeral": TIER_4,
     "chat.update": TIER_3,
@@ -71,40 +69,34 @@ BUDGETS = {
     "views.publish": TIER_4,
     "assistant.threads.setStatus": SPECIAL,
 }
-"""By Web API method. `chat.postMessage` counts for each channel, the others for the whole workspace."""
+"""By Web API method. `chat.postMessage` counts for each channel, the others for the whole workspace.
+
+Methods that are not listed are called too rarely to reach a limit.
+"""
 
 
-class Rates:
-    """Who may call Slack, and when. Safe to use from several threads and processes. Raises RedisError."""
+class Budgets:
+    """The rate limits of the workspace. Safe to use from several threads and processes. Raises RedisError."""
 
     def __init__(self, redis: Redis) -> None:
         self._take: Any = redis.register_script(_TAKE)
         self._hold: Any = redis.register_script(_HOLD)
 
     def take(self, method: str, channel: str = "", *, leave: int = 0) -> timedelta:
-        """Take one call of a method: zero if it may be made, else how long until it may be asked for again.
+        """Take one call of a method: return zero if it may be made, else the time until the next attempt.
 
-        `leave`: how many calls must be left for more important ones.
+        `leave`: number of calls that stay available to others.
         """
-        budget = BUDGETS[method]
+        budget = LIMITS[method]
         room = max(0, budget.burst - 1 - leave) * budget.interval_ms
         wait = self._take([_key(method, channel)], [budget.interval_ms, room])
         return timedelta(milliseconds=int(wait))
 
     def hold(self, method: str, retry_after: timedelta, channel: str = "") -> None:
-        """Slack answered 429: nobody calls the method for so long."""
-        budget = BUDGETS[method]
+        """Block the method for `retry_after`: Slack answered 429."""
+        budget = LIMITS[method]
         room = (budget.burst - 1) * budget.interval_ms
         self._hold([_key(method, channel)], [retry_after.total_seconds() * 1000, room])
-
-    def wait(self, method: str, channel: str = "", *, at_most: timedelta, stop: threading.Event | None = None) -> bool:
-        """Take one call, waiting for it; False if it was not to be had in time, or `stop` was set."""
-        until = time.monotonic() + at_most.total_seconds()
-        stop = stop or threading.Event()
-        while (pause := self.take(method, channel)) > NOW:
-            if time.monotonic() + pause.total_seconds() > until or stop.wait(pause.total_seconds()):
-                return False
-        return not stop.is_set()
 
 
 def _key(method: str, channel: str) -> str:

@@ -7,8 +7,9 @@ from datetime import timedelta
 import pytest
 from slack_sdk.errors import SlackApiError, SlackClientError
 
-from bot.rate import BUDGETS, NOW, Rates
-from bot.slack_failures import Away, Busy, Refused, sorted_out, within
+from bot.slack.budgets import LIMITS, NOW, Budgets
+from bot.slack.client import within
+from bot.slack.failures import Away, Busy, Refused, sorted_out
 
 
 class Response:
@@ -67,7 +68,7 @@ def test_whatever_is_no_answer_leaves_open_what_happened(redis, failure):
         raise failure
 
     with pytest.raises(Away, match=r"chat\.update"):
-        within(Rates(redis), "chat.update", call, {})
+        within(Budgets(redis), "chat.update", call, {})
 
 
 @pytest.mark.parametrize("method", ["chat.delete", "assistant.threads.setStatus", "views.open"])
@@ -76,8 +77,8 @@ def test_a_method_that_was_turned_away_is_called_by_nobody_for_as_long_as_slack_
         raise SlackApiError("no", Response(429, {"error": "ratelimited"}, {"Retry-After": "9"}))
 
     with pytest.raises(Busy):
-        within(Rates(redis), method, call, {})
-    assert Rates(redis).take(method) > NOW
+        within(Budgets(redis), method, call, {})
+    assert Budgets(redis).take(method) > NOW
     with pytest.raises(Busy):
-        within(Rates(redis), method, lambda **_: pytest.fail("called"), {})
-    assert method in BUDGETS
+        within(Budgets(redis), method, lambda **_: pytest.fail("called"), {})
+    assert method in LIMITS

@@ -1,15 +1,13 @@
-"""The ways in which a call of Slack's Web API may fail, sorted into three: one table for the whole bot."""
+"""The ways in which a call of Slack's Web API may fail: Busy, Refused, Away."""
 
 import http.client
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 from slack_sdk.errors import SlackApiError, SlackClientError
-from slack_sdk.web.slack_response import SlackResponse
-
-from bot.rate import BUDGETS, NOW, Rates
 
 _NO_SUCH_METHOD = frozenset(
     {
@@ -33,7 +31,7 @@ _TOO_MANY = 429
 _SERVER_ERROR = 500
 
 _UNANSWERED = (SlackClientError, OSError, http.client.HTTPException, json.JSONDecodeError)
-"""Slack may or may not have done it."""
+"""The call may have taken effect."""
 
 _MENDS = dict.fromkeys(("not_in_channel", "channel_not_found"), " Invite me with `/invite @mixtral`, and ask again.")
 _CODE_MOST = 200
@@ -44,17 +42,17 @@ class SlackFailed(Exception):
 
 
 class Refused(SlackFailed):
-    """Slack understood and said no: asking again gives the same."""
+    """Slack refused the call. The same call would be refused again."""
 
     def __init__(self, code: str, *, known: bool = True) -> None:
         super().__init__(f"Slack refused: {code}.{_MENDS.get(code, '')}")
         self.code = code
         self.known = known
-        """Whether this workspace has the method at all."""
+        """Whether the method is available in this workspace."""
 
 
 class Busy(SlackFailed):
-    """Nothing was called, or Slack turned it away: it wants to be left alone for a while."""
+    """The budget is spent, or Slack answered 429. The call has had no effect."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"Slack asks for a pause of {seconds:.1f} s.")
@@ -66,28 +64,20 @@ class Busy(SlackFailed):
 
 
 class Away(SlackFailed):
-    """Slack could not be reached, or failed itself: it is not known whether the call took effect."""
+    """Slack could not be reached, or failed itself. The call may have taken effect."""
 
 
-def within(
-    rates: Rates, method: str, call: Callable[..., SlackResponse], arguments: dict[str, Any], *, leave: int = 0
-) -> SlackResponse:
-    """Call a method once, within its budget. `leave`: how many calls must be left for more important ones.
-
-    Raises Busy, Refused, Away, RedisError.
-    """
-    channel = str(arguments.get("channel") or "")
-    if method in BUDGETS and (pause := rates.take(method, channel, leave=leave)) > NOW:
-        raise Busy(pause.total_seconds())
+@contextmanager
+def translated(method: str) -> Iterator[None]:
+    """Raise Busy, Refused or Away instead of what the SDK raises, with that as the cause."""
     try:
-        return call(**arguments)
+        yield
     except SlackApiError as error:
-        failed = sorted_out(error, method)
-        if isinstance(failed, Busy) and method in BUDGETS:
-            rates.hold(method, failed.wait, channel)
-        raise failed from error
+        raise sorted_out(error, method) from error
     except _UNANSWERED as error:
-        raise Away(f"Slack could not be reached for {method} ({type(error).__name__}).") from error
+        # The text of another error may repeat what was sent, which may hold a key.
+        why = str(error) if isinstance(error, OSError) else type(error).__name__
+        raise Away(f"Slack could not be reached for {method} ({why or type(error).__name__}).") from error
 
 
 def sorted_out(error: SlackApiError, method: str = "a call") -> SlackFailed:

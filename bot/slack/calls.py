@@ -1,0 +1,206 @@
+"""The calls of Slack's Web API that the bot makes, typed. Each sends one request."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from slack_sdk import WebClient
+from slack_sdk.web.slack_response import SlackResponse
+
+from bot.slack.budgets import Budgets
+from bot.slack.client import Call, within
+from bot.slack.failures import Away, Busy, Refused
+from bot.slack.message import JSON, Identity, Message
+
+_LOG = logging.getLogger(__name__)
+
+AS_WRITTEN = {"parse": "none", "link_names": False}
+"""Only what we wrote as a mention is one. `chat.update` by itself would make mentions of plain @names."""
+WITHOUT_PREVIEWS = {"unfurl_links": False, "unfurl_media": False}
+
+PAGE = 200
+"""Messages per request."""
+
+BAD_BLOCKS = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "block_mismatch"})
+BAD_METADATA = frozenset(
+    {"invalid_metadata_format", "invalid_metadata_schema", "metadata_too_large", "metadata_must_be_sent_from_app"}
+)
+
+PATIENCE = timedelta(minutes=2)
+"""How long `insist` repeats a call while Slack cannot be reached."""
+PATIENCE_IN_A_QUEUE = timedelta(minutes=10)
+"""How long `insist` repeats a call while Slack, or the budget, asks for a pause."""
+
+Result = TypeVar("Result")
+
+
+class SlackCalls:
+    """Safe to use from several threads.
+
+    Methods raise Busy, Refused, Away. Those with a budget (`budgets.LIMITS`) take one call from it for each request,
+    and raise RedisError.
+    """
+
+    def __init__(self, web: WebClient, budgets: Budgets | None, stopping: threading.Event | None = None) -> None:
+        """`budgets`: None where only methods without one are called. `stopping` ends `insist`."""
+        self._web = web
+        self._budgets = budgets
+        self.stopping = stopping or threading.Event()
+        self._missing: set[str] = set()
+        self._identity: Identity | None = None
+
+    def has(self, method: str) -> bool:
+        """Whether a method has not been found missing in this workspace."""
+        return method not in self._missing
+
+    def insist(self, call: Callable[[], Result], *, after_away: bool = True) -> Result:
+        """Repeat a call until Slack accepts or refuses it. Raises Refused, or the last failure when time is up.
+
+        After Away a call may have taken effect. One that posts a message has to look for it before it posts again, or
+        is not repeated (`after_away`).
+        """
+        began = time.monotonic()
+        pause = 1.0
+        while True:
+            try:
+                return call()
+            except (Busy, Away) as failed:
+                is_busy = isinstance(failed, Busy)
+                if not is_busy and not after_away:
+                    raise
+                wait = failed.seconds if isinstance(failed, Busy) else pause
+                pause = pause if is_busy else min(pause * 2, 20)
+                patience = PATIENCE_IN_A_QUEUE if is_busy else PATIENCE
+                if time.monotonic() + wait > began + patience.total_seconds() or self.stopping.wait(wait):
+                    raise
+
+    def identity(self) -> Identity:
+        """Ask once who the bot is."""
+        if self._identity is None:
+            told = self._call("auth.test", self._web.auth_test)
+            user, bot, name, team = (str(told.get(key) or "") for key in ("user_id", "bot_id", "user", "team"))
+            self._identity = Identity(user=user, bot=bot, name=name, team=team)
+        return self._identity
+
+    def check_app_token(self, token: str) -> None:
+        """Raise Refused unless the app-level token opens a socket."""
+        self._call("apps.connections.open", self._web.apps_connections_open, app_token=token)
+
+    def post(self, channel: str, message: Message, *, thread: str | None = None, metadata: JSON | None = None) -> str:
+        """Post a message and return its ts. Metadata that Slack refuses is left out."""
+        about: JSON = {"channel": channel, "thread_ts": thread, "metadata": metadata, **WITHOUT_PREVIEWS}
+        try:
+            return str(self._say("chat.postMessage", self._web.chat_postMessage, message, **about)["ts"])
+        except Refused as refused:
+            if metadata is None or refused.code not in BAD_METADATA:
+                raise
+            return self.post(channel, message, thread=thread)
+
+    def update(self, channel: str, ts: str, message: Message, *, leave: int = 0) -> None:
+        """Replace a message of ours. `leave`: number of updates that stay available to others."""
+        self._say("chat.update", self._web.chat_update, message, leave=leave, channel=channel, ts=ts)
+
+    def delete(self, channel: str, ts: str) -> None:
+        """Delete a message of ours."""
+        self._call("chat.delete", self._web.chat_delete, channel=channel, ts=ts)
+
+    def whisper(self, channel: str, user: str, message: Message, *, thread: str | None = None) -> None:
+        """Show a message to one person in a channel. It cannot be found again."""
+        about: JSON = {"channel": channel, "user": user, "thread_ts": thread}
+        self._say("chat.postEphemeral", self._web.chat_postEphemeral, message, **about)
+
+    def open_direct(self, user: str) -> str:
+        """Return the channel of the direct messages with a person."""
+        opened = self._call("conversations.open", self._web.conversations_open, users=user)
+        return str((opened.get("channel") or {}).get("id") or "")
+
+    def permalink(self, channel: str, ts: str) -> str | None:
+        """Return the address of a message."""
+        link = self._call("chat.getPermalink", self._web.chat_getPermalink, channel=channel, message_ts=ts)
+        return link.get("permalink")
+
+    def channel(self, channel: str) -> JSON:
+        """Return what Slack tells about a channel."""
+        return self._call("conversations.info", self._web.conversations_info, channel=channel).get("channel") or {}
+
+    def page(
+        self,
+        channel: str,
+        *,
+        thread: str | None = None,
+        since: datetime | None = None,
+        cursor: str | None = None,
+        limit: int = PAGE,
+    ) -> tuple[list[JSON], str | None]:
+        """Return messages of a channel (newest first) or of a thread (its root first), and the next page's cursor."""
+        about: JSON = {"channel": channel, "limit": limit, "include_all_metadata": True, "cursor": cursor}
+        if since is not None:
+            about["oldest"] = f"{since.timestamp():.6f}"
+        if thread is not None:
+            told = self._call("conversations.replies", self._web.conversations_replies, ts=thread, **about)
+        else:
+            told = self._call("conversations.history", self._web.conversations_history, **about)
+        return told.get("messages") or [], (told.get("response_metadata") or {}).get("next_cursor") or None
+
+    def start_stream(self, channel: str, thread: str, team: str, user: str, markdown: str) -> str:
+        """Begin a message that grows, and return its ts."""
+        started = self._call(
+            "chat.startStream",
+            self._web.chat_startStream,
+            channel=channel,
+            thread_ts=thread,
+            recipient_team_id=team or None,
+            recipient_user_id=user or None,
+            markdown_text=markdown,
+        )
+        if not started.get("ts"):
+            self._missing.add("chat.startStream")
+            raise Refused("no ts", known=False)
+        return str(started["ts"])
+
+    def append_stream(self, channel: str, ts: str, markdown: str) -> None:
+        """Add to a message that grows."""
+        self._call("chat.appendStream", self._web.chat_appendStream, channel=channel, ts=ts, markdown_text=markdown)
+
+    def stop_stream(self, channel: str, ts: str, *, footer: str = "", metadata: JSON | None = None) -> None:
+        """End a message that grows, with a line below it."""
+        blocks = [{"type": "context", "elements": [{"type": "mrkdwn", "text": footer}]}] if footer else None
+        about: JSON = {"channel": channel, "ts": ts, "blocks": blocks, "metadata": metadata}
+        self._call("chat.stopStream", self._web.chat_stopStream, **about)
+
+    def set_status(self, channel: str, thread: str, status: str) -> None:
+        """Show a line such as "is thinking…" below a thread."""
+        about: JSON = {"channel_id": channel, "thread_ts": thread, "status": status}
+        self._call("assistant.threads.setStatus", self._web.assistant_threads_setStatus, **about)
+
+    def open_view(self, trigger: str, view: JSON) -> None:
+        """Open a modal. Slack takes a trigger for three seconds, and once."""
+        self._call("views.open", self._web.views_open, trigger_id=trigger, view=view)
+
+    def publish_home(self, user: str, view: JSON) -> None:
+        """Replace a person's Home tab."""
+        self._call("views.publish", self._web.views_publish, user_id=user, view=view)
+
+    def _say(self, method: str, call: Call, message: Message, *, leave: int = 0, **more: Any) -> SlackResponse:
+        """Blocks that Slack refuses are left out: the sentence alone is better than nothing."""
+        arguments = {"text": message.text, **AS_WRITTEN, **more}
+        if not message.blocks:
+            return self._call(method, call, leave=leave, **arguments)
+        try:
+            return self._call(method, call, leave=leave, **arguments, blocks=list(message.blocks))
+        except Refused as refused:
+            if refused.code not in BAD_BLOCKS:
+                raise
+            _LOG.exception("%s: Slack refused the blocks; the text is sent without them", method)
+            return self._call(method, call, leave=leave, **arguments)
+
+    def _call(self, method: str, call: Call, *, leave: int = 0, **arguments: Any) -> SlackResponse:
+        try:
+            return within(self._budgets, method, call, arguments, leave=leave)
+        except Refused as refused:
+            if not refused.known:
+                self._missing.add(method)
+            raise

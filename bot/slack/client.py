@@ -1,0 +1,58 @@
+"""Makes the clients of Slack's Web API, and makes one call within its rate budget."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from slack_sdk import WebClient
+from slack_sdk.http_retry.builtin_handlers import ConnectionErrorRetryHandler, RateLimitErrorRetryHandler
+from slack_sdk.web.slack_response import SlackResponse
+
+from bot.slack.budgets import LIMITS, NOW, Budgets
+from bot.slack.failures import Busy, translated
+from bot.slack.message import JSON
+
+Call: TypeAlias = Callable[..., SlackResponse]
+
+API_URL = WebClient.BASE_URL
+
+TIMEOUT = 10
+"""Seconds for one call."""
+ACK_TIMEOUT = 1
+"""Seconds for one call that is made before an ack, which is due within 3 seconds."""
+
+
+def web_client(token: str, api_url: str = "", *, timeout: int = TIMEOUT) -> WebClient:
+    """Return a client that sends each request once.
+
+    The SDK's default handlers send a request again when the connection ends before the response. A message whose
+    response was lost would be posted twice.
+    """
+    return WebClient(token, base_url=_base(api_url), timeout=timeout, retry_handlers=[])
+
+
+def bolt_client(token: str, api_url: str) -> WebClient:
+    """Return Bolt's own client. Bolt calls auth.test and apps.connections.open, which may be repeated."""
+    retries = [ConnectionErrorRetryHandler(max_retry_count=2), RateLimitErrorRetryHandler(max_retry_count=3)]
+    return WebClient(token, base_url=_base(api_url), timeout=15, retry_handlers=retries)
+
+
+def within(budgets: Budgets | None, method: str, call: Call, arguments: JSON, *, leave: int = 0) -> SlackResponse:
+    """Call a method once, within its budget. `leave`: number of calls that stay available to others.
+
+    Raises Busy, Refused, Away, RedisError.
+    """
+    channel = str(arguments.get("channel") or "")
+    limited = budgets if method in LIMITS else None
+    if limited is not None and (pause := limited.take(method, channel, leave=leave)) > NOW:
+        raise Busy(pause.total_seconds())
+    try:
+        with translated(method):
+            return call(**arguments)
+    except Busy as busy:
+        if limited is not None:
+            limited.hold(method, busy.wait, channel)
+        raise
+
+
+def _base(api_url: str) -> str:
+    return f"{(api_url or API_URL).rstrip('/')}/"

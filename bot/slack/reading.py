@@ -1,0 +1,69 @@
+"""Reads threads and channels, and finds a message by the metadata that it was posted with."""
+
+import logging
+from datetime import datetime
+from typing import Any
+
+from bot.slack.calls import SlackCalls
+from bot.slack.failures import Refused
+from bot.slack.message import JSON, bears
+
+_LOG = logging.getLogger(__name__)
+
+PAGES_READ = 10
+PAGES_SEARCHED = 5
+RECENT = 50
+"""Messages."""
+
+
+def whole_thread(slack: SlackCalls, channel: str, root: str) -> list[JSON] | None:
+    """Return a thread's messages, its root first; None where Slack refuses. Insists. Raises Busy, Away, RedisError."""
+    found: list[JSON] = []
+    cursor = None
+    for _ in range(PAGES_READ):
+        page = _patiently(slack, "conversations.replies", channel=channel, thread=root, cursor=cursor)
+        if page is None:
+            return found or None
+        messages, cursor = page
+        found += messages
+        if cursor is None:
+            break
+    return found
+
+
+def recent(slack: SlackCalls, channel: str) -> list[JSON]:
+    """Return the newest messages of a channel; none where Slack refuses. Insists. Raises Busy, Away, RedisError."""
+    page = _patiently(slack, "conversations.history", channel=channel, limit=RECENT)
+    return [] if page is None else page[0]
+
+
+def find(
+    slack: SlackCalls,
+    channel: str,
+    metadata: JSON,
+    *,
+    block: str | None = None,
+    since: datetime | None = None,
+    thread: str | None = None,
+) -> str | None:
+    """Return the ts of the message that was posted with this metadata, or else has this block. Raises SlackFailed."""
+    cursor = None
+    for _ in range(PAGES_SEARCHED):
+        messages, cursor = slack.page(channel, thread=thread, since=since, cursor=cursor)
+        for message in messages:
+            blocks = message.get("blocks") or []
+            if bears(message, metadata) or (block and any(each.get("block_id") == block for each in blocks)):
+                return str(message["ts"])
+        if cursor is None:
+            break
+    return None
+
+
+def _patiently(slack: SlackCalls, method: str, **about: Any) -> tuple[list[JSON], str | None] | None:
+    if not slack.has(method):
+        return None
+    try:
+        return slack.insist(lambda: slack.page(**about))
+    except Refused as refused:
+        _LOG.info("%s: %s", method, refused)
+        return None

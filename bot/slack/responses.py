@@ -1,0 +1,35 @@
+"""What is answered without the Web API: in an ack, and at a response_url."""
+
+import http.client
+
+from slack_bolt import Ack
+from slack_sdk.errors import SlackClientError
+from slack_sdk.webhook import WebhookClient
+
+from bot.slack.message import Message
+
+RESPONSE_TIMEOUT = 10
+"""Seconds for one request."""
+
+_OK = 200
+
+
+def in_ack(ack: Ack, message: Message) -> None:
+    """Answer a command with the ack itself: no further call, and it can't get lost on its own."""
+    ack(text=message.text, blocks=list(message.blocks) or None, response_type="ephemeral")
+
+
+def respond(url: str | None, message: Message) -> bool:
+    """Show a message to the person whose command or click this response_url belongs to; False where it failed.
+
+    The request is sent once.
+    """
+    if not url:
+        return False
+    client = WebhookClient(url, timeout=RESPONSE_TIMEOUT, retry_handlers=[])
+    blocks = list(message.blocks) or None
+    try:
+        told = client.send(text=message.text, blocks=blocks, response_type="ephemeral", replace_original=False)
+    except (SlackClientError, OSError, http.client.HTTPException, ValueError):
+        return False
+    return told.status_code == _OK

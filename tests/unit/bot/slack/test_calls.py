@@ -1,0 +1,106 @@
+"""Each call sends one request, whatever becomes of its reply."""
+
+from datetime import timedelta
+
+import pytest
+
+from bot.sandbox.seed import BOT_TOKEN
+from bot.sandbox.server import start
+from bot.sandbox.stand_in import Settings
+from bot.slack import calls
+from bot.slack.budgets import Budgets
+from bot.slack.calls import SlackCalls
+from bot.slack.client import web_client
+from bot.slack.failures import Away, Busy
+from bot.slack.message import Message
+from bot.slack.reading import find
+from tests.person import MIXTRAL, ROBIN, Person
+
+HELLO = Message(text="Hello")
+MARK = {"event_type": "mixtral_test", "event_payload": {"number": "1"}}
+
+
+@pytest.fixture(scope="module")
+def stand_in():
+    with start(Settings(rate_scale=0)) as running:
+        yield running
+
+
+@pytest.fixture
+def robin(stand_in):
+    with Person(stand_in.url, ROBIN) as person:
+        yield person
+        person.clear_faults()
+
+
+@pytest.fixture
+def slack(stand_in, redis):
+    return SlackCalls(web_client(BOT_TOKEN, stand_in.api_url), Budgets(redis))
+
+
+CALLS = {
+    "chat.postMessage": lambda slack, root: slack.post(MIXTRAL, HELLO, thread=root, metadata=MARK),
+    "chat.startStream": lambda slack, root: slack.start_stream(MIXTRAL, root, "T0SANDBOX01", ROBIN, "Hello"),
+    "chat.postEphemeral": lambda slack, root: slack.whisper(MIXTRAL, ROBIN, HELLO),
+}
+
+
+@pytest.mark.parametrize("fault", ["drop_answer", "lose_answer"])
+@pytest.mark.parametrize("method", CALLS)
+def test_a_message_whose_reply_is_lost_is_sent_once(slack, robin, method, fault):
+    root = robin.say(MIXTRAL, "@mixtral Hello")
+    before = len(robin.calls(method))
+    robin.fault(fault, method=method)
+    with pytest.raises(Away):
+        CALLS[method](slack, root)
+    assert len(robin.calls(method)) == before + 1
+
+
+def test_a_post_whose_reply_is_lost_is_found_by_its_metadata(slack, robin):
+    root = robin.say(MIXTRAL, "@mixtral Hello")
+    robin.fault("drop_answer", method="chat.postMessage")
+    with pytest.raises(Away):
+        slack.post(MIXTRAL, HELLO, thread=root, metadata=MARK)
+    [_, posted] = robin.messages(MIXTRAL, root)
+    assert find(slack, MIXTRAL, MARK, thread=root) == posted["ts"]
+    other = {**MARK, "event_payload": {"number": "2"}}
+    assert find(slack, MIXTRAL, other, thread=root) is None
+
+
+def test_a_pause_that_slack_asks_for_is_not_slept_through(slack, robin):
+    before = len(robin.calls("chat.postMessage"))
+    robin.fault("rate_limited", method="chat.postMessage", seconds=30)
+    with pytest.raises(Busy) as busy:
+        slack.post(MIXTRAL, HELLO)
+    assert busy.value.wait == timedelta(seconds=30)
+    assert len(robin.calls("chat.postMessage")) == before + 1
+
+
+def test_what_must_not_be_said_twice_is_repeated_after_a_pause_only(slack, monkeypatch):
+    monkeypatch.setattr(calls, "PATIENCE", timedelta(seconds=5))
+    failures = [Busy(0.01), Away("The reply was lost.")]
+
+    def call():
+        raise failures.pop(0)
+
+    with pytest.raises(Away):
+        slack.insist(call, after_away=False)
+    assert failures == []
+
+
+def test_a_method_that_is_missing_is_remembered(slack, robin):
+    robin.fault("refuse", method="assistant.threads.setStatus", error="unknown_method")
+    assert slack.has("assistant.threads.setStatus")
+    with pytest.raises(calls.Refused):
+        slack.set_status(MIXTRAL, "1.0", "is thinking…")
+    assert not slack.has("assistant.threads.setStatus")
+
+
+def test_blocks_and_metadata_that_slack_refuses_are_left_out(slack, robin):
+    message = Message(text="A sentence", blocks=({"type": "divider"},))
+    robin.fault("refuse", method="chat.postMessage", error="invalid_blocks")
+    robin.fault("refuse", method="chat.postMessage", error="metadata_too_large")
+    ts = slack.post(MIXTRAL, message, metadata=MARK)
+    [posted] = [m for m in robin.messages(MIXTRAL) if m["ts"] == ts]
+    assert posted["text"] == "A sentence"
+    assert not posted.get("metadata")
