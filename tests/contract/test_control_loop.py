@@ -9,8 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from recipes.schema import Engine, Recipe, Resources
+from tests.builders.offers import ladder, offer
 from tests.fakes import gateway
-from tests.fakes.driver import FakeDriver, offer
+from tests.fakes.driver import FakeDriver
 from workers.clouds.driver import DriverError, End
 from workers.deployment.advance import Advance
 from workers.deployment.attempt import Phase
@@ -18,7 +19,6 @@ from workers.deployment.events import EngineEnded, Failure, KeyNotEnforced, Limi
 from workers.deployment.log import Log
 from workers.deployment.state import Status
 from workers.deployment.sweeper import Sweeper
-from workers.placement.offer import Rung
 from workers.requests import Requests
 from workers.serving.console import again, line, mark_of, no_more
 from workers.serving.probe import Completion
@@ -56,7 +56,7 @@ class Loop:
             redis=self.redis,
             log=self.log,
             drivers=self.drivers,
-            ladder=lambda *_: ([Rung(offer=offer("fake"), usable=True)], ""),
+            ladder=lambda *_: (ladder(offer("fake here-1", gpu="")), ""),
             environ=self.environ,
             installation="i-1",
             machine_lease=LEASE,

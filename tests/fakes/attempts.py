@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from msgspec.structs import replace
 
-from tests.fakes.requests import request
+from tests.builders.machines import request
 from workers.clouds.driver import Machine, Refusal, Scope
 from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.events import EventId, Failure, OfferRefused

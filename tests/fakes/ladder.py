@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 
 from recipes.loader import find, load
-from tests.fakes.requests import SECRETS, boot, request
+from tests.builders.machines import SECRETS, boot, request
 from workers.clouds.driver import Refused
 from workers.placement import catalog
 from workers.placement.mix import Lack, Mix, open_offers

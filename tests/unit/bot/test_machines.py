@@ -3,14 +3,14 @@
 import io
 import json
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 
 import pytest
 
 from bot.machines import run
 from recipes.loader import find, load
-from tests.fakes.driver import FakeDriver, offer
-from tests.fakes.requests import INSTALLATION, SECRETS, request
+from tests.builders.machines import INSTALLATION, SECRETS, request
+from tests.builders.offers import offer
+from tests.fakes.driver import FakeDriver
 from workers.clouds.driver import Token
 from workers.deployment.events import (
     LaunchIntended,
@@ -60,7 +60,7 @@ class Ring:
         return id_, asked
 
     def machine(self, token, **changes):
-        offers = (offer("gcp", usd_per_hour=Decimal("3.60"), zone="us-central1-a"),)
+        offers = (offer("us-central1-a", "3.60"),)
         asked = request(token, offers, expires_at=datetime.now(UTC) + timedelta(days=1), **changes)
         self.cloud.create(asked, SECRETS)
         return asked
@@ -222,7 +222,7 @@ def test_machines_of_other_installations_and_ended_ones_are_not_listed(ring):
 
 
 def test_a_machine_without_a_price_is_listed_all_the_same(ring):
-    asked = request("x-1", (offer("gcp", usd_per_hour=None),), expires_at=datetime.now(UTC) + timedelta(days=1))
+    asked = request("x-1", (offer(usd=None),), expires_at=datetime.now(UTC) + timedelta(days=1))
     ring.cloud.create(asked, SECRETS)
     _, out, _ = ring.run()
     assert "unknown" in out

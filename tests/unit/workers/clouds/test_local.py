@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.fakes.requests import INSTALLATION, SECRETS, boot, request
+from tests.builders.machines import INSTALLATION, SECRETS, boot, request
 from tests.patience import PATIENCE
 from workers.clouds import local, machine_processes
 from workers.clouds.driver import DriverError, Presence, Refused, Scope
