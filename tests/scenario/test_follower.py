@@ -17,7 +17,9 @@ from bot.sandbox import server
 from bot.sandbox.seed import BOT_TOKEN
 from bot.sandbox.stand_in import Settings
 from bot.views.card import card as view
-from tests.make_deployment import KEY, Story, append
+from tests.builders.events import KEY
+from tests.builders.logs import append
+from tests.builders.story import Story
 from tests.mortal_follower import LEASE
 from tests.person import ADA, GENERAL, ROBIN, Person, words
 from workers.deployment.events import Place

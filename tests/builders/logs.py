@@ -1,33 +1,15 @@
-"""Deployments in any state, told event by event: `Story().served().state`."""
+"""Logs in Redis."""
 
 from redis import Redis
 
-from tests.gallery import climbing, failed, in_the_cloud, offers, rungs, two
-from tests.story import BEGIN, HERE, MIXTRAL, SMOLLM2, Story, offer
+from tests.builders.events import KEY
+from tests.builders.story import Story
 from workers.deployment.events import DeploymentEnded, Requested, Version
 from workers.deployment.log import Log
 
-__all__ = [
-    "BEGIN",
-    "HERE",
-    "MIXTRAL",
-    "SMOLLM2",
-    "Story",
-    "append",
-    "climbing",
-    "failed",
-    "in_the_cloud",
-    "offer",
-    "offers",
-    "rungs",
-    "two",
-]
-
-KEY = "mxk_ExampleExampleExampleExample1234"
-
 
 def append(redis: Redis, story: Story) -> None:
-    """Bring the log in Redis up to where the story is, as workers would."""
+    """Append those events of the story that its log lacks."""
     log = Log(redis)
     for version in range(log.version(story.id), len(story.events)):
         event = story.events[version]
