@@ -15,12 +15,13 @@ from rich.table import Table
 
 from recipes.loader import find, load
 from tests import gateway_bench, scale, spot_day
+from tests.builders.events import requested
 from tests.fakes.aws import AwsCloud
 from tests.fakes.gcp import GcpCloud
 from tests.fakes.ladder import climb, rungs
 from tests.line import Line
 from tests.person import GENERAL, Person, words
-from workers.deployment.events import Limits, Place, Requested, ScaleRequested
+from workers.deployment.events import ScaleRequested
 from workers.deployment.log import Log, new_id, stamp
 from workers.deployment.state import fold
 from workers.placement import catalog
@@ -99,9 +100,7 @@ def climbing():
 def appending(line):
     log = Log(Redis(port=line.redis_port))
     recipe = load(find("mixtral-8x7b", ()), {})
-    place = Place(team="T", channel="C", user="U")
-    first = Requested(**stamp(datetime.now(UTC)), name="bench", recipe=recipe, replicas=1, place=place, limits=Limits())
-    id_ = log.open(new_id(), first, "mxk_bench", "bench")
+    id_ = log.open(new_id(), requested("bench", recipe), "mxk_bench", "bench")
     took = []
     for version in range(1, 501):
         event = ScaleRequested(**stamp(datetime.now(UTC)), replicas=version, by="U")

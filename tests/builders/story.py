@@ -198,6 +198,10 @@ class Story:
         told = self.planned().wait(0.2).asked().wait(0.3).created().wait(6.4).ready().wait(0.1).published()
         return told.wait(0.5).tested()
 
+    def answers_at(self, url: str) -> Self:
+        """One replica, ready at `url`, which is the endpoint too."""
+        return self.planned().asked().created(url).ready().published(url)
+
     def scaled(self, replicas: int, by: str = USER) -> Self:
         return self.tell(ScaleRequested, replicas=replicas, by=by)
 

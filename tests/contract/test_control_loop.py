@@ -8,14 +8,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
-from recipes.schema import Engine, Recipe, Resources
+from tests.builders.events import PLACE
 from tests.builders.offers import ladder, offer
+from tests.builders.recipes import SCRIPTED
 from tests.fakes import gateway
 from tests.fakes.driver import FakeDriver
 from workers.clouds.driver import DriverError, End
 from workers.deployment.advance import Advance
 from workers.deployment.attempt import Phase
-from workers.deployment.events import EngineEnded, Failure, KeyNotEnforced, Limits, MachineCreated, MachineGone, Place
+from workers.deployment.events import EngineEnded, Failure, KeyNotEnforced, Limits, MachineCreated, MachineGone
 from workers.deployment.log import Log
 from workers.deployment.state import Status
 from workers.deployment.sweeper import Sweeper
@@ -24,7 +25,6 @@ from workers.serving.console import again, line, mark_of, no_more
 from workers.serving.probe import Completion
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
-PLACE = Place(team="T", channel="C", user="U")
 LEASE = timedelta(hours=24)
 
 
@@ -77,7 +77,7 @@ class Loop:
         )
 
     def launch(self, name="m", replicas=1, **recipe):
-        made = Recipe(name="r", engine=Engine(kind="scripted", model="s"), resources=(Resources(),), **recipe)
+        made = replace(SCRIPTED, **recipe)
         return self.requests.launch(made, name=name, replicas=replicas, place=PLACE, limits=Limits(), once=name)
 
     def settle(self, rounds=6, seconds=10):

@@ -9,7 +9,7 @@ from bot.commands.errors import NotShown
 from bot.commands.grammar import parse
 from bot.commands.outcome import settle
 from bot.commands.shelf import Shelf
-from tests.fakes import deployments
+from tests.builders.logs import Logs
 from tests.person import words as words_of
 from workers.requests import Requests
 
@@ -55,7 +55,7 @@ class Office:
         self.nudged = []
         self.requests = Requests(redis, self.nudged.append, {})
         self.channels, self.answers = Channels(), Answers()
-        self.running = deployments.Shelf(redis)
+        self.running = Logs(redis)
         self.desk = Desk(
             requests=self.requests,
             shelf=Shelf((RECIPES,), {}, "scripted"),

@@ -8,17 +8,15 @@ import pytest
 
 from bot.machines import run
 from recipes.loader import find, load
+from tests.builders.events import requested
 from tests.builders.machines import INSTALLATION, SECRETS, request
 from tests.builders.offers import offer
 from tests.fakes.driver import FakeDriver
 from workers.clouds.driver import Token
 from workers.deployment.events import (
     LaunchIntended,
-    Limits,
     MachineCreated,
     MachineGone,
-    Place,
-    Requested,
     ScaleRequested,
 )
 from workers.deployment.log import Log, new_id, stamp
@@ -45,14 +43,7 @@ class Ring:
     def deployment(self, name):
         """One with a machine that it wants; returns its id and the machine's request."""
         id_, at = new_id(), datetime.now(UTC)
-        place = Place(team="T", channel="C", user="U")
-        recipe = load(find("smollm2-135m"), {})
-        self.log.open(
-            id_,
-            Requested(**stamp(at), name=name, recipe=recipe, replicas=1, place=place, limits=Limits()),
-            "mxk_key",
-            name,
-        )
+        self.log.open(id_, requested(name, load(find("smollm2-135m"), {})), "mxk_key", name)
         asked = self.machine(f"{id_}-1", deployment=id_, attempt=1)
         made = self.cloud.find(asked.token)
         self.log.record(id_, 1, [LaunchIntended(**stamp(at), request=asked)])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tests.fakes.deployments import answering, starting
+from tests.builders.story import Story
 from workers.deployment.attempt import Phase
 from workers.deployment.events import ProbeFailed
 from workers.deployment.keys import Secrets
@@ -62,6 +62,10 @@ class Recorder:
         return text
 
 
+def answering(name="m", url="http://127.0.0.1:1"):
+    return Story(name, id_=f"d-{name}", at=NOON).answers_at(url).state
+
+
 def in_phase(state, phase):
     return replace(state, attempts=tuple(replace(a, phase=phase) for a in state.attempts))
 
@@ -91,7 +95,7 @@ def sweep(recorder, prober, times):
 
 
 def test_a_ready_replica_is_probed_once_in_an_interval(asked):
-    recorder, prober = prober_of([answering("m")], asked)
+    recorder, prober = prober_of([answering()], asked)
     sweep(recorder, prober, 40)
     assert len(asked) in {3, 4}  # its turn may come just before the first sweep
     assert asked[0][1] == "mxk_replica"
@@ -106,13 +110,13 @@ def test_whoever_takes_over_ready_replicas_does_not_probe_them_all_at_once(asked
 
 
 def test_a_replica_that_starts_is_probed_at_every_sweep(asked):
-    recorder, prober = prober_of([in_phase(answering("m"), Phase.STARTING)], asked, lambda _: "nothing listens")
+    recorder, prober = prober_of([in_phase(answering(), Phase.STARTING)], asked, lambda _: "nothing listens")
     sweep(recorder, prober, 5)
     assert len(asked) == 5
 
 
 def test_a_replica_that_completes_nothing_is_not_ready_and_told_of(asked):
-    state = in_phase(answering("m"), Phase.STARTING)
+    state = in_phase(answering(), Phase.STARTING)
     models, fails = [], ["it answers, but a completion fails: status 500", None]
 
     def completes(_address, *, key, model):
@@ -130,7 +134,7 @@ def test_a_replica_that_completes_nothing_is_not_ready_and_told_of(asked):
 
 
 def test_why_a_probe_fails_is_told_at_once_and_an_engine_that_says_something_else_each_time_fills_no_log(asked):
-    state = in_phase(answering("m"), Phase.STARTING)
+    state = in_phase(answering(), Phase.STARTING)
     recorder, prober = prober_of([state], asked, lambda _: f"reason {len(asked)}")
     sweep(recorder, prober, 2)
     assert [fact.why for _, fact in recorder.recorded if isinstance(fact, ProbeFailed)] == ["reason 1", "reason 2"]
@@ -140,7 +144,7 @@ def test_why_a_probe_fails_is_told_at_once_and_an_engine_that_says_something_els
 
 
 def test_one_lost_probe_of_a_ready_replica_is_asked_again_at_once_and_two_are_a_verdict(asked):
-    recorder, prober = prober_of([answering("m")], asked, lambda _: "no answer")
+    recorder, prober = prober_of([answering()], asked, lambda _: "no answer")
     sweep(recorder, prober, 12)
     assert len(asked) >= 2
     assert len([v for _, v in recorder.recorded if v]) >= 1
@@ -149,7 +153,7 @@ def test_one_lost_probe_of_a_ready_replica_is_asked_again_at_once_and_two_are_a_
 
 
 def test_an_answer_from_an_address_that_the_machine_has_left_says_nothing(asked):
-    state = in_phase(answering("m"), Phase.STARTING)
+    state = in_phase(answering(), Phase.STARTING)
     recorder, prober = prober_of([state], asked)
     wait(prober.ask(), timeout=30)
     moved = replace(state.attempts[0], machine=replace(state.attempts[0].machine, address="http://127.0.0.1:2"))
@@ -159,13 +163,13 @@ def test_an_answer_from_an_address_that_the_machine_has_left_says_nothing(asked)
 
 
 def test_what_has_no_replica_is_not_probed(asked):
-    recorder, prober = prober_of([starting("m")], asked)
+    recorder, prober = prober_of([Story("m").state], asked)
     sweep(recorder, prober, 3)
     assert asked == []
 
 
 def test_a_key_is_read_once_and_by_the_sweep_itself_however_many_probes_are_under_way(asked):
-    state = in_phase(answering("m"), Phase.STARTING)
+    state = in_phase(answering(), Phase.STARTING)
     recorder, prober = prober_of([state], asked, lambda _: "nothing listens")
     sweep(recorder, prober, 2)
     prober._log = None  # nobody needs it any more
