@@ -1,8 +1,13 @@
 """A thread in Slack that takes what an answer sends, and fails when it is told to."""
 
-from bot.slack_failures import Away, Busy, Refused
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
-FAILURES = {
+from bot.slack_failures import Away, Busy, Refused, SlackFailed
+
+T = TypeVar("T")
+
+FAILURES: dict[str, SlackFailed] = {
     "busy": Busy(1),
     "away": Away("Slack failed."),
     "refused": Refused("message_not_in_streaming_state", known=True),
@@ -12,71 +17,73 @@ FAILURES = {
 class SlackThread:
     """Messages by ts, oldest first; `failures` are taken one a call (None: it works)."""
 
-    def __init__(self, failures=()):
-        self.messages = {}
-        self.streaming = set()
-        self.footers = {}
-        self.calls = []
+    def __init__(self, failures: Iterable[str | None] = ()) -> None:
+        self.messages: dict[str, str] = {}
+        self.streaming: set[str] = set()
+        self.footers: dict[str, str] = {}
+        self.calls: list[str] = []
         self.failures = list(failures)
         self.now = 1000.0
         self._next = 0
 
-    def clock(self):
+    def clock(self) -> float:
         return self.now
 
-    def has(self, method):
+    def has(self, method: str) -> bool:
         return True
 
-    def insist(self, call):
+    def insist(self, call: Callable[[], T]) -> T:
         while True:
             try:
                 return call()
             except (Busy, Away):
                 self.now += 1
 
-    def start_stream(self, channel, thread, team, user, markdown):
+    def start_stream(self, channel: str, thread: str, team: str, user: str, markdown: str) -> str:
         self._call("start")
         ts = self._new(markdown)
         self.streaming.add(ts)
         return ts
 
-    def append_stream(self, channel, ts, markdown):
+    def append_stream(self, channel: str, ts: str, markdown: str) -> None:
         self._call("append")
         self._must_stream(ts)
         self.messages[ts] += markdown
 
-    def stop_stream(self, channel, ts, *, footer="", metadata=None):
+    def stop_stream(self, channel: str, ts: str, *, footer: str = "", metadata: dict[str, Any] | None = None) -> None:
         self._call("stop")
         self._must_stream(ts)
         self.streaming.discard(ts)
         self.footers[ts] = footer
 
-    def post(self, channel, text, *, thread=None, metadata=None):
+    def post(
+        self, channel: str, text: str, *, thread: str | None = None, metadata: dict[str, Any] | None = None
+    ) -> str:
         self._call("post")
         return self._new(text)
 
-    def update(self, channel, ts, text):
+    def update(self, channel: str, ts: str, text: str) -> None:
         self._call("update")
         if ts not in self.messages:
             raise Refused("message_not_found", known=True)
         self.messages[ts] = text
 
-    def delete(self, channel, ts):
+    def delete(self, channel: str, ts: str) -> None:
         self.calls.append("delete")
         if self.messages.pop(ts, None) is None:
             raise Refused("message_not_found", known=True)
 
-    def _call(self, name):
+    def _call(self, name: str) -> None:
         self.calls.append(name)
         failure = self.failures.pop(0) if self.failures else None
         if failure and (name, failure) != ("post", "refused"):  # which has its own test: there is nowhere to answer
             raise FAILURES[failure]
 
-    def _must_stream(self, ts):
+    def _must_stream(self, ts: str) -> None:
         if ts not in self.streaming:
             raise Refused("message_not_in_streaming_state", known=True)
 
-    def _new(self, text):
+    def _new(self, text: str) -> str:
         self._next += 1
         ts = f"{self._next}.0"
         self.messages[ts] = text
