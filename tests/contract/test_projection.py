@@ -14,6 +14,7 @@ from workers.deployment import projection as projection_module
 from workers.deployment.events import Limits
 from workers.deployment.log import Log
 from workers.deployment.projection import CHECKED_EVERY, Projection
+from workers.deployment.tails import decoded
 from workers.requests import NoSuchDeployment, Requests
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -73,7 +74,6 @@ def test_a_check_reads_only_the_logs_that_differ(shelf, projection, monkeypatch)
     ids = [shelf.put(f"m-{n}", "http://127.0.0.1:1") for n in range(5)]
     projection.refresh(NOON)
     read = []
-    decoded = projection_module.decoded
     monkeypatch.setattr(projection_module, "decoded", lambda entry: read.append(entry) or decoded(entry))
     scaled(shelf, ids[3], 2)
     projection.refresh(LATER)

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from msgspec.structs import replace
@@ -65,8 +66,8 @@ class Line:
         return self.bots[0].answered_in(channel, thread_ts)
 
     def bot(self):
-        soon = {"lease": timedelta(seconds=1), "watch_every": timedelta(seconds=0.1)}
-        self.bots.append(Answers(self.requests, self.client, self.redis, **soon))
+        lease, watch = timedelta(seconds=1), timedelta(seconds=0.1)
+        self.bots.append(Answers(self.requests, self.client, self.redis, lease=lease, watch_every=watch))
         self.bots[-1].resume()
         return self.bots[-1]
 
@@ -105,8 +106,12 @@ class Place:
 
     def settled(self, *threads, timeout=15):
         """Wait until the last word in these threads is the bot's, and no question is left."""
+
+        def answered(thread, person):
+            return person.messages(MIXTRAL, thread)[-1]["user"] == BOT_USER
+
         for thread in threads:
-            self.robin.wait_for(lambda p, ts=thread: p.messages(MIXTRAL, ts)[-1]["user"] == BOT_USER, timeout)
+            self.robin.wait_for(partial(answered, thread), timeout)
         self.robin.wait_for(lambda _: self.redis.hlen(QUESTIONS) == 0, timeout)
 
     def said(self, thread, channel=MIXTRAL):

@@ -18,6 +18,7 @@ from workers.deployment.events import (
     MachineCreated,
     MachineGone,
     ScaleRequested,
+    Version,
 )
 from workers.deployment.log import Log, new_id, stamp
 from workers.sandbox.valkey import free_port
@@ -46,8 +47,8 @@ class Ring:
         self.log.open(id_, requested(name, load(find("smollm2-135m"), {})), "mxk_key", name)
         asked = self.machine(f"{id_}-1", deployment=id_, attempt=1)
         made = self.cloud.find(asked.token)
-        self.log.record(id_, 1, [LaunchIntended(**stamp(at), request=asked)])
-        self.log.record(id_, 2, [MachineCreated(**stamp(at), attempt=1, machine=made)])
+        self.log.record(id_, Version(1), [LaunchIntended(**stamp(at), request=asked)])
+        self.log.record(id_, Version(2), [MachineCreated(**stamp(at), attempt=1, machine=made)])
         return id_, asked
 
     def machine(self, token, **changes):

@@ -2,6 +2,7 @@
 
 import threading
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 import pytest
@@ -41,7 +42,7 @@ def asked_of(redis, gateway, recipe):
     """A question to a deployment that has no replica, run once."""
     logs = Logs(redis)
     id_ = logs.put("fast", URL, recipe=recipe)
-    requests = Requests(redis, print, {})
+    requests: Any = Requests(redis, print, {})
     logs.append(logs.story(id_).scaled(0))
     state = requests.by_id(id_)
     gone = replace(state, attempts=())
@@ -52,9 +53,10 @@ def asked_of(redis, gateway, recipe):
     questions.put(
         Asked(question=question, asked_at=datetime.now(UTC), deployment=id_, prompt="Hello", thread="5.0", notice="6.0")
     )
+    slack: Any = SlackThread()
     answering = Answering(
         requests=requests,
-        slack=SlackThread(),
+        slack=slack,
         http=gateway.client,
         questions=questions,
         threads=Threads(redis),

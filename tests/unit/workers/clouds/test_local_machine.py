@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from tests.builders.offers import HERE, offer
-from workers.clouds import local_machine
+from workers.clouds import nvidia
 from workers.clouds.local_machine import NotHereError, choose, how
 from workers.clouds.nvidia import Gpu
 
@@ -15,7 +15,7 @@ TWO = tuple(Gpu(index=n, name="L4", memory_gib=Decimal(24)) for n in (0, 1))
 
 @pytest.fixture
 def two_gpus(monkeypatch):
-    monkeypatch.setattr(local_machine.nvidia, "installed", lambda: TWO)
+    monkeypatch.setattr(nvidia, "installed", lambda: TWO)
 
 
 @pytest.mark.usefixtures("two_gpus")

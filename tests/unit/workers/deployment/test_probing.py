@@ -4,6 +4,7 @@ from collections import Counter
 from concurrent.futures import Future, wait
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests.builders.story import Story
+from workers.clouds.driver import Token
 from workers.deployment.attempt import Phase
 from workers.deployment.events import ProbeFailed
 from workers.deployment.keys import Secrets
@@ -31,7 +33,7 @@ def test_each_interval_has_one_turn(token, ahead):
 
 
 def test_turns_of_a_thousand_replicas_are_spread_over_the_interval():
-    turns = Counter((_next_turn(f"d{n:x}-1", NOON) - NOON) // SECOND for n in range(1000))
+    turns = Counter((_next_turn(Token(f"d{n:x}-1"), NOON) - NOON) // SECOND for n in range(1000))
     assert max(turns.values()) < 200
 
 
@@ -76,8 +78,8 @@ def asked():
 
 
 def prober_of(states, asked, failure=lambda _: None, completes=lambda *_, **__: None):
-    recorder = Recorder(states)
-    log = SimpleNamespace(secrets=lambda _: Secrets(replica="mxk_replica"))
+    recorder: Any = Recorder(states)
+    log: Any = SimpleNamespace(secrets=lambda _: Secrets(replica="mxk_replica"))
 
     def probe(address, *_, key):
         asked.append((address, key))

@@ -8,7 +8,7 @@ from tests.builders.events import BEGIN
 from tests.builders.offers import offer
 from tests.builders.story import Story
 from workers.deployment.attempt import Phase
-from workers.deployment.events import FIRST_KEY, KeyId
+from workers.deployment.events import FIRST_KEY, DeploymentId, KeyId
 from workers.deployment.keys import Secrets
 from workers.deployment.state import Key
 from workers.gateway.routes import table_of
@@ -28,7 +28,7 @@ SECRETS = Secrets(replica="own", bot="bots", people={FIRST_KEY: "first", KeyId("
 
 
 def table(state):
-    return table_of([state], {"d": SECRETS}).routes
+    return table_of([state], {DeploymentId("d"): SECRETS}).routes
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import time
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -29,7 +30,8 @@ COMPUTER = replace(HERE, vcpus=2, memory_gib=Decimal(24))
 
 
 def sized(usd, gpu="A100:1", zone="r-a", **more):
-    return offer(zone, usd, gpu, **{"instance_type": "t", "vcpus": 8, "memory_gib": Decimal(64)} | more)
+    fields: dict[str, Any] = {"instance_type": "t", "vcpus": 8, "memory_gib": Decimal(64)} | more
+    return offer(zone, usd, gpu, **fields)
 
 
 def wants(*gpus, **more):

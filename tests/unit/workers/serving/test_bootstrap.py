@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.builders.machines import SECRETS, boot, request
 from tests.builders.offers import offer
+from workers.clouds.driver import Token
 from workers.serving.bootstrap import LIMIT, Header, environment, header, user_data
 from workers.serving.errors import ServingError
 
@@ -92,7 +93,7 @@ def test_its_header_says_what_it_serves_and_no_secret(any_boot):
         model=any_boot.model,
         served_names=any_boot.served_names,
         port=8000,
-        token="t-1",
+        token=Token("t-1"),
         args=any_boot.args,
     )
     assert KEY not in text.splitlines()[1]
