@@ -7,6 +7,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from redis import Redis
@@ -15,12 +16,13 @@ from rich.table import Table
 
 from recipes.loader import find, load
 from tests import gateway_bench, scale, spot_day
+from tests.builders.events import requested
 from tests.fakes.aws import AwsCloud
 from tests.fakes.gcp import GcpCloud
 from tests.fakes.ladder import climb, rungs
 from tests.line import Line
 from tests.person import GENERAL, Person, words
-from workers.deployment.events import Limits, Place, Requested, ScaleRequested
+from workers.deployment.events import ScaleRequested
 from workers.deployment.log import Log, new_id, stamp
 from workers.deployment.state import fold
 from workers.placement import catalog
@@ -84,24 +86,22 @@ def climbing():
             figure,
             f"limit {calls} calls, {within} s; SkyPilot {their_calls} calls, {their_seconds} s",
         )
-    cloud = GcpCloud()
-    cloud.fault("ZONE_RESOURCE_POOL_EXHAUSTED")
-    took = timed(lambda: climb(cloud.driver))
+    gcp = GcpCloud()
+    gcp.fault("ZONE_RESOURCE_POOL_EXHAUSTED")
+    took = timed(lambda: climb(gcp.driver))
     pairs = len({(o.region, o.instance_type) for o in (r.offer for r in rungs("gcp"))})
     yield (
         "GCP, no capacity, on demand",
-        f"{len(cloud.calls(*GCE_LAUNCHES))} calls, {took:.1f} s",
+        f"{len(gcp.calls(*GCE_LAUNCHES))} calls, {took:.1f} s",
         f"limit {pairs}: one a region and type",
     )
-    cloud.close()
+    gcp.close()
 
 
 def appending(line):
     log = Log(Redis(port=line.redis_port))
     recipe = load(find("mixtral-8x7b", ()), {})
-    place = Place(team="T", channel="C", user="U")
-    first = Requested(**stamp(datetime.now(UTC)), name="bench", recipe=recipe, replicas=1, place=place, limits=Limits())
-    id_ = log.open(new_id(), first, "mxk_bench", "bench")
+    id_ = log.open(new_id(), requested("bench", recipe), "mxk_bench", "bench")
     took = []
     for version in range(1, 501):
         event = ScaleRequested(**stamp(datetime.now(UTC)), replicas=version, by="U")
@@ -117,15 +117,17 @@ def appending(line):
     line.redis().hdel("mixtral:names", "bench")
 
 
+def tested(name, message):
+    return name in words(message) and "My favourite condiment is" in words(message)
+
+
 def launching(line):
     with Person(line.page) as person:
         took = []
         for n in range(5):
             began = time.monotonic()
             person.command(GENERAL, f"/mixtral launch smollm2-135m as run-{n}")
-            person.wait_for_message(
-                GENERAL, lambda m, n=n: f"run-{n}" in words(m) and "My favourite condiment is" in words(m), timeout=60
-            )
+            person.wait_for_message(GENERAL, partial(tested, f"run-{n}"), timeout=60)
             took.append(time.monotonic() - began)
             person.command(GENERAL, f"/mixtral down run-{n}")
             person.wait_for(lambda _: not line.machines(), 30)

@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
 from bot.prompting.question import Question
 from bot.slack.message import Message
@@ -15,12 +14,13 @@ from bot.views import endpoint, home, keys, logs, notices, plan, recipes, refusa
 from bot.views import help as help_view
 from bot.views.card import card
 from bot.views.choice import choice
-from recipes.schema import Note, Recipe, ReplicaPolicy, Service
-from tests.story import BEGIN, MIXTRAL, SMOLLM2, Story, offer
+from recipes.schema import Note, Recipe
+from tests.builders.events import BEGIN, KEY
+from tests.builders.offers import offer, spot_offer
+from tests.builders.recipes import MIXTRAL, SMOLLM2, scaled_by
+from tests.builders.story import Story
 from workers.deployment.events import Failure, KeyId, Limits
 from workers.placement.offer import Offer, Rung
-
-KEY = "mxk_ExampleExampleExampleExample1234"
 
 GIVEN_UP = (
     "Replicas failed 5 times in a row, so no further one is tried. The last time: its engine exited with status 1."
@@ -75,7 +75,7 @@ def rungs(*, usable: bool) -> tuple[Rung, ...]:
     }
     found = []
     for place, gpu, usd in LADDER:
-        made = offer(place, gpu, usd)
+        made = offer(place, usd, gpu)
         reason, mend = (None, None) if usable else reasons[made.cloud]
         found.append(Rung(offer=made, usable=usable, reason=reason, mend=mend))
     return tuple(found)
@@ -87,7 +87,7 @@ def offers() -> tuple[Offer, ...]:
 
 def climbing() -> Story:
     """Mixtral on the clouds: three zones said no, the fourth is asked."""
-    told = Story("mixtral", MIXTRAL, limits=Limits(max_price=Decimal(25)), replicas=2).planned(rungs(usable=True))
+    told = Story("mixtral", MIXTRAL, limits=Limits(max_price=Decimal(25)), replicas=2).planned(*offers())
     for tried in offers()[:3]:
         told.wait(1).asked(tried).wait(4).refused(NO_STOCK)
     return told.wait(0.4).asked(offers()[3]).wait(4)
@@ -105,7 +105,7 @@ def cards() -> dict[str, Message]:
     stories = {
         "card planning": Story().wait(1),
         "card looking": climbing(),
-        "card without clouds": Story("mixtral-8x7b", MIXTRAL).planned(rungs(usable=False)).ended(
+        "card without clouds": Story("mixtral-8x7b", MIXTRAL).planned(*rungs(usable=False)).ended(
             failed="No machine could be asked for."
         ),
         "card asking here": Story().planned().asked().wait(1),
@@ -170,25 +170,21 @@ def dry() -> Story:
     return told.wait(1).exhausted("No machine is available. 3 offers: no spot capacity at the moment.").wait(9)
 
 
-def _policy(recipe: Recipe, **policy: Any) -> Recipe:
-    return replace(recipe, service=Service(replica_policy=ReplicaPolicy(**policy)))
-
-
 def at_zero(told: Story) -> Story:
     return told.wait(60).scaled(0).draining(1).wait(2).given_up("scaled down", 1).gone("ended by request", 1).wait(9)
 
 
 def asleep() -> Story:
     """Ended by the want of load, and woken by the next request."""
-    told = Story("smollm2", _policy(SMOLLM2, min_replicas=0)).served().wait(1200)
+    told = Story("smollm2", scaled_by(SMOLLM2, min_replicas=0)).served().wait(1200)
     told.moved(0, "no request for 20 min").draining(1, "no request for 20 min").wait(1)
     return told.given_up("no request for 20 min", 1).gone("ended by request", 1).wait(60)
 
 
 def by_load() -> Story:
     """Three replicas, of which the load asked for the last."""
-    recipe = _policy(MIXTRAL, min_replicas=1, max_replicas=5, target_qps_per_replica=1.0)
-    told = Story("mixtral", recipe, replicas=2).planned(rungs(usable=True))
+    recipe = scaled_by(MIXTRAL, min_replicas=1, max_replicas=5, target_qps_per_replica=1.0)
+    told = Story("mixtral", recipe, replicas=2).planned(*offers())
     for taken in offers()[:2]:
         told.asked(taken).wait(2).created().wait(200).ready()
     told.published().wait(1).tested().wait(900).moved(3, "2.4 requests/s, 1 replica takes 1")
@@ -197,7 +193,7 @@ def by_load() -> Story:
 
 def booting() -> Story:
     """One machine of a cloud, whose engine does not answer yet."""
-    told = Story("mixtral", MIXTRAL).planned(rungs(usable=True))
+    told = Story("mixtral", MIXTRAL).planned(*offers())
     return told.wait(1).asked(offers()[0]).wait(20).created("http://203.0.113.20:8000").wait(40)
 
 
@@ -207,7 +203,7 @@ def served_in_the_cloud() -> Story:
 
 def stumbling() -> Story:
     """Of two replicas one has an engine that its machine has to start again and again."""
-    told = Story("mixtral", MIXTRAL, replicas=2).planned(rungs(usable=True))
+    told = Story("mixtral", MIXTRAL, replicas=2).planned(*offers())
     for taken in offers()[:2]:
         told.asked(taken).wait(2).created().wait(200).ready()
     told.published().wait(1).tested().wait(3600)
@@ -228,7 +224,7 @@ def gave_up() -> Story:
 
 def no_machine() -> Story:
     """Nothing runs yet, and the whole ladder said no."""
-    told = Story("mixtral", MIXTRAL).planned(rungs(usable=True)[:2])
+    told = Story("mixtral", MIXTRAL).planned(*offers()[:2])
     for taken in offers()[:2]:
         told.asked(taken).wait(4).refused(NO_STOCK)
     return told.exhausted("No machine is available. 2 offers: no capacity right now.").wait(3)
@@ -255,7 +251,7 @@ def question() -> Question:
 
 def backing_off() -> Story:
     """One of four answers; another crashed twice."""
-    told = Story("mixtral", MIXTRAL, replicas=4).planned(rungs(usable=True))
+    told = Story("mixtral", MIXTRAL, replicas=4).planned(*offers())
     told.asked(offers()[0]).wait(2).created().wait(200).ready().published().tested()
     for taken in offers()[1:3]:
         told.asked(taken).wait(2).created().wait(90).gone("its engine exited with status 1", log=LOG)
@@ -264,22 +260,20 @@ def backing_off() -> Story:
 
 def degraded() -> Story:
     """One answers, and the other crashed again and again."""
-    told = Story("mixtral", MIXTRAL, replicas=2).planned(rungs(usable=True))
+    told = Story("mixtral", MIXTRAL, replicas=2).planned(*offers())
     told.asked(offers()[0]).wait(2).created().wait(200).ready().published().tested()
     for taken in offers()[1:6]:
         told.asked(taken).wait(2).created().wait(90).gone("its engine exited with status 1", log=LOG).wait(60)
     return told.abandoned(GIVEN_UP).wait(5)
 
 
-SPOT_OFFERS = tuple(
-    offer(f"aws use1-az{n}", "A100:8", "7.40", spot=True, on_demand="21.96", region="us-east-1") for n in (4, 2, 1)
-)
+SPOT_OFFERS = tuple(spot_offer(f"aws use1-az{n}", "7.40", on_demand="21.96", region="us-east-1") for n in (4, 2, 1))
 
 
 def spot() -> Story:
     """Two spot replicas in two zones."""
     told = Story("mixtral", MIXTRAL, replicas=2, limits=Limits(spot=True))
-    told.planned([Rung(offer=o, usable=True) for o in SPOT_OFFERS])
+    told.planned(*SPOT_OFFERS)
     for taken in SPOT_OFFERS[:2]:
         told.asked(taken).wait(2).created().wait(200).ready()
     return told.published().wait(1).tested().wait(7200)
@@ -291,7 +285,7 @@ def two() -> Story:
 
 
 def failed() -> Story:
-    told = Story("mixtral", MIXTRAL).planned(rungs(usable=True)[:2])
+    told = Story("mixtral", MIXTRAL).planned(*offers()[:2])
     told.wait(1).asked(offers()[0]).wait(20).created("http://203.0.113.20:8000").wait(90)
     told.gone("its engine exited with status 1", log=LOG).wait(2)
     told.asked(offers()[1]).wait(20).created("http://203.0.113.21:8000").wait(80).gone(

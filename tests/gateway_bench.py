@@ -141,8 +141,8 @@ def start_static(folder, children):
 
 def start_scripted(folder, children):
     port = free_port()
-    argv = (sys.executable, "-m", "workers.serving.scripted", "--served-model-name", "bench", "--port", str(port))
-    argv += ("--latency", "0.05", "--tokens-per-s", "10")
+    served = ("--served-model-name", "bench", "--port", str(port), "--latency", "0.05", "--tokens-per-s", "10")
+    argv = (sys.executable, "-m", "workers.serving.scripted", *served)
     env = os.environ | {"VLLM_API_KEY": REPLICA_KEY}
     children.start(Child(name="scripted", argv=argv, env=env, log=folder / "scripted.log"))
     return answering(port, children)

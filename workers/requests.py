@@ -54,7 +54,7 @@ class LogsGone(WorkersError):
 class Nudge(Protocol):
     """Ask some worker to look at a deployment soon. Losing it costs time only."""
 
-    def __call__(self, deployment: DeploymentId) -> None: ...
+    def __call__(self, deployment: DeploymentId, /) -> None: ...
 
 
 class ReplicaLog(Struct, frozen=True, kw_only=True):

@@ -3,8 +3,9 @@
 import re
 import shutil
 from pathlib import Path
+from typing import Literal
 
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import ViewportSize, expect, sync_playwright
 
 HERE = Path(__file__).parent
 GEOMETRY = (HERE / "geometry.js").read_text()
@@ -15,8 +16,13 @@ ARGS = (
     "--disable-component-update",
     "--no-first-run",
 )
-WIDE = {"width": 1280, "height": 860}
-NARROW = {"width": 390, "height": 844}
+WIDE: ViewportSize = {"width": 1280, "height": 860}
+NARROW: ViewportSize = {"width": 390, "height": 844}
+LOOKS: tuple[tuple[ViewportSize, Literal["light", "dark"]], ...] = (
+    (NARROW, "light"),
+    (NARROW, "dark"),
+    (WIDE, "dark"),
+)
 ANSWERED_WITHIN = 60_000.0
 """Milliseconds: a small model sometimes rambles to its limit."""
 
@@ -40,7 +46,7 @@ class Screen:
         context.set_default_timeout(15_000)
         self.page = context.new_page()
         self.page.on("console", self._console)
-        self.page.on("pageerror", lambda error: self.complaints.append(f"page error: {error}"))
+        self.page.on("pageerror", self._page_error)
         self.page.on("request", self._request)
 
     def __enter__(self):
@@ -131,7 +137,7 @@ class Screen:
 
     def look_narrow_and_dark(self, name):
         """The same on a telephone and by night, and back again."""
-        for size, scheme in ((NARROW, "light"), (NARROW, "dark"), (WIDE, "dark")):
+        for size, scheme in LOOKS:
             self.page.set_viewport_size(size)
             self.page.emulate_media(color_scheme=scheme)
             self.picture(f"{name}-{size['width']}-{scheme}")
@@ -148,6 +154,9 @@ class Screen:
     def _console(self, message):
         if message.type in {"error", "warning"}:
             self.complaints.append(f"console: {message.text}")
+
+    def _page_error(self, error):
+        self.complaints.append(f"page error: {error}")
 
     def _request(self, request):
         if not request.url.startswith((self.address, "data:", "blob:")):

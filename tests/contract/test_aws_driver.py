@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.builders.machines import SECRETS
 from tests.contract import test_drivers as suite
 from tests.fakes.aws import AwsCloud
-from tests.fakes.requests import SECRETS
 from workers.clouds.aws import AwsDriver
 from workers.clouds.driver import Presence
 

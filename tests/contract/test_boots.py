@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.fakes.requests import SECRETS, boot, request
-from tests.unit.workers.serving.test_bootstrap import HOSTILE, MIXTRAL, offer, vllm
+from tests.builders.machines import SECRETS, boot, request
+from tests.unit.workers.serving.test_bootstrap import HOSTILE, MIXTRAL, gpus, vllm
 from workers.clouds.driver import Token
 from workers.serving.bootstrap import user_data
 from workers.serving.console import again, mark_of, no_more, read, unmarked
@@ -57,7 +57,7 @@ class Computer:
         (self.folder / f"fail-{program}-{argument}").write_text(str(times))
 
     def boot(self, asked, *counts, cloud="aws", lasting=600, **secrets):
-        text = user_data(request("t-1", [offer(n, cloud) for n in counts or (8,)], boot=asked), SECRETS | secrets)
+        text = user_data(request("t-1", [gpus(n, cloud) for n in counts or (8,)], boot=asked), SECRETS | secrets)
         script = self.folder / "user-data"
         script.write_text(text)
         (self.folder / "home").mkdir(exist_ok=True)
@@ -222,7 +222,7 @@ def test_an_end_after_a_long_run_is_not_the_first_of_the_early_ones(computer):
 
 def test_what_counts_as_early_is_what_the_recipe_takes_to_be_ready():
     patient = boot(kind="script", run="serve", initial_delay=timedelta(minutes=40))
-    assert "lasting=2400\n" in user_data(request("t-1", [offer(8)], boot=patient), SECRETS)
+    assert "lasting=2400\n" in user_data(request("t-1", [gpus(8)], boot=patient), SECRETS)
 
 
 def test_a_container_that_ends_well_has_left_nothing_running(computer):

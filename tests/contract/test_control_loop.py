@@ -9,24 +9,25 @@ import pytest
 from msgspec.structs import replace
 from redis.exceptions import RedisError
 
-from recipes.schema import Engine, Recipe, Resources
+from tests.builders.events import PLACE
+from tests.builders.offers import ladder, offer
+from tests.builders.recipes import SCRIPTED
 from tests.fakes import gateway
-from tests.fakes.driver import FakeDriver, offer
-from workers.clouds.driver import DriverError, End
+from tests.fakes.driver import FakeDriver
+from workers.clouds.driver import Driver, DriverError, End
 from workers.deployment.advance import Advance
 from workers.deployment.attempt import Phase
 from workers.deployment.condition import Status, condition_of
-from workers.deployment.events import EngineEnded, Failure, KeyNotEnforced, Limits, MachineCreated, MachineGone, Place
+from workers.deployment.events import EngineEnded, EventId, Failure, KeyNotEnforced, Limits, MachineCreated, MachineGone
 from workers.deployment.log import Log
 from workers.deployment.recording import Recorder
 from workers.deployment.sweeper import Sweeper
-from workers.placement.offer import CloudStatus, Rung
+from workers.placement.offer import CloudStatus
 from workers.requests import Requests
 from workers.serving.console import again, line, mark_of, no_more
 from workers.serving.probe import Completion
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
-PLACE = Place(team="T", channel="C", user="U")
 LEASE = timedelta(hours=24)
 
 
@@ -37,19 +38,19 @@ class Loop:
         self.now = NOON
         self.redis = redis
         self.cloud = FakeDriver("fake", clock=lambda: self.now)
-        self.drivers = {"fake": self.cloud}
+        self.drivers: dict[str, Driver] = {"fake": self.cloud}
         self.nudged = []
         self.environ = {"HF_TOKEN": "a-token-of-the-hub"}
         self.log = Log(redis)
         self.requests = Requests(redis, self.nudged.append, self.drivers)
         self.probes = {}
+        self.key_is_enforced = True
         monkeypatch.setattr("workers.deployment.sweeper.probe", lambda address, *_, **__: self.probes.get(address))
         monkeypatch.setattr("workers.deployment.sweeper.key_is_enforced", lambda _: self.key_is_enforced)
         monkeypatch.setattr("workers.deployment.sweeper.cannot_complete", lambda *_, **__: None)
         monkeypatch.setattr(
             "workers.deployment.advance.completion", lambda *_, **__: Completion(text="mustard", seconds=0.1)
         )
-        self.key_is_enforced = True
         self.restart()
 
     def restart(self):
@@ -58,7 +59,7 @@ class Loop:
             redis=self.redis,
             log=self.log,
             drivers=self.drivers,
-            ladder=lambda *_: ([Rung(offer=offer("fake"), usable=True)], ""),
+            ladder=lambda *_: (ladder(offer("fake here-1", gpu="")), ""),
             environ=self.environ,
             installation="i-1",
             machine_lease=LEASE,
@@ -79,7 +80,7 @@ class Loop:
         )
 
     def launch(self, name="m", replicas=1, **recipe):
-        made = Recipe(name="r", engine=Engine(kind="scripted", model="s"), resources=(Resources(),), **recipe)
+        made = replace(SCRIPTED, **recipe)
         return self.requests.launch(made, name=name, replicas=replicas, place=PLACE, limits=Limits(), once=name)
 
     def settle(self, rounds=6, seconds=10):
@@ -233,7 +234,7 @@ def test_a_machine_that_comes_after_the_end_is_ended(loop):
     loop.log.record(
         id_,
         ended.version,
-        [MachineCreated(event_id="late", at=loop.now, attempt=1, machine=gone_first)],
+        [MachineCreated(event_id=EventId("late"), at=loop.now, attempt=1, machine=gone_first)],
     )
     loop.settle(40, seconds=60)
     assert all(s.machine.token == "d-late" for s in running(loop)), "only the one no log knows is left alone"

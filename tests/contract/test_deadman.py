@@ -12,9 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tests.fakes.requests import SECRETS, request
+from tests.builders.machines import SECRETS, request
 from tests.patience import PATIENCE
-from tests.unit.workers.serving.test_bootstrap import offer
+from tests.unit.workers.serving.test_bootstrap import gpus
 from workers.serving.bootstrap import user_data
 
 PATHS = {
@@ -40,6 +40,8 @@ class Metadata(ThreadingHTTPServer):
 
 
 class Asked(BaseHTTPRequestHandler):
+    server: Metadata
+
     def do_PUT(self):
         wanted = self.path == "/latest/api/token" and self.headers["X-aws-ec2-metadata-token-ttl-seconds"]
         self.answer("the-token" if wanted and self.server.cloud == "aws" else None)
@@ -75,7 +77,7 @@ class Deadman:
         programs.mkdir()
         (programs / "shutdown").write_text(f'#!/bin/sh\necho "$*" >>{self.calls}\n')
         (programs / "shutdown").chmod(0o755)
-        text = user_data(request("t-1", [offer(8, metadata.cloud)]), SECRETS)
+        text = user_data(request("t-1", [gpus(8, metadata.cloud)]), SECRETS)
         body = re.search(r"^put\(\).*?^\}\n", text, re.DOTALL | re.MULTILINE)[0]
         files = text[text.index("files() {") : text.rindex("serve() {")]
         subprocess.run(["bash"], input=f"folder={folder}\n{body}\n{files}\nfiles\n", text=True, check=True, timeout=10)

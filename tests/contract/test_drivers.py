@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
+from tests.builders.machines import INSTALLATION, SECRETS, boot, request
 from tests.fakes.driver import FakeDriver
-from tests.fakes.requests import INSTALLATION, SECRETS, boot, request
 from tests.patience import PATIENCE
 from workers.clouds.driver import Presence, Refused, Scope, Token
 from workers.clouds.local import LocalDriver

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from recipes.schema import ReadinessProbe
-from tests.fakes.requests import SECRETS, boot, request
+from tests.builders.machines import SECRETS, boot, request
 from tests.vllm.fixtures import tiny_mixtral, vllm_home  # noqa: F401 - fixtures
 from workers.clouds import machine_processes
 from workers.clouds.local import LocalDriver

@@ -3,9 +3,9 @@
 import httpx
 import pytest
 
+from tests.builders.machines import INSTALLATION, SECRETS
 from tests.contract import test_drivers as suite
 from tests.fakes.gcp import GcpCloud
-from tests.fakes.requests import INSTALLATION, SECRETS
 from workers.clouds.driver import Presence, Token
 from workers.clouds.gcp import GcpDriver
 

@@ -5,20 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from recipes.schema import Recipe
+from tests.builders.events import requested
 from workers.deployment import log as log_module
-from workers.deployment.events import DeploymentEnded, DeploymentId, Limits, Place, Requested, ScaleRequested
+from workers.deployment.events import DeploymentEnded, DeploymentId, Requested, ScaleRequested
 from workers.deployment.log import KEYS, NAMES, Log, NameTaken, new_id
-
-PLACE = Place(team="T1", channel="C1", user="U1")
 
 
 def stamp():
     return log_module.stamp(datetime.now(UTC))
-
-
-def requested(name="m"):
-    return Requested(**stamp(), name=name, recipe=Recipe(name="r"), replicas=1, place=PLACE, limits=Limits())
 
 
 @pytest.fixture

@@ -7,12 +7,14 @@ import pytest
 from msgspec import MsgspecError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from recipes.schema import Engine, Recipe, Resources
-from tests.fakes.deployments import Shelf
+from tests.builders.events import PLACE
+from tests.builders.logs import Logs
+from tests.builders.recipes import SCRIPTED
 from workers.deployment import projection as projection_module
-from workers.deployment.events import Limits, Place, ScaleRequested
-from workers.deployment.log import Log, stamp
+from workers.deployment.events import Limits
+from workers.deployment.log import Log
 from workers.deployment.projection import CHECKED_EVERY, Projection
+from workers.deployment.tails import decoded
 from workers.requests import NoSuchDeployment, Requests
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -21,7 +23,7 @@ LATER = NOON + CHECKED_EVERY
 
 @pytest.fixture
 def shelf(redis):
-    return Shelf(redis)
+    return Logs(redis)
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def projection(redis):
 
 
 def scaled(shelf, id_, replicas):
-    shelf.append(id_, [ScaleRequested(**stamp(NOON), replicas=replicas, by="U")])
+    shelf.append(shelf.story(id_).scaled(replicas))
 
 
 def saved(redis):
@@ -72,7 +74,6 @@ def test_a_check_reads_only_the_logs_that_differ(shelf, projection, monkeypatch)
     ids = [shelf.put(f"m-{n}", "http://127.0.0.1:1") for n in range(5)]
     projection.refresh(NOON)
     read = []
-    decoded = projection_module.decoded
     monkeypatch.setattr(projection_module, "decoded", lambda entry: read.append(entry) or decoded(entry))
     scaled(shelf, ids[3], 2)
     projection.refresh(LATER)
@@ -131,7 +132,7 @@ def test_what_a_broken_connection_kept_from_us_is_read_the_next_time(shelf, proj
 def test_one_that_ended_is_left_out_at_the_next_check(shelf, projection):
     id_ = shelf.start("m")
     projection.refresh(NOON)
-    shelf.end(id_)
+    shelf.append(shelf.story(id_).ended())
     projection.refresh(NOON)
     assert projection.states[id_].ended
     projection.refresh(LATER)
@@ -172,9 +173,7 @@ def test_threads_that_ask_at_the_same_time_each_see_what_they_have_asked_for(red
 def test_what_one_process_asked_for_another_shows(redis):
     ours, theirs = (Requests(redis, lambda _: None, {}) for _ in range(2))
     assert theirs.all() == []
-    recipe = Recipe(name="r", engine=Engine(kind="scripted", model="s"), resources=(Resources(),))
-    place = Place(team="T", channel="C", user="U")
-    id_ = ours.launch(recipe, name="m", replicas=1, place=place, limits=Limits(), once="1")
+    id_ = ours.launch(SCRIPTED, name="m", replicas=1, place=PLACE, limits=Limits(), once="1")
     assert [state.name for state in theirs.all()] == ["m"]
     ours.scale(id_, 4, by="U")
     assert [state.wanted for state in theirs.all()] == [4]

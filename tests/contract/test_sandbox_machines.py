@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.fakes.requests import SECRETS, boot, request
-from tests.unit.workers.serving.test_bootstrap import offer
+from tests.builders.machines import SECRETS, boot, request
+from tests.unit.workers.serving.test_bootstrap import gpus
 from workers.clouds.driver import Token
 from workers.sandbox import machine
 from workers.sandbox.machine import Machines, MachinesFull
@@ -44,7 +44,7 @@ def machines(tmp_path):
 
 def text(port, **changes):
     asked = boot(**{"kind": "vllm", "model": MIXTRAL, "served_names": NAMES, "port": port} | changes)
-    return user_data(request("t-1", [offer(8)], boot=asked), SECRETS)
+    return user_data(request("t-1", [gpus(8)], boot=asked), SECRETS)
 
 
 def healthy(url):

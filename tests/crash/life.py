@@ -4,18 +4,17 @@ from datetime import timedelta
 
 from redis import Redis
 
-from recipes.schema import Engine, Recipe, Resources
+from tests.builders.events import PLACE
+from tests.builders.recipes import SCRIPTED
 from tests.crash.mortal import Child
 from tests.crash.worker import Worker
 from workers.clouds.gcp_instance import name_of
 from workers.deployment.attempt import Phase
-from workers.deployment.events import Limits, Place
+from workers.deployment.events import Limits
 from workers.requests import Requests
 
 WANTED = {"launch": 2, "scale-down": 1, "down": 0}
 STEP_AHEAD = timedelta(seconds=40)
-RECIPE = Recipe(name="r", engine=Engine(kind="scripted", model="words"), resources=(Resources(),))
-PLACE = Place(team="T", channel="C", user="U")
 
 
 class Life:
@@ -39,7 +38,7 @@ class Life:
         self.wanted = WANTED[phase]
         if phase == "launch":
             self.id = self.requests.launch(
-                RECIPE, name=self.name, replicas=2, place=PLACE, limits=Limits(), once=self.name
+                SCRIPTED, name=self.name, replicas=2, place=PLACE, limits=Limits(), once=self.name
             )
         elif phase == "scale-down":
             self.requests.scale(self.id, 1, by="U")

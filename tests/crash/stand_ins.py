@@ -7,6 +7,7 @@ import sys
 import threading
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import boto3
 import httpx
@@ -20,6 +21,9 @@ KEYS = {"AWS_ACCESS_KEY_ID": "AKIAOFATEST", "AWS_SECRET_ACCESS_KEY": "of-a-test"
 
 class StandIns:
     """Seen from outside: faults go in, and what really runs comes out, by no code of ours."""
+
+    redis_url: str
+    """Where those that use these stand-ins keep their logs."""
 
     def __init__(self, folder):
         self._booted = folder / "booted"
@@ -135,7 +139,7 @@ def main(folder):
 
     every = RegionsAndZonesBackend.regions
     RegionsAndZonesBackend.regions = [region for region in every if region.name in REGIONS]
-    servers = {"aws": ec2.Server(0, Machines()), "gcp": gce.Server(0, Machines())}
+    servers: dict[str, Any] = {"aws": ec2.Server(0, Machines()), "gcp": gce.Server(0, Machines())}
     servers["gcp"].cloud._allocates_in = 0.01
     for server in servers.values():
         server.handle_error = lambda *_: None  # callers that die hang up

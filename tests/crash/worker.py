@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from redis import Redis
 
+from tests.builders.offers import ladder
 from tests.crash.mortal import MortalDriver, MortalLog, Steps
 from tests.fakes.gateway import route
 from workers.clouds import aws_templates
@@ -22,7 +23,6 @@ from workers.deployment.observing import LIST_IDLE_EVERY
 from workers.deployment.state import fold
 from workers.deployment.sweeper import Sweeper
 from workers.placement import catalog
-from workers.placement.offer import Rung
 from workers.serving.probe import Completion
 
 SOLD = {"aws": (("us-east-1", "p4d.24xlarge"),), "gcp": (("us-central1", "a2-highgpu-1g"),)}
@@ -73,7 +73,7 @@ class Worker:
         logging.disable(logging.CRITICAL)
         _play_the_engines()
         if not leased:
-            advance_module.Lease = NoLease
+            vars(advance_module).update(Lease=NoLease)
         self.id = life.id
         self.ahead = life.ahead
         self.steps = Steps(point)
@@ -81,7 +81,7 @@ class Worker:
         redis = Redis.from_url(life.redis_url)
         self.log = MortalLog(redis, self.steps)
         drivers = {life.cloud: MortalDriver(driver_of(life.cloud, life.environ), self.steps)}
-        rungs = [Rung(offer=offer, usable=True) for offer in offers(life.cloud, alone=life.alone)]
+        rungs = ladder(*offers(life.cloud, alone=life.alone))
         shared = {
             "redis": redis,
             "log": self.log,
@@ -143,6 +143,7 @@ def _play_the_engines():
     """They answer as soon as there is an address; how they are asked is other suites' business."""
     sweeper_module.ANSWERED_WITHIN = 30.0
     gcp_module.LOOK_EVERY = timedelta(seconds=0.05)
-    sweeper_module.probe = sweeper_module.cannot_complete = lambda *_, **__: None
-    sweeper_module.key_is_enforced = lambda _: True
-    advance_module.completion = lambda *_, **__: Completion(text="mustard", seconds=0.1)
+    vars(sweeper_module).update(
+        probe=lambda *_, **__: None, cannot_complete=lambda *_, **__: None, key_is_enforced=lambda _: True
+    )
+    vars(advance_module).update(completion=lambda *_, **__: Completion(text="mustard", seconds=0.1))

@@ -2,6 +2,8 @@
 
 import threading
 import time
+from pathlib import Path
+from typing import Any
 
 import boto3
 import httpx
@@ -9,7 +11,9 @@ from botocore.config import Config
 
 from tests.fakes.machines import FakeMachines
 from workers.clouds.aws import AwsDriver
+from workers.clouds.driver import Token
 from workers.placement import catalog
+from workers.placement.offer import Offer
 from workers.sandbox.ec2 import Server
 from workers.sandbox.ec2_faults import LAUNCHES
 
@@ -19,7 +23,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "AKIAOFATEST", "AWS_SECRET_ACCESS_KEY": "of-a-test"
 class AwsCloud:
     """One stand-in in this process, on a port of its own."""
 
-    def __init__(self, _folder=None, **environ):
+    def __init__(self, _folder: Path | None = None, **environ: str) -> None:
         self.machines = FakeMachines()
         self.server = Server(0, self.machines)
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
@@ -33,14 +37,14 @@ class AwsCloud:
         }
         self.driver = AwsDriver(self.environ)
 
-    def offers(self, *, spot=False):
+    def offers(self, *, spot: bool = False) -> tuple[Offer, ...]:
         return tuple(o for o in catalog.load() if o.cloud == "aws" and o.zone and o.usd_per_hour and o.spot == spot)
 
-    def again(self):
+    def again(self) -> AwsDriver:
         """The driver as another process has it."""
         return AwsDriver(self.environ)
 
-    def client(self, service="ec2", region="us-east-1", retries=None):
+    def client(self, service: str = "ec2", region: str = "us-east-1", retries: dict[str, Any] | None = None) -> Any:
         """boto3's own, without the driver."""
         return boto3.client(
             service,
@@ -51,38 +55,43 @@ class AwsCloud:
             config=Config(retries=retries),
         )
 
-    def wait(self, seconds):
+    def wait(self, seconds: float) -> None:
         time.sleep(seconds)
 
-    def break_machine(self, token):
-        self.machines.kill(self.driver.find(token).id)
+    def break_machine(self, token: Token) -> None:
+        self.machines.kill(self._id(token))
 
-    def printed(self, token):
-        self.machines.consoles[self.driver.find(token).id] += [f"line {n}" for n in range(30)]
+    def printed(self, token: Token) -> None:
+        self.machines.consoles[self._id(token)] += [f"line {n}" for n in range(30)]
 
-    def fault(self, code, **about):
+    def _id(self, token: Token) -> str:
+        machine = self.driver.find(token)
+        assert machine is not None
+        return machine.id
+
+    def fault(self, code: str, **about: Any) -> None:
         httpx.post(f"{self.server.url}/sandbox/faults", json={"code": code, **about}).raise_for_status()
 
-    def mend(self):
+    def mend(self) -> None:
         httpx.delete(f"{self.server.url}/sandbox/faults").raise_for_status()
 
-    def quota(self, code, limit, region="*"):
+    def quota(self, code: str, limit: float, region: str = "*") -> None:
         body = {"code": code, "limit": limit, "region": region}
         httpx.post(f"{self.server.url}/sandbox/quotas", json=body).raise_for_status()
 
-    def end(self, token, fate):
+    def end(self, token: str, fate: str) -> None:
         httpx.post(f"{self.server.url}/sandbox/instances/{token}/{fate}").raise_for_status()
 
-    def calls(self, *actions):
+    def calls(self, *actions: str) -> list[dict[str, Any]]:
         calls = httpx.get(f"{self.server.url}/sandbox/calls").json()["calls"]
         return [call for call in calls if not actions or call["action"] in actions]
 
-    def launches(self):
+    def launches(self) -> list[dict[str, Any]]:
         return self.calls(*LAUNCHES)
 
-    def forget_calls(self):
+    def forget_calls(self) -> None:
         httpx.delete(f"{self.server.url}/sandbox/calls").raise_for_status()
 
-    def close(self):
+    def close(self) -> None:
         self.server.shutdown()
         self.server.server_close()

@@ -4,6 +4,7 @@ import json
 import threading
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
@@ -13,26 +14,32 @@ from botocore import xform_name
 REGIONS = ("us-east-1", "us-west-2", "eu-west-1")
 NOW = datetime.now(UTC).isoformat()
 
+Answer = tuple[int, str, bytes]
+"""Status, content type, body."""
+
 
 class AwsWire:
     """One account. What tests change are its attributes."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.regions = list(REGIONS)
         self.bad_credentials = ""
-        self.denied = set()
-        self.quotas = {}  # (region, code) -> vCPUs
+        self.denied: set[str] = set()
+        self.quotas: dict[tuple[str, str], float] = {}
+        """(region, code) -> vCPUs."""
         self.quota = 192.0
-        self.without_vpc = set()
-        self.price_list = {}  # type -> list of entries, as AWS words them
-        self.spot = {}  # (region, zone name, type) -> price
-        self.asked = []
+        self.without_vpc: set[str] = set()
+        self.price_list: dict[str, list[str]] = {}
+        """Instance type -> entries, as AWS words them."""
+        self.spot: dict[tuple[str, str, str], str] = {}
+        """(region, zone name, instance type) -> USD per hour."""
+        self.asked: list[tuple[str, str]] = []
         wire = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def do_POST(self):
+            def do_POST(self) -> None:
                 sent = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
                 region = self.headers.get("Authorization", "/////").split("/")[2]
                 target = self.headers.get("X-Amz-Target", "")
@@ -43,7 +50,7 @@ class AwsWire:
                 self.end_headers()
                 self.wfile.write(body)
 
-            def log_message(self, *_):
+            def log_message(self, *_: object) -> None:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -55,11 +62,11 @@ class AwsWire:
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.server.server_address[1]}",
         }
 
-    def close(self):
+    def close(self) -> None:
         self.server.shutdown()
         self.server.server_close()
 
-    def json(self, target, asked, region):
+    def json(self, target: str, asked: dict[str, Any], region: str) -> Answer:
         action = target.partition(".")[2]
         self.asked.append((action, region))
         kind = "application/x-amz-json-1.1"
@@ -68,7 +75,7 @@ class AwsWire:
             return 400, kind, json.dumps({"__type": code, "message": "not allowed"}).encode()
         return 200, kind, json.dumps(self._told(action, asked, region)).encode()
 
-    def _told(self, action, asked, region):
+    def _told(self, action: str, asked: dict[str, Any], region: str) -> dict[str, Any]:
         if action == "GetParameter":
             return {"Parameter": {"Name": asked["Name"], "Value": "ami-1234567890abcdef0"}}
         if action == "GetServiceQuota":
@@ -77,7 +84,7 @@ class AwsWire:
         type_ = next(f["Value"] for f in asked["Filters"] if f["Field"] == "instanceType")
         return {"FormatVersion": "aws_v1", "PriceList": self.price_list.get(type_, [])}
 
-    def xml(self, sent, region):
+    def xml(self, sent: str, region: str) -> Answer:
         asked = {key: values[0] for key, values in parse_qs(sent).items()}
         action = asked["Action"]
         self.asked.append((action, region))
@@ -91,31 +98,31 @@ class AwsWire:
             inner = f"<GetCallerIdentityResult>{inner}</GetCallerIdentityResult>"
         return 200, "text/xml", f"<{action}Response>{inner}</{action}Response>".encode()
 
-    def _refused(self, action, code, status):
+    def _refused(self, action: str, code: str, status: int) -> Answer:
         error = f"<Error><Code>{code}</Code><Message>{escape('said the cloud')}</Message></Error>"
         body = f"<Response><Errors>{error}</Errors></Response>"
         if action == "GetCallerIdentity":
             body = f"<ErrorResponse>{error}</ErrorResponse>"
         return status, "text/xml", body.encode()
 
-    def _get_caller_identity(self, _region):
+    def _get_caller_identity(self, _region: str) -> str:
         return "<Arn>arn:aws:iam::111122223333:user/ada</Arn><Account>111122223333</Account><UserId>u</UserId>"
 
-    def _describe_regions(self, _region):
+    def _describe_regions(self, _region: str) -> str:
         items = "".join(f"<item><regionName>{r}</regionName></item>" for r in self.regions)
         return f"<regionInfo>{items}</regionInfo>"
 
-    def _describe_vpcs(self, region):
+    def _describe_vpcs(self, region: str) -> str:
         item = "" if region in self.without_vpc else "<item><vpcId>vpc-1</vpcId></item>"
         return f"<vpcSet>{item}</vpcSet>"
 
-    def _describe_availability_zones(self, region):
+    def _describe_availability_zones(self, region: str) -> str:
         short = region.replace("us-east-", "use").replace("us-west-", "usw").replace("eu-west-", "euw")
         zones = ((f"{region}{letter}", f"{short}-az{n}") for n, letter in enumerate("abc", start=1))
         items = "".join(f"<item><zoneName>{name}</zoneName><zoneId>{id_}</zoneId></item>" for name, id_ in zones)
         return f"<availabilityZoneInfo>{items}</availabilityZoneInfo>"
 
-    def _describe_spot_price_history(self, region):
+    def _describe_spot_price_history(self, region: str) -> str:
         items = "".join(
             f"<item><instanceType>{type_}</instanceType><productDescription>Linux/UNIX</productDescription>"
             f"<spotPrice>{price}</spotPrice><timestamp>{NOW}</timestamp><availabilityZone>{zone}</availabilityZone></item>"
@@ -125,7 +132,7 @@ class AwsWire:
         return f"<spotPriceHistorySet>{items}</spotPriceHistorySet>"
 
 
-def product(region, *prices, unit="Hrs"):
+def product(region: str, *prices: str, unit: str = "Hrs") -> str:
     """An entry of AWS's price list, as a text of JSON."""
     terms = {
         f"T{n}": {"priceDimensions": {f"D{n}": {"unit": unit, "pricePerUnit": {"USD": price}}}}

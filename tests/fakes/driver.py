@@ -3,10 +3,8 @@
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
 
-import msgspec
-
+from tests.builders.offers import offer
 from workers.clouds.driver import (
     DriverError,
     End,
@@ -21,25 +19,16 @@ from workers.clouds.driver import (
 from workers.placement.offer import CloudStatus, Offer
 
 
-def offer(cloud="fake", **changes):
-    """One offer of a cloud, with what a test changes about it."""
-    plain = Offer(
-        cloud=cloud,
-        region="here",
-        zone="here-1",
-        instance_type="small",
-        accelerator=None,
-        count=0,
-        spot=False,
-        usd_per_hour=Decimal(1),
-    )
-    return msgspec.structs.replace(plain, **changes)
-
-
 class FakeDriver:
     """Machines as entries of a dict. Hand the same one to whoever shall see the same cloud."""
 
-    def __init__(self, cloud="fake", *, clock: Callable[[], datetime] = lambda: datetime.now(UTC), offers=()):
+    def __init__(
+        self,
+        cloud: str = "fake",
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        offers: tuple[Offer, ...] = (),
+    ) -> None:
         self.cloud = cloud
         self.clock = clock
         self.calls: list[tuple[str, Token | str | None]] = []
@@ -52,7 +41,7 @@ class FakeDriver:
         """How machines ended that are listed no more."""
         self.secrets: dict[Token, dict[str, str]] = {}
         self.requests: dict[Token, MachineRequest] = {}
-        self._offers = offers or (offer(cloud),)
+        self._offers = offers or (offer(f"{cloud} here-1", gpu=""),)
         self._machines: dict[Token, Machine] = {}
         self._expiry: dict[Token, datetime] = {}
         self._ended: dict[Token, tuple[Presence, str]] = {}

@@ -1,13 +1,16 @@
 """What the gateway tells of a deployment, where no HAProxy runs: its route stands, and its drains are over."""
 
+from datetime import datetime
+
 from workers.deployment.attempt import Phase
 from workers.deployment.events import EndpointPublished, ReplicaDrained
-from workers.deployment.log import stamp
+from workers.deployment.log import Log, stamp
+from workers.deployment.state import Deployment
 
 URL = "http://gateway.example"
 
 
-def route(log, state, now):
+def route(log: Log, state: Deployment | None, now: datetime) -> None:
     """Append what a gateway would have by now, to the state as it was read."""
     if state is None or state.ended or state.stopped_by is not None:
         return

@@ -2,13 +2,17 @@
 
 import threading
 import time
+from pathlib import Path
+from typing import Any
 
 import httpx
 
 from tests.fakes.machines import FakeMachines
+from workers.clouds.driver import Token
 from workers.clouds.gcp import GcpDriver
 from workers.clouds.gcp_instance import name_of
 from workers.placement import catalog
+from workers.placement.offer import Offer
 from workers.sandbox.gce import Server
 
 PROJECT = "a-project"
@@ -17,7 +21,7 @@ PROJECT = "a-project"
 class GcpCloud:
     """One stand-in in this process, on a port of its own."""
 
-    def __init__(self, _folder=None, **environ):
+    def __init__(self, _folder: Path | None = None, **environ: str) -> None:
         import google.cloud.compute_v1  # noqa: F401, PLC0415 - seconds, which no test shall count as the cloud's
 
         self.machines = FakeMachines()
@@ -30,42 +34,42 @@ class GcpCloud:
         } | environ
         self.driver = GcpDriver(self.environ)
 
-    def offers(self):
+    def offers(self) -> tuple[Offer, ...]:
         return tuple(o for o in catalog.load() if o.cloud == "gcp" and o.zone and o.usd_per_hour and not o.spot)
 
-    def again(self):
+    def again(self) -> GcpDriver:
         """The driver as another process has it."""
         return GcpDriver(self.environ)
 
-    def wait(self, seconds):
+    def wait(self, seconds: float) -> None:
         time.sleep(seconds)
 
-    def break_machine(self, token):
+    def break_machine(self, token: Token) -> None:
         self.machines.kill(self._id(token))
 
-    def printed(self, token):
+    def printed(self, token: Token) -> None:
         self.machines.consoles[self._id(token)] += [f"line {n}" for n in range(30)]
 
-    def _id(self, token):
+    def _id(self, token: Token) -> str:
         return next(one for one in self.machines.booted if one.startswith(f"{name_of(token)}-"))
 
-    def fault(self, code, **about):
+    def fault(self, code: str, **about: Any) -> None:
         httpx.post(f"{self.server.url}/sandbox/faults", json={"code": code, **about}).raise_for_status()
 
-    def mend(self):
+    def mend(self) -> None:
         httpx.delete(f"{self.server.url}/sandbox/faults").raise_for_status()
 
-    def quota(self, metric, limit, region="*"):
+    def quota(self, metric: str, limit: float, region: str = "*") -> None:
         body = {"metric": metric, "limit": limit, "region": region}
         httpx.post(f"{self.server.url}/sandbox/quotas", json=body).raise_for_status()
 
-    def end(self, token, fate):
+    def end(self, token: Token, fate: str) -> None:
         httpx.post(f"{self.server.url}/sandbox/instances/{name_of(token)}/{fate}").raise_for_status()
 
-    def calls(self, *methods):
+    def calls(self, *methods: str) -> list[dict[str, Any]]:
         calls = httpx.get(f"{self.server.url}/sandbox/calls").json()["calls"]
         return [call for call in calls if not methods or call["method"] in methods]
 
-    def close(self):
+    def close(self) -> None:
         self.server.shutdown()
         self.server.server_close()

@@ -9,15 +9,20 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self, TypeVar
 
 from tests.patience import PATIENCE
 from workers.gateway.config import Shape
 from workers.gateway.errors import GatewayDown
 from workers.gateway.haproxy import Haproxy
-from workers.gateway.table import Route, Server, Table
+from workers.gateway.table import Actual, Route, Server, State, Table
 from workers.processes import Children
 from workers.sandbox.valkey import free_port
+
+T = TypeVar("T")
 
 REPLICA = """
 import http.server, json, sys, time
@@ -62,27 +67,27 @@ Server(("127.0.0.1", port), Handler).serve_forever()
 class Replica:
     """A server in a process of its own, which can be killed and frozen."""
 
-    def __init__(self, name, port=None):
+    def __init__(self, name: str, port: int | None = None) -> None:
         self.name, self.port = name, port or free_port()
         self.address = f"127.0.0.1:{self.port}"
         argv = [sys.executable, "-c", REPLICA, name, str(self.port)]
         self.process = subprocess.Popen(argv)
         wait_for(lambda: connects(self.port), "the replica listens")
 
-    def signal(self, number):
+    def signal(self, number: int) -> None:
         os.kill(self.process.pid, number)
 
-    def end(self):
+    def end(self) -> None:
         self.process.kill()
         self.process.wait()
 
 
-def connects(port):
+def connects(port: int) -> bool:
     with socket.socket() as s:
         return s.connect_ex(("127.0.0.1", port)) == 0
 
 
-def wait_for(condition, what, seconds=20):
+def wait_for(condition: Callable[[], T], what: str, seconds: float = 20) -> T:
     deadline = time.monotonic() + seconds * PATIENCE
     while not (found := condition()):
         assert time.monotonic() < deadline, f"waited in vain until {what}"
@@ -93,7 +98,15 @@ def wait_for(condition, what, seconds=20):
 class Gateway:
     """HAProxy as a child, and the ways to look at it from outside."""
 
-    def __init__(self, folder, *, pool=4, tls=None, metrics=None, bufsize=65536):
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        pool: int = 4,
+        tls: str | None = None,
+        metrics: str | None = None,
+        bufsize: int = 65536,
+    ) -> None:
         self.port = free_port()
         self.folder = folder
         self.shape = Shape(
@@ -107,29 +120,37 @@ class Gateway:
         self.haproxy = Haproxy(self.shape, folder, certificate=tls)
         self.children = Children()
 
-    def start(self, table=None):
+    def start(self, table: Table | None = None) -> Self:
         self.haproxy.prepare(table or Table())
         self.children.start(self.haproxy.child(self.folder / "haproxy.log"))
         self.wait()
         return self
 
-    def wait(self):
+    def wait(self) -> None:
         wait_for(lambda: self.haproxy.up() and connects(self.port), "HAProxy answers")
 
-    def converge(self, *routes):
+    def converge(self, *routes: Route) -> Actual:
         return self.haproxy.converge(Table(routes=routes))
 
-    def master(self):
+    def master(self) -> int:
         return self.children.pid("haproxy")
 
-    def stop(self):
+    def stop(self) -> None:
         self.children.stop()
 
-    def ask(self, key="k", *, path="/v1/completions", headers=None, body=b"{}", method="POST"):
+    def ask(
+        self,
+        key: str = "k",
+        *,
+        path: str = "/v1/completions",
+        headers: Mapping[str, str] | None = None,
+        body: Any = b"{}",
+        method: str = "POST",
+    ) -> tuple[int, dict[str, str], Any]:
         """(status, headers, JSON) of one request, by a connection of its own."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
-            sent = ({"Authorization": f"Bearer {key}"} if key else {}) | (headers or {})
+            sent = ({"Authorization": f"Bearer {key}"} if key else {}) | dict(headers or {})
             connection.request(method, path, body=body, headers=sent)
             answer = connection.getresponse()
             text = answer.read()
@@ -141,15 +162,15 @@ class Gateway:
         finally:
             connection.close()
 
-    def who(self, key="k", **kwargs):
-        status, _, body = self.ask(key, **kwargs)
+    def who(self, key: str = "k", **more: Any) -> str:
+        status, _, body = self.ask(key, **more)
         assert status == 200, body
-        return body["replica"]
+        return str(body["replica"])
 
     @contextmanager
-    def stream(self, key="k", chunks=20):
+    def stream(self, key: str = "k", chunks: int = 20) -> Iterator[list[Any]]:
         """A stream in a thread; gives a list that fills, whose last element is "whole" or what went wrong."""
-        seen = []
+        seen: list[Any] = []
         thread = threading.Thread(target=self._stream, args=(key, chunks, seen))
         thread.start()
         try:
@@ -158,7 +179,7 @@ class Gateway:
         finally:
             thread.join()
 
-    def _stream(self, key, chunks, seen):
+    def _stream(self, key: str, chunks: int, seen: list[Any]) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         headers = {"Authorization": f"Bearer {key}", "x-chunks": str(chunks)}
         try:
@@ -174,11 +195,13 @@ class Gateway:
 
 
 @contextmanager
-def load(gateway, key="k", workers=6):
+def load(gateway: Gateway, key: str = "k", workers: int = 6) -> Iterator[list[int | str]]:
     """Requests one after the other from some clients that keep their connections; gives the list of what failed."""
-    failed, asked, ends = [], [], threading.Event()
+    failed: list[int | str] = []
+    asked: list[int] = []
+    ends = threading.Event()
 
-    def client():
+    def client() -> None:
         connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
         while not ends.is_set():
             try:
@@ -206,11 +229,13 @@ def load(gateway, key="k", workers=6):
             thread.join()
 
 
-def route(deployment="d1", servers=(), keys=("k",), replica_key="rk"):
+def route(
+    deployment: str = "d1", servers: Iterable[Server] = (), keys: Iterable[str] = ("k",), replica_key: str = "rk"
+) -> Route:
     return Route(deployment=deployment, servers=tuple(servers), keys=frozenset(keys), replica_key=replica_key)
 
 
-def server(replica, state="ready", name=None):
+def server(replica: Replica, state: State = "ready", name: str | None = None) -> Server:
     return Server(name=name or replica.name, address=replica.address, state=state)
 
 

@@ -1,6 +1,7 @@
 """Self-signed certificates and their keys, as files."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -8,7 +9,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def self_signed(folder, name, *, starts=timedelta(days=-1), ends=timedelta(days=30)):
+def self_signed(
+    folder: Path, name: str, *, starts: timedelta = timedelta(days=-1), ends: timedelta = timedelta(days=30)
+) -> tuple[Path, Path]:
     """(certificate, key) for a host, valid between two moments from now."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])

@@ -1,31 +1,36 @@
 """Climbs a ladder as the control loop does, with a driver alone."""
 
 from datetime import UTC, datetime
-from types import SimpleNamespace
 
 from recipes.loader import find, load
-from tests.fakes.requests import SECRETS, boot, request
-from workers.clouds.driver import Refused
+from tests.builders.machines import SECRETS, boot, request
+from tests.builders.offers import ladder
+from workers.clouds.driver import Driver, Machine, Refused
+from workers.deployment.events import OfferRefused
+from workers.deployment.log import stamp
 from workers.placement import catalog
 from workers.placement.mix import Lack, Mix, open_offers
+from workers.placement.offer import Rung
 from workers.placement.planner import plan
 
 MOST_ATTEMPTS = 300
 
 
-def rungs(cloud, *, spot=False):
+def rungs(cloud: str, *, spot: bool = False) -> tuple[Rung, ...]:
     """Those of Mixtral 8x7B's five candidates on one cloud, usable ones."""
     recipe = load(find("mixtral-8x7b"), {})
     planned = plan(recipe, catalog.load(), spot=spot, clouds=(cloud,))
-    return [SimpleNamespace(offer=rung.offer, usable=True) for rung in planned if rung.offer.usd_per_hour]
+    return ladder(*(rung.offer for rung in planned if rung.offer.usd_per_hour))
 
 
-def climb(driver, *, spot=False, port=8000):
+def climb(driver: Driver, *, spot: bool = False, port: int = 8000) -> tuple[Machine | None, list[Refused]]:
     """Ask for one batch of offers after another; the machine, or None where all refused, and the refusals."""
-    ladder, refusals, refused = rungs(driver.cloud, spot=spot), [], []
+    usable = rungs(driver.cloud, spot=spot)
+    answers: list[OfferRefused] = []
+    refused: list[Refused] = []
     for number in range(1, MOST_ATTEMPTS):
-        known = {"attempts": (), "failures": (), "refusals": refusals, "now": datetime.now(UTC)}
-        offers = open_offers(Lack.ANY, Mix(), rungs=ladder, **known)
+        now = datetime.now(UTC)
+        offers = open_offers(Lack.ANY, Mix(), rungs=usable, attempts=(), failures=(), refusals=answers, now=now)
         if not offers:
             return None, refused
         asked = request(f"d-1-{number}", offers, attempt=number, boot=boot(port=port, kind="vllm"))
@@ -33,5 +38,5 @@ def climb(driver, *, spot=False, port=8000):
             return driver.create(asked, SECRETS), refused
         except Refused as error:
             refused.append(error)
-            refusals.append(SimpleNamespace(at=datetime.now(UTC), refusals=error.refusals))
+            answers.append(OfferRefused(**stamp(datetime.now(UTC)), attempt=number, refusals=error.refusals))
     raise AssertionError("the ladder has no end")

@@ -3,14 +3,20 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+from redis import Redis
+
 from bot.commands import handlers
+from bot.commands.command import Command
 from bot.commands.desk import Caller, Desk
 from bot.commands.errors import NotShown
 from bot.commands.grammar import parse
 from bot.commands.outcome import settle
 from bot.commands.shelf import Shelf
-from tests.fakes import deployments
+from bot.prompting.question import Question
+from bot.slack.message import Message
+from tests.builders.logs import Logs
 from tests.person import words as words_of
+from workers.deployment.events import DeploymentId
 from workers.requests import Requests
 
 HERE = Path(__file__)
@@ -20,19 +26,19 @@ RECIPES = HERE.parents[1] / "recipes"
 class Channels:
     """Slack's channels, as far as commands ask."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.joined = True
-        self.link = None
-        self.whispered = []
-        self.refuses = None
+        self.link: str | None = None
+        self.whispered: list[tuple[str, str, str]] = []
+        self.refuses: str | None = None
 
-    def may_post(self, channel):
+    def may_post(self, channel: str) -> bool:
         return self.joined
 
-    def card_link(self, deployment):
+    def card_link(self, deployment: DeploymentId) -> str | None:
         return self.link
 
-    def whisper(self, channel, user, message):
+    def whisper(self, channel: str, user: str, message: Message) -> None:
         if self.refuses:
             raise NotShown(self.refuses)
         self.whispered.append((channel, user, words_of({"text": message.text, "blocks": list(message.blocks)})))
@@ -41,21 +47,21 @@ class Channels:
 class Answers:
     """Keeps the questions."""
 
-    def __init__(self):
-        self.asked = []
+    def __init__(self) -> None:
+        self.asked: list[Question] = []
 
-    def ask(self, question):
+    def ask(self, question: Question) -> None:
         self.asked.append(question)
 
 
 class Office:
     """A desk, and everything on it."""
 
-    def __init__(self, redis):
-        self.nudged = []
-        self.requests = Requests(redis, self.nudged.append, {})
+    def __init__(self, redis: Redis) -> None:
+        self.nudged: list[DeploymentId] = []
+        self.requests = Requests(redis, self._nudge, {})
         self.channels, self.answers = Channels(), Answers()
-        self.running = deployments.Shelf(redis)
+        self.running = Logs(redis)
         self.desk = Desk(
             requests=self.requests,
             shelf=Shelf((RECIPES,), {}, "scripted"),
@@ -68,9 +74,12 @@ class Office:
         )
         self._told = 0
 
-    def says(self, command, user="U1", once=None, channel="C0HERE"):
+    def _nudge(self, deployment: DeploymentId) -> None:
+        self.nudged.append(deployment)
+
+    def says(self, command: Command | str, user: str = "U1", once: str | None = None, channel: str = "C0HERE") -> str:
         self._told += 1
         caller = Caller(team="T1", channel=channel, user=user, once=once or f"1.{self._told}", response_url="http://r")
-        command = parse(command) if isinstance(command, str) else command
-        message = settle("test", caller, lambda: handlers.handle(command, caller, self.desk))
+        asked = parse(command) if isinstance(command, str) else command
+        message = settle("test", caller, lambda: handlers.handle(asked, caller, self.desk))
         return words_of({"text": message.text, "blocks": list(message.blocks)})

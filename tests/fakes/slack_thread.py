@@ -1,10 +1,15 @@
 """A thread in Slack that takes what an answer sends, and fails when it is told to."""
 
 import threading
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
-from bot.slack.failures import Away, Busy, Refused
+from bot.slack.failures import Away, Busy, Refused, SlackFailed
+from bot.slack.message import Message
 
-FAILURES = {
+T = TypeVar("T")
+
+FAILURES: dict[str, SlackFailed] = {
     "busy": Busy(1),
     "away": Away("Slack failed."),
     "refused": Refused("message_not_in_streaming_state", known=True),
@@ -14,56 +19,58 @@ FAILURES = {
 class SlackThread:
     """Messages by ts, oldest first; `failures` are taken one a call (None: it works)."""
 
-    def __init__(self, failures=()):
-        self.messages = {}
-        self.streaming = set()
-        self.footers = {}
-        self.calls = []
+    def __init__(self, failures: Iterable[str | None] = ()) -> None:
+        self.messages: dict[str, str] = {}
+        self.streaming: set[str] = set()
+        self.footers: dict[str, str] = {}
+        self.calls: list[str] = []
         self.stopping = threading.Event()
-        self.told = set()
+        self.told: set[str] = set()
         self.failures = list(failures)
         self.now = 1000.0
         self._next = 0
 
-    def clock(self):
+    def clock(self) -> float:
         return self.now
 
-    def lost(self):
+    def lost(self) -> tuple[str, ...]:
         """The messages whose ts was never told."""
         return tuple(ts for ts in self.messages if ts not in self.told)
 
-    def has(self, method):
+    def has(self, method: str) -> bool:
         return True
 
-    def insist(self, call):
+    def insist(self, call: Callable[[], T]) -> T:
         while True:
             try:
                 return call()
             except (Busy, Away):
                 self.now += 1
 
-    def start_stream(self, channel, thread, team, user, markdown):
+    def start_stream(self, channel: str, thread: str, team: str, user: str, markdown: str) -> str:
         is_lost = self._call("start")
         ts = self._new(markdown)
         self.streaming.add(ts)
         return self._tell(ts, is_lost)
 
-    def append_stream(self, channel, ts, markdown):
+    def append_stream(self, channel: str, ts: str, markdown: str) -> None:
         self._call("append")
         self._must_stream(ts)
         self.messages[ts] += markdown
 
-    def stop_stream(self, channel, ts, *, footer="", metadata=None):
+    def stop_stream(self, channel: str, ts: str, *, footer: str = "", metadata: dict[str, Any] | None = None) -> None:
         self._call("stop")
         self._must_stream(ts)
         self.streaming.discard(ts)
         self.footers[ts] = footer
 
-    def post(self, channel, message, *, thread=None, metadata=None):
+    def post(
+        self, channel: str, message: Message, *, thread: str | None = None, metadata: dict[str, Any] | None = None
+    ) -> str:
         is_lost = self._call("post")
         return self._tell(self._new(message.text), is_lost)
 
-    def update(self, channel, ts, message, *, leave=0):
+    def update(self, channel: str, ts: str, message: Message, *, leave: float = 0) -> None:
         self._call("update")
         if ts not in self.messages:
             raise Refused("message_not_found", known=True)
@@ -71,12 +78,12 @@ class SlackThread:
             raise Refused("streaming_state_conflict", known=True)
         self.messages[ts] = message.text
 
-    def delete(self, channel, ts):
+    def delete(self, channel: str, ts: str) -> None:
         self.calls.append("delete")
         if self.messages.pop(ts, None) is None:
             raise Refused("message_not_found", known=True)
 
-    def _call(self, name):
+    def _call(self, name: str) -> bool:
         self.calls.append(name)
         failure = self.failures.pop(0) if self.failures else None
         if failure == "lost":
@@ -85,17 +92,17 @@ class SlackThread:
             raise FAILURES[failure]
         return False
 
-    def _tell(self, ts, is_lost):
+    def _tell(self, ts: str, is_lost: bool) -> str:
         if is_lost:
             raise Away("The reply was lost.")
         self.told.add(ts)
         return ts
 
-    def _must_stream(self, ts):
+    def _must_stream(self, ts: str) -> None:
         if ts not in self.streaming:
             raise Refused("message_not_in_streaming_state", known=True)
 
-    def _new(self, text):
+    def _new(self, text: str) -> str:
         self._next += 1
         ts = f"{self._next}.0"
         self.messages[ts] = text

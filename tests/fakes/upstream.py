@@ -4,12 +4,15 @@ import contextlib
 import json
 import threading
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
 
+JSON = dict[str, Any]
 DEFAULT = "Mustard, ketchup and mayonnaise are three condiments."
 
 
-def words(text):
+def words(text: str) -> list[str]:
     """A text in tokens of a word each."""
     first, *others = text.split(" ")
     return [first, *(f" {word}" for word in others)]
@@ -18,11 +21,11 @@ def words(text):
 class Upstream:
     """`script` maps a request to a dict: text or tokens, delay, reason, hang, die_after, broken; or status, error."""
 
-    def __init__(self, *, context=8192, model="scripted"):
+    def __init__(self, *, context: int | None = 8192, model: str = "scripted") -> None:
         self.context, self.model = context, model
-        self.asked = []
-        self.keys = []
-        self.script = lambda body: {}
+        self.asked: list[JSON] = []
+        self.keys: list[str] = []
+        self.script: Callable[[JSON], JSON] = lambda _: {}
         self.open = self.most_open = 0
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -30,30 +33,30 @@ class Upstream:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
 
-    def _handler(upstream):  # noqa: N805 - `self` is the handler's
+    def _handler(upstream) -> type[BaseHTTPRequestHandler]:  # noqa: N805 - `self` is the handler's
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def log_message(self, *_):
+            def log_message(self, *_: object) -> None:
                 pass
 
-            def handle(self):
+            def handle(self) -> None:
                 with contextlib.suppress(ConnectionResetError):  # a bot that ends does not say goodbye
                     super().handle()
 
-            def do_GET(self):
+            def do_GET(self) -> None:
                 entry = {"id": upstream.model, "max_model_len": upstream.context}
                 self.answer(200, {"object": "list", "data": [entry]})
 
-            def do_POST(self):
+            def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 upstream.asked.append(body)
                 upstream.keys.append(self.headers["Authorization"])
@@ -72,7 +75,7 @@ class Upstream:
                     with upstream._lock:
                         upstream.open -= 1
 
-            def stream(self, how):
+            def stream(self, how: JSON) -> None:
                 self.send_response(200)
                 self.send_header("Content-Type", "text/event-stream")
                 self.send_header("Transfer-Encoding", "chunked")
@@ -92,14 +95,14 @@ class Upstream:
                 self.chunk(b"data: [DONE]\n\n")
                 self.chunk(b"")
 
-            def event(self, payload):
+            def event(self, payload: JSON) -> None:
                 self.chunk(b"data: " + json.dumps(payload).encode() + b"\n\n")
 
-            def chunk(self, data):
+            def chunk(self, data: bytes) -> None:
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
                 self.wfile.flush()
 
-            def answer(self, status, payload):
+            def answer(self, status: int, payload: JSON) -> None:
                 data = json.dumps(payload).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(data)))

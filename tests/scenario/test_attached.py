@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders.events import KEY
+from tests.builders.logs import append
+from tests.builders.story import Story
 from tests.composed import SERVICES, composed_haproxy
 from tests.fakes.haproxy import Gateway, GatewayDown, Replica, connects, wait_for
-from tests.make_deployment import KEY, Story, append
 from workers.deployment.events import (
     FIRST_KEY,
     EndpointPublished,

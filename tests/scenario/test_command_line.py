@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.builders.machines import SECRETS, request
 from tests.fakes.aws_wire import AwsWire, product
 from tests.fakes.gcp import GcpCloud
-from tests.fakes.requests import SECRETS, request
 from workers.clouds.local import LocalDriver
 from workers.sandbox.valkey import free_port
 

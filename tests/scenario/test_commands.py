@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 from redis.exceptions import RedisError
 from slack_bolt import BoltRequest
 from slack_sdk import WebClient
@@ -33,11 +32,8 @@ from bot.slack.calls import SlackCalls
 from bot.slack.client import ACK_TIMEOUT, web_client
 from bot.slack.connections import app_of, serve
 from bot.views.card import card
-from tests.fakes import deployments
+from tests.builders.logs import Logs
 from tests.person import ADA, MIXTRAL, RANDOM, ROBIN, Person, words
-from workers.deployment.events import Place
-from workers.deployment.keys import new_key
-from workers.deployment.log import Log, new_event_id, new_id
 from workers.requests import Requests
 from workers.run import ladder_of
 
@@ -96,10 +92,7 @@ class Bot:
 
     def put(self, name):
         """A deployment of Robin's that answers."""
-        asked = replace(deployments.requested(name), place=Place(team="T1", channel=MIXTRAL, user=ROBIN))
-        id_ = Log(self.redis).open(new_id(), asked, new_key(), new_event_id())
-        deployments.Shelf(self.redis).answer_at(id_, name, "http://127.0.0.1:1")
-        return id_
+        return Logs(self.redis).put(name, "http://127.0.0.1:1", MIXTRAL, user=ROBIN)
 
     def close(self):
         self._close()

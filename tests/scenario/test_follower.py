@@ -20,7 +20,9 @@ from bot.slack.budgets import Budgets
 from bot.slack.calls import SlackCalls
 from bot.slack.client import web_client
 from bot.views.card import card as view
-from tests.make_deployment import KEY, Story, append
+from tests.builders.events import KEY
+from tests.builders.logs import append
+from tests.builders.story import Story
 from tests.mortal_follower import LEASE
 from tests.person import ADA, GENERAL, ROBIN, Person, words
 from workers.deployment.events import Place

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from msgspec.structs import replace
@@ -19,7 +20,7 @@ from bot.sandbox.stand_in import Settings
 from bot.settings import from_environ
 from bot.slack import calls
 from bot.slack.connections import app_of, serve
-from tests.fakes.deployments import Shelf
+from tests.builders.logs import Logs
 from tests.fakes.upstream import DEFAULT, Upstream
 from tests.person import ADA, MIXTRAL, ROBIN, Person, words
 from workers.run import now, wire_requests
@@ -65,8 +66,8 @@ class Line:
         return self.bots[0].answered_in(channel, thread_ts)
 
     def bot(self):
-        soon = {"lease": timedelta(seconds=1), "watch_every": timedelta(seconds=0.1)}
-        self.bots.append(Answers(self.requests, slack_of(self.settings, self.redis), self.redis, **soon))
+        lease, watch, slack = timedelta(seconds=1), timedelta(seconds=0.1), slack_of(self.settings, self.redis)
+        self.bots.append(Answers(self.requests, slack, self.redis, lease=lease, watch_every=watch))
         self.bots[-1].resume()
         return self.bots[-1]
 
@@ -84,7 +85,7 @@ class Place:
 
     def __init__(self, redis, slack, line):
         self.redis, self.line = redis, line
-        self.shelf = Shelf(redis)
+        self.shelf = Logs(redis)
         self.robin = Person(slack.url, ROBIN)
         self.ada = Person(slack.url, ADA)
         self.robin.wait_connected()
@@ -105,8 +106,12 @@ class Place:
 
     def settled(self, *threads, timeout=15):
         """Wait until the last word in these threads is the bot's, and no question is left."""
+
+        def answered(thread, person):
+            return person.messages(MIXTRAL, thread)[-1]["user"] == BOT_USER
+
         for thread in threads:
-            self.robin.wait_for(lambda p, ts=thread: p.messages(MIXTRAL, ts)[-1]["user"] == BOT_USER, timeout)
+            self.robin.wait_for(partial(answered, thread), timeout)
         self.robin.wait_for(lambda _: self.redis.hlen(QUESTIONS) == 0, timeout)
 
     def said(self, thread, channel=MIXTRAL):
@@ -232,7 +237,7 @@ def test_a_question_waits_while_its_model_starts(place, engine):
     bot = place.bot()
     ts = place.robin.say(MIXTRAL, "@mixtral Hello")
     place.answer(ts, "*fast* is looking for a machine. Your question waits")
-    place.shelf.answer_at(id_, "fast", engine.url)
+    place.shelf.append(place.shelf.story(id_).answers_at(engine.url))
     bot.ready(id_)
     place.answer(ts, DEFAULT)
     place.settled()
@@ -245,7 +250,7 @@ def test_a_pause_that_slack_asks_for_delays_no_answer_and_leaves_no_notice_behin
     ts = place.robin.say(MIXTRAL, "@mixtral Hello")
     place.answer(ts, "Your question waits")
     place.robin.fault("rate_limited", method="chat.delete", seconds=3)
-    place.shelf.answer_at(id_, "fast", engine.url)
+    place.shelf.append(place.shelf.story(id_).answers_at(engine.url))
     bot.ready(id_)
     place.answer(ts, DEFAULT)
     assert "Your question waits" in place.said(ts)
@@ -258,7 +263,7 @@ def test_who_waits_for_a_deployment_that_fails_is_told(place):
     bot = place.bot()
     ts = place.robin.say(MIXTRAL, "@mixtral Hello")
     place.answer(ts, "Your question waits")
-    place.shelf.end(id_, failed="No offer could be taken. Ask for a smaller GPU.")
+    place.shelf.append(place.shelf.story(id_).ended("No offer could be taken. Ask for a smaller GPU."))
     bot.ready(id_)
     told = place.answer(ts, "No offer could be taken.")
     assert f"<@{ROBIN}>" in told["text"]
@@ -418,7 +423,7 @@ def test_a_question_too_long_even_alone_is_refused_in_the_engines_words(place, e
 
 def test_a_question_never_goes_past_the_gateway_to_a_replica(place, engine):
     id_ = place.shelf.put("fast", "http://127.0.0.1:9", MIXTRAL)
-    place.shelf.add_replica(id_, "fast", engine.url, 2)
+    place.shelf.append(place.shelf.story(id_).asked().created(engine.url).ready())
     place.bot()
     ts = place.robin.say(MIXTRAL, "@mixtral Hello")
     place.answer(ts, "Nothing answers at the endpoint of fast")
@@ -430,10 +435,9 @@ def test_a_question_whose_last_replica_dies_waits_for_the_next_one(place, engine
     bot = place.bot()
     ts = place.robin.say(MIXTRAL, "@mixtral Hello")
     place.robin.wait_for(lambda _: any(asked.tries for asked in bot._questions.all()))
-    place.shelf.fail_probe(id_)
+    place.shelf.append(place.shelf.story(id_).not_ready("no answer"))
     place.answer(ts, "Your question waits")
-    place.shelf.add_replica(id_, "fast", engine.url, 2)
-    place.shelf.publish(id_, engine.url)
+    place.shelf.append(place.shelf.story(id_).asked().created(engine.url).ready().published(engine.url))
     bot.ready(id_)
     place.answer(ts, DEFAULT)
     place.settled()
@@ -480,7 +484,7 @@ def test_one_log_that_cannot_be_read_costs_its_own_questions_only(place, engine)
     place.answer(ts, "Your question waits")
     place.redis.xadd(f"mixtral:d:{odd}", {"e": "no JSON"}, id="2-0")
     place.robin.wait_for_ephemeral("incident", channel=MIXTRAL)
-    place.shelf.answer_at(fast, "fast", engine.url)
+    place.shelf.append(place.shelf.story(fast).answers_at(engine.url))
     place.answer(ts, DEFAULT)
 
 

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,8 +29,8 @@ def parse(vllm_home, tmp_path_factory):  # noqa: F811 - the fixture
     pip = [python_of(vllm_home), "-m", "pip", "install", "-q", "--no-deps", "--no-compile", "--require-hashes"]
     subprocess.run([*pip, "--target", beside, "-r", LOCK], check=True)
     environ = os.environ | {"PYTHONPATH": str(beside), "VLLM_TARGET_DEVICE": "cpu", "VLLM_NO_USAGE_STATS": "1"}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
-    with subprocess.Popen([python_of(vllm_home), HERE / "parse.py"], env=environ, **pipes) as parser:
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([python_of(vllm_home), HERE / "parse.py"], env=environ, text=True, **pipes) as parser:
 
         def verdict(argv):
             parser.stdin.write(json.dumps(argv) + "\n")

@@ -5,7 +5,9 @@ import json
 import threading
 import time
 from contextlib import contextmanager
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 import pytest
 
@@ -49,9 +51,8 @@ def aws():
 @pytest.fixture
 def gcp():
     cloud = GcpCloud()
-    cloud.server.RequestHandlerClass = type("More", (More,), {**vars(cloud.server.RequestHandlerClass)})
-    cloud.server.RequestHandlerClass.do_GET = More.do_GET
-    cloud.server.RequestHandlerClass.do_POST = More.do_POST
+    asked = {"do_GET": More.do_GET, "do_POST": More.do_POST}
+    cloud.server.RequestHandlerClass = type("More", (More,), {**vars(cloud.server.RequestHandlerClass), **asked})
     More.held, More.network = list(PERMISSIONS), True
     yield cloud
     cloud.server.shutdown()
@@ -61,7 +62,7 @@ def gcp():
 class More(Handler):
     """What of Google Cloud is asked by nobody but `check`."""
 
-    held: tuple[str, ...] = ()
+    held: ClassVar[list[str]] = []
     network = True
 
     def do_GET(self):  # noqa: N802 - a name that http.server calls
@@ -331,7 +332,7 @@ def test_a_variable_that_cannot_be_read_is_a_line(home, variable):
 
 
 def test_a_question_without_an_answer_is_bounded_and_told(home, monkeypatch):
-    monkeypatch.setattr(check, "WITHIN", check.timedelta(seconds=0.3))
+    monkeypatch.setattr(check, "WITHIN", timedelta(seconds=0.3))
     answer = threading.Event()
     monkeypatch.setattr(check, "slack", lambda _: answer.wait(60))
     began = time.monotonic()

@@ -3,23 +3,22 @@
 import io
 import json
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 
 import pytest
 
 from bot.machines import run
 from recipes.loader import find, load
-from tests.fakes.driver import FakeDriver, offer
-from tests.fakes.requests import INSTALLATION, SECRETS, request
+from tests.builders.events import requested
+from tests.builders.machines import INSTALLATION, SECRETS, request
+from tests.builders.offers import offer
+from tests.fakes.driver import FakeDriver
 from workers.clouds.driver import Token
 from workers.deployment.events import (
     LaunchIntended,
-    Limits,
     MachineCreated,
     MachineGone,
-    Place,
-    Requested,
     ScaleRequested,
+    Version,
 )
 from workers.deployment.log import Log, new_id, stamp
 from workers.sandbox.valkey import free_port
@@ -45,22 +44,15 @@ class Ring:
     def deployment(self, name):
         """One with a machine that it wants; returns its id and the machine's request."""
         id_, at = new_id(), datetime.now(UTC)
-        place = Place(team="T", channel="C", user="U")
-        recipe = load(find("smollm2-135m"), {})
-        self.log.open(
-            id_,
-            Requested(**stamp(at), name=name, recipe=recipe, replicas=1, place=place, limits=Limits()),
-            "mxk_key",
-            name,
-        )
+        self.log.open(id_, requested(name, load(find("smollm2-135m"), {})), "mxk_key", name)
         asked = self.machine(f"{id_}-1", deployment=id_, attempt=1)
         made = self.cloud.find(asked.token)
-        self.log.record(id_, 1, [LaunchIntended(**stamp(at), request=asked)])
-        self.log.record(id_, 2, [MachineCreated(**stamp(at), attempt=1, machine=made)])
+        self.log.record(id_, Version(1), [LaunchIntended(**stamp(at), request=asked)])
+        self.log.record(id_, Version(2), [MachineCreated(**stamp(at), attempt=1, machine=made)])
         return id_, asked
 
     def machine(self, token, **changes):
-        offers = (offer("gcp", usd_per_hour=Decimal("3.60"), zone="us-central1-a"),)
+        offers = (offer("us-central1-a", "3.60"),)
         asked = request(token, offers, expires_at=datetime.now(UTC) + timedelta(days=1), **changes)
         self.cloud.create(asked, SECRETS)
         return asked
@@ -222,7 +214,7 @@ def test_machines_of_other_installations_and_ended_ones_are_not_listed(ring):
 
 
 def test_a_machine_without_a_price_is_listed_all_the_same(ring):
-    asked = request("x-1", (offer("gcp", usd_per_hour=None),), expires_at=datetime.now(UTC) + timedelta(days=1))
+    asked = request("x-1", (offer(usd=None),), expires_at=datetime.now(UTC) + timedelta(days=1))
     ring.cloud.create(asked, SECRETS)
     _, out, _ = ring.run()
     assert "unknown" in out

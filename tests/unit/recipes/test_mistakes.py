@@ -253,7 +253,7 @@ TREES = st.recursive(
 def loads_or_says(source):
     """Anything but a RecipeError of one line fails the test."""
     try:
-        told = load(source, {"X": "1"})
+        told: Recipe | str = load(source, {"X": "1"})
     except RecipeError as error:
         told = str(error)
     assert isinstance(told, Recipe) or "\n" not in told

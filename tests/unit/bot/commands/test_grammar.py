@@ -24,7 +24,7 @@ from bot.commands.command import (
     UsageError,
 )
 from bot.commands.grammar import Prompt, addressed, parse, prompt_of, too_long
-from workers.deployment.events import Limits
+from workers.deployment.events import FIRST_KEY, KeyId, Limits
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,8 @@ from workers.deployment.events import Limits
         ("key fast new", NewKey(name="fast")),
         ("key fast NEW <@U0ADA000001|ada>", NewKey(name="fast", user="U0ADA000001")),
         ("key fast new <@W012AB>", NewKey(name="fast", user="W012AB")),
-        ("key fast revoke k-3f9a01", RevokeKey(name="fast", key="k-3f9a01")),
-        ("key fast revoke first", RevokeKey(name="fast", key="first")),
+        ("key fast revoke k-3f9a01", RevokeKey(name="fast", key=KeyId("k-3f9a01"))),
+        ("key fast revoke first", RevokeKey(name="fast", key=FIRST_KEY)),
         ("key --help", Help(command="key")),
         ("endpoint", Endpoint()),
         ("endpoint fast", Endpoint(name="fast")),

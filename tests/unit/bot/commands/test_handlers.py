@@ -199,7 +199,7 @@ def test_what_nobody_expected_gets_an_incident_and_no_details(office, caplog):
 def test_what_is_permitted_on_one_deployment_never_hits_the_next_of_its_name(office):
     office.says(Launch(name="fast"))
     old = office.requests.get("fast")
-    office.running.end(old.id)
+    office.running.append(office.running.story(old.id).ended())
     office.says(Launch(name="fast"), user="U2")
     caller = Caller(team="T1", channel="C0HERE", user="U1", once="1.late")
     for deed in (

@@ -4,11 +4,9 @@ import pytest
 
 from bot.commands.command import Launch
 from bot.views import scale
-from tests.fakes.deployments import scaled_by
+from tests.builders.recipes import scaled_by
 from tests.fakes.office import Office
 from tests.gallery import by_load, spot, two
-from workers.deployment.events import ReplicasAbandoned
-from workers.deployment.log import new_event_id
 
 URL = "http://127.0.0.1:1"
 LOAD = {"min_replicas": 2, "max_replicas": 5, "target_qps_per_replica": 1.0}
@@ -81,8 +79,7 @@ def test_asked_for_the_same_number_what_was_given_up_is_tried_again(office):
     id_ = office.running.put("fast", URL)
     office.says("scale fast 2")
     assert "nothing changes" in office.says("scale fast 2")
-    at = office.requests.get("fast").updated_at
-    office.running.append(id_, [ReplicasAbandoned(event_id=new_event_id(), at=at, why="It crashed.")])
+    office.running.append(office.running.story(id_).abandoned("It crashed."))
     assert "tries again to have 2 replicas" in office.says("scale fast 2")
     assert office.requests.get("fast").abandoned is None
 

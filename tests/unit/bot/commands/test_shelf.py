@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.commands.errors import CommandError
+from bot.commands.errors import CommandError, EnvMissing, NoRecipe
 from bot.commands.shelf import Shelf, name_from
 from recipes.schema import RecipeError
 from workers.serving.boot import boot_of
@@ -39,7 +39,7 @@ def test_without_a_name_it_is_the_default(folder):
 
 
 def test_an_unknown_recipe_is_refused_with_the_nearest(folder):
-    with pytest.raises(CommandError) as caught:
+    with pytest.raises(NoRecipe) as caught:
         shelf(folder).get("smolm2")
     assert caught.value.nearest == "smollm2-135m"
     assert "mixtral-8x7b" in caught.value.sentence
@@ -54,7 +54,7 @@ def test_a_name_that_is_no_name_finds_nothing(folder, name):
 
 
 def test_what_a_recipe_leaves_open_is_asked_for(folder):
-    with pytest.raises(CommandError) as caught:
+    with pytest.raises(EnvMissing) as caught:
         shelf(folder).complete("open", {})
     assert "REGION" in caught.value.sentence
     assert caught.value.missing == ("REGION",)

@@ -1,18 +1,28 @@
 """A question finds its deployment, or a sentence says how it would."""
 
-from datetime import UTC, datetime
-
 import pytest
 from msgspec.structs import replace
 
 from bot.prompting.question import Question, of_message, typed
 from bot.prompting.routing import NOTHING_RUNS, Nowhere, Open, Over, To, Waits, address, route, standing
-from tests.fakes.deployments import answering, ended, scaled_by, starting
+from tests.builders.events import PLACE
+from tests.builders.recipes import scaled_by
+from tests.builders.story import Story
 
 HERE, ELSEWHERE = "C0HERE", "C0ELSEWHERE"
-FAST = answering("fast", channel=HERE)
-SLOW = answering("slow", channel=HERE)
-OTHER = answering("other", channel=ELSEWHERE)
+
+
+def asked_for(name, channel=HERE):
+    return Story(name, id_=f"d-{name}", place=replace(PLACE, channel=channel))
+
+
+def answering(name, channel=HERE):
+    return asked_for(name, channel).answers_at("http://127.0.0.1:1").state
+
+
+FAST = answering("fast")
+SLOW = answering("slow")
+OTHER = answering("other", ELSEWHERE)
 
 
 def message(text, channel=HERE, thread=None):
@@ -59,10 +69,10 @@ def test_a_word_that_was_a_name_once_may_begin_a_question_and_a_name_that_runs_a
 
 
 def test_of_several_the_one_that_is_ready_answers():
-    waiting = starting("waiting", channel=HERE)
+    waiting = asked_for("waiting").state
     assert goes_to(message("<@UBOT> Hi"), [FAST, waiting]) == ("fast", "Hi")
     assert "Several" in goes_to(message("<@UBOT> Hi"), [FAST, SLOW, waiting])
-    assert "Several" in goes_to(message("<@UBOT> Hi"), [waiting, starting("too", channel=HERE), OTHER]), "not another's"
+    assert "Several" in goes_to(message("<@UBOT> Hi"), [waiting, asked_for("too").state, OTHER]), "not another's"
 
 
 def test_what_is_said_in_a_thread_whose_model_has_ended_is_for_no_other():
@@ -118,13 +128,13 @@ def test_a_deployment_that_answers_is_open():
 
 
 def test_one_that_starts_lets_the_question_wait():
-    state = standing(starting("fast"))
+    state = standing(asked_for("fast").state)
     assert isinstance(state, Waits)
     assert state.sentence.startswith("**fast** is looking for a machine. Your question waits")
 
 
 def test_one_that_has_ended_says_why():
-    state = standing(ended("fast", failed="No offer fits. Ask for less.", at=datetime.now(UTC)))
+    state = standing(asked_for("fast").ended("No offer fits. Ask for less.").state)
     assert isinstance(state, Over)
     assert "No offer fits. Ask for less." in state.sentence
 

@@ -1,6 +1,7 @@
 """A question to what sleeps is seen by its gateway, and goes on waiting."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 import pytest
@@ -9,10 +10,9 @@ from msgspec.structs import replace
 from bot.prompting.answering import Answering
 from bot.prompting.question import Asked, Question
 from bot.prompting.store import Questions, Threads
-from tests.fakes.deployments import Shelf, scaled_by
+from tests.builders.logs import Logs
+from tests.builders.recipes import scaled_by
 from tests.fakes.slack_thread import SlackThread
-from workers.deployment.events import ScaleRequested
-from workers.deployment.log import new_event_id
 from workers.requests import Requests
 
 URL = "http://127.0.0.1:1"
@@ -39,10 +39,10 @@ def gateway():
 
 def asked_of(redis, gateway, recipe):
     """A question to a deployment that has no replica, run once."""
-    shelf = Shelf(redis)
-    id_ = shelf.put("fast", URL, recipe=recipe)
-    requests = Requests(redis, print, {})
-    shelf.append(id_, [ScaleRequested(event_id=new_event_id(), at=datetime.now(UTC), replicas=0, by="U1")])
+    logs = Logs(redis)
+    id_ = logs.put("fast", URL, recipe=recipe)
+    requests: Any = Requests(redis, print, {})
+    logs.append(logs.story(id_).scaled(0))
     state = requests.by_id(id_)
     gone = replace(state, attempts=())
     requests.by_id = lambda _: gone
@@ -52,9 +52,10 @@ def asked_of(redis, gateway, recipe):
     questions.put(
         Asked(question=question, asked_at=datetime.now(UTC), deployment=id_, prompt="Hello", thread="5.0", notice="6.0")
     )
+    slack: Any = SlackThread()
     answering = Answering(
         requests=requests,
-        slack=SlackThread(),
+        slack=slack,
         http=gateway.client,
         questions=questions,
         threads=Threads(redis),

@@ -11,7 +11,7 @@ from bot.slack import calls
 from bot.slack.budgets import Budgets
 from bot.slack.calls import SlackCalls
 from bot.slack.client import web_client
-from bot.slack.failures import Away, Busy
+from bot.slack.failures import Away, Busy, Refused
 from bot.slack.message import Message
 from bot.slack.reading import find
 from tests.person import MIXTRAL, ROBIN, Person
@@ -91,7 +91,7 @@ def test_what_must_not_be_said_twice_is_repeated_after_a_pause_only(slack, monke
 def test_a_method_that_is_missing_is_remembered(slack, robin):
     robin.fault("refuse", method="assistant.threads.setStatus", error="unknown_method")
     assert slack.has("assistant.threads.setStatus")
-    with pytest.raises(calls.Refused):
+    with pytest.raises(Refused):
         slack.set_status(MIXTRAL, "1.0", "is thinking…")
     assert not slack.has("assistant.threads.setStatus")
 

@@ -13,9 +13,26 @@ from bot.views.endpoint import curl, endpoint
 from bot.views.ladder import mends
 from bot.views.words import now_happening, title
 from recipes.schema import Engine, Recipe
-from tests.gallery import SPOT_OFFERS, Tail, asleep, at_zero, backing_off, by_load, degraded, spot
-from tests.make_deployment import KEY, MIXTRAL, Story, climbing, failed, in_the_cloud, offer, offers, rungs, two
-from tests.story import GATEWAY
+from tests.builders.events import KEY
+from tests.builders.offers import offer
+from tests.builders.recipes import MIXTRAL
+from tests.builders.story import GATEWAY, Story
+from tests.gallery import (
+    SPOT_OFFERS,
+    Tail,
+    asleep,
+    at_zero,
+    backing_off,
+    by_load,
+    climbing,
+    degraded,
+    failed,
+    in_the_cloud,
+    offers,
+    rungs,
+    spot,
+    two,
+)
 from workers.clouds.driver import Scope
 from workers.deployment.events import Failure, Limits
 from workers.placement.offer import Rung
@@ -76,7 +93,7 @@ def test_the_ladder_tells_what_was_tried_what_is_asked_and_what_comes_next():
 
 
 def test_a_refusal_for_a_whole_region_bars_its_other_offers_on_the_card():
-    story = Story("mixtral", MIXTRAL).planned(rungs(usable=True)).asked(offers()[0])
+    story = Story("mixtral", MIXTRAL).planned(*offers()).asked(offers()[0])
     story.refused("your quota of A2 machines is used up", code="QUOTA_EXCEEDED", scope=Scope.REGION).wait(1)
     ladder = texts(card(story.asked(offers()[2]).state, story.now))
     barred = f"⊘ *5.89 USD/h* 2 {X} A100-80GB, GCP us-central1-c: ruled out by the same answer"
@@ -85,7 +102,7 @@ def test_a_refusal_for_a_whole_region_bars_its_other_offers_on_the_card():
 
 
 def test_machines_that_have_served_their_turn_are_on_no_ladder_and_one_that_answers_always_is():
-    story = Story("mixtral", MIXTRAL, replicas=2).planned(rungs(usable=True))
+    story = Story("mixtral", MIXTRAL, replicas=2).planned(*offers())
     story.asked(offers()[4]).created().wait(60).ready().published().asked(offers()[1]).created().wait(60).ready()
     story.scaled(1).draining(2).given_up("scaled down", 2).gone("ended by request", 2)
     for taken in offers()[:4] * 3:
@@ -97,20 +114,20 @@ def test_machines_that_have_served_their_turn_are_on_no_ladder_and_one_that_answ
 
 
 def test_a_refusal_for_a_whole_cloud_leaves_the_other_cloud_next():
-    story = Story("mixtral", MIXTRAL).planned(rungs(usable=True)).asked(offers()[0])
+    story = Story("mixtral", MIXTRAL).planned(*offers()).asked(offers()[0])
     story.refused("the credentials were refused", code="401", scope=Scope.CLOUD).wait(1)
     ladder = texts(card(story.state, story.now))
     assert f"○ *21.96 USD/h* 8 {X} A100, AWS (4 zones in 3 regions)" in ladder
 
 
 def test_a_doubtful_price_is_marked():
-    doubtful = offer("gcp us-central1-a", "A100-80GB:2", "5.89", doubtful="on demand is below spot")
-    story = Story("mixtral", MIXTRAL).planned([Rung(offer=doubtful, usable=True)]).asked(doubtful).wait(1)
+    doubtful = offer("us-central1-a", "5.89", "A100-80GB:2", doubtful="on demand is below spot")
+    story = Story("mixtral", MIXTRAL).planned(doubtful).asked(doubtful).wait(1)
     assert "5.89 USD/h (price uncertain)" in now_happening(story.state, story.now)
 
 
 def test_a_ladder_without_clouds_says_why_of_every_rung_and_what_would_mend_it():
-    story = Story("mixtral-8x7b", MIXTRAL).planned(rungs(usable=False)).ended(failed="No machine could be asked for.")
+    story = Story("mixtral-8x7b", MIXTRAL).planned(*rungs(usable=False)).ended(failed="No machine could be asked for.")
     shown_ = texts(card(story.state, story.now))
     assert shown_.count("no credentials found") == shown_.count("⊘ *") == 7
     assert "• GCP: run `gcloud auth application-default login`" in shown_
@@ -312,7 +329,7 @@ def test_time_alone_changes_a_card_while_somebody_waits_and_hardly_afterwards():
 
 
 def test_what_models_engines_and_clouds_say_cannot_act():
-    story = Story("x", Recipe(name="x", engine=Engine(kind="vllm", model=NASTY))).planned(rungs(usable=True))
+    story = Story("x", Recipe(name="x", engine=Engine(kind="vllm", model=NASTY))).planned(*offers())
     story.asked(offers()[0]).refused(NASTY).asked(offers()[1]).created(NASTY).progressed(NASTY)
     for told in (story, story.ready().published().tested(NASTY), story.not_ready(NASTY).gone(NASTY, log=NASTY)):
         fits(card(told.state, told.now))
@@ -326,10 +343,10 @@ def test_what_models_engines_and_clouds_say_cannot_act():
 def test_a_long_life_fits_into_one_message():
     story = Story("mixtral", MIXTRAL, replicas=50, limits=Limits(gpus=("A100:8",) * 90, max_price=Decimal(9999)))
     ladder = [
-        Rung(offer=offer(f"aws r{n}-1", "A100:8", f"{n}.5"), usable=n % 2 == 0, reason="no " * 400, mend=f"m{n} " * 90)
+        Rung(offer=offer(f"aws r{n}-1", f"{n}.5"), usable=n % 2 == 0, reason="no " * 400, mend=f"m{n} " * 90)
         for n in range(500)
     ]
-    story.planned(ladder)
+    story.planned(*ladder)
     for rung in ladder[:120]:
         story.asked(rung.offer).refused("no stock " * 100, code=f"c{rung.offer.zone}")
     for rung in ladder[120:180]:
@@ -360,8 +377,7 @@ def test_a_log_is_cut_at_its_beginning():
 def test_every_beginning_of_a_story_has_a_card(replicas):
     whole = in_the_cloud().scaled(replicas).wait(1).stopped().gone("ended by request", 4).ended()
     for length in range(1, len(whole.events) + 1):
-        part = Story()
-        part.events = whole.events[:length]
+        part = Story(events=whole.events[:length])
         fits(card(part.state, whole.now))
         assert title(part.state)
 
@@ -394,7 +410,7 @@ ALONE = frozenset({"abandoned", "moved", "asked", "exhausted", "scaled", "stoppe
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.sampled_from(sorted(STEPS)), max_size=25))
 def test_whatever_happens_there_is_a_card(steps):
-    story = Story("mixtral", MIXTRAL, replicas=2).planned(rungs(usable=True))
+    story = Story("mixtral", MIXTRAL, replicas=2).planned(*offers())
     for step in steps:
         if story.state.attempts or step in ALONE:
             STEPS[step](story)

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
+from tests.builders.machines import INSTALLATION, SECRETS, boot, request
 from tests.fakes.aws import AwsCloud
 from tests.fakes.ladder import climb
-from tests.fakes.requests import INSTALLATION, SECRETS, boot, request
 from workers.clouds.aws import AwsDriver
 from workers.clouds.aws_errors import AwsSaid
 from workers.clouds.driver import DriverError, Presence, Refused, Scope, Token

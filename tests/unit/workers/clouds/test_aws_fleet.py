@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
+from tests.builders.machines import boot, request
 from tests.fakes.aws import AwsCloud
-from tests.fakes.requests import boot, request
 from workers.clouds import aws_fleet, aws_quota
 from workers.clouds.driver import Scope, Token
 

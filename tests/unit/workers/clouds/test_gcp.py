@@ -5,8 +5,8 @@ import msgspec
 import pytest
 
 from recipes.loader import find, load
+from tests.builders.machines import INSTALLATION, SECRETS, boot, request
 from tests.fakes.gcp import GcpCloud
-from tests.fakes.requests import INSTALLATION, SECRETS, boot, request
 from tests.patience import PATIENCE
 from workers.clouds.driver import DriverError, Presence, Refused, Scope, Token
 from workers.clouds.gcp import GcpDriver

@@ -1,27 +1,16 @@
-from decimal import Decimal
-
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fakes.requests import boot, request
+from tests.builders.machines import boot, request
+from tests.builders.offers import offer
 from workers.clouds.cidrs import CidrsError, cidrs
 from workers.clouds.gcp_instance import LABEL, NAME, disk_type, image, label_of, name_of
 from workers.clouds.gcp_network import rule_name
 from workers.clouds.gcp_quota import Quota, shortage
-from workers.placement.offer import Offer
 
-A100 = Offer(
-    cloud="gcp",
-    region="us-central1",
-    zone="us-central1-a",
-    instance_type="a2-highgpu-4g",
-    accelerator="A100",
-    count=4,
-    spot=False,
-    usd_per_hour=Decimal("9.7"),
-)
+A100 = offer("us-central1-a", "9.7", "A100:4", instance_type="a2-highgpu-4g")
 
 
 @given(st.text())
@@ -58,8 +47,8 @@ def test_any_installation_gives_a_rule_a_valid_name(installation, port):
     ],
 )
 def test_a_disk_s_tier_is_what_the_machine_type_takes(tier, type_, disk):
-    offer = msgspec.structs.replace(A100, instance_type=type_)
-    assert disk_type(request("d-1", [offer], boot=boot(disk_tier=tier)), offer) == disk
+    taken = msgspec.structs.replace(A100, instance_type=type_)
+    assert disk_type(request("d-1", [taken], boot=boot(disk_tier=tier)), taken) == disk
 
 
 @pytest.mark.parametrize("own", ["projects/p/global/images/mine", "projects/p/global/images/family/ours"])
@@ -105,6 +94,6 @@ def quotas(*told):
     ],
 )
 def test_a_quota_counts_the_gpus_that_are_left(region, project, spot, lacking):
-    offer = msgspec.structs.replace(A100, spot=spot)
-    found = shortage(offer, quotas(*region), quotas(*project))
+    taken = msgspec.structs.replace(A100, spot=spot)
+    found = shortage(taken, quotas(*region), quotas(*project))
     assert found is None if lacking is None else lacking in found.text

@@ -16,14 +16,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.fakes.requests import INSTALLATION, SECRETS, boot, request
+from tests.builders.machines import INSTALLATION, SECRETS, boot, request
 from tests.patience import PATIENCE
-from workers.clouds import local, machine_processes
-from workers.clouds.driver import DriverError, Presence, Refused, Scope
+from workers.clouds import machine_processes
+from workers.clouds.driver import DriverError, Presence, Refused, Scope, Token
 from workers.clouds.local import LocalDriver
 from workers.clouds.machine_folder import MachineFolder
 
-TOKEN = "d-1-2"
+TOKEN = Token("d-1-2")
 KEY = SECRETS["VLLM_API_KEY"]
 
 
@@ -32,7 +32,7 @@ def driver(tmp_path):
     driver = LocalDriver(tmp_path)
     yield driver
     for folder in driver.machines.glob("[!.]*"):
-        driver.terminate(folder.name)
+        driver.terminate(Token(folder.name))
         assert processes(driver, folder.name) == ()
 
 
@@ -389,7 +389,7 @@ def test_a_request_that_has_expired_already_starts_no_engine(driver):
 
 
 def test_a_process_that_cannot_be_started_is_an_error_without_an_effect(driver, monkeypatch):
-    monkeypatch.setattr(local.sys, "executable", "/nowhere/python")
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(DriverError, match="cannot be started"):
         driver.create(asked(driver), SECRETS)
     monkeypatch.undo()

@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from tests.fakes.driver import offer
-from workers.clouds import local_machine
+from tests.builders.offers import HERE, offer
+from workers.clouds import nvidia
 from workers.clouds.local_machine import NotHereError, choose, how
 from workers.clouds.nvidia import Gpu
 
@@ -15,12 +15,12 @@ TWO = tuple(Gpu(index=n, name="L4", memory_gib=Decimal(24)) for n in (0, 1))
 
 @pytest.fixture
 def two_gpus(monkeypatch):
-    monkeypatch.setattr(local_machine.nvidia, "installed", lambda: TWO)
+    monkeypatch.setattr(nvidia, "installed", lambda: TWO)
 
 
 @pytest.mark.usefixtures("two_gpus")
 def test_a_gpu_is_one_machine_s_alone_until_that_ends(tmp_path):
-    both, one = offer(accelerator="L4", count=2), offer(accelerator="L4", count=1)
+    both, one = offer(gpu="L4:2"), offer(gpu="L4:1")
     _, first = choose((one,), tmp_path / "gpus")
     with pytest.raises(NotHereError, match="No L4:2 is free"):
         choose((both,), tmp_path / "gpus")
@@ -32,7 +32,7 @@ def test_a_gpu_is_one_machine_s_alone_until_that_ends(tmp_path):
 
 
 def test_without_a_gpu_nothing_is_held(tmp_path):
-    assert choose((offer(),), tmp_path / "gpus") == (offer(), {})
+    assert choose((HERE,), tmp_path / "gpus") == (HERE, {})
 
 
 @pytest.mark.parametrize(("status", "words"), [(0, "exited with status 0"), (-9, "was killed by SIGKILL")])

@@ -7,28 +7,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.fakes.told import ID, Story, offer
+from tests.builders.offers import offer
+from tests.builders.story import Timeline
 from workers.clouds.driver import Scope
 from workers.deployment.attempt import KEPT, MAY_COST, Phase
 from workers.deployment.condition import Status, condition_of
 from workers.deployment.events import (
-    Autoscaled,
-    DeploymentEnded,
-    EndpointPublished,
     Failure,
     KeepTryingRequested,
-    LadderExhausted,
     LadderPlanned,
-    MachineGone,
-    ReplicaDrained,
-    ReplicaDraining,
-    ReplicaGivenUp,
-    ReplicaKept,
-    ReplicaNotReady,
-    ReplicasAbandoned,
-    ScaleRequested,
-    StopRequested,
-    TestCompletionAnswered,
 )
 from workers.deployment.next_step import (
     Abandon,
@@ -50,43 +37,43 @@ from workers.placement.offer import Rung
 
 
 def test_a_request_is_planned_first():
-    assert Story().step == Plan()
+    assert Timeline().step == Plan()
 
 
 def test_the_cheapest_usable_rung_is_asked_for():
-    story = Story().tell(
+    story = Timeline().tell(
         LadderPlanned,
-        rungs=(Rung(offer=offer("z1"), usable=False, reason="no credentials"), Rung(offer=offer("z2"), usable=True)),
+        rungs=(Rung(offer=offer("r-1"), usable=False, reason="no credentials"), Rung(offer=offer("r-2"), usable=True)),
     )
-    assert story.step == Launch(attempt=1, replica=1, offers=(offer("z2"),))
+    assert story.step == Launch(attempt=1, replica=1, offers=(offer("r-2"),))
 
 
 def test_an_intent_is_acted_on():
-    assert isinstance(Story().planned().intended().step, Create)
+    assert isinstance(Timeline().planned().asked().step, Create)
 
 
 def test_a_refused_zone_is_left_out_until_its_block_ends():
-    story = Story().planned(offer("z1"), offer("z2", "2")).intended().refused()
-    assert story.step == Launch(attempt=2, replica=1, offers=(offer("z2", "2"),))
+    story = Timeline().planned(offer("r-1"), offer("r-2", 2)).asked().refused()
+    assert story.step == Launch(attempt=2, replica=1, offers=(offer("r-2", 2),))
 
 
 def test_a_refused_cloud_rules_out_its_every_offer():
-    aws = offer("z9", "9", cloud="aws")
-    story = Story().planned(offer("z1"), offer("z2", "2"), aws).intended().refused(scope=Scope.CLOUD)
+    aws = offer("aws r-9", 9)
+    story = Timeline().planned(offer("r-1"), offer("r-2", 2), aws).asked().refused(scope=Scope.CLOUD)
     assert story.step == Launch(attempt=2, replica=1, offers=(aws,))
 
 
 def test_a_dry_ladder_without_a_machine_is_told_and_ended_after_a_while():
-    story = Story().planned().intended().refused()
+    story = Timeline().planned().asked().refused()
     assert story.step == Exhaust("No machine is available. 1 offer: no capacity.")
-    story.tell(LadderExhausted, why="dry")
+    story.exhausted("dry")
     assert condition_of(story.state).status is Status.NO_CAPACITY
     assert story.step == Wait(until=story.now + timedelta(minutes=10))
     assert story.wait(minutes=10).step == End(failed="dry")
 
 
 def test_a_dry_ladder_is_climbed_again_where_somebody_asked_to_keep_trying():
-    story = Story().planned().intended().refused().tell(LadderExhausted, why="dry")
+    story = Timeline().planned().asked().refused().exhausted("dry")
     dry = story.now
     every, until = timedelta(minutes=5), dry + timedelta(hours=1)
     story.tell(KeepTryingRequested, by="U", every=every, until=until)
@@ -94,39 +81,39 @@ def test_a_dry_ladder_is_climbed_again_where_somebody_asked_to_keep_trying():
     story.wait(minutes=5)
     assert story.step == Plan()
     assert isinstance(story.planned().step, Launch)
-    story.intended(2).refused(2).tell(LadderExhausted, why="dry").wait(hours=1)
+    story.asked().refused().exhausted("dry").wait(hours=1)
     assert story.step == End(failed="dry")
 
 
 def test_a_throttle_is_waited_for_instead_of_paying_more():
-    story = Story().planned(offer("z1"), offer("z2", "2")).intended().refused(scope=Scope.BACK_OFF)
+    story = Timeline().planned(offer("r-1"), offer("r-2", 2)).asked().refused(scope=Scope.BACK_OFF)
     assert isinstance(story.step, Wait)
-    assert story.wait(minutes=5).step == Launch(attempt=2, replica=1, offers=(offer("z1"),))
+    assert story.wait(minutes=5).step == Launch(attempt=2, replica=1, offers=(offer("r-1"),))
 
 
 def test_one_call_asks_for_all_zones_of_the_region_at_that_price():
-    story = Story().planned(offer("z1"), offer("z2"), offer("z3", "2"))
-    assert story.step.offers == (offer("z1"), offer("z2"))
+    story = Timeline().planned(offer("r-1"), offer("r-2"), offer("r-3", 2))
+    assert story.step.offers == (offer("r-1"), offer("r-2"))
 
 
 def test_a_dry_ladder_is_tried_again_where_something_answers():
-    story = Story(replicas=2).served().intended(2, 2).refused(2)
+    story = Timeline(replicas=2).served().asked().refused()
     assert isinstance(story.step, Exhaust)
-    story.tell(LadderExhausted, why="dry")
+    story.exhausted("dry")
     assert story.step == Wait(until=story.now + timedelta(minutes=1))
     assert story.wait(minutes=11).step == Plan()
 
 
 def test_an_unusable_ladder_says_why_and_what_mends_it():
     rung = Rung(offer=offer(), usable=False, reason="AWS: no credentials found", mend="run `aws configure`")
-    step = Story().tell(LadderPlanned, rungs=(rung,)).step
+    step = Timeline().tell(LadderPlanned, rungs=(rung,)).step
     assert step == End(
         failed="No machine is available. 1 offer: AWS: no credentials found. To fix it: run `aws configure`."
     )
 
 
 def test_a_starting_replica_is_waited_for_until_its_initial_delay():
-    story = Story().planned().intended().created()
+    story = Timeline().planned().asked().created()
     assert story.step == Wait(until=story.now + timedelta(seconds=1200))
     step = story.wait(seconds=1200).step
     assert isinstance(step, GiveUp)
@@ -135,159 +122,159 @@ def test_a_starting_replica_is_waited_for_until_its_initial_delay():
 
 
 def test_once_the_gateway_has_a_route_the_endpoint_is_tested_and_then_left_alone():
-    story = Story().planned().intended().created().ready()
+    story = Timeline().planned().asked().created().ready()
     assert isinstance(story.step, Wait)
-    story.tell(EndpointPublished, url="http://gateway")
+    story.published("http://gateway")
     assert story.step == TestStep("http://gateway")
-    story.tell(TestCompletionAnswered, prompt="p", text="t", seconds=0.1)
+    story.tested()
     assert story.step == Wait(until=None)
     assert condition_of(story.state).status is Status.READY
 
 
 def test_scaling_up_fills_the_free_replica_number():
-    story = Story().served().tell(ScaleRequested, replicas=2, by="U")
+    story = Timeline().served().scaled(2)
     assert story.step == Launch(attempt=2, replica=2, offers=(offer(),))
 
 
 def test_scaling_down_ends_what_serves_least_then_the_dearest():
-    story = Story(replicas=3).planned().intended(1).created(1).ready(1)
-    story.intended(2, 2, offer("z2", "5")).created(2, offer("z2", "5")).ready(2).intended(3, 3).created(3)
-    story.tell(ScaleRequested, replicas=2, by="U")
+    story = Timeline(replicas=3).planned().asked().created().ready()
+    story.asked(offer("r-2", 5)).created().ready().asked().created()
+    story.scaled(2)
     assert story.step.attempt == 3
-    story.tell(ReplicaGivenUp, attempt=3, why="scaled down").tell(ScaleRequested, replicas=1, by="U").gone(3)
+    story.given_up(attempt=3).scaled(1).gone(attempt=3)
     assert story.step.attempt == 2
 
 
 def test_a_replica_that_may_be_answering_is_drained_before_it_ends():
-    story = Story(replicas=2).served().intended(2, 2).created(2).ready(2).tell(ScaleRequested, replicas=1, by="U")
+    story = Timeline(replicas=2).served().asked().created().ready().scaled(1)
     assert story.step == Drain(2, "scaled down")
-    story.tell(ReplicaDraining, attempt=2, why="scaled down")
+    story.draining(2)
     assert condition_of(story.state).status is Status.SCALING
     assert isinstance(story.step, Wait)
-    assert isinstance(story.tell(ReplicaDrained, attempt=2).step, Terminate)
-    assert story.gone(2).state.attempts[1].phase is Phase.ENDED
+    assert isinstance(story.drained(2).step, Terminate)
+    assert story.gone(attempt=2).state.attempts[1].phase is Phase.ENDED
 
 
 def test_a_replica_that_is_taken_back_while_it_drains_counts_against_its_zone():
-    story = Story(replicas=2).served().intended(2, 2).created(2).ready(2)
-    story.tell(ScaleRequested, replicas=1, by="U").tell(ReplicaDraining, attempt=2, why="scaled down")
-    story.tell(MachineGone, attempt=2, why="taken back", preempted=True)
+    story = Timeline(replicas=2).served().asked().created().ready()
+    story.scaled(1).draining(2)
+    story.gone("taken back", 2, preempted=True)
     assert story.state.attempts[1].phase is Phase.PREEMPTED
     assert isinstance(story.step, Wait), "nobody wants another in its place"
 
 
 def test_a_drain_that_never_ends_is_cut_short():
-    story = Story(replicas=2).served().intended(2, 2).created(2).ready(2).tell(ScaleRequested, replicas=1, by="U")
-    story.tell(ReplicaDraining, attempt=2, why="scaled down")
+    story = Timeline(replicas=2).served().asked().created().ready().scaled(1)
+    story.draining(2)
     step = story.wait(minutes=15).step
     assert isinstance(step, GiveUp)
     assert step.failure is None
 
 
 def test_a_replica_that_drains_is_taken_back_before_a_new_one_is_bought():
-    story = Story(replicas=2).served().intended(2, 2).created(2).ready(2).tell(ScaleRequested, replicas=1, by="U")
-    story.tell(ReplicaDraining, attempt=2, why="scaled down").tell(ScaleRequested, replicas=2, by="U")
+    story = Timeline(replicas=2).served().asked().created().ready().scaled(1)
+    story.draining(2).scaled(2)
     assert story.step == Keep(2)
-    story.tell(ReplicaKept, attempt=2).tell(ReplicaDrained, attempt=2)  # the gateway was a moment late
+    story.kept(2).drained(2)  # the gateway was a moment late
     assert condition_of(story.state).status is Status.READY
 
 
 def test_scaled_to_zero_is_a_rest_and_not_an_end():
-    story = Story().served().tell(ScaleRequested, replicas=0, by="U")
-    story.tell(ReplicaDraining, attempt=1, why="scaled down").tell(ReplicaDrained, attempt=1).gone()
+    story = Timeline().served().scaled(0)
+    story.draining(1).drained(1).gone(attempt=1)
     assert condition_of(story.state).status is Status.SCALED_TO_ZERO
     assert story.step == Wait()
-    assert isinstance(story.tell(Autoscaled, replicas=1, why="a request waits").step, Launch)
+    assert isinstance(story.moved(1, "a request waits").step, Launch)
 
 
 def test_a_replica_that_crashes_again_and_again_is_given_up_while_the_others_serve_on():
-    story = Story(replicas=2).served()
-    for attempt in range(2, 7):
-        story.wait(hours=1).planned().intended(attempt, 2).created(attempt).gone(attempt)
+    story = Timeline(replicas=2).served()
+    for _ in range(5):
+        story.wait(hours=1).planned().asked().created().gone()
     step = story.step
     assert isinstance(step, Abandon)
     assert "5 times in a row" in step.why
     assert "status 1" in step.why
-    story.tell(ReplicasAbandoned, why=step.why)
+    story.abandoned(step.why)
     assert condition_of(story.state).status is Status.DEGRADED
     assert isinstance(story.wait(hours=9).step, Wait)
-    story.tell(ScaleRequested, replicas=2, by="U").planned()
+    story.scaled(2).planned()
     assert isinstance(story.step, Launch)
 
 
 def test_when_the_last_replica_goes_what_was_given_up_is_tried_again():
-    story = Story(replicas=2).served()
-    for attempt in range(2, 7):
-        story.intended(attempt, 2).created(attempt).gone(attempt)
-    story.tell(ReplicasAbandoned, why="they crash").wait(days=1)
-    story.tell(MachineGone, attempt=1, why="taken back", preempted=True).planned()
+    story = Timeline(replicas=2).served()
+    for _ in range(5):
+        story.asked().created().gone()
+    story.abandoned("they crash").wait(days=1)
+    story.gone("taken back", 1, preempted=True).planned()
     assert isinstance(story.step, Launch)
 
 
 def test_how_a_replica_failed_is_kept():
-    story = Story().planned().intended().created().gone()
+    story = Timeline().planned().asked().created().gone()
     assert story.state.attempts[0].failure is Failure.CRASHED
-    story = Story().planned().intended().created().wait(seconds=1200)
-    story.tell(ReplicaGivenUp, attempt=1, why=story.step.why, failure=story.step.failure).gone()
+    story = Timeline().planned().asked().created().wait(seconds=1200)
+    story.given_up(story.step.why, 1, story.step.failure).gone(attempt=1)
     assert story.state.attempts[0].failure is Failure.INITIAL_DELAY
     assert story.state.attempts[0].phase is Phase.FAILED
 
 
 def test_a_stop_ends_every_machine_before_the_deployment():
-    story = Story().served().tell(StopRequested, by="U")
+    story = Timeline().served().stopped()
     assert isinstance(story.step, Terminate)
-    assert story.gone().step == End()
-    assert story.tell(DeploymentEnded).step == Wait()
+    assert story.gone(attempt=1).step == End()
+    assert story.ended().step == Wait()
     assert condition_of(story.state).status is Status.ENDED
 
 
 def test_a_stop_during_a_create_ends_the_machine_that_comes_of_it():
-    story = Story().planned().intended().tell(StopRequested, by="U")
+    story = Timeline().planned().asked().stopped()
     assert isinstance(story.step, Terminate)
     story.created()
     assert isinstance(story.step, Terminate)
 
 
 def test_a_machine_that_turns_up_after_the_end_is_ended():
-    story = Story().planned().intended().tell(StopRequested, by="U").gone().tell(DeploymentEnded)
+    story = Timeline().planned().asked().stopped().gone().ended()
     assert story.step == Wait()
     assert isinstance(story.created().step, Terminate)
 
 
 def test_a_machine_beats_the_refusal_of_a_rival_worker():
-    assert Story().planned().intended().created().refused().state.attempts[0].phase is Phase.STARTING
-    assert isinstance(Story().planned().intended().refused().created().step, Terminate)
+    assert Timeline().planned().asked().created().refused().state.attempts[0].phase is Phase.STARTING
+    assert isinstance(Timeline().planned().asked().refused().created().step, Terminate)
 
 
 def test_an_engine_that_dies_at_start_is_tried_twice():
-    story = Story().planned().intended().created().gone()
+    story = Timeline().planned().asked().created().gone()
     assert story.step == Launch(attempt=2, replica=1, offers=(offer(),))
-    step = story.intended(2).created(2).gone(2).step
+    step = story.asked().created().gone().step
     assert isinstance(step, End)
     assert "failed to start 2 times in a row" in step.failed
 
 
 def test_a_replica_that_dies_is_replaced_and_a_crash_loop_is_backed_off():
-    story = Story().served().gone()
+    story = Timeline().served().gone()
     assert isinstance(story.step, Launch)
-    story.intended(2).created(2).ready(2).gone(2)
+    story.asked().created().ready().gone()
     assert isinstance(story.step, Wait)
     assert isinstance(story.wait(minutes=1).step, Launch)
 
 
 def test_a_failing_replica_is_given_time_and_then_replaced():
-    story = Story().served().tell(ReplicaNotReady, attempt=1, why="timeout")
+    story = Timeline().served().not_ready()
     assert condition_of(story.state).status is Status.NOT_READY
     assert isinstance(story.step, Wait)
     assert isinstance(story.wait(seconds=180).step, GiveUp)
 
 
 def test_a_replica_whose_machine_starts_its_engine_again_has_as_long_as_the_first_time_on_top():
-    story = Story().planned().intended().created().wait(seconds=100).ready()
-    story.tell(EndpointPublished, url="http://h").tell(TestCompletionAnswered, prompt="p", text="t", seconds=0.1)
-    story.tell(ReplicaNotReady, attempt=1, why="refused").engine_ended(start=1)
+    story = Timeline().planned().asked().created().wait(seconds=100).ready()
+    story.published("http://h").tested()
+    story.not_ready("refused", 1).engine_ended(start=1)
     assert story.step == Wait(until=story.state.attempts[0].since + timedelta(seconds=180 + 102))
-    ready = story.wait(seconds=200).ready().state.attempts[0]
+    ready = story.wait(seconds=200).ready(1).state.attempts[0]
     assert ready.phase is Phase.READY
     assert ready.engine_end is None, "it is over"
     assert ready.engine_ends == 1, "and not told again"
@@ -295,58 +282,58 @@ def test_a_replica_whose_machine_starts_its_engine_again_has_as_long_as_the_firs
 
 @pytest.mark.parametrize("ready", [False, True])
 def test_a_replica_whose_machine_has_given_up_is_replaced_at_once(ready):
-    story = Story().served() if ready else Story().planned().intended().created()
+    story = Timeline().served() if ready else Timeline().planned().asked().created()
     if ready:
-        story.tell(ReplicaNotReady, attempt=1, why="refused")
+        story.not_ready("refused", 1)
     assert isinstance(story.engine_ended(start=1).step, Wait)
     step = story.engine_ended(start=3, again=False).step
     assert step == GiveUp(1, "vllm exited with status 1", failure=Failure.CRASHED)
-    story.tell(ReplicaGivenUp, attempt=1, why=step.why, failure=step.failure).gone()
+    story.given_up(step.why, 1, step.failure).gone(attempt=1)
     assert story.state.attempts[0].phase is Phase.FAILED
     assert isinstance(story.planned().step, Launch)
 
 
 def test_an_engine_that_answers_after_all_has_not_given_up():
-    story = Story().served().engine_ended(again=False)
+    story = Timeline().served().engine_ended(again=False)
     assert isinstance(story.step, Wait)
-    story.tell(ReplicaNotReady, attempt=1, why="refused")
+    story.not_ready("refused", 1)
     assert story.step == Wait(until=story.now + timedelta(seconds=180)), "nor later, when its probe fails"
 
 
 @pytest.mark.parametrize(("minutes", "replaced"), [(10, True), (31, False)])
 def test_an_engine_that_ends_again_and_again_is_not_left_to_its_machine(minutes, replaced):
-    story = Story().served()
+    story = Timeline().served()
     for start in range(1, 20):
-        story.wait(minutes=minutes).tell(ReplicaNotReady, attempt=1, why="refused").engine_ended(start=start)
+        story.wait(minutes=minutes).not_ready("refused", 1).engine_ended(start=start)
         if isinstance(story.step, GiveUp):
             break
-        story.wait(seconds=60).ready()
+        story.wait(seconds=60).ready(1)
     assert isinstance(story.step, GiveUp) == replaced
     if replaced:
         assert start == 5
         assert "5 times without answering for 30 min in between" in story.step.why
-        story.tell(ReplicaGivenUp, attempt=1, why=story.step.why, failure=Failure.CRASHED).gone()
+        story.given_up(story.step.why, 1, Failure.CRASHED).gone(attempt=1)
         assert len(failures_in_a_row(story.state)) == 1, "it counts, though it was ready for most of an hour"
         assert isinstance(story.planned().step, Launch), "and that is the end of it"
 
 
 def test_a_hiccup_of_a_replica_that_has_long_been_sound_takes_no_forgiveness_back():
-    story = Story().planned()
-    for attempt in range(1, 5):
-        story.intended(attempt).created(attempt).ready(attempt).gone(attempt)
-    story.intended(5).created(5).ready(5).wait(days=3)
-    assert failures_in_a_row(story.tell(ReplicaNotReady, attempt=5, why="busy").state) == ()
-    story.wait(seconds=20).ready(5).wait(minutes=10).gone(5)
+    story = Timeline().planned()
+    for _ in range(4):
+        story.asked().created().ready().gone()
+    story.asked().created().ready().wait(days=3)
+    assert failures_in_a_row(story.not_ready("busy", 5).state) == ()
+    story.wait(seconds=20).ready(5).wait(minutes=10).gone(attempt=5)
     assert failures_in_a_row(story.state) == ()
 
 
 def test_old_prices_are_looked_at_again_before_money_is_spent():
-    story = Story().served().wait(hours=1).tell(ScaleRequested, replicas=2, by="U")
+    story = Timeline().served().wait(hours=1).scaled(2)
     assert story.step == Plan()
 
 
 def test_the_cost_is_the_price_times_the_time():
-    story = Story().planned(offer(price="6")).intended(1, 1, offer(price="6")).created(1, offer(price="6")).ready()
+    story = Timeline().planned(offer(usd=6)).asked().created().ready()
     assert story.state.usd_per_hour == 6
     assert story.state.spent(story.state.attempts[0].machine.created_at + timedelta(minutes=10)) == 1
 
@@ -356,8 +343,8 @@ class World(RuleBasedStateMachine):
 
     @initialize(replicas=st.integers(1, 3))
     def begin(self, replicas):
-        self.story = Story(replicas)
-        self.story.planned(*(offer(f"z{n}", str(n)) for n in range(1, 5)))
+        self.story = Timeline(replicas=replicas)
+        self.story.planned(*(offer(f"r-{n}", n) for n in range(1, 5)))
         self.machines = set()
 
     @rule(answer=st.sampled_from(["made", "refused", "made, answer lost", "lost"]))
@@ -365,35 +352,35 @@ class World(RuleBasedStateMachine):
         story, step = self.story, self.story.step
         match step:
             case Launch():
-                story.intended(step.attempt, step.replica, step.offers[0])
+                story.asked(step.offers[0], attempt=step.attempt, replica=step.replica)
             case Create(attempt):
                 number = attempt.number
                 if "made" in answer:
                     self.machines.add(number)
                 if answer == "made":
-                    story.created(number, attempt.offer)
+                    story.created(attempt=number)
                 if answer == "refused" and number not in self.machines:
-                    story.refused(number, an_offer=attempt.offer)
+                    story.refused(attempt=number)
             case Terminate(attempt):
                 self.machines.discard(attempt.number)
                 if answer != "lost":
-                    story.gone(attempt.number, "ended")
+                    story.gone("ended", attempt.number)
             case GiveUp():
-                story.tell(ReplicaGivenUp, attempt=step.attempt, why=step.why, failure=step.failure)
+                story.given_up(step.why, step.attempt, step.failure)
             case Drain():
-                story.tell(ReplicaDraining, attempt=step.attempt, why=step.why)
+                story.draining(step.attempt, step.why)
             case Keep():
-                story.tell(ReplicaKept, attempt=step.attempt)
+                story.kept(step.attempt)
             case Abandon(why):
-                story.tell(ReplicasAbandoned, why=why)
+                story.abandoned(why)
             case TestStep():
-                story.tell(TestCompletionAnswered, prompt="p", text="t", seconds=0.1)
+                story.tested()
             case Exhaust(why):
-                story.tell(LadderExhausted, why=why)
+                story.exhausted(why)
             case End(failed):
-                story.tell(DeploymentEnded, failed=failed)
+                story.ended(failed)
             case Plan():
-                story.planned(*(offer(f"z{n}", str(n)) for n in range(1, 5)))
+                story.planned(*(offer(f"r-{n}", n) for n in range(1, 5)))
             case Wait():
                 story.wait(seconds=30)
 
@@ -404,37 +391,37 @@ class World(RuleBasedStateMachine):
         if event == "ready":
             self.story.ready(number)
         elif event == "failing":
-            self.story.tell(ReplicaNotReady, attempt=number, why="timeout")
+            self.story.not_ready("timeout", number)
         elif any(a.number == number and a.machine for a in self.story.state.attempts):
             self.machines.discard(number)
-            self.story.gone(number)
+            self.story.gone(attempt=number)
 
     @precondition(lambda self: self.machines)
     @rule(data=st.data(), again=st.booleans(), times=st.integers(1, 5))
     def engine_ends(self, data, again, times):
         number = data.draw(st.sampled_from(sorted(self.machines)))
         for start in range(times):
-            self.story.engine_ended(number, start, again=again)
+            self.story.engine_ended(start=start, attempt=number, again=again)
 
     @rule(drained=st.booleans())
     def route(self, drained):
         """What the gateway tells: a route where a replica is ready, and the end of drains, also too late."""
         state = self.story.state
         if state.ready and state.endpoint is None:
-            self.story.tell(EndpointPublished, url="http://gateway")
+            self.story.published("http://gateway")
         for attempt in state.attempts:
             if drained and (attempt.phase is Phase.DRAINING or attempt.number == 1):
-                self.story.tell(ReplicaDrained, attempt=attempt.number)
+                self.story.drained(attempt.number)
 
     @rule(replicas=st.integers(0, 4))
     def scale(self, replicas):
         if not self.story.state.ended:
-            self.story.tell(ScaleRequested, replicas=replicas, by="U")
+            self.story.scaled(replicas)
 
     @rule()
     def stop(self):
         if not self.story.state.ended:
-            self.story.tell(StopRequested, by="U")
+            self.story.stopped()
 
     @invariant()
     def every_machine_is_known_to_the_log(self):
@@ -482,5 +469,5 @@ TestWorld.settings = settings(max_examples=60, stateful_step_count=40, deadline=
 
 @pytest.mark.parametrize("cut", range(1, 12))
 def test_a_fold_goes_on_from_anywhere(cut):
-    story = Story(2).served().intended(2, 2).refused(2).tell(StopRequested, by="U").gone(1).tell(DeploymentEnded)
-    assert fold(ID, story.events[cut:], onto=fold(ID, story.events[:cut])) == story.state
+    story = Timeline(replicas=2).served().asked().refused().stopped().gone(attempt=1).ended()
+    assert fold(story.id, story.events[cut:], onto=fold(story.id, story.events[:cut])) == story.state

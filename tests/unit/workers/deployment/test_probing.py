@@ -5,13 +5,15 @@ import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tests.fakes.deployments import answering, starting
+from tests.builders.story import Story
+from workers.clouds.driver import Token
 from workers.deployment.attempt import Phase
 from workers.deployment.events import ProbeFailed
 from workers.deployment.keys import Secrets
@@ -32,7 +34,7 @@ def test_each_interval_has_one_turn(token, ahead):
 
 
 def test_turns_of_a_thousand_replicas_are_spread_over_the_interval():
-    turns = Counter((_next_turn(f"d{n:x}-1", NOON) - NOON) // SECOND for n in range(1000))
+    turns = Counter((_next_turn(Token(f"d{n:x}-1"), NOON) - NOON) // SECOND for n in range(1000))
     assert max(turns.values()) < 200
 
 
@@ -63,6 +65,10 @@ class Recorder:
         return text
 
 
+def answering(name="m", url="http://127.0.0.1:1"):
+    return Story(name, id_=f"d-{name}", at=NOON).answers_at(url).state
+
+
 def in_phase(state, phase):
     return replace(state, attempts=tuple(replace(a, phase=phase) for a in state.attempts))
 
@@ -73,8 +79,8 @@ def asked():
 
 
 def prober_of(states, asked, failure=lambda _: None, completes=lambda *_, **__: None):
-    recorder = Recorder(states)
-    log = SimpleNamespace(secrets=lambda _: Secrets(replica="mxk_replica"))
+    recorder: Any = Recorder(states)
+    log: Any = SimpleNamespace(secrets=lambda _: Secrets(replica="mxk_replica"))
 
     def probe(address, *_, key):
         asked.append((address, key))
@@ -91,7 +97,7 @@ def sweep(recorder, prober, times):
 
 
 def test_a_ready_replica_is_probed_once_in_an_interval(asked):
-    recorder, prober = prober_of([answering("m")], asked)
+    recorder, prober = prober_of([answering()], asked)
     sweep(recorder, prober, 40)
     assert len(asked) in {3, 4}  # its turn may come just before the first sweep
     assert asked[0][1] == "mxk_replica"
@@ -106,13 +112,13 @@ def test_whoever_takes_over_ready_replicas_does_not_probe_them_all_at_once(asked
 
 
 def test_a_replica_that_starts_is_probed_at_every_sweep(asked):
-    recorder, prober = prober_of([in_phase(answering("m"), Phase.STARTING)], asked, lambda _: "nothing listens")
+    recorder, prober = prober_of([in_phase(answering(), Phase.STARTING)], asked, lambda _: "nothing listens")
     sweep(recorder, prober, 5)
     assert len(asked) == 5
 
 
 def test_a_replica_that_completes_nothing_is_not_ready_and_told_of(asked):
-    state = in_phase(answering("m"), Phase.STARTING)
+    state = in_phase(answering(), Phase.STARTING)
     models, fails = [], ["it answers, but a completion fails: status 500", None]
 
     def completes(_address, *, key, model):
@@ -130,7 +136,7 @@ def test_a_replica_that_completes_nothing_is_not_ready_and_told_of(asked):
 
 
 def test_why_a_probe_fails_is_told_at_once_and_an_engine_that_says_something_else_each_time_fills_no_log(asked):
-    state = in_phase(answering("m"), Phase.STARTING)
+    state = in_phase(answering(), Phase.STARTING)
     recorder, prober = prober_of([state], asked, lambda _: f"reason {len(asked)}")
     sweep(recorder, prober, 2)
     assert [fact.why for _, fact in recorder.recorded if isinstance(fact, ProbeFailed)] == ["reason 1", "reason 2"]
@@ -140,7 +146,7 @@ def test_why_a_probe_fails_is_told_at_once_and_an_engine_that_says_something_els
 
 
 def test_one_lost_probe_of_a_ready_replica_is_asked_again_at_once_and_two_are_a_verdict(asked):
-    recorder, prober = prober_of([answering("m")], asked, lambda _: "no answer")
+    recorder, prober = prober_of([answering()], asked, lambda _: "no answer")
     sweep(recorder, prober, 12)
     assert len(asked) >= 2
     assert len([v for _, v in recorder.recorded if v]) >= 1
@@ -149,7 +155,7 @@ def test_one_lost_probe_of_a_ready_replica_is_asked_again_at_once_and_two_are_a_
 
 
 def test_an_answer_from_an_address_that_the_machine_has_left_says_nothing(asked):
-    state = in_phase(answering("m"), Phase.STARTING)
+    state = in_phase(answering(), Phase.STARTING)
     recorder, prober = prober_of([state], asked)
     prober.ask()
     moved = replace(state.attempts[0], machine=replace(state.attempts[0].machine, address="http://127.0.0.1:2"))
@@ -173,13 +179,13 @@ def test_an_answer_about_a_replica_that_was_to_end_and_was_kept_meanwhile_says_n
 
 
 def test_what_has_no_replica_is_not_probed(asked):
-    recorder, prober = prober_of([starting("m")], asked)
+    recorder, prober = prober_of([Story("m").state], asked)
     sweep(recorder, prober, 3)
     assert asked == []
 
 
 def test_a_key_is_read_once_and_by_the_sweep_itself_however_many_probes_are_under_way(asked):
-    state = in_phase(answering("m"), Phase.STARTING)
+    state = in_phase(answering(), Phase.STARTING)
     recorder, prober = prober_of([state], asked, lambda _: "nothing listens")
     sweep(recorder, prober, 2)
     prober._log = None  # nobody needs it any more

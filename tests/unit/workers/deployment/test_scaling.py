@@ -4,11 +4,12 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
-from tests.fakes.deployments import answering, scaled_by
+from tests.builders.recipes import scaled_by
+from tests.builders.story import Story
 from workers.deployment.keys import Secrets
 from workers.deployment.scaling import ASK_ENGINES_EVERY, Scaling
 from workers.replicas.autoscale import autoscale
@@ -49,8 +50,9 @@ def look(monkeypatch, redis):
         return autoscale(policy, wanted, load, *rest)
 
     monkeypatch.setattr("workers.deployment.scaling.autoscale", decide)
-    state = replace(answering("m"), recipe=scaled_by(min_replicas=1, max_replicas=2))
-    scaling = Scaling(redis, SimpleNamespace(secrets=lambda _: Secrets(replica="mxk_replica")))
+    state = Story("m", scaled_by(min_replicas=1, max_replicas=2), at=NOON).answers_at("http://127.0.0.1:1").state
+    log: Any = SimpleNamespace(secrets=lambda _: Secrets(replica="mxk_replica"))
+    scaling = Scaling(redis, log)
 
     def at(now, states=(state,)):
         scaling._loads.write({state.id: Load(at=now, qps=0.0)})

@@ -12,14 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.told import Story
+from tests.builders.story import Timeline
 from tests.patience import PATIENCE
-from workers.deployment.events import (
-    LadderExhausted,
-    ReplicasAbandoned,
-    ScaleRequested,
-    StopRequested,
-)
 from workers.gateway.holding import Holding
 from workers.gateway.outlook import Outlook, outlook
 
@@ -132,16 +126,16 @@ def said(story, *, serving=False):
 
 
 def test_what_a_request_can_hope_for_is_what_the_log_and_haproxy_say():
-    ready = Story().served()
+    ready = Timeline().served()
     assert said(ready, serving=True).ready
     dead = said(ready)
     assert not dead.ready
     assert dead.coming  # it is going to be replaced
-    assert said(Story().planned().intended().created()).coming
-    assert not said(Story().served().tell(ScaleRequested, replicas=0, by="U").gone()).coming
-    assert not said(Story().served().gone().tell(LadderExhausted, why="dry")).coming
-    given_up = said(Story().served().gone().tell(ReplicasAbandoned, why="they crash"))
+    assert said(Timeline().planned().asked().created()).coming
+    assert not said(Timeline().served().scaled(0).gone()).coming
+    assert not said(Timeline().served().gone().exhausted("dry")).coming
+    given_up = said(Timeline().served().gone().abandoned("they crash"))
     assert not given_up.coming
     assert "failed too often" in given_up.sentence
-    assert not said(Story().served().tell(StopRequested, by="U")).coming
+    assert not said(Timeline().served().stopped()).coming
     assert not outlook(None, serving=False).coming

@@ -1,4 +1,5 @@
 import re
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -163,7 +164,7 @@ def test_what_has_requests_in_an_older_process_has_not_drained():
     assert drained(wanted, idle) == {("d", "r1")}
 
 
-SERVED = {"routes": {"d": "b0"}, "keys": {"k": "d"}, "replica_keys": {"d": "own"}}
+SERVED: dict[str, Any] = {"routes": {"d": "b0"}, "keys": {"k": "d"}, "replica_keys": {"d": "own"}}
 
 
 def test_what_an_older_process_has_on_a_dead_server_is_cut_and_on_one_that_drains_it_is_not():

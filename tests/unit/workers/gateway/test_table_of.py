@@ -3,43 +3,32 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
-from tests.fakes.attempts import START, attempt, offer
-from tests.fakes.deployments import RECIPE
+from tests.builders.attempts import attempt
+from tests.builders.events import BEGIN
+from tests.builders.offers import offer
+from tests.builders.story import Story
 from workers.deployment.attempt import Phase
-from workers.deployment.events import FIRST_KEY, KeyId, Limits, Place, Version
+from workers.deployment.events import FIRST_KEY, DeploymentId, KeyId
 from workers.deployment.keys import Secrets
-from workers.deployment.state import Deployment, Key
+from workers.deployment.state import Key
 from workers.gateway.routes import table_of
 from workers.gateway.table import Server
 
 
 def deployment(*attempts, keys=(FIRST_KEY,), **more):
-    return Deployment(
-        id="d",
-        version=Version(1),
-        name="d",
-        recipe=RECIPE,
-        place=Place(team="T", channel="C", user="U"),
-        limits=Limits(),
-        wanted=1,
-        requested_at=START,
-        updated_at=START,
-        tries_from=START,
-        attempts=attempts,
-        keys=tuple(Key(id=id_, user="U", issued_at=START) for id_ in keys),
-        **more,
-    )
+    known = tuple(Key(id=id_, user="U", issued_at=BEGIN) for id_ in keys)
+    return replace(Story(id_="d").state, attempts=attempts, keys=known, **more)
 
 
 def replica(phase, number=3):
-    return replace(attempt(number, offer("z-1a", 1), phase, age=timedelta(hours=1)), address="http://10.0.0.1:8000")
+    return replace(attempt(number, offer(), phase, age=timedelta(hours=1)), address="http://10.0.0.1:8000")
 
 
 SECRETS = Secrets(replica="own", bot="bots", people={FIRST_KEY: "first", KeyId("k-2"): "second"})
 
 
 def table(state):
-    return table_of([state], {"d": SECRETS}).routes
+    return table_of([state], {DeploymentId("d"): SECRETS}).routes
 
 
 @pytest.mark.parametrize(

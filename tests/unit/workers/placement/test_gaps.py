@@ -3,18 +3,16 @@
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from recipes.loader import find, load
+from tests.builders.offers import HERE, offer
 from workers.placement import catalog
 from workers.placement.gaps import gaps, why_empty
-from workers.placement.offer import Offer
 from workers.placement.planner import plan
 
 MIXTRAL = load(find("mixtral-8x7b"), {})
-HERE = Offer(
-    cloud="local", region="local", zone="here", instance_type="cpu", accelerator=None, count=0, spot=False,
-    usd_per_hour=Decimal(0), vcpus=2, memory_gib=Decimal(24),
-)  # fmt: skip
+COMPUTER = replace(HERE, vcpus=2, memory_gib=Decimal(24))
 
 
 @pytest.mark.parametrize(
@@ -44,17 +42,15 @@ def test_the_limit_in_the_way_is_named(limits, says):
 )
 def test_a_recipe_that_nothing_satisfies_is_told_what_it_asks_for(resources, says):
     recipe = load(f"run: x\nresources: {resources}", {})
-    offers = (*catalog.load(), HERE)
+    offers = (*catalog.load(), COMPUTER)
     assert plan(recipe, offers) == ()
     assert says in why_empty(recipe, offers)
 
 
 def test_spot_that_nobody_sells():
-    only = Offer(
-        cloud="gcp", region="r", zone="z", instance_type="t", accelerator="A100", count=4, spot=False,
-        usd_per_hour=Decimal(3),
-    )  # fmt: skip
-    assert "on demand, the cheapest is 3.00" in why_empty(MIXTRAL, [only], spot=True, gpus=("A100:4",))
+    assert "on demand, the cheapest is 3.00" in why_empty(
+        MIXTRAL, [offer(usd=3, gpu="A100:4")], spot=True, gpus=("A100:4",)
+    )
 
 
 def test_a_gpu_without_a_rung_is_told_beside_the_others():

@@ -8,29 +8,30 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from recipes.schema import Recipe, ReplicaPolicy, Resources, Service
-from tests.fakes.attempts import START, attempt, ladder, offer, refused
+from tests.builders.attempts import attempt, refused
+from tests.builders.events import BEGIN
+from tests.builders.offers import HERE, ladder, offer, spot_offer
 from workers.deployment.attempt import LIVE, Phase
 from workers.placement.mix import Lack, Mix, draining_for, lacks, mix_of, open_offers, relieved, surplus
 
-SPOT_A, SPOT_B, SPOT_S = offer("r-a", 4), offer("r-b", "4.4"), offer("s-a", "4.8")
-DEMAND = offer("r-a", 12, spot=False)
-HERE = offer("here", 0, cloud="local", region="here", spot=False)
+SPOT_A, SPOT_B, SPOT_S = spot_offer("r-a", 4), spot_offer("r-b", "4.4"), spot_offer("s-a", "4.8")
+DEMAND = offer("r-a", 12)
 RUNGS = ladder(SPOT_A, SPOT_B, SPOT_S, DEMAND)
 PLAIN = Mix(spot=True)
 BASED = Mix(spot=True, base=1)
 FALLING_BACK = Mix(spot=True, fallback=True)
 
 
-def asked(lack, mix, attempts=(), *, rungs=RUNGS, failures=(), now=START):
+def asked(lack, mix, attempts=(), *, rungs=RUNGS, failures=(), now=BEGIN):
     refusals = [a.refusal for a in attempts if a.refusal is not None]
     return open_offers(lack, mix, rungs=rungs, attempts=attempts, failures=failures, refusals=refusals, now=now)
 
 
 def after(minutes):
-    return START + timedelta(minutes=minutes)
+    return BEGIN + timedelta(minutes=minutes)
 
 
-def all_dry(at=START):
+def all_dry(at=BEGIN):
     return [refused(n, [o], at=at) for n, o in enumerate((SPOT_A, SPOT_B, SPOT_S), start=100)]
 
 
@@ -89,7 +90,7 @@ def test_on_demand_stands_in_only_where_no_sound_spot_offer_is_open():
 
 
 def test_on_demand_comes_before_spot_that_may_well_cost_as_much():
-    doubtful = offer("r-d", 12, doubtful="equals")
+    doubtful = spot_offer("r-d", 12, doubtful="equals")
     rungs = ladder(DEMAND, doubtful)
     assert asked(Lack.SPOT, FALLING_BACK, rungs=rungs) == (DEMAND,)
     assert asked(Lack.SPOT, PLAIN, rungs=rungs) == (doubtful,)
@@ -173,7 +174,7 @@ def test_the_zone_of_a_crash_is_avoided_while_another_rung_is_open():
     assert asked(Lack.SPOT, PLAIN, crash, failures=crash, rungs=ladder(SPOT_A)) == (SPOT_A,)
     assert asked(Lack.SPOT, FALLING_BACK, crash, failures=crash, rungs=ladder(SPOT_A, DEMAND)) == (SPOT_A,)
     crash = [attempt(1, DEMAND, Phase.FAILED)]
-    elsewhere = offer("s-a", 13, spot=False)
+    elsewhere = offer("s-a", 13)
     assert asked(Lack.ANY, Mix(), crash, failures=crash, rungs=ladder(DEMAND, elsewhere)) == (elsewhere,)
 
 
@@ -196,9 +197,9 @@ def test_this_computer_does_for_spot_and_for_on_demand():
 
 
 def test_a_call_for_spot_on_aws_leaves_out_fuller_zones_and_what_is_not_sound():
-    zones = [offer(f"use1-az{n}", 4 + n, cloud="aws", region="us-east-1") for n in (1, 2, 4)]
-    doubtful = offer("use1-az6", 12, cloud="aws", region="us-east-1", doubtful="equals")
-    demand = offer("use1-az1", 12, cloud="aws", region="us-east-1", spot=False)
+    zones = [spot_offer(f"aws use1-az{n}", 4 + n, region="us-east-1") for n in (1, 2, 4)]
+    doubtful = spot_offer("aws use1-az6", 12, region="us-east-1", doubtful="equals")
+    demand = offer("aws use1-az1", 12, region="us-east-1")
     rungs = ladder(*zones, demand, doubtful)
     assert asked(Lack.SPOT, FALLING_BACK, rungs=rungs) == tuple(zones)
     assert asked(Lack.SPOT, FALLING_BACK, [attempt(1, zones[0])], rungs=rungs) == tuple(zones[1:])
@@ -225,7 +226,7 @@ class Deployment:
     """Follows the mix as the control loop does: one decision after another, in a weather of its own."""
 
     def __init__(self, mix):
-        self.mix, self.now, self.wanted, self.attempts = mix, START, 0, []
+        self.mix, self.now, self.wanted, self.attempts = mix, BEGIN, 0, []
 
     def live(self, *, spot=None):
         return [a for a in self.attempts if a.phase in LIVE and spot in (None, a.offer.spot)]

@@ -2,10 +2,12 @@
 
 import time
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from recipes.loader import find, load
 from recipes.schema import (
@@ -17,25 +19,19 @@ from recipes.schema import (
     Resources,
     Service,
 )
+from tests.builders.offers import HERE, offer
 from workers.placement import catalog
 from workers.placement.offer import CloudStatus, Offer
 from workers.placement.planner import plan
 
 MIXTRAL = load(find("mixtral-8x7b"), {})
 ALL_USABLE = {cloud: CloudStatus(cloud=cloud, usable=True) for cloud in ("aws", "gcp", "local")}
-HERE = Offer(
-    cloud="local", region="local", zone="here", instance_type="cpu", accelerator=None, count=0, spot=False,
-    usd_per_hour=Decimal(0), vcpus=2, memory_gib=Decimal(24),
-)  # fmt: skip
+COMPUTER = replace(HERE, vcpus=2, memory_gib=Decimal(24))
 
 
-def offer(price, gpu="A100", count=1, **more):
-    fields = {
-        "cloud": "gcp", "region": "r", "zone": "r-a", "instance_type": "t", "spot": False, "vcpus": 8,
-        "memory_gib": Decimal(64), **more,
-    }  # fmt: skip
-    usd = None if price is None else Decimal(str(price))
-    return Offer(accelerator=gpu, count=count, usd_per_hour=usd, **fields)
+def sized(usd, gpu="A100:1", zone="r-a", **more):
+    fields: dict[str, Any] = {"instance_type": "t", "vcpus": 8, "memory_gib": Decimal(64)} | more
+    return offer(zone, usd, gpu, **fields)
 
 
 def wants(*gpus, **more):
@@ -89,12 +85,12 @@ def test_doubtful_prices_come_after_every_sound_one():
 
 
 def test_a_doubtful_price_is_not_preferred_however_low_it_is():
-    low = offer(1, zone="z1", doubtful="why")
-    assert ladder(wants("A100:1"), [low, offer(9, zone="z2")]) == [offer(9, zone="z2"), low]
+    low = sized(1, zone="r-1", doubtful="why")
+    assert ladder(wants("A100:1"), [low, sized(9, zone="r-2")]) == [sized(9, zone="r-2"), low]
 
 
 def test_an_offer_without_price_comes_last_and_is_not_usable():
-    rungs = plan(wants("A100:1"), [offer(None, zone="z1"), offer(1, zone="z2")], statuses=ALL_USABLE)
+    rungs = plan(wants("A100:1"), [sized(None, zone="r-1"), sized(1, zone="r-2")], statuses=ALL_USABLE)
     assert [rung.usable for rung in rungs] == [True, False]
     assert "no price" in rungs[1].reason
     assert "MIXTRAL_PRICES" in rungs[1].mend
@@ -137,7 +133,7 @@ def test_a_cloud_that_cannot_be_used_stays_with_its_reason():
 
 
 def test_spot_means_spot_only_whether_the_person_or_the_recipe_says_so():
-    table = [offer(5), offer(2, spot=True)]
+    table = [sized(5), sized(2, spot=True)]
     assert [o.spot for o in ladder(wants("A100:1"), table)] == [False]
     assert [o.spot for o in ladder(wants("A100:1"), table, spot=True)] == [True]
     assert [o.spot for o in ladder(wants("A100:1", use_spot=True), table)] == [True]
@@ -146,31 +142,31 @@ def test_spot_means_spot_only_whether_the_person_or_the_recipe_says_so():
 def test_on_demand_follows_spot_where_the_recipe_wants_a_fallback():
     service = Service(replica_policy=ReplicaPolicy(dynamic_ondemand_fallback=True))
     recipe = Recipe(name="r", resources=wants("A100:1", use_spot=True).resources, service=service)
-    found = ladder(recipe, [offer(1, zone="z1"), offer(2, spot=True)])
+    found = ladder(recipe, [sized(1, zone="r-1"), sized(2, spot=True)])
     assert [o.spot for o in found] == [True, False]
 
 
 def test_on_demand_comes_before_spot_that_may_well_cost_as_much():
     service = Service(replica_policy=ReplicaPolicy(dynamic_ondemand_fallback=True))
     recipe = Recipe(name="r", resources=wants("A100:1", use_spot=True).resources, service=service)
-    sound, doubtful = offer(2, zone="z2", spot=True), offer(9, zone="z1", spot=True, doubtful="equals")
-    assert ladder(recipe, [doubtful, offer(9), sound]) == [sound, offer(9), doubtful]
+    sound, doubtful = sized(2, zone="r-2", spot=True), sized(9, zone="r-1", spot=True, doubtful="equals")
+    assert ladder(recipe, [doubtful, sized(9), sound]) == [sound, sized(9), doubtful]
 
 
 def test_replicas_that_are_always_on_demand_have_their_rungs_beside_spot():
     service = Service(replica_policy=ReplicaPolicy(base_ondemand_fallback_replicas=1))
-    table = [offer(9), offer(2, spot=True)]
+    table = [sized(9), sized(2, spot=True)]
     recipe = Recipe(name="r", resources=wants("A100:1").resources, service=service)
     assert [o.spot for o in ladder(recipe, table, spot=True)] == [True, False]
     assert [o.spot for o in ladder(recipe, table)] == [False]
     mixed = (*wants("A100:1", use_spot=True).resources, *wants("H100:1").resources)
-    taken = ladder(Recipe(name="r", resources=mixed, service=service), [*table, offer(7, "H100")])
+    taken = ladder(Recipe(name="r", resources=mixed, service=service), [*table, sized(7, "H100:1")])
     assert [(o.accelerator, o.spot) for o in taken] == [("A100", True), ("H100", False)]
 
 
 def test_ordered_alternatives_keep_their_order_and_price_decides_within():
     alternatives = (*wants("H100:1").resources, *wants("A100:1").resources)
-    table = [offer(1, zone="a"), offer(9, "H100", zone="b"), offer(8, "H100", zone="c")]
+    table = [sized(1, zone="a"), sized(9, "H100:1", zone="b"), sized(8, "H100:1", zone="c")]
     recipe = Recipe(name="r", resources=alternatives, ordered=True)
     assert [o.zone for o in ladder(recipe, table)] == ["c", "b", "a"]
     assert [o.zone for o in ladder(Recipe(name="r", resources=alternatives), table)] == ["a", "c", "b"]
@@ -198,21 +194,21 @@ def test_ordered_alternatives_keep_their_order_and_price_decides_within():
     ],
 )
 def test_every_field_of_resources_is_honoured(wanted, does):
-    assert bool([o for o in ladder(wants("A100:1", **wanted), [offer(5)]) if o.zone]) == does
+    assert bool([o for o in ladder(wants("A100:1", **wanted), [sized(5)]) if o.zone]) == does
 
 
 def test_a_recipe_without_a_gpu_runs_here_and_takes_no_gpu_machine():
     recipe = load(find("smollm2-135m"), {})
-    assert ladder(recipe, [*catalog.load(), HERE]) == [HERE]
-    assert ladder(recipe, [*catalog.load(), HERE], spot=True) == [HERE]
-    assert ladder(wants(cpus=Minimum(amount=1)), [HERE]) == [HERE]
-    assert ladder(wants(cpus=Minimum(amount=32, at_least=True)), [HERE]) == []
+    assert ladder(recipe, [*catalog.load(), COMPUTER]) == [COMPUTER]
+    assert ladder(recipe, [*catalog.load(), COMPUTER], spot=True) == [COMPUTER]
+    assert ladder(wants(cpus=Minimum(amount=1)), [COMPUTER]) == [COMPUTER]
+    assert ladder(wants(cpus=Minimum(amount=32, at_least=True)), [COMPUTER]) == []
 
 
 def test_a_gpu_recipe_runs_here_only_with_that_gpu():
-    gpu = offer(0, cloud="local", region="local", zone="here", instance_type="1xA100")
-    assert ladder(wants("A100:1"), [offer(5), HERE]) == [offer(5)]
-    assert ladder(wants("A100:1"), [offer(5), HERE, gpu]) == [gpu, offer(5)]
+    gpu = sized(0, zone="local here", instance_type="1xA100")
+    assert ladder(wants("A100:1"), [sized(5), COMPUTER]) == [sized(5)]
+    assert ladder(wants("A100:1"), [sized(5), COMPUTER, gpu]) == [gpu, sized(5)]
 
 
 def test_limits_narrow_what_the_recipe_takes():

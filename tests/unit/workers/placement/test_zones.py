@@ -8,19 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recipes.loader import find, load
-from tests.fakes.attempts import START, attempt, offer
+from tests.builders.attempts import attempt
+from tests.builders.events import BEGIN
+from tests.builders.offers import HERE, offer, spot_offer
 from workers.deployment.attempt import Phase
 from workers.placement import catalog
 from workers.placement.offer import CloudStatus
 from workers.placement.planner import plan
 from workers.placement.zones import SPREAD_WORTH, crashed_in, shunned, spread, zone_of
 
-A, B, C = offer("r-a", 4), offer("r-b", "4.5"), offer("r-c", "8.1")
+A, B, C = spot_offer("r-a", 4), spot_offer("r-b", "4.5"), spot_offer("r-c", "8.1")
 
 
 def preempted(*minutes, taken=A):
     return [
-        attempt(n, taken, Phase.PREEMPTED, at=START + timedelta(minutes=at)) for n, at in enumerate(minutes, start=1)
+        attempt(n, taken, Phase.PREEMPTED, at=BEGIN + timedelta(minutes=at)) for n, at in enumerate(minutes, start=1)
     ]
 
 
@@ -38,22 +40,21 @@ def preempted(*minutes, taken=A):
     ],
 )
 def test_two_preemptions_within_an_hour_shun_a_zone_for_an_hour(minutes, asked_at, is_shunned):
-    found = shunned(preempted(*minutes), START + timedelta(minutes=asked_at))
+    found = shunned(preempted(*minutes), BEGIN + timedelta(minutes=asked_at))
     assert found == ({zone_of(A)} if is_shunned else frozenset())
 
 
 def test_preemptions_of_two_zones_do_not_add_up():
-    assert not shunned([*preempted(0), *preempted(1, taken=B)], START + timedelta(minutes=2))
+    assert not shunned([*preempted(0), *preempted(1, taken=B)], BEGIN + timedelta(minutes=2))
 
 
 def test_a_machine_that_ended_otherwise_is_no_preemption():
     ended = [attempt(n, A, phase) for n, phase in enumerate((Phase.FAILED, Phase.ENDED, Phase.SHUTTING_DOWN))]
-    assert not shunned(ended, START)
+    assert not shunned(ended, BEGIN)
 
 
 def test_the_zone_of_a_crash_is_told_but_this_computer_is_no_zone():
-    here = offer("here", 0, cloud="local", spot=False)
-    assert crashed_in([attempt(1, A, Phase.FAILED), attempt(2, here, Phase.FAILED)]) == {zone_of(A)}
+    assert crashed_in([attempt(1, A, Phase.FAILED), attempt(2, HERE, Phase.FAILED)]) == {zone_of(A)}
     assert crashed_in([attempt(1, A, Phase.PROVISIONING)]) == {zone_of(A)}  # its cloud gave no answer
 
 
@@ -77,25 +78,28 @@ def test_three_spot_replicas_of_mixtral_stand_in_three_zones_for_half_of_what_th
 
 
 def test_a_zone_that_may_well_cost_as_much_as_on_demand_is_not_taken_for_its_emptiness():
-    doubtful = offer("r-d", "4.2", doubtful="equals")
+    doubtful = spot_offer("r-d", "4.2", doubtful="equals")
     assert spread([A, doubtful], [attempt(1, A)]) == (A, doubtful)
 
 
 def test_replicas_that_are_gone_or_on_demand_fill_no_zone():
-    on_demand = offer("r-a", 12, spot=False)
+    on_demand = offer("r-a", 12)
     held = [attempt(1, on_demand), attempt(2, A, Phase.PREEMPTED), attempt(3, A, Phase.DRAINING)]
     assert spread([A, B], held) == (A, B)
 
 
 ZONES = st.sampled_from(["r-a", "r-b", "r-c", "s-a"])
 OFFERS = st.lists(
-    st.builds(offer, ZONES, st.integers(1, 12)), min_size=1, max_size=8, unique_by=lambda o: (o.zone, o.usd_per_hour)
+    st.builds(spot_offer, ZONES, st.integers(1, 12)),
+    min_size=1,
+    max_size=8,
+    unique_by=lambda o: (o.zone, o.usd_per_hour),
 ).map(lambda offers: sorted(offers, key=lambda o: o.usd_per_hour))
 
 
 @given(OFFERS, st.lists(ZONES, max_size=8))
 def test_no_call_names_a_fuller_zone_and_its_first_is_worth_its_price(offers, held):
-    live = [attempt(n, offer(zone, 3)) for n, zone in enumerate(held)]
+    live = [attempt(n, spot_offer(zone, 3)) for n, zone in enumerate(held)]
     found = spread(offers, live)
     assert found[0].usd_per_hour <= offers[0].usd_per_hour * SPREAD_WORTH
     assert max(held.count(o.zone) for o in found) == held.count(found[0].zone)

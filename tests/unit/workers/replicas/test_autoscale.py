@@ -1,6 +1,7 @@
 """How many replicas a load asks for, over the minutes."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -30,8 +31,8 @@ class Deployment:
         ends = self.now + length
         while True:
             self.last_request_at = self.now if rate else self.last_request_at
-            load = Load(at=self.now, qps=rate, **({"last_request_at": self.last_request_at} | fields))
-            self.see(load)
+            seen: dict[str, Any] = {"last_request_at": self.last_request_at} | fields
+            self.see(Load(at=self.now, qps=rate, **seen))
             self.now += STEP
             if self.now > ends:
                 return self.wanted

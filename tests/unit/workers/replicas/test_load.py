@@ -11,7 +11,7 @@ STEP = timedelta(seconds=10)
 
 
 def tallied(*counts):
-    tallies = ()
+    tallies: tuple[Tally, ...] = ()
     for n, count in enumerate(counts):
         tallies = kept(tallies, Tally(at=NOW + n * STEP, requests=count))
     return tallies

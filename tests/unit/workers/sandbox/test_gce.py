@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
+from tests.builders.machines import SECRETS, boot, request
 from tests.fakes.machines import FakeMachines
-from tests.fakes.requests import SECRETS, boot, request
 from tests.patience import PATIENCE
 from workers.clouds.gcp import GcpDriver
 from workers.placement import catalog

@@ -3,14 +3,14 @@
 import re
 import shutil
 import subprocess
-from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.fakes.requests import SECRETS, boot, request
-from workers.placement.offer import Offer
+from tests.builders.machines import SECRETS, boot, request
+from tests.builders.offers import offer
+from workers.clouds.driver import Token
 from workers.serving.bootstrap import LIMIT, Header, environment, header, user_data
 from workers.serving.errors import ServingError
 
@@ -20,17 +20,8 @@ HOSTILE = '\'; touch /tmp/broken; echo "$(id)" `id` \\\nEND_OF_FILE\n}\n# mixtra
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40)
 
 
-def offer(count, cloud="aws"):
-    return Offer(
-        cloud=cloud,
-        region="here",
-        zone="here-1",
-        instance_type=f"big-{count}",
-        accelerator="A100" if count else None,
-        count=count,
-        spot=False,
-        usd_per_hour=Decimal(1),
-    )
+def gpus(count, cloud="aws"):
+    return offer(f"{cloud} here-1", gpu=f"A100:{count}" if count else "")
 
 
 def vllm(**changes):
@@ -42,7 +33,7 @@ def script(setup="", run="serve", **changes):
 
 
 def written(asked, *counts, secrets=SECRETS, cloud="aws"):
-    return user_data(request("t-1", [offer(n, cloud) for n in counts or (8,)], boot=asked), secrets)
+    return user_data(request("t-1", [gpus(n, cloud) for n in counts or (8,)], boot=asked), secrets)
 
 
 def bash(text, *words):
@@ -90,7 +81,7 @@ def test_shellcheck_finds_nothing(any_boot):
 
 
 def test_the_same_request_gives_the_same_text(any_boot):
-    asked = request("t-1", [offer(8)], boot=any_boot)
+    asked = request("t-1", [gpus(8)], boot=any_boot)
     assert user_data(asked, SECRETS) == user_data(asked, SECRETS)
 
 
@@ -102,7 +93,7 @@ def test_its_header_says_what_it_serves_and_no_secret(any_boot):
         model=any_boot.model,
         served_names=any_boot.served_names,
         port=8000,
-        token="t-1",
+        token=Token("t-1"),
         args=any_boot.args,
     )
     assert KEY not in text.splitlines()[1]

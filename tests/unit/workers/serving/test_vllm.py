@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.requests import boot
+from tests.builders.machines import boot
 from workers.serving import vllm
 from workers.serving.errors import ServingError
 from workers.serving.flags import written

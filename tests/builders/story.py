@@ -1,0 +1,251 @@
+"""The life of a deployment as the events of its log, one method for each thing that can happen."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Self
+
+from recipes.schema import Recipe
+from tests.builders.events import BEGIN, PLACE, requested
+from tests.builders.machines import machine, refusal, request
+from tests.builders.offers import HERE, ladder, offer
+from tests.builders.recipes import SMOLLM2
+from workers.clouds.driver import MachineRequest
+from workers.deployment.attempt import LIVE
+from workers.deployment.events import (
+    AnyEvent,
+    Autoscaled,
+    DeploymentEnded,
+    DeploymentId,
+    EndpointPublished,
+    EngineEnded,
+    EngineProgressed,
+    EventId,
+    Failure,
+    KeyId,
+    KeyIssued,
+    KeyNotEnforced,
+    KeyRevoked,
+    LadderExhausted,
+    LadderPlanned,
+    LaunchIntended,
+    Limits,
+    MachineCreated,
+    MachineGone,
+    OfferRefused,
+    Place,
+    ReplicaDrained,
+    ReplicaDraining,
+    ReplicaGivenUp,
+    ReplicaKept,
+    ReplicaNotReady,
+    ReplicaReady,
+    ReplicasAbandoned,
+    ScaleRequested,
+    StopRequested,
+    TestCompletionAnswered,
+    TestCompletionFailed,
+)
+from workers.deployment.next_step import Step, next_step
+from workers.deployment.state import Deployment, fold
+from workers.placement.offer import Offer, Rung
+from workers.serving.boot import boot_of
+
+GATEWAY = "http://gateway.example:8000"
+PROMPT = "My favourite condiment is"
+USER = PLACE.user
+
+
+class Story:
+    """Each method appends one event at `now` and returns the story; `wait` moves `now` on, `state` is the fold.
+
+    Where a method takes the number of an attempt, None is the newest.
+    """
+
+    tick: ClassVar = timedelta(0)
+    """How long each event takes."""
+    usual: ClassVar[Offer] = HERE
+    """The ladder unless another is planned."""
+
+    def __init__(
+        self,
+        name: str = "smollm2-135m",
+        recipe: Recipe = SMOLLM2,
+        *,
+        replicas: int = 1,
+        limits: Limits | None = None,
+        id_: str = "d0123456789ab",
+        at: datetime = BEGIN,
+        place: Place = PLACE,
+        events: Iterable[AnyEvent] = (),
+    ) -> None:
+        """A deployment that was asked for; with `events`, one with this log, whose first event says what it is."""
+        self.id = DeploymentId(id_)
+        self.now = at
+        self.events = list(events)
+        self._state: Deployment | None = None
+        self._folded = 0
+        if not self.events:
+            asked = {"replicas": replicas, "limits": limits or Limits(), "place": place}
+            self.tell(requested, name=name, recipe=recipe, **asked)
+
+    @property
+    def state(self) -> Deployment:
+        self._state = fold(self.id, self.events[self._folded :], onto=self._state)
+        self._folded = len(self.events)
+        assert self._state is not None
+        return self._state
+
+    @property
+    def step(self) -> Step:
+        """The decision at this moment."""
+        return next_step(self.state, self.now)
+
+    @property
+    def scaling(self) -> ScaleRequested:
+        """The last time that a person asked for another number."""
+        return next(event for event in reversed(self.events) if isinstance(event, ScaleRequested))
+
+    def tell(self, event: Callable[..., AnyEvent], **fields: Any) -> Self:
+        """Append any event; its id and its time are filled in."""
+        self.now += self.tick
+        self.events.append(event(event_id=EventId(f"e{len(self.events) + 1}"), at=self.now, **fields))
+        return self
+
+    def wait(self, seconds: float = 0, **duration: float) -> Self:
+        """`wait(5)`, `wait(minutes=10)`."""
+        self.now += timedelta(seconds=seconds, **duration)
+        return self
+
+    def planned(self, *rungs: Offer | Rung) -> Self:
+        """An offer is a usable rung."""
+        found = (ladder(one)[0] if isinstance(one, Offer) else one for one in rungs or (self.usual,))
+        return self.tell(LadderPlanned, rungs=tuple(found))
+
+    def asked(self, *offers: Offer, attempt: int | None = None, replica: int | None = None) -> Self:
+        """The next attempt, for the first replica number that is free and, without `offers`, the first usable rung."""
+        state = self.state
+        rung = next((rung.offer for rung in state.rungs if rung.usable), self.usual)
+        number = attempt or (self._number(None) + 1 if state.attempts else 1)
+        taken = {a.replica for a in state.attempts if a.phase in LIVE}
+        asked = request(
+            f"{self.id}-{number}",
+            offers or (rung,),
+            deployment=self.id,
+            replica=replica or next(n for n in range(1, number + 1) if n not in taken),
+            attempt=number,
+            boot=boot_of(state.recipe, state.name),
+            expires_at=self.now + timedelta(days=1),
+        )
+        return self.tell(LaunchIntended, request=asked)
+
+    def refused(self, sentence: str = "no capacity", attempt: int | None = None, **more: Any) -> Self:
+        """All offers of the attempt; `more` are fields of Refusal."""
+        said = refusal(self._request(attempt).offers, sentence, **more)
+        return self.tell(OfferRefused, attempt=self._number(attempt), refusals=(said,))
+
+    def created(self, address: str | None = None, attempt: int | None = None) -> Self:
+        number = self._number(attempt)
+        address = address or f"http://127.0.0.1:{41000 + number}"
+        made = machine(self._request(attempt), address=address, created_at=self.now)
+        return self.tell(MachineCreated, attempt=number, machine=made)
+
+    def progressed(self, progress: str) -> Self:
+        return self.tell(EngineProgressed, attempt=self._number(None), progress=progress)
+
+    def engine_ended(
+        self, how: str = "vllm exited with status 1", start: int = 1, attempt: int | None = None, *, again: bool = True
+    ) -> Self:
+        return self.tell(EngineEnded, attempt=self._number(attempt), how=how, start=start, again=again)
+
+    def ready(self, attempt: int | None = None) -> Self:
+        number = self._number(attempt)
+        machines = (a.machine for a in self.state.attempts if a.number == number)
+        address = next((m.address for m in machines if m is not None), None)
+        return self.tell(ReplicaReady, attempt=number, address=address or "")
+
+    def not_ready(self, why: str = "timeout", attempt: int | None = None) -> Self:
+        return self.tell(ReplicaNotReady, attempt=self._number(attempt), why=why)
+
+    def given_up(self, why: str = "scaled down", attempt: int | None = None, failure: Failure | None = None) -> Self:
+        return self.tell(ReplicaGivenUp, attempt=self._number(attempt), why=why, failure=failure)
+
+    def gone(
+        self,
+        why: str = "engine exited with status 1",
+        attempt: int | None = None,
+        *,
+        log: str = "",
+        preempted: bool = False,
+    ) -> Self:
+        return self.tell(MachineGone, attempt=self._number(attempt), why=why, log_tail=log, preempted=preempted)
+
+    def published(self, url: str = GATEWAY) -> Self:
+        """The gateway opens the route."""
+        return self.tell(EndpointPublished, url=url)
+
+    def open_to_all(self) -> Self:
+        ready = self.state.ready[-1]
+        return self.tell(KeyNotEnforced, attempt=ready.number, url=ready.address or "")
+
+    def tested(self, text: str = " mustard. It goes with everything, and it keeps for years.") -> Self:
+        return self.tell(TestCompletionAnswered, prompt=PROMPT, text=text, seconds=0.42)
+
+    def test_failed(self, why: str) -> Self:
+        return self.tell(TestCompletionFailed, prompt=PROMPT, why=why)
+
+    def served(self) -> Self:
+        """From nothing to ready, published and tested, on the usual machine."""
+        told = self.planned().wait(0.2).asked().wait(0.3).created().wait(6.4).ready().wait(0.1).published()
+        return told.wait(0.5).tested()
+
+    def answers_at(self, url: str) -> Self:
+        """One replica, ready at `url`, which is the endpoint too."""
+        return self.planned().asked().created(url).ready().published(url)
+
+    def scaled(self, replicas: int, by: str = USER) -> Self:
+        return self.tell(ScaleRequested, replicas=replicas, by=by)
+
+    def moved(self, replicas: int, why: str = "the load") -> Self:
+        """The load scales it."""
+        return self.tell(Autoscaled, replicas=replicas, why=why)
+
+    def draining(self, attempt: int | None = None, why: str = "scaled down") -> Self:
+        return self.tell(ReplicaDraining, attempt=self._number(attempt), why=why)
+
+    def drained(self, attempt: int | None = None) -> Self:
+        return self.tell(ReplicaDrained, attempt=self._number(attempt))
+
+    def kept(self, attempt: int | None = None) -> Self:
+        return self.tell(ReplicaKept, attempt=self._number(attempt))
+
+    def abandoned(self, why: str = "they crash") -> Self:
+        return self.tell(ReplicasAbandoned, why=why)
+
+    def key_issued(self, id_: str, user: str, by: str = USER) -> Self:
+        return self.tell(KeyIssued, key=KeyId(id_), user=user, by=by)
+
+    def key_revoked(self, id_: str, by: str = USER) -> Self:
+        return self.tell(KeyRevoked, key=KeyId(id_), by=by)
+
+    def stopped(self, by: str = USER) -> Self:
+        return self.tell(StopRequested, by=by)
+
+    def exhausted(self, why: str = "dry") -> Self:
+        return self.tell(LadderExhausted, why=why)
+
+    def ended(self, failed: str | None = None) -> Self:
+        return self.tell(DeploymentEnded, failed=failed)
+
+    def _number(self, attempt: int | None) -> int:
+        return self.state.attempts[-1].number if attempt is None else attempt
+
+    def _request(self, attempt: int | None) -> MachineRequest:
+        number = self._number(attempt)
+        return next(a.request for a in self.state.attempts if a.number == number)
+
+
+class Timeline(Story):
+    """A story on a cloud, of which each event takes a second, as in the control loop."""
+
+    tick = timedelta(seconds=1)
+    usual = offer()
