@@ -12,18 +12,18 @@ from slack_bolt import Ack, App, BoltResponse
 from slack_bolt.error import BoltUnhandledRequestError
 
 from bot.commands import handlers
-from bot.commands.command import SLASH
-from bot.commands.desk import Caller, Desk
+from bot.commands.context import Caller, Desk
+from bot.commands.delivery import after_ack, beside
 from bot.commands.errors import CommandError
-from bot.commands.grammar import parse
-from bot.commands.outcome import new_incident, settle, unexpected
-from bot.commands.plain import plain
+from bot.commands.lookup import check, check_runs
 from bot.commands.policy import Deed
-from bot.commands.scaling import scale_to
-from bot.commands.targets import check, check_runs
-from bot.commands.telling import after_ack, beside
-from bot.commands.values import Wrong, replicas
-from bot.prompting.question import of_message
+from bot.commands.scale_handler import scale_to
+from bot.commands.settle import new_incident, settle, unexpected
+from bot.language.command import SLASH
+from bot.language.grammar import parse
+from bot.language.question import of_message
+from bot.language.typed_text import plain
+from bot.language.values import Wrong, replicas
 from bot.prompting.store import Threads
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackFailed
@@ -31,7 +31,7 @@ from bot.slack.message import JSON, Message
 from bot.slack.responses import in_ack
 from bot.views import home as home_view
 from bot.views import scale as scale_view
-from bot.views.choice import CHOOSE
+from bot.views.answer_choice import CHOOSE
 from workers.deployment.events import DeploymentId
 from workers.deployment.state import Deployment
 

@@ -17,12 +17,12 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from bot.channels import SlackChannels
-from bot.commands.desk import Desk
-from bot.commands.shelf import Shelf
-from bot.follower import Follower
+from bot.cards.follower import Follower
+from bot.commands.channels import SlackChannels
+from bot.commands.context import Desk
+from bot.commands.recipe_catalog import Shelf
 from bot.listeners import Listeners
-from bot.prompting.answers import Answers
+from bot.prompting.pool import Answers
 from bot.prompting.store import Threads
 from bot.settings import BotSettings, from_environ
 from bot.slack.budgets import Budgets

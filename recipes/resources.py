@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from recipes.accelerators import listed
-from recipes.amounts import VARIABLE, amount, filled, ports, size_gib
+from recipes.quantities import VARIABLE, amount, filled, ports, size_gib
 from recipes.schema import Note, Resources
 from recipes.unserved import RESOURCES, note, notes
 from recipes.value import Value, shown

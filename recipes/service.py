@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from recipes.amounts import filled_in, port, seconds
+from recipes.quantities import filled_in, port, seconds
 from recipes.schema import Note, ReadinessProbe, ReplicaPolicy, Service, Tls
 from recipes.unserved import READINESS_PROBE, REPLICA_POLICY, SERVICE, note, notes
 from recipes.value import Value, as_json

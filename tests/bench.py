@@ -27,7 +27,7 @@ from workers.deployment.log import Log, new_id, stamp
 from workers.deployment.state import fold
 from workers.placement import catalog
 from workers.placement.planner import plan
-from workers.sandbox.gce_faults import LAUNCHES as GCE_LAUNCHES
+from workers.sandbox.gce.faults import LAUNCHES as GCE_LAUNCHES
 
 SECONDS = 60
 A_SECOND = 50

@@ -12,7 +12,7 @@ import httpx
 from tests.line import Line
 from tests.person import words
 from workers.clouds.driver import Presence
-from workers.clouds.gcp_instance import name_of
+from workers.clouds.gcp.instance import name_of
 from workers.deployment.log import Log
 from workers.deployment.state import fold
 from workers.processes import Child
@@ -47,7 +47,7 @@ class CloudyLine(Line):
     def _start(self):
         for name, cloud in (("ec2", "aws"), ("gce", "gcp")):
             options = ("--port", self.urls[cloud].rpartition(":")[2], "--folder", str(self.folder / name))
-            self.children.start(self._child(name, (sys.executable, "-m", f"workers.sandbox.{name}", *options)))
+            self.children.start(self._child(name, (sys.executable, "-m", f"workers.sandbox.{name}.server", *options)))
         super()._start()
         self.wait(lambda: all(self._answers(url) for url in self.urls.values()), 30, "the clouds")
 

@@ -8,12 +8,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bot.prompting.question import Question
+from bot.language.question import Question
 from bot.slack.message import Message
-from bot.views import endpoint, home, keys, logs, notices, plan, recipes, refusal, scale, status
+from bot.views import alerts as notices
+from bot.views import endpoint, home, logs, plan, recipes, refusal, scale, status
 from bot.views import help as help_view
+from bot.views import key_messages as keys
+from bot.views.answer_choice import choice
 from bot.views.card import card
-from bot.views.choice import choice
 from recipes.schema import Note, Recipe
 from tests.builders.events import BEGIN, KEY
 from tests.builders.offers import offer, spot_offer

@@ -20,9 +20,9 @@ from rich.console import Console
 from rich.table import Table as Printed
 
 from tests.load import Fate, Load, Target, waits
-from workers.gateway.cli import Cli
 from workers.gateway.config import Shape
 from workers.gateway.haproxy import SOCKET, Haproxy, binary
+from workers.gateway.haproxy_cli import Cli
 from workers.gateway.table import Route, Server, Table
 from workers.processes import Child, Children
 from workers.sandbox.valkey import free_port

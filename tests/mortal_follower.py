@@ -10,12 +10,12 @@ from datetime import timedelta
 from redis import Redis
 from slack_sdk import WebClient
 
-from bot import cards
-from bot.follower import Follower
+from bot.cards import card_message as cards
+from bot.cards.follower import Follower
 from bot.sandbox.seed import BOT_TOKEN
 from bot.slack.budgets import Budgets
 from bot.slack.calls import SlackCalls
-from workers.requests import Requests
+from workers.api import Requests
 
 LEASE = timedelta(seconds=0.4)
 

@@ -8,10 +8,7 @@ from typing import Any, assert_never
 import msgspec
 from msgspec import Struct
 
-from workers.deployment.condition import condition_of
-from workers.deployment.events import AnyEvent, DeploymentId
-from workers.deployment.log import _decode
-from workers.deployment.next_step import (
+from workers.decision.next_step import (
     Abandon,
     Create,
     Drain,
@@ -27,9 +24,12 @@ from workers.deployment.next_step import (
     Wait,
     next_step,
 )
+from workers.decision.savings import saved
+from workers.deployment.condition import condition_of
+from workers.deployment.events import AnyEvent, DeploymentId
+from workers.deployment.log import _decode
 from workers.deployment.state import Deployment, fold
 from workers.placement.offer import Offer
-from workers.replicas.savings import saved
 
 LOGS = Path(__file__).parent / "logs"
 STATES = ".states.jsonl"

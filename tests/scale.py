@@ -15,25 +15,25 @@ from redis import Redis
 from rich.console import Console
 from rich.table import Table
 
-from bot.commands.command import Status
 from bot.commands.handlers import status
+from bot.language.command import Status
 from recipes.loader import find, load
 from tests.builders.logs import append
 from tests.builders.machines import INSTALLATION
 from tests.builders.story import Story
 from tests.fakes.driver import FakeDriver
+from workers.api import Requests
 from workers.clouds.driver import Driver, Presence, Sighting
+from workers.control.sweeper import Sweeper
 from workers.deployment.events import (
     EngineProgressed,
 )
 from workers.deployment.keys import new_key
 from workers.deployment.log import Log, new_id, stamp
-from workers.deployment.sweeper import Sweeper
 from workers.placement import catalog
 from workers.placement.offer import CloudStatus
 from workers.placement.planner import plan
 from workers.processes import Child, Children
-from workers.requests import Requests
 from workers.run import wait_for
 from workers.sandbox.valkey import free_port, valkey
 

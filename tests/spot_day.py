@@ -23,10 +23,12 @@ from tests.fakes.booting import BootingMachines
 from tests.spot_outcome import ON_DEMAND, ONE_FIXED, ONE_ZONE, OURS, THEIRS, WANTED, ZONES, Outcome, table, under
 from tests.spot_weather import DAY, GRAIN, weather
 from workers.clouds.driver import DriverError
-from workers.clouds.gcp import GcpDriver
-from workers.clouds.gcp_instance import name_of
-from workers.deployment import sweeper as sweeper_module
-from workers.deployment.advance import Advance
+from workers.clouds.gcp.driver import GcpDriver
+from workers.clouds.gcp.instance import name_of
+from workers.control import sweeper as sweeper_module
+from workers.control.advance import Advance
+from workers.control.sweeper import Sweeper
+from workers.decision.next_step import Wait, next_step
 from workers.deployment.attempt import MAY_COST, Phase
 from workers.deployment.events import (
     EndpointPublished,
@@ -37,15 +39,13 @@ from workers.deployment.events import (
 )
 from workers.deployment.keys import new_key
 from workers.deployment.log import Log, new_id, stamp
-from workers.deployment.next_step import Wait, next_step
 from workers.deployment.state import fold
-from workers.deployment.sweeper import Sweeper
 from workers.placement import catalog
 from workers.placement.planner import plan
 from workers.processes import Children
-from workers.sandbox.gce import Server
-from workers.sandbox.gce_cloud import id_of, is_spot
-from workers.sandbox.gce_faults import LAUNCHES, Fault
+from workers.sandbox.gce.cloud import id_of, is_spot
+from workers.sandbox.gce.faults import LAUNCHES, Fault
+from workers.sandbox.gce.server import Server
 from workers.sandbox.valkey import free_port, valkey
 
 MACHINE = "a2-highgpu-4g"

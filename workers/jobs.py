@@ -5,9 +5,9 @@ from functools import cache
 from redis import Redis
 from rq import Queue
 
-from workers.deployment.advance import Advance
+from workers.api import Nudge
+from workers.control.advance import Advance
 from workers.deployment.events import DeploymentId
-from workers.requests import Nudge
 from workers.settings import QUEUE
 
 ADVANCE_TIMEOUT = 1800

@@ -13,22 +13,22 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from recipes.schema import Recipe
-from workers.clouds.aws import AwsDriver
+from workers.api import Requests
+from workers.clouds.aws.driver import AwsDriver
 from workers.clouds.driver import Driver
-from workers.clouds.gcp import GcpDriver
-from workers.clouds.local import LocalDriver
+from workers.clouds.gcp.driver import GcpDriver
+from workers.clouds.local.driver import LocalDriver
 from workers.clouds.usability import statuses
-from workers.deployment.advance import Advance, Ladder
+from workers.control.advance import Advance, Ladder
+from workers.control.sweeper import Sweeper
 from workers.deployment.events import Limits
 from workers.deployment.log import Log
-from workers.deployment.sweeper import Sweeper
 from workers.jobs import nudge
 from workers.placement import catalog
-from workers.placement.gaps import why_empty
+from workers.placement.explain_empty import why_empty
 from workers.placement.offer import Rung
 from workers.placement.planner import plan
 from workers.pool import Pool
-from workers.requests import Requests
 from workers.settings import Settings, from_environ
 
 logger = logging.getLogger(__name__)

@@ -4,8 +4,15 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from bot.commands.bounds import nearest, out_of_bounds
-from bot.commands.command import (
+from bot.commands.context import Caller, Desk
+from bot.commands.errors import CommandError, EnvMissing, NoRecipe
+from bot.commands.key_handlers import list_keys, new_key, revoke_key
+from bot.commands.lookup import check, named, one, which
+from bot.commands.policy import Deed, may
+from bot.commands.recipe_catalog import name_from
+from bot.commands.scale_handler import scale_to
+from bot.language.bounds import nearest, out_of_bounds
+from bot.language.command import (
     SLASH,
     Ask,
     Command,
@@ -23,15 +30,8 @@ from bot.commands.command import (
     Status,
     UsageError,
 )
-from bot.commands.desk import Caller, Desk
-from bot.commands.errors import CommandError, EnvMissing, NoRecipe
-from bot.commands.key_handlers import list_keys, new_key, revoke_key
-from bot.commands.policy import Deed, may
-from bot.commands.scaling import scale_to
-from bot.commands.shelf import name_from
-from bot.commands.targets import check, named, one, which
-from bot.commands.written import written
-from bot.prompting.question import Question
+from bot.language.question import Question
+from bot.language.suggestions import written
 from bot.prompting.routing import Nowhere, route
 from bot.slack.message import Message
 from bot.views import endpoint as endpoint_view
@@ -42,15 +42,15 @@ from bot.views import recipes as recipes_view
 from bot.views import refusal as refusal_view
 from bot.views import status as status_view
 from bot.views.amounts import duration, moment
+from bot.views.answer_choice import choice, chosen
 from bot.views.blocks import listed, section
-from bot.views.choice import choice, chosen
 from bot.views.escape import code, escape
 from recipes.schema import Recipe
+from workers.api import KEEP_TRYING_FOR
 from workers.deployment.condition import condition_of, is_ending
 from workers.deployment.events import Place
 from workers.deployment.log import NameTaken
 from workers.deployment.state import Deployment
-from workers.requests import KEEP_TRYING_FOR
 
 LOG_LINES = 40
 

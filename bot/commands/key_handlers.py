@@ -1,12 +1,12 @@
 """What each command about keys does. A key is shown to the one person whose it is, once, and to nobody else."""
 
-from bot.commands.command import SLASH, ListKeys, NewKey, RevokeKey
-from bot.commands.desk import Caller, Desk
+from bot.commands.context import Caller, Desk
 from bot.commands.errors import CommandError, NotShown
+from bot.commands.lookup import check, check_runs, named, one
 from bot.commands.policy import Deed
-from bot.commands.targets import check, check_runs, named, one
+from bot.language.command import SLASH, ListKeys, NewKey, RevokeKey
 from bot.slack.message import Message
-from bot.views import keys as keys_view
+from bot.views import key_messages as keys_view
 from bot.views.escape import code
 from bot.views.words import user as mention
 from workers.deployment.state import Deployment, Key

@@ -6,9 +6,9 @@ from typing import Any, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bot.commands.grammar import addressed
-from bot.commands.plain import plain
-from bot.prompting.question import typed
+from bot.language.grammar import addressed
+from bot.language.question import typed
+from bot.language.typed_text import plain
 from bot.slack.message import Identity
 from workers.deployment.events import DeploymentId
 

@@ -10,8 +10,7 @@ import httpx
 from msgspec import Struct
 
 from bot.prompting.conversation import Turn
-from bot.prompting.errors import PromptingError
-from bot.prompting.failures import (
+from bot.prompting.engine_failures import (
     ALL_WITHIN,
     FIRST_TOKEN_WITHIN,
     EngineFailed,
@@ -22,6 +21,7 @@ from bot.prompting.failures import (
     too_slow,
     unreachable,
 )
+from bot.prompting.errors import PromptingError
 from bot.prompting.outcome import Finish
 from bot.prompting.sse import Chunk, Events, Usage
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bot.language.question import Asked, QuestionKey
 from bot.prompting.conversation import ANSWER_EVENT, Remembered
-from bot.prompting.question import Asked, QuestionKey
 from bot.slack.message import JSON, Identity, bears
 
 QUESTION_EVENT = "mixtral_question"

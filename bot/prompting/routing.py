@@ -5,8 +5,8 @@ from typing import TypeAlias, assert_never
 
 from msgspec import Struct
 
-from bot.commands.grammar import addressed, prompt_of, too_long
-from bot.prompting.question import Question
+from bot.language.grammar import addressed, prompt_of, too_long
+from bot.language.question import Question
 from workers.deployment import condition
 from workers.deployment.condition import condition_of, is_asleep, is_ending
 from workers.deployment.events import DeploymentId

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 from redis import Redis
 
+from bot.language.question import Asked, Question, QuestionKey
 from bot.prompting.conversation import Remembered
-from bot.prompting.question import Asked, Question, QuestionKey
 from workers.deployment.events import DeploymentId
 
 QUESTIONS = "mixtral:questions"

@@ -9,8 +9,8 @@ import httpx
 
 from bot.prompting.conversation import Turn, asking, budget
 from bot.prompting.engine import Completion, Endpoint, Model, model_of
+from bot.prompting.engine_failures import EngineFailed, TooLong, Unreachable
 from bot.prompting.errors import PromptingError
-from bot.prompting.failures import EngineFailed, TooLong, Unreachable
 from bot.prompting.outcome import Outcome, outcome
 from bot.prompting.reply import Reply
 from workers.deployment.events import DeploymentId

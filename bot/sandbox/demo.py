@@ -15,7 +15,7 @@ from rich.console import Console
 
 from bot.sandbox.seed import APP_TOKEN, BOT_TOKEN
 from workers.clouds.driver import Presence
-from workers.clouds.local import LocalDriver
+from workers.clouds.local.driver import LocalDriver
 from workers.processes import Child, Children
 from workers.sandbox import shortages
 from workers.sandbox.valkey import free_port, valkey
@@ -139,7 +139,7 @@ def _cloud(name: str, url: str, home: Path, env: Mapping[str, str]) -> Child:
     folder = home / name
     folder.mkdir(mode=0o700)
     port = str(urlsplit(url).port)
-    argv = (sys.executable, "-m", f"workers.sandbox.{name}", "--port", port, "--folder", str(folder))
+    argv = (sys.executable, "-m", f"workers.sandbox.{name}.server", "--port", port, "--folder", str(folder))
     return Child(name=name, argv=argv, env=env, log=home / f"{name}.log")
 
 

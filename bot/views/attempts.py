@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from bot.views import offers
 from bot.views.amounts import duration
 from bot.views.escape import clip, inert
+from workers.decision.retry_policy import deadline
 from workers.deployment.attempt import Attempt, Phase
-from workers.deployment.patience import deadline
 from workers.deployment.state import Deployment
 
 ATTEMPT_DOTS = {

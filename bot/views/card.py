@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from bot.commands.bounds import follows_load
+from bot.language.bounds import follows_load
 from bot.slack.message import Message
 from bot.views import attempts, endpoint, ladder, offers, replicas, words
 from bot.views.amounts import count, duration, moment, seconds, usd_per_hour

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from bot.commands.command import SAME_AS, SLASH, USAGES, usage
+from bot.language.command import SAME_AS, SLASH, USAGES, usage
 from bot.slack.message import Message
 from bot.views.blocks import context, section
 

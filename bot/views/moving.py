@@ -6,12 +6,12 @@ from bot.views import offers
 from bot.views.amounts import count, duration, moment
 from bot.views.attempts import left, preposition, replacement, silence, so_far, taken_back, why
 from bot.views.escape import escape, inert
+from workers.decision.mix import going, mix_of
+from workers.decision.retry_policy import paused_until
 from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.condition import awaits_route
 from workers.deployment.events import Autoscaled
-from workers.deployment.patience import paused_until
 from workers.deployment.state import Deployment
-from workers.placement.mix import going, mix_of
 
 ROUTE_WITHIN = timedelta(seconds=30)
 """A gateway that runs has opened the route by then."""

@@ -1,6 +1,6 @@
 """PURE: a request that could not be carried out, told to the person who made it."""
 
-from bot.commands.command import SLASH
+from bot.language.command import SLASH
 from bot.slack.message import Message
 from bot.views.blocks import context, section
 from bot.views.escape import clip, code

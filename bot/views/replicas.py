@@ -8,10 +8,10 @@ from bot.views.amounts import count, moment
 from bot.views.attempts import ATTEMPT_DOTS, replacement, silence, stumbled
 from bot.views.escape import clip, inert
 from bot.views.words import DOTS
+from workers.decision.retry_policy import paused_until, too_many_unended
 from workers.deployment.attempt import KEPT, MAY_COST, Attempt, Phase
 from workers.deployment.condition import Status, is_ending
 from workers.deployment.events import Failure
-from workers.deployment.patience import paused_until, too_many_unended
 from workers.deployment.state import Deployment
 
 GONE = frozenset({Phase.FAILED, Phase.PREEMPTED})

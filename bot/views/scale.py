@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from bot.commands.bounds import bounds, follows_load
+from bot.language.bounds import bounds, follows_load
 from bot.slack.message import Message
 from bot.views import offers
 from bot.views.amounts import count, duration
@@ -11,9 +11,9 @@ from bot.views.blocks import Block, context, plain, section
 from bot.views.escape import escape
 from bot.views.status import price
 from recipes.schema import Recipe
+from workers.decision.mix import going, mix_of
 from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.state import Deployment
-from workers.placement.mix import going, mix_of
 
 CALLBACK = "scale_deployment"
 BLOCK = "replicas"

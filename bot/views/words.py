@@ -16,12 +16,12 @@ from bot.views.moving import (
     route,
     scaling,
 )
+from workers.decision.retry_policy import DECIDE_WITHIN, paused_until
+from workers.decision.savings import saved
 from workers.deployment import condition
 from workers.deployment.attempt import MAY_COST, Attempt, Phase
 from workers.deployment.condition import Status, awaits_route, condition_of
-from workers.deployment.patience import DECIDE_WITHIN, paused_until
 from workers.deployment.state import Deployment
-from workers.replicas.savings import saved
 from workers.serving.boot import boot_of
 
 SENTENCE_MOST = 1200

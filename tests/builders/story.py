@@ -10,6 +10,7 @@ from tests.builders.machines import machine, refusal, request
 from tests.builders.offers import HERE, ladder, offer
 from tests.builders.recipes import SMOLLM2
 from workers.clouds.driver import MachineRequest
+from workers.decision.next_step import Step, next_step
 from workers.deployment.attempt import LIVE
 from workers.deployment.events import (
     AnyEvent,
@@ -45,7 +46,6 @@ from workers.deployment.events import (
     TestCompletionAnswered,
     TestCompletionFailed,
 )
-from workers.deployment.next_step import Step, next_step
 from workers.deployment.state import Deployment, fold
 from workers.placement.offer import Offer, Rung
 from workers.serving.boot import boot_of

@@ -6,9 +6,9 @@ import re
 import threading
 import time
 
-from workers.gateway.cli import CURRENT, Cli
 from workers.gateway.errors import GatewayDown
 from workers.gateway.haproxy import SOCKET
+from workers.gateway.haproxy_cli import CURRENT, Cli
 
 EVERY = 0.1
 """Seconds. A stream lasts longer, so that none is missed."""

@@ -13,8 +13,8 @@ from tests.chaos.observed import Observed
 from tests.line import Line
 from tests.load import Fate, Load, Target, of_fate, told
 from tests.person import GENERAL, Person, words
-from workers.clouds import machine_processes
-from workers.clouds.machine_folder import MachineFolder
+from workers.clouds.local import machine_processes
+from workers.clouds.local.machine_folder import MachineFolder
 from workers.deployment.attempt import Phase
 from workers.deployment.events import ReplicaDrained, ReplicaReady
 from workers.deployment.log import Log

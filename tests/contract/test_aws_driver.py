@@ -7,7 +7,7 @@ import pytest
 from tests.builders.machines import SECRETS
 from tests.contract import test_drivers as suite
 from tests.fakes.aws import AwsCloud
-from workers.clouds.aws import AwsDriver
+from workers.clouds.aws.driver import AwsDriver
 from workers.clouds.driver import Presence
 
 OTHERWISE = {

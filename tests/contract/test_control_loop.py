@@ -14,16 +14,16 @@ from tests.builders.offers import ladder, offer
 from tests.builders.recipes import SCRIPTED
 from tests.fakes import gateway
 from tests.fakes.driver import FakeDriver
+from workers.api import Requests
 from workers.clouds.driver import Driver, DriverError, End
-from workers.deployment.advance import Advance
+from workers.control.advance import Advance
+from workers.control.recording import Recorder
+from workers.control.sweeper import Sweeper
 from workers.deployment.attempt import Phase
 from workers.deployment.condition import Status, condition_of
 from workers.deployment.events import EngineEnded, EventId, Failure, KeyNotEnforced, Limits, MachineCreated, MachineGone
 from workers.deployment.log import Log
-from workers.deployment.recording import Recorder
-from workers.deployment.sweeper import Sweeper
 from workers.placement.offer import CloudStatus
-from workers.requests import Requests
 from workers.serving.console import again, line, mark_of, no_more
 from workers.serving.probe import Completion
 
@@ -45,11 +45,11 @@ class Loop:
         self.requests = Requests(redis, self.nudged.append, self.drivers)
         self.probes = {}
         self.key_is_enforced = True
-        monkeypatch.setattr("workers.deployment.sweeper.probe", lambda address, *_, **__: self.probes.get(address))
-        monkeypatch.setattr("workers.deployment.sweeper.key_is_enforced", lambda _: self.key_is_enforced)
-        monkeypatch.setattr("workers.deployment.sweeper.cannot_complete", lambda *_, **__: None)
+        monkeypatch.setattr("workers.control.sweeper.probe", lambda address, *_, **__: self.probes.get(address))
+        monkeypatch.setattr("workers.control.sweeper.key_is_enforced", lambda _: self.key_is_enforced)
+        monkeypatch.setattr("workers.control.sweeper.cannot_complete", lambda *_, **__: None)
         monkeypatch.setattr(
-            "workers.deployment.advance.completion", lambda *_, **__: Completion(text="mustard", seconds=0.1)
+            "workers.control.advance.completion", lambda *_, **__: Completion(text="mustard", seconds=0.1)
         )
         self.restart()
 

@@ -13,8 +13,8 @@ from tests.builders.machines import INSTALLATION, SECRETS, boot, request
 from tests.fakes.driver import FakeDriver
 from tests.patience import PATIENCE
 from workers.clouds.driver import Presence, Refused, Scope, Token
-from workers.clouds.local import LocalDriver
-from workers.clouds.machine_folder import MachineFolder
+from workers.clouds.local.driver import LocalDriver
+from workers.clouds.local.machine_folder import MachineFolder
 
 
 class FakeCloud:

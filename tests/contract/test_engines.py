@@ -13,10 +13,10 @@ import pytest
 from recipes.schema import ReadinessProbe
 from tests.builders.machines import SECRETS, boot, request
 from tests.vllm.fixtures import tiny_mixtral, vllm_home  # noqa: F401 - fixtures
-from workers.clouds import machine_processes
-from workers.clouds.local import LocalDriver
-from workers.clouds.local_machine import GRACE
-from workers.clouds.machine_folder import MachineFolder
+from workers.clouds.local import machine_processes
+from workers.clouds.local.driver import LocalDriver
+from workers.clouds.local.machine import GRACE
+from workers.clouds.local.machine_folder import MachineFolder
 from workers.serving.probe import completion, key_is_enforced, probe
 
 KEY = SECRETS["VLLM_API_KEY"]

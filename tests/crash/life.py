@@ -8,10 +8,10 @@ from tests.builders.events import PLACE
 from tests.builders.recipes import SCRIPTED
 from tests.crash.mortal import Child
 from tests.crash.worker import Worker
-from workers.clouds.gcp_instance import name_of
+from workers.api import Requests
+from workers.clouds.gcp.instance import name_of
 from workers.deployment.attempt import Phase
 from workers.deployment.events import Limits
-from workers.requests import Requests
 
 WANTED = {"launch": 2, "scale-down": 1, "down": 0}
 STEP_AHEAD = timedelta(seconds=40)

@@ -128,7 +128,8 @@ def main(folder):
     )
 
     from tests.fakes.machines import FakeMachines  # noqa: PLC0415 - as moto
-    from workers.sandbox import ec2, gce  # noqa: PLC0415 - as moto
+    from workers.sandbox.ec2 import server as ec2  # noqa: PLC0415 - as moto
+    from workers.sandbox.gce import server as gce  # noqa: PLC0415 - as moto
 
     class Machines(FakeMachines):
         def boot(self, machine, user_data):

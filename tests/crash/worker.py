@@ -10,18 +10,18 @@ from redis import Redis
 from tests.builders.offers import ladder
 from tests.crash.mortal import MortalDriver, MortalLog, Steps
 from tests.fakes.gateway import route
-from workers.clouds import aws_templates
-from workers.clouds import gcp as gcp_module
-from workers.clouds.aws import AwsDriver
+from workers.clouds.aws import templates as aws_templates
+from workers.clouds.aws.driver import AwsDriver
 from workers.clouds.driver import DriverError
-from workers.clouds.gcp import GcpDriver
-from workers.deployment import advance as advance_module
-from workers.deployment import sweeper as sweeper_module
-from workers.deployment.advance import Advance
+from workers.clouds.gcp import driver as gcp_module
+from workers.clouds.gcp.driver import GcpDriver
+from workers.control import advance as advance_module
+from workers.control import sweeper as sweeper_module
+from workers.control.advance import Advance
+from workers.control.observing import LIST_IDLE_EVERY
+from workers.control.sweeper import Sweeper
 from workers.deployment.attempt import Phase
-from workers.deployment.observing import LIST_IDLE_EVERY
 from workers.deployment.state import fold
-from workers.deployment.sweeper import Sweeper
 from workers.placement import catalog
 from workers.serving.probe import Completion
 

@@ -10,12 +10,12 @@ import httpx
 from botocore.config import Config
 
 from tests.fakes.machines import FakeMachines
-from workers.clouds.aws import AwsDriver
+from workers.clouds.aws.driver import AwsDriver
 from workers.clouds.driver import Token
 from workers.placement import catalog
 from workers.placement.offer import Offer
-from workers.sandbox.ec2 import Server
-from workers.sandbox.ec2_faults import LAUNCHES
+from workers.sandbox.ec2.faults import LAUNCHES
+from workers.sandbox.ec2.server import Server
 
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIAOFATEST", "AWS_SECRET_ACCESS_KEY": "of-a-test"}
 

@@ -9,11 +9,11 @@ import httpx
 
 from tests.fakes.machines import FakeMachines
 from workers.clouds.driver import Token
-from workers.clouds.gcp import GcpDriver
-from workers.clouds.gcp_instance import name_of
+from workers.clouds.gcp.driver import GcpDriver
+from workers.clouds.gcp.instance import name_of
 from workers.placement import catalog
 from workers.placement.offer import Offer
-from workers.sandbox.gce import Server
+from workers.sandbox.gce.server import Server
 
 PROJECT = "a-project"
 

@@ -6,10 +6,10 @@ from recipes.loader import find, load
 from tests.builders.machines import SECRETS, boot, request
 from tests.builders.offers import ladder
 from workers.clouds.driver import Driver, Machine, Refused
+from workers.decision.mix import Lack, Mix, open_offers
 from workers.deployment.events import OfferRefused
 from workers.deployment.log import stamp
 from workers.placement import catalog
-from workers.placement.mix import Lack, Mix, open_offers
 from workers.placement.offer import Rung
 from workers.placement.planner import plan
 

@@ -6,18 +6,18 @@ from pathlib import Path
 from redis import Redis
 
 from bot.commands import handlers
-from bot.commands.command import Command
-from bot.commands.desk import Caller, Desk
+from bot.commands.context import Caller, Desk
 from bot.commands.errors import NotShown
-from bot.commands.grammar import parse
-from bot.commands.outcome import settle
-from bot.commands.shelf import Shelf
-from bot.prompting.question import Question
+from bot.commands.recipe_catalog import Shelf
+from bot.commands.settle import settle
+from bot.language.command import Command
+from bot.language.grammar import parse
+from bot.language.question import Question
 from bot.slack.message import Message
 from tests.builders.logs import Logs
 from tests.person import words as words_of
+from workers.api import Requests
 from workers.deployment.events import DeploymentId
-from workers.requests import Requests
 
 HERE = Path(__file__)
 RECIPES = HERE.parents[1] / "recipes"

@@ -14,7 +14,7 @@ import pytest
 from tests.builders.machines import SECRETS, request
 from tests.fakes.aws_wire import AwsWire, product
 from tests.fakes.gcp import GcpCloud
-from workers.clouds.local import LocalDriver
+from workers.clouds.local.driver import LocalDriver
 from workers.sandbox.valkey import free_port
 
 ENDED_WITHIN = 60  # seconds; importing Google's SDK takes some

@@ -14,12 +14,12 @@ from redis.exceptions import RedisError
 from slack_bolt import BoltRequest
 from slack_sdk import WebClient
 
-from bot.channels import SlackChannels
-from bot.commands.desk import Desk
-from bot.commands.shelf import Shelf
+from bot.commands.channels import SlackChannels
+from bot.commands.context import Desk
+from bot.commands.recipe_catalog import Shelf
+from bot.language.question import Question
 from bot.listeners import Listeners
-from bot.prompting import answers as prompting
-from bot.prompting.question import Question
+from bot.prompting import pool as prompting
 from bot.prompting.store import Threads
 from bot.run import quick_redis, slack_of
 from bot.sandbox import events
@@ -34,7 +34,7 @@ from bot.slack.connections import app_of, serve
 from bot.views.card import card
 from tests.builders.logs import Logs
 from tests.person import ADA, MIXTRAL, RANDOM, ROBIN, Person, words
-from workers.requests import Requests
+from workers.api import Requests
 from workers.run import ladder_of
 
 RECIPES = Path(__file__).parents[1] / "recipes"

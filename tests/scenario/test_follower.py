@@ -11,8 +11,9 @@ import pytest
 from redis import Redis
 from slack_sdk import WebClient
 
-from bot import cards, follower
-from bot.follower import POSITION, Follower
+from bot.cards import card_message as cards
+from bot.cards import follower
+from bot.cards.follower import POSITION, Follower
 from bot.sandbox import server
 from bot.sandbox.seed import BOT_TOKEN
 from bot.sandbox.stand_in import Settings
@@ -25,8 +26,8 @@ from tests.builders.logs import append
 from tests.builders.story import Story
 from tests.mortal_follower import LEASE
 from tests.person import ADA, GENERAL, ROBIN, Person, words
+from workers.api import Requests
 from workers.deployment.events import Place
-from workers.requests import Requests
 
 ROOT = Path(__file__).parents[2]
 

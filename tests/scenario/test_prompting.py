@@ -8,10 +8,10 @@ import pytest
 from msgspec.structs import replace
 from redis import Redis
 
-from bot.commands.desk import Desk
+from bot.commands.context import Desk
 from bot.listeners import Listeners
-from bot.prompting import answers
-from bot.prompting.answers import Answers
+from bot.prompting import pool as answers
+from bot.prompting.pool import Answers
 from bot.prompting.store import QUESTIONS, Threads
 from bot.run import slack_of
 from bot.sandbox.seed import APP_TOKEN, BOT_TOKEN, BOT_USER

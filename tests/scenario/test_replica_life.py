@@ -12,8 +12,8 @@ from tests.crash.test_kills import engines
 from tests.eye import Eye
 from tests.line import Line
 from tests.person import GENERAL, Person
-from workers.clouds import machine_processes
-from workers.clouds.local import LocalDriver
+from workers.clouds.local import machine_processes
+from workers.clouds.local.driver import LocalDriver
 from workers.sandbox.valkey import free_port
 
 RECIPES = Path(__file__).parents[1] / "recipes"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from workers.clouds.machine_folder import MachineFolder
-from workers.serving.vllm_environment import install
+from workers.clouds.local.machine_folder import MachineFolder
+from workers.clouds.local.vllm_environment import install
 from workers.serving.vllm_release import CPU
 
 HERE = Path(__file__).parent

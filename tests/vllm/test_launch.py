@@ -10,10 +10,10 @@ import pytest
 from tests.line import Line
 from tests.person import GENERAL, Person, words
 from tests.vllm.fixtures import tiny_mixtral, vllm_home  # noqa: F401 - fixtures
-from workers.clouds import machine_processes
-from workers.clouds.local import LocalDriver
-from workers.clouds.machine_folder import MachineFolder
-from workers.serving.vllm_environment import WHOLE
+from workers.clouds.local import machine_processes
+from workers.clouds.local.driver import LocalDriver
+from workers.clouds.local.machine_folder import MachineFolder
+from workers.clouds.local.vllm_environment import WHOLE
 from workers.serving.vllm_release import CPU
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from recipes.schema import Recipe
-from workers.clouds import aws_quota, gcp_quota
+from workers.clouds.aws import quota as aws_quota
+from workers.clouds.gcp import quota as gcp_quota
 from workers.placement.offer import Offer
 from workers.placement.planner import plan
 

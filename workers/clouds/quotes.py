@@ -9,10 +9,10 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-from workers.clouds.aws_api import HOME_REGION, Api
-from workers.clouds.aws_errors import AwsSaid
+from workers.clouds.aws.client import HOME_REGION, Api
+from workers.clouds.aws.errors import AwsSaid
+from workers.clouds.aws.findings import DENIED
 from workers.clouds.driver import DriverError
-from workers.clouds.findings_aws import DENIED
 from workers.placement.catalog import Row
 from workers.placement.prices import Quote
 from workers.placement.unpriced import TYPES

@@ -9,8 +9,8 @@ from msgspec import MsgspecError, Struct
 
 from workers.deployment.events import DeploymentId
 from workers.deployment.log import START, Log
+from workers.deployment.log_reader import Entry, Tails, decoded
 from workers.deployment.state import Deployment, fold
-from workers.deployment.tails import Entry, Tails, decoded
 
 logger = logging.getLogger(__name__)
 

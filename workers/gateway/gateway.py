@@ -8,10 +8,12 @@ from datetime import datetime, timedelta
 from msgspec import MsgspecError, Struct
 from redis.exceptions import RedisError
 
+from workers.api import Nudge
 from workers.deployment.attempt import Phase
 from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId, EndpointPublished, ReplicaDrained
 from workers.deployment.keys import Secrets
+from workers.deployment.loads import Loads
 from workers.deployment.log import Log, stamp
 from workers.deployment.projection import Projection
 from workers.deployment.state import Deployment, Key, fold
@@ -22,8 +24,6 @@ from workers.gateway.outlook import Outlook, outlook
 from workers.gateway.routes import drained, table_of
 from workers.gateway.table import Actual, Table
 from workers.gateway.watch import Watch
-from workers.replicas.loads import Loads
-from workers.requests import Nudge
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,6 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from workers.gateway import reading
-from workers.gateway.cli import CURRENT, Cli
 from workers.gateway.config import (
     CERTIFICATE,
     CHECK,
@@ -23,6 +22,7 @@ from workers.gateway.config import (
     rendered_maps,
 )
 from workers.gateway.errors import GatewayDown, GatewayError
+from workers.gateway.haproxy_cli import CURRENT, Cli
 from workers.gateway.routes import (
     AddServer,
     Change,

@@ -14,6 +14,7 @@ from pathlib import Path
 from redis import Redis
 from redis.exceptions import RedisError
 
+from workers.deployment.loads import Loads
 from workers.deployment.log import Log
 from workers.gateway.certificate import combined
 from workers.gateway.claim import Claim, identity
@@ -24,7 +25,6 @@ from workers.gateway.haproxy import Haproxy
 from workers.gateway.holding import AT_ONCE, Holding
 from workers.jobs import nudge
 from workers.processes import Children
-from workers.replicas.loads import Loads
 from workers.run import connect, now, wait_for
 from workers.settings import GatewaySettings, from_environ
 

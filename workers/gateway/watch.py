@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
+from workers.decision.autoscale import moves
+from workers.decision.load import Load, Tally, kept, qps
 from workers.deployment.events import DeploymentId
+from workers.deployment.loads import Loads
 from workers.deployment.state import Deployment
 from workers.gateway.holding import Holding
 from workers.gateway.table import BackendLoad
-from workers.replicas.autoscale import moves
-from workers.replicas.load import Load, Tally, kept, qps
-from workers.replicas.loads import Loads
 
 FORGET_EVERY = timedelta(minutes=10)
 

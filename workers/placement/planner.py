@@ -27,7 +27,7 @@ def plan(
     """The ladder: one rung for each zone and machine type that would do, in the order of `_Place`.
 
     `spot`: spot offers only (also where the recipe says use_spot), and on demand beside them where the recipe has
-    dynamic_ondemand_fallback or base_ondemand_fallback_replicas: `workers.placement.mix` says which replica takes
+    dynamic_ondemand_fallback or base_ondemand_fallback_replicas: `workers.decision.mix` says which replica takes
     which. Without it on demand only. An offer of `local` is neither, and always stands.
     `gpus` (`A100:8`) and `clouds` narrow what the recipe takes; no names are no limit. `max_price`: USD per hour and
     machine; it leaves out what has no price. `statuses`: a cloud that cannot be used, or is not in there, keeps its

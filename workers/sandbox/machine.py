@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
-from workers.clouds.host import handed_on
+from workers.clouds.local.host import handed_on
 from workers.errors import WorkersError
 from workers.serving.boot import KEY_VARIABLE
 from workers.serving.bootstrap import Header, environment, header

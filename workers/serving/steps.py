@@ -65,7 +65,7 @@ def _vllm(boot: Boot, place: Place) -> tuple[Step, ...]:
     home = place.engines / release.name
     install = Step(
         name=f"installing vLLM {release.version}",
-        argv=(place.python, "-m", "workers.serving.vllm_environment", str(home), str(place.folder)),
+        argv=(place.python, "-m", "workers.clouds.local.vllm_environment", str(home), str(place.folder)),
         ours=True,
     )
     argv = vllm.serve(boot, executable=str(home / "bin" / "vllm"), host=place.host, port=place.port, gpus=count)

@@ -7,10 +7,10 @@ from msgspec.structs import replace
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bot.commands import handlers
-from bot.commands.command import Ask, Down, Endpoint, Help, Launch, Logs, Plan, Recipes, Scale, Status
-from bot.commands.desk import Caller
-from bot.commands.outcome import settle
-from bot.commands.scaling import scale_to
+from bot.commands.context import Caller
+from bot.commands.scale_handler import scale_to
+from bot.commands.settle import settle
+from bot.language.command import Ask, Down, Endpoint, Help, Launch, Logs, Plan, Recipes, Scale, Status
 from tests.fakes.office import Office
 from workers.deployment.events import Limits
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import bot
-from bot.commands.command import SLASH, USAGES
+from bot.language.command import SLASH, USAGES
 from bot.listeners import caller_of
 
 MANIFEST = json.loads((Path(bot.__file__).parent / "manifest.json").read_text())

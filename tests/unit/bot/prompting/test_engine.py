@@ -8,7 +8,7 @@ import pytest
 
 from bot.prompting.conversation import Turn
 from bot.prompting.engine import Completion, Endpoint, model_of
-from bot.prompting.failures import EngineFailed, TooLong, Unreachable, explanation, refusal
+from bot.prompting.engine_failures import EngineFailed, TooLong, Unreachable, explanation, refusal
 from bot.prompting.outcome import Finish, footer, outcome
 from tests.fakes.upstream import DEFAULT, Upstream
 

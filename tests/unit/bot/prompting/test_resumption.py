@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from bot.language.question import Asked, Question
 from bot.prompting.conversation import ANSWER_EVENT, Remembered
-from bot.prompting.question import Asked, Question
 from bot.prompting.resumption import metadata, orphans
 from bot.slack.message import Identity
 

@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from bot.prompting.question import Question, of_message, typed
+from bot.language.question import Question, of_message, typed
 from bot.prompting.routing import NOTHING_RUNS, Nowhere, Open, Over, To, Waits, address, route, standing
 from tests.builders.events import PLACE
 from tests.builders.recipes import scaled_by

@@ -7,13 +7,13 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
-from bot.prompting.answering import Answering
-from bot.prompting.question import Asked, Question
+from bot.language.question import Asked, Question
+from bot.prompting.question_flow import Answering
 from bot.prompting.store import Questions, Threads
 from tests.builders.logs import Logs
 from tests.builders.recipes import scaled_by
 from tests.fakes.slack_thread import SlackThread
-from workers.requests import Requests
+from workers.api import Requests
 
 URL = "http://127.0.0.1:1"
 

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bot.commands.desk import Caller
-from bot.commands.scaling import scale_to
+from bot.commands.context import Caller
+from bot.commands.scale_handler import scale_to
 from bot.prompting.routing import Open, Over, Waits, standing
-from bot.views import card, endpoint, notices, status, words
+from bot.views import alerts as notices
+from bot.views import card, endpoint, status, words
 from tests.builders.recipes import SCRIPTED, scaled_by
 from tests.builders.story import Timeline
 from workers.deployment import condition

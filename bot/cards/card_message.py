@@ -1,0 +1,323 @@
+"""Keeps one card a deployment, and the few messages beside it, through every crash."""
+
+import hashlib
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from redis import Redis
+
+from bot.slack.calls import SlackCalls
+from bot.slack.failures import Away, Refused, SlackFailed
+from bot.slack.message import JSON, Message
+from bot.slack.reading import find
+from bot.views.alerts import (
+    ENDED,
+    FAILED,
+    OUT,
+    READY,
+    back,
+    back_kind,
+    dry,
+    dry_kind,
+    ended,
+    failed,
+    no_room,
+    out,
+    out_kind,
+    out_since,
+    ready,
+    scaled,
+    scaled_kind,
+)
+from bot.views.alerts import NO_ROOM as NO_ROOM_ERRORS
+from bot.views.card import CARD, card
+from bot.views.endpoint import endpoint
+from workers.deployment.condition import awaits_decision, is_ending
+from workers.deployment.events import DeploymentId, ScaleRequested
+from workers.deployment.state import Deployment
+
+logger = logging.getLogger(__name__)
+
+CARDS = "mixtral:cards"
+
+NO_ROOM = "mixtral_no_room"
+KEY = "mixtral_key"
+
+SETTLES = timedelta(seconds=3)
+"""A post whose answer was lost is in the channel after this, or never was."""
+
+FRESH = timedelta(seconds=10)
+"""The card of an older deployment may stand already, even where Redis does not know of it."""
+
+SKEW = timedelta(minutes=2)
+"""Slack's clock and ours may differ by so much."""
+
+NEWS_FOR = timedelta(minutes=10)
+"""Who scaled it, and that it ended, is told for so long: a follower that comes later has nothing new to say."""
+
+ASKS_AGAIN = timedelta(minutes=1)
+"""A channel that takes no card is tried again after this, for somebody may let the bot in."""
+
+GIVES_UP = timedelta(minutes=10)
+"""The card of a deployment that ended so long ago is not posted any more."""
+
+TICKS_LEAVE = 5
+"""So many updates are left for changes, when only time has passed."""
+
+MESSAGE_GONE = frozenset({"message_not_found", "cant_update_message"})
+
+
+class Later(Exception):
+    """The card is not as it should be yet: try again after `wait`."""
+
+    def __init__(self, wait: timedelta, why: str) -> None:
+        super().__init__(why)
+        self.wait = wait
+
+
+class Record(Struct, kw_only=True, omit_defaults=True):
+    """What Redis remembers of one card: the field of `mixtral:cards`, in JSON."""
+
+    channel: str = ""
+    ts: str | None = None
+    digest: str = ""
+    posting_since: datetime | None = None
+    """A post was begun, and how it ended is not known."""
+    replaces: str | None = None
+    """The card that somebody deleted; it is replaced once."""
+    over: bool = False
+    """Nothing will be posted or updated any more, unless the deployment changes."""
+    dropped: bool = False
+    """People don't want this card."""
+    said: dict[str, str] = {}
+    """The messages beside the card: by kind their ts, or `…` for one that was begun."""
+
+
+BEGUN = "…"
+
+
+class Cards:
+    """What Slack is to show of each deployment. Only whoever follows the feed may use it. Raises Later, RedisError."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        calls: SlackCalls,
+        key_of: Callable[[DeploymentId], str | None],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._redis: Any = redis
+        self._calls = calls
+        self._key_of = key_of
+        self._now = clock
+
+    def remember(self, deployment: DeploymentId) -> None:
+        """Note that a deployment has to have a card, so that whoever follows next knows."""
+        self._redis.hsetnx(CARDS, deployment, b"{}")
+
+    def all(self) -> list[DeploymentId]:
+        """Every deployment of whose card something is remembered."""
+        return [DeploymentId(id_.decode()) for id_ in self._redis.hkeys(CARDS)]
+
+    def unfinished(self) -> list[DeploymentId]:
+        """The deployments whose cards may not be what they should."""
+        records = {id_.decode(): value for id_, value in self._redis.hgetall(CARDS).items()}
+        return [DeploymentId(id_) for id_, value in records.items() if _is_unfinished(id_, value)]
+
+    def forget(self, deployment: DeploymentId) -> None:
+        """Its log is gone, and with it all that a card could tell."""
+        self._redis.hdel(CARDS, deployment)
+
+    def show(self, state: Deployment, *, tick: bool = False) -> None:
+        """Make Slack show the state. `tick`: nothing but time has passed since the last call."""
+        record = self._load(state)
+        if record.dropped:
+            return
+        try:
+            self._show_card(state, record, tick=tick)
+            self._say_what_is_due(state, record)
+        except Refused as refused:
+            self._refused(state, record, refused)
+        if state.ended and not record.over:
+            record.over = True
+            self._save(state, record)
+
+    def _show_card(self, state: Deployment, record: Record, *, tick: bool) -> None:
+        message = card(state, self._now())
+        digest = _digest(message)
+        if record.ts is None and self._stands_already(state, record):
+            logger.info("card of %s adopted", state.id)
+        if record.ts is None:
+            self._post(state, record, message)
+        elif digest != record.digest:
+            try:
+                self._calls.update(record.channel, record.ts, message, leave=TICKS_LEAVE if tick else 0)
+            except Refused as refused:
+                if refused.code not in MESSAGE_GONE:
+                    raise
+                self._replace(state, record)
+                return
+        else:
+            return
+        record.digest = digest
+        self._save(state, record)
+
+    def _stands_already(self, state: Deployment, record: Record) -> bool:
+        """Look for a card that was posted by somebody who died before writing down where."""
+        now = self._now()
+        if record.posting_since is None and now - state.requested_at < FRESH:
+            return False
+        if record.posting_since is not None and (settles := record.posting_since + SETTLES - now) > timedelta():
+            raise Later(settles, "a post is under way")
+        found = self._find(state, CARD, state.place.channel)
+        if found is None or found == record.replaces:
+            return False
+        record.channel, record.ts, record.posting_since = state.place.channel, found, None
+        self._save(state, record)
+        return True
+
+    def _post(self, state: Deployment, record: Record, message: Message) -> None:
+        record.channel, record.posting_since = state.place.channel, self._now()
+        self._save(state, record)
+        try:
+            record.ts = self._calls.post(record.channel, message, metadata=_metadata(state, CARD))
+        except Away:
+            raise  # it may have been posted: the mark stays
+        except SlackFailed:
+            record.posting_since = None
+            self._save(state, record)
+            raise
+        record.posting_since = None
+
+    def _replace(self, state: Deployment, record: Record) -> None:
+        """Somebody deleted the card: post another, once."""
+        record.dropped = record.replaces is not None
+        record.replaces, record.ts, record.digest = record.ts, None, ""
+        self._save(state, record)
+        if not record.dropped:
+            raise Later(timedelta(), "the card was deleted")
+
+    def _say_what_is_due(self, state: Deployment, record: Record) -> None:
+        if record.ts is None:
+            return
+        if state.endpoint and not is_ending(state):
+            self._whisper_key(state, record)
+            if state.test is not None:
+                self._reply(state, record, READY, ready(state))
+            self._say_outage(state, record)
+        elif state.ended and state.ended.failed:
+            self._reply(state, record, FAILED, failed(state))
+        elif state.ended and self._now() - state.ended.at < NEWS_FOR:
+            self._reply(state, record, ENDED, ended(state, self._now()))
+        elif awaits_decision(state):
+            self._reply(state, record, dry_kind(state), dry(state))
+        moved = state.scaled
+        if isinstance(moved, ScaleRequested) and state.ended is None and self._now() - moved.at < NEWS_FOR:
+            self._reply(state, record, scaled_kind(moved), scaled(state, moved))
+
+    def _say_outage(self, state: Deployment, record: Record) -> None:
+        """Each outage is told once, and its end, too: nobody watches a card at night."""
+        now = self._now()
+        if since := out_since(state, now):
+            self._reply(state, record, out_kind(since), out(state, since, now))
+        elif state.ready:
+            told = [kind.removeprefix(OUT) for kind in record.said if kind.startswith(OUT)]
+            for began in (datetime.fromtimestamp(int(stamp), UTC) for stamp in told[-1:]):
+                self._reply(state, record, back_kind(began), back(state, began))
+
+    def _whisper_key(self, state: Deployment, record: Record) -> None:
+        """A whisper can't be found again: after a crash in between it is repeated, for nobody minds."""
+        key = self._key_of(state.id)
+        if record.said.get(KEY) or key is None:
+            return
+        try:
+            self._calls.whisper(record.channel, state.place.user, endpoint(state, key))
+        except Refused as refused:
+            # The card says how to get the key.
+            logger.info("key of %s: %s", state.id, refused)
+        record.said = {**record.said, KEY: "whispered"}
+        self._save(state, record)
+
+    def _reply(self, state: Deployment, record: Record, kind: str, message: Message) -> None:
+        """Reply to the card, once: found again after a crash in between."""
+        before = record.said.get(kind)
+        if before not in (None, BEGUN):
+            return
+        ts = self._find(state, kind, record.channel, record.ts) if before == BEGUN else None
+        if ts is None:
+            record.said = {**record.said, kind: BEGUN}
+            self._save(state, record)
+            ts = self._calls.post(record.channel, message, thread=record.ts, metadata=_metadata(state, kind))
+        record.said = {**record.said, kind: ts}
+        self._save(state, record)
+
+    def _find(self, state: Deployment, kind: str, channel: str, thread: str | None = None) -> str | None:
+        mark, block, since = _metadata(state, kind), f"{kind}_{state.id}", state.requested_at - SKEW
+        try:
+            # Where metadata is not kept, the blocks tell.
+            return find(self._calls, channel, mark, block=block, since=since, thread=thread)
+        except Refused as refused:
+            # Without history a second message is the smaller evil: none at all would leave people in the dark.
+            logger.info("looking for the %s of %s: %s", kind, state.id, refused)
+            return None
+
+    def _refused(self, state: Deployment, record: Record, refused: Refused) -> None:
+        if refused.code not in NO_ROOM_ERRORS:
+            raise refused
+        if NO_ROOM not in record.said:
+            record.said = {**record.said, NO_ROOM: "told"}
+            self._save(state, record)
+            self._tell_launcher(state, no_room(state, refused.code))
+        if state.ended and self._now() - state.ended.at > GIVES_UP:
+            return
+        raise Later(ASKS_AGAIN, str(refused))
+
+    def _tell_launcher(self, state: Deployment, message: Message) -> None:
+        try:
+            direct = self._calls.open_direct(state.place.user)
+            self._calls.post(direct, message, metadata=_metadata(state, NO_ROOM))
+        except SlackFailed as error:
+            logger.warning(
+                "%s could not be told that the card of %s has no room: %s", state.place.user, state.id, error
+            )
+
+    def _load(self, state: Deployment) -> Record:
+        value = self._redis.hget(CARDS, state.id)
+        if not value:
+            return Record()
+        try:
+            return _decode(value)
+        except msgspec.MsgspecError:
+            # All of it may have been said: what stands in Slack is looked for before anything is said again.
+            return Record(
+                posting_since=state.requested_at,
+                said={KEY: "whispered", READY: BEGUN, FAILED: BEGUN, ENDED: BEGUN, NO_ROOM: "told"},
+            )
+
+    def _save(self, state: Deployment, record: Record) -> None:
+        self._redis.hset(CARDS, state.id, msgspec.json.encode(record))
+
+
+def _metadata(state: Deployment, kind: str) -> JSON:
+    return {"event_type": kind, "event_payload": {"deployment": state.id}}
+
+
+def _is_unfinished(deployment: str, value: bytes) -> bool:
+    try:
+        record = _decode(value)
+    except msgspec.MsgspecError as error:
+        logger.warning("the record of the card of %s cannot be read, and is made anew: %s", deployment, error)
+        return True
+    return not (record.over or record.dropped)
+
+
+def _decode(value: bytes) -> Record:
+    return msgspec.json.decode(value, type=Record)
+
+
+def _digest(message: Message) -> str:
+    return hashlib.sha256(msgspec.json.encode(message)).hexdigest()[:16]

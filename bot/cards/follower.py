@@ -1,0 +1,249 @@
+"""Follows the feed of all deployments, and has their cards tell what is so: one process at a time, by lease."""
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+from msgspec import MsgspecError, Struct
+from redis import Redis
+from redis.exceptions import RedisError
+
+from bot.cards.card_message import Cards, Later
+from bot.slack.calls import SlackCalls
+from bot.slack.failures import Away, Busy
+from bot.views.card import changes_every
+from workers.deployment.condition import is_ending
+from workers.deployment.events import DeploymentId
+from workers.deployment.state import Deployment
+from workers.lease import Lease
+
+logger = logging.getLogger(__name__)
+
+POSITION = "mixtral:follower:position"
+
+LEASE = timedelta(seconds=6)
+LEASE_AGAIN = timedelta(seconds=0.5)
+"""How often another process looks whether the lease is free."""
+
+LOOK = timedelta(seconds=0.5)
+"""The longest wait for the feed in one go."""
+
+CARD_REST = timedelta(seconds=0.7)
+"""What happens to one card within this is one update."""
+
+LOOK_BACK = timedelta(minutes=10)
+
+LOOK_AT_ALL = timedelta(minutes=1)
+"""A Redis that was rolled back sends no feed about it."""
+
+TIDY = timedelta(hours=1)
+"""How often the records of cards whose deployments' logs have expired are cleared away."""
+
+AFTER_AN_INCIDENT = timedelta(seconds=5)
+
+BACK_OFF = timedelta(seconds=1)
+BACK_OFF_MOST = timedelta(minutes=1)
+
+
+class Door(Protocol):
+    """What of `Requests` is needed here."""
+
+    def by_id(self, deployment: DeploymentId) -> Deployment | None: ...
+    def all(self) -> list[Deployment]: ...
+    def key(self, deployment: DeploymentId) -> str | None: ...
+    def follow(self, after: str, wait: timedelta) -> Iterator[tuple[str, DeploymentId]]: ...
+
+
+class Task(Struct, kw_only=True):
+    """A card that is to be looked at."""
+
+    due: float
+    """By the monotonic clock."""
+    changed: bool = True
+    """False: only time has passed."""
+    failures: int = 0
+    rests_until: float = 0.0
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Follower:
+    """Whoever takes over after a crash starts from what Redis and Slack remember."""
+
+    def __init__(
+        self,
+        requests: Door,
+        slack: SlackCalls,
+        redis: Redis,
+        *,
+        ready: Callable[[DeploymentId], None] | None = None,
+        clock: Callable[[], datetime] = utc_now,
+        lease_for: timedelta = LEASE,
+    ) -> None:
+        """`ready` is told each time that a deployment is found to answer, or to have ended; it must not block."""
+        self._requests = requests
+        self._redis: Any = redis
+        self._ready = ready
+        self._now = clock
+        self._lease = Lease(redis, "follower", lease_for)
+        self._cards = Cards(redis, slack, requests.key, clock)
+        self._tasks: dict[DeploymentId, Task] = {}
+        self._unreadable: set[DeploymentId] = set()
+        """Left alone until somebody follows anew: perhaps a newer version of the bot, which can read their logs."""
+
+    def run(self, stop: threading.Event) -> None:
+        """Follow whenever nobody else does, until told to stop; whatever happens, it is begun anew."""
+        while not stop.is_set():
+            try:
+                with self._lease.held() as ours:
+                    if ours:
+                        self._lead(stop)
+            except RedisError as error:
+                logger.warning("the feed cannot be followed, trying again in a moment: %s", error)
+            except Exception:  # without this thread every card stands still, and nobody would know why
+                logger.exception("incident %s: following the feed, which goes on in a moment", secrets.token_hex(4))
+                stop.wait(AFTER_AN_INCIDENT.total_seconds())
+            stop.wait(LEASE_AGAIN.total_seconds())
+
+    def _lead(self, stop: threading.Event) -> None:
+        logger.info("following the feed")
+        position = self._catch_up()
+        look_at_all = time.monotonic() + LOOK_AT_ALL.total_seconds()
+        tidy = time.monotonic()
+        while not stop.is_set() and self._lease.renew():
+            position = self._read(position)
+            self._work(stop)
+            if time.monotonic() > look_at_all:
+                look_at_all = time.monotonic() + LOOK_AT_ALL.total_seconds()
+                self._changed(*(state.id for state in self._requests.all()))
+            if time.monotonic() > tidy:
+                tidy = time.monotonic() + TIDY.total_seconds()
+                self._tidy(stop)
+
+    def _tidy(self, stop: threading.Event) -> None:
+        """Forget the cards of deployments that ended so long ago that their logs are gone."""
+        for deployment in self._cards.all():
+            if stop.is_set():
+                return
+            if deployment not in self._tasks and self._is_gone(deployment):
+                self._cards.forget(deployment)
+
+    def _is_gone(self, deployment: DeploymentId) -> bool:
+        try:
+            return self._requests.by_id(deployment) is None
+        except MsgspecError:
+            return False
+
+    def _catch_up(self) -> str:
+        """All that runs, all whose card was left unfinished, and all that changed since somebody followed."""
+        self._tasks = {}
+        self._unreadable.clear()
+        saved = self._redis.get(POSITION)
+        self._changed(*(state.id for state in self._requests.all()), *self._cards.unfinished())
+        if saved is not None:
+            return str(saved.decode())
+        # The first time, or Redis was rolled back: a deployment may have ended before it was ever followed.
+        return f"{int((self._now() - LOOK_BACK).timestamp() * 1000)}-0"
+
+    def _read(self, position: str) -> str:
+        """Take in what the feed has; what is taken in is remembered before the position moves on."""
+        newest, changed = position, []
+        for newest, deployment in self._requests.follow(position, self._until_due()):  # noqa: B007 - the last one is kept
+            changed.append(deployment)
+        if changed:
+            self._changed(*changed)
+            self._redis.set(POSITION, newest)
+        return newest
+
+    def _until_due(self) -> timedelta:
+        due = min((task.due for task in self._tasks.values()), default=float("inf"))
+        return min(LOOK, max(timedelta(), timedelta(seconds=min(due - time.monotonic(), 60))))
+
+    def _changed(self, *deployments: DeploymentId) -> None:
+        for deployment in dict.fromkeys(deployments):
+            if deployment in self._unreadable:
+                continue
+            task = self._tasks.get(deployment)
+            if task is None:
+                self._cards.remember(deployment)
+                self._tasks[deployment] = Task(due=0)
+            elif not task.failures:
+                task.due, task.changed = max(task.rests_until, 0), True
+
+    def _work(self, stop: threading.Event) -> None:
+        due = sorted((task.due, id_) for id_, task in self._tasks.items() if task.due <= time.monotonic())
+        for _, deployment in due:
+            # Another process may have taken over while the last card was sent.
+            if stop.is_set() or not self._lease.renew():
+                return
+            self._look_at(deployment, self._tasks[deployment])
+
+    def _look_at(self, deployment: DeploymentId, task: Task) -> None:
+        try:
+            state = self._requests.by_id(deployment)
+        except MsgspecError as error:
+            logger.error("the log of %s cannot be read, and its card is left alone: %s", deployment, error)  # noqa: TRY400 - one line, and not again
+            self._unreadable.add(deployment)
+            del self._tasks[deployment]
+            return
+        if state is None:
+            logger.warning("the log of %s is gone from Redis: its card stands as it was last known", deployment)
+            self._cards.forget(deployment)
+            del self._tasks[deployment]
+            return
+        if task.changed:
+            self._wake(state)
+        try:
+            self._cards.show(state, tick=not task.changed)
+        except Busy as busy:
+            _again(task, busy.wait)
+        except Later as later:
+            _again(task, later.wait)
+        except Away as error:
+            logger.warning("card of %s: %s", deployment, error)
+            _failed(task)
+        except RedisError:
+            raise
+        except Exception:
+            logger.exception("incident %s: card of %s", secrets.token_hex(4), deployment)
+            _failed(task)
+        else:
+            self._shown(state, task)
+
+    def _shown(self, state: Deployment, task: Task) -> None:
+        if state.ended:
+            del self._tasks[state.id]  # facts that follow the end come through the feed
+            return
+        now = time.monotonic()
+        every = changes_every(state, self._now())
+        task.failures, task.changed = 0, False
+        task.rests_until = now + CARD_REST.total_seconds()
+        task.due = now + every.total_seconds() if every else float("inf")
+
+    def _wake(self, state: Deployment) -> None:
+        """Whoever waits for the deployment can go on, or give up."""
+        if self._ready is None or not (is_ending(state) or (state.ready and state.endpoint)):
+            return
+        try:
+            self._ready(state.id)
+        except RedisError:
+            raise
+        except Exception:
+            logger.exception("incident %s: waking the questions for %s", secrets.token_hex(4), state.id)
+
+
+def _again(task: Task, wait: timedelta) -> None:
+    task.due = time.monotonic() + max(wait.total_seconds(), 0.01)
+
+
+def _failed(task: Task) -> None:
+    pause = min(BACK_OFF * 2**task.failures, BACK_OFF_MOST)
+    task.failures = min(task.failures + 1, 10)
+    task.changed = True
+    _again(task, pause)

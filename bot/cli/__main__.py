@@ -1,0 +1,163 @@
+"""The command line. Every command imports what it needs when it runs, so that `--help` and `plan` answer at once."""
+
+import os
+import sys
+from decimal import Decimal
+from typing import NoReturn
+
+import click
+
+from workers.errors import WorkersError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="mixtral-bot")
+def main() -> None:
+    """Launch, ask, scale and end open models on rented GPUs from a Slack channel."""
+    import warnings
+
+    # requests says so at its import wherever PySocks is not installed; nobody here asked for SOCKS.
+    warnings.filterwarnings("ignore", message="SOCKS support in urllib3")
+
+
+@main.command()
+@click.option("--port", default=7777, show_default=True, help="Where the page answers, if the port is free.")
+def demo(port: int) -> None:
+    """Start a sandbox on this machine: a little Slack in the browser, the bot, and a worker."""
+    from bot.sandbox.demo import run
+
+    sys.exit(run(port, os.environ))
+
+
+@main.command()
+def run() -> None:
+    """Run the bot in the foreground until SIGTERM."""
+    _log_to_stderr()
+    from bot.run import main as run_bot
+
+    sys.exit(run_bot(os.environ))
+
+
+@main.command()
+def worker() -> None:
+    """Run the workers and the sweeper in the foreground until SIGTERM."""
+    _log_to_stderr()
+    from workers.run import main as run_workers
+
+    try:
+        run_workers(os.environ)
+    except WorkersError as error:
+        _fail(error)
+
+
+@main.command()
+def gateway() -> None:
+    """Run HAProxy and keep its table true, in the foreground until SIGTERM: one address for all deployments."""
+    _log_to_stderr()
+    from workers.gateway.run import main as run_gateway
+
+    try:
+        run_gateway(os.environ)
+    except WorkersError as error:
+        _fail(error)
+
+
+@main.command()
+@click.argument("recipe", metavar="RECIPE-OR-FILE")
+@click.option("--spot", is_flag=True, help="Machines that the cloud may take back, at their lower price.")
+@click.option("--gpus", default="", help="Only these of the recipe's GPUs: A100-80GB:2,A100:8.")
+@click.option("--clouds", default="", help="Only these clouds: aws,gcp,local.")
+@click.option("--max-price", type=float, help="USD per hour for one machine, at most.")
+@click.option("--json", "as_json", is_flag=True, help="A list, cheapest first, for programs.")
+def plan(recipe: str, spot: bool, gpus: str, clouds: str, max_price: float | None, as_json: bool) -> None:
+    """Show the ladder of a recipe: every machine that would do, cheapest first. Asks no cloud, changes nothing."""
+    from bot.cli.plan_command import run as run_plan
+
+    status = run_plan(
+        recipe,
+        spot=spot,
+        gpus=_words(gpus),
+        clouds=_words(clouds),
+        max_price=None if max_price is None else Decimal(str(max_price)),
+        as_json=as_json,
+        environ=os.environ,
+        out=sys.stdout,
+        err=sys.stderr,
+    )
+    sys.exit(status)
+
+
+@main.command()
+@click.option("--end-orphans", is_flag=True, help="End those that no deployment wants, after asking.")
+@click.option("--yes", is_flag=True, help="With --end-orphans: do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="A list, for programs.")
+def machines(end_orphans: bool, yes: bool, as_json: bool) -> None:
+    """List every machine of this installation, with its cost so far and the deployment that wants it."""
+    if yes and not end_orphans:
+        raise click.UsageError("--yes is an answer to --end-orphans, which is not given.")
+    _log_nothing()
+    from bot.cli.machines_command import run as run_machines
+
+    def confirm(question: str) -> bool:
+        return click.confirm(question, err=True)
+
+    try:
+        status = run_machines(
+            os.environ,
+            out=sys.stdout,
+            err=sys.stderr,
+            end_orphans=end_orphans,
+            confirm=(lambda _: True) if yes else confirm,
+            as_json=as_json,
+        )
+    except WorkersError as error:
+        _fail(error)
+    sys.exit(status)
+
+
+@main.command()
+def prices() -> None:
+    """Read the clouds' prices anew; from then on, plans and launches go by them."""
+    _log_nothing()
+    from bot.cli.prices_command import run as run_prices
+
+    try:
+        sys.exit(run_prices(os.environ, out=sys.stdout, err=sys.stderr))
+    except WorkersError as error:
+        _fail(error)
+
+
+@main.command()
+def check() -> None:
+    """Say what works and what does not: Slack, Redis, prices, clouds; a line each, with the mend."""
+    _log_nothing()
+    from bot.cli.check_command import run as run_check
+
+    sys.exit(run_check(os.environ, out=sys.stdout, err=sys.stderr))
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _fail(error: WorkersError) -> NoReturn:
+    click.echo(f"mixtral-bot: {error}", err=True)
+    sys.exit(2)
+
+
+def _log_nothing() -> None:
+    """What matters is said by the command itself; libraries' warnings would stand between its lines."""
+    import logging
+
+    logging.basicConfig(handlers=[logging.NullHandler()])
+
+
+def _log_to_stderr() -> None:
+    import logging
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+if __name__ == "__main__":
+    main()

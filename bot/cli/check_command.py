@@ -1,0 +1,216 @@
+"""`mixtral-bot check`: what works and what does not, a line each, with the mend."""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bot.cli.check_connections import gateway, redis, slack
+from bot.cli.concurrent import ask
+from recipes.loader import find, folders, load, names
+from recipes.schema import Recipe, RecipeError
+from workers import settings
+from workers.clouds.admitted import admitted
+from workers.clouds.aws import findings as findings_aws
+from workers.clouds.cidrs import CIDRS, CIDRS_MEND, CidrsError
+from workers.clouds.driver import Driver
+from workers.clouds.findings import CREDENTIALS, QUOTA, Finding, Need, needs
+from workers.clouds.gcp import findings as findings_gcp
+from workers.clouds.usability import NAMES, statuses
+from workers.errors import WorkersError
+from workers.placement import catalog
+from workers.run import drivers_of
+
+WITHIN = timedelta(seconds=45)
+RENTED = {"aws": findings_aws.questions, "gcp": findings_gcp.questions}
+ORDER = (CREDENTIALS, "permissions", "regions", "network", "firewall", QUOTA)
+MARKS = {True: Text("ok", style="green"), False: Text("no", style="bold red"), None: Text("-", style="dim")}
+
+Question = Callable[[], list[Finding]]
+
+
+def run(environ: Mapping[str, str], out: TextIO, err: TextIO | None = None) -> int:
+    """Print a line for each thing looked at; 0 if a launch could work, 1 if not. Raises nothing."""
+    connections = {"Redis": redis, "Slack": slack, "gateway": gateway}
+    questions: dict[str, Question] = {name: partial(question, environ) for name, question in connections.items()}
+    prices, needed = _prices(environ)
+    found = [*prices, *_installation(environ)]
+    known, beside = _clouds(environ)
+    found += beside
+    for cloud, ask_cloud in RENTED.items():
+        if known.get(cloud):
+            mine = tuple(need for need in needed if need.cloud == cloud)
+            asked = ask_cloud(environ, mine)
+            questions |= {f"{NAMES[cloud]} {what}": question for what, question in asked.items()}
+    answers = ask(questions, within=WITHIN, console=Console(file=err or sys.stderr))
+    for name, answer in answers.items():
+        found += _unanswered(name, answer) if isinstance(answer, Exception) else answer
+    ordered = sorted(_telling(found), key=_place)
+    show(ordered, out)
+    return 0 if _could_launch(ordered, environ) else 1
+
+
+def show(found: Sequence[Finding], out: TextIO) -> None:
+    """On a terminal wrapped beneath itself; elsewhere a line each, whatever its length."""
+    console = Console(file=out, highlight=False, emoji=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        for finding in found:
+            mark, says = MARKS[finding.works], _says(finding)
+            console.print(Text.assemble(f"{mark.plain:2} {finding.about:8} {finding.what:11} ", says), soft_wrap=True)
+        return
+    table = Table(box=None, show_header=False, padding=(0, 1, 0, 0), pad_edge=False)
+    for _ in range(3):
+        table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in found:
+        style = "dim" if finding.works is None else ""
+        table.add_row(MARKS[finding.works], finding.about, finding.what, _says(finding), style=style)
+    console.print(table)
+
+
+def _says(finding: Finding) -> Text:
+    if not finding.mend:
+        return Text(finding.says)
+    mend = f"{finding.mend[0].upper()}{finding.mend[1:]}".rstrip(".")
+    return Text.assemble(f"{finding.says}. ", (f"{mend}.", "" if finding.works is None else "bold"))
+
+
+def _installation(environ: Mapping[str, str]) -> list[Finding]:
+    """Whether the rest of the environment can be read, and files be kept."""
+    try:
+        read = settings.from_environ(environ, needs_redis=False)
+    except WorkersError as error:
+        cause, _, mend = str(error).rstrip(".").partition(": ")
+        return [Finding(about="settings", what="", works=False, says=cause, mend=mend)]
+    except OSError as error:
+        mend = "set MIXTRAL_HOME to a folder that can be written"
+        return [Finding(about="settings", what="", works=False, says=f"no files can be kept: {error}", mend=mend)]
+    says = f"installation {read.installation}, files in {read.home}"
+    return [Finding(about="settings", what="", works=True, says=says)]
+
+
+def _prices(environ: Mapping[str, str]) -> tuple[list[Finding], tuple[Need, ...]]:
+    """The price table, and what the shipped recipes need of the clouds that it names."""
+    path = catalog.chosen(environ)
+    try:
+        offers = catalog.load(path)
+        says = f"{catalog.dated(path)}; `mixtral-bot prices` reads them anew"
+        found = Finding(about="prices", what="", works=True, says=says)
+        return [found], needs(_recipes(environ), offers)
+    except WorkersError as error:
+        cause, _, mend = str(error).rstrip(".").rpartition(". ")
+        return [Finding(about="prices", what="", works=False, says=cause or mend, mend=mend if cause else "")], ()
+
+
+def _recipes(environ: Mapping[str, str]) -> Iterator[Recipe]:
+    """Those that can be read; `mixtral-bot plan` tells of the others."""
+    try:
+        further = folders(environ)
+        for name in names(further):
+            try:
+                yield load(find(name, further), environ)
+            except RecipeError:
+                continue
+    except RecipeError:
+        return
+
+
+def _clouds(environ: Mapping[str, str]) -> tuple[dict[str, bool], list[Finding]]:
+    """Which clouds have credentials, so that they are to be asked; and what is to be said of the others."""
+    named = _named(environ)
+    drivers = _drivers(environ)
+    asked: dict[str, bool] = {}
+    found: list[Finding] = []
+    for cloud, status in sorted(statuses(environ, drivers=frozenset(NAMES)).items()):
+        about = NAMES[cloud]
+        # A driver may know of credentials that no file and no variable tells of, as on a machine of the cloud itself.
+        other = drivers[cloud].status().reason != status.reason if cloud in drivers and cloud in RENTED else False
+        asked[cloud] = status.usable or other
+        if not asked[cloud]:
+            says = (status.reason or "cannot be used").removeprefix(f"{about}: ")
+            works = False if cloud in named else None
+            found.append(Finding(about=about, what="", works=works, says=says, mend=status.mend or ""))
+        elif cloud == "local":
+            found.append(_local(drivers))
+        else:
+            found += _firewall(about, environ)
+    return asked, found
+
+
+def _drivers(environ: Mapping[str, str]) -> Mapping[str, Driver]:
+    try:
+        return drivers_of(settings.from_environ(environ, needs_redis=False))
+    except (WorkersError, OSError):
+        return {}  # why, is told of the settings
+
+
+def _local(drivers: Mapping[str, Driver]) -> Finding:
+    if "local" not in drivers:
+        return Finding(about="local", what="", works=None, says="waits for the settings to be fixed")
+    status = drivers["local"].status()
+    says = "replicas as processes on this machine" if status.usable else (status.reason or "cannot be used")
+    return Finding(about="local", what="", works=status.usable, says=says, mend=status.mend or "")
+
+
+def _firewall(about: str, environ: Mapping[str, str]) -> list[Finding]:
+    """Who may reach a machine's port."""
+    try:
+        open_to = admitted(environ)
+    except CidrsError as error:
+        mend = CIDRS_MEND[0].lower() + CIDRS_MEND[1:].rstrip(".")
+        return [Finding(about=about, what="firewall", works=False, says=str(error), mend=mend)]
+    whose = "" if environ.get(CIDRS) else ", the address of MIXTRAL_GATEWAY_URL"
+    says = f"ports will be open to {', '.join(open_to)}{whose}"
+    return [Finding(about=about, what="firewall", works=True, says=says)]
+
+
+def _unanswered(name: str, error: Exception) -> list[Finding]:
+    """A question that took too long, or broke in a way that nobody has thought of."""
+    about, _, what = name.partition(" ")
+    works = None if what not in ("", CREDENTIALS) else False
+    says = str(error) if isinstance(error, TimeoutError) else f"could not be looked at: {type(error).__name__}: {error}"
+    mend = "check the network, and try again" if isinstance(error, TimeoutError) else ""
+    return [Finding(about=about, what=what, works=works, says=" ".join(says.split()), mend=mend)]
+
+
+def _telling(found: Iterable[Finding]) -> list[Finding]:
+    """Without what only repeats that a cloud's credentials cannot be used."""
+    found = list(found)
+    broken = {f.about for f in found if f.what == CREDENTIALS and f.works is False}
+    return [f for f in found if f.about not in broken or f.what in (CREDENTIALS, "firewall")]
+
+
+def _place(finding: Finding) -> tuple[int, int]:
+    abouts = ("settings", "Redis", "Slack", "gateway", "prices", *sorted(NAMES.values()))
+    what = ORDER.index(finding.what) if finding.what in ORDER else -1
+    return abouts.index(finding.about), what
+
+
+def _could_launch(found: Sequence[Finding], environ: Mapping[str, str]) -> bool:
+    """Everything that is needed works; so does every cloud that was asked for, and at least one there is."""
+    clouds = set(NAMES.values())
+    if any(f.works is False for f in found if f.about not in clouds):
+        return False
+    works = {cloud: _works([f for f in found if f.about == cloud]) for cloud in clouds}
+    named = {NAMES[cloud] for cloud in _named(environ)}
+    return any(works.values()) and not any(works[cloud] is False for cloud in clouds) and all(works[c] for c in named)
+
+
+def _works(found: Sequence[Finding]) -> bool | None:
+    """Of one cloud; None where it is not set up at all."""
+    quotas = [f for f in found if f.what == QUOTA]
+    rest = [f.works for f in found if f.what != QUOTA]
+    if False in rest or (quotas and all(f.works is False for f in quotas)):
+        return False
+    return True if True in rest else None
+
+
+def _named(environ: Mapping[str, str]) -> set[str]:
+    words = {word.strip().lower() for word in environ.get("MIXTRAL_CLOUDS", "").split(",")}
+    return words & set(NAMES)

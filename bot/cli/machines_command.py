@@ -1,0 +1,234 @@
+"""`mixtral-bot machines`: every machine of this installation, and the end of those that nobody wants."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from typing import TextIO
+
+from msgspec import MsgspecError
+from msgspec.structs import replace
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from rich.console import Console
+from rich.text import Text
+
+from bot.cli.concurrent import ask
+from bot.cli.machines_table import Found, Wanted, as_row, cloud_of, price_of, show
+from workers.clouds.driver import Driver, DriverError, Presence, Refused, Sighting
+from workers.clouds.usability import NAMES, statuses
+from workers.deployment.attempt import MAY_COST, Phase
+from workers.deployment.events import DeploymentId
+from workers.deployment.log import Log
+from workers.deployment.state import Deployment, fold
+from workers.errors import WorkersError
+from workers.placement import catalog
+from workers.placement.offer import Offer
+from workers.run import drivers_of
+from workers.settings import Settings, from_environ
+
+LISTED_WITHIN = timedelta(seconds=60)
+Drivers = Callable[[Settings], Mapping[str, Driver]]
+
+
+class Logs:
+    """What the event logs want. Once Redis did not answer, nothing is known any more."""
+
+    def __init__(self, url: str) -> None:
+        self.broken = "" if url else "REDIS_URL is not set"
+        self._redis: Redis | None = None
+        try:
+            if url:
+                # One try: people wait for the answer, and "it does not answer" is one.
+                self._redis = Redis.from_url(
+                    url, socket_connect_timeout=3, socket_timeout=5, retry=Retry(NoBackoff(), 0)
+                )
+                self._redis.ping()
+        except ValueError as error:
+            self.broken = f"REDIS_URL cannot be read: {error}"
+        except (RedisError, OSError) as error:
+            self.broken = _no_answer(error)
+
+    def wanted(self, sighting: Sighting) -> tuple[Wanted, str]:
+        """Whether a log wants the machine, and the deployment or the reason."""
+        if self.broken or self._redis is None:
+            return Wanted.UNKNOWN, self._unknown()
+        id_ = DeploymentId(sighting.deployment)
+        try:
+            state = fold(id_, Log(self._redis).read(id_))
+        except MsgspecError:
+            return Wanted.UNKNOWN, f"unknown: the log of {id_} was written by another version"
+        except (RedisError, OSError) as error:
+            self.broken = _no_answer(error)
+            return Wanted.UNKNOWN, self._unknown()
+        return _wanted_by(sighting, state)
+
+    def empty(self) -> bool:
+        """Whether no deployment at all is there."""
+        try:
+            return not self.broken and self._redis is not None and not Log(self._redis).names()
+        except (RedisError, OSError):
+            return False
+
+    def close(self) -> None:
+        if self._redis is not None:
+            self._redis.close()
+
+    def _unknown(self) -> str:
+        return f"unknown: {'REDIS_URL is not set' if 'not set' in self.broken else 'Redis does not answer'}"
+
+
+def run(
+    environ: Mapping[str, str],
+    out: TextIO,
+    err: TextIO,
+    *,
+    end_orphans: bool = False,
+    confirm: Callable[[str], bool] = lambda _: False,
+    as_json: bool = False,
+    drivers: Drivers = drivers_of,
+) -> int:
+    """Print the list; 0, or 1 where a cloud could not be listed or a machine not be ended. Raises SettingsError.
+
+    `confirm` is asked before anything is ended, once, after what it would be was printed.
+    """
+    settings = from_environ(environ, needs_redis=False)
+    clouds = drivers(settings)
+    say = Console(file=err, highlight=False, emoji=False, soft_wrap=True)
+    sightings, unlisted, skipped = _listed(clouds, settings, say)
+    with closing(Logs(settings.redis_url)) as logs:
+        priced = _prices(environ)
+        found = [_found(sighting, logs, priced) for sighting in sightings]
+        if logs.broken and (found or end_orphans):
+            say.print(Text(f"{logs.broken}. Nobody knows which machines are wanted: start Redis, or set REDIS_URL."))
+        if not as_json:
+            show(found, settings.installation, unlisted, skipped, now=datetime.now(UTC), out=out)
+        done = not unlisted
+        if end_orphans:
+            ended = _end_orphans(found, logs, clouds, confirm=confirm, say=say)
+            done = done and ended is not None and not any(one.ended is False for one in ended)
+            found = ended if ended is not None else found
+    if as_json:
+        print(json.dumps([as_row(one, datetime.now(UTC)) for one in found], indent=2), file=out)
+    return 0 if done else 1
+
+
+def _listed(
+    clouds: Mapping[str, Driver], settings: Settings, say: Console
+) -> tuple[list[Sighting], list[str], list[str]]:
+    """The running machines, the clouds that could not tell, and those that were not asked."""
+    known = statuses(settings.environ, drivers=frozenset(clouds))
+    # A driver may know of credentials that no file and no variable tells of, as on a machine of the cloud itself.
+    there = {
+        cloud: driver
+        for cloud, driver in clouds.items()
+        if cloud not in known
+        or known[cloud].usable
+        or cloud in (settings.clouds or ())
+        or driver.status().reason != known[cloud].reason
+    }
+    skipped = [cloud for cloud in clouds if cloud not in there]
+    for cloud in skipped:
+        reason = (known[cloud].reason or "it cannot be used").partition(": ")[2]
+        say.print(Text(f"{NAMES[cloud]} was not looked at: {reason}."))
+    questions = {NAMES.get(c, c): partial(_owned, driver, settings.installation) for c, driver in there.items()}
+    found: list[Sighting] = []
+    unlisted: list[str] = []
+    for name, answer in ask(questions, within=LISTED_WITHIN, console=say).items():
+        if isinstance(answer, Exception):
+            unlisted.append(name)
+            why = str(answer).rstrip(".") if isinstance(answer, WorkersError | TimeoutError) else repr(answer)
+            say.print(Text(f"{name} could not be listed, so machines there are missing here: {why}."))
+        else:
+            found += answer
+    return found, unlisted, [NAMES[cloud] for cloud in skipped]
+
+
+def _owned(driver: Driver, installation: str) -> list[Sighting]:
+    return [s for s in driver.owned(installation) if s.presence is Presence.RUNNING]
+
+
+def _no_answer(error: Exception) -> str:
+    return f"Redis does not answer ({' '.join(str(error).split()).rstrip('.')})"
+
+
+def _wanted_by(sighting: Sighting, state: Deployment | None) -> tuple[Wanted, str]:
+    if state is None:
+        return Wanted.NO, "nobody: the log of its deployment is gone"
+    attempt = next((a for a in state.attempts if a.request.token == sighting.machine.token), None)
+    if attempt is None:
+        return Wanted.NO, f"nobody: the log of {state.name} knows nothing of it"
+    if attempt.phase not in MAY_COST:
+        return Wanted.NO, f"nobody: {state.name} has ended it"
+    return Wanted.YES, f"{state.name} (shutting down)" if attempt.phase is Phase.SHUTTING_DOWN else state.name
+
+
+def _prices(environ: Mapping[str, str]) -> dict[tuple[str, str, str, bool], Decimal]:
+    """By cloud, zone, type and whether spot; none where the table is broken, for that shall not hide a machine."""
+    try:
+        offers: Sequence[Offer] = catalog.load(catalog.chosen(environ))
+    except WorkersError:
+        return {}
+    return {(o.cloud, o.zone, o.instance_type, o.spot): o.usd_per_hour for o in offers if o.usd_per_hour is not None}
+
+
+def _found(sighting: Sighting, logs: Logs, priced: Mapping[tuple[str, str, str, bool], Decimal]) -> Found:
+    offer = sighting.machine.offer
+    price = offer.usd_per_hour
+    if price is None:
+        price = priced.get((offer.cloud, offer.zone, offer.instance_type, offer.spot))
+    wanted, by = logs.wanted(sighting)
+    return Found(sighting=sighting, usd_per_hour=price, wanted=wanted, by=by)
+
+
+def _end_orphans(
+    found: Sequence[Found],
+    logs: Logs,
+    clouds: Mapping[str, Driver],
+    *,
+    confirm: Callable[[str], bool],
+    say: Console,
+) -> list[Found] | None:
+    """What became of each, or None where nothing could be decided."""
+    if logs.broken:
+        say.print(Text("Nothing is ended, for each of these machines may be wanted."))
+        return None
+    orphans = [one for one in found if one.wanted is Wanted.NO]
+    if not orphans:
+        say.print(Text("There is nothing to end: every machine is wanted, or nobody knows whether it is."))
+        return list(found)
+    if logs.empty():
+        say.print(
+            Text(
+                "Redis holds no deployment at all. If it was emptied, or REDIS_URL names another one, these are wanted!"
+            )
+        )
+    say.print(Text("To be ended:"))
+    for one in orphans:
+        machine = one.sighting.machine
+        say.print(Text(f"  {machine.id}  {cloud_of(one)} {machine.offer.zone}  {price_of(one)} USD/h  {one.by}"))
+    what = "this machine" if len(orphans) == 1 else f"these {len(orphans)} machines"
+    if not confirm(f"End {what}?"):
+        say.print(Text("Nothing was ended."))
+        return list(found)
+    return [_end(one, logs, clouds, say) if one.wanted is Wanted.NO else one for one in found]
+
+
+def _end(one: Found, logs: Logs, clouds: Mapping[str, Driver], say: Console) -> Found:
+    """End the machine, unless its log has come back while the question stood."""
+    machine = one.sighting.machine
+    wanted, by = logs.wanted(one.sighting)
+    if wanted is not Wanted.NO:
+        say.print(Text(f"{machine.id} is left alone, for now it is wanted by {by}."))
+        return replace(one, wanted=wanted, by=by, ended=False)
+    try:
+        clouds[machine.cloud].terminate(machine.token)
+    except (DriverError, Refused) as error:
+        say.print(Text(f"{machine.id} could not be ended, and goes on costing: {str(error).rstrip('.')}."))
+        return replace(one, ended=False)
+    say.print(Text(f"{machine.id} is ended."))
+    return replace(one, ended=True)

@@ -1,0 +1,95 @@
+"""`mixtral-bot plan`: the ladder of a recipe, as a table for people or as JSON for programs; changes nothing."""
+
+import json
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TextIO
+
+from recipes.loader import SUFFIXES, find, folders, load
+from recipes.schema import Recipe, RecipeError
+from workers.clouds.usability import statuses
+from workers.errors import WorkersError
+from workers.placement import catalog
+from workers.placement.explain_empty import gaps, why_empty
+from workers.placement.offer import Offer, Rung
+from workers.placement.planner import plan
+
+WITH_DRIVER = frozenset({"aws", "gcp", "local"})
+
+
+def run(
+    recipe_or_file: str,
+    *,
+    spot: bool,
+    as_json: bool,
+    environ: Mapping[str, str],
+    out: TextIO,
+    err: TextIO,
+    gpus: Sequence[str] = (),
+    clouds: Sequence[str] = (),
+    max_price: Decimal | None = None,
+) -> int:
+    """Print the ladder; 0, also where it is empty (then `err` says why), or 2 for a mistake in what was given."""
+    prices = catalog.chosen(environ)
+    try:
+        recipe = read(recipe_or_file, environ)
+        offers = (*catalog.load(prices), *_of_this_machine(environ))
+        known = statuses(environ, drivers=WITH_DRIVER)
+        rungs = plan(recipe, offers, spot=spot, gpus=gpus, clouds=clouds, max_price=max_price, statuses=known)
+        why = "" if rungs else why_empty(recipe, offers, spot=spot, gpus=gpus, clouds=clouds, max_price=max_price)
+    except (RecipeError, WorkersError) as error:
+        print(f"mixtral-bot: {error}", file=err)
+        return 2
+    if as_json:
+        print(json.dumps([as_row(rung) for rung in rungs], indent=2), file=out)
+        _say(recipe, err)
+    elif rungs:
+        from bot.cli.plan_table import show  # noqa: PLC0415 - rich is not for programs that read JSON
+
+        show(recipe, rungs, gaps(recipe, offers, rungs), dated=catalog.dated(prices), out=out)
+    if why:
+        print(why, file=err)
+    return 0
+
+
+def read(recipe_or_file: str, environ: Mapping[str, str]) -> Recipe:
+    """A recipe by its name, or from a file where what is given looks like one. Raises RecipeError."""
+    path = Path(recipe_or_file).expanduser()
+    named_as_file = path.suffix in SUFFIXES or len(path.parts) > 1
+    if not named_as_file:
+        path = find(recipe_or_file, folders(environ))
+    return load(path, environ)
+
+
+def as_row(rung: Rung) -> dict[str, Any]:
+    """One rung in the outside contract's fields; null where nothing is known."""
+    offer = rung.offer
+    return {
+        "cloud": offer.cloud or None,
+        "region": offer.region or None,
+        "zone": offer.zone or None,
+        "instance_type": offer.instance_type or None,
+        "accelerator": offer.accelerator,
+        "count": offer.count,
+        "spot": offer.spot,
+        "usd_per_hour": None if offer.usd_per_hour is None else float(offer.usd_per_hour),
+        "usable": rung.usable,
+        "reason": rung.reason,
+        "mend": rung.mend,
+        "doubtful": offer.doubtful,
+    }
+
+
+def _say(recipe: Recipe, err: TextIO) -> None:
+    for note in recipe.notes:
+        print(f"note: line {note.line}: {note.field}: {note.meaning}", file=err)
+
+
+def _of_this_machine(environ: Mapping[str, str]) -> tuple[Offer, ...]:
+    chosen = environ.get("MIXTRAL_CLOUDS", "")
+    if chosen and "local" not in [word.strip().lower() for word in chosen.split(",")]:
+        return ()
+    from workers.clouds.local.driver import LocalDriver  # noqa: PLC0415 - not needed where this machine is left out
+
+    return LocalDriver(Path(environ.get("MIXTRAL_HOME") or ".")).offers()

@@ -1,0 +1,45 @@
+"""How a message gets to the one person whom it is for: beside a button's message, in a modal, or after an ack."""
+
+import logging
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from bot.commands.context import Caller
+from bot.slack.calls import SlackCalls
+from bot.slack.failures import SlackFailed
+from bot.slack.message import Message
+from bot.slack.responses import respond
+
+_LOG = logging.getLogger(__name__)
+
+MODAL_BLOCKS = 100
+
+
+def beside(message: Message, caller: Caller, slack: SlackCalls) -> None:
+    """Show the answer to a click: ephemerally in its channel, or in a modal where it came from no channel."""
+    try:
+        if respond(caller.response_url, message):
+            return
+        if caller.channel:
+            slack.insist(lambda: slack.whisper(caller.channel, caller.user, message), after_away=False)
+        else:
+            slack.open_view(caller.once, _modal(message))
+    except (SlackFailed, RedisError) as error:
+        _LOG.warning("%s could not be told in %s: %s", caller.user, caller.channel or "a modal", error)
+
+
+def after_ack(message: Message, caller: Caller) -> None:
+    """Answer a command whose ack is gone."""
+    if not respond(caller.response_url, message):
+        _LOG.warning("an answer came too late: its response_url takes nothing any more")
+
+
+def _modal(message: Message) -> dict[str, Any]:
+    said = {"type": "section", "text": {"type": "mrkdwn", "text": message.text[:3000]}}
+    return {
+        "type": "modal",
+        "title": {"type": "plain_text", "text": "Mixtral"},
+        "close": {"type": "plain_text", "text": "Close"},
+        "blocks": list(message.blocks[:MODAL_BLOCKS]) or [said],
+    }

@@ -1,0 +1,69 @@
+"""The deployment that a command means, and whether its caller may do that to it."""
+
+from difflib import get_close_matches
+
+from bot.commands.context import Caller, Desk
+from bot.commands.errors import CommandError
+from bot.commands.policy import Deed, may, refusal
+from bot.language.command import SLASH
+from bot.views import words
+from bot.views.amounts import duration, moment
+from bot.views.escape import clip, code, inert
+from workers.api import NoSuchDeployment
+from workers.deployment.condition import condition_of, is_ending
+from workers.deployment.state import Deployment
+
+
+def named(name: str, word: str, desk: Desk) -> Deployment:
+    """The deployment of this name. Raises CommandError with the nearest one for the command `word`."""
+    try:
+        return desk.requests.get(name)
+    except NoSuchDeployment as missing:
+        close = get_close_matches(name, missing.known, n=1, cutoff=0.4)
+        there = (
+            f"There are: {', '.join(missing.known)}."
+            if missing.known
+            else f"Nothing is running: start with `{SLASH} launch`."
+        )
+        sentence = f"{_unknown(name, desk)} {there}"
+        raise CommandError(sentence, hint=f"{SLASH} {word} {close[0]}" if close else None) from missing
+
+
+def _unknown(name: str, desk: Desk) -> str:
+    last = desk.requests.last_of(name)
+    if last is None or last.ended is None:
+        return f"No deployment is called {code(name)}."
+    if last.ended.failed:
+        return f"*{last.name}* {words.verdict(last)} {moment(last.ended.at)}. {inert(clip(last.ended.failed, 300))}"
+    cost = words.what_it_cost(last, last.ended.at)
+    return f"*{last.name}* ended {moment(last.ended.at)}: it ran {duration(last.ran_for(last.ended.at))}, {cost}."
+
+
+def one(name: str | None, word: str, desk: Desk) -> Deployment:
+    """The named deployment, or the only one there is."""
+    if name is not None:
+        return named(name, word, desk)
+    running = desk.requests.all()
+    if len(running) == 1:
+        return running[0]
+    raise which(f"{word} {{}}", desk)
+
+
+def which(form: str, desk: Desk) -> CommandError:
+    names = [state.name for state in desk.requests.all()]
+    if not names:
+        return CommandError("Nothing is running.", hint=f"{SLASH} launch")
+    return CommandError(f"Say which one: {', '.join(names)}.", hint=f"{SLASH} {form.format(names[0])}")
+
+
+def check(deed: Deed, state: Deployment, caller: Caller, desk: Desk) -> None:
+    """Raises CommandError with who may, where the caller may not."""
+    launcher = state.place.user
+    if not may(caller.user, deed, launcher=launcher, admins=desk.admins):
+        raise CommandError(refusal(deed, name=state.name, launcher=launcher, admins=desk.admins))
+
+
+def check_runs(state: Deployment, cannot: str = "it can't be scaled any more") -> None:
+    """Raises CommandError where it has ended, or is about to."""
+    if is_ending(state):
+        raise CommandError(f"*{state.name}* is {condition_of(state).status}: {cannot}.", hint=f"{SLASH} launch")

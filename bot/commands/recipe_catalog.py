@@ -1,0 +1,93 @@
+"""The recipes as commands see them: found by name, read once, and completed with what the person gave."""
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+
+from bot.commands.errors import CommandError, EnvMissing, NoRecipe
+from bot.language.command import NAME_MOST
+from bot.language.values import shown
+from bot.views.escape import code
+from recipes import loader
+from recipes.schema import Recipe, RecipeError
+
+
+class Shelf:
+    """Safe to use from several threads: at worst a file is read twice."""
+
+    def __init__(self, folders: tuple[Path, ...], environ: Mapping[str, str], default: str) -> None:
+        self._folders = folders
+        self._environ = environ
+        self._default = default
+        self._read: dict[Path, tuple[int, Recipe]] = {}
+
+    @property
+    def default(self) -> str:
+        """The recipe of a launch that names none."""
+        return self._default
+
+    def all(self) -> tuple[list[Recipe], list[RecipeError]]:
+        """Every recipe, by name, and what is wrong with the files that cannot be read."""
+        found: list[Recipe] = []
+        broken: list[RecipeError] = []
+        for name in loader.names(self._folders):
+            try:
+                found.append(self._load(loader.find(name, self._folders)))
+            except RecipeError as error:
+                broken.append(error)
+        return found, broken
+
+    def get(self, name: str | None) -> Recipe:
+        """The recipe of this name, or the default one. Raises CommandError, RecipeError."""
+        return self._load(self._find(name or self._default))
+
+    def complete(self, name: str | None, env: Mapping[str, str]) -> Recipe:
+        """The recipe with the variables that the person gave; none is left open. Raises CommandError, RecipeError."""
+        file = self._find(name or self._default)
+        recipe = loader.load(file, self._environ, given=env) if env else self._load(file)
+        for variable in env:
+            _check_variable(variable, recipe, file)
+        if recipe.missing_envs:
+            raise EnvMissing(
+                f"The recipe {recipe.name} leaves {', '.join(recipe.missing_envs)} to whoever launches it.",
+                missing=tuple(recipe.missing_envs),
+            )
+        return recipe
+
+    def _find(self, name: str) -> Path:
+        try:
+            return loader.find(name, self._folders)
+        except loader.NoSuchRecipe as error:
+            close = get_close_matches(name.lower(), error.known, n=1, cutoff=0.4)
+            raise NoRecipe(
+                f"There is no recipe {code(shown(name))}. The recipes are {', '.join(error.known)}.",
+                nearest=close[0] if close else None,
+            ) from error
+
+    def _load(self, file: Path) -> Recipe:
+        changed = file.stat().st_mtime_ns
+        known = self._read.get(file)
+        if known is not None and known[0] == changed:
+            return known[1]
+        recipe = loader.load(file, self._environ)
+        self._read[file] = (changed, recipe)
+        return recipe
+
+
+def name_from(recipe: str) -> str:
+    """A deployment's name made of its recipe's."""
+    return re.sub(r"[^a-z0-9]+", "-", recipe.lower())[:NAME_MOST].strip("-")
+
+
+def _check_variable(variable: str, recipe: Recipe, file: Path) -> None:
+    if variable in recipe.secrets:
+        raise CommandError(
+            f"{variable} is a secret of the recipe {recipe.name}, and secrets never pass through Slack. "
+            "Set it in the worker's environment."
+        )
+    if variable in recipe.envs or re.search(rf"\$\{{?{variable}\b", file.read_text(errors="replace")):
+        return
+    known = sorted({*recipe.envs, *recipe.missing_envs})
+    has = f"It has {', '.join(known)}." if known else "It has none."
+    raise CommandError(f"The recipe {recipe.name} has no variable {variable}. {has}")

@@ -1,0 +1,32 @@
+"""Another number of replicas, as the command and the modal ask for it."""
+
+from bot.commands.context import Caller, Desk
+from bot.commands.errors import CommandError
+from bot.commands.lookup import check, check_runs
+from bot.commands.policy import Deed
+from bot.language.bounds import nearest, out_of_bounds
+from bot.language.command import SLASH
+from bot.slack.message import Message
+from bot.views import scale as scale_view
+from workers.decision.retry_policy import failures_in_a_row
+from workers.deployment.condition import Degraded, condition_of
+from workers.deployment.state import Deployment
+
+
+def scale_to(state: Deployment, replicas: int, caller: Caller, desk: Desk) -> Message:
+    """Ask for another number of replicas, or for another try at the same. Raises CommandError, NoSuchDeployment."""
+    check(Deed.SCALE, state, caller, desk)
+    check_runs(state)
+    if why := out_of_bounds(state.recipe, replicas):
+        raise CommandError(why, hint=f"{SLASH} scale {state.name} {nearest(state.recipe, replicas)}")
+    if state.wanted == replicas and not _given_up(state):
+        return scale_view.unchanged(state)
+    after = desk.requests.scale(state.id, replicas, by=caller.user)
+    check_runs(after)  # it may have been ended at the same moment
+    return scale_view.changed(state, after)
+
+
+def _given_up(state: Deployment) -> bool:
+    """Whether replicas failed or none was to be had, and they are missing or will be: the same number tries again."""
+    failed = state.abandoned is not None or state.exhausted is not None or bool(failures_in_a_row(state))
+    return isinstance(condition_of(state), Degraded) or (failed and len(state.live) < state.wanted)

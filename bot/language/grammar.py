@@ -1,0 +1,233 @@
+"""From the text after the slash command to a command, or to a sentence on what is wrong with it: pure."""
+
+import shlex
+from collections.abc import Collection, Sequence
+from difflib import get_close_matches
+
+from msgspec import Struct
+
+from bot.language.command import (
+    MEANT,
+    PROMPT_MOST,
+    SAME_AS,
+    SLASH,
+    USAGES,
+    Ask,
+    Command,
+    Down,
+    Endpoint,
+    Help,
+    Launch,
+    Logs,
+    Plan,
+    Recipes,
+    Scale,
+    Status,
+    UsageError,
+    usage,
+)
+from bot.language.key_words import key
+from bot.language.options import SWITCHES, Options, read
+from bot.language.suggestions import joined
+from bot.language.typed_text import plain, straight, unquoted, with_mentions
+from bot.language.values import Wrong, environment, limits, name, quoted, replicas, shown
+
+LAUNCH_FLAGS = ("--replicas", "--spot", "--gpus", "--clouds", "--env", "--max-price")
+PLAN_FLAGS = ("--spot", "--gpus", "--clouds", "--max-price")
+
+
+class Prompt(Struct, frozen=True, kw_only=True):
+    """A prompt, and the deployment that it names, if it names one."""
+
+    deployment: str | None
+    text: str
+
+
+def parse(text: str) -> Command | UsageError:
+    """What `text` (as Slack sends it, without the slash command itself) asks for. Nothing at all asks for help."""
+    typed = plain(text)
+    word, rest = _first_word(typed)
+    word = SAME_AS.get(word.lower(), word.lower())
+    if not word:
+        return Help()
+    if word not in USAGES:
+        return _unknown(word, rest)
+    try:
+        return _parse(word, rest if word != "key" else _first_word(with_mentions(text))[1])
+    except Wrong as wrong:
+        return UsageError(sentence=wrong.sentence, usage=usage(word), nearest=wrong.nearest)
+
+
+def prompt_of(text: str, running: Collection[str]) -> Prompt:
+    """Take a prompt's address off: `fast: Hello` and `fast Hello` are for `fast` if that is a running deployment."""
+    first, rest = _first_word(text.strip())
+    if first.rstrip(":") in running:
+        return Prompt(deployment=first.rstrip(":"), text=unquoted(rest))
+    return Prompt(deployment=None, text=unquoted(text))
+
+
+def addressed(text: str, running: Collection[str]) -> Prompt:
+    """Likewise in a message, where a sentence may begin with any word: only `fast: Hello` is for `fast`."""
+    first, _ = _first_word(text.strip())
+    if first.endswith(":"):
+        return prompt_of(text, running)
+    return Prompt(deployment=None, text=text.strip())
+
+
+def too_long(prompt: str) -> str | None:
+    """The sentence for a prompt that no shipped model's context holds, or None."""
+    if len(prompt) <= PROMPT_MOST:
+        return None
+    return f"That prompt has {len(prompt):,} characters; at most {PROMPT_MOST:,} fit. Shorten it, or ask in parts."
+
+
+def _first_word(text: str) -> tuple[str, str]:
+    parts = [*text.split(maxsplit=1), "", ""]
+    return parts[0], parts[1]
+
+
+def _unknown(word: str, rest: str) -> UsageError:
+    close = get_close_matches(word, [*USAGES, *SAME_AS], n=1, cutoff=0.6)
+    meant = MEANT.get(word) or (SAME_AS.get(close[0], close[0]) if close else None)
+    nearest = f"{SLASH} {meant} {shown(rest, 60)}".strip() if meant else None
+    return UsageError(
+        sentence=_no_command(word, listed=nearest is None),
+        usage=usage(meant or "help"),
+        nearest=nearest,
+    )
+
+
+def _no_command(word: str, *, listed: bool) -> str:
+    said = f"There is no command {quoted(word)}."
+    return f"{said} The commands are {', '.join(USAGES)}." if listed else said
+
+
+def _parse(word: str, rest: str) -> Command:
+    if word == "ask":
+        return _ask(rest)
+    words = _words(rest)
+    if any(w in ("--help", "-h") for w in words):
+        return Help(command=word)
+    match word:
+        case "launch":
+            return _launch(read(words, LAUNCH_FLAGS))
+        case "plan":
+            return _plan(read(words, PLAN_FLAGS))
+        case "scale":
+            return _scale(read(words, ()).words)
+        case "key":
+            return key(read(words, ()).words)
+        case "recipes":
+            _at_most(0, read(words, ()).words)
+            return Recipes()
+        case "help":
+            return _help(read(words, ()).words)
+        case _:
+            return _about_one(word, read(words, ()).words)
+
+
+def _words(rest: str) -> list[str]:
+    try:
+        return shlex.split(straight(rest))
+    except ValueError as error:
+        raise Wrong("A quotation mark is opened and never closed. Close it, or leave it out.") from error
+
+
+def _ask(rest: str) -> Ask:
+    if not rest:
+        raise Wrong("There is no prompt. Write it after the command.", nearest=f"{SLASH} ask Name three condiments.")
+    if sentence := too_long(rest):
+        raise Wrong(sentence)
+    return Ask(text=rest)
+
+
+def _launch(given: Options) -> Launch:
+    env = environment(given.all("--env"))  # first of all: what sounds like a secret is in no suggestion
+    before, after = _split_as(given.words)
+    _at_most(1, before)
+    if after is not None:
+        if not after:
+            raise Wrong("After `as` comes the name.", nearest=_again((*before, "as", "fast"), given))
+        if len(after) > 1:
+            one = "-".join(after)
+            raise Wrong(
+                f"A name is one word, and {quoted(' '.join(after))} is {len(after)}. Join them with hyphens.",
+                nearest=_again((*before, "as", one.lower()), given),
+            )
+    return Launch(
+        recipe=before[0] if before else None,
+        name=name(after[0]) if after else None,
+        replicas=replicas(text, "--replicas") if (text := given.one("--replicas")) is not None else None,
+        env=env,
+        limits=limits(given),
+    )
+
+
+def _again(words: Sequence[str], given: Options) -> str:
+    """A launch with other words, and the flags that were given."""
+    flags = [word for flag, value in given.flags for word in ((flag,) if flag in SWITCHES else (flag, value))]
+    return joined(("launch", *words, *flags))
+
+
+def _split_as(words: Sequence[str]) -> tuple[Sequence[str], Sequence[str] | None]:
+    lowered = [word.lower() for word in words]
+    if "as" not in lowered:
+        return words, None
+    at = lowered.index("as")
+    return words[:at], words[at + 1 :]
+
+
+def _plan(given: Options) -> Plan:
+    _at_most(1, given.words)
+    return Plan(recipe=given.words[0] if given.words else None, limits=limits(given))
+
+
+def _scale(words: Sequence[str]) -> Scale:
+    _at_most(2, words)
+    if not words:
+        raise Wrong("Say which deployment, and how many replicas it is to have.", nearest=f"{SLASH} scale NAME 2")
+    if len(words) == 1:
+        if not _is_number(words[0]):
+            raise Wrong("Say how many replicas.", nearest=f"{SLASH} scale {shown(words[0])} 2")
+        return Scale(replicas=replicas(words[0], "The number of replicas", least=0))
+    if _is_number(words[0]) and not _is_number(words[1]):
+        raise Wrong("The name comes first, then the number.", nearest=f"{SLASH} scale {words[1]} {words[0]}")
+    return Scale(name=name(words[0]), replicas=replicas(words[1], "The number of replicas", least=0))
+
+
+def _is_number(word: str) -> bool:
+    return word.lstrip("+-").isdigit()
+
+
+def _help(words: Sequence[str]) -> Help:
+    _at_most(1, words)
+    if not words:
+        return Help()
+    topic = words[0].lower().removeprefix(SLASH).strip()
+    topic = SAME_AS.get(topic, topic)
+    if topic in USAGES:
+        return Help(command=topic)
+    close = MEANT.get(topic) or next(iter(get_close_matches(topic, USAGES, n=1)), None)
+    raise Wrong(
+        _no_command(topic, listed=close is None),
+        nearest=f"{SLASH} help {close}" if close else None,
+    )
+
+
+def _about_one(word: str, words: Sequence[str]) -> Status | Endpoint | Logs | Down:
+    _at_most(1, words)
+    one = name(words[0]) if words else None
+    match word:
+        case "status":
+            return Status(name=one)
+        case "endpoint":
+            return Endpoint(name=one)
+        case "logs":
+            return Logs(name=one)
+        case _:
+            return Down(name=one)
+
+
+def _at_most(count: int, words: Sequence[str]) -> None:
+    if len(words) > count:
+        raise Wrong(f"{quoted(words[count])} is one word too many.")

@@ -1,0 +1,65 @@
+"""Words and flags of one command: pure, and unlike the parsers of the standard library it neither prints nor exits."""
+
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+
+from msgspec import Struct
+
+from bot.language.values import Wrong, quoted
+
+SWITCHES = frozenset({"--spot"})
+"""Flags that take no value."""
+
+REPEATED = frozenset({"--env"})
+"""Flags that may be given more than once."""
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """A command's words, and its flags with their values, in the order in which they were written."""
+
+    words: tuple[str, ...]
+    flags: tuple[tuple[str, str], ...] = ()
+
+    def has(self, flag: str) -> bool:
+        return any(given == flag for given, _ in self.flags)
+
+    def all(self, flag: str) -> tuple[str, ...]:
+        return tuple(value for given, value in self.flags if given == flag)
+
+    def one(self, flag: str) -> str | None:
+        """The value of a flag that may stand once; None where it does not stand."""
+        return next(iter(self.all(flag)), None)
+
+
+def read(words: Sequence[str], known: Sequence[str]) -> Options:
+    """Tell words from flags. Raises Wrong for a flag that is unknown, repeated, or without its value."""
+    plain: list[str] = []
+    flags: list[tuple[str, str]] = []
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("--") or word == "--":
+            plain.append(word)
+            continue
+        flag, equals, value = word.partition("=")
+        flag = flag.lower()
+        _check(flag, known, [given for given, _ in flags])
+        flags.append((flag, value if equals else _value(flag, rest)))
+    return Options(words=tuple(plain), flags=tuple(flags))
+
+
+def _check(flag: str, known: Sequence[str], given: Sequence[str]) -> None:
+    if flag not in known:
+        close = next(iter(get_close_matches(flag, known, n=1)), None)
+        hint = f" Did you mean `{close}`?" if close else ""
+        raise Wrong(f"There is no option {quoted(flag)} here.{hint}")
+    if flag in given and flag not in REPEATED:
+        raise Wrong(f"{flag} stands twice. Leave one of them out.")
+
+
+def _value(flag: str, rest: Iterator[str]) -> str:
+    if flag in SWITCHES:
+        return ""
+    value = next(rest, None)
+    if value is None or value.startswith("--"):
+        raise Wrong(f"{flag} needs a value after it.")
+    return value

@@ -1,0 +1,58 @@
+"""PURE: a command as a person would write it, so that what is suggested keeps what was given."""
+
+import re
+import shlex
+from collections.abc import Iterable
+
+from bot.language.command import SLASH, Launch, Plan
+from workers.deployment.events import Limits
+from workers.secrecy import masked
+
+_PLAIN = re.compile(r"[^\s'\"\\]+")
+
+
+def written(command: Launch | Plan) -> str:
+    """`/mixtral launch mixtral-8x7b as fast --spot`: read again, it is the same command."""
+    match command:
+        case Launch():
+            named = ("as", command.name) if command.name else ()
+            replicas = ("--replicas", str(command.replicas)) if command.replicas is not None else ()
+            env = [word for name, value in command.env.items() for word in ("--env", f"{name}={value}")]
+            words = ["launch", *_recipe(command.recipe), *named, *replicas, *_limits(command.limits), *env]
+        case Plan():
+            words = ["plan", *_recipe(command.recipe), *_limits(command.limits)]
+    return joined(words)
+
+
+def joined(words: Iterable[str]) -> str:
+    """Words after the slash command, quoted where they must be.
+
+    What looks like a secret is not repeated, nor what would not come back from Slack as it is: `HUB=…`.
+    """
+    return " ".join((SLASH, *(word if _PLAIN.fullmatch(word) else shlex.quote(word) for word in map(_repeated, words))))
+
+
+def _repeated(word: str) -> str:
+    if _fit(word):
+        return word
+    name, equals, _ = word.partition("=")
+    return f"{name}=…" if equals and _fit(name) else "…"
+
+
+def _fit(word: str) -> bool:
+    return masked(word) == word and "`" not in word and (word == "" or " ".join(word.split()) == word)
+
+
+def _recipe(name: str | None) -> tuple[str, ...]:
+    return (name,) if name else ()
+
+
+def _limits(limits: Limits) -> Iterable[str]:
+    if limits.spot:
+        yield "--spot"
+    if limits.gpus:
+        yield from ("--gpus", ",".join(limits.gpus))
+    if limits.clouds:
+        yield from ("--clouds", ",".join(limits.clouds))
+    if limits.max_price is not None:
+        yield from ("--max-price", f"{limits.max_price:f}")

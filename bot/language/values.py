@@ -1,0 +1,154 @@
+"""The values that commands take, each read from one word or refused with a sentence: pure."""
+
+import re
+from collections.abc import Iterable, Sequence
+from decimal import Decimal, InvalidOperation
+from difflib import get_close_matches
+from typing import Protocol
+
+from bot.language.command import NAME_MOST, REPLICAS_MOST, SLASH
+from recipes.accelerators import parse
+from recipes.schema import RecipeError
+from workers.deployment.events import Limits
+
+CLOUDS = ("aws", "gcp", "local")
+PRICE_MOST = Decimal(10_000)
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+_SECRET = re.compile(r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|KEY|CREDENTIALS?)(?:$|_)", re.IGNORECASE)
+_NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+class Wrong(Exception):
+    """A value that cannot be taken; the message says why, and what would be taken."""
+
+    def __init__(self, sentence: str, *, nearest: str | None = None) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.nearest = nearest
+
+
+class Given(Protocol):
+    """The flags of a command."""
+
+    def has(self, flag: str) -> bool: ...
+    def all(self, flag: str) -> tuple[str, ...]: ...
+    def one(self, flag: str) -> str | None: ...
+
+
+def shown(text: str, most: int = 40) -> str:
+    """What somebody wrote, short enough to stand in a sentence."""
+    text = " ".join(text.split())
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def quoted(text: str, most: int = 40) -> str:
+    """Likewise as code. Whoever puts the sentence into mrkdwn escapes it."""
+    text = shown(text, most).replace("`", "'")
+    return f"`{text}`" if text else "an empty word"
+
+
+def name(word: str) -> str:
+    """A deployment's name. Raises Wrong with a name that would do, where one can be made of the letters."""
+    if len(word) <= NAME_MOST and _NAME.fullmatch(word):
+        return word
+    slug = re.sub(r"[^a-z0-9]+", "-", word.lower())[:NAME_MOST].strip("-")
+    mend = f" `{slug}` would do." if slug and not word.startswith(("<", "@", "#")) else ""
+    rule = f"A name is 1 to {NAME_MOST} lower-case letters, digits and hyphens, with no hyphen at either end"
+    if len(word) > NAME_MOST:
+        raise Wrong(f"{rule}; this one has {len(word)} characters.{mend}")
+    raise Wrong(f"{rule}; {quoted(word)} is none.{mend}")
+
+
+def replicas(word: str, what: str, *, least: int = 1) -> int:
+    """A number of replicas, `least` to REPLICAS_MOST; `what` it is, of which the sentence names a flag alone."""
+    rule = f"Give {f'`{what}` ' if what.startswith('--') else ''}a whole number from {least} to {REPLICAS_MOST}"
+    if word.lower() in _NUMBERS[least:]:
+        raise Wrong(f"{rule}, in digits: write {_NUMBERS.index(word.lower())}.")
+    try:
+        count = int(word) if len(word) < REPLICAS_MOST and word.isascii() and "_" not in word else None
+    except ValueError:
+        count = None
+    if least and (count == 0 or word.lower() == "zero"):
+        raise Wrong(f"{rule}. To run none, end it: `{SLASH} down NAME`.")
+    if count is None or not least <= count <= REPLICAS_MOST:
+        raise Wrong(f"{rule}.")
+    return count
+
+
+def limits(given: Given) -> Limits:
+    """What `--spot`, `--gpus`, `--clouds` and `--max-price` say together."""
+    price = given.one("--max-price")
+    return Limits(
+        spot=_switch(given, "--spot"),
+        gpus=_gpus(given.one("--gpus")),
+        clouds=_clouds(given.one("--clouds")),
+        max_price=None if price is None else _price(price),
+    )
+
+
+def environment(pairs: Iterable[str]) -> dict[str, str]:
+    """`K=V` each. A name that sounds like a secret is refused: what is written here is stored with the request."""
+    found: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not _VARIABLE.fullmatch(key):
+            # The value may be a secret whose name was forgotten: it is not repeated.
+            raise Wrong("--env takes NAME=VALUE; the name is letters, digits and underscores, as in --env LANG=C.")
+        if _SECRET.search(key):
+            raise Wrong(
+                f"{key} sounds like a secret, and secrets never pass through Slack. "
+                f"Set it in the worker's environment, and name it under `secrets:` in the recipe."
+            )
+        if key in found:
+            raise Wrong(f"--env {key} stands twice. Leave one of them out.")
+        found[key] = value
+    return found
+
+
+def _switch(given: Given, flag: str) -> bool:
+    value = given.one(flag)
+    if value:
+        raise Wrong(f"{flag} takes no value: write it alone, or leave it out.")
+    return given.has(flag)
+
+
+def _listed(text: str, flag: str, example: str) -> Sequence[str]:
+    words = [word.strip() for word in text.split(",")]
+    if not all(words):
+        raise Wrong(f"{flag} takes a list with commas and without spaces, as in {flag} {example}.")
+    return tuple(dict.fromkeys(words))
+
+
+def _gpus(text: str | None) -> tuple[str, ...]:
+    if text is None:
+        return ()
+    words = _listed(text, "--gpus", "A100-80GB:2,A100:8")
+    try:
+        return tuple(str(parse(word)) for word in words)
+    except RecipeError as error:
+        raise Wrong(f"--gpus: {error.sentence}. Write it as in --gpus A100-80GB:2,A100:8.") from error
+
+
+def _clouds(text: str | None) -> tuple[str, ...]:
+    if text is None:
+        return ()
+    words = _listed(text.lower(), "--clouds", "aws,gcp")
+    for word in words:
+        if word not in CLOUDS:
+            close = next(iter(get_close_matches(word, CLOUDS, n=1)), None)
+            hint = f" Did you mean `{close}`?" if close else ""
+            raise Wrong(f"{quoted(word)} is no cloud that is served: {', '.join(CLOUDS)} are.{hint}")
+    return tuple(words)
+
+
+def _price(text: str) -> Decimal:
+    rule = "--max-price is USD per hour and replica, more than 0, as in --max-price 12.50"
+    try:
+        price = Decimal(text.removeprefix("$").removesuffix("$"))
+    except InvalidOperation as error:
+        raise Wrong(f"{rule}; {quoted(text)} is no number.") from error
+    if not (price.is_finite() and 0 < price <= PRICE_MOST):
+        raise Wrong(f"{rule}; {quoted(text)} is out of bounds.")
+    return price

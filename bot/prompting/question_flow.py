@@ -1,0 +1,231 @@
+"""Takes one question from wherever it stands to its answer. It may die at any line and be called again."""
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import httpx
+from msgspec.structs import replace
+
+from bot.language.question import Asked, QuestionKey
+from bot.prompting.conversation import ANSWER_EVENT, Remembered, Turn, from_memory, turns
+from bot.prompting.engine import Endpoint
+from bot.prompting.notices import Telling
+from bot.prompting.reply import OpenAnswers, Reply
+from bot.prompting.resumption import metadata, orphans
+from bot.prompting.routing import Nowhere, Open, Over, To, Waits, address, route, standing
+from bot.prompting.store import Questions, Threads
+from bot.prompting.streamed import Place
+from bot.prompting.writing import NobodyReady, Writing
+from bot.slack.calls import SlackCalls
+from bot.slack.failures import SlackFailed
+from bot.slack.message import Identity
+from bot.slack.reading import whole_thread
+from bot.views.answer_choice import choice
+from workers.api import Requests
+from workers.deployment.state import Deployment
+
+_LOG = logging.getLogger(__name__)
+
+KNOCK_WITHIN = 2.0
+"""Seconds: it is held while no replica is up, and to be seen is all that it is for."""
+
+_VANISHED = (
+    "The deployment that was to answer is gone, so this question stays without an answer. "
+    "Ask again; `/mixtral status` lists what runs."
+)
+
+
+class Answering:
+    """Safe to use from several threads, each with its own question."""
+
+    def __init__(
+        self,
+        *,
+        requests: Requests,
+        slack: SlackCalls,
+        http: httpx.Client,
+        questions: Questions,
+        threads: Threads,
+        gateway: str | None = None,
+    ) -> None:
+        """`gateway`: where this process reaches the gateway, if not under the address that people see."""
+        self._gateway = gateway
+        self._requests, self._slack = requests, slack
+        self._questions, self._threads = questions, threads
+        self._http = http
+        self._telling = Telling(slack, threads)
+        self._open = OpenAnswers()
+        self._writing = Writing(http, slack.stopping)
+
+    def run(self, key: QuestionKey) -> None:
+        """Answer the question, or say why not, or leave it waiting. Raises SlackFailed, Stopping, RedisError."""
+        asked = self._questions.get(key)
+        if asked is None:
+            return
+        if asked.deployment is None:
+            asked = self._routed(asked)
+        if asked is None or asked.deployment is None:
+            return
+        deployment = self._requests.by_id(asked.deployment)
+        if asked.thread is None:
+            asked = self._placed(asked, deployment)
+        state = standing(deployment) if deployment is not None else Over(sentence=_VANISHED)
+        match state:
+            case Over():
+                self._telling.over(asked, state.sentence)
+                self._questions.remove(key)
+            case Waits():
+                self._wait(asked, state.sentence)
+                if deployment is not None and state.wake is not None:
+                    self._knock(deployment, state.wake)
+            case Open() if deployment is not None:
+                self._answer(asked, deployment)
+
+    def explain(self, key: QuestionKey, sentence: str, choices: Sequence[str] = (), prompt: str = "") -> None:
+        """Say why a question gets no answer, with a button for who could give it, and forget it. Raises SlackFailed."""
+        asked = self._questions.get(key)
+        if asked is not None:
+            blocks = choice(sentence, asked.question, choices, prompt).blocks if choices else ()
+            self._telling.privately(asked, sentence, blocks)
+            self._questions.remove(key)
+
+    def _routed(self, asked: Asked) -> Asked | None:
+        question = asked.question
+        before = self._threads.recall(question.channel, question.thread_ts) if question.thread_ts else Remembered()
+        to = route(question, self._requests.all(), before.deployment, self._requests.past_names())
+        match to:
+            case Nowhere():
+                self.explain(question.key, to.sentence, to.choices, to.prompt)
+                return None
+            case To():
+                return self._stored(replace(asked, deployment=to.deployment.id, prompt=to.prompt))
+
+    def _placed(self, asked: Asked, deployment: Deployment | None) -> Asked:
+        question = asked.question
+        root = question.thread_ts or question.message_ts
+        if root is None:
+            root = self._telling.prompt(asked, deployment.name if deployment else "a model")
+        return self._stored(replace(asked, thread=root))
+
+    def _wait(self, asked: Asked, sentence: str) -> None:
+        if asked.notice is None:
+            self._stored(replace(asked, notice=self._telling.waiting(asked, sentence)))
+
+    def _knock(self, deployment: Deployment, url: str) -> None:
+        """Have the gateway see a request. Nobody waits for its answer, and a lost one is sent again."""
+        key = self._requests.own_key(deployment.id)
+        try:
+            self._http.get(
+                f"{self._gateway or url}/v1/models", headers={"Authorization": f"Bearer {key}"}, timeout=KNOCK_WITHIN
+            )
+        except httpx.HTTPError as error:
+            _LOG.info("%s was knocked at: %s", deployment.name, type(error).__name__)
+
+    def _answer(self, asked: Asked, deployment: Deployment) -> None:
+        question, thread = asked.question, asked.thread or ""
+        key = self._requests.own_key(deployment.id)
+        if key is None:
+            self._telling.over(asked, _VANISHED)
+            self._questions.remove(question.key)
+            return
+        if asked.tries:
+            asked = replace(asked, begun=(*asked.begun, *self._orphans(asked)))
+        asked = self._stored(replace(asked, tries=asked.tries + 1))
+        if not asked.begun:
+            with suppress(SlackFailed):  # not every workspace and thread can show it
+                if self._slack.has("assistant.threads.setStatus"):
+                    self._slack.set_status(question.channel, thread, "is thinking…")
+        if asked.notice is not None and self._telling.withdraw(asked, f"{deployment.name} is ready."):
+            asked = self._stored(replace(asked, notice=None))
+        written = _Written(self._questions, asked)
+        try:
+            text = self._write(written, deployment, key)
+        except NobodyReady:
+            after = self._requests.by_id(deployment.id)
+            if after is not None and isinstance(state := standing(after), Waits):
+                self._wait(written.asked, state.sentence)
+            return  # else it is looked at again in a moment
+        if written.asked.notice is not None:  # a busy Slack had to wait for its turn, and the answer did not
+            self._telling.withdraw_at_last(written.asked, f"{deployment.name} was ready.")
+        self._threads.answered(written.asked, deployment.id, text)
+        self._questions.remove(question.key)
+
+    def _write(self, written: "_Written", deployment: Deployment, key: str) -> str:
+        """Write the answer, and give what the model said."""
+        asked, question, thread = written.asked, written.asked.question, written.asked.thread or ""
+        place = Place(channel=question.channel, thread=thread, team=question.team, user=question.user)
+        with Reply(
+            self._slack,
+            place,
+            self._open,
+            metadata=metadata(ANSWER_EVENT, question.key),
+            starting=written.starting,
+            began=written.add,
+            lost=lambda: self._orphans(written.asked),
+            begun=asked.begun,
+        ) as reply:
+            said = self._said(asked, deployment)
+            end = self._writing.write(deployment.id, self._addresses(deployment, key), said, asked.prompt, reply)
+            reply.finish(end.text, closing=end.closing, footer=end.footer)
+        return end.text
+
+    def _addresses(self, deployment: Deployment, key: str) -> Callable[[Collection[str]], Endpoint | None]:
+        def look(failed: Collection[str]) -> Endpoint | None:
+            now = self._requests.by_id(deployment.id)
+            if now is None or not isinstance(standing(now), Open):
+                raise NobodyReady(f"{deployment.name} is not ready.")
+            url = address(now, failed, inside=self._gateway)
+            return Endpoint(name=deployment.name, url=url, key=key) if url else None
+
+        return look
+
+    def _said(self, asked: Asked, deployment: Deployment) -> list[Turn]:
+        question, root = asked.question, asked.thread or ""
+        remembered = self._threads.recall(question.channel, root)
+        if question.thread_ts is None:
+            return []
+        thread = whole_thread(self._slack, question.channel, root)
+        return turns(
+            thread if thread is not None else from_memory(remembered),
+            before=question.message_ts,
+            remembered=remembered,
+            ourselves=self._ourselves(),
+            names=[deployment.name],
+        )
+
+    def _orphans(self, asked: Asked) -> tuple[str, ...]:
+        question, root = asked.question, asked.thread or ""
+        # In this order: whatever stands in the thread is then in one of the others, or in what is remembered.
+        thread = whole_thread(self._slack, question.channel, root) or []
+        others = self._questions.all()
+        remembered = self._threads.recall(question.channel, root)
+        return orphans(thread, asked, others, self._ourselves(), remembered)
+
+    def _ourselves(self) -> Identity:
+        try:
+            return self._slack.identity()
+        except SlackFailed:
+            return Identity()
+
+    def _stored(self, asked: Asked) -> Asked:
+        self._questions.put(asked)
+        return asked
+
+
+class _Written:
+    """Writes down each message of an answer as it is posted."""
+
+    def __init__(self, questions: Questions, asked: Asked) -> None:
+        self._questions = questions
+        self.asked = asked
+
+    def starting(self) -> None:
+        if self.asked.starting is None:
+            self.asked = replace(self.asked, starting=datetime.now(UTC))
+            self._questions.put(self.asked)
+
+    def add(self, ts: str) -> None:
+        self.asked = replace(self.asked, begun=(*self.asked.begun, ts), starting=None)
+        self._questions.put(self.asked)

@@ -1,0 +1,352 @@
+"""`mixtral-bot check`: a line for each thing that must work, with the mend, and never a traceback."""
+
+import io
+import json
+import threading
+import time
+from contextlib import contextmanager
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
+
+import pytest
+
+from bot.cli import check_command as check
+from bot.cli import check_connections
+from bot.sandbox.seed import APP_TOKEN, BOT_TOKEN
+from bot.sandbox.server import start
+from tests.fakes.aws_wire import AwsWire
+from tests.fakes.gcp import GcpCloud
+from tests.fakes.haproxy_certificates import self_signed
+from workers.clouds.gcp.findings import PERMISSIONS
+from workers.sandbox.gce.server import Handler
+from workers.sandbox.valkey import free_port
+
+HEADER = "cloud,region,zone,instance_type,accelerator,count,gpu_memory_gib,vcpus,memory_gib,on_demand_usd_h,spot_usd_h"
+ROWS = (
+    "aws,us-east-1,use1-az1,p4d.24xlarge,A100,8,40,96,1152,21.9,2.4",
+    "aws,us-west-2,usw2-az1,p4d.24xlarge,A100,8,40,96,1152,21.9,7.5",
+    "gcp,us-central1,us-central1-a,a2-ultragpu-2g,A100-80GB,2,80,24,340,5.9,3.3",
+)
+
+
+@pytest.fixture
+def home(tmp_path):
+    file = tmp_path / "few.csv"
+    file.write_text("\n".join((HEADER, *ROWS)) + "\n")
+    return {
+        "HOME": str(tmp_path),
+        "MIXTRAL_HOME": str(tmp_path / "home"),
+        "MIXTRAL_PRICES": str(file),
+        "MIXTRAL_ALLOW_CIDRS": "203.0.113.0/24",
+    }
+
+
+@pytest.fixture
+def aws():
+    wire = AwsWire()
+    yield wire
+    wire.close()
+
+
+@pytest.fixture
+def gcp():
+    cloud = GcpCloud()
+    asked = {"do_GET": More.do_GET, "do_POST": More.do_POST}
+    cloud.server.RequestHandlerClass = type("More", (More,), {**vars(cloud.server.RequestHandlerClass), **asked})
+    More.held, More.network = list(PERMISSIONS), True
+    yield cloud
+    cloud.server.shutdown()
+    cloud.server.server_close()
+
+
+class More(Handler):
+    """What of Google Cloud is asked by nobody but `check`."""
+
+    held: ClassVar[list[str]] = []
+    network = True
+
+    def do_GET(self):  # noqa: N802 - a name that http.server calls
+        if not self.path.startswith("/compute/v1/projects/a-project/global/networks/"):
+            return self.handle_one()
+        message = "The resource 'projects/a-project/global/networks/default' was not found"
+        missing = {"error": {"code": 404, "message": message, "errors": [{"reason": "notFound", "message": message}]}}
+        return self._say(200, {"name": "default"}) if More.network else self._say(404, missing)
+
+    def do_POST(self):  # noqa: N802 - likewise
+        if not self.path.endswith(":testIamPermissions"):
+            return self.handle_one()
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["permissions"]
+        return self._say(200, {"permissions": [one for one in asked if one in More.held]})
+
+    def _say(self, status, answer):
+        body = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def checked(environ):
+    """Exit status, and the lines."""
+    out, err = io.StringIO(), io.StringIO()
+    status = check.run(environ, out, err)
+    text = out.getvalue()
+    assert "Traceback" not in text + err.getvalue()
+    return status, text.splitlines()
+
+
+def line(lines, about, what=""):
+    found = [one for one in lines if one[3:].split()[0] == about and what in one]
+    assert len(found) == 1, lines
+    return found[0]
+
+
+@contextmanager
+def answering(text="ok", status=200):
+    """The address of a server that says this to everybody."""
+
+    class Same(BaseHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+        def do_GET(self):
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Same)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_everything_that_works_is_told_in_a_line_each_and_status_0(home, aws, gcp, valkey_url):
+    with start() as slack, answering() as gateway:
+        environ = home | aws.environ | gcp.environ | {"MIXTRAL_GATEWAY_URL": gateway}
+        environ |= {"SLACK_BOT_TOKEN": BOT_TOKEN, "SLACK_APP_TOKEN": APP_TOKEN, "SLACK_API_URL": slack.api_url}
+        status, lines = checked(environ | {"REDIS_URL": valkey_url})
+    assert [one[:2] for one in lines if one[:2] not in ("ok", "- ")] == []
+    assert status == 0
+    assert "keeps every append" in line(lines, "Redis")
+    assert "arn:aws:iam::111122223333:user/ada in account 111122223333" in line(lines, "AWS", "credentials")
+    assert "8 of 8 calls" in line(lines, "AWS", "permissions")
+    assert "P on demand: up to 192 vCPUs in us-east-1 and us-west-2" in line(lines, "AWS", "P on demand")
+    assert "project a-project" in line(lines, "GCP", "credentials")
+    assert f"all {len(PERMISSIONS)}" in line(lines, "GCP", "permissions")
+    assert "changed on" in line(lines, "prices")
+    assert "version 2.8" in line(lines, "gateway", "HAProxy")
+    assert f"{gateway} answers" in line(lines, "gateway", "address")
+    assert line(lines, "AWS", "firewall").endswith("open to 203.0.113.0/24")
+
+
+def test_without_anything_each_line_has_its_mend_and_the_status_is_1(home):
+    del home["MIXTRAL_PRICES"]
+    port = free_port()
+    home["MIXTRAL_GATEWAY_BIND"] = f"0.0.0.0:{port}"  # the default is a demo's, where one runs
+    status, lines = checked(home)
+    assert status == 1
+    assert "Set REDIS_URL" in line(lines, "Redis").replace("and set", "Set")
+    assert "Copy the Bot User OAuth Token" in line(lines, "Slack", "bot token")
+    assert "connections:write" in line(lines, "Slack", "app token")
+    assert line(lines, "AWS").startswith("- ")
+    assert "aws configure" in line(lines, "AWS")
+    assert "read in 2026-11" in line(lines, "prices")
+    told = line(lines, "gateway", "address")
+    assert told.startswith("- ")  # nobody has said where it is, and it may come later
+    assert f"http://localhost:{port}" in told
+
+
+def test_credentials_that_aws_refuses_are_one_line_with_the_mend(home, aws):
+    aws.bad_credentials = "InvalidClientTokenId"
+    status, lines = checked(home | aws.environ)
+    assert status == 1
+    told = line(lines, "AWS", "credentials")
+    assert told.startswith("no")
+    assert "wrong or have expired (InvalidClientTokenId)" in told
+    assert "Set AWS_ACCESS_KEY_ID" in told
+    assert len([one for one in lines if "AWS" in one[:12]]) == 2  # and who may reach the port
+
+
+def test_a_permission_that_a_launch_lacks_is_named(home, aws):
+    aws.denied = {"RunInstances", "CreateFleet"}
+    _, lines = checked(home | aws.environ)
+    told = line(lines, "AWS", "permissions")
+    assert told.startswith("no")
+    assert "not allowed in us-east-1: ec2:RunInstances, ec2:CreateFleet. Attach a policy" in told
+
+
+def test_a_quota_too_small_everywhere_names_the_page_to_ask_for_more(home, aws):
+    aws.quotas = {("us-east-1", "L-417A185B"): 0.0, ("us-west-2", "L-417A185B"): 64.0}
+    aws.quotas |= {("us-east-1", "L-7212CCBC"): 0.0}
+    _, lines = checked(home | aws.environ)
+    told = line(lines, "AWS", "P on demand")
+    assert told.startswith("no")
+    assert "64 vCPUs at most in us-east-1 and us-west-2, and p4d.24xlarge needs 96" in told
+    assert "quotas/L-417A185B" in told
+    assert "up to 192 vCPUs in us-west-2; too small in us-east-1" in line(lines, "AWS", "P spot")
+
+
+def test_a_region_without_network_and_one_not_enabled_are_named(home, aws):
+    aws.regions = ["us-east-1"]
+    aws.without_vpc = {"us-east-1"}
+    _, lines = checked(home | aws.environ)
+    assert "not us-west-2" in line(lines, "AWS", "regions")
+    assert "aws ec2 create-default-vpc --region us-east-1" in line(lines, "AWS", "network")
+
+
+def test_google_quotas_permissions_and_network_are_told(home, gcp):
+    gcp.quota("NVIDIA_A100_80GB_GPUS", 1)
+    More.held.remove("compute.firewalls.create")
+    More.network = False
+    _, lines = checked(home | gcp.environ)
+    assert "lacks compute.firewalls.create. Give the account" in line(lines, "GCP", "permissions")
+    assert "gcloud compute networks create default" in line(lines, "GCP", "network")
+    told = line(lines, "GCP", "A100-80GB on demand")
+    assert told.startswith("no")
+    assert "1 GPUs at most in us-central1, and a2-ultragpu-2g needs 2" in told
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("authError", "gcloud auth application-default login"),
+        ("projectNotFound", "Set GOOGLE_CLOUD_PROJECT"),
+        ("accessNotConfigured", "gcloud services enable compute.googleapis.com"),
+        ("BILLING_DISABLED", "Link a billing account"),
+    ],
+)
+def test_what_google_refuses_is_one_line_with_the_mend(home, gcp, code, says):
+    gcp.fault(code)
+    status, lines = checked(home | gcp.environ)
+    assert status == 1
+    told = line(lines, "GCP", "credentials")
+    assert told.startswith("no")
+    assert says in told
+
+
+def test_clouds_that_do_not_answer_are_told_without_a_traceback(home):
+    dead = f"http://127.0.0.1:{free_port()}"
+    environ = home | {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "AWS_ENDPOINT_URL": dead}
+    environ |= {"GOOGLE_CLOUD_PROJECT": "p", "MIXTRAL_GCE_ENDPOINT": dead, "REDIS_URL": dead.replace("http", "redis")}
+    environ |= {"SLACK_BOT_TOKEN": "xoxb-1", "SLACK_APP_TOKEN": "xapp-1", "SLACK_API_URL": dead}
+    status, lines = checked(environ)
+    assert status == 1
+    assert "Check the network, and AWS_ENDPOINT_URL" in line(lines, "AWS", "credentials")
+    assert "cannot be reached: Connection refused" in line(lines, "GCP", "credentials")
+    assert "Start it, or correct REDIS_URL" in line(lines, "Redis")
+    assert "Check the network and SLACK_API_URL" in line(lines, "Slack", "bot token")
+
+
+def test_who_may_reach_the_ports_must_be_said(home, aws):
+    _, lines = checked(home | aws.environ | {"MIXTRAL_ALLOW_CIDRS": ""})
+    told = line(lines, "AWS", "firewall")
+    assert told.startswith("no")
+    assert "MIXTRAL_ALLOW_CIDRS=203.0.113.7/32" in told
+    _, lines = checked(home | aws.environ | {"MIXTRAL_ALLOW_CIDRS": "the office"})
+    assert 'has "the office", which is no network' in line(lines, "AWS", "firewall")
+
+
+@pytest.mark.parametrize("variable", ["MIXTRAL_GATEWAY_URL", "MIXTRAL_GATEWAY_INTERNAL_URL"])
+def test_a_gateway_that_does_not_answer_where_it_should_is_told_with_the_mend(home, variable):
+    dead = f"http://127.0.0.1:{free_port()}"
+    status, lines = checked(home | {variable: dead})
+    assert status == 1
+    told = line(lines, "gateway", dead)
+    assert told.startswith("no")
+    assert f"Start `mixtral-bot gateway`, or correct {variable}." in told
+
+
+def test_something_else_at_the_gateways_address_is_told(home):
+    with answering("<h1>It works!</h1>") as other:
+        _, lines = checked(home | {"MIXTRAL_GATEWAY_URL": other})
+    told = line(lines, "gateway", "address")
+    assert told.startswith("no")
+    assert "something else answers than a gateway: status 200" in told
+
+
+def test_a_certificate_is_looked_at_before_haproxy_is(home, tmp_path):
+    (one, one_key), (_, other_key) = self_signed(tmp_path, "one"), self_signed(tmp_path, "other")
+    _, lines = checked(home | {"MIXTRAL_TLS_CERT": str(one), "MIXTRAL_TLS_KEY": str(one_key)})
+    assert "fits its key" in line(lines, "gateway", "certificate")
+    status, lines = checked(home | {"MIXTRAL_TLS_CERT": str(one), "MIXTRAL_TLS_KEY": str(other_key)})
+    assert status == 1
+    told = line(lines, "gateway", "certificate")
+    assert "does not match the key" in told
+    assert "issued together." in told
+    _, lines = checked(home | {"MIXTRAL_TLS_CERT": str(one)})
+    assert "MIXTRAL_TLS_CERT and MIXTRAL_TLS_KEY go together" in line(lines, "settings")
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("echo 'HAProxy version 2.6.12-1 2023/12/16'", ("no", "Install 2.8 or newer")),
+        ("exit 3", ("no", "cannot be run")),
+        ("echo 'HAProxy version 3.2.1-e134140 2025/06/10'", ("ok", "version 3.2.1")),
+    ],
+)
+def test_the_haproxy_that_would_be_started_is_looked_at(home, tmp_path, monkeypatch, script, told):
+    program = tmp_path / "haproxy"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(check_connections, "binary", lambda: program)
+    _, lines = checked(home)
+    mark, says = told
+    assert line(lines, "gateway", "HAProxy").startswith(mark)
+    assert says in line(lines, "gateway", "HAProxy")
+
+
+def test_where_others_start_haproxy_none_is_looked_for(home):
+    _, lines = checked(home | {"MIXTRAL_HAPROXY": "attached"})
+    assert line(lines, "gateway", "others start it").startswith("- ")
+
+
+def test_broken_prices_are_named_by_file_and_line(home, tmp_path):
+    (tmp_path / "few.csv").write_text(
+        f"{HEADER}\n{ROWS[0]}\naws,us-east-1,use1-az2,p4d.24xlarge,A100,8,40,96,1152,x,\n"
+    )
+    status, lines = checked(home)
+    assert status == 1
+    told = line(lines, "prices")
+    assert told.startswith("no")
+    assert 'few.csv:3: on_demand_usd_h is "x", not a number above 0. Correct the price table.' in told
+
+
+def test_a_cloud_that_was_named_must_work(home):
+    _, lines = checked(home | {"MIXTRAL_CLOUDS": "aws"})
+    assert line(lines, "AWS").startswith("no")
+    assert "MIXTRAL_CLOUDS leaves it out" in line(lines, "local")
+
+
+@pytest.mark.parametrize("variable", ["MIXTRAL_LEASE", "MIXTRAL_SWEEP_EVERY"])
+def test_a_variable_that_cannot_be_read_is_a_line(home, variable):
+    status, lines = checked(home | {variable: "soon"})
+    assert status == 1
+    assert f"{variable}='soon' is no duration" in line(lines, "settings")
+
+
+def test_a_question_without_an_answer_is_bounded_and_told(home, monkeypatch):
+    monkeypatch.setattr(check, "WITHIN", timedelta(seconds=0.3))
+    answer = threading.Event()
+    monkeypatch.setattr(check, "slack", lambda _: answer.wait(60))
+    began = time.monotonic()
+    status, lines = checked(home)
+    assert time.monotonic() - began < 30
+    answer.set()
+    assert status == 1
+    assert "no answer within" in line(lines, "Slack")
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_on_a_terminal_lines_wrap_beneath_themselves(home, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    _, lines = checked(home)
+    assert max(len(one) for one in lines) <= columns
+    assert all(one[:22].strip() == "" or one[:2] in ("ok", "no", "- ") for one in lines)

@@ -1,0 +1,234 @@
+"""`mixtral-bot prices`: read from the clouds, sifted, merged, and written whole or not at all."""
+
+import io
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import pytest
+
+from bot.cli import prices_command as command
+from bot.cli.plan_command import run as run_plan
+from tests.fakes.aws_wire import AwsWire, product
+from workers.clouds.driver import DriverError
+from workers.clouds.quotes import sources
+from workers.placement import catalog, prices
+from workers.placement.prices import Quote
+from workers.run import ladder_of
+from workers.settings import from_environ
+
+TODAY = datetime.now(UTC).date().isoformat()
+OURS = prices.read(catalog.ours().read_text(), "offers.csv")
+
+
+@pytest.fixture
+def home(tmp_path):
+    return {"HOME": str(tmp_path), "MIXTRAL_HOME": str(tmp_path / "home")}
+
+
+@pytest.fixture
+def aws():
+    wire = AwsWire()
+    yield wire
+    wire.close()
+
+
+def quote(usd, *, region="us-east-1", zone="", spot=False, type_="p4d.24xlarge", cloud="aws", source="the test"):
+    return Quote(
+        cloud=cloud,
+        instance_type=type_,
+        region=region,
+        zone=zone,
+        spot=spot,
+        usd_per_hour=Decimal(usd),
+        source=source,
+    )
+
+
+def ran(environ, asked=None):
+    out, err = io.StringIO(), io.StringIO()
+    status = command.run(environ, out, err, asked)
+    return status, out.getvalue()
+
+
+def told(*quotes):
+    return {"gpuhunt": lambda: list(quotes)}
+
+
+def offline():
+    raise DriverError("gpuhunt's catalogue cannot be reached: no route to host")
+
+
+def price(environ, zone, type_="p4d.24xlarge", *, spot=False):
+    offers = catalog.load(catalog.chosen(environ))
+    return next(o.usd_per_hour for o in offers if (o.zone, o.instance_type, o.spot) == (zone, type_, spot))
+
+
+def test_a_price_of_a_region_holds_in_all_of_its_zones_and_plans_go_by_it(home):
+    status, said = ran(home, told(quote("20.5")))
+    assert status == 0
+    assert price(home, "use1-az1") == price(home, "use1-az2") == Decimal("20.5")
+    assert price(home, "usw2-az1") == Decimal("21.95764")
+    assert "p4d.24xlarge in us-east-1: 21.957642 -> 20.5 USD/h" in said
+    assert "On-demand prices of GCP stay as they were" in said
+    out = io.StringIO()
+    assert run_plan("mixtral-8x7b", spot=False, as_json=False, environ=home, out=out, err=io.StringIO()) == 0
+    assert "20.50" in out.getvalue()
+    assert f"Prices read from 2026-11 to {TODAY} (AWS), in 2026-11 (GCP)" in " ".join(out.getvalue().split())
+
+
+def test_the_file_has_the_columns_of_our_table_and_reads_the_same(home):
+    ran(home, told(quote("20.5")))
+    text = catalog.refreshed(home).read_text()
+    assert text.splitlines()[0] == ",".join((*catalog.COLUMNS, "read_on"))
+    again = prices.read(text, "prices.csv")
+    assert prices.as_csv(again) == text
+    assert {prices.key(row) for row in again.rows} >= {prices.key(row) for row in OURS.rows}
+
+
+def test_live_spot_prices_come_by_zone_and_bring_zones_that_the_table_lacked():
+    quotes = [
+        quote("3.5", zone="use1-az1", spot=True),
+        quote("1.01", type_="g5.xlarge"),
+        quote("0.4", type_="g5.xlarge", zone="use1-az6", spot=True),
+        quote("0.4", type_="g6.xlarge", zone="use1-az6", spot=True),
+    ]
+    merged = prices.merge(OURS, quotes, today=date(2026, 11, 23))
+    found = {(row.zone, row.instance_type): row for row in merged.table.rows}
+    assert found["use1-az1", "p4d.24xlarge"].spot == Decimal("3.5")
+    g5 = found["use1-az6", "g5.xlarge"]
+    assert (g5.on_demand, g5.spot, g5.accelerator, g5.count, g5.vcpus) == (
+        Decimal("1.01"),
+        Decimal("0.4"),
+        "A10G",
+        1,
+        4,
+    )
+    assert ("use1-az6", "g6.xlarge") not in found  # what it costs on demand nobody said
+    assert merged.table.read_on["aws", "use1-az6", "g5.xlarge"] == "2026-11-23"
+
+
+@pytest.mark.parametrize(
+    ("odd", "says"),
+    [
+        (quote("0"), "Left out p4d.24xlarge in us-east-1 from the test: 0 USD/h cannot be."),
+        (quote("NaN"), "NaN USD/h cannot be."),
+        (quote("-3"), "-3 USD/h cannot be."),
+        (quote("219.5764"), "219.5764 USD/h is far from the 21.957642 that we had."),
+        (quote("9", region=""), "it does not say where."),
+    ],
+)
+def test_an_odd_price_is_dropped_with_a_sentence(home, odd, says):
+    status, said = ran(home, told(odd, quote("20.5", region="us-west-2")))
+    assert status == 0
+    assert says in said
+    assert price(home, "use1-az1") == Decimal("21.957642")
+    assert price(home, "usw2-az1") == Decimal("20.5")
+
+
+def test_a_price_that_is_told_twice_and_differently_is_not_believed(home):
+    _, said = ran(home, told(quote("20.5"), quote("20.6"), quote("20.5", region="us-west-2")))
+    assert "it is told twice, 20.5 and 20.6 USD/h" in said
+    assert price(home, "use1-az1") == Decimal("21.957642")
+
+
+def test_of_two_sources_the_clouds_own_is_believed(home):
+    asked = told(quote("20.5", source="gpuhunt")) | {
+        "AWS's price list": lambda: [quote("20.7", source="AWS's price list")]
+    }
+    _, said = ran(home, asked)
+    assert "Left out" not in said
+    assert price(home, "use1-az1") == Decimal("20.7")
+
+
+def test_machine_types_that_we_do_not_know_are_none_of_our_business(home):
+    status, said = ran(home, told(quote("0", type_="t3.nano")))
+    assert status == 1
+    assert "t3.nano" not in said
+
+
+def test_offline_a_sentence_says_so_and_the_shipped_table_stays(home):
+    status, said = ran(home, {"gpuhunt": offline})
+    assert status == 1
+    assert "Not read: gpuhunt's catalogue cannot be reached: no route to host." in said
+    assert "No price could be read anew: those read in 2026-11 stay." in said
+    assert catalog.chosen(home) is None
+
+
+def test_a_later_failure_leaves_the_file_as_it_was(home):
+    ran(home, told(quote("20.5")))
+    before = catalog.refreshed(home).read_text()
+    status, said = ran(home, {"gpuhunt": offline})
+    assert status == 1
+    assert f"those read from 2026-11 to {TODAY} (AWS), in 2026-11 (GCP) stay" in said
+    assert catalog.refreshed(home).read_text() == before
+
+
+def test_a_file_that_cannot_be_written_is_whole_or_not_there(home, tmp_path):
+    ran(home, told(quote("20.5")))
+    file = catalog.refreshed(home)
+    before = file.read_text()
+    with pytest.raises(catalog.PricesError, match=r"column cloud is missing"):
+        prices.write(file, "half a li")
+    assert file.read_text() == before
+    assert [one.name for one in file.parent.iterdir()] == ["prices.csv"]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(catalog.PricesError, match=r"cannot be written: .*set MIXTRAL_HOME"):
+        prices.write(tmp_path / "file" / "prices.csv", before)
+
+
+def test_a_broken_file_of_ours_is_replaced(home):
+    ran(home, told(quote("20.5")))
+    catalog.refreshed(home).write_text("nonsense")
+    status, said = ran(home, told(quote("20.6")))
+    assert status == 0
+    assert "is left out, for it cannot be read: prices.csv:1" in said
+    assert price(home, "use1-az1") == Decimal("20.6")
+
+
+def test_mixtral_prices_goes_before_and_that_is_said(home, tmp_path):
+    (tmp_path / "mine.csv").write_text(catalog.ours().read_text())
+    home["MIXTRAL_PRICES"] = str(tmp_path / "mine.csv")
+    _, said = ran(home, told(quote("20.5")))
+    assert "MIXTRAL_PRICES names it: unset it" in said
+    assert price(home, "use1-az1") == Decimal("21.957642")
+
+
+def test_aws_is_asked_for_its_price_list_and_for_spot_prices(home, aws):
+    aws.price_list = {
+        "p4d.24xlarge": [product("us-east-1", "21.9000000000"), product("us-west-2", "21.8"), "no json"],
+        "g5.xlarge": [product("us-east-1", "1.006"), product("us-west-2", "900", unit="Quantity")],
+    }
+    aws.spot = {("us-east-1", "us-east-1a", "p4d.24xlarge"): "2.5", ("us-east-1", "us-east-1c", "g5.xlarge"): "0.41"}
+    asked = sources(home | aws.environ, OURS.rows, aws=True)
+    asked.pop("gpuhunt")
+    status, said = ran(home | aws.environ, asked)
+    assert status == 0
+    assert price(home, "use1-az1") == Decimal("21.9")
+    assert price(home, "use1-az1", spot=True) == Decimal("2.5")
+    assert price(home, "use1-az3", "g5.xlarge") == Decimal("1.006")
+    assert "Left out p4d.24xlarge in no place from AWS's price list: NaN USD/h cannot be." in said
+    assert {region for action, region in aws.asked if action == "DescribeSpotPriceHistory"} <= set(aws.regions)
+
+
+def test_what_aws_refuses_is_a_sentence(home, aws):
+    aws.denied = {"GetProducts"}
+    asked = sources(home | aws.environ, OURS.rows, aws=True)
+    asked.pop("gpuhunt")
+    status, said = ran(home | aws.environ, asked)
+    assert status == 1
+    assert "Not read: AWS's price list: the credentials do not allow it. Allow them pricing:GetProducts." in said
+
+
+def test_without_anything_to_ask_each_mend_is_said(home):
+    status, said = ran(home)
+    assert status == 1
+    assert "pip install gpuhunt" in said
+    assert "Not asked: AWS: no credentials found. To fix it, set AWS_ACCESS_KEY_ID" in said
+
+
+def test_a_broken_price_table_ends_a_launch_with_its_file_and_line(home, tmp_path):
+    (tmp_path / "mine.csv").write_text(catalog.ours().read_text().replace("30.09784,30.0978", "x,30.0978", 1))
+    settings = from_environ(home | {"MIXTRAL_PRICES": str(tmp_path / "mine.csv")}, needs_redis=False)
+    rungs, why = ladder_of(settings, {})(None, None)
+    assert rungs == ()
+    assert why == 'mine.csv:2: on_demand_usd_h is "x", not a number above 0. Correct the price table.'

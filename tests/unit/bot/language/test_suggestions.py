@@ -1,0 +1,64 @@
+"""What is suggested is a command that means the same."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.language.command import SLASH, Launch, Plan
+from bot.language.grammar import parse
+from bot.language.suggestions import written
+from workers.deployment.events import Limits
+
+NAMES = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True)
+COMPOSED = "<>&`\u201c\u201d\u201e\u00ab\u00bb\u2018\u2019\u201a\u2013\u2014"
+"""Slack's composer makes these of what was typed: they stand in no value of a command that was read."""
+VALUES = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters=COMPOSED))
+LIMITS = st.builds(
+    Limits,
+    spot=st.booleans(),
+    gpus=st.lists(st.sampled_from(["A100:8", "A100-80GB:2", "H100"]), unique=True).map(tuple),
+    clouds=st.lists(st.sampled_from(["aws", "gcp", "local"]), unique=True).map(tuple),
+    max_price=st.none() | st.decimals("0.01", "9999", places=2),
+)
+ENVS = st.dictionaries(
+    st.sampled_from(["GREETING", "LANG", "PLACE"]), VALUES.filter(lambda v: " ".join(v.split()) == v)
+)
+
+
+@given(
+    st.builds(
+        Launch,
+        recipe=st.none() | NAMES.filter(lambda n: n != "as"),
+        name=st.none() | NAMES,
+        replicas=st.none() | st.integers(1, 50),
+        env=ENVS,
+        limits=LIMITS,
+    )
+    | st.builds(Plan, recipe=st.none() | NAMES, limits=LIMITS)
+)
+def test_what_is_written_is_read_again(command):
+    read = parse(written(command).removeprefix(SLASH))
+    assert type(read) is type(command)
+    assert read.limits.max_price == command.limits.max_price
+    if command.limits.gpus == read.limits.gpus:  # H100 is written H100:1
+        assert read == command
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        (Launch(), "/mixtral launch"),
+        (Plan(recipe="a", limits=Limits(clouds=("aws", "gcp"))), "/mixtral plan a --clouds aws,gcp"),
+        (Launch(name="b", env={"REGION": "…"}), "/mixtral launch as b --env REGION=…"),
+        (
+            Launch(env={"HUB": "hf_abcdefghijklmnopqrstuvwxyz0123456789", "A": "b"}),
+            "/mixtral launch --env HUB=… --env A=b",
+        ),
+        (Launch(env={"A": "two  blanks", "B": "`x`"}), "/mixtral launch --env A=… --env B=…"),
+        (Launch(replicas=3, limits=Limits(max_price=Decimal("1E+1"))), "/mixtral launch --replicas 3 --max-price 10"),
+    ],
+)
+def test_it_is_short_and_plain(command, text):
+    assert written(command) == text

@@ -1,0 +1,481 @@
+"""The AWS driver on its stand-in: refusals, lost answers, quotas, networks, and what is wrong before any paid call."""
+
+import base64
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from tests.builders.machines import INSTALLATION, SECRETS, boot, request
+from tests.fakes.aws import AwsCloud
+from tests.fakes.ladder import climb
+from workers.clouds.aws.driver import AwsDriver
+from workers.clouds.aws.errors import AwsSaid
+from workers.clouds.driver import DriverError, Presence, Refused, Scope, Token
+
+
+@pytest.fixture
+def cloud():
+    cloud = AwsCloud()
+    yield cloud
+    cloud.close()
+
+
+@pytest.fixture
+def driver(cloud):
+    return cloud.driver
+
+
+def batch(cloud, type_="p4d.24xlarge", region="us-east-1", *, spot=False):
+    return tuple(o for o in cloud.offers(spot=spot) if (o.instance_type, o.region) == (type_, region))
+
+
+def refused(driver, asked):
+    with pytest.raises(Refused) as caught:
+        driver.create(asked, SECRETS)
+    assert not str(caught.value).endswith(".") or "MIXTRAL_ALLOW_CIDRS" in str(caught.value)
+    return caught.value
+
+
+def instances(cloud, region="us-east-1"):
+    found = cloud.client(region=region).describe_instances()["Reservations"]
+    return [instance for reservation in found for instance in reservation["Instances"]]
+
+
+# The ladder, as the table of measurements has it
+
+
+def test_want_of_capacity_everywhere_costs_one_call_a_region_and_type(cloud, driver):
+    cloud.fault("InsufficientInstanceCapacity")
+    machine, _ = climb(driver)
+    assert machine is None
+    assert len(cloud.launches()) <= 20
+
+
+def test_a_quota_error_everywhere_costs_one_call_a_region(cloud, driver):
+    cloud.fault("VcpuLimitExceeded")
+    machine, _ = climb(driver)
+    assert machine is None
+    assert len(cloud.launches()) <= 13
+
+
+@pytest.mark.parametrize("code", ["InsufficientInstanceCapacity", "MaxSpotInstanceCountExceeded"])
+def test_spot_refused_everywhere_costs_one_call_a_region(cloud, driver, code):
+    cloud.fault(code, lifecycle="spot")
+    machine, _ = climb(driver, spot=True)
+    assert machine is None
+    assert len(cloud.launches()) <= 13
+
+
+@pytest.mark.parametrize("spot", [False, True])
+def test_a_quota_of_nothing_costs_no_call(cloud, driver, spot):
+    for code in ("L-417A185B", "L-7212CCBC", "L-C4BD4855"):
+        cloud.quota(code, 0)
+    machine, refusals = climb(driver, spot=spot)
+    assert machine is None
+    assert cloud.launches() == []
+    assert {one.scope for one in refusals} == {Scope.REGION}
+    assert all("is 0 vCPUs, and this machine needs 96. Ask for more at https://" in str(one) for one in refusals)
+
+
+def test_the_ladder_ends_at_the_first_zone_that_has_a_machine(cloud, driver):
+    cloud.fault("InsufficientInstanceCapacity", region="us-[!e]*")
+    cloud.fault("InsufficientInstanceCapacity", region="??-[!n]*")
+    machine, refusals = climb(driver)
+    assert machine.offer.region not in {o.region for one in refusals for r in one.refusals for o in r.offers}
+    assert len(cloud.launches()) == len(refusals) + 1
+
+
+# Refusals
+
+
+def test_one_call_tries_all_zones_and_takes_the_one_that_has_a_machine(cloud, driver):
+    offers = batch(cloud)
+    cloud.fault("InsufficientInstanceCapacity", zone=offers[0].zone)
+    machine = driver.create(request("d-1-1", offers), SECRETS)
+    assert machine.offer in offers[1:]
+    assert len(cloud.launches()) == 1
+
+
+def test_each_zone_s_refusal_names_its_own_offer(cloud, driver):
+    one, two, *others = batch(cloud)
+    cloud.fault("InsufficientInstanceCapacity", zone=one.zone)
+    cloud.fault("Unsupported", zone=two.zone)
+    error = refused(driver, request("d-1-1", (one, two)))
+    assert {refusal.code: refusal.offers for refusal in error.refusals} == {
+        "InsufficientInstanceCapacity": (one,),
+        "Unsupported": (two,),
+    }
+    hinted = next(r.zones_with_capacity for r in error.refusals if r.code == "InsufficientInstanceCapacity")
+    assert {offer.zone for offer in others} <= set(hinted)
+
+
+def test_an_unknown_code_is_told_as_it_came(cloud, driver):
+    cloud.fault("NeverHeardOf", message="The moon is in the wrong house.")
+    error = refused(driver, request("d-1-1", batch(cloud)))
+    assert str(error) == "NeverHeardOf: The moon is in the wrong house"
+    assert error.scope is Scope.ZONE
+
+
+@pytest.mark.parametrize(
+    ("code", "scope", "mend"),
+    [
+        ("RequestLimitExceeded", Scope.BACK_OFF, "slow down"),
+        ("UnauthorizedOperation", Scope.CLOUD, "Allow them ec2:CreateFleet"),
+        ("AuthFailure", Scope.CLOUD, "Set AWS_ACCESS_KEY_ID"),
+        ("ExpiredToken", Scope.CLOUD, "Log in again"),
+    ],
+)
+def test_an_error_of_the_whole_call_is_a_refusal_with_its_mend(cloud, driver, code, scope, mend):
+    cloud.fault(code, action="CreateFleet")
+    error = refused(driver, request("d-1-1", batch(cloud)))
+    assert (error.code, error.scope) == (code, scope)
+    assert mend in str(error)
+    assert len(cloud.launches()) == 1
+
+
+def test_a_throttle_of_looking_things_up_is_not_a_launch(cloud, driver):
+    cloud.fault("RequestLimitExceeded", action="DescribeSubnets")
+    assert refused(driver, request("d-1-1", batch(cloud))).scope is Scope.BACK_OFF
+    assert cloud.launches() == []
+
+
+def test_a_quota_that_fits_the_smaller_machines_rules_out_only_the_larger_ones(cloud, driver):
+    cloud.quota("L-417A185B", 16, "us-east-1")
+    error = refused(driver, request("d-1-1", batch(cloud)))
+    assert error.scope is Scope.ZONE
+    assert cloud.launches() == []
+    assert driver.create(request("d-1-2", batch(cloud, "p5.4xlarge")), SECRETS)
+
+
+def test_offers_beyond_their_quota_are_left_out_of_a_batch_and_said(cloud, driver):
+    cloud.quota("L-7212CCBC", 0)
+    p4d, p5 = batch(cloud, spot=True), batch(cloud, "p5.48xlarge", spot=True)
+    assert driver.create(request("d-1-1", (*p4d, *p5)), SECRETS).offer in p5
+    cloud.fault("InsufficientInstanceCapacity")
+    error = refused(driver, request("d-1-2", (*p4d, *p5)))
+    assert {o for r in error.refusals for o in r.offers} == {*p4d, *p5}
+    assert error.scope is Scope.REGION
+
+
+def test_a_quota_that_may_not_be_read_is_no_hindrance(cloud, driver):
+    cloud.fault("UnauthorizedOperation", action="GetServiceQuota")
+    assert driver.create(request("d-1-1", batch(cloud)), SECRETS)
+
+
+def test_a_quota_is_read_once_for_many_launches(cloud, driver):
+    for number in range(3):
+        driver.create(request(f"d-1-{number}", batch(cloud)), SECRETS)
+    assert len(cloud.calls("GetServiceQuota")) == 1
+
+
+# Answers that do not come
+
+
+def test_an_answer_lost_after_the_effect_is_found_and_adopted(cloud, driver):
+    asked = request("d-1-1", batch(cloud))
+    cloud.fault("lost", times=1)
+    with pytest.raises(DriverError) as error:
+        driver.create(asked, SECRETS)
+    assert not isinstance(error.value, Refused)
+    machine = cloud.again().find(asked.token)
+    assert cloud.again().create(asked, SECRETS) == machine
+    assert len(instances(cloud)) == 1
+
+
+def test_a_launch_is_sent_once_only(cloud, driver):
+    cloud.fault("InternalError", action="CreateFleet")
+    with pytest.raises(DriverError):
+        driver.create(request("d-1-1", batch(cloud)), SECRETS)
+    assert len(cloud.launches()) == 1
+
+
+def test_a_replay_whose_network_has_changed_adopts_the_machine(cloud, driver):
+    asked = request("d-1-1", batch(cloud))
+    machine = driver.create(asked, SECRETS)
+    cloud.client().delete_subnet(SubnetId=_subnet(cloud, asked.offers[0].zone))
+    again = cloud.again()
+    assert again.create(asked, SECRETS).id == machine.id
+    assert len(instances(cloud)) == 1
+
+
+def _subnet(cloud, zone):
+    found = cloud.client().describe_subnets()["Subnets"]
+    return next(subnet["SubnetId"] for subnet in found if subnet["AvailabilityZoneId"] == zone)
+
+
+@pytest.mark.parametrize("code", ["AuthFailure", "RequestLimitExceeded", "UnauthorizedOperation"])
+def test_once_there_is_a_machine_no_error_passes_for_a_refusal(cloud, driver, code):
+    asked = request("d-1-1", batch(cloud))
+    cloud.fault(code, action="DescribeInstances")
+    with pytest.raises(DriverError):
+        driver.create(asked, SECRETS)
+    cloud.mend()
+    assert cloud.again().find(asked.token).token == asked.token
+
+
+def test_a_server_error_that_nobody_knows_leaves_the_effect_open():
+    error = AwsSaid("us-east-1", "NeverHeardOf", "It went wrong.", 500)
+    assert error.uncertain
+    assert not AwsSaid("us-east-1", "NeverHeardOf", "It went wrong.", 400).uncertain
+    assert not AwsSaid("us-east-1", "InsufficientInstanceCapacity", "None.", 500).uncertain
+    assert not AwsSaid("us-east-1", "RequestLimitExceeded", "Slow.", 503).uncertain
+
+
+def test_a_machine_that_aws_gives_and_then_cannot_start_is_want_of_capacity(cloud, driver):
+    cloud.machines.boot = lambda *_: 1 / 0
+    error = refused(driver, request("d-1-1", offers := batch(cloud)))
+    assert (error.code, error.scope) == ("InsufficientInstanceCapacity", Scope.ZONE)
+    assert error.refusals[0].offers == offers
+
+
+def test_a_machine_that_somebody_stopped_is_still_there_and_says_so(cloud, driver):
+    machine = driver.create(request("d-1-1", batch(cloud)), SECRETS)
+    cloud.client().stop_instances(InstanceIds=[machine.id])
+    (sighting,) = driver.owned(INSTALLATION)
+    assert (sighting.presence, sighting.progress) == (Presence.RUNNING, "somebody stopped the machine")
+
+
+def test_a_list_that_lacks_a_region_is_no_list(cloud, driver):
+    driver.create(request("d-1-1", batch(cloud)), SECRETS)
+    cloud.fault("InternalError", action="DescribeInstances", region="eu-west-2")
+    with pytest.raises(DriverError, match="eu-west-2"):
+        driver.owned(INSTALLATION)
+
+
+def test_an_unreachable_cloud_is_said_in_a_sentence(cloud):
+    driver = AwsDriver({**cloud.environ, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"})
+    with pytest.raises(DriverError, match="AWS cannot be reached in us-east-1"):
+        driver.find(Token("d-1-1"))
+
+
+# What is made
+
+
+def test_the_machine_is_what_the_recipe_and_the_deadman_need(cloud, driver):
+    with_disk = boot(disk_gib=300, disk_tier="high", port=8001)
+    made = {}
+    original = driver.api.call
+
+    def spied(service, region, action, **asked):
+        made[action] = asked
+        return original(service, region, action, **asked)
+
+    driver.api.call = spied
+    machine = driver.create(request("d-1-1", batch(cloud), boot=with_disk), SECRETS)
+    data = made["create_launch_template"]["LaunchTemplateData"]
+    disk = data["BlockDeviceMappings"][0]["Ebs"]
+    assert (disk["VolumeSize"], disk["VolumeType"], disk["Iops"]) == (300, "gp3", 7000)
+    assert data["InstanceInitiatedShutdownBehavior"] == "terminate"
+    assert data["MetadataOptions"]["InstanceMetadataTags"] == "enabled"
+    assert base64.b64decode(data["UserData"]).startswith(b"#!/bin/bash")
+    assert machine.address.endswith(":8001")
+    tags = {tag["Key"]: tag["Value"] for tag in instances(cloud)[0]["Tags"]}
+    assert {"mixtral-installation", "mixtral-deployment", "mixtral-replica", "mixtral-attempt"} < set(tags)
+    assert tags["mixtral-token"] == "d-1-1"
+    assert datetime.fromisoformat(tags["mixtral-expiry"]) > datetime.now(UTC)
+    assert SECRETS["VLLM_API_KEY"] not in repr(tags)
+
+
+@pytest.mark.parametrize("fault", [None, "InsufficientInstanceCapacity", "RequestLimitExceeded", "lost"])
+def test_no_launch_template_outlives_its_call(cloud, driver, fault):
+    if fault:
+        cloud.fault(fault, action="CreateFleet")
+    try:
+        driver.create(request("d-1-1", batch(cloud)), SECRETS)
+    except (Refused, DriverError):
+        assert fault
+    assert cloud.client().describe_launch_templates()["LaunchTemplates"] == []
+
+
+def test_a_launch_template_that_a_crash_left_is_reaped(cloud, driver, monkeypatch):
+    cloud.fault("UnauthorizedOperation", action="DeleteLaunchTemplate", times=1)
+    driver.create(request("d-1-1", batch(cloud)), SECRETS)
+    assert len(cloud.client().describe_launch_templates()["LaunchTemplates"]) == 1
+    cloud.again().owned(INSTALLATION)
+    assert len(cloud.client().describe_launch_templates()["LaunchTemplates"]) == 1
+    monkeypatch.setattr("workers.clouds.aws.templates.LEFT_OVER_AFTER", timedelta(seconds=-1))
+    cloud.again().owned("i-another")
+    assert len(cloud.client().describe_launch_templates()["LaunchTemplates"]) == 1
+    cloud.again().owned(INSTALLATION)
+    assert cloud.client().describe_launch_templates()["LaunchTemplates"] == []
+
+
+def opened(cloud, group):
+    found = cloud.client().describe_security_groups(Filters=[{"Name": "group-name", "Values": [group]}])
+    permissions = [p for one in found["SecurityGroups"] for p in one["IpPermissions"]]
+    return len(found["SecurityGroups"]), {
+        (p["IpProtocol"], p["FromPort"], p["ToPort"], r["CidrIp"]) for p in permissions for r in p["IpRanges"]
+    }
+
+
+def test_the_port_is_open_to_those_who_may_and_to_nobody_else(cloud, driver):
+    driver.create(request("d-1-1", batch(cloud)), SECRETS)
+    driver.create(request("d-1-2", batch(cloud)), SECRETS)
+    cloud.again().create(request("d-1-3", batch(cloud)), SECRETS)
+    assert opened(cloud, "mixtral-i-test-8000") == (1, {("tcp", 8000, 8000, "203.0.113.0/24")})
+    narrowed = {**cloud.environ, "MIXTRAL_ALLOW_CIDRS": "198.51.100.7/32, 192.0.2.0/24"}
+    AwsDriver(narrowed).create(request("d-1-4", batch(cloud)), SECRETS)
+    allowed = {("tcp", 8000, 8000, "198.51.100.7/32"), ("tcp", 8000, 8000, "192.0.2.0/24")}
+    assert opened(cloud, "mixtral-i-test-8000") == (1, allowed)
+
+
+def test_a_rule_that_somebody_added_by_hand_is_closed(cloud, driver):
+    driver.create(request("d-1-1", batch(cloud)), SECRETS)
+    group = cloud.client().describe_security_groups(Filters=[{"Name": "group-name", "Values": ["mixtral-i-test-8000"]}])
+    rule = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+    id_ = group["SecurityGroups"][0]["GroupId"]
+    cloud.client().authorize_security_group_ingress(GroupId=id_, IpPermissions=[rule])
+    cloud.again().create(request("d-1-2", batch(cloud)), SECRETS)
+    assert opened(cloud, "mixtral-i-test-8000") == (1, {("tcp", 8000, 8000, "203.0.113.0/24")})
+
+
+def test_a_security_group_that_was_deleted_is_made_again_at_the_next_launch(cloud, driver):
+    machine = driver.create(request("d-1-1", batch(cloud)), SECRETS)
+    driver.terminate(machine.token)
+    client = cloud.client()
+    for group in client.describe_security_groups()["SecurityGroups"]:
+        if group["GroupName"].startswith("mixtral-"):
+            client.delete_security_group(GroupId=group["GroupId"])
+    assert refused(driver, request("d-1-2", batch(cloud))).code == "InvalidGroup.NotFound"
+    assert driver.create(request("d-1-3", batch(cloud)), SECRETS)
+
+
+# What becomes of machines
+
+
+def test_a_spot_interruption_is_seen_as_that(cloud, driver):
+    machine = driver.create(request("d-1-1", batch(cloud, spot=True)), SECRETS)
+    assert machine.offer.spot
+    cloud.end("d-1-1", "preempt")
+    (sighting,) = cloud.again().owned(INSTALLATION)
+    assert sighting.presence is Presence.PREEMPTED
+    assert sighting.why == "AWS took the spot machine back"
+
+
+def test_a_machine_that_somebody_deleted_is_seen_as_ended(cloud, driver):
+    machine = driver.create(request("d-1-1", batch(cloud)), SECRETS)
+    cloud.client().terminate_instances(InstanceIds=[machine.id])
+    (sighting,) = driver.owned(INSTALLATION)
+    assert (sighting.presence, sighting.why) == (Presence.ENDED, "ended on request")
+
+
+def test_a_machine_in_a_region_that_no_price_names_is_listed_all_the_same(cloud):
+    driver = AwsDriver(cloud.environ, lambda: ())
+    cloud.driver.create(request("d-1-1", batch(cloud)), SECRETS)
+    assert [s.machine.token for s in driver.owned(INSTALLATION)] == ["d-1-1"]
+    assert [s.machine.token for s in driver.owned(INSTALLATION)] == ["d-1-1"]
+
+
+def test_spot_prices_are_told_by_zone_id(cloud, driver):
+    prices = {(p.zone, p.instance_type): p.usd_per_hour for p in driver.spot_prices()}
+    offer = next(o for o in batch(cloud, spot=True) if not o.doubtful)
+    assert prices[offer.zone, offer.instance_type] == offer.usd_per_hour
+
+
+# What is wrong before any paid call
+
+
+def without(cloud, **changes):
+    return AwsDriver({key: value for key, value in (cloud.environ | changes).items() if value is not None})
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"AWS_ACCESS_KEY_ID": None}, "no credentials found"),
+        ({"AWS_SECRET_ACCESS_KEY": None}, "AWS_SECRET_ACCESS_KEY is not"),
+        ({"MIXTRAL_ALLOW_CIDRS": None}, "MIXTRAL_ALLOW_CIDRS is not set"),
+        ({"MIXTRAL_ALLOW_CIDRS": "10.0.0.0/40"}, '"10.0.0.0/40"'),
+        ({"MIXTRAL_ALLOW_CIDRS": "::/0"}, "no IPv4 network"),
+    ],
+)
+def test_a_cloud_that_cannot_be_used_says_why_and_what_mends_it(cloud, changes, reason):
+    status = without(cloud, **changes).status()
+    assert not status.usable
+    assert reason in status.reason
+    assert status.mend
+    assert cloud.calls() == []
+
+
+def test_wrong_credentials_are_said_with_the_mend(cloud, driver):
+    cloud.fault("AuthFailure")
+    error = refused(driver, request("d-1-1", batch(cloud)))
+    assert error.scope is Scope.CLOUD
+    assert str(error).startswith("the credentials are wrong or have expired. Set AWS_ACCESS_KEY_ID")
+    assert cloud.launches() == []
+    with pytest.raises(DriverError, match="Set AWS_ACCESS_KEY_ID"):
+        driver.owned(INSTALLATION)
+
+
+def test_a_region_without_a_default_network_is_said_with_the_mend(cloud, driver):
+    client = cloud.client(region="us-east-2")
+    for subnet in client.describe_subnets()["Subnets"]:
+        client.delete_subnet(SubnetId=subnet["SubnetId"])
+    error = refused(driver, request("d-1-1", batch(cloud, region="us-east-2")))
+    assert error.scope is Scope.REGION
+    assert "Run `aws ec2 create-default-vpc --region us-east-2`" in str(error)
+    assert cloud.launches() == []
+
+
+def test_a_zone_without_a_subnet_is_left_out(cloud, driver):
+    offers = batch(cloud)
+    cloud.client().delete_subnet(SubnetId=_subnet(cloud, offers[0].zone))
+    assert driver.create(request("d-1-1", offers), SECRETS).offer in offers[1:]
+    error = refused(driver, request("d-1-2", offers[:1]))
+    assert offers[0].zone in str(error)
+    assert error.scope is Scope.ZONE
+
+
+@pytest.mark.parametrize(
+    ("region", "sentence"),
+    [
+        ("us-esat-1", "AWS has no region us-esat-1. Correct the region in the recipe or the price table: did you mean"),
+        ("af-south-2", "AWS has no region af-south-2"),
+        ("me-south-1", "The AWS account has not enabled the region me-south-1"),
+    ],
+)
+def test_a_region_that_does_not_exist_is_said(cloud, driver, region, sentence):
+    offer = msgspec.structs.replace(batch(cloud)[0], region=region)
+    error = refused(driver, request("d-1-1", (offer,)))
+    assert sentence in str(error)
+    assert error.scope is Scope.REGION
+    assert cloud.launches() == []
+
+
+def test_a_home_region_that_does_not_exist_is_said(cloud):
+    driver = without(cloud, AWS_REGION="us-esat-1")
+    with pytest.raises(DriverError, match=r"no region us-esat-1\. Correct AWS_REGION"):
+        driver.find(Token("d-1-1"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"port": 70000}, "the port 70000 is none"),
+        ({"image": "projects/x/global/images/y"}, "is no image of AWS"),
+    ],
+)
+def test_a_recipe_that_no_call_could_serve_is_refused_without_one(cloud, driver, changes, said):
+    error = refused(driver, request("d-1-1", batch(cloud), boot=boot(**changes)))
+    assert said in str(error)
+    assert cloud.calls() == []
+
+
+def test_an_image_that_does_not_exist_is_said(cloud, driver):
+    asked = request("d-1-1", batch(cloud), boot=boot(image="ami-00000000000000000"))
+    assert "Name an image of us-east-1" in str(refused(driver, asked))
+    assert cloud.launches() == []
+
+
+def test_without_allowed_networks_nothing_is_asked(cloud):
+    error = refused(without(cloud, MIXTRAL_ALLOW_CIDRS=None), request("d-1-1", batch(cloud)))
+    assert "MIXTRAL_ALLOW_CIDRS is not set" in str(error)
+    assert cloud.calls() == []
+
+
+def test_a_type_that_does_not_tell_its_newest_lines_tells_those_that_were_kept(cloud):
+    machine = cloud.driver.create(request("d-1-1", batch(cloud)), SECRETS)
+    cloud.printed(machine.token)
+    cloud.fault("UnsupportedOperation", action="GetConsoleOutput", times=1)
+    assert "line 29" in cloud.driver.log(machine.token, 3)

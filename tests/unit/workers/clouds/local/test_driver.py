@@ -1,0 +1,397 @@
+"""What is particular to machines that are processes here: crashes at any line, signals, ports, files."""
+
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.builders.machines import INSTALLATION, SECRETS, boot, request
+from tests.patience import PATIENCE
+from workers.clouds.driver import DriverError, Presence, Refused, Scope, Token
+from workers.clouds.local import machine_processes
+from workers.clouds.local.driver import LocalDriver
+from workers.clouds.local.machine_folder import MachineFolder
+
+TOKEN = Token("d-1-2")
+KEY = SECRETS["VLLM_API_KEY"]
+
+
+@pytest.fixture
+def driver(tmp_path):
+    driver = LocalDriver(tmp_path)
+    yield driver
+    for folder in driver.machines.glob("[!.]*"):
+        driver.terminate(Token(folder.name))
+        assert processes(driver, folder.name) == ()
+
+
+def asked(driver, **changes):
+    return request(TOKEN, driver.offers()[:1], **changes)
+
+
+def processes(driver, token=TOKEN):
+    return machine_processes.of_machine(driver.machines / token, None)
+
+
+def engines(driver):
+    commands = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in processes(driver)]
+    return [command for command in commands if b"workers.serving." in command]
+
+
+def commands():
+    """The command lines of all processes on this machine."""
+    return b"".join(line.read_bytes() for line in Path("/proc").glob("[0-9]*/cmdline") if line.exists())
+
+
+def folder(driver):
+    return MachineFolder(driver.machines / TOKEN)
+
+
+def sighting(driver):
+    (only,) = driver.owned(INSTALLATION)
+    return only
+
+
+def comes(holds, seconds=10):
+    deadline = time.monotonic() + seconds * PATIENCE
+    while not (answer := holds()):
+        assert time.monotonic() < deadline, "did not come"
+        time.sleep(0.02)
+    return answer
+
+
+def ended(driver):
+    return comes(lambda: (s := sighting(driver)).presence is Presence.ENDED and s)
+
+
+def forked(act):
+    """Run it in a process of its own; returns that process's id."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            act()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return pid
+
+
+def in_a_child(act):
+    """Run it in a process of its own to that process's end, however it ends."""
+    os.waitpid(forked(act), 0)
+
+
+CRASHES = {
+    "before the folder": (LocalDriver, "_make", "before"),
+    "after the folder": (LocalDriver, "_make", "after"),
+    "with the request half written": (MachineFolder, "_write_once", "in"),
+    "after the request": (MachineFolder, "keep_request", "after"),
+    "before the process": (LocalDriver, "_spawn", "before"),
+    "after the process": (LocalDriver, "_spawn", "after"),
+    "before the answer": (LocalDriver, "_start", "after"),
+}
+
+
+def crash(monkeypatch, where):
+    owner, name, moment = CRASHES[where]
+    original = getattr(owner, name)
+
+    def crashing(self, *arguments):
+        if moment == "in":
+            (self.path / ".new-half").write_bytes(arguments[1][:20])
+        if moment == "after":
+            original(self, *arguments)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(owner, name, crashing)
+
+
+@pytest.mark.parametrize("where", CRASHES)
+def test_whoever_asks_may_die_anywhere_and_asking_again_gives_one_machine(driver, monkeypatch, where):
+    asked_for = asked(driver)
+    with monkeypatch.context() as patch:
+        crash(patch, where)
+        in_a_child(lambda: driver.create(asked_for, SECRETS))
+    found = driver.find(TOKEN)
+    machine = driver.create(asked_for, SECRETS)
+    assert found is None or found.token == machine.token
+    comes(lambda: engines(driver))
+    assert len(engines(driver)) == 1
+    assert sighting(driver).presence is Presence.RUNNING
+
+
+@pytest.mark.parametrize("where", CRASHES)
+def test_whoever_asks_may_die_anywhere_and_what_came_of_it_can_be_ended(driver, monkeypatch, where):
+    with monkeypatch.context() as patch:
+        crash(patch, where)
+        in_a_child(lambda: driver.create(asked(driver), SECRETS))
+    driver.terminate(TOKEN)
+    time.sleep(0.2)  # for a process that was only about to start
+    assert processes(driver) == ()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_machine_killed_at_any_moment_of_its_start_is_one_machine_or_none(driver, seed):
+    asked_for = asked(driver)
+    driver._make(driver.machines / TOKEN)
+    folder(driver).keep_request(asked_for)
+    in_a_child(lambda: driver._spawn(folder(driver), SECRETS))
+    time.sleep(random.Random(seed).uniform(0, 0.15))
+    machine_processes.kill(driver.machines / TOKEN, None)
+    comes(lambda: not processes(driver))
+    found = driver.find(TOKEN)
+    driver.create(asked_for, SECRETS)
+    if found is None:
+        comes(lambda: engines(driver))
+        assert len(engines(driver)) == 1
+    else:
+        assert ended(driver).why
+        assert engines(driver) == []
+
+
+def test_eight_processes_that_ask_at_once_get_one_machine(driver):
+    asked_for = asked(driver)
+    children = [forked(lambda: driver.create(asked_for, SECRETS)) for _ in range(8)]
+    assert all(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0 for pid in children)
+    comes(lambda: engines(driver))
+    assert len(engines(driver)) == 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_create_and_a_terminate_at_once_leave_nothing_running(driver, seed):
+    creator = forked(lambda: driver.create(asked(driver), SECRETS))
+    time.sleep(random.Random(seed).uniform(0, 0.12))
+    driver.terminate(TOKEN)
+    os.waitpid(creator, 0)
+    comes(lambda: not processes(driver))
+    time.sleep(0.2)
+    assert processes(driver) == ()
+
+
+def test_an_engine_that_is_killed_is_seen_with_the_signal_s_name(driver):
+    driver.create(asked(driver), SECRETS)
+    comes(lambda: engines(driver))
+    started = folder(driver).started()
+    (engine,) = [pid for pid in processes(driver) if pid != started.pid]
+    os.kill(engine, signal.SIGKILL)
+    assert ended(driver).why == "engine was killed by SIGKILL"
+
+
+def test_an_engine_that_dies_at_its_start_is_seen_with_its_status_and_last_words(driver):
+    driver.create(asked(driver, boot=boot(args={"fail-start": "told to die"})), SECRETS)
+    assert ended(driver).why == "engine exited with status 1"
+    assert driver.log(TOKEN, 5) == "scripted: told to die"
+
+
+def test_an_engine_does_not_outlive_its_machine_s_process(driver):
+    driver.create(asked(driver), SECRETS)
+    comes(lambda: engines(driver))
+    os.kill(folder(driver).started().pid, signal.SIGKILL)
+    comes(lambda: not processes(driver))
+    assert ended(driver).why == "machine process is gone"
+
+
+def test_a_machine_whose_folder_is_removed_ends_itself(driver):
+    driver.create(asked(driver), SECRETS)
+    comes(lambda: engines(driver))
+    shutil.rmtree(driver.machines)
+    comes(lambda: not processes(driver))
+
+
+STUBBORN = "trap '' TERM HUP; setsid sleep 300 & env -i sleep 301 & while true; do sleep 1; done"
+"""Neither the process group nor the environment finds all that it starts."""
+
+
+def test_what_a_script_leaves_in_the_background_is_ended_when_the_machine_s_process_is_killed(driver):
+    driver.create(asked(driver, boot=boot(kind="script", run=STUBBORN, port=0)), SECRETS)
+    comes(lambda: b"301" in commands())
+    os.kill(folder(driver).started().pid, signal.SIGKILL)
+    assert ended(driver).why == "machine process is gone"
+    comes(lambda: b"sleep\x00300" not in commands() and b"sleep\x00301" not in commands())
+
+
+def test_a_script_that_ignores_being_asked_is_killed_after_five_seconds(driver):
+    driver.create(asked(driver, boot=boot(kind="script", run=STUBBORN, port=0)), SECRETS)
+    comes(lambda: b"301" in commands())
+    began = time.monotonic()
+    driver.terminate(TOKEN)
+    assert time.monotonic() - began > 4
+    assert processes(driver) == ()
+
+
+def test_a_recycled_process_id_is_left_alone(driver):
+    stranger = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    try:
+        driver.create(asked(driver), SECRETS)
+        driver.terminate(TOKEN)
+        state = folder(driver).path / "machine.json"
+        state.write_text(re.sub(r'"pid":\d+', f'"pid":{stranger.pid}', state.read_text()))
+        driver.terminate(TOKEN)
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_setup_runs_before_run_with_the_recipe_s_variables_and_secrets(driver):
+    scripts = {
+        "setup": 'echo "setup for $SKYPILOT_NUM_GPUS_PER_NODE GPUs"',
+        "run": 'echo "$MODEL $SKYPILOT_NODE_RANK ${#VLLM_API_KEY}"; exec sleep 60',
+        "envs": {"MODEL": "m"},
+    }
+    driver.create(asked(driver, boot=boot(kind="script", port=0, **scripts)), SECRETS)
+    comes(lambda: driver.log(TOKEN, 10) == f"setup for 0 GPUs\nm 0 {len(KEY)}")
+    assert sighting(driver).progress == ""
+
+
+def test_a_setup_that_takes_long_is_told_as_progress_and_one_that_fails_ends_the_machine(driver):
+    slow = boot(kind="script", port=0, setup="sleep 0.5; exit 3", run="echo never")
+    driver.create(asked(driver, boot=slow), SECRETS)
+    comes(lambda: sighting(driver).progress == "setup")
+    assert ended(driver).why == "setup exited with status 3"
+    assert "never" not in driver.log(TOKEN, 10)
+
+
+def test_a_script_whose_port_is_taken_is_refused_with_the_mend(driver):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(Refused, match=f"Port {port} is not free") as refused:
+            driver.create(asked(driver, boot=boot(kind="script", run="true", port=port)), SECRETS)
+    assert refused.value.scope is Scope.ZONE
+    assert driver.find(TOKEN) is None
+
+
+def test_a_script_s_port_is_its_own_and_free_for_the_next_one_as_soon_as_it_has_ended(driver):
+    with socket.create_server(("127.0.0.1", 0)) as some:
+        port = some.getsockname()[1]
+    serve = f"exec {sys.executable} -m http.server --bind 127.0.0.1 {port}"
+    wanted = boot(kind="script", run=serve, port=port)
+    for number in (1, 3):
+        first, second = f"d-1-{number}", f"d-1-{number + 1}"
+        driver.create(request(first, driver.offers()[:1], boot=wanted), SECRETS)
+        comes(lambda: answers(port))  # and leaves the kernel something to remember
+        with pytest.raises(Refused, match=f"Port {port} is not free"):
+            driver.create(request(second, driver.offers()[:1], boot=wanted), SECRETS)
+        driver.terminate(first)
+
+
+def answers(port):
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def test_a_flag_that_is_ours_is_refused_as_the_recipe_s_mistake(driver):
+    with pytest.raises(Refused, match=r"`engine\.args\.port` cannot be set") as refused:
+        driver.create(asked(driver, boot=boot(args={"port": 1})), SECRETS)
+    assert refused.value.scope is Scope.BUG
+    assert list(driver.owned(INSTALLATION)) == []
+
+
+def test_a_gpu_that_is_not_here_is_refused(driver):
+    (cpu,) = driver.offers()[:1]
+    gpu = type(cpu)(**{name: getattr(cpu, name) for name in cpu.__struct_fields__} | {"accelerator": "X1", "count": 2})
+    with pytest.raises(Refused, match="X1:2"):
+        driver.create(request(TOKEN, [gpu]), SECRETS)
+
+
+def test_a_port_is_nobody_else_s_while_the_machine_lives_and_free_afterwards(driver):
+    machine = driver.create(asked(driver, boot=boot(args={"start-after": 60.0})), SECRETS)
+    port = int(machine.address.rpartition(":")[2])
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", port))
+    driver.terminate(TOKEN)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port))
+
+
+def test_the_key_stands_in_no_file_and_in_no_command_line(driver):
+    driver.create(asked(driver), SECRETS)
+    comes(lambda: engines(driver))
+    commands = b" ".join(Path(f"/proc/{pid}/cmdline").read_bytes() for pid in processes(driver))
+    assert KEY.encode() not in commands
+    assert all(KEY not in file.read_text() for file in folder(driver).path.iterdir())
+
+
+def test_a_machine_sees_nothing_of_the_bot_s_own_secrets(tmp_path):
+    environ = {**os.environ, "SLACK_BOT_TOKEN": "xoxb-secret", "AWS_SECRET_ACCESS_KEY": "s", "HF_TOKEN": "hf"}
+    driver = LocalDriver(tmp_path, environ)
+    driver.create(asked(driver), SECRETS)
+    seen = b"".join(Path(f"/proc/{pid}/environ").read_bytes() for pid in processes(driver))
+    driver.terminate(TOKEN)
+    assert not any(name in seen for name in (b"SLACK_BOT_TOKEN", b"AWS_SECRET", b"HF_TOKEN"))
+    assert KEY.encode() in seen
+
+
+def test_others_on_the_machine_may_not_look_into_its_files(driver):
+    driver.create(asked(driver), SECRETS)
+    assert stat.S_IMODE(folder(driver).path.stat().st_mode) == 0o700
+    assert stat.S_IMODE(driver.machines.stat().st_mode) == 0o700
+    assert all(stat.S_IMODE(file.stat().st_mode) & 0o077 == 0 for file in folder(driver).path.iterdir())
+
+
+def test_a_home_that_cannot_be_written_is_said_with_the_mend(tmp_path):
+    (tmp_path / "machines").write_text("a file in the way")
+    driver = LocalDriver(tmp_path)
+    status = driver.status()
+    assert not status.usable
+    assert "cannot be written" in status.reason
+    assert "MIXTRAL_HOME" in status.mend
+    with pytest.raises(Refused, match="cannot be written") as refused:
+        driver.create(asked(driver), SECRETS)
+    assert refused.value.scope is Scope.CLOUD
+
+
+def test_a_folder_that_cannot_be_read_hides_no_other_machine(driver, caplog):
+    driver.create(asked(driver), SECRETS)
+    broken = driver.machines / "broken"
+    broken.mkdir()
+    (broken / "request.json").write_text("{")
+    assert sighting(driver).machine.token == TOKEN
+    assert "left out of the list" in caplog.text
+    with pytest.raises(DriverError, match=r"request\.json cannot be read"):
+        driver.find("broken")
+
+
+def test_a_machine_that_ended_a_day_ago_is_forgotten_with_its_files(driver):
+    driver.create(asked(driver), SECRETS)
+    driver.terminate(TOKEN)
+    assert sighting(driver).presence is Presence.ENDED
+    long_ago = time.time() - 2 * 24 * 3600
+    for file in (*folder(driver).path.iterdir(), folder(driver).path):
+        os.utime(file, (long_ago, long_ago))
+    list(driver.owned(INSTALLATION))
+    assert list(driver.machines.glob(f"*{TOKEN}*")) == []
+
+
+def test_a_token_cannot_lead_out_of_the_folder(driver):
+    for token in ("", "../x", ".hidden", "a/b"):
+        with pytest.raises(Refused):
+            driver.find(token)
+
+
+def test_a_request_that_has_expired_already_starts_no_engine(driver):
+    driver.create(asked(driver, expires_at=datetime.now(UTC) - timedelta(seconds=1)), SECRETS)
+    assert ended(driver).why.startswith("expired at")
+    assert driver.log(TOKEN, 5) == ""
+
+
+def test_a_process_that_cannot_be_started_is_an_error_without_an_effect(driver, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(DriverError, match="cannot be started"):
+        driver.create(asked(driver), SECRETS)
+    monkeypatch.undo()
+    assert driver.find(TOKEN) is None
+    assert sys.executable != "/nowhere/python"

@@ -1,0 +1,193 @@
+"""When a replica is probed: at once where somebody waits, else in turns that spread a thousand over the interval."""
+
+import threading
+import time
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from tests.builders.story import Story
+from workers.clouds.driver import Token
+from workers.control.probing import PROBE_READY_EVERY, Prober, _next_turn
+from workers.decision.verdict import Ready
+from workers.deployment.attempt import Phase
+from workers.deployment.events import ProbeFailed
+from workers.deployment.keys import Secrets
+from workers.deployment.log import stamp
+
+NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+@given(st.text(max_size=20), st.timedeltas(timedelta(), timedelta(days=3650)))
+def test_each_interval_has_one_turn(token, ahead):
+    after = NOON + ahead
+    turn = _next_turn(token, after)
+    assert after < turn <= after + PROBE_READY_EVERY
+    assert abs(_next_turn(token, turn + timedelta(microseconds=10)) - turn - PROBE_READY_EVERY) <= SECOND / 1000
+
+
+def test_turns_of_a_thousand_replicas_are_spread_over_the_interval():
+    turns = Counter((_next_turn(Token(f"d{n:x}-1"), NOON) - NOON) // SECOND for n in range(1000))
+    assert max(turns.values()) < 200
+
+
+class Recorder:
+    """The newest states, by hand."""
+
+    def __init__(self, states):
+        self.now_is = NOON
+        self.states = {state.id: state for state in states}
+        self.recorded = []
+
+    def now(self):
+        return self.now_is
+
+    def attempts(self, phases):
+        return [(s, a) for s in self.states.values() for a in s.attempts if a.phase in phases]
+
+    def record(self, state, attempt, verdict):
+        self.recorded.append((state.name, verdict))
+
+    def append(self, state, fact):
+        self.recorded.append((state.name, fact))
+
+    def stamp(self):
+        return stamp(self.now_is)
+
+    def masked(self, state, text):
+        return text
+
+
+def answering(name="m", url="http://127.0.0.1:1"):
+    return Story(name, id_=f"d-{name}", at=NOON).answers_at(url).state
+
+
+def in_phase(state, phase):
+    return replace(state, attempts=tuple(replace(a, phase=phase) for a in state.attempts))
+
+
+@pytest.fixture
+def asked():
+    return []
+
+
+def prober_of(states, asked, failure=lambda _: None, completes=lambda *_, **__: None):
+    recorder: Any = Recorder(states)
+    log: Any = SimpleNamespace(secrets=lambda _: Secrets(replica="mxk_replica"))
+
+    def probe(address, *_, key):
+        asked.append((address, key))
+        return failure(address)
+
+    return recorder, Prober(recorder, log, probe, lambda _: True, completes)
+
+
+def sweep(recorder, prober, times):
+    for _ in range(times):
+        prober.ask()
+        prober.collect(until=time.monotonic() + 30)
+        recorder.now_is += SECOND
+
+
+def test_a_ready_replica_is_probed_once_in_an_interval(asked):
+    recorder, prober = prober_of([answering()], asked)
+    sweep(recorder, prober, 40)
+    assert len(asked) in {3, 4}  # its turn may come just before the first sweep
+    assert asked[0][1] == "mxk_replica"
+
+
+def test_whoever_takes_over_ready_replicas_does_not_probe_them_all_at_once(asked):
+    recorder, prober = prober_of([answering(f"m-{n}", url=f"http://127.0.0.1:{n}") for n in range(1, 101)], asked)
+    sweep(recorder, prober, 1)
+    assert len(asked) < 50
+    sweep(recorder, prober, 10)
+    assert len({address for address, _ in asked}) == 100
+
+
+def test_a_replica_that_starts_is_probed_at_every_sweep(asked):
+    recorder, prober = prober_of([in_phase(answering(), Phase.STARTING)], asked, lambda _: "nothing listens")
+    sweep(recorder, prober, 5)
+    assert len(asked) == 5
+
+
+def test_a_replica_that_completes_nothing_is_not_ready_and_told_of(asked):
+    state = in_phase(answering(), Phase.STARTING)
+    models, fails = [], ["it answers, but a completion fails: status 500", None]
+
+    def completes(_address, *, key, model):
+        models.append((key, model))
+        return fails.pop(0)
+
+    recorder, prober = prober_of([state], asked, completes=completes)
+    sweep(recorder, prober, 1)
+    [told] = [fact for _, fact in recorder.recorded if isinstance(fact, ProbeFailed)]
+    assert "a completion fails" in told.why
+    assert not any(isinstance(verdict, Ready) for _, verdict in recorder.recorded)
+    sweep(recorder, prober, 1)
+    assert isinstance(recorder.recorded[-1][1], Ready)
+    assert set(models) == {("mxk_replica", state.attempts[0].request.boot.served_names[0])}
+
+
+def test_why_a_probe_fails_is_told_at_once_and_an_engine_that_says_something_else_each_time_fills_no_log(asked):
+    state = in_phase(answering(), Phase.STARTING)
+    recorder, prober = prober_of([state], asked, lambda _: f"reason {len(asked)}")
+    sweep(recorder, prober, 2)
+    assert [fact.why for _, fact in recorder.recorded if isinstance(fact, ProbeFailed)] == ["reason 1", "reason 2"]
+    sweep(recorder, prober, 60)
+    told = [fact.why for _, fact in recorder.recorded if isinstance(fact, ProbeFailed)]
+    assert len(told) <= 5 + 60 / 15
+
+
+def test_one_lost_probe_of_a_ready_replica_is_asked_again_at_once_and_two_are_a_verdict(asked):
+    recorder, prober = prober_of([answering()], asked, lambda _: "no answer")
+    sweep(recorder, prober, 12)
+    assert len(asked) >= 2
+    assert len([v for _, v in recorder.recorded if v]) >= 1
+    first, second = (n for n, _ in enumerate(asked[:2]))
+    assert second == first + 1
+
+
+def test_an_answer_from_an_address_that_the_machine_has_left_says_nothing(asked):
+    state = in_phase(answering(), Phase.STARTING)
+    recorder, prober = prober_of([state], asked)
+    prober.ask()
+    moved = replace(state.attempts[0], machine=replace(state.attempts[0].machine, address="http://127.0.0.1:2"))
+    recorder.states[state.id] = replace(state, attempts=(moved,))
+    prober.collect(until=time.monotonic() + 30)
+    assert recorder.recorded == []
+
+
+def test_an_answer_about_a_replica_that_was_to_end_and_was_kept_meanwhile_says_nothing(asked):
+    state, answer = in_phase(answering("m"), Phase.NOT_READY), threading.Event()
+    recorder, prober = prober_of([state], asked, lambda _: None if answer.wait(30) else "no answer")
+    prober.ask()
+    recorder.states[state.id] = in_phase(state, Phase.DRAINING)
+    prober.ask()
+    recorder.states[state.id] = state
+    answer.set()
+    prober.collect(until=time.monotonic() + 30)
+    assert recorder.recorded == []
+    sweep(recorder, prober, 1)
+    assert isinstance(recorder.recorded[-1][1], Ready)
+
+
+def test_what_has_no_replica_is_not_probed(asked):
+    recorder, prober = prober_of([Story("m").state], asked)
+    sweep(recorder, prober, 3)
+    assert asked == []
+
+
+def test_a_key_is_read_once_and_by_the_sweep_itself_however_many_probes_are_under_way(asked):
+    state = in_phase(answering(), Phase.STARTING)
+    recorder, prober = prober_of([state], asked, lambda _: "nothing listens")
+    sweep(recorder, prober, 2)
+    prober._log = None  # nobody needs it any more
+    sweep(recorder, prober, 2)
+    assert {key for _, key in asked} == {"mxk_replica"}

@@ -1,0 +1,324 @@
+"""What goes wrong again and again: it costs a bounded sum, and ends nothing that people use."""
+
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+
+from tests.builders.events import BEGIN
+from tests.builders.offers import offer
+from tests.builders.story import Timeline
+from workers.decision.next_step import (
+    Abandon,
+    Create,
+    Drain,
+    End,
+    Exhaust,
+    GiveUp,
+    Launch,
+    Plan,
+    Terminate,
+    Wait,
+    next_step,
+)
+from workers.decision.next_step import Test as TestStep
+from workers.deployment.attempt import Phase
+from workers.deployment.events import (
+    Failure,
+    KeepTryingRequested,
+    LadderPlanned,
+)
+from workers.placement.offer import Rung
+
+DRY = "no machine is to be had"
+
+
+class Day:
+    """The decisions of a day, carried out at once by a cloud whose machines all come to the same end."""
+
+    def __init__(self, story, *, ready_after, dies_after, preempted=False):
+        """Seconds: from a machine's making to its readiness (None: never), and, by its number, to its end."""
+        self.story, self.bought_at, self.ended = story, [], None
+        self._ready_after, self._dies_after, self._preempted = ready_after, dies_after, preempted
+        self._coming = []
+        self._silent = set()
+
+    def run(self, **duration):
+        until = self.story.now + timedelta(**duration)
+        while self.story.now < until and self.ended is None:
+            for due in sorted(due for due in self._coming if due[0] <= self.story.now):
+                self._coming.remove(due)
+                self._happens(*due[1:])
+            step = next_step(self.story.state, self.story.now, self._silent)
+            if not isinstance(step, Wait):
+                self._do(step)
+                continue
+            if self._silent:  # the sweeper nudges, and all are asked again
+                self._silent.clear()
+                self._coming.append((self.story.now + timedelta(minutes=1), "nudge", 0))
+            later = [at for at in (step.until, *(due[0] for due in self._coming)) if at and at > self.story.now]
+            self.story.now = min([*later, until])
+        return len(self.bought_at)
+
+    def _happens(self, what, number):
+        if what == "ready":
+            self.story.ready(number)
+        elif what == "gone":
+            self.story.gone("engine exited", number, preempted=self._preempted)
+
+    def _do(self, step):
+        story = self.story
+        match step:
+            case Plan():
+                story.planned()
+            case Launch(attempt, replica, offers):
+                self.bought_at.append(story.now)
+                story.asked(offers[0], attempt=attempt, replica=replica).created()
+                if self._ready_after is not None:
+                    self._coming.append((story.now + timedelta(seconds=self._ready_after), "ready", attempt))
+                lives = timedelta(seconds=self._dies_after(attempt))
+                self._coming.append((story.now + lives, "gone", attempt))
+            case GiveUp():
+                story.given_up(step.why, step.attempt, step.failure)
+            case Terminate(attempt):
+                self._coming = [due for due in self._coming if due[2] != attempt.number]
+                story.gone(attempt=attempt.number)
+            case TestStep():
+                story.tested()
+            case Exhaust(why):
+                story.exhausted(why)
+            case Abandon(why):
+                story.abandoned(why)
+            case End(failed):
+                self.ended = failed
+                story.ended(failed)
+            case _:
+                raise AssertionError(step)
+
+
+def answering(replicas=1, **lasting):
+    """A deployment that has answered for a while, by default for three days, with its first replica."""
+    return Timeline(replicas=replicas).served().wait(**(lasting or {"days": 3}))
+
+
+def taken_back(story, attempt=1):
+    return story.gone("taken back", attempt, preempted=True)
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 3])
+@pytest.mark.parametrize("ready_after", [60, None])
+def test_a_day_of_crashes_buys_a_bounded_number_of_machines(replicas, ready_after):
+    day = Day(
+        Timeline(replicas=replicas),
+        ready_after=ready_after,
+        dies_after=lambda n: 90 + n * 37 % 90 + (not ready_after) * 300,
+    )
+    assert day.run(hours=24) <= 6 * replicas
+    if ready_after is None:
+        assert "failed to start 2 times in a row" in day.ended
+    else:
+        assert day.ended is None  # its endpoint and its keys stay, and nothing is billed
+        assert day.story.state.abandoned
+        assert not day.story.state.live
+
+
+def test_a_replica_that_dies_ten_minutes_after_each_start_is_backed_off_and_given_up():
+    assert Day(Timeline(), ready_after=60, dies_after=lambda _: 660).run(hours=24) <= 6
+
+
+def test_a_replica_that_hangs_is_no_better_than_one_that_dies():
+    story = Timeline().served().wait(minutes=2).not_ready().wait(minutes=40)
+    story.given_up("failed its probe", 1, Failure.PROBING).gone(attempt=1)
+    story.planned().asked().created().gone()
+    assert isinstance(story.step, Wait)
+
+
+def test_spot_that_is_taken_back_at_once_is_bought_again_after_longer_and_longer_pauses():
+    day = Day(answering(), ready_after=None, dies_after=lambda _: 20, preempted=True)
+    taken_back(day.story)
+    assert day.run(hours=24) <= 60
+    pauses = [later - earlier for earlier, later in pairwise(day.bought_at)]
+    assert max(pauses[:2]) < timedelta(seconds=60)
+    assert pauses[-1] >= timedelta(minutes=30)
+
+
+def test_spot_that_lived_is_replaced_at_once_however_often_it_is_taken_back():
+    day = Day(answering(), ready_after=60, dies_after=lambda _: 1200, preempted=True)
+    taken_back(day.story)
+    assert day.run(hours=24) >= 24 * 3 - 4
+
+
+def test_those_that_were_bought_together_fail_as_one_try():
+    story = Timeline(replicas=2).planned().asked().created().asked().created().gone(attempt=1).gone()
+    assert isinstance(story.step, Launch)
+    six = answering(1, hours=1).scaled(6).planned()
+    for _ in range(5):
+        six.asked().created()
+    for attempt in range(1, 7):
+        six.gone(attempt=attempt)
+    assert isinstance(six.step, Launch)
+
+
+@pytest.mark.parametrize("minutes", [0, 1, 9, 12])
+@pytest.mark.parametrize("preempted", [True, False])
+def test_the_loss_of_the_last_replica_is_made_good_though_the_ladder_was_dry_before(minutes, preempted):
+    story = answering(2).planned().asked().refused().exhausted(DRY).wait(minutes=minutes)
+    story.gone("gone", 1, preempted=preempted)
+    if isinstance(story.step, Plan):  # the prices are old by now
+        story.planned()
+    assert isinstance(story.wait(minutes=5).step, Launch | Plan)
+
+
+def test_what_was_dry_when_it_fell_asleep_is_forgotten_when_a_request_wakes_it():
+    story = answering(2).planned().asked().refused().exhausted(DRY)
+    story.moved(0, "no request").draining(1).gone(attempt=1)
+    story.wait(hours=5).moved(1, "a request waits")
+    assert story.step == Plan()
+    assert isinstance(story.planned().step, Launch)
+
+
+def test_a_deployment_that_has_answered_waits_out_a_drought_with_its_endpoint():
+    story = taken_back(answering())
+    asked = 0
+    for _ in range(1000):
+        step = story.step
+        match step:
+            case Plan():
+                story.planned()
+            case Launch():
+                asked += 1
+                story.asked(attempt=step.attempt, replica=step.replica).refused()
+            case Exhaust(why):
+                story.exhausted(why)
+            case Wait(until):
+                assert until is not None
+                if until > BEGIN + timedelta(days=5):
+                    break
+                story.now = until
+            case _:
+                raise AssertionError(step)
+    assert 48 <= asked <= 120  # two days, at last every half an hour
+
+
+def test_a_drought_of_weeks_does_not_grow_the_state():
+    story = taken_back(answering())
+    for _ in range(498):
+        story.wait(minutes=30).tell(LadderPlanned, rungs=(), as_before=True).asked().refused()
+    assert len(story.state.attempts) < 20
+    assert story.state.rungs == (Rung(offer=offer(), usable=True),)
+    assert story.state.attempts[-1].number == 499
+
+
+def test_unusable_clouds_and_broken_prices_end_nothing_that_has_answered():
+    story = taken_back(answering()).tell(LadderPlanned, rungs=(), why_empty="prices.csv cannot be read")
+    assert story.step == Exhaust("prices.csv cannot be read")
+
+
+def test_a_wish_to_keep_trying_that_has_run_out_shortens_no_decision():
+    story = Timeline().planned().asked().refused()
+    story.tell(KeepTryingRequested, by="U", every=timedelta(minutes=5), until=story.now)
+    dry = story.wait(hours=1).planned().asked().refused().exhausted(DRY).now
+    assert story.step == Wait(until=dry + timedelta(minutes=10))
+
+
+def test_another_number_ends_the_pause_after_a_dry_ladder():
+    story = answering(2)
+    for _ in range(7):
+        story.planned().asked().refused().exhausted(DRY).wait(minutes=31)
+    story.planned().asked().refused().exhausted(DRY).wait(minutes=6)
+    assert isinstance(story.step, Wait)
+    assert isinstance(story.scaled(3).step, Launch)
+
+
+def test_a_deployment_that_ends_takes_what_drains_along():
+    story = answering(2).asked().created().ready().scaled(1)
+    story.draining(2).gone(attempt=1).ended("it failed")
+    assert story.step == Terminate(story.state.attempts[1])
+
+
+def test_a_replica_that_failed_its_probe_as_it_drained_still_does_when_it_is_kept():
+    story = answering(2).asked().created().ready().not_ready()
+    since = story.now
+    story.draining(2).kept(2)
+    assert story.state.attempts[1].phase is Phase.NOT_READY
+    assert story.state.attempts[1].not_ready_at == since
+
+
+def test_a_zone_that_gave_no_answer_is_avoided_at_the_next_try():
+    near, far = offer("r-1"), offer("r-2", 2)
+    story = Timeline().planned(near, far).asked().wait(minutes=31)
+    story.given_up("no answer", 1, Failure.PROVISION).gone(attempt=1).planned(near, far)
+    assert story.step.offers == (far,)
+
+
+def test_a_cloud_that_is_silent_keeps_nothing_else_waiting():
+    story = answering(2).asked().created().ready()
+    story.given_up("failed its probe", 1, Failure.PROBING)
+    taken_back(story, 2).planned()
+    assert isinstance(story.step, Terminate)
+    bought = next_step(story.state, story.now, {1})
+    assert isinstance(bought, Launch)
+    story.asked(attempt=bought.attempt, replica=bought.replica)
+    assert isinstance(next_step(story.state, story.now, {1}), Create)
+    assert isinstance(next_step(story.state, story.now, {1, bought.attempt}), Launch)  # two are wanted
+    story.stopped()
+    assert isinstance(next_step(story.state, story.now, {1}), Terminate)
+    assert next_step(story.state, story.now, {1, 3}) == Wait()  # not before every machine has ended
+
+
+class Unending(Day):
+    """A cloud that makes machines, and gives no answer when they are to end."""
+
+    def _do(self, step):
+        match step:
+            case Terminate(attempt):
+                self._silent.add(attempt.number)
+            case Drain():
+                self.story.draining(step.attempt, step.why)
+                self.story.drained(step.attempt)
+            case _:
+                super()._do(step)
+
+
+@pytest.mark.parametrize("established", [True, False])
+def test_a_cloud_that_ends_nothing_is_bought_from_a_few_times_and_no_more(established):
+    story = answering() if established else Timeline()
+    if established:
+        taken_back(story)
+    day = Unending(story, ready_after=None, dies_after=lambda _: 10**7)
+    assert day.run(hours=24) <= 2
+    assert day.ended is None  # machines of it run
+
+
+def test_scaling_up_and_down_all_day_on_a_cloud_that_ends_nothing_buys_a_few_machines_and_no_more():
+    day = Unending(answering(), ready_after=60, dies_after=lambda _: 10**7)
+    for hour in range(24):
+        day.story.moved(2 - hour % 2)
+        day.run(hours=1)
+    assert len(day.bought_at) <= 3
+
+
+def test_a_group_of_spot_machines_that_is_taken_back_at_once_is_replaced_at_once():
+    story = Timeline(replicas=6).planned()
+    for _ in range(6):
+        story.asked().created()
+    for attempt in range(1, 7):
+        taken_back(story, attempt)
+    assert isinstance(story.step, Launch)
+
+
+def test_a_machine_that_came_in_spite_of_a_refusal_is_not_forgotten_before_it_has_ended():
+    story = answering(2).planned().asked().refused().created()
+    story.wait(hours=7).asked().refused().planned()
+    assert [a.number for a in story.state.attempts] == [1, 2, 3]
+    assert story.step == Terminate(story.state.attempts[1])
+
+
+def test_an_outage_lasts_from_the_last_answer_to_the_next_one():
+    story = answering(2).asked().created().ready().gone(attempt=1)
+    assert story.state.out_since is None
+    since = story.not_ready("timeout", 2).now
+    story.wait(minutes=3).given_up("failed", 2, Failure.PROBING)
+    assert story.state.out_since == story.wait(minutes=5).gone(attempt=2).state.out_since == since
+    assert story.planned().asked().created().ready().state.out_since is None
+    assert story.scaled(0).gone(attempt=3).state.out_since is None

@@ -1,0 +1,162 @@
+"""AWS's clients, one a service and region, made at their first use; and which regions there are."""
+
+import difflib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from functools import cache
+from typing import Any, TypeVar
+
+from workers.clouds.aws.errors import translated
+from workers.clouds.driver import DriverError
+
+HOME_REGION = "us-east-1"
+AT_ONCE = 16
+REGIONS_BELIEVED_FOR = timedelta(hours=1)
+
+T = TypeVar("T")
+
+
+class RegionError(DriverError):
+    """There is no such region, or the account has not enabled it."""
+
+
+class Api:
+    """Safe to use from several threads, and after a fork."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._session: Any = None
+        self._clients: dict[tuple[str, str, bool], Any] = {}
+        self._lock = threading.Lock()
+        self._made_in = os.getpid()
+        self._regions: tuple[float, frozenset[str]] = (float("-inf"), frozenset())
+
+    @property
+    def home(self) -> str:
+        """The region that is asked for what holds in all of them."""
+        return self._environ.get("AWS_REGION") or self._environ.get("AWS_DEFAULT_REGION") or HOME_REGION
+
+    def call(self, service: str, region: str, action: str, **asked: Any) -> Any:
+        """One call; boto tries it up to three times. Raises AwsSaid, DriverError."""
+        with translated(region):
+            return getattr(self._client(service, region), action)(**asked)
+
+    def launch(self, region: str, action: str, **asked: Any) -> Any:
+        """One call, tried once: boto would repeat a refusal for want of capacity. Raises AwsSaid, DriverError."""
+        with translated(region):
+            return getattr(self._client("ec2", region, launches=True), action)(**asked)
+
+    def pages(self, region: str, action: str, key: str, **asked: Any) -> list[Any]:
+        """All of a list of EC2's. Raises AwsSaid, DriverError."""
+        with translated(region):
+            pages = self._client("ec2", region).get_paginator(action).paginate(**asked)
+            return [one for page in pages for one in page[key]]
+
+    def everywhere(self, regions: Iterable[str], do: Callable[[str], T]) -> dict[str, T]:
+        """`do` in each region, some at once. Raises what the first that fails raises."""
+        ordered = sorted(set(regions))
+        if not ordered:
+            return {}
+        with ThreadPoolExecutor(min(AT_ONCE, len(ordered)), thread_name_prefix="aws") as threads:
+            return dict(zip(ordered, threads.map(do, ordered), strict=True))
+
+    def regions(self) -> frozenset[str]:
+        """Those that the account has enabled. Raises AwsSaid, DriverError."""
+        with self._lock:
+            at, known = self._regions
+        if time.monotonic() - at < REGIONS_BELIEVED_FOR.total_seconds():
+            return known
+        found = self.call("ec2", self._known_home(), "describe_regions")["Regions"]
+        known = frozenset(region["RegionName"] for region in found)
+        with self._lock:
+            self._regions = (time.monotonic(), known)
+        return known
+
+    def check_region(self, region: str) -> None:
+        """Raises RegionError with the mend, AwsSaid, DriverError."""
+        if region in (enabled := self.regions()):
+            return
+        mend = "Correct the region in the recipe or the price table"
+        if region in self._all_regions():
+            raise RegionError(
+                f"The AWS account has not enabled the region {region}. Enable it under Account, AWS Regions, "
+                "in the AWS console, or leave it out of the recipe"
+            )
+        close = difflib.get_close_matches(region, enabled, n=1)
+        raise RegionError(f"AWS has no region {region}. {mend}{f': did you mean {close[0]}?' if close else ''}")
+
+    def _known_home(self) -> str:
+        """A region that does not exist would be looked up in the DNS for half a minute."""
+        if self.home not in self._all_regions():
+            close = difflib.get_close_matches(self.home, self._all_regions(), n=1)
+            hint = f", for example to {close[0]}" if close else ""
+            raise RegionError(f"AWS has no region {self.home}. Correct AWS_REGION or AWS_DEFAULT_REGION{hint}")
+        return self.home
+
+    def _all_regions(self) -> frozenset[str]:
+        """As boto knows them, without a call."""
+        with translated(self.home), self._lock:
+            session = self._made_session()
+            partitions = session.get_available_partitions()
+            return frozenset(r for p in partitions for r in session.get_available_regions("ec2", partition_name=p))
+
+    def _client(self, service: str, region: str, *, launches: bool = False) -> Any:
+        from botocore.config import Config  # noqa: PLC0415 - 0.1 s, which the command line does not have
+
+        with self._lock:  # making clients is not safe from several threads
+            self._after_fork()
+            key = (service, region, launches)
+            if key not in self._clients:
+                retries = {"total_max_attempts": 1} if launches else {"total_max_attempts": 3, "mode": "standard"}
+                config = Config(
+                    retries=retries,
+                    connect_timeout=5,
+                    read_timeout=60 if launches else 15,
+                    max_pool_connections=4,
+                    # A stand-in on loopback is never behind a proxy.
+                    proxies={} if "//127.0.0.1" in (self._environ.get("AWS_ENDPOINT_URL") or "") else None,
+                )
+                self._clients[key] = self._made_session().client(
+                    service,
+                    region_name=region,
+                    endpoint_url=self._environ.get("AWS_ENDPOINT_URL") or None,
+                    config=config,
+                )
+            return self._clients[key]
+
+    def _after_fork(self) -> None:
+        """Connections are not shared with a parent. The lock is held."""
+        if self._made_in != os.getpid():
+            self._made_in = os.getpid()
+            self._session = None
+            self._clients.clear()
+
+    def _made_session(self) -> Any:
+        """The lock is held."""
+        if self._session is None:
+            import boto3  # noqa: PLC0415 - 0.3 s, which the command line does not have
+            import botocore.session  # noqa: PLC0415 - likewise
+
+            given = self._environ.get
+            keys = {
+                "aws_access_key_id": given("AWS_ACCESS_KEY_ID"),
+                "aws_secret_access_key": given("AWS_SECRET_ACCESS_KEY"),
+                "aws_session_token": given("AWS_SESSION_TOKEN"),
+            }
+            core = botocore.session.get_session()
+            core.register_component("data_loader", _loader())
+            given_keys = keys if all(list(keys.values())[:2]) else {}
+            self._session = boto3.Session(**given_keys, botocore_session=core)
+        return self._session
+
+
+@cache
+def _loader() -> Any:
+    """EC2's description alone takes 0.1 s to read: once a process, or once in the parent of many."""
+    from botocore.loaders import create_loader  # noqa: PLC0415 - 0.1 s, which the command line does not have
+
+    return create_loader()

@@ -1,0 +1,202 @@
+"""AWS: every replica is an EC2 instance, found by the token in its tags."""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from workers.clouds.admitted import admitted
+from workers.clouds.aws import fleet as aws_fleet
+from workers.clouds.aws import instance as aws_instance
+from workers.clouds.aws.client import Api
+from workers.clouds.aws.errors import AwsSaid
+from workers.clouds.aws.launch import Launch
+from workers.clouds.aws.templates import Templates
+from workers.clouds.cidrs import CIDRS_MEND, CidrsError
+from workers.clouds.driver import End, Machine, MachineRequest, Refused, Sighting, Token
+from workers.clouds.quotes import aws_spot
+from workers.clouds.usability import statuses
+from workers.placement import catalog
+from workers.placement.offer import CloudStatus, Offer
+from workers.placement.prices import Quote
+
+LOOK_EVERYWHERE_EVERY = timedelta(minutes=10)
+"""Machines in regions that the price table does not name are looked for so often."""
+
+GONE = ("InvalidInstanceID.NotFound", "UnsupportedOperation", "IncorrectInstanceState", "InvalidID")
+
+VENDOR = Path("/sys/devices/virtual/dmi/id/sys_vendor")
+
+logger = logging.getLogger(__name__)
+
+
+class AwsDriver:
+    """Machines of one account. A machine gets no role: it can do nothing in the cloud."""
+
+    cloud = "aws"
+
+    def __init__(
+        self, environ: Mapping[str, str] = os.environ, prices: Callable[[], Iterable[Offer]] = catalog.load
+    ) -> None:
+        """`prices` tells the regions to look at, and what a machine that is found there costs."""
+        self.environ = environ
+        self.api = Api(environ)
+        self._prices = prices
+        self._launch = Launch(self.api, environ)
+        self._templates = Templates(self.api)
+        self._addresses: dict[str, str] = {}
+        self._where: dict[Token, tuple[str, str]] = {}
+        self._inhabited: set[str] = set()
+        self._looked_everywhere = float("-inf")
+        self._lock = threading.Lock()
+
+    def status(self) -> CloudStatus:
+        status = statuses(self.environ, drivers=frozenset({self.cloud}))[self.cloud]
+        if not status.usable and not (status.reason == "AWS: no credentials found" and _on_ec2()):
+            return status
+        try:
+            admitted(self.environ)
+        except CidrsError as error:
+            return CloudStatus(cloud=self.cloud, usable=False, reason=f"AWS: {error}", mend=CIDRS_MEND)
+        return CloudStatus(cloud=self.cloud, usable=True)
+
+    def offers(self) -> tuple[Offer, ...]:
+        return ()  # the price table's
+
+    def spot_prices(self) -> list[Quote]:
+        """What spot machines of the price table's types cost at this moment, by zone id. Raises DriverError."""
+        offers = self._offers()
+        types = sorted({offer.instance_type for offer in offers})
+        return aws_spot(self.api, types, {offer.region for offer in offers})
+
+    def create(self, request: MachineRequest, secrets: Mapping[str, str]) -> Machine:
+        region = request.offers[0].region
+        try:
+            instance = self._launch(request, secrets)
+        except Refused as refused:
+            # A replay after the network changed under it: the parameters differ, the machine may be there.
+            if refused.code != "IdempotentParameterMismatch" or not (instance := self._made_for(request)):
+                raise
+        return self._seen(instance, region, request.offers)
+
+    def find(self, token: Token) -> Machine | None:
+        found = self._found(token)
+        if found is None:
+            return None
+        region, instance = found
+        if not aws_instance.is_settled(instance):
+            instance = self._launch.settled(region, instance["InstanceId"])
+        return self._seen(instance, region)
+
+    def owned(self, installation: str) -> Iterable[Sighting]:
+        """One list a region. Raises DriverError if any cannot be had: what is missing would seem to have ended."""
+        now = datetime.now(UTC)
+        offers = self._offers()
+        listed = self.api.everywhere(
+            self._regions(offers), lambda region: self._tagged(region, aws_fleet.TAG_INSTALLATION, installation)
+        )
+        self._templates.reap(installation, listed)
+        return [
+            replace(sighting, machine=self._remembered(sighting.machine, region))
+            for region, instances in listed.items()
+            for instance in instances
+            if (sighting := aws_instance.sighting(instance, region, offers, self._launch.network.zones, now))
+        ]
+
+    def end_of(self, machine: Machine) -> End | None:  # noqa: ARG002 - ended ones are listed for an hour
+        return None
+
+    def extend(self, token: Token, expires_at: datetime) -> None:
+        for region, id_ in self._ids(token):
+            tags = [{"Key": aws_fleet.TAG_EXPIRY, "Value": aws_fleet.expiry(expires_at)}]
+            self._unless_gone(region, "create_tags", Resources=[id_], Tags=tags)
+
+    def terminate(self, token: Token) -> None:
+        for region, id_ in self._ids(token):
+            self._unless_gone(region, "terminate_instances", InstanceIds=[id_])
+
+    def log(self, token: Token, lines: int) -> str:
+        for region, id_ in self._ids(token):
+            # The newest lines are told only while a machine runs; later there is what was kept.
+            for how in ({"Latest": True}, {}):
+                answer = self._unless_gone(region, "get_console_output", InstanceId=id_, **how)
+                if output := str(answer.get("Output") or ""):
+                    return "\n".join(output.splitlines()[-lines:])
+        return ""
+
+    def _unless_gone(self, region: str, action: str, **asked: Any) -> Any:
+        """A call about an instance; nothing for one that EC2 does not know any more. Raises AwsSaid, DriverError."""
+        try:
+            return self.api.call("ec2", region, action, **asked)
+        except AwsSaid as said:
+            if said.code in GONE:
+                return {}
+            raise
+
+    def _made_for(self, request: MachineRequest) -> Any | None:
+        found = self._found(request.token)
+        wanted = aws_fleet.fingerprint(request)
+        return found[1] if found and aws_instance.tag(found[1], aws_fleet.TAG_REQUEST) == wanted else None
+
+    def _ids(self, token: Token) -> list[tuple[str, str]]:
+        """Region and id of the token's instance, if there is one."""
+        if known := self._where.get(token):
+            return [known]
+        found = self._found(token)
+        return [(found[0], found[1]["InstanceId"])] if found else []
+
+    def _found(self, token: Token) -> tuple[str, Any] | None:
+        """The token's instance, a living one first, wherever it is. Raises DriverError."""
+        known = self._where.get(token)
+        regions = [known[0]] if known else self._enabled()
+        value = token[: aws_fleet.LONGEST_TAG]
+        listed = self.api.everywhere(regions, lambda region: self._tagged(region, aws_fleet.TAG_TOKEN, value))
+        found = [(region, instance) for region, instances in listed.items() for instance in instances]
+        return min(found, key=lambda one: aws_instance.state(one[1]) in aws_instance.ENDED, default=None)
+
+    def _tagged(self, region: str, tag: str, value: str) -> list[Any]:
+        filters = [{"Name": f"tag:{tag}", "Values": [value]}]
+        reservations = self.api.pages(region, "describe_instances", "Reservations", Filters=filters)
+        return [instance for reservation in reservations for instance in reservation["Instances"]]
+
+    def _regions(self, offers: Iterable[Offer]) -> frozenset[str]:
+        """Those that may have machines of ours."""
+        enabled = self._enabled()
+        if time.monotonic() - self._looked_everywhere >= LOOK_EVERYWHERE_EVERY.total_seconds():
+            self._looked_everywhere = time.monotonic()
+            return enabled
+        priced = {offer.region for offer in offers}
+        return enabled & (priced | self._inhabited)
+
+    def _enabled(self) -> frozenset[str]:
+        return self.api.regions()
+
+    def _offers(self) -> list[Offer]:
+        return [offer for offer in self._prices() if offer.cloud == self.cloud and offer.region]
+
+    def _seen(self, instance: Any, region: str, offers: Iterable[Offer] | None = None) -> Machine:
+        offers = self._offers() if offers is None else offers
+        return self._remembered(aws_instance.machine(instance, region, offers, self._launch.network.zones), region)
+
+    def _remembered(self, machine: Machine, region: str) -> Machine:
+        """With the address that it had: EC2 forgets it when the machine ends."""
+        with self._lock:
+            self._where[machine.token] = (region, machine.id)
+            self._inhabited.add(region)
+            if machine.address:
+                self._addresses[machine.id] = machine.address
+            return replace(machine, address=self._addresses.get(machine.id))
+
+
+def _on_ec2() -> bool:
+    """Whether this machine is one of AWS's, whose role boto finds by itself; asked of its firmware, not the network."""
+    try:
+        return "Amazon EC2" in VENDOR.read_text()
+    except OSError:
+        return False

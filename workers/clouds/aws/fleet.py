@@ -1,0 +1,183 @@
+"""PURE: a request as EC2's launch template and instant fleet, and what a fleet's answer says of its offers."""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from workers.clouds.aws.errors import refusal
+from workers.clouds.driver import MachineRequest, Refusal, Scope, Token
+from workers.placement.offer import Offer
+from workers.placement.refusals import NOT_SOLD_HERE
+
+IMAGE = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id"
+"""SSM's name of AWS's own image for deep learning: Ubuntu 22.04 with NVIDIA's driver, Docker and its toolkit."""
+ROOT_DEVICE = "/dev/sda1"
+
+DISK_GIB = 256  # as SkyPilot; Mixtral 8x7B is 93 GB
+# IOPS and MiB/s of a gp3 volume, by the recipe's disk tier; as SkyPilot where it has them on gp3.
+TIERS = {"low": (3000, 125), "medium": (3500, 218), "high": (7000, 438), "ultra": (16000, 1000), "best": (16000, 1000)}
+USUAL_TIER = "medium"
+
+LONGEST_TOKEN = 64
+LONGEST_TAG = 256
+
+TAG_INSTALLATION = "mixtral-installation"
+TAG_DEPLOYMENT = "mixtral-deployment"
+TAG_REPLICA = "mixtral-replica"
+TAG_ATTEMPT = "mixtral-attempt"
+TAG_TOKEN = "mixtral-token"  # noqa: S105 - a tag's name
+TAG_EXPIRY = "mixtral-expiry"
+TAG_PORT = "mixtral-port"
+TAG_REQUEST = "mixtral-request"
+
+
+def client_token(token: Token) -> str:
+    """The token as EC2 takes it: at most 64 ASCII characters."""
+    return token if token.isascii() and len(token) <= LONGEST_TOKEN else _digest(token.encode())
+
+
+def template_name(token: Token) -> str:
+    return f"mixtral-{client_token(token)}"
+
+
+def fingerprint(request: MachineRequest) -> str:
+    """Tells two requests with the same token apart."""
+    return _digest(msgspec.json.encode(request))
+
+
+def expiry(at: datetime) -> str:
+    """As the machine reads it from its tags."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def tags(request: MachineRequest) -> list[dict[str, str]]:
+    """On everything that a launch makes. No secret is among them."""
+    told = {
+        TAG_INSTALLATION: request.installation,
+        TAG_DEPLOYMENT: request.deployment,
+        TAG_REPLICA: str(request.replica),
+        TAG_ATTEMPT: str(request.attempt),
+        TAG_TOKEN: request.token,
+        TAG_EXPIRY: expiry(request.expires_at),
+        TAG_PORT: str(request.boot.port),
+        TAG_REQUEST: fingerprint(request),
+        "Name": f"mixtral {request.deployment} {request.replica}",
+    }
+    return [{"Key": key, "Value": value[:LONGEST_TAG]} for key, value in told.items()]
+
+
+def own_image(request: MachineRequest) -> str | None:
+    """The recipe's own machine image; a container's is the bootstrap's business."""
+    image = request.boot.image or ""
+    return image if image.startswith("ami-") else None
+
+
+def template(request: MachineRequest, *, image: str, root_device: str, group: str, user_data: str) -> dict[str, Any]:
+    """LaunchTemplateData: what the machine is, wherever it stands. It holds the secrets, in its user data."""
+    boot = request.boot
+    iops, throughput = TIERS.get(boot.disk_tier or USUAL_TIER, TIERS[USUAL_TIER])
+    disk = {
+        "VolumeSize": boot.disk_gib or DISK_GIB,
+        "VolumeType": "gp3",
+        "Iops": iops,
+        "Throughput": throughput,
+        "DeleteOnTermination": True,
+    }
+    return {
+        "ImageId": image,
+        "UserData": base64.b64encode(user_data.encode()).decode(),
+        "SecurityGroupIds": [group],
+        "InstanceInitiatedShutdownBehavior": "terminate",
+        "BlockDeviceMappings": [{"DeviceName": root_device, "Ebs": disk}],
+        # The deadman reads its expiry there; containers, which are a hop further, cannot.
+        "MetadataOptions": {
+            "HttpEndpoint": "enabled",
+            "HttpTokens": "required",
+            "HttpPutResponseHopLimit": 1,
+            "InstanceMetadataTags": "enabled",
+        },
+        "TagSpecifications": [{"ResourceType": kind, "Tags": tags(request)} for kind in ("instance", "volume")],
+    }
+
+
+def fleet(request: MachineRequest, offers: Sequence[Offer], subnets: Mapping[str, str]) -> dict[str, Any]:
+    """CreateFleet's parameters: one machine out of `offers`, by whatever zone has one. `subnets`: by zone id."""
+    spot = offers[0].spot
+    strategy = {"AllocationStrategy": "price-capacity-optimized" if spot else "lowest-price"}
+    named = {"LaunchTemplateName": template_name(request.token), "Version": "$Default"}
+    overrides = [{"InstanceType": offer.instance_type, "SubnetId": subnets[offer.zone]} for offer in offers]
+    return {
+        "ClientToken": client_token(request.token),
+        "Type": "instant",
+        "LaunchTemplateConfigs": [{"LaunchTemplateSpecification": named, "Overrides": overrides}],
+        "TargetCapacitySpecification": {
+            "TotalTargetCapacity": 1,
+            "DefaultTargetCapacityType": "spot" if spot else "on-demand",
+        },
+        ("SpotOptions" if spot else "OnDemandOptions"): strategy,
+    }
+
+
+def launched(answer: Mapping[str, Any]) -> str | None:
+    """The id of the instance that a fleet's answer tells of."""
+    ids = [id_ for made in answer.get("Instances") or () for id_ in made.get("InstanceIds") or ()]
+    return ids[0] if ids else None
+
+
+def refusals(
+    answer: Mapping[str, Any], offers: tuple[Offer, ...], subnets: Mapping[str, str], zones: Mapping[str, str]
+) -> tuple[Refusal, ...]:
+    """What a fleet's answer without a machine says, one for each error, the same ones together; never empty.
+
+    `subnets`: by zone id; `zones`: ids by name.
+    """
+    region = offers[0].region
+    said: dict[tuple[str, str], list[Offer]] = {}
+    for error in answer.get("Errors") or ():
+        about = said.setdefault((error.get("ErrorCode", "Unknown"), error.get("ErrorMessage", "")), [])
+        overrides = (error.get("LaunchTemplateAndOverrides") or {}).get("Overrides") or {}
+        about += [offer for offer in offers if _is_of(overrides, offer, subnets, zones) and offer not in about]
+    if not said:
+        text = "the fleet came back without a machine and without a reason"
+        said["UnfulfillableCapacity", text] = list(offers)
+    return tuple(
+        _with_zone_ids(refusal(region, code, text, tuple(about) or offers), zones)
+        for (code, text), about in said.items()
+    )
+
+
+def no_subnet(offers: tuple[Offer, ...]) -> Refusal:
+    """Zones in which the default VPC has no subnet, as those local zones that the account has not enabled."""
+    names = " and ".join(sorted({offer.zone for offer in offers}))
+    mend = "Run `aws ec2 create-default-subnet` for it, if the account has this zone"
+    return Refusal(
+        offers=offers,
+        sentence=f"the default network has no subnet in {names}. {mend}",
+        code="NoDefaultSubnet",
+        scope=Scope.ZONE,
+        lasts=NOT_SOLD_HERE.lasts,
+    )
+
+
+def _is_of(overrides: Mapping[str, Any], offer: Offer, subnets: Mapping[str, str], zones: Mapping[str, str]) -> bool:
+    """Whether an error's overrides are those of the offer; what they leave out fits everything."""
+    told = {
+        "InstanceType": offer.instance_type,
+        "SubnetId": subnets.get(offer.zone),
+        "AvailabilityZone": next((name for name, zone in zones.items() if zone == offer.zone), None),
+        "AvailabilityZoneId": offer.zone,
+    }
+    return all(overrides.get(key) in (None, "", value) for key, value in told.items() if value is not None)
+
+
+def _with_zone_ids(found: Refusal, zones: Mapping[str, str]) -> Refusal:
+    ids = tuple(zones[name] for name in found.zones_with_capacity if name in zones)
+    return msgspec.structs.replace(found, zones_with_capacity=ids)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:40]

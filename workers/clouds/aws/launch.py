@@ -1,0 +1,208 @@
+"""One attempt at a machine: what stands in its way is looked up first, then one CreateFleet is made."""
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+from msgspec import Struct
+
+from workers.clouds.admitted import admitted
+from workers.clouds.aws import fleet as aws_fleet
+from workers.clouds.aws import instance as aws_instance
+from workers.clouds.aws.client import Api, RegionError
+from workers.clouds.aws.errors import AwsSaid, refused, refused_by
+from workers.clouds.aws.network import Network, Places
+from workers.clouds.aws.quota import Quotas
+from workers.clouds.aws.templates import Templates, is_missing, mismatch
+from workers.clouds.cidrs import CIDRS_MEND, CidrsError
+from workers.clouds.driver import DriverError, MachineRequest, Refusal, Refused, Scope
+from workers.placement.offer import Offer
+from workers.placement.refusals import QUOTA
+from workers.serving.bootstrap import user_data
+from workers.serving.errors import ServingError
+
+SETTLES_WITHIN = timedelta(seconds=90)
+LOOK_EVERY = timedelta(seconds=0.1)
+LOOK_AT_MOST_EVERY = timedelta(seconds=2)
+IMAGE_BELIEVED_FOR = timedelta(hours=1)
+MOST_PORT = 65535
+TRIES = 3
+NETWORK_CHANGED = ("InvalidGroup.NotFound", "InvalidSubnetID.NotFound", "InvalidSubnet.NotFound")
+
+
+class _Ground(Struct, frozen=True, kw_only=True):
+    """What a launch in a region stands on."""
+
+    places: Places
+    group: str
+    image: str
+    root_device: str
+
+
+class Launch:
+    """Callable; may be called again for the same request, and then gives the same machine."""
+
+    def __init__(self, api: Api, environ: Mapping[str, str]) -> None:
+        self.network = Network(api)
+        self.quotas = Quotas(self._read_quota)
+        self._api = api
+        self._environ = environ
+        self._templates = Templates(api)
+        self._images: dict[tuple[str, str], tuple[float, tuple[str, str]]] = {}
+
+    def __call__(self, request: MachineRequest, secrets: Mapping[str, str]) -> Any:
+        """The instance, as EC2 describes it. Raises Refused, DriverError."""
+        region = request.offers[0].region
+        # From here on there is a machine, so that no error may pass for a refusal.
+        instance = self.settled(region, self._made(request, secrets))
+        if aws_instance.tag(instance, aws_fleet.TAG_REQUEST) != aws_fleet.fingerprint(request):
+            raise mismatch(request)
+        if aws_instance.never_started(instance):
+            text = "AWS had no capacity left when it started the machine"
+            raise refused(AwsSaid(region, "InsufficientInstanceCapacity", text, 500), request.offers)
+        return instance
+
+    def _made(self, request: MachineRequest, secrets: Mapping[str, str]) -> str:
+        """The id of the instance. Raises Refused, DriverError."""
+        try:
+            return self._asked(request, secrets)
+        except RegionError as error:
+            found = _refusal(f"{error}", "NoSuchRegion", Scope.REGION, request.offers)
+            raise refused_by((found,), request.offers) from error
+        except AwsSaid as said:
+            if said.uncertain:
+                raise  # nobody knows whether it had an effect
+            raise refused(said, request.offers) from said
+
+    def settled(self, region: str, instance_id: str) -> Any:
+        """The instance once it has its address, or has ended. Raises AwsSaid, DriverError."""
+        give_up_at = time.monotonic() + SETTLES_WITHIN.total_seconds()
+        pause = LOOK_EVERY
+        while True:
+            instance = self._described(region, instance_id)
+            if instance is not None and aws_instance.is_settled(instance):
+                return instance
+            if time.monotonic() > give_up_at:
+                raise DriverError(f"AWS has been starting {instance_id} for {SETTLES_WITHIN}; it is looked at again.")
+            time.sleep(pause.total_seconds())
+            pause = min(pause * 1.5, LOOK_AT_MOST_EVERY)
+
+    def _asked(self, request: MachineRequest, secrets: Mapping[str, str]) -> str:
+        sources = self._check(request)
+        self._api.check_region(request.offers[0].region)
+        offers, too_small = self.quotas.sort(request.offers)
+        if not offers:
+            raise refused_by(too_small, request.offers)
+        try:
+            script = user_data(request, secrets)
+        except ServingError as error:
+            raise Refused(str(error), code="NotServable", scope=Scope.BUG) from error
+        ground = self._ground(request, sources)
+        placed = tuple(offer for offer in offers if offer.zone in ground.places.subnets)
+        if nowhere := tuple(offer for offer in offers if offer not in placed):
+            too_small = (*too_small, aws_fleet.no_subnet(nowhere))
+        if not placed:
+            raise refused_by(too_small, request.offers)
+        return self._fleet(request, placed, ground, script, before=too_small)
+
+    def _check(self, request: MachineRequest) -> tuple[str, ...]:
+        """Refuse what no call could get; returns who may reach the machine. Raises Refused."""
+        image = request.boot.image or ""
+        if image and not image.startswith(("ami-", "docker:")):
+            sentence = (
+                f'"{image}" is no image of AWS. Name one as ami-…, a container as docker:…, or leave image_id out'
+            )
+            raise Refused(sentence, code="ImageOfAnotherCloud", scope=Scope.CLOUD)
+        port = request.boot.port
+        if not 1 <= port <= MOST_PORT:
+            raise Refused(
+                f"the port {port} is none: ports go from 1 to {MOST_PORT}. Correct `ports` in the recipe",
+                code="PortOutOfRange",
+                scope=Scope.CLOUD,
+            )
+        if len({(offer.region, offer.spot) for offer in request.offers}) > 1:
+            sentence = "one call to AWS can ask for machines of one region and one lifecycle only"
+            raise Refused(sentence, code="MixedBatch", scope=Scope.BUG)
+        try:
+            return admitted(self._environ)
+        except CidrsError as error:
+            raise Refused(f"{error}. {CIDRS_MEND}", code="NoCidrs", scope=Scope.CLOUD) from error
+
+    def _ground(self, request: MachineRequest, sources: tuple[str, ...]) -> _Ground:
+        region = request.offers[0].region
+        with ThreadPoolExecutor(2) as threads:
+            image = threads.submit(self._image, region, aws_fleet.own_image(request))
+            group = self.network.group(region, request.installation, request.boot.port, sources)
+            image_id, root_device = image.result()
+        return _Ground(places=self.network.places(region), group=group, image=image_id, root_device=root_device)
+
+    def _image(self, region: str, own: str | None) -> tuple[str, str]:
+        """Its id and root device."""
+        at, known = self._images.get((region, own or ""), (float("-inf"), ("", "")))
+        if time.monotonic() - at < IMAGE_BELIEVED_FOR.total_seconds():
+            return known
+        if own is None:
+            answer = self._api.call("ssm", region, "get_parameter", Name=aws_fleet.IMAGE)
+            known = answer["Parameter"]["Value"], aws_fleet.ROOT_DEVICE
+        else:
+            images = self._api.call("ec2", region, "describe_images", ImageIds=[own])["Images"]
+            known = own, (images[0].get("RootDeviceName") if images else None) or aws_fleet.ROOT_DEVICE
+        self._images[region, own or ""] = (time.monotonic(), known)
+        return known
+
+    def _read_quota(self, region: str, code: str) -> float:
+        answer = self._api.call("service-quotas", region, "get_service_quota", ServiceCode="ec2", QuotaCode=code)
+        return float(answer["Quota"]["Value"])
+
+    def _fleet(
+        self,
+        request: MachineRequest,
+        offers: tuple[Offer, ...],
+        ground: _Ground,
+        script: str,
+        before: tuple[Refusal, ...],
+    ) -> str:
+        """The id of the instance. Raises Refused with what was said before, AwsSaid, DriverError."""
+        region = offers[0].region
+        data = aws_fleet.template(
+            request, image=ground.image, root_device=ground.root_device, group=ground.group, user_data=script
+        )
+        asked = aws_fleet.fleet(request, offers, ground.places.subnets)
+        answer = self._called(region, request, data, asked)
+        instance_id = aws_fleet.launched(answer)
+        if instance_id is not None:
+            return instance_id
+        said = aws_fleet.refusals(answer, offers, ground.places.subnets, ground.places.zones)
+        if any(one.code in NETWORK_CHANGED for one in said):
+            self.network.forget(region)
+        raise refused_by((*said, *before), request.offers)
+
+    def _called(self, region: str, request: MachineRequest, data: dict[str, Any], asked: dict[str, Any]) -> Any:
+        for last in (False,) * (TRIES - 1) + (True,):
+            self._templates.make(region, request, data)
+            try:
+                return self._api.launch(region, "create_fleet", **asked)
+            except AwsSaid as said:
+                # Another worker with the same request deleted the template, which is the same, between the two calls.
+                if last or not is_missing(said):
+                    raise
+            finally:
+                self._templates.delete(region, aws_fleet.template_name(request.token))
+        raise AssertionError  # the last try has returned or raised
+
+    def _described(self, region: str, instance_id: str) -> Any | None:
+        """None where EC2 does not show it yet, which it may not for some seconds."""
+        try:
+            answer = self._api.call("ec2", region, "describe_instances", InstanceIds=[instance_id])
+        except AwsSaid as said:
+            if said.code == "InvalidInstanceID.NotFound":
+                return None
+            raise
+        found = [instance for reservation in answer["Reservations"] for instance in reservation["Instances"]]
+        return found[0] if found else None
+
+
+def _refusal(sentence: str, code: str, scope: Scope, offers: tuple[Offer, ...]) -> Refusal:
+    return Refusal(offers=offers, sentence=sentence, code=code, scope=scope, lasts=QUOTA.lasts)

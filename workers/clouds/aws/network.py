@@ -1,0 +1,170 @@
+"""Where machines go and who may reach them: the default VPC's subnets, and one security group a port."""
+
+import threading
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from msgspec import Struct
+
+from workers.clouds.aws.client import Api
+from workers.clouds.aws.errors import AwsSaid
+
+LOOK_AGAIN_AFTER = timedelta(minutes=10)
+"""Somebody may have changed or deleted something meanwhile."""
+
+
+class Places(Struct, frozen=True, kw_only=True):
+    """A region's default VPC."""
+
+    vpc: str
+    subnets: Mapping[str, str]
+    """By zone id."""
+    zones: Mapping[str, str]
+    """Zone ids by name: names differ by account."""
+
+
+class Network:
+    """What is there in each region, and what is made there. It is never deleted: a launch may be relying on it."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._lock = threading.Lock()
+        self._places: dict[str, tuple[float, Places]] = {}
+        self._groups: dict[tuple[str, str, int, tuple[str, ...]], tuple[float, str]] = {}
+        self._zones: dict[str, dict[str, str]] = {}
+
+    def places(self, region: str) -> Places:
+        """Raises AwsSaid (DefaultVpcDoesNotExist among it), DriverError."""
+        at, known = self._places.get(region, (float("-inf"), None))
+        if known is not None and _fresh(at):
+            return known
+        filters = [{"Name": "default-for-az", "Values": ["true"]}]
+        found = self._api.pages(region, "describe_subnets", "Subnets", Filters=filters)
+        if not found:
+            raise AwsSaid(
+                region, "DefaultVpcDoesNotExist", "No default VPC exists for this account in this region", 400
+            )
+        places = Places(
+            vpc=found[0]["VpcId"],
+            subnets={subnet["AvailabilityZoneId"]: subnet["SubnetId"] for subnet in found},
+            zones={subnet["AvailabilityZone"]: subnet["AvailabilityZoneId"] for subnet in found},
+        )
+        with self._lock:
+            self._places[region] = (time.monotonic(), places)
+        return places
+
+    def zones(self, region: str) -> dict[str, str]:
+        """Ids by name. Raises AwsSaid, DriverError."""
+        with self._lock:
+            known = self._zones.get(region)
+        if known is None:
+            found = self._api.call("ec2", region, "describe_availability_zones")["AvailabilityZones"]
+            known = {zone["ZoneName"]: zone["ZoneId"] for zone in found}
+            with self._lock:
+                self._zones[region] = known
+        return known
+
+    def group(self, region: str, installation: str, port: int, sources: tuple[str, ...]) -> str:
+        """The security group that opens `port` to `sources` and nobody else. Raises AwsSaid, DriverError."""
+        key = (region, installation, port, sources)
+        at, known = self._groups.get(key, (float("-inf"), ""))
+        if known and _fresh(at):
+            return known
+        vpc = self.places(region).vpc
+        name = f"mixtral-{installation}-{port}"
+        found = self._found(region, vpc, name) or self._made(region, vpc, name, installation)
+        self._open(region, found, port, sources)
+        with self._lock:
+            self._groups[key] = (time.monotonic(), found["GroupId"])
+        group: str = found["GroupId"]
+        return group
+
+    def forget(self, region: str) -> None:
+        """Look again at the next launch: something was not there any more."""
+        with self._lock:
+            self._places.pop(region, None)
+            self._groups = {key: value for key, value in self._groups.items() if key[0] != region}
+
+    def _found(self, region: str, vpc: str, name: str) -> Any:
+        filters = [{"Name": "group-name", "Values": [name]}, {"Name": "vpc-id", "Values": [vpc]}]
+        found = self._api.pages(region, "describe_security_groups", "SecurityGroups", Filters=filters)
+        return found[0] if found else None
+
+    def _made(self, region: str, vpc: str, name: str, installation: str) -> Any:
+        tags = [{"Key": "mixtral-installation", "Value": installation}]
+        try:
+            made = self._api.call(
+                "ec2",
+                region,
+                "create_security_group",
+                GroupName=name,
+                Description="Who may reach the models that mixtral-bot serves, as MIXTRAL_ALLOW_CIDRS says",
+                VpcId=vpc,
+                TagSpecifications=[{"ResourceType": "security-group", "Tags": tags}],
+            )
+        except AwsSaid as said:
+            found = self._found(region, vpc, name) if said.code == "InvalidGroup.Duplicate" else None
+            if found is None:
+                raise
+            return found  # another worker was faster
+        return made | {"IpPermissions": []}
+
+    def _open(self, region: str, group: Any, port: int, sources: tuple[str, ...]) -> None:
+        """Open what is to be open, then close what is not: nobody who may is shut out meanwhile."""
+        wanted = _permission(port, sources)
+        lacking = set(sources) - _sources(group["IpPermissions"], port)
+        surplus = _surplus(group["IpPermissions"], port, sources)
+        try:
+            if lacking:
+                self._call(region, "authorize_security_group_ingress", group, [_permission(port, sorted(lacking))])
+            if surplus:
+                self._call(region, "revoke_security_group_ingress", group, surplus)
+        except AwsSaid as said:
+            if said.code not in ("InvalidPermission.Duplicate", "InvalidPermission.NotFound"):
+                raise
+            now = self._api.call("ec2", region, "describe_security_groups", GroupIds=[group["GroupId"]])
+            if not set(wanted_sources(wanted)) <= _sources(now["SecurityGroups"][0]["IpPermissions"], port):
+                raise
+
+    def _call(self, region: str, action: str, group: Any, permissions: list[Any]) -> None:
+        self._api.call("ec2", region, action, GroupId=group["GroupId"], IpPermissions=permissions)
+
+
+def _permission(port: int, sources: tuple[str, ...] | list[str]) -> dict[str, Any]:
+    ranges = [{"CidrIp": source, "Description": "MIXTRAL_ALLOW_CIDRS"} for source in sources]
+    return {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": ranges}
+
+
+def wanted_sources(permission: Mapping[str, Any]) -> list[str]:
+    return [one["CidrIp"] for one in permission["IpRanges"]]
+
+
+def _sources(permissions: list[Any], port: int) -> set[str]:
+    ours = [p for p in permissions if _is_ours(p, port)]
+    return {source for permission in ours for source in wanted_sources(permission)}
+
+
+def _surplus(permissions: list[Any], port: int, sources: tuple[str, ...]) -> list[Any]:
+    """Everything else that the group lets in."""
+    surplus = []
+    for permission in permissions:
+        if _is_ours(permission, port):
+            beyond = [one for one in permission["IpRanges"] if one["CidrIp"] not in sources]
+            if beyond:
+                surplus.append(_permission(port, [one["CidrIp"] for one in beyond]))
+        else:
+            surplus.append({key: value for key, value in permission.items() if value})
+    return surplus
+
+
+def _is_ours(permission: Mapping[str, Any], port: int) -> bool:
+    reach = (permission.get("IpProtocol"), permission.get("FromPort"), permission.get("ToPort"))
+    return reach == ("tcp", port, port) and not any(
+        permission.get(key) for key in ("Ipv6Ranges", "PrefixListIds", "UserIdGroupPairs")
+    )
+
+
+def _fresh(at: float) -> bool:
+    return time.monotonic() - at < LOOK_AGAIN_AFTER.total_seconds()

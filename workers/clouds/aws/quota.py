@@ -1,0 +1,121 @@
+"""Whether an account's quotas leave room for a machine, asked before the launch call."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+
+from msgspec import Struct
+
+from workers.clouds.driver import DriverError, Refusal, Scope
+from workers.placement.offer import Offer
+from workers.placement.refusals import QUOTA
+
+BELIEVED_FOR = timedelta(minutes=10)
+
+# Family letter, or family: the quota on demand, the quota for spot (Service Quotas, "Amazon EC2"), all in vCPUs.
+CODES = {
+    "p5": ("L-417A185B", "L-C4BD4855"),
+    "p6": ("L-417A185B", None),
+    "p": ("L-417A185B", "L-7212CCBC"),
+    "g": ("L-DB2E81BA", "L-3819A6DF"),
+}
+NAMES = {
+    "L-417A185B": "Running On-Demand P instances",
+    "L-7212CCBC": "All P4, P3 and P2 Spot Instance Requests",
+    "L-C4BD4855": "All P5 Spot Instance Requests",
+    "L-DB2E81BA": "Running On-Demand G and VT instances",
+    "L-3819A6DF": "All G and VT Spot Instance Requests",
+}
+
+logger = logging.getLogger(__name__)
+
+
+class Shortage(Struct, frozen=True, kw_only=True):
+    """A quota that is too small for what is wanted."""
+
+    quota: str
+    limit: float
+    needed: int
+    region: str
+    spot: bool
+
+    @property
+    def code(self) -> str:
+        return "MaxSpotInstanceCountExceeded" if self.spot else "VcpuLimitExceeded"
+
+    @property
+    def sentence(self) -> str:
+        """Cause and mend, without a full stop."""
+        return (
+            f'the quota "{NAMES[self.quota]}" in {self.region} is {self.limit:g} vCPUs, and this machine needs '
+            f"{self.needed}. Ask for more at "
+            f"https://{self.region}.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/{self.quota}"
+        )
+
+
+def code_of(instance_type: str, *, spot: bool) -> str | None:
+    """The quota that a machine counts against; None where none is known by its code."""
+    for family in (instance_type[:2], instance_type[:1]):
+        if family in CODES:
+            return CODES[family][spot]
+    return None
+
+
+def shortage(offer: Offer, limit: float | None) -> Shortage | None:
+    """Pure. A quota that the cloud does not tell is no hindrance: it will say itself."""
+    code = code_of(offer.instance_type, spot=offer.spot)
+    if code is None or limit is None or limit >= (offer.vcpus or 1):
+        return None
+    return Shortage(quota=code, limit=limit, needed=offer.vcpus or 1, region=offer.region, spot=offer.spot)
+
+
+def refusal(shortage: Shortage, offers: tuple[Offer, ...]) -> Refusal:
+    """Pure. A quota of 0 rules out the family in the region; another one only the machines that it is too small for."""
+    return Refusal(
+        offers=offers,
+        sentence=shortage.sentence,
+        code=shortage.code,
+        scope=Scope.ZONE if shortage.limit else Scope.REGION,
+        lasts=QUOTA.lasts,
+    )
+
+
+class Quotas:
+    """What the cloud last told of them."""
+
+    def __init__(self, read: Callable[[str, str], float]) -> None:
+        """`read`: region and code to vCPUs. Raises DriverError."""
+        self._read = read
+        self._known: dict[tuple[str, str], tuple[float, float | None]] = {}
+        self._lock = threading.Lock()
+
+    def shortage(self, offer: Offer) -> Shortage | None:
+        """Which quota stands in the offer's way."""
+        code = code_of(offer.instance_type, spot=offer.spot)
+        return shortage(offer, self.limit(offer.region, code)) if code else None
+
+    def sort(self, offers: Iterable[Offer]) -> tuple[tuple[Offer, ...], tuple[Refusal, ...]]:
+        """The offers that the quotas leave room for, and why not the others."""
+        fitting: list[Offer] = []
+        short: dict[Shortage, list[Offer]] = {}
+        for offer in offers:
+            shortage = self.shortage(offer)
+            (fitting if shortage is None else short.setdefault(shortage, [])).append(offer)
+        return tuple(fitting), tuple(refusal(shortage, tuple(about)) for shortage, about in short.items())
+
+    def limit(self, region: str, code: str) -> float | None:
+        """vCPUs; None where the cloud does not tell, as to credentials that may not ask."""
+        with self._lock:
+            at, limit = self._known.get((region, code), (float("-inf"), None))
+            if time.monotonic() - at < BELIEVED_FOR.total_seconds():
+                return limit
+        try:
+            limit = self._read(region, code)
+        except DriverError as error:
+            logger.info("the quota %s in %s is unknown: %s", code, region, error)
+            limit = None
+        with self._lock:
+            self._known[region, code] = (time.monotonic(), limit)
+        return limit

@@ -1,0 +1,164 @@
+"""Google Cloud: every replica is a Compute Engine instance, named after its token."""
+
+import logging
+import os
+import time
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from workers.clouds.admitted import admitted
+from workers.clouds.cidrs import CIDRS_MEND, CidrsError
+from workers.clouds.driver import DriverError, End, Machine, MachineRequest, Refused, Scope, Sighting, Token
+from workers.clouds.gcp import instance as gcp_instance
+from workers.clouds.gcp.client import Api
+from workers.clouds.gcp.errors import PRECONDITION_FAILED, CloudSaid, no, refused_by
+from workers.clouds.gcp.launch import Launcher
+from workers.clouds.gcp.machine_ends import Ends
+from workers.clouds.gcp.network import Firewall
+from workers.clouds.gcp.quota import Quotas
+from workers.clouds.usability import statuses
+from workers.placement.offer import CloudStatus, Offer
+from workers.serving.bootstrap import user_data
+from workers.serving.errors import ServingError
+
+SETTLES_WITHIN = timedelta(minutes=3)
+LOOK_EVERY = timedelta(seconds=0.5)
+FINGERPRINTS = 3
+
+logger = logging.getLogger(__name__)
+
+
+class GcpDriver:
+    """Machines in one project. Neither makes nor needs a service account: a machine can do nothing in the cloud."""
+
+    cloud = "gcp"
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        self.environ = environ
+        project = environ.get("GOOGLE_CLOUD_PROJECT") or environ.get("GCLOUD_PROJECT") or ""
+        self.api = Api(project, environ.get("MIXTRAL_GCE_ENDPOINT", "").rstrip("/") or None)
+        self._firewall = Firewall(self.api)
+        self._quotas = Quotas(self.api)
+        self._ends = Ends(self.api)
+        self._launcher = Launcher(self.api)
+
+    def status(self) -> CloudStatus:
+        status = statuses(self.environ, drivers=frozenset({self.cloud}))[self.cloud]
+        if not status.usable:
+            return status
+        try:
+            admitted(self.environ)
+        except CidrsError as error:
+            return CloudStatus(cloud=self.cloud, usable=False, reason=f"GCP: {error}", mend=CIDRS_MEND)
+        return status
+
+    def offers(self) -> tuple[Offer, ...]:
+        return ()  # the price table's
+
+    def create(self, request: MachineRequest, secrets: Mapping[str, str]) -> Machine:
+        """Waits until GCE has allocated the machine or said why not: seconds, and five minutes at most."""
+        try:
+            sources = self._check(request)
+            if short := self._too_little(request):
+                if found := self.find(request.token):
+                    return found  # it is our own machine that uses the quota up
+                raise short
+            script = _script(request, secrets)
+            tag = self._firewall.open(request.installation, request.boot.port, sources)
+        except CloudSaid as said:
+            raise no(said, request.offers) from said
+        made = self._launcher(request, script, tag)
+        return self._ends.remember(made.found).machine if made.found else self._ends.gone_already(request, made.at)
+
+    def find(self, token: Token) -> Machine | None:
+        give_up_at = time.monotonic() + SETTLES_WITHIN.total_seconds()
+        while found := self._named(token):
+            # One that is being allocated may yet be refused, and then it is as if it had never been.
+            settled = [one for one in found if one.status != "PROVISIONING"]
+            if settled:
+                best = min(settled, key=lambda one: one.status not in gcp_instance.ALIVE)
+                return self._ends.remember(best).machine
+            if time.monotonic() > give_up_at:
+                raise DriverError(
+                    f"GCP has been allocating {found[0].name} for {SETTLES_WITHIN}; it is looked at again."
+                )
+            time.sleep(LOOK_EVERY.total_seconds())
+        return self._ends.machine(token)
+
+    def owned(self, installation: str) -> Iterable[Sighting]:
+        label = gcp_instance.label_of(installation)
+        found = list(self.api.instances(f'labels.{gcp_instance.INSTALLATION} = "{label}"'))
+        return self._ends.sightings(installation, found)
+
+    def end_of(self, machine: Machine) -> End | None:
+        return self._ends.end_of(machine)
+
+    def extend(self, token: Token, expires_at: datetime) -> None:
+        for _ in range(FINGERPRINTS):
+            if all(self._extended(found, gcp_instance.expiry(expires_at)) for found in self._named(token)):
+                return
+        raise DriverError(
+            f"{gcp_instance.name_of(token)} was changed by somebody each time its expiry was to be moved."
+        )
+
+    def terminate(self, token: Token) -> None:
+        for found in self._named(token):
+            self._ends.remember(found)
+            place = {"zone": gcp_instance.zone_of(found), "instance": found.name}
+            self.api.look("InstancesClient", "delete_unary", **place)
+
+    def log(self, token: Token, lines: int) -> str:
+        for found in self._named(token):
+            place = {"zone": gcp_instance.zone_of(found), "instance": found.name}
+            if (output := self.api.look("InstancesClient", "get_serial_port_output", **place)) is not None:
+                return "\n".join(output.contents.splitlines()[-lines:])
+        return ""  # the cloud keeps none of a machine that is gone
+
+    def _check(self, request: MachineRequest) -> tuple[str, ...]:
+        """Who may reach the machine; refuses what no call could get. Raises Refused."""
+        if (request.boot.image or "").startswith("ami-"):
+            sentence = f"{request.boot.image} is an image of AWS. Name one of GCE's, or leave image_id out."
+            raise Refused(sentence, code="ImageOfAnotherCloud", scope=Scope.CLOUD)
+        try:
+            return admitted(self.environ)
+        except CidrsError as error:
+            raise Refused(f"{error}. {CIDRS_MEND}", code="NoCidrs", scope=Scope.CLOUD) from error
+
+    def _too_little(self, request: MachineRequest) -> Refused | None:
+        short = self._quotas.shortage(request.offers[0])  # a batch is one type in one region
+        return (
+            refused_by(self.api.project, [(short.code, short.text)], request.offers, plain=short.text)
+            if short
+            else None
+        )
+
+    def _named(self, token: Token) -> list[Any]:
+        """The token's instances: one, or in the worst case one in each of several zones."""
+        found = self.api.instances(f'name = "{gcp_instance.name_of(token)}"')
+        return [one for one in found if gcp_instance.told(one, gcp_instance.TOKEN) == token]
+
+    def _extended(self, found: Any, expiry: str) -> bool:
+        """Whether it worked; not if somebody else changed the machine's metadata meanwhile."""
+        items = [
+            {"key": item.key, "value": item.value} for item in found.metadata.items if item.key != gcp_instance.EXPIRY
+        ]
+        items.append({"key": gcp_instance.EXPIRY, "value": expiry})
+        metadata = {"fingerprint": found.metadata.fingerprint, "items": items}
+        place = {"zone": gcp_instance.zone_of(found), "instance": found.name}
+        try:
+            operation = self.api.look("InstancesClient", "set_metadata_unary", metadata_resource=metadata, **place)
+        except CloudSaid as said:
+            if said.status == PRECONDITION_FAILED:
+                return False
+            raise
+        if operation is not None:
+            operation = self.api.done(operation)
+        return operation is None or not operation.error.errors
+
+
+def _script(request: MachineRequest, secrets: Mapping[str, str]) -> str:
+    try:
+        return user_data(request, secrets)
+    except ServingError as error:
+        raise Refused(str(error), code="CannotBeServed", scope=Scope.CLOUD) from error

@@ -1,0 +1,164 @@
+"""What `mixtral-bot check` asks Google Cloud: who we are, permissions, quotas, regions, network. Changes nothing."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from workers.clouds.driver import DriverError
+from workers.clouds.findings import CREDENTIALS, QUOTA, Finding, Need, listed, on_quota
+from workers.clouds.gcp.client import Api
+from workers.clouds.gcp.errors import CloudSaid
+from workers.clouds.gcp.quota import GLOBAL
+
+ABOUT = "GCP"
+SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+PROJECTS = "https://cloudresourcemanager.googleapis.com"
+NO_CONNECTION = re.compile(r"\[Errno -?\d+\] ([A-Z][A-Za-z ]+)")
+ANSWERS_WITHIN = 15  # seconds
+OK = 200
+
+PERMISSIONS = (
+    *("compute.instances.create", "compute.instances.delete", "compute.instances.get", "compute.instances.list"),
+    *("compute.instances.setMetadata", "compute.instances.setLabels", "compute.instances.setTags"),
+    *("compute.instances.getSerialPortOutput", "compute.disks.create", "compute.subnetworks.use"),
+    *("compute.subnetworks.useExternalIp", "compute.firewalls.create", "compute.firewalls.get"),
+    *("compute.firewalls.update", "compute.networks.updatePolicy", "compute.projects.get", "compute.regions.get"),
+)
+ROLES = "roles/compute.instanceAdmin.v1 and roles/compute.securityAdmin"
+
+
+def questions(environ: Mapping[str, str], needed: Sequence[Need]) -> dict[str, Callable[[], list[Finding]]]:
+    """What can be asked at once, by what it is about; `needed` are the needs of this cloud. None of them raises."""
+    project = environ.get("GOOGLE_CLOUD_PROJECT") or environ.get("GCLOUD_PROJECT") or ""
+    endpoint = environ.get("MIXTRAL_GCE_ENDPOINT") or None
+    api = partial(Api, project, endpoint)  # clients of their own: they are used in several threads
+    asked: dict[str, Callable[[Api], list[Finding]]] = {
+        CREDENTIALS: partial(_project, endpoint=endpoint),
+        "permissions": partial(_permissions, endpoint=endpoint),
+        "network": _network,
+        "quotas": partial(_quotas, needed=needed),
+    }
+    return {what: partial(_guarded, what, question, api) for what, question in asked.items()}
+
+
+def _guarded(what: str, question: Callable[[Api], list[Finding]], api: Callable[[], Api]) -> list[Finding]:
+    try:
+        return question(api())
+    except DriverError as error:
+        cause, _, mend = str(error).rstrip(".").partition(". ")
+        if short := NO_CONNECTION.search(str(error)):
+            cause, mend = f"Compute Engine cannot be reached: {short[1]}", "check the network and MIXTRAL_GCE_ENDPOINT"
+        works = False if what == CREDENTIALS else None
+        says = cause if what == CREDENTIALS else f"could not be looked at: {cause}"
+        return [Finding(about=ABOUT, what=what, works=works, says=says, mend=mend)]
+
+
+def _project(api: Api, *, endpoint: str | None) -> list[Finding]:
+    api.call("ProjectsClient", "get")
+    who = "a stand-in that asks for none" if endpoint else _who()
+    says = f"{who}, project {api.project}, Compute Engine enabled"
+    return [Finding(about=ABOUT, what=CREDENTIALS, works=True, says=says)]
+
+
+def _who() -> str:
+    import google.auth  # noqa: PLC0415 - only those who ask GCP shall wait for it
+
+    found, _ = google.auth.default(scopes=[SCOPE])
+    return str(getattr(found, "service_account_email", "") or "your own account")
+
+
+def _permissions(api: Api, *, endpoint: str | None) -> list[Finding]:
+    """The project's own answer to which of the permissions of a launch these credentials have."""
+    status, held = _held(api.project, endpoint)
+    if status != OK:
+        says = f"could not be looked at: {'the stand-in' if endpoint else 'Resource Manager'} answers {status}"
+        mend = "" if endpoint else f"run `gcloud services enable {PROJECTS.split('//')[1]} --project {api.project}`"
+        return [Finding(about=ABOUT, what="permissions", works=None, says=says, mend=mend)]
+    lacking = [permission for permission in PERMISSIONS if permission not in held]
+    if not lacking:
+        says = f"all {len(PERMISSIONS)} that a launch needs"
+        return [Finding(about=ABOUT, what="permissions", works=True, says=says)]
+    mend = f"give the account {ROLES} in {api.project}"
+    return [Finding(about=ABOUT, what="permissions", works=False, says=f"lacks {', '.join(lacking)}", mend=mend)]
+
+
+def _held(project: str, endpoint: str | None) -> tuple[int, list[str]]:
+    """HTTP status, and the permissions. Raises DriverError."""
+    import google.auth  # noqa: PLC0415 - as above
+    import requests  # noqa: PLC0415 - likewise
+    from google.auth.credentials import AnonymousCredentials  # noqa: PLC0415 - likewise
+    from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415 - likewise
+    from google.auth.transport.requests import AuthorizedSession  # noqa: PLC0415 - likewise
+
+    anonymous: Any = AnonymousCredentials  # the library's functions have no types
+    session_of: Any = AuthorizedSession
+    url = f"{(endpoint or PROJECTS).rstrip('/')}/v1/projects/{project}:testIamPermissions"
+    try:
+        credentials: Any = anonymous() if endpoint else google.auth.default(scopes=[SCOPE])[0]
+        with session_of(credentials) as session:
+            said = session.post(url, json={"permissions": PERMISSIONS}, timeout=ANSWERS_WITHIN)
+        return said.status_code, list(said.json().get("permissions", ())) if said.status_code == OK else []
+    except (GoogleAuthError, requests.RequestException, ValueError) as error:
+        raise DriverError(f"{' '.join(str(error).split())}. Check the network") from error
+
+
+def _network(api: Api) -> list[Finding]:
+    try:
+        api.call("NetworksClient", "get", network="default")
+    except CloudSaid as said:
+        if said.code != "networkNotFound":
+            raise
+    else:
+        return [Finding(about=ABOUT, what="network", works=True, says="the default network is there")]
+    says = f"{api.project} has no network called default"
+    mend = f"run `gcloud compute networks create default --project {api.project}`"
+    return [Finding(about=ABOUT, what="network", works=False, says=says, mend=mend)]
+
+
+def _quotas(api: Api, *, needed: Sequence[Need]) -> list[Finding]:
+    regions = list(dict.fromkeys(need.region for need in needed))
+    found: dict[str, dict[str, float]] = {}
+    down: list[str] = []
+    for region in regions:
+        try:
+            told = api.call("RegionsClient", "get", region=region)
+        except CloudSaid as said:
+            if said.code != "regionNotFound":
+                raise
+            down.append(region)
+            continue
+        if told.status == "DOWN":
+            down.append(region)
+        found[region] = {quota.metric: quota.limit for quota in told.quotas}
+    whole = {quota.metric: quota.limit for quota in api.call("ProjectsClient", "get").quotas}
+    mend = f"ask for more at https://console.cloud.google.com/iam-admin/quotas?project={api.project}"
+    return [
+        _on_regions(regions, down),
+        *_on_all_regions(whole, needed, mend),
+        *(_on_quota(metric, needed, found, mend) for metric in dict.fromkeys(n.quota for n in needed if n.quota)),
+    ]
+
+
+def _on_regions(regions: Sequence[str], down: Sequence[str]) -> Finding:
+    if not down:
+        says = f"all {len(regions)} of the price table are up"
+        return Finding(about=ABOUT, what="regions", works=True, says=says)
+    says = f"{len(regions) - len(down)} of {len(regions)} in the price table are up, not {listed(down, 'regions')}"
+    mend = "correct the price table, or run `mixtral-bot prices`"
+    return Finding(about=ABOUT, what="regions", works=len(down) < len(regions), says=says, mend=mend)
+
+
+def _on_all_regions(whole: Mapping[str, float], needed: Sequence[Need], mend: str) -> list[Finding]:
+    """The limit that counts all GPUs on demand of the project, wherever they are; nothing where it suffices."""
+    least = min((need.amount for need in needed if not need.spot), default=0)
+    if GLOBAL not in whole or not 0 <= whole[GLOBAL] < least:
+        return []
+    says = f"{GLOBAL} is {whole[GLOBAL]:g}, and the smallest machine on demand has {least} GPUs"
+    return [Finding(about=ABOUT, what=QUOTA, works=False, says=says, mend=mend)]
+
+
+def _on_quota(metric: str, needed: Sequence[Need], found: Mapping[str, Mapping[str, float]], mend: str) -> Finding:
+    limits = {region: told[metric] for region, told in found.items() if metric in told}
+    asked = [need for need in needed if need.quota == metric]
+    return on_quota(ABOUT, "GPUs", asked, limits, mend.replace("more", f"more {metric}", 1))

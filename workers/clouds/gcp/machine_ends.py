@@ -1,0 +1,153 @@
+"""How machines ended: GCE forgets an instance once it is deleted, so what was seen of it is kept here."""
+
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from workers.clouds.driver import DriverError, End, Machine, MachineRequest, Presence, Sighting, Token
+from workers.clouds.gcp import instance as gcp_instance
+from workers.clouds.gcp.client import Api
+
+KEPT_FOR = timedelta(hours=1)
+"""An ended machine is told for so long; the instances of EC2 stay in its list for about as long."""
+
+STOPPED_FOR = timedelta(minutes=10)
+"""A machine that stopped itself still has a disk that costs; after so long it is deleted."""
+
+PREEMPTED = "compute.instances.preempted"
+DELETED = "delete"
+REASONS = {
+    PREEMPTED: "preempted by GCP",
+    DELETED: "deleted",
+    "stop": "stopped",
+    "suspend": "suspended",
+    "compute.instances.guestTerminate": "shut down from inside",
+    "compute.instances.hostError": "a failure of its host",
+    "compute.instances.terminateOnHostMaintenance": "maintenance of its host",
+    "compute.instances.repair.recreateInstance": "repaired by GCP",
+}
+
+logger = logging.getLogger(__name__)
+
+
+class Seen(Struct, frozen=True, kw_only=True):
+    """A machine as it was last seen."""
+
+    sighting: Sighting
+    zone: str
+    number: str
+    """GCE's own, which no other machine ever gets."""
+    ended_at: datetime | None = None
+
+
+class Ends:
+    """What one process knows of machines that it saw; another that starts later knows less, and says less."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._seen: dict[Token, Seen] = {}
+
+    def remember(self, found: Any) -> Sighting:
+        """The instance as running; `sightings` tells how it really is."""
+        sighting = gcp_instance.sighting_of(found, Presence.RUNNING)
+        token = sighting.machine.token
+        known = self._seen.get(token)
+        if known is None or known.ended_at is None or known.number != str(found.id):
+            self._seen[token] = Seen(sighting=sighting, zone=gcp_instance.zone_of(found), number=str(found.id))
+        return sighting
+
+    def gone_already(self, request: MachineRequest, made_at: datetime) -> Machine:
+        """The machine of a launch that succeeded some time ago, and that is not there any more."""
+        if known := self.machine(request.token):
+            return known
+        machine = gcp_instance.made_and_gone(request, made_at)
+        sighting = Sighting(
+            machine=machine,
+            presence=Presence.ENDED,
+            installation=request.installation,
+            deployment=request.deployment,
+            replica=request.replica,
+            attempt=request.attempt,
+            why="deleted",
+        )
+        self._seen[request.token] = Seen(
+            sighting=sighting, zone=machine.offer.zone, number="", ended_at=datetime.now(UTC)
+        )
+        return machine
+
+    def machine(self, token: Token) -> Machine | None:
+        seen = self._seen.get(token)
+        return seen.sighting.machine if seen else None
+
+    def end_of(self, machine: Machine) -> End | None:
+        """By its zone's operations, which GCE keeps for days. Raises DriverError."""
+        zone = machine.offer.zone
+        target = f'targetLink eq ".*/zones/{zone}/instances/{machine.id}"'
+        kind = _decisive(self._kinds(zone, target))
+        return End(why=REASONS[kind], preempted=kind == PREEMPTED) if kind else None
+
+    def sightings(self, installation: str, found: list[Any]) -> list[Sighting]:
+        """What to tell of the instances that GCE lists for an installation, and of those that it lists no more."""
+        now = datetime.now(UTC)
+        shown = [self._look(one, now) for one in found if _belongs(one, installation)]
+        listed = {sighting.machine.token for sighting in shown}
+        for token, seen in list(self._seen.items()):
+            if token in listed or seen.sighting.installation != installation:
+                continue
+            if seen.ended_at is None:
+                seen = self._ended(token, seen, now)  # noqa: PLW2901 - the same machine, known better
+            if seen.ended_at is not None and now - seen.ended_at > KEPT_FOR:
+                del self._seen[token]
+            else:
+                shown.append(seen.sighting)
+        return shown
+
+    def _look(self, found: Any, now: datetime) -> Sighting:
+        running = self.remember(found)
+        token = running.machine.token
+        if found.status in gcp_instance.ALIVE:
+            return running
+        seen = self._seen[token]
+        if seen.ended_at is None:
+            seen = self._ended(token, seen, now, found)
+        if found.status == "TERMINATED" and seen.ended_at and now - seen.ended_at > STOPPED_FOR:
+            logger.warning("deleting %s, which stopped: its disk costs", found.name)
+            self._api.look("InstancesClient", "delete_unary", zone=seen.zone, instance=found.name)
+        return seen.sighting
+
+    def _ended(self, token: Token, seen: Seen, now: datetime, stopped: Any = None) -> Seen:
+        """`stopped` is the instance where GCE still has it."""
+        kind = _decisive(self._operations(seen))
+        why = REASONS.get(kind, "its machine disappeared" if stopped is None else "stopped")
+        if stopped is not None and not kind and gcp_instance.expired(stopped, now):
+            why = "expired"
+        sighting = msgspec.structs.replace(
+            seen.sighting, presence=Presence.PREEMPTED if kind == PREEMPTED else Presence.ENDED, why=why, progress=""
+        )
+        self._seen[token] = msgspec.structs.replace(seen, sighting=sighting, ended_at=now)
+        return self._seen[token]
+
+    def _operations(self, seen: Seen) -> list[str]:
+        """What was done to the machine, the latest first; nothing if that cannot be read."""
+        try:
+            return self._kinds(seen.zone, f"targetId = {seen.number}")
+        except DriverError as error:
+            logger.warning("why %s ended cannot be read: %s", seen.sighting.machine.id, error)
+            return []
+
+    def _kinds(self, zone: str, filter_: str) -> list[str]:
+        done = self._api.call("ZoneOperationsClient", "list", zone=zone, filter=filter_)
+        return [op.operation_type for op in sorted(done, key=lambda op: op.insert_time, reverse=True)]
+
+
+def _decisive(kinds: list[str]) -> str:
+    """Of what was done to a machine, the latest first, what ended it; empty where nothing did."""
+    return PREEMPTED if PREEMPTED in kinds else next((kind for kind in kinds if kind in REASONS), "")
+
+
+def _belongs(found: Any, installation: str) -> bool:
+    """A label may be a digest; the metadata has the whole id."""
+    return gcp_instance.told(found, gcp_instance.INSTALLATION) in ("", installation)

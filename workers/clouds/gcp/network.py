@@ -1,0 +1,70 @@
+"""Who may reach a machine: one firewall rule for each port that an installation's recipes use."""
+
+import time
+from datetime import timedelta
+from typing import Any
+
+from workers.clouds.gcp.client import Api
+from workers.clouds.gcp.errors import CONFLICT, CloudSaid
+from workers.clouds.gcp.instance import label_of
+
+LOOK_AGAIN_AFTER = timedelta(minutes=10)
+"""Somebody may have deleted or changed the rule meanwhile."""
+
+NETWORK = "global/networks/default"
+
+
+def rule_name(installation: str, port: int) -> str:
+    """The rule, and the network tag of the machines that it is for."""
+    return f"mixtral-{label_of(installation).replace('_', '-')[:48].strip('-')}-{port}"
+
+
+class Firewall:
+    """Keeps the rules of one installation."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._seen: dict[tuple[str, tuple[str, ...]], float] = {}
+
+    def open(self, installation: str, port: int, sources: tuple[str, ...]) -> str:
+        """Have `port` open to `sources` and nobody else; returns the tag to give the machine. Raises CloudSaid."""
+        name = rule_name(installation, port)
+        seen = self._seen.get((name, sources))
+        if seen is None or time.monotonic() - seen > LOOK_AGAIN_AFTER.total_seconds():
+            self._open(name, port, sources)
+            self._seen[name, sources] = time.monotonic()
+        return name
+
+    def _open(self, name: str, port: int, sources: tuple[str, ...]) -> None:
+        wanted = {
+            "name": name,
+            "description": "Who may reach the models that mixtral-bot serves; see MIXTRAL_ALLOW_CIDRS.",
+            "network": NETWORK,
+            "direction": "INGRESS",
+            "allowed": [{"I_p_protocol": "tcp", "ports": [str(port)]}],
+            "source_ranges": list(sources),
+            "target_tags": [name],
+        }
+        found = self._api.look("FirewallsClient", "get", firewall=name)
+        if found is None:
+            self._insert(wanted)
+        elif set(found.source_ranges) != set(sources) or not _opens(found, port):
+            patch = {key: wanted[key] for key in ("allowed", "source_ranges", "target_tags")}
+            self._settle(self._api.call("FirewallsClient", "patch_unary", firewall=name, firewall_resource=patch))
+
+    def _insert(self, wanted: dict[str, Any]) -> None:
+        try:
+            self._settle(self._api.call("FirewallsClient", "insert_unary", firewall_resource=wanted))
+        except CloudSaid as said:
+            if said.status != CONFLICT:  # another worker was faster, with the same rule
+                raise
+
+    def _settle(self, operation: Any) -> None:
+        operation = self._api.done(operation)
+        for error in operation.error.errors:
+            if error.code != "RESOURCE_ALREADY_EXISTS":
+                raise CloudSaid(self._api.project, error.code, error.message, operation.http_error_status_code)
+
+
+def _opens(found: Any, port: int) -> bool:
+    return [(allowed.I_p_protocol, list(allowed.ports)) for allowed in found.allowed] == [("tcp", [str(port)])]

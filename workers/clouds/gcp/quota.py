@@ -1,0 +1,106 @@
+"""Whether a project's quotas leave room for a machine, asked before the launch call."""
+
+import time
+from datetime import timedelta
+from typing import Any
+
+from msgspec import Struct
+
+from workers.clouds.gcp.client import Api
+from workers.placement.offer import Offer
+
+BELIEVED_FOR = timedelta(minutes=10)
+USAGE_BELIEVED_FOR = timedelta(seconds=20)
+"""Limits change when a person asks for more; usage with every machine that comes and goes."""
+
+GLOBAL = "GPUS_ALL_REGIONS"
+METRICS = {
+    "A100": "NVIDIA_A100_GPUS",
+    "A100-80GB": "NVIDIA_A100_80GB_GPUS",
+    "L4": "NVIDIA_L4_GPUS",
+    "H100": "NVIDIA_H100_GPUS",
+    "H200": "NVIDIA_H200_GPUS",
+}
+
+
+class Quota(Struct, frozen=True):
+    """One limit of a project, and how much of it is in use."""
+
+    metric: str
+    limit: float
+    usage: float
+
+
+class Shortage(Struct, frozen=True):
+    """A quota that is too small for what is wanted."""
+
+    quota: Quota
+    needed: int
+    place: str
+
+    @property
+    def code(self) -> str:
+        return GLOBAL if self.quota.metric == GLOBAL else "QUOTA_EXCEEDED"
+
+    @property
+    def text(self) -> str:
+        used = f", {self.quota.usage:g} of it in use" if self.quota.usage else ""
+        return (
+            f"{self.quota.metric} is {self.quota.limit:g}{used} in {self.place}, and this machine needs {self.needed}"
+        )
+
+
+def metric_of(offer: Offer) -> str | None:
+    """The region's quota that the machine counts against; None where none is known by name."""
+    metric = METRICS.get(offer.accelerator or "")
+    return f"PREEMPTIBLE_{metric}" if metric and offer.spot else metric
+
+
+def shortage(offer: Offer, region: dict[str, Quota], project: dict[str, Quota]) -> Shortage | None:
+    """Pure. A quota that the cloud does not tell is no hindrance: it will say itself."""
+    lacking = _lacking(region.get(metric_of(offer) or ""), offer, offer.region)
+    # Spot machines have quotas of their own, beside the one for all regions.
+    return lacking or (None if offer.spot else _lacking(project.get(GLOBAL), offer, "the whole project"))
+
+
+def _lacking(quota: Quota | None, offer: Offer, place: str) -> Shortage | None:
+    if quota is None or quota.limit < 0 or quota.limit - quota.usage >= offer.count:
+        return None
+    return Shortage(quota, offer.count, place)
+
+
+class Quotas:
+    """What the cloud last told of them."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._read: dict[str, tuple[float, dict[str, Quota]]] = {}
+
+    def shortage(self, offer: Offer) -> Shortage | None:
+        """Which quota stands in the offer's way. Raises CloudSaid, DriverError."""
+        if not offer.count:
+            return None
+        found = shortage(offer, *self._of(offer, BELIEVED_FOR))
+        if found is None or found.quota.limit < found.needed:
+            return found
+        return shortage(offer, *self._of(offer, USAGE_BELIEVED_FOR))
+
+    def _of(self, offer: Offer, believed_for: timedelta) -> tuple[dict[str, Quota], dict[str, Quota]]:
+        return self._region(offer.region, believed_for), self._project(believed_for)
+
+    def _region(self, region: str, believed_for: timedelta) -> dict[str, Quota]:
+        return self._fresh(region, believed_for) or self._keep(
+            region, self._api.call("RegionsClient", "get", region=region)
+        )
+
+    def _project(self, believed_for: timedelta) -> dict[str, Quota]:
+        return self._fresh("", believed_for) or self._keep("", self._api.call("ProjectsClient", "get"))
+
+    def _fresh(self, place: str, believed_for: timedelta) -> dict[str, Quota] | None:
+        at, quotas = self._read.get(place, (0.0, {}))
+        return quotas if quotas and time.monotonic() - at < believed_for.total_seconds() else None
+
+    def _keep(self, place: str, answer: Any) -> dict[str, Quota]:
+        quotas = {q.metric: Quota(q.metric, q.limit, q.usage) for q in answer.quotas}
+        self._read[place] = (time.monotonic(), quotas)
+        return quotas

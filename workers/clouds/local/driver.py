@@ -1,0 +1,239 @@
+"""The machine that we run on, as a cloud: every replica is a process here, with its own port, key, log and session."""
+
+import errno
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+from workers.clouds.driver import DriverError, End, Machine, MachineRequest, Presence, Refused, Scope, Sighting, Token
+from workers.clouds.local import host, machine_processes, nvidia
+from workers.clouds.local.machine_folder import MachineFolder
+from workers.placement.offer import CloudStatus, Offer
+
+START_WITHIN = timedelta(seconds=20)
+SPAWN_AGAIN_AFTER = timedelta(seconds=2)
+END_WITHIN = timedelta(seconds=7)  # the machine itself gives its engine five
+LOOK_EVERY = timedelta(seconds=0.01)
+KEEP_ENDED = timedelta(days=1)
+LONG_LINE = 1000  # bytes: the tail of a log is looked for in so much of it per line
+
+logger = logging.getLogger(__name__)
+
+
+class LocalDriver:
+    """Machines as processes, kept in folders under MIXTRAL_HOME. Needs Linux."""
+
+    cloud = "local"
+
+    def __init__(self, home: Path, environ: Mapping[str, str] = os.environ) -> None:
+        self.machines = home.resolve() / "machines"
+        self.environ = environ
+
+    def status(self) -> CloudStatus:
+        if not sys.platform.startswith("linux"):
+            reason, mend = f"replicas as processes need Linux, not {sys.platform}", "Use a cloud, or run me on Linux."
+        else:
+            try:
+                self._make(self.machines)
+                (self.machines / ".writable").write_text("yes")
+            except OSError as error:
+                reason = f"{self.machines} cannot be written ({error.strerror})"
+                mend = "Make room there, or set MIXTRAL_HOME to a folder that can be written."
+            else:
+                return CloudStatus(cloud=self.cloud, usable=True)
+        return CloudStatus(cloud=self.cloud, usable=False, reason=f"local: {reason}", mend=mend)
+
+    def offers(self) -> tuple[Offer, ...]:
+        memory = Decimal(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) / 2**30
+        return host.offers(
+            socket.gethostname().split(".")[0],
+            vcpus=len(os.sched_getaffinity(0)),
+            memory_gib=round(memory, 1),
+            gpus=nvidia.installed(),
+        )
+
+    def create(self, request: MachineRequest, secrets: Mapping[str, str]) -> Machine:
+        folder = self._folder(request.token)
+        try:
+            self._make(folder.path)
+            folder.keep_request(request)
+        except OSError as error:
+            raise Refused(
+                f"The machine's files cannot be written to {folder.path} ({error.strerror}). "
+                "Make room there, or set MIXTRAL_HOME to a folder that can be written.",
+                code=errno.errorcode.get(error.errno or 0, "OSError"),
+                scope=Scope.CLOUD,
+            ) from error
+        if folder.request() != request:
+            sentence = f"The token {request.token} was used for another request already."
+            raise Refused(sentence, code="TokenMismatch", scope=Scope.BUG)
+        self._start(folder, secrets)
+        if refusal := folder.refusal():
+            raise Refused(refusal.sentence, code=refusal.code, scope=refusal.scope)
+        return _machine(folder, request)
+
+    def find(self, token: Token) -> Machine | None:
+        folder = self._folder(token)
+        request = folder.request()
+        if request is None or not (_settled(folder) or folder.alive()) or folder.refusal():
+            return None
+        return _machine(folder, request)
+
+    def owned(self, installation: str) -> Iterable[Sighting]:
+        for path in sorted(self.machines.glob("[!.]*")):
+            folder = MachineFolder(path)
+            try:
+                request = folder.request()
+                if request is not None and request.installation == installation and self.find(request.token):
+                    yield _sighting(folder, request)
+                self._prune(folder)
+            except FileNotFoundError:
+                continue  # pruned meanwhile by another look
+            except DriverError:
+                logger.exception("a machine is left out of the list, for its folder cannot be read")
+
+    def end_of(self, machine: Machine) -> End | None:  # noqa: ARG002 - ended ones are listed for a day
+        return None
+
+    def extend(self, token: Token, expires_at: datetime) -> None:
+        with suppress(FileNotFoundError):  # ended and pruned long ago
+            self._folder(token).extend(expires_at)
+
+    def terminate(self, token: Token) -> None:
+        folder = self._folder(token)
+        try:
+            self._make(folder.path)
+            folder.end("ended on request")
+        except OSError as error:
+            logger.warning("%s is ended without a tombstone: %s", token, error)
+        kill_at = time.monotonic() + END_WITHIN.total_seconds()
+        give_up_at = kill_at + END_WITHIN.total_seconds()
+        asked = False
+        # Without a lock there is no machine any more, but there may be what it left.
+        while folder.alive() or _kill(folder):
+            asked = asked or _ask_to_end(folder)
+            if time.monotonic() > kill_at:
+                _kill(folder)
+            if time.monotonic() > give_up_at:
+                raise DriverError(f"The machine {token} was killed and is still there: `fuser {folder.lock}` shows it.")
+            time.sleep(LOOK_EVERY.total_seconds())
+
+    def log(self, token: Token, lines: int) -> str:
+        try:
+            with self._folder(token).log.open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - LONG_LINE * lines))
+                return b"\n".join(file.read().splitlines()[-lines:]).decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def _folder(self, token: Token) -> MachineFolder:
+        if not token or "/" in token or token.startswith("."):
+            raise Refused(f"{token!r} cannot be the name of a machine.", code="BadToken", scope=Scope.BUG)
+        return MachineFolder(self.machines / token)
+
+    def _make(self, folder: Path) -> None:
+        self.machines.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+    def _start(self, folder: MachineFolder, secrets: Mapping[str, str]) -> None:
+        """Have one process that lives the machine's life, whoever started it."""
+        now = spawn_at = time.monotonic()
+        give_up_at = now + START_WITHIN.total_seconds()
+        while not _settled(folder):
+            now = time.monotonic()
+            if now > give_up_at:
+                raise DriverError(
+                    f"The machine's process did not start. Its log ends: {self.log(Token(folder.path.name), 3)}"
+                )
+            if now >= spawn_at and not folder.alive():
+                self._spawn(folder, secrets)
+                spawn_at = now + SPAWN_AGAIN_AFTER.total_seconds()
+            time.sleep(LOOK_EVERY.total_seconds())
+
+    def _spawn(self, folder: MachineFolder, secrets: Mapping[str, str]) -> None:
+        """Start a machine's process; of several for one folder, all but the first end at once."""
+        package = {"PYTHONPATH": str(Path(__file__).parents[3]), machine_processes.MARK: str(folder.path)}
+        try:
+            with os.fdopen(os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)) as output:
+                subprocess.run(  # noqa: S603 - ourselves; returns once that process has detached itself
+                    (sys.executable, "-m", "workers.clouds.local.machine", str(folder.path)),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    env=host.handed_on(self.environ) | dict(secrets) | package,
+                    cwd=folder.path,
+                    timeout=START_WITHIN.total_seconds(),
+                    check=True,
+                )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise DriverError(f"The machine's process cannot be started ({error}). Look into {folder.log}.") from error
+
+    def _prune(self, folder: MachineFolder) -> None:
+        if not folder.alive() and folder.touched_at() < datetime.now(UTC) - KEEP_ENDED:
+            buried = folder.path.rename(folder.path.with_name(f".pruned-{folder.path.name}"))
+            shutil.rmtree(buried, ignore_errors=True)
+
+
+def _settled(folder: MachineFolder) -> bool:
+    """Whether the machine started, ended or was refused; before that, it can be started anew."""
+    return folder.started() is not None or folder.ended() is not None or folder.refusal() is not None
+
+
+def _machine(folder: MachineFolder, request: MachineRequest) -> Machine:
+    started = folder.started()
+    return Machine(
+        token=request.token,
+        id=request.token,
+        cloud=LocalDriver.cloud,
+        offer=started.offer if started else request.offers[0],
+        address=started.address if started else None,
+        created_at=folder.made_at(),
+    )
+
+
+def _sighting(folder: MachineFolder, request: MachineRequest) -> Sighting:
+    _bury(folder)
+    alive = folder.alive()
+    return Sighting(
+        machine=_machine(folder, request),
+        presence=Presence.RUNNING if alive else Presence.ENDED,
+        installation=request.installation,
+        deployment=request.deployment,
+        replica=request.replica,
+        attempt=request.attempt,
+        why="" if alive else folder.ended() or "machine process is gone",
+        progress=folder.progress() if alive else "",
+    )
+
+
+def _bury(folder: MachineFolder) -> None:
+    """Where the machine's process was killed, kill what it left: without it nobody would end the engine in time."""
+    started = folder.started()
+    if started is None or folder.ended() is not None or machine_processes.belongs(started.pid, folder.path):
+        return
+    if not _kill(folder):
+        folder.end("machine process is gone")
+
+
+def _ask_to_end(folder: MachineFolder) -> bool:
+    started = folder.started()
+    if started is None or not machine_processes.belongs(started.pid, folder.path):
+        return False
+    with suppress(ProcessLookupError):
+        os.kill(started.pid, signal.SIGTERM)
+    return True
+
+
+def _kill(folder: MachineFolder) -> bool:
+    started = folder.started()
+    return machine_processes.kill(folder.path, started.pid if started else None)

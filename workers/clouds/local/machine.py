@@ -1,0 +1,202 @@
+"""The process that is a local machine: it starts the engine, keeps it, and ends with it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+from workers.clouds.driver import MachineRequest, Scope
+from workers.clouds.local import machine_processes, nvidia
+from workers.clouds.local.machine_folder import MachineFolder, Refusal, Started, take
+from workers.errors import WorkersError
+from workers.placement.offer import Offer
+from workers.processes import die_with_parent
+from workers.serving.steps import Place, Step, steps
+
+HOST = "127.0.0.1"
+GRACE = timedelta(seconds=5)
+LOOK_EVERY = timedelta(seconds=0.25)
+SIGNALS = frozenset({signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+
+
+class NotHereError(WorkersError):
+    """The host cannot give the machine what it needs."""
+
+
+class Ended(Exception):
+    """The machine is to end, and why."""
+
+
+def main() -> None:
+    folder = MachineFolder(Path(sys.argv[1]))
+    if os.fork():
+        os._exit(0)  # so that whoever asked for the machine has no child to wait for
+    os.setsid()
+    signal.pthread_sigmask(signal.SIG_SETMASK, SIGNALS)
+    lock = take(folder.lock)
+    if lock is not None and folder.ended() is None and folder.refusal() is None and folder.started() is None:
+        live(folder, lock)
+
+
+def live(folder: MachineFolder, lock: int) -> None:
+    """From the lock to the tombstone."""
+    request = folder.request()
+    if request is None:
+        return
+    try:
+        offer, gpus = choose(request.offers, folder.path.parent.parent / "gpus")
+        port = reserve(request.boot.port if request.boot.kind == "script" else 0, folder.path.parent.parent / "ports")
+        number = port.getsockname()[1]
+        place = Place(
+            folder=folder.path,
+            engines=folder.path.parent.parent / "engines",
+            python=sys.executable,
+            host=HOST,
+            port=number,
+            gpus=tuple(gpus),
+        )
+        plan = steps(request.boot, place)
+    except WorkersError as error:
+        folder.refuse(Refusal(sentence=str(error), code=type(error).__name__, scope=scope_of(error)))
+        return
+    folder.start(Started(address=f"http://{HOST}:{number}", pid=os.getpid(), offer=offer))
+    try:
+        for step in plan:
+            run(step, folder, request, (lock, *gpus.values()), last=step is plan[-1])
+    except Ended as end:
+        with suppress(FileNotFoundError):
+            folder.end(str(end))
+    machine_processes.kill(folder.path, os.getpid())
+
+
+def scope_of(error: WorkersError) -> Scope:
+    return Scope.ZONE if isinstance(error, NotHereError) else Scope.BUG
+
+
+def choose(offers: tuple[Offer, ...], locks: Path) -> tuple[Offer, dict[int, int]]:
+    """The first offer whose GPUs are free, with a lock for each GPU by its index."""
+    here = nvidia.installed() if any(offer.accelerator for offer in offers) else ()
+    for offer in offers:
+        held: dict[int, int] = {}
+        for gpu in here:
+            if gpu.name == offer.accelerator and len(held) < offer.count:
+                descriptor = take(locks / str(gpu.index))
+                if descriptor is not None:
+                    held[gpu.index] = descriptor
+        if len(held) == offer.count:
+            return offer, held
+        for descriptor in held.values():
+            os.close(descriptor)
+    wanted = ", ".join(f"{offer.accelerator}:{offer.count}" for offer in offers)
+    raise NotHereError(f"No {wanted} is free on this machine. End a deployment that holds one, or name another cloud.")
+
+
+def _not_free(port: int, why: str | None) -> NotHereError:
+    return NotHereError(
+        f"Port {port or 'of any number'} is not free on this machine ({why}). "
+        "A recipe's own `run` script decides its port: end what listens there, or change both."
+    )
+
+
+def reserve(wanted: int, locks: Path) -> socket.socket:
+    """A port that nobody else is given while the socket lives: bound, never listening; the engine binds beside it.
+
+    One that a recipe's script has chosen has a lock as well, as long as this process lives. A bind that nobody may
+    share would be refused for a minute after the last engine there, by what the kernel remembers of its connections.
+    """
+    reserved = socket.socket()
+    if wanted:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if take(locks / str(wanted)) is None:
+            raise _not_free(wanted, "another machine has it")
+    try:
+        reserved.bind((HOST, wanted))
+    except OSError as error:
+        raise _not_free(wanted, error.strerror) from error
+    # Only now, so that the port is chosen among free ones.
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    return reserved
+
+
+def run(step: Step, folder: MachineFolder, request: MachineRequest, keep: tuple[int, ...], *, last: bool) -> None:
+    """Run one step to its end; raises Ended when the machine is not to go on."""
+    check(folder, request, datetime.now(UTC), None)
+    folder.report("" if last else step.name)
+    if step.script is not None:
+        Path(step.argv[-1]).write_text(step.script)
+    try:
+        process = subprocess.Popen(  # noqa: S603 - the engine's argv is made by us, a recipe's script is meant to run
+            step.argv,
+            stdin=subprocess.DEVNULL,
+            env=environment(step, os.environ),
+            cwd=folder.path,
+            process_group=0,
+            pass_fds=keep,
+            preexec_fn=partial(_become_engine, os.getpid()),  # noqa: PLW1509 - this process has one thread
+        )
+    except OSError as error:
+        raise Ended(f"{step.name} could not be started: {error}") from error
+    try:
+        while process.poll() is None:
+            received = signal.sigtimedwait(SIGNALS, LOOK_EVERY.total_seconds())
+            check(folder, request, datetime.now(UTC), received.si_signo if received else None)
+    except Ended:
+        stop(process)
+        raise
+    if last or process.returncode:
+        raise Ended(f"{step.name} {how(process.returncode)}")
+
+
+def environment(step: Step, own: Mapping[str, str]) -> dict[str, str]:
+    """The machine's own, which holds the secrets, and the step's."""
+    return {name: value for name, value in own.items() if name != "PYTHONPATH" or step.ours} | step.environment
+
+
+def check(folder: MachineFolder, request: MachineRequest, now: datetime, received: int | None) -> None:
+    """Raise Ended if the machine's time has come."""
+    if (why := folder.ended()) is not None:
+        raise Ended(why)
+    if not folder.path.exists():
+        raise Ended("its folder is gone, so that nobody can find it")
+    expires_at = folder.expires_at() or request.expires_at
+    if now >= expires_at:
+        raise Ended(f"expired at {expires_at:%Y-%m-%d %H:%M:%S} UTC: nobody told the machine to live on")
+    if received in {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}:
+        raise Ended(f"machine process got {signal.Signals(received).name}")
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM to the step's processes, and SIGKILL to those that take longer than the grace."""
+    deadline = time.monotonic() + GRACE.total_seconds()
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    while process.poll() is None and time.monotonic() < deadline:
+        signal.sigtimedwait({signal.SIGCHLD}, LOOK_EVERY.total_seconds())
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def how(status: int) -> str:
+    """A return code of subprocess in words."""
+    if status < 0:
+        return f"was killed by {signal.Signals(-status).name}"
+    return f"exited with status {status}"
+
+
+def _become_engine(machine: int) -> None:
+    """In the child, before it becomes the engine."""
+    die_with_parent(machine)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+if __name__ == "__main__":
+    main()

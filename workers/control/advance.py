@@ -1,0 +1,261 @@
+"""Bring a deployment forward: load its log, decide, act, append; until there is nothing to do but wait."""
+
+import logging
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from redis import Redis
+
+from recipes.schema import Recipe
+from workers.clouds.driver import Driver, DriverError, MachineRequest, Refusal, Refused, Token
+from workers.decision.next_step import (
+    Abandon,
+    Create,
+    Drain,
+    End,
+    Exhaust,
+    GiveUp,
+    Keep,
+    Launch,
+    Plan,
+    Step,
+    Terminate,
+    Test,
+    Wait,
+    next_step,
+)
+from workers.deployment.attempt import Attempt
+from workers.deployment.confidential import Confidential
+from workers.deployment.events import (
+    AnyEvent,
+    DeploymentEnded,
+    DeploymentId,
+    EngineProgressed,
+    LadderExhausted,
+    LadderPlanned,
+    LaunchIntended,
+    Limits,
+    MachineCreated,
+    MachineGone,
+    OfferRefused,
+    ReplicaDraining,
+    ReplicaGivenUp,
+    ReplicaKept,
+    ReplicasAbandoned,
+    TestCompletionAnswered,
+    TestCompletionFailed,
+)
+from workers.deployment.log import Log, Stamp, stamp
+from workers.deployment.state import Deployment, fold
+from workers.lease import Lease
+from workers.placement.offer import Rung
+from workers.serving.boot import KEY_VARIABLE, boot_of
+from workers.serving.probe import CompletionFailed, completion
+
+logger = logging.getLogger(__name__)
+
+TEST_PROMPT = "My favourite condiment is"
+
+Ladder = Callable[[Recipe, Limits], tuple[Sequence[Rung], str]]
+"""The offers that satisfy a recipe within limits, in the order in which to try them; and why there is none."""
+
+
+class Advance:
+    """Acts for one deployment at a time; may die at any line, and may run twice at once."""
+
+    def __init__(
+        self,
+        *,
+        redis: Redis,
+        log: Log,
+        drivers: Mapping[str, Driver],
+        ladder: Ladder,
+        environ: Mapping[str, str],
+        installation: str,
+        machine_lease: timedelta,
+        control_lease: timedelta,
+        clock: Callable[[], datetime],
+        gateway: str | None = None,
+    ) -> None:
+        """`gateway`: where this process reaches the gateway, if not under the address that people see."""
+        self._redis = redis
+        self._log = log
+        self._drivers = drivers
+        self._ladder = ladder
+        self._confidential = Confidential(log, environ)
+        self._installation = installation
+        self._machine_lease = machine_lease
+        self._control_lease = control_lease
+        self._now = clock
+        self._gateway = gateway
+
+    def __call__(self, deployment: DeploymentId) -> None:
+        """Take the deployment's lease and go on until only waiting is left. Raises DriverError, RedisError."""
+        while True:
+            with Lease(self._redis, f"d:{deployment}", self._control_lease).held() as free:
+                if not free:
+                    return  # its holder looks at the log again before it goes
+                state = self._settle(deployment)
+            # A nudge that came while the lease was held was turned away: see what it was about.
+            if state is None or self._log.version(deployment) == state.version:
+                return
+
+    def _settle(self, deployment: DeploymentId) -> Deployment | None:
+        state = fold(deployment, self._log.read(deployment))
+        fresh_intent: Token | None = None
+        silent: dict[int, DriverError] = {}
+        while state is not None:
+            step = next_step(state, self._now(), silent)
+            if isinstance(step, Wait):
+                break
+            logger.info("%s v%d: %s", deployment, state.version, type(step).__name__)
+            try:
+                fresh_intent = self._act(state, step, fresh_intent) or fresh_intent
+            except DriverError as error:
+                if not isinstance(step, Create | Terminate):
+                    raise
+                # One cloud that is silent must not keep the replicas on others from what they need.
+                silent[step.attempt.number] = error
+            state = fold(deployment, self._log.read(deployment, after=state.version), onto=state)
+        if silent:
+            raise next(iter(silent.values()))  # the sweeper nudges again
+        return state
+
+    def _act(self, state: Deployment, step: Step, fresh: Token | None) -> Token | None:
+        """Do one step, and append what came of it; returns the token of an intent that nobody has acted on yet."""
+        match step:
+            case Plan():
+                self._plan(state)
+            case Launch():
+                return self._intend(state, step)
+            case Create(attempt):
+                self._create(state, attempt, replay=attempt.request.token != fresh)
+            case Drain():
+                draining = ReplicaDraining(**self._stamp(), attempt=step.attempt, why=step.why)
+                self._log.append(state.id, state.version, [draining])
+            case Keep():
+                self._log.append(state.id, state.version, [ReplicaKept(**self._stamp(), attempt=step.attempt)])
+            case Abandon(why):
+                self._log.append(state.id, state.version, [ReplicasAbandoned(**self._stamp(), why=why)])
+            case GiveUp():
+                event = ReplicaGivenUp(**self._stamp(), attempt=step.attempt, why=step.why, failure=step.failure)
+                self._log.append(state.id, state.version, [event])
+            case Terminate(attempt):
+                self._terminate(state, attempt)
+            case Test(url):
+                self._log.append(state.id, state.version, [self._test(state, url)])
+            case Exhaust(why):
+                self._log.append(state.id, state.version, [LadderExhausted(**self._stamp(), why=why)])
+            case End(failed):
+                self._end(state, failed)
+            case Wait():
+                pass
+            case _:
+                assert_never(step)
+        return None
+
+    def _plan(self, state: Deployment) -> None:
+        lacking = self._confidential.lacking(state)
+        if lacking and not state.live:
+            names = " and ".join(lacking)
+            why = f"The recipe {state.recipe.name} needs {names}, which the worker's environment lacks."
+            mend = f"Set {names} where `mixtral-bot worker` runs (never in a channel), and restart it"
+            if state.established:
+                dry = LadderExhausted(**self._stamp(), why=f"{why} {mend}.")
+                self._log.append(state.id, state.version, [dry])
+            else:
+                self._end(state, f"{why} {mend}; then launch again.")
+            return
+        rungs, why_empty = self._ladder(state.recipe, state.limits)
+        if state.planned_at is not None and (tuple(rungs), why_empty) == (state.rungs, state.why_no_rungs):
+            planned = LadderPlanned(**self._stamp(), rungs=(), as_before=True)
+        else:
+            planned = LadderPlanned(**self._stamp(), rungs=tuple(rungs), why_empty=why_empty)
+        self._log.append(state.id, state.version, [planned])
+
+    def _intend(self, state: Deployment, step: Launch) -> Token | None:
+        # A Redis that was rolled back counts the attempts anew: the token must not.
+        token = Token(f"{state.id}-{step.attempt}-{secrets.token_hex(2)}")
+        request = MachineRequest(
+            token=token,
+            installation=self._installation,
+            deployment=state.id,
+            replica=step.replica,
+            attempt=step.attempt,
+            offers=step.offers,
+            boot=boot_of(state.recipe, state.name),
+            expires_at=self._now() + self._machine_lease,
+        )
+        intended = self._log.append(state.id, state.version, [LaunchIntended(**self._stamp(), request=request)])
+        return token if intended else None
+
+    def _create(self, state: Deployment, attempt: Attempt, *, replay: bool) -> None:
+        request = attempt.request
+        try:
+            driver = self._driver(attempt)
+            found = driver.find(request.token) if replay else None
+            machine = found or driver.create(request, self._secrets(state))
+        except Refused as refused:
+            said = refused.refusals or (
+                Refusal(
+                    offers=request.offers,
+                    sentence=str(refused).rstrip("."),
+                    code=refused.code,
+                    scope=refused.scope,
+                    lasts=timedelta(minutes=5),
+                ),
+            )
+            event: AnyEvent = OfferRefused(**self._stamp(), attempt=attempt.number, refusals=said)
+        except DriverError as error:
+            # Nothing is known of the effect: the intent stands, and the sweeper nudges until there is an answer.
+            told = EngineProgressed(
+                **self._stamp(), attempt=attempt.number, progress=self._confidential.masked(state, str(error))
+            )
+            if attempt.progress != told.progress:
+                self._log.record(state.id, state.version, [told])
+            raise
+        else:
+            event = MachineCreated(**self._stamp(), attempt=attempt.number, machine=machine)
+        self._log.record(state.id, state.version, [event])
+
+    def _driver(self, attempt: Attempt) -> Driver:
+        cloud = attempt.offer.cloud
+        if cloud not in self._drivers:
+            raise DriverError(
+                f"This worker may not use {cloud} any more. Put {cloud} back into MIXTRAL_CLOUDS, and restart it."
+            )
+        return self._drivers[cloud]
+
+    def _secrets(self, state: Deployment) -> dict[str, str]:
+        key = self._log.secrets(state.id).replica
+        if not key:
+            raise DriverError(f"The key of {state.name} is gone from Redis. End {state.name} and launch it again.")
+        if lacking := self._confidential.lacking(state):
+            names = " and ".join(lacking)
+            raise DriverError(f"{names} went missing from the worker's environment. Set it, and restart the worker.")
+        return self._confidential.secrets(state) | {KEY_VARIABLE: key}
+
+    def _terminate(self, state: Deployment, attempt: Attempt) -> None:
+        driver = self._driver(attempt)
+        tail = self._confidential.log_tail(state, driver, attempt.request.token) if attempt.failure else ""
+        driver.terminate(attempt.request.token)
+        event = MachineGone(**self._stamp(), attempt=attempt.number, why=attempt.why, log_tail=tail)
+        self._log.record(state.id, state.version, [event])
+
+    def _test(self, state: Deployment, published: str) -> AnyEvent:
+        url = self._gateway or published
+        key = self._log.secrets(state.id).bot
+        model = state.ready[0].request.boot.served_names[0] if state.ready else state.name
+        try:
+            answer = completion(url, key, model=model, prompt=TEST_PROMPT)
+        except CompletionFailed as failed:
+            return TestCompletionFailed(**self._stamp(), prompt=TEST_PROMPT, why=str(failed))
+        return TestCompletionAnswered(**self._stamp(), prompt=TEST_PROMPT, text=answer.text, seconds=answer.seconds)
+
+    def _end(self, state: Deployment, failed: str | None) -> None:
+        self._log.close(state.id, state.name, state.version, DeploymentEnded(**self._stamp(), failed=failed))
+
+    def _stamp(self) -> Stamp:
+        return stamp(self._now())

@@ -1,0 +1,45 @@
+"""Moves machines' expiry further, in threads that a later sweep collects: after an outage all are due at once."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from workers.clouds.driver import Driver, Token
+from workers.control.collector import Collector
+from workers.control.recording import Recorder, each
+from workers.deployment.attempt import KEPT, Attempt
+from workers.deployment.events import LeaseExtended
+from workers.deployment.state import Deployment
+
+AT_ONCE = 16
+
+
+class Leasing:
+    """Extends at half of the lease; what goes wrong is tried again by the next sweep."""
+
+    def __init__(self, recorder: Recorder, drivers: Mapping[str, Driver], machine_lease: timedelta) -> None:
+        self._recorder = recorder
+        self._drivers = drivers
+        self._machine_lease = machine_lease
+        self._extensions = Collector[Token, datetime]("lease", AT_ONCE)
+
+    def ask(self) -> None:
+        """Have each machine told that is due."""
+        now = self._recorder.now()
+        for _, attempt in self._recorder.attempts(KEPT):
+            token, driver = attempt.request.token, self._drivers.get(attempt.offer.cloud)
+            due = attempt.machine is not None and attempt.expires_at - now <= self._machine_lease / 2
+            if driver is not None and due:
+                self._extensions.ask(token, _extend, driver, token, now + self._machine_lease)
+
+    def collect(self, until: float) -> None:
+        """Append what has been told by `until` (monotonic seconds)."""
+        each(self._record, self._recorder.attempts(KEPT), self._extensions.collect(until))
+
+    def _record(self, state: Deployment, attempt: Attempt, expires_at: datetime) -> None:
+        fact = LeaseExtended(**self._recorder.stamp(), attempt=attempt.number, expires_at=expires_at)
+        self._recorder.append(state, fact)
+
+
+def _extend(driver: Driver, token: Token, expires_at: datetime) -> datetime:
+    driver.extend(token, expires_at)
+    return expires_at

@@ -1,0 +1,96 @@
+"""Holds every deployment's newest state beside its log, and appends what was observed of it."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import TypeVar, assert_never
+
+from workers.clouds.driver import Driver, Token
+from workers.decision.verdict import NotReady, Ready, Unchanged
+from workers.deployment.attempt import Attempt, Phase
+from workers.deployment.confidential import Confidential
+from workers.deployment.events import AnyEvent, DeploymentId, ReplicaNotReady, ReplicaReady
+from workers.deployment.log import Log, Stamp, stamp
+from workers.deployment.projection import Projection
+from workers.deployment.state import Deployment, fold
+from workers.errors import WorkersError
+
+logger = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+
+class Recorder:
+    """What observers share: the states that they compare with, and the way of a fact into the log."""
+
+    def __init__(
+        self,
+        log: Log,
+        environ: Mapping[str, str],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.now = clock
+        self._log = log
+        self._confidential = Confidential(log, environ)
+        self._projection = Projection(log)
+
+    @property
+    def states(self) -> Mapping[DeploymentId, Deployment]:
+        """The newest state of each deployment, as of the last refresh."""
+        return self._projection.states
+
+    def refresh(self) -> None:
+        """Bring the states up to date."""
+        self._projection.refresh(self.now())
+
+    def read(self, deployment: DeploymentId) -> Deployment | None:
+        """What the log itself says, of deployments too that ended long ago. Raises MsgspecError."""
+        return fold(deployment, self._log.read(deployment))
+
+    def attempts(self, phases: frozenset[Phase]) -> list[tuple[Deployment, Attempt]]:
+        """Every attempt that stands in one of these phases, with its deployment."""
+        return [(s, a) for s in self.states.values() for a in s.attempts if a.phase in phases]
+
+    def append(self, state: Deployment, fact: AnyEvent) -> None:
+        """Append a fact, at whatever version the log has got to; the states show it from now on."""
+        logger.info("%s: %s", state.id, type(fact).__name__)
+        self._log.record(state.id, state.version, [fact])
+        self.refresh()
+
+    def record(self, state: Deployment, attempt: Attempt, verdict: Ready | NotReady | Unchanged) -> None:
+        """Append what a probe came to, if that is anything new."""
+        match verdict:
+            case Ready(address):
+                self.append(state, ReplicaReady(**self.stamp(), attempt=attempt.number, address=address))
+            case NotReady(why):
+                self.append(state, ReplicaNotReady(**self.stamp(), attempt=attempt.number, why=why))
+            case Unchanged():
+                pass
+            case _:
+                assert_never(verdict)
+
+    def masked(self, state: Deployment, text: str) -> str:
+        """`text`, which an engine or a cloud wrote, fit for the log."""
+        return self._confidential.masked(state, text)
+
+    def log_tail(self, state: Deployment, driver: Driver, token: Token) -> str:
+        """The last lines of a machine's log, fit for the log of events. May take seconds."""
+        return self._confidential.log_tail(state, driver, token)
+
+    def stamp(self) -> Stamp:
+        return stamp(self.now())
+
+
+def each(
+    look: Callable[[Deployment, Attempt, Answer], None],
+    attempts: Iterable[tuple[Deployment, Attempt]],
+    answers: Iterable[tuple[Token, Answer]],
+) -> None:
+    """Call `look` for each attempt that has an answer. An error is logged, and the other attempts have their turn."""
+    by_token = dict(answers)
+    for state, attempt in attempts:
+        try:
+            if attempt.request.token in by_token:
+                look(state, attempt, by_token[attempt.request.token])
+        except (WorkersError, OSError) as error:
+            logger.warning("%s replica %d: %s", state.name, attempt.replica, error)

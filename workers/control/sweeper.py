@@ -1,0 +1,89 @@
+"""Looks at everything at once, again and again: machines, probes, deadlines; and nudges what is due."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from workers.api import Nudge
+from workers.clouds.driver import Driver
+from workers.control.consoles import Consoles
+from workers.control.leasing import Leasing
+from workers.control.nudging import Nudger
+from workers.control.observing import Observer
+from workers.control.probing import Prober
+from workers.control.reaping import Reaper
+from workers.control.recording import Recorder
+from workers.control.scaling import Scaling
+from workers.deployment.attempt import MAY_COST
+from workers.deployment.log import Log
+from workers.lease import Lease
+from workers.serving.probe import cannot_complete, key_is_enforced, probe
+
+logger = logging.getLogger(__name__)
+
+ANSWERED_WITHIN = 0.3
+"""Seconds that a sweep waits for lists and probes; those that take longer are looked at by a later sweep."""
+
+
+class Sweeper:
+    """One at a time by lease, inside `mixtral-bot worker`; whoever takes over starts from the logs."""
+
+    def __init__(
+        self,
+        *,
+        redis: Redis,
+        log: Log,
+        drivers: Mapping[str, Driver],
+        nudge: Nudge,
+        installation: str,
+        environ: Mapping[str, str],
+        machine_lease: timedelta,
+        control_lease: timedelta,
+        every: timedelta,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._lease = Lease(redis, "sweeper", control_lease)
+        self._every = every
+        self._recorder = Recorder(log, environ, clock)
+        self._observer = Observer(self._recorder, drivers, installation, Reaper(self._recorder, nudge))
+        self._prober = Prober(self._recorder, log, probe, key_is_enforced, cannot_complete)
+        self._consoles = Consoles(self._recorder, log, drivers)
+        self._leasing = Leasing(self._recorder, drivers, machine_lease)
+        self._scaling = Scaling(redis, log)
+        self._nudger = Nudger(nudge, clock)
+
+    def run(self, stop: threading.Event) -> None:
+        """Sweep until told to stop; a Redis or a cloud that does not answer is waited for."""
+        while not stop.is_set():
+            try:
+                with self._lease.held() as ours:
+                    while ours and not stop.is_set() and self._lease.renew():
+                        self.sweep()
+                        stop.wait(self._every.total_seconds())
+            except RedisError as error:
+                logger.warning("Redis does not answer, sweeping again in a moment: %s", error)
+            stop.wait(self._every.total_seconds())
+
+    def sweep(self) -> None:
+        """Look at everything once. Nothing that is slow or broken holds up the rest."""
+        known = set(self._recorder.states)
+        self._recorder.refresh()
+        if known - set(self._recorder.states):
+            self._observer.hurry()  # deployments ended, or a log was lost: see at once what still runs
+        self._prober.ask()
+        self._observer.ask(self._recorder.attempts(MAY_COST))
+        self._consoles.ask()
+        self._leasing.ask()
+        until = time.monotonic() + ANSWERED_WITHIN
+        self._observer.collect(until)
+        self._prober.collect(until)
+        self._consoles.collect(until)
+        self._leasing.collect(until)
+        self._scaling.look(self._recorder.states.values(), self._recorder.now())
+        self._recorder.refresh()
+        self._nudger.look(self._recorder.states)

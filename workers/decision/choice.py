@@ -1,0 +1,41 @@
+"""Which offers to ask for next, and why there is none: pure."""
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime
+
+from workers.decision.mix import Lack, mix_of, open_offers
+from workers.decision.retry_policy import failures_in_a_row
+from workers.deployment.state import Deployment
+from workers.placement.offer import Offer
+from workers.placement.refusals import blocking
+
+
+def launchable(state: Deployment, lacking: Iterable[Lack], now: datetime) -> tuple[Offer, ...]:
+    """The offers for the next call, for what is lacking most of all that can be had now; empty where nothing can."""
+    mix, failures = mix_of(state.recipe, spot=state.limits.spot), failures_in_a_row(state)
+
+    def offers(lack: Lack) -> tuple[Offer, ...]:
+        return open_offers(
+            lack, mix,
+            rungs=state.rungs, attempts=state.attempts, failures=failures, refusals=state.refusals, now=now,
+        )  # fmt: skip
+
+    return next((found for lack in lacking if (found := offers(lack))), ())
+
+
+def why_dry(state: Deployment, lack: Lack, now: datetime) -> str:
+    """Why no rung of the ladder can be taken, causes counted by kind, and what mends it."""
+    if not state.rungs:
+        return (
+            state.why_no_rungs or "No machine in the price table and none here satisfies this recipe with these limits."
+        )
+    against = (blocking(r.offer, state.refusals, now) for r in state.rungs if r.usable)
+    causes = Counter(refusal.sentence for refusal in against if refusal is not None)
+    causes.update(r.reason for r in state.rungs if not r.usable and r.reason)
+    mends = dict.fromkeys(r.mend for r in state.rungs if not r.usable and r.mend)
+    if not causes:
+        return f"No machine on the ladder would do for {lack}. Wider limits on price, GPUs or clouds may help."
+    counted = "; ".join(f"{times} offer{'s' * (times > 1)}: {why}" for why, times in causes.most_common())
+    sentence = f"No machine is available. {counted}."
+    return sentence + (" To fix it: " + "; or ".join(mends) + "." if mends else "")

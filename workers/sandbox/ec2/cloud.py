@@ -1,0 +1,103 @@
+"""The EC2 stand-in's account beside moto's: faults, quotas, tokens, what was called, and its machines."""
+
+import threading
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from typing import Any
+
+from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models import ec2_backends
+
+from workers.clouds.aws.quota import code_of
+from workers.sandbox.ec2.catalog import Catalog, vcpus, zones
+from workers.sandbox.ec2.faults import OF_AN_OFFER, Faults
+from workers.sandbox.ec2.lives import Lives, Machines, Pool
+
+GENEROUS = 10_000.0
+"""vCPUs, where nobody set a quota."""
+
+
+class Cloud:
+    """One account. `lock` is held by whoever calls, unless it says otherwise."""
+
+    def __init__(self, machines: Machines, catalog: Catalog, account: str) -> None:
+        self.catalog = catalog
+        self.account = account
+        self.lock = threading.RLock()
+        self.faults = Faults()
+        self.calls: list[dict[str, str]] = []
+        self._quotas: list[tuple[str, str, float]] = []
+        self._answers: dict[tuple[str, str, str], tuple[str, Any]] = {}
+        self.lives = Lives(machines, account, self.faults, self.lock)
+
+    def is_used(self, region: str) -> bool:
+        """Whether moto has made the region: that takes a while, and an empty list can be told without it."""
+        return region in ec2_backends[self.account].keys()  # noqa: SIM118 - moto's own `in` knows all regions
+
+    def set_quota(self, code: str, limit: float, region: str = "*") -> None:
+        self._quotas.append((code, region, limit))
+
+    def quota(self, code: str, region: str) -> float:
+        limits = [limit for of, where, limit in self._quotas if of == code and fnmatchcase(region, where)]
+        return limits[-1] if limits else GENEROUS
+
+    def once(self, action: str, region: str, token: str | None, asked: object, do: Callable[[], Any]) -> Any:
+        """The same answer for the same token, and IdempotentParameterMismatch for another request with it."""
+        if not token:
+            return do()
+        if len(token) > 64 or not token.isascii():  # noqa: PLR2004 - EC2's own limit
+            raise EC2ClientError(
+                "InvalidParameterValue", f"The client token {token} is longer than 64 ASCII characters."
+            )
+        written = repr(asked)
+        before, answer = self._answers.get((action, region, token), (written, None))
+        if before != written:
+            text = f"The client token {token} was used before with other parameters."
+            raise EC2ClientError("IdempotentParameterMismatch", text)
+        if answer is None:
+            answer = do()
+            self._answers[action, region, token] = (written, answer)
+        return answer
+
+    def refusal(self, action: str, pool: Pool) -> tuple[str, str] | None:
+        """EC2's code and words, where it has no machine to give there."""
+        about = {"region": pool.region, "type_": pool.type_, "zone": pool.zone, "lifecycle": pool.lifecycle}
+        if fault := self.faults.of_an_offer(action, **about):
+            words = fault.message or OF_AN_OFFER.get(fault.code, (400, fault.code))[1]
+            return fault.code, self._filled(words, fault.code, pool)
+        if not self.catalog.sells(pool.type_, pool.region, pool.zone):
+            return "Unsupported", self._filled(OF_AN_OFFER["Unsupported"][1], "Unsupported", pool)
+        quota = code_of(pool.type_, spot=pool.spot)
+        if quota and self._used(quota, pool.region) + vcpus(pool.type_) > self.quota(quota, pool.region):
+            code = "MaxSpotInstanceCountExceeded" if pool.spot else "VcpuLimitExceeded"
+            return code, self._filled(OF_AN_OFFER[code][1], code, pool)
+        return None
+
+    def _filled(self, words: str, code: str, pool: Pool) -> str:
+        quota = self.quota(code_of(pool.type_, spot=pool.spot) or "", pool.region)
+        return (
+            words.replace("{type}", pool.type_)
+            .replace("{name}", pool.name)
+            .replace("{limit}", f"{quota:g}")
+            .replace("{hint}", self._hint(code, pool))
+        )
+
+    def _hint(self, code: str, pool: Pool) -> str:
+        elsewhere = [
+            name
+            for name, zone in zones(pool.region).items()
+            if self.catalog.sells(pool.type_, pool.region, zone)
+            and not self.faults.standing(
+                code, region=pool.region, type_=pool.type_, zone=zone, lifecycle=pool.lifecycle
+            )
+        ]
+        if not elsewhere:
+            return ""
+        return (
+            f" You can currently get {pool.type_} capacity by not specifying an Availability Zone in your request or "
+            f"choosing {', '.join(elsewhere)}."
+        )
+
+    def _used(self, quota: str, region: str) -> int:
+        pools = self.lives.pools(region)
+        return sum(vcpus(pool.type_) for pool in pools if code_of(pool.type_, spot=pool.spot) == quota)

@@ -1,0 +1,192 @@
+"""The EC2 stand-in's instances as machines that really run, and how they end."""
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import msgspec
+from moto.core.types import Base64EncodedString
+from moto.ec2.models import ec2_backends
+from moto.ec2.models.instances import Instance
+from msgspec import Struct
+
+from workers.sandbox.ec2.faults import ON_DEMAND, SPOT, Faults
+
+EXPIRY = "mixtral-expiry"
+LOOK_EVERY = 0.5
+FORGOTTEN_AFTER = 3600.0
+"""Seconds that EC2 lists an instance for once it has ended."""
+
+PENDING, RUNNING, STOPPED, TERMINATED = (0, "pending"), (16, "running"), (80, "stopped"), (48, "terminated")
+
+REASONS = {
+    "preempt": ("Server.SpotInstanceTermination", "Spot instance termination"),
+    "delete": ("Client.UserInitiatedShutdown", "User initiated shutdown"),
+    "shut down": ("Client.InstanceInitiatedShutdown", "Instance initiated shutdown"),
+    "no room": ("Server.InsufficientInstanceCapacity", "There was insufficient capacity to launch"),
+}
+
+logger = logging.getLogger(__name__)
+
+
+class Machines(Protocol):
+    """What an instance really is: `workers.sandbox.machine.Machines`, or a test's."""
+
+    def boot(self, id: str, user_data: str, /) -> str: ...  # noqa: A002 - as it is called there
+    def kill(self, id: str, /) -> None: ...  # noqa: A002 - likewise
+    def console(self, id: str, /) -> str: ...  # noqa: A002 - likewise
+    def alive(self, id: str, /) -> bool: ...  # noqa: A002 - likewise
+
+
+class Pool(Struct, frozen=True, kw_only=True):
+    """Where a launch may find a machine."""
+
+    region: str
+    zone: str
+    """A zone id."""
+    name: str
+    """The zone's name in this account."""
+    type_: str
+    spot: bool
+
+    @property
+    def lifecycle(self) -> str:
+        return SPOT if self.spot else ON_DEMAND
+
+
+class Life(Struct, kw_only=True):
+    """An instance as a machine."""
+
+    instance: Any
+    pool: Pool
+    booted_at: float | None = None
+    ended_at: float | None = None
+    console: str = ""
+    fate: tuple[float, str] | None = None
+    """How long after it is up it goes, and how."""
+
+
+class Lives:
+    """Those of one account. `lock` is held by whoever calls, unless it says otherwise."""
+
+    def __init__(self, machines: Machines, account: str, faults: Faults, lock: threading.RLock) -> None:
+        self.machines = machines
+        self._account = account
+        self._faults = faults
+        self._lock = lock
+        self._lives: dict[str, Life] = {}
+        self._stopping = threading.Event()
+        threading.Thread(target=self._watch, daemon=True, name="ec2-lives").start()
+
+    def start(self, instance: Instance, pool: Pool, user_data: Base64EncodedString | None) -> None:
+        """Let a fresh instance boot; it is pending and without an address until it has."""
+        life = Life(instance=instance, pool=pool)
+        about = {"region": pool.region, "type_": pool.type_, "zone": pool.zone, "lifecycle": pool.lifecycle}
+        for code, fate in (("preempted", "preempt"), ("deleted", "delete")):
+            if fault := self._faults.silent(code, "CreateFleet", **about):
+                life.fate = (fault.seconds, fate)
+        self._lives[instance.id] = life
+        _state(instance, PENDING)
+        text = user_data.decode() if user_data else ""
+        threading.Thread(target=self._boot, args=(life, text), daemon=True, name=f"boot-{instance.id}").start()
+
+    def _boot(self, life: Life, user_data: str) -> None:
+        """Without the lock."""
+        try:
+            address = self.machines.boot(life.instance.id, user_data)
+        except Exception:
+            logger.exception("%s did not boot", life.instance.id)
+            with self._lock:
+                self.end(life.instance.id, "no room")
+            return
+        with self._lock:
+            if life.ended_at is not None:
+                self.machines.kill(life.instance.id)
+                return
+            life.booted_at = time.monotonic()
+            life.instance.nics[0].public_ip = address
+            _state(life.instance, RUNNING)
+
+    def end(self, instance_id: str, how: str) -> None:
+        """One of REASONS; what has ended already stays as it is."""
+        life = self._lives.get(instance_id)
+        if life is None or life.ended_at is not None:
+            return
+        life.ended_at = time.monotonic()
+        with contextlib.suppress(Exception):  # the console of a machine that never was
+            life.console = self.machines.console(instance_id)
+        self.machines.kill(instance_id)
+        life.instance.terminate()
+        stops = how == "shut down" and life.instance.instance_initiated_shutdown_behavior == "stop"
+        _state(life.instance, STOPPED if stops else TERMINATED)
+        life.instance.nics[0].public_ip = None
+        code, words = REASONS[how]
+        life.instance.state_reason.code, life.instance.state_reason.message = code, f"{code}: {words}"
+
+    def console(self, instance_id: str) -> str:
+        life = self._lives.get(instance_id)
+        if life is None or life.ended_at is not None:
+            return life.console if life else ""
+        return self.machines.console(instance_id)
+
+    def settle(self) -> None:
+        """Let happen what is due: machines that died, that expired, that a fault takes, that EC2 forgets."""
+        now = time.monotonic()
+        for id_, life in list(self._lives.items()):
+            if life.ended_at is not None:
+                if now - life.ended_at > FORGOTTEN_AFTER:
+                    self._forget(id_)
+            elif life.booted_at is not None:
+                if life.fate and now - life.booted_at >= life.fate[0]:
+                    self.end(id_, life.fate[1])
+                elif not self.machines.alive(id_) or _expired(life.instance):
+                    self.end(id_, "shut down")
+
+    def named(self, word: str) -> str | None:
+        """The living instance with this id or this tag's value."""
+        return next((id_ for id_, life in self._living() if word == id_ or word in _tags(life.instance).values()), None)
+
+    def pools(self, region: str) -> list[Pool]:
+        """Where the living ones of a region are, one for each."""
+        return [life.pool for _, life in self._living() if life.pool.region == region]
+
+    def close(self) -> None:
+        self._stopping.set()
+        with self._lock:
+            for id_, _ in self._living():
+                self.machines.kill(id_)
+
+    def _living(self) -> Iterator[tuple[str, Life]]:
+        return ((id_, life) for id_, life in list(self._lives.items()) if life.ended_at is None)
+
+    def _forget(self, instance_id: str) -> None:
+        region = self._lives.pop(instance_id).pool.region
+        reservations = ec2_backends[self._account][region].reservations
+        for id_, reservation in list(reservations.items()):
+            if any(instance.id == instance_id for instance in reservation.instances):
+                del reservations[id_]
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(LOOK_EVERY):
+            with self._lock:
+                self.settle()
+
+
+def _state(instance: Instance, state: tuple[int, str]) -> None:
+    instance._state.code, instance._state.name = state  # noqa: SLF001 - moto offers no way between its own two states
+
+
+def _tags(instance: Instance) -> dict[str, str]:
+    return {tag["key"]: tag["value"] for tag in instance.get_tags()}
+
+
+def _expired(instance: Instance) -> bool:
+    """What the machine's own deadman would do, played here, for the engines of the sandbox have none."""
+    try:
+        return msgspec.convert(_tags(instance)[EXPIRY], datetime) <= datetime.now(UTC)
+    except (KeyError, msgspec.ValidationError):
+        return False

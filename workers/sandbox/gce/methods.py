@@ -1,0 +1,264 @@
+"""The methods of Compute Engine that a launcher of machines calls, and those that set the scene for a test."""
+
+import re
+import time
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from workers.sandbox.gce.cloud import Cloud, id_of
+from workers.sandbox.gce.faults import LAUNCHES, ON_THE_CALL, ApiError, Fault, raised
+from workers.sandbox.gce.operations import Json
+
+FILTER = re.compile(r"([\w.\-]+)\s*(=|!=|eq|ne)\s*(\"[^\"]*\"|[^\s()]+)")
+
+
+class Call(Struct, frozen=True):
+    """One call: the method as GCE's reference names it, the path's parts, the query, the body."""
+
+    method: str
+    path: dict[str, str]
+    query: dict[str, str]
+    body: Json
+
+
+class Gce:
+    """The methods of Compute Engine that a launcher of machines calls, and those that set the scene."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+
+    def answer(self, call: Call) -> Json:
+        """The answer to one call. Raises ApiError."""
+        if call.method.startswith("sandbox."):
+            return self._sandbox(call)
+        self._foretell(call)
+        action = getattr(self, "_" + call.method.replace(".", "_"), None)
+        if action is None:
+            raise ApiError(501, "notImplemented", f"The stand-in has no {call.method}.")
+        answer: Json = action(call)
+        return answer
+
+    def _foretell(self, call: Call) -> None:
+        """Note the call, and let the faults happen that come before it takes effect."""
+        about = {"zone": call.path.get("zone", "")}
+        if call.method in LAUNCHES:
+            asked = call.body.get("instanceProperties", call.body)
+            spot = asked.get("scheduling", {}).get("provisioningModel") == "SPOT"
+            type_ = str(asked.get("machineType", "")).rsplit("/", 1)[-1]
+            about |= {"machine_type": type_, "lifecycle": "spot" if spot else "on demand"}
+        with self.cloud.changed:
+            seen = {"method": call.method, "region": call.path.get("region", ""), **about, "at": time.time()}
+            self.cloud.calls.append(seen)
+            fault = self.cloud.faults.take(ON_THE_CALL, call.method, **about)
+            slow = self.cloud.faults.take(("slow",), call.method, **about)
+        if slow:
+            time.sleep(slow.seconds)
+        if fault:
+            place = call.path.get("region") or call.path.get("zone", "").rpartition("-")[0]
+            raise raised(fault, call.path.get("project", ""), place)
+
+    def loses(self, method: str) -> bool:
+        """Whether the answer to a call that took effect is never sent."""
+        with self.cloud.changed:
+            return self.cloud.faults.take(("lost",), method) is not None
+
+    def _zone(self, path: dict[str, str]) -> str:
+        if path["zone"] not in self.cloud.catalog.zones:
+            raise ApiError(400, "invalid", f"Invalid value for field 'zone': '{path['zone']}'. Unknown zone.")
+        return path["zone"]
+
+    def _region(self, region: str, project: str) -> str:
+        if region not in self.cloud.catalog.regions:
+            raise ApiError(404, "notFound", f"The resource 'projects/{project}/regions/{region}' was not found")
+        return region
+
+    def _type(self, zone: str, machine_type: str) -> str:
+        name = machine_type.rsplit("/", 1)[-1]
+        if (zone, name) not in self.cloud.catalog.types:
+            text = f"Machine type with name '{name}' does not exist in zone '{zone}'."
+            raise ApiError(400, "invalid", f"Invalid value for field 'resource.machineType': '{machine_type}'. {text}")
+        return name
+
+    def _projects_get(self, call: Call) -> Json:
+        return {"name": call.path["project"], "quotas": self.cloud.catalog.quotas("global", self.cloud.used())}
+
+    def _instances_insert(self, call: Call) -> Json:
+        zone = self._zone(call.path)
+        call.body["machineType"] = self._type(zone, call.body["machineType"])
+        return self.cloud.launch(
+            call.path["project"], f"zones/{zone}", [zone], call.body, call.query.get("requestId", "")
+        )
+
+    def _regionInstances_bulkInsert(self, call: Call) -> Json:  # noqa: N802 - GCE's name
+        region = self._region(call.path["region"], call.path["project"])
+        policy = call.body.get("locationPolicy", {})
+        asked = [one["zone"].rsplit("/", 1)[-1] for one in policy.get("zones", [])]
+        (name,) = call.body["perInstanceProperties"]  # the stand-in makes one at a time
+        made = call.body["instanceProperties"] | {"name": name}
+        zones = [
+            zone
+            for zone in self.cloud.catalog.zones_of(region)
+            if (not asked or zone in asked) and (zone, made["machineType"]) in self.cloud.catalog.types
+        ]
+        if not zones:
+            raise ApiError(400, "invalid", f"No zone of {region} that is allowed has {made['machineType']}.")
+        return self.cloud.launch(
+            call.path["project"], f"regions/{region}", zones, made, call.query.get("requestId", "")
+        )
+
+    def _instances_get(self, call: Call) -> Json:
+        return self.cloud.get(self._zone(call.path), call.path["name"])
+
+    def _instances_list(self, call: Call) -> Json:
+        zone = self._zone(call.path)
+        with self.cloud.changed:
+            found = [one for (place, _), one in self.cloud.instances.items() if place == zone]
+        return {"items": filtered(found, call.query)}
+
+    def _instances_aggregatedList(self, call: Call) -> Json:  # noqa: N802 - GCE's name
+        with self.cloud.changed:
+            found = filtered(list(self.cloud.instances.values()), call.query)
+        nothing = {"warning": {"code": "NO_RESULTS_ON_PAGE", "message": "There are no results for scope on this page."}}
+        items: Json = {f"zones/{zone}": dict(nothing) for zone in self.cloud.catalog.zones}
+        for one in found:
+            items.setdefault(f"zones/{one['zone'].rsplit('/', 1)[-1]}", {}).setdefault("instances", []).append(one)
+        return {
+            "items": {
+                place: {k: v for k, v in held.items() if k != "warning" or "instances" not in held}
+                for place, held in items.items()
+            }
+        }
+
+    def _instances_delete(self, call: Call) -> Json:
+        return self.cloud.remove(call.path["project"], self._zone(call.path), call.path["name"])
+
+    def _instances_setLabels(self, call: Call) -> Json:  # noqa: N802 - GCE's name
+        return self.cloud.change(call.path["project"], self._zone(call.path), call.path["name"], "labels", call.body)
+
+    def _instances_setMetadata(self, call: Call) -> Json:  # noqa: N802 - GCE's name
+        return self.cloud.change(call.path["project"], self._zone(call.path), call.path["name"], "metadata", call.body)
+
+    def _instances_getSerialPortOutput(self, call: Call) -> Json:  # noqa: N802 - GCE's name
+        text = self.cloud.machines.console(id_of(self.cloud.get(self._zone(call.path), call.path["name"])))
+        return {"contents": text, "start": "0", "next": str(len(text))}
+
+    def _operations_list(self, call: Call) -> Json:
+        with self.cloud.changed:
+            here = [
+                one for one in self.cloud.operations.values() if f"/{call.path['place']}/operations/" in one["selfLink"]
+            ]
+        return {"items": filtered(here, call.query)}
+
+    def _operations_get(self, call: Call) -> Json:
+        with self.cloud.changed:
+            if call.path["name"] in self.cloud.operations:
+                return self.cloud.operations[call.path["name"]]
+        raise ApiError(404, "notFound", f"The resource 'operations/{call.path['name']}' was not found")
+
+    def _operations_wait(self, call: Call) -> Json:
+        return self.cloud.wait(call.path["name"])
+
+    def _firewalls_list(self, call: Call) -> Json:
+        return {"items": filtered(list(self.cloud.firewalls.values()), call.query)}
+
+    def _firewalls_get(self, call: Call) -> Json:
+        if call.path["name"] not in self.cloud.firewalls:
+            resource = f"projects/{call.path['project']}/global/firewalls/{call.path['name']}"
+            raise ApiError(404, "notFound", f"The resource '{resource}' was not found")
+        return self.cloud.firewalls[call.path["name"]]
+
+    def _firewalls_insert(self, call: Call) -> Json:
+        with self.cloud.changed:
+            if call.body["name"] in self.cloud.firewalls:
+                resource = f"projects/{call.path['project']}/global/firewalls/{call.body['name']}"
+                raise ApiError(409, "alreadyExists", f"The resource '{resource}' already exists")
+            self.cloud.firewalls[call.body["name"]] = call.body
+        return self._firewall_done(call.path["project"], call.body["name"], "insert")
+
+    def _firewalls_patch(self, call: Call) -> Json:
+        self._firewalls_get(call).update(call.body)
+        return self._firewall_done(call.path["project"], call.path["name"], "patch")
+
+    def _firewall_done(self, project: str, name: str, kind: str) -> Json:
+        target = self.cloud.url(project, "global", "firewalls", name)
+        return self.cloud.finish(self.cloud.operation(project, kind, "global", target, "1"))
+
+    def _images_getFromFamily(self, call: Call) -> Json:  # noqa: N802 - GCE's name
+        return {
+            "name": f"{call.path['name']}-v20261101",
+            "family": call.path["name"],
+            "status": "READY",
+            "diskSizeGb": "50",
+        }
+
+    def _zones_list(self, call: Call) -> Json:
+        zones = self.cloud.catalog.zones.items()
+        found = [
+            {"name": z, "status": "UP", "region": self.cloud.url(call.path["project"], "regions", r)} for z, r in zones
+        ]
+        return {"items": filtered(found, call.query)}
+
+    def _regions_list(self, call: Call) -> Json:
+        return {"items": filtered([self._described(call, region) for region in self.cloud.catalog.regions], call.query)}
+
+    def _regions_get(self, call: Call) -> Json:
+        return self._described(call, self._region(call.path["name"], call.path["project"]))
+
+    def _described(self, call: Call, region: str) -> Json:
+        zones = [self.cloud.url(call.path["project"], "zones", zone) for zone in self.cloud.catalog.zones_of(region)]
+        quotas = self.cloud.catalog.quotas(region, self.cloud.used())
+        return {"name": region, "status": "UP", "zones": zones, "quotas": quotas}
+
+    def _machineTypes_list(self, call: Call) -> Json:  # noqa: N802 - GCE's name
+        zone, catalog = self._zone(call.path), self.cloud.catalog
+        return {
+            "items": filtered(
+                [catalog.described(zone, name) for place, name in catalog.types if place == zone], call.query
+            )
+        }
+
+    def _machineTypes_get(self, call: Call) -> Json:  # noqa: N802 - GCE's name
+        return self.cloud.catalog.described(self._zone(call.path), self._type(call.path["zone"], call.path["name"]))
+
+    def _sandbox(self, call: Call) -> Json:
+        cloud = self.cloud
+        with cloud.changed:
+            match call.method:
+                case "sandbox.calls":
+                    return {"calls": list(cloud.calls)}
+                case "sandbox.forget":
+                    cloud.calls.clear()
+                case "sandbox.fault":
+                    cloud.faults.add(msgspec.convert(call.body, Fault))
+                case "sandbox.mend":
+                    cloud.faults.clear()
+                case "sandbox.quota":
+                    cloud.catalog.set_limit(call.body.get("region", "*"), call.body["metric"], call.body["limit"])
+                case "sandbox.end":
+                    kind = "compute.instances.preempted" if call.path["fate"] == "preempt" else "delete"
+                    for zone, name in [key for key in cloud.instances if key[1] == call.path["name"]]:
+                        cloud.remove("sandbox", zone, name, kind)
+        return {}
+
+
+def filtered(items: list[Json], query: dict[str, str]) -> list[Json]:
+    """Those that a filter of `a = "b"` or `a eq "regular expression"` terms lets through: all must hold.
+
+    Raises ApiError.
+    """
+    text = query.get("filter", "")
+    terms = FILTER.findall(text)
+    if FILTER.sub("", text).replace("AND", "").strip(" ()"):
+        raise ApiError(400, "invalid", f"Invalid value for field 'filter': '{text}'. Invalid list filter expression.")
+    return [one for one in items if all(_holds(one, *term) for term in terms)]
+
+
+def _holds(item: Json, field: str, operator: str, value: str) -> bool:
+    found: Any = item
+    for part in field.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    text, wanted = str(found), value.strip('"')
+    same = text == wanted if operator in ("=", "!=") else re.fullmatch(wanted, text) is not None
+    return same == (operator in ("=", "eq"))
