@@ -11,10 +11,10 @@ import httpx
 
 from tests.line import Line
 from tests.person import words
-from workers.clouds.driver import Presence
 from workers.clouds.gcp.instance import name_of
 from workers.deployment.log import Log
 from workers.deployment.state import fold
+from workers.machines import Presence
 from workers.processes import Child
 from workers.run import connect, drivers_of
 from workers.sandbox.valkey import free_port, valkey

@@ -21,8 +21,10 @@ from tests.builders.events import BEGIN, KEY
 from tests.builders.offers import offer, spot_offer
 from tests.builders.recipes import MIXTRAL, SMOLLM2, scaled_by
 from tests.builders.story import Story
-from workers.deployment.events import Failure, KeyId, Limits
-from workers.placement.offer import Offer, Rung
+from workers.deployment.events import Failure, KeyId
+from workers.placement.ladder import Rung
+from workers.placement.limits import Limits
+from workers.placement.offer import Offer
 
 GIVEN_UP = (
     "Replicas failed 5 times in a row, so no further one is tried. The last time: its engine exited with status 1."

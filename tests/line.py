@@ -12,8 +12,8 @@ from redis.exceptions import RedisError
 
 from bot.sandbox.seed import APP_TOKEN, BOT_TOKEN
 from tests.patience import PATIENCE
-from workers.clouds.driver import Presence
 from workers.clouds.local.driver import LocalDriver
+from workers.machines import Presence
 from workers.processes import Child, Children
 from workers.sandbox.valkey import free_port, valkey
 from workers.settings import installation_of

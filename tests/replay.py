@@ -13,14 +13,16 @@ from redis.exceptions import RedisError
 
 from recipes.schema import Recipe
 from tests.recorded import Header, decoded, offer_in_words, plain_lines, read, states, step_in_words
-from workers.clouds.driver import Machine, MachineRequest, Refusal
 from workers.decision.next_step import next_step
 from workers.deployment.attempt import Attempt
 from workers.deployment.condition import condition_of
 from workers.deployment.events import AnyEvent, DeploymentId
 from workers.deployment.log import Log, _encode
 from workers.deployment.state import Deployment
-from workers.placement.offer import Offer, Rung
+from workers.machines import Machine, MachineRequest
+from workers.placement.ladder import Rung
+from workers.placement.offer import Offer
+from workers.placement.refusals import Refusal
 from workers.run import connect
 
 SHOWN_MOST = 3

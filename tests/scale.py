@@ -23,13 +23,14 @@ from tests.builders.machines import INSTALLATION
 from tests.builders.story import Story
 from tests.fakes.driver import FakeDriver
 from workers.api import Requests
-from workers.clouds.driver import Driver, Presence, Sighting
+from workers.clouds.driver import Driver
 from workers.control.sweeper import Sweeper
 from workers.deployment.events import (
     EngineProgressed,
 )
 from workers.deployment.keys import new_key
 from workers.deployment.log import Log, new_id, stamp
+from workers.machines import Presence, Sighting
 from workers.placement import catalog
 from workers.placement.offer import CloudStatus
 from workers.placement.planner import plan

@@ -30,17 +30,12 @@ from workers.control.advance import Advance
 from workers.control.sweeper import Sweeper
 from workers.decision.next_step import Wait, next_step
 from workers.deployment.attempt import MAY_COST, Phase
-from workers.deployment.events import (
-    EndpointPublished,
-    KeepTryingRequested,
-    Limits,
-    ReplicaDrained,
-    StopRequested,
-)
+from workers.deployment.events import EndpointPublished, KeepTryingRequested, ReplicaDrained, StopRequested
 from workers.deployment.keys import new_key
 from workers.deployment.log import Log, new_id, stamp
 from workers.deployment.state import fold
 from workers.placement import catalog
+from workers.placement.limits import Limits
 from workers.placement.planner import plan
 from workers.processes import Children
 from workers.sandbox.gce.cloud import id_of, is_spot

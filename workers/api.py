@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from msgspec import MsgspecError, Struct
 from redis import Redis
@@ -19,7 +19,6 @@ from workers.deployment.events import (
     KeyId,
     KeyIssued,
     KeyRevoked,
-    Limits,
     Place,
     Requested,
     ScaleRequested,
@@ -30,6 +29,8 @@ from workers.deployment.log import KEPT_AFTER_END, Log, new_id, stamp
 from workers.deployment.projection import Projection
 from workers.deployment.state import Deployment, fold
 from workers.errors import WorkersError
+from workers.nudges import Nudge
+from workers.placement.limits import Limits
 from workers.settings import KEEP_TRYING_EVERY
 
 KEEP_TRYING_FOR = timedelta(hours=12)
@@ -49,12 +50,6 @@ class NoSuchDeployment(WorkersError):
 
 class LogsGone(WorkersError):
     """A log was asked for that no machine has."""
-
-
-class Nudge(Protocol):
-    """Ask some worker to look at a deployment soon. Losing it costs time only."""
-
-    def __call__(self, deployment: DeploymentId, /) -> None: ...
 
 
 class ReplicaLog(Struct, frozen=True, kw_only=True):

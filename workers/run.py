@@ -19,14 +19,14 @@ from workers.clouds.driver import Driver
 from workers.clouds.gcp.driver import GcpDriver
 from workers.clouds.local.driver import LocalDriver
 from workers.clouds.usability import statuses
-from workers.control.advance import Advance, Ladder
+from workers.control.advance import Advance
 from workers.control.sweeper import Sweeper
-from workers.deployment.events import Limits
 from workers.deployment.log import Log
-from workers.jobs import nudge
+from workers.nudges import nudge
 from workers.placement import catalog
 from workers.placement.explain_empty import why_empty
-from workers.placement.offer import Rung
+from workers.placement.ladder import Ladder, Rung
+from workers.placement.limits import Limits
 from workers.placement.planner import plan
 from workers.pool import Pool
 from workers.settings import Settings, from_environ

@@ -20,8 +20,9 @@ from workers.clouds.admitted import admitted
 from workers.clouds.aws import findings as findings_aws
 from workers.clouds.cidrs import CIDRS, CIDRS_MEND, CidrsError
 from workers.clouds.driver import Driver
-from workers.clouds.findings import CREDENTIALS, QUOTA, Finding, Need, needs
+from workers.clouds.findings import CREDENTIALS, QUOTA, Finding, Need
 from workers.clouds.gcp import findings as findings_gcp
+from workers.clouds.needs import needs
 from workers.clouds.usability import NAMES, statuses
 from workers.errors import WorkersError
 from workers.placement import catalog

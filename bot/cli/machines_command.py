@@ -19,13 +19,14 @@ from rich.text import Text
 
 from bot.cli.concurrent import ask
 from bot.cli.machines_table import Found, Wanted, as_row, cloud_of, price_of, show
-from workers.clouds.driver import Driver, DriverError, Presence, Refused, Sighting
+from workers.clouds.driver import Driver, DriverError, Refused
 from workers.clouds.usability import NAMES, statuses
 from workers.deployment.attempt import MAY_COST, Phase
 from workers.deployment.events import DeploymentId
 from workers.deployment.log import Log
 from workers.deployment.state import Deployment, fold
 from workers.errors import WorkersError
+from workers.machines import Presence, Sighting
 from workers.placement import catalog
 from workers.placement.offer import Offer
 from workers.run import drivers_of

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from workers.clouds.driver import Sighting
 from workers.clouds.usability import NAMES
+from workers.machines import Sighting
 
 WIDE = 100
 """Columns of a terminal."""

@@ -12,7 +12,8 @@ from workers.clouds.usability import statuses
 from workers.errors import WorkersError
 from workers.placement import catalog
 from workers.placement.explain_empty import gaps, why_empty
-from workers.placement.offer import Offer, Rung
+from workers.placement.ladder import Rung
+from workers.placement.offer import Offer
 from workers.placement.planner import plan
 
 WITH_DRIVER = frozenset({"aws", "gcp", "local"})

@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from recipes.schema import Recipe
-from workers.placement.offer import Offer, Rung
+from workers.placement.ladder import Rung
+from workers.placement.offer import Offer
 
 MOST_ROWS = 20
 WIDE = 110

@@ -10,8 +10,8 @@ from bot.commands.recipe_catalog import Shelf
 from bot.language.question import Question
 from bot.slack.message import Message
 from workers.api import Requests
-from workers.control.advance import Ladder
 from workers.deployment.events import DeploymentId
+from workers.placement.ladder import Ladder
 
 
 class Caller(Struct, frozen=True, kw_only=True):

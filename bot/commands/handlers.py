@@ -4,6 +4,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
+from bot.commands.bounds import out_of_bounds
 from bot.commands.context import Caller, Desk
 from bot.commands.errors import CommandError, EnvMissing, NoRecipe
 from bot.commands.key_handlers import list_keys, new_key, revoke_key
@@ -11,7 +12,6 @@ from bot.commands.lookup import check, named, one, which
 from bot.commands.policy import Deed, may
 from bot.commands.recipe_catalog import name_from
 from bot.commands.scale_handler import scale_to
-from bot.language.bounds import nearest, out_of_bounds
 from bot.language.command import (
     SLASH,
     Ask,
@@ -45,6 +45,7 @@ from bot.views.amounts import duration, moment
 from bot.views.answer_choice import choice, chosen
 from bot.views.blocks import listed, section
 from bot.views.escape import code, escape
+from recipes.replicas import nearest
 from recipes.schema import Recipe
 from workers.api import KEEP_TRYING_FOR
 from workers.deployment.condition import condition_of, is_ending

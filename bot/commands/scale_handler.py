@@ -1,13 +1,14 @@
 """Another number of replicas, as the command and the modal ask for it."""
 
+from bot.commands.bounds import out_of_bounds
 from bot.commands.context import Caller, Desk
 from bot.commands.errors import CommandError
 from bot.commands.lookup import check, check_runs
 from bot.commands.policy import Deed
-from bot.language.bounds import nearest, out_of_bounds
 from bot.language.command import SLASH
 from bot.slack.message import Message
 from bot.views import scale as scale_view
+from recipes.replicas import nearest
 from workers.decision.retry_policy import failures_in_a_row
 from workers.deployment.condition import Degraded, condition_of
 from workers.deployment.state import Deployment

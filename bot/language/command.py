@@ -4,12 +4,11 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from workers.deployment.events import KeyId, Limits
+from workers.deployment.events import KeyId
+from workers.placement.limits import Limits
 
 SLASH = "/mixtral"
 
-REPLICAS_MOST = 50
-"""So many replicas one deployment may have: a typing slip must not rent a data centre."""
 
 PROMPT_MOST = 24_000
 """Characters of one prompt: about 6,000 tokens, which every shipped recipe's context holds beside its answer."""

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterable
 
 from bot.language.command import SLASH, Launch, Plan
-from workers.deployment.events import Limits
+from workers.placement.limits import Limits
 from workers.secrecy import masked
 
 _PLAIN = re.compile(r"[^\s'\"\\]+")

@@ -6,10 +6,11 @@ from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
 from typing import Protocol
 
-from bot.language.command import NAME_MOST, REPLICAS_MOST, SLASH
+from bot.language.command import NAME_MOST, SLASH
 from recipes.accelerators import parse
+from recipes.replicas import REPLICAS_MOST
 from recipes.schema import RecipeError
-from workers.deployment.events import Limits
+from workers.placement.limits import Limits
 
 CLOUDS = ("aws", "gcp", "local")
 PRICE_MOST = Decimal(10_000)

@@ -14,8 +14,8 @@ import httpx
 from rich.console import Console
 
 from bot.sandbox.seed import APP_TOKEN, BOT_TOKEN
-from workers.clouds.driver import Presence
 from workers.clouds.local.driver import LocalDriver
+from workers.machines import Presence
 from workers.processes import Child, Children
 from workers.sandbox import shortages
 from workers.sandbox.valkey import free_port, valkey

@@ -2,17 +2,18 @@
 
 from datetime import datetime, timedelta
 
-from bot.language.bounds import follows_load
 from bot.slack.message import Message
 from bot.views import attempts, endpoint, ladder, offers, replicas, words
 from bot.views.amounts import count, duration, moment, seconds, usd_per_hour
 from bot.views.blocks import Block, actions, button, confirm, context, fenced, fields, header, listed, section
 from bot.views.escape import clip, code, escape, inert
+from recipes.replicas import follows_load
 from workers.deployment import condition
 from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.condition import Status, awaits_decision, awaits_route, condition_of, is_ending
-from workers.deployment.events import Limits, TestCompletionAnswered, TestCompletionFailed
+from workers.deployment.events import TestCompletionAnswered, TestCompletionFailed
 from workers.deployment.state import Deployment
+from workers.placement.limits import Limits
 
 CARD = "mixtral_card"
 """Marks the message: its metadata's event_type, and the beginning of its first block_id where metadata is not kept."""

@@ -12,7 +12,7 @@ from bot.views.blocks import SECTION_MOST, listed
 from bot.views.escape import clip, escape, inert
 from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.state import Deployment
-from workers.placement.offer import Rung
+from workers.placement.ladder import Rung
 from workers.placement.refusals import blocking
 
 TRIED_MOST = 6

@@ -6,7 +6,8 @@ from msgspec import Struct
 
 from bot.views.amounts import count, usd_per_hour
 from bot.views.escape import escape
-from workers.placement.offer import Offer, Rung
+from workers.placement.ladder import Rung
+from workers.placement.offer import Offer
 
 CLOUDS = {"aws": "AWS", "gcp": "GCP", "local": "this machine", "": "no cloud that I know"}
 

@@ -8,7 +8,7 @@ from bot.views.amounts import count
 from bot.views.blocks import context, header, listed, section
 from bot.views.escape import escape, inert
 from recipes.schema import Recipe
-from workers.placement.offer import Rung
+from workers.placement.ladder import Rung
 
 RUNGS_MOST = 20
 

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from bot.language.bounds import bounds, follows_load
 from bot.slack.message import Message
 from bot.views import offers
 from bot.views.amounts import count, duration
 from bot.views.blocks import Block, context, plain, section
 from bot.views.escape import escape
 from bot.views.status import price
+from recipes.replicas import bounds, follows_load
 from recipes.schema import Recipe
 from workers.decision.mix import going, mix_of
 from workers.deployment.attempt import Attempt, Phase

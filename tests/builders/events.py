@@ -7,8 +7,9 @@ from msgspec.structs import replace
 
 from recipes.schema import Recipe
 from tests.builders.recipes import SCRIPTED
-from workers.deployment.events import Limits, Place, Requested
+from workers.deployment.events import Place, Requested
 from workers.deployment.log import stamp
+from workers.placement.limits import Limits
 
 BEGIN = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
 PLACE = Place(team="T0SANDBOX01", channel="C0GENERAL01", user="U0ROBIN0001")

@@ -6,8 +6,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from workers.clouds.driver import Boot, Machine, MachineRequest, Refusal, Scope, Token
+from workers.machines import Boot, Machine, MachineRequest, Token
 from workers.placement.offer import Offer
+from workers.placement.refusals import Refusal, Scope
 
 SECRETS = {"VLLM_API_KEY": "mxk_of_a_test"}
 INSTALLATION = "i-test"

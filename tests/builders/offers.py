@@ -6,7 +6,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from workers.placement.offer import Offer, Rung
+from workers.placement.ladder import Rung
+from workers.placement.offer import Offer
 
 Usd = Decimal | int | float | str
 

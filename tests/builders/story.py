@@ -9,7 +9,6 @@ from tests.builders.events import BEGIN, PLACE, requested
 from tests.builders.machines import machine, refusal, request
 from tests.builders.offers import HERE, ladder, offer
 from tests.builders.recipes import SMOLLM2
-from workers.clouds.driver import MachineRequest
 from workers.decision.next_step import Step, next_step
 from workers.deployment.attempt import LIVE
 from workers.deployment.events import (
@@ -29,7 +28,6 @@ from workers.deployment.events import (
     LadderExhausted,
     LadderPlanned,
     LaunchIntended,
-    Limits,
     MachineCreated,
     MachineGone,
     OfferRefused,
@@ -47,7 +45,10 @@ from workers.deployment.events import (
     TestCompletionFailed,
 )
 from workers.deployment.state import Deployment, fold
-from workers.placement.offer import Offer, Rung
+from workers.machines import MachineRequest
+from workers.placement.ladder import Rung
+from workers.placement.limits import Limits
+from workers.placement.offer import Offer
 from workers.serving.boot import boot_of
 
 GATEWAY = "http://gateway.example:8000"

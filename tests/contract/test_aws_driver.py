@@ -8,7 +8,7 @@ from tests.builders.machines import SECRETS
 from tests.contract import test_drivers as suite
 from tests.fakes.aws import AwsCloud
 from workers.clouds.aws.driver import AwsDriver
-from workers.clouds.driver import Presence
+from workers.machines import Presence
 
 OTHERWISE = {
     "test_a_create_that_comes_after_the_end_makes_no_new_machine",  # before it was made, EC2 has nothing to mark

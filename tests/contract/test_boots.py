@@ -12,7 +12,7 @@ import pytest
 
 from tests.builders.machines import SECRETS, boot, request
 from tests.unit.workers.serving.test_bootstrap import HOSTILE, MIXTRAL, gpus, vllm
-from workers.clouds.driver import Token
+from workers.machines import Token
 from workers.serving.bootstrap import user_data
 from workers.serving.console import again, mark_of, no_more, read, unmarked
 

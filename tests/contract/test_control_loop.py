@@ -15,14 +15,16 @@ from tests.builders.recipes import SCRIPTED
 from tests.fakes import gateway
 from tests.fakes.driver import FakeDriver
 from workers.api import Requests
-from workers.clouds.driver import Driver, DriverError, End
+from workers.clouds.driver import Driver, DriverError
 from workers.control.advance import Advance
 from workers.control.recording import Recorder
 from workers.control.sweeper import Sweeper
 from workers.deployment.attempt import Phase
 from workers.deployment.condition import Status, condition_of
-from workers.deployment.events import EngineEnded, EventId, Failure, KeyNotEnforced, Limits, MachineCreated, MachineGone
+from workers.deployment.events import EngineEnded, EventId, Failure, KeyNotEnforced, MachineCreated, MachineGone
 from workers.deployment.log import Log
+from workers.machines import MachineEnd
+from workers.placement.limits import Limits
 from workers.placement.offer import CloudStatus
 from workers.serving.console import again, line, mark_of, no_more
 from workers.serving.probe import Completion
@@ -364,7 +366,7 @@ def test_a_preemption_that_nobody_of_us_saw_is_one_all_the_same(loop):
     token = loop.state(id_).attempts[0].request.token
     loop.now += timedelta(minutes=10)
     loop.cloud._machines.pop(token)  # while the control plane was away
-    loop.cloud.ends[token] = End(why="preempted by GCP", preempted=True)
+    loop.cloud.ends[token] = MachineEnd(why="preempted by GCP", preempted=True)
     loop.restart()
     loop.settle(8)
     first = loop.state(id_).attempts[0]

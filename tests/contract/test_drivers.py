@@ -12,9 +12,11 @@ import pytest
 from tests.builders.machines import INSTALLATION, SECRETS, boot, request
 from tests.fakes.driver import FakeDriver
 from tests.patience import PATIENCE
-from workers.clouds.driver import Presence, Refused, Scope, Token
+from workers.clouds.driver import Refused
 from workers.clouds.local.driver import LocalDriver
 from workers.clouds.local.machine_folder import MachineFolder
+from workers.machines import Presence, Token
+from workers.placement.refusals import Scope
 
 
 class FakeCloud:

@@ -6,8 +6,8 @@ import pytest
 from tests.builders.machines import INSTALLATION, SECRETS
 from tests.contract import test_drivers as suite
 from tests.fakes.gcp import GcpCloud
-from workers.clouds.driver import Presence, Token
 from workers.clouds.gcp.driver import GcpDriver
+from workers.machines import Presence, Token
 
 GCE_FORGETS = {
     "test_a_create_that_comes_after_the_end_makes_no_new_machine",

@@ -12,10 +12,10 @@ from tests.builders.logs import Logs
 from tests.builders.recipes import SCRIPTED
 from workers.api import NoSuchDeployment, Requests
 from workers.deployment import projection as projection_module
-from workers.deployment.events import Limits
 from workers.deployment.log import Log
 from workers.deployment.log_reader import decoded
 from workers.deployment.projection import CHECKED_EVERY, Projection
+from workers.placement.limits import Limits
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 LATER = NOON + CHECKED_EVERY

@@ -15,7 +15,7 @@ import pytest
 
 from tests.builders.machines import SECRETS, boot, request
 from tests.unit.workers.serving.test_bootstrap import gpus
-from workers.clouds.driver import Token
+from workers.machines import Token
 from workers.sandbox import machine
 from workers.sandbox.machine import Machines, MachinesFull
 from workers.sandbox.valkey import free_port

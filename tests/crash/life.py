@@ -11,7 +11,7 @@ from tests.crash.worker import Worker
 from workers.api import Requests
 from workers.clouds.gcp.instance import name_of
 from workers.deployment.attempt import Phase
-from workers.deployment.events import Limits
+from workers.placement.limits import Limits
 
 WANTED = {"launch": 2, "scale-down": 1, "down": 0}
 STEP_AHEAD = timedelta(seconds=40)

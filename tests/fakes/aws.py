@@ -11,7 +11,7 @@ from botocore.config import Config
 
 from tests.fakes.machines import FakeMachines
 from workers.clouds.aws.driver import AwsDriver
-from workers.clouds.driver import Token
+from workers.machines import Token
 from workers.placement import catalog
 from workers.placement.offer import Offer
 from workers.sandbox.ec2.faults import LAUNCHES

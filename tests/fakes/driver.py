@@ -5,18 +5,10 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from tests.builders.offers import offer
-from workers.clouds.driver import (
-    DriverError,
-    End,
-    Machine,
-    MachineRequest,
-    Presence,
-    Refused,
-    Scope,
-    Sighting,
-    Token,
-)
+from workers.clouds.driver import DriverError, Refused
+from workers.machines import Machine, MachineEnd, MachineRequest, Presence, Sighting, Token
 from workers.placement.offer import CloudStatus, Offer
+from workers.placement.refusals import Scope
 
 
 class FakeDriver:
@@ -37,7 +29,7 @@ class FakeDriver:
         self.unreachable = False
         self.lose_answers = False
         """Calls take effect and then raise, as when the connection breaks before the answer."""
-        self.ends: dict[Token, End] = {}
+        self.ends: dict[Token, MachineEnd] = {}
         """How machines ended that are listed no more."""
         self.secrets: dict[Token, dict[str, str]] = {}
         self.requests: dict[Token, MachineRequest] = {}
@@ -80,7 +72,7 @@ class FakeDriver:
                 if request.installation == installation and token in self._machines
             )
 
-    def end_of(self, machine: Machine) -> End | None:
+    def end_of(self, machine: Machine) -> MachineEnd | None:
         return self.ends.get(machine.token)
 
     def extend(self, token: Token, expires_at: datetime) -> None:

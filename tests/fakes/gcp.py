@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 
 from tests.fakes.machines import FakeMachines
-from workers.clouds.driver import Token
 from workers.clouds.gcp.driver import GcpDriver
 from workers.clouds.gcp.instance import name_of
+from workers.machines import Token
 from workers.placement import catalog
 from workers.placement.offer import Offer
 from workers.sandbox.gce.server import Server

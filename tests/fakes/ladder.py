@@ -5,12 +5,13 @@ from datetime import UTC, datetime
 from recipes.loader import find, load
 from tests.builders.machines import SECRETS, boot, request
 from tests.builders.offers import ladder
-from workers.clouds.driver import Driver, Machine, Refused
+from workers.clouds.driver import Driver, Refused
 from workers.decision.mix import Lack, Mix, open_offers
 from workers.deployment.events import OfferRefused
 from workers.deployment.log import stamp
+from workers.machines import Machine
 from workers.placement import catalog
-from workers.placement.offer import Rung
+from workers.placement.ladder import Rung
 from workers.placement.planner import plan
 
 MOST_ATTEMPTS = 300

@@ -15,10 +15,10 @@ import pytest
 
 from tests.cloudy_line import CloudyLine, card_of
 from tests.person import GENERAL, Person, words
-from workers.clouds.driver import Scope
 from workers.deployment.attempt import Phase
 from workers.deployment.log import Log
 from workers.deployment.state import fold
+from workers.placement.refusals import Scope
 from workers.sandbox import shortages
 
 pytestmark = [pytest.mark.clouds, pytest.mark.timeout(900)]

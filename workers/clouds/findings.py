@@ -1,14 +1,8 @@
 """What `mixtral-bot check` finds out about a cloud, and what it is asked to find out about."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
-
-from recipes.schema import Recipe
-from workers.clouds.aws import quota as aws_quota
-from workers.clouds.gcp import quota as gcp_quota
-from workers.placement.offer import Offer
-from workers.placement.planner import plan
 
 CREDENTIALS = "credentials"
 QUOTA = "quota"
@@ -44,35 +38,6 @@ class Need(Struct, frozen=True, kw_only=True):
     region: str
     amount: int
     instance_type: str
-
-
-def needs(recipes: Iterable[Recipe], offers: Sequence[Offer]) -> tuple[Need, ...]:
-    """One for each quota and region that any of the recipes could use; the cheapest offer's first."""
-    found: dict[tuple[str, ...], Need] = {}
-    for recipe in recipes:
-        for spot in (False, True):
-            for need in filter(None, (_need(rung.offer) for rung in plan(recipe, offers, spot=spot))):
-                key = (need.cloud, need.quota or need.family, str(need.spot), need.region)
-                found[key] = min(found.get(key, need), need, key=lambda n: n.amount)
-    return tuple(found.values())
-
-
-def _need(offer: Offer) -> Need | None:
-    if not offer.count or not offer.region or offer.cloud not in ("aws", "gcp"):
-        return None
-    aws = offer.cloud == "aws"
-    code = aws_quota.code_of(offer.instance_type, spot=offer.spot) if aws else gcp_quota.metric_of(offer)
-    apart = aws and code != aws_quota.code_of(offer.instance_type[:1], spot=offer.spot)
-    letters = offer.instance_type[: 2 if apart else 1].upper()
-    return Need(
-        cloud=offer.cloud,
-        quota=code or "",
-        family=letters if aws else offer.accelerator or "",
-        spot=offer.spot,
-        region=offer.region,
-        amount=(offer.vcpus or 0) if aws else offer.count,
-        instance_type=offer.instance_type,
-    )
 
 
 def on_quota(about: str, unit: str, needed: Sequence[Need], limits: Mapping[str, float], mend: str) -> Finding:

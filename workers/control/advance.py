@@ -2,14 +2,13 @@
 
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import assert_never
 
 from redis import Redis
 
-from recipes.schema import Recipe
-from workers.clouds.driver import Driver, DriverError, MachineRequest, Refusal, Refused, Token
+from workers.clouds.driver import Driver, DriverError, Refused
 from workers.decision.next_step import (
     Abandon,
     Create,
@@ -36,7 +35,6 @@ from workers.deployment.events import (
     LadderExhausted,
     LadderPlanned,
     LaunchIntended,
-    Limits,
     MachineCreated,
     MachineGone,
     OfferRefused,
@@ -50,16 +48,15 @@ from workers.deployment.events import (
 from workers.deployment.log import Log, Stamp, stamp
 from workers.deployment.state import Deployment, fold
 from workers.lease import Lease
-from workers.placement.offer import Rung
+from workers.machines import MachineRequest, Token
+from workers.placement.ladder import Ladder
+from workers.placement.refusals import Refusal
 from workers.serving.boot import KEY_VARIABLE, boot_of
 from workers.serving.probe import CompletionFailed, completion
 
 logger = logging.getLogger(__name__)
 
 TEST_PROMPT = "My favourite condiment is"
-
-Ladder = Callable[[Recipe, Limits], tuple[Sequence[Rung], str]]
-"""The offers that satisfy a recipe within limits, in the order in which to try them; and why there is none."""
 
 
 class Advance:

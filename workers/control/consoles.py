@@ -5,13 +5,14 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from workers.clouds.driver import Driver, Token
+from workers.clouds.driver import Driver
 from workers.control.collector import Collector
 from workers.control.recording import Recorder, each
 from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.events import EngineEnded, EngineProgressed
 from workers.deployment.log import Log
 from workers.deployment.state import Deployment
+from workers.machines import Token
 from workers.serving.console import Restarted, Said, mark_of, read
 
 READ_EVERY = timedelta(seconds=15)

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from workers.clouds.driver import Driver, Token
+from workers.clouds.driver import Driver
 from workers.control.collector import Collector
 from workers.control.recording import Recorder, each
 from workers.deployment.attempt import KEPT, Attempt
 from workers.deployment.events import LeaseExtended
 from workers.deployment.state import Deployment
+from workers.machines import Token
 
 AT_ONCE = 16
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 from redis.exceptions import RedisError
 
-from workers.clouds.driver import Driver, Token
+from workers.clouds.driver import Driver
 from workers.control.collector import Collector
 from workers.control.recording import Recorder, each
 from workers.decision.verdict import Gone
@@ -15,6 +15,7 @@ from workers.deployment.attempt import MAY_COST, Attempt
 from workers.deployment.events import MachineGone
 from workers.deployment.state import Deployment
 from workers.errors import WorkersError
+from workers.machines import Token
 
 logger = logging.getLogger(__name__)
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
-from workers.api import Nudge
 from workers.decision.next_step import Wait, next_step
 from workers.deployment.events import DeploymentId, Version
 from workers.deployment.state import Deployment
+from workers.nudges import Nudge
 
 NUDGE_AGAIN = timedelta(seconds=2)
 """A nudge that changed nothing is repeated after this, doubled each time up to NUDGE_AGAIN_MOST."""

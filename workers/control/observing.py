@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from workers.clouds.driver import Driver, Presence, Sighting, Token
+from workers.clouds.driver import Driver
 from workers.control.collector import Collector
 from workers.control.machine_ends import MachineEnds
 from workers.control.reaping import Reaper
@@ -14,6 +14,7 @@ from workers.decision.verdict import Gone, verdict_on_machine
 from workers.deployment.attempt import MAY_COST, Attempt, Phase
 from workers.deployment.events import EngineProgressed, MachineAddressed
 from workers.deployment.state import Deployment
+from workers.machines import Presence, Sighting, Token
 
 LIST_LOCAL_EVERY = timedelta()
 LIST_BUSY_EVERY = timedelta(seconds=5)

@@ -8,7 +8,6 @@ from zlib import crc32
 from msgspec import Struct
 
 from recipes.schema import ReadinessProbe
-from workers.clouds.driver import Token
 from workers.control.collector import Collector
 from workers.control.recording import Recorder, each
 from workers.decision.verdict import Ready, verdict_on_probe
@@ -16,6 +15,7 @@ from workers.deployment.attempt import LIVE, Attempt, Phase
 from workers.deployment.events import DeploymentId, KeyNotEnforced, ProbeFailed
 from workers.deployment.log import Log
 from workers.deployment.state import Deployment
+from workers.machines import Token
 
 PROBE_READY_EVERY = timedelta(seconds=10)
 """As SkyPilot; a replica that is not ready is probed at every sweep, since somebody waits."""

@@ -5,13 +5,14 @@ import time
 
 from msgspec import MsgspecError
 
-from workers.api import Nudge
-from workers.clouds.driver import Driver, Sighting, Token
+from workers.clouds.driver import Driver
 from workers.control.collector import Collector
 from workers.control.recording import Recorder
 from workers.deployment.attempt import MAY_COST, Attempt
 from workers.deployment.events import DeploymentId
 from workers.deployment.state import Deployment
+from workers.machines import Sighting, Token
+from workers.nudges import Nudge
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TypeVar, assert_never
 
-from workers.clouds.driver import Driver, Token
+from workers.clouds.driver import Driver
 from workers.decision.verdict import NotReady, Ready, Unchanged
 from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.confidential import Confidential
@@ -14,6 +14,7 @@ from workers.deployment.log import Log, Stamp, stamp
 from workers.deployment.projection import Projection
 from workers.deployment.state import Deployment, fold
 from workers.errors import WorkersError
+from workers.machines import Token
 
 logger = logging.getLogger(__name__)
 

@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 from redis import Redis
 
+from recipes.replicas import moves
 from workers.control.collector import Collector
-from workers.decision.autoscale import Memory, autoscale, moves
-from workers.decision.load import Load
+from workers.decision.autoscale import Memory, autoscale
 from workers.deployment.condition import is_ending
 from workers.deployment.events import Autoscaled, DeploymentId
-from workers.deployment.loads import Loads
+from workers.deployment.loads import Load, Loads
 from workers.deployment.log import Log, stamp
 from workers.deployment.state import Deployment
 from workers.serving.metrics import waiting

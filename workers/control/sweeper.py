@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from redis import Redis
 from redis.exceptions import RedisError
 
-from workers.api import Nudge
 from workers.clouds.driver import Driver
 from workers.control.consoles import Consoles
 from workers.control.leasing import Leasing
@@ -22,6 +21,7 @@ from workers.control.scaling import Scaling
 from workers.deployment.attempt import MAY_COST
 from workers.deployment.log import Log
 from workers.lease import Lease
+from workers.nudges import Nudge
 from workers.serving.probe import cannot_complete, key_is_enforced, probe
 
 logger = logging.getLogger(__name__)

@@ -6,8 +6,10 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 from msgspec.structs import replace
 
+from recipes.replicas import moves
 from recipes.schema import ReplicaPolicy
-from workers.decision.load import STALE, Load
+from workers.decision.load import STALE
+from workers.deployment.loads import Load
 
 MINUTE = timedelta(minutes=1)
 
@@ -29,12 +31,6 @@ class Memory(Struct, frozen=True, kw_only=True):
 
 
 Decision = tuple[int, str, Memory]
-
-
-def moves(policy: ReplicaPolicy) -> bool:
-    """Whether anything but a person changes the number of replicas."""
-    most = policy.max_replicas
-    return policy.wakes if most is None else policy.min_replicas < most
 
 
 def autoscale(policy: ReplicaPolicy, wanted: int, load: Load | None, memory: Memory, now: datetime) -> Decision:

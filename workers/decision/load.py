@@ -11,24 +11,6 @@ STALE = timedelta(seconds=30)
 """An older observation says nothing of now, and a longer gap between two ends what was seen in a row."""
 
 
-class Load(Struct, frozen=True, kw_only=True):
-    """One look at the gateway and at the engines of a deployment."""
-
-    at: datetime
-    qps: float
-    """Requests per second that arrived at the gateway, a mean over QPS_WINDOW."""
-    last_request_at: datetime | None = None
-    """When a request last arrived; None: not since the gateway started."""
-    in_work: int = 0
-    """Requests that are being answered: a stream may last longer than the quiet that ends a replica."""
-    held: int = 0
-    """Requests that wait at the gateway, because no replica is up."""
-    waiting: int | None = None
-    """Requests that wait in the engines' queues, all together; None: no engine tells."""
-    ready: int | None = None
-    """Replicas that serve; None: unknown."""
-
-
 class Tally(Struct, frozen=True, kw_only=True):
     """A counter of the gateway, as read once."""
 

@@ -10,13 +10,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from recipes.schema import Recipe
-from workers.clouds.driver import Refusal
 from workers.decision.zones import Zone, crashed_in, shunned, spread, zone_of
 from workers.deployment.attempt import LIVE, Attempt, Phase
 from workers.placement.batches import batch
-from workers.placement.offer import Offer, Rung
+from workers.placement.ladder import Rung
+from workers.placement.offer import Offer
 from workers.placement.planner import wants_spot
-from workers.placement.refusals import Recorded, blocking, hinted
+from workers.placement.refusals import Recorded, Refusal, blocking, hinted
 
 SPARE_AGAIN = timedelta(minutes=10)
 """An offer that refused is not asked again sooner for a spare, for which nobody waits; doubled with each refusal of

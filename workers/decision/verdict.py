@@ -2,8 +2,8 @@
 
 from msgspec import Struct
 
-from workers.clouds.driver import Presence, Sighting
 from workers.deployment.attempt import Attempt, Phase
+from workers.machines import Presence, Sighting
 
 
 class Ready(Struct, frozen=True):

@@ -8,7 +8,6 @@ from typing import assert_never
 from msgspec import Struct
 from msgspec.structs import replace
 
-from workers.clouds.driver import Machine, MachineRequest
 from workers.deployment.events import (
     EngineEnded,
     EngineProgressed,
@@ -28,6 +27,7 @@ from workers.deployment.events import (
     ReplicaNotReady,
     ReplicaReady,
 )
+from workers.machines import Machine, MachineRequest
 from workers.placement.offer import Offer
 
 

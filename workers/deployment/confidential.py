@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
-from workers.clouds.driver import Driver, Token
+from workers.clouds.driver import Driver
 from workers.deployment.log import Log
 from workers.deployment.state import Deployment
 from workers.errors import WorkersError
+from workers.machines import Token
 from workers.secrecy import masked
 from workers.serving.boot import secrets_of
 from workers.serving.console import unmarked

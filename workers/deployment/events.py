@@ -1,15 +1,16 @@
 """Everything that can have happened to a deployment: facts in the past tense, frozen, in one union."""
 
 from datetime import datetime, timedelta
-from decimal import Decimal
 from enum import StrEnum
 from typing import NewType, TypeAlias
 
 from msgspec import Struct
 
 from recipes.schema import Recipe
-from workers.clouds.driver import Machine, MachineRequest, Refusal
-from workers.placement.offer import Rung
+from workers.machines import Machine, MachineRequest
+from workers.placement.ladder import Rung
+from workers.placement.limits import Limits
+from workers.placement.refusals import Refusal
 
 DeploymentId = NewType("DeploymentId", str)
 """Random at each launch; names never come back, ids never do either."""
@@ -43,16 +44,6 @@ class Place(Struct, frozen=True, kw_only=True):
     team: str
     channel: str
     user: str
-
-
-class Limits(Struct, frozen=True, kw_only=True):
-    """What the person who launched allowed: it narrows the ladder."""
-
-    spot: bool = False
-    gpus: tuple[str, ...] = ()
-    clouds: tuple[str, ...] = ()
-    max_price: Decimal | None = None
-    """USD per hour and replica."""
 
 
 class Event(Struct, frozen=True, kw_only=True, tag=True):

@@ -2,17 +2,37 @@
 
 import logging
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 from redis import Redis
 
-from workers.decision.load import Load
 from workers.deployment.events import DeploymentId
 
 logger = logging.getLogger(__name__)
 
 LOADS = "mixtral:load"
+
+
+class Load(Struct, frozen=True, kw_only=True):
+    """One look at the gateway and at the engines of a deployment."""
+
+    at: datetime
+    qps: float
+    """Requests per second that arrived at the gateway, a mean over QPS_WINDOW."""
+    last_request_at: datetime | None = None
+    """When a request last arrived; None: not since the gateway started."""
+    in_work: int = 0
+    """Requests that are being answered: a stream may last longer than the quiet that ends a replica."""
+    held: int = 0
+    """Requests that wait at the gateway, because no replica is up."""
+    waiting: int | None = None
+    """Requests that wait in the engines' queues, all together; None: no engine tells."""
+    ready: int | None = None
+    """Replicas that serve; None: unknown."""
+
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Load).decode

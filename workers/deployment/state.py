@@ -25,7 +25,6 @@ from workers.deployment.events import (
     LadderExhausted,
     LadderPlanned,
     LaunchIntended,
-    Limits,
     MachineCreated,
     OfferRefused,
     Place,
@@ -37,7 +36,8 @@ from workers.deployment.events import (
     TestCompletionFailed,
     Version,
 )
-from workers.placement.offer import Rung
+from workers.placement.ladder import Rung
+from workers.placement.limits import Limits
 
 REFUSALS_KEPT_FOR = timedelta(hours=6)
 """An older refusal says nothing of now. Its attempt is forgotten, for a dry ladder is climbed for weeks."""

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from msgspec import MsgspecError, Struct
 from redis.exceptions import RedisError
 
-from workers.api import Nudge
 from workers.deployment.attempt import Phase
 from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId, EndpointPublished, ReplicaDrained
@@ -24,6 +23,7 @@ from workers.gateway.outlook import Outlook, outlook
 from workers.gateway.routes import drained, table_of
 from workers.gateway.table import Actual, Table
 from workers.gateway.watch import Watch
+from workers.nudges import Nudge
 
 logger = logging.getLogger(__name__)
 

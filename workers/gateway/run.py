@@ -23,7 +23,7 @@ from workers.gateway.errors import GatewayDown, GatewayError
 from workers.gateway.gateway import Gateway
 from workers.gateway.haproxy import Haproxy
 from workers.gateway.holding import AT_ONCE, Holding
-from workers.jobs import nudge
+from workers.nudges import nudge
 from workers.processes import Children
 from workers.run import connect, now, wait_for
 from workers.settings import GatewaySettings, from_environ

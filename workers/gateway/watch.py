@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
-from workers.decision.autoscale import moves
-from workers.decision.load import Load, Tally, kept, qps
+from recipes.replicas import moves
+from workers.decision.load import Tally, kept, qps
 from workers.deployment.events import DeploymentId
-from workers.deployment.loads import Loads
+from workers.deployment.loads import Load, Loads
 from workers.deployment.state import Deployment
 from workers.gateway.holding import Holding
 from workers.gateway.table import BackendLoad

@@ -5,7 +5,8 @@ from decimal import Decimal
 
 from recipes.accelerators import parse
 from recipes.schema import Accelerator, Recipe
-from workers.placement.offer import Offer, Rung
+from workers.placement.ladder import Rung
+from workers.placement.offer import Offer
 from workers.placement.planner import plan
 
 

@@ -41,12 +41,3 @@ class CloudStatus(Struct, frozen=True, kw_only=True):
     """Why not: `AWS: no credentials found`."""
     mend: str | None = None
     """What to do about it."""
-
-
-class Rung(Struct, frozen=True, kw_only=True):
-    """One step of the ladder: an offer that satisfies the recipe, and whether it can be taken."""
-
-    offer: Offer
-    usable: bool
-    reason: str | None = None
-    mend: str | None = None

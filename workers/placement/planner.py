@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from recipes.accelerators import parse
 from recipes.schema import Accelerator, Minimum, Recipe, Resources
-from workers.placement.offer import CloudStatus, Offer, Rung
+from workers.placement.ladder import Rung
+from workers.placement.offer import CloudStatus, Offer
 
 NO_PRICE_MEND = "add its price to a table in the columns of offers.csv, and name that table in MIXTRAL_PRICES"
 

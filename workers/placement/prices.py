@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from msgspec import Struct
@@ -38,6 +38,25 @@ class Quote(Struct, frozen=True, kw_only=True):
     @property
     def place(self) -> str:
         return self.zone or self.region
+
+
+def read_quote(
+    *, cloud: str, instance_type: str, region: str, zone: str, price: str, source: str, spot: bool = False
+) -> Quote:
+    """A quote of a price as somebody wrote it; NaN where it is no number."""
+    try:
+        usd = Decimal(price).normalize()
+    except InvalidOperation:
+        usd = Decimal("NaN")
+    return Quote(
+        cloud=cloud,
+        instance_type=instance_type,
+        region=region,
+        zone=zone,
+        spot=spot,
+        usd_per_hour=usd,
+        source=source,
+    )
 
 
 class Table(Struct, frozen=True, kw_only=True):

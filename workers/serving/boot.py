@@ -1,7 +1,7 @@
 """From a recipe to what a machine starts: pure."""
 
 from recipes.schema import Recipe, Resources
-from workers.clouds.driver import Boot
+from workers.machines import Boot
 
 KEY_VARIABLE = "VLLM_API_KEY"
 """Where every engine and every recipe's own script finds the key that it has to ask for; a recipe cannot set it."""

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from workers.clouds.driver import Boot, MachineRequest, Token
+from workers.machines import Boot, MachineRequest, Token
 from workers.serving import vllm
 from workers.serving.boot import KEY_VARIABLE
 from workers.serving.console import STARTS_MOST, mark_of

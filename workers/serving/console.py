@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from workers.clouds.driver import Token
+from workers.machines import Token
 
 STARTS_MOST = 3
 """So often in a row an engine may end early before its machine starts it no more."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from workers.clouds.driver import Boot
+from workers.machines import Boot
 from workers.serving import vllm, vllm_release
 from workers.serving.errors import ServingError
 from workers.serving.flags import written

@@ -1,6 +1,6 @@
 """PURE: recipe + GPUs -> the command that serves it with vLLM."""
 
-from workers.clouds.driver import Boot
+from workers.machines import Boot
 from workers.serving.errors import ServingError
 from workers.serving.flags import plain, written
 

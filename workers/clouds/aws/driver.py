@@ -17,11 +17,12 @@ from workers.clouds.aws import instance as aws_instance
 from workers.clouds.aws.client import Api
 from workers.clouds.aws.errors import AwsSaid
 from workers.clouds.aws.launch import Launch
+from workers.clouds.aws.quotes import aws_spot
 from workers.clouds.aws.templates import Templates
 from workers.clouds.cidrs import CIDRS_MEND, CidrsError
-from workers.clouds.driver import End, Machine, MachineRequest, Refused, Sighting, Token
-from workers.clouds.quotes import aws_spot
+from workers.clouds.driver import Refused
 from workers.clouds.usability import statuses
+from workers.machines import Machine, MachineEnd, MachineRequest, Sighting, Token
 from workers.placement import catalog
 from workers.placement.offer import CloudStatus, Offer
 from workers.placement.prices import Quote
@@ -109,7 +110,7 @@ class AwsDriver:
             if (sighting := aws_instance.sighting(instance, region, offers, self._launch.network.zones, now))
         ]
 
-    def end_of(self, machine: Machine) -> End | None:  # noqa: ARG002 - ended ones are listed for an hour
+    def end_of(self, machine: Machine) -> MachineEnd | None:  # noqa: ARG002 - ended ones are listed for an hour
         return None
 
     def extend(self, token: Token, expires_at: datetime) -> None:

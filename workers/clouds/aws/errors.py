@@ -5,10 +5,11 @@ from contextlib import contextmanager
 
 from msgspec.structs import replace
 
-from workers.clouds.driver import DriverError, Refusal, Refused, Scope
+from workers.clouds.driver import DriverError, Refused
 from workers.placement.offer import Offer
-from workers.placement.refusals import AWS as CODES
-from workers.placement.refusals import classify
+from workers.placement.refusal_codes import AWS as CODES
+from workers.placement.refusal_codes import classify
+from workers.placement.refusals import Refusal, Scope
 
 SERVER_ERROR = 500
 

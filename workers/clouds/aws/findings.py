@@ -8,7 +8,7 @@ from workers.clouds.aws.client import Api
 from workers.clouds.aws.errors import MENDS, AwsSaid
 from workers.clouds.driver import DriverError
 from workers.clouds.findings import CREDENTIALS, Finding, Need, listed, on_quota
-from workers.placement.refusals import classify
+from workers.placement.refusal_codes import classify
 
 ABOUT = "AWS"
 IMAGE = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id"

@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from workers.clouds.aws.errors import refusal
-from workers.clouds.driver import MachineRequest, Refusal, Scope, Token
+from workers.machines import MachineRequest, Token
 from workers.placement.offer import Offer
-from workers.placement.refusals import NOT_SOLD_HERE
+from workers.placement.refusal_codes import NOT_SOLD_HERE
+from workers.placement.refusals import Refusal, Scope
 
 IMAGE = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id"
 """SSM's name of AWS's own image for deep learning: Ubuntu 22.04 with NVIDIA's driver, Docker and its toolkit."""

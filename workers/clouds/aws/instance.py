@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from workers.clouds.aws import fleet as aws_fleet
-from workers.clouds.driver import Machine, Presence, Sighting, Token
+from workers.machines import Machine, Presence, Sighting, Token
 from workers.placement.offer import Offer
 
 ENDED = ("shutting-down", "terminated")

@@ -17,9 +17,11 @@ from workers.clouds.aws.network import Network, Places
 from workers.clouds.aws.quota import Quotas
 from workers.clouds.aws.templates import Templates, is_missing, mismatch
 from workers.clouds.cidrs import CIDRS_MEND, CidrsError
-from workers.clouds.driver import DriverError, MachineRequest, Refusal, Refused, Scope
+from workers.clouds.driver import DriverError, Refused
+from workers.machines import MachineRequest
 from workers.placement.offer import Offer
-from workers.placement.refusals import QUOTA
+from workers.placement.refusal_codes import QUOTA
+from workers.placement.refusals import Refusal, Scope
 from workers.serving.bootstrap import user_data
 from workers.serving.errors import ServingError
 

@@ -8,9 +8,10 @@ from datetime import timedelta
 
 from msgspec import Struct
 
-from workers.clouds.driver import DriverError, Refusal, Scope
+from workers.clouds.driver import DriverError
 from workers.placement.offer import Offer
-from workers.placement.refusals import QUOTA
+from workers.placement.refusal_codes import QUOTA
+from workers.placement.refusals import Refusal, Scope
 
 BELIEVED_FOR = timedelta(minutes=10)
 

@@ -10,7 +10,9 @@ from typing import Any
 from workers.clouds.aws import fleet as aws_fleet
 from workers.clouds.aws.client import Api
 from workers.clouds.aws.errors import AwsSaid
-from workers.clouds.driver import DriverError, MachineRequest, Refused, Scope
+from workers.clouds.driver import DriverError, Refused
+from workers.machines import MachineRequest
+from workers.placement.refusals import Scope
 
 LEFT_OVER_AFTER = timedelta(minutes=15)
 """A call takes a minute at most; its replay makes its own template."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from workers.clouds.admitted import admitted
 from workers.clouds.cidrs import CIDRS_MEND, CidrsError
-from workers.clouds.driver import DriverError, End, Machine, MachineRequest, Refused, Scope, Sighting, Token
+from workers.clouds.driver import DriverError, Refused
 from workers.clouds.gcp import instance as gcp_instance
 from workers.clouds.gcp.client import Api
 from workers.clouds.gcp.errors import PRECONDITION_FAILED, CloudSaid, no, refused_by
@@ -18,7 +18,9 @@ from workers.clouds.gcp.machine_ends import Ends
 from workers.clouds.gcp.network import Firewall
 from workers.clouds.gcp.quota import Quotas
 from workers.clouds.usability import statuses
+from workers.machines import Machine, MachineEnd, MachineRequest, Sighting, Token
 from workers.placement.offer import CloudStatus, Offer
+from workers.placement.refusals import Scope
 from workers.serving.bootstrap import user_data
 from workers.serving.errors import ServingError
 
@@ -91,7 +93,7 @@ class GcpDriver:
         found = list(self.api.instances(f'labels.{gcp_instance.INSTALLATION} = "{label}"'))
         return self._ends.sightings(installation, found)
 
-    def end_of(self, machine: Machine) -> End | None:
+    def end_of(self, machine: Machine) -> MachineEnd | None:
         return self._ends.end_of(machine)
 
     def extend(self, token: Token, expires_at: datetime) -> None:

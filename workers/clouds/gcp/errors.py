@@ -5,9 +5,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from workers.clouds.driver import DriverError, Refusal, Refused, Scope
+from workers.clouds.driver import DriverError, Refused
 from workers.placement.offer import Offer
-from workers.placement.refusals import classify
+from workers.placement.refusal_codes import classify
+from workers.placement.refusals import Refusal, Scope
 
 UNAUTHENTICATED = 401
 NOT_FOUND = 404

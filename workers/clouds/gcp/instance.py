@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from workers.clouds.driver import Machine, MachineRequest, Presence, Sighting, Token
+from workers.machines import Machine, MachineRequest, Presence, Sighting, Token
 from workers.placement.offer import Offer
 
 NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")

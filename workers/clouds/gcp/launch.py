@@ -7,11 +7,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from workers.clouds.driver import MachineRequest, Refused, Scope, Token
+from workers.clouds.driver import Refused
 from workers.clouds.gcp import instance as gcp_instance
 from workers.clouds.gcp.client import Api
 from workers.clouds.gcp.errors import CONFLICT, CloudSaid, no, refused_by
+from workers.machines import MachineRequest, Token
 from workers.placement.offer import Offer
+from workers.placement.refusals import Scope
 
 EXISTS = ("RESOURCE_ALREADY_EXISTS", "alreadyExists")
 

@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from workers.clouds.driver import DriverError, End, Machine, MachineRequest, Presence, Sighting, Token
+from workers.clouds.driver import DriverError
 from workers.clouds.gcp import instance as gcp_instance
 from workers.clouds.gcp.client import Api
+from workers.machines import Machine, MachineEnd, MachineRequest, Presence, Sighting, Token
 
 KEPT_FOR = timedelta(hours=1)
 """An ended machine is told for so long; the instances of EC2 stay in its list for about as long."""
@@ -82,12 +83,12 @@ class Ends:
         seen = self._seen.get(token)
         return seen.sighting.machine if seen else None
 
-    def end_of(self, machine: Machine) -> End | None:
+    def end_of(self, machine: Machine) -> MachineEnd | None:
         """By its zone's operations, which GCE keeps for days. Raises DriverError."""
         zone = machine.offer.zone
         target = f'targetLink eq ".*/zones/{zone}/instances/{machine.id}"'
         kind = _decisive(self._kinds(zone, target))
-        return End(why=REASONS[kind], preempted=kind == PREEMPTED) if kind else None
+        return MachineEnd(why=REASONS[kind], preempted=kind == PREEMPTED) if kind else None
 
     def sightings(self, installation: str, found: list[Any]) -> list[Sighting]:
         """What to tell of the instances that GCE lists for an installation, and of those that it lists no more."""

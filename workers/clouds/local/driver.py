@@ -15,10 +15,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
-from workers.clouds.driver import DriverError, End, Machine, MachineRequest, Presence, Refused, Scope, Sighting, Token
+from workers.clouds.driver import DriverError, Refused
 from workers.clouds.local import host, machine_processes, nvidia
 from workers.clouds.local.machine_folder import MachineFolder
+from workers.machines import Machine, MachineEnd, MachineRequest, Presence, Sighting, Token
 from workers.placement.offer import CloudStatus, Offer
+from workers.placement.refusals import Scope
 
 START_WITHIN = timedelta(seconds=20)
 SPAWN_AGAIN_AFTER = timedelta(seconds=2)
@@ -102,7 +104,7 @@ class LocalDriver:
             except DriverError:
                 logger.exception("a machine is left out of the list, for its folder cannot be read")
 
-    def end_of(self, machine: Machine) -> End | None:  # noqa: ARG002 - ended ones are listed for a day
+    def end_of(self, machine: Machine) -> MachineEnd | None:  # noqa: ARG002 - ended ones are listed for a day
         return None
 
     def extend(self, token: Token, expires_at: datetime) -> None:

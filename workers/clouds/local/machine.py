@@ -12,11 +12,12 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from workers.clouds.driver import MachineRequest, Scope
 from workers.clouds.local import machine_processes, nvidia
 from workers.clouds.local.machine_folder import MachineFolder, Refusal, Started, take
 from workers.errors import WorkersError
+from workers.machines import MachineRequest
 from workers.placement.offer import Offer
+from workers.placement.refusals import Scope
 from workers.processes import die_with_parent
 from workers.serving.steps import Place, Step, steps
 

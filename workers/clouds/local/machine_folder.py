@@ -13,8 +13,10 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from workers.clouds.driver import DriverError, MachineRequest, Scope
+from workers.clouds.driver import DriverError
+from workers.machines import MachineRequest
 from workers.placement.offer import Offer
+from workers.placement.refusals import Scope
 
 Read = TypeVar("Read")
 

@@ -12,7 +12,6 @@ from tests.builders.events import requested
 from tests.builders.machines import INSTALLATION, SECRETS, request
 from tests.builders.offers import offer
 from tests.fakes.driver import FakeDriver
-from workers.clouds.driver import Token
 from workers.deployment.events import (
     LaunchIntended,
     MachineCreated,
@@ -21,6 +20,7 @@ from workers.deployment.events import (
     Version,
 )
 from workers.deployment.log import Log, new_id, stamp
+from workers.machines import Token
 from workers.sandbox.valkey import free_port
 
 AGE = timedelta(hours=2)

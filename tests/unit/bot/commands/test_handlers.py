@@ -12,7 +12,7 @@ from bot.commands.scale_handler import scale_to
 from bot.commands.settle import settle
 from bot.language.command import Ask, Down, Endpoint, Help, Launch, Logs, Plan, Recipes, Scale, Status
 from tests.fakes.office import Office
-from workers.deployment.events import Limits
+from workers.placement.limits import Limits
 
 
 @pytest.fixture

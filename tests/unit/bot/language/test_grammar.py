@@ -24,7 +24,8 @@ from bot.language.command import (
     UsageError,
 )
 from bot.language.grammar import Prompt, addressed, parse, prompt_of, too_long
-from workers.deployment.events import FIRST_KEY, KeyId, Limits
+from workers.deployment.events import FIRST_KEY, KeyId
+from workers.placement.limits import Limits
 
 
 @pytest.mark.parametrize(

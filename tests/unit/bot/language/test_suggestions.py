@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bot.language.command import SLASH, Launch, Plan
 from bot.language.grammar import parse
 from bot.language.suggestions import written
-from workers.deployment.events import Limits
+from workers.placement.limits import Limits
 
 NAMES = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True)
 COMPOSED = "<>&`\u201c\u201d\u201e\u00ab\u00bb\u2018\u2019\u201a\u2013\u2014"

@@ -33,9 +33,10 @@ from tests.gallery import (
     spot,
     two,
 )
-from workers.clouds.driver import Scope
-from workers.deployment.events import Failure, Limits
-from workers.placement.offer import Rung
+from workers.deployment.events import Failure
+from workers.placement.ladder import Rung
+from workers.placement.limits import Limits
+from workers.placement.refusals import Scope
 
 X = "\N{MULTIPLICATION SIGN}"
 NASTY = "<!channel> <@U1> <https://evil.example|bank> ``` @here & *b* \x00\u202e\n> " * 300

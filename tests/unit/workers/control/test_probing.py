@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests.builders.story import Story
-from workers.clouds.driver import Token
 from workers.control.probing import PROBE_READY_EVERY, Prober, _next_turn
 from workers.decision.verdict import Ready
 from workers.deployment.attempt import Phase
 from workers.deployment.events import ProbeFailed
 from workers.deployment.keys import Secrets
 from workers.deployment.log import stamp
+from workers.machines import Token
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

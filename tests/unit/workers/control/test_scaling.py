@@ -12,8 +12,8 @@ from tests.builders.recipes import scaled_by
 from tests.builders.story import Story
 from workers.control.scaling import ASK_ENGINES_EVERY, Scaling
 from workers.decision.autoscale import autoscale
-from workers.decision.load import Load
 from workers.deployment.keys import Secrets
+from workers.deployment.loads import Load
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -7,7 +7,8 @@ import pytest
 
 from recipes.schema import ReplicaPolicy
 from workers.decision.autoscale import Memory, autoscale
-from workers.decision.load import STALE, Load
+from workers.decision.load import STALE
+from workers.deployment.loads import Load
 
 NOW = datetime(2026, 11, 25, 4, tzinfo=UTC)
 STEP = timedelta(seconds=10)

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from recipes.schema import ReplicaPolicy
 from workers.decision.autoscale import Memory, autoscale
-from workers.decision.load import Load
+from workers.deployment.loads import Load
 
 NOW = datetime(2026, 11, 25, 4, tzinfo=UTC)
 STEP = timedelta(seconds=10)

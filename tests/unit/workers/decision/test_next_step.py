@@ -9,7 +9,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.builders.offers import offer
 from tests.builders.story import Timeline
-from workers.clouds.driver import Scope
 from workers.decision.next_step import (
     Abandon,
     Create,
@@ -33,7 +32,8 @@ from workers.deployment.events import (
     LadderPlanned,
 )
 from workers.deployment.state import fold
-from workers.placement.offer import Rung
+from workers.placement.ladder import Rung
+from workers.placement.refusals import Scope
 
 
 def test_a_request_is_planned_first():

@@ -11,7 +11,8 @@ from tests.builders.recipes import scaled_by
 from tests.builders.story import Story
 from workers.decision.next_step import Exhaust, Keep, Launch, Plan, Wait, next_step
 from workers.deployment.attempt import Phase
-from workers.deployment.events import EventId, LadderExhausted, Limits
+from workers.deployment.events import EventId, LadderExhausted
+from workers.placement.limits import Limits
 
 A, B, DEMAND = spot_offer("r-a", 4), spot_offer("r-b", 5), offer("r-a", 12)
 

@@ -28,7 +28,7 @@ from workers.deployment.events import (
     KeepTryingRequested,
     LadderPlanned,
 )
-from workers.placement.offer import Rung
+from workers.placement.ladder import Rung
 
 DRY = "no machine is to be had"
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.builders.machines import SECRETS, boot, request
 from tests.builders.offers import offer
-from workers.clouds.driver import Token
+from workers.machines import Token
 from workers.serving.bootstrap import LIMIT, Header, environment, header, user_data
 from workers.serving.errors import ServingError
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.clouds.driver import Token
+from workers.machines import Token
 from workers.serving import console
 from workers.serving.console import Restarted, Said, again, line, mark_of, no_more, unmarked
 

@@ -11,7 +11,9 @@ from tests.fakes.aws import AwsCloud
 from tests.fakes.ladder import climb
 from workers.clouds.aws.driver import AwsDriver
 from workers.clouds.aws.errors import AwsSaid
-from workers.clouds.driver import DriverError, Presence, Refused, Scope, Token
+from workers.clouds.driver import DriverError, Refused
+from workers.machines import Presence, Token
+from workers.placement.refusals import Scope
 
 
 @pytest.fixture

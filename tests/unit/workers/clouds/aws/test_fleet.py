@@ -7,7 +7,8 @@ from tests.builders.machines import boot, request
 from tests.fakes.aws import AwsCloud
 from workers.clouds.aws import fleet as aws_fleet
 from workers.clouds.aws import quota as aws_quota
-from workers.clouds.driver import Scope, Token
+from workers.machines import Token
+from workers.placement.refusals import Scope
 
 OFFERS = tuple(
     offer for offer in AwsCloud.offers(None) if (offer.instance_type, offer.region) == ("p4d.24xlarge", "us-east-1")

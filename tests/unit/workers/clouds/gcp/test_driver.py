@@ -8,11 +8,13 @@ from recipes.loader import find, load
 from tests.builders.machines import INSTALLATION, SECRETS, boot, request
 from tests.fakes.gcp import GcpCloud
 from tests.patience import PATIENCE
-from workers.clouds.driver import DriverError, Presence, Refused, Scope, Token
+from workers.clouds.driver import DriverError, Refused
 from workers.clouds.gcp.driver import GcpDriver
+from workers.machines import Presence, Token
 from workers.placement import catalog
 from workers.placement.batches import batch
 from workers.placement.planner import plan
+from workers.placement.refusals import Scope
 
 LAUNCHES = ("instances.insert", "regionInstances.bulkInsert")
 

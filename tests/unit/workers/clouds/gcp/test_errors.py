@@ -6,8 +6,8 @@ import pytest
 from google.api_core.exceptions import format_http_response_error
 
 from tests.unit.workers.clouds.gcp.test_instance import A100
-from workers.clouds.driver import Scope
 from workers.clouds.gcp.errors import from_sdk, refused, refused_by
+from workers.placement.refusals import Scope
 
 URL = "https://compute.googleapis.com/compute/v1/projects/p/zones/us-central1-a/instances"
 

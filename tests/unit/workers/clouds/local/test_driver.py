@@ -18,10 +18,12 @@ import pytest
 
 from tests.builders.machines import INSTALLATION, SECRETS, boot, request
 from tests.patience import PATIENCE
-from workers.clouds.driver import DriverError, Presence, Refused, Scope, Token
+from workers.clouds.driver import DriverError, Refused
 from workers.clouds.local import machine_processes
 from workers.clouds.local.driver import LocalDriver
 from workers.clouds.local.machine_folder import MachineFolder
+from workers.machines import Presence, Token
+from workers.placement.refusals import Scope
 
 TOKEN = Token("d-1-2")
 KEY = SECRETS["VLLM_API_KEY"]
