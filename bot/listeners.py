@@ -12,7 +12,7 @@ from slack_bolt import Ack, App, BoltResponse
 from slack_bolt.error import BoltUnhandledRequestError
 
 from bot.commands import handlers
-from bot.commands.context import Caller, Desk
+from bot.commands.context import Caller, CommandContext
 from bot.commands.delivery import after_ack, beside
 from bot.commands.errors import CommandError
 from bot.commands.lookup import check, check_runs
@@ -58,8 +58,10 @@ class Listeners:
     they do there is bounded by `ACK_WITHIN`, and the rest goes to `later`.
     """
 
-    def __init__(self, desk: Desk, threads: Threads, bot_user: str, later: Executor, slack: SlackCalls) -> None:
-        self._desk = desk
+    def __init__(
+        self, context: CommandContext, threads: Threads, bot_user: str, later: Executor, slack: SlackCalls
+    ) -> None:
+        self._context = context
         self._threads = threads
         self._bot_user = bot_user
         self._later = later
@@ -85,7 +87,9 @@ class Listeners:
         command = parse(body.get("text") or "")
 
         def work() -> Message:
-            return settle(type(command).__name__.lower(), caller, lambda: handlers.handle(command, caller, self._desk))
+            return settle(
+                type(command).__name__.lower(), caller, lambda: handlers.handle(command, caller, self._context)
+            )
 
         working = self._later.submit(work)
         try:
@@ -94,12 +98,12 @@ class Listeners:
             in_ack(ack, A_MOMENT)
             working.add_done_callback(lambda done: after_ack(done.result(), caller))
 
-    def _click(self, word: str, work: Callable[[Deployment, Caller, Desk], Message]) -> Callable[..., None]:
+    def _click(self, word: str, work: Callable[[Deployment, Caller, CommandContext], Message]) -> Callable[..., None]:
         def clicked(ack: Ack, body: JSON) -> None:
             caller = caller_of(body)
 
             def settled() -> Message:
-                return settle(f"button {word}", caller, lambda: work(self._deployment(body), caller, self._desk))
+                return settle(f"button {word}", caller, lambda: work(self._deployment(body), caller, self._context))
 
             working = self._later.submit(settled)
             wait([working], timeout=ACK_WITHIN)
@@ -112,7 +116,7 @@ class Listeners:
         caller = caller_of(body)
 
         def fetch() -> None:
-            message = settle("button logs", caller, lambda: handlers.logs_of(self._deployment(body), self._desk))
+            message = settle("button logs", caller, lambda: handlers.logs_of(self._deployment(body), self._context))
             beside(message, caller, self._slack)
 
         ack()
@@ -123,7 +127,7 @@ class Listeners:
 
         def put() -> None:
             value = body["actions"][0].get("value") or ""
-            message = settle("button ask", caller, lambda: handlers.ask_again(value, self._desk))
+            message = settle("button ask", caller, lambda: handlers.ask_again(value, self._context))
             beside(message, caller, self._slack)
 
         working = self._later.submit(put)
@@ -135,7 +139,7 @@ class Listeners:
 
         def open_modal() -> Message:
             state = self._deployment(body)
-            check(Deed.SCALE, state, caller, self._desk)
+            check(Deed.SCALE, state, caller, self._context)
             check_runs(state)
             try:
                 self._slack.open_view(caller.once, scale_view.modal(state))
@@ -164,7 +168,7 @@ class Listeners:
                 count = replicas(plain(given.get("value") or ""), "The number of replicas", least=0)
             except Wrong as wrong:
                 raise CommandError(wrong.sentence) from wrong
-            scale_to(self._by_id(view["private_metadata"]), count, caller, self._desk)
+            scale_to(self._by_id(view["private_metadata"]), count, caller, self._context)
             return NOTHING
 
         working = self._later.submit(settle, "modal scale", caller, scale)
@@ -186,7 +190,7 @@ class Listeners:
         team = body.get("team_id") or event.get("team") or ""
         id_ = body.get("event_id") or f"{event['channel']}:{event['ts']}"
         # Stored before the ack, so that Slack tells again what could not be stored; told twice, it is one question.
-        self._desk.answers.ask(of_message(event, id_=id_, team=team, bot_user=self._bot_user))
+        self._context.answers.ask(of_message(event, id_=id_, team=team, bot_user=self._bot_user))
 
     def _is_prompt(self, event: JSON) -> bool:
         channel, root = event["channel"], event.get("thread_ts")
@@ -202,7 +206,7 @@ class Listeners:
 
     def _publish_home(self, user: str) -> None:
         try:
-            view = home_view.home(self._desk.requests.all(), self._desk.now(), user)
+            view = home_view.home(self._context.deployments.all(), self._context.now(), user)
             self._slack.insist(lambda: self._slack.publish_home(user, view))
         except (SlackFailed, RedisError) as error:
             _LOG.warning("The Home tab of %s could not be published: %s", user, error)
@@ -213,7 +217,7 @@ class Listeners:
         return self._by_id(body["actions"][0].get("value") or "")
 
     def _by_id(self, deployment: str) -> Deployment:
-        state = self._desk.requests.by_id(DeploymentId(deployment))
+        state = self._context.deployments.by_id(DeploymentId(deployment))
         if state is None:
             raise CommandError("This deployment is long gone, and its log with it.", hint=f"{SLASH} status")
         return state

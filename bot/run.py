@@ -19,21 +19,21 @@ from redis.retry import Retry
 
 from bot.cards.follower import Follower
 from bot.commands.channels import SlackChannels
-from bot.commands.context import Desk
-from bot.commands.recipe_catalog import Shelf
+from bot.commands.context import CommandContext
+from bot.commands.recipe_catalog import RecipeCatalog
 from bot.listeners import Listeners
-from bot.prompting.pool import Answers
+from bot.prompting.pool import AnswerPool
 from bot.prompting.store import Threads
 from bot.settings import BotSettings, from_environ
 from bot.slack.budgets import Budgets
 from bot.slack.calls import SlackCalls
 from bot.slack.client import ACK_TIMEOUT, TIMEOUT, web_client
 from bot.slack.connections import ENVELOPES_AT_ONCE, app_of, serve
-from bot.slack.failures import Refused, SlackFailed
+from bot.slack.failures import SlackFailed, SlackRefused
 from bot.slack.message import Identity
 from workers.errors import WorkersError
 from workers.placement import catalog
-from workers.run import connect, drivers_of, ladder_of, now, wire_requests
+from workers.run import connect, drivers_of, ladder_of, now, wire_deployments
 
 _LOG = logging.getLogger(__name__)
 
@@ -89,16 +89,16 @@ def run(settings: BotSettings, stop: threading.Event) -> None:
     with ExitStack() as closing:
         quick = quick_redis(settings.workers.redis_url)
         inside = settings.workers.gateway.internal_url
-        answers = Answers(wire_requests(settings.workers, redis), slack, redis, quick=quick, gateway=inside)
+        answers = AnswerPool(wire_deployments(settings.workers, redis), slack, redis, quick=quick, gateway=inside)
         closing.callback(answers.close)
         later = ThreadPoolExecutor(LATER_THREADS, thread_name_prefix="later")
         closing.callback(later.shutdown, wait=False, cancel_futures=True)
-        desk = desk_of(settings, quick, answers)
-        listeners = Listeners(desk, Threads(quick), ourselves.user, later, slack_of(settings, quick, stop))
+        context = context_of(settings, quick, answers)
+        listeners = Listeners(context, Threads(quick), ourselves.user, later, slack_of(settings, quick, stop))
         closing.callback(_until_it_works(lambda: _serve(listeners, settings), "Slack's sockets", stop))
         _follow(settings, slack, redis, answers, stop)
         answers.resume()
-        desk.requests.all()  # the first look reads every log: nobody is to wait for it
+        context.deployments.all()  # the first look reads every log: nobody is to wait for it
         _LOG.info("bot is up: %s in %s", ourselves.name or "it", ourselves.team or "a workspace")
         stop.wait()
 
@@ -121,12 +121,12 @@ def quick_redis(url: str) -> Redis:
     )
 
 
-def desk_of(settings: BotSettings, redis: Redis, answers: Answers) -> Desk:
+def context_of(settings: BotSettings, redis: Redis, answers: AnswerPool) -> CommandContext:
     """What commands work with."""
     core = settings.workers
-    return Desk(
-        requests=wire_requests(core, redis),
-        shelf=Shelf(core.recipe_folders, core.environ, core.default_recipe),
+    return CommandContext(
+        deployments=wire_deployments(core, redis),
+        recipes=RecipeCatalog(core.recipe_folders, core.environ, core.default_recipe),
         ladder=ladder_of(core, drivers_of(core)),
         priced=catalog.dated(catalog.chosen(core.environ)),
         answers=answers,
@@ -137,9 +137,9 @@ def desk_of(settings: BotSettings, redis: Redis, answers: Answers) -> Desk:
 
 
 def _follow(
-    settings: BotSettings, slack: SlackCalls, redis: Redis, answers: Answers, stop: threading.Event
+    settings: BotSettings, slack: SlackCalls, redis: Redis, answers: AnswerPool, stop: threading.Event
 ) -> threading.Thread:
-    follower = Follower(wire_requests(settings.workers, redis), slack, redis, ready=answers.ready)
+    follower = Follower(wire_deployments(settings.workers, redis), slack, redis, ready=answers.ready)
     thread = threading.Thread(target=follower.run, args=(stop,), name="follower", daemon=True)
     thread.start()
     return thread
@@ -148,7 +148,7 @@ def _follow(
 def _who_we_are(slack: SlackCalls) -> Identity:
     try:
         return slack.identity()
-    except Refused as refused:
+    except SlackRefused as refused:
         mend = "Copy the Bot User OAuth Token (xoxb-…) anew from OAuth & Permissions."
         raise CannotStart(f"Slack refuses SLACK_BOT_TOKEN ({refused.code}). {mend}") from refused
 
@@ -158,7 +158,7 @@ def _serve(listeners: Listeners, settings: BotSettings) -> Callable[[], None]:
     listeners.register(app)
     try:
         return serve(app, settings.app_token, settings.port)
-    except Refused as refused:
+    except SlackRefused as refused:
         mend = (
             "Make an app-level token (xapp-…) with connections:write under Basic Information, and turn Socket Mode on."
         )

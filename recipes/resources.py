@@ -34,7 +34,7 @@ AWS_ZONE_NAME = re.compile(r"([a-z]{2}(-[a-z]+)+-\d)[a-z]")
 MOST_ALTERNATIVES = 256
 
 
-class Machines(NamedTuple):
+class Alternatives(NamedTuple):
     """What the section comes to."""
 
     alternatives: tuple[Resources, ...]
@@ -42,7 +42,7 @@ class Machines(NamedTuple):
     notes: list[Note]
 
 
-def machines(section: Value, known: Mapping[str, str], environ: Mapping[str, str]) -> Machines:
+def machines(section: Value, known: Mapping[str, str], environ: Mapping[str, str]) -> Alternatives:
     """Read the section. `known` are the recipe's own variables; only the place may also come from `environ`."""
     fields = section.mapping()
     reader = _Reader(known, {**environ, **known})
@@ -53,7 +53,7 @@ def machines(section: Value, known: Mapping[str, str], environ: Mapping[str, str
     told += reader.notes
     which = fields.get("any_of") or fields.get("ordered")
     if which is None or which.empty:
-        return Machines(tuple(outer), outer_ordered, told)
+        return Alternatives(tuple(outer), outer_ordered, told)
     found: dict[str, Resources] = {}
     bare = replace(outer[0], accelerators=()) if len(outer) > 1 or outer_ordered else outer[0]
     for entry in which.items():
@@ -66,7 +66,7 @@ def machines(section: Value, known: Mapping[str, str], environ: Mapping[str, str
         told += reader.notes
     if len(found) > MOST_ALTERNATIVES:
         raise which.refused(f"comes to {len(found)} alternatives; at most {MOST_ALTERNATIVES}")
-    return Machines(tuple(found.values()) or tuple(outer), "ordered" in fields or outer_ordered, told)
+    return Alternatives(tuple(found.values()) or tuple(outer), "ordered" in fields or outer_ordered, told)
 
 
 class _Reader:

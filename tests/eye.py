@@ -7,7 +7,7 @@ from tests.person import GENERAL, words
 from workers.deployment.log import Log
 from workers.gateway.routes import changes, layout, table_of
 from workers.gateway.run import haproxy_of
-from workers.run import wire_requests
+from workers.run import wire_deployments
 from workers.settings import from_environ
 
 CHAT = "/v1/chat/completions"
@@ -22,7 +22,7 @@ class Eye:
         self.line = line
         self.person = person
         self.log = Log(redis)
-        self.requests = wire_requests(settings, redis)
+        self.requests = wire_deployments(settings, redis)
         self.haproxy = haproxy_of(settings.gateway)
 
     def state(self, name):

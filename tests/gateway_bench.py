@@ -23,7 +23,7 @@ from tests.load import Fate, Load, Target, waits
 from workers.gateway.config import Shape
 from workers.gateway.haproxy import SOCKET, Haproxy, binary
 from workers.gateway.haproxy_cli import Cli
-from workers.gateway.table import Route, Server, Table
+from workers.gateway.table import ReplicaServer, Route, RoutingTable
 from workers.processes import Child, Children
 from workers.sandbox.valkey import free_port
 
@@ -152,12 +152,12 @@ def start_gateway(folder, children, upstream):
     """HAProxy as the gateway starts it, with one replica each; its address, and its command line."""
     port = free_port()
     haproxy = Haproxy(Shape(bind=f"127.0.0.1:{port}", hold_socket=str(folder / "hold.sock")), folder / "gateway")
-    replica = (Server(name="r1", address=upstream),)
+    replica = (ReplicaServer(name="r1", address=upstream),)
     routes = tuple(
         Route(deployment=f"d{n}", servers=replica, keys=frozenset(keys(n)), replica_key=REPLICA_KEY)
         for n in range(DEPLOYMENTS)
     )
-    haproxy.prepare(Table(routes=routes))
+    haproxy.prepare(RoutingTable(routes=routes))
     children.start(haproxy.child(folder / "haproxy.log"))
     return answering(port, children), Cli(folder / "gateway" / SOCKET)
 

@@ -15,7 +15,7 @@ from bot.cards.follower import Follower
 from bot.sandbox.seed import BOT_TOKEN
 from bot.slack.budgets import Budgets
 from bot.slack.calls import SlackCalls
-from workers.api import Requests
+from workers.api import Deployments
 
 LEASE = timedelta(seconds=0.4)
 
@@ -41,7 +41,7 @@ def main(redis_url, api_url, lives):
 
     cards.SETTLES = timedelta(seconds=0.2)
     redis = MortalRedis.from_url(redis_url)
-    requests = Requests(redis, lambda _: None, {})
+    requests = Deployments(redis, lambda _: None, {})
     slack = SlackCalls(MortalClient(BOT_TOKEN, base_url=api_url, retry_handlers=[]), Budgets(redis))
     Follower(requests, slack, redis, lease_for=LEASE).run(threading.Event())
 

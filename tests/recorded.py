@@ -12,12 +12,12 @@ from workers.decision.next_step import (
     Abandon,
     Create,
     Drain,
-    End,
+    EndDeployment,
     Exhaust,
     GiveUp,
     Keep,
-    Launch,
-    Plan,
+    LaunchReplica,
+    PlanLadder,
     Step,
     Terminate,
     Test,
@@ -120,9 +120,9 @@ def plain_lines(deployment: DeploymentId, events: Iterable[AnyEvent]) -> list[by
 def step_in_words(step: Step) -> str:
     """What the control loop would do, and to which attempt; not the sentence that people read of it."""
     match step:
-        case Plan():
+        case PlanLadder():
             return "plan"
-        case Launch(attempt, replica, offers):
+        case LaunchReplica(attempt, replica, offers):
             return f"launch attempt {attempt} for replica {replica} on {', '.join(map(offer_in_words, offers))}"
         case Create(attempt):
             return f"create the machine of attempt {attempt.number}"
@@ -140,7 +140,7 @@ def step_in_words(step: Step) -> str:
             return f"test {url}"
         case Exhaust():
             return "say that the ladder is dry"
-        case End(failed):
+        case EndDeployment(failed):
             return "end as failed" if failed else "end"
         case Wait(until):
             return f"wait until {until.isoformat()}" if until else "wait"

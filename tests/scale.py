@@ -22,7 +22,7 @@ from tests.builders.logs import append
 from tests.builders.machines import INSTALLATION
 from tests.builders.story import Story
 from tests.fakes.driver import FakeDriver
-from workers.api import Requests
+from workers.api import Deployments
 from workers.clouds.driver import Driver
 from workers.control.sweeper import Sweeper
 from workers.deployment.events import (
@@ -158,13 +158,15 @@ class Store:
 
     def asked(self):
         """Seconds of the first `status` of a process, and those of the later ones, in ascending order."""
-        desk: Any = SimpleNamespace(requests=Requests(self.redis, lambda _: None, {}), now=lambda: datetime.now(UTC))
+        context: Any = SimpleNamespace(
+            requests=Deployments(self.redis, lambda _: None, {}), now=lambda: datetime.now(UTC)
+        )
         command = Status(name=None)
-        cold = timed(lambda: status(command, desk))
+        cold = timed(lambda: status(command, context))
         with self.busy():
             took = []
             for _ in range(STATUSES):
-                took.append(timed(lambda: status(command, desk)))
+                took.append(timed(lambda: status(command, context)))
                 time.sleep(0.05)
         return cold, sorted(took)
 

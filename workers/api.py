@@ -60,7 +60,7 @@ class ReplicaLog(Struct, frozen=True, kw_only=True):
     tail: str
 
 
-class Requests:
+class Deployments:
     """What people can ask of the workers. Every call returns within milliseconds, or raises a WorkersError."""
 
     def __init__(

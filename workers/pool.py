@@ -56,7 +56,7 @@ def _sweep(run: Callable[[threading.Event], None], parent: int) -> None:
     run(stop)
 
 
-class Pool(WorkerPool):
+class WorkerProcesses(WorkerPool):
     """RQ's pool, whose workers die with it, plus the sweeper."""
 
     def __init__(

@@ -13,7 +13,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from recipes.schema import Recipe
-from workers.api import Requests
+from workers.api import Deployments
 from workers.clouds.aws.driver import AwsDriver
 from workers.clouds.driver import Driver
 from workers.clouds.gcp.driver import GcpDriver
@@ -28,7 +28,7 @@ from workers.placement.explain_empty import why_empty
 from workers.placement.ladder import Ladder, Rung
 from workers.placement.limits import Limits
 from workers.placement.planner import plan
-from workers.pool import Pool
+from workers.pool import WorkerProcesses
 from workers.settings import Settings, from_environ
 
 logger = logging.getLogger(__name__)
@@ -77,9 +77,9 @@ class Narrowed(TypedDict):
     max_price: Decimal | None
 
 
-def wire_requests(settings: Settings, redis: Redis) -> Requests:
+def wire_deployments(settings: Settings, redis: Redis) -> Deployments:
     """The bot's door."""
-    return Requests(redis, nudge(redis), drivers_of(settings), settings.keep_trying_every)
+    return Deployments(redis, nudge(redis), drivers_of(settings), settings.keep_trying_every)
 
 
 def wire_advance() -> Advance:
@@ -124,7 +124,9 @@ def main(environ: Mapping[str, str]) -> None:
     settings = from_environ(environ)
     redis = connect(settings.redis_url)
     wait_for(redis)
-    pool = Pool(lambda: connect(settings.redis_url), lambda stop: run_sweeper(settings, stop), num_workers=WORKERS)
+    pool = WorkerProcesses(
+        lambda: connect(settings.redis_url), lambda stop: run_sweeper(settings, stop), num_workers=WORKERS
+    )
     logger.info("worker is up: installation %s, clouds %s", settings.installation, ", ".join(drivers_of(settings)))
     pool.start(logging_level="WARNING")
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 from redis import Redis
 
 from bot.slack.calls import SlackCalls
-from bot.slack.failures import Away, Refused, SlackFailed
+from bot.slack.failures import SlackAway, SlackFailed, SlackRefused
 from bot.slack.message import JSON, Message
 from bot.slack.reading import find
 from bot.views.alerts import (
@@ -79,7 +79,7 @@ class Later(Exception):
         self.wait = wait
 
 
-class Record(Struct, kw_only=True, omit_defaults=True):
+class CardRecord(Struct, kw_only=True, omit_defaults=True):
     """What Redis remembers of one card: the field of `mixtral:cards`, in JSON."""
 
     channel: str = ""
@@ -140,13 +140,13 @@ class Cards:
         try:
             self._show_card(state, record, tick=tick)
             self._say_what_is_due(state, record)
-        except Refused as refused:
+        except SlackRefused as refused:
             self._refused(state, record, refused)
         if state.ended and not record.over:
             record.over = True
             self._save(state, record)
 
-    def _show_card(self, state: Deployment, record: Record, *, tick: bool) -> None:
+    def _show_card(self, state: Deployment, record: CardRecord, *, tick: bool) -> None:
         message = card(state, self._now())
         digest = _digest(message)
         if record.ts is None and self._stands_already(state, record):
@@ -156,7 +156,7 @@ class Cards:
         elif digest != record.digest:
             try:
                 self._calls.update(record.channel, record.ts, message, leave=TICKS_LEAVE if tick else 0)
-            except Refused as refused:
+            except SlackRefused as refused:
                 if refused.code not in MESSAGE_GONE:
                     raise
                 self._replace(state, record)
@@ -166,7 +166,7 @@ class Cards:
         record.digest = digest
         self._save(state, record)
 
-    def _stands_already(self, state: Deployment, record: Record) -> bool:
+    def _stands_already(self, state: Deployment, record: CardRecord) -> bool:
         """Look for a card that was posted by somebody who died before writing down where."""
         now = self._now()
         if record.posting_since is None and now - state.requested_at < FRESH:
@@ -180,12 +180,12 @@ class Cards:
         self._save(state, record)
         return True
 
-    def _post(self, state: Deployment, record: Record, message: Message) -> None:
+    def _post(self, state: Deployment, record: CardRecord, message: Message) -> None:
         record.channel, record.posting_since = state.place.channel, self._now()
         self._save(state, record)
         try:
             record.ts = self._calls.post(record.channel, message, metadata=_metadata(state, CARD))
-        except Away:
+        except SlackAway:
             raise  # it may have been posted: the mark stays
         except SlackFailed:
             record.posting_since = None
@@ -193,7 +193,7 @@ class Cards:
             raise
         record.posting_since = None
 
-    def _replace(self, state: Deployment, record: Record) -> None:
+    def _replace(self, state: Deployment, record: CardRecord) -> None:
         """Somebody deleted the card: post another, once."""
         record.dropped = record.replaces is not None
         record.replaces, record.ts, record.digest = record.ts, None, ""
@@ -201,7 +201,7 @@ class Cards:
         if not record.dropped:
             raise Later(timedelta(), "the card was deleted")
 
-    def _say_what_is_due(self, state: Deployment, record: Record) -> None:
+    def _say_what_is_due(self, state: Deployment, record: CardRecord) -> None:
         if record.ts is None:
             return
         if state.endpoint and not is_ending(state):
@@ -219,7 +219,7 @@ class Cards:
         if isinstance(moved, ScaleRequested) and state.ended is None and self._now() - moved.at < NEWS_FOR:
             self._reply(state, record, scaled_kind(moved), scaled(state, moved))
 
-    def _say_outage(self, state: Deployment, record: Record) -> None:
+    def _say_outage(self, state: Deployment, record: CardRecord) -> None:
         """Each outage is told once, and its end, too: nobody watches a card at night."""
         now = self._now()
         if since := out_since(state, now):
@@ -229,20 +229,20 @@ class Cards:
             for began in (datetime.fromtimestamp(int(stamp), UTC) for stamp in told[-1:]):
                 self._reply(state, record, back_kind(began), back(state, began))
 
-    def _whisper_key(self, state: Deployment, record: Record) -> None:
+    def _whisper_key(self, state: Deployment, record: CardRecord) -> None:
         """A whisper can't be found again: after a crash in between it is repeated, for nobody minds."""
         key = self._key_of(state.id)
         if record.said.get(KEY) or key is None:
             return
         try:
             self._calls.whisper(record.channel, state.place.user, endpoint(state, key))
-        except Refused as refused:
+        except SlackRefused as refused:
             # The card says how to get the key.
             logger.info("key of %s: %s", state.id, refused)
         record.said = {**record.said, KEY: "whispered"}
         self._save(state, record)
 
-    def _reply(self, state: Deployment, record: Record, kind: str, message: Message) -> None:
+    def _reply(self, state: Deployment, record: CardRecord, kind: str, message: Message) -> None:
         """Reply to the card, once: found again after a crash in between."""
         before = record.said.get(kind)
         if before not in (None, BEGUN):
@@ -260,12 +260,12 @@ class Cards:
         try:
             # Where metadata is not kept, the blocks tell.
             return find(self._calls, channel, mark, block=block, since=since, thread=thread)
-        except Refused as refused:
+        except SlackRefused as refused:
             # Without history a second message is the smaller evil: none at all would leave people in the dark.
             logger.info("looking for the %s of %s: %s", kind, state.id, refused)
             return None
 
-    def _refused(self, state: Deployment, record: Record, refused: Refused) -> None:
+    def _refused(self, state: Deployment, record: CardRecord, refused: SlackRefused) -> None:
         if refused.code not in NO_ROOM_ERRORS:
             raise refused
         if NO_ROOM not in record.said:
@@ -285,20 +285,20 @@ class Cards:
                 "%s could not be told that the card of %s has no room: %s", state.place.user, state.id, error
             )
 
-    def _load(self, state: Deployment) -> Record:
+    def _load(self, state: Deployment) -> CardRecord:
         value = self._redis.hget(CARDS, state.id)
         if not value:
-            return Record()
+            return CardRecord()
         try:
             return _decode(value)
         except msgspec.MsgspecError:
             # All of it may have been said: what stands in Slack is looked for before anything is said again.
-            return Record(
+            return CardRecord(
                 posting_since=state.requested_at,
                 said={KEY: "whispered", READY: BEGUN, FAILED: BEGUN, ENDED: BEGUN, NO_ROOM: "told"},
             )
 
-    def _save(self, state: Deployment, record: Record) -> None:
+    def _save(self, state: Deployment, record: CardRecord) -> None:
         self._redis.hset(CARDS, state.id, msgspec.json.encode(record))
 
 
@@ -315,8 +315,8 @@ def _is_unfinished(deployment: str, value: bytes) -> bool:
     return not (record.over or record.dropped)
 
 
-def _decode(value: bytes) -> Record:
-    return msgspec.json.decode(value, type=Record)
+def _decode(value: bytes) -> CardRecord:
+    return msgspec.json.decode(value, type=CardRecord)
 
 
 def _digest(message: Message) -> str:

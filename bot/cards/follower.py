@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from bot.cards.card_message import Cards, Later
 from bot.slack.calls import SlackCalls
-from bot.slack.failures import Away, Busy
+from bot.slack.failures import SlackAway, SlackBusy
 from bot.views.card import changes_every
 from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId
@@ -49,7 +49,7 @@ BACK_OFF = timedelta(seconds=1)
 BACK_OFF_MOST = timedelta(minutes=1)
 
 
-class Door(Protocol):
+class FollowedDeployments(Protocol):
     """What of `Requests` is needed here."""
 
     def by_id(self, deployment: DeploymentId) -> Deployment | None: ...
@@ -78,7 +78,7 @@ class Follower:
 
     def __init__(
         self,
-        requests: Door,
+        deployments: FollowedDeployments,
         slack: SlackCalls,
         redis: Redis,
         *,
@@ -87,12 +87,12 @@ class Follower:
         lease_for: timedelta = LEASE,
     ) -> None:
         """`ready` is told each time that a deployment is found to answer, or to have ended; it must not block."""
-        self._requests = requests
+        self._deployments = deployments
         self._redis: Any = redis
         self._ready = ready
         self._now = clock
         self._lease = Lease(redis, "follower", lease_for)
-        self._cards = Cards(redis, slack, requests.key, clock)
+        self._cards = Cards(redis, slack, deployments.key, clock)
         self._tasks: dict[DeploymentId, Task] = {}
         self._unreadable: set[DeploymentId] = set()
         """Left alone until somebody follows anew: perhaps a newer version of the bot, which can read their logs."""
@@ -121,7 +121,7 @@ class Follower:
             self._work(stop)
             if time.monotonic() > look_at_all:
                 look_at_all = time.monotonic() + LOOK_AT_ALL.total_seconds()
-                self._changed(*(state.id for state in self._requests.all()))
+                self._changed(*(state.id for state in self._deployments.all()))
             if time.monotonic() > tidy:
                 tidy = time.monotonic() + TIDY.total_seconds()
                 self._tidy(stop)
@@ -136,7 +136,7 @@ class Follower:
 
     def _is_gone(self, deployment: DeploymentId) -> bool:
         try:
-            return self._requests.by_id(deployment) is None
+            return self._deployments.by_id(deployment) is None
         except MsgspecError:
             return False
 
@@ -145,7 +145,7 @@ class Follower:
         self._tasks = {}
         self._unreadable.clear()
         saved = self._redis.get(POSITION)
-        self._changed(*(state.id for state in self._requests.all()), *self._cards.unfinished())
+        self._changed(*(state.id for state in self._deployments.all()), *self._cards.unfinished())
         if saved is not None:
             return str(saved.decode())
         # The first time, or Redis was rolled back: a deployment may have ended before it was ever followed.
@@ -154,7 +154,7 @@ class Follower:
     def _read(self, position: str) -> str:
         """Take in what the feed has; what is taken in is remembered before the position moves on."""
         newest, changed = position, []
-        for newest, deployment in self._requests.follow(position, self._until_due()):  # noqa: B007 - the last one is kept
+        for newest, deployment in self._deployments.follow(position, self._until_due()):  # noqa: B007 - the last one is kept
             changed.append(deployment)
         if changed:
             self._changed(*changed)
@@ -186,7 +186,7 @@ class Follower:
 
     def _look_at(self, deployment: DeploymentId, task: Task) -> None:
         try:
-            state = self._requests.by_id(deployment)
+            state = self._deployments.by_id(deployment)
         except MsgspecError as error:
             logger.error("the log of %s cannot be read, and its card is left alone: %s", deployment, error)  # noqa: TRY400 - one line, and not again
             self._unreadable.add(deployment)
@@ -201,11 +201,11 @@ class Follower:
             self._wake(state)
         try:
             self._cards.show(state, tick=not task.changed)
-        except Busy as busy:
+        except SlackBusy as busy:
             _again(task, busy.wait)
         except Later as later:
             _again(task, later.wait)
-        except Away as error:
+        except SlackAway as error:
             logger.warning("card of %s: %s", deployment, error)
             _failed(task)
         except RedisError:

@@ -14,7 +14,7 @@ from redis.retry import Retry
 
 from bot.slack.calls import SlackCalls
 from bot.slack.client import web_client
-from bot.slack.failures import Refused, SlackFailed
+from bot.slack.failures import SlackFailed, SlackRefused
 from workers.clouds.findings import Finding
 from workers.errors import WorkersError
 from workers.gateway.certificate import combined
@@ -65,7 +65,7 @@ def _bot_token(environ: Mapping[str, str]) -> Iterator[Finding]:
         return
     try:
         who = _slack(environ, token).identity()
-    except Refused as refused:
+    except SlackRefused as refused:
         says = f"Slack refuses SLACK_BOT_TOKEN: {refused.code}"
         yield found(works=False, says=says, mend="copy it anew")
     except SlackFailed as failed:
@@ -87,7 +87,7 @@ def _app_token(environ: Mapping[str, str]) -> Iterator[Finding]:
         return
     try:
         _slack(environ, token).check_app_token(token)
-    except Refused as refused:
+    except SlackRefused as refused:
         mend = "make it anew, with connections:write"
         yield found(works=False, says=f"Slack refuses SLACK_APP_TOKEN: {refused.code}", mend=mend)
     except SlackFailed as failed:

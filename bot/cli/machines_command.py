@@ -36,7 +36,7 @@ LISTED_WITHIN = timedelta(seconds=60)
 Drivers = Callable[[Settings], Mapping[str, Driver]]
 
 
-class Logs:
+class WantedMachines:
     """What the event logs want. Once Redis did not answer, nothing is known any more."""
 
     def __init__(self, url: str) -> None:
@@ -101,7 +101,7 @@ def run(
     clouds = drivers(settings)
     say = Console(file=err, highlight=False, emoji=False, soft_wrap=True)
     sightings, unlisted, skipped = _listed(clouds, settings, say)
-    with closing(Logs(settings.redis_url)) as logs:
+    with closing(WantedMachines(settings.redis_url)) as logs:
         priced = _prices(environ)
         found = [_found(sighting, logs, priced) for sighting in sightings]
         if logs.broken and (found or end_orphans):
@@ -177,7 +177,7 @@ def _prices(environ: Mapping[str, str]) -> dict[tuple[str, str, str, bool], Deci
     return {(o.cloud, o.zone, o.instance_type, o.spot): o.usd_per_hour for o in offers if o.usd_per_hour is not None}
 
 
-def _found(sighting: Sighting, logs: Logs, priced: Mapping[tuple[str, str, str, bool], Decimal]) -> Found:
+def _found(sighting: Sighting, logs: WantedMachines, priced: Mapping[tuple[str, str, str, bool], Decimal]) -> Found:
     offer = sighting.machine.offer
     price = offer.usd_per_hour
     if price is None:
@@ -188,7 +188,7 @@ def _found(sighting: Sighting, logs: Logs, priced: Mapping[tuple[str, str, str, 
 
 def _end_orphans(
     found: Sequence[Found],
-    logs: Logs,
+    logs: WantedMachines,
     clouds: Mapping[str, Driver],
     *,
     confirm: Callable[[str], bool],
@@ -219,7 +219,7 @@ def _end_orphans(
     return [_end(one, logs, clouds, say) if one.wanted is Wanted.NO else one for one in found]
 
 
-def _end(one: Found, logs: Logs, clouds: Mapping[str, Driver], say: Console) -> Found:
+def _end(one: Found, logs: WantedMachines, clouds: Mapping[str, Driver], say: Console) -> Found:
     """End the machine, unless its log has come back while the question stood."""
     machine = one.sighting.machine
     wanted, by = logs.wanted(one.sighting)

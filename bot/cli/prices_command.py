@@ -14,7 +14,7 @@ from workers.clouds.quotes import Source, sources
 from workers.clouds.usability import statuses
 from workers.placement import catalog, prices
 from workers.placement.catalog import PricesError
-from workers.placement.prices import Merged, Quote, Table
+from workers.placement.prices import Merged, PriceTable, Quote
 
 WITHIN = timedelta(seconds=90)
 ON_DEMAND = ("gpuhunt", "AWS's price list")
@@ -50,7 +50,7 @@ def run(
     return 0
 
 
-def _before(path: Path) -> tuple[Table, list[str]]:
+def _before(path: Path) -> tuple[PriceTable, list[str]]:
     """Our own table, overlaid with the one that was written last; and why not, if that one is broken."""
     own = prices.read(catalog.ours().read_text(encoding="utf-8"), catalog.ours().name)
     try:
@@ -61,7 +61,7 @@ def _before(path: Path) -> tuple[Table, list[str]]:
         cause = str(error).split(". ", 1)[0].rstrip(".")
         return own, [f"What {path} held is left out, for it cannot be read: {cause}."]
     both = {prices.key(row): row for table in (own, last) for row in table.rows}
-    return Table(rows=tuple(both.values()), read_on=last.read_on), []
+    return PriceTable(rows=tuple(both.values()), read_on=last.read_on), []
 
 
 def _of(quotes: Mapping[str, Sequence[Quote]]) -> Iterable[Quote]:

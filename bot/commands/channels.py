@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from bot.commands.errors import NotShown
 from bot.slack.calls import SlackCalls
-from bot.slack.failures import Busy, Refused, SlackFailed
+from bot.slack.failures import SlackBusy, SlackFailed, SlackRefused
 from bot.slack.message import Message
 from workers.deployment.events import DeploymentId
 
@@ -40,7 +40,7 @@ class SlackChannels:
             return True
         try:
             told = self._slack.channel(channel)
-        except Refused as refused:
+        except SlackRefused as refused:
             return refused.code not in _NOT_THERE
         except SlackFailed as failed:
             _LOG.info("%s", failed)
@@ -54,11 +54,11 @@ class SlackChannels:
         """Show a message to one person alone; nothing of it is logged. Raises NotShown, also where nobody answers."""
         try:
             self._slack.whisper(channel, user, message)
-        except Refused as refused:
+        except SlackRefused as refused:
             raise NotShown(refused.code) from refused
         except (SlackFailed, RedisError) as failed:
             _LOG.info("%s", failed)
-            raise NotShown("ratelimited" if isinstance(failed, Busy) else "no_answer") from failed
+            raise NotShown("ratelimited" if isinstance(failed, SlackBusy) else "no_answer") from failed
 
     def card_link(self, deployment: DeploymentId) -> str | None:
         """The address of a deployment's card; None where it has none, or Slack does not say."""

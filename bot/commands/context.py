@@ -6,10 +6,10 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from bot.commands.recipe_catalog import Shelf
+from bot.commands.recipe_catalog import RecipeCatalog
 from bot.language.question import Question
 from bot.slack.message import Message
-from workers.api import Requests
+from workers.api import Deployments
 from workers.deployment.events import DeploymentId
 from workers.placement.ladder import Ladder
 
@@ -47,11 +47,11 @@ class Answers(Protocol):
     def ask(self, question: Question) -> None: ...
 
 
-class Desk(Struct, frozen=True, kw_only=True):
+class CommandContext(Struct, frozen=True, kw_only=True):
     """Everything that a command may need."""
 
-    requests: Requests
-    shelf: Shelf
+    deployments: Deployments
+    recipes: RecipeCatalog
     ladder: Ladder
     """The offers for a recipe, cheapest first."""
     priced: str

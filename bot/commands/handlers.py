@@ -5,7 +5,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from bot.commands.bounds import out_of_bounds
-from bot.commands.context import Caller, Desk
+from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, EnvMissing, NoRecipe
 from bot.commands.key_handlers import list_keys, new_key, revoke_key
 from bot.commands.lookup import check, named, one, which
@@ -56,35 +56,35 @@ from workers.deployment.state import Deployment
 LOG_LINES = 40
 
 
-def handle(command: Command | UsageError, caller: Caller, desk: Desk) -> Message:
+def handle(command: Command | UsageError, caller: Caller, context: CommandContext) -> Message:
     """Carry a command out. Raises CommandError, WorkersError, RecipeError, RedisError."""
     match command:
         case UsageError():
             return misunderstood(command)
         case Launch():
-            return launch(command, caller, desk)
+            return launch(command, caller, context)
         case Status():
-            return status(command, desk)
+            return status(command, context)
         case Scale():
-            return scale(command, caller, desk)
+            return scale(command, caller, context)
         case Ask():
-            return ask(command, caller, desk)
+            return ask(command, caller, context)
         case Endpoint():
-            return endpoint(command, caller, desk)
+            return endpoint(command, caller, context)
         case ListKeys():
-            return list_keys(command, desk)
+            return list_keys(command, context)
         case NewKey():
-            return new_key(command, caller, desk)
+            return new_key(command, caller, context)
         case RevokeKey():
-            return revoke_key(command, caller, desk)
+            return revoke_key(command, caller, context)
         case Logs():
-            return logs(command, desk)
+            return logs(command, context)
         case Plan():
-            return plan(command, desk)
+            return plan(command, context)
         case Recipes():
-            return recipes(desk)
+            return recipes(context)
         case Down():
-            return down(command, caller, desk)
+            return down(command, caller, context)
         case Help():
             return help_view.help(command.command)
         case _:
@@ -96,18 +96,18 @@ def misunderstood(error: UsageError) -> Message:
     return refusal_view.refusal(escape(error.sentence), hint=hint)
 
 
-def launch(command: Launch, caller: Caller, desk: Desk) -> Message:
-    recipe = _complete(command, desk)
+def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
+    recipe = _complete(command, context)
     name = command.name or name_from(recipe.name)
     if command.replicas and (why := out_of_bounds(recipe, command.replicas)):
         raise CommandError(why, hint=written(replace(command, replicas=nearest(recipe, command.replicas))))
-    if not desk.channels.may_post(caller.channel):
+    if not context.channels.may_post(caller.channel):
         raise CommandError(
             "I am not in this channel, so the deployment's card could not be shown, and nothing was started. "
             "Invite me with `/invite @mixtral`, and launch again."
         )
     try:
-        desk.requests.launch(
+        context.deployments.launch(
             recipe,
             name=name,
             replicas=command.replicas or max(recipe.replicas, 1),
@@ -116,24 +116,24 @@ def launch(command: Launch, caller: Caller, desk: Desk) -> Message:
             once=caller.once,
         )
     except NameTaken as taken:
-        raise _taken(taken, command, desk) from taken
+        raise _taken(taken, command, context) from taken
     return Message(text=f"Launching *{name}* … Its card follows here, and shows every step.")
 
 
-def status(command: Status, desk: Desk) -> Message:
+def status(command: Status, context: CommandContext) -> Message:
     if command.name is None:
-        return status_view.overview(desk.requests.all(), desk.now())
-    return status_view.detail(named(command.name, "status", desk), desk.now())
+        return status_view.overview(context.deployments.all(), context.now())
+    return status_view.detail(named(command.name, "status", context), context.now())
 
 
-def scale(command: Scale, caller: Caller, desk: Desk) -> Message:
+def scale(command: Scale, caller: Caller, context: CommandContext) -> Message:
     if command.name is None:
-        raise which(f"scale {{}} {command.replicas}", desk)
-    state = named(command.name, "scale", desk)
-    return scale_to(state, command.replicas, caller, desk)
+        raise which(f"scale {{}} {command.replicas}", context)
+    state = named(command.name, "scale", context)
+    return scale_to(state, command.replicas, caller, context)
 
 
-def ask(command: Ask, caller: Caller, desk: Desk) -> Message:
+def ask(command: Ask, caller: Caller, context: CommandContext) -> Message:
     question = Question(
         id=caller.once,
         team=caller.team,
@@ -142,19 +142,19 @@ def ask(command: Ask, caller: Caller, desk: Desk) -> Message:
         text=command.text,
         response_url=caller.response_url,
     )
-    found = route(question, desk.requests.all(), None, desk.requests.past_names())
+    found = route(question, context.deployments.all(), None, context.deployments.past_names())
     if isinstance(found, Nowhere) and found.choices:
         return choice(found.sentence, question, found.choices, found.prompt)
     if isinstance(found, Nowhere):
         raise CommandError(escape(found.sentence))
-    desk.answers.ask(question)
+    context.answers.ask(question)
     return _asked(found.deployment.name)
 
 
-def ask_again(value: str, desk: Desk) -> Message:
+def ask_again(value: str, context: CommandContext) -> Message:
     """Put a question to the deployment that somebody chose, as the button of that choice does."""
     question = chosen(value)
-    desk.answers.ask(question)
+    context.answers.ask(question)
     return _asked(question.deployment or "it")
 
 
@@ -162,64 +162,64 @@ def _asked(name: str) -> Message:
     return Message(text=f"Asked *{escape(name)}*. The answer follows here, in a thread.")
 
 
-def endpoint(command: Endpoint, caller: Caller, desk: Desk) -> Message:
-    return endpoint_of(one(command.name, "endpoint", desk), caller, desk)
+def endpoint(command: Endpoint, caller: Caller, context: CommandContext) -> Message:
+    return endpoint_of(one(command.name, "endpoint", context), caller, context)
 
 
-def endpoint_of(state: Deployment, caller: Caller, desk: Desk) -> Message:
+def endpoint_of(state: Deployment, caller: Caller, context: CommandContext) -> Message:
     """A deployment's address with its key, as the command and the card's button do.
 
     Whoever has a key of his own is shown how to use that.
     """
     held = [key.id for key in state.keys if key.user == caller.user]
-    allowed = may(caller.user, Deed.SEE_KEY, launcher=state.place.user, admins=desk.admins)
+    allowed = may(caller.user, Deed.SEE_KEY, launcher=state.place.user, admins=context.admins)
     if held and state.endpoint is not None and not allowed:
         return endpoint_view.held(state, held)
-    check(Deed.SEE_KEY, state, caller, desk)
-    return endpoint_view.endpoint(state, desk.requests.key(state.id), python=True)
+    check(Deed.SEE_KEY, state, caller, context)
+    return endpoint_view.endpoint(state, context.deployments.key(state.id), python=True)
 
 
-def logs(command: Logs, desk: Desk) -> Message:
-    return logs_of(one(command.name, "logs", desk), desk)
+def logs(command: Logs, context: CommandContext) -> Message:
+    return logs_of(one(command.name, "logs", context), context)
 
 
-def logs_of(state: Deployment, desk: Desk) -> Message:
+def logs_of(state: Deployment, context: CommandContext) -> Message:
     """The end of each replica's log, as the command and the card's button do."""
-    return logs_view.logs(state.name, desk.requests.logs(state.name, LOG_LINES))
+    return logs_view.logs(state.name, context.deployments.logs(state.name, LOG_LINES))
 
 
-def plan(command: Plan, desk: Desk) -> Message:
+def plan(command: Plan, context: CommandContext) -> Message:
     try:
-        recipe = desk.shelf.get(command.recipe)
+        recipe = context.recipes.get(command.recipe)
     except NoRecipe as missing:
         raise _nearest(missing, command) from missing
-    rungs, why_empty = desk.ladder(recipe, command.limits)
+    rungs, why_empty = context.ladder(recipe, command.limits)
     if not rungs:
         return refusal_view.refusal(escape(why_empty))
-    return plan_view.plan(recipe, rungs, desk.priced)
+    return plan_view.plan(recipe, rungs, context.priced)
 
 
-def recipes(desk: Desk) -> Message:
-    found, broken = desk.shelf.all()
-    message = recipes_view.recipes(found, default=desk.shelf.default)
+def recipes(context: CommandContext) -> Message:
+    found, broken = context.recipes.all()
+    message = recipes_view.recipes(found, default=context.recipes.default)
     if not broken:
         return message
     unread = listed(["*Not readable*", *(f"• {escape(str(error))}" for error in broken)])
     return Message(message.text, (*message.blocks, section(unread)))
 
 
-def down(command: Down, caller: Caller, desk: Desk) -> Message:
+def down(command: Down, caller: Caller, context: CommandContext) -> Message:
     if command.name is None:
-        raise which("down {}", desk)
-    return end(named(command.name, "down", desk), caller, desk)
+        raise which("down {}", context)
+    return end(named(command.name, "down", context), caller, context)
 
 
-def end(state: Deployment, caller: Caller, desk: Desk) -> Message:
+def end(state: Deployment, caller: Caller, context: CommandContext) -> Message:
     """Ask for a deployment's end, as the command and the card's button do."""
-    check(Deed.END, state, caller, desk)
+    check(Deed.END, state, caller, context)
     if said := _ends_already(state):
         return said
-    after = desk.requests.stop(state.id, by=caller.user)
+    after = context.deployments.stop(state.id, by=caller.user)
     if after.stopped_by != caller.user and (said := _ends_already(after)):
         return said
     return Message(text=f"Ending *{state.name}*. Its card says when nothing of it is left.")
@@ -230,14 +230,14 @@ def _ends_already(state: Deployment) -> Message | None:
     return Message(text=f"*{state.name}* is {stands} already.") if is_ending(state) else None
 
 
-def keep_trying(state: Deployment, caller: Caller, desk: Desk) -> Message:
+def keep_trying(state: Deployment, caller: Caller, context: CommandContext) -> Message:
     """Ask for a dry ladder to be climbed again and again, as the card's button does."""
-    check(Deed.SCALE, state, caller, desk)
+    check(Deed.SCALE, state, caller, context)
     if is_ending(state):
         return Message(
             text=f"*{state.name}* has ended. Launch it again with {code(f'{SLASH} launch {state.recipe.name}')}."
         )
-    after = desk.requests.keep_trying(state.id, by=caller.user)
+    after = context.deployments.keep_trying(state.id, by=caller.user)
     asked = after.keep_trying
     if asked is None or is_ending(after):
         return Message(text=f"*{state.name}* is {condition_of(after).status}, so no machine is looked for any more.")
@@ -247,10 +247,10 @@ def keep_trying(state: Deployment, caller: Caller, desk: Desk) -> Message:
     )
 
 
-def _complete(command: Launch, desk: Desk) -> Recipe:
+def _complete(command: Launch, context: CommandContext) -> Recipe:
     """The recipe as it is to be launched. Raises CommandError with the whole command that would do, RecipeError."""
     try:
-        return desk.shelf.complete(command.recipe, command.env)
+        return context.recipes.complete(command.recipe, command.env)
     except NoRecipe as missing:
         raise _nearest(missing, command) from missing
     except EnvMissing as lacking:
@@ -263,15 +263,15 @@ def _nearest(missing: NoRecipe, command: Launch | Plan) -> CommandError:
     return CommandError(missing.sentence, hint=hint)
 
 
-def _taken(taken: NameTaken, command: Launch, desk: Desk) -> CommandError:
+def _taken(taken: NameTaken, command: Launch, context: CommandContext) -> CommandError:
     """Points to the deployment that has the name."""
-    names = {state.name for state in desk.requests.all()}
+    names = {state.name for state in context.deployments.all()}
     free = next(f"{taken.name}-{n}" for n in range(2, len(names) + 3) if f"{taken.name}-{n}" not in names)
     hint = written(replace(command, name=free))
-    holder = desk.requests.by_id(taken.holder)
+    holder = context.deployments.by_id(taken.holder)
     if holder is None:
         return CommandError(escape(str(taken)), hint=hint)
-    link = desk.channels.card_link(holder.id)
+    link = context.channels.card_link(holder.id)
     card = f" <{link}|Its card.>" if link else ""
     where = "in a direct message" if holder.place.channel.startswith("D") else f"in <#{holder.place.channel}>"
     return CommandError(

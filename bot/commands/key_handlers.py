@@ -1,6 +1,6 @@
 """What each command about keys does. A key is shown to the one person whose it is, once, and to nobody else."""
 
-from bot.commands.context import Caller, Desk
+from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, NotShown
 from bot.commands.lookup import check, check_runs, named, one
 from bot.commands.policy import Deed
@@ -14,14 +14,14 @@ from workers.deployment.state import Deployment, Key
 OPENS_NOTHING = "no key opens it any more"
 
 
-def list_keys(command: ListKeys, desk: Desk) -> Message:
-    return keys_view.listing(one(command.name, "key", desk))
+def list_keys(command: ListKeys, context: CommandContext) -> Message:
+    return keys_view.listing(one(command.name, "key", context))
 
 
-def new_key(command: NewKey, caller: Caller, desk: Desk) -> Message:
+def new_key(command: NewKey, caller: Caller, context: CommandContext) -> Message:
     """Make a key and show it to its owner. Where that fails it is revoked: a key that nobody has seen is of no use."""
-    state = named(command.name, "key", desk)
-    check(Deed.MAKE_KEY, state, caller, desk)
+    state = named(command.name, "key", context)
+    check(Deed.MAKE_KEY, state, caller, context)
     check_runs(state, OPENS_NOTHING)
     if state.endpoint is None:
         raise CommandError(
@@ -29,25 +29,25 @@ def new_key(command: NewKey, caller: Caller, desk: Desk) -> Message:
             hint=f"{SLASH} status {state.name}",
         )
     owner = command.user or caller.user
-    id_, key = desk.requests.issue_key(state.id, user=owner, by=caller.user)
+    id_, key = context.deployments.issue_key(state.id, user=owner, by=caller.user)
     shown = keys_view.handed_over(state, id_, key, by=caller.user if owner != caller.user else None)
     if owner == caller.user:
         return shown
     try:
-        desk.channels.whisper(caller.channel, owner, shown)
+        context.channels.whisper(caller.channel, owner, shown)
     except NotShown as not_shown:
-        desk.requests.revoke_key(state.id, id_, by=caller.user)
+        context.deployments.revoke_key(state.id, id_, by=caller.user)
         raise CommandError(keys_view.not_shown(owner, caller.channel, str(not_shown))) from not_shown
     return keys_view.made_for(state, id_, owner)
 
 
-def revoke_key(command: RevokeKey, caller: Caller, desk: Desk) -> Message:
-    state = named(command.name, "key", desk)
+def revoke_key(command: RevokeKey, caller: Caller, context: CommandContext) -> Message:
+    state = named(command.name, "key", context)
     check_runs(state, OPENS_NOTHING)
     key = _known(command, state)
     if key.user != caller.user:
-        check(Deed.REVOKE_KEY, state, caller, desk)
-    desk.requests.revoke_key(state.id, key.id, by=caller.user)
+        check(Deed.REVOKE_KEY, state, caller, context)
+    context.deployments.revoke_key(state.id, key.id, by=caller.user)
     return keys_view.revoked(state, key)
 
 

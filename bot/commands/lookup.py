@@ -2,7 +2,7 @@
 
 from difflib import get_close_matches
 
-from bot.commands.context import Caller, Desk
+from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError
 from bot.commands.policy import Deed, may, refusal
 from bot.language.command import SLASH
@@ -14,10 +14,10 @@ from workers.deployment.condition import condition_of, is_ending
 from workers.deployment.state import Deployment
 
 
-def named(name: str, word: str, desk: Desk) -> Deployment:
+def named(name: str, word: str, context: CommandContext) -> Deployment:
     """The deployment of this name. Raises CommandError with the nearest one for the command `word`."""
     try:
-        return desk.requests.get(name)
+        return context.deployments.get(name)
     except NoSuchDeployment as missing:
         close = get_close_matches(name, missing.known, n=1, cutoff=0.4)
         there = (
@@ -25,12 +25,12 @@ def named(name: str, word: str, desk: Desk) -> Deployment:
             if missing.known
             else f"Nothing is running: start with `{SLASH} launch`."
         )
-        sentence = f"{_unknown(name, desk)} {there}"
+        sentence = f"{_unknown(name, context)} {there}"
         raise CommandError(sentence, hint=f"{SLASH} {word} {close[0]}" if close else None) from missing
 
 
-def _unknown(name: str, desk: Desk) -> str:
-    last = desk.requests.last_of(name)
+def _unknown(name: str, context: CommandContext) -> str:
+    last = context.deployments.last_of(name)
     if last is None or last.ended is None:
         return f"No deployment is called {code(name)}."
     if last.ended.failed:
@@ -39,28 +39,28 @@ def _unknown(name: str, desk: Desk) -> str:
     return f"*{last.name}* ended {moment(last.ended.at)}: it ran {duration(last.ran_for(last.ended.at))}, {cost}."
 
 
-def one(name: str | None, word: str, desk: Desk) -> Deployment:
+def one(name: str | None, word: str, context: CommandContext) -> Deployment:
     """The named deployment, or the only one there is."""
     if name is not None:
-        return named(name, word, desk)
-    running = desk.requests.all()
+        return named(name, word, context)
+    running = context.deployments.all()
     if len(running) == 1:
         return running[0]
-    raise which(f"{word} {{}}", desk)
+    raise which(f"{word} {{}}", context)
 
 
-def which(form: str, desk: Desk) -> CommandError:
-    names = [state.name for state in desk.requests.all()]
+def which(form: str, context: CommandContext) -> CommandError:
+    names = [state.name for state in context.deployments.all()]
     if not names:
         return CommandError("Nothing is running.", hint=f"{SLASH} launch")
     return CommandError(f"Say which one: {', '.join(names)}.", hint=f"{SLASH} {form.format(names[0])}")
 
 
-def check(deed: Deed, state: Deployment, caller: Caller, desk: Desk) -> None:
+def check(deed: Deed, state: Deployment, caller: Caller, context: CommandContext) -> None:
     """Raises CommandError with who may, where the caller may not."""
     launcher = state.place.user
-    if not may(caller.user, deed, launcher=launcher, admins=desk.admins):
-        raise CommandError(refusal(deed, name=state.name, launcher=launcher, admins=desk.admins))
+    if not may(caller.user, deed, launcher=launcher, admins=context.admins):
+        raise CommandError(refusal(deed, name=state.name, launcher=launcher, admins=context.admins))
 
 
 def check_runs(state: Deployment, cannot: str = "it can't be scaled any more") -> None:

@@ -13,7 +13,7 @@ from recipes import loader
 from recipes.schema import Recipe, RecipeError
 
 
-class Shelf:
+class RecipeCatalog:
     """Safe to use from several threads: at worst a file is read twice."""
 
     def __init__(self, folders: tuple[Path, ...], environ: Mapping[str, str], default: str) -> None:

@@ -1,7 +1,7 @@
 """Another number of replicas, as the command and the modal ask for it."""
 
 from bot.commands.bounds import out_of_bounds
-from bot.commands.context import Caller, Desk
+from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError
 from bot.commands.lookup import check, check_runs
 from bot.commands.policy import Deed
@@ -14,15 +14,15 @@ from workers.deployment.condition import Degraded, condition_of
 from workers.deployment.state import Deployment
 
 
-def scale_to(state: Deployment, replicas: int, caller: Caller, desk: Desk) -> Message:
+def scale_to(state: Deployment, replicas: int, caller: Caller, context: CommandContext) -> Message:
     """Ask for another number of replicas, or for another try at the same. Raises CommandError, NoSuchDeployment."""
-    check(Deed.SCALE, state, caller, desk)
+    check(Deed.SCALE, state, caller, context)
     check_runs(state)
     if why := out_of_bounds(state.recipe, replicas):
         raise CommandError(why, hint=f"{SLASH} scale {state.name} {nearest(state.recipe, replicas)}")
     if state.wanted == replicas and not _given_up(state):
         return scale_view.unchanged(state)
-    after = desk.requests.scale(state.id, replicas, by=caller.user)
+    after = context.deployments.scale(state.id, replicas, by=caller.user)
     check_runs(after)  # it may have been ended at the same moment
     return scale_view.changed(state, after)
 

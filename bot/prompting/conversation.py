@@ -43,7 +43,7 @@ class Remembered(Struct, frozen=True, kw_only=True):
     """What the model said, by the answer's first message; empty for its further messages."""
 
 
-class Budget(Struct, frozen=True, kw_only=True):
+class TokenBudget(Struct, frozen=True, kw_only=True):
     """How a context is divided."""
 
     prompt: int
@@ -52,11 +52,11 @@ class Budget(Struct, frozen=True, kw_only=True):
     """Tokens."""
 
 
-def budget(context: int | None) -> Budget:
+def budget(context: int | None) -> TokenBudget:
     """Divide a context of so many tokens: an eighth of it is for the answer, for small models ramble to any limit."""
     tokens = context or ASSUMED_CONTEXT
     answer = max(min(ANSWER_TOKENS, tokens // 8), 1)
-    return Budget(prompt=(tokens - answer) * CHARACTERS_PER_TOKEN, answer=answer)
+    return TokenBudget(prompt=(tokens - answer) * CHARACTERS_PER_TOKEN, answer=answer)
 
 
 def turns(

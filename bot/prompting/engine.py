@@ -28,7 +28,7 @@ from bot.prompting.sse import Chunk, Events, Usage
 _TIMEOUT = httpx.Timeout(connect=5, read=FIRST_TOKEN_WITHIN.total_seconds(), write=30, pool=30)
 
 
-class Endpoint(Struct, frozen=True, kw_only=True):
+class EngineEndpoint(Struct, frozen=True, kw_only=True):
     """Where a deployment is asked."""
 
     name: str
@@ -52,7 +52,7 @@ class Model(Struct, frozen=True, kw_only=True):
     """Tokens; None where the engine does not say."""
 
 
-def model_of(http: httpx.Client, endpoint: Endpoint) -> Model:
+def model_of(http: httpx.Client, endpoint: EngineEndpoint) -> Model:
     """The model that the endpoint serves, by the deployment's name where it goes by it. Raises EngineFailed."""
     try:
         answer = http.get(f"{endpoint.url}/v1/models", headers=endpoint.headers, timeout=10)
@@ -84,7 +84,7 @@ class Completion:
     def __init__(
         self,
         http: httpx.Client,
-        endpoint: Endpoint,
+        endpoint: EngineEndpoint,
         model: str,
         turns: Sequence[Turn],
         answer_tokens: int,
@@ -195,7 +195,7 @@ class _Count:
         self.usage: Usage | None = None
         self.reason: str | None = None
 
-    def text(self, chunk: Chunk, endpoint: Endpoint) -> str:
+    def text(self, chunk: Chunk, endpoint: EngineEndpoint) -> str:
         if chunk.error:
             raise broke_off(endpoint.name, chunk.error)
         self.usage = chunk.usage or self.usage
@@ -215,7 +215,7 @@ class _Count:
         return Finish(reason=self.reason, tokens=tokens, seconds=self.last - self.asked, writing=self.last - self.first)
 
 
-def _broken(endpoint: Endpoint, error: Exception, *, begun: bool) -> EngineFailed:
+def _broken(endpoint: EngineEndpoint, error: Exception, *, begun: bool) -> EngineFailed:
     if begun:
         return silent(endpoint.name) if isinstance(error, httpx.TimeoutException) else stopped(endpoint.name)
     if isinstance(error, httpx.ReadTimeout):

@@ -10,7 +10,7 @@ from bot.prompting.pacing import FOR_CARDS
 from bot.prompting.resumption import NOTICE_EVENT, QUESTION_EVENT, metadata, shown_prompt
 from bot.prompting.store import Threads
 from bot.slack.calls import SlackCalls
-from bot.slack.failures import Away, Refused, SlackFailed
+from bot.slack.failures import SlackAway, SlackFailed, SlackRefused
 from bot.slack.message import JSON, Message
 from bot.slack.reading import find, recent
 from bot.slack.responses import respond
@@ -21,7 +21,7 @@ PROMPT_SHOWN = 2_500
 """Characters of a command's prompt that its message repeats."""
 
 
-class Telling:
+class QuestionNotices:
     """Every call raises SlackFailed where the person cannot be told at all."""
 
     def __init__(self, slack: SlackCalls, threads: Threads) -> None:
@@ -46,8 +46,8 @@ class Telling:
         channel, notice, said = asked.question.channel, asked.notice or "", Message(text=_words(instead))
         try:
             self._slack.delete(channel, notice)
-        except Refused:
-            with contextlib.suppress(Refused):
+        except SlackRefused:
+            with contextlib.suppress(SlackRefused):
                 self._slack.insist(lambda: self._slack.update(channel, notice, said, leave=FOR_CARDS))
         except SlackFailed:
             return False
@@ -80,7 +80,7 @@ class Telling:
         try:
             # After a lost reply it is shown again: it cannot be looked for, and twice is better than not at all.
             self._slack.insist(lambda: self._slack.whisper(*place, message, thread=question.thread_ts))
-        except Refused as refused:
+        except SlackRefused as refused:
             if not respond(question.response_url, plain):
                 _LOG.info("%s is told in a direct message: %s", question.user, refused)
                 channel = self._slack.insist(lambda: self._slack.open_direct(question.user))
@@ -105,7 +105,7 @@ class Telling:
                 return ts
             try:
                 return self._slack.post(channel, message, thread=thread, metadata=mark)
-            except Away:
+            except SlackAway:
                 reply_was_lost = True
                 raise
 
@@ -114,7 +114,7 @@ class Telling:
     def _posted(self, channel: str, mark: JSON, thread: str | None) -> str | None:
         try:
             return find(self._slack, channel, mark, thread=thread)
-        except Refused as refused:
+        except SlackRefused as refused:
             _LOG.info("looking for a message whose reply was lost: %s", refused)
             return None
 

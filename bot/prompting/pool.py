@@ -13,13 +13,13 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from bot.language.question import Asked, Question, QuestionKey
-from bot.prompting.question_flow import Answering
+from bot.prompting.question_flow import QuestionFlow
 from bot.prompting.routing import Waits, standing
 from bot.prompting.store import Questions, Threads
 from bot.prompting.writing import Stopping
 from bot.slack.calls import SlackCalls
-from bot.slack.failures import Refused, SlackFailed
-from workers.api import Requests
+from bot.slack.failures import SlackFailed, SlackRefused
+from workers.api import Deployments
 from workers.deployment.events import DeploymentId
 from workers.lease import Lease
 
@@ -43,12 +43,12 @@ _SLACK_AWAY = "Slack took nothing from me for ten minutes, so this question is g
 _GIVEN_UP = "This question was begun several times and never came to an answer, so it is given up. Ask it again."
 
 
-class Answers:
+class AnswerPool:
     """Answers questions in threads of its own. One for a process."""
 
     def __init__(
         self,
-        requests: Requests,
+        deployments: Deployments,
         slack: SlackCalls,
         redis: Redis,
         *,
@@ -59,18 +59,18 @@ class Answers:
         watch_every: timedelta = WATCH_EVERY,
         gateway: str | None = None,
     ) -> None:
-        """`slack`: `close` sets its `stopping`. `gateway`: as in `Answering`.
+        """`slack`: `close` sets its `stopping`. `gateway`: as in `QuestionFlow`.
 
         `quick`: a Redis that gives up in time for an ack; questions are taken in through it.
         """
         limits = httpx.Limits(max_connections=at_once * 2, max_keepalive_connections=at_once)
-        self._requests, self._redis, self._lease, self._watch_every = requests, redis, lease, watch_every
+        self._deployments, self._redis, self._lease, self._watch_every = deployments, redis, lease, watch_every
         self._questions, self._threads = Questions(redis), Threads(redis)
         self._taken, self._told = Questions(quick or redis), Threads(quick or redis)
         self._stopping = slack.stopping
         self._http = http or httpx.Client(limits=limits)
-        self._answering = Answering(
-            requests=requests,
+        self._answering = QuestionFlow(
+            deployments=deployments,
             slack=slack,
             http=self._http,
             questions=self._questions,
@@ -166,7 +166,7 @@ class Answers:
                 self._answering.explain(key, _SLACK_AWAY)
             else:
                 self._answering.run(key)
-        except Refused as refused:
+        except SlackRefused as refused:
             # The channel or the thread is gone, or closed to us: there is nowhere to answer.
             _LOG.warning("The question %s cannot be answered: %s", key, refused)
             self._apologise(key, f"The answer could not be written where you asked. {refused}")
@@ -184,7 +184,7 @@ class Answers:
     def _apologise(self, key: QuestionKey, sentence: str) -> None:
         try:
             self._answering.explain(key, sentence)
-        except Refused as refused:
+        except SlackRefused as refused:
             _LOG.warning("Nobody can be told about the question %s: %s", key, refused)
             self._questions.remove(key)
 
@@ -207,7 +207,7 @@ class Answers:
         if asked.deployment is None or asked.notice is None or asked.question.key in self._running:
             return True
         try:
-            deployment = self._requests.by_id(asked.deployment)
+            deployment = self._deployments.by_id(asked.deployment)
         except MsgspecError:
             return True  # whoever asked is told that its log cannot be read
         state = standing(deployment) if deployment is not None else None

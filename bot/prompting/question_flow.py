@@ -10,20 +10,20 @@ from msgspec.structs import replace
 
 from bot.language.question import Asked, QuestionKey
 from bot.prompting.conversation import ANSWER_EVENT, Remembered, Turn, from_memory, turns
-from bot.prompting.engine import Endpoint
-from bot.prompting.notices import Telling
+from bot.prompting.engine import EngineEndpoint
+from bot.prompting.notices import QuestionNotices
 from bot.prompting.reply import OpenAnswers, Reply
 from bot.prompting.resumption import metadata, orphans
 from bot.prompting.routing import Nowhere, Open, Over, To, Waits, address, route, standing
 from bot.prompting.store import Questions, Threads
-from bot.prompting.streamed import Place
+from bot.prompting.streamed import AnswerPlace
 from bot.prompting.writing import NobodyReady, Writing
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackFailed
 from bot.slack.message import Identity
 from bot.slack.reading import whole_thread
 from bot.views.answer_choice import choice
-from workers.api import Requests
+from workers.api import Deployments
 from workers.deployment.state import Deployment
 
 _LOG = logging.getLogger(__name__)
@@ -37,13 +37,13 @@ _VANISHED = (
 )
 
 
-class Answering:
+class QuestionFlow:
     """Safe to use from several threads, each with its own question."""
 
     def __init__(
         self,
         *,
-        requests: Requests,
+        deployments: Deployments,
         slack: SlackCalls,
         http: httpx.Client,
         questions: Questions,
@@ -52,10 +52,10 @@ class Answering:
     ) -> None:
         """`gateway`: where this process reaches the gateway, if not under the address that people see."""
         self._gateway = gateway
-        self._requests, self._slack = requests, slack
+        self._deployments, self._slack = deployments, slack
         self._questions, self._threads = questions, threads
         self._http = http
-        self._telling = Telling(slack, threads)
+        self._telling = QuestionNotices(slack, threads)
         self._open = OpenAnswers()
         self._writing = Writing(http, slack.stopping)
 
@@ -68,7 +68,7 @@ class Answering:
             asked = self._routed(asked)
         if asked is None or asked.deployment is None:
             return
-        deployment = self._requests.by_id(asked.deployment)
+        deployment = self._deployments.by_id(asked.deployment)
         if asked.thread is None:
             asked = self._placed(asked, deployment)
         state = standing(deployment) if deployment is not None else Over(sentence=_VANISHED)
@@ -94,7 +94,7 @@ class Answering:
     def _routed(self, asked: Asked) -> Asked | None:
         question = asked.question
         before = self._threads.recall(question.channel, question.thread_ts) if question.thread_ts else Remembered()
-        to = route(question, self._requests.all(), before.deployment, self._requests.past_names())
+        to = route(question, self._deployments.all(), before.deployment, self._deployments.past_names())
         match to:
             case Nowhere():
                 self.explain(question.key, to.sentence, to.choices, to.prompt)
@@ -115,7 +115,7 @@ class Answering:
 
     def _knock(self, deployment: Deployment, url: str) -> None:
         """Have the gateway see a request. Nobody waits for its answer, and a lost one is sent again."""
-        key = self._requests.own_key(deployment.id)
+        key = self._deployments.own_key(deployment.id)
         try:
             self._http.get(
                 f"{self._gateway or url}/v1/models", headers={"Authorization": f"Bearer {key}"}, timeout=KNOCK_WITHIN
@@ -125,7 +125,7 @@ class Answering:
 
     def _answer(self, asked: Asked, deployment: Deployment) -> None:
         question, thread = asked.question, asked.thread or ""
-        key = self._requests.own_key(deployment.id)
+        key = self._deployments.own_key(deployment.id)
         if key is None:
             self._telling.over(asked, _VANISHED)
             self._questions.remove(question.key)
@@ -143,7 +143,7 @@ class Answering:
         try:
             text = self._write(written, deployment, key)
         except NobodyReady:
-            after = self._requests.by_id(deployment.id)
+            after = self._deployments.by_id(deployment.id)
             if after is not None and isinstance(state := standing(after), Waits):
                 self._wait(written.asked, state.sentence)
             return  # else it is looked at again in a moment
@@ -155,7 +155,7 @@ class Answering:
     def _write(self, written: "_Written", deployment: Deployment, key: str) -> str:
         """Write the answer, and give what the model said."""
         asked, question, thread = written.asked, written.asked.question, written.asked.thread or ""
-        place = Place(channel=question.channel, thread=thread, team=question.team, user=question.user)
+        place = AnswerPlace(channel=question.channel, thread=thread, team=question.team, user=question.user)
         with Reply(
             self._slack,
             place,
@@ -171,13 +171,13 @@ class Answering:
             reply.finish(end.text, closing=end.closing, footer=end.footer)
         return end.text
 
-    def _addresses(self, deployment: Deployment, key: str) -> Callable[[Collection[str]], Endpoint | None]:
-        def look(failed: Collection[str]) -> Endpoint | None:
-            now = self._requests.by_id(deployment.id)
+    def _addresses(self, deployment: Deployment, key: str) -> Callable[[Collection[str]], EngineEndpoint | None]:
+        def look(failed: Collection[str]) -> EngineEndpoint | None:
+            now = self._deployments.by_id(deployment.id)
             if now is None or not isinstance(standing(now), Open):
                 raise NobodyReady(f"{deployment.name} is not ready.")
             url = address(now, failed, inside=self._gateway)
-            return Endpoint(name=deployment.name, url=url, key=key) if url else None
+            return EngineEndpoint(name=deployment.name, url=url, key=key) if url else None
 
         return look
 

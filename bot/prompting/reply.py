@@ -13,10 +13,10 @@ from typing import Any, Self, TypeAlias
 from bot.prompting import pacing
 from bot.prompting.inert import inert, settled
 from bot.prompting.split import closed
-from bot.prompting.streamed import Place, Streamed
+from bot.prompting.streamed import AnswerPlace, Streamed
 from bot.prompting.updated import Updated
 from bot.slack.calls import SlackCalls
-from bot.slack.failures import Busy, SlackFailed
+from bot.slack.failures import SlackBusy, SlackFailed
 
 _LOG = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Reply:
     def __init__(
         self,
         slack: SlackCalls,
-        place: Place,
+        place: AnswerPlace,
         open_answers: OpenAnswers,
         *,
         metadata: dict[str, Any],
@@ -126,7 +126,7 @@ class Reply:
             self._after(failed, self._way)
 
     def _after(self, failed: SlackFailed, way: Way) -> None:
-        if isinstance(failed, Busy):
+        if isinstance(failed, SlackBusy):
             now = self._clock()
             self._not_before = now + failed.seconds
             self._tried_at = self._tried_at or now

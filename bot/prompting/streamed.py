@@ -11,13 +11,13 @@ from bot.prompting.inert import mrkdwn
 from bot.prompting.pacing import ROTATE_AFTER
 from bot.prompting.split import closed, cut, reopened
 from bot.slack.calls import SlackCalls
-from bot.slack.failures import Away, Refused, SlackFailed
+from bot.slack.failures import SlackAway, SlackFailed, SlackRefused
 
 LIMIT = 9_000
 """Characters of one message, below the 12,000 past which Slack refuses more, cards and fences included."""
 
 
-class Place(Struct, frozen=True, kw_only=True):
+class AnswerPlace(Struct, frozen=True, kw_only=True):
     """Where an answer goes, and whose question it answers."""
 
     channel: str
@@ -32,7 +32,7 @@ class Streamed:
     def __init__(
         self,
         slack: SlackCalls,
-        place: Place,
+        place: AnswerPlace,
         *,
         metadata: dict[str, Any],
         starting: Callable[[], None],
@@ -88,7 +88,7 @@ class Streamed:
             self._starting()
             try:
                 self._ts = self._slack.start_stream(place.channel, place.thread, place.team, place.user, text)
-            except Away:
+            except SlackAway:
                 self.reply_was_lost = True
                 raise
             self._since = self._clock()
@@ -111,7 +111,7 @@ class Streamed:
         channel, ts = self._place.channel, self._ts
         try:
             self._slack.stop_stream(channel, ts, footer=mrkdwn(footer), metadata=self._metadata)
-        except Refused:
+        except SlackRefused:
             # It has died (all its text is there), or takes no blocks or metadata here.
-            with contextlib.suppress(Refused):
+            with contextlib.suppress(SlackRefused):
                 self._slack.stop_stream(channel, ts)

@@ -9,9 +9,9 @@ from typing import Any
 from bot.prompting.inert import mrkdwn
 from bot.prompting.pacing import FOR_CARDS
 from bot.prompting.split import split
-from bot.prompting.streamed import Place
+from bot.prompting.streamed import AnswerPlace
 from bot.slack.calls import SlackCalls
-from bot.slack.failures import Away, Busy, Refused, SlackFailed
+from bot.slack.failures import SlackAway, SlackBusy, SlackFailed, SlackRefused
 from bot.slack.message import Message
 
 LIMIT = 3_500
@@ -28,7 +28,7 @@ class Updated:
     def __init__(
         self,
         slack: SlackCalls,
-        place: Place,
+        place: AnswerPlace,
         *,
         metadata: dict[str, Any],
         starting: Callable[[], None],
@@ -85,18 +85,18 @@ class Updated:
         message, place = Message(text=text), self._place
         try:
             ts = self._slack.post(place.channel, message, thread=place.thread, metadata=self._metadata)
-        except Away:
+        except SlackAway:
             self._lost_at = self._clock()
             raise
         self._began(ts)
         self._messages[at], self._shown[at] = ts, text
 
     def _adopt(self, at: int) -> bool:
-        """Take over a message whose reply was lost, instead of posting it again. Raises Busy until it must be there."""
+        """Take over a message whose reply was lost, instead of posting it again. Raises SlackBusy until then."""
         if self._lost_at is None:
             return False
         if (rest := self._lost_at + SETTLES.total_seconds() - self._clock()) > 0:
-            raise Busy(rest)
+            raise SlackBusy(rest)
         found = self._lost()
         self._lost_at = None
         for ts in found[:1]:
@@ -109,9 +109,9 @@ class Updated:
     def _update(self, at: int, text: str) -> None:
         try:
             self._slack.update(self._place.channel, self._messages[at], Message(text=text), leave=FOR_CARDS)
-        except Refused:
+        except SlackRefused:
             # Somebody took the message away, or it cannot be edited any more: a new one takes its place.
-            with contextlib.suppress(Refused):
+            with contextlib.suppress(SlackRefused):
                 self._slack.insist(lambda: self._slack.delete(self._place.channel, self._messages[at]))
             self._messages[at] = ""
             self._post(at, text)
@@ -120,5 +120,5 @@ class Updated:
     def _take_away(self, ts: str) -> None:
         try:
             self._slack.insist(lambda: self._slack.delete(self._place.channel, ts))
-        except (Refused, Busy):
+        except (SlackRefused, SlackBusy):
             self._slack.update(self._place.channel, ts, Message(text="…"), leave=FOR_CARDS)

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import httpx
 
 from bot.prompting.conversation import Turn, asking, budget
-from bot.prompting.engine import Completion, Endpoint, Model, model_of
+from bot.prompting.engine import Completion, EngineEndpoint, Model, model_of
 from bot.prompting.engine_failures import EngineFailed, TooLong, Unreachable
 from bot.prompting.errors import PromptingError
 from bot.prompting.outcome import Outcome, outcome
@@ -35,7 +35,7 @@ class NobodyReady(PromptingError):
     """The deployment cannot answer any more, or not now; nothing of an answer has come."""
 
 
-Addresses: TypeAlias = Callable[[Collection[str]], Endpoint | None]
+Addresses: TypeAlias = Callable[[Collection[str]], EngineEndpoint | None]
 """Where the deployment can be asked now, apart from the addresses that have just failed. Raises NobodyReady."""
 
 
@@ -89,7 +89,7 @@ class Writing:
         finally:
             completion.cancel()
 
-    def _model(self, deployment: DeploymentId, endpoint: Endpoint) -> Model:
+    def _model(self, deployment: DeploymentId, endpoint: EngineEndpoint) -> Model:
         if deployment not in self._models:
             self._models[deployment] = model_of(self._http, endpoint)
         return self._models[deployment]
@@ -119,7 +119,7 @@ class _Way:
         self.endpoint = self._next()
         return True
 
-    def _next(self) -> Endpoint:
+    def _next(self) -> EngineEndpoint:
         endpoint = self._addresses(())
         if endpoint is None:
             raise NobodyReady("Nobody is ready.")

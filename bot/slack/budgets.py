@@ -35,7 +35,7 @@ return 0
 NOW = timedelta()
 
 
-class Budget(Struct, frozen=True):
+class MethodBudget(Struct, frozen=True):
     """A rate limit: sustained calls per minute, and calls at once after a pause."""
 
     per_minute: int
@@ -47,11 +47,11 @@ class Budget(Struct, frozen=True):
 
 
 # Burst and refill of a minute together stay within the tier. https://docs.slack.dev/apis/web-api/rate-limits
-TIER_2 = Budget(per_minute=15, burst=5)
-TIER_3 = Budget(per_minute=40, burst=10)
-TIER_4 = Budget(per_minute=80, burst=20)
-SPECIAL = Budget(per_minute=400, burst=200)
-POSTS_TO_A_CHANNEL = Budget(per_minute=60, burst=4)
+TIER_2 = MethodBudget(per_minute=15, burst=5)
+TIER_3 = MethodBudget(per_minute=40, burst=10)
+TIER_4 = MethodBudget(per_minute=80, burst=20)
+SPECIAL = MethodBudget(per_minute=400, burst=200)
+POSTS_TO_A_CHANNEL = MethodBudget(per_minute=60, burst=4)
 
 LIMITS = {
     "chat.postMessage": POSTS_TO_A_CHANNEL,

@@ -12,7 +12,7 @@ from slack_sdk.web.slack_response import SlackResponse
 
 from bot.slack.budgets import Budgets
 from bot.slack.client import Call, within
-from bot.slack.failures import Away, Busy, Refused
+from bot.slack.failures import SlackAway, SlackBusy, SlackRefused
 from bot.slack.message import JSON, Identity, Message
 
 _LOG = logging.getLogger(__name__)
@@ -40,8 +40,8 @@ Result = TypeVar("Result")
 class SlackCalls:
     """Safe to use from several threads.
 
-    Methods raise Busy, Refused, Away. Those with a budget (`budgets.LIMITS`) take one call from it for each request,
-    and raise RedisError.
+    Methods raise SlackBusy, SlackRefused, SlackAway. Those with a budget (`budgets.LIMITS`) take one call from it for
+    each request, and raise RedisError.
     """
 
     def __init__(self, web: WebClient, budgets: Budgets | None, stopping: threading.Event | None = None) -> None:
@@ -57,21 +57,21 @@ class SlackCalls:
         return method not in self._missing
 
     def insist(self, call: Callable[[], Result], *, after_away: bool = True) -> Result:
-        """Repeat a call until Slack accepts or refuses it. Raises Refused, or the last failure when time is up.
+        """Repeat a call until Slack accepts or refuses it. Raises SlackRefused, or the last failure when time is up.
 
-        After Away a call may have taken effect. One that posts a message has to look for it before it posts again, or
-        is not repeated (`after_away`).
+        After SlackAway a call may have taken effect. One that posts a message has to look for it before it posts again,
+        or is not repeated (`after_away`).
         """
         began = time.monotonic()
         pause = 1.0
         while True:
             try:
                 return call()
-            except (Busy, Away) as failed:
-                is_busy = isinstance(failed, Busy)
+            except (SlackBusy, SlackAway) as failed:
+                is_busy = isinstance(failed, SlackBusy)
                 if not is_busy and not after_away:
                     raise
-                wait = failed.seconds if isinstance(failed, Busy) else pause
+                wait = failed.seconds if isinstance(failed, SlackBusy) else pause
                 pause = pause if is_busy else min(pause * 2, 20)
                 patience = PATIENCE_IN_A_QUEUE if is_busy else PATIENCE
                 if time.monotonic() + wait > began + patience.total_seconds() or self.stopping.wait(wait):
@@ -86,7 +86,7 @@ class SlackCalls:
         return self._identity
 
     def check_app_token(self, token: str) -> None:
-        """Raise Refused unless the app-level token opens a socket."""
+        """Raise SlackRefused unless the app-level token opens a socket."""
         self._call("apps.connections.open", self._web.apps_connections_open, app_token=token)
 
     def post(self, channel: str, message: Message, *, thread: str | None = None, metadata: JSON | None = None) -> str:
@@ -94,7 +94,7 @@ class SlackCalls:
         about: JSON = {"channel": channel, "thread_ts": thread, "metadata": metadata, **WITHOUT_PREVIEWS}
         try:
             return str(self._say("chat.postMessage", self._web.chat_postMessage, message, **about)["ts"])
-        except Refused as refused:
+        except SlackRefused as refused:
             if metadata is None or refused.code not in BAD_METADATA:
                 raise
             return self.post(channel, message, thread=thread)
@@ -158,7 +158,7 @@ class SlackCalls:
         )
         if not started.get("ts"):
             self._missing.add("chat.startStream")
-            raise Refused("no ts", known=False)
+            raise SlackRefused("no ts", known=False)
         return str(started["ts"])
 
     def append_stream(self, channel: str, ts: str, markdown: str) -> None:
@@ -191,7 +191,7 @@ class SlackCalls:
             return self._call(method, call, leave=leave, **arguments)
         try:
             return self._call(method, call, leave=leave, **arguments, blocks=list(message.blocks))
-        except Refused as refused:
+        except SlackRefused as refused:
             if refused.code not in BAD_BLOCKS:
                 raise
             _LOG.exception("%s: Slack refused the blocks; the text is sent without them", method)
@@ -200,7 +200,7 @@ class SlackCalls:
     def _call(self, method: str, call: Call, *, leave: int = 0, **arguments: Any) -> SlackResponse:
         try:
             return within(self._budgets, method, call, arguments, leave=leave)
-        except Refused as refused:
+        except SlackRefused as refused:
             if not refused.known:
                 self._missing.add(method)
             raise

@@ -8,7 +8,7 @@ from slack_sdk.http_retry.builtin_handlers import ConnectionErrorRetryHandler, R
 from slack_sdk.web.slack_response import SlackResponse
 
 from bot.slack.budgets import LIMITS, NOW, Budgets
-from bot.slack.failures import Busy, translated
+from bot.slack.failures import SlackBusy, translated
 from bot.slack.message import JSON
 
 Call: TypeAlias = Callable[..., SlackResponse]
@@ -39,16 +39,16 @@ def bolt_client(token: str, api_url: str) -> WebClient:
 def within(budgets: Budgets | None, method: str, call: Call, arguments: JSON, *, leave: int = 0) -> SlackResponse:
     """Call a method once, within its budget. `leave`: number of calls that stay available to others.
 
-    Raises Busy, Refused, Away, RedisError.
+    Raises SlackBusy, Refused, Away, RedisError.
     """
     channel = str(arguments.get("channel") or "")
     limited = budgets if method in LIMITS else None
     if limited is not None and (pause := limited.take(method, channel, leave=leave)) > NOW:
-        raise Busy(pause.total_seconds())
+        raise SlackBusy(pause.total_seconds())
     try:
         with translated(method):
             return call(**arguments)
-    except Busy as busy:
+    except SlackBusy as busy:
         if limited is not None:
             limited.hold(method, busy.wait, channel)
         raise

@@ -41,7 +41,7 @@ class SlackFailed(Exception):
     """A call of Slack's Web API did not do what it should."""
 
 
-class Refused(SlackFailed):
+class SlackRefused(SlackFailed):
     """Slack refused the call. The same call would be refused again."""
 
     def __init__(self, code: str, *, known: bool = True) -> None:
@@ -51,7 +51,7 @@ class Refused(SlackFailed):
         """Whether the method is available in this workspace."""
 
 
-class Busy(SlackFailed):
+class SlackBusy(SlackFailed):
     """The budget is spent, or Slack answered 429. The call has had no effect."""
 
     def __init__(self, seconds: float) -> None:
@@ -63,7 +63,7 @@ class Busy(SlackFailed):
         return timedelta(seconds=self.seconds)
 
 
-class Away(SlackFailed):
+class SlackAway(SlackFailed):
     """Slack could not be reached, or failed itself. The call may have taken effect."""
 
 
@@ -77,7 +77,7 @@ def translated(method: str) -> Iterator[None]:
     except _UNANSWERED as error:
         # The text of another error may repeat what was sent, which may hold a key.
         why = str(error) if isinstance(error, OSError) else type(error).__name__
-        raise Away(f"Slack could not be reached for {method} ({why or type(error).__name__}).") from error
+        raise SlackAway(f"Slack could not be reached for {method} ({why or type(error).__name__}).") from error
 
 
 def sorted_out(error: SlackApiError, method: str = "a call") -> SlackFailed:
@@ -87,12 +87,12 @@ def sorted_out(error: SlackApiError, method: str = "a call") -> SlackFailed:
     data = getattr(response, "data", response)
     code = str(data.get("error") or "")[:_CODE_MOST] if isinstance(data, dict) else ""
     if status == _TOO_MANY or code in _RATE_LIMITED:
-        return Busy(_retry_after(getattr(response, "headers", None) or {}))
+        return SlackBusy(_retry_after(getattr(response, "headers", None) or {}))
     if status in _NO_SUCH_STATUS or code in _NO_SUCH_METHOD:
-        return Refused(code or f"status {status}", known=False)
+        return SlackRefused(code or f"status {status}", known=False)
     if status >= _SERVER_ERROR or code in _ITS_OWN_FAULT:
-        return Away(f"Slack failed at {method} (status {status} {code}).")
-    return Refused(code or f"status {status}")
+        return SlackAway(f"Slack failed at {method} (status {status} {code}).")
+    return SlackRefused(code or f"status {status}")
 
 
 def _retry_after(headers: Any) -> float:

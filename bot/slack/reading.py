@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from bot.slack.calls import SlackCalls
-from bot.slack.failures import Refused
+from bot.slack.failures import SlackRefused
 from bot.slack.message import JSON, bears
 
 _LOG = logging.getLogger(__name__)
@@ -64,6 +64,6 @@ def _patiently(slack: SlackCalls, method: str, **about: Any) -> tuple[list[JSON]
         return None
     try:
         return slack.insist(lambda: slack.page(**about))
-    except Refused as refused:
+    except SlackRefused as refused:
         _LOG.info("%s: %s", method, refused)
         return None

@@ -10,7 +10,7 @@ from bot.views.escape import clip, code, escape, inert
 from recipes.replicas import follows_load
 from workers.deployment import condition
 from workers.deployment.attempt import Attempt, Phase
-from workers.deployment.condition import Status, awaits_decision, awaits_route, condition_of, is_ending
+from workers.deployment.condition import DeploymentStatus, awaits_decision, awaits_route, condition_of, is_ending
 from workers.deployment.events import TestCompletionAnswered, TestCompletionFailed
 from workers.deployment.state import Deployment
 from workers.placement.limits import Limits
@@ -22,9 +22,11 @@ LOG_MOST = 2200
 WORDS_MOST = 600
 FACT_MOST = 160
 
-CLIMBING = frozenset({Status.PROVISIONING, Status.FAILED, Status.NO_CAPACITY})
+CLIMBING = frozenset({DeploymentStatus.PROVISIONING, DeploymentStatus.FAILED, DeploymentStatus.NO_CAPACITY})
 
-SETTLED = frozenset({Status.ENDED, Status.READY, Status.ENDING, Status.SCALED_TO_ZERO})
+SETTLED = frozenset(
+    {DeploymentStatus.ENDED, DeploymentStatus.READY, DeploymentStatus.ENDING, DeploymentStatus.SCALED_TO_ZERO}
+)
 """What a machine once died of is of no interest any more."""
 
 CHANGES_EVERY = (
@@ -55,9 +57,9 @@ def card(deployment: Deployment, now: datetime) -> Message:
 def changes_every(deployment: Deployment, now: datetime) -> timedelta | None:
     """How often the card differs by the passing of time alone; None: never."""
     status = condition_of(deployment).status
-    if status in (Status.ENDED, Status.FAILED, Status.SCALED_TO_ZERO):
+    if status in (DeploymentStatus.ENDED, DeploymentStatus.FAILED, DeploymentStatus.SCALED_TO_ZERO):
         return None
-    if status in (Status.READY, Status.DEGRADED) and not awaits_route(deployment):
+    if status in (DeploymentStatus.READY, DeploymentStatus.DEGRADED) and not awaits_route(deployment):
         return MONEY_EVERY if deployment.usd_per_hour else None
     age = now - max((a.since for a in deployment.attempts), default=deployment.requested_at)
     return next(every for until, every in CHANGES_EVERY if age < until)
@@ -88,10 +90,10 @@ def _facts(deployment: Deployment, now: datetime) -> Block:
         pairs.append(("Replicas", f"{ready}{_moved_by(deployment)}"))
     if where := _where(deployment):
         pairs.append(("Runs on" if not deployment.ended else "Ran on", where))
-    if deployment.attempts and condition_of(deployment).status is not Status.ENDED:
+    if deployment.attempts and condition_of(deployment).status is not DeploymentStatus.ENDED:
         pairs.append(("Cost", words.cost(deployment, now)))
     pairs.append(("Launched", f"by {words.user(deployment.place.user)}, {moment(deployment.requested_at)}"))
-    if deployment.ended and condition_of(deployment).status is Status.ENDED:
+    if deployment.ended and condition_of(deployment).status is DeploymentStatus.ENDED:
         pairs.append(("Down since", moment(deployment.ended.at)))
     if limits := _limits(deployment.limits):
         pairs.append(("Limits", clip(limits, FACT_MOST)))
@@ -140,7 +142,7 @@ def _failure(deployment: Deployment) -> list[Block]:
             f"{offers.place(last.offer)}:\n{fenced(last.log_tail, LOG_MOST)}"
         )
     ]
-    if condition_of(deployment).status is Status.FAILED:
+    if condition_of(deployment).status is DeploymentStatus.FAILED:
         blocks.append(context("Fix the recipe or the machine, and launch it again."))
     return blocks
 

@@ -14,7 +14,7 @@ CHARACTERS_MOST = 11_000
 """For all replicas together: a message holds about 13,200."""
 
 
-class ReplicaLog(Protocol):
+class ShownLog(Protocol):
     """The end of one replica's log, and where it runs (`gcp us-central1-a`)."""
 
     @property
@@ -25,7 +25,7 @@ class ReplicaLog(Protocol):
     def tail(self) -> str: ...
 
 
-def logs(name: str, found: Sequence[ReplicaLog]) -> Message:
+def logs(name: str, found: Sequence[ShownLog]) -> Message:
     """The newest replicas' logs, each as a code block."""
     shown = found[-REPLICAS_MOST:]
     each = min(2800, CHARACTERS_MOST // max(1, len(shown)))

@@ -10,7 +10,7 @@ from bot.views.escape import clip, inert
 from bot.views.words import DOTS
 from workers.decision.retry_policy import paused_until, too_many_unended
 from workers.deployment.attempt import KEPT, MAY_COST, Attempt, Phase
-from workers.deployment.condition import Status, is_ending
+from workers.deployment.condition import DeploymentStatus, is_ending
 from workers.deployment.events import Failure
 from workers.deployment.state import Deployment
 
@@ -50,7 +50,7 @@ def _pending(deployment: Deployment, now: datetime) -> tuple[str, ...]:
     free = [n for n in range(1, deployment.wanted + len(taken) + 1) if n not in taken][:missing]
     which = ", ".join(str(n) for n in free)
     named = f"replica{'' if missing == 1 else 's'} {which}" if missing <= PENDING_NAMED else count(missing, "replica")
-    return (f"{DOTS[Status.PLANNING]} {named} · pending: {_why_pending(deployment, now)}",)
+    return (f"{DOTS[DeploymentStatus.PLANNING]} {named} · pending: {_why_pending(deployment, now)}",)
 
 
 def _why_pending(deployment: Deployment, now: datetime) -> str:

@@ -10,7 +10,7 @@ from bot.views.amounts import count, duration, usd_per_hour
 from bot.views.blocks import context, header, listed, section
 from bot.views.escape import code, escape
 from workers.deployment.attempt import MAY_COST
-from workers.deployment.condition import Status, awaits_route, condition_of, is_ending
+from workers.deployment.condition import DeploymentStatus, awaits_route, condition_of, is_ending
 from workers.deployment.state import Deployment
 from workers.placement.offer import Offer
 
@@ -84,7 +84,7 @@ def _line(deployment: Deployment, now: datetime) -> str:
     name = f"{words.dot(deployment)} *{escape(deployment.name)}*"
     recipe, *rest = _facts(deployment, now)
     stands = condition_of(deployment).status
-    status = [] if stands is Status.READY else [stands.value]
+    status = [] if stands is DeploymentStatus.READY else [stands.value]
     if awaits_route(deployment):
         status = ["waits for the gateway"]
     return " · ".join([name, recipe, *status, *rest])

@@ -20,7 +20,7 @@ from workers.decision.retry_policy import DECIDE_WITHIN, paused_until
 from workers.decision.savings import saved
 from workers.deployment import condition
 from workers.deployment.attempt import MAY_COST, Attempt, Phase
-from workers.deployment.condition import Status, awaits_route, condition_of
+from workers.deployment.condition import DeploymentStatus, awaits_route, condition_of
 from workers.deployment.state import Deployment
 from workers.serving.boot import boot_of
 
@@ -33,18 +33,18 @@ PROBE_SHOWN_AFTER = timedelta(seconds=10)
 """Before that, nothing answers anywhere."""
 
 DOTS = {
-    Status.PLANNING: "\N{MEDIUM WHITE CIRCLE}\N{VARIATION SELECTOR-16}",
-    Status.PROVISIONING: "\N{LARGE BLUE CIRCLE}",
-    Status.STARTING: "\N{LARGE YELLOW CIRCLE}",
-    Status.READY: "\N{LARGE GREEN CIRCLE}",
-    Status.SCALING: "\N{LARGE GREEN CIRCLE}",
-    Status.NOT_READY: "\N{LARGE ORANGE CIRCLE}",
-    Status.ENDING: "\N{LARGE BROWN CIRCLE}",
-    Status.ENDED: "\N{MEDIUM BLACK CIRCLE}\N{VARIATION SELECTOR-16}",
-    Status.FAILED: "\N{LARGE RED CIRCLE}",
-    Status.NO_CAPACITY: "\N{LARGE ORANGE CIRCLE}",
-    Status.DEGRADED: "\N{LARGE ORANGE CIRCLE}",
-    Status.SCALED_TO_ZERO: "\N{MEDIUM WHITE CIRCLE}\N{VARIATION SELECTOR-16}",
+    DeploymentStatus.PLANNING: "\N{MEDIUM WHITE CIRCLE}\N{VARIATION SELECTOR-16}",
+    DeploymentStatus.PROVISIONING: "\N{LARGE BLUE CIRCLE}",
+    DeploymentStatus.STARTING: "\N{LARGE YELLOW CIRCLE}",
+    DeploymentStatus.READY: "\N{LARGE GREEN CIRCLE}",
+    DeploymentStatus.SCALING: "\N{LARGE GREEN CIRCLE}",
+    DeploymentStatus.NOT_READY: "\N{LARGE ORANGE CIRCLE}",
+    DeploymentStatus.ENDING: "\N{LARGE BROWN CIRCLE}",
+    DeploymentStatus.ENDED: "\N{MEDIUM BLACK CIRCLE}\N{VARIATION SELECTOR-16}",
+    DeploymentStatus.FAILED: "\N{LARGE RED CIRCLE}",
+    DeploymentStatus.NO_CAPACITY: "\N{LARGE ORANGE CIRCLE}",
+    DeploymentStatus.DEGRADED: "\N{LARGE ORANGE CIRCLE}",
+    DeploymentStatus.SCALED_TO_ZERO: "\N{MEDIUM WHITE CIRCLE}\N{VARIATION SELECTOR-16}",
 }
 
 
@@ -56,11 +56,11 @@ def title(deployment: Deployment) -> str:
 def dot(deployment: Deployment) -> str:
     match condition_of(deployment):
         case _ if awaits_route(deployment):
-            return DOTS[Status.STARTING]
+            return DOTS[DeploymentStatus.STARTING]
         case condition.Scaling(silent=True):
-            return DOTS[Status.DEGRADED]
+            return DOTS[DeploymentStatus.DEGRADED]
         case condition.Abandoned():
-            return DOTS[Status.FAILED]
+            return DOTS[DeploymentStatus.FAILED]
         case other:
             return DOTS[other.status]
 

@@ -14,20 +14,20 @@ from tests.builders.offers import ladder, offer
 from tests.builders.recipes import SCRIPTED
 from tests.fakes import gateway
 from tests.fakes.driver import FakeDriver
-from workers.api import Requests
+from workers.api import Deployments
 from workers.clouds.driver import Driver, DriverError
 from workers.control.advance import Advance
 from workers.control.recording import Recorder
 from workers.control.sweeper import Sweeper
 from workers.deployment.attempt import Phase
-from workers.deployment.condition import Status, condition_of
+from workers.deployment.condition import DeploymentStatus, condition_of
 from workers.deployment.events import EngineEnded, EventId, Failure, KeyNotEnforced, MachineCreated, MachineGone
 from workers.deployment.log import Log
 from workers.machines import MachineEnd
 from workers.placement.limits import Limits
 from workers.placement.offer import CloudStatus
 from workers.serving.console import again, line, mark_of, no_more
-from workers.serving.probe import Completion
+from workers.serving.probe import TestAnswer
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 LEASE = timedelta(hours=24)
@@ -44,14 +44,14 @@ class Loop:
         self.nudged = []
         self.environ = {"HF_TOKEN": "a-token-of-the-hub"}
         self.log = Log(redis)
-        self.requests = Requests(redis, self.nudged.append, self.drivers)
+        self.requests = Deployments(redis, self.nudged.append, self.drivers)
         self.probes = {}
         self.key_is_enforced = True
         monkeypatch.setattr("workers.control.sweeper.probe", lambda address, *_, **__: self.probes.get(address))
         monkeypatch.setattr("workers.control.sweeper.key_is_enforced", lambda _: self.key_is_enforced)
         monkeypatch.setattr("workers.control.sweeper.cannot_complete", lambda *_, **__: None)
         monkeypatch.setattr(
-            "workers.control.advance.completion", lambda *_, **__: Completion(text="mustard", seconds=0.1)
+            "workers.control.advance.completion", lambda *_, **__: TestAnswer(text="mustard", seconds=0.1)
         )
         self.restart()
 
@@ -118,11 +118,11 @@ def running(loop):
 def test_a_launch_settles_and_a_stop_ends_all_of_it(loop):
     id_ = loop.launch(replicas=2)
     loop.settle()
-    assert condition_of(loop.state(id_)).status is Status.READY
+    assert condition_of(loop.state(id_)).status is DeploymentStatus.READY
     assert len(running(loop)) == 2
     loop.requests.stop(id_, by="U")
     loop.settle()
-    assert condition_of(loop.state(id_)).status is Status.ENDED
+    assert condition_of(loop.state(id_)).status is DeploymentStatus.ENDED
     assert running(loop) == []
 
 
@@ -133,7 +133,7 @@ def test_an_answer_that_was_lost_after_the_effect_is_found_and_kept(loop):
     assert "replica 1" not in str(loop.state(id_).ended)
     loop.cloud.lose_answers = False
     loop.settle()
-    assert condition_of(loop.state(id_)).status is Status.READY
+    assert condition_of(loop.state(id_)).status is DeploymentStatus.READY
     assert len(running(loop)) == 1
 
 
@@ -147,7 +147,7 @@ def test_a_cloud_that_gives_no_answer_is_told_of_and_given_up_in_the_end(loop):
     assert loop.state(id_).attempts[0].phase is Phase.SHUTTING_DOWN
     loop.cloud.unreachable = False
     loop.settle(8)
-    assert condition_of(loop.state(id_)).status is Status.READY
+    assert condition_of(loop.state(id_)).status is DeploymentStatus.READY
 
 
 def test_a_machine_that_cannot_be_ended_holds_nobody_else_up(loop, monkeypatch):
@@ -166,11 +166,11 @@ def test_a_machine_that_cannot_be_ended_holds_nobody_else_up(loop, monkeypatch):
     loop.settle()
     second = loop.launch("second")
     loop.settle()
-    assert condition_of(loop.state(second)).status is Status.READY
-    assert condition_of(loop.state(first)).status is Status.ENDING
+    assert condition_of(loop.state(second)).status is DeploymentStatus.READY
+    assert condition_of(loop.state(first)).status is DeploymentStatus.ENDING
     monkeypatch.setattr(loop.cloud, "terminate", terminate)
     loop.settle(8, seconds=40)
-    assert condition_of(loop.state(first)).status is Status.ENDED
+    assert condition_of(loop.state(first)).status is DeploymentStatus.ENDED
 
 
 def test_a_machine_whose_log_nobody_may_read_is_ended_all_the_same(loop, monkeypatch):
@@ -205,10 +205,10 @@ def test_a_cloud_that_is_silent_keeps_the_replicas_on_others_waiting_for_nothing
     loop.requests.stop(id_, by="U")
     loop.settle(2)
     assert loop.cloud.running() == [silent.request.token]
-    assert condition_of(loop.state(id_)).status is Status.ENDING  # not down before the last machine is
+    assert condition_of(loop.state(id_)).status is DeploymentStatus.ENDING  # not down before the last machine is
     monkeypatch.setattr(loop.cloud, "terminate", terminate)
     loop.settle(8, seconds=40)
-    assert condition_of(loop.state(id_)).status is Status.ENDED
+    assert condition_of(loop.state(id_)).status is DeploymentStatus.ENDED
 
 
 def test_a_log_that_cannot_be_read_holds_nobody_else_up(loop, redis):
@@ -218,7 +218,7 @@ def test_a_log_that_cannot_be_read_holds_nobody_else_up(loop, redis):
     loop.restart()
     fine = loop.launch("fine")
     loop.settle()
-    assert condition_of(loop.state(fine)).status is Status.READY
+    assert condition_of(loop.state(fine)).status is DeploymentStatus.READY
     assert len(running(loop)) == 2
 
 
@@ -251,11 +251,11 @@ def test_a_cloud_that_the_worker_may_not_use_any_more_is_named(loop):
     loop.now += LEASE
     loop.requests.stop(id_, by="U")
     loop.settle()
-    assert condition_of(loop.state(id_)).status is Status.ENDING
+    assert condition_of(loop.state(id_)).status is DeploymentStatus.ENDING
     loop.drivers.update(drivers)
     loop.restart()
     loop.settle()
-    assert condition_of(loop.state(id_)).status is Status.ENDED
+    assert condition_of(loop.state(id_)).status is DeploymentStatus.ENDED
 
 
 def test_an_unknown_machine_is_left_alone_and_an_unwanted_one_is_ended(loop, redis):
@@ -341,7 +341,7 @@ def test_an_engine_that_is_of_no_use_costs_two_machines_and_minutes_and_its_last
         if loop.state(id_).ended:
             break
     state = loop.state(id_)
-    assert condition_of(state).status is Status.FAILED
+    assert condition_of(state).status is DeploymentStatus.FAILED
     assert "m exited with status 1 at each of its last 3 starts" in state.ended.failed
     assert [a.failure for a in state.attempts] == [Failure.CRASHED, Failure.CRASHED]
     assert "ValueError: no such model" in state.attempts[-1].log_tail
@@ -357,7 +357,7 @@ def test_a_machine_that_disappears_is_noticed_within_two_lists_and_replaced(loop
     loop.cloud._machines.pop(token)
     loop.settle(8)
     assert loop.state(id_).attempts[0].phase is Phase.FAILED
-    assert condition_of(loop.state(id_)).status is Status.READY
+    assert condition_of(loop.state(id_)).status is DeploymentStatus.READY
 
 
 def test_a_preemption_that_nobody_of_us_saw_is_one_all_the_same(loop):
@@ -371,7 +371,7 @@ def test_a_preemption_that_nobody_of_us_saw_is_one_all_the_same(loop):
     loop.settle(8)
     first = loop.state(id_).attempts[0]
     assert (first.phase, first.why) == (Phase.PREEMPTED, "preempted by GCP")
-    assert condition_of(loop.state(id_)).status is Status.READY
+    assert condition_of(loop.state(id_)).status is DeploymentStatus.READY
 
 
 def test_one_list_without_the_machine_is_no_verdict(loop, monkeypatch):
@@ -433,7 +433,7 @@ def test_an_unwanted_machine_that_cannot_be_ended_is_tried_again_and_holds_nobod
     loop.cloud._ended.pop(token)  # the cloud had said that it ended, and it runs on
     other = loop.launch("other")
     loop.settle()
-    assert condition_of(loop.state(other)).status is Status.READY
+    assert condition_of(loop.state(other)).status is DeploymentStatus.READY
     assert token in loop.cloud.running()
     monkeypatch.setattr(loop.cloud, "terminate", terminate)
     loop.settle(40)
@@ -465,11 +465,11 @@ def test_a_probe_that_raises_is_no_verdict_and_holds_nobody_else_up(loop, monkey
     broken = loop.state(odd).attempts[0].request.boot.port
     monkeypatch.setattr(loop.sweeper._prober, "_ask", lambda *_, **__: {}[broken])
     loop.settle()
-    assert condition_of(loop.state(odd)).status is Status.READY
+    assert condition_of(loop.state(odd)).status is DeploymentStatus.READY
     loop.restart()
     fine = loop.launch("fine")
     loop.settle()
-    assert condition_of(loop.state(fine)).status is Status.READY
+    assert condition_of(loop.state(fine)).status is DeploymentStatus.READY
 
 
 def test_how_a_machine_ended_is_asked_again_where_redis_did_not_answer_meanwhile(loop, monkeypatch):
@@ -551,7 +551,7 @@ def test_an_endpoint_without_a_lock_is_told_of(loop):
     loop.key_is_enforced = True
     loop.cloud.end(loop.state(id_).attempts[0].request.token)
     loop.settle()
-    assert condition_of(loop.state(id_)).status is Status.READY
+    assert condition_of(loop.state(id_)).status is DeploymentStatus.READY
     assert not loop.state(id_).key_not_enforced  # the one that replaced it asks for the key
     assert any(isinstance(e, KeyNotEnforced) for e in loop.log.read(id_))
 
@@ -572,4 +572,4 @@ def test_a_probe_that_hangs_holds_nobody_else_up(redis, monkeypatch):
         real.sweeper.sweep()
         real.sweeper.sweep()
         assert datetime.now(UTC) - began < timedelta(seconds=5)
-        assert condition_of(real.state(id_)).status is Status.STARTING
+        assert condition_of(real.state(id_)).status is DeploymentStatus.STARTING

@@ -16,7 +16,7 @@ import pytest
 
 from tests.fakes.haproxy import Gateway, GatewayDown, Replica, connects, load, route, server, wait_for
 from workers.gateway.routes import drained
-from workers.gateway.table import Table
+from workers.gateway.table import RoutingTable
 from workers.sandbox.valkey import free_port
 
 
@@ -98,10 +98,10 @@ def test_a_drained_server_gets_no_new_request_and_its_stream_is_not_cut(gateway,
         wanted = route(servers=[server(one, "drain"), server(two)])
         actual = gateway.converge(wanted)
         assert {gateway.who() for _ in range(8)} == {"r2"}
-        assert drained(Table(routes=(wanted,)), actual) == frozenset()
+        assert drained(RoutingTable(routes=(wanted,)), actual) == frozenset()
     assert seen[-1] == "whole"
     actual = wait_for_no_sessions(gateway, "r1")
-    assert drained(Table(routes=(wanted,)), actual) == {("d1", "r1")}
+    assert drained(RoutingTable(routes=(wanted,)), actual) == {("d1", "r1")}
     actual = gateway.converge(route(servers=[server(two)]))
     assert [s.name for s in actual.servers] == ["r2"]
 
@@ -165,7 +165,7 @@ def test_the_pool_grows_by_a_reload_that_cuts_no_stream_and_loses_no_request(gat
         more = [route(f"more{n}", keys=[f"m{n}"]) for n in range(6)]
         actual = gateway.converge(drains, *more)
         assert actual.size == 8
-        assert drained(Table(routes=(drains,)), actual) == frozenset()  # the older process still streams from it
+        assert drained(RoutingTable(routes=(drains,)), actual) == frozenset()  # the older process still streams from it
         time.sleep(0.5)
     assert seen[-1] == "whole"
     assert failed == []
@@ -268,7 +268,7 @@ def test_a_gateway_of_ours_that_starts_anew_adopts_a_haproxy_that_runs(gateway, 
     one, two = replicas("r1"), replicas("r2")
     gateway.converge(route("d1", [server(one)], keys=["ka"]), route("d2", [server(two)], keys=["kb"]))
     with load(gateway, "kb") as failed:
-        gateway.haproxy.prepare(Table(routes=(route("d2", [server(two)], keys=["kb"]),)))
+        gateway.haproxy.prepare(RoutingTable(routes=(route("d2", [server(two)], keys=["kb"]),)))
         time.sleep(0.3)
     assert failed == []
     assert gateway.ask("ka")[0] == 401

@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from tests.builders.events import PLACE
 from tests.builders.logs import Logs
 from tests.builders.recipes import SCRIPTED
-from workers.api import NoSuchDeployment, Requests
+from workers.api import Deployments, NoSuchDeployment
 from workers.deployment import projection as projection_module
 from workers.deployment.log import Log
 from workers.deployment.log_reader import decoded
@@ -151,7 +151,7 @@ def test_a_log_that_cannot_be_read_is_left_out_and_the_others_are_there(redis, s
 
 
 def test_threads_that_ask_at_the_same_time_each_see_what_they_have_asked_for(redis, shelf):
-    requests = Requests(redis, lambda _: None, {})
+    requests = Deployments(redis, lambda _: None, {})
     ids = [shelf.start(f"m-{n}") for n in range(8)]
     behind = []
 
@@ -171,7 +171,7 @@ def test_threads_that_ask_at_the_same_time_each_see_what_they_have_asked_for(red
 
 
 def test_what_one_process_asked_for_another_shows(redis):
-    ours, theirs = (Requests(redis, lambda _: None, {}) for _ in range(2))
+    ours, theirs = (Deployments(redis, lambda _: None, {}) for _ in range(2))
     assert theirs.all() == []
     id_ = ours.launch(SCRIPTED, name="m", replicas=1, place=PLACE, limits=Limits(), once="1")
     assert [state.name for state in theirs.all()] == ["m"]
@@ -183,7 +183,7 @@ def test_what_one_process_asked_for_another_shows(redis):
 
 
 def test_a_name_is_looked_up_in_its_own_log_even_where_the_feed_is_lost(redis, shelf):
-    requests = Requests(redis, lambda _: None, {})
+    requests = Deployments(redis, lambda _: None, {})
     id_ = shelf.start("m")
     assert requests.get("m").wanted == 1
     scaled(shelf, id_, 3)
@@ -192,7 +192,7 @@ def test_a_name_is_looked_up_in_its_own_log_even_where_the_feed_is_lost(redis, s
 
 
 def test_an_emptied_redis_has_no_deployments_from_that_moment(redis, shelf):
-    requests = Requests(redis, lambda _: None, {})
+    requests = Deployments(redis, lambda _: None, {})
     shelf.start("m")
     assert len(requests.all()) == 1
     redis.flushall()
@@ -202,7 +202,7 @@ def test_an_emptied_redis_has_no_deployments_from_that_moment(redis, shelf):
 
 
 def test_a_restored_redis_shows_its_deployments_from_that_moment(redis, shelf):
-    requests = Requests(redis, lambda _: None, {})
+    requests = Deployments(redis, lambda _: None, {})
     id_ = shelf.start("m")
     before = saved(redis)
     redis.flushall()
@@ -212,7 +212,7 @@ def test_a_restored_redis_shows_its_deployments_from_that_moment(redis, shelf):
 
 
 def test_a_name_whose_log_cannot_be_read_is_not_said_to_be_unknown(redis, shelf):
-    requests = Requests(redis, lambda _: None, {})
+    requests = Deployments(redis, lambda _: None, {})
     odd, fine = shelf.start("odd"), shelf.start("fine")
     redis.xadd(f"mixtral:d:{odd}", {"e": '{"type":"SomethingNew"}'}, id="2-0")
     assert [state.id for state in requests.all()] == [fine]

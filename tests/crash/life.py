@@ -8,7 +8,7 @@ from tests.builders.events import PLACE
 from tests.builders.recipes import SCRIPTED
 from tests.crash.mortal import Child
 from tests.crash.worker import Worker
-from workers.api import Requests
+from workers.api import Deployments
 from workers.clouds.gcp.instance import name_of
 from workers.deployment.attempt import Phase
 from workers.placement.limits import Limits
@@ -30,7 +30,7 @@ class Life:
         self._redis = Redis.from_url(self.redis_url)
         self._redis.flushall()
         world.mend()
-        self.requests = Requests(self._redis, lambda _: None, {})
+        self.requests = Deployments(self._redis, lambda _: None, {})
         self.id = None
         self.wanted = 0
 

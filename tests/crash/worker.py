@@ -23,7 +23,7 @@ from workers.control.sweeper import Sweeper
 from workers.deployment.attempt import Phase
 from workers.deployment.state import fold
 from workers.placement import catalog
-from workers.serving.probe import Completion
+from workers.serving.probe import TestAnswer
 
 SOLD = {"aws": (("us-east-1", "p4d.24xlarge"),), "gcp": (("us-central1", "a2-highgpu-1g"),)}
 ROUND = timedelta(seconds=10)
@@ -146,4 +146,4 @@ def _play_the_engines():
     vars(sweeper_module).update(
         probe=lambda *_, **__: None, cannot_complete=lambda *_, **__: None, key_is_enforced=lambda _: True
     )
-    vars(advance_module).update(completion=lambda *_, **__: Completion(text="mustard", seconds=0.1))
+    vars(advance_module).update(completion=lambda *_, **__: TestAnswer(text="mustard", seconds=0.1))

@@ -18,7 +18,7 @@ from tests.patience import PATIENCE
 from workers.gateway.config import Shape
 from workers.gateway.errors import GatewayDown
 from workers.gateway.haproxy import Haproxy
-from workers.gateway.table import Actual, Route, Server, State, Table
+from workers.gateway.table import Actual, ReplicaServer, Route, RoutingTable, State
 from workers.processes import Children
 from workers.sandbox.valkey import free_port
 
@@ -56,11 +56,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-class Server(http.server.ThreadingHTTPServer):
+class ReplicaServer(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
-Server(("127.0.0.1", port), Handler).serve_forever()
+ReplicaServer(("127.0.0.1", port), Handler).serve_forever()
 """
 
 
@@ -120,8 +120,8 @@ class Gateway:
         self.haproxy = Haproxy(self.shape, folder, certificate=tls)
         self.children = Children()
 
-    def start(self, table: Table | None = None) -> Self:
-        self.haproxy.prepare(table or Table())
+    def start(self, table: RoutingTable | None = None) -> Self:
+        self.haproxy.prepare(table or RoutingTable())
         self.children.start(self.haproxy.child(self.folder / "haproxy.log"))
         self.wait()
         return self
@@ -130,7 +130,7 @@ class Gateway:
         wait_for(lambda: self.haproxy.up() and connects(self.port), "HAProxy answers")
 
     def converge(self, *routes: Route) -> Actual:
-        return self.haproxy.converge(Table(routes=routes))
+        return self.haproxy.converge(RoutingTable(routes=routes))
 
     def master(self) -> int:
         return self.children.pid("haproxy")
@@ -230,13 +230,13 @@ def load(gateway: Gateway, key: str = "k", workers: int = 6) -> Iterator[list[in
 
 
 def route(
-    deployment: str = "d1", servers: Iterable[Server] = (), keys: Iterable[str] = ("k",), replica_key: str = "rk"
+    deployment: str = "d1", servers: Iterable[ReplicaServer] = (), keys: Iterable[str] = ("k",), replica_key: str = "rk"
 ) -> Route:
     return Route(deployment=deployment, servers=tuple(servers), keys=frozenset(keys), replica_key=replica_key)
 
 
-def server(replica: Replica, state: State = "ready", name: str | None = None) -> Server:
-    return Server(name=name or replica.name, address=replica.address, state=state)
+def server(replica: Replica, state: State = "ready", name: str | None = None) -> ReplicaServer:
+    return ReplicaServer(name=name or replica.name, address=replica.address, state=state)
 
 
 __all__ = ["Gateway", "GatewayDown", "Replica", "load", "route", "server", "signal", "wait_for"]

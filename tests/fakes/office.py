@@ -1,4 +1,4 @@
-"""The desk that commands are given to, with the real log and the real door to the workers."""
+"""The context that commands are given to, with the real log and the real door to the workers."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 from redis import Redis
 
 from bot.commands import handlers
-from bot.commands.context import Caller, Desk
+from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import NotShown
-from bot.commands.recipe_catalog import Shelf
+from bot.commands.recipe_catalog import RecipeCatalog
 from bot.commands.settle import settle
 from bot.language.command import Command
 from bot.language.grammar import parse
@@ -16,7 +16,7 @@ from bot.language.question import Question
 from bot.slack.message import Message
 from tests.builders.logs import Logs
 from tests.person import words as words_of
-from workers.api import Requests
+from workers.api import Deployments
 from workers.deployment.events import DeploymentId
 
 HERE = Path(__file__)
@@ -55,16 +55,16 @@ class Answers:
 
 
 class Office:
-    """A desk, and everything on it."""
+    """A context, and everything on it."""
 
     def __init__(self, redis: Redis) -> None:
         self.nudged: list[DeploymentId] = []
-        self.requests = Requests(redis, self._nudge, {})
+        self.requests = Deployments(redis, self._nudge, {})
         self.channels, self.answers = Channels(), Answers()
         self.running = Logs(redis)
-        self.desk = Desk(
-            requests=self.requests,
-            shelf=Shelf((RECIPES,), {}, "scripted"),
+        self.context = CommandContext(
+            deployments=self.requests,
+            recipes=RecipeCatalog((RECIPES,), {}, "scripted"),
             ladder=lambda *_: ((), "nothing fits"),
             priced="read today",
             answers=self.answers,
@@ -81,5 +81,5 @@ class Office:
         self._told += 1
         caller = Caller(team="T1", channel=channel, user=user, once=once or f"1.{self._told}", response_url="http://r")
         asked = parse(command) if isinstance(command, str) else command
-        message = settle("test", caller, lambda: handlers.handle(asked, caller, self.desk))
+        message = settle("test", caller, lambda: handlers.handle(asked, caller, self.context))
         return words_of({"text": message.text, "blocks": list(message.blocks)})

@@ -4,15 +4,15 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from bot.slack.failures import Away, Busy, Refused, SlackFailed
+from bot.slack.failures import SlackAway, SlackBusy, SlackFailed, SlackRefused
 from bot.slack.message import Message
 
 T = TypeVar("T")
 
 FAILURES: dict[str, SlackFailed] = {
-    "busy": Busy(1),
-    "away": Away("Slack failed."),
-    "refused": Refused("message_not_in_streaming_state", known=True),
+    "busy": SlackBusy(1),
+    "away": SlackAway("Slack failed."),
+    "refused": SlackRefused("message_not_in_streaming_state", known=True),
 }
 
 
@@ -44,7 +44,7 @@ class SlackThread:
         while True:
             try:
                 return call()
-            except (Busy, Away):
+            except (SlackBusy, SlackAway):
                 self.now += 1
 
     def start_stream(self, channel: str, thread: str, team: str, user: str, markdown: str) -> str:
@@ -73,15 +73,15 @@ class SlackThread:
     def update(self, channel: str, ts: str, message: Message, *, leave: float = 0) -> None:
         self._call("update")
         if ts not in self.messages:
-            raise Refused("message_not_found", known=True)
+            raise SlackRefused("message_not_found", known=True)
         if ts in self.streaming:
-            raise Refused("streaming_state_conflict", known=True)
+            raise SlackRefused("streaming_state_conflict", known=True)
         self.messages[ts] = message.text
 
     def delete(self, channel: str, ts: str) -> None:
         self.calls.append("delete")
         if self.messages.pop(ts, None) is None:
-            raise Refused("message_not_found", known=True)
+            raise SlackRefused("message_not_found", known=True)
 
     def _call(self, name: str) -> bool:
         self.calls.append(name)
@@ -94,13 +94,13 @@ class SlackThread:
 
     def _tell(self, ts: str, is_lost: bool) -> str:
         if is_lost:
-            raise Away("The reply was lost.")
+            raise SlackAway("The reply was lost.")
         self.told.add(ts)
         return ts
 
     def _must_stream(self, ts: str) -> None:
         if ts not in self.streaming:
-            raise Refused("message_not_in_streaming_state", known=True)
+            raise SlackRefused("message_not_in_streaming_state", known=True)
 
     def _new(self, text: str) -> str:
         self._next += 1

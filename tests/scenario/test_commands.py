@@ -15,8 +15,8 @@ from slack_bolt import BoltRequest
 from slack_sdk import WebClient
 
 from bot.commands.channels import SlackChannels
-from bot.commands.context import Desk
-from bot.commands.recipe_catalog import Shelf
+from bot.commands.context import CommandContext
+from bot.commands.recipe_catalog import RecipeCatalog
 from bot.language.question import Question
 from bot.listeners import Listeners
 from bot.prompting import pool as prompting
@@ -34,7 +34,7 @@ from bot.slack.connections import app_of, serve
 from bot.views.card import card
 from tests.builders.logs import Logs
 from tests.person import ADA, MIXTRAL, RANDOM, ROBIN, Person, words
-from workers.api import Requests
+from workers.api import Deployments
 from workers.run import ladder_of
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -66,11 +66,11 @@ class Bot:
         self.redis = redis
         self.nudged = []
         self.answers = Answers()
-        self.requests = Requests(redis, self.nudged.append, {})
+        self.requests = Deployments(redis, self.nudged.append, {})
         self.client = WebClient(BOT_TOKEN, base_url=slack.api_url)
-        self.desk = Desk(
-            requests=self.requests,
-            shelf=Shelf((RECIPES,), {}, "scripted"),
+        self.context = CommandContext(
+            deployments=self.requests,
+            recipes=RecipeCatalog((RECIPES,), {}, "scripted"),
             ladder=ladder_of(settings.workers, {}),
             priced="read today",
             answers=self.answers,
@@ -80,7 +80,7 @@ class Bot:
         )
         self._later = ThreadPoolExecutor(4)
         self.app = app_of(BOT_TOKEN, slack.api_url, None)
-        Listeners(self.desk, Threads(redis), BOT_USER, self._later, slack_of(settings, redis)).register(self.app)
+        Listeners(self.context, Threads(redis), BOT_USER, self._later, slack_of(settings, redis)).register(self.app)
         self._close = serve(self.app, APP_TOKEN, 0)
 
     def card(self, name, channel=MIXTRAL):
@@ -213,8 +213,8 @@ def test_a_click_is_acked_while_redis_is_frozen(bot, redis, robin):
 
 def test_what_is_asked_before_an_ack_gives_up_in_time(redis, valkey_url, slack):
     with quick_redis(valkey_url) as quick:
-        answers = prompting.Answers(
-            Requests(redis, print, {}), SlackCalls(web_client(BOT_TOKEN), Budgets(redis)), redis, quick=quick
+        answers = prompting.AnswerPool(
+            Deployments(redis, print, {}), SlackCalls(web_client(BOT_TOKEN), Budgets(redis)), redis, quick=quick
         )
         quick.ping()
         began = time.monotonic()

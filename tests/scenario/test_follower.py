@@ -26,7 +26,7 @@ from tests.builders.logs import append
 from tests.builders.story import Story
 from tests.mortal_follower import LEASE
 from tests.person import ADA, GENERAL, ROBIN, Person, words
-from workers.api import Requests
+from workers.api import Deployments
 from workers.deployment.events import Place
 
 ROOT = Path(__file__).parents[2]
@@ -57,7 +57,7 @@ class Running:
         self.url = valkey_url
         self._stop = threading.Event()
         self._redis = Redis.from_url(valkey_url)
-        requests = Requests(self._redis, lambda _: None, {})
+        requests = Deployments(self._redis, lambda _: None, {})
         calls = SlackCalls(web_client(BOT_TOKEN, slack.api_url), Budgets(self._redis))
         self.follower = Follower(requests, calls, self._redis, ready=self.woken.append, lease_for=LEASE, **options)
         self._thread = threading.Thread(target=self.follower.run, args=(self._stop,))

@@ -8,10 +8,10 @@ import pytest
 from msgspec.structs import replace
 from redis import Redis
 
-from bot.commands.context import Desk
+from bot.commands.context import CommandContext
 from bot.listeners import Listeners
 from bot.prompting import pool as answers
-from bot.prompting.pool import Answers
+from bot.prompting.pool import AnswerPool
 from bot.prompting.store import QUESTIONS, Threads
 from bot.run import slack_of
 from bot.sandbox.seed import APP_TOKEN, BOT_TOKEN, BOT_USER
@@ -23,7 +23,7 @@ from bot.slack.connections import app_of, serve
 from tests.builders.logs import Logs
 from tests.fakes.upstream import DEFAULT, Upstream
 from tests.person import ADA, MIXTRAL, ROBIN, Person, words
-from workers.run import now, wire_requests
+from workers.run import now, wire_deployments
 
 
 class Line:
@@ -40,11 +40,11 @@ class Line:
         settings = from_environ(environ)
         self.redis = redis
         self.settings = settings
-        self.requests = wire_requests(settings.workers, redis)
+        self.requests = wire_deployments(settings.workers, redis)
         self.bots = []
-        desk = Desk(
-            requests=self.requests,
-            shelf=None,
+        context = CommandContext(
+            deployments=self.requests,
+            recipes=None,
             ladder=None,
             priced="",
             answers=self,
@@ -54,7 +54,7 @@ class Line:
         )
         app = app_of(BOT_TOKEN, api_url, None)
         self._later = ThreadPoolExecutor(4)
-        Listeners(desk, Threads(redis), BOT_USER, self._later, slack_of(settings, redis)).register(app)
+        Listeners(context, Threads(redis), BOT_USER, self._later, slack_of(settings, redis)).register(app)
         self._end_sockets = serve(app, APP_TOKEN, 0)
 
     def ask(self, question):
@@ -67,7 +67,7 @@ class Line:
 
     def bot(self):
         lease, watch, slack = timedelta(seconds=1), timedelta(seconds=0.1), slack_of(self.settings, self.redis)
-        self.bots.append(Answers(self.requests, slack, self.redis, lease=lease, watch_every=watch))
+        self.bots.append(AnswerPool(self.requests, slack, self.redis, lease=lease, watch_every=watch))
         self.bots[-1].resume()
         return self.bots[-1]
 

@@ -6,7 +6,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-from workers.clouds.aws.client import Api
+from workers.clouds.aws.client import AwsClient
 from workers.clouds.aws.quotes import aws_on_demand, aws_spot
 from workers.clouds.driver import DriverError
 from workers.placement.catalog import Row
@@ -22,7 +22,7 @@ Source = Callable[[], list[Quote]]
 def sources(environ: Mapping[str, str], table: Sequence[Row], *, aws: bool) -> dict[str, Source]:
     """Who can be asked, by name; `aws`: whether there are credentials for it."""
     found: dict[str, Source] = {"gpuhunt": gpuhunt}
-    api = Api(environ)
+    api = AwsClient(environ)
     if aws:
         found["AWS's price list"] = partial(aws_on_demand, api, _types(table))
         found["AWS's spot prices"] = partial(aws_spot, api, _types(table), _regions(table))

@@ -13,12 +13,12 @@ from workers.decision.next_step import (
     Abandon,
     Create,
     Drain,
-    End,
+    EndDeployment,
     Exhaust,
     GiveUp,
     Keep,
-    Launch,
-    Plan,
+    LaunchReplica,
+    PlanLadder,
     Step,
     Terminate,
     Test,
@@ -123,9 +123,9 @@ class Advance:
     def _act(self, state: Deployment, step: Step, fresh: Token | None) -> Token | None:
         """Do one step, and append what came of it; returns the token of an intent that nobody has acted on yet."""
         match step:
-            case Plan():
+            case PlanLadder():
                 self._plan(state)
-            case Launch():
+            case LaunchReplica():
                 return self._intend(state, step)
             case Create(attempt):
                 self._create(state, attempt, replay=attempt.request.token != fresh)
@@ -145,7 +145,7 @@ class Advance:
                 self._log.append(state.id, state.version, [self._test(state, url)])
             case Exhaust(why):
                 self._log.append(state.id, state.version, [LadderExhausted(**self._stamp(), why=why)])
-            case End(failed):
+            case EndDeployment(failed):
                 self._end(state, failed)
             case Wait():
                 pass
@@ -172,7 +172,7 @@ class Advance:
             planned = LadderPlanned(**self._stamp(), rungs=tuple(rungs), why_empty=why_empty)
         self._log.append(state.id, state.version, [planned])
 
-    def _intend(self, state: Deployment, step: Launch) -> Token | None:
+    def _intend(self, state: Deployment, step: LaunchReplica) -> Token | None:
         # A Redis that was rolled back counts the attempts anew: the token must not.
         token = Token(f"{state.id}-{step.attempt}-{secrets.token_hex(2)}")
         request = MachineRequest(
@@ -228,7 +228,9 @@ class Advance:
     def _secrets(self, state: Deployment) -> dict[str, str]:
         key = self._log.secrets(state.id).replica
         if not key:
-            raise DriverError(f"The key of {state.name} is gone from Redis. End {state.name} and launch it again.")
+            raise DriverError(
+                f"The key of {state.name} is gone from Redis. EndDeployment {state.name} and launch it again."
+            )
         if lacking := self._confidential.lacking(state):
             names = " and ".join(lacking)
             raise DriverError(f"{names} went missing from the worker's environment. Set it, and restart the worker.")

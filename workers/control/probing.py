@@ -55,7 +55,7 @@ class Probed(Struct, frozen=True, kw_only=True):
     key_enforced: bool
 
 
-class Seen(Struct, kw_only=True):
+class ProbeHistory(Struct, kw_only=True):
     """What is remembered of a replica between sweeps; losing it costs a probe."""
 
     due: datetime
@@ -84,7 +84,7 @@ class Prober:
         self._cannot_complete = cannot_complete
         self._keys: dict[DeploymentId, str] = {}
         """They never change; and a hundred threads that ask at once are more than Redis' client has connections for."""
-        self._seen: dict[Token, Seen] = {}
+        self._seen: dict[Token, ProbeHistory] = {}
         self._probes = Collector[Token, Probed]("probe", AT_ONCE)
 
     def ask(self) -> None:
@@ -107,7 +107,7 @@ class Prober:
         seen = self._seen.get(token)
         if seen is None:
             # Whoever takes over a thousand ready replicas spreads them as well.
-            seen = self._seen[token] = Seen(due=_next_turn(token, now) if settled else now)
+            seen = self._seen[token] = ProbeHistory(due=_next_turn(token, now) if settled else now)
         if now >= seen.due or not settled or seen.failures:
             key = self._keys.get(state.id) or self._log.secrets(state.id).replica
             self._keys[state.id] = key

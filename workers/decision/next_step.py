@@ -30,11 +30,11 @@ PLAN_AGES = timedelta(minutes=10)
 """After so long, prices and clouds are looked at again before a machine is bought."""
 
 
-class Plan(Struct, frozen=True):
+class PlanLadder(Struct, frozen=True):
     """Look at clouds and prices, and write the ladder down."""
 
 
-class Launch(Struct, frozen=True):
+class LaunchReplica(Struct, frozen=True):
     """Intend a machine on one of these offers."""
 
     attempt: int
@@ -93,7 +93,7 @@ class Exhaust(Struct, frozen=True):
     why: str
 
 
-class End(Struct, frozen=True):
+class EndDeployment(Struct, frozen=True):
     """Close the deployment: nothing of it is left."""
 
     failed: str | None = None
@@ -105,7 +105,20 @@ class Wait(Struct, frozen=True):
     until: datetime | None = None
 
 
-Step: TypeAlias = Plan | Launch | Create | Drain | Keep | GiveUp | Abandon | Terminate | Test | Exhaust | End | Wait
+Step: TypeAlias = (
+    PlanLadder
+    | LaunchReplica
+    | Create
+    | Drain
+    | Keep
+    | GiveUp
+    | Abandon
+    | Terminate
+    | Test
+    | Exhaust
+    | EndDeployment
+    | Wait
+)
 
 
 def next_step(state: Deployment, now: datetime, silent: Container[int] = ()) -> Step:
@@ -120,7 +133,7 @@ def next_step(state: Deployment, now: datetime, silent: Container[int] = ()) -> 
         return Wait()
     if state.stopped_by is not None:
         gone = all(a.phase is not Phase.SHUTTING_DOWN for a in state.attempts)
-        return End() if gone else Wait()
+        return EndDeployment() if gone else Wait()
     mix = mix_of(state.recipe, spot=state.limits.spot)
     lacking = lacks(mix, state.wanted, state.attempts)
     if step := _surplus(state, mix) or _kept(state, lacking):
@@ -172,13 +185,13 @@ def _missing(state: Deployment, lacking: tuple[Lack, ...], now: datetime) -> Ste
     if spare and not offers:
         return None
     if state.planned_at is None or state.exhausted is not None or now - state.planned_at > PLAN_AGES:
-        return Plan()
+        return PlanLadder()
     if offers:
         number = max((a.number for a in state.attempts), default=0) + 1
-        return Launch(attempt=number, replica=_free_replica(state), offers=offers)
+        return LaunchReplica(attempt=number, replica=_free_replica(state), offers=offers)
     why = why_dry(state, lacking[0], now)
     if not (state.live or state.established or state.refusals):
-        return End(failed=why)  # asking again changes nothing until somebody mends something
+        return EndDeployment(failed=why)  # asking again changes nothing until somebody mends something
     return Exhaust(why)
 
 
@@ -191,7 +204,7 @@ def _crash_loop(state: Deployment) -> Step | None:
     if not state.established and times >= START_TRIES:
         if state.live:
             return Wait(until=next_deadline(state))  # what was bought with them may still start
-        return End(failed=f"The engine failed to start {times} times in a row. The last time: {last.why}.")
+        return EndDeployment(failed=f"The engine failed to start {times} times in a row. The last time: {last.why}.")
     if times < CRASHES_MOST:
         return None
     return Abandon(f"Replicas failed {times} times in a row, so no further one is tried. The last time: {last.why}.")
@@ -205,7 +218,7 @@ def _dry(state: Deployment, now: datetime) -> Step | None:
     if now < until:
         return Wait(until=until)
     again = state.keep_trying is not None and now < state.keep_trying.until
-    return None if again else End(failed=state.exhausted.why)
+    return None if again else EndDeployment(failed=state.exhausted.why)
 
 
 def _free_replica(state: Deployment) -> int:

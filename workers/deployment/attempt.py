@@ -152,7 +152,7 @@ ReplicaFact = (
 Fact = MachineFact | ReplicaFact
 
 
-def told(attempt: Attempt, event: Fact, *, stopping: bool) -> Attempt:
+def apply(attempt: Attempt, event: Fact, *, stopping: bool) -> Attempt:
     """The attempt after one more fact, in whatever phase it is. `stopping`: the deployment is to end."""
     if isinstance(event, MachineFact):
         return _with_machine_fact(attempt, event, stopping)

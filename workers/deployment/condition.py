@@ -10,7 +10,7 @@ from workers.deployment.events import KeepTryingRequested, LadderExhausted
 from workers.deployment.state import Deployment
 
 
-class Status(StrEnum):
+class DeploymentStatus(StrEnum):
     """Where the whole deployment stands, in the words that people see."""
 
     PLANNING = "planning"
@@ -30,33 +30,33 @@ class Status(StrEnum):
 class Planning(Struct, frozen=True):
     """Clouds and prices have not been looked at yet."""
 
-    status: ClassVar = Status.PLANNING
+    status: ClassVar = DeploymentStatus.PLANNING
 
 
 class Looking(Struct, frozen=True):
     """No replica has a machine; one is asked for, or will be at once or after a pause."""
 
-    status: ClassVar = Status.PROVISIONING
+    status: ClassVar = DeploymentStatus.PROVISIONING
 
 
 class Starting(Struct, frozen=True):
     """A machine exists, and no replica has answered yet."""
 
     replica: Attempt
-    status: ClassVar = Status.STARTING
+    status: ClassVar = DeploymentStatus.STARTING
 
 
 class NotReady(Struct, frozen=True):
     """No replica is ready; `replica` was, and fails its readiness probe."""
 
     replica: Attempt
-    status: ClassVar = Status.NOT_READY
+    status: ClassVar = DeploymentStatus.NOT_READY
 
 
 class Ready(Struct, frozen=True):
     """Every replica that is wanted is ready."""
 
-    status: ClassVar = Status.READY
+    status: ClassVar = DeploymentStatus.READY
 
 
 class Scaling(Struct, frozen=True):
@@ -64,20 +64,20 @@ class Scaling(Struct, frozen=True):
 
     silent: bool
     """A replica that was ready fails its readiness probe."""
-    status: ClassVar = Status.SCALING
+    status: ClassVar = DeploymentStatus.SCALING
 
 
 class Degraded(Struct, frozen=True):
     """A replica is ready; those that are lacking failed too often, and are not tried again until somebody scales."""
 
-    status: ClassVar = Status.DEGRADED
+    status: ClassVar = DeploymentStatus.DEGRADED
 
 
 class Abandoned(Struct, frozen=True):
     """No replica is live: they failed too often, and none is tried again until somebody scales."""
 
     why: str
-    status: ClassVar = Status.DEGRADED
+    status: ClassVar = DeploymentStatus.DEGRADED
 
 
 class NoCapacity(Struct, frozen=True, kw_only=True):
@@ -88,7 +88,7 @@ class NoCapacity(Struct, frozen=True, kw_only=True):
     """A replica was ready once: it asks again by itself, and does not end."""
     keep_trying: KeepTryingRequested | None
     """The request that was in force at that look."""
-    status: ClassVar = Status.NO_CAPACITY
+    status: ClassVar = DeploymentStatus.NO_CAPACITY
 
 
 class ScaledToZero(Struct, frozen=True, kw_only=True):
@@ -100,27 +100,27 @@ class ScaledToZero(Struct, frozen=True, kw_only=True):
     """A machine may still exist."""
 
     @property
-    def status(self) -> Status:
-        return Status.SCALING if self.leaving else Status.SCALED_TO_ZERO
+    def status(self) -> DeploymentStatus:
+        return DeploymentStatus.SCALING if self.leaving else DeploymentStatus.SCALED_TO_ZERO
 
 
 class Ending(Struct, frozen=True):
     """Somebody asked for its end; its machines are being ended."""
 
-    status: ClassVar = Status.ENDING
+    status: ClassVar = DeploymentStatus.ENDING
 
 
 class Ended(Struct, frozen=True):
     """Nothing of it is left, by request."""
 
-    status: ClassVar = Status.ENDED
+    status: ClassVar = DeploymentStatus.ENDED
 
 
 class Failed(Struct, frozen=True):
     """Nothing of it is left, since it could not go on."""
 
     why: str
-    status: ClassVar = Status.FAILED
+    status: ClassVar = DeploymentStatus.FAILED
 
 
 Over: TypeAlias = Ending | Ended | Failed

@@ -21,7 +21,7 @@ class Entry(Struct, frozen=True):
     event: bytes
 
 
-class Tails:
+class LogReader:
     """Looks at the ends of logs."""
 
     def __init__(self, log: Log) -> None:

@@ -9,7 +9,7 @@ from msgspec import MsgspecError, Struct
 
 from workers.deployment.events import DeploymentId
 from workers.deployment.log import START, Log
-from workers.deployment.log_reader import Entry, Tails, decoded
+from workers.deployment.log_reader import Entry, LogReader, decoded
 from workers.deployment.state import Deployment, fold
 
 logger = logging.getLogger(__name__)
@@ -18,7 +18,7 @@ CHECKED_EVERY = timedelta(minutes=1)
 """A Redis that was emptied or rolled back sends no feed about it."""
 
 
-class Known(Struct, frozen=True):
+class Folded(Struct, frozen=True):
     """A state, and the entry that it was folded up to: an entry is never written twice with the same bytes."""
 
     state: Deployment
@@ -33,11 +33,11 @@ class Projection:
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self._tails = Tails(log)
+        self._tails = LogReader(log)
         self._lock = threading.Lock()
         self._position = ""
         self._checked_at: datetime | None = None
-        self._known: dict[DeploymentId, Known] = {}
+        self._known: dict[DeploymentId, Folded] = {}
         self.states: dict[DeploymentId, Deployment] = {}
 
     def refresh(self, now: datetime) -> None:
@@ -81,7 +81,7 @@ class Projection:
         for id_, entries in self._tails.read(dict.fromkeys(rewritten, START)):
             self._fold(id_, None, entries)
 
-    def _fold(self, deployment: DeploymentId, known: Known | None, entries: list[Entry]) -> None:
+    def _fold(self, deployment: DeploymentId, known: Folded | None, entries: list[Entry]) -> None:
         if known and not entries:
             return
         try:
@@ -94,7 +94,7 @@ class Projection:
         if state is None:
             self._drop(deployment)
             return
-        self._known[deployment] = Known(state, entries[-1])
+        self._known[deployment] = Folded(state, entries[-1])
         self.states[deployment] = state
 
     def _drop(self, deployment: DeploymentId) -> None:

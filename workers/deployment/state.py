@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from recipes.schema import Recipe
-from workers.deployment.attempt import KEPT, LIVE, MAY_COST, Attempt, Fact, Phase, give_up, intended, told
+from workers.deployment.attempt import KEPT, LIVE, MAY_COST, Attempt, Fact, Phase, apply, give_up, intended
 from workers.deployment.events import (
     FIRST_KEY,
     AnyEvent,
@@ -210,7 +210,7 @@ def _asked(state: Deployment, event: Asked) -> Deployment:
 def _with_attempts(state: Deployment, event: Fact) -> Deployment:
     dry = 0 if isinstance(event, MachineCreated) else state.dry_in_a_row
     stopping = state.stopped_by is not None
-    attempts = tuple(told(a, event, stopping=stopping) if a.number == event.attempt else a for a in state.attempts)
+    attempts = tuple(apply(a, event, stopping=stopping) if a.number == event.attempt else a for a in state.attempts)
     after = replace(state, attempts=attempts, dry_in_a_row=dry)
     if state.live and not after.live:
         after = replace(after, exhausted=None, abandoned=None)

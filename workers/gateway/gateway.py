@@ -21,7 +21,7 @@ from workers.gateway.haproxy import Haproxy
 from workers.gateway.holding import Holding
 from workers.gateway.outlook import Outlook, outlook
 from workers.gateway.routes import drained, table_of
-from workers.gateway.table import Actual, Table
+from workers.gateway.table import Actual, RoutingTable
 from workers.gateway.watch import Watch
 from workers.nudges import Nudge
 
@@ -39,7 +39,7 @@ LOOK_HELD_EVERY = timedelta(seconds=0.3)
 LOST_LOOKED_AT_EVERY = timedelta(minutes=1)
 
 
-class Known(Struct, frozen=True):
+class KnownKeys(Struct, frozen=True):
     """A deployment's keys, as of those that its log tells of."""
 
     of: tuple[Key, ...]
@@ -67,8 +67,8 @@ class Gateway:
         self._now = clock
         self._projection = Projection(log)
         self._watch = Watch(loads)
-        self._known: dict[DeploymentId, Known] = {}
-        self._table = Table()
+        self._known: dict[DeploymentId, KnownKeys] = {}
+        self._table = RoutingTable()
         self._states: dict[DeploymentId, Deployment] = {}
         """Those that have a route."""
         self._serving: frozenset[str] = frozenset()
@@ -156,11 +156,11 @@ class Gateway:
         """Those to whose logs there is something to say."""
         return [state for id_, state in self._states.items() if id_ not in self._lost]
 
-    def _keys(self, state: Deployment) -> Known:
+    def _keys(self, state: Deployment) -> KnownKeys:
         known = self._known.get(state.id)
         if known is not None and known.of == state.keys:
             return known
-        return Known(state.keys, self._log.secrets(state.id))
+        return KnownKeys(state.keys, self._log.secrets(state.id))
 
     def _publish(self, actual: Actual) -> None:
         """Say where a deployment answers, once its route stands."""

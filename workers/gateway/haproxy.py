@@ -37,7 +37,7 @@ from workers.gateway.routes import (
     changes,
     layout,
 )
-from workers.gateway.table import Actual, Admin, Older, Table
+from workers.gateway.table import Actual, Admin, Older, RoutingTable
 from workers.processes import Child
 
 SOCKET = "master.sock"
@@ -87,7 +87,7 @@ class Haproxy:
             return False
         return True
 
-    def prepare(self, table: Table) -> None:
+    def prepare(self, table: RoutingTable) -> None:
         """Write the files with the whole table, before HAProxy is started. One that runs already is brought to it.
 
         It is reloaded only where its shape differs: a reload leaves a process behind, and costs sessions their replica.
@@ -107,7 +107,7 @@ class Haproxy:
         ours = f"{SHAPE_VARIABLE}={digest(self._shape, self._certificate)}"
         return self._cli.ask(f"show env {SHAPE_VARIABLE}") == ours
 
-    def converge(self, table: Table) -> Actual:
+    def converge(self, table: RoutingTable) -> Actual:
         """Bring files and memory to `table`; gives what HAProxy has afterwards.
 
         What it refuses for now is left to the next call. Raises GatewayDown if it does not answer: the

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from workers.gateway.config import HOLD
-from workers.gateway.table import Admin, BackendLoad, Running
+from workers.gateway.table import ActualServer, Admin, BackendLoad
 
 Row = Mapping[str, str]
 """A line of `show stat` by its columns' names."""
@@ -48,12 +48,12 @@ def sessions_on(text: str, backend: str, server: str) -> list[str]:
     return place.findall(text)
 
 
-def servers(rows: list[Row], admin: Mapping[Place, Admin]) -> Iterator[Running]:
+def servers(rows: list[Row], admin: Mapping[Place, Admin]) -> Iterator[ActualServer]:
     """Every server but the one that holds."""
     for row in rows:
         place = (row["pxname"], row["svname"])
         if row["svname"] not in (HOLD, "BACKEND") and place in admin:
-            yield Running(
+            yield ActualServer(
                 backend=row["pxname"],
                 name=row["svname"],
                 address=row["addr"],

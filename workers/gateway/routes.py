@@ -10,7 +10,7 @@ from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId
 from workers.deployment.keys import Secrets
 from workers.deployment.state import Deployment
-from workers.gateway.table import Actual, Route, Server, State, Table
+from workers.gateway.table import Actual, ReplicaServer, Route, RoutingTable, State
 
 MapName = Literal["keys", "routes", "replica"]
 
@@ -91,9 +91,9 @@ TAKES: Mapping[Phase, State] = {Phase.READY: "ready", Phase.NOT_READY: "drain", 
 """Which phases have a server. One that fails its probe gets nothing new, and finishes what it streams."""
 
 
-def table_of(states: Iterable[Deployment], secrets: Mapping[DeploymentId, Secrets]) -> Table:
+def table_of(states: Iterable[Deployment], secrets: Mapping[DeploymentId, Secrets]) -> RoutingTable:
     """Who may reach what, by the log. A deployment that is to end, or whose secrets are not known, has no route."""
-    return Table(
+    return RoutingTable(
         routes=tuple(
             Route(
                 deployment=state.id,
@@ -113,15 +113,15 @@ def _opening(state: Deployment, secrets: Secrets) -> frozenset[str]:
     return frozenset(key for key in (secrets.bot, *people) if key)
 
 
-def _server(attempt: Attempt) -> Server | None:
+def _server(attempt: Attempt) -> ReplicaServer | None:
     takes = TAKES.get(attempt.phase)
     if takes is None or attempt.address is None:
         return None
     address = attempt.address.removeprefix("http://").rstrip("/")
-    return Server(name=f"r{attempt.number}", address=address, state=takes)
+    return ReplicaServer(name=f"r{attempt.number}", address=address, state=takes)
 
 
-def layout(wanted: Table, actual: Actual) -> Layout:
+def layout(wanted: RoutingTable, actual: Actual) -> Layout:
     """A backend for each deployment: the one that it has, or one that is neither mapped, peopled nor busy.
 
     A backend that was freed waits until HAProxy was seen without its servers and requests, so that no
@@ -200,7 +200,7 @@ def _entries_there(goal: Layout, actual: Actual) -> Iterator[Put]:
                 yield Put(map=name, entry=entry, value=value, new=entry not in has[name])
 
 
-def _wanted(goal: Layout) -> dict[tuple[str, str], Server]:
+def _wanted(goal: Layout) -> dict[tuple[str, str], ReplicaServer]:
     return {(backend, s.name): s for backend, route in goal.places for s in route.servers}
 
 
@@ -227,7 +227,7 @@ def _servers_there(goal: Layout, actual: Actual) -> Iterator[AddServer | SetStat
             yield SetState(backend=backend, name=name, state=server.state)
 
 
-def drained(wanted: Table, actual: Actual) -> frozenset[tuple[str, str]]:
+def drained(wanted: RoutingTable, actual: Actual) -> frozenset[tuple[str, str]]:
     """(deployment, server's name) of those that drain and have no request left in any process."""
     if not all(older.answers for older in actual.older):
         return frozenset()

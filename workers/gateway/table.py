@@ -9,7 +9,7 @@ State = Literal["ready", "drain"]
 Admin = Literal["ready", "drain", "maint"]
 
 
-class Server(Struct, frozen=True, kw_only=True):
+class ReplicaServer(Struct, frozen=True, kw_only=True):
     """A replica that takes requests, or (`drain`) only answers those that it has."""
 
     name: str
@@ -23,7 +23,7 @@ class Route(Struct, frozen=True, kw_only=True):
     """What one deployment's keys open. A deployment without servers keeps its route: its requests are held."""
 
     deployment: str
-    servers: tuple[Server, ...] = ()
+    servers: tuple[ReplicaServer, ...] = ()
     keys: frozenset[str] = frozenset()
     """Whoever shows one of these gets in."""
     replica_key: str
@@ -33,13 +33,13 @@ class Route(Struct, frozen=True, kw_only=True):
         return f"Route({self.deployment}, {self.servers}, {len(self.keys)} keys)"
 
 
-class Table(Struct, frozen=True, kw_only=True):
+class RoutingTable(Struct, frozen=True, kw_only=True):
     """All routes, one a deployment."""
 
     routes: tuple[Route, ...] = ()
 
 
-class Running(Struct, frozen=True, kw_only=True):
+class ActualServer(Struct, frozen=True, kw_only=True):
     """A server as one HAProxy process has it."""
 
     backend: str
@@ -70,7 +70,7 @@ class Older(Struct, frozen=True, kw_only=True):
     """A process that a reload has replaced: it goes on with what it has begun, and checks nobody's health."""
 
     pid: int
-    servers: tuple[Running, ...] = ()
+    servers: tuple[ActualServer, ...] = ()
     keys: frozenset[str] = frozenset()
     """A connection that is kept may still ask here."""
     answers: bool = True
@@ -85,7 +85,7 @@ class Actual(Struct, frozen=True, kw_only=True):
 
     size: int
     """How many backends there are: b0 … b<size-1>."""
-    servers: tuple[Running, ...] = ()
+    servers: tuple[ActualServer, ...] = ()
     keys: Mapping[str, str] = field(default_factory=dict)
     """Key to deployment."""
     routes: Mapping[str, str] = field(default_factory=dict)

@@ -59,7 +59,7 @@ def read_quote(
     )
 
 
-class Table(Struct, frozen=True, kw_only=True):
+class PriceTable(Struct, frozen=True, kw_only=True):
     """A price table, and when each of its rows' on-demand prices was read."""
 
     rows: tuple[Row, ...]
@@ -70,7 +70,7 @@ class Table(Struct, frozen=True, kw_only=True):
 class Merged(Struct, frozen=True, kw_only=True):
     """What became of the quotes."""
 
-    table: Table
+    table: PriceTable
     changed: tuple[str, ...]
     """A sentence for each price that is another one now."""
     dropped: tuple[str, ...]
@@ -83,7 +83,7 @@ def key(row: Row) -> tuple[str, str, str]:
     return (row.cloud, row.zone, row.instance_type)
 
 
-def read(text: str, name: str) -> Table:
+def read(text: str, name: str) -> PriceTable:
     """A table from a file's text. Raises PricesError."""
     found = rows(text, name)
     days = {
@@ -91,10 +91,10 @@ def read(text: str, name: str) -> Table:
         for cells in csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
         if (day := (cells.get(READ_ON) or "").strip())
     }
-    return Table(rows=found, read_on=days)
+    return PriceTable(rows=found, read_on=days)
 
 
-def merge(table: Table, quotes: Iterable[Quote], *, today: date) -> Merged:
+def merge(table: PriceTable, quotes: Iterable[Quote], *, today: date) -> Merged:
     """The table with every price that a believable quote tells anew, and with rows for zones that it lacked."""
     sound, dropped = _sift(quotes, table.rows)
     everywhere = {(q.cloud, q.region, q.instance_type, q.spot): q for q in sound if not q.zone}
@@ -118,11 +118,11 @@ def merge(table: Table, quotes: Iterable[Quote], *, today: date) -> Merged:
                 days[at] = today.isoformat()
         if row.on_demand is not None or at in known:  # a zone of which we know nothing but a spot price is no use
             known[at] = row
-    merged = Table(rows=tuple(known[at] for at in sorted(known)), read_on=days)
+    merged = PriceTable(rows=tuple(known[at] for at in sorted(known)), read_on=days)
     return Merged(table=merged, changed=tuple(changed), dropped=tuple(dropped), taken=len(used))
 
 
-def as_csv(table: Table) -> str:
+def as_csv(table: PriceTable) -> str:
     """The text of the file: the columns of offers.csv, and when each row was read."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")

@@ -30,7 +30,7 @@ class CompletionFailed(ServingError):
         self.broken = broken
 
 
-class Completion(Struct, frozen=True, kw_only=True):
+class TestAnswer(Struct, frozen=True, kw_only=True):
     """What the model made of a prompt."""
 
     text: str
@@ -84,7 +84,7 @@ def completion(
     prompt: str,
     max_tokens: int = 24,
     timeout: timedelta = COMPLETION_TIMEOUT,
-) -> Completion:
+) -> TestAnswer:
     """Ask `/v1/completions` of `http://host:port` to go on from the prompt. Raises CompletionFailed."""
     began = time.monotonic()
     asked = {"model": model, "prompt": prompt, "max_tokens": max_tokens}
@@ -101,7 +101,7 @@ def completion(
         raise CompletionFailed(f"the answer is no completion: {answer.text[:QUOTED]!r}") from error
     if not isinstance(text, str) or not text.strip():
         raise CompletionFailed("the model answered nothing")
-    return Completion(text=text, seconds=time.monotonic() - began)
+    return TestAnswer(text=text, seconds=time.monotonic() - began)
 
 
 @cache

@@ -12,7 +12,7 @@ from workers.serving.flags import written
 KINDS = ("llamacpp", "scripted", "script", "vllm")
 
 
-class Place(Struct, frozen=True, kw_only=True):
+class Workplace(Struct, frozen=True, kw_only=True):
     """Where a machine's steps run."""
 
     folder: Path
@@ -40,7 +40,7 @@ class Step(Struct, frozen=True, kw_only=True):
     """A module of this package, which must find it."""
 
 
-def steps(boot: Boot, place: Place) -> tuple[Step, ...]:
+def steps(boot: Boot, place: Workplace) -> tuple[Step, ...]:
     """The steps of a boot, in order. Raises ServingError where its flags clash with ours."""
     match boot.kind:
         case "llamacpp" | "scripted":
@@ -53,13 +53,13 @@ def steps(boot: Boot, place: Place) -> tuple[Step, ...]:
             raise ServingError(f"There is no engine {other!r}: a recipe can name {', '.join(KINDS)}.")
 
 
-def _ours(boot: Boot, place: Place) -> Step:
+def _ours(boot: Boot, place: Workplace) -> Step:
     argv = [place.python, "-m", f"workers.serving.{boot.kind}", "--model", boot.model]
     argv += ["--served-model-name", *boot.served_names, "--host", place.host, "--port", str(place.port)]
     return Step(name="engine", argv=(*argv, *written(boot.args)), environment=_envs(boot, place), ours=True)
 
 
-def _vllm(boot: Boot, place: Place) -> tuple[Step, ...]:
+def _vllm(boot: Boot, place: Workplace) -> tuple[Step, ...]:
     count = len(place.gpus)
     release = vllm_release.for_gpus(count)
     home = place.engines / release.name
@@ -73,7 +73,7 @@ def _vllm(boot: Boot, place: Place) -> tuple[Step, ...]:
     return install, engine
 
 
-def _scripts(boot: Boot, place: Place) -> tuple[Step, ...]:
+def _scripts(boot: Boot, place: Workplace) -> tuple[Step, ...]:
     """A recipe's own `setup` and `run`, each by a bash of its own, as SkyPilot runs them."""
     if not boot.run.strip():
         raise ServingError("The recipe has neither an `engine` nor a `run` script, so that there is nothing to serve.")
@@ -85,7 +85,7 @@ def _scripts(boot: Boot, place: Place) -> tuple[Step, ...]:
     )
 
 
-def _envs(boot: Boot, place: Place) -> dict[str, str]:
+def _envs(boot: Boot, place: Workplace) -> dict[str, str]:
     """The recipe's variables, and those that SkyPilot sets for its scripts (docs: Environment Variables)."""
     return {
         "SKYPILOT_NUM_GPUS_PER_NODE": str(len(place.gpus)),

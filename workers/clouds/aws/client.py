@@ -24,7 +24,7 @@ class RegionError(DriverError):
     """There is no such region, or the account has not enabled it."""
 
 
-class Api:
+class AwsClient:
     """Safe to use from several threads, and after a fork."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:

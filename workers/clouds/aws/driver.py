@@ -14,9 +14,9 @@ from msgspec.structs import replace
 from workers.clouds.admitted import admitted
 from workers.clouds.aws import fleet as aws_fleet
 from workers.clouds.aws import instance as aws_instance
-from workers.clouds.aws.client import Api
+from workers.clouds.aws.client import AwsClient
 from workers.clouds.aws.errors import AwsSaid
-from workers.clouds.aws.launch import Launch
+from workers.clouds.aws.launch import FleetLaunch
 from workers.clouds.aws.quotes import aws_spot
 from workers.clouds.aws.templates import Templates
 from workers.clouds.cidrs import CIDRS_MEND, CidrsError
@@ -47,9 +47,9 @@ class AwsDriver:
     ) -> None:
         """`prices` tells the regions to look at, and what a machine that is found there costs."""
         self.environ = environ
-        self.api = Api(environ)
+        self.api = AwsClient(environ)
         self._prices = prices
-        self._launch = Launch(self.api, environ)
+        self._launch = FleetLaunch(self.api, environ)
         self._templates = Templates(self.api)
         self._addresses: dict[str, str] = {}
         self._where: dict[Token, tuple[str, str]] = {}

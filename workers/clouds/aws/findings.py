@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from workers.clouds.aws.client import Api
+from workers.clouds.aws.client import AwsClient
 from workers.clouds.aws.errors import MENDS, AwsSaid
 from workers.clouds.driver import DriverError
 from workers.clouds.findings import CREDENTIALS, Finding, Need, listed, on_quota
@@ -20,8 +20,8 @@ MEND_NETWORK = "check the network, and AWS_ENDPOINT_URL if it is set"
 
 def questions(environ: Mapping[str, str], needed: Sequence[Need]) -> dict[str, Callable[[], list[Finding]]]:
     """What can be asked at once, by what it is about; `needed` are the needs of this cloud. Raises nothing of AWS's."""
-    api = Api(environ)
-    asked: dict[str, Callable[[Api, Sequence[Need]], list[Finding]]] = {
+    api = AwsClient(environ)
+    asked: dict[str, Callable[[AwsClient, Sequence[Need]], list[Finding]]] = {
         CREDENTIALS: _identity,
         "permissions": _permissions,
         "regions": _regions,
@@ -54,12 +54,12 @@ def _told(error: DriverError, what: str) -> tuple[str, str]:
     return says, MENDS.get(error.code, "").replace("{region}", error.region)
 
 
-def _identity(api: Api, _needed: Sequence[Need]) -> list[Finding]:
+def _identity(api: AwsClient, _needed: Sequence[Need]) -> list[Finding]:
     who = api.call("sts", api.home, "get_caller_identity")
     return [Finding(about=ABOUT, what=CREDENTIALS, works=True, says=f"{who['Arn']} in account {who['Account']}")]
 
 
-def _regions(api: Api, needed: Sequence[Need]) -> list[Finding]:
+def _regions(api: AwsClient, needed: Sequence[Need]) -> list[Finding]:
     wanted = list(dict.fromkeys(need.region for need in needed))
     usable = _usable(api, needed)
     off = [region for region in wanted if region not in usable]
@@ -71,12 +71,12 @@ def _regions(api: Api, needed: Sequence[Need]) -> list[Finding]:
     return [said(works=True, says=says) if usable else said(works=False, says=says, mend=mend)]
 
 
-def _usable(api: Api, needed: Sequence[Need]) -> list[str]:
+def _usable(api: AwsClient, needed: Sequence[Need]) -> list[str]:
     enabled = api.regions()
     return [region for region in dict.fromkeys(need.region for need in needed) if region in enabled]
 
 
-def _networks(api: Api, needed: Sequence[Need]) -> list[Finding]:
+def _networks(api: AwsClient, needed: Sequence[Need]) -> list[Finding]:
     regions = _usable(api, needed)
     default = [{"Name": "is-default", "Values": ["true"]}]
     found = api.everywhere(regions, lambda region: api.call("ec2", region, "describe_vpcs", Filters=default)["Vpcs"])
@@ -88,7 +88,7 @@ def _networks(api: Api, needed: Sequence[Need]) -> list[Finding]:
     return [said(works=len(missing) < len(regions), says=f"no default VPC in {', '.join(missing)}", mend=mend)]
 
 
-def _quotas(api: Api, needed: Sequence[Need]) -> list[Finding]:
+def _quotas(api: AwsClient, needed: Sequence[Need]) -> list[Finding]:
     enabled = _usable(api, needed)
     asked = {f"{n.region} {n.quota}": n for n in needed if n.region in enabled and n.quota}
 
@@ -115,7 +115,7 @@ def _on_quota(code: str, asked: Mapping[str, Need], told: Mapping[str, float | N
     return on_quota(ABOUT, "vCPUs", needed, limits, f"ask for {needed[0].amount} or more at {page}")
 
 
-def _permissions(api: Api, needed: Sequence[Need]) -> list[Finding]:
+def _permissions(api: AwsClient, needed: Sequence[Need]) -> list[Finding]:
     """Try what a launch does, each as a dry run: EC2 then answers whether it would be allowed."""
     region = next(iter(_usable(api, needed)), api.home)
     type_ = next((need.instance_type for need in needed if need.region == region), "g5.xlarge")
@@ -131,7 +131,7 @@ def _permissions(api: Api, needed: Sequence[Need]) -> list[Finding]:
     return [said(works=True if allowed else None, says=says)]
 
 
-def _launch(api: Api, region: str, type_: str) -> Iterator[tuple[str, Callable[[], object]]]:
+def _launch(api: AwsClient, region: str, type_: str) -> Iterator[tuple[str, Callable[[], object]]]:
     """The calls of a launch, none of which has an effect."""
     name = "mixtral-check"
     rule = {"IpProtocol": "tcp", "FromPort": 8000, "ToPort": 8000, "IpRanges": [{"CidrIp": "192.0.2.0/32"}]}

@@ -11,10 +11,10 @@ from msgspec import Struct
 from workers.clouds.admitted import admitted
 from workers.clouds.aws import fleet as aws_fleet
 from workers.clouds.aws import instance as aws_instance
-from workers.clouds.aws.client import Api, RegionError
+from workers.clouds.aws.client import AwsClient, RegionError
 from workers.clouds.aws.errors import AwsSaid, refused, refused_by
 from workers.clouds.aws.network import Network, Places
-from workers.clouds.aws.quota import Quotas
+from workers.clouds.aws.quota import VcpuQuotas
 from workers.clouds.aws.templates import Templates, is_missing, mismatch
 from workers.clouds.cidrs import CIDRS_MEND, CidrsError
 from workers.clouds.driver import DriverError, Refused
@@ -43,12 +43,12 @@ class _Ground(Struct, frozen=True, kw_only=True):
     root_device: str
 
 
-class Launch:
+class FleetLaunch:
     """Callable; may be called again for the same request, and then gives the same machine."""
 
-    def __init__(self, api: Api, environ: Mapping[str, str]) -> None:
+    def __init__(self, api: AwsClient, environ: Mapping[str, str]) -> None:
         self.network = Network(api)
-        self.quotas = Quotas(self._read_quota)
+        self.quotas = VcpuQuotas(self._read_quota)
         self._api = api
         self._environ = environ
         self._templates = Templates(api)

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from workers.clouds.aws.client import Api
+from workers.clouds.aws.client import AwsClient
 from workers.clouds.aws.errors import AwsSaid
 
 LOOK_AGAIN_AFTER = timedelta(minutes=10)
@@ -28,7 +28,7 @@ class Places(Struct, frozen=True, kw_only=True):
 class Network:
     """What is there in each region, and what is made there. It is never deleted: a launch may be relying on it."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: AwsClient) -> None:
         self._api = api
         self._lock = threading.Lock()
         self._places: dict[str, tuple[float, Places]] = {}

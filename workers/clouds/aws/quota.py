@@ -33,7 +33,7 @@ NAMES = {
 logger = logging.getLogger(__name__)
 
 
-class Shortage(Struct, frozen=True, kw_only=True):
+class VcpuShortage(Struct, frozen=True, kw_only=True):
     """A quota that is too small for what is wanted."""
 
     quota: str
@@ -64,15 +64,15 @@ def code_of(instance_type: str, *, spot: bool) -> str | None:
     return None
 
 
-def shortage(offer: Offer, limit: float | None) -> Shortage | None:
+def shortage(offer: Offer, limit: float | None) -> VcpuShortage | None:
     """Pure. A quota that the cloud does not tell is no hindrance: it will say itself."""
     code = code_of(offer.instance_type, spot=offer.spot)
     if code is None or limit is None or limit >= (offer.vcpus or 1):
         return None
-    return Shortage(quota=code, limit=limit, needed=offer.vcpus or 1, region=offer.region, spot=offer.spot)
+    return VcpuShortage(quota=code, limit=limit, needed=offer.vcpus or 1, region=offer.region, spot=offer.spot)
 
 
-def refusal(shortage: Shortage, offers: tuple[Offer, ...]) -> Refusal:
+def refusal(shortage: VcpuShortage, offers: tuple[Offer, ...]) -> Refusal:
     """Pure. A quota of 0 rules out the family in the region; another one only the machines that it is too small for."""
     return Refusal(
         offers=offers,
@@ -83,7 +83,7 @@ def refusal(shortage: Shortage, offers: tuple[Offer, ...]) -> Refusal:
     )
 
 
-class Quotas:
+class VcpuQuotas:
     """What the cloud last told of them."""
 
     def __init__(self, read: Callable[[str, str], float]) -> None:
@@ -92,7 +92,7 @@ class Quotas:
         self._known: dict[tuple[str, str], tuple[float, float | None]] = {}
         self._lock = threading.Lock()
 
-    def shortage(self, offer: Offer) -> Shortage | None:
+    def shortage(self, offer: Offer) -> VcpuShortage | None:
         """Which quota stands in the offer's way."""
         code = code_of(offer.instance_type, spot=offer.spot)
         return shortage(offer, self.limit(offer.region, code)) if code else None
@@ -100,7 +100,7 @@ class Quotas:
     def sort(self, offers: Iterable[Offer]) -> tuple[tuple[Offer, ...], tuple[Refusal, ...]]:
         """The offers that the quotas leave room for, and why not the others."""
         fitting: list[Offer] = []
-        short: dict[Shortage, list[Offer]] = {}
+        short: dict[VcpuShortage, list[Offer]] = {}
         for offer in offers:
             shortage = self.shortage(offer)
             (fitting if shortage is None else short.setdefault(shortage, [])).append(offer)

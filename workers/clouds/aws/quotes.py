@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from workers.clouds.aws.client import HOME_REGION, Api
+from workers.clouds.aws.client import HOME_REGION, AwsClient
 from workers.clouds.aws.errors import AwsSaid
 from workers.clouds.aws.findings import DENIED
 from workers.clouds.driver import DriverError
@@ -21,7 +21,7 @@ ON_DEMAND = {
 }
 
 
-def aws_on_demand(api: Api, types: Iterable[str]) -> list[Quote]:
+def aws_on_demand(api: AwsClient, types: Iterable[str]) -> list[Quote]:
     """From the price list that AWS keeps in us-east-1, a type at a time. Raises DriverError."""
 
     def of(type_: str) -> list[Quote]:
@@ -64,7 +64,7 @@ def _of_price_list(entry: Any, type_: str) -> Iterator[Quote]:
         yield read_quote(cloud="aws", instance_type=type_, region="", zone="", price="NaN", source="AWS's price list")
 
 
-def aws_spot(api: Api, types: Sequence[str], regions: Iterable[str]) -> list[Quote]:
+def aws_spot(api: AwsClient, types: Sequence[str], regions: Iterable[str]) -> list[Quote]:
     """What spot machines cost at this moment, zone by zone. Regions that are not enabled are left out.
 
     Raises DriverError.

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from workers.clouds.aws import fleet as aws_fleet
-from workers.clouds.aws.client import Api
+from workers.clouds.aws.client import AwsClient
 from workers.clouds.aws.errors import AwsSaid
 from workers.clouds.driver import DriverError, Refused
 from workers.machines import MachineRequest
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 class Templates:
     """Made before a launch call, deleted after it; what a crash left behind is reaped."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: AwsClient) -> None:
         self._api = api
         self._reaped_at = float("-inf")
 

@@ -14,7 +14,7 @@ WAITS_WITHIN = timedelta(seconds=130)  # the server holds a wait for two minutes
 DONE_WITHIN = timedelta(minutes=5)
 
 
-class Api:
+class GcpClient:
     """One project's Compute Engine. `endpoint` is a stand-in's http address, which asks for no credentials."""
 
     def __init__(self, project: str, endpoint: str | None = None) -> None:

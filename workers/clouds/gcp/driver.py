@@ -11,12 +11,12 @@ from workers.clouds.admitted import admitted
 from workers.clouds.cidrs import CIDRS_MEND, CidrsError
 from workers.clouds.driver import DriverError, Refused
 from workers.clouds.gcp import instance as gcp_instance
-from workers.clouds.gcp.client import Api
+from workers.clouds.gcp.client import GcpClient
 from workers.clouds.gcp.errors import PRECONDITION_FAILED, CloudSaid, no, refused_by
 from workers.clouds.gcp.launch import Launcher
-from workers.clouds.gcp.machine_ends import Ends
+from workers.clouds.gcp.machine_ends import EndedMachines
 from workers.clouds.gcp.network import Firewall
-from workers.clouds.gcp.quota import Quotas
+from workers.clouds.gcp.quota import GpuQuotas
 from workers.clouds.usability import statuses
 from workers.machines import Machine, MachineEnd, MachineRequest, Sighting, Token
 from workers.placement.offer import CloudStatus, Offer
@@ -39,10 +39,10 @@ class GcpDriver:
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self.environ = environ
         project = environ.get("GOOGLE_CLOUD_PROJECT") or environ.get("GCLOUD_PROJECT") or ""
-        self.api = Api(project, environ.get("MIXTRAL_GCE_ENDPOINT", "").rstrip("/") or None)
+        self.api = GcpClient(project, environ.get("MIXTRAL_GCE_ENDPOINT", "").rstrip("/") or None)
         self._firewall = Firewall(self.api)
-        self._quotas = Quotas(self.api)
-        self._ends = Ends(self.api)
+        self._quotas = GpuQuotas(self.api)
+        self._ends = EndedMachines(self.api)
         self._launcher = Launcher(self.api)
 
     def status(self) -> CloudStatus:

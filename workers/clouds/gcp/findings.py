@@ -7,7 +7,7 @@ from typing import Any
 
 from workers.clouds.driver import DriverError
 from workers.clouds.findings import CREDENTIALS, QUOTA, Finding, Need, listed, on_quota
-from workers.clouds.gcp.client import Api
+from workers.clouds.gcp.client import GcpClient
 from workers.clouds.gcp.errors import CloudSaid
 from workers.clouds.gcp.quota import GLOBAL
 
@@ -32,8 +32,8 @@ def questions(environ: Mapping[str, str], needed: Sequence[Need]) -> dict[str, C
     """What can be asked at once, by what it is about; `needed` are the needs of this cloud. None of them raises."""
     project = environ.get("GOOGLE_CLOUD_PROJECT") or environ.get("GCLOUD_PROJECT") or ""
     endpoint = environ.get("MIXTRAL_GCE_ENDPOINT") or None
-    api = partial(Api, project, endpoint)  # clients of their own: they are used in several threads
-    asked: dict[str, Callable[[Api], list[Finding]]] = {
+    api = partial(GcpClient, project, endpoint)  # clients of their own: they are used in several threads
+    asked: dict[str, Callable[[GcpClient], list[Finding]]] = {
         CREDENTIALS: partial(_project, endpoint=endpoint),
         "permissions": partial(_permissions, endpoint=endpoint),
         "network": _network,
@@ -42,7 +42,7 @@ def questions(environ: Mapping[str, str], needed: Sequence[Need]) -> dict[str, C
     return {what: partial(_guarded, what, question, api) for what, question in asked.items()}
 
 
-def _guarded(what: str, question: Callable[[Api], list[Finding]], api: Callable[[], Api]) -> list[Finding]:
+def _guarded(what: str, question: Callable[[GcpClient], list[Finding]], api: Callable[[], GcpClient]) -> list[Finding]:
     try:
         return question(api())
     except DriverError as error:
@@ -54,7 +54,7 @@ def _guarded(what: str, question: Callable[[Api], list[Finding]], api: Callable[
         return [Finding(about=ABOUT, what=what, works=works, says=says, mend=mend)]
 
 
-def _project(api: Api, *, endpoint: str | None) -> list[Finding]:
+def _project(api: GcpClient, *, endpoint: str | None) -> list[Finding]:
     api.call("ProjectsClient", "get")
     who = "a stand-in that asks for none" if endpoint else _who()
     says = f"{who}, project {api.project}, Compute Engine enabled"
@@ -68,7 +68,7 @@ def _who() -> str:
     return str(getattr(found, "service_account_email", "") or "your own account")
 
 
-def _permissions(api: Api, *, endpoint: str | None) -> list[Finding]:
+def _permissions(api: GcpClient, *, endpoint: str | None) -> list[Finding]:
     """The project's own answer to which of the permissions of a launch these credentials have."""
     status, held = _held(api.project, endpoint)
     if status != OK:
@@ -103,7 +103,7 @@ def _held(project: str, endpoint: str | None) -> tuple[int, list[str]]:
         raise DriverError(f"{' '.join(str(error).split())}. Check the network") from error
 
 
-def _network(api: Api) -> list[Finding]:
+def _network(api: GcpClient) -> list[Finding]:
     try:
         api.call("NetworksClient", "get", network="default")
     except CloudSaid as said:
@@ -116,7 +116,7 @@ def _network(api: Api) -> list[Finding]:
     return [Finding(about=ABOUT, what="network", works=False, says=says, mend=mend)]
 
 
-def _quotas(api: Api, *, needed: Sequence[Need]) -> list[Finding]:
+def _quotas(api: GcpClient, *, needed: Sequence[Need]) -> list[Finding]:
     regions = list(dict.fromkeys(need.region for need in needed))
     found: dict[str, dict[str, float]] = {}
     down: list[str] = []

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from workers.clouds.driver import Refused
 from workers.clouds.gcp import instance as gcp_instance
-from workers.clouds.gcp.client import Api
+from workers.clouds.gcp.client import GcpClient
 from workers.clouds.gcp.errors import CONFLICT, CloudSaid, no, refused_by
 from workers.machines import MachineRequest, Token
 from workers.placement.offer import Offer
@@ -29,7 +29,7 @@ class Made(Struct, frozen=True, kw_only=True):
 class Launcher:
     """Errors of the launch call itself are refusals; whatever fails after it says nothing of the effect."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: GcpClient) -> None:
         self._api = api
 
     def __call__(self, request: MachineRequest, script: str, tag: str) -> Made:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from workers.clouds.driver import DriverError
 from workers.clouds.gcp import instance as gcp_instance
-from workers.clouds.gcp.client import Api
+from workers.clouds.gcp.client import GcpClient
 from workers.machines import Machine, MachineEnd, MachineRequest, Presence, Sighting, Token
 
 KEPT_FOR = timedelta(hours=1)
@@ -34,7 +34,7 @@ REASONS = {
 logger = logging.getLogger(__name__)
 
 
-class Seen(Struct, frozen=True, kw_only=True):
+class LastSighting(Struct, frozen=True, kw_only=True):
     """A machine as it was last seen."""
 
     sighting: Sighting
@@ -44,12 +44,12 @@ class Seen(Struct, frozen=True, kw_only=True):
     ended_at: datetime | None = None
 
 
-class Ends:
+class EndedMachines:
     """What one process knows of machines that it saw; another that starts later knows less, and says less."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: GcpClient) -> None:
         self._api = api
-        self._seen: dict[Token, Seen] = {}
+        self._seen: dict[Token, LastSighting] = {}
 
     def remember(self, found: Any) -> Sighting:
         """The instance as running; `sightings` tells how it really is."""
@@ -57,7 +57,7 @@ class Ends:
         token = sighting.machine.token
         known = self._seen.get(token)
         if known is None or known.ended_at is None or known.number != str(found.id):
-            self._seen[token] = Seen(sighting=sighting, zone=gcp_instance.zone_of(found), number=str(found.id))
+            self._seen[token] = LastSighting(sighting=sighting, zone=gcp_instance.zone_of(found), number=str(found.id))
         return sighting
 
     def gone_already(self, request: MachineRequest, made_at: datetime) -> Machine:
@@ -74,7 +74,7 @@ class Ends:
             attempt=request.attempt,
             why="deleted",
         )
-        self._seen[request.token] = Seen(
+        self._seen[request.token] = LastSighting(
             sighting=sighting, zone=machine.offer.zone, number="", ended_at=datetime.now(UTC)
         )
         return machine
@@ -119,7 +119,7 @@ class Ends:
             self._api.look("InstancesClient", "delete_unary", zone=seen.zone, instance=found.name)
         return seen.sighting
 
-    def _ended(self, token: Token, seen: Seen, now: datetime, stopped: Any = None) -> Seen:
+    def _ended(self, token: Token, seen: LastSighting, now: datetime, stopped: Any = None) -> LastSighting:
         """`stopped` is the instance where GCE still has it."""
         kind = _decisive(self._operations(seen))
         why = REASONS.get(kind, "its machine disappeared" if stopped is None else "stopped")
@@ -131,7 +131,7 @@ class Ends:
         self._seen[token] = msgspec.structs.replace(seen, sighting=sighting, ended_at=now)
         return self._seen[token]
 
-    def _operations(self, seen: Seen) -> list[str]:
+    def _operations(self, seen: LastSighting) -> list[str]:
         """What was done to the machine, the latest first; nothing if that cannot be read."""
         try:
             return self._kinds(seen.zone, f"targetId = {seen.number}")

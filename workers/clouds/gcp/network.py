@@ -4,7 +4,7 @@ import time
 from datetime import timedelta
 from typing import Any
 
-from workers.clouds.gcp.client import Api
+from workers.clouds.gcp.client import GcpClient
 from workers.clouds.gcp.errors import CONFLICT, CloudSaid
 from workers.clouds.gcp.instance import label_of
 
@@ -22,7 +22,7 @@ def rule_name(installation: str, port: int) -> str:
 class Firewall:
     """Keeps the rules of one installation."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: GcpClient) -> None:
         self._api = api
         self._seen: dict[tuple[str, tuple[str, ...]], float] = {}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from workers.clouds.gcp.client import Api
+from workers.clouds.gcp.client import GcpClient
 from workers.placement.offer import Offer
 
 BELIEVED_FOR = timedelta(minutes=10)
@@ -31,7 +31,7 @@ class Quota(Struct, frozen=True):
     usage: float
 
 
-class Shortage(Struct, frozen=True):
+class GpuShortage(Struct, frozen=True):
     """A quota that is too small for what is wanted."""
 
     quota: Quota
@@ -56,27 +56,27 @@ def metric_of(offer: Offer) -> str | None:
     return f"PREEMPTIBLE_{metric}" if metric and offer.spot else metric
 
 
-def shortage(offer: Offer, region: dict[str, Quota], project: dict[str, Quota]) -> Shortage | None:
+def shortage(offer: Offer, region: dict[str, Quota], project: dict[str, Quota]) -> GpuShortage | None:
     """Pure. A quota that the cloud does not tell is no hindrance: it will say itself."""
     lacking = _lacking(region.get(metric_of(offer) or ""), offer, offer.region)
     # Spot machines have quotas of their own, beside the one for all regions.
     return lacking or (None if offer.spot else _lacking(project.get(GLOBAL), offer, "the whole project"))
 
 
-def _lacking(quota: Quota | None, offer: Offer, place: str) -> Shortage | None:
+def _lacking(quota: Quota | None, offer: Offer, place: str) -> GpuShortage | None:
     if quota is None or quota.limit < 0 or quota.limit - quota.usage >= offer.count:
         return None
-    return Shortage(quota, offer.count, place)
+    return GpuShortage(quota, offer.count, place)
 
 
-class Quotas:
+class GpuQuotas:
     """What the cloud last told of them."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: GcpClient) -> None:
         self._api = api
         self._read: dict[str, tuple[float, dict[str, Quota]]] = {}
 
-    def shortage(self, offer: Offer) -> Shortage | None:
+    def shortage(self, offer: Offer) -> GpuShortage | None:
         """Which quota stands in the offer's way. Raises CloudSaid, DriverError."""
         if not offer.count:
             return None

@@ -13,13 +13,13 @@ from functools import partial
 from pathlib import Path
 
 from workers.clouds.local import machine_processes, nvidia
-from workers.clouds.local.machine_folder import MachineFolder, Refusal, Started, take
+from workers.clouds.local.machine_folder import MachineFolder, NeverMade, Started, take
 from workers.errors import WorkersError
 from workers.machines import MachineRequest
 from workers.placement.offer import Offer
 from workers.placement.refusals import Scope
 from workers.processes import die_with_parent
-from workers.serving.steps import Place, Step, steps
+from workers.serving.steps import Step, Workplace, steps
 
 HOST = "127.0.0.1"
 GRACE = timedelta(seconds=5)
@@ -55,7 +55,7 @@ def live(folder: MachineFolder, lock: int) -> None:
         offer, gpus = choose(request.offers, folder.path.parent.parent / "gpus")
         port = reserve(request.boot.port if request.boot.kind == "script" else 0, folder.path.parent.parent / "ports")
         number = port.getsockname()[1]
-        place = Place(
+        place = Workplace(
             folder=folder.path,
             engines=folder.path.parent.parent / "engines",
             python=sys.executable,
@@ -65,7 +65,7 @@ def live(folder: MachineFolder, lock: int) -> None:
         )
         plan = steps(request.boot, place)
     except WorkersError as error:
-        folder.refuse(Refusal(sentence=str(error), code=type(error).__name__, scope=scope_of(error)))
+        folder.refuse(NeverMade(sentence=str(error), code=type(error).__name__, scope=scope_of(error)))
         return
     folder.start(Started(address=f"http://{HOST}:{number}", pid=os.getpid(), offer=offer))
     try:

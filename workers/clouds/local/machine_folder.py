@@ -33,7 +33,7 @@ class Started(Struct, frozen=True, kw_only=True):
     offer: Offer
 
 
-class Refusal(Struct, frozen=True, kw_only=True):
+class NeverMade(Struct, frozen=True, kw_only=True):
     """Why a machine was never made."""
 
     sentence: str
@@ -61,10 +61,10 @@ class MachineFolder:
     def start(self, started: Started) -> None:
         self._write_once("machine.json", msgspec.json.encode(started))
 
-    def refusal(self) -> Refusal | None:
-        return self._read("refused", Refusal)
+    def refusal(self) -> NeverMade | None:
+        return self._read("refused", NeverMade)
 
-    def refuse(self, refusal: Refusal) -> None:
+    def refuse(self, refusal: NeverMade) -> None:
         self._write_once("refused", msgspec.json.encode(refusal))
 
     def ended(self) -> str | None:

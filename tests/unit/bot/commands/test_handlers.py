@@ -56,15 +56,15 @@ def test_where_several_could_answer_there_is_a_button_for_each_which_puts_the_qu
     for name in ("fast", "slow"):
         office.running.put(name, f"http://127.0.0.1:{len(name)}")
     caller = Caller(team="T1", channel="C0HERE", user="U1", once="trigger", response_url="https://respond")
-    shown = handlers.handle(Ask(text="What is salt?"), caller, office.desk)
+    shown = handlers.handle(Ask(text="What is salt?"), caller, office.context)
     buttons = shown.blocks[-1]["elements"]
     assert [b["text"]["text"] for b in buttons] == ["Ask fast", "Ask slow"]
     for _ in range(2):
-        assert "Asked *slow*" in handlers.ask_again(buttons[1]["value"], office.desk).text
-    put = office.desk.answers.asked[-1]
+        assert "Asked *slow*" in handlers.ask_again(buttons[1]["value"], office.context).text
+    put = office.context.answers.asked[-1]
     assert (put.deployment, put.text, put.channel, put.user) == ("slow", "What is salt?", "C0HERE", "U1")
     assert put.key == "trigger:slow"
-    too_long = handlers.handle(Ask(text="long " * 400), caller, office.desk)
+    too_long = handlers.handle(Ask(text="long " * 400), caller, office.context)
     assert len(too_long.blocks) == 1
 
 
@@ -182,13 +182,13 @@ def test_a_redis_that_is_away_is_said(office):
     def away(*_, **__):
         raise RedisConnectionError("refused")
 
-    office.desk = replace(office.desk, requests=type("Gone", (), {"all": away, "launch": away})())
+    office.context = replace(office.context, requests=type("Gone", (), {"all": away, "launch": away})())
     assert "Redis" in office.says(Status())
     assert "Redis" in office.says(Launch())
 
 
 def test_what_nobody_expected_gets_an_incident_and_no_details(office, caplog):
-    office.desk = replace(office.desk, shelf=None)
+    office.context = replace(office.context, shelf=None)
     said = office.says(Recipes())
     assert "incident" in said
     assert "NoneType" not in said
@@ -203,9 +203,9 @@ def test_what_is_permitted_on_one_deployment_never_hits_the_next_of_its_name(off
     office.says(Launch(name="fast"), user="U2")
     caller = Caller(team="T1", channel="C0HERE", user="U1", once="1.late")
     for deed in (
-        lambda: scale_to(old, 3, caller, office.desk),
-        lambda: handlers.end(old, caller, office.desk),
-        lambda: handlers.keep_trying(old, caller, office.desk),
+        lambda: scale_to(old, 3, caller, office.context),
+        lambda: handlers.end(old, caller, office.context),
+        lambda: handlers.keep_trying(old, caller, office.context),
     ):
         told = settle("test", caller, deed).text
         assert "is down" in told
@@ -218,6 +218,6 @@ def test_who_scales_what_another_has_just_ended_is_told_so(office):
     before = office.requests.get("fast")
     office.requests.stop(before.id, by="UADMIN")
     caller = Caller(team="T1", channel="C0HERE", user="U1", once="1.late")
-    told = settle("test", caller, lambda: scale_to(before, 3, caller, office.desk)).text
+    told = settle("test", caller, lambda: scale_to(before, 3, caller, office.context)).text
     assert "can't be scaled any more" in told
-    assert "shutting down already" in settle("test", caller, lambda: handlers.end(before, caller, office.desk)).text
+    assert "shutting down already" in settle("test", caller, lambda: handlers.end(before, caller, office.context)).text

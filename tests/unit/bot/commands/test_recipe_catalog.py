@@ -3,7 +3,7 @@
 import pytest
 
 from bot.commands.errors import CommandError, EnvMissing, NoRecipe
-from bot.commands.recipe_catalog import Shelf, name_from
+from bot.commands.recipe_catalog import RecipeCatalog, name_from
 from recipes.schema import RecipeError
 from workers.serving.boot import boot_of
 
@@ -31,7 +31,7 @@ def folder(tmp_path):
 
 
 def shelf(folder, **environ):
-    return Shelf((folder,), environ, "smollm2-135m")
+    return RecipeCatalog((folder,), environ, "smollm2-135m")
 
 
 def test_without_a_name_it_is_the_default(folder):

@@ -31,7 +31,7 @@ def test_more_than_the_recipe_allows_is_refused_with_the_limit_and_its_field(off
 
 
 def test_a_launch_with_more_than_its_recipe_allows_starts_nothing(office, monkeypatch):
-    shelf = office.desk.shelf
+    shelf = office.context.recipes
     monkeypatch.setattr(shelf, "complete", lambda *_: scaled_by(max_replicas=3))
     assert "at most 3 replicas" in office.says(Launch(name="fast", replicas=4))
     assert office.requests.all() == []

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from bot.prompting.conversation import Turn
-from bot.prompting.engine import Completion, Endpoint, model_of
+from bot.prompting.engine import Completion, EngineEndpoint, model_of
 from bot.prompting.engine_failures import EngineFailed, TooLong, Unreachable, explanation, refusal
 from bot.prompting.outcome import Finish, footer, outcome
 from tests.fakes.upstream import DEFAULT, Upstream
@@ -28,7 +28,7 @@ def http():
 
 
 def completion(http, engine):
-    return Completion(http, Endpoint(name="fast", url=engine.url, key="k"), "scripted", QUESTION, 100)
+    return Completion(http, EngineEndpoint(name="fast", url=engine.url, key="k"), "scripted", QUESTION, 100)
 
 
 def whole(completion):
@@ -80,7 +80,7 @@ def test_nobody_listening_is_unreachable(http, engine):
 
 
 def test_the_model_is_known_by_the_deployments_name_if_it_goes_by_it(http, engine):
-    endpoint = Endpoint(name="scripted", url=engine.url, key="k")
+    endpoint = EngineEndpoint(name="scripted", url=engine.url, key="k")
     assert model_of(http, endpoint).name == "scripted"
     assert model_of(http, endpoint).context == 8192
     engine.model = "mistralai/Mixtral-8x7B-Instruct-v0.1"
@@ -88,7 +88,7 @@ def test_the_model_is_known_by_the_deployments_name_if_it_goes_by_it(http, engin
 
 
 def test_no_key_is_in_what_may_be_logged():
-    assert "secret" not in repr(Endpoint(name="fast", url="http://x", key="secret"))
+    assert "secret" not in repr(EngineEndpoint(name="fast", url="http://x", key="secret"))
 
 
 @pytest.mark.parametrize(

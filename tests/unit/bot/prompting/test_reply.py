@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from bot.prompting.pacing import ROTATE_AFTER
 from bot.prompting.reply import OpenAnswers, Reply
-from bot.prompting.streamed import Place
+from bot.prompting.streamed import AnswerPlace
 from tests.fakes.slack_thread import SlackThread
 
-PLACE = Place(channel="C1", thread="0.5", team="T1", user="U1")
+PLACE = AnswerPlace(channel="C1", thread="0.5", team="T1", user="U1")
 
 
 def reply_in(slack, **more):

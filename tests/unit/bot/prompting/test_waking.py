@@ -8,12 +8,12 @@ import pytest
 from msgspec.structs import replace
 
 from bot.language.question import Asked, Question
-from bot.prompting.question_flow import Answering
+from bot.prompting.question_flow import QuestionFlow
 from bot.prompting.store import Questions, Threads
 from tests.builders.logs import Logs
 from tests.builders.recipes import scaled_by
 from tests.fakes.slack_thread import SlackThread
-from workers.api import Requests
+from workers.api import Deployments
 
 URL = "http://127.0.0.1:1"
 
@@ -41,7 +41,7 @@ def asked_of(redis, gateway, recipe):
     """A question to a deployment that has no replica, run once."""
     logs = Logs(redis)
     id_ = logs.put("fast", URL, recipe=recipe)
-    requests: Any = Requests(redis, print, {})
+    requests: Any = Deployments(redis, print, {})
     logs.append(logs.story(id_).scaled(0))
     state = requests.by_id(id_)
     gone = replace(state, attempts=())
@@ -53,8 +53,8 @@ def asked_of(redis, gateway, recipe):
         Asked(question=question, asked_at=datetime.now(UTC), deployment=id_, prompt="Hello", thread="5.0", notice="6.0")
     )
     slack: Any = SlackThread()
-    answering = Answering(
-        requests=requests,
+    answering = QuestionFlow(
+        deployments=requests,
         slack=slack,
         http=gateway.client,
         questions=questions,

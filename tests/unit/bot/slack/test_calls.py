@@ -11,7 +11,7 @@ from bot.slack import calls
 from bot.slack.budgets import Budgets
 from bot.slack.calls import SlackCalls
 from bot.slack.client import web_client
-from bot.slack.failures import Away, Busy, Refused
+from bot.slack.failures import SlackAway, SlackBusy, SlackRefused
 from bot.slack.message import Message
 from bot.slack.reading import find
 from tests.person import MIXTRAL, ROBIN, Person
@@ -51,7 +51,7 @@ def test_a_message_whose_reply_is_lost_is_sent_once(slack, robin, method, fault)
     root = robin.say(MIXTRAL, "@mixtral Hello")
     before = len(robin.calls(method))
     robin.fault(fault, method=method)
-    with pytest.raises(Away):
+    with pytest.raises(SlackAway):
         CALLS[method](slack, root)
     assert len(robin.calls(method)) == before + 1
 
@@ -59,7 +59,7 @@ def test_a_message_whose_reply_is_lost_is_sent_once(slack, robin, method, fault)
 def test_a_post_whose_reply_is_lost_is_found_by_its_metadata(slack, robin):
     root = robin.say(MIXTRAL, "@mixtral Hello")
     robin.fault("drop_answer", method="chat.postMessage")
-    with pytest.raises(Away):
+    with pytest.raises(SlackAway):
         slack.post(MIXTRAL, HELLO, thread=root, metadata=MARK)
     [_, posted] = robin.messages(MIXTRAL, root)
     assert find(slack, MIXTRAL, MARK, thread=root) == posted["ts"]
@@ -70,7 +70,7 @@ def test_a_post_whose_reply_is_lost_is_found_by_its_metadata(slack, robin):
 def test_a_pause_that_slack_asks_for_is_not_slept_through(slack, robin):
     before = len(robin.calls("chat.postMessage"))
     robin.fault("rate_limited", method="chat.postMessage", seconds=30)
-    with pytest.raises(Busy) as busy:
+    with pytest.raises(SlackBusy) as busy:
         slack.post(MIXTRAL, HELLO)
     assert busy.value.wait == timedelta(seconds=30)
     assert len(robin.calls("chat.postMessage")) == before + 1
@@ -78,12 +78,12 @@ def test_a_pause_that_slack_asks_for_is_not_slept_through(slack, robin):
 
 def test_what_must_not_be_said_twice_is_repeated_after_a_pause_only(slack, monkeypatch):
     monkeypatch.setattr(calls, "PATIENCE", timedelta(seconds=5))
-    failures = [Busy(0.01), Away("The reply was lost.")]
+    failures = [SlackBusy(0.01), SlackAway("The reply was lost.")]
 
     def call():
         raise failures.pop(0)
 
-    with pytest.raises(Away):
+    with pytest.raises(SlackAway):
         slack.insist(call, after_away=False)
     assert failures == []
 
@@ -91,7 +91,7 @@ def test_what_must_not_be_said_twice_is_repeated_after_a_pause_only(slack, monke
 def test_a_method_that_is_missing_is_remembered(slack, robin):
     robin.fault("refuse", method="assistant.threads.setStatus", error="unknown_method")
     assert slack.has("assistant.threads.setStatus")
-    with pytest.raises(Refused):
+    with pytest.raises(SlackRefused):
         slack.set_status(MIXTRAL, "1.0", "is thinking…")
     assert not slack.has("assistant.threads.setStatus")
 

@@ -9,7 +9,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 
 from bot.slack.budgets import LIMITS, NOW, Budgets
 from bot.slack.client import within
-from bot.slack.failures import Away, Busy, Refused, sorted_out
+from bot.slack.failures import SlackAway, SlackBusy, SlackRefused, sorted_out
 
 
 class Response:
@@ -23,7 +23,7 @@ def sort(status, data, headers=()):
 
 def test_a_429_says_how_long_to_wait():
     failed = sort(429, {"ok": False, "error": "ratelimited"}, {"Retry-After": "7"})
-    assert isinstance(failed, Busy)
+    assert isinstance(failed, SlackBusy)
     assert failed.seconds == 7
 
 
@@ -32,19 +32,19 @@ def test_a_429_says_how_long_to_wait():
 )
 def test_a_method_that_is_not_there_is_remembered_as_such(status, data):
     failed = sort(status, data)
-    assert isinstance(failed, Refused)
+    assert isinstance(failed, SlackRefused)
     assert not failed.known
 
 
 def test_slacks_own_failures_may_pass():
-    assert isinstance(sort(500, {"error": "internal_error"}), Away)
-    assert isinstance(sort(503, "down"), Away)
-    assert isinstance(sort(200, {"error": "fatal_error"}), Away)
+    assert isinstance(sort(500, {"error": "internal_error"}), SlackAway)
+    assert isinstance(sort(503, "down"), SlackAway)
+    assert isinstance(sort(200, {"error": "fatal_error"}), SlackAway)
 
 
 def test_a_refusal_may_say_what_mends_it():
     failed = sort(200, {"error": "not_in_channel"})
-    assert isinstance(failed, Refused)
+    assert isinstance(failed, SlackRefused)
     assert failed.known
     assert "/invite @mixtral" in str(failed)
 
@@ -67,7 +67,7 @@ def test_whatever_is_no_answer_leaves_open_what_happened(redis, failure):
     def call(**_):
         raise failure
 
-    with pytest.raises(Away, match=r"chat\.update"):
+    with pytest.raises(SlackAway, match=r"chat\.update"):
         within(Budgets(redis), "chat.update", call, {})
 
 
@@ -76,9 +76,9 @@ def test_a_method_that_was_turned_away_is_called_by_nobody_for_as_long_as_slack_
     def call(**_):
         raise SlackApiError("no", Response(429, {"error": "ratelimited"}, {"Retry-After": "9"}))
 
-    with pytest.raises(Busy):
+    with pytest.raises(SlackBusy):
         within(Budgets(redis), method, call, {})
     assert Budgets(redis).take(method) > NOW
-    with pytest.raises(Busy):
+    with pytest.raises(SlackBusy):
         within(Budgets(redis), method, lambda **_: pytest.fail("called"), {})
     assert method in LIMITS

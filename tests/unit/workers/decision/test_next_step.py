@@ -13,19 +13,19 @@ from workers.decision.next_step import (
     Abandon,
     Create,
     Drain,
-    End,
+    EndDeployment,
     Exhaust,
     GiveUp,
     Keep,
-    Launch,
-    Plan,
+    LaunchReplica,
+    PlanLadder,
     Terminate,
     Wait,
 )
 from workers.decision.next_step import Test as TestStep
 from workers.decision.retry_policy import failures_in_a_row
 from workers.deployment.attempt import KEPT, MAY_COST, Phase
-from workers.deployment.condition import Status, condition_of
+from workers.deployment.condition import DeploymentStatus, condition_of
 from workers.deployment.events import (
     Failure,
     KeepTryingRequested,
@@ -37,7 +37,7 @@ from workers.placement.refusals import Scope
 
 
 def test_a_request_is_planned_first():
-    assert Timeline().step == Plan()
+    assert Timeline().step == PlanLadder()
 
 
 def test_the_cheapest_usable_rung_is_asked_for():
@@ -45,7 +45,7 @@ def test_the_cheapest_usable_rung_is_asked_for():
         LadderPlanned,
         rungs=(Rung(offer=offer("r-1"), usable=False, reason="no credentials"), Rung(offer=offer("r-2"), usable=True)),
     )
-    assert story.step == Launch(attempt=1, replica=1, offers=(offer("r-2"),))
+    assert story.step == LaunchReplica(attempt=1, replica=1, offers=(offer("r-2"),))
 
 
 def test_an_intent_is_acted_on():
@@ -54,22 +54,22 @@ def test_an_intent_is_acted_on():
 
 def test_a_refused_zone_is_left_out_until_its_block_ends():
     story = Timeline().planned(offer("r-1"), offer("r-2", 2)).asked().refused()
-    assert story.step == Launch(attempt=2, replica=1, offers=(offer("r-2", 2),))
+    assert story.step == LaunchReplica(attempt=2, replica=1, offers=(offer("r-2", 2),))
 
 
 def test_a_refused_cloud_rules_out_its_every_offer():
     aws = offer("aws r-9", 9)
     story = Timeline().planned(offer("r-1"), offer("r-2", 2), aws).asked().refused(scope=Scope.CLOUD)
-    assert story.step == Launch(attempt=2, replica=1, offers=(aws,))
+    assert story.step == LaunchReplica(attempt=2, replica=1, offers=(aws,))
 
 
 def test_a_dry_ladder_without_a_machine_is_told_and_ended_after_a_while():
     story = Timeline().planned().asked().refused()
     assert story.step == Exhaust("No machine is available. 1 offer: no capacity.")
     story.exhausted("dry")
-    assert condition_of(story.state).status is Status.NO_CAPACITY
+    assert condition_of(story.state).status is DeploymentStatus.NO_CAPACITY
     assert story.step == Wait(until=story.now + timedelta(minutes=10))
-    assert story.wait(minutes=10).step == End(failed="dry")
+    assert story.wait(minutes=10).step == EndDeployment(failed="dry")
 
 
 def test_a_dry_ladder_is_climbed_again_where_somebody_asked_to_keep_trying():
@@ -79,16 +79,16 @@ def test_a_dry_ladder_is_climbed_again_where_somebody_asked_to_keep_trying():
     story.tell(KeepTryingRequested, by="U", every=every, until=until)
     assert story.step == Wait(until=dry + every)
     story.wait(minutes=5)
-    assert story.step == Plan()
-    assert isinstance(story.planned().step, Launch)
+    assert story.step == PlanLadder()
+    assert isinstance(story.planned().step, LaunchReplica)
     story.asked().refused().exhausted("dry").wait(hours=1)
-    assert story.step == End(failed="dry")
+    assert story.step == EndDeployment(failed="dry")
 
 
 def test_a_throttle_is_waited_for_instead_of_paying_more():
     story = Timeline().planned(offer("r-1"), offer("r-2", 2)).asked().refused(scope=Scope.BACK_OFF)
     assert isinstance(story.step, Wait)
-    assert story.wait(minutes=5).step == Launch(attempt=2, replica=1, offers=(offer("r-1"),))
+    assert story.wait(minutes=5).step == LaunchReplica(attempt=2, replica=1, offers=(offer("r-1"),))
 
 
 def test_one_call_asks_for_all_zones_of_the_region_at_that_price():
@@ -101,13 +101,13 @@ def test_a_dry_ladder_is_tried_again_where_something_answers():
     assert isinstance(story.step, Exhaust)
     story.exhausted("dry")
     assert story.step == Wait(until=story.now + timedelta(minutes=1))
-    assert story.wait(minutes=11).step == Plan()
+    assert story.wait(minutes=11).step == PlanLadder()
 
 
 def test_an_unusable_ladder_says_why_and_what_mends_it():
     rung = Rung(offer=offer(), usable=False, reason="AWS: no credentials found", mend="run `aws configure`")
     step = Timeline().tell(LadderPlanned, rungs=(rung,)).step
-    assert step == End(
+    assert step == EndDeployment(
         failed="No machine is available. 1 offer: AWS: no credentials found. To fix it: run `aws configure`."
     )
 
@@ -128,12 +128,12 @@ def test_once_the_gateway_has_a_route_the_endpoint_is_tested_and_then_left_alone
     assert story.step == TestStep("http://gateway")
     story.tested()
     assert story.step == Wait(until=None)
-    assert condition_of(story.state).status is Status.READY
+    assert condition_of(story.state).status is DeploymentStatus.READY
 
 
 def test_scaling_up_fills_the_free_replica_number():
     story = Timeline().served().scaled(2)
-    assert story.step == Launch(attempt=2, replica=2, offers=(offer(),))
+    assert story.step == LaunchReplica(attempt=2, replica=2, offers=(offer(),))
 
 
 def test_scaling_down_ends_what_serves_least_then_the_dearest():
@@ -149,7 +149,7 @@ def test_a_replica_that_may_be_answering_is_drained_before_it_ends():
     story = Timeline(replicas=2).served().asked().created().ready().scaled(1)
     assert story.step == Drain(2, "scaled down")
     story.draining(2)
-    assert condition_of(story.state).status is Status.SCALING
+    assert condition_of(story.state).status is DeploymentStatus.SCALING
     assert isinstance(story.step, Wait)
     assert isinstance(story.drained(2).step, Terminate)
     assert story.gone(attempt=2).state.attempts[1].phase is Phase.ENDED
@@ -176,15 +176,15 @@ def test_a_replica_that_drains_is_taken_back_before_a_new_one_is_bought():
     story.draining(2).scaled(2)
     assert story.step == Keep(2)
     story.kept(2).drained(2)  # the gateway was a moment late
-    assert condition_of(story.state).status is Status.READY
+    assert condition_of(story.state).status is DeploymentStatus.READY
 
 
 def test_scaled_to_zero_is_a_rest_and_not_an_end():
     story = Timeline().served().scaled(0)
     story.draining(1).drained(1).gone(attempt=1)
-    assert condition_of(story.state).status is Status.SCALED_TO_ZERO
+    assert condition_of(story.state).status is DeploymentStatus.SCALED_TO_ZERO
     assert story.step == Wait()
-    assert isinstance(story.moved(1, "a request waits").step, Launch)
+    assert isinstance(story.moved(1, "a request waits").step, LaunchReplica)
 
 
 def test_a_replica_that_crashes_again_and_again_is_given_up_while_the_others_serve_on():
@@ -196,10 +196,10 @@ def test_a_replica_that_crashes_again_and_again_is_given_up_while_the_others_ser
     assert "5 times in a row" in step.why
     assert "status 1" in step.why
     story.abandoned(step.why)
-    assert condition_of(story.state).status is Status.DEGRADED
+    assert condition_of(story.state).status is DeploymentStatus.DEGRADED
     assert isinstance(story.wait(hours=9).step, Wait)
     story.scaled(2).planned()
-    assert isinstance(story.step, Launch)
+    assert isinstance(story.step, LaunchReplica)
 
 
 def test_when_the_last_replica_goes_what_was_given_up_is_tried_again():
@@ -208,7 +208,7 @@ def test_when_the_last_replica_goes_what_was_given_up_is_tried_again():
         story.asked().created().gone()
     story.abandoned("they crash").wait(days=1)
     story.gone("taken back", 1, preempted=True).planned()
-    assert isinstance(story.step, Launch)
+    assert isinstance(story.step, LaunchReplica)
 
 
 def test_how_a_replica_failed_is_kept():
@@ -223,9 +223,9 @@ def test_how_a_replica_failed_is_kept():
 def test_a_stop_ends_every_machine_before_the_deployment():
     story = Timeline().served().stopped()
     assert isinstance(story.step, Terminate)
-    assert story.gone(attempt=1).step == End()
+    assert story.gone(attempt=1).step == EndDeployment()
     assert story.ended().step == Wait()
-    assert condition_of(story.state).status is Status.ENDED
+    assert condition_of(story.state).status is DeploymentStatus.ENDED
 
 
 def test_a_stop_during_a_create_ends_the_machine_that_comes_of_it():
@@ -248,23 +248,23 @@ def test_a_machine_beats_the_refusal_of_a_rival_worker():
 
 def test_an_engine_that_dies_at_start_is_tried_twice():
     story = Timeline().planned().asked().created().gone()
-    assert story.step == Launch(attempt=2, replica=1, offers=(offer(),))
+    assert story.step == LaunchReplica(attempt=2, replica=1, offers=(offer(),))
     step = story.asked().created().gone().step
-    assert isinstance(step, End)
+    assert isinstance(step, EndDeployment)
     assert "failed to start 2 times in a row" in step.failed
 
 
 def test_a_replica_that_dies_is_replaced_and_a_crash_loop_is_backed_off():
     story = Timeline().served().gone()
-    assert isinstance(story.step, Launch)
+    assert isinstance(story.step, LaunchReplica)
     story.asked().created().ready().gone()
     assert isinstance(story.step, Wait)
-    assert isinstance(story.wait(minutes=1).step, Launch)
+    assert isinstance(story.wait(minutes=1).step, LaunchReplica)
 
 
 def test_a_failing_replica_is_given_time_and_then_replaced():
     story = Timeline().served().not_ready()
-    assert condition_of(story.state).status is Status.NOT_READY
+    assert condition_of(story.state).status is DeploymentStatus.NOT_READY
     assert isinstance(story.step, Wait)
     assert isinstance(story.wait(seconds=180).step, GiveUp)
 
@@ -290,7 +290,7 @@ def test_a_replica_whose_machine_has_given_up_is_replaced_at_once(ready):
     assert step == GiveUp(1, "vllm exited with status 1", failure=Failure.CRASHED)
     story.given_up(step.why, 1, step.failure).gone(attempt=1)
     assert story.state.attempts[0].phase is Phase.FAILED
-    assert isinstance(story.planned().step, Launch)
+    assert isinstance(story.planned().step, LaunchReplica)
 
 
 def test_an_engine_that_answers_after_all_has_not_given_up():
@@ -314,7 +314,7 @@ def test_an_engine_that_ends_again_and_again_is_not_left_to_its_machine(minutes,
         assert "5 times without answering for 30 min in between" in story.step.why
         story.given_up(story.step.why, 1, Failure.CRASHED).gone(attempt=1)
         assert len(failures_in_a_row(story.state)) == 1, "it counts, though it was ready for most of an hour"
-        assert isinstance(story.planned().step, Launch), "and that is the end of it"
+        assert isinstance(story.planned().step, LaunchReplica), "and that is the end of it"
 
 
 def test_a_hiccup_of_a_replica_that_has_long_been_sound_takes_no_forgiveness_back():
@@ -329,7 +329,7 @@ def test_a_hiccup_of_a_replica_that_has_long_been_sound_takes_no_forgiveness_bac
 
 def test_old_prices_are_looked_at_again_before_money_is_spent():
     story = Timeline().served().wait(hours=1).scaled(2)
-    assert story.step == Plan()
+    assert story.step == PlanLadder()
 
 
 def test_the_cost_is_the_price_times_the_time():
@@ -351,7 +351,7 @@ class World(RuleBasedStateMachine):
     def act(self, answer):  # noqa: C901 - a branch for each step
         story, step = self.story, self.story.step
         match step:
-            case Launch():
+            case LaunchReplica():
                 story.asked(step.offers[0], attempt=step.attempt, replica=step.replica)
             case Create(attempt):
                 number = attempt.number
@@ -377,9 +377,9 @@ class World(RuleBasedStateMachine):
                 story.tested()
             case Exhaust(why):
                 story.exhausted(why)
-            case End(failed):
+            case EndDeployment(failed):
                 story.ended(failed)
-            case Plan():
+            case PlanLadder():
                 story.planned(*(offer(f"r-{n}", n) for n in range(1, 5)))
             case Wait():
                 story.wait(seconds=30)
@@ -444,7 +444,7 @@ class World(RuleBasedStateMachine):
         if not hasattr(self, "story"):
             return
         step = self.story.step
-        if isinstance(step, Launch):
+        if isinstance(step, LaunchReplica):
             assert len(self.story.state.live) < self.story.state.wanted
 
     def teardown(self):

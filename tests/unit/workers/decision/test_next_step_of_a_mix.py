@@ -9,7 +9,7 @@ from tests.builders.events import BEGIN
 from tests.builders.offers import offer, spot_offer
 from tests.builders.recipes import scaled_by
 from tests.builders.story import Story
-from workers.decision.next_step import Exhaust, Keep, Launch, Plan, Wait, next_step
+from workers.decision.next_step import Exhaust, Keep, LaunchReplica, PlanLadder, Wait, next_step
 from workers.deployment.attempt import Phase
 from workers.deployment.events import EventId, LadderExhausted
 from workers.placement.limits import Limits
@@ -25,7 +25,7 @@ def state(*attempts, wanted=1, rungs=(A, B, DEMAND), exhausted=None, **policy):
 
 
 def launched(step):
-    assert isinstance(step, Launch)
+    assert isinstance(step, LaunchReplica)
     return step.offers
 
 
@@ -60,7 +60,7 @@ def test_a_spare_that_crashes_again_and_again_does_not_stop_the_healing_of_the_o
     again = BEGIN + timedelta(hours=6)
     crashing = state(attempt(1, A), *crashed, num_overprovision=1)
     assert next_step(crashing, again - timedelta(seconds=1)) == Wait(until=again)
-    assert next_step(crashing, again) == Plan()
+    assert next_step(crashing, again) == PlanLadder()
 
 
 def test_a_preempted_replica_does_not_wait_for_a_base_replica_that_is_dry():
@@ -70,7 +70,7 @@ def test_a_preempted_replica_does_not_wait_for_a_base_replica_that_is_dry():
     before = attempt(3, A, Phase.PREEMPTED, at=BEGIN - timedelta(minutes=1))
     assert isinstance(next_step(state(*held, before, **policy), soon), Wait)
     after = attempt(3, A, Phase.PREEMPTED, at=BEGIN + timedelta(seconds=5))
-    assert next_step(state(*held, after, **policy), soon) == Plan()
+    assert next_step(state(*held, after, **policy), soon) == PlanLadder()
 
 
 def test_a_ladder_without_the_lifecycle_that_is_missing_is_told_in_words():

@@ -12,11 +12,11 @@ from workers.decision.next_step import (
     Abandon,
     Create,
     Drain,
-    End,
+    EndDeployment,
     Exhaust,
     GiveUp,
-    Launch,
-    Plan,
+    LaunchReplica,
+    PlanLadder,
     Terminate,
     Wait,
     next_step,
@@ -69,9 +69,9 @@ class Day:
     def _do(self, step):
         story = self.story
         match step:
-            case Plan():
+            case PlanLadder():
                 story.planned()
-            case Launch(attempt, replica, offers):
+            case LaunchReplica(attempt, replica, offers):
                 self.bought_at.append(story.now)
                 story.asked(offers[0], attempt=attempt, replica=replica).created()
                 if self._ready_after is not None:
@@ -89,7 +89,7 @@ class Day:
                 story.exhausted(why)
             case Abandon(why):
                 story.abandoned(why)
-            case End(failed):
+            case EndDeployment(failed):
                 self.ended = failed
                 story.ended(failed)
             case _:
@@ -150,13 +150,13 @@ def test_spot_that_lived_is_replaced_at_once_however_often_it_is_taken_back():
 
 def test_those_that_were_bought_together_fail_as_one_try():
     story = Timeline(replicas=2).planned().asked().created().asked().created().gone(attempt=1).gone()
-    assert isinstance(story.step, Launch)
+    assert isinstance(story.step, LaunchReplica)
     six = answering(1, hours=1).scaled(6).planned()
     for _ in range(5):
         six.asked().created()
     for attempt in range(1, 7):
         six.gone(attempt=attempt)
-    assert isinstance(six.step, Launch)
+    assert isinstance(six.step, LaunchReplica)
 
 
 @pytest.mark.parametrize("minutes", [0, 1, 9, 12])
@@ -164,17 +164,17 @@ def test_those_that_were_bought_together_fail_as_one_try():
 def test_the_loss_of_the_last_replica_is_made_good_though_the_ladder_was_dry_before(minutes, preempted):
     story = answering(2).planned().asked().refused().exhausted(DRY).wait(minutes=minutes)
     story.gone("gone", 1, preempted=preempted)
-    if isinstance(story.step, Plan):  # the prices are old by now
+    if isinstance(story.step, PlanLadder):  # the prices are old by now
         story.planned()
-    assert isinstance(story.wait(minutes=5).step, Launch | Plan)
+    assert isinstance(story.wait(minutes=5).step, LaunchReplica | PlanLadder)
 
 
 def test_what_was_dry_when_it_fell_asleep_is_forgotten_when_a_request_wakes_it():
     story = answering(2).planned().asked().refused().exhausted(DRY)
     story.moved(0, "no request").draining(1).gone(attempt=1)
     story.wait(hours=5).moved(1, "a request waits")
-    assert story.step == Plan()
-    assert isinstance(story.planned().step, Launch)
+    assert story.step == PlanLadder()
+    assert isinstance(story.planned().step, LaunchReplica)
 
 
 def test_a_deployment_that_has_answered_waits_out_a_drought_with_its_endpoint():
@@ -183,9 +183,9 @@ def test_a_deployment_that_has_answered_waits_out_a_drought_with_its_endpoint():
     for _ in range(1000):
         step = story.step
         match step:
-            case Plan():
+            case PlanLadder():
                 story.planned()
-            case Launch():
+            case LaunchReplica():
                 asked += 1
                 story.asked(attempt=step.attempt, replica=step.replica).refused()
             case Exhaust(why):
@@ -227,7 +227,7 @@ def test_another_number_ends_the_pause_after_a_dry_ladder():
         story.planned().asked().refused().exhausted(DRY).wait(minutes=31)
     story.planned().asked().refused().exhausted(DRY).wait(minutes=6)
     assert isinstance(story.step, Wait)
-    assert isinstance(story.scaled(3).step, Launch)
+    assert isinstance(story.scaled(3).step, LaunchReplica)
 
 
 def test_a_deployment_that_ends_takes_what_drains_along():
@@ -257,10 +257,10 @@ def test_a_cloud_that_is_silent_keeps_nothing_else_waiting():
     taken_back(story, 2).planned()
     assert isinstance(story.step, Terminate)
     bought = next_step(story.state, story.now, {1})
-    assert isinstance(bought, Launch)
+    assert isinstance(bought, LaunchReplica)
     story.asked(attempt=bought.attempt, replica=bought.replica)
     assert isinstance(next_step(story.state, story.now, {1}), Create)
-    assert isinstance(next_step(story.state, story.now, {1, bought.attempt}), Launch)  # two are wanted
+    assert isinstance(next_step(story.state, story.now, {1, bought.attempt}), LaunchReplica)  # two are wanted
     story.stopped()
     assert isinstance(next_step(story.state, story.now, {1}), Terminate)
     assert next_step(story.state, story.now, {1, 3}) == Wait()  # not before every machine has ended
@@ -304,7 +304,7 @@ def test_a_group_of_spot_machines_that_is_taken_back_at_once_is_replaced_at_once
         story.asked().created()
     for attempt in range(1, 7):
         taken_back(story, attempt)
-    assert isinstance(story.step, Launch)
+    assert isinstance(story.step, LaunchReplica)
 
 
 def test_a_machine_that_came_in_spite_of_a_refusal_is_not_forgotten_before_it_has_ended():

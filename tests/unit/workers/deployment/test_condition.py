@@ -17,7 +17,7 @@ from tests.builders.recipes import SCRIPTED, scaled_by
 from tests.builders.story import Timeline
 from workers.deployment import condition
 from workers.deployment.attempt import MAY_COST, Phase
-from workers.deployment.condition import Status, awaits_decision, condition_of, is_asleep, is_ending
+from workers.deployment.condition import DeploymentStatus, awaits_decision, condition_of, is_asleep, is_ending
 from workers.deployment.events import KeepTryingRequested
 from workers.gateway.outlook import outlook
 
@@ -70,28 +70,32 @@ SILENT_AT_ZERO = (*SERVED, "not_ready", ("moved", 0))
 def status_before(state):
     """What a deployment's status was before there was a condition, word for word."""
     if state.ended:
-        return Status.FAILED if state.ended.failed else Status.ENDED
+        return DeploymentStatus.FAILED if state.ended.failed else DeploymentStatus.ENDED
     if state.stopped_by is not None:
-        return Status.ENDING
+        return DeploymentStatus.ENDING
     if state.wanted == 0:
-        return Status.SCALING if any(a.phase in MAY_COST for a in state.attempts) else Status.SCALED_TO_ZERO
+        return (
+            DeploymentStatus.SCALING
+            if any(a.phase in MAY_COST for a in state.attempts)
+            else DeploymentStatus.SCALED_TO_ZERO
+        )
     if state.abandoned is not None and (state.ready or not state.live):
-        return Status.DEGRADED
+        return DeploymentStatus.DEGRADED
     if state.ready:
         whole = len(state.ready) >= state.wanted and all(a.phase is not Phase.DRAINING for a in state.attempts)
-        return Status.READY if whole else Status.SCALING
+        return DeploymentStatus.READY if whole else DeploymentStatus.SCALING
     if any(a.phase is Phase.NOT_READY for a in state.attempts):
-        return Status.NOT_READY
+        return DeploymentStatus.NOT_READY
     if any(a.phase is Phase.STARTING for a in state.attempts):
-        return Status.STARTING
+        return DeploymentStatus.STARTING
     if state.exhausted is not None:
-        return Status.NO_CAPACITY
-    return Status.PROVISIONING if state.planned_at else Status.PLANNING
+        return DeploymentStatus.NO_CAPACITY
+    return DeploymentStatus.PROVISIONING if state.planned_at else DeploymentStatus.PLANNING
 
 
 def one_is_asked_for_while_dry(state):
     """The one state whose status has changed: a cloud is asked for a machine, and "no capacity" was said of it."""
-    return status_before(state) is Status.NO_CAPACITY and bool(state.live)
+    return status_before(state) is DeploymentStatus.NO_CAPACITY and bool(state.live)
 
 
 BEGINNINGS = (
@@ -131,7 +135,7 @@ def test_whatever_happened_there_is_one_condition_with_the_status_that_it_always
     state = story.state
     stands, expected = condition_of(state), status_before(state)
     if one_is_asked_for_while_dry(state):
-        expected = Status.PROVISIONING if state.planned_at else Status.PLANNING
+        expected = DeploymentStatus.PROVISIONING if state.planned_at else DeploymentStatus.PLANNING
     assert stands.status is expected
     assert is_ending(state) == isinstance(stands, condition.Ending | condition.Ended | condition.Failed)
     assert is_asleep(state) == (isinstance(stands, condition.ScaledToZero) and stands.wakes)
@@ -188,7 +192,7 @@ def test_replicas_that_failed_too_often_are_not_said_to_wake_by_a_request():
 
 def test_one_that_still_starts_is_not_called_lost_because_another_was_given_up():
     state = of("planned", "intended", "created", ("intended", 2), ("gone", 2), "abandoned", replicas=2)
-    assert condition_of(state).status is Status.STARTING
+    assert condition_of(state).status is DeploymentStatus.STARTING
     assert "is starting" in standing(state).sentence
     assert outlook(state, serving=False).coming
 
@@ -241,6 +245,6 @@ def test_the_number_that_it_has_is_another_try_where_the_card_says_so():
             asked.append((replicas, by))
             return state
 
-    desk: Any = SimpleNamespace(requests=Requests(), admins=frozenset())
-    scale_to(state, 1, Caller(team="T", channel="C", user=state.place.user, once="1"), desk)
+    context: Any = SimpleNamespace(requests=Requests(), admins=frozenset())
+    scale_to(state, 1, Caller(team="T", channel="C", user=state.place.user, once="1"), context)
     assert asked == [(1, state.place.user)]

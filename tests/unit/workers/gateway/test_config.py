@@ -10,9 +10,12 @@ from workers.gateway.certificate import combined
 from workers.gateway.config import CERTIFICATE, CONFIG, Shape, render, rendered_maps
 from workers.gateway.haproxy import binary
 from workers.gateway.routes import Layout
-from workers.gateway.table import Server
+from workers.gateway.table import ReplicaServer
 
-SERVERS = (Server(name="r1", address="10.0.0.1:8000"), Server(name="r2", address="10.0.0.2:8000", state="drain"))
+SERVERS = (
+    ReplicaServer(name="r1", address="10.0.0.1:8000"),
+    ReplicaServer(name="r2", address="10.0.0.2:8000", state="drain"),
+)
 LAYOUT = Layout(size=3, places=(("b1", route("d1", SERVERS, keys=["mxk_a", "mxk_b"], replica_key="mxk_own")),))
 
 

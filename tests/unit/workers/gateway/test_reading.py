@@ -1,7 +1,7 @@
 """HAProxy's answers, as 2.8 writes them."""
 
 from workers.gateway.reading import admin_states, backends, entries, loads, servers, sessions_on, stat
-from workers.gateway.table import BackendLoad, Running
+from workers.gateway.table import ActualServer, BackendLoad
 
 COLUMNS = "# pxname,svname,qcur,scur,stot,status,sid,addr,"
 STAT = f"""{COLUMNS}
@@ -27,8 +27,8 @@ SESSIONS = """0x5581: proto=tcpv4 src=10.1.1.1:4000 fe=endpoint be=b0 srv=r1 ts=
 
 def test_servers_have_their_state_their_health_and_their_requests():
     assert list(servers(stat(STAT), admin_states(STATES))) == [
-        Running(backend="b0", name="r1", address="10.0.0.1:8000", sessions=2, number=2),
-        Running(backend="b0", name="r2", address="10.0.0.2:8000", admin="drain", up=False, sessions=1, number=3),
+        ActualServer(backend="b0", name="r1", address="10.0.0.1:8000", sessions=2, number=2),
+        ActualServer(backend="b0", name="r2", address="10.0.0.2:8000", admin="drain", up=False, sessions=1, number=3),
     ]
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from workers.gateway.routes import AddServer, Cut, Drop, Put, Reload, RemoveServer, SetState, changes, drained, layout
-from workers.gateway.table import Actual, Older, Route, Running, Server, Table
+from workers.gateway.table import Actual, ActualServer, Older, ReplicaServer, Route, RoutingTable
 
 
 class Model:
@@ -32,7 +32,7 @@ class Model:
         match change:
             case AddServer(backend=backend, name=name, address=address):
                 assert (backend, name) not in self.servers
-                self.servers[backend, name] = Running(backend=backend, name=name, address=address)
+                self.servers[backend, name] = ActualServer(backend=backend, name=name, address=address)
             case SetState(backend=backend, name=name, state=state):
                 self.servers[backend, name] = replace(self.servers[backend, name], admin=state)
             case RemoveServer(backend=backend, name=name):
@@ -51,7 +51,7 @@ class Model:
 
     def load(self, goal):
         self.servers = {
-            (b, s.name): Running(backend=b, name=s.name, address=s.address)
+            (b, s.name): ActualServer(backend=b, name=s.name, address=s.address)
             for b, route in goal.places
             for s in route.servers
             if s.state == "ready"
@@ -76,7 +76,7 @@ def tables(draw):
     routes = []
     for deployment in draw(st.sets(st.sampled_from(DEPLOYMENTS))):
         servers = {
-            f"r{n}": Server(
+            f"r{n}": ReplicaServer(
                 name=f"r{n}",
                 address=f"{deployment}:{draw(st.integers(1, 3))}",
                 state=draw(st.sampled_from(["ready", "drain"])),
@@ -88,7 +88,7 @@ def tables(draw):
         routes.append(
             Route(deployment=deployment, servers=tuple(servers.values()), keys=keys, replica_key=f"{deployment}-{own}")
         )
-    return Table(routes=tuple(routes))
+    return RoutingTable(routes=tuple(routes))
 
 
 def nobody_is_let_in_elsewhere(model):
@@ -139,24 +139,24 @@ def route(deployment="d", *servers, keys=("k",)):
 
 def test_a_deployment_keeps_its_backend():
     actual = Actual(size=4, routes={"b": "b3"})
-    assert dict(layout(Table(routes=(route("a"), route("b"))), actual).places).keys() == {"b0", "b3"}
+    assert dict(layout(RoutingTable(routes=(route("a"), route("b"))), actual).places).keys() == {"b0", "b3"}
 
 
 def test_a_backend_that_was_freed_waits_for_its_servers_and_its_requests():
-    left = Running(backend="b0", name="r1", address="1.1.1.1:1")
+    left = ActualServer(backend="b0", name="r1", address="1.1.1.1:1")
     actual = Actual(size=4, servers=(left,), busy={"b1": 1}, routes={"gone": "b2"})
-    assert [b for b, _ in layout(Table(routes=(route("new"),)), actual).places] == ["b3"]
+    assert [b for b, _ in layout(RoutingTable(routes=(route("new"),)), actual).places] == ["b3"]
 
 
 def test_a_full_pool_doubles():
-    goal = layout(Table(routes=tuple(route(f"d{n}") for n in range(9))), Actual(size=2))
+    goal = layout(RoutingTable(routes=tuple(route(f"d{n}") for n in range(9))), Actual(size=2))
     assert goal.size == 16
     assert changes(goal, Actual(size=2)) == (Reload(size=16),)
 
 
 def test_what_has_requests_in_an_older_process_has_not_drained():
-    wanted = Table(routes=(route("d", Server(name="r1", address="1.1.1.1:1", state="drain")),))
-    old = Running(backend="b7", name="r1", address="1.1.1.1:1", sessions=1)
+    wanted = RoutingTable(routes=(route("d", ReplicaServer(name="r1", address="1.1.1.1:1", state="drain")),))
+    old = ActualServer(backend="b7", name="r1", address="1.1.1.1:1", sessions=1)
     actual = Actual(size=2, routes={"d": "b0"}, older=(Older(pid=99, servers=(old,)),))
     assert drained(wanted, actual) == frozenset()
     assert drained(wanted, replace(actual, older=(Older(pid=99, answers=False),))) == frozenset()
@@ -168,13 +168,16 @@ SERVED: dict[str, Any] = {"routes": {"d": "b0"}, "keys": {"k": "d"}, "replica_ke
 
 
 def test_what_an_older_process_has_on_a_dead_server_is_cut_and_on_one_that_drains_it_is_not():
-    ready, drains = Server(name="r1", address="1.1.1.1:1"), Server(name="r2", address="1.1.1.1:2", state="drain")
-    wanted = Table(routes=(route("d", ready, drains),))
-    here = (
-        Running(backend="b0", name="r1", address="1.1.1.1:1", up=False),
-        Running(backend="b0", name="r2", address="1.1.1.1:2", admin="drain"),
+    ready, drains = (
+        ReplicaServer(name="r1", address="1.1.1.1:1"),
+        ReplicaServer(name="r2", address="1.1.1.1:2", state="drain"),
     )
-    there = tuple(Running(backend="b7", name=f"r{n}", address=f"1.1.1.1:{n}", sessions=1) for n in (1, 2, 3))
+    wanted = RoutingTable(routes=(route("d", ready, drains),))
+    here = (
+        ActualServer(backend="b0", name="r1", address="1.1.1.1:1", up=False),
+        ActualServer(backend="b0", name="r2", address="1.1.1.1:2", admin="drain"),
+    )
+    there = tuple(ActualServer(backend="b7", name=f"r{n}", address=f"1.1.1.1:{n}", sessions=1) for n in (1, 2, 3))
     actual = Actual(size=2, servers=here, older=(Older(pid=99, servers=there),), **SERVED)
     cuts = changes(layout(wanted, actual), actual)
     assert cuts == tuple(Cut(process=99, backend="b7", name=name) for name in ("r1", "r3"))
@@ -182,31 +185,31 @@ def test_what_an_older_process_has_on_a_dead_server_is_cut_and_on_one_that_drain
 
 def test_a_key_that_an_older_process_still_has_is_dropped_there():
     actual = Actual(size=2, older=(Older(pid=99, keys=frozenset({"k", "revoked"})),), **SERVED)
-    dropped = changes(layout(Table(routes=(route("d"),)), actual), actual)
+    dropped = changes(layout(RoutingTable(routes=(route("d"),)), actual), actual)
     assert dropped == (Drop(map="keys", entry="revoked", process=99),)
 
 
 def test_a_key_is_revoked_before_the_process_that_has_it_is_replaced():
     actual = Actual(size=1, routes={"d": "b0"}, keys={"k": "d", "revoked": "d"}, replica_keys={"d": "own"})
-    goal = layout(Table(routes=(route("d"), route("e", keys=["l"]))), actual)
+    goal = layout(RoutingTable(routes=(route("d"), route("e", keys=["l"]))), actual)
     assert changes(goal, actual) == (Drop(map="keys", entry="revoked"), Reload(size=2))
 
 
 def test_a_deployment_is_serving_as_long_as_a_server_of_it_is_up_and_takes_requests():
-    up = Running(backend="b0", name="r1", address="1.1.1.1:1")
+    up = ActualServer(backend="b0", name="r1", address="1.1.1.1:1")
     assert Actual(size=2, servers=(up,), **SERVED).serving == {"d"}
     for change in ({"up": False}, {"admin": "drain"}, {"backend": "b1"}):
         assert not Actual(size=2, servers=(replace(up, **change),), **SERVED).serving
 
 
 def test_what_has_not_begun_to_drain_has_not_drained():
-    wanted = Table(routes=(route("d", Server(name="r1", address="1.1.1.1:1", state="drain")),))
-    running = Running(backend="b0", name="r1", address="1.1.1.1:1")
+    wanted = RoutingTable(routes=(route("d", ReplicaServer(name="r1", address="1.1.1.1:1", state="drain")),))
+    running = ActualServer(backend="b0", name="r1", address="1.1.1.1:1")
     assert drained(wanted, Actual(size=2, routes={"d": "b0"}, servers=(running,))) == frozenset()
 
 
 def test_nothing_that_is_printed_holds_a_key():
-    table = Table(routes=(route(keys=["mxk_1"]),))
+    table = RoutingTable(routes=(route(keys=["mxk_1"]),))
     actual = Actual(size=1, keys={"mxk_2": "d"})
     goal = layout(table, actual)
     printed = repr((table, actual, goal, changes(goal, actual)))

@@ -12,7 +12,7 @@ from workers.deployment.events import FIRST_KEY, DeploymentId, KeyId
 from workers.deployment.keys import Secrets
 from workers.deployment.state import Key
 from workers.gateway.routes import table_of
-from workers.gateway.table import Server
+from workers.gateway.table import ReplicaServer
 
 
 def deployment(*attempts, keys=(FIRST_KEY,), **more):
@@ -36,7 +36,7 @@ def table(state):
 )
 def test_a_replica_takes_requests_by_its_phase(phase, state):
     (route,) = table(deployment(replica(phase)))
-    assert route.servers == (Server(name="r3", address="10.0.0.1:8000", state=state),)
+    assert route.servers == (ReplicaServer(name="r3", address="10.0.0.1:8000", state=state),)
 
 
 @pytest.mark.parametrize("phase", sorted(set(Phase) - {Phase.READY, Phase.NOT_READY, Phase.DRAINING}))

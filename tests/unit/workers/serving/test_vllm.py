@@ -8,7 +8,7 @@ from tests.builders.machines import boot
 from workers.serving import vllm
 from workers.serving.errors import ServingError
 from workers.serving.flags import written
-from workers.serving.steps import Place, steps
+from workers.serving.steps import Workplace, steps
 
 MIXTRAL = "mistralai/Mixtral-8x7B-Instruct-v0.1"
 
@@ -19,7 +19,7 @@ def command(gpus=0, **args):
 
 
 def place(kind, gpus=(), **changes):
-    where = Place(folder=Path("/m"), engines=Path("/e"), python="/python", host="127.0.0.1", port=8001, gpus=gpus)
+    where = Workplace(folder=Path("/m"), engines=Path("/e"), python="/python", host="127.0.0.1", port=8001, gpus=gpus)
     return steps(boot(kind=kind, **changes), where)
 
 
