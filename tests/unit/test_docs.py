@@ -1,0 +1,84 @@
+"""The documentation names only what is there: files, headings, make targets, commands."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from bot.cli.__main__ import main
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+FENCE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"`([^`\n]+)`")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
+MAKE = re.compile(r"(?<![\w./-])make ([a-z][a-z-]*)")
+COMMAND = re.compile(r"(?<!\w)mixtral-bot ([a-z]+)")
+OWN = re.compile(r"(?:bot|workers|recipes|tests|docs)/[\w./-]+")
+TARGET = re.compile(r"^([a-z][a-z-]*):", re.MULTILINE)
+PLACEHOLDER = "NAME"
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def prose(page: Path) -> str:
+    """The text without fenced blocks."""
+    return FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
+def code(page: Path) -> Iterator[str]:
+    """Fenced blocks and code in a line."""
+    yield from FENCE.findall(page.read_text(encoding="utf-8"))
+    yield from CODE.findall(prose(page))
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings, as a forge makes anchors of them."""
+    plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in HEADING.findall(prose(page)))
+    return {heading.replace(" ", "-") for heading in plain}
+
+
+def unresolved(page: Path, link: str) -> bool:
+    path, _, anchor = unquote(link).partition("#")
+    target = (page.parent / path).resolve() if path else page
+    if not target.exists() or not target.is_relative_to(ROOT):
+        return True
+    return bool(anchor) and anchor not in anchors(target)
+
+
+def named(page: Path, pattern: re.Pattern[str]) -> set[str]:
+    return {word for text in code(page) for word in pattern.findall(text)}
+
+
+@each_page
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    links = LINK.findall(CODE.sub("", prose(page)))
+    assert [link for link in links if "://" not in link and unresolved(page, link)] == []
+
+
+@each_page
+def test_every_make_target_that_is_named_exists(page: Path) -> None:
+    targets = set(TARGET.findall((ROOT / "Makefile").read_text()))
+    assert named(page, MAKE) - targets == set()
+
+
+@each_page
+def test_every_command_that_is_named_exists(page: Path) -> None:
+    assert named(page, COMMAND) - set(main.commands) == set()
+
+
+@each_page
+def test_every_file_of_ours_that_is_named_exists(page: Path) -> None:
+    files = {path for path in named(page, OWN) if PLACEHOLDER not in path}
+    assert {path for path in files if not (ROOT / path).exists()} == set()
+
+
+def test_something_is_found_to_look_at() -> None:
+    readme = ROOT / "README.md"
+    assert {"demo", "test"} <= named(readme, MAKE)
+    assert {"run", "worker", "gateway", "plan", "check"} <= named(readme, COMMAND)
+    assert "docs/gateway.md#measurements" in LINK.findall(prose(readme))
+    assert "measurements" in anchors(ROOT / "docs" / "gateway.md")
