@@ -1,4 +1,4 @@
-"""The names of accelerators, and the many ways in which a recipe may list them."""
+"""PURE: the names of accelerators, and the many ways in which a recipe may list them."""
 
 import difflib
 import re

@@ -1,4 +1,4 @@
-"""YAML text as a tree whose every node knows its line and field; small, finite, and without surprises."""
+"""PURE: YAML text as a tree whose every node knows its line and field; small, finite, and without surprises."""
 
 import re
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Scalars of a recipe that need reading: variables, amounts, sizes, ports, durations."""
+"""PURE: scalars of a recipe that need reading: variables, amounts, sizes, ports, durations."""
 
 import re
 from collections.abc import Mapping

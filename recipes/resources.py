@@ -1,4 +1,4 @@
-"""The `resources` section: what machine would do, with its alternatives expanded."""
+"""PURE: the `resources` section: what machine would do, with its alternatives expanded."""
 
 import difflib
 import re

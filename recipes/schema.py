@@ -1,4 +1,4 @@
-"""What a recipe says, as frozen types that encode to JSON: SkyPilot's service YAML, and our short form."""
+"""PURE: what a recipe says, as frozen types that encode to JSON: SkyPilot's service YAML, and our short form."""
 
 from datetime import timedelta
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""The `service` section: how replicas are probed, counted and balanced."""
+"""PURE: the `service` section: how replicas are probed, counted and balanced."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""Fields that SkyPilot has and we don't serve, or otherwise, each with what follows from that."""
+"""PURE: fields that SkyPilot has and we don't serve, or otherwise, each with what follows from that."""
 
 import difflib
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""One node of a recipe's text: its value, its line, its field, and the sentence that blames it."""
+"""PURE: one node of a recipe's text: its value, its line, its field, and the sentence that blames it."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""The `envs` and `secrets` sections: what a recipe's scripts find in their environment."""
+"""PURE: the `envs` and `secrets` sections: what a recipe's scripts find in their environment."""
 
 import re
 from collections.abc import Mapping

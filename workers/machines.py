@@ -1,4 +1,4 @@
-"""What passes between the control loop and the clouds: what is asked for, what exists, and how it ended."""
+"""PURE: what passes between the control loop and the clouds: what is asked for, what exists, and how it ended."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum

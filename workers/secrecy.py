@@ -1,4 +1,4 @@
-"""Secrets do not leave in text that somebody else wrote: logs, progress, a cloud's own words. Pure."""
+"""PURE: secrets do not leave in text that somebody else wrote: logs, progress, a cloud's own words."""
 
 import re
 from collections.abc import Iterable

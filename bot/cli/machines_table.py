@@ -1,4 +1,4 @@
-"""PURE but for the last line of `show`: running machines as a table for people, or as rows for programs."""
+"""Running machines as a table for people, or as rows for programs."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""PURE but for the last line: the ladder as a table for people, zones of one price folded into one row."""
+"""The ladder as a table for people, zones of one price folded into one row."""
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby

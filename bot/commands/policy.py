@@ -1,4 +1,4 @@
-"""Who may do what: pure. Anyone asks and reads; the launcher and the admins scale, end, and deal in keys."""
+"""PURE: who may do what. Anyone asks and reads; the launcher and the admins scale, end, and deal in keys."""
 
 from collections.abc import Collection
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""What a person can ask for with the slash command, as frozen types, and how each is written."""
+"""PURE: what a person can ask for with the slash command, as frozen types, and how each is written."""
 
 from typing import TypeAlias
 

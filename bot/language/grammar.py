@@ -1,4 +1,4 @@
-"""From the text after the slash command to a command, or to a sentence on what is wrong with it: pure."""
+"""PURE: from the text after the slash command to a command, or to a sentence on what is wrong with it."""
 
 import shlex
 from collections.abc import Collection, Sequence

@@ -1,4 +1,4 @@
-"""Words and flags of one command: pure, and unlike the parsers of the standard library it neither prints nor exits."""
+"""PURE: words and flags of one command; unlike the parsers of the standard library it neither prints nor exits."""
 
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches

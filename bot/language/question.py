@@ -1,4 +1,4 @@
-"""A question that somebody put, and what is remembered of it until it is answered: pure."""
+"""PURE: a question that somebody put, and what is remembered of it until it is answered."""
 
 import re
 from collections.abc import Mapping

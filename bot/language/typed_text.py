@@ -1,4 +1,4 @@
-"""From what Slack's composer makes of a text back to what the person typed: pure."""
+"""PURE: from what Slack's composer makes of a text back to what the person typed."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The values that commands take, each read from one word or refused with a sentence: pure."""
+"""PURE: the values that commands take, each read from one word or refused with a sentence."""
 
 import re
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""From a thread to the messages of a chat completion: pure."""
+"""PURE: from a thread to the messages of a chat completion."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""What can go wrong with an engine, in sentences that people read: pure."""
+"""PURE: what can go wrong with an engine, in sentences that people read."""
 
 import json
 from datetime import timedelta

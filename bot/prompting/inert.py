@@ -1,4 +1,4 @@
-"""What a model says, made so that it can only be read: it pings nobody, and its links show where they go. Pure."""
+"""PURE: what a model says, made so that it can only be read: it pings nobody, and its links show where they go."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""How an answer ended, in what stands below it: pure."""
+"""PURE: how an answer ended, in what stands below it."""
 
 from msgspec import Struct
 

@@ -1,4 +1,4 @@
-"""When to send what has come: as often as Slack's tiers let all open answers together. Pure."""
+"""PURE: when to send what has come: as often as Slack's tiers let all open answers together."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Which messages are those of a process that died before it could write them down: pure."""
+"""PURE: which messages are those of a process that died before it could write them down."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which deployment a question is for, and whether it can answer: pure."""
+"""PURE: which deployment a question is for, and whether it can answer."""
 
 from collections.abc import Collection, Sequence
 from typing import TypeAlias, assert_never

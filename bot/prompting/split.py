@@ -1,4 +1,4 @@
-"""Where to end one message and begin the next, so that no answer is cut: pure."""
+"""PURE: where to end one message and begin the next, so that no answer is cut."""
 
 from bot.prompting.inert import escape, open_fence
 

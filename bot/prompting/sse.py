@@ -1,4 +1,4 @@
-"""What a chat completion streams: bytes of server-sent events to text, reason and usage, cheaply. Pure."""
+"""PURE: what a chat completion streams: bytes of server-sent events to text, reason and usage, cheaply."""
 
 from typing import Any
 

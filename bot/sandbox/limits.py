@@ -1,4 +1,4 @@
-"""Slack's rules as data, and the pure checks that are made of them."""
+"""PURE: Slack's rules as data, and the checks that are made of them."""
 
 import json
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What `mixtral-bot check` finds out about a cloud, and what it is asked to find out about."""
+"""PURE: what `mixtral-bot check` finds out about a cloud, and what it is asked to find out about."""
 
 from collections.abc import Mapping, Sequence
 

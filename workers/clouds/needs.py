@@ -1,4 +1,4 @@
-"""The smallest machine of each quota's family and region that any recipe could use."""
+"""PURE: the smallest machine of each quota's family and region that any recipe could use."""
 
 from collections.abc import Iterable, Sequence
 

@@ -1,4 +1,4 @@
-"""Which offers to ask for next, and why there is none: pure."""
+"""PURE: which offers to ask for next, and why there is none."""
 
 from collections import Counter
 from collections.abc import Iterable

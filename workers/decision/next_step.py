@@ -1,4 +1,4 @@
-"""What to do next for a deployment: a pure decision over its state, the time and the ladder."""
+"""PURE: what to do next for a deployment: a decision over its state, the time and the ladder."""
 
 from collections.abc import Container
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""How long what is late or refused is waited for, and when it is left alone: pure."""
+"""PURE: how long what is late or refused is waited for, and when it is left alone."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta

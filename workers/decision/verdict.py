@@ -1,4 +1,4 @@
-"""What observations say of a replica: pure."""
+"""PURE: what observations say of a replica."""
 
 from msgspec import Struct
 

@@ -1,4 +1,4 @@
-"""One attempt at a replica, from its intent to its end: what it is, and a pure fold of its facts."""
+"""PURE: one attempt at a replica, from its intent to its end: what it is, and a fold of its facts."""
 
 from datetime import datetime, timedelta
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Everything that can have happened to a deployment: facts in the past tense, frozen, in one union."""
+"""PURE: everything that can have happened to a deployment: facts in the past tense, frozen, in one union."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum

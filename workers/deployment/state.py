@@ -1,4 +1,4 @@
-"""What the events of a deployment amount to: a pure fold, total over every event in every state."""
+"""PURE: what the events of a deployment amount to: a fold, total over every event in every state."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta

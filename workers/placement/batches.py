@@ -1,4 +1,4 @@
-"""Which offers one call to a cloud can try together: pure."""
+"""PURE: which offers one call to a cloud can try together."""
 
 from collections.abc import Sequence
 

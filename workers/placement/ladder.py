@@ -1,4 +1,4 @@
-"""A ladder: the offers that satisfy a recipe within limits, in the order in which they are tried."""
+"""PURE: a ladder: the offers that satisfy a recipe within limits, in the order in which they are tried."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""What narrows a ladder of offers."""
+"""PURE: what narrows a ladder of offers."""
 
 from decimal import Decimal
 

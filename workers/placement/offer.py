@@ -1,4 +1,4 @@
-"""What a cloud sells and what became of it in a plan."""
+"""PURE: what a cloud sells and what became of it in a plan."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""What each code of a cloud's refusals rules out, and for how long: pure tables of every code that we know."""
+"""PURE: what each code of a cloud's refusals rules out, and for how long: tables of every code that we know."""
 
 import re
 from collections.abc import Mapping

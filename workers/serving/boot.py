@@ -1,4 +1,4 @@
-"""From a recipe to what a machine starts: pure."""
+"""PURE: from a recipe to what a machine starts."""
 
 from recipes.schema import Recipe, Resources
 from workers.machines import Boot

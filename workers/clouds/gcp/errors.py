@@ -1,4 +1,4 @@
-"""What GCE's errors are called, and the sentences that people read of them."""
+"""PURE: what GCE's errors are called, and the sentences that people read of them."""
 
 import re
 from typing import Any

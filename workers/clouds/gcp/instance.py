@@ -1,4 +1,4 @@
-"""What a request looks like as a GCE instance, and what a GCE instance says of the request that made it."""
+"""PURE: what a request looks like as a GCE instance, and what a GCE instance says of the request that made it."""
 
 import hashlib
 import math
