@@ -182,13 +182,13 @@ def test_a_redis_that_is_away_is_said(office):
     def away(*_, **__):
         raise RedisConnectionError("refused")
 
-    office.context = replace(office.context, requests=type("Gone", (), {"all": away, "launch": away})())
+    office.context = replace(office.context, deployments=type("Gone", (), {"all": away, "launch": away})())
     assert "Redis" in office.says(Status())
     assert "Redis" in office.says(Launch())
 
 
 def test_what_nobody_expected_gets_an_incident_and_no_details(office, caplog):
-    office.context = replace(office.context, shelf=None)
+    office.context = replace(office.context, recipes=None)
     said = office.says(Recipes())
     assert "incident" in said
     assert "NoneType" not in said

@@ -37,10 +37,10 @@ def told(steps, replicas=1, recipe=WAKES):
         known = any(a.number == number for a in story.state.attempts)
         match kind:
             case "intended" if not known:
-                story.asked(attempt=number)
+                story.asked(attempt=number, replica=number)
             case "created" | "ready" | "gone" | "draining" | "kept" | "drained" | "not_ready" | "given_up" if known:
                 getattr(story, kind)(attempt=number)
-            case "refused" if story.state.attempts:
+            case "refused" if any(a.number == 1 for a in story.state.attempts):
                 story.refused(attempt=1)
             case "scaled" | "moved":
                 getattr(story, kind)(number)
@@ -245,6 +245,6 @@ def test_the_number_that_it_has_is_another_try_where_the_card_says_so():
             asked.append((replicas, by))
             return state
 
-    context: Any = SimpleNamespace(requests=Requests(), admins=frozenset())
+    context: Any = SimpleNamespace(deployments=Requests(), admins=frozenset())
     scale_to(state, 1, Caller(team="T", channel="C", user=state.place.user, once="1"), context)
     assert asked == [(1, state.place.user)]
