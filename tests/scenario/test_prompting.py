@@ -599,7 +599,7 @@ def test_a_notice_whose_reply_is_lost_is_posted_once_and_withdrawn(place, engine
     place.answer(ts, "Your question waits")
     place.robin.wait_for(lambda _: any(asked.notice for asked in bot._questions.all()))
     assert place.said(ts).count("Your question waits") == 1
-    place.shelf.answer_at(id_, "fast", engine.url)
+    place.shelf.append(place.shelf.story(id_).answers_at(engine.url))
     bot.ready(id_)
     place.answer(ts, DEFAULT)
     place.settled()
