@@ -7,8 +7,21 @@ from msgspec import Struct
 from bot.slack.client import API_URL
 from workers import settings as workers_settings
 from workers.settings import Settings, SettingsError
+from workers.settings_table import Setting
 
 PORT = 3000
+
+SETTINGS = (
+    Setting("SLACK_BOT_TOKEN", "run, check", "Bot User OAuth Token of the Slack app (`xoxb-…`).", secret=True),
+    Setting("SLACK_APP_TOKEN", "run, check", "App-level token for Socket Mode (`xapp-…`).", secret=True),
+    Setting(
+        "SLACK_SIGNING_SECRET", "run, check", "Signing secret of the app, for HTTP without Socket Mode.", secret=True
+    ),
+    Setting("PORT", "run, check", "Port on which the bot serves HTTP; not used in Socket Mode.", str(PORT)),
+    Setting("SLACK_API_URL", "run, check", "Address of Slack's Web API, with its path.", WebClient.BASE_URL),
+    Setting("MIXTRAL_ADMINS", "run", "Comma-separated Slack user ids that may scale and end every deployment."),
+)
+"""What the bot reads beside the workers' settings."""
 
 
 class BotSettings(Struct, frozen=True, kw_only=True):

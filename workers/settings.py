@@ -13,11 +13,9 @@ from msgspec import Struct
 
 from recipes.loader import folders
 from workers.errors import WorkersError
+from workers.settings_table import DEFAULTS
 
 QUEUE = "advance"
-
-KEEP_TRYING_EVERY = timedelta(minutes=5)
-"""As long as a refusal for want of capacity is believed: whoever is asked sooner is one who said something else."""
 
 
 class SettingsError(WorkersError):
@@ -89,20 +87,20 @@ def from_environ(environ: Mapping[str, str], *, needs_redis: bool = True) -> Set
         home=home,
         installation=installation_of(home, environ),
         clouds=tuple(word.strip().lower() for word in clouds.split(",") if word.strip()) if clouds else None,
-        lease=_duration(environ, "MIXTRAL_LEASE", timedelta(hours=24)),
-        default_recipe=environ.get("MIXTRAL_DEFAULT_RECIPE") or "mixtral-8x7b",
+        lease=_duration(environ, "MIXTRAL_LEASE"),
+        default_recipe=environ.get("MIXTRAL_DEFAULT_RECIPE") or DEFAULTS["MIXTRAL_DEFAULT_RECIPE"],
         recipe_folders=tuple(folders(environ)),
         prices=Path(environ["MIXTRAL_PRICES"]) if environ.get("MIXTRAL_PRICES") else None,
-        sweep_every=_duration(environ, "MIXTRAL_SWEEP_EVERY", timedelta(seconds=1)),
-        control_lease=_duration(environ, "MIXTRAL_CONTROL_LEASE", timedelta(seconds=10)),
-        keep_trying_every=_duration(environ, "MIXTRAL_KEEP_TRYING_EVERY", KEEP_TRYING_EVERY),
+        sweep_every=_duration(environ, "MIXTRAL_SWEEP_EVERY"),
+        control_lease=_duration(environ, "MIXTRAL_CONTROL_LEASE"),
+        keep_trying_every=_duration(environ, "MIXTRAL_KEEP_TRYING_EVERY"),
         gateway=_gateway(home, environ),
         environ=environ,
     )
 
 
 def _gateway(home: Path, environ: Mapping[str, str]) -> GatewaySettings:
-    bind = environ.get("MIXTRAL_GATEWAY_BIND") or "0.0.0.0:8000"
+    bind = environ.get("MIXTRAL_GATEWAY_BIND") or DEFAULTS["MIXTRAL_GATEWAY_BIND"]
     host, _, port = bind.rpartition(":")
     if not port.isdigit() or not 0 < int(port) < 2**16:
         raise SettingsError(f"MIXTRAL_GATEWAY_BIND={bind!r} is no address to listen at: write 0.0.0.0:8000.")
@@ -115,9 +113,9 @@ def _gateway(home: Path, environ: Mapping[str, str]) -> GatewaySettings:
         bind=f"{host or '0.0.0.0'}:{port}",
         url=_url(environ, "MIXTRAL_GATEWAY_URL") or f"{scheme}://localhost:{port}",
         internal_url=_url(environ, "MIXTRAL_GATEWAY_INTERNAL_URL"),
-        backends=_count(environ, "MIXTRAL_GATEWAY_BACKENDS", 64),
-        hold=_duration(environ, "MIXTRAL_GATEWAY_HOLD", timedelta(seconds=60)),
-        buffer=_count(environ, "MIXTRAL_GATEWAY_BUFFER", 262_144),
+        backends=_count(environ, "MIXTRAL_GATEWAY_BACKENDS"),
+        hold=_duration(environ, "MIXTRAL_GATEWAY_HOLD"),
+        buffer=_count(environ, "MIXTRAL_GATEWAY_BUFFER"),
         certificate=certificate,
         certificate_key=key,
         metrics=environ.get("MIXTRAL_GATEWAY_METRICS") or None,
@@ -140,11 +138,11 @@ def _url(environ: Mapping[str, str], name: str) -> str | None:
     return url
 
 
-def _count(environ: Mapping[str, str], name: str, default: int) -> int:
-    text = environ.get(name, "").strip()
-    if text and (not text.isdigit() or int(text) < 1):
-        raise SettingsError(f"{name}={text!r} is no whole number above 0: the default is {default}.")
-    return int(text) if text else default
+def _count(environ: Mapping[str, str], name: str) -> int:
+    text = environ.get(name, "").strip() or DEFAULTS[name]
+    if not text.isdigit() or int(text) < 1:
+        raise SettingsError(f"{name}={text!r} is no whole number above 0: the default is {DEFAULTS[name]}.")
+    return int(text)
 
 
 def home_of(environ: Mapping[str, str]) -> Path:
@@ -184,10 +182,8 @@ def installation_of(home: Path, environ: Mapping[str, str]) -> str:
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
-def _duration(environ: Mapping[str, str], name: str, default: timedelta) -> timedelta:
-    text = environ.get(name, "").strip()
-    if not text:
-        return default
+def _duration(environ: Mapping[str, str], name: str) -> timedelta:
+    text = environ.get(name, "").strip() or DEFAULTS[name]
     number, unit = (text[:-1], text[-1]) if text[-1] in UNITS else (text, "s")
     try:
         duration = timedelta(**{UNITS[unit]: float(number)})
@@ -196,3 +192,7 @@ def _duration(environ: Mapping[str, str], name: str, default: timedelta) -> time
     if duration <= timedelta():
         raise SettingsError(f"{name}={text!r} has to be longer than nothing: write 90s, 30m, 24h or 2d.")
     return duration
+
+
+KEEP_TRYING_EVERY = _duration({}, "MIXTRAL_KEEP_TRYING_EVERY")
+"""The default; equal to the time for which a refusal for lack of capacity is believed."""

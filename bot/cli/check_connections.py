@@ -12,9 +12,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from bot.slack.calls import SlackCalls
-from bot.slack.client import web_client
-from bot.slack.failures import SlackFailed, SlackRefused
+from bot.settings import PORT
 from workers.clouds.findings import Finding
 from workers.errors import WorkersError
 from workers.gateway.certificate import combined
@@ -79,7 +77,7 @@ def _app_token(environ: Mapping[str, str]) -> Iterator[Finding]:
     token = environ.get("SLACK_APP_TOKEN", "").strip()
     if not token:
         if environ.get("SLACK_SIGNING_SECRET", "").strip():
-            says = f"called over HTTP at port {environ.get('PORT') or 3000}, with SLACK_SIGNING_SECRET"
+            says = f"called over HTTP at port {environ.get('PORT') or PORT}, with SLACK_SIGNING_SECRET"
             yield Finding(about="Slack", what="signing", works=True, says=says)
             return
         mend = "make an app-level token (xapp-…) with connections:write, under Basic Information"

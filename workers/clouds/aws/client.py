@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 
 from workers.clouds.aws.errors import translated
 from workers.clouds.driver import DriverError
+from workers.settings_table import DEFAULTS
 
-HOME_REGION = "us-east-1"
+HOME_REGION = DEFAULTS["AWS_DEFAULT_REGION"]
 AT_ONCE = 16
 REGIONS_BELIEVED_FOR = timedelta(hours=1)
 
