@@ -6,8 +6,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input -q
 # A shell that forbids pyc files would make every start of a command twice as slow.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test test-one check format replay bench lock page test-browser test-clouds test-crash test-chaos test-vllm test-emulator \
-  screenshots clean
+.PHONY: help setup demo test check format bench lock reference page test-browser test-clouds test-crash test-chaos test-vllm test-emulator screenshots clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -73,6 +72,9 @@ test-emulator: .venv/ready ## The whole line against another Slack emulator (nee
 
 bench: .venv/ready ## Figures: ack latency under load, planning, start
 	.venv/bin/python -m tests.bench
+
+reference: .venv/ready ## Write docs/reference anew from the code
+	.venv/bin/python -m tests.reference
 
 page: ## Build the sandbox page anew (needs node)
 	cd bot/sandbox/page && npm ci && npm run build

@@ -1,0 +1,22 @@
+"""The pages of docs/reference, as the code has them now."""
+
+from functools import cache
+
+from tests.reference import commands, events, settings
+from tests.reference.source import ROOT
+
+FOLDER = ROOT / "docs" / "reference"
+NOTE = "<!-- Generated from the code by `make reference`. Do not edit. -->\n\n"
+
+
+@cache
+def pages() -> dict[str, str]:
+    """The text of each page by its file name."""
+    written = {"settings.md": settings.page(), "commands.md": commands.page(), "events.md": events.page()}
+    return {name: f"{NOTE}{text.rstrip()}\n" for name, text in written.items()}
+
+
+def stale() -> list[str]:
+    """The pages whose file is missing or says something else than the code."""
+    files = {name: FOLDER / name for name in pages()}
+    return [name for name, file in files.items() if not file.exists() or file.read_text() != pages()[name]]
