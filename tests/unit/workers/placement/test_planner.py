@@ -67,6 +67,7 @@ def test_mixtral_plans_its_five_candidates_cheapest_first():
     ]
 
 
+@pytest.mark.timed
 def test_planning_takes_less_than_20_ms():
     offers = catalog.load()
     began = time.perf_counter()
