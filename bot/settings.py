@@ -18,7 +18,7 @@ SETTINGS = (
         "SLACK_SIGNING_SECRET", "run, check", "Signing secret of the app, for HTTP without Socket Mode.", secret=True
     ),
     Setting("PORT", "run, check", "Port on which the bot serves HTTP; not used in Socket Mode.", str(PORT)),
-    Setting("SLACK_API_URL", "run, check", "Address of Slack's Web API, with its path.", WebClient.BASE_URL),
+    Setting("SLACK_API_URL", "run, check", "Address of Slack's Web API, with its path.", API_URL),
     Setting("MIXTRAL_ADMINS", "run", "Comma-separated Slack user ids that may scale and end every deployment."),
 )
 """What the bot reads beside the workers' settings."""

@@ -13,6 +13,9 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from bot.settings import PORT
+from bot.slack.calls import SlackCalls
+from bot.slack.client import web_client
+from bot.slack.failures import SlackFailed, SlackRefused
 from workers.clouds.findings import Finding
 from workers.errors import WorkersError
 from workers.gateway.certificate import combined

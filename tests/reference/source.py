@@ -1,6 +1,7 @@
 """The product's source as syntax trees, and its constants."""
 
 import ast
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -47,5 +48,5 @@ def row(*cells: str) -> str:
     return f"| {' | '.join(clean)} |"
 
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     return "\n".join([row(*head), row(*("---",) * len(head)), *(row(*cells) for cells in rows)])

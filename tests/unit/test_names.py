@@ -32,10 +32,11 @@ MODULES = {
     "replicas.py": SHOWS_IT,
     "pool.py": TO_RENAME,
     "machine_ends.py": TO_RENAME,
+    "reading.py": TO_RENAME,
 }
 """Basenames that several modules may have, with the reason."""
 
-CLASSES = dict.fromkeys(("Entry", "Refused", "Route", "Step"), TO_RENAME)
+CLASSES = dict.fromkeys(("Ended", "Entry", "NotReady", "Over", "Ready", "Route", "Step"), TO_RENAME)
 """Public classes and type aliases that several modules may define, with the reason."""
 
 
