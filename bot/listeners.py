@@ -1,4 +1,4 @@
-"""What Slack tells the app, each given to the function that answers it; everything is acked, known or not."""
+"""Receives Slack's commands, clicks and events, and acks each of them, also unknown ones."""
 
 import logging
 import re
@@ -38,24 +38,23 @@ from workers.deployment.state import Deployment
 _LOG = logging.getLogger(__name__)
 
 ACK_WITHIN = 2.3
-"""Seconds that any work may take before its outcome is told after the ack instead of in it. Slack waits for 3."""
+"""Seconds after which work is acked before it has ended; its result follows. Slack waits 3 seconds for an ack."""
 
-SPOKEN = frozenset({None, "file_share", "thread_broadcast"})
-"""Subtypes of messages in which a person says something."""
+WRITTEN = frozenset({None, "file_share", "thread_broadcast"})
+"""Subtypes of messages that a person wrote."""
 
 NOTHING = Message(text="")
 
-A_MOMENT = Message(text="This takes longer than usual. What became of it follows here in a moment.")
-"""Says nothing about what was taken: that is not known yet."""
+A_MOMENT = Message(text="This takes longer than usual. The result follows here in a moment.")
 
-NOT_CERTAIN = f"This takes too long. It is not certain whether it was taken: see `{SLASH} status`, and try again."
+NOT_CERTAIN = f"This took too long, and may or may not have been stored. Check `{SLASH} status`, then try again."
 
 
 class Listeners:
     """Everything that the app listens to.
 
-    They run in the threads that Slack's envelopes come in, each before its ack (`process_before_response`): what
-    they do there is bounded by `ACK_WITHIN`, and the rest goes to `later`.
+    A listener runs in the thread of its envelope, before the ack (`process_before_response`), for `ACK_WITHIN` at
+    most. Longer work runs in `later`.
     """
 
     def __init__(
@@ -131,7 +130,7 @@ class Listeners:
             beside(message, caller, self._slack)
 
         working = self._later.submit(put)
-        wait([working], timeout=ACK_WITHIN)  # what is acked has been stored, as a rule
+        wait([working], timeout=ACK_WITHIN)  # so that it is usually stored before the ack
         ack()
 
     def scale_clicked(self, ack: Ack, body: JSON) -> None:
@@ -150,13 +149,13 @@ class Listeners:
                 ) from failed
             return NOTHING
 
-        def open_or_tell() -> None:
+        def open_or_explain() -> None:
             message = settle("button scale", caller, open_modal)
             if message != NOTHING:
                 beside(message, caller, self._slack)
 
         ack()
-        self._later.submit(open_or_tell)
+        self._later.submit(open_or_explain)
 
     def scale_submitted(self, ack: Ack, body: JSON, view: JSON) -> None:
         [(block, inputs)] = view["state"]["values"].items()
@@ -182,14 +181,14 @@ class Listeners:
             ack(response_action="errors", errors={block: message.text})
 
     def message(self, body: JSON, event: JSON) -> None:
-        """Ask, where a message is a prompt: said to the bot directly, naming it, or in a thread that it answered."""
-        if event.get("subtype") not in SPOKEN or event.get("bot_id") or not event.get("user"):
+        """Ask, if a message is a prompt: a direct message, a mention, or in a thread that the bot answered."""
+        if event.get("subtype") not in WRITTEN or event.get("bot_id") or not event.get("user"):
             return
         if not self._is_prompt(event):
             return
         team = body.get("team_id") or event.get("team") or ""
         id_ = body.get("event_id") or f"{event['channel']}:{event['ts']}"
-        # Stored before the ack, so that Slack tells again what could not be stored; told twice, it is one question.
+        # Stored before the ack, so that Slack repeats an event that could not be stored. Repetitions have no effect.
         self._context.answers.ask(of_message(event, id_=id_, team=team, bot_user=self._bot_user))
 
     def _is_prompt(self, event: JSON) -> bool:
@@ -210,7 +209,7 @@ class Listeners:
             self._slack.insist(lambda: self._slack.publish_home(user, view))
         except (SlackFailed, RedisError) as error:
             _LOG.warning("The Home tab of %s could not be published: %s", user, error)
-        except Exception as error:  # noqa: BLE001 - in a pool, nobody else would say it
+        except Exception as error:  # noqa: BLE001 - the pool would not log it
             new_incident(error)
 
     def _deployment(self, body: JSON) -> Deployment:
@@ -219,40 +218,42 @@ class Listeners:
     def _by_id(self, deployment: str) -> Deployment:
         state = self._context.deployments.by_id(DeploymentId(deployment))
         if state is None:
-            raise CommandError("This deployment is long gone, and its log with it.", hint=f"{SLASH} status")
+            raise CommandError("This deployment has ended, and its log no longer exists.", hint=f"{SLASH} status")
         return state
 
 
 def ignored(event: JSON) -> None:
-    """What Slack tells and nobody here needs: acked all the same, or Slack would tell it again and again."""
-    _LOG.debug("nobody needs a %s", event.get("type"))
+    """Ack an event that the bot does not use; Slack would repeat it otherwise."""
+    _LOG.debug("ignored a %s", event.get("type"))
 
 
 def caller_of(body: JSON) -> Caller:
-    """Who sent a command, a click or a modal: their payloads differ."""
+    """Return who sent a command, a click or a modal. Their payloads differ."""
     user, team, channel = body.get("user") or {}, body.get("team") or {}, body.get("channel") or {}
     container = body.get("container") or {}
     return Caller(
         team=body.get("team_id") or team.get("id") or user.get("team_id") or "",
         channel=body.get("channel_id") or channel.get("id") or container.get("channel_id") or "",
         user=body.get("user_id") or user.get("id") or "",
-        # Without an id of its own a request is new: two must not pass for one.
+        # A request without an id gets a random one, so that it is not taken for a repetition.
         once=body.get("trigger_id") or f"untold.{secrets.token_hex(8)}",
         response_url=body.get("response_url"),
     )
 
 
 def failed(error: Exception, body: JSON) -> BoltResponse:
-    """The last resort: ack what nobody listens to, and own up to errors that nobody expected."""
+    """Ack requests without a listener, and report unexpected errors."""
     if isinstance(error, BoltUnhandledRequestError):
-        _LOG.info("nobody listens to a %s", body.get("type") or "command")
-        return _said(f"There is no {body['command']} here. Write `{SLASH} help`.") if "command" in body else _said("")
+        _LOG.info("no listener for a %s", body.get("type") or "command")
+        return (
+            _ack(f"The bot has no command {body['command']}. Write `{SLASH} help`.") if "command" in body else _ack("")
+        )
     if "event" in body and isinstance(error, RedisError):
-        _LOG.warning("Redis does not answer, so Slack has to tell an event again: %s", error)
+        _LOG.warning("Redis does not answer, so Slack has to repeat an event: %s", error)
         return BoltResponse(status=503, body="")
     incident = new_incident(error)
-    return _said(unexpected(incident).text if "command" in body else "")
+    return _ack(unexpected(incident).text if "command" in body else "")
 
 
-def _said(text: str) -> BoltResponse:
+def _ack(text: str) -> BoltResponse:
     return BoltResponse(status=200, body={"response_type": "ephemeral", "text": text} if text else "")

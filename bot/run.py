@@ -1,4 +1,4 @@
-"""`mixtral-bot run`: the bot's life, from the first connection to SIGTERM."""
+"""`mixtral-bot run`: wires and runs the bot until SIGTERM."""
 
 import logging
 import os
@@ -38,33 +38,33 @@ from workers.run import connect, drivers_of, ladder_of, now, wire_deployments
 _LOG = logging.getLogger(__name__)
 
 LATER_THREADS = ENVELOPES_AT_ONCE
-AGAIN_AFTER = timedelta(seconds=1)
-GONE_WITHIN = timedelta(seconds=1.8)
-"""What has not ended by then is cut off: every thread of ours may die at any line."""
+RETRY_PAUSE = timedelta(seconds=1)
+EXIT_WITHIN = timedelta(seconds=1.8)
+"""Maximum time from SIGTERM to the exit. Threads that still run are ended: each may die at any line."""
 
-ANSWERS_WITHIN = 0.7
-"""Seconds that Redis may take for one answer that a person waits for. A frozen one is waited for three times in a call
-(the call, and the handshake of its repetition, which is repeated too): together less than Slack's three seconds."""
+QUICK_TIMEOUT = 0.7
+"""Timeout in seconds of Redis calls that a person waits for. One call can wait for it three times (the call, and the
+handshake of its retry, which is retried too): less than the 3 seconds that Slack waits for an ack."""
 
 Found = TypeVar("Found")
 
 
 class CannotStart(WorkersError):
-    """Only a person can mend what keeps the bot from starting."""
+    """The bot cannot start until a person changes its set-up."""
 
 
 class Stopped(Exception):
-    """The end was asked for before the start was over."""
+    """SIGTERM arrived during the start."""
 
 
 def main(environ: Mapping[str, str]) -> int:
-    """Run in the foreground until SIGTERM or SIGINT: then 0, or 2 with a sentence on what to mend."""
+    """Run until SIGTERM or SIGINT. Return 0; 2 after a sentence on stderr if the bot cannot start."""
     stop = threading.Event()
 
     def end(*_: object) -> None:
         if not stop.is_set():
             stop.set()
-            cut_off = threading.Timer(GONE_WITHIN.total_seconds(), os._exit, (0,))
+            cut_off = threading.Timer(EXIT_WITHIN.total_seconds(), os._exit, (0,))
             cut_off.daemon = True
             cut_off.start()
 
@@ -81,7 +81,7 @@ def main(environ: Mapping[str, str]) -> int:
 
 
 def run(settings: BotSettings, stop: threading.Event) -> None:
-    """Connect, serve until `stop`, and tidy up. Raises CannotStart, Stopped."""
+    """Connect, serve until `stop` is set, and close. Raises CannotStart, Stopped."""
     redis = connect(settings.workers.redis_url)
     _until_it_works(redis.ping, "Redis", stop)
     slack = slack_of(settings, redis, stop)
@@ -98,7 +98,7 @@ def run(settings: BotSettings, stop: threading.Event) -> None:
         closing.callback(_until_it_works(lambda: _serve(listeners, settings), "Slack's sockets", stop))
         _follow(settings, slack, redis, answers, stop)
         answers.resume()
-        context.deployments.all()  # the first look reads every log: nobody is to wait for it
+        context.deployments.all()  # reads every log before the first command needs them
         _LOG.info("bot is up: %s in %s", ourselves.name or "it", ourselves.team or "a workspace")
         stop.wait()
 
@@ -111,18 +111,18 @@ def slack_of(
 
 
 def quick_redis(url: str) -> Redis:
-    """A Redis for what a person waits for: they get a sentence before Slack gives up on the command."""
+    """Return a Redis client with timeouts shorter than Slack's wait for an ack."""
     return Redis.from_url(
         url,
-        socket_timeout=ANSWERS_WITHIN,
-        socket_connect_timeout=ANSWERS_WITHIN,
+        socket_timeout=QUICK_TIMEOUT,
+        socket_connect_timeout=QUICK_TIMEOUT,
         retry=Retry(ConstantBackoff(0.05), 1),
         health_check_interval=30,
     )
 
 
 def context_of(settings: BotSettings, redis: Redis, answers: AnswerPool) -> CommandContext:
-    """What commands work with."""
+    """Return what commands work with."""
     core = settings.workers
     return CommandContext(
         deployments=wire_deployments(core, redis),
@@ -149,7 +149,7 @@ def _who_we_are(slack: SlackCalls) -> Identity:
     try:
         return slack.identity()
     except SlackRefused as refused:
-        mend = "Copy the Bot User OAuth Token (xoxb-…) anew from OAuth & Permissions."
+        mend = "Copy the Bot User OAuth Token (xoxb-…) again from OAuth & Permissions."
         raise CannotStart(f"Slack refuses SLACK_BOT_TOKEN ({refused.code}). {mend}") from refused
 
 
@@ -159,23 +159,23 @@ def _serve(listeners: Listeners, settings: BotSettings) -> Callable[[], None]:
     try:
         return serve(app, settings.app_token, settings.port)
     except SlackRefused as refused:
-        mend = (
-            "Make an app-level token (xapp-…) with connections:write under Basic Information, and turn Socket Mode on."
-        )
+        mend = "Create an app-level token (xapp-…) with connections:write in Basic Information; turn Socket Mode on."
         raise CannotStart(f"Slack refuses SLACK_APP_TOKEN ({refused.code}). {mend}") from refused
     except OSError as error:
-        raise CannotStart(f"PORT {settings.port} cannot be listened on: {error.strerror}. Choose another.") from error
+        raise CannotStart(
+            f"The bot cannot listen on PORT {settings.port}: {error.strerror}. Set another PORT."
+        ) from error
 
 
 def _until_it_works(attempt: Callable[[], Found], what: str, stop: threading.Event) -> Found:
-    """Repeat a connection until it stands; says once what is waited for. Raises Stopped, CannotStart."""
-    said = False
+    """Repeat `attempt` until it succeeds; log once what is waited for. Raises Stopped, CannotStart."""
+    logged = False
     while not stop.is_set():
         try:
             return attempt()
         except (RedisConnectionError, RedisTimeoutError, SlackFailed) as error:
-            if not said:
+            if not logged:
                 _LOG.warning("waiting for %s: %s", what, error)
-            said = True
-            stop.wait(AGAIN_AFTER.total_seconds())
+            logged = True
+            stop.wait(RETRY_PAUSE.total_seconds())
     raise Stopped

@@ -1,4 +1,4 @@
-"""Keeps one card a deployment, and the few messages beside it, through every crash."""
+"""Keeps one card per deployment and the alerts in its thread, also across crashes."""
 
 import hashlib
 import logging
@@ -48,31 +48,31 @@ NO_ROOM = "mixtral_no_room"
 KEY = "mixtral_key"
 
 SETTLES = timedelta(seconds=3)
-"""A post whose answer was lost is in the channel after this, or never was."""
+"""Maximum time until a message whose reply was lost is visible in the channel."""
 
 FRESH = timedelta(seconds=10)
-"""The card of an older deployment may stand already, even where Redis does not know of it."""
+"""Age above which a deployment may have a card that Redis does not contain, so that Slack is searched."""
 
 SKEW = timedelta(minutes=2)
-"""Slack's clock and ours may differ by so much."""
+"""Maximum difference between Slack's clock and this one."""
 
 NEWS_FOR = timedelta(minutes=10)
-"""Who scaled it, and that it ended, is told for so long: a follower that comes later has nothing new to say."""
+"""Time after which a scaling or an end is not posted any more, for example by a follower that starts later."""
 
-ASKS_AGAIN = timedelta(minutes=1)
-"""A channel that takes no card is tried again after this, for somebody may let the bot in."""
+RETRY_CHANNEL = timedelta(minutes=1)
+"""Time between two posts to a channel that refuses the card, since the bot may be invited."""
 
 GIVES_UP = timedelta(minutes=10)
-"""The card of a deployment that ended so long ago is not posted any more."""
+"""Time after a deployment's end during which its card is still posted."""
 
 TICKS_LEAVE = 5
-"""So many updates are left for changes, when only time has passed."""
+"""Number of updates that a card leaves for changes if only its times differ."""
 
 MESSAGE_GONE = frozenset({"message_not_found", "cant_update_message"})
 
 
 class Later(Exception):
-    """The card is not as it should be yet: try again after `wait`."""
+    """The card is not up to date; try again after `wait`."""
 
     def __init__(self, wait: timedelta, why: str) -> None:
         super().__init__(why)
@@ -80,28 +80,28 @@ class Later(Exception):
 
 
 class CardRecord(Struct, kw_only=True, omit_defaults=True):
-    """What Redis remembers of one card: the field of `mixtral:cards`, in JSON."""
+    """State of one card: a field of the hash `mixtral:cards`, in JSON."""
 
     channel: str = ""
     ts: str | None = None
     digest: str = ""
     posting_since: datetime | None = None
-    """A post was begun, and how it ended is not known."""
+    """When a post started whose outcome is not known."""
     replaces: str | None = None
-    """The card that somebody deleted; it is replaced once."""
+    """The ts of a card that was deleted in Slack; it is replaced once."""
     over: bool = False
-    """Nothing will be posted or updated any more, unless the deployment changes."""
+    """The card is final, unless the deployment changes."""
     dropped: bool = False
-    """People don't want this card."""
+    """The card was deleted twice in Slack; no other one is posted."""
     said: dict[str, str] = {}
-    """The messages beside the card: by kind their ts, or `…` for one that was begun."""
+    """The ts of each alert by kind; `…` for a post that was started."""
 
 
 BEGUN = "…"
 
 
 class Cards:
-    """What Slack is to show of each deployment. Only whoever follows the feed may use it. Raises Later, RedisError."""
+    """The cards of all deployments. Only the process that follows the feed may use it. Raises Later, RedisError."""
 
     def __init__(
         self,
@@ -116,24 +116,24 @@ class Cards:
         self._now = clock
 
     def remember(self, deployment: DeploymentId) -> None:
-        """Note that a deployment has to have a card, so that whoever follows next knows."""
+        """Record that a deployment has a card, for the next follower."""
         self._redis.hsetnx(CARDS, deployment, b"{}")
 
     def all(self) -> list[DeploymentId]:
-        """Every deployment of whose card something is remembered."""
+        """Return every deployment with a record."""
         return [DeploymentId(id_.decode()) for id_ in self._redis.hkeys(CARDS)]
 
     def unfinished(self) -> list[DeploymentId]:
-        """The deployments whose cards may not be what they should."""
+        """Return the deployments whose cards may not be up to date."""
         records = {id_.decode(): value for id_, value in self._redis.hgetall(CARDS).items()}
         return [DeploymentId(id_) for id_, value in records.items() if _is_unfinished(id_, value)]
 
     def forget(self, deployment: DeploymentId) -> None:
-        """Its log is gone, and with it all that a card could tell."""
+        """Remove the record of a deployment whose log has expired."""
         self._redis.hdel(CARDS, deployment)
 
     def show(self, state: Deployment, *, tick: bool = False) -> None:
-        """Make Slack show the state. `tick`: nothing but time has passed since the last call."""
+        """Make Slack show the state. `tick`: only time has passed since the last call."""
         record = self._load(state)
         if record.dropped:
             return
@@ -167,12 +167,12 @@ class Cards:
         self._save(state, record)
 
     def _stands_already(self, state: Deployment, record: CardRecord) -> bool:
-        """Look for a card that was posted by somebody who died before writing down where."""
+        """Look for a card that a process posted and did not record."""
         now = self._now()
         if record.posting_since is None and now - state.requested_at < FRESH:
             return False
         if record.posting_since is not None and (settles := record.posting_since + SETTLES - now) > timedelta():
-            raise Later(settles, "a post is under way")
+            raise Later(settles, "a post may be in progress")
         found = self._find(state, CARD, state.place.channel)
         if found is None or found == record.replaces:
             return False
@@ -186,7 +186,7 @@ class Cards:
         try:
             record.ts = self._calls.post(record.channel, message, metadata=_metadata(state, CARD))
         except SlackAway:
-            raise  # it may have been posted: the mark stays
+            raise  # it may have been posted: `posting_since` stays set
         except SlackFailed:
             record.posting_since = None
             self._save(state, record)
@@ -194,7 +194,7 @@ class Cards:
         record.posting_since = None
 
     def _replace(self, state: Deployment, record: CardRecord) -> None:
-        """Somebody deleted the card: post another, once."""
+        """Replace a card that was deleted in Slack, once."""
         record.dropped = record.replaces is not None
         record.replaces, record.ts, record.digest = record.ts, None, ""
         self._save(state, record)
@@ -220,30 +220,30 @@ class Cards:
             self._reply(state, record, scaled_kind(moved), scaled(state, moved))
 
     def _say_outage(self, state: Deployment, record: CardRecord) -> None:
-        """Each outage is told once, and its end, too: nobody watches a card at night."""
+        """Post each outage and its end once. An alert notifies people; an update of the card does not."""
         now = self._now()
         if since := out_since(state, now):
             self._reply(state, record, out_kind(since), out(state, since, now))
         elif state.ready:
-            told = [kind.removeprefix(OUT) for kind in record.said if kind.startswith(OUT)]
-            for began in (datetime.fromtimestamp(int(stamp), UTC) for stamp in told[-1:]):
+            posted = [kind.removeprefix(OUT) for kind in record.said if kind.startswith(OUT)]
+            for began in (datetime.fromtimestamp(int(stamp), UTC) for stamp in posted[-1:]):
                 self._reply(state, record, back_kind(began), back(state, began))
 
     def _whisper_key(self, state: Deployment, record: CardRecord) -> None:
-        """A whisper can't be found again: after a crash in between it is repeated, for nobody minds."""
+        """Show the launcher the key. An ephemeral message cannot be looked up, so a crash may repeat it."""
         key = self._key_of(state.id)
         if record.said.get(KEY) or key is None:
             return
         try:
             self._calls.whisper(record.channel, state.place.user, endpoint(state, key))
         except SlackRefused as refused:
-            # The card says how to get the key.
+            # The card shows how to get the key.
             logger.info("key of %s: %s", state.id, refused)
         record.said = {**record.said, KEY: "whispered"}
         self._save(state, record)
 
     def _reply(self, state: Deployment, record: CardRecord, kind: str, message: Message) -> None:
-        """Reply to the card, once: found again after a crash in between."""
+        """Post in the card's thread, once. After a crash, the message is looked for before it is posted."""
         before = record.said.get(kind)
         if before not in (None, BEGUN):
             return
@@ -258,10 +258,10 @@ class Cards:
     def _find(self, state: Deployment, kind: str, channel: str, thread: str | None = None) -> str | None:
         mark, block, since = _metadata(state, kind), f"{kind}_{state.id}", state.requested_at - SKEW
         try:
-            # Where metadata is not kept, the blocks tell.
+            # If Slack did not keep the metadata, the block's id identifies the message.
             return find(self._calls, channel, mark, block=block, since=since, thread=thread)
         except SlackRefused as refused:
-            # Without history a second message is the smaller evil: none at all would leave people in the dark.
+            # Without access to the history, a second message is better than none.
             logger.info("looking for the %s of %s: %s", kind, state.id, refused)
             return None
 
@@ -274,7 +274,7 @@ class Cards:
             self._tell_launcher(state, no_room(state, refused.code))
         if state.ended and self._now() - state.ended.at > GIVES_UP:
             return
-        raise Later(ASKS_AGAIN, str(refused))
+        raise Later(RETRY_CHANNEL, str(refused))
 
     def _tell_launcher(self, state: Deployment, message: Message) -> None:
         try:
@@ -282,7 +282,7 @@ class Cards:
             self._calls.post(direct, message, metadata=_metadata(state, NO_ROOM))
         except SlackFailed as error:
             logger.warning(
-                "%s could not be told that the card of %s has no room: %s", state.place.user, state.id, error
+                "%s could not be notified that the card of %s cannot be posted: %s", state.place.user, state.id, error
             )
 
     def _load(self, state: Deployment) -> CardRecord:
@@ -292,7 +292,7 @@ class Cards:
         try:
             return _decode(value)
         except msgspec.MsgspecError:
-            # All of it may have been said: what stands in Slack is looked for before anything is said again.
+            # Any of these may have been posted: Slack is searched before a post.
             return CardRecord(
                 posting_since=state.requested_at,
                 said={KEY: "whispered", READY: BEGUN, FAILED: BEGUN, ENDED: BEGUN, NO_ROOM: "told"},
@@ -310,7 +310,7 @@ def _is_unfinished(deployment: str, value: bytes) -> bool:
     try:
         record = _decode(value)
     except msgspec.MsgspecError as error:
-        logger.warning("the record of the card of %s cannot be read, and is made anew: %s", deployment, error)
+        logger.warning("the record of the card of %s cannot be read, and is recreated: %s", deployment, error)
         return True
     return not (record.over or record.dropped)
 

@@ -1,4 +1,4 @@
-"""Follows the feed of all deployments, and has their cards tell what is so: one process at a time, by lease."""
+"""Follows the feed of all deployments and updates their cards: one process at a time, by lease."""
 
 import logging
 import secrets
@@ -26,31 +26,32 @@ logger = logging.getLogger(__name__)
 POSITION = "mixtral:follower:position"
 
 LEASE = timedelta(seconds=6)
-LEASE_AGAIN = timedelta(seconds=0.5)
-"""How often another process looks whether the lease is free."""
+LEASE_RETRY = timedelta(seconds=0.5)
+"""Time between two tries to take the lease."""
 
-LOOK = timedelta(seconds=0.5)
-"""The longest wait for the feed in one go."""
+FEED_WAIT = timedelta(seconds=0.5)
+"""Maximum wait of one read of the feed."""
 
 CARD_REST = timedelta(seconds=0.7)
-"""What happens to one card within this is one update."""
+"""Minimum time between two updates of one card."""
 
 LOOK_BACK = timedelta(minutes=10)
+"""How much of the feed is read if no position is stored."""
 
-LOOK_AT_ALL = timedelta(minutes=1)
-"""A Redis that was rolled back sends no feed about it."""
+CHECK_ALL_EVERY = timedelta(minutes=1)
+"""How often every card is compared with its log. The feed has no entry for a Redis that was rolled back."""
 
-TIDY = timedelta(hours=1)
-"""How often the records of cards whose deployments' logs have expired are cleared away."""
+TIDY_EVERY = timedelta(hours=1)
+"""How often records are removed whose deployments' logs have expired."""
 
 AFTER_AN_INCIDENT = timedelta(seconds=5)
 
 BACK_OFF = timedelta(seconds=1)
-BACK_OFF_MOST = timedelta(minutes=1)
+BACK_OFF_LIMIT = timedelta(minutes=1)
 
 
 class FollowedDeployments(Protocol):
-    """What of `Requests` is needed here."""
+    """The part of `workers.api.Deployments` that is used here."""
 
     def by_id(self, deployment: DeploymentId) -> Deployment | None: ...
     def all(self) -> list[Deployment]: ...
@@ -59,12 +60,12 @@ class FollowedDeployments(Protocol):
 
 
 class Task(Struct, kw_only=True):
-    """A card that is to be looked at."""
+    """When a card is to be compared with its deployment."""
 
     due: float
-    """By the monotonic clock."""
+    """Time of the monotonic clock, in seconds."""
     changed: bool = True
-    """False: only time has passed."""
+    """False if only time has passed."""
     failures: int = 0
     rests_until: float = 0.0
 
@@ -74,7 +75,7 @@ def utc_now() -> datetime:
 
 
 class Follower:
-    """Whoever takes over after a crash starts from what Redis and Slack remember."""
+    """After a crash, another process continues from the records in Redis and the messages in Slack."""
 
     def __init__(
         self,
@@ -86,7 +87,7 @@ class Follower:
         clock: Callable[[], datetime] = utc_now,
         lease_for: timedelta = LEASE,
     ) -> None:
-        """`ready` is told each time that a deployment is found to answer, or to have ended; it must not block."""
+        """`ready` is called whenever a deployment is found ready or ended; it must not block."""
         self._deployments = deployments
         self._redis: Any = redis
         self._ready = ready
@@ -95,10 +96,10 @@ class Follower:
         self._cards = Cards(redis, slack, deployments.key, clock)
         self._tasks: dict[DeploymentId, Task] = {}
         self._unreadable: set[DeploymentId] = set()
-        """Left alone until somebody follows anew: perhaps a newer version of the bot, which can read their logs."""
+        """Ignored until the next start of a follower, which may be a version that can read their logs."""
 
     def run(self, stop: threading.Event) -> None:
-        """Follow whenever nobody else does, until told to stop; whatever happens, it is begun anew."""
+        """Follow while no other process does, until `stop` is set. After any error, following is restarted."""
         while not stop.is_set():
             try:
                 with self._lease.held() as ours:
@@ -106,28 +107,28 @@ class Follower:
                         self._lead(stop)
             except RedisError as error:
                 logger.warning("the feed cannot be followed, trying again in a moment: %s", error)
-            except Exception:  # without this thread every card stands still, and nobody would know why
-                logger.exception("incident %s: following the feed, which goes on in a moment", secrets.token_hex(4))
+            except Exception:  # without this thread no card is updated
+                logger.exception("incident %s: following the feed, which continues in a moment", secrets.token_hex(4))
                 stop.wait(AFTER_AN_INCIDENT.total_seconds())
-            stop.wait(LEASE_AGAIN.total_seconds())
+            stop.wait(LEASE_RETRY.total_seconds())
 
     def _lead(self, stop: threading.Event) -> None:
         logger.info("following the feed")
         position = self._catch_up()
-        look_at_all = time.monotonic() + LOOK_AT_ALL.total_seconds()
-        tidy = time.monotonic()
+        check_all_at = time.monotonic() + CHECK_ALL_EVERY.total_seconds()
+        tidy_at = time.monotonic()
         while not stop.is_set() and self._lease.renew():
             position = self._read(position)
             self._work(stop)
-            if time.monotonic() > look_at_all:
-                look_at_all = time.monotonic() + LOOK_AT_ALL.total_seconds()
+            if time.monotonic() > check_all_at:
+                check_all_at = time.monotonic() + CHECK_ALL_EVERY.total_seconds()
                 self._changed(*(state.id for state in self._deployments.all()))
-            if time.monotonic() > tidy:
-                tidy = time.monotonic() + TIDY.total_seconds()
+            if time.monotonic() > tidy_at:
+                tidy_at = time.monotonic() + TIDY_EVERY.total_seconds()
                 self._tidy(stop)
 
     def _tidy(self, stop: threading.Event) -> None:
-        """Forget the cards of deployments that ended so long ago that their logs are gone."""
+        """Remove the records of deployments whose logs have expired."""
         for deployment in self._cards.all():
             if stop.is_set():
                 return
@@ -141,18 +142,18 @@ class Follower:
             return False
 
     def _catch_up(self) -> str:
-        """All that runs, all whose card was left unfinished, and all that changed since somebody followed."""
+        """Schedule all live deployments and unfinished cards; return the position from which to read the feed."""
         self._tasks = {}
         self._unreadable.clear()
         saved = self._redis.get(POSITION)
         self._changed(*(state.id for state in self._deployments.all()), *self._cards.unfinished())
         if saved is not None:
             return str(saved.decode())
-        # The first time, or Redis was rolled back: a deployment may have ended before it was ever followed.
+        # The first start, or Redis was rolled back: a deployment may have ended before it was followed.
         return f"{int((self._now() - LOOK_BACK).timestamp() * 1000)}-0"
 
     def _read(self, position: str) -> str:
-        """Take in what the feed has; what is taken in is remembered before the position moves on."""
+        """Read the feed. Changes are recorded before the position is stored."""
         newest, changed = position, []
         for newest, deployment in self._deployments.follow(position, self._until_due()):  # noqa: B007 - the last one is kept
             changed.append(deployment)
@@ -163,7 +164,7 @@ class Follower:
 
     def _until_due(self) -> timedelta:
         due = min((task.due for task in self._tasks.values()), default=float("inf"))
-        return min(LOOK, max(timedelta(), timedelta(seconds=min(due - time.monotonic(), 60))))
+        return min(FEED_WAIT, max(timedelta(), timedelta(seconds=min(due - time.monotonic(), 60))))
 
     def _changed(self, *deployments: DeploymentId) -> None:
         for deployment in dict.fromkeys(deployments):
@@ -182,18 +183,18 @@ class Follower:
             # Another process may have taken over while the last card was sent.
             if stop.is_set() or not self._lease.renew():
                 return
-            self._look_at(deployment, self._tasks[deployment])
+            self._update(deployment, self._tasks[deployment])
 
-    def _look_at(self, deployment: DeploymentId, task: Task) -> None:
+    def _update(self, deployment: DeploymentId, task: Task) -> None:
         try:
             state = self._deployments.by_id(deployment)
         except MsgspecError as error:
-            logger.error("the log of %s cannot be read, and its card is left alone: %s", deployment, error)  # noqa: TRY400 - one line, and not again
+            logger.error("the log of %s cannot be read, and its card is left alone: %s", deployment, error)  # noqa: TRY400 - one line, once
             self._unreadable.add(deployment)
             del self._tasks[deployment]
             return
         if state is None:
-            logger.warning("the log of %s is gone from Redis: its card stands as it was last known", deployment)
+            logger.warning("the log of %s is not in Redis: its card keeps its last content", deployment)
             self._cards.forget(deployment)
             del self._tasks[deployment]
             return
@@ -202,9 +203,9 @@ class Follower:
         try:
             self._cards.show(state, tick=not task.changed)
         except SlackBusy as busy:
-            _again(task, busy.wait)
+            _postpone(task, busy.wait)
         except Later as later:
-            _again(task, later.wait)
+            _postpone(task, later.wait)
         except SlackAway as error:
             logger.warning("card of %s: %s", deployment, error)
             _failed(task)
@@ -218,7 +219,7 @@ class Follower:
 
     def _shown(self, state: Deployment, task: Task) -> None:
         if state.ended:
-            del self._tasks[state.id]  # facts that follow the end come through the feed
+            del self._tasks[state.id]  # facts after the end arrive through the feed
             return
         now = time.monotonic()
         every = changes_every(state, self._now())
@@ -227,7 +228,7 @@ class Follower:
         task.due = now + every.total_seconds() if every else float("inf")
 
     def _wake(self, state: Deployment) -> None:
-        """Whoever waits for the deployment can go on, or give up."""
+        """Resume the questions that wait for the deployment."""
         if self._ready is None or not (is_ending(state) or (state.ready and state.endpoint)):
             return
         try:
@@ -238,12 +239,12 @@ class Follower:
             logger.exception("incident %s: waking the questions for %s", secrets.token_hex(4), state.id)
 
 
-def _again(task: Task, wait: timedelta) -> None:
+def _postpone(task: Task, wait: timedelta) -> None:
     task.due = time.monotonic() + max(wait.total_seconds(), 0.01)
 
 
 def _failed(task: Task) -> None:
-    pause = min(BACK_OFF * 2**task.failures, BACK_OFF_MOST)
+    pause = min(BACK_OFF * 2**task.failures, BACK_OFF_LIMIT)
     task.failures = min(task.failures + 1, 10)
     task.changed = True
-    _again(task, pause)
+    _postpone(task, pause)

@@ -1,4 +1,4 @@
-"""The command line. Every command imports what it needs when it runs, so that `--help` and `plan` answer at once."""
+"""The command line. Each command imports what it needs when it runs, so that `--help` and `plan` are fast."""
 
 import os
 import sys
@@ -16,14 +16,14 @@ def main() -> None:
     """Launch, ask, scale and end open models on rented GPUs from a Slack channel."""
     import warnings
 
-    # requests says so at its import wherever PySocks is not installed; nobody here asked for SOCKS.
+    # requests warns at its import if PySocks is not installed; SOCKS is not used here.
     warnings.filterwarnings("ignore", message="SOCKS support in urllib3")
 
 
 @main.command()
-@click.option("--port", default=7777, show_default=True, help="Where the page answers, if the port is free.")
+@click.option("--port", default=7777, show_default=True, help="Port of the page; another one if it is in use.")
 def demo(port: int) -> None:
-    """Start a sandbox on this machine: a little Slack in the browser, the bot, and a worker."""
+    """Start a sandbox on this machine: a stand-in for Slack in the browser, the bot, and a worker."""
     from bot.sandbox.demo import run
 
     sys.exit(run(port, os.environ))
@@ -52,7 +52,7 @@ def worker() -> None:
 
 @main.command()
 def gateway() -> None:
-    """Run HAProxy and keep its table true, in the foreground until SIGTERM: one address for all deployments."""
+    """Run HAProxy, the one address of all deployments, and update its routes, in the foreground until SIGTERM."""
     _log_to_stderr()
     from workers.gateway.run import main as run_gateway
 
@@ -64,13 +64,13 @@ def gateway() -> None:
 
 @main.command()
 @click.argument("recipe", metavar="RECIPE-OR-FILE")
-@click.option("--spot", is_flag=True, help="Machines that the cloud may take back, at their lower price.")
+@click.option("--spot", is_flag=True, help="Spot machines: cheaper, and the cloud may take them back.")
 @click.option("--gpus", default="", help="Only these of the recipe's GPUs: A100-80GB:2,A100:8.")
 @click.option("--clouds", default="", help="Only these clouds: aws,gcp,local.")
-@click.option("--max-price", type=float, help="USD per hour for one machine, at most.")
-@click.option("--json", "as_json", is_flag=True, help="A list, cheapest first, for programs.")
+@click.option("--max-price", type=float, help="Maximum price of one machine, in USD per hour.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list, cheapest first.")
 def plan(recipe: str, spot: bool, gpus: str, clouds: str, max_price: float | None, as_json: bool) -> None:
-    """Show the ladder of a recipe: every machine that would do, cheapest first. Asks no cloud, changes nothing."""
+    """Show the ladder of a recipe: all suitable machines, cheapest first. Calls no cloud and changes nothing."""
     from bot.cli.plan_command import run as run_plan
 
     status = run_plan(
@@ -88,13 +88,13 @@ def plan(recipe: str, spot: bool, gpus: str, clouds: str, max_price: float | Non
 
 
 @main.command()
-@click.option("--end-orphans", is_flag=True, help="End those that no deployment wants, after asking.")
-@click.option("--yes", is_flag=True, help="With --end-orphans: do not ask.")
-@click.option("--json", "as_json", is_flag=True, help="A list, for programs.")
+@click.option("--end-orphans", is_flag=True, help="End machines that no deployment wants, after confirmation.")
+@click.option("--yes", is_flag=True, help="With --end-orphans: do not ask for confirmation.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 def machines(end_orphans: bool, yes: bool, as_json: bool) -> None:
     """List every machine of this installation, with its cost so far and the deployment that wants it."""
     if yes and not end_orphans:
-        raise click.UsageError("--yes is an answer to --end-orphans, which is not given.")
+        raise click.UsageError("--yes requires --end-orphans.")
     _log_nothing()
     from bot.cli.machines_command import run as run_machines
 
@@ -117,7 +117,7 @@ def machines(end_orphans: bool, yes: bool, as_json: bool) -> None:
 
 @main.command()
 def prices() -> None:
-    """Read the clouds' prices anew; from then on, plans and launches go by them."""
+    """Read the clouds' current prices; plans and launches use them from then on."""
     _log_nothing()
     from bot.cli.prices_command import run as run_prices
 
@@ -129,7 +129,7 @@ def prices() -> None:
 
 @main.command()
 def check() -> None:
-    """Say what works and what does not: Slack, Redis, prices, clouds; a line each, with the mend."""
+    """Check settings, Redis, Slack, gateway, prices and clouds: one line each, with the cause and what to do."""
     _log_nothing()
     from bot.cli.check_command import run as run_check
 
@@ -146,7 +146,7 @@ def _fail(error: WorkersError) -> NoReturn:
 
 
 def _log_nothing() -> None:
-    """What matters is said by the command itself; libraries' warnings would stand between its lines."""
+    """Suppress libraries' warnings, which would appear between the command's own lines."""
     import logging
 
     logging.basicConfig(handlers=[logging.NullHandler()])

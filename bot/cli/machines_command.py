@@ -1,4 +1,4 @@
-"""`mixtral-bot machines`: every machine of this installation, and the end of those that nobody wants."""
+"""`mixtral-bot machines`: lists the machines of this installation, and ends orphans."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -37,14 +37,14 @@ Drivers = Callable[[Settings], Mapping[str, Driver]]
 
 
 class WantedMachines:
-    """What the event logs want. Once Redis did not answer, nothing is known any more."""
+    """Looks up which machines the event logs want. After a failure of Redis, all lookups return UNKNOWN."""
 
     def __init__(self, url: str) -> None:
         self.broken = "" if url else "REDIS_URL is not set"
         self._redis: Redis | None = None
         try:
             if url:
-                # One try: people wait for the answer, and "it does not answer" is one.
+                # No retry: a person waits.
                 self._redis = Redis.from_url(
                     url, socket_connect_timeout=3, socket_timeout=5, retry=Retry(NoBackoff(), 0)
                 )
@@ -55,7 +55,7 @@ class WantedMachines:
             self.broken = _no_answer(error)
 
     def wanted(self, sighting: Sighting) -> tuple[Wanted, str]:
-        """Whether a log wants the machine, and the deployment or the reason."""
+        """Return whether a log wants the machine, and the deployment's name or the reason."""
         if self.broken or self._redis is None:
             return Wanted.UNKNOWN, self._unknown()
         id_ = DeploymentId(sighting.deployment)
@@ -69,7 +69,7 @@ class WantedMachines:
         return _wanted_by(sighting, state)
 
     def empty(self) -> bool:
-        """Whether no deployment at all is there."""
+        """Return whether Redis contains no deployment."""
         try:
             return not self.broken and self._redis is not None and not Log(self._redis).names()
         except (RedisError, OSError):
@@ -93,9 +93,9 @@ def run(
     as_json: bool = False,
     drivers: Drivers = drivers_of,
 ) -> int:
-    """Print the list; 0, or 1 where a cloud could not be listed or a machine not be ended. Raises SettingsError.
+    """Print the list. Return 0; 1 if a cloud could not be listed or a machine not be ended. Raises SettingsError.
 
-    `confirm` is asked before anything is ended, once, after what it would be was printed.
+    `confirm` is called once, after the machines to be ended are printed and before any is ended.
     """
     settings = from_environ(environ, needs_redis=False)
     clouds = drivers(settings)
@@ -105,7 +105,7 @@ def run(
         priced = _prices(environ)
         found = [_found(sighting, logs, priced) for sighting in sightings]
         if logs.broken and (found or end_orphans):
-            say.print(Text(f"{logs.broken}. Nobody knows which machines are wanted: start Redis, or set REDIS_URL."))
+            say.print(Text(f"{logs.broken}. It is unknown which machines are wanted: start Redis, or set REDIS_URL."))
         if not as_json:
             show(found, settings.installation, unlisted, skipped, now=datetime.now(UTC), out=out)
         done = not unlisted
@@ -121,9 +121,9 @@ def run(
 def _listed(
     clouds: Mapping[str, Driver], settings: Settings, say: Console
 ) -> tuple[list[Sighting], list[str], list[str]]:
-    """The running machines, the clouds that could not tell, and those that were not asked."""
+    """Return the running machines, the clouds that could not be listed, and those without credentials."""
     known = statuses(settings.environ, drivers=frozenset(clouds))
-    # A driver may know of credentials that no file and no variable tells of, as on a machine of the cloud itself.
+    # A driver may find credentials outside of files and variables, for example on a machine of the cloud.
     there = {
         cloud: driver
         for cloud, driver in clouds.items()
@@ -135,7 +135,7 @@ def _listed(
     skipped = [cloud for cloud in clouds if cloud not in there]
     for cloud in skipped:
         reason = (known[cloud].reason or "it cannot be used").partition(": ")[2]
-        say.print(Text(f"{NAMES[cloud]} was not looked at: {reason}."))
+        say.print(Text(f"{NAMES[cloud]} was not listed: {reason}."))
     questions = {NAMES.get(c, c): partial(_owned, driver, settings.installation) for c, driver in there.items()}
     found: list[Sighting] = []
     unlisted: list[str] = []
@@ -143,7 +143,7 @@ def _listed(
         if isinstance(answer, Exception):
             unlisted.append(name)
             why = str(answer).rstrip(".") if isinstance(answer, WorkersError | TimeoutError) else repr(answer)
-            say.print(Text(f"{name} could not be listed, so machines there are missing here: {why}."))
+            say.print(Text(f"{name} could not be listed, so its machines are missing here: {why}."))
         else:
             found += answer
     return found, unlisted, [NAMES[cloud] for cloud in skipped]
@@ -159,17 +159,17 @@ def _no_answer(error: Exception) -> str:
 
 def _wanted_by(sighting: Sighting, state: Deployment | None) -> tuple[Wanted, str]:
     if state is None:
-        return Wanted.NO, "nobody: the log of its deployment is gone"
+        return Wanted.NO, "none: the log of its deployment does not exist"
     attempt = next((a for a in state.attempts if a.request.token == sighting.machine.token), None)
     if attempt is None:
-        return Wanted.NO, f"nobody: the log of {state.name} knows nothing of it"
+        return Wanted.NO, f"none: the log of {state.name} does not contain it"
     if attempt.phase not in MAY_COST:
-        return Wanted.NO, f"nobody: {state.name} has ended it"
+        return Wanted.NO, f"none: {state.name} has ended it"
     return Wanted.YES, f"{state.name} (shutting down)" if attempt.phase is Phase.SHUTTING_DOWN else state.name
 
 
 def _prices(environ: Mapping[str, str]) -> dict[tuple[str, str, str, bool], Decimal]:
-    """By cloud, zone, type and whether spot; none where the table is broken, for that shall not hide a machine."""
+    """Return prices by cloud, zone, type and whether spot; none if the table cannot be read."""
     try:
         offers: Sequence[Offer] = catalog.load(catalog.chosen(environ))
     except WorkersError:
@@ -194,19 +194,17 @@ def _end_orphans(
     confirm: Callable[[str], bool],
     say: Console,
 ) -> list[Found] | None:
-    """What became of each, or None where nothing could be decided."""
+    """Return each machine with its outcome, or None if it is unknown which are wanted."""
     if logs.broken:
-        say.print(Text("Nothing is ended, for each of these machines may be wanted."))
+        say.print(Text("No machine was ended, because each of them may be wanted."))
         return None
     orphans = [one for one in found if one.wanted is Wanted.NO]
     if not orphans:
-        say.print(Text("There is nothing to end: every machine is wanted, or nobody knows whether it is."))
+        say.print(Text("No machine to end: each is wanted, or it is unknown whether it is."))
         return list(found)
     if logs.empty():
         say.print(
-            Text(
-                "Redis holds no deployment at all. If it was emptied, or REDIS_URL names another one, these are wanted!"
-            )
+            Text("Redis contains no deployments. If it was emptied, or REDIS_URL names another one, these are wanted!")
         )
     say.print(Text("To be ended:"))
     for one in orphans:
@@ -214,22 +212,22 @@ def _end_orphans(
         say.print(Text(f"  {machine.id}  {cloud_of(one)} {machine.offer.zone}  {price_of(one)} USD/h  {one.by}"))
     what = "this machine" if len(orphans) == 1 else f"these {len(orphans)} machines"
     if not confirm(f"End {what}?"):
-        say.print(Text("Nothing was ended."))
+        say.print(Text("No machine was ended."))
         return list(found)
     return [_end(one, logs, clouds, say) if one.wanted is Wanted.NO else one for one in found]
 
 
 def _end(one: Found, logs: WantedMachines, clouds: Mapping[str, Driver], say: Console) -> Found:
-    """End the machine, unless its log has come back while the question stood."""
+    """End the machine, unless its log has returned since the confirmation was requested."""
     machine = one.sighting.machine
     wanted, by = logs.wanted(one.sighting)
     if wanted is not Wanted.NO:
-        say.print(Text(f"{machine.id} is left alone, for now it is wanted by {by}."))
+        say.print(Text(f"{machine.id} was not ended, because it is now wanted by {by}."))
         return replace(one, wanted=wanted, by=by, ended=False)
     try:
         clouds[machine.cloud].terminate(machine.token)
     except (DriverError, Refused) as error:
-        say.print(Text(f"{machine.id} could not be ended, and goes on costing: {str(error).rstrip('.')}."))
+        say.print(Text(f"{machine.id} could not be ended, and still costs money: {str(error).rstrip('.')}."))
         return replace(one, ended=False)
-    say.print(Text(f"{machine.id} is ended."))
+    say.print(Text(f"{machine.id} was ended."))
     return replace(one, ended=True)

@@ -15,14 +15,14 @@ from workers.clouds.usability import NAMES
 from workers.machines import Sighting
 
 WIDE = 100
-"""Columns of a terminal."""
+"""Minimum width of a terminal for wide gaps, in columns."""
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
 
 
 class Wanted(StrEnum):
-    """What the event logs say of a machine."""
+    """Whether an event log wants a machine."""
 
     YES = "yes"
     NO = "no"  # only such a machine may be ended
@@ -30,15 +30,15 @@ class Wanted(StrEnum):
 
 
 class Found(Struct, frozen=True, kw_only=True):
-    """A running machine, and who wants it."""
+    """A running machine, and the deployment that wants it."""
 
     sighting: Sighting
     usd_per_hour: Decimal | None
     wanted: Wanted
     by: str
-    """The deployment's name, or why there is none to name."""
+    """The deployment's name, or the reason why there is none."""
     ended: bool | None = None
-    """Whether it was ended just now; None: nobody asked for it."""
+    """Whether it was ended by this command; None if that was not requested."""
 
 
 def show(
@@ -50,19 +50,18 @@ def show(
     now: datetime,
     out: TextIO,
 ) -> None:
-    """Print the list and its sum; `unlisted` are clouds that did not answer, `skipped` those that were not asked."""
+    """Print the list and its sum. `unlisted`: clouds that did not answer; `skipped`: clouds without credentials."""
     console = Console(file=out, highlight=False, emoji=False)
     if not found:
         blind = [*unlisted, *skipped]
         were = "was" if len(blind) == 1 else "were"
-        where = f"where I could look; {' and '.join(blind)} {were} not looked at" if blind else "anywhere"
-        said = f"No machine of installation {installation} is running {where}."
-        console.print(Text(said), soft_wrap=True)
+        where = f"in the clouds that were listed; {' and '.join(blind)} {were} not" if blind else "in any cloud"
+        console.print(Text(f"No machine of installation {installation} is running {where}."), soft_wrap=True)
         return
     gap = 2 if console.width >= WIDE else 1
     table = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="bold")
     for heading in ("machine", "cloud", "place"):
-        table.add_column(heading, no_wrap=True)  # they are copied from here
+        table.add_column(heading, no_wrap=True)  # not wrapped, so that they can be copied
     for heading in ("USD/h", "so far", "age"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("wanted by", overflow="fold")
@@ -82,12 +81,12 @@ def _summary(found: Sequence[Found], now: datetime) -> Iterator[str]:
     rest = f", and {unpriced} without a known price" if unpriced else ""
     yield f"{count}, {hourly:.2f} USD/h, {so_far:.2f} USD so far{rest}."
     if orphans := sum(one.wanted is Wanted.NO for one in found):
-        which = "that one" if orphans == 1 else "them"
-        yield f"Nobody wants {orphans} of them: `mixtral-bot machines --end-orphans` ends {which}."
+        which = "1 of them is not wanted" if orphans == 1 else f"{orphans} of them are not wanted"
+        yield f"{which}: `mixtral-bot machines --end-orphans` ends {'it' if orphans == 1 else 'them'}."
 
 
 def as_row(one: Found, now: datetime) -> dict[str, Any]:
-    """A machine in plain JSON; null where nothing is known, `ended` where its end was asked for."""
+    """Return a machine as a JSON object: null where a value is unknown; `ended` only if its end was requested."""
     machine, offer = one.sighting.machine, one.sighting.machine.offer
     spent = _spent(one, now)
     row: dict[str, Any] = {

@@ -31,7 +31,7 @@ def run(
     clouds: Sequence[str] = (),
     max_price: Decimal | None = None,
 ) -> int:
-    """Print the ladder; 0, also where it is empty (then `err` says why), or 2 for a mistake in what was given."""
+    """Print the ladder, or to `err` why it is empty. Return 0; 2 if the recipe or an argument is invalid."""
     prices = catalog.chosen(environ)
     try:
         recipe = read(recipe_or_file, environ)
@@ -46,7 +46,7 @@ def run(
         print(json.dumps([as_row(rung) for rung in rungs], indent=2), file=out)
         _say(recipe, err)
     elif rungs:
-        from bot.cli.plan_table import show  # noqa: PLC0415 - rich is not for programs that read JSON
+        from bot.cli.plan_table import show  # noqa: PLC0415 - rich is not needed for JSON
 
         show(recipe, rungs, gaps(recipe, offers, rungs), dated=catalog.dated(prices), out=out)
     if why:
@@ -55,7 +55,7 @@ def run(
 
 
 def read(recipe_or_file: str, environ: Mapping[str, str]) -> Recipe:
-    """A recipe by its name, or from a file where what is given looks like one. Raises RecipeError."""
+    """Return a recipe by its name, or from a file if the argument looks like a path. Raises RecipeError."""
     path = Path(recipe_or_file).expanduser()
     named_as_file = path.suffix in SUFFIXES or len(path.parts) > 1
     if not named_as_file:
@@ -64,7 +64,7 @@ def read(recipe_or_file: str, environ: Mapping[str, str]) -> Recipe:
 
 
 def as_row(rung: Rung) -> dict[str, Any]:
-    """One rung in the outside contract's fields; null where nothing is known."""
+    """Return one rung as a JSON object with the documented fields; null where a value is unknown."""
     offer = rung.offer
     return {
         "cloud": offer.cloud or None,
@@ -91,6 +91,6 @@ def _of_this_machine(environ: Mapping[str, str]) -> tuple[Offer, ...]:
     chosen = environ.get("MIXTRAL_CLOUDS", "")
     if chosen and "local" not in [word.strip().lower() for word in chosen.split(",")]:
         return ()
-    from workers.clouds.local.driver import LocalDriver  # noqa: PLC0415 - not needed where this machine is left out
+    from workers.clouds.local.driver import LocalDriver  # noqa: PLC0415 - not needed without `local`
 
     return LocalDriver(Path(environ.get("MIXTRAL_HOME") or ".")).offers()

@@ -1,4 +1,4 @@
-"""The ladder as a table for people, zones of one price folded into one row."""
+"""The ladder as a table for people: one row for zones of one price."""
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -13,25 +13,25 @@ from recipes.schema import Recipe
 from workers.placement.ladder import Rung
 from workers.placement.offer import Offer
 
-MOST_ROWS = 20
+MAX_ROWS = 20
 WIDE = 110
-"""Columns of a terminal from which on a reason fits beside its rung."""
+"""Minimum width of a terminal for reasons in the table, in columns."""
 
-NOBODY = "-"
+NONE = "-"
 
 
 def show(recipe: Recipe, rungs: Sequence[Rung], missing: Iterable[str], *, dated: str, out: TextIO) -> None:
-    """Print the ladder, what its marks mean, why rungs cannot be taken, and what of the recipe is not served."""
+    """Print the ladder, its legend, why rungs are not usable, and which options of the recipe have no rung."""
     rows = fold(rungs)
     below = [*_cut(rows), *_doubts(rungs), *_reasons(rungs), *missing, *_notes(recipe)]
     below.append(f"Prices {dated}, in USD per hour for the whole machine.")
     console = Console(file=out, highlight=False, emoji=False)
-    ladder = Padding(table(rows[:MOST_ROWS], rungs, wide=console.width >= WIDE), (1, 0))
+    ladder = Padding(table(rows[:MAX_ROWS], rungs, wide=console.width >= WIDE), (1, 0))
     console.print(Group(Text(_headline(recipe, rungs)), ladder, *(Text(line) for line in below)))
 
 
 def fold(rungs: Iterable[Rung]) -> list[tuple[int, list[Rung]]]:
-    """Neighbours that differ in their zone only, together, with the number of the first."""
+    """Group neighbours that differ only in zone; each group with the number of its first rung."""
     numbered = enumerate(rungs, start=1)
     return [
         (group[0][0], [rung for _, rung in group])
@@ -58,9 +58,9 @@ def table(rows: Iterable[tuple[int, list[Rung]]], rungs: Sequence[Rung], *, wide
             str(number),
             _price(offer),
             _gpu(offer),
-            offer.cloud or NOBODY,
+            offer.cloud or NONE,
             _zones(group),
-            offer.instance_type or NOBODY,
+            offer.instance_type or NONE,
         ]
         if mixed:
             cells.append("spot" if offer.spot else "on demand")
@@ -74,9 +74,9 @@ def _headline(recipe: Recipe, rungs: Sequence[Rung]) -> str:
     what = "spot" if all(rung.offer.spot for rung in rungs) else "on demand"
     if len({rung.offer.spot for rung in rungs}) > 1:
         what = "spot and on demand"
-    would = "machine would do" if len(rungs) == 1 else "machines would do"
+    machines = "suitable machine" if len(rungs) == 1 else "suitable machines"
     order = "in the recipe's order of preference" if recipe.ordered else "cheapest first"
-    return f"{recipe.name}: {len(rungs)} {would}, {what}, {order}; {usable or 'none'} can be taken from here."
+    return f"{recipe.name}: {len(rungs)} {machines}, {what}, {order}; {usable or 'none'} usable from here."
 
 
 def _but_for_zone(rung: Rung) -> tuple[object, ...]:
@@ -96,7 +96,7 @@ def _gpu(offer: Offer) -> str:
 
 
 def _zones(group: Sequence[Rung]) -> str:
-    """`us-central1-a, c`; AWS zone ids, which don't tell their region: `us-east-1 (use1-az1, az2)`."""
+    """`us-central1-a, c`; AWS zone ids, which do not contain their region: `us-east-1 (use1-az1, az2)`."""
     first = group[0].offer
     if not first.zone:
         return "any"
@@ -108,7 +108,7 @@ def _zones(group: Sequence[Rung]) -> str:
 
 
 def _cut(rows: Sequence[tuple[int, list[Rung]]]) -> Iterable[str]:
-    left = [rung for _, group in rows[MOST_ROWS:] for rung in group]
+    left = [rung for _, group in rows[MAX_ROWS:] for rung in group]
     if left:
         dearest = max((rung.offer.usd_per_hour for rung in left if rung.offer.usd_per_hour is not None), default=None)
         upto = f", up to {dearest:.2f} USD/h" if dearest is not None else ""
@@ -117,7 +117,7 @@ def _cut(rows: Sequence[tuple[int, list[Rung]]]) -> Iterable[str]:
 
 def _doubts(rungs: Iterable[Rung]) -> Iterable[str]:
     if any(rung.offer.doubtful for rung in rungs):
-        yield "? a doubtful price, tried only after every sound one; --json says why."
+        yield "? a doubtful price, tried only after all others; --json shows why."
 
 
 def _reasons(rungs: Iterable[Rung]) -> Iterable[str]:

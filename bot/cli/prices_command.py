@@ -1,4 +1,4 @@
-"""`mixtral-bot prices`: read the clouds' prices anew into a file of this installation."""
+"""`mixtral-bot prices`: reads the clouds' current prices into a file of this installation."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,15 +18,15 @@ from workers.placement.prices import Merged, PriceTable, Quote
 
 WITHIN = timedelta(seconds=90)
 ON_DEMAND = ("gpuhunt", "AWS's price list")
-"""In this order: of two that tell the same price, the later one is believed."""
+"""Sources in ascending precedence: the price of a later one is used."""
 
-MOST_CHANGES = 12
+MAX_CHANGES = 12
 
 
 def run(
     environ: Mapping[str, str], out: TextIO, err: TextIO | None = None, asked: Mapping[str, Source] | None = None
 ) -> int:
-    """Write the table; 0, or 1 where nothing could be read, and then it stays as it was. Raises PricesError."""
+    """Write the table and return 0; return 1 and keep the table if no price could be read. Raises PricesError."""
     path = catalog.refreshed(environ)
     before, notes = _before(path)
     if asked is None:
@@ -42,16 +42,16 @@ def run(
         console.print(Text(line))
     if not merged.taken:
         age = catalog.dated(path if path.is_file() and before.read_on else None)
-        console.print(Text(f"No price could be read anew: those {age} stay."))
+        console.print(Text(f"No price could be read: those {age} stay in use."))
         return 1
     prices.write(path, prices.as_csv(merged.table))
-    for line in _told(merged, quotes, path, environ):
+    for line in _summary(merged, quotes, path, environ):
         console.print(Text(line))
     return 0
 
 
 def _before(path: Path) -> tuple[PriceTable, list[str]]:
-    """Our own table, overlaid with the one that was written last; and why not, if that one is broken."""
+    """Return the shipped table, updated by the one at `path`, and a note if that one cannot be read."""
     own = prices.read(catalog.ours().read_text(encoding="utf-8"), catalog.ours().name)
     try:
         last = prices.read(path.read_text(encoding="utf-8"), path.name)
@@ -59,20 +59,20 @@ def _before(path: Path) -> tuple[PriceTable, list[str]]:
         return own, []
     except (PricesError, OSError, UnicodeDecodeError) as error:
         cause = str(error).split(". ", 1)[0].rstrip(".")
-        return own, [f"What {path} held is left out, for it cannot be read: {cause}."]
+        return own, [f"{path} is ignored, because it cannot be read: {cause}."]
     both = {prices.key(row): row for table in (own, last) for row in table.rows}
     return PriceTable(rows=tuple(both.values()), read_on=last.read_on), []
 
 
 def _of(quotes: Mapping[str, Sequence[Quote]]) -> Iterable[Quote]:
-    """Each price once: where two sources tell of the same, the cloud's own counts."""
-    believed = {
+    """Yield each price once. If two sources have it, the cloud's own list takes precedence."""
+    preferred = {
         (q.cloud, q.place, q.instance_type): q for name in ON_DEMAND for q in quotes.get(name, ()) if not q.spot
     }
     names = dict.fromkeys((*ON_DEMAND, *quotes))
     for name in names:
         for quote in quotes.get(name, ()):
-            winner = believed.get((quote.cloud, quote.place, quote.instance_type))
+            winner = preferred.get((quote.cloud, quote.place, quote.instance_type))
             if quote.spot or winner is None or winner.source == quote.source:
                 yield quote
 
@@ -83,17 +83,17 @@ def _not_read(failed: Mapping[str, str]) -> Iterable[str]:
         yield f"Not read: {cause.rstrip('.')}."
 
 
-def _told(
+def _summary(
     merged: Merged, quotes: Mapping[str, Sequence[Quote]], path: Path, environ: Mapping[str, str]
 ) -> Iterable[str]:
-    yield from merged.changed[:MOST_CHANGES]
-    if len(merged.changed) > MOST_CHANGES:
-        yield f"… and {len(merged.changed) - MOST_CHANGES} more prices changed."
+    yield from merged.changed[:MAX_CHANGES]
+    if len(merged.changed) > MAX_CHANGES:
+        yield f"… and {len(merged.changed) - MAX_CHANGES} more prices changed."
     if not merged.changed:
         yield "No price has changed."
-    told = {quote.cloud for some in quotes.values() for quote in some if not quote.spot}
-    for cloud in sorted({row.cloud for row in merged.table.rows} - told):
-        yield f"On-demand prices of {cloud.upper()} stay as they were: nobody who was reached tells them."
+    listed = {quote.cloud for some in quotes.values() for quote in some if not quote.spot}
+    for cloud in sorted({row.cloud for row in merged.table.rows} - listed):
+        yield f"On-demand prices of {cloud.upper()} are unchanged: no source that was read lists them."
     yield f"{merged.taken} prices were read. {path} now holds prices {catalog.dated(path)}."
     if environ.get("MIXTRAL_PRICES"):
-        yield f"Plans use {environ['MIXTRAL_PRICES']} all the same, for MIXTRAL_PRICES names it: unset it to use these."
+        yield f"Plans still use {environ['MIXTRAL_PRICES']}, because MIXTRAL_PRICES names it: unset it to use these."

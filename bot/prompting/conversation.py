@@ -1,4 +1,4 @@
-"""PURE: from a thread to the messages of a chat completion."""
+"""PURE: builds the messages of a chat completion from a Slack thread."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
@@ -15,36 +15,36 @@ from workers.deployment.events import DeploymentId
 ANSWER_EVENT = "mixtral_answer"
 """The event type in the metadata of an answer's messages."""
 
-_SAID = frozenset({None, "", "bot_message", "file_share", "me_message", "thread_broadcast"})
-"""Subtypes that carry somebody's words; the others tell of joins, deletions and the like."""
+_WRITTEN_BY_PEOPLE = frozenset({None, "", "bot_message", "file_share", "me_message", "thread_broadcast"})
+"""Message subtypes with text that a user or bot wrote; the others report joins, deletions and the like."""
 
 CHARACTERS_PER_TOKEN = 4
 ANSWER_TOKENS = 4096
-"""Whoever wants more writes "continue"."""
+"""Maximum length of one answer. A person who writes "continue" gets more."""
 ASSUMED_CONTEXT = 8192
-"""Tokens, for an engine that does not say."""
+"""Context length in tokens of an engine that does not report one."""
 
 
 class Turn(Struct, frozen=True, kw_only=True):
-    """One message of the conversation, as the engine wants it."""
+    """One message of the conversation, in the fields of a chat completion."""
 
     role: Literal["user", "assistant"]
     content: str
 
 
 class Remembered(Struct, frozen=True, kw_only=True):
-    """What we know of a thread beside what Slack tells."""
+    """What Redis holds of a thread in addition to Slack's messages."""
 
     deployment: DeploymentId | None = None
-    """The one that answered last."""
+    """The deployment that answered last in the thread."""
     prompts: dict[str, str] = {}
-    """Prompts without their address, by the message that puts or, for a command, shows them."""
+    """Prompts without the deployment's name, by the ts of the message that asks or, for a command, shows them."""
     answers: dict[str, str] = {}
-    """What the model said, by the answer's first message; empty for its further messages."""
+    """Answers by the ts of their first message; an empty string for each further message."""
 
 
 class TokenBudget(Struct, frozen=True, kw_only=True):
-    """How a context is divided."""
+    """How a context is divided between prompt and answer."""
 
     prompt: int
     """Characters."""
@@ -53,7 +53,7 @@ class TokenBudget(Struct, frozen=True, kw_only=True):
 
 
 def budget(context: int | None) -> TokenBudget:
-    """Divide a context of so many tokens: an eighth of it is for the answer, for small models ramble to any limit."""
+    """Divide a context of `context` tokens. The answer gets an eighth, since small models write up to any limit."""
     tokens = context or ASSUMED_CONTEXT
     answer = max(min(ANSWER_TOKENS, tokens // 8), 1)
     return TokenBudget(prompt=(tokens - answer) * CHARACTERS_PER_TOKEN, answer=answer)
@@ -67,9 +67,9 @@ def turns(
     ourselves: Identity,
     names: Sequence[str],
 ) -> list[Turn]:
-    """Who said what before a message (by its ts; None: nobody yet), oldest first.
+    """Return the turns before the message with the ts `before`, oldest first; none if `before` is None.
 
-    Cards and notices of ours are nobody's words. Who speaks twice in a row has one turn.
+    The bot's cards and notices are left out. Consecutive messages of one role are joined into one turn.
     """
     said: list[Turn] = []
     for message in sorted(thread, key=lambda m: float(m["ts"])):
@@ -86,14 +86,14 @@ def turns(
 
 
 def from_memory(remembered: Remembered) -> list[dict[str, Any]]:
-    """A thread as far as it is known without Slack, for `turns`."""
+    """Return the messages of a thread that Redis holds, for `turns` when Slack cannot be read."""
     return [{"ts": ts} for ts in (*remembered.prompts, *remembered.answers)]
 
 
 def asking(said: Sequence[Turn], prompt: str, characters: int) -> list[Turn]:
-    """The conversation with its new question, without as many of the oldest turns as do not fit.
+    """Return the conversation with the new question, within `characters`: the oldest turns are dropped first.
 
-    The question itself is never cut. The first turn is a person's and the roles take turns, as templates demand.
+    The question itself is never cut. Chat templates require that the first turn is a user's and that roles alternate.
     """
     if said and said[-1].role == "user":
         said, prompt = said[:-1], f"{said[-1].content}\n\n{prompt}"
@@ -115,7 +115,7 @@ def _turn(message: Mapping[str, Any], remembered: Remembered, ourselves: Identit
         return Turn(role="user", content=remembered.prompts[ts])
     if ts in remembered.answers:
         return Turn(role="assistant", content=remembered.answers[ts])
-    if message.get("subtype") not in _SAID:
+    if message.get("subtype") not in _WRITTEN_BY_PEOPLE:
         return None
     text = message.get("text") or ""
     if message.get("user") == ourselves.user or (ourselves.bot and message.get("bot_id") == ourselves.bot):

@@ -1,4 +1,4 @@
-"""Asks an engine for a chat completion and gathers its tokens while others do the talking to Slack."""
+"""Requests a chat completion from an engine and collects its text in a thread of its own."""
 
 import threading
 import time
@@ -29,15 +29,15 @@ _TIMEOUT = httpx.Timeout(connect=5, read=FIRST_TOKEN_WITHIN.total_seconds(), wri
 
 
 class EngineEndpoint(Struct, frozen=True, kw_only=True):
-    """Where a deployment is asked."""
+    """The address of a deployment and the key for it."""
 
     name: str
-    """The deployment's, for sentences."""
+    """Name of the deployment, for error sentences."""
     url: str
     key: str
 
     def __repr__(self) -> str:
-        return f"Endpoint({self.name}, {self.url})"  # tracebacks and logs show no key
+        return f"Endpoint({self.name}, {self.url})"  # no key in tracebacks and logs
 
     @property
     def headers(self) -> dict[str, str]:
@@ -45,21 +45,21 @@ class EngineEndpoint(Struct, frozen=True, kw_only=True):
 
 
 class Model(Struct, frozen=True, kw_only=True):
-    """What the engine says of the model that it serves."""
+    """The model that an engine reports as served."""
 
     name: str
     context: int | None
-    """Tokens; None where the engine does not say."""
+    """Context length in tokens; None if the engine does not report one."""
 
 
 def model_of(http: httpx.Client, endpoint: EngineEndpoint) -> Model:
-    """The model that the endpoint serves, by the deployment's name where it goes by it. Raises EngineFailed."""
+    """Return the model under the deployment's name, else the first one that is listed. Raises EngineFailed."""
     try:
         answer = http.get(f"{endpoint.url}/v1/models", headers=endpoint.headers, timeout=10)
     except httpx.HTTPError as error:
         raise unreachable(endpoint.name) from error
     if answer.status_code in (404, 405, 501):
-        return Model(name=endpoint.name, context=None)  # an engine without a list may serve all the same
+        return Model(name=endpoint.name, context=None)  # an engine without a list of models may still serve completions
     if answer.status_code != httpx.codes.OK:
         raise refusal(endpoint.name, answer.status_code, answer.content)
     try:
@@ -79,7 +79,7 @@ def _context(entry: dict[str, Any]) -> int | None:
 
 
 class Completion:
-    """One answer as it is being written. Its reader thread ends with it."""
+    """One streamed answer. Its reader thread ends with the answer."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class Completion:
         }
         self._changed = threading.Condition()
         self._texts: list[str] = []
-        self._awaited = True  # the first words are worth waking the taker; later ones come at its own pace
+        self._awaited = True  # the first text ends a wait in `take`; later text does not
         self._cancelled = False
         self._error: EngineFailed | None = None
         self.finish: Finish | None = None
@@ -112,9 +112,9 @@ class Completion:
         return self.finish is not None or self._error is not None
 
     def take(self, wait: timedelta) -> str:
-        """The text since the last take; waits so long for the end, or for the first words.
+        """Return the text since the last call. Waits up to `wait` for the first text or for the end of the answer.
 
-        Raises EngineFailed when the engine has failed and all its text has been taken.
+        Raises EngineFailed if the engine has failed and all its text has been returned.
         """
         with self._changed:
             self._changed.wait_for(lambda: self.ended or (self._awaited and self._texts), wait.total_seconds())
@@ -126,7 +126,7 @@ class Completion:
         return text
 
     def cancel(self) -> None:
-        """Let the engine stop writing at its next token."""
+        """Close the request when its next chunk arrives, which stops the engine."""
         self._cancelled = True
 
     def _read(self) -> None:
@@ -136,7 +136,7 @@ class Completion:
             self._end(error=error)
         except PromptingError as error:
             self._end(error=EngineFailed(str(error)))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the taker must hear of it
+        except Exception as error:  # noqa: BLE001 - every error is raised by `take`
             self._end(error=_broken(self._endpoint, error, begun=False))
         else:
             self._end(finish=finish)
@@ -185,7 +185,7 @@ class Completion:
 
 
 class _Count:
-    """What is counted while an answer comes."""
+    """Token count and times of an answer while it is received."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock

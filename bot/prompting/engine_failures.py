@@ -1,4 +1,4 @@
-"""PURE: what can go wrong with an engine, in sentences that people read."""
+"""PURE: failures of an engine, with the sentences that people read."""
 
 import json
 from datetime import timedelta
@@ -7,19 +7,20 @@ from typing import Any
 from bot.prompting.errors import PromptingError
 
 FIRST_TOKEN_WITHIN = timedelta(seconds=60)
-"""Also between two tokens."""
+"""Maximum time to the first token, and between two tokens."""
 ALL_WITHIN = timedelta(minutes=10)
+"""Maximum time from the request to the last token."""
 
 _EXPLAINED = 300
-"""Characters of an engine's own explanation that are worth a reader's time."""
+"""Maximum number of characters quoted from an engine's error message."""
 
 
 class EngineFailed(PromptingError):
-    """The engine gave no answer, or not the whole of it."""
+    """The engine returned no answer, or an incomplete one."""
 
 
 class Unreachable(EngineFailed):
-    """Nothing answers at the endpoint, or it has no replica to give the question to."""
+    """The endpoint does not answer, or has no replica for the question."""
 
 
 class TooLong(EngineFailed):
@@ -30,13 +31,13 @@ SERVER_ERROR = 500
 
 
 def refusal(name: str, status: int, body: bytes) -> EngineFailed:
-    """What an engine's answer other than 200 means for who asked."""
+    """Return the failure for an engine's response with a status other than 200."""
     said = explanation(body)
     match status:
         case 401 | 403:
             return EngineFailed(
-                f"The endpoint of {name} does not take my key (status {status}). Its gateway may just be starting: ask "
-                "again in a moment. If it stays so, the log of the gateway tells why."
+                f"The endpoint of {name} rejected the bot's key (status {status}). Its gateway may still be starting: "
+                "ask again in a moment. If it is rejected again, the log of the gateway shows why."
             )
         case 404:
             return EngineFailed(
@@ -45,26 +46,26 @@ def refusal(name: str, status: int, body: bytes) -> EngineFailed:
             )
         case 400 | 413 | 422 if any(word in said.lower() for word in ("context", "too long", "maximum", "max_tokens")):
             return TooLong(
-                f"The question is longer than the model of {name} can take in: {said} Shorten it, or ask in parts."
+                f"The question is longer than the context of the model of {name}: {said} Shorten it, or ask in parts."
             )
         case 429:
-            return EngineFailed(f"{name} has more to do than it can take. Ask again in a moment.")
+            return EngineFailed(f"{name} has too many requests (status {status}). Ask again in a moment.")
         case 502 | 503 | 504:
             return Unreachable(
-                f"{name} has no replica that answers just now (status {status}). "
-                f"Ask again in a moment; `/mixtral status {name}` shows how its replicas are."
+                f"{name} has no replica that can answer now (status {status}). "
+                f"Ask again in a moment; `/mixtral status {name}` shows the state of its replicas."
             )
         case _ if status >= SERVER_ERROR:
             return EngineFailed(
                 f"The engine of {name} failed (status {status}: {said}). "
-                f"Ask again; if it stays so, `/mixtral logs {name}` shows why."
+                f"Ask again; if it fails again, `/mixtral logs {name}` shows why."
             )
         case _:
-            return EngineFailed(f"{name} refused the question (status {status}: {said}). Put it in another way.")
+            return EngineFailed(f"{name} refused the question (status {status}: {said}). Rephrase it.")
 
 
 def explanation(body: bytes) -> str:
-    """An engine's own words for a refusal, on one line and not too long."""
+    """Return the error message in an engine's response, on one line and shortened."""
     try:
         return _explanation(json.loads(body))
     except ValueError:
@@ -85,33 +86,33 @@ def _short(text: str) -> str:
 
 def unreachable(name: str) -> Unreachable:
     return Unreachable(
-        f"Nothing answers at the endpoint of {name}. Ask again in a moment; "
-        f"`/mixtral status {name}` shows whether its replicas are well."
+        f"The endpoint of {name} does not answer. Ask again in a moment; "
+        f"`/mixtral status {name}` shows the state of its replicas."
     )
 
 
 def stopped(name: str) -> EngineFailed:
     return EngineFailed(
-        f"The engine of {name} stopped in the midst of its answer. Ask again; "
-        f"`/mixtral status {name}` shows whether its replicas are well."
+        f"The engine of {name} stopped before its answer was complete. Ask again; "
+        f"`/mixtral status {name}` shows the state of its replicas."
     )
 
 
 def silent(name: str) -> EngineFailed:
     return EngineFailed(
-        f"{name} said nothing for {FIRST_TOKEN_WITHIN.total_seconds():.0f} seconds, so the wait was ended. "
-        f"It may have too many questions at once: ask again, or give it more replicas with "
+        f"{name} sent no text for {FIRST_TOKEN_WITHIN.total_seconds():.0f} seconds, so the request was cancelled. "
+        f"It may have too many questions at the same time: ask again, or add replicas with "
         f"`/mixtral scale {name} N`."
     )
 
 
 def too_slow(name: str) -> EngineFailed:
     return EngineFailed(
-        f"{name} was still writing after {ALL_WITHIN.total_seconds() / 60:.0f} minutes, and was stopped. "
-        "Ask it to go on, or for something shorter."
+        f"{name} was still writing after {ALL_WITHIN.total_seconds() / 60:.0f} minutes, so the request was cancelled. "
+        "Write “continue” to get the rest, or ask for a shorter answer."
     )
 
 
 def broke_off(name: str, said: Any) -> EngineFailed:
-    """An engine's event of an error in the midst of an answer."""
-    return EngineFailed(f"{name} broke off: {_explanation(said)}")
+    """Return the failure for an error event that an engine sent within its answer."""
+    return EngineFailed(f"The engine of {name} ended its answer with an error: {_explanation(said)}")

@@ -1,5 +1,5 @@
-"""The one base class of what can go wrong between a question and its answer."""
+"""The base class of failures between a question and its answer."""
 
 
 class PromptingError(Exception):
-    """Something went wrong on the way to an answer, and the message says what and what mends it."""
+    """A question could not be answered. The message states the cause and what to do."""

@@ -1,20 +1,20 @@
-"""PURE: what a model says, made so that it can only be read: it pings nobody, and its links show where they go."""
+"""PURE: neutralizes a model's text: it cannot mention anyone, and its links show their targets."""
 
 import re
 
-# In Slack's markup and in Markdown every construct that acts begins with one of these joints, so a space in the joint
-# is enough. A space shows what was done, and code that has one more still runs; a hidden character would do neither.
-_ACTING = re.compile(
-    r"<(?=[@#\\&])"  # <@U1> a person, <#C1> a channel; also where Markdown takes a backslash or an entity off
-    r"|<(?=!(?!DOCTYPE|--|\[))"  # <!channel>, <!date^…|…>, and not what HTML has there
-    r"|<(?=[A-Za-z][A-Za-z0-9+.-]{0,30}:(?!:))"  # <https://a|b>, <mailto:…>, and not C++'s <std::…>
+# In Slack's markup and in Markdown, every active construct begins with one of these character pairs. A space within the
+# pair disables it, is visible, and keeps code valid; a zero-width character is not visible and breaks code.
+_ACTIVE = re.compile(
+    r"<(?=[@#\\&])"  # <@U1> a person, <#C1> a channel; also where Markdown removes a backslash or resolves an entity
+    r"|<(?=!(?!DOCTYPE|--|\[))"  # <!channel>, <!date^…|…>, but not HTML's <!DOCTYPE
+    r"|<(?=[A-Za-z][A-Za-z0-9+.-]{0,30}:(?!:))"  # <https://a|b>, <mailto:…>, but not C++'s <std::…>
     r"|&(?:lt|#0{0,5}60|#[xX]0{0,5}3[cC]);(?=[@#!])"  # the same, written as an entity
     r"|\](?=[(:])",  # [b](https://a), [b]: https://a
     re.IGNORECASE,
 )
 
 _UNSETTLED = re.compile(r"(?:<[^\s<>]{0,33}|&[#\w]{0,9};?|\])\Z")
-"""An end that the next characters may turn into a joint."""
+"""An end of the text that the next characters may turn into an active construct."""
 
 _LONGEST_END = 40
 
@@ -29,23 +29,23 @@ _BOLD_MARK = "\x01"
 
 
 def inert(text: str) -> str:
-    """Markdown that cannot act; only spaces are added."""
-    return _ACTING.sub(lambda found: f"{found[0]} ", text)
+    """Return the Markdown without active constructs; only spaces are added."""
+    return _ACTIVE.sub(lambda found: f"{found[0]} ", text)
 
 
 def settled(text: str) -> str:
-    """The beginning of `inert` of every text that begins with this one: what may be shown before the rest is known."""
+    """Return the longest prefix of `inert(text)` that no further text can change, so that it can be shown already."""
     end = _UNSETTLED.search(text[-_LONGEST_END:])
     return inert(text[: len(text) - len(end[0])] if end else text)
 
 
 def escape(text: str) -> str:
-    """Text for Slack's mrkdwn, in which it means nothing but itself."""
+    """Escape text for Slack's mrkdwn, so that it is shown literally."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def mrkdwn(markdown: str) -> str:
-    """Markdown in Slack's own markup, as far as that goes; escaped, and never longer than `escape` makes it."""
+    """Translate Markdown into escaped mrkdwn, as far as Slack supports it; never longer than `escape(markdown)`."""
     lines, fenced = [], False
     for line in markdown.split("\n"):
         if _FENCE.match(line):
@@ -57,7 +57,7 @@ def mrkdwn(markdown: str) -> str:
 
 
 def open_fence(markdown: str) -> str:
-    """The line that opened the code block in which the text ends, or nothing."""
+    """Return the line that opened the code block in which the text ends, or an empty string."""
     opened = ""
     for line in markdown.split("\n"):
         if found := _FENCE.match(line):
@@ -80,7 +80,7 @@ def _words(text: str, *, bold: bool) -> str:
 
 
 def _styled(text: str, *, bold: bool) -> str:
-    mark = _BOLD_MARK if bold else ""  # within a heading, which is bold as a whole, there is no bolder
+    mark = _BOLD_MARK if bold else ""  # a heading is bold as a whole
     text = _BOLD.sub(rf"{mark}\2{mark}", text)
     text = _ITALIC.sub(r"_\1_", text)
     return _STRUCK.sub(r"~\1~", text).replace(_BOLD_MARK, "*")

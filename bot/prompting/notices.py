@@ -1,4 +1,4 @@
-"""What we ourselves say around a question: its prompt, that it waits, why it is not answered."""
+"""The bot's own messages about a question: its prompt, that it waits, why it is not answered."""
 
 import contextlib
 import logging
@@ -18,17 +18,17 @@ from bot.slack.responses import respond
 _LOG = logging.getLogger(__name__)
 
 PROMPT_SHOWN = 2_500
-"""Characters of a command's prompt that its message repeats."""
+"""Maximum number of characters of a command's prompt that its message quotes."""
 
 
 class QuestionNotices:
-    """Every call raises SlackFailed where the person cannot be told at all."""
+    """Methods raise SlackFailed if the message cannot be delivered in any way."""
 
     def __init__(self, slack: SlackCalls, threads: Threads) -> None:
         self._slack, self._threads = slack, threads
 
     def prompt(self, asked: Asked, name: str) -> str:
-        """Show a command's prompt in the channel, so that its answer has a thread; gives its ts."""
+        """Post a command's prompt in the channel, so that its answer has a thread; return the ts."""
         question = asked.question
         root = shown_prompt(recent(self._slack, question.channel), question.key)
         if root is None:
@@ -38,11 +38,11 @@ class QuestionNotices:
         return root
 
     def waiting(self, asked: Asked, sentence: str) -> str:
-        """Say in the thread that the question waits; gives the ts."""
+        """Post in the thread that the question waits; return the ts."""
         return self._in_thread(asked, Message(text=_words(sentence)))
 
     def withdraw(self, asked: Asked, instead: str) -> bool:
-        """Take back that it waits, or say something else there; False where Slack is to be asked again later."""
+        """Delete the notice that the question waits, or replace its text; False if this must be repeated later."""
         channel, notice, said = asked.question.channel, asked.notice or "", Message(text=_words(instead))
         try:
             self._slack.delete(channel, notice)
@@ -53,23 +53,23 @@ class QuestionNotices:
             return False
         return True
 
-    def withdraw_at_last(self, asked: Asked, instead: str) -> None:
-        """Likewise, with all patience."""
+    def insist_on_withdrawal(self, asked: Asked, instead: str) -> None:
+        """Withdraw the notice, and insist on it."""
         with contextlib.suppress(SlackFailed):
             self._slack.insist(lambda: self._slack.delete(asked.question.channel, asked.notice or ""))
             return
         self.withdraw(asked, instead)
 
     def over(self, asked: Asked, sentence: str) -> None:
-        """Tell whoever waits that there will be no answer, so that they notice."""
+        """Post that the question will not be answered, with a mention of the person who asked."""
         self._in_thread(asked, Message(text=f"<@{asked.question.user}> {_words(sentence)}"))
         if asked.notice is not None:
-            self.withdraw_at_last(asked, "Your question waited here.")
+            self.insist_on_withdrawal(asked, "Your question waited here.")
 
     def privately(self, asked: Asked, sentence: str, blocks: tuple[JSON, ...] = ()) -> None:
-        """Tell the person alone, wherever that can be; what is meant for one is never said to all.
+        """Show a sentence to the person who asked, and to no one else.
 
-        `blocks` show the sentence, and more, where there is room for them.
+        `blocks` replace the sentence where they can be shown.
         """
         question, plain = asked.question, Message(text=_words(sentence))
         message = Message(text=plain.text, blocks=blocks)
@@ -78,11 +78,11 @@ class QuestionNotices:
             return
         place = question.channel, question.user
         try:
-            # After a lost reply it is shown again: it cannot be looked for, and twice is better than not at all.
+            # After a lost reply it is sent again: an ephemeral message cannot be looked up.
             self._slack.insist(lambda: self._slack.whisper(*place, message, thread=question.thread_ts))
         except SlackRefused as refused:
             if not respond(question.response_url, plain):
-                _LOG.info("%s is told in a direct message: %s", question.user, refused)
+                _LOG.info("%s gets the sentence in a direct message: %s", question.user, refused)
                 channel = self._slack.insist(lambda: self._slack.open_direct(question.user))
                 self._post_once(channel, plain, metadata(NOTICE_EVENT, question.key))
 
@@ -94,7 +94,7 @@ class QuestionNotices:
     def _post_once(self, channel: str, message: Message, mark: JSON, thread: str | None = None) -> str:
         """Insist on a post, and return its ts. After a lost reply the message is looked for before it is posted again.
 
-        The metadata gets a number of its own, since a question may have several notices.
+        The metadata gets a number, since a question may have several notices.
         """
         mark = {**mark, "event_payload": {**mark["event_payload"], "post": secrets.token_hex(4)}}
         reply_was_lost = False

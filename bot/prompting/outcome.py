@@ -1,4 +1,4 @@
-"""PURE: how an answer ended, in what stands below it."""
+"""PURE: how an answer ended, and the line below it."""
 
 from msgspec import Struct
 
@@ -7,31 +7,31 @@ class Finish(Struct, frozen=True, kw_only=True):
     """How an answer ended."""
 
     reason: str | None
-    """The engine's own word: `stop`, `length` …"""
+    """The engine's `finish_reason`: `stop`, `length` …"""
     tokens: int
     seconds: float
-    """From the request to the last token."""
+    """Seconds from the request to the last token."""
     writing: float
     """Seconds from the first token to the last."""
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """All of an answer."""
+    """A complete answer."""
 
     text: str
-    """What the model said."""
+    """The model's text."""
     closing: str = ""
-    """A sentence of ours that has to be added."""
+    """The bot's own sentence below the text."""
     footer: str = ""
     """One line of measurements."""
 
 
 def outcome(text: str, finish: Finish, model: str) -> Outcome:
-    """The outcome of a completion that came to its end."""
+    """Return the outcome of a completion that has ended."""
     if not text.strip():
         reason = finish.reason or "none given"
         return Outcome(
-            text="", closing=f"The model answered with nothing (finish reason: {reason}). Try again or rephrase."
+            text="", closing=f"The model's answer is empty (finish reason: {reason}). Ask again or rephrase."
         )
     closing = ""
     if finish.reason == "length":

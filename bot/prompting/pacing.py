@@ -1,4 +1,4 @@
-"""PURE: when to send what has come: as often as Slack's tiers let all open answers together."""
+"""PURE: when to send new text, so that all open answers together stay within Slack's rate limits."""
 
 from datetime import timedelta
 
@@ -9,36 +9,36 @@ class Pace(Struct, frozen=True, kw_only=True):
     """How often one Slack method may be called."""
 
     least: timedelta
-    """Between two calls of one answer, however few are open."""
+    """Minimum time between two calls for one answer."""
     per_minute: int
-    """Calls of all open answers together."""
+    """Maximum number of calls of all open answers together."""
 
 
 STREAMED = Pace(least=timedelta(seconds=0.6), per_minute=80)
 """chat.appendStream: tier 4, 100 and more a minute for a workspace."""
 
 UPDATED = Pace(least=timedelta(seconds=1.2), per_minute=30)
-"""chat.update: tier 3, 50 and more a minute for a workspace, of which the cards need some."""
+"""chat.update: tier 3, 50 and more a minute for a workspace. The cards need some of them."""
 
 FOR_CARDS = 4
 """Number of calls of chat.update that stay available to the cards of deployments."""
 
 ENOUGH = 40
-"""So many characters are worth a call; fewer may wait for another interval."""
+"""Minimum number of unsent characters that justifies an API call; fewer wait for one more interval."""
 
 ROTATE_AFTER = timedelta(minutes=4)
-"""Slack ends a stream after about five minutes, however busy it is."""
+"""Maximum age of a stream. Slack ends a stream after about five minutes, even while text is appended."""
 
 
 def interval(pace: Pace, open_answers: int) -> timedelta:
-    """Between two calls of one answer while so many are open."""
+    """Return the time between two calls for one answer while `open_answers` are being written."""
     return max(pace.least, timedelta(minutes=1) * max(open_answers, 1) / pace.per_minute)
 
 
 def wait(pace: Pace, *, open_answers: int, pending: int, since: timedelta | None) -> timedelta:
-    """How long to wait before the next call, when `pending` characters have not been sent.
+    """Return how long to wait before the next call, with `pending` unsent characters.
 
-    `since` is the time from the last call, None before the first: a first word is shown at once.
+    `since` is the time since the last call; None before the first call, which is made immediately.
     """
     every = interval(pace, open_answers)
     if not pending:

@@ -1,4 +1,4 @@
-"""The pool in which questions are answered, and the watch that no question is forgotten."""
+"""The threads that answer questions, and the watch that resumes unanswered ones."""
 
 import logging
 import secrets
@@ -26,25 +26,26 @@ from workers.lease import Lease
 _LOG = logging.getLogger(__name__)
 
 AT_ONCE = 64
+"""Maximum number of questions that are answered at the same time."""
 LEASE = timedelta(seconds=10)
-"""After so long another process goes on with the question of one that died."""
+"""Time after which another process takes over a question whose process died."""
 WATCH_EVERY = timedelta(seconds=2)
-TRIES_MOST = 10
-"""A question on which so many processes died may be what kills them."""
+MAX_TRIES = 10
+"""Maximum number of attempts, since a question may be the cause of a crash."""
 
 GIVES_UP = timedelta(minutes=10)
-"""A question of which Slack takes nothing for so long is given up."""
+"""Time for which Slack may fail before a question is given up."""
 FORGETS = timedelta(hours=1)
-"""Then even the sentence about that is."""
-AGAIN_SOONEST = timedelta(seconds=1)
-AGAIN_LATEST = timedelta(minutes=1)
+"""Time for which Slack may fail before a question is removed without a sentence."""
+MIN_PAUSE = timedelta(seconds=1)
+MAX_PAUSE = timedelta(minutes=1)
 
-_SLACK_AWAY = "Slack took nothing from me for ten minutes, so this question is given up. Ask it again."
-_GIVEN_UP = "This question was begun several times and never came to an answer, so it is given up. Ask it again."
+_SLACK_AWAY = "Slack accepted no message from the bot for 10 minutes, so this question was given up. Ask it again."
+_GIVEN_UP = "This question was started several times without an answer, so it was given up. Ask it again."
 
 
 class AnswerPool:
-    """Answers questions in threads of its own. One for a process."""
+    """Answers questions in its own threads. One per process."""
 
     def __init__(
         self,
@@ -61,12 +62,12 @@ class AnswerPool:
     ) -> None:
         """`slack`: `close` sets its `stopping`. `gateway`: as in `QuestionFlow`.
 
-        `quick`: a Redis that gives up in time for an ack; questions are taken in through it.
+        `quick`: a Redis client with timeouts shorter than an ack's; `ask` and `answered_in` use it.
         """
         limits = httpx.Limits(max_connections=at_once * 2, max_keepalive_connections=at_once)
         self._deployments, self._redis, self._lease, self._watch_every = deployments, redis, lease, watch_every
         self._questions, self._threads = Questions(redis), Threads(redis)
-        self._taken, self._told = Questions(quick or redis), Threads(quick or redis)
+        self._quick_questions, self._quick_threads = Questions(quick or redis), Threads(quick or redis)
         self._stopping = slack.stopping
         self._http = http or httpx.Client(limits=limits)
         self._answering = QuestionFlow(
@@ -83,31 +84,31 @@ class AnswerPool:
         self._watch: threading.Thread | None = None
 
     def ask(self, question: Question) -> None:
-        """Store a question and return; it is answered in its thread. Told again, it is answered once.
+        """Store a question and return; it is answered in its thread. A repeated delivery has no effect.
 
-        Raises RedisError when it could not be stored: then it must not be acknowledged.
+        Raises RedisError if it could not be stored; it must not be acknowledged then.
         """
-        if self._taken.add(question):
+        if self._quick_questions.add(question):
             self._submit(question.key)
 
     def ready(self, deployment: DeploymentId) -> None:
-        """A deployment has become ready, or has ended: go on with the questions that wait for it."""
+        """Resume the questions that wait for a deployment, which has become ready or has ended."""
         for asked in self._questions.all():
             if asked.deployment == deployment:
                 self._submit(asked.question.key)
 
     def resume(self) -> None:
-        """Go on with what is unanswered, now and from now on: also what other processes leave behind."""
+        """Start the watch, which resumes unanswered questions, also those of other processes."""
         if self._watch is None:
             self._watch = threading.Thread(target=self._watch_until_stopped, name="questions", daemon=True)
             self._watch.start()
 
     def answered_in(self, channel: str, thread_ts: str) -> bool:
-        """Whether the bot has answered in a thread: then a message there needs no mention."""
-        return self._told.knows(channel, thread_ts)
+        """Return whether the bot has answered in a thread. A message there needs no mention."""
+        return self._quick_threads.knows(channel, thread_ts)
 
     def close(self) -> None:
-        """Stop. Answers that are being written stay unfinished, and are finished by the next process."""
+        """Stop. Unfinished answers are completed by the next process."""
         self._stopping.set()
         self._pool.shutdown(cancel_futures=True)
         if self._watch is not None:
@@ -129,7 +130,7 @@ class AnswerPool:
         except Stopping:
             pass
         except RedisError as failed:
-            _LOG.warning("The question %s waits for another try: %s", key, failed)
+            _LOG.warning("The question %s is tried again later: %s", key, failed)
         finally:
             with self._lock:
                 self._running.discard(key)
@@ -150,42 +151,42 @@ class AnswerPool:
             return
         since = asked.failing_since or now
         if now - since > FORGETS:
-            _LOG.error("The question %s is forgotten, for nobody can be told about it: %s", key, failed)
+            _LOG.error("The question %s is removed without an answer: %s", key, failed)
             self._questions.remove(key)
             return
-        pause = min(max(now - since, AGAIN_SOONEST), AGAIN_LATEST)
+        pause = min(max(now - since, MIN_PAUSE), MAX_PAUSE)
         _LOG.warning("The question %s is tried again in %.0f s: %s", key, pause.total_seconds(), failed)
         self._questions.put(replace(asked, failing_since=since, not_before=now + pause))
 
     def _answer(self, key: QuestionKey) -> None:
         asked = self._questions.get(key)
         try:
-            if asked is not None and asked.tries >= TRIES_MOST:
+            if asked is not None and asked.tries >= MAX_TRIES:
                 self._answering.explain(key, _GIVEN_UP)
             elif asked is not None and _fails_too_long(asked):
                 self._answering.explain(key, _SLACK_AWAY)
             else:
                 self._answering.run(key)
         except SlackRefused as refused:
-            # The channel or the thread is gone, or closed to us: there is nowhere to answer.
+            # The channel or the thread does not exist, or the bot has no access to it.
             _LOG.warning("The question %s cannot be answered: %s", key, refused)
-            self._apologise(key, f"The answer could not be written where you asked. {refused}")
+            self._apologise(key, f"The answer could not be posted where you asked. {refused}")
         except (Stopping, RedisError, SlackFailed):
             raise
-        except Exception:  # noqa: BLE001 - whatever it is, the person must hear of it
+        except Exception:  # noqa: BLE001 - every error is reported to the person
             incident = secrets.token_hex(4)
             _LOG.exception("incident %s: the question %s", incident, key)
             self._apologise(
                 key,
-                f"Something went wrong on our side, and your question was not answered (incident {incident}). "
-                "Ask again; if it stays so, show this number to whoever runs this bot.",
+                f"The bot failed with an internal error, and your question was not answered (incident {incident}). "
+                "Ask again; if it fails again, give this number to the people who run the bot.",
             )
 
     def _apologise(self, key: QuestionKey, sentence: str) -> None:
         try:
             self._answering.explain(key, sentence)
         except SlackRefused as refused:
-            _LOG.warning("Nobody can be told about the question %s: %s", key, refused)
+            _LOG.warning("No message about the question %s can be delivered: %s", key, refused)
             self._questions.remove(key)
 
     def _watch_until_stopped(self) -> None:
@@ -195,9 +196,9 @@ class AnswerPool:
                     if self._is_due(asked):
                         self._submit(asked.question.key)
             except RedisError as error:
-                _LOG.warning("Redis does not tell which questions wait: %s", error)
-            except Exception:  # noqa: BLE001 - a watch that ends is one that nobody misses until it is needed
-                _LOG.exception("The watch over unanswered questions failed, and goes on.")
+                _LOG.warning("The waiting questions cannot be read from Redis: %s", error)
+            except Exception:  # noqa: BLE001 - without the watch no question is resumed
+                _LOG.exception("The watch over unanswered questions failed, and continues.")
             if self._stopping.wait(self._watch_every.total_seconds()):
                 return
 
@@ -209,9 +210,9 @@ class AnswerPool:
         try:
             deployment = self._deployments.by_id(asked.deployment)
         except MsgspecError:
-            return True  # whoever asked is told that its log cannot be read
+            return True  # the answer to the question is then that the log cannot be read
         state = standing(deployment) if deployment is not None else None
-        return not isinstance(state, Waits) or state.wake is not None  # a knock may have been lost
+        return not isinstance(state, Waits) or state.wake is not None  # the request that wakes it may have been lost
 
 
 def _fails_too_long(asked: Asked) -> bool:

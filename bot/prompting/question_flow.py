@@ -1,4 +1,4 @@
-"""Takes one question from wherever it stands to its answer. It may die at any line and be called again."""
+"""Takes one question from any stage to its answer. The process may die at any line; the next call resumes."""
 
 import logging
 from collections.abc import Callable, Collection, Sequence
@@ -17,7 +17,7 @@ from bot.prompting.resumption import metadata, orphans
 from bot.prompting.routing import Nowhere, Open, Over, To, Waits, address, route, standing
 from bot.prompting.store import Questions, Threads
 from bot.prompting.streamed import AnswerPlace
-from bot.prompting.writing import NobodyReady, Writing
+from bot.prompting.writing import NoReplicaReady, Writing
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackFailed
 from bot.slack.message import Identity
@@ -28,17 +28,17 @@ from workers.deployment.state import Deployment
 
 _LOG = logging.getLogger(__name__)
 
-KNOCK_WITHIN = 2.0
-"""Seconds: it is held while no replica is up, and to be seen is all that it is for."""
+WAKE_TIMEOUT = 2.0
+"""Seconds. The gateway holds the request while no replica is ready; it only has to arrive."""
 
 _VANISHED = (
-    "The deployment that was to answer is gone, so this question stays without an answer. "
+    "The deployment that was asked no longer exists, so this question will not be answered. "
     "Ask again; `/mixtral status` lists what runs."
 )
 
 
 class QuestionFlow:
-    """Safe to use from several threads, each with its own question."""
+    """Safe to use from several threads, if each has a different question."""
 
     def __init__(
         self,
@@ -50,17 +50,17 @@ class QuestionFlow:
         threads: Threads,
         gateway: str | None = None,
     ) -> None:
-        """`gateway`: where this process reaches the gateway, if not under the address that people see."""
+        """`gateway`: address of the gateway for this process; None if it is the public one."""
         self._gateway = gateway
         self._deployments, self._slack = deployments, slack
         self._questions, self._threads = questions, threads
         self._http = http
-        self._telling = QuestionNotices(slack, threads)
+        self._notices = QuestionNotices(slack, threads)
         self._open = OpenAnswers()
         self._writing = Writing(http, slack.stopping)
 
     def run(self, key: QuestionKey) -> None:
-        """Answer the question, or say why not, or leave it waiting. Raises SlackFailed, Stopping, RedisError."""
+        """Answer the question, report why not, or leave it waiting. Raises SlackFailed, Stopping, RedisError."""
         asked = self._questions.get(key)
         if asked is None:
             return
@@ -74,21 +74,21 @@ class QuestionFlow:
         state = standing(deployment) if deployment is not None else Over(sentence=_VANISHED)
         match state:
             case Over():
-                self._telling.over(asked, state.sentence)
+                self._notices.over(asked, state.sentence)
                 self._questions.remove(key)
             case Waits():
                 self._wait(asked, state.sentence)
                 if deployment is not None and state.wake is not None:
-                    self._knock(deployment, state.wake)
+                    self._wake(deployment, state.wake)
             case Open() if deployment is not None:
                 self._answer(asked, deployment)
 
     def explain(self, key: QuestionKey, sentence: str, choices: Sequence[str] = (), prompt: str = "") -> None:
-        """Say why a question gets no answer, with a button for who could give it, and forget it. Raises SlackFailed."""
+        """Report why a question has no answer, with a button for each choice, and remove it. Raises SlackFailed."""
         asked = self._questions.get(key)
         if asked is not None:
             blocks = choice(sentence, asked.question, choices, prompt).blocks if choices else ()
-            self._telling.privately(asked, sentence, blocks)
+            self._notices.privately(asked, sentence, blocks)
             self._questions.remove(key)
 
     def _routed(self, asked: Asked) -> Asked | None:
@@ -106,54 +106,54 @@ class QuestionFlow:
         question = asked.question
         root = question.thread_ts or question.message_ts
         if root is None:
-            root = self._telling.prompt(asked, deployment.name if deployment else "a model")
+            root = self._notices.prompt(asked, deployment.name if deployment else "a model")
         return self._stored(replace(asked, thread=root))
 
     def _wait(self, asked: Asked, sentence: str) -> None:
         if asked.notice is None:
-            self._stored(replace(asked, notice=self._telling.waiting(asked, sentence)))
+            self._stored(replace(asked, notice=self._notices.waiting(asked, sentence)))
 
-    def _knock(self, deployment: Deployment, url: str) -> None:
-        """Have the gateway see a request. Nobody waits for its answer, and a lost one is sent again."""
+    def _wake(self, deployment: Deployment, url: str) -> None:
+        """Send the gateway a request. Its response is not used, and the pool's watch repeats it."""
         key = self._deployments.own_key(deployment.id)
         try:
             self._http.get(
-                f"{self._gateway or url}/v1/models", headers={"Authorization": f"Bearer {key}"}, timeout=KNOCK_WITHIN
+                f"{self._gateway or url}/v1/models", headers={"Authorization": f"Bearer {key}"}, timeout=WAKE_TIMEOUT
             )
         except httpx.HTTPError as error:
-            _LOG.info("%s was knocked at: %s", deployment.name, type(error).__name__)
+            _LOG.info("a request to wake %s: %s", deployment.name, type(error).__name__)
 
     def _answer(self, asked: Asked, deployment: Deployment) -> None:
         question, thread = asked.question, asked.thread or ""
         key = self._deployments.own_key(deployment.id)
         if key is None:
-            self._telling.over(asked, _VANISHED)
+            self._notices.over(asked, _VANISHED)
             self._questions.remove(question.key)
             return
         if asked.tries:
             asked = replace(asked, begun=(*asked.begun, *self._orphans(asked)))
         asked = self._stored(replace(asked, tries=asked.tries + 1))
         if not asked.begun:
-            with suppress(SlackFailed):  # not every workspace and thread can show it
+            with suppress(SlackFailed):  # not available in every workspace and thread
                 if self._slack.has("assistant.threads.setStatus"):
                     self._slack.set_status(question.channel, thread, "is thinking…")
-        if asked.notice is not None and self._telling.withdraw(asked, f"{deployment.name} is ready."):
+        if asked.notice is not None and self._notices.withdraw(asked, f"{deployment.name} is ready."):
             asked = self._stored(replace(asked, notice=None))
         written = _Written(self._questions, asked)
         try:
             text = self._write(written, deployment, key)
-        except NobodyReady:
+        except NoReplicaReady:
             after = self._deployments.by_id(deployment.id)
             if after is not None and isinstance(state := standing(after), Waits):
                 self._wait(written.asked, state.sentence)
-            return  # else it is looked at again in a moment
-        if written.asked.notice is not None:  # a busy Slack had to wait for its turn, and the answer did not
-            self._telling.withdraw_at_last(written.asked, f"{deployment.name} was ready.")
+            return  # otherwise the pool's watch tries again
+        if written.asked.notice is not None:  # Slack was busy when the answer began
+            self._notices.insist_on_withdrawal(written.asked, f"{deployment.name} was ready.")
         self._threads.answered(written.asked, deployment.id, text)
         self._questions.remove(question.key)
 
     def _write(self, written: "_Written", deployment: Deployment, key: str) -> str:
-        """Write the answer, and give what the model said."""
+        """Write the answer, and return the model's text."""
         asked, question, thread = written.asked, written.asked.question, written.asked.thread or ""
         place = AnswerPlace(channel=question.channel, thread=thread, team=question.team, user=question.user)
         with Reply(
@@ -175,7 +175,7 @@ class QuestionFlow:
         def look(failed: Collection[str]) -> EngineEndpoint | None:
             now = self._deployments.by_id(deployment.id)
             if now is None or not isinstance(standing(now), Open):
-                raise NobodyReady(f"{deployment.name} is not ready.")
+                raise NoReplicaReady(f"{deployment.name} is not ready.")
             url = address(now, failed, inside=self._gateway)
             return EngineEndpoint(name=deployment.name, url=url, key=key) if url else None
 
@@ -197,7 +197,7 @@ class QuestionFlow:
 
     def _orphans(self, asked: Asked) -> tuple[str, ...]:
         question, root = asked.question, asked.thread or ""
-        # In this order: whatever stands in the thread is then in one of the others, or in what is remembered.
+        # Read in this order: each message of the thread is then in `others` or in `remembered`, if it is recorded.
         thread = whole_thread(self._slack, question.channel, root) or []
         others = self._questions.all()
         remembered = self._threads.recall(question.channel, root)
@@ -215,7 +215,7 @@ class QuestionFlow:
 
 
 class _Written:
-    """Writes down each message of an answer as it is posted."""
+    """Records each message of an answer as it is posted."""
 
     def __init__(self, questions: Questions, asked: Asked) -> None:
         self._questions = questions

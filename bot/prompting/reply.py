@@ -1,4 +1,4 @@
-"""Brings one answer into its thread: streamed where that works, by updates where it does not."""
+"""Writes one answer into its thread: as a stream, or by updates where streams are not available."""
 
 import logging
 import threading
@@ -21,14 +21,13 @@ from bot.slack.failures import SlackBusy, SlackFailed
 _LOG = logging.getLogger(__name__)
 
 SOON = timedelta(seconds=5)
-"""So long the first words may wait for a stream; then they come in a plain message."""
-
+"""Maximum time that the first text waits for a stream. It is posted as a plain message after that."""
 
 Way: TypeAlias = Streamed | Updated
 
 
 class OpenAnswers:
-    """How many answers are being written now, and in which way: those of one way share one of Slack's tiers."""
+    """Number of answers being written, by way: all answers of one way share one rate limit."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -43,7 +42,7 @@ class OpenAnswers:
 
 
 class Reply:
-    """One answer on its way, open as a context manager. Used by one thread."""
+    """One answer being written. A context manager; used by one thread."""
 
     def __init__(
         self,
@@ -58,9 +57,9 @@ class Reply:
         begun: tuple[str, ...] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`starting` is called before each new message, `began` with its ts; `begun` are those of a dead attempt.
+        """`starting` is called before each new message, `began` with its ts. `begun`: ts of messages of an earlier try.
 
-        `lost` looks for messages of this answer whose ts has not come.
+        `lost` looks for messages of this answer whose ts was not received.
         """
         self._slack, self._open, self._clock = slack, open_answers, clock
         notes: dict[str, Any] = {"metadata": metadata, "starting": starting, "began": began}
@@ -72,7 +71,7 @@ class Reply:
         if begun or not slack.has("chat.startStream"):
             with suppress(SlackFailed):
                 if begun and slack.has("chat.startStream"):
-                    slack.stop_stream(place.channel, begun[-1])  # the dead left it open, and so it takes no update
+                    slack.stop_stream(place.channel, begun[-1])  # Slack refuses to update an open stream
             self._way = self._by_updates(begun=begun)
         else:
             self._way = Streamed(slack, place, clock=clock, **notes)
@@ -85,21 +84,21 @@ class Reply:
         self._open.change(type(self._way), -1)
 
     def wait(self, pending: int) -> timedelta:
-        """How long to gather text before the next `show` is worth a call, with so many characters unsent."""
+        """Return how long to collect text before the next `show`, with `pending` unsent characters."""
         pace = pacing.STREAMED if isinstance(self._way, Streamed) else pacing.UPDATED
         since = None if self._sent_at is None else timedelta(seconds=self._clock() - self._sent_at)
         due = pacing.wait(pace, open_answers=self._open.count(type(self._way)), pending=pending, since=since)
         return max(due, timedelta(seconds=self._not_before - self._clock()))
 
     def show(self, text: str) -> None:
-        """Show as much of the answer so far as is settled; what Slack does not take now comes with the next call."""
+        """Show the settled part of `text`, the answer so far. The next call sends what Slack did not accept."""
         self._sent_at = self._clock()
         shown = settled(text)
         if shown.strip():
             self._show(shown)
 
     def finish(self, text: str, *, closing: str = "", footer: str = "") -> None:
-        """Show the whole answer, then a sentence of ours, then a line below. Raises SlackFailed if Slack is away."""
+        """Show the whole answer, the sentence `closing`, and the line `footer`. Raises SlackFailed."""
         whole = inert(text)
         if closing:
             whole = f"{closed(whole)}\n\n_{inert(closing)}_" if whole.strip() else inert(closing)
@@ -135,8 +134,8 @@ class Reply:
         if isinstance(way, Updated):
             _LOG.info("An update of an answer waits: %s", failed)
             return
-        # The stream has died, or never came to be: the rest of the answer goes into plain messages.
-        _LOG.info("An answer goes on without its stream: %s", failed)
+        # The stream has ended or did not start: the rest of the answer goes into plain messages.
+        _LOG.info("An answer continues without its stream: %s", failed)
         way.abandon()
         self._not_before, self._sent_at = 0.0, None
         self._open.change(Streamed, -1)

@@ -1,4 +1,4 @@
-"""PURE: which messages are those of a process that died before it could write them down."""
+"""PURE: finds messages of a process that died before it recorded them."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,26 +10,26 @@ from bot.slack.message import JSON, Identity, bears
 QUESTION_EVENT = "mixtral_question"
 """The event type in the metadata of a message that shows a command's prompt."""
 NOTICE_EVENT = "mixtral_notice"
-"""The event type in the metadata of our other messages in a thread."""
+"""The event type in the metadata of the bot's other messages in a thread."""
 
 
 def metadata(event: str, key: QuestionKey) -> JSON:
-    """What marks a message as belonging to a question."""
+    """Return the metadata of a message that belongs to a question."""
     return {"event_type": event, "event_payload": {"question": key}}
 
 
 def shown_prompt(channel: Iterable[Mapping[str, Any]], key: QuestionKey) -> str | None:
-    """The message that shows a command's prompt, if it was posted."""
+    """Return the ts of the message that shows a command's prompt; None if there is none in `channel`."""
     return next((str(m["ts"]) for m in channel if bears(m, metadata(QUESTION_EVENT, key))), None)
 
 
 def orphans(
     thread: Iterable[Mapping[str, Any]], asked: Asked, others: Iterable[Asked], ourselves: Identity, known: Remembered
 ) -> tuple[str, ...]:
-    """The messages of an answer to this question that nobody has written down, oldest first.
+    """Return the ts of each message of an answer to this question that is not recorded, oldest first.
 
-    A stream carries no metadata until it ends. Where this question was starting one, whatever is ours, unmarked and
-    unclaimed must be it, unless another question of the thread is starting one too. `others` and `known` must have been
+    A stream has no metadata until it ends. If this question was starting a stream, an unmarked and unrecorded message
+    of the bot is that stream, unless another question of the thread was starting one too. `others` and `known` must be
     read after the thread.
     """
     root = asked.thread or ""

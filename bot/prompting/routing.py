@@ -21,13 +21,13 @@ class To(Struct, frozen=True, kw_only=True):
 
 
 class Nowhere(Struct, frozen=True, kw_only=True):
-    """The question cannot be put; the sentence says why, and how it can."""
+    """The question has no recipient. The sentence states why and what to do."""
 
     sentence: str
     choices: tuple[str, ...] = ()
-    """Names of the deployments that could answer, where they are too many."""
+    """Names of the deployments that could answer, if there are several."""
     prompt: str = ""
-    """What they would be asked."""
+    """The question for them."""
 
 
 Route: TypeAlias = To | Nowhere
@@ -44,11 +44,11 @@ class Waits(Struct, frozen=True, kw_only=True):
 
     sentence: str
     wake: str | None = None
-    """The endpoint at which a request, whatever it is, brings the first replica back; None: nothing is to be done."""
+    """The endpoint where any request starts the first replica; None if none is needed."""
 
 
 class Over(Struct, frozen=True, kw_only=True):
-    """The deployment will not answer any more."""
+    """The deployment will not answer."""
 
     sentence: str
 
@@ -56,13 +56,13 @@ class Over(Struct, frozen=True, kw_only=True):
 Standing: TypeAlias = Open | Waits | Over
 
 NOTHING_RUNS = (
-    "Nothing is running that could answer. Start a model with `/mixtral launch` "
-    "(`/mixtral recipes` lists what there is), and ask again: a question waits while its model starts."
+    "No deployment is running. Start a model with `/mixtral launch` "
+    "(`/mixtral recipes` lists the recipes), and ask again: a question waits while its model starts."
 )
-REPEATED_MOST = 200
-"""Characters of a question that are repeated in a suggestion."""
+REPEATED_LIMIT = 200
+"""Maximum length in characters of a question that is repeated in a suggestion."""
 
-NO_QUESTION = "There is no question in that. Write it behind the mention: `@mixtral Name three condiments.`"
+NO_QUESTION = "The message contains no question. Write it after the mention: `@mixtral Name three condiments.`"
 
 
 def route(
@@ -71,11 +71,11 @@ def route(
     before: DeploymentId | None,
     past: Collection[str] = (),
 ) -> Route:
-    """Where a question goes, `before` being the deployment that answered last in its thread.
+    """Return the recipient of a question.
 
-    By name; else to the thread's; else to the only one of its channel, or the only one there that is ready; and where
-    its channel has none, to the only one there is, or that is ready. `past`: names of deployments that have ended.
-    What is for one of them, or in a thread of one that has ended, is for no other.
+    In this order: the deployment that it names; `before`, which answered last in the thread; the only deployment of the
+    channel, or the only ready one there; if the channel has none, the only one of all, or the only ready one. A
+    question to an ended deployment (`past`: their names), or in its thread, is not sent to another one.
     """
     by_name = {d.name: d for d in deployments if d.ended is None}
     take_address = prompt_of if question.is_command else addressed
@@ -111,7 +111,7 @@ def _unnamed(prompt: str, channel: str, running: Sequence[Deployment], before: D
 
 
 def _for_one_that_ended(question: Question, past: Collection[str]) -> str | None:
-    """The name that a question begins with: with a colon, or as no word of a sentence is written."""
+    """Return the ended deployment that a question begins with: a colon follows, or the name cannot be a plain word."""
     first = question.text.split(maxsplit=1)[0].lower() if question.text.strip() else ""
     if first.endswith(":"):
         return first[:-1] if first[:-1] in past else None
@@ -123,18 +123,18 @@ def _its_answerer_ended(names: Sequence[str]) -> str:
     if not names:
         return f"The deployment that answered in this thread has ended. {NOTHING_RUNS}"
     return (
-        f"The deployment that answered in this thread has ended, so nobody was asked. Running: {', '.join(names)}. "
-        f"Name the one to go on with: `{names[0]}: …`."
+        f"The deployment that answered in this thread has ended, so the question was not sent. "
+        f"Running: {', '.join(names)}. Name the one to continue with: `{names[0]}: …`."
     )
 
 
 def _ended(name: str, names: Sequence[str]) -> str:
     others = f"Running: {', '.join(names)}." if names else "Nothing else is running."
-    return f"{name} has ended, so nobody was asked. {others} Start it again with `/mixtral launch`."
+    return f"{name} has ended, so the question was not sent. {others} Start it again with `/mixtral launch`."
 
 
 def _several(names: Sequence[str], prompt: str) -> str:
-    again = prompt if len(prompt) <= REPEATED_MOST and prompt.isprintable() and "`" not in prompt else "…"
+    again = prompt if len(prompt) <= REPEATED_LIMIT and prompt.isprintable() and "`" not in prompt else "…"
     return (
         f"Several deployments could answer: {', '.join(names)}. Say which one: `@mixtral {names[0]}: {again}` "
         f"in a message, or `/mixtral ask {names[0]} {again}`."
@@ -144,32 +144,30 @@ def _several(names: Sequence[str], prompt: str) -> str:
 def _unknown(name: str, names: Sequence[str]) -> str:
     if not names:
         return f"No deployment is called {name}. {NOTHING_RUNS}"
-    return f"No deployment is called {name}. There are: {', '.join(names)}."
+    return f"No deployment is called {name}. Running: {', '.join(names)}."
 
 
 def standing(deployment: Deployment) -> Standing:
-    """Whether a deployment can answer now, later, or not any more."""
+    """Return whether a deployment can answer now, later, or not at all."""
     name = f"**{deployment.name}**"
     match condition_of(deployment):
         case condition.Failed(why=why):
-            return Over(
-                sentence=f"{name} has ended, so this question stays without an answer. It failed: {why} {_AGAIN}"
-            )
+            return Over(sentence=f"{name} has ended, so this question will not be answered. It failed: {why} {_AGAIN}")
         case condition.Ended():
-            return Over(sentence=f"{name} has ended, so this question stays without an answer. {_AGAIN}")
+            return Over(sentence=f"{name} has ended, so this question will not be answered. {_AGAIN}")
         case condition.Ending():
-            return Over(sentence=f"{name} is shutting down, so this question stays without an answer. {_AGAIN}")
+            return Over(sentence=f"{name} is shutting down, so this question will not be answered. {_AGAIN}")
         case _ if deployment.ready and deployment.endpoint is not None:
             return Open(url=deployment.endpoint.url)
         case waits:
             wake = deployment.endpoint.url if is_asleep(deployment) and deployment.endpoint else None
-            return Waits(sentence=f"{name} {_doing(deployment.name, waits, wake)}. {_PATIENCE}", wake=wake)
+            return Waits(sentence=f"{name} {_doing(deployment.name, waits, wake)}. {_WAITS_HERE}", wake=wake)
 
 
 def address(deployment: Deployment, failed: Collection[str], inside: str | None = None) -> str | None:
-    """Where to ask, unless that has just failed: at the gateway alone, for replicas take no key of ours.
+    """Return the gateway's address, or None if it is in `failed`. Replicas do not accept the bot's key.
 
-    `inside`: where we reach the gateway, if not under the address that people see.
+    `inside`: address of the gateway for this process; None if it is the public one.
     """
     if deployment.endpoint is None:
         return None
@@ -177,18 +175,18 @@ def address(deployment: Deployment, failed: Collection[str], inside: str | None 
     return None if url in failed else url
 
 
-_AGAIN = "Start it again with `/mixtral launch`, or ask another one (`/mixtral status` lists them)."
-_PATIENCE = "Your question waits, and is answered here as soon as the model is ready."
+_AGAIN = "Start it again with `/mixtral launch`, or ask another deployment (`/mixtral status` lists them)."
+_WAITS_HERE = "Your question waits, and is answered here as soon as the model is ready."
 
 
 def _doing(name: str, waits: condition.Running | condition.ScaledToZero, wake: str | None) -> str:
     match waits:
         case condition.ScaledToZero() if wake:
-            return "had nothing to do and sleeps; your question wakes it"
+            return "had no requests and is scaled to zero; your question wakes it"
         case condition.ScaledToZero():
-            return f"is scaled to zero until somebody brings it back: `/mixtral scale {name} 1`"
+            return f"is scaled to zero; `/mixtral scale {name} 1` starts a replica"
         case condition.Ready() | condition.Scaling() | condition.Degraded():
-            return "is getting its endpoint: its gateway has to open the route"
+            return "is waiting for the gateway to open the route"
         case condition.Abandoned(why=why):
             return f"has no replica left. {why.rstrip('.')}"
         case condition.NotReady():

@@ -1,27 +1,27 @@
-"""PURE: where to end one message and begin the next, so that no answer is cut."""
+"""PURE: divides a long answer into messages."""
 
 from bot.prompting.inert import escape, open_fence
 
-_SEAMS = ("\n\n", "\n", " ")
-"""Where a reader minds an end least, best first."""
+_SEPARATORS = ("\n\n", "\n", " ")
+"""Where a message may end, best first."""
 
 
 def cut(markdown: str, limit: int) -> int:
-    """How many characters to take so that, escaped, they are at most `limit`: up to a seam, if there is a late one."""
-    most = _fitting(markdown, limit)
-    if most == len(markdown):
-        return most
-    for seam in _SEAMS:
-        at = markdown.rfind(seam, most // 2, most)
+    """Return how many characters to take: at most `limit` when escaped, up to a separator in the second half."""
+    maximum = _fitting(markdown, limit)
+    if maximum == len(markdown):
+        return maximum
+    for separator in _SEPARATORS:
+        at = markdown.rfind(separator, maximum // 2, maximum)
         if at > 0:
-            return at + len(seam)
-    return most
+            return at + len(separator)
+    return maximum
 
 
 def split(markdown: str, limit: int) -> list[str]:
-    """The text as messages of at most about `limit` characters each, escaped; one at least.
+    """Divide the text into one or more messages of about `limit` characters each when escaped.
 
-    More text changes the last of them only. A code block that goes on is closed and opened again.
+    More text changes the last message only. A code block that is divided is closed and reopened.
     """
     parts: list[str] = []
     opening, rest = "", markdown
@@ -34,14 +34,14 @@ def split(markdown: str, limit: int) -> list[str]:
 
 
 def closed(markdown: str) -> str:
-    """The text with its last code block closed."""
+    """Return the text with its last code block closed."""
     if not open_fence(markdown):
         return markdown
     return f"{markdown}```" if markdown.endswith("\n") else f"{markdown}\n```"
 
 
 def reopened(markdown: str) -> str:
-    """What the continuation of the text has to begin with."""
+    """Return what the continuation of the text has to begin with."""
     fence = open_fence(markdown)
     return f"{fence}\n" if fence else ""
 

@@ -1,4 +1,4 @@
-"""PURE: what a chat completion streams: bytes of server-sent events to text, reason and usage, cheaply."""
+"""PURE: decodes the server-sent events of a chat completion."""
 
 from typing import Any
 
@@ -9,24 +9,24 @@ from bot.prompting.errors import PromptingError
 
 
 class Garbled(PromptingError):
-    """The engine streamed something that is no chat completion."""
+    """The engine sent an event that is not part of a chat completion."""
 
 
 class Delta(Struct, frozen=True):
-    """What one chunk adds."""
+    """The text that one chunk adds."""
 
     content: str | None = None
 
 
 class Choice(Struct, frozen=True):
-    """The one answer of a chunk."""
+    """The answer in a chunk; one is requested."""
 
     delta: Delta = Delta()
     finish_reason: str | None = None
 
 
 class Usage(Struct, frozen=True):
-    """Tokens, as the engine counted them."""
+    """Numbers of tokens, as counted by the engine."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -38,27 +38,27 @@ class Chunk(Struct, frozen=True):
     choices: tuple[Choice, ...] = ()
     usage: Usage | None = None
     error: Any = None
-    """Engines tell of a failure in the midst of an answer by an event of this form."""
+    """Set if the engine failed within an answer."""
 
 
 _decode = msgspec.json.Decoder(Chunk).decode
 
 
 class Events:
-    """Takes bytes as they come off the wire, and gives whole chunks."""
+    """Decodes bytes as they are received into complete chunks."""
 
     def __init__(self) -> None:
         self._rest = b""
         self.done = False
-        """The engine said that nothing follows."""
+        """Whether the engine has sent `[DONE]`."""
 
     def feed(self, received: bytes) -> list[Chunk]:
-        """The chunks that these bytes complete. Raises Garbled."""
+        """Return the chunks that these bytes complete. Raises Garbled."""
         *lines, self._rest = (self._rest + received).split(b"\n")
         chunks: list[Chunk] = []
         for line in lines:
             if not line.startswith(b"data:"):
-                continue  # comments keep the line open; blank lines part the events
+                continue  # comments keep the connection open; blank lines separate events
             data = line[5:].strip()
             if data == b"[DONE]":
                 self.done = True
@@ -72,4 +72,4 @@ def _chunk(data: bytes) -> Chunk:
         return _decode(data)
     except msgspec.MsgspecError as error:
         shown = data[:80].decode(errors="replace")
-        raise Garbled(f"The engine sent something that is no part of an answer: {shown!r}") from error
+        raise Garbled(f"The engine sent an event that is not part of a chat completion: {shown!r}") from error

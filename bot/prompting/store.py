@@ -1,4 +1,4 @@
-"""Questions until they are answered, and threads after: both in Redis, so that any process can go on."""
+"""Unanswered questions and answered threads in Redis, so that any process can continue with them."""
 
 import logging
 from datetime import UTC, datetime, timedelta
@@ -15,13 +15,13 @@ QUESTIONS = "mixtral:questions"
 
 _LOG = logging.getLogger(__name__)
 
-TOLD_AGAIN_WITHIN = timedelta(hours=1)
-"""Slack tells an event again after a minute and after five."""
+DEDUPLICATED_FOR = timedelta(hours=1)
+"""How long a repeated delivery is recognized. Slack repeats an event after one minute and after five."""
 
 THREADS_KEPT = timedelta(days=7)
-"""After that a thread is what Slack tells of it."""
+"""How long Redis holds a thread. After that it is read from Slack alone."""
 
-# A question is remembered and stored, or neither: else Slack's retry after a death in between would look answered.
+# Both writes or none: after a crash between them, Slack's retry would be taken for a duplicate, and not be answered.
 _ADD = """
 if not redis.call('SET', KEYS[1], 1, 'NX', 'EX', ARGV[1]) then return 0 end
 redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
@@ -40,10 +40,10 @@ class Questions:
         self._add: Any = redis.register_script(_ADD)
 
     def add(self, question: Question) -> bool:
-        """Store a new question; False if it had been put before."""
+        """Store a new question; False if it was stored before."""
         asked = Asked(question=question, asked_at=datetime.now(UTC))
         keys = [f"mixtral:asked:{question.key}", QUESTIONS]
-        kept = int(TOLD_AGAIN_WITHIN.total_seconds())
+        kept = int(DEDUPLICATED_FOR.total_seconds())
         return bool(self._add(keys, [kept, question.key, _encode(asked)]))
 
     def get(self, key: QuestionKey) -> Asked | None:
@@ -66,19 +66,19 @@ class Questions:
         try:
             return _decode(stored)
         except msgspec.MsgspecError:
-            _LOG.exception("The stored question %s cannot be read, and is dropped.", key)
+            _LOG.exception("The stored question %s cannot be read, and is removed.", key)
             self.remove(key)
             return None
 
 
 class Threads:
-    """What was answered in which thread. A hash each: `deployment`, `p:<ts>` prompts, `a:<ts>` answers."""
+    """Prompts and answers of threads. One hash each: `deployment`, `p:<ts>` prompts, `a:<ts>` answers."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis: Any = redis
 
     def knows(self, channel: str, root: str) -> bool:
-        """Whether the bot has answered in a thread."""
+        """Return whether the bot has answered in a thread."""
         return bool(self._redis.exists(_key(channel, root)))
 
     def recall(self, channel: str, root: str) -> Remembered:
@@ -91,11 +91,11 @@ class Threads:
         )
 
     def prompted(self, channel: str, root: str, prompt: str) -> None:
-        """A command's prompt is shown by the root of a thread."""
+        """Store a command's prompt, which the root of the thread shows."""
         self._write(channel, root, {f"p:{root}": prompt})
 
     def answered(self, asked: Asked, deployment: DeploymentId, said: str) -> None:
-        """The messages that the answer began with together show what the model said."""
+        """Store an answer under the messages in `asked.begun`, which show it."""
         question, root = asked.question, asked.thread or ""
         answers = {f"a:{ts}": "" if at else said for at, ts in enumerate(asked.begun)}
         prompts = {f"p:{question.message_ts}": asked.prompt} if question.message_ts else {}

@@ -1,4 +1,4 @@
-"""An answer as Slack streams: written while it is read, in one message after another."""
+"""Writes an answer as Slack streams, one message after another."""
 
 import contextlib
 import time
@@ -14,11 +14,11 @@ from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackAway, SlackFailed, SlackRefused
 
 LIMIT = 9_000
-"""Characters of one message, below the 12,000 past which Slack refuses more, cards and fences included."""
+"""Maximum number of characters of one message. Slack refuses more than 12,000, code fences and blocks included."""
 
 
 class AnswerPlace(Struct, frozen=True, kw_only=True):
-    """Where an answer goes, and whose question it answers."""
+    """The thread of an answer, and the person who asked."""
 
     channel: str
     thread: str
@@ -27,7 +27,7 @@ class AnswerPlace(Struct, frozen=True, kw_only=True):
 
 
 class Streamed:
-    """Shows a text that only grows. What Slack has taken is never sent again."""
+    """Shows a growing text. Characters that Slack has accepted are not sent again."""
 
     def __init__(
         self,
@@ -46,12 +46,12 @@ class Streamed:
         self._body = ""
         self._opening = ""
         self.sent = 0
-        """Characters of the answer that Slack has taken."""
+        """Number of characters of the answer that Slack has accepted."""
         self.reply_was_lost = False
-        """Whether there may be a message that Slack has begun, and whose ts is not known."""
+        """Whether Slack may have started a message whose ts is not known."""
 
     def show(self, text: str) -> None:
-        """Send what is new in the answer so far. Raises SlackFailed; what was not taken is sent by the next call."""
+        """Send the new part of `text`, the answer so far. Raises SlackFailed; the next call sends the rest."""
         if self._ts and self._clock() - self._since > ROTATE_AFTER.total_seconds():
             self._rotate()
         while self.sent < len(text):
@@ -60,24 +60,24 @@ class Streamed:
             if room <= 0 or (self._ts and len(pending) > room and "\n" not in pending[:room]):
                 self._rotate()
                 continue
-            # Slack counts these characters as they are; counting them as escaped ones errs on the safe side.
+            # Slack counts unescaped characters; counting escaped ones stays below its limit.
             self._send(pending[: cut(pending, room)])
             if self.sent < len(text):
                 self._rotate()
 
     def finish(self, footer: str) -> None:
-        """End the message, with a line below it. Raises SlackFailed."""
+        """End the message, with the line `footer` below it. Raises SlackFailed."""
         if self._ts:
             self._stop(footer)
 
     def abandon(self) -> None:
-        """End the message where the answer goes on elsewhere."""
+        """End the message; the answer continues in other messages."""
         with contextlib.suppress(SlackFailed):
             if self._ts:
                 self._slack.stop_stream(self._place.channel, self._ts)
 
     def reopening(self) -> str:
-        """What a continuation elsewhere has to begin with, so that a code block goes on."""
+        """Return what the next message has to begin with to continue a code block."""
         return self._opening or reopened(self._body)
 
     def _send(self, piece: str) -> None:
@@ -112,6 +112,6 @@ class Streamed:
         try:
             self._slack.stop_stream(channel, ts, footer=mrkdwn(footer), metadata=self._metadata)
         except SlackRefused:
-            # It has died (all its text is there), or takes no blocks or metadata here.
+            # Slack has ended the stream (its text is complete), or accepts no blocks or metadata here.
             with contextlib.suppress(SlackRefused):
                 self._slack.stop_stream(channel, ts)

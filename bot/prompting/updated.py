@@ -1,4 +1,4 @@
-"""An answer where there are no streams: plain messages that are updated as the answer grows."""
+"""Writes an answer without streams: plain messages that are updated as it grows."""
 
 import contextlib
 import time
@@ -15,15 +15,14 @@ from bot.slack.failures import SlackAway, SlackBusy, SlackFailed, SlackRefused
 from bot.slack.message import Message
 
 LIMIT = 3_500
-"""Characters of one message; chat.update takes 4,000."""
-
+"""Maximum number of characters of one message; chat.update accepts 4,000."""
 
 SETTLES = timedelta(seconds=3)
-"""A post whose reply was lost is in the thread after this, or has not taken effect."""
+"""Maximum time until a message whose reply was lost is visible in the thread."""
 
 
 class Updated:
-    """Shows a text that only grows, in as many messages as it needs."""
+    """Shows a growing text in one or more messages."""
 
     def __init__(
         self,
@@ -40,23 +39,23 @@ class Updated:
         opening: str = "",
         begun: Sequence[str] = (),
     ) -> None:
-        """`before`: characters that are shown elsewhere already; `begun`: messages to be written anew, in order.
+        """`before`: number of characters shown by a stream; `begun`: ts of messages to overwrite, in order.
 
-        `lost` looks for this answer's messages whose ts is not known; `reply_was_lost`: there may be one.
+        `lost` looks for this answer's messages whose ts is not known; `reply_was_lost`: whether one may exist.
         """
         self._slack, self._place, self._metadata = slack, place, metadata
         self._starting, self._began, self._lost, self._clock = starting, began, lost, clock
         self._lost_at = clock() if reply_was_lost else None
         self._before, self._opening = before, opening
-        self._messages: list[str] = list(begun)  # "" where one is still to be posted
+        self._messages: list[str] = list(begun)  # "" for one that is not posted yet
         self._shown: list[str | None] = [None] * len(begun)
 
     def show(self, text: str) -> None:
-        """Bring the messages up to the answer so far, with the fewest calls. Raises SlackFailed."""
+        """Update or post the messages that differ from `text`, the answer so far. Raises SlackFailed."""
         self._bring([mrkdwn(part) for part in self._parts(text)])
 
     def finish(self, text: str, footer: str) -> None:
-        """Bring them to the whole answer, with a line below. Raises SlackFailed."""
+        """Show the whole answer with the line `footer`, and delete surplus messages. Raises SlackFailed."""
         *parts, last = self._parts(text)
         below = f"_{mrkdwn(footer)}_" if footer else ""
         whole = "\n".join(part for part in (mrkdwn(last).rstrip(), below) if part)
@@ -92,7 +91,7 @@ class Updated:
         self._messages[at], self._shown[at] = ts, text
 
     def _adopt(self, at: int) -> bool:
-        """Take over a message whose reply was lost, instead of posting it again. Raises SlackBusy until then."""
+        """Use a message whose reply was lost, if there is one. Raises SlackBusy until it would be visible."""
         if self._lost_at is None:
             return False
         if (rest := self._lost_at + SETTLES.total_seconds() - self._clock()) > 0:
@@ -103,14 +102,14 @@ class Updated:
             self._began(ts)
             self._messages[at] = ts
             with contextlib.suppress(SlackFailed):
-                self._slack.stop_stream(self._place.channel, ts)  # an open stream takes no update
+                self._slack.stop_stream(self._place.channel, ts)  # Slack refuses to update an open stream
         return bool(found)
 
     def _update(self, at: int, text: str) -> None:
         try:
             self._slack.update(self._place.channel, self._messages[at], Message(text=text), leave=FOR_CARDS)
         except SlackRefused:
-            # Somebody took the message away, or it cannot be edited any more: a new one takes its place.
+            # The message was deleted, or can no longer be edited: a new one replaces it.
             with contextlib.suppress(SlackRefused):
                 self._slack.insist(lambda: self._slack.delete(self._place.channel, self._messages[at]))
             self._messages[at] = ""

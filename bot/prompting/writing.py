@@ -1,4 +1,4 @@
-"""Has a question answered by its engine, and shows the answer as it grows."""
+"""Requests an answer from an engine, and shows it as it grows."""
 
 import threading
 from collections.abc import Callable, Collection, Sequence
@@ -15,32 +15,31 @@ from bot.prompting.outcome import Outcome, outcome
 from bot.prompting.reply import Reply
 from workers.deployment.events import DeploymentId
 
-ENGINE_AGAIN = timedelta(seconds=1.5)
-"""A pause after which all addresses are tried again."""
+RETRY_PAUSE = timedelta(seconds=1.5)
+"""Pause before all addresses are tried again."""
 ROUNDS = 4
-"""A replica that has just gone is found not to be ready within so many pauses."""
+"""Number of such pauses. Together they are longer than it takes to find that a replica is not ready."""
 
-LONGEST_WAIT = timedelta(seconds=5)
-"""For tokens, before looking whether this process is to end."""
+MAX_WAIT = timedelta(seconds=5)
+"""Maximum wait for tokens between two checks whether this process must stop."""
 
-
-_ENDING = "The bot is ending; the question is answered after its restart."
+_ENDING = "The bot is stopping; the question is answered after its restart."
 
 
 class Stopping(PromptingError):
-    """The process is ending; another one goes on with the question."""
+    """The process is stopping. Another one continues with the question."""
 
 
-class NobodyReady(PromptingError):
-    """The deployment cannot answer any more, or not now; nothing of an answer has come."""
+class NoReplicaReady(PromptingError):
+    """The deployment cannot answer now, or at all. No part of an answer was received."""
 
 
 Addresses: TypeAlias = Callable[[Collection[str]], EngineEndpoint | None]
-"""Where the deployment can be asked now, apart from the addresses that have just failed. Raises NobodyReady."""
+"""Returns an endpoint that is not among the given failed URLs, or None. Raises NoReplicaReady."""
 
 
 class Writing:
-    """Safe to use from several threads, each with its own reply."""
+    """Safe to use from several threads, if each has its own reply."""
 
     def __init__(self, http: httpx.Client, stopping: threading.Event) -> None:
         self._http, self._stopping = http, stopping
@@ -49,9 +48,9 @@ class Writing:
     def write(
         self, deployment: DeploymentId, addresses: Addresses, said: Sequence[Turn], prompt: str, reply: Reply
     ) -> Outcome:
-        """Show the answer as it grows, and give it whole, with what has to be said below.
+        """Show the answer as it grows, and return it with the sentence and line below it.
 
-        Raises Stopping, NobodyReady.
+        Raises Stopping, NoReplicaReady.
         """
         share, way = 1, _Way(addresses, self._stopping)
         while True:
@@ -65,20 +64,20 @@ class Writing:
             except TooLong as failed:
                 if share > 1:
                     return Outcome(text="", closing=str(failed))
-                share = 2  # four characters a token was too hopeful for this language, or the engine counts otherwise
+                share = 2  # the text has fewer characters per token than assumed
             except Unreachable as failed:
                 if text.whole or not way.turn():
                     return Outcome(text=text.whole, closing=str(failed))
             except EngineFailed as failed:
                 return Outcome(text=text.whole, closing=str(failed))
             else:
-                assert completion.finish is not None  # noqa: S101 - it ended, and not by failing
+                assert completion.finish is not None  # noqa: S101 - it ended without a failure
                 return outcome(text.whole, completion.finish, model.name)
 
     def _follow(self, completion: Completion, text: "_Text", reply: Reply) -> None:
         try:
             while not completion.ended:
-                text.whole += completion.take(min(reply.wait(len(text.whole) - text.shown), LONGEST_WAIT))
+                text.whole += completion.take(min(reply.wait(len(text.whole) - text.shown), MAX_WAIT))
                 if self._stopping.is_set():
                     raise Stopping(_ENDING)
                 if len(text.whole) > text.shown and reply.wait(len(text.whole) - text.shown) <= timedelta():
@@ -96,7 +95,7 @@ class Writing:
 
 
 class _Way:
-    """Goes from one address of a deployment to the next while none answers."""
+    """Selects the next address of a deployment while none answers."""
 
     def __init__(self, addresses: Addresses, stopping: threading.Event) -> None:
         self._addresses, self._stopping = addresses, stopping
@@ -105,7 +104,7 @@ class _Way:
         self.endpoint = self._next()
 
     def turn(self) -> bool:
-        """Take the next address; False once all have been tried often enough. Raises Stopping, NobodyReady."""
+        """Select the next address; False after `ROUNDS` rounds. Raises Stopping, NoReplicaReady."""
         self._failed.add(self.endpoint.url)
         if (other := self._addresses(self._failed)) is not None:
             self.endpoint = other
@@ -113,7 +112,7 @@ class _Way:
         if not self._rounds:
             return False
         self._rounds -= 1
-        if self._stopping.wait(ENGINE_AGAIN.total_seconds()):
+        if self._stopping.wait(RETRY_PAUSE.total_seconds()):
             raise Stopping(_ENDING)
         self._failed.clear()
         self.endpoint = self._next()
@@ -122,12 +121,12 @@ class _Way:
     def _next(self) -> EngineEndpoint:
         endpoint = self._addresses(())
         if endpoint is None:
-            raise NobodyReady("Nobody is ready.")
+            raise NoReplicaReady("No replica is ready.")
         return endpoint
 
 
 class _Text:
-    """What has come of an answer, and how much of it was given on."""
+    """The text received of an answer, and how much of it was shown."""
 
     def __init__(self) -> None:
         self.whole = ""

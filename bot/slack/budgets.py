@@ -6,8 +6,8 @@ from typing import Any
 from msgspec import Struct
 from redis import Redis
 
-# A generic cell rate algorithm: the one number kept is when the bucket will be full again, in milliseconds of Redis'
-# own clock, for processes need not agree on the time. Reply: 0 when a call may be made, else milliseconds to wait.
+# A generic cell rate algorithm. The key holds the time at which the bucket is full again, in milliseconds of Redis'
+# clock, since clocks of processes may differ. Reply: 0 if the call may be made, else milliseconds to wait.
 _TAKE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -20,7 +20,7 @@ redis.call('SET', KEYS[1], string.format('%.0f', full), 'PX', math.ceil(full - n
 return 0
 """
 
-# No call before `now + ARGV[1]`; the burst is spent.
+# Allows no call before `now + ARGV[1]`, and no burst after it.
 _HOLD = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -36,7 +36,7 @@ NOW = timedelta()
 
 
 class MethodBudget(Struct, frozen=True):
-    """A rate limit: sustained calls per minute, and calls at once after a pause."""
+    """A rate limit: sustained calls per minute, and calls in a burst after a pause."""
 
     per_minute: int
     burst: int

@@ -18,7 +18,7 @@ from bot.slack.message import JSON, Identity, Message
 _LOG = logging.getLogger(__name__)
 
 AS_WRITTEN = {"parse": "none", "link_names": False}
-"""Only what we wrote as a mention is one. `chat.update` by itself would make mentions of plain @names."""
+"""Only the bot's own markup mentions. `chat.update` makes mentions of plain @names by default."""
 WITHOUT_PREVIEWS = {"unfurl_links": False, "unfurl_media": False}
 
 PAGE = 200
@@ -29,10 +29,10 @@ BAD_METADATA = frozenset(
     {"invalid_metadata_format", "invalid_metadata_schema", "metadata_too_large", "metadata_must_be_sent_from_app"}
 )
 
-PATIENCE = timedelta(minutes=2)
+INSIST_WHILE_AWAY = timedelta(minutes=2)
 """How long `insist` repeats a call while Slack cannot be reached."""
-PATIENCE_IN_A_QUEUE = timedelta(minutes=10)
-"""How long `insist` repeats a call while Slack, or the budget, asks for a pause."""
+INSIST_WHILE_BUSY = timedelta(minutes=10)
+"""How long `insist` repeats a call while Slack or the budget requires a pause."""
 
 Result = TypeVar("Result")
 
@@ -73,24 +73,24 @@ class SlackCalls:
                     raise
                 wait = failed.seconds if isinstance(failed, SlackBusy) else pause
                 pause = pause if is_busy else min(pause * 2, 20)
-                patience = PATIENCE_IN_A_QUEUE if is_busy else PATIENCE
-                if time.monotonic() + wait > began + patience.total_seconds() or self.stopping.wait(wait):
+                limit = INSIST_WHILE_BUSY if is_busy else INSIST_WHILE_AWAY
+                if time.monotonic() + wait > began + limit.total_seconds() or self.stopping.wait(wait):
                     raise
 
     def identity(self) -> Identity:
-        """Ask once who the bot is."""
+        """Return the bot's identity; requested once."""
         if self._identity is None:
-            told = self._call("auth.test", self._web.auth_test)
-            user, bot, name, team = (str(told.get(key) or "") for key in ("user_id", "bot_id", "user", "team"))
+            found = self._call("auth.test", self._web.auth_test)
+            user, bot, name, team = (str(found.get(key) or "") for key in ("user_id", "bot_id", "user", "team"))
             self._identity = Identity(user=user, bot=bot, name=name, team=team)
         return self._identity
 
     def check_app_token(self, token: str) -> None:
-        """Raise SlackRefused unless the app-level token opens a socket."""
+        """Raise SlackRefused if the app-level token cannot open a socket."""
         self._call("apps.connections.open", self._web.apps_connections_open, app_token=token)
 
     def post(self, channel: str, message: Message, *, thread: str | None = None, metadata: JSON | None = None) -> str:
-        """Post a message and return its ts. Metadata that Slack refuses is left out."""
+        """Post a message and return its ts. If Slack refuses the metadata, it is left out."""
         about: JSON = {"channel": channel, "thread_ts": thread, "metadata": metadata, **WITHOUT_PREVIEWS}
         try:
             return str(self._say("chat.postMessage", self._web.chat_postMessage, message, **about)["ts"])
@@ -100,15 +100,15 @@ class SlackCalls:
             return self.post(channel, message, thread=thread)
 
     def update(self, channel: str, ts: str, message: Message, *, leave: int = 0) -> None:
-        """Replace a message of ours. `leave`: number of updates that stay available to others."""
+        """Replace a message of the bot. `leave`: number of updates that stay available to others."""
         self._say("chat.update", self._web.chat_update, message, leave=leave, channel=channel, ts=ts)
 
     def delete(self, channel: str, ts: str) -> None:
-        """Delete a message of ours."""
+        """Delete a message of the bot."""
         self._call("chat.delete", self._web.chat_delete, channel=channel, ts=ts)
 
     def whisper(self, channel: str, user: str, message: Message, *, thread: str | None = None) -> None:
-        """Show a message to one person in a channel. It cannot be found again."""
+        """Show an ephemeral message to one person in a channel. It cannot be looked up."""
         about: JSON = {"channel": channel, "user": user, "thread_ts": thread}
         self._say("chat.postEphemeral", self._web.chat_postEphemeral, message, **about)
 
@@ -118,12 +118,12 @@ class SlackCalls:
         return str((opened.get("channel") or {}).get("id") or "")
 
     def permalink(self, channel: str, ts: str) -> str | None:
-        """Return the address of a message."""
+        """Return the URL of a message."""
         link = self._call("chat.getPermalink", self._web.chat_getPermalink, channel=channel, message_ts=ts)
         return link.get("permalink")
 
     def channel(self, channel: str) -> JSON:
-        """Return what Slack tells about a channel."""
+        """Return Slack's object of a channel."""
         return self._call("conversations.info", self._web.conversations_info, channel=channel).get("channel") or {}
 
     def page(
@@ -140,13 +140,13 @@ class SlackCalls:
         if since is not None:
             about["oldest"] = f"{since.timestamp():.6f}"
         if thread is not None:
-            told = self._call("conversations.replies", self._web.conversations_replies, ts=thread, **about)
+            page = self._call("conversations.replies", self._web.conversations_replies, ts=thread, **about)
         else:
-            told = self._call("conversations.history", self._web.conversations_history, **about)
-        return told.get("messages") or [], (told.get("response_metadata") or {}).get("next_cursor") or None
+            page = self._call("conversations.history", self._web.conversations_history, **about)
+        return page.get("messages") or [], (page.get("response_metadata") or {}).get("next_cursor") or None
 
     def start_stream(self, channel: str, thread: str, team: str, user: str, markdown: str) -> str:
-        """Begin a message that grows, and return its ts."""
+        """Start a stream, and return the ts of its message."""
         started = self._call(
             "chat.startStream",
             self._web.chat_startStream,
@@ -162,11 +162,11 @@ class SlackCalls:
         return str(started["ts"])
 
     def append_stream(self, channel: str, ts: str, markdown: str) -> None:
-        """Add to a message that grows."""
+        """Append to a stream."""
         self._call("chat.appendStream", self._web.chat_appendStream, channel=channel, ts=ts, markdown_text=markdown)
 
     def stop_stream(self, channel: str, ts: str, *, footer: str = "", metadata: JSON | None = None) -> None:
-        """End a message that grows, with a line below it."""
+        """End a stream, with the line `footer` below it."""
         blocks = [{"type": "context", "elements": [{"type": "mrkdwn", "text": footer}]}] if footer else None
         about: JSON = {"channel": channel, "ts": ts, "blocks": blocks, "metadata": metadata}
         self._call("chat.stopStream", self._web.chat_stopStream, **about)
@@ -177,7 +177,7 @@ class SlackCalls:
         self._call("assistant.threads.setStatus", self._web.assistant_threads_setStatus, **about)
 
     def open_view(self, trigger: str, view: JSON) -> None:
-        """Open a modal. Slack takes a trigger for three seconds, and once."""
+        """Open a modal. A trigger is valid once, and for three seconds."""
         self._call("views.open", self._web.views_open, trigger_id=trigger, view=view)
 
     def publish_home(self, user: str, view: JSON) -> None:
@@ -185,7 +185,7 @@ class SlackCalls:
         self._call("views.publish", self._web.views_publish, user_id=user, view=view)
 
     def _say(self, method: str, call: Call, message: Message, *, leave: int = 0, **more: Any) -> SlackResponse:
-        """Blocks that Slack refuses are left out: the sentence alone is better than nothing."""
+        """If Slack refuses the blocks, only the text is sent."""
         arguments = {"text": message.text, **AS_WRITTEN, **more}
         if not message.blocks:
             return self._call(method, call, leave=leave, **arguments)

@@ -39,7 +39,7 @@ def bolt_client(token: str, api_url: str) -> WebClient:
 def within(budgets: Budgets | None, method: str, call: Call, arguments: JSON, *, leave: int = 0) -> SlackResponse:
     """Call a method once, within its budget. `leave`: number of calls that stay available to others.
 
-    Raises SlackBusy, Refused, Away, RedisError.
+    Raises SlackBusy, SlackRefused, SlackAway, RedisError.
     """
     channel = str(arguments.get("channel") or "")
     limited = budgets if method in LIMITS else None

@@ -17,17 +17,19 @@ from bot.slack.http_server import PATH, HttpServer
 _LOG = logging.getLogger(__name__)
 
 ENVELOPES_AT_ONCE = 64
-"""Threads that take envelopes. Each envelope is answered and acked by the thread that took it."""
+"""Number of threads for envelopes. Each envelope is processed and acked in one thread."""
 
 PING_EVERY = 2.0
-"""Seconds: a connection that died without a word is replaced after a few of them."""
+"""Seconds between two pings. A connection that misses a few of them is replaced."""
 
 
 def app_of(token: str, api_url: str, signing_secret: str | None) -> App:
-    """Return Bolt's app. It runs a listener in the thread that took the envelope: an ack waits for no other thread."""
+    """Return Bolt's app. It runs a listener in the thread of its envelope, so an ack waits for no other thread."""
     framework = logging.getLogger("slack_bolt.App")
     level = framework.level
-    framework.setLevel(logging.ERROR)  # it warns that the client's token goes before the same one in the environment
+    framework.setLevel(
+        logging.ERROR
+    )  # it warns that the client's token takes precedence over the environment's, which is the same
     try:
         return App(
             client=bolt_client(token, api_url),
@@ -41,9 +43,9 @@ def app_of(token: str, api_url: str, signing_secret: str | None) -> App:
 
 
 def serve(app: App, app_token: str | None, port: int) -> Callable[[], None]:
-    """Begin to take what Slack tells, and return how to end it.
+    """Start to receive from Slack, and return a function that ends it.
 
-    Without an `app_token` over HTTP. Raises SlackFailed over Socket Mode, OSError where the port is taken.
+    Socket Mode if there is an `app_token` (raises SlackFailed), else HTTP (raises OSError if the port is in use).
     """
     if app_token is None:
         server = HttpServer(app, port)
@@ -68,17 +70,17 @@ def serve(app: App, app_token: str | None, port: int) -> Callable[[], None]:
 
 
 def _reconnect(client: SocketModeClient) -> None:
-    """Slack closed a socket: open the next one now. The client by itself waits for its next look at the old one."""
+    """Open a new socket immediately. The client itself would wait until its next check of the old one."""
     if not client.auto_reconnect_enabled:
         return
     try:
         client.connect_to_new_endpoint(force=True)
     except (SlackClientError, OSError) as error:
-        _LOG.warning("The socket to Slack cannot be opened anew, trying again in a moment: %s", error)
+        _LOG.warning("The socket to Slack could not be reopened, trying again in a moment: %s", error)
 
 
 def _close(client: SocketModeClient) -> None:
-    """Finish and ack what has come in, then leave. The client's own close waits for seconds at a silent socket."""
+    """Process and ack received envelopes, then close. The client's own close waits seconds for an idle socket."""
     client.closed = True
     client.auto_reconnect_enabled = False
     client.message_workers.shutdown()

@@ -1,4 +1,4 @@
-"""The ways in which a call of Slack's Web API may fail: Busy, Refused, Away."""
+"""Failures of calls of Slack's Web API: busy, refused, away."""
 
 import http.client
 import json
@@ -25,7 +25,7 @@ _NO_SUCH_METHOD = frozenset(
     }
 )
 _NO_SUCH_STATUS = frozenset({404, 405, 410, 501})
-_ITS_OWN_FAULT = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout"})
+_INTERNAL = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout"})
 _RATE_LIMITED = frozenset({"ratelimited", "rate_limited"})
 _TOO_MANY = 429
 _SERVER_ERROR = 500
@@ -33,12 +33,14 @@ _SERVER_ERROR = 500
 _UNANSWERED = (SlackClientError, OSError, http.client.HTTPException, json.JSONDecodeError)
 """The call may have taken effect."""
 
-_MENDS = dict.fromkeys(("not_in_channel", "channel_not_found"), " Invite me with `/invite @mixtral`, and ask again.")
-_CODE_MOST = 200
+_MENDS = dict.fromkeys(
+    ("not_in_channel", "channel_not_found"), " Invite the bot with `/invite @mixtral`, and ask again."
+)
+_CODE_LIMIT = 200
 
 
 class SlackFailed(Exception):
-    """A call of Slack's Web API did not do what it should."""
+    """A call of Slack's Web API failed."""
 
 
 class SlackRefused(SlackFailed):
@@ -55,7 +57,7 @@ class SlackBusy(SlackFailed):
     """The budget is spent, or Slack answered 429. The call has had no effect."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"Slack asks for a pause of {seconds:.1f} s.")
+        super().__init__(f"Slack requires a pause of {seconds:.1f} s.")
         self.seconds = seconds
 
     @property
@@ -64,33 +66,33 @@ class SlackBusy(SlackFailed):
 
 
 class SlackAway(SlackFailed):
-    """Slack could not be reached, or failed itself. The call may have taken effect."""
+    """Slack could not be reached, or had an internal error. The call may have taken effect."""
 
 
 @contextmanager
 def translated(method: str) -> Iterator[None]:
-    """Raise Busy, Refused or Away instead of what the SDK raises, with that as the cause."""
+    """Raise SlackBusy, SlackRefused or SlackAway instead of the SDK's error, which becomes the cause."""
     try:
         yield
     except SlackApiError as error:
         raise sorted_out(error, method) from error
     except _UNANSWERED as error:
-        # The text of another error may repeat what was sent, which may hold a key.
+        # The text of other errors may contain the request, and a key with it.
         why = str(error) if isinstance(error, OSError) else type(error).__name__
         raise SlackAway(f"Slack could not be reached for {method} ({why or type(error).__name__}).") from error
 
 
 def sorted_out(error: SlackApiError, method: str = "a call") -> SlackFailed:
-    """Which of the three an answer of the Web API is."""
+    """Return the failure for an error response of the Web API."""
     response: Any = error.response
     status = getattr(response, "status_code", 200)
     data = getattr(response, "data", response)
-    code = str(data.get("error") or "")[:_CODE_MOST] if isinstance(data, dict) else ""
+    code = str(data.get("error") or "")[:_CODE_LIMIT] if isinstance(data, dict) else ""
     if status == _TOO_MANY or code in _RATE_LIMITED:
         return SlackBusy(_retry_after(getattr(response, "headers", None) or {}))
     if status in _NO_SUCH_STATUS or code in _NO_SUCH_METHOD:
         return SlackRefused(code or f"status {status}", known=False)
-    if status >= _SERVER_ERROR or code in _ITS_OWN_FAULT:
+    if status >= _SERVER_ERROR or code in _INTERNAL:
         return SlackAway(f"Slack failed at {method} (status {status} {code}).")
     return SlackRefused(code or f"status {status}")
 
@@ -100,4 +102,4 @@ def _retry_after(headers: Any) -> float:
     try:
         return max(0.0, float(said[0] if isinstance(said, list) else said))
     except ValueError:
-        return 1.0  # HTTP allows a date here
+        return 1.0  # HTTP also allows a date

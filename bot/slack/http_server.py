@@ -1,4 +1,4 @@
-"""The app over HTTP, for installations that Slack calls instead of being called: a thread for each request."""
+"""Serves the app over HTTP, as the alternative to Socket Mode: one thread per request."""
 
 import logging
 import threading
@@ -27,7 +27,7 @@ class _Handler(WSGIRequestHandler):
 
 
 class HttpServer:
-    """Serves `PATH` from a thread of its own until closed. Raises OSError where the port is taken."""
+    """Serves `PATH` in its own thread until closed. Raises OSError if the port is in use."""
 
     def __init__(self, app: App, port: int) -> None:
         handler = SlackRequestHandler(app, path=PATH)

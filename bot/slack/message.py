@@ -1,4 +1,4 @@
-"""PURE: what is posted, as its fallback sentence and its blocks; and the metadata that it is found by."""
+"""PURE: a message as text and blocks, and the metadata by which it is found."""
 
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -9,15 +9,15 @@ JSON: TypeAlias = dict[str, Any]
 
 
 class Message(Struct, frozen=True):
-    """A message of Slack's, within its limits by construction."""
+    """A Slack message. Views build it within Slack's limits."""
 
     text: str
-    """What notifications, screen readers and clients without blocks show: mrkdwn, one good sentence."""
+    """mrkdwn for notifications, screen readers and clients without blocks."""
     blocks: tuple[JSON, ...] = ()
 
 
 class Identity(Struct, frozen=True, kw_only=True):
-    """The ids and names under which the bot's messages stand. What Slack does not tell is empty."""
+    """The bot's ids and names. Empty where Slack did not return them."""
 
     user: str = ""
     bot: str = ""
@@ -26,7 +26,7 @@ class Identity(Struct, frozen=True, kw_only=True):
 
 
 def bears(message: Mapping[str, Any], metadata: JSON) -> bool:
-    """Whether a message was posted with this metadata, whatever more its payload holds."""
+    """Return whether a message has this metadata. Its payload may contain more fields."""
     there = message.get("metadata") or {}
     payload, wanted = there.get("event_payload") or {}, metadata["event_payload"]
     return bool(there.get("event_type") == metadata["event_type"] and wanted.items() <= payload.items())

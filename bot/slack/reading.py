@@ -1,4 +1,4 @@
-"""Reads threads and channels, and finds a message by the metadata that it was posted with."""
+"""Reads threads and channels, and finds a message by its metadata."""
 
 import logging
 from datetime import datetime
@@ -11,17 +11,18 @@ from bot.slack.message import JSON, bears
 _LOG = logging.getLogger(__name__)
 
 PAGES_READ = 10
+"""Maximum number of pages of a thread."""
 PAGES_SEARCHED = 5
 RECENT = 50
-"""Messages."""
+"""Number of messages that `recent` reads."""
 
 
 def whole_thread(slack: SlackCalls, channel: str, root: str) -> list[JSON] | None:
-    """Return a thread's messages, its root first; None where Slack refuses. Insists. Raises Busy, Away, RedisError."""
+    """Return a thread, root first; None if Slack refuses. Insists. Raises SlackBusy, SlackAway, RedisError."""
     found: list[JSON] = []
     cursor = None
     for _ in range(PAGES_READ):
-        page = _patiently(slack, "conversations.replies", channel=channel, thread=root, cursor=cursor)
+        page = _insisted(slack, "conversations.replies", channel=channel, thread=root, cursor=cursor)
         if page is None:
             return found or None
         messages, cursor = page
@@ -32,8 +33,8 @@ def whole_thread(slack: SlackCalls, channel: str, root: str) -> list[JSON] | Non
 
 
 def recent(slack: SlackCalls, channel: str) -> list[JSON]:
-    """Return the newest messages of a channel; none where Slack refuses. Insists. Raises Busy, Away, RedisError."""
-    page = _patiently(slack, "conversations.history", channel=channel, limit=RECENT)
+    """Return a channel's newest messages; [] if Slack refuses. Insists. Raises SlackBusy, SlackAway, RedisError."""
+    page = _insisted(slack, "conversations.history", channel=channel, limit=RECENT)
     return [] if page is None else page[0]
 
 
@@ -46,7 +47,7 @@ def find(
     since: datetime | None = None,
     thread: str | None = None,
 ) -> str | None:
-    """Return the ts of the message that was posted with this metadata, or else has this block. Raises SlackFailed."""
+    """Return the ts of a message with this metadata or block; None if there is none. Raises SlackFailed."""
     cursor = None
     for _ in range(PAGES_SEARCHED):
         messages, cursor = slack.page(channel, thread=thread, since=since, cursor=cursor)
@@ -59,7 +60,7 @@ def find(
     return None
 
 
-def _patiently(slack: SlackCalls, method: str, **about: Any) -> tuple[list[JSON], str | None] | None:
+def _insisted(slack: SlackCalls, method: str, **about: Any) -> tuple[list[JSON], str | None] | None:
     if not slack.has(method):
         return None
     try:

@@ -1,4 +1,4 @@
-"""What is answered without the Web API: in an ack, and at a response_url."""
+"""Replies without the Web API: in an ack, and at a response_url."""
 
 import http.client
 
@@ -15,21 +15,18 @@ _OK = 200
 
 
 def in_ack(ack: Ack, message: Message) -> None:
-    """Answer a command with the ack itself: no further call, and it can't get lost on its own."""
+    """Answer a command in its ack, which needs no further call."""
     ack(text=message.text, blocks=list(message.blocks) or None, response_type="ephemeral")
 
 
 def respond(url: str | None, message: Message) -> bool:
-    """Show a message to the person whose command or click this response_url belongs to; False where it failed.
-
-    The request is sent once.
-    """
+    """Show a message to the person whose command or click it was; False if it failed. The request is sent once."""
     if not url:
         return False
     client = WebhookClient(url, timeout=RESPONSE_TIMEOUT, retry_handlers=[])
     blocks = list(message.blocks) or None
     try:
-        told = client.send(text=message.text, blocks=blocks, response_type="ephemeral", replace_original=False)
+        response = client.send(text=message.text, blocks=blocks, response_type="ephemeral", replace_original=False)
     except (SlackClientError, OSError, http.client.HTTPException, ValueError):
         return False
-    return told.status_code == _OK
+    return response.status_code == _OK

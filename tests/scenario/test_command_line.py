@@ -78,7 +78,7 @@ def test_machines_lists_and_ends_orphans_after_a_yes(environ, machine):
     assert (status, row["id"], row["cloud"], row["wanted"]) == (0, machine, "local", False)
     status, _, err = typed(environ, "machines", "--end-orphans", says="n\n")
     assert "End this machine? [y/N]" in err
-    assert "Nothing was ended." in err
+    assert "No machine was ended." in err
     status, _, err = typed(environ, "machines", "--end-orphans")  # nobody there to answer
     assert status == 1
     assert json.loads(typed(environ, "machines", "--json")[1])
@@ -86,7 +86,7 @@ def test_machines_lists_and_ends_orphans_after_a_yes(environ, machine):
     assert (status, json.loads(out)[0]["ended"]) == (0, True)
     assert "[y/N]" not in err
     assert typed(environ, "machines")[1] == (
-        "No machine of installation i-line is running where I could look; AWS and GCP were not looked at.\n"
+        "No machine of installation i-line is running in the clouds that were listed; AWS and GCP were not.\n"
     )
 
 
@@ -96,7 +96,7 @@ def test_machines_without_redis_lists_and_refuses_to_end(environ, machine):
     assert status == 1
     assert machine in out
     assert "unknown: Redis does not answer" in out
-    assert "Nothing is ended" in err
+    assert "No machine was ended" in err
     assert len(json.loads(typed(environ, "machines", "--json")[1])) == 1
 
 

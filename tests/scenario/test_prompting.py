@@ -361,19 +361,19 @@ def test_an_engine_that_dies_in_the_midst_leaves_what_came_and_a_sentence(place,
     place.bot()
     engine.script = lambda _: {"text": DEFAULT, "die_after": 3}
     ts = place.robin.say(MIXTRAL, "@mixtral Hello")
-    answer = place.answer(ts, "stopped in the midst of its answer")
+    answer = place.answer(ts, "stopped before its answer was complete")
     assert "Mustard, ketchup and" in answer["text"]
 
 
 @pytest.mark.parametrize(
     ("how", "sentence"),
     [
-        ({"tokens": [""]}, "The model answered with nothing (finish reason: stop). Try again or rephrase."),
-        ({"status": 401}, "does not take my key"),
+        ({"tokens": [""]}, "The model's answer is empty (finish reason: stop). Ask again or rephrase."),
+        ({"status": 401}, "rejected the bot's key"),
         ({"status": 404, "error": "The model `x` does not exist."}, "does not serve chat completions"),
         ({"status": 500, "error": "CUDA out of <!channel> memory"}, "CUDA out of < !channel> memory"),
-        ({"status": 429}, "more to do than it can take"),
-        ({"status": 503}, "no replica that answers just now"),
+        ({"status": 429}, "has too many requests"),
+        ({"status": 503}, "no replica that can answer now"),
         ({"tokens": ["A"], "broken": "KV cache is full"}, "KV cache is full"),
         ({"tokens": ["A"], "reason": "length"}, "The answer was cut at 1 tokens"),
     ],
@@ -391,7 +391,7 @@ def test_an_endpoint_where_nobody_listens_is_a_sentence(place):
     place.shelf.put("fast", "http://127.0.0.1:9", MIXTRAL)
     place.bot()
     ts = place.robin.say(MIXTRAL, "@mixtral Hello")
-    place.answer(ts, "Nothing answers at the endpoint of fast.")
+    place.answer(ts, "The endpoint of fast does not answer.")
     place.settled()
 
 
@@ -426,7 +426,7 @@ def test_a_question_never_goes_past_the_gateway_to_a_replica(place, engine):
     place.shelf.append(place.shelf.story(id_).asked().created(engine.url).ready())
     place.bot()
     ts = place.robin.say(MIXTRAL, "@mixtral Hello")
-    place.answer(ts, "Nothing answers at the endpoint of fast")
+    place.answer(ts, "The endpoint of fast does not answer")
     assert engine.asked == []
 
 
@@ -441,13 +441,13 @@ def test_a_question_whose_last_replica_dies_waits_for_the_next_one(place, engine
     bot.ready(id_)
     place.answer(ts, DEFAULT)
     place.settled()
-    assert "Nothing answers" not in place.said(ts)
+    assert "does not answer" not in place.said(ts)
 
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(calls, "PATIENCE", timedelta())
-    monkeypatch.setattr(answers, "AGAIN_SOONEST", timedelta(seconds=0.3))
+    monkeypatch.setattr(calls, "INSIST_WHILE_AWAY", timedelta())
+    monkeypatch.setattr(answers, "MIN_PAUSE", timedelta(seconds=0.3))
     monkeypatch.setattr(answers, "GIVES_UP", timedelta(seconds=1.5))
     monkeypatch.setattr(answers, "FORGETS", timedelta(seconds=2.5))
 
@@ -458,7 +458,7 @@ def test_a_question_that_slack_does_not_take_is_tried_ever_less_often_and_then_g
     before = len(place.robin.calls("chat.postMessage"))
     place.robin.fault("http_500", method="chat.postMessage", count=1000)
     place.robin.command(MIXTRAL, "/mixtral ask Hello")
-    place.robin.wait_for_ephemeral("Slack took nothing from me", channel=MIXTRAL)
+    place.robin.wait_for_ephemeral("Slack accepted no message from the bot", channel=MIXTRAL)
     place.settled()
     assert len(place.robin.calls("chat.postMessage")) - before < 6
     assert not engine.asked
@@ -471,7 +471,7 @@ def test_a_question_about_which_nobody_can_be_told_is_forgotten(place, engine, i
     place.robin.command(MIXTRAL, "/mixtral ask Hello")
     place.robin.wait_for(lambda _: place.redis.hlen(QUESTIONS))
     place.settled()
-    assert "is forgotten" in caplog.text
+    assert "is removed without an answer" in caplog.text
 
 
 def test_one_log_that_cannot_be_read_costs_its_own_questions_only(place, engine):
@@ -564,7 +564,7 @@ def test_where_the_answer_may_not_be_written_the_person_is_told_so(place, engine
     place.robin.fault("refuse", method="chat.startStream", error="not_in_channel")
     place.robin.fault("refuse", method="chat.postMessage", error="not_in_channel", count=3)
     place.robin.say(MIXTRAL, "@mixtral Hello")
-    place.robin.wait_for_ephemeral("Slack refused: not_in_channel. Invite me with", channel=MIXTRAL)
+    place.robin.wait_for_ephemeral("Slack refused: not_in_channel. Invite the bot with", channel=MIXTRAL)
     place.settled()
 
 

@@ -134,7 +134,7 @@ def test_everything_that_works_is_told_in_a_line_each_and_status_0(home, aws, gc
         status, lines = checked(environ | {"REDIS_URL": valkey_url})
     assert [one[:2] for one in lines if one[:2] not in ("ok", "- ")] == []
     assert status == 0
-    assert "keeps every append" in line(lines, "Redis")
+    assert "stores every append" in line(lines, "Redis")
     assert "arn:aws:iam::111122223333:user/ada in account 111122223333" in line(lines, "AWS", "credentials")
     assert "8 of 8 calls" in line(lines, "AWS", "permissions")
     assert "P on demand: up to 192 vCPUs in us-east-1 and us-west-2" in line(lines, "AWS", "P on demand")
@@ -268,13 +268,13 @@ def test_something_else_at_the_gateways_address_is_told(home):
         _, lines = checked(home | {"MIXTRAL_GATEWAY_URL": other})
     told = line(lines, "gateway", "address")
     assert told.startswith("no")
-    assert "something else answers than a gateway: status 200" in told
+    assert "is not a gateway: status 200" in told
 
 
 def test_a_certificate_is_looked_at_before_haproxy_is(home, tmp_path):
     (one, one_key), (_, other_key) = self_signed(tmp_path, "one"), self_signed(tmp_path, "other")
     _, lines = checked(home | {"MIXTRAL_TLS_CERT": str(one), "MIXTRAL_TLS_KEY": str(one_key)})
-    assert "fits its key" in line(lines, "gateway", "certificate")
+    assert "matches its key" in line(lines, "gateway", "certificate")
     status, lines = checked(home | {"MIXTRAL_TLS_CERT": str(one), "MIXTRAL_TLS_KEY": str(other_key)})
     assert status == 1
     told = line(lines, "gateway", "certificate")
@@ -305,7 +305,7 @@ def test_the_haproxy_that_would_be_started_is_looked_at(home, tmp_path, monkeypa
 
 def test_where_others_start_haproxy_none_is_looked_for(home):
     _, lines = checked(home | {"MIXTRAL_HAPROXY": "attached"})
-    assert line(lines, "gateway", "others start it").startswith("- ")
+    assert line(lines, "gateway", "started by another process").startswith("- ")
 
 
 def test_broken_prices_are_named_by_file_and_line(home, tmp_path):

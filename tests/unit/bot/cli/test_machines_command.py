@@ -107,15 +107,15 @@ def test_a_machine_whose_log_is_gone_is_listed_and_ended_after_asking(ring):
     _, wanted = ring.deployment("mixtral")
     lost = ring.machine("dlost-1", deployment="dlost")
     _, out, _ = ring.run()
-    assert "nobody: the log of its deployment is gone" in out
-    assert "Nobody wants 1 of them: `mixtral-bot machines --end-orphans` ends that one." in out
+    assert "none: the log of its deployment does not exist" in out
+    assert "1 of them is not wanted: `mixtral-bot machines --end-orphans` ends it." in out
     status, _, err = ring.run(end_orphans=True)
     (question, before) = ring.asked[0]
     assert question == "End this machine?"
     assert "gcp-dlost-1  GCP us-central1-a  3.60 USD/h" in before
     assert wanted.token not in before
     assert status == 0
-    assert "gcp-dlost-1 is ended." in err
+    assert "gcp-dlost-1 was ended." in err
     assert ring.cloud.running() == [wanted.token]
     assert ("terminate", wanted.token) not in ring.cloud.calls
     assert lost.token not in ring.cloud.running()
@@ -124,7 +124,7 @@ def test_a_machine_whose_log_is_gone_is_listed_and_ended_after_asking(ring):
 def test_without_a_yes_nothing_is_ended(ring):
     lost = ring.machine("dlost-1", deployment="dlost")
     _, _, err = ring.run(end_orphans=True, answer=False)
-    assert "Nothing was ended." in err
+    assert "No machine was ended." in err
     assert ring.cloud.running() == [lost.token]
 
 
@@ -133,8 +133,8 @@ def test_what_a_log_has_ended_or_never_asked_for_is_an_orphan(ring):
     ring.log.record(id_, 3, [MachineGone(**stamp(datetime.now(UTC)), attempt=1, why="not wanted")])
     ring.machine(f"{id_}-9", deployment=id_, attempt=9)
     _, found, _ = rows(ring)
-    assert found[f"gcp-{asked.token}"]["wanted_by"] == "nobody: mixtral has ended it"
-    assert found[f"gcp-{id_}-9"]["wanted_by"] == "nobody: the log of mixtral knows nothing of it"
+    assert found[f"gcp-{asked.token}"]["wanted_by"] == "none: mixtral has ended it"
+    assert found[f"gcp-{id_}-9"]["wanted_by"] == "none: the log of mixtral does not contain it"
 
 
 @pytest.mark.parametrize("url", ["", "redis://127.0.0.1:{port}/0"])
@@ -144,7 +144,7 @@ def test_without_redis_machines_are_listed_and_none_is_ended(ring, url):
     status, out, err = ring.run(end_orphans=True)
     assert status == 1
     assert "unknown: " in out
-    assert "Nothing is ended, for each of these machines may be wanted." in err
+    assert "No machine was ended, because each of them may be wanted." in err
     assert ring.asked == []
     assert ring.cloud.running() == [lost.token]
     status, found, _ = rows(ring)
@@ -156,7 +156,7 @@ def test_an_emptied_redis_is_warned_of_before_the_question(ring):
     ring.deployment("mixtral")
     ring.redis.flushall()
     ring.run(end_orphans=True, answer=False)
-    assert "Redis holds no deployment at all. If it was emptied" in ring.asked[0][1]
+    assert "Redis contains no deployments. If it was emptied" in ring.asked[0][1]
 
 
 def test_a_machine_that_became_wanted_while_the_question_stood_is_left_alone(ring):
@@ -173,7 +173,7 @@ def test_a_machine_that_became_wanted_while_the_question_stood_is_left_alone(rin
     ring.environ |= {"MIXTRAL_GCE_ENDPOINT": "http://127.0.0.1:9", "GOOGLE_CLOUD_PROJECT": "p"}
     status = run(ring.environ, out, err, end_orphans=True, confirm=confirm, drivers=lambda _: {"gcp": ring.cloud})
     assert status == 1
-    assert "is left alone, for now it is wanted by mixtral" in err.getvalue()
+    assert "was not ended, because it is now wanted by mixtral" in err.getvalue()
     assert [name for name, _ in ring.cloud.calls] == ["owned"]
     assert asked.token in ring.cloud.running()
 
@@ -184,7 +184,7 @@ def test_a_log_of_another_version_is_unknown_and_its_machine_never_ended(ring):
     status, found, err = rows(ring, end_orphans=True)
     assert found["gcp-dnew-1"]["wanted"] is None
     assert "written by another version" in found["gcp-dnew-1"]["wanted_by"]
-    assert "There is nothing to end" in err
+    assert "No machine to end" in err
     assert status == 0
 
 
@@ -192,8 +192,8 @@ def test_a_cloud_that_does_not_answer_is_said_and_the_status_is_1(ring):
     ring.cloud.unreachable = True
     status, out, err = ring.run()
     assert status == 1
-    assert "GCP could not be listed, so machines there are missing here: gcp does not answer." in err
-    assert "where I could look; GCP was not looked at" in out
+    assert "GCP could not be listed, so its machines are missing here: gcp does not answer." in err
+    assert "in the clouds that were listed; GCP was not." in out
 
 
 def test_a_machine_that_cannot_be_ended_is_said(ring):
@@ -202,7 +202,7 @@ def test_a_machine_that_cannot_be_ended_is_said(ring):
     status, found, err = rows(ring, end_orphans=True)
     assert status == 1
     assert found["gcp-dlost-1"]["ended"] is False
-    assert "gcp-dlost-1 could not be ended, and goes on costing" in err
+    assert "gcp-dlost-1 could not be ended, and still costs money" in err
 
 
 def test_machines_of_other_installations_and_ended_ones_are_not_listed(ring):
@@ -210,7 +210,7 @@ def test_machines_of_other_installations_and_ended_ones_are_not_listed(ring):
     gone = ring.machine("gone-1")
     ring.cloud.end(Token(gone.token))
     _, out, _ = ring.run()
-    assert f"No machine of installation {INSTALLATION} is running anywhere." in out
+    assert f"No machine of installation {INSTALLATION} is running in any cloud." in out
 
 
 def test_a_machine_without_a_price_is_listed_all_the_same(ring):

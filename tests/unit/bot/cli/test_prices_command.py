@@ -69,7 +69,7 @@ def test_a_price_of_a_region_holds_in_all_of_its_zones_and_plans_go_by_it(home):
     assert price(home, "use1-az1") == price(home, "use1-az2") == Decimal("20.5")
     assert price(home, "usw2-az1") == Decimal("21.95764")
     assert "p4d.24xlarge in us-east-1: 21.957642 -> 20.5 USD/h" in said
-    assert "On-demand prices of GCP stay as they were" in said
+    assert "On-demand prices of GCP are unchanged" in said
     out = io.StringIO()
     assert run_plan("mixtral-8x7b", spot=False, as_json=False, environ=home, out=out, err=io.StringIO()) == 0
     assert "20.50" in out.getvalue()
@@ -150,7 +150,7 @@ def test_offline_a_sentence_says_so_and_the_shipped_table_stays(home):
     status, said = ran(home, {"gpuhunt": offline})
     assert status == 1
     assert "Not read: gpuhunt's catalogue cannot be reached: no route to host." in said
-    assert "No price could be read anew: those read in 2026-11 stay." in said
+    assert "No price could be read: those read in 2026-11 stay in use." in said
     assert catalog.chosen(home) is None
 
 
@@ -181,7 +181,7 @@ def test_a_broken_file_of_ours_is_replaced(home):
     catalog.refreshed(home).write_text("nonsense")
     status, said = ran(home, told(quote("20.6")))
     assert status == 0
-    assert "is left out, for it cannot be read: prices.csv:1" in said
+    assert "is ignored, because it cannot be read: prices.csv:1" in said
     assert price(home, "use1-az1") == Decimal("20.6")
 
 

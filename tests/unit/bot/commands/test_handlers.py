@@ -157,7 +157,7 @@ def test_a_question_is_passed_on_with_where_to_answer(office):
 
 
 def test_a_question_that_nobody_can_answer_is_refused_at_once(office):
-    assert "Nothing is running" in office.says(Ask(text="Hello"))
+    assert "No deployment is running" in office.says(Ask(text="Hello"))
     assert office.answers.asked == []
 
 

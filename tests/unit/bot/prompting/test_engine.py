@@ -69,13 +69,13 @@ def test_what_came_before_a_failure_is_taken_first(http, engine):
     while len(came) < len("Mustard, ketchup"):
         came += answer.take(timedelta(seconds=5))
     assert came == "Mustard, ketchup"
-    with pytest.raises(EngineFailed, match="stopped in the midst"):
+    with pytest.raises(EngineFailed, match="stopped before its answer"):
         whole(answer)
 
 
 def test_nobody_listening_is_unreachable(http, engine):
     engine.url = "http://127.0.0.1:9"
-    with pytest.raises(Unreachable, match="Nothing answers at the endpoint of fast"):
+    with pytest.raises(Unreachable, match="The endpoint of fast does not answer"):
         whole(completion(http, engine))
 
 
@@ -117,4 +117,4 @@ def test_the_footer_tells_how_fast_it_was():
 
 def test_nothing_is_said_to_be_nothing():
     end = outcome(" \n", Finish(reason=None, tokens=0, seconds=1, writing=0), "fast")
-    assert end.closing == "The model answered with nothing (finish reason: none given). Try again or rephrase."
+    assert end.closing == "The model's answer is empty (finish reason: none given). Ask again or rephrase."

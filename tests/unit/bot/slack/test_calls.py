@@ -77,7 +77,7 @@ def test_a_pause_that_slack_asks_for_is_not_slept_through(slack, robin):
 
 
 def test_what_must_not_be_said_twice_is_repeated_after_a_pause_only(slack, monkeypatch):
-    monkeypatch.setattr(calls, "PATIENCE", timedelta(seconds=5))
+    monkeypatch.setattr(calls, "INSIST_WHILE_AWAY", timedelta(seconds=5))
     failures = [SlackBusy(0.01), SlackAway("The reply was lost.")]
 
     def call():

@@ -161,7 +161,7 @@ def test_the_gateway_and_the_answer_to_a_question_never_contradict(story):
             assert wake is None or (hope.coming and "starts a replica" in hope.sentence)
             if "no replica left" in sentence or "has not found a machine" in sentence:
                 assert not hope.coming
-            elif "until somebody brings it back" in sentence:
+            elif "starts a replica" in sentence:
                 assert not hope.coming or state.endpoint is None  # whose route opens, and nobody has its address yet
             else:
                 assert hope.coming
@@ -184,7 +184,7 @@ def test_replicas_that_failed_too_often_are_not_said_to_wake_by_a_request():
     state = of(*WITHOUT_REPLICA, ("moved", 0))
     assert not is_asleep(state)
     assert not outlook(state, serving=False).coming
-    assert "until somebody brings it back" in standing(state).sentence
+    assert "starts a replica" in standing(state).sentence
     assert "/mixtral scale m 1" in words.now_happening(state, state.updated_at)
     assert words.verdict(state) == "is scaled to zero"
     assert notices.out_since(state, state.updated_at) is None
@@ -215,7 +215,7 @@ def test_a_replica_that_nobody_wants_any_more_is_not_said_to_be_replaced():
 def test_a_question_is_not_said_to_wake_what_it_cannot_reach():
     state = of("planned", ("scaled", 0))
     assert standing(state) == Waits(sentence=standing(state).sentence)
-    assert "until somebody brings it back: `/mixtral scale m 1`" in standing(state).sentence
+    assert "is scaled to zero; `/mixtral scale m 1` starts a replica" in standing(state).sentence
 
 
 def test_a_wish_to_keep_trying_that_has_run_out_is_asked_for_anew():
