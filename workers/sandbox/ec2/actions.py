@@ -1,4 +1,4 @@
-"""The actions of EC2 that moto lacks or gets wrong, over those that it has."""
+"""The actions of EC2 that moto does not have or implements wrongly; the others are moto's."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -16,7 +16,7 @@ from workers.sandbox.ec2.catalog import zones
 from workers.sandbox.ec2.cloud import Cloud
 from workers.sandbox.ec2.lives import Pool
 
-MOST_USER_DATA = 16384
+MAX_USER_DATA = 16384  # bytes, EC2's limit
 STRATEGIES = {
     "on-demand": ("lowest-price", "prioritized"),
     "spot": ("price-capacity-optimized", "lowest-price", "capacity-optimized", "diversified"),
@@ -28,25 +28,25 @@ class _Choice(Struct, frozen=True, kw_only=True):
 
     pool: Pool
     asked: Any
-    """The override, as it was asked."""
+    """The override, as the request contains it."""
     template: Any
     data: Any
-    """The template's data with the override."""
+    """The template's data with the override applied."""
 
-    def said(self) -> dict[str, Any]:
+    def described(self) -> dict[str, Any]:
         overrides = dict(self.asked) | {"AvailabilityZone": self.pool.name, "InstanceType": self.pool.type_}
         return {"LaunchTemplateSpecification": self.template, "Overrides": overrides}
 
 
 class Actions(EC2Response):
-    """One call of EC2's. The cloud's lock is held."""
+    """One call of EC2. The caller holds the cloud's lock."""
 
     cloud: ClassVar[Cloud]
 
     def create_fleet(self) -> ActionResult:
         self.error_on_dryrun()
         if self._get_param("Type") != "instant":
-            raise EC2ClientError("UnsupportedOperation", "The stand-in knows fleets of the type instant only.")
+            raise EC2ClientError("UnsupportedOperation", "The stand-in supports fleets of the type instant only.")
         asked = {key: value for key, value in self._get_params().items() if key != "ClientToken"}
         return self._once("CreateFleet", asked, lambda: ActionResult(self._fleet()))
 
@@ -83,7 +83,7 @@ class Actions(EC2Response):
         return ActionResult({"InstanceId": instance.id, "Timestamp": utcnow(), "Output": output})
 
     def describe_regions(self) -> ActionResult:
-        """Those that the account has enabled, unless all are asked for."""
+        """The regions that the account has enabled, or all if the request has AllRegions."""
         names = self._get_param("RegionNames", [])
         found = [region for region in RegionsAndZonesBackend.regions if not names or region.name in names]
         every = self._get_bool_param("AllRegions", if_none=False)
@@ -141,7 +141,7 @@ class Actions(EC2Response):
             raise EC2ClientError("InvalidParameterValue", f"AllocationStrategy {strategy} is not valid.")
         errors, instances = [], []
         for choice in self._choices(spot=spot):
-            said = {"LaunchTemplateAndOverrides": choice.said(), "Lifecycle": choice.pool.lifecycle}
+            described = {"LaunchTemplateAndOverrides": choice.described(), "Lifecycle": choice.pool.lifecycle}
             refusal = self.cloud.refusal("CreateFleet", choice.pool)
             if refusal is None:
                 try:
@@ -149,14 +149,14 @@ class Actions(EC2Response):
                 except EC2ClientError as error:
                     refusal = error.code, error.message
                 else:
-                    instances.append(said | {"InstanceIds": [made.id], "InstanceType": choice.pool.type_})
+                    instances.append(described | {"InstanceIds": [made.id], "InstanceType": choice.pool.type_})
                     break
-            errors.append(said | {"ErrorCode": refusal[0], "ErrorMessage": refusal[1]})
+            errors.append(described | {"ErrorCode": refusal[0], "ErrorMessage": refusal[1]})
         fleet = f"fleet-{self._get_param('ClientToken') or utcnow().timestamp()}"
         return {"FleetId": fleet, "Errors": errors, "Instances": instances}
 
     def _choices(self, *, spot: bool) -> list[_Choice]:
-        """Cheapest first, as `lowest-price` has it; `price-capacity-optimized` too, for capacity is what faults say."""
+        """The choices, cheapest first for every strategy: the faults alone determine capacity."""
         choices = []
         for config in self._get_param("LaunchTemplateConfigs", []):
             named = config["LaunchTemplateSpecification"]
@@ -165,11 +165,11 @@ class Actions(EC2Response):
             else:
                 template = self.ec2_backend.get_launch_template_by_name(named["LaunchTemplateName"])
             data = template.get_version(named.get("Version", template.default_version_number)).data
-            said = {"LaunchTemplateId": template.id, "Version": str(named.get("Version", "1"))}
+            described = {"LaunchTemplateId": template.id, "Version": str(named.get("Version", "1"))}
             for asked in config.get("Overrides") or [{}]:
                 whole = dict(data) | dict(asked)
                 pool = self._pool(whole["InstanceType"], whole.get("SubnetId"), spot=spot)
-                choices.append(_Choice(pool=pool, asked=asked, template=said, data=whole))
+                choices.append(_Choice(pool=pool, asked=asked, template=described, data=whole))
         return sorted(choices, key=self._price)
 
     def _price(self, choice: _Choice) -> float:
@@ -197,7 +197,7 @@ class Actions(EC2Response):
         user_data = data.get("UserData")
         if user_data is not None and not isinstance(user_data, Base64EncodedString):
             user_data = Base64EncodedString(user_data)
-        if user_data is not None and len(user_data.decode()) > MOST_USER_DATA:
+        if user_data is not None and len(user_data.decode()) > MAX_USER_DATA:
             raise EC2ClientError("InvalidParameterValue", "User data is limited to 16384 bytes")
         reservation = self.ec2_backend.run_instances(
             data.get("ImageId"),
