@@ -56,11 +56,11 @@ def run(port: int, environ: Mapping[str, str]) -> int:
                 _wait_until_connected(page, children, stop)
             _set_shortages(env)
             _welcome(out, page, home)
-            while not stop.asked:
+            while not stop.requested:
                 children.restart_the_dead()
                 time.sleep(0.2)
         except StartFailed as failed:
-            if not stop.asked:
+            if not stop.requested:
                 out.print(f"[bold red]mixtral-bot demo:[/] {failed}")
                 return 1
         finally:
@@ -78,12 +78,12 @@ class Stop:
     """Whether the demo should end: after Ctrl-C, SIGTERM or a closed terminal."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._ask)
+            signal.signal(number, self._request)
 
-    def _ask(self, *_: object) -> None:
-        self.asked = True
+    def _request(self, *_: object) -> None:
+        self.requested = True
 
 
 def _environment(home: Path, port: int, environ: Mapping[str, str]) -> tuple[dict[str, str], str]:
@@ -178,7 +178,7 @@ def _wait_for(child: Child, env: Mapping[str, str], page: str, stop: Stop) -> No
 
     deadline = time.monotonic() + START_WITHIN
     while not answers():
-        if stop.asked or time.monotonic() > deadline:
+        if stop.requested or time.monotonic() > deadline:
             raise StartFailed(f"{child.name} did not start.\n{_tail(child.log)}")
         time.sleep(0.05)
 
@@ -187,7 +187,7 @@ def _wait_until_connected(page: str, children: Children, stop: Stop) -> None:
     deadline = time.monotonic() + START_WITHIN
     while not httpx.get(f"{page}/page/state", timeout=5).json()["socket"]["connected"]:
         children.restart_the_dead()
-        if stop.asked or time.monotonic() > deadline:
+        if stop.requested or time.monotonic() > deadline:
             raise StartFailed("the bot did not connect to the Slack stand-in.")
         time.sleep(0.1)
 

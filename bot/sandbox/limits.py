@@ -38,15 +38,15 @@ PROMPTS: Final = 4
 class SlackError(Exception):
     """A refusal of a call: Slack's error code, and further fields of the answer."""
 
-    def __init__(self, error: str, *, status: int = 200, headers: JSON | None = None, **beside: Any) -> None:
+    def __init__(self, error: str, *, status: int = 200, headers: JSON | None = None, **fields: Any) -> None:
         super().__init__(error)
         self.error = error
         self.status = status
         self.headers = headers or {}
-        self.beside = beside
+        self.fields = fields
 
     def answer(self) -> JSON:
-        return {"ok": False, "error": self.error, **self.beside}
+        return {"ok": False, "error": self.error, **self.fields}
 
 
 def refuse_arguments(*complaints: str) -> NoReturn:

@@ -37,7 +37,7 @@ class Triggers:
         return trigger_id
 
     def exchange(self, trigger_id: str) -> Trigger:
-        """Use a trigger id, which is then spent.
+        """Use a trigger id, which is valid only once.
 
         Raises:
             SlackError: `invalid_trigger_id`, `exchanged_trigger_id`, `expired_trigger_id`.

@@ -20,7 +20,7 @@ CHECK = "check inter 1s fall 3 rise 1 on-marked-down shutdown-sessions"
 
 AFFINITY = "x-session-id"
 DEPLOYMENT = "x-mixtral-deployment"
-ASKED = "x-mixtral-asked"
+ARRIVED = "x-mixtral-asked"
 """Header with the time of the request's arrival, in milliseconds since 1970; retries do not change it."""
 
 
@@ -99,7 +99,7 @@ unless {{ var(txn.deployment) -m found }}
 unless {{ var(txn.backend) -m found }}
   http-request set-header authorization "Bearer %[var(txn.deployment),map_str({replica})]"
   http-request set-header {deployment_header} %[var(txn.deployment)]
-  http-request set-header {asked_header} %[date(0,ms)]
+  http-request set-header {arrived_header} %[date(0,ms)]
   use_backend %[var(txn.backend)]
 """
 
@@ -142,7 +142,7 @@ def _render(shape: Shape, goal: Layout, digest_: str) -> str:
         FRONTEND.format(
             bind=bind,
             deployment_header=DEPLOYMENT,
-            asked_header=ASKED,
+            arrived_header=ARRIVED,
             unauthorized=_quoted(_body(UNAUTHORIZED, "invalid_request_error", "invalid_api_key")),
             nowhere=_quoted(_body(NOWHERE, "server_error", "no_replica")),
             **names,

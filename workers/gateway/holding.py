@@ -14,7 +14,7 @@ from typing import ClassVar
 from msgspec import Struct
 
 from workers.deployment.events import DeploymentId
-from workers.gateway.config import ASKED, DEPLOYMENT
+from workers.gateway.config import ARRIVED, DEPLOYMENT
 from workers.gateway.outlook import Outlook
 
 PIECE = 65_536
@@ -76,8 +76,8 @@ class Holding:
         self._server.shutdown()
         self._server.server_close()
 
-    def wait(self, deployment: DeploymentId, asked: datetime) -> Outlook:
-        """Return when a replica is up, when none is to be expected, or when the limit has passed since `asked`.
+    def wait(self, deployment: DeploymentId, arrived: datetime) -> Outlook:
+        """Return when a replica is up, when none is to be expected, or when the limit has passed since `arrived`.
 
         Checks of HAProxy from before the call do not count: the request is here because its replica has just ended.
         """
@@ -90,7 +90,7 @@ class Holding:
             try:
                 while True:
                     outlook = self._outlook(deployment)
-                    remaining = asked + self._limit - datetime.now(UTC)
+                    remaining = arrived + self._limit - datetime.now(UTC)
                     ready = outlook.ready and self._looks > arrived_at
                     if ready or not outlook.coming or remaining <= timedelta():
                         return outlook
@@ -146,7 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
             left -= len(piece)
 
     def _arrived_at(self) -> datetime:
-        text = self.headers.get(ASKED, "")
+        text = self.headers.get(ARRIVED, "")
         return datetime.fromtimestamp(int(text) / 1000, UTC) if text.isdigit() else datetime.now(UTC)
 
     def version_string(self) -> str:

@@ -130,10 +130,10 @@ def history(stand_in: StandIn, arguments: Arguments) -> JSON:
 
 def replies(stand_in: StandIn, arguments: Arguments) -> JSON:
     channel = joined_channel_of(stand_in, arguments)
-    asked = stand_in.workspace.message(channel.id, arguments.required("ts"))
-    if asked is None:
+    named = stand_in.workspace.message(channel.id, arguments.required("ts"))
+    if named is None:
         raise SlackError("thread_not_found")
-    root_ts = asked.thread_ts or asked.ts
+    root_ts = named.thread_ts or named.ts
     root = stand_in.workspace.message(channel.id, root_ts)
     if root is None:
         raise SlackError("thread_not_found")

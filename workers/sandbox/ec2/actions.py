@@ -27,14 +27,14 @@ class _Choice(Struct, frozen=True, kw_only=True):
     """One override of a fleet's launch template."""
 
     pool: Pool
-    asked: Any
+    override: Any
     """The override, as the request contains it."""
     template: Any
     data: Any
     """The template's data with the override applied."""
 
     def described(self) -> dict[str, Any]:
-        overrides = dict(self.asked) | {"AvailabilityZone": self.pool.name, "InstanceType": self.pool.type_}
+        overrides = dict(self.override) | {"AvailabilityZone": self.pool.name, "InstanceType": self.pool.type_}
         return {"LaunchTemplateSpecification": self.template, "Overrides": overrides}
 
 
@@ -47,13 +47,13 @@ class Actions(EC2Response):
         self.error_on_dryrun()
         if self._get_param("Type") != "instant":
             raise EC2ClientError("UnsupportedOperation", "The stand-in supports fleets of the type instant only.")
-        asked = {key: value for key, value in self._get_params().items() if key != "ClientToken"}
-        return self._once("CreateFleet", asked, lambda: ActionResult(self._fleet()))
+        parameters = {key: value for key, value in self._get_params().items() if key != "ClientToken"}
+        return self._once("CreateFleet", parameters, lambda: ActionResult(self._fleet()))
 
     def run_instances(self) -> ActionResult:
         self.error_on_dryrun()
-        asked = {key: value for key, value in self._get_params().items() if key != "ClientToken"}
-        return self._once("RunInstances", asked, lambda: self._run(asked))
+        parameters = {key: value for key, value in self._get_params().items() if key != "ClientToken"}
+        return self._once("RunInstances", parameters, lambda: self._run(parameters))
 
     def terminate_instances(self) -> ActionResult:
         self.error_on_dryrun()
@@ -129,8 +129,8 @@ class Actions(EC2Response):
         ]
         return ActionResult({"SpotPriceHistory": prices, "NextToken": ""})
 
-    def _once(self, action: str, asked: object, do: Callable[[], ActionResult]) -> ActionResult:
-        answer: ActionResult = self.cloud.once(action, self.region, self._get_param("ClientToken"), asked, do)
+    def _once(self, action: str, parameters: object, do: Callable[[], ActionResult]) -> ActionResult:
+        answer: ActionResult = self.cloud.once(action, self.region, self._get_param("ClientToken"), parameters, do)
         return answer
 
     def _fleet(self) -> dict[str, Any]:
@@ -166,10 +166,10 @@ class Actions(EC2Response):
                 template = self.ec2_backend.get_launch_template_by_name(named["LaunchTemplateName"])
             data = template.get_version(named.get("Version", template.default_version_number)).data
             described = {"LaunchTemplateId": template.id, "Version": str(named.get("Version", "1"))}
-            for asked in config.get("Overrides") or [{}]:
-                whole = dict(data) | dict(asked)
+            for override in config.get("Overrides") or [{}]:
+                whole = dict(data) | dict(override)
                 pool = self._pool(whole["InstanceType"], whole.get("SubnetId"), spot=spot)
-                choices.append(_Choice(pool=pool, asked=asked, template=described, data=whole))
+                choices.append(_Choice(pool=pool, override=override, template=described, data=whole))
         return sorted(choices, key=self._price)
 
     def _price(self, choice: _Choice) -> float:
@@ -181,11 +181,11 @@ class Actions(EC2Response):
         name = self.ec2_backend.get_subnet(subnet_id).availability_zone if subnet_id else first
         return Pool(region=self.region, zone=zones(self.region)[name], name=name, type_=type_, spot=spot)
 
-    def _run(self, asked: Any) -> ActionResult:
+    def _run(self, parameters: Any) -> ActionResult:
         data: dict[str, Any] = {}
-        if named := asked.get("LaunchTemplate"):
+        if named := parameters.get("LaunchTemplate"):
             data |= self.ec2_backend._get_template_from_args(named).data  # noqa: SLF001 - as moto's own RunInstances
-        data |= {key: value for key, value in asked.items() if key != "LaunchTemplate"}
+        data |= {key: value for key, value in parameters.items() if key != "LaunchTemplate"}
         spot = (data.get("InstanceMarketOptions") or {}).get("MarketType") == "spot"
         pool = self._pool(data.get("InstanceType", "m1.small"), data.get("SubnetId"), spot=spot)
         if refusal := self.cloud.refusal("RunInstances", pool):

@@ -41,7 +41,7 @@ class Cloud:
         limits = [limit for of, where, limit in self._quotas if of == code and fnmatchcase(region, where)]
         return limits[-1] if limits else DEFAULT_QUOTA
 
-    def once(self, action: str, region: str, token: str | None, asked: object, do: Callable[[], Any]) -> Any:
+    def once(self, action: str, region: str, token: str | None, parameters: object, do: Callable[[], Any]) -> Any:
         """Do a launch once per token; a different request with the token raises IdempotentParameterMismatch."""
         if not token:
             return do()
@@ -49,7 +49,7 @@ class Cloud:
             raise EC2ClientError(
                 "InvalidParameterValue", f"The client token {token} is longer than 64 ASCII characters."
             )
-        request = repr(asked)
+        request = repr(parameters)
         before, answer = self._answers.get((action, region, token), (request, None))
         if before != request:
             text = f"The client token {token} was used before with other parameters."

@@ -105,9 +105,9 @@ class Ec2:
         kept = {key: value for key, value in headers.items() if key.lower() not in ("status", "content-length")}
         return Response(body, int(status), kept)
 
-    def _quota(self, asked: Any, region: str) -> Response:
-        code = asked.get("QuotaCode", "")
-        if asked.get("ServiceCode") != "ec2" or not code.startswith("L-"):
+    def _quota(self, query: Any, region: str) -> Response:
+        code = query.get("QuotaCode", "")
+        if query.get("ServiceCode") != "ec2" or not code.startswith("L-"):
             return _refused("servicequotas", "NoSuchResourceException", "There is no such quota.", 400)
         quota = {"ServiceCode": "ec2", "QuotaCode": code, "Value": self.cloud.quota(code, region), "Unit": "None"}
         return _json({"Quota": quota})

@@ -44,9 +44,9 @@ class Gce:
         """Record the call, and raise or wait for the faults that come before it takes effect."""
         about = {"zone": call.path.get("zone", "")}
         if call.method in LAUNCHES:
-            asked = call.body.get("instanceProperties", call.body)
-            spot = asked.get("scheduling", {}).get("provisioningModel") == "SPOT"
-            type_ = str(asked.get("machineType", "")).rsplit("/", 1)[-1]
+            properties = call.body.get("instanceProperties", call.body)
+            spot = properties.get("scheduling", {}).get("provisioningModel") == "SPOT"
+            type_ = str(properties.get("machineType", "")).rsplit("/", 1)[-1]
             about |= {"machine_type": type_, "lifecycle": "spot" if spot else "on demand"}
         with self.cloud.changed:
             seen = {"method": call.method, "region": call.path.get("region", ""), **about, "at": time.time()}
@@ -94,13 +94,13 @@ class Gce:
     def _regionInstances_bulkInsert(self, call: Call) -> Json:  # noqa: N802 - GCE's name
         region = self._region(call.path["region"], call.path["project"])
         policy = call.body.get("locationPolicy", {})
-        asked = [one["zone"].rsplit("/", 1)[-1] for one in policy.get("zones", [])]
+        allowed = [one["zone"].rsplit("/", 1)[-1] for one in policy.get("zones", [])]
         (name,) = call.body["perInstanceProperties"]  # the stand-in supports one instance per call
         made = call.body["instanceProperties"] | {"name": name}
         zones = [
             zone
             for zone in self.cloud.catalog.zones_of(region)
-            if (not asked or zone in asked) and (zone, made["machineType"]) in self.cloud.catalog.types
+            if (not allowed or zone in allowed) and (zone, made["machineType"]) in self.cloud.catalog.types
         ]
         if not zones:
             raise ApiError(400, "invalid", f"No allowed zone of {region} has {made['machineType']}.")
