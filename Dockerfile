@@ -1,4 +1,4 @@
-# One image for the bot, the workers and the gateway; docker-compose.yml says which of them a container is.
+# One image for the bot, the workers and the gateway; the command in docker-compose.yml selects one.
 FROM python:3.11-slim AS build
 WORKDIR /src
 COPY requirements/run.txt requirements/build.txt requirements/

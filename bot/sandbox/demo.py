@@ -1,4 +1,4 @@
-"""`mixtral-bot demo`: a Slack stand-in with its page, the bot, a worker, the gateway and a Valkey, until Ctrl-C."""
+"""`mixtral-bot demo`: runs stand-ins for Slack, AWS and GCP, the bot, a worker, the gateway and Valkey until Ctrl-C."""
 
 import os
 import secrets
@@ -23,23 +23,23 @@ from workers.settings import installation_of
 
 NOTICE = (
     "This is a sandbox on your own machine: Slack, AWS and GCP are stand-ins, and nothing is billed. "
-    "SmolLM2-135M, a real but tiny model, answers in place of Mixtral: its answers are for show."
+    "SmolLM2-135M, a real but tiny model, answers in place of Mixtral: expect wrong answers."
 )
 NOT_PASSED_ON = ("SLACK_", "MIXTRAL_", "REDIS_", "AWS_", "GOOGLE_", "CLOUDSDK_")
-"""What could make the sandbox reach the world."""
+"""Prefixes of variables that could make the sandbox reach real services."""
 
 GATEWAY_PORT = 8000
-"""Where the deployments answer, if the port is free."""
+"""The gateway's port, if it is free."""
 
 START_WITHIN = 60.0
-"""Seconds."""
+"""Maximum time for one part of the sandbox to start, in seconds."""
 
-MACHINES_LIVE_ON = "2m"
-"""If this program is killed without a chance to tidy up, its engines end themselves after this."""
+LEASE = "2m"
+"""Time after which the engines end themselves if this program is killed."""
 
 
 def run(port: int, environ: Mapping[str, str]) -> int:
-    """Serve until SIGINT or SIGTERM; leaves no process and no file behind."""
+    """Serve until SIGINT, SIGTERM or SIGHUP, then end all processes and remove all files; return the exit status."""
     out = Console(highlight=False)
     stop = Stop()
     with tempfile.TemporaryDirectory(prefix="mixtral-demo-") as folder:
@@ -54,13 +54,13 @@ def run(port: int, environ: Mapping[str, str]) -> int:
                     _wait_for(child, env, page, stop)
                 status.update("Waiting for the bot to connect …")
                 _wait_until_connected(page, children, stop)
-            _run_short(env)
+            _set_shortages(env)
             _welcome(out, page, home)
-            while not stop.asked:
+            while not stop.requested:
                 children.restart_the_dead()
                 time.sleep(0.2)
         except StartFailed as failed:
-            if not stop.asked:
+            if not stop.requested:
                 out.print(f"[bold red]mixtral-bot demo:[/] {failed}")
                 return 1
         finally:
@@ -71,19 +71,19 @@ def run(port: int, environ: Mapping[str, str]) -> int:
 
 
 class StartFailed(Exception):
-    """A part of the sandbox did not come up; the message says which, and shows the end of its log."""
+    """A part of the sandbox did not start; the message names it and contains the end of its log."""
 
 
 class Stop:
-    """Whether somebody asked for the end: Ctrl-C, SIGTERM or a closed terminal."""
+    """Whether the demo should end: after Ctrl-C, SIGTERM or a closed terminal."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._ask)
+            signal.signal(number, self._request)
 
-    def _ask(self, *_: object) -> None:
-        self.asked = True
+    def _request(self, *_: object) -> None:
+        self.requested = True
 
 
 def _environment(home: Path, port: int, environ: Mapping[str, str]) -> tuple[dict[str, str], str]:
@@ -111,7 +111,7 @@ def _environment(home: Path, port: int, environ: Mapping[str, str]) -> tuple[dic
         "GOOGLE_CLOUD_PROJECT": "sandbox",
         "MIXTRAL_GCE_ENDPOINT": f"http://127.0.0.1:{free_port()}",
         "MIXTRAL_RECIPES": environ.get("MIXTRAL_RECIPES", ""),
-        "MIXTRAL_LEASE": MACHINES_LIVE_ON,
+        "MIXTRAL_LEASE": LEASE,
         "PYTHONUNBUFFERED": "1",
     }, page
 
@@ -143,8 +143,8 @@ def _cloud(name: str, url: str, home: Path, env: Mapping[str, str]) -> Child:
     return Child(name=name, argv=argv, env=env, log=home / f"{name}.log")
 
 
-def _run_short(env: Mapping[str, str]) -> None:
-    """Have the clouds refuse the cheapest offers, as they do."""
+def _set_shortages(env: Mapping[str, str]) -> None:
+    """Make the clouds refuse the cheapest offers."""
     for url, faults in (
         (env["AWS_ENDPOINT_URL"], shortages.EC2),
         (env["MIXTRAL_GCE_ENDPOINT"], shortages.GCE),
@@ -154,9 +154,9 @@ def _run_short(env: Mapping[str, str]) -> None:
 
 
 def _wait_for(child: Child, env: Mapping[str, str], page: str, stop: Stop) -> None:
-    """Return once the child answers, where others need it to."""
-    from redis import Redis  # noqa: PLC0415 - its import takes as long as the start of Valkey
-    from redis.exceptions import RedisError  # noqa: PLC0415 - likewise
+    """Return when the child answers, if others depend on it. Raises StartFailed."""
+    from redis import Redis  # noqa: PLC0415 - a slow import, which runs while Valkey starts
+    from redis.exceptions import RedisError  # noqa: PLC0415 - see above
 
     def answers() -> bool:
         try:
@@ -178,7 +178,7 @@ def _wait_for(child: Child, env: Mapping[str, str], page: str, stop: Stop) -> No
 
     deadline = time.monotonic() + START_WITHIN
     while not answers():
-        if stop.asked or time.monotonic() > deadline:
+        if stop.requested or time.monotonic() > deadline:
             raise StartFailed(f"{child.name} did not start.\n{_tail(child.log)}")
         time.sleep(0.05)
 
@@ -187,7 +187,7 @@ def _wait_until_connected(page: str, children: Children, stop: Stop) -> None:
     deadline = time.monotonic() + START_WITHIN
     while not httpx.get(f"{page}/page/state", timeout=5).json()["socket"]["connected"]:
         children.restart_the_dead()
-        if stop.asked or time.monotonic() > deadline:
+        if stop.requested or time.monotonic() > deadline:
             raise StartFailed("the bot did not connect to the Slack stand-in.")
         time.sleep(0.1)
 
@@ -196,7 +196,7 @@ def _welcome(out: Console, page: str, home: Path) -> None:
     out.print()
     out.print(f"  [bold]The sandbox is up:[/]  [link={page}]{page}[/link]")
     out.print()
-    out.print("  In the page, type  [bold]/mixtral launch[/]  and watch;")
+    out.print("  In the page, type  [bold]/mixtral launch[/],")
     out.print("  then  [bold]/mixtral ask Name three condiments.[/]")
     out.print(f"  Logs: {home}/*.log   End: Ctrl-C")
     out.print()
@@ -210,7 +210,7 @@ def _end_machines(home: Path) -> None:
 
 
 def _is_free(port: int) -> bool:
-    import socket  # noqa: PLC0415 - for this one question
+    import socket  # noqa: PLC0415 - used only here
 
     with socket.socket() as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""Events as Slack's Events API tells them, and the text that a person's typing becomes."""
+"""Events in the form of Slack's Events API, and the conversion of typed text to Slack's markup."""
 
 import html
 import re
@@ -19,7 +19,7 @@ _BROADCASTS = frozenset({"channel", "here", "everyone"})
 
 
 def envelope(event: JSON, *, at: float) -> JSON:
-    """The outer payload around an event."""
+    """The payload that contains an event; `at` is in seconds since 1970."""
     return {
         "token": seed.VERIFICATION_TOKEN,
         "team_id": seed.TEAM_ID,
@@ -57,7 +57,7 @@ def message_event(message: Message, channel: Channel) -> JSON:
 
 
 def app_mention_event(message: Message) -> JSON:
-    """An `app_mention` event, which comes beside the `message` event of the same text."""
+    """An `app_mention` event, which is sent in addition to the `message` event of the same text."""
     event = {
         "user": message.user,
         "type": "app_mention",
@@ -85,7 +85,7 @@ def app_home_opened_event(user: str, channel: Channel, *, tab: str, view: JSON |
 
 
 def typed(text: str, users: Sequence[User], channels: Sequence[Channel]) -> str:
-    """A person's typing as Slack stores it: escaped, with names, channels and addresses made links."""
+    """Typed text as Slack stores it: escaped, with mentions, channels and URLs as links."""
     ids = {name: user.id for user in users for name in (user.name, user.id)}
     named = {channel.name: channel.id for channel in channels if not channel.is_im}
 
@@ -102,14 +102,14 @@ def typed(text: str, users: Sequence[User], channels: Sequence[Channel]) -> str:
 
     linked = _URL.sub(lambda found: f"<{found[0]}>", html.escape(text, quote=False))
     named_ones = _HASH.sub(channel_link, _AT.sub(mention, linked))
-    # The codes that a composer itself inserts: <@U…> of somebody who is known here.
+    # The composer itself inserts <@U…> for a person whom it offers.
     for user in users:
         named_ones = named_ones.replace(f"&lt;@{user.id}&gt;", f"<@{user.id}>")
     return named_ones
 
 
 def rich_text(text: str) -> list[JSON]:
-    """The block that a client sends beside a person's text (as one plain section)."""
+    """The blocks that a client sends with typed text: one plain section of rich text."""
     parts: list[JSON] = []
     for piece in re.split(r"(<@U\w+>)", text):
         if piece.startswith("<@U"):

@@ -1,4 +1,4 @@
-"""Failures on request: what Slack does on its worse days."""
+"""Failures of Slack that a test can request."""
 
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -7,18 +7,18 @@ import msgspec
 
 
 class Kind(StrEnum):
-    """What can be made to go wrong."""
+    """The kinds of failures."""
 
-    DROP_SOCKET = "drop_socket"  # the connection ends, without a word
-    REFRESH_SOCKET = "refresh_socket"  # Slack asks the app to connect anew, then closes
+    DROP_SOCKET = "drop_socket"  # the connection ends without a message
+    REFRESH_SOCKET = "refresh_socket"  # Slack sends refresh_requested, then closes the connection
     HTTP_500 = "http_500"
-    RATE_LIMITED = "rate_limited"  # `seconds` stand in Retry-After
-    DELAY = "delay"  # the answer comes `seconds` later
+    RATE_LIMITED = "rate_limited"  # with `seconds` in Retry-After
+    DELAY = "delay"  # of the answer, by `seconds`
     REFUSE = "refuse"  # the answer is `error`
-    STREAM_DIES = "stream_dies"  # at its next append or stop
-    LOSE_ANSWER = "lose_answer"  # it is done, and the app hears a 500
-    DROP_ANSWER = "drop_answer"  # it is done, and the connection ends before the answer
-    LOSE_ACK = "lose_ack"  # an envelope's ack is not heard
+    STREAM_DIES = "stream_dies"  # the stream is ended by its next append or stop, which fails
+    LOSE_ANSWER = "lose_answer"  # the call takes effect, and its answer is a 500
+    DROP_ANSWER = "drop_answer"  # the call takes effect, and the connection ends before the answer
+    LOSE_ACK = "lose_ack"  # the ack of an envelope is ignored
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,7 +32,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Faults:
-    """The failures that are still to happen."""
+    """The failures that have not happened yet."""
 
     def __init__(self) -> None:
         self._left: list[tuple[Fault, int]] = []
@@ -44,7 +44,7 @@ class Faults:
         self._left.clear()
 
     def take(self, method: str, *kinds: Kind) -> Fault | None:
-        """The oldest armed failure of these kinds for this method, counted down; None if there is none."""
+        """The oldest matching failure, whose count is decreased; None if there is none."""
         for at, (fault, left) in enumerate(self._left):
             if fault.kind in kinds and fnmatchcase(method, fault.method):
                 if left > 1:

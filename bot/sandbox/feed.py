@@ -1,4 +1,4 @@
-"""What the page has yet to see: the newest state of each thing that changed, in order."""
+"""Changes for the page: the newest state of each changed object, in the order of the changes."""
 
 import asyncio
 import time
@@ -13,10 +13,10 @@ KEPT = 10_000
 
 
 class Feed:
-    """A log of changes that keeps one entry a thing, so that a stream of updates costs no memory.
+    """A log of changes with one entry per object, so that frequent updates need no memory.
 
-    Cursors start at the clock's milliseconds: one from before a restart is older than all that is
-    here, and its reader is told to start again.
+    Cursors start at the clock's milliseconds, so that a cursor from before a restart is older than
+    all entries, and its reader gets a reset.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Feed:
         self._readers: set[asyncio.Event] = set()
 
     def publish(self, key: Key, render: Callable[[], JSON]) -> None:
-        """Say that the thing under `key` changed; `render` gives its newest state when it is sent."""
+        """Record that the object under `key` changed; `render` returns its state when it is sent."""
         self.cursor += 1
         self._entries[key] = (self.cursor, render)
         self._entries.move_to_end(key)
@@ -36,7 +36,7 @@ class Feed:
             reader.set()
 
     def after(self, cursor: int) -> list[JSON] | None:
-        """Changes newer than `cursor`, oldest first; None where some of them are no longer known."""
+        """Changes newer than `cursor`, oldest first; None if some of them are not kept any more."""
         if not self._floor <= cursor <= self.cursor:
             return None
         newer = []
@@ -53,25 +53,25 @@ class Feed:
 
 
 class Reader:
-    """One open page's bell, rung at each change."""
+    """Notifies one open page of changes."""
 
     def __init__(self, readers: set[asyncio.Event]) -> None:
         self._readers = readers
-        self._bell = asyncio.Event()
+        self._event = asyncio.Event()
 
     def __enter__(self) -> Self:
-        self._readers.add(self._bell)
+        self._readers.add(self._event)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._readers.discard(self._bell)
+        self._readers.discard(self._event)
 
     async def change(self, within: float) -> bool:
-        """True when something changed, False after `within` seconds of quiet."""
+        """Wait for a change; False if there is none within `within` seconds."""
         try:
             async with asyncio.timeout(within):
-                await self._bell.wait()
+                await self._event.wait()
         except TimeoutError:
             return False
-        self._bell.clear()
+        self._event.clear()
         return True

@@ -1,4 +1,4 @@
-"""What a person does to the app: slash commands, presses of buttons, submissions of modals."""
+"""A person's interactions with the app: slash commands, actions on elements, submissions of modals."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from bot.sandbox.events import typed as stored
 from bot.sandbox.limits import SlackError
 from bot.sandbox.responses import respond
 from bot.sandbox.seed import Channel, UserId
-from bot.sandbox.socket_mode import NobodyConnected, Unacked
+from bot.sandbox.socket_mode import NotConnected, Unacked
 from bot.sandbox.stand_in import StandIn
 from bot.sandbox.workspace import Message
 
@@ -20,14 +20,14 @@ SILENT = "{command} failed because the app did not respond. Please try again or 
 
 
 class Interactions:
-    """Each sends one envelope, waits for its ack, and does what the ack says."""
+    """Each method sends one envelope, waits for its ack, and applies the ack."""
 
     def __init__(self, stand_in: StandIn, base_url: str) -> None:
         self._stand_in = stand_in
         self._base_url = base_url
 
     async def slash_command(self, user: UserId, channel: Channel, typed: str) -> JSON:
-        """Send a slash command; its answer, or why there is none, comes as an ephemeral message."""
+        """Send a slash command; its answer, or the error, is shown as an ephemeral message."""
         stand_in = self._stand_in
         command, _, text = typed.partition(" ")
         if command not in {known.command for known in seed.COMMANDS}:
@@ -52,24 +52,24 @@ class Interactions:
         }
         try:
             ack = await stand_in.sockets.request("slash_commands", payload)
-        except NobodyConnected:
+        except NotConnected:
             stand_in.slackbot(user, channel, SILENT.format(command=command))
             return {"ok": True, "acked": False}
         except Unacked:
             stand_in.slackbot(user, channel, f'{command} failed with the error "operation_timeout"')
             return {"ok": True, "acked": False}
         if ack:
-            self._say_ack(user, channel, command, ack)
+            self._post_ack(user, channel, command, ack)
         return {"ok": True, "acked": True}
 
-    def _say_ack(self, user: UserId, channel: Channel, command: str, ack: JSON) -> None:
+    def _post_ack(self, user: UserId, channel: Channel, command: str, ack: JSON) -> None:
         try:
             respond(self._stand_in, ack, user=user, channel=channel)
         except SlackError:
             self._stand_in.slackbot(user, channel, f'{command} failed with the error "invalid_command_response"')
 
     async def action_on_message(self, user: UserId, message: Message, action: JSON, state: JSON) -> JSON:
-        """Act on an element of a message."""
+        """Send an action on an element of a message."""
         stand_in = self._stand_in
         channel = stand_in.workspace.channels[message.channel]
         acted = _acted(message.blocks, action, stand_in.workspace.new_ts())
@@ -94,7 +94,7 @@ class Interactions:
         return await self._send(payload)
 
     async def action_in_view(self, user: UserId, view: JSON, action: JSON, state: JSON) -> JSON:
-        """Act on an element of a modal or of the Home tab."""
+        """Send an action on an element of a modal or of the Home tab."""
         acted = _acted(view["blocks"], action, self._stand_in.workspace.new_ts())
         if acted is None:
             return {"ok": False, "error": "action_not_found"}
@@ -107,7 +107,7 @@ class Interactions:
         return await self._send(payload)
 
     async def submit(self, user: UserId, view: JSON, values: JSON) -> JSON:
-        """Submit a modal, and do what the ack says: close, errors, update, push, clear."""
+        """Submit a modal, and apply its ack: close, errors, update, push or clear."""
         missing = {
             block["block_id"]: "Please complete this required field."
             for block in view["blocks"]
@@ -121,12 +121,12 @@ class Interactions:
         }
         try:
             ack = await self._stand_in.sockets.request("interactive", payload)
-            return self._obey(user, view, ack)
+            return self._apply_ack(user, view, ack)
         except (Unacked, SlackError):
             return {"ok": False, "error": TROUBLE}
 
     async def close(self, user: UserId, view: JSON) -> JSON:
-        """Close a modal; the app hears of it where it asked to."""
+        """Close a modal, and notify the app if the view has notify_on_close."""
         modals.close(self._stand_in.workspace, user, view["id"])
         if not view["notify_on_close"]:
             return {"ok": True}
@@ -134,13 +134,13 @@ class Interactions:
             self._interaction("view_closed", user) | {"view": view, "is_cleared": view["clear_on_close"]}
         )
 
-    def _obey(self, user: UserId, view: JSON, ack: JSON) -> JSON:
+    def _apply_ack(self, user: UserId, view: JSON, ack: JSON) -> JSON:
         workspace = self._stand_in.workspace
         match ack:
             case {"response_action": "errors", "errors": dict(errors)} if errors:
                 if not set(errors) <= {b["block_id"] for b in view["blocks"] if b["type"] == "input"}:
                     raise SlackError("invalid_arguments")
-                return {"ok": False, "errors": {block: str(said) for block, said in errors.items()}}
+                return {"ok": False, "errors": {block: str(error) for block, error in errors.items()}}
             case {"response_action": "update", "view": new}:
                 modals.replace(workspace, user, view, check_view(new, "modal"))
             case {"response_action": "push", "view": new}:
@@ -157,7 +157,7 @@ class Interactions:
 
     def _interaction(self, kind: str, user: UserId, view_id: str | None = None) -> JSON:
         person = self._stand_in.workspace.users[user]
-        told = {
+        payload = {
             "type": kind,
             "team": {"id": seed.TEAM_ID, "domain": seed.TEAM_DOMAIN},
             "user": {
@@ -171,9 +171,9 @@ class Interactions:
             "enterprise": None,
             "is_enterprise_install": False,
         }
-        if kind == "view_closed":  # the only one that may open nothing
-            return told
-        return told | {"trigger_id": self._stand_in.triggers.issue(user, view_id)}
+        if kind == "view_closed":  # the only kind without a trigger id
+            return payload
+        return payload | {"trigger_id": self._stand_in.triggers.issue(user, view_id)}
 
     async def _send(self, payload: JSON) -> JSON:
         try:
@@ -184,7 +184,7 @@ class Interactions:
 
 
 def _acted(blocks: list[JSON], action: JSON, at: str) -> JSON | None:
-    """The action as the payload tells it, with what the app itself wrote into the element."""
+    """The action for the payload, with the element's own type, value, text and style; None if there is no element."""
     for block in _with_children(blocks):
         if block["block_id"] != action.get("block_id"):
             continue
@@ -198,7 +198,7 @@ def _acted(blocks: list[JSON], action: JSON, at: str) -> JSON | None:
 
 
 def _with_children(blocks: list[JSON]) -> list[JSON]:
-    """The blocks, and the blocks and cards within them."""
+    """The blocks, and the blocks and cards that they contain."""
     found = []
     for block in blocks:
         inner = block.get("child_blocks", []) if block["type"] == "container" else []
@@ -208,6 +208,6 @@ def _with_children(blocks: list[JSON]) -> list[JSON]:
 
 
 def _filled(block: JSON, values: JSON) -> bool:
-    """Whether an input block has a value: any that is not empty."""
+    """Whether an input block has a value that is not empty."""
     given = values.get(block["block_id"], {}).get(block["element"]["action_id"], {})
     return any(value not in (None, "", []) for name, value in given.items() if name != "type")

@@ -1,4 +1,4 @@
-"""PURE: Slack's rules as data, and the checks that are made of them."""
+"""PURE: Slack's limits, and checks of them."""
 
 import json
 from datetime import timedelta
@@ -6,7 +6,7 @@ from typing import Any, Final, NoReturn
 
 JSON = dict[str, Any]
 
-# Time. https://docs.slack.dev/interactivity/handling-user-interaction
+# Times. https://docs.slack.dev/interactivity/handling-user-interaction
 ACK_WITHIN: Final = timedelta(seconds=3)
 TRIGGER_LIFE: Final = timedelta(seconds=3)
 RESPONSE_URL_LIFE: Final = timedelta(minutes=30)
@@ -14,10 +14,10 @@ RESPONSE_URL_USES: Final = 5
 STREAM_LIFE: Final = timedelta(minutes=5)
 EVENT_RETRIES: Final = 3
 
-# Sockets.
+# Socket Mode.
 CONNECTIONS: Final = 10
 
-# Messages.
+# Messages, in characters, items or bytes.
 TEXT: Final = 40_000
 UPDATED_TEXT: Final = 4_000
 BLOCKS: Final = 50
@@ -25,10 +25,10 @@ BLOCKS_TEXT: Final = 13_200
 MARKDOWN: Final = 12_000
 ATTACHMENTS: Final = 100
 METADATA_BYTES: Final = 8_000
-# Slack names no bound for a whole stream; apps are refused with msg_too_long past about this much.
+# Slack documents no limit for a whole stream; it refuses more than about this with msg_too_long.
 STREAM_TEXT: Final = 12_000
 
-# Views.
+# Views and assistant threads.
 VIEW_STACK: Final = 3
 VIEW_BYTES: Final = 250_000
 LOADING_MESSAGES: Final = 10
@@ -36,27 +36,27 @@ PROMPTS: Final = 4
 
 
 class SlackError(Exception):
-    """A refusal in Slack's own words: `error`, and what stands beside it in the answer."""
+    """A refusal of a call: Slack's error code, and further fields of the answer."""
 
-    def __init__(self, error: str, *, status: int = 200, headers: JSON | None = None, **beside: Any) -> None:
+    def __init__(self, error: str, *, status: int = 200, headers: JSON | None = None, **fields: Any) -> None:
         super().__init__(error)
         self.error = error
         self.status = status
         self.headers = headers or {}
-        self.beside = beside
+        self.fields = fields
 
     def answer(self) -> JSON:
-        return {"ok": False, "error": self.error, **self.beside}
+        return {"ok": False, "error": self.error, **self.fields}
 
 
 def refuse_arguments(*complaints: str) -> NoReturn:
-    """Refuse as Slack refuses arguments that its schema does not know.
+    """Refuse arguments that do not match the schema, with Slack's messages.
 
     Raises:
         SlackError: always; `invalid_arguments`.
 
     """
-    raise SlackError("invalid_arguments", response_metadata={"messages": [f"[ERROR] {said}" for said in complaints]})
+    raise SlackError("invalid_arguments", response_metadata={"messages": [f"[ERROR] {text}" for text in complaints]})
 
 
 def check_text(text: str, *, at_most: int = TEXT) -> None:
@@ -71,7 +71,7 @@ def check_text(text: str, *, at_most: int = TEXT) -> None:
 
 
 def check_metadata(metadata: Any) -> JSON | None:
-    """Message metadata as it is to be stored: {event_type, event_payload}, or None.
+    """The message metadata to store, {event_type, event_payload}, or None.
 
     Raises:
         SlackError: `invalid_metadata_format`, `invalid_metadata_schema`, `metadata_too_large`.

@@ -1,4 +1,4 @@
-"""Only this machine's own page may drive the sandbox: no other host's name, no other site's script."""
+"""Protects the sandbox from other hosts and from scripts of other sites."""
 
 from urllib.parse import urlsplit
 
@@ -39,16 +39,16 @@ class LoopbackOnly:
 
 
 def refusal(headers: Headers, method: str, path: str) -> str | None:
-    """Why a request is not served, or None."""
+    """The reason why a request is refused, or None."""
     host = headers.get("host", "")
     if urlsplit(f"//{host}").hostname not in LOOPBACK:
-        return "This sandbox answers to loopback names only.\n"
+        return "This sandbox accepts loopback host names only.\n"
     origin = headers.get("origin")
     if origin is not None and origin != f"http://{host}":
-        return "This sandbox takes no requests from other sites.\n"
+        return "This sandbox accepts no requests from other sites.\n"
     own = path.startswith(("/page/", "/sandbox/"))
     if own and method == "POST" and not headers.get("content-type", "").startswith("application/json"):
-        return "This sandbox takes application/json only.\n"
+        return "This sandbox accepts application/json only.\n"
     return None
 
 

@@ -1,4 +1,4 @@
-"""The modals that a person sees: a stack of three at most, the last on top."""
+"""The stack of modals of each person: at most three, the last on top."""
 
 import secrets
 import time
@@ -12,7 +12,7 @@ JSON = dict[str, Any]
 
 
 def stored(view: JSON, *, view_id: str | None = None, under: JSON | None = None) -> JSON:
-    """The view as Slack keeps and tells it: with its id, its hash, its place in the stack."""
+    """The view as Slack stores it: with its id, hash and place in the stack."""
     own_id = view_id or f"V{secrets.token_hex(5).upper()}"
     defaults = {
         "private_metadata": "",
@@ -42,7 +42,7 @@ def stored(view: JSON, *, view_id: str | None = None, under: JSON | None = None)
 
 
 def open_modal(workspace: Workspace, user: str, view: JSON) -> JSON:
-    """Show a modal in place of whatever stack there was."""
+    """Show a modal in place of the person's present stack."""
     _check_external_id(workspace, view)
     shown = stored(view)
     workspace.modals[user] = [shown]
@@ -51,10 +51,10 @@ def open_modal(workspace: Workspace, user: str, view: JSON) -> JSON:
 
 
 def push(workspace: Workspace, user: str, view: JSON) -> JSON:
-    """Lay a modal on top.
+    """Show a modal on top of the stack.
 
     Raises:
-        SlackError: `not_found` where nothing is open, `push_limit_reached`.
+        SlackError: `not_found` if no modal is open, `push_limit_reached`.
 
     """
     stack = workspace.modals[user]
@@ -70,10 +70,10 @@ def push(workspace: Workspace, user: str, view: JSON) -> JSON:
 
 
 def replace(workspace: Workspace, user: str, old: JSON, view: JSON) -> JSON:
-    """Put a view in another's place; its id and its place in the stack stay.
+    """Replace a view; the new one has its id and its place in the stack.
 
     Raises:
-        SlackError: `not_found` where the other was closed meanwhile.
+        SlackError: `not_found` if the old one was closed meanwhile.
 
     """
     shown = stored(view, view_id=old["id"]) | {
@@ -90,7 +90,7 @@ def replace(workspace: Workspace, user: str, old: JSON, view: JSON) -> JSON:
 
 
 def close(workspace: Workspace, user: str, view_id: str) -> None:
-    """Take a view and those above it away."""
+    """Close a view and those above it."""
     stack = workspace.modals[user]
     at = next((n for n, view in enumerate(stack) if view["id"] == view_id), len(stack))
     del stack[at:]
@@ -103,7 +103,7 @@ def clear(workspace: Workspace, user: str) -> None:
 
 
 def find(workspace: Workspace, name: str, value: str) -> tuple[str, JSON]:
-    """Who sees the modal with this id, or this external id, and the modal.
+    """The person who sees the modal whose field `name` is `value`, and the modal.
 
     Raises:
         SlackError: `not_found`.

@@ -1,4 +1,4 @@
-"""What the page asks and tells: a snapshot, the changes after it, and what the person does."""
+"""The page's API: a snapshot, the changes after it, and the person's actions."""
 
 import json
 from collections.abc import AsyncIterator
@@ -18,15 +18,15 @@ from bot.sandbox.stand_in import StandIn
 
 JSON = dict[str, Any]
 
-QUIET_SECONDS = 15.0
-ASK_FIRST = {"Cache-Control": "no-cache"}
-"""A browser may keep the page, but asks before it shows it: its files keep their names from build to build."""
+QUIET_SECONDS = 15.0  # maximum time between two lines of the event stream
+REVALIDATE = {"Cache-Control": "no-cache"}
+"""Browsers must revalidate cached files, because builds do not change the files' names."""
 
-NO_PAGE = "The page is not built: run `make page`. Slack's Web API is at /api/ all the same.\n"
+NO_PAGE = "The page is not built: run `make page`. Slack's Web API is served at /api/.\n"
 
 
 class PageError(Exception):
-    """What the page asked makes no sense here; the message says why."""
+    """A request of the page is invalid; the message contains the reason."""
 
 
 class Assets(StaticFiles):
@@ -34,7 +34,7 @@ class Assets(StaticFiles):
 
     def file_response(self, *args: Any, **options: Any) -> Response:
         response = super().file_response(*args, **options)
-        response.headers.update(ASK_FIRST)
+        response.headers.update(REVALIDATE)
         return response
 
 
@@ -55,7 +55,7 @@ class PageApi:
             Route("/page/state", self.state),
             Route("/page/events", self.events),
             *(
-                Route(f"/page/{name}", self._told(act), methods=["POST"])
+                Route(f"/page/{name}", self._json_route(act), methods=["POST"])
                 for name, act in {
                     "send": self.send,
                     "action": self.action,
@@ -65,20 +65,20 @@ class PageApi:
                     "switch": self.switch,
                 }.items()
             ),
-            Route("/sandbox/faults", self._told(self.arm), methods=["POST"]),
+            Route("/sandbox/faults", self._json_route(self.arm), methods=["POST"]),
             Route("/sandbox/faults", self.clear_faults, methods=["DELETE"]),
             Route("/sandbox/calls", self.calls),
             Route("/sandbox/acks", self.acks),
         ]
 
     def end(self) -> None:
-        """Let go of the pages that listen."""
+        """End the event streams of open pages."""
         self._ending = True
         self._stand_in.feed.publish(("socket",), lambda: {"connected": self._stand_in.sockets.connected})
 
     def index(self, _: Request) -> Response:
         page = self._stand_in.settings.page_dir / "index.html"
-        return FileResponse(page, headers=ASK_FIRST) if page.is_file() else PlainTextResponse(NO_PAGE)
+        return FileResponse(page, headers=REVALIDATE) if page.is_file() else PlainTextResponse(NO_PAGE)
 
     async def state(self, _: Request) -> Response:
         snapshot = self._workspace.snapshot() | {
@@ -88,8 +88,8 @@ class PageApi:
         return Response(msgspec.json.encode(snapshot), media_type="application/json")
 
     async def events(self, request: Request) -> Response:
-        told = request.headers.get("last-event-id") or request.query_params.get("after", "0")
-        cursor = int(told) if told.isdigit() else 0
+        text = request.headers.get("last-event-id") or request.query_params.get("after", "0")
+        cursor = int(text) if text.isdigit() else 0
         return StreamingResponse(
             self._changes(cursor), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
         )
@@ -105,10 +105,10 @@ class PageApi:
                     cursor = change["n"]
                     yield b"id: %d\ndata: %s\n\n" % (cursor, msgspec.json.encode(change))
                 if not await reader.change(QUIET_SECONDS):
-                    yield b": still here\n\n"
+                    yield b": keep-alive\n\n"
 
-    def _told(self, act: Any) -> Any:
-        """A route for an act: JSON in, JSON out, and 400 for what makes no sense."""
+    def _json_route(self, act: Any) -> Any:
+        """A route that passes the JSON body to `act` and returns its result; status 400 for an invalid request."""
 
         async def route(request: Request) -> Response:
             try:
@@ -121,7 +121,7 @@ class PageApi:
         return route
 
     async def send(self, body: JSON) -> JSON:
-        """A person writes: a message, or outside a thread a slash command."""
+        """A person sends a message or, outside a thread, a slash command."""
         user, text = self._person(body), str(body.get("text", "")).strip()
         channel = self._channel(body, user)
         thread_ts = str(body.get("thread_ts") or "") or None
@@ -144,7 +144,7 @@ class PageApi:
         return {"ok": True, "ts": message.ts}
 
     async def action(self, body: JSON) -> JSON:
-        """A person presses or chooses."""
+        """A person presses or chooses an element."""
         user = self._person(body)
         given = body.get("action") or {}
         if not isinstance(given, dict):
@@ -206,13 +206,13 @@ class PageApi:
         return {"ok": True, "me": user.id}
 
     async def arm(self, body: JSON) -> JSON:
-        """Make something fail; a socket fails at once."""
+        """Arm a fault; faults of sockets happen immediately."""
         fault = msgspec.convert(body, Fault)
         match fault.kind:
             case Kind.DROP_SOCKET:
-                await self._stand_in.sockets.drop(fault.count, politely=False)
+                await self._stand_in.sockets.drop(fault.count, announced=False)
             case Kind.REFRESH_SOCKET:
-                await self._stand_in.sockets.drop(fault.count, politely=True)
+                await self._stand_in.sockets.drop(fault.count, announced=True)
             case _:
                 self._stand_in.faults.arm(fault)
         return {"ok": True}
@@ -230,27 +230,27 @@ class PageApi:
     def _person(self, body: JSON) -> UserId:
         user = UserId(str(body.get("user", "")))
         if user not in self._workspace.modals:
-            raise PageError(f"no such person: {user!r}; there are {', '.join(p.id for p in seed.PEOPLE)}")
+            raise PageError(f"there is no person {user!r}; people are {', '.join(p.id for p in seed.PEOPLE)}")
         return user
 
     def _channel(self, body: JSON, user: UserId) -> Channel:
         channel = self._workspace.channels.get(ChannelId(str(body.get("channel", ""))))
         if channel is None or user not in channel.members:
-            raise PageError(f"{user} is in no channel {body.get('channel')!r}")
+            raise PageError(f"{user} is not a member of channel {body.get('channel')!r}")
         return channel
 
     def _view(self, body: JSON, user: UserId) -> JSON:
         for view in self._workspace.modals[user]:
             if view["id"] == body.get("view_id"):
                 return view
-        raise PageError(f"{user} sees no modal {body.get('view_id')!r}")
+        raise PageError(f"{user} has no open modal {body.get('view_id')!r}")
 
 
 def _object(body: bytes) -> JSON:
-    told = json.loads(body or b"{}")
-    if not isinstance(told, dict):
+    decoded = json.loads(body or b"{}")
+    if not isinstance(decoded, dict):
         raise PageError("the body must be a JSON object")
-    return told
+    return decoded
 
 
 def _values(actions: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""How often a method may be called: Slack's tiers as token buckets."""
+"""Rate limits of methods: Slack's tiers as token buckets."""
 
 import math
 from collections.abc import Callable
@@ -10,24 +10,24 @@ from bot.sandbox.limits import SlackError
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True):
-    """A bucket's refill, in calls a minute, and its size: what may come at once after a quiet time."""
+    """A bucket's refill, in calls per minute, and its size: the calls that may come together after a pause."""
 
     per_minute: float
     burst: int
 
 
-# Slack promises "N+ a minute" and tolerates bursts without saying how large. A bucket that holds
-# half a minute's worth lets an app that keeps to its tier pass, and stops one that does not.
+# Slack documents "N+ per minute" and allows bursts of an unspecified size. A bucket of half a
+# minute's calls admits an app that respects its tier, and refuses one that does not.
 TIERS: Final = {
     1: Rate(per_minute=1, burst=1),
     2: Rate(per_minute=20, burst=10),
     3: Rate(per_minute=50, burst=25),
     4: Rate(per_minute=100, burst=50),
 }
-# Slack's "special" tier: hundreds a minute.
+# Slack's "special" tier: hundreds per minute.
 SPECIAL: Final = Rate(per_minute=600, burst=300)
-# One message a second a channel; "short bursts" above it are let through.
-POSTS_A_CHANNEL: Final = Rate(per_minute=60, burst=10)
+# One message per second and channel; Slack allows "short bursts" above it.
+POSTS_PER_CHANNEL: Final = Rate(per_minute=60, burst=10)
 
 METHOD_TIERS: Final = {
     "apps.connections.open": 3,
@@ -62,7 +62,7 @@ METHOD_TIERS: Final = {
 
 
 class Bucket:
-    """So many tokens at most, refilled steadily."""
+    """A token bucket; `now` is in seconds."""
 
     def __init__(self, rate: Rate, now: float) -> None:
         self._per_second = rate.per_minute / 60
@@ -71,7 +71,7 @@ class Bucket:
         self._at = now
 
     def take(self, now: float) -> float:
-        """Take one token: 0, or the seconds until there will be one."""
+        """Take one token and return 0, or return the seconds until one is available."""
         self._tokens = min(self._size, self._tokens + (now - self._at) * self._per_second)
         self._at = now
         if self._tokens >= 1:
@@ -81,7 +81,7 @@ class Bucket:
 
 
 class Rates:
-    """All buckets of the workspace; `scale` widens them (0 takes them away)."""
+    """All buckets of the workspace; `scale` multiplies their rates and sizes, 0 removes the limits."""
 
     def __init__(self, scale: float, clock: Callable[[], float]) -> None:
         self._scale = scale
@@ -99,9 +99,9 @@ class Rates:
             return
         wait = self._take(method, "", rate_of(method))
         if not wait and method == "chat.postMessage" and channel:
-            wait = self._take(method, channel, POSTS_A_CHANNEL)
+            wait = self._take(method, channel, POSTS_PER_CHANNEL)
         if wait:
-            raise too_often(wait)
+            raise rate_limited(wait)
 
     def _take(self, method: str, channel: str, rate: Rate) -> float:
         now = self._clock()
@@ -117,6 +117,6 @@ def rate_of(method: str) -> Rate:
     return SPECIAL if tier is None else TIERS[tier]
 
 
-def too_often(seconds: float) -> SlackError:
-    """Slack's 429 with the seconds to wait, rounded up."""
+def rate_limited(seconds: float) -> SlackError:
+    """The error with status 429 and the seconds to wait, rounded up."""
     return SlackError("ratelimited", status=429, headers={"Retry-After": str(max(1, math.ceil(seconds)))})

@@ -1,4 +1,4 @@
-"""What an app says through an ack or a response_url."""
+"""An app's answers in an ack or through a response_url."""
 
 from http import HTTPStatus
 from typing import Any
@@ -27,7 +27,7 @@ def respond(
     original: Message | None = None,
     thread_ts: str | None = None,
 ) -> None:
-    """Do what the answer says: replace or delete the original, or say something new.
+    """Apply the answer: replace or delete the original, or post a new message.
 
     Raises:
         SlackError: `no_text`, `invalid_blocks` and the like.
@@ -53,7 +53,7 @@ def respond(
 
 
 class ResponseRoutes:
-    """The addresses behind response URLs."""
+    """The routes of response URLs."""
 
     def __init__(self, stand_in: StandIn) -> None:
         self._stand_in = stand_in
@@ -69,7 +69,7 @@ class ResponseRoutes:
             answer = await read_arguments(request)
             self._respond(self._stand_in.response_urls.use(request.path_params["path"]), answer)
         except SlackError as refusal:
-            # Slack answers a refused webhook with a status, where a method's refusal has 200.
+            # Slack refuses a webhook with an error status, but a method call with 200.
             refused = HTTPStatus.BAD_REQUEST if refusal.status == HTTPStatus.OK else refusal.status
             return JSONResponse(refusal.answer(), refused)
         return PlainTextResponse("ok")

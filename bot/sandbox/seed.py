@@ -1,4 +1,4 @@
-"""What the sandbox workspace holds when it starts: fixed ids, fixed tokens, three people, three channels."""
+"""The initial content of the sandbox workspace: fixed ids and tokens, three people, three channels."""
 
 from typing import Final, NewType
 
@@ -8,7 +8,7 @@ TeamId = NewType("TeamId", str)
 UserId = NewType("UserId", str)
 ChannelId = NewType("ChannelId", str)
 
-# The tokens open nothing but a stand-in that listens on loopback, so they may be known to all.
+# Not secret: the tokens are valid only for a stand-in that listens on loopback.
 BOT_TOKEN: Final = "xoxb-sandbox-0000-mixtral"  # noqa: S105 - see above
 APP_TOKEN: Final = "xapp-sandbox-0000-mixtral"  # noqa: S105 - see above
 VERIFICATION_TOKEN: Final = "sandbox-verification"  # noqa: S105 - see above
@@ -113,9 +113,9 @@ CHANNELS: Final = (
 )
 
 INVITE: Final = Command(
-    command="/invite", description="Add somebody to this channel, the app too", usage_hint="@somebody"
+    command="/invite", description="Add a person or the app to this channel", usage_hint="@somebody"
 )
-"""Slack's own, for `/mixtral` points to it."""
+"""Slack's own command, which answers of `/mixtral` refer to."""
 
 COMMANDS: Final = (
     Command(
@@ -128,12 +128,10 @@ COMMANDS: Final = (
                 description="start a model on the cheapest machine that fits",
             ),
             Hint(usage="status [NAME]", description="what runs, what it costs, where it answers"),
-            Hint(usage="ask [NAME] PROMPT", description="put a question to a model"),
+            Hint(usage="ask [NAME] PROMPT", description="send a prompt to a model"),
             Hint(usage="scale NAME N", description="change the number of replicas"),
-            Hint(usage="endpoint NAME", description="the address and the key, for your eyes only"),
-            Hint(
-                usage="key NAME [list|new [@PERSON]|revoke ID]", description="a key for each person, and an end to one"
-            ),
+            Hint(usage="endpoint NAME", description="the address and the key, visible only to you"),
+            Hint(usage="key NAME [list|new [@PERSON]|revoke ID]", description="list, make or revoke a person's key"),
             Hint(usage="logs NAME", description="the last lines of the engine's log"),
             Hint(usage="plan RECIPE", description="the machines that fit, cheapest first"),
             Hint(usage="recipes", description="what can be launched"),

@@ -26,7 +26,7 @@ HOST = "127.0.0.1"
 
 
 def build_app(settings: Settings, base_url: str) -> tuple[Starlette, PageApi]:
-    """The application, and its page; `base_url` is where both are reached, without a slash at the end."""
+    """The application and its page; `base_url` is the address of both, without a trailing slash."""
     stand_in = StandIn(settings)
     page = PageApi(stand_in, Interactions(stand_in, base_url))
 
@@ -45,7 +45,7 @@ def build_app(settings: Settings, base_url: str) -> tuple[Starlette, PageApi]:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn that says when it listens, and lets go of open pages first when it ends."""
+    """Uvicorn with an event for when it listens; its shutdown ends open event streams first."""
 
     def __init__(self, settings: Settings, port: int) -> None:
         self.listener = _listen(port)
@@ -72,7 +72,7 @@ class _Server(uvicorn.Server):
 
 
 class Running:
-    """A stand-in that listens, in a thread of this process."""
+    """A stand-in that runs in a thread of this process."""
 
     def __init__(self, server: _Server) -> None:
         self.url = server.url
@@ -85,7 +85,7 @@ class Running:
 
     @property
     def api_url(self) -> str:
-        """What SLACK_API_URL is to be."""
+        """The value for SLACK_API_URL."""
         return f"{self.url}/api/"
 
     def stop(self) -> None:
@@ -100,7 +100,7 @@ class Running:
 
 
 def start(settings: Settings | None = None, port: int = 0) -> Running:
-    """Start a stand-in in a thread of this process; it listens when this returns (0: any free port)."""
+    """Start a stand-in in a thread of this process, and return when it listens; port 0 is any free port."""
     return Running(_Server(settings or Settings(), port))
 
 
@@ -114,11 +114,11 @@ def _listen(port: int) -> socket.socket:
 def main() -> None:
     """Serve in the foreground until SIGTERM or Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m bot.sandbox.server", description=__doc__)
-    parser.add_argument("--port", type=int, default=0, help="0: any free one (the default)")
-    parser.add_argument("--notice", default=NOTICE, help="what the page says at its top")
-    parser.add_argument("--page-dir", type=Path, default=PAGE_DIR, help="the built page")
-    parser.add_argument("--rate-scale", type=float, default=1.0, help="widens Slack's rates; 0: no rates")
-    parser.add_argument("--stream-life", type=float, default=300.0, help="seconds until a stream dies")
+    parser.add_argument("--port", type=int, default=0, help="0 (the default): any free port")
+    parser.add_argument("--notice", default=NOTICE, help="text at the top of the page")
+    parser.add_argument("--page-dir", type=Path, default=PAGE_DIR, help="folder of the built page")
+    parser.add_argument("--rate-scale", type=float, default=1.0, help="factor for Slack's rate limits; 0: no limits")
+    parser.add_argument("--stream-life", type=float, default=300.0, help="maximum length of a stream, in seconds")
     given = parser.parse_args()
     settings = Settings(
         notice=given.notice,
@@ -126,7 +126,7 @@ def main() -> None:
         rate_scale=given.rate_scale,
         stream_life=timedelta(seconds=given.stream_life),
     )
-    # Uvicorn ends in order and then raises the signal again: that time it means nothing any more.
+    # Uvicorn shuts down and then raises the signal again, which must not end the process by then.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     server = _Server(settings, given.port)
@@ -137,7 +137,7 @@ def main() -> None:
 
 def _announce(server: _Server) -> None:
     server.listening.wait()
-    print(f"Slack stand-in: {server.url}/", flush=True)  # noqa: T201 - the line that is waited for
+    print(f"Slack stand-in: {server.url}/", flush=True)  # noqa: T201 - callers wait for this line
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Socket Mode: connections, envelopes, acks, and events that come again until they are acked."""
+"""Socket Mode: connections, envelopes, acks, and retries of events that are not acked."""
 
 import asyncio
 import contextlib
@@ -24,11 +24,11 @@ EVENTS_WAITING = 1_000
 ACKS_KEPT = 20_000
 
 
-class Unacked(Exception):  # a state of affairs, turned into what the person sees
+class Unacked(Exception):
     """The app did not ack the envelope in time."""
 
 
-class NobodyConnected(Unacked):
+class NotConnected(Unacked):
     """The app has no connection open."""
 
 
@@ -40,12 +40,12 @@ class Connection:
         self.unacked: dict[str, asyncio.Future[JSON]] = {}
 
     async def close(self) -> None:
-        with contextlib.suppress(RuntimeError):  # closed by the other side in the same moment
+        with contextlib.suppress(RuntimeError):  # closed by the other side at the same time
             await self.socket.close(1001)
 
 
 class SocketMode:
-    """All connections of the app; an envelope goes to one of them, by turns."""
+    """All connections of the app; envelopes go to them in rotation."""
 
     def __init__(
         self, faults: Faults, ack_within: float, connections_changed: Callable[[], None] = lambda: None
@@ -65,7 +65,7 @@ class SocketMode:
         return len(self._connections)
 
     def new_ticket(self) -> str:
-        """A ticket for one connection, good for half a minute."""
+        """A ticket for one connection, valid for TICKET_SECONDS."""
         now = time.monotonic()
         self._tickets = {ticket: until for ticket, until in self._tickets.items() if until > now}
         ticket = str(uuid.uuid4())
@@ -89,11 +89,11 @@ class SocketMode:
         self._changed()
         try:
             while True:
-                self._heard(connection, await socket.receive_text())
+                self._receive(connection, await socket.receive_text())
         except (WebSocketDisconnect, RuntimeError):
             pass
         finally:
-            self._gone(connection)
+            self._remove(connection)
 
     def _hello(self) -> JSON:
         return {
@@ -107,19 +107,19 @@ class SocketMode:
             "connection_info": {"app_id": seed.APP_ID},
         }
 
-    def _heard(self, connection: Connection, text: str) -> None:
+    def _receive(self, connection: Connection, text: str) -> None:
         try:
-            told = json.loads(text)
+            message = json.loads(text)
         except ValueError:
             return
-        envelope_id = told.get("envelope_id", "") if isinstance(told, dict) else ""
+        envelope_id = message.get("envelope_id", "") if isinstance(message, dict) else ""
         acked = connection.unacked.get(envelope_id)
         if acked is None or acked.done() or self._faults.take("socket", Kind.LOSE_ACK):
             return
-        payload = told.get("payload")
+        payload = message.get("payload")
         acked.set_result(payload if isinstance(payload, dict) else {})
 
-    def _gone(self, connection: Connection) -> None:
+    def _remove(self, connection: Connection) -> None:
         if connection in self._connections:
             self._connections.remove(connection)
         if not self._connections:
@@ -130,11 +130,11 @@ class SocketMode:
         self._changed()
 
     async def request(self, kind: str, payload: JSON) -> JSON:
-        """Send a slash command or an interaction, once; the payload of its ack.
+        """Send a slash command or an interaction once; return the payload of its ack.
 
         Raises:
-            NobodyConnected: no connection is open.
-            Unacked: none came within the time, or the connection ended before.
+            NotConnected: no connection is open.
+            Unacked: no ack came in time, or the connection ended.
 
         """
         started = time.monotonic()
@@ -149,9 +149,9 @@ class SocketMode:
         return answer
 
     def send_event(self, payload: JSON) -> None:
-        """Send an event in the background, again every 3 s until it is acked, three times more at most."""
+        """Send an event in the background; if it is not acked within 3 s, repeat it, at most three times."""
         if len(self._tasks) >= EVENTS_WAITING:
-            log.warning("an event is lost: %d wait already", EVENTS_WAITING)
+            log.warning("an event is lost: %d events are waiting already", EVENTS_WAITING)
             return
         task = asyncio.get_running_loop().create_task(self._deliver(payload))
         self._tasks.add(task)
@@ -170,7 +170,7 @@ class SocketMode:
             try:
                 await self._connected.wait()
                 await self._send(envelope)
-            except NobodyConnected:  # the last one left in this very moment
+            except NotConnected:  # the last connection ended in between
                 reason = "connection_failed"
             except Unacked:
                 reason = "timeout"
@@ -180,7 +180,7 @@ class SocketMode:
     async def _send(self, envelope: JSON) -> JSON:
         envelope_id = str(uuid.uuid4())
         text = json.dumps({"envelope_id": envelope_id, **envelope})
-        connection = await self._pass(envelope_id, text)
+        connection = await self._send_text(envelope_id, text)
         try:
             async with asyncio.timeout(self._ack_within):
                 return await connection.unacked[envelope_id]
@@ -189,8 +189,8 @@ class SocketMode:
         finally:
             del connection.unacked[envelope_id]
 
-    async def _pass(self, envelope_id: str, text: str) -> Connection:
-        """Give the envelope to the next connection that takes it."""
+    async def _send_text(self, envelope_id: str, text: str) -> Connection:
+        """Send the envelope on the next working connection. Raises NotConnected."""
         while self._connections:
             connection = self._connections[0]
             self._connections.rotate(-1)
@@ -199,15 +199,15 @@ class SocketMode:
                 await connection.socket.send_text(text)
             except (WebSocketDisconnect, RuntimeError):
                 del connection.unacked[envelope_id]
-                self._gone(connection)
+                self._remove(connection)
             else:
                 return connection
-        raise NobodyConnected("nobody connected")
+        raise NotConnected("no connection")
 
-    async def drop(self, count: int, *, politely: bool) -> None:
-        """End so many connections; politely: Slack's refresh_requested goes before."""
+    async def drop(self, count: int, *, announced: bool) -> None:
+        """End `count` connections, if `announced` after a refresh_requested message."""
         for connection in list(self._connections)[:count]:
-            if politely:
+            if announced:
                 bye = {
                     "type": "disconnect",
                     "reason": "refresh_requested",
@@ -216,17 +216,17 @@ class SocketMode:
                 with contextlib.suppress(WebSocketDisconnect, RuntimeError):
                     await connection.socket.send_text(json.dumps(bye))
                 self._connections.remove(connection)
-                asyncio.get_running_loop().call_later(1.0, self._close_soon, connection)
+                asyncio.get_running_loop().call_later(1.0, self._close_in_background, connection)
             else:
                 await connection.close()
 
-    def _close_soon(self, connection: Connection) -> None:
+    def _close_in_background(self, connection: Connection) -> None:
         task = asyncio.get_running_loop().create_task(connection.close())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def end(self) -> None:
-        """Close everything; nothing is delivered any more."""
+        """Cancel all deliveries, and close all connections."""
         for task in list(self._tasks):
             task.cancel()
         for connection in list(self._connections):

@@ -1,4 +1,4 @@
-"""The stand-in as a whole: a workspace, its app's connections, and the moments that join them."""
+"""The complete stand-in: a workspace, the app's connections, and the events that people's actions cause."""
 
 import time
 import uuid
@@ -28,7 +28,7 @@ NOTICE = "This is a sandbox: a stand-in for Slack on your own machine. Nothing h
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a stand-in can be told at its start."""
+    """The settings of a stand-in."""
 
     notice: str = NOTICE
     page_dir: Path = PAGE_DIR
@@ -38,7 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StandIn:
-    """One Slack workspace with one app in it. Lives in one event loop."""
+    """One Slack workspace with one app. Used from one event loop only."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         self.settings = settings
@@ -61,7 +61,7 @@ class StandIn:
         self.sockets.send_event(events.envelope(event, at=self.clock()))
 
     def post(self, message: Message) -> Message:
-        """Add the app's own message; the app hears of it, as it does in Slack."""
+        """Add the app's own message, and send its event to the app, as Slack does."""
         self.workspace.add(message)
         if not message.ephemeral_to:
             if message.thread_ts:
@@ -79,13 +79,9 @@ class StandIn:
             **fields,
         )
 
-    def whisper(self, user: str, channel: Channel, text: str, **fields: Any) -> Message:
-        """Show a person an ephemeral message."""
-        return self.post(self.bot_message(channel, text=text, ephemeral_to=user, **fields))
-
     def slackbot(self, user: str, channel: Channel, text: str) -> None:
-        """Tell a person something that Slack itself says."""
-        said = Message(
+        """Show a person an ephemeral message of Slackbot."""
+        message = Message(
             channel=channel.id,
             ts=self.workspace.new_ts(),
             user="USLACKBOT",
@@ -93,21 +89,21 @@ class StandIn:
             text=text,
             ephemeral_to=user,
         )
-        self.workspace.add(said)
+        self.workspace.add(message)
 
     def invite(self, user: UserId, channel: Channel, named: str) -> None:
-        """A person adds somebody to a channel, by name; Slack says what came of it."""
+        """Add a person or the app to a channel, by name or id; Slackbot reports the result."""
         invited = next((u for u in self.workspace.users.values() if named in (u.name, u.id)), None)
         if channel.is_im:
-            said = "You can't invite anybody to a direct message."
+            text = "You can't invite anybody to a direct message."
         elif invited is None:
-            said = f"There is nobody called {named}." if named else "Say whom: `/invite @somebody`."
+            text = f"No user is called {named}." if named else "Name a user: `/invite @somebody`."
         elif invited.id in channel.members:
-            said = f"<@{invited.id}> is already in this channel."
+            text = f"<@{invited.id}> is already in this channel."
         else:
             self.workspace.join(channel, invited.id)
-            said = f"<@{invited.id}> was added to this channel."
-        self.slackbot(user, channel, said)
+            text = f"<@{invited.id}> was added to this channel."
+        self.slackbot(user, channel, text)
 
     def say(self, user: UserId, channel: Channel, text: str, thread_ts: str | None = None) -> Message:
         """A person writes a message."""

@@ -1,4 +1,4 @@
-"""Messages that are written while they are read: their parts, their mode, and their end after five minutes."""
+"""Streamed messages: their parts, their mode, and their end after five minutes."""
 
 import time
 from typing import Any
@@ -13,11 +13,11 @@ _STATES = frozenset({"pending", "in_progress", "complete", "error"})
 
 
 class Stream:
-    """The parts of one open stream, in the order in which they first came."""
+    """The parts of one open stream, in order of arrival; `expires_at` is in monotonic seconds."""
 
-    def __init__(self, message: Message, *, plan_first: bool, dies_at: float) -> None:
+    def __init__(self, message: Message, *, plan_first: bool, expires_at: float) -> None:
         self.message = message
-        self.dies_at = dies_at
+        self.expires_at = expires_at
         self._plan_first = plan_first
         self._mode: str | None = None
         self._parts: list[JSON] = []
@@ -26,7 +26,7 @@ class Stream:
         self._length = 0
 
     def append(self, markdown_text: str, chunks: list[JSON]) -> None:
-        """Add text or chunks; never both, and always the same of the two.
+        """Add text or chunks, but not both; a stream accepts only the one that it began with.
 
         Raises:
             SlackError: `cannot_provide_both_markdown_text_and_chunks`, `streaming_mode_mismatch`,
@@ -74,7 +74,7 @@ class Stream:
         card["title"], card["status"] = chunk["title"], chunk["status"]
         for name in ("details", "output"):
             if chunk.get(name):
-                # What comes later is added to what is there, as the page of a reader shows it.
+                # Slack appends an update's text to the existing text.
                 card[name] = _rich(_plain(card.get(name)) + str(chunk[name]))
         if chunk.get("sources"):
             card["sources"] = chunk["sources"]
@@ -89,7 +89,7 @@ class Stream:
 
 
 class Streams:
-    """The streams that are open, by channel and timestamp."""
+    """The open streams, by channel and timestamp; `life` is in seconds."""
 
     def __init__(self, workspace: Workspace, life: float) -> None:
         self._workspace = workspace
@@ -97,8 +97,8 @@ class Streams:
         self._open: dict[tuple[str, str], Stream] = {}
 
     def start(self, message: Message, *, plan_first: bool) -> Stream:
-        """A stream on a message that is not yet posted; to be opened once its first part is good."""
-        return Stream(message, plan_first=plan_first, dies_at=time.monotonic() + self._life)
+        """A stream for a message that is not posted yet; call `open` when its first part is accepted."""
+        return Stream(message, plan_first=plan_first, expires_at=time.monotonic() + self._life)
 
     def open(self, stream: Stream) -> None:
         stream.message.streaming = True
@@ -108,7 +108,7 @@ class Streams:
         """The open stream with this timestamp.
 
         Raises:
-            SlackError: `message_not_in_streaming_state` where it was stopped, or died.
+            SlackError: `message_not_in_streaming_state` if it has ended.
 
         """
         self.end_old()
@@ -123,14 +123,14 @@ class Streams:
         self._workspace.changed(stream.message)
 
     def end_old(self) -> None:
-        """End the streams that have lived their time, however lively they are."""
+        """End the streams whose time is over, even if they are in use."""
         now = time.monotonic()
-        for stream in [s for s in self._open.values() if s.dies_at <= now]:
+        for stream in [s for s in self._open.values() if s.expires_at <= now]:
             self.end(stream)
 
 
 def _checked(chunk: Any) -> JSON:
-    """The chunk, if Slack would take it."""
+    """The chunk as it is stored. Raises SlackError if Slack would not accept it."""
     match chunk:
         case {"type": "markdown_text", "text": str()} | {"type": "plan_update", "title": str()}:
             return dict(chunk)

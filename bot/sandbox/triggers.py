@@ -1,4 +1,4 @@
-"""What an app gets for a moment: trigger ids (3 s, once) and response URLs (30 min, five times)."""
+"""Trigger ids (valid once, for 3 s) and response URLs (valid five times, for 30 min)."""
 
 import secrets
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from bot.sandbox.seed import ChannelId, UserId
 
 
 class Trigger(msgspec.Struct, kw_only=True):
-    """The right to open one view for a person, who has just done something."""
+    """The permission to open one view for a person after an interaction."""
 
     user: UserId
     expires_at: float
@@ -20,14 +20,14 @@ class Trigger(msgspec.Struct, kw_only=True):
 
 
 class Triggers:
-    """Trigger ids that were given out in the last minute."""
+    """The trigger ids that were issued in the last minute."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._given: dict[str, Trigger] = {}
 
     def issue(self, user: UserId, view_id: str | None = None) -> str:
-        """A new trigger id; `view_id` where it comes from inside a modal, so that another may be pushed."""
+        """A new trigger id; with the `view_id` of a modal, it allows to push another view."""
         now = self._clock()
         for stale in [t for t, given in self._given.items() if given.expires_at < now - 60]:
             del self._given[stale]
@@ -37,7 +37,7 @@ class Triggers:
         return trigger_id
 
     def exchange(self, trigger_id: str) -> Trigger:
-        """Use a trigger id up.
+        """Use a trigger id, which is valid only once.
 
         Raises:
             SlackError: `invalid_trigger_id`, `exchanged_trigger_id`, `expired_trigger_id`.
@@ -55,7 +55,7 @@ class Triggers:
 
 
 class ResponseUrl(msgspec.Struct, kw_only=True):
-    """Where an app may answer one interaction: in this channel, to this person."""
+    """The place of answers to one interaction: a channel, and a person for ephemeral ones."""
 
     user: UserId
     channel: ChannelId
@@ -82,7 +82,7 @@ class ResponseUrls:
         message_ts: str | None = None,
         thread_ts: str | None = None,
     ) -> str:
-        """The path of a new response URL; `message_ts` is the message that was acted on."""
+        """The path of a new response URL; `message_ts` is the message of the interaction, if any."""
         path = f"{secrets.randbelow(10**12):012d}/{secrets.token_urlsafe(18)}"
         self._given[path] = ResponseUrl(
             user=user,
@@ -99,7 +99,7 @@ class ResponseUrls:
         """Count one use.
 
         Raises:
-            SlackError: `invalid_url`, `expired_url`, `used_url`; all with status 404.
+            SlackError: `invalid_url`, `expired_url`, `used_url`; each with status 404.
 
         """
         given = self._given.get(path)

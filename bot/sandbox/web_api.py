@@ -1,4 +1,4 @@
-"""Slack's Web API over HTTP: tokens, rates, faults, methods, and the log of all calls."""
+"""Slack's Web API over HTTP: checks tokens, rates and faults, calls the method, and logs the call."""
 
 import asyncio
 import time
@@ -18,19 +18,19 @@ from bot.sandbox.stand_in import StandIn
 
 JSON = dict[str, Any]
 
-_TOLD_APART = ("parse", "link_names")
-"""Arguments that leave no trace in a message, and so are kept with the call."""
+_LOGGED_ARGUMENTS = ("parse", "link_names")
+"""Arguments that are not visible in the message, and so are logged with the call."""
 
 _KINDS = {seed.BOT_TOKEN: "bot", seed.APP_TOKEN: "app"}
 
 
 class _Dropped(Response):
-    """Ends the connection without a byte of an answer."""
+    """Ends the connection without an answer."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as ASGI calls it
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
         connection: Any = receive
-        connection.__self__.transport.abort()  # uvicorn's own: ASGI knows no such thing
-        await receive()  # until uvicorn has noticed
+        connection.__self__.transport.abort()  # specific to uvicorn: ASGI has no way to abort
+        await receive()  # returns when uvicorn has closed the connection
 
 
 class WebApi:
@@ -48,7 +48,7 @@ class WebApi:
         given: JSON = {}
         try:
             answer = {"ok": True, **await self._answer(method, request, given)}
-            self._lose_if_told(method)
+            self._lose_answer(method)
             status, headers = 200, {"x-oauth-scopes": seed.SCOPES}
         except SlackError as refusal:
             answer, status, headers = refusal.answer(), refusal.status, refusal.headers
@@ -58,7 +58,7 @@ class WebApi:
         return JSONResponse(answer, status, headers)
 
     async def _answer(self, method: str, request: Request, given: JSON) -> JSON:
-        await self._fail_if_told(method)
+        await self._apply_faults(method)
         if method not in METHODS and method not in APP_LEVEL:
             raise SlackError("unknown_method", req_method=method)
         given |= await read_arguments(request)
@@ -69,7 +69,7 @@ class WebApi:
             return {"url": f"ws://{request.headers['host']}/link/?ticket={ticket}&app_id={seed.APP_ID}"}
         return METHODS[method](self._stand_in, Arguments(given))
 
-    async def _fail_if_told(self, method: str) -> None:
+    async def _apply_faults(self, method: str) -> None:
         faults = self._stand_in.faults
         slow = faults.take(method, Kind.DELAY)
         if slow:
@@ -81,11 +81,11 @@ class WebApi:
             case Kind.HTTP_500:
                 raise SlackError("internal_error", status=500)
             case Kind.RATE_LIMITED:
-                raise rates.too_often(fault.seconds)
+                raise rates.rate_limited(fault.seconds)
             case _:
                 raise SlackError(fault.error)
 
-    def _lose_if_told(self, method: str) -> None:
+    def _lose_answer(self, method: str) -> None:
         if self._stand_in.faults.take(method, Kind.LOSE_ANSWER):
             raise SlackError("internal_error", status=500)
 
@@ -99,7 +99,7 @@ class WebApi:
             "ok": answer["ok"],
             "status": status,
             "seconds": round(seconds, 6),
-            **{name: given[name] for name in _TOLD_APART if name in given},
+            **{name: given[name] for name in _LOGGED_ARGUMENTS if name in given},
         }
         stand_in.calls.append(logged | ({} if answer["ok"] else {"error": answer["error"]}))
 
@@ -110,7 +110,7 @@ def _token(request: Request, given: JSON) -> str:
 
 
 def _check_token(method: str, token: str) -> None:
-    """Let only the right kind of token through.
+    """Check that the token exists and that its kind fits the method.
 
     Raises:
         SlackError: `not_authed`, `invalid_auth`, `not_allowed_token_type`.

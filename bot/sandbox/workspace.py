@@ -1,4 +1,4 @@
-"""The sandbox workspace in memory: people, channels, messages, and what the app shows each person."""
+"""The sandbox workspace in memory: people, channels, messages, and each person's modals and Home tab."""
 
 import time
 from collections import deque
@@ -13,12 +13,12 @@ from bot.sandbox.seed import Channel, ChannelId, User, UserId
 
 JSON = dict[str, Any]
 
-MESSAGES_KEPT = 5_000
+MESSAGES_KEPT = 5_000  # per channel
 EPHEMERALS_KEPT = 500
 
 
 class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A message as the workspace keeps it; `ts` names it within its channel."""
+    """A message as the workspace stores it; `ts` is unique in its channel."""
 
     channel: ChannelId
     ts: str
@@ -45,23 +45,23 @@ class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
         return self.thread_ts is not None and self.thread_ts != self.ts
 
     def for_api(self, *, with_metadata: bool = False) -> JSON:
-        """The message as the Web API and events tell it."""
-        told: JSON = msgspec.to_builtins(self)
+        """The message in the form of the Web API and of events."""
+        fields: JSON = msgspec.to_builtins(self)
         for inner in ("channel", "ephemeral_to", "streaming"):
-            told.pop(inner, None)
+            fields.pop(inner, None)
         if not with_metadata:
-            told.pop("metadata", None)
-        told |= {"type": "message", "text": self.text, "team": seed.TEAM_ID}
+            fields.pop("metadata", None)
+        fields |= {"type": "message", "text": self.text, "team": seed.TEAM_ID}
         if self.bot_id:
-            told |= {"app_id": seed.APP_ID}
+            fields |= {"app_id": seed.APP_ID}
         if self.reply_count:
-            told |= {"reply_users_count": len(self.reply_users), "subscribed": False, "is_locked": False}
-        return told
+            fields |= {"reply_users_count": len(self.reply_users), "subscribed": False, "is_locked": False}
+        return fields
 
     def for_page(self) -> JSON:
-        """The message as the page draws it."""
-        told: JSON = msgspec.to_builtins(self)
-        return told | {
+        """The message in the form of the page's API."""
+        fields: JSON = msgspec.to_builtins(self)
+        return fields | {
             "text": self.text,
             "blocks": self.blocks,
             "attachments": self.attachments,
@@ -72,7 +72,7 @@ class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Workspace:
-    """All that the stand-in remembers. Every change is told to the feed."""
+    """The state of the stand-in. Every change is published to the feed."""
 
     def __init__(self, feed: Feed, clock: Callable[[], float] = time.time) -> None:
         self.feed = feed
@@ -89,7 +89,7 @@ class Workspace:
         self._last_micros = 0
 
     def new_ts(self) -> str:
-        """A timestamp in Slack's form, later than every one before it."""
+        """A timestamp in Slack's form, later than all previous ones."""
         self._last_micros = max(self._last_micros + 1, int(self.clock() * 1_000_000))
         return f"{self._last_micros // 1_000_000}.{self._last_micros % 1_000_000:06d}"
 
@@ -120,11 +120,11 @@ class Workspace:
         return next((m for m in self._ephemerals if m.ts == ts and m.channel == channel), None)
 
     def messages(self, channel: ChannelId) -> Iterator[Message]:
-        """Oldest first, replies among them."""
+        """All messages of a channel, including replies, oldest first."""
         return iter(self._messages[channel].values())
 
     def add(self, message: Message) -> Message:
-        """Keep a new message, and forget the channel's oldest beyond 5,000."""
+        """Add a message, and remove the channel's oldest beyond MESSAGES_KEPT."""
         if message.ephemeral_to:
             self._ephemerals.append(message)
         else:
@@ -172,7 +172,7 @@ class Workspace:
         self.feed.publish(("home", user), lambda: {"user": user, "view": self.homes.get(user)})
 
     def set_status(self, channel: str, thread_ts: str, text: str) -> None:
-        """Show "is thinking…" under a thread; an empty text takes it away."""
+        """Show a status such as "is thinking…" under a thread; an empty text removes it."""
         key = f"{channel}:{thread_ts}"
         if self.statuses.get(key, "") == text:
             return
@@ -187,10 +187,10 @@ class Workspace:
         self.feed.publish(("prompts", key), lambda: {"key": key, "prompts": self.prompts.get(key, [])})
 
     def snapshot(self) -> JSON:
-        """Everything the page needs to draw itself, as of the feed's cursor."""
+        """The complete state for the page, at the feed's cursor."""
         listed: dict[str, list[JSON]] = {c: [m.for_page() for m in self.messages(c)] for c in self.channels}
-        for whispered in self._ephemerals:
-            listed[whispered.channel].append(whispered.for_page())
+        for ephemeral in self._ephemerals:
+            listed[ephemeral.channel].append(ephemeral.for_page())
         for messages in listed.values():
             messages.sort(key=lambda m: m["ts"])
         return {
@@ -210,6 +210,6 @@ class Workspace:
 
 
 def page_channel(channel: Channel) -> JSON:
-    """The channel as the page lists it."""
-    told: JSON = msgspec.to_builtins(channel)
-    return told | {"is_bot_im": channel.is_im}
+    """The channel in the form of the page's API."""
+    fields: JSON = msgspec.to_builtins(channel)
+    return fields | {"is_bot_im": channel.is_im}

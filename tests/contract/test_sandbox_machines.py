@@ -154,7 +154,7 @@ def test_an_engine_that_never_starts_is_given_up_and_its_console_says_why(machin
 
 def test_user_data_that_is_none_of_ours_makes_a_machine_that_serves_nothing(machines):
     assert machines.boot("i-1", "#!/bin/bash\necho hello\n").startswith("127.1.")
-    wait(lambda: "names nothing to serve" in machines.console("i-1"))
+    wait(lambda: "contains nothing to serve" in machines.console("i-1"))
     assert machines.alive("i-1")
 
 
@@ -171,7 +171,7 @@ def test_it_boots_for_as_long_as_it_is_told(tmp_path, port):
 def test_one_too_many_is_refused_until_another_ends(machines, port):
     for n in range(4):
         machines.boot(f"i-{n}", text(port))
-    with pytest.raises(MachinesFull, match="4 engines at most"):
+    with pytest.raises(MachinesFull, match="at most 4 engines"):
         machines.boot("i-4", text(port))
     assert not machines.alive("i-4")
     machines.kill("i-0")

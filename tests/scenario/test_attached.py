@@ -187,7 +187,7 @@ def test_a_second_gateway_on_the_folder_says_that_there_is_one(attached):
     argv = (sys.executable, "-m", "bot.cli", "gateway")
     second = subprocess.run(argv, env=attached.env, capture_output=True, text=True, timeout=30, check=False)
     assert second.returncode == 2
-    assert "Another gateway runs on" in second.stderr
+    assert "Another gateway uses" in second.stderr
     assert attached.everybody() == {"r1", "r2"}
 
 

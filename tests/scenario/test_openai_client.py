@@ -119,7 +119,7 @@ def test_a_wrong_key_is_an_authentication_error_that_says_what_to_do(line, key):
     with client_with(line, f"mxk_{'x' * 32}") as client, pytest.raises(openai.AuthenticationError) as caught:
         client.chat.completions.create(model=NAME, messages=TALK)
     assert caught.value.code == "invalid_api_key"
-    assert "opens nothing" in caught.value.message
+    assert "missing, wrong or revoked" in caught.value.message
     assert "the bot gave you" in caught.value.message
 
 

@@ -1,1 +1,1 @@
-"""One public address for all deployments: HAProxy, driven live."""
+"""The gateway: one address for all deployments, served by HAProxy and changed without restarts."""

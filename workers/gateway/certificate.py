@@ -1,4 +1,4 @@
-"""The gateway's certificate and its key, checked before HAProxy sees them."""
+"""Reading and checking the gateway's certificate and key before HAProxy loads them."""
 
 import contextlib
 import ssl
@@ -7,24 +7,24 @@ from pathlib import Path
 from workers.gateway.errors import GatewayError
 
 OUT_OF_DATE = (9, 10)
-"""OpenSSL's codes for "not yet valid" and "expired"."""
+"""OpenSSL's verification codes for "not yet valid" and "expired"."""
 
 
 def combined(certificate: Path, key: Path) -> str:
-    """Both as one PEM, for a file that nobody else may read. Raises GatewayError where they cannot serve."""
+    """Certificate and key as one PEM text, which contains a secret. Raises GatewayError if they are not usable."""
     texts = [_read(certificate, "MIXTRAL_TLS_CERT", "certificate"), _read(key, "MIXTRAL_TLS_KEY", "key")]
     try:
-        # An empty password: a key that wants one must not ask at a terminal.
+        # With an empty password, OpenSSL fails on an encrypted key instead of prompting at the terminal.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise GatewayError(
-                f"The certificate {certificate} does not match the key {key}: they are of two different pairs. "
+                f"The certificate {certificate} does not match the key {key}: they belong to different pairs. "
                 "Set MIXTRAL_TLS_CERT and MIXTRAL_TLS_KEY to files that were issued together."
             ) from error
         raise GatewayError(
-            f"{certificate} and {key} are no certificate and key in PEM form ({error.reason or 'unreadable'}). "
-            "The certificate begins with -----BEGIN CERTIFICATE-----, its chain follows; the key must have no password."
+            f"{certificate} and {key} are not a certificate and a key in PEM form ({error.reason or 'unreadable'}). "
+            "The certificate begins with -----BEGIN CERTIFICATE-----, followed by its chain; the key has no password."
         ) from error
     _valid_now(certificate, key)
     return "\n".join(texts)
@@ -41,12 +41,12 @@ def _read(path: Path, variable: str, what: str) -> str:
 
 
 def _valid_now(certificate: Path, key: Path) -> None:
-    """Refuse one that every client would refuse, found by a handshake with ourselves, in memory."""
+    """Raise GatewayError if the certificate is expired or not yet valid, according to a TLS handshake in memory."""
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(certificate, key)
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
-    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the certificate vouches for itself: only its dates are asked
+    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # trusts the certificate itself: only its dates are checked
     client.load_verify_locations(certificate)
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     ends = (client.wrap_bio(to_client, to_server), server.wrap_bio(to_server, to_client, server_side=True))
@@ -57,5 +57,5 @@ def _valid_now(certificate: Path, key: Path) -> None:
     except ssl.SSLCertVerificationError as error:
         if error.verify_code in OUT_OF_DATE:
             raise GatewayError(
-                f"The certificate {certificate} is of no use today: {error.verify_message}. Renew it, and start again."
+                f"The certificate {certificate} is not valid today: {error.verify_message}. Renew it, and start again."
             ) from error

@@ -1,4 +1,4 @@
-"""One gateway an installation, whichever computers it runs on: whoever drives HAProxy says so in Redis."""
+"""The lock in Redis that lets only one gateway per installation run, on whichever computer."""
 
 import contextlib
 import logging
@@ -17,34 +17,34 @@ from workers.gateway.errors import GatewayError
 logger = logging.getLogger(__name__)
 
 KEY = "mixtral:gateway"
-LASTS = timedelta(seconds=10)
+EXPIRY = timedelta(seconds=10)
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 def identity(folder: Path) -> str:
-    """Names a gateway, the same after its restart, and no other: two computers may have one name between them.
+    """The name of the gateway of `folder`: unchanged by a restart, and unique even if two computers share a host name.
 
-    Who holds the folder's lock is the only one of this name, so that whoever had the claim before him has died.
+    Only the process that holds the folder's lock uses this name, so an existing claim under it is a dead process's.
     """
     booted = BOOT.read_text().strip() if BOOT.exists() else ""
     return f"on {socket.gethostname()}, in {folder.resolve()} ({booted[:8]}-{folder.stat().st_ino:x})"
 
 
 class Claim:
-    """`mixtral:gateway` in Redis names the gateway, and goes LASTS after it was last renewed."""
+    """The key `mixtral:gateway` in Redis: its value is the gateway's name, it expires EXPIRY after its last renewal."""
 
-    def __init__(self, redis: Redis, me: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, redis: Redis, name: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._redis = redis
-        self._me = me.encode()
+        self._name = name.encode()
         self._clock = clock
-        self._lock = redis.lock(KEY, timeout=LASTS.total_seconds(), blocking=False, thread_local=False)
-        self._rival: str | None = None
+        self._lock = redis.lock(KEY, timeout=EXPIRY.total_seconds(), blocking=False, thread_local=False)
+        self._holder: str | None = None
 
     @contextlib.contextmanager
     def held(self, stop: threading.Event) -> Iterator[None]:
-        """Hold it, and renew it in a thread of its own; at the end give it back.
+        """Hold the claim for the length of the context; a thread renews it.
 
-        Waits for one that has died, and for Redis, until told to stop. Raises GatewayError where another lives on.
+        Waits for Redis, and for the expiry of a dead gateway's claim, until `stop` is set. Raises as `take` does.
         """
         self.take(stop)
         done = threading.Event()
@@ -59,8 +59,8 @@ class Claim:
                 self._lock.release()
 
     def take(self, stop: threading.Event) -> None:
-        """Return once it is ours, or told to stop. Raises GatewayError."""
-        give_up_at = self._clock() + LASTS.total_seconds() * 1.5
+        """Return when the claim is taken or `stop` is set. Raises GatewayError if another gateway keeps it."""
+        give_up_at = self._clock() + EXPIRY.total_seconds() * 1.5
         while not stop.is_set():
             try:
                 rival = self._claimed_by_another()
@@ -71,31 +71,31 @@ class Claim:
                     return
                 if self._clock() > give_up_at:
                     raise GatewayError(
-                        f"Another gateway runs already, {rival}. One is enough, and only one can see that a replica "
-                        "has answered its last request. End the other first, or give this one another Redis."
+                        f"Another gateway runs already, {rival}. One gateway serves all deployments; with two of them, "
+                        "neither can tell when a replica is drained. End the other first, or set another REDIS_URL."
                     )
             stop.wait(1)
 
     def keep(self) -> None:
-        """Renew it. One that is lost to another gateway is told of, once."""
-        with contextlib.suppress(RedisError):  # the gateway's own loop tells of a Redis that is away
+        """Renew the claim. If another gateway has taken it, log that once."""
+        with contextlib.suppress(RedisError):  # the gateway's own loop logs that Redis does not answer
             rival = self._claimed_by_another()
-            if rival is not None and rival != self._rival:
+            if rival is not None and rival != self._holder:
                 logger.error("another gateway drives the same deployments: %s. End one of the two.", rival)
-            self._rival = rival
+            self._holder = rival
 
     def _keep_until(self, done: threading.Event) -> None:
-        while not done.wait(LASTS.total_seconds() / 4):
+        while not done.wait(EXPIRY.total_seconds() / 4):
             self.keep()
 
     def _claimed_by_another(self) -> str | None:
-        """Claim it for LASTS; who has it, if that is another."""
-        while not self._lock.acquire(token=self._me):
-            self._lock.local.token = self._me
+        """Take or renew the claim; return the name of the gateway that has it instead, or None."""
+        while not self._lock.acquire(token=self._name):
+            self._lock.local.token = self._name
             with contextlib.suppress(LockError):
                 self._lock.reacquire()
                 return None
-            holder = self._redis.get(KEY)
-            if isinstance(holder, bytes) and holder != self._me:
+            holder = self._redis.get(KEY)  # None: expired in between, so that the next attempt succeeds
+            if isinstance(holder, bytes) and holder != self._name:
                 return holder.decode(errors="replace")
-        return None  # else it has gone between two looks, and is asked for again
+        return None

@@ -1,4 +1,4 @@
-"""PURE: a layout -> HAProxy's configuration and its maps."""
+"""PURE: renders a layout as HAProxy's configuration and maps."""
 
 import hashlib
 import json
@@ -8,48 +8,48 @@ from msgspec import Struct
 from workers.gateway.routes import Layout, MapName, maps
 
 MAPS: dict[MapName, str] = {"keys": "keys.map", "routes": "routes.map", "replica": "replica.map"}
-"""Files beside the configuration; HAProxy knows the maps by these names."""
+"""File of each map, beside the configuration; HAProxy's commands use the same names."""
 
 CONFIG = "haproxy.cfg"
 SHAPE_VARIABLE = "MIXTRAL_SHAPE"
 CERTIFICATE = "certificate.pem"
 HOLD = "hold"
-"""The name of the server, in every backend, that takes requests as long as no replica is up."""
+"""Name of the backup server in every backend, which takes requests while no replica is up."""
 
 CHECK = "check inter 1s fall 3 rise 1 on-marked-down shutdown-sessions"
 
 AFFINITY = "x-session-id"
 DEPLOYMENT = "x-mixtral-deployment"
-ASKED = "x-mixtral-asked"
-"""When the request came in, in milliseconds since 1970: the same however often it is tried."""
+ARRIVED = "x-mixtral-asked"
+"""Header with the time of the request's arrival, in milliseconds since 1970; retries do not change it."""
 
 
 class Shape(Struct, frozen=True, kw_only=True):
-    """What does not change while the gateway runs. Binds are HAProxy's: `host:port`, `:port`, `[::1]:port`."""
+    """Settings that are fixed while the gateway runs. Binds have HAProxy's form: `host:port`, `:port`, `[::1]:port`."""
 
     bind: str
     hold_socket: str
-    """Where the holding server listens, as HAProxy sees the path."""
+    """Path of the holding server's socket, as HAProxy resolves it."""
     metrics_bind: str | None = None
     tls: bool = False
     pool: int = 64
-    """Backends, so deployments, before the first reload."""
+    """Number of backends, and so of deployments, before a reload is needed."""
     bufsize: int = 262_144
-    """Bytes of a request that can be sent a second time; larger ones pass and are not retried.
+    """Maximum size of a request that is retried, in bytes; larger ones are sent once.
 
-    A request that waits for its answer takes up to three times this much memory, one that streams next to none.
+    A request that waits for its answer uses up to three times this much memory, a streaming one almost none.
     """
-    held_at_most: int = 250
-    """Requests that one deployment may have on hold; further ones queue in HAProxy."""
+    max_held: int = 250
+    """Maximum number of requests on hold per deployment; further ones queue in HAProxy."""
 
 
 GLOBAL = """\
 global
-  # Relative names below are files beside this one.
+  # Relative names below are files in this file's folder.
   default-path config
   setenv {shape_variable} {digest}
   tune.bufsize {bufsize}
-  # What an older process still streams after a reload is not cut sooner.
+  # After a reload, the old process may finish its streams within this time.
   hard-stop-after 1h
 """
 
@@ -62,23 +62,23 @@ defaults
   timeout queue 1m
   timeout http-request 1m
   timeout http-keep-alive 5m
-  # A token is sent on as it comes.
+  # Sends each token without delay.
   option http-no-delay
-  # No abortonclose, though nobody needs the answer of a client that has left: with it, HAProxy 2.8 hangs up on the
-  # requests of a replica that is killed (in 3 of 30 kills; without it in 0 of 150).
-  # On a reload a client that keeps its connection is told so with its next answer, and loses none.
+  # abortonclose would save the answers of clients that have left. It is off because with it HAProxy 2.8 drops requests
+  # of a killed replica instead of retrying them (in 3 of 30 kills; without it in 0 of 150).
+  # After a reload, an idle client connection is closed with its next answer, so that no request is lost.
   option idle-close-on-response
   balance leastconn
   http-reuse always
-  # A request goes on when all of it is here, or as much as the buffer holds: one whose end came
-  # after its beginning had been sent on could not be asked again.
+  # Forwards a request when it is complete or fills the buffer: one whose beginning was forwarded before
+  # its end arrived could not be retried.
   option http-buffer-request
-  # Only what reached no replica, or what no replica has begun to answer, is asked again.
+  # Retries only what reached no replica, or what no replica has begun to answer.
   retries 3
   option redispatch 1
   retry-on conn-failure empty-response response-timeout 502 503
-  # Alive is who answers at all: a recipe's own server may lack this path. Whoever is silent for longer than three
-  # checks counts as frozen, and what it streams is cut: an engine that is only busy has to be let off.
+  # Any answer passes the check, because a recipe's own server may lack this path. A replica that fails three checks
+  # in a row counts as down, and its streams are cut: one failure may mean that the engine is busy.
   timeout check 2s
   option httpchk
   http-check send meth GET uri /health ver HTTP/1.1 hdr host gateway
@@ -99,7 +99,7 @@ unless {{ var(txn.deployment) -m found }}
 unless {{ var(txn.backend) -m found }}
   http-request set-header authorization "Bearer %[var(txn.deployment),map_str({replica})]"
   http-request set-header {deployment_header} %[var(txn.deployment)]
-  http-request set-header {asked_header} %[date(0,ms)]
+  http-request set-header {arrived_header} %[date(0,ms)]
   use_backend %[var(txn.backend)]
 """
 
@@ -114,35 +114,35 @@ BACKEND = """
 backend {name}
   stick-table type string len 64 size 10k expire 1h
   stick on req.hdr({affinity})
-  server {hold} unix@{socket} backup no-check non-stick maxconn {most}
+  server {hold} unix@{socket} backup no-check non-stick maxconn {limit}
 """
 
 
 def digest(shape: Shape, certificate: str) -> str:
-    """Names what HAProxy takes over by a reload only; HAProxy tells it, so that nobody has to remember it."""
+    """Hash of all that HAProxy changes only by a reload; HAProxy keeps it in its environment and returns it."""
     fixed = f"{_render(shape, Layout(size=1), '')}{shape.pool}{certificate}"
     return hashlib.sha256(fixed.encode()).hexdigest()
 
 
 def render(shape: Shape, goal: Layout, certificate: str = "") -> str:
-    """The whole configuration, with the replicas that take requests.
+    """The complete configuration, with the replicas that take requests.
 
-    Those that drain are left out: only a process that is there already has anything to finish on them.
+    Draining replicas are left out: a new process has no requests on them.
     """
     return _render(shape, goal, digest(shape, certificate))
 
 
-def _render(shape: Shape, goal: Layout, named: str) -> str:
+def _render(shape: Shape, goal: Layout, digest_: str) -> str:
     bind = f"{shape.bind} ssl crt {CERTIFICATE} alpn h2,http/1.1" if shape.tls else shape.bind
     names = {str(name): file for name, file in MAPS.items()}
     parts = [
-        GLOBAL.format(bufsize=shape.bufsize, shape_variable=SHAPE_VARIABLE, digest=named),
+        GLOBAL.format(bufsize=shape.bufsize, shape_variable=SHAPE_VARIABLE, digest=digest_),
         DEFAULTS.format(check=CHECK),
         *(_failure(*failure) for failure in FAILURES),
         FRONTEND.format(
             bind=bind,
             deployment_header=DEPLOYMENT,
-            asked_header=ASKED,
+            arrived_header=ARRIVED,
             unauthorized=_quoted(_body(UNAUTHORIZED, "invalid_request_error", "invalid_api_key")),
             nowhere=_quoted(_body(NOWHERE, "server_error", "no_replica")),
             **names,
@@ -154,7 +154,7 @@ def _render(shape: Shape, goal: Layout, named: str) -> str:
 
 
 def rendered_maps(goal: Layout) -> dict[str, str]:
-    """File name to content; the files hold keys."""
+    """Content of each map by file name; the files contain keys."""
     return {
         MAPS[name]: "".join(f"{entry} {value}\n" for entry, value in entries.items())
         for name, entries in maps(goal).items()
@@ -166,7 +166,7 @@ def _backends(shape: Shape, goal: Layout) -> list[str]:
     texts = []
     for n in range(goal.size):
         text = BACKEND.format(
-            name=f"b{n}", affinity=AFFINITY, hold=HOLD, socket=shape.hold_socket, most=shape.held_at_most
+            name=f"b{n}", affinity=AFFINITY, hold=HOLD, socket=shape.hold_socket, limit=shape.max_held
         )
         if route := routes.get(f"b{n}"):
             text += "".join(f"  server {s.name} {s.address}\n" for s in route.servers if s.state == "ready")
@@ -175,20 +175,19 @@ def _backends(shape: Shape, goal: Layout) -> list[str]:
 
 
 UNAUTHORIZED = (
-    "This key opens nothing here: it is missing, wrong or revoked. Send `Authorization: Bearer KEY` "
-    "with the key that the bot gave you."
+    "The API key is missing, wrong or revoked. Send `Authorization: Bearer KEY` with the key that the bot gave you."
 )
-NOWHERE = "No replica can answer right now. Try again in a few seconds."
+NOWHERE = "No replica is available at the moment. Try again in a few seconds."
 BUSY = "No replica answered. Try again in a few seconds."
 
 FAILURES = (
-    (400, "This is no HTTP request that can be read.", "invalid_request_error", "bad_request"),
+    (400, "The request is not valid HTTP.", "invalid_request_error", "bad_request"),
     (408, "The request did not arrive in time.", "invalid_request_error", "timeout"),
-    (502, "The replica broke off before it answered. Try again.", "server_error", "replica_broke_off"),
+    (502, "The replica closed the connection before it answered. Try again.", "server_error", "replica_broke_off"),
     (503, BUSY, "server_error", "no_replica"),
     (504, "The replica took too long to answer.", "server_error", "replica_too_slow"),
 )
-"""What HAProxy answers by itself, in the form that OpenAI's clients read."""
+"""Errors that HAProxy itself returns, as status, message, type and code of OpenAI's error format."""
 
 
 def _failure(status: int, sentence: str, kind: str, code: str) -> str:
@@ -202,5 +201,5 @@ def _body(sentence: str, kind: str, code: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """In HAProxy's strong quotes, where all but the quote itself stands for itself; no sentence above holds one."""
+    """The text in HAProxy's strong quotes, in which only the quote has a meaning; no sentence above contains one."""
     return f"'{text}'"

@@ -1,11 +1,11 @@
-"""What can go wrong with the gateway."""
+"""Errors of the gateway."""
 
 from workers.errors import WorkersError
 
 
 class GatewayError(WorkersError):
-    """The gateway cannot do what it is to do; the message says why, and what mends it."""
+    """The gateway cannot work; the message contains the cause and how to mend it."""
 
 
 class GatewayDown(GatewayError):
-    """HAProxy does not answer on its socket: it is starting, restarting or gone. Asking again later is right."""
+    """HAProxy does not answer on its socket: it is starting, restarting or has ended. The caller may retry later."""

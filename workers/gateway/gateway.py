@@ -1,4 +1,4 @@
-"""The gateway's loop: reads the log, brings HAProxy to what it says, and tells what came of it."""
+"""The gateway's loop: reads the log, brings HAProxy to the state that it describes, and records the results."""
 
 import logging
 import threading
@@ -28,26 +28,26 @@ from workers.nudges import Nudge
 logger = logging.getLogger(__name__)
 
 TURN = 0.1
-"""Seconds between two looks at the log."""
+"""Seconds between two reads of the log."""
 
 LOOK_EVERY = timedelta(seconds=1)
-"""How often HAProxy itself is looked at where nothing has changed: somebody else may have restarted it."""
+"""Interval between two checks of HAProxy while the log does not change: it may have been restarted."""
 
 LOOK_HELD_EVERY = timedelta(seconds=0.3)
-"""The same while requests are on hold: they wait for what is seen."""
+"""The same while requests are on hold, because a check releases them."""
 
 LOST_LOOKED_AT_EVERY = timedelta(minutes=1)
 
 
 class KnownKeys(Struct, frozen=True):
-    """A deployment's keys, as of those that its log tells of."""
+    """A deployment's secrets, as read when its log had the keys `of`."""
 
     of: tuple[Key, ...]
     secrets: Secrets
 
 
 class Gateway:
-    """Keeps one HAProxy true to the log; may die at any line, and starts from the log again."""
+    """Keeps one HAProxy in accord with the log. A crash at any line is safe: all state is rebuilt from the log."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Gateway:
         url: str,
         clock: Callable[[], datetime],
     ) -> None:
-        """`url`: the address that people see."""
+        """`url` is the public address of the endpoints."""
         self._log = log
         self._haproxy = haproxy
         self._nudge = nudge
@@ -70,38 +70,38 @@ class Gateway:
         self._known: dict[DeploymentId, KnownKeys] = {}
         self._table = RoutingTable()
         self._states: dict[DeploymentId, Deployment] = {}
-        """Those that have a route."""
+        """The deployments that have a route."""
         self._serving: frozenset[str] = frozenset()
         self._lost: frozenset[DeploymentId] = frozenset()
-        """Those whose logs cannot be read any more."""
+        """The deployments whose logs cannot be read any more."""
         self._lost_looked_at: datetime | None = None
         self._looked_at: datetime | None = None
-        self._said = ""
+        self._reported = ""
 
     def prepare(self) -> None:
-        """Write HAProxy's files with the whole table: before it is started, or for one that runs. Raises RedisError."""
+        """Write HAProxy's files with the complete table, whether HAProxy runs yet or not. Raises RedisError."""
         self._read()
         self._haproxy.prepare(self._table)
 
     def run(self, holding: Holding, stop: threading.Event) -> None:
-        """Turn until told to stop; a Redis or a HAProxy that does not answer is waited for."""
+        """Take turns until `stop` is set; if Redis or HAProxy does not answer, retry."""
         while not stop.is_set():
             try:
                 self.turn(holding)
-                self._say("")
+                self._report("")
             except RedisError as error:
-                self._say(f"Redis does not answer; the table stays as it is: {error}")
+                self._report(f"Redis does not answer; the routing table stays unchanged: {error}")
             except GatewayDown as error:
-                self._say(str(error))
+                self._report(str(error))
             except (GatewayError, OSError, MsgspecError) as error:  # a full disk, a log of a newer version
-                self._say(f"HAProxy could not be brought up to date, trying again: {error}")
+                self._report(f"HAProxy could not be updated; retrying: {error}")
             stop.wait(TURN)
 
     def turn(self, holding: Holding) -> None:
-        """Bring HAProxy to what the log says. Raises RedisError, GatewayError."""
+        """Bring HAProxy to the state that the log describes. Raises RedisError, GatewayError."""
         before, now = self._table, self._now()
         self._read()
-        draining = any(a.phase is Phase.DRAINING for state in self._told_of() for a in state.attempts)
+        draining = any(a.phase is Phase.DRAINING for state in self._readable() for a in state.attempts)
         every = LOOK_HELD_EVERY if holding.held() else LOOK_EVERY
         due = self._looked_at is None or now - self._looked_at >= every
         if self._table == before and not due and not draining:
@@ -115,11 +115,11 @@ class Gateway:
         self._serving = actual.serving
         holding.look_again()
         self._publish(actual)
-        self._tell_drained(actual)
+        self._record_drained(actual)
         self._watch.look(self._states.values(), actual.loads, holding, now)
 
     def outlook(self, deployment: DeploymentId) -> Outlook:
-        """What a request to a deployment can hope for, by the log and by what was last seen of HAProxy."""
+        """Whether a request to a deployment can be answered, by the log and the last check of HAProxy."""
         return outlook(self._states.get(deployment), serving=deployment in self._serving)
 
     def _read(self) -> None:
@@ -131,16 +131,16 @@ class Gateway:
         self._table = table_of(self._states.values(), {id_: known.secrets for id_, known in self._known.items()})
 
     def _as_last_known(self, there: Collection[DeploymentId]) -> dict[DeploymentId, Deployment]:
-        """Deployments whose logs cannot be read any more, as they were last known.
+        """The last known state of each deployment whose log cannot be read any more.
 
-        Only an end closes an endpoint: neither a log that a newer version wrote, nor a Redis that came back empty.
+        An endpoint closes only when its deployment ends, not if a newer version wrote its log or Redis lost it.
         """
         gone = {id_: state for id_, state in self._states.items() if id_ not in there}
         due = self._lost_looked_at is None or self._now() - self._lost_looked_at >= LOST_LOOKED_AT_EVERY
         ended = {id_ for id_ in gone if (due or id_ not in self._lost) and self._has_ended(id_)}
         lost = {id_: state for id_, state in gone.items() if id_ not in ended}
         for id_ in lost.keys() - self._lost:
-            logger.warning("the log of %s (%s) cannot be read: its route stays as it is", id_, lost[id_].name)
+            logger.warning("the log of %s (%s) cannot be read: its route stays unchanged", id_, lost[id_].name)
         self._lost = frozenset(lost)
         self._lost_looked_at = self._now() if due else self._lost_looked_at
         return lost
@@ -152,8 +152,8 @@ class Gateway:
             return False
         return state is not None and is_ending(state)
 
-    def _told_of(self) -> list[Deployment]:
-        """Those to whose logs there is something to say."""
+    def _readable(self) -> list[Deployment]:
+        """The deployments whose logs can be read, and so appended to."""
         return [state for id_, state in self._states.items() if id_ not in self._lost]
 
     def _keys(self, state: Deployment) -> KnownKeys:
@@ -163,30 +163,30 @@ class Gateway:
         return KnownKeys(state.keys, self._log.secrets(state.id))
 
     def _publish(self, actual: Actual) -> None:
-        """Say where a deployment answers, once its route stands."""
+        """Record the endpoint of each ready deployment when HAProxy has its route."""
         up = {s.backend for s in actual.servers if s.admin == "ready"}
-        for state in self._told_of():
-            stands = actual.routes.get(state.id) in up
-            if stands and state.ready and (state.endpoint is None or state.endpoint.url != self._url):
+        for state in self._readable():
+            routed = actual.routes.get(state.id) in up
+            if routed and state.ready and (state.endpoint is None or state.endpoint.url != self._url):
                 logger.info("%s answers at %s", state.id, self._url)
                 published = EndpointPublished(**stamp(self._now()), url=self._url)
                 if self._log.append(state.id, state.version, [published]):
                     self._nudge(state.id)
 
-    def _tell_drained(self, actual: Actual) -> None:
+    def _record_drained(self, actual: Actual) -> None:
         idle = drained(self._table, actual)
-        for state in self._told_of():
+        for state in self._readable():
             for attempt in state.attempts:
                 if attempt.phase is Phase.DRAINING and (state.id, f"r{attempt.number}") in idle:
                     logger.info("%s: replica %d has answered its last request", state.id, attempt.replica)
-                    told = ReplicaDrained(**stamp(self._now()), attempt=attempt.number)
-                    self._log.record(state.id, state.version, [told])
+                    drained_event = ReplicaDrained(**stamp(self._now()), attempt=attempt.number)
+                    self._log.record(state.id, state.version, [drained_event])
                     self._nudge(state.id)
 
-    def _say(self, sentence: str) -> None:
-        """Once, not ten times a second."""
-        if sentence and sentence != self._said:
+    def _report(self, sentence: str) -> None:
+        """Log a sentence when it changes, not at each turn; an empty one means recovery."""
+        if sentence and sentence != self._reported:
             logger.warning("%s", sentence)
-        elif self._said and not sentence:
+        elif self._reported and not sentence:
             logger.info("the gateway is up to date again")
-        self._said = sentence
+        self._reported = sentence

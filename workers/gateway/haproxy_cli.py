@@ -1,4 +1,4 @@
-"""HAProxy's own command line, spoken over the socket of its master process."""
+"""Client of HAProxy's command line on the socket of its master process."""
 
 import re
 import socket
@@ -12,11 +12,11 @@ from workers.gateway.errors import GatewayDown, GatewayError
 
 TIMEOUT = timedelta(seconds=5)
 OLDER_TIMEOUT = timedelta(seconds=1)
-"""The master leaves a question open that an older process did not live to answer."""
+"""Short, because the master never answers a command to a process that ends meanwhile."""
 RELOAD_TIMEOUT = timedelta(seconds=30)
 
-LONGEST = 100
-"""Bytes of a path that every system takes as a socket's name."""
+MAX_PATH = 100
+"""Maximum length of a socket's path, in bytes, that every system accepts."""
 
 CURRENT = "@1"
 
@@ -26,27 +26,27 @@ class Processes(Struct, frozen=True, kw_only=True):
 
     current: int
     old: tuple[int, ...] = ()
-    """Those that a reload has replaced, and that finish what they began."""
+    """Processes that a reload has replaced and that finish their requests."""
 
 
 class Cli:
-    """One connection a command: HAProxy closes it after its answer."""
+    """Opens one connection per command: HAProxy closes it after its answer."""
 
     def __init__(self, path: Path) -> None:
-        if len(bytes(path)) > LONGEST:
+        if len(bytes(path)) > MAX_PATH:
             raise GatewayError(
-                f"{path} is too long for the name of a socket. Set MIXTRAL_GATEWAY_FOLDER to a shorter path."
+                f"The path {path} is too long for a socket. Set MIXTRAL_GATEWAY_FOLDER to a shorter path."
             )
         self._path = path
 
     def ask(self, command: str, *, process: str = CURRENT) -> str:
-        """The answer to one command. Raises GatewayDown if nobody answers. The command may hold keys: tell nobody."""
-        if not command.isprintable() or ";" in command:  # it would be two commands
-            raise GatewayError("A name, an address or a key holds a character that HAProxy cannot take.")
+        """The answer to one command. Raises GatewayDown if there is none. Commands contain keys: never log them."""
+        if not command.isprintable() or ";" in command:  # a semicolon separates two commands
+            raise GatewayError("A name, an address or a key contains a character that HAProxy does not accept.")
         return self._send(f"{process} {command}", TIMEOUT if process == CURRENT else OLDER_TIMEOUT)
 
     def processes(self) -> Processes:
-        """Who works under the master. Raises GatewayDown if nobody does."""
+        """The master's worker processes. Raises GatewayDown if there is no current one."""
         listed = self._send("show proc", TIMEOUT)
         workers, _, old = listed.partition("# old workers")
         current = re.search(r"^(\d+)\s+worker\s", workers, re.MULTILINE)
@@ -56,21 +56,21 @@ class Cli:
         return Processes(current=int(current[1]), old=tuple(int(pid) for pid in found))
 
     def reload(self) -> None:
-        """Have a new worker take the sockets over. Raises GatewayError if HAProxy refuses its configuration."""
+        """Start a new worker on the same sockets. Raises GatewayError if HAProxy refuses its configuration."""
         before = self.processes().current
         answer = self._send("reload", RELOAD_TIMEOUT, whole=False)
         if "Success=0" in answer:
             raise GatewayError(f"HAProxy refuses its configuration: {answer.partition('--')[2].strip()[-500:]}")
         deadline = time.monotonic() + RELOAD_TIMEOUT.total_seconds()
-        while not self._answers_anew(before):
+        while not self._was_replaced(before):
             if time.monotonic() > deadline:
-                raise GatewayDown("HAProxy did not come back from a reload.")
+                raise GatewayDown(f"HAProxy did not answer within {RELOAD_TIMEOUT.seconds} s of a reload.")
             time.sleep(0.02)
 
-    def _answers_anew(self, before: int) -> bool:
+    def _was_replaced(self, before: int) -> bool:
         try:
             return self.processes().current != before
-        except GatewayDown:  # the master starts itself anew, and is deaf meanwhile
+        except GatewayDown:  # the master restarts itself and does not answer meanwhile
             return False
 
     def _send(self, line: str, timeout: timedelta, *, whole: bool = True) -> str:
@@ -80,7 +80,7 @@ class Cli:
                 s.connect(str(self._path))
                 s.sendall(line.encode() + b"\n")
                 if whole:
-                    s.shutdown(socket.SHUT_WR)  # nothing more to ask: without this the master waits for more
+                    s.shutdown(socket.SHUT_WR)  # otherwise the master waits for further commands
                 return b"".join(iter(lambda: s.recv(65536), b"")).decode(errors="replace").strip()
         except OSError as error:
             raise GatewayDown(f"HAProxy does not answer at {self._path} ({error.strerror or error}).") from error

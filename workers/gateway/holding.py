@@ -1,4 +1,4 @@
-"""Where requests wait while no replica is up: it answers 503 once one is, and HAProxy takes the request there."""
+"""The server that holds requests while no replica is up; its 503 makes HAProxy retry a request on a replica."""
 
 import json
 import sys
@@ -14,36 +14,36 @@ from typing import ClassVar
 from msgspec import Struct
 
 from workers.deployment.events import DeploymentId
-from workers.gateway.config import ASKED, DEPLOYMENT
+from workers.gateway.config import ARRIVED, DEPLOYMENT
 from workers.gateway.outlook import Outlook
 
 PIECE = 65_536
-LOOKS_AGAIN = 1.0
-"""Seconds: a held request notices a change of what it waits for by this at the latest."""
+RECHECK = 1.0
+"""Maximum time between two checks of a held request, in seconds."""
 
-AT_ONCE = 1000
-"""Requests on hold, of all deployments together: each has a thread and an open file."""
+MAX_HELD = 1000
+"""Maximum number of requests on hold, over all deployments: each needs a thread and an open file."""
 
 
 class Arrivals(Struct, frozen=True, kw_only=True):
-    """Requests that came while no replica was up."""
+    """Requests to one deployment that came while no replica was up."""
 
     held: int
-    """Waiting now."""
+    """Number of requests that wait now."""
     last: datetime | None
-    """When the newest came."""
+    """When the newest request came; None if none has."""
 
 
 class Holding:
-    """Serves on a unix socket until closed; one thread a held request, as many as HAProxy lets through."""
+    """Serves on a Unix socket until closed, with one thread per held request."""
 
     def __init__(
-        self, path: Path, limit: timedelta, outlook: Callable[[DeploymentId], Outlook], at_once: int = AT_ONCE
+        self, path: Path, limit: timedelta, outlook: Callable[[DeploymentId], Outlook], max_held: int = MAX_HELD
     ) -> None:
-        """`limit`: no request waits longer, counted from its arrival at the gateway."""
+        """`limit` is the longest that a request waits, counted from its arrival at the gateway."""
         self._limit = limit
         self._outlook = outlook
-        self._at_once = at_once
+        self._max_held = max_held
         self._looks = 0
         self._changed = threading.Condition()
         self._held: Counter[DeploymentId] = Counter()
@@ -55,13 +55,13 @@ class Holding:
         threading.Thread(target=self._server.serve_forever, args=(0.1,), name="holding", daemon=True).start()
 
     def look_again(self) -> None:
-        """HAProxy has just been looked at: have every held request see whether it can go on."""
+        """Make every held request check whether it can go on; called after each check of HAProxy."""
         with self._changed:
             self._looks += 1
             self._changed.notify_all()
 
     def held(self) -> int:
-        """Requests that wait now, of all deployments."""
+        """Number of requests that wait now, over all deployments."""
         with self._changed:
             return self._held.total()
 
@@ -70,31 +70,31 @@ class Holding:
             return Arrivals(held=self._held[deployment], last=self._last.get(deployment))
 
     def close(self) -> None:
-        """Take no more requests, and let go of those that wait."""
+        """Stop serving, and answer all requests that wait."""
         self._limit = timedelta()
         self.look_again()
         self._server.shutdown()
         self._server.server_close()
 
-    def wait(self, deployment: DeploymentId, asked: datetime) -> Outlook:
-        """Return once the deployment has a replica, has none to hope for, or the limit has passed.
+    def wait(self, deployment: DeploymentId, arrived: datetime) -> Outlook:
+        """Return when a replica is up, when none is to be expected, or when the limit has passed since `arrived`.
 
-        What was seen of HAProxy before the request came here does not count: it came because its replica had just gone.
+        Checks of HAProxy from before the call do not count: the request is here because its replica has just ended.
         """
         with self._changed:
             self._last[deployment] = datetime.now(UTC)
-            came = self._looks
-            if self._held.total() >= self._at_once:
+            arrived_at = self._looks
+            if self._held.total() >= self._max_held:
                 return FULL
             self._held[deployment] += 1
             try:
                 while True:
                     outlook = self._outlook(deployment)
-                    remaining = asked + self._limit - datetime.now(UTC)
-                    ready = outlook.ready and self._looks > came
+                    remaining = arrived + self._limit - datetime.now(UTC)
+                    ready = outlook.ready and self._looks > arrived_at
                     if ready or not outlook.coming or remaining <= timedelta():
                         return outlook
-                    self._changed.wait(min(remaining.total_seconds(), LOOKS_AGAIN))
+                    self._changed.wait(min(remaining.total_seconds(), RECHECK))
             finally:
                 self._held[deployment] -= 1
 
@@ -102,7 +102,7 @@ class Holding:
 FULL = Outlook(
     ready=False,
     coming=False,
-    sentence="More requests wait for replicas than the gateway can hold. Try again in a moment.",
+    sentence="The gateway holds the maximum number of waiting requests. Try again in a moment.",
 )
 
 
@@ -112,7 +112,7 @@ class _Server(ThreadingMixIn, UnixStreamServer):
     request_queue_size = 1024
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hangs up is no news; anything else is."""
+        """Log every error but a client's disconnection."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)  # type: ignore[arg-type] # a Unix socket has no address
 
@@ -120,11 +120,11 @@ class _Server(ThreadingMixIn, UnixStreamServer):
 class _Handler(BaseHTTPRequestHandler):
     holding: ClassVar[Holding]
     protocol_version = "HTTP/1.1"
-    timeout = 30  # for a client that sends half a request
+    timeout = 30  # seconds; for a client that sends an incomplete request
 
     def _answer(self) -> None:
-        self._take_body()
-        outlook = self.holding.wait(DeploymentId(self.headers.get(DEPLOYMENT, "")), self._asked())
+        self._discard_body()
+        outlook = self.holding.wait(DeploymentId(self.headers.get(DEPLOYMENT, "")), self._arrived_at())
         body = json.dumps(
             {"error": {"message": outlook.sentence, "type": "service_unavailable", "code": "no_replica"}}
         ).encode()
@@ -139,14 +139,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_OPTIONS = _answer  # noqa: N815 - the library's names
 
-    def _take_body(self) -> None:
-        """A socket that is closed on an unread body may take the answer with it."""
+    def _discard_body(self) -> None:
+        """Read the body: closing a socket with unread data may discard the answer."""
         left = int(self.headers.get("Content-Length") or 0)
         while left > 0 and (piece := self.rfile.read(min(left, PIECE))):
             left -= len(piece)
 
-    def _asked(self) -> datetime:
-        text = self.headers.get(ASKED, "")
+    def _arrived_at(self) -> datetime:
+        text = self.headers.get(ARRIVED, "")
         return datetime.fromtimestamp(int(text) / 1000, UTC) if text.isdigit() else datetime.now(UTC)
 
     def version_string(self) -> str:
@@ -156,4 +156,4 @@ class _Handler(BaseHTTPRequestHandler):
         return "the gateway"
 
     def log_message(self, *_: object) -> None:
-        """Requests are nobody's business."""
+        """Log no requests: they are private."""

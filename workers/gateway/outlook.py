@@ -1,4 +1,4 @@
-"""PURE: what a request can hope for while no replica is up."""
+"""PURE: whether a request is worth holding while no replica is up, and the error message if not."""
 
 from datetime import timedelta
 from typing import assert_never
@@ -11,19 +11,19 @@ from workers.deployment.state import Deployment
 
 
 class Outlook(Struct, frozen=True, kw_only=True):
-    """What a request to a deployment can hope for."""
+    """Whether a request to a deployment can be answered now or soon."""
 
     ready: bool
-    """A replica is up: HAProxy is to try again."""
+    """Whether a replica is up, so that HAProxy should retry."""
     coming: bool
-    """One is on its way, or will be since somebody asks: worth waiting for."""
+    """Whether a replica is starting, or will start because of this request; the request is then held."""
     sentence: str
-    """For the client, where it is not answered."""
+    """Error message for the client if the request is not answered."""
     retry_after: timedelta = timedelta(seconds=10)
 
 
 def outlook(state: Deployment | None, *, serving: bool) -> Outlook:
-    """By the newest state that is known, None where it has ended; `serving`: HAProxy has a replica of it that is up."""
+    """The outlook by the last known state, None if it ended; `serving`: whether HAProxy has a replica that is up."""
     if state is None:
         return ENDED
     name = state.name
@@ -32,10 +32,10 @@ def outlook(state: Deployment | None, *, serving: bool) -> Outlook:
             return ENDED
         case _ if serving:
             return Outlook(ready=True, coming=True, sentence=f"The replicas of {name} did not answer. Try again.")
-        case condition.ScaledToZero() as asleep if not state.ready:
-            return _asleep(name, wakes=asleep.wakes)
+        case condition.ScaledToZero() as zero if not state.ready:
+            return _scaled_to_zero(name, wakes=zero.wakes)
         case condition.Ready() | condition.Scaling() | condition.Degraded() | condition.ScaledToZero():
-            # One died just now, or its route is just being opened.
+            # A replica has just ended, or its route is being opened.
             return _yes(f"No replica of {name} answers at the moment. Try again in a moment.")
         case condition.NotReady():
             return _yes(
@@ -43,7 +43,7 @@ def outlook(state: Deployment | None, *, serving: bool) -> Outlook:
             )
         case condition.Abandoned():
             return _no(
-                f"{name} has no replica: they failed too often. Its card in Slack says why, and how to try again."
+                f"{name} has no replica: they failed too often. Its card in Slack shows why, and how to try again."
             )
         case condition.NoCapacity():
             return _no(f"{name} has no replica, and no machine is available for one. See its card in Slack.")
@@ -53,10 +53,10 @@ def outlook(state: Deployment | None, *, serving: bool) -> Outlook:
             assert_never(never)
 
 
-def _asleep(name: str, *, wakes: bool) -> Outlook:
+def _scaled_to_zero(name: str, *, wakes: bool) -> Outlook:
     if wakes:
         return _yes(f"{name} is scaled to zero; this request starts a replica. Try again in a moment.")
-    by_hand = f"Whoever may scale it brings it back in Slack: /mixtral scale {name} 1."
+    by_hand = f"The person who launched it or an admin can start it in Slack with `/mixtral scale {name} 1`."
     return _no(f"{name} is scaled to zero. {by_hand}", retry_after=timedelta(minutes=1))
 
 

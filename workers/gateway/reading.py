@@ -1,4 +1,4 @@
-"""PURE: what HAProxy's command line says, in our words."""
+"""PURE: parses the answers of HAProxy's command line."""
 
 import csv
 import re
@@ -9,17 +9,17 @@ from workers.gateway.config import HOLD
 from workers.gateway.table import ActualServer, Admin, BackendLoad
 
 Row = Mapping[str, str]
-"""A line of `show stat` by its columns' names."""
+"""A line of `show stat`: value by column name."""
 
 Place = tuple[str, str]
 """Backend and server."""
 
 MAINT, DRAIN = 0x07, 0x18
-"""Bits of srv_admin_state: by whatever means."""
+"""Bit masks of srv_admin_state: all ways into maintenance, all ways into drain."""
 
 
 def stat(text: str) -> list[Row]:
-    """The lines of `show stat` about our backends; empty where the process has nothing to say any more."""
+    """The lines of `show stat` about the deployments' backends; empty if the process is ending."""
     table = text.removeprefix("# ")
     if not table.startswith("pxname,"):
         return []
@@ -27,7 +27,7 @@ def stat(text: str) -> list[Row]:
 
 
 def admin_states(text: str) -> dict[Place, Admin] | None:
-    """`show servers state`; None where the process has nothing to say any more."""
+    """Admin state of each server in `show servers state`; None if the process is ending."""
     lines = text.splitlines()
     names = next((line[2:].split() for line in lines if line.startswith("# ")), None)
     if names is None:
@@ -37,19 +37,19 @@ def admin_states(text: str) -> dict[Place, Admin] | None:
 
 
 def entries(text: str) -> dict[str, str]:
-    """`show map`: each line has a pointer, an entry and its value."""
+    """Value by key in `show map`, whose lines have a pointer, a key and a value."""
     lines = (line.split() for line in text.splitlines())
-    return {parts[1]: parts[2] for parts in lines if len(parts) == 3}  # noqa: PLR2004 - the three
+    return {parts[1]: parts[2] for parts in lines if len(parts) == 3}  # noqa: PLR2004 - see above
 
 
 def sessions_on(text: str, backend: str, server: str) -> list[str]:
-    """The ids of the sessions of `show sess` that are on a server."""
+    """The ids of the sessions in `show sess` that are on this server."""
     place = re.compile(rf"^(0x\w+): .* be={re.escape(backend)} srv={re.escape(server)} ", re.MULTILINE)
     return place.findall(text)
 
 
 def servers(rows: list[Row], admin: Mapping[Place, Admin]) -> Iterator[ActualServer]:
-    """Every server but the one that holds."""
+    """Every replica's server; the holding server is left out."""
     for row in rows:
         place = (row["pxname"], row["svname"])
         if row["svname"] not in (HOLD, "BACKEND") and place in admin:
@@ -65,12 +65,12 @@ def servers(rows: list[Row], admin: Mapping[Place, Admin]) -> Iterator[ActualSer
 
 
 def backends(rows: list[Row]) -> dict[str, int]:
-    """Every backend, and the requests that it has, those on hold included."""
+    """Number of requests of each backend, including those on hold."""
     return {row["pxname"]: _sessions(row) for row in rows if row["svname"] == "BACKEND"}
 
 
 def loads(rows: list[Row], routes: Mapping[str, str]) -> dict[str, BackendLoad]:
-    """By deployment."""
+    """Load of each deployment in `routes` whose backend is in `rows`."""
     by_backend: dict[str, dict[str, Row]] = defaultdict(dict)
     for row in rows:
         by_backend[row["pxname"]][row["svname"]] = row

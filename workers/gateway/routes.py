@@ -1,4 +1,4 @@
-"""PURE: from the table that is wanted and what HAProxy has to the commands that lie between."""
+"""PURE: computes the changes that lead from what HAProxy has to the wanted routing table."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, TypeAlias
@@ -16,15 +16,15 @@ MapName = Literal["keys", "routes", "replica"]
 
 
 class Layout(Struct, frozen=True, kw_only=True):
-    """A table with a place for everything: which backend serves which deployment."""
+    """A routing table with a backend for each deployment."""
 
     size: int
     places: tuple[tuple[str, Route], ...] = ()
-    """Backend and route."""
+    """Pairs of backend and route."""
 
 
 class AddServer(Struct, frozen=True, kw_only=True):
-    """Let a replica take requests."""
+    """Add a server that takes requests."""
 
     backend: str
     name: str
@@ -32,7 +32,7 @@ class AddServer(Struct, frozen=True, kw_only=True):
 
 
 class SetState(Struct, frozen=True, kw_only=True):
-    """Let a server take requests again, or let it finish those that it has."""
+    """Make a server take requests again, or drain it."""
 
     backend: str
     name: str
@@ -40,14 +40,14 @@ class SetState(Struct, frozen=True, kw_only=True):
 
 
 class RemoveServer(Struct, frozen=True, kw_only=True):
-    """Forget a server, and cut what it still has."""
+    """Remove a server, and end its remaining requests."""
 
     backend: str
     name: str
 
 
 class Cut(Struct, frozen=True, kw_only=True):
-    """Break off what an older process still has on a server that is dead: it would wait for it for an hour."""
+    """End an older process's requests on a server that is down: it runs no checks and would wait for an hour."""
 
     process: int
     backend: str
@@ -61,14 +61,14 @@ class Put(Struct, frozen=True, kw_only=True):
     entry: str
     value: str
     new: bool
-    """Whether HAProxy does not have the entry yet: it would take a second one of the same name."""
+    """Whether the entry has to be added: adding an existing one would create a duplicate."""
 
     def __repr__(self) -> str:
         return f"Put({self.map})"
 
 
 class Drop(Struct, frozen=True, kw_only=True):
-    """Delete an entry of a map. `process` None: the current one's."""
+    """Delete an entry of a map, in the process with the id `process` or, if that is None, in the current one."""
 
     map: MapName
     entry: str
@@ -79,7 +79,7 @@ class Drop(Struct, frozen=True, kw_only=True):
 
 
 class Reload(Struct, frozen=True, kw_only=True):
-    """Have a new process take over, with the table from the files."""
+    """Replace the current process with one that reads the table from the files."""
 
     size: int
 
@@ -87,18 +87,18 @@ class Reload(Struct, frozen=True, kw_only=True):
 Change: TypeAlias = AddServer | SetState | RemoveServer | Cut | Put | Drop | Reload
 
 
-TAKES: Mapping[Phase, State] = {Phase.READY: "ready", Phase.NOT_READY: "drain", Phase.DRAINING: "drain"}
-"""Which phases have a server. One that fails its probe gets nothing new, and finishes what it streams."""
+SERVER_STATES: Mapping[Phase, State] = {Phase.READY: "ready", Phase.NOT_READY: "drain", Phase.DRAINING: "drain"}
+"""Phases whose attempts have a server. A replica that fails its probe takes no new request and finishes its streams."""
 
 
 def table_of(states: Iterable[Deployment], secrets: Mapping[DeploymentId, Secrets]) -> RoutingTable:
-    """Who may reach what, by the log. A deployment that is to end, or whose secrets are not known, has no route."""
+    """The wanted routing table, by the log. A deployment that is ending, or has no secrets, gets no route."""
     return RoutingTable(
         routes=tuple(
             Route(
                 deployment=state.id,
                 servers=tuple(server for a in state.attempts if (server := _server(a))),
-                keys=_opening(state, secrets[state.id]),
+                keys=_valid_keys(state, secrets[state.id]),
                 replica_key=secrets[state.id].replica,
             )
             for state in states
@@ -107,25 +107,25 @@ def table_of(states: Iterable[Deployment], secrets: Mapping[DeploymentId, Secret
     )
 
 
-def _opening(state: Deployment, secrets: Secrets) -> frozenset[str]:
-    """The bot's key, and those of people that the log has not revoked: the log is the truth, not the store of keys."""
+def _valid_keys(state: Deployment, secrets: Secrets) -> frozenset[str]:
+    """The bot's key and the people's keys that the log has not revoked; the log decides, not the store of keys."""
     people = (secrets.people.get(key.id) for key in state.keys)
     return frozenset(key for key in (secrets.bot, *people) if key)
 
 
 def _server(attempt: Attempt) -> ReplicaServer | None:
-    takes = TAKES.get(attempt.phase)
-    if takes is None or attempt.address is None:
+    state = SERVER_STATES.get(attempt.phase)
+    if state is None or attempt.address is None:
         return None
     address = attempt.address.removeprefix("http://").rstrip("/")
-    return ReplicaServer(name=f"r{attempt.number}", address=address, state=takes)
+    return ReplicaServer(name=f"r{attempt.number}", address=address, state=state)
 
 
 def layout(wanted: RoutingTable, actual: Actual) -> Layout:
-    """A backend for each deployment: the one that it has, or one that is neither mapped, peopled nor busy.
+    """Assign a backend to each deployment: its present one, or one without a map entry, servers and requests.
 
-    A backend that was freed waits until HAProxy was seen without its servers and requests, so that no
-    request of one deployment ever meets a replica of another. Where none is free, the pool doubles.
+    A freed backend is not reused before HAProxy has none of its servers and requests any more, so that no request of
+    one deployment reaches a replica of another. If no backend is free, the pool doubles.
     """
     held: dict[str, str] = {}
     names = {f"b{n}" for n in range(actual.size)}
@@ -146,11 +146,11 @@ def layout(wanted: RoutingTable, actual: Actual) -> Layout:
 
 
 def changes(goal: Layout, actual: Actual) -> tuple[Change, ...]:
-    """What turns `actual` into `goal`, in an order in which no key opens what it must not at any step.
+    """The changes from `actual` to `goal`, in an order in which no key gives access to a wrong deployment at any step.
 
-    What HAProxy may refuse for now (a server whose last connection still closes) turns up again the next time.
+    A change that HAProxy refuses (removing a server whose last connection is closing) is returned again next time.
     """
-    if goal.size != actual.size:  # what is revoked is closed first: the process that is replaced lives on
+    if goal.size != actual.size:  # revoked keys first: the replaced process goes on
         return (*_entries_gone(goal, actual), Reload(size=goal.size))
     return (
         *_entries_gone(goal, actual),
@@ -162,7 +162,7 @@ def changes(goal: Layout, actual: Actual) -> tuple[Change, ...]:
 
 
 def maps(goal: Layout) -> dict[MapName, dict[str, str]]:
-    """The entries of each map, complete, in the order in which they are safe to write."""
+    """All entries of each map, by map, in an order in which they are safe to write."""
     return {
         "replica": {route.deployment: route.replica_key for _, route in goal.places},
         "routes": {route.deployment: backend for backend, route in goal.places},
@@ -210,7 +210,7 @@ def _servers_gone(goal: Layout, actual: Actual) -> Iterator[RemoveServer | SetSt
         kept = wanted.get((server.backend, server.name))
         if kept is not None and kept.address == server.address:
             continue
-        if server.admin == "ready":  # first nothing new: a request that is just being connected would be cut with it
+        if server.admin == "ready":  # drain first: removal would end a request that is connecting
             yield SetState(backend=server.backend, name=server.name, state="drain")
         else:
             yield RemoveServer(backend=server.backend, name=server.name)
@@ -221,14 +221,14 @@ def _servers_there(goal: Layout, actual: Actual) -> Iterator[AddServer | SetStat
     for (backend, name), server in _wanted(goal).items():
         running = has.get((backend, name))
         if running is None:
-            if server.state == "ready":  # one that drains and is not there has nothing left to drain
+            if server.state == "ready":  # a draining server that HAProxy does not have has no requests
                 yield AddServer(backend=backend, name=name, address=server.address)
         elif running.address == server.address and running.admin != server.state:
             yield SetState(backend=backend, name=name, state=server.state)
 
 
 def drained(wanted: RoutingTable, actual: Actual) -> frozenset[tuple[str, str]]:
-    """(deployment, server's name) of those that drain and have no request left in any process."""
+    """Deployment and server name of each draining server without requests in any process."""
     if not all(older.answers for older in actual.older):
         return frozenset()
     has = {(s.backend, s.name): s for s in actual.servers}

@@ -1,4 +1,4 @@
-"""`mixtral-bot gateway`: HAProxy and its table, from the first look at the log to SIGTERM."""
+"""`mixtral-bot gateway`: starts HAProxy and keeps its routing table until SIGTERM."""
 
 import contextlib
 import fcntl
@@ -22,7 +22,7 @@ from workers.gateway.config import Shape
 from workers.gateway.errors import GatewayDown, GatewayError
 from workers.gateway.gateway import Gateway
 from workers.gateway.haproxy import Haproxy
-from workers.gateway.holding import AT_ONCE, Holding
+from workers.gateway.holding import MAX_HELD, Holding
 from workers.nudges import nudge
 from workers.processes import Children
 from workers.run import connect, now, wait_for
@@ -41,11 +41,11 @@ def main(environ: Mapping[str, str]) -> None:
     settings = from_environ(environ)
     shaped = settings.gateway
     haproxy = haproxy_of(shaped)
-    with _alone(shaped.folder):
+    with _locked(shaped.folder):
         redis = connect(settings.redis_url)
         wait_for(redis)
         stop = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):  # before this nothing runs that would have to be ended
+        for number in (signal.SIGTERM, signal.SIGINT):  # nothing that needs an orderly end runs before this
             signal.signal(number, lambda *_: stop.set())
         with Claim(redis, identity(shaped.folder)).held(stop):
             _drive(haproxy, shaped, redis, stop)
@@ -55,8 +55,8 @@ def _drive(haproxy: Haproxy, shaped: GatewaySettings, redis: Redis, stop: thread
     gateway = Gateway(
         log=Log(redis), haproxy=haproxy, loads=Loads(redis), nudge=nudge(redis), url=shaped.url, clock=now
     )
-    _prepare(gateway, stop)  # before anybody is held: who waits for a deployment is told by the log
-    holding = Holding(shaped.folder / HOLD_SOCKET, shaped.hold, gateway.outlook, at_once=_files() // 2)
+    _prepare(gateway, stop)  # before the first request is held: the log contains the outlook of each deployment
+    holding = Holding(shaped.folder / HOLD_SOCKET, shaped.hold, gateway.outlook, max_held=_raise_file_limit() // 2)
     children = Children()
     try:
         if not shaped.attached and not stop.is_set():
@@ -72,7 +72,7 @@ def _drive(haproxy: Haproxy, shaped: GatewaySettings, redis: Redis, stop: thread
 
 
 def haproxy_of(settings: GatewaySettings) -> Haproxy:
-    """HAProxy in the shape of the settings. Raises GatewayError for a certificate that cannot serve."""
+    """HAProxy as the settings describe it. Raises GatewayError if the certificate is not usable."""
     certificate = None
     if settings.certificate is not None and settings.certificate_key is not None:
         certificate = combined(settings.certificate, settings.certificate_key)
@@ -88,28 +88,28 @@ def haproxy_of(settings: GatewaySettings) -> Haproxy:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, however this process ends. Raises GatewayError where another gateway has it."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, which ends with this process. Raises GatewayError if another gateway holds it."""
     with (folder / LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise GatewayError(
-                f"Another gateway runs on {folder}. One is enough: it serves all deployments of an installation. "
-                "End it first, or set MIXTRAL_GATEWAY_FOLDER where this is another installation."
+                f"Another gateway uses {folder}. One gateway serves all deployments of an installation. "
+                "End it first, or set MIXTRAL_GATEWAY_FOLDER if this is another installation."
             ) from error
         yield
 
 
-def _files() -> int:
-    """How many files this process may have open, after asking for as many as it can get."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    return min(2 * AT_ONCE, most)
+def _raise_file_limit() -> int:
+    """Raise the limit on open files to its maximum; return how many files held requests may use."""
+    _, maximum = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (maximum, maximum))
+    return min(2 * MAX_HELD, maximum)
 
 
 def _prepare(gateway: Gateway, stop: threading.Event) -> None:
-    """The whole table comes before any traffic, however long Redis is away."""
+    """Write the complete table before any traffic is accepted; wait for Redis as long as necessary."""
     while not stop.is_set():
         try:
             gateway.prepare()
@@ -121,16 +121,16 @@ def _prepare(gateway: Gateway, stop: threading.Event) -> None:
 
 
 def _wait_until_up(haproxy: Haproxy, settings: GatewaySettings, stop: threading.Event) -> None:
-    """Return once HAProxy answers. Raises GatewayError if one that we started does not."""
+    """Return when HAProxy answers. Raises GatewayError if this process started it and it does not answer in time."""
     deadline = time.monotonic() + UP_WITHIN.total_seconds()
     while not haproxy.up() and not stop.is_set():
         if time.monotonic() > deadline and not settings.attached:
             log = settings.folder / LOG
-            said = log.read_text(errors="replace")[-1000:].strip() if log.exists() else ""
-            raise GatewayError(f"HAProxy did not start at {settings.bind}. It said: {said or 'nothing'}")
+            output = log.read_text(errors="replace")[-1000:].strip() if log.exists() else ""
+            raise GatewayError(f"HAProxy did not start at {settings.bind}. Its output: {output or 'none'}")
         stop.wait(0.05)
     if not stop.is_set():
-        logger.info("gateway is up: %s, which people see as %s", settings.bind, settings.url)
+        logger.info("gateway is up at %s; its public address is %s", settings.bind, settings.url)
 
 
 def _supervise(children: Children, stop: threading.Event) -> None:

@@ -1,4 +1,4 @@
-"""PURE: who may reach which replica (the table that is wanted), and what HAProxy has of it."""
+"""PURE: the types of the wanted routing table, and of what HAProxy has in memory."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -10,31 +10,31 @@ Admin = Literal["ready", "drain", "maint"]
 
 
 class ReplicaServer(Struct, frozen=True, kw_only=True):
-    """A replica that takes requests, or (`drain`) only answers those that it has."""
+    """A replica that takes requests or, in the state `drain`, only finishes those that it has."""
 
     name: str
-    """`r3` for attempt 3: never used twice in a deployment."""
+    """`r3` for attempt 3; never reused in a deployment."""
     address: str
-    """`host:port`, the host an IP address."""
+    """`host:port`, where the host is an IP address."""
     state: State = "ready"
 
 
 class Route(Struct, frozen=True, kw_only=True):
-    """What one deployment's keys open. A deployment without servers keeps its route: its requests are held."""
+    """One deployment's keys and servers. Without servers the route stays, and its requests are held."""
 
     deployment: str
     servers: tuple[ReplicaServer, ...] = ()
     keys: frozenset[str] = frozenset()
-    """Whoever shows one of these gets in."""
+    """The keys that clients may use."""
     replica_key: str
-    """What the replicas themselves ask for."""
+    """The key that the replicas themselves require."""
 
-    def __repr__(self) -> str:  # keys never enter a log line
+    def __repr__(self) -> str:  # a log line must not contain keys
         return f"Route({self.deployment}, {self.servers}, {len(self.keys)} keys)"
 
 
 class RoutingTable(Struct, frozen=True, kw_only=True):
-    """All routes, one a deployment."""
+    """All routes, one per deployment."""
 
     routes: tuple[Route, ...] = ()
 
@@ -49,32 +49,32 @@ class ActualServer(Struct, frozen=True, kw_only=True):
     up: bool = True
     """Whether its health check passes."""
     sessions: int = 0
-    """Requests that it has or that queue for it."""
+    """Number of requests that it answers or that queue for it."""
     number: int = 0
-    """HAProxy's own id of it, unique in the backend."""
+    """HAProxy's id of the server, unique in the backend."""
 
 
 class BackendLoad(Struct, frozen=True, kw_only=True):
-    """What one deployment's clients ask for, as the newest HAProxy process counts it."""
+    """Number of requests of one deployment, as counted by the newest HAProxy process."""
 
     requests_total: int
-    """Grows; begins anew at 0 with every start and reload of HAProxy."""
+    """Requests since the last start or reload of HAProxy."""
     sessions: int
     """Requests that replicas are answering."""
     queued: int
     held: int
-    """Requests that wait for a first replica."""
+    """Requests on hold until a replica is up."""
 
 
 class Older(Struct, frozen=True, kw_only=True):
-    """A process that a reload has replaced: it goes on with what it has begun, and checks nobody's health."""
+    """A process that a reload has replaced: it finishes its requests, and runs no health checks."""
 
     pid: int
     servers: tuple[ActualServer, ...] = ()
     keys: frozenset[str] = frozenset()
-    """A connection that is kept may still ask here."""
+    """The keys that it accepts on connections that are still open."""
     answers: bool = True
-    """Where it does not, nobody knows what it has."""
+    """Whether it answers commands; if not, its requests are not known."""
 
     def __repr__(self) -> str:
         return f"Older({self.pid}, {self.servers}, {len(self.keys)} keys)"
@@ -84,23 +84,23 @@ class Actual(Struct, frozen=True, kw_only=True):
     """What HAProxy has in memory."""
 
     size: int
-    """How many backends there are: b0 … b<size-1>."""
+    """Number of backends, which are named b0 … b<size-1>."""
     servers: tuple[ActualServer, ...] = ()
     keys: Mapping[str, str] = field(default_factory=dict)
     """Key to deployment."""
     routes: Mapping[str, str] = field(default_factory=dict)
     """Deployment to backend."""
     replica_keys: Mapping[str, str] = field(default_factory=dict)
-    """Deployment to its replicas' own key."""
+    """Deployment to the key that its replicas require."""
     busy: Mapping[str, int] = field(default_factory=dict)
-    """Backend to its requests, those on hold included; only those that have some."""
+    """Backend to its number of requests, including those on hold; without idle backends."""
     loads: Mapping[str, BackendLoad] = field(default_factory=dict)
-    """By deployment; only those that have a backend."""
+    """Deployment to its load; only those that have a backend."""
     older: tuple[Older, ...] = ()
 
     @property
     def serving(self) -> frozenset[str]:
-        """The deployments of which a replica takes requests and answers its checks."""
+        """The deployments with a replica that takes requests and passes its health checks."""
         backends = {s.backend for s in self.servers if s.admin == "ready" and s.up}
         return frozenset(deployment for deployment, backend in self.routes.items() if backend in backends)
 

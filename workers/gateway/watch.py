@@ -1,4 +1,4 @@
-"""Turns HAProxy's counters into the load that autoscaling goes by."""
+"""Computes the load that autoscaling uses from HAProxy's counters."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -15,7 +15,7 @@ FORGET_EVERY = timedelta(minutes=10)
 
 
 class Watch:
-    """Remembers the counters of the last minute; losing them costs autoscaling a delay."""
+    """Keeps the counters of the last minute in memory; losing them only delays autoscaling."""
 
     def __init__(self, loads: Loads) -> None:
         self._loads = loads
@@ -26,7 +26,7 @@ class Watch:
     def look(
         self, states: Iterable[Deployment], loads: Mapping[str, BackendLoad], holding: Holding, now: datetime
     ) -> None:
-        """Write down the load of each deployment whose number of replicas may move. Raises RedisError."""
+        """Write the load of each deployment whose number of replicas may change. Raises RedisError."""
         moving = {s.id for s in states if moves(s.recipe.service.replica_policy)}
         self._tallies = {id_: tallies for id_, tallies in self._tallies.items() if id_ in moving}
         self._loads.write({id_: self._load(id_, loads[id_], holding, now) for id_ in moving if id_ in loads})

@@ -1,4 +1,4 @@
-"""The process of one sandbox machine: boots for a while, then is the engine; `-m … PARENT DELAY [ENGINE ARGUMENT…]`."""
+"""The process of one sandbox machine: waits, then runs the engine; `-m … PARENT DELAY [ENGINE ARGUMENT…]`."""
 
 import runpy
 import sys
@@ -13,7 +13,7 @@ def main() -> None:
     say("this machine is a stand-in on your own computer")
     time.sleep(float(delay))
     if not command:
-        say("its user data names nothing to serve")
+        say("the user data contains nothing to serve")
         while True:
             time.sleep(3600)
     engine, *sys.argv[1:] = command

@@ -1,4 +1,4 @@
-"""The stand-in for a rented machine: a real engine on a loopback address of its own, started from its user data."""
+"""Stand-ins for rented machines: each is a real engine on its own loopback address, started from user data."""
 
 import os
 import secrets
@@ -26,23 +26,23 @@ from workers.serving.console import STARTS_MOST, again, line, mark_of, no_more
 from workers.serving.flags import written
 
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
-"""Stands in for whatever model is asked for."""
+"""Served in place of any requested model."""
 ENGINE_VARIABLE = "MIXTRAL_SANDBOX_ENGINE"
 ADDRESSES = 250 * 250
 TRIES = 100
-LOOK_EVERY = 0.1
+LOOK_EVERY = 0.1  # seconds
 PAUSE = 10.0
 LASTING = 600.0
 LINGER = 600.0
-"""Seconds, as in `bootstrap.sh`."""
+"""Seconds, these three with the values of `bootstrap.sh`."""
 
 
 class MachinesFull(WorkersError):
-    """The sandbox runs as many engines as it may."""
+    """The sandbox runs its maximum number of engines, or has no free address."""
 
 
 class _Machine(Struct, kw_only=True):
-    """One machine: its engine's process, and the socket that holds its address for it."""
+    """One machine: its engine's process, and the socket that reserves its address."""
 
     start: "Callable[[], subprocess.Popen[bytes]]"
     mark: str
@@ -53,13 +53,13 @@ class _Machine(Struct, kw_only=True):
     starts: int = 1
     early: int = 0
     next_at: float | None = None
-    """When an engine that ended is started again; None: it runs, or is not started again."""
+    """When the ended engine is restarted; None if it runs, or is not restarted."""
     ends_at: float | None = None
-    """When the machine ends, having given up."""
+    """When the machine ends after too many early ends of its engine; None otherwise."""
 
 
 class Machines:
-    """All machines of one stand-in. Needs Linux, which answers on every address of 127/8."""
+    """All machines of one stand-in. Requires Linux, which accepts connections on all of 127/8."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Machines:
         network: str = "127.1",
         environ: Mapping[str, str] = os.environ,
     ) -> None:
-        """`boot_delay` is how long a machine takes until its engine starts; `most` engines run at once."""
+        """`boot_delay` is the time from a boot to the engine's start; at most `most` engines run."""
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder.resolve()
         self._boot_delay = boot_delay
@@ -80,16 +80,16 @@ class Machines:
         self._machines: dict[str, _Machine] = {}
         self._lock = threading.Lock()
         self._next = secrets.randbelow(ADDRESSES)
-        # Engines die with the thread that started them, so that no server's short-lived thread may.
+        # An engine ends with the thread that started it, so that a server's short-lived threads must not start it.
         self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="machines")
         self._closed = threading.Event()
         self._watch = threading.Thread(target=self._keep, name="machines' engines", daemon=True)
         self._watch.start()
 
     def boot(self, id_: str, user_data: str) -> str:
-        """Start what the user data says; the machine's address, without a port. Asked again it is the same machine.
+        """Start a machine with this user data; return its address, without a port. A second call returns the same.
 
-        Returns at once; the engine answers later. User data that is none of ours makes a machine that serves nothing.
+        Does not wait for the engine. With user data that is not this project's, the machine serves nothing.
         Raises MachinesFull.
         """
         with self._lock:
@@ -97,8 +97,8 @@ class Machines:
                 return self._machines[id_].address
             if sum(machine.process.poll() is None for machine in self._machines.values()) >= self._most:
                 raise MachinesFull(
-                    f"The sandbox runs {self._most} engines at most on this computer, and all are taken: "
-                    "end a deployment, or scale one down."
+                    f"The sandbox runs at most {self._most} engines on this computer, and all are in use. "
+                    "End a deployment, or scale one down."
                 )
             about = header(user_data)
             address, reserved = self._reserve(about.port if about else 0)
@@ -118,7 +118,7 @@ class Machines:
             return address
 
     def kill(self, id_: str) -> None:
-        """End the machine at once, as a cloud does that takes it back; ended already is fine."""
+        """End the machine immediately, as in a preemption; does nothing if it has ended."""
         with self._lock:
             machine = self._machines.pop(id_, None)
         if machine is not None:
@@ -128,19 +128,19 @@ class Machines:
             machine.reserved.close()
 
     def alive(self, id_: str) -> bool:
-        """Whether the machine was booted, and neither killed nor ended by itself; its engine may have ended."""
+        """Whether the machine was booted and has not ended; its engine may have ended."""
         with self._lock:
             machine = self._machines.get(id_)
         return machine is not None and (machine.ends_at is None or time.monotonic() < machine.ends_at)
 
     def engine(self, id_: str) -> int | None:
-        """The process id of the machine's engine, for those who want to kill it; None if it ended."""
+        """The process id of the machine's engine; None if it does not run."""
         with self._lock:
             machine = self._machines.get(id_)
         return machine.process.pid if machine is not None and machine.process.poll() is None else None
 
     def console(self, id_: str) -> str:
-        """What the machine printed so far, also after its end; empty for one that never was."""
+        """The machine's output so far, even after its end; empty if it was never booted."""
         try:
             return self._log(id_).read_text(errors="replace")
         except FileNotFoundError:
@@ -161,24 +161,24 @@ class Machines:
                     self._look(id_, machine, time.monotonic())
 
     def _look(self, id_: str, machine: _Machine, now: float) -> None:
-        """Start an engine again that has ended, until it has ended early too often."""
+        """Restart an engine that has ended, unless it has ended early too often."""
         status = machine.process.poll()
         if status is None or machine.ends_at is not None:
             return
         if machine.next_at is None:
             machine.early = machine.early + 1 if now - machine.started_at < LASTING else 0
-            status = status if status >= 0 else 128 - status  # as a shell has it
+            status = status if status >= 0 else 128 - status  # a signal, as a shell reports it
             if machine.early >= STARTS_MOST:
                 machine.ends_at = now + LINGER
-                self._say(id_, machine, no_more("the engine", status, machine.early))
+                self._write(id_, machine, no_more("the engine", status, machine.early))
             else:
                 machine.next_at = now + PAUSE * (machine.early + 1)
-                self._say(id_, machine, again("the engine", status, machine.starts, datetime.now(UTC)))
+                self._write(id_, machine, again("the engine", status, machine.starts, datetime.now(UTC)))
         elif now >= machine.next_at:
             machine.process = self._starter.submit(machine.start).result()
             machine.starts, machine.started_at, machine.next_at = machine.starts + 1, now, None
 
-    def _say(self, id_: str, machine: _Machine, what: str) -> None:
+    def _write(self, id_: str, machine: _Machine, what: str) -> None:
         with self._log(id_).open("a") as log:
             log.write(line(machine.mark, what))
 
@@ -186,7 +186,7 @@ class Machines:
         return self._folder / f"{quote(id_, safe='')}.log"
 
     def _reserve(self, port: int) -> tuple[str, socket.socket]:
-        """An address whose port is nobody's while the socket lives: bound, never listening; the engine binds beside."""
+        """Reserve the port on a new address with a socket that is bound and never listens; the engine binds it too."""
         for _ in range(TRIES):
             self._next = (self._next + 1) % ADDRESSES
             address = f"{self._network}.{self._next // 250 + 1}.{self._next % 250 + 1}"
@@ -196,13 +196,13 @@ class Machines:
             except OSError:
                 reserved.close()
                 continue
-            # Only now, so that another stand-in's bind fails.
+            # Set after the bind, so that another stand-in's bind fails.
             reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             return address, reserved
         raise MachinesFull(
-            f"Port {port} is taken on every loopback address that was tried. End what listens on 0.0.0.0:{port}, or "
-            "give the recipe another port."
+            f"Port {port} is in use on every loopback address that was tried. End what listens on 0.0.0.0:{port}, or "
+            "set another port in the recipe."
         )
 
     def _start(
@@ -210,21 +210,21 @@ class Machines:
     ) -> "subprocess.Popen[bytes]":
         own = handed_on(self._environ) | {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONUNBUFFERED": "1"}
         with os.fdopen(os.open(self._log(id_), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
-            return subprocess.Popen(  # noqa: S603 - ourselves
-                (sys.executable, "-m", "workers.sandbox.engine", *self._words(address, about, delay)),
+            return subprocess.Popen(  # noqa: S603 - this package
+                (sys.executable, "-m", "workers.sandbox.engine", *self._arguments(address, about, delay)),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env=own | {KEY_VARIABLE: variables.get(KEY_VARIABLE, "")},
-                process_group=0,  # a Ctrl-C at the terminal is for the stand-in, which ends them in order
+                process_group=0,  # Ctrl-C must reach only the stand-in, which ends its engines in order
             )
 
-    def _words(self, address: str, about: Header | None, delay: timedelta) -> list[str]:
-        """The command line of the engine's process: whose child it is, its delay, what to run and how."""
-        words = [str(os.getpid()), str(delay.total_seconds())]
+    def _arguments(self, address: str, about: Header | None, delay: timedelta) -> list[str]:
+        """The arguments of `workers.sandbox.engine`: parent's process id, delay in seconds, engine, its arguments."""
+        arguments = [str(os.getpid()), str(delay.total_seconds())]
         if about is None:
-            return words
+            return arguments
         scripted = "scripted" in {about.kind, self._environ.get(ENGINE_VARIABLE)}
-        words += ["scripted" if scripted else "llamacpp", "--model", about.model if scripted else MODEL]
-        words += ["--served-model-name", *about.served_names, "--host", address, "--port", str(about.port)]
-        return [*words, *(written(about.args) if about.kind == "scripted" else ())]
+        arguments += ["scripted" if scripted else "llamacpp", "--model", about.model if scripted else MODEL]
+        arguments += ["--served-model-name", *about.served_names, "--host", address, "--port", str(about.port)]
+        return [*arguments, *(written(about.args) if about.kind == "scripted" else ())]

@@ -1,4 +1,4 @@
-"""What is short in the demo's clouds: enough for a launch of Mixtral to fail over through both of them."""
+"""Faults of the demo's clouds, chosen so that a launch of Mixtral fails over through both."""
 
 from typing import Any
 

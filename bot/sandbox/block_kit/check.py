@@ -1,4 +1,4 @@
-"""Whether Slack would take these blocks, this view: and if not, the complaint in Slack's form."""
+"""Checks whether Slack would accept blocks and views; errors have Slack's form."""
 
 import json
 import re
@@ -42,8 +42,8 @@ class Home(_View, frozen=True, kw_only=True, tag="home"):
 
 
 _PATH = re.compile(r" - at `\$(.*)`$")
-# What the decoder says, and how Slack puts it; {} is the number or the name in it.
-_SAYINGS = (
+# msgspec's messages and Slack's equivalents; {} is the number or name in the message.
+_TRANSLATIONS = (
     (re.compile(r"Expected `str` of length <= (\d+)"), "must be no more than {} characters"),
     (re.compile(r"Expected `str` of length >= (\d+)"), "must be no less than {} characters"),
     (re.compile(r"Expected `array` of length <= (\d+)"), "no more than {} items allowed"),
@@ -54,10 +54,10 @@ _SAYINGS = (
 
 
 def check_message_blocks(blocks: Any) -> list[JSON]:
-    """The blocks of a message as Slack stores them: unchanged, but each with ids.
+    """The blocks of a message as Slack stores them: with generated ids where they have none.
 
     Raises:
-        SlackError: `invalid_blocks_format`, `invalid_blocks` with the places in
+        SlackError: `invalid_blocks_format`, `invalid_blocks` with JSON pointers in
             response_metadata.messages, `msg_blocks_too_long`.
 
     """
@@ -73,7 +73,7 @@ def check_message_blocks(blocks: Any) -> list[JSON]:
         raise SlackError(
             "invalid_blocks",
             errors=complaints,
-            response_metadata={"messages": [f"[ERROR] {said}" for said in complaints]},
+            response_metadata={"messages": [f"[ERROR] {complaint}" for complaint in complaints]},
         )
     if sum(map(len, _texts(blocks))) > limits.BLOCKS_TEXT:
         raise SlackError("msg_blocks_too_long")
@@ -81,10 +81,10 @@ def check_message_blocks(blocks: Any) -> list[JSON]:
 
 
 def check_view(view: Any, kind: Literal["modal", "home"]) -> JSON:
-    """A view as it is to be stored: its blocks with ids.
+    """The view to store: its blocks have ids.
 
     Raises:
-        SlackError: `invalid_arguments` with the places, `view_too_large`.
+        SlackError: `invalid_arguments` with JSON pointers, `view_too_large`.
 
     """
     if not isinstance(view, dict):
@@ -94,8 +94,8 @@ def check_view(view: Any, kind: Literal["modal", "home"]) -> JSON:
     try:
         msgspec.convert(view, Modal if kind == "modal" else Home)
     except msgspec.ValidationError as failed:
-        refuse_arguments(_said(str(failed), "/view"))
-    complaints = _doubles(view["blocks"], "/view/blocks")
+        refuse_arguments(_translated(str(failed), "/view"))
+    complaints = _duplicates(view["blocks"], "/view/blocks")
     if kind == "modal" and "submit" not in view and any(b["type"] == "input" for b in view["blocks"]):
         complaints.append("missing required field: submit [json-pointer:/view]")
     if complaints:
@@ -104,7 +104,7 @@ def check_view(view: Any, kind: Literal["modal", "home"]) -> JSON:
 
 
 def check_attachments(attachments: Any) -> list[JSON]:
-    """Attachments as they came; the blocks in them are checked.
+    """The attachments, unchanged except for ids in their blocks, which are checked.
 
     Raises:
         SlackError: `invalid_attachments`, `too_many_attachments`, `invalid_blocks`.
@@ -123,12 +123,12 @@ def check_attachments(attachments: Any) -> list[JSON]:
 
 
 def with_ids(blocks: list[JSON]) -> list[JSON]:
-    """The blocks with a generated id where Slack would generate one."""
+    """The blocks, with generated ids where Slack would generate them."""
     return [_block_with_ids(block) for block in blocks]
 
 
 def interactive(block: JSON) -> Iterator[JSON]:
-    """The elements of a block that can be acted on."""
+    """The interactive elements of a block."""
     for element in (block.get("accessory"), block.get("element"), *_listed(block, "elements", "actions")):
         if isinstance(element, dict) and (
             "action_id" in element or element.get("type", "").endswith(("select", "button", "buttons", "overflow"))
@@ -144,19 +144,19 @@ _INERT = frozenset({"image", "plain_text", "mrkdwn", "card"})
 
 
 def _block_with_ids(block: JSON) -> JSON:
-    told = {"block_id": secrets.token_urlsafe(4), **block}
+    completed = {"block_id": secrets.token_urlsafe(4), **block}
     if block["type"] == "rich_text":
-        return told
+        return completed
     for name in ("accessory", "element"):
         if name in block:
-            told[name] = _element_with_id(block[name])
+            completed[name] = _element_with_id(block[name])
     for name in ("elements", "actions"):
         if name in block:
-            told[name] = [_element_with_id(element) for element in block[name]]
+            completed[name] = [_element_with_id(element) for element in block[name]]
     for name in ("child_blocks", "tasks"):
         if name in block:
-            told[name] = with_ids(block[name])
-    return told
+            completed[name] = with_ids(block[name])
+    return completed
 
 
 def _element_with_id(element: JSON) -> JSON:
@@ -166,15 +166,15 @@ def _element_with_id(element: JSON) -> JSON:
 
 
 def _complaints(blocks: list[Any], kind: Any, pointer: str) -> list[str]:
-    """What is wrong with the blocks: the first thing that is, or every id that comes twice."""
+    """The first violation of the schema, or else every duplicate id."""
     try:
         msgspec.convert(blocks, kind)
     except msgspec.ValidationError as failed:
-        return [_said(str(failed), pointer)]
-    return _doubles(blocks, pointer)
+        return [_translated(str(failed), pointer)]
+    return _duplicates(blocks, pointer)
 
 
-def _doubles(blocks: list[JSON], pointer: str) -> list[str]:
+def _duplicates(blocks: list[JSON], pointer: str) -> list[str]:
     complaints = []
     seen: set[str] = set()
     for n, block in enumerate(blocks):
@@ -185,8 +185,8 @@ def _doubles(blocks: list[JSON], pointer: str) -> list[str]:
             seen.add(name)
         actions = [element["action_id"] for element in interactive(block) if "action_id" in element]
         complaints += [
-            f'`action_id` "{twice}" already exists for block [json-pointer:{pointer}/{n}]'
-            for twice in sorted({action for action in actions if actions.count(action) > 1})
+            f'`action_id` "{duplicate}" already exists for block [json-pointer:{pointer}/{n}]'
+            for duplicate in sorted({action for action in actions if actions.count(action) > 1})
         ]
     tables = sum(block["type"] == "table" for block in blocks)
     if tables > 1:
@@ -194,23 +194,23 @@ def _doubles(blocks: list[JSON], pointer: str) -> list[str]:
     return complaints
 
 
-def _said(failure: str, pointer: str) -> str:
-    """A decoder's complaint in Slack's words, with a JSON pointer."""
+def _translated(failure: str, pointer: str) -> str:
+    """A message of msgspec as Slack's message, with a JSON pointer."""
     place = _PATH.search(failure)
     path = place[1] if place else ""
     at = pointer + re.sub(r"\[(\d+)\]", r"/\1", path).replace("[...]", "/*").replace(".", "/")
     what = _PATH.sub("", failure)
     if path.endswith(".type") and what.startswith("Invalid value"):
         what = f"unsupported type: {what.removeprefix('Invalid value ').strip(chr(39))}"
-    for pattern, saying in _SAYINGS:
+    for pattern, template in _TRANSLATIONS:
         found = pattern.fullmatch(what)
         if found:
-            what = saying.format(found[1])
+            what = template.format(found[1])
     return f"{what} [json-pointer:{at}]"
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Every text that a reader sees."""
+    """All texts that a reader sees."""
     match value:
         case list():
             for item in value:

@@ -1,4 +1,4 @@
-"""Block Kit's elements: what can be pressed, chosen and typed into."""
+"""Block Kit's interactive elements and images."""
 
 from typing import Annotated, Any, Literal
 
@@ -30,14 +30,14 @@ AtLeastOne = Annotated[int, Meta(ge=1)]
 
 
 class Element(Kit, frozen=True, kw_only=True, tag_field="type"):
-    """What every interactive element may have."""
+    """Fields of every interactive element."""
 
     action_id: Id | UnsetType = UNSET
     confirm: Confirm | UnsetType = UNSET
 
 
 class Input(Element, frozen=True, kw_only=True):
-    """What every element that takes a value may have."""
+    """Fields of every element that holds a value."""
 
     placeholder: Plain[Upto150] | UnsetType = UNSET
     focus_on_load: bool | UnsetType = UNSET

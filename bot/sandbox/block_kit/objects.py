@@ -1,10 +1,10 @@
-"""Block Kit's composition objects, their limits beside their fields."""
+"""Block Kit's composition objects, with the limits of their fields."""
 
 from typing import Annotated, Generic, Literal, TypeVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-# The limits were read side by side in slack_sdk.models.blocks and on
+# The limits are those of slack_sdk.models.blocks and of
 # https://docs.slack.dev/reference/block-kit.
 Line = Annotated[str, Meta(min_length=1)]
 Id = Annotated[str, Meta(min_length=1, max_length=255)]
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class Kit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An object of Block Kit; a property that Slack does not know is an error, there and here."""
+    """An object of Block Kit. Unknown properties are errors, as in Slack."""
 
 
 class Plain(Kit, Generic[T], frozen=True, kw_only=True, tag_field="type", tag="plain_text"):
@@ -44,7 +44,7 @@ class Confirm(Kit, frozen=True, kw_only=True):
 
 
 class Option(Kit, frozen=True, kw_only=True):
-    """A choice in a select menu: its text is plain."""
+    """An option of a select menu, whose text is plain."""
 
     text: Plain[Upto75]
     value: Upto150
@@ -52,7 +52,7 @@ class Option(Kit, frozen=True, kw_only=True):
 
 
 class RichOption(Kit, frozen=True, kw_only=True):
-    """A choice among checkboxes or radio buttons: its text may be mrkdwn."""
+    """An option of checkboxes or radio buttons, whose text may be mrkdwn."""
 
     text: Plain[Upto75] | Mrkdwn[Upto75]
     value: Upto150

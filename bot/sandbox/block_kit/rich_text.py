@@ -1,4 +1,4 @@
-"""Rich text: sections, lists, quotes and preformatted text, and the pieces in them."""
+"""Rich text: sections, lists, quotes and preformatted text, and their elements."""
 
 from typing import Literal
 

@@ -9,7 +9,7 @@ from bot.sandbox.stand_in import StandIn
 
 Method = Callable[[StandIn, Arguments], dict[str, Any]]
 
-# Answered by web_api, which knows the address that the socket is to have.
+# Answered by web_api, which has the socket's address.
 APP_LEVEL: Final = frozenset({"apps.connections.open"})
 
 METHODS: Final[dict[str, Method]] = {

@@ -1,4 +1,4 @@
-"""assistant.threads.*: what stands under a thread while the app thinks, and what it offers to ask."""
+"""assistant.threads.*: the status of a thread, its suggested prompts and its title."""
 
 import asyncio
 from typing import Any
@@ -11,11 +11,11 @@ from bot.sandbox.stand_in import StandIn
 
 JSON = dict[str, Any]
 
-STATUS_SECONDS = 120.0
+STATUS_SECONDS = 120.0  # maximum time that a status is shown
 
 
 def _thread(stand_in: StandIn, arguments: Arguments) -> tuple[str, str]:
-    """Channel and root of an existing thread.
+    """The channel and the root's ts of an existing thread.
 
     Raises:
         SlackError: `channel_not_found`, `invalid_thread_ts`.
@@ -39,12 +39,12 @@ def set_status(stand_in: StandIn, arguments: Arguments) -> JSON:
     status = arguments.text("status")
     shown = str(loading[0]) if status and loading else status
     stand_in.workspace.set_status(channel, root, shown)
-    asyncio.get_running_loop().call_later(STATUS_SECONDS, _forget, stand_in, f"{channel}:{root}", shown)
+    asyncio.get_running_loop().call_later(STATUS_SECONDS, _expire, stand_in, f"{channel}:{root}", shown)
     return {}
 
 
-def _forget(stand_in: StandIn, key: str, shown: str) -> None:
-    """Take a status away that nothing followed."""
+def _expire(stand_in: StandIn, key: str, shown: str) -> None:
+    """Remove a status that has not changed since."""
     if stand_in.workspace.statuses.get(key) == shown:
         channel, _, thread_ts = key.partition(":")
         stand_in.workspace.set_status(channel, thread_ts, "")

@@ -1,4 +1,4 @@
-"""chat.* and reactions.*: messages that stand."""
+"""chat.* except streams, and reactions.*."""
 
 import time
 from typing import Any
@@ -15,7 +15,7 @@ JSON = dict[str, Any]
 
 
 def content_of(arguments: Arguments, *, text_at_most: int = limits.TEXT) -> JSON:
-    """What a message is to hold: text, blocks and attachments, checked.
+    """The content of a message, checked: text, blocks and attachments.
 
     Raises:
         SlackError: `no_text`, `msg_too_long`, `markdown_text_conflict`, and those of the blocks.
@@ -76,7 +76,7 @@ def update(stand_in: StandIn, arguments: Arguments) -> JSON:
         message.metadata = limits.check_metadata(arguments.json("metadata", "invalid_metadata_format"))
     content = content_of(arguments, text_at_most=limits.UPDATED_TEXT)
     if "markdown_text" not in arguments:
-        # What is not named stays as it was: an update of the text alone leaves the old blocks standing.
+        # Missing parts stay unchanged: an update of the text alone keeps the old blocks.
         content = {name: part for name, part in content.items() if name in arguments}
     rewrite(stand_in, message, content)
     return {
@@ -88,7 +88,7 @@ def update(stand_in: StandIn, arguments: Arguments) -> JSON:
 
 
 def rewrite(stand_in: StandIn, message: Message, content: JSON) -> None:
-    """Put new content in place of a message's old; a part that is missing stays."""
+    """Replace the content of a message; missing parts stay unchanged."""
     message.text = content.get("text", message.text)
     message.blocks = content.get("blocks", message.blocks)
     message.attachments = content.get("attachments", message.attachments)

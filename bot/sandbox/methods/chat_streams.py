@@ -1,4 +1,4 @@
-"""chat.startStream, appendStream and stopStream: messages that grow."""
+"""chat.startStream, chat.appendStream and chat.stopStream."""
 
 import asyncio
 from typing import Any
@@ -61,7 +61,7 @@ def stop_stream(stand_in: StandIn, arguments: Arguments) -> JSON:
 
 
 def _check_recipient(arguments: Arguments) -> None:
-    """In a channel Slack wants to know for whom the text is."""
+    """Check the recipient, which Slack requires in channels."""
     if "recipient_team_id" not in arguments:
         raise SlackError("missing_recipient_team_id")
     if "recipient_user_id" not in arguments:

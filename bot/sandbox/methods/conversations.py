@@ -13,7 +13,7 @@ from bot.sandbox.workspace import Message
 JSON = dict[str, Any]
 
 
-def _told(channel: Channel) -> JSON:
+def _channel_fields(channel: Channel) -> JSON:
     if channel.is_im:
         person = next(user for user in channel.members if user != seed.BOT_USER)
         return {"id": channel.id, "is_im": True, "is_channel": False, "user": person, "is_open": True}
@@ -41,7 +41,7 @@ def _of_types(arguments: Arguments, channels: list[Channel]) -> JSON:
     if not set(kinds) <= {"public_channel", "private_channel", "mpim", "im"}:
         raise SlackError("invalid_types")
     wanted = [c for c in channels if ("im" if c.is_im else "public_channel") in kinds]
-    return _page(arguments, [_told(channel) for channel in wanted], "channels", default=100)
+    return _page(arguments, [_channel_fields(channel) for channel in wanted], "channels", default=100)
 
 
 def _page(arguments: Arguments, items: list[JSON], name: str, *, default: int) -> JSON:
@@ -68,12 +68,12 @@ def list_mine(stand_in: StandIn, arguments: Arguments) -> JSON:
 
 
 def info(stand_in: StandIn, arguments: Arguments) -> JSON:
-    return {"channel": _told(channel_of(stand_in, arguments))}
+    return {"channel": _channel_fields(channel_of(stand_in, arguments))}
 
 
 def members(stand_in: StandIn, arguments: Arguments) -> JSON:
-    told = [{"id": user} for user in channel_of(stand_in, arguments).members]
-    paged = _page(arguments, told, "members", default=100)
+    listed = [{"id": user} for user in channel_of(stand_in, arguments).members]
+    paged = _page(arguments, listed, "members", default=100)
     return paged | {"members": [member["id"] for member in paged["members"]]}
 
 
@@ -83,11 +83,11 @@ def join(stand_in: StandIn, arguments: Arguments) -> JSON:
         raise SlackError("method_not_supported_for_channel_type")
     if seed.BOT_USER in channel.members:
         return {
-            "channel": _told(channel),
+            "channel": _channel_fields(channel),
             "warning": "already_in_channel",
             "response_metadata": {"warnings": ["already_in_channel"]},
         }
-    return {"channel": _told(stand_in.workspace.join(channel, seed.BOT_USER))}
+    return {"channel": _channel_fields(stand_in.workspace.join(channel, seed.BOT_USER))}
 
 
 def open_dm(stand_in: StandIn, arguments: Arguments) -> JSON:
@@ -103,7 +103,7 @@ def open_dm(stand_in: StandIn, arguments: Arguments) -> JSON:
 
 
 def _within(arguments: Arguments, messages: list[Message]) -> list[Message]:
-    """The messages between `oldest` and `latest`, without the two unless `inclusive`."""
+    """The messages between `oldest` and `latest`, both excluded unless `inclusive`."""
     oldest, latest = arguments.text("oldest", "0") or "0", arguments.text("latest") or "9" * 12
     try:
         low, high = float(oldest), float(latest)
@@ -116,8 +116,8 @@ def _within(arguments: Arguments, messages: list[Message]) -> list[Message]:
 
 def _messages(arguments: Arguments, messages: list[Message], *, default: int) -> JSON:
     with_metadata = arguments.flag("include_all_metadata")
-    told = [message.for_api(with_metadata=with_metadata) for message in messages]
-    paged = _page(arguments, told, "messages", default=default)
+    listed = [message.for_api(with_metadata=with_metadata) for message in messages]
+    paged = _page(arguments, listed, "messages", default=default)
     return paged | {"has_more": bool(paged["response_metadata"]["next_cursor"])}
 
 
@@ -130,16 +130,16 @@ def history(stand_in: StandIn, arguments: Arguments) -> JSON:
 
 def replies(stand_in: StandIn, arguments: Arguments) -> JSON:
     channel = joined_channel_of(stand_in, arguments)
-    asked = stand_in.workspace.message(channel.id, arguments.required("ts"))
-    if asked is None:
+    named = stand_in.workspace.message(channel.id, arguments.required("ts"))
+    if named is None:
         raise SlackError("thread_not_found")
-    root_ts = asked.thread_ts or asked.ts
+    root_ts = named.thread_ts or named.ts
     root = stand_in.workspace.message(channel.id, root_ts)
     if root is None:
         raise SlackError("thread_not_found")
     thread = [m for m in stand_in.workspace.messages(channel.id) if m.thread_ts == root_ts and m is not root]
-    told = _messages(arguments, [root, *_within(arguments, thread)], default=1000)
-    for message in told["messages"]:
+    page = _messages(arguments, [root, *_within(arguments, thread)], default=1000)
+    for message in page["messages"]:
         if message["ts"] != root_ts:
             message["parent_user_id"] = root.user
-    return told
+    return page

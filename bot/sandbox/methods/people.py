@@ -1,4 +1,4 @@
-"""Who and what the workspace holds: auth.test, users.*, bots.info, team.info, api.test."""
+"""People, bot and team: auth.test, users.*, bots.info, team.info, api.test."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def auth_test(_: StandIn, __: Arguments) -> JSON:
     }
 
 
-def _told(user: User) -> JSON:
+def _user_fields(user: User) -> JSON:
     return {
         "id": user.id,
         "team_id": seed.TEAM_ID,
@@ -58,12 +58,12 @@ def users_info(stand_in: StandIn, arguments: Arguments) -> JSON:
     user = stand_in.workspace.users.get(UserId(arguments.text("user")))
     if user is None:
         raise SlackError("user_not_found")
-    return {"user": _told(user)}
+    return {"user": _user_fields(user)}
 
 
 def users_list(stand_in: StandIn, _: Arguments) -> JSON:
     return {
-        "members": [_told(user) for user in stand_in.workspace.users.values()],
+        "members": [_user_fields(user) for user in stand_in.workspace.users.values()],
         "cache_ts": int(stand_in.clock()),
         "response_metadata": {"next_cursor": ""},
     }

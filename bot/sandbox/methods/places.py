@@ -1,4 +1,4 @@
-"""Which channel and which message a call means, and whether the app may."""
+"""Finds the channel and the message that a call names, and checks the app's access."""
 
 from bot.sandbox import seed
 from bot.sandbox.arguments import Arguments
@@ -22,7 +22,7 @@ def channel_of(stand_in: StandIn, arguments: Arguments, name: str = "channel") -
 
 
 def joined_channel_of(stand_in: StandIn, arguments: Arguments) -> Channel:
-    """The channel that the call names, with the app in it.
+    """The channel that the call names, of which the app is a member.
 
     Raises:
         SlackError: `channel_not_found`, `not_in_channel`.
@@ -38,7 +38,7 @@ def own_message_of(stand_in: StandIn, arguments: Arguments, refusal: str) -> Mes
     """The app's own message that the call names by channel and ts.
 
     Raises:
-        SlackError: `channel_not_found`, `message_not_found`, and `refusal` where it is another's.
+        SlackError: `channel_not_found`, `message_not_found`, and `refusal` if it is not the app's.
 
     """
     channel = channel_of(stand_in, arguments)
@@ -51,10 +51,10 @@ def own_message_of(stand_in: StandIn, arguments: Arguments, refusal: str) -> Mes
 
 
 def thread_of(stand_in: StandIn, arguments: Arguments, channel: Channel) -> str | None:
-    """The root of the thread that a new message belongs to, or None; a reply's ts leads to its root.
+    """The root's ts of the thread for a new message, or None; `thread_ts` may be a reply's.
 
     Raises:
-        SlackError: `cannot_reply_to_message` where there is no such message.
+        SlackError: `cannot_reply_to_message` if there is no such message.
 
     """
     if "thread_ts" not in arguments:

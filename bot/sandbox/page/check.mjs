@@ -1,4 +1,4 @@
-// Rebuilds the page aside and compares it with dist; looks for addresses in the lock.
+// Rebuilds the page in another folder and compares it with dist; fails if the lock contains addresses.
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

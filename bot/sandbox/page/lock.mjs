@@ -1,4 +1,4 @@
-// Takes the addresses out of the lock: what is installed is held by name, version and integrity.
+// Removes the addresses from the lock: name, version and integrity determine what is installed.
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 

@@ -3,7 +3,7 @@ import { defineConfig, type Plugin } from "vite";
 
 const EMOJI = "virtual:emoji";
 
-/** Slack's shortcodes as one string `name hex name hex …`: a third of the size of the same as JSON. */
+/** Slack's shortcodes as one string `name hex name hex …`, a third of the size of JSON. */
 function emoji(): Plugin {
   return {
     name: "emoji",

@@ -1,4 +1,4 @@
-"""The actions of EC2 that moto lacks or gets wrong, over those that it has."""
+"""The actions of EC2 that moto does not have or implements wrongly; the others are moto's."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -16,7 +16,7 @@ from workers.sandbox.ec2.catalog import zones
 from workers.sandbox.ec2.cloud import Cloud
 from workers.sandbox.ec2.lives import Pool
 
-MOST_USER_DATA = 16384
+MAX_USER_DATA = 16384  # bytes, EC2's limit
 STRATEGIES = {
     "on-demand": ("lowest-price", "prioritized"),
     "spot": ("price-capacity-optimized", "lowest-price", "capacity-optimized", "diversified"),
@@ -27,33 +27,33 @@ class _Choice(Struct, frozen=True, kw_only=True):
     """One override of a fleet's launch template."""
 
     pool: Pool
-    asked: Any
-    """The override, as it was asked."""
+    override: Any
+    """The override, as the request contains it."""
     template: Any
     data: Any
-    """The template's data with the override."""
+    """The template's data with the override applied."""
 
-    def said(self) -> dict[str, Any]:
-        overrides = dict(self.asked) | {"AvailabilityZone": self.pool.name, "InstanceType": self.pool.type_}
+    def described(self) -> dict[str, Any]:
+        overrides = dict(self.override) | {"AvailabilityZone": self.pool.name, "InstanceType": self.pool.type_}
         return {"LaunchTemplateSpecification": self.template, "Overrides": overrides}
 
 
 class Actions(EC2Response):
-    """One call of EC2's. The cloud's lock is held."""
+    """One call of EC2. The caller holds the cloud's lock."""
 
     cloud: ClassVar[Cloud]
 
     def create_fleet(self) -> ActionResult:
         self.error_on_dryrun()
         if self._get_param("Type") != "instant":
-            raise EC2ClientError("UnsupportedOperation", "The stand-in knows fleets of the type instant only.")
-        asked = {key: value for key, value in self._get_params().items() if key != "ClientToken"}
-        return self._once("CreateFleet", asked, lambda: ActionResult(self._fleet()))
+            raise EC2ClientError("UnsupportedOperation", "The stand-in supports fleets of the type instant only.")
+        parameters = {key: value for key, value in self._get_params().items() if key != "ClientToken"}
+        return self._once("CreateFleet", parameters, lambda: ActionResult(self._fleet()))
 
     def run_instances(self) -> ActionResult:
         self.error_on_dryrun()
-        asked = {key: value for key, value in self._get_params().items() if key != "ClientToken"}
-        return self._once("RunInstances", asked, lambda: self._run(asked))
+        parameters = {key: value for key, value in self._get_params().items() if key != "ClientToken"}
+        return self._once("RunInstances", parameters, lambda: self._run(parameters))
 
     def terminate_instances(self) -> ActionResult:
         self.error_on_dryrun()
@@ -83,7 +83,7 @@ class Actions(EC2Response):
         return ActionResult({"InstanceId": instance.id, "Timestamp": utcnow(), "Output": output})
 
     def describe_regions(self) -> ActionResult:
-        """Those that the account has enabled, unless all are asked for."""
+        """The regions that the account has enabled, or all if the request has AllRegions."""
         names = self._get_param("RegionNames", [])
         found = [region for region in RegionsAndZonesBackend.regions if not names or region.name in names]
         every = self._get_bool_param("AllRegions", if_none=False)
@@ -129,8 +129,8 @@ class Actions(EC2Response):
         ]
         return ActionResult({"SpotPriceHistory": prices, "NextToken": ""})
 
-    def _once(self, action: str, asked: object, do: Callable[[], ActionResult]) -> ActionResult:
-        answer: ActionResult = self.cloud.once(action, self.region, self._get_param("ClientToken"), asked, do)
+    def _once(self, action: str, parameters: object, do: Callable[[], ActionResult]) -> ActionResult:
+        answer: ActionResult = self.cloud.once(action, self.region, self._get_param("ClientToken"), parameters, do)
         return answer
 
     def _fleet(self) -> dict[str, Any]:
@@ -141,7 +141,7 @@ class Actions(EC2Response):
             raise EC2ClientError("InvalidParameterValue", f"AllocationStrategy {strategy} is not valid.")
         errors, instances = [], []
         for choice in self._choices(spot=spot):
-            said = {"LaunchTemplateAndOverrides": choice.said(), "Lifecycle": choice.pool.lifecycle}
+            described = {"LaunchTemplateAndOverrides": choice.described(), "Lifecycle": choice.pool.lifecycle}
             refusal = self.cloud.refusal("CreateFleet", choice.pool)
             if refusal is None:
                 try:
@@ -149,14 +149,14 @@ class Actions(EC2Response):
                 except EC2ClientError as error:
                     refusal = error.code, error.message
                 else:
-                    instances.append(said | {"InstanceIds": [made.id], "InstanceType": choice.pool.type_})
+                    instances.append(described | {"InstanceIds": [made.id], "InstanceType": choice.pool.type_})
                     break
-            errors.append(said | {"ErrorCode": refusal[0], "ErrorMessage": refusal[1]})
+            errors.append(described | {"ErrorCode": refusal[0], "ErrorMessage": refusal[1]})
         fleet = f"fleet-{self._get_param('ClientToken') or utcnow().timestamp()}"
         return {"FleetId": fleet, "Errors": errors, "Instances": instances}
 
     def _choices(self, *, spot: bool) -> list[_Choice]:
-        """Cheapest first, as `lowest-price` has it; `price-capacity-optimized` too, for capacity is what faults say."""
+        """The choices, cheapest first for every strategy: the faults alone determine capacity."""
         choices = []
         for config in self._get_param("LaunchTemplateConfigs", []):
             named = config["LaunchTemplateSpecification"]
@@ -165,11 +165,11 @@ class Actions(EC2Response):
             else:
                 template = self.ec2_backend.get_launch_template_by_name(named["LaunchTemplateName"])
             data = template.get_version(named.get("Version", template.default_version_number)).data
-            said = {"LaunchTemplateId": template.id, "Version": str(named.get("Version", "1"))}
-            for asked in config.get("Overrides") or [{}]:
-                whole = dict(data) | dict(asked)
+            described = {"LaunchTemplateId": template.id, "Version": str(named.get("Version", "1"))}
+            for override in config.get("Overrides") or [{}]:
+                whole = dict(data) | dict(override)
                 pool = self._pool(whole["InstanceType"], whole.get("SubnetId"), spot=spot)
-                choices.append(_Choice(pool=pool, asked=asked, template=said, data=whole))
+                choices.append(_Choice(pool=pool, override=override, template=described, data=whole))
         return sorted(choices, key=self._price)
 
     def _price(self, choice: _Choice) -> float:
@@ -181,11 +181,11 @@ class Actions(EC2Response):
         name = self.ec2_backend.get_subnet(subnet_id).availability_zone if subnet_id else first
         return Pool(region=self.region, zone=zones(self.region)[name], name=name, type_=type_, spot=spot)
 
-    def _run(self, asked: Any) -> ActionResult:
+    def _run(self, parameters: Any) -> ActionResult:
         data: dict[str, Any] = {}
-        if named := asked.get("LaunchTemplate"):
+        if named := parameters.get("LaunchTemplate"):
             data |= self.ec2_backend._get_template_from_args(named).data  # noqa: SLF001 - as moto's own RunInstances
-        data |= {key: value for key, value in asked.items() if key != "LaunchTemplate"}
+        data |= {key: value for key, value in parameters.items() if key != "LaunchTemplate"}
         spot = (data.get("InstanceMarketOptions") or {}).get("MarketType") == "spot"
         pool = self._pool(data.get("InstanceType", "m1.small"), data.get("SubnetId"), spot=spot)
         if refusal := self.cloud.refusal("RunInstances", pool):
@@ -197,7 +197,7 @@ class Actions(EC2Response):
         user_data = data.get("UserData")
         if user_data is not None and not isinstance(user_data, Base64EncodedString):
             user_data = Base64EncodedString(user_data)
-        if user_data is not None and len(user_data.decode()) > MOST_USER_DATA:
+        if user_data is not None and len(user_data.decode()) > MAX_USER_DATA:
             raise EC2ClientError("InvalidParameterValue", "User data is limited to 16384 bytes")
         reservation = self.ec2_backend.run_instances(
             data.get("ImageId"),

@@ -1,4 +1,4 @@
-"""What the EC2 stand-in sells, where and at what price: our own price table, and moto's data for the rest."""
+"""The instance types of the EC2 stand-in, with zones and prices: the price table, and moto's data for other types."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -11,7 +11,7 @@ from workers.placement.offer import Offer
 
 
 class Catalog:
-    """Zones are told by their ids."""
+    """The price table by instance type and zone id."""
 
     def __init__(self, offers: tuple[Offer, ...] | None = None) -> None:
         table = catalog.load() if offers is None else offers
@@ -24,7 +24,7 @@ class Catalog:
         return self._prices.get((type_, zone, spot))
 
     def spot_prices(self, region: str) -> Iterator[tuple[str, str, Decimal]]:
-        """Type, zone, USD per hour."""
+        """Yield type, zone id and price in USD per hour."""
         for (type_, zone, spot), price in self._prices.items():
             if spot and price is not None and self._regions[zone] == region:
                 yield type_, zone, price
@@ -41,12 +41,12 @@ class Catalog:
         return [zone for zone in zones(region).values() if self.sells(type_, region, zone)]
 
     def types(self, region: str) -> set[str]:
-        """Those that our own table lists there."""
+        """The instance types that the price table has in the region."""
         return {type_ for type_, zone, _ in self._prices if self._regions[zone] == region}
 
 
 def zones(region: str) -> dict[str, str]:
-    """Id by name, of the zones that an account has without asking for more."""
+    """Zone id by name, for the zones that are enabled by default."""
     return {zone.name: zone.zone_id for zone in RegionsAndZonesBackend.zones.get(region, ())}
 
 

@@ -1,4 +1,4 @@
-"""The EC2 stand-in's account beside moto's: faults, quotas, tokens, what was called, and its machines."""
+"""The EC2 stand-in's state beside moto's: faults, quotas, client tokens, a list of calls, and machines."""
 
 import threading
 from collections.abc import Callable
@@ -13,12 +13,12 @@ from workers.sandbox.ec2.catalog import Catalog, vcpus, zones
 from workers.sandbox.ec2.faults import OF_AN_OFFER, Faults
 from workers.sandbox.ec2.lives import Lives, Machines, Pool
 
-GENEROUS = 10_000.0
-"""vCPUs, where nobody set a quota."""
+DEFAULT_QUOTA = 10_000.0
+"""vCPUs, for quotas that were not set."""
 
 
 class Cloud:
-    """One account. `lock` is held by whoever calls, unless it says otherwise."""
+    """One account. The caller of a method holds `lock`, unless the method says otherwise."""
 
     def __init__(self, machines: Machines, catalog: Catalog, account: str) -> None:
         self.catalog = catalog
@@ -31,36 +31,36 @@ class Cloud:
         self.lives = Lives(machines, account, self.faults, self.lock)
 
     def is_used(self, region: str) -> bool:
-        """Whether moto has made the region: that takes a while, and an empty list can be told without it."""
-        return region in ec2_backends[self.account].keys()  # noqa: SIM118 - moto's own `in` knows all regions
+        """Whether moto has created the region. Creating it is slow, and an empty list does not need it."""
+        return region in ec2_backends[self.account].keys()  # noqa: SIM118 - moto's `in` is true for every region
 
     def set_quota(self, code: str, limit: float, region: str = "*") -> None:
         self._quotas.append((code, region, limit))
 
     def quota(self, code: str, region: str) -> float:
         limits = [limit for of, where, limit in self._quotas if of == code and fnmatchcase(region, where)]
-        return limits[-1] if limits else GENEROUS
+        return limits[-1] if limits else DEFAULT_QUOTA
 
-    def once(self, action: str, region: str, token: str | None, asked: object, do: Callable[[], Any]) -> Any:
-        """The same answer for the same token, and IdempotentParameterMismatch for another request with it."""
+    def once(self, action: str, region: str, token: str | None, parameters: object, do: Callable[[], Any]) -> Any:
+        """Do a launch once per token; a different request with the token raises IdempotentParameterMismatch."""
         if not token:
             return do()
         if len(token) > 64 or not token.isascii():  # noqa: PLR2004 - EC2's own limit
             raise EC2ClientError(
                 "InvalidParameterValue", f"The client token {token} is longer than 64 ASCII characters."
             )
-        written = repr(asked)
-        before, answer = self._answers.get((action, region, token), (written, None))
-        if before != written:
+        request = repr(parameters)
+        before, answer = self._answers.get((action, region, token), (request, None))
+        if before != request:
             text = f"The client token {token} was used before with other parameters."
             raise EC2ClientError("IdempotentParameterMismatch", text)
         if answer is None:
             answer = do()
-            self._answers[action, region, token] = (written, answer)
+            self._answers[action, region, token] = (request, answer)
         return answer
 
     def refusal(self, action: str, pool: Pool) -> tuple[str, str] | None:
-        """EC2's code and words, where it has no machine to give there."""
+        """EC2's error code and message if the pool has no machine to launch, else None."""
         about = {"region": pool.region, "type_": pool.type_, "zone": pool.zone, "lifecycle": pool.lifecycle}
         if fault := self.faults.of_an_offer(action, **about):
             words = fault.message or OF_AN_OFFER.get(fault.code, (400, fault.code))[1]

@@ -1,4 +1,4 @@
-"""What goes wrong in the EC2 stand-in, by instance type, zone, region and lifecycle, and how EC2 puts it."""
+"""Faults of the EC2 stand-in, by instance type, zone, region and lifecycle, with EC2's error messages."""
 
 from collections.abc import Container
 from fnmatch import fnmatchcase
@@ -9,7 +9,7 @@ LAUNCHES = ("RunInstances", "CreateFleet")
 
 ON_DEMAND, SPOT = "on-demand", "spot"
 
-# Code, as faults name it: HTTP status, message. These come one for each offer that a launch tries.
+# HTTP status and message by code, for errors that a launch returns per offer.
 OF_AN_OFFER = {
     "InsufficientInstanceCapacity": (
         500,
@@ -34,7 +34,7 @@ OF_AN_OFFER = {
     ),
 }
 
-# These are the answer to a whole call.
+# The same for errors of a complete call.
 OF_A_CALL = {
     "UnsupportedOperation": (400, "The operation is not supported for this instance type."),
     "RequestLimitExceeded": (503, "Request limit exceeded."),
@@ -50,13 +50,13 @@ SILENT = ("lost", "slow", "preempted", "deleted")
 
 
 class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What happens to the calls that it fits."""
+    """A fault, and the calls that it applies to; patterns are fnmatch's."""
 
     code: str
-    """A code of EC2's, known or not; or `lost` (the answer, after the effect), `slow`, and `preempted` or `deleted`
-    (the machine)."""
+    """An error code of EC2, known here or not; or `lost` (no answer, though the call takes effect), `slow`, and
+    `preempted` or `deleted` (the machine ends)."""
     message: str = ""
-    """Instead of EC2's own words; needed for a code that is not known here."""
+    """Replaces EC2's message; required for a code that is not known here."""
     instance_type: str = "*"
     zone: str = "*"
     """A zone id."""
@@ -64,17 +64,17 @@ class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     lifecycle: str = "*"
     """`spot` or `on-demand`."""
     action: str = ""
-    """Which calls, as `Describe*`; empty: launches, or all of them for a code that speaks of the credentials."""
+    """Pattern of actions, such as `Describe*`; empty: launches, or all if the code is about credentials."""
     seconds: float = 1.0
-    """How slow, or how long after it is up the machine goes."""
+    """Delay of a slow answer, or time from the machine's boot to its end."""
     times: int | None = None
-    """How often; None is always."""
+    """How often the fault happens; None: no limit."""
 
     def fits(self, action: str, *, region: str = "", type_: str = "", zone: str = "", lifecycle: str = "") -> bool:
         of = (self.region, region), (self.instance_type, type_), (self.zone, zone), (self.lifecycle, lifecycle)
-        return self._meant(action) and all(not value or fnmatchcase(value, pattern) for pattern, value in of)
+        return self._matches_action(action) and all(not value or fnmatchcase(value, pattern) for pattern, value in of)
 
-    def _meant(self, action: str) -> bool:
+    def _matches_action(self, action: str) -> bool:
         if self.action:
             return fnmatchcase(action, self.action)
         return self.code in EVERYWHERE or action in LAUNCHES
@@ -87,7 +87,7 @@ class _Entry:
 
 
 class Faults:
-    """Those that are set now. Not for several threads at once: the cloud's lock is held."""
+    """The faults that are set. Not thread-safe: the caller holds the cloud's lock."""
 
     def __init__(self) -> None:
         self._set: list[_Entry] = []
@@ -105,7 +105,7 @@ class Faults:
         return self._take((code,), action, **about)
 
     def of_an_offer(self, action: str, **about: str) -> Fault | None:
-        """Whatever is neither silent nor of a whole call, unknown codes among it."""
+        """The first matching fault that is neither silent nor of a complete call; unknown codes are included."""
         for entry in self._set:
             if (
                 entry.fault.code not in OF_A_CALL
@@ -116,7 +116,7 @@ class Faults:
         return None
 
     def standing(self, code: str, **about: str) -> bool:
-        """Whether a launch now would meet it; nothing is counted."""
+        """Whether a launch would meet such a fault now; does not count as one."""
         return any(e.fault.code == code and e.left != 0 and e.fault.fits("CreateFleet", **about) for e in self._set)
 
     def _take(self, codes: Container[str], action: str, **about: str) -> Fault | None:

@@ -1,4 +1,4 @@
-"""The EC2 stand-in's instances as machines that really run, and how they end."""
+"""The processes behind the EC2 stand-in's instances, and their ends."""
 
 import contextlib
 import logging
@@ -17,9 +17,9 @@ from msgspec import Struct
 from workers.sandbox.ec2.faults import ON_DEMAND, SPOT, Faults
 
 EXPIRY = "mixtral-expiry"
-LOOK_EVERY = 0.5
+LOOK_EVERY = 0.5  # seconds
 FORGOTTEN_AFTER = 3600.0
-"""Seconds that EC2 lists an instance for once it has ended."""
+"""Seconds for which EC2 lists an instance after its end."""
 
 PENDING, RUNNING, STOPPED, TERMINATED = (0, "pending"), (16, "running"), (80, "stopped"), (48, "terminated")
 
@@ -34,16 +34,16 @@ logger = logging.getLogger(__name__)
 
 
 class Machines(Protocol):
-    """What an instance really is: `workers.sandbox.machine.Machines`, or a test's."""
+    """What runs an instance: `workers.sandbox.machine.Machines`, or a test's fake."""
 
-    def boot(self, id: str, user_data: str, /) -> str: ...  # noqa: A002 - as it is called there
-    def kill(self, id: str, /) -> None: ...  # noqa: A002 - likewise
-    def console(self, id: str, /) -> str: ...  # noqa: A002 - likewise
-    def alive(self, id: str, /) -> bool: ...  # noqa: A002 - likewise
+    def boot(self, id: str, user_data: str, /) -> str: ...  # noqa: A002 - the name in its implementations
+    def kill(self, id: str, /) -> None: ...  # noqa: A002 - see boot
+    def console(self, id: str, /) -> str: ...  # noqa: A002 - see boot
+    def alive(self, id: str, /) -> bool: ...  # noqa: A002 - see boot
 
 
 class Pool(Struct, frozen=True, kw_only=True):
-    """Where a launch may find a machine."""
+    """The zone, type and lifecycle of a launch, which share one capacity."""
 
     region: str
     zone: str
@@ -59,7 +59,7 @@ class Pool(Struct, frozen=True, kw_only=True):
 
 
 class Life(Struct, kw_only=True):
-    """An instance as a machine."""
+    """An instance and its machine; times are those of `time.monotonic`."""
 
     instance: Any
     pool: Pool
@@ -67,11 +67,11 @@ class Life(Struct, kw_only=True):
     ended_at: float | None = None
     console: str = ""
     fate: tuple[float, str] | None = None
-    """How long after it is up it goes, and how."""
+    """Seconds from boot to end, and a key of REASONS."""
 
 
 class Lives:
-    """Those of one account. `lock` is held by whoever calls, unless it says otherwise."""
+    """The instances of one account. The caller of a method holds `lock`, unless the method says otherwise."""
 
     def __init__(self, machines: Machines, account: str, faults: Faults, lock: threading.RLock) -> None:
         self.machines = machines
@@ -83,7 +83,7 @@ class Lives:
         threading.Thread(target=self._watch, daemon=True, name="ec2-lives").start()
 
     def start(self, instance: Instance, pool: Pool, user_data: Base64EncodedString | None) -> None:
-        """Let a fresh instance boot; it is pending and without an address until it has."""
+        """Boot a new instance in the background; it is pending, without an address, until that is done."""
         life = Life(instance=instance, pool=pool)
         about = {"region": pool.region, "type_": pool.type_, "zone": pool.zone, "lifecycle": pool.lifecycle}
         for code, fate in (("preempted", "preempt"), ("deleted", "delete")):
@@ -95,7 +95,7 @@ class Lives:
         threading.Thread(target=self._boot, args=(life, text), daemon=True, name=f"boot-{instance.id}").start()
 
     def _boot(self, life: Life, user_data: str) -> None:
-        """Without the lock."""
+        """Called without the lock."""
         try:
             address = self.machines.boot(life.instance.id, user_data)
         except Exception:
@@ -112,12 +112,12 @@ class Lives:
             _state(life.instance, RUNNING)
 
     def end(self, instance_id: str, how: str) -> None:
-        """One of REASONS; what has ended already stays as it is."""
+        """End an instance, unless it has ended; `how` is a key of REASONS."""
         life = self._lives.get(instance_id)
         if life is None or life.ended_at is not None:
             return
         life.ended_at = time.monotonic()
-        with contextlib.suppress(Exception):  # the console of a machine that never was
+        with contextlib.suppress(Exception):  # the machine may have failed to boot
             life.console = self.machines.console(instance_id)
         self.machines.kill(instance_id)
         life.instance.terminate()
@@ -134,7 +134,7 @@ class Lives:
         return self.machines.console(instance_id)
 
     def settle(self) -> None:
-        """Let happen what is due: machines that died, that expired, that a fault takes, that EC2 forgets."""
+        """End instances that are expired, without a machine, or due by a fault; remove those that ended long ago."""
         now = time.monotonic()
         for id_, life in list(self._lives.items()):
             if life.ended_at is not None:
@@ -147,11 +147,11 @@ class Lives:
                     self.end(id_, "shut down")
 
     def named(self, word: str) -> str | None:
-        """The living instance with this id or this tag's value."""
+        """The id of the running instance with this id or a tag of this value, or None."""
         return next((id_ for id_, life in self._living() if word == id_ or word in _tags(life.instance).values()), None)
 
     def pools(self, region: str) -> list[Pool]:
-        """Where the living ones of a region are, one for each."""
+        """The pool of each running instance of a region."""
         return [life.pool for _, life in self._living() if life.pool.region == region]
 
     def close(self) -> None:
@@ -177,7 +177,7 @@ class Lives:
 
 
 def _state(instance: Instance, state: tuple[int, str]) -> None:
-    instance._state.code, instance._state.name = state  # noqa: SLF001 - moto offers no way between its own two states
+    instance._state.code, instance._state.name = state  # noqa: SLF001 - moto has no public way to set other states
 
 
 def _tags(instance: Instance) -> dict[str, str]:
@@ -185,7 +185,7 @@ def _tags(instance: Instance) -> dict[str, str]:
 
 
 def _expired(instance: Instance) -> bool:
-    """What the machine's own deadman would do, played here, for the engines of the sandbox have none."""
+    """Whether the instance has expired. Takes the part of the deadman, which sandbox machines do not run."""
     try:
         return msgspec.convert(_tags(instance)[EXPIRY], datetime) <= datetime.now(UTC)
     except (KeyError, msgspec.ValidationError):

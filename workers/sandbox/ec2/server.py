@@ -1,12 +1,12 @@
 """A stand-in for AWS's EC2 on moto: `python -m workers.sandbox.ec2.server --port N --folder DIR`; nothing is billed.
 
-Set AWS_ENDPOINT_URL to its address. It answers EC2, and of SSM, Service Quotas and STS what a launch asks of them.
-Beside AWS's own wire:
+Set AWS_ENDPOINT_URL to its address. It serves EC2, and the calls of SSM, Service Quotas and STS that a launch makes.
+Further routes, for tests and the demo:
 
-- `POST /sandbox/faults` adds a fault, the fields of `ec2_faults.Fault` as JSON; `DELETE /sandbox/faults` mends all
+- `POST /sandbox/faults` adds a fault, the fields of `faults.Fault` as JSON; `DELETE /sandbox/faults` removes all
 - `POST /sandbox/quotas` `{"code": "L-417A185B", "limit": 0, "region": "us-*"}`, in vCPUs
 - `GET /sandbox/calls` `{"calls": [{"service", "action", "region"}]}`, in order, launches with their "types" too;
-  `DELETE /sandbox/calls` forgets them
+  `DELETE /sandbox/calls` empties the list
 - `POST /sandbox/instances/<id, or a tag's value>/preempt`, `/delete` or `/die`
 """
 
@@ -40,7 +40,7 @@ SIGNED = re.compile(r"Credential=[^/]+/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/
 IMAGES = "/aws/service/deeplearning/ami/"
 FATES = {"preempt": "preempt", "delete": "delete", "die": "shut down"}
 
-# Each server in a process is an account of its own, for moto's worlds are global.
+# Each server in a process has its own account, because moto's state is global.
 ACCOUNTS = itertools.count(100_000_000_001)
 
 
@@ -64,14 +64,14 @@ class Ec2:
         service, region = signed["service"], signed["region"]
         action = request.headers.get("X-Amz-Target", "").rpartition(".")[2] or request.form.get("Action", "")
         with self.cloud.lock:
-            self.cloud.calls.append({"service": service, "action": action, "region": region, **_asked(request)})
+            self.cloud.calls.append({"service": service, "action": action, "region": region, **_types(request)})
             slow = self.cloud.faults.silent("slow", action, region=region)
-            said = self.cloud.faults.of_a_call(action, region)
+            fault = self.cloud.faults.of_a_call(action, region)
         if slow:
             time.sleep(slow.seconds)
-        if said:
-            status, words = OF_A_CALL[said.code]
-            return _refused(service, said.code, said.message or words, status)
+        if fault:
+            status, words = OF_A_CALL[fault.code]
+            return _refused(service, fault.code, fault.message or words, status)
         with self.cloud.lock:
             answer = self._answered(service, action, region, request)
             if self.cloud.faults.silent("lost", action, region=region):
@@ -105,9 +105,9 @@ class Ec2:
         kept = {key: value for key, value in headers.items() if key.lower() not in ("status", "content-length")}
         return Response(body, int(status), kept)
 
-    def _quota(self, asked: Any, region: str) -> Response:
-        code = asked.get("QuotaCode", "")
-        if asked.get("ServiceCode") != "ec2" or not code.startswith("L-"):
+    def _quota(self, query: Any, region: str) -> Response:
+        code = query.get("QuotaCode", "")
+        if query.get("ServiceCode") != "ec2" or not code.startswith("L-"):
             return _refused("servicequotas", "NoSuchResourceException", "There is no such quota.", 400)
         quota = {"ServiceCode": "ec2", "QuotaCode": code, "Value": self.cloud.quota(code, region), "Unit": "None"}
         return _json({"Quota": quota})
@@ -137,8 +137,8 @@ class Ec2:
         return _json({})
 
 
-def _asked(request: Request) -> dict[str, str]:
-    """Of a launch, the machine types that it would take."""
+def _types(request: Request) -> dict[str, str]:
+    """The machine types that a launch accepts, as the entry `types`; empty for other calls."""
     types = sorted({value for name, value in request.form.items() if name.endswith(".InstanceType")})
     return {"types": " ".join(types)} if types else {}
 
@@ -164,12 +164,12 @@ def _parameter(name: str, region: str) -> Response:
 
 
 def _number_of(text: str) -> int:
-    """Some number of 64 bits, the same at every start."""
+    """A number of at most 64 bits that depends only on the text."""
     return int.from_bytes(text.encode(), "big") % (2**64 - 59)
 
 
 class Handler(WSGIRequestHandler):
-    """Keeps connections open, as AWS does, and says nothing of each request."""
+    """Keeps connections open, as AWS does, and does not log requests."""
 
     protocol_version = "HTTP/1.1"
 
@@ -203,7 +203,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     args = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
-    from workers.sandbox.machine import Machines as LoopbackMachines  # noqa: PLC0415 - the wire alone needs no engines
+    from workers.sandbox.machine import Machines as LoopbackMachines  # noqa: PLC0415 - tests of the API need no engines
 
     machines = LoopbackMachines(args.folder)
     server = Server(args.port, machines)

@@ -1,4 +1,4 @@
-"""What happens to the GCE stand-in's instances by itself: preemption, expiry, a machine that died."""
+"""Ends the GCE stand-in's instances that are preempted, that expire, or whose machine has ended."""
 
 import threading
 import time
@@ -12,14 +12,14 @@ TICK = 0.1  # seconds
 
 
 class Ageing:
-    """Looks at every running instance, again and again."""
+    """Checks every running instance, once per tick."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
-        self._fates: dict[str, tuple[float, str]] = {}  # when an instance goes, and why
+        self._fates: dict[str, tuple[float, str]] = {}  # instance id to its end in monotonic seconds, and the reason
 
     def run(self, stop: threading.Event) -> None:
-        """Until told to stop."""
+        """Check until `stop` is set."""
         while not stop.wait(TICK):
             with self._cloud.changed:
                 running = [(key, i) for key, i in self._cloud.instances.items() if i["status"] == "RUNNING"]
@@ -40,12 +40,12 @@ class Ageing:
         elif age > life:
             self._cloud.remove(project, zone, name)
         elif expiry and self._cloud.clock().timestamp() > float(expiry):
-            self._stop(instance)  # the part of the machine's own deadman
+            self._stop(instance)  # takes the part of the deadman, which sandbox machines do not run
         elif not self._cloud.machines.alive(id_of(instance)):
             self._stop(instance)
 
     def _fate(self, zone: str, instance: Json) -> tuple[float, str]:
-        """Decided once, when the instance is first seen running: when it goes, and how."""
+        """When and how a fault ends the instance; decided when it is first seen running."""
         if instance["id"] not in self._fates:
             type_ = instance["machineType"].rsplit("/", 1)[-1]
             about = {"machine_type": type_, "zone": zone, "lifecycle": "spot" if is_spot(instance) else "on demand"}

@@ -1,4 +1,4 @@
-"""What the GCE stand-in sells: the zones, machine types and GPUs of the price table, and the quotas for them."""
+"""The zones, machine types and GPUs of the GCE stand-in, from the price table, and their quotas."""
 
 from fractions import Fraction
 
@@ -6,11 +6,11 @@ from workers.clouds.gcp.quota import GLOBAL, METRICS
 from workers.placement import catalog
 from workers.placement.offer import Offer
 
-PLENTY = 1024
+DEFAULT_LIMIT = 1024  # GPUs, for quotas that were not set
 
 
 class Catalog:
-    """The price table by zone, and how many GPUs a project may have of each kind."""
+    """The price table by zone, and the quota of each kind of GPU."""
 
     def __init__(self, offers: tuple[Offer, ...] | None = None) -> None:
         sold = [o for o in (offers or catalog.load()) if o.cloud == "gcp" and o.zone]
@@ -26,25 +26,25 @@ class Catalog:
         return sorted(zone for zone, its in self.zones.items() if its == region)
 
     def gpus(self, zone: str, machine_type: str) -> tuple[str, int]:
-        """Which quota a machine counts against, and how much of it; `("", 0)` without GPUs."""
+        """The quota's metric that a machine counts against, and its number of GPUs; `("", 0)` without GPUs."""
         offer = self.types.get((zone, machine_type))
         metric = METRICS.get(offer.accelerator or "", "") if offer else ""
         return (metric, offer.count) if offer and metric else ("", 0)
 
     def limit(self, place: str, metric: str) -> float:
-        """`place` is a region, or `global`."""
-        return self._limits.get((place, metric), self._limits.get(("*", metric), PLENTY))
+        """The limit of a metric, in GPUs; `place` is a region or `global`."""
+        return self._limits.get((place, metric), self._limits.get(("*", metric), DEFAULT_LIMIT))
 
     def set_limit(self, place: str, metric: str, limit: float) -> None:
         self._limits[place, metric] = limit
 
     def quotas(self, place: str, used: dict[tuple[str, str], int]) -> list[dict[str, object]]:
-        """As `regions.get` and `projects.get` list them; `used` is by place and metric."""
+        """The quotas in the form of `regions.get` and `projects.get`; `used` is in GPUs by place and metric."""
         metrics = [GLOBAL] if place == "global" else [p + m for m in METRICS.values() for p in ("", "PREEMPTIBLE_")]
         return [{"metric": m, "limit": self.limit(place, m), "usage": used.get((place, m), 0)} for m in metrics]
 
     def described(self, zone: str, machine_type: str) -> dict[str, object]:
-        """As `machineTypes.get` tells it."""
+        """A machine type in the form of `machineTypes.get`."""
         offer = self.types[zone, machine_type]
         memory = int(Fraction(offer.memory_gib or 0) * 1024)
         gpu = {"guestAcceleratorType": f"nvidia-{offer.accelerator}".lower(), "guestAcceleratorCount": offer.count}

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from workers.clouds.gcp.quota import GLOBAL
 from workers.errors import WorkersError
 from workers.sandbox.gce.catalog import Catalog
-from workers.sandbox.gce.faults import IN_THE_OPERATION, ApiError, Faults, told
+from workers.sandbox.gce.faults import IN_THE_OPERATION, ApiError, Faults, operation_error
 from workers.sandbox.gce.operations import Clock, Json, Operations, utc_now
 
 NOT_COUNTED = ("TERMINATED", "STOPPED", "SUSPENDED")
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 class Machines(Protocol):
-    """What a machine really is in the sandbox: a process on a loopback address of its own."""
+    """What runs an instance: in the sandbox, a process with its own loopback address."""
 
     def boot(self, id_: str, user_data: str, /) -> str: ...
     def kill(self, id_: str, /) -> None: ...
@@ -27,7 +27,7 @@ class Machines(Protocol):
 
 
 class Cloud(Operations):
-    """All that the stand-in knows. Public methods may be called by any thread."""
+    """The state of the stand-in. Public methods are thread-safe."""
 
     def __init__(
         self,
@@ -46,13 +46,13 @@ class Cloud(Operations):
         self.firewalls: dict[str, Json] = {}
         self.instances: dict[tuple[str, str], Json] = {}
         self._allocates_in = allocates_in
-        self._asked: dict[str, str] = {}  # requestId to operation
+        self._requested: dict[str, str] = {}  # requestId to operation's name
 
     def launch(self, project: str, place: str, zones: list[str], body: Json, request_id: str) -> Json:
-        """Start one instance in the first of `zones` that has room, in the background. Raises ApiError."""
+        """Launch one instance in the background, in the first of `zones` with capacity. Raises ApiError."""
         with self.changed:
-            if request_id in self._asked:
-                return self.operations[self._asked[request_id]]
+            if request_id in self._requested:
+                return self.operations[self._requested[request_id]]
             if any((zone, body["name"]) in self.instances for zone in zones):
                 path = f"projects/{project}/zones/{zones[0]}/instances/{body['name']}"
                 raise ApiError(409, "alreadyExists", f"The resource '{path}' already exists")
@@ -61,7 +61,7 @@ class Cloud(Operations):
             number = self.number()
             operation = self.operation(project, kind, place, target, number)
             if request_id:
-                self._asked[request_id] = operation["name"]
+                self._requested[request_id] = operation["name"]
         self._start(self._place, project, operation, zones, body, number)
         return operation
 
@@ -70,7 +70,7 @@ class Cloud(Operations):
         errors: list[Json] = []
         for zone in zones:
             with self.changed:
-                error = self._lacks(project, zone, body)
+                error = self._shortage(project, zone, body)
                 if error is None:
                     instance = self._allocate(project, zone, body, number)
                     break
@@ -83,7 +83,7 @@ class Cloud(Operations):
             return
         try:
             self._boot(instance)
-        except WorkersError as error:  # this computer is full: a shortage of the sandbox's own
+        except WorkersError as error:  # the sandbox runs its maximum number of engines
             with self.changed:
                 del self.instances[zone, body["name"]]
             self.finish(operation, [{"code": "ZONE_RESOURCE_POOL_EXHAUSTED", "message": str(error)}])
@@ -93,12 +93,12 @@ class Cloud(Operations):
                 operation["instancesBulkInsertOperationMetadata"] = {"perLocationStatus": {f"zones/{zone}": made}}
             self.finish(operation)
 
-    def _lacks(self, project: str, zone: str, body: Json) -> Json | None:
-        """Why this zone does not give a machine now: a fault that was set, or a quota."""
+    def _shortage(self, project: str, zone: str, body: Json) -> Json | None:
+        """The error if a fault or a quota prevents a launch in this zone, else None."""
         type_, spot = body["machineType"], is_spot(body)
         about = {"machine_type": type_, "zone": zone, "lifecycle": "spot" if spot else "on demand"}
         if fault := self.faults.take(IN_THE_OPERATION, "instances.insert", **about):
-            return told(fault.code, project, zone)
+            return operation_error(fault.code, project, zone)
         metric, count = self.catalog.gpus(zone, type_)
         region = self.catalog.zones[zone]
         counted = [(region, f"PREEMPTIBLE_{metric}" if spot else metric), *([] if spot else [("global", GLOBAL)])]
@@ -140,7 +140,7 @@ class Cloud(Operations):
                     for config in link.get("accessConfigs", []):
                         config["natIP"] = address
                 return
-        self.machines.kill(id_of(instance))  # deleted while it booted
+        self.machines.kill(id_of(instance))  # it was deleted during its boot
 
     def get(self, zone: str, name: str) -> Json:
         with self.changed:
@@ -149,7 +149,7 @@ class Cloud(Operations):
             return self.instances[zone, name]
 
     def remove(self, project: str, zone: str, name: str, kind: str = "delete") -> Json:
-        """Delete an instance in the background, for whatever reason. Raises ApiError."""
+        """Delete an instance in the background; `kind` is the operation's type. Raises ApiError."""
         with self.changed:
             instance = self.get(zone, name)
             operation = self.operation(project, kind, f"zones/{zone}", instance["selfLink"], instance["id"])
@@ -165,7 +165,7 @@ class Cloud(Operations):
         self.finish(operation)
 
     def change(self, project: str, zone: str, name: str, part: str, sent: Json) -> Json:
-        """`setLabels` and `setMetadata`, which want the fingerprint that was read. Raises ApiError."""
+        """`setLabels` and `setMetadata`; `sent` must contain the present fingerprint. Raises ApiError."""
         with self.changed:
             instance = self.get(zone, name)
             held = instance["labelFingerprint"] if part == "labels" else instance["metadata"]["fingerprint"]
@@ -180,7 +180,7 @@ class Cloud(Operations):
         return self.finish(operation)
 
     def used(self) -> dict[tuple[str, str], int]:
-        """GPUs in use, by region or `global`, and metric."""
+        """Number of GPUs in use by place (region or `global`) and metric."""
         used: dict[tuple[str, str], int] = {}
         with self.changed:
             for (zone, _), instance in self.instances.items():

@@ -1,4 +1,4 @@
-"""What goes wrong in the GCE stand-in, by machine type, zone and lifecycle, and how GCE puts it."""
+"""Faults of the GCE stand-in, by machine type, zone and lifecycle, with GCE's error messages."""
 
 from fnmatch import fnmatchcase
 
@@ -10,7 +10,7 @@ DOMAIN = "global"
 
 
 class ApiError(Exception):
-    """An HTTP answer of 400 or above."""
+    """An HTTP answer with a status of 400 or above."""
 
     def __init__(self, status: int, reason: str, message: str, info: str = "") -> None:
         super().__init__(message)
@@ -27,7 +27,7 @@ class ApiError(Exception):
         return {"error": error}
 
 
-# Code, as faults name it: status, reason, ErrorInfo's reason, message.
+# Status, reason, ErrorInfo's reason and message by code, for errors of a call.
 ON_THE_CALL = {
     "quotaExceeded": (403, "quotaExceeded", "", "Quota 'NVIDIA_A100_GPUS' exceeded.  Limit: 0.0 in region {region}."),
     "rateLimitExceeded": (
@@ -52,6 +52,7 @@ ON_THE_CALL = {
 }
 EVERYWHERE = ("authError", "forbidden", "accessNotConfigured", "BILLING_DISABLED", "projectNotFound")
 
+# Message by code, for errors of an operation.
 IN_THE_OPERATION = {
     "ZONE_RESOURCE_POOL_EXHAUSTED": "The zone 'projects/{project}/zones/{zone}' does not have enough resources "
     "available to fulfill the request.  Try a different zone, or try again later.",
@@ -64,26 +65,26 @@ SILENT = ("lost", "slow", "preempted", "deleted")
 
 
 class Fault(Struct, frozen=True, kw_only=True):
-    """What happens to the calls that it fits."""
+    """A fault, and the calls that it applies to; patterns are fnmatch's."""
 
     code: str
-    """A code of GCE's; or `lost` (the answer, after the effect), `slow`, and `preempted` or `deleted` (the machine)."""
+    """An error code of GCE; or `lost` (no answer, though the call takes effect), `slow`, `preempted`, `deleted`."""
     machine_type: str = "*"
     zone: str = "*"
     lifecycle: str = "*"
     """`spot` or `on demand`."""
     method: str = ""
-    """Which calls, as `instances.*`; empty: launches, or all of them for a code that speaks of the whole project."""
+    """Pattern of methods, such as `instances.*`; empty: launches, or all if the code is about the project."""
     seconds: float = 1.0
-    """How slow, or how long after it is up the machine goes."""
+    """Delay of a slow answer, or time from the machine's boot to its end."""
     times: int | None = None
-    """How often; None is always."""
+    """How often the fault happens; None: no limit."""
 
     def fits(self, method: str, machine_type: str = "", zone: str = "", lifecycle: str = "") -> bool:
         of = (self.machine_type, machine_type), (self.zone, zone), (self.lifecycle, lifecycle)
-        return self._meant(method) and all(not value or fnmatchcase(value, pattern) for pattern, value in of)
+        return self._matches_method(method) and all(not value or fnmatchcase(value, pattern) for pattern, value in of)
 
-    def _meant(self, method: str) -> bool:
+    def _matches_method(self, method: str) -> bool:
         if self.method:
             return fnmatchcase(method, self.method)
         if self.code == "networkNotFound":
@@ -92,10 +93,10 @@ class Fault(Struct, frozen=True, kw_only=True):
 
 
 class Faults:
-    """Those that are set now. Not for several threads at once: the cloud's lock is held."""
+    """The faults that are set. Not thread-safe: the caller holds the cloud's lock."""
 
     def __init__(self) -> None:
-        self._set: list[list[object]] = []  # each a fault and how often it is still to happen
+        self._set: list[list[object]] = []  # pairs of a fault and its remaining number of times
 
     def add(self, fault: Fault) -> None:
         self._set.append([fault, fault.times])
@@ -104,10 +105,10 @@ class Faults:
         self._set.clear()
 
     def take(self, codes: object, method: str, **about: str) -> Fault | None:
-        """The first fault with one of `codes` (any container) that fits, counted as having happened."""
+        """The first matching fault with one of `codes` (any container), counted as having happened; or None."""
         for entry in self._set:
             fault, left = entry
-            assert isinstance(fault, Fault)  # noqa: S101 - what add put there
+            assert isinstance(fault, Fault)  # noqa: S101 - added by add
             if left != 0 and fault.code in codes and fault.fits(method, **about):  # type: ignore[operator]
                 entry[1] = None if left is None else left - 1  # type: ignore[operator]
                 return fault
@@ -115,13 +116,13 @@ class Faults:
 
 
 def raised(fault: Fault, project: str, place: str) -> ApiError:
-    """A fault on the call, as GCE answers."""
+    """The error that GCE returns for a fault of a call."""
     status, reason, info, message = ON_THE_CALL[fault.code]
     return ApiError(status, reason, message.format(project=project, region=place), info)
 
 
-def told(code: str, project: str, zone: str) -> dict[str, str]:
-    """A fault in the operation, as GCE puts it."""
+def operation_error(code: str, project: str, zone: str) -> dict[str, str]:
+    """The error that GCE writes into an operation for a fault."""
     region = zone.rpartition("-")[0]
     message = IN_THE_OPERATION[code].format(project=project, zone=zone, region=region)
     return {"code": "QUOTA_EXCEEDED" if code == "GPUS_ALL_REGIONS" else code, "message": message}

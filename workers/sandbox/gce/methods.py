@@ -1,4 +1,4 @@
-"""The methods of Compute Engine that a launcher of machines calls, and those that set the scene for a test."""
+"""The methods of Compute Engine that the GCP driver calls, and the routes that configure the stand-in."""
 
 import re
 import time
@@ -15,7 +15,7 @@ FILTER = re.compile(r"([\w.\-]+)\s*(=|!=|eq|ne)\s*(\"[^\"]*\"|[^\s()]+)")
 
 
 class Call(Struct, frozen=True):
-    """One call: the method as GCE's reference names it, the path's parts, the query, the body."""
+    """One call: the method's name in GCE's reference, the parts of the path, the query and the body."""
 
     method: str
     path: dict[str, str]
@@ -24,7 +24,7 @@ class Call(Struct, frozen=True):
 
 
 class Gce:
-    """The methods of Compute Engine that a launcher of machines calls, and those that set the scene."""
+    """Answers calls on one cloud."""
 
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
@@ -33,20 +33,20 @@ class Gce:
         """The answer to one call. Raises ApiError."""
         if call.method.startswith("sandbox."):
             return self._sandbox(call)
-        self._foretell(call)
+        self._apply_faults(call)
         action = getattr(self, "_" + call.method.replace(".", "_"), None)
         if action is None:
             raise ApiError(501, "notImplemented", f"The stand-in has no {call.method}.")
         answer: Json = action(call)
         return answer
 
-    def _foretell(self, call: Call) -> None:
-        """Note the call, and let the faults happen that come before it takes effect."""
+    def _apply_faults(self, call: Call) -> None:
+        """Record the call, and raise or wait for the faults that come before it takes effect."""
         about = {"zone": call.path.get("zone", "")}
         if call.method in LAUNCHES:
-            asked = call.body.get("instanceProperties", call.body)
-            spot = asked.get("scheduling", {}).get("provisioningModel") == "SPOT"
-            type_ = str(asked.get("machineType", "")).rsplit("/", 1)[-1]
+            properties = call.body.get("instanceProperties", call.body)
+            spot = properties.get("scheduling", {}).get("provisioningModel") == "SPOT"
+            type_ = str(properties.get("machineType", "")).rsplit("/", 1)[-1]
             about |= {"machine_type": type_, "lifecycle": "spot" if spot else "on demand"}
         with self.cloud.changed:
             seen = {"method": call.method, "region": call.path.get("region", ""), **about, "at": time.time()}
@@ -60,7 +60,7 @@ class Gce:
             raise raised(fault, call.path.get("project", ""), place)
 
     def loses(self, method: str) -> bool:
-        """Whether the answer to a call that took effect is never sent."""
+        """Whether a fault loses the answer of a call that has taken effect."""
         with self.cloud.changed:
             return self.cloud.faults.take(("lost",), method) is not None
 
@@ -94,16 +94,16 @@ class Gce:
     def _regionInstances_bulkInsert(self, call: Call) -> Json:  # noqa: N802 - GCE's name
         region = self._region(call.path["region"], call.path["project"])
         policy = call.body.get("locationPolicy", {})
-        asked = [one["zone"].rsplit("/", 1)[-1] for one in policy.get("zones", [])]
-        (name,) = call.body["perInstanceProperties"]  # the stand-in makes one at a time
+        allowed = [one["zone"].rsplit("/", 1)[-1] for one in policy.get("zones", [])]
+        (name,) = call.body["perInstanceProperties"]  # the stand-in supports one instance per call
         made = call.body["instanceProperties"] | {"name": name}
         zones = [
             zone
             for zone in self.cloud.catalog.zones_of(region)
-            if (not asked or zone in asked) and (zone, made["machineType"]) in self.cloud.catalog.types
+            if (not allowed or zone in allowed) and (zone, made["machineType"]) in self.cloud.catalog.types
         ]
         if not zones:
-            raise ApiError(400, "invalid", f"No zone of {region} that is allowed has {made['machineType']}.")
+            raise ApiError(400, "invalid", f"No allowed zone of {region} has {made['machineType']}.")
         return self.cloud.launch(
             call.path["project"], f"regions/{region}", zones, made, call.query.get("requestId", "")
         )
@@ -244,7 +244,7 @@ class Gce:
 
 
 def filtered(items: list[Json], query: dict[str, str]) -> list[Json]:
-    """Those that a filter of `a = "b"` or `a eq "regular expression"` terms lets through: all must hold.
+    """The items that match all terms of the filter, each `a = "b"` or `a eq "regular expression"`.
 
     Raises ApiError.
     """
@@ -252,10 +252,10 @@ def filtered(items: list[Json], query: dict[str, str]) -> list[Json]:
     terms = FILTER.findall(text)
     if FILTER.sub("", text).replace("AND", "").strip(" ()"):
         raise ApiError(400, "invalid", f"Invalid value for field 'filter': '{text}'. Invalid list filter expression.")
-    return [one for one in items if all(_holds(one, *term) for term in terms)]
+    return [one for one in items if all(_matches(one, *term) for term in terms)]
 
 
-def _holds(item: Json, field: str, operator: str, value: str) -> bool:
+def _matches(item: Json, field: str, operator: str, value: str) -> bool:
     found: Any = item
     for part in field.split("."):
         found = found.get(part) if isinstance(found, dict) else None

@@ -1,4 +1,4 @@
-"""The operations of the GCE stand-in: what was asked for, how far it is, what came of it."""
+"""The operations of the GCE stand-in, with their status and result."""
 
 import threading
 import time
@@ -8,12 +8,12 @@ from typing import Any, TypeAlias
 
 from workers.sandbox.gce.faults import ApiError
 
-LONGEST_WAIT = 120.0  # seconds, as GCE's
+LONGEST_WAIT = 120.0  # seconds, as in GCE
 
 Json: TypeAlias = dict[str, Any]
 
 Clock: TypeAlias = Callable[[], datetime]
-"""The present, aware; a day that is played in fast-forward brings its own."""
+"""Returns the present time, timezone-aware; a simulation passes its own."""
 
 
 def utc_now() -> datetime:
@@ -21,7 +21,7 @@ def utc_now() -> datetime:
 
 
 class Operations:
-    """All of them, and the one lock of the stand-in: whoever reads or changes anything holds `changed`."""
+    """All operations, and the stand-in's only lock: hold `changed` to read or change anything."""
 
     def __init__(self, base: str, clock: Clock = utc_now) -> None:
         self.clock = clock
@@ -34,7 +34,7 @@ class Operations:
         return "/".join((f"{self._base}/compute/v1/projects/{project}", *path))
 
     def operation(self, project: str, kind: str, place: str, target: str, target_id: str, **more: Any) -> Json:
-        """A new one. `place` is `zones/x`, `regions/x` or `global`."""
+        """Add a running operation. `place` is `zones/x`, `regions/x` or `global`."""
         number = self.number()
         operation: Json = {
             "kind": "compute#operation",
@@ -79,5 +79,5 @@ class Operations:
             return str(self._last)
 
     def now(self) -> str:
-        """As GCE writes times."""
+        """The present time in GCE's format."""
         return self.clock().isoformat(timespec="milliseconds")

@@ -1,4 +1,4 @@
-"""A stand-in for Compute Engine that speaks its REST wire: `python -m … --port N --folder DIR`."""
+"""A stand-in for Compute Engine's REST API: `python -m workers.sandbox.gce.server --port N --folder DIR`."""
 
 import argparse
 import json
@@ -67,7 +67,7 @@ class Handler(BaseHTTPRequestHandler):
     """One connection."""
 
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # head and body are two packets, and the second would wait 40 ms for an ACK
+    disable_nagle_algorithm = True  # else the body's packet waits 40 ms for the header's ACK
     gce: ClassVar[Gce]
 
     def handle_one(self) -> None:
@@ -85,7 +85,7 @@ class Handler(BaseHTTPRequestHandler):
             wrong = ApiError(400, "badRequest", f"{type(error).__name__}: {error}")
             status, answer = 400, wrong.body()
         with self.gce.cloud.changed:
-            body = json.dumps(answer).encode()  # no other thread changes it meanwhile
+            body = json.dumps(answer).encode()  # under the lock, since other threads change it
         if not method.startswith("sandbox.") and self.gce.loses(method):
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
@@ -96,7 +96,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_GET = do_POST = do_DELETE = do_PATCH = handle_one  # noqa: N815 - names that http.server calls
+    do_GET = do_POST = do_DELETE = do_PATCH = handle_one  # noqa: N815 - http.server requires these names
 
     def log_message(self, *_args: Any) -> None:
         pass

@@ -1,4 +1,4 @@
-/** What the sandbox's server sends: see README.md, "The page's API". */
+/** The data of the sandbox's server: see README.md, "The page's API". */
 
 export interface TextObject {
   type: "plain_text" | "mrkdwn";
@@ -26,7 +26,7 @@ export interface Confirm {
   style?: "primary" | "danger";
 }
 
-/** An interactive element; which fields are there depends on its type. */
+/** An interactive element; its type determines its fields. */
 export interface Element {
   type: string;
   action_id?: string;
@@ -96,7 +96,7 @@ export interface TableCell {
   elements?: RichPart[];
 }
 
-/** A block; which fields are there depends on its type. */
+/** A block; its type determines its fields. */
 export interface Block {
   type: string;
   block_id?: string;
@@ -211,7 +211,7 @@ export interface Snapshot {
   socket: { connected: number };
 }
 
-/** What an element holds now, as Slack puts it into `state.values`. */
+/** The present value of an element, in the form of Slack's `state.values`. */
 export interface ElementState {
   type: string;
   value?: string | null;

@@ -54,8 +54,8 @@ def complaint_of(blocks):
     with pytest.raises(SlackError) as raised:
         check_message_blocks(blocks)
     assert raised.value.error == "invalid_blocks"
-    messages = raised.value.beside["response_metadata"]["messages"]
-    assert raised.value.beside["errors"] == [said.removeprefix("[ERROR] ") for said in messages]
+    messages = raised.value.fields["response_metadata"]["messages"]
+    assert raised.value.fields["errors"] == [said.removeprefix("[ERROR] ") for said in messages]
     return messages[0]
 
 
@@ -312,7 +312,7 @@ def view_complaint_of(view, kind="modal"):
     with pytest.raises(SlackError) as raised:
         check_view(view, kind)
     assert raised.value.error == "invalid_arguments"
-    return raised.value.beside["response_metadata"]["messages"][0]
+    return raised.value.fields["response_metadata"]["messages"][0]
 
 
 @pytest.mark.parametrize(

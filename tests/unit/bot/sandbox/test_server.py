@@ -146,8 +146,8 @@ def test_a_person_adds_the_app_to_a_channel_by_slack_s_own_command():
             assert robin.command(channel, text)["acked"]
             return words(robin.wait_for_ephemeral(lambda m: m["ts"] not in before, channel=channel))
 
-        assert "Say whom" in answered("/invite")
-        assert "nobody called ghost" in answered("/invite @ghost")
+        assert "Name a user" in answered("/invite")
+        assert "No user is called ghost" in answered("/invite @ghost")
         assert "direct message" in answered("/invite @mixtral", robin.dm())
         assert "was added" in answered("/invite @mixtral")
         assert "already in this channel" in answered("/invite @mixtral")

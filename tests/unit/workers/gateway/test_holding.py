@@ -100,7 +100,7 @@ def test_above_its_number_nobody_is_held(place):
     place.wait(lambda: place.holding.held() == 10)
     place.ask()
     place.wait(lambda: place.answers)
-    assert "More requests wait" in place.answers[0][2]["error"]["message"]
+    assert "maximum number of waiting requests" in place.answers[0][2]["error"]["message"]
     assert place.holding.held() == 10
 
 

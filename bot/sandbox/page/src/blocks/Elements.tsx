@@ -10,7 +10,7 @@ import { initial, pendingKey, useSurface } from "./surface";
 interface Props {
   block: string;
   element: Element;
-  /** In an input block a change is kept until the modal is submitted; elsewhere it is sent at once. */
+  /** In an input block, a change is sent when the modal is submitted; elsewhere immediately. */
   kept?: boolean;
   labelledBy?: string | undefined;
   describedBy?: string | undefined;
@@ -22,7 +22,7 @@ const wordsOf = (text: TextObject | string | undefined): string =>
 const optionsOf = (element: Element): Option[] =>
   element.options ?? (element.option_groups ?? []).flatMap((group) => group.options);
 
-/** Where an element stands: what it holds, how to change it, and its attributes for tests and screen readers. */
+/** An element's value, its setter, and its attributes for tests and screen readers. */
 function useElement({ block, element, kept = false, labelledBy, describedBy }: Props) {
   const surface = useSurface();
   const action = element.action_id ?? "";
@@ -81,7 +81,7 @@ export function Button(props: Props) {
   );
 }
 
-/** A native select: what a keyboard, a phone and a screen reader know already. */
+/** A native select, which works with keyboards, phones and screen readers. */
 function Select(props: Props) {
   const { element } = props;
   const { held, pending, choose, attributes } = useElement(props);
@@ -143,7 +143,7 @@ function Select(props: Props) {
   );
 }
 
-/** Checkboxes, radio buttons, and the select of many. */
+/** Checkboxes, radio buttons, and multi-selects. */
 function Choices(props: Props) {
   const { element } = props;
   const { held, choose, attributes } = useElement(props);
@@ -268,7 +268,7 @@ function Feedback({ block, element }: Props) {
   );
 }
 
-/** A picture of this server or none: the page fetches nothing from elsewhere. */
+/** A picture from this server, or none: the page loads nothing from other servers. */
 export function Picture({ url, alt, style }: { url: string; alt: string; style?: CSSProperties }) {
   if (/^(data:image\/|\/(?!\/))/.test(url)) return <img src={url} alt={alt} style={style} />;
   const safe = safeUrl(url);

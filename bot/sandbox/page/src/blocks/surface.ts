@@ -1,4 +1,4 @@
-/** What the blocks of one message, modal or Home tab share: what is typed and chosen, and how it is sent. */
+/** What the blocks of one message, modal or Home tab share: the values of inputs, and how actions are sent. */
 
 import { createContext, useContext, useMemo, useState } from "react";
 import { act, type ActionDone, type ActionOrigin } from "../state/server";
@@ -24,7 +24,7 @@ export function useSurface(): Surface {
 export const pendingKey = (blockId: string, element: Element): string =>
   `${blockId} ${element.action_id ?? ""} ${element.value ?? ""}`;
 
-/** What an element holds before anybody touches it; undefined for those that hold nothing (buttons). */
+/** The initial value of an element; undefined for elements without a value, such as buttons. */
 export function initial(element: Element): ElementState | undefined {
   const { type } = element;
   switch (type) {
@@ -59,7 +59,7 @@ export function initial(element: Element): ElementState | undefined {
 
 export const blockId = (block: Block, at: number): string => block.block_id ?? `block-${at}`;
 
-/** `state.values` as Slack sends it: every stateful element, with what was changed since. */
+/** `state.values` as Slack sends it: the present value of every element that has one. */
 export function collect(blocks: Block[], edits: Values): Values {
   const values: Values = {};
   for (const [at, block] of blocks.entries()) {

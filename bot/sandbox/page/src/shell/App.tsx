@@ -13,7 +13,7 @@ import { Thread } from "./Thread";
 function Toasts() {
   const { toasts } = useApp();
   const box = useRef<HTMLDivElement>(null);
-  // Shown anew with each sentence, so that it stands above a modal that was opened meanwhile.
+  // Reopened with each sentence, so that it is above modals that were opened meanwhile.
   useEffect(() => {
     box.current?.hidePopover();
     if (toasts.length > 0) box.current?.showPopover();
@@ -32,7 +32,7 @@ function Toasts() {
   );
 }
 
-/** What this is and what stands in for what: one line on a phone until it is asked for. */
+/** The notice about the stand-ins; one line on a phone until it is expanded. */
 function Notice({ text }: { text: string }) {
   const [short, setShort] = useState(true);
   return (
@@ -55,7 +55,7 @@ function Stopped() {
   );
 }
 
-/** Conversations that were never opened count as read up to now: only what comes is news. */
+/** Marks conversations that were never opened as read up to now, so that only new messages are unread. */
 function useFirstMarks(snap: Snapshot): void {
   useEffect(() => {
     for (const channel of snap.channels) {

@@ -5,11 +5,11 @@ import { useSnap } from "../state/store";
 import type { Channel } from "../types";
 import { hints, type Hint, type Hints } from "./hints";
 
-// What is typed stays when one looks elsewhere; a reload empties it.
+// Drafts are kept when the conversation changes, and lost on a reload.
 const drafts = new Map<string, string>();
 const fillers = new Map<string, (text: string) => void>();
 
-/** Puts text into a conversation's composer, for a person to look at and send. */
+/** Puts text into a conversation's composer, for the person to check and send. */
 export function fill(id: string, text: string): void {
   fillers.get(id)?.(text);
 }
@@ -99,7 +99,7 @@ export function Composer({ channel, thread, label, onSent, onEscape }: Props) {
   const [moved, setMoved] = useState<number>();
   const [back, setBack] = useState(0);
 
-  // Whoever opens a conversation may write at once; on a touch screen that would raise the keyboard.
+  // Focused when a conversation opens, but not on a touch screen, where the keyboard would appear.
   useEffect(() => {
     if (matchMedia("(hover: hover)").matches) area.current?.focus();
   }, [area]);

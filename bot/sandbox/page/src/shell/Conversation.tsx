@@ -13,7 +13,7 @@ import { MessageList } from "./MessageList";
 const EXAMPLE = "/mixtral launch";
 const INVITE = "/invite @mixtral";
 
-/** The first message that was unread when the conversation was opened; what is seen from then on counts as read. */
+/** The first message that was unread when the conversation was opened; messages seen from then on are read. */
 function useFirstNew(channel: Channel): string | undefined {
   const { me, messages } = useSnap();
   const all = messages[channel.id] ?? [];
@@ -143,7 +143,7 @@ function Messages({ channel, title, route }: { channel: Channel; title: string; 
     if (channel.is_bot_im) void openDm();
   }, [channel.id, channel.is_bot_im, snap.me]);
 
-  // In a direct message the answer comes in a thread under the question: follow it there.
+  // In a direct message the answer comes in a thread under the question, which is opened.
   const answered = messages.findLast(
     (message) =>
       message.user === snap.me && Number(message.ts) >= (asked ?? Infinity) && (message.reply_count ?? 0) > 0,

@@ -23,7 +23,7 @@ export function Menu({ label, actionId, busy = false, items, onPick }: Props) {
   const trigger = useRef<HTMLButtonElement>(null);
   const id = useId();
 
-  // Fixed to the window, since what scrolls around it would cut it off; above the button where there is no room below.
+  // Fixed to the window, because a scrolling parent would cut it off; above the button if there is no space below.
   useLayoutEffect(() => {
     const list = root.current?.querySelector<HTMLElement>("[role=menu]");
     const box = trigger.current?.getBoundingClientRect();

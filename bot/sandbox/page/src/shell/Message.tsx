@@ -60,9 +60,9 @@ function MessageBlocks({
   return <Blocks blocks={blocks} surface={useNewSurface(origin, blocks, NO_ERRORS)} />;
 }
 
-/** An app's blocks where there are some, else the text; a stream's text is Markdown. */
+/** The app's blocks if there are any, else the text; a stream's text is Markdown. */
 function Body({ message }: { message: MessageData }) {
-  // What people type is one plain section of rich text; their text has their marks too.
+  // A person's block is one plain section of rich text; only the text has its marks.
   const blocks = (message.bot_id && message.blocks) || [];
   const attachments = message.attachments ?? [];
   return (
@@ -132,10 +132,10 @@ function Name({ name, user, message }: { name: string; user: User | undefined; m
 
 interface Props {
   message: MessageData;
-  /** Follows another one of the same author closely: no second name and picture. */
+  /** Whether it closely follows a message of the same author, so that name and picture are left out. */
   continued: boolean;
   status?: string;
-  /** Missing where there are no threads to open: in a thread. */
+  /** Undefined in a thread, where there are no threads to open. */
   onThread?: ((ts: string) => void) | undefined;
 }
 

@@ -13,12 +13,12 @@ function follows(message: MessageData, before: MessageData | undefined): boolean
   if (Boolean(before.ephemeral_to) || Boolean(message.ephemeral_to) || message.username !== before.username) {
     return false;
   }
-  // A card stands by itself.
+  // A card always has name and picture.
   if ([before, message].some((each) => each.blocks?.[0]?.type === "header")) return false;
   return Number(message.ts) - Number(before.ts) < CLOSE && sameDay(moment(message.ts), moment(before.ts));
 }
 
-/** Keeps the end in sight while it is in sight, and leaves a reader further up alone. */
+/** Keeps the end visible if it is visible, and does not scroll a reader who is further up. */
 function useStickToEnd(key: string, count: number, sent: number) {
   const scroller = useRef<HTMLDivElement>(null);
   const content = useRef<HTMLDivElement>(null);
@@ -33,7 +33,7 @@ function useStickToEnd(key: string, count: number, sent: number) {
     if (box) box.scrollTop = box.scrollHeight;
   };
 
-  /** Whether the sizes are others than last time. */
+  /** Whether a size has changed since the last call. */
   const measure = (): boolean => {
     const { scrollHeight = 0, clientHeight = 0 } = scroller.current ?? {};
     const { content: height, frame } = size.current;
@@ -54,7 +54,7 @@ function useStickToEnd(key: string, count: number, sent: number) {
     return () => observer.disconnect();
   }, [key]);
 
-  // Whoever writes wants to see it, and the answer.
+  // After sending, scroll to the message and its answer.
   useLayoutEffect(() => {
     if (sent === 0) return;
     stuck.current = true;
@@ -70,7 +70,7 @@ function useStickToEnd(key: string, count: number, sent: number) {
   const onScroll = () => {
     const box = scroller.current;
     if (!box) return;
-    // A scroll that comes from another size is the browser's doing, not the reader's.
+    // A scroll that a change of size causes is the browser's, not the reader's.
     const resized = measure();
     if (resized && (stuck.current || acted.current)) return;
     if (!resized) acted.current = null;
@@ -78,7 +78,7 @@ function useStickToEnd(key: string, count: number, sent: number) {
     if (stuck.current) setBelow(0);
   };
 
-  // What somebody pressed stays in sight when it or the list gets another size, until they scroll on.
+  // A pressed element stays visible if it or the list changes its size, until the reader scrolls.
   const onClickCapture = (event: MouseEvent) => {
     acted.current = (event.target as Element).closest("[data-testid=message]");
     if (acted.current) stuck.current = false;
@@ -94,9 +94,9 @@ interface Props {
   messages: MessageData[];
   /** The first message that was unread when this conversation was opened. */
   firstNew?: string | undefined;
-  /** How often the reader has written here. */
+  /** Number of messages that the reader has sent here. */
   sent: number;
-  /** Stands between the first message and the others: in a thread, where the first is the one replied to. */
+  /** Shown after the first message; used in a thread, whose first message is its root. */
   afterFirst?: string;
   top?: ReactNode;
   onThread?: (ts: string) => void;

@@ -64,7 +64,7 @@ function Modal({ view }: { view: View }) {
   );
 }
 
-/** The whole stack, so that what was typed below is still there when the top one goes. */
+/** Draws the complete stack, so that input in lower modals is kept when the top one closes. */
 export function Modals() {
   const { modals, me } = useSnap();
   return (modals[me] ?? []).map((view) => <Modal key={view.id} view={view} />);

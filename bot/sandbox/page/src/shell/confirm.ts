@@ -1,4 +1,4 @@
-/** One question at a time, in Slack's confirmation dialog. */
+/** Slack's confirmation dialog, one at a time. */
 
 import { useSyncExternalStore } from "react";
 import type { Confirm } from "../types";
@@ -16,7 +16,7 @@ function show(next: Question | undefined): void {
   for (const listener of listeners) listener();
 }
 
-/** Whether the person said yes. */
+/** Whether the person confirmed. */
 export function ask(confirm: Confirm): Promise<boolean> {
   question?.answer(false);
   return new Promise((done) => {

@@ -1,23 +1,23 @@
-/** What the composer offers while somebody types; pure. */
+/** The composer's suggestions while a person types; pure. */
 
 import type { Command, Snapshot } from "../types";
 
 export interface Hint {
   key: string;
-  /** The words shown, and those that come after them, fainter. */
+  /** The text shown, and the fainter text after it. */
   name: string;
   rest: string;
   description: string;
-  /** The whole text after the choice, and where the cursor stands in it. */
+  /** The complete text after the choice, and the cursor's position in it. */
   text: string;
   cursor: number;
 }
 
 export interface Hints {
   items: Hint[];
-  /** The one chosen at first; -1 leaves Enter to send. */
+  /** Index of the preselected suggestion; with -1, Enter sends. */
   active: number;
-  /** How the command being typed is used, once there is nothing left to choose. */
+  /** Usage of the typed command, if there is nothing left to choose. */
   usage: string;
 }
 

@@ -1,4 +1,4 @@
-/** Which messages are seen where; pure. */
+/** Selects the messages of channels and threads; pure. */
 
 import type { Channel, Message, Snapshot } from "../types";
 
@@ -13,7 +13,7 @@ function visible(snap: Snapshot, dismissed: string[], message: Message): boolean
   return message.ephemeral_to === snap.me && !dismissed.includes(keyOf(message));
 }
 
-/** What stands in the channel itself: no replies, but those sent to the channel too. */
+/** The messages of the channel itself; of replies, only those that were also sent to the channel. */
 export function inChannel(snap: Snapshot, channel: string, dismissed: string[]): Message[] {
   return (snap.messages[channel] ?? []).filter(
     (message) =>
@@ -33,12 +33,12 @@ export function inThread(snap: Snapshot, channel: string, root: string, dismisse
 export const authorOf = (message: Message): string =>
   message.user ?? message.bot_id ?? message.username ?? "";
 
-/** The channels and conversations that somebody sees. */
+/** The channels and direct messages that a person sees. */
 export function channelsOf(snap: Snapshot): Channel[] {
   return snap.channels.filter((each) => each.kind === "channel" || each.members.includes(snap.me));
 }
 
-/** How many messages are newer than the mark, and whether one of them is meant for the reader. */
+/** The number of messages newer than the mark, and whether one of them is a mention or a direct message. */
 export function unread(
   snap: Snapshot,
   channel: Channel,
@@ -53,7 +53,7 @@ export function unread(
   return { count: fresh.length, meant };
 }
 
-/** What the app is called in a sentence. */
+/** The app's name in a sentence. */
 export const appName = (snap: Pick<Snapshot, "app" | "users">): string =>
   snap.users.find((user) => user.id === snap.app.bot_user_id)?.real_name ?? snap.app.name;
 

@@ -1,4 +1,4 @@
-/** What only this browser knows: what was read, what was dismissed, what was typed. */
+/** What only this browser stores: read marks, dismissed messages, typed commands. */
 
 import { useSyncExternalStore } from "react";
 
@@ -28,7 +28,7 @@ function change(part: Partial<Remembered>): void {
   try {
     localStorage.setItem(KEY, JSON.stringify(remembered));
   } catch {
-    // A full or forbidden storage costs a mark after a reload, nothing else.
+    // If the storage is full or forbidden, only the marks are lost, on a reload.
   }
   for (const listener of listeners) listener();
 }

@@ -1,6 +1,6 @@
 import { useSyncExternalStore } from "react";
 
-/** Where the page is: `#/C123`, `#/C123/t/TS`, `#/D123/home`. */
+/** The page's address: `#/C123`, `#/C123/t/TS`, `#/D123/home`. */
 export interface Route {
   channel: string;
   thread?: string;

@@ -1,4 +1,4 @@
-/** All that goes to the server, and the stream of events that comes from it. */
+/** The requests to the server, and the stream of events from it. */
 
 import type { ElementState, Snapshot, Values } from "../types";
 import { apply, current, toast, update, type PageEvent } from "./store";
@@ -28,7 +28,7 @@ async function post(path: string, body: object): Promise<Answer> {
   }
 }
 
-/** Slack's own codes, for people. */
+/** Sentences for Slack's error codes. */
 const WORDS: Record<string, string> = {
   message_not_found: "that message is no longer there.",
   thread_not_found: "that thread is no longer there.",
@@ -101,7 +101,7 @@ const pause = (milliseconds: number) => new Promise<void>((done) => setTimeout(d
 
 let queue: PageEvent[] = [];
 
-// A stream sends faster than a screen draws: what arrives within a frame is drawn at once.
+// Events arrive faster than a screen draws: those within one frame are drawn together.
 function enqueue(event: PageEvent): void {
   if (queue.push(event) > 1) return;
   setTimeout(() => {
@@ -112,7 +112,7 @@ function enqueue(event: PageEvent): void {
   }, 16);
 }
 
-/** Follows the events until the connection breaks or the server asks for a fresh start. */
+/** Applies events until the connection breaks or the server sends a reset. */
 function follow(cursor: number): Promise<void> {
   return new Promise((done) => {
     const source = new EventSource(`/page/events?after=${cursor}`);
@@ -131,7 +131,7 @@ function follow(cursor: number): Promise<void> {
   });
 }
 
-/** Keeps the state true for as long as the page is open; after every break it is fetched anew. */
+/** Keeps the state up to date while the page is open; fetches it again after every disconnection. */
 export async function run(): Promise<never> {
   for (;;) {
     try {

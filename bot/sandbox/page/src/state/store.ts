@@ -13,7 +13,7 @@ export type PageEvent = { n: number } & (
   | { type: "socket"; connected: number | { connected: number } }
 );
 
-/** How the page stands to its server: `gone` only after a try to reach it again has failed. */
+/** The state of the connection; `gone` only after a reconnection has failed. */
 export type Link = "starting" | "open" | "lost" | "gone";
 
 export interface Toast {
@@ -41,7 +41,7 @@ function replaceById<T extends { id: string }>(list: T[], item: T): T[] {
   return at < 0 ? [...list, item] : list.with(at, item);
 }
 
-/** The snapshot after an event; pure. Events that the snapshot has seen already change nothing. */
+/** The snapshot after an event; pure. Events that it already includes change nothing. */
 export function apply(snap: Snapshot, event: PageEvent): Snapshot {
   if (event.n <= snap.cursor) return snap;
   const next = { ...snap, cursor: event.n };
@@ -95,7 +95,7 @@ const subscribe = (listener: () => void) => {
 
 export const useApp = (): AppState => useSyncExternalStore(subscribe, current);
 
-/** The snapshot; only for components that are drawn once there is one. */
+/** The snapshot; for components that are drawn only if there is one. */
 export function useSnap(): Snapshot {
   const { snap } = useApp();
   if (!snap) throw new Error("drawn before the state was loaded");
@@ -106,7 +106,7 @@ export function dismissToast(id: number): void {
   update({ toasts: state.toasts.filter((toast) => toast.id !== id) });
 }
 
-/** A part of the snapshot, drawn again only when that part is another one: for what there is much of. */
+/** A part of the snapshot; the component is drawn again only if this part changes. */
 export function useSelected<T>(select: (snap: Snapshot) => T): T {
   return useSyncExternalStore(subscribe, () => {
     if (!state.snap) throw new Error("drawn before the state was loaded");
@@ -114,7 +114,7 @@ export function useSelected<T>(select: (snap: Snapshot) => T): T {
   });
 }
 
-/** Says a failure for seven seconds; the same sentence stands once. */
+/** Shows an error for seven seconds; identical errors are shown once. */
 export function toast(text: string): void {
   const id = ++toastId;
   update({ toasts: [...state.toasts.filter((each) => each.text !== text), { id, text }].slice(-4) });

@@ -1,4 +1,4 @@
-/** Markdown blocks and streamed answers: the lexer's tokens become elements; HTML stays text. */
+/** Markdown blocks and streamed answers: the lexer's tokens become elements; HTML is shown as text. */
 
 import { lexer, type Token, type Tokens } from "marked";
 import { memo, type ReactNode } from "react";
@@ -40,7 +40,7 @@ function inline(raw: Token, at: number): ReactNode {
       );
     }
     case "image":
-      // A picture that a model names would be fetched from somewhere else: its address is shown instead.
+      // A picture in a model's answer would be loaded from another server: its URL is shown instead.
       return (
         <Link key={at} url={token["href"] as string}>
           {(token["text"] as string) || (token["href"] as string)}

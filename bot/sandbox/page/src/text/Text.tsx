@@ -118,12 +118,12 @@ function chunk(node: Chunk, at: number): ReactNode {
   }
 }
 
-/** Slack's mrkdwn, paragraphs and all. */
+/** Slack's mrkdwn, with paragraphs. */
 export const Mrkdwn = memo(function Mrkdwn({ text, verbatim = false }: { text: string; verbatim?: boolean }) {
   return <div className="prose">{parse(text, { autolink: !verbatim }).map(chunk)}</div>;
 });
 
-/** A line of mrkdwn, or of plain text in which only :shortcodes: mean something. */
+/** A line of mrkdwn, or of plain text in which only :shortcodes: are replaced. */
 export const Line = memo(function Line({ text, plain = false }: { text: string; plain?: boolean }) {
   const options: Options = plain ? { marks: false, autolink: false, angles: false } : {};
   return <>{nodes(parseInline(text, options))}</>;
@@ -143,7 +143,7 @@ export function Text({ value }: { value: TextObject | string | undefined }) {
   );
 }
 
-/** A text object where only a line fits: labels, buttons, titles. */
+/** A text object on one line: labels, buttons, titles. */
 export function Short({ value }: { value: TextObject | string | undefined }) {
   if (value === undefined) return null;
   return typeof value === "string" ? (

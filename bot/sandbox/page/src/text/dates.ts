@@ -71,7 +71,7 @@ function token(name: string, at: Date, now: Date): string | undefined {
   }
 }
 
-/** Slack's date format, as "{date_short} at {time}"; unknown tokens stay as they are. */
+/** Slack's date format, such as "{date_short} at {time}"; unknown tokens stay unchanged. */
 export function formatDate(at: Date, format: string, now: Date): string {
   return format.replace(/\{(\w+)\}/g, (whole, name: string) => token(name, at, now) ?? whole);
 }

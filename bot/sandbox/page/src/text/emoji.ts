@@ -15,13 +15,13 @@ function load(): Map<string, string> {
   return found;
 }
 
-/** The characters of a shortcode (without colons), or undefined where Slack has none of that name. */
+/** The characters of a shortcode (without colons), or undefined if Slack has none of this name. */
 export function emoji(name: string): string | undefined {
   table ??= load();
   const hex = table.get(ALIASES[name] ?? name);
   if (hex === undefined) return undefined;
   const points = hex.split("-").map((part) => Number.parseInt(part, 16));
   const text = String.fromCodePoint(...points);
-  // The old symbols are drawn as text unless the variation selector asks for the picture.
+  // Old symbols are drawn as text without the variation selector for pictures.
   return points.length === 1 && !/\p{Emoji_Presentation}/u.test(text) ? `${text}\ufe0f` : text;
 }

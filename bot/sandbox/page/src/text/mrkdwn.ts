@@ -1,4 +1,4 @@
-/** Slack's mrkdwn as a tree: pure, no HTML anywhere. */
+/** Parses Slack's mrkdwn to a tree; pure, without HTML. */
 
 import { emoji } from "./emoji";
 
@@ -20,20 +20,20 @@ export type Chunk =
   | { kind: "pre"; text: string };
 
 export interface Options {
-  /** Bold, italic, strike and code: off for text whose styles come from elsewhere. */
+  /** Whether to parse bold, italic, strike and code; off for rich text, which has its own styles. */
   marks?: boolean;
-  /** Bare addresses become links. */
+  /** Whether bare URLs become links. */
   autolink?: boolean;
-  /** What stands in angle brackets: links, people, channels, dates. */
+  /** Whether to parse angle brackets: links, people, channels, dates. */
   angles?: boolean;
 }
 
 const STYLES = { "*": "bold", _: "italic", "~": "strike" } as const;
 const WORD = /[\p{L}\p{N}]/u;
-// Deeper nesting is somebody's joke, and each level reads its text again.
+// Each level parses its text again, so that deep nesting would be slow.
 const DEPTH = 8;
 
-/** Undoes the only three escapes that Slack knows. */
+/** Undoes the three escapes that Slack uses. */
 export function unescape(text: string): string {
   return text.replace(/&(lt|gt|amp);/g, (_, name: string) =>
     name === "lt" ? "<" : name === "gt" ? ">" : "&",
@@ -85,7 +85,7 @@ function closing(text: string, from: number, mark: string): number {
 class Reader {
   private readonly out: Inline[] = [];
   private plain = "";
-  /** For each mark, the place before which no closing one is to be found. */
+  /** For each mark, the position before which there is no closing one. */
   private readonly hopeless = new Map<string, number>();
 
   constructor(
@@ -116,7 +116,7 @@ class Reader {
     return 1;
   }
 
-  /** Takes what starts at `at` and returns its length, or 0 if it is an ordinary letter. */
+  /** Parses the token that starts at `at` and returns its length, or 0 for an ordinary character. */
   private special(at: number): number {
     switch (this.text[at]) {
       case "\n":
