@@ -1,4 +1,4 @@
-"""Whether a project's quotas leave room for a machine, asked before the launch call."""
+"""Checks before a launch call whether a project's quotas suffice for a machine."""
 
 import time
 from datetime import timedelta
@@ -11,7 +11,7 @@ from workers.placement.offer import Offer
 
 BELIEVED_FOR = timedelta(minutes=10)
 USAGE_BELIEVED_FOR = timedelta(seconds=20)
-"""Limits change when a person asks for more; usage with every machine that comes and goes."""
+"""Shorter than for limits: usage changes with each machine, limits only on request."""
 
 GLOBAL = "GPUS_ALL_REGIONS"
 METRICS = {
@@ -24,7 +24,7 @@ METRICS = {
 
 
 class Quota(Struct, frozen=True):
-    """One limit of a project, and how much of it is in use."""
+    """One limit of a project, and its usage."""
 
     metric: str
     limit: float
@@ -32,7 +32,7 @@ class Quota(Struct, frozen=True):
 
 
 class GpuShortage(Struct, frozen=True):
-    """A quota that is too small for what is wanted."""
+    """A quota that is too small for a machine."""
 
     quota: Quota
     needed: int
@@ -51,15 +51,15 @@ class GpuShortage(Struct, frozen=True):
 
 
 def metric_of(offer: Offer) -> str | None:
-    """The region's quota that the machine counts against; None where none is known by name."""
+    """The region's quota that the machine uses; None if unknown."""
     metric = METRICS.get(offer.accelerator or "")
     return f"PREEMPTIBLE_{metric}" if metric and offer.spot else metric
 
 
 def shortage(offer: Offer, region: dict[str, Quota], project: dict[str, Quota]) -> GpuShortage | None:
-    """Pure. A quota that the cloud does not tell is no hindrance: it will say itself."""
+    """Pure. None if the quotas suffice or are unknown: then the launch call itself is refused."""
     lacking = _lacking(region.get(metric_of(offer) or ""), offer, offer.region)
-    # Spot machines have quotas of their own, beside the one for all regions.
+    # Spot machines do not count against the quota for all regions.
     return lacking or (None if offer.spot else _lacking(project.get(GLOBAL), offer, "the whole project"))
 
 
@@ -70,14 +70,14 @@ def _lacking(quota: Quota | None, offer: Offer, place: str) -> GpuShortage | Non
 
 
 class GpuQuotas:
-    """What the cloud last told of them."""
+    """The project's quotas, cached."""
 
     def __init__(self, api: GcpClient) -> None:
         self._api = api
         self._read: dict[str, tuple[float, dict[str, Quota]]] = {}
 
     def shortage(self, offer: Offer) -> GpuShortage | None:
-        """Which quota stands in the offer's way. Raises CloudSaid, DriverError."""
+        """The quota that is too small for the offer, or None. Raises GcpError, DriverError."""
         if not offer.count:
             return None
         found = shortage(offer, *self._of(offer, BELIEVED_FOR))
