@@ -33,8 +33,8 @@ REFRESHED = "prices.csv"
 TOLERANCE = Decimal("0.0001")
 """Prices that differ by at most this many USD per hour are equal: spot prices have four decimals."""
 
-MAX_BYTES = 20_000_000
-MISTAKES_LISTED = 3
+MAX_BYTES = 20_000_000  # of a price table
+MISTAKES_LISTED = 3  # maximum number of invalid lines in an error
 
 
 class PricesError(WorkersError):

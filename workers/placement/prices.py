@@ -172,7 +172,7 @@ def _sift(quotes: Iterable[Quote], known: Sequence[Row]) -> tuple[list[Quote], l
     types = {(row.cloud, row.instance_type) for row in known} | {(one[0], one[1]) for one in TYPES}
     before = _before(known)
     sound: dict[tuple[object, ...], Quote] = {}
-    twice: set[tuple[object, ...]] = set()
+    conflicting: set[tuple[object, ...]] = set()
     dropped: list[str] = []
     for quote in quotes:
         if (quote.cloud, quote.instance_type) not in types:
@@ -181,14 +181,14 @@ def _sift(quotes: Iterable[Quote], known: Sequence[Row]) -> tuple[list[Quote], l
         if why := _fault(quote, before):
             dropped.append(f"Left out {_name(quote)} from {quote.source}: {why}.")
         elif at in sound and sound[at].usd_per_hour != quote.usd_per_hour:
-            twice.add(at)
+            conflicting.add(at)
             dropped.append(
                 f"Left out {_name(quote)} from {quote.source}: "
                 f"it has two prices, {sound[at].usd_per_hour:f} and {quote.usd_per_hour:f} USD/h."
             )
         else:
             sound[at] = quote
-    return [quote for at, quote in sound.items() if at not in twice], dropped
+    return [quote for at, quote in sound.items() if at not in conflicting], dropped
 
 
 def _before(known: Sequence[Row]) -> dict[tuple[object, ...], Decimal]:

@@ -9,10 +9,10 @@ from msgspec import Struct
 from workers.placement.offer import Offer
 from workers.placement.refusals import Refusal, Scope
 
-MINUTES = timedelta(minutes=5)  # capacity changes often
+FIVE_MINUTES = timedelta(minutes=5)  # capacity changes often
 HOUR = timedelta(hours=1)  # a quota changes only on request
 DAY = timedelta(days=1)  # a zone rarely gets a new machine type
-SECONDS = timedelta(seconds=5)
+FIVE_SECONDS = timedelta(seconds=5)
 
 TEXT_LIMIT = 300
 """Maximum number of characters of a cloud's error text in a sentence."""
@@ -27,24 +27,24 @@ class Ruling(Struct, frozen=True):
     """Cause, for people; empty: the code and the cloud's error text are used."""
 
 
-NO_CAPACITY = Ruling(Scope.ZONE, MINUTES, "no capacity right now")
+NO_CAPACITY = Ruling(Scope.ZONE, FIVE_MINUTES, "no capacity right now")
 NOT_SOLD_HERE = Ruling(Scope.ZONE, DAY, "this zone does not offer this machine type")
 NO_SUCH_PLACE = Ruling(Scope.ZONE, DAY, "")  # the cloud's error text names the place
-PRICE_TOO_LOW = Ruling(Scope.ZONE, MINUTES, "the spot price is above the maximum price of the request")
+PRICE_TOO_LOW = Ruling(Scope.ZONE, FIVE_MINUTES, "the spot price is above the maximum price of the request")
 QUOTA = Ruling(Scope.REGION, HOUR, "the quota for these machines in this region is used up or too small")
 SPOT_QUOTA = Ruling(Scope.REGION, HOUR, "the spot quota in this region is used up or too small")
 DISK_QUOTA = Ruling(Scope.REGION, HOUR, "the disk quota in this region is used up")
 NO_NETWORK = Ruling(Scope.REGION, HOUR, "this region has no default network for the machine")
 GPU_QUOTA = Ruling(Scope.GPU, HOUR, "the project's quota for GPUs in all regions is used up or too small")
-NO_PERMISSION = Ruling(Scope.CLOUD, MINUTES, "the credentials lack a permission that this needs")
-BAD_CREDENTIALS = Ruling(Scope.CLOUD, MINUTES, "the credentials are wrong or have expired")
+NO_PERMISSION = Ruling(Scope.CLOUD, FIVE_MINUTES, "the credentials lack a required permission")
+BAD_CREDENTIALS = Ruling(Scope.CLOUD, FIVE_MINUTES, "the credentials are wrong or have expired")
 ACCOUNT = Ruling(Scope.CLOUD, HOUR, "the account is not activated, not verified, or blocked")
-RATE_LIMITED = Ruling(Scope.BACK_OFF, SECONDS, "the cloud limits the rate of requests")
-CLOUD_ERROR = Ruling(Scope.BACK_OFF, SECONDS, "the cloud reported an internal error")
+RATE_LIMITED = Ruling(Scope.BACK_OFF, FIVE_SECONDS, "the cloud limits the rate of requests")
+CLOUD_ERROR = Ruling(Scope.BACK_OFF, FIVE_SECONDS, "the cloud reported an internal error")
 BAD_REQUEST = Ruling(Scope.BUG, HOUR, "")
 
 # The smallest effect: this machine type in this zone, for a few seconds, with the cloud's error text.
-UNKNOWN = Ruling(Scope.ZONE, SECONDS, "")
+UNKNOWN = Ruling(Scope.ZONE, FIVE_SECONDS, "")
 
 AWS: Mapping[str, Ruling] = {
     "InsufficientInstanceCapacity": NO_CAPACITY,
@@ -103,8 +103,8 @@ GCP: Mapping[str, Ruling] = {
     "RESOURCE_POOL_EXHAUSTED": NO_CAPACITY,
     "insufficientCapacity": NO_CAPACITY,
     "VM_MIN_COUNT_NOT_REACHED": NO_CAPACITY,
-    "RESOURCE_NOT_READY": Ruling(Scope.ZONE, SECONDS, "the zone is not ready for this machine yet"),
-    "resourceNotReady": Ruling(Scope.ZONE, SECONDS, "the zone is not ready for this machine yet"),
+    "RESOURCE_NOT_READY": Ruling(Scope.ZONE, FIVE_SECONDS, "the zone is not ready for this machine yet"),
+    "resourceNotReady": Ruling(Scope.ZONE, FIVE_SECONDS, "the zone is not ready for this machine yet"),
     "UNSUPPORTED_OPERATION": NOT_SOLD_HERE,
     "MACHINE_TYPE_NOT_FOUND": NOT_SOLD_HERE,
     "QUOTA_EXCEEDED": QUOTA,
@@ -127,13 +127,15 @@ GCP: Mapping[str, Ruling] = {
     "PERMISSION_DENIED": NO_PERMISSION,
     "PERMISSIONS_ERROR": NO_PERMISSION,
     "403": NO_PERMISSION,
-    "accessNotConfigured": Ruling(Scope.CLOUD, MINUTES, "the Compute Engine API is not enabled in this project"),
-    "SERVICE_DISABLED": Ruling(Scope.CLOUD, MINUTES, "the Compute Engine API is not enabled in this project"),
-    "BILLING_DISABLED": Ruling(Scope.CLOUD, MINUTES, "billing is not enabled in this project"),
-    "networkNotFound": Ruling(Scope.CLOUD, MINUTES, "the project has no network called default"),
+    "accessNotConfigured": Ruling(Scope.CLOUD, FIVE_MINUTES, "the Compute Engine API is not enabled in this project"),
+    "SERVICE_DISABLED": Ruling(Scope.CLOUD, FIVE_MINUTES, "the Compute Engine API is not enabled in this project"),
+    "BILLING_DISABLED": Ruling(Scope.CLOUD, FIVE_MINUTES, "billing is not enabled in this project"),
+    "networkNotFound": Ruling(Scope.CLOUD, FIVE_MINUTES, "the project has no network called default"),
     "zoneNotFound": NO_SUCH_PLACE,
     "regionNotFound": NO_SUCH_PLACE,
-    "projectNotFound": Ruling(Scope.CLOUD, MINUTES, "the project does not exist, or the credentials cannot see it"),
+    "projectNotFound": Ruling(
+        Scope.CLOUD, FIVE_MINUTES, "the project does not exist, or the credentials cannot see it"
+    ),
     "invalid": BAD_REQUEST,
     "badRequest": BAD_REQUEST,
     "INVALID_USAGE": BAD_REQUEST,

@@ -14,8 +14,8 @@ from workers.clouds.aws.errors import translated
 from workers.clouds.driver import DriverError
 
 HOME_REGION = "us-east-1"
-AT_ONCE = 16
-REGIONS_BELIEVED_FOR = timedelta(hours=1)
+MAX_THREADS = 16  # for calls in several regions
+REGIONS_CACHED_FOR = timedelta(hours=1)
 
 T = TypeVar("T")
 
@@ -57,18 +57,18 @@ class AwsClient:
             return [one for page in pages for one in page[key]]
 
     def everywhere(self, regions: Iterable[str], do: Callable[[str], T]) -> dict[str, T]:
-        """Call `do` for each region, up to AT_ONCE in parallel. Raises the first error, in the order of the names."""
+        """Call `do` for each region, MAX_THREADS at a time. Raises the first error in the order of the names."""
         ordered = sorted(set(regions))
         if not ordered:
             return {}
-        with ThreadPoolExecutor(min(AT_ONCE, len(ordered)), thread_name_prefix="aws") as threads:
+        with ThreadPoolExecutor(min(MAX_THREADS, len(ordered)), thread_name_prefix="aws") as threads:
             return dict(zip(ordered, threads.map(do, ordered), strict=True))
 
     def regions(self) -> frozenset[str]:
         """Names of the regions that the account has enabled. Raises AwsError, DriverError."""
         with self._lock:
             at, known = self._regions
-        if time.monotonic() - at < REGIONS_BELIEVED_FOR.total_seconds():
+        if time.monotonic() - at < REGIONS_CACHED_FOR.total_seconds():
             return known
         found = self.call("ec2", self._known_home(), "describe_regions")["Regions"]
         known = frozenset(region["RegionName"] for region in found)

@@ -27,7 +27,7 @@ from workers.placement import catalog
 from workers.placement.offer import CloudStatus, Offer
 from workers.placement.prices import Quote
 
-LOOK_EVERYWHERE_EVERY = timedelta(minutes=10)
+LIST_ALL_EVERY = timedelta(minutes=10)
 """Interval between two searches for machines in regions that are not in the price table."""
 
 GONE = ("InvalidInstanceID.NotFound", "UnsupportedOperation", "IncorrectInstanceState", "InvalidID")
@@ -52,9 +52,9 @@ class AwsDriver:
         self._launch = FleetLaunch(self.api, environ)
         self._templates = Templates(self.api)
         self._addresses: dict[str, str] = {}
-        self._where: dict[Token, tuple[str, str]] = {}
-        self._inhabited: set[str] = set()
-        self._looked_everywhere = float("-inf")
+        self._instances: dict[Token, tuple[str, str]] = {}
+        self._regions_in_use: set[str] = set()
+        self._listed_all_at = float("-inf")
         self._lock = threading.Lock()
 
     def status(self) -> CloudStatus:
@@ -147,14 +147,14 @@ class AwsDriver:
 
     def _ids(self, token: Token) -> list[tuple[str, str]]:
         """Region and id of the token's instance; empty if there is none."""
-        if known := self._where.get(token):
+        if known := self._instances.get(token):
             return [known]
         found = self._found(token)
         return [(found[0], found[1]["InstanceId"])] if found else []
 
     def _found(self, token: Token) -> tuple[str, Any] | None:
         """Region and description of the token's instance, preferably one that has not ended. Raises DriverError."""
-        known = self._where.get(token)
+        known = self._instances.get(token)
         regions = [known[0]] if known else self._enabled()
         value = token[: aws_fleet.MAX_TAG]
         listed = self.api.everywhere(regions, lambda region: self._tagged(region, aws_fleet.TAG_TOKEN, value))
@@ -169,11 +169,11 @@ class AwsDriver:
     def _regions(self, offers: Iterable[Offer]) -> frozenset[str]:
         """Regions to list: those that may have machines, and periodically all that are enabled."""
         enabled = self._enabled()
-        if time.monotonic() - self._looked_everywhere >= LOOK_EVERYWHERE_EVERY.total_seconds():
-            self._looked_everywhere = time.monotonic()
+        if time.monotonic() - self._listed_all_at >= LIST_ALL_EVERY.total_seconds():
+            self._listed_all_at = time.monotonic()
             return enabled
         priced = {offer.region for offer in offers}
-        return enabled & (priced | self._inhabited)
+        return enabled & (priced | self._regions_in_use)
 
     def _enabled(self) -> frozenset[str]:
         return self.api.regions()
@@ -188,8 +188,8 @@ class AwsDriver:
     def _remembered(self, machine: Machine, region: str) -> Machine:
         """The machine with its last known address: EC2 removes the address when the machine ends."""
         with self._lock:
-            self._where[machine.token] = (region, machine.id)
-            self._inhabited.add(region)
+            self._instances[machine.token] = (region, machine.id)
+            self._regions_in_use.add(region)
             if machine.address:
                 self._addresses[machine.id] = machine.address
             return replace(machine, address=self._addresses.get(machine.id))

@@ -25,16 +25,16 @@ from workers.placement.refusals import Refusal, Scope
 from workers.serving.bootstrap import user_data
 from workers.serving.errors import ServingError
 
-SETTLES_WITHIN = timedelta(seconds=90)
-LOOK_EVERY = timedelta(seconds=0.1)
+SETTLES_WITHIN = timedelta(seconds=90)  # maximum wait for an address
+LOOK_EVERY = timedelta(seconds=0.1)  # first interval; increases to the next one
 LOOK_AT_MOST_EVERY = timedelta(seconds=2)
-IMAGE_BELIEVED_FOR = timedelta(hours=1)
+IMAGE_CACHED_FOR = timedelta(hours=1)
 MAX_PORT = 65535
-TRIES = 3
+TRIES = 3  # of CreateFleet, if its template is missing
 NETWORK_CHANGED = ("InvalidGroup.NotFound", "InvalidSubnetID.NotFound", "InvalidSubnet.NotFound")
 
 
-class _Ground(Struct, frozen=True, kw_only=True):
+class _Resources(Struct, frozen=True, kw_only=True):
     """The prepared resources of a launch in a region."""
 
     places: Places
@@ -69,7 +69,7 @@ class FleetLaunch:
     def _made(self, request: MachineRequest, secrets: Mapping[str, str]) -> str:
         """The id of the instance. Raises Refused, DriverError."""
         try:
-            return self._asked(request, secrets)
+            return self._requested(request, secrets)
         except RegionError as error:
             found = _refusal(f"{error}", "NoSuchRegion", Scope.REGION, request.offers)
             raise refused_by((found,), request.offers) from error
@@ -93,7 +93,7 @@ class FleetLaunch:
             time.sleep(pause.total_seconds())
             pause = min(pause * 1.5, LOOK_AT_MOST_EVERY)
 
-    def _asked(self, request: MachineRequest, secrets: Mapping[str, str]) -> str:
+    def _requested(self, request: MachineRequest, secrets: Mapping[str, str]) -> str:
         sources = self._check(request)
         self._api.check_region(request.offers[0].region)
         offers, too_small = self.quotas.sort(request.offers)
@@ -103,13 +103,13 @@ class FleetLaunch:
             script = user_data(request, secrets)
         except ServingError as error:
             raise Refused(str(error), code="NotServable", scope=Scope.BUG) from error
-        ground = self._ground(request, sources)
-        placed = tuple(offer for offer in offers if offer.zone in ground.places.subnets)
-        if nowhere := tuple(offer for offer in offers if offer not in placed):
-            too_small = (*too_small, aws_fleet.no_subnet(nowhere))
+        resources = self._prepared(request, sources)
+        placed = tuple(offer for offer in offers if offer.zone in resources.places.subnets)
+        if unplaced := tuple(offer for offer in offers if offer not in placed):
+            too_small = (*too_small, aws_fleet.no_subnet(unplaced))
         if not placed:
             raise refused_by(too_small, request.offers)
-        return self._fleet(request, placed, ground, script, before=too_small)
+        return self._fleet(request, placed, resources, script, before=too_small)
 
     def _check(self, request: MachineRequest) -> tuple[str, ...]:
         """The networks that may reach the machine. Raises Refused for requests that no call can satisfy."""
@@ -132,18 +132,18 @@ class FleetLaunch:
         except CidrsError as error:
             raise Refused(f"{error}. {CIDRS_MEND}", code="NoCidrs", scope=Scope.CLOUD) from error
 
-    def _ground(self, request: MachineRequest, sources: tuple[str, ...]) -> _Ground:
+    def _prepared(self, request: MachineRequest, sources: tuple[str, ...]) -> _Resources:
         region = request.offers[0].region
         with ThreadPoolExecutor(2) as threads:
             image = threads.submit(self._image, region, aws_fleet.own_image(request))
             group = self.network.group(region, request.installation, request.boot.port, sources)
             image_id, root_device = image.result()
-        return _Ground(places=self.network.places(region), group=group, image=image_id, root_device=root_device)
+        return _Resources(places=self.network.places(region), group=group, image=image_id, root_device=root_device)
 
     def _image(self, region: str, own: str | None) -> tuple[str, str]:
         """Id and root device of the recipe's `own` image, or of the default one."""
         at, known = self._images.get((region, own or ""), (float("-inf"), ("", "")))
-        if time.monotonic() - at < IMAGE_BELIEVED_FOR.total_seconds():
+        if time.monotonic() - at < IMAGE_CACHED_FOR.total_seconds():
             return known
         if own is None:
             answer = self._api.call("ssm", region, "get_parameter", Name=aws_fleet.IMAGE)
@@ -162,26 +162,26 @@ class FleetLaunch:
         self,
         request: MachineRequest,
         offers: tuple[Offer, ...],
-        ground: _Ground,
+        resources: _Resources,
         script: str,
         before: tuple[Refusal, ...],
     ) -> str:
         """Id of the instance. Raises Refused, which includes the refusals in `before`, AwsError, DriverError."""
         region = offers[0].region
         data = aws_fleet.template(
-            request, image=ground.image, root_device=ground.root_device, group=ground.group, user_data=script
+            request, image=resources.image, root_device=resources.root_device, group=resources.group, user_data=script
         )
-        fields = aws_fleet.fleet(request, offers, ground.places.subnets)
-        answer = self._called(region, request, data, fields)
+        fields = aws_fleet.fleet(request, offers, resources.places.subnets)
+        answer = self._create_fleet(region, request, data, fields)
         instance_id = aws_fleet.launched(answer)
         if instance_id is not None:
             return instance_id
-        refusals = aws_fleet.refusals(answer, offers, ground.places.subnets, ground.places.zones)
+        refusals = aws_fleet.refusals(answer, offers, resources.places.subnets, resources.places.zones)
         if any(one.code in NETWORK_CHANGED for one in refusals):
             self.network.forget(region)
         raise refused_by((*refusals, *before), request.offers)
 
-    def _called(self, region: str, request: MachineRequest, data: dict[str, Any], fields: dict[str, Any]) -> Any:
+    def _create_fleet(self, region: str, request: MachineRequest, data: dict[str, Any], fields: dict[str, Any]) -> Any:
         for last in (False,) * (TRIES - 1) + (True,):
             self._templates.make(region, request, data)
             try:

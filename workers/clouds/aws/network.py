@@ -100,7 +100,7 @@ class Network:
                 region,
                 "create_security_group",
                 GroupName=name,
-                Description="Who may reach the models that mixtral-bot serves, as MIXTRAL_ALLOW_CIDRS says",
+                Description="Networks that may reach the models served by mixtral-bot (MIXTRAL_ALLOW_CIDRS)",
                 VpcId=vpc,
                 TagSpecifications=[{"ResourceType": "security-group", "Tags": tags}],
             )

@@ -13,7 +13,7 @@ from workers.placement.offer import Offer
 from workers.placement.refusal_codes import QUOTA
 from workers.placement.refusals import Refusal, Scope
 
-BELIEVED_FOR = timedelta(minutes=10)
+CACHED_FOR = timedelta(minutes=10)
 
 # Family or its first letter: codes of the on-demand and the spot quota, in vCPUs (Service Quotas, "Amazon EC2").
 CODES = {
@@ -84,7 +84,7 @@ def refusal(shortage: VcpuShortage, offers: tuple[Offer, ...]) -> Refusal:
 
 
 class VcpuQuotas:
-    """The account's quotas, cached for BELIEVED_FOR."""
+    """The account's quotas, cached for CACHED_FOR."""
 
     def __init__(self, read: Callable[[str, str], float]) -> None:
         """`read`: returns the quota of a region and code in vCPUs; raises DriverError."""
@@ -110,7 +110,7 @@ class VcpuQuotas:
         """The quota in vCPUs; None if unknown, for example if the credentials may not read it."""
         with self._lock:
             at, limit = self._known.get((region, code), (float("-inf"), None))
-            if time.monotonic() - at < BELIEVED_FOR.total_seconds():
+            if time.monotonic() - at < CACHED_FOR.total_seconds():
                 return limit
         try:
             limit = self._read(region, code)

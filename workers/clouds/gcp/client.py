@@ -9,9 +9,9 @@ from typing import Any
 from workers.clouds.driver import DriverError
 from workers.clouds.gcp.errors import NOT_FOUND, UNAUTHENTICATED, GcpError, from_sdk
 
-ANSWERS_WITHIN = timedelta(seconds=30)
+ANSWERS_WITHIN = timedelta(seconds=30)  # timeout of a call
 WAITS_WITHIN = timedelta(seconds=130)  # the server answers a wait after at most two minutes
-DONE_WITHIN = timedelta(minutes=5)
+DONE_WITHIN = timedelta(minutes=5)  # maximum wait for an operation
 
 
 class GcpClient:
@@ -41,7 +41,7 @@ class GcpClient:
         except (auth.GoogleAuthError, requests.RequestException, OSError) as error:
             raise DriverError(f"GCP gave no answer to {method.removesuffix('_unary')}: {error}") from error
 
-    def look(self, client: str, method: str, **fields: Any) -> Any | None:
+    def call_if_found(self, client: str, method: str, **fields: Any) -> Any | None:
         """As `call`; None if the resource does not exist."""
         try:
             return self.call(client, method, **fields)
@@ -52,13 +52,13 @@ class GcpClient:
 
     def done(self, operation: Any) -> Any:
         """Wait until an operation is done and return it. Raises GcpError, DriverError."""
-        where = _where(operation)
-        client = f"{'Zone' if 'zone' in where else 'Region' if 'region' in where else 'Global'}OperationsClient"
+        scope = _scope_of(operation)
+        client = f"{'Zone' if 'zone' in scope else 'Region' if 'region' in scope else 'Global'}OperationsClient"
         deadline = time.monotonic() + DONE_WITHIN.total_seconds()
         while operation.status.name != "DONE":
             if time.monotonic() > deadline:
                 raise DriverError(f"GCP has not finished {operation.name} in {DONE_WITHIN}; it will be checked again.")
-            operation = self.call(client, "wait", within=WAITS_WITHIN, operation=operation.name, **where)
+            operation = self.call(client, "wait", within=WAITS_WITHIN, operation=operation.name, **scope)
         return operation
 
     def instances(self, filter_: str) -> Iterator[Any]:
@@ -72,14 +72,14 @@ class GcpClient:
             try:
                 page = next(pages, None)
             except Exception as error:
-                raise self._broken_off(method, error) from error
+                raise self._list_error(method, error) from error
             if page is None:
                 return
             if page.unreachables:
                 raise DriverError(f"GCP could not list {', '.join(page.unreachables)}; the list is not complete.")
             yield from page.items.items()
 
-    def _broken_off(self, method: str, error: Exception) -> DriverError:
+    def _list_error(self, method: str, error: Exception) -> DriverError:
         from google.api_core.exceptions import GoogleAPICallError  # noqa: PLC0415 - imported by `call` already
 
         if isinstance(error, GoogleAPICallError):
@@ -93,10 +93,10 @@ class GcpClient:
         if self._made_in != os.getpid():
             self._clients, self._made_in = {}, os.getpid()
         if name not in self._clients:
-            self._clients[name] = getattr(compute_v1, name)(**self._where_and_who())
+            self._clients[name] = getattr(compute_v1, name)(**self._client_options())
         return self._clients[name]
 
-    def _where_and_who(self) -> dict[str, Any]:
+    def _client_options(self) -> dict[str, Any]:
         if not self._endpoint:
             return {}
         from google.auth.credentials import AnonymousCredentials  # noqa: PLC0415 - as above
@@ -105,6 +105,6 @@ class GcpClient:
         return {"credentials": anonymous, "client_options": {"api_endpoint": self._endpoint}}
 
 
-def _where(operation: Any) -> dict[str, str]:
+def _scope_of(operation: Any) -> dict[str, str]:
     places = {"zone": operation.zone, "region": operation.region}
     return {kind: url.rsplit("/", 1)[-1] for kind, url in places.items() if url}

@@ -24,9 +24,9 @@ from workers.placement.refusals import Scope
 from workers.serving.bootstrap import user_data
 from workers.serving.errors import ServingError
 
-SETTLES_WITHIN = timedelta(minutes=3)
+SETTLES_WITHIN = timedelta(minutes=3)  # maximum wait for an allocation
 LOOK_EVERY = timedelta(seconds=0.5)
-FINGERPRINTS = 3
+EXPIRY_TRIES = 3  # other changes of the metadata make a try fail
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class GcpDriver:
         """Waits until GCE has allocated or refused the machine, which takes seconds, at most five minutes."""
         try:
             sources = self._check(request)
-            if short := self._too_little(request):
+            if short := self._shortage(request):
                 if found := self.find(request.token):
                     return found  # this machine itself uses the quota
                 raise short
@@ -97,7 +97,7 @@ class GcpDriver:
         return self._ends.end_of(machine)
 
     def extend(self, token: Token, expires_at: datetime) -> None:
-        for _ in range(FINGERPRINTS):
+        for _ in range(EXPIRY_TRIES):
             if all(self._extended(found, gcp_instance.expiry(expires_at)) for found in self._named(token)):
                 return
         raise DriverError(
@@ -108,12 +108,12 @@ class GcpDriver:
         for found in self._named(token):
             self._ends.remember(found)
             place = {"zone": gcp_instance.zone_of(found), "instance": found.name}
-            self.api.look("InstancesClient", "delete_unary", **place)
+            self.api.call_if_found("InstancesClient", "delete_unary", **place)
 
     def log(self, token: Token, lines: int) -> str:
         for found in self._named(token):
             place = {"zone": gcp_instance.zone_of(found), "instance": found.name}
-            if (output := self.api.look("InstancesClient", "get_serial_port_output", **place)) is not None:
+            if (output := self.api.call_if_found("InstancesClient", "get_serial_port_output", **place)) is not None:
                 return "\n".join(output.contents.splitlines()[-lines:])
         return ""  # GCE deletes the output with the machine
 
@@ -127,7 +127,7 @@ class GcpDriver:
         except CidrsError as error:
             raise Refused(f"{error}. {CIDRS_MEND}", code="NoCidrs", scope=Scope.CLOUD) from error
 
-    def _too_little(self, request: MachineRequest) -> Refused | None:
+    def _shortage(self, request: MachineRequest) -> Refused | None:
         short = self._quotas.shortage(request.offers[0])  # a batch is one type in one region
         return (
             refused_by(self.api.project, [(short.code, short.text)], request.offers, plain=short.text)
@@ -149,7 +149,9 @@ class GcpDriver:
         metadata = {"fingerprint": found.metadata.fingerprint, "items": items}
         place = {"zone": gcp_instance.zone_of(found), "instance": found.name}
         try:
-            operation = self.api.look("InstancesClient", "set_metadata_unary", metadata_resource=metadata, **place)
+            operation = self.api.call_if_found(
+                "InstancesClient", "set_metadata_unary", metadata_resource=metadata, **place
+            )
         except GcpError as error:
             if error.status == PRECONDITION_FAILED:
                 return False

@@ -95,7 +95,7 @@ class Launcher:
         name = gcp_instance.name_of(request.token)
         candidates: Iterable[Any]
         if zones:
-            candidates = (self._api.look("InstancesClient", "get", zone=zone, instance=name) for zone in zones)
+            candidates = (self._api.call_if_found("InstancesClient", "get", zone=zone, instance=name) for zone in zones)
         else:
             candidates = self._api.instances(f'name = "{name}"')
         found = next((one for one in candidates if one is not None), None)

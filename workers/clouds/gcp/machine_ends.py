@@ -116,7 +116,7 @@ class EndedMachines:
             seen = self._ended(token, seen, now, found)
         if found.status == "TERMINATED" and seen.ended_at and now - seen.ended_at > STOPPED_FOR:
             logger.warning("deleting %s, which has stopped, because its disk costs", found.name)
-            self._api.look("InstancesClient", "delete_unary", zone=seen.zone, instance=found.name)
+            self._api.call_if_found("InstancesClient", "delete_unary", zone=seen.zone, instance=found.name)
         return seen.sighting
 
     def _ended(self, token: Token, seen: LastSighting, now: datetime, stopped: Any = None) -> LastSighting:

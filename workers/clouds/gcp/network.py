@@ -38,14 +38,14 @@ class Firewall:
     def _open(self, name: str, port: int, sources: tuple[str, ...]) -> None:
         wanted = {
             "name": name,
-            "description": "Who may reach the models that mixtral-bot serves; see MIXTRAL_ALLOW_CIDRS.",
+            "description": "Networks that may reach the models served by mixtral-bot (MIXTRAL_ALLOW_CIDRS).",
             "network": NETWORK,
             "direction": "INGRESS",
             "allowed": [{"I_p_protocol": "tcp", "ports": [str(port)]}],
             "source_ranges": list(sources),
             "target_tags": [name],
         }
-        found = self._api.look("FirewallsClient", "get", firewall=name)
+        found = self._api.call_if_found("FirewallsClient", "get", firewall=name)
         if found is None:
             self._insert(wanted)
         elif set(found.source_ranges) != set(sources) or not _opens(found, port):

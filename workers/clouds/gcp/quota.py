@@ -9,8 +9,8 @@ from msgspec import Struct
 from workers.clouds.gcp.client import GcpClient
 from workers.placement.offer import Offer
 
-BELIEVED_FOR = timedelta(minutes=10)
-USAGE_BELIEVED_FOR = timedelta(seconds=20)
+CACHED_FOR = timedelta(minutes=10)
+USAGE_CACHED_FOR = timedelta(seconds=20)
 """Shorter than for limits: usage changes with each machine, limits only on request."""
 
 GLOBAL = "GPUS_ALL_REGIONS"
@@ -80,25 +80,23 @@ class GpuQuotas:
         """The quota that is too small for the offer, or None. Raises GcpError, DriverError."""
         if not offer.count:
             return None
-        found = shortage(offer, *self._of(offer, BELIEVED_FOR))
+        found = shortage(offer, *self._of(offer, CACHED_FOR))
         if found is None or found.quota.limit < found.needed:
             return found
-        return shortage(offer, *self._of(offer, USAGE_BELIEVED_FOR))
+        return shortage(offer, *self._of(offer, USAGE_CACHED_FOR))
 
-    def _of(self, offer: Offer, believed_for: timedelta) -> tuple[dict[str, Quota], dict[str, Quota]]:
-        return self._region(offer.region, believed_for), self._project(believed_for)
+    def _of(self, offer: Offer, max_age: timedelta) -> tuple[dict[str, Quota], dict[str, Quota]]:
+        return self._region(offer.region, max_age), self._project(max_age)
 
-    def _region(self, region: str, believed_for: timedelta) -> dict[str, Quota]:
-        return self._fresh(region, believed_for) or self._keep(
-            region, self._api.call("RegionsClient", "get", region=region)
-        )
+    def _region(self, region: str, max_age: timedelta) -> dict[str, Quota]:
+        return self._fresh(region, max_age) or self._keep(region, self._api.call("RegionsClient", "get", region=region))
 
-    def _project(self, believed_for: timedelta) -> dict[str, Quota]:
-        return self._fresh("", believed_for) or self._keep("", self._api.call("ProjectsClient", "get"))
+    def _project(self, max_age: timedelta) -> dict[str, Quota]:
+        return self._fresh("", max_age) or self._keep("", self._api.call("ProjectsClient", "get"))
 
-    def _fresh(self, place: str, believed_for: timedelta) -> dict[str, Quota] | None:
+    def _fresh(self, place: str, max_age: timedelta) -> dict[str, Quota] | None:
         at, quotas = self._read.get(place, (0.0, {}))
-        return quotas if quotas and time.monotonic() - at < believed_for.total_seconds() else None
+        return quotas if quotas and time.monotonic() - at < max_age.total_seconds() else None
 
     def _keep(self, place: str, answer: Any) -> dict[str, Quota]:
         quotas = {q.metric: Quota(q.metric, q.limit, q.usage) for q in answer.quotas}

@@ -22,11 +22,11 @@ from workers.machines import Machine, MachineEnd, MachineRequest, Presence, Sigh
 from workers.placement.offer import CloudStatus, Offer
 from workers.placement.refusals import Scope
 
-START_WITHIN = timedelta(seconds=20)
+START_WITHIN = timedelta(seconds=20)  # maximum wait for a machine's process
 SPAWN_AGAIN_AFTER = timedelta(seconds=2)
 END_WITHIN = timedelta(seconds=7)  # a machine gives its engine five seconds
 LOOK_EVERY = timedelta(seconds=0.01)
-KEEP_ENDED = timedelta(days=1)
+KEEP_ENDED = timedelta(days=1)  # time for which an ended machine is listed
 LONG_LINE = 1000  # bytes read from the end of a log for each line
 
 logger = logging.getLogger(__name__)

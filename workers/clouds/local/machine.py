@@ -22,7 +22,7 @@ from workers.processes import die_with_parent
 from workers.serving.steps import Step, Workplace, steps
 
 HOST = "127.0.0.1"
-GRACE = timedelta(seconds=5)
+GRACE = timedelta(seconds=5)  # between SIGTERM and SIGKILL
 LOOK_EVERY = timedelta(seconds=0.25)
 SIGNALS = frozenset({signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
