@@ -147,7 +147,7 @@ def test_the_gpus_that_came_decide_how_the_model_is_divided(computer):
 def test_a_machine_with_a_broken_gpu_says_so_and_starts_nothing(computer):
     computer.gpus(7)
     computer.boot(vllm(), 8, 4)
-    assert computer.told().gave_up == "7 GPUs are here, and 4 or 8 were rented"
+    assert computer.told().gave_up == "the machine has 7 GPUs, but 4 or 8 were rented"
     assert computer.calls("docker") == []
 
 
@@ -240,7 +240,7 @@ def test_starts_are_counted_through_reboots(computer):
 
 def test_a_run_that_leaves_its_server_behind_and_ends_well_is_left_alone(computer):
     said = computer.boot(script("true", "echo installing\n"))
-    assert said.endswith("mixtral: the recipe's run has ended, and what it left running serves on\n")
+    assert said.endswith("mixtral: the recipe's run has ended, and the processes that it started continue to serve\n")
     assert said.count("mixtral: starting the recipe's run\n") == 2
     assert ["-h", "now"] not in [argv for argv, _ in computer.calls("shutdown")]
 

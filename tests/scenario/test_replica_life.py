@@ -172,7 +172,7 @@ def test_a_replica_that_fails_now_and_then_serves_on_and_its_own_words_reach_the
     # Every third one fails; the test completion after the launch may be one of them.
     assert 1 <= [answer.status_code for answer in answers].count(500) <= 2
     assert 4 <= [answer.status_code for answer in answers].count(200) <= 5
-    assert any("told to fail now and then" in answer.text for answer in answers)
+    assert any("failure requested by --fail-every" in answer.text for answer in answers)
     ended(eye, "moody")
 
 

@@ -1,4 +1,4 @@
-"""Who is admitted to a machine's port: the networks that were named, or else the gateway alone."""
+"""The networks that may reach a machine's port: those that are configured, or the gateway alone."""
 
 import ipaddress
 import socket
@@ -18,16 +18,16 @@ def resolved(host: str) -> list[str]:
 
 
 def admitted(environ: Mapping[str, str], resolve: Resolve = resolved) -> tuple[str, ...]:
-    """The IPv4 networks of MIXTRAL_ALLOW_CIDRS; without it the public address of MIXTRAL_GATEWAY_URL.
+    """The IPv4 networks of MIXTRAL_ALLOW_CIDRS or, if it is not set, the public addresses of MIXTRAL_GATEWAY_URL.
 
-    The workers probe the machines too: where they don't leave by the gateway's address, both have to be named.
+    Workers probe the machines too: if their address is not the gateway's, MIXTRAL_ALLOW_CIDRS must contain both.
     Raises CidrsError.
     """
     if named := environ.get(CIDRS, ""):
         return cidrs(named)
     host = urlsplit(environ.get(GATEWAY, "")).hostname
     if not host:
-        raise CidrsError(f"{CIDRS} is not set, nor is {GATEWAY}, whose address would be admitted otherwise")
+        raise CidrsError(f"{CIDRS} is not set, and neither is {GATEWAY}")
     try:
         addresses = list(resolve(host))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What the control loop asks of a cloud, and what a cloud may answer."""
+"""The interface of the clouds' drivers, and their errors."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -11,60 +11,60 @@ from workers.placement.refusals import Refusal, Scope
 
 
 class DriverError(WorkersError):
-    """The cloud could not be asked, or gave no answer: nothing is known of the effect."""
+    """A call failed or got no answer. Whether it had an effect is unknown."""
 
 
 class Refused(WorkersError):
-    """The cloud said no, and no machine was made: the message is its reason in plain words."""
+    """The cloud refused the request and made no machine. The message is the reason, for people."""
 
     def __init__(self, sentence: str, *, code: str, scope: Scope, refusals: tuple[Refusal, ...] = ()) -> None:
         super().__init__(sentence)
         self.code = code
         self.scope = scope
         self.refusals = refusals
-        """What was said of which offer, where one call asked for several; empty: this was said of all."""
+        """The refusal of each offer, if the call had several; empty if the message applies to all of them."""
 
 
 class Driver(Protocol):
-    """One cloud. Calls may take seconds; each may be repeated, and ends in its answer or in one of our errors."""
+    """One cloud. Calls may take seconds and may be repeated. All errors are DriverError or Refused."""
 
     cloud: str
 
     def status(self) -> CloudStatus:
-        """Whether machines can be asked for here at all, and if not, why and what mends it. No paid call."""
+        """Whether machines can be requested; if not, why, and what to do. Makes no paid call."""
         ...
 
     def offers(self) -> tuple[Offer, ...]:
-        """What this cloud sells beyond the price table (the machine it runs on, for `local`)."""
+        """Offers that are not in the price table, such as the worker's own machine for `local`."""
         ...
 
     def create(self, request: MachineRequest, secrets: Mapping[str, str]) -> Machine:
-        """Make the machine of this token, or return the one that exists. Raises Refused, DriverError."""
+        """Make the machine for the request's token, or return the existing one. Raises Refused, DriverError."""
         ...
 
     def find(self, token: Token) -> Machine | None:
-        """The machine of this token, running or not, or None if there never was one. Raises DriverError."""
+        """The machine of this token, running or not; None if there was never one. Raises DriverError."""
         ...
 
     def owned(self, installation: str) -> Iterable[Sighting]:
-        """Every machine that carries this installation's tag, ended ones while the cloud still lists them."""
+        """All machines with this installation's tag, including ended ones that the cloud still lists."""
         ...
 
     def end_of(self, machine: Machine) -> MachineEnd | None:
-        """How a machine ended that is listed no more, whoever saw it last; None where that is not told any more.
+        """How a machine ended that the cloud no longer lists; None if the cloud no longer has this information.
 
         Raises DriverError.
         """
         ...
 
     def extend(self, token: Token, expires_at: datetime) -> None:
-        """Tell the machine that it may live until then."""
+        """Set the machine's expiry. Raises DriverError."""
         ...
 
     def terminate(self, token: Token) -> None:
-        """End the machine of this token and return when the cloud has taken the order; ended already is fine."""
+        """End the machine of this token; return once the cloud has accepted. An ended machine is no error."""
         ...
 
     def log(self, token: Token, lines: int) -> str:
-        """The last lines of what the machine printed, or an empty string."""
+        """The last lines of the machine's console; empty if there is none."""
         ...

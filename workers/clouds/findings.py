@@ -1,4 +1,4 @@
-"""PURE: what `mixtral-bot check` finds out about a cloud, and what it is asked to find out about."""
+"""PURE: findings of `mixtral-bot check`, and the quotas that it needs."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,32 +8,32 @@ CREDENTIALS = "credentials"
 QUOTA = "quota"
 
 REGIONS_NAMED = 3
-"""More are counted."""
+"""Maximum number of regions listed by name; more are given as a number."""
 
 
 class Finding(Struct, frozen=True, kw_only=True):
-    """One thing that was looked at."""
+    """The result of one check."""
 
     about: str
     """`Redis`, `Slack`, `prices`, or the cloud as people write it: `AWS`, `GCP`, `local`."""
     what: str
-    """Which part of it: `credentials`, `quota`; empty for the whole."""
+    """The part that was checked: `credentials`, `quota`; empty for the whole."""
     works: bool | None
-    """None: it could not be looked at, or nobody asked for it; that alone keeps nothing from working."""
+    """None if it could not be checked or was not requested; this is not a failure."""
     says: str
     """The state or the cause, without a full stop."""
     mend: str = ""
-    """What to do, without a full stop; empty where it works."""
+    """What to do, without a full stop; empty if it works."""
 
 
 class Need(Struct, frozen=True, kw_only=True):
-    """What the smallest machine of a quota's family takes of it in one region."""
+    """The part of a quota that the smallest machine of its family uses in one region."""
 
     cloud: str
     quota: str
-    """The cloud's own name of it: a code of AWS's, a metric of GCP's; empty where none is known."""
+    """The cloud's name of the quota: a code on AWS, a metric on GCP; empty if unknown."""
     family: str
-    """What counts against it, for people: on AWS `P` or `G` (in vCPUs), on GCP the GPU's name (in GPUs)."""
+    """The machines that use it, for people: on AWS `P` or `G` (in vCPUs), on GCP the GPU's name (in GPUs)."""
     spot: bool
     region: str
     amount: int
@@ -41,20 +41,20 @@ class Need(Struct, frozen=True, kw_only=True):
 
 
 def on_quota(about: str, unit: str, needed: Sequence[Need], limits: Mapping[str, float], mend: str) -> Finding:
-    """How far one family's quota goes; `limits` by region, those that the cloud told; `needed` of one family."""
+    """Whether a quota suffices. `needed`: of one family; `limits`: by region, without those that are unknown."""
     family = f"{needed[0].family} {'spot' if needed[0].spot else 'on demand'}"
-    told = [need for need in needed if need.region in limits]
-    enough = [need for need in told if _endless(limits[need.region]) or limits[need.region] >= need.amount]
-    if not told:
-        return Finding(about=about, what=QUOTA, works=None, says=f"{family}: the cloud does not tell")
-    least = min(need.amount for need in told)
+    known = [need for need in needed if need.region in limits]
+    enough = [need for need in known if _endless(limits[need.region]) or limits[need.region] >= need.amount]
+    if not known:
+        return Finding(about=about, what=QUOTA, works=None, says=f"{family}: the cloud does not report it")
+    least = min(need.amount for need in known)
     if not enough:
-        most = max(limits[need.region] for need in told)
-        says = f"{family}: {most:g} {unit} at most in {_regions(told)}, and {told[0].instance_type} needs {least}"
+        most = max(limits[need.region] for need in known)
+        says = f"{family}: {most:g} {unit} at most in {_regions(known)}, and {known[0].instance_type} needs {least}"
         return Finding(about=about, what=QUOTA, works=False, says=says, mend=mend)
     most = max(limits[need.region] for need in enough)
     says = f"{family}: {'no limit' if _endless(most) else f'up to {most:g} {unit}'} in {_regions(enough)}"
-    lacking = [need for need in told if need not in enough]
+    lacking = [need for need in known if need not in enough]
     says += f"; too small in {_regions(lacking)}" if lacking else ""
     return Finding(about=about, what=QUOTA, works=True, says=says)
 
@@ -68,7 +68,7 @@ def _regions(found: Sequence[Need]) -> str:
 
 
 def listed(names: Sequence[str], kind: str) -> str:
-    """`a, b and c`; of many, their number: `13 regions`."""
+    """`a, b and c`; for more than REGIONS_NAMED, their number: `13 regions`."""
     names = list(dict.fromkeys(names))
     if len(names) > REGIONS_NAMED:
         return f"{len(names)} {kind}"

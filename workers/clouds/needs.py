@@ -1,4 +1,4 @@
-"""PURE: the smallest machine of each quota's family and region that any recipe could use."""
+"""PURE: the quotas that the recipes need."""
 
 from collections.abc import Iterable, Sequence
 
@@ -11,7 +11,7 @@ from workers.placement.planner import plan
 
 
 def needs(recipes: Iterable[Recipe], offers: Sequence[Offer]) -> tuple[Need, ...]:
-    """One for each quota and region that any of the recipes could use; the cheapest offer's first."""
+    """For each quota and region, the smallest machine that any recipe can use; in the order of the ladders."""
     found: dict[tuple[str, ...], Need] = {}
     for recipe in recipes:
         for spot in (False, True):

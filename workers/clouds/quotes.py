@@ -1,4 +1,4 @@
-"""Where prices come from: gpuhunt's catalogue, AWS's own price list, and what spot machines cost at this moment."""
+"""Sources of prices: gpuhunt's catalogue, AWS's price list, and AWS's current spot prices."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,11 +16,11 @@ from workers.placement.unpriced import TYPES
 SDK_MEND = "install it with `pip install gpuhunt`"
 
 Source = Callable[[], list[Quote]]
-"""Raises DriverError where it has no answer."""
+"""Raises DriverError if the prices cannot be read."""
 
 
 def sources(environ: Mapping[str, str], table: Sequence[Row], *, aws: bool) -> dict[str, Source]:
-    """Who can be asked, by name; `aws`: whether there are credentials for it."""
+    """The available sources, by name. `aws`: whether there are credentials for AWS."""
     found: dict[str, Source] = {"gpuhunt": gpuhunt}
     api = AwsClient(environ)
     if aws:
@@ -30,17 +30,17 @@ def sources(environ: Mapping[str, str], table: Sequence[Row], *, aws: bool) -> d
 
 
 def gpuhunt() -> list[Quote]:
-    """On-demand prices of AWS and GCP from gpuhunt's catalogue, which is collected every day. Raises DriverError."""
+    """On-demand prices of AWS and GCP from gpuhunt's catalogue, which is updated daily. Raises DriverError."""
     try:
         catalog: Any = import_module("gpuhunt").Catalog(auto_reload=False)  # an optional extra
     except ImportError as error:
         raise DriverError(f"gpuhunt is not installed: {SDK_MEND}") from error
-    logging.getLogger("gpuhunt").setLevel(logging.CRITICAL)  # it logs tracebacks of what it raises anyway
+    logging.getLogger("gpuhunt").setLevel(logging.CRITICAL)  # it logs the tracebacks of errors that it raises
     try:
         catalog.load()
         items = catalog.query(provider=["aws", "gcp"], spot=False, min_gpu_count=1)
     except Exception as error:
-        # Its errors have no base class: it lets those of urllib, zipfile and csv through.
+        # Its errors have no base class: it raises those of urllib, zipfile and csv.
         raise DriverError(f"gpuhunt's catalogue cannot be reached: {' '.join(str(error).split())}") from error
     return [quote for item in items if (quote := _of_gpuhunt(item))]
 

@@ -1,4 +1,4 @@
-"""Whether machines can be asked for on each cloud, as far as this machine's own files and variables tell."""
+"""Whether each cloud can be used, according to this machine's files and environment."""
 
 import sys
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ KEYS = (
 
 
 def statuses(environ: Mapping[str, str], *, drivers: AbstractSet[str]) -> dict[str, CloudStatus]:
-    """A status for each cloud that we know. Asks no network and no cloud; `drivers` are those that can launch."""
+    """The status of each known cloud, without network access. `drivers`: the clouds that have a driver."""
     chosen = {word.strip().lower() for word in environ.get("MIXTRAL_CLOUDS", "").split(",") if word.strip()}
     return {cloud: _status(cloud, environ, drivers, chosen) for cloud in NAMES}
 
@@ -37,12 +37,12 @@ def statuses(environ: Mapping[str, str], *, drivers: AbstractSet[str]) -> dict[s
 def _status(cloud: str, environ: Mapping[str, str], drivers: AbstractSet[str], chosen: AbstractSet[str]) -> CloudStatus:
     if chosen and cloud not in chosen:
         mend = f"add {cloud} to MIXTRAL_CLOUDS, or unset it"
-        return _unusable(cloud, "MIXTRAL_CLOUDS leaves it out", mend)
+        return _unusable(cloud, "MIXTRAL_CLOUDS does not include it", mend)
     lacking = {"aws": _aws_lacks, "gcp": _gcp_lacks, "local": _local_lacks}[cloud](environ)
     if lacking is not None:
         return _unusable(cloud, *lacking)
     if cloud not in drivers:
-        mend = "launch on another cloud until a version that can"
+        mend = "launch on another cloud"
         return CloudStatus(
             cloud=cloud, usable=False, reason=f"this version has no driver for {NAMES[cloud]} yet", mend=mend
         )
@@ -83,9 +83,9 @@ def _gcp_lacks(environ: Mapping[str, str]) -> tuple[str, str] | None:
     named = environ.get("GOOGLE_APPLICATION_CREDENTIALS")
     folder = environ.get("CLOUDSDK_CONFIG") or _home(environ) / ".config" / "gcloud"
     file = Path(named or Path(folder) / "application_default_credentials.json").expanduser()
-    anonymous = environ.get("MIXTRAL_GCE_ENDPOINT", "").startswith("http://")  # a stand-in asks for none
+    anonymous = environ.get("MIXTRAL_GCE_ENDPOINT", "").startswith("http://")  # a stand-in needs no credentials
     if not anonymous and not file.is_file():
-        missing = f"GOOGLE_APPLICATION_CREDENTIALS names {file}, which is not there" if named else None
+        missing = f"GOOGLE_APPLICATION_CREDENTIALS names {file}, which does not exist" if named else None
         return missing or "no credentials found", GCP_MEND
     if not (environ.get("GOOGLE_CLOUD_PROJECT") or environ.get("GCLOUD_PROJECT")):
         return "no project is set", PROJECT_MEND
@@ -94,7 +94,7 @@ def _gcp_lacks(environ: Mapping[str, str]) -> tuple[str, str] | None:
 
 def _local_lacks(_environ: Mapping[str, str]) -> tuple[str, str] | None:
     if not sys.platform.startswith("linux"):
-        return f"replicas as processes need Linux, not {sys.platform}", "use a cloud, or run this on Linux"
+        return f"replicas as processes need Linux, not {sys.platform}", "use a cloud, or run the worker on Linux"
     return None
 
 

@@ -1,15 +1,15 @@
-"""PURE: which offers one call to a cloud can try together."""
+"""PURE: the offers that one launch call to a cloud can try together."""
 
 from collections.abc import Sequence
 
 from workers.placement.offer import Offer
 
-MOST_IN_A_CALL = 50
-"""EC2 takes 50 launch specifications in an instant fleet."""
+BATCH_LIMIT = 50
+"""Maximum number of offers in one call: EC2 accepts 50 launch specifications in an instant fleet."""
 
 
 def batch(offers: Sequence[Offer]) -> tuple[Offer, ...]:
-    """The first of `offers`, which are in price order, and those after it that the same call can try.
+    """The first of `offers` (in price order) and the later ones that the same call can try; empty without offers.
 
     AWS on demand: the type's zones in the region, which cost the same. AWS spot: every type and zone of the region,
     among which the fleet chooses by price and capacity. GCP: the type's zones in the region. `local`: one.
@@ -17,7 +17,7 @@ def batch(offers: Sequence[Offer]) -> tuple[Offer, ...]:
     if not offers:
         return ()
     first = offers[0]
-    return tuple(offer for offer in offers if _together(first, offer))[:MOST_IN_A_CALL]
+    return tuple(offer for offer in offers if _together(first, offer))[:BATCH_LIMIT]
 
 
 def _together(first: Offer, other: Offer) -> bool:

@@ -1,4 +1,4 @@
-"""The price table: a CSV of ours, or the one that MIXTRAL_PRICES names, read once while it stays the same."""
+"""The price table: offers.csv or the CSV named by MIXTRAL_PRICES. Cached until the file changes."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ from workers.placement.offer import Offer
 from workers.placement.unpriced import unpriced
 
 READ_IN = "2026-11"
-"""When the prices of our own table were read from the clouds."""
+"""Month in which the prices of offers.csv were read from the clouds."""
 
 COLUMNS = (
     "cloud", "region", "zone", "instance_type", "accelerator", "count", "gpu_memory_gib", "vcpus", "memory_gib",
@@ -25,16 +25,16 @@ COLUMNS = (
 NAMED = ("cloud", "region", "zone", "instance_type")
 
 READ_ON = "read_on"
-"""A further column of what `mixtral-bot prices` writes: when the row's price was read, as 2026-11 or 2026-11-23."""
+"""Extra column in the output of `mixtral-bot prices`: when the row's price was read, as 2026-11 or 2026-11-23."""
 
 REFRESHED = "prices.csv"
-"""Under MIXTRAL_HOME."""
+"""File name of the refreshed table, under MIXTRAL_HOME."""
 
-SAME = Decimal("0.0001")
-"""USD per hour: spot prices are told to four decimals, so that closer ones are the same price."""
+TOLERANCE = Decimal("0.0001")
+"""Prices that differ by at most this many USD per hour are equal: spot prices have four decimals."""
 
-MOST_BYTES = 20_000_000
-MOST_MISTAKES = 3
+MAX_BYTES = 20_000_000  # of a price table
+MISTAKES_LISTED = 3  # maximum number of invalid lines in an error
 
 
 class PricesError(WorkersError):
@@ -58,19 +58,19 @@ class Row(Struct, frozen=True, kw_only=True):
 
 
 def load(path: Path | None = None) -> tuple[Offer, ...]:
-    """Every offer of the table, and those without a price that it lacks. Raises PricesError."""
+    """All offers of the table, and offers without a price for the machine types that it lacks. Raises PricesError."""
     path = path or ours()
     try:
         stat = path.stat()
-        if stat.st_size > MOST_BYTES:
-            raise PricesError(f"{path} is {stat.st_size:,} bytes long; a price table has at most {MOST_BYTES:,}.")
+        if stat.st_size > MAX_BYTES:
+            raise PricesError(f"{path} has {stat.st_size:,} bytes; the maximum for a price table is {MAX_BYTES:,}.")
         return _read(path, stat.st_mtime_ns, stat.st_size)
     except OSError as error:
         raise PricesError(f"The prices in {path} cannot be read: {error.strerror}. Check MIXTRAL_PRICES.") from error
 
 
 def chosen(environ: Mapping[str, str]) -> Path | None:
-    """The table that counts: the one that MIXTRAL_PRICES names, else the refreshed one, else None for our own."""
+    """Path of the table in use: named by MIXTRAL_PRICES, else the refreshed one if it exists; None for offers.csv."""
     if named := environ.get("MIXTRAL_PRICES"):
         return Path(named).expanduser()
     path = refreshed(environ)
@@ -78,13 +78,13 @@ def chosen(environ: Mapping[str, str]) -> Path | None:
 
 
 def refreshed(environ: Mapping[str, str]) -> Path:
-    """Where `mixtral-bot prices` writes; it need not be there."""
+    """Path to which `mixtral-bot prices` writes. The file may not exist."""
     home = environ.get("MIXTRAL_HOME")
     return Path(home or Path(environ.get("HOME", "~")).expanduser() / ".mixtral-bot") / REFRESHED
 
 
 def dated(path: Path | None = None) -> str:
-    """How old the prices are, for people: `read in 2026-11`, of each cloud, or when somebody's own file changed."""
+    """Age of the prices, for people: `read in 2026-11`, a date for each cloud, or when the user's own file changed."""
     if path is None:
         return f"read in {READ_IN}"
     try:
@@ -98,7 +98,7 @@ def dated(path: Path | None = None) -> str:
 
 
 def read_on(path: Path) -> dict[str, tuple[str, ...]]:
-    """When the rows of each cloud were read, oldest first; empty for a table that does not tell."""
+    """For each cloud, the dates on which its rows were read, oldest first; empty if the table has no such column."""
     found: dict[str, set[str]] = {}
     with path.open(encoding="utf-8-sig", newline="") as file:
         for cells in csv.DictReader(file):
@@ -114,7 +114,7 @@ def _span(days: tuple[str, ...]) -> str:
 
 
 def ours() -> Path:
-    """The table that comes with the product."""
+    """Path of the table that is part of the product."""
     return Path(str(files("workers.placement"))) / "offers.csv"
 
 
@@ -123,36 +123,36 @@ def _read(path: Path, _changed: int, _size: int) -> tuple[Offer, ...]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise PricesError(f"{path} is no UTF-8 text. A price table is a CSV with {', '.join(COLUMNS)}.") from error
+        raise PricesError(f"{path} is not UTF-8 text. A price table is a CSV with {', '.join(COLUMNS)}.") from error
     return offers(rows(text, path.name))
 
 
 def offers(table: tuple[Row, ...]) -> tuple[Offer, ...]:
-    """Two offers a row, on demand and spot, then those of machine types that the table lacks."""
+    """Two offers for each row, on demand and spot, then offers for the machine types that the table lacks."""
     types = frozenset((row.cloud, row.instance_type) for row in table)
     return (*(offer for row in table for offer in (on_demand(row), spot(row))), *unpriced(types))
 
 
 def on_demand(row: Row) -> Offer:
-    """Doubtful where it is below spot: no cloud sells so, and then the true price is at least the spot price."""
+    """The row's on-demand offer. Doubtful if its price is below the spot price; the spot price is then used."""
     price, lower = row.on_demand, row.spot
-    if price is not None and lower is not None and price < lower - SAME:
+    if price is not None and lower is not None and price < lower - TOLERANCE:
         doubt = f"the table's on-demand price, {price:f}, is below its spot price, {lower:f}"
         return _offer(row, spot=False, price=lower, doubtful=doubt)
     return _offer(row, spot=False, price=price, doubtful=None)
 
 
 def spot(row: Row) -> Offer:
-    """Doubtful unless it is below on demand: a spot machine costs at most the on-demand price, which is then taken."""
+    """The row's spot offer. Doubtful unless its price is below the on-demand price; the higher one is then used."""
     price, upper = row.spot, row.on_demand
     if price is None:
-        doubt: str | None = "the table has no spot price; reckoned at the on-demand price"
+        doubt: str | None = "the table has no spot price; the on-demand price is used"
         return _offer(row, spot=True, price=upper, doubtful=doubt if upper is not None else None)
     if upper is None:
         doubt = "the table has no on-demand price to compare with"
-    elif price > upper + SAME:
+    elif price > upper + TOLERANCE:
         doubt = f"the table's on-demand price, {upper:f}, is below its spot price, {price:f}"
-    elif price >= upper - SAME:
+    elif price >= upper - TOLERANCE:
         doubt = "the table's spot price equals its on-demand price"
     else:
         doubt = None
@@ -160,7 +160,7 @@ def spot(row: Row) -> Offer:
 
 
 def _on_demand_beside(row: Row, *, spot: bool) -> Decimal | None:
-    """Never below the spot price, so that a doubtful row promises no saving."""
+    """Never below the spot price, so that a doubtful row shows no saving."""
     return on_demand(row).usd_per_hour if spot else None
 
 
@@ -183,14 +183,14 @@ def _offer(row: Row, *, spot: bool, price: Decimal | None, doubtful: str | None)
 
 
 def rows(text: str, name: str) -> tuple[Row, ...]:
-    """Read the table's text. Raises PricesError that names the broken lines of `name`."""
+    """Parse the table's text. Raises PricesError that lists the invalid lines of the file `name`."""
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     found: dict[tuple[str, ...], tuple[int, Row]] = {}
     mistakes: list[str] = []
     try:
         missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
         if missing:
-            raise PricesError(f"{name}:1: the column {missing[0]} is missing; there must be {', '.join(COLUMNS)}.")
+            raise PricesError(f"{name}:1: the column {missing[0]} is missing. Required are {', '.join(COLUMNS)}.")
         for cells in reader:
             line = reader.line_num
             try:
@@ -210,13 +210,13 @@ def rows(text: str, name: str) -> tuple[Row, ...]:
 
 
 def _some(mistakes: list[str]) -> Iterator[str]:
-    yield from mistakes[:MOST_MISTAKES]
-    if len(mistakes) > MOST_MISTAKES:
-        yield f"and {len(mistakes) - MOST_MISTAKES} more lines"
+    yield from mistakes[:MISTAKES_LISTED]
+    if len(mistakes) > MISTAKES_LISTED:
+        yield f"and {len(mistakes) - MISTAKES_LISTED} more lines"
 
 
 def _row(cells: Mapping[str | None, str | None]) -> Row:
-    """Raises ValueError with what is wrong with the line."""
+    """Raises ValueError that describes the error in the line."""
     if None in cells or None in cells.values():
         raise ValueError(f"has {'more' if None in cells else 'fewer'} cells than the header")
     text = {column: (cells[column] or "").strip() for column in COLUMNS}

@@ -1,4 +1,4 @@
-"""PURE: why a ladder is empty, or lacks one of the recipe's GPUs, in a sentence that names the nearest way out."""
+"""PURE: sentences that explain why a ladder is empty or lacks one of the recipe's GPUs, and what to change."""
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
@@ -19,7 +19,7 @@ def why_empty(
     clouds: Sequence[str] = (),
     max_price: Decimal | None = None,
 ) -> str:
-    """One sentence for a plan without rungs: which single limit stands in the way, or what the recipe asks for."""
+    """One sentence for a plan without rungs: the single limit that excludes all offers, or what the recipe asks for."""
     offers = tuple(offers)
 
     def without(*limits: str) -> tuple[Rung, ...]:
@@ -37,12 +37,12 @@ def why_empty(
     if spot and (left := without("spot")):
         return f"No machine for {recipe.name} is sold as spot; on demand, {_cheapest(left)}."
     if without("max_price", "clouds", "gpus", "spot"):
-        return f"No machine for {recipe.name} is left with these limits together; leave some of them out."
+        return f"No machine for {recipe.name} satisfies all of these limits; remove some of them."
     return _why_never(recipe, offers)
 
 
 def gaps(recipe: Recipe, offers: Iterable[Offer], rungs: Iterable[Rung]) -> tuple[str, ...]:
-    """A sentence for each GPU of the recipe that has no rung because nobody sells so many in one machine."""
+    """A sentence for each GPU of the recipe that has no rung because no machine type has that number of GPUs."""
     shown = {(rung.offer.accelerator, rung.offer.count) for rung in rungs}
     offers = tuple(offers)
     return tuple(
@@ -58,13 +58,13 @@ def _why_never(recipe: Recipe, offers: Sequence[Offer]) -> str:
         return " ".join(sentences)
     if not taken and all(r.instance_type is None for r in recipe.resources):
         here = next((o for o in offers if o.cloud == "local" and o.accelerator is None), None)
-        machine = f"; this one has {here.vcpus} vCPUs and {here.memory_gib} GiB" if here else ""
-        return f"{recipe.name} asks for no GPU, and the price table lists only machines with one{machine}."
-    return f"No machine in the price table is what {recipe.name} asks for: {_asked(recipe)}."
+        machine = f"; this host has {here.vcpus} vCPUs and {here.memory_gib} GiB" if here else ""
+        return f"{recipe.name} asks for no GPU, and the price table lists only machines with GPUs{machine}."
+    return f"{recipe.name}: no machine in the price table meets its requirements: {_asked(recipe)}."
 
 
 def _asked(recipe: Recipe) -> str:
-    """The alternatives in a few words."""
+    """The recipe's alternatives, for people."""
     words = []
     for resources in recipe.resources:
         place = "/".join(part or "*" for part in (resources.cloud, resources.region, resources.zone)).rstrip("/*")
@@ -84,7 +84,7 @@ def _count_gap(wanted: Accelerator, offers: Iterable[Offer]) -> str | None:
     counts = sorted({o.count for o in offers if o.accelerator == wanted.name})
     if not counts or wanted.count in counts:
         return None
-    return f"{wanted}: no machine has {wanted.count} of it; there are {_listed(_some(wanted.name, counts))}."
+    return f"{wanted}: no machine has {wanted.count} of this GPU; available: {_listed(_some(wanted.name, counts))}."
 
 
 def _some(name: str, counts: Iterable[int]) -> tuple[Accelerator, ...]:
@@ -102,7 +102,7 @@ def _listed(accelerators: Iterable[Accelerator]) -> str:
 def _cheapest(rungs: Sequence[Rung]) -> str:
     priced = [rung.offer for rung in rungs if rung.offer.usd_per_hour is not None]
     if not priced:
-        return "and no price is known for those that there are"
+        return "no machine has a known price"
     offer = priced[0]
     what = f"{offer.accelerator}:{offer.count}" if offer.accelerator else offer.instance_type
-    return f"the cheapest is {offer.usd_per_hour:.2f} ({what} on {offer.cloud})"
+    return f"the cheapest is {offer.usd_per_hour:.2f} USD/h ({what} on {offer.cloud})"

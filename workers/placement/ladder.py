@@ -1,4 +1,4 @@
-"""PURE: a ladder: the offers that satisfy a recipe within limits, in the order in which they are tried."""
+"""PURE: the ladder: the offers that satisfy a recipe and limits, in the order in which they are tried."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,7 +10,7 @@ from workers.placement.offer import Offer
 
 
 class Rung(Struct, frozen=True, kw_only=True):
-    """One step of the ladder: an offer that satisfies the recipe, and whether it can be taken."""
+    """An offer that satisfies the recipe, and whether a machine can be requested from it."""
 
     offer: Offer
     usable: bool
@@ -19,4 +19,4 @@ class Rung(Struct, frozen=True, kw_only=True):
 
 
 Ladder = Callable[[Recipe, Limits], tuple[Sequence[Rung], str]]
-"""The rungs for a recipe within limits, cheapest first, and why there is none (empty where there are some)."""
+"""Returns the rungs in order, and a sentence that explains why there are none (empty if there are rungs)."""

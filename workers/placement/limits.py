@@ -1,4 +1,4 @@
-"""PURE: what narrows a ladder of offers."""
+"""PURE: the limits of a launch command."""
 
 from decimal import Decimal
 
@@ -6,10 +6,10 @@ from msgspec import Struct
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """What the person who launched allowed: it narrows the ladder."""
+    """Restrictions that the launcher puts on the ladder."""
 
     spot: bool = False
     gpus: tuple[str, ...] = ()
     clouds: tuple[str, ...] = ()
     max_price: Decimal | None = None
-    """USD per hour and replica."""
+    """Maximum price of a replica, in USD per hour; None for no limit."""

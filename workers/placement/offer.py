@@ -1,4 +1,4 @@
-"""PURE: what a cloud sells and what became of it in a plan."""
+"""PURE: offers, and whether a cloud can be used."""
 
 from decimal import Decimal
 
@@ -9,23 +9,23 @@ class Offer(Struct, frozen=True, kw_only=True):
     """One machine type in one zone, on demand or spot."""
 
     cloud: str
-    """`aws`, `gcp` or `local`; empty where no cloud is known that sells this GPU."""
+    """`aws`, `gcp` or `local`; empty if no known cloud sells this GPU."""
     region: str
-    """Empty: the price table lacks this type, so that any of the cloud's regions may have it."""
+    """Empty if the price table lacks this type: any region of the cloud may have it."""
     zone: str
-    """AWS: a zone id (`use1-az1`), for names differ by account. Empty as for the region."""
+    """AWS: a zone id (`use1-az1`), because zone names differ by account. Empty if the region is."""
     instance_type: str
     accelerator: str | None
-    """Canonical name of the GPU; None is a machine without one."""
+    """Canonical name of the GPU; None for a machine without GPUs."""
     count: int
-    """How many GPUs; 0 without one."""
+    """Number of GPUs."""
     spot: bool
     usd_per_hour: Decimal | None
-    """What the plan reckons with, for the whole machine; None is unknown. For a doubtful price, the higher one."""
+    """Price of the whole machine; None if unknown. For a doubtful price, the higher of the two."""
     on_demand_usd_per_hour: Decimal | None = None
-    """For spot: what the same machine costs on demand, so that people see what spot saves; None is unknown."""
+    """For spot: on-demand price of the same machine, from which the saving is computed; None if unknown."""
     doubtful: str | None = None
-    """Why the price is not to be trusted, in one clause; None for a sound one."""
+    """Why the price may be wrong, in one clause; None for a sound price."""
     vcpus: int | None = None
     memory_gib: Decimal | None = None
     gpu_memory_gib: Decimal | None = None
@@ -33,11 +33,11 @@ class Offer(Struct, frozen=True, kw_only=True):
 
 
 class CloudStatus(Struct, frozen=True, kw_only=True):
-    """Whether machines can be asked for on a cloud."""
+    """Whether machines can be requested from a cloud."""
 
     cloud: str
     usable: bool
     reason: str | None = None
-    """Why not: `AWS: no credentials found`."""
+    """Why it cannot be used: `AWS: no credentials found`."""
     mend: str | None = None
-    """What to do about it."""
+    """What the operator can do about it."""

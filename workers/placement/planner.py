@@ -1,4 +1,4 @@
-"""PURE: every offer that satisfies a recipe, in the order in which it is to be tried."""
+"""PURE: the offers that satisfy a recipe, in the order in which they are tried."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -25,15 +25,15 @@ def plan(
     max_price: Decimal | None = None,
     statuses: Mapping[str, CloudStatus] | None = None,
 ) -> tuple[Rung, ...]:
-    """The ladder: one rung for each zone and machine type that would do, in the order of `_Place`.
+    """The ladder: one rung for each zone and machine type that satisfies the recipe, in the order of `_Place`.
 
     `spot`: spot offers only (also where the recipe says use_spot), and on demand beside them where the recipe has
-    dynamic_ondemand_fallback or base_ondemand_fallback_replicas: `workers.decision.mix` says which replica takes
-    which. Without it on demand only. An offer of `local` is neither, and always stands.
-    `gpus` (`A100:8`) and `clouds` narrow what the recipe takes; no names are no limit. `max_price`: USD per hour and
-    machine; it leaves out what has no price. `statuses`: a cloud that cannot be used, or is not in there, keeps its
-    rungs, with the reason. An offer without a price is never usable: nobody could say what it will cost.
-    Raises RecipeError for a GPU in `gpus` that does not exist.
+    dynamic_ondemand_fallback or base_ondemand_fallback_replicas: `workers.decision.mix` chooses for each replica.
+    Otherwise on-demand offers only. Offers of `local` are neither, and are always included.
+    `gpus` (`A100:8`) and `clouds` restrict the recipe's alternatives; empty means no restriction. `max_price`: USD per
+    hour and machine; it excludes offers without a price. `statuses`: the rungs of a cloud that is not usable or is
+    missing are unusable, with the reason. An offer without a price is never usable: its cost cannot be stated.
+    Raises RecipeError for an unknown GPU in `gpus`.
     """
     wanted = _Wanted(recipe, spot, frozenset(parse(gpu) for gpu in gpus), frozenset(clouds), max_price)
     offers = tuple(offers)
@@ -46,22 +46,22 @@ def plan(
 
 
 def wants_spot(recipe: Recipe, spot: bool) -> bool:
-    """Whether each machine is to be spot: the person says so, or every alternative of the recipe does."""
+    """Whether all machines are to be spot: requested by the launcher, or by every alternative of the recipe."""
     return spot or all(resources.use_spot for resources in recipe.resources)
 
 
 class _Place(NamedTuple):
-    """Where an offer stands in the ladder: a total order that depends on nothing but the offer and the recipe."""
+    """Sort key of an offer in the ladder: a total order that depends only on the offer and the recipe."""
 
     choice: int
-    """Where spot is wanted and on demand will do: 0 spot with a sound price, 1 on demand, 2 spot that may well cost
-    as much, 3 without a price; else 0."""
+    """If spot is wanted with a fallback to on demand: 0 spot with a sound price, 1 on demand, 2 spot with a doubtful
+    price, 3 without a price. Otherwise 0."""
     alternative: int
-    """Which of the recipe's alternatives it satisfies, where they are in the order of preference; else 0."""
+    """Index of the recipe's alternative that it satisfies, if the alternatives are ordered; otherwise 0."""
     trust: int
-    """0 with a sound price, 1 with a doubtful one, 2 without: a doubtful price is never tried before a sound one."""
+    """0 with a sound price, 1 with a doubtful price, 2 without a price: offers with a sound price are tried first."""
     price: Decimal
-    """For a doubtful one, the higher of the two."""
+    """USD per hour; the higher of the two if doubtful, 0 if unknown."""
     cloud: str
     region: str
     zone: str
@@ -72,7 +72,7 @@ class _Place(NamedTuple):
 
 
 class _Wanted:
-    """A recipe together with what the person allowed."""
+    """A recipe and the launcher's limits."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class _Wanted:
         self._fallback = policy.dynamic_ondemand_fallback or based
 
     def place(self, offer: Offer) -> _Place | None:
-        """Where it stands, or None if it does not do."""
+        """The offer's place in the ladder, or None if it does not satisfy the recipe and the limits."""
         if self._clouds and offer.cloud and offer.cloud not in self._clouds:
             return None
         if not _affordable(offer, self._max_price):
@@ -119,7 +119,7 @@ class _Wanted:
         return self._spot or bool(resources.use_spot)
 
     def _lifecycle(self, offer: Offer, resources: Resources | None) -> bool | None:
-        """Whether the offer is a fallback to on demand, or None if its lifecycle is not wanted."""
+        """Whether the offer is an on-demand fallback; None if its lifecycle (spot or on demand) is not wanted."""
         if resources is None:
             return None
         spot = self.spot_of(resources)
@@ -137,7 +137,7 @@ def _choice(offer: Offer, fallback: bool) -> int:
 
 
 def satisfies(offer: Offer, resources: Resources) -> bool:
-    """Whether the machine is one that the recipe takes, whatever it costs."""
+    """Whether the offer satisfies this alternative of a recipe. Its lifecycle is not considered."""
     return (
         resources.cloud in (None, offer.cloud)
         and _lies_in(offer.region, resources.region)
@@ -150,12 +150,12 @@ def satisfies(offer: Offer, resources: Resources) -> bool:
 
 
 def _lies_in(place: str, pattern: str | None) -> bool:
-    """An offer without a place may be had anywhere in its cloud."""
+    """An offer without a place matches every region and zone of its cloud."""
     return not place or pattern is None or fnmatchcase(place, pattern)
 
 
-def _affordable(offer: Offer, most: Decimal | None) -> bool:
-    return most is None or (offer.usd_per_hour is not None and offer.usd_per_hour <= most)
+def _affordable(offer: Offer, limit: Decimal | None) -> bool:
+    return limit is None or (offer.usd_per_hour is not None and offer.usd_per_hour <= limit)
 
 
 def _has_accelerator(offer: Offer, resources: Resources) -> bool:
@@ -174,13 +174,13 @@ def _is_big_enough(offer: Offer, resources: Resources) -> bool:
 def _holds(offer: Offer, have: float | Decimal | None, wanted: Minimum | None) -> bool:
     if wanted is None or have is None:
         return True
-    if offer.cloud == "local":  # this machine has the size that it has: a bigger one than asked for will do
+    if offer.cloud == "local":  # the size of this host is fixed: a larger one is accepted
         return float(have) >= wanted.amount
     return wanted.holds(float(have))
 
 
 def _narrowed(resources: Resources, gpus: frozenset[Accelerator]) -> Resources | None:
-    """The alternative with those accelerators only that the person allowed; None if none is left."""
+    """The alternative with only the accelerators in `gpus`; None if none is left."""
     if not gpus or not resources.accelerators:
         return None if gpus else resources
     left = tuple(a for a in resources.accelerators if a in gpus)
@@ -188,7 +188,7 @@ def _narrowed(resources: Resources, gpus: frozenset[Accelerator]) -> Resources |
 
 
 def _smallest_unpriced(offers: Iterable[Offer], wanted: _Wanted) -> Iterable[Offer]:
-    """Of several sizes around the same GPUs, none with a price, the smallest that does stands for all."""
+    """Of the unpriced machine types with the same GPUs, keep only the smallest that satisfies the recipe."""
     smallest: dict[tuple[object, ...], Offer] = {}
     for offer in offers:
         if offer.usd_per_hour is not None or offer.zone:
@@ -206,7 +206,7 @@ def _size(offer: Offer) -> tuple[float, Decimal, str]:
 
 
 def _nowhere(wanted: _Wanted, offers: Sequence[Offer]) -> Iterable[Offer]:
-    """An offer of nobody for each GPU that nobody is known to sell, so that it is named in the ladder."""
+    """An offer without a cloud for each GPU that no known cloud sells, so that the ladder lists the GPU."""
     sold = {(cloud, offer.accelerator) for offer in offers for cloud in (offer.cloud, None)}
     for resources in wanted.alternatives:
         for accelerator in resources.accelerators if resources is not None else ():

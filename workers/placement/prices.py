@@ -1,4 +1,4 @@
-"""A price table brought up to date: what the clouds quote, sifted and merged, and written whole or not at all."""
+"""Updates a price table: validates quotes, merges them into the table, and writes the file atomically."""
 
 import csv
 import io
@@ -15,25 +15,25 @@ from msgspec.structs import replace
 from workers.placement.catalog import COLUMNS, READ_IN, READ_ON, PricesError, Row, rows
 from workers.placement.unpriced import TYPES
 
-MOST = Decimal(1000)
-"""USD per hour: no machine of one node costs more."""
+MAX_PRICE = Decimal(1000)
+"""Maximum plausible price of one machine, in USD per hour."""
 
 ODD = 5
-"""A price this many times above or below the one that we had is rather a mistake than a change."""
+"""A price that differs from the previous one by this factor or more is rejected as an error."""
 
 
 class Quote(Struct, frozen=True, kw_only=True):
-    """One price, as somebody tells it."""
+    """A price from one source."""
 
     cloud: str
     instance_type: str
     region: str
     zone: str
-    """AWS: a zone id. Empty: the same in every zone of the region."""
+    """AWS: a zone id. Empty if the price applies to every zone of the region."""
     spot: bool
     usd_per_hour: Decimal
     source: str
-    """Who tells it, for people."""
+    """Name of the source, for people."""
 
     @property
     def place(self) -> str:
@@ -43,7 +43,7 @@ class Quote(Struct, frozen=True, kw_only=True):
 def read_quote(
     *, cloud: str, instance_type: str, region: str, zone: str, price: str, source: str, spot: bool = False
 ) -> Quote:
-    """A quote of a price as somebody wrote it; NaN where it is no number."""
+    """A quote from the text of a price; NaN if the text is not a number."""
     try:
         usd = Decimal(price).normalize()
     except InvalidOperation:
@@ -60,23 +60,23 @@ def read_quote(
 
 
 class PriceTable(Struct, frozen=True, kw_only=True):
-    """A price table, and when each of its rows' on-demand prices was read."""
+    """The rows of a price table, and when the on-demand price of each was read."""
 
     rows: tuple[Row, ...]
     read_on: Mapping[tuple[str, str, str], str]
-    """By `key`; a row that is not in here is as old as our own table."""
+    """By `key`; a missing row has the date of offers.csv, READ_IN."""
 
 
 class Merged(Struct, frozen=True, kw_only=True):
-    """What became of the quotes."""
+    """The result of merging quotes into a table."""
 
     table: PriceTable
     changed: tuple[str, ...]
-    """A sentence for each price that is another one now."""
+    """A sentence for each price that changed."""
     dropped: tuple[str, ...]
-    """A sentence for each quote that was not believed."""
+    """A sentence for each quote that was rejected."""
     taken: int
-    """How many of the quotes hold for at least one row."""
+    """Number of quotes that apply to at least one row."""
 
 
 def key(row: Row) -> tuple[str, str, str]:
@@ -84,7 +84,7 @@ def key(row: Row) -> tuple[str, str, str]:
 
 
 def read(text: str, name: str) -> PriceTable:
-    """A table from a file's text. Raises PricesError."""
+    """Parse the text of a price table. Raises PricesError."""
     found = rows(text, name)
     days = {
         (cells["cloud"].strip().lower(), cells["zone"].strip(), cells["instance_type"].strip()): day
@@ -95,7 +95,7 @@ def read(text: str, name: str) -> PriceTable:
 
 
 def merge(table: PriceTable, quotes: Iterable[Quote], *, today: date) -> Merged:
-    """The table with every price that a believable quote tells anew, and with rows for zones that it lacked."""
+    """Apply the valid quotes to the table, and add rows for zones that it lacks."""
     sound, dropped = _sift(quotes, table.rows)
     everywhere = {(q.cloud, q.region, q.instance_type, q.spot): q for q in sound if not q.zone}
     here = {(q.cloud, q.zone, q.instance_type, q.spot): q for q in sound if q.zone}
@@ -116,14 +116,14 @@ def merge(table: PriceTable, quotes: Iterable[Quote], *, today: date) -> Merged:
             row = replace(row, **{"spot" if spot else "on_demand": quote.usd_per_hour})  # noqa: PLW2901 - the row as it is now
             if not spot:
                 days[at] = today.isoformat()
-        if row.on_demand is not None or at in known:  # a zone of which we know nothing but a spot price is no use
+        if row.on_demand is not None or at in known:  # a new zone needs an on-demand price
             known[at] = row
     merged = PriceTable(rows=tuple(known[at] for at in sorted(known)), read_on=days)
     return Merged(table=merged, changed=tuple(changed), dropped=tuple(dropped), taken=len(used))
 
 
 def as_csv(table: PriceTable) -> str:
-    """The text of the file: the columns of offers.csv, and when each row was read."""
+    """The table as CSV: the columns of offers.csv, and the date on which each row was read."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow((*COLUMNS, READ_ON))
@@ -145,14 +145,14 @@ def as_csv(table: PriceTable) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Put the text in the place of what the file holds; at every moment a whole file is there. Raises PricesError."""
-    rows(text, path.name)  # nothing gets there that cannot be read again
+    """Replace the file atomically. Raises PricesError if the text is invalid or the file cannot be written."""
+    rows(text, path.name)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:
         raise PricesError(
-            f"{path} cannot be written: {error.strerror}. Make room there, or set MIXTRAL_HOME."
+            f"{path} cannot be written: {error.strerror}. Free disk space there, or set MIXTRAL_HOME."
         ) from error
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
@@ -163,32 +163,32 @@ def write(path: Path, text: str) -> None:
     except OSError as error:
         Path(draft).unlink(missing_ok=True)
         raise PricesError(
-            f"{path} cannot be written: {error.strerror}. Make room there, or set MIXTRAL_HOME."
+            f"{path} cannot be written: {error.strerror}. Free disk space there, or set MIXTRAL_HOME."
         ) from error
 
 
 def _sift(quotes: Iterable[Quote], known: Sequence[Row]) -> tuple[list[Quote], list[str]]:
-    """Those to believe, and a sentence for each of the others. Types that we don't know are none of our business."""
+    """The valid quotes, and a sentence for each rejected one. Quotes of unknown machine types are ignored."""
     types = {(row.cloud, row.instance_type) for row in known} | {(one[0], one[1]) for one in TYPES}
     before = _before(known)
     sound: dict[tuple[object, ...], Quote] = {}
-    twice: set[tuple[object, ...]] = set()
+    conflicting: set[tuple[object, ...]] = set()
     dropped: list[str] = []
     for quote in quotes:
         if (quote.cloud, quote.instance_type) not in types:
             continue
         at = (quote.cloud, quote.place, quote.instance_type, quote.spot)
-        if why := _odd(quote, before):
+        if why := _fault(quote, before):
             dropped.append(f"Left out {_name(quote)} from {quote.source}: {why}.")
         elif at in sound and sound[at].usd_per_hour != quote.usd_per_hour:
-            twice.add(at)
+            conflicting.add(at)
             dropped.append(
                 f"Left out {_name(quote)} from {quote.source}: "
-                f"it is told twice, {sound[at].usd_per_hour:f} and {quote.usd_per_hour:f} USD/h."
+                f"it has two prices, {sound[at].usd_per_hour:f} and {quote.usd_per_hour:f} USD/h."
             )
         else:
             sound[at] = quote
-    return [quote for at, quote in sound.items() if at not in twice], dropped
+    return [quote for at, quote in sound.items() if at not in conflicting], dropped
 
 
 def _before(known: Sequence[Row]) -> dict[tuple[object, ...], Decimal]:
@@ -200,20 +200,20 @@ def _before(known: Sequence[Row]) -> dict[tuple[object, ...], Decimal]:
     return found
 
 
-def _odd(quote: Quote, before: Mapping[tuple[object, ...], Decimal]) -> str:
+def _fault(quote: Quote, before: Mapping[tuple[object, ...], Decimal]) -> str:
     price = quote.usd_per_hour
-    if not price.is_finite() or not 0 < price <= MOST:
-        return f"{price} USD/h cannot be"
+    if not price.is_finite() or not 0 < price <= MAX_PRICE:
+        return f"{price} USD/h is not a valid price"
     if not quote.region:
-        return "it does not say where"
+        return "it has no region"
     had = before.get((quote.cloud, quote.place, quote.instance_type))
-    if had is None or quote.spot:  # spot prices do move that far
+    if had is None or quote.spot:  # spot prices change by more than that
         return ""
-    return f"{price:f} USD/h is far from the {had:f} that we had" if not had / ODD < price < had * ODD else ""
+    return "" if had / ODD < price < had * ODD else f"{price:f} USD/h is far from the previous price, {had:f}"
 
 
 def _added(known: Mapping[tuple[str, str, str], Row], quotes: Sequence[Quote]) -> dict[tuple[str, str, str], Row]:
-    """Rows without a price for zones that a quote tells of and the table lacks."""
+    """Rows without a price for the zones of quotes that the table lacks."""
     sizes = {(one[0], one[1]): one[2:] for one in TYPES}
     found: dict[tuple[str, str, str], Row] = {}
     for quote in quotes:
@@ -243,7 +243,7 @@ def _change(quote: Quote, before: Decimal | None) -> str:
 
 
 def _name(quote: Quote) -> str:
-    return f"{quote.instance_type}{' spot' if quote.spot else ''} in {quote.place or 'no place'}"
+    return f"{quote.instance_type}{' spot' if quote.spot else ''} in {quote.place or 'an unknown region'}"
 
 
 def _plain(number: Decimal | None) -> str:

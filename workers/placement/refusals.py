@@ -1,4 +1,4 @@
-"""PURE: what a cloud's refusals rule out, and until when."""
+"""PURE: refusals of clouds, and which offers they rule out until when."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -9,39 +9,39 @@ from msgspec import Struct
 
 from workers.placement.offer import Offer
 
-BACK_OFFS_MOST = 5
-"""After so many in a row, the cloud is asked for the next offer all the same."""
+BACK_OFF_LIMIT = 5
+"""Maximum number of consecutive back-offs; after it the next offer is tried without a wait."""
 
 
 class Scope(StrEnum):
-    """How much else a refusal rules out."""
+    """What a refusal rules out beside the refused offers."""
 
     ZONE = "zone"  # this type and lifecycle in this zone
     REGION = "region"  # this family and lifecycle in this region
     GPU = "gpu"  # this GPU on the whole cloud
     CLOUD = "cloud"  # everything on this cloud
-    BACK_OFF = "back off"  # nothing: asked too fast
-    BUG = "bug"  # this one request: we asked for something malformed
+    BACK_OFF = "back off"  # nothing: the request rate was too high
+    BUG = "bug"  # this request: it is malformed
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
-    """One reason why one or more of a request's offers cannot be had now."""
+    """One reason for which a cloud refused one or more of a request's offers."""
 
     offers: tuple[Offer, ...]
-    """Those of the request's offers that it was said of."""
+    """The refused offers of the request."""
     sentence: str
-    """In plain words, without a full stop; an unknown code's own text."""
+    """Cause and mend for people, without a full stop; for an unknown code, the cloud's text."""
     code: str
-    """As the cloud writes it."""
+    """The cloud's error code."""
     scope: Scope
     lasts: timedelta
-    """For how long it is worth believing."""
+    """Time after which the offers may be tried again."""
     zones_with_capacity: tuple[str, ...] = ()
-    """Where the refusal itself said to try instead; AWS: zone ids."""
+    """Zones that the refusal recommends instead; AWS: zone ids."""
 
 
 class Recorded(Protocol):
-    """One answer of a cloud, as the log has it."""
+    """An answer of a cloud to one launch call, from the log."""
 
     @property
     def at(self) -> datetime: ...
@@ -50,9 +50,9 @@ class Recorded(Protocol):
 
 
 def blocking(offer: Offer, recorded: Iterable[Recorded], now: datetime) -> Refusal | None:
-    """The newest refusal that still speaks against asking for `offer`; `recorded` is in the order of time.
+    """The newest refusal in force that rules out `offer`, or None. `recorded` is in the order of time.
 
-    A later refusal that names the offer's zone as having capacity takes back what was said of that zone before.
+    A later refusal that recommends the offer's zone lifts an earlier refusal of scope ZONE.
     """
     against: Refusal | None = None
     for record in recorded:
@@ -65,7 +65,7 @@ def blocking(offer: Offer, recorded: Iterable[Recorded], now: datetime) -> Refus
 
 
 def hinted(offer: Offer, recorded: Iterable[Recorded], now: datetime) -> bool:
-    """Whether a refusal that still counts named the offer's zone as having capacity for it."""
+    """Whether a refusal in force recommends the offer's zone for its machine type."""
     return any(_names(r, offer) and now - record.at < r.lasts for record in recorded for r in record.refusals)
 
 
@@ -75,16 +75,16 @@ def _names(refusal: Refusal, offer: Offer) -> bool:
 
 
 def back_off_until(recorded: Sequence[Recorded], now: datetime) -> datetime | None:
-    """Until when to ask nobody: the newest answer was to slow down, and its time is not over.
+    """The time until which no launch call is made, or None. Doubles with each consecutive BACK_OFF refusal.
 
-    Going on to a dearer offer would be the wrong answer to a throttle; so it is waited for, longer each time.
+    A throttled call says nothing about capacity, so a more expensive offer is not tried instead.
     """
     in_a_row = 0
     for record in reversed(recorded):
         if any(r.scope is not Scope.BACK_OFF for r in record.refusals):
             break
         in_a_row += 1
-    if in_a_row == 0 or in_a_row > BACK_OFFS_MOST:
+    if in_a_row == 0 or in_a_row > BACK_OFF_LIMIT:
         return None
     newest = recorded[-1]
     until = newest.at + max(r.lasts for r in newest.refusals) * 2 ** (in_a_row - 1)
@@ -111,5 +111,5 @@ def _ruled_out(offer: Offer, refused: Offer, scope: Scope) -> bool:
 
 
 def _family(offer: Offer) -> str:
-    """What quotas count by: EC2 the types' first letter (`p4d.24xlarge` and `p5.48xlarge` are P), GCE the GPU."""
+    """The unit of quotas: on EC2 the type's first letter (`p4d.24xlarge` and `p5.48xlarge` are P), on GCE the GPU."""
     return offer.instance_type[:1] if offer.cloud == "aws" else offer.accelerator or offer.instance_type

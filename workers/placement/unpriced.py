@@ -1,11 +1,11 @@
-"""PURE: machine types with a GPU that are known to be sold, but for which a price table may have no row."""
+"""PURE: machine types with GPUs that AWS and GCP sell, for which a price table may have no row."""
 
 from collections.abc import Set as AbstractSet
 from decimal import Decimal
 
 from workers.placement.offer import Offer
 
-# Cloud, type, GPU, how many, GiB of one GPU, vCPUs, GiB of memory: as AWS and Google describe their types.
+# Cloud, type, GPU, number of GPUs, GiB of one GPU, vCPUs, GiB of memory. Source: the type descriptions of AWS and GCP.
 TYPES = (
     *(
         ("aws", f"{family}.{size}", gpu, count, gib, vcpus, vcpus * per_vcpu)

@@ -1,19 +1,19 @@
-"""PURE: from a recipe to what a machine starts."""
+"""PURE: derives from a recipe what a machine starts."""
 
 from recipes.schema import Recipe, Resources
 from workers.machines import Boot
 
 KEY_VARIABLE = "VLLM_API_KEY"
-"""Where every engine and every recipe's own script finds the key that it has to ask for; a recipe cannot set it."""
+"""Environment variable with the key that engines and recipes' scripts must enforce. A recipe cannot set it."""
 
 
 def secrets_of(recipe: Recipe) -> tuple[str, ...]:
-    """The names of what the worker's environment has to hold for a recipe."""
+    """Names of the variables that the worker's environment must contain for the recipe."""
     return tuple(name for name in recipe.secrets if name != KEY_VARIABLE)
 
 
 def boot_of(recipe: Recipe, name: str) -> Boot:
-    """What a replica of the deployment `name` runs, on whatever machine it gets."""
+    """What a replica of the deployment `name` runs, independent of the machine."""
     engine = recipe.engine
     resources = recipe.resources[0] if recipe.resources else Resources()
     model = engine.model if engine else _probed_model(recipe) or name
@@ -35,7 +35,7 @@ def boot_of(recipe: Recipe, name: str) -> Boot:
 
 
 def _probed_model(recipe: Recipe) -> str | None:
-    """A `run` script is opaque, but its readiness probe often names the model."""
+    """The model in the readiness probe's body, or None. A `run` script itself cannot be searched for it."""
     body = recipe.service.readiness_probe.post_data or {}
     model = body.get("model")
     return model if isinstance(model, str) else None

@@ -1,4 +1,4 @@
-"""PURE: what a cloud's machine is given to run at its boot, and how to read it again."""
+"""PURE: generates the user data that a cloud's machine runs at boot, and parses it."""
 
 import base64
 import gzip
@@ -19,11 +19,11 @@ from workers.serving.errors import ServingError
 from workers.serving.vllm_release import GPU
 
 LIMIT = 16384
-"""Bytes of user data that EC2 takes."""
+"""Maximum size of EC2's user data, in bytes."""
 FIRST_LEASE = 120
-"""Minutes that a machine lives which never learns its expiry."""
+"""Minutes from boot to shutdown if the machine cannot read its expiry."""
 LASTING = 600
-"""Seconds after which an engine that ends has not ended early; longer where it may take longer to be ready."""
+"""An engine that ends within this many seconds has ended early. The initial delay is used if it is longer."""
 HEADER = "# mixtral: "
 RUN = "the recipe's run"
 ENV = "  put env 600 "
@@ -37,7 +37,7 @@ STATIC = {
 
 
 def _packed(text: str) -> str:
-    """What `base64 --decode | gzip --decompress` gives back; the same for the same."""
+    """Encode for `base64 --decode | gzip --decompress`. Deterministic."""
     return base64.encodebytes(gzip.compress(text.encode(), mtime=0)).decode()
 
 
@@ -49,7 +49,7 @@ eval "$(base64 --decode <<'END_OF_FILE' | gzip --decompress
 
 
 class Header(Struct, frozen=True, kw_only=True):
-    """The line of a machine's user data that says what it is to serve. Holds no secret."""
+    """The line of a machine's user data that describes what it serves. Contains no secret."""
 
     kind: str
     model: str
@@ -69,13 +69,13 @@ class _File(Struct, frozen=True, kw_only=True):
 
 
 def user_data(request: MachineRequest, secrets: Mapping[str, str]) -> str:
-    """A bash script of at most 16384 bytes, for EC2's user data and GCE's `startup-script`; the same for the same.
+    """A bash script of at most 16384 bytes, for EC2's user data and GCE's `startup-script`. Deterministic.
 
-    It arms the machine's deadman, then serves the boot on all of the machine's interfaces. It runs as root, and may
-    run again at every boot. Its progress are the lines of the console that begin with `mixtral` (console.py). An
-    engine that ends is started again, and after STARTS_MOST early ends in a row no more. The tag (on GCE the metadata
-    attribute) `mixtral-expiry` moves the machine's end: Unix seconds, or ISO 8601 with its zone.
-    Raises ServingError where the boot cannot be served on a cloud's machine.
+    The script runs as root at every boot. It starts the deadman, then serves the boot on all network interfaces. It
+    reports its progress in console lines that begin with `mixtral` (console.py). An engine that ends is started again,
+    unless its last STARTS_MOST runs ended early. The tag `mixtral-expiry` (on GCE a metadata attribute) sets the time
+    at which the machine ends, as Unix seconds or ISO 8601 with a time zone.
+    Raises ServingError if the boot cannot be served on a cloud's machine.
     """
     if not secrets.get(KEY_VARIABLE):
         raise ServingError(f"{KEY_VARIABLE} is not set, and an engine is never started without a key.")
@@ -88,12 +88,12 @@ def user_data(request: MachineRequest, secrets: Mapping[str, str]) -> str:
         return script
     raise ServingError(
         f"The recipe's scripts and variables come to {len(script.encode())} bytes when packed, and a cloud's machine "
-        f"takes {LIMIT}. Shorten `setup` and `run`, for example by fetching what is long from where it is published."
+        f"accepts {LIMIT}. Shorten `setup` and `run`, for example by downloading long parts at run time."
     )
 
 
 def header(user_data: str) -> Header | None:
-    """What a script of ours says that it serves; None where it is none of ours."""
+    """The header of a script from `user_data`; None for any other text."""
     first, _, rest = user_data.partition("\n")
     line, _, _ = rest.partition("\n")
     if not first.startswith("#!") or not line.startswith(HEADER):
@@ -105,7 +105,7 @@ def header(user_data: str) -> Header | None:
 
 
 def environment(user_data: str) -> dict[str, str]:
-    """The variables, with the secrets among them, that a script of ours gives to what it serves."""
+    """The environment (with secrets) in a script from `user_data`; empty for any other text."""
     _, found, rest = user_data.partition(f"\n{ENV}")
     if not found:
         return {}
@@ -143,10 +143,10 @@ def _script(request: MachineRequest, secrets: Mapping[str, str], files: list[_Fi
     lines = [
         "#!/bin/bash",
         HEADER + msgspec.json.encode(about).decode(),
-        "# shellcheck disable=SC2016,SC2329 # texts for other shells; functions that only other machines need",
-        *(["# shellcheck disable=SC2034,SC2154 # the packed part takes these, and gives those"] if packed else []),
+        "# shellcheck disable=SC2016,SC2329 # text for other shells; functions that not every machine uses",
+        *(["# shellcheck disable=SC2034,SC2154 # the packed part uses and sets variables"] if packed else []),
         'PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"',
-        f"shutdown -h +{FIRST_LEASE} # until the deadman below knows better",
+        f"shutdown -h +{FIRST_LEASE} # until the deadman below has read the expiry",
         f"export MIXTRAL_CLOUD={shlex.quote(request.offers[0].cloud)}",
         *(f"{name}={shlex.quote(value)}" for name, value in constants.items()),
         f"names=({names})",
@@ -168,7 +168,7 @@ def _written(file: _File) -> str:
 
 
 def _variables(request: MachineRequest, secrets: Mapping[str, str]) -> dict[str, str]:
-    """The recipe's variables and secrets, and what SkyPilot sets beside the number of GPUs, which is counted there."""
+    """The recipe's variables and secrets, and those of SkyPilot, except the number of GPUs: the machine counts them."""
     found = {
         "SKYPILOT_NUM_NODES": "1",
         "SKYPILOT_NODE_RANK": "0",
@@ -187,7 +187,7 @@ def _variables(request: MachineRequest, secrets: Mapping[str, str]) -> dict[str,
                 f"{name!r} cannot be the name of a variable: letters, digits and _ only, no digit first."
             )
         if "\0" in value:
-            raise ServingError(f"The value of {name} holds a zero byte, which no variable can. Remove it.")
+            raise ServingError(f"The value of {name} contains a zero byte, which variables cannot contain. Remove it.")
     return found
 
 
@@ -197,14 +197,14 @@ def _env(request: MachineRequest, secrets: Mapping[str, str]) -> str:
 
 
 def _recipe(boot: Boot) -> list[_File]:
-    """The recipe's own scripts, and what they lean on."""
+    """The recipe's own scripts, and the scripts that they use."""
     if boot.kind != "script":
         return []
     texts = {name: text for name, text in (("setup", boot.setup), ("run", boot.run)) if text.strip()}
     if "run" not in texts:
-        raise ServingError("The recipe has neither an `engine` nor a `run` script, so that there is nothing to serve.")
+        raise ServingError("The recipe has no `engine` and no `run` script: there is nothing to serve. Add one.")
     if "\0" in "".join(texts.values()):
-        raise ServingError("The recipe's scripts hold a zero byte, which no script can. Remove it.")
+        raise ServingError("The recipe's scripts contain a zero byte, which scripts cannot contain. Remove it.")
     conda = any(re.search(r"\bconda\b", text) for text in texts.values())
     if conda:
         texts = {name: WITH_CONDA + text for name, text in texts.items()}
@@ -213,14 +213,14 @@ def _recipe(boot: Boot) -> list[_File]:
 
 
 def _image(boot: Boot) -> str:
-    """The image of a container; empty where the boot runs on the machine itself."""
+    """The container image; empty if the boot runs on the machine itself."""
     if boot.image and boot.image.startswith(DOCKER):
         return boot.image.removeprefix(DOCKER)
     return f"vllm/vllm-openai:v{GPU.version}" if boot.kind == "vllm" else ""
 
 
 def _serve(boot: Boot, counts: list[int]) -> list[str]:
-    """The shell's lines that serve the boot, whichever of the offers was taken."""
+    """Lines of bash that serve the boot, for each number of GPUs in the offers."""
     match boot.kind:
         case "vllm":
             if 0 in counts:
@@ -231,15 +231,15 @@ def _serve(boot: Boot, counts: list[int]) -> list[str]:
         case "script":
             return ['  with_environment bash "$folder/recipe/recipe.sh"']
         case "scripted":
-            return ['  say "the scripted engine answers in the sandbox only"', "  false"]
+            return ['  say "the engine scripted is available in the sandbox only"', "  false"]
         case "llamacpp":
             raise ServingError(
-                "The engine `llamacpp` runs on the worker's own machine only. Name `--clouds local`, or in the recipe "
-                "the engine `vllm` or a `run` script."
+                "The engine `llamacpp` runs on the worker's own machine only. Launch with `--clouds local`, or use "
+                "the engine `vllm` or a `run` script in the recipe."
             )
         case other:
             raise ServingError(
-                f"There is no engine {other!r} for a cloud's machine: a recipe can name vllm or a `run`."
+                f"There is no engine {other!r} for a cloud's machine. Use `vllm` or a `run` script in the recipe."
             )
 
 

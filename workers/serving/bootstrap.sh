@@ -1,19 +1,19 @@
-# From here on the same on every machine.
+# This part is the same on every machine.
 set -u
 export HOME="${HOME:-/root}"
 folder="${MIXTRAL_FOLDER:-/var/lib/mixtral-bot}"
 patience="${MIXTRAL_PATIENCE_SECONDS:-900}"
 pause="${MIXTRAL_PAUSE_SECONDS:-10}"
-lasting="${MIXTRAL_LASTING_SECONDS:-$lasting}" # an engine that ended sooner has ended early
+lasting="${MIXTRAL_LASTING_SECONDS:-$lasting}" # an engine that ends within this time has ended early
 linger="${MIXTRAL_LINGER_SECONDS:-600}"
 gpus=0
 
-# With the mark, which nobody else knows: what an engine prints may be what its users wrote.
+# The mark is secret: an engine may print text of its users, who could otherwise forge these lines.
 say() {
   echo "mixtral[$mark]: $*"
 }
 
-# Whoever pays for this machine reads why and ends it; if nobody does, it ends itself.
+# The control plane reads the reason and ends the machine; otherwise the machine ends itself.
 give_up() {
   say "giving up: $*"
   sleep "$linger" 8>&-
@@ -29,7 +29,7 @@ unpack() { # NAME MODE <<< base64 of gzip
   put "$1" "$2" "$(base64 --decode | gzip --decompress)"
 }
 
-# A unit of its own, so that it outlives this script; without systemd, a session of its own.
+# The deadman has its own unit (without systemd, its own session), so that it outlives this script.
 start_deadman() {
   systemctl is-active --quiet mixtral-deadman && return
   if ! systemd-run --quiet --collect --unit mixtral-deadman --property Restart=always \
@@ -39,11 +39,11 @@ start_deadman() {
   fi
 }
 
-patiently() { # WHAT COMMAND...
-  local what="$1" give_up="$((SECONDS + patience))"
+wait_for() { # WHAT COMMAND...
+  local what="$1" deadline="$((SECONDS + patience))"
   shift
   until "$@" >/dev/null 2>&1; do
-    [ "$SECONDS" -lt "$give_up" ] || give_up "$what is still missing after $patience s: this machine's image must bring it"
+    [ "$SECONDS" -lt "$deadline" ] || give_up "$what is still missing after $patience s: this machine's image must contain it"
     say "waiting for $what"
     sleep "$pause"
   done
@@ -60,7 +60,7 @@ pull() { # IMAGE
   give_up "$1 cannot be pulled, for the reason above"
 }
 
-# Names in the environment may be those of variables here, so that nothing is read after it but the arguments.
+# The environment may overwrite variables of this script, so only the arguments are used after it is read.
 with_environment() { # COMMAND...
   (
     export SKYPILOT_NUM_GPUS_PER_NODE="$gpus" SKYPILOT_SETUP_NUM_GPUS_PER_NODE="$gpus"
@@ -70,7 +70,7 @@ with_environment() { # COMMAND...
   )
 }
 
-contain() { # ENTRYPOINT ARGUMENT...: in the image, with the names of variables in its argv and never a value
+contain() { # ENTRYPOINT ARGUMENT...: runs in the image; argv has the names of variables, never values
   local entrypoint="$1" name given=()
   shift
   for name in "${names[@]}" SKYPILOT_NUM_GPUS_PER_NODE SKYPILOT_SETUP_NUM_GPUS_PER_NODE; do
@@ -94,24 +94,24 @@ exec > >(tee -a "$folder/boot.log") 2>&1
 umask "$mask"
 
 if [ "$counts" != 0 ]; then
-  patiently "the GPU driver" nvidia-smi
+  wait_for "the GPU driver" nvidia-smi
   gpus="$(nvidia-smi --list-gpus | grep --count "^GPU ")"
-  [[ " $counts " = *" $gpus "* ]] || give_up "$gpus GPUs are here, and ${counts// / or } were rented"
+  [[ " $counts " = *" $gpus "* ]] || give_up "the machine has $gpus GPUs, but ${counts// / or } were rented"
 fi
-[ "$needs_docker" = no ] || patiently Docker docker info
+[ "$needs_docker" = no ] || wait_for Docker docker info
 [ -z "$image" ] || pull "$image"
-starts="$(cat "$folder/starts" 2>/dev/null)" # those before a reboot count, too
+starts="$(cat "$folder/starts" 2>/dev/null)" # starts before a reboot are counted too
 early=0
 while true; do
   starts="$((${starts:-0} + 1))"
   put starts 600 "$starts"
-  [ "$needs_docker" = no ] || patiently Docker docker info # it may be being updated
+  [ "$needs_docker" = no ] || wait_for Docker docker info # an update may have stopped it
   say "starting $what"
   began="$SECONDS"
   serve
   status="$?"
   if [ "$status" = 0 ] && [ "$kind" = script ] && [ -z "$image" ]; then
-    say "$what has ended, and what it left running serves on"
+    say "$what has ended, and the processes that it started continue to serve"
     exit
   fi
   early="$((SECONDS - began < lasting ? early + 1 : 0))"

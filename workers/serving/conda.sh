@@ -1,4 +1,4 @@
-# Gives a recipe's script the conda that it counts on.
+# Installs conda if it is missing, and activates it for a recipe's script.
 if ! command -v conda >/dev/null; then
   if ! [ -x "$HOME/miniconda3/bin/conda" ]; then
     echo "mixtral: installing conda"

@@ -1,7 +1,7 @@
-"""PURE: what a machine's console says of its boot and its engine: written by `bootstrap.sh`, read here.
+"""PURE: parses a machine's console lines about its boot and engine, as `bootstrap.sh` writes them.
 
-A line that something is decided by bears the machine's mark. What an engine prints may be what its users wrote, and
-none of them knows the mark.
+Lines on which decisions are based contain the machine's mark. An engine may print text of its users, who do not have
+the mark.
 """
 
 import hashlib
@@ -16,13 +16,13 @@ from msgspec import Struct
 from workers.machines import Token
 
 STARTS_MOST = 3
-"""So often in a row an engine may end early before its machine starts it no more."""
+"""Number of consecutive early ends after which a machine does not start its engine again."""
 
 KILLED = 128
-"""What a shell adds to the number of a signal."""
+"""A shell's exit status for a process ended by a signal is this plus the signal's number."""
 
-# Clouds put a clock and the name of whoever runs the user data before each line.
-UNMARKED = re.compile(r"(?:^|[:\]] )mixtral: (?P<said>.*\S)")
+# Clouds put a time and the name of the process that runs the user data before each line.
+UNMARKED = re.compile(r"(?:^|[:\]] )mixtral: (?P<text>.*\S)")
 MARK = re.compile(r"mixtral\[[0-9a-f]+\]:")
 ENDED = r"(?P<what>.*) exited with status (?P<status>\d{1,3})"
 AGAIN = re.compile(rf"{ENDED} at (?P<at>\d{{1,10}}) \(start (?P<start>\d{{1,6}})\), and is started again")
@@ -31,74 +31,74 @@ TIMES = re.compile(rf"{ENDED}(?P<rest> at each .*)")
 
 
 class Restarted(Struct, frozen=True, kw_only=True):
-    """The engine has ended, and the machine starts it again."""
+    """A restart of the engine by its machine."""
 
     start: int
-    """The number of the start that ended; it grows as long as the machine lives."""
+    """Number of the run that ended; it increases until the machine ends."""
     at: datetime
-    """By the machine's clock."""
+    """When the run ended, by the machine's clock."""
     how: str
     """`the engine was killed by SIGKILL`."""
 
 
 class Said(Struct, frozen=True, kw_only=True):
-    """What a console said last."""
+    """The newest information in a console."""
 
     progress: str = ""
-    """What the machine is busy with, in a few words; nothing is decided by it."""
+    """What the machine is doing, for people. Not used for decisions."""
     restarted: Restarted | None = None
     gave_up: str = ""
-    """Why the machine serves nothing and starts nothing any more; empty: it does."""
+    """Why the machine has stopped starting its engine; empty if it has not."""
 
 
 def mark_of(token: Token, key: str) -> str:
-    """What the lines of one machine are known by; `key` is the replica's, which nobody else has."""
+    """The mark in the console lines of one machine, derived from the token and the replica's secret `key`."""
     return hmac.new(key.encode(), token.encode(), hashlib.sha256).hexdigest()[:12]
 
 
 def read(console: str, mark: str) -> Said:
-    """What the lines of a console come to, whatever an engine printed between them."""
-    # Anywhere in a line: an engine may have left its last one unfinished.
-    with_mark = re.compile(rf"mixtral\[{re.escape(mark)}\]: (?P<said>.*\S)")
-    told, ours = "", []
+    """Parse a console. Lines of the engine between those of `bootstrap.sh` are ignored."""
+    # Searched anywhere in a line: the engine's last line may have no newline.
+    with_mark = re.compile(rf"mixtral\[{re.escape(mark)}\]: (?P<text>.*\S)")
+    newest, ours = "", []
     for printed in console.splitlines():
         if marked := with_mark.search(printed):
-            told = marked["said"]
-            ours.append(told)
+            newest = marked["text"]
+            ours.append(newest)
         elif unmarked_ := UNMARKED.search(printed):
-            told = unmarked_["said"]
+            newest = unmarked_["text"]
     gave_up = NO_MORE.fullmatch(ours[-1]) if ours else None
-    restarts = [match for said in ours if (match := AGAIN.fullmatch(said))]
+    restarts = [match for text in ours if (match := AGAIN.fullmatch(text))]
     return Said(
-        progress="" if gave_up else _progress(told),
+        progress="" if gave_up else _progress(newest),
         restarted=_restarted(restarts[-1]) if restarts else None,
         gave_up=_why(gave_up["why"]) if gave_up else "",
     )
 
 
 def unmarked(console: str) -> str:
-    """For people: whoever reads a mark could write it."""
+    """The console without marks, for people: a reader could otherwise forge lines."""
     return MARK.sub("mixtral:", console)
 
 
-def line(mark: str, said: str) -> str:
-    """As `bootstrap.sh` says something; for machines that do without."""
-    return f"mixtral[{mark}]: {said}\n"
+def line(mark: str, text: str) -> str:
+    """A line in the format of `bootstrap.sh`, for machines that do not run it."""
+    return f"mixtral[{mark}]: {text}\n"
 
 
 def again(what: str, status: int, start: int, at: datetime) -> str:
-    """As `bootstrap.sh` puts it; for machines that do without."""
+    """The text of a line that reports a restart, in the format of `bootstrap.sh`."""
     return f"{what} exited with status {status} at {at.timestamp():.0f} (start {start}), and is started again"
 
 
 def no_more(what: str, status: int, times: int) -> str:
-    """As `bootstrap.sh` puts it; for machines that do without."""
+    """The text of a line that reports the end of restarts, in the format of `bootstrap.sh`."""
     return f"giving up: {what} exited with status {status} at each of its last {times} starts"
 
 
-def _progress(said: str) -> str:
-    between = AGAIN.fullmatch(said)
-    return f"{_how(between)}; it is started again" if between else said
+def _progress(text: str) -> str:
+    between = AGAIN.fullmatch(text)
+    return f"{_how(between)}; it is started again" if between else text
 
 
 def _restarted(match: re.Match[str]) -> Restarted:
@@ -106,13 +106,13 @@ def _restarted(match: re.Match[str]) -> Restarted:
     return Restarted(start=int(match["start"]), at=at, how=_how(match))
 
 
-def _why(said: str) -> str:
-    match = TIMES.fullmatch(said)
-    return f"{_how(match)}{match['rest']}" if match else said
+def _why(text: str) -> str:
+    match = TIMES.fullmatch(text)
+    return f"{_how(match)}{match['rest']}" if match else text
 
 
 def _how(match: re.Match[str]) -> str:
-    """A shell's status in words."""
+    """An exit status of a shell, for people."""
     status = int(match["status"])
     with suppress(ValueError):
         if status > KILLED:

@@ -1,4 +1,4 @@
-# Ends this machine once its expiry has passed. The control plane moves the expiry; this only reads it.
+# Shuts this machine down at its expiry. The control plane writes the expiry; this script reads it.
 set -u
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 folder="${MIXTRAL_FOLDER:-/var/lib/mixtral-bot}"
@@ -9,7 +9,7 @@ ask() {
   curl --silent --fail --noproxy "*" --max-time 5 "$@"
 }
 
-written() {
+read_expiry() {
   if [ "${MIXTRAL_CLOUD:-aws}" = gcp ]; then
     ask --header "Metadata-Flavor: Google" "$metadata/computeMetadata/v1/instance/attributes/mixtral-expiry"
   else
@@ -20,7 +20,7 @@ written() {
   fi
 }
 
-# Unix seconds, or ISO 8601 with its zone; anything else is no answer.
+# Converts Unix seconds, or ISO 8601 with a time zone, to Unix seconds; fails for any other text.
 seconds() {
   if [[ $1 =~ ^[1-9][0-9]{8,10}$ ]]; then
     echo "$1"
@@ -31,7 +31,7 @@ seconds() {
   fi
 }
 
-# The disk may be full: what cannot be kept is known here all the same.
+# Errors are ignored: if the disk is full, this process still has the value.
 keep() {
   { echo "$1" >"$folder/expiry.new" && mv "$folder/expiry.new" "$folder/expiry"; } 2>/dev/null
 }
@@ -44,17 +44,17 @@ keep "$known"
 armed=""
 armed_at=0
 while true; do
-  if now_written="$(seconds "$(written)")" && [ "$now_written" != "$known" ]; then
-    known="$now_written"
+  if newest="$(seconds "$(read_expiry)")" && [ "$newest" != "$known" ]; then
+    known="$newest"
     keep "$known"
   fi
   left="$((known - $(date +%s)))"
   if [ "$left" -le 0 ]; then
     echo "mixtral-deadman: expired at $(date --utc --date="@$known" +%FT%TZ), shutting down"
     shutdown -h now
-  elif [ "$armed" != "$known" ] || [ "$((SECONDS - armed_at))" -ge 600 ]; then # anew, should somebody have cancelled it
+  elif [ "$armed" != "$known" ] || [ "$((SECONDS - armed_at))" -ge 600 ]; then # again, in case the shutdown was cancelled
     [ "$armed" = "$known" ] ||
-      echo "mixtral-deadman: this machine ends itself at $(date --utc --date="@$known" +%FT%TZ) unless it is told to live on"
+      echo "mixtral-deadman: this machine shuts down at $(date --utc --date="@$known" +%FT%TZ) unless its expiry is extended"
     shutdown --no-wall -h "+$(((left + 59) / 60))" && armed="$known" && armed_at="$SECONDS"
   fi
   sleep "$every" 9>&-

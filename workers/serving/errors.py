@@ -1,7 +1,7 @@
-"""What can go wrong with engines."""
+"""Errors of engines."""
 
 from workers.errors import WorkersError
 
 
 class ServingError(WorkersError):
-    """An engine cannot be started or asked as the recipe wants, and the message says what to change."""
+    """An engine cannot be started or called as the recipe requires. The message includes what to change."""

@@ -1,4 +1,4 @@
-"""PURE: a recipe's flags as an engine's command line wants them."""
+"""PURE: converts a recipe's engine arguments to command-line flags."""
 
 from collections.abc import Collection, Mapping
 
@@ -12,14 +12,14 @@ OURS = ("model", "served-model-name", "host", "port", "api-key")
 def written(args: Flags, *, reserved: Collection[str] = OURS) -> list[str]:
     """`{"max-model-len": 4096, "enforce-eager": None}` as `--max-model-len 4096 --enforce-eager`.
 
-    Null and true are a flag alone, false is `--no-FLAG`. Raises ServingError for a flag that only we may set.
+    None and True give the flag alone, False gives `--no-FLAG`. Raises ServingError for a flag in `reserved`.
     """
     words: list[str] = []
     for name, value in args.items():
         flag = plain(name)
         if flag in reserved:
             raise ServingError(
-                f"`engine.args.{name}` cannot be set in a recipe: the bot gives the engine its {flag}. Remove the line."
+                f"`engine.args.{name}` cannot be set in a recipe: the bot sets the engine's {flag}. Remove the line."
             )
         match value:
             case None | True:
@@ -27,12 +27,12 @@ def written(args: Flags, *, reserved: Collection[str] = OURS) -> list[str]:
             case False:
                 words.append(f"--no-{flag}")
             case _ if str(value).startswith("-"):
-                words.append(f"--{flag}={value}")  # alone it would be read as the next flag
+                words.append(f"--{flag}={value}")  # as a word of its own it would be parsed as a flag
             case _:
                 words += [f"--{flag}", str(value)]
     return words
 
 
 def plain(name: str) -> str:
-    """`--max_model_len` as `max-model-len`, which is how engines print it."""
+    """The name without leading dashes and with dashes for underscores: `--max_model_len` becomes `max-model-len`."""
     return name.lstrip("-").replace("_", "-")

@@ -1,4 +1,4 @@
-"""Asks an engine how many requests wait in its queue."""
+"""Reads from an engine's metrics how many requests wait in its queue."""
 
 import logging
 import math
@@ -9,34 +9,34 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 WAITING = ("vllm:num_requests_waiting", "llamacpp:requests_deferred")
-"""Gauges, each engine's own; vLLM's has a sample for each of its engine cores."""
+"""Names of the engines' gauges. vLLM's has one sample for each engine core."""
 TIMEOUT = timedelta(seconds=5)
-LONGEST = 4 * 2**20
-"""Bytes of an answer that are read: vLLM's are some hundred thousand."""
+MAX_BYTES = 4 * 2**20
+"""Maximum size of an answer, in bytes. vLLM's have some hundred thousand."""
 
 logger = logging.getLogger(__name__)
 
 
 def waiting(address: str, *, key: str, timeout: timedelta = TIMEOUT) -> int | None:
-    """How many requests wait in the engine at `http://host:port`; None where it does not tell, or not in time.
+    """Number of requests that wait in the engine at `http://host:port`; None if it is not available in time.
 
-    llama.cpp's server wants its key; vLLM needs none and takes it. Never raises: the queue is a hint, and who has
-    none goes by the rate alone.
+    llama.cpp's server requires the key; vLLM accepts it. Errors are not raised: the number is optional, and without
+    it autoscaling uses the request rate alone.
     """
     try:
         text = _scraped(f"{address}/metrics", key, timeout)
         return None if text is None else waiting_in(text)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        logger.debug("%s tells no queue: %s", address, error or type(error).__name__)
+        logger.debug("%s does not report its queue: %s", address, error or type(error).__name__)
         return None
 
 
 def waiting_in(text: str) -> int | None:
-    """The requests that wait, from Prometheus' text format; None where no engine's gauge is in it.
+    """Number of waiting requests in metrics of Prometheus' text format; None if no engine's gauge is in them.
 
-    Raises ValueError where a line of those gauges is none of that format.
+    Raises ValueError if a line of those gauges cannot be parsed.
     """
-    # A page of vLLM's has a thousand lines of histograms: parsed whole, three thousand replicas would cost a minute.
+    # vLLM's metrics have a thousand lines of histograms: parsing them all takes a minute for 3000 replicas.
     ours = "".join(f"{line}\n" for line in text.splitlines() if line.startswith(WAITING))
     counts = [
         sample.value
@@ -48,12 +48,12 @@ def waiting_in(text: str) -> int | None:
 
 
 def _scraped(url: str, key: str, timeout: timedelta) -> str | None:
-    """The body of a 2xx, or None."""
+    """The body of a 2xx answer, or None."""
     within = timeout.total_seconds()
     ends = time.monotonic() + within
     content = b""
     with (
-        # Replicas are reached directly: a proxy in the environment is for the outside.
+        # Connects directly: a proxy in the environment is for connections to the internet.
         httpx.Client(timeout=within, trust_env=False) as client,
         client.stream("GET", url, headers={"Authorization": f"Bearer {key}"} if key else {}) as answer,
     ):
@@ -61,7 +61,7 @@ def _scraped(url: str, key: str, timeout: timedelta) -> str | None:
             return None
         for part in answer.iter_bytes():
             content += part
-            # httpx's own timeout starts anew with each byte of who drips.
-            if len(content) > LONGEST or time.monotonic() > ends:
+            # httpx's timeout restarts with each byte that arrives.
+            if len(content) > MAX_BYTES or time.monotonic() > ends:
                 return None
     return content.decode(errors="replace")

@@ -1,4 +1,4 @@
-"""Asks a replica or an endpoint: is it ready, does it insist on the key, does it complete a sentence."""
+"""Checks of a replica or an endpoint: readiness, enforcement of the key, and a test completion."""
 
 import json
 import os
@@ -17,30 +17,30 @@ COMPLETION_TIMEOUT = timedelta(seconds=60)
 KEY_CHECK_TIMEOUT = timedelta(seconds=10)
 ENGINE_FAILS = frozenset({500, 502, 503, 504})
 QUOTED = 200
-"""So many characters of an answer are quoted in a sentence."""
+"""Maximum number of characters of an answer that are quoted in a sentence."""
 
 
 class CompletionFailed(ServingError):
-    """A completion was asked for and did not come, and the message says how."""
+    """A completion failed. The message contains the reason."""
 
     def __init__(self, why: str, *, broken: bool = False) -> None:
-        """`broken`: nothing came, or the engine's own failure. Else it said something that is no completion."""
+        """`broken`: no answer or a server error. Otherwise the answer was not a completion."""
         super().__init__(f"The test completion failed: {why}.")
         self.why = why
         self.broken = broken
 
 
 class TestAnswer(Struct, frozen=True, kw_only=True):
-    """What the model made of a prompt."""
+    """The model's answer to a prompt."""
 
     text: str
     seconds: float
 
 
 def probe(address: str, asked: ReadinessProbe, *, key: str) -> str | None:
-    """None if the replica at `http://host:port` is ready; else why not, in a few words.
+    """None if the replica at `http://host:port` is ready; otherwise the reason, as a clause.
 
-    Ready is any 2xx, as with SkyPilot.
+    Any 2xx answer means ready, as in SkyPilot.
     """
     try:
         answer = _client().request(
@@ -56,7 +56,7 @@ def probe(address: str, asked: ReadinessProbe, *, key: str) -> str | None:
 
 
 def key_is_enforced(address: str) -> bool:
-    """Whether `/v1/models` of `http://host:port` turns away who has no key. No answer at all counts as such."""
+    """Whether `/v1/models` of `http://host:port` rejects requests without a key. True if there is no answer."""
     try:
         answer = _client().get(f"{address}/v1/models", timeout=KEY_CHECK_TIMEOUT.total_seconds())
     except httpx.HTTPError:
@@ -65,9 +65,9 @@ def key_is_enforced(address: str) -> bool:
 
 
 def cannot_complete(address: str, *, key: str, model: str) -> str | None:
-    """None if the replica at `http://host:port` completes a sentence, or has another API; else why not, in a few words.
+    """None if the replica at `http://host:port` completes a prompt or has another API; otherwise the reason, a clause.
 
-    A model for embeddings or speech knows no completions and says so. One that says nothing, or fails, is broken.
+    A model for embeddings or speech rejects completions. A replica that fails or does not answer is broken.
     """
     try:
         completion(address, key, model=model, prompt="Ketchup is", max_tokens=1)
@@ -85,12 +85,12 @@ def completion(
     max_tokens: int = 24,
     timeout: timedelta = COMPLETION_TIMEOUT,
 ) -> TestAnswer:
-    """Ask `/v1/completions` of `http://host:port` to go on from the prompt. Raises CompletionFailed."""
+    """Complete the prompt by `/v1/completions` of `http://host:port`. Raises CompletionFailed."""
     began = time.monotonic()
-    asked = {"model": model, "prompt": prompt, "max_tokens": max_tokens}
+    body = {"model": model, "prompt": prompt, "max_tokens": max_tokens}
     try:
         answer = _client().post(
-            f"{address}/v1/completions", headers=_authorization(key), json=asked, timeout=timeout.total_seconds()
+            f"{address}/v1/completions", headers=_authorization(key), json=body, timeout=timeout.total_seconds()
         )
         if not answer.is_success:
             raise CompletionFailed(_refusal(answer), broken=answer.status_code in ENGINE_FAILS)
@@ -98,31 +98,31 @@ def completion(
     except httpx.HTTPError as error:
         raise CompletionFailed(_why(error, timeout), broken=True) from error
     except (ValueError, LookupError, TypeError) as error:
-        raise CompletionFailed(f"the answer is no completion: {answer.text[:QUOTED]!r}") from error
+        raise CompletionFailed(f"the answer is not a completion: {answer.text[:QUOTED]!r}") from error
     if not isinstance(text, str) or not text.strip():
-        raise CompletionFailed("the model answered nothing")
+        raise CompletionFailed("the model returned an empty answer")
     return TestAnswer(text=text, seconds=time.monotonic() - began)
 
 
 @cache
 def _client() -> httpx.Client:
-    """One for the process, for all its threads: making one costs as much as many probes.
+    """One client for all threads of the process: creating one takes as long as many probes.
 
-    It keeps nothing of one replica for the next: no cookie, for replicas on one host would share it, and no connection.
-    Engines close an idle one within 5 s: a probe every 10 s would find it dead and blame the replica. And the pool
-    looks at every connection that it keeps, at each request.
+    It keeps no cookies, which replicas on one host would share, and no connections. Engines close idle connections
+    within 5 s, so a probe every 10 s would use a closed one and report the replica as failed. Also, the pool checks
+    every kept connection at each request.
     """
     return httpx.Client(
-        # Replicas are reached directly: a proxy in the environment is for the outside, and knows nothing of 127.0.0.1.
+        # Connects directly: a proxy in the environment is for the internet and cannot reach 127.0.0.1.
         trust_env=False,
-        # Whom to trust beside the public authorities is for the environment to say: SSL_CERT_FILE.
+        # The environment may name further certificate authorities in SSL_CERT_FILE.
         verify=httpx.create_ssl_context(),
         limits=httpx.Limits(max_keepalive_connections=0),
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
     )
 
 
-os.register_at_fork(after_in_child=_client.cache_clear)  # its lock may be held at that moment, by a thread left behind
+os.register_at_fork(after_in_child=_client.cache_clear)  # a thread of the parent may hold its lock during the fork
 
 
 def _authorization(key: str) -> dict[str, str]:
@@ -140,12 +140,12 @@ def _why(error: Exception, timeout: timedelta) -> str:
 
 
 def _refusal(answer: httpx.Response) -> str:
-    """`status 404: The model does not exist`, from an engine's error body."""
+    """The status and the message of an engine's error: `status 404: The model does not exist`."""
     try:
         body = answer.json()
-        said = body.get("error", body)
-        said = said.get("message", said) if isinstance(said, dict) else said
+        message = body.get("error", body)
+        message = message.get("message", message) if isinstance(message, dict) else message
     except (json.JSONDecodeError, UnicodeDecodeError, AttributeError):
-        said = answer.text
-    words = " ".join(str(said).split())[:QUOTED]
+        message = answer.text
+    words = " ".join(str(message).split())[:QUOTED]
     return f"status {answer.status_code}: {words}" if words else f"status {answer.status_code}"

@@ -1,9 +1,9 @@
-# Runs a recipe's setup and then its run, each by a bash of its own.
+# Runs a recipe's setup and then its run, each in its own bash.
 here="$(cd "$(dirname "$0")" && pwd)"
 command -v sudo >/dev/null || { sudo() { "$@"; } && export -f sudo; }
 mkdir -p ~/sky_workdir && cd ~/sky_workdir || exit
-# What was done since this boot is noted where its effects are: a new container, a reboot or an image made of this
-# machine need it again, an engine that is started again does not.
+# The marker file is in the home directory, as are setup's effects: a new container, a reboot or an image of this machine
+# runs setup again, a restart of the engine does not.
 known="$(cat /proc/sys/kernel/random/boot_id "$here/setup.sh" 2>/dev/null | cksum)"
 if [ -e "$here/setup.sh" ] && [ "$(cat ~/.mixtral-set-up 2>/dev/null)" != "$known" ]; then
   echo "mixtral: running the recipe's setup"

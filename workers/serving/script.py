@@ -1,4 +1,4 @@
-"""PURE: what the scripted engine says, in the shapes of the OpenAI API."""
+"""PURE: the answers of the scripted engine, in the format of the OpenAI API."""
 
 import itertools
 from collections.abc import Iterator
@@ -10,25 +10,25 @@ Way = Literal["completions", "chat/completions"]
 
 
 class Script(Struct, frozen=True, kw_only=True):
-    """How to answer. A token is a word here."""
+    """Settings of the answers. Each word is one token."""
 
     names: tuple[str, ...]
     text: str = "This answer comes from a script and not from a model."
-    """Said over and over."""
+    """Repeated up to the length of the answer."""
     length: int = 32
-    """Tokens of an answer to a request that sets no `max_tokens`."""
+    """Maximum number of tokens of an answer."""
     latency: float = 0.0
     """Seconds before the first token."""
     tokens_per_s: float = 0.0
-    """0 is as fast as can be."""
+    """Tokens per second; 0 for no delay."""
     fail_every: int = 0
-    """Of so many completions one fails with a 500; 0: none."""
+    """Every n-th completion fails with status 500; 0 for none."""
     silent: bool = False
-    """Answers hold no text."""
+    """Answers contain no text."""
 
 
 class BadRequest(ValueError):
-    """The request cannot be answered; carries the status."""
+    """An invalid request, with the HTTP status of the answer."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -36,9 +36,9 @@ class BadRequest(ValueError):
 
 
 def words(script: Script, way: Way, body: Any) -> list[str]:
-    """The tokens of the answer to a request's body. Raises BadRequest."""
+    """Tokens of the answer to a request with this body. Raises BadRequest."""
     if not isinstance(body, dict):
-        raise BadRequest(400, "The body is no JSON object.")
+        raise BadRequest(400, "The body is not a JSON object.")
     if body.get("model", script.names[0]) not in script.names:
         raise BadRequest(404, f"The model `{body['model']}` does not exist.")
     field, kind = ("messages", list) if way == "chat/completions" else ("prompt", str)
@@ -49,34 +49,34 @@ def words(script: Script, way: Way, body: Any) -> list[str]:
         raise BadRequest(400, "`max_tokens` must be a whole number above 0.")
     if script.silent:
         return []
-    said = itertools.islice(itertools.cycle(script.text.split() or ["…"]), min(limit, script.length))
-    return [f" {word}" if n or way == "completions" else word for n, word in enumerate(said)]
+    tokens = itertools.islice(itertools.cycle(script.text.split() or ["…"]), min(limit, script.length))
+    return [f" {word}" if n or way == "completions" else word for n, word in enumerate(tokens)]
 
 
-def whole(script: Script, way: Way, body: dict[str, Any], said: list[str]) -> dict[str, Any]:
-    """The answer at once."""
-    text = "".join(said)
+def whole(script: Script, way: Way, body: dict[str, Any], tokens: list[str]) -> dict[str, Any]:
+    """The whole answer as one JSON object."""
+    text = "".join(tokens)
     part = {"message": {"role": "assistant", "content": text}} if way == "chat/completions" else {"text": text}
-    choice = {"index": 0, "finish_reason": _reason(script, said), "logprobs": None} | part
-    return _head(script, way, body) | {"choices": [choice], "usage": _usage(body, said)}
+    choice = {"index": 0, "finish_reason": _reason(script, tokens), "logprobs": None} | part
+    return _head(script, way, body) | {"choices": [choice], "usage": _usage(body, tokens)}
 
 
-def chunks(script: Script, way: Way, body: dict[str, Any], said: list[str]) -> Iterator[dict[str, Any]]:
-    """The answer as server-sent events: one a token, one that ends it, and the usage where it is asked for."""
+def chunks(script: Script, way: Way, body: dict[str, Any], tokens: list[str]) -> Iterator[dict[str, Any]]:
+    """The answer as server-sent events: one for each token, a final one, and the usage if the request includes it."""
     head = _head(script, way, body)
     chat = way == "chat/completions"
     if chat:
         head["object"] = "chat.completion.chunk"
         yield head | {"choices": [_piece({"delta": {"role": "assistant", "content": ""}})]}
-    for word in said:
+    for word in tokens:
         yield head | {"choices": [_piece({"delta": {"content": word}} if chat else {"text": word})]}
-    yield head | {"choices": [_piece({"delta": {}} if chat else {"text": ""}, _reason(script, said))]}
+    yield head | {"choices": [_piece({"delta": {}} if chat else {"text": ""}, _reason(script, tokens))]}
     if (body.get("stream_options") or {}).get("include_usage"):
-        yield head | {"choices": [], "usage": _usage(body, said)}
+        yield head | {"choices": [], "usage": _usage(body, tokens)}
 
 
 def models(script: Script) -> dict[str, Any]:
-    """What /v1/models lists."""
+    """The body of `/v1/models`."""
     listed = [{"id": name, "object": "model", "created": 0, "owned_by": "scripted"} for name in script.names]
     return {"object": "list", "data": listed}
 
@@ -90,7 +90,7 @@ def _head(script: Script, way: Way, body: dict[str, Any]) -> dict[str, Any]:
         "id": "scripted",
         "object": "chat.completion" if way == "chat/completions" else "text_completion",
         "created": 0,
-        "model": f"scripted:{body.get('model', script.names[0])}",  # nobody shall take this for a model's words
+        "model": f"scripted:{body.get('model', script.names[0])}",  # marks the answer as not from a model
     }
 
 
@@ -98,10 +98,10 @@ def _piece(part: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
     return {"index": 0, "finish_reason": reason} | part
 
 
-def _reason(script: Script, said: list[str]) -> str:
-    return "length" if 0 < len(said) < script.length else "stop"
+def _reason(script: Script, tokens: list[str]) -> str:
+    return "length" if 0 < len(tokens) < script.length else "stop"
 
 
-def _usage(body: dict[str, Any], said: list[str]) -> dict[str, int]:
-    asked = len(str(body.get("prompt") or body.get("messages")).split())
-    return {"prompt_tokens": asked, "completion_tokens": len(said), "total_tokens": asked + len(said)}
+def _usage(body: dict[str, Any], tokens: list[str]) -> dict[str, int]:
+    prompt, answer = len(str(body.get("prompt") or body.get("messages")).split()), len(tokens)
+    return {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer}

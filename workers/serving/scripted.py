@@ -1,4 +1,4 @@
-"""The engine without a model: answers by script, for load and crash tests; `python -m workers.serving.scripted`."""
+"""An engine without a model, for load and crash tests: `python -m workers.serving.scripted`."""
 
 import argparse
 import hmac
@@ -18,7 +18,7 @@ ENDING = {signal.SIGTERM, signal.SIGINT}
 
 
 class Server(ThreadingHTTPServer):
-    """A thread a connection; all end with the process."""
+    """One thread for each connection; all end with the process."""
 
     daemon_threads = True
     request_queue_size = 512
@@ -30,11 +30,11 @@ class Server(ThreadingHTTPServer):
         super().__init__(address, Handler)
 
     def fails(self) -> bool:
-        """Whether it is this completion's turn to fail."""
+        """Whether the current completion is to fail. Each call counts one completion."""
         return bool(self.script.fail_every) and next(self._asked) % self.script.fail_every == 0
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is no news; anything else is."""
+        """Ignore clients that disconnect; report all other errors."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
@@ -68,35 +68,35 @@ class Handler(BaseHTTPRequestHandler):
             self._complete(way, content)
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing: a load test would fill the log."""
+        """Log nothing: a load test would fill the log."""
 
     def _complete(self, way: Way, content: bytes) -> None:
         script = self.server.script
         try:
             body = json.loads(content)
-            said = words(script, way, body)
+            tokens = words(script, way, body)
         except BadRequest as refused:
             self._answer(refused.status, error(refused.status, str(refused)))
             return
         except ValueError as broken:
-            self._answer(400, error(400, f"The body is no JSON: {broken}"))
+            self._answer(400, error(400, f"The body is not JSON: {broken}"))
             return
         time.sleep(script.latency)
         if self.server.fails():
-            self._answer(500, error(500, "this engine was told to fail now and then"))
+            self._answer(500, error(500, "failure requested by --fail-every"))
             return
         if body.get("stream"):
-            self._stream(way, body, said)
+            self._stream(way, body, tokens)
         else:
-            time.sleep(self._pause() * len(said))
-            self._answer(200, whole(script, way, body, said))
+            time.sleep(self._pause() * len(tokens))
+            self._answer(200, whole(script, way, body, tokens))
 
-    def _stream(self, way: Way, body: dict[str, Any], said: list[str]) -> None:
+    def _stream(self, way: Way, body: dict[str, Any], tokens: list[str]) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream; charset=utf-8")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        for chunk in chunks(self.server.script, way, body, said):
+        for chunk in chunks(self.server.script, way, body, tokens):
             self._event(json.dumps(chunk))
             time.sleep(self._pause())
         self._event("[DONE]")
@@ -123,49 +123,49 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def options(argv: list[str]) -> argparse.Namespace:
-    """What the command line says."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="workers.serving.scripted", allow_abbrev=False)
-    parser.add_argument("--model", help="taken and left: there is none")
+    parser.add_argument("--model", help="accepted and ignored")
     parser.add_argument("--served-model-name", nargs="+", required=True)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--text", help="said over and over, a word a token")
-    parser.add_argument("--length", type=int, help="tokens of the longest answer")
+    parser.add_argument("--text", help="text of the answers, repeated; each word is one token")
+    parser.add_argument("--length", type=int, help="maximum number of tokens of an answer")
     parser.add_argument("--latency", type=float, help="seconds before the first token")
-    parser.add_argument("--tokens-per-s", type=float, help="0 is as fast as can be")
-    parser.add_argument("--answer-nothing", action="store_true", help="answers hold no text")
-    parser.add_argument("--fail-every", type=int, help="of so many completions one answers 500; 1: each")
+    parser.add_argument("--tokens-per-s", type=float, help="0 for no delay")
+    parser.add_argument("--answer-nothing", action="store_true", help="answers contain no text")
+    parser.add_argument("--fail-every", type=int, help="every n-th completion answers 500")
     parser.add_argument("--start-after", type=float, default=0.0, help="seconds before it listens")
-    parser.add_argument("--fail-start", nargs="?", const="told to die at its start", help="dies at once, saying this")
-    parser.add_argument("--exit-after", type=float, help="dies after so many seconds")
+    parser.add_argument("--fail-start", nargs="?", const="failure requested", help="exit with this message")
+    parser.add_argument("--exit-after", type=float, help="seconds after which it exits with an error")
     return parser.parse_args(argv)
 
 
-def script_of(asked: argparse.Namespace) -> Script:
-    """The script that a command line describes."""
-    given = {name: getattr(asked, name) for name in ("text", "length", "latency", "tokens_per_s", "fail_every")}
-    said = {name: value for name, value in given.items() if value is not None}
-    return Script(names=tuple(asked.served_model_name), silent=asked.answer_nothing, **said)
+def script_of(arguments: argparse.Namespace) -> Script:
+    """The script for these options."""
+    given = {name: getattr(arguments, name) for name in ("text", "length", "latency", "tokens_per_s", "fail_every")}
+    settings = {name: value for name, value in given.items() if value is not None}
+    return Script(names=tuple(arguments.served_model_name), silent=arguments.answer_nothing, **settings)
 
 
 def main() -> None:
-    asked = options(sys.argv[1:])
+    arguments = options(sys.argv[1:])
     key = os.environ.pop("VLLM_API_KEY", "")
     if not key:
         sys.exit("scripted: VLLM_API_KEY is not set, and an engine is never started without a key.")
-    if asked.fail_start:
-        sys.exit(f"scripted: {asked.fail_start}")
+    if arguments.fail_start:
+        sys.exit(f"scripted: {arguments.fail_start}")
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
-    if signal.sigtimedwait(ENDING, asked.start_after):
+    if signal.sigtimedwait(ENDING, arguments.start_after):
         return
-    server = Server((asked.host, asked.port), script_of(asked), key)
+    server = Server((arguments.host, arguments.port), script_of(arguments), key)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    sys.stdout.write(f"serving {' and '.join(asked.served_model_name)} by script on port {asked.port}\n")
+    sys.stdout.write(f"serving {' and '.join(arguments.served_model_name)} by script on port {arguments.port}\n")
     sys.stdout.flush()
-    if asked.exit_after is None:
+    if arguments.exit_after is None:
         signal.sigwait(ENDING)
-    elif not signal.sigtimedwait(ENDING, asked.exit_after):
-        sys.exit("scripted: told to die after its time")
+    elif not signal.sigtimedwait(ENDING, arguments.exit_after):
+        sys.exit("scripted: exit requested by --exit-after")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""PURE: what a machine runs to become a replica, step by step."""
+"""PURE: the commands that make a machine a replica, in order."""
 
 from pathlib import Path
 
@@ -13,35 +13,35 @@ KINDS = ("llamacpp", "scripted", "script", "vllm")
 
 
 class Workplace(Struct, frozen=True, kw_only=True):
-    """Where a machine's steps run."""
+    """Where the steps of a machine run."""
 
     folder: Path
-    """The machine's own files."""
+    """Folder of the machine's files."""
     engines: Path
-    """Where engines that are installed on first use live, shared by all machines here."""
+    """Folder of engines that are installed at first use, shared by all machines of this host."""
     python: str
     host: str
     port: int
     gpus: tuple[int, ...] = ()
-    """Indexes of the GPUs that are this machine's alone."""
+    """Indexes of the GPUs reserved for this machine."""
 
 
 class Step(Struct, frozen=True, kw_only=True):
     """One command. The last step of a list is the engine, and ends only when the replica ends."""
 
     name: str
-    """Said on the card while it runs, and in `NAME exited with status 1`."""
+    """Shown on the card while the step runs, and in `NAME exited with status 1`."""
     argv: tuple[str, ...]
     environment: dict[str, str] = {}
-    """Added to the machine's own; holds no secret."""
+    """Added to the machine's environment. Contains no secret."""
     script: str | None = None
-    """Text that must stand in the file that the last word of argv names."""
+    """Content of the file that the last element of argv names, or None."""
     ours: bool = False
-    """A module of this package, which must find it."""
+    """Whether the command runs a module of this project, so that it needs PYTHONPATH."""
 
 
 def steps(boot: Boot, place: Workplace) -> tuple[Step, ...]:
-    """The steps of a boot, in order. Raises ServingError where its flags clash with ours."""
+    """The steps of a boot, in order. Raises ServingError if the boot cannot be served here."""
     match boot.kind:
         case "llamacpp" | "scripted":
             return (_ours(boot, place),)
@@ -50,7 +50,7 @@ def steps(boot: Boot, place: Workplace) -> tuple[Step, ...]:
         case "script":
             return _scripts(boot, place)
         case other:
-            raise ServingError(f"There is no engine {other!r}: a recipe can name {', '.join(KINDS)}.")
+            raise ServingError(f"There is no engine {other!r}. The engines are {', '.join(KINDS)}.")
 
 
 def _ours(boot: Boot, place: Workplace) -> Step:
@@ -74,9 +74,9 @@ def _vllm(boot: Boot, place: Workplace) -> tuple[Step, ...]:
 
 
 def _scripts(boot: Boot, place: Workplace) -> tuple[Step, ...]:
-    """A recipe's own `setup` and `run`, each by a bash of its own, as SkyPilot runs them."""
+    """A recipe's own `setup` and `run`, each in its own bash, as in SkyPilot."""
     if not boot.run.strip():
-        raise ServingError("The recipe has neither an `engine` nor a `run` script, so that there is nothing to serve.")
+        raise ServingError("The recipe has no `engine` and no `run` script: there is nothing to serve. Add one.")
     texts = {"setup": boot.setup, "run": boot.run}
     return tuple(
         Step(name=name, argv=("bash", str(place.folder / f"{name}.sh")), environment=_envs(boot, place), script=text)
@@ -86,7 +86,7 @@ def _scripts(boot: Boot, place: Workplace) -> tuple[Step, ...]:
 
 
 def _envs(boot: Boot, place: Workplace) -> dict[str, str]:
-    """The recipe's variables, and those that SkyPilot sets for its scripts (docs: Environment Variables)."""
+    """The recipe's variables, and those that SkyPilot sets. Source: SkyPilot's docs, Environment Variables."""
     return {
         "SKYPILOT_NUM_GPUS_PER_NODE": str(len(place.gpus)),
         "SKYPILOT_NUM_NODES": "1",

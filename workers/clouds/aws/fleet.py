@@ -1,4 +1,4 @@
-"""PURE: a request as EC2's launch template and instant fleet, and what a fleet's answer says of its offers."""
+"""PURE: converts a request to a launch template and an instant fleet, and parses the fleet's answer."""
 
 import base64
 import hashlib
@@ -15,16 +15,16 @@ from workers.placement.refusal_codes import NOT_SOLD_HERE
 from workers.placement.refusals import Refusal, Scope
 
 IMAGE = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id"
-"""SSM's name of AWS's own image for deep learning: Ubuntu 22.04 with NVIDIA's driver, Docker and its toolkit."""
+"""SSM parameter with the id of AWS's deep learning image: Ubuntu 22.04, NVIDIA driver and toolkit, Docker."""
 ROOT_DEVICE = "/dev/sda1"
 
-DISK_GIB = 256  # as SkyPilot; Mixtral 8x7B is 93 GB
-# IOPS and MiB/s of a gp3 volume, by the recipe's disk tier; as SkyPilot where it has them on gp3.
+DISK_GIB = 256  # SkyPilot's default; the weights of Mixtral 8x7B have 93 GB
+# IOPS and MiB/s of a gp3 volume by the recipe's disk tier, equal to SkyPilot's for the tiers that it has on gp3.
 TIERS = {"low": (3000, 125), "medium": (3500, 218), "high": (7000, 438), "ultra": (16000, 1000), "best": (16000, 1000)}
 USUAL_TIER = "medium"
 
-LONGEST_TOKEN = 64
-LONGEST_TAG = 256
+MAX_TOKEN = 64
+MAX_TAG = 256
 
 TAG_INSTALLATION = "mixtral-installation"
 TAG_DEPLOYMENT = "mixtral-deployment"
@@ -37,8 +37,8 @@ TAG_REQUEST = "mixtral-request"
 
 
 def client_token(token: Token) -> str:
-    """The token as EC2 takes it: at most 64 ASCII characters."""
-    return token if token.isascii() and len(token) <= LONGEST_TOKEN else _digest(token.encode())
+    """The token, or its digest if EC2 does not accept it: at most 64 ASCII characters."""
+    return token if token.isascii() and len(token) <= MAX_TOKEN else _digest(token.encode())
 
 
 def template_name(token: Token) -> str:
@@ -46,18 +46,18 @@ def template_name(token: Token) -> str:
 
 
 def fingerprint(request: MachineRequest) -> str:
-    """Tells two requests with the same token apart."""
+    """A digest of the request, to detect another request with the same token."""
     return _digest(msgspec.json.encode(request))
 
 
 def expiry(at: datetime) -> str:
-    """As the machine reads it from its tags."""
+    """The value of the expiry tag: ISO 8601 in UTC."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def tags(request: MachineRequest) -> list[dict[str, str]]:
-    """On everything that a launch makes. No secret is among them."""
-    told = {
+    """Tags of all resources that a launch makes. They contain no secret."""
+    values = {
         TAG_INSTALLATION: request.installation,
         TAG_DEPLOYMENT: request.deployment,
         TAG_REPLICA: str(request.replica),
@@ -68,17 +68,17 @@ def tags(request: MachineRequest) -> list[dict[str, str]]:
         TAG_REQUEST: fingerprint(request),
         "Name": f"mixtral {request.deployment} {request.replica}",
     }
-    return [{"Key": key, "Value": value[:LONGEST_TAG]} for key, value in told.items()]
+    return [{"Key": key, "Value": value[:MAX_TAG]} for key, value in values.items()]
 
 
 def own_image(request: MachineRequest) -> str | None:
-    """The recipe's own machine image; a container's is the bootstrap's business."""
+    """The recipe's own machine image, or None. The bootstrap script uses container images."""
     image = request.boot.image or ""
     return image if image.startswith("ami-") else None
 
 
 def template(request: MachineRequest, *, image: str, root_device: str, group: str, user_data: str) -> dict[str, Any]:
-    """LaunchTemplateData: what the machine is, wherever it stands. It holds the secrets, in its user data."""
+    """LaunchTemplateData of the request, the same in all zones. Its user data contains the secrets."""
     boot = request.boot
     iops, throughput = TIERS.get(boot.disk_tier or USUAL_TIER, TIERS[USUAL_TIER])
     disk = {
@@ -94,7 +94,7 @@ def template(request: MachineRequest, *, image: str, root_device: str, group: st
         "SecurityGroupIds": [group],
         "InstanceInitiatedShutdownBehavior": "terminate",
         "BlockDeviceMappings": [{"DeviceName": root_device, "Ebs": disk}],
-        # The deadman reads its expiry there; containers, which are a hop further, cannot.
+        # The deadman reads its expiry there; the hop limit keeps containers out.
         "MetadataOptions": {
             "HttpEndpoint": "enabled",
             "HttpTokens": "required",
@@ -106,7 +106,7 @@ def template(request: MachineRequest, *, image: str, root_device: str, group: st
 
 
 def fleet(request: MachineRequest, offers: Sequence[Offer], subnets: Mapping[str, str]) -> dict[str, Any]:
-    """CreateFleet's parameters: one machine out of `offers`, by whatever zone has one. `subnets`: by zone id."""
+    """CreateFleet's parameters: one machine from any of `offers`. `subnets`: ids by zone id."""
     spot = offers[0].spot
     strategy = {"AllocationStrategy": "price-capacity-optimized" if spot else "lowest-price"}
     named = {"LaunchTemplateName": template_name(request.token), "Version": "$Default"}
@@ -124,7 +124,7 @@ def fleet(request: MachineRequest, offers: Sequence[Offer], subnets: Mapping[str
 
 
 def launched(answer: Mapping[str, Any]) -> str | None:
-    """The id of the instance that a fleet's answer tells of."""
+    """Id of the instance in a fleet's answer, or None."""
     ids = [id_ for made in answer.get("Instances") or () for id_ in made.get("InstanceIds") or ()]
     return ids[0] if ids else None
 
@@ -132,29 +132,29 @@ def launched(answer: Mapping[str, Any]) -> str | None:
 def refusals(
     answer: Mapping[str, Any], offers: tuple[Offer, ...], subnets: Mapping[str, str], zones: Mapping[str, str]
 ) -> tuple[Refusal, ...]:
-    """What a fleet's answer without a machine says, one for each error, the same ones together; never empty.
+    """The refusals in a fleet's answer without a machine, one for each different error; never empty.
 
-    `subnets`: by zone id; `zones`: ids by name.
+    `subnets`: ids by zone id; `zones`: zone ids by name.
     """
     region = offers[0].region
-    said: dict[tuple[str, str], list[Offer]] = {}
+    errors: dict[tuple[str, str], list[Offer]] = {}
     for error in answer.get("Errors") or ():
-        about = said.setdefault((error.get("ErrorCode", "Unknown"), error.get("ErrorMessage", "")), [])
+        about = errors.setdefault((error.get("ErrorCode", "Unknown"), error.get("ErrorMessage", "")), [])
         overrides = (error.get("LaunchTemplateAndOverrides") or {}).get("Overrides") or {}
         about += [offer for offer in offers if _is_of(overrides, offer, subnets, zones) and offer not in about]
-    if not said:
-        text = "the fleet came back without a machine and without a reason"
-        said["UnfulfillableCapacity", text] = list(offers)
+    if not errors:
+        text = "the answer contained neither a machine nor a reason"
+        errors["UnfulfillableCapacity", text] = list(offers)
     return tuple(
         _with_zone_ids(refusal(region, code, text, tuple(about) or offers), zones)
-        for (code, text), about in said.items()
+        for (code, text), about in errors.items()
     )
 
 
 def no_subnet(offers: tuple[Offer, ...]) -> Refusal:
-    """Zones in which the default VPC has no subnet, as those local zones that the account has not enabled."""
+    """The refusal for zones without a default subnet, such as local zones that are not enabled."""
     names = " and ".join(sorted({offer.zone for offer in offers}))
-    mend = "Run `aws ec2 create-default-subnet` for it, if the account has this zone"
+    mend = "If the account has this zone, run `aws ec2 create-default-subnet`"
     return Refusal(
         offers=offers,
         sentence=f"the default network has no subnet in {names}. {mend}",
@@ -165,14 +165,14 @@ def no_subnet(offers: tuple[Offer, ...]) -> Refusal:
 
 
 def _is_of(overrides: Mapping[str, Any], offer: Offer, subnets: Mapping[str, str], zones: Mapping[str, str]) -> bool:
-    """Whether an error's overrides are those of the offer; what they leave out fits everything."""
-    told = {
+    """Whether an error's overrides match the offer. Missing fields match every offer."""
+    expected = {
         "InstanceType": offer.instance_type,
         "SubnetId": subnets.get(offer.zone),
         "AvailabilityZone": next((name for name, zone in zones.items() if zone == offer.zone), None),
         "AvailabilityZoneId": offer.zone,
     }
-    return all(overrides.get(key) in (None, "", value) for key, value in told.items() if value is not None)
+    return all(overrides.get(key) in (None, "", value) for key, value in expected.items() if value is not None)
 
 
 def _with_zone_ids(found: Refusal, zones: Mapping[str, str]) -> Refusal:

@@ -1,4 +1,4 @@
-"""PURE: what EC2's description of an instance says of a machine of ours."""
+"""PURE: converts EC2's description of an instance to a machine or a sighting."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -12,14 +12,14 @@ from workers.placement.offer import Offer
 
 ENDED = ("shutting-down", "terminated")
 STOPPED = ("stopping", "stopped")
-"""By somebody: our machines end where they stop. It has a disk that costs, and is ended once it fails its probes."""
+"""Stopped by a user: a shutdown ends our machines. The disk costs; failed probes end the machine."""
 NO_CAPACITY = "Server.InsufficientInstanceCapacity"
 INTERRUPTED = ("Server.SpotInstanceTermination", "Server.SpotInstanceShutdown")
 WHY = {
     "Server.SpotInstanceTermination": "AWS took the spot machine back",
     "Server.SpotInstanceShutdown": "AWS took the spot machine back",
     NO_CAPACITY: "AWS had no capacity left when it started the machine",
-    "Server.InternalError": "AWS had an error of its own while it started the machine",
+    "Server.InternalError": "AWS reported an internal error while it started the machine",
     "Server.ScheduledStop": "AWS took the machine's host out of service",
     "Client.UserInitiatedShutdown": "ended on request",
     "Client.InstanceInitiatedShutdown": "shut down from inside",
@@ -28,23 +28,23 @@ WHY = {
 }
 
 ZoneIds = Callable[[str], Mapping[str, str]]
-"""From a region to its zones' ids by name."""
+"""Returns the zone ids of a region, by zone name."""
 
 
 def tag(instance: Mapping[str, Any], name: str) -> str:
-    """Empty where it is missing."""
+    """The tag's value; empty if it is missing."""
     return next((str(one["Value"]) for one in instance.get("Tags") or () if one["Key"] == name), "")
 
 
 def is_settled(instance: Mapping[str, Any]) -> bool:
-    """Whether its address is known, or it will never have one."""
+    """Whether its address is known, or it will not get one."""
     if state(instance) == "pending":
         return bool(instance.get("PublicIpAddress"))
     return True
 
 
 def never_started(instance: Mapping[str, Any]) -> bool:
-    """Whether AWS gave the machine, and then had no host for it."""
+    """Whether AWS made the instance and then ended it for lack of capacity."""
     return state(instance) in ENDED and _reason(instance) == NO_CAPACITY
 
 
@@ -53,7 +53,7 @@ def state(instance: Mapping[str, Any]) -> str:
 
 
 def address(instance: Mapping[str, Any]) -> str | None:
-    """`http://host:port` by the public address, or by the private one where there is no other, nor will be."""
+    """`http://host:port` with the public address, or the private one if there will be no other; None if unknown."""
     private = instance.get("PrivateIpAddress") if is_settled(instance) else None
     host = instance.get("PublicIpAddress") or private
     port = tag(instance, aws_fleet.TAG_PORT)
@@ -61,7 +61,7 @@ def address(instance: Mapping[str, Any]) -> str | None:
 
 
 def machine(instance: Mapping[str, Any], region: str, offers: Iterable[Offer], zones: ZoneIds) -> Machine:
-    """`offers`: where to look for the one that it was made of."""
+    """The instance as a machine. `offers`: candidates for its offer."""
     return Machine(
         token=Token(tag(instance, aws_fleet.TAG_TOKEN)),
         id=instance["InstanceId"],
@@ -94,7 +94,7 @@ def _reason(instance: Mapping[str, Any]) -> str:
 
 def _progress(instance: Mapping[str, Any]) -> str:
     if state(instance) in STOPPED:
-        return "somebody stopped the machine"
+        return "a user stopped the machine"
     return "AWS is starting the machine" if state(instance) == "pending" else ""
 
 
@@ -107,8 +107,8 @@ def _presence(instance: Mapping[str, Any], reason: str) -> Presence:
 def _why(instance: Mapping[str, Any], reason: str, now: datetime) -> str:
     if reason == "Client.InstanceInitiatedShutdown" and _expired(instance, now):
         return "expired"
-    told = (instance.get("StateReason") or {}).get("Message", "") or instance.get("StateTransitionReason", "")
-    return WHY.get(reason) or told or "ended"
+    text = (instance.get("StateReason") or {}).get("Message", "") or instance.get("StateTransitionReason", "")
+    return WHY.get(reason) or text or "ended"
 
 
 def _expired(instance: Mapping[str, Any], now: datetime) -> bool:

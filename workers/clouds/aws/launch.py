@@ -1,4 +1,4 @@
-"""One attempt at a machine: what stands in its way is looked up first, then one CreateFleet is made."""
+"""One launch: checks and preparation, then one CreateFleet call."""
 
 import time
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from workers.clouds.admitted import admitted
 from workers.clouds.aws import fleet as aws_fleet
 from workers.clouds.aws import instance as aws_instance
 from workers.clouds.aws.client import AwsClient, RegionError
-from workers.clouds.aws.errors import AwsSaid, refused, refused_by
+from workers.clouds.aws.errors import AwsError, refused, refused_by
 from workers.clouds.aws.network import Network, Places
 from workers.clouds.aws.quota import VcpuQuotas
 from workers.clouds.aws.templates import Templates, is_missing, mismatch
@@ -25,17 +25,17 @@ from workers.placement.refusals import Refusal, Scope
 from workers.serving.bootstrap import user_data
 from workers.serving.errors import ServingError
 
-SETTLES_WITHIN = timedelta(seconds=90)
-LOOK_EVERY = timedelta(seconds=0.1)
+SETTLES_WITHIN = timedelta(seconds=90)  # maximum wait for an address
+LOOK_EVERY = timedelta(seconds=0.1)  # first interval; increases to the next one
 LOOK_AT_MOST_EVERY = timedelta(seconds=2)
-IMAGE_BELIEVED_FOR = timedelta(hours=1)
-MOST_PORT = 65535
-TRIES = 3
+IMAGE_CACHED_FOR = timedelta(hours=1)
+MAX_PORT = 65535
+TRIES = 3  # of CreateFleet, if its template is missing
 NETWORK_CHANGED = ("InvalidGroup.NotFound", "InvalidSubnetID.NotFound", "InvalidSubnet.NotFound")
 
 
-class _Ground(Struct, frozen=True, kw_only=True):
-    """What a launch in a region stands on."""
+class _Resources(Struct, frozen=True, kw_only=True):
+    """The prepared resources of a launch in a region."""
 
     places: Places
     group: str
@@ -44,7 +44,7 @@ class _Ground(Struct, frozen=True, kw_only=True):
 
 
 class FleetLaunch:
-    """Callable; may be called again for the same request, and then gives the same machine."""
+    """Launches machines. Repeated calls for the same request return the same machine."""
 
     def __init__(self, api: AwsClient, environ: Mapping[str, str]) -> None:
         self.network = Network(api)
@@ -55,31 +55,31 @@ class FleetLaunch:
         self._images: dict[tuple[str, str], tuple[float, tuple[str, str]]] = {}
 
     def __call__(self, request: MachineRequest, secrets: Mapping[str, str]) -> Any:
-        """The instance, as EC2 describes it. Raises Refused, DriverError."""
+        """EC2's description of the instance. Raises Refused, DriverError."""
         region = request.offers[0].region
-        # From here on there is a machine, so that no error may pass for a refusal.
+        # There is a machine now, so errors from `settled` are not refusals.
         instance = self.settled(region, self._made(request, secrets))
         if aws_instance.tag(instance, aws_fleet.TAG_REQUEST) != aws_fleet.fingerprint(request):
             raise mismatch(request)
         if aws_instance.never_started(instance):
             text = "AWS had no capacity left when it started the machine"
-            raise refused(AwsSaid(region, "InsufficientInstanceCapacity", text, 500), request.offers)
+            raise refused(AwsError(region, "InsufficientInstanceCapacity", text, 500), request.offers)
         return instance
 
     def _made(self, request: MachineRequest, secrets: Mapping[str, str]) -> str:
         """The id of the instance. Raises Refused, DriverError."""
         try:
-            return self._asked(request, secrets)
+            return self._requested(request, secrets)
         except RegionError as error:
             found = _refusal(f"{error}", "NoSuchRegion", Scope.REGION, request.offers)
             raise refused_by((found,), request.offers) from error
-        except AwsSaid as said:
-            if said.uncertain:
-                raise  # nobody knows whether it had an effect
-            raise refused(said, request.offers) from said
+        except AwsError as error:
+            if error.uncertain:
+                raise  # it may have had an effect
+            raise refused(error, request.offers) from error
 
     def settled(self, region: str, instance_id: str) -> Any:
-        """The instance once it has its address, or has ended. Raises AwsSaid, DriverError."""
+        """Wait until the instance has its address or has ended. Raises AwsError, DriverError."""
         give_up_at = time.monotonic() + SETTLES_WITHIN.total_seconds()
         pause = LOOK_EVERY
         while True:
@@ -87,11 +87,13 @@ class FleetLaunch:
             if instance is not None and aws_instance.is_settled(instance):
                 return instance
             if time.monotonic() > give_up_at:
-                raise DriverError(f"AWS has been starting {instance_id} for {SETTLES_WITHIN}; it is looked at again.")
+                raise DriverError(
+                    f"AWS has been starting {instance_id} for {SETTLES_WITHIN}; it will be checked again."
+                )
             time.sleep(pause.total_seconds())
             pause = min(pause * 1.5, LOOK_AT_MOST_EVERY)
 
-    def _asked(self, request: MachineRequest, secrets: Mapping[str, str]) -> str:
+    def _requested(self, request: MachineRequest, secrets: Mapping[str, str]) -> str:
         sources = self._check(request)
         self._api.check_region(request.offers[0].region)
         offers, too_small = self.quotas.sort(request.offers)
@@ -101,49 +103,47 @@ class FleetLaunch:
             script = user_data(request, secrets)
         except ServingError as error:
             raise Refused(str(error), code="NotServable", scope=Scope.BUG) from error
-        ground = self._ground(request, sources)
-        placed = tuple(offer for offer in offers if offer.zone in ground.places.subnets)
-        if nowhere := tuple(offer for offer in offers if offer not in placed):
-            too_small = (*too_small, aws_fleet.no_subnet(nowhere))
+        resources = self._prepared(request, sources)
+        placed = tuple(offer for offer in offers if offer.zone in resources.places.subnets)
+        if unplaced := tuple(offer for offer in offers if offer not in placed):
+            too_small = (*too_small, aws_fleet.no_subnet(unplaced))
         if not placed:
             raise refused_by(too_small, request.offers)
-        return self._fleet(request, placed, ground, script, before=too_small)
+        return self._fleet(request, placed, resources, script, before=too_small)
 
     def _check(self, request: MachineRequest) -> tuple[str, ...]:
-        """Refuse what no call could get; returns who may reach the machine. Raises Refused."""
+        """The networks that may reach the machine. Raises Refused for requests that no call can satisfy."""
         image = request.boot.image or ""
         if image and not image.startswith(("ami-", "docker:")):
-            sentence = (
-                f'"{image}" is no image of AWS. Name one as ami-…, a container as docker:…, or leave image_id out'
-            )
+            sentence = f'"{image}" is not an image of AWS. Set image_id to ami-… or docker:…, or remove it'
             raise Refused(sentence, code="ImageOfAnotherCloud", scope=Scope.CLOUD)
         port = request.boot.port
-        if not 1 <= port <= MOST_PORT:
+        if not 1 <= port <= MAX_PORT:
             raise Refused(
-                f"the port {port} is none: ports go from 1 to {MOST_PORT}. Correct `ports` in the recipe",
+                f"{port} is not a port: ports are 1 to {MAX_PORT}. Correct `ports` in the recipe",
                 code="PortOutOfRange",
                 scope=Scope.CLOUD,
             )
         if len({(offer.region, offer.spot) for offer in request.offers}) > 1:
-            sentence = "one call to AWS can ask for machines of one region and one lifecycle only"
+            sentence = "one call to AWS can have offers of one region and one lifecycle only"
             raise Refused(sentence, code="MixedBatch", scope=Scope.BUG)
         try:
             return admitted(self._environ)
         except CidrsError as error:
             raise Refused(f"{error}. {CIDRS_MEND}", code="NoCidrs", scope=Scope.CLOUD) from error
 
-    def _ground(self, request: MachineRequest, sources: tuple[str, ...]) -> _Ground:
+    def _prepared(self, request: MachineRequest, sources: tuple[str, ...]) -> _Resources:
         region = request.offers[0].region
         with ThreadPoolExecutor(2) as threads:
             image = threads.submit(self._image, region, aws_fleet.own_image(request))
             group = self.network.group(region, request.installation, request.boot.port, sources)
             image_id, root_device = image.result()
-        return _Ground(places=self.network.places(region), group=group, image=image_id, root_device=root_device)
+        return _Resources(places=self.network.places(region), group=group, image=image_id, root_device=root_device)
 
     def _image(self, region: str, own: str | None) -> tuple[str, str]:
-        """Its id and root device."""
+        """Id and root device of the recipe's `own` image, or of the default one."""
         at, known = self._images.get((region, own or ""), (float("-inf"), ("", "")))
-        if time.monotonic() - at < IMAGE_BELIEVED_FOR.total_seconds():
+        if time.monotonic() - at < IMAGE_CACHED_FOR.total_seconds():
             return known
         if own is None:
             answer = self._api.call("ssm", region, "get_parameter", Name=aws_fleet.IMAGE)
@@ -162,44 +162,44 @@ class FleetLaunch:
         self,
         request: MachineRequest,
         offers: tuple[Offer, ...],
-        ground: _Ground,
+        resources: _Resources,
         script: str,
         before: tuple[Refusal, ...],
     ) -> str:
-        """The id of the instance. Raises Refused with what was said before, AwsSaid, DriverError."""
+        """Id of the instance. Raises Refused, which includes the refusals in `before`, AwsError, DriverError."""
         region = offers[0].region
         data = aws_fleet.template(
-            request, image=ground.image, root_device=ground.root_device, group=ground.group, user_data=script
+            request, image=resources.image, root_device=resources.root_device, group=resources.group, user_data=script
         )
-        asked = aws_fleet.fleet(request, offers, ground.places.subnets)
-        answer = self._called(region, request, data, asked)
+        fields = aws_fleet.fleet(request, offers, resources.places.subnets)
+        answer = self._create_fleet(region, request, data, fields)
         instance_id = aws_fleet.launched(answer)
         if instance_id is not None:
             return instance_id
-        said = aws_fleet.refusals(answer, offers, ground.places.subnets, ground.places.zones)
-        if any(one.code in NETWORK_CHANGED for one in said):
+        refusals = aws_fleet.refusals(answer, offers, resources.places.subnets, resources.places.zones)
+        if any(one.code in NETWORK_CHANGED for one in refusals):
             self.network.forget(region)
-        raise refused_by((*said, *before), request.offers)
+        raise refused_by((*refusals, *before), request.offers)
 
-    def _called(self, region: str, request: MachineRequest, data: dict[str, Any], asked: dict[str, Any]) -> Any:
+    def _create_fleet(self, region: str, request: MachineRequest, data: dict[str, Any], fields: dict[str, Any]) -> Any:
         for last in (False,) * (TRIES - 1) + (True,):
             self._templates.make(region, request, data)
             try:
-                return self._api.launch(region, "create_fleet", **asked)
-            except AwsSaid as said:
-                # Another worker with the same request deleted the template, which is the same, between the two calls.
-                if last or not is_missing(said):
+                return self._api.launch(region, "create_fleet", **fields)
+            except AwsError as error:
+                # Another worker with the same request deleted the template between the two calls.
+                if last or not is_missing(error):
                     raise
             finally:
                 self._templates.delete(region, aws_fleet.template_name(request.token))
         raise AssertionError  # the last try has returned or raised
 
     def _described(self, region: str, instance_id: str) -> Any | None:
-        """None where EC2 does not show it yet, which it may not for some seconds."""
+        """The instance; None if EC2 does not list it yet, which may take some seconds."""
         try:
             answer = self._api.call("ec2", region, "describe_instances", InstanceIds=[instance_id])
-        except AwsSaid as said:
-            if said.code == "InvalidInstanceID.NotFound":
+        except AwsError as error:
+            if error.code == "InvalidInstanceID.NotFound":
                 return None
             raise
         found = [instance for reservation in answer["Reservations"] for instance in reservation["Instances"]]

@@ -1,4 +1,4 @@
-"""Where machines go and who may reach them: the default VPC's subnets, and one security group a port."""
+"""Networks of machines: the default VPC's subnets, and one security group for each port."""
 
 import threading
 import time
@@ -9,10 +9,10 @@ from typing import Any
 from msgspec import Struct
 
 from workers.clouds.aws.client import AwsClient
-from workers.clouds.aws.errors import AwsSaid
+from workers.clouds.aws.errors import AwsError
 
 LOOK_AGAIN_AFTER = timedelta(minutes=10)
-"""Somebody may have changed or deleted something meanwhile."""
+"""Time for which subnets and groups are cached: users may change or delete them."""
 
 
 class Places(Struct, frozen=True, kw_only=True):
@@ -20,13 +20,13 @@ class Places(Struct, frozen=True, kw_only=True):
 
     vpc: str
     subnets: Mapping[str, str]
-    """By zone id."""
+    """Subnet ids by zone id."""
     zones: Mapping[str, str]
-    """Zone ids by name: names differ by account."""
+    """Zone ids by zone name: names differ by account."""
 
 
 class Network:
-    """What is there in each region, and what is made there. It is never deleted: a launch may be relying on it."""
+    """Finds and makes network resources. Groups are never deleted: a launch may be using them."""
 
     def __init__(self, api: AwsClient) -> None:
         self._api = api
@@ -36,14 +36,14 @@ class Network:
         self._zones: dict[str, dict[str, str]] = {}
 
     def places(self, region: str) -> Places:
-        """Raises AwsSaid (DefaultVpcDoesNotExist among it), DriverError."""
+        """The default VPC. Raises AwsError (DefaultVpcDoesNotExist if there is none), DriverError."""
         at, known = self._places.get(region, (float("-inf"), None))
         if known is not None and _fresh(at):
             return known
         filters = [{"Name": "default-for-az", "Values": ["true"]}]
         found = self._api.pages(region, "describe_subnets", "Subnets", Filters=filters)
         if not found:
-            raise AwsSaid(
+            raise AwsError(
                 region, "DefaultVpcDoesNotExist", "No default VPC exists for this account in this region", 400
             )
         places = Places(
@@ -56,7 +56,7 @@ class Network:
         return places
 
     def zones(self, region: str) -> dict[str, str]:
-        """Ids by name. Raises AwsSaid, DriverError."""
+        """Zone ids by zone name. Raises AwsError, DriverError."""
         with self._lock:
             known = self._zones.get(region)
         if known is None:
@@ -67,7 +67,7 @@ class Network:
         return known
 
     def group(self, region: str, installation: str, port: int, sources: tuple[str, ...]) -> str:
-        """The security group that opens `port` to `sources` and nobody else. Raises AwsSaid, DriverError."""
+        """Id of the security group that opens `port` to `sources` only. Raises AwsError, DriverError."""
         key = (region, installation, port, sources)
         at, known = self._groups.get(key, (float("-inf"), ""))
         if known and _fresh(at):
@@ -82,7 +82,7 @@ class Network:
         return group
 
     def forget(self, region: str) -> None:
-        """Look again at the next launch: something was not there any more."""
+        """Drop what is cached for a region, after a resource turned out to be missing."""
         with self._lock:
             self._places.pop(region, None)
             self._groups = {key: value for key, value in self._groups.items() if key[0] != region}
@@ -100,19 +100,19 @@ class Network:
                 region,
                 "create_security_group",
                 GroupName=name,
-                Description="Who may reach the models that mixtral-bot serves, as MIXTRAL_ALLOW_CIDRS says",
+                Description="Networks that may reach the models served by mixtral-bot (MIXTRAL_ALLOW_CIDRS)",
                 VpcId=vpc,
                 TagSpecifications=[{"ResourceType": "security-group", "Tags": tags}],
             )
-        except AwsSaid as said:
-            found = self._found(region, vpc, name) if said.code == "InvalidGroup.Duplicate" else None
+        except AwsError as error:
+            found = self._found(region, vpc, name) if error.code == "InvalidGroup.Duplicate" else None
             if found is None:
                 raise
-            return found  # another worker was faster
+            return found  # another worker has made it
         return made | {"IpPermissions": []}
 
     def _open(self, region: str, group: Any, port: int, sources: tuple[str, ...]) -> None:
-        """Open what is to be open, then close what is not: nobody who may is shut out meanwhile."""
+        """Add missing rules before surplus ones are removed, so that allowed networks keep their access."""
         wanted = _permission(port, sources)
         lacking = set(sources) - _sources(group["IpPermissions"], port)
         surplus = _surplus(group["IpPermissions"], port, sources)
@@ -121,8 +121,8 @@ class Network:
                 self._call(region, "authorize_security_group_ingress", group, [_permission(port, sorted(lacking))])
             if surplus:
                 self._call(region, "revoke_security_group_ingress", group, surplus)
-        except AwsSaid as said:
-            if said.code not in ("InvalidPermission.Duplicate", "InvalidPermission.NotFound"):
+        except AwsError as error:
+            if error.code not in ("InvalidPermission.Duplicate", "InvalidPermission.NotFound"):
                 raise
             now = self._api.call("ec2", region, "describe_security_groups", GroupIds=[group["GroupId"]])
             if not set(wanted_sources(wanted)) <= _sources(now["SecurityGroups"][0]["IpPermissions"], port):
@@ -147,7 +147,7 @@ def _sources(permissions: list[Any], port: int) -> set[str]:
 
 
 def _surplus(permissions: list[Any], port: int, sources: tuple[str, ...]) -> list[Any]:
-    """Everything else that the group lets in."""
+    """The permissions of the group beyond `port` from `sources`."""
     surplus = []
     for permission in permissions:
         if _is_ours(permission, port):

@@ -1,4 +1,4 @@
-"""Whether an account's quotas leave room for a machine, asked before the launch call."""
+"""Checks before a launch call whether an account's quotas suffice for a machine."""
 
 import logging
 import threading
@@ -13,9 +13,9 @@ from workers.placement.offer import Offer
 from workers.placement.refusal_codes import QUOTA
 from workers.placement.refusals import Refusal, Scope
 
-BELIEVED_FOR = timedelta(minutes=10)
+CACHED_FOR = timedelta(minutes=10)
 
-# Family letter, or family: the quota on demand, the quota for spot (Service Quotas, "Amazon EC2"), all in vCPUs.
+# Family or its first letter: codes of the on-demand and the spot quota, in vCPUs (Service Quotas, "Amazon EC2").
 CODES = {
     "p5": ("L-417A185B", "L-C4BD4855"),
     "p6": ("L-417A185B", None),
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 class VcpuShortage(Struct, frozen=True, kw_only=True):
-    """A quota that is too small for what is wanted."""
+    """A quota that is too small for a machine."""
 
     quota: str
     limit: float
@@ -51,13 +51,13 @@ class VcpuShortage(Struct, frozen=True, kw_only=True):
         """Cause and mend, without a full stop."""
         return (
             f'the quota "{NAMES[self.quota]}" in {self.region} is {self.limit:g} vCPUs, and this machine needs '
-            f"{self.needed}. Ask for more at "
+            f"{self.needed}. Request more at "
             f"https://{self.region}.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/{self.quota}"
         )
 
 
 def code_of(instance_type: str, *, spot: bool) -> str | None:
-    """The quota that a machine counts against; None where none is known by its code."""
+    """Code of the quota that a machine uses; None if unknown."""
     for family in (instance_type[:2], instance_type[:1]):
         if family in CODES:
             return CODES[family][spot]
@@ -65,7 +65,7 @@ def code_of(instance_type: str, *, spot: bool) -> str | None:
 
 
 def shortage(offer: Offer, limit: float | None) -> VcpuShortage | None:
-    """Pure. A quota that the cloud does not tell is no hindrance: it will say itself."""
+    """Pure. None if the quota suffices or is unknown: then the launch call itself is refused."""
     code = code_of(offer.instance_type, spot=offer.spot)
     if code is None or limit is None or limit >= (offer.vcpus or 1):
         return None
@@ -73,7 +73,7 @@ def shortage(offer: Offer, limit: float | None) -> VcpuShortage | None:
 
 
 def refusal(shortage: VcpuShortage, offers: tuple[Offer, ...]) -> Refusal:
-    """Pure. A quota of 0 rules out the family in the region; another one only the machines that it is too small for."""
+    """Pure. A quota of 0 rules out the family in the region, a larger one only the given offers."""
     return Refusal(
         offers=offers,
         sentence=shortage.sentence,
@@ -84,21 +84,21 @@ def refusal(shortage: VcpuShortage, offers: tuple[Offer, ...]) -> Refusal:
 
 
 class VcpuQuotas:
-    """What the cloud last told of them."""
+    """The account's quotas, cached for CACHED_FOR."""
 
     def __init__(self, read: Callable[[str, str], float]) -> None:
-        """`read`: region and code to vCPUs. Raises DriverError."""
+        """`read`: returns the quota of a region and code in vCPUs; raises DriverError."""
         self._read = read
         self._known: dict[tuple[str, str], tuple[float, float | None]] = {}
         self._lock = threading.Lock()
 
     def shortage(self, offer: Offer) -> VcpuShortage | None:
-        """Which quota stands in the offer's way."""
+        """The quota that is too small for the offer, or None."""
         code = code_of(offer.instance_type, spot=offer.spot)
         return shortage(offer, self.limit(offer.region, code)) if code else None
 
     def sort(self, offers: Iterable[Offer]) -> tuple[tuple[Offer, ...], tuple[Refusal, ...]]:
-        """The offers that the quotas leave room for, and why not the others."""
+        """The offers for which the quotas suffice, and the refusals of the others."""
         fitting: list[Offer] = []
         short: dict[VcpuShortage, list[Offer]] = {}
         for offer in offers:
@@ -107,10 +107,10 @@ class VcpuQuotas:
         return tuple(fitting), tuple(refusal(shortage, tuple(about)) for shortage, about in short.items())
 
     def limit(self, region: str, code: str) -> float | None:
-        """vCPUs; None where the cloud does not tell, as to credentials that may not ask."""
+        """The quota in vCPUs; None if unknown, for example if the credentials may not read it."""
         with self._lock:
             at, limit = self._known.get((region, code), (float("-inf"), None))
-            if time.monotonic() - at < BELIEVED_FOR.total_seconds():
+            if time.monotonic() - at < CACHED_FOR.total_seconds():
                 return limit
         try:
             limit = self._read(region, code)

@@ -1,4 +1,4 @@
-"""What AWS's own price list says, and what its spot machines cost at this moment."""
+"""Prices from AWS: the price list, and current spot prices."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from workers.clouds.aws.client import HOME_REGION, AwsClient
-from workers.clouds.aws.errors import AwsSaid
+from workers.clouds.aws.errors import AwsError
 from workers.clouds.aws.findings import DENIED
 from workers.clouds.driver import DriverError
 from workers.placement.prices import Quote, read_quote
@@ -22,34 +22,34 @@ ON_DEMAND = {
 
 
 def aws_on_demand(api: AwsClient, types: Iterable[str]) -> list[Quote]:
-    """From the price list that AWS keeps in us-east-1, a type at a time. Raises DriverError."""
+    """On-demand prices from AWS's price list in us-east-1, one call for each type. Raises DriverError."""
 
     def of(type_: str) -> list[Quote]:
         filters = [
             {"Type": "TERM_MATCH", "Field": field, "Value": value}
             for field, value in (ON_DEMAND | {"instanceType": type_}).items()
         ]
-        asked: dict[str, Any] = {"ServiceCode": "AmazonEC2", "Filters": filters}
+        fields: dict[str, Any] = {"ServiceCode": "AmazonEC2", "Filters": filters}
         found: list[Quote] = []
         while True:
             try:
-                page = api.call("pricing", HOME_REGION, "get_products", **asked)
-            except AwsSaid as said:
-                if said.code not in DENIED:
+                page = api.call("pricing", HOME_REGION, "get_products", **fields)
+            except AwsError as error:
+                if error.code not in DENIED:
                     raise
                 raise DriverError(
-                    "AWS's price list: the credentials do not allow it. Allow them pricing:GetProducts"
-                ) from said
+                    "AWS's price list: the credentials lack a permission. Grant pricing:GetProducts"
+                ) from error
             found += (quote for entry in page["PriceList"] for quote in _of_price_list(entry, type_))
             if not page.get("NextToken"):
                 return found
-            asked["NextToken"] = page["NextToken"]
+            fields["NextToken"] = page["NextToken"]
 
     return [quote for quotes in api.everywhere(types, of).values() for quote in quotes]
 
 
 def _of_price_list(entry: Any, type_: str) -> Iterator[Quote]:
-    """A product's JSON: usually one term with one dimension; anything else is no price per hour."""
+    """The hourly prices in a product's JSON; a quote of NaN if it cannot be parsed."""
     try:
         product = json.loads(entry) if isinstance(entry, str) else entry
         region = str(product["product"]["attributes"].get("regionCode", ""))
@@ -65,7 +65,7 @@ def _of_price_list(entry: Any, type_: str) -> Iterator[Quote]:
 
 
 def aws_spot(api: AwsClient, types: Sequence[str], regions: Iterable[str]) -> list[Quote]:
-    """What spot machines cost at this moment, zone by zone. Regions that are not enabled are left out.
+    """Current spot prices of each zone, without regions that are not enabled.
 
     Raises DriverError.
     """
@@ -74,8 +74,8 @@ def aws_spot(api: AwsClient, types: Sequence[str], regions: Iterable[str]) -> li
     def of(region: str) -> list[Quote]:
         zones = api.call("ec2", region, "describe_availability_zones")["AvailabilityZones"]
         ids = {zone["ZoneName"]: zone["ZoneId"] for zone in zones}
-        asked = {"InstanceTypes": list(types), "ProductDescriptions": [LINUX], "StartTime": datetime.now(UTC)}
-        history = api.pages(region, "describe_spot_price_history", "SpotPriceHistory", **asked)
+        fields = {"InstanceTypes": list(types), "ProductDescriptions": [LINUX], "StartTime": datetime.now(UTC)}
+        history = api.pages(region, "describe_spot_price_history", "SpotPriceHistory", **fields)
         newest = {(h["AvailabilityZone"], h["InstanceType"]): h for h in sorted(history, key=lambda h: h["Timestamp"])}
         return [
             read_quote(

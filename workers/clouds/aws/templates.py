@@ -1,4 +1,4 @@
-"""Launch templates: each holds one attempt's user data, secrets among it, and must not outlive its call."""
+"""Launch templates. They contain secrets in their user data, so they are deleted after the launch call."""
 
 import contextlib
 import logging
@@ -9,51 +9,51 @@ from typing import Any
 
 from workers.clouds.aws import fleet as aws_fleet
 from workers.clouds.aws.client import AwsClient
-from workers.clouds.aws.errors import AwsSaid
+from workers.clouds.aws.errors import AwsError
 from workers.clouds.driver import DriverError, Refused
 from workers.machines import MachineRequest
 from workers.placement.refusals import Scope
 
 LEFT_OVER_AFTER = timedelta(minutes=15)
-"""A call takes a minute at most; its replay makes its own template."""
+"""Age at which a template is deleted. A call takes at most a minute, and its replay makes a new template."""
 REAP_EVERY = timedelta(minutes=10)
 
 logger = logging.getLogger(__name__)
 
 
 class Templates:
-    """Made before a launch call, deleted after it; what a crash left behind is reaped."""
+    """Makes templates before launch calls and deletes them afterwards, also those that remain after a crash."""
 
     def __init__(self, api: AwsClient) -> None:
         self._api = api
         self._reaped_at = float("-inf")
 
     def make(self, region: str, request: MachineRequest, data: dict[str, Any]) -> None:
-        """Have the request's template; one that is there already must be for the same request. Raises Refused too."""
+        """Make the template, unless it exists. Raises Refused if that is another request's, AwsError, DriverError."""
         name = aws_fleet.template_name(request.token)
         kinds = [{"ResourceType": "launch-template", "Tags": aws_fleet.tags(request)}]
         try:
-            asked = {"LaunchTemplateName": name, "LaunchTemplateData": data, "TagSpecifications": kinds}
-            self._api.call("ec2", region, "create_launch_template", **asked)
-        except AwsSaid as said:
-            if said.code != "InvalidLaunchTemplateName.AlreadyExistsException":
+            fields = {"LaunchTemplateName": name, "LaunchTemplateData": data, "TagSpecifications": kinds}
+            self._api.call("ec2", region, "create_launch_template", **fields)
+        except AwsError as error:
+            if error.code != "InvalidLaunchTemplateName.AlreadyExistsException":
                 raise
             self._check(region, name, request)
 
     def delete(self, region: str, name: str) -> None:
-        """Best effort: what stays is reaped."""
+        """Delete a template. Errors are logged: `reap` deletes it later."""
         try:
             self._api.call("ec2", region, "delete_launch_template", LaunchTemplateName=name)
         except DriverError as error:
             if not is_missing(error):
-                logger.warning("the launch template %s in %s stays for a while: %s", name, region, error)
+                logger.warning("the launch template %s in %s will be deleted later: %s", name, region, error)
 
     def reap(self, installation: str, regions: Iterable[str]) -> None:
-        """Delete what crashes left behind, at most every ten minutes."""
+        """Delete templates older than LEFT_OVER_AFTER, at most once in REAP_EVERY."""
         if time.monotonic() - self._reaped_at < REAP_EVERY.total_seconds():
             return
         self._reaped_at = time.monotonic()
-        with contextlib.suppress(DriverError):  # looked at again in ten minutes
+        with contextlib.suppress(DriverError):  # repeated after REAP_EVERY
             self._api.everywhere(regions, lambda region: self._reap(installation, region))
 
     def _reap(self, installation: str, region: str) -> None:
@@ -66,9 +66,9 @@ class Templates:
     def _check(self, region: str, name: str, request: MachineRequest) -> None:
         try:
             answer = self._api.call("ec2", region, "describe_launch_templates", LaunchTemplateNames=[name])
-        except AwsSaid as said:
-            if is_missing(said):
-                return  # deleted meanwhile, by who has made the machine meanwhile
+        except AwsError as error:
+            if is_missing(error):
+                return  # deleted by the worker that has made the machine
             raise
         for found in answer["LaunchTemplates"]:
             tags = {tag["Key"]: tag["Value"] for tag in found.get("Tags", ())}
@@ -77,10 +77,10 @@ class Templates:
 
 
 def is_missing(error: DriverError) -> bool:
-    """Whether AWS said that there is no such launch template."""
-    return isinstance(error, AwsSaid) and "LaunchTemplate" in error.code and "NotFound" in error.code
+    """Whether the error is that the launch template does not exist."""
+    return isinstance(error, AwsError) and "LaunchTemplate" in error.code and "NotFound" in error.code
 
 
 def mismatch(request: MachineRequest) -> Refused:
-    sentence = f"the token {request.token} was used for another request already"
+    sentence = f"the token {request.token} was already used for another request"
     return Refused(sentence, code="IdempotentParameterMismatch", scope=Scope.BUG)

@@ -1,4 +1,4 @@
-"""Google Cloud: every replica is a Compute Engine instance, named after its token."""
+"""The driver for Google Cloud. Each replica is a Compute Engine instance, named after its token."""
 
 import logging
 import os
@@ -12,7 +12,7 @@ from workers.clouds.cidrs import CIDRS_MEND, CidrsError
 from workers.clouds.driver import DriverError, Refused
 from workers.clouds.gcp import instance as gcp_instance
 from workers.clouds.gcp.client import GcpClient
-from workers.clouds.gcp.errors import PRECONDITION_FAILED, CloudSaid, no, refused_by
+from workers.clouds.gcp.errors import PRECONDITION_FAILED, GcpError, refused_by, translated
 from workers.clouds.gcp.launch import Launcher
 from workers.clouds.gcp.machine_ends import EndedMachines
 from workers.clouds.gcp.network import Firewall
@@ -24,15 +24,15 @@ from workers.placement.refusals import Scope
 from workers.serving.bootstrap import user_data
 from workers.serving.errors import ServingError
 
-SETTLES_WITHIN = timedelta(minutes=3)
+SETTLES_WITHIN = timedelta(minutes=3)  # maximum wait for an allocation
 LOOK_EVERY = timedelta(seconds=0.5)
-FINGERPRINTS = 3
+EXPIRY_TRIES = 3  # other changes of the metadata make a try fail
 
 logger = logging.getLogger(__name__)
 
 
 class GcpDriver:
-    """Machines in one project. Neither makes nor needs a service account: a machine can do nothing in the cloud."""
+    """Machines in one project. They have no service account, so they cannot call Google Cloud."""
 
     cloud = "gcp"
 
@@ -56,34 +56,34 @@ class GcpDriver:
         return status
 
     def offers(self) -> tuple[Offer, ...]:
-        return ()  # the price table's
+        return ()  # all are in the price table
 
     def create(self, request: MachineRequest, secrets: Mapping[str, str]) -> Machine:
-        """Waits until GCE has allocated the machine or said why not: seconds, and five minutes at most."""
+        """Waits until GCE has allocated or refused the machine, which takes seconds, at most five minutes."""
         try:
             sources = self._check(request)
-            if short := self._too_little(request):
+            if short := self._shortage(request):
                 if found := self.find(request.token):
-                    return found  # it is our own machine that uses the quota up
+                    return found  # this machine itself uses the quota
                 raise short
             script = _script(request, secrets)
             tag = self._firewall.open(request.installation, request.boot.port, sources)
-        except CloudSaid as said:
-            raise no(said, request.offers) from said
+        except GcpError as error:
+            raise translated(error, request.offers) from error
         made = self._launcher(request, script, tag)
         return self._ends.remember(made.found).machine if made.found else self._ends.gone_already(request, made.at)
 
     def find(self, token: Token) -> Machine | None:
-        give_up_at = time.monotonic() + SETTLES_WITHIN.total_seconds()
+        deadline = time.monotonic() + SETTLES_WITHIN.total_seconds()
         while found := self._named(token):
-            # One that is being allocated may yet be refused, and then it is as if it had never been.
+            # GCE may still refuse an instance in PROVISIONING, and then deletes it.
             settled = [one for one in found if one.status != "PROVISIONING"]
             if settled:
                 best = min(settled, key=lambda one: one.status not in gcp_instance.ALIVE)
                 return self._ends.remember(best).machine
-            if time.monotonic() > give_up_at:
+            if time.monotonic() > deadline:
                 raise DriverError(
-                    f"GCP has been allocating {found[0].name} for {SETTLES_WITHIN}; it is looked at again."
+                    f"GCP has been allocating {found[0].name} for {SETTLES_WITHIN}; it will be checked again."
                 )
             time.sleep(LOOK_EVERY.total_seconds())
         return self._ends.machine(token)
@@ -97,37 +97,37 @@ class GcpDriver:
         return self._ends.end_of(machine)
 
     def extend(self, token: Token, expires_at: datetime) -> None:
-        for _ in range(FINGERPRINTS):
+        for _ in range(EXPIRY_TRIES):
             if all(self._extended(found, gcp_instance.expiry(expires_at)) for found in self._named(token)):
                 return
         raise DriverError(
-            f"{gcp_instance.name_of(token)} was changed by somebody each time its expiry was to be moved."
+            f"The expiry of {gcp_instance.name_of(token)} could not be set: its metadata changed during each try."
         )
 
     def terminate(self, token: Token) -> None:
         for found in self._named(token):
             self._ends.remember(found)
             place = {"zone": gcp_instance.zone_of(found), "instance": found.name}
-            self.api.look("InstancesClient", "delete_unary", **place)
+            self.api.call_if_found("InstancesClient", "delete_unary", **place)
 
     def log(self, token: Token, lines: int) -> str:
         for found in self._named(token):
             place = {"zone": gcp_instance.zone_of(found), "instance": found.name}
-            if (output := self.api.look("InstancesClient", "get_serial_port_output", **place)) is not None:
+            if (output := self.api.call_if_found("InstancesClient", "get_serial_port_output", **place)) is not None:
                 return "\n".join(output.contents.splitlines()[-lines:])
-        return ""  # the cloud keeps none of a machine that is gone
+        return ""  # GCE deletes the output with the machine
 
     def _check(self, request: MachineRequest) -> tuple[str, ...]:
-        """Who may reach the machine; refuses what no call could get. Raises Refused."""
+        """The networks that may reach the machine. Raises Refused for requests that no call can satisfy."""
         if (request.boot.image or "").startswith("ami-"):
-            sentence = f"{request.boot.image} is an image of AWS. Name one of GCE's, or leave image_id out."
+            sentence = f"{request.boot.image} is an image of AWS. Set image_id to an image of GCE, or remove it."
             raise Refused(sentence, code="ImageOfAnotherCloud", scope=Scope.CLOUD)
         try:
             return admitted(self.environ)
         except CidrsError as error:
             raise Refused(f"{error}. {CIDRS_MEND}", code="NoCidrs", scope=Scope.CLOUD) from error
 
-    def _too_little(self, request: MachineRequest) -> Refused | None:
+    def _shortage(self, request: MachineRequest) -> Refused | None:
         short = self._quotas.shortage(request.offers[0])  # a batch is one type in one region
         return (
             refused_by(self.api.project, [(short.code, short.text)], request.offers, plain=short.text)
@@ -136,12 +136,12 @@ class GcpDriver:
         )
 
     def _named(self, token: Token) -> list[Any]:
-        """The token's instances: one, or in the worst case one in each of several zones."""
+        """The token's instances: usually one, at worst one in each of several zones."""
         found = self.api.instances(f'name = "{gcp_instance.name_of(token)}"')
-        return [one for one in found if gcp_instance.told(one, gcp_instance.TOKEN) == token]
+        return [one for one in found if gcp_instance.metadata_value(one, gcp_instance.TOKEN) == token]
 
     def _extended(self, found: Any, expiry: str) -> bool:
-        """Whether it worked; not if somebody else changed the machine's metadata meanwhile."""
+        """Whether the expiry was set; False if the metadata was changed at the same time."""
         items = [
             {"key": item.key, "value": item.value} for item in found.metadata.items if item.key != gcp_instance.EXPIRY
         ]
@@ -149,9 +149,11 @@ class GcpDriver:
         metadata = {"fingerprint": found.metadata.fingerprint, "items": items}
         place = {"zone": gcp_instance.zone_of(found), "instance": found.name}
         try:
-            operation = self.api.look("InstancesClient", "set_metadata_unary", metadata_resource=metadata, **place)
-        except CloudSaid as said:
-            if said.status == PRECONDITION_FAILED:
+            operation = self.api.call_if_found(
+                "InstancesClient", "set_metadata_unary", metadata_resource=metadata, **place
+            )
+        except GcpError as error:
+            if error.status == PRECONDITION_FAILED:
                 return False
             raise
         if operation is not None:

@@ -1,4 +1,4 @@
-"""PURE: what GCE's errors are called, and the sentences that people read of them."""
+"""PURE: translates GCE's errors to DriverError, or to Refused with cause and mend."""
 
 import re
 from typing import Any
@@ -18,21 +18,21 @@ TOO_MANY = 429
 SERVER_ERROR = 500
 
 LOGIN = (
-    "Run `gcloud auth application-default login`, or renew the key in the file that GOOGLE_APPLICATION_CREDENTIALS "
-    "names, where `mixtral-bot worker` runs"
+    "On the host of `mixtral-bot worker`, run `gcloud auth application-default login`, or renew the key in the file "
+    "named by GOOGLE_APPLICATION_CREDENTIALS"
 )
 
 MENDS = {
     "authError": LOGIN,
-    "forbidden": "Give the account roles/compute.instanceAdmin.v1 and roles/compute.securityAdmin in {project}",
+    "forbidden": "Grant the account roles/compute.instanceAdmin.v1 and roles/compute.securityAdmin in {project}",
     "accessNotConfigured": "Run `gcloud services enable compute.googleapis.com --project {project}`",
     "BILLING_DISABLED": "Link a billing account to {project} in the Google Cloud console",
     "projectNotFound": "Set GOOGLE_CLOUD_PROJECT to the id of a project that these credentials can see, not {project}",
     "networkNotFound": "Run `gcloud compute networks create default --project {project}`",
     "zoneNotFound": "Correct the zone in the price table, or the recipe's infra, region and zone",
     "regionNotFound": "Correct the region in the price table, or the recipe's infra, region and zone",
-    "QUOTA_EXCEEDED": "Ask for more at https://console.cloud.google.com/iam-admin/quotas?project={project}",
-    "GPUS_ALL_REGIONS": "Ask for more GPUS_ALL_REGIONS at https://console.cloud.google.com/iam-admin/quotas?project={project}",
+    "QUOTA_EXCEEDED": "Request more at https://console.cloud.google.com/iam-admin/quotas?project={project}",
+    "GPUS_ALL_REGIONS": "Request more GPUS_ALL_REGIONS at https://console.cloud.google.com/iam-admin/quotas?project={project}",
 }
 
 SAME_AS = {
@@ -44,7 +44,7 @@ SAME_AS = {
     "quotaExceeded": "QUOTA_EXCEEDED",
 }
 
-# What is missing, or unknown, is told by the text alone.
+# For resources that do not exist, only the text contains their kind.
 MISSING = (
     (re.compile(r"'projects/[^/']+' was not found|[Pp]roject .{1,80} not found|Unknown project"), "projectNotFound"),
     (re.compile(r"/zones/[^/']+' was not found|Unknown zone"), "zoneNotFound"),
@@ -54,22 +54,22 @@ MISSING = (
 
 WIDEST_FIRST = (Scope.CLOUD, Scope.GPU, Scope.REGION, Scope.BACK_OFF, Scope.BUG, Scope.ZONE)
 SUMMARY = "VM_MIN_COUNT_NOT_REACHED"
-"""Comes with every `bulkInsert` that made nothing, and says no more than that."""
+"""Part of the errors of each `bulkInsert` that made no machine. Contains no reason."""
 
 
-class CloudSaid(DriverError):
-    """The cloud answered a call with an error: `code` as in its own tables, `text` in its own words."""
+class GcpError(DriverError):
+    """GCE answered a call with an error, with its `text` and its `code` or an equivalent one."""
 
     def __init__(self, project: str, code: str, text: str, status: int) -> None:
-        super().__init__(_sentence(project, code, f"GCP said of {project}: {code}: {text.rstrip('.')}"))
+        super().__init__(_sentence(project, code, f"GCP returned an error for {project}: {code}: {text.rstrip('.')}"))
         self.project = project
         self.code = code
         self.text = text
         self.status = status
 
 
-def from_sdk(project: str, error: Any) -> CloudSaid:
-    """The SDK's exception for an HTTP answer of 400 and above, in our terms."""
+def from_sdk(project: str, error: Any) -> GcpError:
+    """Translate the SDK's exception for an HTTP status of 400 or above."""
     status = int(error.code or SERVER_ERROR)
     reason = next((one.get("reason", "") for one in error.errors or () if isinstance(one, dict)), "")
     info = error.reason or ""
@@ -81,43 +81,43 @@ def from_sdk(project: str, error: Any) -> CloudSaid:
         code = "authError"
     if status == TOO_MANY and not reason:
         code = "rateLimitExceeded"
-    return CloudSaid(project, _missing(text) or code, text, status)
+    return GcpError(project, _missing(text) or code, text, status)
 
 
 def _missing(text: str) -> str | None:
     return next((code for pattern, code in MISSING if pattern.search(text)), None)
 
 
-def no(said: CloudSaid, offers: tuple[Offer, ...]) -> DriverError | Refused:
-    """What a failed call means for `offers`: a refusal, unless nobody can know whether it had an effect."""
-    return said if said.status >= SERVER_ERROR else refused(said, offers)
+def translated(error: GcpError, offers: tuple[Offer, ...]) -> DriverError | Refused:
+    """A failed launch call as a refusal of `offers`, or unchanged if it may have had an effect."""
+    return error if error.status >= SERVER_ERROR else refused(error, offers)
 
 
-def refused(said: CloudSaid, offers: tuple[Offer, ...]) -> Refused:
-    """A call's error as the refusal that it is of all of `offers`."""
-    refusal = classify("gcp", said.code, said.text, offers)
-    refusal = replace(refusal, sentence=_sentence(said.project, said.code, refusal.sentence))
+def refused(error: GcpError, offers: tuple[Offer, ...]) -> Refused:
+    """A failed call as the refusal of all `offers`."""
+    refusal = classify("gcp", error.code, error.text, offers)
+    refusal = replace(refusal, sentence=_sentence(error.project, error.code, refusal.sentence))
     return Refused(refusal.sentence, code=refusal.code, scope=refusal.scope, refusals=(refusal,))
 
 
 def refused_by(
     project: str, errors: list[tuple[str, str]], offers: tuple[Offer, ...], *, plain: str | None = None
 ) -> Refused:
-    """An operation's errors, (code, text) each, as one refusal that tells what was said of which of `offers`.
+    """The (code, text) errors of an operation as one error with the refusals of `offers`.
 
-    `plain` is the cause for people, where it is known better than by the code.
+    `plain`: cause for people, instead of the one for the code. Offers without a refusal are added to the widest one.
     """
-    telling = [error for error in errors if error[0] != SUMMARY] or errors
-    refusals = tuple(_refusal(project, code, text, offers, plain) for code, text in telling)
-    worst = min(refusals, key=lambda refusal: WIDEST_FIRST.index(refusal.scope))
-    unsaid = tuple(offer for offer in offers if not any(offer in refusal.offers for refusal in refusals))
-    if unsaid:  # nothing was made of them either
-        refusals = tuple(replace(r, offers=(*r.offers, *unsaid)) if r is worst else r for r in refusals)
-    return Refused(worst.sentence, code=worst.code, scope=worst.scope, refusals=refusals)
+    specific = [error for error in errors if error[0] != SUMMARY] or errors
+    refusals = tuple(_refusal(project, code, text, offers, plain) for code, text in specific)
+    widest = min(refusals, key=lambda refusal: WIDEST_FIRST.index(refusal.scope))
+    rest = tuple(offer for offer in offers if not any(offer in refusal.offers for refusal in refusals))
+    if rest:
+        refusals = tuple(replace(r, offers=(*r.offers, *rest)) if r is widest else r for r in refusals)
+    return Refused(widest.sentence, code=widest.code, scope=widest.scope, refusals=refusals)
 
 
 def _refusal(project: str, code: str, text: str, offers: tuple[Offer, ...], plain: str | None) -> Refusal:
-    """An error that names zones is about these zones."""
+    """The refusal for one error: of the offers in the zones that its text names, otherwise of all."""
     code = SAME_AS.get(code, code)
     named = tuple(offer for offer in offers if re.search(rf"zones/{re.escape(offer.zone)}\b", text))
     refusal = classify("gcp", code, text, named or offers)

@@ -1,4 +1,4 @@
-"""PURE: what a request looks like as a GCE instance, and what a GCE instance says of the request that made it."""
+"""PURE: converts a request to a GCE instance, and a GCE instance to a machine or a sighting."""
 
 import hashlib
 import math
@@ -16,17 +16,17 @@ NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 LABEL = re.compile(r"[-_a-z0-9]{0,63}")
 
 IMAGE = "projects/deeplearning-platform-release/global/images/family/common-cu128-ubuntu-2204-nvidia-570"
-"""Ubuntu 22.04 with CUDA 12.8, the NVIDIA driver and Docker with NVIDIA's toolkit: Google's own for deep learning."""
-DISK_GIB = 256  # as SkyPilot; Mixtral 8x7B is 93 GB
+"""Google's deep learning image: Ubuntu 22.04, CUDA 12.8, NVIDIA driver and toolkit, Docker."""
+DISK_GIB = 256  # SkyPilot's default; the weights of Mixtral 8x7B have 93 GB
 DISK_TYPES = {"low": "pd-standard", "medium": "pd-balanced"}
-BEST_DISK = "pd-ssd"  # pd-extreme does not go with A2, A3 and G2
+BEST_DISK = "pd-ssd"  # A2, A3 and G2 do not support pd-extreme
 ONLY_HYPERDISK = ("a3-ultragpu", "a4", "a4x")
 
 LONGEST_LIFE = timedelta(days=30)
-"""Kept by the cloud, whatever becomes of us: it cannot be moved on a running machine. GCE allows 120 days."""
+"""GCE deletes the machine after this time. Cannot be changed on a running machine. GCE allows 120 days."""
 
 ZONE_ONLY = ("a3-", "a4-", "a4x-")
-"""Families that `bulkInsert` does not place in a region ("CT machine types are not supported in regional scope")."""
+"""Families that `bulkInsert` rejects ("CT machine types are not supported in regional scope")."""
 
 ALIVE = ("PROVISIONING", "STAGING", "RUNNING", "REPAIRING", "PENDING")
 
@@ -37,13 +37,13 @@ TOKEN = "mixtral-token"  # noqa: S105 - a label's name
 
 
 def name_of(token: Token) -> str:
-    """The instance's name: the same for the same token, for ever, and valid whatever the token is."""
+    """The instance's name: derived from the token alone, and valid for every token."""
     plain = f"mixtral-{token}"
     return plain if NAME.fullmatch(plain) else f"mixtral-x{_digest(token)}"
 
 
 def label_of(value: str) -> str:
-    """The value as a label may hold it; what a label cannot hold is there as a digest, good enough to search for."""
+    """The value of a label; a digest if labels cannot have this value."""
     return value if LABEL.fullmatch(value) else f"x{_digest(value)}"
 
 
@@ -62,7 +62,7 @@ def labels(request: MachineRequest) -> dict[str, str]:
 
 
 def expiry(at: datetime) -> str:
-    """As the machine reads it from its metadata: whole seconds since 1970."""
+    """The value of the expiry in the metadata: Unix time in whole seconds."""
     return str(math.ceil(at.timestamp()))
 
 
@@ -75,7 +75,7 @@ def instance(request: MachineRequest, offer: Offer, script: str, tag: str) -> di
 
 
 def bulk(request: MachineRequest, script: str, tag: str) -> dict[str, Any]:
-    """The body of `regionInstances.bulkInsert`: one machine, in whichever of the offers' zones has one."""
+    """The body of `regionInstances.bulkInsert`: one machine in any of the offers' zones."""
     return {
         "count": 1,
         "min_count": 1,
@@ -89,9 +89,9 @@ def bulk(request: MachineRequest, script: str, tag: str) -> dict[str, Any]:
 
 
 def properties(request: MachineRequest, offer: Offer, script: str, tag: str) -> dict[str, Any]:
-    """What a machine is, wherever it stands."""
+    """The properties of a machine, the same in all zones."""
     marks = labels(request)
-    told = {
+    metadata = {
         "startup-script": script,
         "install-nvidia-driver": "True",
         TOKEN: request.token,
@@ -109,7 +109,7 @@ def properties(request: MachineRequest, offer: Offer, script: str, tag: str) -> 
     return {
         "machine_type": offer.instance_type,
         "labels": marks,
-        "metadata": {"items": [{"key": key, "value": value} for key, value in told.items()]},
+        "metadata": {"items": [{"key": key, "value": value} for key, value in metadata.items()]},
         "tags": {"items": [tag]},
         "disks": [{"boot": True, "auto_delete": True, "initialize_params": disk}],
         "network_interfaces": [{"network": "global/networks/default", "access_configs": [nat]}],
@@ -124,7 +124,7 @@ def properties(request: MachineRequest, offer: Offer, script: str, tag: str) -> 
 
 
 def image(request: MachineRequest) -> str:
-    """The recipe's own image where it names one of GCE's; a container's is the bootstrap's business."""
+    """The recipe's own GCE image, or the default one. The bootstrap script uses container images."""
     wanted = request.boot.image or ""
     return wanted if "/" in wanted and not wanted.startswith("docker:") else IMAGE
 
@@ -135,22 +135,22 @@ def disk_type(request: MachineRequest, offer: Offer) -> str:
     return DISK_TYPES.get(request.boot.disk_tier or "medium", BEST_DISK)
 
 
-def told(found: Any, key: str) -> str:
-    """A value of the instance's metadata; empty where it has none."""
+def metadata_value(found: Any, key: str) -> str:
+    """A value of the instance's metadata; empty if it is missing."""
     return next((item.value for item in found.metadata.items if item.key == key), "")
 
 
 def request_of(found: Any) -> MachineRequest | None:
-    """The request that made this instance, or None where that cannot be read any more."""
+    """The request that made this instance; None if its metadata is missing or invalid."""
     try:
-        return msgspec.json.decode(told(found, REQUEST), type=MachineRequest)
+        return msgspec.json.decode(metadata_value(found, REQUEST), type=MachineRequest)
     except msgspec.DecodeError:
         return None
 
 
 def expired(found: Any, now: datetime) -> bool:
-    """Whether it outlived the time that it was given, and so ended itself."""
-    return 0 < _number(told(found, EXPIRY)) <= now.timestamp()
+    """Whether the instance's expiry has passed, so that its deadman has ended it."""
+    return 0 < _number(metadata_value(found, EXPIRY)) <= now.timestamp()
 
 
 def zone_of(found: Any) -> str:
@@ -158,11 +158,11 @@ def zone_of(found: Any) -> str:
 
 
 def machine_of(found: Any, request: MachineRequest | None) -> Machine:
-    """The instance as ours; `request` is the one that made it, if known."""
+    """The instance as a machine. `request`: the one that made it, None if unknown."""
     port = request.boot.port if request else 0
     nat = next((config.nat_i_p for link in found.network_interfaces for config in link.access_configs), "")
     return Machine(
-        token=Token(told(found, TOKEN)),
+        token=Token(metadata_value(found, TOKEN)),
         id=found.name,
         cloud="gcp",
         offer=_offer(found, request.offers if request else ()),
@@ -172,7 +172,7 @@ def machine_of(found: Any, request: MachineRequest | None) -> Machine:
 
 
 def made_and_gone(request: MachineRequest, at: datetime) -> Machine:
-    """The machine of a request that GCE says was carried out, and that is not there any more."""
+    """The machine of a completed request whose instance no longer exists."""
     return Machine(
         token=request.token,
         id=name_of(request.token),
@@ -201,12 +201,12 @@ def sighting_of(found: Any, presence: Presence, why: str = "") -> Sighting:
     return Sighting(
         machine=machine_of(found, request),
         presence=presence,
-        installation=told(found, INSTALLATION) or marks.get(INSTALLATION, ""),
+        installation=metadata_value(found, INSTALLATION) or marks.get(INSTALLATION, ""),
         deployment=request.deployment if request else marks.get("mixtral-deployment", ""),
         replica=request.replica if request else _number(marks.get("mixtral-replica", "")),
         attempt=request.attempt if request else _number(marks.get("mixtral-attempt", "")),
         why=why,
-        progress="the machine is being set up by GCP" if found.status in ("PROVISIONING", "STAGING") else "",
+        progress="GCP is starting the machine" if found.status in ("PROVISIONING", "STAGING") else "",
     )
 
 

@@ -1,4 +1,4 @@
-"""How machines ended: GCE forgets an instance once it is deleted, so what was seen of it is kept here."""
+"""How machines ended. GCE does not list deleted instances, so their last sightings are stored here."""
 
 import logging
 from datetime import UTC, datetime, timedelta
@@ -13,10 +13,10 @@ from workers.clouds.gcp.client import GcpClient
 from workers.machines import Machine, MachineEnd, MachineRequest, Presence, Sighting, Token
 
 KEPT_FOR = timedelta(hours=1)
-"""An ended machine is told for so long; the instances of EC2 stay in its list for about as long."""
+"""Time for which an ended machine is still listed; about the same as for ended instances of EC2."""
 
 STOPPED_FOR = timedelta(minutes=10)
-"""A machine that stopped itself still has a disk that costs; after so long it is deleted."""
+"""Time after which a stopped machine is deleted, because its disk costs."""
 
 PREEMPTED = "compute.instances.preempted"
 DELETED = "delete"
@@ -35,24 +35,24 @@ logger = logging.getLogger(__name__)
 
 
 class LastSighting(Struct, frozen=True, kw_only=True):
-    """A machine as it was last seen."""
+    """The last sighting of a machine."""
 
     sighting: Sighting
     zone: str
     number: str
-    """GCE's own, which no other machine ever gets."""
+    """GCE's numeric id, which is never reused; empty if unknown."""
     ended_at: datetime | None = None
 
 
 class EndedMachines:
-    """What one process knows of machines that it saw; another that starts later knows less, and says less."""
+    """The last sightings of machines by this process. They are lost when the process ends."""
 
     def __init__(self, api: GcpClient) -> None:
         self._api = api
         self._seen: dict[Token, LastSighting] = {}
 
     def remember(self, found: Any) -> Sighting:
-        """The instance as running; `sightings` tells how it really is."""
+        """Store and return a sighting of the instance as running; `sightings` corrects its presence."""
         sighting = gcp_instance.sighting_of(found, Presence.RUNNING)
         token = sighting.machine.token
         known = self._seen.get(token)
@@ -61,7 +61,7 @@ class EndedMachines:
         return sighting
 
     def gone_already(self, request: MachineRequest, made_at: datetime) -> Machine:
-        """The machine of a launch that succeeded some time ago, and that is not there any more."""
+        """The machine of an earlier successful launch whose instance no longer exists."""
         if known := self.machine(request.token):
             return known
         machine = gcp_instance.made_and_gone(request, made_at)
@@ -84,14 +84,14 @@ class EndedMachines:
         return seen.sighting.machine if seen else None
 
     def end_of(self, machine: Machine) -> MachineEnd | None:
-        """By its zone's operations, which GCE keeps for days. Raises DriverError."""
+        """Read from the operations of its zone, which GCE stores for days. Raises DriverError."""
         zone = machine.offer.zone
         target = f'targetLink eq ".*/zones/{zone}/instances/{machine.id}"'
         kind = _decisive(self._kinds(zone, target))
         return MachineEnd(why=REASONS[kind], preempted=kind == PREEMPTED) if kind else None
 
     def sightings(self, installation: str, found: list[Any]) -> list[Sighting]:
-        """What to tell of the instances that GCE lists for an installation, and of those that it lists no more."""
+        """Sightings of the instances that GCE lists for an installation, and of those that it no longer lists."""
         now = datetime.now(UTC)
         shown = [self._look(one, now) for one in found if _belongs(one, installation)]
         listed = {sighting.machine.token for sighting in shown}
@@ -99,7 +99,7 @@ class EndedMachines:
             if token in listed or seen.sighting.installation != installation:
                 continue
             if seen.ended_at is None:
-                seen = self._ended(token, seen, now)  # noqa: PLW2901 - the same machine, known better
+                seen = self._ended(token, seen, now)  # noqa: PLW2901 - the same machine, with its end
             if seen.ended_at is not None and now - seen.ended_at > KEPT_FOR:
                 del self._seen[token]
             else:
@@ -115,14 +115,14 @@ class EndedMachines:
         if seen.ended_at is None:
             seen = self._ended(token, seen, now, found)
         if found.status == "TERMINATED" and seen.ended_at and now - seen.ended_at > STOPPED_FOR:
-            logger.warning("deleting %s, which stopped: its disk costs", found.name)
-            self._api.look("InstancesClient", "delete_unary", zone=seen.zone, instance=found.name)
+            logger.warning("deleting %s, which has stopped, because its disk costs", found.name)
+            self._api.call_if_found("InstancesClient", "delete_unary", zone=seen.zone, instance=found.name)
         return seen.sighting
 
     def _ended(self, token: Token, seen: LastSighting, now: datetime, stopped: Any = None) -> LastSighting:
-        """`stopped` is the instance where GCE still has it."""
+        """Determine and store how a machine ended. `stopped`: the instance, if it still exists."""
         kind = _decisive(self._operations(seen))
-        why = REASONS.get(kind, "its machine disappeared" if stopped is None else "stopped")
+        why = REASONS.get(kind, "the machine no longer exists" if stopped is None else "stopped")
         if stopped is not None and not kind and gcp_instance.expired(stopped, now):
             why = "expired"
         sighting = msgspec.structs.replace(
@@ -132,7 +132,7 @@ class EndedMachines:
         return self._seen[token]
 
     def _operations(self, seen: LastSighting) -> list[str]:
-        """What was done to the machine, the latest first; nothing if that cannot be read."""
+        """Types of the operations on the machine, newest first; empty if they cannot be read."""
         try:
             return self._kinds(seen.zone, f"targetId = {seen.number}")
         except DriverError as error:
@@ -145,10 +145,10 @@ class EndedMachines:
 
 
 def _decisive(kinds: list[str]) -> str:
-    """Of what was done to a machine, the latest first, what ended it; empty where nothing did."""
+    """The operation type that ended the machine, from `kinds` (newest first); empty if there is none."""
     return PREEMPTED if PREEMPTED in kinds else next((kind for kind in kinds if kind in REASONS), "")
 
 
 def _belongs(found: Any, installation: str) -> bool:
-    """A label may be a digest; the metadata has the whole id."""
-    return gcp_instance.told(found, gcp_instance.INSTALLATION) in ("", installation)
+    """Whether the metadata confirms the installation: the label that was searched may be a digest."""
+    return gcp_instance.metadata_value(found, gcp_instance.INSTALLATION) in ("", installation)

@@ -1,4 +1,4 @@
-"""Whether a project's quotas leave room for a machine, asked before the launch call."""
+"""Checks before a launch call whether a project's quotas suffice for a machine."""
 
 import time
 from datetime import timedelta
@@ -9,9 +9,9 @@ from msgspec import Struct
 from workers.clouds.gcp.client import GcpClient
 from workers.placement.offer import Offer
 
-BELIEVED_FOR = timedelta(minutes=10)
-USAGE_BELIEVED_FOR = timedelta(seconds=20)
-"""Limits change when a person asks for more; usage with every machine that comes and goes."""
+CACHED_FOR = timedelta(minutes=10)
+USAGE_CACHED_FOR = timedelta(seconds=20)
+"""Shorter than for limits: usage changes with each machine, limits only on request."""
 
 GLOBAL = "GPUS_ALL_REGIONS"
 METRICS = {
@@ -24,7 +24,7 @@ METRICS = {
 
 
 class Quota(Struct, frozen=True):
-    """One limit of a project, and how much of it is in use."""
+    """One limit of a project, and its usage."""
 
     metric: str
     limit: float
@@ -32,7 +32,7 @@ class Quota(Struct, frozen=True):
 
 
 class GpuShortage(Struct, frozen=True):
-    """A quota that is too small for what is wanted."""
+    """A quota that is too small for a machine."""
 
     quota: Quota
     needed: int
@@ -51,15 +51,15 @@ class GpuShortage(Struct, frozen=True):
 
 
 def metric_of(offer: Offer) -> str | None:
-    """The region's quota that the machine counts against; None where none is known by name."""
+    """The region's quota that the machine uses; None if unknown."""
     metric = METRICS.get(offer.accelerator or "")
     return f"PREEMPTIBLE_{metric}" if metric and offer.spot else metric
 
 
 def shortage(offer: Offer, region: dict[str, Quota], project: dict[str, Quota]) -> GpuShortage | None:
-    """Pure. A quota that the cloud does not tell is no hindrance: it will say itself."""
+    """Pure. None if the quotas suffice or are unknown: then the launch call itself is refused."""
     lacking = _lacking(region.get(metric_of(offer) or ""), offer, offer.region)
-    # Spot machines have quotas of their own, beside the one for all regions.
+    # Spot machines do not count against the quota for all regions.
     return lacking or (None if offer.spot else _lacking(project.get(GLOBAL), offer, "the whole project"))
 
 
@@ -70,35 +70,33 @@ def _lacking(quota: Quota | None, offer: Offer, place: str) -> GpuShortage | Non
 
 
 class GpuQuotas:
-    """What the cloud last told of them."""
+    """The project's quotas, cached."""
 
     def __init__(self, api: GcpClient) -> None:
         self._api = api
         self._read: dict[str, tuple[float, dict[str, Quota]]] = {}
 
     def shortage(self, offer: Offer) -> GpuShortage | None:
-        """Which quota stands in the offer's way. Raises CloudSaid, DriverError."""
+        """The quota that is too small for the offer, or None. Raises GcpError, DriverError."""
         if not offer.count:
             return None
-        found = shortage(offer, *self._of(offer, BELIEVED_FOR))
+        found = shortage(offer, *self._of(offer, CACHED_FOR))
         if found is None or found.quota.limit < found.needed:
             return found
-        return shortage(offer, *self._of(offer, USAGE_BELIEVED_FOR))
+        return shortage(offer, *self._of(offer, USAGE_CACHED_FOR))
 
-    def _of(self, offer: Offer, believed_for: timedelta) -> tuple[dict[str, Quota], dict[str, Quota]]:
-        return self._region(offer.region, believed_for), self._project(believed_for)
+    def _of(self, offer: Offer, max_age: timedelta) -> tuple[dict[str, Quota], dict[str, Quota]]:
+        return self._region(offer.region, max_age), self._project(max_age)
 
-    def _region(self, region: str, believed_for: timedelta) -> dict[str, Quota]:
-        return self._fresh(region, believed_for) or self._keep(
-            region, self._api.call("RegionsClient", "get", region=region)
-        )
+    def _region(self, region: str, max_age: timedelta) -> dict[str, Quota]:
+        return self._fresh(region, max_age) or self._keep(region, self._api.call("RegionsClient", "get", region=region))
 
-    def _project(self, believed_for: timedelta) -> dict[str, Quota]:
-        return self._fresh("", believed_for) or self._keep("", self._api.call("ProjectsClient", "get"))
+    def _project(self, max_age: timedelta) -> dict[str, Quota]:
+        return self._fresh("", max_age) or self._keep("", self._api.call("ProjectsClient", "get"))
 
-    def _fresh(self, place: str, believed_for: timedelta) -> dict[str, Quota] | None:
+    def _fresh(self, place: str, max_age: timedelta) -> dict[str, Quota] | None:
         at, quotas = self._read.get(place, (0.0, {}))
-        return quotas if quotas and time.monotonic() - at < believed_for.total_seconds() else None
+        return quotas if quotas and time.monotonic() - at < max_age.total_seconds() else None
 
     def _keep(self, place: str, answer: Any) -> dict[str, Quota]:
         quotas = {q.metric: Quota(q.metric, q.limit, q.usage) for q in answer.quotas}

@@ -1,4 +1,4 @@
-"""The machine that we run on, as a cloud: every replica is a process here, with its own port, key, log and session."""
+"""The driver for this host. Each replica is a process with its own port, key, log and session."""
 
 import errno
 import logging
@@ -22,12 +22,12 @@ from workers.machines import Machine, MachineEnd, MachineRequest, Presence, Sigh
 from workers.placement.offer import CloudStatus, Offer
 from workers.placement.refusals import Scope
 
-START_WITHIN = timedelta(seconds=20)
+START_WITHIN = timedelta(seconds=20)  # maximum wait for a machine's process
 SPAWN_AGAIN_AFTER = timedelta(seconds=2)
-END_WITHIN = timedelta(seconds=7)  # the machine itself gives its engine five
+END_WITHIN = timedelta(seconds=7)  # a machine gives its engine five seconds
 LOOK_EVERY = timedelta(seconds=0.01)
-KEEP_ENDED = timedelta(days=1)
-LONG_LINE = 1000  # bytes: the tail of a log is looked for in so much of it per line
+KEEP_ENDED = timedelta(days=1)  # time for which an ended machine is listed
+LONG_LINE = 1000  # bytes read from the end of a log for each line
 
 logger = logging.getLogger(__name__)
 
@@ -43,14 +43,14 @@ class LocalDriver:
 
     def status(self) -> CloudStatus:
         if not sys.platform.startswith("linux"):
-            reason, mend = f"replicas as processes need Linux, not {sys.platform}", "Use a cloud, or run me on Linux."
+            reason, mend = f"replicas as processes need Linux, not {sys.platform}", "Use a cloud, or a Linux host."
         else:
             try:
                 self._make(self.machines)
                 (self.machines / ".writable").write_text("yes")
             except OSError as error:
                 reason = f"{self.machines} cannot be written ({error.strerror})"
-                mend = "Make room there, or set MIXTRAL_HOME to a folder that can be written."
+                mend = "Free disk space or correct the permissions, or set MIXTRAL_HOME to a writable folder."
             else:
                 return CloudStatus(cloud=self.cloud, usable=True)
         return CloudStatus(cloud=self.cloud, usable=False, reason=f"local: {reason}", mend=mend)
@@ -72,12 +72,12 @@ class LocalDriver:
         except OSError as error:
             raise Refused(
                 f"The machine's files cannot be written to {folder.path} ({error.strerror}). "
-                "Make room there, or set MIXTRAL_HOME to a folder that can be written.",
+                "Free disk space or correct the permissions, or set MIXTRAL_HOME to a writable folder.",
                 code=errno.errorcode.get(error.errno or 0, "OSError"),
                 scope=Scope.CLOUD,
             ) from error
         if folder.request() != request:
-            sentence = f"The token {request.token} was used for another request already."
+            sentence = f"The token {request.token} was already used for another request."
             raise Refused(sentence, code="TokenMismatch", scope=Scope.BUG)
         self._start(folder, secrets)
         if refusal := folder.refusal():
@@ -100,9 +100,9 @@ class LocalDriver:
                     yield _sighting(folder, request)
                 self._prune(folder)
             except FileNotFoundError:
-                continue  # pruned meanwhile by another look
+                continue  # another process has pruned it
             except DriverError:
-                logger.exception("a machine is left out of the list, for its folder cannot be read")
+                logger.exception("a machine is missing from the list because its folder cannot be read")
 
     def end_of(self, machine: Machine) -> MachineEnd | None:  # noqa: ARG002 - ended ones are listed for a day
         return None
@@ -117,17 +117,17 @@ class LocalDriver:
             self._make(folder.path)
             folder.end("ended on request")
         except OSError as error:
-            logger.warning("%s is ended without a tombstone: %s", token, error)
+            logger.warning("%s is ended without a tombstone, which could not be written: %s", token, error)
         kill_at = time.monotonic() + END_WITHIN.total_seconds()
-        give_up_at = kill_at + END_WITHIN.total_seconds()
+        deadline = kill_at + END_WITHIN.total_seconds()
         asked = False
-        # Without a lock there is no machine any more, but there may be what it left.
+        # If the lock is free, the machine's process has ended, but its children may be running.
         while folder.alive() or _kill(folder):
             asked = asked or _ask_to_end(folder)
             if time.monotonic() > kill_at:
                 _kill(folder)
-            if time.monotonic() > give_up_at:
-                raise DriverError(f"The machine {token} was killed and is still there: `fuser {folder.lock}` shows it.")
+            if time.monotonic() > deadline:
+                raise DriverError(f"The machine {token} runs after SIGKILL. `fuser {folder.lock}` lists its processes.")
             time.sleep(LOOK_EVERY.total_seconds())
 
     def log(self, token: Token, lines: int) -> str:
@@ -148,14 +148,14 @@ class LocalDriver:
         folder.mkdir(mode=0o700, exist_ok=True)
 
     def _start(self, folder: MachineFolder, secrets: Mapping[str, str]) -> None:
-        """Have one process that lives the machine's life, whoever started it."""
+        """Start the machine's process, unless another worker has. Raises DriverError."""
         now = spawn_at = time.monotonic()
-        give_up_at = now + START_WITHIN.total_seconds()
+        deadline = now + START_WITHIN.total_seconds()
         while not _settled(folder):
             now = time.monotonic()
-            if now > give_up_at:
+            if now > deadline:
                 raise DriverError(
-                    f"The machine's process did not start. Its log ends: {self.log(Token(folder.path.name), 3)}"
+                    f"The machine's process did not start. The end of its log: {self.log(Token(folder.path.name), 3)}"
                 )
             if now >= spawn_at and not folder.alive():
                 self._spawn(folder, secrets)
@@ -163,11 +163,11 @@ class LocalDriver:
             time.sleep(LOOK_EVERY.total_seconds())
 
     def _spawn(self, folder: MachineFolder, secrets: Mapping[str, str]) -> None:
-        """Start a machine's process; of several for one folder, all but the first end at once."""
+        """Start a machine's process. Of several for one folder, all but the first end immediately."""
         package = {"PYTHONPATH": str(Path(__file__).parents[3]), machine_processes.MARK: str(folder.path)}
         try:
             with os.fdopen(os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)) as output:
-                subprocess.run(  # noqa: S603 - ourselves; returns once that process has detached itself
+                subprocess.run(  # noqa: S603 - our own module; returns once it has detached itself
                     (sys.executable, "-m", "workers.clouds.local.machine", str(folder.path)),
                     stdin=subprocess.DEVNULL,
                     stdout=output,
@@ -178,16 +178,16 @@ class LocalDriver:
                     check=True,
                 )
         except (OSError, subprocess.SubprocessError) as error:
-            raise DriverError(f"The machine's process cannot be started ({error}). Look into {folder.log}.") from error
+            raise DriverError(f"The machine's process cannot be started ({error}). See {folder.log}.") from error
 
     def _prune(self, folder: MachineFolder) -> None:
         if not folder.alive() and folder.touched_at() < datetime.now(UTC) - KEEP_ENDED:
-            buried = folder.path.rename(folder.path.with_name(f".pruned-{folder.path.name}"))
-            shutil.rmtree(buried, ignore_errors=True)
+            pruned = folder.path.rename(folder.path.with_name(f".pruned-{folder.path.name}"))
+            shutil.rmtree(pruned, ignore_errors=True)
 
 
 def _settled(folder: MachineFolder) -> bool:
-    """Whether the machine started, ended or was refused; before that, it can be started anew."""
+    """Whether the machine has started, ended or been refused. Before that it can be started again."""
     return folder.started() is not None or folder.ended() is not None or folder.refusal() is not None
 
 
@@ -204,7 +204,7 @@ def _machine(folder: MachineFolder, request: MachineRequest) -> Machine:
 
 
 def _sighting(folder: MachineFolder, request: MachineRequest) -> Sighting:
-    _bury(folder)
+    _clean_up(folder)
     alive = folder.alive()
     return Sighting(
         machine=_machine(folder, request),
@@ -218,8 +218,8 @@ def _sighting(folder: MachineFolder, request: MachineRequest) -> Sighting:
     )
 
 
-def _bury(folder: MachineFolder) -> None:
-    """Where the machine's process was killed, kill what it left: without it nobody would end the engine in time."""
+def _clean_up(folder: MachineFolder) -> None:
+    """If the machine's process was killed, kill its children: without it the engine would not end at its expiry."""
     started = folder.started()
     if started is None or folder.ended() is not None or machine_processes.belongs(started.pid, folder.path):
         return

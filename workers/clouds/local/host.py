@@ -1,4 +1,4 @@
-"""PURE: this host as a cloud's price list, and what of our environment its machines may see."""
+"""PURE: the offers of this host, and the variables that its machines inherit."""
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -6,7 +6,7 @@ from decimal import Decimal
 from workers.clouds.local.nvidia import Gpu
 from workers.placement.offer import Offer
 
-# The rest holds the bot's own secrets, which a recipe's script must not see.
+# Other variables may contain the bot's secrets, which recipes' scripts must not read.
 HANDED_ON = frozenset(
     (
         *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"),
@@ -19,12 +19,12 @@ HANDED_ON_PREFIXES = ("CUDA_", "NVIDIA_", "NCCL_", "OMP_", "PIP_", "VLLM_", "XDG
 
 
 def handed_on(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that a machine here inherits."""
+    """The variables that a machine of this host inherits."""
     return {name: value for name, value in environ.items() if name in HANDED_ON or name.startswith(HANDED_ON_PREFIXES)}
 
 
 def offers(zone: str, *, vcpus: int, memory_gib: Decimal, gpus: Iterable[Gpu]) -> tuple[Offer, ...]:
-    """One offer without a GPU, and for each kind of GPU one for every number of them that is here."""
+    """One offer without GPUs, and for each GPU model one for each number from 1 to the installed ones."""
     kinds: dict[str, list[Gpu]] = {}
     for gpu in gpus:
         kinds.setdefault(gpu.name, []).append(gpu)

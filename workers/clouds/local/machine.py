@@ -1,4 +1,4 @@
-"""The process that is a local machine: it starts the engine, keeps it, and ends with it."""
+"""The process of a local machine: runs the steps of its boot and ends with the engine."""
 
 import os
 import signal
@@ -22,23 +22,23 @@ from workers.processes import die_with_parent
 from workers.serving.steps import Step, Workplace, steps
 
 HOST = "127.0.0.1"
-GRACE = timedelta(seconds=5)
+GRACE = timedelta(seconds=5)  # between SIGTERM and SIGKILL
 LOOK_EVERY = timedelta(seconds=0.25)
 SIGNALS = frozenset({signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
 
 class NotHereError(WorkersError):
-    """The host cannot give the machine what it needs."""
+    """The host has no free GPU or port for the machine."""
 
 
 class Ended(Exception):
-    """The machine is to end, and why."""
+    """The machine has to end. The message is the reason."""
 
 
 def main() -> None:
     folder = MachineFolder(Path(sys.argv[1]))
     if os.fork():
-        os._exit(0)  # so that whoever asked for the machine has no child to wait for
+        os._exit(0)  # so that the driver does not have to wait for a child
     os.setsid()
     signal.pthread_sigmask(signal.SIG_SETMASK, SIGNALS)
     lock = take(folder.lock)
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def live(folder: MachineFolder, lock: int) -> None:
-    """From the lock to the tombstone."""
+    """Run the machine: from the lock to the tombstone."""
     request = folder.request()
     if request is None:
         return
@@ -82,7 +82,7 @@ def scope_of(error: WorkersError) -> Scope:
 
 
 def choose(offers: tuple[Offer, ...], locks: Path) -> tuple[Offer, dict[int, int]]:
-    """The first offer whose GPUs are free, with a lock for each GPU by its index."""
+    """The first offer whose GPUs are free, and the locks by GPU index. Raises NotHereError."""
     here = nvidia.installed() if any(offer.accelerator for offer in offers) else ()
     for offer in offers:
         held: dict[int, int] = {}
@@ -96,45 +96,45 @@ def choose(offers: tuple[Offer, ...], locks: Path) -> tuple[Offer, dict[int, int
         for descriptor in held.values():
             os.close(descriptor)
     wanted = ", ".join(f"{offer.accelerator}:{offer.count}" for offer in offers)
-    raise NotHereError(f"No {wanted} is free on this machine. End a deployment that holds one, or name another cloud.")
+    raise NotHereError(f"No {wanted} is free on this machine. End a deployment that uses one, or choose another cloud.")
 
 
 def _not_free(port: int, why: str | None) -> NotHereError:
     return NotHereError(
         f"Port {port or 'of any number'} is not free on this machine ({why}). "
-        "A recipe's own `run` script decides its port: end what listens there, or change both."
+        "A recipe's own `run` script uses a fixed port: end what uses it, or change `ports` and the script."
     )
 
 
 def reserve(wanted: int, locks: Path) -> socket.socket:
-    """A port that nobody else is given while the socket lives: bound, never listening; the engine binds beside it.
+    """Reserve a port (0: any) by a bound socket that does not listen; the engine binds to the same port.
 
-    One that a recipe's script has chosen has a lock as well, as long as this process lives. A bind that nobody may
-    share would be refused for a minute after the last engine there, by what the kernel remembers of its connections.
+    A port other than 0 is also locked while this process runs. The socket is shared because an exclusive bind would
+    fail for a minute after an engine used the port, while the kernel keeps its connections. Raises NotHereError.
     """
     reserved = socket.socket()
     if wanted:
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if take(locks / str(wanted)) is None:
-            raise _not_free(wanted, "another machine has it")
+            raise _not_free(wanted, "another machine uses it")
     try:
         reserved.bind((HOST, wanted))
     except OSError as error:
         raise _not_free(wanted, error.strerror) from error
-    # Only now, so that the port is chosen among free ones.
+    # Set after the bind, so that the kernel chooses a free port.
     reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     return reserved
 
 
 def run(step: Step, folder: MachineFolder, request: MachineRequest, keep: tuple[int, ...], *, last: bool) -> None:
-    """Run one step to its end; raises Ended when the machine is not to go on."""
+    """Run one step until it ends. Raises Ended if the machine has to end."""
     check(folder, request, datetime.now(UTC), None)
     folder.report("" if last else step.name)
     if step.script is not None:
         Path(step.argv[-1]).write_text(step.script)
     try:
-        process = subprocess.Popen(  # noqa: S603 - the engine's argv is made by us, a recipe's script is meant to run
+        process = subprocess.Popen(  # noqa: S603 - argv is from `steps`; a recipe's script is meant to run
             step.argv,
             stdin=subprocess.DEVNULL,
             env=environment(step, os.environ),
@@ -157,25 +157,25 @@ def run(step: Step, folder: MachineFolder, request: MachineRequest, keep: tuple[
 
 
 def environment(step: Step, own: Mapping[str, str]) -> dict[str, str]:
-    """The machine's own, which holds the secrets, and the step's."""
+    """The machine's environment, which contains the secrets, and the step's."""
     return {name: value for name, value in own.items() if name != "PYTHONPATH" or step.ours} | step.environment
 
 
 def check(folder: MachineFolder, request: MachineRequest, now: datetime, received: int | None) -> None:
-    """Raise Ended if the machine's time has come."""
+    """Raise Ended if the machine was ended, has expired or received a signal."""
     if (why := folder.ended()) is not None:
         raise Ended(why)
     if not folder.path.exists():
-        raise Ended("its folder is gone, so that nobody can find it")
+        raise Ended("its folder was deleted")
     expires_at = folder.expires_at() or request.expires_at
     if now >= expires_at:
-        raise Ended(f"expired at {expires_at:%Y-%m-%d %H:%M:%S} UTC: nobody told the machine to live on")
+        raise Ended(f"expired at {expires_at:%Y-%m-%d %H:%M:%S} UTC: its expiry was not extended")
     if received in {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}:
-        raise Ended(f"machine process got {signal.Signals(received).name}")
+        raise Ended(f"machine process received {signal.Signals(received).name}")
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """SIGTERM to the step's processes, and SIGKILL to those that take longer than the grace."""
+    """Send SIGTERM to the step's processes, and SIGKILL to those that run longer than GRACE."""
     deadline = time.monotonic() + GRACE.total_seconds()
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
@@ -187,14 +187,14 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def how(status: int) -> str:
-    """A return code of subprocess in words."""
+    """A return code of subprocess, for people."""
     if status < 0:
         return f"was killed by {signal.Signals(-status).name}"
     return f"exited with status {status}"
 
 
 def _become_engine(machine: int) -> None:
-    """In the child, before it becomes the engine."""
+    """Runs in the child before exec."""
     die_with_parent(machine)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 

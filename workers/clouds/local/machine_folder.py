@@ -1,4 +1,4 @@
-"""The folder of one local machine: where its driver and its process talk, in files that are whole or absent."""
+"""The folder of a local machine. Driver and process communicate by its files, which are written atomically."""
 
 import fcntl
 import os
@@ -20,13 +20,13 @@ from workers.placement.refusals import Scope
 
 Read = TypeVar("Read")
 
-# The lock belongs to an open file, not to a process, so that an engine that inherits the descriptor holds it too;
-# and it can be asked about without taking it, so that a look never keeps a machine from starting.
+# The lock belongs to an open file, not to a process, so an engine that inherits the descriptor holds it too. It can be
+# tested without taking it, so a test never prevents a machine from starting.
 WHOLE_FILE = struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 
 
 class Started(Struct, frozen=True, kw_only=True):
-    """What a machine's process says of itself before it starts an engine."""
+    """Written by a machine's process before it starts an engine."""
 
     address: str
     pid: int
@@ -34,7 +34,7 @@ class Started(Struct, frozen=True, kw_only=True):
 
 
 class NeverMade(Struct, frozen=True, kw_only=True):
-    """Why a machine was never made."""
+    """Why a machine was not made."""
 
     sentence: str
     code: str
@@ -42,7 +42,7 @@ class NeverMade(Struct, frozen=True, kw_only=True):
 
 
 class MachineFolder:
-    """One token's folder. Every method is one question or one statement; none decides."""
+    """One token's folder. Each method reads or writes one file; none decides."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -71,7 +71,7 @@ class MachineFolder:
         return self._text("ended")
 
     def end(self, why: str) -> None:
-        """Put up the tombstone; the first reason stands."""
+        """Write the tombstone. Its first reason is kept."""
         self._write_once("ended", why.encode())
 
     def expires_at(self) -> datetime | None:
@@ -93,11 +93,11 @@ class MachineFolder:
         return datetime.fromtimestamp((self.path / "request.json").stat().st_mtime, UTC)
 
     def touched_at(self) -> datetime:
-        """When anything in here last changed."""
+        """When a file in the folder last changed."""
         return datetime.fromtimestamp(max(p.stat().st_mtime for p in (self.path, *self.path.iterdir())), UTC)
 
     def alive(self) -> bool:
-        """Whether the machine's process, or an engine that outlived it for a moment, is there."""
+        """Whether the machine's process runs, or an engine that has not ended yet."""
         return is_held(self.lock)
 
     def _text(self, name: str) -> str | None:
@@ -112,7 +112,7 @@ class MachineFolder:
             return None if text is None else msgspec.json.decode(text, type=kind)
         except msgspec.MsgspecError as error:
             raise DriverError(
-                f"{self.path / name} cannot be read ({error}). If no process of that machine runs, delete {self.path}."
+                f"{self.path / name} cannot be read ({error}). If no process of the machine runs, delete {self.path}."
             ) from error
 
     def _write_once(self, name: str, content: bytes) -> None:
@@ -121,7 +121,7 @@ class MachineFolder:
 
     @contextmanager
     def _new_file(self, content: bytes) -> Iterator[Path]:
-        """A whole file without its final name, gone afterwards unless it was given one."""
+        """A complete file with a temporary name; deleted afterwards unless it was renamed."""
         handle, name = tempfile.mkstemp(dir=self.path, prefix=".new-")
         try:
             with os.fdopen(handle, "wb") as file:
@@ -132,7 +132,7 @@ class MachineFolder:
 
 
 def take(lock: Path) -> int | None:
-    """Lock a file while this process lives, or a child that is given the returned descriptor; None if it is taken."""
+    """Lock a file until this process and all that inherit the returned descriptor end; None if it is locked."""
     lock.parent.mkdir(mode=0o700, exist_ok=True)
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -144,7 +144,7 @@ def take(lock: Path) -> int | None:
 
 
 def is_held(lock: Path) -> bool:
-    """Whether someone holds the lock; asking disturbs nobody."""
+    """Whether the file is locked. Does not take the lock."""
     try:
         descriptor = os.open(lock, os.O_RDWR)
     except FileNotFoundError:

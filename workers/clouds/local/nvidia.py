@@ -1,4 +1,4 @@
-"""The GPUs of this machine, as nvidia-smi tells them."""
+"""The GPUs of this host, from nvidia-smi."""
 
 import re
 import subprocess
@@ -8,7 +8,7 @@ from msgspec import Struct
 
 QUERY = ("nvidia-smi", "--query-gpu=index,name,memory.total", "--format=csv,noheader,nounits")
 CANONICAL = (
-    # The driver's name, and the name in recipes and price tables; the first that matches counts.
+    # Pattern of the driver's name, and the name in recipes and price tables; the first match is used.
     (r"\bA100\b.*\b80GB\b", "A100-80GB"),
     (r"\bA100\b", "A100"),
     (r"\bH100\b", "H100"),
@@ -31,12 +31,12 @@ class Gpu(Struct, frozen=True, kw_only=True):
 
     index: int
     name: str
-    """Canonical: `A100-80GB`; one that we have no name for keeps the driver's, without the maker and spaces."""
+    """Canonical name, as `A100-80GB`; for other GPUs the driver's name, without `NVIDIA` and with dashes for spaces."""
     memory_gib: Decimal
 
 
 def parse(answer: str) -> tuple[Gpu, ...]:
-    """Read the CSV that QUERY prints: index, name, memory in MiB."""
+    """Parse the CSV output of QUERY: index, name, memory in MiB."""
     rows = (line.split(", ") for line in answer.splitlines() if line.count(", ") == 2)  # noqa: PLR2004 - three columns
     return tuple(
         Gpu(index=int(index), name=canonical(name), memory_gib=round(Decimal(mib) / 1024, 1))
@@ -46,7 +46,7 @@ def parse(answer: str) -> tuple[Gpu, ...]:
 
 
 def canonical(name: str) -> str:
-    """`NVIDIA A100-SXM4-80GB` is `A100-80GB`."""
+    """Canonical name of a GPU: `A100-80GB` for `NVIDIA A100-SXM4-80GB`."""
     for pattern, short in CANONICAL:
         if found := re.search(pattern, name):
             return found.expand(short)
@@ -54,7 +54,7 @@ def canonical(name: str) -> str:
 
 
 def installed() -> tuple[Gpu, ...]:
-    """The GPUs that can be used here; none where there is no working driver."""
+    """The GPUs of this host; empty without a working driver."""
     try:
         answer = subprocess.run(  # noqa: S603 - a constant
             QUERY, capture_output=True, text=True, timeout=20, check=True

@@ -1,4 +1,4 @@
-"""Installs vLLM into an environment of its own, once; `python -m … HOME MACHINE`."""
+"""Installs vLLM once into its own virtual environment: `python -m … HOME MACHINE`."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ from workers.serving.errors import ServingError
 from workers.serving.vllm_release import CPU, GPU, Count, Release, packages
 
 WHOLE = "whole"
-"""The file that is written last: an environment without it is half made, and made anew."""
+"""The file that is written last: an environment without it is incomplete and is installed again."""
 RELEASES = {release.name: release for release in (CPU, GPU)}
 
 
@@ -28,17 +28,17 @@ def main() -> None:
 
 
 def install(release: Release, home: Path, machine: MachineFolder) -> None:
-    """Return when `home` holds the whole release; one process at a time makes it. Raises ServingError."""
+    """Install the release in `home`, unless it is complete; one process at a time. Raises ServingError."""
     if (home / WHOLE).exists():
         return
     while (lock := take(home.with_name(f"{home.name}.lock"))) is None:
-        _report(machine, release, "another replica is at it")
+        _report(machine, release, "waiting for another replica that installs it")
         time.sleep(0.2)
     if (home / WHOLE).exists():
         return
     _check_room(release, home.parent)
     shutil.rmtree(home, ignore_errors=True)
-    _report(machine, release, "a new environment")
+    _report(machine, release, "creating a virtual environment")
     _run((sys.executable, "-m", "venv", str(home)), release, machine, lock, Count(total=None))
     for number, what in enumerate(release.installs, start=1):
         file = next((Path(word) for word in what if word.endswith(".txt")), None)
@@ -52,7 +52,7 @@ def install(release: Release, home: Path, machine: MachineFolder) -> None:
 
 
 def alias(home: Path, version: str) -> None:
-    """Let the environment know vLLM under the name `vllm`, as an installed package without files."""
+    """Register the package `vllm` in the environment, as an installed package without files."""
     (packages_,) = (home / "lib").glob("python*/site-packages")
     about = packages_ / f"vllm-{version}.dist-info"
     about.mkdir(exist_ok=True)
@@ -66,22 +66,22 @@ def _check_room(release: Release, folder: Path) -> None:
     if free < release.needs_gib:
         raise ServingError(
             f"vLLM {release.version} needs {release.needs_gib} GiB under {folder}, and {free:.1f} GiB are free. "
-            "Make room there, or set MIXTRAL_HOME to a larger disk."
+            "Free disk space, or set MIXTRAL_HOME to a folder on a larger disk."
         )
 
 
 def _run(argv: tuple[str, ...], release: Release, machine: MachineFolder, lock: int, count: Count) -> None:
-    """Run one command, its output into the log and its count into the progress."""
+    """Run a command; copy its output to the log and its count to the progress. Raises ServingError."""
     installer = os.getpid()
-    with subprocess.Popen(  # noqa: S603 - venv and pip, on what this file names
+    with subprocess.Popen(  # noqa: S603 - venv and pip with constant arguments
         argv,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        env=handed_on(os.environ) | {MARK: str(machine.path)},  # no secret, and not our own modules
-        pass_fds=(lock,),  # nobody else begins while this one still writes
+        env=handed_on(os.environ) | {MARK: str(machine.path)},  # without secrets and PYTHONPATH
+        pass_fds=(lock,),  # the lock is held until the command has ended
         preexec_fn=lambda: die_with_parent(installer),  # noqa: PLW1509 - this process has one thread
     ) as process:
         assert process.stdout is not None  # noqa: S101 - it is a pipe
@@ -94,7 +94,7 @@ def _run(argv: tuple[str, ...], release: Release, machine: MachineFolder, lock: 
     if process.returncode:
         raise ServingError(
             f"vLLM {release.version} could not be installed: `{argv[0]} {argv[1]}` exited with status "
-            f"{process.returncode}, for the reason above. Launch again to try again."
+            f"{process.returncode}, for the reason above. Launch again to repeat the installation."
         )
 
 

@@ -206,7 +206,7 @@ def test_google_quotas_permissions_and_network_are_told(home, gcp):
     More.held.remove("compute.firewalls.create")
     More.network = False
     _, lines = checked(home | gcp.environ)
-    assert "lacks compute.firewalls.create. Give the account" in line(lines, "GCP", "permissions")
+    assert "lacks compute.firewalls.create. Grant the account" in line(lines, "GCP", "permissions")
     assert "gcloud compute networks create default" in line(lines, "GCP", "network")
     told = line(lines, "GCP", "A100-80GB on demand")
     assert told.startswith("no")
@@ -250,7 +250,7 @@ def test_who_may_reach_the_ports_must_be_said(home, aws):
     assert told.startswith("no")
     assert "MIXTRAL_ALLOW_CIDRS=203.0.113.7/32" in told
     _, lines = checked(home | aws.environ | {"MIXTRAL_ALLOW_CIDRS": "the office"})
-    assert 'has "the office", which is no network' in line(lines, "AWS", "firewall")
+    assert 'contains "the office", which is not a network' in line(lines, "AWS", "firewall")
 
 
 @pytest.mark.parametrize("variable", ["MIXTRAL_GATEWAY_URL", "MIXTRAL_GATEWAY_INTERNAL_URL"])
@@ -322,7 +322,7 @@ def test_broken_prices_are_named_by_file_and_line(home, tmp_path):
 def test_a_cloud_that_was_named_must_work(home):
     _, lines = checked(home | {"MIXTRAL_CLOUDS": "aws"})
     assert line(lines, "AWS").startswith("no")
-    assert "MIXTRAL_CLOUDS leaves it out" in line(lines, "local")
+    assert "MIXTRAL_CLOUDS does not include it" in line(lines, "local")
 
 
 @pytest.mark.parametrize("variable", ["MIXTRAL_LEASE", "MIXTRAL_SWEEP_EVERY"])

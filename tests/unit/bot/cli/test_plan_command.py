@@ -77,7 +77,7 @@ def test_a_file_is_planned_like_a_recipe_and_its_notes_are_said(environ, tmp_pat
     assert "line 2: workdir:" in err
     _, out, _ = planned(str(file), environ, as_json=False)
     assert "Line 2, workdir:" in out
-    assert "A100:3: no machine has 3 of it" in out
+    assert "A100:3: no machine has 3 of this GPU" in out
 
 
 @pytest.mark.parametrize(

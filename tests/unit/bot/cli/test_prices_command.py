@@ -110,11 +110,11 @@ def test_live_spot_prices_come_by_zone_and_bring_zones_that_the_table_lacked():
 @pytest.mark.parametrize(
     ("odd", "says"),
     [
-        (quote("0"), "Left out p4d.24xlarge in us-east-1 from the test: 0 USD/h cannot be."),
-        (quote("NaN"), "NaN USD/h cannot be."),
-        (quote("-3"), "-3 USD/h cannot be."),
-        (quote("219.5764"), "219.5764 USD/h is far from the 21.957642 that we had."),
-        (quote("9", region=""), "it does not say where."),
+        (quote("0"), "Left out p4d.24xlarge in us-east-1 from the test: 0 USD/h is not a valid price."),
+        (quote("NaN"), "NaN USD/h is not a valid price."),
+        (quote("-3"), "-3 USD/h is not a valid price."),
+        (quote("219.5764"), "219.5764 USD/h is far from the previous price, 21.957642."),
+        (quote("9", region=""), "it has no region."),
     ],
 )
 def test_an_odd_price_is_dropped_with_a_sentence(home, odd, says):
@@ -127,7 +127,7 @@ def test_an_odd_price_is_dropped_with_a_sentence(home, odd, says):
 
 def test_a_price_that_is_told_twice_and_differently_is_not_believed(home):
     _, said = ran(home, told(quote("20.5"), quote("20.6"), quote("20.5", region="us-west-2")))
-    assert "it is told twice, 20.5 and 20.6 USD/h" in said
+    assert "it has two prices, 20.5 and 20.6 USD/h" in said
     assert price(home, "use1-az1") == Decimal("21.957642")
 
 
@@ -206,7 +206,7 @@ def test_aws_is_asked_for_its_price_list_and_for_spot_prices(home, aws):
     assert price(home, "use1-az1") == Decimal("21.9")
     assert price(home, "use1-az1", spot=True) == Decimal("2.5")
     assert price(home, "use1-az3", "g5.xlarge") == Decimal("1.006")
-    assert "Left out p4d.24xlarge in no place from AWS's price list: NaN USD/h cannot be." in said
+    assert "Left out p4d.24xlarge in an unknown region from AWS's price list: NaN USD/h is not a valid price." in said
     assert {region for action, region in aws.asked if action == "DescribeSpotPriceHistory"} <= set(aws.regions)
 
 
@@ -216,7 +216,7 @@ def test_what_aws_refuses_is_a_sentence(home, aws):
     asked.pop("gpuhunt")
     status, said = ran(home | aws.environ, asked)
     assert status == 1
-    assert "Not read: AWS's price list: the credentials do not allow it. Allow them pricing:GetProducts." in said
+    assert "Not read: AWS's price list: the credentials lack a permission. Grant pricing:GetProducts." in said
 
 
 def test_without_anything_to_ask_each_mend_is_said(home):

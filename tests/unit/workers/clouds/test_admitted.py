@@ -23,7 +23,7 @@ def test_without_names_the_gateway_alone_is_admitted():
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("", "nor is MIXTRAL_GATEWAY_URL"),
+        ("", "neither is MIXTRAL_GATEWAY_URL"),
         ("http://localhost:8000", "localhost, the host of MIXTRAL_GATEWAY_URL, has no public address"),
         ("http://lan", "has no public address"),
         ("http://nowhere.example.com", "has no address"),

@@ -64,5 +64,5 @@ def test_a_cloud_without_a_driver_is_not_usable_yet(home):
 
 def test_clouds_that_are_left_out_say_so(home):
     found = statuses({**home, "MIXTRAL_CLOUDS": "GCP, aws"}, drivers=DRIVERS)
-    assert found["local"].reason == "local: MIXTRAL_CLOUDS leaves it out"
+    assert found["local"].reason == "local: MIXTRAL_CLOUDS does not include it"
     assert found["aws"].reason == "AWS: no credentials found"

@@ -124,7 +124,7 @@ def test_a_table_that_is_not_there_or_is_no_text(tmp_path):
     with pytest.raises(PricesError, match="cannot be read: No such file"):
         load(tmp_path / "none.csv")
     (tmp_path / "p.csv").write_bytes(b"\xff\xfe")
-    with pytest.raises(PricesError, match="is no UTF-8 text"):
+    with pytest.raises(PricesError, match="is not UTF-8 text"):
         load(tmp_path / "p.csv")
 
 

@@ -18,10 +18,10 @@ COMPUTER = replace(HERE, vcpus=2, memory_gib=Decimal(24))
 @pytest.mark.parametrize(
     ("limits", "says"),
     [
-        ({"max_price": Decimal(1)}, "costs at most 1 USD/h; the cheapest is 5.89 (A100-80GB:2 on gcp)."),
+        ({"max_price": Decimal(1)}, "costs at most 1 USD/h; the cheapest is 5.89 USD/h (A100-80GB:2 on gcp)."),
         ({"clouds": ("local",)}, "is sold on local; there are some on aws, gcp."),
         ({"gpus": ("H100:8",)}, "none of them is H100:8."),
-        ({"clouds": ("local",), "max_price": Decimal(1)}, "is left with these limits together"),
+        ({"clouds": ("local",), "max_price": Decimal(1)}, "satisfies all of these limits"),
     ],
 )
 def test_the_limit_in_the_way_is_named(limits, says):
@@ -33,11 +33,11 @@ def test_the_limit_in_the_way_is_named(limits, says):
 @pytest.mark.parametrize(
     ("resources", "says"),
     [
-        ("{accelerators: A100:3}", "A100:3: no machine has 3 of it; there are A100:1, A100:2, A100:4, A100:8."),
-        ("{accelerators: A100:8, infra: aws/nowhere}", "asks for: A100:8 in aws/nowhere."),
-        ("{cpus: 32+}", "asks for no GPU, and the price table lists only machines with one; this one has 2 vCPUs"),
+        ("{accelerators: A100:3}", "A100:3: no machine has 3 of this GPU; available: A100:1, A100:2, A100:4, A100:8."),
+        ("{accelerators: A100:8, infra: aws/nowhere}", "its requirements: A100:8 in aws/nowhere."),
+        ("{cpus: 32+}", "asks for no GPU, and the price table lists only machines with GPUs; this host has 2 vCPUs"),
         ("{accelerators: A100:8, max_hourly_cost: 0.5}", "A100:8 at most 0.5 USD/h"),
-        ("{instance_type: x9}", "asks for: x9."),
+        ("{instance_type: x9}", "its requirements: x9."),
     ],
 )
 def test_a_recipe_that_nothing_satisfies_is_told_what_it_asks_for(resources, says):
@@ -57,5 +57,5 @@ def test_a_gpu_without_a_rung_is_told_beside_the_others():
     recipe = load("run: x\nresources: {accelerators: {A100:3, A100:8}}", {})
     offers = catalog.load()
     assert gaps(recipe, offers, plan(recipe, offers)) == (
-        "A100:3: no machine has 3 of it; there are A100:1, A100:2, A100:4, A100:8.",
+        "A100:3: no machine has 3 of this GPU; available: A100:1, A100:2, A100:4, A100:8.",
     )

@@ -62,7 +62,7 @@ def test_the_machine_arms_its_end_before_anything_else(any_boot):
     lines = [line for line in written(any_boot).splitlines() if not line.startswith("#")]
     assert lines[:2] == [
         'PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"',
-        "shutdown -h +120 # until the deadman below knows better",
+        "shutdown -h +120 # until the deadman below has read the expiry",
     ]
 
 

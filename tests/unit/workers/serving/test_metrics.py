@@ -109,7 +109,7 @@ def test_a_page_that_is_no_text_has_no_queue(engine):
 
 
 def test_a_page_without_an_end_is_not_read_to_it(engine, monkeypatch):
-    monkeypatch.setattr(metrics, "LONGEST", 50)
+    monkeypatch.setattr(metrics, "MAX_BYTES", 50)
     assert waiting(engine.address, key=KEY) is None
 
 

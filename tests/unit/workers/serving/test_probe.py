@@ -135,10 +135,10 @@ def test_a_completion_is_the_model_s_text_and_how_long_it_took(replica):
 @pytest.mark.parametrize(
     ("status", "body", "why"),
     [
-        (200, b'{"choices": [{"text": ""}]}', "the model answered nothing"),
-        (200, b'{"choices": []}', "the answer is no completion"),
-        (200, b'{"choices": [{"text": null}]}', "the model answered nothing"),
-        (200, b"<html>", "the answer is no completion"),
+        (200, b'{"choices": [{"text": ""}]}', "the model returned an empty answer"),
+        (200, b'{"choices": []}', "the answer is not a completion"),
+        (200, b'{"choices": [{"text": null}]}', "the model returned an empty answer"),
+        (200, b"<html>", "the answer is not a completion"),
         (401, b'{"error": "Unauthorized"}', "status 401: Unauthorized"),
     ],
 )

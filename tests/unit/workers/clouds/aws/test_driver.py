@@ -10,7 +10,7 @@ from tests.builders.machines import INSTALLATION, SECRETS, boot, request
 from tests.fakes.aws import AwsCloud
 from tests.fakes.ladder import climb
 from workers.clouds.aws.driver import AwsDriver
-from workers.clouds.aws.errors import AwsSaid
+from workers.clouds.aws.errors import AwsError
 from workers.clouds.driver import DriverError, Refused
 from workers.machines import Presence, Token
 from workers.placement.refusals import Scope
@@ -77,7 +77,7 @@ def test_a_quota_of_nothing_costs_no_call(cloud, driver, spot):
     assert machine is None
     assert cloud.launches() == []
     assert {one.scope for one in refusals} == {Scope.REGION}
-    assert all("is 0 vCPUs, and this machine needs 96. Ask for more at https://" in str(one) for one in refusals)
+    assert all("is 0 vCPUs, and this machine needs 96. Request more at https://" in str(one) for one in refusals)
 
 
 def test_the_ladder_ends_at_the_first_zone_that_has_a_machine(cloud, driver):
@@ -122,8 +122,8 @@ def test_an_unknown_code_is_told_as_it_came(cloud, driver):
 @pytest.mark.parametrize(
     ("code", "scope", "mend"),
     [
-        ("RequestLimitExceeded", Scope.BACK_OFF, "slow down"),
-        ("UnauthorizedOperation", Scope.CLOUD, "Allow them ec2:CreateFleet"),
+        ("RequestLimitExceeded", Scope.BACK_OFF, "limits the rate"),
+        ("UnauthorizedOperation", Scope.CLOUD, "Grant the permissions ec2:CreateFleet"),
         ("AuthFailure", Scope.CLOUD, "Set AWS_ACCESS_KEY_ID"),
         ("ExpiredToken", Scope.CLOUD, "Log in again"),
     ],
@@ -217,11 +217,11 @@ def test_once_there_is_a_machine_no_error_passes_for_a_refusal(cloud, driver, co
 
 
 def test_a_server_error_that_nobody_knows_leaves_the_effect_open():
-    error = AwsSaid("us-east-1", "NeverHeardOf", "It went wrong.", 500)
+    error = AwsError("us-east-1", "NeverHeardOf", "It went wrong.", 500)
     assert error.uncertain
-    assert not AwsSaid("us-east-1", "NeverHeardOf", "It went wrong.", 400).uncertain
-    assert not AwsSaid("us-east-1", "InsufficientInstanceCapacity", "None.", 500).uncertain
-    assert not AwsSaid("us-east-1", "RequestLimitExceeded", "Slow.", 503).uncertain
+    assert not AwsError("us-east-1", "NeverHeardOf", "It went wrong.", 400).uncertain
+    assert not AwsError("us-east-1", "InsufficientInstanceCapacity", "None.", 500).uncertain
+    assert not AwsError("us-east-1", "RequestLimitExceeded", "Slow.", 503).uncertain
 
 
 def test_a_machine_that_aws_gives_and_then_cannot_start_is_want_of_capacity(cloud, driver):
@@ -235,7 +235,7 @@ def test_a_machine_that_somebody_stopped_is_still_there_and_says_so(cloud, drive
     machine = driver.create(request("d-1-1", batch(cloud)), SECRETS)
     cloud.client().stop_instances(InstanceIds=[machine.id])
     (sighting,) = driver.owned(INSTALLATION)
-    assert (sighting.presence, sighting.progress) == (Presence.RUNNING, "somebody stopped the machine")
+    assert (sighting.presence, sighting.progress) == (Presence.RUNNING, "a user stopped the machine")
 
 
 def test_a_list_that_lacks_a_region_is_no_list(cloud, driver):
@@ -454,8 +454,8 @@ def test_a_home_region_that_does_not_exist_is_said(cloud):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"port": 70000}, "the port 70000 is none"),
-        ({"image": "projects/x/global/images/y"}, "is no image of AWS"),
+        ({"port": 70000}, "70000 is not a port"),
+        ({"image": "projects/x/global/images/y"}, "is not an image of AWS"),
     ],
 )
 def test_a_recipe_that_no_call_could_serve_is_refused_without_one(cloud, driver, changes, said):

@@ -69,7 +69,7 @@ def test_an_error_that_names_no_zone_is_about_all():
     (found,) = refusals({"ErrorCode": "VcpuLimitExceeded", "ErrorMessage": "You have requested more."})
     assert found.offers == OFFERS
     assert found.scope is Scope.REGION
-    assert "Ask for more vCPUs at https://" in found.sentence
+    assert "Request more vCPUs at https://" in found.sentence
 
 
 def test_zones_that_the_error_recommends_are_told_by_their_ids():

@@ -362,7 +362,7 @@ def test_a_folder_that_cannot_be_read_hides_no_other_machine(driver, caplog):
     broken.mkdir()
     (broken / "request.json").write_text("{")
     assert sighting(driver).machine.token == TOKEN
-    assert "left out of the list" in caplog.text
+    assert "missing from the list" in caplog.text
     with pytest.raises(DriverError, match=r"request\.json cannot be read"):
         driver.find("broken")
 

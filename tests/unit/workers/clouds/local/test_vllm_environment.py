@@ -73,7 +73,7 @@ def test_while_another_replica_installs_one_waits_for_it(release, home, machine)
     waiting = threading.Thread(target=install, args=(release, home, machine))
     waiting.start()
     time.sleep(0.3)
-    assert machine.progress() == "installing vLLM 1: another replica is at it"
+    assert machine.progress() == "installing vLLM 1: waiting for another replica that installs it"
     home.mkdir()
     (home / WHOLE).touch()
     os.close(lock)
@@ -92,7 +92,7 @@ def test_what_cannot_be_installed_is_said_and_leaves_nothing_whole(release, home
 
 def test_a_disk_without_room_is_said_before_anything_is_written(home, machine):
     large = Release(name="tiny-1", version="1", installs=(), needs_gib=10**9)
-    with pytest.raises(ServingError, match="set MIXTRAL_HOME to a larger disk"):
+    with pytest.raises(ServingError, match="set MIXTRAL_HOME to a folder on a larger disk"):
         install(large, home, machine)
     assert not home.exists()
 
