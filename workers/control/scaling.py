@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 ASK_ENGINES_EVERY = timedelta(seconds=10)
 
 
-class Scaling:
+class Autoscaler:
     """Part of a sweep. If its memory is lost, the delay before a scaling starts again."""
 
     def __init__(self, redis: Redis, log: Log) -> None:

@@ -17,7 +17,7 @@ from workers.control.observing import Observer
 from workers.control.probing import Prober
 from workers.control.reaping import Reaper
 from workers.control.recording import Recorder
-from workers.control.scaling import Scaling
+from workers.control.scaling import Autoscaler
 from workers.deployment.attempt import MAY_COST
 from workers.deployment.log import Log
 from workers.lease import Lease
@@ -54,7 +54,7 @@ class Sweeper:
         self._prober = Prober(self._recorder, log, probe, key_is_enforced, cannot_complete)
         self._consoles = Consoles(self._recorder, log, drivers)
         self._leasing = Leasing(self._recorder, drivers, machine_lease)
-        self._scaling = Scaling(redis, log)
+        self._scaling = Autoscaler(redis, log)
         self._nudger = Nudger(nudge, clock)
 
     def run(self, stop: threading.Event) -> None:
