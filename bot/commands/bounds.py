@@ -9,7 +9,7 @@ POLICY = "`service.replica_policy`"
 
 
 def out_of_bounds(recipe: Recipe, replicas: int) -> str | None:
-    """Why a recipe does not take this number, with the field that says so and the mend; None: it does."""
+    """Why the recipe does not allow this number, with its field and the fix; None if it does."""
     least, most = bounds(recipe)
     name = escape(recipe.name)
     if replicas > most:
@@ -19,8 +19,8 @@ def out_of_bounds(recipe: Recipe, replicas: int) -> str | None:
         )
     if replicas < least:
         return (
-            f"The recipe {name} has its load decide, with at least {count(least, 'replica')} (`min_replicas` in "
-            f"{POLICY}): {replicas} would be undone at once. Ask for {least} or more; or lower it in the recipe, and "
+            f"The recipe {name} scales by load, with at least {count(least, 'replica')} (`min_replicas` in {POLICY}): "
+            f"{replicas} would be raised immediately. Ask for {least} or more; or lower it in the recipe, and "
             "launch again."
         )
     return None

@@ -1,4 +1,4 @@
-"""PURE: the blocks that our messages are made of, each cut to Slack's limits."""
+"""PURE: Block Kit blocks, each cut to Slack's limits."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
@@ -20,7 +20,7 @@ FENCE = "```"
 
 
 def mrkdwn(text: str, most: int = SECTION_MOST) -> Block:
-    """A text object that Slack leaves as it is: `verbatim`, so that bare addresses and names stay words."""
+    """A `verbatim` text object: Slack makes no links of bare addresses and names."""
     return {"type": "mrkdwn", "text": clip(text, most), "verbatim": True}
 
 
@@ -38,13 +38,13 @@ def section(text: str) -> Block:
 
 
 def fields(pairs: Iterable[tuple[str, str]]) -> Block:
-    """Names before their values, in two columns."""
+    """Pairs of a name and its value, in two columns."""
     shown = [mrkdwn(f"*{name}*  {value}", FIELD_MOST) for name, value in pairs]
     return {"type": "section", "fields": shown[:FIELDS_MOST]}
 
 
 def context(*texts: str) -> Block:
-    """Small grey words."""
+    """Small grey text."""
     return {"type": "context", "elements": [mrkdwn(text) for text in texts[:CONTEXT_MOST]]}
 
 
@@ -67,7 +67,7 @@ def button(label: str, action: str, value: str, *, style: Literal["primary", "da
 
 
 def confirm(title: str, text: str, *, yes: str, no: str) -> Block:
-    """What is asked before a button acts."""
+    """The confirmation dialog of a button."""
     return {
         "title": plain(title, 100),
         "text": plain(text, 300),
@@ -78,14 +78,14 @@ def confirm(title: str, text: str, *, yes: str, no: str) -> Block:
 
 
 def fenced(text: str, most: int = SECTION_MOST) -> str:
-    """Somebody's lines as a code block; of a long text, its end."""
+    """Untrusted text as a code block; of a long text, its end."""
     room = most - 2 * len(FENCE) - 2
     end = inert(text.strip("\n")[-room:])
     return f"{FENCE}\n{clip_start(end, room)}\n{FENCE}"
 
 
 def listed(lines: Sequence[str], most: int = SECTION_MOST) -> str:
-    """Lines one below the other, as many as fit, and how many did not."""
+    """Lines joined by line breaks: as many as fit in `most` characters, then the number of the others."""
     kept = list(lines)
     while kept and len("\n".join(kept)) + 20 > most:
         kept.pop()
