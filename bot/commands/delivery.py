@@ -36,10 +36,10 @@ def after_ack(message: Message, caller: Caller) -> None:
 
 
 def _modal(message: Message) -> dict[str, Any]:
-    said = {"type": "section", "text": {"type": "mrkdwn", "text": message.text[:3000]}}
+    text = {"type": "section", "text": {"type": "mrkdwn", "text": message.text[:3000]}}
     return {
         "type": "modal",
         "title": {"type": "plain_text", "text": "Mixtral"},
         "close": {"type": "plain_text", "text": "Close"},
-        "blocks": list(message.blocks[:MODAL_BLOCKS]) or [said],
+        "blocks": list(message.blocks[:MODAL_BLOCKS]) or [text],
     }

@@ -24,8 +24,8 @@ MEANT = {
 }
 """Other words for the actions. They are suggested, never executed."""
 
-_MOST_WORDS = 3
-_ID_MOST = 20
+_MAX_WORDS = 3
+_MAX_ID_LENGTH = 20
 
 
 def key(words: Sequence[str]) -> ListKeys | NewKey | RevokeKey:
@@ -37,7 +37,7 @@ def key(words: Sequence[str]) -> ListKeys | NewKey | RevokeKey:
     if len(words) == 1:
         return ListKeys(name=name(words[0]))
     deployment, action = name(words[0]), words[1].lower()
-    if len(words) > _MOST_WORDS or (action == "list" and len(words) > len(("name", "list"))):
+    if len(words) > _MAX_WORDS or (action == "list" and len(words) > len(("name", "list"))):
         raise Wrong(f"{quoted(words[-1])} is one word too many.")
     match action:
         case "list":
@@ -84,7 +84,7 @@ def _person(words: Sequence[str]) -> str | None:
 def _id(words: Sequence[str], deployment: str) -> KeyId:
     if not words:
         raise Wrong("Give the key's id.", nearest=f"{SLASH} key {deployment} list")
-    if len(words[0]) > _ID_MOST or mentioned(words[0]) or words[0].startswith("@"):
+    if len(words[0]) > _MAX_ID_LENGTH or mentioned(words[0]) or words[0].startswith("@"):
         raise Wrong(
             f"{quoted(words[0])} is not the id of a key, as in `k-3f9a01`.",
             nearest=f"{SLASH} key {deployment} list",

@@ -38,15 +38,15 @@ class Given(Protocol):
     def one(self, flag: str) -> str | None: ...
 
 
-def shown(text: str, most: int = 40) -> str:
-    """A person's text, cut to `most` characters for a sentence."""
+def shown(text: str, limit: int = 40) -> str:
+    """A person's text, cut to `limit` characters for a sentence."""
     text = " ".join(text.split())
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
-def quoted(text: str, most: int = 40) -> str:
+def quoted(text: str, limit: int = 40) -> str:
     """The same as code. It is not escaped for mrkdwn."""
-    text = shown(text, most).replace("`", "'")
+    text = shown(text, limit).replace("`", "'")
     return f"`{text}`" if text else "an empty word"
 
 

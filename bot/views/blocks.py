@@ -19,13 +19,13 @@ BLOCKS_MOST = 50
 FENCE = "```"
 
 
-def mrkdwn(text: str, most: int = SECTION_MOST) -> Block:
+def mrkdwn(text: str, limit: int = SECTION_MOST) -> Block:
     """A `verbatim` text object: Slack makes no links of bare addresses and names."""
-    return {"type": "mrkdwn", "text": clip(text, most), "verbatim": True}
+    return {"type": "mrkdwn", "text": clip(text, limit), "verbatim": True}
 
 
-def plain(text: str, most: int) -> Block:
-    return {"type": "plain_text", "text": clip(text, most), "emoji": True}
+def plain(text: str, limit: int) -> Block:
+    return {"type": "plain_text", "text": clip(text, limit), "emoji": True}
 
 
 def header(text: str, block_id: str | None = None) -> Block:
@@ -77,17 +77,17 @@ def confirm(title: str, text: str, *, yes: str, no: str) -> Block:
     }
 
 
-def fenced(text: str, most: int = SECTION_MOST) -> str:
+def fenced(text: str, limit: int = SECTION_MOST) -> str:
     """Untrusted text as a code block; of a long text, its end."""
-    room = most - 2 * len(FENCE) - 2
+    room = limit - 2 * len(FENCE) - 2
     end = inert(text.strip("\n")[-room:])
     return f"{FENCE}\n{clip_start(end, room)}\n{FENCE}"
 
 
-def listed(lines: Sequence[str], most: int = SECTION_MOST) -> str:
-    """Lines joined by line breaks: as many as fit in `most` characters, then the number of the others."""
+def listed(lines: Sequence[str], limit: int = SECTION_MOST) -> str:
+    """Lines joined by line breaks: as many as fit in `limit` characters, then the number of the others."""
     kept = list(lines)
-    while kept and len("\n".join(kept)) + 20 > most:
+    while kept and len("\n".join(kept)) + 20 > limit:
         kept.pop()
     left = len(lines) - len(kept)
     return "\n".join([*kept, f"… and {left} more"] if left else kept)

@@ -30,21 +30,21 @@ def code(text: str) -> str:
     return f"`{shown}`"
 
 
-def clip(text: str, most: int) -> str:
-    """The start of a text, at most `most` characters, with `…` where it was cut. Entities stay whole."""
-    if len(text) <= most:
+def clip(text: str, limit: int) -> str:
+    """The start of a text, at most `limit` characters, with `…` where it was cut. Entities stay whole."""
+    if len(text) <= limit:
         return text
-    kept = text[: most - 1]
+    kept = text[: limit - 1]
     ampersand = kept.rfind("&", max(0, len(kept) - 5))
     if ampersand != -1 and ";" not in kept[ampersand:]:
         kept = kept[:ampersand]
     return f"{kept.rstrip()}…"
 
 
-def clip_start(text: str, most: int) -> str:
-    """The end of an escaped text, at most `most` characters, in whole lines if it has any."""
-    if len(text) <= most:
+def clip_start(text: str, limit: int) -> str:
+    """The end of an escaped text, at most `limit` characters, in whole lines if it has any."""
+    if len(text) <= limit:
         return text
-    kept = text[2 - most :]
+    kept = text[2 - limit :]
     line_end = kept.find("\n")
     return "…\n" + (kept[line_end + 1 :] if -1 < line_end < len(kept) - 1 else _HALF_ENTITY.sub("", kept))

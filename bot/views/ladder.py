@@ -68,12 +68,12 @@ def refusals(deployment: Deployment) -> tuple[str, ...]:
     return (f"… {count(earlier, 'earlier refusal')}", *lines) if earlier else lines
 
 
-def rungs(ladder_: Sequence[Rung], most: int) -> tuple[str, ...]:
-    """A ladder without attempts: the first `most` usable rungs, then the unusable ones."""
+def rungs(ladder_: Sequence[Rung], limit: int) -> tuple[str, ...]:
+    """A ladder without attempts: the first `limit` usable rungs, then the unusable ones."""
     usable = [r for r in ladder_ if r.usable]
     folds = offers.by_price(usable)
-    lines = [_rung(number, fold) for number, fold in enumerate(folds[:most], start=1)]
-    rest = tuple(r for fold in folds[most:] for r in fold.rungs)
+    lines = [_rung(number, fold) for number, fold in enumerate(folds[:limit], start=1)]
+    rest = tuple(r for fold in folds[limit:] for r in fold.rungs)
     return (*lines, *_and_more(rest), *cannot(r for r in ladder_ if not r.usable))
 
 

@@ -39,8 +39,8 @@ def logs(name: str, found: Sequence[ShownLog]) -> Message:
     return Message(f"The last lines that {escape(name)} printed.", tuple(blocks))
 
 
-def _tail(tail: str, most: int) -> str:
-    return fenced(tail, most) if tail.strip() else "It has printed nothing yet."
+def _tail(tail: str, limit: int) -> str:
+    return fenced(tail, limit) if tail.strip() else "It has printed nothing yet."
 
 
 def _place(place: str) -> str:

@@ -70,17 +70,17 @@ def _ends(after: Deployment) -> str:
     leaving = _going(after, after.wanted)
     answering = [a for a in leaving if a.phase in (Phase.READY, Phase.NOT_READY) and after.endpoint is not None]
     others = [a for a in leaving if a not in answering]
-    said = []
+    sentences = []
     if others:
         ends, it_was = ("ends", "it was") if len(others) == 1 else ("end", "they were")
-        said.append(f"{_named(others)} {ends} immediately: {it_was} not ready yet.")
+        sentences.append(f"{_named(others)} {ends} immediately: {it_was} not ready yet.")
     if len(answering) == 1:
-        said.append(f"{_named(answering)} takes no new request, finishes those that it has, and ends.")
+        sentences.append(f"{_named(answering)} takes no new request, finishes those that it has, and ends.")
     elif answering:
         prices = {a.offer.usd_per_hour for a in answering}
         order = ", the most expensive first," if len(prices) > 1 else ""
-        said.append(f"{_named(answering)}{order} take no new request, finish those that they have, and end.")
-    return " ".join(said)
+        sentences.append(f"{_named(answering)}{order} take no new request, finish those that they have, and end.")
+    return " ".join(sentences)
 
 
 def _going(deployment: Deployment, replicas: int) -> tuple[Attempt, ...]:
@@ -105,7 +105,7 @@ def modal(deployment: Deployment) -> dict[str, Any]:
     ready = len(deployment.ready)
     standing = f"{ready} of {count(deployment.wanted, 'replica')} {'is' if ready == 1 else 'are'} ready"
     now = f"*{escape(deployment.name)}*: {standing}; {price(deployment)}."
-    least, most = bounds(deployment.recipe)
+    minimum, maximum = bounds(deployment.recipe)
     notes = [text for text in (_first_to_end(deployment), moved_on(deployment.recipe)) if text]
     return {
         "type": "modal",
@@ -116,7 +116,7 @@ def modal(deployment: Deployment) -> dict[str, Any]:
         "close": plain("Cancel", 24),
         "blocks": [
             section(now),
-            _number(min(max(least, deployment.wanted), most), least, most),
+            _number(min(max(minimum, deployment.wanted), maximum), minimum, maximum),
             *([context(*notes)] if notes else []),
         ],
     }
@@ -131,19 +131,19 @@ def _first_to_end(deployment: Deployment) -> str:
     return f"Scaling down ends {which} (the least ready, then the most expensive). Each finishes its requests first."
 
 
-def _number(initial: int, least: int, most: int) -> Block:
-    nothing = " With 0 the endpoint stays." if least == 0 else ""
+def _number(initial: int, minimum: int, maximum: int) -> Block:
+    nothing = " With 0 the endpoint stays." if minimum == 0 else ""
     return {
         "type": "input",
         "block_id": BLOCK,
         "label": plain("Replicas", 100),
-        "hint": plain(f"From {least} to {most}. They share the load behind one endpoint.{nothing}", 150),
+        "hint": plain(f"From {minimum} to {maximum}. They share the load behind one endpoint.{nothing}", 150),
         "element": {
             "type": "number_input",
             "action_id": ACTION,
             "is_decimal_allowed": False,
             "initial_value": str(initial),
-            "min_value": str(least),
-            "max_value": str(most),
+            "min_value": str(minimum),
+            "max_value": str(maximum),
         },
     }
