@@ -77,7 +77,7 @@ def failed_over(folder: Path) -> None:
 
 
 def taken_back(folder: Path) -> None:
-    """Three spot replicas in three zones, of which the cloud has taken one back; its replacement answers."""
+    """Three spot replicas in three zones, of which the cloud has taken one back; its replacement is ready."""
     line = CloudyLine(folder, engine="llamacpp", slack=("--notice", NOTICE), HOME=str(folder))
     with line, Screen(line.page, Path(tempfile.gettempdir()), size=REPLICAS, scale=1.5) as screen:
         screen.open()
@@ -88,7 +88,7 @@ def taken_back(folder: Path) -> None:
         expect(card).to_contain_text("Test completion", timeout=ANSWERED_WITHIN)
         dismiss_whispers(screen)
         line.end(line.machines()[1].machine, "preempt")
-        expect(card).to_contain_text("its replacement answers", timeout=ANSWERED_WITHIN)
+        expect(card).to_contain_text("its replacement is ready", timeout=ANSWERED_WITHIN)
         expect(card).to_contain_text("3 of 3 ready", timeout=ANSWERED_WITHIN)
         settle(screen)
         card.screenshot(path=DOCS / "spot.png")

@@ -1,4 +1,4 @@
-"""PURE: who may do what. Anyone asks and reads; the launcher and the admins scale, end, and deal in keys."""
+"""PURE: permissions. Anyone asks and reads; the launcher and the admins scale, end, and manage keys."""
 
 from collections.abc import Collection
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import assert_never
 
 
 class Deed(StrEnum):
-    """What not everybody may do to a deployment, in the words of the refusal."""
+    """What only the launcher and the admins may do to a deployment, in the words of the refusal."""
 
     SCALE = "scale it"
     END = "end it"
@@ -16,7 +16,7 @@ class Deed(StrEnum):
 
 
 def may(user: str, deed: Deed, *, launcher: str, admins: Collection[str]) -> bool:
-    """Whether this person may do that to what `launcher` launched."""
+    """Whether the user may do this to a deployment of `launcher`."""
     match deed:
         case Deed.SCALE | Deed.END | Deed.SEE_KEY | Deed.MAKE_KEY | Deed.REVOKE_KEY:
             return user == launcher or user in admins
@@ -31,6 +31,6 @@ def refusal(deed: Deed, *, name: str, launcher: str, admins: Collection[str]) ->
     if deed in (Deed.SEE_KEY, Deed.MAKE_KEY):
         return (
             f"<@{launcher}> launched *{name}*: only they{too} may {deed}. "
-            f"For a key of your own ask them to type `/mixtral key {name} new @YOU`."
+            f"For a key of your own, ask them to type `/mixtral key {name} new @YOU`."
         )
     return f"<@{launcher}> launched *{name}*: only they{too} may {deed}. Ask them."

@@ -1,4 +1,4 @@
-"""The recipes as commands see them: found by name, read once, and completed with what the person gave."""
+"""The recipes for commands: found by name, cached, and completed with the variables that the person gave."""
 
 import re
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from recipes.schema import Recipe, RecipeError
 
 
 class RecipeCatalog:
-    """Safe to use from several threads: at worst a file is read twice."""
+    """Safe to use from several threads; a file may be read twice."""
 
     def __init__(self, folders: tuple[Path, ...], environ: Mapping[str, str], default: str) -> None:
         self._folders = folders
@@ -43,14 +43,14 @@ class RecipeCatalog:
         return self._load(self._find(name or self._default))
 
     def complete(self, name: str | None, env: Mapping[str, str]) -> Recipe:
-        """The recipe with the variables that the person gave; none is left open. Raises CommandError, RecipeError."""
+        """The recipe with the given variables. Raises CommandError if one has no value or is unknown, RecipeError."""
         file = self._find(name or self._default)
         recipe = loader.load(file, self._environ, given=env) if env else self._load(file)
         for variable in env:
             _check_variable(variable, recipe, file)
         if recipe.missing_envs:
             raise EnvMissing(
-                f"The recipe {recipe.name} leaves {', '.join(recipe.missing_envs)} to whoever launches it.",
+                f"The recipe {recipe.name} needs a value for {', '.join(recipe.missing_envs)}.",
                 missing=tuple(recipe.missing_envs),
             )
         return recipe
@@ -76,7 +76,7 @@ class RecipeCatalog:
 
 
 def name_from(recipe: str) -> str:
-    """A deployment's name made of its recipe's."""
+    """A deployment's name, made from its recipe's."""
     return re.sub(r"[^a-z0-9]+", "-", recipe.lower())[:NAME_MOST].strip("-")
 
 
@@ -89,5 +89,5 @@ def _check_variable(variable: str, recipe: Recipe, file: Path) -> None:
     if variable in recipe.envs or re.search(rf"\$\{{?{variable}\b", file.read_text(errors="replace")):
         return
     known = sorted({*recipe.envs, *recipe.missing_envs})
-    has = f"It has {', '.join(known)}." if known else "It has none."
-    raise CommandError(f"The recipe {recipe.name} has no variable {variable}. {has}")
+    variables = f"Its variables are {', '.join(known)}." if known else "It has none."
+    raise CommandError(f"The recipe {recipe.name} has no variable {variable}. {variables}")

@@ -1,4 +1,4 @@
-"""PURE: the values that commands take, each read from one word or refused with a sentence."""
+"""PURE: the parsers of the values in commands. Each returns the value, or raises Wrong."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,7 @@ _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eigh
 
 
 class Wrong(Exception):
-    """A value that cannot be taken; the message says why, and what would be taken."""
+    """An invalid value. The sentence says why, and what is valid."""
 
     def __init__(self, sentence: str, *, nearest: str | None = None) -> None:
         super().__init__(sentence)
@@ -38,32 +38,32 @@ class Given(Protocol):
     def one(self, flag: str) -> str | None: ...
 
 
-def shown(text: str, most: int = 40) -> str:
-    """What somebody wrote, short enough to stand in a sentence."""
+def shown(text: str, limit: int = 40) -> str:
+    """A person's text, cut to `limit` characters for a sentence."""
     text = " ".join(text.split())
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
-def quoted(text: str, most: int = 40) -> str:
-    """Likewise as code. Whoever puts the sentence into mrkdwn escapes it."""
-    text = shown(text, most).replace("`", "'")
+def quoted(text: str, limit: int = 40) -> str:
+    """The same as code. It is not escaped for mrkdwn."""
+    text = shown(text, limit).replace("`", "'")
     return f"`{text}`" if text else "an empty word"
 
 
 def name(word: str) -> str:
-    """A deployment's name. Raises Wrong with a name that would do, where one can be made of the letters."""
+    """A deployment's name. Raises Wrong, with a valid name made of the same letters if there are any."""
     if len(word) <= NAME_MOST and _NAME.fullmatch(word):
         return word
     slug = re.sub(r"[^a-z0-9]+", "-", word.lower())[:NAME_MOST].strip("-")
-    mend = f" `{slug}` would do." if slug and not word.startswith(("<", "@", "#")) else ""
+    mend = f" `{slug}` is valid." if slug and not word.startswith(("<", "@", "#")) else ""
     rule = f"A name is 1 to {NAME_MOST} lower-case letters, digits and hyphens, with no hyphen at either end"
     if len(word) > NAME_MOST:
         raise Wrong(f"{rule}; this one has {len(word)} characters.{mend}")
-    raise Wrong(f"{rule}; {quoted(word)} is none.{mend}")
+    raise Wrong(f"{rule}; {quoted(word)} is not valid.{mend}")
 
 
 def replicas(word: str, what: str, *, least: int = 1) -> int:
-    """A number of replicas, `least` to REPLICAS_MOST; `what` it is, of which the sentence names a flag alone."""
+    """A number of replicas, `least` to REPLICAS_MOST. The sentence names `what` only if it is a flag."""
     rule = f"Give {f'`{what}` ' if what.startswith('--') else ''}a whole number from {least} to {REPLICAS_MOST}"
     if word.lower() in _NUMBERS[least:]:
         raise Wrong(f"{rule}, in digits: write {_NUMBERS.index(word.lower())}.")
@@ -79,7 +79,7 @@ def replicas(word: str, what: str, *, least: int = 1) -> int:
 
 
 def limits(given: Given) -> Limits:
-    """What `--spot`, `--gpus`, `--clouds` and `--max-price` say together."""
+    """The limits in `--spot`, `--gpus`, `--clouds` and `--max-price`."""
     price = given.one("--max-price")
     return Limits(
         spot=_switch(given, "--spot"),
@@ -90,20 +90,20 @@ def limits(given: Given) -> Limits:
 
 
 def environment(pairs: Iterable[str]) -> dict[str, str]:
-    """`K=V` each. A name that sounds like a secret is refused: what is written here is stored with the request."""
+    """Pairs of `K=V`. A name that looks like a secret's is refused: the values are stored with the request."""
     found: dict[str, str] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not _VARIABLE.fullmatch(key):
-            # The value may be a secret whose name was forgotten: it is not repeated.
+            # The text may be a secret without its name, so it is not repeated.
             raise Wrong("--env takes NAME=VALUE; the name is letters, digits and underscores, as in --env LANG=C.")
         if _SECRET.search(key):
             raise Wrong(
-                f"{key} sounds like a secret, and secrets never pass through Slack. "
+                f"{key} looks like a secret, and secrets never pass through Slack. "
                 f"Set it in the worker's environment, and name it under `secrets:` in the recipe."
             )
         if key in found:
-            raise Wrong(f"--env {key} stands twice. Leave one of them out.")
+            raise Wrong(f"--env {key} is given twice. Leave one of them out.")
         found[key] = value
     return found
 
@@ -140,16 +140,16 @@ def _clouds(text: str | None) -> tuple[str, ...]:
         if word not in CLOUDS:
             close = next(iter(get_close_matches(word, CLOUDS, n=1)), None)
             hint = f" Did you mean `{close}`?" if close else ""
-            raise Wrong(f"{quoted(word)} is no cloud that is served: {', '.join(CLOUDS)} are.{hint}")
+            raise Wrong(f"{quoted(word)} is not a supported cloud. The clouds are {', '.join(CLOUDS)}.{hint}")
     return tuple(words)
 
 
 def _price(text: str) -> Decimal:
-    rule = "--max-price is USD per hour and replica, more than 0, as in --max-price 12.50"
+    rule = f"--max-price is USD per hour and replica, more than 0 and at most {PRICE_MOST:,}, as in --max-price 12.50"
     try:
         price = Decimal(text.removeprefix("$").removesuffix("$"))
     except InvalidOperation as error:
-        raise Wrong(f"{rule}; {quoted(text)} is no number.") from error
+        raise Wrong(f"{rule}; {quoted(text)} is not a number.") from error
     if not (price.is_finite() and 0 < price <= PRICE_MOST):
-        raise Wrong(f"{rule}; {quoted(text)} is out of bounds.")
+        raise Wrong(f"{rule}; {quoted(text)} is out of range.")
     return price

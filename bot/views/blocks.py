@@ -1,4 +1,4 @@
-"""PURE: the blocks that our messages are made of, each cut to Slack's limits."""
+"""PURE: Block Kit blocks, each cut to Slack's limits."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
@@ -19,13 +19,13 @@ BLOCKS_MOST = 50
 FENCE = "```"
 
 
-def mrkdwn(text: str, most: int = SECTION_MOST) -> Block:
-    """A text object that Slack leaves as it is: `verbatim`, so that bare addresses and names stay words."""
-    return {"type": "mrkdwn", "text": clip(text, most), "verbatim": True}
+def mrkdwn(text: str, limit: int = SECTION_MOST) -> Block:
+    """A `verbatim` text object: Slack makes no links of bare addresses and names."""
+    return {"type": "mrkdwn", "text": clip(text, limit), "verbatim": True}
 
 
-def plain(text: str, most: int) -> Block:
-    return {"type": "plain_text", "text": clip(text, most), "emoji": True}
+def plain(text: str, limit: int) -> Block:
+    return {"type": "plain_text", "text": clip(text, limit), "emoji": True}
 
 
 def header(text: str, block_id: str | None = None) -> Block:
@@ -38,13 +38,13 @@ def section(text: str) -> Block:
 
 
 def fields(pairs: Iterable[tuple[str, str]]) -> Block:
-    """Names before their values, in two columns."""
+    """Pairs of a name and its value, in two columns."""
     shown = [mrkdwn(f"*{name}*  {value}", FIELD_MOST) for name, value in pairs]
     return {"type": "section", "fields": shown[:FIELDS_MOST]}
 
 
 def context(*texts: str) -> Block:
-    """Small grey words."""
+    """Small grey text."""
     return {"type": "context", "elements": [mrkdwn(text) for text in texts[:CONTEXT_MOST]]}
 
 
@@ -67,7 +67,7 @@ def button(label: str, action: str, value: str, *, style: Literal["primary", "da
 
 
 def confirm(title: str, text: str, *, yes: str, no: str) -> Block:
-    """What is asked before a button acts."""
+    """The confirmation dialog of a button."""
     return {
         "title": plain(title, 100),
         "text": plain(text, 300),
@@ -77,17 +77,17 @@ def confirm(title: str, text: str, *, yes: str, no: str) -> Block:
     }
 
 
-def fenced(text: str, most: int = SECTION_MOST) -> str:
-    """Somebody's lines as a code block; of a long text, its end."""
-    room = most - 2 * len(FENCE) - 2
+def fenced(text: str, limit: int = SECTION_MOST) -> str:
+    """Untrusted text as a code block; of a long text, its end."""
+    room = limit - 2 * len(FENCE) - 2
     end = inert(text.strip("\n")[-room:])
     return f"{FENCE}\n{clip_start(end, room)}\n{FENCE}"
 
 
-def listed(lines: Sequence[str], most: int = SECTION_MOST) -> str:
-    """Lines one below the other, as many as fit, and how many did not."""
+def listed(lines: Sequence[str], limit: int = SECTION_MOST) -> str:
+    """Lines joined by line breaks: as many as fit in `limit` characters, then the number of the others."""
     kept = list(lines)
-    while kept and len("\n".join(kept)) + 20 > most:
+    while kept and len("\n".join(kept)) + 20 > limit:
         kept.pop()
     left = len(lines) - len(kept)
     return "\n".join([*kept, f"… and {left} more"] if left else kept)

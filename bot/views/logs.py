@@ -1,4 +1,4 @@
-"""PURE: `/mixtral logs`: the end of what each replica printed."""
+"""PURE: `/mixtral logs`: the last lines of each replica's log."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -11,7 +11,7 @@ from bot.views.offers import CLOUDS
 
 REPLICAS_MOST = 4
 CHARACTERS_MOST = 11_000
-"""For all replicas together: a message holds about 13,200."""
+"""Maximum for all replicas together. A message holds about 13,200 characters."""
 
 
 class ShownLog(Protocol):
@@ -35,12 +35,12 @@ def logs(name: str, found: Sequence[ShownLog]) -> Message:
     ]
     left = len(found) - len(shown)
     if left:
-        blocks.append(context(f"{count(left, 'older log')} left out."))
+        blocks.append(context(f"{count(left, 'older log')} not shown."))
     return Message(f"The last lines that {escape(name)} printed.", tuple(blocks))
 
 
-def _tail(tail: str, most: int) -> str:
-    return fenced(tail, most) if tail.strip() else "It has printed nothing yet."
+def _tail(tail: str, limit: int) -> str:
+    return fenced(tail, limit) if tail.strip() else "It has printed nothing yet."
 
 
 def _place(place: str) -> str:

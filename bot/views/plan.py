@@ -1,4 +1,4 @@
-"""PURE: `/mixtral plan`: the ladder of a recipe, and what nothing costs yet."""
+"""PURE: `/mixtral plan`: the ladder of a recipe, without a launch."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ RUNGS_MOST = 20
 
 
 def plan(recipe: Recipe, rungs: Sequence[Rung], priced: str | None = None) -> Message:
-    """The offers in the order in which they would be tried; `priced` says where and when the prices were read."""
+    """The offers in the order in which they would be tried. `priced`: the source and time of the prices."""
     name = escape(recipe.name)
     usable = sum(r.usable for r in rungs)
     if not rungs:
@@ -31,7 +31,7 @@ def plan(recipe: Recipe, rungs: Sequence[Rung], priced: str | None = None) -> Me
         blocks.append(section(mends))
     if recipe.notes:
         notes = [f"• {inert(note.field)}: {inert(note.meaning)}" for note in recipe.notes]
-        blocks.append(section(listed(["*Not served as written*", *notes])))
-    told = f"Prices {escape(priced)}. " if priced else ""
-    blocks.append(context(f"{told}Nothing was started; `/mixtral launch {name}` starts it."))
+        blocks.append(section(listed(["*Not applied as written*", *notes])))
+    prices = f"Prices {escape(priced)}. " if priced else ""
+    blocks.append(context(f"{prices}Nothing was started; `/mixtral launch {name}` starts it."))
     return Message(summary, tuple(blocks))

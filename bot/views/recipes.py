@@ -19,9 +19,9 @@ SHOWN_MOST = 24
 
 
 def recipes(known: Iterable[Recipe], broken: Sequence[str] = (), *, default: str = "") -> Message:
-    """Name, model, machines that do, and replicas of each; `broken`: a sentence for each file that cannot be read.
+    """Name, model, GPUs and replicas of each; `broken`: a sentence for each file that cannot be read.
 
-    `default`: the one that a launch without a name starts.
+    `default`: the recipe of a launch that names none.
     """
     lines = [_line(recipe, default) for recipe in known]
     summary = f"{count(len(lines), 'recipe')} can be launched." if lines else NOTHING
@@ -33,12 +33,12 @@ def recipes(known: Iterable[Recipe], broken: Sequence[str] = (), *, default: str
         wrong = [f"• {inert(clip(sentence, 300))}" for sentence in broken]
         blocks.append(section(listed(["*These files cannot be read*", *wrong], BROKEN_MOST)))
     left = f"… and {len(lines) - len(shown)} more. " if len(lines) > len(shown) else ""
-    told = "`/mixtral launch RECIPE` starts one; `/mixtral plan RECIPE` shows its prices first."
-    return Message(summary, (*blocks, context(f"{left}{told}")))
+    next_ = "`/mixtral launch RECIPE` starts one; `/mixtral plan RECIPE` shows its prices first."
+    return Message(summary, (*blocks, context(f"{left}{next_}")))
 
 
 def needs(recipe: Recipe) -> str:
-    """The machines that do, as alternatives."""
+    """The GPUs that the recipe accepts, as alternatives."""
     kinds = list(dict.fromkeys(gpus(a.name, a.count) for r in recipe.resources for a in r.accelerators))
     if not kinds or any(not r.accelerators for r in recipe.resources):
         return "no GPU needed"

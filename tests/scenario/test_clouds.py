@@ -316,7 +316,7 @@ def test_a_dry_ladder_counts_the_causes_and_keeps_trying_until_there_is_a_machin
     assert line.machines() == []
 
     assert robin.press(dry, "card_keep_trying")["ok"]
-    robin.wait_for_ephemeral("asks again every 3 s")
+    robin.wait_for_ephemeral("tries again every 3 s")
     card_of(robin, GENERAL, "dry", "asked to keep trying", without=("Keep trying",))
     line.mend()
     shown = words(ready(robin, "dry", 40))

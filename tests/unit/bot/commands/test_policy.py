@@ -16,5 +16,5 @@ def test_a_refusal_names_who_may():
     said = refusal(Deed.END, name="fast", launcher="U1", admins={"U9", "U1"})
     assert said == "<@U1> launched *fast*: only they or an admin (<@U9>) may end it. Ask them."
     said = refusal(Deed.SEE_KEY, name="fast", launcher="U1", admins=())
-    assert said.endswith("For a key of your own ask them to type `/mixtral key fast new @YOU`.")
+    assert said.endswith("For a key of your own, ask them to type `/mixtral key fast new @YOU`.")
     assert "admin" not in refusal(Deed.SCALE, name="fast", launcher="U1", admins=())

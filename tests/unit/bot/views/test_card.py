@@ -97,7 +97,7 @@ def test_a_refusal_for_a_whole_region_bars_its_other_offers_on_the_card():
     story = Story("mixtral", MIXTRAL).planned(*offers()).asked(offers()[0])
     story.refused("your quota of A2 machines is used up", code="QUOTA_EXCEEDED", scope=Scope.REGION).wait(1)
     ladder = texts(card(story.asked(offers()[2]).state, story.now))
-    barred = f"⊘ *5.89 USD/h* 2 {X} A100-80GB, GCP us-central1-c: ruled out by the same answer"
+    barred = f"⊘ *5.89 USD/h* 2 {X} A100-80GB, GCP us-central1-c: ruled out by the same refusal"
     assert f"{barred}: your quota of A2 machines is used up" in ladder
     assert "○ *6.64 USD/h*" in ladder
 
@@ -201,14 +201,14 @@ def test_a_replica_without_a_gateway_is_no_endpoint_and_after_a_while_the_mend_i
     assert now_happening(story.state, story.now) == "Waiting for the gateway to open the route."
     assert changes_every(story.state, story.now) == timedelta(seconds=5)
     story.wait(26)
-    assert "Start one with `mixtral-bot gateway`" in now_happening(story.state, story.now)
+    assert "Start a gateway with `mixtral-bot gateway`" in now_happening(story.state, story.now)
     assert "waits for the gateway" in texts(status.overview([story.state], story.now))
     assert now_happening(story.published().state, story.now).startswith("Ready after 5 s.")
 
 
 def test_replicas_that_are_wanted_and_not_begun_are_pending():
     shown_ = texts(card(backing_off().state, backing_off().now))
-    assert "⚪️ replicas 2, 3, 4 · pending: tried again <!date^" in shown_
+    assert "⚪️ replicas 2, 3, 4 · pending: the next attempt starts <!date^" in shown_
     many = Story(replicas=9).served()
     assert "⚪️ 8 replicas · pending: a machine is being chosen" in texts(card(many.state, many.now))
 
@@ -228,7 +228,7 @@ def test_a_replica_that_drains_says_so_until_it_is_gone():
 
 def test_how_a_replica_failed_is_said():
     for failure, said in (
-        (Failure.PROVISION, "never came"),
+        (Failure.PROVISION, "was not created"),
         (Failure.INITIAL_DELAY, "was not ready in time"),
         (Failure.PROBING, "failed its probe for too long"),
         (None, "was lost"),
@@ -247,7 +247,7 @@ def test_a_replica_that_was_taken_back_points_to_its_replacement():
     assert "its replacement starts at AWS use1-az1 in us-east-1: 4 s so far" in now_happening(story.state, story.now)
     story.ready()
     assert "taken back by the cloud" in texts(card(story.state, story.now))
-    assert "its replacement answers at AWS use1-az1" in texts(card(story.state, story.now))
+    assert "its replacement is ready at AWS use1-az1" in texts(card(story.state, story.now))
 
 
 def test_what_spot_saves_stands_beside_its_cost():
@@ -261,7 +261,7 @@ def test_what_was_given_up_is_said_with_its_log_and_the_mend():
     assert "1 of 2 replicas is ready. Replicas failed 5 times in a row" in shown_
     assert "`/mixtral scale mixtral 2` tries again." in shown_
     assert "torch.OutOfMemoryError" in shown_
-    assert "pending: not tried any more" in shown_
+    assert "pending: no further attempts" in shown_
 
 
 def test_where_all_was_given_up_and_the_last_one_dies_a_machine_is_looked_for_again():
@@ -278,7 +278,10 @@ def test_the_load_says_why_it_moves_the_number():
 
 
 def test_at_zero_it_is_said_whether_a_request_wakes_it_and_the_endpoint_stays():
-    for story, said in ((asleep(), "The next request wakes it"), (at_zero(Story().served()), "smollm2-135m 1`.")):
+    for story, said in (
+        (asleep(), "The next request starts one"),
+        (at_zero(Story().served()), "smollm2-135m 1` starts a replica."),
+    ):
         made = card(story.state, story.now)
         assert "is scaled to zero" in made.text
         assert "nothing is billed" in texts(made)

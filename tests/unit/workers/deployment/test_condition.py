@@ -223,7 +223,7 @@ def test_a_wish_to_keep_trying_that_has_run_out_is_asked_for_anew():
     assert not awaits_decision(story.state)
     story.wait(hours=2).planned().exhausted("None is free.")
     assert awaits_decision(story.state)
-    assert "Say within 10 min whether to keep trying" in words.now_happening(story.state, story.now)
+    assert "Press *Keep trying* within 10 min" in words.now_happening(story.state, story.now)
     assert "Keep trying" in str(card.card(story.state, story.now).blocks)
 
 
