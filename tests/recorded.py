@@ -139,7 +139,7 @@ def step_in_words(step: Step) -> str:
         case Test(url):
             return f"test {url}"
         case Exhaust():
-            return "say that the ladder is dry"
+            return "report that the ladder is dry"
         case EndDeployment(failed):
             return "end as failed" if failed else "end"
         case Wait(until):
