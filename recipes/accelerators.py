@@ -8,7 +8,6 @@ from recipes.schema import Accelerator
 from recipes.value import Value, shown
 
 MAX_PER_MACHINE = 128
-"""Maximum number of accelerators of one machine."""
 
 # fmt: off
 NAMES = (
@@ -71,9 +70,7 @@ def _entry(written: str, count: Value | None, blamed: Value | None = None) -> Ac
     assert blamed is not None  # noqa: S101 - one of the two is always given
     written = written.strip()
     if MEMORY.fullmatch(written):
-        raise blamed.refused(
-            f"choosing an accelerator by its memory ({shown(written)}) is not supported; give its name"
-        )
+        raise blamed.refused(f"choosing an accelerator by its memory ({shown(written)}) is not supported; name it")
     name, colon, inner = written.partition(":")
     known = canonical(name.strip())
     if known is None:
