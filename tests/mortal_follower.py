@@ -1,4 +1,4 @@
-"""A follower that kills itself at its N-th call of Redis or Slack: `-m tests.mortal_follower REDIS API N`."""
+"""A follower that kills itself at its N-th call to Redis or Slack: `-m tests.mortal_follower REDIS API N`."""
 
 import itertools
 import os

@@ -26,20 +26,20 @@ from workers.placement.refusals import Refusal
 from workers.run import connect
 
 SHOWN_MOST = 3
-"""Number of items of a sequence that are printed; the others are counted."""
+"""Maximum number of items of a sequence that are printed; the others are counted."""
 
 TEXT_MOST = 90
-"""Number of characters of a text that are printed."""
+"""Maximum number of characters of a text that are printed."""
 
 ENVELOPE = {"event_id", "at"}
-"""Fields of every event, which are not printed with the others."""
+"""Fields of every event, which are not printed again."""
 
 UNTOLD = ("", None, ())
-"""Values of fields that are not printed; False is not, either, but 0 is."""
+"""Field values that are not printed; False is omitted, too, but 0 is printed."""
 
 
 def in_words(value: object) -> str:
-    """A field of an event in at most a line."""
+    """A field of an event, in at most one line."""
     match value:
         case Recipe():
             return value.name
@@ -83,7 +83,7 @@ def _numbers(attempts: Sequence[Attempt]) -> str:
 
 
 def told(deployment: DeploymentId, events: Sequence[AnyEvent], *, whole: bool = False) -> Iterator[str]:
-    """The lines that are printed of a log; `whole`: the last state with all its fields, too."""
+    """The lines to print for a log. `whole`: also the last state with all its fields."""
     state = None
     for version, (event, state) in enumerate(states(deployment, events), 1):
         yield f"{version:>4} {event.at:%Y-%m-%d %H:%M:%S.%f} {type(event).__name__} {in_words(event)}".rstrip()
@@ -97,7 +97,7 @@ def told(deployment: DeploymentId, events: Sequence[AnyEvent], *, whole: bool = 
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print a log; ends with exit status 2 and a sentence where there is none."""
+    """Print a log. Exits with status 2 and a sentence if the log cannot be read."""
     parser = _parser()
     asked = parser.parse_args(arguments)
     try:

@@ -1,4 +1,4 @@
-"""Machines of a stand-in's cloud that are nothing but an address, a console and whether they live."""
+"""Machines of a stand-in cloud that consist of an address, a console and whether they run."""
 
 import threading
 

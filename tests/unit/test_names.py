@@ -1,4 +1,4 @@
-"""A name means one thing: modules and public classes of the product do not share one without a reason."""
+"""No two modules and no two public classes of the product share a name without a reason."""
 
 import ast
 from collections import defaultdict
@@ -64,7 +64,7 @@ def test_a_reason_is_given_only_for_a_class_that_needs_it(name):
 
 
 def _shared(names: dict[Path, list[str]]) -> dict[str, list[str]]:
-    """The names that more than one module has, with these modules."""
+    """The names that several modules have, with these modules."""
     found = defaultdict(list)
     for path, some in names.items():
         for name in some:
