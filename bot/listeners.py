@@ -16,14 +16,14 @@ from bot.commands.context import Caller, CommandContext
 from bot.commands.delivery import after_ack, beside
 from bot.commands.errors import CommandError
 from bot.commands.lookup import check, check_runs
-from bot.commands.policy import Deed
+from bot.commands.policy import Permission
 from bot.commands.scale_handler import scale_to
 from bot.commands.settle import new_incident, settle, unexpected
 from bot.language.command import SLASH
 from bot.language.grammar import parse
 from bot.language.question import of_message
 from bot.language.typed_text import plain
-from bot.language.values import Wrong, replicas
+from bot.language.values import InvalidValue, replicas
 from bot.prompting.store import Threads
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackFailed
@@ -138,7 +138,7 @@ class Listeners:
 
         def open_modal() -> Message:
             state = self._deployment(body)
-            check(Deed.SCALE, state, caller, self._context)
+            check(Permission.SCALE, state, caller, self._context)
             check_runs(state)
             try:
                 self._slack.open_view(caller.once, scale_view.modal(state))
@@ -165,7 +165,7 @@ class Listeners:
         def scale() -> Message:
             try:
                 count = replicas(plain(given.get("value") or ""), "The number of replicas", least=0)
-            except Wrong as wrong:
+            except InvalidValue as wrong:
                 raise CommandError(wrong.sentence) from wrong
             scale_to(self._by_id(view["private_metadata"]), count, caller, self._context)
             return NOTHING

@@ -2,14 +2,14 @@
 
 from recipes.schema import Recipe, ReplicaPolicy
 
-REPLICAS_MOST = 50
+MAX_REPLICAS = 50
 """Maximum number of replicas of one deployment. It limits the cost of a mistyped number."""
 
 
 def bounds(recipe: Recipe) -> tuple[int, int]:
     """Minimum and maximum that a person may set. The minimum is 0 unless the policy changes the number by itself."""
     policy = recipe.service.replica_policy
-    maximum = REPLICAS_MOST if policy.max_replicas is None else min(policy.max_replicas, REPLICAS_MOST)
+    maximum = MAX_REPLICAS if policy.max_replicas is None else min(policy.max_replicas, MAX_REPLICAS)
     return (policy.min_replicas if moves(policy) else 0), maximum
 
 

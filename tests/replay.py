@@ -25,10 +25,10 @@ from workers.placement.offer import Offer
 from workers.placement.refusals import Refusal
 from workers.run import connect
 
-SHOWN_MOST = 3
+MAX_SHOWN = 3
 """Maximum number of items of a sequence that are printed; the others are counted."""
 
-TEXT_MOST = 90
+MAX_TEXT = 90
 """Maximum number of characters of a text that are printed."""
 
 ENVELOPE = {"event_id", "at"}
@@ -58,13 +58,13 @@ def in_words(value: object) -> str:
             told = ((name, in_words(one)) for name, one in fields if one not in UNTOLD and one is not False)
             return " ".join(f"{name}={words}" for name, words in told if words)
         case list() | tuple():
-            rest = f" and {len(value) - SHOWN_MOST} more" if len(value) > SHOWN_MOST else ""
-            return (", ".join(map(in_words, value[:SHOWN_MOST])) or "none") + rest
+            rest = f" and {len(value) - MAX_SHOWN} more" if len(value) > MAX_SHOWN else ""
+            return (", ".join(map(in_words, value[:MAX_SHOWN])) or "none") + rest
         case float():
             return f"{value:.3g}"
         case _:
             text = " ".join(str(value).split())
-            return text if len(text) <= TEXT_MOST else f"{text[:TEXT_MOST]}…"
+            return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
 
 
 def state_in_words(state: Deployment) -> str:

@@ -19,7 +19,7 @@ SHORT_EVERY = timedelta(hours=12)
 """Mean time between a zone's shortages of on-demand machines. They refuse launches and end no machine."""
 
 SHORT_LASTS = timedelta(minutes=45)
-LASTS_LEAST, LASTS_MOST = timedelta(minutes=10), timedelta(hours=4)
+LASTS_LEAST, MAX_LASTS = timedelta(minutes=10), timedelta(hours=4)
 REGION_EVERY = timedelta(hours=16)
 """Mean time between shortages of spot in the whole region, which reach one zone after another."""
 
@@ -82,7 +82,7 @@ def weather(seed: int, zones: Sequence[str]) -> Weather:
 def _spells(random: Random, zone: str, lifecycle: str, every: timedelta, lasts: timedelta) -> Iterator[Spell]:
     at = _after(random, every)
     while at < DAY:
-        ends = at + min(max(_after(random, lasts), LASTS_LEAST), LASTS_MOST)
+        ends = at + min(max(_after(random, lasts), LASTS_LEAST), MAX_LASTS)
         yield Spell(zone=zone, lifecycle=lifecycle, begins=at, ends=ends)
         at = ends + _after(random, every)
 

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from bot.commands.errors import CommandError, EnvMissing, NoRecipe
-from bot.language.command import NAME_MOST
+from bot.language.command import MAX_NAME
 from bot.language.values import shown
 from bot.views.escape import code
 from recipes import loader
@@ -77,7 +77,7 @@ class RecipeCatalog:
 
 def name_from(recipe: str) -> str:
     """A deployment's name, made from its recipe's."""
-    return re.sub(r"[^a-z0-9]+", "-", recipe.lower())[:NAME_MOST].strip("-")
+    return re.sub(r"[^a-z0-9]+", "-", recipe.lower())[:MAX_NAME].strip("-")
 
 
 def _check_variable(variable: str, recipe: Recipe, file: Path) -> None:

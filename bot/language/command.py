@@ -9,10 +9,10 @@ from workers.placement.limits import Limits
 
 SLASH = "/mixtral"
 
-PROMPT_MOST = 24_000
+MAX_PROMPT = 24_000
 """Maximum characters of a prompt: about 6,000 tokens, which fit every shipped recipe's context with the answer."""
 
-NAME_MOST = 40
+MAX_NAME = 40
 
 
 class Launch(Struct, frozen=True, kw_only=True):

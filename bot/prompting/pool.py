@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from bot.language.question import Asked, Question, QuestionKey
 from bot.prompting.question_flow import QuestionFlow
-from bot.prompting.routing import Waits, standing
+from bot.prompting.routing import HasToWait, availability
 from bot.prompting.store import Questions, Threads
 from bot.prompting.writing import Stopping
 from bot.slack.calls import SlackCalls
@@ -211,8 +211,10 @@ class AnswerPool:
             deployment = self._deployments.by_id(asked.deployment)
         except MsgspecError:
             return True  # the answer to the question is then that the log cannot be read
-        state = standing(deployment) if deployment is not None else None
-        return not isinstance(state, Waits) or state.wake is not None  # the request that wakes it may have been lost
+        state = availability(deployment) if deployment is not None else None
+        return (
+            not isinstance(state, HasToWait) or state.wake is not None
+        )  # the request that wakes it may have been lost
 
 
 def _fails_too_long(asked: Asked) -> bool:

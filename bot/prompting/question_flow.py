@@ -14,7 +14,7 @@ from bot.prompting.engine import EngineEndpoint
 from bot.prompting.notices import QuestionNotices
 from bot.prompting.reply import OpenAnswers, Reply
 from bot.prompting.resumption import metadata, orphans
-from bot.prompting.routing import Nowhere, Open, Over, To, Waits, address, route, standing
+from bot.prompting.routing import AnswersNow, HasEnded, HasToWait, NotRouted, RoutedTo, address, availability, route
 from bot.prompting.store import Questions, Threads
 from bot.prompting.streamed import AnswerPlace
 from bot.prompting.writing import NoReplicaReady, Writing
@@ -71,16 +71,16 @@ class QuestionFlow:
         deployment = self._deployments.by_id(asked.deployment)
         if asked.thread is None:
             asked = self._placed(asked, deployment)
-        state = standing(deployment) if deployment is not None else Over(sentence=_VANISHED)
+        state = availability(deployment) if deployment is not None else HasEnded(sentence=_VANISHED)
         match state:
-            case Over():
+            case HasEnded():
                 self._notices.over(asked, state.sentence)
                 self._questions.remove(key)
-            case Waits():
+            case HasToWait():
                 self._wait(asked, state.sentence)
                 if deployment is not None and state.wake is not None:
                     self._wake(deployment, state.wake)
-            case Open() if deployment is not None:
+            case AnswersNow() if deployment is not None:
                 self._answer(asked, deployment)
 
     def explain(self, key: QuestionKey, sentence: str, choices: Sequence[str] = (), prompt: str = "") -> None:
@@ -96,10 +96,10 @@ class QuestionFlow:
         before = self._threads.recall(question.channel, question.thread_ts) if question.thread_ts else Remembered()
         to = route(question, self._deployments.all(), before.deployment, self._deployments.past_names())
         match to:
-            case Nowhere():
+            case NotRouted():
                 self.explain(question.key, to.sentence, to.choices, to.prompt)
                 return None
-            case To():
+            case RoutedTo():
                 return self._stored(replace(asked, deployment=to.deployment.id, prompt=to.prompt))
 
     def _placed(self, asked: Asked, deployment: Deployment | None) -> Asked:
@@ -144,7 +144,7 @@ class QuestionFlow:
             text = self._write(written, deployment, key)
         except NoReplicaReady:
             after = self._deployments.by_id(deployment.id)
-            if after is not None and isinstance(state := standing(after), Waits):
+            if after is not None and isinstance(state := availability(after), HasToWait):
                 self._wait(written.asked, state.sentence)
             return  # otherwise the pool's watch tries again
         if written.asked.notice is not None:  # Slack was busy when the answer began
@@ -174,7 +174,7 @@ class QuestionFlow:
     def _addresses(self, deployment: Deployment, key: str) -> Callable[[Collection[str]], EngineEndpoint | None]:
         def look(failed: Collection[str]) -> EngineEndpoint | None:
             now = self._deployments.by_id(deployment.id)
-            if now is None or not isinstance(standing(now), Open):
+            if now is None or not isinstance(availability(now), AnswersNow):
                 raise NoReplicaReady(f"{deployment.name} is not ready.")
             url = address(now, failed, inside=self._gateway)
             return EngineEndpoint(name=deployment.name, url=url, key=key) if url else None

@@ -17,7 +17,7 @@ from workers.deployment.state import Deployment
 GONE = frozenset({Phase.FAILED, Phase.PREEMPTED})
 GONE_SHOWN = 3
 PENDING_NAMED = 4
-WHY_MOST = 200
+MAX_WHY = 200
 
 
 def worth_a_list(deployment: Deployment) -> bool:
@@ -87,7 +87,7 @@ def _standing(attempt: Attempt, deployment: Deployment) -> str:
             return f"ready since {at}{again}"
         case Phase.STARTING if attempt.progress:
             restarts = f". {engine_restarts(attempt)}".removesuffix(".") if attempt.engine_end else ""
-            return f"starting since {at}: {inert(clip(attempt.progress, WHY_MOST))}{restarts}"
+            return f"starting since {at}: {inert(clip(attempt.progress, MAX_WHY))}{restarts}"
         case Phase.NOT_READY:
             return f"not ready since {at}: {silence(attempt)}"
         case phase:
@@ -116,4 +116,4 @@ def failed(attempt: Attempt) -> str:
 
 
 def _why(attempt: Attempt, before: str = ": ", after: str = "") -> str:
-    return f"{before}{inert(clip(attempt.why.rstrip('.'), WHY_MOST))}{after}" if attempt.why else ""
+    return f"{before}{inert(clip(attempt.why.rstrip('.'), MAX_WHY))}{after}" if attempt.why else ""

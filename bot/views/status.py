@@ -17,14 +17,14 @@ from workers.placement.offer import Offer
 NOTHING = "Nothing is running. `/mixtral launch` starts a model, `/mixtral recipes` lists what can be launched."
 
 LINES_A_SECTION = 8
-SHOWN_MOST = 32
+MAX_SHOWN = 32
 
 
 def overview(deployments: Sequence[Deployment], now: datetime, *, nothing: str = NOTHING) -> Message:
     """Name, recipe, state, ready/wanted, USD/h, age and endpoint of each; `nothing`: the text if there are none."""
     if not deployments:
         return Message(nothing, (section(nothing),))
-    lines = [_line(d, now) for d in deployments[:SHOWN_MOST]]
+    lines = [_line(d, now) for d in deployments[:MAX_SHOWN]]
     chunks = [lines[at : at + LINES_A_SECTION] for at in range(0, len(lines), LINES_A_SECTION)]
     left = len(deployments) - len(lines)
     sums = f"{count(len(deployments), 'deployment')}, {_together(deployments)}."
@@ -34,7 +34,7 @@ def overview(deployments: Sequence[Deployment], now: datetime, *, nothing: str =
         *(section(listed(chunk)) for chunk in chunks),
         context(f"{sums} `/mixtral status NAME` shows one in detail."),
     ]
-    names = ", ".join(escape(d.name) for d in deployments[:SHOWN_MOST])
+    names = ", ".join(escape(d.name) for d in deployments[:MAX_SHOWN])
     return Message(f"{count(len(deployments), 'deployment')}: {names}.", tuple(blocks))
 
 

@@ -24,7 +24,7 @@ from workers.deployment.condition import DeploymentStatus, awaits_route, conditi
 from workers.deployment.state import Deployment
 from workers.serving.boot import boot_of
 
-SENTENCE_MOST = 1200
+MAX_SENTENCE = 1200
 
 NEWS_FOR = timedelta(hours=1)
 """Time from the first ready replica during which the card shows what was tried and how long the launch took."""
@@ -97,7 +97,7 @@ def short_model(deployment: Deployment) -> str:
 
 def now_happening(deployment: Deployment, now: datetime) -> str:
     """One or two sentences in mrkdwn on what is being done, and what a person can do."""
-    return clip(_happening(deployment, now), SENTENCE_MOST)
+    return clip(_happening(deployment, now), MAX_SENTENCE)
 
 
 def cost(deployment: Deployment, now: datetime) -> str:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from recipes.schema import ReadinessProbe
 from workers.control.collector import Collector
 from workers.control.recording import Recorder, each
-from workers.decision.verdict import Ready, verdict_on_probe
+from workers.decision.verdict import BecameReady, verdict_on_probe
 from workers.deployment.attempt import LIVE, Attempt, Phase
 from workers.deployment.events import DeploymentId, KeyNotEnforced, ProbeFailed
 from workers.deployment.log import Log
@@ -137,7 +137,7 @@ class Prober:
             seen.recorded_at, seen.recorded = probed.asked_at, seen.recorded + 1
             self._recorder.append(state, ProbeFailed(**self._recorder.stamp(), attempt=attempt.number, why=why))
         verdict = verdict_on_probe(attempt, why)
-        if isinstance(verdict, Ready) and not probed.key_enforced:
+        if isinstance(verdict, BecameReady) and not probed.key_enforced:
             fact = KeyNotEnforced(**self._recorder.stamp(), attempt=attempt.number, url=verdict.address)
             self._recorder.append(state, fact)
         self._recorder.record(state, attempt, verdict)

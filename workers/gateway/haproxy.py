@@ -9,7 +9,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from workers.gateway import reading
+from workers.gateway import haproxy_output
 from workers.gateway.config import (
     CERTIFICATE,
     CHECK,
@@ -138,17 +138,17 @@ class Haproxy:
         # A process that is ending answers every command with nothing. The counters are read last: if they are there,
         # the earlier answers were complete.
         rows = self._stat(CURRENT, BACKENDS_AND_SERVERS)
-        backends = reading.backends(rows)
+        backends = haproxy_output.backends(rows)
         if not backends or admin is None or self._cli.processes().current != processes.current:
             raise GatewayDown("HAProxy is stopping or starting.")
         return Actual(
             size=len(backends),
-            servers=tuple(reading.servers(rows, admin)),
+            servers=tuple(haproxy_output.servers(rows, admin)),
             keys=keys,
             routes=routes,
             replica_keys=replica_keys,
             busy={backend: requests for backend, requests in backends.items() if requests},
-            loads=reading.loads(rows, routes),
+            loads=haproxy_output.loads(rows, routes),
             older=tuple(older for pid in processes.old if (older := self._older(pid))),
         )
 
@@ -186,7 +186,7 @@ class Haproxy:
 
     def _cut(self, process: str, backend: str, server: str) -> None:
         """End an older process's sessions on a server: it accepts commands about sessions only."""
-        for session in reading.sessions_on(self._cli.ask("show sess", process=process), backend, server):
+        for session in haproxy_output.sessions_on(self._cli.ask("show sess", process=process), backend, server):
             self._cli.ask(f"shutdown session {session}", process=process)
 
     def _older(self, pid: int) -> Older | None:
@@ -199,16 +199,16 @@ class Haproxy:
             return Older(pid=pid, answers=False) if pid in self._cli.processes().old else None
         if admin is None:
             return None
-        return Older(pid=pid, servers=tuple(reading.servers(rows, admin)), keys=frozenset(keys))
+        return Older(pid=pid, servers=tuple(haproxy_output.servers(rows, admin)), keys=frozenset(keys))
 
-    def _admin(self, process: str) -> Mapping[reading.Place, Admin] | None:
-        return reading.admin_states(self._cli.ask("show servers state", process=process))
+    def _admin(self, process: str) -> Mapping[haproxy_output.Place, Admin] | None:
+        return haproxy_output.admin_states(self._cli.ask("show servers state", process=process))
 
-    def _stat(self, process: str, command: str) -> list[reading.Row]:
-        return reading.stat(self._cli.ask(command, process=process))
+    def _stat(self, process: str, command: str) -> list[haproxy_output.Row]:
+        return haproxy_output.stat(self._cli.ask(command, process=process))
 
     def _map(self, name: MapName, process: str = CURRENT) -> dict[str, str]:
-        return reading.entries(self._cli.ask(f"show map {MAPS[name]}", process=process))
+        return haproxy_output.entries(self._cli.ask(f"show map {MAPS[name]}", process=process))
 
     def _written(self) -> Actual:
         """What the files contain, for use before HAProxy runs: a restart does not change a deployment's backend."""

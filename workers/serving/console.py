@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from workers.machines import Token
 
-STARTS_MOST = 3
+MAX_STARTS = 3
 """Number of consecutive early ends after which a machine does not start its engine again."""
 
 KILLED = 128

@@ -12,9 +12,9 @@ from workers.clouds.cidrs import CIDRS_MEND, CidrsError
 from workers.clouds.driver import DriverError, Refused
 from workers.clouds.gcp import instance as gcp_instance
 from workers.clouds.gcp.client import GcpClient
+from workers.clouds.gcp.ended_machines import EndedMachines
 from workers.clouds.gcp.errors import PRECONDITION_FAILED, GcpError, refused_by, translated
 from workers.clouds.gcp.launch import Launcher
-from workers.clouds.gcp.machine_ends import EndedMachines
 from workers.clouds.gcp.network import Firewall
 from workers.clouds.gcp.quota import GpuQuotas
 from workers.clouds.usability import statuses
