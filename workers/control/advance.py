@@ -250,7 +250,7 @@ class Advance:
         try:
             answer = completion(url, key, model=model, prompt=TEST_PROMPT)
         except CompletionFailed as failed:
-            return TestCompletionFailed(**self._stamp(), prompt=TEST_PROMPT, why=str(failed))
+            return TestCompletionFailed(**self._stamp(), prompt=TEST_PROMPT, why=failed.why)
         return TestCompletionAnswered(**self._stamp(), prompt=TEST_PROMPT, text=answer.text, seconds=answer.seconds)
 
     def _end(self, state: Deployment, failed: str | None) -> None:
