@@ -107,10 +107,15 @@ class SlackCalls:
         """Delete a message of the bot."""
         self._call("chat.delete", self._web.chat_delete, channel=channel, ts=ts)
 
-    def whisper(self, channel: str, user: str, message: Message, *, thread: str | None = None) -> None:
-        """Show an ephemeral message to one person in a channel. It cannot be looked up."""
+    def whisper(
+        self, channel: str, user: str, message: Message, *, thread: str | None = None, text_alone: bool = True
+    ) -> None:
+        """Show an ephemeral message to one person in a channel. It cannot be looked up.
+
+        `text_alone`: whether the text may be sent without blocks that Slack refuses.
+        """
         about: JSON = {"channel": channel, "user": user, "thread_ts": thread}
-        self._say("chat.postEphemeral", self._web.chat_postEphemeral, message, **about)
+        self._say("chat.postEphemeral", self._web.chat_postEphemeral, message, text_alone=text_alone, **about)
 
     def open_direct(self, user: str) -> str:
         """Return the channel of the direct messages with a person."""
@@ -184,15 +189,17 @@ class SlackCalls:
         """Replace a person's Home tab."""
         self._call("views.publish", self._web.views_publish, user_id=user, view=view)
 
-    def _say(self, method: str, call: Call, message: Message, *, leave: int = 0, **more: Any) -> SlackResponse:
-        """If Slack refuses the blocks, only the text is sent."""
+    def _say(
+        self, method: str, call: Call, message: Message, *, leave: int = 0, text_alone: bool = True, **more: Any
+    ) -> SlackResponse:
+        """If Slack refuses the blocks, only the text is sent, unless `text_alone` is False."""
         arguments = {"text": message.text, **AS_WRITTEN, **more}
         if not message.blocks:
             return self._call(method, call, leave=leave, **arguments)
         try:
             return self._call(method, call, leave=leave, **arguments, blocks=list(message.blocks))
         except SlackRefused as refused:
-            if refused.code not in BAD_BLOCKS:
+            if refused.code not in BAD_BLOCKS or not text_alone:
                 raise
             _LOG.exception("%s: Slack refused the blocks; the text is sent without them", method)
             return self._call(method, call, leave=leave, **arguments)
