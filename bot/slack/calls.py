@@ -56,6 +56,11 @@ class SlackCalls:
         """Whether a method has not been found missing in this workspace."""
         return method not in self._missing
 
+    def note(self, method: str, refused: SlackRefused) -> None:
+        """Record that a method is missing, if that is why Slack refused it."""
+        if not refused.known:
+            self._missing.add(method)
+
     def insist(self, call: Callable[[], Result], *, after_away: bool = True) -> Result:
         """Repeat a call until Slack accepts or refuses it. Raises SlackRefused, or the last failure when time is up.
 
@@ -140,14 +145,18 @@ class SlackCalls:
         cursor: str | None = None,
         limit: int = PAGE,
     ) -> tuple[list[JSON], str | None]:
-        """Return messages of a channel (newest first) or of a thread (its root first), and the next page's cursor."""
+        """Return messages of a channel (newest first) or of a thread (its root first), and the next page's cursor.
+
+        A refusal is not noted: a scope may be missing for one kind of channel, where only a card was looked for.
+        """
         about: JSON = {"channel": channel, "limit": limit, "include_all_metadata": True, "cursor": cursor}
         if since is not None:
             about["oldest"] = f"{since.timestamp():.6f}"
         if thread is not None:
-            page = self._call("conversations.replies", self._web.conversations_replies, ts=thread, **about)
+            about["ts"] = thread
+            page = within(self._budgets, "conversations.replies", self._web.conversations_replies, about)
         else:
-            page = self._call("conversations.history", self._web.conversations_history, **about)
+            page = within(self._budgets, "conversations.history", self._web.conversations_history, about)
         return page.get("messages") or [], (page.get("response_metadata") or {}).get("next_cursor") or None
 
     def start_stream(self, channel: str, thread: str, team: str, user: str, markdown: str) -> str:
@@ -208,6 +217,5 @@ class SlackCalls:
         try:
             return within(self._budgets, method, call, arguments, leave=leave)
         except SlackRefused as refused:
-            if not refused.known:
-                self._missing.add(method)
+            self.note(method, refused)
             raise
