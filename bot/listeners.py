@@ -204,9 +204,12 @@ class Listeners:
             self._later.submit(self._publish_home, event["user"])
 
     def _publish_home(self, user: str) -> None:
-        try:
+        def publish() -> None:  # with the newest state: a pause may last minutes
             view = home_view.home(self._context.deployments.all(), self._context.now(), user)
-            self._slack.insist(lambda: self._slack.publish_home(user, view))
+            self._slack.publish_home(user, view)
+
+        try:
+            self._slack.insist(publish)
         except (SlackFailed, RedisError) as error:
             _LOG.warning("The Home tab of %s could not be published: %s", user, error)
         except Exception as error:  # noqa: BLE001 - the pool would not log it

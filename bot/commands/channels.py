@@ -53,7 +53,7 @@ class SlackChannels:
     def whisper(self, channel: str, user: str, message: Message) -> None:
         """Show a message to one person. It is not logged. Raises NotShown, also if Slack does not respond."""
         try:
-            self._slack.whisper(channel, user, message)
+            self._slack.whisper(channel, user, message, text_alone=False)  # the key is in the blocks
         except SlackRefused as refused:
             raise NotShown(refused.code) from refused
         except (SlackFailed, RedisError) as failed:

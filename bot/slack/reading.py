@@ -67,4 +67,5 @@ def _insisted(slack: SlackCalls, method: str, **about: Any) -> tuple[list[JSON],
         return slack.insist(lambda: slack.page(**about))
     except SlackRefused as refused:
         _LOG.info("%s: %s", method, refused)
+        slack.note(method, refused)
         return None
