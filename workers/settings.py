@@ -75,7 +75,7 @@ def from_environ(environ: Mapping[str, str], *, needs_redis: bool = True) -> Set
     if needs_redis and not redis_url:
         raise SettingsError(
             "REDIS_URL is not set. Start a Valkey or Redis with its append-only file on, for example with "
-            "`docker compose up valkey`, and set REDIS_URL=redis://localhost:6379/0. "
+            "`valkey-server --appendonly yes`, and set REDIS_URL=redis://localhost:6379/0. "
             "To look around without one, run `make demo`."
         )
     if redis_url and not redis_url.startswith(("redis://", "rediss://", "unix://")):

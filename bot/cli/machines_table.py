@@ -55,8 +55,8 @@ def show(
     if not found:
         blind = [*unlisted, *skipped]
         were = "was" if len(blind) == 1 else "were"
-        where = f"in the clouds that were listed; {' and '.join(blind)} {were} not" if blind else "in any cloud"
-        console.print(Text(f"No machine of installation {installation} is running {where}."), soft_wrap=True)
+        gaps = f", but {' and '.join(blind)} {were} not listed: machines there are not shown" if blind else ""
+        console.print(Text(f"No machine of installation {installation} was found{gaps}."), soft_wrap=True)
         return
     gap = 2 if console.width >= WIDE else 1
     table = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="bold")

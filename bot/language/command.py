@@ -135,7 +135,7 @@ USAGES = {
     "endpoint": "endpoint NAME",
     "key": "key NAME [list|new [@PERSON]|revoke ID]",
     "logs": "logs NAME",
-    "plan": "plan RECIPE [--spot] [--gpus A100-80GB:2,A100:8] [--clouds aws,gcp] [--max-price USD]",
+    "plan": "plan [RECIPE] [--spot] [--gpus A100-80GB:2,A100:8] [--clouds aws,gcp] [--max-price USD]",
     "recipes": "recipes",
     "down": "down NAME",
     "help": "help [COMMAND]",

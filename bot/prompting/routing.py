@@ -130,7 +130,8 @@ def _its_answerer_ended(names: Sequence[str]) -> str:
 
 def _ended(name: str, names: Sequence[str]) -> str:
     others = f"Running: {', '.join(names)}." if names else "Nothing else is running."
-    return f"{name} has ended, so the question was not sent. {others} Start it again with `/mixtral launch`."
+    again = f"Start it again with `/mixtral launch RECIPE as {name}`."
+    return f"{name} has ended, so the question was not sent. {others} {again}"
 
 
 def _several(names: Sequence[str], prompt: str) -> str:
@@ -150,15 +151,16 @@ def _unknown(name: str, names: Sequence[str]) -> str:
 def availability(deployment: Deployment) -> Availability:
     """Return whether a deployment can answer now, later, or not at all."""
     name = f"**{deployment.name}**"
+    ended = f"{name} has ended, so this question will not be answered."
     match condition_of(deployment):
         case condition.Failed(why=why):
-            return HasEnded(
-                sentence=f"{name} has ended, so this question will not be answered. It failed: {why} {_AGAIN}"
-            )
+            return HasEnded(sentence=f"{ended} It failed: {why} {_again(deployment)}")
         case condition.Ended():
-            return HasEnded(sentence=f"{name} has ended, so this question will not be answered. {_AGAIN}")
+            return HasEnded(sentence=f"{ended} {_again(deployment)}")
         case condition.Ending():
-            return HasEnded(sentence=f"{name} is shutting down, so this question will not be answered. {_AGAIN}")
+            return HasEnded(
+                sentence=f"{name} is shutting down, so this question will not be answered. {_again(deployment)}"
+            )
         case _ if deployment.ready and deployment.endpoint is not None:
             return AnswersNow(url=deployment.endpoint.url)
         case waits:
@@ -177,8 +179,13 @@ def address(deployment: Deployment, failed: Collection[str], inside: str | None 
     return None if url in failed else url
 
 
-_AGAIN = "Start it again with `/mixtral launch`, or ask another deployment (`/mixtral status` lists them)."
 _WAITS_HERE = "Your question waits, and is answered here as soon as the model is ready."
+
+
+def _again(deployment: Deployment) -> str:
+    recipe, name = deployment.recipe.name, deployment.name
+    launch = f"/mixtral launch {recipe}" if recipe == name else f"/mixtral launch {recipe} as {name}"
+    return f"Start it again with `{launch}`, or ask another deployment (`/mixtral status` lists them)."
 
 
 def _doing(name: str, waits: condition.Running | condition.ScaledToZero, wake: str | None) -> str:

@@ -133,7 +133,7 @@ COMMANDS: Final = (
             Hint(usage="endpoint NAME", description="the address and the key, visible only to you"),
             Hint(usage="key NAME [list|new [@PERSON]|revoke ID]", description="list, make or revoke a person's key"),
             Hint(usage="logs NAME", description="the last lines of the engine's log"),
-            Hint(usage="plan RECIPE", description="the machines that fit, cheapest first"),
+            Hint(usage="plan [RECIPE]", description="the machines that fit, cheapest first"),
             Hint(usage="recipes", description="what can be launched"),
             Hint(usage="down NAME", description="end a deployment and its machines"),
             Hint(usage="help [COMMAND]", description="how a command is used"),

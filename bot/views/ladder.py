@@ -17,7 +17,7 @@ from workers.placement.refusals import blocking
 
 MAX_TRIED = 6
 MAX_NEXT = 3
-MAX_REASON = 160
+MAX_REASON = 240
 
 UNSUCCESSFUL = frozenset({Phase.REFUSED, Phase.FAILED, Phase.PREEMPTED})
 
@@ -169,7 +169,8 @@ def _rest(deployment: Deployment, now: datetime) -> tuple[list[Rung], list[Rung]
             if by is None:
                 coming.append(rung)
             else:
-                reason = f"ruled out by the same refusal: {by.sentence}"
+                cause = by.sentence.partition(". ")[0]  # the attempt's own line has the mend
+                reason = f"ruled out by the same refusal: {cause}"
                 barred.append(Rung(offer=rung.offer, usable=False, reason=reason))
     return coming, barred
 

@@ -83,20 +83,22 @@ def _has_ladder(deployment: Deployment) -> bool:
 def _line(deployment: Deployment, now: datetime) -> str:
     name = f"{words.dot(deployment)} *{escape(deployment.name)}*"
     recipe, *rest = _facts(deployment, now)
+    recipes = [] if deployment.recipe.name == deployment.name else [recipe]
     current = condition_of(deployment).status
     status = [] if current is DeploymentStatus.READY else [current.value]
     if awaits_route(deployment):
         status = ["waits for the gateway"]
-    return " · ".join([name, recipe, *status, *rest])
+    return " · ".join([name, *recipes, *status, *rest])
 
 
 def _facts(deployment: Deployment, now: datetime, *, whole: bool = False) -> list[str]:
     """`whole`: with the cost so far, and the savings of spot."""
+    age = duration(deployment.ran_for(now))
     facts = [
         escape(deployment.recipe.name),
         f"{len(deployment.ready)}/{deployment.wanted} ready",
         words.cost(deployment, now) if whole and any(a.machine for a in deployment.attempts) else price(deployment),
-        duration(deployment.ran_for(now)),
+        f"ran {age}" if deployment.ended else f"launched {age} ago",
     ]
     url = endpoint.base_url(deployment)
     return [*facts, code(url)] if url and not is_ending(deployment) else facts

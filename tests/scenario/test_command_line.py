@@ -86,7 +86,7 @@ def test_machines_lists_and_ends_orphans_after_a_yes(environ, machine):
     assert (status, json.loads(out)[0]["ended"]) == (0, True)
     assert "[y/N]" not in err
     assert typed(environ, "machines")[1] == (
-        "No machine of installation i-line is running in the clouds that were listed; AWS and GCP were not.\n"
+        "No machine of installation i-line was found, but AWS and GCP were not listed: machines there are not shown.\n"
     )
 
 

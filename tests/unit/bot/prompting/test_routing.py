@@ -149,6 +149,13 @@ def test_one_that_has_ended_says_why():
     assert "No offer fits. Ask for less." in state.sentence
 
 
+def test_one_that_has_ended_is_started_again_with_its_own_recipe_and_name():
+    ended = asked_for("fast").ended("No offer fits.").state
+    state = availability(ended)
+    assert isinstance(state, HasEnded)
+    assert f"`/mixtral launch {ended.recipe.name} as fast`" in state.sentence
+
+
 def test_one_question_told_by_two_events_is_one():
     mention = of_message({"channel": "C", "ts": "1.0", "user": "U", "text": "x"}, id_="E1", team="T", bot_user="UBOT")
     reply = of_message({"channel": "C", "ts": "1.0", "user": "U", "text": "x"}, id_="E2", team="T", bot_user="UBOT")

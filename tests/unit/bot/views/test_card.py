@@ -102,6 +102,16 @@ def test_a_refusal_for_a_whole_region_bars_its_other_offers_on_the_card():
     assert "○ *6.64 USD/h*" in ladder
 
 
+def test_the_address_that_mends_a_quota_is_whole_where_it_was_met_and_absent_where_it_only_bars():
+    address = "https://console.cloud.google.com/iam-admin/quotas?project=a-project-id-of-thirty-letters"
+    cause = "the quota for these machines in this region is used up or too small"
+    story = Story("mixtral", MIXTRAL).planned(*offers()).asked(offers()[0])
+    story.refused(f"{cause}. Request more at {address}", code="QUOTA_EXCEEDED", scope=Scope.REGION).wait(1)
+    lines = texts(card(story.asked(offers()[2]).state, story.now)).splitlines()
+    assert next(line for line in lines if line.startswith("✕")).endswith(f"{cause}. Request more at {address}")
+    assert next(line for line in lines if line.startswith("⊘")).endswith(f"ruled out by the same refusal: {cause}")
+
+
 def test_machines_that_have_served_their_turn_are_on_no_ladder_and_one_that_answers_always_is():
     story = Story("mixtral", MIXTRAL, replicas=2).planned(*offers())
     story.asked(offers()[4]).created().wait(60).ready().published().asked(offers()[1]).created().wait(60).ready()
