@@ -128,7 +128,7 @@ def reserve(wanted: int, locks: Path) -> socket.socket:
 
 
 def run(step: BootStep, folder: MachineFolder, request: MachineRequest, keep: tuple[int, ...], *, last: bool) -> None:
-    """Run one step until it ends. Raises Ended if the machine has to end."""
+    """Run one step until it ends. Raises MustEnd if the machine has to end."""
     check(folder, request, datetime.now(UTC), None)
     folder.report("" if last else step.name)
     if step.script is not None:
@@ -162,7 +162,7 @@ def environment(step: BootStep, own: Mapping[str, str]) -> dict[str, str]:
 
 
 def check(folder: MachineFolder, request: MachineRequest, now: datetime, received: int | None) -> None:
-    """Raise Ended if the machine was ended, has expired or received a signal."""
+    """Raise MustEnd if the machine was ended, has expired or received a signal."""
     if (why := folder.ended()) is not None:
         raise MustEnd(why)
     if not folder.path.exists():
@@ -194,7 +194,7 @@ def how(status: int) -> str:
 
 
 def _become_engine(machine: int) -> None:
-    """Runs in the child before exec."""
+    """Bind the child to the machine's process, and unblock its signals. Runs between fork and exec."""
     die_with_parent(machine)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
