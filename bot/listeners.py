@@ -130,7 +130,7 @@ class Listeners:
             beside(message, caller, self._slack)
 
         working = self._later.submit(put)
-        wait([working], timeout=ACK_WITHIN)  # so that it is usually stored before the ack
+        wait([working], timeout=ACK_WITHIN)  # usually long enough to store the request before the ack
         ack()
 
     def scale_clicked(self, ack: Ack, body: JSON) -> None:
@@ -238,7 +238,7 @@ def caller_of(body: JSON) -> Caller:
         team=body.get("team_id") or team.get("id") or user.get("team_id") or "",
         channel=body.get("channel_id") or channel.get("id") or container.get("channel_id") or "",
         user=body.get("user_id") or user.get("id") or "",
-        # A request without an id gets a random one, so that it is not taken for a repetition.
+        # A request without an id gets a random one, so that it does not count as a repetition.
         once=body.get("trigger_id") or f"untold.{secrets.token_hex(8)}",
         response_url=body.get("response_url"),
     )

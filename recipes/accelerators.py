@@ -1,4 +1,4 @@
-"""PURE: names of accelerators, and the forms in which a recipe may list them."""
+"""PURE: names of accelerators, and the notations in which a recipe may list them."""
 
 import difflib
 import re

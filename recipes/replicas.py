@@ -7,7 +7,7 @@ MAX_REPLICAS = 50
 
 
 def bounds(recipe: Recipe) -> tuple[int, int]:
-    """Minimum and maximum that a person may set. The minimum is 0 unless the policy changes the number by itself."""
+    """Minimum and maximum that a person may set. The minimum is 0 unless the policy itself changes the number."""
     policy = recipe.service.replica_policy
     maximum = MAX_REPLICAS if policy.max_replicas is None else min(policy.max_replicas, MAX_REPLICAS)
     return (policy.min_replicas if moves(policy) else 0), maximum

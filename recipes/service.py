@@ -9,7 +9,7 @@ from recipes.unserved import READINESS_PROBE, REPLICA_POLICY, SERVICE, note, not
 from recipes.value import Value, as_json
 
 MAX_REPLICAS = 1000
-"""Maximum number in a recipe. What a deployment may have is limited further by `replicas.MAX_REPLICAS`."""
+"""Maximum number of replicas in a recipe. For deployments, `replicas.MAX_REPLICAS` is a lower limit."""
 LOAD_BALANCING_POLICIES = ("round_robin", "least_load", "instance_aware_least_load")
 
 SERVED = ("readiness_probe", "replica_policy", "replicas", "port", "ports", "load_balancing_policy", "tls")

@@ -23,7 +23,7 @@ class Variables(NamedTuple):
     notes: list[Note]
 
     def overridden(self, given: Mapping[str, str]) -> "Variables":
-        """With `given` in place of the recipe's own values. Names that are secrets or are not in `envs` are ignored."""
+        """A copy with the values in `given` instead of the recipe's. Secrets and names outside `envs` are ignored."""
         mine = {name: value for name, value in given.items() if name in self.envs or name in self.missing}
         missing = tuple(name for name in self.missing if name not in mine)
         return self._replace(envs={**self.envs, **mine}, missing=missing)

@@ -22,7 +22,7 @@ HOUR = timedelta(hours=1)
 
 
 class Wanted(StrEnum):
-    """Whether an event log wants a machine."""
+    """Whether a machine is wanted: its deployment's log contains it and has not ended it."""
 
     YES = "yes"
     NO = "no"  # only such a machine may be ended
@@ -30,13 +30,13 @@ class Wanted(StrEnum):
 
 
 class Found(Struct, frozen=True, kw_only=True):
-    """A running machine, and the deployment that wants it."""
+    """A running machine, and its deployment."""
 
     sighting: Sighting
     usd_per_hour: Decimal | None
     wanted: Wanted
     by: str
-    """The deployment's name, or the reason why there is none."""
+    """The deployment's name, or the reason why the machine is not wanted."""
     ended: bool | None = None
     """Whether it was ended by this command; None if that was not requested."""
 

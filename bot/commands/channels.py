@@ -35,7 +35,7 @@ class SlackChannels:
         self._joined: dict[str, float] = {}
 
     def may_post(self, channel: str) -> bool:
-        """Whether the bot is in a channel; True if Slack does not respond."""
+        """Whether the bot is a member of a channel; True if Slack does not respond."""
         if self._joined.get(channel, 0.0) > self._clock():
             return True
         try:

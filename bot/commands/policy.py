@@ -6,7 +6,7 @@ from typing import assert_never
 
 
 class Permission(StrEnum):
-    """What only the launcher and the admins may do to a deployment, in the words of the refusal."""
+    """The actions that are reserved for the launcher and the admins. The values are used in the refusal."""
 
     SCALE = "scale it"
     END = "end it"

@@ -24,11 +24,11 @@ class RecipeCatalog:
 
     @property
     def default(self) -> str:
-        """The recipe of a launch that names none."""
+        """The name of the recipe that is used if a launch names none."""
         return self._default
 
     def all(self) -> tuple[list[Recipe], list[RecipeError]]:
-        """Every recipe, by name, and what is wrong with the files that cannot be read."""
+        """Every recipe, by name, and the errors of the files that cannot be read."""
         found: list[Recipe] = []
         broken: list[RecipeError] = []
         for name in loader.names(self._folders):

@@ -28,6 +28,6 @@ def scale_to(state: Deployment, replicas: int, caller: Caller, context: CommandC
 
 
 def _given_up(state: Deployment) -> bool:
-    """Whether replicas are missing because they failed or none was available; then the same number tries again."""
+    """Whether replicas are missing after failures or a dry ladder. Setting the same number then tries again."""
     failed = state.abandoned is not None or state.exhausted is not None or bool(failures_in_a_row(state))
     return isinstance(condition_of(state), Degraded) or (failed and len(state.live) < state.wanted)

@@ -21,9 +21,9 @@ class Launch(Struct, frozen=True, kw_only=True):
     recipe: str | None = None
     """None: the installation's default recipe."""
     name: str | None = None
-    """None: named like its recipe."""
+    """None: the recipe's name."""
     replicas: int | None = None
-    """None: the recipe's number."""
+    """None: the number in the recipe."""
     env: dict[str, str] = {}
     limits: Limits = Limits()
 

@@ -1,4 +1,4 @@
-"""PURE: the parsers of the values in commands. Each returns the value, or raises Wrong."""
+"""PURE: the parsers of the values in commands. Each returns the value, or raises InvalidValue."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,7 @@ _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eigh
 
 
 class InvalidValue(Exception):
-    """An invalid value. The sentence says why, and what is valid."""
+    """An invalid value. The sentence states the cause and what is valid."""
 
     def __init__(self, sentence: str, *, nearest: str | None = None) -> None:
         super().__init__(sentence)
@@ -51,7 +51,7 @@ def quoted(text: str, limit: int = 40) -> str:
 
 
 def name(word: str) -> str:
-    """A deployment's name. Raises Wrong, with a valid name made of the same letters if there are any."""
+    """A deployment's name. Raises InvalidValue, which suggests a valid name with the same letters if possible."""
     if len(word) <= MAX_NAME and _NAME.fullmatch(word):
         return word
     slug = re.sub(r"[^a-z0-9]+", "-", word.lower())[:MAX_NAME].strip("-")

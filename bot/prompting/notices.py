@@ -1,4 +1,4 @@
-"""The bot's own messages about a question: its prompt, that it waits, why it is not answered."""
+"""The bot's own messages about a question: its prompt, the notice that it waits, the reason why it has no answer."""
 
 import contextlib
 import logging
@@ -38,7 +38,7 @@ class QuestionNotices:
         return root
 
     def waiting(self, asked: Asked, sentence: str) -> str:
-        """Post in the thread that the question waits; return the ts."""
+        """Post the notice that the question waits into its thread; return the ts."""
         return self._in_thread(asked, Message(text=_words(sentence)))
 
     def withdraw(self, asked: Asked, instead: str) -> bool:
@@ -54,14 +54,14 @@ class QuestionNotices:
         return True
 
     def insist_on_withdrawal(self, asked: Asked, instead: str) -> None:
-        """Withdraw the notice, and insist on it."""
+        """Withdraw the notice, repeating the call until Slack accepts or refuses it."""
         with contextlib.suppress(SlackFailed):
             self._slack.insist(lambda: self._slack.delete(asked.question.channel, asked.notice or ""))
             return
         self.withdraw(asked, instead)
 
     def over(self, asked: Asked, sentence: str) -> None:
-        """Post that the question will not be answered, with a mention of the person who asked."""
+        """Post the reason why the question will not be answered, with a mention of the person who asked."""
         self._in_thread(asked, Message(text=f"<@{asked.question.user}> {_words(sentence)}"))
         if asked.notice is not None:
             self.insist_on_withdrawal(asked, "Your question waited here.")
@@ -92,7 +92,7 @@ class QuestionNotices:
         return self._post_once(question.channel, message, metadata(NOTICE_EVENT, question.key), root)
 
     def _post_once(self, channel: str, message: Message, mark: JSON, thread: str | None = None) -> str:
-        """Insist on a post, and return its ts. After a lost reply the message is looked for before it is posted again.
+        """Repeat a post until Slack accepts it, and return its ts. After a lost reply, the message is looked for first.
 
         The metadata gets a number, since a question may have several notices.
         """

@@ -29,7 +29,7 @@ from workers.deployment.state import Deployment
 _LOG = logging.getLogger(__name__)
 
 WAKE_TIMEOUT = 2.0
-"""Seconds. The gateway holds the request while no replica is ready; it only has to arrive."""
+"""Timeout in seconds. The request only has to reach the gateway, which holds it while no replica is ready."""
 
 _VANISHED = (
     "The deployment that was asked no longer exists, so this question will not be answered. "
@@ -114,7 +114,7 @@ class QuestionFlow:
             self._stored(replace(asked, notice=self._notices.waiting(asked, sentence)))
 
     def _wake(self, deployment: Deployment, url: str) -> None:
-        """Send the gateway a request. Its response is not used, and the pool's watch repeats it."""
+        """Send a request to the gateway and ignore the response. The pool's watch repeats the request."""
         key = self._deployments.own_key(deployment.id)
         try:
             self._http.get(
@@ -146,7 +146,7 @@ class QuestionFlow:
             after = self._deployments.by_id(deployment.id)
             if after is not None and isinstance(state := availability(after), HasToWait):
                 self._wait(written.asked, state.sentence)
-            return  # otherwise the pool's watch tries again
+            return  # the question stays stored, and the pool's watch tries again
         if written.asked.notice is not None:  # Slack was busy when the answer began
             self._notices.insist_on_withdrawal(written.asked, f"{deployment.name} was ready.")
         self._threads.answered(written.asked, deployment.id, text)

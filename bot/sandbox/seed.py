@@ -115,7 +115,7 @@ CHANNELS: Final = (
 INVITE: Final = Command(
     command="/invite", description="Add a person or the app to this channel", usage_hint="@somebody"
 )
-"""Slack's own command, which answers of `/mixtral` refer to."""
+"""A command of Slack itself, which answers of `/mixtral` refer to."""
 
 COMMANDS: Final = (
     Command(

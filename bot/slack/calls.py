@@ -53,7 +53,7 @@ class SlackCalls:
         self._identity: Identity | None = None
 
     def has(self, method: str) -> bool:
-        """Whether a method has not been found missing in this workspace."""
+        """Whether a method is available in this workspace, as far as previous calls have shown."""
         return method not in self._missing
 
     def note(self, method: str, refused: SlackRefused) -> None:
@@ -62,10 +62,10 @@ class SlackCalls:
             self._missing.add(method)
 
     def insist(self, call: Callable[[], Result], *, after_away: bool = True) -> Result:
-        """Repeat a call until Slack accepts or refuses it. Raises SlackRefused, or the last failure when time is up.
+        """Repeat a call until Slack accepts or refuses it. Raises SlackRefused, or the last failure at the time limit.
 
-        After SlackAway a call may have taken effect. One that posts a message has to look for it before it posts again,
-        or is not repeated (`after_away`).
+        After SlackAway a call may have taken effect. A call that posts a message has to look for that message before it
+        posts again; otherwise set `after_away` to False, and it is not repeated.
         """
         began = time.monotonic()
         pause = 1.0

@@ -66,7 +66,7 @@ class SlackBusy(SlackFailed):
 
 
 class SlackAway(SlackFailed):
-    """Slack could not be reached, or had an internal error. The call may have taken effect."""
+    """Slack could not be reached, or reported an internal error. The call may have taken effect."""
 
 
 @contextmanager

@@ -18,7 +18,7 @@ RECENT = 50
 
 
 def whole_thread(slack: SlackCalls, channel: str, root: str) -> list[JSON] | None:
-    """Return a thread, root first; None if Slack refuses. Insists. Raises SlackBusy, SlackAway, RedisError."""
+    """Return a thread, root first; None if Slack refuses. Retries. Raises SlackBusy, SlackAway, RedisError."""
     found: list[JSON] = []
     cursor = None
     for _ in range(PAGES_READ):
@@ -33,7 +33,7 @@ def whole_thread(slack: SlackCalls, channel: str, root: str) -> list[JSON] | Non
 
 
 def recent(slack: SlackCalls, channel: str) -> list[JSON]:
-    """Return a channel's newest messages; [] if Slack refuses. Insists. Raises SlackBusy, SlackAway, RedisError."""
+    """Return a channel's newest messages; [] if Slack refuses. Retries. Raises SlackBusy, SlackAway, RedisError."""
     page = _insisted(slack, "conversations.history", channel=channel, limit=RECENT)
     return [] if page is None else page[0]
 

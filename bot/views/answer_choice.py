@@ -22,7 +22,7 @@ _encode = msgspec.json.Encoder().encode
 def choice(sentence: str, question: Question, names: Sequence[str], prompt: str) -> Message:
     """A button for each of the first MAX_SHOWN names.
 
-    If the question is too long for a button's value, the message is `sentence`, which says how to type it.
+    If the question is too long for a button's value, the message is `sentence`, which explains how to type it.
     """
     buttons = [_button(at, question, name, prompt) for at, name in enumerate(names[:MAX_SHOWN])]
     if not buttons or any(len(made["value"]) > MAX_VALUE for made in buttons):

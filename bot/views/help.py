@@ -101,7 +101,7 @@ ENTRIES = {
 
 
 def help(command: str | None) -> Message:  # noqa: A001 - the command's own name
-    """All commands, or one with its usage and examples. An unknown command gives all."""
+    """All commands, or one with its usage and examples; all for an unknown command."""
     known = SAME_AS.get(command, command) if command else None
     if known is None or known not in USAGES:
         return _all()

@@ -21,7 +21,7 @@ MAX_WHY = 200
 
 
 def worth_a_list(deployment: Deployment) -> bool:
-    """Whether a list adds to what the card's facts say of the replicas."""
+    """Whether a list adds information to the card's facts about the replicas."""
     kept = [a for a in deployment.attempts if a.phase in KEPT]
     made = sum(a.machine is not None for a in kept)
     return (made > 0 and max(deployment.wanted, len(kept)) > 1) or bool(_lost(deployment))
@@ -73,11 +73,11 @@ def _line(attempt: Attempt, deployment: Deployment) -> str:
 
 
 def _standing(attempt: Attempt, deployment: Deployment) -> str:
-    """Its phase, since when, and the cause."""
+    """Its phase, the start of the phase, and the cause."""
     at = moment(attempt.since)
     match attempt.phase:
         case Phase.PREEMPTED:
-            return f"taken back by the cloud {at}; {replacement(attempt, deployment)}"
+            return f"preempted {at}; {replacement(attempt, deployment)}"
         case Phase.FAILED:
             return f"{failed(attempt)} {at}{_why(attempt)}"
         case Phase.DRAINING:

@@ -21,7 +21,7 @@ MAX_SHOWN = 32
 
 
 def overview(deployments: Sequence[Deployment], now: datetime, *, nothing: str = NOTHING) -> Message:
-    """Name, recipe, state, ready/wanted, USD/h, age and endpoint of each; `nothing`: the text if there are none."""
+    """Name, recipe, state, ready/wanted, USD/h, age and endpoint of each; `nothing`: the text for no deployments."""
     if not deployments:
         return Message(nothing, (section(nothing),))
     lines = [_line(d, now) for d in deployments[:MAX_SHOWN]]

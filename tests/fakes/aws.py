@@ -41,7 +41,7 @@ class AwsCloud:
         return tuple(o for o in catalog.load() if o.cloud == "aws" and o.zone and o.usd_per_hour and o.spot == spot)
 
     def again(self) -> AwsDriver:
-        """A driver as another process creates it."""
+        """A driver as another process would create it."""
         return AwsDriver(self.environ)
 
     def client(self, service: str = "ec2", region: str = "us-east-1", retries: dict[str, Any] | None = None) -> Any:

@@ -38,7 +38,7 @@ class GcpCloud:
         return tuple(o for o in catalog.load() if o.cloud == "gcp" and o.zone and o.usd_per_hour and not o.spot)
 
     def again(self) -> GcpDriver:
-        """A driver as another process creates it."""
+        """A driver as another process would create it."""
         return GcpDriver(self.environ)
 
     def wait(self, seconds: float) -> None:

@@ -90,7 +90,7 @@ def connects(port: int) -> bool:
 def wait_for(condition: Callable[[], T], what: str, seconds: float = 20) -> T:
     deadline = time.monotonic() + seconds * PATIENCE
     while not (found := condition()):
-        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        assert time.monotonic() < deadline, f"timed out waiting until {what}"
         time.sleep(0.02)
     return found
 

@@ -1,4 +1,4 @@
-"""Climbs a ladder as the control loop does, with only a driver."""
+"""Tries the offers of a ladder in order, as the control loop does, with only a driver."""
 
 from datetime import UTC, datetime
 
@@ -40,4 +40,4 @@ def climb(driver: Driver, *, spot: bool = False, port: int = 8000) -> tuple[Mach
         except Refused as error:
             refused.append(error)
             answers.append(OfferRefused(**stamp(datetime.now(UTC)), attempt=number, refusals=error.refusals))
-    raise AssertionError(f"no end of the ladder after {MOST_ATTEMPTS - 1} attempts")
+    raise AssertionError(f"the ladder has not ended after {MOST_ATTEMPTS - 1} attempts")

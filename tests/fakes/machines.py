@@ -1,4 +1,4 @@
-"""Machines of a stand-in cloud that consist of an address, a console and whether they run."""
+"""Machines of a stand-in cloud without processes: each is an address, a console and a running flag."""
 
 import threading
 

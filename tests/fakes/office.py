@@ -24,7 +24,7 @@ RECIPES = HERE.parents[1] / "recipes"
 
 
 class Channels:
-    """Slack's channels, as far as commands use them."""
+    """The Slack calls of `bot.commands.context.Channels`, in memory."""
 
     def __init__(self) -> None:
         self.joined = True

@@ -1,4 +1,4 @@
-"""A thread in Slack that accepts an answer's calls, and fails when a test sets it to."""
+"""A thread in Slack that accepts the calls of an answer, and fails as set by a test."""
 
 import threading
 from collections.abc import Callable, Iterable

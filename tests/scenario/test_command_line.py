@@ -120,7 +120,7 @@ def test_prices_offline_leave_the_shipped_table(environ):
     status, out, err = typed(environ | dead, "prices")
     assert (status, err) == (1, "")
     assert "cannot be reached" in out
-    assert "those read in 2026-11 stay" in out
+    assert "The prices read in 2026-11 stay" in out
 
 
 @pytest.mark.parametrize("command", [("plan", "mixtral-8x7b"), ("check",)])

@@ -1,4 +1,4 @@
-"""Holds the newest state of every deployment, and appends what was observed to its log."""
+"""Holds the newest state of every deployment, and appends observations to its log."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -22,7 +22,7 @@ Answer = TypeVar("Answer")
 
 
 class Recorder:
-    """Shared by all observers: the states that they compare with, and the appending of facts."""
+    """Shared by all observers. Returns the states that they compare observations with, and appends facts."""
 
     def __init__(
         self,

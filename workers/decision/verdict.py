@@ -19,7 +19,7 @@ class BecameNotReady(Struct, frozen=True):
 
 
 class Gone(Struct, frozen=True):
-    """The machine has ended without an order of the control loop."""
+    """The machine has ended without a request of the control loop."""
 
     why: str
     preempted: bool

@@ -21,9 +21,9 @@ from workers.serving.vllm_release import GPU
 LIMIT = 16384
 """Maximum size of EC2's user data, in bytes."""
 FIRST_LEASE = 120
-"""Minutes from boot to shutdown if the machine cannot read its expiry."""
+"""Minutes from boot to shutdown, unless the machine reads its expiry."""
 LASTING = 600
-"""An engine that ends within this many seconds has ended early. The initial delay is used if it is longer."""
+"""An engine that ends within this time, in seconds, has ended early. If the initial delay is longer, it applies."""
 HEADER = "# mixtral: "
 RUN = "the recipe's run"
 ENV = "  put env 600 "

@@ -35,7 +35,7 @@ class BootStep(Struct, frozen=True, kw_only=True):
     environment: dict[str, str] = {}
     """Added to the machine's environment. Contains no secret."""
     script: str | None = None
-    """Content of the file that the last element of argv names, or None."""
+    """Content of the file whose path is the last element of argv, or None."""
     ours: bool = False
     """Whether the command runs a module of this project, so that it needs PYTHONPATH."""
 

@@ -194,7 +194,7 @@ def how(status: int) -> str:
 
 
 def _become_engine(machine: int) -> None:
-    """Runs in the child before exec."""
+    """Bind the child to the machine's process, and unblock its signals. Runs between fork and exec."""
     die_with_parent(machine)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 

@@ -250,13 +250,13 @@ def test_how_a_replica_failed_is_said():
 
 def test_a_replica_that_was_taken_back_points_to_its_replacement():
     story = spot().wait(60).gone("taken back", 2, preempted=True).wait(1)
-    assert "replica 2 was taken back by the cloud at AWS use1-az2 in us-east-1; its replacement is being chosen" in (
+    assert "replica 2 was preempted at AWS use1-az2 in us-east-1; its replacement is being chosen" in (
         now_happening(story.state, story.now)
     )
     story.asked(SPOT_OFFERS[2]).wait(3).created().wait(4)
     assert "its replacement starts at AWS use1-az1 in us-east-1: 4 s so far" in now_happening(story.state, story.now)
     story.ready()
-    assert "taken back by the cloud" in texts(card(story.state, story.now))
+    assert "preempted" in texts(card(story.state, story.now))
     assert "its replacement is ready at AWS use1-az1" in texts(card(story.state, story.now))
 
 
