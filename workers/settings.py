@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from recipes.loader import folders
 from workers.errors import WorkersError
-from workers.settings_table import DEFAULTS
+from workers.settings_table import CLOUDS, DEFAULTS
 
 QUEUE = "advance"
 
@@ -81,12 +81,11 @@ def from_environ(environ: Mapping[str, str], *, needs_redis: bool = True) -> Set
     if redis_url and not redis_url.startswith(("redis://", "rediss://", "unix://")):
         raise SettingsError(f"REDIS_URL={redis_url!r} is not a Redis address. Write it as redis://localhost:6379/0.")
     home = home_of(environ)
-    clouds = environ.get("MIXTRAL_CLOUDS", "")
     return Settings(
         redis_url=redis_url,
         home=home,
         installation=installation_of(home, environ),
-        clouds=tuple(word.strip().lower() for word in clouds.split(",") if word.strip()) if clouds else None,
+        clouds=_clouds(environ.get("MIXTRAL_CLOUDS", "")),
         lease=_duration(environ, "MIXTRAL_LEASE"),
         default_recipe=environ.get("MIXTRAL_DEFAULT_RECIPE") or DEFAULTS["MIXTRAL_DEFAULT_RECIPE"],
         recipe_folders=tuple(folders(environ)),
@@ -97,6 +96,13 @@ def from_environ(environ: Mapping[str, str], *, needs_redis: bool = True) -> Set
         gateway=_gateway(home, environ),
         environ=environ,
     )
+
+
+def _clouds(text: str) -> tuple[str, ...] | None:
+    clouds = tuple(word.strip().lower() for word in text.split(",") if word.strip())
+    if unknown := [cloud for cloud in clouds if cloud not in CLOUDS]:
+        raise SettingsError(f"MIXTRAL_CLOUDS names {unknown[0]!r}. The clouds are {', '.join(CLOUDS)}.")
+    return clouds or None
 
 
 def _gateway(home: Path, environ: Mapping[str, str]) -> GatewaySettings:

@@ -13,7 +13,7 @@ from redis import Redis
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackAway, SlackFailed, SlackRefused
 from bot.slack.message import JSON, Message
-from bot.slack.reading import find
+from bot.slack.reading import SETTLES, find
 from bot.views.alerts import (
     ENDED,
     FAILED,
@@ -46,9 +46,6 @@ CARDS = "mixtral:cards"
 
 NO_ROOM = "mixtral_no_room"
 KEY = "mixtral_key"
-
-SETTLES = timedelta(seconds=3)
-"""Maximum time until a message whose reply was lost is visible in the channel."""
 
 FRESH = timedelta(seconds=10)
 """Minimum age of a deployment whose card is looked for in Slack if Redis has no record of it."""

@@ -11,8 +11,8 @@ from recipes.accelerators import parse
 from recipes.replicas import MAX_REPLICAS
 from recipes.schema import RecipeError
 from workers.placement.limits import Limits
+from workers.settings_table import CLOUDS
 
-CLOUDS = ("aws", "gcp", "local")
 MAX_PRICE = Decimal(10_000)
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")

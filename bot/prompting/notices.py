@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import secrets
+import time
 
 from bot.language.question import Asked
 from bot.prompting.inert import escape, inert, mrkdwn
@@ -10,9 +11,9 @@ from bot.prompting.pacing import FOR_CARDS
 from bot.prompting.resumption import NOTICE_EVENT, QUESTION_EVENT, metadata, shown_prompt
 from bot.prompting.store import Threads
 from bot.slack.calls import SlackCalls
-from bot.slack.failures import SlackAway, SlackFailed, SlackRefused
+from bot.slack.failures import SlackAway, SlackBusy, SlackFailed, SlackRefused
 from bot.slack.message import JSON, Message
-from bot.slack.reading import find, recent
+from bot.slack.reading import SETTLES, find, recent
 from bot.slack.responses import respond
 
 _LOG = logging.getLogger(__name__)
@@ -97,16 +98,19 @@ class QuestionNotices:
         The metadata gets a number, since a question may have several notices.
         """
         mark = {**mark, "event_payload": {**mark["event_payload"], "post": secrets.token_hex(4)}}
-        reply_was_lost = False
+        readable_at: float | None = None  # set once a reply is lost
 
         def attempt() -> str:
-            nonlocal reply_was_lost
-            if reply_was_lost and (ts := self._posted(channel, mark, thread)):
-                return ts
+            nonlocal readable_at
+            if readable_at is not None:
+                if (rest := readable_at - time.monotonic()) > 0:
+                    raise SlackBusy(rest)
+                if ts := self._posted(channel, mark, thread):
+                    return ts
             try:
                 return self._slack.post(channel, message, thread=thread, metadata=mark)
             except SlackAway:
-                reply_was_lost = True
+                readable_at = time.monotonic() + SETTLES.total_seconds()
                 raise
 
         return self._slack.insist(attempt)

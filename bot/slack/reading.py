@@ -1,7 +1,7 @@
 """Reads threads and channels, and finds a message by its metadata."""
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from bot.slack.calls import SlackCalls
@@ -15,6 +15,8 @@ PAGES_READ = 10
 PAGES_SEARCHED = 5
 RECENT = 50
 """Number of messages that `recent` reads."""
+SETTLES = timedelta(seconds=3)
+"""Maximum time until a message whose reply was lost can be read."""
 
 
 def whole_thread(slack: SlackCalls, channel: str, root: str) -> list[JSON] | None:

@@ -325,6 +325,12 @@ def test_a_cloud_that_was_named_must_work(home):
     assert "MIXTRAL_CLOUDS does not include it" in line(lines, "local")
 
 
+def test_a_cloud_that_does_not_exist_is_named(home):
+    status, lines = checked(home | {"MIXTRAL_CLOUDS": "gpc,aws"})
+    assert status == 1
+    assert "MIXTRAL_CLOUDS names 'gpc'. The clouds are aws, gcp, local" in "\n".join(lines)
+
+
 @pytest.mark.parametrize("variable", ["MIXTRAL_LEASE", "MIXTRAL_SWEEP_EVERY"])
 def test_a_variable_that_cannot_be_read_is_a_line(home, variable):
     status, lines = checked(home | {variable: "soon"})
