@@ -201,7 +201,13 @@ def test_an_engine_that_can_never_start_is_told_with_its_last_lines_after_two_ma
     launch(robin, "hopeless")
     id_ = line.wait(lambda: line.deployment("hopeless"), 20, "its log").id
     card_of(
-        robin, GENERAL, "hopeless", "failed", "at each of its last 3 starts", "scripted: no such weights", timeout=120
+        robin,
+        GENERAL,
+        "hopeless",
+        "hopeless failed",
+        "at each of its last 3 starts",
+        "scripted: no such weights",
+        timeout=120,
     )
     made = fold(id_, Log(line.redis()).read(id_))
     assert [a.phase for a in made.attempts] == [Phase.FAILED, Phase.FAILED]
@@ -420,7 +426,7 @@ def test_a_region_without_a_default_vpc_is_named_with_its_mend(line, robin):
     ("command", "said"),
     [
         ("unsold", ("no cloud is known to sell MI300X", "MIXTRAL_PRICES")),
-        ("nowhere", ("No machine in the price table", "us-nowhere-1")),
+        ("nowhere", ("no machine in the price table", "us-nowhere-1")),
         ("mixtral-8x7b as nowhere-there --gpus H100:8", ("none of them is H100:8",)),
     ],
 )
