@@ -22,7 +22,12 @@ NAMES = (
 # fmt: on
 """What SkyPilot's catalogue sells under canonical names; that we know a name says nothing of a price."""
 
-BY_FOLDED_NAME = {name.lower(): name for name in NAMES}
+
+def _folded(name: str) -> str:
+    return re.sub(r"[\s_-]", "", name.lower())
+
+
+BY_FOLDED_NAME = {_folded(name): name for name in NAMES}
 
 MEMORY = re.compile(r"(\w+:)?\d+[kmgt]b\+?(:\d+)?", re.IGNORECASE)
 
@@ -36,10 +41,10 @@ class Listed(NamedTuple):
 
 
 def canonical(name: str) -> str | None:
-    """`a10g` is A10G; None for what nobody sells. TPUs are all known, by their first letters."""
+    """`a10g` is A10G, `RTX-PRO-6000` is RTXPRO6000; None for what nobody sells. TPUs are all known by their prefix."""
     if re.fullmatch(r"tpu-[a-z0-9-]{1,40}", name, re.IGNORECASE):
         return name.lower()
-    return BY_FOLDED_NAME.get(name.lower())
+    return BY_FOLDED_NAME.get(_folded(name))
 
 
 def listed(value: Value) -> Listed:
@@ -87,6 +92,6 @@ def _entry(written: str, count: Value | None, blamed: Value | None = None) -> Ac
 
 
 def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name.lower(), BY_FOLDED_NAME, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(_folded(name), BY_FOLDED_NAME, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(BY_FOLDED_NAME[n] for n in near)}?" if near else "an example is A100-80GB:2"
     return f"unknown accelerator {shown(name)}; {hint}"

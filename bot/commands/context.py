@@ -54,8 +54,8 @@ class CommandContext(Struct, frozen=True, kw_only=True):
     recipes: RecipeCatalog
     ladder: Ladder
     """The offers for a recipe, cheapest first."""
-    priced: str
-    """Where the prices come from, for people."""
+    priced: Callable[[], str]
+    """Returns where the prices come from and how old they are, for people."""
     answers: Answers
     channels: Channels
     admins: Collection[str]
