@@ -14,7 +14,7 @@ from workers.clouds.quotes import Source, sources
 from workers.clouds.usability import statuses
 from workers.placement import catalog, prices
 from workers.placement.catalog import PricesError
-from workers.placement.doubts import Row
+from workers.placement.doubts import Row, comparison, on_demand
 from workers.placement.prices import Merged, Quote
 
 WITHIN = timedelta(seconds=90)
@@ -52,7 +52,10 @@ def run(
 
 
 def _before(path: Path) -> tuple[tuple[Row, ...], list[str]]:
-    """Return the shipped table, updated by the one at `path`, and a note if that one cannot be read."""
+    """Return the shipped table, updated by the one at `path`, and a note if that one cannot be read.
+
+    A price at `path` that is doubtful beside the shipped one is left out: it may be of an earlier, wrong table.
+    """
     own = catalog.rows(catalog.ours().read_text(encoding="utf-8"), catalog.ours().name)
     try:
         last = catalog.rows(path.read_text(encoding="utf-8"), path.name)
@@ -61,7 +64,9 @@ def _before(path: Path) -> tuple[tuple[Row, ...], list[str]]:
     except (PricesError, OSError, UnicodeDecodeError) as error:
         cause = str(error).split(". ", 1)[0].rstrip(".")
         return own, [f"{path} is ignored, because it cannot be read: {cause}."]
-    return tuple({row.key: row for row in (*own, *last)}.values()), []
+    shipped = comparison((), own)
+    kept = (row for row in last if not on_demand(row, shipped).doubtful)
+    return tuple({row.key: row for row in (*own, *kept)}.values()), []
 
 
 def _of(quotes: Mapping[str, Sequence[Quote]]) -> Iterable[Quote]:

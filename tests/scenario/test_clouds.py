@@ -335,7 +335,8 @@ def cheapest(column, **wanted):
 
 MIXTRAL = {
     "instance_type": {
-        *("p4d.24xlarge", "p4de.24xlarge"),
+        *("g6.48xlarge", "g6e.12xlarge", "g7e.12xlarge", "p4d.24xlarge", "p4de.24xlarge"),
+        "g2-standard-96",
         *("a2-ultragpu-2g", "a2-ultragpu-4g", "a2-ultragpu-8g", "a2-highgpu-4g", "a2-highgpu-8g"),
     }
 }
@@ -369,16 +370,16 @@ def test_the_first_call_goes_to_the_cheapest_offer_within_the_limits(line, robin
 def test_nothing_dearer_than_the_limit_is_ever_asked_for(line, robin):
     line.fault("gcp", code="ZONE_RESOURCE_POOL_EXHAUSTED")
     line.fault("aws", code="InsufficientInstanceCapacity")
-    launch(robin, "mixtral-8x7b as thrifty --max-price 6.5")
+    launch(robin, "mixtral-8x7b as thrifty --max-price 8.01")
     card_of(robin, GENERAL, "thrifty", "No machine is available", "Keep trying")
     assert line.launches("aws") == []
     with TABLE.open(newline="") as file:
         affordable = {
             row["region"]
             for row in csv.DictReader(file)
-            if row["instance_type"] == "a2-ultragpu-2g" and 0 < Decimal(row["on_demand_usd_h"] or 0) <= Decimal("6.5")
+            if row["instance_type"] == "g2-standard-96" and 0 < Decimal(row["on_demand_usd_h"] or 0) <= Decimal("8.01")
         }
-    assert {(region_of(c), type_of(c)) for c in line.launches("gcp")} == {(r, "a2-ultragpu-2g") for r in affordable}
+    assert {(region_of(c), type_of(c)) for c in line.launches("gcp")} == {(r, "g2-standard-96") for r in affordable}
     launch(robin, "mixtral-8x7b as stingy --max-price 1")
     card_of(robin, GENERAL, "stingy", "costs at most 1 USD/h", "the cheapest is")
 

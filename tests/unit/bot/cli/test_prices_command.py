@@ -71,8 +71,8 @@ def test_a_price_of_a_region_holds_in_all_of_its_zones_and_plans_go_by_it(home):
     assert "p4d.24xlarge in us-east-1: 21.957642 -> 20.5 USD/h" in said
     assert "On-demand prices of GCP are unchanged" in said
     out = io.StringIO()
-    limits = {"spot": False, "gpus": ("A100:8",)}
-    assert run_plan("mixtral-8x7b", as_json=False, environ=home, out=out, err=io.StringIO(), **limits) == 0
+    gpus = ("A100:8",)
+    assert run_plan("mixtral-8x7b", spot=False, as_json=False, environ=home, out=out, err=io.StringIO(), gpus=gpus) == 0
     assert "20.50" in out.getvalue()
     assert f"Prices read from 2026-11 to {TODAY} (AWS" in " ".join(out.getvalue().split())
 
@@ -84,6 +84,23 @@ def test_the_file_has_the_columns_of_our_table_and_reads_the_same(home):
     again = catalog.rows(text, "prices.csv")
     assert prices.as_csv(again) == text
     assert {row.key for row in again} >= {row.key for row in OURS}
+
+
+def test_a_wrong_price_of_an_earlier_table_is_not_carried_on(home):
+    ran(home, told(quote("20.5")))
+    file = catalog.refreshed(home)
+    text = file.read_text().replace("A100-80GB,2,80,24,340,10.1376,", "A100-80GB,2,80,24,340,5.8916,")
+    assert text != file.read_text()
+    file.write_text(text)
+    assert price(home, "us-central1-a", "a2-ultragpu-2g") > Decimal(10)  # doubtful
+    ran(home, told(quote("20.5", region="us-west-2")))
+    assert "5.8916" not in file.read_text()
+    assert price(home, "use1-az1") == Decimal("20.5")
+
+
+def test_what_is_not_sold_on_demand_gets_no_on_demand_price(home):
+    _, said = ran(home, told(quote("20.5"), quote("4", type_="a3-highgpu-1g", region="us-central1", cloud="gcp")))
+    assert "Left out a3-highgpu-1g in us-central1 from the test: this type is not sold on demand." in said
 
 
 def test_live_spot_prices_come_by_zone_and_bring_zones_that_the_table_lacked():
