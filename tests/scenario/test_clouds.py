@@ -118,7 +118,7 @@ def test_a_launch_fails_over_through_both_clouds_to_a_model_that_answers(tmp_pat
         assert "8.29 USD/h" in shown
         assert "AWS" in shown
         assert "us-east-2, 2 \N{MULTIPLICATION SIGN} RTXPRO6000" in shown
-        assert "8 \N{MULTIPLICATION SIGN} L4, GCP us-east4 (2 zones): no capacity right now" in shown
+        assert "8 \N{MULTIPLICATION SIGN} L4, GCP us-central1 (3 zones): no capacity right now" in shown
         assert "2 \N{MULTIPLICATION SIGN} RTXPRO6000, AWS us-east-1 (2 zones): no capacity right now" in shown
         assert "EXHAUSTED" not in shown
         assert "InsufficientInstanceCapacity" not in shown

@@ -3,8 +3,8 @@
 from typing import Any
 
 GCE: tuple[dict[str, Any], ...] = (
-    {"code": "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS", "machine_type": "g2-standard-96", "zone": "us-east4-*"},
-    {"code": "QUOTA_EXCEEDED", "machine_type": "g2-standard-96", "zone": "us-central1-*"},
+    {"code": "QUOTA_EXCEEDED", "machine_type": "g2-standard-96", "zone": "us-east4-*"},
+    {"code": "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS", "machine_type": "g2-standard-96", "zone": "us-central1-*"},
     {"code": "GPUS_ALL_REGIONS", "machine_type": "g2-standard-96"},
 )
 

@@ -1,5 +1,6 @@
 """A price that is much lower than its peers, or than the shipped one, is doubtful and is never taken first."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -7,7 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 from recipes.loader import find, load
+from tests.builders.machines import refusal
+from tests.builders.offers import ladder, offer
 from workers.decision.mix import Lack, Mix, open_offers
+from workers.deployment.events import OfferRefused
+from workers.deployment.log import stamp
 from workers.placement import catalog
 from workers.placement.batches import batch
 from workers.placement.catalog import rows
@@ -19,6 +24,7 @@ OURS = rows(catalog.ours().read_text(), "offers.csv")
 FALSE = rows((Path(__file__).parent / "data" / "gcp-host-or-gpu-missing.csv").read_text(), "p.csv")
 """GCP's rows of a table of 2026-11-23: 52 of 104 lack the price of the host or of the GPUs."""
 
+NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 USABLE = {cloud: CloudStatus(cloud=cloud, usable=True) for cloud in ("aws", "gcp")}
 MIXTRAL = load(find("mixtral-8x7b"), {})
 
@@ -81,8 +87,18 @@ def test_a_row_at_60_percent_of_its_peers_is_doubtful_and_never_taken_first(key,
     assert "below" in odd.doubtful
     assert [rung.offer for rung in rungs if rung.usable][-1] == odd
     assert odd not in asked
-    assert odd not in batch([rung.offer for rung in rungs if not rung.offer.doubtful] + [odd])
     assert odd.usd_per_hour >= Decimal("0.9") * next(row.on_demand for row in OURS if row.key == key)
+
+
+def test_a_doubtful_offer_is_not_asked_for_with_a_sound_one_of_the_same_price_even_if_its_zone_is_recommended():
+    dearer, sound, doubted = offer("r-b", 9, instance_type="t"), offer("r-c", 9), offer("r-a", 9, doubtful="why")
+    assert batch([sound, doubted]) == (sound,)
+    said = refusal([replace(sound, zone="r-x")], zones_with_capacity=("r-a",))
+    recorded = [OfferRefused(**stamp(NOW), attempt=1, refusals=(said,))]
+    asked = open_offers(
+        Lack.ANY, Mix(), rungs=ladder(sound, dearer, doubted), attempts=(), failures=(), refusals=recorded, now=NOW
+    )
+    assert asked == (sound,)
 
 
 def test_a_price_a_fifth_below_its_peers_is_taken_first():
