@@ -1,4 +1,4 @@
-"""The bot's only door to the workers: ask for a deployment, change it, end it, look at it, follow it."""
+"""The interface of the workers for the bot: launch, change, end, read and follow deployments."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -34,8 +34,9 @@ from workers.placement.limits import Limits
 from workers.settings import KEEP_TRYING_EVERY
 
 KEEP_TRYING_FOR = timedelta(hours=12)
-MISSED_FOR = timedelta(days=1)
-"""For so long people may not know that a deployment has ended."""
+"""Time for which a dry ladder is tried again after one request."""
+RECENTLY_ENDED = timedelta(days=1)
+"""Maximum time since the end of a deployment for its name to be in `past_names`."""
 
 
 class NoSuchDeployment(WorkersError):
@@ -49,11 +50,11 @@ class NoSuchDeployment(WorkersError):
 
 
 class LogsGone(WorkersError):
-    """A log was asked for that no machine has."""
+    """No machine of the deployment has a log."""
 
 
 class ReplicaLog(Struct, frozen=True, kw_only=True):
-    """The end of what one replica's machine printed."""
+    """The last lines of the log of one replica's machine."""
 
     replica: int
     place: str
@@ -61,7 +62,7 @@ class ReplicaLog(Struct, frozen=True, kw_only=True):
 
 
 class Deployments:
-    """What people can ask of the workers. Every call returns within milliseconds, or raises a WorkersError."""
+    """What people can request from the workers. Every call returns within milliseconds, or raises a WorkersError."""
 
     def __init__(
         self, redis: Redis, nudge: Nudge, drivers: dict[str, Driver], keep_trying_every: timedelta = KEEP_TRYING_EVERY
@@ -77,9 +78,9 @@ class Deployments:
     def launch(
         self, recipe: Recipe, *, name: str, replicas: int, place: Place, limits: Limits, once: str
     ) -> DeploymentId:
-        """Ask for a deployment. `once` (Slack's trigger id): asked again with the same, it starts nothing twice.
+        """Request a deployment; return its id. A repetition with the same `once` (Slack's trigger id) has no effect.
 
-        Raises NameTaken with the deployment that has the name.
+        Raises NameTaken, with the deployment that has the name.
         """
         requested = Requested(
             **stamp(datetime.now(UTC)),
@@ -94,31 +95,31 @@ class Deployments:
         return id_
 
     def scale(self, deployment: DeploymentId, replicas: int, *, by: str) -> Deployment:
-        """Ask for another number of replicas; a deployment that ends anyway comes back as it is.
+        """Request another number of replicas, and return the new state; an ending deployment is returned unchanged.
 
-        By id, as all that changes something: between a look at a name and the change it may have gone to somebody else.
+        Every change is by id: a name may belong to another deployment by the time of the change.
         Raises NoSuchDeployment.
         """
         return self._decide(deployment, ScaleRequested(**stamp(datetime.now(UTC)), replicas=replicas, by=by))
 
     def stop(self, deployment: DeploymentId, *, by: str) -> Deployment:
-        """Ask for the end of a deployment. Raises NoSuchDeployment."""
+        """Request the end of a deployment, and return the new state. Raises NoSuchDeployment."""
         return self._decide(deployment, StopRequested(**stamp(datetime.now(UTC)), by=by))
 
     def issue_key(self, deployment: DeploymentId, *, user: str, by: str) -> tuple[KeyId, str]:
-        """Make a further key to the endpoint, for a person. Raises NoSuchDeployment, also for one that ends."""
+        """Make another key to the endpoint for `user`; return its id and the key. Raises NoSuchDeployment."""
         made = KeyIssued(**stamp(datetime.now(UTC)), key=new_key_id(), user=user, by=by)
         key = new_key()
         self._while_it_runs(deployment, lambda state: self._log.issue(state.id, state.version, made, key))
         return made.key, key
 
     def revoke_key(self, deployment: DeploymentId, key: KeyId, *, by: str) -> None:
-        """Have a key open nothing any more; revoked already is fine. Raises NoSuchDeployment."""
+        """Revoke a key of the endpoint, unless it is revoked already. Raises NoSuchDeployment."""
         made = KeyRevoked(**stamp(datetime.now(UTC)), key=key, by=by)
         self._while_it_runs(deployment, lambda state: self._log.revoke(state.id, state.version, made))
 
     def keep_trying(self, deployment: DeploymentId, *, by: str) -> Deployment:
-        """Ask for a dry ladder to be climbed again and again. Raises NoSuchDeployment."""
+        """Request that a dry ladder is tried repeatedly for KEEP_TRYING_FOR. Raises NoSuchDeployment."""
         now = datetime.now(UTC)
         every, until = self._keep_trying_every, now + KEEP_TRYING_FOR
         return self._decide(deployment, KeepTryingRequested(**stamp(now), by=by, every=every, until=until))
@@ -132,19 +133,19 @@ class Deployments:
         return state
 
     def _newest(self, deployment: DeploymentId) -> Deployment | None:
-        self._projection.read([deployment])  # its own log, which is never behind
-        return self._projection.states.get(deployment) or self.by_id(deployment)  # which raises what is wrong with it
+        self._projection.read([deployment])  # from its log, since the feed may be behind
+        return self._projection.states.get(deployment) or self.by_id(deployment)  # raises if the log cannot be read
 
     def by_id(self, deployment: DeploymentId) -> Deployment | None:
-        """The deployment of this id, ended ones too; None where its log is gone."""
+        """The deployment of this id, ended or not; None if its log is gone."""
         return fold(deployment, self._log.read(deployment))
 
     def past_names(self) -> frozenset[str]:
-        """Names of deployments that have ended of late; one of them may run again."""
-        return frozenset(self._log.past(datetime.now(UTC) - MISSED_FOR))
+        """Names of deployments that ended within RECENTLY_ENDED; a name may be in use again."""
+        return frozenset(self._log.past(datetime.now(UTC) - RECENTLY_ENDED))
 
     def last_of(self, name: str) -> Deployment | None:
-        """The deployment that last ended under this name; None where there was none, or its log can't be read."""
+        """The deployment that last ended under this name; None if there was none, or if its log cannot be read."""
         id_ = self._log.past(datetime.now(UTC) - KEPT_AFTER_END).get(name)
         try:
             return self.by_id(id_) if id_ else None
@@ -153,23 +154,23 @@ class Deployments:
 
     def all(self) -> list[Deployment]:
         """Every deployment that has not ended, by name."""
-        names = self._log.names()  # first: what is in it has its first event on the feed
+        names = self._log.names()  # first: each of these has its first event on the feed
         self._projection.refresh(datetime.now(UTC))
         if missing := names.values() - self._projection.states.keys():
-            self._projection.read(missing)  # a Redis that was restored tells nobody
+            self._projection.read(missing)  # after a restore of Redis the feed may lack them
         found = (self._projection.states.get(id_) for _, id_ in sorted(names.items()))
         return [state for state in found if state is not None and not state.ended]
 
     def key(self, deployment: DeploymentId) -> str | None:
-        """The launcher's key; None once it was revoked. Never for a channel, a log line or an event."""
+        """The launcher's key; None if it was revoked. Must not be put into a channel, a log line or an event."""
         return self._log.key(deployment)
 
     def own_key(self, deployment: DeploymentId) -> str | None:
-        """The bot's own key to the endpoint, for the questions that it passes on; None once it has ended."""
+        """The bot's own key to the endpoint, for questions from Slack; None if the deployment has ended."""
         return self._log.secrets(deployment).bot or None
 
     def logs(self, name: str, lines: int) -> list[ReplicaLog]:
-        """The end of each replica's log, newest replica last. Raises NoSuchDeployment, LogsGone."""
+        """The last `lines` lines of each replica's log, newest replica last. Raises NoSuchDeployment, LogsGone."""
         state = self.get(name)
         found: list[ReplicaLog] = []
         for attempt in state.attempts:
@@ -191,11 +192,11 @@ class Deployments:
         return found
 
     def position(self) -> str:
-        """The end of the feed now, for `follow`."""
+        """The current end of the feed, for `follow`."""
         return self._log.feed_end()
 
     def follow(self, after: str, wait: timedelta) -> Iterator[tuple[str, DeploymentId]]:
-        """(position, deployment) of each change after a position; ends when none came for `wait`."""
+        """(position, deployment) of each change after a position; ends if there is none within `wait`."""
         return self._log.follow(after, wait)
 
     def _while_it_runs(self, deployment: DeploymentId, append: Callable[[Deployment], bool]) -> None:

@@ -1,5 +1,5 @@
-"""The one base class of what can go wrong while machines are rented and kept."""
+"""The base class of the workers' errors."""
 
 
 class WorkersError(Exception):
-    """Something went wrong, and the message says what, why, and what mends it: people read it as it stands."""
+    """The message contains the error, its cause and how to fix it: it is shown to people unchanged."""

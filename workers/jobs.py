@@ -1,4 +1,4 @@
-"""What runs under RQ: nudges that carry one id each, and may be lost, repeated, or run twice."""
+"""The job of RQ: a nudge with the id of one deployment, which may be lost, repeated, or run concurrently."""
 
 from functools import cache
 
@@ -8,11 +8,11 @@ from workers.run import wire_advance
 
 
 def advance(deployment: str) -> None:
-    """Bring one deployment as far as it goes now."""
+    """Advance one deployment until its next step is `Wait`."""
     _wired()(DeploymentId(deployment))
 
 
 @cache
 def _wired() -> Advance:
-    # Made in the job's own process: connections and clients do not survive a fork.
+    # Created in the job's own process, because connections and clients cannot be used after a fork.
     return wire_advance()

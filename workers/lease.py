@@ -1,4 +1,4 @@
-"""A right that one process holds for a short while: it saves wasted work, and correctness never rests on it."""
+"""A lock in Redis with an expiry. It avoids duplicate work; correctness does not depend on it."""
 
 import contextlib
 import threading
@@ -10,31 +10,31 @@ from redis.exceptions import LockError, RedisError
 
 
 class Lease:
-    """`mixtral:lease:<name>` in Redis. Whoever dies with it, leaves it to others after `ttl`."""
+    """`mixtral:lease:<name>` in Redis. It expires `ttl` after the last renewal."""
 
     def __init__(self, redis: Redis, name: str, ttl: timedelta) -> None:
         self._ttl = ttl.total_seconds()
         self._lock = redis.lock(f"mixtral:lease:{name}", timeout=self._ttl, blocking=False, thread_local=False)
 
     def acquire(self) -> bool:
-        """Take the lease if nobody has it."""
+        """Take the lease if it is free. Returns whether it was."""
         return bool(self._lock.acquire())
 
     def renew(self) -> bool:
-        """Start its time anew; False if it is lost, or if Redis does not answer."""
+        """Restart the time to expiry; False if the lease is lost, or if Redis does not answer."""
         try:
             return bool(self._lock.reacquire())
         except (LockError, RedisError):
             return False
 
     def release(self) -> None:
-        """Give it back; one that is lost already is fine."""
+        """Release the lease. No effect if it is lost, or if Redis does not answer."""
         with contextlib.suppress(LockError, RedisError):
             self._lock.release()
 
     @contextlib.contextmanager
     def held(self) -> Iterator[bool]:
-        """Take the lease, keep renewing it in the background, and give it back; yields whether it was free."""
+        """Take the lease, renew it in the background, and release it. Yields whether it was free."""
         if not self.acquire():
             yield False
             return

@@ -1,4 +1,4 @@
-"""PURE: what passes between the control loop and the clouds: what is asked for, what exists, and how it ended."""
+"""PURE: the types that the control loop and the drivers exchange: requests, machines, sightings and ends."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -9,35 +9,35 @@ from msgspec import Struct
 from workers.placement.offer import Offer
 
 Token = NewType("Token", str)
-"""Names one attempt at a machine, for ever: the cloud gives one machine a token, however often it is asked."""
+"""Identifies one attempt at a machine, permanently: a cloud makes at most one machine for a token."""
 
 
 class Boot(Struct, frozen=True, kw_only=True):
-    """What a machine starts once it is up. Holds names of secrets, never a secret."""
+    """What a machine starts after boot. Contains names of secrets, never a secret."""
 
     kind: str
     """The engine: `vllm`, `llamacpp`, `scripted`; or `script`, a recipe's own `setup` and `run`."""
     model: str
     served_names: tuple[str, ...]
-    """The names by which clients may ask for the model; the first is what the test completion uses."""
+    """Names under which clients may request the model; the test completion uses the first one."""
     args: dict[str, str | int | float | bool | None]
-    """Flags of the engine, without dashes; null is a flag without a value."""
+    """Flags of the engine, without dashes; None is a flag without a value."""
     port: int
-    """The port that the recipe wants; a driver that shares one host among replicas may give another."""
+    """The recipe's port; a driver that runs several replicas on one host may use another."""
     setup: str = ""
     run: str = ""
     envs: dict[str, str] = {}
     secrets: tuple[str, ...] = ()
-    """Names of environment variables that are filled in at the call."""
+    """Names of environment variables whose values are added at the call to the cloud."""
     initial_delay: timedelta = timedelta(seconds=1200)
-    """How long the engine may take from the machine's start until it is ready."""
+    """Maximum time from the machine's start until the engine is ready."""
     image: str | None = None
     disk_gib: int | None = None
     disk_tier: str | None = None
 
 
 class MachineRequest(Struct, frozen=True, kw_only=True):
-    """One attempt at a machine, whole and frozen, so that it can be asked again word for word."""
+    """The complete request of one attempt at a machine; it can be repeated identically."""
 
     token: Token
     installation: str
@@ -48,33 +48,31 @@ class MachineRequest(Struct, frozen=True, kw_only=True):
     """Alternatives that the driver may try in one call, in order of preference; never empty."""
     boot: Boot
     expires_at: datetime
-    """When the machine ends itself unless the control plane has moved this further."""
+    """When the machine ends itself, unless its lease is extended."""
 
 
 class Machine(Struct, frozen=True, kw_only=True):
-    """A machine that exists, as its cloud tells it."""
+    """A machine that exists, as its cloud reports it."""
 
     token: Token
     id: str
-    """The cloud's own name for it, as a person would search for it."""
+    """The cloud's id of the machine, which a person can search for in its console."""
     cloud: str
     offer: Offer
     """The one of the request's offers that was taken."""
     address: str | None
-    """`http://host:port`, without a path; None until the cloud has given it one."""
+    """`http://host:port`, without a path; None if the cloud has not assigned an address yet."""
     created_at: datetime
 
 
 class Presence(StrEnum):
-    """Whether a machine is still there."""
-
     RUNNING = "running"
     ENDED = "ended"
     PREEMPTED = "preempted"
 
 
 class Sighting(Struct, frozen=True, kw_only=True):
-    """A machine in a cloud's list, with what its tags say. Tags that are missing are empty strings."""
+    """A machine in a cloud's list, with the values of its tags. A missing tag is an empty string."""
 
     machine: Machine
     presence: Presence
@@ -83,13 +81,11 @@ class Sighting(Struct, frozen=True, kw_only=True):
     replica: int
     attempt: int
     why: str = ""
-    """For a machine that ended: how, in a few words (`engine exited with status 1`)."""
+    """How the machine ended, in a few words (`engine exited with status 1`); empty while it runs."""
     progress: str = ""
-    """For a running one whose engine is not up: what it is busy with, in a few words."""
+    """What a running machine does before its engine is ready, in a few words."""
 
 
 class MachineEnd(Struct, frozen=True, kw_only=True):
-    """How a machine ended."""
-
     why: str
     preempted: bool

@@ -1,4 +1,4 @@
-"""Nudges: requests to look at a deployment soon, queued for the workers; losing one costs time only."""
+"""Nudges: jobs that ask a worker to advance a deployment; a lost one costs only time."""
 
 from typing import Protocol
 
@@ -9,17 +9,17 @@ from workers.deployment.events import DeploymentId
 from workers.settings import QUEUE
 
 ADVANCE_TIMEOUT = 1800
-"""Seconds; making an engine's environment or a slow cloud may take minutes, and a hung one is nudged again."""
+"""Maximum duration of a job, in seconds. A slow cloud may take minutes."""
 
 
 class Nudge(Protocol):
-    """Ask some worker to look at a deployment soon. Losing it costs time only."""
+    """Asks a worker to advance a deployment. A lost nudge costs only time."""
 
     def __call__(self, deployment: DeploymentId, /) -> None: ...
 
 
 def nudge(redis: Redis) -> Nudge:
-    """Enqueues `advance`; leaves nothing behind in Redis, whatever becomes of the job."""
+    """A function that enqueues `advance`; a finished, failed or expired job leaves nothing in Redis."""
     queue = Queue(QUEUE, connection=redis)
 
     def send(deployment: DeploymentId) -> None:

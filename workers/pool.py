@@ -1,4 +1,4 @@
-"""`mixtral-bot worker`: RQ's worker pool, with the sweeper as one more process that is kept alive."""
+"""`mixtral-bot worker`: RQ's worker pool, with the sweeper as another process that is restarted if it ends."""
 
 import logging
 import multiprocessing
@@ -20,13 +20,13 @@ from workers.settings import QUEUE
 logger = logging.getLogger(__name__)
 
 GRACE = 3.0
-"""Seconds that a job has to finish when the pool is told to end; a killed one is carried on by the next worker."""
+"""Maximum time for a job to finish when the pool ends, in seconds; the next worker continues a killed one."""
 
 _fork = multiprocessing.get_context("fork")
 
 
 class TiedWorker(Worker):
-    """An RQ worker whose job's process dies with it, so that no orphan acts beside its successor."""
+    """An RQ worker whose job's process ends with it, so that no orphaned job runs concurrently with its repetition."""
 
     def main_work_horse(self, *args: Any, **kwargs: Any) -> Any:
         die_with_parent(self.pid or os.getppid())
@@ -57,7 +57,7 @@ def _sweep(run: Callable[[threading.Event], None], parent: int) -> None:
 
 
 class WorkerProcesses(WorkerPool):
-    """RQ's pool, whose workers die with it, plus the sweeper."""
+    """RQ's pool and the sweeper. All processes end with their parent."""
 
     def __init__(
         self, connect: Callable[[], Redis], sweep: Callable[[threading.Event], None], *, num_workers: int
@@ -79,7 +79,7 @@ class WorkerProcesses(WorkerPool):
         self._keep_sweeping()
 
     def stop_workers(self) -> None:
-        """End all children: warmly first, and after GRACE by force, for every job may die at any line."""
+        """End all children: by a warm shutdown, and by SIGKILL after GRACE, which is safe for jobs at any line."""
         super().stop_workers()  # type: ignore[no-untyped-call] # RQ's
         children = [data.process for data in self.worker_dict.values()]
         if self._sweeper is not None:

@@ -1,4 +1,4 @@
-"""Children that never outlive their parent, and are brought back when they die alone."""
+"""Child processes that never outlive their parent, and are restarted if they end."""
 
 import ctypes
 import logging
@@ -16,18 +16,18 @@ logger = logging.getLogger(__name__)
 PR_SET_PDEATHSIG = 1
 
 RESTART_AFTER = 1.0
-"""Seconds between two starts of the same child, so that one that cannot start does not spin."""
+"""Minimum time between two starts of the same child, in seconds."""
 
 
 def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when `parent`, its parent's process id, ends however it ends (Linux)."""
+    """Have the kernel kill this process when its parent (a process id) ends for any reason (Linux)."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before the call above
+    if os.getppid() != parent:  # the parent ended before the call above
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Child(Struct, frozen=True, kw_only=True):
-    """A program that is to run as long as its parent."""
+    """A program that runs as long as its parent."""
 
     name: str
     argv: tuple[str, ...]
@@ -36,27 +36,26 @@ class Child(Struct, frozen=True, kw_only=True):
 
 
 class Children:
-    """Starts programs, restarts those that die, and ends them all in the reverse order of their start."""
+    """Starts programs, restarts those that end, and ends all in the reverse order of their start."""
 
     def __init__(self) -> None:
         self._children: list[Child] = []
         self._running: dict[str, tuple[subprocess.Popen[bytes], float]] = {}
 
     def start(self, child: Child) -> None:
-        """Start it now, and keep it running from now on."""
+        """Start a program, and restart it from now on if it ends."""
         self._children.append(child)
         self._spawn(child)
 
     def pid(self, name: str) -> int:
-        """The process id of a child, for those who want to kill it."""
         return self._running[name][0].pid
 
     def restart_the_dead(self) -> None:
-        """Start again what ended; call it often."""
+        """Restart the children that have ended. To be called periodically."""
         for child in self._children:
             process, started = self._running[child.name]
             if process.poll() is not None and time.monotonic() - started >= RESTART_AFTER:
-                logger.warning("%s ended with status %s, starting it again", child.name, process.returncode)
+                logger.warning("%s ended with status %s, restarting it", child.name, process.returncode)
                 self._spawn(child)
 
     def stop(self, grace: float = 5.0) -> None:
@@ -80,7 +79,7 @@ class Children:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                process_group=0,  # a Ctrl-C at the terminal is for the parent, which ends them in order
+                process_group=0,  # Ctrl-C at the terminal reaches only the parent, which ends its children in order
                 preexec_fn=lambda: die_with_parent(parent),  # noqa: PLW1509 - the parents have one thread
             )
         self._running[child.name] = (process, time.monotonic())

@@ -1,4 +1,4 @@
-"""Wiring of the workers: settings to connections to drivers to the control loop."""
+"""Creates the workers' connections, drivers and control loop from the settings."""
 
 import logging
 import os
@@ -34,15 +34,15 @@ from workers.settings import Settings, from_environ
 logger = logging.getLogger(__name__)
 
 WORKERS = 4
+"""Number of processes that run jobs."""
 
 
 def connect(url: str) -> Redis:
-    """A client of the event log's server."""
     return Redis.from_url(url, health_check_interval=30, socket_connect_timeout=5, socket_keepalive=True)
 
 
 def drivers_of(settings: Settings) -> dict[str, Driver]:
-    """The drivers of the clouds that this installation may use, by name; each says itself whether it can be used."""
+    """The drivers of the clouds that this installation may use, by name, usable or not (`Driver.status`)."""
     made: dict[str, Callable[[], Driver]] = {
         "aws": lambda: AwsDriver(settings.environ),
         "gcp": lambda: GcpDriver(settings.environ),
@@ -52,24 +52,24 @@ def drivers_of(settings: Settings) -> dict[str, Driver]:
 
 
 def ladder_of(settings: Settings, drivers: Mapping[str, Driver]) -> Ladder:
-    """The planner with this installation's clouds and prices filled in."""
+    """The planner, with the clouds and prices of this installation."""
 
     def ladder(recipe: Recipe, limits: Limits) -> tuple[Sequence[Rung], str]:
         try:
             priced = catalog.load(catalog.chosen(settings.environ))
         except catalog.PricesError as error:
-            return (), str(error)  # it ends the launch before any cloud is asked
+            return (), str(error)  # an unreadable price table ends the launch before any call to a cloud
         offers = [*priced, *(o for d in drivers.values() for o in d.offers())]
         known = statuses(settings.environ, drivers=frozenset(drivers)) | {c: d.status() for c, d in drivers.items()}
-        narrowed = Narrowed(spot=limits.spot, gpus=limits.gpus, clouds=limits.clouds, max_price=limits.max_price)
-        rungs = plan(recipe, offers, **narrowed, statuses=known)
-        return rungs, "" if rungs else why_empty(recipe, offers, **narrowed)
+        limited = PlanLimits(spot=limits.spot, gpus=limits.gpus, clouds=limits.clouds, max_price=limits.max_price)
+        rungs = plan(recipe, offers, **limited, statuses=known)
+        return rungs, "" if rungs else why_empty(recipe, offers, **limited)
 
     return ladder
 
 
-class Narrowed(TypedDict):
-    """The planner's words for what a launch was limited to."""
+class PlanLimits(TypedDict):
+    """The limits of a launch, as keyword arguments of the planner."""
 
     spot: bool
     gpus: Sequence[str]
@@ -78,12 +78,11 @@ class Narrowed(TypedDict):
 
 
 def wire_deployments(settings: Settings, redis: Redis) -> Deployments:
-    """The bot's door."""
     return Deployments(redis, nudge(redis), drivers_of(settings), settings.keep_trying_every)
 
 
 def wire_advance() -> Advance:
-    """What a nudge runs, from the environment, in the job's own process."""
+    """The function that a job runs, made from the environment in the job's own process."""
     settings = from_environ(os.environ)
     redis = connect(settings.redis_url)
     drivers = drivers_of(settings)
@@ -102,7 +101,7 @@ def wire_advance() -> Advance:
 
 
 def run_sweeper(settings: Settings, stop: threading.Event) -> None:
-    """Sweep, in a process of its own, until told to stop."""
+    """Sweep until `stop` is set."""
     redis = connect(settings.redis_url)
     sweeper = Sweeper(
         redis=redis,
@@ -132,15 +131,15 @@ def main(environ: Mapping[str, str]) -> None:
 
 
 def wait_for(redis: Redis) -> None:
-    """Return once the server answers; says what it waits for."""
-    said = False
+    """Return once Redis answers; the first error is logged."""
+    logged = False
     while True:
         try:
             redis.ping()
         except RedisConnectionError as error:
-            if not said:
+            if not logged:
                 logger.warning("waiting for Redis: %s", error)
-            said = True
+            logged = True
             time.sleep(1)
         else:
             return

@@ -1,13 +1,13 @@
-"""PURE: secrets do not leave in text that somebody else wrote: logs, progress, a cloud's own words."""
+"""PURE: masking of secrets in text from engines and clouds: logs, progress, error messages."""
 
 import re
 from collections.abc import Iterable
 
 MASK = "•••"
 SHORTEST = 6
-"""Characters; shorter values are words that occur by chance."""
+"""Minimum length of a masked value, in characters; a shorter one may occur by chance."""
 
-# What keys look like, for those whose values are not known here.
+# Formats of keys whose values are not known here.
 SHAPES = re.compile(
     r"mxk_[A-Za-z0-9]{16,}"  # endpoints
     r"|hf_[A-Za-z0-9]{16,}"  # Hugging Face
@@ -20,7 +20,7 @@ SHAPES = re.compile(
 
 
 def masked(text: str, secrets: Iterable[str] = ()) -> str:
-    """`text` without these secrets and without anything in the shape of a key."""
+    """`text` with MASK in place of these secrets and of all values in the format of a key."""
     for secret in sorted((s for s in secrets if len(s) >= SHORTEST), key=len, reverse=True):
         text = text.replace(secret, MASK)
     return SHAPES.sub(MASK, text)

@@ -9,18 +9,18 @@ POLICY = "`service.replica_policy`"
 
 
 def out_of_bounds(recipe: Recipe, replicas: int) -> str | None:
-    """Why a recipe does not take this number, with the field that says so and the mend; None: it does."""
-    least, most = bounds(recipe)
+    """Why the recipe does not allow this number, with its field and the fix; None if it does."""
+    minimum, maximum = bounds(recipe)
     name = escape(recipe.name)
-    if replicas > most:
+    if replicas > maximum:
         return (
-            f"The recipe {name} allows at most {count(most, 'replica')} (`max_replicas` in {POLICY}). "
-            f"Ask for {most} or fewer; or raise it in the recipe, and launch again."
+            f"The recipe {name} allows at most {count(maximum, 'replica')} (`max_replicas` in {POLICY}). "
+            f"Ask for {maximum} or fewer; or raise it in the recipe, and launch again."
         )
-    if replicas < least:
+    if replicas < minimum:
         return (
-            f"The recipe {name} has its load decide, with at least {count(least, 'replica')} (`min_replicas` in "
-            f"{POLICY}): {replicas} would be undone at once. Ask for {least} or more; or lower it in the recipe, and "
-            "launch again."
+            f"The recipe {name} scales by load, with at least {count(minimum, 'replica')} (`min_replicas` in "
+            f"{POLICY}): {replicas} would be raised immediately. Ask for {minimum} or more; or lower it in the recipe, "
+            "and launch again."
         )
     return None

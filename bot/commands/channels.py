@@ -1,4 +1,4 @@
-"""What a command has to ask of Slack before it is answered: never for longer than a second, and never in vain."""
+"""The Slack calls that a command needs before it is answered. Each takes at most one second."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ _LOG = logging.getLogger(__name__)
 
 CARDS = "mixtral:cards"
 REMEMBERED = 600.0
-"""Seconds for which a channel that the bot is in is not asked about again."""
+"""Time for which the bot's membership in a channel is cached, in seconds."""
 
 _NOT_THERE = frozenset({"channel_not_found", "not_in_channel"})
 
@@ -35,25 +35,25 @@ class SlackChannels:
         self._joined: dict[str, float] = {}
 
     def may_post(self, channel: str) -> bool:
-        """Whether the bot is in a channel; True where Slack does not say."""
+        """Whether the bot is a member of a channel; True if Slack does not respond."""
         if self._joined.get(channel, 0.0) > self._clock():
             return True
         try:
-            told = self._slack.channel(channel)
+            info = self._slack.channel(channel)
         except SlackRefused as refused:
             return refused.code not in _NOT_THERE
         except SlackFailed as failed:
             _LOG.info("%s", failed)
             return True
-        if told.get("is_member") is False and not (told.get("is_im") or told.get("is_mpim")):
+        if info.get("is_member") is False and not (info.get("is_im") or info.get("is_mpim")):
             return False
         self._joined[channel] = self._clock() + REMEMBERED
         return True
 
     def whisper(self, channel: str, user: str, message: Message) -> None:
-        """Show a message to one person alone; nothing of it is logged. Raises NotShown, also where nobody answers."""
+        """Show a message to one person. It is not logged. Raises NotShown, also if Slack does not respond."""
         try:
-            self._slack.whisper(channel, user, message)
+            self._slack.whisper(channel, user, message, text_alone=False)  # the key is in the blocks
         except SlackRefused as refused:
             raise NotShown(refused.code) from refused
         except (SlackFailed, RedisError) as failed:
@@ -61,7 +61,7 @@ class SlackChannels:
             raise NotShown("ratelimited" if isinstance(failed, SlackBusy) else "no_answer") from failed
 
     def card_link(self, deployment: DeploymentId) -> str | None:
-        """The address of a deployment's card; None where it has none, or Slack does not say."""
+        """The address of a deployment's card; None if it has none, or Slack does not return it."""
         try:
             card = json.loads(self._redis.hget(CARDS, deployment) or "{}")
             link = self._slack.permalink(card["channel"], card["ts"])

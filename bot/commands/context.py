@@ -1,4 +1,4 @@
-"""What the handlers of commands work with, and who they work for."""
+"""The dependencies of the command handlers, and the caller of a command."""
 
 from collections.abc import Callable, Collection
 from datetime import datetime
@@ -15,21 +15,21 @@ from workers.placement.ladder import Ladder
 
 
 class Caller(Struct, frozen=True, kw_only=True):
-    """Who asks, and where."""
+    """The person who sent a command, and where."""
 
     team: str
     channel: str
     user: str
     once: str
-    """Slack's trigger id: the same for every telling of one request."""
+    """Slack's trigger id: the same for every delivery of one request."""
     response_url: str | None = None
 
 
 class Channels(Protocol):
-    """What has to be asked of Slack before an answer. None takes longer than a second."""
+    """The Slack calls that a command needs before it is answered. Each takes at most one second."""
 
     def may_post(self, channel: str) -> bool:
-        """Whether the bot can write there; True where that cannot be found out."""
+        """Whether the bot can post there; True if that is unknown."""
         ...
 
     def card_link(self, deployment: DeploymentId) -> str | None:
@@ -37,25 +37,25 @@ class Channels(Protocol):
         ...
 
     def whisper(self, channel: str, user: str, message: Message) -> None:
-        """Show a message to one person of a channel alone. Raises NotShown."""
+        """Show a message in a channel to one person only. Raises NotShown."""
         ...
 
 
 class Answers(Protocol):
-    """Takes questions; answers come later, by themselves."""
+    """Accepts questions. They are answered asynchronously."""
 
     def ask(self, question: Question) -> None: ...
 
 
 class CommandContext(Struct, frozen=True, kw_only=True):
-    """Everything that a command may need."""
+    """The dependencies of the command handlers."""
 
     deployments: Deployments
     recipes: RecipeCatalog
     ladder: Ladder
     """The offers for a recipe, cheapest first."""
     priced: Callable[[], str]
-    """Returns where the prices come from and how old they are, for people."""
+    """Returns the source and age of the prices, as text."""
     answers: Answers
     channels: Channels
     admins: Collection[str]

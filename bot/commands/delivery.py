@@ -1,4 +1,4 @@
-"""How a message gets to the one person whom it is for: beside a button's message, in a modal, or after an ack."""
+"""The delivery of a message to one person: beside a button's message, in a modal, or after an ack."""
 
 import logging
 from typing import Any
@@ -17,7 +17,7 @@ MODAL_BLOCKS = 100
 
 
 def beside(message: Message, caller: Caller, slack: SlackCalls) -> None:
-    """Show the answer to a click: ephemerally in its channel, or in a modal where it came from no channel."""
+    """Show the answer to a click: ephemerally in its channel, or in a modal if it has no channel."""
     try:
         if respond(caller.response_url, message):
             return
@@ -26,20 +26,20 @@ def beside(message: Message, caller: Caller, slack: SlackCalls) -> None:
         else:
             slack.open_view(caller.once, _modal(message))
     except (SlackFailed, RedisError) as error:
-        _LOG.warning("%s could not be told in %s: %s", caller.user, caller.channel or "a modal", error)
+        _LOG.warning("message to %s in %s not delivered: %s", caller.user, caller.channel or "a modal", error)
 
 
 def after_ack(message: Message, caller: Caller) -> None:
-    """Answer a command whose ack is gone."""
+    """Answer a command after its ack."""
     if not respond(caller.response_url, message):
-        _LOG.warning("an answer came too late: its response_url takes nothing any more")
+        _LOG.warning("answer not delivered: its response_url no longer accepts messages")
 
 
 def _modal(message: Message) -> dict[str, Any]:
-    said = {"type": "section", "text": {"type": "mrkdwn", "text": message.text[:3000]}}
+    text = {"type": "section", "text": {"type": "mrkdwn", "text": message.text[:3000]}}
     return {
         "type": "modal",
         "title": {"type": "plain_text", "text": "Mixtral"},
         "close": {"type": "plain_text", "text": "Close"},
-        "blocks": list(message.blocks[:MODAL_BLOCKS]) or [said],
+        "blocks": list(message.blocks[:MODAL_BLOCKS]) or [text],
     }

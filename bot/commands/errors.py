@@ -1,8 +1,8 @@
-"""What a command can fail with."""
+"""The errors of commands."""
 
 
 class CommandError(Exception):
-    """A command that cannot be carried out: the sentence (mrkdwn) says why, the hint is a command that would work."""
+    """A command cannot be carried out. The sentence (mrkdwn) states the cause; the hint is a valid command."""
 
     def __init__(self, sentence: str, *, hint: str | None = None) -> None:
         super().__init__(sentence)
@@ -11,7 +11,7 @@ class CommandError(Exception):
 
 
 class NoRecipe(CommandError):
-    """The recipe is not there; `nearest` is one that may have been meant."""
+    """The recipe does not exist. `nearest`: the recipe with the most similar name."""
 
     def __init__(self, sentence: str, *, nearest: str | None) -> None:
         super().__init__(sentence)
@@ -19,7 +19,7 @@ class NoRecipe(CommandError):
 
 
 class EnvMissing(CommandError):
-    """The recipe leaves variables to whoever launches it."""
+    """Variables of the recipe have no value and were not given."""
 
     def __init__(self, sentence: str, *, missing: tuple[str, ...]) -> None:
         super().__init__(sentence)
@@ -27,4 +27,4 @@ class EnvMissing(CommandError):
 
 
 class NotShown(Exception):
-    """Slack did not take a message for one person; the text is Slack's code, or `no_answer`."""
+    """Slack did not accept a message for one person. The text is Slack's code, or `no_answer`."""

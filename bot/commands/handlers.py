@@ -1,4 +1,4 @@
-"""What each command does: one function a command, from the command to the reply that only the caller sees."""
+"""The handlers of the commands: one function each, which returns the reply that only the caller sees."""
 
 from typing import assert_never
 
@@ -9,7 +9,7 @@ from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, EnvMissing, NoRecipe
 from bot.commands.key_handlers import list_keys, new_key, revoke_key
 from bot.commands.lookup import check, named, one, which
-from bot.commands.policy import Deed, may
+from bot.commands.policy import Permission, may
 from bot.commands.recipe_catalog import name_from
 from bot.commands.scale_handler import scale_to
 from bot.language.command import (
@@ -31,8 +31,8 @@ from bot.language.command import (
     UsageError,
 )
 from bot.language.question import Question
-from bot.language.suggestions import written
-from bot.prompting.routing import Nowhere, route
+from bot.language.suggestions import command_text
+from bot.prompting.routing import NotRouted, route
 from bot.slack.message import Message
 from bot.views import endpoint as endpoint_view
 from bot.views import help as help_view
@@ -100,11 +100,11 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
     recipe = _complete(command, context)
     name = command.name or name_from(recipe.name)
     if command.replicas and (why := out_of_bounds(recipe, command.replicas)):
-        raise CommandError(why, hint=written(replace(command, replicas=nearest(recipe, command.replicas))))
+        raise CommandError(why, hint=command_text(replace(command, replicas=nearest(recipe, command.replicas))))
     if not context.channels.may_post(caller.channel):
         raise CommandError(
-            "I am not in this channel, so the deployment's card could not be shown, and nothing was started. "
-            "Invite me with `/invite @mixtral`, and launch again."
+            "Nothing was started: the bot is not in this channel, so it cannot post the deployment's card. "
+            "Invite it with `/invite @mixtral`, and launch again."
         )
     try:
         context.deployments.launch(
@@ -143,16 +143,16 @@ def ask(command: Ask, caller: Caller, context: CommandContext) -> Message:
         response_url=caller.response_url,
     )
     found = route(question, context.deployments.all(), None, context.deployments.past_names())
-    if isinstance(found, Nowhere) and found.choices:
+    if isinstance(found, NotRouted) and found.choices:
         return choice(found.sentence, question, found.choices, found.prompt)
-    if isinstance(found, Nowhere):
+    if isinstance(found, NotRouted):
         raise CommandError(escape(found.sentence))
     context.answers.ask(question)
     return _asked(found.deployment.name)
 
 
 def ask_again(value: str, context: CommandContext) -> Message:
-    """Put a question to the deployment that somebody chose, as the button of that choice does."""
+    """Send the question in a button's value to the deployment that the button names."""
     question = chosen(value)
     context.answers.ask(question)
     return _asked(question.deployment or "it")
@@ -167,15 +167,15 @@ def endpoint(command: Endpoint, caller: Caller, context: CommandContext) -> Mess
 
 
 def endpoint_of(state: Deployment, caller: Caller, context: CommandContext) -> Message:
-    """A deployment's address with its key, as the command and the card's button do.
+    """A deployment's address with its key, for the command and the card's button.
 
-    Whoever has a key of his own is shown how to use that.
+    A caller who may not see it, and has a key of their own, is shown how to use that one.
     """
     held = [key.id for key in state.keys if key.user == caller.user]
-    allowed = may(caller.user, Deed.SEE_KEY, launcher=state.place.user, admins=context.admins)
+    allowed = may(caller.user, Permission.SEE_KEY, launcher=state.place.user, admins=context.admins)
     if held and state.endpoint is not None and not allowed:
         return endpoint_view.held(state, held)
-    check(Deed.SEE_KEY, state, caller, context)
+    check(Permission.SEE_KEY, state, caller, context)
     return endpoint_view.endpoint(state, context.deployments.key(state.id), python=True)
 
 
@@ -184,7 +184,7 @@ def logs(command: Logs, context: CommandContext) -> Message:
 
 
 def logs_of(state: Deployment, context: CommandContext) -> Message:
-    """The end of each replica's log, as the command and the card's button do."""
+    """The end of each replica's log, for the command and the card's button."""
     return logs_view.logs(state.name, context.deployments.logs(state.name, LOG_LINES))
 
 
@@ -204,7 +204,7 @@ def recipes(context: CommandContext) -> Message:
     message = recipes_view.recipes(found, default=context.recipes.default)
     if not broken:
         return message
-    unread = listed(["*Not readable*", *(f"• {escape(str(error))}" for error in broken)])
+    unread = listed(["*These files cannot be read*", *(f"• {escape(str(error))}" for error in broken)])
     return Message(message.text, (*message.blocks, section(unread)))
 
 
@@ -215,24 +215,24 @@ def down(command: Down, caller: Caller, context: CommandContext) -> Message:
 
 
 def end(state: Deployment, caller: Caller, context: CommandContext) -> Message:
-    """Ask for a deployment's end, as the command and the card's button do."""
-    check(Deed.END, state, caller, context)
-    if said := _ends_already(state):
-        return said
+    """End a deployment, for the command and the card's button."""
+    check(Permission.END, state, caller, context)
+    if reply := _ends_already(state):
+        return reply
     after = context.deployments.stop(state.id, by=caller.user)
-    if after.stopped_by != caller.user and (said := _ends_already(after)):
-        return said
-    return Message(text=f"Ending *{state.name}*. Its card says when nothing of it is left.")
+    if after.stopped_by != caller.user and (reply := _ends_already(after)):
+        return reply
+    return Message(text=f"Ending *{state.name}*. Its card shows when all its machines have ended.")
 
 
 def _ends_already(state: Deployment) -> Message | None:
-    stands = "down" if state.ended else "shutting down"
-    return Message(text=f"*{state.name}* is {stands} already.") if is_ending(state) else None
+    status = "down" if state.ended else "shutting down"
+    return Message(text=f"*{state.name}* is {status} already.") if is_ending(state) else None
 
 
 def keep_trying(state: Deployment, caller: Caller, context: CommandContext) -> Message:
-    """Ask for a dry ladder to be climbed again and again, as the card's button does."""
-    check(Deed.SCALE, state, caller, context)
+    """Try a dry ladder again at intervals, for the card's button."""
+    check(Permission.SCALE, state, caller, context)
     if is_ending(state):
         return Message(
             text=f"*{state.name}* has ended. Launch it again with {code(f'{SLASH} launch {state.recipe.name}')}."
@@ -240,34 +240,34 @@ def keep_trying(state: Deployment, caller: Caller, context: CommandContext) -> M
     after = context.deployments.keep_trying(state.id, by=caller.user)
     asked = after.keep_trying
     if asked is None or is_ending(after):
-        return Message(text=f"*{state.name}* is {condition_of(after).status}, so no machine is looked for any more.")
+        return Message(text=f"*{state.name}* is {condition_of(after).status}: it no longer looks for a machine.")
     hours = KEEP_TRYING_FOR.total_seconds() / 3600
     return Message(
-        text=f"*{state.name}* asks again every {duration(asked.every)}, for {hours:.0f} h at most. End it to stop that."
+        text=f"*{state.name}* tries again every {duration(asked.every)} for up to {hours:.0f} h. End it to stop that."
     )
 
 
 def _complete(command: Launch, context: CommandContext) -> Recipe:
-    """The recipe as it is to be launched. Raises CommandError with the whole command that would do, RecipeError."""
+    """The recipe to launch. Raises CommandError with a complete command as its hint, RecipeError."""
     try:
         return context.recipes.complete(command.recipe, command.env)
     except NoRecipe as missing:
         raise _nearest(missing, command) from missing
     except EnvMissing as lacking:
         filled = replace(command, env=command.env | dict.fromkeys(lacking.missing, "…"))
-        raise CommandError(lacking.sentence, hint=written(filled)) from lacking
+        raise CommandError(lacking.sentence, hint=command_text(filled)) from lacking
 
 
 def _nearest(missing: NoRecipe, command: Launch | Plan) -> CommandError:
-    hint = written(replace(command, recipe=missing.nearest)) if missing.nearest else f"{SLASH} recipes"
+    hint = command_text(replace(command, recipe=missing.nearest)) if missing.nearest else f"{SLASH} recipes"
     return CommandError(missing.sentence, hint=hint)
 
 
 def _taken(taken: NameTaken, command: Launch, context: CommandContext) -> CommandError:
-    """Points to the deployment that has the name."""
+    """The error for a name that another deployment has."""
     names = {state.name for state in context.deployments.all()}
     free = next(f"{taken.name}-{n}" for n in range(2, len(names) + 3) if f"{taken.name}-{n}" not in names)
-    hint = written(replace(command, name=free))
+    hint = command_text(replace(command, name=free))
     holder = context.deployments.by_id(taken.holder)
     if holder is None:
         return CommandError(escape(str(taken)), hint=hint)

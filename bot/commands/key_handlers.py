@@ -1,9 +1,9 @@
-"""What each command about keys does. A key is shown to the one person whose it is, once, and to nobody else."""
+"""The handlers of the commands about keys. A key is shown once, and only to its owner."""
 
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, NotShown
 from bot.commands.lookup import check, check_runs, named, one
-from bot.commands.policy import Deed
+from bot.commands.policy import Permission
 from bot.language.command import SLASH, ListKeys, NewKey, RevokeKey
 from bot.slack.message import Message
 from bot.views import key_messages as keys_view
@@ -11,7 +11,7 @@ from bot.views.escape import code
 from bot.views.words import user as mention
 from workers.deployment.state import Deployment, Key
 
-OPENS_NOTHING = "no key opens it any more"
+NO_KEYS = "its keys no longer work"
 
 
 def list_keys(command: ListKeys, context: CommandContext) -> Message:
@@ -19,13 +19,13 @@ def list_keys(command: ListKeys, context: CommandContext) -> Message:
 
 
 def new_key(command: NewKey, caller: Caller, context: CommandContext) -> Message:
-    """Make a key and show it to its owner. Where that fails it is revoked: a key that nobody has seen is of no use."""
+    """Make a key and show it to its owner. If it cannot be shown, it is revoked."""
     state = named(command.name, "key", context)
-    check(Deed.MAKE_KEY, state, caller, context)
-    check_runs(state, OPENS_NOTHING)
+    check(Permission.MAKE_KEY, state, caller, context)
+    check_runs(state, NO_KEYS)
     if state.endpoint is None:
         raise CommandError(
-            f"*{state.name}* has no endpoint yet, so there is nothing to open. Its card shows when there is one.",
+            f"*{state.name}* has no endpoint yet, so no key can be made. Its card shows the endpoint when it exists.",
             hint=f"{SLASH} status {state.name}",
         )
     owner = command.user or caller.user
@@ -43,10 +43,10 @@ def new_key(command: NewKey, caller: Caller, context: CommandContext) -> Message
 
 def revoke_key(command: RevokeKey, caller: Caller, context: CommandContext) -> Message:
     state = named(command.name, "key", context)
-    check_runs(state, OPENS_NOTHING)
+    check_runs(state, NO_KEYS)
     key = _known(command, state)
     if key.user != caller.user:
-        check(Deed.REVOKE_KEY, state, caller, context)
+        check(Permission.REVOKE_KEY, state, caller, context)
     context.deployments.revoke_key(state.id, key.id, by=caller.user)
     return keys_view.revoked(state, key)
 
@@ -55,9 +55,9 @@ def _known(command: RevokeKey, state: Deployment) -> Key:
     for key in state.keys:
         if key.id == command.key:
             return key
-    said = f"*{state.name}* has no key {code(command.key)}; perhaps it was revoked already."
+    sentence = f"*{state.name}* has no key {code(command.key)}; it may have been revoked."
     if not state.keys:
-        raise CommandError(f"{said} It has none at all.", hint=f"{SLASH} key {state.name} new")
+        raise CommandError(f"{sentence} It has no keys.", hint=f"{SLASH} key {state.name} new")
     theirs = ", ".join(f"{code(key.id)} ({mention(key.user)})" for key in state.keys[:20])
     more = f" and {len(state.keys) - 20} more" if len(state.keys) > 20 else ""  # noqa: PLR2004 - as many as above
-    raise CommandError(f"{said} There are: {theirs}{more}.", hint=f"{SLASH} key {state.name} list")
+    raise CommandError(f"{sentence} Its keys are {theirs}{more}.", hint=f"{SLASH} key {state.name} list")

@@ -1,10 +1,10 @@
-"""The deployment that a command means, and whether its caller may do that to it."""
+"""Find the deployment that a command names, and check what its caller may do."""
 
 from difflib import get_close_matches
 
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError
-from bot.commands.policy import Deed, may, refusal
+from bot.commands.policy import Permission, may, refusal
 from bot.language.command import SLASH
 from bot.views import words
 from bot.views.amounts import duration, moment
@@ -15,24 +15,24 @@ from workers.deployment.state import Deployment
 
 
 def named(name: str, word: str, context: CommandContext) -> Deployment:
-    """The deployment of this name. Raises CommandError with the nearest one for the command `word`."""
+    """The deployment of this name. Raises CommandError; its hint is the command `word` with the nearest name."""
     try:
         return context.deployments.get(name)
     except NoSuchDeployment as missing:
         close = get_close_matches(name, missing.known, n=1, cutoff=0.4)
-        there = (
-            f"There are: {', '.join(missing.known)}."
+        known = (
+            f"The deployments are {', '.join(missing.known)}."
             if missing.known
-            else f"Nothing is running: start with `{SLASH} launch`."
+            else f"Nothing is running. `{SLASH} launch` starts a model."
         )
-        sentence = f"{_unknown(name, context)} {there}"
+        sentence = f"{_unknown(name, context)} {known}"
         raise CommandError(sentence, hint=f"{SLASH} {word} {close[0]}" if close else None) from missing
 
 
 def _unknown(name: str, context: CommandContext) -> str:
     last = context.deployments.last_of(name)
     if last is None or last.ended is None:
-        return f"No deployment is called {code(name)}."
+        return f"There is no deployment {code(name)}."
     if last.ended.failed:
         return f"*{last.name}* {words.verdict(last)} {moment(last.ended.at)}. {inert(clip(last.ended.failed, 300))}"
     cost = words.what_it_cost(last, last.ended.at)
@@ -40,7 +40,7 @@ def _unknown(name: str, context: CommandContext) -> str:
 
 
 def one(name: str | None, word: str, context: CommandContext) -> Deployment:
-    """The named deployment, or the only one there is."""
+    """The named deployment, or the only one. Raises CommandError."""
     if name is not None:
         return named(name, word, context)
     running = context.deployments.all()
@@ -53,17 +53,17 @@ def which(form: str, context: CommandContext) -> CommandError:
     names = [state.name for state in context.deployments.all()]
     if not names:
         return CommandError("Nothing is running.", hint=f"{SLASH} launch")
-    return CommandError(f"Say which one: {', '.join(names)}.", hint=f"{SLASH} {form.format(names[0])}")
+    return CommandError(f"Give the name of a deployment: {', '.join(names)}.", hint=f"{SLASH} {form.format(names[0])}")
 
 
-def check(deed: Deed, state: Deployment, caller: Caller, context: CommandContext) -> None:
-    """Raises CommandError with who may, where the caller may not."""
+def check(deed: Permission, state: Deployment, caller: Caller, context: CommandContext) -> None:
+    """Raises CommandError, which names who may do this, if the caller may not."""
     launcher = state.place.user
     if not may(caller.user, deed, launcher=launcher, admins=context.admins):
         raise CommandError(refusal(deed, name=state.name, launcher=launcher, admins=context.admins))
 
 
-def check_runs(state: Deployment, cannot: str = "it can't be scaled any more") -> None:
-    """Raises CommandError where it has ended, or is about to."""
+def check_runs(state: Deployment, cannot: str = "it can no longer be scaled") -> None:
+    """Raises CommandError if the deployment has ended or is ending."""
     if is_ending(state):
         raise CommandError(f"*{state.name}* is {condition_of(state).status}: {cannot}.", hint=f"{SLASH} launch")

@@ -1,4 +1,4 @@
-"""The recipes as commands see them: found by name, read once, and completed with what the person gave."""
+"""The recipes for commands: found by name, cached, and completed with the variables that the person gave."""
 
 import re
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from bot.commands.errors import CommandError, EnvMissing, NoRecipe
-from bot.language.command import NAME_MOST
+from bot.language.command import MAX_NAME
 from bot.language.values import shown
 from bot.views.escape import code
 from recipes import loader
@@ -14,7 +14,7 @@ from recipes.schema import Recipe, RecipeError
 
 
 class RecipeCatalog:
-    """Safe to use from several threads: at worst a file is read twice."""
+    """Safe to use from several threads; a file may be read twice."""
 
     def __init__(self, folders: tuple[Path, ...], environ: Mapping[str, str], default: str) -> None:
         self._folders = folders
@@ -24,11 +24,11 @@ class RecipeCatalog:
 
     @property
     def default(self) -> str:
-        """The recipe of a launch that names none."""
+        """The name of the recipe that is used if a launch names none."""
         return self._default
 
     def all(self) -> tuple[list[Recipe], list[RecipeError]]:
-        """Every recipe, by name, and what is wrong with the files that cannot be read."""
+        """Every recipe, by name, and the errors of the files that cannot be read."""
         found: list[Recipe] = []
         broken: list[RecipeError] = []
         for name in loader.names(self._folders):
@@ -43,14 +43,14 @@ class RecipeCatalog:
         return self._load(self._find(name or self._default))
 
     def complete(self, name: str | None, env: Mapping[str, str]) -> Recipe:
-        """The recipe with the variables that the person gave; none is left open. Raises CommandError, RecipeError."""
+        """The recipe with the given variables. Raises CommandError if one has no value or is unknown, RecipeError."""
         file = self._find(name or self._default)
         recipe = loader.load(file, self._environ, given=env) if env else self._load(file)
         for variable in env:
             _check_variable(variable, recipe, file)
         if recipe.missing_envs:
             raise EnvMissing(
-                f"The recipe {recipe.name} leaves {', '.join(recipe.missing_envs)} to whoever launches it.",
+                f"The recipe {recipe.name} needs a value for {', '.join(recipe.missing_envs)}.",
                 missing=tuple(recipe.missing_envs),
             )
         return recipe
@@ -76,8 +76,8 @@ class RecipeCatalog:
 
 
 def name_from(recipe: str) -> str:
-    """A deployment's name made of its recipe's."""
-    return re.sub(r"[^a-z0-9]+", "-", recipe.lower())[:NAME_MOST].strip("-")
+    """A deployment's name, made from its recipe's."""
+    return re.sub(r"[^a-z0-9]+", "-", recipe.lower())[:MAX_NAME].strip("-")
 
 
 def _check_variable(variable: str, recipe: Recipe, file: Path) -> None:
@@ -89,5 +89,5 @@ def _check_variable(variable: str, recipe: Recipe, file: Path) -> None:
     if variable in recipe.envs or re.search(rf"\$\{{?{variable}\b", file.read_text(errors="replace")):
         return
     known = sorted({*recipe.envs, *recipe.missing_envs})
-    has = f"It has {', '.join(known)}." if known else "It has none."
-    raise CommandError(f"The recipe {recipe.name} has no variable {variable}. {has}")
+    variables = f"Its variables are {', '.join(known)}." if known else "It has none."
+    raise CommandError(f"The recipe {recipe.name} has no variable {variable}. {variables}")

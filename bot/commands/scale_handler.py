@@ -1,10 +1,10 @@
-"""Another number of replicas, as the command and the modal ask for it."""
+"""Change the number of replicas, for the command and the modal."""
 
 from bot.commands.bounds import out_of_bounds
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError
 from bot.commands.lookup import check, check_runs
-from bot.commands.policy import Deed
+from bot.commands.policy import Permission
 from bot.language.command import SLASH
 from bot.slack.message import Message
 from bot.views import scale as scale_view
@@ -15,8 +15,8 @@ from workers.deployment.state import Deployment
 
 
 def scale_to(state: Deployment, replicas: int, caller: Caller, context: CommandContext) -> Message:
-    """Ask for another number of replicas, or for another try at the same. Raises CommandError, NoSuchDeployment."""
-    check(Deed.SCALE, state, caller, context)
+    """Set the number of replicas, or try the same number again. Raises CommandError, NoSuchDeployment."""
+    check(Permission.SCALE, state, caller, context)
     check_runs(state)
     if why := out_of_bounds(state.recipe, replicas):
         raise CommandError(why, hint=f"{SLASH} scale {state.name} {nearest(state.recipe, replicas)}")
@@ -28,6 +28,6 @@ def scale_to(state: Deployment, replicas: int, caller: Caller, context: CommandC
 
 
 def _given_up(state: Deployment) -> bool:
-    """Whether replicas failed or none was to be had, and they are missing or will be: the same number tries again."""
+    """Whether replicas are missing after failures or a dry ladder. Setting the same number then tries again."""
     failed = state.abandoned is not None or state.exhausted is not None or bool(failures_in_a_row(state))
     return isinstance(condition_of(state), Degraded) or (failed and len(state.live) < state.wanted)

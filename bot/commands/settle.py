@@ -1,4 +1,4 @@
-"""From a piece of work to the message about it, whatever happens: nobody is left without a sentence."""
+"""Run a command and return its message, or a message about any error."""
 
 import logging
 import secrets
@@ -20,13 +20,13 @@ from workers.errors import WorkersError
 _LOG = logging.getLogger(__name__)
 
 REDIS_AWAY = (
-    "Redis, where deployments are kept, does not answer, so it is not certain whether this was taken. "
-    f"Look with `{SLASH} status` in a minute, and try again if it was not."
+    "Redis, where deployments are stored, does not respond, so it is not certain whether this was accepted. "
+    f"Check with `{SLASH} status` in a minute, and try again if it was not."
 )
 
 
 def settle(label: str, caller: Caller, work: Callable[[], Message]) -> Message:
-    """The message that `work` makes, or the sentence on why there is none. One line in the log, without its words."""
+    """The message that `work` returns, or a message with the cause of its failure. Logs one line without the text."""
     began = time.perf_counter()
     outcome, message = _attempt(work)
     took = (time.perf_counter() - began) * 1000
@@ -44,26 +44,26 @@ def _attempt(work: Callable[[], Message]) -> tuple[str, Message]:
     except RedisError as error:
         _LOG.warning("Redis does not answer: %s", error)
         return "failed (Redis)", refusal(REDIS_AWAY)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the person must hear of it
+    except Exception as error:  # noqa: BLE001 - any error must be reported to the person
         incident = new_incident(error)
         return f"failed (incident {incident})", unexpected(incident)
 
 
 def new_incident(error: BaseException) -> str:
-    """Log an unexpected error with its traceback, under a number that a person can be told."""
+    """Log an unexpected error with its traceback. Returns the incident id under which it is logged."""
     incident = secrets.token_hex(3)
     _LOG.error("incident %s", incident, exc_info=error)
     return incident
 
 
 def unexpected(incident: str) -> Message:
-    """The message about an error that is not for the person's eyes."""
+    """The message about an error whose details are not shown."""
     return refusal(
-        f"Something went wrong on our side, and it is not certain whether this was taken: see `{SLASH} status`. "
-        f"Tell whoever runs this bot the number of the incident, *{incident}*: the log has the cause under it.",
+        f"An unexpected error occurred, so it is not certain whether this was accepted: check with `{SLASH} status`. "
+        f"Report the incident id *{incident}* to the operator of this bot: the log has the cause under it.",
     )
 
 
 def request_id(caller: Caller) -> str:
-    """Short, and the same for every telling of one request."""
+    """A short id of the request, the same for every delivery of it."""
     return caller.once.rsplit(".", 1)[-1][-8:]

@@ -1,4 +1,4 @@
-"""PURE: what a person can ask for with the slash command, as frozen types, and how each is written."""
+"""PURE: the commands after `/mixtral` as frozen types, and the usage of each."""
 
 from typing import TypeAlias
 
@@ -9,11 +9,10 @@ from workers.placement.limits import Limits
 
 SLASH = "/mixtral"
 
+MAX_PROMPT = 24_000
+"""Maximum characters of a prompt: about 6,000 tokens, which fit every shipped recipe's context with the answer."""
 
-PROMPT_MOST = 24_000
-"""Characters of one prompt: about 6,000 tokens, which every shipped recipe's context holds beside its answer."""
-
-NAME_MOST = 40
+MAX_NAME = 40
 
 
 class Launch(Struct, frozen=True, kw_only=True):
@@ -22,15 +21,15 @@ class Launch(Struct, frozen=True, kw_only=True):
     recipe: str | None = None
     """None: the installation's default recipe."""
     name: str | None = None
-    """None: named like its recipe."""
+    """None: the recipe's name."""
     replicas: int | None = None
-    """None: as many as the recipe says."""
+    """None: the number in the recipe."""
     env: dict[str, str] = {}
     limits: Limits = Limits()
 
 
 class Status(Struct, frozen=True, kw_only=True):
-    """Show every deployment, or one of them closely."""
+    """Show every deployment, or one in detail."""
 
     name: str | None = None
 
@@ -39,48 +38,48 @@ class Scale(Struct, frozen=True, kw_only=True):
     """Change the number of replicas."""
 
     name: str | None = None
-    """None: the person did not say which, and is asked."""
+    """None: not given; the reply asks for it."""
     replicas: int
 
 
 class Ask(Struct, frozen=True, kw_only=True):
-    """Put a prompt to a deployment."""
+    """Send a prompt to a deployment."""
 
     text: str
-    """As written; its first word may name the deployment, which only the running ones can tell."""
+    """As typed. Its first word is the deployment's name if a running deployment has that name."""
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
-    """Show where a deployment answers, and its key to who may see it."""
+    """Show a deployment's address, and its key to those who may see it."""
 
     name: str | None = None
-    """None: the one that is running, if it is the only one."""
+    """None: the running deployment, if there is exactly one."""
 
 
 class NewKey(Struct, frozen=True, kw_only=True):
-    """Make a further key to a deployment's endpoint."""
+    """Make another key to a deployment's endpoint."""
 
     name: str
     user: str | None = None
-    """Whose it is to be, as Slack's id; None: the caller's."""
+    """The owner's Slack id; None: the caller."""
 
 
 class ListKeys(Struct, frozen=True, kw_only=True):
-    """Show whose keys open a deployment's endpoint; never a key."""
+    """Show the ids and owners of an endpoint's keys; never a key."""
 
     name: str | None = None
     """As for Endpoint."""
 
 
 class RevokeKey(Struct, frozen=True, kw_only=True):
-    """Have a key open nothing any more."""
+    """Revoke a key."""
 
     name: str
     key: KeyId
 
 
 class Logs(Struct, frozen=True, kw_only=True):
-    """Show the end of what the replicas printed."""
+    """Show the last lines of the replicas' logs."""
 
     name: str | None = None
     """As for Endpoint."""
@@ -101,7 +100,7 @@ class Down(Struct, frozen=True, kw_only=True):
     """End a deployment."""
 
     name: str | None = None
-    """None: the person did not say which; nothing is ever ended on a guess."""
+    """None: not given; the reply asks for it, because a deployment is ended only by its name."""
 
 
 class Help(Struct, frozen=True, kw_only=True):
@@ -116,13 +115,13 @@ Command: TypeAlias = (
 
 
 class UsageError(Struct, frozen=True, kw_only=True):
-    """A text that is no command: what is wrong, how it is written, and what may have been meant."""
+    """A text that is not a valid command: the cause, the usage, and a similar valid command."""
 
     sentence: str
     usage: str
-    """How the command is written: `/mixtral scale NAME N`."""
+    """The usage of the command: `/mixtral scale NAME N`."""
     nearest: str | None = None
-    """A whole command that may have been meant: `/mixtral status`."""
+    """A complete command that may have been meant: `/mixtral status`."""
 
 
 USAGES = {
@@ -136,15 +135,15 @@ USAGES = {
     "endpoint": "endpoint NAME",
     "key": "key NAME [list|new [@PERSON]|revoke ID]",
     "logs": "logs NAME",
-    "plan": "plan RECIPE [--spot] [--gpus A100-80GB:2,A100:8] [--clouds aws,gcp] [--max-price USD]",
+    "plan": "plan [RECIPE] [--spot] [--gpus A100-80GB:2,A100:8] [--clouds aws,gcp] [--max-price USD]",
     "recipes": "recipes",
     "down": "down NAME",
     "help": "help [COMMAND]",
 }
-"""How each command is written, without the slash."""
+"""The usage of each command, without `/mixtral`."""
 
 SAME_AS = {"deploy": "launch"}
-"""Words that are commands by another name."""
+"""Aliases of commands."""
 
 MEANT = {
     "start": "launch",
@@ -180,9 +179,9 @@ MEANT = {
     "prices": "plan",
     "?": "help",
 }
-"""Words that people bring from other tools, and what they are called here. Suggested, never carried out."""
+"""Words of other tools, and the command that is suggested for each. They are never executed."""
 
 
 def usage(command: str) -> str:
-    """How a command is written, with the slash."""
+    """The usage of a command, with `/mixtral`."""
     return f"{SLASH} {USAGES[command]}"

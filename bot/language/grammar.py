@@ -1,4 +1,4 @@
-"""PURE: from the text after the slash command to a command, or to a sentence on what is wrong with it."""
+"""PURE: the parser of the text after the slash command, into a command or a usage error."""
 
 import shlex
 from collections.abc import Collection, Sequence
@@ -7,8 +7,8 @@ from difflib import get_close_matches
 from msgspec import Struct
 
 from bot.language.command import (
+    MAX_PROMPT,
     MEANT,
-    PROMPT_MOST,
     SAME_AS,
     SLASH,
     USAGES,
@@ -30,7 +30,7 @@ from bot.language.key_words import key
 from bot.language.options import SWITCHES, Options, read
 from bot.language.suggestions import joined
 from bot.language.typed_text import plain, straight, unquoted, with_mentions
-from bot.language.values import Wrong, environment, limits, name, quoted, replicas, shown
+from bot.language.values import InvalidValue, environment, limits, name, quoted, replicas, shown
 
 LAUNCH_FLAGS = ("--replicas", "--spot", "--gpus", "--clouds", "--env", "--max-price")
 PLAN_FLAGS = ("--spot", "--gpus", "--clouds", "--max-price")
@@ -44,7 +44,7 @@ class Prompt(Struct, frozen=True, kw_only=True):
 
 
 def parse(text: str) -> Command | UsageError:
-    """What `text` (as Slack sends it, without the slash command itself) asks for. Nothing at all asks for help."""
+    """The command in `text`, as Slack sends it, without the slash command itself. An empty text is `help`."""
     typed = plain(text)
     word, rest = _first_word(typed)
     word = SAME_AS.get(word.lower(), word.lower())
@@ -54,12 +54,12 @@ def parse(text: str) -> Command | UsageError:
         return _unknown(word, rest)
     try:
         return _parse(word, rest if word != "key" else _first_word(with_mentions(text))[1])
-    except Wrong as wrong:
+    except InvalidValue as wrong:
         return UsageError(sentence=wrong.sentence, usage=usage(word), nearest=wrong.nearest)
 
 
 def prompt_of(text: str, running: Collection[str]) -> Prompt:
-    """Take a prompt's address off: `fast: Hello` and `fast Hello` are for `fast` if that is a running deployment."""
+    """Split off a prompt's address: `fast: Hello` and `fast Hello` are for `fast` if that is a running deployment."""
     first, rest = _first_word(text.strip())
     if first.rstrip(":") in running:
         return Prompt(deployment=first.rstrip(":"), text=unquoted(rest))
@@ -67,7 +67,7 @@ def prompt_of(text: str, running: Collection[str]) -> Prompt:
 
 
 def addressed(text: str, running: Collection[str]) -> Prompt:
-    """Likewise in a message, where a sentence may begin with any word: only `fast: Hello` is for `fast`."""
+    """The same for a message, which may begin with any word: only `fast: Hello` is for `fast`."""
     first, _ = _first_word(text.strip())
     if first.endswith(":"):
         return prompt_of(text, running)
@@ -75,10 +75,10 @@ def addressed(text: str, running: Collection[str]) -> Prompt:
 
 
 def too_long(prompt: str) -> str | None:
-    """The sentence for a prompt that no shipped model's context holds, or None."""
-    if len(prompt) <= PROMPT_MOST:
+    """The sentence for a prompt of more than MAX_PROMPT characters; None if it fits."""
+    if len(prompt) <= MAX_PROMPT:
         return None
-    return f"That prompt has {len(prompt):,} characters; at most {PROMPT_MOST:,} fit. Shorten it, or ask in parts."
+    return f"That prompt has {len(prompt):,} characters; at most {MAX_PROMPT:,} fit. Shorten it, or ask in parts."
 
 
 def _first_word(text: str) -> tuple[str, str]:
@@ -98,8 +98,8 @@ def _unknown(word: str, rest: str) -> UsageError:
 
 
 def _no_command(word: str, *, listed: bool) -> str:
-    said = f"There is no command {quoted(word)}."
-    return f"{said} The commands are {', '.join(USAGES)}." if listed else said
+    sentence = f"There is no command {quoted(word)}."
+    return f"{sentence} The commands are {', '.join(USAGES)}." if listed else sentence
 
 
 def _parse(word: str, rest: str) -> Command:
@@ -130,28 +130,30 @@ def _words(rest: str) -> list[str]:
     try:
         return shlex.split(straight(rest))
     except ValueError as error:
-        raise Wrong("A quotation mark is opened and never closed. Close it, or leave it out.") from error
+        raise InvalidValue("A quotation mark is not closed. Close it, or leave it out.") from error
 
 
 def _ask(rest: str) -> Ask:
     if not rest:
-        raise Wrong("There is no prompt. Write it after the command.", nearest=f"{SLASH} ask Name three condiments.")
+        raise InvalidValue(
+            "There is no prompt. Write it after the command.", nearest=f"{SLASH} ask Name three condiments."
+        )
     if sentence := too_long(rest):
-        raise Wrong(sentence)
+        raise InvalidValue(sentence)
     return Ask(text=rest)
 
 
 def _launch(given: Options) -> Launch:
-    env = environment(given.all("--env"))  # first of all: what sounds like a secret is in no suggestion
+    env = environment(given.all("--env"))  # first, so that no suggestion repeats a secret
     before, after = _split_as(given.words)
     _at_most(1, before)
     if after is not None:
         if not after:
-            raise Wrong("After `as` comes the name.", nearest=_again((*before, "as", "fast"), given))
+            raise InvalidValue("`as` needs a name after it.", nearest=_again((*before, "as", "fast"), given))
         if len(after) > 1:
             one = "-".join(after)
-            raise Wrong(
-                f"A name is one word, and {quoted(' '.join(after))} is {len(after)}. Join them with hyphens.",
+            raise InvalidValue(
+                f"A name is one word; {quoted(' '.join(after))} is {len(after)} words. Join them with hyphens.",
                 nearest=_again((*before, "as", one.lower()), given),
             )
     return Launch(
@@ -164,7 +166,7 @@ def _launch(given: Options) -> Launch:
 
 
 def _again(words: Sequence[str], given: Options) -> str:
-    """A launch with other words, and the flags that were given."""
+    """The launch command with other words, and with the flags that were given."""
     flags = [word for flag, value in given.flags for word in ((flag,) if flag in SWITCHES else (flag, value))]
     return joined(("launch", *words, *flags))
 
@@ -185,13 +187,13 @@ def _plan(given: Options) -> Plan:
 def _scale(words: Sequence[str]) -> Scale:
     _at_most(2, words)
     if not words:
-        raise Wrong("Say which deployment, and how many replicas it is to have.", nearest=f"{SLASH} scale NAME 2")
+        raise InvalidValue("Give the deployment's name and the number of replicas.", nearest=f"{SLASH} scale NAME 2")
     if len(words) == 1:
         if not _is_number(words[0]):
-            raise Wrong("Say how many replicas.", nearest=f"{SLASH} scale {shown(words[0])} 2")
+            raise InvalidValue("Give the number of replicas.", nearest=f"{SLASH} scale {shown(words[0])} 2")
         return Scale(replicas=replicas(words[0], "The number of replicas", least=0))
     if _is_number(words[0]) and not _is_number(words[1]):
-        raise Wrong("The name comes first, then the number.", nearest=f"{SLASH} scale {words[1]} {words[0]}")
+        raise InvalidValue("The name comes first, then the number.", nearest=f"{SLASH} scale {words[1]} {words[0]}")
     return Scale(name=name(words[0]), replicas=replicas(words[1], "The number of replicas", least=0))
 
 
@@ -208,7 +210,7 @@ def _help(words: Sequence[str]) -> Help:
     if topic in USAGES:
         return Help(command=topic)
     close = MEANT.get(topic) or next(iter(get_close_matches(topic, USAGES, n=1)), None)
-    raise Wrong(
+    raise InvalidValue(
         _no_command(topic, listed=close is None),
         nearest=f"{SLASH} help {close}" if close else None,
     )
@@ -230,4 +232,4 @@ def _about_one(word: str, words: Sequence[str]) -> Status | Endpoint | Logs | Do
 
 def _at_most(count: int, words: Sequence[str]) -> None:
     if len(words) > count:
-        raise Wrong(f"{quoted(words[count])} is one word too many.")
+        raise InvalidValue(f"{quoted(words[count])} is one word too many.")

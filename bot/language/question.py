@@ -1,4 +1,4 @@
-"""PURE: a question that somebody put, and what is remembered of it until it is answered."""
+"""PURE: a question from Slack, and the progress of its answer."""
 
 import re
 from collections.abc import Mapping
@@ -11,34 +11,34 @@ from bot.language.typed_text import plain
 from workers.deployment.events import DeploymentId
 
 QuestionKey = NewType("QuestionKey", str)
-"""The same for every telling of one question."""
+"""Identifies a question: the same for every event that reports it."""
 
 
 class Question(Struct, frozen=True, kw_only=True):
-    """What somebody wants to be answered, and where."""
+    """A question, who asks it, and where in Slack."""
 
     id: str
-    """Slack's own id of what asked: an event id, or a command's trigger id."""
+    """Slack's id of the request: an event id, or a command's trigger id."""
     team: str
     channel: str
     user: str
     text: str
-    """As typed: Slack's markup undone, the mention of the bot taken off. It may begin with a deployment's name."""
+    """As typed: without Slack's markup and the mention of the bot. It may begin with a deployment's name."""
     deployment: str | None = None
-    """The deployment's name, where it was said apart from the text."""
+    """The deployment's name, if it is not part of the text."""
     thread_ts: str | None = None
     """The thread in which it was asked; None for a command and for a message outside threads."""
     message_ts: str | None = None
     """The message that asks; None for a command, which leaves no message."""
     response_url: str | None = None
-    """Where a command may be answered even in a channel that the bot is no member of."""
+    """The address for the answer to a command, even in a channel that the bot is not a member of."""
 
     chosen: bool = False
-    """Put again by a press of a button that names the deployment."""
+    """Whether a press of a button repeated the question for the named deployment."""
 
     @property
     def key(self) -> QuestionKey:
-        # One message comes as two events where it is a mention and a reply at once.
+        # A message that is both a mention and a reply causes two events.
         first = f"{self.channel}:{self.message_ts}" if self.message_ts else self.id
         return QuestionKey(f"{first}:{self.deployment}" if self.chosen else first)
 
@@ -48,12 +48,12 @@ class Question(Struct, frozen=True, kw_only=True):
 
     @property
     def is_direct(self) -> bool:
-        """Asked where nobody else reads."""
+        """Whether it was asked in a direct message."""
         return self.channel.startswith("D")
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """A question and how far its answer has come. A process that finds it can go on from here."""
+    """A question and the progress of its answer, from which any process can continue."""
 
     question: Question
     asked_at: datetime
@@ -63,14 +63,14 @@ class Asked(Struct, frozen=True, kw_only=True):
     thread: str | None = None
     """The root of the thread that gets the answer."""
     notice: str | None = None
-    """The message that says that the question waits."""
+    """The ts of the notice that the question waits."""
     begun: tuple[str, ...] = ()
-    """The messages of the answer, as far as they are posted."""
+    """The messages of the answer that have been posted."""
     starting: datetime | None = None
-    """When a message was about to be posted whose ts is not known yet: one that nobody wrote down may be this one."""
+    """When the bot was about to post a message whose ts is not recorded. The message may exist."""
     tries: int = 0
     failing_since: datetime | None = None
-    """Since then Slack has taken nothing of it."""
+    """Time of the first refused message since Slack last accepted one; None if Slack accepts messages."""
     not_before: datetime | None = None
     """When to try again."""
 
@@ -92,6 +92,6 @@ def of_message(event: Mapping[str, Any], *, id_: str, team: str, bot_user: str) 
 
 
 def typed(text: str, bot_user: str) -> str:
-    """What a message says to the bot: without mentions of it, and with Slack's markup undone."""
+    """The text of a message without mentions of the bot and without Slack's markup."""
     mention = re.compile(rf"<@{re.escape(bot_user)}(?:\|[^>]*)?>[ \t]*[:,]?") if bot_user else None
     return plain(mention.sub("", text) if mention else text)

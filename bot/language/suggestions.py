@@ -1,4 +1,4 @@
-"""PURE: a command as a person would write it, so that what is suggested keeps what was given."""
+"""PURE: a command as text, for suggestions that keep the options that were given."""
 
 import re
 import shlex
@@ -11,8 +11,8 @@ from workers.secrecy import masked
 _PLAIN = re.compile(r"[^\s'\"\\]+")
 
 
-def written(command: Launch | Plan) -> str:
-    """`/mixtral launch mixtral-8x7b as fast --spot`: read again, it is the same command."""
+def command_text(command: Launch | Plan) -> str:
+    """`/mixtral launch mixtral-8x7b as fast --spot`: parsed again, it is the same command."""
     match command:
         case Launch():
             named = ("as", command.name) if command.name else ()
@@ -25,9 +25,9 @@ def written(command: Launch | Plan) -> str:
 
 
 def joined(words: Iterable[str]) -> str:
-    """Words after the slash command, quoted where they must be.
+    """Words after the slash command, quoted where needed.
 
-    What looks like a secret is not repeated, nor what would not come back from Slack as it is: `HUB=…`.
+    What looks like a secret, or would be changed by Slack, is left out: `HUB=…`.
     """
     return " ".join((SLASH, *(word if _PLAIN.fullmatch(word) else shlex.quote(word) for word in map(_repeated, words))))
 

@@ -1,4 +1,4 @@
-"""PURE: from what Slack's composer makes of a text back to what the person typed."""
+"""PURE: the text that a person typed, from what Slack's composer made of it."""
 
 import re
 
@@ -16,12 +16,12 @@ def plain(text: str) -> str:
 
 
 def with_mentions(text: str) -> str:
-    """Likewise, but people stay as they are mentioned: `<@U1|robin>` is `<@U1>`."""
+    """The same, but mentions of people stay: `<@U1|robin>` is `<@U1>`."""
     return _undone(text, people=True)
 
 
 def mentioned(word: str) -> str | None:
-    """The id of the person whom a word of `with_mentions` mentions; None where it mentions nobody."""
+    """The user id in a word of `with_mentions`; None if it is not a mention of a person."""
     found = _PERSON.fullmatch(word)
     return found[1] if found else None
 
@@ -46,12 +46,12 @@ def _typed(found: re.Match[str]) -> str:
 
 
 def straight(text: str) -> str:
-    """Typographic quotes as plain ones, and the dash that composers make of two hyphens as two hyphens."""
+    """Replace typographic quotes by plain ones, and the dash that composers make of two hyphens by two hyphens."""
     return _DASHES.sub("--", text.translate(_STRAIGHT))
 
 
 def unquoted(text: str) -> str:
-    """Without the pair of quotes that encloses the whole text, if one does."""
+    """Remove a pair of quotes that encloses the whole text."""
     text = text.strip()
     quotes = text.translate(_STRAIGHT)
     mark = quotes[:1]

@@ -1,4 +1,4 @@
-"""PURE: what is said beside the card: in its thread, and to the launcher where the card cannot be."""
+"""PURE: the alerts in a card's thread, and the notice to the launcher where the card cannot be posted."""
 
 from datetime import datetime
 
@@ -19,40 +19,40 @@ DRY = "mixtral_dry_"
 ENDED = "mixtral_ended"
 SCALED = "mixtral_scaled_"
 OUT, BACK = "mixtral_out_", "mixtral_back_"
-"""Mark a message for those who look for it after a crash, as `card.CARD` does."""
+"""Prefixes of block ids. After a crash, a message is found by its prefix, like a card by `card.CARD`."""
 
 NO_ROOM = {
-    "not_in_channel": "I am not a member of it. Invite me there with `/invite @mixtral`",
-    "channel_not_found": "I cannot see it. Invite me there with `/invite @mixtral`",
-    "is_archived": "it is archived. Bring it back, or launch from another channel",
-    "restricted_action": "its settings keep me from posting. Have them changed, or launch from another channel",
+    "not_in_channel": "the bot is not a member of it. Invite the bot there with `/invite @mixtral`",
+    "channel_not_found": "the bot has no access to it. Invite the bot there with `/invite @mixtral`",
+    "is_archived": "the channel is archived. Unarchive it, or launch from another channel",
+    "restricted_action": "its settings do not let the bot post. Change them, or launch from another channel",
 }
 
 
 def ready(deployment: Deployment) -> Message:
-    """The launcher is told that the wait is over, with the first words of the model."""
+    """The alert that the deployment is ready, with the time that it took and the test completion."""
     first = min((a.ready_at for a in deployment.attempts if a.ready_at), default=deployment.updated_at)
     took = after(first - deployment.requested_at)
     sentence = f"{words.user(deployment.place.user)} *{escape(deployment.name)}* is ready {took}."
     tested = card.tested(deployment)
-    told = _marked(section(sentence), READY, deployment)
-    return Message(sentence, (told, *([section(tested)] if tested else [])))
+    block = _marked(section(sentence), READY, deployment)
+    return Message(sentence, (block, *([section(tested)] if tested else [])))
 
 
 def failed(deployment: Deployment) -> Message:
-    """The launcher is told that it came to nothing, and why; the card has the details."""
+    """The alert that the deployment failed, with the cause; the card has the details."""
     cause = words.now_happening(deployment, deployment.updated_at)
     sentence = f"{words.user(deployment.place.user)} *{escape(deployment.name)}* {words.verdict(deployment)}. {cause}"
     return Message(sentence, (_marked(section(sentence), FAILED, deployment),))
 
 
 def dry_kind(deployment: Deployment) -> str:
-    """Once for each time that somebody asked for it: a scaling asks anew."""
+    """The prefix of the alert about a dry ladder. It differs for each request: a scaling is a new one."""
     return f"{DRY}{int(deployment.tries_from.timestamp())}"
 
 
 def dry(deployment: Deployment) -> Message:
-    """The launcher is told that nothing was found, while there is something to decide."""
+    """The alert that no machine was found, while a person can still decide to keep trying."""
     until = dry_until(deployment)
     decide = f"Press *Keep trying* on the card before {moment(until)}, or this launch ends." if until else ""
     who, name = words.user(deployment.place.user), escape(deployment.name)
@@ -61,7 +61,7 @@ def dry(deployment: Deployment) -> Message:
 
 
 def ended(deployment: Deployment, now: datetime) -> Message:
-    """Whoever follows the thread is told that it is over, and what it came to."""
+    """The alert that the deployment has ended, with how long it ran and its cost."""
     by = f"{words.user(deployment.stopped_by)} ended" if deployment.stopped_by else "Ended:"
     ran = f"it ran {duration(deployment.ran_for(now))}, {words.what_it_cost(deployment, now)}"
     sentence = f"{by} *{escape(deployment.name)}*: {ran}."
@@ -69,11 +69,11 @@ def ended(deployment: Deployment, now: datetime) -> Message:
 
 
 def scaled(deployment: Deployment, by: ScaleRequested) -> Message:
-    """Whoever follows the thread is told who changed the number of replicas."""
+    """The alert that a person changed the number of replicas."""
     then = ""
     if by.replicas == 0:
         wakes = deployment.recipe.service.replica_policy.wakes
-        then = " The next request starts one again." if wakes else " Requests get a 503 until somebody scales it up."
+        then = " The next request starts one again." if wakes else " Requests get a 503 until it is scaled up."
     sentence = f"{words.user(by.by)} scaled *{escape(deployment.name)}* to {count(by.replicas, 'replica')}.{then}"
     return Message(sentence, (_marked(section(sentence), scaled_kind(by), deployment),))
 
@@ -83,29 +83,29 @@ def scaled_kind(by: ScaleRequested) -> str:
 
 
 def out_since(deployment: Deployment, now: datetime) -> datetime | None:
-    """Since when nobody answers at an endpoint that people use, and none is on its way; None: it is not so."""
-    stands = condition_of(deployment)
-    given_up = isinstance(stands, Abandoned | NoCapacity)
-    later = isinstance(stands, Looking) and not deployment.live and paused_until(deployment, now)
-    return deployment.out_since if deployment.endpoint and (given_up or later) else None
+    """Start of the outage, if a published endpoint has no replica and none is starting; else None."""
+    condition = condition_of(deployment)
+    given_up = isinstance(condition, Abandoned | NoCapacity)
+    paused = isinstance(condition, Looking) and not deployment.live and paused_until(deployment, now)
+    return deployment.out_since if deployment.endpoint and (given_up or paused) else None
 
 
 def out(deployment: Deployment, since: datetime, now: datetime) -> Message:
-    """The launcher is told that nobody answers any more, and what is done about it."""
+    """The alert that no replica answers, with the cause and the next step."""
     cause = words.now_happening(deployment, now)
     sentence = f"{words.user(deployment.place.user)} *{escape(deployment.name)}* {words.verdict(deployment)}. {cause}"
     return Message(sentence, (_marked(section(sentence), out_kind(since), deployment),))
 
 
 def back(deployment: Deployment, since: datetime) -> Message:
-    """It is over."""
+    """The alert that the deployment answers again."""
     again = max((a.since for a in deployment.ready), default=deployment.updated_at)
     sentence = f"{words.user(deployment.place.user)} *{escape(deployment.name)}* answers again, {after(again - since)}."
     return Message(sentence, (_marked(section(sentence), back_kind(since), deployment),))
 
 
 def out_kind(since: datetime) -> str:
-    """Marks what is said of the outage that began then."""
+    """The prefix of the alert about the outage that began at `since`."""
     return f"{OUT}{int(since.timestamp())}"
 
 
@@ -114,12 +114,12 @@ def back_kind(since: datetime) -> str:
 
 
 def no_room(deployment: Deployment, error: str) -> Message:
-    """The card cannot be posted where the deployment was asked for."""
+    """The notice that the card cannot be posted in the channel of the launch."""
     name = escape(deployment.name)
-    why = NO_ROOM.get(error, f"Slack refuses it ({escape(error)}). Launch from another channel")
+    why = NO_ROOM.get(error, f"Slack refused it ({escape(error)}). Launch from another channel")
     return Message(
-        f"I cannot post the card of *{name}* in <#{deployment.place.channel}>: {why}. "
-        f"*{name}* goes on all the same: `/mixtral status {name}` shows how it stands, `/mixtral down {name}` ends it."
+        f"The card of *{name}* cannot be posted in <#{deployment.place.channel}>: {why}. "
+        f"*{name}* continues without a card: `/mixtral status {name}` shows its state, `/mixtral down {name}` ends it."
     )
 
 

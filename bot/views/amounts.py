@@ -1,4 +1,4 @@
-"""PURE: money, durations and moments, as people read them."""
+"""PURE: money, durations and points in time as text."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -10,7 +10,7 @@ CENT = Decimal("0.01")
 
 
 def usd(amount: Decimal) -> str:
-    """USD with two decimals, `0.00 USD` for nothing at all."""
+    """USD with two decimals; `under 0.01 USD` for less than a cent, `0.00 USD` for zero."""
     if Decimal(0) < amount < CENT:
         return "under 0.01 USD"
     return f"{amount.quantize(CENT):,} USD"
@@ -21,7 +21,7 @@ def usd_per_hour(amount: Decimal) -> str:
 
 
 def duration(length: timedelta) -> str:
-    """Two units at most: `3 s`, `2 min 5 s`, `1 h 3 min`, `2 d 4 h`."""
+    """At most two units: `3 s`, `2 min 5 s`, `1 h 3 min`, `2 d 4 h`."""
     seconds = max(0, int(length.total_seconds()))
     if seconds < MINUTE:
         return f"{seconds} s"
@@ -33,17 +33,17 @@ def duration(length: timedelta) -> str:
 
 
 def after(length: timedelta) -> str:
-    """How long something took, behind its verb: `in under a second`, `after 7 s`."""
+    """A duration that follows a verb: `in under a second`, `after 7 s`."""
     return f"after {duration(length)}" if length >= timedelta(seconds=1) else "in under a second"
 
 
 def seconds(length: float) -> str:
-    """A short time, exactly: `0.4 s`."""
+    """A duration in seconds with one decimal, `0.4 s`; from a minute on as `duration` writes it."""
     return f"{length:.1f} s" if length < MINUTE else duration(timedelta(seconds=length))
 
 
 def moment(at: datetime) -> str:
-    """A moment in each reader's own time zone; for clients that cannot, in UTC."""
+    """A point in time in the reader's time zone; in UTC for clients that do not format dates."""
     fallback = at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
     return f"<!date^{int(at.timestamp())}^{{date_short_pretty}} at {{time}}|{fallback}>"
 

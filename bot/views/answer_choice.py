@@ -1,4 +1,4 @@
-"""PURE: a question that several could answer: a button for each of them."""
+"""PURE: the choice of a deployment for a question that several can answer."""
 
 from collections.abc import Sequence
 
@@ -11,24 +11,24 @@ from bot.views.blocks import Block, actions, button, section
 from bot.views.escape import escape
 
 CHOOSE = "ask_of_"
-"""The beginning of the buttons' action ids; a button's value is the question for its deployment."""
+"""Prefix of the buttons' action ids. A button's value is the question for its deployment."""
 
-SHOWN_MOST = 5
-VALUE_MOST = 2000
+MAX_SHOWN = 5
+MAX_VALUE = 2000
 
 _encode = msgspec.json.Encoder().encode
 
 
 def choice(sentence: str, question: Question, names: Sequence[str], prompt: str) -> Message:
-    """A button for each of the first names, instead of the sentence that says how to write it.
+    """A button for each of the first MAX_SHOWN names.
 
-    A question that is too long for a button leaves the sentence.
+    If the question is too long for a button's value, the message is `sentence`, which explains how to type it.
     """
-    buttons = [_button(at, question, name, prompt) for at, name in enumerate(names[:SHOWN_MOST])]
-    if not buttons or any(len(made["value"]) > VALUE_MOST for made in buttons):
+    buttons = [_button(at, question, name, prompt) for at, name in enumerate(names[:MAX_SHOWN])]
+    if not buttons or any(len(made["value"]) > MAX_VALUE for made in buttons):
         return Message(sentence, (section(escape(sentence)),))
-    more = f" There are {len(names)}; `/mixtral status` lists them." if len(names) > SHOWN_MOST else ""
-    return Message(sentence, (section(f"Several deployments could answer. Whom shall I ask?{more}"), actions(buttons)))
+    more = f" There are {len(names)}; `/mixtral status` lists them." if len(names) > MAX_SHOWN else ""
+    return Message(sentence, (section(f"Several deployments can answer. Choose one.{more}"), actions(buttons)))
 
 
 def chosen(value: str) -> Question:
@@ -37,5 +37,5 @@ def chosen(value: str) -> Question:
 
 
 def _button(at: int, question: Question, name: str, prompt: str) -> Block:
-    put = replace(question, text=prompt, deployment=name, chosen=True, response_url=None)
-    return button(f"Ask {name}", f"{CHOOSE}{at}", _encode(put).decode())
+    addressed = replace(question, text=prompt, deployment=name, chosen=True, response_url=None)
+    return button(f"Ask {name}", f"{CHOOSE}{at}", _encode(addressed).decode())

@@ -1,4 +1,4 @@
-"""PURE: one replica in words: where it is, how it fares, what became of one that was lost."""
+"""PURE: one replica as text: its place, its state, and what replaces it after a loss."""
 
 from datetime import datetime, timedelta
 
@@ -24,7 +24,7 @@ ATTEMPT_DOTS = {
 
 
 def so_far(attempt: Attempt, now: datetime) -> str:
-    """`: 3 s so far`, once there is something to count."""
+    """`: 3 s so far`; empty in the first second."""
     elapsed = now - attempt.since
     return f": {duration(elapsed)} so far" if elapsed >= timedelta(seconds=1) else ""
 
@@ -45,8 +45,8 @@ def silence(attempt: Attempt) -> str:
     return f"{inert(clip(ended.how, 300))}{', and its machine starts it again' if ended.again else ''}"
 
 
-def stumbled(attempt: Attempt) -> str:
-    """How often an engine that was never ready has ended, where it did; else nothing."""
+def engine_restarts(attempt: Attempt) -> str:
+    """How an engine that its machine restarts has ended, and how often; empty if it has not."""
     ended = attempt.engine_end
     if ended is None or not ended.again:
         return ""
@@ -55,17 +55,17 @@ def stumbled(attempt: Attempt) -> str:
 
 
 def left(attempt: Attempt, now: datetime) -> timedelta:
-    """How long a replica that does not answer has to recover."""
+    """The time in which a replica that does not answer can recover before it is replaced."""
     until = deadline(attempt)
     return max((until or now) - now, timedelta())
 
 
 def taken_back(attempt: Attempt) -> str:
-    return f"replica {attempt.replica} was taken back by the cloud {preposition(attempt)} {offers.place(attempt.offer)}"
+    return f"replica {attempt.replica} was preempted {preposition(attempt)} {offers.place(attempt.offer)}"
 
 
 def replacement(lost: Attempt, state: Deployment) -> str:
-    """What became of the place of a replica that was lost: `its replacement starts at GCP us-central1-a`."""
+    """What replaces a replica that was lost: `its replacement starts at GCP us-central1-a`."""
     later = (a for a in state.attempts if a.number > lost.number and a.replica == lost.replica)
     newest = next((a for a in later if a.phase is not Phase.REFUSED), None)
     if newest is None:
@@ -74,10 +74,10 @@ def replacement(lost: Attempt, state: Deployment) -> str:
     where = f"{preposition(newest)} {offers.place(newest.offer)}"
     match newest.phase:
         case Phase.PROVISIONING:
-            return f"its replacement is asked for {where}"
+            return f"its replacement is requested {where}"
         case Phase.STARTING:
             return f"its replacement starts {where}"
         case Phase.READY:
-            return f"its replacement answers {where}"
+            return f"its replacement is ready {where}"
         case _:
             return f"it was replaced {where}"

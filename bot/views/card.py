@@ -1,4 +1,4 @@
-"""PURE: the live card: one message that tells all of a deployment, rebuilt whole from its state."""
+"""PURE: the card: one message that shows a deployment, rebuilt completely from its state."""
 
 from datetime import datetime, timedelta
 
@@ -17,31 +17,31 @@ from workers.deployment.state import Deployment
 from workers.placement.limits import Limits
 
 CARD = "mixtral_card"
-"""Marks the message: its metadata's event_type, and the beginning of its first block_id where metadata is not kept."""
+"""Identifies the message: its metadata's event_type, and the prefix of its first block_id if metadata is not kept."""
 
-LOG_MOST = 2200
-WORDS_MOST = 600
-FACT_MOST = 160
+MAX_LOG = 2200
+MAX_WORDS = 600
+MAX_FACT = 160
 
 CLIMBING = frozenset({DeploymentStatus.PROVISIONING, DeploymentStatus.FAILED, DeploymentStatus.NO_CAPACITY})
 
 SETTLED = frozenset(
     {DeploymentStatus.ENDED, DeploymentStatus.READY, DeploymentStatus.ENDING, DeploymentStatus.SCALED_TO_ZERO}
 )
-"""What a machine once died of is of no interest any more."""
+"""Statuses in which the log of a failed machine is no longer shown."""
 
 CHANGES_EVERY = (
     (timedelta(minutes=2), timedelta(seconds=5)),
     (timedelta(minutes=15), timedelta(seconds=15)),
     (timedelta.max, timedelta(minutes=1)),
 )
-"""Up to what age of a state its elapsed time is shown anew, and how often."""
+"""Pairs of a state's maximum age and the interval at which its elapsed time is updated."""
 
 MONEY_EVERY = timedelta(minutes=5)
 
 
 def card(deployment: Deployment, now: datetime) -> Message:
-    """The card. What the eye meets first: name and status, what is happening, the facts; then the rest."""
+    """The card: name and status, what is happening, the facts; then the rest."""
     blocks = [
         header(words.title(deployment), f"{CARD}_{deployment.id}"),
         section(words.now_happening(deployment, now)),
@@ -57,7 +57,7 @@ def card(deployment: Deployment, now: datetime) -> Message:
 
 
 def changes_every(deployment: Deployment, now: datetime) -> timedelta | None:
-    """How often the card differs by the passing of time alone; None: never."""
+    """The interval at which the card changes without an event; None if it does not."""
     status = condition_of(deployment).status
     if status in (DeploymentStatus.ENDED, DeploymentStatus.FAILED, DeploymentStatus.SCALED_TO_ZERO):
         return None
@@ -86,9 +86,9 @@ def fallback(deployment: Deployment, now: datetime) -> str:
 def _facts(deployment: Deployment, now: datetime) -> Block:
     pairs = [("Recipe", code(deployment.recipe.name))]
     if model := words.model(deployment):
-        pairs.append(("Model", code(clip(model, FACT_MOST))))
+        pairs.append(("Model", code(clip(model, MAX_FACT))))
     if not is_ending(deployment):
-        ready = f"{len(deployment.ready)} of {deployment.wanted} ready" if deployment.wanted else "none wanted"
+        ready = f"{len(deployment.ready)} of {deployment.wanted} ready" if deployment.wanted else "scaled to zero"
         pairs.append(("Replicas", f"{ready}{_moved_by(deployment)}"))
     if where := _where(deployment):
         pairs.append(("Runs on" if not deployment.ended else "Ran on", where))
@@ -98,7 +98,7 @@ def _facts(deployment: Deployment, now: datetime) -> Block:
     if deployment.ended and condition_of(deployment).status is DeploymentStatus.ENDED:
         pairs.append(("Down since", moment(deployment.ended.at)))
     if limits := _limits(deployment.limits):
-        pairs.append(("Limits", clip(limits, FACT_MOST)))
+        pairs.append(("Limits", clip(limits, MAX_FACT)))
     return fields(pairs)
 
 
@@ -125,23 +125,23 @@ def _limits(limits: Limits) -> str:
         "spot" if limits.spot else "",
         f"GPUs {escape(', '.join(limits.gpus))}" if limits.gpus else "",
         " or ".join(offers.cloud(c) for c in limits.clouds),
-        f"at most {usd_per_hour(limits.max_price)} a replica" if limits.max_price is not None else "",
+        f"at most {usd_per_hour(limits.max_price)} per replica" if limits.max_price is not None else "",
     ]
     return "; ".join(p for p in parts if p)
 
 
 def _failure(deployment: Deployment) -> list[Block]:
-    """Of a failed deployment the end of its log; of one that runs, why its last machine did not."""
+    """The end of the log of the last machine that failed, unless a later one was ready."""
     failed = [a for a in deployment.attempts if a.phase in (Phase.FAILED, Phase.PREEMPTED)]
     if not failed or not failed[-1].log_tail or condition_of(deployment).status in SETTLED:
         return []
     last = failed[-1]
     if any(a.ready_at and a.number > last.number for a in deployment.attempts):
-        return []  # a later one answered: that log is no news any more
+        return []
     blocks = [
         section(
-            f"The last lines of its log, replica {last.replica} {attempts.preposition(last)} "
-            f"{offers.place(last.offer)}:\n{fenced(last.log_tail, LOG_MOST)}"
+            f"The last lines of the log of replica {last.replica} {attempts.preposition(last)} "
+            f"{offers.place(last.offer)}:\n{fenced(last.log_tail, MAX_LOG)}"
         )
     ]
     if condition_of(deployment).status is DeploymentStatus.FAILED:
@@ -157,32 +157,32 @@ def _ladder(deployment: Deployment, now: datetime) -> list[Block]:
     if condition_of(deployment).status in CLIMBING or asking or (lacking and deployment.exhausted):
         mends = ladder.mends(deployment.rungs, over=bool(deployment.ended)) if not asking else ""
         return [section(ladder.ladder(deployment, now)), *([section(mends)] if mends else [])]
-    if words.is_news(deployment, now) and (said_no := ladder.refusals(deployment)):
-        return [context(listed(["Tried before:", *said_no], 2000))]
+    if words.is_news(deployment, now) and (refused := ladder.refusals(deployment)):
+        return [context(listed(["Tried before:", *refused], 2000))]
     return []
 
 
 def _notes(deployment: Deployment) -> list[Block]:
-    """What of the recipe is not served as written, until there is an endpoint."""
+    """The fields of the recipe that are not applied as written, until there is an endpoint."""
     said = notes(deployment.recipe) if deployment.endpoint is None and deployment.stopped_by is None else []
-    return [context(listed(["Not served as written:", *said], 2000))] if said else []
+    return [context(listed(["Not applied as written:", *said], 2000))] if said else []
 
 
 def _endpoint(deployment: Deployment) -> list[Block]:
     if deployment.endpoint is None or is_ending(deployment):
-        return []  # else it stays, whatever becomes of the replicas
-    return [*endpoint.on_card(deployment), *([section(said)] if (said := tested(deployment)) else [])]
+        return []
+    return [*endpoint.on_card(deployment), *([section(test)] if (test := tested(deployment)) else [])]
 
 
 def tested(deployment: Deployment) -> str:
-    """The test completion as a quote: what the model was given, and what it made of it."""
+    """The test completion as a quote of prompt and answer, or why it failed; empty if there was none."""
     match deployment.test:
         case TestCompletionAnswered() as test:
-            said = inert(clip(" ".join(test.text.split()), WORDS_MOST)) or "_(the model answered nothing)_"
-            return f"*Test completion*, {seconds(test.seconds)}\n> *{inert(test.prompt)}* {said}"
+            answer = inert(clip(" ".join(test.text.split()), MAX_WORDS)) or "_(the answer is empty)_"
+            return f"*Test completion*, {seconds(test.seconds)}\n> *{inert(test.prompt)}* {answer}"
         case TestCompletionFailed() as test:
-            why = inert(clip(test.why.rstrip("."), WORDS_MOST))
-            return f"\N{WARNING SIGN}\ufe0f *The test completion failed*: {why}. `/mixtral logs` may tell more."
+            why = inert(clip(test.why.rstrip("."), MAX_WORDS))
+            return f"\N{WARNING SIGN}\ufe0f *The test completion failed*: {why}. `/mixtral logs` may show the cause."
         case None:
             return ""
 
@@ -193,11 +193,11 @@ def _replicas(deployment: Deployment, now: datetime) -> list[Block]:
     return [section(listed(["*Replicas*", *replicas.lines(deployment, now)]))]
 
 
-def _what_goes(deployment: Deployment) -> str:
+def _removed(deployment: Deployment) -> str:
     if not deployment.wanted:
-        return "Its endpoint goes away"
+        return "Its endpoint is removed"
     replicas_ = "replica" if deployment.wanted == 1 else f"{deployment.wanted} replicas"
-    return f"Its {replicas_} and its endpoint go away"
+    return f"Its {replicas_} and its endpoint are removed"
 
 
 def _buttons(deployment: Deployment) -> list[Block]:
@@ -208,7 +208,7 @@ def _buttons(deployment: Deployment) -> list[Block]:
     down = button("End", "card_down", id_, style="danger") | {
         "confirm": confirm(
             f"End {clip(name, 40)}?",
-            f"{_what_goes(deployment)}, and its keys stop working.",
+            f"{_removed(deployment)}, and its keys stop working.",
             yes="End it",
             no="Keep it",
         )

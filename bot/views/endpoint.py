@@ -1,4 +1,4 @@
-"""PURE: how to reach a deployment: in the channel without its key, to the launcher with it."""
+"""PURE: how to reach a deployment: in the channel without a key, to the launcher with the key."""
 
 import json
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ PLACEHOLDER = "$MIXTRAL_KEY"
 QUESTION = "Name three condiments."
 
 NOT_ENFORCED = (
-    "\N{WARNING SIGN}\ufe0f *A replica answers without a key.* Whoever can reach its port can use it. "
-    "Have the recipe's `run` take the key from its environment, where it is `VLLM_API_KEY` (vLLM looks there by "
-    "itself; on a command line everybody on the machine could read it), and launch it again."
+    "\N{WARNING SIGN}\ufe0f *A replica answers without a key.* Anyone who can reach its port can use it. "
+    "Change the recipe's `run` to take the key from the environment variable `VLLM_API_KEY`, and launch it again. "
+    "vLLM reads that variable by default; on a command line, every user of the machine could read the key."
 )
 
 
@@ -27,14 +27,14 @@ def base_url(deployment: Deployment) -> str:
 
 
 def served_name(deployment: Deployment) -> str:
-    """The name by which a client asks for the model: the deployment's, where the engine was told it."""
+    """The value of `model` in requests: the deployment's name if the engine serves it, else the model's."""
     served = next((a.request.boot.served_names for a in deployment.attempts if a.machine), ())
-    told_both = deployment.recipe.engine is not None and deployment.name in served
-    return deployment.name if told_both else model(deployment) or deployment.name
+    by_name = deployment.recipe.engine is not None and deployment.name in served
+    return deployment.name if by_name else model(deployment) or deployment.name
 
 
 def curl(deployment: Deployment, key: str) -> str:
-    """A command that works as it stands, once the key is in it."""
+    """A complete command with `key`, for a shell."""
     model_name = json.dumps(served_name(deployment)).replace("'", r"'\''")
     return (
         f"curl {base_url(deployment)}/chat/completions \\\n"
@@ -47,45 +47,43 @@ def curl(deployment: Deployment, key: str) -> str:
 
 
 def on_card(deployment: Deployment) -> tuple[Block, ...]:
-    """The endpoint as everybody in the channel may see it."""
+    """The endpoint without a key, for the channel."""
     name = escape(deployment.name)
     first = (
-        f"`/mixtral endpoint {name}` shows the launcher theirs"
-        if has_first_key(deployment)
-        else "the first was revoked"
+        f"`/mixtral endpoint {name}` shows it to the launcher" if has_first_key(deployment) else "the first was revoked"
     )
     blocks = [
         section(f"*Endpoint* {code(base_url(deployment))}\n```\n{escape(curl(deployment, PLACEHOLDER))}\n```"),
-        context(f"{code(PLACEHOLDER)} is a key: {first}, `/mixtral key {name} new @PERSON` makes more."),
+        context(f"{code(PLACEHOLDER)} is a key: {first}, `/mixtral key {name} new @PERSON` makes another."),
     ]
     return (*blocks, section(NOT_ENFORCED)) if deployment.key_not_enforced else tuple(blocks)
 
 
 def has_first_key(deployment: Deployment) -> bool:
-    """Whether the launcher's key still opens it."""
+    """Whether the launcher's first key is still valid."""
     return any(key.id == FIRST_KEY for key in deployment.keys)
 
 
 def endpoint(deployment: Deployment, key: str | None, *, python: bool = False) -> Message:
-    """Address, key and a way to use them, for one person's eyes: never for a channel.
+    """Address, key and an example, for one person; never for a channel.
 
-    `python` adds a second way. What comes unasked leaves it out, so as not to push the card off the screen.
+    `python` adds an example in Python. A message that was not requested leaves it out, so that it stays short.
     """
     name = escape(deployment.name)
     if is_ending(deployment):
         sentence = f"{name} has ended: its endpoint is closed and its keys are destroyed."
         return Message(sentence, (section(sentence),))
     if deployment.endpoint is None:
-        sentence = f"{escape(title(deployment))}: it has no endpoint yet. The card shows it as soon as there is one."
+        sentence = f"{escape(title(deployment))}: it has no endpoint yet. The card shows the endpoint when it exists."
         return Message(sentence, (section(sentence),))
     url = base_url(deployment)
     if key is None:
         sentence = (
             f"*{name}* answers at {code(url)}. Its first key was revoked: `/mixtral key {name} new` makes another, "
-            f"`/mixtral key {name} list` shows whose there are."
+            f"`/mixtral key {name} list` shows the keys and their owners."
         )
         return Message(sentence, (section(sentence),))
-    answers = "answers at" if deployment.ready else "has no replica that answers just now; its address stays"
+    answers = "answers at" if deployment.ready else "has no replica that answers now; its address stays"
     blocks = [
         section(f"*{name}* {answers} {code(url)}\nIts key: {code(key)}"),
         section(f"```\n{escape(curl(deployment, key))}\n```"),
@@ -94,8 +92,8 @@ def endpoint(deployment: Deployment, key: str | None, *, python: bool = False) -
         blocks.append(section(f"With the OpenAI library for Python:\n```\n{escape(_python(deployment, key))}\n```"))
     blocks.append(
         context(
-            f"Whoever has the key can use {name} until it ends. Don't pass it on: `/mixtral key {name} new @PERSON` "
-            "makes one that can be revoked by itself."
+            f"Anyone who has this key can use {name} until it ends. Do not share it: "
+            f"`/mixtral key {name} new @PERSON` makes another, which can be revoked separately."
         )
     )
     if deployment.key_not_enforced:
@@ -104,12 +102,12 @@ def endpoint(deployment: Deployment, key: str | None, *, python: bool = False) -
 
 
 def held(deployment: Deployment, keys: Sequence[KeyId]) -> Message:
-    """For somebody who may not see the launcher's key, and has keys of his own, which were shown to him once."""
+    """For a person who may not see the launcher's key, and has keys of their own, which were shown once."""
     name, which = escape(deployment.name), " and ".join(code(key) for key in keys)
     have = f"You have {'a key' if len(keys) == 1 else 'keys'} to it: {which}."
     sentence = f"*{name}* answers at {code(base_url(deployment))}. {have}"
     lost = (
-        f"{code(PLACEHOLDER)} is the key itself, which was shown to you once. If you lost it, "
+        f"{code(PLACEHOLDER)} is your key, which was shown to you once. If you lost it, "
         f"{user(deployment.place.user)} can make another: `/mixtral key {name} new @YOU`."
     )
     shown = section(f"```\n{escape(curl(deployment, PLACEHOLDER))}\n```")

@@ -1,4 +1,4 @@
-"""PURE: other people's and the model's words, made safe to stand in Slack's markup."""
+"""PURE: untrusted text, made safe for Slack's markup."""
 
 import re
 
@@ -10,14 +10,14 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\
 
 
 def escape(text: str) -> str:
-    """Text for mrkdwn, in which `<`, `>` and `&` mean themselves: no mention, no link, no date."""
+    """Text for mrkdwn with `<`, `>` and `&` as literal characters: no mention, no link, no date."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def inert(text: str) -> str:
-    """Text that nobody vouches for (a model's, an engine's log): it pings nobody, hides no link, opens no code block.
+    """Untrusted text (a model's answer, an engine's log) without mentions, hidden links and code fences.
 
-    Its place is a `verbatim` text object, in which Slack makes no links of bare addresses.
+    Only for a `verbatim` text object, in which Slack makes no links of bare addresses.
     """
     text = _CONTROL.sub("", text.replace("\r\n", "\n"))
     text = text.replace("```", f"`{INVISIBLE_JOINER}`{INVISIBLE_JOINER}`")
@@ -30,21 +30,21 @@ def code(text: str) -> str:
     return f"`{shown}`"
 
 
-def clip(text: str, most: int) -> str:
-    """The beginning of a text, marked where it was cut. Escaped text is cut between its entities."""
-    if len(text) <= most:
+def clip(text: str, limit: int) -> str:
+    """The start of a text, at most `limit` characters, with `…` where it was cut. Entities are not split."""
+    if len(text) <= limit:
         return text
-    kept = text[: most - 1]
+    kept = text[: limit - 1]
     ampersand = kept.rfind("&", max(0, len(kept) - 5))
     if ampersand != -1 and ";" not in kept[ampersand:]:
         kept = kept[:ampersand]
     return f"{kept.rstrip()}…"
 
 
-def clip_start(text: str, most: int) -> str:
-    """The end of an escaped text, in whole lines as far as that goes: of a log, the last lines matter."""
-    if len(text) <= most:
+def clip_start(text: str, limit: int) -> str:
+    """The end of an escaped text, at most `limit` characters, in whole lines if it has any."""
+    if len(text) <= limit:
         return text
-    kept = text[2 - most :]
+    kept = text[2 - limit :]
     line_end = kept.find("\n")
     return "…\n" + (kept[line_end + 1 :] if -1 < line_end < len(kept) - 1 else _HALF_ENTITY.sub("", kept))

@@ -7,8 +7,8 @@ from bot.slack.message import Message
 from bot.views.blocks import context, section
 
 
-class Entry(Struct, frozen=True, kw_only=True):
-    """What is told of a command."""
+class CommandHelp(Struct, frozen=True, kw_only=True):
+    """The help for a command."""
 
     about: str
     """What it does, in a line."""
@@ -17,13 +17,13 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 
 ENTRIES = {
-    "launch": Entry(
-        about="find the cheapest machine that fits, start the model, and say where it answers",
+    "launch": CommandHelp(
+        about="find the cheapest machine that fits, start the model, and show its endpoint",
         more=(
-            "Without a recipe it takes the installation's default. `as NAME` tells two deployments apart. "
-            "`--spot` takes spot prices, `--gpus` and `--clouds` narrow the ladder, `--max-price` is USD per hour "
-            "and replica, `--env` sets a variable of the recipe. Secrets come from the worker's environment, "
-            "never from Slack. `deploy` is the same word."
+            "Without RECIPE, the installation's default recipe is launched. `as NAME` names the deployment. "
+            "`--spot` rents spot machines, `--gpus` and `--clouds` limit the offers, `--max-price` is the maximum in "
+            "USD per hour and replica, `--env` sets a variable of the recipe. Secrets come from the worker's "
+            "environment, never from Slack. `deploy` is another name of `launch`."
         ),
         examples=(
             "launch mixtral-8x7b",
@@ -31,70 +31,69 @@ ENTRIES = {
             "launch smollm2-135m",
         ),
     ),
-    "status": Entry(
-        about="what runs, or one deployment in detail",
-        more=("With a name: its replicas and its ladder."),
+    "status": CommandHelp(
+        about="all deployments, or one in detail",
+        more=("With NAME, it shows the replicas and the ladder."),
         examples=(
             "status",
             "status fast",
         ),
     ),
-    "scale": Entry(
-        about="run another number of replicas behind the same endpoint",
+    "scale": CommandHelp(
+        about="change the number of replicas behind an endpoint",
         more=(
-            "Replicas are added and drained without an interruption; what answers least goes first, then the dearest. "
-            "With 0 the endpoint stays, and waits for replicas. The recipe's `max_replicas` holds, and where its load "
-            "decides, `min_replicas` does, too. Only the launcher and the admins may."
+            "Requests are not interrupted. Scaling down ends the least ready replicas first, then the most expensive. "
+            "With 0, the endpoint stays. The recipe's `max_replicas` is the maximum; if the recipe scales by load, "
+            "`min_replicas` is the minimum. Only the launcher and the admins can scale."
         ),
         examples=("scale fast 2", "scale fast 0"),
     ),
-    "ask": Entry(
-        about="put a prompt to the model; the answer streams into a thread",
+    "ask": CommandHelp(
+        about="send a prompt to the model; the answer streams into a thread",
         more=(
-            "The name can be left out where one deployment runs. A mention, a message in a thread that I answered "
-            "and a direct message are prompts, too; the thread is the conversation. A question waits while its "
-            "model starts."
+            "NAME can be left out if only one deployment runs. A mention, a direct message and a message in a thread "
+            "that I answered are prompts too; the thread is the conversation. A question waits while its model starts."
         ),
         examples=(
             "ask Name three condiments.",
             "ask fast Name three condiments.",
         ),
     ),
-    "endpoint": Entry(
-        about="address, key and a `curl` command, for your eyes only",
-        more=("The API is OpenAI's. Only the launcher and the admins see the key."),
+    "endpoint": CommandHelp(
+        about="address, key and a `curl` command, shown only to you",
+        more=("The API is compatible with OpenAI's. Only the launcher and the admins can see the key."),
         examples=("endpoint fast",),
     ),
-    "key": Entry(
-        about="keys to an endpoint, one for each person: who has one, a new one, an end to one",
+    "key": CommandHelp(
+        about="list, make and revoke keys to an endpoint, one for each person",
         more=(
-            "`list` shows ids and owners, and never a key. `new` makes one for you, or for a person, who alone is "
-            "shown it, in this channel and once. `revoke` ends one by its id and leaves the others. Anybody may "
-            "list, and revoke their own; the launcher and the admins make them, and revoke any."
+            "`list` shows ids and owners, never a key. `new` makes a key for you, or for PERSON; it is shown once, "
+            "in this channel, and only to its owner. `revoke` ends one key by its id; the others stay valid. Anyone "
+            "can list keys and revoke their own; the launcher and the admins can make keys and revoke any."
         ),
         examples=("key fast list", "key fast new", "key fast new @ada", "key fast revoke k-3f9a01"),
     ),
-    "logs": Entry(
+    "logs": CommandHelp(
         about="the last lines that the replicas printed",
-        more=("Useful while an engine starts, and when it does not."),
+        more=("Useful while an engine starts, or if it does not start."),
         examples=("logs fast",),
     ),
-    "plan": Entry(
-        about="the offers for a recipe in price order; starts nothing",
-        more=("Offers that cannot be taken stand in it with the reason and what to do about it."),
+    "plan": CommandHelp(
+        about="the offers for a recipe, cheapest first; starts nothing",
+        more=("Offers that cannot be taken are listed with the reason and how to fix it."),
         examples=("plan mixtral-8x7b --spot",),
     ),
-    "recipes": Entry(
+    "recipes": CommandHelp(
         about="what can be launched",
-        more=("SkyPilot's service YAML files; `MIXTRAL_RECIPES` names a folder of your own."),
+        more=("Recipes are SkyPilot service YAML files; `MIXTRAL_RECIPES` names a folder of your own."),
         examples=("recipes",),
     ),
-    "down": Entry(
+    "down": CommandHelp(
         about="end a deployment and all its machines",
-        more=("Only the launcher and the admins may. Its keys stop working at once."),
+        more=("Its keys stop working immediately. Only the launcher and the admins can end a deployment."),
         examples=("down fast",),
     ),
-    "help": Entry(
+    "help": CommandHelp(
         about="this list, or one command in detail",
         examples=("help launch",),
     ),
@@ -102,7 +101,7 @@ ENTRIES = {
 
 
 def help(command: str | None) -> Message:  # noqa: A001 - the command's own name
-    """All commands; or what one does, how it is written, and examples. An unknown one gives all."""
+    """All commands, or one with its usage and examples; all for an unknown command."""
     known = SAME_AS.get(command, command) if command else None
     if known is None or known not in USAGES:
         return _all()
@@ -121,11 +120,11 @@ def _all() -> Message:
         f"The commands are {', '.join(USAGES)}.",
         (
             section("\n".join(lines)),
-            context(f"`{SLASH} help COMMAND` shows options and examples. Or ask: mention me, or write me a message."),
+            context(f"`{SLASH} help COMMAND` shows options and examples. To ask a model, mention me or write to me."),
         ),
     )
 
 
 def _short(command: str) -> str:
-    """The usage without its options, which have a help of their own."""
+    """The usage without its options, which the command's own help shows."""
     return USAGES[command].split(" [--")[0]

@@ -1,4 +1,4 @@
-"""PURE: the app's Home tab: what runs, and how to begin."""
+"""PURE: the app's Home tab: the deployments, and how to start."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,7 +10,7 @@ from bot.views.blocks import context, divider, header, section
 from bot.views.words import user as mention
 from workers.deployment.state import Deployment
 
-NONE_OF_YOURS = "You have launched nothing that still runs. `/mixtral launch` starts a model."
+NONE_OF_YOURS = "You have no deployments. `/mixtral launch` starts a model."
 
 
 def home(deployments: Sequence[Deployment], now: datetime, user: str) -> dict[str, Any]:
@@ -21,14 +21,14 @@ def home(deployments: Sequence[Deployment], now: datetime, user: str) -> dict[st
         header("Models on rented GPUs, from Slack"),
         section(
             f"Hello {mention(user)}. `/mixtral launch` in a channel finds the cheapest machine that fits, starts the "
-            "model and tells you its endpoint. Then mention me, or write to me here, to ask it something."
+            "model and shows its endpoint. To ask the model something, mention the bot, or send it a message here."
         ),
         divider(),
-        header("Yours"),
+        header("Your deployments"),
         *status.overview(mine, now, nothing=NONE_OF_YOURS if others else status.NOTHING).blocks,
     ]
     if others:
-        blocks += [header("Your colleagues'"), *status.overview(others, now).blocks]
+        blocks += [header("Other deployments"), *status.overview(others, now).blocks]
     blocks += [divider(), header("Commands"), *help_.help(None).blocks]
-    blocks.append(context("Anyone asks and reads; who launched a deployment (and the admins) scale and end it."))
+    blocks.append(context("Anyone can ask and read. Only the launcher and the admins can scale and end a deployment."))
     return {"type": "home", "blocks": blocks}

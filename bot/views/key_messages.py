@@ -1,4 +1,4 @@
-"""PURE: whose keys open a deployment's endpoint; and a key, for the one person whose it is."""
+"""PURE: the messages about keys: the list, a new key for its owner, a revocation."""
 
 from bot.slack.message import Message
 from bot.views import endpoint
@@ -13,30 +13,30 @@ NOT_THERE = frozenset({"user_not_in_channel", "not_in_channel", "channel_not_fou
 
 
 def listing(deployment: Deployment) -> Message:
-    """Ids, owners and since when; never a key."""
+    """The id, owner and time of each key; never a key."""
     name = escape(deployment.name)
     if not deployment.keys:
-        sentence = f"No key opens *{name}*. `/mixtral key {name} new` makes one."
+        sentence = f"*{name}* has no keys. `/mixtral key {name} new` makes one."
         return Message(sentence, (section(sentence),))
-    said = f"{count(len(deployment.keys), 'key opens', 'keys open')} *{name}*."
+    sentence = f"*{name}* has {count(len(deployment.keys), 'key')}."
     lines = [f"{code(key.id)} · {user(key.user)} · since {moment(key.issued_at)}" for key in deployment.keys]
     how = context(
-        f"`/mixtral key {name} new` makes one for you, `/mixtral key {name} new @PERSON` for somebody else; "
-        f"`/mixtral key {name} revoke ID` ends one."
+        f"`/mixtral key {name} new` makes one for you, `/mixtral key {name} new @PERSON` for another person; "
+        f"`/mixtral key {name} revoke ID` revokes one."
     )
-    return Message(said, (section(listed([said, *lines])), how))
+    return Message(sentence, (section(listed([sentence, *lines])), how))
 
 
 def handed_over(deployment: Deployment, id_: KeyId, key: str, *, by: str | None) -> Message:
-    """The key itself, for its owner's eyes only. `by`: who made it, where that was somebody else."""
+    """The key itself, shown only to its owner. `by`: who made it, if not the owner."""
     name, url = escape(deployment.name), endpoint.base_url(deployment)
     made = f"{user(by)} made you a key to *{name}*" if by else f"Here is your key to *{name}*"
     blocks = [
         section(f"{made}, which answers at {code(url)}\nThe key: {code(key)}"),
         section(f"```\n{escape(endpoint.curl(deployment, key))}\n```"),
         context(
-            f"Keep it: it is not shown again. Its id is {code(id_)}; `/mixtral key {name} revoke {id_}` ends it, "
-            f"and nobody else's key."
+            f"Keep it: it is not shown again. Its id is {code(id_)}; `/mixtral key {name} revoke {id_}` revokes it "
+            "and no other key."
         ),
     ]
     if deployment.key_not_enforced:
@@ -45,40 +45,40 @@ def handed_over(deployment: Deployment, id_: KeyId, key: str, *, by: str | None)
 
 
 def made_for(deployment: Deployment, id_: KeyId, owner: str) -> Message:
-    """To whoever made it."""
+    """The reply to the person who made a key for `owner`."""
     name = escape(deployment.name)
     sentence = (
-        f"{user(owner)} has a key to *{name}* now, {code(id_)}, and is the only one who was shown it, here and once. "
-        "Slack keeps such messages only for those who are there: if they missed it, revoke it and make another."
+        f"{user(owner)} has a key to *{name}*: {code(id_)}. It was shown once, here, and only to them. "
+        "Slack delivers such a message only to a person who is online: if they missed it, revoke it and make another."
     )
-    return Message(sentence, (section(sentence), context(f"`/mixtral key {name} revoke {id_}` ends it.")))
+    return Message(sentence, (section(sentence), context(f"`/mixtral key {name} revoke {id_}` revokes it.")))
 
 
 def not_shown(owner: str, channel: str, error: str) -> str:
-    """Why a key was revoked at once, and what to do instead."""
+    """Why a new key was revoked immediately, and what to do instead."""
     if error == "no_answer":
         return (
-            f"Slack gave no answer, so it is not certain that {user(owner)} has seen the key. It was revoked: "
+            f"Slack did not respond, so it is not certain that {user(owner)} has seen the key. It was revoked: "
             "make another in a moment."
         )
     if channel.startswith("D"):
-        where = "this is a conversation of two"
+        why = "this is a direct message"
     elif error in NOT_THERE:
-        where = "they or I are not in this channel"
+        why = "they or the bot are not in this channel"
     else:
-        where = f"Slack refuses it ({escape(error)})"
+        why = f"Slack refused it ({escape(error)})"
     return (
-        f"{user(owner)} cannot be shown a key here, for {where}. The key was revoked: no one has seen it. "
-        "Write the command again in a channel in which they and I both are."
+        f"{user(owner)} cannot be shown a key here: {why}. The key was revoked; no one has seen it. "
+        "Repeat the command in a channel that both they and the bot are in."
     )
 
 
 def revoked(deployment: Deployment, key: Key) -> Message:
     name = escape(deployment.name)
     left = [other for other in deployment.keys if other.id != key.id]
-    said = f"{code(key.id)}, the key of {user(key.user)}, no longer opens *{name}*."
+    sentence = f"The key {code(key.id)} of {user(key.user)} to *{name}* is revoked."
     if left:
-        said += f" {count(len(left), 'key is', 'keys are')} left."
+        sentence += f" {count(len(left), 'key is', 'keys are')} left."
     if key.id == FIRST_KEY or not left:
-        said += f" `/mixtral key {name} new` makes another."
-    return Message(said, (section(said),))
+        sentence += f" `/mixtral key {name} new` makes another."
+    return Message(sentence, (section(sentence),))

@@ -1,4 +1,4 @@
-"""PURE: the ladder of offers: what was tried and what came back, what is asked now, what comes next, what cannot be."""
+"""PURE: the ladder as text: attempts and their outcomes, the next rungs, and the unusable rungs."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -8,18 +8,18 @@ from msgspec import Struct
 
 from bot.views import offers
 from bot.views.amounts import count, duration
-from bot.views.blocks import SECTION_MOST, listed
+from bot.views.blocks import MAX_SECTION, listed
 from bot.views.escape import clip, escape, inert
 from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.state import Deployment
 from workers.placement.ladder import Rung
 from workers.placement.refusals import blocking
 
-TRIED_MOST = 6
-NEXT_MOST = 3
-REASON_MOST = 160
+MAX_TRIED = 6
+MAX_NEXT = 3
+MAX_REASON = 240
 
-CAME_TO_NOTHING = frozenset({Phase.REFUSED, Phase.FAILED, Phase.PREEMPTED})
+UNSUCCESSFUL = frozenset({Phase.REFUSED, Phase.FAILED, Phase.PREEMPTED})
 
 REFUSED = "✕"
 ASKED = "▸"
@@ -31,7 +31,7 @@ _CODE_OR_VARIABLE = re.compile(r"`[^`]*`|\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 
 
 class Tried(Struct, frozen=True):
-    """Attempts one after the other that came to the same, shown as one line."""
+    """Consecutive attempts with the same outcome, shown as one line."""
 
     attempts: tuple[Attempt, ...]
 
@@ -41,7 +41,7 @@ class Tried(Struct, frozen=True):
 
 
 def tells_something(deployment: Deployment) -> bool:
-    """Whether the ladder says more than the rest of the card: climbed, of several rungs, or with one that is barred."""
+    """Whether the ladder adds to the rest of the card: it has a refusal, several rungs, or an unusable one."""
     barred = any(not rung.usable for rung in deployment.rungs)
     return barred or len(deployment.rungs) > 1 or any(a.refusal for a in deployment.attempts)
 
@@ -53,60 +53,60 @@ def ladder(deployment: Deployment, now: datetime) -> str:
     lines = [title, *_tried(deployment, now), *_next(open_), *cannot(barred)]
     old = offers.read_ago((rung.offer for rung in deployment.rungs), now)
     note = f"\n_The oldest of these prices was read {old}._" if old else ""
-    return listed(lines, SECTION_MOST - len(note)) + note
+    return listed(lines, MAX_SECTION - len(note)) + note
 
 
 def _in_order(deployment: Deployment) -> bool:
-    """Whether it was climbed once, from the bottom: a replica that is added later begins there again."""
+    """Whether the attempts are in price order: a replica that is added later starts at the cheapest rung again."""
     prices = [a.offer.usd_per_hour or 0 for a in deployment.attempts if a.phase is not Phase.ENDED]
     return prices == sorted(prices)
 
 
 def refusals(deployment: Deployment) -> tuple[str, ...]:
-    """What said no before the machines that are there now, a line each."""
+    """The last refusals, one line each, after the number of earlier ones."""
     refused = [a for a in deployment.attempts if a.phase is Phase.REFUSED]
     folds = _fold_tried(refused)
-    lines = tuple(_refused(tried) for tried in folds[-NEXT_MOST:])
-    earlier = sum(len(tried.attempts) for tried in folds[:-NEXT_MOST])
+    lines = tuple(_refused(tried) for tried in folds[-MAX_NEXT:])
+    earlier = sum(len(tried.attempts) for tried in folds[:-MAX_NEXT])
     return (f"… {count(earlier, 'earlier refusal')}", *lines) if earlier else lines
 
 
-def rungs(ladder_: Sequence[Rung], most: int) -> tuple[str, ...]:
-    """A ladder that nobody has climbed yet: the rungs that can be taken, one by one, then those that cannot."""
+def rungs(ladder_: Sequence[Rung], limit: int) -> tuple[str, ...]:
+    """A ladder without attempts: the first `limit` usable rungs, then the unusable ones."""
     usable = [r for r in ladder_ if r.usable]
     folds = offers.by_price(usable)
-    lines = [_rung(number, fold) for number, fold in enumerate(folds[:most], start=1)]
-    rest = tuple(r for fold in folds[most:] for r in fold.rungs)
+    lines = [_rung(number, fold) for number, fold in enumerate(folds[:limit], start=1)]
+    rest = tuple(r for fold in folds[limit:] for r in fold.rungs)
     return (*lines, *_and_more(rest), *cannot(r for r in ladder_ if not r.usable))
 
 
 def cannot(barred: Iterable[Rung]) -> tuple[str, ...]:
-    """The rungs that cannot be taken, each with its reason."""
+    """The unusable rungs, each with its reason."""
     folds = offers.by_kind(barred)
     lines = [f"{BARRED} {_offer(fold)}: {_reason(fold)}" for fold in folds[:12]]
     return (*lines, *_and_more(tuple(r for fold in folds[12:] for r in fold.rungs)))
 
 
 def mends(ladder_: Iterable[Rung], *, over: bool = False) -> str:
-    """What would make more rungs usable; empty where nothing is known to. `over`: nobody climbs it any more."""
+    """How to make more rungs usable; empty if no fix is known. `over`: the deployment has ended."""
     known = dict.fromkeys((r.offer.cloud, r.mend) for r in ladder_ if not r.usable and r.mend)
     lines = [f"• {offers.cloud(cloud)}: {_variables(clip(inert(mend), 400))}" for cloud, mend in known]
     if not lines:
         return ""
     then = "\nThen launch it again." if over else ""
-    return listed(["*How to fix it*", *lines], SECTION_MOST - len(then)) + then
+    return listed(["*How to fix it*", *lines], MAX_SECTION - len(then)) + then
 
 
 def _variables(text: str) -> str:
-    """The names of environment variables as code, where they are not code already."""
+    """The text with names of environment variables as code."""
     return _CODE_OR_VARIABLE.sub(lambda found: found[0] if found[0].startswith("`") else f"`{found[0]}`", text)
 
 
 def _tried(deployment: Deployment, now: datetime) -> list[str]:
-    """What came of nothing, the older part folded, and the machines that are there; none that has served its turn."""
+    """Unsuccessful attempts, older ones as a number, and current machines; not the attempts that ended normally."""
     folds = _fold_tried([a for a in deployment.attempts if a.phase is not Phase.ENDED])
-    gone = [tried for tried in folds if tried.last.phase in CAME_TO_NOTHING]
-    earlier = gone[: -TRIED_MOST or None] if len(gone) > TRIED_MOST else []
+    gone = [tried for tried in folds if tried.last.phase in UNSUCCESSFUL]
+    earlier = gone[: -MAX_TRIED or None] if len(gone) > MAX_TRIED else []
     lines = [f"… {count(sum(len(tried.attempts) for tried in earlier), 'earlier attempt')}"] if earlier else []
     return [*lines, *(_outcome(tried, now) for tried in folds if tried not in earlier)]
 
@@ -140,7 +140,7 @@ def _alike(one: Attempt, other: Attempt) -> bool:
 
 def _refused(tried: Tried) -> str:
     asked = [o for a in tried.attempts for o in a.request.offers]
-    why = inert(clip((tried.last.why or "refused").rstrip("."), REASON_MOST))
+    why = inert(clip((tried.last.why or "refused").rstrip("."), MAX_REASON))
     return f"{REFUSED} {_line(offers.prices(asked), offers.machine(asked[0]), offers.places(asked))}: {why}"
 
 
@@ -154,13 +154,13 @@ def _taken(attempt: Attempt, now: datetime) -> str:
         case Phase.STARTING:
             return f"{TAKEN} {line}: replica {attempt.replica} is starting, {elapsed}"
         case Phase.FAILED | Phase.PREEMPTED:
-            return f"{REFUSED} {line}: {inert(clip(attempt.why, REASON_MOST)) or attempt.phase.value}"
+            return f"{REFUSED} {line}: {inert(clip(attempt.why, MAX_REASON)) or attempt.phase.value}"
         case _:
             return f"{TAKEN} {line}: replica {attempt.replica} is {attempt.phase.value}"
 
 
 def _rest(deployment: Deployment, now: datetime) -> tuple[list[Rung], list[Rung]]:
-    """The rungs that are still to come, and those that cannot be taken."""
+    """The rungs that come next, and those that cannot be taken."""
     asked = {o for a in deployment.attempts for o in a.request.offers}
     refused = [a.refusal for a in deployment.attempts if a.refusal]
     coming, barred = [], []
@@ -172,15 +172,16 @@ def _rest(deployment: Deployment, now: datetime) -> tuple[list[Rung], list[Rung]
             if by is None:
                 coming.append(rung)
             else:
-                reason = f"ruled out by the same answer: {by.sentence}"
+                cause = by.sentence.partition(". ")[0]  # the attempt's own line has the mend
+                reason = f"ruled out by the same refusal: {cause}"
                 barred.append(Rung(offer=rung.offer, usable=False, reason=reason))
     return coming, barred
 
 
 def _next(coming: Sequence[Rung]) -> list[str]:
     folds = offers.by_price(coming)
-    lines = [f"{NEXT} {_offer(fold)}" for fold in folds[:NEXT_MOST]]
-    return [*lines, *_and_more(tuple(r for fold in folds[NEXT_MOST:] for r in fold.rungs))]
+    lines = [f"{NEXT} {_offer(fold)}" for fold in folds[:MAX_NEXT]]
+    return [*lines, *_and_more(tuple(r for fold in folds[MAX_NEXT:] for r in fold.rungs))]
 
 
 def _and_more(rest: Sequence[Rung]) -> tuple[str, ...]:
@@ -206,5 +207,5 @@ def _line(price: str, machine: str, place: str) -> str:
 def _reason(fold: offers.Fold) -> str:
     reason = fold.first.reason or "cannot be taken"
     name = offers.cloud(fold.first.offer.cloud)
-    # Which cloud it is stands on the line already.
-    return escape(clip(reason.removeprefix(f"{name}: ").rstrip("."), REASON_MOST))
+    # The line already names the cloud.
+    return escape(clip(reason.removeprefix(f"{name}: ").rstrip("."), MAX_REASON))

@@ -1,4 +1,4 @@
-"""PURE: `/mixtral logs`: the end of what each replica printed."""
+"""PURE: `/mixtral logs`: the last lines of each replica's log."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -9,9 +9,9 @@ from bot.views.blocks import context, fenced, section
 from bot.views.escape import escape
 from bot.views.offers import CLOUDS
 
-REPLICAS_MOST = 4
-CHARACTERS_MOST = 11_000
-"""For all replicas together: a message holds about 13,200."""
+MAX_REPLICAS = 4
+MAX_CHARACTERS = 11_000
+"""Maximum for all replicas together. A message holds about 13,200 characters."""
 
 
 class ShownLog(Protocol):
@@ -27,20 +27,20 @@ class ShownLog(Protocol):
 
 def logs(name: str, found: Sequence[ShownLog]) -> Message:
     """The newest replicas' logs, each as a code block."""
-    shown = found[-REPLICAS_MOST:]
-    each = min(2800, CHARACTERS_MOST // max(1, len(shown)))
+    shown = found[-MAX_REPLICAS:]
+    each = min(2800, MAX_CHARACTERS // max(1, len(shown)))
     blocks = [
         section(f"*{escape(name)}*, replica {log.replica}, {_place(log.place)}\n{_tail(log.tail, each)}")
         for log in shown
     ]
     left = len(found) - len(shown)
     if left:
-        blocks.append(context(f"{count(left, 'older log')} left out."))
+        blocks.append(context(f"{count(left, 'older log')} not shown."))
     return Message(f"The last lines that {escape(name)} printed.", tuple(blocks))
 
 
-def _tail(tail: str, most: int) -> str:
-    return fenced(tail, most) if tail.strip() else "It has printed nothing yet."
+def _tail(tail: str, limit: int) -> str:
+    return fenced(tail, limit) if tail.strip() else "It has printed nothing yet."
 
 
 def _place(place: str) -> str:

@@ -1,4 +1,4 @@
-"""PURE: what is said while the number of replicas is not what is wanted, or the gateway is still missing."""
+"""PURE: sentences on replicas that are missing or ending, on scaling to zero, and on a missing gateway."""
 
 from datetime import datetime, timedelta
 
@@ -14,24 +14,24 @@ from workers.deployment.events import Autoscaled
 from workers.deployment.state import Deployment
 
 ROUTE_WITHIN = timedelta(seconds=30)
-"""A gateway that runs has opened the route by then."""
+"""Maximum time in which a running gateway opens a route."""
 
 
 def route(state: Deployment, now: datetime) -> str:
-    """What is said while only the gateway is missing; empty otherwise."""
+    """The sentence while a ready replica has no route; empty otherwise."""
     if not awaits_route(state):
         return ""
     waited = now - min(a.since for a in state.ready)
     if waited < ROUTE_WITHIN:
         return "Waiting for the gateway to open the route."
     return (
-        f"A replica is ready, but no gateway has opened its route for {duration(waited)}. Start one with "
-        "`mixtral-bot gateway`; if one runs, its log tells what keeps it."
+        f"A replica has been ready for {duration(waited)}, but no gateway has opened its route. Start a gateway with "
+        "`mixtral-bot gateway`; if one is running, see its log for the cause."
     )
 
 
 def by_load(state: Deployment) -> str:
-    """`2 → 3: 2.4 requests/s, 1 replica takes 1.` while the load's last word is being carried out."""
+    """`2 → 3: 2.4 requests/s, 1 replica takes 1.` until the last change by load is complete; empty otherwise."""
     moved, ready = state.scaled, len(state.ready)
     lost = [a.gone_at for a in state.attempts if a.gone_at and a.phase in (Phase.FAILED, Phase.PREEMPTED)]
     if not isinstance(moved, Autoscaled) or ready == moved.replicas or any(at > moved.at for at in lost):
@@ -42,10 +42,10 @@ def by_load(state: Deployment) -> str:
 def scaling(state: Deployment, now: datetime) -> str:
     ready, wanted = len(state.ready), state.wanted
     if over := going(mix_of(state.recipe, spot=state.limits.spot), wanted, state.attempts):
-        number = count(wanted, "replica") if wanted else "no replica"
-        return f"Going down to {number}: {count(len(over), 'replica')} to end."
+        number = count(wanted, "replica") if wanted else "zero"
+        return f"Scaling down to {number}: {count(len(over), 'replica')} to end."
     if wanted == 0:
-        return f"Going down to no replica: {_leaving(state)}."
+        return f"Scaling down to zero: {_leaving(state)}."
     standing = f"{ready} of {count(wanted, 'replica')} {_is_are(ready)} ready"
     coming = next((a for a in state.live if a.phase is not Phase.READY), None)
     if coming is not None:
@@ -62,22 +62,22 @@ def meanwhile(state: Deployment, now: datetime) -> str:
 
 
 def _elapsed(attempt: Attempt, now: datetime) -> str:
-    return "" if attempt.phase is Phase.NOT_READY else so_far(attempt, now)  # there the time that is left is told
+    return "" if attempt.phase is Phase.NOT_READY else so_far(attempt, now)
 
 
 def _lacking(state: Deployment, standing: str, now: datetime) -> str:
-    """Replicas are missing, and none is on its way."""
+    """The sentence if replicas are missing and no attempt is in progress."""
     until = paused_until(state, now)
-    again = f"I ask again {moment(until)}" if until else "I ask again now"
+    again = f"The next round starts {moment(until)}" if until else "The next round starts now"
     if state.exhausted is not None:
         return f"{standing}. {no_rung(state)} {again}."
     last = next((a for a in reversed(state.attempts) if a.phase in (Phase.FAILED, Phase.PREEMPTED)), None)
     if last is not None and last is state.attempts[-1]:
         if last.phase is Phase.PREEMPTED:
             return f"{standing}; {taken_back(last)}; {replacement(last, state)}."
-        then = f"The next one is tried {moment(until)}" if until else "The next one is being chosen"
+        then = f"The next attempt starts {moment(until)}" if until else "The next machine is being chosen"
         return f"{standing}; replica {last.replica} was lost: {why(last)}. {then}."
-    return f"{standing}; choosing a machine for the next."
+    return f"{standing}; choosing a machine for the next one."
 
 
 def _coming(attempt: Attempt, state: Deployment, now: datetime) -> str:
@@ -97,7 +97,7 @@ def _coming(attempt: Attempt, state: Deployment, now: datetime) -> str:
 
 
 def _leaving(state: Deployment) -> str:
-    """Those that drain, or end."""
+    """The replicas that drain, or end."""
     draining = sorted(a.replica for a in state.attempts if a.phase is Phase.DRAINING)
     if len(draining) == 1:
         return f"replica {draining[0]} answers its last requests, then ends"
@@ -114,13 +114,10 @@ def degraded(state: Deployment, now: datetime) -> str:
 
 def at_zero(state: Deployment, *, wakes: bool) -> str:
     because = f" ({inert(state.scaled.why.rstrip('.'))})" if isinstance(state.scaled, Autoscaled) else ""
-    said = f"No replica runs{because}, and nothing is billed."
-    if not wakes:
-        return (
-            f"{said} Requests get a 503 with `Retry-After` until somebody brings it back: "
-            f"`/mixtral scale {escape(state.name)} 1`."
-        )
-    return f"{said} The next request wakes it, and waits for its replica for a while, or gets a 503 with `Retry-After`."
+    nothing = f"No replica is running{because}, and nothing is billed."
+    if wakes:
+        return f"{nothing} The next request starts one and waits for it, or gets a 503 with `Retry-After`."
+    return f"{nothing} Requests get a 503 with `Retry-After`. `/mixtral scale {escape(state.name)} 1` starts a replica."
 
 
 def try_again(state: Deployment) -> str:

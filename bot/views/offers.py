@@ -1,4 +1,4 @@
-"""PURE: what is offered, where and for how much, in words."""
+"""PURE: offers as text: machine, place and price."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from datetime import datetime
@@ -11,7 +11,7 @@ from workers.placement.age import ago, day_of
 from workers.placement.ladder import Rung
 from workers.placement.offer import Offer
 
-CLOUDS = {"aws": "AWS", "gcp": "GCP", "local": "this machine", "": "no cloud that I know"}
+CLOUDS = {"aws": "AWS", "gcp": "GCP", "local": "this machine", "": "unknown cloud"}
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 TO = "\N{EN DASH}"
@@ -19,7 +19,7 @@ UNCERTAIN = " (price uncertain)"
 
 
 class Fold(Struct, frozen=True):
-    """Rungs that differ only in what a reader does not look at, shown as one line."""
+    """Rungs of one kind of machine, shown as one line."""
 
     rungs: tuple[Rung, ...]
 
@@ -37,7 +37,7 @@ def cloud(name: str) -> str:
 
 
 def gpus(name: str, number: int) -> str:
-    """How many of which."""
+    """The number and the name of GPUs."""
     return f"{number} {TIMES} {escape(name)}"
 
 
@@ -53,18 +53,18 @@ def place(offer: Offer) -> str:
         return CLOUDS["local"]
     if not offer.zone:
         return f"{cloud(offer.cloud)} {escape(offer.region)}".strip()
-    # The zone ids of AWS do not spell their region out.
+    # A zone id of AWS does not contain the region's name.
     region = "" if offer.zone.startswith(offer.region) else f" in {escape(offer.region)}"
     return f"{cloud(offer.cloud)} {escape(offer.zone)}{region}"
 
 
 def price(offer: Offer) -> str:
-    """`5.89 USD/h`, `free`, `price unknown`; doubtful ones say so."""
+    """`5.89 USD/h`, `free`, `price unknown`; a doubtful price is marked."""
     return prices([offer])
 
 
 def prices(offers: Sequence[Offer]) -> str:
-    """The price of offers that stand on one line, from the lowest to the highest."""
+    """The price range of offers that share a line, from the lowest to the highest."""
     known = [o.usd_per_hour for o in offers if o.usd_per_hour is not None]
     if not known:
         return "price unknown"
@@ -96,12 +96,12 @@ def places(offers: Sequence[Offer]) -> str:
 
 
 def by_price(rungs: Iterable[Rung]) -> tuple[Fold, ...]:
-    """Rungs in their order, the zones of one kind of machine at one price as one line."""
+    """Rungs in their order; the zones of one kind of machine at one price share a line."""
     return _fold(rungs, lambda rung: (_kind(rung), rung.offer.usd_per_hour))
 
 
 def by_kind(rungs: Iterable[Rung]) -> tuple[Fold, ...]:
-    """Rungs in the order of their cheapest, each kind of machine of a cloud as one line."""
+    """Rungs in the order of the first of each kind; each kind of machine of a cloud is one line."""
     return _fold(rungs, _kind)
 
 

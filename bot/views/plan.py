@@ -1,4 +1,4 @@
-"""PURE: `/mixtral plan`: the ladder of a recipe, and what nothing costs yet."""
+"""PURE: `/mixtral plan`: the ladder of a recipe, without a launch."""
 
 from collections.abc import Sequence
 
@@ -11,11 +11,11 @@ from bot.views.recipes import notes
 from recipes.schema import Recipe
 from workers.placement.ladder import Rung
 
-RUNGS_MOST = 20
+MAX_RUNGS = 20
 
 
 def plan(recipe: Recipe, rungs: Sequence[Rung], priced: str | None = None) -> Message:
-    """The offers in the order in which they would be tried; `priced` says where and when the prices were read."""
+    """The offers in the order in which they would be tried. `priced`: the source and time of the prices."""
     name = escape(recipe.name)
     usable = sum(r.usable for r in rungs)
     if not rungs:
@@ -27,11 +27,11 @@ def plan(recipe: Recipe, rungs: Sequence[Rung], priced: str | None = None) -> Me
         summary = f"{count(len(rungs), 'offer')} for *{name}*, cheapest first{some}."
     blocks = [header(f"The ladder of {recipe.name}"), section(summary)]
     if rungs:
-        blocks.append(section(listed(ladder.rungs(rungs, RUNGS_MOST))))
+        blocks.append(section(listed(ladder.rungs(rungs, MAX_RUNGS))))
     if mends := ladder.mends(rungs):
         blocks.append(section(mends))
     if recipe.notes:
-        blocks.append(section(listed(["*Not served as written*", *notes(recipe)])))
-    told = f"Prices {escape(priced)}. " if priced else ""
-    blocks.append(context(f"{told}Nothing was started; `/mixtral launch {name}` starts it."))
+        blocks.append(section(listed(["*Not applied as written*", *notes(recipe)])))
+    prices = f"Prices {escape(priced)}. " if priced else ""
+    blocks.append(context(f"{prices}Nothing was started; `/mixtral launch {name}` starts it."))
     return Message(summary, tuple(blocks))

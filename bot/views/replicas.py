@@ -5,7 +5,7 @@ from typing import assert_never
 
 from bot.views import offers
 from bot.views.amounts import count, moment
-from bot.views.attempts import ATTEMPT_DOTS, replacement, silence, stumbled
+from bot.views.attempts import ATTEMPT_DOTS, engine_restarts, replacement, silence
 from bot.views.escape import clip, inert
 from bot.views.words import DOTS
 from workers.decision.retry_policy import paused_until, too_many_unended
@@ -17,24 +17,24 @@ from workers.deployment.state import Deployment
 GONE = frozenset({Phase.FAILED, Phase.PREEMPTED})
 GONE_SHOWN = 3
 PENDING_NAMED = 4
-WHY_MOST = 200
+MAX_WHY = 200
 
 
 def worth_a_list(deployment: Deployment) -> bool:
-    """Whether there is more to say of the replicas than the card's facts say."""
+    """Whether a list adds information to the card's facts about the replicas."""
     kept = [a for a in deployment.attempts if a.phase in KEPT]
     made = sum(a.machine is not None for a in kept)
     return (made > 0 and max(deployment.wanted, len(kept)) > 1) or bool(_lost(deployment))
 
 
 def lines(deployment: Deployment, now: datetime, *, gone: int = GONE_SHOWN) -> tuple[str, ...]:
-    """Those that are there by number, those that are wanted and not begun, then the last ones that were lost."""
+    """A line each: the current replicas by number, those that are pending, and the last `gone` that were lost."""
     present = [a for a in deployment.attempts if a.phase in MAY_COST]
     present.sort(key=lambda a: (a.replica, a.number))
     lost = _lost(deployment)
     shown = (*present, *lost[len(lost) - min(gone, len(lost)) :])
-    told = [_line(a, deployment) for a in shown]
-    return (*told[: len(present)], *_pending(deployment, now), *told[len(present) :])
+    texts = [_line(a, deployment) for a in shown]
+    return (*texts[: len(present)], *_pending(deployment, now), *texts[len(present) :])
 
 
 def _lost(deployment: Deployment) -> list[Attempt]:
@@ -42,7 +42,7 @@ def _lost(deployment: Deployment) -> list[Attempt]:
 
 
 def _pending(deployment: Deployment, now: datetime) -> tuple[str, ...]:
-    """What is wanted and has no attempt yet, as one line."""
+    """The wanted replicas without an attempt, as one line."""
     missing = deployment.wanted - len(deployment.live)
     if missing <= 0 or is_ending(deployment):
         return ()
@@ -55,14 +55,14 @@ def _pending(deployment: Deployment, now: datetime) -> tuple[str, ...]:
 
 def _why_pending(deployment: Deployment, now: datetime) -> str:
     if deployment.abandoned is not None:
-        return "not tried any more"
+        return "no further attempts"
     if too_many_unended(deployment):
-        return "waits until the cloud has ended those that were given up"
+        return "waiting until the cloud has ended failed machines"
     if until := paused_until(deployment, now):
-        return f"tried again {moment(until)}"
+        return f"the next attempt starts {moment(until)}"
     if deployment.exhausted is not None:
         return "no machine is available now"
-    return "a machine is being chosen" if deployment.planned_at else "prices are being looked at"
+    return "a machine is being chosen" if deployment.planned_at else "prices are being read"
 
 
 def _line(attempt: Attempt, deployment: Deployment) -> str:
@@ -73,11 +73,11 @@ def _line(attempt: Attempt, deployment: Deployment) -> str:
 
 
 def _standing(attempt: Attempt, deployment: Deployment) -> str:
-    """Its phase since when, and why."""
+    """Its phase, the start of the phase, and the cause."""
     at = moment(attempt.since)
     match attempt.phase:
         case Phase.PREEMPTED:
-            return f"taken back by the cloud {at}; {replacement(attempt, deployment)}"
+            return f"preempted {at}; {replacement(attempt, deployment)}"
         case Phase.FAILED:
             return f"{failed(attempt)} {at}{_why(attempt)}"
         case Phase.DRAINING:
@@ -86,8 +86,8 @@ def _standing(attempt: Attempt, deployment: Deployment) -> str:
             again = f"; its engine was started again {_times(attempt.engine_ends)}" if attempt.engine_ends else ""
             return f"ready since {at}{again}"
         case Phase.STARTING if attempt.progress:
-            stumble = f". {stumbled(attempt)}".removesuffix(".") if attempt.engine_end else ""
-            return f"starting since {at}: {inert(clip(attempt.progress, WHY_MOST))}{stumble}"
+            restarts = f". {engine_restarts(attempt)}".removesuffix(".") if attempt.engine_end else ""
+            return f"starting since {at}: {inert(clip(attempt.progress, MAX_WHY))}{restarts}"
         case Phase.NOT_READY:
             return f"not ready since {at}: {silence(attempt)}"
         case phase:
@@ -99,16 +99,16 @@ def _times(number: int) -> str:
 
 
 def failed(attempt: Attempt) -> str:
-    """How it failed, in a word or a few."""
+    """How it failed, in a few words."""
     match attempt.failure:
         case Failure.PROVISION:
-            return "never came"
+            return "was not created"
         case Failure.INITIAL_DELAY:
             return "was not ready in time"
         case Failure.PROBING:
             return "failed its probe for too long"
         case Failure.CRASHED if attempt.engine_end is not None and not attempt.engine_end.again:
-            return "gave up"
+            return "ended after its engine failed"
         case Failure.CRASHED | None:
             return "was lost"
         case _ as never:
@@ -116,4 +116,4 @@ def failed(attempt: Attempt) -> str:
 
 
 def _why(attempt: Attempt, before: str = ": ", after: str = "") -> str:
-    return f"{before}{inert(clip(attempt.why.rstrip('.'), WHY_MOST))}{after}" if attempt.why else ""
+    return f"{before}{inert(clip(attempt.why.rstrip('.'), MAX_WHY))}{after}" if attempt.why else ""

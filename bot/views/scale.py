@@ -1,4 +1,4 @@
-"""PURE: another number of replicas: the modal that asks for it, and what is said of it."""
+"""PURE: scaling by a person: the modal, and the replies."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,68 +20,67 @@ BLOCK = "replicas"
 ACTION = "replicas"
 """The number as a string: `view["state"]["values"][BLOCK][ACTION]["value"]`."""
 
-NAMED_MOST = 4
+MAX_NAMED = 4
 
 
 def unchanged(deployment: Deployment) -> Message:
-    """It is asked for what it is to have already."""
+    """The reply to a number that is already set."""
     name = escape(deployment.name)
     if deployment.wanted == 0:
-        return Message(f"*{name}* is to have no replica already: nothing changes. {_without(deployment)}")
-    return Message(f"*{name}* is to have {count(deployment.wanted, 'replica')} already: nothing changes.")
+        return Message(f"*{name}* is already scaled to zero: nothing changes. {_without(deployment)}")
+    return Message(f"*{name}* is already scaled to {count(deployment.wanted, 'replica')}: nothing changes.")
 
 
 def changed(before: Deployment, after: Deployment) -> Message:
-    """From what to what, who has to go, and what happens to the number then."""
+    """The reply to a new number: the change, the replicas that end, and what changes the number later."""
     name = escape(after.name)
     if before.wanted == after.wanted:
-        said = f"*{name}* tries again to have {count(after.wanted, 'replica')}; what failed before is forgotten."
+        change = f"*{name}* tries again to run {count(after.wanted, 'replica')}; earlier failures no longer count."
     else:
-        said = f"*{name}* goes from {count(before.wanted, 'replica')} to {after.wanted}."
-    parts = [said, _who_goes(after), moved_on(after.recipe) if after.wanted else _without(after)]
+        change = f"*{name}* is scaled from {count(before.wanted, 'replica')} to {after.wanted}."
+    parts = [change, _ends(after), moved_on(after.recipe) if after.wanted else _without(after)]
     return Message(" ".join(part for part in (*parts, "Follow it on its card.") if part))
 
 
 def moved_on(recipe: Recipe) -> str:
-    """What changes the number after a person did; empty where nothing does."""
+    """What changes the number later; empty if nothing does."""
     policy = recipe.service.replica_policy
     if follows_load(policy):
-        return f"From there the load moves it, between {policy.min_replicas} and {policy.max_replicas}."
+        return f"From then on, the load decides: {policy.min_replicas} to {policy.max_replicas} replicas."
     if policy.wakes:
         quiet = duration(policy.downscale_delay)
-        return f"From there it goes to zero after {quiet} without a request, and the next request brings it back."
+        return f"It is scaled to zero after {quiet} without a request, and the next request starts a replica."
     return ""
 
 
 def _without(deployment: Deployment) -> str:
-    """What becomes of requests where there is no replica."""
+    """What happens to requests while there is no replica."""
     if deployment.recipe.service.replica_policy.wakes:
         return (
-            "The endpoint stays. The next request wakes it, and waits for its replica for a while, "
-            "or gets a 503 with `Retry-After`."
+            "The endpoint stays. The next request starts a replica and waits for it, or gets a 503 with `Retry-After`."
         )
     return (
-        "The endpoint stays, but its requests get a 503 with `Retry-After` until somebody scales it up again: "
-        "only recipes with `min_replicas: 0` wake by a request."
+        "The endpoint stays. Requests get a 503 with `Retry-After` until it is scaled up. "
+        "A request starts a replica only if the recipe has `min_replicas: 0`."
     )
 
 
-def _who_goes(after: Deployment) -> str:
-    """Those that end: the ones that never answered at once, the others after their last requests."""
+def _ends(after: Deployment) -> str:
+    """The replicas that end: immediately if they were never ready, otherwise after their last requests."""
     leaving = _going(after, after.wanted)
     answering = [a for a in leaving if a.phase in (Phase.READY, Phase.NOT_READY) and after.endpoint is not None]
     others = [a for a in leaving if a not in answering]
-    said = []
+    sentences = []
     if others:
-        ends, it = ("ends", "it") if len(others) == 1 else ("end", "they")
-        said.append(f"{_named(others)} {ends} at once, for {it} did not answer yet.")
+        ends, it_was = ("ends", "it was") if len(others) == 1 else ("end", "they were")
+        sentences.append(f"{_named(others)} {ends} immediately: {it_was} not ready yet.")
     if len(answering) == 1:
-        said.append(f"{_named(answering)} takes no new request, finishes those that it has, and ends.")
+        sentences.append(f"{_named(answering)} takes no new request, finishes those that it has, and ends.")
     elif answering:
         prices = {a.offer.usd_per_hour for a in answering}
-        order = ", the dearest first," if len(prices) > 1 else ""
-        said.append(f"{_named(answering)}{order} take no new request, finish those that they have, and end.")
-    return " ".join(said)
+        order = ", the most expensive first," if len(prices) > 1 else ""
+        sentences.append(f"{_named(answering)}{order} take no new request, finish those that they have, and end.")
+    return " ".join(sentences)
 
 
 def _going(deployment: Deployment, replicas: int) -> tuple[Attempt, ...]:
@@ -89,9 +88,9 @@ def _going(deployment: Deployment, replicas: int) -> tuple[Attempt, ...]:
 
 
 def _named(attempts: Sequence[Attempt]) -> str:
-    told = [_one(a, placed=len(attempts) <= NAMED_MOST) for a in attempts]
-    several = f"{', '.join(told[:-1])} and {told[-1]}"
-    return f"Replicas {several}" if len(told) > 1 else f"Replica {told[0]}"
+    names = [_one(a, placed=len(attempts) <= MAX_NAMED) for a in attempts]
+    several = f"{', '.join(names[:-1])} and {names[-1]}"
+    return f"Replicas {several}" if len(names) > 1 else f"Replica {names[0]}"
 
 
 def _one(attempt: Attempt, *, placed: bool) -> str:
@@ -106,8 +105,8 @@ def modal(deployment: Deployment) -> dict[str, Any]:
     ready = len(deployment.ready)
     standing = f"{ready} of {count(deployment.wanted, 'replica')} {'is' if ready == 1 else 'are'} ready"
     now = f"*{escape(deployment.name)}*: {standing}; {price(deployment)}."
-    least, most = bounds(deployment.recipe)
-    told = [text for text in (_first_to_go(deployment), moved_on(deployment.recipe)) if text]
+    minimum, maximum = bounds(deployment.recipe)
+    notes = [text for text in (_first_to_end(deployment), moved_on(deployment.recipe)) if text]
     return {
         "type": "modal",
         "callback_id": CALLBACK,
@@ -117,34 +116,34 @@ def modal(deployment: Deployment) -> dict[str, Any]:
         "close": plain("Cancel", 24),
         "blocks": [
             section(now),
-            _number(min(max(least, deployment.wanted), most), least, most),
-            *([context(*told)] if told else []),
+            _number(min(max(minimum, deployment.wanted), maximum), minimum, maximum),
+            *([context(*notes)] if notes else []),
         ],
     }
 
 
-def _first_to_go(deployment: Deployment) -> str:
+def _first_to_end(deployment: Deployment) -> str:
     leaving = _going(deployment, 1)
     if not leaving:
         return ""
-    order = ", ".join(str(a.replica) for a in leaving[:NAMED_MOST]) + (" …" if len(leaving) > NAMED_MOST else "")
-    which = f"replica {order} goes" if len(leaving) == 1 else f"replicas go in this order: {order}"
-    return f"Scaled down, {which}: what answers least, then what is dearest. Each finishes its requests first."
+    order = ", ".join(str(a.replica) for a in leaving[:MAX_NAMED]) + (" …" if len(leaving) > MAX_NAMED else "")
+    which = f"replica {order}" if len(leaving) == 1 else f"replicas in this order: {order}"
+    return f"Scaling down ends {which} (the least ready, then the most expensive). Each finishes its requests first."
 
 
-def _number(initial: int, least: int, most: int) -> Block:
-    nothing = " With 0 the endpoint stays." if least == 0 else ""
+def _number(initial: int, minimum: int, maximum: int) -> Block:
+    nothing = " With 0 the endpoint stays." if minimum == 0 else ""
     return {
         "type": "input",
         "block_id": BLOCK,
         "label": plain("Replicas", 100),
-        "hint": plain(f"From {least} to {most}. They share the load behind one endpoint.{nothing}", 150),
+        "hint": plain(f"From {minimum} to {maximum}. They share the load behind one endpoint.{nothing}", 150),
         "element": {
             "type": "number_input",
             "action_id": ACTION,
             "is_decimal_allowed": False,
             "initial_value": str(initial),
-            "min_value": str(least),
-            "max_value": str(most),
+            "min_value": str(minimum),
+            "max_value": str(maximum),
         },
     }

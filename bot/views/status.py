@@ -14,17 +14,17 @@ from workers.deployment.condition import DeploymentStatus, awaits_route, conditi
 from workers.deployment.state import Deployment
 from workers.placement.offer import Offer
 
-NOTHING = "Nothing is running. `/mixtral launch` starts a model, `/mixtral recipes` lists what there is."
+NOTHING = "Nothing is running. `/mixtral launch` starts a model, `/mixtral recipes` lists what can be launched."
 
 LINES_A_SECTION = 8
-SHOWN_MOST = 32
+MAX_SHOWN = 32
 
 
 def overview(deployments: Sequence[Deployment], now: datetime, *, nothing: str = NOTHING) -> Message:
-    """Name, recipe, state, ready/wanted, USD/h, age and endpoint of each; `nothing`: what is said of none."""
+    """Name, recipe, state, ready/wanted, USD/h, age and endpoint of each; `nothing`: the text for no deployments."""
     if not deployments:
         return Message(nothing, (section(nothing),))
-    lines = [_line(d, now) for d in deployments[:SHOWN_MOST]]
+    lines = [_line(d, now) for d in deployments[:MAX_SHOWN]]
     chunks = [lines[at : at + LINES_A_SECTION] for at in range(0, len(lines), LINES_A_SECTION)]
     left = len(deployments) - len(lines)
     sums = f"{count(len(deployments), 'deployment')}, {_together(deployments)}."
@@ -34,12 +34,12 @@ def overview(deployments: Sequence[Deployment], now: datetime, *, nothing: str =
         *(section(listed(chunk)) for chunk in chunks),
         context(f"{sums} `/mixtral status NAME` shows one in detail."),
     ]
-    names = ", ".join(escape(d.name) for d in deployments[:SHOWN_MOST])
+    names = ", ".join(escape(d.name) for d in deployments[:MAX_SHOWN])
     return Message(f"{count(len(deployments), 'deployment')}: {names}.", tuple(blocks))
 
 
 def detail(deployment: Deployment, now: datetime) -> Message:
-    """Its replicas and its ladder."""
+    """One deployment with its replicas and its ladder."""
     blocks = [
         header(words.title(deployment)),
         section(f"{words.now_happening(deployment, now)}\n{' · '.join(_facts(deployment, now, whole=True))}"),
@@ -54,7 +54,7 @@ def detail(deployment: Deployment, now: datetime) -> Message:
 
 
 def price(deployment: Deployment) -> str:
-    """What it costs now, in words short enough for a line."""
+    """The current price, short enough for a line."""
     costing = _costing(deployment)
     if costing and all(o.cloud == "local" for o in costing):
         return "free"
@@ -75,7 +75,7 @@ def _together(deployments: Sequence[Deployment]) -> str:
 
 
 def _has_ladder(deployment: Deployment) -> bool:
-    """Whether there is one to show: this machine alone is none."""
+    """Whether the ladder is shown. A ladder that contains only the local machine is not."""
     only_here = all(rung.offer.cloud == "local" for rung in deployment.rungs)
     return ladder.tells_something(deployment) or not only_here
 
@@ -83,20 +83,22 @@ def _has_ladder(deployment: Deployment) -> bool:
 def _line(deployment: Deployment, now: datetime) -> str:
     name = f"{words.dot(deployment)} *{escape(deployment.name)}*"
     recipe, *rest = _facts(deployment, now)
-    stands = condition_of(deployment).status
-    status = [] if stands is DeploymentStatus.READY else [stands.value]
+    recipes = [] if deployment.recipe.name == deployment.name else [recipe]
+    current = condition_of(deployment).status
+    status = [] if current is DeploymentStatus.READY else [current.value]
     if awaits_route(deployment):
         status = ["waits for the gateway"]
-    return " · ".join([name, recipe, *status, *rest])
+    return " · ".join([name, *recipes, *status, *rest])
 
 
 def _facts(deployment: Deployment, now: datetime, *, whole: bool = False) -> list[str]:
-    """`whole`: with what it has cost so far, and what spot has saved."""
+    """`whole`: with the cost so far, and the savings of spot."""
+    age = duration(deployment.ran_for(now))
     facts = [
         escape(deployment.recipe.name),
         f"{len(deployment.ready)}/{deployment.wanted} ready",
         words.cost(deployment, now) if whole and any(a.machine for a in deployment.attempts) else price(deployment),
-        duration(deployment.ran_for(now)),
+        f"ran {age}" if deployment.ended else f"launched {age} ago",
     ]
     url = endpoint.base_url(deployment)
     return [*facts, code(url)] if url and not is_ending(deployment) else facts

@@ -1,11 +1,11 @@
-"""PURE: the words for a deployment's state: a dot, a few words, and one sentence on what is happening now."""
+"""PURE: a deployment's state as text: a dot, a verdict, and a sentence on what is happening."""
 
 from datetime import datetime, timedelta
 from typing import assert_never
 
 from bot.views import offers
 from bot.views.amounts import CENT, after, count, duration, moment, usd, usd_per_hour
-from bot.views.attempts import left, preposition, replacement, silence, so_far, stumbled, why
+from bot.views.attempts import engine_restarts, left, preposition, replacement, silence, so_far, why
 from bot.views.escape import clip, code, escape, inert
 from bot.views.moving import (
     at_zero,
@@ -24,13 +24,13 @@ from workers.deployment.condition import DeploymentStatus, awaits_route, conditi
 from workers.deployment.state import Deployment
 from workers.serving.boot import boot_of
 
-SENTENCE_MOST = 1200
+MAX_SENTENCE = 1200
 
 NEWS_FOR = timedelta(hours=1)
-"""So long the card of a deployment that answers tells how it was launched: what was tried, and how long it took."""
+"""Time from the first ready replica during which the card shows what was tried and how long the launch took."""
 
 PROBE_SHOWN_AFTER = timedelta(seconds=10)
-"""Before that, nothing answers anywhere."""
+"""Time from a replica's start before which a failing readiness probe is expected and not shown."""
 
 DOTS = {
     DeploymentStatus.PLANNING: "\N{MEDIUM WHITE CIRCLE}\N{VARIATION SELECTOR-16}",
@@ -66,7 +66,7 @@ def dot(deployment: Deployment) -> str:
 
 
 def verdict(deployment: Deployment) -> str:
-    """What the name is followed by: `is ready`, `could not be launched`."""
+    """The predicate after the name: `is ready`, `could not be launched`."""
     match condition_of(deployment):
         case condition.Failed():
             return "failed" if any(a.machine for a in deployment.attempts) else "could not be launched"
@@ -85,19 +85,19 @@ def verdict(deployment: Deployment) -> str:
 
 
 def model(deployment: Deployment) -> str:
-    """The model's full name; empty where only the recipe's own script knows it."""
+    """The model's full name; empty if only the recipe's own script contains it."""
     named = boot_of(deployment.recipe, deployment.name).model
     return "" if named == deployment.name and deployment.recipe.engine is None else named
 
 
 def short_model(deployment: Deployment) -> str:
-    """The model's name without its maker's, or the deployment's."""
+    """The model's name without its owner; the deployment's name if the model is unknown."""
     return clip((model(deployment) or deployment.name).rstrip("/").rsplit("/", 1)[-1], 80)
 
 
 def now_happening(deployment: Deployment, now: datetime) -> str:
     """One or two sentences in mrkdwn on what is being done, and what a person can do."""
-    return clip(_happening(deployment, now), SENTENCE_MOST)
+    return clip(_happening(deployment, now), MAX_SENTENCE)
 
 
 def cost(deployment: Deployment, now: datetime) -> str:
@@ -111,13 +111,13 @@ def cost(deployment: Deployment, now: datetime) -> str:
     costs = any(a.phase in MAY_COST for a in machines)
     rate = usd_per_hour(deployment.usd_per_hour) if costs else "nothing now"
     if any(a.offer.usd_per_hour is None for a in machines):
-        so_far += ", and what the machines without a known price cost"
+        so_far += ", plus the machines without a known price"
     old = offers.read_ago((a.offer for a in machines if a.phase in MAY_COST), now)
     return so_far if deployment.ended else f"{rate}, {so_far}{f' (price read {old})' if old else ''}"
 
 
 def _saved(deployment: Deployment, now: datetime) -> str:
-    """What spot has saved, where that is a cent at least."""
+    """The savings of spot against on demand; empty under one cent."""
     amount = saved(deployment.attempts, now)
     return f", {usd(amount)} less than on demand" if amount >= CENT else ""
 
@@ -153,7 +153,7 @@ def _happening(state: Deployment, now: datetime) -> str:
 
 
 def user(id_: str) -> str:
-    """A mention, from an id that Slack gave."""
+    """A mention of the person with this Slack id."""
     return f"<@{id_}>" if id_.isalnum() else escape(id_)
 
 
@@ -166,9 +166,9 @@ def _looking(state: Deployment, now: datetime) -> str:
         last = failed[-1]
         where = offers.place(last.offer)
         if last.phase is Phase.PREEMPTED:
-            return f"The last machine, at {where}, was taken back by the cloud; {replacement(last, state)}."
-        again = f"is tried {moment(until)}" if (until := paused_until(state, now)) else "is tried"
-        return f"The last machine, at {where}, was lost: {why(last)}. Another one {again}."
+            return f"The last machine, at {where}, was preempted; {replacement(last, state)}."
+        at = f" {moment(until)}" if (until := paused_until(state, now)) else " now"
+        return f"The last machine, at {where}, was lost: {why(last)}. The next attempt starts{at}."
     return f"Choosing a machine for *{escape(short_model(state))}*."
 
 
@@ -188,20 +188,20 @@ def _starting(state: Deployment, attempt: Attempt, now: datetime) -> str:
     busy = f"\nNow: {inert(clip(attempt.progress, 200))}." if attempt.progress else ""
     where = offers.place(attempt.offer)
     begun = f"Starting *{escape(short_model(state))}* {preposition(attempt)} {where}{so_far(attempt, now)}."
-    told = f"\n{stumble}" if (stumble := stumbled(attempt)) else ""
-    return f"{begun}{busy}{told}{_probed(state, attempt, now)}"
+    restarts = f"\n{ended}" if (ended := engine_restarts(attempt)) else ""
+    return f"{begun}{busy}{restarts}{_probed(state, attempt, now)}"
 
 
 def _probed(state: Deployment, attempt: Attempt, now: datetime) -> str:
-    """Why it does not count as ready yet: for a recipe that asks at the wrong place, all that there is to see."""
+    """Why its readiness probe fails. A recipe with a wrong probe path shows no other symptom."""
     if not attempt.probe_says or now - attempt.since < PROBE_SHOWN_AFTER:
         return ""
     path = code(clip(state.recipe.service.readiness_probe.path, 80))
-    return f"\nNot ready by its probe of {path}: {inert(clip(attempt.probe_says, 200))}."
+    return f"\nThe readiness probe of {path} fails: {inert(clip(attempt.probe_says, 200))}."
 
 
 def is_news(state: Deployment, now: datetime) -> bool:
-    """Whether its launch is recent enough for how it came about to be told."""
+    """Whether the launch is recent enough for the card to show its course."""
     first = _first_ready(state)
     return first is None or now - first < NEWS_FOR
 
@@ -213,7 +213,7 @@ def _first_ready(state: Deployment) -> datetime | None:
 def _ready(state: Deployment, now: datetime) -> str:
     first = _first_ready(state)
     took = f"Ready {after(first - state.requested_at)}. " if first and is_news(state, now) else ""
-    return f"{took}To ask it something, mention me here or write `/mixtral ask {escape(state.name)} …`"
+    return f"{took}To ask it something, mention the bot here or type `/mixtral ask {escape(state.name)} …`"
 
 
 def _not_ready(attempt: Attempt, now: datetime) -> str:
@@ -224,7 +224,7 @@ def _not_ready(attempt: Attempt, now: datetime) -> str:
 
 
 def what_it_cost(state: Deployment, now: datetime) -> str:
-    """`cost 12.40 USD`, or `free of charge`."""
+    """`cost 12.40 USD`, or `free of charge` if no machine was rented."""
     rented = any(a.machine and a.offer.cloud != "local" for a in state.attempts)
     return f"cost {usd(state.spent(now))}{_saved(state, now)}" if rented else "free of charge"
 
@@ -236,7 +236,7 @@ def _ended_by(state: Deployment) -> str:
 def _ending(state: Deployment) -> str:
     ending = sum(a.phase in MAY_COST for a in state.attempts)
     by = f"Ended by {user(state.stopped_by)}" if state.stopped_by else "Ended"
-    return f"{by}: shutting down {count(ending, 'replica')}." if ending else f"{by}: all its machines are gone."
+    return f"{by}: shutting down {count(ending, 'replica')}." if ending else f"{by}: all its machines have ended."
 
 
 def _failed(state: Deployment, why: str) -> str:
@@ -247,7 +247,7 @@ def _failed(state: Deployment, why: str) -> str:
 
 
 def nothing_usable(state: Deployment) -> bool:
-    """Whether the ladder was dry from the start: then its rungs tell why, each for itself."""
+    """Whether the ladder was dry from the start, so that its rungs contain the reasons."""
     return bool(state.rungs) and not state.attempts and not any(r.usable for r in state.rungs)
 
 
@@ -255,10 +255,10 @@ def _no_capacity(state: Deployment, found: condition.NoCapacity, now: datetime) 
     if found.established:
         until = paused_until(state, now)
         next_time = moment(until) if until else "now"
-        return f"{no_rung(state)} I ask again {next_time}. The endpoint stays, with a 503 for each request until then."
+        return f"{no_rung(state)} The next round starts {next_time}. The endpoint stays; until then requests get a 503."
     if found.keep_trying is None:
         within = duration(found.dry.at + DECIDE_WITHIN - now)
-        return f"{no_rung(state)} Nothing runs, and nothing is billed. Say within {within} whether to keep trying."
+        return f"{no_rung(state)} Nothing is billed. Press *Keep trying* within {within}, or this launch ends."
     again = max(found.dry.at + found.keep_trying.every - now, timedelta())
     asked = f"{user(found.keep_trying.by)} asked to keep trying until {moment(found.keep_trying.until)}"
     return f"{no_rung(state)} {asked}: the next round is in {duration(again)}."

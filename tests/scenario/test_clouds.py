@@ -164,7 +164,7 @@ def test_machines_taken_back_or_deleted_are_noticed_shown_and_replaced(line, rob
     for name, (_, fate) in fates.items():
         line.end(lost[name], fate)
     for name, (_, fate) in fates.items():
-        said = "taken back by the cloud" if fate == "preempt" else "was lost"
+        said = "preempted" if fate == "preempt" else "was lost"
         card_of(robin, GENERAL, name, f"· {said} ", timeout=NOTICED_WITHIN - (time.monotonic() - began))
     for name in fates:
         ready(robin, name)
@@ -229,8 +229,8 @@ def two_answer(line, name):
 
 
 def left_alone(line, id_):
-    """Whether the worker has told of a machine that no log knows."""
-    return f"{id_} belongs to no deployment that is known; left alone" in line.said("worker")
+    """Whether the worker has logged that it does not end a machine that is in no log."""
+    return f"{id_} belongs to no deployment that is known; it is not ended" in line.said("worker")
 
 
 def test_after_redis_was_emptied_nothing_is_ended_and_the_machines_are_told_of(line, robin):
@@ -314,7 +314,7 @@ def test_a_dry_ladder_counts_the_causes_and_keeps_trying_until_there_is_a_machin
     assert line.machines() == []
 
     assert robin.press(dry, "card_keep_trying")["ok"]
-    robin.wait_for_ephemeral("asks again every 3 s")
+    robin.wait_for_ephemeral("tries again every 3 s")
     card_of(robin, GENERAL, "dry", "asked to keep trying", without=("Keep trying",))
     line.mend()
     shown = words(ready(robin, "dry", 40))

@@ -123,7 +123,7 @@ def test_an_outage_is_told_the_launcher_once_and_so_is_its_end(redis, robin, fol
             if attempt == 2:
                 told.wait(60).gone("its engine exited with status 1")
             append(redis, told.asked().refused("no capacity").exhausted("No machine is available."))
-            card(robin, "fast has no replica left", "I ask again")
+            card(robin, "fast has no replica left", "The next round starts")
         robin.wait_for_message(GENERAL, "has no replica left", thread_ts=seen)
         append(redis, told.wait(840).asked().created().ready())
         robin.wait_for_message(GENERAL, "answers again, after 14 min", thread_ts=seen)
@@ -294,12 +294,12 @@ def test_a_channel_that_takes_no_card_is_told_to_the_launcher_once_and_the_rest_
     told = story(channel="C0NOWHERE01").planned().asked()
     append(redis, told)
     with follow():
-        robin.wait_for_message(robin.dm(), "I cannot post the card of *fast*")
+        robin.wait_for_message(robin.dm(), "The card of *fast* cannot be posted")
         append(redis, told.created())
         append(redis, story("slow", "d00000000slow").served())
         robin.wait_for_message(GENERAL, "slow is ready")
         time.sleep(1)
-    assert sum("I cannot post" in m["text"] for m in robin.messages(robin.dm())) == 1
+    assert sum("cannot be posted" in m["text"] for m in robin.messages(robin.dm())) == 1
 
 
 @pytest.mark.parametrize("unknown", ["conversations.*", "chat.postEphemeral"])
@@ -359,7 +359,7 @@ def test_one_log_that_cannot_be_read_stops_no_other_card(redis, robin, follow, c
         redis.xadd("mixtral:feed", {"d": odd.id, "v": 9})
         append(redis, told.created())
         card(robin, "fast is starting")
-    assert [odd.id in r.message for r in caplog.records if "its card is left alone" in r.message] == [True]
+    assert [odd.id in r.message for r in caplog.records if "its card is not updated" in r.message] == [True]
 
 
 def test_whatever_happens_the_feed_is_followed_again(redis, robin, follow, caplog, monkeypatch):

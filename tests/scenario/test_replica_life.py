@@ -190,7 +190,7 @@ def test_a_replica_that_crashes_again_and_again_is_backed_off_beside_one_that_an
         assert eye.ask(key).status_code == 200
         if crashes == 1:  # a first failure is tried again at once
             eye.line.wait(lambda: len(eye.state("loop").ready) == 2, 30, "the replacement")
-    said_on_card(eye, "loop", "1 of 2", "was killed by SIGKILL", "replica 2 · pending: tried again")
+    said_on_card(eye, "loop", "1 of 2", "was killed by SIGKILL", "replica 2 · pending: the next attempt starts")
     before = machines_ever(eye.line)
     until = time.monotonic() + 4  # some sweeps
     while time.monotonic() < until:

@@ -117,7 +117,7 @@ def test_a_replica_that_drains_is_taken_back_where_one_is_wanted_again(eye, laun
 
 def test_a_request_that_finds_no_replica_wakes_one_and_is_answered_by_it(eye, launch):
     key = launch("elastic", "sleeper")
-    stands(eye, "sleeper", 0, "no request for 4 s", "The next request wakes it")
+    stands(eye, "sleeper", 0, "no request for 4 s", "The next request starts one")
     assert eye.ask(key, timeout=HOLD + 10).status_code == 200
     stands(eye, "sleeper", 1)
 

@@ -1,4 +1,4 @@
-"""Bring a deployment forward: load its log, decide, act, append; until there is nothing to do but wait."""
+"""Advances a deployment: fold its log, decide the next step, do it, append the result; until the step is `Wait`."""
 
 import logging
 import secrets
@@ -60,7 +60,7 @@ TEST_PROMPT = "My favourite condiment is"
 
 
 class Advance:
-    """Acts for one deployment at a time; may die at any line, and may run twice at once."""
+    """Advances one deployment per call. It may be killed at any line, and two processes may run it concurrently."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Advance:
         clock: Callable[[], datetime],
         gateway: str | None = None,
     ) -> None:
-        """`gateway`: where this process reaches the gateway, if not under the address that people see."""
+        """`gateway`: URL at which this process reaches the gateway; None if it is the published one."""
         self._redis = redis
         self._log = log
         self._drivers = drivers
@@ -89,13 +89,13 @@ class Advance:
         self._gateway = gateway
 
     def __call__(self, deployment: DeploymentId) -> None:
-        """Take the deployment's lease and go on until only waiting is left. Raises DriverError, RedisError."""
+        """Take the deployment's lease, unless it is held, and do steps until `Wait`. Raises DriverError, RedisError."""
         while True:
             with Lease(self._redis, f"d:{deployment}", self._control_lease).held() as free:
                 if not free:
-                    return  # its holder looks at the log again before it goes
+                    return  # the holder of the lease compares the log's version after its release
                 state = self._settle(deployment)
-            # A nudge that came while the lease was held was turned away: see what it was about.
+            # A nudge that finds the lease held returns immediately, so continue if the log has grown meanwhile.
             if state is None or self._log.version(deployment) == state.version:
                 return
 
@@ -113,15 +113,15 @@ class Advance:
             except DriverError as error:
                 if not isinstance(step, Create | Terminate):
                     raise
-                # One cloud that is silent must not keep the replicas on others from what they need.
+                # A cloud that does not answer must not delay the replicas on other clouds.
                 silent[step.attempt.number] = error
             state = fold(deployment, self._log.read(deployment, after=state.version), onto=state)
         if silent:
-            raise next(iter(silent.values()))  # the sweeper nudges again
+            raise next(iter(silent.values()))  # the sweeper repeats the nudge
         return state
 
     def _act(self, state: Deployment, step: Step, fresh: Token | None) -> Token | None:
-        """Do one step, and append what came of it; returns the token of an intent that nobody has acted on yet."""
+        """Do one step and append its result. Returns the token of a new intent, which no process has acted on yet."""
         match step:
             case PlanLadder():
                 self._plan(state)
@@ -157,7 +157,7 @@ class Advance:
         lacking = self._confidential.lacking(state)
         if lacking and not state.live:
             names = " and ".join(lacking)
-            why = f"The recipe {state.recipe.name} needs {names}, which the worker's environment lacks."
+            why = f"The recipe {state.recipe.name} needs {names}, not set in the worker's environment."
             mend = f"Set {names} where `mixtral-bot worker` runs (never in a channel), and restart it"
             if state.established:
                 dry = LadderExhausted(**self._stamp(), why=f"{why} {mend}.")
@@ -173,7 +173,7 @@ class Advance:
         self._log.append(state.id, state.version, [planned])
 
     def _intend(self, state: Deployment, step: LaunchReplica) -> Token | None:
-        # A Redis that was rolled back counts the attempts anew: the token must not.
+        # After a rollback of Redis the numbers of attempts repeat; tokens must not.
         token = Token(f"{state.id}-{step.attempt}-{secrets.token_hex(2)}")
         request = MachineRequest(
             token=token,
@@ -195,7 +195,7 @@ class Advance:
             found = driver.find(request.token) if replay else None
             machine = found or driver.create(request, self._secrets(state))
         except Refused as refused:
-            said = refused.refusals or (
+            refusals = refused.refusals or (
                 Refusal(
                     offers=request.offers,
                     sentence=str(refused).rstrip("."),
@@ -204,14 +204,14 @@ class Advance:
                     lasts=timedelta(minutes=5),
                 ),
             )
-            event: AnyEvent = OfferRefused(**self._stamp(), attempt=attempt.number, refusals=said)
+            event: AnyEvent = OfferRefused(**self._stamp(), attempt=attempt.number, refusals=refusals)
         except DriverError as error:
-            # Nothing is known of the effect: the intent stands, and the sweeper nudges until there is an answer.
-            told = EngineProgressed(
+            # Whether a machine was made is unknown: the intent stays, and the sweeper nudges until the cloud answers.
+            progressed = EngineProgressed(
                 **self._stamp(), attempt=attempt.number, progress=self._confidential.masked(state, str(error))
             )
-            if attempt.progress != told.progress:
-                self._log.record(state.id, state.version, [told])
+            if attempt.progress != progressed.progress:
+                self._log.record(state.id, state.version, [progressed])
             raise
         else:
             event = MachineCreated(**self._stamp(), attempt=attempt.number, machine=machine)
@@ -221,7 +221,7 @@ class Advance:
         cloud = attempt.offer.cloud
         if cloud not in self._drivers:
             raise DriverError(
-                f"This worker may not use {cloud} any more. Put {cloud} back into MIXTRAL_CLOUDS, and restart it."
+                f"This worker is not allowed to use {cloud}. Add {cloud} to MIXTRAL_CLOUDS, and restart the worker."
             )
         return self._drivers[cloud]
 
@@ -229,11 +229,11 @@ class Advance:
         key = self._log.secrets(state.id).replica
         if not key:
             raise DriverError(
-                f"The key of {state.name} is gone from Redis. EndDeployment {state.name} and launch it again."
+                f"The key of {state.name} is missing from Redis. Run `/mixtral down {state.name}`, and launch it again."
             )
         if lacking := self._confidential.lacking(state):
             names = " and ".join(lacking)
-            raise DriverError(f"{names} went missing from the worker's environment. Set it, and restart the worker.")
+            raise DriverError(f"The worker's environment no longer has {names}. Set it, and restart the worker.")
         return self._confidential.secrets(state) | {KEY_VARIABLE: key}
 
     def _terminate(self, state: Deployment, attempt: Attempt) -> None:
@@ -250,7 +250,7 @@ class Advance:
         try:
             answer = completion(url, key, model=model, prompt=TEST_PROMPT)
         except CompletionFailed as failed:
-            return TestCompletionFailed(**self._stamp(), prompt=TEST_PROMPT, why=str(failed))
+            return TestCompletionFailed(**self._stamp(), prompt=TEST_PROMPT, why=failed.why)
         return TestCompletionAnswered(**self._stamp(), prompt=TEST_PROMPT, text=answer.text, seconds=answer.seconds)
 
     def _end(self, state: Deployment, failed: str | None) -> None:

@@ -16,30 +16,30 @@ Arguments = TypeVarTuple("Arguments")
 
 
 class Collector(Generic[Key, Answer]):
-    """Has at most one call pending for each key. Only one thread may ask and collect."""
+    """Holds at most one pending call per key. `ask` and `collect` must be called from the same thread."""
 
     def __init__(self, name: str, threads: int) -> None:
-        """`name` begins the names of the threads and the log messages; at most `threads` calls run at once."""
+        """`name`: prefix of thread names and log messages. `threads`: maximum number of concurrent calls."""
         self._name = name
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._calls: dict[Key, Future[Answer]] = {}
 
     def ask(self, key: Key, function: Callable[[*Arguments], Answer], *arguments: *Arguments) -> bool:
-        """Call a function in a thread, unless one for this key is not collected yet. Returns whether it is called."""
+        """Call a function in a thread, unless the key has an uncollected call. Returns whether it is called."""
         if key in self._calls:
             return False
         self._calls[key] = self._threads.submit(function, *arguments)
         return True
 
     def retain(self, keys: Container[Key]) -> None:
-        """Forget the calls for all other keys. Those that run are not interrupted; their answers are dropped."""
+        """Forget the calls for all other keys. Running calls are not interrupted; their answers are dropped."""
         self._calls = {key: call for key, call in self._calls.items() if key in keys}
 
     def collect(self, until: float) -> Iterator[tuple[Key, Answer]]:
-        """Wait for all calls, but not beyond `until` (monotonic seconds). Yield key and answer of those that returned.
+        """Wait for all calls, at most until `until` (monotonic seconds). Yield key and answer of each that returned.
 
-        A call that raised gives no answer: the error is logged, whatever it is, and the key may be asked again.
-        Answers that the caller does not take from the iterator are yielded the next time.
+        An error that a call raised is logged, whatever its type, and the key may be asked again.
+        Answers that the caller has not taken from the iterator are yielded the next time.
         """
         wait(self._calls.values(), timeout=until - time.monotonic())
         for key in [key for key, call in self._calls.items() if call.done()]:

@@ -18,82 +18,80 @@ from workers.serving.console import Restarted, Said, mark_of, read
 READ_EVERY = timedelta(seconds=15)
 
 LINES = 5000
-"""What an engine prints while it starts does not push out why it was started again; a console holds 64 KB to 1 MB."""
+"""Number of lines read. More than an engine prints at a start, so that they include the reason of a restart."""
 
-AT_ONCE = 8
-"""Of one cloud: what is slow in one holds up no other."""
+MAX_THREADS = 8
+"""Maximum number of concurrent reads per cloud; a slow cloud does not delay the others."""
 
-SILENT = frozenset({Phase.STARTING, Phase.NOT_READY})
-"""Only these are read: an engine that answers has not given up, and is busy with nothing."""
+READ_IN = frozenset({Phase.STARTING, Phase.NOT_READY})
+"""Phases in which consoles are read. The console of an engine that answers contains nothing to record."""
 
 NOTICED_WITHIN = timedelta(minutes=10)
-"""A restart may be so much older than the moment when the silence was noticed: the worker may have been away. One that
-is older was over before anybody noticed.
-"""
+"""Maximum time from a restart to the first failed probe; the engine has been ready again after an older restart."""
 
 
-class Heard(Struct, kw_only=True):
-    """What is remembered of a console between sweeps; losing it costs a look."""
+class ConsoleHistory(Struct, kw_only=True):
+    """State kept for a console between sweeps. If it is lost, the console is read once more."""
 
     due: datetime
     progress: str = ""
 
 
 class Consoles:
-    """Tells what a machine is busy with until its engine answers, and that its engine has ended."""
+    """Records the progress of a machine until its engine answers, and the ends of its engine."""
 
     def __init__(self, recorder: Recorder, log: Log, drivers: Mapping[str, Driver]) -> None:
         self._recorder = recorder
         self._log = log
-        # A local machine ends with its engine, and says so itself.
+        # A local machine ends with its engine, and its list contains the cause.
         self._drivers = {cloud: driver for cloud, driver in drivers.items() if cloud != "local"}
-        self._heard: dict[Token, Heard] = {}
-        self._consoles = {cloud: Collector[Token, Said]("console", AT_ONCE) for cloud in self._drivers}
+        self._histories: dict[Token, ConsoleHistory] = {}
+        self._consoles = {cloud: Collector[Token, Said]("console", MAX_THREADS) for cloud in self._drivers}
 
     def ask(self) -> None:
-        """Have each console read that is due."""
+        """Start to read each console that is due."""
         now = self._recorder.now()
-        attempts = [(s, a) for s, a in self._recorder.attempts(SILENT) if a.machine and a.offer.cloud in self._drivers]
+        attempts = [(s, a) for s, a in self._recorder.attempts(READ_IN) if a.machine and a.offer.cloud in self._drivers]
         known = {a.request.token for _, a in attempts}
-        self._heard = {token: heard for token, heard in self._heard.items() if token in known}
+        self._histories = {token: history for token, history in self._histories.items() if token in known}
         for state, attempt in attempts:
             token, cloud = attempt.request.token, attempt.offer.cloud
-            heard = self._heard.setdefault(token, Heard(due=now))
-            if now >= heard.due:
+            history = self._histories.setdefault(token, ConsoleHistory(due=now))
+            if now >= history.due:
                 mark = mark_of(token, self._log.secrets(state.id).replica)
                 if self._consoles[cloud].ask(token, _read, self._drivers[cloud], token, mark):
-                    heard.due = now + READ_EVERY
+                    history.due = now + READ_EVERY
 
     def collect(self, until: float) -> None:
-        """Append what the consoles told by `until` (monotonic seconds) that is new."""
+        """Append what is new in the consoles that were read by `until` (monotonic seconds)."""
         for consoles in self._consoles.values():
-            each(self._tell, self._recorder.attempts(SILENT), consoles.collect(until))
+            each(self._record, self._recorder.attempts(READ_IN), consoles.collect(until))
 
-    def _tell(self, state: Deployment, attempt: Attempt, said: Said) -> None:
+    def _record(self, state: Deployment, attempt: Attempt, said: Said) -> None:
         if said.gave_up:
             self._end(state, attempt, said.gave_up, start=attempt.engine_ends, again=False)
-        elif said.restarted is not None and is_news(said.restarted, attempt):
+        elif said.restarted is not None and is_new(said.restarted, attempt):
             self._end(state, attempt, said.restarted.how, start=said.restarted.start, again=True)
-        heard = self._heard.get(attempt.request.token)
-        if heard is None or said.progress in ("", heard.progress) or attempt.phase is not Phase.STARTING:
+        history = self._histories.get(attempt.request.token)
+        if history is None or said.progress in ("", history.progress) or attempt.phase is not Phase.STARTING:
             return
-        heard.progress = said.progress
+        history.progress = said.progress
         progress = self._recorder.masked(state, said.progress)
         if progress != attempt.progress:
             fact = EngineProgressed(**self._recorder.stamp(), attempt=attempt.number, progress=progress)
             self._recorder.append(state, fact)
 
     def _end(self, state: Deployment, attempt: Attempt, how: str, *, start: int, again: bool) -> None:
-        told = attempt.engine_end
-        if told is not None and not told.again and not again:
+        recorded = attempt.engine_end
+        if recorded is not None and not recorded.again and not again:
             return
         masked = self._recorder.masked(state, how)
         stamp = self._recorder.stamp()
         self._recorder.append(state, EngineEnded(**stamp, attempt=attempt.number, how=masked, start=start, again=again))
 
 
-def is_news(restarted: Restarted, attempt: Attempt) -> bool:
-    """Whether it was not told yet, and is not one of long ago."""
+def is_new(restarted: Restarted, attempt: Attempt) -> bool:
+    """Whether the restart is not recorded yet, and recent by NOTICED_WITHIN."""
     silent_since = attempt.not_ready_at or attempt.intended_at
     return restarted.start > attempt.engine_ends and restarted.at > silent_since - NOTICED_WITHIN
 

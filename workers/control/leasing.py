@@ -1,4 +1,4 @@
-"""Moves machines' expiry further, in threads that a later sweep collects: after an outage all are due at once."""
+"""Extends the leases of machines, in threads that a later sweep collects."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -11,20 +11,21 @@ from workers.deployment.events import LeaseExtended
 from workers.deployment.state import Deployment
 from workers.machines import Token
 
-AT_ONCE = 16
+MAX_THREADS = 16
+"""Maximum number of concurrent extensions. After an outage of the worker, all machines are due together."""
 
 
 class Leasing:
-    """Extends at half of the lease; what goes wrong is tried again by the next sweep."""
+    """Extends a lease when half of it has passed. The next sweep repeats an extension that failed."""
 
     def __init__(self, recorder: Recorder, drivers: Mapping[str, Driver], machine_lease: timedelta) -> None:
         self._recorder = recorder
         self._drivers = drivers
         self._machine_lease = machine_lease
-        self._extensions = Collector[Token, datetime]("lease", AT_ONCE)
+        self._extensions = Collector[Token, datetime]("lease", MAX_THREADS)
 
     def ask(self) -> None:
-        """Have each machine told that is due."""
+        """Start to extend each lease that is due."""
         now = self._recorder.now()
         for _, attempt in self._recorder.attempts(KEPT):
             token, driver = attempt.request.token, self._drivers.get(attempt.offer.cloud)
@@ -33,7 +34,7 @@ class Leasing:
                 self._extensions.ask(token, _extend, driver, token, now + self._machine_lease)
 
     def collect(self, until: float) -> None:
-        """Append what has been told by `until` (monotonic seconds)."""
+        """Append the extensions that succeeded by `until` (monotonic seconds)."""
         each(self._record, self._recorder.attempts(KEPT), self._extensions.collect(until))
 
     def _record(self, state: Deployment, attempt: Attempt, expires_at: datetime) -> None:

@@ -1,4 +1,4 @@
-"""Asks how machines ended and what they printed last, in threads that a later sweep collects."""
+"""Reads from the clouds how machines ended and what they printed last, in threads that a later sweep collects."""
 
 import logging
 import time
@@ -19,29 +19,29 @@ from workers.machines import Token
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE = 16
-"""A zone that runs short takes back all its machines in one moment."""
+MAX_THREADS = 16
+"""Maximum number of concurrent inquiries. A shortage in a zone may preempt all its spot machines together."""
 
-TOLD_WITHIN = 0.2
-"""Seconds that a sweep waits for what is quickly told; somebody waits for the replacement."""
+ANSWERED_WITHIN = 0.2
+"""Maximum time that a sweep waits for answers, in seconds. The replacement is launched only after the answer."""
 
 
 class MachineEnds:
-    """Completes what a list said of machines that are gone, and appends it."""
+    """Appends the ends of machines, with the cause and the last log lines."""
 
     def __init__(self, recorder: Recorder, drivers: Mapping[str, Driver]) -> None:
         self._recorder = recorder
         self._drivers = drivers
-        self._inquiries = Collector[Token, tuple[Gone, str]]("end", AT_ONCE)
+        self._inquiries = Collector[Token, tuple[Gone, str]]("end", MAX_THREADS)
         """How each machine ended, and the last lines that it printed."""
 
     def ask(self, state: Deployment, attempt: Attempt, gone: Gone, *, listed: bool) -> None:
-        """Have the rest asked of a machine that is gone. `listed`: the cloud's list itself said how it ended."""
+        """Start the inquiry about a machine that is gone. `listed`: `gone` has its cause from the cloud's list."""
         self._inquiries.ask(attempt.request.token, self._inquire, state, attempt, gone, listed)
 
     def collect(self) -> None:
-        """Append what has been told."""
-        ends = self._inquiries.collect(time.monotonic() + TOLD_WITHIN)
+        """Append the ends whose inquiry has returned."""
+        ends = self._inquiries.collect(time.monotonic() + ANSWERED_WITHIN)
         each(self._record, self._recorder.attempts(MAY_COST), ends)
 
     def _record(self, state: Deployment, attempt: Attempt, end: tuple[Gone, str]) -> None:
@@ -53,18 +53,18 @@ class MachineEnds:
     def _inquire(self, state: Deployment, attempt: Attempt, gone: Gone, listed: bool) -> tuple[Gone, str]:
         driver, token = self._drivers[attempt.offer.cloud], attempt.request.token
         try:
-            told = gone if listed else _told(driver, attempt) or gone
+            end = gone if listed else _end_of(driver, attempt) or gone
             tail = self._recorder.log_tail(state, driver, token)
         except RedisError:
-            raise  # the next list asks again
-        except Exception:  # the machine is gone, whatever it cannot be asked any more
+            raise  # the next list repeats the inquiry
+        except Exception:  # the end is certain: it is recorded without details
             logger.exception("how %s ended cannot be read", token)
-            told, tail = gone, ""
-        return replace(told, why=self._recorder.masked(state, told.why)), tail
+            end, tail = gone, ""
+        return replace(end, why=self._recorder.masked(state, end.why)), tail
 
 
-def _told(driver: Driver, attempt: Attempt) -> Gone | None:
-    """How a machine ended that nobody of us has seen in a list, or not since this process began."""
+def _end_of(driver: Driver, attempt: Attempt) -> Gone | None:
+    """How a machine ended that is missing from its cloud's list; None if the cloud has no record of it."""
     try:
         end = attempt.machine and driver.end_of(attempt.machine)
     except WorkersError as error:

@@ -1,4 +1,4 @@
-"""Nudges what is due: every deployment whose next step is not to wait."""
+"""Nudges every deployment whose next step is not `Wait`."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -9,13 +9,13 @@ from workers.deployment.state import Deployment
 from workers.nudges import Nudge
 
 NUDGE_AGAIN = timedelta(seconds=2)
-"""A nudge that changed nothing is repeated after this, doubled each time up to NUDGE_AGAIN_MOST."""
+"""Time until a nudge that did not change the log is repeated; doubled each time, up to NUDGE_AGAIN_MAX."""
 
-NUDGE_AGAIN_MOST = timedelta(seconds=30)
+NUDGE_AGAIN_MAX = timedelta(seconds=30)
 
 
 class Nudger:
-    """Remembers what it has nudged, and at which version: a nudge is lost, or it changes the log."""
+    """Stores the version of each log at its last nudge. If the log has not grown since, the nudge may be lost."""
 
     def __init__(self, nudge: Nudge, clock: Callable[[], datetime]) -> None:
         self._nudge = nudge
@@ -23,7 +23,7 @@ class Nudger:
         self._nudged: dict[DeploymentId, tuple[Version, datetime, timedelta]] = {}
 
     def look(self, states: Mapping[DeploymentId, Deployment]) -> None:
-        """Nudge each that is due and was not nudged a moment ago."""
+        """Nudge each deployment that is due, unless it was nudged recently at the same version."""
         now = self._now()
         self._nudged = {id_: nudged for id_, nudged in self._nudged.items() if id_ in states}
         for id_, state in states.items():
@@ -33,6 +33,6 @@ class Nudger:
             version, at, pause = self._nudged.get(id_, (-1, now, NUDGE_AGAIN))
             if version == state.version and now - at < pause:
                 continue
-            longer = min(pause * 2, NUDGE_AGAIN_MOST) if version == state.version else NUDGE_AGAIN
+            longer = min(pause * 2, NUDGE_AGAIN_MAX) if version == state.version else NUDGE_AGAIN
             self._nudged[id_] = (state.version, now, longer)
             self._nudge(id_)

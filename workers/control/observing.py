@@ -1,4 +1,4 @@
-"""Observes machines: one list a cloud, in threads that a later sweep collects."""
+"""Observes machines: one list per cloud, in threads that a later sweep collects."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -18,26 +18,27 @@ from workers.machines import Presence, Sighting, Token
 
 LIST_LOCAL_EVERY = timedelta()
 LIST_BUSY_EVERY = timedelta(seconds=5)
-"""A cloud where machines of ours should be: a preemption is to be noticed within 15 s."""
+"""Interval for a cloud with machines of a deployment. A preemption must be noticed within 15 s."""
 
 LIST_IDLE_EVERY = timedelta(minutes=5)
-"""A cloud where none should be: whatever is found there is reaped or told of."""
+"""Interval for a cloud without them. A machine that is found there is ended or logged."""
 
 MISSED_IS_GONE = 2
+"""Number of consecutive lists without a machine after which the machine counts as gone."""
 
 SHOWN_WITHIN = timedelta(seconds=20)
-"""Clouds may take so long to list a machine that they have made; `local` is slower than nobody."""
+"""Maximum time from the creation of a machine to its first appearance in a list, for clouds and `local`."""
 
 
 class Listing(Struct, frozen=True, kw_only=True):
-    """What a cloud said it runs for us."""
+    """A cloud's machines of this installation."""
 
     begun: datetime
     sightings: dict[Token, Sighting]
 
 
 class Observer:
-    """Asks each cloud at its own pace what it runs; appends what changed, and has the reaper look at the rest."""
+    """Lists each cloud at its own interval, appends what changed, and passes running machines to the reaper."""
 
     def __init__(self, recorder: Recorder, drivers: Mapping[str, Driver], installation: str, reaper: Reaper) -> None:
         self._recorder = recorder
@@ -46,16 +47,16 @@ class Observer:
         self._reaper = reaper
         self._ends = MachineEnds(recorder, drivers)
         self._missed: dict[Token, int] = {}
-        """How many lists in a row did not show a machine; losing it costs a list."""
+        """Number of consecutive lists without the machine. If it is lost, counting starts again."""
         self._lists = Collector[str, Listing | None]("list", max(1, len(drivers)))
         self._listed_at: dict[str, datetime] = {}
 
     def hurry(self) -> None:
-        """List every cloud in the next sweep, whatever its pace."""
+        """List every cloud in the next sweep, whatever its interval."""
         self._listed_at.clear()
 
     def ask(self, attempts: Sequence[tuple[Deployment, Attempt]]) -> None:
-        """Have each cloud that is due listed; `attempts` are those that may cost."""
+        """Start to list each cloud that is due. `attempts`: those whose machine may cost."""
         known = {attempt.request.token for _, attempt in attempts}
         self._missed = {token: missed for token, missed in self._missed.items() if token in known}
         busy = {attempt.offer.cloud for _, attempt in attempts}
@@ -67,7 +68,7 @@ class Observer:
                 self._listed_at[cloud] = now
 
     def collect(self, until: float) -> None:
-        """Look at the lists that have come by `until` (monotonic seconds)."""
+        """Process the lists that have arrived by `until` (monotonic seconds)."""
         for cloud, listing in self._lists.collect(until):
             if listing is not None:
                 self._observe(cloud, listing)
@@ -75,7 +76,7 @@ class Observer:
         self._reaper.collect()
 
     def _list(self, driver: Driver, now: datetime) -> "Listing | None":
-        """None for a cloud that cannot be asked: an empty list would say that everything is gone."""
+        """None if the cloud cannot be used: an empty list would mean that every machine is gone."""
         if not driver.status().usable:
             return None
         return Listing(begun=now, sightings={s.machine.token: s for s in driver.owned(self._installation)})
@@ -91,9 +92,9 @@ class Observer:
         token = attempt.request.token
         sighting = listing.sightings.get(token)
         if sighting is None:
-            # A list may be older than the machine, or lag behind it: two young ones have to agree.
-            born = attempt.machine.created_at if attempt.machine else attempt.since  # a failed probe is no birth
-            self._missed[token] = self._missed.get(token, 0) + (born + SHOWN_WITHIN <= listing.begun)
+            # A list may be older than the machine, or delayed: only those begun SHOWN_WITHIN after its creation count.
+            created = attempt.machine.created_at if attempt.machine else attempt.since  # each phase changes `since`
+            self._missed[token] = self._missed.get(token, 0) + (created + SHOWN_WITHIN <= listing.begun)
             if self._missed[token] < MISSED_IS_GONE:
                 return
         else:

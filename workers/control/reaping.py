@@ -1,4 +1,4 @@
-"""Ends machines that nobody wants any more; one that nobody knows is told of, never ended."""
+"""Ends machines that are no longer part of their deployment. An unknown machine is logged, never ended."""
 
 import logging
 import time
@@ -16,49 +16,49 @@ from workers.nudges import Nudge
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE = 8
+MAX_THREADS = 8
 ENDED_WITHIN = 0.2
-"""Seconds that a sweep waits."""
+"""Maximum time that a sweep waits for terminations, in seconds."""
 
 
 class Reaper:
-    """Judges one running machine at a time, by what the log says of it."""
+    """Decides from its deployment's log whether a running machine is ended."""
 
     def __init__(self, recorder: Recorder, nudge: Nudge) -> None:
         self._recorder = recorder
         self._nudge = nudge
         self._unknown: set[Token] = set()
-        self._endings = Collector[Token, None]("reap", AT_ONCE)
+        self._endings = Collector[Token, None]("reap", MAX_THREADS)
 
     def look(self, driver: Driver, sighting: Sighting) -> None:
-        """End the machine if its deployment's log holds its intent and does not want it any more."""
+        """End the machine if its deployment's log has its intent and its end."""
         machine = sighting.machine
         try:
             state, attempt = self._intent(sighting)
         except MsgspecError:
-            state, attempt = None, None  # a log of a newer version than ours: not for us to judge
+            state, attempt = None, None  # written by a newer version of this program
         if state is None or attempt is None:
             if machine.token not in self._unknown:
                 self._unknown.add(machine.token)
-                logger.warning("%s belongs to no deployment that is known; left alone", machine.id)
+                logger.warning("%s belongs to no deployment that is known; it is not ended", machine.id)
         elif attempt.phase not in MAY_COST:
             if self._endings.ask(machine.token, driver.terminate, machine.token):
-                logger.warning("ending %s: %s does not want it any more", machine.id, state.name)
+                logger.warning("ending %s: it is no longer part of %s", machine.id, state.name)
         elif state.ended:
-            self._nudge(state.id)  # it came after the end, and nobody looks at an ended deployment by himself
+            self._nudge(state.id)  # the machine was created late; the sweeper does not nudge ended deployments
 
     def collect(self) -> None:
-        """Wait a moment for what is being ended; one that could not be is seen again, and tried again."""
+        """Wait for terminations. A machine that could not be ended is in the next list, and is tried again."""
         for _ in self._endings.collect(time.monotonic() + ENDED_WITHIN):
-            pass  # a list shows what came of it
+            pass  # the next list shows the result
 
     def _intent(self, sighting: Sighting) -> tuple[Deployment | None, Attempt | None]:
-        """The deployment and the attempt that a machine was made for, as the log has them."""
+        """The deployment and the attempt that a machine was made for, or None. Raises MsgspecError."""
         id_ = DeploymentId(sighting.deployment)
         state = self._recorder.states.get(id_)
         attempt = _find(state, sighting)
         if attempt is None:
-            # Ended long ago, or intended after this sweep's refresh: the log itself knows.
+            # It ended long ago, or its intent is newer than this sweep's refresh: read the log itself.
             state = self._recorder.read(id_)
             attempt = _find(state, sighting)
         return state, attempt

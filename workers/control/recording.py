@@ -1,4 +1,4 @@
-"""Holds every deployment's newest state beside its log, and appends what was observed of it."""
+"""Holds the newest state of every deployment, and appends observations to its log."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TypeVar, assert_never
 
 from workers.clouds.driver import Driver
-from workers.decision.verdict import NotReady, Ready, Unchanged
+from workers.decision.verdict import BecameNotReady, BecameReady, Unchanged
 from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.confidential import Confidential
 from workers.deployment.events import AnyEvent, DeploymentId, ReplicaNotReady, ReplicaReady
@@ -22,7 +22,7 @@ Answer = TypeVar("Answer")
 
 
 class Recorder:
-    """What observers share: the states that they compare with, and the way of a fact into the log."""
+    """Shared by all observers. Returns the states that they compare observations with, and appends facts."""
 
     def __init__(
         self,
@@ -41,29 +41,28 @@ class Recorder:
         return self._projection.states
 
     def refresh(self) -> None:
-        """Bring the states up to date."""
         self._projection.refresh(self.now())
 
     def read(self, deployment: DeploymentId) -> Deployment | None:
-        """What the log itself says, of deployments too that ended long ago. Raises MsgspecError."""
+        """The state from the log itself, ended deployments included; None if there is no log. Raises MsgspecError."""
         return fold(deployment, self._log.read(deployment))
 
     def attempts(self, phases: frozenset[Phase]) -> list[tuple[Deployment, Attempt]]:
-        """Every attempt that stands in one of these phases, with its deployment."""
+        """Every attempt in one of these phases, with its deployment."""
         return [(s, a) for s in self.states.values() for a in s.attempts if a.phase in phases]
 
     def append(self, state: Deployment, fact: AnyEvent) -> None:
-        """Append a fact, at whatever version the log has got to; the states show it from now on."""
+        """Append a fact, whatever the log's version is, and refresh the states."""
         logger.info("%s: %s", state.id, type(fact).__name__)
         self._log.record(state.id, state.version, [fact])
         self.refresh()
 
-    def record(self, state: Deployment, attempt: Attempt, verdict: Ready | NotReady | Unchanged) -> None:
-        """Append what a probe came to, if that is anything new."""
+    def record(self, state: Deployment, attempt: Attempt, verdict: BecameReady | BecameNotReady | Unchanged) -> None:
+        """Append the verdict on a probe, unless nothing has changed."""
         match verdict:
-            case Ready(address):
+            case BecameReady(address):
                 self.append(state, ReplicaReady(**self.stamp(), attempt=attempt.number, address=address))
-            case NotReady(why):
+            case BecameNotReady(why):
                 self.append(state, ReplicaNotReady(**self.stamp(), attempt=attempt.number, why=why))
             case Unchanged():
                 pass
@@ -71,11 +70,11 @@ class Recorder:
                 assert_never(verdict)
 
     def masked(self, state: Deployment, text: str) -> str:
-        """`text`, which an engine or a cloud wrote, fit for the log."""
+        """`text`, which an engine or a cloud wrote, with secrets masked."""
         return self._confidential.masked(state, text)
 
     def log_tail(self, state: Deployment, driver: Driver, token: Token) -> str:
-        """The last lines of a machine's log, fit for the log of events. May take seconds."""
+        """The last lines of a machine's log, with secrets masked. May take seconds."""
         return self._confidential.log_tail(state, driver, token)
 
     def stamp(self) -> Stamp:
@@ -87,7 +86,7 @@ def each(
     attempts: Iterable[tuple[Deployment, Attempt]],
     answers: Iterable[tuple[Token, Answer]],
 ) -> None:
-    """Call `look` for each attempt that has an answer. An error is logged, and the other attempts have their turn."""
+    """Call `look` for each attempt that has an answer. An error is logged, and the next attempt follows."""
     by_token = dict(answers)
     for state, attempt in attempts:
         try:

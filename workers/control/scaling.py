@@ -1,4 +1,4 @@
-"""Moves the number of replicas with the load: reads what the gateway saw and what engines queue, appends decisions."""
+"""Adjusts numbers of replicas to the load: reads the gateway's load and the engines' queues, appends decisions."""
 
 import logging
 from collections.abc import Iterable
@@ -22,19 +22,19 @@ logger = logging.getLogger(__name__)
 ASK_ENGINES_EVERY = timedelta(seconds=10)
 
 
-class Scaling:
-    """Part of a sweep; what it remembers may be lost at the price of one delay."""
+class Autoscaler:
+    """Part of a sweep. If its memory is lost, the delay before a scaling starts again."""
 
     def __init__(self, redis: Redis, log: Log) -> None:
         self._log = log
         self._loads = Loads(redis)
         self._memories: dict[DeploymentId, Memory] = {}
         self._queues: dict[DeploymentId, tuple[datetime, int | None]] = {}
-        """When the engines were last asked, and their answer once it has been collected."""
+        """Time of the last request to the engines, and their answer once it has been collected."""
         self._asks = Collector[DeploymentId, int | None]("queue", 8)
 
     def look(self, states: Iterable[Deployment], now: datetime) -> None:
-        """Decide for each deployment whose recipe lets its number move."""
+        """Decide for each deployment whose recipe allows the number of replicas to change."""
         moving = {s.id: s for s in states if _moves(s)}
         self._memories = {id_: memory for id_, memory in self._memories.items() if id_ in moving}
         self._queues = {id_: queue for id_, queue in self._queues.items() if id_ in moving}
@@ -56,7 +56,7 @@ class Scaling:
         self._log.append(state.id, state.version, [Autoscaled(**stamp(now), replicas=target, why=why)])
 
     def _waiting(self, state: Deployment, now: datetime) -> int | None:
-        """The newest answer about the engines' queues; asks again every few seconds, and never waits for it."""
+        """Last known length of the engines' queues; requested anew every ASK_ENGINES_EVERY, without waiting for it."""
         asked_at, known = self._queues.get(state.id, (None, None))
         if asked_at is None or now - asked_at >= ASK_ENGINES_EVERY:
             addresses = [a.address for a in state.ready if a.address]
@@ -67,8 +67,8 @@ class Scaling:
 
 
 def _queued(addresses: list[str], key: str) -> int | None:
-    told = [count for address in addresses if (count := waiting(address, key=key)) is not None]
-    return sum(told) if told else None
+    counts = [count for address in addresses if (count := waiting(address, key=key)) is not None]
+    return sum(counts) if counts else None
 
 
 def _moves(state: Deployment) -> bool:

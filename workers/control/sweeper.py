@@ -1,4 +1,4 @@
-"""Looks at everything at once, again and again: machines, probes, deadlines; and nudges what is due."""
+"""Observes machines, replicas and load of all deployments in rounds, and nudges the deployments that are due."""
 
 import logging
 import threading
@@ -17,7 +17,7 @@ from workers.control.observing import Observer
 from workers.control.probing import Prober
 from workers.control.reaping import Reaper
 from workers.control.recording import Recorder
-from workers.control.scaling import Scaling
+from workers.control.scaling import Autoscaler
 from workers.deployment.attempt import MAY_COST
 from workers.deployment.log import Log
 from workers.lease import Lease
@@ -27,11 +27,11 @@ from workers.serving.probe import cannot_complete, key_is_enforced, probe
 logger = logging.getLogger(__name__)
 
 ANSWERED_WITHIN = 0.3
-"""Seconds that a sweep waits for lists and probes; those that take longer are looked at by a later sweep."""
+"""Maximum time that a sweep waits for lists and probes, in seconds. A later sweep processes later answers."""
 
 
 class Sweeper:
-    """One at a time by lease, inside `mixtral-bot worker`; whoever takes over starts from the logs."""
+    """Runs inside `mixtral-bot worker`, one at a time by lease. The next holder of the lease starts from the logs."""
 
     def __init__(
         self,
@@ -54,27 +54,27 @@ class Sweeper:
         self._prober = Prober(self._recorder, log, probe, key_is_enforced, cannot_complete)
         self._consoles = Consoles(self._recorder, log, drivers)
         self._leasing = Leasing(self._recorder, drivers, machine_lease)
-        self._scaling = Scaling(redis, log)
+        self._scaling = Autoscaler(redis, log)
         self._nudger = Nudger(nudge, clock)
 
     def run(self, stop: threading.Event) -> None:
-        """Sweep until told to stop; a Redis or a cloud that does not answer is waited for."""
+        """Sweep until `stop` is set. An error of Redis is logged, and the sweep is repeated."""
         while not stop.is_set():
             try:
-                with self._lease.held() as ours:
-                    while ours and not stop.is_set() and self._lease.renew():
+                with self._lease.held() as free:
+                    while free and not stop.is_set() and self._lease.renew():
                         self.sweep()
                         stop.wait(self._every.total_seconds())
             except RedisError as error:
-                logger.warning("Redis does not answer, sweeping again in a moment: %s", error)
+                logger.warning("Redis does not answer, the sweep is repeated: %s", error)
             stop.wait(self._every.total_seconds())
 
     def sweep(self) -> None:
-        """Look at everything once. Nothing that is slow or broken holds up the rest."""
+        """Observe everything once. A part that is slow or fails does not delay the others."""
         known = set(self._recorder.states)
         self._recorder.refresh()
         if known - set(self._recorder.states):
-            self._observer.hurry()  # deployments ended, or a log was lost: see at once what still runs
+            self._observer.hurry()  # deployments ended, or a log was lost: list immediately what still runs
         self._prober.ask()
         self._observer.ask(self._recorder.attempts(MAY_COST))
         self._consoles.ask()

@@ -1,4 +1,4 @@
-"""PURE: how many replicas a load asks for."""
+"""PURE: the number of replicas that a load requires."""
 
 import math
 from datetime import datetime, timedelta
@@ -15,63 +15,63 @@ MINUTE = timedelta(minutes=1)
 
 
 class Memory(Struct, frozen=True, kw_only=True):
-    """What has been seen in a row at one number of replicas. To lose it costs one more delay, and nothing else."""
+    """Summary of consecutive observations at one number of replicas. If it is lost, a delay starts again."""
 
     wanted: int | None = None
     seen: datetime | None = None
-    """The newest observation."""
+    """Time of the newest observation."""
     since: datetime | None = None
-    """The first in a row at which the replicas were up and idle; at zero, the first of all."""
+    """Time of the first consecutive observation of ready, idle replicas; if `wanted` is 0, of the first one at all."""
     more_since: datetime | None = None
     least: int = 0
-    """Of the numbers above `wanted` that were asked for since `more_since`, the smallest."""
+    """Smallest number above `wanted` that was required since `more_since`."""
     less_since: datetime | None = None
     most: int = 0
-    """Of the numbers below `wanted` that were asked for since `less_since`, the largest."""
+    """Largest number below `wanted` that was required since `less_since`."""
 
 
 Decision = tuple[int, str, Memory]
 
 
 def autoscale(policy: ReplicaPolicy, wanted: int, load: Load | None, memory: Memory, now: datetime) -> Decision:
-    """The number of replicas to want, why (for people, no full stop), and what to remember until the next call.
+    """The new number of replicas, the reason (for people, without a full stop), and the memory for the next call.
 
-    Call it about every ten seconds with the newest observation; delays are measured between observations. A number
-    that changes by other hands starts every delay anew. The number is `wanted` itself where nothing is to change.
+    Call it about every 10 s with the newest observation. Delays are measured between observations, and start again
+    when `wanted` was changed by another cause. The number is `wanted` if nothing is to change.
     """
     if not moves(policy):
-        return wanted, "the recipe's number of replicas does not move", Memory()
+        return wanted, "the recipe's number of replicas is fixed", Memory()
     if wanted < policy.min_replicas:
-        return policy.min_replicas, f"the recipe wants at least {_replicas(policy.min_replicas)}", Memory()
+        return policy.min_replicas, f"the recipe requires at least {_replicas(policy.min_replicas)}", Memory()
     if policy.max_replicas is not None and wanted > policy.max_replicas:
         return policy.max_replicas, f"the recipe allows at most {_replicas(policy.max_replicas)}", Memory()
     if load is None or now - load.at > STALE or not math.isfinite(load.qps):
-        # Silence is no quiet: a gateway that is away must neither end replicas nor count towards a delay.
+        # A missing observation does not mean idle: an outage of the gateway must not end replicas or count as a delay.
         return wanted, "the load is not known", memory if wanted == 0 and memory.wanted == 0 else Memory()
     memory = _continued(memory, wanted, load)
     if wanted == 0:
         return _woken(policy, load, memory)
-    if why := _quiet(policy, load, memory):
+    if why := _why_idle(policy, load, memory):
         return 0, why, Memory()
     return _followed(policy, wanted, load, memory)
 
 
 def _continued(memory: Memory, wanted: int, load: Load) -> Memory:
-    """The memory, or a new one where the number has changed or too much time went by unseen."""
+    """The memory, or a new one if `wanted` has changed or the observations have a gap longer than STALE."""
     unbroken = memory.seen is not None and load.at - memory.seen <= STALE
     if memory.wanted != wanted or not (unbroken or wanted == 0):
         memory = Memory(wanted=wanted)
-    came = load.last_request_at is not None and memory.seen is not None and load.last_request_at > memory.seen
-    if wanted and (came or load.in_work > 0 or load.ready == 0):
-        # Quiet begins when replicas are up: one that starts longer than the quiet may last would end as it comes.
+    arrived = load.last_request_at is not None and memory.seen is not None and load.last_request_at > memory.seen
+    if wanted and (arrived or load.in_work > 0 or load.ready == 0):
+        # Idle time begins when a replica is ready; otherwise a replica that starts slowly would end when it is ready.
         return replace(memory, seen=load.at, since=load.at)
     return replace(memory, seen=load.at, since=memory.since or load.at)
 
 
 def _woken(policy: ReplicaPolicy, load: Load, memory: Memory) -> Decision:
-    """From zero, at once: somebody waits, and each second counts."""
-    came = load.last_request_at is not None and memory.since is not None and load.last_request_at > memory.since
-    if load.held <= 0 and not came:
+    """Scale up from zero, without a delay, because a client waits."""
+    arrived = load.last_request_at is not None and memory.since is not None and load.last_request_at > memory.since
+    if load.held <= 0 and not arrived:
         return 0, "no request", memory
     target = max(1, _by_rate(policy, load.qps))
     if load.held > 0:
@@ -79,8 +79,8 @@ def _woken(policy: ReplicaPolicy, load: Load, memory: Memory) -> Decision:
     return target, "a request came", Memory()
 
 
-def _quiet(policy: ReplicaPolicy, load: Load, memory: Memory) -> str | None:
-    """Why there may be no replica at all; None: there must be one."""
+def _why_idle(policy: ReplicaPolicy, load: Load, memory: Memory) -> str | None:
+    """Why no replica is needed; None if one is."""
     last = load.last_request_at
     if policy.min_replicas or load.held > 0 or (load.waiting or 0) > 0:
         return None
@@ -89,41 +89,40 @@ def _quiet(policy: ReplicaPolicy, load: Load, memory: Memory) -> str | None:
     since = max((at for at in (last, memory.since) if at is not None), default=load.at)
     if since >= load.at or load.at - since < policy.downscale_delay:
         return None
-    return f"no request for {_spoken(policy.downscale_delay)}"
+    return f"no request for {_duration(policy.downscale_delay)}"
 
 
 def _followed(policy: ReplicaPolicy, wanted: int, load: Load, memory: Memory) -> Decision:
-    """After the load, once it has asked for more, or for less, for the whole of a delay.
+    """Change the number when the load has required more, or fewer, replicas for a whole delay.
 
-    Up goes to the smallest number asked for meanwhile, down to the largest: what the load needed all the time. A
-    peak buys nothing that is gone when it boots, a dip ends nothing that is missed a minute later, and a load that
-    swings about a border moves nothing. What is still missing then is asked for again, with a delay of its own.
+    The new number is the smallest one required during an upscale delay, or the largest one during a downscale delay.
+    A peak or a dip shorter than the delay changes nothing. A further change takes a further delay.
     """
     need, why = _need(policy, wanted, load)
     if need > wanted:
-        least = min(need, memory.least) if memory.more_since else need
-        memory = replace(memory, more_since=memory.more_since or load.at, least=least, less_since=None)
+        smallest = min(need, memory.least) if memory.more_since else need
+        memory = replace(memory, more_since=memory.more_since or load.at, least=smallest, less_since=None)
         if memory.more_since and load.at - memory.more_since >= policy.upscale_delay:
-            return least, why, Memory()
-        return wanted, f"{why}; to {least} if it lasts {_spoken(policy.upscale_delay)}", memory
+            return smallest, why, Memory()
+        return wanted, f"{why}; to {smallest} if it lasts {_duration(policy.upscale_delay)}", memory
     if need < wanted:
-        most = max(need, memory.most) if memory.less_since else need
-        memory = replace(memory, less_since=memory.less_since or load.at, most=most, more_since=None)
+        largest = max(need, memory.most) if memory.less_since else need
+        memory = replace(memory, less_since=memory.less_since or load.at, most=largest, more_since=None)
         if memory.less_since and load.at - memory.less_since >= policy.downscale_delay:
-            return most, why, Memory()
-        return wanted, f"{why}; to {most} if it lasts {_spoken(policy.downscale_delay)}", memory
+            return largest, why, Memory()
+        return wanted, f"{why}; to {largest} if it lasts {_duration(policy.downscale_delay)}", memory
     return wanted, why, replace(memory, more_since=None, less_since=None)
 
 
 def _need(policy: ReplicaPolicy, wanted: int, load: Load) -> tuple[int, str]:
-    """How many replicas one observation asks for, at least one, and why."""
+    """Number of replicas that one observation requires, at least 1, and why."""
     target = policy.target_qps_per_replica
     if policy.max_replicas is None or not target or target <= 0:
-        return wanted, "nothing but requests at all moves the number"
+        return wanted, "the recipe has no load target per replica"
     rate = f"{load.qps:.3g} {'request' if load.qps == 1 else 'requests'}/s, 1 replica takes {target:g}"
     by_rate = _by_rate(policy, load.qps)
-    # An engine of its own queues while it works: only more that wait than there are replicas is a queue. One step at a
-    # time, and none while one is on its way, for it may be all that is needed.
+    # A busy engine may have a queue of one, so only more waiting requests than replicas require another replica. One
+    # replica at a time, and none while another one starts, because that one may be sufficient.
     step = 0 if load.ready is not None and load.ready < wanted else 1
     by_queue = min(load.waiting or 0, wanted + step, policy.max_replicas)
     if load.held > 0:
@@ -135,13 +134,13 @@ def _need(policy: ReplicaPolicy, wanted: int, load: Load) -> tuple[int, str]:
 
 
 def _by_rate(policy: ReplicaPolicy, qps: float) -> int:
-    """From one to the recipe's most."""
+    """Number of replicas for a rate of requests: from 1 to the recipe's maximum."""
     target = policy.target_qps_per_replica
-    most = policy.max_replicas
-    if most is None or not target or target <= 0:
+    maximum = policy.max_replicas
+    if maximum is None or not target or target <= 0:
         return max(1, policy.min_replicas)
-    exact = min(max(qps, 0.0) / target, float(most))
-    # 1.1 / 0.1 is a hair more than 11, and a hair is no reason for a twelfth GPU.
+    exact = min(max(qps, 0.0) / target, float(maximum))
+    # In floating point 1.1 / 0.1 is slightly more than 11; it must not require a twelfth replica.
     return max(1, policy.min_replicas, math.ceil(round(exact, 6)))
 
 
@@ -149,7 +148,7 @@ def _replicas(count: int) -> str:
     return "1 replica" if count == 1 else f"{count} replicas"
 
 
-def _spoken(length: timedelta) -> str:
+def _duration(length: timedelta) -> str:
     if length >= MINUTE and length % MINUTE == timedelta():
         return f"{length // MINUTE} min"
     return f"{length.total_seconds():g} s"

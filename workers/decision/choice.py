@@ -1,4 +1,4 @@
-"""PURE: which offers to ask for next, and why there is none."""
+"""PURE: which offers to request next, and why there is none."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from workers.placement.refusals import blocking
 
 
 def launchable(state: Deployment, lacking: Iterable[Lack], now: datetime) -> tuple[Offer, ...]:
-    """The offers for the next call, for what is lacking most of all that can be had now; empty where nothing can."""
+    """The offers for the next call: those of the first of `lacking` that has an open offer; empty if none has one."""
     mix, failures = mix_of(state.recipe, spot=state.limits.spot), failures_in_a_row(state)
 
     def offers(lack: Lack) -> tuple[Offer, ...]:
@@ -25,7 +25,7 @@ def launchable(state: Deployment, lacking: Iterable[Lack], now: datetime) -> tup
 
 
 def why_dry(state: Deployment, lack: Lack, now: datetime) -> str:
-    """Why no rung of the ladder can be taken, causes counted by kind, and what mends it."""
+    """Why no rung of the ladder can be tried now: each cause with its number of offers, and how to fix it."""
     if not state.rungs:
         return (
             state.why_no_rungs or "No machine in the price table and none here satisfies this recipe with these limits."
@@ -35,7 +35,7 @@ def why_dry(state: Deployment, lack: Lack, now: datetime) -> str:
     causes.update(r.reason for r in state.rungs if not r.usable and r.reason)
     mends = dict.fromkeys(r.mend for r in state.rungs if not r.usable and r.mend)
     if not causes:
-        return f"No machine on the ladder would do for {lack}. Wider limits on price, GPUs or clouds may help."
+        return f"No machine on the ladder can be {lack}. Wider limits on price, GPUs or clouds may help."
     counted = "; ".join(f"{times} offer{'s' * (times > 1)}: {why}" for why, times in causes.most_common())
     sentence = f"No machine is available. {counted}."
     return sentence + (" To fix it: " + "; or ".join(mends) + "." if mends else "")

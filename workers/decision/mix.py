@@ -1,4 +1,4 @@
-"""PURE: how many replicas are spot and how many on demand, what is missing of either, and what to ask for then."""
+"""PURE: how many replicas are spot and how many on demand, what is lacking, and which offers to request."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -19,44 +19,45 @@ from workers.placement.planner import wants_spot
 from workers.placement.refusals import Recorded, Refusal, blocking, hinted
 
 SPARE_AGAIN = timedelta(minutes=10)
-"""An offer that refused is not asked again sooner for a spare, for which nobody waits; doubled with each refusal of
-it, SPARE_DOUBLED times at most: a zone that is short of spot for days does not fill the log."""
+"""Minimum time until an offer that refused is requested again for a spare, which is not urgent; doubled with each
+refusal, at most SPARE_DOUBLED times, so that a zone that is short of spot for days does not fill the log."""
 
 SPARE_DOUBLED = 3
 SPARE_FORGETS = timedelta(hours=6)
+"""Age from which a refusal no longer counts for the doubling."""
 
 
 class Mix(Struct, frozen=True, kw_only=True):
-    """What a deployment's replicas are to be. The defaults: whatever the ladder has."""
+    """How many replicas of a deployment are spot or on demand. The default takes any offer of the ladder."""
 
     spot: bool = False
-    """Each replica is spot, but for the following."""
+    """Whether replicas are spot, except for `base`."""
     base: int = 0
-    """The first so many are always on demand."""
+    """Number of replicas that are always on demand."""
     spare: int = 0
-    """So many more spot replicas than wanted are kept."""
+    """Number of spot replicas in addition to the wanted number."""
     fallback: bool = False
-    """Where no sound spot offer is open, on demand stands in."""
+    """Whether on-demand replicas stand in for spot while no sound spot offer is open."""
 
 
 class Lack(StrEnum):
-    """What one more machine is missing for."""
+    """What the next machine is needed for."""
 
-    ANY = "a replica"  # of a deployment that takes the ladder as it comes
-    ON_DEMAND = "an on-demand replica"  # one of the base
+    ANY = "a replica"  # any offer of the ladder
+    ON_DEMAND = "an on-demand replica"  # one of `base`
     SPOT = "a spot replica"
-    SPARE = "a spare"  # more than wanted, or to relieve an on-demand replica that stands in: nobody waits for it
+    SPARE = "a spare"  # in addition to the wanted number, or to replace an on-demand stand-in: not urgent
 
 
 class _Held(NamedTuple):
-    """Live replicas, by what they are to the mix."""
+    """Live replicas, by the part of the mix that they count for."""
 
     on_demand: list[Attempt]
     spot: list[Attempt]
 
 
 def mix_of(recipe: Recipe, *, spot: bool) -> Mix:
-    """What the recipe's policy comes to; `spot`: the person asked for it."""
+    """The mix that the recipe's policy describes. `spot`: the launch requested spot."""
     if not wants_spot(recipe, spot):
         return Mix()
     policy = recipe.service.replica_policy
@@ -69,7 +70,7 @@ def mix_of(recipe: Recipe, *, spot: bool) -> Mix:
 
 
 def lacks(mix: Mix, wanted: int, attempts: Iterable[Attempt]) -> tuple[Lack, ...]:
-    """What is missing of `wanted` replicas, the most pressing first; a spare comes last, and is not missed."""
+    """What is missing for `wanted` replicas, the most urgent first; a spare is the last."""
     live = [a for a in attempts if a.phase in LIVE]
     if not mix.spot:
         return (Lack.ANY,) if len(live) < wanted else ()
@@ -82,7 +83,7 @@ def lacks(mix: Mix, wanted: int, attempts: Iterable[Attempt]) -> tuple[Lack, ...
     if len(held.spot) + stand_ins < for_spot:
         found.append(Lack.SPOT)
     elif len(held.spot) < for_spot + spare:
-        # One at a time where it relieves a stand-in: until it is ready, both are paid for.
+        # One at a time, because a stand-in and the spare that replaces it are both billed until the spare is ready.
         on_its_way = any(a.phase in (Phase.PROVISIONING, Phase.STARTING) for a in held.spot)
         if len(held.spot) + stand_ins < for_spot + spare or not on_its_way:
             found.append(Lack.SPARE)
@@ -90,9 +91,9 @@ def lacks(mix: Mix, wanted: int, attempts: Iterable[Attempt]) -> tuple[Lack, ...
 
 
 def surplus(mix: Mix, wanted: int, attempts: Iterable[Attempt]) -> Attempt | None:
-    """The replica to end where there are too many: the one that serves least, then the dearest, then the newest.
+    """The replica to end, or None: of those in excess the least ready, then the most expensive, then the newest.
 
-    An on-demand replica that stands in is one too many as soon as a spot replica is ready in its place.
+    An on-demand stand-in is one too many as soon as a spot replica is ready in its place.
     """
     live = [a for a in attempts if a.phase in LIVE]
     if not mix.spot:
@@ -108,7 +109,7 @@ def surplus(mix: Mix, wanted: int, attempts: Iterable[Attempt]) -> Attempt | Non
 
 
 def going(mix: Mix, wanted: int, attempts: Iterable[Attempt]) -> tuple[Attempt, ...]:
-    """The replicas that end when a deployment is scaled down to `wanted`, in the order in which they go."""
+    """The replicas that end when a deployment is scaled down to `wanted`, in the order of their ends."""
     left, found = list(attempts), []
     while over := surplus(mix, wanted, left):
         left.remove(over)
@@ -117,13 +118,13 @@ def going(mix: Mix, wanted: int, attempts: Iterable[Attempt]) -> tuple[Attempt, 
 
 
 def relieved(mix: Mix, wanted: int, attempts: Iterable[Attempt], over: Attempt) -> bool:
-    """Whether the surplus `over` stood in for a spot replica that is ready now; else there was a scaling down."""
+    """Whether the surplus `over` is a stand-in for a spot replica that is ready now; False if it was scaled down."""
     on_demand = sum(a.phase in LIVE and _on_demand(a.offer) for a in attempts)
     return mix.spot and _on_demand(over.offer) and on_demand <= wanted
 
 
 def draining_for(lack: Lack, attempts: Iterable[Attempt]) -> Attempt | None:
-    """The draining replica that would do for `lack` at once, the cheapest of them, then the newest; or None."""
+    """The draining replica that can fill `lack` immediately: the cheapest, then the newest; None if there is none."""
     draining = [a for a in attempts if a.phase is Phase.DRAINING and _may_do(lack, a.offer)]
     return min(draining, key=lambda a: (a.offer.usd_per_hour or 0, -a.number), default=None)
 
@@ -138,19 +139,19 @@ def open_offers(
     refusals: Sequence[Recorded],
     now: datetime,
 ) -> tuple[Offer, ...]:
-    """The offers for one call that gets what is missing, the best first; empty where none is open now.
+    """The offers for one call that fills `lack`, the best first; empty if none is open now.
 
     `rungs`: the ladder. `failures`: the machines that failed in a row, whose zones are avoided. `refusals`: oldest
-    first. Spot goes to the zone with the fewest of ours, and no call names a fuller one.
+    first. Spot goes to the zone with the fewest live spot replicas; zones with more are left out of the call.
     """
-    recorded = _patient(refusals, now) if lack is Lack.SPARE else refusals
+    recorded = _prolonged(refusals, now) if lack is Lack.SPARE else refusals
     free = [rung.offer for rung in rungs if rung.usable and blocking(rung.offer, recorded, now) is None]
     bad, crashed = shunned(attempts, now), crashed_in(failures)
-    standings = {offer: s for offer in free if (s := _standing(offer, lack, mix, bad, crashed)) is not None}
-    if not standings:
+    ranks = {offer: s for offer in free if (s := _rank(offer, lack, mix, bad, crashed)) is not None}
+    if not ranks:
         return ()
-    best = min(standings.values())
-    chosen: Sequence[Offer] = [offer for offer in free if standings.get(offer) == best]
+    best = min(ranks.values())
+    chosen: Sequence[Offer] = [offer for offer in free if ranks.get(offer) == best]
     if chosen[0].spot:
         chosen = spread([offer for offer in chosen if offer.spot], attempts)
     alike = [o for o in chosen if _price(o) == _price(chosen[0])]
@@ -158,31 +159,31 @@ def open_offers(
     return batch([first, *(o for o in chosen if o != first)])
 
 
-class _Standing(IntEnum):
+class _Rank(IntEnum):
     """How good an offer is for a lack, the best first."""
 
     SOUND = 1
-    CRASHED = 2  # a machine of ours failed in its zone just now
+    CRASHED = 2  # in the zone of a machine that failed in the current row of failures
     STAND_IN = 3  # on demand instead of spot
     STAND_IN_CRASHED = 4
-    DOUBTFUL = 5  # spot that may well cost as much as on demand
-    SHUNNED = 6  # spot was taken back here too often: better than none
+    DOUBTFUL = 5  # spot whose price is uncertain
+    SHUNNED = 6  # spot in a zone with repeated preemptions: better than none
 
 
-def _standing(offer: Offer, lack: Lack, mix: Mix, bad: frozenset[Zone], crashed: frozenset[Zone]) -> _Standing | None:
-    """None: it does not do at all."""
+def _rank(offer: Offer, lack: Lack, mix: Mix, bad: frozenset[Zone], crashed: frozenset[Zone]) -> _Rank | None:
+    """How good the offer is; None if it cannot fill `lack`."""
     if not _may_do(lack, offer):
         return None
     zone = zone_of(offer)
     if offer.spot and zone in bad:
-        return None if lack is Lack.SPARE else _Standing.SHUNNED
+        return None if lack is Lack.SPARE else _Rank.SHUNNED
     if _on_demand(offer) and lack is Lack.SPOT:
         if not mix.fallback:
             return None
-        return _Standing.STAND_IN_CRASHED if zone in crashed else _Standing.STAND_IN
+        return _Rank.STAND_IN_CRASHED if zone in crashed else _Rank.STAND_IN
     if offer.spot and offer.doubtful and mix.fallback:
-        return None if lack is Lack.SPARE else _Standing.DOUBTFUL
-    return _Standing.CRASHED if zone in crashed else _Standing.SOUND
+        return None if lack is Lack.SPARE else _Rank.DOUBTFUL
+    return _Rank.CRASHED if zone in crashed else _Rank.SOUND
 
 
 def _may_do(lack: Lack, offer: Offer) -> bool:
@@ -198,12 +199,12 @@ def _may_do(lack: Lack, offer: Offer) -> bool:
 
 
 def _on_demand(offer: Offer) -> bool:
-    """A machine of a cloud's; the own computer is neither on demand nor spot, and does for both."""
+    """Whether it is an on-demand machine of a cloud; a local one is neither on demand nor spot, and counts for both."""
     return not offer.spot and offer.cloud != "local"
 
 
 def _numbers(mix: Mix, wanted: int) -> tuple[int, int, int]:
-    """How many are on demand for certain, how many are to be spot, and how many spot ones are to spare."""
+    """The numbers of replicas that are always on demand, that are spot, and that are spares."""
     base = min(mix.base, wanted)
     return base, wanted - base, mix.spare if wanted else 0
 
@@ -225,14 +226,14 @@ def _price(offer: Offer) -> tuple[object, ...]:
     return (offer.instance_type, offer.usd_per_hour, bool(offer.doubtful))
 
 
-class _Patient(Struct, frozen=True):
-    """A refusal that is believed for longer than its cloud's code asks for."""
+class _Prolonged(Struct, frozen=True):
+    """Refusals that last longer than their cloud's code requires."""
 
     at: datetime
     refusals: tuple[Refusal, ...]
 
 
-def _patient(recorded: Iterable[Recorded], now: datetime) -> list[Recorded]:
+def _prolonged(recorded: Iterable[Recorded], now: datetime) -> list[Recorded]:
     times: Counter[tuple[Zone, str]] = Counter()
     found: list[Recorded] = []
     for record in recorded:
@@ -240,8 +241,8 @@ def _patient(recorded: Iterable[Recorded], now: datetime) -> list[Recorded]:
             times.update({(zone_of(o), o.instance_type) for refusal in record.refusals for o in refusal.offers})
         longer = []
         for refusal in record.refusals:
-            often = min((times[zone_of(o), o.instance_type] for o in refusal.offers), default=1)
-            least = SPARE_AGAIN * 2 ** min(max(often - 1, 0), SPARE_DOUBLED)
-            longer.append(replace(refusal, lasts=max(refusal.lasts, least)))
-        found.append(_Patient(record.at, tuple(longer)))
+            count = min((times[zone_of(o), o.instance_type] for o in refusal.offers), default=1)
+            minimum = SPARE_AGAIN * 2 ** min(max(count - 1, 0), SPARE_DOUBLED)
+            longer.append(replace(refusal, lasts=max(refusal.lasts, minimum)))
+        found.append(_Prolonged(record.at, tuple(longer)))
     return found

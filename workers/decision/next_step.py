@@ -1,4 +1,4 @@
-"""PURE: what to do next for a deployment: a decision over its state, the time and the ladder."""
+"""PURE: the next step of a deployment, decided from its state and the time."""
 
 from collections.abc import Container
 from datetime import datetime, timedelta
@@ -9,17 +9,17 @@ from msgspec import Struct
 from workers.decision.choice import launchable, why_dry
 from workers.decision.mix import Lack, Mix, draining_for, lacks, mix_of, relieved, surplus
 from workers.decision.retry_policy import (
-    ASKED_FOR,
-    CRASHES_MOST,
+    MAX_FAILURES,
     SPARE_AFTER_CRASHES,
     START_TRIES,
+    UNANSWERED_FOR,
     dry_until,
     failures_in_a_row,
-    hopeless,
     next_deadline,
     paused_until,
     rounds,
     too_many_unended,
+    why_give_up,
 )
 from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.events import Failure
@@ -27,15 +27,15 @@ from workers.deployment.state import Deployment
 from workers.placement.offer import Offer
 
 PLAN_AGES = timedelta(minutes=10)
-"""After so long, prices and clouds are looked at again before a machine is bought."""
+"""Age of a ladder after which it is planned again before a machine is bought."""
 
 
 class PlanLadder(Struct, frozen=True):
-    """Look at clouds and prices, and write the ladder down."""
+    """Plan the ladder from clouds and prices, and append it."""
 
 
 class LaunchReplica(Struct, frozen=True):
-    """Intend a machine on one of these offers."""
+    """Append the intent of a machine on one of these offers."""
 
     attempt: int
     replica: int
@@ -43,26 +43,26 @@ class LaunchReplica(Struct, frozen=True):
 
 
 class Create(Struct, frozen=True):
-    """Ask the cloud for the machine of an intent, or find it if it was asked for already."""
+    """Request the machine of an intent from its cloud, or find the one that exists already."""
 
     attempt: Attempt
 
 
 class Drain(Struct, frozen=True):
-    """Decide the end of a replica that may still be answering."""
+    """Decide that a replica ends after it has answered its requests."""
 
     attempt: int
     why: str
 
 
 class Keep(Struct, frozen=True):
-    """Take a replica that is draining back."""
+    """Decide that a draining replica is kept."""
 
     attempt: int
 
 
 class GiveUp(Struct, frozen=True):
-    """Decide the end of a replica."""
+    """Decide that a replica ends."""
 
     attempt: int
     why: str
@@ -70,7 +70,7 @@ class GiveUp(Struct, frozen=True):
 
 
 class Abandon(Struct, frozen=True):
-    """Say that no further replica is tried, since they crash."""
+    """Decide that no further replica is tried, because replicas failed repeatedly."""
 
     why: str
 
@@ -82,25 +82,25 @@ class Terminate(Struct, frozen=True):
 
 
 class Test(Struct, frozen=True):
-    """Have the model finish a sentence through the endpoint."""
+    """Request a completion of a test sentence through the endpoint."""
 
     url: str
 
 
 class Exhaust(Struct, frozen=True):
-    """Say that no rung is left for now."""
+    """Decide that the ladder is dry."""
 
     why: str
 
 
 class EndDeployment(Struct, frozen=True):
-    """Close the deployment: nothing of it is left."""
+    """End the deployment, of which no machine is left."""
 
     failed: str | None = None
 
 
 class Wait(Struct, frozen=True):
-    """Nothing to do before something is observed, or before `until`."""
+    """Do nothing until something is observed, or until `until`."""
 
     until: datetime | None = None
 
@@ -122,9 +122,9 @@ Step: TypeAlias = (
 
 
 def next_step(state: Deployment, now: datetime, silent: Container[int] = ()) -> Step:
-    """The one thing to do now. Ends and facts come first, then what is missing, then what people wait for.
+    """The step to do now. Ends come first, then open attempts, then the test completion, then what is lacking.
 
-    `silent`: numbers of the attempts whose cloud has just given no answer; the others have their turn meanwhile.
+    `silent`: numbers of the attempts whose cloud has just given no answer; they are skipped.
     """
     for attempt in state.attempts:
         if attempt.phase is Phase.SHUTTING_DOWN and attempt.number not in silent:
@@ -139,21 +139,21 @@ def next_step(state: Deployment, now: datetime, silent: Container[int] = ()) -> 
     if step := _surplus(state, mix) or _kept(state, lacking):
         return step
     for attempt in state.attempts:
-        if attempt.phase is Phase.PROVISIONING and now < attempt.since + ASKED_FOR:
+        if attempt.phase is Phase.PROVISIONING and now < attempt.since + UNANSWERED_FOR:
             if attempt.number in silent:
                 continue
             return Create(attempt)
-        if lost := hopeless(attempt, now):
-            why, failure = lost
+        if given_up := why_give_up(attempt, now):
+            why, failure = given_up
             return GiveUp(attempt.number, why, failure=failure)
     if state.ready and state.endpoint is not None and state.test is None:
-        return Test(state.endpoint.url)  # people wait for the first answer more than for further replicas
+        return Test(state.endpoint.url)  # before further replicas: people wait for the answer
     step = _missing(state, lacking, now) if lacking and state.abandoned is None else None
     return step or Wait(until=next_deadline(state))
 
 
 def _surplus(state: Deployment, mix: Mix) -> Step | None:
-    """End a replica where there are too many; one that may be answering is drained first."""
+    """End a replica if there are too many; one that may be answering requests is drained first."""
     over = surplus(mix, state.wanted, state.attempts)
     if over is None:
         return None
@@ -163,7 +163,7 @@ def _surplus(state: Deployment, mix: Mix) -> Step | None:
 
 
 def _kept(state: Deployment, lacking: tuple[Lack, ...]) -> Step | None:
-    """A replica that drains is cheaper and sooner there than a new one."""
+    """Keep a draining replica in place of a new one, which costs more and takes longer."""
     found = next((a for lack in lacking if (a := draining_for(lack, state.attempts))), None)
     return Keep(found.number) if found else None
 
@@ -176,7 +176,7 @@ def _missing(state: Deployment, lacking: tuple[Lack, ...], now: datetime) -> Ste
         if not spare:
             return crashed
         if now < (again := failures_in_a_row(state)[-1].since + SPARE_AFTER_CRASHES):
-            return Wait(until=again)  # nobody waits for it
+            return Wait(until=again)  # a spare is not urgent
     if not (state.live or state.established) and (step := _dry(state, now)):
         return step
     if pause := paused_until(state, now):
@@ -191,27 +191,27 @@ def _missing(state: Deployment, lacking: tuple[Lack, ...], now: datetime) -> Ste
         return LaunchReplica(attempt=number, replica=_free_replica(state), offers=offers)
     why = why_dry(state, lacking[0], now)
     if not (state.live or state.established or state.refusals):
-        return EndDeployment(failed=why)  # asking again changes nothing until somebody mends something
+        return EndDeployment(failed=why)  # the ladder stays empty until a person changes limits, recipe or clouds
     return Exhaust(why)
 
 
 def _crash_loop(state: Deployment) -> Step | None:
-    """Give up what never started, or what crashes again and again."""
+    """End a deployment that never started, or abandon replicas that fail repeatedly."""
     failures = failures_in_a_row(state)
     if not failures:
         return None
     times, last = rounds(failures), failures[-1]
     if not state.established and times >= START_TRIES:
         if state.live:
-            return Wait(until=next_deadline(state))  # what was bought with them may still start
+            return Wait(until=next_deadline(state))  # a replica of the same try may still start
         return EndDeployment(failed=f"The engine failed to start {times} times in a row. The last time: {last.why}.")
-    if times < CRASHES_MOST:
+    if times < MAX_FAILURES:
         return None
     return Abandon(f"Replicas failed {times} times in a row, so no further one is tried. The last time: {last.why}.")
 
 
 def _dry(state: Deployment, now: datetime) -> Step | None:
-    """A ladder on which all was refused is climbed again where somebody asked for that, or ended after a while."""
+    """Wait on a dry ladder, then end the deployment; None if the ladder is to be tried."""
     until = dry_until(state)
     if state.exhausted is None or until is None:
         return None

@@ -1,4 +1,27 @@
-"""PURE: how long what is late or refused is waited for, and when it is left alone."""
+"""PURE: how long the control loop waits for what is late, and when it replaces, repeats or gives up what failed.
+
+What happens to an attempt        Wait                                     Then it is given up, with this failure
+--------------------------------  ---------------------------------------  --------------------------------------
+Cloud does not answer the create  30 min; the request is repeated          provision
+Engine is not ready after boot    the recipe's initial delay (or 20 min)   initial delay
+Probe of a ready replica fails    180 s; after a restart of the engine,    probing
+                                  in addition the time of the first boot
+Engine ends and is not restarted  none                                     crashed
+Engine is restarted, after ready  5 ends without 30 min of answers         crashed
+Replica drains                    15 min for its open requests             none: it was no longer needed
+
+What happens in a row             Wait before the next try
+--------------------------------  -------------------------------------------------------------------------------
+Failures, never ready before      1st: none. 2nd: the deployment ends
+Failures, ready before            1st: none. 2nd: 1 min. 3rd: 2 min. 4th: 4 min. 5th: until a person scales; 6 h for
+                                  a spare. More than 30 min of answers resets the count
+Preemptions within 10 min         1st and 2nd: none. 3rd: 1 min, then doubled up to 30 min
+Dry ladders, none live or ready   10 min for a person to choose to keep trying, then the deployment ends; none if no
+  before                          offer is usable and none was refused: it ends immediately
+Dry ladders, otherwise            1st: 1 min, then doubled up to 30 min; none after a replica was lost
+Refusals with scope `back off`    until the refusal's end
+Dry ladders, keep trying          at most the interval that was requested, until the time that was requested
+"""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -9,61 +32,57 @@ from workers.deployment.state import Deployment
 from workers.placement.refusals import back_off_until
 
 START_TRIES = 2
-"""So often an engine may fail to start before a deployment that never answered is given up."""
+"""Number of failures in a row after which a deployment that was never ready ends."""
 
-CRASHES_MOST = 5
-"""After so many failures in a row no further replica is tried, until somebody scales. An engine that its machine had to
-start again so often is not left there any longer.
-"""
+MAX_FAILURES = 5
+"""Failures in a row until replicas are no longer tried; ends of an engine in a row until its attempt is given up."""
 
 NOT_READY_FOR = timedelta(seconds=180)
-"""A replica that fails its probe for so long is replaced; one whose machine starts its engine again has, on top of
-it, as long as that took the first time."""
+"""Time for which a ready replica may fail its probe. For a restarted engine see `_restarting`."""
 
-ASKED_FOR = timedelta(minutes=30)
-"""A cloud that gives no answer about one machine for so long is not asked again for it."""
+UNANSWERED_FOR = timedelta(minutes=30)
+"""Maximum time from an intent to an answer of the cloud; then the attempt is given up."""
 
-DRAIN_MOST = timedelta(minutes=15)
-"""For so long a replica that is not wanted any more may go on answering the requests that it has."""
+MAX_DRAIN = timedelta(minutes=15)
+"""Maximum time that a draining replica may take for its open requests."""
 
 RETRY_AFTER = timedelta(minutes=1)
-"""A deployment that has answered asks again after this, doubled with each failure in a row, at most BACK_OFF_MOST."""
+"""First pause of a deployment that was ready before; doubled with each failure in a row, at most MAX_PAUSE."""
 
-BACK_OFF_MOST = timedelta(minutes=30)
+MAX_PAUSE = timedelta(minutes=30)
 
 DECIDE_WITHIN = timedelta(minutes=10)
-"""So long a deployment that never answered waits on a dry ladder for somebody to say "keep trying"."""
+"""Time that a deployment that was never ready waits on a dry ladder for a person to choose to keep trying."""
 
-UNENDED_MOST = 2
-"""With so many machines whose end is not confirmed, or as many as are wanted, no further one is bought: they all cost.
-"""
+MAX_UNENDED = 2
+"""Number of machines with an unconfirmed end at which no further machine is bought; `wanted`, if that is more."""
 
 EARLY_LOSS = timedelta(minutes=10)
-LOSSES_AT_ONCE = 2
-"""So many times in a row what the cloud took back within EARLY_LOSS is replaced at once, and after pauses from then on.
-"""
+"""Age of a machine below which its preemption counts as early."""
+IMMEDIATE_REPLACEMENTS = 2
+"""Number of early preemptions in a row that are replaced immediately; a pause precedes each further replacement."""
 
 SPARE_AFTER_CRASHES = timedelta(hours=6)
-"""A spare, or spot that is to relieve what stands in for it, is tried again so long after it was given up."""
+"""Time after MAX_FAILURES until a spare, or spot to replace an on-demand stand-in, is tried again."""
 
 
 def deadline(attempt: Attempt) -> datetime | None:
-    """Until when an attempt may stay in the phase in which it is; None: for ever."""
+    """Time until which an attempt may stay in its phase; None if there is no limit."""
     match attempt.phase:
         case Phase.PROVISIONING:
-            return attempt.since + ASKED_FOR
+            return attempt.since + UNANSWERED_FOR
         case Phase.STARTING:
             return attempt.since + attempt.request.boot.initial_delay
         case Phase.NOT_READY:
             return attempt.since + NOT_READY_FOR + _restarting(attempt)
         case Phase.DRAINING:
-            return attempt.since + DRAIN_MOST
+            return attempt.since + MAX_DRAIN
         case _:
             return None
 
 
 def _restarting(attempt: Attempt) -> timedelta:
-    """How long an engine may take that is started again: what it needs is there already, so no longer than before."""
+    """Time for a restarted engine: that of the first boot, at most the initial delay; 0 if no engine restarts."""
     ended, ready, machine = attempt.engine_end, attempt.ready_at, attempt.machine
     if ended is None or not ended.again or ready is None or machine is None:
         return timedelta()
@@ -74,15 +93,15 @@ def next_deadline(state: Deployment) -> datetime | None:
     return min((until for a in state.attempts if (until := deadline(a))), default=None)
 
 
-def hopeless(attempt: Attempt, now: datetime) -> tuple[str, Failure | None] | None:
-    """Why an attempt is to be given up, and how it failed; None while it may go on. Draining late is no failure."""
+def why_give_up(attempt: Attempt, now: datetime) -> tuple[str, Failure | None] | None:
+    """Why to give up an attempt, and its failure (None for a late drain); None while the attempt may go on."""
     ended, until = attempt.engine_end, deadline(attempt)
     if ended is not None and not ended.again and attempt.phase in (Phase.STARTING, Phase.NOT_READY):
         return ended.how, Failure.CRASHED
-    if ended is not None and attempt.stumbles >= CRASHES_MOST and attempt.phase is Phase.NOT_READY:
+    if ended is not None and attempt.stumbles >= MAX_FAILURES and attempt.phase is Phase.NOT_READY:
         minutes = SOUND_AFTER.total_seconds() / 60
-        often = f"{attempt.stumbles} times without answering for {minutes:.0f} min in between"
-        return f"{ended.how}, {often}", Failure.CRASHED
+        repeated = f"{attempt.stumbles} times without answering for {minutes:.0f} min in between"
+        return f"{ended.how}, {repeated}", Failure.CRASHED
     if until is None or now < until:
         return None
     match attempt.phase:
@@ -90,18 +109,18 @@ def hopeless(attempt: Attempt, now: datetime) -> tuple[str, Failure | None] | No
             waited = (until - attempt.since).total_seconds()
             return f"failed its readiness probe for {waited:.0f} s: {attempt.why}", Failure.PROBING
         case Phase.PROVISIONING:
-            minutes = ASKED_FOR.total_seconds() / 60
+            minutes = UNANSWERED_FOR.total_seconds() / 60
             return f"its cloud gave no answer for {minutes:.0f} min. {attempt.progress}".strip(), Failure.PROVISION
         case Phase.DRAINING:
-            return f"{attempt.why}; its last requests took longer than {DRAIN_MOST.total_seconds() / 60:.0f} min", None
+            return f"{attempt.why}; its last requests took longer than {MAX_DRAIN.total_seconds() / 60:.0f} min", None
         case _:
             waited = (until - attempt.since).total_seconds()
-            said = f"; its readiness probe: {attempt.probe_says}" if attempt.probe_says else ""
-            return f"its engine was not ready {waited:.0f} s after the machine started{said}", Failure.INITIAL_DELAY
+            reason = f"; its readiness probe: {attempt.probe_says}" if attempt.probe_says else ""
+            return f"its engine was not ready {waited:.0f} s after the machine started{reason}", Failure.INITIAL_DELAY
 
 
 def dry_until(state: Deployment) -> datetime | None:
-    """Of a ladder on which all was refused: until when it is left; None: it is not dry."""
+    """Time at which a dry ladder is tried again; None if the ladder is not dry."""
     if state.exhausted is None:
         return None
     if _keeps_trying(state, state.exhausted.at) and state.keep_trying is not None:
@@ -110,14 +129,14 @@ def dry_until(state: Deployment) -> datetime | None:
 
 
 def paused_until(state: Deployment, now: datetime) -> datetime | None:
-    """Until when to leave it after failures: a first failure is tried again at once."""
+    """End of the longest current pause, during which no machine is bought; None without a pause."""
     pauses = (_after_dry(state), _after_failures(state), _after_losses(state), back_off_until(state.refusals, now))
     until = max((pause for pause in pauses if pause is not None), default=None)
     return until if until and now < until else None
 
 
 def _after_dry(state: Deployment) -> datetime | None:
-    """A deployment that answers, or has answered, goes on by itself; for another one somebody has to decide."""
+    """The end of the pause on a dry ladder; None if it is not dry, or if a person has to decide (`dry_until`)."""
     dry = state.exhausted
     if dry is None or not (state.live or state.established) or _lost_since(state, dry.at):
         return None
@@ -132,7 +151,7 @@ def _keeps_trying(state: Deployment, at: datetime) -> bool:
 
 
 def _lost_since(state: Deployment, at: datetime) -> bool:
-    """Whether a replica went after the ladder was dry: what it needs may be open, though what was missing is not."""
+    """Whether a replica was lost after the ladder was dry: an offer for its replacement may be open."""
     lost = (Phase.PREEMPTED, Phase.FAILED)
     return any(a.gone_at is not None and a.gone_at > at and a.phase in lost for a in state.attempts)
 
@@ -144,7 +163,7 @@ def _after_failures(state: Deployment) -> datetime | None:
 
 
 def _after_losses(state: Deployment) -> datetime | None:
-    """A zone that gives machines out and takes them back at once is not to be paid by the minute all day."""
+    """End of the pause after early preemptions; None without one. It limits the purchase of short-lived machines."""
     lost: list[Attempt] = []
     gone = [(a.gone_at, a) for a in state.attempts if a.gone_at is not None and a.machine is not None]
     for at, attempt in sorted(gone, key=lambda one: one[0], reverse=True):
@@ -153,38 +172,38 @@ def _after_losses(state: Deployment) -> datetime | None:
             break
         lost.insert(0, attempt)
     times = rounds(lost)
-    return lost[-1].since + _doubled(times - LOSSES_AT_ONCE - 1) if times > LOSSES_AT_ONCE else None
+    return lost[-1].since + _doubled(times - IMMEDIATE_REPLACEMENTS - 1) if times > IMMEDIATE_REPLACEMENTS else None
 
 
 def too_many_unended(state: Deployment) -> bool:
-    """Whether so many machines are still to end that no further one is bought."""
+    """Whether so many ends are unconfirmed that no further machine is bought."""
     unended = sum(a.phase is Phase.SHUTTING_DOWN and a.machine is not None for a in state.attempts)
-    return unended >= max(UNENDED_MOST, state.wanted)
+    return unended >= max(MAX_UNENDED, state.wanted)
 
 
 def failures_in_a_row(state: Deployment) -> tuple[Attempt, ...]:
-    """The machines that failed since the last one that lived or since somebody scaled, in the order of their ends.
+    """The attempts that failed after the last sound replica and the last scaling by a person, in order of their ends.
 
-    One counts from the moment when it was given up: its cloud may not say for days that it has ended.
+    An attempt counts from the time it was given up: its cloud may confirm its end days later.
     """
     failures: list[Attempt] = []
-    for attempt in sorted(state.attempts, key=_place_in_time):
+    for attempt in sorted(state.attempts, key=_ordered_at):
         if attempt.intended_at < state.tries_from:
             continue
-        if _lived(attempt, state.updated_at):
+        if _is_sound(attempt, state.updated_at):
             failures.clear()
         elif attempt.phase is Phase.FAILED or (attempt.phase is Phase.SHUTTING_DOWN and attempt.failure is not None):
             failures.append(attempt)
     return tuple(failures)
 
 
-def _place_in_time(attempt: Attempt) -> datetime:
+def _ordered_at(attempt: Attempt) -> datetime:
     ended = attempt.gone_at or (attempt.since if attempt.phase is Phase.SHUTTING_DOWN else None)
     return ended or attempt.ready_at or attempt.intended_at
 
 
 def rounds(failures: Sequence[Attempt]) -> int:
-    """How often it was tried: machines that were bought before the first of them failed are one try together."""
+    """Number of tries: attempts that were intended before the first of them failed count as one try."""
     times, failed_at = 0, None
     for failure in failures:
         if failed_at is None or failure.intended_at >= failed_at:
@@ -192,11 +211,11 @@ def rounds(failures: Sequence[Attempt]) -> int:
     return times
 
 
-def _lived(attempt: Attempt, now: datetime) -> bool:
+def _is_sound(attempt: Attempt, now: datetime) -> bool:
     if attempt.sound or attempt.answers_since is None:
         return attempt.sound
     return (attempt.not_ready_at or attempt.gone_at or now) - attempt.answers_since > SOUND_AFTER
 
 
 def _doubled(times: int) -> timedelta:
-    return min(RETRY_AFTER * int(2 ** max(0, min(times, 6))), BACK_OFF_MOST)
+    return min(RETRY_AFTER * int(2 ** max(0, min(times, 6))), MAX_PAUSE)

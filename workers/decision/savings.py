@@ -1,4 +1,4 @@
-"""PURE: what spot machines have saved against on demand."""
+"""PURE: what spot machines have saved compared with on demand."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -8,7 +8,7 @@ from workers.deployment.attempt import Attempt
 
 
 def saved(attempts: Iterable[Attempt], now: datetime) -> Decimal:
-    """USD up to `now`, by the prices of the launch. A machine of which either price is unknown counts as nothing."""
+    """USD saved up to `now`, by the prices at the launch. A machine with an unknown price counts as 0."""
     return sum((_saved(attempt, now) for attempt in attempts), Decimal(0))
 
 

@@ -1,4 +1,4 @@
-"""PURE: one attempt at a replica, from its intent to its end: what it is, and a fold of its facts."""
+"""PURE: one attempt at a replica, from its intent to its end, and the fold of its facts."""
 
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -32,31 +32,31 @@ from workers.placement.offer import Offer
 
 
 class Phase(StrEnum):
-    """Where one attempt at a replica stands, in the words that people see."""
+    """The state of an attempt, in the words that people see."""
 
     PROVISIONING = "provisioning"  # intended; the cloud has not answered
-    REFUSED = "refused"  # the cloud said no
-    STARTING = "starting"  # the machine exists, the engine does not answer yet
+    REFUSED = "refused"  # the cloud made no machine
+    STARTING = "starting"  # the machine exists; the engine was not ready yet
     READY = "ready"
-    NOT_READY = "not ready"  # was ready, fails its probe
+    NOT_READY = "not ready"  # was ready; fails its probe
     DRAINING = "draining"  # not wanted; takes no new request and answers those that it has
     SHUTTING_DOWN = "shutting down"  # not wanted; its end is not confirmed
-    ENDED = "ended"  # gone, as we wanted
-    PREEMPTED = "preempted"  # gone, taken back by the cloud
-    FAILED = "failed"  # gone by itself
+    ENDED = "ended"  # gone on request of the control loop
+    PREEMPTED = "preempted"  # gone, preempted by the cloud
+    FAILED = "failed"  # gone without a request
 
 
 LIVE = frozenset({Phase.PROVISIONING, Phase.STARTING, Phase.READY, Phase.NOT_READY})
-"""Counts as a replica that is there or on its way."""
+"""The attempt counts as a replica, ready or not yet."""
 
 KEPT = LIVE | {Phase.DRAINING}
-"""Its machine, if there is one, is to live on for now."""
+"""The control loop keeps the machine, if there is one."""
 
 MAY_COST = KEPT | {Phase.SHUTTING_DOWN}
-"""A machine of it may exist."""
+"""A machine of the attempt may exist."""
 
 SOUND_AFTER = timedelta(minutes=30)
-"""A replica that has answered for so long is sound: what failed before is forgiven."""
+"""Time of uninterrupted answers after which a replica is sound, and earlier failures no longer count."""
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
@@ -70,30 +70,30 @@ class Attempt(Struct, frozen=True, kw_only=True):
     machine: Machine | None = None
     progress: str = ""
     probe_says: str = ""
-    """Why its readiness probe has not passed yet."""
+    """Why the readiness probe has not passed yet."""
     engine_ends: int = 0
-    """The number of its engine's start that last ended on a machine that lives on."""
+    """Number of the last start of the engine that ended while its machine continued to run."""
     engine_end: EngineEnded | None = None
-    """How it last ended; None: it did not, or it was ready since."""
+    """The last end of the engine; None if there was none, or if the replica was ready since."""
     stumbles: int = 0
-    """How often its engine ended and was started again since it last answered for SOUND_AFTER."""
+    """Number of restarts of the engine since it last answered for SOUND_AFTER."""
     answers_since: datetime | None = None
-    """When it was last ready anew."""
+    """When it last became ready."""
     sound: bool = False
-    """It once answered for SOUND_AFTER without a break."""
+    """Whether it has answered for SOUND_AFTER without interruption."""
     why: str = ""
     log_tail: str = ""
     refusal: OfferRefused | None = None
     ready_at: datetime | None = None
-    """When it was first ready."""
+    """When it first became ready."""
     not_ready_at: datetime | None = None
-    """Since when it has failed its probe after it was ready; None: it passes."""
+    """Start of the probe failures after it was ready; None if the probe passes."""
     address: str | None = None
     open_to_all: bool = False
-    """It answers without a key."""
+    """Whether it answers without a key."""
     gone_at: datetime | None = None
     failure: Failure | None = None
-    """How it failed; None: it did not."""
+    """How it failed; None if it did not."""
 
     @property
     def number(self) -> int:
@@ -105,11 +105,11 @@ class Attempt(Struct, frozen=True, kw_only=True):
 
     @property
     def offer(self) -> Offer:
-        """The offer that was taken, or the first of those asked for."""
+        """The offer that was taken, or the first one of the request."""
         return self.machine.offer if self.machine else self.request.offers[0]
 
     def cost(self, now: datetime) -> Decimal:
-        """USD until its end, or until `now`, by its listed price; nothing where that is not known."""
+        """USD until its end, or until `now`, by its listed price; 0 if the price is unknown."""
         if self.machine is None or self.offer.usd_per_hour is None:
             return Decimal(0)
         seconds = ((self.gone_at or now) - self.machine.created_at).total_seconds()
@@ -117,7 +117,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
 
 
 def intended(event: LaunchIntended) -> Attempt:
-    """As it begins."""
+    """The attempt at its intent."""
     return Attempt(
         request=event.request,
         phase=Phase.PROVISIONING,
@@ -128,7 +128,7 @@ def intended(event: LaunchIntended) -> Attempt:
 
 
 def give_up(attempt: Attempt, at: datetime, why: str, *, failure: Failure | None = None) -> Attempt:
-    """Its machine is to end, if there is one."""
+    """The attempt after the decision to end its machine; unchanged if that is decided already."""
     if attempt.phase not in KEPT:
         return attempt
     return replace(attempt, phase=Phase.SHUTTING_DOWN, since=at, why=why, failure=failure)
@@ -153,7 +153,7 @@ Fact = MachineFact | ReplicaFact
 
 
 def apply(attempt: Attempt, event: Fact, *, stopping: bool) -> Attempt:
-    """The attempt after one more fact, in whatever phase it is. `stopping`: the deployment is to end."""
+    """The attempt after one more fact; defined in every phase. `stopping`: the deployment is to end."""
     if isinstance(event, MachineFact):
         return _with_machine_fact(attempt, event, stopping)
     return _with_replica_fact(attempt, event)
@@ -162,7 +162,7 @@ def apply(attempt: Attempt, event: Fact, *, stopping: bool) -> Attempt:
 def _with_machine_fact(attempt: Attempt, event: MachineFact, stopping: bool) -> Attempt:
     match event:
         case OfferRefused():
-            # Two workers may run one intent: where the other got a machine, its machine is the truth.
+            # Two workers may run one intent: a machine that either of them got takes precedence over a refusal.
             if attempt.machine is not None or attempt.phase not in MAY_COST:
                 return attempt
             return replace(attempt, phase=Phase.REFUSED, since=event.at, why=event.sentence, refusal=event)
@@ -170,7 +170,7 @@ def _with_machine_fact(attempt: Attempt, event: MachineFact, stopping: bool) -> 
             if attempt.machine is not None:
                 return attempt
             wanted = attempt.phase is Phase.PROVISIONING and not stopping
-            # Refused, given up or gone, and a machine all the same: it has to be ended (again).
+            # A machine for an attempt that was refused, given up or gone has to be ended (again).
             phase = Phase.STARTING if wanted else Phase.SHUTTING_DOWN
             return replace(attempt, phase=phase, since=event.at, machine=event.machine, gone_at=None)
         case MachineAddressed():
@@ -229,7 +229,7 @@ def _with_replica_fact(attempt: Attempt, event: ReplicaFact) -> Attempt:
 
 def _engine_ended(attempt: Attempt, event: EngineEnded) -> Attempt:
     if attempt.phase not in (Phase.STARTING, Phase.NOT_READY):
-        return attempt  # it answers: whatever was read is no longer so
+        return attempt  # the replica answers: the console was read earlier
     ends, stumbles = max(attempt.engine_ends, event.start), attempt.stumbles + event.again
     return replace(attempt, engine_end=event, engine_ends=ends, stumbles=stumbles)
 

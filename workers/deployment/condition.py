@@ -1,4 +1,4 @@
-"""PURE: how a deployment stands: one answer for views, questions, the gateway and commands."""
+"""PURE: the condition of a deployment, for views, questions, the gateway and commands."""
 
 from enum import StrEnum
 from typing import ClassVar, TypeAlias
@@ -11,7 +11,7 @@ from workers.deployment.state import Deployment
 
 
 class DeploymentStatus(StrEnum):
-    """Where the whole deployment stands, in the words that people see."""
+    """The condition of the whole deployment, in the words that people see."""
 
     PLANNING = "planning"
     PROVISIONING = "looking for a machine"
@@ -28,26 +28,26 @@ class DeploymentStatus(StrEnum):
 
 
 class Planning(Struct, frozen=True):
-    """Clouds and prices have not been looked at yet."""
+    """No ladder has been planned yet."""
 
     status: ClassVar = DeploymentStatus.PLANNING
 
 
 class Looking(Struct, frozen=True):
-    """No replica has a machine; one is asked for, or will be at once or after a pause."""
+    """No replica has a machine; one has been requested, or will be, immediately or after a pause."""
 
     status: ClassVar = DeploymentStatus.PROVISIONING
 
 
 class Starting(Struct, frozen=True):
-    """A machine exists, and no replica has answered yet."""
+    """No replica is ready, and one has a machine whose engine has not been ready yet."""
 
     replica: Attempt
     status: ClassVar = DeploymentStatus.STARTING
 
 
 class NotReady(Struct, frozen=True):
-    """No replica is ready; `replica` was, and fails its readiness probe."""
+    """No replica is ready; `replica` was ready and now fails its readiness probe."""
 
     replica: Attempt
     status: ClassVar = DeploymentStatus.NOT_READY
@@ -60,34 +60,34 @@ class Ready(Struct, frozen=True):
 
 
 class Scaling(Struct, frozen=True):
-    """A replica is ready, and their number is not the one that is wanted."""
+    """A replica is ready, but the number of ready replicas is not the wanted one."""
 
     silent: bool
-    """A replica that was ready fails its readiness probe."""
+    """Whether a replica that was ready now fails its readiness probe."""
     status: ClassVar = DeploymentStatus.SCALING
 
 
 class Degraded(Struct, frozen=True):
-    """A replica is ready; those that are lacking failed too often, and are not tried again until somebody scales."""
+    """A replica is ready; missing ones failed too often, and are not tried again until a person scales."""
 
     status: ClassVar = DeploymentStatus.DEGRADED
 
 
 class Abandoned(Struct, frozen=True):
-    """No replica is live: they failed too often, and none is tried again until somebody scales."""
+    """No replica is live: replicas failed too often, and none is tried again until a person scales."""
 
     why: str
     status: ClassVar = DeploymentStatus.DEGRADED
 
 
 class NoCapacity(Struct, frozen=True, kw_only=True):
-    """No replica is live, and the last look at the ladder found no machine."""
+    """No replica is live, and the ladder was dry when it was last tried."""
 
     dry: LadderExhausted
     established: bool
-    """A replica was ready once: it asks again by itself, and does not end."""
+    """Whether a replica was ever ready: the ladder is then tried again, and the deployment does not end."""
     keep_trying: KeepTryingRequested | None
-    """The request that was in force at that look."""
+    """The request that was in force at that time."""
     status: ClassVar = DeploymentStatus.NO_CAPACITY
 
 
@@ -95,9 +95,9 @@ class ScaledToZero(Struct, frozen=True, kw_only=True):
     """No replica is wanted."""
 
     wakes: bool
-    """A request brings a replica back; else only a person does."""
+    """Whether a request starts a replica; if not, only a person can."""
     leaving: bool
-    """A machine may still exist."""
+    """Whether a machine may still exist."""
 
     @property
     def status(self) -> DeploymentStatus:
@@ -105,19 +105,19 @@ class ScaledToZero(Struct, frozen=True, kw_only=True):
 
 
 class Ending(Struct, frozen=True):
-    """Somebody asked for its end; its machines are being ended."""
+    """A person requested its end; its machines are being ended."""
 
     status: ClassVar = DeploymentStatus.ENDING
 
 
 class Ended(Struct, frozen=True):
-    """Nothing of it is left, by request."""
+    """It was ended by request; no machine of it is left."""
 
     status: ClassVar = DeploymentStatus.ENDED
 
 
 class Failed(Struct, frozen=True):
-    """Nothing of it is left, since it could not go on."""
+    """It ended because of a failure; no machine of it is left."""
 
     why: str
     status: ClassVar = DeploymentStatus.FAILED
@@ -129,7 +129,7 @@ Condition: TypeAlias = Running | ScaledToZero | Over
 
 
 def condition_of(state: Deployment) -> Condition:
-    """How it stands: its end before the number that is wanted, what answers before what is lacking."""
+    """The condition of a deployment. An end takes precedence over scaling, ready replicas over missing ones."""
     if state.ended is not None:
         return Failed(state.ended.failed) if state.ended.failed else Ended()
     if state.stopped_by is not None:
@@ -161,22 +161,22 @@ def _running(state: Deployment) -> Running:
 
 
 def is_ending(state: Deployment) -> bool:
-    """Whether it has ended, or its end was asked for: its endpoint is closed, and nothing of it can be changed."""
+    """Whether it has ended, or its end was requested: the endpoint is closed, and it cannot be changed."""
     return state.ended is not None or state.stopped_by is not None
 
 
 def is_asleep(state: Deployment) -> bool:
-    """Whether it is scaled to zero, and a request brings a replica back."""
+    """Whether it is scaled to zero, and a request starts a replica."""
     condition = condition_of(state)
     return isinstance(condition, ScaledToZero) and condition.wakes
 
 
 def awaits_route(state: Deployment) -> bool:
-    """Whether a replica is ready, and the gateway has not published the endpoint yet."""
+    """Whether a replica is ready, but the gateway has not published the endpoint yet."""
     return bool(state.ready) and state.endpoint is None and not is_ending(state)
 
 
 def awaits_decision(state: Deployment) -> bool:
-    """Whether it ends unless somebody asks to keep trying."""
+    """Whether it ends unless a person asks to keep trying."""
     condition = condition_of(state)
     return isinstance(condition, NoCapacity) and not condition.established and condition.keep_trying is None

@@ -1,4 +1,4 @@
-"""What must not be read in a deployment's logs, and the masking of it."""
+"""The secrets of a deployment, and their masking in text."""
 
 from collections.abc import Mapping
 
@@ -12,31 +12,32 @@ from workers.serving.boot import secrets_of
 from workers.serving.console import unmarked
 
 LOG_LINES = 20
+"""Number of lines of a machine's log that the event log keeps."""
 
 
 class Confidential:
-    """Knows the endpoint's keys from the log's server, and a recipe's secrets from this process's environment."""
+    """Reads the endpoint's keys from Redis, and a recipe's secrets from this process's environment."""
 
     def __init__(self, log: Log, environ: Mapping[str, str]) -> None:
         self._log = log
         self._environ = environ
 
     def lacking(self, state: Deployment) -> list[str]:
-        """The names of the recipe's secrets that this environment does not hold."""
+        """Names of the recipe's secrets that are not set in this environment."""
         return [name for name in secrets_of(state.recipe) if not self._environ.get(name)]
 
     def secrets(self, state: Deployment) -> dict[str, str]:
-        """The recipe's secrets by name, as far as this environment holds them."""
+        """The recipe's secrets by name, without those that are not set in this environment."""
         return {name: value for name in secrets_of(state.recipe) if (value := self._environ.get(name))}
 
     def masked(self, state: Deployment, text: str) -> str:
-        """`text`, which an engine or a cloud wrote, fit for a channel and for the event log."""
+        """`text`, which an engine or a cloud wrote, without secrets: fit for a channel and for the event log."""
         if not text:
             return text
         return unmarked(masked(text, [*self._log.secrets(state.id).all, *self.secrets(state).values()]))
 
     def log_tail(self, state: Deployment, driver: Driver, token: Token) -> str:
-        """The last lines of a machine's log, fit for a channel; where they cannot be read, why."""
+        """The last LOG_LINES of a machine's log, masked; if they cannot be read, the reason."""
         try:
             return self.masked(state, driver.log(token, LOG_LINES))
         except WorkersError as error:

@@ -1,4 +1,4 @@
-"""PURE: everything that can have happened to a deployment: facts in the past tense, frozen, in one union."""
+"""PURE: the events of a deployment: frozen structs in the past tense, in one union."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -13,33 +13,33 @@ from workers.placement.limits import Limits
 from workers.placement.refusals import Refusal
 
 DeploymentId = NewType("DeploymentId", str)
-"""Random at each launch; names never come back, ids never do either."""
+"""Random, and new at each launch. Names are reused, ids are not."""
 
 EventId = NewType("EventId", str)
-"""Random; by it a writer finds out whether an append whose answer was lost had succeeded."""
+"""Random. A writer whose append got no answer looks for this id to find out whether it succeeded."""
 
 Version = NewType("Version", int)
-"""How many events the log holds: the first is 1."""
+"""Number of events in the log; the first event makes version 1."""
 
 
 KeyId = NewType("KeyId", str)
-"""Names a key without being one: `k-3f9a`."""
+"""Identifies a key without being one: `k-3f9a1c`."""
 
 FIRST_KEY = KeyId("first")
-"""The launcher's, made with the deployment."""
+"""The launcher's key, made with the deployment."""
 
 
 class Failure(StrEnum):
     """How a replica failed; SkyServe's FAILED_… kinds."""
 
-    PROVISION = "provision"  # its cloud never said whether there is a machine
-    INITIAL_DELAY = "initial delay"  # never ready in the time that the recipe allows
+    PROVISION = "provision"  # its cloud did not answer, so it is unknown whether a machine exists
+    INITIAL_DELAY = "initial delay"  # not ready within the recipe's initial delay
     PROBING = "probing"  # was ready, and failed its probe for too long
     CRASHED = "crashed"  # its machine or its engine ended by itself
 
 
 class Place(Struct, frozen=True, kw_only=True):
-    """Where in Slack a deployment was asked for, and by whom."""
+    """Where in Slack a deployment was requested, and by whom."""
 
     team: str
     channel: str
@@ -47,14 +47,12 @@ class Place(Struct, frozen=True, kw_only=True):
 
 
 class Event(Struct, frozen=True, kw_only=True, tag=True):
-    """What every event tells."""
-
     event_id: EventId
     at: datetime
 
 
 class Requested(Event, frozen=True, kw_only=True):
-    """Somebody asked for a deployment. Always the first event."""
+    """A person requested a deployment. Always the first event."""
 
     name: str
     recipe: Recipe
@@ -64,21 +62,21 @@ class Requested(Event, frozen=True, kw_only=True):
 
 
 class ScaleRequested(Event, frozen=True, kw_only=True):
-    """Somebody asked for another number of replicas."""
+    """A person requested another number of replicas."""
 
     replicas: int
     by: str
 
 
 class Autoscaled(Event, frozen=True, kw_only=True):
-    """The load, or the want of it, asked for another number of replicas."""
+    """Autoscaling changed the number of replicas."""
 
     replicas: int
     why: str
 
 
 class KeyIssued(Event, frozen=True, kw_only=True):
-    """Somebody got a key to the endpoint. The key itself is in `mixtral:keys:<id>`, never here."""
+    """A person got a key to the endpoint. The key itself is in `mixtral:keys:<id>`, never here."""
 
     key: KeyId
     user: str
@@ -86,20 +84,20 @@ class KeyIssued(Event, frozen=True, kw_only=True):
 
 
 class KeyRevoked(Event, frozen=True, kw_only=True):
-    """A key opens the endpoint no more."""
+    """The endpoint no longer accepts a key."""
 
     key: KeyId
     by: str
 
 
 class StopRequested(Event, frozen=True, kw_only=True):
-    """Somebody asked for the end of the deployment."""
+    """A person requested the end of the deployment."""
 
     by: str
 
 
 class KeepTryingRequested(Event, frozen=True, kw_only=True):
-    """Somebody asked for the ladder to be climbed again and again while it is dry."""
+    """A person requested that a dry ladder be tried again at the interval `every`, until `until`."""
 
     by: str
     every: timedelta
@@ -107,27 +105,27 @@ class KeepTryingRequested(Event, frozen=True, kw_only=True):
 
 
 class LadderPlanned(Event, frozen=True, kw_only=True):
-    """The offers, in the order in which they will be tried, as they stood at the launch."""
+    """The offers were planned, in the order in which they are tried."""
 
     rungs: tuple[Rung, ...]
     why_empty: str = ""
-    """Where there is no rung: which limit or which need stands in the way."""
+    """If there is no rung: the limit or requirement that excludes all offers."""
     as_before: bool = False
-    """Nothing has changed since the last ladder, and it is not told again: a dry one is looked at for days."""
+    """Whether the ladder equals the last one, and is left out: a dry ladder may be planned again for days."""
 
 
 class LaunchIntended(Event, frozen=True, kw_only=True):
-    """A machine is about to be asked for. Appended before the cloud hears of it."""
+    """A machine will be requested. Appended before the call to the cloud."""
 
     request: MachineRequest
 
 
 class OfferRefused(Event, frozen=True, kw_only=True):
-    """The cloud said no to an attempt; no machine of it exists."""
+    """The cloud refused an attempt; no machine of it exists."""
 
     attempt: int
     refusals: tuple[Refusal, ...]
-    """What was said of which of the attempt's offers; never empty."""
+    """The cloud's answers, each with the offers that it concerns; never empty."""
 
     @property
     def code(self) -> str:
@@ -141,40 +139,40 @@ class OfferRefused(Event, frozen=True, kw_only=True):
 
 
 class MachineCreated(Event, frozen=True, kw_only=True):
-    """A machine exists, and costs."""
+    """A machine exists, and is charged."""
 
     attempt: int
     machine: Machine
 
 
 class MachineAddressed(Event, frozen=True, kw_only=True):
-    """The cloud has given the machine an address."""
+    """The cloud has assigned an address to the machine, or has changed it."""
 
     attempt: int
     address: str
 
 
 class EngineProgressed(Event, frozen=True, kw_only=True):
-    """What the machine is busy with before its engine answers, in a few words."""
+    """What the machine does before its engine answers, in a few words."""
 
     attempt: int
     progress: str
 
 
 class EngineEnded(Event, frozen=True, kw_only=True):
-    """The engine has ended on a machine that lives on; the machine's console says so."""
+    """The engine has ended while its machine continues to run, as read from the console."""
 
     attempt: int
     how: str
-    """`vllm exited with status 137`; of a machine that gave up, why, in a few words."""
+    """`vllm exited with status 137`; if the machine has stopped restarting it, the reason in a few words."""
     start: int = 0
-    """The number of the start that ended, as the machine counts."""
+    """The number of the start that ended, counted by the machine."""
     again: bool
     """Whether the machine starts it again."""
 
 
 class ProbeFailed(Event, frozen=True, kw_only=True):
-    """A replica that was never ready fails its readiness probe, in another way than before."""
+    """A replica that was never ready fails its readiness probe for a new reason."""
 
     attempt: int
     why: str
@@ -188,48 +186,48 @@ class ReplicaReady(Event, frozen=True, kw_only=True):
 
 
 class ReplicaNotReady(Event, frozen=True, kw_only=True):
-    """A replica that had been ready fails its probe."""
+    """A replica that was ready fails its readiness probe."""
 
     attempt: int
     why: str
 
 
 class ReplicaDraining(Event, frozen=True, kw_only=True):
-    """A replica takes no new request, and is to end once it has answered those that it has."""
+    """A replica takes no new request, and ends once it has answered those that it has."""
 
     attempt: int
     why: str
 
 
 class ReplicaKept(Event, frozen=True, kw_only=True):
-    """A replica that was draining is wanted again."""
+    """A draining replica is kept, because it is needed again."""
 
     attempt: int
 
 
 class ReplicaDrained(Event, frozen=True, kw_only=True):
-    """The gateway has no request left on a replica that was draining."""
+    """A draining replica has answered its last request at the gateway."""
 
     attempt: int
 
 
 class ReplicaGivenUp(Event, frozen=True, kw_only=True):
-    """A replica is to be ended: not wanted any more, never ready in time, or failing for too long."""
+    """A replica is to end: it is no longer needed, was not ready in time, or failed."""
 
     attempt: int
     why: str
     failure: Failure | None = None
-    """None: it did not fail, it is not wanted any more."""
+    """None if it did not fail, but is no longer needed."""
 
 
 class ReplicasAbandoned(Event, frozen=True, kw_only=True):
-    """Replicas crashed so often in a row that no further one is tried until somebody scales."""
+    """Replicas failed too often in a row; none is tried until a person scales."""
 
     why: str
 
 
 class MachineGone(Event, frozen=True, kw_only=True):
-    """The machine of an attempt has ended, by our order or by itself."""
+    """The machine of an attempt has ended, on request of the control loop or without it."""
 
     attempt: int
     why: str
@@ -238,14 +236,14 @@ class MachineGone(Event, frozen=True, kw_only=True):
 
 
 class LeaseExtended(Event, frozen=True, kw_only=True):
-    """The machine was told that it may live on."""
+    """The expiry of the machine was moved to `expires_at`."""
 
     attempt: int
     expires_at: datetime
 
 
 class LadderExhausted(Event, frozen=True, kw_only=True):
-    """No rung is left to try at this moment."""
+    """No rung of the ladder can be tried at this time."""
 
     why: str
 
@@ -257,14 +255,14 @@ class EndpointPublished(Event, frozen=True, kw_only=True):
 
 
 class KeyNotEnforced(Event, frozen=True, kw_only=True):
-    """A replica answered without a key: whoever reaches its port can use it."""
+    """A replica answered without a key: any client that can reach its port can use it."""
 
     attempt: int = 0
     url: str
 
 
 class TestCompletionAnswered(Event, frozen=True, kw_only=True):
-    """The model finished the sentence that it was given after boot."""
+    """The model completed the test sentence."""
 
     prompt: str
     text: str
@@ -272,17 +270,17 @@ class TestCompletionAnswered(Event, frozen=True, kw_only=True):
 
 
 class TestCompletionFailed(Event, frozen=True, kw_only=True):
-    """The endpoint did not finish the sentence: it is up, and does not work."""
+    """The endpoint did not complete the test sentence, although a replica is ready."""
 
     prompt: str
     why: str
 
 
 class DeploymentEnded(Event, frozen=True, kw_only=True):
-    """Nothing of the deployment is left: no machine, no name. Always the last decision; facts may follow."""
+    """The deployment has ended: it has no machine and no name. Always the last decision; facts may follow."""
 
     failed: str | None = None
-    """The cause and the mend, when it was not ended by somebody."""
+    """The cause and how to fix it; None if a person ended it."""
 
 
 AnyEvent: TypeAlias = (

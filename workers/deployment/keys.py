@@ -1,4 +1,4 @@
-"""The keys of a deployment: people's, the bot's own, and the one that its replicas ask for."""
+"""The keys of a deployment: people's, the bot's own, and the one that its replicas require."""
 
 import secrets
 import string
@@ -13,14 +13,14 @@ LENGTH = 32
 
 REPLICA = "replica"
 BOT = "bot"
-"""Fields of `mixtral:keys:<id>` beside those of further people."""
+"""Fields of `mixtral:keys:<id>` with the replicas' key and the bot's; further fields are keys of people."""
 
 
 class Secrets(Struct, frozen=True, kw_only=True):
     """The keys themselves. Never for a channel, a log line or an event."""
 
     replica: str = ""
-    """What the engines ask for; only the gateway and the workers' probes send it."""
+    """The key that the engines require; only the gateway and the workers' probes send it."""
     bot: str = ""
     people: dict[KeyId, str] = {}
 
@@ -34,7 +34,7 @@ class Secrets(Struct, frozen=True, kw_only=True):
 
     @property
     def opening(self) -> tuple[str, ...]:
-        """Those that open the endpoint."""
+        """The keys that the endpoint accepts."""
         return tuple(key for key in (self.bot, *self.people.values()) if key)
 
     @property

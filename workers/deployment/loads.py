@@ -1,4 +1,4 @@
-"""The newest load of each deployment, from the gateway that sees it to the sweeper that acts on it."""
+"""The newest load of each deployment, which the gateway writes and the sweeper reads."""
 
 import logging
 from collections.abc import Collection, Mapping
@@ -17,21 +17,21 @@ LOADS = "mixtral:load"
 
 
 class Load(Struct, frozen=True, kw_only=True):
-    """One look at the gateway and at the engines of a deployment."""
+    """One observation of the gateway and of the engines of a deployment."""
 
     at: datetime
     qps: float
-    """Requests per second that arrived at the gateway, a mean over QPS_WINDOW."""
+    """Requests per second that arrived at the gateway, averaged over QPS_WINDOW."""
     last_request_at: datetime | None = None
-    """When a request last arrived; None: not since the gateway started."""
+    """When a request last arrived; None if none has since the gateway started."""
     in_work: int = 0
-    """Requests that are being answered: a stream may last longer than the quiet that ends a replica."""
+    """Requests that are being answered. A stream may last longer than the idle time after which a replica ends."""
     held: int = 0
-    """Requests that wait at the gateway, because no replica is up."""
+    """Requests that wait at the gateway, because no replica is ready."""
     waiting: int | None = None
-    """Requests that wait in the engines' queues, all together; None: no engine tells."""
+    """Sum of the requests in the engines' queues; None if no engine reports its queue."""
     ready: int | None = None
-    """Replicas that serve; None: unknown."""
+    """Number of ready replicas; None if unknown."""
 
 
 _encode = msgspec.json.Encoder().encode
@@ -39,7 +39,7 @@ _decode = msgspec.json.Decoder(Load).decode
 
 
 class Loads:
-    """One Redis hash. Losing it costs what autoscaling had seen so far, and nothing else."""
+    """One Redis hash. If it is lost, the delays of autoscaling start again."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis: Any = redis
@@ -49,13 +49,13 @@ class Loads:
             self._redis.hset(LOADS, mapping={id_: _encode(load) for id_, load in loads.items()})
 
     def keep_only(self, known: Collection[DeploymentId]) -> None:
-        """Forget deployments that are gone."""
+        """Delete the loads of all other deployments."""
         gone = [field for field in self._redis.hkeys(LOADS) if field.decode() not in known]
         if gone:
             self._redis.hdel(LOADS, *gone)
 
     def read(self, deployments: Collection[DeploymentId]) -> dict[DeploymentId, Load]:
-        """Those of `deployments` that the gateway has seen."""
+        """The loads that the gateway has written for `deployments`."""
         if not deployments:
             return {}
         wanted = list(deployments)
@@ -67,4 +67,4 @@ def _load(value: bytes) -> Load | None:
     try:
         return _decode(value)
     except msgspec.MsgspecError:
-        return None  # by a gateway of another version
+        return None  # written by another version of the gateway

@@ -1,4 +1,4 @@
-"""The event log of each deployment: one Redis stream, appended only at the version that the writer has seen."""
+"""The event log of each deployment: one Redis stream. An append succeeds only at the version that the writer read."""
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence
@@ -28,15 +28,15 @@ FEED = "mixtral:feed"
 NAMES = "mixtral:names"
 KEYS = "mixtral:keys"
 PAST = "mixtral:past"
-"""`<name> <id>` of those that have ended, by the time of their end."""
+"""Sorted set of `<name> <id>` of ended deployments, by the time of their end."""
 
 FEED_LENGTH = 100_000
-"""Followers that are further behind start from the logs."""
+"""Approximate number of entries in the feed. A follower that is further behind starts from the logs."""
 
 START = Version(0)
 
 KEPT_AFTER_END = timedelta(days=30)
-"""Machines of an ended deployment that turn up later are still recognised for so long."""
+"""Time for which the log of an ended deployment is kept, to identify machines that appear later."""
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(AnyEvent).decode
@@ -57,7 +57,7 @@ end
 
 _PLAIN = _APPEND + "return 1"
 
-# The end of a deployment frees its name and destroys its key in the same breath.
+# The end of a deployment frees its name and deletes its keys in one atomic script.
 _CLOSE = (
     _APPEND
     + """
@@ -72,7 +72,7 @@ return 1
 """
 )
 
-# A key is stored or destroyed together with the event that tells of it.
+# A key is stored or deleted atomically with its event.
 _ISSUE = (
     _APPEND
     + """
@@ -90,7 +90,7 @@ return 1
 """
 )
 
-# A launch is asked for once (KEYS[5] remembers the trigger), takes its name, and gets its keys, or none of it happens.
+# Atomically: record the trigger (KEYS[5]), so that a repeated launch has no effect; take the name; store the keys.
 # Reply: {id, 'opened'}, {id, 'again'}, or {id of the holder, 'taken'}.
 _OPEN = (
     """
@@ -121,7 +121,7 @@ class NameTaken(WorkersError):
 
 
 def new_id() -> DeploymentId:
-    """A random id, short enough for a machine's name."""
+    """A random id, short enough to be part of a machine's name."""
     return DeploymentId(f"d{secrets.token_hex(6)}")
 
 
@@ -130,22 +130,22 @@ def new_event_id() -> EventId:
 
 
 class Stamp(TypedDict):
-    """What every event begins with: `StopRequested(**stamp(now), by=…)`."""
+    """The fields of every event: `StopRequested(**stamp(now), by=…)`."""
 
     event_id: EventId
     at: datetime
 
 
 def stamp(now: datetime) -> Stamp:
-    """A new event's own id, and its time."""
+    """A new event's id and time."""
     return Stamp(event_id=new_event_id(), at=now)
 
 
 class Log:
-    """Reads and appends events. One for a process; safe to use from several threads."""
+    """Reads and appends events. One per process; safe to use from several threads."""
 
     def __init__(self, redis: Redis) -> None:
-        # Its types join what it may answer on every setting; ours answers bytes.
+        # redis-py's types are unions over all settings; this client returns bytes.
         self._redis: Any = redis
         self._plain: Any = redis.register_script(_PLAIN)
         self._issue: Any = redis.register_script(_ISSUE)
@@ -159,35 +159,35 @@ class Log:
         return [_decode(fields[b"e"]) for _, fields in entries]
 
     def append(self, deployment: DeploymentId, seen: Version, events: Sequence[AnyEvent]) -> bool:
-        """Append all events if the log stands at `seen`; False if it does not. Lost answers are looked up."""
+        """Append all events if the log's version is `seen`; return whether they are in it, even after a lost reply."""
         arguments = [deployment, seen, len(events), *(_encode(e) for e in events)]
         return self._once(deployment, seen, events, lambda: self._plain([_key(deployment), FEED], arguments) == 1)
 
     def record(self, deployment: DeploymentId, seen: Version, events: Sequence[AnyEvent]) -> None:
-        """Append facts, at whatever version the log has got to meanwhile."""
+        """Append facts, whatever the log's version is. No effect if the log is gone."""
         while not self.append(deployment, seen, events):
             later = self.version(deployment)
             if later == START:
-                return  # the log was lost or has expired: there is nothing left to tell it to
+                return  # it was lost, or has expired
             seen = later
 
     def version(self, deployment: DeploymentId) -> Version:
-        """How many events the log holds."""
+        """Number of events in the log; 0 if there is none."""
         newest = self._redis.xrevrange(_key(deployment), count=1)
         return Version(int(newest[0][0].split(b"-")[0])) if newest else START
 
     def close(self, deployment: DeploymentId, name: str, seen: Version, ended: DeploymentEnded) -> bool:
-        """Append the end as `append` does; free the name, and forget the keys."""
+        """Append the end as `append` does; free the name, and delete the keys."""
         keys = [_key(deployment), FEED, NAMES, KEYS, _keys(deployment), PAST]
         kept = int(KEPT_AFTER_END.total_seconds())
         arguments = [deployment, seen, 1, _encode(ended), name, kept, int(ended.at.timestamp())]
         return self._once(deployment, seen, [ended], lambda: self._close(keys, arguments) == 1)
 
     def open(self, deployment: DeploymentId, requested: Requested, key: str, once: str) -> DeploymentId:
-        """Append the first event and take the name; asked again with the same `once`, return the first's id.
+        """Append the first event and take the name. A repetition with the same `once` returns the id of the first call.
 
-        `key` is the launcher's; the replicas' and the bot's own are made with it.
-        Raises NameTaken, with the deployment that has it.
+        `key` is the launcher's; the keys of the replicas and of the bot are made here.
+        Raises NameTaken, with the deployment that has the name.
         """
         keys = [_key(deployment), FEED, NAMES, KEYS, f"mixtral:once:{once}", _keys(deployment)]
         others = [REPLICA, new_key(), BOT, new_key()]
@@ -203,7 +203,7 @@ class Log:
         return {k.decode(): DeploymentId(v.decode()) for k, v in self._redis.hgetall(NAMES).items()}
 
     def past(self, since: datetime) -> dict[str, DeploymentId]:
-        """Those that have ended since then, by name, the last one of each; at most KEPT_AFTER_END ago."""
+        """The last deployment of each name that ended after `since`, at most KEPT_AFTER_END ago."""
         entries = self._redis.zrangebyscore(PAST, since.timestamp(), "+inf")
         return {name: DeploymentId(id_) for name, id_ in (entry.decode().split(" ") for entry in entries)}
 
@@ -214,7 +214,7 @@ class Log:
         return self._once(deployment, seen, [issued], lambda: self._issue(keys, arguments) == 1)
 
     def revoke(self, deployment: DeploymentId, seen: Version, revoked: KeyRevoked) -> bool:
-        """Append as `append` does, and destroy the key itself."""
+        """Append as `append` does, and delete the key itself."""
         first = revoked.key == FIRST_KEY
         arguments = [deployment, seen, 1, _encode(revoked), deployment if first else revoked.key]
         keys = [_key(deployment), FEED, KEYS if first else _keys(deployment)]
@@ -226,7 +226,7 @@ class Log:
         return value.decode() if value is not None else None
 
     def secrets(self, deployment: DeploymentId) -> Secrets:
-        """Every key of a deployment; empty strings where they are gone."""
+        """Every key of a deployment; empty strings for those that are gone."""
         first, others = self._redis.pipeline().hget(KEYS, deployment).hgetall(_keys(deployment)).execute()
         return Secrets.of(first, others)
 
@@ -236,7 +236,7 @@ class Log:
         return newest[0][0].decode() if newest else "0-0"
 
     def follow(self, after: str, wait: timedelta) -> Iterator[tuple[str, DeploymentId]]:
-        """Yield (position, deployment) of appends after a position; waits for the first, and ends after a batch."""
+        """Yield (position, deployment) of appends after a position; wait for the first, and end after a batch."""
         replies = self._redis.xread({FEED: after}, count=1000, block=int(wait.total_seconds() * 1000) or 1)
         for _, entries in replies or []:
             for position, fields in entries:
@@ -252,7 +252,7 @@ class Log:
             if self._stands(deployment, seen, events[0].event_id):
                 return True
             raise
-        # The client repeats a call whose answer was lost: a refusal may be the echo of our own success.
+        # The client repeats a call whose reply was lost. If the first call appended, the second one is refused.
         return self._stands(deployment, seen, events[0].event_id)
 
     def _stands(self, deployment: DeploymentId, seen: Version, event: EventId) -> bool:

@@ -1,4 +1,4 @@
-"""Reads what is new in many logs at once: a round trip for a hundred of them."""
+"""Reads new entries of many logs, A_ROUND_TRIP logs in each round trip."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -9,26 +9,26 @@ from workers.deployment.events import AnyEvent, DeploymentId, Version
 from workers.deployment.log import FEED, Log, _decode, _key
 
 A_ROUND_TRIP = 100
-"""Logs; a log with its ladder is some 100 KB."""
+"""Number of logs that are read in one round trip; a log with its ladder has about 100 KB."""
 
 FEED_BATCH = 1000
 
 
 class Entry(Struct, frozen=True):
-    """An event as it stands in a log; its bytes hold its random id."""
+    """An encoded event at its version. Its bytes are unique, because they contain its random id."""
 
     version: Version
     event: bytes
 
 
 class LogReader:
-    """Looks at the ends of logs."""
+    """Reads the feed, and the newest entries of many logs together."""
 
     def __init__(self, log: Log) -> None:
         self._redis: Any = log._redis  # noqa: SLF001 - the same connections, for the same logs
 
     def changed(self, after: str) -> tuple[str, list[DeploymentId]]:
-        """The end of the feed now, and each deployment that was appended to since a position. Waits for nothing."""
+        """The end of the feed, and each deployment with an append after a position. Returns immediately."""
         found: dict[DeploymentId, None] = {}
         entries: list[Any] = [None] * FEED_BATCH
         while len(entries) == FEED_BATCH:
@@ -39,12 +39,12 @@ class LogReader:
         return after, list(found)
 
     def last(self, deployments: Collection[DeploymentId]) -> dict[DeploymentId, Entry]:
-        """The newest entry of each log that there is."""
+        """The newest entry of each log; empty logs are left out."""
         asked = {id_: {"min": "-", "max": "+", "count": 1} for id_ in deployments}
         return {id_: entries[0] for id_, entries in self._ranges("xrevrange", asked) if entries}
 
     def read(self, after: Mapping[DeploymentId, Version]) -> Iterator[tuple[DeploymentId, list[Entry]]]:
-        """Each log's entries from a version on, that one included."""
+        """The entries of each log from a version on, that one included."""
         return self._ranges("xrange", {id_: {"min": f"{version}-0"} for id_, version in after.items()})
 
     def _ranges(
@@ -60,7 +60,7 @@ class LogReader:
 
 
 def decoded(entry: Entry) -> AnyEvent:
-    """The event of an entry. Raises MsgspecError where this version does not know it."""
+    """The event of an entry. Raises MsgspecError if a newer version of the program wrote it."""
     event: AnyEvent = _decode(entry.event)
     return event
 

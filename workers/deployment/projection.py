@@ -15,20 +15,20 @@ from workers.deployment.state import Deployment, fold
 logger = logging.getLogger(__name__)
 
 CHECKED_EVERY = timedelta(minutes=1)
-"""A Redis that was emptied or rolled back sends no feed about it."""
+"""Interval between two comparisons with the logs: a rollback of Redis leaves no entry in the feed."""
 
 
 class Folded(Struct, frozen=True):
-    """A state, and the entry that it was folded up to: an entry is never written twice with the same bytes."""
+    """A state, and the last entry that was folded into it. No two entries have the same bytes."""
 
     state: Deployment
     last: Entry
 
 
 class Projection:
-    """Reads only what is new; a deployment that ended is left out at the next check. Safe to use from several threads.
+    """Reads only new entries; drops an ended deployment at the next check. Safe to use from several threads.
 
-    Who calls `refresh` after an append, by whatever process, finds it in `states`.
+    After `refresh`, `states` includes all events that any process had appended before.
     """
 
     def __init__(self, log: Log) -> None:
@@ -41,7 +41,6 @@ class Projection:
         self.states: dict[DeploymentId, Deployment] = {}
 
     def refresh(self, now: datetime) -> None:
-        """Bring `states` up to date."""
         with self._lock:
             if self._checked_at is None or now - self._checked_at >= CHECKED_EVERY:
                 self._check()
@@ -49,15 +48,15 @@ class Projection:
             else:
                 position, changed = self._tails.changed(self._position)
                 self._read(changed)
-                self._position = position  # only now: what a broken connection kept from us is still new
+                self._position = position  # only now: after a broken connection the same entries are read again
 
     def read(self, deployments: Iterable[DeploymentId]) -> None:
-        """Bring these up to date from their own logs, whatever the feed says."""
+        """Update these deployments from their logs, without the feed."""
         with self._lock:
             self._read(deployments)
 
     def _check(self) -> None:
-        """Compare each log's end with what is known; only those that differ are read."""
+        """Compare the newest entry of each log with the stored one, and read the logs that differ."""
         position = self._log.feed_end()
         there = set(self._log.names().values())
         for gone in self._known.keys() - there:
@@ -67,7 +66,7 @@ class Projection:
         self._position = position
 
     def _read(self, deployments: Iterable[DeploymentId]) -> None:
-        # From the entry on that is known: if another one stands there, the log is not the one that it was.
+        # Start at the last known entry: if it has changed, the log was rewritten.
         after = {id_: self._known[id_].last.version if id_ in self._known else START for id_ in deployments}
         rewritten = []
         for id_, entries in self._tails.read(after):
@@ -86,8 +85,8 @@ class Projection:
             return
         try:
             events = [decoded(entry) for entry in entries]
-        except MsgspecError:  # one that this version cannot read must not keep it from the others
-            logger.exception("the log of %s cannot be read; it is left alone", deployment)
+        except MsgspecError:  # a log of a newer version must not prevent reading the others
+            logger.exception("the log of %s cannot be read; the deployment is left out", deployment)
             self._drop(deployment)
             return
         state = fold(deployment, events, onto=known.state if known else None)

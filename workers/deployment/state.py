@@ -1,4 +1,4 @@
-"""PURE: what the events of a deployment amount to: a fold, total over every event in every state."""
+"""PURE: the state of a deployment, folded from its events; defined for every event in every state."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -40,11 +40,11 @@ from workers.placement.ladder import Rung
 from workers.placement.limits import Limits
 
 REFUSALS_KEPT_FOR = timedelta(hours=6)
-"""An older refusal says nothing of now. Its attempt is forgotten, for a dry ladder is climbed for weeks."""
+"""Age after which a refused attempt is dropped from the state, since a ladder may be dry for weeks."""
 
 
 class Key(Struct, frozen=True, kw_only=True):
-    """What is known of a key, without the key."""
+    """A key's id, owner and time, without the key itself."""
 
     id: KeyId
     user: str
@@ -52,7 +52,7 @@ class Key(Struct, frozen=True, kw_only=True):
 
 
 class Deployment(Struct, frozen=True, kw_only=True):
-    """All that is known of one deployment at one version of its log."""
+    """The state of one deployment at one version of its log."""
 
     id: DeploymentId
     version: Version
@@ -69,15 +69,15 @@ class Deployment(Struct, frozen=True, kw_only=True):
     attempts: tuple[Attempt, ...] = ()
     exhausted: LadderExhausted | None = None
     dry_in_a_row: int = 0
-    """How often the ladder was dry since the last machine."""
+    """Number of times that the ladder was dry since the last machine was made."""
     keep_trying: KeepTryingRequested | None = None
     scaled: ScaleRequested | Autoscaled | None = None
-    """What last changed `wanted`."""
+    """The last change of `wanted`."""
     abandoned: ReplicasAbandoned | None = None
     tries_from: datetime
-    """Failures before this moment are forgiven: since then somebody has asked for replicas anew."""
+    """Time of the last request for replicas by a person. Failures of earlier attempts do not count."""
     out_since: datetime | None = None
-    """Since when none of the replicas that are wanted answers, after one did."""
+    """Start of an outage: replicas are wanted, one was ready before, and none is now. None otherwise."""
     keys: tuple[Key, ...] = ()
     endpoint: EndpointPublished | None = None
     test: TestCompletionAnswered | TestCompletionFailed | None = None
@@ -99,7 +99,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
 
     @property
     def established(self) -> bool:
-        """Whether a replica was ever ready: people use its endpoint, and what is lacking for now does not end it."""
+        """Whether a replica was ever ready: people use the endpoint, and only a person ends the deployment."""
         return any(a.ready_at for a in self.attempts)
 
     @property
@@ -109,7 +109,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
 
     @property
     def usd_per_hour(self) -> Decimal:
-        """What the machines that exist now cost together, each to the cent as it is shown; unknown ones count as 0."""
+        """Sum of the prices of existing machines, each rounded to cents as shown; an unknown price counts as 0."""
         costing = (a for a in self.attempts if a.phase in MAY_COST and a.machine)
         return sum((round(a.offer.usd_per_hour or Decimal(0), 2) for a in costing), Decimal(0))
 
@@ -133,7 +133,7 @@ def fold(deployment: DeploymentId, events: Iterable[AnyEvent], onto: Deployment 
 def _apply(id_: DeploymentId, state: Deployment | None, event: AnyEvent) -> Deployment | None:
     if state is None:
         if not isinstance(event, Requested):
-            return None  # a log that lost its head says nothing that can be acted on
+            return None  # without its first event a log has no recipe
         return Deployment(
             id=id_,
             version=Version(1),
@@ -180,13 +180,13 @@ def _planned(state: Deployment, event: LadderPlanned) -> Deployment:
     since = event.at - REFUSALS_KEPT_FOR
     attempts = tuple(
         a for a in state.attempts if a.phase is not Phase.REFUSED or a.since >= since or a is state.attempts[-1]
-    )  # the newest stays: its number is never given again
+    )  # the newest is kept, so that its number is not reused
     state = replace(state, attempts=attempts, planned_at=event.at, exhausted=None)
     return state if event.as_before else replace(state, rungs=event.rungs, why_no_rungs=event.why_empty)
 
 
 def _asked(state: Deployment, event: Asked) -> Deployment:
-    """What people, or the load, want of it. Another number asks for another look at what was dry before."""
+    """The state after a request of a person or of autoscaling. A new `wanted` ends the pauses after a dry ladder."""
     match event:
         case ScaleRequested():
             state = replace(state, abandoned=None, tries_from=event.at)

@@ -98,7 +98,7 @@ def test_a_plan_without_a_recipe_that_exists_names_the_nearest(office):
 def test_an_unknown_name_is_answered_with_the_nearest(office, word):
     office.running.put("fast", "http://127.0.0.1:1")
     said = office.says(f"{word} fats")
-    assert "No deployment is called `fats`" in said
+    assert "There is no deployment `fats`" in said
     assert f"/mixtral {word} fast" in said
 
 
@@ -134,7 +134,7 @@ def test_the_only_deployment_needs_no_name_for_its_endpoint(office):
     office.running.put("fast", "http://127.0.0.1:1")
     assert "http://127.0.0.1:1/v1" in office.says(Endpoint())
     office.running.put("slow", "http://127.0.0.1:2")
-    assert "Say which one: fast, slow" in office.says(Endpoint())
+    assert "Give the name of a deployment: fast, slow" in office.says(Endpoint())
 
 
 def test_without_an_endpoint_there_is_no_key_to_see(office):
@@ -219,5 +219,5 @@ def test_who_scales_what_another_has_just_ended_is_told_so(office):
     office.requests.stop(before.id, by="UADMIN")
     caller = Caller(team="T1", channel="C0HERE", user="U1", once="1.late")
     told = settle("test", caller, lambda: scale_to(before, 3, caller, office.context)).text
-    assert "can't be scaled any more" in told
+    assert "it can no longer be scaled" in told
     assert "shutting down already" in settle("test", caller, lambda: handlers.end(before, caller, office.context)).text

@@ -74,7 +74,9 @@ def test_what_is_given_reaches_the_probe_and_the_model_that_is_served(folder):
     assert boot_of(recipe, "d").served_names == ("a/b", "d")
 
 
-@pytest.mark.parametrize(("variable", "said"), [("NONSENSE", "It has MODEL, REGION"), ("HF_TOKEN", "secret")])
+@pytest.mark.parametrize(
+    ("variable", "said"), [("NONSENSE", "Its variables are MODEL, REGION"), ("HF_TOKEN", "secret")]
+)
 def test_a_variable_that_the_recipe_lacks_or_hides_is_refused(folder, variable, said):
     with pytest.raises(CommandError) as caught:
         shelf(folder).complete("open", {"REGION": "eu", variable: "x"})

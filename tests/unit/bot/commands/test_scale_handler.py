@@ -49,9 +49,9 @@ def test_where_the_load_decides_fewer_than_its_least_are_refused(office):
     for number in (0, 1):
         said = office.says(f"scale fast {number}")
         assert "at least 2 replicas (`min_replicas` in `service.replica_policy`)" in said
-        assert f"{number} would be undone at once" in said
+        assert f"{number} would be raised immediately" in said
     assert wanted(office) == 1
-    assert "From there the load moves it, between 2 and 5." in office.says("scale fast 3")
+    assert "From then on, the load decides: 2 to 5 replicas." in office.says("scale fast 3")
 
 
 def test_where_nothing_moves_it_a_person_may_go_below_the_recipes_number(office):
@@ -64,7 +64,7 @@ def test_at_zero_the_endpoint_stays_and_it_is_said_what_becomes_of_requests(offi
     office.running.put("fast", URL)
     said = office.says("scale fast 0")
     assert "from 1 replica to 0" in said
-    assert "a 503 with `Retry-After` until somebody scales it up again" in said
+    assert "a 503 with `Retry-After` until it is scaled up" in said
     assert wanted(office) == 0
     assert "nothing changes. The endpoint stays" in office.says("scale fast 0")
 
@@ -72,7 +72,7 @@ def test_at_zero_the_endpoint_stays_and_it_is_said_what_becomes_of_requests(offi
 def test_a_recipe_that_may_go_to_zero_wakes_by_a_request(office):
     office.running.put("fast", URL, recipe=scaled_by(min_replicas=0))
     assert "after 20 min without a request" in office.says("scale fast 2")
-    assert "The next request wakes it, and waits for its replica" in office.says("scale fast 0")
+    assert "The next request starts a replica and waits for it" in office.says("scale fast 0")
 
 
 def test_asked_for_the_same_number_what_was_given_up_is_tried_again(office):
@@ -80,7 +80,7 @@ def test_asked_for_the_same_number_what_was_given_up_is_tried_again(office):
     office.says("scale fast 2")
     assert "nothing changes" in office.says("scale fast 2")
     office.running.append(office.running.story(id_).abandoned("It crashed."))
-    assert "tries again to have 2 replicas" in office.says("scale fast 2")
+    assert "tries again to run 2 replicas" in office.says("scale fast 2")
     assert office.requests.get("fast").abandoned is None
 
 
@@ -88,7 +88,7 @@ def test_who_is_scaled_away_is_said_in_the_order_in_which_they_go():
     said = scale.changed(spot().state, spot().scaled(1).state).text
     assert "Replica 2 at AWS use1-az2 in us-east-1 (7.40 USD/h) takes no new request, finishes" in said
     said = scale.changed(by_load().state, by_load().scaled(1).state).text
-    assert "Replica 3 at GCP europe-west4-a (6.49 USD/h) ends at once, for it did not answer yet." in said
+    assert "Replica 3 at GCP europe-west4-a (6.49 USD/h) ends immediately: it was not ready yet." in said
     assert "Replica 2 at GCP us-central1-c (5.89 USD/h) takes no new request" in said
     assert "Replicas 2 and 1 take no new request" in scale.changed(two().state, two().scaled(0).state).text
 
@@ -97,4 +97,4 @@ def test_the_modal_asks_for_what_the_recipe_takes_and_says_who_goes_first():
     view = scale.modal(by_load().state)
     [number] = (block["element"] for block in view["blocks"] if block["type"] == "input")
     assert (number["min_value"], number["initial_value"], number["max_value"]) == ("1", "3", "5")
-    assert "replicas go in this order: 3, 2" in str(view["blocks"])
+    assert "replicas in this order: 3, 2" in str(view["blocks"])

@@ -99,9 +99,19 @@ def test_a_refusal_for_a_whole_region_bars_its_other_offers_on_the_card():
     story = Story("mixtral", MIXTRAL).planned(*offers()).asked(offers()[0])
     story.refused("your quota of A2 machines is used up", code="QUOTA_EXCEEDED", scope=Scope.REGION).wait(1)
     ladder = texts(card(story.asked(offers()[2]).state, story.now))
-    barred = f"⊘ *5.89 USD/h* 2 {X} A100-80GB, GCP us-central1-c: ruled out by the same answer"
+    barred = f"⊘ *5.89 USD/h* 2 {X} A100-80GB, GCP us-central1-c: ruled out by the same refusal"
     assert f"{barred}: your quota of A2 machines is used up" in ladder
     assert "○ *6.64 USD/h*" in ladder
+
+
+def test_the_address_that_mends_a_quota_is_whole_where_it_was_met_and_absent_where_it_only_bars():
+    address = "https://console.cloud.google.com/iam-admin/quotas?project=a-project-id-of-thirty-letters"
+    cause = "the quota for these machines in this region is used up or too small"
+    story = Story("mixtral", MIXTRAL).planned(*offers()).asked(offers()[0])
+    story.refused(f"{cause}. Request more at {address}", code="QUOTA_EXCEEDED", scope=Scope.REGION).wait(1)
+    lines = texts(card(story.asked(offers()[2]).state, story.now)).splitlines()
+    assert next(line for line in lines if line.startswith("✕")).endswith(f"{cause}. Request more at {address}")
+    assert next(line for line in lines if line.startswith("⊘")).endswith(f"ruled out by the same refusal: {cause}")
 
 
 def test_machines_that_have_served_their_turn_are_on_no_ladder_and_one_that_answers_always_is():
@@ -152,12 +162,12 @@ def test_a_price_of_an_unknown_day_and_one_of_a_month_are_told_as_far_as_they_ar
     assert read_ago([unknown, month, read(8)], BEGIN).startswith("up to ")
 
 
-def test_what_is_not_served_as_written_stands_on_the_card_until_there_is_an_endpoint():
+def test_what_is_not_applied_as_written_stands_on_the_card_until_there_is_an_endpoint():
     recipe = load(find("mixtral-8x7b-skypilot"), {})
     story = Story("mixtral", recipe).planned(*offers()).asked(offers()[0]).wait(1)
     message = card(story.state, story.now)
     fits(message)
-    assert "Not served as written:\n• setup: megablocks requires torch < 2.7.1" in texts(message).replace("&lt;", "<")
+    assert "Not applied as written:\n• setup: megablocks requires torch < 2.7.1" in texts(message).replace("&lt;", "<")
     story.created().wait(60).ready().published()
     assert "megablocks" not in texts(card(story.state, story.now))
 
@@ -236,14 +246,14 @@ def test_a_replica_without_a_gateway_is_no_endpoint_and_after_a_while_the_mend_i
     assert now_happening(story.state, story.now) == "Waiting for the gateway to open the route."
     assert changes_every(story.state, story.now) == timedelta(seconds=5)
     story.wait(26)
-    assert "Start one with `mixtral-bot gateway`" in now_happening(story.state, story.now)
+    assert "Start a gateway with `mixtral-bot gateway`" in now_happening(story.state, story.now)
     assert "waits for the gateway" in texts(status.overview([story.state], story.now))
     assert now_happening(story.published().state, story.now).startswith("Ready after 5 s.")
 
 
 def test_replicas_that_are_wanted_and_not_begun_are_pending():
     shown_ = texts(card(backing_off().state, backing_off().now))
-    assert "⚪️ replicas 2, 3, 4 · pending: tried again <!date^" in shown_
+    assert "⚪️ replicas 2, 3, 4 · pending: the next attempt starts <!date^" in shown_
     many = Story(replicas=9).served()
     assert "⚪️ 8 replicas · pending: a machine is being chosen" in texts(card(many.state, many.now))
 
@@ -263,7 +273,7 @@ def test_a_replica_that_drains_says_so_until_it_is_gone():
 
 def test_how_a_replica_failed_is_said():
     for failure, said in (
-        (Failure.PROVISION, "never came"),
+        (Failure.PROVISION, "was not created"),
         (Failure.INITIAL_DELAY, "was not ready in time"),
         (Failure.PROBING, "failed its probe for too long"),
         (None, "was lost"),
@@ -275,14 +285,14 @@ def test_how_a_replica_failed_is_said():
 
 def test_a_replica_that_was_taken_back_points_to_its_replacement():
     story = spot().wait(60).gone("taken back", 2, preempted=True).wait(1)
-    assert "replica 2 was taken back by the cloud at AWS use1-az2 in us-east-1; its replacement is being chosen" in (
+    assert "replica 2 was preempted at AWS use1-az2 in us-east-1; its replacement is being chosen" in (
         now_happening(story.state, story.now)
     )
     story.asked(SPOT_OFFERS[2]).wait(3).created().wait(4)
     assert "its replacement starts at AWS use1-az1 in us-east-1: 4 s so far" in now_happening(story.state, story.now)
     story.ready()
-    assert "taken back by the cloud" in texts(card(story.state, story.now))
-    assert "its replacement answers at AWS use1-az1" in texts(card(story.state, story.now))
+    assert "preempted" in texts(card(story.state, story.now))
+    assert "its replacement is ready at AWS use1-az1" in texts(card(story.state, story.now))
 
 
 def test_what_spot_saves_stands_beside_its_cost():
@@ -296,7 +306,7 @@ def test_what_was_given_up_is_said_with_its_log_and_the_mend():
     assert "1 of 2 replicas is ready. Replicas failed 5 times in a row" in shown_
     assert "`/mixtral scale mixtral 2` tries again." in shown_
     assert "torch.OutOfMemoryError" in shown_
-    assert "pending: not tried any more" in shown_
+    assert "pending: no further attempts" in shown_
 
 
 def test_where_all_was_given_up_and_the_last_one_dies_a_machine_is_looked_for_again():
@@ -313,7 +323,10 @@ def test_the_load_says_why_it_moves_the_number():
 
 
 def test_at_zero_it_is_said_whether_a_request_wakes_it_and_the_endpoint_stays():
-    for story, said in ((asleep(), "The next request wakes it"), (at_zero(Story().served()), "smollm2-135m 1`.")):
+    for story, said in (
+        (asleep(), "The next request starts one"),
+        (at_zero(Story().served()), "smollm2-135m 1` starts a replica."),
+    ):
         made = card(story.state, story.now)
         assert "is scaled to zero" in made.text
         assert "nothing is billed" in texts(made)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.builders.recipes import scaled_by
 from tests.builders.story import Story
-from workers.control.scaling import ASK_ENGINES_EVERY, Scaling
+from workers.control.scaling import ASK_ENGINES_EVERY, Autoscaler
 from workers.decision.autoscale import autoscale
 from workers.deployment.keys import Secrets
 from workers.deployment.loads import Load
@@ -52,7 +52,7 @@ def look(monkeypatch, redis):
     monkeypatch.setattr("workers.control.scaling.autoscale", decide)
     state = Story("m", scaled_by(min_replicas=1, max_replicas=2), at=NOON).answers_at("http://127.0.0.1:1").state
     log: Any = SimpleNamespace(secrets=lambda _: Secrets(replica="mxk_replica"))
-    scaling = Scaling(redis, log)
+    scaling = Autoscaler(redis, log)
 
     def at(now, states=(state,)):
         scaling._loads.write({state.id: Load(at=now, qps=0.0)})

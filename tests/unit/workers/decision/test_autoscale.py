@@ -108,7 +108,7 @@ def test_the_number_never_leaves_the_recipe_s_bounds():
 
 @pytest.mark.parametrize(
     ("wanted", "target", "why"),
-    [(9, 5, "the recipe allows at most 5 replicas"), (0, 1, "the recipe wants at least 1 replica")],
+    [(9, 5, "the recipe allows at most 5 replicas"), (0, 1, "the recipe requires at least 1 replica")],
 )
 def test_a_number_outside_of_the_bounds_is_brought_in_at_once(wanted, target, why):
     assert autoscale(FOLLOWING, wanted, None, Memory(), NOW)[:2] == (target, why)
