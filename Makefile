@@ -31,7 +31,7 @@ setup: .venv/ready ## Create .venv with what demo and test require
 demo: .venv/ready ## Run the bot with a small Slack in the browser, all on this machine
 	@exec .venv/bin/mixtral-bot demo
 
-test: $(if $(COVERAGE),.venv/check-ready,.venv/ready) ## Run the tests that need nothing else; COVERAGE=1 prints their coverage
+test: $(if $(COVERAGE),.venv/check-ready,.venv/ready) ## Run the unit, contract and scenario tests; COVERAGE=1 prints their coverage
 ifdef COVERAGE
 	@rm -f .coverage .coverage.*
 	.venv/bin/python -m coverage run -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder -m "not timed"
@@ -78,7 +78,7 @@ test-vllm: .venv/ready ## Test a launch and a question with vLLM on the CPU
 test-emulator: .venv/ready ## Test the complete bot against another Slack emulator (needs npm)
 	MIXTRAL_TEST_LAYERS=emulator .venv/bin/python -m pytest -q -m emulator
 
-bench: .venv/ready ## Measure ack latency under load, planning and start
+bench: .venv/ready ## Measure planning, failover, the gateway, and commands under load
 	.venv/bin/python -m tests.bench
 
 reference: .venv/ready ## Rewrite docs/reference from the code

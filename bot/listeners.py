@@ -38,7 +38,7 @@ from workers.deployment.state import Deployment
 _LOG = logging.getLogger(__name__)
 
 ACK_WITHIN = 2.3
-"""Seconds after which work is acked before it has ended; its result follows. Slack waits 3 seconds for an ack."""
+"""Maximum time before an ack, in seconds; Slack waits 3. The result of longer work follows the ack."""
 
 WRITTEN = frozenset({None, "file_share", "thread_broadcast"})
 """Subtypes of messages that a person wrote."""

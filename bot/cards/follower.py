@@ -236,7 +236,7 @@ class Follower:
         except RedisError:
             raise
         except Exception:
-            logger.exception("incident %s: waking the questions for %s", secrets.token_hex(4), state.id)
+            logger.exception("incident %s: resuming the questions for %s", secrets.token_hex(4), state.id)
 
 
 def _postpone(task: Task, wait: timedelta) -> None:

@@ -23,7 +23,7 @@ def main() -> None:
 @main.command()
 @click.option("--port", default=7777, show_default=True, help="Port of the page; another one if it is in use.")
 def demo(port: int) -> None:
-    """Start a sandbox on this machine: a stand-in for Slack in the browser, the bot, and a worker."""
+    """Start a sandbox on this machine: stand-ins for Slack (in the browser), AWS and GCP, and the whole product."""
     from bot.sandbox.demo import run
 
     sys.exit(run(port, os.environ))
@@ -52,7 +52,7 @@ def worker() -> None:
 
 @main.command()
 def gateway() -> None:
-    """Run HAProxy, the one address of all deployments, and update its routes, in the foreground until SIGTERM."""
+    """Run the gateway, the one address of all deployments, in the foreground until SIGTERM."""
     _log_to_stderr()
     from workers.gateway.run import main as run_gateway
 

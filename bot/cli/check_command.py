@@ -181,7 +181,7 @@ def _unanswered(name: str, error: Exception) -> list[Finding]:
 
 
 def _relevant(found: Iterable[Finding]) -> list[Finding]:
-    """Return the findings without those that follow from credentials that cannot be used."""
+    """Leave out the findings that are only a consequence of unusable credentials."""
     found = list(found)
     broken = {f.about for f in found if f.what == CREDENTIALS and f.works is False}
     return [f for f in found if f.about not in broken or f.what in (CREDENTIALS, "firewall")]
@@ -194,7 +194,7 @@ def _place(finding: Finding) -> tuple[int, int]:
 
 
 def _could_launch(found: Sequence[Finding], environ: Mapping[str, str]) -> bool:
-    """Return whether no required part fails, all clouds of MIXTRAL_CLOUDS work, and at least one cloud works."""
+    """Return whether nothing fails, each cloud that MIXTRAL_CLOUDS names works, and at least one cloud works."""
     clouds = set(NAMES.values())
     if any(f.works is False for f in found if f.about not in clouds):
         return False

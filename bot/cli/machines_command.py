@@ -216,7 +216,7 @@ def _end_orphans(
 
 
 def _end(one: Found, logs: WantedMachines, clouds: Mapping[str, Driver], say: Console) -> Found:
-    """End the machine, unless its log has returned since the confirmation was requested."""
+    """End the machine, unless its log shows that it is wanted after all: the confirmation may have taken long."""
     machine = one.sighting.machine
     wanted, by = logs.wanted(one.sighting)
     if wanted is not Wanted.NO:

@@ -25,7 +25,7 @@ class Wanted(StrEnum):
     """Whether a machine is wanted: its deployment's log contains it and has not ended it."""
 
     YES = "yes"
-    NO = "no"  # only such a machine may be ended
+    NO = "no"  # the command ends only these
     UNKNOWN = "unknown"
 
 

@@ -21,7 +21,7 @@ NONE = "-"
 
 
 def show(recipe: Recipe, rungs: Sequence[Rung], missing: Iterable[str], *, dated: str, out: TextIO) -> None:
-    """Print the ladder, its legend, why rungs are not usable, and which options of the recipe have no rung."""
+    """Print the ladder, its legend, why rungs are not usable, and which GPUs of the recipe have no rung."""
     rows = fold(rungs)
     below = [*_cut(rows), *_doubts(rungs), *_reasons(rungs), *missing, *_notes(recipe)]
     below.append(f"Prices {dated}, in USD per hour for the whole machine.")

@@ -34,7 +34,7 @@ class Question(Struct, frozen=True, kw_only=True):
     """The address for the answer to a command, even in a channel that the bot is not a member of."""
 
     chosen: bool = False
-    """Whether a press of a button repeated the question for the named deployment."""
+    """Whether a button repeated the question, for the deployment that it names."""
 
     @property
     def key(self) -> QuestionKey:

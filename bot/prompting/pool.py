@@ -31,7 +31,7 @@ LEASE = timedelta(seconds=10)
 """Time after which another process takes over a question whose process died."""
 WATCH_EVERY = timedelta(seconds=2)
 MAX_TRIES = 10
-"""Maximum number of attempts, since a question may be the cause of a crash."""
+"""Maximum number of tries: a question may be the cause of a crash."""
 
 GIVES_UP = timedelta(minutes=10)
 """Time for which Slack may fail before a question is given up."""

@@ -111,7 +111,7 @@ def _unnamed(prompt: str, channel: str, running: Sequence[Deployment], before: D
 
 
 def _for_one_that_ended(question: Question, past: Collection[str]) -> str | None:
-    """Return the ended deployment that a question begins with: a colon follows, or the name cannot be a plain word."""
+    """Return the name with which a question begins if it is an ended deployment's, and cannot be an ordinary word."""
     first = question.text.split(maxsplit=1)[0].lower() if question.text.strip() else ""
     if first.endswith(":"):
         return first[:-1] if first[:-1] in past else None
@@ -137,7 +137,7 @@ def _ended(name: str, names: Sequence[str]) -> str:
 def _several(names: Sequence[str], prompt: str) -> str:
     again = prompt if len(prompt) <= REPEATED_LIMIT and prompt.isprintable() and "`" not in prompt else "…"
     return (
-        f"Several deployments could answer: {', '.join(names)}. Say which one: `@mixtral {names[0]}: {again}` "
+        f"Several deployments could answer: {', '.join(names)}. Name one: `@mixtral {names[0]}: {again}` "
         f"in a message, or `/mixtral ask {names[0]} {again}`."
     )
 

@@ -7,7 +7,7 @@ _SEPARATORS = ("\n\n", "\n", " ")
 
 
 def cut(markdown: str, limit: int) -> int:
-    """Return how many characters to take: at most `limit` when escaped, up to a separator in the second half."""
+    """Return the length of the first part: at most `limit` when escaped, to a separator in its second half if any."""
     maximum = _fitting(markdown, limit)
     if maximum == len(markdown):
         return maximum

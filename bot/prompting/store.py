@@ -21,7 +21,7 @@ DEDUPLICATED_FOR = timedelta(hours=1)
 THREADS_KEPT = timedelta(days=7)
 """Time for which Redis holds a thread. After that, the thread is read only from Slack."""
 
-# Atomic: after a crash between the two writes, Slack's retry would count as a duplicate, and not be answered.
+# Atomic: otherwise, after a crash between the two writes, Slack's retry would be dropped as a duplicate.
 _ADD = """
 if not redis.call('SET', KEYS[1], 1, 'NX', 'EX', ARGV[1]) then return 0 end
 redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])

@@ -18,7 +18,7 @@ from workers.deployment.events import DeploymentId
 RETRY_PAUSE = timedelta(seconds=1.5)
 """Pause before all addresses are tried again."""
 ROUNDS = 4
-"""Number of such pauses. Together they are longer than it takes to find that a replica is not ready."""
+"""Number of such pauses. Together they are longer than the time until a failed replica is recorded as not ready."""
 
 MAX_WAIT = timedelta(seconds=5)
 """Maximum wait for tokens between two checks whether this process must stop."""

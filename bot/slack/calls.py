@@ -45,7 +45,7 @@ class SlackCalls:
     """
 
     def __init__(self, web: WebClient, budgets: Budgets | None, stopping: threading.Event | None = None) -> None:
-        """`budgets`: None where only methods without one are called. `stopping` ends `insist`."""
+        """`budgets`: None if only methods without a budget are called. `stopping` ends `insist`."""
         self._web = web
         self._budgets = budgets
         self.stopping = stopping or threading.Event()
@@ -147,7 +147,7 @@ class SlackCalls:
     ) -> tuple[list[JSON], str | None]:
         """Return messages of a channel (newest first) or of a thread (its root first), and the next page's cursor.
 
-        A refusal is not noted: a scope may be missing for one kind of channel, where only a card was looked for.
+        A refusal does not mark the method as missing, because a scope may be missing for one kind of channel only.
         """
         about: JSON = {"channel": channel, "limit": limit, "include_all_metadata": True, "cursor": cursor}
         if since is not None:

@@ -47,7 +47,7 @@ def failed(deployment: Deployment) -> Message:
 
 
 def dry_kind(deployment: Deployment) -> str:
-    """The prefix of the alert about a dry ladder. It differs for each request: a scaling is a new one."""
+    """The prefix of the alert about a dry ladder. It differs after each request of a person for replicas."""
     return f"{DRY}{int(deployment.tries_from.timestamp())}"
 
 

@@ -49,7 +49,8 @@ def made_for(deployment: Deployment, id_: KeyId, owner: str) -> Message:
     name = escape(deployment.name)
     sentence = (
         f"{user(owner)} has a key to *{name}*: {code(id_)}. It was shown once, here, and only to them. "
-        "Slack delivers such a message only to a person who is online: if they missed it, revoke it and make another."
+        "Slack delivers such a message only to a person who is online. If they missed it, revoke the key and make "
+        "another."
     )
     return Message(sentence, (section(sentence), context(f"`/mixtral key {name} revoke {id_}` revokes it.")))
 

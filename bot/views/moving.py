@@ -68,7 +68,7 @@ def _elapsed(attempt: Attempt, now: datetime) -> str:
 def _lacking(state: Deployment, standing: str, now: datetime) -> str:
     """The sentence if replicas are missing and no attempt is in progress."""
     until = paused_until(state, now)
-    again = f"The next round starts {moment(until)}" if until else "The next round starts now"
+    again = f"The ladder is tried again {moment(until) if until else 'now'}"
     if state.exhausted is not None:
         return f"{standing}. {no_rung(state)} {again}."
     last = next((a for a in reversed(state.attempts) if a.phase in (Phase.FAILED, Phase.PREEMPTED)), None)

@@ -137,7 +137,7 @@ def _number(initial: int, minimum: int, maximum: int) -> Block:
         "type": "input",
         "block_id": BLOCK,
         "label": plain("Replicas", 100),
-        "hint": plain(f"From {minimum} to {maximum}. They share the load behind one endpoint.{nothing}", 150),
+        "hint": plain(f"From {minimum} to {maximum}. The replicas share the load behind one endpoint.{nothing}", 150),
         "element": {
             "type": "number_input",
             "action_id": ACTION,

@@ -30,7 +30,7 @@ NEWS_FOR = timedelta(hours=1)
 """Time from the first ready replica during which the card shows what was tried and how long the launch took."""
 
 PROBE_SHOWN_AFTER = timedelta(seconds=10)
-"""Time from a replica's start before which a failing readiness probe is expected and not shown."""
+"""Time from a replica's start during which a failing readiness probe is expected, and not shown."""
 
 DOTS = {
     DeploymentStatus.PLANNING: "\N{MEDIUM WHITE CIRCLE}\N{VARIATION SELECTOR-16}",
@@ -255,10 +255,10 @@ def _no_capacity(state: Deployment, found: condition.NoCapacity, now: datetime) 
     if found.established:
         until = paused_until(state, now)
         next_time = moment(until) if until else "now"
-        return f"{no_rung(state)} The next round starts {next_time}. The endpoint stays; until then requests get a 503."
+        return f"{no_rung(state)} The ladder is tried again {next_time}; the endpoint stays and answers 503 until then."
     if found.keep_trying is None:
         within = duration(found.dry.at + DECIDE_WITHIN - now)
         return f"{no_rung(state)} Nothing is billed. Press *Keep trying* within {within}, or this launch ends."
     again = max(found.dry.at + found.keep_trying.every - now, timedelta())
     asked = f"{user(found.keep_trying.by)} asked to keep trying until {moment(found.keep_trying.until)}"
-    return f"{no_rung(state)} {asked}: the next round is in {duration(again)}."
+    return f"{no_rung(state)} {asked}: the ladder is tried again in {duration(again)}."

@@ -23,7 +23,7 @@ LOOKS: tuple[tuple[ViewportSize, Literal["light", "dark"]], ...] = (
     (NARROW, "dark"),
     (WIDE, "dark"),
 )
-ANSWERED_WITHIN = 60_000.0
+ANSWERED_WITHIN = 150_000.0
 """Milliseconds. A small model sometimes generates up to its limit of tokens."""
 
 

@@ -19,7 +19,7 @@ READY_WITHIN = 60.0
 """Maximum time from the command to the test completion on the card, in seconds."""
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(420)
 def test_a_person_launches_asks_scales_and_ends_a_model_in_the_page(tmp_path):
     with Line(tmp_path, slack=("--notice", NOTICE)) as line, Screen(line.page, tmp_path) as screen:
         screen.open()

@@ -123,7 +123,7 @@ def test_an_outage_is_told_the_launcher_once_and_so_is_its_end(redis, robin, fol
             if attempt == 2:
                 told.wait(60).gone("its engine exited with status 1")
             append(redis, told.asked().refused("no capacity").exhausted("No machine is available."))
-            card(robin, "fast has no replica left", "The next round starts")
+            card(robin, "fast has no replica left", "The ladder is tried again")
         robin.wait_for_message(GENERAL, "has no replica left", thread_ts=seen)
         append(redis, told.wait(840).asked().created().ready())
         robin.wait_for_message(GENERAL, "answers again, after 14 min", thread_ts=seen)

@@ -27,7 +27,7 @@ READ_IN = frozenset({Phase.STARTING, Phase.NOT_READY})
 """Phases in which consoles are read. The console of an engine that answers contains nothing to record."""
 
 NOTICED_WITHIN = timedelta(minutes=10)
-"""Maximum time from a restart to the first failed probe; the engine has been ready again after an older restart."""
+"""Maximum time from a restart to the first failed probe. After an older restart, the engine was ready again."""
 
 
 class ConsoleHistory(Struct, kw_only=True):
@@ -91,7 +91,7 @@ class Consoles:
 
 
 def is_new(restarted: Restarted, attempt: Attempt) -> bool:
-    """Whether the restart is not recorded yet, and recent by NOTICED_WITHIN."""
+    """Whether the restart is not recorded yet, and is the cause of the present failure (NOTICED_WITHIN)."""
     silent_since = attempt.not_ready_at or attempt.intended_at
     return restarted.start > attempt.engine_ends and restarted.at > silent_since - NOTICED_WITHIN
 

@@ -36,7 +36,7 @@ class MachineEnds:
         """How each machine ended, and the last lines that it printed."""
 
     def ask(self, state: Deployment, attempt: Attempt, gone: Gone, *, listed: bool) -> None:
-        """Start the inquiry about a machine that is gone. `listed`: `gone` has its cause from the cloud's list."""
+        """Start the inquiry about a machine that is gone. `listed`: the list had it, so `gone` has its cause."""
         self._inquiries.ask(attempt.request.token, self._inquire, state, attempt, gone, listed)
 
     def collect(self) -> None:

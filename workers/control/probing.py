@@ -83,7 +83,7 @@ class Prober:
         self._key_is_enforced = key_is_enforced
         self._cannot_complete = cannot_complete
         self._keys: dict[DeploymentId, str] = {}
-        """Cached, for they never change, and a read in each probe's thread would take too many connections to Redis."""
+        """Cached: keys never change, and a read in each probe's thread would take too many connections to Redis."""
         self._seen: dict[Token, ProbeHistory] = {}
         self._probes = Collector[Token, Probed]("probe", MAX_THREADS)
 

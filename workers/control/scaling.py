@@ -56,7 +56,7 @@ class Autoscaler:
         self._log.append(state.id, state.version, [Autoscaled(**stamp(now), replicas=target, why=why)])
 
     def _waiting(self, state: Deployment, now: datetime) -> int | None:
-        """Last known length of the engines' queues; requested anew every ASK_ENGINES_EVERY, without waiting for it."""
+        """Last known length of the engines' queues. A thread reads it again every ASK_ENGINES_EVERY."""
         asked_at, known = self._queues.get(state.id, (None, None))
         if asked_at is None or now - asked_at >= ASK_ENGINES_EVERY:
             addresses = [a.address for a in state.ready if a.address]

@@ -21,7 +21,7 @@ class Memory(Struct, frozen=True, kw_only=True):
     seen: datetime | None = None
     """Time of the newest observation."""
     since: datetime | None = None
-    """Time of the first consecutive observation of ready, idle replicas; if `wanted` is 0, of the first one at all."""
+    """Start of the idle time: first observation of ready replicas without requests; if `wanted` is 0, the first one."""
     more_since: datetime | None = None
     least: int = 0
     """Smallest number above `wanted` that was required since `more_since`."""

@@ -27,7 +27,7 @@ def kept(tallies: tuple[Tally, ...], newest: Tally) -> tuple[Tally, ...]:
 
 
 def qps(tallies: tuple[Tally, ...]) -> float:
-    """Requests per second over the time of `tallies`, oldest first, and at least over QPS_WINDOW; 0 for fewer than two.
+    """Requests per second, averaged over `tallies` (oldest first) or QPS_WINDOW if that is longer; 0 for fewer than 2.
 
     A tally that is lower than the previous one follows a restart, and counts the requests since then.
     """

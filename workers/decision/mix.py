@@ -19,8 +19,8 @@ from workers.placement.planner import wants_spot
 from workers.placement.refusals import Recorded, Refusal, blocking, hinted
 
 SPARE_AGAIN = timedelta(minutes=10)
-"""Minimum time until an offer that refused is requested again for a spare, which is not urgent; doubled with each
-refusal, at most SPARE_DOUBLED times, so that a zone that is short of spot for days does not fill the log."""
+"""Minimum time from a refusal until its offers are requested again for a spare. Doubled with each further refusal, at
+most SPARE_DOUBLED times, so that a shortage of days does not fill the log."""
 
 SPARE_DOUBLED = 3
 SPARE_FORGETS = timedelta(hours=6)
@@ -37,7 +37,7 @@ class Mix(Struct, frozen=True, kw_only=True):
     spare: int = 0
     """Number of spot replicas in addition to the wanted number."""
     fallback: bool = False
-    """Whether on-demand replicas stand in for spot while no sound spot offer is open."""
+    """Whether on-demand replicas replace spot ones while no sound spot offer is open: on-demand fallbacks."""
 
 
 class Lack(StrEnum):
@@ -46,7 +46,7 @@ class Lack(StrEnum):
     ANY = "a replica"  # any offer of the ladder
     ON_DEMAND = "an on-demand replica"  # one of `base`
     SPOT = "a spot replica"
-    SPARE = "a spare"  # in addition to the wanted number, or to replace an on-demand stand-in: not urgent
+    SPARE = "a spare"  # in addition to the wanted number, or to replace an on-demand fallback: not urgent
 
 
 class _Held(NamedTuple):
@@ -79,21 +79,21 @@ def lacks(mix: Mix, wanted: int, attempts: Iterable[Attempt]) -> tuple[Lack, ...
     found = []
     if len(held.on_demand) < base:
         found.append(Lack.ON_DEMAND)
-    stand_ins = max(0, len(held.on_demand) - base)
-    if len(held.spot) + stand_ins < for_spot:
+    fallbacks = max(0, len(held.on_demand) - base)
+    if len(held.spot) + fallbacks < for_spot:
         found.append(Lack.SPOT)
     elif len(held.spot) < for_spot + spare:
-        # One at a time, because a stand-in and the spare that replaces it are both billed until the spare is ready.
+        # One at a time, because a fallback and the spare that replaces it are both billed until the spare is ready.
         on_its_way = any(a.phase in (Phase.PROVISIONING, Phase.STARTING) for a in held.spot)
-        if len(held.spot) + stand_ins < for_spot + spare or not on_its_way:
+        if len(held.spot) + fallbacks < for_spot + spare or not on_its_way:
             found.append(Lack.SPARE)
     return tuple(found)
 
 
 def surplus(mix: Mix, wanted: int, attempts: Iterable[Attempt]) -> Attempt | None:
-    """The replica to end, or None: of those in excess the least ready, then the most expensive, then the newest.
+    """The replica to end: the least ready, then the most expensive, then the newest; None if there is no excess.
 
-    An on-demand stand-in is one too many as soon as a spot replica is ready in its place.
+    An on-demand fallback is in excess as soon as a spot replica is ready in its place.
     """
     live = [a for a in attempts if a.phase in LIVE]
     if not mix.spot:
@@ -118,7 +118,7 @@ def going(mix: Mix, wanted: int, attempts: Iterable[Attempt]) -> tuple[Attempt, 
 
 
 def relieved(mix: Mix, wanted: int, attempts: Iterable[Attempt], over: Attempt) -> bool:
-    """Whether the surplus `over` is a stand-in for a spot replica that is ready now; False if it was scaled down."""
+    """Whether `over` is a fallback that a ready spot replica replaces; False if the deployment was scaled down."""
     on_demand = sum(a.phase in LIVE and _on_demand(a.offer) for a in attempts)
     return mix.spot and _on_demand(over.offer) and on_demand <= wanted
 
@@ -164,8 +164,8 @@ class _Rank(IntEnum):
 
     SOUND = 1
     CRASHED = 2  # in the zone of a machine that failed in the current row of failures
-    STAND_IN = 3  # on demand instead of spot
-    STAND_IN_CRASHED = 4
+    FALLBACK = 3  # on demand instead of spot
+    FALLBACK_CRASHED = 4
     DOUBTFUL = 5  # spot whose price is uncertain
     SHUNNED = 6  # spot in a zone with repeated preemptions: better than none
 
@@ -180,7 +180,7 @@ def _rank(offer: Offer, lack: Lack, mix: Mix, bad: frozenset[Zone], crashed: fro
     if _on_demand(offer) and lack is Lack.SPOT:
         if not mix.fallback:
             return None
-        return _Rank.STAND_IN_CRASHED if zone in crashed else _Rank.STAND_IN
+        return _Rank.FALLBACK_CRASHED if zone in crashed else _Rank.FALLBACK
     if offer.spot and offer.doubtful and mix.fallback:
         return None if lack is Lack.SPARE else _Rank.DOUBTFUL
     return _Rank.CRASHED if zone in crashed else _Rank.SOUND

@@ -63,7 +63,7 @@ IMMEDIATE_REPLACEMENTS = 2
 """Number of early preemptions in a row that are replaced immediately; a pause precedes each further replacement."""
 
 SPARE_AFTER_CRASHES = timedelta(hours=6)
-"""Time after MAX_FAILURES until a spare, or spot to replace an on-demand stand-in, is tried again."""
+"""Time after MAX_FAILURES until a spare, or spot to replace an on-demand fallback, is tried again."""
 
 
 def deadline(attempt: Attempt) -> datetime | None:

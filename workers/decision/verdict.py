@@ -7,7 +7,7 @@ from workers.machines import Presence, Sighting
 
 
 class BecameReady(Struct, frozen=True):
-    """The readiness probe passed."""
+    """The readiness probe passed and, before the first time, the replica completed a prompt."""
 
     address: str
 

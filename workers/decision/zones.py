@@ -34,7 +34,7 @@ def zone_of(offer: Offer) -> Zone:
 
 
 def shunned(attempts: Iterable[Attempt], now: datetime) -> frozenset[Zone]:
-    """The zones with PREEMPTIONS of spot within SHUNNED_FOR, until SHUNNED_FOR after the last one."""
+    """The zones with PREEMPTIONS preemptions within SHUNNED_FOR, the last of them less than SHUNNED_FOR ago."""
     times: defaultdict[Zone, list[datetime]] = defaultdict(list)
     for attempt in attempts:
         if attempt.phase is Phase.PREEMPTED and attempt.gone_at is not None:

@@ -41,9 +41,9 @@ class Phase(StrEnum):
     NOT_READY = "not ready"  # was ready; fails its probe
     DRAINING = "draining"  # not wanted; takes no new request and answers those that it has
     SHUTTING_DOWN = "shutting down"  # not wanted; its end is not confirmed
-    ENDED = "ended"  # gone on request of the control loop
+    ENDED = "ended"  # gone on request of the control loop, without a failure
     PREEMPTED = "preempted"  # gone, preempted by the cloud
-    FAILED = "failed"  # gone without a request
+    FAILED = "failed"  # gone without a request, or given up after a failure
 
 
 LIVE = frozenset({Phase.PROVISIONING, Phase.STARTING, Phase.READY, Phase.NOT_READY})

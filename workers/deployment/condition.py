@@ -87,7 +87,7 @@ class NoCapacity(Struct, frozen=True, kw_only=True):
     established: bool
     """Whether a replica was ever ready: the ladder is then tried again, and the deployment does not end."""
     keep_trying: KeepTryingRequested | None
-    """The request that was in force at that time."""
+    """The request that was in force at that time; None if there was none."""
     status: ClassVar = DeploymentStatus.NO_CAPACITY
 
 

@@ -179,7 +179,7 @@ class ProbeFailed(Event, frozen=True, kw_only=True):
 
 
 class ReplicaReady(Event, frozen=True, kw_only=True):
-    """The readiness probe passed."""
+    """The readiness probe passed and, before the first time, the replica completed a prompt."""
 
     attempt: int
     address: str

@@ -48,7 +48,7 @@ class Projection:
             else:
                 position, changed = self._tails.changed(self._position)
                 self._read(changed)
-                self._position = position  # only now: after a broken connection the same entries are read again
+                self._position = position  # last, so that an error before it repeats the read
 
     def read(self, deployments: Iterable[DeploymentId]) -> None:
         """Update these deployments from their logs, without the feed."""

@@ -79,7 +79,7 @@ class Holding:
     def wait(self, deployment: DeploymentId, arrived: datetime) -> Outlook:
         """Return when a replica is up, when none will start, or when the limit has passed since `arrived`.
 
-        Checks of HAProxy before the call are ignored: the request is held because its replica has just ended.
+        Checks of HAProxy before the call are ignored: they may still show the replica whose end led to the hold.
         """
         with self._changed:
             self._last[deployment] = datetime.now(UTC)

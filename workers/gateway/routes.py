@@ -150,7 +150,7 @@ def changes(goal: Layout, actual: Actual) -> tuple[Change, ...]:
 
     A change that HAProxy refuses (removing a server whose last connection is closing) is returned again next time.
     """
-    if goal.size != actual.size:  # revoked keys first: the replaced process goes on
+    if goal.size != actual.size:  # revoked keys first, because a replaced process still accepts requests
         return (*_entries_gone(goal, actual), Reload(size=goal.size))
     return (
         *_entries_gone(goal, actual),

@@ -80,7 +80,7 @@ class Machines:
         self._machines: dict[str, _Machine] = {}
         self._lock = threading.Lock()
         self._next = secrets.randbelow(ADDRESSES)
-        # An engine ends with the thread that started it, so that a server's short-lived threads must not start it.
+        # An engine ends with the thread that started it, so a server's short-lived threads must not start it.
         self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="machines")
         self._closed = threading.Event()
         self._watch = threading.Thread(target=self._keep, name="machines' engines", daemon=True)

@@ -12,7 +12,7 @@ from workers.placement.offer import Offer
 
 ENDED = ("shutting-down", "terminated")
 STOPPED = ("stopping", "stopped")
-"""States of a machine that a user stopped; a shutdown terminates it instead. Its failing probes end the machine."""
+"""States of a machine that a user stopped: its probes fail, so it is ended. A shutdown terminates it instead."""
 NO_CAPACITY = "Server.InsufficientInstanceCapacity"
 INTERRUPTED = ("Server.SpotInstanceTermination", "Server.SpotInstanceShutdown")
 WHY = {

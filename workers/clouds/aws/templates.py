@@ -15,7 +15,7 @@ from workers.machines import MachineRequest
 from workers.placement.refusals import Scope
 
 LEFT_OVER_AFTER = timedelta(minutes=15)
-"""Age at which a template is deleted. A call takes at most a minute, and its replay makes a new template."""
+"""Age from which a template counts as left over by a crash. A launch call takes at most a minute."""
 REAP_EVERY = timedelta(minutes=10)
 
 logger = logging.getLogger(__name__)

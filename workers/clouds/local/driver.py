@@ -127,7 +127,7 @@ class LocalDriver:
             if time.monotonic() > kill_at:
                 _kill(folder)
             if time.monotonic() > deadline:
-                raise DriverError(f"The machine {token} runs after SIGKILL. `fuser {folder.lock}` lists its processes.")
+                raise DriverError(f"{token} still runs after SIGKILL. `fuser {folder.lock}` lists its processes.")
             time.sleep(LOOK_EVERY.total_seconds())
 
     def log(self, token: Token, lines: int) -> str:

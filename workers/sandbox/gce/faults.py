@@ -96,7 +96,7 @@ class Faults:
     """The faults that are set. Not thread-safe: the caller holds the cloud's lock."""
 
     def __init__(self) -> None:
-        self._set: list[list[object]] = []  # pairs of a fault and its remaining number of times
+        self._set: list[list[object]] = []  # each a fault, and how often it still happens
 
     def add(self, fault: Fault) -> None:
         self._set.append([fault, fault.times])

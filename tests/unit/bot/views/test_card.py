@@ -89,7 +89,7 @@ def test_the_card_says_which_offer_is_asked_now_and_for_how_long():
 
 def test_the_ladder_tells_what_was_tried_what_is_asked_and_what_comes_next():
     ladder = texts(card(climbing().state, climbing().now))
-    assert f"✕ *5.89 USD/h* 2 {X} A100-80GB, GCP us-central1 (2 zones): it has no 2 x A100-80GB left" in ladder
+    assert f"✕ *5.89 USD/h* 2 {X} A100-80GB, GCP us-central1 (2 zones): no capacity right now" in ladder
     assert f"▸ *6.64 USD/h* 2 {X} A100-80GB, GCP us-east4-c: asking now, 4 s" in ladder
     assert f"○ *9.71 USD/h* 4 {X} A100, GCP europe-west4 (2 zones)" in ladder
     assert "… and 7 more, up to 27.45 USD/h" in ladder

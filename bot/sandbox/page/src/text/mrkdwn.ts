@@ -30,7 +30,7 @@ export interface Options {
 
 const STYLES = { "*": "bold", _: "italic", "~": "strike" } as const;
 const WORD = /[\p{L}\p{N}]/u;
-// Each level parses its text again, so that deep nesting would be slow.
+// Each level parses its text again, so deep nesting would be slow.
 const DEPTH = 8;
 
 /** Undoes the three escapes that Slack uses. */
