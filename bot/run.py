@@ -128,7 +128,7 @@ def context_of(settings: BotSettings, redis: Redis, answers: AnswerPool) -> Comm
         deployments=wire_deployments(core, redis),
         recipes=RecipeCatalog(core.recipe_folders, core.environ, core.default_recipe),
         ladder=ladder_of(core, drivers_of(core)),
-        priced=catalog.dated(catalog.chosen(core.environ)),
+        priced=lambda: catalog.dated(catalog.chosen(core.environ)),
         answers=answers,
         channels=SlackChannels(slack_of(settings, redis, timeout=ACK_TIMEOUT), redis),
         admins=settings.admins,

@@ -22,7 +22,12 @@ NAMES = (
 # fmt: on
 """Canonical names of SkyPilot's catalogue. Not every one of them has a price in the price table."""
 
-BY_FOLDED_NAME = {name.lower(): name for name in NAMES}
+
+def _folded(name: str) -> str:
+    return re.sub(r"[\s_-]", "", name.lower())
+
+
+BY_FOLDED_NAME = {_folded(name): name for name in NAMES}
 
 MEMORY = re.compile(r"(\w+:)?\d+[kmgt]b\+?(:\d+)?", re.IGNORECASE)
 
@@ -36,10 +41,13 @@ class Listed(NamedTuple):
 
 
 def canonical(name: str) -> str | None:
-    """The canonical name: `A10G` for `a10g`. None if it is unknown. Every name that begins with `tpu-` is known."""
+    """The canonical name: `A10G` for `a10g`, `RTXPRO6000` for `RTX-PRO-6000`. None if it is unknown.
+
+    Every name that begins with `tpu-` is known.
+    """
     if re.fullmatch(r"tpu-[a-z0-9-]{1,40}", name, re.IGNORECASE):
         return name.lower()
-    return BY_FOLDED_NAME.get(name.lower())
+    return BY_FOLDED_NAME.get(_folded(name))
 
 
 def listed(value: Value) -> Listed:
@@ -87,6 +95,6 @@ def _entry(written: str, count: Value | None, blamed: Value | None = None) -> Ac
 
 
 def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name.lower(), BY_FOLDED_NAME, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(_folded(name), BY_FOLDED_NAME, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(BY_FOLDED_NAME[n] for n in near)}?" if near else "an example is A100-80GB:2"
     return f"unknown accelerator {shown(name)}; {hint}"

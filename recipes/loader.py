@@ -12,7 +12,7 @@ from recipes.document import MAX_BYTES, read
 from recipes.resources import machines
 from recipes.schema import Engine, Note, Recipe, RecipeError, Resources, Scalar
 from recipes.service import serving
-from recipes.unserved import TASK, note, notes
+from recipes.unserved import TASK, note, notes, unresolvable
 from recipes.value import Value, shown
 from recipes.variables import variables
 
@@ -103,7 +103,13 @@ def _recipe(document: Value, stem: str, environ: Mapping[str, str], given: Mappi
     engine = _engine(fields.get("engine"))
     setup, run = _script(fields.get("setup")), _script(fields.get("run"))
     _check_what_runs(document, engine, setup, run)
-    collected += [*_nodes(fields.get("num_nodes")), *found.notes, *machine.notes, *service.notes]
+    collected += [
+        *_nodes(fields.get("num_nodes")),
+        *unresolvable(fields.get("setup")),
+        *found.notes,
+        *machine.notes,
+        *service.notes,
+    ]
     return Recipe(
         name=_name(fields.get("name"), stem, document),
         resources=machine.alternatives,

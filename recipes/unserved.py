@@ -1,6 +1,7 @@
 """PURE: fields of SkyPilot's format that are not supported, or differ, each with its consequence."""
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 
 from recipes.schema import Note
@@ -78,6 +79,24 @@ OTHERWISE: Mapping[str, str] = {
     "load_balancing_policy": "each request goes to the replica with the fewest connections, whatever the policy",
     "tls": "the gateway has one certificate for all deployments, set by MIXTRAL_TLS_CERT and MIXTRAL_TLS_KEY",
 }
+
+PACKAGE = r"(?<![\w./-]){}(?![\w./-]|\s*[=<>~!@])"
+"""A package in the arguments of `pip install`, without a version."""
+
+MEGABLOCKS = (
+    "megablocks requires torch < 2.7.1, so pip finds no versions that fit a current vLLM, and the replica does not "
+    "start; pin an older vLLM, or leave megablocks out"
+)
+
+
+def unresolvable(setup: Value | None) -> list[Note]:
+    """A note for a setup script that installs packages whose current versions exclude each other."""
+    if setup is None or setup.empty:
+        return []
+    lines = setup.string().replace("\\\n", " ").splitlines()
+    installed = " ".join(line for line in lines if re.search(r"\bpip3?\s+install\b", line))
+    found = all(re.search(PACKAGE.format(package), installed) for package in ("megablocks", "vllm"))
+    return [note(setup, MEGABLOCKS)] if found else []
 
 
 def notes(section: Value, *, served: Iterable[str], unserved: Mapping[str, str]) -> list[Note]:

@@ -80,6 +80,7 @@ def as_row(rung: Rung) -> dict[str, Any]:
         "reason": rung.reason,
         "mend": rung.mend,
         "doubtful": offer.doubtful,
+        "read_on": offer.read_on or None,
     }
 
 

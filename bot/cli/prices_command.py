@@ -14,7 +14,8 @@ from workers.clouds.quotes import Source, sources
 from workers.clouds.usability import statuses
 from workers.placement import catalog, prices
 from workers.placement.catalog import PricesError
-from workers.placement.prices import Merged, PriceTable, Quote
+from workers.placement.doubts import Row, comparison, on_demand
+from workers.placement.prices import Merged, Quote
 
 WITHIN = timedelta(seconds=90)
 ON_DEMAND = ("gpuhunt", "AWS's price list")
@@ -31,7 +32,7 @@ def run(
     before, notes = _before(path)
     if asked is None:
         aws = statuses(environ, drivers=frozenset({"aws"}))["aws"]
-        asked = sources(environ, before.rows, aws=aws.usable)
+        asked = sources(environ, before, aws=aws.usable)
         notes += [] if aws.usable else [f"Not read: {aws.reason}. To fix it, {aws.mend}."]
     answers = ask(asked, within=WITHIN, console=Console(file=err or sys.stderr))
     quotes = {name: answer for name, answer in answers.items() if not isinstance(answer, Exception)}
@@ -41,7 +42,7 @@ def run(
     for line in (*notes, *_not_read(failed), *merged.dropped):
         console.print(Text(line))
     if not merged.taken:
-        age = catalog.dated(path if path.is_file() and before.read_on else None)
+        age = catalog.dated(catalog.chosen(environ))
         console.print(Text(f"No price could be read. The prices {age} stay in use."))
         return 1
     prices.write(path, prices.as_csv(merged.table))
@@ -50,18 +51,22 @@ def run(
     return 0
 
 
-def _before(path: Path) -> tuple[PriceTable, list[str]]:
-    """Return the shipped table, updated by the one at `path`, and a note if that one cannot be read."""
-    own = prices.read(catalog.ours().read_text(encoding="utf-8"), catalog.ours().name)
+def _before(path: Path) -> tuple[tuple[Row, ...], list[str]]:
+    """Return the shipped table, updated by the one at `path`, and a note if that one cannot be read.
+
+    A price at `path` that is doubtful beside the shipped one is left out: it may be of an earlier, wrong table.
+    """
+    own = catalog.rows(catalog.ours().read_text(encoding="utf-8"), catalog.ours().name)
     try:
-        last = prices.read(path.read_text(encoding="utf-8"), path.name)
+        last = catalog.rows(path.read_text(encoding="utf-8"), path.name)
     except FileNotFoundError:
         return own, []
     except (PricesError, OSError, UnicodeDecodeError) as error:
         cause = str(error).split(". ", 1)[0].rstrip(".")
         return own, [f"{path} is ignored, because it cannot be read: {cause}."]
-    both = {prices.key(row): row for table in (own, last) for row in table.rows}
-    return PriceTable(rows=tuple(both.values()), read_on=last.read_on), []
+    shipped = comparison((), own)
+    kept = (row for row in last if not on_demand(row, shipped).doubtful)
+    return tuple({row.key: row for row in (*own, *kept)}.values()), []
 
 
 def _of(quotes: Mapping[str, Sequence[Quote]]) -> Iterable[Quote]:
@@ -92,7 +97,7 @@ def _summary(
     if not merged.changed:
         yield "No price has changed."
     listed = {quote.cloud for some in quotes.values() for quote in some if not quote.spot}
-    for cloud in sorted({row.cloud for row in merged.table.rows} - listed):
+    for cloud in sorted({row.cloud for row in merged.table} - listed):
         yield f"On-demand prices of {cloud.upper()} are unchanged: no source that was read lists them."
     yield f"{merged.taken} prices were read. {path} now holds prices {catalog.dated(path)}."
     if environ.get("MIXTRAL_PRICES"):

@@ -54,8 +54,8 @@ class CommandContext(Struct, frozen=True, kw_only=True):
     recipes: RecipeCatalog
     ladder: Ladder
     """The offers for a recipe, cheapest first."""
-    priced: str
-    """The source and time of the prices, as text."""
+    priced: Callable[[], str]
+    """Returns the source and age of the prices, as text."""
     answers: Answers
     channels: Channels
     admins: Collection[str]

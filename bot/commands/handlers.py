@@ -196,7 +196,7 @@ def plan(command: Plan, context: CommandContext) -> Message:
     rungs, why_empty = context.ladder(recipe, command.limits)
     if not rungs:
         return refusal_view.refusal(escape(why_empty))
-    return plan_view.plan(recipe, rungs, context.priced)
+    return plan_view.plan(recipe, rungs, context.priced())
 
 
 def recipes(context: CommandContext) -> Message:

@@ -7,6 +7,7 @@ from bot.views import attempts, endpoint, ladder, offers, replicas, words
 from bot.views.amounts import count, duration, moment, seconds, usd_per_hour
 from bot.views.blocks import Block, actions, button, confirm, context, fenced, fields, header, listed, section
 from bot.views.escape import clip, code, escape, inert
+from bot.views.recipes import notes
 from recipes.replicas import follows_load
 from workers.deployment import condition
 from workers.deployment.attempt import Attempt, Phase
@@ -47,6 +48,7 @@ def card(deployment: Deployment, now: datetime) -> Message:
         *_failure(deployment),
         _facts(deployment, now),
         *_ladder(deployment, now),
+        *_notes(deployment),
         *_endpoint(deployment),
         *_replicas(deployment, now),
         *_buttons(deployment),
@@ -158,6 +160,12 @@ def _ladder(deployment: Deployment, now: datetime) -> list[Block]:
     if words.is_news(deployment, now) and (refused := ladder.refusals(deployment)):
         return [context(listed(["Tried before:", *refused], 2000))]
     return []
+
+
+def _notes(deployment: Deployment) -> list[Block]:
+    """The fields of the recipe that are not applied as written, until there is an endpoint."""
+    said = notes(deployment.recipe) if deployment.endpoint is None and deployment.stopped_by is None else []
+    return [context(listed(["Not applied as written:", *said], 2000))] if said else []
 
 
 def _endpoint(deployment: Deployment) -> list[Block]:

@@ -50,7 +50,10 @@ def ladder(deployment: Deployment, now: datetime) -> str:
     """The whole ladder, long parts folded; mrkdwn."""
     open_, barred = _rest(deployment, now)
     title = "*The ladder, cheapest first*" if _in_order(deployment) else "*What was tried, then what comes next*"
-    return listed([title, *_tried(deployment, now), *_next(open_), *cannot(barred)], MAX_SECTION)
+    lines = [title, *_tried(deployment, now), *_next(open_), *cannot(barred)]
+    old = offers.read_ago((rung.offer for rung in deployment.rungs), now)
+    note = f"\n_The oldest of these prices was read {old}._" if old else ""
+    return listed(lines, MAX_SECTION - len(note)) + note
 
 
 def _in_order(deployment: Deployment) -> bool:

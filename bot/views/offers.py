@@ -1,11 +1,13 @@
 """PURE: offers as text: machine, place and price."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from datetime import datetime
 
 from msgspec import Struct
 
 from bot.views.amounts import count, usd_per_hour
 from bot.views.escape import escape
+from workers.placement.age import ago, day_of
 from workers.placement.ladder import Rung
 from workers.placement.offer import Offer
 
@@ -73,6 +75,12 @@ def prices(offers: Sequence[Offer]) -> str:
     if usd_per_hour(low) == usd_per_hour(high):
         return f"{usd_per_hour(high)}{uncertain}"
     return f"{usd_per_hour(low).removesuffix(' USD/h')}{TO}{usd_per_hour(high)}{uncertain}"
+
+
+def read_ago(offers: Iterable[Offer], now: datetime) -> str:
+    """How long ago the oldest price was read, if that is more than a week: `118 days ago`."""
+    days = [o.read_on for o in offers if isinstance(o.read_on, str) and o.usd_per_hour is not None]
+    return ago(min(days, key=day_of), now.date()) if days else ""
 
 
 def places(offers: Sequence[Offer]) -> str:

@@ -6,7 +6,8 @@ from bot.slack.message import Message
 from bot.views import ladder
 from bot.views.amounts import count
 from bot.views.blocks import context, header, listed, section
-from bot.views.escape import escape, inert
+from bot.views.escape import escape
+from bot.views.recipes import notes
 from recipes.schema import Recipe
 from workers.placement.ladder import Rung
 
@@ -30,8 +31,7 @@ def plan(recipe: Recipe, rungs: Sequence[Rung], priced: str | None = None) -> Me
     if mends := ladder.mends(rungs):
         blocks.append(section(mends))
     if recipe.notes:
-        notes = [f"• {inert(note.field)}: {inert(note.meaning)}" for note in recipe.notes]
-        blocks.append(section(listed(["*Not applied as written*", *notes])))
+        blocks.append(section(listed(["*Not applied as written*", *notes(recipe)])))
     prices = f"Prices {escape(priced)}. " if priced else ""
     blocks.append(context(f"{prices}Nothing was started; `/mixtral launch {name}` starts it."))
     return Message(summary, tuple(blocks))

@@ -18,6 +18,11 @@ LINES_A_SECTION = 8
 MAX_SHOWN = 24
 
 
+def notes(recipe: Recipe) -> list[str]:
+    """A line for each field of the recipe that has another effect than in its own format."""
+    return [f"• {inert(note.field)}: {inert(note.meaning)}" for note in recipe.notes]
+
+
 def recipes(known: Iterable[Recipe], broken: Sequence[str] = (), *, default: str = "") -> Message:
     """Name, model, GPUs and replicas of each; `broken`: a sentence for each file that cannot be read.
 

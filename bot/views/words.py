@@ -112,7 +112,8 @@ def cost(deployment: Deployment, now: datetime) -> str:
     rate = usd_per_hour(deployment.usd_per_hour) if costs else "nothing now"
     if any(a.offer.usd_per_hour is None for a in machines):
         so_far += ", plus the machines without a known price"
-    return so_far if deployment.ended else f"{rate}, {so_far}"
+    old = offers.read_ago((a.offer for a in machines if a.phase in MAY_COST), now)
+    return so_far if deployment.ended else f"{rate}, {so_far}{f' (price read {old})' if old else ''}"
 
 
 def _saved(deployment: Deployment, now: datetime) -> str:

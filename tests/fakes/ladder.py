@@ -18,8 +18,8 @@ MOST_ATTEMPTS = 300
 
 
 def rungs(cloud: str, *, spot: bool = False) -> tuple[Rung, ...]:
-    """The usable rungs of Mixtral 8x7B on one cloud."""
-    recipe = load(find("mixtral-8x7b"), {})
+    """The usable rungs of SkyPilot's five candidates for Mixtral 8x7B on one cloud."""
+    recipe = load(find("mixtral-8x7b-skypilot"), {})
     planned = plan(recipe, catalog.load(), spot=spot, clouds=(cloud,))
     return ladder(*(rung.offer for rung in planned if rung.offer.usd_per_hour))
 

@@ -66,7 +66,7 @@ class Office:
             deployments=self.requests,
             recipes=RecipeCatalog((RECIPES,), {}, "scripted"),
             ladder=lambda *_: ((), "nothing fits"),
-            priced="read today",
+            priced=lambda: "read today",
             answers=self.answers,
             channels=self.channels,
             admins=frozenset({"UADMIN"}),

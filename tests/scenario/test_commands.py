@@ -72,7 +72,7 @@ class Bot:
             deployments=self.requests,
             recipes=RecipeCatalog((RECIPES,), {}, "scripted"),
             ladder=ladder_of(settings.workers, {}),
-            priced="read today",
+            priced=lambda: "read today",
             answers=self.answers,
             channels=SlackChannels(slack_of(settings, redis, timeout=ACK_TIMEOUT), redis),
             admins=frozenset(),

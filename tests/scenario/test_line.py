@@ -105,7 +105,7 @@ def test_a_question_put_while_it_starts_waits_for_the_answer(line, robin):
 def test_without_a_usable_cloud_the_card_shows_the_ladder_and_what_mends_it(line, robin):
     robin.command(GENERAL, "/mixtral launch mixtral-8x7b")
     shown = words(card(robin, "mixtral-8x7b", "could not be launched", "USD/h", "credentials"))
-    assert "5.89" in shown
+    assert "7.98" in shown
     assert "aws configure" in shown or "AWS_ACCESS_KEY_ID" in shown
     assert line.machines() == []
     robin.command(GENERAL, "/mixtral launch mixtral-8x7b as again")  # the name is free, nothing is half-made

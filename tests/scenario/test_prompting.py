@@ -46,7 +46,7 @@ class Line:
             deployments=self.requests,
             recipes=None,
             ladder=None,
-            priced="",
+            priced=lambda: "",
             answers=self,
             channels=None,
             admins=(),

@@ -9,7 +9,7 @@ from typing import Any
 from workers.clouds.aws.client import AwsClient
 from workers.clouds.aws.quotes import aws_on_demand, aws_spot
 from workers.clouds.driver import DriverError
-from workers.placement.catalog import Row
+from workers.placement.doubts import Row
 from workers.placement.prices import Quote, read_quote
 from workers.placement.unpriced import TYPES
 

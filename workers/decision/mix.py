@@ -223,7 +223,7 @@ def _least(live: Iterable[Attempt]) -> Attempt:
 
 
 def _price(offer: Offer) -> tuple[object, ...]:
-    return (offer.instance_type, offer.usd_per_hour)
+    return (offer.instance_type, offer.usd_per_hour, bool(offer.doubtful))
 
 
 class _Prolonged(Struct, frozen=True):

@@ -27,4 +27,9 @@ def _together(first: Offer, other: Offer) -> bool:
         return False
     if first.cloud == "aws" and first.spot:
         return True
-    return (first.instance_type, first.usd_per_hour) == (other.instance_type, other.usd_per_hour)
+    return _alike(first) == _alike(other)
+
+
+def _alike(offer: Offer) -> tuple[object, ...]:
+    """A doubtful offer is not tried before its turn, even if the price that is used for it is the same."""
+    return (offer.instance_type, offer.usd_per_hour, bool(offer.doubtful))

@@ -2,21 +2,18 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
-from msgspec import Struct
-
 from workers.errors import WorkersError
+from workers.placement.age import ago, day_of
+from workers.placement.doubts import Row, comparison, offers_of
 from workers.placement.offer import Offer
-from workers.placement.unpriced import unpriced
-
-READ_IN = "2026-11"
-"""Month in which the prices of offers.csv were read from the clouds."""
+from workers.placement.unpriced import SPOT_ONLY, unpriced
 
 COLUMNS = (
     "cloud", "region", "zone", "instance_type", "accelerator", "count", "gpu_memory_gib", "vcpus", "memory_gib",
@@ -24,14 +21,15 @@ COLUMNS = (
 )  # fmt: skip
 NAMED = ("cloud", "region", "zone", "instance_type")
 
-READ_ON = "read_on"
-"""Extra column in the output of `mixtral-bot prices`: when the row's price was read, as 2026-11 or 2026-11-23."""
+READ_ON = ("read_on", "spot_read_on")
+"""Optional columns: when the on-demand and the spot price were read, as 2026-11-23 or 2026-11. The latter is the former
+if it is empty."""
+
+NOT_SOLD = "none"
+"""In the column of on-demand prices: the machine is sold as spot only. An empty cell is an unknown price."""
 
 REFRESHED = "prices.csv"
 """File name of the refreshed table, under MIXTRAL_HOME."""
-
-TOLERANCE = Decimal("0.0001")
-"""Prices that differ by at most this many USD per hour are equal: spot prices have four decimals."""
 
 MAX_BYTES = 20_000_000  # of a price table
 MISTAKES_LISTED = 3  # maximum number of invalid lines in an error
@@ -41,22 +39,6 @@ class PricesError(WorkersError):
     """A price table cannot be read."""
 
 
-class Row(Struct, frozen=True, kw_only=True):
-    """One line of the table: a machine type in a zone."""
-
-    cloud: str
-    region: str
-    zone: str
-    instance_type: str
-    accelerator: str | None
-    count: int
-    gpu_memory_gib: Decimal | None
-    vcpus: int
-    memory_gib: Decimal
-    on_demand: Decimal | None
-    spot: Decimal | None
-
-
 def load(path: Path | None = None) -> tuple[Offer, ...]:
     """All offers of the table, and offers without a price for the machine types that it lacks. Raises PricesError."""
     path = path or ours()
@@ -64,7 +46,7 @@ def load(path: Path | None = None) -> tuple[Offer, ...]:
         stat = path.stat()
         if stat.st_size > MAX_BYTES:
             raise PricesError(f"{path} has {stat.st_size:,} bytes; the maximum for a price table is {MAX_BYTES:,}.")
-        return _read(path, stat.st_mtime_ns, stat.st_size)
+        return _offers(path, stat.st_mtime_ns, stat.st_size)
     except OSError as error:
         raise PricesError(f"The prices in {path} cannot be read: {error.strerror}. Check MIXTRAL_PRICES.") from error
 
@@ -83,34 +65,40 @@ def refreshed(environ: Mapping[str, str]) -> Path:
     return Path(home or Path(environ.get("HOME", "~")).expanduser() / ".mixtral-bot") / REFRESHED
 
 
-def dated(path: Path | None = None) -> str:
-    """Age of the prices, for people: `read in 2026-11`, a date for each cloud, or when the user's own file changed."""
-    if path is None:
-        return f"read in {READ_IN}"
+def dated(path: Path | None = None, today: date | None = None) -> str:
+    """Age of the prices, for people: `read on 2026-08-03 (GCP, 118 days ago)`, or when the user's own file changed.
+
+    The number of days is stated if it is more than a week: the greatest possible one if only the month is known.
+    """
+    path, today = path or ours(), today or datetime.now(UTC).date()
     try:
-        days = read_on(path)
-        changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    except (OSError, UnicodeDecodeError, csv.Error):
+        stat = path.stat()
+        days = _read_on(_read(path, stat.st_mtime_ns, stat.st_size))
+    except (OSError, PricesError):
         return f"from {path.name}"
     if not days:
-        return f"from {path.name}, changed on {changed:%Y-%m-%d}"
-    return "read " + ", ".join(f"{_span(days[cloud])} ({cloud.upper()})" for cloud in sorted(days))
+        changed = f"{datetime.fromtimestamp(stat.st_mtime, UTC):%Y-%m-%d}"
+        return ", ".join(filter(None, (f"from {path.name}", f"changed on {changed}", ago(changed, today))))
+    return "read " + ", ".join(_span(cloud, days[cloud], today) for cloud in sorted(days))
 
 
-def read_on(path: Path) -> dict[str, tuple[str, ...]]:
+def _read_on(table: Iterable[Row]) -> dict[str, list[str]]:
     """For each cloud, the dates on which its rows were read, oldest first; empty if the table has no such column."""
     found: dict[str, set[str]] = {}
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        for cells in csv.DictReader(file):
-            if (day := cells.get(READ_ON)) and (cloud := cells.get("cloud")):
-                found.setdefault(cloud.strip().lower(), set()).add(day.strip()[:10])
-    return {cloud: tuple(sorted(days)) for cloud, days in found.items()}
+    for row in table:
+        for price, day in ((row.on_demand, row.read_on), (row.spot, row.spot_read_on)):
+            if price is not None and day:
+                found.setdefault(row.cloud, set()).add(day)
+    return {cloud: sorted(days) for cloud, days in found.items()}
 
 
-def _span(days: tuple[str, ...]) -> str:
+def _span(cloud: str, days: Sequence[str], today: date) -> str:
+    old = ago(days[0], today)
     if len(days) > 1:
-        return f"from {days[0]} to {days[-1]}"
-    return f"{'on' if days[0].count('-') > 1 else 'in'} {days[0]}"
+        read, old = f"from {days[0]} to {days[-1]}", old and f"up to {old.removeprefix('up to ')}"
+    else:
+        read = f"{'on' if days[0].count('-') > 1 else 'in'} {days[0]}"
+    return f"{read} ({', '.join(filter(None, (cloud.upper(), old)))})"
 
 
 def ours() -> Path:
@@ -119,67 +107,29 @@ def ours() -> Path:
 
 
 @lru_cache(maxsize=4)
-def _read(path: Path, _changed: int, _size: int) -> tuple[Offer, ...]:
+def _offers(path: Path, changed: int, size: int) -> tuple[Offer, ...]:
+    return offers(_read(path, changed, size), () if path == ours() else _shipped())
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, _changed: int, _size: int) -> tuple[Row, ...]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise PricesError(f"{path} is not UTF-8 text. A price table is a CSV with {', '.join(COLUMNS)}.") from error
-    return offers(rows(text, path.name))
+    return rows(text, path.name)
 
 
-def offers(table: tuple[Row, ...]) -> tuple[Offer, ...]:
-    """Two offers for each row, on demand and spot, then offers for the machine types that the table lacks."""
+def _shipped() -> tuple[Row, ...]:
+    stat = ours().stat()
+    return _read(ours(), stat.st_mtime_ns, stat.st_size)
+
+
+def offers(table: tuple[Row, ...], shipped: Iterable[Row] = ()) -> tuple[Offer, ...]:
+    """The offers of each row, compared with those of `shipped`, then offers for the machine types that it lacks."""
     types = frozenset((row.cloud, row.instance_type) for row in table)
-    return (*(offer for row in table for offer in (on_demand(row), spot(row))), *unpriced(types))
-
-
-def on_demand(row: Row) -> Offer:
-    """The row's on-demand offer. Doubtful if its price is below the spot price; the spot price is then used."""
-    price, lower = row.on_demand, row.spot
-    if price is not None and lower is not None and price < lower - TOLERANCE:
-        doubt = f"the table's on-demand price, {price:f}, is below its spot price, {lower:f}"
-        return _offer(row, spot=False, price=lower, doubtful=doubt)
-    return _offer(row, spot=False, price=price, doubtful=None)
-
-
-def spot(row: Row) -> Offer:
-    """The row's spot offer. Doubtful unless its price is below the on-demand price; the higher one is then used."""
-    price, upper = row.spot, row.on_demand
-    if price is None:
-        doubt: str | None = "the table has no spot price; the on-demand price is used"
-        return _offer(row, spot=True, price=upper, doubtful=doubt if upper is not None else None)
-    if upper is None:
-        doubt = "the table has no on-demand price to compare with"
-    elif price > upper + TOLERANCE:
-        doubt = f"the table's on-demand price, {upper:f}, is below its spot price, {price:f}"
-    elif price >= upper - TOLERANCE:
-        doubt = "the table's spot price equals its on-demand price"
-    else:
-        doubt = None
-    return _offer(row, spot=True, price=max(price, upper or price) if doubt else price, doubtful=doubt)
-
-
-def _on_demand_beside(row: Row, *, spot: bool) -> Decimal | None:
-    """Never below the spot price, so that a doubtful row shows no saving."""
-    return on_demand(row).usd_per_hour if spot else None
-
-
-def _offer(row: Row, *, spot: bool, price: Decimal | None, doubtful: str | None) -> Offer:
-    return Offer(
-        cloud=row.cloud,
-        region=row.region,
-        zone=row.zone,
-        instance_type=row.instance_type,
-        accelerator=row.accelerator,
-        count=row.count,
-        spot=spot,
-        usd_per_hour=price,
-        on_demand_usd_per_hour=_on_demand_beside(row, spot=spot),
-        doubtful=doubtful,
-        vcpus=row.vcpus,
-        memory_gib=row.memory_gib,
-        gpu_memory_gib=row.gpu_memory_gib,
-    )
+    against = comparison(table, shipped)
+    return (*(offer for row in table for offer in offers_of(row, against)), *unpriced(types))
 
 
 def rows(text: str, name: str) -> tuple[Row, ...]:
@@ -224,8 +174,10 @@ def _row(cells: Mapping[str | None, str | None]) -> Row:
         if not text[column] or not text[column].isprintable():
             raise ValueError(f"{column} is empty")
     accelerator = text["accelerator"] or None
+    cloud, on_demand = text["cloud"].lower(), text["on_demand_usd_h"]
+    read_on, spot_read_on = (_day(cells.get(column) or "") for column in READ_ON)
     return Row(
-        cloud=text["cloud"].lower(),
+        cloud=cloud,
         region=text["region"],
         zone=text["zone"],
         instance_type=text["instance_type"],
@@ -234,9 +186,18 @@ def _row(cells: Mapping[str | None, str | None]) -> Row:
         gpu_memory_gib=_decimal("gpu_memory_gib", text["gpu_memory_gib"]),
         vcpus=_whole("vcpus", text["vcpus"], least=1),
         memory_gib=_decimal("memory_gib", text["memory_gib"]) or Decimal(0),
-        on_demand=_decimal("on_demand_usd_h", text["on_demand_usd_h"]),
+        on_demand=_decimal("on_demand_usd_h", "" if on_demand == NOT_SOLD else on_demand),
         spot=_decimal("spot_usd_h", text["spot_usd_h"]),
+        spot_only=on_demand == NOT_SOLD or (cloud, text["instance_type"]) in SPOT_ONLY,
+        read_on=read_on,
+        spot_read_on=spot_read_on or read_on,
     )
+
+
+def _day(text: str) -> str:
+    if text := text.strip()[:10]:
+        day_of(text)
+    return text
 
 
 def _whole(column: str, text: str, *, least: int) -> int:

@@ -36,6 +36,8 @@ def why_empty(
         return f"{recipe.name} takes {_listed(_taken(recipe))}; none of them is {' or '.join(gpus)}."
     if spot and (left := without("spot")):
         return f"No machine for {recipe.name} is sold as spot; on demand, {_cheapest(left)}."
+    if not spot and (left := plan(recipe, offers, spot=True, gpus=gpus, clouds=clouds, max_price=max_price)):
+        return f"No machine for {recipe.name} is sold on demand; as spot (`--spot`), {_cheapest(left)}."
     if without("max_price", "clouds", "gpus", "spot"):
         return f"No machine for {recipe.name} satisfies all of these limits; remove some of them."
     return _why_never(recipe, offers)
@@ -81,7 +83,13 @@ def _asked(recipe: Recipe) -> str:
 
 
 def _count_gap(wanted: Accelerator, offers: Iterable[Offer]) -> str | None:
-    counts = sorted({o.count for o in offers if o.accelerator == wanted.name})
+    ways: dict[int, set[bool]] = {}
+    for offer in offers:
+        if offer.accelerator == wanted.name:
+            ways.setdefault(offer.count, set()).add(offer.spot)
+    counts = sorted(ways)
+    if ways.get(wanted.count) == {True}:
+        return f"{wanted} is sold as spot only: `--spot` asks for spot."
     if not counts or wanted.count in counts:
         return None
     return f"{wanted}: no machine has {wanted.count} of this GPU; available: {_listed(_some(wanted.name, counts))}."

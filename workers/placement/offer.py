@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 
 class Offer(Struct, frozen=True, kw_only=True):
@@ -30,6 +30,8 @@ class Offer(Struct, frozen=True, kw_only=True):
     memory_gib: Decimal | None = None
     gpu_memory_gib: Decimal | None = None
     """Of one GPU."""
+    read_on: str | UnsetType = UNSET
+    """When the price was read: `2026-11-23` or `2026-11`; unset if unknown, as in events of earlier versions."""
 
 
 class CloudStatus(Struct, frozen=True, kw_only=True):

@@ -38,10 +38,13 @@ def plan(
     wanted = _Wanted(recipe, spot, frozenset(parse(gpu) for gpu in gpus), frozenset(clouds), max_price)
     offers = tuple(offers)
     placed: dict[_Place, Offer] = {}
-    for offer in _smallest_unpriced([*offers, *_nowhere(wanted, offers)], wanted):
+    unpriced: dict[_Place, Offer] = {}
+    for offer in [*offers, *_nowhere(wanted, offers)]:
         place = wanted.place(offer)
         if place is not None:
-            placed[place] = min(offer, placed.get(place, offer), key=repr)
+            those = placed if offer.usd_per_hour is not None or offer.zone else unpriced
+            those[place] = min(offer, those.get(place, offer), key=repr)
+    placed |= _smallest(unpriced, besides=placed.values())
     return tuple(_rung(placed[place], statuses or {}) for place in sorted(placed))
 
 
@@ -187,18 +190,18 @@ def _narrowed(resources: Resources, gpus: frozenset[Accelerator]) -> Resources |
     return replace(resources, accelerators=left) if left else None
 
 
-def _smallest_unpriced(offers: Iterable[Offer], wanted: _Wanted) -> Iterable[Offer]:
-    """Of the unpriced machine types with the same GPUs, keep only the smallest that satisfies the recipe."""
-    smallest: dict[tuple[object, ...], Offer] = {}
-    for offer in offers:
-        if offer.usd_per_hour is not None or offer.zone:
-            yield offer
-        elif wanted.place(offer) is not None:
-            key = (offer.cloud, offer.accelerator, offer.count, offer.spot)
-            other = smallest.get(key)
-            if other is None or _size(offer) < _size(other):
-                smallest[key] = offer
-    yield from smallest.values()
+def _smallest(unpriced: Mapping[_Place, Offer], *, besides: Iterable[Offer]) -> dict[_Place, Offer]:
+    """Of the unpriced machine types with the same GPUs the smallest, unless one of those `besides` has these GPUs."""
+    kinds = {_kind(offer) for offer in besides}
+    smallest: dict[tuple[object, ...], tuple[_Place, Offer]] = {}
+    for place, offer in unpriced.items():
+        if (kind := _kind(offer)) not in kinds:
+            smallest[kind] = min(smallest.get(kind, (place, offer)), (place, offer), key=lambda pair: _size(pair[1]))
+    return dict(smallest.values())
+
+
+def _kind(offer: Offer) -> tuple[object, ...]:
+    return (offer.cloud, offer.accelerator, offer.count, offer.spot)
 
 
 def _size(offer: Offer) -> tuple[float, Decimal, str]:

@@ -12,8 +12,9 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from workers.placement.catalog import COLUMNS, READ_IN, READ_ON, PricesError, Row, rows
-from workers.placement.unpriced import TYPES
+from workers.placement.catalog import COLUMNS, NOT_SOLD, READ_ON, PricesError, rows
+from workers.placement.doubts import Row
+from workers.placement.unpriced import SPOT_ONLY, TYPES
 
 MAX_PRICE = Decimal(1000)
 """Maximum plausible price of one machine, in USD per hour."""
@@ -59,18 +60,10 @@ def read_quote(
     )
 
 
-class PriceTable(Struct, frozen=True, kw_only=True):
-    """The rows of a price table, and when the on-demand price of each was read."""
-
-    rows: tuple[Row, ...]
-    read_on: Mapping[tuple[str, str, str], str]
-    """By `key`; a missing row has the date of offers.csv, READ_IN."""
-
-
 class Merged(Struct, frozen=True, kw_only=True):
     """The result of merging quotes into a table."""
 
-    table: PriceTable
+    table: tuple[Row, ...]
     changed: tuple[str, ...]
     """A sentence for each price that changed."""
     dropped: tuple[str, ...]
@@ -79,28 +72,12 @@ class Merged(Struct, frozen=True, kw_only=True):
     """Number of quotes that apply to at least one row."""
 
 
-def key(row: Row) -> tuple[str, str, str]:
-    return (row.cloud, row.zone, row.instance_type)
-
-
-def read(text: str, name: str) -> PriceTable:
-    """Parse the text of a price table. Raises PricesError."""
-    found = rows(text, name)
-    days = {
-        (cells["cloud"].strip().lower(), cells["zone"].strip(), cells["instance_type"].strip()): day
-        for cells in csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
-        if (day := (cells.get(READ_ON) or "").strip())
-    }
-    return PriceTable(rows=found, read_on=days)
-
-
-def merge(table: PriceTable, quotes: Iterable[Quote], *, today: date) -> Merged:
+def merge(table: Sequence[Row], quotes: Iterable[Quote], *, today: date) -> Merged:
     """Apply the valid quotes to the table, and add rows for zones that it lacks."""
-    sound, dropped = _sift(quotes, table.rows)
+    sound, dropped = _sift(quotes, table)
     everywhere = {(q.cloud, q.region, q.instance_type, q.spot): q for q in sound if not q.zone}
     here = {(q.cloud, q.zone, q.instance_type, q.spot): q for q in sound if q.zone}
-    known = {key(row): row for row in table.rows}
-    days = dict(table.read_on)
+    known = {row.key: row for row in table}
     changed: dict[str, None] = {}
     used: set[tuple[object, ...]] = set()
     for at, row in (known | _added(known, sound)).items():
@@ -113,21 +90,20 @@ def merge(table: PriceTable, quotes: Iterable[Quote], *, today: date) -> Merged:
             before = row.spot if spot else row.on_demand
             if before != quote.usd_per_hour:
                 changed.setdefault(_change(quote, before), None)
-            row = replace(row, **{"spot" if spot else "on_demand": quote.usd_per_hour})  # noqa: PLW2901 - the row as it is now
-            if not spot:
-                days[at] = today.isoformat()
-        if row.on_demand is not None or at in known:  # a new zone needs an on-demand price
+            price, day = ("spot", "spot_read_on") if spot else ("on_demand", "read_on")
+            row = replace(row, **{price: quote.usd_per_hour, day: today.isoformat()})  # noqa: PLW2901 - the row as it is now
+        if row.on_demand is not None or row.spot_only or at in known:  # a new zone needs an on-demand price
             known[at] = row
-    merged = PriceTable(rows=tuple(known[at] for at in sorted(known)), read_on=days)
+    merged = tuple(known[at] for at in sorted(known))
     return Merged(table=merged, changed=tuple(changed), dropped=tuple(dropped), taken=len(used))
 
 
-def as_csv(table: PriceTable) -> str:
-    """The table as CSV: the columns of offers.csv, and the date on which each row was read."""
+def as_csv(table: Iterable[Row]) -> str:
+    """The table as CSV: the columns of offers.csv, and the dates on which the prices were read."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow((*COLUMNS, READ_ON))
-    for row in table.rows:
+    writer.writerow((*COLUMNS, *READ_ON))
+    for row in table:
         writer.writerow(
             (
                 *(row.cloud, row.region, row.zone, row.instance_type, row.accelerator or "", row.count),
@@ -135,10 +111,11 @@ def as_csv(table: PriceTable) -> str:
                     _plain(row.gpu_memory_gib),
                     row.vcpus,
                     _plain(row.memory_gib),
-                    _plain(row.on_demand),
+                    NOT_SOLD if row.spot_only and row.on_demand is None else _plain(row.on_demand),
                     _plain(row.spot),
                 ),
-                table.read_on.get(key(row), READ_IN),
+                row.read_on,
+                row.spot_read_on,
             )
         )
     return out.getvalue()
@@ -206,6 +183,8 @@ def _fault(quote: Quote, before: Mapping[tuple[object, ...], Decimal]) -> str:
         return f"{price} USD/h is not a valid price"
     if not quote.region:
         return "it has no region"
+    if not quote.spot and (quote.cloud, quote.instance_type) in SPOT_ONLY:
+        return "this type is not sold on demand"
     had = before.get((quote.cloud, quote.place, quote.instance_type))
     if had is None or quote.spot:  # spot prices may change by more than ODD
         return ""
@@ -233,6 +212,7 @@ def _added(known: Mapping[tuple[str, str, str], Row], quotes: Sequence[Quote]) -
             memory_gib=Decimal(memory),
             on_demand=None,
             spot=None,
+            spot_only=at[::2] in SPOT_ONLY,
         )
     return found
 

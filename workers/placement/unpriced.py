@@ -21,12 +21,36 @@ TYPES = (
             ("48xlarge", 8, 192),
         )
     ),
+    *(
+        ("aws", f"g4dn.{size}", "T4", count, 16, vcpus, vcpus * 4)
+        for size, count, vcpus in (
+            ("xlarge", 1, 4),
+            ("2xlarge", 1, 8),
+            ("4xlarge", 1, 16),
+            ("8xlarge", 1, 32),
+            ("16xlarge", 1, 64),
+            ("12xlarge", 4, 48),
+            ("metal", 8, 96),
+        )
+    ),
+    *(
+        ("aws", f"g7e.{size}", "RTXPRO6000", count, 96, vcpus, memory)
+        for size, count, vcpus, memory in (
+            ("2xlarge", 1, 8, 64),
+            ("4xlarge", 1, 16, 128),
+            ("8xlarge", 1, 32, 256),
+            ("12xlarge", 2, 48, 512),
+            ("24xlarge", 4, 96, 1024),
+            ("48xlarge", 8, 192, 2048),
+        )
+    ),
     ("aws", "p4d.24xlarge", "A100", 8, 40, 96, 1152),
     ("aws", "p4de.24xlarge", "A100-80GB", 8, 80, 96, 1152),
     ("aws", "p5.4xlarge", "H100", 1, 80, 16, 256),
     ("aws", "p5.48xlarge", "H100", 8, 80, 192, 2048),
     ("aws", "p5e.48xlarge", "H200", 8, 141, 192, 2048),
     ("aws", "p5en.48xlarge", "H200", 8, 141, 192, 2048),
+    ("aws", "p6-b200.48xlarge", "B200", 8, 179, 192, 2048),
     *(
         ("gcp", f"g2-standard-{vcpus}", "L4", count, 24, vcpus, vcpus * 4)
         for vcpus, count in ((4, 1), (8, 1), (12, 1), (16, 1), (32, 1), (24, 2), (48, 4), (96, 8))
@@ -37,9 +61,12 @@ TYPES = (
     ("gcp", "a3-ultragpu-8g", "H200", 8, 141, 224, 2952),
 )
 
+SPOT_ONLY = frozenset(("gcp", type_) for type_ in (*(f"a3-highgpu-{n}g" for n in (1, 2, 4)), "a3-ultragpu-8g"))
+"""Cloud and type of machines that are not sold on demand: as spot, or with a reservation or a flexible start."""
+
 
 def unpriced(priced: AbstractSet[tuple[str, str]]) -> tuple[Offer, ...]:
-    """Offers without price, region and zone, on demand and spot, of the types that `priced` (cloud, type) lacks."""
+    """Offers without price, region and zone of the types that `priced` (cloud, type) lacks, for each way of selling."""
     return tuple(
         Offer(
             cloud=cloud,
@@ -56,5 +83,5 @@ def unpriced(priced: AbstractSet[tuple[str, str]]) -> tuple[Offer, ...]:
         )
         for cloud, type_, gpu, count, gpu_memory, vcpus, memory in TYPES
         if (cloud, type_) not in priced
-        for spot in (False, True)
+        for spot in ((True,) if (cloud, type_) in SPOT_ONLY else (False, True))
     )

@@ -3,12 +3,11 @@
 from typing import Any
 
 GCE: tuple[dict[str, Any], ...] = (
-    {"code": "QUOTA_EXCEEDED", "machine_type": "a2-ultragpu-*", "zone": "us-central1-*"},
-    {"code": "QUOTA_EXCEEDED", "machine_type": "a2-ultragpu-*", "zone": "us-east5-*"},
-    {"code": "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS", "machine_type": "a2-ultragpu-*"},
-    {"code": "GPUS_ALL_REGIONS", "machine_type": "a2-highgpu-*"},
+    {"code": "QUOTA_EXCEEDED", "machine_type": "g2-standard-96", "zone": "us-east4-*"},
+    {"code": "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS", "machine_type": "g2-standard-96", "zone": "us-central1-*"},
+    {"code": "GPUS_ALL_REGIONS", "machine_type": "g2-standard-96"},
 )
 
 EC2: tuple[dict[str, Any], ...] = (
-    {"code": "InsufficientInstanceCapacity", "instance_type": "p4d.24xlarge", "region": "us-east-2"},
+    {"code": "InsufficientInstanceCapacity", "instance_type": "g7e.12xlarge", "region": "us-east-1"},
 )

@@ -70,8 +70,26 @@ def test_skypilots_mixtral_example_loads_as_it_is():
     assert probe.initial_delay == timedelta(seconds=1200)
     assert probe.timeout == timedelta(seconds=15)
     assert recipe.run.endswith("tee ~/openai_api_server.log\n")
-    assert recipe.notes == ()
+    assert [note.field for note in recipe.notes] == ["setup"]
     assert recipe.engine is None
+
+
+@pytest.mark.parametrize(
+    ("packages", "noted"),
+    [
+        ("vllm transformers megablocks", True),
+        ("megablocks \\\n    vllm", True),
+        ("megablocks\n  pip install vllm", True),
+        ("vllm==0.4.0 megablocks", False),
+        ("vllm megablocks==0.5.0", False),
+        ("vllm transformers", False),
+        ("my-megablocks vllm", False),
+    ],
+)
+def test_a_setup_that_pip_cannot_resolve_is_noted_before_anything_is_bought(packages, noted):
+    found = load(f"setup: |\n  pip install {packages}\nrun: serve\n", {}).notes
+    assert [(note.field, note.line) for note in found] == ([("setup", 1)] if noted else [])
+    assert all("torch < 2.7.1" in note.meaning for note in found)
 
 
 def test_its_newer_variant_with_a10g_in_small_letters_and_spot_loads():

@@ -97,9 +97,9 @@ class Cloud(Operations):
         """The error if a fault or a quota prevents a launch in this zone, else None."""
         type_, spot = body["machineType"], is_spot(body)
         about = {"machine_type": type_, "zone": zone, "lifecycle": "spot" if spot else "on demand"}
-        if fault := self.faults.take(IN_THE_OPERATION, "instances.insert", **about):
-            return operation_error(fault.code, project, zone)
         metric, count = self.catalog.gpus(zone, type_)
+        if fault := self.faults.take(IN_THE_OPERATION, "instances.insert", **about):
+            return operation_error(fault.code, project, zone, metric)
         region = self.catalog.zones[zone]
         counted = [(region, f"PREEMPTIBLE_{metric}" if spot else metric), *([] if spot else [("global", GLOBAL)])]
         for place, name in counted if count else []:

@@ -58,7 +58,7 @@ IN_THE_OPERATION = {
     "available to fulfill the request.  Try a different zone, or try again later.",
     "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS": "The zone 'projects/{project}/zones/{zone}' does not have enough "
     "resources available to fulfill the request.  '(resource type:compute)'.",
-    "QUOTA_EXCEEDED": "Quota 'NVIDIA_A100_GPUS' exceeded.  Limit: 0.0 in region {region}.",
+    "QUOTA_EXCEEDED": "Quota '{metric}' exceeded.  Limit: 0.0 in region {region}.",
     "GPUS_ALL_REGIONS": "Quota 'GPUS_ALL_REGIONS' exceeded.  Limit: 0.0 globally.",
 }
 SILENT = ("lost", "slow", "preempted", "deleted")
@@ -121,8 +121,8 @@ def raised(fault: Fault, project: str, place: str) -> ApiError:
     return ApiError(status, reason, message.format(project=project, region=place), info)
 
 
-def operation_error(code: str, project: str, zone: str) -> dict[str, str]:
-    """The error that GCE writes into an operation for a fault."""
+def operation_error(code: str, project: str, zone: str, metric: str) -> dict[str, str]:
+    """The error that GCE writes into an operation for a fault. `metric`: the quota of the machine's GPU."""
     region = zone.rpartition("-")[0]
-    message = IN_THE_OPERATION[code].format(project=project, zone=zone, region=region)
+    message = IN_THE_OPERATION[code].format(project=project, zone=zone, region=region, metric=metric)
     return {"code": "QUOTA_EXCEEDED" if code == "GPUS_ALL_REGIONS" else code, "message": message}

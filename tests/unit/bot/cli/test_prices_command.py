@@ -17,7 +17,7 @@ from workers.run import ladder_of
 from workers.settings import from_environ
 
 TODAY = datetime.now(UTC).date().isoformat()
-OURS = prices.read(catalog.ours().read_text(), "offers.csv")
+OURS = catalog.rows(catalog.ours().read_text(), "offers.csv")
 
 
 @pytest.fixture
@@ -71,31 +71,49 @@ def test_a_price_of_a_region_holds_in_all_of_its_zones_and_plans_go_by_it(home):
     assert "p4d.24xlarge in us-east-1: 21.957642 -> 20.5 USD/h" in said
     assert "On-demand prices of GCP are unchanged" in said
     out = io.StringIO()
-    assert run_plan("mixtral-8x7b", spot=False, as_json=False, environ=home, out=out, err=io.StringIO()) == 0
+    gpus = ("A100:8",)
+    assert run_plan("mixtral-8x7b", spot=False, as_json=False, environ=home, out=out, err=io.StringIO(), gpus=gpus) == 0
     assert "20.50" in out.getvalue()
-    assert f"Prices read from 2026-11 to {TODAY} (AWS), in 2026-11 (GCP)" in " ".join(out.getvalue().split())
+    assert f"Prices read from 2026-11 to {TODAY} (AWS" in " ".join(out.getvalue().split())
 
 
 def test_the_file_has_the_columns_of_our_table_and_reads_the_same(home):
     ran(home, told(quote("20.5")))
     text = catalog.refreshed(home).read_text()
-    assert text.splitlines()[0] == ",".join((*catalog.COLUMNS, "read_on"))
-    again = prices.read(text, "prices.csv")
+    assert text.splitlines()[0] == ",".join((*catalog.COLUMNS, "read_on", "spot_read_on"))
+    again = catalog.rows(text, "prices.csv")
     assert prices.as_csv(again) == text
-    assert {prices.key(row) for row in again.rows} >= {prices.key(row) for row in OURS.rows}
+    assert {row.key for row in again} >= {row.key for row in OURS}
+
+
+def test_a_wrong_price_of_an_earlier_table_is_not_carried_on(home):
+    ran(home, told(quote("20.5")))
+    file = catalog.refreshed(home)
+    text = file.read_text().replace("A100-80GB,2,80,24,340,10.1376,", "A100-80GB,2,80,24,340,5.8916,")
+    assert text != file.read_text()
+    file.write_text(text)
+    assert price(home, "us-central1-a", "a2-ultragpu-2g") > Decimal(10)  # doubtful
+    ran(home, told(quote("20.5", region="us-west-2")))
+    assert "5.8916" not in file.read_text()
+    assert price(home, "use1-az1") == Decimal("20.5")
+
+
+def test_what_is_not_sold_on_demand_gets_no_on_demand_price(home):
+    _, said = ran(home, told(quote("20.5"), quote("4", type_="a3-highgpu-1g", region="us-central1", cloud="gcp")))
+    assert "Left out a3-highgpu-1g in us-central1 from the test: this type is not sold on demand." in said
 
 
 def test_live_spot_prices_come_by_zone_and_bring_zones_that_the_table_lacked():
     quotes = [
         quote("3.5", zone="use1-az1", spot=True),
         quote("1.01", type_="g5.xlarge"),
-        quote("0.4", type_="g5.xlarge", zone="use1-az6", spot=True),
-        quote("0.4", type_="g6.xlarge", zone="use1-az6", spot=True),
+        quote("0.4", type_="g5.xlarge", zone="use1-az3", spot=True),
+        quote("0.4", type_="g6.xlarge", zone="use1-az3", spot=True),
     ]
     merged = prices.merge(OURS, quotes, today=date(2026, 11, 23))
-    found = {(row.zone, row.instance_type): row for row in merged.table.rows}
+    found = {(row.zone, row.instance_type): row for row in merged.table}
     assert found["use1-az1", "p4d.24xlarge"].spot == Decimal("3.5")
-    g5 = found["use1-az6", "g5.xlarge"]
+    g5 = found["use1-az3", "g5.xlarge"]
     assert (g5.on_demand, g5.spot, g5.accelerator, g5.count, g5.vcpus) == (
         Decimal("1.01"),
         Decimal("0.4"),
@@ -103,8 +121,8 @@ def test_live_spot_prices_come_by_zone_and_bring_zones_that_the_table_lacked():
         1,
         4,
     )
-    assert ("use1-az6", "g6.xlarge") not in found  # what it costs on demand nobody said
-    assert merged.table.read_on["aws", "use1-az6", "g5.xlarge"] == "2026-11-23"
+    assert ("use1-az3", "g6.xlarge") not in found  # what it costs on demand nobody said
+    assert (g5.read_on, g5.spot_read_on) == ("2026-11-23", "2026-11-23")
 
 
 @pytest.mark.parametrize(
@@ -150,7 +168,7 @@ def test_offline_a_sentence_says_so_and_the_shipped_table_stays(home):
     status, said = ran(home, {"gpuhunt": offline})
     assert status == 1
     assert "Not read: gpuhunt's catalogue cannot be reached: no route to host." in said
-    assert "No price could be read. The prices read in 2026-11 stay in use." in said
+    assert f"No price could be read. The prices {catalog.dated()} stay in use." in said
     assert catalog.chosen(home) is None
 
 
@@ -159,7 +177,7 @@ def test_a_later_failure_leaves_the_file_as_it_was(home):
     before = catalog.refreshed(home).read_text()
     status, said = ran(home, {"gpuhunt": offline})
     assert status == 1
-    assert f"The prices read from 2026-11 to {TODAY} (AWS), in 2026-11 (GCP) stay" in said
+    assert f"The prices read from 2026-11 to {TODAY} (AWS" in said
     assert catalog.refreshed(home).read_text() == before
 
 
@@ -199,7 +217,7 @@ def test_aws_is_asked_for_its_price_list_and_for_spot_prices(home, aws):
         "g5.xlarge": [product("us-east-1", "1.006"), product("us-west-2", "900", unit="Quantity")],
     }
     aws.spot = {("us-east-1", "us-east-1a", "p4d.24xlarge"): "2.5", ("us-east-1", "us-east-1c", "g5.xlarge"): "0.41"}
-    asked = sources(home | aws.environ, OURS.rows, aws=True)
+    asked = sources(home | aws.environ, OURS, aws=True)
     asked.pop("gpuhunt")
     status, said = ran(home | aws.environ, asked)
     assert status == 0
@@ -212,7 +230,7 @@ def test_aws_is_asked_for_its_price_list_and_for_spot_prices(home, aws):
 
 def test_what_aws_refuses_is_a_sentence(home, aws):
     aws.denied = {"GetProducts"}
-    asked = sources(home | aws.environ, OURS.rows, aws=True)
+    asked = sources(home | aws.environ, OURS, aws=True)
     asked.pop("gpuhunt")
     status, said = ran(home | aws.environ, asked)
     assert status == 1
@@ -227,7 +245,7 @@ def test_without_anything_to_ask_each_mend_is_said(home):
 
 
 def test_a_broken_price_table_ends_a_launch_with_its_file_and_line(home, tmp_path):
-    (tmp_path / "mine.csv").write_text(catalog.ours().read_text().replace("30.09784,30.0978", "x,30.0978", 1))
+    (tmp_path / "mine.csv").write_text(catalog.ours().read_text().replace(",5.281,", ",x,", 1))
     settings = from_environ(home | {"MIXTRAL_PRICES": str(tmp_path / "mine.csv")}, needs_redis=False)
     rungs, why = ladder_of(settings, {})(None, None)
     assert rungs == ()

@@ -11,9 +11,11 @@ from bot.views import home, logs, plan, recipes, status
 from bot.views.card import card, changes_every
 from bot.views.endpoint import curl, endpoint
 from bot.views.ladder import mends
+from bot.views.offers import read_ago
 from bot.views.words import now_happening, title
+from recipes.loader import find, load
 from recipes.schema import Engine, Recipe
-from tests.builders.events import KEY
+from tests.builders.events import BEGIN, KEY
 from tests.builders.offers import offer
 from tests.builders.recipes import MIXTRAL
 from tests.builders.story import GATEWAY, Story
@@ -135,6 +137,39 @@ def test_a_doubtful_price_is_marked():
     doubtful = offer("us-central1-a", "5.89", "A100-80GB:2", doubtful="on demand is below spot")
     story = Story("mixtral", MIXTRAL).planned(doubtful).asked(doubtful).wait(1)
     assert "5.89 USD/h (price uncertain)" in now_happening(story.state, story.now)
+
+
+def read(days, **more):
+    day = (BEGIN.date() - timedelta(days=days)).isoformat()
+    return offer("us-central1-a", "10.14", "A100-80GB:2", read_on=day, **more)
+
+
+@pytest.mark.parametrize(("days", "said"), [(7, None), (8, "8 days ago"), (118, "118 days ago")])
+def test_a_price_older_than_a_week_has_its_age_on_the_card(days, said):
+    taken, newer = read(days), offer("us-east5-a", "11.13", "A100-80GB:2", read_on=BEGIN.date().isoformat())
+    story = Story("mixtral", MIXTRAL).planned(taken, newer).asked(taken).wait(1)
+    on_ladder = f"The oldest of these prices was read {said}."
+    assert (on_ladder in texts(card(story.state, story.now))) == bool(said)
+    story.created().wait(60).ready().published()
+    assert (f"(price read {said})" in texts(card(story.state, story.now))) == bool(said)
+    assert (f"(price read {said})" in texts(status.detail(story.state, story.now))) == bool(said)
+
+
+def test_a_price_of_an_unknown_day_and_one_of_a_month_are_told_as_far_as_they_are_known():
+    unknown = offer("us-central1-a", "10.14", "A100-80GB:2")
+    assert read_ago([unknown], BEGIN) == ""
+    month = offer("us-central1-a", "10.14", "A100-80GB:2", read_on="2026-01")
+    assert read_ago([unknown, month, read(8)], BEGIN).startswith("up to ")
+
+
+def test_what_is_not_applied_as_written_stands_on_the_card_until_there_is_an_endpoint():
+    recipe = load(find("mixtral-8x7b-skypilot"), {})
+    story = Story("mixtral", recipe).planned(*offers()).asked(offers()[0]).wait(1)
+    message = card(story.state, story.now)
+    fits(message)
+    assert "Not applied as written:\n• setup: megablocks requires torch < 2.7.1" in texts(message).replace("&lt;", "<")
+    story.created().wait(60).ready().published()
+    assert "megablocks" not in texts(card(story.state, story.now))
 
 
 def test_a_ladder_without_clouds_says_why_of_every_rung_and_what_would_mend_it():

@@ -18,7 +18,7 @@ COMPUTER = replace(HERE, vcpus=2, memory_gib=Decimal(24))
 @pytest.mark.parametrize(
     ("limits", "says"),
     [
-        ({"max_price": Decimal(1)}, "costs at most 1 USD/h; the cheapest is 5.89 USD/h (A100-80GB:2 on gcp)."),
+        ({"max_price": Decimal(1)}, "costs at most 1 USD/h; the cheapest is 7.98 USD/h (L4:8 on gcp)."),
         ({"clouds": ("local",)}, "is sold on local; there are some on aws, gcp."),
         ({"gpus": ("H100:8",)}, "none of them is H100:8."),
         ({"clouds": ("local",), "max_price": Decimal(1)}, "satisfies all of these limits"),
@@ -37,6 +37,10 @@ def test_the_limit_in_the_way_is_named(limits, says):
         ("{accelerators: A100:8, infra: aws/nowhere}", "its requirements: A100:8 in aws/nowhere."),
         ("{cpus: 32+}", "asks for no GPU, and the price table lists only machines with GPUs; this host has 2 vCPUs"),
         ("{accelerators: A100:8, max_hourly_cost: 0.5}", "A100:8 at most 0.5 USD/h"),
+        (
+            "{accelerators: H100:2}",
+            "is sold on demand; as spot (`--spot`), the cheapest is 2.55 USD/h (H100:2 on gcp).",
+        ),
         ("{instance_type: x9}", "its requirements: x9."),
     ],
 )
@@ -51,6 +55,13 @@ def test_spot_that_nobody_sells():
     assert "on demand, the cheapest is 3.00" in why_empty(
         MIXTRAL, [offer(usd=3, gpu="A100:4")], spot=True, gpus=("A100:4",)
     )
+
+
+def test_a_gpu_that_is_sold_as_spot_only_is_told_beside_the_others():
+    recipe = load("run: x\nresources: {accelerators: {H100:2, H100:8}}", {})
+    offers = catalog.load()
+    assert gaps(recipe, offers, plan(recipe, offers)) == ("H100:2 is sold as spot only: `--spot` asks for spot.",)
+    assert gaps(recipe, offers, plan(recipe, offers, spot=True)) == ()
 
 
 def test_a_gpu_without_a_rung_is_told_beside_the_others():

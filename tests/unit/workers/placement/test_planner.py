@@ -23,6 +23,7 @@ from tests.builders.offers import HERE, offer
 from workers.placement import catalog
 from workers.placement.offer import CloudStatus, Offer
 from workers.placement.planner import plan
+from workers.placement.unpriced import unpriced
 
 MIXTRAL = load(find("mixtral-8x7b"), {})
 ALL_USABLE = {cloud: CloudStatus(cloud=cloud, usable=True) for cloud in ("aws", "gcp", "local")}
@@ -50,20 +51,27 @@ def first_of_each(recipe, **limits):
     return [(*key, round(price, 2)) for key, price in seen.items()]
 
 
-def test_mixtral_plans_its_five_candidates_cheapest_first():
+def test_mixtral_plans_its_candidates_cheapest_first():
     assert first_of_each(MIXTRAL) == [
-        ("gcp", "A100-80GB", 2, Decimal("5.89")),
-        ("gcp", "A100", 4, Decimal("9.71")),
-        ("gcp", "A100-80GB", 4, Decimal("11.78")),
-        ("gcp", "A100", 8, Decimal("19.42")),
+        ("gcp", "L4", 8, Decimal("7.98")),
+        ("aws", "RTXPRO6000", 2, Decimal("8.29")),
+        ("gcp", "A100-80GB", 2, Decimal("10.14")),
+        ("aws", "L40S", 4, Decimal("10.49")),
+        ("aws", "L4", 8, Decimal("13.35")),
+        ("gcp", "A100", 4, Decimal("14.69")),
+        ("gcp", "A100-80GB", 4, Decimal("20.28")),
         ("aws", "A100", 8, Decimal("21.96")),
-        ("gcp", "A100-80GB", 8, Decimal("23.57")),
         ("aws", "A100-80GB", 8, Decimal("27.45")),
+        ("gcp", "A100", 8, Decimal("29.39")),
+        ("gcp", "A100-80GB", 8, Decimal("40.55")),
     ]
-    assert first_of_each(MIXTRAL, spot=True)[:3] == [
+    assert first_of_each(MIXTRAL, spot=True)[:6] == [
+        ("aws", "L40S", 4, Decimal("2.16")),
+        ("aws", "L4", 8, Decimal("2.21")),
         ("aws", "A100", 8, Decimal("2.47")),
-        ("gcp", "A100-80GB", 2, Decimal("3.30")),
-        ("gcp", "A100", 4, Decimal("5.57")),
+        ("gcp", "L4", 8, Decimal("3.07")),
+        ("aws", "RTXPRO6000", 2, Decimal("3.48")),
+        ("gcp", "A100-80GB", 2, Decimal("3.56")),
     ]
 
 
@@ -98,7 +106,7 @@ def test_an_offer_without_price_comes_last_and_is_not_usable():
 
 
 def test_a_gpu_that_the_table_lacks_is_a_named_rung_without_price():
-    rungs = plan(wants("A10G:1", "L4:1"), catalog.load(), statuses=ALL_USABLE)
+    rungs = plan(wants("A10G:1", "L4:1"), unpriced(frozenset()), statuses=ALL_USABLE)
     assert [(r.offer.cloud, r.offer.instance_type, r.offer.usd_per_hour) for r in rungs] == [
         ("aws", "g5.xlarge", None),
         ("aws", "g6.xlarge", None),
@@ -109,6 +117,8 @@ def test_a_gpu_that_the_table_lacks_is_a_named_rung_without_price():
 def test_of_types_without_price_the_smallest_that_does_is_named():
     found = ladder(wants("A10G:1", cpus=Minimum(amount=20, at_least=True)), catalog.load())
     assert [one.instance_type for one in found] == ["g5.8xlarge"]
+    priced = ladder(wants("A10G:1"), catalog.load())
+    assert all(one.usd_per_hour for one in priced)  # other sizes of a GPU that has a price are not listed without one
 
 
 def test_a_gpu_that_nobody_sells_is_a_named_rung_of_no_cloud():
