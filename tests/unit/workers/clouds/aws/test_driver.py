@@ -123,7 +123,7 @@ def test_an_unknown_code_is_told_as_it_came(cloud, driver):
     ("code", "scope", "mend"),
     [
         ("RequestLimitExceeded", Scope.BACK_OFF, "limits the rate"),
-        ("UnauthorizedOperation", Scope.CLOUD, "Grant the permissions ec2:CreateFleet"),
+        ("UnauthorizedOperation", Scope.REGION, "Grant the permissions ec2:CreateFleet"),
         ("AuthFailure", Scope.CLOUD, "Set AWS_ACCESS_KEY_ID"),
         ("ExpiredToken", Scope.CLOUD, "Log in again"),
     ],
