@@ -57,7 +57,7 @@ MENDS = {
     "VPCIdNotSpecified": "Run `aws ec2 create-default-vpc --region {region}`",
     "MissingInput": "Run `aws ec2 create-default-subnet --availability-zone …` for the zones of {region}",
     "InsufficientFreeAddressesInSubnet": "End other machines in this subnet, or wait",
-    "ParameterNotFound": "Set the recipe's image_id to an image of {region} (ami-…), or update mixtral-bot",
+    "ParameterNotFound": "Set the recipe's image_id (ami-…), or update mixtral-bot",
     "InvalidBlockDeviceMapping.TooSmall": "Increase the recipe's disk_size, or remove it",
     "InvalidAMIID.NotFound": "Name an image of {region} in the recipe's image_id, or leave it out",
     "InvalidAMIID.Malformed": "Correct the recipe's image_id, or leave it out",
