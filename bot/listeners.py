@@ -16,14 +16,14 @@ from bot.commands.context import Caller, CommandContext
 from bot.commands.delivery import after_ack, beside
 from bot.commands.errors import CommandError
 from bot.commands.lookup import check, check_runs
-from bot.commands.policy import Deed
+from bot.commands.policy import Permission
 from bot.commands.scale_handler import scale_to
 from bot.commands.settle import new_incident, settle, unexpected
 from bot.language.command import SLASH
 from bot.language.grammar import parse
 from bot.language.question import of_message
 from bot.language.typed_text import plain
-from bot.language.values import Wrong, replicas
+from bot.language.values import InvalidValue, replicas
 from bot.prompting.store import Threads
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackFailed
@@ -130,7 +130,7 @@ class Listeners:
             beside(message, caller, self._slack)
 
         working = self._later.submit(put)
-        wait([working], timeout=ACK_WITHIN)  # so that it is usually stored before the ack
+        wait([working], timeout=ACK_WITHIN)  # usually long enough to store the request before the ack
         ack()
 
     def scale_clicked(self, ack: Ack, body: JSON) -> None:
@@ -138,7 +138,7 @@ class Listeners:
 
         def open_modal() -> Message:
             state = self._deployment(body)
-            check(Deed.SCALE, state, caller, self._context)
+            check(Permission.SCALE, state, caller, self._context)
             check_runs(state)
             try:
                 self._slack.open_view(caller.once, scale_view.modal(state))
@@ -165,7 +165,7 @@ class Listeners:
         def scale() -> Message:
             try:
                 count = replicas(plain(given.get("value") or ""), "The number of replicas", least=0)
-            except Wrong as wrong:
+            except InvalidValue as wrong:
                 raise CommandError(wrong.sentence) from wrong
             scale_to(self._by_id(view["private_metadata"]), count, caller, self._context)
             return NOTHING
@@ -204,9 +204,12 @@ class Listeners:
             self._later.submit(self._publish_home, event["user"])
 
     def _publish_home(self, user: str) -> None:
-        try:
+        def publish() -> None:  # with the newest state: a pause may last minutes
             view = home_view.home(self._context.deployments.all(), self._context.now(), user)
-            self._slack.insist(lambda: self._slack.publish_home(user, view))
+            self._slack.publish_home(user, view)
+
+        try:
+            self._slack.insist(publish)
         except (SlackFailed, RedisError) as error:
             _LOG.warning("The Home tab of %s could not be published: %s", user, error)
         except Exception as error:  # noqa: BLE001 - the pool would not log it
@@ -235,7 +238,7 @@ def caller_of(body: JSON) -> Caller:
         team=body.get("team_id") or team.get("id") or user.get("team_id") or "",
         channel=body.get("channel_id") or channel.get("id") or container.get("channel_id") or "",
         user=body.get("user_id") or user.get("id") or "",
-        # A request without an id gets a random one, so that it is not taken for a repetition.
+        # A request without an id gets a random one, so that it does not count as a repetition.
         once=body.get("trigger_id") or f"untold.{secrets.token_hex(8)}",
         response_url=body.get("response_url"),
     )

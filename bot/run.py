@@ -1,4 +1,4 @@
-"""`mixtral-bot run`: wires and runs the bot until SIGTERM."""
+"""`mixtral-bot run`: creates the parts of the bot, and runs them until SIGTERM."""
 
 import logging
 import os
@@ -122,7 +122,7 @@ def quick_redis(url: str) -> Redis:
 
 
 def context_of(settings: BotSettings, redis: Redis, answers: AnswerPool) -> CommandContext:
-    """Return what commands work with."""
+    """Return the dependencies of the command handlers."""
     core = settings.workers
     return CommandContext(
         deployments=wire_deployments(core, redis),

@@ -1,4 +1,4 @@
-"""The environment of the bot, typed: what it needs of Slack, beside what the workers need."""
+"""The environment of the bot, typed: its Slack settings, and those of the workers."""
 
 from collections.abc import Mapping
 
@@ -21,41 +21,41 @@ SETTINGS = (
     Setting("SLACK_API_URL", "run, check", "Address of Slack's Web API, with its path.", API_URL),
     Setting("MIXTRAL_ADMINS", "run", "Comma-separated Slack user ids that may scale and end every deployment."),
 )
-"""What the bot reads beside the workers' settings."""
+"""Variables that the bot reads in addition to the workers' settings."""
 
 
 class BotSettings(Struct, frozen=True, kw_only=True):
-    """What the bot is told from outside."""
+    """The settings of the bot."""
 
     workers: Settings
     bot_token: str
     app_token: str | None
-    """For Socket Mode, which is the default; None: HTTP."""
+    """Token for Socket Mode; None: Slack calls the bot over HTTP."""
     signing_secret: str | None
     port: int
-    """Where HTTP is served."""
+    """Port of the HTTP server."""
     api_url: str
     admins: frozenset[str]
 
     def __repr__(self) -> str:
-        return f"BotSettings(api_url={self.api_url})"  # no log line may show a token
+        return f"BotSettings(api_url={self.api_url})"  # without the tokens, for log lines
 
 
 def from_environ(environ: Mapping[str, str]) -> BotSettings:
-    """Read the settings. Raises SettingsError with the mend."""
+    """Read the settings. Raises SettingsError, whose message contains the fix."""
     core = workers_settings.from_environ(environ)
     bot_token = environ.get("SLACK_BOT_TOKEN", "").strip()
     if not bot_token:
         raise SettingsError(
             "SLACK_BOT_TOKEN is not set. Copy the Bot User OAuth Token (xoxb-…) of your Slack app, under "
-            "OAuth & Permissions. To look around without Slack, run `make demo`."
+            "OAuth & Permissions. To try the bot without Slack, run `make demo`."
         )
     app_token = environ.get("SLACK_APP_TOKEN", "").strip() or None
     signing_secret = environ.get("SLACK_SIGNING_SECRET", "").strip() or None
     if app_token is None and signing_secret is None:
         raise SettingsError(
-            "SLACK_APP_TOKEN is not set. Make an app-level token (xapp-…) with connections:write under Basic "
-            "Information; or, to be called over HTTP instead, set SLACK_SIGNING_SECRET and PORT."
+            "SLACK_APP_TOKEN is not set. Create an app-level token (xapp-…) with connections:write under Basic "
+            "Information; or set SLACK_SIGNING_SECRET and PORT to use HTTP instead of Socket Mode."
         )
     return BotSettings(
         workers=core,
@@ -72,7 +72,7 @@ def _port(text: str) -> int:
     if not text.strip():
         return PORT
     if not text.strip().isdecimal() or not 0 < int(text) < 65_536:  # noqa: PLR2004 - the number of ports
-        raise SettingsError(f"PORT={text!r} is no port. Write a number from 1 to 65535.")
+        raise SettingsError(f"PORT={text!r} is not a port. Write a number from 1 to 65535.")
     return int(text)
 
 
@@ -80,5 +80,5 @@ def _api_url(text: str) -> str:
     if not text:
         return API_URL
     if not text.startswith(("http://", "https://")):
-        raise SettingsError(f"SLACK_API_URL={text!r} is no address. Write it as in http://127.0.0.1:3000/api/.")
+        raise SettingsError(f"SLACK_API_URL={text!r} is not an address. Write it as in http://127.0.0.1:3000/api/.")
     return text

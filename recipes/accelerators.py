@@ -1,4 +1,4 @@
-"""PURE: the names of accelerators, and the many ways in which a recipe may list them."""
+"""PURE: names of accelerators, and the notations in which a recipe may list them."""
 
 import difflib
 import re
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from recipes.schema import Accelerator
 from recipes.value import Value, shown
 
-MOST_IN_A_MACHINE = 128
+MAX_PER_MACHINE = 128
 
 # fmt: off
 NAMES = (
@@ -20,7 +20,7 @@ NAMES = (
     "Inferentia", "Inferentia2", "Trainium", "Trainium2",
 )
 # fmt: on
-"""What SkyPilot's catalogue sells under canonical names; that we know a name says nothing of a price."""
+"""Canonical names of SkyPilot's catalogue. Not every one of them has a price in the price table."""
 
 BY_FOLDED_NAME = {name.lower(): name for name in NAMES}
 
@@ -28,15 +28,15 @@ MEMORY = re.compile(r"(\w+:)?\d+[kmgt]b\+?(:\d+)?", re.IGNORECASE)
 
 
 class Listed(NamedTuple):
-    """Accelerators of a field."""
+    """The accelerators that one field names."""
 
     alternatives: tuple[Accelerator, ...]
     ordered: bool
-    """A list, unlike a set or a mapping, is in the order of preference."""
+    """Whether their order is the order of preference, as in a list with more than one entry."""
 
 
 def canonical(name: str) -> str | None:
-    """`a10g` is A10G; None for what nobody sells. TPUs are all known, by their first letters."""
+    """The canonical name: `A10G` for `a10g`. None if it is unknown. Every name that begins with `tpu-` is known."""
     if re.fullmatch(r"tpu-[a-z0-9-]{1,40}", name, re.IGNORECASE):
         return name.lower()
     return BY_FOLDED_NAME.get(name.lower())
@@ -61,7 +61,7 @@ def listed(value: Value) -> Listed:
 
 
 def parse(text: str) -> Accelerator:
-    """`A100-80GB:2`, as on a command line. Raises RecipeError."""
+    """Read `A100-80GB:2` from the command line. Raises RecipeError."""
     return _entry(text, None, Value(file="--gpus", line=0, field="", data=text, text=text))
 
 
@@ -70,20 +70,20 @@ def _entry(written: str, count: Value | None, blamed: Value | None = None) -> Ac
     assert blamed is not None  # noqa: S101 - one of the two is always given
     written = written.strip()
     if MEMORY.fullmatch(written):
-        raise blamed.refused(f"choosing an accelerator by its memory ({shown(written)}) is not served; name it")
+        raise blamed.refused(f"choosing an accelerator by its memory ({shown(written)}) is not supported; name it")
     name, colon, inner = written.partition(":")
     known = canonical(name.strip())
     if known is None:
         raise blamed.refused(_unknown(name.strip()))
     if colon and count is not None and not count.empty:
-        raise blamed.refused(f"says twice how many: {shown(written)} and {shown(count.text)}")
+        raise blamed.refused(f"gives the count twice: {shown(written)} and {shown(count.text)}")
     if colon:
         number = Value(file=blamed.file, line=blamed.line, field=blamed.field, data=inner.strip(), text=inner)
     elif count is not None and not count.empty:
         number = count
     else:
         return Accelerator(name=known, count=1)
-    return Accelerator(name=known, count=number.whole(least=1, most=MOST_IN_A_MACHINE))
+    return Accelerator(name=known, count=number.whole(minimum=1, maximum=MAX_PER_MACHINE))
 
 
 def _unknown(name: str) -> str:

@@ -1,4 +1,4 @@
-"""From a file, a name or a text to a Recipe; every mistake is one sentence with file and line."""
+"""Reads recipes from files and text. Every mistake is a RecipeError: one sentence with file and line."""
 
 import difflib
 import os
@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import get_args
 
-from recipes.document import MOST_BYTES, read
+from recipes.document import MAX_BYTES, read
 from recipes.resources import machines
 from recipes.schema import Engine, Note, Recipe, RecipeError, Resources, Scalar
 from recipes.service import serving
@@ -40,31 +40,30 @@ class NoSuchRecipe(RecipeError):
 def load(
     source: Path | str, environ: Mapping[str, str], *, name: str = "recipe", given: Mapping[str, str] | None = None
 ) -> Recipe:
-    """Read a file (a Path) or a text (a str, called `name`). Raises RecipeError; never anything else.
+    """Read a file (a Path) or a text (a str, called `name`). Raises RecipeError and no other error.
 
-    `given`: values for the recipe's `envs` in place of its own, as `--env` has them; they are filled in wherever the
-    recipe names them.
+    `given`: values from `--env`. They replace those of the recipe's `envs`, wherever the recipe uses them.
     """
     if isinstance(source, str):
         return _recipe(read(source.encode("utf-8", "surrogatepass"), f"{name}.yaml"), name, environ, given or {})
     try:
         with source.open("rb") as file:
-            raw = file.read(MOST_BYTES + 1)
+            raw = file.read(MAX_BYTES + 1)
             size = max(len(raw), os.fstat(file.fileno()).st_size)
     except OSError as error:
         raise RecipeError(f"cannot be read: {error.strerror}", file=source.name) from error
-    if size > MOST_BYTES:
-        raise RecipeError(f"is {size:,} bytes long; a recipe has at most {MOST_BYTES:,}", file=source.name)
+    if size > MAX_BYTES:
+        raise RecipeError(f"is {size:,} bytes long; a recipe has at most {MAX_BYTES:,}", file=source.name)
     return _recipe(read(raw, source.name), source.stem, environ, given or {})
 
 
 def shipped() -> Path:
-    """The folder of the recipes that come with the product."""
+    """The folder of the shipped recipes."""
     return Path(str(files("recipes")))
 
 
 def folders(environ: Mapping[str, str]) -> tuple[Path, ...]:
-    """The folders of further recipes, from MIXTRAL_RECIPES."""
+    """The folders that MIXTRAL_RECIPES names."""
     return tuple(Path(part).expanduser() for part in environ.get("MIXTRAL_RECIPES", "").split(os.pathsep) if part)
 
 
@@ -74,7 +73,7 @@ def names(further: Iterable[Path] = ()) -> tuple[str, ...]:
 
 
 def find(name: str, further: Iterable[Path] = ()) -> Path:
-    """The file of a recipe; a further folder's goes before ours of the same name. Raises NoSuchRecipe."""
+    """The file of a recipe. The further folders take precedence over the shipped recipes. Raises NoSuchRecipe."""
     found = _files(further)
     if name not in found:
         raise NoSuchRecipe(name, tuple(sorted(found)))
@@ -85,7 +84,7 @@ def _files(further: Iterable[Path]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in (*further, shipped()):
         if not folder.is_dir():
-            raise RecipeError("is no folder; MIXTRAL_RECIPES must name folders of recipes", file=str(folder))
+            raise RecipeError("is not a folder; MIXTRAL_RECIPES must name folders of recipes", file=str(folder))
         for file in sorted(folder.iterdir()):
             if file.suffix in SUFFIXES and NAME.fullmatch(file.stem):
                 found.setdefault(file.stem, file)
@@ -94,7 +93,7 @@ def _files(further: Iterable[Path]) -> dict[str, Path]:
 
 def _recipe(document: Value, stem: str, environ: Mapping[str, str], given: Mapping[str, str]) -> Recipe:
     fields = document.mapping()
-    told = notes(document, served=SERVED, unserved=TASK)
+    collected = notes(document, served=SERVED, unserved=TASK)
     found = variables(fields.get("envs"), fields.get("secrets")).overridden(given)
     environ = {**environ, **given}
     resources = fields.get("resources") or document.blank()
@@ -104,7 +103,7 @@ def _recipe(document: Value, stem: str, environ: Mapping[str, str], given: Mappi
     engine = _engine(fields.get("engine"))
     setup, run = _script(fields.get("setup")), _script(fields.get("run"))
     _check_what_runs(document, engine, setup, run)
-    told += [*_nodes(fields.get("num_nodes")), *found.notes, *machine.notes, *service.notes]
+    collected += [*_nodes(fields.get("num_nodes")), *found.notes, *machine.notes, *service.notes]
     return Recipe(
         name=_name(fields.get("name"), stem, document),
         resources=machine.alternatives,
@@ -116,17 +115,17 @@ def _recipe(document: Value, stem: str, environ: Mapping[str, str], given: Mappi
         setup=setup,
         run=run,
         engine=engine,
-        notes=tuple(sorted(told, key=lambda note: (note.line, note.field))),
+        notes=tuple(sorted(collected, key=lambda note: (note.line, note.field))),
     )
 
 
 def _name(value: Value | None, stem: str, document: Value) -> str:
     if value is not None and not value.empty:
         if not NAME.fullmatch(value.string()):
-            raise value.refused(f"{shown(value.text)} is no name of a recipe: {NAME_RULE}")
+            raise value.refused(f"{shown(value.text)} is not a valid recipe name: {NAME_RULE}")
         return value.string()
     if not NAME.fullmatch(stem):
-        raise document.refused(f"the file's name {shown(stem)} is no name of a recipe: {NAME_RULE}")
+        raise document.refused(f"the file's name {shown(stem)} is not a valid recipe name: {NAME_RULE}")
     return stem
 
 
@@ -135,9 +134,9 @@ def _script(value: Value | None) -> str:
 
 
 def _nodes(value: Value | None) -> list[Note]:
-    if value is None or value.empty or value.whole(least=1) == 1:
+    if value is None or value.empty or value.whole(minimum=1) == 1:
         return []
-    meaning = f"a replica is one machine, not {value.text}; a model that needs several does not fit here"
+    meaning = f"a replica is one machine, not {value.text}; a model that needs several machines cannot be served"
     return [note(value, meaning)]
 
 
@@ -151,8 +150,8 @@ def _engine(value: Value | None) -> Engine | None:
             raise value.refused(f"needs a {needed}")
     kind = fields["kind"].string()
     model = fields["model"].string()
-    if not model or not model.isprintable() or len(model) > 200:  # noqa: PLR2004 - said in the sentence
-        raise fields["model"].refused("must be a model's name of at most 200 visible characters")
+    if not model or not model.isprintable() or len(model) > 200:  # noqa: PLR2004 - the sentence has the number
+        raise fields["model"].refused("must be a model's name of at most 200 printable characters")
     args = {
         _flag(name, arg): _scalar(arg) for name, arg in (fields["args"].mapping() if "args" in fields else {}).items()
     }
@@ -164,7 +163,7 @@ def _engine(value: Value | None) -> Engine | None:
 
 def _flag(name: str, value: Value) -> str:
     if not FLAG.fullmatch(name):
-        raise value.refused(f"{shown(name)} is no name of a flag")
+        raise value.refused(f"{shown(name)} is not a valid flag name")
     return name.lstrip("-")
 
 
@@ -187,6 +186,6 @@ def _check_port(port: int | None, alternatives: Iterable[Resources], service: Va
 
 def _check_what_runs(document: Value, engine: Engine | None, setup: str, run: str) -> None:
     if engine is not None and (setup or run):
-        raise document.mapping()["engine"].refused("engine stands for setup and run; keep one of both ways")
+        raise document.mapping()["engine"].refused("engine replaces setup and run; keep either engine or the scripts")
     if engine is None and not run.strip():
-        raise document.refused("says nothing to start; give it a run script, or engine with kind and model")
+        raise document.refused("has nothing to run; add a run script, or engine with kind and model")

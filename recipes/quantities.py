@@ -1,4 +1,4 @@
-"""PURE: scalars of a recipe that need reading: variables, amounts, sizes, ports, durations."""
+"""PURE: parsers for the scalars of a recipe: variables, amounts, sizes, ports, durations."""
 
 import re
 from collections.abc import Mapping
@@ -11,17 +11,17 @@ VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$([A-Za-z_][A-Za-z0-9_]*
 AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?i?b?)\s*([+x]?)", re.IGNORECASE)
 GIB_IN = {"": 1.0, "g": 1.0, "t": 1024.0, "p": 1024.0**2, "m": 1 / 1024, "k": 1 / 1024**2}
 HIGHEST_PORT = 65535
-MOST_PORTS = 64
-LONGEST = timedelta(days=7)
+MAX_PORTS = 64
+MAX_DURATION = timedelta(days=7)
 
 
 def filled(text: str, known: Mapping[str, str]) -> str:
-    """`text` with `$X` and `${X}` replaced where X is known; others stay as they are."""
+    """`text` with `$X` and `${X}` replaced where X is known. Unknown variables are kept."""
     return VARIABLE.sub(lambda found: known.get(found[1] or found[2], found[0]), text)
 
 
 def filled_in(value: Value, known: Mapping[str, str]) -> Value:
-    """The same tree with variables replaced in its texts."""
+    """A copy of the tree with variables replaced in its texts."""
     match value.data:
         case dict():
             data: object = {name: filled_in(item, known) for name, item in value.data.items()}
@@ -36,7 +36,7 @@ def filled_in(value: Value, known: Mapping[str, str]) -> Value:
 
 
 def amount(value: Value, *, memory: bool = False) -> tuple[Minimum, bool]:
-    """`32`, `32+`, and for memory `64GB+` or `4x`: the minimum, and whether it is per vCPU."""
+    """Read `32` or `32+`, for memory also `64GB+` or `4x`: the minimum (memory in GiB), and whether it is per vCPU."""
     found = AMOUNT.fullmatch(value.string().strip())
     unit = found[2].lower().rstrip("b").rstrip("i") if found else ""
     if not found or (found[2] and not memory) or (found[3].lower() == "x" and not memory) or float(found[1]) <= 0:
@@ -48,7 +48,7 @@ def amount(value: Value, *, memory: bool = False) -> tuple[Minimum, bool]:
 
 
 def size_gib(value: Value) -> int:
-    """`256` or `1TB`, in whole GiB, rounded up."""
+    """Read `256` or `1TB`, in whole GiB, rounded up."""
     found = AMOUNT.fullmatch(value.string().strip())
     if not found or found[3]:
         raise value.refused(f"must be a size such as 256 or 1TB, not {value.kind}")
@@ -60,17 +60,17 @@ def size_gib(value: Value) -> int:
 
 def seconds(value: Value) -> timedelta:
     number = value.number()
-    if not 0 <= number <= LONGEST.total_seconds():
-        raise value.refused(f"must be between 0 and {LONGEST.total_seconds():.0f} seconds, not {value.kind}")
+    if not 0 <= number <= MAX_DURATION.total_seconds():
+        raise value.refused(f"must be between 0 and {MAX_DURATION.total_seconds():.0f} seconds, not {value.kind}")
     return timedelta(seconds=number)
 
 
 def port(value: Value) -> int:
-    return value.whole(least=1, most=HIGHEST_PORT)
+    return value.whole(minimum=1, maximum=HIGHEST_PORT)
 
 
 def ports(value: Value) -> tuple[int, ...]:
-    """A number, a text, a range `8000-8010`, or a list of them; in the order of the file, without repeats."""
+    """Read a number, a range `8000-8010`, or a list of both: the ports in the order of the file, without duplicates."""
     if value.empty:
         return ()
     found: dict[int, None] = {}
@@ -83,9 +83,9 @@ def ports(value: Value) -> tuple[int, ...]:
             port(Value(file=v.file, line=v.line, field=v.field, data=t.strip(), text=t))
             for v, t in ((item, first), (item, last))
         ]
-        if not bounds[0] <= bounds[1] < bounds[0] + MOST_PORTS:
-            raise item.refused(f"must be a range of at most {MOST_PORTS} ports, low to high, not {item.kind}")
+        if not bounds[0] <= bounds[1] < bounds[0] + MAX_PORTS:
+            raise item.refused(f"must be a range of at most {MAX_PORTS} ports, lowest first, not {item.kind}")
         found |= dict.fromkeys(range(bounds[0], bounds[1] + 1))
-    if len(found) > MOST_PORTS:
-        raise value.refused(f"opens {len(found)} ports; at most {MOST_PORTS}")
+    if len(found) > MAX_PORTS:
+        raise value.refused(f"opens {len(found)} ports; at most {MAX_PORTS}")
     return tuple(found)

@@ -1,4 +1,4 @@
-"""PURE: the `resources` section: what machine would do, with its alternatives expanded."""
+"""PURE: the `resources` section: the kinds of machine that a recipe accepts, each as a complete alternative."""
 
 import difflib
 import re
@@ -31,11 +31,11 @@ SERVED = (
 
 AWS_ZONE_NAME = re.compile(r"([a-z]{2}(-[a-z]+)+-\d)[a-z]")
 
-MOST_ALTERNATIVES = 256
+MAX_ALTERNATIVES = 256
 
 
 class Alternatives(NamedTuple):
-    """What the section comes to."""
+    """The parsed section."""
 
     alternatives: tuple[Resources, ...]
     ordered: bool
@@ -43,34 +43,34 @@ class Alternatives(NamedTuple):
 
 
 def machines(section: Value, known: Mapping[str, str], environ: Mapping[str, str]) -> Alternatives:
-    """Read the section. `known` are the recipe's own variables; only the place may also come from `environ`."""
+    """Read the section. `known`: the recipe's own variables. Only cloud, region and zone may use `environ`, too."""
     fields = section.mapping()
     reader = _Reader(known, {**environ, **known})
-    told = notes(section, served=(*SERVED, "any_of", "ordered"), unserved=RESOURCES)
+    collected = notes(section, served=(*SERVED, "any_of", "ordered"), unserved=RESOURCES)
     if "any_of" in fields and "ordered" in fields:
-        raise fields["ordered"].refused("any_of and ordered exclude each other")
+        raise fields["ordered"].refused("any_of and ordered exclude each other; keep one")
     outer, outer_ordered = reader.expand(Resources(), section)
-    told += reader.notes
+    collected += reader.notes
     which = fields.get("any_of") or fields.get("ordered")
     if which is None or which.empty:
-        return Alternatives(tuple(outer), outer_ordered, told)
+        return Alternatives(tuple(outer), outer_ordered, collected)
     found: dict[str, Resources] = {}
     bare = replace(outer[0], accelerators=()) if len(outer) > 1 or outer_ordered else outer[0]
     for entry in which.items():
-        told += notes(entry, served=SERVED, unserved=RESOURCES)
+        collected += notes(entry, served=SERVED, unserved=RESOURCES)
         reader.notes = []
         own_accelerators = {"accelerators", "gpus"} & entry.mapping().keys()
         for base in [bare] if own_accelerators else outer:
             for made in reader.expand(base, entry)[0]:
                 found[repr(made)] = made
-        told += reader.notes
-    if len(found) > MOST_ALTERNATIVES:
-        raise which.refused(f"comes to {len(found)} alternatives; at most {MOST_ALTERNATIVES}")
-    return Alternatives(tuple(found.values()) or tuple(outer), "ordered" in fields or outer_ordered, told)
+        collected += reader.notes
+    if len(found) > MAX_ALTERNATIVES:
+        raise which.refused(f"has {len(found)} alternatives; the maximum is {MAX_ALTERNATIVES}")
+    return Alternatives(tuple(found.values()) or tuple(outer), "ordered" in fields or outer_ordered, collected)
 
 
 class _Reader:
-    """Reads the fields of one alternative over those that surround it."""
+    """Reads the fields of one alternative. They override those of the section that contains it."""
 
     def __init__(self, known: Mapping[str, str], places: Mapping[str, str]) -> None:
         self._known = known
@@ -78,7 +78,7 @@ class _Reader:
         self.notes: list[Note] = []
 
     def expand(self, base: Resources, section: Value) -> tuple[list[Resources], bool]:
-        """One alternative, or as many as an ordered list of accelerators has."""
+        """One alternative, or one per accelerator of an ordered list; and whether they are ordered."""
         fields = section.mapping()
         if "gpus" in fields and "accelerators" in fields:
             raise fields["gpus"].refused("gpus and accelerators are the same; keep one")
@@ -128,30 +128,30 @@ class _Reader:
 
     def _image(self, value: Value) -> dict[str, Any]:
         if isinstance(value.data, dict):
-            meaning = "an image for each region is not served; the cloud's usual image is taken"
+            meaning = "one image per region is not supported; the cloud's default image is used"
             self.notes.append(note(value, meaning))
             return {}
         return {"image_id": filled(value.string(), self._known)}
 
     def _place(self, base: Resources, fields: Mapping[str, Value]) -> dict[str, str | None]:
-        """Cloud, region and zone. A wider one that is said again forgets the narrower ones around it."""
-        said = {name: fields[name] for name in PLACE if name in fields and not fields[name].empty}
-        infra = said.pop("infra", None)
+        """Cloud, region and zone. A field that is given resets the narrower ones of the outer section."""
+        given = {name: fields[name] for name in PLACE if name in fields and not fields[name].empty}
+        infra = given.pop("infra", None)
         if infra is not None:
-            if said:
-                other = next(iter(said.values()))
-                raise other.refused("infra says where already; keep one of both")
+            if given:
+                other = next(iter(given.values()))
+                raise other.refused("infra already gives the place; keep one of the two")
             return self._infra(infra)
         place: dict[str, str | None] = {"cloud": base.cloud, "region": base.region, "zone": base.zone}
         for at, name in enumerate(PLACE[1:]):
-            if name not in said:
+            if name not in given:
                 continue
-            text = self._text(said[name])
-            place[name] = (_cloud(said[name], text) if name == "cloud" else text) or None
+            text = self._text(given[name])
+            place[name] = (_cloud(given[name], text) if name == "cloud" else text) or None
             for narrower in PLACE[at + 2 :]:
                 place[narrower] = None
-        if zone := said.get("zone"):
-            self._told_of_zone(zone, place)
+        if zone := given.get("zone"):
+            self._by_zone_id(zone, place)
         return place
 
     def _infra(self, infra: Value) -> dict[str, str | None]:
@@ -164,19 +164,19 @@ class _Reader:
         region, zone = (*(None if part in ("*", "") else part for part in parts[1:]), None, None)[:2]
         place = {"cloud": cloud, "region": region, "zone": zone}
         if zone:
-            self._told_of_zone(infra, place)
+            self._by_zone_id(infra, place)
         return place
 
     def _text(self, value: Value) -> str:
-        """The field's text; a variable that nobody set leaves its place open."""
+        """The field's text. A variable that is not set becomes empty, which means any."""
         return VARIABLE.sub(lambda found: self._places.get(found[1] or found[2], ""), value.string())
 
-    def _told_of_zone(self, value: Value, place: dict[str, str | None]) -> None:
+    def _by_zone_id(self, value: Value, place: dict[str, str | None]) -> None:
         zone = AWS_ZONE_NAME.fullmatch(place["zone"] or "")
         if zone and place["cloud"] in (None, "aws"):
             meaning = (
-                f"AWS gives the name {place['zone']} to another zone in each account, and prices are known by zone "
-                f"id; all of {zone[1]} is considered"
+                f"the AWS zone name {place['zone']} means another zone in each account, and prices are listed by zone "
+                f"id; all zones of {zone[1]} are considered"
             )
             self.notes.append(note(value, meaning))
             place["region"], place["zone"] = place["region"] or zone[1], None
@@ -189,8 +189,8 @@ def _cloud(value: Value, text: str) -> str | None:
     if name == "k8s":
         return "kubernetes"
     if name not in CLOUDS:
-        if VARIABLE.search(value.text):  # what the environment holds is not for everybody's eyes
-            raise value.refused(f"{shown(value.text)} names no known cloud; set it to aws or gcp")
+        if VARIABLE.search(value.text):  # the sentence is public; values of the environment are not
+            raise value.refused(f"the value of {shown(value.text)} is not a known cloud; set it to aws or gcp")
         near = difflib.get_close_matches(name, CLOUDS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(CLOUDS)}"
         raise value.refused(f"unknown cloud {shown(text)}; {hint}")

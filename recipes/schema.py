@@ -1,4 +1,4 @@
-"""PURE: what a recipe says, as frozen types that encode to JSON: SkyPilot's service YAML, and our short form."""
+"""PURE: a recipe as frozen types that encode to JSON: SkyPilot's service YAML, and the short form."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -7,25 +7,25 @@ from typing import Any, Literal
 from msgspec import Struct
 
 Scalar = str | int | float | bool | None
-"""What a flag of an engine may be: null is a flag without a value."""
+"""Value of an engine's flag. None is a flag without a value."""
 
 
 class RecipeError(Exception):
-    """A recipe that cannot be read, told in one sentence: `mixtral.yaml:12: resources.ports: …`."""
+    """A recipe that is not valid. The message is one sentence: `mixtral.yaml:12: resources.ports: …`."""
 
     def __init__(self, sentence: str, *, file: str = "recipe", line: int = 0, field: str = "") -> None:
         self.file = file
         self.line = line
-        """Counted from 1; 0 where no line is to blame."""
+        """Counted from 1; 0 if the mistake has no line."""
         self.field = field
-        """Dotted path of the field, or empty for the file as a whole."""
+        """Dotted path of the field; empty for the file as a whole."""
         self.sentence = sentence
         place = f"{file}:{line}" if line else file
         super().__init__(": ".join(part for part in (place, field, sentence) if part))
 
 
 class Accelerator(Struct, frozen=True, kw_only=True):
-    """A GPU and how many of it one machine has."""
+    """A GPU model, and its number in one machine."""
 
     name: str
     """The canonical name: `A100-80GB`, `A10G`."""
@@ -49,27 +49,27 @@ class Minimum(Struct, frozen=True, kw_only=True):
 
 
 class Resources(Struct, frozen=True, kw_only=True):
-    """One kind of machine that would do."""
+    """One kind of machine that the recipe accepts."""
 
     accelerators: tuple[Accelerator, ...] = ()
-    """Alternatives: one of them is needed. Empty: a machine without a GPU."""
+    """Alternatives, of which a machine has one. Empty: a machine without a GPU."""
     cloud: str | None = None
-    """`aws`, `gcp`, `local` or another cloud's name in lower case; None is any."""
+    """`aws`, `gcp`, `local` or another cloud's name in lower case; None: any cloud."""
     region: str | None = None
-    """May hold `*` for any characters: `us-*`."""
+    """May contain `*` for any characters: `us-*`."""
     zone: str | None = None
     instance_type: str | None = None
     cpus: Minimum | None = None
     memory: Minimum | None = None
     """In GiB."""
     memory_per_cpu: bool = False
-    """Memory was asked for as `4x`: its amount is GiB per vCPU."""
+    """`memory` is in GiB per vCPU (`4x`)."""
     disk_size_gib: int | None = None
     disk_tier: str | None = None
     network_tier: str | None = None
     image_id: str | None = None
     use_spot: bool | None = None
-    """None where the recipe doesn't say: whoever launches chooses."""
+    """None if the recipe leaves the choice to the launcher."""
     max_hourly_cost: Decimal | None = None
     """USD per hour and machine."""
     ports: tuple[int, ...] = ()
@@ -77,23 +77,23 @@ class Resources(Struct, frozen=True, kw_only=True):
 
 
 class ReadinessProbe(Struct, frozen=True, kw_only=True):
-    """How to ask a replica whether it is ready. The defaults are SkyPilot's."""
+    """The HTTP request that tests whether a replica is ready. The defaults are SkyPilot's."""
 
     path: str = "/"
     post_data: dict[str, Any] | None = None
-    """The JSON body of a POST; None is a GET."""
+    """The JSON body of a POST; None: a GET."""
     headers: dict[str, str] = {}
     timeout: timedelta = timedelta(seconds=15)
     initial_delay: timedelta = timedelta(seconds=1200)
-    """For so long after the machine's start a failing probe is no reason to give the replica up."""
+    """Time after the machine's start in which a failing probe does not fail the replica."""
 
 
 class ReplicaPolicy(Struct, frozen=True, kw_only=True):
-    """How many replicas, and what moves that number. The defaults are SkyPilot's."""
+    """The number of replicas, and what changes it. The defaults are SkyPilot's."""
 
     min_replicas: int = 1
     max_replicas: int | None = None
-    """None: the number doesn't move."""
+    """None: no autoscaling above `min_replicas`."""
     target_qps_per_replica: float | None = None
     upscale_delay: timedelta = timedelta(seconds=300)
     downscale_delay: timedelta = timedelta(seconds=1200)
@@ -103,64 +103,64 @@ class ReplicaPolicy(Struct, frozen=True, kw_only=True):
 
     @property
     def wakes(self) -> bool:
-        """Whether a request brings a deployment without replicas back."""
+        """Whether a request to a deployment without replicas starts one."""
         return self.min_replicas == 0
 
 
 class Tls(Struct, frozen=True, kw_only=True):
-    """Paths of a certificate and its key, as the recipe names them."""
+    """Paths of a certificate and its key, as the recipe gives them."""
 
     keyfile: str
     certfile: str
 
 
 class Service(Struct, frozen=True, kw_only=True):
-    """How the replicas are served."""
+    """How replicas are probed, counted and balanced."""
 
     readiness_probe: ReadinessProbe = ReadinessProbe()
     replica_policy: ReplicaPolicy = ReplicaPolicy()
     port: int | None = None
-    """The one of the machine's ports that serves; None: the machine's first."""
+    """The port that the engine serves on; None: the first of `resources.ports`."""
     load_balancing_policy: str | None = None
     tls: Tls | None = None
 
 
 class Engine(Struct, frozen=True, kw_only=True):
-    """Our short form, instead of `setup` and `run`: which engine serves which model."""
+    """The short form, in place of `setup` and `run`: which engine serves which model."""
 
     kind: Literal["vllm", "llamacpp", "scripted"]
     model: str
     """The name on Hugging Face, or a path on the machine."""
     args: dict[str, Scalar] = {}
-    """The engine's flags, without dashes; null is a flag without a value."""
+    """The engine's flags, without leading dashes."""
 
 
 class Note(Struct, frozen=True, kw_only=True):
-    """A field that SkyPilot has and we do not serve."""
+    """A field of SkyPilot's format that is not supported, or is supported differently."""
 
     field: str
     line: int
     meaning: str
-    """One sentence: what follows from our not serving it."""
+    """One sentence: the consequence for the deployment."""
 
 
 DEFAULT_PORT = 8000
 
 
 class Recipe(Struct, frozen=True, kw_only=True):
-    """One launchable model, whole: it is stored with the request, so that a later edit of the file changes nothing."""
+    """One launchable model, complete. The log stores it, so a later edit of the file does not change a deployment."""
 
     name: str
     resources: tuple[Resources, ...] = (Resources(),)
-    """Alternatives, each complete: `any_of` and `ordered` stand expanded, with the outer fields merged in."""
+    """Alternatives. `any_of` and `ordered` are expanded, and each alternative has the outer fields merged in."""
     ordered: bool = False
-    """The alternatives are in the order of preference, and price decides within each only."""
+    """The alternatives are in order of preference. Price decides only within an alternative."""
     service: Service = Service()
     envs: dict[str, str] = {}
     secrets: tuple[str, ...] = ()
-    """Names of environment variables that are filled in from the worker's environment at the launch."""
+    """Names of variables that the worker fills in from its environment at the launch."""
     missing_envs: tuple[str, ...] = ()
-    """Names that the recipe declares as null: whoever launches must give their values."""
+    """Names that the recipe declares without a value: the launcher must give one."""
     setup: str = ""
     run: str = ""
     engine: Engine | None = None
@@ -168,12 +168,12 @@ class Recipe(Struct, frozen=True, kw_only=True):
 
     @property
     def port(self) -> int:
-        """Where a replica listens on its machine."""
+        """The port that a replica listens on."""
         if self.service.port is not None:
             return self.service.port
         return next((ports[0] for r in self.resources if (ports := r.ports)), DEFAULT_PORT)
 
     @property
     def replicas(self) -> int:
-        """How many are wanted at the launch: at least one, so that whoever launches sees that it works."""
+        """Number wanted at the launch. It is at least one, so that the launch tests the recipe."""
         return max(1, self.service.replica_policy.min_replicas)

@@ -8,7 +8,8 @@ from recipes.schema import Note, ReadinessProbe, ReplicaPolicy, Service, Tls
 from recipes.unserved import READINESS_PROBE, REPLICA_POLICY, SERVICE, note, notes
 from recipes.value import Value, as_json
 
-MOST_REPLICAS = 1000
+MAX_REPLICAS = 1000
+"""Maximum number of replicas in a recipe. For deployments, `replicas.MAX_REPLICAS` is a lower limit."""
 LOAD_BALANCING_POLICIES = ("round_robin", "least_load", "instance_aware_least_load")
 
 SERVED = ("readiness_probe", "replica_policy", "replicas", "port", "ports", "load_balancing_policy", "tls")
@@ -20,45 +21,45 @@ POLICY_SERVED = (
 )  # fmt: skip
 
 DEFAULT_PATH = "/health"
-"""Where vLLM and llama.cpp say without a key that they are up; for recipes that name no probe at all."""
+"""The probe's path for recipes without a readiness_probe. vLLM and llama.cpp answer it without a key."""
 
 
 class Serving(NamedTuple):
-    """What the section comes to."""
+    """The parsed section."""
 
     service: Service
     notes: list[Note]
 
 
 def serving(section: Value | None, known: Mapping[str, str], elsewhere: Value | None) -> Serving:
-    """Read the section; `elsewhere` is a load_balancing_policy that stands under resources."""
-    told: list[Note] = []
+    """Read the section. `elsewhere`: the load_balancing_policy of the resources section, if any."""
+    collected: list[Note] = []
     if section is None or section.empty:
         probe = ReadinessProbe(path=DEFAULT_PATH)
-        return Serving(Service(readiness_probe=probe, load_balancing_policy=_balancing(elsewhere)), told)
+        return Serving(Service(readiness_probe=probe, load_balancing_policy=_balancing(elsewhere)), collected)
     section = filled_in(section, known)
     fields = section.mapping()
-    told += notes(section, served=SERVED, unserved=SERVICE)
+    collected += notes(section, served=SERVED, unserved=SERVICE)
     if "port" in fields and "ports" in fields:
         raise fields["port"].refused("port and ports are the same; keep one")
     chosen = fields.get("ports") or fields.get("port")
     service = Service(
-        readiness_probe=_probe(fields.get("readiness_probe"), told),
-        replica_policy=_policy(fields, told),
+        readiness_probe=_probe(fields.get("readiness_probe"), collected),
+        replica_policy=_policy(fields, collected),
         port=port(chosen) if chosen and not chosen.empty else None,
         load_balancing_policy=_balancing(fields.get("load_balancing_policy") or elsewhere),
         tls=_tls(fields.get("tls")),
     )
-    return Serving(service, told)
+    return Serving(service, collected)
 
 
-def _probe(value: Value | None, told: list[Note]) -> ReadinessProbe:
+def _probe(value: Value | None, collected: list[Note]) -> ReadinessProbe:
     if value is None or value.empty:
         return ReadinessProbe(path=DEFAULT_PATH)
     if isinstance(value.data, str):
         return ReadinessProbe(path=_path(value))
     fields = value.mapping()
-    told += notes(value, served=PROBE_SERVED, unserved=READINESS_PROBE)
+    collected += notes(value, served=PROBE_SERVED, unserved=READINESS_PROBE)
     if "path" not in fields:
         raise value.refused("needs a path")
     made: dict[str, Any] = {"path": _path(fields["path"])}
@@ -81,19 +82,19 @@ def _path(value: Value) -> str:
     return path
 
 
-def _policy(fields: Mapping[str, Value], told: list[Note]) -> ReplicaPolicy:
+def _policy(fields: Mapping[str, Value], collected: list[Note]) -> ReplicaPolicy:
     section, replicas = fields.get("replica_policy"), fields.get("replicas")
     if section is not None and replicas is not None:
-        raise replicas.refused("replicas and replica_policy exclude each other")
+        raise replicas.refused("replicas and replica_policy exclude each other; keep one")
     if replicas is not None and not replicas.empty:
-        return _policy_fields({"min_replicas": replicas}, told)
+        return _policy_fields({"min_replicas": replicas}, collected)
     if section is None or section.empty:
         return ReplicaPolicy()
-    told += notes(section, served=POLICY_SERVED, unserved=REPLICA_POLICY)
-    return _policy_fields({name: v for name, v in section.mapping().items() if not v.empty}, told)
+    collected += notes(section, served=POLICY_SERVED, unserved=REPLICA_POLICY)
+    return _policy_fields({name: v for name, v in section.mapping().items() if not v.empty}, collected)
 
 
-def _policy_fields(given: Mapping[str, Value], told: list[Note]) -> ReplicaPolicy:
+def _policy_fields(given: Mapping[str, Value], collected: list[Note]) -> ReplicaPolicy:
     made: dict[str, Any] = {}
     for name in ("min_replicas", "max_replicas", "num_overprovision", "base_ondemand_fallback_replicas"):
         if name in given:
@@ -104,27 +105,27 @@ def _policy_fields(given: Mapping[str, Value], told: list[Note]) -> ReplicaPolic
     if fallback := given.get("dynamic_ondemand_fallback") or given.get("dynamic_on_demand_fallback"):
         made["dynamic_ondemand_fallback"] = fallback.boolean()
     if target := given.get("target_qps_per_replica"):
-        made["target_qps_per_replica"] = _target(target, told)
+        made["target_qps_per_replica"] = _target(target, collected)
     policy = ReplicaPolicy(**made)
-    most = policy.max_replicas
-    if most is not None and most < policy.min_replicas:
-        raise given["max_replicas"].refused(f"is {most}, below min_replicas, {policy.min_replicas}")
-    if policy.target_qps_per_replica is None and most not in (None, policy.min_replicas):
-        meaning = "without target_qps_per_replica nothing moves the number of replicas up to it"
-        told.append(note(given["max_replicas"], meaning))
+    maximum = policy.max_replicas
+    if maximum is not None and maximum < policy.min_replicas:
+        raise given["max_replicas"].refused(f"is {maximum}, below min_replicas, {policy.min_replicas}")
+    if policy.target_qps_per_replica is None and maximum not in (None, policy.min_replicas):
+        meaning = "without target_qps_per_replica the number of replicas does not grow to this maximum"
+        collected.append(note(given["max_replicas"], meaning))
     return policy
 
 
 def _count(value: Value) -> int:
-    return value.whole(least=0, most=MOST_REPLICAS)
+    return value.whole(minimum=0, maximum=MAX_REPLICAS)
 
 
-def _target(value: Value, told: list[Note]) -> float:
+def _target(value: Value, collected: list[Note]) -> float:
     if isinstance(value.data, dict) and value.data:
-        least = min(_positive(number) for number in value.data.values())
-        meaning = f"one rate for each accelerator is not served; the smallest, {least:g}, holds for all"
-        told.append(note(value, meaning))
-        return least
+        smallest = min(_positive(number) for number in value.data.values())
+        meaning = f"one rate per accelerator is not supported; the smallest, {smallest:g}, applies to all"
+        collected.append(note(value, meaning))
+        return smallest
     return _positive(value)
 
 

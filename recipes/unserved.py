@@ -1,4 +1,4 @@
-"""PURE: fields that SkyPilot has and we don't serve, or otherwise, each with what follows from that."""
+"""PURE: fields of SkyPilot's format that are not supported, or differ, each with its consequence."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from recipes.schema import Note
 from recipes.value import Value, shown
 
-NO_FILES = "no files are brought to the machine; setup or run must fetch what they need"
-ONE_LIFE = "a machine lives until the deployment is scaled down or ended, or until its lease runs out"
-NO_POOL = "pools of workers are not served; this recipe is launched as a service"
-NO_VOLUMES = "no further volumes are attached; the machine has its boot disk only"
-OWN_SPOT = "spot machines are spread over zones by price, and replaced when they are taken away"
-OWN_PACE = "probes keep the bot's own pace: every few seconds, replaced after 180 s of failures"
-INTERNAL = "a field of SkyPilot's own bookkeeping; it has no meaning here"
+NO_FILES = "no files are copied to the machine; setup or run must download what they need"
+ONE_LIFE = "a machine runs until the deployment is scaled down or ended, or until the machine's lease expires"
+NO_POOL = "pools of workers are not supported; this recipe is launched as a service"
+NO_VOLUMES = "no volumes are attached; the machine has only its boot disk"
+OWN_SPOT = "spot machines are spread over zones by price, and replaced when they are preempted"
+OWN_PACE = "replicas are probed every few seconds and replaced after 180 s of failures"
+INTERNAL = "an internal field of SkyPilot; it has no effect here"
 
 TASK: Mapping[str, str] = {
     "workdir": NO_FILES,
@@ -21,28 +21,28 @@ TASK: Mapping[str, str] = {
     "storage_mounts": NO_FILES,
     "volumes": NO_VOLUMES,
     "volume_mounts": NO_VOLUMES,
-    "event_callback": "no script is called on events; the channel's card tells them",
-    "inputs": "estimates of input sizes don't enter the price order",
-    "outputs": "estimates of output sizes don't enter the price order",
+    "event_callback": "no script is called on events; the card in the channel shows them",
+    "inputs": "estimates of input sizes do not affect the price order",
+    "outputs": "estimates of output sizes do not affect the price order",
     "pool": NO_POOL,
-    "config": "SkyPilot's own settings have no meaning here",
-    "experimental": "SkyPilot's own settings have no meaning here",
+    "config": "SkyPilot's settings have no effect here",
+    "experimental": "SkyPilot's settings have no effect here",
     "api_server_access": "there is no SkyPilot API server",
-    "managed_secrets": "secrets come from the worker's environment only: name them under secrets",
+    "managed_secrets": "secrets come from the worker's environment only; list their names under secrets",
     "_metadata": INTERNAL,
 }
 
 RESOURCES: Mapping[str, str] = {
     "job_recovery": OWN_SPOT,
     "spot_recovery": OWN_SPOT,
-    "accelerator_args": "accelerators are taken as their cloud gives them, without further arguments",
+    "accelerator_args": "accelerators are used as the cloud provides them, without further arguments",
     "autostop": ONE_LIFE,
     "hooks": "no hooks run when a machine ends",
     "priority": "all launches have the same priority",
     "priority_class": "all launches have the same priority",
     "volumes": NO_VOLUMES,
-    "local_disk": "local disks are taken as the machine type has them",
-    "ephemeral_storage": "an older name; say disk_size",
+    "local_disk": "local disks are those of the machine type",
+    "ephemeral_storage": "an older name; use disk_size",
     "_docker_login_config": INTERNAL,
     "_is_image_managed": INTERNAL,
     "_requires_fuse": INTERNAL,
@@ -51,7 +51,7 @@ RESOURCES: Mapping[str, str] = {
 }
 
 SERVICE: Mapping[str, str] = {
-    "load_balancer": "the balancer keeps its own time limits",
+    "load_balancer": "the gateway has its own time limits",
     "pool": NO_POOL,
     "workers": NO_POOL,
     "auto_restart": "a failed replica is always replaced",
@@ -69,19 +69,19 @@ REPLICA_POLICY: Mapping[str, str] = {
     "spot_mixer": OWN_SPOT,
     "spot_zones": OWN_SPOT,
     "auto_restart": "a failed replica is always replaced",
-    "qps_upper_threshold": "an older name; say target_qps_per_replica",
-    "qps_lower_threshold": "an older name; say target_qps_per_replica",
+    "qps_upper_threshold": "an older name; use target_qps_per_replica",
+    "qps_lower_threshold": "an older name; use target_qps_per_replica",
 }
 
-# Read and kept, but served in another way than the recipe chooses.
+# Validated and stored, but without the effect that they have in SkyPilot.
 OTHERWISE: Mapping[str, str] = {
-    "load_balancing_policy": "each request goes to the replica that has the fewest at that moment, always",
+    "load_balancing_policy": "each request goes to the replica with the fewest connections, whatever the policy",
     "tls": "the gateway has one certificate for all deployments, set by MIXTRAL_TLS_CERT and MIXTRAL_TLS_KEY",
 }
 
 
 def notes(section: Value, *, served: Iterable[str], unserved: Mapping[str, str]) -> list[Note]:
-    """A note for each field that is not served, or otherwise. Raises RecipeError for one that nobody knows."""
+    """One note per field that is not supported, or differs. Raises RecipeError for an unknown field."""
     served = frozenset(served)
     meanings = {**{name: OTHERWISE[name] for name in served & OTHERWISE.keys()}, **unserved}
     found = []

@@ -1,4 +1,4 @@
-"""PURE: one node of a recipe's text: its value, its line, its field, and the sentence that blames it."""
+"""PURE: one node of a recipe's YAML: its value with line and field, typed access, and errors that name them."""
 
 import json
 import math
@@ -8,9 +8,9 @@ from msgspec import Struct
 
 from recipes.schema import RecipeError
 
-LARGEST = 1e15
-WIDEST = 60
-"""Characters of a file's text in a sentence."""
+MAX_NUMBER = 1e15
+MAX_QUOTED = 60
+"""Maximum number of characters of a file's text that an error quotes."""
 
 Data: TypeAlias = "str | int | float | bool | tuple[Value, ...] | dict[str, Value] | None"
 
@@ -20,15 +20,15 @@ class Value(Struct, frozen=True, kw_only=True):
 
     file: str
     line: int
-    """Of its key, where it has one; counted from 1."""
+    """Line of its key, or of the value if it has no key; counted from 1."""
     field: str
     """Dotted path: `resources.any_of[1].ports`."""
     data: Data
     text: str = ""
-    """A scalar as it was written, before YAML made a number of it."""
+    """A scalar as it is written in the file, before YAML converts it."""
 
     def refused(self, sentence: str) -> RecipeError:
-        """The error that blames this node."""
+        """The error for this node."""
         return RecipeError(sentence, file=self.file, line=self.line, field=self.field)
 
     @property
@@ -36,11 +36,11 @@ class Value(Struct, frozen=True, kw_only=True):
         return self.data is None
 
     def blank(self) -> "Value":
-        """The same place, with nothing in it."""
+        """An empty value with the same file, line and field."""
         return Value(file=self.file, line=self.line, field=self.field, data=None)
 
     def mapping(self) -> dict[str, "Value"]:
-        """Its fields; null is none of them."""
+        """Its fields; empty for null."""
         if self.data is None:
             return {}
         if not isinstance(self.data, dict):
@@ -53,13 +53,13 @@ class Value(Struct, frozen=True, kw_only=True):
         return self.data
 
     def string(self) -> str:
-        """Its text, where YAML read a string or something that may stand for one."""
+        """The text of a scalar. Raises RecipeError for null, a list or a mapping."""
         if isinstance(self.data, dict | tuple) or self.data is None:
             raise self.refused(f"must be text, not {self.kind}")
         return self.text
 
     def number(self) -> float:
-        """A finite number; text that is one will do."""
+        """A finite number, or text that contains one."""
         match self.data:
             case bool():
                 raise self.refused(f"must be a number, not {self.kind}")
@@ -72,16 +72,16 @@ class Value(Struct, frozen=True, kw_only=True):
                     raise self.refused(f"must be a number, not {shown(self.text)}") from None
             case _:
                 raise self.refused(f"must be a number, not {self.kind}")
-        if not math.isfinite(number) or abs(number) > LARGEST:
+        if not math.isfinite(number) or abs(number) > MAX_NUMBER:
             raise self.refused(f"must be a number of ordinary size, not {shown(self.text)}")
         return number
 
-    def whole(self, *, least: int, most: int | None = None) -> int:
+    def whole(self, *, minimum: int, maximum: int | None = None) -> int:
         number = self.number()
         if number != int(number):
             raise self.refused(f"must be a whole number, not {shown(self.text)}")
-        if number < least or (most is not None and number > most):
-            bounds = f"at least {least}" if most is None else f"between {least} and {most}"
+        if number < minimum or (maximum is not None and number > maximum):
+            bounds = f"at least {minimum}" if maximum is None else f"between {minimum} and {maximum}"
             raise self.refused(f"must be {bounds}, not {shown(self.text)}")
         return int(number)
 
@@ -91,7 +91,7 @@ class Value(Struct, frozen=True, kw_only=True):
         return self.data
 
     def plain(self) -> Any:
-        """The JSON value that it stands for."""
+        """The value as JSON types."""
         match self.data:
             case dict():
                 return {key: value.plain() for key, value in self.data.items()}
@@ -120,18 +120,18 @@ class Value(Struct, frozen=True, kw_only=True):
 
 
 def shown(text: str) -> str:
-    """Text from a file as it may stand in a sentence: one line, quoted, not too long, nothing invisible."""
+    """Text from a file for an error: quoted, shortened to MAX_QUOTED characters, without unprintable characters."""
     seen = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
-    return f'"{seen[: WIDEST - 3]}…"' if len(seen) > WIDEST else f'"{seen}"'
+    return f'"{seen[: MAX_QUOTED - 3]}…"' if len(seen) > MAX_QUOTED else f'"{seen}"'
 
 
 def as_json(value: Value) -> dict[str, Any]:
-    """A mapping, or text that holds one in JSON."""
+    """A mapping, or text that contains a JSON object."""
     if isinstance(value.data, str):
         try:
             made = json.loads(value.data)
         except (json.JSONDecodeError, RecursionError) as error:
-            raise value.refused("is text, but no JSON") from error
+            raise value.refused("is not valid JSON") from error
     else:
         made = value.plain()
     if not isinstance(made, dict):

@@ -1,4 +1,4 @@
-"""The whole line of tests/line.py with EC2's and GCE's stand-ins beside it, as the demo has them."""
+"""The line of tests/line.py with the stand-ins of EC2 and GCE, configured as in the demo."""
 
 import contextlib
 import os
@@ -24,7 +24,7 @@ LAUNCHES = {"CreateFleet", "RunInstances", "instances.insert", "regionInstances.
 
 
 class CloudyLine(Line):
-    """A line whose machines are those of two clouds' stand-ins; nothing reaches the world."""
+    """A line whose machines belong to two stand-in clouds. No request leaves the computer."""
 
     def __init__(self, folder, *, engine="scripted", **environ):
         self.urls = {cloud: f"http://127.0.0.1:{free_port()}" for cloud in ("aws", "gcp")}
@@ -78,16 +78,16 @@ class CloudyLine(Line):
         return httpx.get(f"{self.urls[cloud]}/sandbox/calls", timeout=10).json()["calls"]
 
     def launches(self, cloud):
-        """The launch calls that a cloud got, in order."""
+        """The launch calls that a cloud received, in order."""
         return [call for call in self.calls(cloud) if call.get("action", call.get("method")) in LAUNCHES]
 
     def end(self, machine, fate):
-        """Take a machine back (`preempt`) or away (`delete`), as its cloud does."""
+        """Preempt a machine (`preempt`) or delete it (`delete`) as its cloud does."""
         word = machine.token if machine.cloud == "aws" else name_of(machine.token)
         httpx.post(f"{self.urls[machine.cloud]}/sandbox/instances/{word}/{fate}", timeout=10).raise_for_status()
 
     def kill_engine(self, machine):
-        """Kill the engine of a machine that lives on."""
+        """Kill the engine of a machine that keeps running."""
         host = httpx.URL(machine.address).host.encode()
         for line in Path("/proc").glob("[0-9]*/cmdline"):
             with contextlib.suppress(OSError):
@@ -96,10 +96,10 @@ class CloudyLine(Line):
                     return
         raise AssertionError(f"{machine.id} has no engine")
 
-    # --- what the clouds and the log have ----------------------------------------
+    # --- state of the clouds and the log -----------------------------------------
 
     def machines(self):
-        """The machines that run now, as the clouds list them."""
+        """The running machines in the lists of the clouds."""
         found = [s for driver in self.drivers.values() for s in driver.owned(self.installation)]
         return [s for s in found if s.presence is Presence.RUNNING]
 
@@ -118,13 +118,13 @@ class CloudyLine(Line):
     # --- processes ------------------------------------------------------------------
 
     def worker(self, **environ):
-        """Have the worker run with other variables from now on; None takes one away."""
+        """Restart the worker with other environment variables; None removes a variable."""
         env = {key: value for key, value in {**self.env, **environ}.items() if value is not None}
         argv = (sys.executable, "-m", "bot.cli", "worker")
         self._replace(Child(name="worker", argv=argv, env=env, log=self.folder / "worker.log"))
 
     def roll_back(self, folder):
-        """Stop Valkey, put another state in its place, and start it again."""
+        """Stop Valkey, replace its data, and start it again."""
         self._replace(valkey(self.redis_port, folder, self.folder / "valkey.log"))
         self.wait(self._valkey_answers, 10, "Valkey")
 
@@ -138,12 +138,12 @@ class CloudyLine(Line):
         self.children._spawn(child)
 
     def said(self, name):
-        """What a process has logged."""
+        """The log of a process."""
         return (self.folder / f"{name}.log").read_text(errors="replace")
 
 
 def card_of(person, channel, name, *said, without=(), timeout=30):
-    """Wait until the newest card of `name` reads so, and return it."""
+    """Wait until the newest card of `name` contains `text`, and return the card."""
 
     def look(p):
         marked = [m for m in p.messages(channel) if (m.get("metadata") or {}).get("event_type") == "mixtral_card"]

@@ -1,4 +1,4 @@
-"""docker-compose.yml without Docker: the commands and the environment of its services, for this machine."""
+"""The commands and environments of docker-compose.yml's services, adapted to run without Docker."""
 
 import shlex
 from pathlib import Path
@@ -15,7 +15,7 @@ GATEWAY_FOLDER = "/gateway"
 
 
 def composed_valkey(port, folder):
-    """The server of the compose file: its own options, and ours for where it runs."""
+    """The command of the compose file's Valkey: its own options, then those for this folder and port."""
     native = valkey(port, folder / "valkey", folder / "valkey.log")
     options = ("--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder / "valkey"))
     argv = (native.argv[0], *SERVICES["valkey"]["command"][1:], *options)
@@ -23,7 +23,7 @@ def composed_valkey(port, folder):
 
 
 def composed_haproxy(folder, log):
-    """HAProxy as the compose file starts it, on another folder."""
+    """HAProxy's command in the compose file, with another folder."""
     shell, flag, script = SERVICES["haproxy"]["command"]
     script = script.replace(f"{GATEWAY_FOLDER}/", f"{folder}/").replace(
         "exec haproxy ", f"exec {shlex.quote(str(binary()))} "
@@ -32,5 +32,5 @@ def composed_haproxy(folder, log):
 
 
 def composed_environment(service):
-    """What the compose file sets for a service, by name; `${NAME:-default}` stands as it is written."""
+    """The environment that the compose file sets for a service; `${NAME:-default}` is not expanded."""
     return dict(SERVICES[service]["environment"])

@@ -1,4 +1,4 @@
-"""What all tests share: a real Valkey, and the layers that need more than Python."""
+"""Fixtures for all tests: a Valkey server, and the layers that need more than Python."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from workers.sandbox.valkey import free_port, valkey
 
 LAYERS = {
     "browser": "drives headless Chromium: `make test-browser`",
-    "clouds": "plays both clouds' bad days for some minutes: `make test-clouds`",
+    "clouds": "simulates faults of both clouds for some minutes: `make test-clouds`",
     "crash": "kills processes for some minutes: `make test-crash`",
     "chaos": "loads the gateway for some minutes: `make test-chaos`",
     "vllm": "installs and runs vLLM on the CPU (700 MB): `make test-vllm`",
@@ -26,14 +26,14 @@ def pytest_collection_modifyitems(items):
     asked = set(os.environ.get("MIXTRAL_TEST_LAYERS", "").split(","))
     for item in items:
         for layer, why in LAYERS.items():
-            # A marker, not a keyword: the name of a folder is a keyword too.
+            # A marker and not a keyword, because folder names are keywords too.
             if item.get_closest_marker(layer) and layer not in asked:
                 item.add_marker(pytest.mark.skip(reason=why))
 
 
 @pytest.fixture(autouse=True)
 def _no_terminal(monkeypatch):
-    """Tests run side by side are told of a terminal of 80 columns, which is not there."""
+    """Unset the terminal width of 80 columns that pytest-xdist sets."""
     monkeypatch.delenv("COLUMNS", raising=False)
 
 

@@ -1,4 +1,4 @@
-"""Prints the branch coverage of the last run, a line for each package: `make test COVERAGE=1`."""
+"""Prints the branch coverage of the last run, one line per package: `make test COVERAGE=1`."""
 
 import json
 import sys
@@ -25,7 +25,7 @@ def lines(report: dict) -> Iterator[str]:
 
 
 def _package(file: str) -> str:
-    """The top package and the one in it: `workers.clouds`."""
+    """The first two levels of the package: `workers.clouds`."""
     return ".".join(file.split("/")[:-1][:2])
 
 

@@ -1,4 +1,4 @@
-"""Looks at one line from outside: what its log, its gateway, its machines and its card say of a deployment."""
+"""Reads the state of a deployment from outside: from its log, gateway, machines and card."""
 
 import httpx
 
@@ -14,7 +14,7 @@ CHAT = "/v1/chat/completions"
 
 
 class Eye:
-    """Asks every part for itself, with nobody's help."""
+    """Reads each part independently of the product's own code paths."""
 
     def __init__(self, line, person):
         settings = from_environ(line.env)
@@ -29,21 +29,21 @@ class Eye:
         return self.requests.by_id(self.log.names()[name])
 
     def key(self, name):
-        """The launcher's."""
+        """The launcher's key."""
         return self.requests.key(self.log.names()[name])
 
     def cards(self, name):
-        """The cards of a deployment: messages whose metadata names it."""
+        """The messages whose metadata has the deployment's id."""
         kept = [m for m in self.person.messages(GENERAL) if (m.get("metadata") or {}).get("event_type") == CARD]
         return [m for m in kept if name in words(m)]
 
     def card(self, name, *said):
-        """What the one card reads, if it says all this; None if it does not."""
+        """The text of the only card if it contains all of `parts`; otherwise None."""
         found = [words(m) for m in self.cards(name)]
         return found[0] if len(found) == 1 and all(part in found[0] for part in said) else None
 
     def table_is_right(self):
-        """HAProxy has what the log says, to the last entry, and its servers are the machines that run."""
+        """Whether HAProxy's table equals the log's, and its servers are the machines that run."""
         states = [self.requests.by_id(id_) for id_ in self.log.names().values()]
         wanted = table_of(states, {state.id: self.log.secrets(state.id) for state in states})
         actual = self.haproxy.actual()

@@ -54,7 +54,7 @@ LADDER = (
 
 
 class Tail(Struct, frozen=True, kw_only=True):
-    """The end of a replica's log, as `Requests.logs` gives it."""
+    """The end of a replica's log, as `Deployments.logs` returns it."""
 
     replica: int
     place: str
@@ -72,7 +72,7 @@ torch.OutOfMemoryError: CUDA out of memory. GPU 0 has a total capacity of 79.15 
 
 
 def rungs(*, usable: bool) -> tuple[Rung, ...]:
-    """The ladder of Mixtral 8x7B, shortened; with clouds, or without."""
+    """The ladder of Mixtral 8x7B, shortened; `clouds`: whether clouds are configured."""
     reasons = {
         "gcp": ("GCP: no credentials found", "run `gcloud auth application-default login`"),
         "aws": ("AWS: no credentials found", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws configure`"),
@@ -90,7 +90,7 @@ def offers() -> tuple[Offer, ...]:
 
 
 def climbing() -> Story:
-    """Mixtral on the clouds: three zones said no, the fourth is asked."""
+    """Mixtral on the clouds: three zones refused, the fourth call is in progress."""
     told = Story("mixtral", MIXTRAL, limits=Limits(max_price=Decimal(25)), replicas=2).planned(*offers())
     for tried in offers()[:3]:
         told.wait(1).asked(tried).wait(4).refused(NO_STOCK)
@@ -98,14 +98,14 @@ def climbing() -> Story:
 
 
 def in_the_cloud() -> Story:
-    """Mixtral on two machines, of which one is ready."""
+    """Mixtral with two replicas, of which one is ready."""
     told = climbing().created("http://203.0.113.20:8000").wait(2).asked(offers()[4]).wait(9)
     told.created("http://203.0.113.31:8000").wait(300).ready(4).published().wait(1)
     return told.tested(" aioli, though <!channel> a good <https://example.com|harissa> comes close.")
 
 
 def cards() -> dict[str, Message]:
-    """The card's states."""
+    """States of the card."""
     stories = {
         "card planning": Story().wait(1),
         "card looking": climbing(),
@@ -135,7 +135,7 @@ def cards() -> dict[str, Message]:
 
 
 def more_cards() -> dict[str, Story]:
-    """What happens to a deployment of several replicas, and behind a gateway."""
+    """States of the card with several replicas, or behind a gateway."""
     ready = Story().planned().asked().created().wait(5).ready()
     unrouted = Story().planned().asked().created().wait(5).ready()
     return {
@@ -165,7 +165,7 @@ def more_cards() -> dict[str, Story]:
 
 
 def dry() -> Story:
-    """All spot replicas were taken back, and no zone has any."""
+    """All spot replicas were preempted, and no zone has spot capacity."""
     told = spot().wait(7200)
     for attempt in (1, 2):
         told.gone("it was taken back by its cloud", attempt, preempted=True).wait(1)
@@ -179,14 +179,14 @@ def at_zero(told: Story) -> Story:
 
 
 def asleep() -> Story:
-    """Ended by the want of load, and woken by the next request."""
+    """Scaled to zero without load, then started by a request."""
     told = Story("smollm2", scaled_by(SMOLLM2, min_replicas=0)).served().wait(1200)
     told.moved(0, "no request for 20 min").draining(1, "no request for 20 min").wait(1)
     return told.given_up("no request for 20 min", 1).gone("ended by request", 1).wait(60)
 
 
 def by_load() -> Story:
-    """Three replicas, of which the load asked for the last."""
+    """Three replicas, of which the autoscaler added the last."""
     recipe = scaled_by(MIXTRAL, min_replicas=1, max_replicas=5, target_qps_per_replica=1.0)
     told = Story("mixtral", recipe, replicas=2).planned(*offers())
     for taken in offers()[:2]:
@@ -196,7 +196,7 @@ def by_load() -> Story:
 
 
 def booting() -> Story:
-    """One machine of a cloud, whose engine does not answer yet."""
+    """One cloud machine whose engine does not answer yet."""
     told = Story("mixtral", MIXTRAL).planned(*offers())
     return told.wait(1).asked(offers()[0]).wait(20).created("http://203.0.113.20:8000").wait(40)
 
@@ -206,7 +206,7 @@ def served_in_the_cloud() -> Story:
 
 
 def stumbling() -> Story:
-    """Of two replicas one has an engine that its machine has to start again and again."""
+    """Two replicas, of which one has an engine that is restarted repeatedly."""
     told = Story("mixtral", MIXTRAL, replicas=2).planned(*offers())
     for taken in offers()[:2]:
         told.asked(taken).wait(2).created().wait(200).ready()
@@ -218,7 +218,7 @@ def stumbling() -> Story:
 
 
 def gave_up() -> Story:
-    """The second machine is asked for, since the engine on the first is of no use."""
+    """A second machine is requested, because the engine on the first one failed."""
     told = (
         booting().engine_ended("the engine exited with status 1 at each of its last 3 starts", 2, again=False).wait(1)
     )
@@ -227,7 +227,7 @@ def gave_up() -> Story:
 
 
 def no_machine() -> Story:
-    """Nothing runs yet, and the whole ladder said no."""
+    """No machine, and every rung of the ladder was refused."""
     told = Story("mixtral", MIXTRAL).planned(*offers()[:2])
     for taken in offers()[:2]:
         told.asked(taken).wait(4).refused(NO_STOCK)
@@ -254,7 +254,7 @@ def question() -> Question:
 
 
 def backing_off() -> Story:
-    """One of four answers; another crashed twice."""
+    """Four replicas: one answers, another crashed twice."""
     told = Story("mixtral", MIXTRAL, replicas=4).planned(*offers())
     told.asked(offers()[0]).wait(2).created().wait(200).ready().published().tested()
     for taken in offers()[1:3]:
@@ -263,7 +263,7 @@ def backing_off() -> Story:
 
 
 def degraded() -> Story:
-    """One answers, and the other crashed again and again."""
+    """Two replicas: one answers, the other crashed repeatedly."""
     told = Story("mixtral", MIXTRAL, replicas=2).planned(*offers())
     told.asked(offers()[0]).wait(2).created().wait(200).ready().published().tested()
     for taken in offers()[1:6]:
@@ -284,7 +284,7 @@ def spot() -> Story:
 
 
 def two() -> Story:
-    """Two replicas here, both ready."""
+    """Two ready replicas on this machine."""
     return Story(replicas=2).served().asked().created().wait(5).ready().wait(30)
 
 
@@ -301,7 +301,7 @@ def failed() -> Story:
 
 
 def others() -> dict[str, Message]:
-    """The other messages."""
+    """The messages that are not cards."""
     running = [two(), climbing(), in_the_cloud()]
     now = BEGIN + timedelta(hours=3)
     strange = Recipe(name="team-model", run="serve", secrets=("HF_TOKEN",), notes=(NOTE,))
@@ -358,7 +358,7 @@ NOTE = Note(field="workdir", line=4, meaning="files are not copied to the machin
 
 
 def views() -> dict[str, dict[str, Any]]:
-    """Modal and Home tab."""
+    """The modal and the Home tab."""
     return {
         "modal scale": scale.modal(two().state),
         "modal scale, by load": scale.modal(by_load().state),

@@ -1,4 +1,4 @@
-"""What the gateway costs: requests a second and time to the first token through it, beside the same without it."""
+"""The cost of the gateway: requests per second and time to the first token, with and without it."""
 
 import contextlib
 import multiprocessing
@@ -33,10 +33,10 @@ CONNECTIONS = 64
 STREAMS = 64
 DEPLOYMENTS = 50
 KEYS = 20
-"""Of each deployment: the maps are as long as those of a busy house."""
+"""Number of keys per deployment. The maps are as long as those of a large installation."""
 
 SKYSERVE = 0.004
-"""Its balancer's requests a second, as a share of the direct ones."""
+"""Requests per second through SkyServe's balancer, as a share of the direct ones."""
 TIMES_SKYSERVE = 20
 TTFT_MORE = 5  # ms
 
@@ -57,14 +57,14 @@ frontend upstream
 
 
 def main():
-    table = Printed("what", "figure", "beside", box=None, title="the gateway", title_justify="left")
+    table = Printed("what", "measured", "reference", box=None, title="the gateway", title_justify="left")
     for row in rows():
         table.add_row(*row)
     Console().print(table)
 
 
 def rows():
-    """(what, figure, beside) for people. Everything runs on this machine, and shares its cores."""
+    """Rows (name, value, reference) for `make bench`. All processes share this machine's cores."""
     with tempfile.TemporaryDirectory(prefix="mxg-") as folder, running() as children:
         yield from throughput(Path(folder), children)
     with tempfile.TemporaryDirectory(prefix="mxg-") as folder, running() as children:
@@ -80,19 +80,19 @@ def throughput(folder, children):
         before = cpu_of(cli)
         through.append(saturate(gateway))
         cpu.append((cpu_of(cli) - before) / (through[-1] * SECONDS))
-    rps, beside = statistics.median(through), statistics.median(direct)
-    ratio, least = rps / beside, SKYSERVE * TIMES_SKYSERVE
+    rps, alone = statistics.median(through), statistics.median(direct)
+    ratio, minimum = rps / alone, SKYSERVE * TIMES_SKYSERVE
     yield (
         f"requests/s through the gateway, {DEPLOYMENTS * KEYS} keys, median of {ROUNDS}",
         f"{rps:,.0f}",
-        f"direct {beside:,.0f}; sent by {generator()} on {CONNECTIONS} connections",
+        f"direct {alone:,.0f}; sent by {generator()} on {CONNECTIONS} connections",
     )
     yield (
-        "of the direct ones, before a compiled static answer",
+        "the same as a share of direct requests to a static upstream",
         f"{ratio:.0%}",
-        f"limit {least:.0%}, {ratio / least:.1f} times this; SkyServe's {SKYSERVE:.1%}",
+        f"limit {minimum:.0%}, measured {ratio / minimum:.1f} x the limit; SkyServe {SKYSERVE:.1%}",
     )
-    yield "HAProxy's CPU a request", f"{statistics.median(cpu) * 1e6:.0f} µs", "SkyServe's 4,846 µs, Envoy's 176 µs"
+    yield "HAProxy's CPU per request", f"{statistics.median(cpu) * 1e6:.0f} µs", "SkyServe 4,846 µs, Envoy 176 µs"
 
 
 def first_token(folder, children):
@@ -111,7 +111,7 @@ def first_token(folder, children):
 
 
 def ttft(address, key):
-    """Seconds to the first token, the median over streams, of which so many are always open."""
+    """Median time to the first token, in seconds, with a constant number of open streams."""
     target = Target(url=f"http://{address}", key=key, model="bench")
     with Load(target, streams=STREAMS, tokens=(10, 30)) as load:
         time.sleep(SECONDS)
@@ -131,7 +131,7 @@ def running():
 
 
 def start_static(folder, children):
-    """A HAProxy that answers by itself: not the bottleneck of anything."""
+    """A HAProxy that answers by itself, so that the upstream does not limit the rate."""
     port, config = free_port(), folder / "static.cfg"
     config.write_text(STATIC.format(port=port))
     argv = (str(binary()), "-db", "-f", str(config))
@@ -149,7 +149,7 @@ def start_scripted(folder, children):
 
 
 def start_gateway(folder, children, upstream):
-    """HAProxy as the gateway starts it, with one replica each; its address, and its command line."""
+    """HAProxy as the gateway starts it, with one replica per deployment: its address, and its command line."""
     port = free_port()
     haproxy = Haproxy(Shape(bind=f"127.0.0.1:{port}", hold_socket=str(folder / "hold.sock")), folder / "gateway")
     replica = (ReplicaServer(name="r1", address=upstream),)
@@ -167,30 +167,30 @@ def keys(deployment):
 
 
 def answering(port, children):
-    """`host:port` once it is one of ours that answers there."""
+    """`host:port` once the server there answers as one of this bench."""
     deadline = time.monotonic() + 20
     while True:
         with contextlib.suppress(httpx.TransportError):
             if httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).is_success:
                 return f"127.0.0.1:{port}"
         if time.monotonic() > deadline:
-            raise SystemExit(f"nobody answers on port {port}")
+            raise SystemExit(f"no answer on port {port}")
         children.restart_the_dead()
         time.sleep(0.05)
 
 
 def cpu_of(cli):
-    """Seconds of CPU that HAProxy's worker has used."""
+    """CPU seconds used by HAProxy's worker process."""
     fields = Path(f"/proc/{cli.processes().current}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def generator():
-    return "wrk" if shutil.which("wrk") else "two processes of ours (no wrk on PATH)"
+    return "wrk" if shutil.which("wrk") else "two Python processes (wrk is not on PATH)"
 
 
 def saturate(address):
-    """Answers a second, as many as come, on connections that are kept. Ends the bench where one is not 200."""
+    """Requests per second at full load on kept-alive connections. Any status but 200 ends the bench."""
     return _wrk(address) if shutil.which("wrk") else _ours(address)
 
 
@@ -202,20 +202,20 @@ def _wrk(address):
         script.flush()
         argv = ["wrk", "-t2", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "-s", script.name]
         argv.append(f"http://{address}/v1/chat/completions")
-        said = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
-    if "Non-2xx" in said or "Socket errors" in said:
-        raise SystemExit(f"not every answer was good:\n{said}")
-    return float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1])
+        output = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+    if "Non-2xx" in output or "Socket errors" in output:
+        raise SystemExit(f"some answers were not 200:\n{output}")
+    return float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1])
 
 
 def _ours(address):
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
-        list(pool.map(abs, range(2)))  # both are there before the first one begins
+        list(pool.map(abs, range(2)))  # both processes are started before either measures
         return sum(pool.map(hammer, [address] * 2)) / SECONDS
 
 
 def hammer(address):
-    """Answers in SECONDS, on half of the connections, one request after the other on each."""
+    """Number of answers in SECONDS on half of the connections, one request at a time on each."""
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {KEY}\r\n"
     request = f"{head}Content-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n{BODY}".encode()
     host, _, port = address.partition(":")
@@ -229,9 +229,9 @@ def hammer(address):
         answers, until = 0, time.monotonic() + SECONDS
         while time.monotonic() < until:
             for key, _ in selector.select(1):
-                answer = key.fileobj.recv(65536)  # one small answer, whole
+                answer = key.fileobj.recv(65536)  # one small answer, complete
                 if not answer.startswith(b"HTTP/1.1 200"):
-                    raise SystemExit(f"not every answer was good: {answer[:300]!r}")
+                    raise SystemExit(f"an answer was not 200: {answer[:300]!r}")
                 key.fileobj.sendall(request)
                 answers += 1
         return answers

@@ -1,4 +1,4 @@
-"""The whole line on loopback: Valkey, Slack's stand-in, bot, worker and gateway; started, killed and ended by tests."""
+"""The whole product on loopback: Valkey, the Slack stand-in, bot, worker and gateway, controlled by tests."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 
 
 class Line:
-    """Everything that a person's command passes through, as processes of their own."""
+    """Every process that handles a person's command, each started as a process of its own."""
 
     def __init__(self, folder, *, recipes=HERE / "recipes", slack=None, **environ):
         self.folder = folder
@@ -74,7 +74,7 @@ class Line:
         self.wait(self.gateway_answers, 20, "the gateway")
 
     def slack(self):
-        """What stands in for Slack."""
+        """The command that starts the Slack stand-in."""
         server = (sys.executable, "-m", "bot.sandbox.server", "--port", str(self.slack_port), *self.slack_options)
         return self._child("slack", server)
 
@@ -93,7 +93,7 @@ class Line:
         return installation_of(self.home, {})
 
     def machines(self):
-        """The machines that run now, as the operating system has them."""
+        """The running machines of this installation, from the local driver's list."""
         return [s for s in LocalDriver(self.home).owned(self.installation) if s.presence is Presence.RUNNING]
 
     def redis(self):
@@ -103,7 +103,7 @@ class Line:
         return self.slack_answers() and httpx.get(f"{self.page}/page/state").json()["socket"]["connected"]
 
     def wait(self, holds, seconds, what):
-        """Return the first truthy answer, keeping the children alive meanwhile; raise with the logs otherwise."""
+        """Poll until `holds()` is truthy; return its value. Restarts dead children. A timeout raises with the logs."""
         deadline = time.monotonic() + seconds * PATIENCE
         while not (answer := holds()):
             if time.monotonic() > deadline:
@@ -113,7 +113,7 @@ class Line:
         return answer
 
     def logs(self, lines=40):
-        """The ends of all logs, for the message of a failure."""
+        """The last lines of all logs, for the message of a failed test."""
         parts = []
         for log in sorted(self.folder.glob("*.log")):
             tail = log.read_text(errors="replace").splitlines()[-lines:]

@@ -1,4 +1,4 @@
-"""Load on an endpoint: streams that are always open, requests at a fixed rate, and the fate of each of them."""
+"""Load on an endpoint: a constant number of open streams, requests at a fixed rate, and the result of each request."""
 
 import http.client
 import json
@@ -13,7 +13,7 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 LATE = 0.05
-"""Seconds: a request that leaves later than this after its turn was not sent at the rate that was asked for."""
+"""Maximum delay of a request behind its schedule, in seconds. With a longer delay the rate was not kept."""
 
 
 class Fate(StrEnum):
@@ -24,16 +24,16 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What became of one request. Times are in seconds since 1970, as the log's are."""
+    """The result of one request. Times are in seconds since 1970, as in the log."""
 
     streamed: bool
     began: float
     ended: float
     fate: Fate
     first: float | None = None
-    """When the answer began; of a stream: its first token."""
+    """When the answer began; for a stream, when its first token arrived."""
     port: int = 0
-    """The client's own, by which others can tell which request it was."""
+    """The client's request id, by which HAProxy's data can be matched."""
     why: str = ""
 
     @property
@@ -43,10 +43,10 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """Where to ask, and as whom."""
+    """Address and key of an endpoint."""
 
     url: str
-    """Without a path."""
+    """The base URL, without a path."""
     key: str
     model: str
     timeout: float = 60.0
@@ -54,7 +54,7 @@ class Target:
 
 
 def ask(target, *, tokens, streamed=False):
-    """One chat completion on a connection of its own."""
+    """One chat completion, on a connection of its own."""
     parts = urlsplit(target.url)
     began = time.time()
     with closing(http.client.HTTPConnection(parts.hostname, parts.port, timeout=target.timeout)) as connection:
@@ -77,7 +77,7 @@ def ask(target, *, tokens, streamed=False):
                 fate, why = Fate.LOST, f"{answer.status}: {said}"
             elif streamed:
                 first, whole = _follow(answer)
-                fate, why = (Fate.OK, "") if whole else (Fate.CUT, "the stream ended without its end")
+                fate, why = (Fate.OK, "") if whole else (Fate.CUT, "the stream ended without [DONE]")
             else:
                 json.loads(answer.read())
                 fate, why = Fate.OK, ""
@@ -87,7 +87,7 @@ def ask(target, *, tokens, streamed=False):
 
 
 def _follow(answer):
-    """When the first token of a stream came, and whether the stream was whole."""
+    """When the first token of a stream arrived, and whether the stream was complete."""
     first, said = None, b""
     for line in answer:
         if not line.startswith(b"data: "):
@@ -97,10 +97,10 @@ def _follow(answer):
 
 
 class Load:
-    """Streams and requests from threads of this process, until it is stopped. A context manager."""
+    """Streams and requests in threads of this process, until `stop`. A context manager."""
 
     def __init__(self, target, *, streams, tokens, per_second=0.0, seed=2026):
-        """`tokens`: shortest and longest stream. Requests come at their rate whether or not others were answered."""
+        """`tokens`: shortest and longest stream. Requests keep their rate whether or not earlier ones are answered."""
         self._target = target
         self._tokens = tokens
         self._per_second = per_second
@@ -122,14 +122,14 @@ class Load:
         self.stop()
 
     def stop(self):
-        """Begin nothing new, and wait for what is under way."""
+        """Start no further request, and wait for those in progress."""
         self._over.set()
         for thread in self._threads:
             thread.join()
 
     def _stream(self, number):
         chosen = random.Random(self._seed + number)
-        self._over.wait(chosen.uniform(0, 1))  # so that they do not begin, and end, all at once
+        self._over.wait(chosen.uniform(0, 1))  # spreads the starts, and so the ends, of the streams
         while not self._over.is_set():
             self._note(ask(self._target, tokens=chosen.randint(*self._tokens), streamed=True))
 
@@ -150,7 +150,7 @@ class Load:
         with self._noting:
             self.answers.append(answer)
         if answer.fate is Fate.LOST:
-            time.sleep(0.1)  # an endpoint that is down is not to be asked as fast as it refuses
+            time.sleep(0.1)  # limits the rate of retries while the endpoint refuses connections
 
 
 def of_fate(answers, fate):
@@ -158,17 +158,17 @@ def of_fate(answers, fate):
 
 
 def waits(answers):
-    """Seconds to the first byte, or token of a stream, sorted; of those that were answered."""
+    """Seconds to the first byte, or to a stream's first token, of the answered requests, sorted."""
     return sorted(answer.first - answer.began for answer in answers if answer.fate is Fate.OK)
 
 
 def at(share, ordered):
-    """A quantile of sorted figures."""
+    """A quantile of sorted values."""
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def told(answers):
-    """One line about some answers, for people."""
+def summary(answers):
+    """A summary of the results, in one line."""
     fates = ", ".join(f"{len(of_fate(answers, fate))} {fate}" for fate in Fate)
     ordered = waits(answers)
     if not ordered:

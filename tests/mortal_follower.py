@@ -1,4 +1,4 @@
-"""A follower that kills itself at its N-th call of Redis or Slack: `-m tests.mortal_follower REDIS API N`."""
+"""A follower that kills itself at its N-th call to Redis or Slack: `-m tests.mortal_follower REDIS API N`."""
 
 import itertools
 import os
@@ -39,7 +39,7 @@ def main(redis_url, api_url, lives):
             tick()
             return answer
 
-    cards.SETTLES = timedelta(seconds=0.2)
+    vars(cards).update(SETTLES=timedelta(seconds=0.2))
     redis = MortalRedis.from_url(redis_url)
     requests = Deployments(redis, lambda _: None, {})
     slack = SlackCalls(MortalClient(BOT_TOKEN, base_url=api_url, retry_handlers=[]), Budgets(redis))

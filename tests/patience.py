@@ -1,4 +1,4 @@
-"""How much longer than on a quiet machine things may take before a test gives up on them."""
+"""A factor for timeouts of tests on loaded machines."""
 
 PATIENCE = 4
-"""Bounds on waiting are written for a quiet machine and multiplied by this: to be busy is no failure."""
+"""Factor for timeouts. Timeouts are written for an idle machine; load must not fail a test."""

@@ -1,4 +1,4 @@
-"""A person at the sandbox's page: writes, presses, submits, and waits to see something."""
+"""A person at the sandbox's page: types commands, presses buttons, submits modals, and waits for messages."""
 
 import time
 from collections.abc import Callable
@@ -21,11 +21,11 @@ RANDOM = "C0RANDOM001"
 
 
 class Refused(AssertionError):
-    """The page's API said no."""
+    """The page's API refused the call."""
 
 
 class Person:
-    """Somebody who uses the sandbox by its page's API. A context manager."""
+    """A user of the sandbox, through the page's API. A context manager."""
 
     def __init__(self, base_url: str, user_id: str = ROBIN, *, poll: float = 0.05) -> None:
         self.user = user_id
@@ -47,12 +47,12 @@ class Person:
         self._http.close()
 
     def state(self) -> JSON:
-        """The page's snapshot."""
+        """The page's snapshot of the workspace."""
         snapshot: JSON = self._http.get("/page/state").raise_for_status().json()
         return snapshot
 
     def post(self, path: str, **body: Any) -> JSON:
-        """Post to the page's API as this person; the answer, ok or not."""
+        """Post to the page's API as this person; returns the answer, ok or not."""
         answer: JSON = self._http.post(path, json={"user": self.user, **body}).json()
         return answer
 
@@ -62,14 +62,14 @@ class Person:
             raise Refused(f"{path} {body} -> {answer}")
         return answer
 
-    # --- doing --------------------------------------------------------------
+    # --- actions ------------------------------------------------------------
 
     def command(self, channel: str, text: str) -> JSON:
-        """Type a slash command; returns when it is acked, or 3 s later: {ok, acked}."""
+        """Type a slash command. Returns {ok, acked} when it is acknowledged, or after 3 s."""
         return self._must("/page/send", channel=channel, text=text)
 
     def say(self, channel: str, text: str, thread_ts: str | None = None) -> str:
-        """Write a message (a name like @mixtral becomes a mention); its ts."""
+        """Post a message (a name such as @mixtral becomes a mention). Returns its ts."""
         ts: str = self._must("/page/send", channel=channel, text=text, thread_ts=thread_ts)["ts"]
         return ts
 
@@ -99,7 +99,7 @@ class Person:
         )
 
     def submit(self, view: JSON, values: JSON) -> JSON:
-        """Submit a modal; the answer may hold {errors: {block_id: sentence}}.
+        """Submit a modal. The answer may contain {errors: {block_id: sentence}}.
 
         `values` is {block_id: {action_id: {type, value | selected_option | …}}}, or short
         {block_id: "text"} for a text input.
@@ -113,12 +113,12 @@ class Person:
         self._must("/page/home")
 
     def open_dm(self) -> str:
-        """Open the bot's Messages tab; the channel's id."""
+        """Open the bot's Messages tab. Returns the channel's id."""
         channel: str = self._must("/page/dm")["channel"]
         return channel
 
     def fault(self, kind: str, **how: Any) -> None:
-        """Make the stand-in fail: see bot.sandbox.faults."""
+        """Make the stand-in fail: see `bot.sandbox.faults`."""
         self._fault({"kind": kind, **how})
 
     def _fault(self, body: JSON) -> None:
@@ -129,10 +129,10 @@ class Person:
     def clear_faults(self) -> None:
         self._http.delete("/sandbox/faults").raise_for_status()
 
-    # --- seeing -------------------------------------------------------------
+    # --- what is visible ----------------------------------------------------
 
     def messages(self, channel: str, thread_ts: str | None = None) -> list[JSON]:
-        """What stands in a channel (all of it, replies too), or in one thread; ephemerals left out."""
+        """All messages of a channel, with replies, or of one thread; without ephemeral messages."""
         return [
             m
             for m in self.state()["messages"][channel]
@@ -140,7 +140,7 @@ class Person:
         ]
 
     def ephemerals(self, channel: str | None = None) -> list[JSON]:
-        """What only this person sees, oldest first."""
+        """The ephemeral messages to this person, oldest first."""
         listed = self.state()["messages"]
         return [
             m for name in ([channel] if channel else listed) for m in listed[name] if m.get("ephemeral_to") == self.user
@@ -159,14 +159,14 @@ class Person:
         return next(str(c["id"]) for c in self.state()["channels"] if c["is_bot_im"] and self.user in c["members"])
 
     def calls(self, method: str | None = None) -> list[JSON]:
-        """The app's Web API calls so far."""
+        """The app's Web API calls, oldest first."""
         made: list[JSON] = self._http.get("/sandbox/calls").raise_for_status().json()
         return [call for call in made if method in (None, call["method"])]
 
     # --- waiting ------------------------------------------------------------
 
     def wait_for(self, predicate: Callable[["Person"], T | None], timeout: float = 10.0) -> T:
-        """Look until `predicate(person)` gives something true, and return that.
+        """Poll until `predicate(person)` returns a truthy value, and return that value.
 
         Raises:
             AssertionError: after `timeout` seconds, with the last messages that were to be seen.
@@ -181,7 +181,7 @@ class Person:
             time.sleep(self._poll)
 
     def wait_connected(self, timeout: float = 15.0) -> None:
-        """Wait until the app has a socket open."""
+        """Wait until the app has an open socket."""
         self.wait_for(lambda p: p.state()["socket"]["connected"] > 0, timeout)
 
     def wait_for_message(
@@ -192,7 +192,7 @@ class Person:
         thread_ts: str | None = None,
         timeout: float = 10.0,
     ) -> JSON:
-        """Wait for a message; `where` is a test of it, or a piece of what is to be read in it."""
+        """Wait for a message. `where`: a predicate, or text that the message contains."""
         return self._wait_among(lambda: self.messages(channel, thread_ts), where, timeout)
 
     def wait_for_ephemeral(
@@ -217,7 +217,7 @@ class Person:
 
 
 def words(message: JSON) -> str:
-    """All text of a message that a person can read, its blocks' too."""
+    """All visible text of a message, including its blocks."""
     found: list[str] = [message.get("text", "")]
 
     def gather(value: Any) -> None:
@@ -251,7 +251,7 @@ def _block_of(blocks: list[JSON], action_id: str) -> str:
 
 
 def _values(view: JSON, values: JSON) -> JSON:
-    """Values in Slack's shape; text inputs may be given as plain strings."""
+    """Values in Slack's shape; a text input may be given as a string."""
     elements = {b["block_id"]: b["element"] for b in view["blocks"] if b["type"] == "input"}
     return {
         block: given

@@ -1,4 +1,4 @@
-"""Recorded logs: read them, fold them event by event, and put each state into plain data."""
+"""Recorded logs: reads them, folds them event by event, and renders each state as plain data."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
@@ -33,35 +33,35 @@ from workers.placement.offer import Offer
 
 LOGS = Path(__file__).parent / "logs"
 STATES = ".states.jsonl"
-"""How the name of the golden file beside a log ends."""
+"""Suffix of the golden file of a log."""
 
 
 class Header(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The first line of a log file. Every further line is one event, byte for byte as in the Redis stream."""
+    """The first line of a log file. Each further line is one event, byte for byte as in the Redis stream."""
 
     deployment: DeploymentId
     what: str = ""
-    """What happens in this log, in one sentence."""
+    """What happens in the log, in one sentence."""
 
 
 def recorded() -> list[Path]:
-    """Every log file that the tests keep."""
+    """All log files in tests/logs."""
     return sorted(path for path in LOGS.glob("*.jsonl") if not path.name.endswith(STATES))
 
 
 def read(path: Path) -> tuple[Header, list[bytes]]:
-    """The header of a log file and its events, still encoded. Raises OSError, ValueError, msgspec.DecodeError."""
+    """The header of a log file and its encoded events. Raises OSError, ValueError, msgspec.DecodeError."""
     first, *lines = path.read_bytes().splitlines()
     return msgspec.json.decode(first, type=Header), lines
 
 
 def decoded(lines: Iterable[bytes]) -> list[AnyEvent]:
-    """The events of a log file's lines, by the product's own decoder. Raises msgspec.DecodeError."""
+    """Decode the events with the product's decoder. Raises msgspec.DecodeError."""
     return [_decode(line) for line in lines]
 
 
 def states(deployment: DeploymentId, events: Iterable[AnyEvent]) -> Iterator[tuple[AnyEvent, Deployment | None]]:
-    """Each event with the state after it; None before the first event that a state can begin with."""
+    """Each event with the state after it; None before the first event that can begin a state."""
     state = None
     for event in events:
         state = fold(deployment, [event], onto=state)
@@ -69,7 +69,7 @@ def states(deployment: DeploymentId, events: Iterable[AnyEvent]) -> Iterator[tup
 
 
 def plain(state: Deployment, now: datetime) -> dict[str, Any]:
-    """What a state amounts to at a time, without a name of any class: USD as text, times as in the log."""
+    """A state at a time as plain data, without class names. USD are text; times are as in the log."""
     return {
         "version": state.version,
         "status": condition_of(state).status.value,
@@ -113,12 +113,12 @@ def plain(state: Deployment, now: datetime) -> dict[str, Any]:
 
 
 def plain_lines(deployment: DeploymentId, events: Iterable[AnyEvent]) -> list[bytes]:
-    """The plain data of each state at the time of its event: the lines of NAME.states.jsonl."""
+    """The state after each event, at the event's time: the lines of NAME.states.jsonl."""
     return [msgspec.json.encode(plain(state, event.at)) for event, state in states(deployment, events) if state]
 
 
 def step_in_words(step: Step) -> str:
-    """What the control loop would do, and to which attempt; not the sentence that people read of it."""
+    """The next step of the control loop, and its attempt. Without the step's sentence, which may change."""
     match step:
         case PlanLadder():
             return "plan"
@@ -139,7 +139,7 @@ def step_in_words(step: Step) -> str:
         case Test(url):
             return f"test {url}"
         case Exhaust():
-            return "say that the ladder is dry"
+            return "report that the ladder is dry"
         case EndDeployment(failed):
             return "end as failed" if failed else "end"
         case Wait(until):
@@ -149,6 +149,6 @@ def step_in_words(step: Step) -> str:
 
 
 def offer_in_words(offer: Offer) -> str:
-    """Place, machine and lifecycle."""
+    """Zone, machine type and lifecycle."""
     lifecycle = "spot" if offer.spot else "on demand"
     return " ".join(part for part in (offer.cloud, offer.zone or offer.region, offer.instance_type, lifecycle) if part)

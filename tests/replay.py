@@ -25,21 +25,21 @@ from workers.placement.offer import Offer
 from workers.placement.refusals import Refusal
 from workers.run import connect
 
-SHOWN_MOST = 3
-"""Number of items of a sequence that are printed; the others are counted."""
+MAX_SHOWN = 3
+"""Maximum number of items of a sequence that are printed; the others are counted."""
 
-TEXT_MOST = 90
-"""Number of characters of a text that are printed."""
+MAX_TEXT = 90
+"""Maximum number of characters of a text that are printed."""
 
 ENVELOPE = {"event_id", "at"}
-"""Fields of every event, which are not printed with the others."""
+"""Fields of every event, which are not printed again."""
 
 UNTOLD = ("", None, ())
-"""Values of fields that are not printed; False is not, either, but 0 is."""
+"""Field values that are not printed; False is omitted, too, but 0 is printed."""
 
 
 def in_words(value: object) -> str:
-    """A field of an event in at most a line."""
+    """A field of an event, in at most one line."""
     match value:
         case Recipe():
             return value.name
@@ -58,13 +58,13 @@ def in_words(value: object) -> str:
             told = ((name, in_words(one)) for name, one in fields if one not in UNTOLD and one is not False)
             return " ".join(f"{name}={words}" for name, words in told if words)
         case list() | tuple():
-            rest = f" and {len(value) - SHOWN_MOST} more" if len(value) > SHOWN_MOST else ""
-            return (", ".join(map(in_words, value[:SHOWN_MOST])) or "none") + rest
+            rest = f" and {len(value) - MAX_SHOWN} more" if len(value) > MAX_SHOWN else ""
+            return (", ".join(map(in_words, value[:MAX_SHOWN])) or "none") + rest
         case float():
             return f"{value:.3g}"
         case _:
             text = " ".join(str(value).split())
-            return text if len(text) <= TEXT_MOST else f"{text[:TEXT_MOST]}…"
+            return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
 
 
 def state_in_words(state: Deployment) -> str:
@@ -83,7 +83,7 @@ def _numbers(attempts: Sequence[Attempt]) -> str:
 
 
 def told(deployment: DeploymentId, events: Sequence[AnyEvent], *, whole: bool = False) -> Iterator[str]:
-    """The lines that are printed of a log; `whole`: the last state with all its fields, too."""
+    """The lines to print for a log. `whole`: also the last state with all its fields."""
     state = None
     for version, (event, state) in enumerate(states(deployment, events), 1):
         yield f"{version:>4} {event.at:%Y-%m-%d %H:%M:%S.%f} {type(event).__name__} {in_words(event)}".rstrip()
@@ -97,7 +97,7 @@ def told(deployment: DeploymentId, events: Sequence[AnyEvent], *, whole: bool = 
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print a log; ends with exit status 2 and a sentence where there is none."""
+    """Print a log. Exits with status 2 and a sentence if the log cannot be read."""
     parser = _parser()
     asked = parser.parse_args(arguments)
     try:

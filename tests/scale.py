@@ -1,4 +1,4 @@
-"""A thousand deployments of three replicas in the store: what a sweep, the worker's CPU and `status` cost, by size."""
+"""The cost of a thousand deployments of three replicas: sweep times, the worker's CPU, and `status`, by number."""
 
 import statistics
 import tempfile
@@ -41,7 +41,7 @@ from workers.sandbox.valkey import free_port, valkey
 SIZES = (125, 250, 500, 1000)
 REPLICAS = 3
 SWEEPS = 20
-"""Measured at each size, a second apart, as the worker makes them; every replica is probed twice at least."""
+"""Number of sweeps measured at each size, one per second. Every replica is probed at least twice."""
 
 STATUSES = 200
 EVENTS_A_SECOND = 50
@@ -59,18 +59,18 @@ frontend replicas
     bind 127.0.0.1:{port}
     http-request return status 200 content-type application/json string "{{}}"
 """
-"""A compiled server's answer, so that the prober is what is measured and not who answers."""
+"""A compiled server answers the probes, so that the measurement covers only the prober."""
 
 
 def main():
-    table = Table("what", "figure", "beside", box=None, title="mixtral-bot at scale", title_justify="left")
+    table = Table("what", "measured", "reference", box=None, title="mixtral-bot at scale", title_justify="left")
     for row in rows():
         table.add_row(*row)
     Console().print(table)
 
 
 def rows():
-    """(what, figure, beside) for `make bench`. Takes some two minutes."""
+    """Rows (name, value, reference) for `make bench`. Takes about two minutes."""
     for size in SIZES:
         with Store(size) as store:
             yield from sweeping(store)
@@ -84,23 +84,23 @@ def sweeping(store):
     yield (
         f"{store.size} deployments x {REPLICAS}: a sweep, median of {SWEEPS}",
         f"{took * 1e3:.0f} ms",
-        f"{took / store.size * 1e6:.0f} µs a deployment; the first, which reads every log: {first:.1f} s",
+        f"{took / store.size * 1e6:.0f} µs per deployment; first sweep, which reads every log: {first:.1f} s",
     )
-    yield "worker's CPU", f"{cpu:.0%} of a core", f"{per:.2f} ms/s a deployment (linear where this is constant)"
+    yield "worker's CPU", f"{cpu:.0%} of a core", f"{per:.2f} ms/s per deployment; constant if linear"
     if nudges:
-        yield "nudges of what was at rest", str(nudges), "0"
+        yield "nudges of deployments at rest", str(nudges), "0"
 
 
 def asking(store):
     cold, took = store.asked()
     p50, p99 = took[len(took) // 2] * 1e3, took[int(len(took) * 0.99)] * 1e3
     what = f"`status` over {store.size} deployments, {EVENTS_A_SECOND} events/s meanwhile"
-    yield f"{what}, p50", f"{p50:.0f} ms", f"the first of a process: {cold:.1f} s"
-    yield f"{what}, p99", f"{p99:.0f} ms", f"limit 300 ms, {300 / p99:.1f} times this"
+    yield f"{what}, p50", f"{p50:.0f} ms", f"first of a process: {cold:.1f} s"
+    yield f"{what}, p99", f"{p99:.0f} ms", f"limit 300 ms, {300 / p99:.1f} x the measured value"
 
 
 class Store:
-    """A Valkey as the demo runs it, filled with deployments at rest, and replicas that answer."""
+    """A Valkey configured as in the demo, filled with deployments at rest, and replicas that answer."""
 
     def __init__(self, size):
         self.size = size
@@ -127,7 +127,7 @@ class Store:
         self._folder.cleanup()
 
     def swept(self):
-        """Seconds of the first sweep and of the median one, CPU seconds a second, and how often anything was nudged."""
+        """Seconds of the first sweep and of the median one, CPU seconds per second, and number of nudges."""
         nudged = []
         drivers: dict[str, Driver] = {
             s.machine.cloud: Listed(s.machine.cloud, self.sightings) for s in self.sightings[:1]
@@ -157,7 +157,7 @@ class Store:
         )
 
     def asked(self):
-        """Seconds of the first `status` of a process, and those of the later ones, in ascending order."""
+        """Seconds of a process's first `status`, and of the later ones in ascending order."""
         context: Any = SimpleNamespace(
             requests=Deployments(self.redis, lambda _: None, {}), now=lambda: datetime.now(UTC)
         )
@@ -172,7 +172,7 @@ class Store:
 
     @contextmanager
     def busy(self):
-        """Somebody appends all the while."""
+        """Append events continuously from another client."""
         log, done = Log(self.redis), threading.Event()
 
         def write():
@@ -193,7 +193,7 @@ class Store:
 
 
 class Listed(FakeDriver):
-    """A cloud whose list is given."""
+    """A cloud with a given list of machines."""
 
     def __init__(self, cloud, sightings):
         super().__init__(cloud)
@@ -204,7 +204,7 @@ class Listed(FakeDriver):
 
 
 def filled(redis, size, address, sightings):
-    """Launch deployments of Mixtral, three replicas each, as their logs read once they answer."""
+    """Write the logs of deployments of Mixtral with three ready replicas each."""
     recipe = load(find("mixtral-8x7b", ()), {})
     clouds = {cloud: CloudStatus(cloud=cloud, usable=True) for cloud in ("aws", "gcp")}
     rungs = plan(recipe, catalog.load(None), statuses=clouds)

@@ -1,4 +1,4 @@
-"""The README's pictures, taken of the real thing: `make screenshots`."""
+"""Takes the README's pictures from the running demo: `make screenshots`."""
 
 import sys
 import tempfile
@@ -16,13 +16,13 @@ from workers.sandbox import shortages
 DOCS = Path(__file__).parent.parent / "docs"
 NAME = "smollm2-135m"
 QUESTION = "What is soy sauce?"
-MOST_BYTES = 400_000
+MAX_BYTES = 400_000
 PAGE = {"width": 1280, "height": 900}
-LADDER = {"width": 1060, "height": 800}
+LADDER = {"width": 1060, "height": 950}
 REPLICAS = {"width": 1060, "height": 1250}
 TRIES = 40
 CONDIMENTS = ("vinegar", "mustard", "ketchup", "mayonnaise", "sauce", "lemon", "pepper", "salt", "honey", "spice")
-"""The model is tiny, and says strange things as often as not: the scene is played until it is to the point."""
+"""A scene is repeated until the test completion names one of these. The tiny model is often off topic."""
 
 
 def main() -> int:
@@ -32,7 +32,7 @@ def main() -> int:
             if play(Path(folder)):
                 break
     else:
-        sys.stderr.write(f"The model was not to the point in {TRIES} tries.\n")
+        sys.stderr.write(f"The model's answers were off topic in all of {TRIES} attempts.\n")
         return 1
     with tempfile.TemporaryDirectory() as folder:
         failed_over(Path(folder))
@@ -41,17 +41,17 @@ def main() -> int:
     for picture in sorted(DOCS.glob("*.png")):
         size = picture.stat().st_size
         print(f"{picture.relative_to(DOCS.parent)}  {size / 1000:.0f} kB")
-        if size > MOST_BYTES:
-            sys.stderr.write(f"{picture.name} is larger than {MOST_BYTES / 1000:.0f} kB.\n")
+        if size > MAX_BYTES:
+            sys.stderr.write(f"{picture.name} is larger than {MAX_BYTES / 1000:.0f} kB.\n")
             return 1
     return 0
 
 
 def play(folder: Path) -> bool:
-    """One scene on a line of its own; whether pictures came of it."""
+    """Play one scene on a line of its own. Returns whether its pictures were taken."""
     recipes = folder / "recipes"
     recipes.mkdir()
-    # With a home of its own it finds nobody's credentials.
+    # An own home, so that no credentials are found.
     line = Line(folder, recipes=recipes, slack=("--notice", NOTICE), HOME=str(folder))
     with line, Screen(line.page, Path(tempfile.gettempdir()), size=PAGE, scale=1.5) as screen:
         screen.open()
@@ -64,7 +64,7 @@ def play(folder: Path) -> bool:
 
 
 def failed_over(folder: Path) -> None:
-    """A launch of Mixtral that both stand-in clouds refuse on its way, as in the demo."""
+    """A launch of Mixtral that both stand-in clouds refuse several times, as in the demo."""
     line = CloudyLine(folder, engine="llamacpp", slack=("--notice", NOTICE), HOME=str(folder))
     with line, Screen(line.page, Path(tempfile.gettempdir()), size=LADDER, scale=1.5) as screen:
         for cloud, faults in (("aws", shortages.EC2), ("gcp", shortages.GCE)):
@@ -77,7 +77,7 @@ def failed_over(folder: Path) -> None:
 
 
 def taken_back(folder: Path) -> None:
-    """Three spot replicas in three zones, of which the cloud has taken one back; its replacement is ready."""
+    """Three spot replicas in three zones. One is preempted, and its replacement is ready."""
     line = CloudyLine(folder, engine="llamacpp", slack=("--notice", NOTICE), HOME=str(folder))
     with line, Screen(line.page, Path(tempfile.gettempdir()), size=REPLICAS, scale=1.5) as screen:
         screen.open()
@@ -109,7 +109,7 @@ def asked(screen: Screen) -> bool:
     dismiss_whispers(screen)
     screen.open_thread(screen.messages().last)
     answer = screen.answer(1).inner_text()
-    # Where it quotes or puts something in brackets, it has made up a name.
+    # Quotes and brackets indicate an invented name.
     return "fermented soybeans" in answer and 40 < len(answer.split()) < 110 and not set(answer) & set('"(')
 
 
@@ -124,13 +124,13 @@ def ladder(screen: Screen) -> Locator:
 
 
 def dismiss_whispers(screen: Screen) -> None:
-    """A picture shows no key, and no word that is for one person only."""
+    """Dismiss all ephemeral messages, so that the picture shows neither keys nor text for one person."""
     while screen.test_id("dismiss").count():
         screen.test_id("dismiss").first.click()
 
 
 def fit(screen: Screen, first: Locator) -> None:
-    """Make the window so high that its list begins with this message."""
+    """Set the window's height so that the list of messages begins with `first`."""
     shown, listed = first.bounding_box(), screen.test_id("message-list").bounding_box()
     assert shown
     assert listed
@@ -139,7 +139,7 @@ def fit(screen: Screen, first: Locator) -> None:
 
 
 def settle(screen: Screen) -> None:
-    """Nothing is pointed at, nothing has the focus, and nothing is wrong."""
+    """Remove hover and focus, and check the layout."""
     screen.page.mouse.move(0, 0)
     screen.page.evaluate("document.activeElement.blur()")
     screen.look()

@@ -1,4 +1,4 @@
-"""A day of spot in fast-forward: the real control loop on a virtual clock, GCE's stand-in, and seeded bad weather."""
+"""A simulated day of spot: the real control loop on a virtual clock, GCE's stand-in, and seeded interruptions."""
 
 import contextlib
 import logging
@@ -46,13 +46,13 @@ from workers.sandbox.valkey import free_port, valkey
 MACHINE = "a2-highgpu-4g"
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 WARM_UP = timedelta(minutes=15)
-"""The day begins when all replicas have had the time to start."""
+"""Time before the day begins, in which all replicas start."""
 
 LOOK_LEAST = timedelta(minutes=5)
-"""Where nothing moves, the clock is put forward by so much."""
+"""Step of the virtual clock when nothing changes."""
 
 BOOTS = (180, 300)
-"""Seconds, least and most, from a machine's creation until its engine answers."""
+"""Minimum and maximum time from a machine's creation until its engine answers, in seconds."""
 
 MACHINE_LEASE = timedelta(hours=24)
 KEEPS_TRYING = timedelta(minutes=5)
@@ -60,7 +60,7 @@ INSTALLATION = "i-spot-day"
 
 
 class Day:
-    """One policy, one weather. Everything but machines, their end and the gateway is the product's own."""
+    """One policy and one weather. Only the machines, their ends and the gateway are simulated."""
 
     def __init__(self, redis, policy, seed):
         self.now = NOON
@@ -125,12 +125,12 @@ class Day:
         asked = requested("mixtral", recipe, replicas=WANTED, limits=limits, at=self.now)
         self._id = self._log.open(new_id(), asked, new_key(), "once")
         self.state = fold(self._id, self._log.read(self._id))
-        # Without this word a deployment that lost all its replicas is given up after ten dry minutes.
+        # Otherwise a deployment without replicas ends after ten minutes of a dry ladder.
         until = self.now + 2 * DAY
         self._tell(KeepTryingRequested(**stamp(self.now), by="U", every=KEEPS_TRYING, until=until))
 
     def run(self):
-        """The day, and `down` at its end."""
+        """Run the day, then `down`."""
         began = time.monotonic()
         ends = self._began + DAY
         with patient():
@@ -151,7 +151,7 @@ class Day:
         self._machines.close()
 
     def _control(self):
-        """A sweep, the nudged advance, and what the gateway's process would tell."""
+        """One sweep, the nudged advances, and the events that a gateway would append."""
         self._sweeper.sweep()
         while self._nudged:
             try:
@@ -173,7 +173,7 @@ class Day:
         self.state = fold(self._id, self._log.read(self._id, after=self.state.version), onto=self.state)
 
     def _let_it_happen(self):
-        """The weather since the last time, which the control loop hears of at its next look."""
+        """Apply the weather since the last call. The control loop observes it at its next sweep."""
         since, at = self._weather_seen, self.now - self._began
         self._weather_seen = at
         short = [s for s in self.weather.spells if s.begins <= at < s.ends]
@@ -199,7 +199,7 @@ class Day:
             self.outcome.preempted += 1
 
     def _pause(self):
-        """Until when nothing can happen: a grain where anything moves, or is not known yet."""
+        """The next time at which something can happen: one grain later if anything is in progress or unknown."""
         moving = any(a.phase in MAY_COST - {Phase.READY} for a in self.state.attempts)
         running = {name for _, name in self._cloud.instances}
         if moving or running != {name_of(a.request.token) for a in self.state.ready}:
@@ -216,7 +216,7 @@ class Day:
         return min(pauses)
 
     def _pass(self, pause):
-        """Let the time go by, and count what ran in it."""
+        """Advance the clock, and count what ran meanwhile."""
         with self._cloud.changed:
             there = dict(self._cloud.instances)
         out = self.outcome
@@ -263,22 +263,22 @@ class Day:
         out.refused = sum(a.refusal is not None for a in attempts)
         out.drained = sum(isinstance(e, ReplicaDrained) for e in self._log.read(self._id))
         out.events = self.state.version
-        out.usd_told = self.state.spent(self.now)
+        out.usd_logged = self.state.spent(self.now)
 
 
 def boots_in(seed, number):
-    """How long the n-th machine of a day takes."""
+    """Time from creation to answer of the n-th machine of the day."""
     return GRAIN * round(Random(f"{seed} boots {number}").uniform(*BOOTS) / GRAIN.total_seconds())
 
 
 def sold(zones):
-    """The price table's rows of the machine in these zones, spot and on demand."""
+    """The price table's rows for the machine in these zones, spot and on demand."""
     return tuple(o for o in catalog.load() if o.zone in zones and o.instance_type == MACHINE)
 
 
 @contextlib.contextmanager
 def patient():
-    """A sweep waits for its lists and probes however busy this computer is: no time goes by meanwhile."""
+    """Wait for the sweep's lists and probes in real time. The virtual clock stands still meanwhile."""
     before = sweeper_module.ANSWERED_WITHIN
     sweeper_module.ANSWERED_WITHIN = 30.0
     try:
@@ -288,7 +288,7 @@ def patient():
 
 
 def day(redis, policy, seed):
-    """What became of one policy in one weather."""
+    """Run one policy in one weather, and return the outcome."""
     played = Day(redis, policy, seed)
     with contextlib.closing(played):
         return played.run()
@@ -296,7 +296,7 @@ def day(redis, policy, seed):
 
 @contextlib.contextmanager
 def own_redis():
-    """A Valkey for as long as this lasts."""
+    """A Valkey. A context manager."""
     children, port = Children(), free_port()
     with tempfile.TemporaryDirectory(prefix="mixtral-spot-day-") as folder:
         children.start(valkey(port, Path(folder) / "valkey", Path(folder) / "valkey.log"))
@@ -315,26 +315,26 @@ def own_redis():
 
 
 def rows(seed=2):
-    """For `make bench`: what, figure, beside."""
+    """Rows (name, value, reference) for `make bench`."""
     with own_redis() as redis:
         ours, on_demand, one_zone = (day(redis, policy, seed) for policy in (OURS, ON_DEMAND, ONE_ZONE))
     for outcome in (ours, on_demand, one_zone):
-        figure = f"{outcome.availability:.2%} answering, {outcome.mean_ready:.1%} of {WANTED} ready"
-        beside = f"{outcome.usd:.0f} USD, {outcome.launch_calls} launch calls, {outcome.preempted} preemptions"
-        yield f"a day of {outcome.policy.name}", figure, beside
+        measured = f"{outcome.availability:.2%} answering, {outcome.mean_ready:.1%} of {WANTED} ready"
+        reference = f"{outcome.usd:.0f} USD, {outcome.launch_calls} launch calls, {outcome.preempted} preemptions"
+        yield f"a day of {outcome.policy.name}", measured, reference
     short = ", ".join(f"{weather(seed, ZONES).bad(zone) / timedelta(hours=1):.1f}" for zone in ZONES)
-    yield "", f"its zones had no spot for {short} h", ""
+    yield "", f"hours without spot in its zones: {short}", ""
     spot, on_demand_price = (min(o.usd_per_hour for o in sold(ZONES) if o.spot == life) for life in (True, False))
-    figure = f"{under(ours, on_demand):.0f} % under on demand"
+    measured = f"{under(ours, on_demand):.0f} % below on demand"
     yield (
-        "a day of spot, cost",
-        figure,
-        f"{100 * (1 - spot / on_demand_price):.0f} % at most, at these prices; {THEIRS}",
+        "saving of a day of spot",
+        measured,
+        f"{100 * (1 - spot / on_demand_price):.0f} % is the maximum at these prices; {THEIRS}",
     )
 
 
 def main(seeds):
-    """A table of several days."""
+    """Print a table of several days."""
     logging.disable(logging.CRITICAL)
     with own_redis() as redis:
         days = [[day(redis, policy, seed) for policy in (ON_DEMAND, ONE_ZONE, OURS, ONE_FIXED)] for seed in seeds]

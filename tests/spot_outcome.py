@@ -1,4 +1,4 @@
-"""What a day of spot came to, beside other ways to buy the same replicas."""
+"""The outcome of a simulated day of spot, compared with other ways to buy the same replicas."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -10,7 +10,7 @@ from tests.spot_weather import DAY
 
 WANTED = 3
 ZONES = ("us-central1-a", "us-central1-b", "us-central1-c")
-THEIRS = "SkyServe's paper: 43 % under on demand"
+THEIRS = "SkyServe's paper: 43 % below on demand"
 
 
 class Policy(Struct, frozen=True, kw_only=True):
@@ -23,27 +23,27 @@ class Policy(Struct, frozen=True, kw_only=True):
     base: int = 0
 
 
-OURS = Policy(name="spot in three zones, on demand stands in", fallback=True)
+OURS = Policy(name="spot in three zones, on demand as fallback", fallback=True)
 ONE_FIXED = Policy(name="the same, one always on demand", fallback=True, base=1)
 ON_DEMAND = Policy(name="all on demand", spot=False)
 ONE_ZONE = Policy(name="spot in one zone", zones=ZONES[:1])
 
 
 class Outcome(Struct, kw_only=True):
-    """What a day came to, by what the cloud and the machines themselves say."""
+    """The outcome of a day, measured at the cloud and at the machines."""
 
     policy: Policy
     seed: int
     answering: timedelta = timedelta()
-    """How long at least one replica answered."""
+    """Total time in which at least one replica answered."""
     longest_silence: timedelta = timedelta()
     replica_time: timedelta = timedelta()
-    """Ready replicas, at most as many as wanted, times how long."""
+    """Sum of the times of ready replicas, not counting more than are wanted."""
     usd: Decimal = Decimal(0)
-    usd_told: Decimal = Decimal(0)
-    """What the log says that it cost, from the launch to the end."""
+    usd_logged: Decimal = Decimal(0)
+    """The cost according to the log, from the launch to the end."""
     usd_billed: Decimal = Decimal(0)
-    """The same from the cloud."""
+    """The cost according to the cloud."""
     spot_time: timedelta = timedelta()
     on_demand_time: timedelta = timedelta()
     launch_calls: int = 0
@@ -55,7 +55,7 @@ class Outcome(Struct, kw_only=True):
     most_at_once: int = 0
     errors: int = 0
     unknown: tuple[str, ...] = ()
-    """Machines that no log knows."""
+    """Machines that are not in the log."""
     left: tuple[str, ...] = ()
     """Machines that still run after `down`."""
     twice: tuple[str, ...] = ()
@@ -71,13 +71,13 @@ class Outcome(Struct, kw_only=True):
         return self.replica_time / (DAY * WANTED)
 
 
-def under(outcome, beside):
-    """By how much one is cheaper than the other, in %."""
-    return float(100 * (1 - outcome.usd / beside.usd))
+def under(outcome, reference):
+    """By how many percent `outcome` is cheaper than `reference`."""
+    return float(100 * (1 - outcome.usd / reference.usd))
 
 
 def table(days):
-    """A line an outcome; each day's first outcome is what the others are cheaper than."""
+    """One row per outcome. The first outcome of each day is the reference for the others."""
     made = Table(*COLUMNS, box=None, title=f"A day of {WANTED} replicas; {THEIRS}", title_justify="left")
     for outcomes in days:
         for out in outcomes:
@@ -86,7 +86,7 @@ def table(days):
 
 
 COLUMNS = (
-    "seed", "policy", "answering", "longest silence", "ready/wanted", "USD", "under the first", "launch calls",
+    "seed", "policy", "answering", "longest silence", "ready/wanted", "USD", "saving", "launch calls",
     "refused", "preempted", "machines", "drained", "most at once", "on demand h", "events", "errors", "took s",
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""PURE: a day's weather for spot machines: hours in which a zone has none and takes back its own, and single losses."""
+"""PURE: the spot weather of a simulated day: shortages of zones, and single preemptions."""
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -9,28 +9,28 @@ from msgspec.structs import replace
 
 DAY = timedelta(hours=24)
 GRAIN = timedelta(seconds=30)
-"""Nothing happens between two multiples of this."""
+"""Resolution: events happen only at multiples of this."""
 
 SPELL_EVERY = timedelta(hours=5)
-"""Mean time from one bad spell of a zone to the next: no spot there, and what it gave out is taken back at once."""
+"""Mean time between a zone's shortages of spot. At the start of one, all its spot machines are preempted."""
 
 SPELL_LASTS = timedelta(minutes=90)
 SHORT_EVERY = timedelta(hours=12)
-"""Mean time until a zone is short of on-demand machines: it gives out none, and takes back none."""
+"""Mean time between a zone's shortages of on-demand machines. They refuse launches and end no machine."""
 
 SHORT_LASTS = timedelta(minutes=45)
-LASTS_LEAST, LASTS_MOST = timedelta(minutes=10), timedelta(hours=4)
+LASTS_LEAST, MAX_LASTS = timedelta(minutes=10), timedelta(hours=4)
 REGION_EVERY = timedelta(hours=16)
-"""Mean time until the whole region runs out of spot, one zone after another."""
+"""Mean time between shortages of spot in the whole region, which reach one zone after another."""
 
 REGION_LASTS = timedelta(minutes=30)
 REGION_WITHIN = timedelta(minutes=10)
 TAKEN_EVERY = timedelta(hours=4)
-"""Mean time between two single spot machines that a zone takes back in good hours."""
+"""Mean time between single preemptions in a zone outside its shortages."""
 
 
 class Spell(Struct, frozen=True, kw_only=True):
-    """A zone has no machine of this lifecycle to give out; both ends are counted from the day's begin."""
+    """A zone has no machine of this lifecycle to give. Both times are counted from the start of the day."""
 
     zone: str
     lifecycle: str
@@ -39,35 +39,35 @@ class Spell(Struct, frozen=True, kw_only=True):
 
 
 class Taking(Struct, frozen=True, kw_only=True):
-    """A zone takes one spot machine back."""
+    """A zone preempts one spot machine."""
 
     zone: str
     at: timedelta
     drawn: float
-    """Which one: a share of those that it has, from 0 to 1."""
+    """Selects the machine: a position among those that run, from 0 to 1."""
 
 
 class Weather(Struct, frozen=True, kw_only=True):
-    """A day of it."""
+    """The weather of a day."""
 
     seed: int
     spells: tuple[Spell, ...]
     takings: tuple[Taking, ...]
 
     def changes(self) -> list[timedelta]:
-        """Every moment at which something happens, in order."""
+        """All times at which something happens, in order."""
         edges = {edge for spell in self.spells for edge in (spell.begins, spell.ends)}
         return sorted(edges | {taking.at for taking in self.takings})
 
     def bad(self, zone: str) -> timedelta:
-        """How long of the day a zone has no spot."""
+        """Total time in which a zone has no spot."""
         spells = [s for s in self.spells if s.zone == zone and s.lifecycle == "spot"]
         grains = (GRAIN * n for n in range(DAY // GRAIN))
         return GRAIN * sum(any(s.begins <= at < s.ends for s in spells) for at in grains)
 
 
 def weather(seed: int, zones: Sequence[str]) -> Weather:
-    """The same for the same seed and zone, whatever other zones there are."""
+    """Equal for equal seed and zone, independent of the other zones."""
     spells: list[Spell] = []
     takings: list[Taking] = []
     region = list(_spells(Random(f"{seed} region"), "", "spot", REGION_EVERY, REGION_LASTS))
@@ -82,7 +82,7 @@ def weather(seed: int, zones: Sequence[str]) -> Weather:
 def _spells(random: Random, zone: str, lifecycle: str, every: timedelta, lasts: timedelta) -> Iterator[Spell]:
     at = _after(random, every)
     while at < DAY:
-        ends = at + min(max(_after(random, lasts), LASTS_LEAST), LASTS_MOST)
+        ends = at + min(max(_after(random, lasts), LASTS_LEAST), MAX_LASTS)
         yield Spell(zone=zone, lifecycle=lifecycle, begins=at, ends=ends)
         at = ends + _after(random, every)
 
@@ -101,5 +101,5 @@ def _takings(random: Random, zone: str) -> Iterator[Taking]:
 
 
 def _after(random: Random, mean: timedelta) -> timedelta:
-    """An exponential waiting time in whole grains, one at least."""
+    """An exponentially distributed time, in whole grains and at least one."""
     return GRAIN * max(1, round(random.expovariate(1 / mean.total_seconds()) / GRAIN.total_seconds()))

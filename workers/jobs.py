@@ -14,5 +14,5 @@ def advance(deployment: str) -> None:
 
 @cache
 def _wired() -> Advance:
-    # Made in the job's own process: connections and clients do not survive a fork.
+    # Created in the job's own process, because connections and clients cannot be used after a fork.
     return wire_advance()

@@ -1,4 +1,4 @@
-"""A lock in Redis with an expiry: it avoids duplicate work, and correctness does not depend on it."""
+"""A lock in Redis with an expiry. It avoids duplicate work; correctness does not depend on it."""
 
 import contextlib
 import threading

@@ -56,7 +56,7 @@ class Machine(Struct, frozen=True, kw_only=True):
 
     token: Token
     id: str
-    """The cloud's own id of the machine, for which a person can search."""
+    """The cloud's id of the machine, which a person can search for in its console."""
     cloud: str
     offer: Offer
     """The one of the request's offers that was taken."""

@@ -9,7 +9,7 @@ from workers.deployment.events import DeploymentId
 from workers.settings import QUEUE
 
 ADVANCE_TIMEOUT = 1800
-"""Maximum duration of a job, in seconds. An engine's environment or a slow cloud may take minutes."""
+"""Maximum duration of a job, in seconds. A slow cloud may take minutes."""
 
 
 class Nudge(Protocol):

@@ -26,7 +26,7 @@ _fork = multiprocessing.get_context("fork")
 
 
 class TiedWorker(Worker):
-    """An RQ worker whose job's process ends with it, so that no orphaned job runs beside its successor."""
+    """An RQ worker whose job's process ends with it, so that no orphaned job runs concurrently with its repetition."""
 
     def main_work_horse(self, *args: Any, **kwargs: Any) -> Any:
         die_with_parent(self.pid or os.getppid())

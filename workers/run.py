@@ -1,4 +1,4 @@
-"""Wiring of the workers: connections, drivers and the control loop, from the settings."""
+"""Creates the workers' connections, drivers and control loop from the settings."""
 
 import logging
 import os
@@ -58,7 +58,7 @@ def ladder_of(settings: Settings, drivers: Mapping[str, Driver]) -> Ladder:
         try:
             priced = catalog.load(catalog.chosen(settings.environ))
         except catalog.PricesError as error:
-            return (), str(error)  # ends the launch before any call to a cloud
+            return (), str(error)  # an unreadable price table ends the launch before any call to a cloud
         offers = [*priced, *(o for d in drivers.values() for o in d.offers())]
         known = statuses(settings.environ, drivers=frozenset(drivers)) | {c: d.status() for c, d in drivers.items()}
         limited = PlanLimits(spot=limits.spot, gpus=limits.gpus, clouds=limits.clouds, max_price=limits.max_price)

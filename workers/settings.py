@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from recipes.loader import folders
 from workers.errors import WorkersError
-from workers.settings_table import DEFAULTS
+from workers.settings_table import CLOUDS, DEFAULTS
 
 QUEUE = "advance"
 
@@ -23,70 +23,69 @@ class SettingsError(WorkersError):
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """What one installation is told from outside. Secrets that recipes want stay in `environ`."""
+    """The settings of one installation. The secrets that recipes require are read from `environ` when they are used."""
 
     redis_url: str
     home: Path
     installation: str
     clouds: tuple[str, ...] | None
-    """None: every cloud that is usable."""
+    """None: every usable cloud."""
     lease: timedelta
-    """How long a machine lives without being told to live on."""
+    """Time after which a machine ends itself unless its lease is extended."""
     default_recipe: str
     recipe_folders: tuple[Path, ...]
     prices: Path | None
     sweep_every: timedelta
     control_lease: timedelta
-    """For so long the work of a process that died is left to nobody."""
+    """Time after which another process may take over the work of a process that died."""
     keep_trying_every: timedelta
-    """How often a dry ladder is climbed again, where somebody asked for that."""
+    """Interval at which a dry ladder is tried again after a person has chosen "Keep trying"."""
     gateway: "GatewaySettings"
     environ: Mapping[str, str]
 
 
 class GatewaySettings(Struct, frozen=True, kw_only=True):
-    """How the gateway is reached, and how large it is."""
+    """Addresses, limits and files of the gateway."""
 
     bind: str
-    """`host:port` where it listens."""
+    """`host:port` on which it listens."""
     url: str
-    """The address that people see, without a path."""
+    """Its public address, without a path."""
     internal_url: str | None
-    """Where the bot and the workers reach it, if not there."""
+    """Its address for the bot and the workers; None if it is `url`."""
     backends: int
-    """Deployments that it has room for before it grows."""
+    """Number of deployments before HAProxy is reloaded with a larger configuration."""
     hold: timedelta
-    """For so long a request waits for a replica."""
+    """Maximum time that a request waits for a replica."""
     buffer: int
-    """Bytes of a request that are kept, so that another replica can be asked; longer ones are asked once."""
+    """Maximum size of a request that can be repeated at another replica, in bytes; a longer one is sent once."""
     certificate: Path | None
     certificate_key: Path | None
     metrics: str | None
-    """`host:port` of Prometheus metrics; None: none."""
+    """`host:port` of Prometheus metrics; None: off."""
     folder: Path
-    """HAProxy's configuration, keys and sockets."""
+    """Folder of HAProxy's configuration, keys and sockets."""
     attached: bool
-    """HAProxy is started by others, on the same folder."""
+    """Whether HAProxy runs as a separate service on the same folder."""
 
 
 def from_environ(environ: Mapping[str, str], *, needs_redis: bool = True) -> Settings:
-    """Read the settings; raises SettingsError with the mend."""
+    """Read the settings. Raises SettingsError, whose message contains the fix."""
     redis_url = environ.get("REDIS_URL", "")
     if needs_redis and not redis_url:
         raise SettingsError(
-            "REDIS_URL is not set. Start a Valkey or Redis with its append-only file on, for example with "
-            "`docker compose up valkey`, and set REDIS_URL=redis://localhost:6379/0. "
-            "To look around without one, run `make demo`."
+            "REDIS_URL is not set. Start Valkey or Redis with its append-only file on, for example with "
+            "`valkey-server --appendonly yes`, and set REDIS_URL=redis://localhost:6379/0. "
+            "To try the bot without Redis, run `make demo`."
         )
     if redis_url and not redis_url.startswith(("redis://", "rediss://", "unix://")):
-        raise SettingsError(f"REDIS_URL={redis_url!r} is no address: write it as redis://localhost:6379/0.")
+        raise SettingsError(f"REDIS_URL={redis_url!r} is not a Redis address. Write it as redis://localhost:6379/0.")
     home = home_of(environ)
-    clouds = environ.get("MIXTRAL_CLOUDS", "")
     return Settings(
         redis_url=redis_url,
         home=home,
         installation=installation_of(home, environ),
-        clouds=tuple(word.strip().lower() for word in clouds.split(",") if word.strip()) if clouds else None,
+        clouds=_clouds(environ.get("MIXTRAL_CLOUDS", "")),
         lease=_duration(environ, "MIXTRAL_LEASE"),
         default_recipe=environ.get("MIXTRAL_DEFAULT_RECIPE") or DEFAULTS["MIXTRAL_DEFAULT_RECIPE"],
         recipe_folders=tuple(folders(environ)),
@@ -99,14 +98,21 @@ def from_environ(environ: Mapping[str, str], *, needs_redis: bool = True) -> Set
     )
 
 
+def _clouds(text: str) -> tuple[str, ...] | None:
+    clouds = tuple(word.strip().lower() for word in text.split(",") if word.strip())
+    if unknown := [cloud for cloud in clouds if cloud not in CLOUDS]:
+        raise SettingsError(f"MIXTRAL_CLOUDS names {unknown[0]!r}. The clouds are {', '.join(CLOUDS)}.")
+    return clouds or None
+
+
 def _gateway(home: Path, environ: Mapping[str, str]) -> GatewaySettings:
     bind = environ.get("MIXTRAL_GATEWAY_BIND") or DEFAULTS["MIXTRAL_GATEWAY_BIND"]
     host, _, port = bind.rpartition(":")
     if not port.isdigit() or not 0 < int(port) < 2**16:
-        raise SettingsError(f"MIXTRAL_GATEWAY_BIND={bind!r} is no address to listen at: write 0.0.0.0:8000.")
+        raise SettingsError(f"MIXTRAL_GATEWAY_BIND={bind!r} is not a host and port. Write it as 0.0.0.0:8000.")
     certificate, key = (_file(environ, name) for name in ("MIXTRAL_TLS_CERT", "MIXTRAL_TLS_KEY"))
     if (certificate is None) != (key is None):
-        raise SettingsError("MIXTRAL_TLS_CERT and MIXTRAL_TLS_KEY go together: set both, or neither.")
+        raise SettingsError("MIXTRAL_TLS_CERT and MIXTRAL_TLS_KEY require each other. Set both, or neither.")
     scheme = "https" if certificate else "http"
     folder = environ.get("MIXTRAL_GATEWAY_FOLDER")
     return GatewaySettings(
@@ -134,19 +140,19 @@ def _url(environ: Mapping[str, str], name: str) -> str | None:
         return None
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
-        raise SettingsError(f"{name}={url!r} is no address: write it without a path, as https://models.example.com.")
+        raise SettingsError(f"{name}={url!r} is not an address. Write it as https://models.example.com, with no path.")
     return url
 
 
 def _count(environ: Mapping[str, str], name: str) -> int:
     text = environ.get(name, "").strip() or DEFAULTS[name]
     if not text.isdigit() or int(text) < 1:
-        raise SettingsError(f"{name}={text!r} is no whole number above 0: the default is {DEFAULTS[name]}.")
+        raise SettingsError(f"{name}={text!r} is not a whole number above 0. The default is {DEFAULTS[name]}.")
     return int(text)
 
 
 def home_of(environ: Mapping[str, str]) -> Path:
-    """The folder of this installation's files; made if it is not there."""
+    """The folder of this installation's files, which is created if it is missing. Raises SettingsError."""
     home = Path(environ.get("MIXTRAL_HOME") or Path(environ.get("HOME", "~")).expanduser() / ".mixtral-bot")
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -154,12 +160,12 @@ def home_of(environ: Mapping[str, str]) -> Path:
             return home
     except OSError as error:
         raise SettingsError(
-            f"{home} cannot be written ({error.strerror}). Set MIXTRAL_HOME to a folder that can."
+            f"{home} cannot be written ({error.strerror}). Set MIXTRAL_HOME to a writable folder."
         ) from error
 
 
 def installation_of(home: Path, environ: Mapping[str, str]) -> str:
-    """The id that every machine of ours is tagged with: it outlives Redis, so it lives in a file."""
+    """The id in the tags of all machines; stored in a file, so that it survives the loss of Redis."""
     if given := environ.get("MIXTRAL_INSTALLATION"):
         return given
     file = home / "installation"
@@ -168,13 +174,13 @@ def installation_of(home: Path, environ: Mapping[str, str]) -> str:
         with os.fdopen(handle, "w") as new:
             new.write(f"i-{secrets.token_hex(6)}\n")
         with contextlib.suppress(FileExistsError):
-            os.link(draft, file)  # whole or not at all, and the first one wins
+            os.link(draft, file)  # atomic: of several processes, the first one creates the file
         Path(draft).unlink()
     id_ = file.read_text().strip()
     if not id_:
         raise SettingsError(
-            f"{file} is empty: machines are found by the id in it. Restore it from a backup; or, if no machine of this "
-            "installation runs anywhere, delete it."
+            f"{file} is empty, but it has to contain the id by which machines are found. Restore it from a backup; or, "
+            "if no machine of this installation runs anywhere, delete it."
         )
     return id_
 
@@ -188,11 +194,11 @@ def _duration(environ: Mapping[str, str], name: str) -> timedelta:
     try:
         duration = timedelta(**{UNITS[unit]: float(number)})
     except (ValueError, OverflowError) as error:
-        raise SettingsError(f"{name}={text!r} is no duration: write 90s, 30m, 24h or 2d.") from error
+        raise SettingsError(f"{name}={text!r} is not a duration. Write it as 90s, 30m, 24h or 2d.") from error
     if duration <= timedelta():
-        raise SettingsError(f"{name}={text!r} has to be longer than nothing: write 90s, 30m, 24h or 2d.")
+        raise SettingsError(f"{name}={text!r} is not longer than 0 s. Write it as 90s, 30m, 24h or 2d.")
     return duration
 
 
 KEEP_TRYING_EVERY = _duration({}, "MIXTRAL_KEEP_TRYING_EVERY")
-"""The default; equal to the time for which a refusal for lack of capacity is believed."""
+"""The default; equal to the duration of a refusal for lack of capacity."""

@@ -2,6 +2,9 @@
 
 from msgspec import Struct
 
+CLOUDS = ("aws", "gcp", "local")
+"""Values of `MIXTRAL_CLOUDS`, and of `--clouds` in a launch."""
+
 
 class Setting(Struct, frozen=True):
     """One environment variable of the product."""

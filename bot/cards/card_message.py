@@ -1,4 +1,4 @@
-"""Keeps one card per deployment and the alerts in its thread, also across crashes."""
+"""Maintains one card per deployment and the alerts in its thread, also across crashes."""
 
 import hashlib
 import logging
@@ -13,7 +13,7 @@ from redis import Redis
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackAway, SlackFailed, SlackRefused
 from bot.slack.message import JSON, Message
-from bot.slack.reading import find
+from bot.slack.reading import SETTLES, find
 from bot.views.alerts import (
     ENDED,
     FAILED,
@@ -47,26 +47,23 @@ CARDS = "mixtral:cards"
 NO_ROOM = "mixtral_no_room"
 KEY = "mixtral_key"
 
-SETTLES = timedelta(seconds=3)
-"""Maximum time until a message whose reply was lost is visible in the channel."""
-
 FRESH = timedelta(seconds=10)
-"""Age above which a deployment may have a card that Redis does not contain, so that Slack is searched."""
+"""Minimum age of a deployment whose card is looked for in Slack if Redis has no record of it."""
 
 SKEW = timedelta(minutes=2)
-"""Maximum difference between Slack's clock and this one."""
+"""Maximum difference between Slack's clock and the clock of this host."""
 
 NEWS_FOR = timedelta(minutes=10)
-"""Time after which a scaling or an end is not posted any more, for example by a follower that starts later."""
+"""Maximum age of a scaling or an end that is posted. A follower may start long after the event."""
 
 RETRY_CHANNEL = timedelta(minutes=1)
-"""Time between two posts to a channel that refuses the card, since the bot may be invited."""
+"""Interval between two posts to a channel that refuses the card. The bot may have been invited meanwhile."""
 
 GIVES_UP = timedelta(minutes=10)
-"""Time after a deployment's end during which its card is still posted."""
+"""Time after a deployment's end after which its card is not posted any more."""
 
 TICKS_LEAVE = 5
-"""Number of updates that a card leaves for changes if only its times differ."""
+"""Number of updates in the budget that are reserved for cards with changes. Cards whose times alone differ wait."""
 
 MESSAGE_GONE = frozenset({"message_not_found", "cant_update_message"})
 
@@ -92,9 +89,9 @@ class CardRecord(Struct, kw_only=True, omit_defaults=True):
     over: bool = False
     """The card is final, unless the deployment changes."""
     dropped: bool = False
-    """The card was deleted twice in Slack; no other one is posted."""
+    """The card was deleted twice in Slack, and is not posted again."""
     said: dict[str, str] = {}
-    """The ts of each alert by kind; `…` for a post that was started."""
+    """The ts of each alert by kind; `…` for an alert whose post was started and is not confirmed."""
 
 
 BEGUN = "…"
@@ -186,7 +183,7 @@ class Cards:
         try:
             record.ts = self._calls.post(record.channel, message, metadata=_metadata(state, CARD))
         except SlackAway:
-            raise  # it may have been posted: `posting_since` stays set
+            raise  # `posting_since` stays set, because the card may have been posted
         except SlackFailed:
             record.posting_since = None
             self._save(state, record)
@@ -243,7 +240,7 @@ class Cards:
         self._save(state, record)
 
     def _reply(self, state: Deployment, record: CardRecord, kind: str, message: Message) -> None:
-        """Post in the card's thread, once. After a crash, the message is looked for before it is posted."""
+        """Post in the card's thread, once. After a crash, the thread is searched for the message first."""
         before = record.said.get(kind)
         if before not in (None, BEGUN):
             return

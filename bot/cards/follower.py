@@ -27,7 +27,7 @@ POSITION = "mixtral:follower:position"
 
 LEASE = timedelta(seconds=6)
 LEASE_RETRY = timedelta(seconds=0.5)
-"""Time between two tries to take the lease."""
+"""Interval between two attempts to take the lease."""
 
 FEED_WAIT = timedelta(seconds=0.5)
 """Maximum wait of one read of the feed."""
@@ -36,13 +36,13 @@ CARD_REST = timedelta(seconds=0.7)
 """Minimum time between two updates of one card."""
 
 LOOK_BACK = timedelta(minutes=10)
-"""How much of the feed is read if no position is stored."""
+"""Length of the feed that is read if no position is stored."""
 
 CHECK_ALL_EVERY = timedelta(minutes=1)
-"""How often every card is compared with its log. The feed has no entry for a Redis that was rolled back."""
+"""Interval at which every card is compared with its log. A rollback of Redis leaves no entry in the feed."""
 
 TIDY_EVERY = timedelta(hours=1)
-"""How often records are removed whose deployments' logs have expired."""
+"""Interval at which the records of deployments whose logs have expired are removed."""
 
 AFTER_AN_INCIDENT = timedelta(seconds=5)
 
@@ -96,19 +96,19 @@ class Follower:
         self._cards = Cards(redis, slack, deployments.key, clock)
         self._tasks: dict[DeploymentId, Task] = {}
         self._unreadable: set[DeploymentId] = set()
-        """Ignored until the next start of a follower, which may be a version that can read their logs."""
+        """Deployments whose logs this version cannot read. They are ignored until the next start of a follower."""
 
     def run(self, stop: threading.Event) -> None:
-        """Follow while no other process does, until `stop` is set. After any error, following is restarted."""
+        """Follow the feed while this process has the lease, until `stop` is set. After an error, it starts again."""
         while not stop.is_set():
             try:
                 with self._lease.held() as ours:
                     if ours:
                         self._lead(stop)
             except RedisError as error:
-                logger.warning("the feed cannot be followed, trying again in a moment: %s", error)
+                logger.warning("the feed cannot be followed; retrying: %s", error)
             except Exception:  # without this thread no card is updated
-                logger.exception("incident %s: following the feed, which continues in a moment", secrets.token_hex(4))
+                logger.exception("incident %s: following the feed failed; retrying", secrets.token_hex(4))
                 stop.wait(AFTER_AN_INCIDENT.total_seconds())
             stop.wait(LEASE_RETRY.total_seconds())
 
@@ -189,7 +189,7 @@ class Follower:
         try:
             state = self._deployments.by_id(deployment)
         except MsgspecError as error:
-            logger.error("the log of %s cannot be read, and its card is left alone: %s", deployment, error)  # noqa: TRY400 - one line, once
+            logger.error("the log of %s cannot be read, and its card is not updated: %s", deployment, error)  # noqa: TRY400 - one line, once
             self._unreadable.add(deployment)
             del self._tasks[deployment]
             return

@@ -1,4 +1,4 @@
-"""The command line. Each command imports what it needs when it runs, so that `--help` and `plan` are fast."""
+"""The command line. Each command imports its modules when it runs, so that `--help` and `plan` are fast."""
 
 import os
 import sys
@@ -64,7 +64,7 @@ def gateway() -> None:
 
 @main.command()
 @click.argument("recipe", metavar="RECIPE-OR-FILE")
-@click.option("--spot", is_flag=True, help="Spot machines: cheaper, and the cloud may take them back.")
+@click.option("--spot", is_flag=True, help="Spot machines: cheaper, but the cloud may preempt them.")
 @click.option("--gpus", default="", help="Only these of the recipe's GPUs: A100-80GB:2,A100:8.")
 @click.option("--clouds", default="", help="Only these clouds: aws,gcp,local.")
 @click.option("--max-price", type=float, help="Maximum price of one machine, in USD per hour.")
@@ -88,11 +88,11 @@ def plan(recipe: str, spot: bool, gpus: str, clouds: str, max_price: float | Non
 
 
 @main.command()
-@click.option("--end-orphans", is_flag=True, help="End machines that no deployment wants, after confirmation.")
+@click.option("--end-orphans", is_flag=True, help="End machines that belong to no deployment, after confirmation.")
 @click.option("--yes", is_flag=True, help="With --end-orphans: do not ask for confirmation.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 def machines(end_orphans: bool, yes: bool, as_json: bool) -> None:
-    """List every machine of this installation, with its cost so far and the deployment that wants it."""
+    """List every machine of this installation, with its cost so far and its deployment."""
     if yes and not end_orphans:
         raise click.UsageError("--yes requires --end-orphans.")
     _log_nothing()

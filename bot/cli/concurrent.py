@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def ask(questions: Mapping[str, Callable[[], T]], *, within: timedelta, console: Console) -> dict[str, T | Exception]:
-    """Return by name what each call returned or raised, or a TimeoutError after `within`; in the order given."""
+    """Return the result or exception of each call by name, in the given order; a TimeoutError after `within`."""
     answers: queue.Queue[tuple[str, T | Exception]] = queue.Queue()
     for name, question in questions.items():
         # Daemons: a call that does not return must not keep the process from exiting.

@@ -37,14 +37,14 @@ Drivers = Callable[[Settings], Mapping[str, Driver]]
 
 
 class WantedMachines:
-    """Looks up which machines the event logs want. After a failure of Redis, all lookups return UNKNOWN."""
+    """Looks up which machines are wanted, by the event logs. After a failure of Redis, all lookups return UNKNOWN."""
 
     def __init__(self, url: str) -> None:
         self.broken = "" if url else "REDIS_URL is not set"
         self._redis: Redis | None = None
         try:
             if url:
-                # No retry: a person waits.
+                # No retries, because a person waits.
                 self._redis = Redis.from_url(
                     url, socket_connect_timeout=3, socket_timeout=5, retry=Retry(NoBackoff(), 0)
                 )
@@ -55,7 +55,7 @@ class WantedMachines:
             self.broken = _no_answer(error)
 
     def wanted(self, sighting: Sighting) -> tuple[Wanted, str]:
-        """Return whether a log wants the machine, and the deployment's name or the reason."""
+        """Return whether the machine is wanted, and the deployment's name or the reason."""
         if self.broken or self._redis is None:
             return Wanted.UNKNOWN, self._unknown()
         id_ = DeploymentId(sighting.deployment)
@@ -194,18 +194,16 @@ def _end_orphans(
     confirm: Callable[[str], bool],
     say: Console,
 ) -> list[Found] | None:
-    """Return each machine with its outcome, or None if it is unknown which are wanted."""
+    """Return each machine with its outcome; None if the logs cannot be read."""
     if logs.broken:
         say.print(Text("No machine was ended, because each of them may be wanted."))
         return None
     orphans = [one for one in found if one.wanted is Wanted.NO]
     if not orphans:
-        say.print(Text("No machine to end: each is wanted, or it is unknown whether it is."))
+        say.print(Text("No machine to end: each is wanted, or its log could not be read."))
         return list(found)
     if logs.empty():
-        say.print(
-            Text("Redis contains no deployments. If it was emptied, or REDIS_URL names another one, these are wanted!")
-        )
+        say.print(Text("Redis contains no deployments. If it was emptied, or REDIS_URL is wrong, these may be wanted."))
     say.print(Text("To be ended:"))
     for one in orphans:
         machine = one.sighting.machine

@@ -22,7 +22,7 @@ HOUR = timedelta(hours=1)
 
 
 class Wanted(StrEnum):
-    """Whether an event log wants a machine."""
+    """Whether a machine is wanted: its deployment's log contains it and has not ended it."""
 
     YES = "yes"
     NO = "no"  # only such a machine may be ended
@@ -30,13 +30,13 @@ class Wanted(StrEnum):
 
 
 class Found(Struct, frozen=True, kw_only=True):
-    """A running machine, and the deployment that wants it."""
+    """A running machine, and its deployment."""
 
     sighting: Sighting
     usd_per_hour: Decimal | None
     wanted: Wanted
     by: str
-    """The deployment's name, or the reason why there is none."""
+    """The deployment's name, or the reason why the machine is not wanted."""
     ended: bool | None = None
     """Whether it was ended by this command; None if that was not requested."""
 
@@ -55,8 +55,8 @@ def show(
     if not found:
         blind = [*unlisted, *skipped]
         were = "was" if len(blind) == 1 else "were"
-        where = f"in the clouds that were listed; {' and '.join(blind)} {were} not" if blind else "in any cloud"
-        console.print(Text(f"No machine of installation {installation} is running {where}."), soft_wrap=True)
+        gaps = f", but {' and '.join(blind)} {were} not listed: machines there are not shown" if blind else ""
+        console.print(Text(f"No machine of installation {installation} was found{gaps}."), soft_wrap=True)
         return
     gap = 2 if console.width >= WIDE else 1
     table = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="bold")

@@ -15,8 +15,9 @@ from workers.placement.explain_empty import gaps, why_empty
 from workers.placement.ladder import Rung
 from workers.placement.offer import Offer
 from workers.placement.planner import plan
+from workers.settings_table import CLOUDS
 
-WITH_DRIVER = frozenset({"aws", "gcp", "local"})
+WITH_DRIVER = frozenset(CLOUDS)
 
 
 def run(

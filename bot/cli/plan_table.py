@@ -31,7 +31,7 @@ def show(recipe: Recipe, rungs: Sequence[Rung], missing: Iterable[str], *, dated
 
 
 def fold(rungs: Iterable[Rung]) -> list[tuple[int, list[Rung]]]:
-    """Group neighbours that differ only in zone; each group with the number of its first rung."""
+    """Group consecutive rungs that differ only in their zone; each group has the number of its first rung."""
     numbered = enumerate(rungs, start=1)
     return [
         (group[0][0], [rung for _, rung in group])

@@ -32,7 +32,7 @@ def run(
     if asked is None:
         aws = statuses(environ, drivers=frozenset({"aws"}))["aws"]
         asked = sources(environ, before.rows, aws=aws.usable)
-        notes += [] if aws.usable else [f"Not asked: {aws.reason}. To fix it, {aws.mend}."]
+        notes += [] if aws.usable else [f"Not read: {aws.reason}. To fix it, {aws.mend}."]
     answers = ask(asked, within=WITHIN, console=Console(file=err or sys.stderr))
     quotes = {name: answer for name, answer in answers.items() if not isinstance(answer, Exception)}
     failed = {name: str(answer) for name, answer in answers.items() if isinstance(answer, Exception)}
@@ -42,7 +42,7 @@ def run(
         console.print(Text(line))
     if not merged.taken:
         age = catalog.dated(path if path.is_file() and before.read_on else None)
-        console.print(Text(f"No price could be read: those {age} stay in use."))
+        console.print(Text(f"No price could be read. The prices {age} stay in use."))
         return 1
     prices.write(path, prices.as_csv(merged.table))
     for line in _summary(merged, quotes, path, environ):

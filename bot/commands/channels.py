@@ -35,7 +35,7 @@ class SlackChannels:
         self._joined: dict[str, float] = {}
 
     def may_post(self, channel: str) -> bool:
-        """Whether the bot is in a channel; True if Slack does not respond."""
+        """Whether the bot is a member of a channel; True if Slack does not respond."""
         if self._joined.get(channel, 0.0) > self._clock():
             return True
         try:
@@ -53,7 +53,7 @@ class SlackChannels:
     def whisper(self, channel: str, user: str, message: Message) -> None:
         """Show a message to one person. It is not logged. Raises NotShown, also if Slack does not respond."""
         try:
-            self._slack.whisper(channel, user, message)
+            self._slack.whisper(channel, user, message, text_alone=False)  # the key is in the blocks
         except SlackRefused as refused:
             raise NotShown(refused.code) from refused
         except (SlackFailed, RedisError) as failed:

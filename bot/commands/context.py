@@ -48,7 +48,7 @@ class Answers(Protocol):
 
 
 class CommandContext(Struct, frozen=True, kw_only=True):
-    """Everything that a command may need."""
+    """The dependencies of the command handlers."""
 
     deployments: Deployments
     recipes: RecipeCatalog

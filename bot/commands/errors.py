@@ -2,7 +2,7 @@
 
 
 class CommandError(Exception):
-    """A command that cannot be carried out: the sentence (mrkdwn) says why, the hint is a command that would work."""
+    """A command cannot be carried out. The sentence (mrkdwn) states the cause; the hint is a valid command."""
 
     def __init__(self, sentence: str, *, hint: str | None = None) -> None:
         super().__init__(sentence)
@@ -11,7 +11,7 @@ class CommandError(Exception):
 
 
 class NoRecipe(CommandError):
-    """The recipe does not exist; `nearest` is one that may have been meant."""
+    """The recipe does not exist. `nearest`: the recipe with the most similar name."""
 
     def __init__(self, sentence: str, *, nearest: str | None) -> None:
         super().__init__(sentence)

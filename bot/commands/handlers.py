@@ -9,7 +9,7 @@ from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, EnvMissing, NoRecipe
 from bot.commands.key_handlers import list_keys, new_key, revoke_key
 from bot.commands.lookup import check, named, one, which
-from bot.commands.policy import Deed, may
+from bot.commands.policy import Permission, may
 from bot.commands.recipe_catalog import name_from
 from bot.commands.scale_handler import scale_to
 from bot.language.command import (
@@ -31,8 +31,8 @@ from bot.language.command import (
     UsageError,
 )
 from bot.language.question import Question
-from bot.language.suggestions import written
-from bot.prompting.routing import Nowhere, route
+from bot.language.suggestions import command_text
+from bot.prompting.routing import NotRouted, route
 from bot.slack.message import Message
 from bot.views import endpoint as endpoint_view
 from bot.views import help as help_view
@@ -100,7 +100,7 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
     recipe = _complete(command, context)
     name = command.name or name_from(recipe.name)
     if command.replicas and (why := out_of_bounds(recipe, command.replicas)):
-        raise CommandError(why, hint=written(replace(command, replicas=nearest(recipe, command.replicas))))
+        raise CommandError(why, hint=command_text(replace(command, replicas=nearest(recipe, command.replicas))))
     if not context.channels.may_post(caller.channel):
         raise CommandError(
             "Nothing was started: the bot is not in this channel, so it cannot post the deployment's card. "
@@ -143,9 +143,9 @@ def ask(command: Ask, caller: Caller, context: CommandContext) -> Message:
         response_url=caller.response_url,
     )
     found = route(question, context.deployments.all(), None, context.deployments.past_names())
-    if isinstance(found, Nowhere) and found.choices:
+    if isinstance(found, NotRouted) and found.choices:
         return choice(found.sentence, question, found.choices, found.prompt)
-    if isinstance(found, Nowhere):
+    if isinstance(found, NotRouted):
         raise CommandError(escape(found.sentence))
     context.answers.ask(question)
     return _asked(found.deployment.name)
@@ -172,10 +172,10 @@ def endpoint_of(state: Deployment, caller: Caller, context: CommandContext) -> M
     A caller who may not see it, and has a key of their own, is shown how to use that one.
     """
     held = [key.id for key in state.keys if key.user == caller.user]
-    allowed = may(caller.user, Deed.SEE_KEY, launcher=state.place.user, admins=context.admins)
+    allowed = may(caller.user, Permission.SEE_KEY, launcher=state.place.user, admins=context.admins)
     if held and state.endpoint is not None and not allowed:
         return endpoint_view.held(state, held)
-    check(Deed.SEE_KEY, state, caller, context)
+    check(Permission.SEE_KEY, state, caller, context)
     return endpoint_view.endpoint(state, context.deployments.key(state.id), python=True)
 
 
@@ -216,7 +216,7 @@ def down(command: Down, caller: Caller, context: CommandContext) -> Message:
 
 def end(state: Deployment, caller: Caller, context: CommandContext) -> Message:
     """End a deployment, for the command and the card's button."""
-    check(Deed.END, state, caller, context)
+    check(Permission.END, state, caller, context)
     if reply := _ends_already(state):
         return reply
     after = context.deployments.stop(state.id, by=caller.user)
@@ -232,7 +232,7 @@ def _ends_already(state: Deployment) -> Message | None:
 
 def keep_trying(state: Deployment, caller: Caller, context: CommandContext) -> Message:
     """Try a dry ladder again at intervals, for the card's button."""
-    check(Deed.SCALE, state, caller, context)
+    check(Permission.SCALE, state, caller, context)
     if is_ending(state):
         return Message(
             text=f"*{state.name}* has ended. Launch it again with {code(f'{SLASH} launch {state.recipe.name}')}."
@@ -255,11 +255,11 @@ def _complete(command: Launch, context: CommandContext) -> Recipe:
         raise _nearest(missing, command) from missing
     except EnvMissing as lacking:
         filled = replace(command, env=command.env | dict.fromkeys(lacking.missing, "…"))
-        raise CommandError(lacking.sentence, hint=written(filled)) from lacking
+        raise CommandError(lacking.sentence, hint=command_text(filled)) from lacking
 
 
 def _nearest(missing: NoRecipe, command: Launch | Plan) -> CommandError:
-    hint = written(replace(command, recipe=missing.nearest)) if missing.nearest else f"{SLASH} recipes"
+    hint = command_text(replace(command, recipe=missing.nearest)) if missing.nearest else f"{SLASH} recipes"
     return CommandError(missing.sentence, hint=hint)
 
 
@@ -267,7 +267,7 @@ def _taken(taken: NameTaken, command: Launch, context: CommandContext) -> Comman
     """The error for a name that another deployment has."""
     names = {state.name for state in context.deployments.all()}
     free = next(f"{taken.name}-{n}" for n in range(2, len(names) + 3) if f"{taken.name}-{n}" not in names)
-    hint = written(replace(command, name=free))
+    hint = command_text(replace(command, name=free))
     holder = context.deployments.by_id(taken.holder)
     if holder is None:
         return CommandError(escape(str(taken)), hint=hint)

@@ -3,7 +3,7 @@
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, NotShown
 from bot.commands.lookup import check, check_runs, named, one
-from bot.commands.policy import Deed
+from bot.commands.policy import Permission
 from bot.language.command import SLASH, ListKeys, NewKey, RevokeKey
 from bot.slack.message import Message
 from bot.views import key_messages as keys_view
@@ -21,7 +21,7 @@ def list_keys(command: ListKeys, context: CommandContext) -> Message:
 def new_key(command: NewKey, caller: Caller, context: CommandContext) -> Message:
     """Make a key and show it to its owner. If it cannot be shown, it is revoked."""
     state = named(command.name, "key", context)
-    check(Deed.MAKE_KEY, state, caller, context)
+    check(Permission.MAKE_KEY, state, caller, context)
     check_runs(state, NO_KEYS)
     if state.endpoint is None:
         raise CommandError(
@@ -46,7 +46,7 @@ def revoke_key(command: RevokeKey, caller: Caller, context: CommandContext) -> M
     check_runs(state, NO_KEYS)
     key = _known(command, state)
     if key.user != caller.user:
-        check(Deed.REVOKE_KEY, state, caller, context)
+        check(Permission.REVOKE_KEY, state, caller, context)
     context.deployments.revoke_key(state.id, key.id, by=caller.user)
     return keys_view.revoked(state, key)
 

@@ -4,7 +4,7 @@ from difflib import get_close_matches
 
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError
-from bot.commands.policy import Deed, may, refusal
+from bot.commands.policy import Permission, may, refusal
 from bot.language.command import SLASH
 from bot.views import words
 from bot.views.amounts import duration, moment
@@ -56,7 +56,7 @@ def which(form: str, context: CommandContext) -> CommandError:
     return CommandError(f"Give the name of a deployment: {', '.join(names)}.", hint=f"{SLASH} {form.format(names[0])}")
 
 
-def check(deed: Deed, state: Deployment, caller: Caller, context: CommandContext) -> None:
+def check(deed: Permission, state: Deployment, caller: Caller, context: CommandContext) -> None:
     """Raises CommandError, which names who may do this, if the caller may not."""
     launcher = state.place.user
     if not may(caller.user, deed, launcher=launcher, admins=context.admins):

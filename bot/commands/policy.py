@@ -5,8 +5,8 @@ from enum import StrEnum
 from typing import assert_never
 
 
-class Deed(StrEnum):
-    """What only the launcher and the admins may do to a deployment, in the words of the refusal."""
+class Permission(StrEnum):
+    """The actions that are reserved for the launcher and the admins. The values are used in the refusal."""
 
     SCALE = "scale it"
     END = "end it"
@@ -15,20 +15,20 @@ class Deed(StrEnum):
     REVOKE_KEY = "revoke a key that is not theirs"
 
 
-def may(user: str, deed: Deed, *, launcher: str, admins: Collection[str]) -> bool:
+def may(user: str, deed: Permission, *, launcher: str, admins: Collection[str]) -> bool:
     """Whether the user may do this to a deployment of `launcher`."""
     match deed:
-        case Deed.SCALE | Deed.END | Deed.SEE_KEY | Deed.MAKE_KEY | Deed.REVOKE_KEY:
+        case Permission.SCALE | Permission.END | Permission.SEE_KEY | Permission.MAKE_KEY | Permission.REVOKE_KEY:
             return user == launcher or user in admins
         case _:
             assert_never(deed)
 
 
-def refusal(deed: Deed, *, name: str, launcher: str, admins: Collection[str]) -> str:
+def refusal(deed: Permission, *, name: str, launcher: str, admins: Collection[str]) -> str:
     """The sentence that names who may, in Slack's markup."""
     others = sorted(set(admins) - {launcher})
     too = f" or an admin ({', '.join(f'<@{admin}>' for admin in others)})" if others else ""
-    if deed in (Deed.SEE_KEY, Deed.MAKE_KEY):
+    if deed in (Permission.SEE_KEY, Permission.MAKE_KEY):
         return (
             f"<@{launcher}> launched *{name}*: only they{too} may {deed}. "
             f"For a key of your own, ask them to type `/mixtral key {name} new @YOU`."

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from bot.commands.errors import CommandError, EnvMissing, NoRecipe
-from bot.language.command import NAME_MOST
+from bot.language.command import MAX_NAME
 from bot.language.values import shown
 from bot.views.escape import code
 from recipes import loader
@@ -24,11 +24,11 @@ class RecipeCatalog:
 
     @property
     def default(self) -> str:
-        """The recipe of a launch that names none."""
+        """The name of the recipe that is used if a launch names none."""
         return self._default
 
     def all(self) -> tuple[list[Recipe], list[RecipeError]]:
-        """Every recipe, by name, and what is wrong with the files that cannot be read."""
+        """Every recipe, by name, and the errors of the files that cannot be read."""
         found: list[Recipe] = []
         broken: list[RecipeError] = []
         for name in loader.names(self._folders):
@@ -77,7 +77,7 @@ class RecipeCatalog:
 
 def name_from(recipe: str) -> str:
     """A deployment's name, made from its recipe's."""
-    return re.sub(r"[^a-z0-9]+", "-", recipe.lower())[:NAME_MOST].strip("-")
+    return re.sub(r"[^a-z0-9]+", "-", recipe.lower())[:MAX_NAME].strip("-")
 
 
 def _check_variable(variable: str, recipe: Recipe, file: Path) -> None:

@@ -4,7 +4,7 @@ from bot.commands.bounds import out_of_bounds
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError
 from bot.commands.lookup import check, check_runs
-from bot.commands.policy import Deed
+from bot.commands.policy import Permission
 from bot.language.command import SLASH
 from bot.slack.message import Message
 from bot.views import scale as scale_view
@@ -16,7 +16,7 @@ from workers.deployment.state import Deployment
 
 def scale_to(state: Deployment, replicas: int, caller: Caller, context: CommandContext) -> Message:
     """Set the number of replicas, or try the same number again. Raises CommandError, NoSuchDeployment."""
-    check(Deed.SCALE, state, caller, context)
+    check(Permission.SCALE, state, caller, context)
     check_runs(state)
     if why := out_of_bounds(state.recipe, replicas):
         raise CommandError(why, hint=f"{SLASH} scale {state.name} {nearest(state.recipe, replicas)}")
@@ -28,6 +28,6 @@ def scale_to(state: Deployment, replicas: int, caller: Caller, context: CommandC
 
 
 def _given_up(state: Deployment) -> bool:
-    """Whether replicas are missing because they failed or none was available; then the same number tries again."""
+    """Whether replicas are missing after failures or a dry ladder. Setting the same number then tries again."""
     failed = state.abandoned is not None or state.exhausted is not None or bool(failures_in_a_row(state))
     return isinstance(condition_of(state), Degraded) or (failed and len(state.live) < state.wanted)

@@ -26,7 +26,7 @@ REDIS_AWAY = (
 
 
 def settle(label: str, caller: Caller, work: Callable[[], Message]) -> Message:
-    """The message that `work` returns, or one that says why it failed. Logs one line, without the message's text."""
+    """The message that `work` returns, or a message with the cause of its failure. Logs one line without the text."""
     began = time.perf_counter()
     outcome, message = _attempt(work)
     took = (time.perf_counter() - began) * 1000

@@ -9,10 +9,10 @@ from workers.placement.limits import Limits
 
 SLASH = "/mixtral"
 
-PROMPT_MOST = 24_000
+MAX_PROMPT = 24_000
 """Maximum characters of a prompt: about 6,000 tokens, which fit every shipped recipe's context with the answer."""
 
-NAME_MOST = 40
+MAX_NAME = 40
 
 
 class Launch(Struct, frozen=True, kw_only=True):
@@ -21,9 +21,9 @@ class Launch(Struct, frozen=True, kw_only=True):
     recipe: str | None = None
     """None: the installation's default recipe."""
     name: str | None = None
-    """None: named like its recipe."""
+    """None: the recipe's name."""
     replicas: int | None = None
-    """None: the recipe's number."""
+    """None: the number in the recipe."""
     env: dict[str, str] = {}
     limits: Limits = Limits()
 
@@ -135,7 +135,7 @@ USAGES = {
     "endpoint": "endpoint NAME",
     "key": "key NAME [list|new [@PERSON]|revoke ID]",
     "logs": "logs NAME",
-    "plan": "plan RECIPE [--spot] [--gpus A100-80GB:2,A100:8] [--clouds aws,gcp] [--max-price USD]",
+    "plan": "plan [RECIPE] [--spot] [--gpus A100-80GB:2,A100:8] [--clouds aws,gcp] [--max-price USD]",
     "recipes": "recipes",
     "down": "down NAME",
     "help": "help [COMMAND]",

@@ -7,8 +7,8 @@ from difflib import get_close_matches
 from msgspec import Struct
 
 from bot.language.command import (
+    MAX_PROMPT,
     MEANT,
-    PROMPT_MOST,
     SAME_AS,
     SLASH,
     USAGES,
@@ -30,7 +30,7 @@ from bot.language.key_words import key
 from bot.language.options import SWITCHES, Options, read
 from bot.language.suggestions import joined
 from bot.language.typed_text import plain, straight, unquoted, with_mentions
-from bot.language.values import Wrong, environment, limits, name, quoted, replicas, shown
+from bot.language.values import InvalidValue, environment, limits, name, quoted, replicas, shown
 
 LAUNCH_FLAGS = ("--replicas", "--spot", "--gpus", "--clouds", "--env", "--max-price")
 PLAN_FLAGS = ("--spot", "--gpus", "--clouds", "--max-price")
@@ -54,7 +54,7 @@ def parse(text: str) -> Command | UsageError:
         return _unknown(word, rest)
     try:
         return _parse(word, rest if word != "key" else _first_word(with_mentions(text))[1])
-    except Wrong as wrong:
+    except InvalidValue as wrong:
         return UsageError(sentence=wrong.sentence, usage=usage(word), nearest=wrong.nearest)
 
 
@@ -75,10 +75,10 @@ def addressed(text: str, running: Collection[str]) -> Prompt:
 
 
 def too_long(prompt: str) -> str | None:
-    """The sentence for a prompt of more than PROMPT_MOST characters; None if it fits."""
-    if len(prompt) <= PROMPT_MOST:
+    """The sentence for a prompt of more than MAX_PROMPT characters; None if it fits."""
+    if len(prompt) <= MAX_PROMPT:
         return None
-    return f"That prompt has {len(prompt):,} characters; at most {PROMPT_MOST:,} fit. Shorten it, or ask in parts."
+    return f"That prompt has {len(prompt):,} characters; at most {MAX_PROMPT:,} fit. Shorten it, or ask in parts."
 
 
 def _first_word(text: str) -> tuple[str, str]:
@@ -130,14 +130,16 @@ def _words(rest: str) -> list[str]:
     try:
         return shlex.split(straight(rest))
     except ValueError as error:
-        raise Wrong("A quotation mark is not closed. Close it, or leave it out.") from error
+        raise InvalidValue("A quotation mark is not closed. Close it, or leave it out.") from error
 
 
 def _ask(rest: str) -> Ask:
     if not rest:
-        raise Wrong("There is no prompt. Write it after the command.", nearest=f"{SLASH} ask Name three condiments.")
+        raise InvalidValue(
+            "There is no prompt. Write it after the command.", nearest=f"{SLASH} ask Name three condiments."
+        )
     if sentence := too_long(rest):
-        raise Wrong(sentence)
+        raise InvalidValue(sentence)
     return Ask(text=rest)
 
 
@@ -147,10 +149,10 @@ def _launch(given: Options) -> Launch:
     _at_most(1, before)
     if after is not None:
         if not after:
-            raise Wrong("`as` needs a name after it.", nearest=_again((*before, "as", "fast"), given))
+            raise InvalidValue("`as` needs a name after it.", nearest=_again((*before, "as", "fast"), given))
         if len(after) > 1:
             one = "-".join(after)
-            raise Wrong(
+            raise InvalidValue(
                 f"A name is one word; {quoted(' '.join(after))} is {len(after)} words. Join them with hyphens.",
                 nearest=_again((*before, "as", one.lower()), given),
             )
@@ -185,13 +187,13 @@ def _plan(given: Options) -> Plan:
 def _scale(words: Sequence[str]) -> Scale:
     _at_most(2, words)
     if not words:
-        raise Wrong("Give the deployment's name and the number of replicas.", nearest=f"{SLASH} scale NAME 2")
+        raise InvalidValue("Give the deployment's name and the number of replicas.", nearest=f"{SLASH} scale NAME 2")
     if len(words) == 1:
         if not _is_number(words[0]):
-            raise Wrong("Give the number of replicas.", nearest=f"{SLASH} scale {shown(words[0])} 2")
+            raise InvalidValue("Give the number of replicas.", nearest=f"{SLASH} scale {shown(words[0])} 2")
         return Scale(replicas=replicas(words[0], "The number of replicas", least=0))
     if _is_number(words[0]) and not _is_number(words[1]):
-        raise Wrong("The name comes first, then the number.", nearest=f"{SLASH} scale {words[1]} {words[0]}")
+        raise InvalidValue("The name comes first, then the number.", nearest=f"{SLASH} scale {words[1]} {words[0]}")
     return Scale(name=name(words[0]), replicas=replicas(words[1], "The number of replicas", least=0))
 
 
@@ -208,7 +210,7 @@ def _help(words: Sequence[str]) -> Help:
     if topic in USAGES:
         return Help(command=topic)
     close = MEANT.get(topic) or next(iter(get_close_matches(topic, USAGES, n=1)), None)
-    raise Wrong(
+    raise InvalidValue(
         _no_command(topic, listed=close is None),
         nearest=f"{SLASH} help {close}" if close else None,
     )
@@ -230,4 +232,4 @@ def _about_one(word: str, words: Sequence[str]) -> Status | Endpoint | Logs | Do
 
 def _at_most(count: int, words: Sequence[str]) -> None:
     if len(words) > count:
-        raise Wrong(f"{quoted(words[count])} is one word too many.")
+        raise InvalidValue(f"{quoted(words[count])} is one word too many.")

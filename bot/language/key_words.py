@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from bot.language.command import SLASH, ListKeys, NewKey, RevokeKey
 from bot.language.typed_text import mentioned
-from bot.language.values import Wrong, name, quoted, shown
+from bot.language.values import InvalidValue, name, quoted, shown
 from workers.deployment.events import KeyId
 
 ACTIONS = ("list", "new", "revoke")
@@ -29,7 +29,7 @@ _MAX_ID_LENGTH = 20
 
 
 def key(words: Sequence[str]) -> ListKeys | NewKey | RevokeKey:
-    """The command in the words after `key`. Raises Wrong, whose sentence never repeats a key."""
+    """The command in the words after `key`. Raises InvalidValue, whose sentence never repeats a key."""
     _refuse_keys(words)
     if not words or words == ("list",):
         return ListKeys()
@@ -38,7 +38,7 @@ def key(words: Sequence[str]) -> ListKeys | NewKey | RevokeKey:
         return ListKeys(name=name(words[0]))
     deployment, action = name(words[0]), words[1].lower()
     if len(words) > _MAX_WORDS or (action == "list" and len(words) > len(("name", "list"))):
-        raise Wrong(f"{quoted(words[-1])} is one word too many.")
+        raise InvalidValue(f"{quoted(words[-1])} is one word too many.")
     match action:
         case "list":
             return ListKeys(name=deployment)
@@ -52,7 +52,7 @@ def key(words: Sequence[str]) -> ListKeys | NewKey | RevokeKey:
 
 def _refuse_keys(words: Sequence[str]) -> None:
     if any("mxk_" in word for word in words):
-        raise Wrong(
+        raise InvalidValue(
             "That is a key itself, which must stay secret. Give the key's id, as in `k-3f9a01`; "
             f"`{SLASH} key NAME list` shows the ids."
         )
@@ -63,9 +63,9 @@ def _check_order(words: Sequence[str]) -> None:
     if first not in ACTIONS or (len(words) > 1 and words[1].lower() in ACTIONS):
         return
     if len(words) == 1:
-        raise Wrong(f"Give the deployment's name before `{first}`.", nearest=f"{SLASH} key NAME {first}")
+        raise InvalidValue(f"Give the deployment's name before `{first}`.", nearest=f"{SLASH} key NAME {first}")
     rest = " ".join((words[1], first, *words[2:]))
-    raise Wrong("The name comes first, then the action.", nearest=f"{SLASH} key {shown(rest, 80)}")
+    raise InvalidValue("The name comes first, then the action.", nearest=f"{SLASH} key {shown(rest, 80)}")
 
 
 def _person(words: Sequence[str]) -> str | None:
@@ -73,7 +73,7 @@ def _person(words: Sequence[str]) -> str | None:
         return None
     user = mentioned(words[0])
     if user is None:
-        raise Wrong(
+        raise InvalidValue(
             f"{quoted(words[0])} does not mention a person. Choose the person from the list that opens at `@`, or "
             "leave it out for a key of your own. (If Slack does not turn your choice into a mention, the app's "
             "manifest lacks `should_escape`.)"
@@ -83,20 +83,20 @@ def _person(words: Sequence[str]) -> str | None:
 
 def _id(words: Sequence[str], deployment: str) -> KeyId:
     if not words:
-        raise Wrong("Give the key's id.", nearest=f"{SLASH} key {deployment} list")
+        raise InvalidValue("Give the key's id.", nearest=f"{SLASH} key {deployment} list")
     if len(words[0]) > _MAX_ID_LENGTH or mentioned(words[0]) or words[0].startswith("@"):
-        raise Wrong(
+        raise InvalidValue(
             f"{quoted(words[0])} is not the id of a key, as in `k-3f9a01`.",
             nearest=f"{SLASH} key {deployment} list",
         )
     return KeyId(words[0].lower())
 
 
-def _no_action(words: Sequence[str], deployment: str) -> Wrong:
+def _no_action(words: Sequence[str], deployment: str) -> InvalidValue:
     action, rest = words[1], words[2:]
     close = "new" if mentioned(action) else MEANT.get(action.lower())
     sentence = f"After the name comes `list`, `new` or `revoke`; {quoted(action)} is none of them."
     if close is None:
-        return Wrong(sentence)
+        return InvalidValue(sentence)
     following = ["@PERSON" if mentioned(word) else shown(word) for word in (words[1:] if mentioned(action) else rest)]
-    return Wrong(sentence, nearest=f"{SLASH} key {' '.join((deployment, close, *following))}")
+    return InvalidValue(sentence, nearest=f"{SLASH} key {' '.join((deployment, close, *following))}")

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 from msgspec import Struct
 
-from bot.language.values import Wrong, quoted
+from bot.language.values import InvalidValue, quoted
 
 SWITCHES = frozenset({"--spot"})
 """Flags that take no value."""
@@ -32,7 +32,7 @@ class Options(Struct, frozen=True, kw_only=True):
 
 
 def read(words: Sequence[str], known: Sequence[str]) -> Options:
-    """Separate words from flags. Raises Wrong for a flag that is unknown, repeated, or without its value."""
+    """Separate words from flags. Raises InvalidValue for a flag that is unknown, repeated, or without its value."""
     plain: list[str] = []
     flags: list[tuple[str, str]] = []
     rest = iter(words)
@@ -51,9 +51,9 @@ def _check(flag: str, known: Sequence[str], given: Sequence[str]) -> None:
     if flag not in known:
         close = next(iter(get_close_matches(flag, known, n=1)), None)
         hint = f" Did you mean `{close}`?" if close else ""
-        raise Wrong(f"There is no option {quoted(flag)} here.{hint}")
+        raise InvalidValue(f"There is no option {quoted(flag)} here.{hint}")
     if flag in given and flag not in REPEATED:
-        raise Wrong(f"{flag} is given twice. Leave one of them out.")
+        raise InvalidValue(f"{flag} is given twice. Leave one of them out.")
 
 
 def _value(flag: str, rest: Iterator[str]) -> str:
@@ -61,5 +61,5 @@ def _value(flag: str, rest: Iterator[str]) -> str:
         return ""
     value = next(rest, None)
     if value is None or value.startswith("--"):
-        raise Wrong(f"{flag} needs a value after it.")
+        raise InvalidValue(f"{flag} needs a value after it.")
     return value

@@ -63,14 +63,14 @@ class Asked(Struct, frozen=True, kw_only=True):
     thread: str | None = None
     """The root of the thread that gets the answer."""
     notice: str | None = None
-    """The message that says that the question waits."""
+    """The ts of the notice that the question waits."""
     begun: tuple[str, ...] = ()
     """The messages of the answer that have been posted."""
     starting: datetime | None = None
     """When the bot was about to post a message whose ts is not recorded. The message may exist."""
     tries: int = 0
     failing_since: datetime | None = None
-    """Since when Slack has accepted none of its messages; None: it accepts them."""
+    """Time of the first refused message since Slack last accepted one; None if Slack accepts messages."""
     not_before: datetime | None = None
     """When to try again."""
 

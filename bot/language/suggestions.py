@@ -11,7 +11,7 @@ from workers.secrecy import masked
 _PLAIN = re.compile(r"[^\s'\"\\]+")
 
 
-def written(command: Launch | Plan) -> str:
+def command_text(command: Launch | Plan) -> str:
     """`/mixtral launch mixtral-8x7b as fast --spot`: parsed again, it is the same command."""
     match command:
         case Launch():

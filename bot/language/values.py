@@ -1,4 +1,4 @@
-"""PURE: the parsers of the values in commands. Each returns the value, or raises Wrong."""
+"""PURE: the parsers of the values in commands. Each returns the value, or raises InvalidValue."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -6,14 +6,14 @@ from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
 from typing import Protocol
 
-from bot.language.command import NAME_MOST, SLASH
+from bot.language.command import MAX_NAME, SLASH
 from recipes.accelerators import parse
-from recipes.replicas import REPLICAS_MOST
+from recipes.replicas import MAX_REPLICAS
 from recipes.schema import RecipeError
 from workers.placement.limits import Limits
+from workers.settings_table import CLOUDS
 
-CLOUDS = ("aws", "gcp", "local")
-PRICE_MOST = Decimal(10_000)
+MAX_PRICE = Decimal(10_000)
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
@@ -21,8 +21,8 @@ _SECRET = re.compile(r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|KEY|CREDENTIALS?)(
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
-class Wrong(Exception):
-    """An invalid value. The sentence says why, and what is valid."""
+class InvalidValue(Exception):
+    """An invalid value. The sentence states the cause and what is valid."""
 
     def __init__(self, sentence: str, *, nearest: str | None = None) -> None:
         super().__init__(sentence)
@@ -51,30 +51,30 @@ def quoted(text: str, limit: int = 40) -> str:
 
 
 def name(word: str) -> str:
-    """A deployment's name. Raises Wrong, with a valid name made of the same letters if there are any."""
-    if len(word) <= NAME_MOST and _NAME.fullmatch(word):
+    """A deployment's name. Raises InvalidValue, which suggests a valid name with the same letters if possible."""
+    if len(word) <= MAX_NAME and _NAME.fullmatch(word):
         return word
-    slug = re.sub(r"[^a-z0-9]+", "-", word.lower())[:NAME_MOST].strip("-")
+    slug = re.sub(r"[^a-z0-9]+", "-", word.lower())[:MAX_NAME].strip("-")
     mend = f" `{slug}` is valid." if slug and not word.startswith(("<", "@", "#")) else ""
-    rule = f"A name is 1 to {NAME_MOST} lower-case letters, digits and hyphens, with no hyphen at either end"
-    if len(word) > NAME_MOST:
-        raise Wrong(f"{rule}; this one has {len(word)} characters.{mend}")
-    raise Wrong(f"{rule}; {quoted(word)} is not valid.{mend}")
+    rule = f"A name is 1 to {MAX_NAME} lower-case letters, digits and hyphens, with no hyphen at either end"
+    if len(word) > MAX_NAME:
+        raise InvalidValue(f"{rule}; this one has {len(word)} characters.{mend}")
+    raise InvalidValue(f"{rule}; {quoted(word)} is not valid.{mend}")
 
 
 def replicas(word: str, what: str, *, least: int = 1) -> int:
-    """A number of replicas, `least` to REPLICAS_MOST. The sentence names `what` only if it is a flag."""
-    rule = f"Give {f'`{what}` ' if what.startswith('--') else ''}a whole number from {least} to {REPLICAS_MOST}"
+    """A number of replicas, `least` to MAX_REPLICAS. The sentence names `what` only if it is a flag."""
+    rule = f"Give {f'`{what}` ' if what.startswith('--') else ''}a whole number from {least} to {MAX_REPLICAS}"
     if word.lower() in _NUMBERS[least:]:
-        raise Wrong(f"{rule}, in digits: write {_NUMBERS.index(word.lower())}.")
+        raise InvalidValue(f"{rule}, in digits: write {_NUMBERS.index(word.lower())}.")
     try:
-        count = int(word) if len(word) < REPLICAS_MOST and word.isascii() and "_" not in word else None
+        count = int(word) if len(word) < MAX_REPLICAS and word.isascii() and "_" not in word else None
     except ValueError:
         count = None
     if least and (count == 0 or word.lower() == "zero"):
-        raise Wrong(f"{rule}. To run none, end it: `{SLASH} down NAME`.")
-    if count is None or not least <= count <= REPLICAS_MOST:
-        raise Wrong(f"{rule}.")
+        raise InvalidValue(f"{rule}. To run none, end it: `{SLASH} down NAME`.")
+    if count is None or not least <= count <= MAX_REPLICAS:
+        raise InvalidValue(f"{rule}.")
     return count
 
 
@@ -96,14 +96,16 @@ def environment(pairs: Iterable[str]) -> dict[str, str]:
         key, equals, value = pair.partition("=")
         if not equals or not _VARIABLE.fullmatch(key):
             # The text may be a secret without its name, so it is not repeated.
-            raise Wrong("--env takes NAME=VALUE; the name is letters, digits and underscores, as in --env LANG=C.")
+            raise InvalidValue(
+                "--env takes NAME=VALUE; the name is letters, digits and underscores, as in --env LANG=C."
+            )
         if _SECRET.search(key):
-            raise Wrong(
+            raise InvalidValue(
                 f"{key} looks like a secret, and secrets never pass through Slack. "
                 f"Set it in the worker's environment, and name it under `secrets:` in the recipe."
             )
         if key in found:
-            raise Wrong(f"--env {key} is given twice. Leave one of them out.")
+            raise InvalidValue(f"--env {key} is given twice. Leave one of them out.")
         found[key] = value
     return found
 
@@ -111,14 +113,14 @@ def environment(pairs: Iterable[str]) -> dict[str, str]:
 def _switch(given: Given, flag: str) -> bool:
     value = given.one(flag)
     if value:
-        raise Wrong(f"{flag} takes no value: write it alone, or leave it out.")
+        raise InvalidValue(f"{flag} takes no value: write it alone, or leave it out.")
     return given.has(flag)
 
 
 def _listed(text: str, flag: str, example: str) -> Sequence[str]:
     words = [word.strip() for word in text.split(",")]
     if not all(words):
-        raise Wrong(f"{flag} takes a list with commas and without spaces, as in {flag} {example}.")
+        raise InvalidValue(f"{flag} takes a list with commas and without spaces, as in {flag} {example}.")
     return tuple(dict.fromkeys(words))
 
 
@@ -129,7 +131,7 @@ def _gpus(text: str | None) -> tuple[str, ...]:
     try:
         return tuple(str(parse(word)) for word in words)
     except RecipeError as error:
-        raise Wrong(f"--gpus: {error.sentence}. Write it as in --gpus A100-80GB:2,A100:8.") from error
+        raise InvalidValue(f"--gpus: {error.sentence}. Write it as in --gpus A100-80GB:2,A100:8.") from error
 
 
 def _clouds(text: str | None) -> tuple[str, ...]:
@@ -140,16 +142,16 @@ def _clouds(text: str | None) -> tuple[str, ...]:
         if word not in CLOUDS:
             close = next(iter(get_close_matches(word, CLOUDS, n=1)), None)
             hint = f" Did you mean `{close}`?" if close else ""
-            raise Wrong(f"{quoted(word)} is not a supported cloud. The clouds are {', '.join(CLOUDS)}.{hint}")
+            raise InvalidValue(f"{quoted(word)} is not a supported cloud. The clouds are {', '.join(CLOUDS)}.{hint}")
     return tuple(words)
 
 
 def _price(text: str) -> Decimal:
-    rule = f"--max-price is USD per hour and replica, more than 0 and at most {PRICE_MOST:,}, as in --max-price 12.50"
+    rule = f"--max-price is USD per hour and replica, more than 0 and at most {MAX_PRICE:,}, as in --max-price 12.50"
     try:
         price = Decimal(text.removeprefix("$").removesuffix("$"))
     except InvalidOperation as error:
-        raise Wrong(f"{rule}; {quoted(text)} is not a number.") from error
-    if not (price.is_finite() and 0 < price <= PRICE_MOST):
-        raise Wrong(f"{rule}; {quoted(text)} is out of range.")
+        raise InvalidValue(f"{rule}; {quoted(text)} is not a number.") from error
+    if not (price.is_finite() and 0 < price <= MAX_PRICE):
+        raise InvalidValue(f"{rule}; {quoted(text)} is out of range.")
     return price

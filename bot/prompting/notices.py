@@ -1,8 +1,9 @@
-"""The bot's own messages about a question: its prompt, that it waits, why it is not answered."""
+"""The bot's own messages about a question: its prompt, the notice that it waits, the reason why it has no answer."""
 
 import contextlib
 import logging
 import secrets
+import time
 
 from bot.language.question import Asked
 from bot.prompting.inert import escape, inert, mrkdwn
@@ -10,9 +11,9 @@ from bot.prompting.pacing import FOR_CARDS
 from bot.prompting.resumption import NOTICE_EVENT, QUESTION_EVENT, metadata, shown_prompt
 from bot.prompting.store import Threads
 from bot.slack.calls import SlackCalls
-from bot.slack.failures import SlackAway, SlackFailed, SlackRefused
+from bot.slack.failures import SlackAway, SlackBusy, SlackFailed, SlackRefused
 from bot.slack.message import JSON, Message
-from bot.slack.reading import find, recent
+from bot.slack.reading import SETTLES, find, recent
 from bot.slack.responses import respond
 
 _LOG = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ class QuestionNotices:
         return root
 
     def waiting(self, asked: Asked, sentence: str) -> str:
-        """Post in the thread that the question waits; return the ts."""
+        """Post the notice that the question waits into its thread; return the ts."""
         return self._in_thread(asked, Message(text=_words(sentence)))
 
     def withdraw(self, asked: Asked, instead: str) -> bool:
@@ -54,14 +55,14 @@ class QuestionNotices:
         return True
 
     def insist_on_withdrawal(self, asked: Asked, instead: str) -> None:
-        """Withdraw the notice, and insist on it."""
+        """Withdraw the notice, repeating the call until Slack accepts or refuses it."""
         with contextlib.suppress(SlackFailed):
             self._slack.insist(lambda: self._slack.delete(asked.question.channel, asked.notice or ""))
             return
         self.withdraw(asked, instead)
 
     def over(self, asked: Asked, sentence: str) -> None:
-        """Post that the question will not be answered, with a mention of the person who asked."""
+        """Post the reason why the question will not be answered, with a mention of the person who asked."""
         self._in_thread(asked, Message(text=f"<@{asked.question.user}> {_words(sentence)}"))
         if asked.notice is not None:
             self.insist_on_withdrawal(asked, "Your question waited here.")
@@ -92,21 +93,24 @@ class QuestionNotices:
         return self._post_once(question.channel, message, metadata(NOTICE_EVENT, question.key), root)
 
     def _post_once(self, channel: str, message: Message, mark: JSON, thread: str | None = None) -> str:
-        """Insist on a post, and return its ts. After a lost reply the message is looked for before it is posted again.
+        """Repeat a post until Slack accepts it, and return its ts. After a lost reply, the message is looked for first.
 
         The metadata gets a number, since a question may have several notices.
         """
         mark = {**mark, "event_payload": {**mark["event_payload"], "post": secrets.token_hex(4)}}
-        reply_was_lost = False
+        readable_at: float | None = None  # set once a reply is lost
 
         def attempt() -> str:
-            nonlocal reply_was_lost
-            if reply_was_lost and (ts := self._posted(channel, mark, thread)):
-                return ts
+            nonlocal readable_at
+            if readable_at is not None:
+                if (rest := readable_at - time.monotonic()) > 0:
+                    raise SlackBusy(rest)
+                if ts := self._posted(channel, mark, thread):
+                    return ts
             try:
                 return self._slack.post(channel, message, thread=thread, metadata=mark)
             except SlackAway:
-                reply_was_lost = True
+                readable_at = time.monotonic() + SETTLES.total_seconds()
                 raise
 
         return self._slack.insist(attempt)

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from bot.language.question import Asked, Question, QuestionKey
 from bot.prompting.question_flow import QuestionFlow
-from bot.prompting.routing import Waits, standing
+from bot.prompting.routing import HasToWait, availability
 from bot.prompting.store import Questions, Threads
 from bot.prompting.writing import Stopping
 from bot.slack.calls import SlackCalls
@@ -36,7 +36,7 @@ MAX_TRIES = 10
 GIVES_UP = timedelta(minutes=10)
 """Time for which Slack may fail before a question is given up."""
 FORGETS = timedelta(hours=1)
-"""Time for which Slack may fail before a question is removed without a sentence."""
+"""Time for which Slack may fail before a question is removed without a message."""
 MIN_PAUSE = timedelta(seconds=1)
 MAX_PAUSE = timedelta(minutes=1)
 
@@ -210,9 +210,11 @@ class AnswerPool:
         try:
             deployment = self._deployments.by_id(asked.deployment)
         except MsgspecError:
-            return True  # the answer to the question is then that the log cannot be read
-        state = standing(deployment) if deployment is not None else None
-        return not isinstance(state, Waits) or state.wake is not None  # the request that wakes it may have been lost
+            return True  # so that the question is answered with the error
+        state = availability(deployment) if deployment is not None else None
+        return (
+            not isinstance(state, HasToWait) or state.wake is not None
+        )  # repeat the request that wakes the deployment, which may have been lost
 
 
 def _fails_too_long(asked: Asked) -> bool:

@@ -14,7 +14,7 @@ from bot.prompting.engine import EngineEndpoint
 from bot.prompting.notices import QuestionNotices
 from bot.prompting.reply import OpenAnswers, Reply
 from bot.prompting.resumption import metadata, orphans
-from bot.prompting.routing import Nowhere, Open, Over, To, Waits, address, route, standing
+from bot.prompting.routing import AnswersNow, HasEnded, HasToWait, NotRouted, RoutedTo, address, availability, route
 from bot.prompting.store import Questions, Threads
 from bot.prompting.streamed import AnswerPlace
 from bot.prompting.writing import NoReplicaReady, Writing
@@ -29,7 +29,7 @@ from workers.deployment.state import Deployment
 _LOG = logging.getLogger(__name__)
 
 WAKE_TIMEOUT = 2.0
-"""Seconds. The gateway holds the request while no replica is ready; it only has to arrive."""
+"""Timeout in seconds. The request only has to reach the gateway, which holds it while no replica is ready."""
 
 _VANISHED = (
     "The deployment that was asked no longer exists, so this question will not be answered. "
@@ -71,16 +71,16 @@ class QuestionFlow:
         deployment = self._deployments.by_id(asked.deployment)
         if asked.thread is None:
             asked = self._placed(asked, deployment)
-        state = standing(deployment) if deployment is not None else Over(sentence=_VANISHED)
+        state = availability(deployment) if deployment is not None else HasEnded(sentence=_VANISHED)
         match state:
-            case Over():
+            case HasEnded():
                 self._notices.over(asked, state.sentence)
                 self._questions.remove(key)
-            case Waits():
+            case HasToWait():
                 self._wait(asked, state.sentence)
                 if deployment is not None and state.wake is not None:
                     self._wake(deployment, state.wake)
-            case Open() if deployment is not None:
+            case AnswersNow() if deployment is not None:
                 self._answer(asked, deployment)
 
     def explain(self, key: QuestionKey, sentence: str, choices: Sequence[str] = (), prompt: str = "") -> None:
@@ -96,10 +96,10 @@ class QuestionFlow:
         before = self._threads.recall(question.channel, question.thread_ts) if question.thread_ts else Remembered()
         to = route(question, self._deployments.all(), before.deployment, self._deployments.past_names())
         match to:
-            case Nowhere():
+            case NotRouted():
                 self.explain(question.key, to.sentence, to.choices, to.prompt)
                 return None
-            case To():
+            case RoutedTo():
                 return self._stored(replace(asked, deployment=to.deployment.id, prompt=to.prompt))
 
     def _placed(self, asked: Asked, deployment: Deployment | None) -> Asked:
@@ -114,7 +114,7 @@ class QuestionFlow:
             self._stored(replace(asked, notice=self._notices.waiting(asked, sentence)))
 
     def _wake(self, deployment: Deployment, url: str) -> None:
-        """Send the gateway a request. Its response is not used, and the pool's watch repeats it."""
+        """Send a request to the gateway and ignore the response. The pool's watch repeats the request."""
         key = self._deployments.own_key(deployment.id)
         try:
             self._http.get(
@@ -144,9 +144,9 @@ class QuestionFlow:
             text = self._write(written, deployment, key)
         except NoReplicaReady:
             after = self._deployments.by_id(deployment.id)
-            if after is not None and isinstance(state := standing(after), Waits):
+            if after is not None and isinstance(state := availability(after), HasToWait):
                 self._wait(written.asked, state.sentence)
-            return  # otherwise the pool's watch tries again
+            return  # the question stays stored, and the pool's watch tries again
         if written.asked.notice is not None:  # Slack was busy when the answer began
             self._notices.insist_on_withdrawal(written.asked, f"{deployment.name} was ready.")
         self._threads.answered(written.asked, deployment.id, text)
@@ -174,7 +174,7 @@ class QuestionFlow:
     def _addresses(self, deployment: Deployment, key: str) -> Callable[[Collection[str]], EngineEndpoint | None]:
         def look(failed: Collection[str]) -> EngineEndpoint | None:
             now = self._deployments.by_id(deployment.id)
-            if now is None or not isinstance(standing(now), Open):
+            if now is None or not isinstance(availability(now), AnswersNow):
                 raise NoReplicaReady(f"{deployment.name} is not ready.")
             url = address(now, failed, inside=self._gateway)
             return EngineEndpoint(name=deployment.name, url=url, key=key) if url else None

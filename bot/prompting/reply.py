@@ -21,13 +21,13 @@ from bot.slack.failures import SlackBusy, SlackFailed
 _LOG = logging.getLogger(__name__)
 
 SOON = timedelta(seconds=5)
-"""Maximum time that the first text waits for a stream. It is posted as a plain message after that."""
+"""Maximum time that the first text waits for a stream. After that it is posted as a plain message."""
 
 Way: TypeAlias = Streamed | Updated
 
 
 class OpenAnswers:
-    """Number of answers being written, by way: all answers of one way share one rate limit."""
+    """Number of answers being written, as streams and by updates: each of the two methods has one rate limit."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -135,7 +135,7 @@ class Reply:
             _LOG.info("An update of an answer waits: %s", failed)
             return
         # The stream has ended or did not start: the rest of the answer goes into plain messages.
-        _LOG.info("An answer continues without its stream: %s", failed)
+        _LOG.info("An answer continues in plain messages: %s", failed)
         way.abandon()
         self._not_before, self._sent_at = 0.0, None
         self._open.change(Streamed, -1)

@@ -13,14 +13,14 @@ from workers.deployment.events import DeploymentId
 from workers.deployment.state import Deployment
 
 
-class To(Struct, frozen=True, kw_only=True):
+class RoutedTo(Struct, frozen=True, kw_only=True):
     """The question is for this deployment."""
 
     deployment: Deployment
     prompt: str
 
 
-class Nowhere(Struct, frozen=True, kw_only=True):
+class NotRouted(Struct, frozen=True, kw_only=True):
     """The question has no recipient. The sentence states why and what to do."""
 
     sentence: str
@@ -30,16 +30,16 @@ class Nowhere(Struct, frozen=True, kw_only=True):
     """The question for them."""
 
 
-Route: TypeAlias = To | Nowhere
+Routing: TypeAlias = RoutedTo | NotRouted
 
 
-class Open(Struct, frozen=True, kw_only=True):
+class AnswersNow(Struct, frozen=True, kw_only=True):
     """The deployment answers at this address."""
 
     url: str
 
 
-class Waits(Struct, frozen=True, kw_only=True):
+class HasToWait(Struct, frozen=True, kw_only=True):
     """The deployment cannot answer yet."""
 
     sentence: str
@@ -47,13 +47,13 @@ class Waits(Struct, frozen=True, kw_only=True):
     """The endpoint where any request starts the first replica; None if none is needed."""
 
 
-class Over(Struct, frozen=True, kw_only=True):
+class HasEnded(Struct, frozen=True, kw_only=True):
     """The deployment will not answer."""
 
     sentence: str
 
 
-Standing: TypeAlias = Open | Waits | Over
+Availability: TypeAlias = AnswersNow | HasToWait | HasEnded
 
 NOTHING_RUNS = (
     "No deployment is running. Start a model with `/mixtral launch` "
@@ -70,7 +70,7 @@ def route(
     deployments: Sequence[Deployment],
     before: DeploymentId | None,
     past: Collection[str] = (),
-) -> Route:
+) -> Routing:
     """Return the recipient of a question.
 
     In this order: the deployment that it names; `before`, which answered last in the thread; the only deployment of the
@@ -82,32 +82,32 @@ def route(
     said = take_address(question.text, by_name)
     named = question.deployment or said.deployment
     if not named and (gone := _for_one_that_ended(question, past)):
-        return Nowhere(sentence=_ended(gone, sorted(by_name)))
+        return NotRouted(sentence=_ended(gone, sorted(by_name)))
     name, prompt = (question.deployment, question.text) if question.deployment else (said.deployment, said.text)
     if not prompt:
-        return Nowhere(sentence=NO_QUESTION)
+        return NotRouted(sentence=NO_QUESTION)
     if sentence := too_long(prompt):
-        return Nowhere(sentence=sentence)
+        return NotRouted(sentence=sentence)
     if name:
         if name in by_name:
-            return To(deployment=by_name[name], prompt=prompt)
-        return Nowhere(sentence=_unknown(name, sorted(by_name)))
+            return RoutedTo(deployment=by_name[name], prompt=prompt)
+        return NotRouted(sentence=_unknown(name, sorted(by_name)))
     return _unnamed(prompt, question.channel, [d for d in by_name.values() if not is_ending(d)], before)
 
 
-def _unnamed(prompt: str, channel: str, running: Sequence[Deployment], before: DeploymentId | None) -> Route:
+def _unnamed(prompt: str, channel: str, running: Sequence[Deployment], before: DeploymentId | None) -> Routing:
     theirs = [d for d in running if d.id == before]
     here = [d for d in running if d.place.channel == channel]
     if before is not None and not theirs:
-        return Nowhere(sentence=_its_answerer_ended(sorted(d.name for d in running)))
+        return NotRouted(sentence=_its_answerer_ended(sorted(d.name for d in running)))
     around = here or running
     for candidates in (theirs, around, [d for d in around if d.ready]):
         if len(candidates) == 1:
-            return To(deployment=candidates[0], prompt=prompt)
+            return RoutedTo(deployment=candidates[0], prompt=prompt)
     if not running:
-        return Nowhere(sentence=NOTHING_RUNS)
+        return NotRouted(sentence=NOTHING_RUNS)
     names = tuple(sorted(d.name for d in around))
-    return Nowhere(sentence=_several(names, prompt), choices=names, prompt=prompt)
+    return NotRouted(sentence=_several(names, prompt), choices=names, prompt=prompt)
 
 
 def _for_one_that_ended(question: Question, past: Collection[str]) -> str | None:
@@ -130,7 +130,8 @@ def _its_answerer_ended(names: Sequence[str]) -> str:
 
 def _ended(name: str, names: Sequence[str]) -> str:
     others = f"Running: {', '.join(names)}." if names else "Nothing else is running."
-    return f"{name} has ended, so the question was not sent. {others} Start it again with `/mixtral launch`."
+    again = f"Start it again with `/mixtral launch RECIPE as {name}`."
+    return f"{name} has ended, so the question was not sent. {others} {again}"
 
 
 def _several(names: Sequence[str], prompt: str) -> str:
@@ -147,21 +148,24 @@ def _unknown(name: str, names: Sequence[str]) -> str:
     return f"No deployment is called {name}. Running: {', '.join(names)}."
 
 
-def standing(deployment: Deployment) -> Standing:
+def availability(deployment: Deployment) -> Availability:
     """Return whether a deployment can answer now, later, or not at all."""
     name = f"**{deployment.name}**"
+    ended = f"{name} has ended, so this question will not be answered."
     match condition_of(deployment):
         case condition.Failed(why=why):
-            return Over(sentence=f"{name} has ended, so this question will not be answered. It failed: {why} {_AGAIN}")
+            return HasEnded(sentence=f"{ended} It failed: {why} {_again(deployment)}")
         case condition.Ended():
-            return Over(sentence=f"{name} has ended, so this question will not be answered. {_AGAIN}")
+            return HasEnded(sentence=f"{ended} {_again(deployment)}")
         case condition.Ending():
-            return Over(sentence=f"{name} is shutting down, so this question will not be answered. {_AGAIN}")
+            return HasEnded(
+                sentence=f"{name} is shutting down, so this question will not be answered. {_again(deployment)}"
+            )
         case _ if deployment.ready and deployment.endpoint is not None:
-            return Open(url=deployment.endpoint.url)
+            return AnswersNow(url=deployment.endpoint.url)
         case waits:
             wake = deployment.endpoint.url if is_asleep(deployment) and deployment.endpoint else None
-            return Waits(sentence=f"{name} {_doing(deployment.name, waits, wake)}. {_WAITS_HERE}", wake=wake)
+            return HasToWait(sentence=f"{name} {_doing(deployment.name, waits, wake)}. {_WAITS_HERE}", wake=wake)
 
 
 def address(deployment: Deployment, failed: Collection[str], inside: str | None = None) -> str | None:
@@ -175,8 +179,13 @@ def address(deployment: Deployment, failed: Collection[str], inside: str | None 
     return None if url in failed else url
 
 
-_AGAIN = "Start it again with `/mixtral launch`, or ask another deployment (`/mixtral status` lists them)."
 _WAITS_HERE = "Your question waits, and is answered here as soon as the model is ready."
+
+
+def _again(deployment: Deployment) -> str:
+    recipe, name = deployment.recipe.name, deployment.name
+    launch = f"/mixtral launch {recipe}" if recipe == name else f"/mixtral launch {recipe} as {name}"
+    return f"Start it again with `{launch}`, or ask another deployment (`/mixtral status` lists them)."
 
 
 def _doing(name: str, waits: condition.Running | condition.ScaledToZero, wake: str | None) -> str:

@@ -19,7 +19,7 @@ class Delta(Struct, frozen=True):
 
 
 class Choice(Struct, frozen=True):
-    """The answer in a chunk; one is requested."""
+    """The answer in a chunk. Each request asks for one answer."""
 
     delta: Delta = Delta()
     finish_reason: str | None = None

@@ -16,12 +16,12 @@ QUESTIONS = "mixtral:questions"
 _LOG = logging.getLogger(__name__)
 
 DEDUPLICATED_FOR = timedelta(hours=1)
-"""How long a repeated delivery is recognized. Slack repeats an event after one minute and after five."""
+"""Time for which a repeated delivery is recognized. Slack repeats an event after one minute and after five."""
 
 THREADS_KEPT = timedelta(days=7)
-"""How long Redis holds a thread. After that it is read from Slack alone."""
+"""Time for which Redis holds a thread. After that, the thread is read only from Slack."""
 
-# Both writes or none: after a crash between them, Slack's retry would be taken for a duplicate, and not be answered.
+# Atomic: after a crash between the two writes, Slack's retry would count as a duplicate, and not be answered.
 _ADD = """
 if not redis.call('SET', KEYS[1], 1, 'NX', 'EX', ARGV[1]) then return 0 end
 redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])

@@ -3,7 +3,6 @@
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from typing import Any
 
 from bot.prompting.inert import mrkdwn
@@ -13,12 +12,10 @@ from bot.prompting.streamed import AnswerPlace
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackAway, SlackBusy, SlackFailed, SlackRefused
 from bot.slack.message import Message
+from bot.slack.reading import SETTLES
 
 LIMIT = 3_500
 """Maximum number of characters of one message; chat.update accepts 4,000."""
-
-SETTLES = timedelta(seconds=3)
-"""Maximum time until a message whose reply was lost is visible in the thread."""
 
 
 class Updated:

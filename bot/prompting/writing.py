@@ -95,7 +95,7 @@ class Writing:
 
 
 class _Way:
-    """Selects the next address of a deployment while none answers."""
+    """The addresses of a deployment, which are tried in turn until one answers."""
 
     def __init__(self, addresses: Addresses, stopping: threading.Event) -> None:
         self._addresses, self._stopping = addresses, stopping

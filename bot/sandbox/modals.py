@@ -103,7 +103,7 @@ def clear(workspace: Workspace, user: str) -> None:
 
 
 def find(workspace: Workspace, name: str, value: str) -> tuple[str, JSON]:
-    """The person who sees the modal whose field `name` is `value`, and the modal.
+    """The person to whom the modal with `value` in its field `name` is shown, and the modal.
 
     Raises:
         SlackError: `not_found`.

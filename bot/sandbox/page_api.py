@@ -206,7 +206,7 @@ class PageApi:
         return {"ok": True, "me": user.id}
 
     async def arm(self, body: JSON) -> JSON:
-        """Arm a fault; faults of sockets happen immediately."""
+        """Set a fault; faults of sockets happen immediately."""
         fault = msgspec.convert(body, Fault)
         match fault.kind:
             case Kind.DROP_SOCKET:

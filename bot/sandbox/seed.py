@@ -115,7 +115,7 @@ CHANNELS: Final = (
 INVITE: Final = Command(
     command="/invite", description="Add a person or the app to this channel", usage_hint="@somebody"
 )
-"""Slack's own command, which answers of `/mixtral` refer to."""
+"""A command of Slack itself, which answers of `/mixtral` refer to."""
 
 COMMANDS: Final = (
     Command(
@@ -133,7 +133,7 @@ COMMANDS: Final = (
             Hint(usage="endpoint NAME", description="the address and the key, visible only to you"),
             Hint(usage="key NAME [list|new [@PERSON]|revoke ID]", description="list, make or revoke a person's key"),
             Hint(usage="logs NAME", description="the last lines of the engine's log"),
-            Hint(usage="plan RECIPE", description="the machines that fit, cheapest first"),
+            Hint(usage="plan [RECIPE]", description="the machines that fit, cheapest first"),
             Hint(usage="recipes", description="what can be launched"),
             Hint(usage="down NAME", description="end a deployment and its machines"),
             Hint(usage="help [COMMAND]", description="how a command is used"),

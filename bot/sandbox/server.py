@@ -126,7 +126,7 @@ def main() -> None:
         rate_scale=given.rate_scale,
         stream_life=timedelta(seconds=given.stream_life),
     )
-    # Uvicorn shuts down and then raises the signal again, which must not end the process by then.
+    # Uvicorn shuts down and then raises the signal again. It must not end the process before the clean-up.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     server = _Server(settings, given.port)

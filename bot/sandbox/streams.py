@@ -123,7 +123,7 @@ class Streams:
         self._workspace.changed(stream.message)
 
     def end_old(self) -> None:
-        """End the streams whose time is over, even if they are in use."""
+        """End the streams that are older than `life`, even if they are in use."""
         now = time.monotonic()
         for stream in [s for s in self._open.values() if s.expires_at <= now]:
             self.end(stream)

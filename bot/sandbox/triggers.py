@@ -27,7 +27,7 @@ class Triggers:
         self._given: dict[str, Trigger] = {}
 
     def issue(self, user: UserId, view_id: str | None = None) -> str:
-        """A new trigger id; with the `view_id` of a modal, it allows to push another view."""
+        """A new trigger id; with the `view_id` of a modal, it allows an app to push another view."""
         now = self._clock()
         for stale in [t for t, given in self._given.items() if given.expires_at < now - 60]:
             del self._given[stale]

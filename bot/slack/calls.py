@@ -53,14 +53,19 @@ class SlackCalls:
         self._identity: Identity | None = None
 
     def has(self, method: str) -> bool:
-        """Whether a method has not been found missing in this workspace."""
+        """Whether a method is available in this workspace, as far as previous calls have shown."""
         return method not in self._missing
 
-    def insist(self, call: Callable[[], Result], *, after_away: bool = True) -> Result:
-        """Repeat a call until Slack accepts or refuses it. Raises SlackRefused, or the last failure when time is up.
+    def note(self, method: str, refused: SlackRefused) -> None:
+        """Record that a method is missing, if that is why Slack refused it."""
+        if not refused.known:
+            self._missing.add(method)
 
-        After SlackAway a call may have taken effect. One that posts a message has to look for it before it posts again,
-        or is not repeated (`after_away`).
+    def insist(self, call: Callable[[], Result], *, after_away: bool = True) -> Result:
+        """Repeat a call until Slack accepts or refuses it. Raises SlackRefused, or the last failure at the time limit.
+
+        After SlackAway a call may have taken effect. A call that posts a message has to look for that message before it
+        posts again; otherwise set `after_away` to False, and it is not repeated.
         """
         began = time.monotonic()
         pause = 1.0
@@ -107,10 +112,15 @@ class SlackCalls:
         """Delete a message of the bot."""
         self._call("chat.delete", self._web.chat_delete, channel=channel, ts=ts)
 
-    def whisper(self, channel: str, user: str, message: Message, *, thread: str | None = None) -> None:
-        """Show an ephemeral message to one person in a channel. It cannot be looked up."""
+    def whisper(
+        self, channel: str, user: str, message: Message, *, thread: str | None = None, text_alone: bool = True
+    ) -> None:
+        """Show an ephemeral message to one person in a channel. It cannot be looked up.
+
+        `text_alone`: whether the text may be sent without blocks that Slack refuses.
+        """
         about: JSON = {"channel": channel, "user": user, "thread_ts": thread}
-        self._say("chat.postEphemeral", self._web.chat_postEphemeral, message, **about)
+        self._say("chat.postEphemeral", self._web.chat_postEphemeral, message, text_alone=text_alone, **about)
 
     def open_direct(self, user: str) -> str:
         """Return the channel of the direct messages with a person."""
@@ -135,14 +145,18 @@ class SlackCalls:
         cursor: str | None = None,
         limit: int = PAGE,
     ) -> tuple[list[JSON], str | None]:
-        """Return messages of a channel (newest first) or of a thread (its root first), and the next page's cursor."""
+        """Return messages of a channel (newest first) or of a thread (its root first), and the next page's cursor.
+
+        A refusal is not noted: a scope may be missing for one kind of channel, where only a card was looked for.
+        """
         about: JSON = {"channel": channel, "limit": limit, "include_all_metadata": True, "cursor": cursor}
         if since is not None:
             about["oldest"] = f"{since.timestamp():.6f}"
         if thread is not None:
-            page = self._call("conversations.replies", self._web.conversations_replies, ts=thread, **about)
+            about["ts"] = thread
+            page = within(self._budgets, "conversations.replies", self._web.conversations_replies, about)
         else:
-            page = self._call("conversations.history", self._web.conversations_history, **about)
+            page = within(self._budgets, "conversations.history", self._web.conversations_history, about)
         return page.get("messages") or [], (page.get("response_metadata") or {}).get("next_cursor") or None
 
     def start_stream(self, channel: str, thread: str, team: str, user: str, markdown: str) -> str:
@@ -184,15 +198,17 @@ class SlackCalls:
         """Replace a person's Home tab."""
         self._call("views.publish", self._web.views_publish, user_id=user, view=view)
 
-    def _say(self, method: str, call: Call, message: Message, *, leave: int = 0, **more: Any) -> SlackResponse:
-        """If Slack refuses the blocks, only the text is sent."""
+    def _say(
+        self, method: str, call: Call, message: Message, *, leave: int = 0, text_alone: bool = True, **more: Any
+    ) -> SlackResponse:
+        """If Slack refuses the blocks, only the text is sent, unless `text_alone` is False."""
         arguments = {"text": message.text, **AS_WRITTEN, **more}
         if not message.blocks:
             return self._call(method, call, leave=leave, **arguments)
         try:
             return self._call(method, call, leave=leave, **arguments, blocks=list(message.blocks))
         except SlackRefused as refused:
-            if refused.code not in BAD_BLOCKS:
+            if refused.code not in BAD_BLOCKS or not text_alone:
                 raise
             _LOG.exception("%s: Slack refused the blocks; the text is sent without them", method)
             return self._call(method, call, leave=leave, **arguments)
@@ -201,6 +217,5 @@ class SlackCalls:
         try:
             return within(self._budgets, method, call, arguments, leave=leave)
         except SlackRefused as refused:
-            if not refused.known:
-                self._missing.add(method)
+            self.note(method, refused)
             raise

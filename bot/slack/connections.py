@@ -24,12 +24,12 @@ PING_EVERY = 2.0
 
 
 def app_of(token: str, api_url: str, signing_secret: str | None) -> App:
-    """Return Bolt's app. It runs a listener in the thread of its envelope, so an ack waits for no other thread."""
+    """Return Bolt's app. It runs each listener in the thread of its envelope, so an ack waits for no other thread."""
     framework = logging.getLogger("slack_bolt.App")
     level = framework.level
     framework.setLevel(
         logging.ERROR
-    )  # it warns that the client's token takes precedence over the environment's, which is the same
+    )  # suppresses a warning that the client's token takes precedence over the environment's, which is equal
     try:
         return App(
             client=bolt_client(token, api_url),
@@ -76,7 +76,7 @@ def _reconnect(client: SocketModeClient) -> None:
     try:
         client.connect_to_new_endpoint(force=True)
     except (SlackClientError, OSError) as error:
-        _LOG.warning("The socket to Slack could not be reopened, trying again in a moment: %s", error)
+        _LOG.warning("The socket to Slack could not be reopened; retrying: %s", error)
 
 
 def _close(client: SocketModeClient) -> None:

@@ -66,7 +66,7 @@ class SlackBusy(SlackFailed):
 
 
 class SlackAway(SlackFailed):
-    """Slack could not be reached, or had an internal error. The call may have taken effect."""
+    """Slack could not be reached, or reported an internal error. The call may have taken effect."""
 
 
 @contextmanager
@@ -78,7 +78,8 @@ def translated(method: str) -> Iterator[None]:
         raise sorted_out(error, method) from error
     except _UNANSWERED as error:
         # The text of other errors may contain the request, and a key with it.
-        why = str(error) if isinstance(error, OSError) else type(error).__name__
+        # The reason of a URLError, without its brackets: Slack would show "<…>" as a link.
+        why = str(getattr(error, "reason", None) or error) if isinstance(error, OSError) else type(error).__name__
         raise SlackAway(f"Slack could not be reached for {method} ({why or type(error).__name__}).") from error
 
 

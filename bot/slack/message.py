@@ -12,7 +12,7 @@ class Message(Struct, frozen=True):
     """A Slack message. Views build it within Slack's limits."""
 
     text: str
-    """mrkdwn for notifications, screen readers and clients without blocks."""
+    """mrkdwn, shown in notifications, by screen readers, and by clients without blocks."""
     blocks: tuple[JSON, ...] = ()
 
 

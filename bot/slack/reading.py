@@ -1,7 +1,7 @@
 """Reads threads and channels, and finds a message by its metadata."""
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from bot.slack.calls import SlackCalls
@@ -15,10 +15,12 @@ PAGES_READ = 10
 PAGES_SEARCHED = 5
 RECENT = 50
 """Number of messages that `recent` reads."""
+SETTLES = timedelta(seconds=3)
+"""Maximum time until a message whose reply was lost can be read."""
 
 
 def whole_thread(slack: SlackCalls, channel: str, root: str) -> list[JSON] | None:
-    """Return a thread, root first; None if Slack refuses. Insists. Raises SlackBusy, SlackAway, RedisError."""
+    """Return a thread, root first; None if Slack refuses. Retries. Raises SlackBusy, SlackAway, RedisError."""
     found: list[JSON] = []
     cursor = None
     for _ in range(PAGES_READ):
@@ -33,7 +35,7 @@ def whole_thread(slack: SlackCalls, channel: str, root: str) -> list[JSON] | Non
 
 
 def recent(slack: SlackCalls, channel: str) -> list[JSON]:
-    """Return a channel's newest messages; [] if Slack refuses. Insists. Raises SlackBusy, SlackAway, RedisError."""
+    """Return a channel's newest messages; [] if Slack refuses. Retries. Raises SlackBusy, SlackAway, RedisError."""
     page = _insisted(slack, "conversations.history", channel=channel, limit=RECENT)
     return [] if page is None else page[0]
 
@@ -67,4 +69,5 @@ def _insisted(slack: SlackCalls, method: str, **about: Any) -> tuple[list[JSON],
         return slack.insist(lambda: slack.page(**about))
     except SlackRefused as refused:
         _LOG.info("%s: %s", method, refused)
+        slack.note(method, refused)
         return None

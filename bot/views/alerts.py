@@ -19,11 +19,11 @@ DRY = "mixtral_dry_"
 ENDED = "mixtral_ended"
 SCALED = "mixtral_scaled_"
 OUT, BACK = "mixtral_out_", "mixtral_back_"
-"""Prefixes of block ids, by which a message is found after a crash, as a card is by `card.CARD`."""
+"""Prefixes of block ids. After a crash, a message is found by its prefix, like a card by `card.CARD`."""
 
 NO_ROOM = {
     "not_in_channel": "the bot is not a member of it. Invite the bot there with `/invite @mixtral`",
-    "channel_not_found": "the bot cannot see it. Invite the bot there with `/invite @mixtral`",
+    "channel_not_found": "the bot has no access to it. Invite the bot there with `/invite @mixtral`",
     "is_archived": "the channel is archived. Unarchive it, or launch from another channel",
     "restricted_action": "its settings do not let the bot post. Change them, or launch from another channel",
 }

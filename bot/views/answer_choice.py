@@ -13,21 +13,21 @@ from bot.views.escape import escape
 CHOOSE = "ask_of_"
 """Prefix of the buttons' action ids. A button's value is the question for its deployment."""
 
-SHOWN_MOST = 5
-VALUE_MOST = 2000
+MAX_SHOWN = 5
+MAX_VALUE = 2000
 
 _encode = msgspec.json.Encoder().encode
 
 
 def choice(sentence: str, question: Question, names: Sequence[str], prompt: str) -> Message:
-    """A button for each of the first SHOWN_MOST names.
+    """A button for each of the first MAX_SHOWN names.
 
-    If the question is too long for a button's value, the message is `sentence`, which says how to type it.
+    If the question is too long for a button's value, the message is `sentence`, which explains how to type it.
     """
-    buttons = [_button(at, question, name, prompt) for at, name in enumerate(names[:SHOWN_MOST])]
-    if not buttons or any(len(made["value"]) > VALUE_MOST for made in buttons):
+    buttons = [_button(at, question, name, prompt) for at, name in enumerate(names[:MAX_SHOWN])]
+    if not buttons or any(len(made["value"]) > MAX_VALUE for made in buttons):
         return Message(sentence, (section(escape(sentence)),))
-    more = f" There are {len(names)}; `/mixtral status` lists them." if len(names) > SHOWN_MOST else ""
+    more = f" There are {len(names)}; `/mixtral status` lists them." if len(names) > MAX_SHOWN else ""
     return Message(sentence, (section(f"Several deployments can answer. Choose one.{more}"), actions(buttons)))
 
 

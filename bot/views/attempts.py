@@ -61,7 +61,7 @@ def left(attempt: Attempt, now: datetime) -> timedelta:
 
 
 def taken_back(attempt: Attempt) -> str:
-    return f"replica {attempt.replica} was taken back by the cloud {preposition(attempt)} {offers.place(attempt.offer)}"
+    return f"replica {attempt.replica} was preempted {preposition(attempt)} {offers.place(attempt.offer)}"
 
 
 def replacement(lost: Attempt, state: Deployment) -> str:

@@ -8,18 +8,18 @@ from bot.views.escape import clip, clip_start, inert
 Block = dict[str, Any]
 
 # https://docs.slack.dev/reference/block-kit/blocks
-HEADER_MOST = 150
-SECTION_MOST = 3000
-FIELD_MOST = 2000
-FIELDS_MOST = 10
-CONTEXT_MOST = 10
-BUTTON_MOST = 75
-BLOCKS_MOST = 50
+MAX_HEADER = 150
+MAX_SECTION = 3000
+MAX_FIELD = 2000
+MAX_FIELDS = 10
+MAX_CONTEXT = 10
+MAX_BUTTON = 75
+MAX_BLOCKS = 50
 
 FENCE = "```"
 
 
-def mrkdwn(text: str, limit: int = SECTION_MOST) -> Block:
+def mrkdwn(text: str, limit: int = MAX_SECTION) -> Block:
     """A `verbatim` text object: Slack makes no links of bare addresses and names."""
     return {"type": "mrkdwn", "text": clip(text, limit), "verbatim": True}
 
@@ -29,7 +29,7 @@ def plain(text: str, limit: int) -> Block:
 
 
 def header(text: str, block_id: str | None = None) -> Block:
-    block: Block = {"type": "header", "text": plain(text, HEADER_MOST)}
+    block: Block = {"type": "header", "text": plain(text, MAX_HEADER)}
     return block | {"block_id": block_id} if block_id else block
 
 
@@ -39,13 +39,13 @@ def section(text: str) -> Block:
 
 def fields(pairs: Iterable[tuple[str, str]]) -> Block:
     """Pairs of a name and its value, in two columns."""
-    shown = [mrkdwn(f"*{name}*  {value}", FIELD_MOST) for name, value in pairs]
-    return {"type": "section", "fields": shown[:FIELDS_MOST]}
+    shown = [mrkdwn(f"*{name}*  {value}", MAX_FIELD) for name, value in pairs]
+    return {"type": "section", "fields": shown[:MAX_FIELDS]}
 
 
 def context(*texts: str) -> Block:
     """Small grey text."""
-    return {"type": "context", "elements": [mrkdwn(text) for text in texts[:CONTEXT_MOST]]}
+    return {"type": "context", "elements": [mrkdwn(text) for text in texts[:MAX_CONTEXT]]}
 
 
 def divider() -> Block:
@@ -60,7 +60,7 @@ def button(label: str, action: str, value: str, *, style: Literal["primary", "da
     made: Block = {
         "type": "button",
         "action_id": action,
-        "text": plain(label, BUTTON_MOST),
+        "text": plain(label, MAX_BUTTON),
         "value": value,
     }
     return made | {"style": style} if style else made
@@ -77,14 +77,14 @@ def confirm(title: str, text: str, *, yes: str, no: str) -> Block:
     }
 
 
-def fenced(text: str, limit: int = SECTION_MOST) -> str:
+def fenced(text: str, limit: int = MAX_SECTION) -> str:
     """Untrusted text as a code block; of a long text, its end."""
     room = limit - 2 * len(FENCE) - 2
     end = inert(text.strip("\n")[-room:])
     return f"{FENCE}\n{clip_start(end, room)}\n{FENCE}"
 
 
-def listed(lines: Sequence[str], limit: int = SECTION_MOST) -> str:
+def listed(lines: Sequence[str], limit: int = MAX_SECTION) -> str:
     """Lines joined by line breaks: as many as fit in `limit` characters, then the number of the others."""
     kept = list(lines)
     while kept and len("\n".join(kept)) + 20 > limit:

@@ -18,9 +18,9 @@ from workers.placement.limits import Limits
 CARD = "mixtral_card"
 """Identifies the message: its metadata's event_type, and the prefix of its first block_id if metadata is not kept."""
 
-LOG_MOST = 2200
-WORDS_MOST = 600
-FACT_MOST = 160
+MAX_LOG = 2200
+MAX_WORDS = 600
+MAX_FACT = 160
 
 CLIMBING = frozenset({DeploymentStatus.PROVISIONING, DeploymentStatus.FAILED, DeploymentStatus.NO_CAPACITY})
 
@@ -84,7 +84,7 @@ def fallback(deployment: Deployment, now: datetime) -> str:
 def _facts(deployment: Deployment, now: datetime) -> Block:
     pairs = [("Recipe", code(deployment.recipe.name))]
     if model := words.model(deployment):
-        pairs.append(("Model", code(clip(model, FACT_MOST))))
+        pairs.append(("Model", code(clip(model, MAX_FACT))))
     if not is_ending(deployment):
         ready = f"{len(deployment.ready)} of {deployment.wanted} ready" if deployment.wanted else "scaled to zero"
         pairs.append(("Replicas", f"{ready}{_moved_by(deployment)}"))
@@ -96,7 +96,7 @@ def _facts(deployment: Deployment, now: datetime) -> Block:
     if deployment.ended and condition_of(deployment).status is DeploymentStatus.ENDED:
         pairs.append(("Down since", moment(deployment.ended.at)))
     if limits := _limits(deployment.limits):
-        pairs.append(("Limits", clip(limits, FACT_MOST)))
+        pairs.append(("Limits", clip(limits, MAX_FACT)))
     return fields(pairs)
 
 
@@ -139,7 +139,7 @@ def _failure(deployment: Deployment) -> list[Block]:
     blocks = [
         section(
             f"The last lines of the log of replica {last.replica} {attempts.preposition(last)} "
-            f"{offers.place(last.offer)}:\n{fenced(last.log_tail, LOG_MOST)}"
+            f"{offers.place(last.offer)}:\n{fenced(last.log_tail, MAX_LOG)}"
         )
     ]
     if condition_of(deployment).status is DeploymentStatus.FAILED:
@@ -170,10 +170,10 @@ def tested(deployment: Deployment) -> str:
     """The test completion as a quote of prompt and answer, or why it failed; empty if there was none."""
     match deployment.test:
         case TestCompletionAnswered() as test:
-            answer = inert(clip(" ".join(test.text.split()), WORDS_MOST)) or "_(the answer is empty)_"
+            answer = inert(clip(" ".join(test.text.split()), MAX_WORDS)) or "_(the answer is empty)_"
             return f"*Test completion*, {seconds(test.seconds)}\n> *{inert(test.prompt)}* {answer}"
         case TestCompletionFailed() as test:
-            why = inert(clip(test.why.rstrip("."), WORDS_MOST))
+            why = inert(clip(test.why.rstrip("."), MAX_WORDS))
             return f"\N{WARNING SIGN}\ufe0f *The test completion failed*: {why}. `/mixtral logs` may show the cause."
         case None:
             return ""

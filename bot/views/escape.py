@@ -31,7 +31,7 @@ def code(text: str) -> str:
 
 
 def clip(text: str, limit: int) -> str:
-    """The start of a text, at most `limit` characters, with `…` where it was cut. Entities stay whole."""
+    """The start of a text, at most `limit` characters, with `…` where it was cut. Entities are not split."""
     if len(text) <= limit:
         return text
     kept = text[: limit - 1]

@@ -7,7 +7,7 @@ from bot.slack.message import Message
 from bot.views.blocks import context, section
 
 
-class Entry(Struct, frozen=True, kw_only=True):
+class CommandHelp(Struct, frozen=True, kw_only=True):
     """The help for a command."""
 
     about: str
@@ -17,7 +17,7 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 
 ENTRIES = {
-    "launch": Entry(
+    "launch": CommandHelp(
         about="find the cheapest machine that fits, start the model, and show its endpoint",
         more=(
             "Without RECIPE, the installation's default recipe is launched. `as NAME` names the deployment. "
@@ -31,7 +31,7 @@ ENTRIES = {
             "launch smollm2-135m",
         ),
     ),
-    "status": Entry(
+    "status": CommandHelp(
         about="all deployments, or one in detail",
         more=("With NAME, it shows the replicas and the ladder."),
         examples=(
@@ -39,7 +39,7 @@ ENTRIES = {
             "status fast",
         ),
     ),
-    "scale": Entry(
+    "scale": CommandHelp(
         about="change the number of replicas behind an endpoint",
         more=(
             "Requests are not interrupted. Scaling down ends the least ready replicas first, then the most expensive. "
@@ -48,7 +48,7 @@ ENTRIES = {
         ),
         examples=("scale fast 2", "scale fast 0"),
     ),
-    "ask": Entry(
+    "ask": CommandHelp(
         about="send a prompt to the model; the answer streams into a thread",
         more=(
             "NAME can be left out if only one deployment runs. A mention, a direct message and a message in a thread "
@@ -59,12 +59,12 @@ ENTRIES = {
             "ask fast Name three condiments.",
         ),
     ),
-    "endpoint": Entry(
+    "endpoint": CommandHelp(
         about="address, key and a `curl` command, shown only to you",
         more=("The API is compatible with OpenAI's. Only the launcher and the admins can see the key."),
         examples=("endpoint fast",),
     ),
-    "key": Entry(
+    "key": CommandHelp(
         about="list, make and revoke keys to an endpoint, one for each person",
         more=(
             "`list` shows ids and owners, never a key. `new` makes a key for you, or for PERSON; it is shown once, "
@@ -73,27 +73,27 @@ ENTRIES = {
         ),
         examples=("key fast list", "key fast new", "key fast new @ada", "key fast revoke k-3f9a01"),
     ),
-    "logs": Entry(
+    "logs": CommandHelp(
         about="the last lines that the replicas printed",
         more=("Useful while an engine starts, or if it does not start."),
         examples=("logs fast",),
     ),
-    "plan": Entry(
+    "plan": CommandHelp(
         about="the offers for a recipe, cheapest first; starts nothing",
         more=("Offers that cannot be taken are listed with the reason and how to fix it."),
         examples=("plan mixtral-8x7b --spot",),
     ),
-    "recipes": Entry(
+    "recipes": CommandHelp(
         about="what can be launched",
         more=("Recipes are SkyPilot service YAML files; `MIXTRAL_RECIPES` names a folder of your own."),
         examples=("recipes",),
     ),
-    "down": Entry(
+    "down": CommandHelp(
         about="end a deployment and all its machines",
         more=("Its keys stop working immediately. Only the launcher and the admins can end a deployment."),
         examples=("down fast",),
     ),
-    "help": Entry(
+    "help": CommandHelp(
         about="this list, or one command in detail",
         examples=("help launch",),
     ),
@@ -101,7 +101,7 @@ ENTRIES = {
 
 
 def help(command: str | None) -> Message:  # noqa: A001 - the command's own name
-    """All commands, or one with its usage and examples. An unknown command gives all."""
+    """All commands, or one with its usage and examples; all for an unknown command."""
     known = SAME_AS.get(command, command) if command else None
     if known is None or known not in USAGES:
         return _all()

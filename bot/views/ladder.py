@@ -8,16 +8,16 @@ from msgspec import Struct
 
 from bot.views import offers
 from bot.views.amounts import count, duration
-from bot.views.blocks import SECTION_MOST, listed
+from bot.views.blocks import MAX_SECTION, listed
 from bot.views.escape import clip, escape, inert
 from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.state import Deployment
 from workers.placement.ladder import Rung
 from workers.placement.refusals import blocking
 
-TRIED_MOST = 6
-NEXT_MOST = 3
-REASON_MOST = 160
+MAX_TRIED = 6
+MAX_NEXT = 3
+MAX_REASON = 240
 
 UNSUCCESSFUL = frozenset({Phase.REFUSED, Phase.FAILED, Phase.PREEMPTED})
 
@@ -50,7 +50,7 @@ def ladder(deployment: Deployment, now: datetime) -> str:
     """The whole ladder, long parts folded; mrkdwn."""
     open_, barred = _rest(deployment, now)
     title = "*The ladder, cheapest first*" if _in_order(deployment) else "*What was tried, then what comes next*"
-    return listed([title, *_tried(deployment, now), *_next(open_), *cannot(barred)], SECTION_MOST)
+    return listed([title, *_tried(deployment, now), *_next(open_), *cannot(barred)], MAX_SECTION)
 
 
 def _in_order(deployment: Deployment) -> bool:
@@ -63,8 +63,8 @@ def refusals(deployment: Deployment) -> tuple[str, ...]:
     """The last refusals, one line each, after the number of earlier ones."""
     refused = [a for a in deployment.attempts if a.phase is Phase.REFUSED]
     folds = _fold_tried(refused)
-    lines = tuple(_refused(tried) for tried in folds[-NEXT_MOST:])
-    earlier = sum(len(tried.attempts) for tried in folds[:-NEXT_MOST])
+    lines = tuple(_refused(tried) for tried in folds[-MAX_NEXT:])
+    earlier = sum(len(tried.attempts) for tried in folds[:-MAX_NEXT])
     return (f"… {count(earlier, 'earlier refusal')}", *lines) if earlier else lines
 
 
@@ -91,7 +91,7 @@ def mends(ladder_: Iterable[Rung], *, over: bool = False) -> str:
     if not lines:
         return ""
     then = "\nThen launch it again." if over else ""
-    return listed(["*How to fix it*", *lines], SECTION_MOST - len(then)) + then
+    return listed(["*How to fix it*", *lines], MAX_SECTION - len(then)) + then
 
 
 def _variables(text: str) -> str:
@@ -103,7 +103,7 @@ def _tried(deployment: Deployment, now: datetime) -> list[str]:
     """Unsuccessful attempts, older ones as a number, and current machines; not the attempts that ended normally."""
     folds = _fold_tried([a for a in deployment.attempts if a.phase is not Phase.ENDED])
     gone = [tried for tried in folds if tried.last.phase in UNSUCCESSFUL]
-    earlier = gone[: -TRIED_MOST or None] if len(gone) > TRIED_MOST else []
+    earlier = gone[: -MAX_TRIED or None] if len(gone) > MAX_TRIED else []
     lines = [f"… {count(sum(len(tried.attempts) for tried in earlier), 'earlier attempt')}"] if earlier else []
     return [*lines, *(_outcome(tried, now) for tried in folds if tried not in earlier)]
 
@@ -137,7 +137,7 @@ def _alike(one: Attempt, other: Attempt) -> bool:
 
 def _refused(tried: Tried) -> str:
     asked = [o for a in tried.attempts for o in a.request.offers]
-    why = inert(clip((tried.last.why or "refused").rstrip("."), REASON_MOST))
+    why = inert(clip((tried.last.why or "refused").rstrip("."), MAX_REASON))
     return f"{REFUSED} {_line(offers.prices(asked), offers.machine(asked[0]), offers.places(asked))}: {why}"
 
 
@@ -151,7 +151,7 @@ def _taken(attempt: Attempt, now: datetime) -> str:
         case Phase.STARTING:
             return f"{TAKEN} {line}: replica {attempt.replica} is starting, {elapsed}"
         case Phase.FAILED | Phase.PREEMPTED:
-            return f"{REFUSED} {line}: {inert(clip(attempt.why, REASON_MOST)) or attempt.phase.value}"
+            return f"{REFUSED} {line}: {inert(clip(attempt.why, MAX_REASON)) or attempt.phase.value}"
         case _:
             return f"{TAKEN} {line}: replica {attempt.replica} is {attempt.phase.value}"
 
@@ -169,15 +169,16 @@ def _rest(deployment: Deployment, now: datetime) -> tuple[list[Rung], list[Rung]
             if by is None:
                 coming.append(rung)
             else:
-                reason = f"ruled out by the same refusal: {by.sentence}"
+                cause = by.sentence.partition(". ")[0]  # the attempt's own line has the mend
+                reason = f"ruled out by the same refusal: {cause}"
                 barred.append(Rung(offer=rung.offer, usable=False, reason=reason))
     return coming, barred
 
 
 def _next(coming: Sequence[Rung]) -> list[str]:
     folds = offers.by_price(coming)
-    lines = [f"{NEXT} {_offer(fold)}" for fold in folds[:NEXT_MOST]]
-    return [*lines, *_and_more(tuple(r for fold in folds[NEXT_MOST:] for r in fold.rungs))]
+    lines = [f"{NEXT} {_offer(fold)}" for fold in folds[:MAX_NEXT]]
+    return [*lines, *_and_more(tuple(r for fold in folds[MAX_NEXT:] for r in fold.rungs))]
 
 
 def _and_more(rest: Sequence[Rung]) -> tuple[str, ...]:
@@ -204,4 +205,4 @@ def _reason(fold: offers.Fold) -> str:
     reason = fold.first.reason or "cannot be taken"
     name = offers.cloud(fold.first.offer.cloud)
     # The line already names the cloud.
-    return escape(clip(reason.removeprefix(f"{name}: ").rstrip("."), REASON_MOST))
+    return escape(clip(reason.removeprefix(f"{name}: ").rstrip("."), MAX_REASON))

@@ -9,8 +9,8 @@ from bot.views.blocks import context, fenced, section
 from bot.views.escape import escape
 from bot.views.offers import CLOUDS
 
-REPLICAS_MOST = 4
-CHARACTERS_MOST = 11_000
+MAX_REPLICAS = 4
+MAX_CHARACTERS = 11_000
 """Maximum for all replicas together. A message holds about 13,200 characters."""
 
 
@@ -27,8 +27,8 @@ class ShownLog(Protocol):
 
 def logs(name: str, found: Sequence[ShownLog]) -> Message:
     """The newest replicas' logs, each as a code block."""
-    shown = found[-REPLICAS_MOST:]
-    each = min(2800, CHARACTERS_MOST // max(1, len(shown)))
+    shown = found[-MAX_REPLICAS:]
+    each = min(2800, MAX_CHARACTERS // max(1, len(shown)))
     blocks = [
         section(f"*{escape(name)}*, replica {log.replica}, {_place(log.place)}\n{_tail(log.tail, each)}")
         for log in shown

@@ -10,7 +10,7 @@ from bot.views.escape import escape, inert
 from recipes.schema import Recipe
 from workers.placement.ladder import Rung
 
-RUNGS_MOST = 20
+MAX_RUNGS = 20
 
 
 def plan(recipe: Recipe, rungs: Sequence[Rung], priced: str | None = None) -> Message:
@@ -26,7 +26,7 @@ def plan(recipe: Recipe, rungs: Sequence[Rung], priced: str | None = None) -> Me
         summary = f"{count(len(rungs), 'offer')} for *{name}*, cheapest first{some}."
     blocks = [header(f"The ladder of {recipe.name}"), section(summary)]
     if rungs:
-        blocks.append(section(listed(ladder.rungs(rungs, RUNGS_MOST))))
+        blocks.append(section(listed(ladder.rungs(rungs, MAX_RUNGS))))
     if mends := ladder.mends(rungs):
         blocks.append(section(mends))
     if recipe.notes:

@@ -13,9 +13,9 @@ from workers.serving.boot import boot_of
 NOTHING = "There are no recipes. Put SkyPilot service YAML files into the folder that `MIXTRAL_RECIPES` names."
 
 GPUS_SHOWN = 5
-BROKEN_MOST = 2000
+MAX_BROKEN = 2000
 LINES_A_SECTION = 8
-SHOWN_MOST = 24
+MAX_SHOWN = 24
 
 
 def recipes(known: Iterable[Recipe], broken: Sequence[str] = (), *, default: str = "") -> Message:
@@ -25,13 +25,13 @@ def recipes(known: Iterable[Recipe], broken: Sequence[str] = (), *, default: str
     """
     lines = [_line(recipe, default) for recipe in known]
     summary = f"{count(len(lines), 'recipe')} can be launched." if lines else NOTHING
-    shown = lines[:SHOWN_MOST]
+    shown = lines[:MAX_SHOWN]
     blocks = [section(_spaced(shown[at : at + LINES_A_SECTION])) for at in range(0, len(shown), LINES_A_SECTION)]
     if not lines:
         blocks.append(section(NOTHING))
     if broken:
         wrong = [f"• {inert(clip(sentence, 300))}" for sentence in broken]
-        blocks.append(section(listed(["*These files cannot be read*", *wrong], BROKEN_MOST)))
+        blocks.append(section(listed(["*These files cannot be read*", *wrong], MAX_BROKEN)))
     left = f"… and {len(lines) - len(shown)} more. " if len(lines) > len(shown) else ""
     next_ = "`/mixtral launch RECIPE` starts one; `/mixtral plan RECIPE` shows its prices first."
     return Message(summary, (*blocks, context(f"{left}{next_}")))

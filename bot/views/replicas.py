@@ -17,11 +17,11 @@ from workers.deployment.state import Deployment
 GONE = frozenset({Phase.FAILED, Phase.PREEMPTED})
 GONE_SHOWN = 3
 PENDING_NAMED = 4
-WHY_MOST = 200
+MAX_WHY = 200
 
 
 def worth_a_list(deployment: Deployment) -> bool:
-    """Whether a list adds to what the card's facts say of the replicas."""
+    """Whether a list adds information to the card's facts about the replicas."""
     kept = [a for a in deployment.attempts if a.phase in KEPT]
     made = sum(a.machine is not None for a in kept)
     return (made > 0 and max(deployment.wanted, len(kept)) > 1) or bool(_lost(deployment))
@@ -73,11 +73,11 @@ def _line(attempt: Attempt, deployment: Deployment) -> str:
 
 
 def _standing(attempt: Attempt, deployment: Deployment) -> str:
-    """Its phase, since when, and the cause."""
+    """Its phase, the start of the phase, and the cause."""
     at = moment(attempt.since)
     match attempt.phase:
         case Phase.PREEMPTED:
-            return f"taken back by the cloud {at}; {replacement(attempt, deployment)}"
+            return f"preempted {at}; {replacement(attempt, deployment)}"
         case Phase.FAILED:
             return f"{failed(attempt)} {at}{_why(attempt)}"
         case Phase.DRAINING:
@@ -87,7 +87,7 @@ def _standing(attempt: Attempt, deployment: Deployment) -> str:
             return f"ready since {at}{again}"
         case Phase.STARTING if attempt.progress:
             restarts = f". {engine_restarts(attempt)}".removesuffix(".") if attempt.engine_end else ""
-            return f"starting since {at}: {inert(clip(attempt.progress, WHY_MOST))}{restarts}"
+            return f"starting since {at}: {inert(clip(attempt.progress, MAX_WHY))}{restarts}"
         case Phase.NOT_READY:
             return f"not ready since {at}: {silence(attempt)}"
         case phase:
@@ -116,4 +116,4 @@ def failed(attempt: Attempt) -> str:
 
 
 def _why(attempt: Attempt, before: str = ": ", after: str = "") -> str:
-    return f"{before}{inert(clip(attempt.why.rstrip('.'), WHY_MOST))}{after}" if attempt.why else ""
+    return f"{before}{inert(clip(attempt.why.rstrip('.'), MAX_WHY))}{after}" if attempt.why else ""

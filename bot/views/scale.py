@@ -20,7 +20,7 @@ BLOCK = "replicas"
 ACTION = "replicas"
 """The number as a string: `view["state"]["values"][BLOCK][ACTION]["value"]`."""
 
-NAMED_MOST = 4
+MAX_NAMED = 4
 
 
 def unchanged(deployment: Deployment) -> Message:
@@ -88,7 +88,7 @@ def _going(deployment: Deployment, replicas: int) -> tuple[Attempt, ...]:
 
 
 def _named(attempts: Sequence[Attempt]) -> str:
-    names = [_one(a, placed=len(attempts) <= NAMED_MOST) for a in attempts]
+    names = [_one(a, placed=len(attempts) <= MAX_NAMED) for a in attempts]
     several = f"{', '.join(names[:-1])} and {names[-1]}"
     return f"Replicas {several}" if len(names) > 1 else f"Replica {names[0]}"
 
@@ -126,7 +126,7 @@ def _first_to_end(deployment: Deployment) -> str:
     leaving = _going(deployment, 1)
     if not leaving:
         return ""
-    order = ", ".join(str(a.replica) for a in leaving[:NAMED_MOST]) + (" …" if len(leaving) > NAMED_MOST else "")
+    order = ", ".join(str(a.replica) for a in leaving[:MAX_NAMED]) + (" …" if len(leaving) > MAX_NAMED else "")
     which = f"replica {order}" if len(leaving) == 1 else f"replicas in this order: {order}"
     return f"Scaling down ends {which} (the least ready, then the most expensive). Each finishes its requests first."
 

@@ -17,14 +17,14 @@ from workers.placement.offer import Offer
 NOTHING = "Nothing is running. `/mixtral launch` starts a model, `/mixtral recipes` lists what can be launched."
 
 LINES_A_SECTION = 8
-SHOWN_MOST = 32
+MAX_SHOWN = 32
 
 
 def overview(deployments: Sequence[Deployment], now: datetime, *, nothing: str = NOTHING) -> Message:
-    """Name, recipe, state, ready/wanted, USD/h, age and endpoint of each; `nothing`: the text if there are none."""
+    """Name, recipe, state, ready/wanted, USD/h, age and endpoint of each; `nothing`: the text for no deployments."""
     if not deployments:
         return Message(nothing, (section(nothing),))
-    lines = [_line(d, now) for d in deployments[:SHOWN_MOST]]
+    lines = [_line(d, now) for d in deployments[:MAX_SHOWN]]
     chunks = [lines[at : at + LINES_A_SECTION] for at in range(0, len(lines), LINES_A_SECTION)]
     left = len(deployments) - len(lines)
     sums = f"{count(len(deployments), 'deployment')}, {_together(deployments)}."
@@ -34,7 +34,7 @@ def overview(deployments: Sequence[Deployment], now: datetime, *, nothing: str =
         *(section(listed(chunk)) for chunk in chunks),
         context(f"{sums} `/mixtral status NAME` shows one in detail."),
     ]
-    names = ", ".join(escape(d.name) for d in deployments[:SHOWN_MOST])
+    names = ", ".join(escape(d.name) for d in deployments[:MAX_SHOWN])
     return Message(f"{count(len(deployments), 'deployment')}: {names}.", tuple(blocks))
 
 
@@ -83,20 +83,22 @@ def _has_ladder(deployment: Deployment) -> bool:
 def _line(deployment: Deployment, now: datetime) -> str:
     name = f"{words.dot(deployment)} *{escape(deployment.name)}*"
     recipe, *rest = _facts(deployment, now)
+    recipes = [] if deployment.recipe.name == deployment.name else [recipe]
     current = condition_of(deployment).status
     status = [] if current is DeploymentStatus.READY else [current.value]
     if awaits_route(deployment):
         status = ["waits for the gateway"]
-    return " · ".join([name, recipe, *status, *rest])
+    return " · ".join([name, *recipes, *status, *rest])
 
 
 def _facts(deployment: Deployment, now: datetime, *, whole: bool = False) -> list[str]:
     """`whole`: with the cost so far, and the savings of spot."""
+    age = duration(deployment.ran_for(now))
     facts = [
         escape(deployment.recipe.name),
         f"{len(deployment.ready)}/{deployment.wanted} ready",
         words.cost(deployment, now) if whole and any(a.machine for a in deployment.attempts) else price(deployment),
-        duration(deployment.ran_for(now)),
+        f"ran {age}" if deployment.ended else f"launched {age} ago",
     ]
     url = endpoint.base_url(deployment)
     return [*facts, code(url)] if url and not is_ending(deployment) else facts

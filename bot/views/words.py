@@ -24,7 +24,7 @@ from workers.deployment.condition import DeploymentStatus, awaits_route, conditi
 from workers.deployment.state import Deployment
 from workers.serving.boot import boot_of
 
-SENTENCE_MOST = 1200
+MAX_SENTENCE = 1200
 
 NEWS_FOR = timedelta(hours=1)
 """Time from the first ready replica during which the card shows what was tried and how long the launch took."""
@@ -97,7 +97,7 @@ def short_model(deployment: Deployment) -> str:
 
 def now_happening(deployment: Deployment, now: datetime) -> str:
     """One or two sentences in mrkdwn on what is being done, and what a person can do."""
-    return clip(_happening(deployment, now), SENTENCE_MOST)
+    return clip(_happening(deployment, now), MAX_SENTENCE)
 
 
 def cost(deployment: Deployment, now: datetime) -> str:
@@ -152,7 +152,7 @@ def _happening(state: Deployment, now: datetime) -> str:
 
 
 def user(id_: str) -> str:
-    """A mention, from an id that Slack gave."""
+    """A mention of the person with this Slack id."""
     return f"<@{id_}>" if id_.isalnum() else escape(id_)
 
 
@@ -165,7 +165,7 @@ def _looking(state: Deployment, now: datetime) -> str:
         last = failed[-1]
         where = offers.place(last.offer)
         if last.phase is Phase.PREEMPTED:
-            return f"The last machine, at {where}, was taken back by the cloud; {replacement(last, state)}."
+            return f"The last machine, at {where}, was preempted; {replacement(last, state)}."
         at = f" {moment(until)}" if (until := paused_until(state, now)) else " now"
         return f"The last machine, at {where}, was lost: {why(last)}. The next attempt starts{at}."
     return f"Choosing a machine for *{escape(short_model(state))}*."
@@ -200,7 +200,7 @@ def _probed(state: Deployment, attempt: Attempt, now: datetime) -> str:
 
 
 def is_news(state: Deployment, now: datetime) -> bool:
-    """Whether the launch is recent enough for the card to show how it went."""
+    """Whether the launch is recent enough for the card to show its course."""
     first = _first_ready(state)
     return first is None or now - first < NEWS_FOR
 
@@ -246,7 +246,7 @@ def _failed(state: Deployment, why: str) -> str:
 
 
 def nothing_usable(state: Deployment) -> bool:
-    """Whether the ladder was dry from the start. Its rungs then give the reasons."""
+    """Whether the ladder was dry from the start, so that its rungs contain the reasons."""
     return bool(state.rungs) and not state.attempts and not any(r.usable for r in state.rungs)
 
 

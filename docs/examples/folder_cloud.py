@@ -27,7 +27,7 @@ OFFER = Offer(
 
 
 class FolderDriver:
-    """`machines/TOKEN/` is a machine, `ended/TOKEN` says why it ended; `making/` holds what is not yet in its place."""
+    """`machines/TOKEN/` is a machine, `ended/TOKEN` has the reason of its end, `making/` has incomplete files."""
 
     cloud = CLOUD
 
@@ -67,7 +67,7 @@ class FolderDriver:
                 if error.errno not in (ENOTEMPTY, EEXIST):
                     raise
             if self._read(request.token, "request", MachineRequest) != request:
-                raise Refused("The token is one of another request.", code="TokenInUse", scope=Scope.BUG)
+                raise Refused("The token belongs to another request.", code="TokenInUse", scope=Scope.BUG)
             return self._read(request.token, "machine", Machine)
 
     def find(self, token: Token) -> Machine | None:
@@ -95,7 +95,7 @@ class FolderDriver:
                 self.end(token, "terminated")
 
     def end(self, token: Token, why: str) -> None:
-        """Leave the tombstone, whether or not there is a machine; the first reason stays."""
+        """Write the tombstone, whether or not there is a machine. The first reason is kept."""
         with _translated():
             written = self._written(why.encode())
             with suppress(FileExistsError):
@@ -120,7 +120,7 @@ class FolderDriver:
         )
 
     def _why_ended(self, token: Token) -> str | None:
-        """None for a running machine. An expiry that is seen leaves a tombstone: `extend` must not undo it."""
+        """None for a running machine. A passed expiry becomes a tombstone, so that `extend` cannot undo it."""
         tombstone = self.ended / token
         if not tombstone.exists():
             if not (self.machines / token).exists() or self.clock() < self._read(token, "expires_at", datetime):
@@ -132,7 +132,7 @@ class FolderDriver:
         return msgspec.json.decode((self.machines / token / file).read_bytes(), type=kind)
 
     def _written(self, content: bytes) -> Path:
-        """A complete file that is not yet in its place."""
+        """A complete file in `making/`, to be moved to its place."""
         path = self.making / uuid4().hex
         path.write_bytes(content)
         return path
@@ -140,7 +140,7 @@ class FolderDriver:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """The border: what goes wrong in the file system is a cloud that gave no answer."""
+    """Translate errors of the file system into DriverError: the cloud gave no answer."""
     try:
         yield
     except (OSError, msgspec.MsgspecError) as error:

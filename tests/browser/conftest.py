@@ -1,4 +1,4 @@
-"""Without Playwright there is nothing to collect here; `make test-browser` installs it."""
+"""Skips this folder without Playwright; `make test-browser` installs it."""
 
 from importlib.util import find_spec
 

@@ -1,4 +1,4 @@
-// What is wrong with how the page is laid out now: a sentence for each defect. Reads, and changes nothing.
+// Returns one sentence per layout defect of the current page. Changes nothing.
 () => {
   const LAYERS = "dialog, [popover], .hints, .usage, .menu, .below, .message-tools, .copy, .sidebar.open";
   const root = [...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body;
@@ -50,7 +50,7 @@
       if (one.text === other.text || one.layer !== other.layer) continue;
       const across = Math.min(one.right, other.right) - Math.max(one.left, other.left);
       const down = Math.min(one.bottom, other.bottom) - Math.max(one.top, other.top);
-      // Lines of text stand closer than the boxes of their fonts.
+      // The boxes of adjacent lines overlap by a part of the line height.
       const height = Math.min(one.bottom - one.top, other.bottom - other.top);
       if (across > 2 && down > Math.max(4, height * 0.4)) {
         wrong.push(`one over the other: "${one.text.data.slice(0, 40)}" and "${other.text.data.slice(0, 40)}"`);

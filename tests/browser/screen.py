@@ -1,4 +1,4 @@
-"""A person in front of the sandbox's page: types, presses, and looks at what is on the screen."""
+"""A person in front of the sandbox's page: types, clicks, and reads the screen."""
 
 import re
 import shutil
@@ -24,11 +24,11 @@ LOOKS: tuple[tuple[ViewportSize, Literal["light", "dark"]], ...] = (
     (WIDE, "dark"),
 )
 ANSWERED_WITHIN = 60_000.0
-"""Milliseconds: a small model sometimes rambles to its limit."""
+"""Milliseconds. A small model sometimes generates up to its limit of tokens."""
 
 
 class Screen:
-    """One window of a fresh browser. A context manager: a failure inside it tells where its picture is."""
+    """One window of a new browser. A context manager; a failure in it reports the path of a screenshot."""
 
     def __init__(self, address, folder, *, size=None, scale=1):
         self.address = address
@@ -58,7 +58,7 @@ class Screen:
         self._browser.close()
         self._played.stop()
 
-    # --- doing --------------------------------------------------------------
+    # --- actions ------------------------------------------------------------
 
     def open(self):
         self.page.goto(self.address)
@@ -83,7 +83,7 @@ class Screen:
         where.get_by_role("button", name=label, exact=True).click()
 
     def copy(self, block):
-        """Press the copy button of a block of code; what the clipboard holds then."""
+        """Click the copy button of a block of code. Returns the clipboard's content."""
         block.hover()
         block.get_by_test_id("copy").click()
         expect(block.get_by_test_id("copy")).to_have_text("Copied")
@@ -97,13 +97,13 @@ class Screen:
         self.test_id("close-thread").click()
         expect(self.test_id("thread-panel")).to_have_count(0)
 
-    # --- seeing -------------------------------------------------------------
+    # --- what is visible ----------------------------------------------------
 
     def test_id(self, name):
         return self.page.get_by_test_id(name)
 
     def messages(self):
-        """The messages of the channel itself, whispers too."""
+        """The messages of the channel, with ephemeral ones, without replies."""
         return self.test_id("message-list").get_by_test_id("message")
 
     def thread(self):
@@ -115,11 +115,11 @@ class Screen:
         return self.messages().filter(has=heading).and_(self.page.locator(":not([data-ephemeral])"))
 
     def whisper(self, text):
-        """A message that only this person sees."""
+        """An ephemeral message to this person."""
         return self.page.locator("[data-testid=message][data-ephemeral]").filter(has_text=text).last
 
     def answer(self, at):
-        """The message at this place of the thread, once it has been written to its end."""
+        """The n-th message of the thread, once it is complete."""
         message = self.thread().nth(at)
         expect(message).to_be_visible(timeout=ANSWERED_WITHIN)
         expect(message).to_have_attribute("data-streaming", "false", timeout=ANSWERED_WITHIN)
@@ -127,16 +127,16 @@ class Screen:
         return message
 
     def passed(self):
-        """What passed by: {headings: [text], streamed: {ts: [length]}} since the page was loaded."""
+        """What was shown since the page was loaded: {headings: [text], streamed: {ts: [length]}}."""
         return self.page.evaluate("window.passed")
 
     def look(self):
-        """Nothing may overlap, overflow, be fetched from elsewhere or complain."""
+        """Check that nothing overlaps, overflows, is fetched from elsewhere or logs an error."""
         wrong = self.page.evaluate(GEOMETRY) + self.complaints
         assert not wrong, "\n".join(wrong)
 
     def look_narrow_and_dark(self, name):
-        """The same on a telephone and by night, and back again."""
+        """Repeat the check in a telephone's size and in dark mode, and restore both."""
         for size, scheme in LOOKS:
             self.page.set_viewport_size(size)
             self.page.emulate_media(color_scheme=scheme)
@@ -146,7 +146,7 @@ class Screen:
         self.page.emulate_media(color_scheme="light")
 
     def picture(self, name):
-        """Save what is on the screen as a PNG; its path."""
+        """Save a screenshot as PNG. Returns its path."""
         path = self.folder / f"{name}.png"
         self.page.screenshot(path=path)
         return path

@@ -1,4 +1,4 @@
-"""A person at the page, from launch to down: what is typed and pressed, and what is on the screen then."""
+"""A person at the page, from launch to down: input, and what the screen shows after it."""
 
 import re
 import shlex
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.browser
 NAME = "smollm2-135m"
 NOTICE = "This is a sandbox: SmolLM2-135M stands in for Mixtral."
 READY_WITHIN = 60.0
-"""Seconds from the command to the test completion on the card."""
+"""Maximum time from the command to the test completion on the card, in seconds."""
 
 
 @pytest.mark.timeout(240)
@@ -39,7 +39,7 @@ def test_a_person_launches_asks_scales_and_ends_a_model_in_the_page(tmp_path):
 
 
 def launch_by_hints(screen):
-    """`/`, Tab, `la`, Enter and the recipe's name; the card goes through its states to the test completion."""
+    """`/`, Tab, `la`, Enter and the recipe's name launch it. The card shows its states up to the test completion."""
     composer = screen.test_id("composer")
     composer.press_sequentially("/")
     expect(screen.test_id("hint").first).to_contain_text("/mixtral")
@@ -67,7 +67,7 @@ def launch_by_hints(screen):
 
 
 def the_curl_on_the_screen_answers(screen):
-    """The card's command names no key; the whisper's has it, and works as it is copied."""
+    """The card's command contains no key. The ephemeral one contains it, and works when copied."""
     key = screen.whisper("mxk_")
     expect(key.get_by_test_id("ephemeral")).to_contain_text("Only visible to you")
     command = screen.copy(key.locator(".code-block").filter(has_text="curl"))
@@ -81,7 +81,7 @@ def the_curl_on_the_screen_answers(screen):
 
 
 def run(command):
-    """Do what a curl command on the screen says, so that no curl is needed here."""
+    """Make the request of a curl command on the screen, so that curl is not needed."""
     program, url, *rest = shlex.split(command.replace("\\\n", " "))
     assert program == "curl"
     options = list(zip(rest[::2], rest[1::2], strict=True))
@@ -91,7 +91,7 @@ def run(command):
 
 
 def ask_and_follow_up(screen):
-    """A question by command is answered in its thread while one looks on, and so is what is asked there."""
+    """A question by command is answered in its thread while the person watches, and so is a further one there."""
     screen.write("/mixtral ask Tell me about soy sauce, salt and vinegar.")
     question = screen.messages().filter(has_text="soy sauce, salt").and_(screen.page.locator(":not([data-ephemeral])"))
     screen.open_thread(question)
@@ -140,7 +140,7 @@ def a_wrong_word_is_answered_to_the_person_alone(screen):
 
 
 def scale(screen):
-    """The card's button opens a modal that takes no nonsense; with 2 it brings a second replica."""
+    """The card's button opens a modal that rejects invalid numbers; 2 starts a second replica."""
     screen.press(screen.card(NAME), "Scale…")
     modal = screen.test_id("modal")
     expect(modal).to_contain_text(f"Scale {NAME}")
@@ -158,7 +158,7 @@ def scale(screen):
 
 
 def reload(screen):
-    """Everything is still there, the thread too."""
+    """After a reload everything is still shown, including the thread."""
     before = screen.test_id("message-list").inner_text()
     question = screen.messages().filter(has_text="What is ketchup made of?")
     screen.open_thread(question)
@@ -172,7 +172,7 @@ def reload(screen):
 
 
 def write_to_the_app_and_open_its_home(screen):
-    """A direct message is answered in a thread that opens by itself; Home lists what runs."""
+    """A direct message is answered in a thread that opens by itself. Home lists what runs."""
     screen.go("Mixtral", app=True)
     screen.write("What is olive oil?")
     expect(screen.test_id("thread-panel")).to_be_visible(timeout=ANSWERED_WITHIN)
@@ -189,7 +189,7 @@ def write_to_the_app_and_open_its_home(screen):
 
 
 def end(screen):
-    """End asks first; then the card says that it is down and how long it ran, stays in sight, and offers nothing."""
+    """`End` asks for confirmation. Then the card shows the end and the duration, and has no buttons."""
     card = screen.card(NAME)
     screen.press(card, "End")
     question = screen.test_id("confirm")

@@ -1,4 +1,4 @@
-"""What looks at the page finds the defects that it is there for."""
+"""The checks of the page's layout find the defects that they are written for."""
 
 import pytest
 from playwright.sync_api import expect

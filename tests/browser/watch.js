@@ -1,4 +1,4 @@
-// Remembers what passes by too quickly to be looked at: each heading of a card, and how each streamed text grew.
+// Records what is visible only briefly: each heading of a card, and the lengths of each streamed text.
 (() => {
   window.passed = { headings: [], streamed: {} };
   const look = () => {

@@ -1,4 +1,4 @@
-"""Attempts at machines in any phase, without a log."""
+"""Builders of attempts in any phase, without a log."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ from workers.placement.offer import Offer
 def attempt(
     number: int, taken: Offer, phase: Phase = Phase.READY, *, at: datetime = BEGIN, age: timedelta = timedelta(0)
 ) -> Attempt:
-    """One whose phase began at `at`, and whose machine was made `age` earlier."""
+    """An attempt whose phase began at `at` and whose machine was created `age` earlier."""
     began = at - age
     asked = request(f"d-{number}", (taken,), attempt=number, replica=number)
     has_machine = phase not in (Phase.PROVISIONING, Phase.REFUSED)
@@ -35,6 +35,6 @@ def attempt(
 
 
 def refused(number: int, offers: Sequence[Offer], *, at: datetime = BEGIN, **more: Any) -> Attempt:
-    """One that was refused at `at`; `more` are fields of Refusal."""
+    """An attempt that was refused at `at`; `more` are fields of Refusal."""
     event = OfferRefused(event_id=EventId(f"e{number}"), at=at, attempt=number, refusals=(refusal(offers, **more),))
     return replace(attempt(number, offers[0], Phase.REFUSED, at=at), refusal=event)

@@ -1,4 +1,4 @@
-"""How a log begins."""
+"""Builder of a log's first event."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +17,6 @@ KEY = "mxk_ExampleExampleExampleExample1234"
 
 
 def requested(name: str = "m", recipe: Recipe = SCRIPTED, **changes: Any) -> Requested:
-    """One replica, asked for now and without limits; `changes` are fields of Requested."""
+    """A request for one replica, at the current time and without limits; `changes` are fields of Requested."""
     plain = Requested(**stamp(datetime.now(UTC)), name=name, recipe=recipe, replicas=1, place=PLACE, limits=Limits())
     return replace(plain, **changes)

@@ -1,4 +1,4 @@
-"""Logs in Redis."""
+"""Builders of logs in Redis."""
 
 from datetime import UTC, datetime
 from itertools import groupby
@@ -15,7 +15,7 @@ from workers.deployment.log import Log, new_id
 
 
 def append(redis: Redis, story: Story, key: str = KEY) -> None:
-    """Append those events of the story that its log lacks; `key` is the launcher's where the log is opened."""
+    """Append those events of the story that its log lacks. `key`: the launcher's key, if this opens the log."""
     log = Log(redis)
     version = log.version(story.id)
     for _, group in groupby(story.events[version:], lambda event: isinstance(event, Requested | DeploymentEnded)):
@@ -31,7 +31,7 @@ def append(redis: Redis, story: Story, key: str = KEY) -> None:
 
 
 class Logs:
-    """Launches deployments of the scripted engine, and appends what happens to them at this moment."""
+    """Launches deployments of the scripted engine, and appends events at the current time."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -45,13 +45,13 @@ class Logs:
     def put(
         self, name: str, url: str, channel: str = "C0HERE", recipe: Recipe = SCRIPTED, user: str = "U1"
     ) -> DeploymentId:
-        """Launch one that answers at `url`."""
+        """Launch a deployment that answers at `url`."""
         id_ = self.start(name, channel, recipe, user)
         self.append(self.story(id_).answers_at(url))
         return id_
 
     def story(self, id_: DeploymentId) -> Story:
-        """What its log tells, to be continued and appended."""
+        """The story of its log, to be continued and appended."""
         return Story(id_=id_, at=datetime.now(UTC), events=Log(self._redis).read(id_))
 
     def append(self, story: Story) -> None:

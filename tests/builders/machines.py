@@ -1,4 +1,4 @@
-"""Machines, and requests for them."""
+"""Builders of machines, and of requests for them."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -18,12 +18,12 @@ SCRIPTED_BOOT = Boot(
 
 
 def boot(**changes: Any) -> Boot:
-    """A scripted engine, which is up in a tenth of a second; `changes` are fields of Boot."""
+    """A scripted engine that is ready after 0.1 seconds; `changes` are fields of Boot."""
     return replace(SCRIPTED_BOOT, **changes)
 
 
 def request(token: str, offers: Iterable[Offer], **changes: Any) -> MachineRequest:
-    """A request for one machine of replica 1, attempt 2, that lives an hour; `changes` are fields of MachineRequest."""
+    """A request for a machine of replica 1, attempt 2, with an hour to live; `changes` are fields of MachineRequest."""
     plain = MachineRequest(
         token=Token(token),
         installation=INSTALLATION,
@@ -38,7 +38,7 @@ def request(token: str, offers: Iterable[Offer], **changes: Any) -> MachineReque
 
 
 def machine(asked: MachineRequest, taken: Offer | None = None, **changes: Any) -> Machine:
-    """The machine made for a request, of its first offer unless `taken` is given; `changes` are fields of Machine."""
+    """The machine of a request, from its first offer unless `taken` is given; `changes` are fields of Machine."""
     taken = taken or asked.offers[0]
     plain = Machine(
         token=asked.token,
@@ -52,7 +52,7 @@ def machine(asked: MachineRequest, taken: Offer | None = None, **changes: Any) -
 
 
 def refusal(offers: Iterable[Offer], sentence: str = "no capacity", **changes: Any) -> Refusal:
-    """No stock of these offers in their zone, to be believed for 5 minutes; `changes` are fields of Refusal."""
+    """A refusal of these offers for lack of stock in their zone, valid 5 minutes; `changes` are fields of Refusal."""
     plain = Refusal(
         offers=tuple(offers),
         sentence=sentence,

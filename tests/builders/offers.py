@@ -1,4 +1,4 @@
-"""Offers and ladders from words."""
+"""Builders of offers and ladders from short texts."""
 
 from decimal import Decimal
 from functools import partial
@@ -47,9 +47,9 @@ def offer(
 spot_offer = partial(offer, spot=True)
 
 HERE = offer("local here", 0, "", region="local")
-"""The computer of the `local` cloud, without a GPU."""
+"""The machine of the `local` cloud, without a GPU."""
 
 
 def ladder(*offers: Offer) -> tuple[Rung, ...]:
-    """One usable rung for each offer, in the order given."""
+    """One usable rung per offer, in the given order."""
     return tuple(Rung(offer=one, usable=True) for one in offers)

@@ -1,4 +1,4 @@
-"""Recipes."""
+"""Builders of recipes."""
 
 from typing import Any
 
@@ -26,5 +26,5 @@ MIXTRAL = Recipe(
 
 
 def scaled_by(recipe: Recipe = SCRIPTED, /, **policy: Any) -> Recipe:
-    """The recipe with this replica policy, given by the fields of ReplicaPolicy."""
+    """A recipe with a replica policy; `policy` are fields of ReplicaPolicy."""
     return replace(recipe, service=Service(replica_policy=ReplicaPolicy(**policy)))

@@ -1,4 +1,4 @@
-"""The life of a deployment as the events of its log, one method for each thing that can happen."""
+"""Builds the log of a deployment, with one method per event."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
@@ -57,15 +57,15 @@ USER = PLACE.user
 
 
 class Story:
-    """Each method appends one event at `now` and returns the story; `wait` moves `now` on, `state` is the fold.
+    """Each method appends one event at `now` and returns the story. `wait` advances `now`; `state` is the fold.
 
     Where a method takes the number of an attempt, None is the newest.
     """
 
     tick: ClassVar = timedelta(0)
-    """How long each event takes."""
+    """Time between two events."""
     usual: ClassVar[Offer] = HERE
-    """The ladder unless another is planned."""
+    """The ladder, unless `planned` gives another."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Story:
         place: Place = PLACE,
         events: Iterable[AnyEvent] = (),
     ) -> None:
-        """A deployment that was asked for; with `events`, one with this log, whose first event says what it is."""
+        """A requested deployment; or, with `events`, one with this log, whose first event has the recipe."""
         self.id = DeploymentId(id_)
         self.now = at
         self.events = list(events)
@@ -98,32 +98,32 @@ class Story:
 
     @property
     def step(self) -> Step:
-        """The decision at this moment."""
+        """The next step at this time."""
         return next_step(self.state, self.now)
 
     @property
     def scaling(self) -> ScaleRequested:
-        """The last time that a person asked for another number."""
+        """The newest ScaleRequested."""
         return next(event for event in reversed(self.events) if isinstance(event, ScaleRequested))
 
     def tell(self, event: Callable[..., AnyEvent], **fields: Any) -> Self:
-        """Append any event; its id and its time are filled in."""
+        """Append any event. Its id and time are filled in."""
         self.now += self.tick
         self.events.append(event(event_id=EventId(f"e{len(self.events) + 1}"), at=self.now, **fields))
         return self
 
     def wait(self, seconds: float = 0, **duration: float) -> Self:
-        """`wait(5)`, `wait(minutes=10)`."""
+        """Advance the time: `wait(5)`, `wait(minutes=10)`."""
         self.now += timedelta(seconds=seconds, **duration)
         return self
 
     def planned(self, *rungs: Offer | Rung) -> Self:
-        """An offer is a usable rung."""
+        """Plan a ladder. An offer becomes a usable rung."""
         found = (ladder(one)[0] if isinstance(one, Offer) else one for one in rungs or (self.usual,))
         return self.tell(LadderPlanned, rungs=tuple(found))
 
     def asked(self, *offers: Offer, attempt: int | None = None, replica: int | None = None) -> Self:
-        """The next attempt, for the first replica number that is free and, without `offers`, the first usable rung."""
+        """Append the next attempt's intent: for the first free replica number and usable rung, unless given."""
         state = self.state
         rung = next((rung.offer for rung in state.rungs if rung.usable), self.usual)
         number = attempt or (self._number(None) + 1 if state.attempts else 1)
@@ -140,7 +140,7 @@ class Story:
         return self.tell(LaunchIntended, request=asked)
 
     def refused(self, sentence: str = "no capacity", attempt: int | None = None, **more: Any) -> Self:
-        """All offers of the attempt; `more` are fields of Refusal."""
+        """Refuse all offers of the attempt; `more` are fields of Refusal."""
         said = refusal(self._request(attempt).offers, sentence, **more)
         return self.tell(OfferRefused, attempt=self._number(attempt), refusals=(said,))
 
@@ -181,7 +181,7 @@ class Story:
         return self.tell(MachineGone, attempt=self._number(attempt), why=why, log_tail=log, preempted=preempted)
 
     def published(self, url: str = GATEWAY) -> Self:
-        """The gateway opens the route."""
+        """Append the gateway's route."""
         return self.tell(EndpointPublished, url=url)
 
     def open_to_all(self) -> Self:
@@ -195,19 +195,19 @@ class Story:
         return self.tell(TestCompletionFailed, prompt=PROMPT, why=why)
 
     def served(self) -> Self:
-        """From nothing to ready, published and tested, on the usual machine."""
+        """From the request to ready, published and tested, on a default machine."""
         told = self.planned().wait(0.2).asked().wait(0.3).created().wait(6.4).ready().wait(0.1).published()
         return told.wait(0.5).tested()
 
     def answers_at(self, url: str) -> Self:
-        """One replica, ready at `url`, which is the endpoint too."""
+        """One ready replica at `url`, which is also the endpoint."""
         return self.planned().asked().created(url).ready().published(url)
 
     def scaled(self, replicas: int, by: str = USER) -> Self:
         return self.tell(ScaleRequested, replicas=replicas, by=by)
 
     def moved(self, replicas: int, why: str = "the load") -> Self:
-        """The load scales it."""
+        """The autoscaler sets the number of replicas."""
         return self.tell(Autoscaled, replicas=replicas, why=why)
 
     def draining(self, attempt: int | None = None, why: str = "scaled down") -> Self:
@@ -246,7 +246,7 @@ class Story:
 
 
 class Timeline(Story):
-    """A story on a cloud, of which each event takes a second, as in the control loop."""
+    """A story on a cloud, with one second between events, as in the control loop."""
 
     tick = timedelta(seconds=1)
     usual = offer()

@@ -1,4 +1,4 @@
-"""What HAProxy has while it is under load: which request is on which server, and when a server got its first."""
+"""Observes HAProxy under load: the server of each request, and when each server got its first request."""
 
 import contextlib
 import csv
@@ -11,24 +11,24 @@ from workers.gateway.haproxy import SOCKET
 from workers.gateway.haproxy_cli import CURRENT, Cli
 
 EVERY = 0.1
-"""Seconds. A stream lasts longer, so that none is missed."""
+"""Interval of the looks, in seconds. Streams last longer, so that none is missed."""
 
 SESSION = re.compile(r"src=[^ ]*:(\d+) fe=endpoint be=b\d+ srv=(r\d+) ")
 
 
 class Observed:
-    """Asks HAProxy's own command line again and again, from a thread of its own. A context manager."""
+    """Polls HAProxy's command line from a thread of its own. A context manager."""
 
     def __init__(self, folder):
-        """`folder`: the gateway's."""
+        """`folder`: the gateway's folder."""
         self._cli = Cli(folder / SOCKET)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look_on, daemon=True)
         self._servers_of = {}
         self.first = {}
-        """When a server was first seen to have been given a request, by its name; seconds since 1970."""
+        """Server name -> time of the first look at which it had a request, in seconds since 1970."""
         self.aborted = {}
-        """How many answers a server broke off, as of the last look at it."""
+        """Number of answers that a server broke off, at the last look."""
 
     def __enter__(self):
         self._thread.start()
@@ -42,13 +42,13 @@ class Observed:
         self._thread.join()
 
     def server_of(self, answer):
-        """The server that a request was on when it ended; None where it was never seen on one."""
+        """The server of a request at its end; None if no look saw the request on a server."""
         seen = self._servers_of.get(answer.port, ())
         during = [server for at, server in seen if answer.began <= at <= answer.ended + EVERY]
         return during[-1] if during else None
 
     def streams_on(self, server, at, streams):
-        """Those of some streams that were on a server at that time."""
+        """Those of `streams` that were on a server at a time."""
         return [s for s in streams if s.began < at < s.ended and self.server_of(s) == server]
 
     def _look_on(self):

@@ -1,4 +1,4 @@
-"""Replicas are killed, frozen, added and drained under load: what the clients of the endpoint see of it."""
+"""Replicas are killed, frozen, added and drained under load. Measured is what the endpoint's clients receive."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ import pytest
 
 from tests.chaos.observed import Observed
 from tests.line import Line
-from tests.load import Fate, Load, Target, of_fate, told
+from tests.load import Fate, Load, Target, of_fate, summary
 from tests.person import GENERAL, Person, words
 from workers.clouds.local import machine_processes
 from workers.clouds.local.machine_folder import MachineFolder
@@ -26,19 +26,19 @@ STREAMS = 64
 PER_SECOND = 60
 SECONDS = 60
 TOKENS = (12, 90)
-"""Of a stream: 2 to 15 seconds, by the recipe's tokens a second."""
+"""Length of a stream in tokens: 2 to 15 seconds at the recipe's rate."""
 
 KILLED, ADDED, DRAINED, FROZEN = 8, 18, 30, 42
-"""Seconds after the load began. The frozen one comes last: a replica that fails its probe would be the one to go."""
+"""Times after the start of the load, in seconds. The freeze is last: a drain prefers a replica that is not ready."""
 
 TRAFFIC_WITHIN = 1.0
 
 YOUNG = 0.5
-"""Seconds after the kill in which a stream ends that had begun between two looks at HAProxy."""
+"""Maximum time from the kill to the end of a stream that was too short to be seen at a look, in seconds."""
 
 
 class House:
-    """One deployment on the line, its log, and its engines' processes."""
+    """One deployment on the line, its log, and the processes of its engines."""
 
     def __init__(self, line, person):
         self.line = line
@@ -65,7 +65,7 @@ class House:
         return Target(url=self.line.gateway, key=said[start : start + 36], model="chaos")
 
     def engine(self, attempt):
-        """The process id of a replica's engine, not of the machine around it."""
+        """The process id of a replica's engine, not of the machine's process around it."""
         folder = MachineFolder(self.line.home.resolve() / "machines" / attempt.request.token)
         for pid in machine_processes.of_machine(folder.path, folder.started().pid):
             if b"workers.serving.scripted" in Path(f"/proc/{pid}/cmdline").read_bytes():
@@ -103,13 +103,13 @@ def name_of(attempt):
 
 
 def ready_at(house):
-    """Server name to the time when the log says that it first was ready, in seconds since 1970."""
+    """Server name -> time of its first ReplicaReady in the log, in seconds since 1970."""
     events = [e for e in house.events() if isinstance(e, ReplicaReady)]
     return {f"r{e.attempt}": e.at.timestamp() for e in reversed(events)}
 
 
 def play(house):
-    """What happens to whom: {what: (server, when)}."""
+    """Apply the disturbances. Returns {name: (server, time)}."""
     began, happened = time.time(), {}
 
     def until(second):
@@ -140,21 +140,21 @@ def play(house):
 
 
 def server_of(cut, observed, happened):
-    """Whose stream was cut. One that was too young to be seen anywhere died with the one that was killed just then."""
+    """The server of a cut stream. One that no look saw is the killed replica's if it ended right after the kill."""
     killed, at = happened["killed"]
     return observed.server_of(cut) or (killed if at <= cut.ended <= at + YOUNG else None)
 
 
 def tell(load, observed, happened, *, cuts, on_drained, after):
-    """The summary, for people."""
+    """The summary of a run."""
     streams = [answer for answer in load.answers if answer.streamed]
     requests = [answer for answer in load.answers if not answer.streamed]
     by_server = ", ".join(f"{n} on {server}" for server, n in Counter(server for server, _ in cuts).items())
     traffic = ", ".join(f"{server} after {seconds:.2f} s" for server, seconds in after.items())
-    print(f"\nstreams: {told(streams)}")
-    print(f"requests: {told(requests)}; {load.late} sent late")
+    print(f"\nstreams: {summary(streams)}")
+    print(f"requests: {summary(requests)}; {load.late} sent late")
     print("; ".join(f"{server} was {what}" for what, (server, _) in happened.items()))
-    print(f"cut: {by_server}; on {happened['drained'][0]} as its drain began: {told(on_drained)}")
+    print(f"cut: {by_server}; on {happened['drained'][0]} when its drain began: {summary(on_drained)}")
     print(f"first traffic after ready: {traffic}")
     for lost in of_fate(load.answers, Fate.LOST):
         when = lost.ended - happened["killed"][1]
@@ -174,11 +174,11 @@ def test_what_happens_to_replicas_costs_no_request_and_a_drain_no_stream(house):
     after = {server: observed.first.get(server, float("inf")) - at for server, at in new.items()}
     tell(load, observed, happened, cuts=cuts, on_drained=on_drained, after=after)
 
-    # Each of our bodies fits the gateway's buffer. One that does not is asked once only, and is lost with its replica.
+    # All bodies of this test fit the gateway's buffer. A longer one is sent once, and lost with its replica.
     assert of_fate(load.answers, Fate.LOST) == [], house.line.logs()
     assert {server for server, _ in cuts} <= {happened["killed"][0], happened["frozen"][0]}, cuts
     assert on_drained
     assert all(stream.fate is Fate.OK for stream in on_drained)
     assert observed.aborted[drained] == 0
-    assert {happened["added"][0]} < set(after), "the one that was added, and the replacement of the one that was killed"
+    assert {happened["added"][0]} < set(after), "expected: the added replica, and the replacement of the killed one"
     assert all(seconds <= TRAFFIC_WITHIN for seconds in after.values()), after

@@ -1,4 +1,4 @@
-"""The drivers' contract, kept by the example of docs/how-to/write-a-cloud-driver.md."""
+"""The example of docs/how-to/write-a-cloud-driver.md keeps the drivers' contract."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -85,7 +85,7 @@ def test_it_is_renewed_and_one_that_was_lost_to_another_is_told_of_once(redis, c
     redis.set(KEY, "bob")
     for _ in range(3):
         ours.keep()
-    assert caplog.text.count("another gateway drives the same deployments: bob") == 1
+    assert caplog.text.count("another gateway serves the same deployments: bob") == 1
 
 
 def test_a_gateway_has_one_name_before_and_after_a_restart_and_two_folders_have_two(tmp_path):

@@ -1,4 +1,4 @@
-"""The life of one deployment on one cloud: launch, scale-down, down, with whatever goes wrong in each of them."""
+"""The life of one deployment on one cloud: launch, scale down, down, with faults in each phase."""
 
 from datetime import timedelta
 
@@ -18,7 +18,7 @@ STEP_AHEAD = timedelta(seconds=40)
 
 
 class Life:
-    """Each has an installation of its own."""
+    """One deployment on one stand-in cloud, in an installation of its own."""
 
     def __init__(self, world, cloud, name, *, alone=False):
         self.cloud, self.name, self.alone = cloud, name, alone
@@ -50,13 +50,13 @@ class Life:
         return Child(lambda: Worker(self, point, leased=leased).run(after=after, rounds=10))
 
     def pass_time(self):
-        """So much that a dead worker's leases are nobody's any more."""
+        """Advance the clock until the leases of a dead worker have expired."""
         for key in self._redis.scan_iter("mixtral:lease:*"):
             self._redis.delete(key)
         self.ahead += STEP_AHEAD
 
     def mend(self, *, after=0.0):
-        """A restart with nothing else in the way: it brings everything to its end, and so long that nothing is late."""
+        """A worker without faults, which runs until everything is settled and all delays have passed."""
         self.clouds.mend()
         self.pass_time()
         done = Child(lambda: Worker(self).run_on(after=after)).ended()
@@ -64,7 +64,7 @@ class Life:
         assert done is not None
 
     def check(self):
-        """What runs is what is wanted, by the cloud's own word, and the log says the same; how many were ever made."""
+        """Check that the machines that run are the wanted ones. Returns the number of machines ever made."""
         running = self.clouds.running(self.cloud, self.installation)
         state = self.requests.by_id(self.id)
         known = {a.request.token: a for a in state.attempts}

@@ -1,4 +1,4 @@
-"""What a worker does, counted step by step, so that it can be killed before or after any of them."""
+"""Counts a worker's steps, so that tests can kill it before or after any of them."""
 
 import gc
 import os
@@ -13,14 +13,14 @@ from msgspec import Struct
 from workers.deployment.log import Log
 
 ASKED = ("create", "find", "owned", "extend", "terminate", "log")
-"""The driver's calls that go to the cloud."""
+"""The driver's methods that call the cloud."""
 
 LOOKS = ("describe", "get", "list", "aggregated_list")
-"""Calls on the wire that change nothing: dying around one is dying around its neighbours."""
+"""Calls on the wire without effect. A death around one equals a death around its neighbours."""
 
 
 class Point(Struct, frozen=True):
-    """The number of a step, and the side of it."""
+    """The number of a step, and whether before or after it."""
 
     step: int
     side: str
@@ -30,7 +30,7 @@ class Point(Struct, frozen=True):
 
 
 class Steps:
-    """Those of one process. `point` is where it dies; None lives."""
+    """The steps of one process. `point`: where the process dies; None: it does not."""
 
     def __init__(self, point=None):
         self.done = []
@@ -49,11 +49,11 @@ class Steps:
     def _reach(self, number, side):
         if self._point == Point(number, side):
             os.kill(os.getpid(), signal.SIGKILL)
-            time.sleep(60)  # another thread must not get further in the moment that the signal takes
+            time.sleep(60)  # other threads must not continue until the signal arrives
 
 
 class MortalLog(Log):
-    """Appends are steps."""
+    """A log whose appends are steps."""
 
     def __init__(self, redis, steps):
         super().__init__(redis)
@@ -68,7 +68,7 @@ class MortalLog(Log):
 
 
 class MortalDriver:
-    """The calls of a real driver are steps, and so is each of its calls on the wire that changes something."""
+    """A real driver whose calls are steps, and whose calls on the wire with an effect are steps, too."""
 
     def __init__(self, driver, steps):
         self._driver = driver
@@ -97,7 +97,7 @@ class MortalDriver:
 
 
 class Child:
-    """A process forked from this one, which has everything loaded already."""
+    """A process forked from this one, so that all modules are loaded."""
 
     def __init__(self, do):
         read, write = os.pipe()
@@ -105,7 +105,7 @@ class Child:
         if self.pid == 0:
             _be(do, write)
         os.close(write)
-        self._told = read
+        self._result = read
         self._status = None
 
     def kill(self):
@@ -113,7 +113,7 @@ class Child:
             os.kill(self.pid, signal.SIGKILL)
 
     def ended(self, within=60.0):
-        """What it returned; None if it was killed. Raises what it died of otherwise."""
+        """The child's result; None if it was killed. Raises the child's exception."""
         give_up_at = time.monotonic() + within
         while self._status is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
@@ -122,25 +122,25 @@ class Child:
             elif time.monotonic() > give_up_at:
                 os.kill(self.pid, signal.SIGKILL)
                 os.waitpid(self.pid, 0)
-                raise AssertionError(f"a worker was not done in {within} s")
+                raise AssertionError(f"a worker did not end within {within} s")
             else:
                 time.sleep(0.002)
-        with os.fdopen(self._told, "rb") as told:
-            said = told.read()
+        with os.fdopen(self._result, "rb") as stream:
+            result = stream.read()
         if self._status == -signal.SIGKILL:
             return None
         if self._status:
-            raise AssertionError(said.decode())
-        return msgspec.json.decode(said)
+            raise AssertionError(result.decode())
+        return msgspec.json.decode(result)
 
 
 def _be(do, write):
     code = 1
-    gc.disable()  # it would copy the parent's whole memory, for a second of life
+    gc.disable()  # avoids copying the parent's memory for a short life
     try:
         os.write(write, msgspec.json.encode(do()))
         code = 0
-    except BaseException:  # noqa: BLE001 - told to the parent, who raises it
+    except BaseException:  # noqa: BLE001 - sent to the parent, which raises it
         os.write(write, traceback.format_exc()[-8000:].encode())
     finally:
         os._exit(code)

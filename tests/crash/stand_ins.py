@@ -1,4 +1,4 @@
-"""Both clouds' stand-ins in a process of their own, `python -m tests.crash.stand_ins FOLDER`, and what they hold."""
+"""Both stand-in clouds in a process of their own, `python -m tests.crash.stand_ins FOLDER`, and their state."""
 
 import contextlib
 import json
@@ -14,16 +14,16 @@ import httpx
 
 PROJECT = "a-project"
 REGIONS = ("us-east-1", "us-west-2")
-"""Those that the account has enabled: each costs every list a call."""
+"""Regions that the account has enabled. Each list makes a call per region, so there are few."""
 
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIAOFATEST", "AWS_SECRET_ACCESS_KEY": "of-a-test"}
 
 
 class StandIns:
-    """Seen from outside: faults go in, and what really runs comes out, by no code of ours."""
+    """Access from outside: sets faults, and returns what really runs without the product's code."""
 
     redis_url: str
-    """Where those that use these stand-ins keep their logs."""
+    """The Redis of those who use these stand-ins."""
 
     def __init__(self, folder):
         self._booted = folder / "booted"
@@ -58,12 +58,12 @@ class StandIns:
             self._http.delete(f"{url}/sandbox/calls").raise_for_status()
 
     def called(self, cloud, calls):
-        """How many of these calls have come since `mend`."""
+        """Number of these calls since `mend`."""
         seen = self._http.get(f"{self.urls[cloud]}/sandbox/calls").json()["calls"]
         return sum(call["action" if cloud == "aws" else "method"] in calls for call in seen)
 
     def running(self, cloud, installation):
-        """(token, replica, the cloud's id) of every machine that costs."""
+        """(token, replica, cloud's id) of every machine that is billed."""
         if cloud == "aws":
             found = [
                 (tags, id_) for tags, id_, state in self._instances(installation) if state in ("pending", "running")
@@ -73,13 +73,13 @@ class StandIns:
         return sorted((tags["mixtral-token"], int(tags["mixtral-replica"]), id_) for tags, id_ in found)
 
     def made(self, cloud, installation, deployment):
-        """How many machines each token ever got; GCE's are counted as they boot, by the instance's name."""
+        """Number of machines ever made per token. GCE's are counted at boot, by the instance's name."""
         if cloud == "aws":
             return Counter(tags["mixtral-token"] for tags, _, _ in self._instances(installation))
         return Counter(name for name in self._booted.read_text().split() if deployment in name)
 
     def left(self, cloud, installation):
-        """Names of launch templates, which hold secrets."""
+        """Names of launch templates, which contain secrets."""
         if cloud != "aws":
             return []
         asked = {"Filters": [{"Name": "tag:mixtral-installation", "Values": [installation]}]}
@@ -122,14 +122,14 @@ class StandIns:
 
 
 def main(folder):
-    """Serve until the end of stdin: whoever started it, however it ended."""
-    from moto.ec2.models.availability_zones_and_regions import (  # noqa: PLC0415 - a second, which the parent does not have
+    """Serve until standard input ends, which it does however the parent ends."""
+    from moto.ec2.models.availability_zones_and_regions import (  # noqa: PLC0415 - takes a second; the parent does not need it
         RegionsAndZonesBackend,
     )
 
-    from tests.fakes.machines import FakeMachines  # noqa: PLC0415 - as moto
-    from workers.sandbox.ec2 import server as ec2  # noqa: PLC0415 - as moto
-    from workers.sandbox.gce import server as gce  # noqa: PLC0415 - as moto
+    from tests.fakes.machines import FakeMachines  # noqa: PLC0415 - as moto above
+    from workers.sandbox.ec2 import server as ec2  # noqa: PLC0415 - as moto above
+    from workers.sandbox.gce import server as gce  # noqa: PLC0415 - as moto above
 
     class Machines(FakeMachines):
         def boot(self, machine, user_data):
@@ -143,7 +143,7 @@ def main(folder):
     servers: dict[str, Any] = {"aws": ec2.Server(0, Machines()), "gcp": gce.Server(0, Machines())}
     servers["gcp"].cloud._allocates_in = 0.01
     for server in servers.values():
-        server.handle_error = lambda *_: None  # callers that die hang up
+        server.handle_error = lambda *_: None  # clients that are killed reset their connections
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     print(json.dumps({cloud: server.url for cloud, server in servers.items()}), flush=True)
     with contextlib.suppress(KeyboardInterrupt):

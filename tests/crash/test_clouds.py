@@ -1,4 +1,4 @@
-"""Workers killed before and after every step on both clouds, answers lost, workers at odds: never a lost machine."""
+"""Workers die before and after every step on both clouds, answers are lost, workers compete: no machine is lost."""
 
 import contextlib
 import gc
@@ -7,7 +7,7 @@ import random
 import time
 from collections import Counter
 
-import google.cloud.compute_v1  # noqa: F401 - seconds, once here instead of once a child
+import google.cloud.compute_v1  # noqa: F401 - imported here once, because it takes seconds in each child
 import pytest
 
 from tests.crash.life import WANTED, Life
@@ -21,7 +21,7 @@ SEED = int(os.environ.get("MIXTRAL_KILL_SEED", "2026"))
 AT_LEAST = 200
 
 KINDS = {"aws": ("aws", False), "gcp": ("gcp", False), "gcp, one zone": ("gcp", True)}
-"""Cloud, and whether the ladder is one zone only: GCE's other launch call."""
+"""Cloud, and whether the ladder has one zone only, for which GCE has another launch call."""
 
 LAUNCHES = {"aws": ("CreateFleet",), "gcp": ("instances.insert", "regionInstances.bulkInsert")}
 LOSABLE = {
@@ -42,7 +42,7 @@ SLOW_BY = 0.3
 
 every_kind = pytest.mark.parametrize("kind", KINDS)
 tally: Counter[str] = Counter()
-"""Kill points and schedules, by the test."""
+"""Kill points and schedules of each test."""
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def world(request, valkey_url, tmp_path_factory):
     made = StandIns(tmp_path_factory.mktemp("clouds"))
     made.redis_url = valkey_url
     for cloud in LAUNCHES:
-        driver_of(cloud, made.environ).find("nothing")  # reads what all children will need
+        driver_of(cloud, made.environ).find("nothing")  # imports the SDKs before any child is forked
     yield made
     made.close()
     gc.unfreeze()
@@ -62,8 +62,8 @@ def world(request, valkey_url, tmp_path_factory):
 
 
 @contextlib.contextmanager
-def told(test, kind, *what):
-    """A failure says how to have it again."""
+def counted(test, kind, *what):
+    """Count a schedule. To a failure, add what reproduces it."""
     try:
         yield
     except BaseException as error:
@@ -79,7 +79,7 @@ def life_of(world, kind, name):
 
 @pytest.fixture(scope="module")
 def steps(world):
-    """Those of each phase of an undisturbed life, by kind."""
+    """Kind of each step of each phase, in a life without faults."""
     found = {}
     for kind in KINDS:
         life = life_of(world, kind, "undisturbed")
@@ -93,7 +93,7 @@ def steps(world):
 
 @pytest.fixture
 def points(steps, kind):
-    """Where a worker can die, by phase."""
+    """The points at which a worker can die, by phase."""
     sides = ("before", "after")
     return {phase: [Point(n, side) for n in range(len(steps[kind, phase])) for side in sides] for phase in WANTED}
 
@@ -105,11 +105,11 @@ def test_a_worker_that_is_killed_before_or_after_any_step_loses_nothing(world, k
         for phase in [phase for phase in WANTED if number < len(points[phase])]:
             life.ask(phase)
             point = points[phase][number]
-            with told("kills", kind, phase, point, steps[kind, phase][point.step]):
+            with counted("kills", kind, phase, point, steps[kind, phase][point.step]):
                 assert life.start(point).ended() is None, "it was not killed"
                 life.mend()
                 assert life.check() == 2
-        if life.wanted:  # they must not use the quotas up
+        if life.wanted:  # keeps the quotas from being used up
             life.ask("down")
             life.mend()
 
@@ -122,7 +122,7 @@ def test_one_kill_after_another_loses_nothing(world, kind, points):
         for phase in WANTED:
             life.ask(phase)
             schedule = [rng.choice(points[phase]) for _ in range(rng.randint(2, 5))]
-            with told("kills in a row", kind, phase, number, *schedule):
+            with counted("kills in a row", kind, phase, number, *schedule):
                 for point in schedule:
                     life.start(point).ended()
                     life.pass_time()
@@ -137,11 +137,11 @@ def test_answers_that_are_lost_after_the_effect_lose_nothing(world, kind, points
     for call in LOSABLE[cloud]:
         life = life_of(world, kind, f"lost-{call.replace('.', '-').lower()}")
         for phase in WANTED:
-            times = rng.choice([1, 4])  # more often than anybody tries in one go
+            times = rng.choice([1, 4])  # more often than a client repeats a call
             world.fault(cloud, "lost", call, times=times)
             life.ask(phase)
             point = rng.choice([None, *points[phase]]) if times == 1 else None
-            with told("lost answers", kind, phase, call, f"{times} times", point):
+            with counted("lost answers", kind, phase, call, f"{times} times", point):
                 life.start(point).ended()
                 life.mend()
                 assert life.check() == 2
@@ -159,7 +159,7 @@ def test_a_down_while_a_create_runs_leaves_nothing(world, kind):
         world.fault(cloud, "slow", call, seconds=SLOW_BY, times=1)
         if lost:
             world.fault(cloud, "lost", call, times=1)
-        with told("down meanwhile", kind, number, call, f"after {after:.2f} s", dies, leased, lost):
+        with counted("down meanwhile", kind, number, call, f"after {after:.2f} s", dies, leased, lost):
             life.ask("launch")
             first = life.start()
             until(lambda call=call: world.called(cloud, [call]) or world.called(cloud, LAUNCHES[cloud]))
@@ -188,7 +188,7 @@ def test_two_workers_on_one_intent_make_one_machine(world, kind, points):
             slow = rng.choice([None, *SLOW[cloud]])
             late = [rng.uniform(0, 0.05) for _ in range(2)]
             dies = [rng.choice([None, None, *rng.sample(points[phase], 2)]) for _ in range(2)]
-            with told("two workers", kind, phase, number, before, slow, late, dies):
+            with counted("two workers", kind, phase, number, before, slow, late, dies):
                 if before:
                     assert life.start(before).ended() is None
                     life.pass_time()
@@ -201,14 +201,14 @@ def test_two_workers_on_one_intent_make_one_machine(world, kind, points):
                 assert life.check() == 2
 
 
-def test_these_are_as_many_as_they_should_be():
+def test_at_least_the_wanted_number_of_schedules_ran():
     if len(tally) < 5:
-        pytest.skip("counts only what ran: the whole file")
+        pytest.skip("the count holds for the whole file only")
     assert tally.total() >= AT_LEAST, dict(tally)
 
 
 def until(true, within=20.0):
     give_up_at = time.monotonic() + within
     while not true():
-        assert time.monotonic() < give_up_at, "it does not come"
+        assert time.monotonic() < give_up_at, "the condition did not become true in time"
         time.sleep(0.005)

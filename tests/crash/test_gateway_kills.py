@@ -1,4 +1,4 @@
-"""SIGKILL of any part of the line while a deployment goes 1 → 5 → 2 → 0 → 1: the gateway's table comes right again."""
+"""SIGKILL of every process while a deployment scales 1, 5, 2, 0, 1: the gateway's table becomes correct again."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ from workers.gateway.errors import GatewayDown
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(1500)]
 
 ROUNDS = int(os.environ.get("MIXTRAL_GATEWAY_KILL_ROUNDS", "10"))
-"""Each round kills six times: in its launch, four scales and its down."""
+"""Rounds. Each kills six times: during the launch, four scales and `down`."""
 
 STEPS = (
     ("launch scripted as {}", 1, 1.5),
@@ -33,15 +33,15 @@ STEPS = (
     ("scale {} 1", 1, 0.8),
     ("down {}", None, 0.5),
 )
-"""What is typed, how many replicas are to be there then (None: it has ended), and how long the work takes about."""
+"""(command, replicas after it or None if it ends the deployment, approximate duration in seconds)"""
 
 CARD = {None: "is down", 0: "is scaled to zero"}
 STEADY = "steady"
 
 
 @contextlib.contextmanager
-def asked_all_the_time(eye, key):
-    """Questions with a key that is always right, one after the other; gives a count of the answers by status."""
+def asked_continuously(eye, key):
+    """Ask questions with a valid key, one after the other. Yields the number of answers by status."""
     seen, over = Counter(), threading.Event()
 
     def ask():
@@ -60,8 +60,8 @@ def asked_all_the_time(eye, key):
         asker.join()
 
 
-def amiss(eye, name, replicas):
-    """What is not yet as it should be: engines, table, endpoint or card; empty once all say the same."""
+def mismatch(eye, name, replicas):
+    """What differs from the expected state in engines, table, endpoint and card; empty if nothing does."""
     running = 1 + (replicas or 0)
     if (machines := len(eye.line.machines())) != running:
         return f"{machines} machines run, not {running}"
@@ -69,17 +69,17 @@ def amiss(eye, name, replicas):
         return f"{there} engines run, not {running}"
     try:
         if not eye.table_is_right():
-            return "the gateway's table is not the log's"
-        if not answers_as_it_should(eye, name, replicas):
-            return "the endpoint does not answer as it should"
+            return "the gateway's table differs from the log"
+        if not endpoint_is_right(eye, name, replicas):
+            return "the endpoint's answer is wrong"
     except (GatewayDown, RedisError, httpx.HTTPError) as error:
-        return f"it could not be asked: {error!r}"
+        return f"the check failed: {error!r}"
     said = CARD.get(replicas, f"{replicas} of {replicas} ready")
     shown = [words(card) for card in eye.cards(name)]
     return "" if len(shown) == 1 and said in shown[0] else f"cards: {shown}"
 
 
-def answers_as_it_should(eye, name, replicas):
+def endpoint_is_right(eye, name, replicas):
     if replicas is None:
         return name not in eye.log.names()
     answer = eye.ask(eye.key(name))
@@ -89,23 +89,23 @@ def answers_as_it_should(eye, name, replicas):
 
 
 def left(folder):
-    """The processes that name a folder in their command line or environment, but for this one."""
+    """The processes with a folder in their command line or environment, without this process."""
     mark, found = str(folder).encode(), []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            told = (entry / "cmdline").read_bytes()
-            if int(entry.name) != os.getpid() and (mark in told or mark in (entry / "environ").read_bytes()):
-                found.append(told.replace(b"\0", b" ").decode(errors="replace") or entry.name)
+            command = (entry / "cmdline").read_bytes()
+            if int(entry.name) != os.getpid() and (mark in command or mark in (entry / "environ").read_bytes()):
+                found.append(command.replace(b"\0", b" ").decode(errors="replace") or entry.name)
     return found
 
 
 def drafts(line):
-    """Files that somebody began to write beside the one that they are to become: they hold keys."""
+    """Temporary files that were not renamed to their final name. They contain keys."""
     return list((line.home / "gateway").glob(".*"))
 
 
 def listening(folder):
-    """The sockets that somebody still answers at."""
+    """The sockets that a process answers at."""
     return [path for path in folder.rglob("*") if stat.S_ISSOCK(path.lstat().st_mode) and answers(path)]
 
 
@@ -123,10 +123,10 @@ def test_whatever_is_killed_while_it_scales_the_table_comes_right_and_nothing_le
         line.wait(lambda: len(engines(line)) == 1, SETTLED_WITHIN, STEADY)
         key, [steady_engine] = eye.key(STEADY), engines(line)
         line.wait(lambda: eye.ask(key).is_success, SETTLED_WITHIN, f"an answer of {STEADY}")
-        with asked_all_the_time(eye, key) as seen:
+        with asked_continuously(eye, key) as seen:
             for number in range(ROUNDS):
                 one_round(eye, killer, f"kill-{number}")
-        print(f"\n{len(killer.done)} kills, seed {SEED}; {STEADY} was asked all the time: {dict(seen)}")
+        print(f"\n{len(killer.done)} kills, seed {SEED}; answers of {STEADY}: {dict(seen)}")
         assert steady_engine in engines(line)
         assert set(seen) <= {200, "no connection"}, seen
         command(line, person, f"down {STEADY}")
@@ -148,17 +148,17 @@ def one_round(eye, killer, name):
         began = time.monotonic()
         with killer.loose(typed, within):
             command(line, eye.person, typed)
-        wrong = ["nothing was looked at"]
+        wrong = ["nothing was checked"]
 
         def right(wrong=wrong, replicas=replicas):
-            wrong[0] = amiss(eye, name, replicas)
+            wrong[0] = mismatch(eye, name, replicas)
             return not wrong[0]
 
         try:
             line.wait(right, SETTLED_WITHIN, f"{typed}; seed {SEED}; killed: {killer.done[-3:]}")
         except AssertionError as error:
             raise AssertionError(f"{wrong[0]}; {error}") from error
-        print(f"{killer.done[-1]}: right again after {time.monotonic() - began:.1f} s", flush=True)
+        print(f"{killer.done[-1]}: recovered after {time.monotonic() - began:.1f} s", flush=True)
 
 
 def test_every_part_of_the_line_has_its_turn_among_the_victims():

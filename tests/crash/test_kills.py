@@ -1,4 +1,4 @@
-"""SIGKILL of any part of the line, at seeded moments of a launch, a scale and a down."""
+"""SIGKILL of every process, at seeded times of a launch, a scale and a down."""
 
 import contextlib
 import os
@@ -18,17 +18,17 @@ pytestmark = [pytest.mark.crash, pytest.mark.timeout(1500)]
 
 SEED = int(os.environ.get("MIXTRAL_KILL_SEED", "2026"))
 ROUNDS = int(os.environ.get("MIXTRAL_KILL_ROUNDS", "21"))
-"""Each round kills three times: in its launch, its scale and its down."""
+"""Rounds. Each kills three times: during the launch, the scale and `down`."""
 
 VICTIMS = ("bot", "worker", "a process of the worker", "valkey", "gateway", "haproxy's master", "haproxy's worker")
 WITHIN = {"launch": 2.0, "scale": 1.6, "down": 0.3}
-"""Seconds after a command, about as long as its work takes: so that kills hit the work and not the rest after it."""
+"""Duration of a command's work in seconds, so that kills hit the work and not the time after it."""
 
 SETTLED_WITHIN = 60
 
 
 class Killer:
-    """Kills one thing, a moment after it is told to."""
+    """Kills one process, a given time after the command."""
 
     def __init__(self, line, rng):
         self.line = line
@@ -49,7 +49,7 @@ class Killer:
             self.done.append(f"{phase}: {victim} after {after:.2f} s")
 
     def kill(self, victim):
-        with contextlib.suppress(ProcessLookupError, FileNotFoundError):  # dead already, by the kill before this one
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):  # it ended with an earlier victim
             match victim:
                 case "a process of the worker":
                     pid = self.rng.choice(descendants(self.line.children.pid("worker")))
@@ -62,20 +62,20 @@ class Killer:
             os.kill(pid, signal.SIGKILL)
 
     def _victim(self):
-        """Each has its turn before any has a second one."""
+        """Every victim is chosen once before any is chosen again."""
         self._next = self._next or self.rng.sample(VICTIMS, len(VICTIMS))
         return self._next.pop()
 
 
 def descendants(pid):
-    """The process ids below one, or itself where there are none."""
-    lists = Path(f"/proc/{pid}/task").glob("*/children")  # of each of its threads
+    """The ids of all processes below a process; its own id if there are none."""
+    lists = Path(f"/proc/{pid}/task").glob("*/children")  # children of each of its threads
     below = sorted(int(word) for listed in lists for word in listed.read_text().split())
     return [each for child in below for each in dict.fromkeys((child, *descendants(child)))] or [pid]
 
 
 def command(line, person, text):
-    """Type a command, again while nobody acks it or while the answer is that Redis is away, as a person would."""
+    """Type a command. Repeat it until it is acknowledged and Redis is available, as a person would."""
 
     def acked():
         try:
@@ -85,17 +85,17 @@ def command(line, person, text):
         except (httpx.HTTPError, AssertionError):
             return False
 
-    line.wait(acked, SETTLED_WITHIN, f"an ack of {text}")
+    line.wait(acked, SETTLED_WITHIN, f"the acknowledgement of {text}")
 
 
 def cards(person, name):
-    """The cards of a deployment: messages whose metadata names it."""
+    """The cards that show a deployment's name."""
     found = [m for m in person.messages(GENERAL) if (m.get("metadata") or {}).get("event_type") == "mixtral_card"]
     return [m for m in found if name in words(m)]
 
 
 def engines(line):
-    """The processes of engines that were started here, as the operating system has them, whoever knows of them."""
+    """The running engine processes of this test, from the operating system's list."""
     mark = f"MIXTRAL_MACHINE={line.home}".encode()
     found = []
     for entry in Path("/proc").iterdir():
@@ -106,7 +106,7 @@ def engines(line):
 
 
 def settled(line, person, name, replicas):
-    """Whether exactly so many engines run, and the one card says so."""
+    """Whether this number of engines runs, and a card shows it."""
     if len(line.machines()) != replicas or len(engines(line)) != replicas:
         return False
     said = "Down" if replicas == 0 else f"{replicas} of {replicas}"
@@ -119,7 +119,7 @@ def line(tmp_path):
         yield started
 
 
-def test_whatever_is_killed_when_it_goes_on_to_the_end(line):
+def test_commands_reach_their_end_whatever_is_killed_and_when(line):
     killer = Killer(line, random.Random(SEED))
     with Person(line.page) as person:
         for number in range(ROUNDS):

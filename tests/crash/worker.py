@@ -1,4 +1,4 @@
-"""A worker's advance and sweeper in one process, on a clock that runs as fast as it is asked to."""
+"""A worker's advance and sweeper in one process, on a virtual clock."""
 
 import contextlib
 import logging
@@ -32,7 +32,7 @@ MACHINE_LEASE = timedelta(hours=24)
 
 
 class NoLease:
-    """For two workers that both believe to be alone, as after a pause that outlives the lease."""
+    """A lease that is always granted, for two workers as after a pause that is longer than the lease."""
 
     def __init__(self, *_args):
         pass
@@ -43,7 +43,7 @@ class NoLease:
 
 
 def offers(cloud, *, alone=False):
-    """Of one type in one region, all zones or the first."""
+    """Offers of one type in one region: all zones, or the first."""
     found = [
         o for o in catalog.load() if o.cloud == cloud and not o.spot and (o.region, o.instance_type) in SOLD[cloud]
     ]
@@ -57,7 +57,7 @@ def driver_of(cloud, environ):
 
 
 def settled(state):
-    """Whether nothing is left to do for what is wanted."""
+    """Whether nothing is left to do."""
     if state.stopped_by is not None:
         return state.ended is not None and all(a.phase is not Phase.SHUTTING_DOWN for a in state.attempts)
     if any(a.phase is Phase.SHUTTING_DOWN for a in state.attempts):
@@ -67,7 +67,7 @@ def settled(state):
 
 
 class Worker:
-    """Made in the process that it is to be."""
+    """Must be created in the process that uses it."""
 
     def __init__(self, life, point=None, *, leased=True):
         logging.disable(logging.CRITICAL)
@@ -99,7 +99,7 @@ class Worker:
         return fold(self.id, self.log.read(self.id))
 
     def run(self, *, after=0.0, rounds=ROUNDS):
-        """Until all is settled, or for a while; returns the steps that it took."""
+        """Run until all is settled, or for a limited number of rounds. Returns the labels of the steps."""
         time.sleep(after)
         for _ in range(rounds):
             self.act()
@@ -119,10 +119,10 @@ class Worker:
         raise AssertionError(f"not settled: wants {state.wanted}, {phases}, steps {self.steps.done[-20:]}")
 
     def run_on(self, *, after=0.0):
-        """Until all is settled, and then so long that whatever came late is found: machines and templates."""
+        """Run until all is settled, and then until late machines and launch templates have been found."""
         self.run()
         self.check()
-        time.sleep(after)  # a call that is still on its way in the cloud
+        time.sleep(after)  # a call may still be in progress in the cloud
         aws_templates.LEFT_OVER_AFTER = timedelta(0)
         aws_templates.REAP_EVERY = timedelta(0)
         for _ in range(2):
@@ -135,12 +135,12 @@ class Worker:
 
     def act(self):
         while self.nudged:
-            with contextlib.suppress(DriverError):  # nudged again by the sweeper, as a failed job is
+            with contextlib.suppress(DriverError):  # the sweeper nudges again, as after a failed job
                 self.advance(self.nudged.pop())
 
 
 def _play_the_engines():
-    """They answer as soon as there is an address; how they are asked is other suites' business."""
+    """Probes pass as soon as there is an address. Other suites test the probes."""
     sweeper_module.ANSWERED_WITHIN = 30.0
     gcp_module.LOOK_EVERY = timedelta(seconds=0.05)
     vars(sweeper_module).update(

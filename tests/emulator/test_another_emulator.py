@@ -1,4 +1,4 @@
-"""The bot and the worker, unchanged, on another Slack emulator: one that knows no streaming methods."""
+"""The bot and the worker on another Slack emulator, which has no streaming methods."""
 
 import shutil
 import subprocess
@@ -36,7 +36,7 @@ channels:
 
 
 class AnotherSlack(Line):
-    """The line with the other emulator in the stand-in's place."""
+    """A line with the other emulator in place of the stand-in."""
 
     def __init__(self, folder, binary):
         super().__init__(folder)

@@ -1,4 +1,4 @@
-"""AWS as a driver sees it: the real driver on the stand-in, with machines that are nothing but addresses."""
+"""The real AWS driver on the EC2 stand-in. Its machines are addresses without an engine."""
 
 import threading
 import time
@@ -21,7 +21,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "AKIAOFATEST", "AWS_SECRET_ACCESS_KEY": "of-a-test"
 
 
 class AwsCloud:
-    """One stand-in in this process, on a port of its own."""
+    """A stand-in in this process, on a free port."""
 
     def __init__(self, _folder: Path | None = None, **environ: str) -> None:
         self.machines = FakeMachines()
@@ -41,11 +41,11 @@ class AwsCloud:
         return tuple(o for o in catalog.load() if o.cloud == "aws" and o.zone and o.usd_per_hour and o.spot == spot)
 
     def again(self) -> AwsDriver:
-        """The driver as another process has it."""
+        """A driver as another process would create it."""
         return AwsDriver(self.environ)
 
     def client(self, service: str = "ec2", region: str = "us-east-1", retries: dict[str, Any] | None = None) -> Any:
-        """boto3's own, without the driver."""
+        """The boto3 client, without the driver."""
         return boto3.client(
             service,
             region_name=region,

@@ -1,4 +1,4 @@
-"""As much of AWS on a loopback port as `check` and `prices` ask: who we are, dry runs, quotas, networks, prices."""
+"""The AWS calls of `check` and `prices` on a loopback port: identity, dry runs, quotas, networks, prices."""
 
 import json
 import threading
@@ -8,18 +8,18 @@ from typing import Any
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
-import boto3  # noqa: F401 - a second, which no test shall count as the cloud's
+import boto3  # noqa: F401 - its import takes a second, which must not count as the cloud's time
 from botocore import xform_name
 
 REGIONS = ("us-east-1", "us-west-2", "eu-west-1")
 NOW = datetime.now(UTC).isoformat()
 
 Answer = tuple[int, str, bytes]
-"""Status, content type, body."""
+"""(status, content type, body) of an answer."""
 
 
 class AwsWire:
-    """One account. What tests change are its attributes."""
+    """One account. Tests change its attributes."""
 
     def __init__(self) -> None:
         self.regions = list(REGIONS)
@@ -30,7 +30,7 @@ class AwsWire:
         self.quota = 192.0
         self.without_vpc: set[str] = set()
         self.price_list: dict[str, list[str]] = {}
-        """Instance type -> entries, as AWS words them."""
+        """Instance type -> entries of AWS's price list."""
         self.spot: dict[tuple[str, str, str], str] = {}
         """(region, zone name, instance type) -> USD per hour."""
         self.asked: list[tuple[str, str]] = []
@@ -133,7 +133,7 @@ class AwsWire:
 
 
 def product(region: str, *prices: str, unit: str = "Hrs") -> str:
-    """An entry of AWS's price list, as a text of JSON."""
+    """An entry of AWS's price list, as JSON text."""
     terms = {
         f"T{n}": {"priceDimensions": {f"D{n}": {"unit": unit, "pricePerUnit": {"USD": price}}}}
         for n, price in enumerate(prices)

@@ -1,4 +1,4 @@
-"""Machines of a stand-in's cloud that boot on a clock of their own: loopback addresses on which one server answers."""
+"""Machines of a stand-in cloud that boot on a virtual clock. One server answers on all of their loopback addresses."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ GATEWAY = "the gateway"
 
 
 class BootingMachines:
-    """What a stand-in boots; `boots_in` draws how long the n-th machine takes until its engine answers.
+    """The machines that a stand-in boots. `boots_in(n)`: time until the n-th machine's engine answers.
 
     The gateway's address answers as long as any machine does.
     """
@@ -34,7 +34,7 @@ class BootingMachines:
         self._net = f"127.{random.randrange(2, 250)}.{random.randrange(1, 250)}"
         self._last = count(1)
         self.booted: Counter[str] = Counter()
-        """How often each was booted."""
+        """Number of boots of each machine."""
         self.url = f"http://{self._listen(GATEWAY)}:{port}"
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="replicas", daemon=True)
@@ -60,7 +60,7 @@ class BootingMachines:
         return machine in self._ready_at
 
     def answers(self, machine: str) -> bool:
-        """Whether the engine on it is up; of the gateway, whether any is."""
+        """Whether the engine at an address is up; for the gateway's address, whether any engine is up."""
         with self._lock:
             known = self._ready_at
             about = list(known.values()) if machine == GATEWAY else [known[machine]] if machine in known else []
@@ -84,7 +84,7 @@ class BootingMachines:
     def _serve(self) -> None:
         while not self._closed.is_set():
             for key, _ in self._selector.select(0.1):
-                with contextlib.suppress(OSError):  # whoever asked has gone, or the machine has
+                with contextlib.suppress(OSError):  # the client or the machine is gone
                     assert isinstance(key.fileobj, socket.socket)
                     connection, peer = key.fileobj.accept()
                     with connection:
@@ -94,7 +94,7 @@ class BootingMachines:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One question."""
+    """The answer to one request."""
 
     answers: ClassVar[bool]
 

@@ -1,4 +1,4 @@
-"""A cloud in memory: the same contract as a real one, with a clock and refusals that tests set."""
+"""A cloud in memory that keeps the drivers' contract, with a clock and refusals that tests set."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from workers.placement.refusals import Scope
 
 
 class FakeDriver:
-    """Machines as entries of a dict. Hand the same one to whoever shall see the same cloud."""
+    """Machines as entries of a dict. Drivers that share one object see the same cloud."""
 
     def __init__(
         self,
@@ -25,12 +25,12 @@ class FakeDriver:
         self.clock = clock
         self.calls: list[tuple[str, Token | str | None]] = []
         self.refuse: Callable[[Offer], Refused | None] = lambda _: None
-        """Asked for every offer of a request, in order; a machine is made of the first that is not refused."""
+        """Called for every offer of a request, in order. The first offer that it does not refuse gets the machine."""
         self.unreachable = False
         self.lose_answers = False
         """Calls take effect and then raise, as when the connection breaks before the answer."""
         self.ends: dict[Token, MachineEnd] = {}
-        """How machines ended that are listed no more."""
+        """How ended machines that are no longer listed ended."""
         self.secrets: dict[Token, dict[str, str]] = {}
         self.requests: dict[Token, MachineRequest] = {}
         self._offers = offers or (offer(f"{cloud} here-1", gpu=""),)
@@ -90,7 +90,7 @@ class FakeDriver:
         self._call("log", token)
         return "\n".join(self._logs.get(token, [])[-lines:])
 
-    # What happens to machines in the world, as tests tell it.
+    # What tests do to machines.
 
     def end(self, token: Token, why: str = "engine exited with status 1", presence: Presence = Presence.ENDED) -> None:
         self._ended.setdefault(token, (presence, why))

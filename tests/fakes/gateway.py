@@ -1,4 +1,4 @@
-"""What the gateway tells of a deployment, where no HAProxy runs: its route stands, and its drains are over."""
+"""Appends what a gateway would append, for tests without HAProxy: routes and ended drains."""
 
 from datetime import datetime
 
@@ -11,7 +11,7 @@ URL = "http://gateway.example"
 
 
 def route(log: Log, state: Deployment | None, now: datetime) -> None:
-    """Append what a gateway would have by now, to the state as it was read."""
+    """Append the events that a gateway would have appended for this state."""
     if state is None or state.ended or state.stopped_by is not None:
         return
     if state.ready and state.endpoint is None:

@@ -1,4 +1,4 @@
-"""GCP as a driver sees it: the real driver on the stand-in, with machines that are nothing but addresses."""
+"""The real GCP driver on the Compute Engine stand-in. Its machines are addresses without an engine."""
 
 import threading
 import time
@@ -19,10 +19,10 @@ PROJECT = "a-project"
 
 
 class GcpCloud:
-    """One stand-in in this process, on a port of its own."""
+    """A stand-in in this process, on a free port."""
 
     def __init__(self, _folder: Path | None = None, **environ: str) -> None:
-        import google.cloud.compute_v1  # noqa: F401, PLC0415 - seconds, which no test shall count as the cloud's
+        import google.cloud.compute_v1  # noqa: F401, PLC0415 - slow import, not the cloud's time
 
         self.machines = FakeMachines()
         self.server = Server(0, self.machines)
@@ -38,7 +38,7 @@ class GcpCloud:
         return tuple(o for o in catalog.load() if o.cloud == "gcp" and o.zone and o.usd_per_hour and not o.spot)
 
     def again(self) -> GcpDriver:
-        """The driver as another process has it."""
+        """A driver as another process would create it."""
         return GcpDriver(self.environ)
 
     def wait(self, seconds: float) -> None:

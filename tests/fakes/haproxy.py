@@ -1,4 +1,4 @@
-"""A gateway on loopback, replicas behind it that can freeze, and clients that say what they saw."""
+"""A gateway on loopback, replicas behind it that can freeze, and clients that record what they receive."""
 
 import http.client
 import json
@@ -90,13 +90,13 @@ def connects(port: int) -> bool:
 def wait_for(condition: Callable[[], T], what: str, seconds: float = 20) -> T:
     deadline = time.monotonic() + seconds * PATIENCE
     while not (found := condition()):
-        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        assert time.monotonic() < deadline, f"timed out waiting until {what}"
         time.sleep(0.02)
     return found
 
 
 class Gateway:
-    """HAProxy as a child, and the ways to look at it from outside."""
+    """HAProxy as a child process, and access to its state from outside."""
 
     def __init__(
         self,
@@ -147,7 +147,7 @@ class Gateway:
         body: Any = b"{}",
         method: str = "POST",
     ) -> tuple[int, dict[str, str], Any]:
-        """(status, headers, JSON) of one request, by a connection of its own."""
+        """(status, headers, JSON) of one request on a connection of its own."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             sent = ({"Authorization": f"Bearer {key}"} if key else {}) | dict(headers or {})
@@ -169,7 +169,7 @@ class Gateway:
 
     @contextmanager
     def stream(self, key: str = "k", chunks: int = 20) -> Iterator[list[Any]]:
-        """A stream in a thread; gives a list that fills, whose last element is "whole" or what went wrong."""
+        """Read a stream in a thread. Returns a list that grows; its last element is "whole" or the error."""
         seen: list[Any] = []
         thread = threading.Thread(target=self._stream, args=(key, chunks, seen))
         thread.start()
@@ -196,7 +196,7 @@ class Gateway:
 
 @contextmanager
 def load(gateway: Gateway, key: str = "k", workers: int = 6) -> Iterator[list[int | str]]:
-    """Requests one after the other from some clients that keep their connections; gives the list of what failed."""
+    """Send requests one at a time from several clients with kept connections. Returns the list of failures."""
     failed: list[int | str] = []
     asked: list[int] = []
     ends = threading.Event()

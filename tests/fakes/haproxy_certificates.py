@@ -12,7 +12,7 @@ from cryptography.x509.oid import NameOID
 def self_signed(
     folder: Path, name: str, *, starts: timedelta = timedelta(days=-1), ends: timedelta = timedelta(days=30)
 ) -> tuple[Path, Path]:
-    """(certificate, key) for a host, valid between two moments from now."""
+    """(certificate, key) for a host, valid between two times relative to now."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""Climbs a ladder as the control loop does, with a driver alone."""
+"""Tries the offers of a ladder in order, as the control loop does, with only a driver."""
 
 from datetime import UTC, datetime
 
@@ -18,14 +18,14 @@ MOST_ATTEMPTS = 300
 
 
 def rungs(cloud: str, *, spot: bool = False) -> tuple[Rung, ...]:
-    """Those of Mixtral 8x7B's five candidates on one cloud, usable ones."""
+    """The usable rungs of Mixtral 8x7B on one cloud."""
     recipe = load(find("mixtral-8x7b"), {})
     planned = plan(recipe, catalog.load(), spot=spot, clouds=(cloud,))
     return ladder(*(rung.offer for rung in planned if rung.offer.usd_per_hour))
 
 
 def climb(driver: Driver, *, spot: bool = False, port: int = 8000) -> tuple[Machine | None, list[Refused]]:
-    """Ask for one batch of offers after another; the machine, or None where all refused, and the refusals."""
+    """Try one batch of offers after another. Returns the machine, or None if all were refused, and the refusals."""
     usable = rungs(driver.cloud, spot=spot)
     answers: list[OfferRefused] = []
     refused: list[Refused] = []
@@ -40,4 +40,4 @@ def climb(driver: Driver, *, spot: bool = False, port: int = 8000) -> tuple[Mach
         except Refused as error:
             refused.append(error)
             answers.append(OfferRefused(**stamp(datetime.now(UTC)), attempt=number, refusals=error.refusals))
-    raise AssertionError("the ladder has no end")
+    raise AssertionError(f"the ladder has not ended after {MOST_ATTEMPTS - 1} attempts")

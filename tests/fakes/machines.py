@@ -1,4 +1,4 @@
-"""Machines of a stand-in's cloud that are nothing but an address, a console and whether they live."""
+"""Machines of a stand-in cloud without processes: each is an address, a console and a running flag."""
 
 import threading
 

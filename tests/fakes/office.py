@@ -1,4 +1,4 @@
-"""The context that commands are given to, with the real log and the real door to the workers."""
+"""A CommandContext for tests of commands, with the real log and the real `Deployments`."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,7 @@ RECIPES = HERE.parents[1] / "recipes"
 
 
 class Channels:
-    """Slack's channels, as far as commands ask."""
+    """The Slack calls of `bot.commands.context.Channels`, in memory."""
 
     def __init__(self) -> None:
         self.joined = True
@@ -45,7 +45,7 @@ class Channels:
 
 
 class Answers:
-    """Keeps the questions."""
+    """Stores questions."""
 
     def __init__(self) -> None:
         self.asked: list[Question] = []
@@ -55,7 +55,7 @@ class Answers:
 
 
 class Office:
-    """A context, and everything on it."""
+    """A context with all of its parts."""
 
     def __init__(self, redis: Redis) -> None:
         self.nudged: list[DeploymentId] = []

@@ -1,4 +1,4 @@
-"""A thread in Slack that takes what an answer sends, and fails when it is told to."""
+"""A thread in Slack that accepts the calls of an answer, and fails as set by a test."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -17,7 +17,7 @@ FAILURES: dict[str, SlackFailed] = {
 
 
 class SlackThread:
-    """Messages by ts, oldest first; `failures` are taken one a call (None: it works)."""
+    """Messages by ts, oldest first. Each call takes one of `failures`; None is a success."""
 
     def __init__(self, failures: Iterable[str | None] = ()) -> None:
         self.messages: dict[str, str] = {}
@@ -34,7 +34,7 @@ class SlackThread:
         return self.now
 
     def lost(self) -> tuple[str, ...]:
-        """The messages whose ts was never told."""
+        """Messages whose ts was not returned to the caller."""
         return tuple(ts for ts in self.messages if ts not in self.told)
 
     def has(self, method: str) -> bool:
@@ -88,7 +88,7 @@ class SlackThread:
         failure = self.failures.pop(0) if self.failures else None
         if failure == "lost":
             return name in {"start", "post"}
-        if failure and (name, failure) != ("post", "refused"):  # which has its own test: there is nowhere to answer
+        if failure and (name, failure) != ("post", "refused"):  # a failure of this call has a test of its own
             raise FAILURES[failure]
         return False
 

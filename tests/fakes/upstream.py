@@ -1,4 +1,4 @@
-"""An engine that says what a test wants, in the manner a test wants; it remembers what it was asked."""
+"""An engine with scripted answers, delays and failures. It stores the requests that it receives."""
 
 import contextlib
 import json
@@ -13,7 +13,7 @@ DEFAULT = "Mustard, ketchup and mayonnaise are three condiments."
 
 
 def words(text: str) -> list[str]:
-    """A text in tokens of a word each."""
+    """The tokens of a text, one per word."""
     first, *others = text.split(" ")
     return [first, *(f" {word}" for word in others)]
 
@@ -49,7 +49,7 @@ class Upstream:
                 pass
 
             def handle(self) -> None:
-                with contextlib.suppress(ConnectionResetError):  # a bot that ends does not say goodbye
+                with contextlib.suppress(ConnectionResetError):  # a bot that ends closes the connection without notice
                     super().handle()
 
             def do_GET(self) -> None:

@@ -1,4 +1,4 @@
-"""Writes the pages of docs/reference anew from the code: `make reference`; with `--check`, names the stale ones."""
+"""Generates the pages of docs/reference from the code: `make reference`. With `--check`, lists the stale ones."""
 
 import sys
 

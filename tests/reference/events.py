@@ -1,4 +1,4 @@
-"""The page of the events and of the keys in Redis."""
+"""The page of the events and of the Redis keys."""
 
 import ast
 import re
@@ -16,10 +16,10 @@ INTRODUCTION = """# Events and Redis keys
 
 ## Events
 
-The log of a deployment is the Redis stream `mixtral:d:<id>`. Each entry holds one event as JSON in the field `e`;
+The log of a deployment is the Redis stream `mixtral:d:<id>`. Each entry contains one event as JSON in the field `e`;
 `type` is the name of the event, and the entry's id is `<version>-0`. The state of a deployment is a fold of its log.
 
-A **fact** happened outside of the program and is appended at the next free version, whatever was appended meanwhile.
+A **fact** records what has happened and is appended at the next free version, whatever was appended meanwhile.
 A **decision** is appended only at the version that it was made for; if another event was appended first, the decision
 is dropped and made again. A field of type `T | None` may be null, and a field with a default may be absent. A duration
 is in ISO 8601 (`PT5M`), a time is in UTC, and a `Decimal` is a string."""
@@ -36,7 +36,7 @@ def page() -> str:
     names = [event.__name__ for event in get_args(events.AnyEvent)]
     listed = [_event(classes[name], "fact" if name in facts else "decision") for name in names]
     rows = [(f"`{key}`", kind, holds) for key, (kind, holds) in sorted(KEYS.items())]
-    return "\n\n".join([INTRODUCTION, every, *listed, REDIS, table(("key", "type", "holds"), rows)])
+    return "\n\n".join([INTRODUCTION, every, *listed, REDIS, table(("key", "type", "content"), rows)])
 
 
 def _event(node: ast.ClassDef, kind: str) -> str:
@@ -115,7 +115,7 @@ def _records(function: ast.expr) -> bool:
 
 @cache
 def keys_in_source() -> dict[str, Path]:
-    """Every key that the source names, as `mixtral:thread:<channel>:<root>`, with a module that does."""
+    """Every key in the source, in the form `mixtral:thread:<channel>:<root>`, with one module that uses it."""
     found: dict[str, Path] = {}
     for path, tree in modules().items():
         docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}

@@ -1,4 +1,4 @@
-"""The pages of docs/reference, as the code has them now."""
+"""The pages of docs/reference, generated from the code."""
 
 from functools import cache
 
@@ -17,6 +17,6 @@ def pages() -> dict[str, str]:
 
 
 def stale() -> list[str]:
-    """The pages whose file is missing or says something else than the code."""
+    """The pages whose file is missing or differs from the code."""
     files = {name: FOLDER / name for name in pages()}
     return [name for name, file in files.items() if not file.exists() or file.read_text() != pages()[name]]

@@ -1,7 +1,7 @@
-"""What each key in Redis holds. A test compares this table with the keys that the source names."""
+"""Type and content of each Redis key. A test compares this table with the keys in the source."""
 
 KEYS = {
-    "mixtral:d:<deployment>": ("stream", "Log of a deployment, one event an entry. Expires 30 days after the deployment ended."),
+    "mixtral:d:<deployment>": ("stream", "Log of a deployment, one event per entry. Expires 30 days after the deployment ended."),
     "mixtral:feed": ("stream", "One entry for each appended event: the deployment (`d`) and the version (`v`). About 100,000 entries are kept."),
     "mixtral:names": ("hash", "Id of each deployment that has not ended, by its name."),
     "mixtral:past": ("sorted set", "`<name> <id>` of the deployments that ended in the last 30 days, by the time of the end in Unix seconds."),
@@ -10,7 +10,7 @@ KEYS = {
     "mixtral:once:<once>": ("string", "Id of the deployment that a Slack trigger launched. Expires after 1 hour."),
     "mixtral:load": ("hash", "Newest load of each deployment (JSON), by its id."),
     "mixtral:lease:<name>": ("string", "Lease that one process holds: `d:<id>`, `sweeper`, `follower` or `question:<key>`. Expires unless renewed."),
-    "mixtral:gateway": ("string", "Identity of the gateway that drives HAProxy. Expires 10 seconds after it was last renewed."),
+    "mixtral:gateway": ("string", "Identity of the gateway that controls HAProxy. Expires 10 seconds after it was last renewed."),
     "mixtral:cards": ("hash", "Card of each deployment: its channel, message and last content (JSON), by the deployment's id."),
     "mixtral:follower:position": ("string", "Position in `mixtral:feed` up to which the cards are written."),
     "mixtral:questions": ("hash", "Prompts that have no answer yet (JSON), by the question's key."),

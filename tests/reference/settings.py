@@ -12,10 +12,10 @@ from workers.clouds.local.host import HANDED_ON, HANDED_ON_PREFIXES
 from workers.settings_table import SETTINGS, Setting
 
 ENVIRONMENTS = re.compile(r"_?(environ|env)")
-"""Names under which the code holds an environment."""
+"""Names of variables that hold an environment in the code."""
 
 BY_RECIPE = {"workers/deployment/confidential.py": "a recipe's `secrets` name the variables"}
-"""Modules that read variables whose names the code does not know, with the reason."""
+"""Modules that read variables whose names are not in the code, with the reason."""
 
 INTRODUCTION = """# Settings
 
@@ -28,9 +28,9 @@ FURTHER = """## Further variables
 
 - **Secrets of recipes.** The variables that a recipe names under `secrets`, for example `HF_TOKEN`, are read by the
   worker and passed to the machine at its launch.
-- **AWS.** boto3's own chain of credentials and configuration holds: further `AWS_…` variables have the meaning that
+- **AWS.** boto3's own chain of credentials and configuration applies. Further `AWS_…` variables have the meaning that
   boto3 gives them.
-- **GCP.** Google's application default credentials hold.
+- **GCP.** Google's application default credentials apply.
 - **`local`.** A replica on the cloud `local` inherits these variables of the worker and no others: {names}; and those
   that begin with {prefixes}."""
 
@@ -69,7 +69,7 @@ def _rows(settings: list[Setting]) -> list[tuple[str, ...]]:
 
 @cache
 def read() -> tuple[dict[str, Path], list[str]]:
-    """The variables that the source reads, each with one module that does; and the reads that it could not resolve."""
+    """The variables that the source reads, each with one module that reads it; and the reads that are not resolved."""
     found: dict[str, Path] = {}
     unclear: list[str] = []
     for path, tree in modules().items():
@@ -94,7 +94,7 @@ class Reader(ast.NodeVisitor):
             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and _method(node.value)
         }
         self._bound: list[dict[str, frozenset[str] | None]] = [{}]
-        """Parameters (None: their callers name the variable) and the loops' variables with what they run over."""
+        """Parameters (None: the callers pass the name), and loop variables with the strings that they run over."""
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
@@ -145,7 +145,7 @@ class Reader(ast.NodeVisitor):
         self.found |= names
 
     def _names(self, node: ast.expr) -> frozenset[str] | None:
-        """What an expression names; None: its function's callers say it; empty: it can't be told."""
+        """The names that an expression evaluates to. None: a parameter; empty: unknown."""
         match node:
             case ast.Name(id=name) if name in self._bound[-1]:
                 return self._bound[-1][name]

@@ -11,7 +11,7 @@ PACKAGES = ("bot", "workers", "recipes")
 
 @cache
 def modules() -> dict[Path, ast.Module]:
-    """Every module of the product by its path under ROOT; the sandboxes are no part of it."""
+    """Every module of the product, without the sandboxes, by its path under ROOT."""
     files = sorted(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
     paths = [file.relative_to(ROOT) for file in files if "sandbox" not in file.parts[len(ROOT.parts) :]]
     return {path: ast.parse((ROOT / path).read_text()) for path in paths}
@@ -19,7 +19,7 @@ def modules() -> dict[Path, ast.Module]:
 
 @cache
 def constants(path: Path) -> dict[str, frozenset[str]]:
-    """What each string constant of a module holds, and each one that it imports: one string, or those of a tuple."""
+    """The strings of each constant of a module, and of each one that it imports: one string, or those of a tuple."""
     found: dict[str, frozenset[str]] = {}
     for node in modules()[path].body:
         match node:
@@ -33,7 +33,7 @@ def constants(path: Path) -> dict[str, frozenset[str]]:
 
 
 def strings(node: ast.AST) -> frozenset[str]:
-    """The string that a literal is, or the strings that a literal tuple or list consists of."""
+    """The string of a literal, or the strings of a literal tuple or list."""
     match node:
         case ast.Constant(value=str(text)):
             return frozenset({text})

@@ -166,7 +166,7 @@ def test_machines_taken_back_or_deleted_are_noticed_shown_and_replaced(line, rob
     for name, (_, fate) in fates.items():
         line.end(lost[name], fate)
     for name, (_, fate) in fates.items():
-        said = "taken back by the cloud" if fate == "preempt" else "was lost"
+        said = "preempted" if fate == "preempt" else "was lost"
         card_of(robin, GENERAL, name, f"· {said} ", timeout=NOTICED_WITHIN - (time.monotonic() - began))
     for name in fates:
         ready(robin, name)
@@ -231,8 +231,8 @@ def two_answer(line, name):
 
 
 def left_alone(line, id_):
-    """Whether the worker has told of a machine that no log knows."""
-    return f"{id_} belongs to no deployment that is known; left alone" in line.said("worker")
+    """Whether the worker has logged that it does not end a machine that is in no log."""
+    return f"{id_} belongs to no deployment that is known; it is not ended" in line.said("worker")
 
 
 def test_after_redis_was_emptied_nothing_is_ended_and_the_machines_are_told_of(line, robin):

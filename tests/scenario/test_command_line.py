@@ -86,7 +86,7 @@ def test_machines_lists_and_ends_orphans_after_a_yes(environ, machine):
     assert (status, json.loads(out)[0]["ended"]) == (0, True)
     assert "[y/N]" not in err
     assert typed(environ, "machines")[1] == (
-        "No machine of installation i-line is running in the clouds that were listed; AWS and GCP were not.\n"
+        "No machine of installation i-line was found, but AWS and GCP were not listed: machines there are not shown.\n"
     )
 
 
@@ -120,7 +120,7 @@ def test_prices_offline_leave_the_shipped_table(environ):
     status, out, err = typed(environ | dead, "prices")
     assert (status, err) == (1, "")
     assert "cannot be reached" in out
-    assert "those read in 2026-11 stay" in out
+    assert "The prices read in 2026-11 stay" in out
 
 
 @pytest.mark.parametrize("command", [("plan", "mixtral-8x7b"), ("check",)])

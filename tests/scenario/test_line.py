@@ -128,6 +128,6 @@ def test_a_secret_that_the_worker_lacks_is_named(line, robin):
 
 def test_a_model_that_answers_nothing_is_told_of(line, robin):
     robin.command(GENERAL, "/mixtral launch silent")
-    card(robin, "silent", "answered nothing")
+    card(robin, "silent", "empty answer")
     robin.command(GENERAL, "/mixtral down silent")
     robin.wait_for(lambda _: not line.machines(), 30)

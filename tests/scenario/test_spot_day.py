@@ -59,7 +59,7 @@ def test_no_day_leaves_or_doubles_a_machine_or_buys_more_than_it_may(days):
 
 def test_the_log_tells_what_the_cloud_bills(days):
     for outcome in days.values():
-        assert abs(outcome.usd_told / outcome.usd_billed - 1) < 0.01
+        assert abs(outcome.usd_logged / outcome.usd_billed - 1) < 0.01
 
 
 def test_a_day_of_shortage_fills_neither_the_log_nor_the_clouds_queue(days):

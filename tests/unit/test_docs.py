@@ -1,4 +1,4 @@
-"""The documentation names only what is there: files, headings, make targets, commands."""
+"""The documentation refers only to existing files, headings, make targets and commands."""
 
 import re
 from collections.abc import Iterator
@@ -30,13 +30,13 @@ def prose(page: Path) -> str:
 
 
 def code(page: Path) -> Iterator[str]:
-    """Fenced blocks and code in a line."""
+    """Fenced blocks and inline code."""
     yield from FENCE.findall(page.read_text(encoding="utf-8"))
     yield from CODE.findall(prose(page))
 
 
 def anchors(page: Path) -> set[str]:
-    """The headings, as a forge makes anchors of them."""
+    """The anchors that a forge makes of the headings."""
     plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in HEADING.findall(prose(page)))
     return {heading.replace(" ", "-") for heading in plain}
 

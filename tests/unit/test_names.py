@@ -1,4 +1,4 @@
-"""A name means one thing: modules and public classes of the product do not share one without a reason."""
+"""No two modules and no two public classes of the product share a name without a reason."""
 
 import ast
 from collections import defaultdict
@@ -11,7 +11,7 @@ from tests.reference.source import modules
 IN_EACH_CLOUD = "each cloud has one, with the same task"
 PACKAGES_OWN = "each package has its own"
 PROCESS = "wires one process"
-TO_RENAME = "not a good reason: one of them is to be renamed"
+PROCESS_POOL = "each process has its own pool: of workers, of answers"
 SHOWS_IT = "the view shows what the other module holds"
 
 MODULES = {
@@ -30,14 +30,9 @@ MODULES = {
     "quotes.py": IN_EACH_CLOUD,
     "ladder.py": SHOWS_IT,
     "replicas.py": SHOWS_IT,
-    "pool.py": TO_RENAME,
-    "machine_ends.py": TO_RENAME,
-    "reading.py": TO_RENAME,
+    "pool.py": PROCESS_POOL,
 }
 """Basenames that several modules may have, with the reason."""
-
-CLASSES = dict.fromkeys(("Ended", "Entry", "NotReady", "Over", "Ready", "Route", "Step"), TO_RENAME)
-"""Public classes and type aliases that several modules may define, with the reason."""
 
 
 def test_no_two_modules_share_a_basename_without_a_reason():
@@ -46,10 +41,9 @@ def test_no_two_modules_share_a_basename_without_a_reason():
     assert not surprising, "Rename one of them so that its name tells them apart, or give a reason in MODULES."
 
 
-def test_no_two_modules_define_a_public_class_of_one_name_without_a_reason():
+def test_no_two_modules_define_a_public_class_of_one_name():
     shared = _shared({path: _public(tree) for path, tree in modules().items()})
-    surprising = {name: paths for name, paths in shared.items() if name not in CLASSES}
-    assert not surprising, "Rename one of them so that its name tells them apart, or give a reason in CLASSES."
+    assert shared == {}, "Rename one of them so that its name tells them apart."
 
 
 @pytest.mark.parametrize("name", sorted(MODULES.keys() - {"__main__.py"}))
@@ -57,14 +51,8 @@ def test_a_reason_is_given_only_for_a_module_that_needs_it(name):
     assert name in _shared({path: [path.name] for path in modules()}), "Delete the reason: the name is used once."
 
 
-@pytest.mark.parametrize("name", sorted(CLASSES))
-def test_a_reason_is_given_only_for_a_class_that_needs_it(name):
-    shared = _shared({path: _public(tree) for path, tree in modules().items()})
-    assert name in shared, "Delete the reason: the name is used once."
-
-
 def _shared(names: dict[Path, list[str]]) -> dict[str, list[str]]:
-    """The names that more than one module has, with these modules."""
+    """The names that several modules have, with these modules."""
     found = defaultdict(list)
     for path, some in names.items():
         for name in some:

@@ -1,4 +1,4 @@
-"""The modules that bear the mark PURE are those that the import contract holds to it."""
+"""The modules marked PURE are exactly those that the import contract lists."""
 
 import ast
 import tomllib
@@ -9,7 +9,7 @@ CONTRACT = "what bears the mark PURE imports no I/O and no clock"
 
 
 def marked() -> set[str]:
-    """The product's modules whose docstring begins with the mark."""
+    """The product's modules whose docstring begins with `PURE:`."""
     files = (file for package in ("bot", "workers", "recipes") for file in (ROOT / package).rglob("*.py"))
     docstrings = {file: ast.get_docstring(ast.parse(file.read_text())) or "" for file in files}
     return {

@@ -1,4 +1,4 @@
-"""docs/reference says what the code does: each page is compared with one that is made now."""
+"""docs/reference is up to date: each page is compared with a newly generated one."""
 
 import ast
 from typing import get_args
@@ -27,7 +27,7 @@ CONTRACT = {
         "MIXTRAL_ADMINS",
     ),
 }
-"""Variables that others rely on: none of them may be removed."""
+"""Variables of the stable interface, which must not be removed."""
 
 
 def test_the_reference_is_what_the_code_says():

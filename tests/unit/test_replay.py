@@ -1,4 +1,4 @@
-"""`make replay`: what is printed of a log."""
+"""The output of `make replay`."""
 
 import msgspec
 import pytest

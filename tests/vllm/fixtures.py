@@ -1,4 +1,4 @@
-"""What the tests on vLLM share: a home whose engine is installed once a run, and a tiny Mixtral."""
+"""Fixtures of the vLLM tests: a home with the engine installed once per run, and a tiny Mixtral."""
 
 import os
 import shutil
@@ -15,13 +15,13 @@ HERE = Path(__file__).parent
 
 
 def python_of(home):
-    """The Python of the engine's environment."""
+    """The Python interpreter of the engine's environment."""
     return home / "engines" / CPU.name / "bin" / "python"
 
 
 @pytest.fixture(scope="session")
 def vllm_home(tmp_path_factory):
-    """A MIXTRAL_HOME with vLLM in it. MIXTRAL_TEST_VLLM_HOME names one to keep, for those who run this often."""
+    """A MIXTRAL_HOME with vLLM in it. MIXTRAL_TEST_VLLM_HOME names one to keep between runs."""
     kept = os.environ.get("MIXTRAL_TEST_VLLM_HOME")
     home = Path(kept) if kept else tmp_path_factory.getbasetemp() / "vllm-home"
     machine = MachineFolder(home / "installs")

@@ -1,4 +1,4 @@
-"""Every shipped recipe's vLLM flags, read by the parser of the vLLM that machines with GPUs run."""
+"""The vLLM flags of every shipped recipe are accepted by the parser of the vLLM version that GPU machines run."""
 
 import json
 import os
@@ -24,7 +24,7 @@ SERVERS = {"vllm.entrypoints.openai.api_server", "serve"}
 
 @pytest.fixture(scope="module")
 def parse(vllm_home, tmp_path_factory):  # noqa: F811 - the fixture
-    """Asks the parser for its verdict on one command line."""
+    """Returns the parser's verdict on one command line."""
     beside = tmp_path_factory.mktemp("parser")
     pip = [python_of(vllm_home), "-m", "pip", "install", "-q", "--no-deps", "--no-compile", "--require-hashes"]
     subprocess.run([*pip, "--target", beside, "-r", LOCK], check=True)
@@ -64,7 +64,7 @@ def test_the_flags_in_a_run_script_are_accepted(parse, recipe):
 
 
 def flags_in(script):
-    """What follows vLLM's server in a script, with four GPUs."""
+    """The arguments of vLLM's server in a script, for four GPUs."""
     script = script.replace("\\\n", " ").replace("$SKYPILOT_NUM_GPUS_PER_NODE", "4")
     line = next(line for line in script.splitlines() if SERVERS & set(line.split()))
     words = shlex.split(re.split(r"[|;>&]", line)[0])

@@ -69,11 +69,11 @@ def test_a_tiny_mixtral_is_launched_through_vllm_and_answers_a_chat(line, robin)
     body = {"model": "tiny", "messages": [{"role": "user", "content": "Name three condiments."}], "max_tokens": 8}
     assert httpx.post(chat, json=body).status_code == 401
     direct = f"{sighting.machine.address}/v1/chat/completions"
-    assert httpx.post(direct, json=body).status_code == 401  # vLLM itself insists on a key, too
+    assert httpx.post(direct, json=body).status_code == 401  # vLLM itself requires a key, too
     answer = httpx.post(chat, json=body, headers={"Authorization": f"Bearer {key}"}, timeout=60)
     assert answer.json()["usage"]["completion_tokens"] == 8
 
-    # vLLM's workers change their titles, and with them their environments: they are found and ended all the same.
+    # vLLM's workers change their titles, which overwrites their environments. They are found and ended all the same.
     folder = LocalDriver(line.home).machines / sighting.machine.token
     session = MachineFolder(folder).started().pid
     assert len(machine_processes.of_machine(folder, session)) > len(machine_processes.of_machine(folder, None))

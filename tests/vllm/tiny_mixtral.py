@@ -43,7 +43,7 @@ def config(vocabulary: int) -> dict:
 
 
 def weights(vocabulary: int) -> dict:
-    """In the names and layout of Mistral's own checkpoint."""
+    """Write the weights with the names and layout of Mistral's own checkpoint."""
     random = np.random.default_rng(7)
 
     def matrix(*shape: int):
@@ -76,7 +76,7 @@ def weights(vocabulary: int) -> dict:
 
 
 def tokenizer() -> Tokenizer:
-    """Every byte is a token, without merges."""
+    """A tokenizer in which every byte is a token, without merges."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     made = Tokenizer(models.BPE(vocab={byte: n for n, byte in enumerate(alphabet)}, merges=[]))
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

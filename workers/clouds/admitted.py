@@ -1,4 +1,4 @@
-"""The networks that may reach a machine's port: those that are configured, or the gateway alone."""
+"""The networks that may reach a machine's port: the configured ones, or only the gateway."""
 
 import ipaddress
 import socket

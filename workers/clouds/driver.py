@@ -51,7 +51,7 @@ class Driver(Protocol):
         ...
 
     def end_of(self, machine: Machine) -> MachineEnd | None:
-        """How a machine ended that the cloud no longer lists; None if the cloud no longer has this information.
+        """How a machine ended that the cloud no longer lists; None if that is unknown.
 
         Raises DriverError.
         """

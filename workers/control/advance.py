@@ -93,9 +93,9 @@ class Advance:
         while True:
             with Lease(self._redis, f"d:{deployment}", self._control_lease).held() as free:
                 if not free:
-                    return  # its holder checks the log's version after its release
+                    return  # the holder of the lease compares the log's version after its release
                 state = self._settle(deployment)
-            # A nudge that arrived while the lease was held has returned: continue if the log has grown.
+            # A nudge that finds the lease held returns immediately, so continue if the log has grown meanwhile.
             if state is None or self._log.version(deployment) == state.version:
                 return
 
@@ -117,7 +117,7 @@ class Advance:
                 silent[step.attempt.number] = error
             state = fold(deployment, self._log.read(deployment, after=state.version), onto=state)
         if silent:
-            raise next(iter(silent.values()))  # the sweeper nudges again
+            raise next(iter(silent.values()))  # the sweeper repeats the nudge
         return state
 
     def _act(self, state: Deployment, step: Step, fresh: Token | None) -> Token | None:
@@ -250,7 +250,7 @@ class Advance:
         try:
             answer = completion(url, key, model=model, prompt=TEST_PROMPT)
         except CompletionFailed as failed:
-            return TestCompletionFailed(**self._stamp(), prompt=TEST_PROMPT, why=str(failed))
+            return TestCompletionFailed(**self._stamp(), prompt=TEST_PROMPT, why=failed.why)
         return TestCompletionAnswered(**self._stamp(), prompt=TEST_PROMPT, text=answer.text, seconds=answer.seconds)
 
     def _end(self, state: Deployment, failed: str | None) -> None:

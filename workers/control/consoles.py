@@ -18,16 +18,16 @@ from workers.serving.console import Restarted, Said, mark_of, read
 READ_EVERY = timedelta(seconds=15)
 
 LINES = 5000
-"""Lines read: more than an engine prints at a start, to include why it restarted; a console holds 64 KB to 1 MB."""
+"""Number of lines read. More than an engine prints at a start, so that they include the reason of a restart."""
 
 MAX_THREADS = 8
 """Maximum number of concurrent reads per cloud; a slow cloud does not delay the others."""
 
 READ_IN = frozenset({Phase.STARTING, Phase.NOT_READY})
-"""Phases in which consoles are read: an engine that answers has neither ended nor progress to report."""
+"""Phases in which consoles are read. The console of an engine that answers contains nothing to record."""
 
 NOTICED_WITHIN = timedelta(minutes=10)
-"""Maximum time from a restart to the first failed probe. After an older restart the engine had become ready again."""
+"""Maximum time from a restart to the first failed probe; the engine has been ready again after an older restart."""
 
 
 class ConsoleHistory(Struct, kw_only=True):
@@ -38,7 +38,7 @@ class ConsoleHistory(Struct, kw_only=True):
 
 
 class Consoles:
-    """Records the progress of a machine until its engine answers, and that its engine has ended."""
+    """Records the progress of a machine until its engine answers, and the ends of its engine."""
 
     def __init__(self, recorder: Recorder, log: Log, drivers: Mapping[str, Driver]) -> None:
         self._recorder = recorder

@@ -12,7 +12,7 @@ from workers.deployment.state import Deployment
 from workers.machines import Token
 
 MAX_THREADS = 16
-"""Maximum number of concurrent extensions: after an outage of the worker all machines are due together."""
+"""Maximum number of concurrent extensions. After an outage of the worker, all machines are due together."""
 
 
 class Leasing:

@@ -1,4 +1,4 @@
-"""Asks clouds how machines ended and what they printed last, in threads that a later sweep collects."""
+"""Reads from the clouds how machines ended and what they printed last, in threads that a later sweep collects."""
 
 import logging
 import time
@@ -20,7 +20,7 @@ from workers.machines import Token
 logger = logging.getLogger(__name__)
 
 MAX_THREADS = 16
-"""Maximum number of concurrent inquiries: a zone that runs short preempts all its spot machines together."""
+"""Maximum number of concurrent inquiries. A shortage in a zone may preempt all its spot machines together."""
 
 ANSWERED_WITHIN = 0.2
 """Maximum time that a sweep waits for answers, in seconds. The replacement is launched only after the answer."""
@@ -40,7 +40,7 @@ class MachineEnds:
         self._inquiries.ask(attempt.request.token, self._inquire, state, attempt, gone, listed)
 
     def collect(self) -> None:
-        """Append the ends that are known by now."""
+        """Append the ends whose inquiry has returned."""
         ends = self._inquiries.collect(time.monotonic() + ANSWERED_WITHIN)
         each(self._record, self._recorder.attempts(MAY_COST), ends)
 
@@ -64,7 +64,7 @@ class MachineEnds:
 
 
 def _end_of(driver: Driver, attempt: Attempt) -> Gone | None:
-    """How a machine ended that a list does not show; None if its cloud has no record of it."""
+    """How a machine ended that is missing from its cloud's list; None if the cloud has no record of it."""
     try:
         end = attempt.machine and driver.end_of(attempt.machine)
     except WorkersError as error:

@@ -15,7 +15,7 @@ NUDGE_AGAIN_MAX = timedelta(seconds=30)
 
 
 class Nudger:
-    """Remembers the version of each log at its last nudge: a nudge that did not change the log may have been lost."""
+    """Stores the version of each log at its last nudge. If the log has not grown since, the nudge may be lost."""
 
     def __init__(self, nudge: Nudge, clock: Callable[[], datetime]) -> None:
         self._nudge = nudge

@@ -18,13 +18,13 @@ from workers.machines import Presence, Sighting, Token
 
 LIST_LOCAL_EVERY = timedelta()
 LIST_BUSY_EVERY = timedelta(seconds=5)
-"""For a cloud on which a deployment has machines: a preemption must be noticed within 15 s."""
+"""Interval for a cloud with machines of a deployment. A preemption must be noticed within 15 s."""
 
 LIST_IDLE_EVERY = timedelta(minutes=5)
-"""For a cloud on which none has: a machine found there is ended or logged."""
+"""Interval for a cloud without them. A machine that is found there is ended or logged."""
 
 MISSED_IS_GONE = 2
-"""Number of lists in a row without a machine after which the machine is gone."""
+"""Number of consecutive lists without a machine after which the machine counts as gone."""
 
 SHOWN_WITHIN = timedelta(seconds=20)
 """Maximum time from the creation of a machine to its first appearance in a list, for clouds and `local`."""
@@ -47,7 +47,7 @@ class Observer:
         self._reaper = reaper
         self._ends = MachineEnds(recorder, drivers)
         self._missed: dict[Token, int] = {}
-        """Number of lists in a row without the machine. If it is lost, counting starts again."""
+        """Number of consecutive lists without the machine. If it is lost, counting starts again."""
         self._lists = Collector[str, Listing | None]("list", max(1, len(drivers)))
         self._listed_at: dict[str, datetime] = {}
 

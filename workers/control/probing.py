@@ -10,7 +10,7 @@ from msgspec import Struct
 from recipes.schema import ReadinessProbe
 from workers.control.collector import Collector
 from workers.control.recording import Recorder, each
-from workers.decision.verdict import Ready, verdict_on_probe
+from workers.decision.verdict import BecameReady, verdict_on_probe
 from workers.deployment.attempt import LIVE, Attempt, Phase
 from workers.deployment.events import DeploymentId, KeyNotEnforced, ProbeFailed
 from workers.deployment.log import Log
@@ -18,7 +18,7 @@ from workers.deployment.state import Deployment
 from workers.machines import Token
 
 PROBE_READY_EVERY = timedelta(seconds=10)
-"""SkyPilot's interval. A replica that is not ready is probed at every sweep."""
+"""Interval between two probes of a ready replica, as in SkyPilot. Other replicas are probed at every sweep."""
 
 MAX_THREADS = 128
 """Maximum number of concurrent probes. A replica that does not answer occupies a thread until its probe's timeout."""
@@ -49,7 +49,7 @@ class Probed(Struct, frozen=True, kw_only=True):
 
     asked_at: datetime
     address: str
-    """The address that was probed; the machine may have another one by the time of the answer."""
+    """The address that was probed. The machine's address may have changed before the answer."""
     failure: str | None
     """Why the readiness probe failed; None if it passed."""
     key_enforced: bool
@@ -106,7 +106,7 @@ class Prober:
         settled = attempt.phase is Phase.READY
         seen = self._seen.get(token)
         if seen is None:
-            # A sweeper that takes over a thousand ready replicas must not probe them all together.
+            # A new sweeper must not probe all ready replicas, which may be a thousand, in its first sweep.
             seen = self._seen[token] = ProbeHistory(due=_next_turn(token, now) if settled else now)
         if now >= seen.due or not settled or seen.failures:
             key = self._keys.get(state.id) or self._log.secrets(state.id).replica
@@ -137,7 +137,7 @@ class Prober:
             seen.recorded_at, seen.recorded = probed.asked_at, seen.recorded + 1
             self._recorder.append(state, ProbeFailed(**self._recorder.stamp(), attempt=attempt.number, why=why))
         verdict = verdict_on_probe(attempt, why)
-        if isinstance(verdict, Ready) and not probed.key_enforced:
+        if isinstance(verdict, BecameReady) and not probed.key_enforced:
             fact = KeyNotEnforced(**self._recorder.stamp(), attempt=attempt.number, url=verdict.address)
             self._recorder.append(state, fact)
         self._recorder.record(state, attempt, verdict)

@@ -45,7 +45,7 @@ class Reaper:
             if self._endings.ask(machine.token, driver.terminate, machine.token):
                 logger.warning("ending %s: it is no longer part of %s", machine.id, state.name)
         elif state.ended:
-            self._nudge(state.id)  # created after the end; the sweeper does not nudge ended deployments
+            self._nudge(state.id)  # the machine was created late; the sweeper does not nudge ended deployments
 
     def collect(self) -> None:
         """Wait for terminations. A machine that could not be ended is in the next list, and is tried again."""

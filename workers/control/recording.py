@@ -1,4 +1,4 @@
-"""Holds the newest state of every deployment, and appends what was observed to its log."""
+"""Holds the newest state of every deployment, and appends observations to its log."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TypeVar, assert_never
 
 from workers.clouds.driver import Driver
-from workers.decision.verdict import NotReady, Ready, Unchanged
+from workers.decision.verdict import BecameNotReady, BecameReady, Unchanged
 from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.confidential import Confidential
 from workers.deployment.events import AnyEvent, DeploymentId, ReplicaNotReady, ReplicaReady
@@ -22,7 +22,7 @@ Answer = TypeVar("Answer")
 
 
 class Recorder:
-    """Shared by all observers: the states that they compare with, and the appending of facts."""
+    """Shared by all observers. Returns the states that they compare observations with, and appends facts."""
 
     def __init__(
         self,
@@ -57,12 +57,12 @@ class Recorder:
         self._log.record(state.id, state.version, [fact])
         self.refresh()
 
-    def record(self, state: Deployment, attempt: Attempt, verdict: Ready | NotReady | Unchanged) -> None:
+    def record(self, state: Deployment, attempt: Attempt, verdict: BecameReady | BecameNotReady | Unchanged) -> None:
         """Append the verdict on a probe, unless nothing has changed."""
         match verdict:
-            case Ready(address):
+            case BecameReady(address):
                 self.append(state, ReplicaReady(**self.stamp(), attempt=attempt.number, address=address))
-            case NotReady(why):
+            case BecameNotReady(why):
                 self.append(state, ReplicaNotReady(**self.stamp(), attempt=attempt.number, why=why))
             case Unchanged():
                 pass

@@ -1,4 +1,4 @@
-"""Moves the number of replicas with the load: reads the gateway's load and the engines' queues, appends decisions."""
+"""Adjusts numbers of replicas to the load: reads the gateway's load and the engines' queues, appends decisions."""
 
 import logging
 from collections.abc import Iterable

@@ -27,7 +27,7 @@ from workers.serving.probe import cannot_complete, key_is_enforced, probe
 logger = logging.getLogger(__name__)
 
 ANSWERED_WITHIN = 0.3
-"""Maximum time that a sweep waits for lists and probes, in seconds; a later sweep processes what takes longer."""
+"""Maximum time that a sweep waits for lists and probes, in seconds. A later sweep processes later answers."""
 
 
 class Sweeper:

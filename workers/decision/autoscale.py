@@ -15,7 +15,7 @@ MINUTE = timedelta(minutes=1)
 
 
 class Memory(Struct, frozen=True, kw_only=True):
-    """Consecutive observations at one number of replicas. If it is lost, a delay starts again."""
+    """Summary of consecutive observations at one number of replicas. If it is lost, a delay starts again."""
 
     wanted: int | None = None
     seen: datetime | None = None
@@ -34,19 +34,19 @@ Decision = tuple[int, str, Memory]
 
 
 def autoscale(policy: ReplicaPolicy, wanted: int, load: Load | None, memory: Memory, now: datetime) -> Decision:
-    """The number of replicas to want, why (for people, without a full stop), and the memory for the next call.
+    """The new number of replicas, the reason (for people, without a full stop), and the memory for the next call.
 
-    Call it about every 10 s with the newest observation; delays are measured between observations, and start again
-    when `wanted` has been changed otherwise. The number is `wanted` if nothing is to change.
+    Call it about every 10 s with the newest observation. Delays are measured between observations, and start again
+    when `wanted` was changed by another cause. The number is `wanted` if nothing is to change.
     """
     if not moves(policy):
-        return wanted, "the recipe's number of replicas does not move", Memory()
+        return wanted, "the recipe's number of replicas is fixed", Memory()
     if wanted < policy.min_replicas:
         return policy.min_replicas, f"the recipe requires at least {_replicas(policy.min_replicas)}", Memory()
     if policy.max_replicas is not None and wanted > policy.max_replicas:
         return policy.max_replicas, f"the recipe allows at most {_replicas(policy.max_replicas)}", Memory()
     if load is None or now - load.at > STALE or not math.isfinite(load.qps):
-        # Not observed is not idle: a gateway that is down must neither end replicas nor count towards a delay.
+        # A missing observation does not mean idle: an outage of the gateway must not end replicas or count as a delay.
         return wanted, "the load is not known", memory if wanted == 0 and memory.wanted == 0 else Memory()
     memory = _continued(memory, wanted, load)
     if wanted == 0:
@@ -63,13 +63,13 @@ def _continued(memory: Memory, wanted: int, load: Load) -> Memory:
         memory = Memory(wanted=wanted)
     arrived = load.last_request_at is not None and memory.seen is not None and load.last_request_at > memory.seen
     if wanted and (arrived or load.in_work > 0 or load.ready == 0):
-        # Idle time begins when a replica is ready: otherwise one that starts slowly would end as soon as it is ready.
+        # Idle time begins when a replica is ready; otherwise a replica that starts slowly would end when it is ready.
         return replace(memory, seen=load.at, since=load.at)
     return replace(memory, seen=load.at, since=memory.since or load.at)
 
 
 def _woken(policy: ReplicaPolicy, load: Load, memory: Memory) -> Decision:
-    """From zero, without a delay: a client waits."""
+    """Scale up from zero, without a delay, because a client waits."""
     arrived = load.last_request_at is not None and memory.since is not None and load.last_request_at > memory.since
     if load.held <= 0 and not arrived:
         return 0, "no request", memory
@@ -93,7 +93,7 @@ def _why_idle(policy: ReplicaPolicy, load: Load, memory: Memory) -> str | None:
 
 
 def _followed(policy: ReplicaPolicy, wanted: int, load: Load, memory: Memory) -> Decision:
-    """Follow the load once it has required more, or fewer, replicas for a whole delay.
+    """Change the number when the load has required more, or fewer, replicas for a whole delay.
 
     The new number is the smallest one required during an upscale delay, or the largest one during a downscale delay.
     A peak or a dip shorter than the delay changes nothing. A further change takes a further delay.
@@ -121,8 +121,8 @@ def _need(policy: ReplicaPolicy, wanted: int, load: Load) -> tuple[int, str]:
         return wanted, "the recipe has no load target per replica"
     rate = f"{load.qps:.3g} {'request' if load.qps == 1 else 'requests'}/s, 1 replica takes {target:g}"
     by_rate = _by_rate(policy, load.qps)
-    # A busy engine may have a queue of one: only more waiting requests than replicas require another replica. One at a
-    # time, and none while another starts, which may be sufficient.
+    # A busy engine may have a queue of one, so only more waiting requests than replicas require another replica. One
+    # replica at a time, and none while another one starts, because that one may be sufficient.
     step = 0 if load.ready is not None and load.ready < wanted else 1
     by_queue = min(load.waiting or 0, wanted + step, policy.max_replicas)
     if load.held > 0:

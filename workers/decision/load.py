@@ -20,7 +20,7 @@ class Tally(Struct, frozen=True, kw_only=True):
 
 
 def kept(tallies: tuple[Tally, ...], newest: Tally) -> tuple[Tally, ...]:
-    """The tallies to keep, oldest first: those in QPS_WINDOW, and the last one at or before its beginning."""
+    """The tallies to keep, oldest first: those in QPS_WINDOW, and the last one before them."""
     begin = newest.at - QPS_WINDOW
     before = [tally for tally in tallies if tally.at <= begin][-1:]
     return (*before, *(tally for tally in tallies if begin < tally.at < newest.at), newest)
@@ -29,7 +29,7 @@ def kept(tallies: tuple[Tally, ...], newest: Tally) -> tuple[Tally, ...]:
 def qps(tallies: tuple[Tally, ...]) -> float:
     """Requests per second over the time of `tallies`, oldest first, and at least over QPS_WINDOW; 0 for fewer than two.
 
-    A tally below the one before it follows a restart; all that it counts has arrived since.
+    A tally that is lower than the previous one follows a restart, and counts the requests since then.
     """
     if len(tallies) < 2:  # noqa: PLR2004 - a rate is between two
         return 0.0

@@ -35,9 +35,9 @@ class Mix(Struct, frozen=True, kw_only=True):
     base: int = 0
     """Number of replicas that are always on demand."""
     spare: int = 0
-    """Number of spot replicas beyond those that are wanted."""
+    """Number of spot replicas in addition to the wanted number."""
     fallback: bool = False
-    """Whether an on-demand replica stands in while no sound spot offer is open."""
+    """Whether on-demand replicas stand in for spot while no sound spot offer is open."""
 
 
 class Lack(StrEnum):
@@ -46,7 +46,7 @@ class Lack(StrEnum):
     ANY = "a replica"  # any offer of the ladder
     ON_DEMAND = "an on-demand replica"  # one of `base`
     SPOT = "a spot replica"
-    SPARE = "a spare"  # beyond those wanted, or to replace an on-demand stand-in: not urgent
+    SPARE = "a spare"  # in addition to the wanted number, or to replace an on-demand stand-in: not urgent
 
 
 class _Held(NamedTuple):
@@ -57,7 +57,7 @@ class _Held(NamedTuple):
 
 
 def mix_of(recipe: Recipe, *, spot: bool) -> Mix:
-    """The mix that the recipe's policy describes. `spot`: the launch asked for spot."""
+    """The mix that the recipe's policy describes. `spot`: the launch requested spot."""
     if not wants_spot(recipe, spot):
         return Mix()
     policy = recipe.service.replica_policy
@@ -70,7 +70,7 @@ def mix_of(recipe: Recipe, *, spot: bool) -> Mix:
 
 
 def lacks(mix: Mix, wanted: int, attempts: Iterable[Attempt]) -> tuple[Lack, ...]:
-    """What is lacking for `wanted` replicas, the most urgent first; a spare is the last."""
+    """What is missing for `wanted` replicas, the most urgent first; a spare is the last."""
     live = [a for a in attempts if a.phase in LIVE]
     if not mix.spot:
         return (Lack.ANY,) if len(live) < wanted else ()
@@ -83,7 +83,7 @@ def lacks(mix: Mix, wanted: int, attempts: Iterable[Attempt]) -> tuple[Lack, ...
     if len(held.spot) + stand_ins < for_spot:
         found.append(Lack.SPOT)
     elif len(held.spot) < for_spot + spare:
-        # One at a time where it replaces a stand-in: until it is ready, both are paid for.
+        # One at a time, because a stand-in and the spare that replaces it are both billed until the spare is ready.
         on_its_way = any(a.phase in (Phase.PROVISIONING, Phase.STARTING) for a in held.spot)
         if len(held.spot) + stand_ins < for_spot + spare or not on_its_way:
             found.append(Lack.SPARE)
@@ -118,7 +118,7 @@ def going(mix: Mix, wanted: int, attempts: Iterable[Attempt]) -> tuple[Attempt, 
 
 
 def relieved(mix: Mix, wanted: int, attempts: Iterable[Attempt], over: Attempt) -> bool:
-    """Whether the surplus `over` stood in for a spot replica that is ready now; else it was scaled down."""
+    """Whether the surplus `over` is a stand-in for a spot replica that is ready now; False if it was scaled down."""
     on_demand = sum(a.phase in LIVE and _on_demand(a.offer) for a in attempts)
     return mix.spot and _on_demand(over.offer) and on_demand <= wanted
 

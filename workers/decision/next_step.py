@@ -56,7 +56,7 @@ class Drain(Struct, frozen=True):
 
 
 class Keep(Struct, frozen=True):
-    """Decide that a draining replica goes on."""
+    """Decide that a draining replica is kept."""
 
     attempt: int
 
@@ -176,7 +176,7 @@ def _missing(state: Deployment, lacking: tuple[Lack, ...], now: datetime) -> Ste
         if not spare:
             return crashed
         if now < (again := failures_in_a_row(state)[-1].since + SPARE_AFTER_CRASHES):
-            return Wait(until=again)  # no request needs a spare
+            return Wait(until=again)  # a spare is not urgent
     if not (state.live or state.established) and (step := _dry(state, now)):
         return step
     if pause := paused_until(state, now):
@@ -191,7 +191,7 @@ def _missing(state: Deployment, lacking: tuple[Lack, ...], now: datetime) -> Ste
         return LaunchReplica(attempt=number, replica=_free_replica(state), offers=offers)
     why = why_dry(state, lacking[0], now)
     if not (state.live or state.established) and (not state.refusals or is_misconfigured(state, now)):
-        return EndDeployment(failed=why)  # until a person changes limits, recipe or clouds the ladder stays empty
+        return EndDeployment(failed=why)  # the ladder stays empty until a person changes limits, recipe or clouds
     return Exhaust(why)
 
 
@@ -203,7 +203,7 @@ def _crash_loop(state: Deployment) -> Step | None:
     times, last = rounds(failures), failures[-1]
     if not state.established and times >= START_TRIES:
         if state.live:
-            return Wait(until=next_deadline(state))  # a replica that was bought in the same try may still start
+            return Wait(until=next_deadline(state))  # a replica of the same try may still start
         return EndDeployment(failed=f"The engine failed to start {times} times in a row. The last time: {last.why}.")
     if times < MAX_FAILURES:
         return None

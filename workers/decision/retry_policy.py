@@ -8,7 +8,7 @@ Probe of a ready replica fails    180 s; after a restart of the engine,    probi
                                   in addition the time of the first boot
 Engine ends and is not restarted  none                                     crashed
 Engine is restarted, after ready  5 ends without 30 min of answers         crashed
-Replica drains                    15 min for its open requests             none, since it was not wanted
+Replica drains                    15 min for its open requests             none: it was no longer needed
 
 What happens in a row             Wait before the next try
 --------------------------------  -------------------------------------------------------------------------------
@@ -41,7 +41,7 @@ NOT_READY_FOR = timedelta(seconds=180)
 """Time for which a ready replica may fail its probe. For a restarted engine see `_restarting`."""
 
 UNANSWERED_FOR = timedelta(minutes=30)
-"""Time after an intent without an answer of the cloud after which the attempt is given up."""
+"""Maximum time from an intent to an answer of the cloud; then the attempt is given up."""
 
 MAX_DRAIN = timedelta(minutes=15)
 """Maximum time that a draining replica may take for its open requests."""
@@ -55,7 +55,7 @@ DECIDE_WITHIN = timedelta(minutes=10)
 """Time that a deployment that was never ready waits on a dry ladder for a person to choose to keep trying."""
 
 MAX_UNENDED = 2
-"""With this many machines whose end is not confirmed (or `wanted`, if more) no further one is bought: they all cost."""
+"""Number of machines with an unconfirmed end at which no further machine is bought; `wanted`, if that is more."""
 
 EARLY_LOSS = timedelta(minutes=10)
 """Age of a machine below which its preemption counts as early."""
@@ -67,7 +67,7 @@ SPARE_AFTER_CRASHES = timedelta(hours=6)
 
 
 def deadline(attempt: Attempt) -> datetime | None:
-    """Until when an attempt may stay in its phase; None if there is no limit."""
+    """Time until which an attempt may stay in its phase; None if there is no limit."""
     match attempt.phase:
         case Phase.PROVISIONING:
             return attempt.since + UNANSWERED_FOR
@@ -120,7 +120,7 @@ def why_give_up(attempt: Attempt, now: datetime) -> tuple[str, Failure | None] |
 
 
 def dry_until(state: Deployment) -> datetime | None:
-    """Until when a dry ladder is not tried again; None if the ladder is not dry."""
+    """Time at which a dry ladder is tried again; None if the ladder is not dry."""
     if state.exhausted is None:
         return None
     if _keeps_trying(state, state.exhausted.at) and state.keep_trying is not None:
@@ -129,7 +129,7 @@ def dry_until(state: Deployment) -> datetime | None:
 
 
 def paused_until(state: Deployment, now: datetime) -> datetime | None:
-    """Until when no machine is bought: the latest of all pauses; None if there is none now."""
+    """End of the longest current pause, during which no machine is bought; None without a pause."""
     pauses = (_after_dry(state), _after_failures(state), _after_losses(state), back_off_until(state.refusals, now))
     until = max((pause for pause in pauses if pause is not None), default=None)
     return until if until and now < until else None
@@ -163,7 +163,7 @@ def _after_failures(state: Deployment) -> datetime | None:
 
 
 def _after_losses(state: Deployment) -> datetime | None:
-    """The end of the pause after early preemptions, which prevents buying short-lived machines all day; or None."""
+    """End of the pause after early preemptions; None without one. It limits the purchase of short-lived machines."""
     lost: list[Attempt] = []
     gone = [(a.gone_at, a) for a in state.attempts if a.gone_at is not None and a.machine is not None]
     for at, attempt in sorted(gone, key=lambda one: one[0], reverse=True):
@@ -176,13 +176,13 @@ def _after_losses(state: Deployment) -> datetime | None:
 
 
 def too_many_unended(state: Deployment) -> bool:
-    """Whether no further machine is bought, since too many have no confirmed end."""
+    """Whether so many ends are unconfirmed that no further machine is bought."""
     unended = sum(a.phase is Phase.SHUTTING_DOWN and a.machine is not None for a in state.attempts)
     return unended >= max(MAX_UNENDED, state.wanted)
 
 
 def failures_in_a_row(state: Deployment) -> tuple[Attempt, ...]:
-    """The attempts that failed since the last sound replica and since a person scaled, in the order of their ends.
+    """The attempts that failed after the last sound replica and the last scaling by a person, in order of their ends.
 
     An attempt counts from the time it was given up: its cloud may confirm its end days later.
     """

@@ -6,20 +6,20 @@ from workers.deployment.attempt import Attempt, Phase
 from workers.machines import Presence, Sighting
 
 
-class Ready(Struct, frozen=True):
+class BecameReady(Struct, frozen=True):
     """The readiness probe passed."""
 
     address: str
 
 
-class NotReady(Struct, frozen=True):
+class BecameNotReady(Struct, frozen=True):
     """A replica that was ready fails its readiness probe."""
 
     why: str
 
 
 class Gone(Struct, frozen=True):
-    """The machine has ended without an order of the control loop."""
+    """The machine has ended without a request of the control loop."""
 
     why: str
     preempted: bool
@@ -48,12 +48,12 @@ def verdict_on_machine(attempt: Attempt, sighting: Sighting | None) -> Gone | Un
     return Gone(sighting.why or "its machine ended", preempted=sighting.presence is Presence.PREEMPTED)
 
 
-def verdict_on_probe(attempt: Attempt, failure: str | None) -> Ready | NotReady | Unchanged:
+def verdict_on_probe(attempt: Attempt, failure: str | None) -> BecameReady | BecameNotReady | Unchanged:
     """The verdict from a readiness probe. `failure`: why it failed; None if it passed."""
     if attempt.machine is None or attempt.machine.address is None:
         return UNCHANGED
     if failure is None and attempt.phase in (Phase.STARTING, Phase.NOT_READY):
-        return Ready(attempt.machine.address)
+        return BecameReady(attempt.machine.address)
     if failure is not None and attempt.phase is Phase.READY:
-        return NotReady(failure)
+        return BecameNotReady(failure)
     return UNCHANGED

@@ -16,9 +16,9 @@ PREEMPTIONS = 2
 SHUNNED_FOR = timedelta(hours=1)
 
 SPREAD_WORTH = Decimal(2)
-"""Maximum price of a spot machine in a zone without others, as a multiple of the cheapest price. A zone that runs short
-preempts all of its spot machines together. By the price table three replicas of Mixtral in three zones cost a fifth
-more than in the one cheapest zone, and half of what they cost on demand."""
+"""Maximum price of a spot machine in another zone, as a multiple of the cheapest one. Replicas are spread because a
+shortage may preempt all spot machines of a zone. By the price table, three replicas of Mixtral in three zones cost a
+fifth more than in the cheapest zone, and half of their on-demand price."""
 
 
 class Zone(NamedTuple):
@@ -53,10 +53,11 @@ def crashed_in(failures: Iterable[Attempt]) -> frozenset[Zone]:
 
 
 def spread(offers: Sequence[Offer], attempts: Iterable[Attempt]) -> tuple[Offer, ...]:
-    """Of spot `offers`, in the ladder's order, those for a call for one more replica, the best zones first.
+    """Those of the spot `offers` that one call for a further replica may use, the best zones first.
 
-    The best zones have the fewest live spot replicas, among the sound offers that cost at most SPREAD_WORTH times the
-    first one. Zones with more are left out, since the cloud may choose any offer of the call.
+    `offers` are in the ladder's order. The best zones have the fewest live spot replicas, among the sound offers that
+    cost at most SPREAD_WORTH times the first one. Zones with more replicas are left out, because the cloud may choose
+    any offer of the call.
     """
     if not offers:
         return ()

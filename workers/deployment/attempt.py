@@ -32,7 +32,7 @@ from workers.placement.offer import Offer
 
 
 class Phase(StrEnum):
-    """Where one attempt at a replica stands, in the words that people see."""
+    """The state of an attempt, in the words that people see."""
 
     PROVISIONING = "provisioning"  # intended; the cloud has not answered
     REFUSED = "refused"  # the cloud made no machine
@@ -41,22 +41,22 @@ class Phase(StrEnum):
     NOT_READY = "not ready"  # was ready; fails its probe
     DRAINING = "draining"  # not wanted; takes no new request and answers those that it has
     SHUTTING_DOWN = "shutting down"  # not wanted; its end is not confirmed
-    ENDED = "ended"  # gone by our order
-    PREEMPTED = "preempted"  # gone, taken back by the cloud
-    FAILED = "failed"  # gone by itself
+    ENDED = "ended"  # gone on request of the control loop
+    PREEMPTED = "preempted"  # gone, preempted by the cloud
+    FAILED = "failed"  # gone without a request
 
 
 LIVE = frozenset({Phase.PROVISIONING, Phase.STARTING, Phase.READY, Phase.NOT_READY})
 """The attempt counts as a replica, ready or not yet."""
 
 KEPT = LIVE | {Phase.DRAINING}
-"""The machine, if there is one, is to stay for now."""
+"""The control loop keeps the machine, if there is one."""
 
 MAY_COST = KEPT | {Phase.SHUTTING_DOWN}
 """A machine of the attempt may exist."""
 
 SOUND_AFTER = timedelta(minutes=30)
-"""Time of answers without a break after which a replica is sound, and earlier failures no longer count."""
+"""Time of uninterrupted answers after which a replica is sound, and earlier failures no longer count."""
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
@@ -72,7 +72,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     probe_says: str = ""
     """Why the readiness probe has not passed yet."""
     engine_ends: int = 0
-    """The number of the last start of the engine that ended while the machine lived on."""
+    """Number of the last start of the engine that ended while its machine continued to run."""
     engine_end: EngineEnded | None = None
     """The last end of the engine; None if there was none, or if the replica was ready since."""
     stumbles: int = 0
@@ -80,14 +80,14 @@ class Attempt(Struct, frozen=True, kw_only=True):
     answers_since: datetime | None = None
     """When it last became ready."""
     sound: bool = False
-    """Whether it has answered for SOUND_AFTER without a break."""
+    """Whether it has answered for SOUND_AFTER without interruption."""
     why: str = ""
     log_tail: str = ""
     refusal: OfferRefused | None = None
     ready_at: datetime | None = None
     """When it first became ready."""
     not_ready_at: datetime | None = None
-    """Since when it has failed its probe after it was ready; None if it passes."""
+    """Start of the probe failures after it was ready; None if the probe passes."""
     address: str | None = None
     open_to_all: bool = False
     """Whether it answers without a key."""
@@ -162,7 +162,7 @@ def apply(attempt: Attempt, event: Fact, *, stopping: bool) -> Attempt:
 def _with_machine_fact(attempt: Attempt, event: MachineFact, stopping: bool) -> Attempt:
     match event:
         case OfferRefused():
-            # Two workers may run one intent: a machine that the other one got takes precedence.
+            # Two workers may run one intent: a machine that either of them got takes precedence over a refusal.
             if attempt.machine is not None or attempt.phase not in MAY_COST:
                 return attempt
             return replace(attempt, phase=Phase.REFUSED, since=event.at, why=event.sentence, refusal=event)

@@ -40,14 +40,14 @@ class Looking(Struct, frozen=True):
 
 
 class Starting(Struct, frozen=True):
-    """A machine exists whose engine was not ready yet; no replica is ready."""
+    """No replica is ready, and one has a machine whose engine has not been ready yet."""
 
     replica: Attempt
     status: ClassVar = DeploymentStatus.STARTING
 
 
 class NotReady(Struct, frozen=True):
-    """No replica is ready; `replica` was, and fails its readiness probe."""
+    """No replica is ready; `replica` was ready and now fails its readiness probe."""
 
     replica: Attempt
     status: ClassVar = DeploymentStatus.NOT_READY
@@ -63,12 +63,12 @@ class Scaling(Struct, frozen=True):
     """A replica is ready, but the number of ready replicas is not the wanted one."""
 
     silent: bool
-    """Whether a replica that was ready fails its readiness probe."""
+    """Whether a replica that was ready now fails its readiness probe."""
     status: ClassVar = DeploymentStatus.SCALING
 
 
 class Degraded(Struct, frozen=True):
-    """A replica is ready; lacking ones failed too often, and are not tried again until a person scales."""
+    """A replica is ready; missing ones failed too often, and are not tried again until a person scales."""
 
     status: ClassVar = DeploymentStatus.DEGRADED
 
@@ -85,7 +85,7 @@ class NoCapacity(Struct, frozen=True, kw_only=True):
 
     dry: LadderExhausted
     established: bool
-    """Whether a replica was ready once: the ladder is then tried again, and the deployment does not end."""
+    """Whether a replica was ever ready: the ladder is then tried again, and the deployment does not end."""
     keep_trying: KeepTryingRequested | None
     """The request that was in force at that time."""
     status: ClassVar = DeploymentStatus.NO_CAPACITY
@@ -105,7 +105,7 @@ class ScaledToZero(Struct, frozen=True, kw_only=True):
 
 
 class Ending(Struct, frozen=True):
-    """A person asked for its end; its machines are being ended."""
+    """A person requested its end; its machines are being ended."""
 
     status: ClassVar = DeploymentStatus.ENDING
 
@@ -129,7 +129,7 @@ Condition: TypeAlias = Running | ScaledToZero | Over
 
 
 def condition_of(state: Deployment) -> Condition:
-    """The condition of a deployment. Its end precedes the wanted number, ready replicas precede lacking ones."""
+    """The condition of a deployment. An end takes precedence over scaling, ready replicas over missing ones."""
     if state.ended is not None:
         return Failed(state.ended.failed) if state.ended.failed else Ended()
     if state.stopped_by is not None:

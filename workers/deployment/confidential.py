@@ -23,7 +23,7 @@ class Confidential:
         self._environ = environ
 
     def lacking(self, state: Deployment) -> list[str]:
-        """The names of the recipe's secrets that are not set in this environment."""
+        """Names of the recipe's secrets that are not set in this environment."""
         return [name for name in secrets_of(state.recipe) if not self._environ.get(name)]
 
     def secrets(self, state: Deployment) -> dict[str, str]:
@@ -37,7 +37,7 @@ class Confidential:
         return unmarked(masked(text, [*self._log.secrets(state.id).all, *self.secrets(state).values()]))
 
     def log_tail(self, state: Deployment, driver: Driver, token: Token) -> str:
-        """The last LOG_LINES of a machine's log, masked; if they cannot be read, why."""
+        """The last LOG_LINES of a machine's log, masked; if they cannot be read, the reason."""
         try:
             return self.masked(state, driver.log(token, LOG_LINES))
         except WorkersError as error:

@@ -13,7 +13,7 @@ from workers.placement.limits import Limits
 from workers.placement.refusals import Refusal
 
 DeploymentId = NewType("DeploymentId", str)
-"""Random, and new at each launch. A name may be used again, an id never."""
+"""Random, and new at each launch. Names are reused, ids are not."""
 
 EventId = NewType("EventId", str)
 """Random. A writer whose append got no answer looks for this id to find out whether it succeeded."""
@@ -32,7 +32,7 @@ FIRST_KEY = KeyId("first")
 class Failure(StrEnum):
     """How a replica failed; SkyServe's FAILED_… kinds."""
 
-    PROVISION = "provision"  # its cloud did not answer whether there is a machine
+    PROVISION = "provision"  # its cloud did not answer, so it is unknown whether a machine exists
     INITIAL_DELAY = "initial delay"  # not ready within the recipe's initial delay
     PROBING = "probing"  # was ready, and failed its probe for too long
     CRASHED = "crashed"  # its machine or its engine ended by itself
@@ -52,7 +52,7 @@ class Event(Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Requested(Event, frozen=True, kw_only=True):
-    """A person asked for a deployment. Always the first event."""
+    """A person requested a deployment. Always the first event."""
 
     name: str
     recipe: Recipe
@@ -62,7 +62,7 @@ class Requested(Event, frozen=True, kw_only=True):
 
 
 class ScaleRequested(Event, frozen=True, kw_only=True):
-    """A person asked for another number of replicas."""
+    """A person requested another number of replicas."""
 
     replicas: int
     by: str
@@ -91,13 +91,13 @@ class KeyRevoked(Event, frozen=True, kw_only=True):
 
 
 class StopRequested(Event, frozen=True, kw_only=True):
-    """A person asked for the end of the deployment."""
+    """A person requested the end of the deployment."""
 
     by: str
 
 
 class KeepTryingRequested(Event, frozen=True, kw_only=True):
-    """A person asked for a dry ladder to be tried again every `every`, until `until`."""
+    """A person requested that a dry ladder be tried again at the interval `every`, until `until`."""
 
     by: str
     every: timedelta
@@ -109,9 +109,9 @@ class LadderPlanned(Event, frozen=True, kw_only=True):
 
     rungs: tuple[Rung, ...]
     why_empty: str = ""
-    """If there is no rung: which limit or which need excludes all offers."""
+    """If there is no rung: the limit or requirement that excludes all offers."""
     as_before: bool = False
-    """Whether the ladder equals the last one. It is then not repeated, since a dry ladder is planned for days."""
+    """Whether the ladder equals the last one, and is left out: a dry ladder may be planned again for days."""
 
 
 class LaunchIntended(Event, frozen=True, kw_only=True):
@@ -146,7 +146,7 @@ class MachineCreated(Event, frozen=True, kw_only=True):
 
 
 class MachineAddressed(Event, frozen=True, kw_only=True):
-    """The cloud has assigned an address to the machine, or another one than before."""
+    """The cloud has assigned an address to the machine, or has changed it."""
 
     attempt: int
     address: str
@@ -160,11 +160,11 @@ class EngineProgressed(Event, frozen=True, kw_only=True):
 
 
 class EngineEnded(Event, frozen=True, kw_only=True):
-    """The engine has ended while its machine lives on, as read from the console."""
+    """The engine has ended while its machine continues to run, as read from the console."""
 
     attempt: int
     how: str
-    """`vllm exited with status 137`; for a machine that stopped restarting it: why, in a few words."""
+    """`vllm exited with status 137`; if the machine has stopped restarting it, the reason in a few words."""
     start: int = 0
     """The number of the start that ended, counted by the machine."""
     again: bool
@@ -172,7 +172,7 @@ class EngineEnded(Event, frozen=True, kw_only=True):
 
 
 class ProbeFailed(Event, frozen=True, kw_only=True):
-    """A replica that was never ready fails its readiness probe, for another reason than before."""
+    """A replica that was never ready fails its readiness probe for a new reason."""
 
     attempt: int
     why: str
@@ -200,24 +200,24 @@ class ReplicaDraining(Event, frozen=True, kw_only=True):
 
 
 class ReplicaKept(Event, frozen=True, kw_only=True):
-    """A replica that was draining is wanted again."""
+    """A draining replica is kept, because it is needed again."""
 
     attempt: int
 
 
 class ReplicaDrained(Event, frozen=True, kw_only=True):
-    """The gateway has no request left on a replica that was draining."""
+    """A draining replica has answered its last request at the gateway."""
 
     attempt: int
 
 
 class ReplicaGivenUp(Event, frozen=True, kw_only=True):
-    """A replica is to end: it is no longer wanted, was not ready in time, or failed."""
+    """A replica is to end: it is no longer needed, was not ready in time, or failed."""
 
     attempt: int
     why: str
     failure: Failure | None = None
-    """None if it did not fail, but is no longer wanted."""
+    """None if it did not fail, but is no longer needed."""
 
 
 class ReplicasAbandoned(Event, frozen=True, kw_only=True):
@@ -227,7 +227,7 @@ class ReplicasAbandoned(Event, frozen=True, kw_only=True):
 
 
 class MachineGone(Event, frozen=True, kw_only=True):
-    """The machine of an attempt has ended, by our order or without it."""
+    """The machine of an attempt has ended, on request of the control loop or without it."""
 
     attempt: int
     why: str
@@ -255,7 +255,7 @@ class EndpointPublished(Event, frozen=True, kw_only=True):
 
 
 class KeyNotEnforced(Event, frozen=True, kw_only=True):
-    """A replica answered without a key: every client that reaches its port can use it."""
+    """A replica answered without a key: any client that can reach its port can use it."""
 
     attempt: int = 0
     url: str
@@ -277,7 +277,7 @@ class TestCompletionFailed(Event, frozen=True, kw_only=True):
 
 
 class DeploymentEnded(Event, frozen=True, kw_only=True):
-    """The deployment has ended: no machine and no name is left. Always the last decision; facts may follow."""
+    """The deployment has ended: it has no machine and no name. Always the last decision; facts may follow."""
 
     failed: str | None = None
     """The cause and how to fix it; None if a person ended it."""

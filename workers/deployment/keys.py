@@ -13,7 +13,7 @@ LENGTH = 32
 
 REPLICA = "replica"
 BOT = "bot"
-"""Fields of `mixtral:keys:<id>` beside those of further people."""
+"""Fields of `mixtral:keys:<id>` with the replicas' key and the bot's; further fields are keys of people."""
 
 
 class Secrets(Struct, frozen=True, kw_only=True):

@@ -25,7 +25,7 @@ class Load(Struct, frozen=True, kw_only=True):
     last_request_at: datetime | None = None
     """When a request last arrived; None if none has since the gateway started."""
     in_work: int = 0
-    """Requests that are being answered: a stream may last longer than the idle time after which a replica ends."""
+    """Requests that are being answered. A stream may last longer than the idle time after which a replica ends."""
     held: int = 0
     """Requests that wait at the gateway, because no replica is ready."""
     waiting: int | None = None

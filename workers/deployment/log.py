@@ -31,7 +31,7 @@ PAST = "mixtral:past"
 """Sorted set of `<name> <id>` of ended deployments, by the time of their end."""
 
 FEED_LENGTH = 100_000
-"""Approximate number of entries kept. A follower that is further behind starts from the logs."""
+"""Approximate number of entries in the feed. A follower that is further behind starts from the logs."""
 
 START = Version(0)
 
@@ -159,7 +159,7 @@ class Log:
         return [_decode(fields[b"e"]) for _, fields in entries]
 
     def append(self, deployment: DeploymentId, seen: Version, events: Sequence[AnyEvent]) -> bool:
-        """Append all events if the log's version is `seen`; return whether they are in it, also after a lost reply."""
+        """Append all events if the log's version is `seen`; return whether they are in it, even after a lost reply."""
         arguments = [deployment, seen, len(events), *(_encode(e) for e in events)]
         return self._once(deployment, seen, events, lambda: self._plain([_key(deployment), FEED], arguments) == 1)
 
@@ -252,7 +252,7 @@ class Log:
             if self._stands(deployment, seen, events[0].event_id):
                 return True
             raise
-        # The client repeats a call whose reply was lost: the first call may have appended, so that the second cannot.
+        # The client repeats a call whose reply was lost. If the first call appended, the second one is refused.
         return self._stands(deployment, seen, events[0].event_id)
 
     def _stands(self, deployment: DeploymentId, seen: Version, event: EventId) -> bool:

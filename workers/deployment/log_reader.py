@@ -1,4 +1,4 @@
-"""Reads new entries of many logs, with one round trip for each A_ROUND_TRIP logs."""
+"""Reads new entries of many logs, A_ROUND_TRIP logs in each round trip."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -15,14 +15,14 @@ FEED_BATCH = 1000
 
 
 class Entry(Struct, frozen=True):
-    """An encoded event at its version. Its bytes contain its random id, and so are unique."""
+    """An encoded event at its version. Its bytes are unique, because they contain its random id."""
 
     version: Version
     event: bytes
 
 
 class LogReader:
-    """Reads the feed, and the ends of many logs together."""
+    """Reads the feed, and the newest entries of many logs together."""
 
     def __init__(self, log: Log) -> None:
         self._redis: Any = log._redis  # noqa: SLF001 - the same connections, for the same logs
@@ -60,7 +60,7 @@ class LogReader:
 
 
 def decoded(entry: Entry) -> AnyEvent:
-    """The event of an entry. Raises MsgspecError if this version of the program does not know it."""
+    """The event of an entry. Raises MsgspecError if a newer version of the program wrote it."""
     event: AnyEvent = _decode(entry.event)
     return event
 

@@ -15,7 +15,7 @@ from workers.deployment.state import Deployment, fold
 logger = logging.getLogger(__name__)
 
 CHECKED_EVERY = timedelta(minutes=1)
-"""Interval of the comparison with the logs: a Redis that was emptied or rolled back leaves no note in the feed."""
+"""Interval between two comparisons with the logs: a rollback of Redis leaves no entry in the feed."""
 
 
 class Folded(Struct, frozen=True):
@@ -51,12 +51,12 @@ class Projection:
                 self._position = position  # only now: after a broken connection the same entries are read again
 
     def read(self, deployments: Iterable[DeploymentId]) -> None:
-        """Bring these up to date from their logs, without the feed."""
+        """Update these deployments from their logs, without the feed."""
         with self._lock:
             self._read(deployments)
 
     def _check(self) -> None:
-        """Compare the end of each log with the known one, and read the logs that differ."""
+        """Compare the newest entry of each log with the stored one, and read the logs that differ."""
         position = self._log.feed_end()
         there = set(self._log.names().values())
         for gone in self._known.keys() - there:

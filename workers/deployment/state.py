@@ -77,7 +77,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
     tries_from: datetime
     """Time of the last request for replicas by a person. Failures of earlier attempts do not count."""
     out_since: datetime | None = None
-    """Since when no replica is ready, after one was and while one is wanted; None otherwise."""
+    """Start of an outage: replicas are wanted, one was ready before, and none is now. None otherwise."""
     keys: tuple[Key, ...] = ()
     endpoint: EndpointPublished | None = None
     test: TestCompletionAnswered | TestCompletionFailed | None = None
@@ -180,7 +180,7 @@ def _planned(state: Deployment, event: LadderPlanned) -> Deployment:
     since = event.at - REFUSALS_KEPT_FOR
     attempts = tuple(
         a for a in state.attempts if a.phase is not Phase.REFUSED or a.since >= since or a is state.attempts[-1]
-    )  # the newest stays, so that its number is not used again
+    )  # the newest is kept, so that its number is not reused
     state = replace(state, attempts=attempts, planned_at=event.at, exhausted=None)
     return state if event.as_before else replace(state, rungs=event.rungs, why_no_rungs=event.why_empty)
 

@@ -1,4 +1,4 @@
-"""The lock in Redis that lets only one gateway per installation run, on whichever computer."""
+"""The lock in Redis that allows one gateway per installation, on any computer."""
 
 import contextlib
 import logging
@@ -71,8 +71,8 @@ class Claim:
                     return
                 if self._clock() > give_up_at:
                     raise GatewayError(
-                        f"Another gateway runs already, {rival}. One gateway serves all deployments; with two of them, "
-                        "neither can tell when a replica is drained. End the other first, or set another REDIS_URL."
+                        f"Another gateway runs already, {rival}. One gateway serves all deployments: with two, neither "
+                        "can determine when a replica is drained. End the other first, or set another REDIS_URL."
                     )
             stop.wait(1)
 
@@ -81,7 +81,7 @@ class Claim:
         with contextlib.suppress(RedisError):  # the gateway's own loop logs that Redis does not answer
             rival = self._claimed_by_another()
             if rival is not None and rival != self._holder:
-                logger.error("another gateway drives the same deployments: %s. End one of the two.", rival)
+                logger.error("another gateway serves the same deployments: %s. End one of the two.", rival)
             self._holder = rival
 
     def _keep_until(self, done: threading.Event) -> None:

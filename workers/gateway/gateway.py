@@ -1,4 +1,4 @@
-"""The gateway's loop: reads the log, brings HAProxy to the state that it describes, and records the results."""
+"""The gateway's loop: reads the log, updates HAProxy to the logged state, and records the results."""
 
 import logging
 import threading
@@ -34,20 +34,20 @@ LOOK_EVERY = timedelta(seconds=1)
 """Interval between two checks of HAProxy while the log does not change: it may have been restarted."""
 
 LOOK_HELD_EVERY = timedelta(seconds=0.3)
-"""The same while requests are on hold, because a check releases them."""
+"""Interval between two checks while requests are on hold, because a check releases them."""
 
 LOST_LOOKED_AT_EVERY = timedelta(minutes=1)
 
 
 class KnownKeys(Struct, frozen=True):
-    """A deployment's secrets, as read when its log had the keys `of`."""
+    """The secrets of a deployment, as read when its log contained the keys `of`."""
 
     of: tuple[Key, ...]
     secrets: Secrets
 
 
 class Gateway:
-    """Keeps one HAProxy in accord with the log. A crash at any line is safe: all state is rebuilt from the log."""
+    """Keeps one HAProxy consistent with the log. A crash at any line is safe: all state is rebuilt from the log."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class Gateway:
         self._haproxy.prepare(self._table)
 
     def run(self, holding: Holding, stop: threading.Event) -> None:
-        """Take turns until `stop` is set; if Redis or HAProxy does not answer, retry."""
+        """Repeat `turn` until `stop` is set, also if Redis or HAProxy does not answer."""
         while not stop.is_set():
             try:
                 self.turn(holding)
@@ -98,7 +98,7 @@ class Gateway:
             stop.wait(TURN)
 
     def turn(self, holding: Holding) -> None:
-        """Bring HAProxy to the state that the log describes. Raises RedisError, GatewayError."""
+        """Update HAProxy to the logged state. Raises RedisError, GatewayError."""
         before, now = self._table, self._now()
         self._read()
         draining = any(a.phase is Phase.DRAINING for state in self._readable() for a in state.attempts)

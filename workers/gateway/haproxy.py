@@ -9,7 +9,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from workers.gateway import reading
+from workers.gateway import haproxy_output
 from workers.gateway.config import (
     CERTIFICATE,
     CHECK,
@@ -42,9 +42,9 @@ from workers.processes import Child
 
 SOCKET = "master.sock"
 CURRENT_UNTIL = "current"
-"""File whose modification time is when the other files were last in accord with the log."""
+"""File whose modification time is the last time at which the other files were consistent with the log."""
 ROUNDS = 3
-"""Maximum number of rounds in one call: what one round removes, the next may have to add again."""
+"""Maximum number of rounds in one call. A round may have to add again what the previous one removed."""
 
 SERVERS_ONLY, BACKENDS_AND_SERVERS = "show stat -1 4 -1", "show stat -1 6 -1"
 
@@ -88,7 +88,7 @@ class Haproxy:
         return True
 
     def prepare(self, table: RoutingTable) -> None:
-        """Write the files with the complete table; if HAProxy runs already, bring it to this table.
+        """Write the files with the complete table; if HAProxy runs already, apply the table to it.
 
         It is reloaded only if its shape differs: a reload drops the sessions' affinity and leaves the old process.
         """
@@ -108,7 +108,7 @@ class Haproxy:
         return self._cli.ask(f"show env {SHAPE_VARIABLE}") == ours
 
     def converge(self, table: RoutingTable) -> Actual:
-        """Bring HAProxy's files and memory to `table`; return what HAProxy has afterwards.
+        """Apply `table` to HAProxy's files and memory; return what HAProxy has afterwards.
 
         What HAProxy refuses for the moment is left to the next call. Raises GatewayDown if it does not answer; the
         files are written even then, so that HAProxy starts with the newest table.
@@ -135,20 +135,20 @@ class Haproxy:
         processes = self._cli.processes()
         keys, routes, replica_keys = self._map("keys"), self._map("routes"), self._map("replica")
         admin = self._admin(CURRENT)
-        # A process that is ending answers every command with nothing. The counters are read last: if they are there,
-        # the earlier answers were complete.
+        # A process that is ending returns an empty answer to every command. The counters are read last: if they are not
+        # empty, the earlier answers were complete.
         rows = self._stat(CURRENT, BACKENDS_AND_SERVERS)
-        backends = reading.backends(rows)
+        backends = haproxy_output.backends(rows)
         if not backends or admin is None or self._cli.processes().current != processes.current:
             raise GatewayDown("HAProxy is stopping or starting.")
         return Actual(
             size=len(backends),
-            servers=tuple(reading.servers(rows, admin)),
+            servers=tuple(haproxy_output.servers(rows, admin)),
             keys=keys,
             routes=routes,
             replica_keys=replica_keys,
             busy={backend: requests for backend, requests in backends.items() if requests},
-            loads=reading.loads(rows, routes),
+            loads=haproxy_output.loads(rows, routes),
             older=tuple(older for pid in processes.old if (older := self._older(pid))),
         )
 
@@ -185,8 +185,8 @@ class Haproxy:
                 self._cli.ask(f"clear table {server.backend} data.server_id eq {server.number}")
 
     def _cut(self, process: str, backend: str, server: str) -> None:
-        """End an older process's sessions on a server: it accepts commands about sessions only."""
-        for session in reading.sessions_on(self._cli.ask("show sess", process=process), backend, server):
+        """End the sessions of an older process on a server. Such a process accepts commands about sessions only."""
+        for session in haproxy_output.sessions_on(self._cli.ask("show sess", process=process), backend, server):
             self._cli.ask(f"shutdown session {session}", process=process)
 
     def _older(self, pid: int) -> Older | None:
@@ -199,16 +199,16 @@ class Haproxy:
             return Older(pid=pid, answers=False) if pid in self._cli.processes().old else None
         if admin is None:
             return None
-        return Older(pid=pid, servers=tuple(reading.servers(rows, admin)), keys=frozenset(keys))
+        return Older(pid=pid, servers=tuple(haproxy_output.servers(rows, admin)), keys=frozenset(keys))
 
-    def _admin(self, process: str) -> Mapping[reading.Place, Admin] | None:
-        return reading.admin_states(self._cli.ask("show servers state", process=process))
+    def _admin(self, process: str) -> Mapping[haproxy_output.Place, Admin] | None:
+        return haproxy_output.admin_states(self._cli.ask("show servers state", process=process))
 
-    def _stat(self, process: str, command: str) -> list[reading.Row]:
-        return reading.stat(self._cli.ask(command, process=process))
+    def _stat(self, process: str, command: str) -> list[haproxy_output.Row]:
+        return haproxy_output.stat(self._cli.ask(command, process=process))
 
     def _map(self, name: MapName, process: str = CURRENT) -> dict[str, str]:
-        return reading.entries(self._cli.ask(f"show map {MAPS[name]}", process=process))
+        return haproxy_output.entries(self._cli.ask(f"show map {MAPS[name]}", process=process))
 
     def _written(self) -> Actual:
         """What the files contain, for use before HAProxy runs: a restart does not change a deployment's backend."""

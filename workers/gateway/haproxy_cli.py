@@ -12,7 +12,7 @@ from workers.gateway.errors import GatewayDown, GatewayError
 
 TIMEOUT = timedelta(seconds=5)
 OLDER_TIMEOUT = timedelta(seconds=1)
-"""Short, because the master never answers a command to a process that ends meanwhile."""
+"""Short, because the master does not answer a command to a process that ends during the command."""
 RELOAD_TIMEOUT = timedelta(seconds=30)
 
 MAX_PATH = 100

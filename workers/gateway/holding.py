@@ -26,12 +26,12 @@ MAX_HELD = 1000
 
 
 class Arrivals(Struct, frozen=True, kw_only=True):
-    """Requests to one deployment that came while no replica was up."""
+    """Requests to one deployment that arrived while no replica was up."""
 
     held: int
     """Number of requests that wait now."""
     last: datetime | None
-    """When the newest request came; None if none has."""
+    """Arrival of the newest request; None if there was none."""
 
 
 class Holding:
@@ -55,7 +55,7 @@ class Holding:
         threading.Thread(target=self._server.serve_forever, args=(0.1,), name="holding", daemon=True).start()
 
     def look_again(self) -> None:
-        """Make every held request check whether it can go on; called after each check of HAProxy."""
+        """Make every held request check whether it can continue; called after each check of HAProxy."""
         with self._changed:
             self._looks += 1
             self._changed.notify_all()
@@ -77,9 +77,9 @@ class Holding:
         self._server.server_close()
 
     def wait(self, deployment: DeploymentId, arrived: datetime) -> Outlook:
-        """Return when a replica is up, when none is to be expected, or when the limit has passed since `arrived`.
+        """Return when a replica is up, when none will start, or when the limit has passed since `arrived`.
 
-        Checks of HAProxy from before the call do not count: the request is here because its replica has just ended.
+        Checks of HAProxy before the call are ignored: the request is held because its replica has just ended.
         """
         with self._changed:
             self._last[deployment] = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""PURE: whether a request is worth holding while no replica is up, and the error message if not."""
+"""PURE: whether a request is held while no replica is up, and the error message if not."""
 
 from datetime import timedelta
 from typing import assert_never

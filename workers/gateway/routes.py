@@ -1,4 +1,4 @@
-"""PURE: computes the changes that lead from what HAProxy has to the wanted routing table."""
+"""PURE: computes the changes from HAProxy's present state to the wanted routing table."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, TypeAlias
@@ -47,7 +47,7 @@ class RemoveServer(Struct, frozen=True, kw_only=True):
 
 
 class Cut(Struct, frozen=True, kw_only=True):
-    """End an older process's requests on a server that is down: it runs no checks and would wait for an hour."""
+    """End the requests of an older process on a server that is down; such a process runs no health checks itself."""
 
     process: int
     backend: str
@@ -61,7 +61,7 @@ class Put(Struct, frozen=True, kw_only=True):
     entry: str
     value: str
     new: bool
-    """Whether the entry has to be added: adding an existing one would create a duplicate."""
+    """Whether the entry is missing. Adding an existing entry would create a duplicate."""
 
     def __repr__(self) -> str:
         return f"Put({self.map})"
@@ -108,7 +108,7 @@ def table_of(states: Iterable[Deployment], secrets: Mapping[DeploymentId, Secret
 
 
 def _valid_keys(state: Deployment, secrets: Secrets) -> frozenset[str]:
-    """The bot's key and the people's keys that the log has not revoked; the log decides, not the store of keys."""
+    """The bot's key, and the people's keys that are not revoked according to the log, whatever the store contains."""
     people = (secrets.people.get(key.id) for key in state.keys)
     return frozenset(key for key in (secrets.bot, *people) if key)
 
@@ -124,8 +124,8 @@ def _server(attempt: Attempt) -> ReplicaServer | None:
 def layout(wanted: RoutingTable, actual: Actual) -> Layout:
     """Assign a backend to each deployment: its present one, or one without a map entry, servers and requests.
 
-    A freed backend is not reused before HAProxy has none of its servers and requests any more, so that no request of
-    one deployment reaches a replica of another. If no backend is free, the pool doubles.
+    A freed backend is reused only when HAProxy has none of its servers and requests left, so that no request of one
+    deployment reaches a replica of another. If no backend is free, the pool doubles.
     """
     held: dict[str, str] = {}
     names = {f"b{n}" for n in range(actual.size)}

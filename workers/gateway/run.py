@@ -45,7 +45,7 @@ def main(environ: Mapping[str, str]) -> None:
         redis = connect(settings.redis_url)
         wait_for(redis)
         stop = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):  # nothing that needs an orderly end runs before this
+        for number in (signal.SIGTERM, signal.SIGINT):  # before anything that needs an orderly end is started
             signal.signal(number, lambda *_: stop.set())
         with Claim(redis, identity(shaped.folder)).held(stop):
             _drive(haproxy, shaped, redis, stop)
@@ -55,7 +55,7 @@ def _drive(haproxy: Haproxy, shaped: GatewaySettings, redis: Redis, stop: thread
     gateway = Gateway(
         log=Log(redis), haproxy=haproxy, loads=Loads(redis), nudge=nudge(redis), url=shaped.url, clock=now
     )
-    _prepare(gateway, stop)  # before the first request is held: the log contains the outlook of each deployment
+    _prepare(gateway, stop)  # before the first request is held, because its outlook is computed from the log
     holding = Holding(shaped.folder / HOLD_SOCKET, shaped.hold, gateway.outlook, max_held=_raise_file_limit() // 2)
     children = Children()
     try:

@@ -49,7 +49,7 @@ class ActualServer(Struct, frozen=True, kw_only=True):
     up: bool = True
     """Whether its health check passes."""
     sessions: int = 0
-    """Number of requests that it answers or that queue for it."""
+    """Number of requests that it is answering or that are queued for it."""
     number: int = 0
     """HAProxy's id of the server, unique in the backend."""
 

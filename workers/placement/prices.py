@@ -207,7 +207,7 @@ def _fault(quote: Quote, before: Mapping[tuple[object, ...], Decimal]) -> str:
     if not quote.region:
         return "it has no region"
     had = before.get((quote.cloud, quote.place, quote.instance_type))
-    if had is None or quote.spot:  # spot prices change by more than that
+    if had is None or quote.spot:  # spot prices may change by more than ODD
         return ""
     return "" if had / ODD < price < had * ODD else f"{price:f} USD/h is far from the previous price, {had:f}"
 

@@ -282,7 +282,7 @@ GCP_ZONE = re.compile(r"[a-z]+-[a-z]+\d+-[a-z]")
 
 
 def classify(cloud: str, code: str, text: str, offers: tuple[Offer, ...]) -> Refusal:
-    """The refusal of `offers` that an error with this code and text stands for.
+    """The refusal of `offers` that corresponds to an error with this code and text.
 
     An unknown code has the smallest effect and keeps the cloud's text. `zones_with_capacity` has the zones that the
     text recommends, as written there (AWS: zone names, which the driver converts to zone ids).

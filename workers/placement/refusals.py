@@ -110,7 +110,7 @@ def _names(refusal: Refusal, offer: Offer) -> bool:
 def back_off_until(recorded: Sequence[Recorded], now: datetime) -> datetime | None:
     """The time until which no launch call is made, or None. Doubles with each consecutive BACK_OFF refusal.
 
-    A throttled call says nothing about capacity, so a more expensive offer is not tried instead.
+    A throttled call is no evidence about capacity, so a more expensive offer is not tried instead.
     """
     in_a_row = 0
     for record in reversed(recorded):

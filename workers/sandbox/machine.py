@@ -22,7 +22,7 @@ from workers.clouds.local.host import handed_on
 from workers.errors import WorkersError
 from workers.serving.boot import KEY_VARIABLE
 from workers.serving.bootstrap import Header, environment, header
-from workers.serving.console import STARTS_MOST, again, line, mark_of, no_more
+from workers.serving.console import MAX_STARTS, again, line, mark_of, no_more
 from workers.serving.flags import written
 
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -168,7 +168,7 @@ class Machines:
         if machine.next_at is None:
             machine.early = machine.early + 1 if now - machine.started_at < LASTING else 0
             status = status if status >= 0 else 128 - status  # a signal, as a shell reports it
-            if machine.early >= STARTS_MOST:
+            if machine.early >= MAX_STARTS:
                 machine.ends_at = now + LINGER
                 self._write(id_, machine, no_more("the engine", status, machine.early))
             else:

@@ -14,16 +14,16 @@ from msgspec.structs import replace
 from workers.machines import Boot, MachineRequest, Token
 from workers.serving import vllm
 from workers.serving.boot import KEY_VARIABLE
-from workers.serving.console import STARTS_MOST, mark_of
+from workers.serving.console import MAX_STARTS, mark_of
 from workers.serving.errors import ServingError
 from workers.serving.vllm_release import GPU
 
 LIMIT = 16384
 """Maximum size of EC2's user data, in bytes."""
 FIRST_LEASE = 120
-"""Minutes from boot to shutdown if the machine cannot read its expiry."""
+"""Minutes from boot to shutdown, unless the machine reads its expiry."""
 LASTING = 600
-"""An engine that ends within this many seconds has ended early. The initial delay is used if it is longer."""
+"""An engine that ends within this time, in seconds, has ended early. If the initial delay is longer, it applies."""
 HEADER = "# mixtral: "
 RUN = "the recipe's run"
 ENV = "  put env 600 "
@@ -73,7 +73,7 @@ def user_data(request: MachineRequest, secrets: Mapping[str, str]) -> str:
 
     The script runs as root at every boot. It starts the deadman, then serves the boot on all network interfaces. It
     reports its progress in console lines that begin with `mixtral` (console.py). An engine that ends is started again,
-    unless its last STARTS_MOST runs ended early. The tag `mixtral-expiry` (on GCE a metadata attribute) sets the time
+    unless its last MAX_STARTS runs ended early. The tag `mixtral-expiry` (on GCE a metadata attribute) sets the time
     at which the machine ends, as Unix seconds or ISO 8601 with a time zone.
     Raises ServingError if the boot cannot be served on a cloud's machine.
     """
@@ -133,7 +133,7 @@ def _script(request: MachineRequest, secrets: Mapping[str, str], files: list[_Fi
         "engine": "the engine" if boot.kind != "script" else RUN,
         "image": _image(boot),
         "port": str(boot.port),
-        "starts_most": str(STARTS_MOST),
+        "starts_most": str(MAX_STARTS),
         "lasting": str(max(LASTING, int(boot.initial_delay.total_seconds()))),
         "mark": mark_of(request.token, secrets[KEY_VARIABLE]),
         "counts": " ".join(map(str, counts)),

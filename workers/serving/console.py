@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from workers.machines import Token
 
-STARTS_MOST = 3
+MAX_STARTS = 3
 """Number of consecutive early ends after which a machine does not start its engine again."""
 
 KILLED = 128
@@ -34,7 +34,7 @@ class Restarted(Struct, frozen=True, kw_only=True):
     """A restart of the engine by its machine."""
 
     start: int
-    """Number of the run that ended; it increases until the machine ends."""
+    """Number of the run that ended, counted from the machine's creation."""
     at: datetime
     """When the run ended, by the machine's clock."""
     how: str
@@ -58,7 +58,7 @@ def mark_of(token: Token, key: str) -> str:
 
 def read(console: str, mark: str) -> Said:
     """Parse a console. Lines of the engine between those of `bootstrap.sh` are ignored."""
-    # Searched anywhere in a line: the engine's last line may have no newline.
+    # Searched anywhere in a line, because the engine's last line may have no newline.
     with_mark = re.compile(rf"mixtral\[{re.escape(mark)}\]: (?P<text>.*\S)")
     newest, ours = "", []
     for printed in console.splitlines():

@@ -33,7 +33,7 @@ def options(argv: list[str]) -> argparse.Namespace:
 
 
 def threads(cores: int) -> int:
-    """Half of the cores: its threads spin, so two replicas with all cores each are slower than with half."""
+    """Half of the cores. The threads spin, so two replicas are faster with half of the cores each than with all."""
     return max(1, cores // 2)
 
 

@@ -26,7 +26,7 @@ class Workplace(Struct, frozen=True, kw_only=True):
     """Indexes of the GPUs reserved for this machine."""
 
 
-class Step(Struct, frozen=True, kw_only=True):
+class BootStep(Struct, frozen=True, kw_only=True):
     """One command. The last step of a list is the engine, and ends only when the replica ends."""
 
     name: str
@@ -35,12 +35,12 @@ class Step(Struct, frozen=True, kw_only=True):
     environment: dict[str, str] = {}
     """Added to the machine's environment. Contains no secret."""
     script: str | None = None
-    """Content of the file that the last element of argv names, or None."""
+    """Content of the file whose path is the last element of argv, or None."""
     ours: bool = False
     """Whether the command runs a module of this project, so that it needs PYTHONPATH."""
 
 
-def steps(boot: Boot, place: Workplace) -> tuple[Step, ...]:
+def steps(boot: Boot, place: Workplace) -> tuple[BootStep, ...]:
     """The steps of a boot, in order. Raises ServingError if the boot cannot be served here."""
     match boot.kind:
         case "llamacpp" | "scripted":
@@ -53,33 +53,35 @@ def steps(boot: Boot, place: Workplace) -> tuple[Step, ...]:
             raise ServingError(f"There is no engine {other!r}. The engines are {', '.join(KINDS)}.")
 
 
-def _ours(boot: Boot, place: Workplace) -> Step:
+def _ours(boot: Boot, place: Workplace) -> BootStep:
     argv = [place.python, "-m", f"workers.serving.{boot.kind}", "--model", boot.model]
     argv += ["--served-model-name", *boot.served_names, "--host", place.host, "--port", str(place.port)]
-    return Step(name="engine", argv=(*argv, *written(boot.args)), environment=_envs(boot, place), ours=True)
+    return BootStep(name="engine", argv=(*argv, *written(boot.args)), environment=_envs(boot, place), ours=True)
 
 
-def _vllm(boot: Boot, place: Workplace) -> tuple[Step, ...]:
+def _vllm(boot: Boot, place: Workplace) -> tuple[BootStep, ...]:
     count = len(place.gpus)
     release = vllm_release.for_gpus(count)
     home = place.engines / release.name
-    install = Step(
+    install = BootStep(
         name=f"installing vLLM {release.version}",
         argv=(place.python, "-m", "workers.clouds.local.vllm_environment", str(home), str(place.folder)),
         ours=True,
     )
     argv = vllm.serve(boot, executable=str(home / "bin" / "vllm"), host=place.host, port=place.port, gpus=count)
-    engine = Step(name="engine", argv=argv, environment=_envs(boot, place) | vllm.environment(count))
+    engine = BootStep(name="engine", argv=argv, environment=_envs(boot, place) | vllm.environment(count))
     return install, engine
 
 
-def _scripts(boot: Boot, place: Workplace) -> tuple[Step, ...]:
+def _scripts(boot: Boot, place: Workplace) -> tuple[BootStep, ...]:
     """A recipe's own `setup` and `run`, each in its own bash, as in SkyPilot."""
     if not boot.run.strip():
         raise ServingError("The recipe has no `engine` and no `run` script: there is nothing to serve. Add one.")
     texts = {"setup": boot.setup, "run": boot.run}
     return tuple(
-        Step(name=name, argv=("bash", str(place.folder / f"{name}.sh")), environment=_envs(boot, place), script=text)
+        BootStep(
+            name=name, argv=("bash", str(place.folder / f"{name}.sh")), environment=_envs(boot, place), script=text
+        )
         for name, text in texts.items()
         if text.strip()
     )

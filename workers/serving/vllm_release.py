@@ -49,7 +49,7 @@ class Count(Struct, frozen=True, kw_only=True):
     """Progress of one call of pip."""
 
     total: int | None
-    """Number of packages; None if only pip can determine it."""
+    """Number of packages; None if it is not known in advance."""
     done: int = 0
     unpacking: bool = False
 

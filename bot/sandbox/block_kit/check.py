@@ -210,7 +210,7 @@ def _translated(failure: str, pointer: str) -> str:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """All texts that a reader sees."""
+    """All texts that are visible to a reader."""
     match value:
         case list():
             for item in value:

@@ -1,4 +1,4 @@
-"""Every form in which SkyPilot's files say a thing comes out as the same types."""
+"""Every form that SkyPilot's format allows for a field loads as the same types."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -46,7 +46,7 @@ def machine(resources, **more):
 )
 def test_accelerators_as_text_set_mapping_or_list(written, read):
     if read is None:
-        with pytest.raises(Exception, match="written twice"):
+        with pytest.raises(Exception, match="given twice"):
             machine(f"accelerators: {written}")
     else:
         assert [str(a) for a in machine(f"accelerators: {written}").accelerators] == read

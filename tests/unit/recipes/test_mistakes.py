@@ -1,4 +1,4 @@
-"""Every mistake in a recipe is one sentence that names the file, the line and the field."""
+"""Every mistake in a recipe raises one sentence with the file, the line and the field."""
 
 import time
 
@@ -27,32 +27,32 @@ def sentence(text, environ=None):
         ("- a\n- b", "r.yaml:1: must be a mapping of fields, not a list"),
         ("hello", 'r.yaml:1: must be a mapping of fields, not the text "hello"'),
         ("a: 1\n---\nb: 2", "r.yaml:2: starts a second document"),
-        ("run: x\nresources:\n\tports: 1", "r.yaml:3: is no YAML: found character that cannot start any token; indent"),
-        ("run: x\nrun: y", "r.yaml:2: run: is written twice, first in line 1"),
+        ("run: x\nresources:\n\tports: 1", "r.yaml:3: is not valid YAML: found character that cannot start any token;"),
+        ("run: x\nrun: y", "r.yaml:2: run: is given twice, first in line 1"),
         ("run: !!python/object/apply:os.system [x]", "r.yaml:1: run: the tag"),
-        ("run: *nothing", "r.yaml:1: is no YAML: found undefined alias"),
-        ("run: x\nenvs: &e {a: *e}", "r.yaml:2: envs: its aliases (*name) expand to too much, or to themselves"),
-        ("run: x\n? [a]\n: b", "r.yaml:2: the name of a field must be text"),
-        ("run: [", "r.yaml:1: is no YAML"),
-        ("run: \x07", "r.yaml:1: has a character that YAML forbids"),
-        ("resources: {ports: 1}", "r.yaml:1: says nothing to start"),
-        ("run: '  '", "r.yaml:1: says nothing to start"),
-        ("run: x\nengine: {kind: vllm, model: m}", "r.yaml:2: engine: engine stands for setup and run"),
+        ("run: *nothing", "r.yaml:1: is not valid YAML: found undefined alias"),
+        ("run: x\nenvs: &e {a: *e}", "r.yaml:2: envs: aliases (*name) expand to too many values, or to themselves"),
+        ("run: x\n? [a]\n: b", "r.yaml:2: a field's name must be text"),
+        ("run: [", "r.yaml:1: is not valid YAML"),
+        ("run: \x07", "r.yaml:1: contains a character that YAML forbids"),
+        ("resources: {ports: 1}", "r.yaml:1: has nothing to run"),
+        ("run: '  '", "r.yaml:1: has nothing to run"),
+        ("run: x\nengine: {kind: vllm, model: m}", "r.yaml:2: engine: engine replaces setup and run"),
         ("engine: {kind: vlm, model: m}", 'r.yaml:1: engine.kind: unknown engine "vlm"; there are vllm, llamacpp'),
         ("engine: {kind: vllm}", "r.yaml:1: engine: needs a model"),
         ("engine: {kind: vllm, model: m, args: {a: [1]}}", "r.yaml:1: engine.args.a: must be one value, not a list"),
-        ("engine: {kind: vllm, model: m, args: {'a b': 1}}", 'engine.args.a b: "a b" is no name of a flag'),
+        ("engine: {kind: vllm, model: m, args: {'a b': 1}}", 'engine.args.a b: "a b" is not a valid flag name'),
         ("engine: {kind: vllm, model: m, modle: n}", 'engine.modle: unknown field "modle"; did you mean model?'),
         ("run: x\nresorces: {}", 'r.yaml:2: resorces: unknown field "resorces"; did you mean resources?'),
         ("run: x\nresources:\n  acelerators: A100", "r.yaml:3: resources.acelerators: unknown field"),
         ("run: x\nresources: A100", 'r.yaml:2: resources: must be a mapping of fields, not the text "A100"'),
         ("run: [x]", "r.yaml:1: run: must be text, not a list"),
         ("run: x\nnum_nodes: 0", "r.yaml:2: num_nodes: must be at least 1"),
-        ("run: x\nname: a b", 'r.yaml:2: name: "a b" is no name of a recipe: letters, digits'),
-        ("run: x\nname: 🍋", 'r.yaml:2: name: "🍋" is no name of a recipe'),
-        ("run: x\nname: <!channel>", 'r.yaml:2: name: "<!channel>" is no name of a recipe'),
-        ("run: x\nname: " + "a" * 200, "is no name of a recipe"),
-        ("run: x\nenvs: {'a b': c}", 'r.yaml:2: envs.a b: "a b" is no name of a variable'),
+        ("run: x\nname: a b", 'r.yaml:2: name: "a b" is not a valid recipe name: letters, digits'),
+        ("run: x\nname: 🍋", 'r.yaml:2: name: "🍋" is not a valid recipe name'),
+        ("run: x\nname: <!channel>", 'r.yaml:2: name: "<!channel>" is not a valid recipe name'),
+        ("run: x\nname: " + "a" * 200, "is not a valid recipe name"),
+        ("run: x\nenvs: {'a b': c}", 'r.yaml:2: envs.a b: "a b" is not a valid variable name'),
         ("run: x\nenvs: {A: [1]}", "r.yaml:2: envs.A: must be text, not a list"),
         ("run: x\nenvs: 3", "r.yaml:2: envs: must be a mapping of fields, not the number"),
     ],
@@ -70,7 +70,7 @@ def test_of_the_file_as_a_whole(text, says):
         ("accelerators: {A100: -1}", 'resources.accelerators.A100: must be between 1 and 128, not "-1"'),
         ("accelerators: {A100: 0.5}", "must be a whole number"),
         ("accelerators: {A100: many}", 'must be a number, not "many"'),
-        ("accelerators: {A100:4: 2}", "says twice how many"),
+        ("accelerators: {A100:4: 2}", "gives the count twice"),
         ("accelerators: 80GB+", "choosing an accelerator by its memory"),
         ("accelerators: []", "names no accelerator"),
         ("accelerators: [[A100]]", "resources.accelerators[0]: must be text, not a list"),
@@ -78,7 +78,7 @@ def test_of_the_file_as_a_whole(text, says):
         ("cloud: asw", 'unknown cloud "asw"; did you mean aws?'),
         ("infra: a/b/c/d", "unknown cloud"),
         ("infra: aws/b/c/d", "must be cloud/region/zone"),
-        ("infra: aws\n  region: x", "r.yaml:4: resources.region: infra says where already"),
+        ("infra: aws\n  region: x", "r.yaml:4: resources.region: infra already gives the place"),
         ("any_of: []\n  ordered: []", "any_of and ordered exclude each other"),
         ("any_of: {a: 1}", "must be a list, not a mapping"),
         ("any_of:\n  - {cpu: 3}", "r.yaml:4: resources.any_of[0].cpu: unknown field"),
@@ -109,7 +109,7 @@ def test_of_resources(field, says):
     [
         ("readiness_probe: v1", "service.readiness_probe: must be a path that starts with a slash"),
         ("readiness_probe: {post_data: {}}", "service.readiness_probe: needs a path"),
-        ("readiness_probe: {path: /, post_data: nope}", "is text, but no JSON"),
+        ("readiness_probe: {path: /, post_data: nope}", "is not valid JSON"),
         ("readiness_probe: {path: /, post_data: '[1]'}", "must be a mapping of fields"),
         ("readiness_probe: {path: /, post_data: {a: .nan}}", "must be a number of ordinary size"),
         ("readiness_probe: {path: /, timeout_seconds: -1}", "must be between 0 and 604800 seconds"),
@@ -137,7 +137,7 @@ def test_a_serving_port_that_is_not_opened_is_refused():
 def test_what_the_environment_holds_is_not_repeated():
     message = sentence("run: x\nresources: {cloud: $SECRET}", {"SECRET": "xoxb-1-2-3"})
     assert "xoxb" not in message
-    assert '"$SECRET" names no known cloud' in message
+    assert 'the value of "$SECRET" is not a known cloud' in message
 
 
 @pytest.mark.parametrize(
@@ -148,23 +148,23 @@ def test_what_the_environment_holds_is_not_repeated():
         ("a: " * 300_000, "r.yaml"),
         ("- a\n" * 240_000, "has more than 20,000 values"),
         ("\n".join(["a0: &a0 [" + "x," * 9 + "]", *(f"a{n}: &a{n} [{f'*a{n - 1},' * 9}]" for n in range(1, 30))]),
-         "its aliases (*name) expand to too much"),
+         "aliases (*name) expand to too many values"),
         ("? " * 400_000, "r.yaml"),
         ("!!" * 400_000, "r.yaml"),
-        ("run: " + "9" * 100_000, "is no value"),
+        ("run: " + "9" * 100_000, "is not a valid value"),
     ],
 )  # fmt: skip
 def test_what_would_explode_is_refused_at_once(text, says):
     began = time.monotonic()
     assert says in sentence(text)
-    assert time.monotonic() - began < 20, "it was not expanded"
+    assert time.monotonic() - began < 20, "it was expanded"
 
 
 @pytest.mark.parametrize(
     ("raw", "says"),
     [
-        (b"run: \xff\xfe", "r.yaml:1: is no UTF-8 text (byte 0xff)"),
-        (b"a: 1\n\x00\x01\x02", "r.yaml:2: has a character that YAML forbids"),
+        (b"run: \xff\xfe", "r.yaml:1: is not UTF-8 text (byte 0xff)"),
+        (b"a: 1\n\x00\x01\x02", "r.yaml:2: contains a character that YAML forbids"),
         (b"\x7fELF" + bytes(range(256)), "r.yaml:"),
         (b"x" * 2_000_000, "r.yaml: is 2,000,000 bytes long"),
     ],
@@ -187,7 +187,7 @@ def test_a_file_that_is_not_there(tmp_path):
 def test_a_file_whose_name_is_no_recipes_name(tmp_path):
     file = tmp_path / "my <!channel>.yaml"
     file.write_text("run: x")
-    with pytest.raises(RecipeError, match="is no name of a recipe"):
+    with pytest.raises(RecipeError, match="is not a valid recipe name"):
         load(file, {})
     file.write_text("run: x\nname: mine")
     assert load(file, {}).name == "mine"
@@ -251,12 +251,12 @@ TREES = st.recursive(
 
 
 def loads_or_says(source):
-    """Anything but a RecipeError of one line fails the test."""
+    """Fail the test unless `source` loads or raises a RecipeError of one line."""
     try:
-        told: Recipe | str = load(source, {"X": "1"})
+        result: Recipe | str = load(source, {"X": "1"})
     except RecipeError as error:
-        told = str(error)
-    assert isinstance(told, Recipe) or "\n" not in told
+        result = str(error)
+    assert isinstance(result, Recipe) or "\n" not in result
 
 
 @settings(max_examples=300, deadline=None)

@@ -1,4 +1,4 @@
-"""SkyPilot's Mixtral example and the three files of Mistral's guide, retyped, load as they are."""
+"""SkyPilot's Mixtral example and the three recipes of Mistral's deployment guide load unchanged."""
 
 from datetime import timedelta
 

@@ -12,12 +12,12 @@ from workers.placement.offer import Offer
 
 ENDED = ("shutting-down", "terminated")
 STOPPED = ("stopping", "stopped")
-"""Stopped by a user: a shutdown ends our machines. The disk costs; failed probes end the machine."""
+"""States of a machine that a user stopped; a shutdown terminates it instead. Its failing probes end the machine."""
 NO_CAPACITY = "Server.InsufficientInstanceCapacity"
 INTERRUPTED = ("Server.SpotInstanceTermination", "Server.SpotInstanceShutdown")
 WHY = {
-    "Server.SpotInstanceTermination": "AWS took the spot machine back",
-    "Server.SpotInstanceShutdown": "AWS took the spot machine back",
+    "Server.SpotInstanceTermination": "preempted by AWS",
+    "Server.SpotInstanceShutdown": "preempted by AWS",
     NO_CAPACITY: "AWS had no capacity left when it started the machine",
     "Server.InternalError": "AWS reported an internal error while it started the machine",
     "Server.ScheduledStop": "AWS took the machine's host out of service",

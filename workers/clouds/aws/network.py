@@ -26,7 +26,7 @@ class Places(Struct, frozen=True, kw_only=True):
 
 
 class Network:
-    """Finds and makes network resources. Groups are never deleted: a launch may be using them."""
+    """Finds and makes network resources. Groups are never deleted, because a launch may be using them."""
 
     def __init__(self, api: AwsClient) -> None:
         self._api = api

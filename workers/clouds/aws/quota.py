@@ -65,7 +65,7 @@ def code_of(instance_type: str, *, spot: bool) -> str | None:
 
 
 def shortage(offer: Offer, limit: float | None) -> VcpuShortage | None:
-    """Pure. None if the quota suffices or is unknown: then the launch call itself is refused."""
+    """Pure. None if the quota suffices, or if it is unknown and only the launch call can show whether it does."""
     code = code_of(offer.instance_type, spot=offer.spot)
     if code is None or limit is None or limit >= (offer.vcpus or 1):
         return None

@@ -10,7 +10,7 @@ from workers.clouds.driver import DriverError
 from workers.clouds.gcp.errors import NOT_FOUND, UNAUTHENTICATED, GcpError, from_sdk
 
 ANSWERS_WITHIN = timedelta(seconds=30)  # timeout of a call
-WAITS_WITHIN = timedelta(seconds=130)  # the server answers a wait after at most two minutes
+WAITS_WITHIN = timedelta(seconds=130)  # timeout of a wait, which the server answers after at most two minutes
 DONE_WITHIN = timedelta(minutes=5)  # maximum wait for an operation
 
 

@@ -12,9 +12,9 @@ from workers.clouds.cidrs import CIDRS_MEND, CidrsError
 from workers.clouds.driver import DriverError, Refused
 from workers.clouds.gcp import instance as gcp_instance
 from workers.clouds.gcp.client import GcpClient
+from workers.clouds.gcp.ended_machines import EndedMachines
 from workers.clouds.gcp.errors import PRECONDITION_FAILED, GcpError, refused_by, translated
 from workers.clouds.gcp.launch import Launcher
-from workers.clouds.gcp.machine_ends import EndedMachines
 from workers.clouds.gcp.network import Firewall
 from workers.clouds.gcp.quota import GpuQuotas
 from workers.clouds.usability import statuses
@@ -26,7 +26,7 @@ from workers.serving.errors import ServingError
 
 SETTLES_WITHIN = timedelta(minutes=3)  # maximum wait for an allocation
 LOOK_EVERY = timedelta(seconds=0.5)
-EXPIRY_TRIES = 3  # other changes of the metadata make a try fail
+EXPIRY_TRIES = 3  # a try fails if the metadata is changed at the same time
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class GcpDriver:
             sources = self._check(request)
             if short := self._shortage(request):
                 if found := self.find(request.token):
-                    return found  # this machine itself uses the quota
+                    return found  # before the quota is checked, since this machine uses part of it
                 raise short
             script = _script(request, secrets)
             tag = self._firewall.open(request.installation, request.boot.port, sources)

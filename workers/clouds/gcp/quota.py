@@ -11,7 +11,7 @@ from workers.placement.offer import Offer
 
 CACHED_FOR = timedelta(minutes=10)
 USAGE_CACHED_FOR = timedelta(seconds=20)
-"""Shorter than for limits: usage changes with each machine, limits only on request."""
+"""Time for which usage is cached. Shorter than for limits, because usage changes with each machine."""
 
 GLOBAL = "GPUS_ALL_REGIONS"
 METRICS = {
@@ -57,7 +57,7 @@ def metric_of(offer: Offer) -> str | None:
 
 
 def shortage(offer: Offer, region: dict[str, Quota], project: dict[str, Quota]) -> GpuShortage | None:
-    """Pure. None if the quotas suffice or are unknown: then the launch call itself is refused."""
+    """Pure. None if the quotas suffice, or if they are unknown and only the launch call can show whether they do."""
     lacking = _lacking(region.get(metric_of(offer) or ""), offer, offer.region)
     # Spot machines do not count against the quota for all regions.
     return lacking or (None if offer.spot else _lacking(project.get(GLOBAL), offer, "the whole project"))

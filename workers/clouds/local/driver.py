@@ -121,7 +121,7 @@ class LocalDriver:
         kill_at = time.monotonic() + END_WITHIN.total_seconds()
         deadline = kill_at + END_WITHIN.total_seconds()
         asked = False
-        # If the lock is free, the machine's process has ended, but its children may be running.
+        # A free lock means that the machine's process has ended; its children may still run.
         while folder.alive() or _kill(folder):
             asked = asked or _ask_to_end(folder)
             if time.monotonic() > kill_at:
@@ -187,7 +187,7 @@ class LocalDriver:
 
 
 def _settled(folder: MachineFolder) -> bool:
-    """Whether the machine has started, ended or been refused. Before that it can be started again."""
+    """Whether the machine has started, ended or been refused. If not, it may be started again."""
     return folder.started() is not None or folder.ended() is not None or folder.refusal() is not None
 
 

@@ -24,7 +24,7 @@ def handed_on(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def offers(zone: str, *, vcpus: int, memory_gib: Decimal, gpus: Iterable[Gpu]) -> tuple[Offer, ...]:
-    """One offer without GPUs, and for each GPU model one for each number from 1 to the installed ones."""
+    """One offer without GPUs and, for each GPU model, one for each number of GPUs up to the installed number."""
     kinds: dict[str, list[Gpu]] = {}
     for gpu in gpus:
         kinds.setdefault(gpu.name, []).append(gpu)

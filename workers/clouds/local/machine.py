@@ -19,7 +19,7 @@ from workers.machines import MachineRequest
 from workers.placement.offer import Offer
 from workers.placement.refusals import Scope
 from workers.processes import die_with_parent
-from workers.serving.steps import Step, Workplace, steps
+from workers.serving.steps import BootStep, Workplace, steps
 
 HOST = "127.0.0.1"
 GRACE = timedelta(seconds=5)  # between SIGTERM and SIGKILL
@@ -31,7 +31,7 @@ class NotHereError(WorkersError):
     """The host has no free GPU or port for the machine."""
 
 
-class Ended(Exception):
+class MustEnd(Exception):
     """The machine has to end. The message is the reason."""
 
 
@@ -71,7 +71,7 @@ def live(folder: MachineFolder, lock: int) -> None:
     try:
         for step in plan:
             run(step, folder, request, (lock, *gpus.values()), last=step is plan[-1])
-    except Ended as end:
+    except MustEnd as end:
         with suppress(FileNotFoundError):
             folder.end(str(end))
     machine_processes.kill(folder.path, os.getpid())
@@ -127,8 +127,8 @@ def reserve(wanted: int, locks: Path) -> socket.socket:
     return reserved
 
 
-def run(step: Step, folder: MachineFolder, request: MachineRequest, keep: tuple[int, ...], *, last: bool) -> None:
-    """Run one step until it ends. Raises Ended if the machine has to end."""
+def run(step: BootStep, folder: MachineFolder, request: MachineRequest, keep: tuple[int, ...], *, last: bool) -> None:
+    """Run one step until it ends. Raises MustEnd if the machine has to end."""
     check(folder, request, datetime.now(UTC), None)
     folder.report("" if last else step.name)
     if step.script is not None:
@@ -144,34 +144,34 @@ def run(step: Step, folder: MachineFolder, request: MachineRequest, keep: tuple[
             preexec_fn=partial(_become_engine, os.getpid()),  # noqa: PLW1509 - this process has one thread
         )
     except OSError as error:
-        raise Ended(f"{step.name} could not be started: {error}") from error
+        raise MustEnd(f"{step.name} could not be started: {error}") from error
     try:
         while process.poll() is None:
             received = signal.sigtimedwait(SIGNALS, LOOK_EVERY.total_seconds())
             check(folder, request, datetime.now(UTC), received.si_signo if received else None)
-    except Ended:
+    except MustEnd:
         stop(process)
         raise
     if last or process.returncode:
-        raise Ended(f"{step.name} {how(process.returncode)}")
+        raise MustEnd(f"{step.name} {how(process.returncode)}")
 
 
-def environment(step: Step, own: Mapping[str, str]) -> dict[str, str]:
+def environment(step: BootStep, own: Mapping[str, str]) -> dict[str, str]:
     """The machine's environment, which contains the secrets, and the step's."""
     return {name: value for name, value in own.items() if name != "PYTHONPATH" or step.ours} | step.environment
 
 
 def check(folder: MachineFolder, request: MachineRequest, now: datetime, received: int | None) -> None:
-    """Raise Ended if the machine was ended, has expired or received a signal."""
+    """Raise MustEnd if the machine was ended, has expired or received a signal."""
     if (why := folder.ended()) is not None:
-        raise Ended(why)
+        raise MustEnd(why)
     if not folder.path.exists():
-        raise Ended("its folder was deleted")
+        raise MustEnd("its folder was deleted")
     expires_at = folder.expires_at() or request.expires_at
     if now >= expires_at:
-        raise Ended(f"expired at {expires_at:%Y-%m-%d %H:%M:%S} UTC: its expiry was not extended")
+        raise MustEnd(f"expired at {expires_at:%Y-%m-%d %H:%M:%S} UTC: its expiry was not extended")
     if received in {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}:
-        raise Ended(f"machine process received {signal.Signals(received).name}")
+        raise MustEnd(f"machine process received {signal.Signals(received).name}")
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
@@ -194,7 +194,7 @@ def how(status: int) -> str:
 
 
 def _become_engine(machine: int) -> None:
-    """Runs in the child before exec."""
+    """Bind the child to the machine's process, and unblock its signals. Runs between fork and exec."""
     die_with_parent(machine)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 

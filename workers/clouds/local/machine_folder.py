@@ -20,8 +20,8 @@ from workers.placement.refusals import Scope
 
 Read = TypeVar("Read")
 
-# The lock belongs to an open file, not to a process, so an engine that inherits the descriptor holds it too. It can be
-# tested without taking it, so a test never prevents a machine from starting.
+# The lock belongs to an open file and not to a process, so an engine that inherits the descriptor holds it, too. It can
+# be tested without taking it, so a test never prevents a machine from starting.
 WHOLE_FILE = struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 
 
@@ -42,7 +42,7 @@ class NeverMade(Struct, frozen=True, kw_only=True):
 
 
 class MachineFolder:
-    """One token's folder. Each method reads or writes one file; none decides."""
+    """One token's folder. Each method reads or writes one file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -71,7 +71,7 @@ class MachineFolder:
         return self._text("ended")
 
     def end(self, why: str) -> None:
-        """Write the tombstone. Its first reason is kept."""
+        """Write the tombstone. If there is one already, its reason is kept."""
         self._write_once("ended", why.encode())
 
     def expires_at(self) -> datetime | None:
@@ -97,7 +97,7 @@ class MachineFolder:
         return datetime.fromtimestamp(max(p.stat().st_mtime for p in (self.path, *self.path.iterdir())), UTC)
 
     def alive(self) -> bool:
-        """Whether the machine's process runs, or an engine that has not ended yet."""
+        """Whether the machine's process or its engine runs."""
         return is_held(self.lock)
 
     def _text(self, name: str) -> str | None:

@@ -12,9 +12,9 @@ PROC = Path("/proc")
 def of_machine(folder: Path, session: int | None) -> tuple[int, ...]:
     """Ids of the machine's running processes, including those whose parent has ended.
 
-    `session` (the id of the machine's process) finds processes that overwrote their environment, as programs do that
-    change their title. It is ignored if a process with this id is not the machine's: the id was then reused, which is
-    possible only after all processes of the session have ended.
+    `session` (the id of the machine's process) finds processes that overwrote their environment, for example by
+    changing their title. It is ignored if a process with this id is not the machine's: the id was then reused, which
+    is possible only after all processes of the session have ended.
     """
     running = {int(entry.name): _state(int(entry.name)) for entry in PROC.iterdir() if entry.name.isdigit()}
     if session in running and running[session] is not None and not belongs(session, folder):

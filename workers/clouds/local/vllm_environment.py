@@ -15,7 +15,7 @@ from workers.serving.errors import ServingError
 from workers.serving.vllm_release import CPU, GPU, Count, Release, packages
 
 WHOLE = "whole"
-"""The file that is written last: an environment without it is incomplete and is installed again."""
+"""The file that is written last. An environment without it is incomplete, and is installed again."""
 RELEASES = {release.name: release for release in (CPU, GPU)}
 
 

@@ -1,4 +1,4 @@
-"""The EC2 stand-in's state beside moto's: faults, quotas, client tokens, a list of calls, and machines."""
+"""The EC2 stand-in's state in addition to moto's: faults, quotas, client tokens, a list of calls, and machines."""
 
 import threading
 import time
@@ -19,7 +19,7 @@ DEFAULT_QUOTA = 10_000.0
 
 
 class Cloud:
-    """One account. The caller of a method holds `lock`, unless the method says otherwise."""
+    """One account. The caller of a method holds `lock`, unless its docstring excludes that."""
 
     def __init__(self, machines: Machines, catalog: Catalog, account: str) -> None:
         self.catalog = catalog

@@ -63,10 +63,10 @@ class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A fault, and the calls that it applies to; patterns are fnmatch's."""
 
     code: str
-    """An error code of EC2, known here or not; or `lost` (no answer, though the call takes effect), `slow`,
-    `unseen` (fleets do not find younger groups and templates), and `preempted` or `deleted` (the machine ends)."""
+    """An error code of EC2, in the tables above or not; or `lost` (the call takes effect without an answer), `slow`,
+    `unseen` (fleets do not find younger groups and templates), `preempted` or `deleted` (the machine ends)."""
     message: str = ""
-    """Replaces EC2's message; required for a code that is not known here."""
+    """Replaces EC2's message; required for a code that is not in the tables above."""
     instance_type: str = "*"
     zone: str = "*"
     """A zone id."""

@@ -71,7 +71,7 @@ class Life(Struct, kw_only=True):
 
 
 class Lives:
-    """The instances of one account. The caller of a method holds `lock`, unless the method says otherwise."""
+    """The instances of one account. The caller of a method holds `lock`, unless its docstring excludes that."""
 
     def __init__(self, machines: Machines, account: str, faults: Faults, lock: threading.RLock) -> None:
         self.machines = machines
@@ -185,7 +185,7 @@ def _tags(instance: Instance) -> dict[str, str]:
 
 
 def _expired(instance: Instance) -> bool:
-    """Whether the instance has expired. Takes the part of the deadman, which sandbox machines do not run."""
+    """Whether the instance has expired. Replaces the deadman, which sandbox machines do not run."""
     try:
         return msgspec.convert(_tags(instance)[EXPIRY], datetime) <= datetime.now(UTC)
     except (KeyError, msgspec.ValidationError):

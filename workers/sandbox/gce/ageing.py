@@ -40,7 +40,7 @@ class Ageing:
         elif age > life:
             self._cloud.remove(project, zone, name)
         elif expiry and self._cloud.clock().timestamp() > float(expiry):
-            self._stop(instance)  # takes the part of the deadman, which sandbox machines do not run
+            self._stop(instance)  # in place of the deadman, which sandbox machines do not run
         elif not self._cloud.machines.alive(id_of(instance)):
             self._stop(instance)
 

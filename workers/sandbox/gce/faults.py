@@ -79,7 +79,7 @@ class Fault(Struct, frozen=True, kw_only=True):
     """A fault, and the calls that it applies to; patterns are fnmatch's."""
 
     code: str
-    """An error code of GCE; or `lost` (no answer, though the call takes effect), `slow`, `preempted`, `deleted`."""
+    """An error code of GCE; or `lost` (the call takes effect without an answer), `slow`, `preempted`, `deleted`."""
     machine_type: str = "*"
     zone: str = "*"
     lifecycle: str = "*"

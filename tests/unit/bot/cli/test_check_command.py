@@ -281,7 +281,7 @@ def test_a_certificate_is_looked_at_before_haproxy_is(home, tmp_path):
     assert "does not match the key" in told
     assert "issued together." in told
     _, lines = checked(home | {"MIXTRAL_TLS_CERT": str(one)})
-    assert "MIXTRAL_TLS_CERT and MIXTRAL_TLS_KEY go together" in line(lines, "settings")
+    assert "MIXTRAL_TLS_CERT and MIXTRAL_TLS_KEY require each other" in line(lines, "settings")
 
 
 @pytest.mark.parametrize(
@@ -325,11 +325,17 @@ def test_a_cloud_that_was_named_must_work(home):
     assert "MIXTRAL_CLOUDS does not include it" in line(lines, "local")
 
 
+def test_a_cloud_that_does_not_exist_is_named(home):
+    status, lines = checked(home | {"MIXTRAL_CLOUDS": "gpc,aws"})
+    assert status == 1
+    assert "MIXTRAL_CLOUDS names 'gpc'. The clouds are aws, gcp, local" in "\n".join(lines)
+
+
 @pytest.mark.parametrize("variable", ["MIXTRAL_LEASE", "MIXTRAL_SWEEP_EVERY"])
 def test_a_variable_that_cannot_be_read_is_a_line(home, variable):
     status, lines = checked(home | {variable: "soon"})
     assert status == 1
-    assert f"{variable}='soon' is no duration" in line(lines, "settings")
+    assert f"{variable}='soon' is not a duration" in line(lines, "settings")
 
 
 def test_a_question_without_an_answer_is_bounded_and_told(home, monkeypatch):

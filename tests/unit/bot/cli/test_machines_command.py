@@ -193,7 +193,7 @@ def test_a_cloud_that_does_not_answer_is_said_and_the_status_is_1(ring):
     status, out, err = ring.run()
     assert status == 1
     assert "GCP could not be listed, so its machines are missing here: gcp does not answer." in err
-    assert "in the clouds that were listed; GCP was not." in out
+    assert "was found, but GCP was not listed: machines there are not shown." in out
 
 
 def test_a_machine_that_cannot_be_ended_is_said(ring):
@@ -210,7 +210,7 @@ def test_machines_of_other_installations_and_ended_ones_are_not_listed(ring):
     gone = ring.machine("gone-1")
     ring.cloud.end(Token(gone.token))
     _, out, _ = ring.run()
-    assert f"No machine of installation {INSTALLATION} is running in any cloud." in out
+    assert f"No machine of installation {INSTALLATION} was found." in out
 
 
 def test_a_machine_without_a_price_is_listed_all_the_same(ring):

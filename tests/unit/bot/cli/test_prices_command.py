@@ -150,7 +150,7 @@ def test_offline_a_sentence_says_so_and_the_shipped_table_stays(home):
     status, said = ran(home, {"gpuhunt": offline})
     assert status == 1
     assert "Not read: gpuhunt's catalogue cannot be reached: no route to host." in said
-    assert "No price could be read: those read in 2026-11 stay in use." in said
+    assert "No price could be read. The prices read in 2026-11 stay in use." in said
     assert catalog.chosen(home) is None
 
 
@@ -159,7 +159,7 @@ def test_a_later_failure_leaves_the_file_as_it_was(home):
     before = catalog.refreshed(home).read_text()
     status, said = ran(home, {"gpuhunt": offline})
     assert status == 1
-    assert f"those read from 2026-11 to {TODAY} (AWS), in 2026-11 (GCP) stay" in said
+    assert f"The prices read from 2026-11 to {TODAY} (AWS), in 2026-11 (GCP) stay" in said
     assert catalog.refreshed(home).read_text() == before
 
 
@@ -223,7 +223,7 @@ def test_without_anything_to_ask_each_mend_is_said(home):
     status, said = ran(home)
     assert status == 1
     assert "pip install gpuhunt" in said
-    assert "Not asked: AWS: no credentials found. To fix it, set AWS_ACCESS_KEY_ID" in said
+    assert "Not read: AWS: no credentials found. To fix it, set AWS_ACCESS_KEY_ID" in said
 
 
 def test_a_broken_price_table_ends_a_launch_with_its_file_and_line(home, tmp_path):

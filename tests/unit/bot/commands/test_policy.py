@@ -2,10 +2,10 @@
 
 import pytest
 
-from bot.commands.policy import Deed, may, refusal
+from bot.commands.policy import Permission, may, refusal
 
 
-@pytest.mark.parametrize("deed", Deed)
+@pytest.mark.parametrize("deed", Permission)
 def test_the_launcher_and_the_admins_may(deed):
     assert may("U1", deed, launcher="U1", admins=())
     assert may("U9", deed, launcher="U1", admins={"U9"})
@@ -13,8 +13,8 @@ def test_the_launcher_and_the_admins_may(deed):
 
 
 def test_a_refusal_names_who_may():
-    said = refusal(Deed.END, name="fast", launcher="U1", admins={"U9", "U1"})
+    said = refusal(Permission.END, name="fast", launcher="U1", admins={"U9", "U1"})
     assert said == "<@U1> launched *fast*: only they or an admin (<@U9>) may end it. Ask them."
-    said = refusal(Deed.SEE_KEY, name="fast", launcher="U1", admins=())
+    said = refusal(Permission.SEE_KEY, name="fast", launcher="U1", admins=())
     assert said.endswith("For a key of your own, ask them to type `/mixtral key fast new @YOU`.")
-    assert "admin" not in refusal(Deed.SCALE, name="fast", launcher="U1", admins=())
+    assert "admin" not in refusal(Permission.SCALE, name="fast", launcher="U1", admins=())

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bot.language.command import SLASH, Launch, Plan
 from bot.language.grammar import parse
-from bot.language.suggestions import written
+from bot.language.suggestions import command_text
 from workers.placement.limits import Limits
 
 NAMES = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True)
@@ -39,10 +39,10 @@ ENVS = st.dictionaries(
     | st.builds(Plan, recipe=st.none() | NAMES, limits=LIMITS)
 )
 def test_what_is_written_is_read_again(command):
-    read = parse(written(command).removeprefix(SLASH))
+    read = parse(command_text(command).removeprefix(SLASH))
     assert type(read) is type(command)
     assert read.limits.max_price == command.limits.max_price
-    if command.limits.gpus == read.limits.gpus:  # H100 is written H100:1
+    if command.limits.gpus == read.limits.gpus:  # H100 is command_text H100:1
         assert read == command
 
 
@@ -61,4 +61,4 @@ def test_what_is_written_is_read_again(command):
     ],
 )
 def test_it_is_short_and_plain(command, text):
-    assert written(command) == text
+    assert command_text(command) == text

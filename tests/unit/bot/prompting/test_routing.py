@@ -4,7 +4,17 @@ import pytest
 from msgspec.structs import replace
 
 from bot.language.question import Question, of_message, typed
-from bot.prompting.routing import NOTHING_RUNS, Nowhere, Open, Over, To, Waits, address, route, standing
+from bot.prompting.routing import (
+    NOTHING_RUNS,
+    AnswersNow,
+    HasEnded,
+    HasToWait,
+    NotRouted,
+    RoutedTo,
+    address,
+    availability,
+    route,
+)
 from tests.builders.events import PLACE
 from tests.builders.recipes import scaled_by
 from tests.builders.story import Story
@@ -36,9 +46,9 @@ def command(text, channel=HERE):
 
 def goes_to(question, deployments, before=None, past=()):
     match route(question, deployments, before, past):
-        case To(deployment=deployment, prompt=prompt):
+        case RoutedTo(deployment=deployment, prompt=prompt):
             return deployment.name, prompt
-        case Nowhere(sentence=sentence):
+        case NotRouted(sentence=sentence):
             return sentence
 
 
@@ -124,19 +134,26 @@ def test_a_prompt_of_a_hundred_thousand_characters_is_refused_with_the_limit():
 
 
 def test_a_deployment_that_answers_is_open():
-    assert standing(FAST) == Open(url="http://127.0.0.1:1")
+    assert availability(FAST) == AnswersNow(url="http://127.0.0.1:1")
 
 
 def test_one_that_starts_lets_the_question_wait():
-    state = standing(asked_for("fast").state)
-    assert isinstance(state, Waits)
+    state = availability(asked_for("fast").state)
+    assert isinstance(state, HasToWait)
     assert state.sentence.startswith("**fast** is looking for a machine. Your question waits")
 
 
 def test_one_that_has_ended_says_why():
-    state = standing(asked_for("fast").ended("No offer fits. Ask for less.").state)
-    assert isinstance(state, Over)
+    state = availability(asked_for("fast").ended("No offer fits. Ask for less.").state)
+    assert isinstance(state, HasEnded)
     assert "No offer fits. Ask for less." in state.sentence
+
+
+def test_one_that_has_ended_is_started_again_with_its_own_recipe_and_name():
+    ended = asked_for("fast").ended("No offer fits.").state
+    state = availability(ended)
+    assert isinstance(state, HasEnded)
+    assert f"`/mixtral launch {ended.recipe.name} as fast`" in state.sentence
 
 
 def test_one_question_told_by_two_events_is_one():
@@ -151,8 +168,8 @@ def test_the_mention_of_the_bot_is_no_part_of_the_question():
 
 
 def test_a_replica_without_a_route_lets_the_question_wait():
-    state = standing(replace(FAST, endpoint=None))
-    assert isinstance(state, Waits)
+    state = availability(replace(FAST, endpoint=None))
+    assert isinstance(state, HasToWait)
     assert "is waiting for the gateway to open the route" in state.sentence
 
 
@@ -170,11 +187,11 @@ def test_inside_the_house_the_gateway_has_an_address_of_its_own():
 
 def test_what_sleeps_is_woken_and_what_somebody_ended_is_not():
     asleep = replace(answering("fast"), wanted=0, attempts=(), recipe=scaled_by(min_replicas=0))
-    state = standing(asleep)
-    assert isinstance(state, Waits)
+    state = availability(asleep)
+    assert isinstance(state, HasToWait)
     assert state.wake == "http://127.0.0.1:1"
     assert "your question wakes it" in state.sentence
-    state = standing(replace(asleep, recipe=scaled_by(min_replicas=1)))
-    assert isinstance(state, Waits)
+    state = availability(replace(asleep, recipe=scaled_by(min_replicas=1)))
+    assert isinstance(state, HasToWait)
     assert state.wake is None
     assert "`/mixtral scale fast 1`" in state.sentence

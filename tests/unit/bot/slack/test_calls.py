@@ -13,7 +13,7 @@ from bot.slack.calls import SlackCalls
 from bot.slack.client import web_client
 from bot.slack.failures import SlackAway, SlackBusy, SlackRefused
 from bot.slack.message import Message
-from bot.slack.reading import find
+from bot.slack.reading import find, recent
 from tests.person import MIXTRAL, ROBIN, Person
 
 HELLO = Message(text="Hello")
@@ -94,6 +94,21 @@ def test_a_method_that_is_missing_is_remembered(slack, robin):
     with pytest.raises(SlackRefused):
         slack.set_status(MIXTRAL, "1.0", "is thinking…")
     assert not slack.has("assistant.threads.setStatus")
+
+
+def test_a_search_that_one_channel_refuses_leaves_the_others_readable(slack, robin):
+    robin.say(MIXTRAL, "Hello")
+    robin.fault("refuse", method="conversations.history", error="missing_scope")
+    with pytest.raises(SlackRefused):
+        find(slack, MIXTRAL, MARK)
+    assert recent(slack, MIXTRAL)
+
+
+def test_a_history_that_a_question_is_refused_is_not_asked_for_again(slack, robin):
+    robin.fault("refuse", method="conversations.history", error="missing_scope")
+    before = len(robin.calls("conversations.history"))
+    assert recent(slack, MIXTRAL) == recent(slack, MIXTRAL) == []
+    assert len(robin.calls("conversations.history")) == before + 1
 
 
 def test_blocks_and_metadata_that_slack_refuses_are_left_out(slack, robin):

@@ -3,6 +3,7 @@
 import http.client
 import json
 from datetime import timedelta
+from urllib.error import URLError
 
 import pytest
 from slack_sdk.errors import SlackApiError, SlackClientError
@@ -82,3 +83,12 @@ def test_a_method_that_was_turned_away_is_called_by_nobody_for_as_long_as_slack_
     with pytest.raises(SlackBusy):
         within(Budgets(redis), method, lambda **_: pytest.fail("called"), {})
     assert method in LIMITS
+
+
+def test_why_slack_could_not_be_reached_stands_in_a_sentence_without_brackets_that_slack_would_read_as_a_link():
+    def call():
+        raise URLError(ConnectionRefusedError(111, "Connection refused"))
+
+    with pytest.raises(SlackAway, match="Connection refused") as away:
+        within(None, "views.open", call, {})
+    assert "<" not in str(away.value)

@@ -102,6 +102,16 @@ def test_a_refusal_for_a_whole_region_bars_its_other_offers_on_the_card():
     assert "○ *6.64 USD/h*" in ladder
 
 
+def test_the_address_that_mends_a_quota_is_whole_where_it_was_met_and_absent_where_it_only_bars():
+    address = "https://console.cloud.google.com/iam-admin/quotas?project=a-project-id-of-thirty-letters"
+    cause = "the quota for these machines in this region is used up or too small"
+    story = Story("mixtral", MIXTRAL).planned(*offers()).asked(offers()[0])
+    story.refused(f"{cause}. Request more at {address}", code="QUOTA_EXCEEDED", scope=Scope.REGION).wait(1)
+    lines = texts(card(story.asked(offers()[2]).state, story.now)).splitlines()
+    assert next(line for line in lines if line.startswith("✕")).endswith(f"{cause}. Request more at {address}")
+    assert next(line for line in lines if line.startswith("⊘")).endswith(f"ruled out by the same refusal: {cause}")
+
+
 def test_machines_that_have_served_their_turn_are_on_no_ladder_and_one_that_answers_always_is():
     story = Story("mixtral", MIXTRAL, replicas=2).planned(*offers())
     story.asked(offers()[4]).created().wait(60).ready().published().asked(offers()[1]).created().wait(60).ready()
@@ -240,13 +250,13 @@ def test_how_a_replica_failed_is_said():
 
 def test_a_replica_that_was_taken_back_points_to_its_replacement():
     story = spot().wait(60).gone("taken back", 2, preempted=True).wait(1)
-    assert "replica 2 was taken back by the cloud at AWS use1-az2 in us-east-1; its replacement is being chosen" in (
+    assert "replica 2 was preempted at AWS use1-az2 in us-east-1; its replacement is being chosen" in (
         now_happening(story.state, story.now)
     )
     story.asked(SPOT_OFFERS[2]).wait(3).created().wait(4)
     assert "its replacement starts at AWS use1-az1 in us-east-1: 4 s so far" in now_happening(story.state, story.now)
     story.ready()
-    assert "taken back by the cloud" in texts(card(story.state, story.now))
+    assert "preempted" in texts(card(story.state, story.now))
     assert "its replacement is ready at AWS use1-az1" in texts(card(story.state, story.now))
 
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from tests.builders.story import Story
 from workers.control.probing import PROBE_READY_EVERY, Prober, _next_turn
-from workers.decision.verdict import Ready
+from workers.decision.verdict import BecameReady
 from workers.deployment.attempt import Phase
 from workers.deployment.events import ProbeFailed
 from workers.deployment.keys import Secrets
@@ -129,9 +129,9 @@ def test_a_replica_that_completes_nothing_is_not_ready_and_told_of(asked):
     sweep(recorder, prober, 1)
     [told] = [fact for _, fact in recorder.recorded if isinstance(fact, ProbeFailed)]
     assert "a completion fails" in told.why
-    assert not any(isinstance(verdict, Ready) for _, verdict in recorder.recorded)
+    assert not any(isinstance(verdict, BecameReady) for _, verdict in recorder.recorded)
     sweep(recorder, prober, 1)
-    assert isinstance(recorder.recorded[-1][1], Ready)
+    assert isinstance(recorder.recorded[-1][1], BecameReady)
     assert set(models) == {("mxk_replica", state.attempts[0].request.boot.served_names[0])}
 
 
@@ -175,7 +175,7 @@ def test_an_answer_about_a_replica_that_was_to_end_and_was_kept_meanwhile_says_n
     prober.collect(until=time.monotonic() + 30)
     assert recorder.recorded == []
     sweep(recorder, prober, 1)
-    assert isinstance(recorder.recorded[-1][1], Ready)
+    assert isinstance(recorder.recorded[-1][1], BecameReady)
 
 
 def test_what_has_no_replica_is_not_probed(asked):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bot.commands.context import Caller
 from bot.commands.scale_handler import scale_to
-from bot.prompting.routing import Open, Over, Waits, standing
+from bot.prompting.routing import AnswersNow, HasEnded, HasToWait, availability
 from bot.views import alerts as notices
 from bot.views import card, endpoint, status, words
 from tests.builders.recipes import SCRIPTED, scaled_by
@@ -150,13 +150,13 @@ def test_whatever_happened_there_is_one_condition_with_the_status_that_it_always
 def test_the_gateway_and_the_answer_to_a_question_never_contradict(story):
     state = story.state
     hope = outlook(state, serving=False)
-    match standing(state):
-        case Over():
+    match availability(state):
+        case HasEnded():
             assert not hope.coming
             assert hope == outlook(None, serving=False) == outlook(state, serving=True)
-        case Open():
+        case AnswersNow():
             assert hope.coming
-        case Waits(sentence=sentence, wake=wake):
+        case HasToWait(sentence=sentence, wake=wake):
             assert (wake is not None) == ("your question wakes it" in sentence)
             assert wake is None or (hope.coming and "starts a replica" in hope.sentence)
             if "no replica left" in sentence or "has not found a machine" in sentence:
@@ -184,7 +184,7 @@ def test_replicas_that_failed_too_often_are_not_said_to_wake_by_a_request():
     state = of(*WITHOUT_REPLICA, ("moved", 0))
     assert not is_asleep(state)
     assert not outlook(state, serving=False).coming
-    assert "starts a replica" in standing(state).sentence
+    assert "starts a replica" in availability(state).sentence
     assert "/mixtral scale m 1" in words.now_happening(state, state.updated_at)
     assert words.verdict(state) == "is scaled to zero"
     assert notices.out_since(state, state.updated_at) is None
@@ -193,7 +193,7 @@ def test_replicas_that_failed_too_often_are_not_said_to_wake_by_a_request():
 def test_one_that_still_starts_is_not_called_lost_because_another_was_given_up():
     state = of("planned", "intended", "created", ("intended", 2), ("gone", 2), "abandoned", replicas=2)
     assert condition_of(state).status is DeploymentStatus.STARTING
-    assert "is starting" in standing(state).sentence
+    assert "is starting" in availability(state).sentence
     assert outlook(state, serving=False).coming
 
 
@@ -208,14 +208,14 @@ def test_while_a_cloud_is_asked_nobody_has_to_decide():
 def test_a_replica_that_nobody_wants_any_more_is_not_said_to_be_replaced():
     state = of(*SILENT_AT_ZERO)
     assert "this request starts a replica" in outlook(state, serving=False).sentence
-    assert standing(state).wake == "http://gateway"
+    assert availability(state).wake == "http://gateway"
     assert words.verdict(state) == "is scaling"
 
 
 def test_a_question_is_not_said_to_wake_what_it_cannot_reach():
     state = of("planned", ("scaled", 0))
-    assert standing(state) == Waits(sentence=standing(state).sentence)
-    assert "is scaled to zero; `/mixtral scale m 1` starts a replica" in standing(state).sentence
+    assert availability(state) == HasToWait(sentence=availability(state).sentence)
+    assert "is scaled to zero; `/mixtral scale m 1` starts a replica" in availability(state).sentence
 
 
 def test_a_wish_to_keep_trying_that_has_run_out_is_asked_for_anew():

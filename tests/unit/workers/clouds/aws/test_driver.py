@@ -436,7 +436,7 @@ def test_a_spot_interruption_is_seen_as_that(cloud, driver):
     cloud.end("d-1-1", "preempt")
     (sighting,) = cloud.again().owned(INSTALLATION)
     assert sighting.presence is Presence.PREEMPTED
-    assert sighting.why == "AWS took the spot machine back"
+    assert sighting.why == "preempted by AWS"
 
 
 def test_a_machine_that_somebody_deleted_is_seen_as_ended(cloud, driver):

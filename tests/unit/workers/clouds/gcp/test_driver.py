@@ -338,7 +338,7 @@ def test_whatever_fails_after_the_launch_is_no_refusal_for_the_machine_may_be_th
 def test_a_name_that_somebody_else_s_machine_bears_is_left_alone(cloud, driver):
     driver.create(one(), SECRETS)
     instances(cloud)[0]["metadata"] = {"items": [], "fingerprint": "f"}
-    cloud.server.cloud._asked.clear()
+    cloud.server.cloud._requested.clear()
     with pytest.raises(Refused) as refused:
         cloud.again().create(one(), SECRETS)
     assert refused.value.scope is Scope.BUG
@@ -356,7 +356,7 @@ def test_an_error_of_the_cloud_s_own_says_nothing_of_the_effect(cloud, driver):
 @pytest.mark.parametrize("asked", [one, several])
 def test_long_after_the_launch_the_same_request_adopts_its_machine(cloud, driver, asked):
     machine = driver.create(wanted := asked(), SECRETS)
-    cloud.server.cloud._asked.clear()  # GCE remembers request ids for an hour
+    cloud.server.cloud._requested.clear()  # GCE remembers request ids for an hour
     assert cloud.again().create(wanted, SECRETS) == machine
     assert len(instances(cloud)) == 1
 
@@ -364,7 +364,7 @@ def test_long_after_the_launch_the_same_request_adopts_its_machine(cloud, driver
 @pytest.mark.parametrize("asked", [one, several])
 def test_a_name_that_another_request_took_is_not_adopted(cloud, driver, asked):
     driver.create(asked(), SECRETS)
-    cloud.server.cloud._asked.clear()
+    cloud.server.cloud._requested.clear()
     with pytest.raises(Refused) as refused:
         cloud.again().create(asked(boot=boot(model="other")), SECRETS)
     assert refused.value.scope is Scope.BUG

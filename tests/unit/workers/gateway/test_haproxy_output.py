@@ -1,6 +1,6 @@
 """HAProxy's answers, as 2.8 writes them."""
 
-from workers.gateway.reading import admin_states, backends, entries, loads, servers, sessions_on, stat
+from workers.gateway.haproxy_output import admin_states, backends, entries, loads, servers, sessions_on, stat
 from workers.gateway.table import ActualServer, BackendLoad
 
 COLUMNS = "# pxname,svname,qcur,scur,stot,status,sid,addr,"

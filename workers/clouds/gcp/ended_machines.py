@@ -52,7 +52,7 @@ class EndedMachines:
         self._seen: dict[Token, LastSighting] = {}
 
     def remember(self, found: Any) -> Sighting:
-        """Store and return a sighting of the instance as running; `sightings` corrects its presence."""
+        """Store and return a sighting of the instance as running. If it has ended, `sightings` corrects that."""
         sighting = gcp_instance.sighting_of(found, Presence.RUNNING)
         token = sighting.machine.token
         known = self._seen.get(token)
