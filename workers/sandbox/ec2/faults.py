@@ -43,6 +43,7 @@ OF_A_CALL = {
     "AuthFailure": (401, "AWS was not able to validate the provided access credentials"),
     "RequestExpired": (400, "Request has expired."),
     "ExpiredToken": (400, "The security token included in the request is expired"),
+    "ParameterNotFound": (400, ""),
     "InternalError": (500, "An internal error has occurred"),
     "Unavailable": (503, "The service is unavailable. Please try again shortly."),
 }

@@ -75,6 +75,12 @@ def test_a_denied_region_is_asked_once_and_the_next_one_gives_the_machine(cloud,
     assert machine.offer.region != denied
 
 
+def test_a_denied_home_region_rules_out_no_other_one(cloud, driver):
+    cloud.fault("UnauthorizedOperation", region=driver.api.home, action="*")
+    offers = batch(cloud, region="us-west-2")
+    assert driver.create(request("d-1-1", offers), SECRETS).offer in offers
+
+
 @pytest.mark.parametrize(
     ("code", "text", "asked"),
     [
