@@ -60,168 +60,130 @@ BAD_REQUEST = Ruling(Scope.BUG, HOUR, "")
 # The smallest effect: this machine type in this zone, for a few seconds, with the cloud's error text.
 UNKNOWN = Ruling(Scope.ZONE, FIVE_SECONDS, "")
 
-AWS: Mapping[str, Ruling] = {
-    "InsufficientInstanceCapacity": NO_CAPACITY,
-    "InsufficientHostCapacity": NO_CAPACITY,
-    "InsufficientCapacity": NO_CAPACITY,
-    "InsufficientReservedInstanceCapacity": NO_CAPACITY,
-    "InsufficientVolumeCapacity": NO_CAPACITY,
-    "UnfulfillableCapacity": NO_CAPACITY,
-    "InsufficientFreeAddressesInSubnet": NO_ADDRESS,
-    "InsufficientAddressCapacity": NO_ADDRESS,
-    "ReservationCapacityExceeded": NO_CAPACITY,
-    "SpotMaxPriceTooLow": PRICE_TOO_LOW,
-    "Unsupported": NOT_SOLD_HERE,
-    "UnsupportedOperation": NOT_SOLD_HERE,
-    "InvalidFleetConfiguration": NOT_SOLD_HERE,
-    "InvalidInstanceType": NOT_SOLD_HERE,
-    "VolumeTypeNotAvailableInZone": Ruling(Scope.ZONE, DAY, "this zone does not offer the disk"),
-    "InvalidZone.NotFound": NO_SUCH_PLACE,
-    "VcpuLimitExceeded": QUOTA,
-    "InstanceLimitExceeded": QUOTA,
-    "MaxSpotInstanceCountExceeded": SPOT_QUOTA,
-    "MaxSpotFleetRequestCountExceeded": SPOT_QUOTA,
-    "MaxFleetCountExceeded": Ruling(Scope.REGION, FIVE_MINUTES, "the quota for fleets in this region is used up"),
-    "VolumeLimitExceeded": DISK_QUOTA,
-    "MaxIOPSLimitExceeded": DISK_QUOTA,
-    "MaxTemplateLimitExceeded": Ruling(Scope.REGION, HOUR, "the quota for launch templates in this region is used up"),
-    "SecurityGroupLimitExceeded": Ruling(Scope.REGION, HOUR, "the quota for security groups in this region is used up"),
-    "VPCIdNotSpecified": NO_NETWORK,
-    "VPCResourceNotSpecified": NO_NETWORK,
-    "DefaultVpcDoesNotExist": NO_NETWORK,
-    "MissingInput": NO_NETWORK,
-    "UnauthorizedOperation": NO_PERMISSION_HERE,
-    "AccessDenied": NO_PERMISSION_HERE,
-    "AccessDeniedException": NO_PERMISSION_HERE,
-    "UnauthorizedOperation.Policy": POLICY_HERE,
-    "TagPolicyViolation": POLICY,
-    "AuthFailure.ServiceLinkedRoleCreationNotPermitted": NO_SPOT_ROLE,
-    "AuthFailure": BAD_CREDENTIALS,
-    "InvalidClientTokenId": BAD_CREDENTIALS,
-    "UnrecognizedClientException": BAD_CREDENTIALS,
-    "SignatureDoesNotMatch": BAD_CREDENTIALS,
-    "InvalidSignatureException": BAD_CREDENTIALS,
-    "IncompleteSignature": BAD_CREDENTIALS,
-    "MissingAuthenticationToken": BAD_CREDENTIALS,
-    "ExpiredToken": BAD_CREDENTIALS,
-    "ExpiredTokenException": BAD_CREDENTIALS,
-    "RequestExpired": BAD_CREDENTIALS,
-    "OptInRequired": ACCOUNT,
-    "OptInRequired.Marketplace": Ruling(Scope.CLOUD, HOUR, "the account is not subscribed to the machine image"),
-    "InvalidParameterCombination.FreeTier": Ruling(Scope.CLOUD, HOUR, "the account's free plan excludes this machine"),
-    "PendingVerification": ACCOUNT,
-    "PendingVerification.Region": Ruling(Scope.REGION, HOUR, "AWS is validating the account for this region"),
-    "Blocked": ACCOUNT,
-    "AccountDisabled": ACCOUNT,
-    "RequestLimitExceeded": RATE_LIMITED,
-    "Throttling": RATE_LIMITED,
-    "ThrottlingException": RATE_LIMITED,
-    "RequestThrottled": RATE_LIMITED,
-    "ConcurrentTagAccess": RATE_LIMITED,
-    "InternalError": CLOUD_ERROR,
-    "InternalFailure": CLOUD_ERROR,
-    "ServiceUnavailable": CLOUD_ERROR,
-    "Unavailable": CLOUD_ERROR,
-    "InternalServerError": CLOUD_ERROR,
-    "ServerInternal": CLOUD_ERROR,
-    "InvalidGroup.NotFound": NOT_VISIBLE,
-    "InvalidSecurityGroupID.NotFound": NOT_VISIBLE,
-    "InvalidLaunchTemplateName.NotFoundException": NOT_VISIBLE,
-    "InvalidLaunchTemplateId.NotFound": NOT_VISIBLE,
-    "InvalidLaunchTemplateId.NotFoundException": NOT_VISIBLE,
-    "InvalidLaunchTemplateId.VersionNotFound": NOT_VISIBLE,
-    "InvalidSubnetID.NotFound": NO_SUBNET,
-    "InvalidSubnet.NotFound": NO_SUBNET,
-    "ParameterNotFound": NO_IMAGE_HERE,
-    "InvalidAMIID.NotFound": NO_IMAGE_HERE,
-    "InvalidAMIID.Unavailable": NO_IMAGE_HERE,
-    "InvalidAMIID.Malformed": Ruling(Scope.CLOUD, HOUR, "the recipe's image_id is malformed"),
-    "InvalidBlockDeviceMapping.TooSmall": DISK_TOO_SMALL,
-    "InvalidBlockDeviceMapping": BAD_REQUEST,
-    "IdempotentParameterMismatch": BAD_REQUEST,
-    "IdempotentInstanceTerminated": BAD_REQUEST,
-    "UnknownVolumeType": BAD_REQUEST,
-    "InvalidParameter": BAD_REQUEST,
-    "InvalidParameterValue": BAD_REQUEST,
-    "InvalidParameterCombination": BAD_REQUEST,
-    "MissingParameter": BAD_REQUEST,
-    "MalformedQueryString": BAD_REQUEST,
-    "InvalidInput": BAD_REQUEST,
-    "UnknownParameter": BAD_REQUEST,
-    "ValidationError": BAD_REQUEST,
-    "InvalidAction": BAD_REQUEST,
-    "InvalidUserData.Malformed": BAD_REQUEST,
-}
 
-GCP: Mapping[str, Ruling] = {
-    "ZONE_RESOURCE_POOL_EXHAUSTED": NO_CAPACITY,
-    "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS": NO_CAPACITY,
-    "RESOURCE_POOL_EXHAUSTED": NO_CAPACITY,
-    "RESOURCE_POOL_EXHAUSTED_WITH_DETAILS": NO_CAPACITY,
-    "insufficientCapacity": NO_CAPACITY,
-    "VM_MIN_COUNT_NOT_REACHED": NO_CAPACITY,
-    "RESOURCE_NOT_READY": Ruling(Scope.ZONE, FIVE_SECONDS, "the zone is not ready for this machine yet"),
-    "resourceNotReady": Ruling(Scope.ZONE, FIVE_SECONDS, "the zone is not ready for this machine yet"),
-    "UNSUPPORTED_OPERATION": NOT_SOLD_HERE,
-    "MACHINE_TYPE_NOT_FOUND": NOT_SOLD_HERE,
-    "QUOTA_EXCEEDED": QUOTA,
-    "quotaExceeded": QUOTA,
-    "limitExceeded": QUOTA,
-    "GPUS_ALL_REGIONS": GPU_QUOTA,
-    "dailyLimitExceeded": SHARED_QUOTA,
-    "IP_SPACE_EXHAUSTED": Ruling(Scope.REGION, FIVE_MINUTES, "the subnet of this region has no free address"),
-    "IP_SPACE_EXHAUSTED_WITH_DETAILS": Ruling(
-        Scope.REGION, FIVE_MINUTES, "the subnet of this region has no free address"
+def _by_code(*rulings: tuple[Ruling, str]) -> Mapping[str, Ruling]:
+    """Rulings by code, from pairs of a ruling and its codes, separated by spaces."""
+    return {code: ruling for ruling, codes in rulings for code in codes.split()}
+
+
+AWS: Mapping[str, Ruling] = _by_code(
+    (
+        NO_CAPACITY,
+        (
+            "InsufficientInstanceCapacity InsufficientHostCapacity InsufficientCapacity "
+            "InsufficientReservedInstanceCapacity InsufficientVolumeCapacity UnfulfillableCapacity "
+            "ReservationCapacityExceeded"
+        ),
     ),
-    "rateLimitExceeded": RATE_LIMITED,
-    "userRateLimitExceeded": RATE_LIMITED,
-    "RATE_LIMIT_EXCEEDED": RATE_LIMITED,
-    "RESOURCE_OPERATION_RATE_EXCEEDED": RATE_LIMITED,
-    "429": RATE_LIMITED,
-    "backendError": CLOUD_ERROR,
-    "internalError": CLOUD_ERROR,
-    "INTERNAL_ERROR": CLOUD_ERROR,
-    "SERVICE_UNAVAILABLE": CLOUD_ERROR,
-    "500": CLOUD_ERROR,
-    "502": CLOUD_ERROR,
-    "503": CLOUD_ERROR,
-    "504": CLOUD_ERROR,
-    "authError": BAD_CREDENTIALS,
-    "UNAUTHENTICATED": BAD_CREDENTIALS,
-    "401": BAD_CREDENTIALS,
-    "forbidden": NO_PERMISSION,
-    "PERMISSION_DENIED": NO_PERMISSION,
-    "PERMISSIONS_ERROR": NO_PERMISSION,
-    "403": NO_PERMISSION,
-    "insufficientPermissions": NO_PERMISSION,
-    "SERVICE_ACCOUNT_ACCESS_DENIED": NO_PERMISSION,
-    "CONDITION_NOT_MET": POLICY,
-    "CONDITION_NOT_MET.ExternalIp": Ruling(
-        Scope.CLOUD, HOUR, "a policy of the organisation forbids machines with external addresses"
+    (NO_ADDRESS, "InsufficientFreeAddressesInSubnet InsufficientAddressCapacity"),
+    (PRICE_TOO_LOW, "SpotMaxPriceTooLow"),
+    (NOT_SOLD_HERE, "Unsupported UnsupportedOperation InvalidFleetConfiguration InvalidInstanceType"),
+    (Ruling(Scope.ZONE, DAY, "this zone does not offer the disk"), "VolumeTypeNotAvailableInZone"),
+    (NO_SUCH_PLACE, "InvalidZone.NotFound"),
+    (QUOTA, "VcpuLimitExceeded InstanceLimitExceeded"),
+    (SPOT_QUOTA, "MaxSpotInstanceCountExceeded MaxSpotFleetRequestCountExceeded"),
+    (Ruling(Scope.REGION, FIVE_MINUTES, "the quota for fleets in this region is used up"), "MaxFleetCountExceeded"),
+    (DISK_QUOTA, "VolumeLimitExceeded MaxIOPSLimitExceeded"),
+    (
+        Ruling(Scope.REGION, HOUR, "the quota for launch templates in this region is used up"),
+        "MaxTemplateLimitExceeded",
     ),
-    "CONDITION_NOT_MET.Location": POLICY_HERE,
-    "accessNotConfigured": NO_API,
-    "SERVICE_DISABLED": NO_API,
-    "BILLING_DISABLED": NO_BILLING,
-    "networkNotFound": Ruling(Scope.CLOUD, FIVE_MINUTES, "the project has no network called default"),
-    "subnetworkNotFound": NO_NETWORK,
-    "imageNotFound": NO_IMAGE,
-    "diskTooSmall": DISK_TOO_SMALL,
-    "diskIncompatible": Ruling(Scope.GPU, HOUR, "a machine with this GPU does not take this disk"),
-    "zoneNotFound": NO_SUCH_PLACE,
-    "regionNotFound": NO_SUCH_PLACE,
-    "projectNotFound": Ruling(
-        Scope.CLOUD, FIVE_MINUTES, "the project does not exist, or the credentials cannot see it"
+    (
+        Ruling(Scope.REGION, HOUR, "the quota for security groups in this region is used up"),
+        "SecurityGroupLimitExceeded",
     ),
-    "invalid": BAD_REQUEST,
-    "badRequest": BAD_REQUEST,
-    "INVALID_USAGE": BAD_REQUEST,
-    "INVALID_FIELD_VALUE": BAD_REQUEST,
-    "RESOURCE_NOT_FOUND": BAD_REQUEST,
-    "notFound": BAD_REQUEST,
-    "400": BAD_REQUEST,
-    "404": BAD_REQUEST,
-}
+    (NO_NETWORK, "VPCIdNotSpecified VPCResourceNotSpecified DefaultVpcDoesNotExist MissingInput"),
+    (NO_PERMISSION_HERE, "UnauthorizedOperation AccessDenied AccessDeniedException"),
+    (POLICY_HERE, "UnauthorizedOperation.Policy"),
+    (POLICY, "TagPolicyViolation"),
+    (NO_SPOT_ROLE, "AuthFailure.ServiceLinkedRoleCreationNotPermitted"),
+    (
+        BAD_CREDENTIALS,
+        (
+            "AuthFailure InvalidClientTokenId UnrecognizedClientException SignatureDoesNotMatch "
+            "InvalidSignatureException IncompleteSignature MissingAuthenticationToken ExpiredToken "
+            "ExpiredTokenException RequestExpired"
+        ),
+    ),
+    (ACCOUNT, "OptInRequired PendingVerification Blocked AccountDisabled"),
+    (Ruling(Scope.CLOUD, HOUR, "the account is not subscribed to the machine image"), "OptInRequired.Marketplace"),
+    (
+        Ruling(Scope.CLOUD, HOUR, "the account's free plan excludes this machine"),
+        "InvalidParameterCombination.FreeTier",
+    ),
+    (Ruling(Scope.REGION, HOUR, "AWS is validating the account for this region"), "PendingVerification.Region"),
+    (RATE_LIMITED, "RequestLimitExceeded Throttling ThrottlingException RequestThrottled ConcurrentTagAccess"),
+    (CLOUD_ERROR, "InternalError InternalFailure ServiceUnavailable Unavailable InternalServerError ServerInternal"),
+    (
+        NOT_VISIBLE,
+        (
+            "InvalidGroup.NotFound InvalidSecurityGroupID.NotFound InvalidLaunchTemplateName.NotFoundException "
+            "InvalidLaunchTemplateId.NotFound InvalidLaunchTemplateId.NotFoundException "
+            "InvalidLaunchTemplateId.VersionNotFound"
+        ),
+    ),
+    (NO_SUBNET, "InvalidSubnetID.NotFound InvalidSubnet.NotFound"),
+    (NO_IMAGE_HERE, "ParameterNotFound InvalidAMIID.NotFound InvalidAMIID.Unavailable"),
+    (Ruling(Scope.CLOUD, HOUR, "the recipe's image_id is malformed"), "InvalidAMIID.Malformed"),
+    (DISK_TOO_SMALL, "InvalidBlockDeviceMapping.TooSmall"),
+    (
+        BAD_REQUEST,
+        (
+            "InvalidBlockDeviceMapping IdempotentParameterMismatch IdempotentInstanceTerminated UnknownVolumeType "
+            "InvalidParameter InvalidParameterValue InvalidParameterCombination MissingParameter "
+            "MalformedQueryString InvalidInput UnknownParameter ValidationError InvalidAction "
+            "InvalidUserData.Malformed"
+        ),
+    ),
+)
+
+GCP: Mapping[str, Ruling] = _by_code(
+    (
+        NO_CAPACITY,
+        (
+            "ZONE_RESOURCE_POOL_EXHAUSTED ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS RESOURCE_POOL_EXHAUSTED "
+            "RESOURCE_POOL_EXHAUSTED_WITH_DETAILS insufficientCapacity VM_MIN_COUNT_NOT_REACHED"
+        ),
+    ),
+    (
+        Ruling(Scope.ZONE, FIVE_SECONDS, "the zone is not ready for this machine yet"),
+        "RESOURCE_NOT_READY resourceNotReady",
+    ),
+    (NOT_SOLD_HERE, "UNSUPPORTED_OPERATION MACHINE_TYPE_NOT_FOUND"),
+    (QUOTA, "QUOTA_EXCEEDED quotaExceeded limitExceeded"),
+    (GPU_QUOTA, "GPUS_ALL_REGIONS"),
+    (SHARED_QUOTA, "dailyLimitExceeded"),
+    (
+        Ruling(Scope.REGION, FIVE_MINUTES, "the subnet of this region has no free address"),
+        "IP_SPACE_EXHAUSTED IP_SPACE_EXHAUSTED_WITH_DETAILS",
+    ),
+    (RATE_LIMITED, "rateLimitExceeded userRateLimitExceeded RATE_LIMIT_EXCEEDED RESOURCE_OPERATION_RATE_EXCEEDED 429"),
+    (CLOUD_ERROR, "backendError internalError INTERNAL_ERROR SERVICE_UNAVAILABLE 500 502 503 504"),
+    (BAD_CREDENTIALS, "authError UNAUTHENTICATED 401"),
+    (
+        NO_PERMISSION,
+        "forbidden PERMISSION_DENIED PERMISSIONS_ERROR 403 insufficientPermissions SERVICE_ACCOUNT_ACCESS_DENIED",
+    ),
+    (POLICY, "CONDITION_NOT_MET"),
+    (
+        Ruling(Scope.CLOUD, HOUR, "a policy of the organisation forbids machines with external addresses"),
+        "CONDITION_NOT_MET.ExternalIp",
+    ),
+    (POLICY_HERE, "CONDITION_NOT_MET.Location"),
+    (NO_API, "accessNotConfigured SERVICE_DISABLED"),
+    (NO_BILLING, "BILLING_DISABLED"),
+    (Ruling(Scope.CLOUD, FIVE_MINUTES, "the project has no network called default"), "networkNotFound"),
+    (NO_NETWORK, "subnetworkNotFound"),
+    (NO_IMAGE, "imageNotFound"),
+    (DISK_TOO_SMALL, "diskTooSmall"),
+    (Ruling(Scope.GPU, HOUR, "a machine with this GPU does not take this disk"), "diskIncompatible"),
+    (NO_SUCH_PLACE, "zoneNotFound regionNotFound"),
+    (
+        Ruling(Scope.CLOUD, FIVE_MINUTES, "the project does not exist, or the credentials cannot see it"),
+        "projectNotFound",
+    ),
+    (BAD_REQUEST, "invalid badRequest INVALID_USAGE INVALID_FIELD_VALUE RESOURCE_NOT_FOUND notFound 400 404"),
+)
 
 TABLES = {"aws": AWS, "gcp": GCP}
 
