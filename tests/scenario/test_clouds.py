@@ -410,6 +410,34 @@ def test_what_bars_a_whole_cloud_is_named_with_its_mend_before_any_launch_call(l
     assert all_launches(line) == []
 
 
+def test_a_missing_machine_image_ends_the_launch_with_the_mend_and_nothing_to_keep_trying(line, robin):
+    line.fault("aws", code="ParameterNotFound", action="GetParameter")
+    launch(robin, "mixtral-8x7b as imageless --clouds aws")
+    without = ("Keep trying",)
+    said = "could not be launched", "40 offers: the machine image does not exist", "Set the recipe's image_id"
+    card_of(robin, GENERAL, "imageless", *said, without=without)
+    asked = [call["region"] for call in line.calls("aws") if call["action"] == "GetParameter"]
+    assert len(asked) == len(set(asked)) == 2
+    assert all_launches(line) == []
+
+
+def test_a_denied_region_is_asked_once_and_the_next_cheapest_one_gives_the_machine(line, robin):
+    line.fault("aws", code="UnauthorizedOperation", region="us-east-2", action="*")
+    launch(robin, "farther --clouds aws")
+    ready(robin, "farther")
+    refusals = [r for a in line.deployment("farther").attempts if a.refusal for r in a.refusal.refusals]
+    assert {(r.scope, o.region) for r in refusals for o in r.offers} <= {(Scope.REGION, "us-east-2")}
+    assert machine_of(line, "farther").offer.region != "us-east-2"
+
+
+def test_a_new_group_that_the_fleet_does_not_find_for_seconds_costs_one_machine_and_no_refusal(line, robin):
+    line.fault("aws", code="unseen", seconds=3)
+    launch(robin, "farther --clouds aws")
+    ready(robin, "farther")
+    assert [a.refusal for a in line.deployment("farther").attempts] == [None]
+    assert len(line.machines()) == 1
+
+
 def test_a_region_without_a_default_vpc_is_named_with_its_mend(line, robin):
     keys = {"aws_access_key_id": "sandbox", "aws_secret_access_key": "sandbox"}
     ec2 = boto3.client("ec2", region_name="ap-northeast-1", endpoint_url=line.urls["aws"], **keys)

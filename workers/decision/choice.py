@@ -8,7 +8,7 @@ from workers.decision.mix import Lack, mix_of, open_offers
 from workers.decision.retry_policy import failures_in_a_row
 from workers.deployment.state import Deployment
 from workers.placement.offer import Offer
-from workers.placement.refusals import blocking
+from workers.placement.refusals import MISCONFIGURED, blocking
 
 
 def launchable(state: Deployment, lacking: Iterable[Lack], now: datetime) -> tuple[Offer, ...]:
@@ -22,6 +22,12 @@ def launchable(state: Deployment, lacking: Iterable[Lack], now: datetime) -> tup
         )  # fmt: skip
 
     return next((found for lack in lacking if (found := offers(lack))), ())
+
+
+def is_misconfigured(state: Deployment, now: datetime) -> bool:
+    """Whether every usable rung needs another recipe, so that neither time nor the cloud's settings help."""
+    against = [blocking(r.offer, state.refusals, now) for r in state.rungs if r.usable]
+    return bool(against) and all(refusal is not None and refusal.code in MISCONFIGURED for refusal in against)
 
 
 def why_dry(state: Deployment, lack: Lack, now: datetime) -> str:

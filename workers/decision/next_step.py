@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from workers.decision.choice import launchable, why_dry
+from workers.decision.choice import is_misconfigured, launchable, why_dry
 from workers.decision.mix import Lack, Mix, draining_for, lacks, mix_of, relieved, surplus
 from workers.decision.retry_policy import (
     MAX_FAILURES,
@@ -190,7 +190,7 @@ def _missing(state: Deployment, lacking: tuple[Lack, ...], now: datetime) -> Ste
         number = max((a.number for a in state.attempts), default=0) + 1
         return LaunchReplica(attempt=number, replica=_free_replica(state), offers=offers)
     why = why_dry(state, lacking[0], now)
-    if not (state.live or state.established or state.refusals):
+    if not (state.live or state.established) and (not state.refusals or is_misconfigured(state, now)):
         return EndDeployment(failed=why)  # the ladder stays empty until a person changes limits, recipe or clouds
     return Exhaust(why)
 

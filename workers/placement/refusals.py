@@ -17,11 +17,31 @@ class Scope(StrEnum):
     """What a refusal rules out beside the refused offers."""
 
     ZONE = "zone"  # this type and lifecycle in this zone
-    REGION = "region"  # this family and lifecycle in this region
+    REGION = "region"  # this family and lifecycle in this region; the whole region for the codes in WHOLE_REGION
     GPU = "gpu"  # this GPU on the whole cloud
     CLOUD = "cloud"  # everything on this cloud
     BACK_OFF = "back off"  # nothing: the request rate was too high
     BUG = "bug"  # this request: it is malformed
+
+
+LACKS_PERMISSION = frozenset(("UnauthorizedOperation", "AccessDenied", "AccessDeniedException"))
+"""Codes of AWS that an organisation's policy causes in one region, and the account's own policies in all."""
+
+ACCOUNT_WIDE = LACKS_PERMISSION | {"ParameterNotFound"}
+"""Codes that rule out the whole cloud once a second region has given them."""
+
+WHOLE_REGION = ACCOUNT_WIDE | {
+    "UnauthorizedOperation.Policy", "PendingVerification.Region", "NoSuchRegion", "MaxFleetCountExceeded",
+    "DefaultVpcDoesNotExist", "VPCIdNotSpecified", "VPCResourceNotSpecified", "MissingInput", "InvalidAMIID.NotFound",
+    "CONDITION_NOT_MET.Location", "subnetworkNotFound", "IP_SPACE_EXHAUSTED", "IP_SPACE_EXHAUSTED_WITH_DETAILS",
+}  # fmt: skip
+"""Codes of the scope REGION that do not depend on the machine type."""
+
+MISCONFIGURED = frozenset((
+    "ParameterNotFound", "InvalidAMIID.NotFound", "InvalidAMIID.Malformed", "OptInRequired.Marketplace",
+    "InvalidBlockDeviceMapping.TooSmall", "diskTooSmall", "imageNotFound", "ImageOfAnotherCloud", "PortOutOfRange",
+))  # fmt: skip
+"""Codes of requests that the cloud will never accept: another recipe is necessary, and so another launch."""
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
@@ -52,16 +72,29 @@ class Recorded(Protocol):
 def blocking(offer: Offer, recorded: Iterable[Recorded], now: datetime) -> Refusal | None:
     """The newest refusal in force that rules out `offer`, or None. `recorded` is in the order of time.
 
-    A later refusal that recommends the offer's zone lifts an earlier refusal of scope ZONE.
+    A later refusal that recommends the offer's zone lifts an earlier refusal of scope ZONE. A code in ACCOUNT_WIDE
+    rules out the whole cloud while refusals of two regions are in force.
     """
     against: Refusal | None = None
+    regions: dict[str, set[str]] = {}
     for record in recorded:
         for refusal in record.refusals:
             if _names(refusal, offer) and against is not None and against.scope is Scope.ZONE:
                 against = None
-            elif now - record.at < refusal.lasts and any(_ruled_out(offer, o, refusal.scope) for o in refusal.offers):
+            elif now - record.at < refusal.lasts and (
+                any(_ruled_out(offer, o, refusal) for o in refusal.offers) or _everywhere(offer, refusal, regions)
+            ):
                 against = refusal
     return against
+
+
+def _everywhere(offer: Offer, refusal: Refusal, regions: dict[str, set[str]]) -> bool:
+    """Whether this is the second region that gave a code in ACCOUNT_WIDE. Adds to `regions`, by code."""
+    if refusal.code not in ACCOUNT_WIDE or refusal.scope is not Scope.REGION:
+        return False
+    seen = regions.setdefault(refusal.code, set())
+    seen |= {o.region for o in refusal.offers if o.cloud == offer.cloud}
+    return len(seen) > 1
 
 
 def hinted(offer: Offer, recorded: Iterable[Recorded], now: datetime) -> bool:
@@ -91,23 +124,24 @@ def back_off_until(recorded: Sequence[Recorded], now: datetime) -> datetime | No
     return until if now < until else None
 
 
-def _ruled_out(offer: Offer, refused: Offer, scope: Scope) -> bool:
+def _ruled_out(offer: Offer, refused: Offer, refusal: Refusal) -> bool:
     if offer.cloud != refused.cloud:
         return False
     same_life = offer.spot == refused.spot
-    match scope:
+    match refusal.scope:
         case Scope.CLOUD:
             return True
         case Scope.GPU:
             return same_life and offer.accelerator == refused.accelerator
         case Scope.REGION:
-            return same_life and offer.region == refused.region and _family(offer) == _family(refused)
+            alike = same_life and _family(offer) == _family(refused)
+            return offer.region == refused.region and (alike or refusal.code in WHOLE_REGION)
         case Scope.ZONE | Scope.BUG:
             return same_life and offer.zone == refused.zone and offer.instance_type == refused.instance_type
         case Scope.BACK_OFF:
             return False  # see back_off_until
         case _:
-            assert_never(scope)
+            assert_never(refusal.scope)
 
 
 def _family(offer: Offer) -> str:

@@ -10,8 +10,9 @@ from datetime import timedelta
 from functools import cache
 from typing import Any, TypeVar
 
-from workers.clouds.aws.errors import translated
+from workers.clouds.aws.errors import AwsError, translated
 from workers.clouds.driver import DriverError
+from workers.placement.refusals import LACKS_PERMISSION
 from workers.settings_table import DEFAULTS
 
 HOME_REGION = DEFAULTS["AWS_DEFAULT_REGION"]
@@ -79,7 +80,13 @@ class AwsClient:
 
     def check_region(self, region: str) -> None:
         """Raises RegionError if the region cannot be used, AwsError, DriverError."""
-        if region in (enabled := self.regions()):
+        try:
+            enabled = self.regions()
+        except AwsError as error:
+            if error.code not in LACKS_PERMISSION or region not in self._all_regions():
+                raise
+            return  # a policy may deny the home region alone
+        if region in enabled:
             return
         mend = "Correct the region in the recipe or the price table"
         if region in self._all_regions():

@@ -24,6 +24,8 @@ PERMISSIONS = (
 )
 QUOTA = "Request more vCPUs at https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas"
 
+VERIFICATION = "Wait for AWS's e-mail about the verification, or open a support case"
+
 # Mend by error code. The cause is in the table of refusal codes.
 MENDS = {
     "NoCredentials": KEYS,
@@ -35,18 +37,33 @@ MENDS = {
     "ExpiredTokenException": NEW_KEYS,
     "RequestExpired": "Log in again, and check the clock of this machine",
     "UnauthorizedOperation": PERMISSIONS,
+    "UnauthorizedOperation.Policy": (
+        "Leave {region} out of the recipe, or ask the organisation's administrator to allow it"
+    ),
+    "AuthFailure.ServiceLinkedRoleCreationNotPermitted": (
+        "Run `aws iam create-service-linked-role --aws-service-name spot.amazonaws.com` once"
+    ),
     "AccessDenied": PERMISSIONS,
     "AccessDeniedException": PERMISSIONS,
     "VcpuLimitExceeded": QUOTA,
     "MaxSpotInstanceCountExceeded": QUOTA,
+    "MaxFleetCountExceeded": "Request more fleets at https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas",
     "OptInRequired": "Open the account's page in the AWS console, and finish its sign-up",
-    "PendingVerification": "Wait for AWS's e-mail about the verification, or open a support case",
+    "OptInRequired.Marketplace": "Accept the image's terms in the AWS Marketplace, or remove the recipe's image_id",
+    "InvalidParameterCombination.FreeTier": "Upgrade the account to the paid plan in the AWS console",
+    "PendingVerification": VERIFICATION,
+    "PendingVerification.Region": VERIFICATION,
     "DefaultVpcDoesNotExist": "Run `aws ec2 create-default-vpc --region {region}`",
+    "VPCIdNotSpecified": "Run `aws ec2 create-default-vpc --region {region}`",
+    "MissingInput": "Run `aws ec2 create-default-subnet --availability-zone …` for the zones of {region}",
+    "InsufficientFreeAddressesInSubnet": "End other machines in this subnet, or wait",
+    "ParameterNotFound": "Set the recipe's image_id (ami-…), or update mixtral-bot",
+    "InvalidBlockDeviceMapping.TooSmall": "Increase the recipe's disk_size, or remove it",
     "InvalidAMIID.NotFound": "Name an image of {region} in the recipe's image_id, or leave it out",
     "InvalidAMIID.Malformed": "Correct the recipe's image_id, or leave it out",
 }
 
-SAME_AS = {"NoCredentials": "AuthFailure", "Client.InvalidClientTokenId": "InvalidClientTokenId"}
+SAME_AS = {"NoCredentials": "AuthFailure"}
 
 # After these errors it is unknown whether a launch had an effect.
 UNCERTAIN = frozenset(("InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable"))
@@ -99,9 +116,9 @@ def translated(region: str) -> Iterator[None]:
 
 def refusal(region: str, code: str, text: str, offers: tuple[Offer, ...]) -> Refusal:
     """The refusal of `offers` for one error, with the mend in its sentence."""
-    code = SAME_AS.get(code, code)
-    found = classify("aws", code, text, offers)
-    return replace(found, sentence=_with_mend(found.sentence, code, region))
+    code = code.removeprefix("Client.").removeprefix("Server.")
+    found = classify("aws", SAME_AS.get(code, code), text, offers)
+    return replace(found, sentence=_with_mend(found.sentence, found.code, region))
 
 
 def refused(error: AwsError, offers: tuple[Offer, ...]) -> Refused:

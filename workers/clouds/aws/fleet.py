@@ -11,7 +11,7 @@ import msgspec
 from workers.clouds.aws.errors import refusal
 from workers.machines import MachineRequest, Token
 from workers.placement.offer import Offer
-from workers.placement.refusal_codes import NOT_SOLD_HERE
+from workers.placement.refusal_codes import AWS, NOT_SOLD_HERE, NOT_VISIBLE
 from workers.placement.refusals import Refusal, Scope
 
 IMAGE = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id"
@@ -36,9 +36,10 @@ TAG_PORT = "mixtral-port"
 TAG_REQUEST = "mixtral-request"
 
 
-def client_token(token: Token) -> str:
-    """The token, or its digest if EC2 does not accept it: at most 64 ASCII characters."""
-    return token if token.isascii() and len(token) <= MAX_TOKEN else _digest(token.encode())
+def client_token(token: Token, repeat: int = 0) -> str:
+    """The token, or its digest if EC2 does not accept it: at most 64 ASCII characters. Differs for each `repeat`."""
+    named = f"{token}.{repeat}" if repeat else token
+    return named if named.isascii() and len(named) <= MAX_TOKEN else _digest(named.encode())
 
 
 def template_name(token: Token) -> str:
@@ -127,6 +128,12 @@ def launched(answer: Mapping[str, Any]) -> str | None:
     """Id of the instance in a fleet's answer, or None."""
     ids = [id_ for made in answer.get("Instances") or () for id_ in made.get("InstanceIds") or ()]
     return ids[0] if ids else None
+
+
+def not_visible(answer: Mapping[str, Any]) -> bool:
+    """Whether the fleet made no machine because it does not find the group or the template yet."""
+    codes = [AWS.get(error.get("ErrorCode", "")) for error in answer.get("Errors") or ()]
+    return launched(answer) is None and NOT_VISIBLE in codes
 
 
 def refusals(

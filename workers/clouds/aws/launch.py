@@ -15,12 +15,12 @@ from workers.clouds.aws.client import AwsClient, RegionError
 from workers.clouds.aws.errors import AwsError, refused, refused_by
 from workers.clouds.aws.network import Network, Places
 from workers.clouds.aws.quota import VcpuQuotas
-from workers.clouds.aws.templates import Templates, is_missing, mismatch
+from workers.clouds.aws.templates import Templates, mismatch
 from workers.clouds.cidrs import CIDRS_MEND, CidrsError
 from workers.clouds.driver import DriverError, Refused
 from workers.machines import MachineRequest
 from workers.placement.offer import Offer
-from workers.placement.refusal_codes import QUOTA
+from workers.placement.refusal_codes import AWS, NOT_VISIBLE, QUOTA
 from workers.placement.refusals import Refusal, Scope
 from workers.serving.bootstrap import user_data
 from workers.serving.errors import ServingError
@@ -30,8 +30,12 @@ LOOK_EVERY = timedelta(seconds=0.1)  # first interval; increases to the next one
 LOOK_AT_MOST_EVERY = timedelta(seconds=2)
 IMAGE_CACHED_FOR = timedelta(hours=1)
 MAX_PORT = 65535
-TRIES = 3  # of CreateFleet, if its template is missing
-NETWORK_CHANGED = ("InvalidGroup.NotFound", "InvalidSubnetID.NotFound", "InvalidSubnet.NotFound")
+VISIBLE_AFTER = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 4.0, 4.0)
+"""Pauses before CreateFleet is repeated, in seconds: EC2 may not find a new group or template for some seconds."""
+NETWORK_CHANGED = (
+    *("InvalidGroup.NotFound", "InvalidSecurityGroupID.NotFound"),
+    *("InvalidSubnetID.NotFound", "InvalidSubnet.NotFound"),
+)
 
 
 class _Resources(Struct, frozen=True, kw_only=True):
@@ -76,6 +80,8 @@ class FleetLaunch:
         except AwsError as error:
             if error.uncertain:
                 raise  # it may have had an effect
+            if error.code in NETWORK_CHANGED:
+                self.network.forget(request.offers[0].region)
             raise refused(error, request.offers) from error
 
     def settled(self, region: str, instance_id: str) -> Any:
@@ -182,17 +188,30 @@ class FleetLaunch:
         raise refused_by((*refusals, *before), request.offers)
 
     def _create_fleet(self, region: str, request: MachineRequest, data: dict[str, Any], fields: dict[str, Any]) -> Any:
-        for last in (False,) * (TRIES - 1) + (True,):
-            self._templates.make(region, request, data)
-            try:
-                return self._api.launch(region, "create_fleet", **fields)
-            except AwsError as error:
-                # Another worker with the same request deleted the template between the two calls.
-                if last or not is_missing(error):
-                    raise
-            finally:
-                self._templates.delete(region, aws_fleet.template_name(request.token))
-        raise AssertionError  # the last try has returned or raised
+        """The fleet's answer. The call is repeated while EC2 does not find the group or the template.
+
+        EC2 returns the same errors again for the same ClientToken, so the next call has another one, derived from the
+        request's token. A replay makes the same calls, and gets the machine that one of them made. After an exception
+        EC2 has not stored the token, so it stays. Another worker may delete the template, so it is made each time.
+        """
+        repeat = 0
+        try:
+            for pause in (*VISIBLE_AFTER, None):
+                self._templates.make(region, request, data)
+                fields["ClientToken"] = aws_fleet.client_token(request.token, repeat)
+                try:
+                    answer = self._api.launch(region, "create_fleet", **fields)
+                except AwsError as error:
+                    if pause is None or AWS.get(error.code) is not NOT_VISIBLE:
+                        raise
+                else:
+                    if pause is None or not aws_fleet.not_visible(answer):
+                        return answer
+                    repeat += 1
+                time.sleep(pause)
+        finally:
+            self._templates.delete(region, aws_fleet.template_name(request.token))
+        raise AssertionError  # the last call has returned or raised
 
     def _described(self, region: str, instance_id: str) -> Any | None:
         """The instance; None if EC2 does not list it yet, which may take some seconds."""

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from workers.clouds.driver import DriverError, Refused
 from workers.placement.offer import Offer
-from workers.placement.refusal_codes import classify
+from workers.placement.refusal_codes import classify, code_by_text
 from workers.placement.refusals import Refusal, Scope
 
 UNAUTHENTICATED = 401
@@ -29,6 +29,23 @@ MENDS = {
     "BILLING_DISABLED": "Link a billing account to {project} in the Google Cloud console",
     "projectNotFound": "Set GOOGLE_CLOUD_PROJECT to the id of a project that these credentials can see, not {project}",
     "networkNotFound": "Run `gcloud compute networks create default --project {project}`",
+    "subnetworkNotFound": "Create the subnetwork of `default` in this region, or leave the region out of the recipe",
+    "CONDITION_NOT_MET": "Ask the organisation's administrator for an exception for {project}",
+    "CONDITION_NOT_MET.ExternalIp": (
+        "Ask the organisation's administrator to allow external addresses in {project} "
+        "(constraints/compute.vmExternalIpAccess)"
+    ),
+    "CONDITION_NOT_MET.Location": (
+        "Leave the region out of the recipe, or ask the organisation's administrator to allow it "
+        "(constraints/gcp.resourceLocations)"
+    ),
+    "IP_SPACE_EXHAUSTED": "Expand the subnetwork of `default` in this region",
+    "IP_SPACE_EXHAUSTED_WITH_DETAILS": "Expand the subnetwork of `default` in this region",
+    "insufficientPermissions": LOGIN,
+    "SERVICE_ACCOUNT_ACCESS_DENIED": "Grant the account roles/iam.serviceAccountUser in {project}",
+    "imageNotFound": "Correct or remove the recipe's image_id, or update mixtral-bot",
+    "diskIncompatible": "Change or remove the recipe's disk_tier",
+    "diskTooSmall": "Increase the recipe's disk_size, or remove it",
     "zoneNotFound": "Correct the zone in the price table, or the recipe's infra, region and zone",
     "regionNotFound": "Correct the region in the price table, or the recipe's infra, region and zone",
     "QUOTA_EXCEEDED": "Request more at https://console.cloud.google.com/iam-admin/quotas?project={project}",
@@ -42,15 +59,10 @@ SAME_AS = {
     "IAM_PERMISSION_DENIED": "forbidden",
     "CONSUMER_INVALID": "projectNotFound",
     "quotaExceeded": "QUOTA_EXCEEDED",
+    "conditionNotMet": "CONDITION_NOT_MET",
+    "ACCESS_TOKEN_SCOPE_INSUFFICIENT": "insufficientPermissions",
+    "UREQ_PROJECT_BILLING_NOT_FOUND": "BILLING_DISABLED",
 }
-
-# For resources that do not exist, only the text contains their kind.
-MISSING = (
-    (re.compile(r"'projects/[^/']+' was not found|[Pp]roject .{1,80} not found|Unknown project"), "projectNotFound"),
-    (re.compile(r"/zones/[^/']+' was not found|Unknown zone"), "zoneNotFound"),
-    (re.compile(r"/regions/[^/']+' was not found|Unknown region"), "regionNotFound"),
-    (re.compile(r"/networks/[^/']+' was not found"), "networkNotFound"),
-)
 
 WIDEST_FIRST = (Scope.CLOUD, Scope.GPU, Scope.REGION, Scope.BACK_OFF, Scope.BUG, Scope.ZONE)
 SUMMARY = "VM_MIN_COUNT_NOT_REACHED"
@@ -81,11 +93,7 @@ def from_sdk(project: str, error: Any) -> GcpError:
         code = "authError"
     if status == TOO_MANY and not reason:
         code = "rateLimitExceeded"
-    return GcpError(project, _missing(text) or code, text, status)
-
-
-def _missing(text: str) -> str | None:
-    return next((code for pattern, code in MISSING if pattern.search(text)), None)
+    return GcpError(project, code_by_text("gcp", code, text), text, status)
 
 
 def translated(error: GcpError, offers: tuple[Offer, ...]) -> DriverError | Refused:
@@ -96,7 +104,7 @@ def translated(error: GcpError, offers: tuple[Offer, ...]) -> DriverError | Refu
 def refused(error: GcpError, offers: tuple[Offer, ...]) -> Refused:
     """A failed call as the refusal of all `offers`."""
     refusal = classify("gcp", error.code, error.text, offers)
-    refusal = replace(refusal, sentence=_sentence(error.project, error.code, refusal.sentence))
+    refusal = replace(refusal, sentence=_sentence(error.project, refusal.code, refusal.sentence))
     return Refused(refusal.sentence, code=refusal.code, scope=refusal.scope, refusals=(refusal,))
 
 
@@ -121,7 +129,7 @@ def _refusal(project: str, code: str, text: str, offers: tuple[Offer, ...], plai
     code = SAME_AS.get(code, code)
     named = tuple(offer for offer in offers if re.search(rf"zones/{re.escape(offer.zone)}\b", text))
     refusal = classify("gcp", code, text, named or offers)
-    return replace(refusal, sentence=_sentence(project, code, plain or refusal.sentence))
+    return replace(refusal, sentence=_sentence(project, refusal.code, plain or refusal.sentence))
 
 
 def _sentence(project: str, code: str, cause: str) -> str:

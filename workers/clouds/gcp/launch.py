@@ -85,7 +85,7 @@ class Launcher:
     def _done(self, operation: Any, offers: tuple[Offer, ...]) -> Any:
         """Wait for the operation. Raises Refused if it made no machine, DriverError."""
         operation = self._api.done(operation)
-        errors = [(error.code, error.message) for error in operation.error.errors]
+        errors = [(error.code, _text(error)) for error in operation.error.errors]
         if errors and not _zones(operation) and not any(code in EXISTS for code, _ in errors):
             raise refused_by(self._api.project, errors, offers)
         return operation
@@ -104,6 +104,12 @@ class Launcher:
             raise Refused(sentence, code="TokenMismatch", scope=Scope.BUG)
         at = datetime.fromisoformat(operation.insert_time).astimezone(UTC) if operation else datetime.now(UTC)
         return Made(found=found, at=at)
+
+
+def _text(error: Any) -> str:
+    """The message of an operation's error, with its details, which may recommend zones."""
+    details = (detail.localized_message.message for detail in error.error_details)
+    return " ".join(filter(None, (error.message, *details)))
 
 
 def _zones(operation: Any) -> list[str]:

@@ -30,6 +30,8 @@ class _Choice(Struct, frozen=True, kw_only=True):
     override: Any
     """The override, as the request contains it."""
     template: Any
+    name: str
+    """The template's name."""
     data: Any
     """The template's data with the override applied."""
 
@@ -49,6 +51,17 @@ class Actions(EC2Response):
             raise EC2ClientError("UnsupportedOperation", "The stand-in supports fleets of the type instant only.")
         parameters = {key: value for key, value in self._get_params().items() if key != "ClientToken"}
         return self._once("CreateFleet", parameters, lambda: ActionResult(self._fleet()))
+
+    def create_security_group(self) -> ActionResult:
+        answer = super().create_security_group()
+        made: Any = answer.result
+        self.cloud.made(made["GroupId"])
+        return answer
+
+    def create_launch_template(self) -> ActionResult:
+        answer = super().create_launch_template()
+        self.cloud.made(self._get_param("LaunchTemplateName", ""))
+        return answer
 
     def run_instances(self) -> ActionResult:
         self.error_on_dryrun()
@@ -142,7 +155,10 @@ class Actions(EC2Response):
         errors, instances = [], []
         for choice in self._choices(spot=spot):
             described = {"LaunchTemplateAndOverrides": choice.described(), "Lifecycle": choice.pool.lifecycle}
-            refusal = self.cloud.refusal("CreateFleet", choice.pool)
+            groups = choice.data.get("SecurityGroupIds", [])
+            refusal = self.cloud.unseen(self.region, groups, choice.name) or self.cloud.refusal(
+                "CreateFleet", choice.pool
+            )
             if refusal is None:
                 try:
                     made = self._launch(choice.pool, choice.data)
@@ -169,7 +185,9 @@ class Actions(EC2Response):
             for override in config.get("Overrides") or [{}]:
                 whole = dict(data) | dict(override)
                 pool = self._pool(whole["InstanceType"], whole.get("SubnetId"), spot=spot)
-                choices.append(_Choice(pool=pool, override=override, template=described, data=whole))
+                choices.append(
+                    _Choice(pool=pool, override=override, template=described, name=template.name, data=whole)
+                )
         return sorted(choices, key=self._price)
 
     def _price(self, choice: _Choice) -> float:

@@ -1,7 +1,8 @@
 """The EC2 stand-in's state in addition to moto's: faults, quotas, client tokens, a list of calls, and machines."""
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -10,7 +11,7 @@ from moto.ec2.models import ec2_backends
 
 from workers.clouds.aws.quota import code_of
 from workers.sandbox.ec2.catalog import Catalog, vcpus, zones
-from workers.sandbox.ec2.faults import OF_AN_OFFER, Faults
+from workers.sandbox.ec2.faults import OF_AN_OFFER, UNSEEN, Faults
 from workers.sandbox.ec2.lives import Lives, Machines, Pool
 
 DEFAULT_QUOTA = 10_000.0
@@ -27,6 +28,7 @@ class Cloud:
         self.faults = Faults()
         self.calls: list[dict[str, str]] = []
         self._quotas: list[tuple[str, str, float]] = []
+        self._made_at: dict[str, float] = {}
         self._answers: dict[tuple[str, str, str], tuple[str, Any]] = {}
         self.lives = Lives(machines, account, self.faults, self.lock)
 
@@ -58,6 +60,19 @@ class Cloud:
             answer = do()
             self._answers[action, region, token] = (request, answer)
         return answer
+
+    def made(self, id_: str) -> None:
+        """Record the age of a security group or, by its name, of a launch template."""
+        self._made_at[id_] = time.monotonic()
+
+    def unseen(self, region: str, groups: Iterable[str], template: str) -> tuple[str, str] | None:
+        """EC2's error code and message if a fleet does not find one of these resources yet, else None."""
+        fault = self.faults.silent("unseen", "CreateFleet", region=region)
+        for id_ in (*groups, template) if fault else ():
+            if fault and time.monotonic() - self._made_at.get(id_, float("-inf")) < fault.seconds:
+                code, words = UNSEEN["lt" if id_ == template else "sg"]
+                return code, words.replace("{id}", id_)
+        return None
 
     def refusal(self, action: str, pool: Pool) -> tuple[str, str] | None:
         """EC2's error code and message if the pool has no machine to launch, else None."""

@@ -39,14 +39,25 @@ OF_A_CALL = {
     "UnsupportedOperation": (400, "The operation is not supported for this instance type."),
     "RequestLimitExceeded": (503, "Request limit exceeded."),
     "UnauthorizedOperation": (403, "You are not authorized to perform this operation."),
+    "InvalidLaunchTemplateId.NotFound": (400, "The specified launch template does not exist."),
     "AuthFailure": (401, "AWS was not able to validate the provided access credentials"),
     "RequestExpired": (400, "Request has expired."),
     "ExpiredToken": (400, "The security token included in the request is expired"),
+    "ParameterNotFound": (400, ""),
     "InternalError": (500, "An internal error has occurred"),
     "Unavailable": (503, "The service is unavailable. Please try again shortly."),
 }
 EVERYWHERE = ("AuthFailure", "RequestExpired", "ExpiredToken")
-SILENT = ("lost", "slow", "preempted", "deleted")
+SILENT = ("lost", "slow", "unseen", "preempted", "deleted")
+
+# Codes and messages of a fleet for resources that it does not find yet.
+UNSEEN = {
+    "sg": ("InvalidGroup.NotFound", "The security group '{id}' does not exist in VPC 'vpc-0'"),
+    "lt": (
+        "InvalidLaunchTemplateName.NotFoundException",
+        "The specified launch template, with template name {id}, does not exist.",
+    ),
+}
 
 
 class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,7 +65,7 @@ class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     code: str
     """An error code of EC2, in the tables above or not; or `lost` (the call takes effect without an answer), `slow`,
-    `preempted` or `deleted` (the machine ends)."""
+    `unseen` (fleets do not find younger groups and templates), `preempted` or `deleted` (the machine ends)."""
     message: str = ""
     """Replaces EC2's message; required for a code that is not in the tables above."""
     instance_type: str = "*"
@@ -66,7 +77,7 @@ class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     action: str = ""
     """Pattern of actions, such as `Describe*`; empty: launches, or all if the code is about credentials."""
     seconds: float = 1.0
-    """Delay of a slow answer, or time from the machine's boot to its end."""
+    """Delay of a slow answer, age of what fleets find, or time from the machine's boot to its end."""
     times: int | None = None
     """How often the fault happens; None: no limit."""
 

@@ -46,6 +46,13 @@ ON_THE_CALL = {
         "Compute Engine API has not been used in project {project} before or it is disabled.",
     ),
     "BILLING_DISABLED": (403, "forbidden", "BILLING_DISABLED", "This API method requires billing to be enabled."),
+    "conditionNotMet": (
+        412,
+        "conditionNotMet",
+        "",
+        "Constraint constraints/compute.vmExternalIpAccess violated for project {project}.",
+    ),
+    "imageNotFound": (404, "notFound", "", "The resource 'projects/q/global/images/family/f' was not found"),
     "projectNotFound": (404, "notFound", "", "The resource 'projects/{project}' was not found"),
     "networkNotFound": (404, "notFound", "", "The resource 'projects/{project}/global/networks/default' was not found"),
     "backendError": (503, "backendError", "", "Internal error. Please try again."),
@@ -60,6 +67,10 @@ IN_THE_OPERATION = {
     "resources available to fulfill the request.  '(resource type:compute)'.",
     "QUOTA_EXCEEDED": "Quota '{metric}' exceeded.  Limit: 0.0 in region {region}.",
     "GPUS_ALL_REGIONS": "Quota 'GPUS_ALL_REGIONS' exceeded.  Limit: 0.0 globally.",
+    "CPUS_ALL_REGIONS": "Quota 'CPUS_ALL_REGIONS' exceeded.  Limit: 12.0 globally.",
+    "SSD_TOTAL_GB": "Quota 'SSD_TOTAL_GB' exceeded.  Limit: 500.0 in region {region}.",
+    "CONDITION_NOT_MET": "Location ZONE:{zone} violates constraint constraints/gcp.resourceLocations on the resource "
+    "projects/{project}/zones/{zone}/instances/i.",
 }
 SILENT = ("lost", "slow", "preempted", "deleted")
 
@@ -125,4 +136,4 @@ def operation_error(code: str, project: str, zone: str, metric: str) -> dict[str
     """The error that GCE writes into an operation for a fault. `metric`: the quota of the machine's GPU."""
     region = zone.rpartition("-")[0]
     message = IN_THE_OPERATION[code].format(project=project, zone=zone, region=region, metric=metric)
-    return {"code": "QUOTA_EXCEEDED" if code == "GPUS_ALL_REGIONS" else code, "message": message}
+    return {"code": "QUOTA_EXCEEDED" if message.startswith("Quota ") else code, "message": message}

@@ -72,6 +72,26 @@ def test_a_dry_ladder_without_a_machine_is_told_and_ended_after_a_while():
     assert story.wait(minutes=10).step == EndDeployment(failed="dry")
 
 
+def test_a_ladder_that_only_another_recipe_can_mend_ends_the_deployment_at_once():
+    story = Timeline().planned(offer("r-1"), offer("q-1", 2)).asked()
+    story.refused("the machine image does not exist", code="imageNotFound", scope=Scope.CLOUD)
+    assert story.step == EndDeployment(failed="No machine is available. 2 offers: the machine image does not exist.")
+
+
+@pytest.mark.parametrize("other", ["forbidden", "ZONE_RESOURCE_POOL_EXHAUSTED"])
+def test_a_ladder_that_time_or_the_cloud_s_settings_can_mend_too_is_dry(other):
+    story = Timeline().planned(offer("r-1"), offer("aws use1-az1", 2, region="us-east-1"))
+    story.asked().refused("the machine image does not exist", code="imageNotFound", scope=Scope.CLOUD)
+    story.asked(offer("aws use1-az1", 2, region="us-east-1")).refused("no", code=other, scope=Scope.CLOUD)
+    assert isinstance(story.step, Exhaust)
+
+
+def test_a_ladder_that_only_another_recipe_can_mend_does_not_end_what_has_answered():
+    story = Timeline().planned().asked().created().ready().gone()
+    story.asked().refused("the machine image does not exist", code="imageNotFound", scope=Scope.CLOUD)
+    assert not isinstance(story.step, EndDeployment)
+
+
 def test_a_dry_ladder_is_climbed_again_where_somebody_asked_to_keep_trying():
     story = Timeline().planned().asked().refused().exhausted("dry")
     dry = story.now

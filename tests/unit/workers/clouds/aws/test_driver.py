@@ -8,7 +8,8 @@ import pytest
 
 from tests.builders.machines import INSTALLATION, SECRETS, boot, request
 from tests.fakes.aws import AwsCloud
-from tests.fakes.ladder import climb
+from tests.fakes.ladder import climb, rungs
+from workers.clouds.aws import fleet, launch
 from workers.clouds.aws.driver import AwsDriver
 from workers.clouds.aws.errors import AwsError
 from workers.clouds.driver import DriverError, Refused
@@ -59,6 +60,48 @@ def test_a_quota_error_everywhere_costs_one_call_a_region(cloud, driver):
     machine, _ = climb(driver)
     assert machine is None
     assert len(cloud.launches()) <= 13
+
+
+def regions_asked(refusals):
+    return [offers[0].region for error in refusals for offers in {one.offers for one in error.refusals}]
+
+
+def test_a_denied_region_is_asked_once_and_the_next_one_gives_the_machine(cloud, driver):
+    denied = rungs("aws")[0].offer.region
+    cloud.fault("UnauthorizedOperation", region=denied, action="*")
+    machine, refusals = climb(cloud.driver)
+    assert regions_asked(refusals) == [denied]
+    assert machine is not None
+    assert machine.offer.region != denied
+
+
+def test_a_denied_home_region_rules_out_no_other_one(cloud, driver):
+    cloud.fault("UnauthorizedOperation", region=driver.api.home, action="*")
+    offers = batch(cloud, region="us-west-2")
+    assert driver.create(request("d-1-1", offers), SECRETS).offer in offers
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "asked"),
+    [
+        ("UnauthorizedOperation", "", 2),
+        ("AuthFailure", "", 1),
+        ("UnauthorizedOperation", "… with an explicit deny in a service control policy.", 13),
+    ],
+)
+def test_a_denial_everywhere_is_asked_about_in_as_few_regions_as_can_tell(cloud, driver, code, text, asked):
+    cloud.fault(code, message=text, action="CreateFleet")
+    machine, refusals = climb(driver)
+    assert machine is None
+    assert len(refusals) == len(set(regions_asked(refusals))) == asked
+
+
+def test_a_missing_image_parameter_is_asked_about_in_two_regions(cloud, driver, monkeypatch):
+    monkeypatch.setattr(fleet, "IMAGE", "/aws/service/elsewhere")
+    machine, refusals = climb(driver)
+    assert machine is None
+    assert len(refusals) == 2
+    assert cloud.launches() == []
 
 
 @pytest.mark.parametrize("code", ["InsufficientInstanceCapacity", "MaxSpotInstanceCountExceeded"])
@@ -123,7 +166,7 @@ def test_an_unknown_code_is_told_as_it_came(cloud, driver):
     ("code", "scope", "mend"),
     [
         ("RequestLimitExceeded", Scope.BACK_OFF, "limits the rate"),
-        ("UnauthorizedOperation", Scope.CLOUD, "Grant the permissions ec2:CreateFleet"),
+        ("UnauthorizedOperation", Scope.REGION, "Grant the permissions ec2:CreateFleet"),
         ("AuthFailure", Scope.CLOUD, "Set AWS_ACCESS_KEY_ID"),
         ("ExpiredToken", Scope.CLOUD, "Log in again"),
     ],
@@ -332,7 +375,54 @@ def test_a_rule_that_somebody_added_by_hand_is_closed(cloud, driver):
     assert opened(cloud, "mixtral-i-test-8000") == (1, {("tcp", 8000, 8000, "203.0.113.0/24")})
 
 
-def test_a_security_group_that_was_deleted_is_made_again_at_the_next_launch(cloud, driver):
+def test_a_new_group_and_template_that_the_fleet_does_not_find_for_seconds_cost_nothing(cloud, driver):
+    cloud.fault("unseen", seconds=2)
+    machine = driver.create(request("d-1-1", batch(cloud)), SECRETS)
+    assert [i["InstanceId"] for i in instances(cloud)] == [machine.id]
+    assert cloud.client().describe_launch_templates()["LaunchTemplates"] == []
+
+
+def test_a_launch_that_was_repeated_for_a_new_group_replays_to_the_same_machine(cloud, driver):
+    """The answer with the machine is lost, and its tags are not found: only the tokens lead to it."""
+    cloud.fault("unseen", seconds=1)
+    asked = request("d-1-1", batch(cloud))
+    machine = driver.create(asked, SECRETS)
+    assert cloud.again().create(asked, SECRETS).id == machine.id
+    assert len(instances(cloud)) == 1
+
+
+@pytest.mark.parametrize("code", ["InvalidGroup.NotFound", "InvalidLaunchTemplateName.NotFoundException"])
+def test_a_group_or_template_that_never_appears_rules_out_nothing(cloud, driver, monkeypatch, code):
+    monkeypatch.setattr(launch, "VISIBLE_AFTER", (0.0, 0.0))
+    cloud.fault(code, message="It does not exist.")
+    error = refused(driver, request("d-1-1", batch(cloud)))
+    assert {one.scope for one in error.refusals} == {Scope.BACK_OFF}
+    assert len(cloud.launches()) == 3
+    cloud.mend()
+    assert driver.create(request("d-1-2", batch(cloud)), SECRETS)
+
+
+def test_after_an_exception_for_a_template_the_token_stays(cloud, driver):
+    cloud.fault("InvalidLaunchTemplateId.NotFound", action="CreateFleet", times=2)
+    machine = driver.create(request("d-1-1", batch(cloud)), SECRETS)
+    assert [i["InstanceId"] for i in instances(cloud)] == [machine.id]
+    assert [token for _, _, token in cloud.server.cloud._answers] == ["d-1-1"]
+
+
+def test_the_pauses_for_a_new_group_add_up_to_twenty_seconds():
+    assert sum(launch.VISIBLE_AFTER) == 20
+
+
+def test_an_image_parameter_that_is_missing_is_told_with_its_mend(cloud, driver, monkeypatch):
+    monkeypatch.setattr(fleet, "IMAGE", "/aws/service/elsewhere")
+    error = refused(driver, request("d-1-1", batch(cloud)))
+    assert (error.code, error.scope) == ("ParameterNotFound", Scope.REGION)
+    assert "image_id" in str(error)
+    assert cloud.launches() == []
+
+
+def test_a_security_group_that_was_deleted_is_made_again_at_the_next_launch(cloud, driver, monkeypatch):
+    monkeypatch.setattr(launch, "VISIBLE_AFTER", (0.0,))
     machine = driver.create(request("d-1-1", batch(cloud)), SECRETS)
     driver.terminate(machine.token)
     client = cloud.client()

@@ -7,6 +7,7 @@ import pytest
 from recipes.loader import find, load
 from tests.builders.machines import INSTALLATION, SECRETS, boot, request
 from tests.fakes.gcp import GcpCloud
+from tests.fakes.ladder import climb
 from tests.patience import PATIENCE
 from workers.clouds.driver import DriverError, Refused
 from workers.clouds.gcp.driver import GcpDriver
@@ -169,12 +170,17 @@ ON_THE_CALL = {
     "accessNotConfigured": Scope.CLOUD,
     "BILLING_DISABLED": Scope.CLOUD,
     "projectNotFound": Scope.CLOUD,
+    "conditionNotMet": Scope.CLOUD,
+    "imageNotFound": Scope.CLOUD,
 }
 IN_THE_OPERATION = {
     "ZONE_RESOURCE_POOL_EXHAUSTED": Scope.ZONE,
     "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS": Scope.ZONE,
     "QUOTA_EXCEEDED": Scope.REGION,
     "GPUS_ALL_REGIONS": Scope.GPU,
+    "CPUS_ALL_REGIONS": Scope.CLOUD,
+    "SSD_TOTAL_GB": Scope.REGION,
+    "CONDITION_NOT_MET": Scope.REGION,
 }
 
 
@@ -206,6 +212,20 @@ def test_what_a_person_has_to_mend_is_named_before_any_launch_call(cloud, driver
     with pytest.raises(DriverError, match=mend):
         list(driver.owned(INSTALLATION))
     assert launches(cloud) == []
+
+
+@pytest.mark.parametrize(("code", "calls"), [("CPUS_ALL_REGIONS", 1), ("conditionNotMet", 1), ("imageNotFound", 1)])
+def test_what_holds_for_the_whole_project_is_asked_about_once(cloud, driver, code, calls):
+    cloud.fault(code)
+    machine, refusals = climb(driver)
+    assert machine is None
+    assert (len(refusals), len(launches(cloud))) == (1, calls)
+
+
+def test_a_quota_is_named_with_its_limit_and_its_place(cloud, driver):
+    cloud.fault("SSD_TOTAL_GB")
+    with pytest.raises(Refused, match="the quota SSD_TOTAL_GB is used up or too small: its limit is 500 in region us-"):
+        driver.create(one(), SECRETS)
 
 
 def test_a_project_without_a_default_network_is_told_how_to_get_one(cloud, driver):

@@ -4,9 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 from google.api_core.exceptions import format_http_response_error
+from google.cloud import compute_v1
 
 from tests.unit.workers.clouds.gcp.test_instance import A100
 from workers.clouds.gcp.errors import from_sdk, refused, refused_by
+from workers.clouds.gcp.launch import _text
 from workers.placement.refusals import Scope
 
 URL = "https://compute.googleapis.com/compute/v1/projects/p/zones/us-central1-a/instances"
@@ -67,3 +69,14 @@ def test_a_summary_alone_speaks_of_all():
     refusal = refused_by("p", [("VM_MIN_COUNT_NOT_REACHED", "Requested minimum count of 1 VMs …")], (A100,))
     assert refusal.refusals[0].offers == (A100,)
     assert str(refusal) == "no capacity right now"
+
+
+def test_the_details_of_a_shortage_recommend_zones():
+    message = (
+        "A g2-standard-96 VM instance is currently unavailable in the us-central1-b zone. Consider trying your request "
+        "in the us-central1-a, us-central1-f zone(s), which currently has capacity to accommodate your request."
+    )
+    details = [compute_v1.ErrorDetails(localized_message=compute_v1.LocalizedMessage(message=message))]
+    error = compute_v1.Errors(message="The zone does not have enough resources.", error_details=details)
+    refusal = refused_by("p", [("ZONE_RESOURCE_POOL_EXHAUSTED", _text(error))], (A100,)).refusals[0]
+    assert refusal.zones_with_capacity == ("us-central1-a", "us-central1-f")
