@@ -102,7 +102,7 @@ class Day:
         offers = sold(self.policy.zones)
 
         def ladder(recipe, limits):
-            return plan(recipe, offers, spot=limits.spot, statuses={"gcp": driver.status()}), ""
+            return plan(recipe, offers, Limits(spot=limits.spot), statuses={"gcp": driver.status()}), ""
 
         self._advance = Advance(ladder=ladder, gateway=self._machines.url, **shared)
         self._sweeper = Sweeper(nudge=self._nudged.append, every=timedelta(seconds=1), **shared)

@@ -6,8 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
-from typing import TypedDict
 
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -61,20 +59,10 @@ def ladder_of(settings: Settings, drivers: Mapping[str, Driver]) -> Ladder:
             return (), str(error)  # an unreadable price table ends the launch before any call to a cloud
         offers = [*priced, *(o for d in drivers.values() for o in d.offers())]
         known = statuses(settings.environ, drivers=frozenset(drivers)) | {c: d.status() for c, d in drivers.items()}
-        limited = PlanLimits(spot=limits.spot, gpus=limits.gpus, clouds=limits.clouds, max_price=limits.max_price)
-        rungs = plan(recipe, offers, **limited, statuses=known)
-        return rungs, "" if rungs else why_empty(recipe, offers, **limited)
+        rungs = plan(recipe, offers, limits, statuses=known)
+        return rungs, "" if rungs else why_empty(recipe, offers, limits)
 
     return ladder
-
-
-class PlanLimits(TypedDict):
-    """The limits of a launch, as keyword arguments of the planner."""
-
-    spot: bool
-    gpus: Sequence[str]
-    clouds: Sequence[str]
-    max_price: Decimal | None
 
 
 def wire_deployments(settings: Settings, redis: Redis) -> Deployments:

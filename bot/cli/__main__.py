@@ -72,13 +72,16 @@ def gateway() -> None:
 def plan(recipe: str, spot: bool, gpus: str, clouds: str, max_price: float | None, as_json: bool) -> None:
     """Show the ladder of a recipe: all suitable machines, cheapest first. Calls no cloud and changes nothing."""
     from bot.cli.plan_command import run as run_plan
+    from workers.placement.limits import Limits
 
     status = run_plan(
         recipe,
-        spot=spot,
-        gpus=_words(gpus),
-        clouds=_words(clouds),
-        max_price=None if max_price is None else Decimal(str(max_price)),
+        limits=Limits(
+            spot=spot,
+            gpus=_words(gpus),
+            clouds=_words(clouds),
+            max_price=None if max_price is None else Decimal(str(max_price)),
+        ),
         as_json=as_json,
         environ=os.environ,
         out=sys.stdout,

@@ -1,8 +1,7 @@
 """`mixtral-bot plan`: the ladder of a recipe, as a table for people or as JSON for programs; changes nothing."""
 
 import json
-from collections.abc import Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -13,6 +12,7 @@ from workers.errors import WorkersError
 from workers.placement import catalog
 from workers.placement.explain_empty import gaps, why_empty
 from workers.placement.ladder import Rung
+from workers.placement.limits import Limits
 from workers.placement.offer import Offer
 from workers.placement.planner import plan
 from workers.settings_table import CLOUDS
@@ -23,14 +23,11 @@ WITH_DRIVER = frozenset(CLOUDS)
 def run(
     recipe_or_file: str,
     *,
-    spot: bool,
+    limits: Limits,
     as_json: bool,
     environ: Mapping[str, str],
     out: TextIO,
     err: TextIO,
-    gpus: Sequence[str] = (),
-    clouds: Sequence[str] = (),
-    max_price: Decimal | None = None,
 ) -> int:
     """Print the ladder, or to `err` why it is empty. Return 0; 2 if the recipe or an argument is invalid."""
     prices = catalog.chosen(environ)
@@ -38,8 +35,8 @@ def run(
         recipe = read(recipe_or_file, environ)
         offers = (*catalog.load(prices), *_of_this_machine(environ))
         known = statuses(environ, drivers=WITH_DRIVER)
-        rungs = plan(recipe, offers, spot=spot, gpus=gpus, clouds=clouds, max_price=max_price, statuses=known)
-        why = "" if rungs else why_empty(recipe, offers, spot=spot, gpus=gpus, clouds=clouds, max_price=max_price)
+        rungs = plan(recipe, offers, limits, statuses=known)
+        why = "" if rungs else why_empty(recipe, offers, limits)
     except (RecipeError, WorkersError) as error:
         print(f"mixtral-bot: {error}", file=err)
         return 2

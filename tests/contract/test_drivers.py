@@ -219,9 +219,9 @@ def test_a_machine_ends_itself_when_its_time_is_over(cloud, driver):
 
 
 def test_a_machine_lives_on_when_it_is_told_to(cloud, driver):
-    machine = driver.create(asked(driver, expires_at=datetime.now(UTC) + timedelta(seconds=1)), SECRETS)
+    machine = driver.create(asked(driver, expires_at=datetime.now(UTC) + timedelta(seconds=4)), SECRETS)
     cloud.again().extend(machine.token, datetime.now(UTC) + timedelta(hours=1))
-    cloud.wait(1.5)
+    cloud.wait(4.5)
     assert seen(driver, machine.token).presence is Presence.RUNNING
 
 

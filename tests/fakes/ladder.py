@@ -12,6 +12,7 @@ from workers.deployment.log import stamp
 from workers.machines import Machine
 from workers.placement import catalog
 from workers.placement.ladder import Rung
+from workers.placement.limits import Limits
 from workers.placement.planner import plan
 
 MOST_ATTEMPTS = 300
@@ -20,7 +21,7 @@ MOST_ATTEMPTS = 300
 def rungs(cloud: str, *, spot: bool = False) -> tuple[Rung, ...]:
     """The usable rungs of SkyPilot's five candidates for Mixtral 8x7B on one cloud."""
     recipe = load(find("mixtral-8x7b-skypilot"), {})
-    planned = plan(recipe, catalog.load(), spot=spot, clouds=(cloud,))
+    planned = plan(recipe, catalog.load(), Limits(spot=spot, clouds=(cloud,)))
     return ladder(*(rung.offer for rung in planned if rung.offer.usd_per_hour))
 
 

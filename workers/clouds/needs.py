@@ -6,6 +6,7 @@ from recipes.schema import Recipe
 from workers.clouds.aws import quota as aws_quota
 from workers.clouds.findings import Need
 from workers.clouds.gcp import quota as gcp_quota
+from workers.placement.limits import Limits
 from workers.placement.offer import Offer
 from workers.placement.planner import plan
 
@@ -15,7 +16,7 @@ def needs(recipes: Iterable[Recipe], offers: Sequence[Offer]) -> tuple[Need, ...
     found: dict[tuple[str, ...], Need] = {}
     for recipe in recipes:
         for spot in (False, True):
-            for need in filter(None, (_need(rung.offer) for rung in plan(recipe, offers, spot=spot))):
+            for need in filter(None, (_need(rung.offer) for rung in plan(recipe, offers, Limits(spot=spot)))):
                 key = (need.cloud, need.quota or need.family, str(need.spot), need.region)
                 found[key] = min(found.get(key, need), need, key=lambda n: n.amount)
     return tuple(found.values())

@@ -1,44 +1,38 @@
 """PURE: sentences that explain why a ladder is empty or lacks one of the recipe's GPUs, and what to change."""
 
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
+from typing import Any
+
+from msgspec.structs import replace
 
 from recipes.accelerators import parse
 from recipes.schema import Accelerator, Recipe
 from workers.placement.ladder import Rung
+from workers.placement.limits import NO_LIMITS, Limits
 from workers.placement.offer import Offer
 from workers.placement.planner import plan
 
 
-def why_empty(
-    recipe: Recipe,
-    offers: Iterable[Offer],
-    *,
-    spot: bool = False,
-    gpus: Sequence[str] = (),
-    clouds: Sequence[str] = (),
-    max_price: Decimal | None = None,
-) -> str:
+def why_empty(recipe: Recipe, offers: Iterable[Offer], limits: Limits = NO_LIMITS) -> str:
     """One sentence for a plan without rungs: the single limit that excludes all offers, or what the recipe asks for."""
     offers = tuple(offers)
+    spot, gpus, clouds, max_price = limits.spot, limits.gpus, limits.clouds, limits.max_price
 
-    def without(*limits: str) -> tuple[Rung, ...]:
-        given = {"spot": spot, "gpus": gpus, "clouds": clouds, "max_price": max_price}
-        kept = {name: limit for name, limit in given.items() if name not in limits}
-        return plan(recipe, offers, **kept)  # type: ignore[arg-type] # the limits of plan, some left out
+    def if_changed(**changes: Any) -> tuple[Rung, ...]:
+        return plan(recipe, offers, replace(limits, **changes))
 
-    if max_price is not None and (left := without("max_price")):
+    if max_price is not None and (left := if_changed(max_price=None)):
         return f"No machine for {recipe.name} costs at most {max_price:f} USD/h; {_cheapest(left)}."
-    if clouds and (left := without("clouds")):
+    if clouds and (left := if_changed(clouds=())):
         sold = ", ".join(sorted({rung.offer.cloud or "no known cloud" for rung in left}))
         return f"No machine for {recipe.name} is sold on {' or '.join(clouds)}; there are some on {sold}."
-    if gpus and not {parse(gpu) for gpu in gpus} & set(_taken(recipe)) and without("gpus"):
+    if gpus and not {parse(gpu) for gpu in gpus} & set(_taken(recipe)) and if_changed(gpus=()):
         return f"{recipe.name} takes {_listed(_taken(recipe))}; none of them is {' or '.join(gpus)}."
-    if spot and (left := without("spot")):
+    if spot and (left := if_changed(spot=False)):
         return f"No machine for {recipe.name} is sold as spot; on demand, {_cheapest(left)}."
-    if not spot and (left := plan(recipe, offers, spot=True, gpus=gpus, clouds=clouds, max_price=max_price)):
+    if not spot and (left := if_changed(spot=True)):
         return f"No machine for {recipe.name} is sold on demand; as spot (`--spot`), {_cheapest(left)}."
-    if without("max_price", "clouds", "gpus", "spot"):
+    if plan(recipe, offers):
         return f"No machine for {recipe.name} satisfies all of these limits; remove some of them."
     return _why_never(recipe, offers)
 

@@ -13,3 +13,6 @@ class Limits(Struct, frozen=True, kw_only=True):
     clouds: tuple[str, ...] = ()
     max_price: Decimal | None = None
     """Maximum price of a replica, in USD per hour; None for no limit."""
+
+
+NO_LIMITS = Limits()

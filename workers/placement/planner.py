@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from recipes.accelerators import parse
 from recipes.schema import Accelerator, Minimum, Recipe, Resources
 from workers.placement.ladder import Rung
+from workers.placement.limits import NO_LIMITS, Limits
 from workers.placement.offer import CloudStatus, Offer
 
 NO_PRICE_MEND = "add its price to a table in the columns of offers.csv, and name that table in MIXTRAL_PRICES"
@@ -18,24 +19,20 @@ NO_PRICE_MEND = "add its price to a table in the columns of offers.csv, and name
 def plan(
     recipe: Recipe,
     offers: Iterable[Offer],
+    limits: Limits = NO_LIMITS,
     *,
-    spot: bool = False,
-    gpus: Sequence[str] = (),
-    clouds: Sequence[str] = (),
-    max_price: Decimal | None = None,
     statuses: Mapping[str, CloudStatus] | None = None,
 ) -> tuple[Rung, ...]:
     """The ladder: one rung for each zone and machine type that satisfies the recipe, in the order of `_Place`.
 
-    `spot`: spot offers only (also where the recipe says use_spot), and on demand beside them where the recipe has
+    With the limit `spot`, or use_spot in the recipe: spot offers, and on demand beside them where the recipe has
     dynamic_ondemand_fallback or base_ondemand_fallback_replicas: `workers.decision.mix` chooses for each replica.
-    Otherwise on-demand offers only. Offers of `local` are neither, and are always included.
-    `gpus` (`A100:8`) and `clouds` restrict the recipe's alternatives; empty means no restriction. `max_price`: USD per
-    hour and machine; it excludes offers without a price. `statuses`: the rungs of a cloud that is not usable or is
-    missing are unusable, with the reason. An offer without a price is never usable: its cost cannot be stated.
-    Raises RecipeError for an unknown GPU in `gpus`.
+    Otherwise on-demand offers only. Offers of `local` are neither, and are always included. The limit `max_price`
+    excludes offers without a price. `statuses`: the rungs of a cloud that is not usable or is missing are unusable,
+    with the reason. An offer without a price is never usable: its cost cannot be stated.
+    Raises RecipeError for an unknown GPU in the limits.
     """
-    wanted = _Wanted(recipe, spot, frozenset(parse(gpu) for gpu in gpus), frozenset(clouds), max_price)
+    wanted = _Wanted(recipe, limits)
     offers = tuple(offers)
     placed: dict[_Place, Offer] = {}
     unpriced: dict[_Place, Offer] = {}
@@ -77,28 +74,20 @@ class _Place(NamedTuple):
 class _Wanted:
     """A recipe and the launcher's limits."""
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        spot: bool,
-        gpus: frozenset[Accelerator],
-        clouds: frozenset[str],
-        max_price: Decimal | None,
-    ) -> None:
+    def __init__(self, recipe: Recipe, limits: Limits) -> None:
+        gpus = frozenset(parse(gpu) for gpu in limits.gpus)
         self.recipe = recipe
         self.alternatives = [_narrowed(resources, gpus) for resources in recipe.resources]
-        self._spot = spot
-        self._clouds = clouds
-        self._max_price = max_price
+        self._limits = limits
         policy = recipe.service.replica_policy
-        based = policy.base_ondemand_fallback_replicas > 0 and wants_spot(recipe, spot)
+        based = policy.base_ondemand_fallback_replicas > 0 and wants_spot(recipe, limits.spot)
         self._fallback = policy.dynamic_ondemand_fallback or based
 
     def place(self, offer: Offer) -> _Place | None:
         """The offer's place in the ladder, or None if it does not satisfy the recipe and the limits."""
-        if self._clouds and offer.cloud and offer.cloud not in self._clouds:
+        if self._limits.clouds and offer.cloud and offer.cloud not in self._limits.clouds:
             return None
-        if not _affordable(offer, self._max_price):
+        if not _affordable(offer, self._limits.max_price):
             return None
         for at, resources in enumerate(self.alternatives):
             fallback = self._lifecycle(offer, resources)
@@ -119,7 +108,7 @@ class _Wanted:
         return None
 
     def spot_of(self, resources: Resources) -> bool:
-        return self._spot or bool(resources.use_spot)
+        return self._limits.spot or bool(resources.use_spot)
 
     def _lifecycle(self, offer: Offer, resources: Resources | None) -> bool | None:
         """Whether the offer is an on-demand fallback; None if its lifecycle (spot or on demand) is not wanted."""

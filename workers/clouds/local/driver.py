@@ -178,6 +178,8 @@ class LocalDriver:
                     check=True,
                 )
         except (OSError, subprocess.SubprocessError) as error:
+            if getattr(error, "returncode", 0) == -signal.SIGKILL:
+                return  # a machine that has already expired ends every process with its mark, this one too
             raise DriverError(f"The machine's process cannot be started ({error}). See {folder.log}.") from error
 
     def _prune(self, folder: MachineFolder) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from bot.cli.plan_command import run
 from workers.placement.catalog import COLUMNS
+from workers.placement.limits import Limits
 
 FIELDS = {"cloud", "region", "zone", "instance_type", "accelerator", "count", "spot", "usd_per_hour"}
 
@@ -20,7 +21,7 @@ def environ(tmp_path):
 
 def planned(recipe, environ, *, spot=False, as_json=True, **limits):
     out, err = io.StringIO(), io.StringIO()
-    code = run(recipe, spot=spot, as_json=as_json, environ=environ, out=out, err=err, **limits)
+    code = run(recipe, limits=Limits(spot=spot, **limits), as_json=as_json, environ=environ, out=out, err=err)
     return code, out.getvalue(), err.getvalue()
 
 

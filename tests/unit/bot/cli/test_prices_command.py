@@ -12,6 +12,7 @@ from tests.fakes.aws_wire import AwsWire, product
 from workers.clouds.driver import DriverError
 from workers.clouds.quotes import sources
 from workers.placement import catalog, prices
+from workers.placement.limits import Limits
 from workers.placement.prices import Quote
 from workers.run import ladder_of
 from workers.settings import from_environ
@@ -71,8 +72,8 @@ def test_a_price_of_a_region_holds_in_all_of_its_zones_and_plans_go_by_it(home):
     assert "p4d.24xlarge in us-east-1: 21.957642 -> 20.5 USD/h" in said
     assert "On-demand prices of GCP are unchanged" in said
     out = io.StringIO()
-    gpus = ("A100:8",)
-    assert run_plan("mixtral-8x7b", spot=False, as_json=False, environ=home, out=out, err=io.StringIO(), gpus=gpus) == 0
+    limits = Limits(gpus=("A100:8",))
+    assert run_plan("mixtral-8x7b", limits=limits, as_json=False, environ=home, out=out, err=io.StringIO()) == 0
     assert "20.50" in out.getvalue()
     assert f"Prices read from 2026-11 to {TODAY} (AWS" in " ".join(out.getvalue().split())
 

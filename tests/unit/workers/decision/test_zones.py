@@ -14,6 +14,7 @@ from tests.builders.offers import HERE, offer, spot_offer
 from workers.decision.zones import SPREAD_WORTH, crashed_in, shunned, spread, zone_of
 from workers.deployment.attempt import Phase
 from workers.placement import catalog
+from workers.placement.limits import Limits
 from workers.placement.offer import CloudStatus
 from workers.placement.planner import plan
 
@@ -68,7 +69,7 @@ def test_each_further_replica_goes_to_the_emptiest_zone_that_is_worth_its_price(
 def test_three_spot_replicas_of_mixtral_stand_in_three_zones_for_half_of_what_they_cost_on_demand():
     recipe = load(find("mixtral-8x7b", ()), {})
     clouds = {cloud: CloudStatus(cloud=cloud, usable=True) for cloud in ("aws", "gcp")}
-    spot, on_demand = (plan(recipe, catalog.load(None), spot=s, statuses=clouds) for s in (True, False))
+    spot, on_demand = (plan(recipe, catalog.load(None), Limits(spot=s), statuses=clouds) for s in (True, False))
     held = []
     for number in (1, 2, 3):
         best = spread([rung.offer for rung in spot], held)[0]

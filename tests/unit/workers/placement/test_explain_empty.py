@@ -9,6 +9,7 @@ from recipes.loader import find, load
 from tests.builders.offers import HERE, offer
 from workers.placement import catalog
 from workers.placement.explain_empty import gaps, why_empty
+from workers.placement.limits import Limits
 from workers.placement.planner import plan
 
 MIXTRAL = load(find("mixtral-8x7b"), {})
@@ -26,8 +27,8 @@ COMPUTER = replace(HERE, vcpus=2, memory_gib=Decimal(24))
 )
 def test_the_limit_in_the_way_is_named(limits, says):
     offers = catalog.load()
-    assert plan(MIXTRAL, offers, **limits) == ()
-    assert says in why_empty(MIXTRAL, offers, **limits)
+    assert plan(MIXTRAL, offers, Limits(**limits)) == ()
+    assert says in why_empty(MIXTRAL, offers, Limits(**limits))
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_a_recipe_that_nothing_satisfies_is_told_what_it_asks_for(resources, say
 
 def test_spot_that_nobody_sells():
     assert "on demand, the cheapest is 3.00" in why_empty(
-        MIXTRAL, [offer(usd=3, gpu="A100:4")], spot=True, gpus=("A100:4",)
+        MIXTRAL, [offer(usd=3, gpu="A100:4")], Limits(spot=True, gpus=("A100:4",))
     )
 
 
@@ -61,7 +62,7 @@ def test_a_gpu_that_is_sold_as_spot_only_is_told_beside_the_others():
     recipe = load("run: x\nresources: {accelerators: {H100:2, H100:8}}", {})
     offers = catalog.load()
     assert gaps(recipe, offers, plan(recipe, offers)) == ("H100:2 is sold as spot only: `--spot` asks for spot.",)
-    assert gaps(recipe, offers, plan(recipe, offers, spot=True)) == ()
+    assert gaps(recipe, offers, plan(recipe, offers, Limits(spot=True))) == ()
 
 
 def test_a_gpu_without_a_rung_is_told_beside_the_others():

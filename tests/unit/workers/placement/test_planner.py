@@ -21,6 +21,7 @@ from recipes.schema import (
 )
 from tests.builders.offers import HERE, offer
 from workers.placement import catalog
+from workers.placement.limits import Limits
 from workers.placement.offer import CloudStatus, Offer
 from workers.placement.planner import plan
 from workers.placement.unpriced import unpriced
@@ -41,7 +42,7 @@ def wants(*gpus, **more):
 
 
 def ladder(recipe, offers, **limits):
-    return [rung.offer for rung in plan(recipe, offers, statuses=ALL_USABLE, **limits)]
+    return [rung.offer for rung in plan(recipe, offers, Limits(**limits), statuses=ALL_USABLE)]
 
 
 def first_of_each(recipe, **limits):
@@ -80,7 +81,7 @@ def test_planning_takes_less_than_20_ms():
     offers = catalog.load()
     began = time.perf_counter()
     for _ in range(5):
-        plan(MIXTRAL, offers, spot=True, statuses=ALL_USABLE)
+        plan(MIXTRAL, offers, Limits(spot=True), statuses=ALL_USABLE)
     assert (time.perf_counter() - began) / 5 < 0.020
 
 
@@ -228,7 +229,7 @@ def test_limits_narrow_what_the_recipe_takes():
     assert {o.cloud for o in ladder(MIXTRAL, offers, clouds=("aws",))} == {"aws"}
     assert max(o.usd_per_hour for o in ladder(MIXTRAL, offers, max_price=Decimal(10))) <= 10
     with pytest.raises(RecipeError, match="unknown accelerator"):
-        plan(MIXTRAL, offers, gpus=("A1000:1",))
+        plan(MIXTRAL, offers, Limits(gpus=("A1000:1",)))
 
 
 OFFERS = st.builds(
@@ -307,7 +308,7 @@ def does_by_hand(found, recipe, limits):
 @settings(max_examples=300, deadline=None)
 @given(st.lists(OFFERS, max_size=12), RECIPES, LIMITS)
 def test_the_ladder_holds_exactly_the_offers_that_do(offers, recipe, limits):
-    found = [rung.offer for rung in plan(recipe, offers, statuses=ALL_USABLE, **limits) if rung.offer.zone]
+    found = [rung.offer for rung in plan(recipe, offers, Limits(**limits), statuses=ALL_USABLE) if rung.offer.zone]
     wanted = [one for one in offers if does_by_hand(one, recipe, limits)]
     assert all(one in wanted for one in found)
     assert {_kind(one) for one in found} == {_kind(one) for one in wanted}
@@ -325,8 +326,8 @@ def _kind(one):
 def test_the_order_does_not_depend_on_the_order_of_the_table(offers, recipe, limits, random):
     shuffled = list(offers)
     random.shuffle(shuffled)
-    assert plan(recipe, offers, **limits) == plan(recipe, shuffled, **limits)
-    assert plan(recipe, [*offers, *offers], **limits) == plan(recipe, offers, **limits)
+    assert plan(recipe, offers, Limits(**limits)) == plan(recipe, shuffled, Limits(**limits))
+    assert plan(recipe, [*offers, *offers], Limits(**limits)) == plan(recipe, offers, Limits(**limits))
 
 
 @settings(max_examples=200, deadline=None)
@@ -334,7 +335,7 @@ def test_the_order_does_not_depend_on_the_order_of_the_table(offers, recipe, lim
 def test_sound_prices_rise_then_doubtful_ones_then_none(offers, recipe, limits):
     if recipe.ordered:
         return
-    found = [rung.offer for rung in plan(recipe, offers, **limits)]
+    found = [rung.offer for rung in plan(recipe, offers, Limits(**limits))]
     order = [(one.usd_per_hour is None, one.doubtful is not None and one.usd_per_hour is not None) for one in found]
     assert order == sorted(order)
     for trust in (False, True):
@@ -345,7 +346,7 @@ def test_sound_prices_rise_then_doubtful_ones_then_none(offers, recipe, limits):
 @settings(max_examples=200, deadline=None)
 @given(st.lists(OFFERS, max_size=12), OFFERS, RECIPES, LIMITS)
 def test_one_more_offer_moves_no_two_others(offers, further, recipe, limits):
-    before = [rung.offer for rung in plan(recipe, offers, **limits) if rung.offer.zone]
-    after = [rung.offer for rung in plan(recipe, [*offers, further], **limits) if rung.offer.zone]
+    before = [rung.offer for rung in plan(recipe, offers, Limits(**limits)) if rung.offer.zone]
+    after = [rung.offer for rung in plan(recipe, [*offers, further], Limits(**limits)) if rung.offer.zone]
     kept = [one for one in after if one in before]
     assert kept == [one for one in before if one in kept]

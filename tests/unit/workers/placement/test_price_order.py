@@ -9,6 +9,7 @@ import pytest
 
 from recipes.loader import load
 from workers.placement import catalog
+from workers.placement.limits import Limits
 from workers.placement.offer import CloudStatus
 from workers.placement.planner import plan
 
@@ -82,7 +83,7 @@ REQUESTS = [
 @pytest.mark.parametrize(("text", "limits", "meant", "order"), REQUESTS)
 def test_the_ladder_is_what_the_table_says_by_another_computation(tmp_path, text, limits, meant, order):
     (tmp_path / "it.yaml").write_text(text)
-    rungs = plan(load(tmp_path / "it.yaml", {}), catalog.load(), statuses=USABLE, **limits)
+    rungs = plan(load(tmp_path / "it.yaml", {}), catalog.load(), Limits(**limits), statuses=USABLE)
     priced = [rung.offer for rung in rungs if rung.usable]
     found = [(o.cloud, o.region, o.zone, o.instance_type, o.spot, o.usd_per_hour) for o in priced]
     assert found == expected(meant, **order)

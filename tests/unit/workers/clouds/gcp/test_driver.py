@@ -14,6 +14,7 @@ from workers.clouds.gcp.driver import GcpDriver
 from workers.machines import Presence, Token
 from workers.placement import catalog
 from workers.placement.batches import batch
+from workers.placement.limits import Limits
 from workers.placement.planner import plan
 from workers.placement.refusals import Scope
 
@@ -146,7 +147,7 @@ def test_types_that_a_bulk_insert_does_not_place_are_inserted_zone_by_zone(cloud
 @pytest.mark.parametrize("spot", [False, True])
 def test_where_nothing_is_to_be_had_each_region_and_type_is_asked_once(cloud, driver, spot):
     recipe = load(find("mixtral-8x7b-skypilot"), {})
-    ladder = [r.offer for r in plan(recipe, catalog.load(), clouds=["gcp"], spot=spot) if r.offer.usd_per_hour]
+    ladder = [r.offer for r in plan(recipe, catalog.load(), Limits(clouds=("gcp",), spot=spot)) if r.offer.usd_per_hour]
     pairs = {(offer.region, offer.instance_type) for offer in ladder}
     assert len(pairs) == 35
     cloud.fault("ZONE_RESOURCE_POOL_EXHAUSTED")
