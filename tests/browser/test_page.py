@@ -215,7 +215,7 @@ def test_a_launch_that_no_cloud_can_take_shows_prices_and_mends_on_every_screen(
         screen.write("/mixtral launch mixtral-8x7b")
         card = screen.card("mixtral-8x7b")
         expect(card).to_contain_text("could not be launched")
-        expect(card).to_contain_text(re.compile(r"7\.98.* USD/h.*8 × L4"))
+        expect(card).to_contain_text(re.compile(r"7\.98.* USD/h.*8 . L4"))
         expect(card).to_contain_text("aws configure")
         screen.look()
         screen.look_narrow_and_dark("ladder")
