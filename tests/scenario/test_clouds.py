@@ -414,7 +414,7 @@ def test_a_missing_machine_image_ends_the_launch_with_the_mend_and_nothing_to_ke
     line.fault("aws", code="ParameterNotFound", action="GetParameter")
     launch(robin, "mixtral-8x7b as imageless --clouds aws")
     without = ("Keep trying",)
-    said = "could not be launched", "40 offers: the machine image does not exist", "Set the recipe's image_id"
+    said = "could not be launched", "95 offers: the machine image does not exist", "Set the recipe's image_id"
     card_of(robin, GENERAL, "imageless", *said, without=without)
     asked = [call["region"] for call in line.calls("aws") if call["action"] == "GetParameter"]
     assert len(asked) == len(set(asked)) == 2
@@ -488,7 +488,7 @@ def prices(line):
 def test_broken_rows_of_the_price_table_are_named_by_their_lines(line, robin, prices):
     prices.write_text(prices.read_text().replace("30.09784", "a lot").replace(",96,1152,30.41028", ",,1152,30.41028"))
     launch(robin, "mixtral-8x7b as priceless")
-    card_of(robin, GENERAL, "priceless", "prices.csv:2", 'on_demand_usd_h is "a lot"', "Correct the price table")
+    card_of(robin, GENERAL, "priceless", "prices.csv:452", 'on_demand_usd_h is "a lot"', "Correct the price table")
     assert all_launches(line) == []
 
 
