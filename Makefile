@@ -34,12 +34,12 @@ demo: .venv/ready ## Run the bot with a small Slack in the browser, all on this 
 test: $(if $(COVERAGE),.venv/check-ready,.venv/ready) ## Run the unit, contract and scenario tests; COVERAGE=1 prints their coverage
 ifdef COVERAGE
 	@rm -f .coverage .coverage.*
-	.venv/bin/python -m coverage run -m pytest -q -n 6 --dist loadfile --no-loadscope-reorder -m "not timed"
+	.venv/bin/python -m coverage run -m pytest -q -n 5 --dist loadfile --no-loadscope-reorder -m "not timed"
 	.venv/bin/python -m pytest -q -m timed tests/unit
 	@.venv/bin/python -m coverage combine -q
 	@.venv/bin/python -m coverage json -q -o - | .venv/bin/python -m tests.coverage_table
 else
-	.venv/bin/python -m pytest -q -n 6 --dist loadfile --no-loadscope-reorder
+	.venv/bin/python -m pytest -q -n 5 --dist loadfile --no-loadscope-reorder
 endif
 
 test-one: .venv/ready ## Run one test: make test-one T=tests/unit/test_replay.py
