@@ -1,5 +1,6 @@
 """The EC2 stand-in's state in addition to moto's: faults, quotas, client tokens, a list of calls, and machines."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -13,6 +14,9 @@ from workers.clouds.aws.quota import code_of
 from workers.sandbox.ec2.catalog import Catalog, vcpus, zones
 from workers.sandbox.ec2.faults import OF_AN_OFFER, UNSEEN, Faults
 from workers.sandbox.ec2.lives import Lives, Machines, Pool
+
+# Creating moto's images in each region takes as long as ten calls, and a launch finds its image in SSM.
+os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
 
 DEFAULT_QUOTA = 10_000.0
 """vCPUs, for quotas that were not set."""
