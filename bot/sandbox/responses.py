@@ -29,9 +29,7 @@ def respond(
 ) -> None:
     """Apply the answer: replace or delete the original, or post a new message.
 
-    Raises:
-        SlackError: `no_text`, `invalid_blocks` and the like.
-
+    Raises SlackError: `no_text`, `invalid_blocks` and the like.
     """
     arguments = Arguments(answer)
     if arguments.flag("delete_original"):

@@ -132,10 +132,7 @@ class SocketMode:
     async def request(self, kind: str, payload: JSON) -> JSON:
         """Send a slash command or an interaction once; return the payload of its ack.
 
-        Raises:
-            NotConnected: no connection is open.
-            Unacked: no ack came in time, or the connection ended.
-
+        Raises NotConnected if no connection is open. Raises Unacked if no ack came in time, or the connection ended.
         """
         started = time.monotonic()
         acked = False

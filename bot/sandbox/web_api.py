@@ -112,9 +112,7 @@ def _token(request: Request, given: JSON) -> str:
 def _check_token(method: str, token: str) -> None:
     """Check that the token exists and that its kind fits the method.
 
-    Raises:
-        SlackError: `not_authed`, `invalid_auth`, `not_allowed_token_type`.
-
+    Raises SlackError: `not_authed`, `invalid_auth`, `not_allowed_token_type`.
     """
     if method == "api.test":
         return

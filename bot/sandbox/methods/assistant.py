@@ -17,9 +17,7 @@ STATUS_SECONDS = 120.0  # maximum time that a status is shown
 def _thread(stand_in: StandIn, arguments: Arguments) -> tuple[str, str]:
     """The channel and the root's ts of an existing thread.
 
-    Raises:
-        SlackError: `channel_not_found`, `invalid_thread_ts`.
-
+    Raises SlackError: `channel_not_found`, `invalid_thread_ts`.
     """
     channel = channel_of(stand_in, arguments, "channel_id")
     ts = arguments.required("thread_ts")

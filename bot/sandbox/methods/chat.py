@@ -17,9 +17,7 @@ JSON = dict[str, Any]
 def content_of(arguments: Arguments, *, text_at_most: int = limits.TEXT) -> JSON:
     """The content of a message, checked: text, blocks and attachments.
 
-    Raises:
-        SlackError: `no_text`, `msg_too_long`, `markdown_text_conflict`, and those of the blocks.
-
+    Raises SlackError: `no_text`, `msg_too_long`, `markdown_text_conflict`, and those of the blocks.
     """
     text = arguments.text("text")
     markdown = arguments.text("markdown_text")
