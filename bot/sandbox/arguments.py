@@ -6,9 +6,7 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
-from bot.sandbox.limits import SlackError, refuse_arguments
-
-JSON = dict[str, Any]
+from bot.sandbox.limits import JSON, SlackError, refuse_arguments
 
 
 class Arguments:

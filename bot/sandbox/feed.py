@@ -4,9 +4,10 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Self
 
-JSON = dict[str, Any]
+from bot.sandbox.limits import JSON
+
 Key = tuple[str, ...]
 
 KEPT = 10_000

@@ -1,19 +1,15 @@
 """A person's interactions with the app: slash commands, actions on elements, submissions of modals."""
 
-from typing import Any
-
 from bot.sandbox import modals, seed
 from bot.sandbox.block_kit import check_view
 from bot.sandbox.block_kit.check import interactive
 from bot.sandbox.events import typed as stored
-from bot.sandbox.limits import SlackError
+from bot.sandbox.limits import JSON, SlackError
 from bot.sandbox.responses import respond
 from bot.sandbox.seed import Channel, UserId
 from bot.sandbox.socket_mode import NotConnected, Unacked
 from bot.sandbox.stand_in import StandIn
 from bot.sandbox.workspace import Message
-
-JSON = dict[str, Any]
 
 TROUBLE = "We had some trouble connecting. Try again?"
 SILENT = "{command} failed because the app did not respond. Please try again or contact the app developer."

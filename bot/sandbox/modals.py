@@ -2,13 +2,10 @@
 
 import secrets
 import time
-from typing import Any
 
 from bot.sandbox import limits, seed
-from bot.sandbox.limits import SlackError
+from bot.sandbox.limits import JSON, SlackError
 from bot.sandbox.workspace import Workspace
-
-JSON = dict[str, Any]
 
 
 def stored(view: JSON, *, view_id: str | None = None, under: JSON | None = None) -> JSON:

@@ -13,10 +13,9 @@ from starlette.staticfiles import StaticFiles
 from bot.sandbox import events, seed
 from bot.sandbox.faults import Fault, Kind
 from bot.sandbox.interactions import Interactions
+from bot.sandbox.limits import JSON
 from bot.sandbox.seed import Channel, ChannelId, UserId
 from bot.sandbox.stand_in import StandIn
-
-JSON = dict[str, Any]
 
 QUIET_SECONDS = 15.0  # maximum time between two lines of the event stream
 REVALIDATE = {"Cache-Control": "no-cache"}

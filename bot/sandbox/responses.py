@@ -1,21 +1,18 @@
 """An app's answers in an ack or through a response_url."""
 
 from http import HTTPStatus
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from bot.sandbox.arguments import Arguments, read_arguments
-from bot.sandbox.limits import SlackError
+from bot.sandbox.limits import JSON, SlackError
 from bot.sandbox.methods.chat import content_of, rewrite
 from bot.sandbox.seed import Channel
 from bot.sandbox.stand_in import StandIn
 from bot.sandbox.triggers import ResponseUrl
 from bot.sandbox.workspace import Message
-
-JSON = dict[str, Any]
 
 
 def respond(

@@ -9,14 +9,13 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from bot.sandbox import limits, seed
 from bot.sandbox.faults import Faults, Kind
+from bot.sandbox.limits import JSON
 
-JSON = dict[str, Any]
 log = logging.getLogger(__name__)
 
 TICKET_SECONDS = 30

@@ -13,14 +13,13 @@ import msgspec
 from bot.sandbox import events, limits, seed
 from bot.sandbox.faults import Faults
 from bot.sandbox.feed import Feed
+from bot.sandbox.limits import JSON
 from bot.sandbox.rates import Rates
 from bot.sandbox.seed import Channel, UserId
 from bot.sandbox.socket_mode import SocketMode
 from bot.sandbox.streams import Streams
 from bot.sandbox.triggers import ResponseUrls, Triggers
 from bot.sandbox.workspace import Message, Workspace
-
-JSON = dict[str, Any]
 
 CALLS_KEPT = 20_000
 PAGE_DIR = Path(__file__).parent / "page" / "dist"

@@ -5,10 +5,9 @@ from typing import Any
 
 from bot.sandbox import limits
 from bot.sandbox.block_kit import check_message_blocks
-from bot.sandbox.limits import SlackError
+from bot.sandbox.limits import JSON, SlackError
 from bot.sandbox.workspace import Message, Workspace
 
-JSON = dict[str, Any]
 _STATES = frozenset({"pending", "in_progress", "complete", "error"})
 
 

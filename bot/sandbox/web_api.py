@@ -12,11 +12,9 @@ from starlette.types import Receive, Scope, Send
 from bot.sandbox import rates, seed
 from bot.sandbox.arguments import Arguments, read_arguments
 from bot.sandbox.faults import Kind
-from bot.sandbox.limits import SlackError
+from bot.sandbox.limits import JSON, SlackError
 from bot.sandbox.methods import APP_LEVEL, METHODS
 from bot.sandbox.stand_in import StandIn
-
-JSON = dict[str, Any]
 
 _LOGGED_ARGUMENTS = ("parse", "link_names")
 """Arguments that are not visible in the message, and so are logged with the call."""

@@ -12,9 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 from bot.sandbox import limits
 from bot.sandbox.block_kit.blocks import InMessage, InView
 from bot.sandbox.block_kit.objects import Kit, Plain
-from bot.sandbox.limits import SlackError, refuse_arguments
-
-JSON = dict[str, Any]
+from bot.sandbox.limits import JSON, SlackError, refuse_arguments
 
 MessageBlocks = Annotated[list[InMessage], Meta(max_length=limits.BLOCKS)]
 ViewBlocks = Annotated[list[InView], Meta(min_length=1, max_length=100)]

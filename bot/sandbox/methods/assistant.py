@@ -1,15 +1,12 @@
 """assistant.threads.*: the status of a thread, its suggested prompts and its title."""
 
 import asyncio
-from typing import Any
 
 from bot.sandbox import limits
 from bot.sandbox.arguments import Arguments
-from bot.sandbox.limits import SlackError
+from bot.sandbox.limits import JSON, SlackError
 from bot.sandbox.methods.places import channel_of
 from bot.sandbox.stand_in import StandIn
-
-JSON = dict[str, Any]
 
 STATUS_SECONDS = 120.0  # maximum time that a status is shown
 

@@ -1,17 +1,14 @@
 """chat.* except streams, and reactions.*."""
 
 import time
-from typing import Any
 
 from bot.sandbox import limits, seed
 from bot.sandbox.arguments import Arguments
 from bot.sandbox.block_kit import check_attachments, check_message_blocks
-from bot.sandbox.limits import SlackError
+from bot.sandbox.limits import JSON, SlackError
 from bot.sandbox.methods.places import channel_of, joined_channel_of, own_message_of, thread_of
 from bot.sandbox.stand_in import StandIn
 from bot.sandbox.workspace import Message
-
-JSON = dict[str, Any]
 
 
 def content_of(arguments: Arguments, *, text_at_most: int = limits.TEXT) -> JSON:

@@ -1,16 +1,12 @@
 """conversations.* and users.conversations."""
 
-from typing import Any
-
 from bot.sandbox import seed
 from bot.sandbox.arguments import Arguments
-from bot.sandbox.limits import SlackError
+from bot.sandbox.limits import JSON, SlackError
 from bot.sandbox.methods.places import channel_of, joined_channel_of
 from bot.sandbox.seed import Channel
 from bot.sandbox.stand_in import StandIn
 from bot.sandbox.workspace import Message
-
-JSON = dict[str, Any]
 
 
 def _channel_fields(channel: Channel) -> JSON:
