@@ -260,7 +260,7 @@ def test_an_unsigned_or_unknown_call_is_refused(cloud):
 def test_a_fault_happens_as_often_as_it_says():
     faults = Faults()
     faults.add(Fault(code="InsufficientInstanceCapacity", times=2, zone="use1-*"))
-    about = {"region": "us-east-1", "type_": "p4d.24xlarge", "zone": "use1-az1", "lifecycle": "spot"}
+    about = {"region": "us-east-1", "instance_type": "p4d.24xlarge", "zone": "use1-az1", "lifecycle": "spot"}
     assert [bool(faults.of_an_offer("CreateFleet", **about)) for _ in range(3)] == [True, True, False]
     assert faults.of_an_offer("DescribeVpcs", **about) is None
 
