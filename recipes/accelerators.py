@@ -4,6 +4,8 @@ import difflib
 import re
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from recipes.schema import Accelerator
 from recipes.value import Value, shown
 
@@ -57,14 +59,12 @@ def listed(value: Value) -> Listed:
             found: list[Accelerator] = []
         case dict():
             found = [_entry(name, count) for name, count in value.data.items()]
-            if not found:
-                raise value.refused("names no accelerator; leave the field out for a machine without one")
         case tuple():
             found = [_entry(item.string(), None, item) for item in value.data]
-            if not found:
-                raise value.refused("names no accelerator; leave the field out for a machine without one")
         case _:
             found = [_entry(value.string(), None, value)]
+    if not found and not value.empty:
+        raise value.refused("names no accelerator; leave the field out for a machine without one")
     return Listed(tuple(dict.fromkeys(found)), isinstance(value.data, tuple) and len(found) > 1)
 
 
@@ -86,7 +86,7 @@ def _entry(written: str, count: Value | None, blamed: Value | None = None) -> Ac
     if colon and count is not None and not count.empty:
         raise blamed.refused(f"gives the count twice: {shown(written)} and {shown(count.text)}")
     if colon:
-        number = Value(file=blamed.file, line=blamed.line, field=blamed.field, data=inner.strip(), text=inner)
+        number = replace(blamed, data=inner.strip(), text=inner)
     elif count is not None and not count.empty:
         number = count
     else:

@@ -54,15 +54,8 @@ class PageApi:
             Route("/page/state", self.state),
             Route("/page/events", self.events),
             *(
-                Route(f"/page/{name}", self._json_route(act), methods=["POST"])
-                for name, act in {
-                    "send": self.send,
-                    "action": self.action,
-                    "view": self.view,
-                    "home": self.home,
-                    "dm": self.dm,
-                    "switch": self.switch,
-                }.items()
+                Route(f"/page/{act.__name__}", self._json_route(act), methods=["POST"])
+                for act in (self.send, self.action, self.view, self.home, self.dm, self.switch)
             ),
             Route("/sandbox/faults", self._json_route(self.arm), methods=["POST"]),
             Route("/sandbox/faults", self.clear_faults, methods=["DELETE"]),

@@ -27,15 +27,23 @@ def joined_channel_of(stand_in: StandIn, arguments: Arguments) -> Channel:
     return channel
 
 
+def message_of(stand_in: StandIn, arguments: Arguments, name: str = "ts") -> Message:
+    """The message that the call names by channel and ts.
+
+    Raises SlackError: `channel_not_found`, `message_not_found`.
+    """
+    message = stand_in.workspace.message(channel_of(stand_in, arguments).id, arguments.text(name))
+    if message is None:
+        raise SlackError("message_not_found")
+    return message
+
+
 def own_message_of(stand_in: StandIn, arguments: Arguments, refusal: str) -> Message:
     """The app's own message that the call names by channel and ts.
 
     Raises SlackError: `channel_not_found`, `message_not_found`, and `refusal` if it is not the app's.
     """
-    channel = channel_of(stand_in, arguments)
-    message = stand_in.workspace.message(channel.id, arguments.text("ts"))
-    if message is None:
-        raise SlackError("message_not_found")
+    message = message_of(stand_in, arguments)
     if message.bot_id != seed.BOT_ID:
         raise SlackError(refusal)
     return message
