@@ -43,7 +43,6 @@ def envelope(event: JSON, *, at: float) -> JSON:
 
 
 def message_event(message: Message, channel: Channel) -> JSON:
-    """A `message` event."""
     event = message.for_api() | {
         "channel": channel.id,
         "event_ts": message.ts,

@@ -48,8 +48,6 @@ def respond(
 
 
 class ResponseRoutes:
-    """The routes of response URLs."""
-
     def __init__(self, stand_in: StandIn) -> None:
         self._stand_in = stand_in
 

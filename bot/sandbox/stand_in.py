@@ -27,8 +27,6 @@ NOTICE = "This is a sandbox: a stand-in for Slack on your own machine. Nothing h
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings of a stand-in."""
-
     notice: str = NOTICE
     page_dir: Path = PAGE_DIR
     rate_scale: float = 1.0
@@ -104,10 +102,13 @@ class StandIn:
             text = f"<@{invited.id}> was added to this channel."
         self.slackbot(user, channel, text)
 
+    def stored(self, typed: str) -> str:
+        return events.typed(typed, [*self.workspace.users.values()], [*self.workspace.channels.values()])
+
     def say(self, user: UserId, channel: Channel, text: str, thread_ts: str | None = None) -> Message:
         """A person writes a message."""
         workspace = self.workspace
-        stored = events.typed(text, [*workspace.users.values()], [*workspace.channels.values()])
+        stored = self.stored(text)
         message = Message(
             channel=channel.id,
             ts=workspace.new_ts(),
