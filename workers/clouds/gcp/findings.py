@@ -39,10 +39,11 @@ def questions(environ: Mapping[str, str], needed: Sequence[Need]) -> dict[str, C
         "network": _network,
         "quotas": partial(_quotas, needed=needed),
     }
-    return {what: partial(_guarded, what, question, api) for what, question in checks.items()}
+    return {what: partial(guarded, what, question, api) for what, question in checks.items()}
 
 
-def _guarded(what: str, question: Callable[[GcpClient], list[Finding]], api: Callable[[], GcpClient]) -> list[Finding]:
+def guarded(what: str, question: Callable[[GcpClient], list[Finding]], api: Callable[[], GcpClient]) -> list[Finding]:
+    """The findings of a check; an error of GCP becomes a finding."""
     try:
         return question(api())
     except DriverError as error:
