@@ -1,6 +1,8 @@
 """`make live-aws` and `make live-gcp`, played on the clouds' stand-ins: what a person's first launch would do."""
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from workers.sandbox.valkey import free_port
 
 pytestmark = [pytest.mark.clouds, pytest.mark.timeout(300)]
 
+GUIDE = Path(__file__).parents[2] / "docs" / "first-launch.md"
 STAND_INS = {"aws": "ec2", "gcp": "gce"}
 NOT_PASSED_ON = ("SLACK_", "MIXTRAL_", "REDIS_", "AWS_", "GOOGLE_", "CLOUDSDK_")
 
@@ -83,6 +86,26 @@ def test_a_first_launch_answers_ends_its_machine_and_tells_what_it_cost(environ,
     assert "no machine of installation" in said.splitlines()[-1]
 
 
+@pytest.mark.parametrize("cloud", ["aws"], indirect=True)
+def test_the_policy_of_the_guide_allows_every_call_that_was_made(environ, cloud):
+    live(environ, cloud, "--yes").communicate(timeout=120)
+    calls = httpx.get(f"{environ['AWS_ENDPOINT_URL']}/sandbox/calls").json()["calls"]
+    made = {f"{call['service']}:{call['action']}" for call in calls} - {"sts:GetCallerIdentity"}  # needs no permission
+    assert "ec2:TerminateInstances" in made
+    assert made <= allowed()
+
+
+def allowed():
+    """The actions in the policy of docs/first-launch.md."""
+    policy = re.search(r"```json aws-policy\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    statements = json.loads(policy[1])["Statement"]
+    return {
+        action
+        for one in statements
+        for action in ([one["Action"]] if isinstance(one["Action"], str) else one["Action"])
+    }
+
+
 def test_after_ctrl_c_no_machine_is_left(environ, cloud):
     process = live(environ, cloud, "--yes")
     said = []
@@ -90,6 +113,7 @@ def test_after_ctrl_c_no_machine_is_left(environ, cloud):
         said.append(line)
         if "MachineCreated" in line:
             process.send_signal(signal.SIGINT)
+    process.stdout.close()
     assert process.wait(60) == 130, "".join(said)
     assert "no machine of installation" in said[-1]
 

@@ -86,7 +86,12 @@ class Actions(EC2Response):
         ids = self._get_param("ImageIds", [])
         if not ids or not self.cloud.images.issuperset(ids):
             return super().describe_images()
-        described = {"Name": IMAGE_NAME, "Description": IMAGE_DESCRIPTION, "State": "available"}
+        described = {
+            "Name": IMAGE_NAME,
+            "Description": IMAGE_DESCRIPTION,
+            "State": "available",
+            "CreationDate": utcnow(),
+        }
         return ActionResult({"Images": [{"ImageId": id_, "RootDeviceName": "/dev/sda1", **described} for id_ in ids]})
 
     def describe_instances(self) -> ActionResult:
