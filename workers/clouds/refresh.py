@@ -131,16 +131,15 @@ def _sound(last: Iterable[Row]) -> Iterable[Row]:
 
 
 def _of(readings: Mapping[str, Reading]) -> Iterable[Quote]:
-    """Yield each price once. If two sources have it, the cloud's own list takes precedence."""
-    preferred: dict[tuple[str, str, str], Quote] = {}
-    for name in ON_DEMAND:
-        if name in readings:
-            preferred |= {(q.cloud, q.place, q.instance_type): q for q in readings[name].quotes if not q.spot}
-    for name in dict.fromkeys((*ON_DEMAND, *readings)):
-        for quote in readings[name].quotes if name in readings else ():
-            winner = preferred.get((quote.cloud, quote.place, quote.instance_type))
-            if quote.spot or winner is None or winner.source == quote.source:
+    """Yield each price once. If two sources have it, for the zone or its region, the cloud's own list is used."""
+    listed: set[tuple[str, str, str]] = set()
+    for name in dict.fromkeys((*reversed(ON_DEMAND), *readings)):
+        quotes = readings[name].quotes if name in readings else ()
+        for quote in quotes:
+            places = {(quote.cloud, place, quote.instance_type) for place in (quote.place, quote.region)}
+            if quote.spot or not places & listed:
                 yield quote
+        listed |= {(quote.cloud, quote.place, quote.instance_type) for quote in quotes if not quote.spot}
 
 
 def _failed(answers: Answers) -> Iterable[str]:

@@ -101,6 +101,8 @@ def merge(table: Sequence[Row], quotes: Iterable[Quote], sold: Sold | None = Non
     for at, row in (known | _added(known, sound, sold)).items():
         there = sold.get((row.cloud, row.region))
         if there is not None and (row.zone, row.instance_type) not in there and at[::2] in SIZES:
+            if at not in known:
+                continue
             known[at] = replace(row, **NOWHERE, read_on=today.isoformat(), spot_read_on=today.isoformat())
             if not (row.spot_only and row.no_spot):
                 changed.setdefault(f"{row.instance_type} in {row.zone}: the zone does not have it", None)

@@ -159,6 +159,15 @@ def test_of_two_sources_the_clouds_own_is_believed(home):
     assert price(home, "use1-az1") == Decimal("20.7")
 
 
+def test_a_clouds_list_by_regions_goes_before_a_catalogue_by_zones(home):
+    a2 = {"type_": "a2-ultragpu-2g", "region": "us-central1", "cloud": "gcp"}
+    asked = told(quote("9.5", source="gpuhunt", zone="us-central1-a", **a2)) | {
+        "GCP's price list": lambda: Reading(quotes=(quote("9.9", source="GCP's price list", **a2),))
+    }
+    ran(home, asked)
+    assert price(home, "us-central1-a", "a2-ultragpu-2g") == Decimal("9.9")
+
+
 def test_machine_types_that_we_do_not_know_are_none_of_our_business(home):
     status, said = ran(home, told(quote("0", type_="t3.nano")))
     assert status == 1

@@ -104,7 +104,8 @@ def test_a_machine_of_which_a_part_has_no_price_has_none_itself(part):
     ids=lambda one: one["description"][:30],
 )
 def test_other_items_do_not_count(other):
-    assert told(catalogue(other)) == told(catalogue())
+    both = [*catalogue(), *catalogue(spot=True)]
+    assert told([*both, other]) == told(both)
 
 
 def test_two_prices_of_one_part_are_none():
