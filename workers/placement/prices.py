@@ -91,40 +91,42 @@ class Merged(Struct, frozen=True, kw_only=True):
 
 def merge(table: Sequence[Row], quotes: Iterable[Quote], sold: Sold | None = None, *, today: date) -> Merged:
     """Apply the valid quotes to the table, add rows for zones that it lacks, and mark machines that a zone lacks."""
-    sold = sold or {}
+    sold, day = sold or {}, today.isoformat()
     sound, dropped = _sift(quotes, table)
-    everywhere = {(q.cloud, q.region, q.instance_type, q.spot): q for q in sound if not q.zone}
-    here = {(q.cloud, q.zone, q.instance_type, q.spot): q for q in sound if q.zone}
+    by_place = {(q.cloud, q.place, q.instance_type, q.spot): q for q in sound}
     known = {row.key: row for row in table}
     changed: dict[str, None] = {}
     used: set[tuple[object, ...]] = set()
-    for at, row in (known | _added(known, sound, sold)).items():
+    for at, before in (known | _added(known, sound, sold)).items():
+        row, told = before, _quotes_of(before, by_place)
         there = sold.get((row.cloud, row.region))
-        if there is not None and (row.zone, row.instance_type) not in there and at[::2] in SIZES:
-            if at not in known:
-                continue
-            known[at] = replace(row, **NOWHERE, read_on=today.isoformat(), spot_read_on=today.isoformat())
-            if not (row.spot_only and row.no_spot):
+        if there is not None and at[1:] not in there and at[::2] in SIZES:
+            row, told = replace(row, **NOWHERE, read_on=day, spot_read_on=day), []
+            if at in known and not (before.spot_only and before.no_spot):
                 changed.setdefault(f"{row.instance_type} in {row.zone}: the zone does not have it", None)
-            continue
-        if row.no_spot and there is not None:
-            row = replace(row, no_spot=False, spot_only=at[::2] in SPOT_ONLY)  # noqa: PLW2901 - the zone has it again
-        for spot in (False, True):
-            quote = here.get((row.cloud, row.zone, row.instance_type, spot))
-            quote = quote or everywhere.get((row.cloud, row.region, row.instance_type, spot))
-            if quote is None:
-                continue
-            used.add((quote.cloud, quote.place, quote.instance_type, spot))
-            before = row.spot if spot else row.on_demand
-            if before != quote.usd_per_hour:
-                changed.setdefault(_change(quote, before), None)
-            price, day = ("spot", "spot_read_on") if spot else ("on_demand", "read_on")
-            row = replace(row, **{price: quote.usd_per_hour, day: today.isoformat()})  # noqa: PLW2901 - the row as it is now
+        elif row.no_spot and there is not None:
+            row = replace(row, no_spot=False, spot_only=at[::2] in SPOT_ONLY)  # the zone has it again
+        for quote in told:
+            used.add((quote.cloud, quote.place, quote.instance_type, quote.spot))
+            if (had := row.spot if quote.spot else row.on_demand) != quote.usd_per_hour:
+                changed.setdefault(_change(quote, had), None)
+            price, when = ("spot", "spot_read_on") if quote.spot else ("on_demand", "read_on")
+            row = replace(row, **{price: quote.usd_per_hour, when: day})
         # A new zone needs an on-demand price, if the machine is sold on demand.
         if at in known or row.on_demand is not None or (row.spot_only and row.spot is not None):
             known[at] = row
     merged = tuple(known[at] for at in sorted(known))
     return Merged(table=merged, changed=tuple(changed), dropped=tuple(dropped), taken=len(used))
+
+
+def _quotes_of(row: Row, by_place: Mapping[tuple[str, str, str, bool], Quote]) -> list[Quote]:
+    """The row's on-demand and its spot quote, if there are any: of the zone, else of the region."""
+    found = []
+    for spot in (False, True):
+        places = (row.zone, row.region)
+        quotes = [by_place.get((row.cloud, place, row.instance_type, spot)) for place in places]
+        found += [quote for quote in quotes if quote is not None][:1]
+    return found
 
 
 def as_csv(table: Iterable[Row]) -> str:
