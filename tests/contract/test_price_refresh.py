@@ -12,14 +12,17 @@ import pytest
 from recipes.loader import find, load
 from tests.fakes.aws import AwsCloud
 from tests.fakes.gcp import GcpCloud
+from workers import run
 from workers.clouds.quotes import sources
 from workers.control import refreshing
 from workers.control.refreshing import PriceRefresher
+from workers.control.sweeper import Sweeper
 from workers.placement import shared_prices
 from workers.placement.catalog import shipped
 from workers.placement.in_use import in_use, table_of
 from workers.placement.offer import CloudStatus
 from workers.placement.planner import plan
+from workers.placement.prices import Reading
 from workers.placement.shared_prices import reader
 from workers.run import run_sweeper
 from workers.settings import from_environ
@@ -94,3 +97,28 @@ def test_a_region_of_each_cloud_that_fails_keeps_its_own_prices(clouds, environ,
         "AWS's spot prices, eu-north-1",
         "GCP did not list the machine types of us-east4-a.",
     ]
+
+
+def test_a_source_that_never_answers_delays_no_sweep(environ, redis, monkeypatch):
+    asked, swept, answer, stop = (threading.Event() for _ in range(4))
+
+    def hangs():
+        asked.set()
+        answer.wait(30)
+        return Reading()
+
+    def sweep(_):
+        if asked.is_set():
+            swept.set()
+
+    monkeypatch.setattr(refreshing, "STARTS_WITHIN", (timedelta(), timedelta()))
+    monkeypatch.setattr(run, "sources", lambda *_: {"slow": hangs})
+    monkeypatch.setattr(Sweeper, "sweep", sweep)
+    settings = from_environ(environ | {"MIXTRAL_SWEEP_EVERY": "0.05s"})
+    worker = threading.Thread(target=run_sweeper, args=(settings, stop))
+    worker.start()
+    assert swept.wait(10)
+    stop.set()
+    worker.join(10)
+    assert not worker.is_alive()  # it does not wait for the source
+    answer.set()
