@@ -23,13 +23,14 @@ _CLOUDS = "worker, plan, machines, check, prices"
 _GATEWAY = "run, worker, gateway, check"
 
 SETTINGS = (
-    Setting("REDIS_URL", "run, worker, gateway, machines, check", "Address of the Valkey or Redis server that stores the event log.", secret=True),
+    Setting("REDIS_URL", "run, worker, gateway, plan, machines, check, prices", "Address of the Valkey or Redis server that stores the event log.", secret=True),
     Setting("MIXTRAL_HOME", "run, worker, gateway, plan, machines, check, prices", "Folder of the files of this installation.", "~/.mixtral-bot"),
     Setting("MIXTRAL_INSTALLATION", "run, worker, gateway, machines, check", "Id that tags every machine of this installation. Without it, the id is read from the file `installation` in `MIXTRAL_HOME`, which is created at the first start."),
     Setting("MIXTRAL_CLOUDS", _CLOUDS, "Comma-separated list of the clouds to use: `aws`, `gcp`, `local`. Without it, every usable cloud is used."),
     Setting("MIXTRAL_RECIPES", "run, plan, check", "Folders of further recipes, separated by colons."),
     Setting("MIXTRAL_DEFAULT_RECIPE", "run", "Recipe of a `/mixtral launch` that names none.", "mixtral-8x7b"),
-    Setting("MIXTRAL_PRICES", "run, worker, plan, machines, check, prices", "Price table (CSV) in the columns of `workers/placement/offers.csv`. Without it, `MIXTRAL_HOME/prices.csv` is used if it exists, else the table in the package."),
+    Setting("MIXTRAL_PRICES", "run, worker, plan, machines, check, prices", "Price table (CSV) in the columns of `workers/placement/offers.csv`, which is used alone. Without it, of each price the one is used that was read last: in Redis, in `MIXTRAL_HOME/prices.csv`, or in the table of the package."),
+    Setting("MIXTRAL_PRICES_EVERY", "worker", "Interval at which one worker reads the clouds' prices into Redis; `off`: never. Not used with `MIXTRAL_PRICES`.", "24h"),
     Setting("MIXTRAL_ALLOW_CIDRS", "worker, check", "Comma-separated list of the IPv4 networks that may reach the port of a machine. Without it, only the public address of the host in `MIXTRAL_GATEWAY_URL` may."),
     Setting("MIXTRAL_EGRESS_URL", "check", "Address that returns the public IPv4 address of the caller as plain text; used by `check --deep` only.", "https://checkip.amazonaws.com"),
     Setting("MIXTRAL_LEASE", "worker", "Time after which a machine ends itself unless its lease is extended.", "24h"),

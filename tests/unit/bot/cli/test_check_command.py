@@ -416,7 +416,7 @@ def test_broken_prices_are_named_by_file_and_line(home, tmp_path):
     assert status == 1
     told = line(lines, "prices")
     assert told.startswith("no")
-    assert 'few.csv:3: on_demand_usd_h is "x", not a number above 0. Correct the price table.' in told
+    assert 'few.csv:3: on_demand_usd_h is "x", not a number above 0 and up to 1,000. Correct the price table.' in told
 
 
 def test_a_cloud_that_was_named_must_work(home):
