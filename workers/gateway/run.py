@@ -25,7 +25,7 @@ from workers.gateway.haproxy import Haproxy
 from workers.gateway.holding import MAX_HELD, Holding
 from workers.nudges import nudge
 from workers.processes import Children
-from workers.run import connect, now, wait_for
+from workers.run import belong, connect, now, wait_for
 from workers.settings import GatewaySettings, from_environ
 
 logger = logging.getLogger(__name__)
@@ -44,6 +44,7 @@ def main(environ: Mapping[str, str]) -> None:
     with _locked(shaped.folder):
         redis = connect(settings.redis_url)
         wait_for(redis)
+        belong(settings, redis)
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):  # before anything that needs an orderly end is started
             signal.signal(number, lambda *_: stop.set())
