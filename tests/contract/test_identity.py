@@ -36,7 +36,7 @@ def logged(redis, *installations):
     log, id_ = Log(redis), new_id()
     log.open(id_, requested(name=id_), "mxk_of_a_test", id_)
     asked = [request(f"{id_}-{n}", [offer("aws use1-az1")], installation=i) for n, i in enumerate(installations)]
-    log.record(id_, 1, [LaunchIntended(**stamp(now()), request=one) for one in asked])
+    log.record(id_, log.version(id_), [LaunchIntended(**stamp(now()), request=one) for one in asked])
 
 
 def test_the_first_worker_names_the_installation_and_keeps_the_name_in_its_home(redis, valkey_url, tmp_path):

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from workers.clouds.driver import Driver
 from workers.control.collector import Collector
 from workers.control.recording import Recorder, each
-from workers.deployment.attempt import KEPT, Attempt
+from workers.deployment.attempt import Attempt
 from workers.deployment.events import LeaseExtended
 from workers.deployment.state import Deployment
 from workers.machines import Token
@@ -27,7 +27,7 @@ class Leasing:
     def ask(self) -> None:
         """Start to extend each lease that is due."""
         now = self._recorder.now()
-        for _, attempt in self._recorder.attempts(KEPT):
+        for _, attempt in self._recorder.leased():
             token, driver = attempt.request.token, self._drivers.get(attempt.offer.cloud)
             due = attempt.machine is not None and attempt.expires_at - now <= self._machine_lease / 2
             if driver is not None and due:
@@ -35,7 +35,7 @@ class Leasing:
 
     def collect(self, until: float) -> None:
         """Append the extensions that succeeded by `until` (monotonic seconds)."""
-        each(self._record, self._recorder.attempts(KEPT), self._extensions.collect(until))
+        each(self._record, self._recorder.leased(), self._extensions.collect(until))
 
     def _record(self, state: Deployment, attempt: Attempt, expires_at: datetime) -> None:
         fact = LeaseExtended(**self._recorder.stamp(), attempt=attempt.number, expires_at=expires_at)

@@ -7,7 +7,7 @@ from typing import TypeVar, assert_never
 
 from workers.clouds.driver import Driver
 from workers.decision.verdict import BecameNotReady, BecameReady, Unchanged
-from workers.deployment.attempt import Attempt, Phase
+from workers.deployment.attempt import KEPT, Attempt, Phase
 from workers.deployment.confidential import Confidential
 from workers.deployment.events import AnyEvent, DeploymentId, ReplicaNotReady, ReplicaReady
 from workers.deployment.log import Log, Stamp, stamp
@@ -55,6 +55,10 @@ class Recorder:
     def attempts(self, phases: frozenset[Phase]) -> list[tuple[Deployment, Attempt]]:
         """Every attempt in one of these phases that this worker judges, with its deployment."""
         return [(s, a) for s in self.states.values() for a in s.attempts if a.phase in phases and self._judges(a)]
+
+    def leased(self) -> list[tuple[Deployment, Attempt]]:
+        """Every attempt whose lease this worker extends, with its deployment."""
+        return [(s, a) for s, a in self.attempts(KEPT) if self._us.extends(a)]
 
     def sees_all(self, attempt: Attempt) -> bool:
         """Whether a machine that is missing from the lists of this worker is gone."""

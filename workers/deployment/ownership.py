@@ -20,7 +20,11 @@ class WorkerIdentity(Struct, frozen=True, kw_only=True):
 
     def judges(self, attempt: Attempt, now: datetime) -> bool:
         """Whether this worker may conclude from its own observations what became of the attempt's machine."""
-        return self.owns(attempt) and (not self._elsewhere(attempt) or _ended_itself(attempt, now))
+        return self.extends(attempt) or (self.owns(attempt) and _ended_itself(attempt, now))
+
+    def extends(self, attempt: Attempt) -> bool:
+        """Whether this worker may extend the lease of the attempt's machine."""
+        return self.owns(attempt) and not self._elsewhere(attempt)
 
     def sees_all(self, attempt: Attempt, now: datetime) -> bool:
         """Whether a machine that is missing from this worker's list is gone: old logs do not name a machine's host."""
@@ -33,14 +37,14 @@ class WorkerIdentity(Struct, frozen=True, kw_only=True):
 
     def holds(self, attempt: Attempt) -> bool:
         """Whether the machine is a process of this host."""
-        return self.owns(attempt) and attempt.offer.cloud == "local" and not self._elsewhere(attempt)
+        return self.extends(attempt) and attempt.offer.cloud == "local"
 
     def apart(self, state: Deployment, now: datetime) -> dict[int, str]:
         """The hosts of the attempts that are left to another worker, by number; an empty host: nobody here has it."""
         return {
             a.number: a.request.host if self.owns(a) else ""
             for a in state.attempts
-            if a.phase in MAY_COST and (not self.owns(a) or self._elsewhere(a)) and not _ended_itself(a, now)
+            if a.phase in MAY_COST and not self.extends(a) and not _ended_itself(a, now)
         }
 
     def _elsewhere(self, attempt: Attempt) -> bool:
