@@ -119,3 +119,26 @@ def test_the_id_is_set_once(redis):
     with pytest.raises(AnotherInstallation):
         agree(redis, "i-second", may_found=True)
     assert redis.ttl(INSTALLATION) == -1
+
+
+class Overtaken:
+    """A client in whose first read another worker is faster: it sets its id between the read and the answer."""
+
+    def __init__(self, redis, id_):
+        self._redis, self._id = redis, id_
+
+    def get(self, key):
+        found = self._redis.get(key)
+        self._redis.set(key, self._id, nx=True)
+        return found
+
+    def __getattr__(self, name):
+        return getattr(self._redis, name)
+
+
+def test_of_two_workers_that_find_no_id_the_slower_one_takes_the_other_s(redis):
+    assert agree(Overtaken(redis, "i-faster"), "", may_found=True) == "i-faster"
+    redis.flushall()
+    with pytest.raises(AnotherInstallation):
+        agree(Overtaken(redis, "i-faster"), "i-slower")
+    assert held(redis) == "i-faster"
