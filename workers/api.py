@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from typing import Any
 
 from msgspec import MsgspecError, Struct
@@ -47,6 +48,17 @@ class NoSuchDeployment(WorkersError):
         super().__init__(f"No deployment is called {name}. {there}")
         self.name = name
         self.known = tuple(known)
+
+
+class WrittenByNewer(WorkersError):
+    """A newer version has written to the deployment's log."""
+
+    def __init__(self, state: Deployment) -> None:
+        super().__init__(
+            f"{state.name} cannot be changed: a newer version of mixtral-bot wrote {state.newer} to its log, which "
+            f"this version ({version('mixtral-bot')}) cannot read. Its machines run on, and their leases are extended. "
+            "Upgrade the bot, the workers and the gateway to the newest version that runs, and repeat the command."
+        )
 
 
 class LogsGone(WorkersError):
@@ -98,7 +110,7 @@ class Deployments:
         """Request another number of replicas, and return the new state; an ending deployment is returned unchanged.
 
         Every change is by id: a name may belong to another deployment by the time of the change.
-        Raises NoSuchDeployment.
+        Raises NoSuchDeployment, WrittenByNewer, as every change does.
         """
         return self._decide(deployment, ScaleRequested(**stamp(datetime.now(UTC)), replicas=replicas, by=by))
 
@@ -204,6 +216,8 @@ class Deployments:
             state = self.by_id(deployment)
             if state is None or is_ending(state):
                 raise NoSuchDeployment(state.name if state else deployment, sorted(self._log.names()))
+            if state.newer:
+                raise WrittenByNewer(state)
             if append(state):
                 return
 
@@ -214,6 +228,8 @@ class Deployments:
                 raise NoSuchDeployment(deployment, sorted(self._log.names()))
             if is_ending(state):
                 return state
+            if state.newer:
+                raise WrittenByNewer(state)
             if self._log.append(state.id, state.version, [made]):
                 self._nudge(state.id)
                 after = fold(state.id, [made], onto=state)

@@ -22,6 +22,7 @@ from bot.cli.machines_table import Found, Wanted, as_row, cloud_of, price_of, sh
 from workers.clouds.driver import Driver, DriverError, Refused
 from workers.clouds.usability import NAMES, statuses
 from workers.deployment.attempt import MAY_COST, Phase
+from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId
 from workers.deployment.log import Log
 from workers.deployment.state import Deployment, fold
@@ -160,6 +161,8 @@ def _no_answer(error: Exception) -> str:
 def _wanted_by(sighting: Sighting, state: Deployment | None) -> tuple[Wanted, str]:
     if state is None:
         return Wanted.NO, "none: the log of its deployment does not exist"
+    if state.newer and not is_ending(state):
+        return Wanted.UNKNOWN, f"unknown: a newer version wrote {state.newer} to the log of {state.name}"
     attempt = next((a for a in state.attempts if a.request.token == sighting.machine.token), None)
     if attempt is None:
         return Wanted.NO, f"none: the log of {state.name} does not contain it"

@@ -43,6 +43,7 @@ def detail(deployment: Deployment, now: datetime) -> Message:
     blocks = [
         header(words.title(deployment)),
         section(f"{words.now_happening(deployment, now)}\n{' · '.join(_facts(deployment, now, whole=True))}"),
+        *([section(said)] if (said := words.newer(deployment)) else []),
     ]
     if found := replicas.lines(deployment, now, gone=10):
         blocks.append(section(listed(["*Replicas*", *found])))
@@ -60,8 +61,9 @@ def price(deployment: Deployment) -> str:
         return "free"
     if costing and all(o.usd_per_hour is None for o in costing):
         return "price unknown"
+    least = "at least " if deployment.newer else ""
     uncertain = offers.UNCERTAIN if any(o.doubtful for o in costing) else ""
-    return f"{usd_per_hour(deployment.usd_per_hour)}{uncertain}"
+    return f"{least}{usd_per_hour(deployment.usd_per_hour)}{uncertain}"
 
 
 def _costing(deployment: Deployment) -> list[Offer]:
@@ -71,7 +73,9 @@ def _costing(deployment: Deployment) -> list[Offer]:
 def _together(deployments: Sequence[Deployment]) -> str:
     total = sum((d.usd_per_hour for d in deployments), start=Decimal(0))
     unknown = any(o.usd_per_hour is None for d in deployments for o in _costing(d))
-    return f"{usd_per_hour(total)} in all" if total or unknown else "free"
+    newer = any(d.newer for d in deployments)
+    least = "at least " if newer else ""
+    return f"{least}{usd_per_hour(total)} in all" if total or unknown or newer else "free"
 
 
 def _has_ladder(deployment: Deployment) -> bool:
@@ -88,7 +92,7 @@ def _line(deployment: Deployment, now: datetime) -> str:
     status = [] if current is DeploymentStatus.READY else [current.value]
     if awaits_route(deployment):
         status = ["waits for the gateway"]
-    return " · ".join([name, *recipes, *status, *rest])
+    return " · ".join([name, *recipes, *status, *rest, *([words.NEWER] if deployment.newer else [])])
 
 
 def _facts(deployment: Deployment, now: datetime, *, whole: bool = False) -> list[str]:

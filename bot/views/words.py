@@ -20,7 +20,7 @@ from workers.decision.retry_policy import DECIDE_WITHIN, paused_until
 from workers.decision.savings import saved
 from workers.deployment import condition
 from workers.deployment.attempt import MAY_COST, Attempt, Phase
-from workers.deployment.condition import DeploymentStatus, awaits_route, condition_of
+from workers.deployment.condition import DeploymentStatus, awaits_route, condition_of, is_ending
 from workers.deployment.state import Deployment
 from workers.serving.boot import boot_of
 
@@ -88,6 +88,21 @@ def model(deployment: Deployment) -> str:
     """The model's full name; empty if only the recipe's own script contains it."""
     named = boot_of(deployment.recipe, deployment.name).model
     return "" if named == deployment.name and deployment.recipe.engine is None else named
+
+
+NEWER = "its log has events of a newer version"
+
+
+def newer(deployment: Deployment) -> str:
+    """What it means that a newer version wrote to the log; empty if none did."""
+    if not deployment.newer or is_ending(deployment):
+        return ""
+    return (
+        f"\N{WARNING SIGN}\ufe0f A newer version of mixtral-bot wrote {code(clip(deployment.newer, 80))} to the log of "
+        "this deployment, which this version cannot read. The facts here may be old, and machines that cost money may "
+        "be missing. Nothing is launched or ended; the leases of all machines are extended. Upgrade the bot, the "
+        "workers and the gateway."
+    )
 
 
 def short_model(deployment: Deployment) -> str:

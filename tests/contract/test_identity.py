@@ -1,8 +1,10 @@
 """Which installation a Redis belongs to, on a real Valkey: who takes whose id, and who refuses to start."""
 
 import threading
+from typing import cast
 
 import pytest
+from redis import Redis
 
 from tests.builders.events import requested
 from tests.builders.machines import request
@@ -137,8 +139,8 @@ class Overtaken:
 
 
 def test_of_two_workers_that_find_no_id_the_slower_one_takes_the_other_s(redis):
-    assert agree(Overtaken(redis, "i-faster"), "", may_found=True) == "i-faster"
+    assert agree(cast(Redis, Overtaken(redis, "i-faster")), "", may_found=True) == "i-faster"
     redis.flushall()
     with pytest.raises(AnotherInstallation):
-        agree(Overtaken(redis, "i-faster"), "i-slower")
+        agree(cast(Redis, Overtaken(redis, "i-faster")), "i-slower")
     assert held(redis) == "i-faster"

@@ -105,7 +105,7 @@ class Advance:
             if state is not None:
                 self._leave(state)
             # A nudge that finds the lease held returns immediately, so continue if the log has grown meanwhile.
-            if state is None or self._log.version(deployment) == state.version:
+            if state is None or state.newer or self._log.version(deployment) == state.version:
                 return
 
     def _leave(self, state: Deployment) -> None:

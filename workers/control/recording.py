@@ -53,12 +53,18 @@ class Recorder:
         return fold(deployment, self._log.read(deployment))
 
     def attempts(self, phases: frozenset[Phase]) -> list[tuple[Deployment, Attempt]]:
-        """Every attempt in one of these phases that this worker judges, with its deployment."""
+        """Every attempt in one of these phases that this worker judges, with its deployment.
+
+        Without those of a log with events of a newer version: that version judges them.
+        """
+        return [(s, a) for s, a in self._judged(phases) if not s.newer]
+
+    def _judged(self, phases: frozenset[Phase]) -> list[tuple[Deployment, Attempt]]:
         return [(s, a) for s in self.states.values() for a in s.attempts if a.phase in phases and self._judges(a)]
 
     def leased(self) -> list[tuple[Deployment, Attempt]]:
         """Every attempt whose lease this worker extends, with its deployment."""
-        return [(s, a) for s, a in self.attempts(KEPT) if self._us.extends(a)]
+        return [(s, a) for s, a in self._judged(KEPT) if self._us.extends(a)]
 
     def sees_all(self, attempt: Attempt) -> bool:
         """Whether a machine that is missing from the lists of this worker is gone."""

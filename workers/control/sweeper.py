@@ -54,10 +54,11 @@ class Sweeper:
         self._every = every
         self._recorder = Recorder(log, environ, clock, WorkerIdentity(installation=installation, host=host))
         self._local = "local" in drivers and bool(host)
-        self._observer = Observer(self._recorder, drivers, installation, Reaper(self._recorder, nudge))
+        self._leasing = Leasing(self._recorder, drivers, machine_lease)
+        reaper = Reaper(self._recorder, nudge, self._leasing.keep)
+        self._observer = Observer(self._recorder, drivers, installation, reaper)
         self._prober = Prober(self._recorder, log, probe, key_is_enforced, cannot_complete)
         self._consoles = Consoles(self._recorder, log, drivers)
-        self._leasing = Leasing(self._recorder, drivers, machine_lease)
         self._scaling = Autoscaler(redis, log)
         self._nudger = Nudger(nudge, clock)
 
@@ -89,7 +90,8 @@ class Sweeper:
         if known - set(self._recorder.states):
             self._observer.hurry()  # deployments ended, or a log was lost: list immediately what still runs
         self._observe()
-        self._scaling.look(self._recorder.states.values(), self._recorder.now())
+        readable = [state for state in self._recorder.states.values() if not state.newer]
+        self._scaling.look(readable, self._recorder.now())
         self._recorder.refresh()
         self._nudger.look(self._recorder.states)
 

@@ -128,6 +128,8 @@ def next_step(state: Deployment, now: datetime, silent: Container[int] = (), apa
     `apart`: numbers of the attempts that are left to another worker. They count as replicas, and are neither created,
     given up nor ended here.
     """
+    if state.newer:
+        return Wait()  # what the newer version decided is not known
     for attempt in state.attempts:
         if attempt.phase is Phase.SHUTTING_DOWN and attempt.number not in silent and attempt.number not in apart:
             return Terminate(attempt)

@@ -18,6 +18,8 @@ from workers.deployment.events import (
     EventId,
     KeyIssued,
     KeyRevoked,
+    LoggedEvent,
+    NewerEvent,
     Requested,
     Version,
 )
@@ -40,6 +42,7 @@ KEPT_AFTER_END = timedelta(days=30)
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(AnyEvent).decode
+_decode_newer = msgspec.json.Decoder(NewerEvent).decode
 
 # Reply: 1 when appended, 0 when the log is not at the expected version.
 _APPEND = f"""
@@ -120,6 +123,15 @@ class NameTaken(WorkersError):
         self.holder = holder
 
 
+def decode(event: bytes) -> LoggedEvent:
+    """The event of an entry, as far as this version can read it. Raises MsgspecError if it is not an event."""
+    try:
+        found: LoggedEvent = _decode(event)
+    except msgspec.ValidationError:
+        return _decode_newer(event)
+    return found
+
+
 def new_id() -> DeploymentId:
     """A random id, short enough to be part of a machine's name."""
     return DeploymentId(f"d{secrets.token_hex(6)}")
@@ -153,10 +165,10 @@ class Log:
         self._close: Any = redis.register_script(_CLOSE)
         self._open: Any = redis.register_script(_OPEN)
 
-    def read(self, deployment: DeploymentId, after: Version = START) -> list[AnyEvent]:
+    def read(self, deployment: DeploymentId, after: Version = START) -> list[LoggedEvent]:
         """The events after a version, in order."""
         entries = self._redis.xrange(_key(deployment), min=f"{after + 1}-0")
-        return [_decode(fields[b"e"]) for _, fields in entries]
+        return [decode(fields[b"e"]) for _, fields in entries]
 
     def append(self, deployment: DeploymentId, seen: Version, events: Sequence[AnyEvent]) -> bool:
         """Append all events if the log's version is `seen`; return whether they are in it, even after a lost reply."""
@@ -257,7 +269,7 @@ class Log:
 
     def _stands(self, deployment: DeploymentId, seen: Version, event: EventId) -> bool:
         entries = self._redis.xrange(_key(deployment), min=f"{seen + 1}-0", max=f"{seen + 1}-0")
-        return any(_decode(fields[b"e"]).event_id == event for _, fields in entries)
+        return any(decode(fields[b"e"]).event_id == event for _, fields in entries)
 
 
 def _key(deployment: DeploymentId) -> str:
