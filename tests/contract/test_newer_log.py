@@ -13,6 +13,7 @@ from workers.api import WrittenByNewer
 from workers.deployment.attempt import Phase
 from workers.deployment.events import LeaseExtended
 from workers.deployment.projection import Projection
+from workers.errors import WorkersError
 
 
 @pytest.fixture
@@ -124,3 +125,17 @@ def test_it_is_logged_once_a_minute_and_without_a_traceback(company, worker, cap
     said = [r for r in caplog.records if "wrote MachineAdopted" in r.getMessage()]
     assert len(said) <= 4 + 1  # this projection's and, once, the one of `requests`
     assert not any(r.exc_info for r in caplog.records)
+
+
+def test_a_log_that_begins_with_a_newer_event_keeps_its_machine_and_is_no_incident(company, worker):
+    id_ = company.launch()
+    company.settle(worker)
+    token = company.requests.by_id(id_).attempts[0].request.token
+    company.redis.delete(f"mixtral:d:{id_}")
+    company.redis.xadd(f"mixtral:d:{id_}", {"e": '{"type":"Requested","recipe":7}'}, id="1-0")
+    for _ in range(6):
+        company.now += LEASE / 3
+        company.settle(worker, rounds=40)
+    assert company.cloud.running() == [token]
+    with pytest.raises(WorkersError, match="a newer version of mixtral-bot wrote it"):
+        company.requests.get("m")

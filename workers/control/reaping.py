@@ -40,7 +40,8 @@ class Reaper:
         try:
             state, attempt = self._intent(sighting)
         except MsgspecError:
-            state, attempt = None, None
+            self._keep(driver, machine.token)  # a newer version may want it
+            return
         if state is not None and state.newer:
             if not is_ending(state):
                 self._keep(driver, machine.token)

@@ -132,6 +132,17 @@ def decode(event: bytes) -> LoggedEvent:
     return found
 
 
+class UnreadableLog(WorkersError, msgspec.MsgspecError):
+    """A log is damaged, or begins with an event of a newer version."""
+
+    def __init__(self, deployment: DeploymentId) -> None:
+        super().__init__(
+            f"The log {_key(deployment)} cannot be read: a newer version of mixtral-bot wrote it, or it is damaged. "
+            "Nothing is launched or ended for it, and the leases of its machines are extended. Upgrade the bot, the "
+            "workers and the gateway; if that does not help, restore Redis from a backup."
+        )
+
+
 def new_id() -> DeploymentId:
     """A random id, short enough to be part of a machine's name."""
     return DeploymentId(f"d{secrets.token_hex(6)}")
@@ -166,9 +177,15 @@ class Log:
         self._open: Any = redis.register_script(_OPEN)
 
     def read(self, deployment: DeploymentId, after: Version = START) -> list[LoggedEvent]:
-        """The events after a version, in order."""
+        """The events after a version, in order. Raises UnreadableLog."""
         entries = self._redis.xrange(_key(deployment), min=f"{after + 1}-0")
-        return [decode(fields[b"e"]) for _, fields in entries]
+        try:
+            events = [decode(fields[b"e"]) for _, fields in entries]
+        except msgspec.MsgspecError as error:
+            raise UnreadableLog(deployment) from error
+        if after == START and events and isinstance(events[0], NewerEvent):
+            raise UnreadableLog(deployment)
+        return events
 
     def append(self, deployment: DeploymentId, seen: Version, events: Sequence[AnyEvent]) -> bool:
         """Append all events if the log's version is `seen`; return whether they are in it, even after a lost reply."""

@@ -91,18 +91,23 @@ class Projection:
         try:
             events = [decoded(entry) for entry in entries]
         except MsgspecError as error:  # a damaged log must not prevent reading the others
-            if deployment not in self._reported:
-                logger.error("the log of %s cannot be read; the deployment is left out: %s", deployment, error)  # noqa: TRY400 - one line a minute
-            self._reported.add(deployment)
+            self._report_unreadable(deployment, str(error))
             self._drop(deployment)
             return
         state = fold(deployment, events, onto=known.state if known else None)
         if state is None:
+            if events:
+                self._report_unreadable(deployment, f"its first event is {type(events[0]).__name__}")
             self._drop(deployment)
             return
         self._known[deployment] = Folded(state, entries[-1])
         self.states[deployment] = state
         self._report_newer(state)
+
+    def _report_unreadable(self, deployment: DeploymentId, why: str) -> None:
+        if deployment not in self._reported:
+            self._reported.add(deployment)
+            logger.error("the log of %s cannot be read, and the deployment is left out: %s", deployment, why)
 
     def _report_newer(self, state: Deployment) -> None:
         if state.newer and state.id not in self._reported:

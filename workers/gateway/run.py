@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from workers.deployment.loads import Loads
 from workers.deployment.log import Log
+from workers.gateway.address import wait_until_free
 from workers.gateway.certificate import combined
 from workers.gateway.claim import Claim, identity
 from workers.gateway.config import Shape
@@ -40,19 +41,21 @@ def main(environ: Mapping[str, str]) -> None:
     """Run in the foreground until SIGTERM or SIGINT. Raises SettingsError, GatewayError."""
     settings = from_environ(environ)
     shaped = settings.gateway
-    haproxy = haproxy_of(shaped)
+    _certificate(shaped)  # a certificate that is not usable ends this process before it waits for anything
+    shaped.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _locked(shaped.folder):
         redis = connect(settings.redis_url)
         wait_for(redis)
-        belong(settings, redis)
+        installation = belong(settings, redis).installation
+        haproxy = haproxy_of(shaped, installation)
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):  # before anything that needs an orderly end is started
             signal.signal(number, lambda *_: stop.set())
         with Claim(redis, identity(shaped.folder)).held(stop):
-            _drive(haproxy, shaped, redis, stop)
+            _drive(haproxy, shaped, redis, stop, installation)
 
 
-def _drive(haproxy: Haproxy, shaped: GatewaySettings, redis: Redis, stop: threading.Event) -> None:
+def _drive(haproxy: Haproxy, shaped: GatewaySettings, redis: Redis, stop: threading.Event, installation: str) -> None:
     gateway = Gateway(
         log=Log(redis), haproxy=haproxy, loads=Loads(redis), nudge=nudge(redis), url=shaped.url, clock=now
     )
@@ -61,6 +64,7 @@ def _drive(haproxy: Haproxy, shaped: GatewaySettings, redis: Redis, stop: thread
     children = Children()
     try:
         if not shaped.attached and not stop.is_set():
+            wait_until_free(shaped, installation, stop)
             children.start(haproxy.child(shaped.folder / LOG))
         _wait_until_up(haproxy, shaped, stop)
         supervisor = threading.Thread(target=_supervise, args=(children, stop), name="supervisor", daemon=True)
@@ -72,13 +76,12 @@ def _drive(haproxy: Haproxy, shaped: GatewaySettings, redis: Redis, stop: thread
         holding.close()
 
 
-def haproxy_of(settings: GatewaySettings) -> Haproxy:
+def haproxy_of(settings: GatewaySettings, installation: str = "") -> Haproxy:
     """HAProxy as the settings describe it. Raises GatewayError if the certificate is not usable."""
-    certificate = None
-    if settings.certificate is not None and settings.certificate_key is not None:
-        certificate = combined(settings.certificate, settings.certificate_key)
+    certificate = _certificate(settings)
     shape = Shape(
         bind=settings.bind,
+        installation=installation,
         hold_socket=str(settings.folder / HOLD_SOCKET),
         metrics_bind=settings.metrics,
         tls=certificate is not None,
@@ -86,6 +89,12 @@ def haproxy_of(settings: GatewaySettings) -> Haproxy:
         bufsize=settings.buffer,
     )
     return Haproxy(shape, settings.folder, certificate=certificate)
+
+
+def _certificate(settings: GatewaySettings) -> str | None:
+    if settings.certificate is None or settings.certificate_key is None:
+        return None
+    return combined(settings.certificate, settings.certificate_key)
 
 
 @contextlib.contextmanager
