@@ -24,6 +24,7 @@ from workers.clouds.usability import NAMES, statuses
 from workers.deployment.attempt import MAY_COST, Phase
 from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId
+from workers.deployment.identity import AnotherInstallation, held
 from workers.deployment.log import Log
 from workers.deployment.state import Deployment, fold
 from workers.errors import WorkersError
@@ -40,7 +41,9 @@ Drivers = Callable[[Settings], Mapping[str, Driver]]
 class WantedMachines:
     """Looks up which machines are wanted, by the event logs. After a failure of Redis, all lookups return UNKNOWN."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, installation: str) -> None:
+        """`installation`: the id of this host; empty if it has none, which is then the one of Redis."""
+        self.installation = installation
         self.broken = "" if url else "REDIS_URL is not set"
         self._redis: Redis | None = None
         try:
@@ -49,7 +52,10 @@ class WantedMachines:
                 self._redis = Redis.from_url(
                     url, socket_connect_timeout=3, socket_timeout=5, retry=Retry(NoBackoff(), 0)
                 )
-                self._redis.ping()
+                theirs = held(self._redis)
+                self.installation = installation or theirs
+                if theirs and theirs != self.installation:
+                    self.broken = str(AnotherInstallation(theirs, installation)).rstrip(".")
         except ValueError as error:
             self.broken = f"REDIS_URL cannot be read: {error}"
         except (RedisError, OSError) as error:
@@ -81,6 +87,8 @@ class WantedMachines:
             self._redis.close()
 
     def _unknown(self) -> str:
+        if "belongs to" in self.broken:
+            return "unknown: Redis belongs to another installation"
         return f"unknown: {'REDIS_URL is not set' if 'not set' in self.broken else 'Redis does not answer'}"
 
 
@@ -101,8 +109,12 @@ def run(
     settings = from_environ(environ, needs_redis=False)
     clouds = drivers(settings)
     say = Console(file=err, highlight=False, emoji=False, soft_wrap=True)
-    sightings, unlisted, skipped = _listed(clouds, settings, say)
-    with closing(WantedMachines(settings.redis_url)) as logs:
+    with closing(WantedMachines(settings.redis_url, settings.installation)) as logs:
+        settings = replace(settings, installation=logs.installation)
+        if not settings.installation:
+            say.print(Text("This host has no installation's id. Start a worker here, or set MIXTRAL_INSTALLATION."))
+            return 1
+        sightings, unlisted, skipped = _listed(clouds, settings, say)
         priced = _prices(environ)
         found = [_found(sighting, logs, priced) for sighting in sightings]
         if logs.broken and (found or end_orphans):

@@ -20,8 +20,17 @@ LINES_A_SECTION = 8
 MAX_SHOWN = 32
 
 
-def overview(deployments: Sequence[Deployment], now: datetime, *, nothing: str = NOTHING) -> Message:
-    """Name, recipe, state, ready/wanted, USD/h, age and endpoint of each; `nothing`: the text for no deployments."""
+def overview(
+    deployments: Sequence[Deployment], now: datetime, *, nothing: str = NOTHING, lost: Sequence[str] = ()
+) -> Message:
+    """Name, recipe, state, ready/wanted, USD/h, age and endpoint of each; `nothing`: the text for no deployments.
+
+    `lost`: names whose logs are gone.
+    """
+    if lost:
+        said = _lost(lost)
+        others = overview(deployments, now, nothing="").blocks if deployments else ()
+        return Message(said, (section(said), *others))
     if not deployments:
         return Message(nothing, (section(nothing),))
     lines = [_line(d, now) for d in deployments[:MAX_SHOWN]]
@@ -36,6 +45,15 @@ def overview(deployments: Sequence[Deployment], now: datetime, *, nothing: str =
     ]
     names = ", ".join(escape(d.name) for d in deployments[:MAX_SHOWN])
     return Message(f"{count(len(deployments), 'deployment')}: {names}.", tuple(blocks))
+
+
+def _lost(names: Sequence[str]) -> str:
+    shown = ", ".join(f"*{escape(name)}*" for name in names[:MAX_SHOWN])
+    logs = "The log" if len(names) == 1 else "The logs"
+    return (
+        f"\N{WARNING SIGN}\ufe0f {logs} of {shown} cannot be read from Redis. Machines may run on and cost money "
+        "that are not counted here: `mixtral-bot machines` lists them."
+    )
 
 
 def detail(deployment: Deployment, now: datetime) -> Message:
