@@ -75,7 +75,7 @@ def detail(deployment: Deployment, now: datetime) -> Message:
 def price(deployment: Deployment) -> str:
     """The current price, short enough for a line."""
     costing = _costing(deployment)
-    if costing and all(o.cloud == "local" for o in costing):
+    if costing and all(o.cloud == "local" for o in costing) and not deployment.newer:
         return "free"
     if costing and all(o.usd_per_hour is None for o in costing):
         return "price unknown"

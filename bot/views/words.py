@@ -29,6 +29,9 @@ MAX_SENTENCE = 1200
 NEWS_FOR = timedelta(hours=1)
 """Time from the first ready replica during which the card shows what was tried and how long the launch took."""
 
+HOST_ANSWERS_WITHIN = timedelta(minutes=1)
+"""Time from a request to end a local machine after which its worker host counts as away."""
+
 PROBE_SHOWN_AFTER = timedelta(seconds=10)
 """Time from a replica's start during which a failing readiness probe is expected, and not shown."""
 
@@ -152,7 +155,7 @@ def _happening(state: Deployment, now: datetime) -> str:
         case condition.NotReady(replica=replica):
             return _not_ready(replica, now)
         case condition.Ending():
-            return _ending(state)
+            return _ending(state, now)
         case condition.Ended():
             return f"Ran {duration(state.ran_for(now))}, {what_it_cost(state, now)}.{_ended_by(state)}"
         case condition.Failed(why=why):
@@ -248,10 +251,27 @@ def _ended_by(state: Deployment) -> str:
     return f" Ended by {user(state.stopped_by)}." if state.stopped_by else ""
 
 
-def _ending(state: Deployment) -> str:
+def _ending(state: Deployment, now: datetime) -> str:
     ending = sum(a.phase in MAY_COST for a in state.attempts)
     by = f"Ended by {user(state.stopped_by)}" if state.stopped_by else "Ended"
-    return f"{by}: shutting down {count(ending, 'replica')}." if ending else f"{by}: all its machines have ended."
+    if not ending:
+        return f"{by}: all its machines have ended."
+    return f"{by}: shutting down {count(ending, 'replica')}.{_host_away(state, now)}"
+
+
+def _host_away(state: Deployment, now: datetime) -> str:
+    """Which worker hosts do not end their processes, which no other host can; empty if none is late."""
+    late = [a for a in state.attempts if a.phase is Phase.SHUTTING_DOWN and a.request.host]
+    late = [a for a in late if now - a.since > HOST_ANSWERS_WITHIN]
+    if not late:
+        return ""
+    hosts = ", ".join(dict.fromkeys(code(a.request.host) for a in late))
+    many = count(len(late), "process", "processes")
+    last = moment(max(a.expires_at for a in late))
+    return (
+        f" Only the worker host {hosts} can end {many}, and it has not done so: start its worker. Without it, they end "
+        f"themselves by {last}."
+    )
 
 
 def _failed(state: Deployment, why: str) -> str:

@@ -113,7 +113,14 @@ class Advance:
         now = self._now()
         if self._forward is None or isinstance(next_step(state, now), Wait):
             return
-        for host in {host for host in self._us.apart(state, now).values() if host}:
+        apart = self._us.apart(state, now)
+        if foreign := [number for number, host in apart.items() if not host]:
+            logger.warning(
+                "%s: the machines of the attempts %s belong to another installation: they are left alone, and end "
+                "themselves when their leases have passed",
+                *(state.name, ", ".join(map(str, foreign))),
+            )
+        for host in {host for host in apart.values() if host}:
             self._forward(state.id, host)
 
     def _settle(self, deployment: DeploymentId) -> Deployment | None:

@@ -27,7 +27,7 @@ from workers.gateway.holding import MAX_HELD, Holding
 from workers.nudges import nudge
 from workers.processes import Children
 from workers.run import belong, connect, now, wait_for
-from workers.settings import GatewaySettings, from_environ
+from workers.settings import GatewaySettings, Settings, from_environ
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +35,8 @@ HOLD_SOCKET = "hold.sock"
 LOG = "haproxy.log"
 LOCK = "lock"
 UP_WITHIN = timedelta(seconds=10)
+NAMED_WITHIN = timedelta(seconds=3)
+"""Maximum wait for the first worker of a new installation, which makes its id."""
 
 
 def main(environ: Mapping[str, str]) -> None:
@@ -46,13 +48,21 @@ def main(environ: Mapping[str, str]) -> None:
     with _locked(shaped.folder):
         redis = connect(settings.redis_url)
         wait_for(redis)
-        installation = belong(settings, redis).installation
-        haproxy = haproxy_of(shaped, installation)
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):  # before anything that needs an orderly end is started
             signal.signal(number, lambda *_: stop.set())
+        installation = _installation(settings, redis, stop)
+        haproxy = haproxy_of(shaped, installation)
         with Claim(redis, identity(shaped.folder)).held(stop):
             _drive(haproxy, shaped, redis, stop, installation)
+
+
+def _installation(settings: Settings, redis: Redis, stop: threading.Event) -> str:
+    """The id of the installation; empty if no worker has made one within NAMED_WITHIN. Raises AnotherInstallation."""
+    deadline = time.monotonic() + NAMED_WITHIN.total_seconds()
+    while not (found := belong(settings, redis).installation) and time.monotonic() < deadline:
+        stop.wait(0.1)
+    return found
 
 
 def _drive(haproxy: Haproxy, shaped: GatewaySettings, redis: Redis, stop: threading.Event, installation: str) -> None:
