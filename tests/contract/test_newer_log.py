@@ -11,7 +11,8 @@ from bot.views.status import detail, overview
 from tests.worker_hosts import LEASE, NOON, Company
 from workers.api import WrittenByNewer
 from workers.deployment.attempt import Phase
-from workers.deployment.events import LeaseExtended
+from workers.deployment.events import LeaseExtended, MachineGone
+from workers.deployment.log import stamp
 from workers.deployment.projection import Projection
 from workers.errors import WorkersError
 
@@ -139,3 +140,23 @@ def test_a_log_that_begins_with_a_newer_event_keeps_its_machine_and_is_no_incide
     assert company.cloud.running() == [token]
     with pytest.raises(WorkersError, match="a newer version of mixtral-bot wrote it"):
         company.requests.get("m")
+
+
+def test_what_was_asked_for_before_it_is_not_begun(company, worker):
+    id_ = company.launch()
+    company.settle(worker)
+    company.requests.scale(id_, 3, by="U1")
+    wrote(company, id_)
+    company.settle(worker)
+    assert company.attempts(id_) == [(1, Phase.READY)]
+    assert len(company.cloud.requests) == 1
+
+
+def test_a_machine_that_an_attempt_has_left_behind_is_not_ended(company, worker):
+    id_ = company.launch()
+    company.settle(worker)
+    state = company.requests.by_id(id_)
+    company.log.record(id_, state.version, [MachineGone(**stamp(company.now), attempt=1, why="its machine ended")])
+    wrote(company, id_)
+    company.settle(worker, rounds=40)
+    assert company.cloud.running() == [state.attempts[0].request.token]
