@@ -12,7 +12,7 @@ from tests.builders.offers import offer
 from workers.deployment.events import LaunchIntended
 from workers.deployment.identity import INSTALLATION, AnotherInstallation, agree, held
 from workers.deployment.log import Log, new_id, stamp
-from workers.run import belong, now
+from workers.run import belong, now, wire_advance
 from workers.settings import from_environ, host_of
 
 
@@ -144,3 +144,23 @@ def test_of_two_workers_that_find_no_id_the_slower_one_takes_the_other_s(redis):
     with pytest.raises(AnotherInstallation):
         agree(cast(Redis, Overtaken(redis, "i-faster")), "i-slower")
     assert held(redis) == "i-faster"
+
+
+def test_a_log_that_cannot_be_read_keeps_no_worker_from_starting(redis, valkey_url, tmp_path):
+    logged(redis, "i-old")
+    damaged = new_id()
+    redis.hset("mixtral:names", "damaged", damaged)
+    redis.xadd(f"mixtral:d:{damaged}", {"e": "?"}, id="1-0")
+    assert started(redis, valkey_url, home(tmp_path / "a")) == "i-old"
+
+
+def test_a_job_puts_the_id_back_and_does_nothing_on_the_redis_of_another_installation(
+    redis, valkey_url, tmp_path, monkeypatch
+):
+    for name, value in (environ(valkey_url, home(tmp_path / "a", "i-a")) | {"MIXTRAL_CLOUDS": "local"}).items():
+        monkeypatch.setenv(name, value)
+    wire_advance(forwards=True)
+    assert held(redis) == "i-a"  # it was emptied while the worker ran
+    redis.set(INSTALLATION, "i-b")
+    with pytest.raises(AnotherInstallation):
+        wire_advance(forwards=True)

@@ -60,7 +60,9 @@ class Recorder:
         return [(s, a) for s, a in self._judged(phases) if not s.newer]
 
     def _judged(self, phases: frozenset[Phase]) -> list[tuple[Deployment, Attempt]]:
-        return [(s, a) for s in self.states.values() for a in s.attempts if a.phase in phases and self._judges(a)]
+        now, us = self.now(), self._us
+        found = ((s, a) for s in self.states.values() for a in s.attempts if a.phase in phases)
+        return [(s, a) for s, a in found if (us.judges(a, now) if self.leading else us.holds(a))]
 
     def leased(self) -> list[tuple[Deployment, Attempt]]:
         """Every attempt whose lease this worker extends, with its deployment."""
@@ -69,9 +71,6 @@ class Recorder:
     def sees_all(self, attempt: Attempt) -> bool:
         """Whether a machine that is missing from the lists of this worker is gone."""
         return self._us.sees_all(attempt, self.now())
-
-    def _judges(self, attempt: Attempt) -> bool:
-        return self._us.judges(attempt, self.now()) if self.leading else self._us.holds(attempt)
 
     def append(self, state: Deployment, fact: AnyEvent) -> None:
         """Append a fact, whatever the log's version is, and refresh the states."""

@@ -7,8 +7,8 @@ from typing import Any
 
 from redis import Redis
 
-from workers.deployment.events import LaunchIntended
-from workers.deployment.log import KEPT_AFTER_END, Log
+from workers.deployment.events import DeploymentId, LaunchIntended
+from workers.deployment.log import KEPT_AFTER_END, Log, UnreadableLog
 from workers.errors import WorkersError
 
 INSTALLATION = "mixtral:installation"
@@ -61,8 +61,15 @@ def _of_logs(redis: Redis, home: str) -> str:
     """
     log = Log(redis)
     deployments = {*log.names().values(), *log.past(datetime.now(UTC) - KEPT_AFTER_END).values()}
-    events = (event for id_ in deployments for event in log.read(id_))
-    found = Counter(event.request.installation for event in events if isinstance(event, LaunchIntended))
-    if not found or home in found:
-        return home if found else ""
-    return found.most_common(1)[0][0]
+    found = Counter(id_ for deployment in deployments for id_ in _requested_by(log, deployment))
+    if home in found:
+        return home
+    return found.most_common(1)[0][0] if found else ""
+
+
+def _requested_by(log: Log, deployment: DeploymentId) -> list[str]:
+    """The installations in the requests of a log; empty if it cannot be read."""
+    try:
+        return [event.request.installation for event in log.read(deployment) if isinstance(event, LaunchIntended)]
+    except UnreadableLog:
+        return []

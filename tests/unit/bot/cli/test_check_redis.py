@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from bot.cli import check_redis
 from bot.cli.check_connections import gateway
@@ -10,6 +11,7 @@ from tests.builders.events import requested
 from tests.fakes.haproxy import Gateway
 from workers.deployment.identity import INSTALLATION
 from workers.deployment.log import Log, new_id
+from workers.gateway.haproxy import Haproxy
 from workers.lease import Lease
 
 
@@ -92,3 +94,19 @@ def test_the_gateway_of_another_installation_at_the_address_is_a_failure(environ
         assert ours.works
     finally:
         there.stop()
+
+
+def test_two_gateways_that_share_a_port_are_a_failure_whichever_answers_first(environ, tmp_path_factory):
+    ours, theirs = (Gateway(tmp_path_factory.mktemp("gw"), installation=i) for i in ("i-a", "i-b"))
+    theirs.port = ours.port
+    theirs.haproxy = Haproxy(replace(theirs.shape, bind=ours.shape.bind), theirs.folder)
+    ours.start()
+    theirs.start()
+    try:
+        asked = environ | {"MIXTRAL_GATEWAY_URL": f"http://127.0.0.1:{ours.port}"}
+        (address,) = [f for f in gateway(asked) if f.what == "address"]
+        assert address.works is False
+        assert "is the gateway of the installation i-b" in address.says
+    finally:
+        theirs.stop()
+        ours.stop()
