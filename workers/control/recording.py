@@ -57,16 +57,17 @@ class Recorder:
 
         Without those of a log with events of a newer version: that version judges them.
         """
-        return [(s, a) for s, a in self._judged(phases) if not s.newer]
+        return [(s, a) for s, a in self.judged(phases) if not s.newer]
 
-    def _judged(self, phases: frozenset[Phase]) -> list[tuple[Deployment, Attempt]]:
+    def judged(self, phases: frozenset[Phase]) -> list[tuple[Deployment, Attempt]]:
+        """The same, with those of such a log: their clouds are listed, and their leases extended."""
         now, us = self.now(), self._us
         found = ((s, a) for s in self.states.values() for a in s.attempts if a.phase in phases)
         return [(s, a) for s, a in found if (us.judges(a, now) if self.leading else us.holds(a))]
 
     def leased(self) -> list[tuple[Deployment, Attempt]]:
         """Every attempt whose lease this worker extends, with its deployment."""
-        return [(s, a) for s, a in self._judged(KEPT) if self._us.extends(a)]
+        return [(s, a) for s, a in self.judged(KEPT) if self._us.extends(a)]
 
     def sees_all(self, attempt: Attempt) -> bool:
         """Whether a machine that is missing from the lists of this worker is gone."""

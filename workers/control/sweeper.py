@@ -97,7 +97,7 @@ class Sweeper:
 
     def _observe(self) -> None:
         self._prober.ask()
-        self._observer.ask(self._recorder.attempts(MAY_COST))
+        self._observer.ask(self._recorder.judged(MAY_COST))
         self._consoles.ask()
         self._leasing.ask()
         until = time.monotonic() + ANSWERED_WITHIN
