@@ -34,7 +34,7 @@ from bot.slack.message import Identity
 from workers.errors import WorkersError
 from workers.placement.in_use import in_use
 from workers.placement.shared_prices import reader
-from workers.run import connect, drivers_of, ladder_of, now, wire_deployments
+from workers.run import belong, connect, drivers_of, ladder_of, now, wire_deployments
 
 _LOG = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ def main(environ: Mapping[str, str]) -> int:
 def run(settings: BotSettings, stop: threading.Event) -> None:
     """Connect, serve until `stop` is set, and close. Raises CannotStart, Stopped."""
     redis = connect(settings.workers.redis_url)
-    _until_it_works(redis.ping, "Redis", stop)
+    _until_it_works(lambda: belong(settings.workers, redis), "Redis", stop)
     slack = slack_of(settings, redis, stop)
     ourselves = _until_it_works(lambda: _who_we_are(slack), "Slack", stop)
     with ExitStack() as closing:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bot.language.question import Question
 from bot.slack.message import Message
@@ -21,7 +22,8 @@ from tests.builders.events import BEGIN, KEY
 from tests.builders.offers import offer, spot_offer
 from tests.builders.recipes import MIXTRAL, SMOLLM2, scaled_by
 from tests.builders.story import Story
-from workers.deployment.events import Failure, KeyId
+from workers.deployment.events import Failure, KeyId, LaunchIntended, NewerEvent
+from workers.deployment.state import Deployment, fold
 from workers.placement.ladder import Rung
 from workers.placement.limits import Limits
 from workers.placement.offer import Offer
@@ -129,6 +131,7 @@ def cards() -> dict[str, Message]:
         "card preempted": two().wait(60).gone("preempted by its cloud", 2, log="", preempted=True).wait(3),
         "card failed": failed(),
         "card ending": two().stopped().wait(2),
+        "card ending, host away": on_a_host(Story("words", SMOLLM2), "h-0123456789ab").stopped().wait(120),
         "card down": Story().served().wait(720).stopped().wait(1).gone("ended by request").ended().wait(5),
     }  # fmt: skip
     return {name: card(story.state, story.now) for name, story in stories.items()}
@@ -234,6 +237,22 @@ def no_machine() -> Story:
     return told.exhausted("No machine is available. 2 offers: no capacity right now.").wait(3)
 
 
+def newer(story: Story) -> Deployment:
+    """The state after an event that this version cannot read."""
+    state = fold(story.id, [NewerEvent(type="ReplicaMoved")], onto=story.state)
+    assert state is not None
+    return state
+
+
+def on_a_host(story: Story, host: str) -> Story:
+    """A replica that is a process of this worker host."""
+    story.planned().asked()
+    intended = story.events[-1]
+    assert isinstance(intended, LaunchIntended)
+    story.events[-1] = replace(intended, request=replace(intended.request, host=host))
+    return story.created().ready()
+
+
 def gone_down() -> Story:
     told = served_in_the_cloud().wait(3600).stopped(by="U0ADA000001").wait(9)
     return told.gone("ended by request").ended().wait(1)
@@ -309,6 +328,10 @@ def others() -> dict[str, Message]:
     return {
         "status overview": status.overview([story.state for story in running], now),
         "status overview, nothing": status.overview([], now),
+        "status overview, lost log": status.overview([running[0].state], now, lost=["fast"]),
+        "status overview, newer": status.overview([newer(story) for story in running[:2]], now),
+        "status detail, newer": status.detail(newer(running[0]), now),
+        "card newer": card(newer(running[0]), now),
         "status detail": status.detail(climbing().state, climbing().now),
         "plan": plan.plan(MIXTRAL, rungs(usable=True), "read in 2026-11"),
         "plan without clouds": plan.plan(strange, rungs(usable=False), "read in 2026-11"),

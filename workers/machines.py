@@ -36,7 +36,7 @@ class Boot(Struct, frozen=True, kw_only=True):
     disk_tier: str | None = None
 
 
-class MachineRequest(Struct, frozen=True, kw_only=True):
+class MachineRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The complete request of one attempt at a machine; it can be repeated identically."""
 
     token: Token
@@ -49,6 +49,8 @@ class MachineRequest(Struct, frozen=True, kw_only=True):
     boot: Boot
     expires_at: datetime
     """When the machine ends itself, unless its lease is extended."""
+    host: str = ""
+    """The id of the worker host whose process a `local` machine is; empty for a cloud, and in logs of old versions."""
 
 
 class Machine(Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
+from msgspec.structs import replace
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -22,8 +23,9 @@ from workers.clouds.usability import statuses
 from workers.control.advance import Advance
 from workers.control.refreshing import PriceRefresher
 from workers.control.sweeper import Sweeper
+from workers.deployment.identity import agree
 from workers.deployment.log import Log
-from workers.nudges import nudge
+from workers.nudges import forward, nudge
 from workers.placement.catalog import PricesError
 from workers.placement.explain_empty import why_empty
 from workers.placement.in_use import in_use
@@ -32,7 +34,7 @@ from workers.placement.limits import Limits
 from workers.placement.planner import plan
 from workers.placement.shared_prices import reader
 from workers.pool import WorkerProcesses
-from workers.settings import Settings, from_environ
+from workers.settings import QUEUE, Settings, from_environ, host_of, kept, queue_of
 
 logger = logging.getLogger(__name__)
 
@@ -77,10 +79,22 @@ def wire_deployments(settings: Settings, redis: Redis) -> Deployments:
     return Deployments(redis, nudge(redis), drivers_of(settings), settings.keep_trying_every)
 
 
-def wire_advance() -> Advance:
+def belong(settings: Settings, redis: Redis, *, may_found: bool = False) -> Settings:
+    """The settings with the id on which Redis and this host agree; a home without an id keeps it from then on.
+
+    Raises AnotherInstallation, RedisError.
+    """
+    id_ = agree(redis, settings.installation, may_found=may_found)
+    if id_ and not settings.installation:
+        agree(redis, kept(settings.home, "installation", id_))  # another process may have written the file first
+    return replace(settings, installation=id_)
+
+
+def wire_advance(*, forwards: bool) -> Advance:
     """The function that a job runs, made from the environment in the job's own process."""
     settings = from_environ(os.environ)
     redis = connect(settings.redis_url)
+    settings = belong(settings, redis, may_found=True)
     drivers = drivers_of(settings)
     return Advance(
         redis=redis,
@@ -93,6 +107,8 @@ def wire_advance() -> Advance:
         control_lease=settings.control_lease,
         clock=now,
         gateway=settings.gateway.internal_url,
+        host=host_of(settings.home),
+        forward=forward(redis) if forwards else None,
     )
 
 
@@ -112,17 +128,22 @@ def run_sweeper(settings: Settings, stop: threading.Event) -> None:
         control_lease=settings.control_lease,
         every=settings.sweep_every,
         clock=now,
+        host=host_of(settings.home),
     )
     sweeper.run(stop)
 
 
 def main(environ: Mapping[str, str]) -> None:
-    """Run workers and sweeper in the foreground until SIGTERM or SIGINT. Raises SettingsError."""
+    """Run workers and sweeper in the foreground until SIGTERM or SIGINT. Raises SettingsError, AnotherInstallation."""
     settings = from_environ(environ)
     redis = connect(settings.redis_url)
     wait_for(redis)
+    settings = belong(settings, redis, may_found=True)
     pool = WorkerProcesses(
-        lambda: connect(settings.redis_url), lambda stop: run_sweeper(settings, stop), num_workers=WORKERS
+        lambda: connect(settings.redis_url),
+        lambda stop: run_sweeper(settings, stop),
+        queues=(QUEUE, queue_of(host_of(settings.home))),
+        num_workers=WORKERS,
     )
     logger.info("worker is up: installation %s, clouds %s", settings.installation, ", ".join(drivers_of(settings)))
     pool.start(logging_level="WARNING")

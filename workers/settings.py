@@ -19,6 +19,11 @@ QUEUE = "advance"
 OFF = "off"
 
 
+def queue_of(host: str) -> str:
+    """The queue that only the workers of one host read."""
+    return f"{QUEUE}:{host}"
+
+
 class SettingsError(WorkersError):
     """A variable of the environment is missing or cannot be read."""
 
@@ -29,6 +34,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     redis_url: str
     home: Path
     installation: str
+    """The id that the environment or the home gives; empty if neither does: it is then the one of Redis."""
     clouds: tuple[str, ...] | None
     """None: every usable cloud."""
     lease: timedelta
@@ -175,24 +181,37 @@ def home_of(environ: Mapping[str, str]) -> Path:
 
 
 def installation_of(home: Path, environ: Mapping[str, str]) -> str:
-    """The id in the tags of all machines; stored in a file, so that it survives the loss of Redis."""
-    if given := environ.get("MIXTRAL_INSTALLATION"):
+    """The id in the tags of all machines, from the environment or from a file; empty if there is none yet."""
+    if given := environ.get("MIXTRAL_INSTALLATION", "").strip():
         return given
     file = home / "installation"
     if not file.exists():
-        handle, draft = tempfile.mkstemp(dir=home, prefix=".installation-")
-        with os.fdopen(handle, "w") as new:
-            new.write(f"i-{secrets.token_hex(6)}\n")
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, file)  # atomic: of several processes, the first one creates the file
-        Path(draft).unlink()
+        return ""
     id_ = file.read_text().strip()
     if not id_:
         raise SettingsError(
-            f"{file} is empty, but it has to contain the id by which machines are found. Restore it from a backup; or, "
-            "if no machine of this installation runs anywhere, delete it."
+            f"{file} is empty, but it has to contain the id by which machines are found. Restore it from a backup; or "
+            "delete it, and the next start takes the id that Redis holds."
         )
     return id_
+
+
+def host_of(home: Path) -> str:
+    """The id of this worker host, by which its `local` machines are known; made at the first call."""
+    return kept(home, "host", f"h-{secrets.token_hex(6)}")
+
+
+def kept(home: Path, name: str, new: str) -> str:
+    """The content of a file of the home, which is created with `new` if it is missing."""
+    file = home / name
+    if not file.exists():
+        handle, draft = tempfile.mkstemp(dir=home, prefix=f".{name}-")
+        with os.fdopen(handle, "w") as opened:
+            opened.write(f"{new}\n")
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, file)  # atomic: of several processes, the first one creates the file
+        Path(draft).unlink()
+    return file.read_text().strip() or new
 
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}

@@ -25,7 +25,7 @@ _GATEWAY = "run, worker, gateway, check"
 SETTINGS = (
     Setting("REDIS_URL", "run, worker, gateway, plan, machines, check, prices", "Address of the Valkey or Redis server that stores the event log.", secret=True),
     Setting("MIXTRAL_HOME", "run, worker, gateway, plan, machines, check, prices", "Folder of the files of this installation.", "~/.mixtral-bot"),
-    Setting("MIXTRAL_INSTALLATION", "run, worker, gateway, machines, check", "Id that tags every machine of this installation. Without it, the id is read from the file `installation` in `MIXTRAL_HOME`, which is created at the first start."),
+    Setting("MIXTRAL_INSTALLATION", "run, worker, gateway, machines, check", "Id that tags every machine of this installation. Without it, the id is read from the file `installation` in `MIXTRAL_HOME`; without that, it is the one that Redis holds (`mixtral:installation`). A process with another id than Redis refuses to start."),
     Setting("MIXTRAL_CLOUDS", _CLOUDS, "Comma-separated list of the clouds to use: `aws`, `gcp`, `local`. Without it, every usable cloud is used."),
     Setting("MIXTRAL_RECIPES", "run, plan, check", "Folders of further recipes, separated by colons."),
     Setting("MIXTRAL_DEFAULT_RECIPE", "run", "Recipe of a `/mixtral launch` that names none.", "mixtral-8x7b"),

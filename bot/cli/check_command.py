@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bot.cli.check_connections import gateway, redis, slack
+from bot.cli.check_connections import gateway, slack
+from bot.cli.check_redis import redis
 from bot.cli.concurrent import ask
 from recipes.loader import find, folders, load, names
 from recipes.schema import Recipe, RecipeError
@@ -106,7 +107,8 @@ def _installation(environ: Mapping[str, str]) -> list[Finding]:
     except OSError as error:
         mend = "set MIXTRAL_HOME to a writable folder"
         return [Finding(about="settings", what="", works=False, says=f"files cannot be stored: {error}", mend=mend)]
-    says = f"installation {read.installation}, files in {read.home}"
+    which = f"installation {read.installation}" if read.installation else "no installation's id yet: Redis gives it"
+    says = f"{which}, files in {read.home}"
     return [Finding(about="settings", what="", works=True, says=says)]
 
 
@@ -226,7 +228,7 @@ def _relevant(found: Iterable[Finding]) -> list[Finding]:
 
 
 def _place(finding: Finding) -> tuple[int, int]:
-    abouts = ("settings", "Redis", "Slack", "gateway", "prices", *sorted(NAMES.values()))
+    abouts = ("settings", "Redis", "worker", "Slack", "gateway", "prices", *sorted(NAMES.values()))
     what = ORDER.index(finding.what) if finding.what in ORDER else -1
     return abouts.index(finding.about), what
 

@@ -45,6 +45,7 @@ def card(deployment: Deployment, now: datetime) -> Message:
     blocks = [
         header(words.title(deployment), f"{CARD}_{deployment.id}"),
         section(words.now_happening(deployment, now)),
+        *([section(said)] if (said := words.newer(deployment)) else []),
         *_failure(deployment),
         _facts(deployment, now),
         *_ladder(deployment, now),

@@ -2,6 +2,7 @@
 
 KEYS = {
     "mixtral:d:<deployment>": ("stream", "Log of a deployment, one event per entry. Expires 30 days after the deployment ended."),
+    "mixtral:installation": ("string", "Id of the installation, which tags every machine. Set once, by the first worker."),
     "mixtral:feed": ("stream", "One entry for each appended event: the deployment (`d`) and the version (`v`). About 100,000 entries are kept."),
     "mixtral:names": ("hash", "Id of each deployment that has not ended, by its name."),
     "mixtral:past": ("sorted set", "`<name> <id>` of the deployments that ended in the last 30 days, by the time of the end in Unix seconds."),

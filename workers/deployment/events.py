@@ -315,3 +315,14 @@ AnyEvent: TypeAlias = (
     | TestCompletionFailed
     | DeploymentEnded
 )
+
+
+class NewerEvent(Struct, frozen=True, kw_only=True):
+    """An event that this version cannot read, because a newer one has written it. It is never appended."""
+
+    type: str
+    event_id: EventId = EventId("")
+    at: datetime | None = None
+
+
+LoggedEvent: TypeAlias = AnyEvent | NewerEvent

@@ -140,6 +140,7 @@ def answering(text="ok", status=200):
         thread.join()
 
 
+@pytest.mark.usefixtures("redis")
 def test_everything_that_works_is_told_in_a_line_each_and_status_0(home, aws, gcp, valkey_url):
     with start() as slack, answering() as gateway:
         environ = home | aws.environ | gcp.environ | {"MIXTRAL_GATEWAY_URL": gateway}
