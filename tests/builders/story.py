@@ -45,7 +45,7 @@ from workers.deployment.events import (
     TestCompletionFailed,
 )
 from workers.deployment.state import Deployment, fold
-from workers.machines import MachineRequest
+from workers.machines import BootPhase, BootReport, MachineRequest
 from workers.placement.ladder import Rung
 from workers.placement.limits import Limits
 from workers.placement.offer import Offer
@@ -150,8 +150,9 @@ class Story:
         made = machine(self._request(attempt), address=address, created_at=self.now)
         return self.tell(MachineCreated, attempt=number, machine=made)
 
-    def progressed(self, progress: str) -> Self:
-        return self.tell(EngineProgressed, attempt=self._number(None), progress=progress)
+    def progressed(self, progress: str, phase: BootPhase | None = None, done: int = 0, total: int = 0) -> Self:
+        boot = BootReport(phase=phase, done=done, total=total) if phase else None
+        return self.tell(EngineProgressed, attempt=self._number(None), progress=progress, boot=boot)
 
     def engine_ended(
         self, how: str = "vllm exited with status 1", start: int = 1, attempt: int | None = None, *, again: bool = True

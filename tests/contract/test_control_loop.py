@@ -19,11 +19,20 @@ from workers.clouds.driver import Driver, DriverError
 from workers.control.advance import Advance
 from workers.control.recording import Recorder
 from workers.control.sweeper import Sweeper
+from workers.decision.retry_policy import BOOTS_WITHIN
 from workers.deployment.attempt import Phase
 from workers.deployment.condition import DeploymentStatus, condition_of
-from workers.deployment.events import EngineEnded, EventId, Failure, KeyNotEnforced, MachineCreated, MachineGone
+from workers.deployment.events import (
+    EngineEnded,
+    EngineProgressed,
+    EventId,
+    Failure,
+    KeyNotEnforced,
+    MachineCreated,
+    MachineGone,
+)
 from workers.deployment.log import Log
-from workers.machines import MachineEnd
+from workers.machines import BootPhase, MachineEnd
 from workers.placement.limits import Limits
 from workers.placement.offer import CloudStatus
 from workers.serving.console import again, line, mark_of, no_more
@@ -276,6 +285,41 @@ def test_what_a_machine_prints_while_it_boots_is_told(loop):
     printed(loop, id_, token, "pulling vllm/vllm-openai:v1 with a-token-of-the-hub")
     loop.settle(3)
     assert loop.state(id_).attempts[0].progress == "pulling vllm/vllm-openai:v1 with \N{BULLET}\N{BULLET}\N{BULLET}"
+
+
+def test_the_phases_of_a_boot_are_recorded_at_most_every_ten_seconds_and_by_whole_percents(loop):
+    id_ = loop.launch()
+    loop.probes["http://fake.invalid:8000"] = "nothing listens there"
+    loop.settle(2)
+    [token] = loop.cloud.running()
+    before = loop.log.version(id_)
+    printed(loop, id_, token, "phase booting", "phase pulling", "pulling vllm/vllm-openai:v1")
+    for done in range(10):  # of 1000: one whole percent later
+        printed(loop, id_, token, f"progress pulling {done + 5} 1000")
+        loop.settle(1, seconds=4)
+    loop.settle(8, seconds=4)
+    attempt = loop.state(id_).attempts[0]
+    assert attempt.progress == "pulling vllm/vllm-openai:v1"
+    assert [(stage.phase, stage.percent) for stage in attempt.boot] == [(BootPhase.PULLING, 1)]
+    told = [e for e in loop.log.read(id_)[before:] if isinstance(e, EngineProgressed)]
+    assert len(told) <= 3, "the phase, and its one whole percent"
+    printed(loop, id_, token, "phase loading", "starting m")
+    loop.settle(5, seconds=4)
+    assert loop.state(id_).attempts[0].boot[-1].phase is BootPhase.LOADING
+
+
+def test_a_machine_whose_console_is_never_read_is_bounded_too(loop):
+    id_ = loop.launch()
+    loop.probes["http://fake.invalid:8000"] = "nothing listens there"
+    loop.settle(2)
+    first = loop.state(id_).attempts[0]
+    assert first.request.boots_within == BOOTS_WITHIN
+    loop.settle(30, seconds=60)  # the usual boot of Mixtral on eight A100 is over, with the usual delay of a console
+    assert loop.state(id_).attempts[0].phase is Phase.STARTING
+    loop.settle(12, seconds=60)
+    gone = loop.state(id_).attempts[0]
+    assert gone.failure is Failure.INITIAL_DELAY
+    assert "its console reported no phase of the boot" in gone.why
 
 
 def test_an_engine_that_its_machine_starts_again_is_given_time_and_nothing_is_bought(loop):

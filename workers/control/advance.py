@@ -25,6 +25,7 @@ from workers.decision.next_step import (
     Wait,
     next_step,
 )
+from workers.decision.retry_policy import BOOTS_WITHIN
 from workers.deployment.attempt import Attempt
 from workers.deployment.confidential import Confidential
 from workers.deployment.events import (
@@ -184,6 +185,7 @@ class Advance:
             offers=step.offers,
             boot=boot_of(state.recipe, state.name),
             expires_at=self._now() + self._machine_lease,
+            boots_within=BOOTS_WITHIN if step.offers[0].cloud != "local" else timedelta(),
         )
         intended = self._log.append(state.id, state.version, [LaunchIntended(**self._stamp(), request=request)])
         return token if intended else None

@@ -7,7 +7,7 @@ from typing import NewType, TypeAlias
 from msgspec import Struct
 
 from recipes.schema import Recipe
-from workers.machines import Machine, MachineRequest
+from workers.machines import BootReport, Machine, MachineRequest
 from workers.placement.ladder import Rung
 from workers.placement.limits import Limits
 from workers.placement.refusals import Refusal
@@ -152,11 +152,13 @@ class MachineAddressed(Event, frozen=True, kw_only=True):
     address: str
 
 
-class EngineProgressed(Event, frozen=True, kw_only=True):
+class EngineProgressed(Event, frozen=True, kw_only=True, omit_defaults=True):
     """What the machine does before its engine answers, in a few words."""
 
     attempt: int
     progress: str
+    boot: BootReport | None = None
+    """The phase of its boot; None if the machine reports none."""
 
 
 class EngineEnded(Event, frozen=True, kw_only=True):
