@@ -146,6 +146,50 @@ def test_an_answer_that_was_lost_after_the_effect_is_found_and_kept(loop):
     assert len(running(loop)) == 1
 
 
+def test_an_intent_that_is_replayed_is_looked_for_first_for_a_cloud_forgets_tokens(loop):
+    loop.cloud.forgets_tokens = True
+    id_ = loop.launch()
+    loop.cloud.lose_answers = True
+    loop.settle(1)
+    loop.cloud.lose_answers = False
+    loop.settle()
+    assert condition_of(loop.state(id_)).status is DeploymentStatus.READY
+    assert len(loop.cloud.bought) == 1, "a machine was bought twice"
+
+
+def test_an_intent_that_cannot_be_looked_for_is_not_asked_for_again(loop, monkeypatch):
+    loop.cloud.forgets_tokens = True
+    loop.launch()
+    loop.cloud.lose_answers = True
+    loop.settle(1)
+    loop.cloud.lose_answers = False
+
+    def silent(_):
+        raise DriverError("the list does not answer")
+
+    monkeypatch.setattr(loop.cloud, "find", silent)
+    loop.restart()
+    loop.settle()
+    assert len(loop.cloud.bought) == 1, "a machine was bought twice"
+
+
+def test_an_attempt_of_a_log_that_was_rolled_back_never_takes_the_token_of_the_one_before(loop, redis):
+    id_ = loop.launch()
+    key = f"mixtral:d:{id_}"
+    before = redis.dump(key)
+    loop.settle()
+    [old] = loop.cloud.running()
+    loop.cloud.end(old)
+    redis.restore(key, 0, before, replace=True)
+    loop.restart()
+    loop.nudged.append(id_)
+    loop.settle()
+    [attempt] = loop.state(id_).attempts
+    assert attempt.number == 1
+    assert attempt.phase is Phase.READY
+    assert attempt.request.token != old, "the cloud knows that token, and it names another request or an ended machine"
+
+
 def test_a_cloud_that_gives_no_answer_is_told_of_and_given_up_in_the_end(loop):
     id_ = loop.launch()
     loop.cloud.unreachable = True
