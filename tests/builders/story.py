@@ -43,6 +43,7 @@ from workers.deployment.events import (
     StopRequested,
     TestCompletionAnswered,
     TestCompletionFailed,
+    WeightsChecked,
 )
 from workers.deployment.state import Deployment, fold
 from workers.machines import BootPhase, BootReport, MachineRequest
@@ -121,6 +122,11 @@ class Story:
         """Plan a ladder. An offer becomes a usable rung."""
         found = (ladder(one)[0] if isinstance(one, Offer) else one for one in rungs or (self.usual,))
         return self.tell(LadderPlanned, rungs=tuple(found))
+
+    def weights_checked(self, says: str = "") -> Self:
+        """Append what the hub says about the recipe's weights."""
+        model = boot_of(self.state.recipe, self.state.name).model
+        return self.tell(WeightsChecked, model=model, says=says)
 
     def asked(self, *offers: Offer, attempt: int | None = None, replica: int | None = None) -> Self:
         """Append the next attempt's intent: for the first free replica number and usable rung, unless given."""

@@ -9,11 +9,13 @@ import pytest
 from msgspec.structs import replace
 from redis.exceptions import RedisError
 
+from recipes.schema import Engine
 from tests.builders.events import PLACE
 from tests.builders.offers import ladder, offer
 from tests.builders.recipes import SCRIPTED
 from tests.fakes import gateway
 from tests.fakes.driver import FakeDriver
+from tests.fakes.hub import FakeHub
 from workers.api import Deployments
 from workers.clouds.driver import Driver, DriverError
 from workers.control.advance import Advance
@@ -30,6 +32,7 @@ from workers.deployment.events import (
     KeyNotEnforced,
     MachineCreated,
     MachineGone,
+    WeightsChecked,
 )
 from workers.deployment.log import Log
 from workers.machines import BootPhase, MachineEnd
@@ -144,6 +147,54 @@ def test_an_answer_that_was_lost_after_the_effect_is_found_and_kept(loop):
     loop.settle()
     assert condition_of(loop.state(id_)).status is DeploymentStatus.READY
     assert len(running(loop)) == 1
+
+
+@pytest.fixture
+def hub(loop):
+    hub = FakeHub()
+    loop.environ["HF_ENDPOINT"] = hub.url
+    yield hub
+    hub.close()
+
+
+VLLM = Engine(kind="vllm", model="mistralai/Mixtral-8x7B-Instruct-v0.1")
+
+
+def test_gated_weights_that_the_token_does_not_open_end_the_launch_before_anything_is_paid(loop, hub):
+    hub.models[VLLM.model], hub.opens["a-token-of-the-hub"] = "auto", set()
+    id_ = loop.launch(engine=VLLM)
+    loop.settle()
+    state = loop.state(id_)
+    assert "HF_TOKEN does not open them" in state.ended.failed
+    assert not state.attempts
+    assert not loop.cloud.bought
+    assert "a-token-of-the-hub" not in str(loop.log.read(id_))
+
+
+def test_the_hub_is_asked_once_and_the_machine_gets_the_token_that_it_was_asked_with(loop, hub):
+    hub.models[VLLM.model], hub.opens["a-token-of-the-hub"] = "auto", {VLLM.model}
+    id_ = loop.launch(engine=VLLM)
+    loop.settle()
+    loop.cloud.end(loop.cloud.running()[0])
+    loop.settle(8)
+    assert len(loop.cloud.bought) == 2
+    assert len(hub.requests) == 2, "the model's description, and its files"
+    assert [e.says for e in loop.log.read(id_) if isinstance(e, WeightsChecked)] == [""]
+    assert all(secrets["HF_TOKEN"] == "a-token-of-the-hub" for secrets in loop.cloud.secrets.values())
+
+
+def test_a_hub_that_is_down_is_said_and_the_launch_goes_on(loop, hub):
+    hub.always = (503, "")
+    id_ = loop.launch(engine=VLLM)
+    loop.settle()
+    assert condition_of(loop.state(id_)).status is DeploymentStatus.READY
+    assert "answers with status 503" in loop.state(id_).weights.says
+
+
+def test_a_recipe_s_own_script_gets_no_token_that_it_does_not_name(loop):
+    loop.launch(engine=None, run="serve")
+    loop.settle()
+    assert ["HF_TOKEN" in secrets for secrets in loop.cloud.secrets.values()] == [False]
 
 
 def test_an_intent_that_is_replayed_is_looked_for_first_for_a_cloud_forgets_tokens(loop):

@@ -114,6 +114,14 @@ class LadderPlanned(Event, frozen=True, kw_only=True):
     """Whether the ladder equals the last one, and is left out: a dry ladder may be planned again for days."""
 
 
+class WeightsChecked(Event, frozen=True, kw_only=True):
+    """The hub was asked for the model's weights before the first machine was requested."""
+
+    model: str
+    says: str = ""
+    """Why they may not be downloadable, for people; empty if they are."""
+
+
 class LaunchIntended(Event, frozen=True, kw_only=True):
     """A machine will be requested. Appended before the call to the cloud."""
 
@@ -294,6 +302,7 @@ AnyEvent: TypeAlias = (
     | StopRequested
     | KeepTryingRequested
     | LadderPlanned
+    | WeightsChecked
     | LaunchIntended
     | OfferRefused
     | MachineCreated

@@ -1,0 +1,164 @@
+"""The hub is asked for a model's weights: what it says, and what follows before anything is paid."""
+
+import socket
+from datetime import timedelta
+
+import pytest
+
+from recipes.loader import load
+from tests.builders.recipes import MIXTRAL, SCRIPTED, SMOLLM2
+from tests.fakes.hub import FakeHub
+from workers.serving.hub import weights_of
+from workers.serving.weights import asked_of
+
+MODEL = "mistralai/Mixtral-8x7B-Instruct-v0.1"
+TOKEN = "hf_aTokenOfThisTest1234567890"
+WHERE = "where `mixtral-bot worker` runs"
+
+
+@pytest.fixture
+def hub():
+    hub = FakeHub()
+    yield hub
+    hub.close()
+
+
+def told(hub, recipe=MIXTRAL, **environ):
+    environ = {"HF_ENDPOINT": f"{hub.url}/", **environ}
+    verdict = weights_of(asked_of(recipe, environ), environ)
+    assert TOKEN not in verdict.says
+    return verdict
+
+
+def script(text):
+    return load(text, {})
+
+
+SEED = f"""
+service: {{readiness_probe: {{path: /v1/chat/completions, post_data: {{model: {MODEL}}}}}}}
+resources: {{accelerators: A100:8, ports: 8000}}
+run: python -m vllm.entrypoints.openai.api_server --model {MODEL}
+"""
+BY_ANOTHER_NAME = SEED.replace(f"--model {MODEL}", "--model s3://bucket/weights")
+
+
+def test_a_public_model_is_no_matter(hub):
+    hub.models[MODEL] = False
+    assert told(hub).says == ""
+    assert hub.requests == [("GET", f"/api/models/{MODEL}", "")]
+
+
+@pytest.mark.parametrize("gated", ["auto", "manual", True])
+def test_a_gated_model_without_a_token_is_refused_with_what_to_set_and_where(hub, gated):
+    hub.models[MODEL] = gated
+    verdict = told(hub)
+    assert verdict.refused
+    assert f"conditions at {hub.url}/{MODEL}, and set HF_TOKEN {WHERE} (never in a channel)" in verdict.says
+
+
+def test_a_token_that_opens_the_model_is_enough(hub):
+    hub.models[MODEL], hub.opens[TOKEN] = "manual", {MODEL}
+    assert told(hub, HF_TOKEN=f" {TOKEN}\n").says == ""
+
+
+def test_a_token_that_opens_nothing_is_said(hub):
+    hub.models[MODEL], hub.opens[TOKEN] = "manual", set()
+    verdict = told(hub, HF_TOKEN=TOKEN)
+    assert verdict.refused
+    assert "HF_TOKEN does not open them" in verdict.says
+    assert f"{hub.url}/{MODEL} with the account of the token" in verdict.says
+
+
+@pytest.mark.parametrize("gated", [False, "auto"])
+def test_a_token_that_the_hub_does_not_know_is_said_since_it_fails_every_download(hub, gated):
+    hub.models[MODEL] = gated
+    verdict = told(hub, HF_TOKEN=TOKEN)
+    assert verdict.refused
+    assert "rejects HF_TOKEN as invalid" in verdict.says
+
+
+@pytest.mark.parametrize("token", ["", TOKEN])
+def test_a_model_that_the_hub_does_not_have_is_refused(hub, token):
+    hub.opens[TOKEN] = set()
+    verdict = told(hub, HF_TOKEN=token)
+    assert verdict.refused
+    assert f"has no model {MODEL}, or it is private. Correct the name" in verdict.says
+
+
+def test_a_model_that_was_renamed_is_followed(hub):
+    hub.models["mistralai/New"], hub.renamed[MODEL] = False, "mistralai/New"
+    assert told(hub).says == ""
+
+
+@pytest.mark.parametrize(
+    "always",
+    [
+        (503, '{"error": "down"}'),
+        (429, '{"error": "slow"}'),
+        (403, "<html>Blocked by the proxy"),
+        (401, "<html>Log in to the proxy"),
+        (404, "not a hub"),
+        (200, "<html>Welcome to the hotel"),
+        (200, "[1]"),
+    ],
+)
+def test_a_hub_that_says_nothing_of_use_is_a_warning_and_refuses_nothing(hub, always):
+    hub.always = always
+    verdict = told(hub, HF_TOKEN=TOKEN)
+    assert not verdict.refused
+    assert "could not be checked" in verdict.says
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "token"),
+    [("http://127.0.0.1:1", "hf_\u00e4"), ("http://127.0.0.1:1", "hf_a\nb"), ("http://[", ""), ("nonsense", "hf_x")],
+)
+def test_a_hub_that_cannot_be_reached_is_a_warning(endpoint, token):
+    environ = {"HF_ENDPOINT": endpoint, "HF_TOKEN": token}
+    verdict = weights_of(asked_of(MIXTRAL, environ), environ)
+    assert not verdict.refused
+    assert "could not be checked" in verdict.says
+    assert token not in verdict.says or not token
+
+
+def test_a_hub_that_is_silent_is_waited_for_in_seconds(monkeypatch):
+    monkeypatch.setattr("workers.serving.hub.WITHIN", timedelta(seconds=0.1))
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        environ = {"HF_ENDPOINT": f"http://127.0.0.1:{mute.getsockname()[1]}"}
+        assert "gave no answer within 0.1 s" in weights_of(asked_of(MIXTRAL, environ), environ).says
+
+
+def test_a_script_gets_the_token_only_if_its_recipe_names_it(hub):
+    hub.models[MODEL], hub.opens[TOKEN] = "manual", {MODEL}
+    unnamed = told(hub, script(SEED), HF_TOKEN=TOKEN)
+    assert unnamed.refused
+    assert "list HF_TOKEN under the recipe's `secrets`, set HF_TOKEN" in unnamed.says
+    assert all(not token for *_, token in hub.requests)
+    assert told(hub, script(f"secrets: [HF_TOKEN]\n{SEED}"), HF_TOKEN=TOKEN).says == ""
+
+
+def test_a_script_that_may_take_its_weights_from_elsewhere_is_warned_and_not_refused(hub):
+    hub.models[MODEL] = "manual"
+    verdict = told(hub, script(BY_ANOTHER_NAME))
+    assert not verdict.refused
+    assert "gated" in verdict.says
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        SCRIPTED,
+        SMOLLM2,
+        script("resources: {ports: 8000}\nrun: serve"),
+        script(f"envs: {{HF_ENDPOINT: http://elsewhere.example}}\n{SEED}"),
+        script(SEED.replace(MODEL, "s3://bucket/weights")),
+        script(SEED.replace(MODEL, "/models/mixtral")),
+    ],
+)
+def test_what_does_not_come_from_the_hub_is_not_asked_for(recipe):
+    assert asked_of(recipe, {}) is None
+
+
+@pytest.mark.parametrize(("value", "asked"), [("1", False), ("true", False), ("0", True), ("", True)])
+def test_a_worker_that_is_offline_asks_nobody(value, asked):
+    assert (asked_of(MIXTRAL, {"HF_HUB_OFFLINE": value}) is not None) is asked

@@ -1,0 +1,115 @@
+"""PURE: whether a recipe's weights can be downloaded from the hub: what is asked, and what the answer means."""
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import assert_never
+
+from msgspec import Struct
+
+from recipes.schema import Recipe
+from workers.serving.boot import HUB_TOKEN, boot_of, hub_token_reaches
+from workers.settings_table import DEFAULTS
+
+ENDPOINT = "HF_ENDPOINT"
+OFFLINE = "HF_HUB_OFFLINE"
+ELSEWHERE = (ENDPOINT, OFFLINE, "VLLM_USE_MODELSCOPE", "TRANSFORMERS_OFFLINE")
+"""Variables of a recipe with which its engine takes the weights from somewhere else."""
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+"""`OWNER/NAME`: a model on the hub. Paths and addresses of buckets do not match."""
+
+FALSE = ("", "0", "false", "no", "off")
+
+
+class Access(StrEnum):
+    """The hub's answer about one model."""
+
+    OPEN = "open"
+    GATED = "gated"  # the conditions have to be accepted, and no token was sent
+    CLOSED = "closed to the token"  # gated or private, and the token does not open it
+    BAD_TOKEN = "bad token"  # noqa: S105 - the hub knows no such token
+    MISSING = "missing"  # there is no such model, or it is private
+    UNKNOWN = "unknown"  # the hub gave no answer, or one that says nothing
+
+
+class HubQuestion(Struct, frozen=True, kw_only=True):
+    """What the hub is asked about a recipe."""
+
+    model: str
+    with_token: bool
+    """Whether the replica gets HF_TOKEN, if the worker has one."""
+    certain: bool
+    """Whether the recipe certainly downloads this model. A script may serve other weights under the model's name."""
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """What people are told about the weights."""
+
+    model: str
+    refused: bool
+    """Whether a machine would be paid for an engine that cannot start."""
+    says: str
+    """One or two sentences with the remedy; empty if the weights can be downloaded."""
+
+
+def asked_of(recipe: Recipe, environ: Mapping[str, str]) -> HubQuestion | None:
+    """The question for the hub; None if the weights come from elsewhere, or the model is not known."""
+    boot = boot_of(recipe, recipe.name)
+    if any(name in recipe.envs for name in ELSEWHERE) or environ.get(OFFLINE, "").strip().lower() not in FALSE:
+        return None
+    if boot.kind not in ("vllm", "script") or not HUB_ID.fullmatch(boot.model):
+        return None
+    scripts = "\n".join((boot.setup, boot.run, *boot.envs.values()))
+    named = re.search(rf"(?<![\w./-]){re.escape(boot.model)}(?![\w/-])", scripts) is not None
+    return HubQuestion(model=boot.model, with_token=hub_token_reaches(recipe), certain=boot.kind == "vllm" or named)
+
+
+def endpoint(environ: Mapping[str, str]) -> str:
+    """The address of the hub, without a slash at its end."""
+    return environ.get(ENDPOINT, "").strip().rstrip("/") or DEFAULTS[ENDPOINT]
+
+
+def verdict(question: HubQuestion, access: Access, hub: str, why: str = "") -> Verdict:
+    """The consequence of the hub's answer. `hub`: its address; `why`: why it gave no useful answer, as a clause."""
+    model, at = question.model, hub.partition("://")[2] or hub
+    page = f"{hub}/{model}"
+    match access:
+        case Access.OPEN:
+            return Verdict(model=model, refused=False, says="")
+        case Access.UNKNOWN:
+            says = f"Whether the weights of {model} can be downloaded could not be checked: {at} {why}."
+            return Verdict(model=model, refused=False, says=says)
+        case Access.MISSING:
+            says = (
+                f"{at} has no model {model}, or it is private. Correct the name in the recipe; for a private model, "
+                f"{_token(question)}."
+            )
+            return Verdict(model=model, refused=question.certain, says=says)
+        case Access.GATED:
+            says = (
+                f"The weights of {model} are gated at {at}, and the replica would get no {HUB_TOKEN}. Accept the "
+                f"model's conditions at {page}, and {_token(question)}."
+            )
+        case Access.CLOSED:
+            says = (
+                f"The weights of {model} are gated at {at}, and {HUB_TOKEN} does not open them. Accept the model's "
+                f"conditions at {page} with the account of the token; a fine-grained token also needs the permission "
+                "to read gated repositories. Then launch again."
+            )
+        case Access.BAD_TOKEN:
+            says = (
+                f"{at} rejects {HUB_TOKEN} as invalid, and with it every download. Create a token with read access at "
+                f"{hub}/settings/tokens, and {_token(question)}; or remove {HUB_TOKEN} there."
+            )
+        case _:
+            assert_never(access)
+    return Verdict(model=model, refused=question.certain, says=says)
+
+
+def _token(question: HubQuestion) -> str:
+    listed = "" if question.with_token else f"list {HUB_TOKEN} under the recipe's `secrets`, "
+    return (
+        f"{listed}set {HUB_TOKEN} where `mixtral-bot worker` runs (never in a channel), and restart it; then launch "
+        "again"
+    )
