@@ -30,6 +30,7 @@ from workers.deployment.events import (
     EventId,
     Failure,
     KeyNotEnforced,
+    LadderPlanned,
     MachineCreated,
     MachineGone,
     WeightsChecked,
@@ -175,9 +176,11 @@ def test_the_hub_is_asked_once_and_the_machine_gets_the_token_that_it_was_asked_
     hub.models[VLLM.model], hub.opens["a-token-of-the-hub"] = "auto", {VLLM.model}
     id_ = loop.launch(engine=VLLM)
     loop.settle()
+    loop.now += timedelta(minutes=11)  # the ladder is planned again for the replacement
     loop.cloud.end(loop.cloud.running()[0])
     loop.settle(8)
     assert len(loop.cloud.bought) == 2
+    assert sum(isinstance(e, LadderPlanned) for e in loop.log.read(id_)) == 2
     assert len(hub.requests) == 2, "the model's description, and its files"
     assert [e.says for e in loop.log.read(id_) if isinstance(e, WeightsChecked)] == [""]
     assert all(secrets["HF_TOKEN"] == "a-token-of-the-hub" for secrets in loop.cloud.secrets.values())
