@@ -53,7 +53,7 @@ def _present(stage: Stage, now: datetime) -> str:
     if stage.percent is not None and stage.percent < ALL:
         full = stage.percent * BAR // ALL
         bar = "\N{BLACK PARALLELOGRAM}" * full + "\N{WHITE PARALLELOGRAM}" * (BAR - full)
-        return f"{bar} {what}{stage.percent} % of {size(stage.total)}, {so_far}"
+        return f"{what}{bar} {stage.percent} % of {size(stage.total)}, {so_far}"
     if stage.total == 0 and stage.done:
         return f"{what}{size(stage.done)}, {so_far}"
     if stage.percent is not None and stage.phase is BootPhase.LOADING:
