@@ -7,6 +7,7 @@ from typing import assert_never
 
 from msgspec import Struct
 
+from recipes.quantities import VARIABLE
 from recipes.schema import Recipe
 from workers.serving.boot import HUB_TOKEN, boot_of, hub_token_reaches
 from workers.settings_table import DEFAULTS
@@ -18,6 +19,9 @@ ELSEWHERE = (ENDPOINT, OFFLINE, "VLLM_USE_MODELSCOPE", "TRANSFORMERS_OFFLINE")
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 """`OWNER/NAME`: a model on the hub. Paths and addresses of buckets do not match."""
+
+PASSED = re.compile(r"""(?:--model(?:-path|-id)?(?:\s+|=)|\bserve\s+)["']?([^\s"']+)""")
+"""The model in the command line of vLLM, SGLang or Text Generation Inference."""
 
 FALSE = ("", "0", "false", "no", "off")
 
@@ -40,7 +44,9 @@ class HubQuestion(Struct, frozen=True, kw_only=True):
     with_token: bool
     """Whether the replica gets HF_TOKEN, if the worker has one."""
     certain: bool
-    """Whether the recipe certainly downloads this model. A script may serve other weights under the model's name."""
+    """Whether the model is passed to a server. Otherwise only the readiness probe names it: the weights may differ."""
+    script: bool
+    """Whether a script passes it: `OWNER/NAME` may then be a folder on the machine."""
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -58,11 +64,20 @@ def asked_of(recipe: Recipe, environ: Mapping[str, str]) -> HubQuestion | None:
     boot = boot_of(recipe, recipe.name)
     if any(name in recipe.envs for name in ELSEWHERE) or environ.get(OFFLINE, "").strip().lower() not in FALSE:
         return None
-    if boot.kind not in ("vllm", "script") or not HUB_ID.fullmatch(boot.model):
+    if boot.kind not in ("vllm", "script"):
         return None
-    scripts = "\n".join((boot.setup, boot.run, *boot.envs.values()))
-    named = re.search(rf"(?<![\w./-]){re.escape(boot.model)}(?![\w/-])", scripts) is not None
-    return HubQuestion(model=boot.model, with_token=hub_token_reaches(recipe), certain=boot.kind == "vllm" or named)
+    passed = _passed(boot.run, recipe.envs) if boot.kind == "script" else None
+    model = passed or boot.model
+    if not HUB_ID.fullmatch(model):
+        return None
+    vllm = boot.kind == "vllm"
+    return HubQuestion(model=model, with_token=hub_token_reaches(recipe), certain=vllm or bool(passed), script=not vllm)
+
+
+def _passed(run: str, envs: Mapping[str, str]) -> str | None:
+    """The first model of the hub that a script passes to a server; None if there is none."""
+    text = VARIABLE.sub(lambda found: envs.get(found[1] or found[2], ""), run)
+    return next((found[1] for found in PASSED.finditer(text) if HUB_ID.fullmatch(found[1])), None)
 
 
 def endpoint(environ: Mapping[str, str]) -> str:
@@ -85,7 +100,7 @@ def verdict(question: HubQuestion, access: Access, hub: str, why: str = "") -> V
                 f"{at} has no model {model}, or it is private. Correct the name in the recipe; for a private model, "
                 f"{_token(question)}."
             )
-            return Verdict(model=model, refused=question.certain, says=says)
+            return Verdict(model=model, refused=not question.script, says=says)
         case Access.GATED:
             says = (
                 f"The weights of {model} are gated at {at}, and the replica would get no {HUB_TOKEN}. Accept the "

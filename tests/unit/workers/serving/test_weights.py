@@ -145,11 +145,41 @@ def test_a_script_that_may_take_its_weights_from_elsewhere_is_warned_and_not_ref
 
 
 @pytest.mark.parametrize(
+    "run",
+    [
+        f"vllm serve {MODEL} --port 8000",
+        f'python -m vllm.entrypoints.openai.api_server --model="{MODEL}"',
+        f"docker run --gpus all vllm/vllm-openai:v1 --host 0.0.0.0 --model {MODEL}",
+        f"python -m sglang.launch_server --model-path {MODEL}",
+        "vllm serve $MODEL_NAME",
+        "vllm serve '${MODEL_NAME}' --served-model-name other/name",
+    ],
+)
+def test_the_model_that_a_script_passes_to_its_server_is_asked_for(hub, run):
+    hub.models[MODEL] = "auto"
+    text = f"envs: {{MODEL_NAME: {MODEL}}}\nresources: {{ports: 8000}}\nrun: |\n  {run}\n"
+    assert told(hub, script(text)).refused
+
+
+def test_a_folder_that_looks_like_a_model_is_not_refused(hub):
+    verdict = told(hub, script("resources: {ports: 8000}\nrun: vllm serve models/mine"))
+    assert not verdict.refused
+    assert "has no model models/mine" in verdict.says
+
+
+def test_a_name_under_which_other_weights_are_served_is_not_refused(hub):
+    hub.models[MODEL] = "auto"
+    text = f"{BY_ANOTHER_NAME} --served-model-name {MODEL}"
+    assert not told(hub, script(text)).refused
+
+
+@pytest.mark.parametrize(
     "recipe",
     [
         SCRIPTED,
         SMOLLM2,
         script("resources: {ports: 8000}\nrun: serve"),
+        script("resources: {ports: 8000}\nrun: vllm serve $NOT_SET"),
         script(f"envs: {{HF_ENDPOINT: http://elsewhere.example}}\n{SEED}"),
         script(SEED.replace(MODEL, "s3://bucket/weights")),
         script(SEED.replace(MODEL, "/models/mixtral")),
