@@ -63,7 +63,7 @@ SETTINGS = (
     Setting("GOOGLE_APPLICATION_CREDENTIALS", _CLOUDS, "File of GCP credentials. Without it, `application_default_credentials.json` in `CLOUDSDK_CONFIG` is used."),
     Setting("CLOUDSDK_CONFIG", _CLOUDS, "Folder of the configuration of gcloud.", "~/.config/gcloud"),
     Setting("MIXTRAL_GCE_ENDPOINT", _CLOUDS, "Address of the Compute Engine API, if it is not Google's own. With an `http://` address, calls carry no credentials."),
-    Setting("HF_TOKEN", "worker, check", "Token for gated and private models of the hub. Machines that run vLLM get it, and scripts of recipes that name it under `secrets`.", secret=True),
+    Setting("HF_TOKEN", "worker, check", "Token for gated and private models of the hub. Replicas whose recipe downloads from the hub get it, and those whose recipe names it under `secrets`.", secret=True),
     Setting("HF_ENDPOINT", "worker, check", "Address of the hub that is asked for a model before the first machine is requested. Replicas on `local` inherit it; for a cloud's machine, set it under the recipe's `envs`.", "https://huggingface.co"),
     Setting("HF_HUB_OFFLINE", "worker, check", "`1`: the hub is not asked."),
     Setting("HOME", "run, worker, gateway, plan, machines, check, prices", "Home folder of the user: the `~` of the defaults above. Set by the system."),

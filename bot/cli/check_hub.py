@@ -6,7 +6,7 @@ from functools import partial
 from recipes.schema import Recipe
 from workers.clouds.findings import Finding
 from workers.serving.hub import weights_of
-from workers.serving.weights import HubQuestion, asked_of, endpoint
+from workers.serving.weights import HubQuestion, endpoint, is_offline, question_of
 
 HUB = "hub"
 
@@ -16,7 +16,9 @@ MAX_MODELS = 20
 
 def questions(environ: Mapping[str, str], recipes: Iterable[Recipe]) -> dict[str, Callable[[], list[Finding]]]:
     """One question for each model that a recipe downloads."""
-    asked = {question.model: question for recipe in recipes if (question := asked_of(recipe, environ))}
+    if is_offline(environ):
+        return {}
+    asked = {question.model: question for recipe in recipes if (question := question_of(recipe))}
     return {
         f"{HUB} {model}": partial(_found, question, environ) for model, question in list(asked.items())[:MAX_MODELS]
     }

@@ -194,7 +194,7 @@ def test_a_hub_that_is_down_is_said_and_the_launch_goes_on(loop, hub):
     assert "answers with status 503" in loop.state(id_).weights.says
 
 
-def test_a_recipe_s_own_script_gets_no_token_that_it_does_not_name(loop):
+def test_a_script_that_takes_nothing_from_the_hub_gets_no_token_that_it_does_not_name(loop):
     loop.launch(engine=None, run="serve")
     loop.settle()
     assert ["HF_TOKEN" in secrets for secrets in loop.cloud.secrets.values()] == [False]

@@ -56,7 +56,7 @@ from workers.placement.refusals import Refusal
 from workers.serving.boot import KEY_VARIABLE, boot_of
 from workers.serving.hub import weights_of
 from workers.serving.probe import CompletionFailed, completion
-from workers.serving.weights import Verdict, asked_of
+from workers.serving.weights import Verdict, is_offline, question_of
 
 logger = logging.getLogger(__name__)
 
@@ -184,7 +184,7 @@ class Advance:
 
     def _checked(self, state: Deployment) -> Verdict | None:
         """What the hub says about the weights; None if they come from elsewhere. Asked once, before any machine."""
-        question = asked_of(state.recipe, self._environ)
+        question = None if is_offline(self._environ) else question_of(state.recipe)
         return weights_of(question, self._environ) if question else None
 
     def _intend(self, state: Deployment, step: LaunchReplica) -> Token | None:

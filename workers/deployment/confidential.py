@@ -8,8 +8,9 @@ from workers.deployment.state import Deployment
 from workers.errors import WorkersError
 from workers.machines import Token
 from workers.secrecy import masked
-from workers.serving.boot import HUB_TOKEN, hub_token_reaches, secrets_of
+from workers.serving.boot import secrets_of
 from workers.serving.console import unmarked
+from workers.serving.weights import HUB_TOKEN, token_reaches
 
 LOG_LINES = 20
 """Number of lines of a machine's log that the event log keeps."""
@@ -28,7 +29,7 @@ class Confidential:
 
     def secrets(self, state: Deployment) -> dict[str, str]:
         """The recipe's secrets and the hub's token by name, without those that are not set in this environment."""
-        names = [*secrets_of(state.recipe), *([HUB_TOKEN] if hub_token_reaches(state.recipe) else [])]
+        names = [*secrets_of(state.recipe), *([HUB_TOKEN] if token_reaches(state.recipe) else [])]
         return {name: value for name in names if (value := self._environ.get(name))}
 
     def masked(self, state: Deployment, text: str) -> str:

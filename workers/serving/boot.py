@@ -7,15 +7,6 @@ KEY_VARIABLE = "VLLM_API_KEY"
 """Environment variable with the key that engines and recipes' scripts must enforce. A recipe cannot set it."""
 
 
-HUB_TOKEN = "HF_TOKEN"  # noqa: S105 - the name of a variable
-"""Environment variable with the token for gated and private models of the hub."""
-
-
-def hub_token_reaches(recipe: Recipe) -> bool:
-    """Whether a replica gets HF_TOKEN, if the worker has one: vLLM always, a script only if its recipe names it."""
-    return HUB_TOKEN in recipe.secrets or (recipe.engine is not None and recipe.engine.kind == "vllm")
-
-
 def secrets_of(recipe: Recipe) -> tuple[str, ...]:
     """Names of the variables that the worker's environment must contain for the recipe."""
     return tuple(name for name in recipe.secrets if name != KEY_VARIABLE)

@@ -6,8 +6,7 @@ from urllib.parse import quote
 
 import httpx
 
-from workers.serving.boot import HUB_TOKEN
-from workers.serving.weights import Access, HubQuestion, Verdict, endpoint, verdict
+from workers.serving.weights import HUB_TOKEN, Access, HubQuestion, Verdict, endpoint, verdict
 
 WITHIN = timedelta(seconds=3)
 """Time for each of at most two requests, before a launch."""
@@ -18,7 +17,7 @@ DENIED = (401, 403)
 def weights_of(question: HubQuestion, environ: Mapping[str, str]) -> Verdict:
     """Ask the hub; a hub that gives no useful answer refuses nothing. Raises nothing. Never logs the token."""
     hub = endpoint(environ)
-    token = environ.get(HUB_TOKEN, "").strip() if question.with_token else ""
+    token = environ.get(HUB_TOKEN, "").strip()
     try:
         access, why = _access(hub, question.model, token)
     except httpx.TimeoutException:

@@ -9,8 +9,11 @@ from msgspec import Struct
 
 from recipes.quantities import VARIABLE
 from recipes.schema import Recipe
-from workers.serving.boot import HUB_TOKEN, boot_of, hub_token_reaches
+from workers.serving.boot import boot_of
 from workers.settings_table import DEFAULTS
+
+HUB_TOKEN = "HF_TOKEN"  # noqa: S105 - the name of a variable
+"""Environment variable with the token for gated and private models of the hub."""
 
 ENDPOINT = "HF_ENDPOINT"
 OFFLINE = "HF_HUB_OFFLINE"
@@ -22,6 +25,8 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 PASSED = re.compile(r"""(?:--model(?:-path|-id)?(?:\s+|=)|\bserve\s+)["']?([^\s"']+)""")
 """The model in the command line of vLLM, SGLang or Text Generation Inference."""
+
+SET_TOKEN = f"set {HUB_TOKEN} where `mixtral-bot worker` runs (never in a channel), and restart it; then launch again"
 
 FALSE = ("", "0", "false", "no", "off")
 
@@ -41,8 +46,6 @@ class HubQuestion(Struct, frozen=True, kw_only=True):
     """What the hub is asked about a recipe."""
 
     model: str
-    with_token: bool
-    """Whether the replica gets HF_TOKEN, if the worker has one."""
     certain: bool
     """Whether the model is passed to a server. Otherwise only the readiness probe names it: the weights may differ."""
     script: bool
@@ -59,19 +62,27 @@ class Verdict(Struct, frozen=True, kw_only=True):
     """One or two sentences with the remedy; empty if the weights can be downloaded."""
 
 
-def asked_of(recipe: Recipe, environ: Mapping[str, str]) -> HubQuestion | None:
+def question_of(recipe: Recipe) -> HubQuestion | None:
     """The question for the hub; None if the weights come from elsewhere, or the model is not known."""
     boot = boot_of(recipe, recipe.name)
-    if any(name in recipe.envs for name in ELSEWHERE) or environ.get(OFFLINE, "").strip().lower() not in FALSE:
+    if boot.kind not in ("vllm", "script") or any(name in recipe.envs for name in ELSEWHERE):
         return None
-    if boot.kind not in ("vllm", "script"):
-        return None
-    passed = _passed(boot.run, recipe.envs) if boot.kind == "script" else None
+    vllm = boot.kind == "vllm"
+    passed = None if vllm else _passed(boot.run, recipe.envs)
     model = passed or boot.model
     if not HUB_ID.fullmatch(model):
         return None
-    vllm = boot.kind == "vllm"
-    return HubQuestion(model=model, with_token=hub_token_reaches(recipe), certain=vllm or bool(passed), script=not vllm)
+    return HubQuestion(model=model, certain=vllm or passed is not None, script=not vllm)
+
+
+def token_reaches(recipe: Recipe) -> bool:
+    """Whether a replica gets HF_TOKEN, if the worker has one: its recipe names it, or downloads from the hub."""
+    return HUB_TOKEN in recipe.secrets or question_of(recipe) is not None
+
+
+def is_offline(environ: Mapping[str, str]) -> bool:
+    """Whether the hub is not to be asked."""
+    return environ.get(OFFLINE, "").strip().lower() not in FALSE
 
 
 def _passed(run: str, envs: Mapping[str, str]) -> str | None:
@@ -98,13 +109,13 @@ def verdict(question: HubQuestion, access: Access, hub: str, why: str = "") -> V
         case Access.MISSING:
             says = (
                 f"{at} has no model {model}, or it is private. Correct the name in the recipe; for a private model, "
-                f"{_token(question)}."
+                f"{SET_TOKEN}."
             )
             return Verdict(model=model, refused=not question.script, says=says)
         case Access.GATED:
             says = (
-                f"The weights of {model} are gated at {at}, and the replica would get no {HUB_TOKEN}. Accept the "
-                f"model's conditions at {page}, and {_token(question)}."
+                f"The weights of {model} are gated at {at}, and the worker has no {HUB_TOKEN}. Accept the "
+                f"model's conditions at {page}, and {SET_TOKEN}."
             )
         case Access.CLOSED:
             says = (
@@ -115,16 +126,8 @@ def verdict(question: HubQuestion, access: Access, hub: str, why: str = "") -> V
         case Access.BAD_TOKEN:
             says = (
                 f"{at} rejects {HUB_TOKEN} as invalid, and with it every download. Create a token with read access at "
-                f"{hub}/settings/tokens, and {_token(question)}; or remove {HUB_TOKEN} there."
+                f"{hub}/settings/tokens, and {SET_TOKEN}; or remove {HUB_TOKEN} there."
             )
         case _:
             assert_never(access)
     return Verdict(model=model, refused=question.certain, says=says)
-
-
-def _token(question: HubQuestion) -> str:
-    listed = "" if question.with_token else f"list {HUB_TOKEN} under the recipe's `secrets`, "
-    return (
-        f"{listed}set {HUB_TOKEN} where `mixtral-bot worker` runs (never in a channel), and restart it; then launch "
-        "again"
-    )

@@ -9,7 +9,7 @@ from recipes.loader import load
 from tests.builders.recipes import MIXTRAL, SCRIPTED, SMOLLM2
 from tests.fakes.hub import FakeHub
 from workers.serving.hub import weights_of
-from workers.serving.weights import asked_of
+from workers.serving.weights import is_offline, question_of, token_reaches
 
 MODEL = "mistralai/Mixtral-8x7B-Instruct-v0.1"
 TOKEN = "hf_aTokenOfThisTest1234567890"
@@ -25,7 +25,7 @@ def hub():
 
 def told(hub, recipe=MIXTRAL, **environ):
     environ = {"HF_ENDPOINT": f"{hub.url}/", **environ}
-    verdict = weights_of(asked_of(recipe, environ), environ)
+    verdict = weights_of(question_of(recipe), environ)
     assert TOKEN not in verdict.says
     return verdict
 
@@ -115,7 +115,7 @@ def test_a_hub_that_says_nothing_of_use_is_a_warning_and_refuses_nothing(hub, al
 )
 def test_a_hub_that_cannot_be_reached_is_a_warning(endpoint, token):
     environ = {"HF_ENDPOINT": endpoint, "HF_TOKEN": token}
-    verdict = weights_of(asked_of(MIXTRAL, environ), environ)
+    verdict = weights_of(question_of(MIXTRAL), environ)
     assert not verdict.refused
     assert "could not be checked" in verdict.says
     assert token not in verdict.says or not token
@@ -125,16 +125,17 @@ def test_a_hub_that_is_silent_is_waited_for_in_seconds(monkeypatch):
     monkeypatch.setattr("workers.serving.hub.WITHIN", timedelta(seconds=0.1))
     with socket.create_server(("127.0.0.1", 0)) as mute:
         environ = {"HF_ENDPOINT": f"http://127.0.0.1:{mute.getsockname()[1]}"}
-        assert "gave no answer within 0.1 s" in weights_of(asked_of(MIXTRAL, environ), environ).says
+        assert "gave no answer within 0.1 s" in weights_of(question_of(MIXTRAL), environ).says
 
 
-def test_a_script_gets_the_token_only_if_its_recipe_names_it(hub):
+def test_a_script_gets_the_token_if_it_downloads_from_the_hub_or_its_recipe_names_it(hub):
     hub.models[MODEL], hub.opens[TOKEN] = "manual", {MODEL}
-    unnamed = told(hub, script(SEED), HF_TOKEN=TOKEN)
-    assert unnamed.refused
-    assert "list HF_TOKEN under the recipe's `secrets`, set HF_TOKEN" in unnamed.says
-    assert all(not token for *_, token in hub.requests)
-    assert told(hub, script(f"secrets: [HF_TOKEN]\n{SEED}"), HF_TOKEN=TOKEN).says == ""
+    assert told(hub, script(SEED), HF_TOKEN=TOKEN).says == ""
+    assert token_reaches(script(SEED))
+    other = "resources: {ports: 8000}\nrun: serve"
+    assert not token_reaches(script(other))
+    assert token_reaches(script(f"secrets: [HF_TOKEN]\n{other}"))
+    assert not token_reaches(script(f"envs: {{HF_ENDPOINT: http://elsewhere.example}}\n{SEED}"))
 
 
 def test_a_script_that_may_take_its_weights_from_elsewhere_is_warned_and_not_refused(hub):
@@ -186,9 +187,9 @@ def test_a_name_under_which_other_weights_are_served_is_not_refused(hub):
     ],
 )
 def test_what_does_not_come_from_the_hub_is_not_asked_for(recipe):
-    assert asked_of(recipe, {}) is None
+    assert question_of(recipe) is None
 
 
 @pytest.mark.parametrize(("value", "asked"), [("1", False), ("true", False), ("0", True), ("", True)])
 def test_a_worker_that_is_offline_asks_nobody(value, asked):
-    assert (asked_of(MIXTRAL, {"HF_HUB_OFFLINE": value}) is not None) is asked
+    assert is_offline({"HF_HUB_OFFLINE": value}) is not asked
