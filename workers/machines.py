@@ -37,10 +37,10 @@ class Boot(Struct, frozen=True, kw_only=True):
 
 
 class BootPhase(StrEnum):
-    """What a machine does before its engine is ready, in this order, in the words of its console."""
+    """What a machine does before its engine is ready, in the words of its console. It may leave phases out."""
 
     BOOTING = "booting"  # its operating system and the GPU driver
-    INSTALLING = "installing"  # what its image lacks: Docker, the container toolkit
+    INSTALLING = "installing"  # what its image lacks: Docker, the container toolkit; or the recipe's setup
     PULLING = "pulling"  # the container image
     LOADING = "loading"  # the engine was started: it downloads weights, loads them and compiles
 

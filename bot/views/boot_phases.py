@@ -9,14 +9,14 @@ from workers.machines import BootPhase
 
 NAMES = {
     BootPhase.BOOTING: "boot",
-    BootPhase.INSTALLING: "installation of Docker",
+    BootPhase.INSTALLING: "installation",
     BootPhase.PULLING: "container image",
     BootPhase.LOADING: "engine",
 }
 
 USUALLY = {
     BootPhase.BOOTING: "usually 3 to 5 min",
-    BootPhase.INSTALLING: "usually 1 to 3 min",
+    BootPhase.INSTALLING: "usually 1 to 3 min for Docker",
     BootPhase.PULLING: "usually 4 to 6 min",
     BootPhase.LOADING: "usually 3 to 12 min, most of it for the weights",
 }

@@ -3,7 +3,7 @@
 What happens to an attempt        Wait                                     Then it is given up, with this failure
 --------------------------------  ---------------------------------------  --------------------------------------
 Cloud does not answer the create  30 min; the request is repeated          provision
-Boot, installation or pull takes  20, 20 and 40 min (BOOT_LIMITS)          initial delay
+Boot, installation or pull takes  20, 60 and 40 min (BOOT_LIMITS)          initial delay
   too long
 Engine is not ready after its     the recipe's initial delay (or 20 min);  initial delay
   start                           a download of weights that moves is not
@@ -49,7 +49,7 @@ NOT_READY_FOR = timedelta(seconds=180)
 
 BOOT_LIMITS = {
     BootPhase.BOOTING: timedelta(minutes=20),  # usually 3 to 5 min; the machine itself waits 15 min for its driver
-    BootPhase.INSTALLING: timedelta(minutes=20),  # usually 1 to 3 min, from the distribution's package servers
+    BootPhase.INSTALLING: timedelta(minutes=60),  # Docker: 1 to 3 min; a recipe's setup may compile its packages
     BootPhase.PULLING: timedelta(minutes=40),  # usually 4 to 6 min for 10 GB; a registry far away takes 5 times that
 }
 """Maximum time in each phase before the engine's start, from its first report."""
@@ -166,7 +166,7 @@ def _too_late(attempt: Attempt, until: datetime) -> str:
         case BootPhase.BOOTING:
             return f"the machine was still booting after {minutes}{doing}"
         case BootPhase.INSTALLING:
-            return f"the installation of Docker on the machine took longer than {minutes}{doing}"
+            return f"the installation on the machine (Docker, or the recipe's setup) took longer than {minutes}{doing}"
         case BootPhase.PULLING:
             return f"the pull of the container image took longer than {minutes}{doing}"
         case BootPhase.LOADING:
