@@ -2,6 +2,8 @@
 
 import json
 import threading
+import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -23,6 +25,8 @@ class FakeHub:
         self.renamed: dict[str, str] = {}
         self.always: tuple[int, str] | None = None
         """Status and body of every answer, as of a proxy or an outage."""
+        self.drips = False
+        """Sends every answer without an end, a byte at a time."""
         self.requests: list[tuple[str, str, str]] = []
         """Method, path and token of each request."""
         hub = self
@@ -39,11 +43,16 @@ class FakeHub:
 
             def _answer(self, status: int, body: str, headers: dict[str, str]) -> None:
                 self.send_response(status)
-                for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                length = {} if hub.drips else {"Content-Length": str(len(body))}
+                for name, value in {**headers, **length}.items():
                     self.send_header(name, value)
                 self.end_headers()
                 if self.command != "HEAD":
                     self.wfile.write(body.encode())
+                with suppress(OSError):
+                    while hub.drips:
+                        self.wfile.write(b" ")
+                        time.sleep(0.01)
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"

@@ -1,5 +1,7 @@
 """Asks the hub whether the weights of a model exist, and whether this installation may download them."""
 
+import json
+import time
 from collections.abc import Mapping
 from datetime import timedelta
 from urllib.parse import quote
@@ -10,6 +12,9 @@ from workers.serving.weights import HUB_TOKEN, Access, HubQuestion, Verdict, end
 
 WITHIN = timedelta(seconds=3)
 """Time for each of at most two requests, before a launch."""
+
+MAX_BYTES = 10_000_000
+"""Maximum size of a description; a hub that ignores `expand` also lists the files."""
 
 DENIED = (401, 403)
 
@@ -32,12 +37,10 @@ def _access(hub: str, model: str, token: str) -> tuple[Access, str]:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     path = quote(model, safe="/")
     with httpx.Client(headers=headers, timeout=WITHIN.total_seconds(), follow_redirects=True) as client:
-        answer = client.get(f"{hub}/api/models/{path}", params={"expand[]": "gated"})
-        said = _json(answer)
-        status = answer.status_code
-        if said is None or not (answer.is_success or "error" in said):
+        status, said = _asked(client, f"{hub}/api/models/{path}")
+        if said is None or not (status == httpx.codes.OK or "error" in said):
             return Access.UNKNOWN, f"answers with status {status}, and not as a hub"  # a proxy, for example
-        if answer.is_success:
+        if status == httpx.codes.OK:
             return _opened(client, f"{hub}/{path}", token) if said.get("gated") else (Access.OPEN, "")
     # Without a token the hub answers 401 also for a model that does not exist.
     if status == httpx.codes.UNAUTHORIZED:
@@ -61,9 +64,17 @@ def _opened(client: httpx.Client, model: str, token: str) -> tuple[Access, str]:
     return Access.BAD_TOKEN, ""
 
 
-def _json(answer: httpx.Response) -> dict[str, object] | None:
+def _asked(client: httpx.Client, url: str) -> tuple[int, dict[str, object] | None]:
+    """The status and the JSON object of an answer, None for any other body. Raises httpx.HTTPError."""
+    until = time.monotonic() + WITHIN.total_seconds()
+    body = b""
+    with client.stream("GET", url, params={"expand[]": "gated"}) as answer:
+        for part in answer.iter_bytes():
+            body += part
+            if time.monotonic() > until or len(body) > MAX_BYTES:  # the client's own limit is for each part
+                raise httpx.ReadTimeout("")
     try:
-        said = answer.json()
-    except ValueError:
-        return None
-    return said if isinstance(said, dict) else None
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        return answer.status_code, None
+    return answer.status_code, said if isinstance(said, dict) else None

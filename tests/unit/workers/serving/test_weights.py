@@ -100,6 +100,7 @@ def test_a_model_that_was_renamed_is_followed(hub):
         (404, "not a hub"),
         (200, "<html>Welcome to the hotel"),
         (200, "[1]"),
+        (200, "[" * 100_000),
     ],
 )
 def test_a_hub_that_says_nothing_of_use_is_a_warning_and_refuses_nothing(hub, always):
@@ -126,6 +127,12 @@ def test_a_hub_that_is_silent_is_waited_for_in_seconds(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as mute:
         environ = {"HF_ENDPOINT": f"http://127.0.0.1:{mute.getsockname()[1]}"}
         assert "gave no answer within 0.1 s" in weights_of(question_of(MIXTRAL), environ).says
+
+
+def test_a_hub_whose_answer_never_ends_is_waited_for_in_seconds(hub, monkeypatch):
+    monkeypatch.setattr("workers.serving.hub.WITHIN", timedelta(seconds=0.1))
+    hub.models[MODEL], hub.drips = False, True
+    assert "gave no answer within 0.1 s" in told(hub).says
 
 
 def test_a_script_gets_the_token_if_it_downloads_from_the_hub_or_its_recipe_names_it(hub):
