@@ -13,6 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bot.cli.check_connections import gateway, slack
+from bot.cli.check_hub import HUB
+from bot.cli.check_hub import questions as hub_questions
 from bot.cli.check_redis import redis
 from bot.cli.concurrent import ask
 from recipes.loader import find, folders, load, names
@@ -53,6 +55,7 @@ def run(environ: Mapping[str, str], out: TextIO, err: TextIO | None = None, *, d
     """
     connections = {"Redis": redis, "Slack": slack, "gateway": gateway}
     questions: dict[str, Question] = {name: partial(question, environ) for name, question in connections.items()}
+    questions |= hub_questions(environ, _recipes(environ))
     prices, needed = _prices(environ)
     found = [*prices, *_installation(environ)]
     known, beside = _clouds(environ)
@@ -228,7 +231,7 @@ def _relevant(found: Iterable[Finding]) -> list[Finding]:
 
 
 def _place(finding: Finding) -> tuple[int, int]:
-    abouts = ("settings", "Redis", "worker", "Slack", "gateway", "prices", *sorted(NAMES.values()))
+    abouts = ("settings", "Redis", "worker", "Slack", "gateway", "prices", HUB, *sorted(NAMES.values()))
     what = ORDER.index(finding.what) if finding.what in ORDER else -1
     return abouts.index(finding.about), what
 
