@@ -5,41 +5,57 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import TextIO
+from typing import Any, TextIO
 
+from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bot.cli.check_connections import gateway, redis, slack
+from bot.cli.check_connections import gateway, slack
+from bot.cli.check_hub import HUB
+from bot.cli.check_hub import questions as hub_questions
+from bot.cli.check_redis import redis
 from bot.cli.concurrent import ask
 from recipes.loader import find, folders, load, names
 from recipes.schema import Recipe, RecipeError
 from workers import settings
 from workers.clouds.admitted import admitted
+from workers.clouds.aws import deep_findings as deep_aws
 from workers.clouds.aws import findings as findings_aws
 from workers.clouds.cidrs import CIDRS, CIDRS_MEND, CidrsError
 from workers.clouds.driver import Driver
+from workers.clouds.egress import on_egress
 from workers.clouds.findings import CREDENTIALS, QUOTA, Finding, Need
+from workers.clouds.gcp import deep_findings as deep_gcp
 from workers.clouds.gcp import findings as findings_gcp
 from workers.clouds.needs import needs
 from workers.clouds.usability import NAMES, statuses
 from workers.errors import WorkersError
-from workers.placement import catalog
+from workers.placement import shared_prices
+from workers.placement.in_use import in_use
 from workers.run import drivers_of
 
 WITHIN = timedelta(seconds=45)
 RENTED = {"aws": findings_aws.questions, "gcp": findings_gcp.questions}
-ORDER = (CREDENTIALS, "permissions", "regions", "network", "firewall", QUOTA)
+DEEP = {"aws": deep_aws.questions, "gcp": deep_gcp.questions}
+ORDER = (
+    *(CREDENTIALS, "permissions", "spot role", "regions", "network", "subnets", "firewall", "image", "driver"),
+    *("other quota", QUOTA),
+)
 MARKS = {True: Text("ok", style="green"), False: Text("no", style="bold red"), None: Text("-", style="dim")}
 
 Question = Callable[[], list[Finding]]
 
 
-def run(environ: Mapping[str, str], out: TextIO, err: TextIO | None = None) -> int:
-    """Print a line for each finding. Return 0 if a launch could work, else 1. Raises nothing."""
+def run(environ: Mapping[str, str], out: TextIO, err: TextIO | None = None, *, deep: bool = False) -> int:
+    """Print a line for each finding. Return 0 if a launch could work, else 1. Raises nothing.
+
+    `deep`: check also what a first launch would meet in each region. Nothing is created.
+    """
     connections = {"Redis": redis, "Slack": slack, "gateway": gateway}
     questions: dict[str, Question] = {name: partial(question, environ) for name, question in connections.items()}
+    questions |= hub_questions(environ, _recipes(environ))
     prices, needed = _prices(environ)
     found = [*prices, *_installation(environ)]
     known, beside = _clouds(environ)
@@ -47,8 +63,10 @@ def run(environ: Mapping[str, str], out: TextIO, err: TextIO | None = None) -> i
     for cloud, ask_cloud in RENTED.items():
         if known.get(cloud):
             mine = tuple(need for need in needed if need.cloud == cloud)
-            asked = ask_cloud(environ, mine)
+            asked = ask_cloud(environ, mine) | (DEEP[cloud](environ, mine) if deep else {})
             questions |= {f"{NAMES[cloud]} {what}": question for what, question in asked.items()}
+    if deep and any(known.get(cloud) for cloud in RENTED):
+        questions["settings egress"] = partial(_egress, environ)
     answers = ask(questions, within=WITHIN, console=Console(file=err or sys.stderr))
     for name, answer in answers.items():
         found += _unanswered(name, answer) if isinstance(answer, Exception) else answer
@@ -92,21 +110,38 @@ def _installation(environ: Mapping[str, str]) -> list[Finding]:
     except OSError as error:
         mend = "set MIXTRAL_HOME to a writable folder"
         return [Finding(about="settings", what="", works=False, says=f"files cannot be stored: {error}", mend=mend)]
-    says = f"installation {read.installation}, files in {read.home}"
+    which = f"installation {read.installation}" if read.installation else "no installation's id yet: Redis gives it"
+    says = f"{which}, files in {read.home}"
     return [Finding(about="settings", what="", works=True, says=says)]
 
 
 def _prices(environ: Mapping[str, str]) -> tuple[list[Finding], tuple[Need, ...]]:
     """Check the price table; return also what the recipes need of its clouds."""
-    path = catalog.chosen(environ)
     try:
-        offers = catalog.load(path)
-        says = f"{catalog.dated(path)}; `mixtral-bot prices` updates them"
-        found = Finding(about="prices", what="", works=True, says=says)
-        return [found], needs(_recipes(environ), offers)
+        redis = shared_prices.connect(environ)
+        prices = in_use(environ, redis and shared_prices.reader(redis))
+        says = f"{prices.dated}; `mixtral-bot prices` updates them"
+        found = [Finding(about="prices", what="", works=True, says=says)]
+        return [*found, *_on_tables(prices.ignored), *_on_refresh(redis)], needs(_recipes(environ), prices.offers)
     except WorkersError as error:
         cause, _, mend = str(error).rstrip(".").rpartition(". ")
         return [Finding(about="prices", what="", works=False, says=cause or mend, mend=mend if cause else "")], ()
+
+
+def _on_tables(ignored: Sequence[str]) -> Iterator[Finding]:
+    for why in ignored:
+        yield Finding(about="prices", what="", works=None, says=why.rstrip("."), mend="run `mixtral-bot prices`")
+
+
+def _on_refresh(client: Any) -> Iterator[Finding]:
+    """Report what the last refresh of the prices in Redis could not read."""
+    try:
+        last, _ = (None, "") if client is None else shared_prices.load(client)
+    except (RedisError, OSError):
+        return  # the cause is in the findings about Redis
+    for why in last.failed if last else ():
+        says = f"refresh of {last.tried_at:%Y-%m-%d %H:%M} UTC: {why.rstrip('.')}" if last else ""
+        yield Finding(about="prices", what="refresh", works=None, says=says)
 
 
 def _recipes(environ: Mapping[str, str]) -> Iterator[Recipe]:
@@ -171,6 +206,14 @@ def _firewall(about: str, environ: Mapping[str, str]) -> list[Finding]:
     return [Finding(about=about, what="firewall", works=True, says=says)]
 
 
+def _egress(environ: Mapping[str, str]) -> list[Finding]:
+    """Check whether machines would admit the probes of this host."""
+    try:
+        return [on_egress(environ, admitted(environ))]
+    except CidrsError:
+        return []  # the finding about the firewall has it
+
+
 def _unanswered(name: str, error: Exception) -> list[Finding]:
     """Return the finding for a check that timed out or raised an unexpected error."""
     about, _, what = name.partition(" ")
@@ -188,7 +231,7 @@ def _relevant(found: Iterable[Finding]) -> list[Finding]:
 
 
 def _place(finding: Finding) -> tuple[int, int]:
-    abouts = ("settings", "Redis", "Slack", "gateway", "prices", *sorted(NAMES.values()))
+    abouts = ("settings", "Redis", "worker", "Slack", "gateway", "prices", HUB, *sorted(NAMES.values()))
     what = ORDER.index(finding.what) if finding.what in ORDER else -1
     return abouts.index(finding.about), what
 

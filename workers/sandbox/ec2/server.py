@@ -1,6 +1,7 @@
 """A stand-in for AWS's EC2 on moto: `python -m workers.sandbox.ec2.server --port N --folder DIR`; nothing is billed.
 
-Set AWS_ENDPOINT_URL to its address. It serves EC2, and the calls of SSM, Service Quotas and STS that a launch makes.
+Set AWS_ENDPOINT_URL to its address. It serves EC2, and the calls of SSM, Service Quotas, STS and the price list that
+the product makes.
 Further routes, for tests and the demo:
 
 - `POST /sandbox/faults` adds a fault, the fields of `faults.Fault` as JSON; `DELETE /sandbox/faults` removes all
@@ -27,6 +28,7 @@ from workers.sandbox.ec2.actions import Actions
 from workers.sandbox.ec2.catalog import Catalog
 from workers.sandbox.ec2.cloud import Cloud
 from workers.sandbox.ec2.faults import OF_A_CALL, OF_AN_OFFER, Fault
+from workers.sandbox.ec2.price_list import products
 from workers.sandbox.stand_in import Machines, main
 
 SIGNED = re.compile(r"Credential=[^/]+/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
@@ -76,7 +78,9 @@ class Ec2:
             case "ec2":
                 return self._ec2(request)
             case "ssm" if action == "GetParameter":
-                return _parameter(json.loads(request.get_data()).get("Name", ""), region)
+                return self._parameter(json.loads(request.get_data()).get("Name", ""), region)
+            case "pricing" if action == "GetProducts":
+                return _json(products(self.cloud.catalog, json.loads(request.get_data())))
             case "servicequotas" if action == "GetServiceQuota":
                 return self._quota(json.loads(request.get_data()), region)
             case "sts" if action == "GetCallerIdentity":
@@ -104,6 +108,13 @@ class Ec2:
             return _refused("servicequotas", "NoSuchResourceException", "There is no such quota.", 400)
         quota = {"ServiceCode": "ec2", "QuotaCode": code, "Value": self.cloud.quota(code, region), "Unit": "None"}
         return _json({"Quota": quota})
+
+    def _parameter(self, name: str, region: str) -> Response:
+        if not name.startswith(IMAGES):
+            return _refused("ssm", "ParameterNotFound", "", 400)
+        image = f"ami-{_number_of(name + region):017x}"
+        self.cloud.images.add(image)
+        return _json({"Parameter": {"Name": name, "Type": "String", "Value": image, "Version": 1}})
 
     def _sandbox(self, request: Request) -> Response:
         what = (request.method, *request.path.strip("/").split("/")[1:])
@@ -141,19 +152,12 @@ def _json(body: object, status: int = 200) -> Response:
 
 
 def _refused(service: str, code: str, message: str, status: int) -> Response:
-    if service in ("ssm", "servicequotas"):
+    if service in ("ssm", "servicequotas", "pricing"):
         return _json({"__type": code, "message": message}, status)
     inner = f"<Errors><Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error></Errors>"
     if service == "sts":
         inner = f"<Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"
     return Response(f"<Response>{inner}<RequestID>0</RequestID></Response>", status, content_type="text/xml")
-
-
-def _parameter(name: str, region: str) -> Response:
-    if not name.startswith(IMAGES):
-        return _refused("ssm", "ParameterNotFound", "", 400)
-    image = f"ami-{_number_of(name + region):017x}"
-    return _json({"Parameter": {"Name": name, "Type": "String", "Value": image, "Version": 1}})
 
 
 def _number_of(text: str) -> int:
