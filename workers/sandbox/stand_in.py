@@ -27,8 +27,6 @@ class AnyFault(Struct, frozen=True, kw_only=True):
 
     code: str
     zone: str = "*"
-    lifecycle: str = "*"
-    seconds: float = 1.0
     times: int | None = None
     """How often the fault happens; None: no limit."""
 

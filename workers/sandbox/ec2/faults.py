@@ -85,10 +85,7 @@ class Fault(AnyFault, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Faults(AnyFaults[Fault]):
-    """Which faults a call meets: of the complete call, of one of its offers, or silent."""
-
-    def of_a_call(self, action: str, region: str) -> Fault | None:
-        return self.take(OF_A_CALL, action, region=region)
+    """Those of a complete call are taken by OF_A_CALL."""
 
     def silent(self, code: str, action: str, **about: str) -> Fault | None:
         return self.take((code,), action, **about)

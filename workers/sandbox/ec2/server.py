@@ -61,7 +61,7 @@ class Ec2:
         with self.cloud.lock:
             self.cloud.calls.append({"service": service, "action": action, "region": region, **_types(request)})
             slow = self.cloud.faults.silent("slow", action, region=region)
-            fault = self.cloud.faults.of_a_call(action, region)
+            fault = self.cloud.faults.take(OF_A_CALL, action, region=region)
         if slow:
             time.sleep(slow.seconds)
         if fault:
