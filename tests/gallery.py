@@ -24,6 +24,7 @@ from tests.builders.recipes import MIXTRAL, SMOLLM2, scaled_by
 from tests.builders.story import Story
 from workers.deployment.events import Failure, KeyId, LaunchIntended, NewerEvent
 from workers.deployment.state import Deployment, fold
+from workers.machines import BootPhase
 from workers.placement.ladder import Rung
 from workers.placement.limits import Limits
 from workers.placement.offer import Offer
@@ -111,6 +112,10 @@ def cards() -> dict[str, Message]:
     stories = {
         "card planning": Story().wait(1),
         "card looking": climbing(),
+        "card with doubtful weights": Story("mixtral", MIXTRAL).planned(*offers()).weights_checked(
+            f"Whether the weights of {HF_ID} can be downloaded could not be checked: huggingface.co gave no answer "
+            "within 3 s."
+        ).asked(offers()[0]).wait(4),
         "card without clouds": Story("mixtral-8x7b", MIXTRAL).planned(*rungs(usable=False)).ended(
             failed="No machine could be asked for."
         ),
@@ -145,6 +150,9 @@ def more_cards() -> dict[str, Story]:
         "card waiting for the gateway": ready.wait(4),
         "card without a gateway": unrouted.wait(45),
         "card booting in the cloud": booting().progressed("pulling vllm/vllm-openai:v0.33.0").wait(64),
+        "card pulling": pulling().wait(20),
+        "card downloading weights": pulling().wait(100).progressed("starting " + HF_ID, BootPhase.LOADING).wait(70)
+        .progressed("starting " + HF_ID, BootPhase.LOADING, 34_500_000_000, 93_400_000_000).wait(12),
         "card starting again": booting().progressed(f"starting {HF_ID}").wait(90)
         .engine_ended("the engine exited with status 1", 2).wait(8),
         "card not ready, started again": served_in_the_cloud().wait(3600).not_ready("nothing listens there")
@@ -202,6 +210,18 @@ def booting() -> Story:
     """One cloud machine whose engine does not answer yet."""
     told = Story("mixtral", MIXTRAL).planned(*offers())
     return told.wait(1).asked(offers()[0]).wait(20).created("http://203.0.113.20:8000").wait(40)
+
+
+def pulling() -> Story:
+    """One cloud machine that has reported the phases of its boot, and pulls its image."""
+    told = booting().progressed("waiting for the GPU driver", BootPhase.BOOTING).wait(182)
+    told.progressed("installing Docker", BootPhase.INSTALLING).wait(48)
+    image = "pulling vllm/vllm-openai:v0.33.0"
+    return (
+        told.progressed(image, BootPhase.PULLING)
+        .wait(140)
+        .progressed(image, BootPhase.PULLING, 6_100_000_000, 9_800_000_000)
+    )
 
 
 def served_in_the_cloud() -> Story:

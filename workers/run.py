@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 from msgspec.structs import replace
 from redis import Redis
@@ -17,17 +18,21 @@ from workers.clouds.aws.driver import AwsDriver
 from workers.clouds.driver import Driver
 from workers.clouds.gcp.driver import GcpDriver
 from workers.clouds.local.driver import LocalDriver
+from workers.clouds.quotes import sources
 from workers.clouds.usability import statuses
 from workers.control.advance import Advance
+from workers.control.refreshing import PriceRefresher
 from workers.control.sweeper import Sweeper
 from workers.deployment.identity import agree
 from workers.deployment.log import Log
 from workers.nudges import forward, nudge
-from workers.placement import catalog
+from workers.placement.catalog import PricesError
 from workers.placement.explain_empty import why_empty
+from workers.placement.in_use import in_use
 from workers.placement.ladder import Ladder, Rung
 from workers.placement.limits import Limits
 from workers.placement.planner import plan
+from workers.placement.shared_prices import reader
 from workers.pool import WorkerProcesses
 from workers.settings import QUEUE, Settings, from_environ, host_of, kept, queue_of
 
@@ -51,15 +56,18 @@ def drivers_of(settings: Settings) -> dict[str, Driver]:
     return {cloud: make() for cloud, make in made.items() if settings.clouds is None or cloud in settings.clouds}
 
 
-def ladder_of(settings: Settings, drivers: Mapping[str, Driver]) -> Ladder:
+def ladder_of(settings: Settings, drivers: Mapping[str, Driver], redis: Redis | None = None) -> Ladder:
     """The planner, with the clouds and prices of this installation."""
+    shared = None if redis is None else reader(redis)
 
     def ladder(recipe: Recipe, limits: Limits) -> tuple[Sequence[Rung], str]:
         try:
-            priced = catalog.load(catalog.chosen(settings.environ))
-        except catalog.PricesError as error:
+            priced = in_use(settings.environ, shared)
+        except PricesError as error:
             return (), str(error)  # an unreadable price table ends the launch before any call to a cloud
-        offers = [*priced, *(o for d in drivers.values() for o in d.offers())]
+        for ignored in priced.ignored:
+            logger.warning("%s", ignored)
+        offers = [*priced.offers, *(o for d in drivers.values() for o in d.offers())]
         known = statuses(settings.environ, drivers=frozenset(drivers)) | {c: d.status() for c, d in drivers.items()}
         rungs = plan(recipe, offers, limits, statuses=known)
         return rungs, "" if rungs else why_empty(recipe, offers, limits)
@@ -92,7 +100,7 @@ def wire_advance(*, forwards: bool) -> Advance:
         redis=redis,
         log=Log(redis),
         drivers=drivers,
-        ladder=ladder_of(settings, drivers),
+        ladder=ladder_of(settings, drivers, redis),
         environ=settings.environ,
         installation=settings.installation,
         machine_lease=settings.lease,
@@ -107,6 +115,8 @@ def wire_advance(*, forwards: bool) -> Advance:
 def run_sweeper(settings: Settings, stop: threading.Event) -> None:
     """Sweep until `stop` is set."""
     redis = connect(settings.redis_url)
+    refresher = PriceRefresher(redis, partial(sources, settings.environ), every=settings.prices_every, clock=now)
+    threading.Thread(target=refresher.run, args=(stop,), name="prices", daemon=True).start()
     sweeper = Sweeper(
         redis=redis,
         log=Log(redis),

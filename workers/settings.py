@@ -16,6 +16,7 @@ from workers.errors import WorkersError
 from workers.settings_table import CLOUDS, DEFAULTS
 
 QUEUE = "advance"
+OFF = "off"
 
 
 def queue_of(host: str) -> str:
@@ -41,6 +42,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     default_recipe: str
     recipe_folders: tuple[Path, ...]
     prices: Path | None
+    prices_every: timedelta | None
+    """Interval at which prices are refreshed; None: never."""
     sweep_every: timedelta
     control_lease: timedelta
     """Time after which another process may take over the work of a process that died."""
@@ -96,6 +99,7 @@ def from_environ(environ: Mapping[str, str], *, needs_redis: bool = True) -> Set
         default_recipe=environ.get("MIXTRAL_DEFAULT_RECIPE") or DEFAULTS["MIXTRAL_DEFAULT_RECIPE"],
         recipe_folders=tuple(folders(environ)),
         prices=Path(environ["MIXTRAL_PRICES"]) if environ.get("MIXTRAL_PRICES") else None,
+        prices_every=_prices_every(environ),
         sweep_every=_duration(environ, "MIXTRAL_SWEEP_EVERY"),
         control_lease=_duration(environ, "MIXTRAL_CONTROL_LEASE"),
         keep_trying_every=_duration(environ, "MIXTRAL_KEEP_TRYING_EVERY"),
@@ -134,6 +138,12 @@ def _gateway(home: Path, environ: Mapping[str, str]) -> GatewaySettings:
         folder=Path(folder) if folder else home / "gateway",
         attached=environ.get("MIXTRAL_HAPROXY") == "attached",
     )
+
+
+def _prices_every(environ: Mapping[str, str]) -> timedelta | None:
+    if environ.get("MIXTRAL_PRICES") or environ.get("MIXTRAL_PRICES_EVERY") == OFF:
+        return None  # the operator's own table is used alone
+    return _duration(environ, "MIXTRAL_PRICES_EVERY")
 
 
 def _file(environ: Mapping[str, str], name: str) -> Path | None:

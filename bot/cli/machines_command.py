@@ -29,7 +29,8 @@ from workers.deployment.log import Log
 from workers.deployment.state import Deployment, fold
 from workers.errors import WorkersError
 from workers.machines import Presence, Sighting
-from workers.placement import catalog
+from workers.placement import shared_prices
+from workers.placement.in_use import in_use
 from workers.placement.offer import Offer
 from workers.run import drivers_of
 from workers.settings import Settings, from_environ
@@ -191,7 +192,7 @@ def _wanted_by(sighting: Sighting, state: Deployment | None) -> tuple[Wanted, st
 def _prices(environ: Mapping[str, str]) -> dict[tuple[str, str, str, bool], Decimal]:
     """Return prices by cloud, zone, type and whether spot; none if the table cannot be read."""
     try:
-        offers: Sequence[Offer] = catalog.load(catalog.chosen(environ))
+        offers: Sequence[Offer] = in_use(environ, shared_prices.of_environ(environ)).offers
     except WorkersError:
         return {}
     return {(o.cloud, o.zone, o.instance_type, o.spot): o.usd_per_hour for o in offers if o.usd_per_hour is not None}

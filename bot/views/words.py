@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from bot.views import offers
+from bot.views import boot_phases, offers
 from bot.views.amounts import CENT, after, count, duration, moment, usd, usd_per_hour
 from bot.views.attempts import engine_restarts, left, preposition, replacement, silence, so_far, why
 from bot.views.escape import clip, code, escape, inert
@@ -22,6 +22,7 @@ from workers.deployment import condition
 from workers.deployment.attempt import MAY_COST, Attempt, Phase
 from workers.deployment.condition import DeploymentStatus, awaits_route, condition_of, is_ending
 from workers.deployment.state import Deployment
+from workers.machines import BootPhase
 from workers.serving.boot import boot_of
 
 MAX_SENTENCE = 1200
@@ -207,12 +208,14 @@ def _starting(state: Deployment, attempt: Attempt, now: datetime) -> str:
     where = offers.place(attempt.offer)
     begun = f"Starting *{escape(short_model(state))}* {preposition(attempt)} {where}{so_far(attempt, now)}."
     restarts = f"\n{ended}" if (ended := engine_restarts(attempt)) else ""
-    return f"{begun}{busy}{restarts}{_probed(state, attempt, now)}"
+    phases = "".join(f"\n{line}" for line in boot_phases.lines(attempt, now))
+    return f"{begun}{busy}{phases}{restarts}{_probed(state, attempt, now)}"
 
 
 def _probed(state: Deployment, attempt: Attempt, now: datetime) -> str:
     """Why its readiness probe fails. A recipe with a wrong probe path shows no other symptom."""
-    if not attempt.probe_says or now - attempt.since < PROBE_SHOWN_AFTER:
+    before_engine = bool(attempt.boot) and attempt.boot[-1].phase is not BootPhase.LOADING
+    if not attempt.probe_says or before_engine or now - attempt.since < PROBE_SHOWN_AFTER:
         return ""
     path = code(clip(state.recipe.service.readiness_probe.path, 80))
     return f"\nThe readiness probe of {path} fails: {inert(clip(attempt.probe_says, 200))}."

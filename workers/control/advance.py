@@ -25,6 +25,7 @@ from workers.decision.next_step import (
     Wait,
     next_step,
 )
+from workers.decision.retry_policy import BOOTS_WITHIN
 from workers.deployment.attempt import Attempt
 from workers.deployment.confidential import Confidential
 from workers.deployment.events import (
@@ -44,6 +45,7 @@ from workers.deployment.events import (
     ReplicasAbandoned,
     TestCompletionAnswered,
     TestCompletionFailed,
+    WeightsChecked,
 )
 from workers.deployment.log import Log, Stamp, stamp
 from workers.deployment.ownership import WorkerIdentity
@@ -53,7 +55,9 @@ from workers.machines import MachineRequest, Token
 from workers.placement.ladder import Ladder
 from workers.placement.refusals import Refusal
 from workers.serving.boot import KEY_VARIABLE, boot_of
+from workers.serving.hub import weights_of
 from workers.serving.probe import CompletionFailed, completion
+from workers.serving.weights import Verdict, is_offline, question_of
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +91,7 @@ class Advance:
         self._log = log
         self._drivers = drivers
         self._ladder = ladder
+        self._environ = environ
         self._confidential = Confidential(log, environ)
         self._us = WorkerIdentity(installation=installation, host=host)
         self._forward = forward
@@ -190,12 +195,22 @@ class Advance:
             else:
                 self._end(state, f"{why} {mend}; then launch again.")
             return
+        checked = self._checked(state) if state.planned_at is None else None
+        if checked is not None and checked.refused:
+            self._end(state, checked.says)
+            return
         rungs, why_empty = self._ladder(state.recipe, state.limits)
         if state.planned_at is not None and (tuple(rungs), why_empty) == (state.rungs, state.why_no_rungs):
             planned = LadderPlanned(**self._stamp(), rungs=(), as_before=True)
         else:
             planned = LadderPlanned(**self._stamp(), rungs=tuple(rungs), why_empty=why_empty)
-        self._log.append(state.id, state.version, [planned])
+        said = [WeightsChecked(**self._stamp(), model=checked.model, says=checked.says)] if checked else []
+        self._log.append(state.id, state.version, [planned, *said])
+
+    def _checked(self, state: Deployment) -> Verdict | None:
+        """What the hub says about the weights; None if they come from elsewhere. Asked once, before any machine."""
+        question = None if is_offline(self._environ) else question_of(state.recipe)
+        return weights_of(question, self._environ) if question else None
 
     def _intend(self, state: Deployment, step: LaunchReplica) -> Token | None:
         # After a rollback of Redis the numbers of attempts repeat; tokens must not.
@@ -210,6 +225,7 @@ class Advance:
             boot=boot_of(state.recipe, state.name),
             expires_at=self._now() + self._machine_lease,
             host=self._us.host if step.offers[0].cloud == "local" else "",
+            boots_within=BOOTS_WITHIN if step.offers[0].cloud != "local" else timedelta(),
         )
         intended = self._log.append(state.id, state.version, [LaunchIntended(**self._stamp(), request=request)])
         return token if intended else None

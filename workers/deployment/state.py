@@ -37,6 +37,7 @@ from workers.deployment.events import (
     TestCompletionAnswered,
     TestCompletionFailed,
     Version,
+    WeightsChecked,
 )
 from workers.placement.ladder import Rung
 from workers.placement.limits import Limits
@@ -68,6 +69,8 @@ class Deployment(Struct, frozen=True, kw_only=True):
     rungs: tuple[Rung, ...] = ()
     why_no_rungs: str = ""
     planned_at: datetime | None = None
+    weights: WeightsChecked | None = None
+    """What the hub said about the weights; None if it was not asked."""
     attempts: tuple[Attempt, ...] = ()
     exhausted: LadderExhausted | None = None
     dry_in_a_row: int = 0
@@ -168,6 +171,8 @@ def _with(state: Deployment, event: AnyEvent) -> Deployment:
             return _asked(state, event)
         case LadderPlanned():
             return _planned(state, event)
+        case WeightsChecked():
+            return replace(state, weights=event)
         case LaunchIntended():
             return replace(state, attempts=(*state.attempts, intended(event)), exhausted=None)
         case ReplicasAbandoned():
