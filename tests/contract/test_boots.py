@@ -56,8 +56,10 @@ if name == "dpkg-query":
     print("1.17.8-1", end="")
 sys.exit({{"systemctl": 3, "systemd-run": 1, "mountpoint": 1}}.get(name, 0))
 """
-PROGRAMS = ("docker", "nvidia-smi", "nvidia-ctk", "shutdown", "systemctl", "setsid", "curl", "wget", "apt-get", "dpkg")
-PROGRAMS += ("apt-cache", "dpkg-query", "mount", "mountpoint", "mkfs.ext4", "mdadm", "blkid")
+PROGRAMS = (
+    *("docker", "nvidia-smi", "nvidia-ctk", "shutdown", "systemctl", "setsid", "curl", "wget", "apt-get", "dpkg"),
+    *("apt-cache", "dpkg-query", "mount", "mountpoint", "mkfs.ext4", "mdadm", "blkid"),
+)
 
 
 class Computer:

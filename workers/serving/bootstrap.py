@@ -15,7 +15,7 @@ from workers.serving import vllm
 from workers.serving.boot import KEY_VARIABLE
 from workers.serving.console import MAX_STARTS, mark_of
 from workers.serving.errors import ServingError
-from workers.serving.vllm_release import GPU
+from workers.serving.vllm_release import GPU, MIN_DRIVER
 
 LIMIT = 16384
 """Maximum size of EC2's user data, in bytes."""
@@ -146,7 +146,7 @@ def script(request: MachineRequest, secrets: Mapping[str, str]) -> str:
         "mark": mark_of(request.token, secrets[KEY_VARIABLE]),
         "counts": " ".join(map(str, counts)),
         "needs_docker": "yes" if wants_docker else "no",
-        "driver_least": str(GPU.driver),
+        "driver_least": str(MIN_DRIVER),
     }
     lines = [
         "# shellcheck disable=SC2016,SC2329 # text for other shells; functions that not every machine uses",

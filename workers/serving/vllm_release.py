@@ -23,11 +23,9 @@ class Release(Struct, frozen=True, kw_only=True):
     """Version to register under the package name `vllm`, which vLLM looks up; None if the package has that name."""
     needs_gib: int
     """Required disk space, in GiB, downloads included."""
-    driver: int = 0
-    """Major version of the oldest NVIDIA driver that supports its CUDA; 0 if it needs none."""
 
 
-GPU = Release(name="vllm-0.33.0", version="0.33.0", installs=(("vllm==0.33.0",),), needs_gib=20, driver=580)
+GPU = Release(name="vllm-0.33.0", version="0.33.0", installs=(("vllm==0.33.0",),), needs_gib=20)
 
 MIN_DRIVER = 580
 """Oldest major version of the NVIDIA driver that GPU's wheel runs on: it is built for CUDA 13."""
