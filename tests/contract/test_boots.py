@@ -1,129 +1,25 @@
 """User data run for real by bash, on a machine whose docker, GPUs and shutdown are programs that note their calls."""
 
 import json
-import os
 import re
 import shlex
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.builders.machines import SECRETS, boot, request
-from tests.unit.workers.serving.test_bootstrap import HOSTILE, MIXTRAL, gpus, script_of, vllm
-from workers.machines import Token
-from workers.serving.bootstrap import user_data
-from workers.serving.console import again, mark_of, no_more, read, unmarked
+from tests.builders.machines import boot
+from tests.fakes.computer import KEY, Computer
+from tests.unit.workers.serving.test_bootstrap import HOSTILE, MIXTRAL, script_of, vllm
+from workers.serving.console import again, no_more, unmarked
 
-KEY = SECRETS["VLLM_API_KEY"]
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
-# Notes its arguments and its environment; fails so often first as FAIL_<program> says.
-NOTING = """#!{python}
-import json, os, sys
-from pathlib import Path
-folder, name, words = Path({folder!r}), Path(sys.argv[0]).name, sys.argv[1:]
-with (folder / "calls").open("a") as calls:
-    print(json.dumps([name, words, dict(os.environ)]), file=calls)
-left = folder / f"fail-{{name}}-{{(words or [''])[0]}}"
-if left.exists() and int(left.read_text()) > 0:
-    left.write_text(str(int(left.read_text()) - 1))
-    said = folder / f"said-{{name}}-{{(words or [''])[0]}}"
-    print(said.read_text() if said.exists() else "", file=sys.stderr)
-    sys.exit(1)
-if name == "nvidia-smi" and "--list-gpus" in words:
-    for n in range(int((folder / "gpus").read_text())):
-        print(f"GPU {{n}}: NVIDIA A100 (UUID: GPU-{{n}})")
-    print((folder / "lost").read_text() if (folder / "lost").exists() else "")
-if name == "nvidia-smi" and "--query-gpu=driver_version" in words:
-    print((folder / "driver").read_text())
-if name == "docker" and words[0] == "info":
-    print('{{"runc": {{}}, "nvidia": {{}}}}' if (folder / "nvidia").exists() else "29.1.0")
-if name == "docker" and words[0] == "login":
-    (folder / "password").write_text(sys.stdin.read())
-if name == "docker" and words[0] == "image":
-    sys.exit(0 if (folder / "pulled").exists() else 1)
-if name == "docker" and words[0] == "pull":
-    (folder / "pulled").touch()
-if name == "nvidia-ctk":
-    (folder / "nvidia").touch()
-if name == "apt-get" and "install" in words:
-    for package in words:
-        program = {{"docker.io": "docker", "nvidia-container-toolkit=1.17.8-1": "nvidia-ctk"}}.get(package)
-        if program:
-            (folder / "bin" / program).symlink_to(folder / "noting")
-if name == "dpkg-query":
-    print("1.17.8-1", end="")
-sys.exit({{"systemctl": 3, "systemd-run": 1, "mountpoint": 1}}.get(name, 0))
-"""
-PROGRAMS = (
-    *("docker", "nvidia-smi", "nvidia-ctk", "shutdown", "systemctl", "setsid", "curl", "wget", "apt-get", "dpkg"),
-    *("apt-cache", "dpkg-query", "mount", "mountpoint", "mkfs.ext4", "mdadm", "blkid"),
-)
-
-
-class Computer:
-    """A machine that can be booted, and what it did."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.programs = folder / "bin"
-        self.programs.mkdir()
-        program = folder / "noting"
-        program.write_text(NOTING.format(python=sys.executable, folder=str(folder)))
-        program.chmod(0o755)
-        for name in PROGRAMS:
-            (self.programs / name).symlink_to(program)
-        (folder / "nvidia").touch()
-        (folder / "driver").write_text("580.126.09")
-        self.gpus(8)
-
-    def gpus(self, count):
-        (self.folder / "gpus").write_text(str(count))
-
-    def fail(self, program, argument, times, saying=""):
-        (self.folder / f"fail-{program}-{argument}").write_text(str(times))
-        (self.folder / f"said-{program}-{argument}").write_text(saying)
-
-    def lack(self, *programs):
-        for program in programs:
-            (self.programs / program).unlink()
-
-    def boot(self, asked, *counts, cloud="aws", lasting=600, **secrets):
-        text = user_data(request("t-1", [gpus(n, cloud) for n in counts or (8,)], boot=asked), SECRETS | secrets)
-        script = self.folder / "user-data"
-        script.write_text(text)
-        (self.folder / "home").mkdir(exist_ok=True)
-        environment = {
-            "PATH": f"{self.programs}:{os.environ['PATH']}",
-            "HOME": str(self.folder / "home"),
-            "MIXTRAL_FOLDER": str(self.folder / "state"),
-            "MIXTRAL_ROOT": str(self.folder / "root"),
-            "MIXTRAL_PATIENCE_SECONDS": "5",
-            "MIXTRAL_PAUSE_SECONDS": "0",
-            "MIXTRAL_LINGER_SECONDS": "0",
-            "MIXTRAL_LASTING_SECONDS": str(lasting),
-        }
-        done = subprocess.run(
-            ["bash", str(script)], env=environment, capture_output=True, text=True, timeout=30, check=False
-        )
-        assert done.stderr == ""
-        self.console = done.stdout
-        return unmarked(done.stdout)
-
-    def told(self):
-        """What its console comes to for whoever knows its mark."""
-        return read(self.console, mark_of(Token("t-1"), KEY))
-
-    def calls(self, program):
-        """Each call's arguments and environment."""
-        lines = map(json.loads, (self.folder / "calls").read_text().splitlines())
-        return [(argv, environment) for name, argv, environment in lines if name == program]
 
 
 @pytest.fixture
 def computer(tmp_path):
-    return Computer(tmp_path)
+    computer = Computer(tmp_path)
+    yield computer
+    computer.end()
 
 
 def without_time(line):
@@ -161,7 +57,7 @@ def test_the_short_form_runs_vllm_on_all_gpus_behind_the_port_with_its_key_out_o
     )
     assert "--env VLLM_API_KEY" in command
     assert environment["VLLM_API_KEY"] == KEY
-    assert all(KEY not in shlex.join(argv) for name in PROGRAMS for argv, _ in computer.calls(name))
+    assert all(KEY not in shlex.join(argv) for _, argv, _ in computer.noted())
 
 
 def test_the_shutdown_is_armed_before_all_and_the_deadman_is_started(computer):
@@ -175,7 +71,7 @@ def test_the_shutdown_is_armed_before_all_and_the_deadman_is_started(computer):
 
 
 def test_the_gpus_that_came_decide_how_the_model_is_divided(computer):
-    computer.gpus(4)
+    computer.has(gpus="4")
     computer.boot(vllm(), 8, 4)
     argv, environment = computer.calls("docker")[-1]
     assert argv[-2:] == ["--tensor-parallel-size", "4"]
@@ -183,7 +79,7 @@ def test_the_gpus_that_came_decide_how_the_model_is_divided(computer):
 
 
 def test_a_machine_with_a_broken_gpu_says_so_and_starts_nothing(computer):
-    computer.gpus(7)
+    computer.has(gpus="7")
     computer.boot(vllm(), 8, 4)
     assert computer.told().gave_up == "the machine has 7 GPUs, but 4 or 8 were rented"
     assert computer.calls("docker") == []
@@ -331,11 +227,10 @@ def test_conda_is_installed_once_for_a_recipe_that_activates_it(computer):
         f'[ "$1 $2 $3 $4" = "-b -u -p $HOME/miniconda3" ] || exit 1\nmkdir -p $HOME/miniconda3/bin\n'
         f"printf %s {shlex.quote(conda)} >$HOME/miniconda3/bin/conda\nchmod +x $HOME/miniconda3/bin/conda\n"
     )
-    computer.lack("curl")
-    (computer.programs / "curl").write_text(
-        f'#!/bin/bash\nfor word; do [ "$before" = --output ] && cp {installer} "$word"; before="$word"; done\n'
+    computer.put(
+        "curl",
+        f'#!/bin/bash\nfor word; do [ "$before" = --output ] && cp {installer} "$word"; before="$word"; done\n',
     )
-    (computer.programs / "curl").chmod(0o755)
     said = computer.boot(script("conda activate mixtral\necho served", "conda create --yes --name mixtral"))
     assert said.count("mixtral: installing conda\n") == 1
     assert said.count("conda activate base\n") == 2

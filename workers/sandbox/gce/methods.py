@@ -261,12 +261,12 @@ class Gce:
 
 def _check_disk(body: Json) -> None:
     """Raises ApiError for disks that GCE refuses: too small for the image, or of a type that the machine lacks."""
-    wanted = body["disks"][0]["initializeParams"]
+    wanted = next(iter(body.get("disks", [])), {}).get("initializeParams", {})
     if 0 < int(wanted.get("diskSizeGb", 0)) < IMAGE_GB:
         text = f"Requested disk size cannot be smaller than the image size ({IMAGE_GB} GB)"
         field = "resource.disks[0].initializeParams.diskSizeGb"
         raise ApiError(400, "invalid", f"Invalid value for field '{field}': '{wanted['diskSizeGb']}'. {text}")
-    kind, type_ = wanted["diskType"].rsplit("/", 1)[-1], body["machineType"]
+    kind, type_ = wanted.get("diskType", "").rsplit("/", 1)[-1], body["machineType"]
     lacks = type_.startswith(HYPERDISK_ONLY) if kind.startswith("pd-") else False
     if lacks or (kind == "pd-standard" and type_.startswith(NO_STANDARD)):
         text = f"[{kind}] features and [instance_type: {type_}] are not compatible for creating instance."
