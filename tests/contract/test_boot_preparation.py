@@ -1,8 +1,7 @@
-"""What a machine does before its engine starts: units, Docker, GPUs, disks, registries, and the causes of failures."""
+"""What a machine does before its engine starts: Docker, GPUs, disks, registries, and the causes of failures."""
 
 import json
 import shlex
-import time
 
 import pytest
 
@@ -11,7 +10,7 @@ from tests.fakes.computer import Computer
 from tests.unit.workers.serving.test_bootstrap import LOGIN, vllm
 from workers.serving.console import unmarked
 
-IMAGE = "vllm/vllm-openai:v0.33.0"
+pytestmark = pytest.mark.clouds
 OFTEN = {"MIXTRAL_REPORT_SECONDS": "0.1"}
 
 
@@ -30,57 +29,6 @@ def lines(said, start):
     return [line.removeprefix("mixtral: ") for line in said.splitlines() if line.startswith(f"mixtral: {start}")]
 
 
-def words(computer, program):
-    return [shlex.join(argv) for argv, _ in computer.calls(program)]
-
-
-# Reboots
-
-
-@pytest.mark.parametrize("cloud", ["aws", "gcp"])
-def test_user_data_leaves_the_boot_to_units_that_start_at_every_boot(computer, cloud):
-    computer.with_systemd()
-    said = computer.boot(vllm(), cloud=cloud)
-    assert said == ""
-    assert computer.calls("docker") == []
-    assert [call for call in words(computer, "systemctl") if not call.startswith("daemon")] == [
-        "enable --quiet --now mixtral-deadman.service",
-        "enable --quiet mixtral-boot.service",
-        "start --no-block mixtral-boot.service",
-    ]
-    assert "mixtral: phase loading\n" in computer.start_units()
-    assert words(computer, "docker")[-1].startswith("run ")
-
-
-def test_after_a_reboot_the_stored_expiry_is_armed_before_all_and_the_engine_starts_again(computer):
-    computer.with_systemd()
-    computer.boot(vllm())
-    computer.start_units()
-    computer.end()
-    (computer.folder / "state/expiry").write_text(str(int(time.time()) + 1800))
-    (computer.folder / "calls").unlink()
-    said = computer.start_units()  # cloud-init does not run user data a second time
-    assert computer.noted()[0][:2] == ["shutdown", ["--no-wall", "-h", "+30"]]
-    assert "-h +120" not in words(computer, "shutdown"), "nothing replaces what the deadman has armed"
-    assert "mixtral: phase loading\n" in said
-    assert "pull" not in [argv[0] for argv, _ in computer.calls("docker")], "the image is on the disk"
-    assert (computer.folder / "state/starts").read_text() == "6"
-
-
-def test_where_the_deadman_does_not_run_the_first_lease_is_armed_again(computer):
-    computer.with_systemd()
-    computer.boot(vllm())
-    computer._run("bash", str(computer.folder / "state/boot"), "serve")
-    assert words(computer, "shutdown")[:2] == ["-h +120", "-h +120"]
-
-
-def test_the_copy_that_runs_at_every_boot_is_nobody_s_business(computer):
-    computer.with_systemd()
-    computer.boot(vllm())
-    assert (computer.folder / "state/boot").stat().st_mode & 0o777 == 0o700
-    assert "StandardOutput=journal+console" in (computer.root / "etc/systemd/system/mixtral-boot.service").read_text()
-
-
 # Docker and NVIDIA's toolkit
 
 
@@ -91,7 +39,7 @@ def bare(computer):
 
 
 def installations(computer):
-    return [call for call in words(computer, "apt-get") if " install " in call]
+    return [call for call in computer.words("apt-get") if " install " in call]
 
 
 def test_on_google_s_image_docker_and_the_toolkit_of_its_library_are_installed(computer):
@@ -101,10 +49,10 @@ def test_on_google_s_image_docker_and_the_toolkit_of_its_library_are_installed(c
     assert installed[0].endswith("install docker.io")
     toolkit = "nvidia-container-toolkit=1.17.8-1 nvidia-container-toolkit-base=1.17.8-1"
     assert installed[1].endswith(f"install {toolkit} libnvidia-container-tools=1.17.8-1")
-    assert words(computer, "nvidia-ctk") == ["runtime configure --runtime=docker"]
-    assert "restart docker" in words(computer, "systemctl")
+    assert computer.words("nvidia-ctk") == ["runtime configure --runtime=docker"]
+    assert "restart docker" in computer.words("systemctl")
     assert lines(said, "phase")[:3] == ["phase booting", "phase installing", "phase installing"]
-    assert words(computer, "docker")[-1].startswith("run ")
+    assert computer.words("docker")[-1].startswith("run ")
 
 
 def test_a_machine_without_gpus_gets_docker_and_no_toolkit(computer):
@@ -125,8 +73,8 @@ def test_another_process_that_holds_apt_s_lock_is_waited_for(computer):
     computer.fail("apt-get", "--yes", 4, "E: Could not get lock /var/lib/dpkg/lock-frontend")
     said = computer.boot(vllm())
     assert said.count("installing docker.io failed: E: Could not get lock /var/lib/dpkg/lock-frontend\n") == 2
-    assert all("DPkg::Lock::Timeout=300" in call for call in words(computer, "apt-get"))
-    assert words(computer, "docker")[-1].startswith("run ")
+    assert all("DPkg::Lock::Timeout=300" in call for call in computer.words("apt-get"))
+    assert computer.words("docker")[-1].startswith("run ")
 
 
 def test_docker_that_cannot_be_installed_is_said_with_the_cause(computer):
@@ -178,8 +126,8 @@ def test_several_local_disks_become_one_for_weights_and_images_before_docker_is_
     disks(computer, "google-local-nvme-ssd-0", "google-local-nvme-ssd-1", "google-local-nvme-ssd-1-part1")
     said = computer.boot(vllm(), cloud="gcp")
     assert "mixtral: weights and images are on 2 disks of the machine itself\n" in said
-    assert "--raid-devices=2" in words(computer, "mdadm")[0]
-    assert words(computer, "mkfs.ext4")[0].endswith("/dev/md/mixtral")
+    assert "--raid-devices=2" in computer.words("mdadm")[0]
+    assert computer.words("mkfs.ext4")[0].endswith("/dev/md/mixtral")
     programs = [name for name, _, _ in computer.noted()]
     bound = [argv[-1] for argv, _ in computer.calls("mount") if argv[0] == "--bind"]
     root, state = computer.root, computer.folder / "state"
@@ -196,7 +144,7 @@ def test_one_local_disk_is_used_as_it_is_and_kept_over_a_reboot(computer):
     computer.has(labelled="/dev/nvme0n1")
     computer.boot(vllm(), cloud="gcp")
     assert len(computer.calls("mkfs.ext4")) == 1
-    assert words(computer, "mount")[4] == f"/dev/nvme0n1 {computer.folder}/state/local"
+    assert computer.words("mount")[4] == f"/dev/nvme0n1 {computer.folder}/state/local"
 
 
 def test_on_aws_the_image_has_mounted_the_local_disks(computer):
@@ -206,7 +154,7 @@ def test_on_aws_the_image_has_mounted_the_local_disks(computer):
     computer.boot(vllm())
     assert computer.calls("mkfs.ext4") == []
     assert (computer.root / "opt/dlami/nvme/mixtral/cache").is_dir()
-    assert "stop docker.socket docker containerd" in words(computer, "systemctl")
+    assert "stop docker.socket docker containerd" in computer.words("systemctl")
 
 
 def test_local_disks_that_cannot_be_used_are_said_and_the_rented_disk_serves(computer):
@@ -214,7 +162,7 @@ def test_local_disks_that_cannot_be_used_are_said_and_the_rented_disk_serves(com
     computer.fail("mkfs.ext4", "-q", 1, "mkfs.ext4: Device or resource busy")
     said = computer.boot(vllm())
     assert "mixtral: the machine's own disks cannot be used: mkfs.ext4: Device or resource busy\n" in said
-    assert words(computer, "docker")[-1].startswith("run ")
+    assert computer.words("docker")[-1].startswith("run ")
 
 
 def test_docker_bounds_the_logs_of_a_recipe_s_own_containers(computer):
@@ -223,7 +171,7 @@ def test_docker_bounds_the_logs_of_a_recipe_s_own_containers(computer):
     settings.write_text('{"runtimes": {"nvidia": {}}}')
     computer.boot(script("docker run a/b:1"))
     assert json.loads(settings.read_text()) == {"runtimes": {"nvidia": {}}, "log-driver": "local"}
-    assert "try-restart docker" in words(computer, "systemctl")
+    assert "try-restart docker" in computer.words("systemctl")
 
 
 def test_the_log_of_a_talkative_engine_is_bounded(computer):
@@ -240,8 +188,8 @@ def test_a_private_registry_is_logged_in_to_and_the_password_is_never_an_argumen
     image = "docker:registry.example.com/team/app:1"
     said = computer.boot(script("serve", image=image, envs=LOGIN))
     assert (computer.folder / "password").read_text() == "hunter2"
-    assert "login --username reader --password-stdin registry.example.com" in words(computer, "docker")
-    assert "pull --quiet registry.example.com/team/app:1" in words(computer, "docker")
+    assert "login --username reader --password-stdin registry.example.com" in computer.words("docker")
+    assert "pull --quiet registry.example.com/team/app:1" in computer.words("docker")
     assert all("hunter2" not in shlex.join(argv) for _, argv, _ in computer.noted())
     assert "hunter2" not in said
 

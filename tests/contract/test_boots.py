@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -251,3 +252,47 @@ def test_a_machine_without_gpus_serves_a_script_without_looking_for_them(compute
     said = computer.boot(script('echo "$SKYPILOT_NUM_GPUS_PER_NODE GPUs"'), 0)
     assert "0 GPUs\n" in said
     assert computer.calls("docker") == []
+
+
+@pytest.mark.parametrize("cloud", ["aws", "gcp"])
+def test_user_data_leaves_the_boot_to_units_that_start_at_every_boot(computer, cloud):
+    computer.with_systemd()
+    said = computer.boot(vllm(), cloud=cloud)
+    assert said == ""
+    assert computer.calls("docker") == []
+    assert [call for call in computer.words("systemctl") if not call.startswith("daemon")] == [
+        "enable --quiet --now mixtral-deadman.service",
+        "enable --quiet mixtral-boot.service",
+        "start --no-block mixtral-boot.service",
+    ]
+    assert "mixtral: phase loading\n" in computer.start_units()
+    assert computer.words("docker")[-1].startswith("run ")
+
+
+def test_after_a_reboot_the_stored_expiry_is_armed_before_all_and_the_engine_starts_again(computer):
+    computer.with_systemd()
+    computer.boot(vllm())
+    computer.start_units()
+    computer.end()
+    (computer.folder / "state/expiry").write_text(str(int(time.time()) + 1800))
+    (computer.folder / "calls").unlink()
+    said = computer.start_units()  # cloud-init does not run user data a second time
+    assert computer.noted()[0][:2] == ("shutdown", ["--no-wall", "-h", "+30"])
+    assert "-h +120" not in computer.words("shutdown"), "nothing replaces what the deadman has armed"
+    assert "mixtral: phase loading\n" in said
+    assert "pull" not in [argv[0] for argv, _ in computer.calls("docker")], "the image is on the disk"
+    assert (computer.folder / "state/starts").read_text() == "6"
+
+
+def test_where_the_deadman_does_not_run_the_first_lease_is_armed_again(computer):
+    computer.with_systemd()
+    computer.boot(vllm())
+    computer.serve()
+    assert computer.words("shutdown")[:2] == ["-h +120", "-h +120"]
+
+
+def test_the_copy_that_runs_at_every_boot_is_nobody_s_business(computer):
+    computer.with_systemd()
+    computer.boot(vllm())
+    assert (computer.folder / "state/boot").stat().st_mode & 0o777 == 0o700
+    assert "StandardOutput=journal+console" in (computer.root / "etc/systemd/system/mixtral-boot.service").read_text()

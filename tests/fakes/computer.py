@@ -3,18 +3,20 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.builders.machines import SECRETS, request
 from tests.builders.offers import offer
 from tests.patience import PATIENCE
-from workers.machines import Token
+from workers.machines import Boot, Token
 from workers.serving.bootstrap import user_data
-from workers.serving.console import mark_of, read, unmarked
+from workers.serving.console import Said, mark_of, read, unmarked
 
 KEY = SECRETS["VLLM_API_KEY"]
 # Notes its arguments and its environment; fails so often first as the file fail-<program>-<first argument> says.
@@ -130,8 +132,8 @@ class Computer:
             for program in place.iterdir() if place.is_dir() else ():
                 if program.name not in programs and not (tools / program.name).exists():
                     (tools / program.name).symlink_to(program)
-        for program in programs:
-            (self.programs / program).unlink(missing_ok=True)
+        for name in programs:
+            (self.programs / name).unlink(missing_ok=True)
         self.path = f"{self.programs}:{tools}"
 
     def put(self, program: str, text: str) -> None:
@@ -144,7 +146,15 @@ class Computer:
         for name in ("run", "etc"):
             (self.root / name / "systemd/system").mkdir(parents=True)
 
-    def boot(self, asked, *counts: int, cloud: str = "aws", lasting: float = 600, settings=None, **secrets: str) -> str:
+    def boot(
+        self,
+        asked: Boot,
+        *counts: int,
+        cloud: str = "aws",
+        lasting: float = 600,
+        settings: Mapping[str, str] | None = None,
+        **secrets: str,
+    ) -> str:
         """Run the user data as at a machine's first boot; returns what it wrote, without its mark."""
         offers = [offer(f"{cloud} here-1", gpu=f"A100:{n}" if n else "") for n in counts or (8,)]
         (self.folder / "user-data").write_text(user_data(request("t-1", offers, boot=asked), SECRETS | secrets))
@@ -156,8 +166,16 @@ class Computer:
         (self.folder / "active").write_text("")
         names = (self.folder / "enabled").read_text().split() if (self.folder / "enabled").exists() else []
         texts = {name: (self.root / "etc/systemd/system" / name).read_text() for name in dict.fromkeys(names)}
-        ordered = sorted(texts, key=lambda name: sum(name in _list(other, "Before") for other in texts.values()))
+        before = {
+            name: {other for other in texts if name in _list(texts[other], "Before") or other in _list(text, "After")}
+            for name, text in texts.items()
+        }
+        ordered = sorted(texts, key=lambda name: len(before[name]))
         return "".join(self._start(name, texts[name]) for name in ordered)
+
+    def serve(self) -> str:
+        """Run the copy that the unit runs; returns what it wrote."""
+        return self._run("bash", str(self.folder / "state/boot"), "serve")
 
     def end(self) -> None:
         """End what runs in the background."""
@@ -166,18 +184,22 @@ class Computer:
             process.wait()
         self._running = []
 
-    def told(self):
+    def told(self) -> Said:
         """What its console comes to for whoever knows its mark."""
         return read(self.console, mark_of(Token("t-1"), KEY))
 
-    def calls(self, program: str):
+    def calls(self, program: str) -> list[tuple[list[str], dict[str, str]]]:
         """Each call's arguments and environment."""
         return [(argv, environment) for name, argv, environment in self.noted() if name == program]
 
-    def noted(self):
+    def words(self, program: str) -> list[str]:
+        """Each call's arguments, quoted for a shell."""
+        return [shlex.join(argv) for argv, _ in self.calls(program)]
+
+    def noted(self) -> list[tuple[str, list[str], dict[str, str]]]:
         """All calls so far: program, arguments and environment."""
         noted = self.folder / "calls"
-        return [json.loads(line) for line in noted.read_text().splitlines()] if noted.exists() else []
+        return [tuple(json.loads(line)) for line in noted.read_text().splitlines()] if noted.exists() else []
 
     def _start(self, name: str, text: str) -> str:
         command = _list(text, "ExecStart")

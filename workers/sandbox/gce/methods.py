@@ -261,7 +261,8 @@ class Gce:
 
 def _check_disk(body: Json) -> None:
     """Raises ApiError for disks that GCE refuses: too small for the image, or of a type that the machine lacks."""
-    wanted = next(iter(body.get("disks", [])), {}).get("initializeParams", {})
+    disk: Json = next(iter(body.get("disks", [])), {})
+    wanted: Json = disk.get("initializeParams", {})
     if 0 < int(wanted.get("diskSizeGb", 0)) < IMAGE_GB:
         text = f"Requested disk size cannot be smaller than the image size ({IMAGE_GB} GB)"
         field = "resource.disks[0].initializeParams.diskSizeGb"
