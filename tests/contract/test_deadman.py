@@ -32,6 +32,7 @@ class Metadata(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Asked)
         self.cloud, self.expiry, self.silent, self.asked = cloud, None, False, 0
         self.clock_off = 0
+        self.when_asked = lambda: None
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -44,10 +45,12 @@ class Asked(BaseHTTPRequestHandler):
     server: Metadata
 
     def do_PUT(self):
+        self.server.when_asked()
         wanted = self.path == "/latest/api/token" and self.headers["X-aws-ec2-metadata-token-ttl-seconds"]
         self.answer("the-token" if wanted and self.server.cloud == "aws" else None)
 
     def do_GET(self):
+        self.server.when_asked()
         self.server.asked += 1
         aws = self.headers["X-aws-ec2-metadata-token"] == "the-token"
         gcp = self.headers["Metadata-Flavor"] == "Google"
@@ -288,10 +291,12 @@ def test_a_clock_that_jumps_has_the_shutdown_armed_anew(deadman, metadata):
 
 def test_after_a_reboot_it_is_armed_before_the_metadata_service_answers(deadman, metadata):
     (deadman.folder / "expiry").write_text(ahead(1800))
-    metadata.silent = True
-    deadman.start(MIXTRAL_METADATA_URL="http://192.0.2.1")  # where nobody answers, not even with a refusal
-    deadman.wait("--no-wall -h +30")
-    assert metadata.asked == 0
+    metadata.expiry = ahead(3600)
+    armed = []
+    metadata.when_asked = lambda: armed.append(deadman.shutdowns())
+    deadman.start()
+    deadman.wait("--no-wall -h +60")
+    assert armed[0] == ["--no-wall -h +30"]
 
 
 def test_a_stored_expiry_that_has_passed_does_not_end_a_machine_before_the_metadata_service_could_answer(
