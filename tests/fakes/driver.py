@@ -6,7 +6,18 @@ from datetime import UTC, datetime
 
 from tests.builders.offers import offer
 from workers.clouds.driver import DriverError, Refused
-from workers.machines import Machine, MachineEnd, MachineRequest, Presence, Sighting, Token
+from workers.machines import (
+    ANYWHERE,
+    Listing,
+    Machine,
+    MachineEnd,
+    MachineRequest,
+    Presence,
+    Sighting,
+    Token,
+    Unlisted,
+    Whereabouts,
+)
 from workers.placement.offer import CloudStatus, Offer
 from workers.placement.refusals import Scope
 
@@ -59,34 +70,41 @@ class FakeDriver:
             self._answer()
             return self._machines[request.token]
 
-    def find(self, token: Token) -> Machine | None:
+    def find(self, token: Token, known: Whereabouts = ANYWHERE) -> Machine | None:
         self._call("find", token)
         return self._machines.get(token)
 
-    def owned(self, installation: str) -> tuple[Sighting, ...]:
+    def place(self, offer: Offer) -> str:
+        return offer.region
+
+    def owned(self, installation: str, place: str = "") -> Listing:
         with self._lock:
-            self._call("owned", installation)
-            return tuple(
+            try:
+                self._call("owned", installation)
+            except DriverError as error:
+                return Listing(unlisted=(Unlisted(place=place, why=str(error)),))
+            found = (
                 self._sighting(token, request)
                 for token, request in self.requests.items()
                 if request.installation == installation and token in self._machines
             )
+            return Listing(sightings=tuple(s for s in found if place in ("", s.machine.offer.region)))
 
     def end_of(self, machine: Machine) -> MachineEnd | None:
         return self.ends.get(machine.token)
 
-    def extend(self, token: Token, expires_at: datetime) -> None:
+    def extend(self, token: Token, expires_at: datetime, known: Whereabouts = ANYWHERE) -> None:
         self._call("extend", token)
         if token in self._expiry:
             self._expiry[token] = expires_at
         self._answer()
 
-    def terminate(self, token: Token) -> None:
+    def terminate(self, token: Token, known: Whereabouts = ANYWHERE) -> None:
         self._call("terminate", token)
         self._ended.setdefault(token, (Presence.ENDED, "ended on request"))
         self._answer()
 
-    def log(self, token: Token, lines: int) -> str:
+    def log(self, token: Token, lines: int, known: Whereabouts = ANYWHERE) -> str:
         self._call("log", token)
         return "\n".join(self._logs.get(token, [])[-lines:])
 

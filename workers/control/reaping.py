@@ -11,7 +11,7 @@ from workers.control.recording import Recorder
 from workers.deployment.attempt import MAY_COST, Attempt
 from workers.deployment.events import DeploymentId
 from workers.deployment.state import Deployment
-from workers.machines import Sighting, Token
+from workers.machines import Sighting, Token, whereabouts
 from workers.nudges import Nudge
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Reaper:
                 self._unknown.add(machine.token)
                 logger.warning("%s belongs to no deployment that is known; it is not ended", machine.id)
         elif attempt.phase not in MAY_COST:
-            if self._endings.ask(machine.token, driver.terminate, machine.token):
+            if self._endings.ask(machine.token, driver.terminate, machine.token, whereabouts(machine)):
                 logger.warning("ending %s: it is no longer part of %s", machine.id, state.name)
         elif state.ended:
             self._nudge(state.id)  # the machine was created late; the sweeper does not nudge ended deployments

@@ -124,11 +124,11 @@ Step: TypeAlias = (
 def next_step(state: Deployment, now: datetime, silent: Container[int] = ()) -> Step:
     """The step to do now. Ends come first, then open attempts, then the test completion, then what is lacking.
 
-    `silent`: numbers of the attempts whose cloud has just given no answer; they are skipped.
+    `silent`: numbers of the attempts whose cloud has just given no answer or an error; they are skipped.
     """
-    for attempt in state.attempts:
-        if attempt.phase is Phase.SHUTTING_DOWN and attempt.number not in silent:
-            return Terminate(attempt)
+    ending = [a for a in state.attempts if a.phase is Phase.SHUTTING_DOWN and a.number not in silent]
+    if ending:
+        return Terminate(min(ending, key=lambda a: bool(a.lost)))  # the cloud may not answer about the others
     if state.ended:
         return Wait()
     if state.stopped_by is not None:

@@ -43,6 +43,10 @@ OF_A_CALL = {
     "AuthFailure": (401, "AWS was not able to validate the provided access credentials"),
     "RequestExpired": (400, "Request has expired."),
     "ExpiredToken": (400, "The security token included in the request is expired"),
+    "OperationNotPermitted": (
+        400,
+        "The instance may not be terminated. Modify its 'disableApiTermination' instance attribute and try again.",
+    ),
     "ParameterNotFound": (400, ""),
     "InternalError": (500, "An internal error has occurred"),
     "Unavailable": (503, "The service is unavailable. Please try again shortly."),
@@ -80,10 +84,29 @@ class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Delay of a slow answer, age of what fleets find, or time from the machine's boot to its end."""
     times: int | None = None
     """How often the fault happens; None: no limit."""
+    key: str = "*"
+    """Pattern of the access key id that signs the call."""
+    later_pages: bool = False
+    """Only calls for further pages of a list."""
 
-    def fits(self, action: str, *, region: str = "", type_: str = "", zone: str = "", lifecycle: str = "") -> bool:
+    def fits(
+        self,
+        action: str,
+        *,
+        region: str = "",
+        type_: str = "",
+        zone: str = "",
+        lifecycle: str = "",
+        key: str = "",
+        page: str = "",
+    ) -> bool:
+        if self.later_pages and not page:
+            return False
         of = (self.region, region), (self.instance_type, type_), (self.zone, zone), (self.lifecycle, lifecycle)
-        return self._matches_action(action) and all(not value or fnmatchcase(value, pattern) for pattern, value in of)
+        about = (*of, (self.key, key))
+        return self._matches_action(action) and all(
+            not value or fnmatchcase(value, pattern) for pattern, value in about
+        )
 
     def _matches_action(self, action: str) -> bool:
         if self.action:
@@ -109,8 +132,8 @@ class Faults:
     def clear(self) -> None:
         self._set.clear()
 
-    def of_a_call(self, action: str, region: str) -> Fault | None:
-        return self._take(OF_A_CALL, action, region=region)
+    def of_a_call(self, action: str, **about: str) -> Fault | None:
+        return self._take(OF_A_CALL, action, **about)
 
     def silent(self, code: str, action: str, **about: str) -> Fault | None:
         return self._take((code,), action, **about)

@@ -36,7 +36,7 @@ from workers.sandbox.ec2.cloud import Cloud
 from workers.sandbox.ec2.faults import OF_A_CALL, OF_AN_OFFER, Fault
 from workers.sandbox.ec2.lives import Machines
 
-SIGNED = re.compile(r"Credential=[^/]+/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
+SIGNED = re.compile(r"Credential=(?P<key>[^/]+)/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
 IMAGES = "/aws/service/deeplearning/ami/"
 FATES = {"preempt": "preempt", "delete": "delete", "die": "shut down"}
 
@@ -66,7 +66,8 @@ class Ec2:
         with self.cloud.lock:
             self.cloud.calls.append({"service": service, "action": action, "region": region, **_types(request)})
             slow = self.cloud.faults.silent("slow", action, region=region)
-            fault = self.cloud.faults.of_a_call(action, region)
+            page = request.form.get("NextToken", "")
+            fault = self.cloud.faults.of_a_call(action, region=region, key=signed["key"], page=page)
         if slow:
             time.sleep(slow.seconds)
         if fault:

@@ -73,13 +73,15 @@ IN_THE_OPERATION = {
     "projects/{project}/zones/{zone}/instances/i.",
 }
 SILENT = ("lost", "slow", "preempted", "deleted")
+UNREACHABLE = "unreachable"
 
 
 class Fault(Struct, frozen=True, kw_only=True):
     """A fault, and the calls that it applies to; patterns are fnmatch's."""
 
     code: str
-    """An error code of GCE; or `lost` (the call takes effect without an answer), `slow`, `preempted`, `deleted`."""
+    """An error code of GCE; or `lost` (the call takes effect without an answer), `slow`, `preempted`, `deleted`, or
+    `unreachable` (every call about the zone fails, and lists of all zones leave it out and say so)."""
     machine_type: str = "*"
     zone: str = "*"
     lifecycle: str = "*"
@@ -98,6 +100,8 @@ class Fault(Struct, frozen=True, kw_only=True):
     def _matches_method(self, method: str) -> bool:
         if self.method:
             return fnmatchcase(method, self.method)
+        if self.code == UNREACHABLE:
+            return True
         if self.code == "networkNotFound":
             return method == "firewalls.insert"
         return self.code in EVERYWHERE or method in LAUNCHES
@@ -114,6 +118,12 @@ class Faults:
 
     def clear(self) -> None:
         self._set.clear()
+
+    def unreachable(self, zone: str) -> bool:
+        return any(
+            isinstance(fault, Fault) and fault.code == UNREACHABLE and left != 0 and fault.fits("", zone=zone)
+            for fault, left in self._set
+        )
 
     def take(self, codes: object, method: str, **about: str) -> Fault | None:
         """The first matching fault with one of `codes` (any container), counted as having happened; or None."""

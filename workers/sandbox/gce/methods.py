@@ -11,6 +11,7 @@ from workers.sandbox.gce.cloud import Cloud, id_of
 from workers.sandbox.gce.faults import LAUNCHES, ON_THE_CALL, ApiError, Fault, raised
 from workers.sandbox.gce.operations import Json
 
+UNREACHABLE_SCOPE = {"code": "UNREACHABLE", "message": "The zone cannot be reached at this time."}
 FILTER = re.compile(r"([\w.\-]+)\s*(=|!=|eq|ne)\s*(\"[^\"]*\"|[^\s()]+)")
 
 
@@ -55,6 +56,8 @@ class Gce:
             slow = self.cloud.faults.take(("slow",), call.method, **about)
         if slow:
             time.sleep(slow.seconds)
+        if (zone := call.path.get("zone")) and self.cloud.faults.unreachable(zone):
+            raise ApiError(503, "backendError", f"The zone '{zone}' cannot be reached at this time.")
         if fault:
             place = call.path.get("region") or call.path.get("zone", "").rpartition("-")[0]
             raise raised(fault, call.path.get("project", ""), place)
@@ -120,6 +123,8 @@ class Gce:
     def _instances_aggregatedList(self, call: Call) -> Json:  # noqa: N802 - GCE's name
         with self.cloud.changed:
             found = filtered(list(self.cloud.instances.values()), call.query)
+            hidden = [zone for zone in self.cloud.catalog.zones if self.cloud.faults.unreachable(zone)]
+        found = [one for one in found if one["zone"].rsplit("/", 1)[-1] not in hidden]
         nothing = {"warning": {"code": "NO_RESULTS_ON_PAGE", "message": "There are no results for scope on this page."}}
         items: Json = {f"zones/{zone}": dict(nothing) for zone in self.cloud.catalog.zones}
         for one in found:
@@ -129,6 +134,8 @@ class Gce:
                 place: {k: v for k, v in held.items() if k != "warning" or "instances" not in held}
                 for place, held in items.items()
             }
+            | {f"zones/{zone}": {"warning": UNREACHABLE_SCOPE} for zone in hidden},
+            "unreachables": [f"zones/{zone}" for zone in hidden],
         }
 
     def _instances_delete(self, call: Call) -> Json:
