@@ -17,6 +17,8 @@ from bot.slack.reading import SETTLES, find
 from bot.views.alerts import (
     ENDED,
     FAILED,
+    LAPSED,
+    LOST,
     OUT,
     READY,
     back,
@@ -25,11 +27,15 @@ from bot.views.alerts import (
     dry_kind,
     ended,
     failed,
+    lapsed,
+    lost,
     no_room,
     out,
     out_kind,
     out_since,
     ready,
+    regained,
+    regained_kind,
     scaled,
     scaled_kind,
 )
@@ -212,6 +218,8 @@ class Cards:
             self._reply(state, record, ENDED, ended(state, self._now()))
         elif awaits_decision(state):
             self._reply(state, record, dry_kind(state), dry(state))
+        if not state.ended:
+            self._say_contact(state, record)
         moved = state.scaled
         if isinstance(moved, ScaleRequested) and state.ended is None and self._now() - moved.at < NEWS_FOR:
             self._reply(state, record, scaled_kind(moved), scaled(state, moved))
@@ -225,6 +233,19 @@ class Cards:
             posted = [kind.removeprefix(OUT) for kind in record.said if kind.startswith(OUT)]
             for began in (datetime.fromtimestamp(int(stamp), UTC) for stamp in posted[-1:]):
                 self._reply(state, record, back_kind(began), back(state, began))
+
+    def _say_contact(self, state: Deployment, record: CardRecord) -> None:
+        """Post once what the control loop cannot do, that it can again, and that a lease has run out."""
+        now = self._now()
+        due = lost(state, now)
+        for kind, message in due.items():
+            self._reply(state, record, kind, message)
+        if not due and not any(a.lost for a in state.attempts):
+            for kind in [kind for kind in record.said if kind.startswith(LOST)][-1:]:
+                self._reply(state, record, regained_kind(kind), regained(state, kind))
+        for attempt in state.attempts:
+            if attempt.lapsed and attempt.gone_at and now - attempt.gone_at < NEWS_FOR:
+                self._reply(state, record, f"{LAPSED}{attempt.number}", lapsed(state, attempt))
 
     def _whisper_key(self, state: Deployment, record: CardRecord) -> None:
         """Show the launcher the key. An ephemeral message cannot be looked up, so a crash may repeat it."""

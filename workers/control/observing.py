@@ -45,7 +45,7 @@ Place = tuple[str, str]
 """A cloud and a part of it; the part is empty for the whole cloud."""
 
 
-class Listed(Struct, frozen=True, kw_only=True):
+class PlaceListed(Struct, frozen=True, kw_only=True):
     """The answer of one place."""
 
     begun: datetime
@@ -63,7 +63,7 @@ class Observer:
         self._ends = MachineEnds(recorder, drivers)
         self._missed: dict[Token, int] = {}
         """Number of consecutive lists without the machine. If it is lost, counting starts again."""
-        self._lists = Collector[Place, Listed]("list", MAX_THREADS)
+        self._lists = Collector[Place, PlaceListed]("list", MAX_THREADS)
         self._listed_at: dict[Place, datetime] = {}
         self._contact = Contact(recorder, Control.LIST)
         self._silent: set[Place] = set()
@@ -104,19 +104,19 @@ class Observer:
         driver = self._drivers.get(attempt.offer.cloud)
         return (attempt.offer.cloud, driver.place(attempt.offer)) if driver else None
 
-    def _list(self, place: Place, now: datetime) -> Listed:
+    def _list(self, place: Place, now: datetime) -> PlaceListed:
         cloud, part = place
         try:
             status = self._drivers[cloud].status()
             if status.usable:
-                return Listed(begun=now, listing=self._drivers[cloud].owned(self._installation, part))
+                return PlaceListed(begun=now, listing=self._drivers[cloud].owned(self._installation, part))
             why = f"{status.reason}. {status.mend or ''}".rstrip()
         except Exception as error:  # a driver's defect must not be taken for an empty list
             logger.exception("the list of %s failed", " ".join(place).rstrip())
             why = f"the list failed: {error!r}"
-        return Listed(begun=now, listing=Listing(unlisted=(Unlisted(place=part, why=why),)))
+        return PlaceListed(begun=now, listing=Listing(unlisted=(Unlisted(place=part, why=why),)))
 
-    def _observe(self, place: Place, listed: Listed) -> None:
+    def _observe(self, place: Place, listed: PlaceListed) -> None:
         cloud, _ = place
         self._note_silence(place, listed.listing)
         seen = {sighting.machine.token: sighting for sighting in listed.listing}
@@ -151,7 +151,7 @@ class Observer:
         if isinstance(verdict, Gone):
             self._ends.ask(state, attempt, verdict, listed=True)
 
-    def _observe_missing(self, state: Deployment, attempt: Attempt, listed: Listed) -> None:
+    def _observe_missing(self, state: Deployment, attempt: Attempt, listed: PlaceListed) -> None:
         token = attempt.request.token
         # A list may be older than the machine, or delayed: only those begun SHOWN_WITHIN after its creation count.
         created = attempt.machine.created_at if attempt.machine else attempt.since  # each phase changes `since`
