@@ -38,6 +38,8 @@ class FakeDriver:
         self.refuse: Callable[[Offer], Refused | None] = lambda _: None
         """Called for every offer of a request, in order. The first offer that it does not refuse gets the machine."""
         self.unreachable = False
+        self.failing: dict[str, DriverError] = {}
+        """By region: the error of each call about its machines."""
         self.lose_answers = False
         """Calls take effect and then raise, as when the connection breaks before the answer."""
         self.ends: dict[Token, MachineEnd] = {}
@@ -72,6 +74,7 @@ class FakeDriver:
 
     def find(self, token: Token, known: Whereabouts = ANYWHERE) -> Machine | None:
         self._call("find", token)
+        self._reach(token)
         return self._machines.get(token)
 
     def place(self, offer: Offer) -> str:
@@ -88,27 +91,38 @@ class FakeDriver:
                 for token, request in self.requests.items()
                 if request.installation == installation and token in self._machines
             )
-            return Listing(sightings=tuple(s for s in found if place in ("", s.machine.offer.region)))
+            seen = tuple(s for s in found if place in ("", s.machine.offer.region))
+            failed = {region: error for region, error in self.failing.items() if place in ("", region)}
+            return Listing(
+                sightings=tuple(s for s in seen if s.machine.offer.region not in failed),
+                unlisted=tuple(Unlisted(place=region, why=str(error)) for region, error in failed.items()),
+            )
 
     def end_of(self, machine: Machine) -> MachineEnd | None:
         return self.ends.get(machine.token)
 
     def extend(self, token: Token, expires_at: datetime, known: Whereabouts = ANYWHERE) -> None:
         self._call("extend", token)
+        self._reach(token)
         if token in self._expiry:
             self._expiry[token] = expires_at
         self._answer()
 
     def terminate(self, token: Token, known: Whereabouts = ANYWHERE) -> None:
         self._call("terminate", token)
+        self._reach(token)
         self._ended.setdefault(token, (Presence.ENDED, "ended on request"))
         self._answer()
 
     def log(self, token: Token, lines: int, known: Whereabouts = ANYWHERE) -> str:
         self._call("log", token)
+        self._reach(token)
         return "\n".join(self._logs.get(token, [])[-lines:])
 
-    # What tests do to machines.
+    # What tests do to machines, and ask about them.
+
+    def expiry(self, token: Token) -> datetime:
+        return self._expiry[token]
 
     def end(self, token: Token, why: str = "engine exited with status 1", presence: Presence = Presence.ENDED) -> None:
         self._ended.setdefault(token, (presence, why))
@@ -156,6 +170,11 @@ class FakeDriver:
         self.calls.append((name, about))
         if self.unreachable:
             raise DriverError(f"{self.cloud} does not answer.")
+
+    def _reach(self, token: Token) -> None:
+        machine = self._machines.get(token)
+        if machine is not None and (error := self.failing.get(machine.offer.region)):
+            raise error
 
     def _answer(self) -> None:
         if self.lose_answers:

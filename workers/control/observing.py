@@ -110,7 +110,8 @@ class Observer:
             status = self._drivers[cloud].status()
             if status.usable:
                 return PlaceListed(begun=now, listing=self._drivers[cloud].owned(self._installation, part))
-            why = f"{status.reason}. {status.mend or ''}".rstrip()
+            mend = status.mend or ""
+            why = f"{status.reason}. {mend[:1].upper()}{mend[1:]}".rstrip(". ")
         except Exception as error:  # a driver's defect must not be taken for an empty list
             logger.exception("the list of %s failed", " ".join(place).rstrip())
             why = f"the list failed: {error!r}"
