@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bot.cli.check_connections import gateway, redis, slack
+from bot.cli.check_control import control
 from bot.cli.concurrent import ask
 from recipes.loader import find, folders, load, names
 from recipes.schema import Recipe, RecipeError
@@ -38,7 +39,7 @@ Question = Callable[[], list[Finding]]
 
 def run(environ: Mapping[str, str], out: TextIO, err: TextIO | None = None) -> int:
     """Print a line for each finding. Return 0 if a launch could work, else 1. Raises nothing."""
-    connections = {"Redis": redis, "Slack": slack, "gateway": gateway}
+    connections = {"Redis": redis, "Slack": slack, "worker": control, "gateway": gateway}
     questions: dict[str, Question] = {name: partial(question, environ) for name, question in connections.items()}
     prices, needed = _prices(environ)
     found = [*prices, *_installation(environ)]
@@ -188,7 +189,7 @@ def _relevant(found: Iterable[Finding]) -> list[Finding]:
 
 
 def _place(finding: Finding) -> tuple[int, int]:
-    abouts = ("settings", "Redis", "Slack", "gateway", "prices", *sorted(NAMES.values()))
+    abouts = ("settings", "Redis", "Slack", "worker", "gateway", "prices", *sorted(NAMES.values()))
     what = ORDER.index(finding.what) if finding.what in ORDER else -1
     return abouts.index(finding.about), what
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
 
-from tests.crash.places import AwsPlaces, Clock, FakePlaces, GcpPlaces, TwoPlaces, quiet
+from tests.two_places import AwsPlaces, Clock, FakePlaces, GcpPlaces, TwoPlaces, quiet
 from workers.deployment.attempt import KEPT, MAY_COST
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(900)]

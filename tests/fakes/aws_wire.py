@@ -29,6 +29,7 @@ class AwsWire:
         """(region, code) -> vCPUs."""
         self.quota = 192.0
         self.without_vpc: set[str] = set()
+        self.denied_regions: set[str] = set()
         self.price_list: dict[str, list[str]] = {}
         """Instance type -> entries of AWS's price list."""
         self.spot: dict[tuple[str, str, str], str] = {}
@@ -90,6 +91,8 @@ class AwsWire:
         self.asked.append((action, region))
         if self.bad_credentials:
             return self._refused(action, self.bad_credentials, 401)
+        if region in self.denied_regions:
+            return self._refused(action, "UnauthorizedOperation", 403)
         if asked.get("DryRun") == "true":
             code = "UnauthorizedOperation" if action in self.denied else "DryRunOperation"
             return self._refused(action, code, 412)
@@ -111,6 +114,9 @@ class AwsWire:
     def _describe_regions(self, _region: str) -> str:
         items = "".join(f"<item><regionName>{r}</regionName></item>" for r in self.regions)
         return f"<regionInfo>{items}</regionInfo>"
+
+    def _describe_instances(self, _region: str) -> str:
+        return "<reservationSet/>"
 
     def _describe_vpcs(self, region: str) -> str:
         item = "" if region in self.without_vpc else "<item><vpcId>vpc-1</vpcId></item>"

@@ -26,6 +26,8 @@ from workers.serving.probe import cannot_complete, key_is_enforced, probe
 
 logger = logging.getLogger(__name__)
 
+LEASE = "sweeper"
+
 ANSWERED_WITHIN = 0.3
 """Maximum time that a sweep waits for lists and probes, in seconds. A later sweep processes later answers."""
 
@@ -47,7 +49,7 @@ class Sweeper:
         every: timedelta,
         clock: Callable[[], datetime],
     ) -> None:
-        self._lease = Lease(redis, "sweeper", control_lease)
+        self._lease = Lease(redis, LEASE, control_lease)
         self._every = every
         self._recorder = Recorder(log, environ, clock)
         self._observer = Observer(self._recorder, drivers, installation, Reaper(self._recorder, nudge))
