@@ -3,6 +3,7 @@
 import os
 from datetime import UTC, datetime, timedelta
 
+from google.oauth2.credentials import Credentials
 from moto.ec2.models import ec2_backends
 
 from tests.builders.events import PLACE
@@ -75,7 +76,7 @@ class AwsPlaces:
         self.cloud = AwsCloud()
         self.file = folder / "credentials"
         os.environ["AWS_SHARED_CREDENTIALS_FILE"] = str(self.file)
-        self.write_key("AKIAFIRST")
+        self.write_key("first")
         environ = {key: value for key, value in self.cloud.environ.items() if key not in KEYS}
         environ["AWS_SHARED_CREDENTIALS_FILE"] = str(self.file)
         self.driver = AwsDriver(environ, self.offers)
@@ -85,10 +86,10 @@ class AwsPlaces:
         return tuple(next(o for o in sold if (o.instance_type, o.region) == ("p4d.24xlarge", r)) for r in self.names)
 
     def write_key(self, key):
-        self.file.write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = of-a-test\n")
+        self.file.write_text(f"[default]\naws_access_key_id = AKIA{key.upper()}\naws_secret_access_key = of-a-test\n")
 
     def outdate(self, key):
-        self.cloud.fault("ExpiredToken", action="*", key=key)
+        self.cloud.fault("ExpiredToken", action="*", key=f"AKIA{key.upper()}")
 
     @property
     def full(self):
@@ -135,10 +136,21 @@ class GcpPlaces:
     names = ("us-central1-a", "us-central1-c")
     faults = ("unreachable",)
 
-    def __init__(self):
+    def __init__(self, folder):
         self.cloud = GcpCloud()
         self.cloud.server.cloud._allocates_in = 0.005
         self.driver = self.cloud.driver
+        self.file = folder / "token"
+        self.write_key("first")
+        options = self.driver.api._client_options
+        read = lambda: options() | {"credentials": Credentials(self.file.read_text())}  # noqa: E731 - a method
+        self.driver.api._client_options = read  # type: ignore[method-assign] # the stand-in needs no credentials
+
+    def write_key(self, token):
+        self.file.write_text(token)
+
+    def outdate(self, token):
+        self.cloud.fault("authError", token=token)
 
     def offers(self):
         sold = self.cloud.offers()
@@ -151,9 +163,6 @@ class GcpPlaces:
     @full.setter
     def full(self, place):
         self.cloud.fault("ZONE_RESOURCE_POOL_EXHAUSTED", zone=place)
-
-    def refuse_once(self, times):
-        self.cloud.fault("authError", times=times)
 
     def fail(self, place, fault):
         self.cloud.fault(fault, zone=place)

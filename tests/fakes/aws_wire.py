@@ -98,7 +98,7 @@ class AwsWire:
         self.asked.append((action, region))
         if self.bad_credentials:
             return self._refused(action, self.bad_credentials, 401)
-        if region in self.denied_regions:
+        if region in self.denied_regions and action != "GetCallerIdentity":
             return self._refused(action, "UnauthorizedOperation", 403)
         if action in self.denied and action == "GetRole":
             return self._refused(action, "AccessDenied", 403)

@@ -92,9 +92,11 @@ class Fault(Struct, frozen=True, kw_only=True):
     """Delay of a slow answer, or time from the machine's boot to its end."""
     times: int | None = None
     """How often the fault happens; None: no limit."""
+    token: str = "*"  # noqa: S105 - a pattern
+    """Pattern of the access token that the call bears."""
 
-    def fits(self, method: str, machine_type: str = "", zone: str = "", lifecycle: str = "") -> bool:
-        of = (self.machine_type, machine_type), (self.zone, zone), (self.lifecycle, lifecycle)
+    def fits(self, method: str, machine_type: str = "", zone: str = "", lifecycle: str = "", token: str = "") -> bool:
+        of = (self.machine_type, machine_type), (self.zone, zone), (self.lifecycle, lifecycle), (self.token, token)
         return self._matches_method(method) and all(not value or fnmatchcase(value, pattern) for pattern, value in of)
 
     def _matches_method(self, method: str) -> bool:

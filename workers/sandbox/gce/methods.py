@@ -22,6 +22,8 @@ class Call(Struct, frozen=True):
     path: dict[str, str]
     query: dict[str, str]
     body: Json
+    token: str = ""
+    """The access token; empty for anonymous calls."""
 
 
 class Gce:
@@ -52,7 +54,7 @@ class Gce:
         with self.cloud.changed:
             seen = {"method": call.method, "region": call.path.get("region", ""), **about, "at": time.time()}
             self.cloud.calls.append(seen)
-            fault = self.cloud.faults.take(ON_THE_CALL, call.method, **about)
+            fault = self.cloud.faults.take(ON_THE_CALL, call.method, **about, token=call.token)
             slow = self.cloud.faults.take(("slow",), call.method, **about)
         if slow:
             time.sleep(slow.seconds)

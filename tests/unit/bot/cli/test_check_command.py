@@ -140,7 +140,7 @@ def answering(text="ok", status=200):
         thread.join()
 
 
-def test_everything_that_works_is_told_in_a_line_each_and_status_0(home, aws, gcp, valkey_url):
+def test_everything_that_works_is_told_in_a_line_each_and_status_0(home, aws, gcp, redis, valkey_url):
     with start() as slack, answering() as gateway:
         environ = home | aws.environ | gcp.environ | {"MIXTRAL_GATEWAY_URL": gateway}
         environ |= {"SLACK_BOT_TOKEN": BOT_TOKEN, "SLACK_APP_TOKEN": APP_TOKEN, "SLACK_API_URL": slack.api_url}
@@ -211,6 +211,7 @@ def test_a_region_without_network_and_one_not_enabled_are_named(home, aws):
     aws.without_vpc = {"us-east-1"}
     _, lines = checked(home | aws.environ)
     assert "not us-west-2" in line(lines, "AWS", "regions")
+    assert "aws ec2 create-default-vpc --region us-east-1" in line(lines, "AWS", "network")
 
 
 def test_a_region_that_a_policy_denies_has_a_line_with_the_cloud_s_words_and_the_mend(home, aws):
@@ -235,7 +236,6 @@ def test_a_zone_that_cannot_be_reached_has_a_line(home, gcp):
     gcp.fault("unreachable", zone="us-central1-c")
     _, lines = checked(home | gcp.environ)
     assert any("us-central1-c cannot be listed: The zone cannot be reached at this time" in one for one in lines)
-    assert "aws ec2 create-default-vpc --region us-east-1" in line(lines, "AWS", "network")
 
 
 def test_google_quotas_permissions_and_network_are_told(home, gcp):
