@@ -155,3 +155,20 @@ def test_a_clock_that_is_set_back_does_not_stop_the_lists(world):
 
 def at_or_gone(line, token):
     return token not in {a.request.token for a in line.state.live}
+
+
+@pytest.mark.parametrize(("fault", "calls"), [("silent", 1), ("denied", 2)])
+def test_a_place_that_gives_no_answer_is_asked_once_a_job(world, fault, calls):
+    line = world("fake")
+    line.requests.scale(line.id, 3, by="U")
+    line.until(lambda: len(line.state.ready) == 3)
+    in_west = [a.request.token for a in line.state.ready if line.place(a) == "west"]
+    assert len(in_west) == 2
+    line.places.fail("west", fault)
+    line.requests.stop(line.id, by="U")
+    line.places.driver.calls.clear()
+    with pytest.raises(DriverError, match="west"):
+        line.advance(line.id)
+    asked = [token for name, token in line.places.driver.calls if name == "terminate"]
+    assert sum(token in in_west for token in asked) == calls
+    assert at(line, "east").phase is Phase.ENDED
