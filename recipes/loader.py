@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from recipes.document import MAX_BYTES, read
+from recipes.registry import login_notes
 from recipes.resources import machines
 from recipes.schema import Engine, Note, Recipe, RecipeError, Resources, Scalar
 from recipes.service import serving
@@ -108,6 +109,7 @@ def _recipe(document: Value, stem: str, environ: Mapping[str, str], given: Mappi
         *unresolvable(fields.get("setup")),
         *found.notes,
         *machine.notes,
+        *login_notes(machine.alternatives, resources, {*found.envs, *found.missing, *found.secrets}),
         *service.notes,
     ]
     return Recipe(

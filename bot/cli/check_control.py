@@ -1,6 +1,6 @@
-"""The check that a worker runs, and that the clouds let it list, extend and end its machines."""
+"""The check that the clouds let the worker list, extend and end its machines."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,26 +12,22 @@ from redis.retry import Retry
 
 from workers.clouds.findings import Finding
 from workers.clouds.usability import NAMES
-from workers.control.sweeper import LEASE
-from workers.deployment.attempt import KEPT, MAY_COST, Attempt
+from workers.deployment.attempt import MAY_COST, Attempt
 from workers.deployment.events import Control
 from workers.deployment.log import Log
 from workers.deployment.state import Deployment, fold
-from workers.lease import is_held
 
 ABOUT = "worker"
-MEND = "start `mixtral-bot worker`"
 CANNOT = {Control.LIST: "cannot be listed", Control.EXTEND: "cannot be extended", Control.END: "cannot be ended"}
 
 
 def control(environ: Mapping[str, str]) -> list[Finding]:
-    """Read the logs, and whether a worker holds the sweeper's lease. Says nothing if Redis does not answer."""
+    """Read the logs. Says nothing if Redis does not answer."""
     try:
         client: Any = Redis.from_url(
             environ.get("REDIS_URL", ""), socket_connect_timeout=5, socket_timeout=5, retry=Retry(NoBackoff(), 0)
         )
-        states = list(_states(Log(client)))
-        return [_worker(client, states), *(finding for state in states for finding in _lost(state))]
+        return [finding for state in _states(Log(client)) for finding in _lost(state)]
     except (RedisError, OSError, ValueError):
         return []  # the cause is in the finding about Redis
 
@@ -44,17 +40,6 @@ def _states(log: Log) -> Iterator[Deployment]:
             continue  # of another version
         if state is not None:
             yield state
-
-
-def _worker(redis: Redis, states: Iterable[Deployment]) -> Finding:
-    if is_held(redis, LEASE):
-        return Finding(about=ABOUT, what="", works=True, says="one runs and watches the machines")
-    kept = [a for state in states for a in state.attempts if a.phase in KEPT and a.machine is not None]
-    if not kept:
-        return Finding(about=ABOUT, what="", works=None, says="none runs", mend=MEND)
-    count = "1 machine ends itself" if len(kept) == 1 else f"{len(kept)} machines end themselves"
-    says = f"none runs, so no lease is extended: {count} from {_moment(min(a.expires_at for a in kept))} on"
-    return Finding(about=ABOUT, what="", works=False, says=says, mend=MEND)
 
 
 def _lost(state: Deployment) -> Iterator[Finding]:

@@ -106,6 +106,7 @@ class Gateway:
         tls: str | None = None,
         metrics: str | None = None,
         bufsize: int = 65536,
+        installation: str = "",
     ) -> None:
         self.port = free_port()
         self.folder = folder
@@ -116,6 +117,7 @@ class Gateway:
             tls=tls is not None,
             metrics_bind=metrics,
             bufsize=bufsize,
+            installation=installation,
         )
         self.haproxy = Haproxy(self.shape, folder, certificate=tls)
         self.children = Children()

@@ -8,10 +8,11 @@ from workers.clouds.driver import Driver, DriverError
 from workers.control.collector import Collector
 from workers.control.contact import Contact
 from workers.control.recording import Recorder, each
-from workers.deployment.attempt import KEPT, Attempt
+from workers.deployment.attempt import Attempt
 from workers.deployment.events import Control, LeaseExtended
 from workers.deployment.state import Deployment
-from workers.machines import Token
+from workers.machines import Machine, Token, Whereabouts, whereabouts
+from workers.placement.offer import Offer
 
 logger = logging.getLogger(__name__)
 
@@ -29,25 +30,40 @@ class Leasing:
         self._contact = Contact(recorder, Control.EXTEND)
         self._extensions: dict[tuple[str, str], Collector[Token, datetime | DriverError]] = {}
         """By cloud and place: a place that does not answer must not use up the threads for the others."""
+        self._kept: dict[Token, datetime] = {}
+        """The expiry of each machine that only a newer version's log contains. If it is lost, it is set again."""
 
     def ask(self) -> None:
         """Start to extend each lease that is due."""
         now = self._recorder.now()
-        attempts = self._recorder.attempts(KEPT)
+        attempts = self._recorder.leased()
         self._contact.retain({attempt.request.token for _, attempt in attempts})
         for _, attempt in attempts:
             driver = self._drivers.get(attempt.offer.cloud)
             due = attempt.machine is not None and attempt.expires_at - now <= self._machine_lease / 2
             if driver is not None and due:
-                place = (attempt.offer.cloud, driver.place(attempt.offer))
-                if place not in self._extensions:
-                    self._extensions[place] = Collector("lease", MAX_THREADS)
-                self._extensions[place].ask(attempt.request.token, _extend, driver, attempt, now + self._machine_lease)
+                self._start(driver, attempt.offer, attempt.request.token, attempt.whereabouts)
+
+    def keep(self, driver: Driver, machine: Machine) -> None:
+        """Start to extend the lease of a machine that may be wanted by an event which this version cannot read."""
+        token = machine.token
+        if token not in self._kept or self._kept[token] - self._recorder.now() <= self._machine_lease / 2:
+            self._start(driver, machine.offer, token, whereabouts(machine))
 
     def collect(self, until: float) -> None:
         """Append the extensions that succeeded by `until` (monotonic seconds)."""
         for extensions in self._extensions.values():
-            each(self._record, self._recorder.attempts(KEPT), extensions.collect(until))
+            answers = list(extensions.collect(until))
+            self._kept |= {token: answer for token, answer in answers if isinstance(answer, datetime)}
+            each(self._record, self._recorder.leased(), answers)
+        now = self._recorder.now()
+        self._kept = {token: expiry for token, expiry in self._kept.items() if expiry > now}
+
+    def _start(self, driver: Driver, offer: Offer, token: Token, known: Whereabouts) -> None:
+        place = (driver.cloud, driver.place(offer))
+        if place not in self._extensions:
+            self._extensions[place] = Collector("lease", MAX_THREADS)
+        self._extensions[place].ask(token, _extend, driver, token, known, self._recorder.now() + self._machine_lease)
 
     def _record(self, state: Deployment, attempt: Attempt, answer: datetime | DriverError) -> None:
         if isinstance(answer, DriverError):
@@ -59,9 +75,9 @@ class Leasing:
         self._recorder.append(state, fact)  # which includes that control is regained
 
 
-def _extend(driver: Driver, attempt: Attempt, expires_at: datetime) -> datetime | DriverError:
+def _extend(driver: Driver, token: Token, known: Whereabouts, expires_at: datetime) -> datetime | DriverError:
     try:
-        driver.extend(attempt.request.token, expires_at, attempt.whereabouts)
+        driver.extend(token, expires_at, known)
     except DriverError as error:
         return error
     return expires_at

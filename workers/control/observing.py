@@ -157,7 +157,7 @@ class Observer:
         # A list may be older than the machine, or delayed: only those begun SHOWN_WITHIN after its creation count.
         created = attempt.machine.created_at if attempt.machine else attempt.since  # each phase changes `since`
         self._missed[token] = self._missed.get(token, 0) + (created + SHOWN_WITHIN <= listed.begun)
-        if self._missed[token] < MISSED_IS_GONE:
+        if self._missed[token] < MISSED_IS_GONE or not self._recorder.sees_all(attempt):
             return
         verdict = verdict_on_machine(attempt, None)
         if isinstance(verdict, Gone):

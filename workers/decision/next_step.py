@@ -121,12 +121,17 @@ Step: TypeAlias = (
 )
 
 
-def next_step(state: Deployment, now: datetime, silent: Container[int] = ()) -> Step:
+def next_step(state: Deployment, now: datetime, silent: Container[int] = (), apart: Container[int] = ()) -> Step:
     """The step to do now. Ends come first, then open attempts, then the test completion, then what is lacking.
 
     `silent`: numbers of the attempts whose cloud has just given no answer or an error; they are skipped.
+    `apart`: numbers of the attempts that are left to another worker. They count as replicas, and are neither created,
+    given up nor ended here.
     """
+    if state.newer:
+        return Wait()  # what the newer version decided is not known
     ending = [a for a in state.attempts if a.phase is Phase.SHUTTING_DOWN and a.number not in silent]
+    ending = [a for a in ending if a.number not in apart]
     if ending:
         return Terminate(min(ending, key=lambda a: bool(a.lost)))  # the cloud may not answer about the others
     if state.ended:
@@ -139,6 +144,8 @@ def next_step(state: Deployment, now: datetime, silent: Container[int] = ()) -> 
     if step := _surplus(state, mix) or _kept(state, lacking):
         return step
     for attempt in state.attempts:
+        if attempt.number in apart:
+            continue
         if attempt.phase is Phase.PROVISIONING and now < attempt.since + UNANSWERED_FOR:
             if attempt.number in silent:
                 continue

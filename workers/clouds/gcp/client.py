@@ -4,7 +4,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +12,7 @@ from workers.clouds.driver import DriverError, NoAnswer
 from workers.clouds.gcp.errors import NOT_FOUND, UNAUTHENTICATED, GcpError, from_sdk
 from workers.machines import Unlisted
 
+SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 ANSWERS_WITHIN = timedelta(seconds=30)  # timeout of a call
 WAITS_WITHIN = timedelta(seconds=130)  # timeout of a wait, which the server answers after at most two minutes
 DONE_WITHIN = timedelta(minutes=5)  # maximum wait for an operation
@@ -81,6 +82,20 @@ class GcpClient:
             operation = self.call(client, "wait", within=WAITS_WITHIN, operation=operation.name, **scope)
         return operation
 
+    def rest(self, host: str, path: str, query: Mapping[str, str]) -> tuple[int, bytes]:
+        """Status and body of a GET to an API of Google that has no client here. Raises DriverError."""
+        import requests  # noqa: PLC0415 - imported with the SDK, which takes seconds
+        from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415 - as above
+
+        try:
+            with _session(self._endpoint) as session:
+                url = f"{self._endpoint or host}{path}"
+                answer = session.get(url, params=query, timeout=ANSWERS_WITHIN.total_seconds())
+                return int(answer.status_code), bytes(answer.content)
+        except (GoogleAuthError, requests.RequestException, OSError) as error:
+            name = host.removeprefix("https://")
+            raise DriverError(f"GCP gave no answer to {name}: {' '.join(str(error).split())}") from error
+
     def instances(self, filter_: str) -> Iterator[Any | Unlisted]:
         """The project's instances that match the filter, in all zones; then, what could not be listed.
 
@@ -141,6 +156,17 @@ def _place(scope: str) -> str:
     """The zone or region in a scope (`zones/us-central1-a`) or a URL; empty, for the whole cloud, if there is none."""
     found = re.search(r"(?:zones|regions)/([^/]+)", scope)
     return found[1] if found else ""
+
+
+def _session(endpoint: str | None) -> Any:
+    """HTTP with the credentials of the SDK; without credentials for a stand-in."""
+    import google.auth  # noqa: PLC0415 - too slow for every command
+    from google.auth.credentials import AnonymousCredentials  # noqa: PLC0415 - as above
+    from google.auth.transport.requests import AuthorizedSession  # noqa: PLC0415 - as above
+
+    anonymous: Any = AnonymousCredentials  # the library's functions have no types
+    session_of: Any = AuthorizedSession
+    return session_of(anonymous() if endpoint else google.auth.default(scopes=[SCOPE])[0])
 
 
 def _scope_of(operation: Any) -> dict[str, str]:

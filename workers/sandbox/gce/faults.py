@@ -72,7 +72,7 @@ IN_THE_OPERATION = {
     "CONDITION_NOT_MET": "Location ZONE:{zone} violates constraint constraints/gcp.resourceLocations on the resource "
     "projects/{project}/zones/{zone}/instances/i.",
 }
-SILENT = ("lost", "slow", "preempted", "deleted")
+SILENT = ("lost", "slow", "preempted", "deleted", "unreachable")
 UNREACHABLE = "unreachable"
 
 
@@ -81,7 +81,8 @@ class Fault(Struct, frozen=True, kw_only=True):
 
     code: str
     """An error code of GCE; or `lost` (the call takes effect without an answer), `slow`, `preempted`, `deleted`, or
-    `unreachable` (every call about the zone fails, and lists of all zones leave it out and say so)."""
+    `unreachable` (every call about the zone fails, and lists of all zones leave it out and say so; with a `method`,
+    those lists only)."""
     machine_type: str = "*"
     zone: str = "*"
     lifecycle: str = "*"
