@@ -419,7 +419,7 @@ def others() -> dict[str, Message]:
 
 def lapsed() -> Message:
     told = served_in_the_cloud().wait(25 * 3600)
-    told.gone("its lease ran out. It was not extended, because no worker ran", log="")
+    told.gone("its lease ran out, because no worker extended it", log="")
     return notices.lapsed(told.state, told.state.attempts[-1])
 
 

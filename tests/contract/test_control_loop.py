@@ -218,7 +218,7 @@ def test_an_intent_that_cannot_be_looked_for_is_not_asked_for_again(loop, monkey
     loop.settle(1)
     loop.cloud.lose_answers = False
 
-    def silent(_):
+    def silent(*_):
         raise DriverError("the list does not answer")
 
     monkeypatch.setattr(loop.cloud, "find", silent)

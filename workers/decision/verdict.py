@@ -68,10 +68,8 @@ def with_lease(gone: Gone, attempt: Attempt, now: datetime) -> Gone:
     if gone.preempted or attempt.expires_at > now or gone.why not in ENDED_BY_ITSELF:
         return gone
     refused = lost(attempt, Control.EXTEND)
-    cause = (
-        f"could not be extended: {refused.why.rstrip('.')}" if refused else "was not extended, because no worker ran"
-    )
-    return replace(gone, why=f"its lease ran out. It {cause}")
+    cause = f"the cloud did not extend it: {refused.why.rstrip('.')}" if refused else "no worker extended it"
+    return replace(gone, why=f"its lease ran out, because {cause}")
 
 
 def verdict_on_probe(attempt: Attempt, failure: str | None) -> BecameReady | BecameNotReady | Unchanged:
