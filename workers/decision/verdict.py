@@ -1,8 +1,12 @@
 """PURE: what an observation of a machine or of a probe means for a replica."""
 
-from msgspec import Struct
+from datetime import datetime
 
-from workers.deployment.attempt import Attempt, Phase
+from msgspec import Struct
+from msgspec.structs import replace
+
+from workers.deployment.attempt import Attempt, Phase, lost
+from workers.deployment.events import Control
 from workers.machines import Presence, Sighting
 
 
@@ -31,6 +35,17 @@ class Unchanged(Struct, frozen=True):
 
 UNCHANGED = Unchanged()
 
+DISAPPEARED = "its machine disappeared"
+ENDED_BY_ITSELF = (
+    "expired",
+    "deleted",
+    "stopped",
+    "shut down from inside",
+    "the machine no longer exists",
+    DISAPPEARED,
+)
+"""Reasons that a cloud gives for a machine whose deadman ended it."""
+
 
 def verdict_on_machine(attempt: Attempt, sighting: Sighting | None) -> Gone | Unchanged:
     """The verdict from a cloud's list. `sighting`: None if a complete list does not contain the machine."""
@@ -42,10 +57,19 @@ def verdict_on_machine(attempt: Attempt, sighting: Sighting | None) -> Gone | Un
     ):
         return UNCHANGED
     if sighting is None:
-        return Gone("its machine disappeared", preempted=False)
+        return Gone(DISAPPEARED, preempted=False)
     if sighting.presence is Presence.RUNNING:
         return UNCHANGED
     return Gone(sighting.why or "its machine ended", preempted=sighting.presence is Presence.PREEMPTED)
+
+
+def with_lease(gone: Gone, attempt: Attempt, now: datetime) -> Gone:
+    """The end with its cause, if the machine ended itself because its lease was not extended."""
+    if gone.preempted or attempt.expires_at > now or gone.why not in ENDED_BY_ITSELF:
+        return gone
+    refused = lost(attempt, Control.EXTEND)
+    cause = f"the cloud did not extend it: {refused.why.rstrip('.')}" if refused else "no worker extended it"
+    return replace(gone, why=f"its lease ran out, because {cause}")
 
 
 def verdict_on_probe(attempt: Attempt, failure: str | None) -> BecameReady | BecameNotReady | Unchanged:

@@ -37,6 +37,14 @@ class Failure(StrEnum):
     CRASHED = "crashed"  # its machine or its engine ended by itself
 
 
+class Control(StrEnum):
+    """What the control loop does with a machine by calls to its cloud."""
+
+    LIST = "list"
+    EXTEND = "extend"
+    END = "end"
+
+
 class Place(Struct, frozen=True, kw_only=True):
     """Where in Slack a deployment was requested, and by whom."""
 
@@ -239,6 +247,23 @@ class LeaseExtended(AttemptEvent, frozen=True, kw_only=True):
     expires_at: datetime
 
 
+class ControlLost(Event, frozen=True, kw_only=True):
+    """The cloud does not let the control loop list, extend or end the machine of an attempt."""
+
+    attempt: int
+    what: Control
+    since: datetime
+    why: str
+    """The cloud's words."""
+
+
+class ControlRegained(Event, frozen=True, kw_only=True):
+    """The cloud lets the control loop do it again."""
+
+    attempt: int
+    what: Control
+
+
 class LadderExhausted(Event, frozen=True, kw_only=True):
     """No rung of the ladder can be tried at this time."""
 
@@ -306,6 +331,8 @@ AnyEvent: TypeAlias = (
     | ReplicasAbandoned
     | MachineGone
     | LeaseExtended
+    | ControlLost
+    | ControlRegained
     | LadderExhausted
     | EndpointPublished
     | KeyNotEnforced
