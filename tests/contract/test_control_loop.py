@@ -28,6 +28,7 @@ from workers.placement.limits import Limits
 from workers.placement.offer import CloudStatus
 from workers.serving.console import again, line, mark_of, no_more
 from workers.serving.probe import TestAnswer
+from workers.serving.unready import Unready
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 LEASE = timedelta(hours=24)
@@ -181,7 +182,7 @@ def test_a_machine_whose_log_nobody_may_read_is_ended_all_the_same(loop, monkeyp
         raise DriverError("the role lacks GetConsoleOutput")
 
     monkeypatch.setattr(loop.cloud, "log", barred)
-    loop.probes[loop.state(id_).attempts[0].machine.address] = "status 500"
+    loop.probes[loop.state(id_).attempts[0].machine.address] = Unready(why="status 500")
     loop.settle(25)
     first = loop.state(id_).attempts[0]
     assert first.phase is Phase.FAILED
@@ -270,7 +271,7 @@ def test_an_unknown_machine_is_left_alone_and_an_unwanted_one_is_ended(loop, red
 
 def test_what_a_machine_prints_while_it_boots_is_told(loop):
     id_ = loop.launch(secrets=("HF_TOKEN",))
-    loop.probes["http://fake.invalid:8000"] = "nothing listens there"
+    loop.probes["http://fake.invalid:8000"] = Unready(why="nothing listens there")
     loop.settle(2)
     [token] = loop.cloud.running()
     printed(loop, id_, token, "pulling vllm/vllm-openai:v1 with a-token-of-the-hub")
@@ -283,7 +284,7 @@ def test_an_engine_that_its_machine_starts_again_is_given_time_and_nothing_is_bo
     loop.settle()
     [token] = loop.cloud.running()
     printed(loop, id_, token, again("m", 137, 1, loop.now), "starting m")
-    loop.probes["http://fake.invalid:8000"] = "nothing listens there"
+    loop.probes["http://fake.invalid:8000"] = Unready(why="nothing listens there")
     loop.settle()
     [attempt] = loop.state(id_).attempts
     assert attempt.phase is Phase.NOT_READY
@@ -294,7 +295,7 @@ def test_an_engine_that_its_machine_starts_again_is_given_time_and_nothing_is_bo
     assert attempt.phase is Phase.READY
     told = loop.log.read(id_)
     printed(loop, id_, token, again("m", 137, 2, loop.now - timedelta(hours=3)), "starting m")
-    loop.probes["http://fake.invalid:8000"] = "the network is broken"
+    loop.probes["http://fake.invalid:8000"] = Unready(why="the network is broken")
     loop.settle(12)
     assert not any(isinstance(e, EngineEnded) for e in loop.log.read(id_)[len(told) :]), "that restart is an old one"
 
@@ -304,7 +305,7 @@ def test_a_restart_is_known_though_the_worker_was_away_when_it_happened(loop):
     loop.settle()
     [token] = loop.cloud.running()
     printed(loop, id_, token, again("m", 137, 1, loop.now), "starting m")
-    loop.probes["http://fake.invalid:8000"] = "nothing listens there"
+    loop.probes["http://fake.invalid:8000"] = Unready(why="nothing listens there")
     loop.now += timedelta(minutes=3)
     loop.restart()
     loop.settle(4)
@@ -320,7 +321,7 @@ def test_what_an_engine_prints_ends_nothing_and_one_that_answers_is_not_listened
     loop.cloud.calls.clear()
     loop.settle(10)
     assert not [name for name, _ in loop.cloud.calls if name == "log"]
-    loop.probes["http://fake.invalid:8000"] = "busy"
+    loop.probes["http://fake.invalid:8000"] = Unready(why="busy")
     loop.settle(9)
     loop.probes.clear()
     loop.settle(2)
@@ -332,7 +333,7 @@ def test_what_an_engine_prints_ends_nothing_and_one_that_answers_is_not_listened
 def test_an_engine_that_is_of_no_use_costs_two_machines_and_minutes_and_its_last_lines_are_told(loop):
     id_ = loop.launch()
     began = loop.now = loop.state(id_).requested_at
-    loop.probes["http://fake.invalid:8000"] = "nothing listens there"
+    loop.probes["http://fake.invalid:8000"] = Unready(why="nothing listens there")
     for _ in range(30):
         loop.settle(1)
         for token in loop.cloud.running():

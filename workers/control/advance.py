@@ -25,7 +25,8 @@ from workers.decision.next_step import (
     Wait,
     next_step,
 )
-from workers.deployment.attempt import Attempt
+from workers.decision.verdict import streaming
+from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.confidential import Confidential
 from workers.deployment.events import (
     AnyEvent,
@@ -45,6 +46,7 @@ from workers.deployment.events import (
     TestCompletionAnswered,
     TestCompletionFailed,
 )
+from workers.deployment.loads import Loads
 from workers.deployment.log import Log, Stamp, stamp
 from workers.deployment.state import Deployment, fold
 from workers.lease import Lease
@@ -79,6 +81,7 @@ class Advance:
         """`gateway`: URL at which this process reaches the gateway; None if it is the published one."""
         self._redis = redis
         self._log = log
+        self._loads = Loads(redis)
         self._drivers = drivers
         self._ladder = ladder
         self._confidential = Confidential(log, environ)
@@ -104,7 +107,7 @@ class Advance:
         fresh_intent: Token | None = None
         silent: dict[int, DriverError] = {}
         while state is not None:
-            step = next_step(state, self._now(), silent)
+            step = next_step(state, self._now(), silent, self._streaming(state))
             if isinstance(step, Wait):
                 break
             logger.info("%s v%d: %s", deployment, state.version, type(step).__name__)
@@ -120,6 +123,12 @@ class Advance:
             raise next(iter(silent.values()))  # the sweeper repeats the nudge
         return state
 
+    def _streaming(self, state: Deployment) -> frozenset[int]:
+        """The attempts that are answering requests; read only if that decides how a replica ends."""
+        if not any(a.phase is Phase.NOT_READY for a in state.attempts):
+            return frozenset()
+        return streaming(self._loads.read([state.id]).get(state.id), self._now())
+
     def _act(self, state: Deployment, step: Step, fresh: Token | None) -> Token | None:
         """Do one step and append its result. Returns the token of a new intent, which no process has acted on yet."""
         match step:
@@ -130,7 +139,7 @@ class Advance:
             case Create(attempt):
                 self._create(state, attempt, replay=attempt.request.token != fresh)
             case Drain():
-                draining = ReplicaDraining(**self._stamp(), attempt=step.attempt, why=step.why)
+                draining = ReplicaDraining(**self._stamp(), attempt=step.attempt, why=step.why, failure=step.failure)
                 self._log.append(state.id, state.version, [draining])
             case Keep():
                 self._log.append(state.id, state.version, [ReplicaKept(**self._stamp(), attempt=step.attempt)])

@@ -36,6 +36,7 @@ class Failure(StrEnum):
     INITIAL_DELAY = "initial delay"  # not ready within the recipe's initial delay
     PROBING = "probing"  # was ready, and failed its probe for too long
     CRASHED = "crashed"  # its machine or its engine ended by itself
+    KEY_REFUSED = "key refused"  # its engine asks for another key than the one that it was given
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -171,11 +172,13 @@ class EngineEnded(Event, frozen=True, kw_only=True):
     """Whether the machine starts it again."""
 
 
-class ProbeFailed(Event, frozen=True, kw_only=True):
+class ProbeFailed(Event, frozen=True, kw_only=True, omit_defaults=True):
     """A replica that was never ready fails its readiness probe for a new reason."""
 
     attempt: int
     why: str
+    key_refused: bool = False
+    """Whether its engine has refused the key several times in a row, so that it is given up."""
 
 
 class ReplicaReady(Event, frozen=True, kw_only=True):
@@ -185,18 +188,22 @@ class ReplicaReady(Event, frozen=True, kw_only=True):
     address: str
 
 
-class ReplicaNotReady(Event, frozen=True, kw_only=True):
+class ReplicaNotReady(Event, frozen=True, kw_only=True, omit_defaults=True):
     """A replica that was ready fails its readiness probe."""
 
     attempt: int
     why: str
+    since: datetime | None = None
+    """When the first of the failed probes was sent; None if unknown."""
 
 
-class ReplicaDraining(Event, frozen=True, kw_only=True):
+class ReplicaDraining(Event, frozen=True, kw_only=True, omit_defaults=True):
     """A replica takes no new request, and ends once it has answered those that it has."""
 
     attempt: int
     why: str
+    failure: Failure | None = None
+    """None if it did not fail, but is no longer needed."""
 
 
 class ReplicaKept(Event, frozen=True, kw_only=True):
