@@ -48,7 +48,7 @@ class Probe(Protocol):
 class Completes(Protocol):
     """Returns None if the replica at an address completes a sentence, or has another API; otherwise why not."""
 
-    def __call__(self, address: str, *, key: str, model: str) -> Unready | None: ...
+    def __call__(self, address: str, *, key: str, model: str, timeout: timedelta) -> Unready | None: ...
 
 
 class Computes(Protocol):
@@ -143,7 +143,8 @@ class Prober:
         failure = self._ask(address, asked, key=key)
         first = failure is None and attempt.phase is Phase.STARTING
         if first:  # an engine that passes its probe may still fail every request
-            failure = self._cannot_complete(address, key=key, model=attempt.request.boot.served_names[0])
+            model = attempt.request.boot.served_names[0]
+            failure = self._cannot_complete(address, key=key, model=model, timeout=asked.timeout)
         enforced = not first or self._key_is_enforced(address)
         silent = failure is not None and failure.silent and attempt.phase is Phase.READY
         computing = silent and self._computes(address, key=key)

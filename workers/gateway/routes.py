@@ -245,7 +245,7 @@ def _servers_there(goal: Layout, actual: Actual) -> Iterator[AddServer | SetStat
 
 def _trusted(actual: Actual, flowing: Collection[str]) -> Iterator[Trust]:
     for server in actual.servers:
-        if server.doubt == "new" or (server.doubt == "silent" and server.address in flowing):
+        if server.up and (server.doubt == "new" or (server.doubt == "silent" and server.address in flowing)):
             yield Trust(backend=server.backend, name=server.name)
 
 

@@ -74,13 +74,16 @@ def key_is_enforced(address: str) -> bool:
     return answer.status_code in KEY_REFUSED
 
 
-def cannot_complete(address: str, *, key: str, model: str) -> Unready | None:
+def cannot_complete(address: str, *, key: str, model: str, timeout: timedelta = COMPLETION_TIMEOUT) -> Unready | None:
     """None if the replica at `http://host:port` completes a prompt or has another API; otherwise the reason.
 
-    A model for embeddings or speech rejects completions. A replica that fails or does not answer is broken.
+    A model for embeddings or speech rejects completions. A replica that fails or does not answer is broken. `timeout`:
+    that of the recipe's probe; it applies if it is longer than COMPLETION_TIMEOUT.
     """
     try:
-        completion(address, key, model=model, prompt="Ketchup is", max_tokens=1)
+        completion(
+            address, key, model=model, prompt="Ketchup is", max_tokens=1, timeout=max(timeout, COMPLETION_TIMEOUT)
+        )
     except CompletionFailed as failed:
         if failed.key_refused:
             return another_key(failed.why)

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from tests.builders.story import Story
 from workers.control.probing import PROBE_READY_EVERY, Prober, _next_turn
+from workers.decision.retry_policy import NOT_READY_FOR
 from workers.decision.verdict import BecameNotReady, BecameReady, Busy
 from workers.deployment.attempt import Phase
 from workers.deployment.events import ProbeFailed
@@ -143,7 +144,7 @@ def test_a_replica_that_completes_nothing_is_not_ready_and_told_of(asked):
     state = in_phase(answering(), Phase.STARTING)
     models, fails = [], [unready("it answers, but a completion fails: status 500"), None]
 
-    def completes(_address, *, key, model):
+    def completes(_address, *, key, model, timeout):
         models.append((key, model))
         return fails.pop(0)
 
@@ -220,6 +221,53 @@ def test_a_silent_replica_that_the_gateway_has_found_dead_needs_no_second_probe(
     sweep(recorder, prober, 11)
     assert isinstance(verdicts(recorder)[0], BecameNotReady)
     assert len(asked) - len(verdicts(recorder)) == 0
+
+
+class SlowProbes:
+    """In place of threads: a probe that gets no answer ends after its timeout, by the test's clock."""
+
+    def __init__(self, recorder, answers):
+        self.recorder, self.answers, self.pending = recorder, answers, {}
+
+    def ask(self, token, call, *arguments):
+        if token not in self.pending:
+            takes = SECOND / 10 if self.answers(self.recorder.now_is) else arguments[0].timeout
+            self.pending[token] = (self.recorder.now_is + takes, call, arguments)
+
+    def collect(self, until):
+        for token, (ends, call, arguments) in list(self.pending.items()):
+            if ends <= self.recorder.now_is:
+                del self.pending[token]
+                yield token, call(*arguments)
+
+    def retain(self, tokens):
+        pass
+
+
+@pytest.mark.parametrize("timeout", [1, 5, 15, 30, 60])
+@pytest.mark.parametrize("checked", [False, True], ids=["frozen", "its health still answers"])
+def test_a_dead_engine_is_replaced_within_200_seconds_whenever_it_dies(asked, timeout, checked):
+    state = answering()
+    probe = replace(state.recipe.service.readiness_probe, timeout=timedelta(seconds=timeout))
+    service = replace(state.recipe.service, readiness_probe=probe)
+    state = replace(state, recipe=replace(state.recipe, service=service))
+    for dies_after in range(60, 60 + 2 * timeout + 12, 3):
+        dies = NOON + dies_after * SECOND
+        recorder, prober = prober_of([state], asked, lambda _: unready("no answer"))
+        prober._probes = SlowProbes(recorder, lambda _: False)  # all slots are in use
+
+        def seen(_, recorder=recorder, dies=dies):
+            idle = max(5 * SECOND, recorder.now_is - dies + 5 * SECOND)  # HAProxy counts every 5 s
+            up = recorder.now_is < dies + max(16, timeout + 6) * SECOND or checked
+            replica = ReplicaLoad(up=up, requests=2, idle=idle.total_seconds())
+            return {state.id: Load(at=recorder.now_is, qps=0.0, replicas={1: replica})}
+
+        prober._loads = seen
+        while not any(isinstance(verdict, BecameNotReady) for verdict in verdicts(recorder)):
+            sweep(recorder, prober, 1)
+        assert recorder.now_is > dies, "it was busy until then"
+        since = next(v.since for v in verdicts(recorder) if isinstance(v, BecameNotReady))
+        assert max(since + NOT_READY_FOR, recorder.now_is) - dies <= 200 * SECOND
 
 
 def test_a_key_that_is_refused_is_told_at_once_and_is_final_the_third_time_in_a_row(asked):
