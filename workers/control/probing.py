@@ -11,7 +11,15 @@ from msgspec.structs import replace
 from recipes.schema import ReadinessProbe
 from workers.control.collector import Collector
 from workers.control.recording import Recorder, each
-from workers.decision.verdict import NO_EVIDENCE, BecameReady, Busy, Evidence, evidence_of, verdict_on_probe
+from workers.decision.verdict import (
+    NO_EVIDENCE,
+    BecameNotReady,
+    BecameReady,
+    Busy,
+    Evidence,
+    evidence_of,
+    verdict_on_probe,
+)
 from workers.deployment.attempt import LIVE, Attempt, Phase
 from workers.deployment.events import DeploymentId, KeyNotEnforced, ProbeFailed
 from workers.deployment.loads import Load
@@ -157,13 +165,13 @@ class Prober:
         seen = self._seen[token]
         self._count(seen, token, probed)
         evidence = self._evidence(state, attempt, probed)
-        dead = evidence.checked is False  # by the gateway's check, which has failed several times
-        if attempt.phase is Phase.READY and seen.failures == 1 and not dead:
-            return  # one failure may be a lost request
         failure = probed.failure and replace(probed.failure, why=self._recorder.masked(state, probed.failure.why))
         if failure is not None and attempt.phase is Phase.STARTING:
             self._tell(state, attempt, seen, failure, probed.asked_at)
         verdict = verdict_on_probe(attempt, failure, evidence, seen.failing_since)
+        dead = evidence.checked is False  # by the gateway's check, which has failed several times
+        if isinstance(verdict, BecameNotReady) and seen.failures == 1 and not dead:
+            return  # one failure may be a lost request
         if isinstance(verdict, Busy):
             seen.failures, seen.failing_since = 0, None  # the next probe is sent in its turn
         if isinstance(verdict, BecameReady) and not probed.key_enforced:

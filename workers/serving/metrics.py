@@ -10,13 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 WAITING = ("vllm:num_requests_waiting", "llamacpp:requests_deferred")
 """Names of the engines' gauges. vLLM's has one sample for each engine core."""
-TOKENS = (
-    "vllm:prompt_tokens_total",
-    "vllm:generation_tokens_total",
-    "llamacpp:prompt_tokens_total",
-    "llamacpp:tokens_predicted_total",
-)
-"""Names of the engines' counters of tokens."""
+TOKENS = ("vllm:prompt_tokens_total", "vllm:generation_tokens_total", "llamacpp:n_decode_total")
+"""Names of the engines' counters that grow at each step. llama.cpp counts the tokens of an answer only at its end."""
 TIMEOUT = timedelta(seconds=5)
 BETWEEN = timedelta(seconds=2)
 """Time between two readings of the counters of tokens. The slowest engines generate about a token per second."""
