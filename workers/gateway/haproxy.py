@@ -159,7 +159,6 @@ class Haproxy:
                 self._cli.ask(f"add server {backend}/{name} {address} {self._shape.check.options(patience)}")
                 self._cli.ask(f"enable health {backend}/{name}")
                 self._cli.ask(f"enable server {backend}/{name}")
-                self._cli.ask(f"set server {backend}/{name} health up")
             case Trust(backend=backend, name=name):
                 self._cli.ask(f"set server {backend}/{name} health up")
             case SetState(backend=backend, name=name, state=state):

@@ -25,7 +25,7 @@ class Layout(Struct, frozen=True, kw_only=True):
 
 
 class AddServer(Struct, frozen=True, kw_only=True):
-    """Add a server that takes requests, with its full patience."""
+    """Add a server that takes requests. `Trust` follows in the next round."""
 
     backend: str
     name: str
