@@ -6,7 +6,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input -q
 # Without pyc files, every command takes twice as long to start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test check format bench lock reference page test-browser test-clouds test-crash test-chaos test-vllm test-emulator screenshots clean
+.PHONY: help setup demo test check format bench lock reference page test-browser test-clouds test-crash test-chaos test-vllm test-emulator live-aws live-gcp screenshots clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -65,6 +65,12 @@ test-browser: .venv/check-ready ## Test the page in headless Chromium
 
 test-clouds: .venv/ready ## Test preemptions, lost logs and dry ladders on both cloud stand-ins
 	MIXTRAL_TEST_LAYERS=clouds .venv/bin/python -m pytest -q -m clouds
+
+live-aws: .venv/ready ## Launch one small model on AWS, ask it, end it; costs under 2 USD (docs/first-launch.md)
+	.venv/bin/python -m tests.live aws
+
+live-gcp: .venv/ready ## The same on GCP
+	.venv/bin/python -m tests.live gcp
 
 test-crash: .venv/ready ## Test kills of every process at many moments
 	MIXTRAL_TEST_LAYERS=crash .venv/bin/python -m pytest -q -m crash

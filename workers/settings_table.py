@@ -31,6 +31,7 @@ SETTINGS = (
     Setting("MIXTRAL_DEFAULT_RECIPE", "run", "Recipe of a `/mixtral launch` that names none.", "mixtral-8x7b"),
     Setting("MIXTRAL_PRICES", "run, worker, plan, machines, check, prices", "Price table (CSV) in the columns of `workers/placement/offers.csv`. Without it, `MIXTRAL_HOME/prices.csv` is used if it exists, else the table in the package."),
     Setting("MIXTRAL_ALLOW_CIDRS", "worker, check", "Comma-separated list of the IPv4 networks that may reach the port of a machine. Without it, only the public address of the host in `MIXTRAL_GATEWAY_URL` may."),
+    Setting("MIXTRAL_EGRESS_URL", "check", "Address that returns the public IPv4 address of the caller as plain text; used by `check --deep` only.", "https://checkip.amazonaws.com"),
     Setting("MIXTRAL_LEASE", "worker", "Time after which a machine ends itself unless its lease is extended.", "24h"),
     Setting("MIXTRAL_SWEEP_EVERY", "worker", "Interval between two sweeps over all deployments.", "1s"),
     Setting("MIXTRAL_CONTROL_LEASE", "worker", "Time after which another process may take over a deployment, or the sweep, from a process that died.", "10s"),

@@ -131,12 +131,15 @@ def prices() -> None:
 
 
 @main.command()
-def check() -> None:
+@click.option(
+    "--deep", is_flag=True, help="Check also what a launch meets in each region. Creates nothing; takes up to a minute."
+)
+def check(deep: bool) -> None:
     """Check settings, Redis, Slack, gateway, prices and clouds: one line each, with the cause and what to do."""
     _log_nothing()
     from bot.cli.check_command import run as run_check
 
-    sys.exit(run_check(os.environ, out=sys.stdout, err=sys.stderr))
+    sys.exit(run_check(os.environ, out=sys.stdout, err=sys.stderr, deep=deep))
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -17,10 +17,13 @@ from recipes.loader import find, folders, load, names
 from recipes.schema import Recipe, RecipeError
 from workers import settings
 from workers.clouds.admitted import admitted
+from workers.clouds.aws import deep_findings as deep_aws
 from workers.clouds.aws import findings as findings_aws
 from workers.clouds.cidrs import CIDRS, CIDRS_MEND, CidrsError
 from workers.clouds.driver import Driver
+from workers.clouds.egress import on_egress
 from workers.clouds.findings import CREDENTIALS, QUOTA, Finding, Need
+from workers.clouds.gcp import deep_findings as deep_gcp
 from workers.clouds.gcp import findings as findings_gcp
 from workers.clouds.needs import needs
 from workers.clouds.usability import NAMES, statuses
@@ -30,14 +33,21 @@ from workers.run import drivers_of
 
 WITHIN = timedelta(seconds=45)
 RENTED = {"aws": findings_aws.questions, "gcp": findings_gcp.questions}
-ORDER = (CREDENTIALS, "permissions", "regions", "network", "firewall", QUOTA)
+DEEP = {"aws": deep_aws.questions, "gcp": deep_gcp.questions}
+ORDER = (
+    *(CREDENTIALS, "permissions", "spot role", "regions", "network", "subnets", "firewall", "image", "driver"),
+    *("other quota", QUOTA),
+)
 MARKS = {True: Text("ok", style="green"), False: Text("no", style="bold red"), None: Text("-", style="dim")}
 
 Question = Callable[[], list[Finding]]
 
 
-def run(environ: Mapping[str, str], out: TextIO, err: TextIO | None = None) -> int:
-    """Print a line for each finding. Return 0 if a launch could work, else 1. Raises nothing."""
+def run(environ: Mapping[str, str], out: TextIO, err: TextIO | None = None, *, deep: bool = False) -> int:
+    """Print a line for each finding. Return 0 if a launch could work, else 1. Raises nothing.
+
+    `deep`: check also what a first launch would meet in each region. Nothing is created.
+    """
     connections = {"Redis": redis, "Slack": slack, "gateway": gateway}
     questions: dict[str, Question] = {name: partial(question, environ) for name, question in connections.items()}
     prices, needed = _prices(environ)
@@ -47,8 +57,10 @@ def run(environ: Mapping[str, str], out: TextIO, err: TextIO | None = None) -> i
     for cloud, ask_cloud in RENTED.items():
         if known.get(cloud):
             mine = tuple(need for need in needed if need.cloud == cloud)
-            asked = ask_cloud(environ, mine)
+            asked = ask_cloud(environ, mine) | (DEEP[cloud](environ, mine) if deep else {})
             questions |= {f"{NAMES[cloud]} {what}": question for what, question in asked.items()}
+    if deep and any(known.get(cloud) for cloud in RENTED):
+        questions["settings egress"] = partial(_egress, environ)
     answers = ask(questions, within=WITHIN, console=Console(file=err or sys.stderr))
     for name, answer in answers.items():
         found += _unanswered(name, answer) if isinstance(answer, Exception) else answer
@@ -169,6 +181,14 @@ def _firewall(about: str, environ: Mapping[str, str]) -> list[Finding]:
     whose = "" if environ.get(CIDRS) else ", the address of MIXTRAL_GATEWAY_URL"
     says = f"ports will be open to {', '.join(open_to)}{whose}"
     return [Finding(about=about, what="firewall", works=True, says=says)]
+
+
+def _egress(environ: Mapping[str, str]) -> list[Finding]:
+    """Check whether machines would admit the probes of this host."""
+    try:
+        return [on_egress(environ, admitted(environ))]
+    except CidrsError:
+        return []  # the finding about the firewall has it
 
 
 def _unanswered(name: str, error: Exception) -> list[Finding]:

@@ -29,6 +29,11 @@ class AwsWire:
         """(region, code) -> vCPUs."""
         self.quota = 192.0
         self.without_vpc: set[str] = set()
+        self.without_image: set[str] = set()
+        self.image_description = "Supported EC2 instances: G5, P4d. NVIDIA driver 580.95.05"
+        self.free_addresses: dict[str, int] = {}
+        """Region -> free addresses of its default subnet; 4091 where it is missing."""
+        self.spot_role = True
         self.price_list: dict[str, list[str]] = {}
         """Instance type -> entries of AWS's price list."""
         self.spot: dict[tuple[str, str, str], str] = {}
@@ -73,6 +78,8 @@ class AwsWire:
         if self.bad_credentials or action in self.denied:
             code = self.bad_credentials or "AccessDeniedException"
             return 400, kind, json.dumps({"__type": code, "message": "not allowed"}).encode()
+        if action == "GetParameter" and region in self.without_image:
+            return 400, kind, json.dumps({"__type": "ParameterNotFound", "message": ""}).encode()
         return 200, kind, json.dumps(self._told(action, asked, region)).encode()
 
     def _told(self, action: str, asked: dict[str, Any], region: str) -> dict[str, Any]:
@@ -90,23 +97,44 @@ class AwsWire:
         self.asked.append((action, region))
         if self.bad_credentials:
             return self._refused(action, self.bad_credentials, 401)
+        if action in self.denied and action == "GetRole":
+            return self._refused(action, "AccessDenied", 403)
+        if action == "GetRole" and not self.spot_role:
+            return self._refused(action, "NoSuchEntity", 404)
         if asked.get("DryRun") == "true":
             code = "UnauthorizedOperation" if action in self.denied else "DryRunOperation"
             return self._refused(action, code, 412)
         inner = getattr(self, f"_{xform_name(action)}")(region)
-        if action == "GetCallerIdentity":
-            inner = f"<GetCallerIdentityResult>{inner}</GetCallerIdentityResult>"
+        if action in ("GetCallerIdentity", "GetRole"):
+            inner = f"<{action}Result>{inner}</{action}Result>"
         return 200, "text/xml", f"<{action}Response>{inner}</{action}Response>".encode()
 
     def _refused(self, action: str, code: str, status: int) -> Answer:
         error = f"<Error><Code>{code}</Code><Message>{escape('said the cloud')}</Message></Error>"
         body = f"<Response><Errors>{error}</Errors></Response>"
-        if action == "GetCallerIdentity":
+        if action in ("GetCallerIdentity", "GetRole"):
             body = f"<ErrorResponse>{error}</ErrorResponse>"
         return status, "text/xml", body.encode()
 
     def _get_caller_identity(self, _region: str) -> str:
         return "<Arn>arn:aws:iam::111122223333:user/ada</Arn><Account>111122223333</Account><UserId>u</UserId>"
+
+    def _get_role(self, _region: str) -> str:
+        name = "AWSServiceRoleForEC2Spot"
+        return (
+            f"<Role><Path>/</Path><RoleName>{name}</RoleName><RoleId>AROA000000000000</RoleId>"
+            f"<Arn>arn:aws:iam::111122223333:role/{name}</Arn><CreateDate>{NOW}</CreateDate></Role>"
+        )
+
+    def _describe_images(self, _region: str) -> str:
+        name = "Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04) 20261101"
+        item = f"<imageId>ami-1</imageId><name>{name}</name><description>{self.image_description}</description>"
+        return f"<imagesSet><item>{item}</item></imagesSet>"
+
+    def _describe_subnets(self, region: str) -> str:
+        free = self.free_addresses.get(region, 4091)
+        item = f"<subnetId>subnet-1</subnetId><availableIpAddressCount>{free}</availableIpAddressCount>"
+        return f"<subnetSet><item>{item}</item></subnetSet>"
 
     def _describe_regions(self, _region: str) -> str:
         items = "".join(f"<item><regionName>{r}</regionName></item>" for r in self.regions)

@@ -23,6 +23,7 @@ MODULES = {
     "client.py": IN_EACH_CLOUD,
     "driver.py": IN_EACH_CLOUD,
     "findings.py": IN_EACH_CLOUD,
+    "deep_findings.py": IN_EACH_CLOUD,
     "instance.py": IN_EACH_CLOUD,
     "launch.py": IN_EACH_CLOUD,
     "network.py": IN_EACH_CLOUD,

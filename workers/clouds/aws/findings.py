@@ -28,10 +28,11 @@ def questions(environ: Mapping[str, str], needed: Sequence[Need]) -> dict[str, C
         "network": _networks,
         "quotas": _quotas,
     }
-    return {what: partial(_guarded, what, partial(question, api, needed)) for what, question in checks.items()}
+    return {what: partial(guarded, what, partial(question, api, needed)) for what, question in checks.items()}
 
 
-def _guarded(what: str, question: Callable[[], list[Finding]]) -> list[Finding]:
+def guarded(what: str, question: Callable[[], list[Finding]]) -> list[Finding]:
+    """The findings of a check; an error of AWS becomes a finding."""
     try:
         return question()
     except DriverError as error:
@@ -60,23 +61,24 @@ def _identity(api: AwsClient, _needed: Sequence[Need]) -> list[Finding]:
 
 def _regions(api: AwsClient, needed: Sequence[Need]) -> list[Finding]:
     wanted = list(dict.fromkeys(need.region for need in needed))
-    usable = _usable(api, needed)
-    off = [region for region in wanted if region not in usable]
+    enabled = usable(api, needed)
+    off = [region for region in wanted if region not in enabled]
     finding = partial(Finding, about=ABOUT, what="regions")
     if not off:
         return [finding(works=True, says=f"all {len(wanted)} regions of the price table are enabled")]
-    says = f"{len(usable)} of the {len(wanted)} in the price table are enabled, not {listed(off, 'others')}"
+    says = f"{len(enabled)} of the {len(wanted)} in the price table are enabled, not {listed(off, 'others')}"
     mend = "enable more under Account, AWS Regions, in the AWS console"
-    return [finding(works=True, says=says) if usable else finding(works=False, says=says, mend=mend)]
+    return [finding(works=True, says=says) if enabled else finding(works=False, says=says, mend=mend)]
 
 
-def _usable(api: AwsClient, needed: Sequence[Need]) -> list[str]:
+def usable(api: AwsClient, needed: Sequence[Need]) -> list[str]:
+    """The regions of `needed` that the account has enabled. Raises AwsError, DriverError."""
     enabled = api.regions()
     return [region for region in dict.fromkeys(need.region for need in needed) if region in enabled]
 
 
 def _networks(api: AwsClient, needed: Sequence[Need]) -> list[Finding]:
-    regions = _usable(api, needed)
+    regions = usable(api, needed)
     default = [{"Name": "is-default", "Values": ["true"]}]
     found = api.everywhere(regions, lambda region: api.call("ec2", region, "describe_vpcs", Filters=default)["Vpcs"])
     missing = [region for region in regions if not found[region]]
@@ -88,7 +90,7 @@ def _networks(api: AwsClient, needed: Sequence[Need]) -> list[Finding]:
 
 
 def _quotas(api: AwsClient, needed: Sequence[Need]) -> list[Finding]:
-    enabled = _usable(api, needed)
+    enabled = usable(api, needed)
     needs = {f"{n.region} {n.quota}": n for n in needed if n.region in enabled and n.quota}
 
     def limit(name: str) -> float | None:
@@ -116,7 +118,7 @@ def _on_quota(code: str, needs: Mapping[str, Need], found: Mapping[str, float | 
 
 def _permissions(api: AwsClient, needed: Sequence[Need]) -> list[Finding]:
     """Make the calls of a launch as dry runs: EC2 answers whether each would be allowed."""
-    region = next(iter(_usable(api, needed)), api.home)
+    region = next(iter(usable(api, needed)), api.home)
     type_ = next((need.instance_type for need in needed if need.region == region), "g5.xlarge")
     answers = {action: _dry_run(call) for action, call in _launch(api, region, type_)}
     finding = partial(Finding, about=ABOUT, what="permissions")

@@ -24,6 +24,9 @@ PERMISSIONS = (
     *("compute.instances.getSerialPortOutput", "compute.disks.create", "compute.subnetworks.use"),
     *("compute.subnetworks.useExternalIp", "compute.firewalls.create", "compute.firewalls.get"),
     *("compute.firewalls.update", "compute.networks.updatePolicy", "compute.projects.get", "compute.regions.get"),
+    *("compute.disks.setLabels", "compute.networks.get", "compute.subnetworks.get"),
+    *("compute.globalOperations.get", "compute.regionOperations.get"),
+    *("compute.zoneOperations.get", "compute.zoneOperations.list"),
 )
 ROLES = "roles/compute.instanceAdmin.v1 and roles/compute.securityAdmin"
 
@@ -39,10 +42,11 @@ def questions(environ: Mapping[str, str], needed: Sequence[Need]) -> dict[str, C
         "network": _network,
         "quotas": partial(_quotas, needed=needed),
     }
-    return {what: partial(_guarded, what, question, api) for what, question in checks.items()}
+    return {what: partial(guarded, what, question, api) for what, question in checks.items()}
 
 
-def _guarded(what: str, question: Callable[[GcpClient], list[Finding]], api: Callable[[], GcpClient]) -> list[Finding]:
+def guarded(what: str, question: Callable[[GcpClient], list[Finding]], api: Callable[[], GcpClient]) -> list[Finding]:
+    """The findings of a check; an error of GCP becomes a finding."""
     try:
         return question(api())
     except DriverError as error:

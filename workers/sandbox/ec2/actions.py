@@ -17,6 +17,8 @@ from workers.sandbox.ec2.cloud import Cloud
 from workers.sandbox.ec2.lives import Pool
 
 MAX_USER_DATA = 16384  # bytes, EC2's limit
+IMAGE_NAME = "Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04) 20261101"
+IMAGE_DESCRIPTION = "Supported EC2 instances: G4dn, G5, G6, G6e, P4d, P4de, P5."  # without the driver, as on EC2
 STRATEGIES = {
     "on-demand": ("lowest-price", "prioritized"),
     "spot": ("price-capacity-optimized", "lowest-price", "capacity-optimized", "diversified"),
@@ -78,6 +80,19 @@ class Actions(EC2Response):
             now = before if instance.state_code == before["Code"] else {"Code": 32, "Name": "shutting-down"}
             ended.append({"InstanceId": instance.id, "CurrentState": now, "PreviousState": before})
         return ActionResult({"TerminatingInstances": ended})
+
+    def describe_images(self) -> ActionResult:
+        """The images that SSM has named, which moto does not have; others are moto's."""
+        ids = self._get_param("ImageIds", [])
+        if not ids or not self.cloud.images.issuperset(ids):
+            return super().describe_images()
+        described = {
+            "Name": IMAGE_NAME,
+            "Description": IMAGE_DESCRIPTION,
+            "State": "available",
+            "CreationDate": utcnow(),
+        }
+        return ActionResult({"Images": [{"ImageId": id_, "RootDeviceName": "/dev/sda1", **described} for id_ in ids]})
 
     def describe_instances(self) -> ActionResult:
         self.cloud.lives.settle()

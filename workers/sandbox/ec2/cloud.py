@@ -27,6 +27,8 @@ class Cloud:
         self.lock = threading.RLock()
         self.faults = Faults()
         self.calls: list[dict[str, str]] = []
+        self.images: set[str] = set()
+        """Ids of the images that SSM has named."""
         self._quotas: list[tuple[str, str, float]] = []
         self._made_at: dict[str, float] = {}
         self._answers: dict[tuple[str, str, str], tuple[str, Any]] = {}

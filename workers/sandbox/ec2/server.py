@@ -83,7 +83,7 @@ class Ec2:
             case "ec2":
                 return self._ec2(request)
             case "ssm" if action == "GetParameter":
-                return _parameter(json.loads(request.get_data()).get("Name", ""), region)
+                return self._parameter(json.loads(request.get_data()).get("Name", ""), region)
             case "servicequotas" if action == "GetServiceQuota":
                 return self._quota(json.loads(request.get_data()), region)
             case "sts" if action == "GetCallerIdentity":
@@ -111,6 +111,13 @@ class Ec2:
             return _refused("servicequotas", "NoSuchResourceException", "There is no such quota.", 400)
         quota = {"ServiceCode": "ec2", "QuotaCode": code, "Value": self.cloud.quota(code, region), "Unit": "None"}
         return _json({"Quota": quota})
+
+    def _parameter(self, name: str, region: str) -> Response:
+        if not name.startswith(IMAGES):
+            return _refused("ssm", "ParameterNotFound", "", 400)
+        image = f"ami-{_number_of(name + region):017x}"
+        self.cloud.images.add(image)
+        return _json({"Parameter": {"Name": name, "Type": "String", "Value": image, "Version": 1}})
 
     def _sandbox(self, request: Request) -> Response:
         what = (request.method, *request.path.strip("/").split("/")[1:])
@@ -154,13 +161,6 @@ def _refused(service: str, code: str, message: str, status: int) -> Response:
     if service == "sts":
         inner = f"<Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"
     return Response(f"<Response>{inner}<RequestID>0</RequestID></Response>", status, content_type="text/xml")
-
-
-def _parameter(name: str, region: str) -> Response:
-    if not name.startswith(IMAGES):
-        return _refused("ssm", "ParameterNotFound", "", 400)
-    image = f"ami-{_number_of(name + region):017x}"
-    return _json({"Parameter": {"Name": name, "Type": "String", "Value": image, "Version": 1}})
 
 
 def _number_of(text: str) -> int:

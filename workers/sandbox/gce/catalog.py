@@ -7,6 +7,8 @@ from workers.placement import catalog
 from workers.placement.offer import Offer
 
 DEFAULT_LIMIT = 1024  # GPUs, for quotas that were not set
+OF_NO_GPU = ("IN_USE_ADDRESSES", "SSD_TOTAL_GB")
+"""Quotas of a region beside those for GPUs. They are reported; their usage is not counted."""
 
 
 class Catalog:
@@ -40,7 +42,8 @@ class Catalog:
 
     def quotas(self, place: str, used: dict[tuple[str, str], int]) -> list[dict[str, object]]:
         """The quotas in the form of `regions.get` and `projects.get`; `used` is in GPUs by place and metric."""
-        metrics = [GLOBAL] if place == "global" else [p + m for m in METRICS.values() for p in ("", "PREEMPTIBLE_")]
+        of_a_region = [p + m for m in METRICS.values() for p in ("", "PREEMPTIBLE_")] + list(OF_NO_GPU)
+        metrics = [GLOBAL] if place == "global" else of_a_region
         return [{"metric": m, "limit": self.limit(place, m), "usage": used.get((place, m), 0)} for m in metrics]
 
     def described(self, zone: str, machine_type: str) -> dict[str, object]:

@@ -193,6 +193,12 @@ class Gce:
             "diskSizeGb": "50",
         }
 
+    def _networks_get(self, _call: Call) -> Json:
+        return {"name": "default", "autoCreateSubnetworks": True}
+
+    def _subnetworks_get(self, call: Call) -> Json:
+        return {"name": "default", "region": self._region(call.path["region"], call.path["project"])}
+
     def _zones_list(self, call: Call) -> Json:
         zones = self.cloud.catalog.zones.items()
         found = [

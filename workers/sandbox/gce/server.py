@@ -48,6 +48,8 @@ ROUTES = tuple(
         ("GET", PROJECT + f"/global/firewalls/{NAME}", "firewalls.get"),
         ("PATCH", PROJECT + f"/global/firewalls/{NAME}", "firewalls.patch"),
         ("GET", PROJECT + f"/global/images/family/{NAME}", "images.getFromFamily"),
+        ("GET", PROJECT + "/global/networks/default", "networks.get"),
+        ("GET", PROJECT + r"/regions/(?P<region>[^/]+)/subnetworks/default", "subnetworks.get"),
         ("GET", PROJECT + "/zones", "zones.list"),
         ("GET", PROJECT + "/regions", "regions.list"),
         ("GET", PROJECT + f"/regions/{NAME}", "regions.get"),

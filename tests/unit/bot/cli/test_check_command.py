@@ -23,6 +23,7 @@ from workers.sandbox.gce.server import Handler
 from workers.sandbox.valkey import free_port
 
 HEADER = "cloud,region,zone,instance_type,accelerator,count,gpu_memory_gib,vcpus,memory_gib,on_demand_usd_h,spot_usd_h"
+DRIVER_580 = "common-cu129-ubuntu-2204-nvidia-580-v20261101"
 ROWS = (
     "aws,us-east-1,use1-az1,p4d.24xlarge,A100,8,40,96,1152,21.9,2.4",
     "aws,us-west-2,usw2-az1,p4d.24xlarge,A100,8,40,96,1152,21.9,7.5",
@@ -54,7 +55,7 @@ def gcp():
     cloud = GcpCloud()
     asked = {"do_GET": More.do_GET, "do_POST": More.do_POST}
     cloud.server.RequestHandlerClass = type("More", (More,), {**vars(cloud.server.RequestHandlerClass), **asked})
-    More.held, More.network = list(PERMISSIONS), True
+    More.held, More.network, More.image, More.subnets = list(PERMISSIONS), True, DRIVER_580, ["us-central1"]
     yield cloud
     cloud.server.shutdown()
     cloud.server.server_close()
@@ -65,8 +66,20 @@ class More(Handler):
 
     held: ClassVar[list[str]] = []
     network = True
+    image: str | None = None
+    """Name of the newest image of the family; None: the family does not exist."""
+    subnets: ClassVar[list[str]] = []
+    """Regions in which the default network has a subnet."""
 
     def do_GET(self):  # noqa: N802 - a name that http.server calls
+        if "/images/family/" in self.path:
+            missing = {"error": {"code": 404, "message": "The resource was not found", "errors": []}}
+            return self._say(200, {"name": More.image, "diskSizeGb": "50"}) if More.image else self._say(404, missing)
+        if "/subnetworks/" in self.path:
+            region = self.path.split("/regions/")[1].split("/")[0]
+            message = f"The resource 'projects/a-project/regions/{region}/subnetworks/default' was not found"
+            missing = {"error": {"code": 404, "message": message, "errors": [{"reason": "notFound"}]}}
+            return self._say(200, {"name": "default"}) if region in More.subnets else self._say(404, missing)
         if not self.path.startswith("/compute/v1/projects/a-project/global/networks/"):
             return self.handle_one()
         message = "The resource 'projects/a-project/global/networks/default' was not found"
@@ -88,10 +101,10 @@ class More(Handler):
         self.wfile.write(body)
 
 
-def checked(environ):
+def checked(environ, *, deep=False):
     """Exit status, and the lines."""
     out, err = io.StringIO(), io.StringIO()
-    status = check.run(environ, out, err)
+    status = check.run(environ, out, err, deep=deep)
     text = out.getvalue()
     assert "Traceback" not in text + err.getvalue()
     return status, text.splitlines()
@@ -211,6 +224,93 @@ def test_google_quotas_permissions_and_network_are_told(home, gcp):
     told = line(lines, "GCP", "A100-80GB on demand")
     assert told.startswith("no")
     assert "1 GPUs at most in us-central1, and a2-ultragpu-2g needs 2" in told
+
+
+@pytest.fixture
+def deep(home, aws, gcp):
+    """The lines of `check --deep` on both clouds, for a host whose public address is the argument."""
+
+    def lines(address="203.0.113.9"):
+        with answering(f"{address}\n") as egress:
+            return checked(home | aws.environ | gcp.environ | {"MIXTRAL_EGRESS_URL": egress}, deep=True)[1]
+
+    return lines
+
+
+def test_deep_what_a_first_launch_needs_is_found(deep):
+    lines = deep()
+    assert "in us-east-1 and us-west-2" in line(lines, "AWS", "image       Deep Learning")
+    assert line(lines, "AWS", "driver  ").startswith("ok")
+    assert "2 default subnets" in line(lines, "AWS", "subnets")
+    assert "exists" in line(lines, "AWS", "spot role")
+    assert f"{DRIVER_580}, 50 GB" in line(lines, "GCP", "image")
+    assert "NVIDIA driver 580" in line(lines, "GCP", "driver")
+    assert "a subnet in us-central1" in line(lines, "GCP", "subnets")
+    assert line(lines, "GCP", "other quota").startswith("ok")
+    assert "from 203.0.113.9" in line(lines, "settings", "egress")
+    assert not [one for one in lines if one.startswith("no") and one[3:6] in ("AWS", "GCP")]
+
+
+def test_deep_what_would_stop_a_first_launch_on_aws_is_named_with_its_mend(deep, aws):
+    aws.without_image = {"us-east-1"}
+    aws.free_addresses = {"us-east-1": 0}
+    aws.image_description = "NVIDIA driver 570.133.20"
+    aws.spot_role = False
+    lines = deep()
+    assert "not in us-east-1" in line(lines, "AWS", "image       ")
+    assert "none in us-east-1. Run `aws ec2 create-default-subnet" in line(lines, "AWS", "subnets")
+    driver = line(lines, "AWS", "driver  ")
+    assert driver.startswith("no")
+    assert "has NVIDIA driver 570, and vLLM" in driver
+    assert "Run `aws iam create-service-linked-role" in line(lines, "AWS", "spot role")
+
+
+def test_deep_an_image_that_no_region_has_and_full_subnets_everywhere_are_failures(deep, aws):
+    aws.without_image = {"us-east-1", "us-west-2"}
+    aws.free_addresses = {"us-east-1": 0, "us-west-2": 0}
+    lines = deep()
+    assert line(lines, "AWS", "image  ").startswith("no")
+    assert line(lines, "AWS", "subnets").startswith("no")
+
+
+def test_deep_a_driver_that_the_cloud_does_not_state_is_unknown(deep, aws):
+    aws.image_description = "Supported EC2 instances: G5, P4d."
+    assert line(deep(), "AWS", "driver  ").startswith("- ")
+
+
+def test_deep_a_role_that_may_not_be_read_is_unknown(deep, aws):
+    aws.denied = {"GetRole"}
+    told = line(deep(), "AWS", "spot role")
+    assert told.startswith("- ")
+    assert "could not be checked" in told
+
+
+def test_deep_what_would_stop_a_first_launch_on_google_is_named_with_its_mend(deep, gcp):
+    More.image, More.subnets = "common-cu128-ubuntu-2204-nvidia-570-v1", []
+    gcp.quota("IN_USE_ADDRESSES", 0)
+    gcp.quota("SSD_TOTAL_GB", 100)
+    lines = deep()
+    assert "has NVIDIA driver 570" in line(lines, "GCP", "driver")
+    assert "has no subnet in us-central1. Run `gcloud compute networks subnets" in line(lines, "GCP", "subnets")
+    assert "less than the 1 that a machine needs" in line(lines, "GCP", "IN_USE_ADDRESSES")
+    assert "less than the 256 that a machine needs" in line(lines, "GCP", "SSD_TOTAL_GB")
+
+
+def test_deep_an_image_family_that_is_gone_is_named(deep):
+    More.image = None
+    told = line(deep(), "GCP", "image")
+    assert told.startswith("no")
+    assert "does not exist. Set image_id" in told
+
+
+def test_deep_a_host_that_machines_would_not_admit_is_told_the_network_to_add(deep):
+    told = line(deep("198.51.100.7"), "settings", "egress")
+    assert told.startswith("no")
+    assert "Add 198.51.100.7/32 to MIXTRAL_ALLOW_CIDRS" in told
+
+
+def test_deep_an_address_that_cannot_be_read_is_unknown(deep):
+    assert line(deep("<html>"), "settings", "egress").startswith("- ")
 
 
 @pytest.mark.parametrize(

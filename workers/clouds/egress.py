@@ -1,0 +1,34 @@
+"""The public address of this host, and whether machines would admit it."""
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import httpx
+
+from workers.clouds.cidrs import CIDRS
+from workers.clouds.findings import Finding
+from workers.settings_table import DEFAULTS
+
+EGRESS = "MIXTRAL_EGRESS_URL"
+ANSWERS_WITHIN = 5.0  # seconds
+
+
+def outside_address(environ: Mapping[str, str]) -> ipaddress.IPv4Address:
+    """The IPv4 address from which this host reaches the internet. Raises httpx.HTTPError, ValueError."""
+    answer = httpx.get(environ.get(EGRESS) or DEFAULTS[EGRESS], timeout=ANSWERS_WITHIN).raise_for_status()
+    return ipaddress.IPv4Address(answer.text.strip())
+
+
+def on_egress(environ: Mapping[str, str], allowed: Sequence[str]) -> Finding:
+    """Whether machines would admit the probes of this host. `allowed`: the networks that may reach a machine's port."""
+    finding = partial(Finding, about="settings", what="egress")
+    try:
+        address = outside_address(environ)
+    except (httpx.HTTPError, ValueError) as error:
+        says = f"the public address of this host could not be read: {' '.join(str(error).split())}"
+        return finding(works=None, says=says, mend=f"set {EGRESS} to an address that returns it, or compare by hand")
+    if any(address in ipaddress.IPv4Network(network) for network in allowed):
+        return finding(works=True, says=f"this host reaches machines from {address}, which they admit")
+    says = f"this host reaches machines from {address}, and they would admit {', '.join(allowed)} only"
+    return finding(works=False, says=says, mend=f"add {address}/32 to {CIDRS}; the workers' address must be in it, too")
