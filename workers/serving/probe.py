@@ -45,9 +45,9 @@ def probe(address: str, asked: ReadinessProbe, *, key: str) -> Unready | None:
 
     Any 2xx answer means ready, as in SkyPilot.
     """
-    headers = httpx.Headers(_authorization(key))
-    headers.update(asked.headers)  # whatever the case of their names
     try:
+        headers = httpx.Headers(_authorization(key))
+        headers.update(asked.headers)  # whatever the case of their names
         answer = _client().request(
             "GET" if asked.post_data is None else "POST",
             f"{address}/{asked.path.lstrip('/')}",
@@ -55,6 +55,8 @@ def probe(address: str, asked: ReadinessProbe, *, key: str) -> Unready | None:
             json=asked.post_data,
             timeout=asked.timeout.total_seconds(),
         )
+    except (httpx.LocalProtocolError, UnicodeEncodeError):  # their text contains the header, which may be a secret
+        return Unready(why="a header of the recipe's readiness probe contains a character that HTTP does not allow")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return Unready(why=_why(error, asked.timeout), silent=True)
     if answer.is_success:

@@ -125,6 +125,13 @@ def test_an_engine_that_refuses_our_key_is_told_with_what_to_change(replica, sta
     assert replica.asked[-1][2].get_all("Authorization") == ["Bearer another"]
 
 
+@pytest.mark.parametrize("secret", ["s\u00e9cret", "se\ncret", "se\x00cret", "\U0001f511"])
+def test_a_header_that_http_does_not_allow_is_told_without_the_secret_in_it(replica, secret):
+    unready = probe(replica.address, ReadinessProbe(headers={"Authorization": f"Bearer {secret}"}), key=KEY)
+    assert unready.why == "a header of the recipe's readiness probe contains a character that HTTP does not allow"
+    assert replica.asked == []
+
+
 @pytest.mark.parametrize(("status", "unready"), [(404, False), (400, False), (429, False), (500, True), (503, True)])
 def test_a_replica_with_another_api_is_ready_and_one_that_fails_is_not(replica, status, unready):
     replica.status = status
