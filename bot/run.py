@@ -32,8 +32,9 @@ from bot.slack.connections import ENVELOPES_AT_ONCE, app_of, serve
 from bot.slack.failures import SlackFailed, SlackRefused
 from bot.slack.message import Identity
 from workers.errors import WorkersError
-from workers.placement import catalog
-from workers.run import connect, drivers_of, ladder_of, now, wire_deployments
+from workers.placement.in_use import in_use
+from workers.placement.shared_prices import reader
+from workers.run import belong, connect, drivers_of, ladder_of, now, wire_deployments
 
 _LOG = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ def main(environ: Mapping[str, str]) -> int:
 def run(settings: BotSettings, stop: threading.Event) -> None:
     """Connect, serve until `stop` is set, and close. Raises CannotStart, Stopped."""
     redis = connect(settings.workers.redis_url)
-    _until_it_works(redis.ping, "Redis", stop)
+    _until_it_works(lambda: belong(settings.workers, redis), "Redis", stop)
     slack = slack_of(settings, redis, stop)
     ourselves = _until_it_works(lambda: _who_we_are(slack), "Slack", stop)
     with ExitStack() as closing:
@@ -127,8 +128,8 @@ def context_of(settings: BotSettings, redis: Redis, answers: AnswerPool) -> Comm
     return CommandContext(
         deployments=wire_deployments(core, redis),
         recipes=RecipeCatalog(core.recipe_folders, core.environ, core.default_recipe),
-        ladder=ladder_of(core, drivers_of(core)),
-        priced=lambda: catalog.dated(catalog.chosen(core.environ)),
+        ladder=ladder_of(core, drivers_of(core), redis),
+        priced=lambda: in_use(core.environ, reader(redis)).dated,
         answers=answers,
         channels=SlackChannels(slack_of(settings, redis, timeout=ACK_TIMEOUT), redis),
         admins=settings.admins,

@@ -10,6 +10,7 @@ from typing import get_args
 
 from recipes.document import MAX_BYTES, read
 from recipes.engine_key import key_notes
+from recipes.registry import login_notes
 from recipes.resources import machines
 from recipes.schema import Engine, Note, Recipe, RecipeError, Resources, Scalar
 from recipes.service import serving
@@ -110,6 +111,7 @@ def _recipe(document: Value, stem: str, environ: Mapping[str, str], given: Mappi
         *key_notes(fields.get("run")),
         *found.notes,
         *machine.notes,
+        *login_notes(machine.alternatives, resources, {*found.envs, *found.missing, *found.secrets}),
         *service.notes,
     ]
     return Recipe(

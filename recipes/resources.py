@@ -90,7 +90,8 @@ class _Reader:
         accelerators = fields.get("accelerators") or fields.get("gpus")
         if accelerators is None:
             return [made], False
-        alternatives, ordered = listed(accelerators)
+        alternatives, notes_, ordered = listed(accelerators)
+        self.notes += notes_
         if ordered:
             return [replace(made, accelerators=(one,)) for one in alternatives], True
         return [replace(made, accelerators=alternatives)], False

@@ -85,7 +85,7 @@ class ReadinessProbe(Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
     timeout: timedelta = timedelta(seconds=15)
     initial_delay: timedelta = timedelta(seconds=1200)
-    """Time after the machine's start in which a failing probe does not fail the replica."""
+    """Time after the engine's start in which a failing probe does not fail the replica."""
 
 
 class ReplicaPolicy(Struct, frozen=True, kw_only=True):

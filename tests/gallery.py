@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bot.language.question import Question
 from bot.slack.message import Message
@@ -21,7 +22,9 @@ from tests.builders.events import BEGIN, KEY
 from tests.builders.offers import offer, spot_offer
 from tests.builders.recipes import MIXTRAL, SMOLLM2, scaled_by
 from tests.builders.story import Story
-from workers.deployment.events import Failure, KeyId
+from workers.deployment.events import Failure, KeyId, LaunchIntended, NewerEvent
+from workers.deployment.state import Deployment, fold
+from workers.machines import BootPhase
 from workers.placement.ladder import Rung
 from workers.placement.limits import Limits
 from workers.placement.offer import Offer
@@ -109,6 +112,10 @@ def cards() -> dict[str, Message]:
     stories = {
         "card planning": Story().wait(1),
         "card looking": climbing(),
+        "card with doubtful weights": Story("mixtral", MIXTRAL).planned(*offers()).weights_checked(
+            f"Whether the weights of {HF_ID} can be downloaded could not be checked: huggingface.co gave no answer "
+            "within 3 s."
+        ).asked(offers()[0]).wait(4),
         "card without clouds": Story("mixtral-8x7b", MIXTRAL).planned(*rungs(usable=False)).ended(
             failed="No machine could be asked for."
         ),
@@ -129,6 +136,7 @@ def cards() -> dict[str, Message]:
         "card preempted": two().wait(60).gone("preempted by its cloud", 2, log="", preempted=True).wait(3),
         "card failed": failed(),
         "card ending": two().stopped().wait(2),
+        "card ending, host away": on_a_host(Story("words", SMOLLM2), "h-0123456789ab").stopped().wait(120),
         "card down": Story().served().wait(720).stopped().wait(1).gone("ended by request").ended().wait(5),
     }  # fmt: skip
     return {name: card(story.state, story.now) for name, story in stories.items()}
@@ -142,6 +150,9 @@ def more_cards() -> dict[str, Story]:
         "card waiting for the gateway": ready.wait(4),
         "card without a gateway": unrouted.wait(45),
         "card booting in the cloud": booting().progressed("pulling vllm/vllm-openai:v0.33.0").wait(64),
+        "card pulling": pulling().wait(20),
+        "card downloading weights": pulling().wait(100).progressed("starting " + HF_ID, BootPhase.LOADING).wait(70)
+        .progressed("starting " + HF_ID, BootPhase.LOADING, 34_500_000_000, 93_400_000_000).wait(12),
         "card starting again": booting().progressed(f"starting {HF_ID}").wait(90)
         .engine_ended("the engine exited with status 1", 2).wait(8),
         "card not ready, started again": served_in_the_cloud().wait(3600).not_ready("nothing listens there")
@@ -201,6 +212,18 @@ def booting() -> Story:
     return told.wait(1).asked(offers()[0]).wait(20).created("http://203.0.113.20:8000").wait(40)
 
 
+def pulling() -> Story:
+    """One cloud machine that has reported the phases of its boot, and pulls its image."""
+    told = booting().progressed("waiting for the GPU driver", BootPhase.BOOTING).wait(182)
+    told.progressed("installing Docker", BootPhase.INSTALLING).wait(48)
+    image = "pulling vllm/vllm-openai:v0.33.0"
+    return (
+        told.progressed(image, BootPhase.PULLING)
+        .wait(140)
+        .progressed(image, BootPhase.PULLING, 6_100_000_000, 9_800_000_000)
+    )
+
+
 def served_in_the_cloud() -> Story:
     return booting().wait(300).ready().published().wait(1).tested()
 
@@ -232,6 +255,22 @@ def no_machine() -> Story:
     for taken in offers()[:2]:
         told.asked(taken).wait(4).refused(NO_STOCK)
     return told.exhausted("No machine is available. 2 offers: no capacity right now.").wait(3)
+
+
+def newer(story: Story) -> Deployment:
+    """The state after an event that this version cannot read."""
+    state = fold(story.id, [NewerEvent(type="ReplicaMoved")], onto=story.state)
+    assert state is not None
+    return state
+
+
+def on_a_host(story: Story, host: str) -> Story:
+    """A replica that is a process of this worker host."""
+    story.planned().asked()
+    intended = story.events[-1]
+    assert isinstance(intended, LaunchIntended)
+    story.events[-1] = replace(intended, request=replace(intended.request, host=host))
+    return story.created().ready()
 
 
 def gone_down() -> Story:
@@ -309,6 +348,10 @@ def others() -> dict[str, Message]:
     return {
         "status overview": status.overview([story.state for story in running], now),
         "status overview, nothing": status.overview([], now),
+        "status overview, lost log": status.overview([running[0].state], now, lost=["fast"]),
+        "status overview, newer": status.overview([newer(story) for story in running[:2]], now),
+        "status detail, newer": status.detail(newer(running[0]), now),
+        "card newer": card(newer(running[0]), now),
         "status detail": status.detail(climbing().state, climbing().now),
         "plan": plan.plan(MIXTRAL, rungs(usable=True), "read in 2026-11"),
         "plan without clouds": plan.plan(strange, rungs(usable=False), "read in 2026-11"),

@@ -42,8 +42,10 @@ class Line:
             "MIXTRAL_HOME": str(self.home),
             "MIXTRAL_RECIPES": str(recipes),
             "MIXTRAL_LEASE": "5m",
+            "MIXTRAL_PRICES_EVERY": "off",
             "MIXTRAL_GATEWAY_BIND": f"127.0.0.1:{self.gateway_port}",
             "MIXTRAL_GATEWAY_URL": self.gateway,
+            "HF_HUB_OFFLINE": "1",
             "PYTHONUNBUFFERED": "1",
             **environ,
         }

@@ -38,7 +38,7 @@ from workers.deployment.log import Log
 from workers.deployment.state import Deployment
 from workers.errors import WorkersError
 from workers.machines import Presence
-from workers.placement import catalog
+from workers.placement.in_use import in_use
 from workers.placement.limits import Limits
 from workers.processes import Child, Children
 from workers.run import connect, drivers_of, wire_deployments
@@ -99,7 +99,7 @@ class Live:
 
     def checked(self, recipe: Recipe) -> bool:
         """Print what `check --deep` finds of the cloud; return whether a launch could work."""
-        prices = catalog.load(catalog.chosen(self.environ))
+        prices = in_use(self.environ).offers
         mine = tuple(need for need in needs([recipe], prices) if need.cloud == self.cloud and not need.spot)
         both = (check_command.RENTED, check_command.DEEP)
         asked = {what: question for of in both for what, question in of[self.cloud](self.environ, mine).items()}

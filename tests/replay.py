@@ -16,7 +16,7 @@ from tests.recorded import Header, decoded, offer_in_words, plain_lines, read, s
 from workers.decision.next_step import next_step
 from workers.deployment.attempt import Attempt
 from workers.deployment.condition import condition_of
-from workers.deployment.events import AnyEvent, DeploymentId
+from workers.deployment.events import AnyEvent, DeploymentId, NewerEvent
 from workers.deployment.log import Log, _encode
 from workers.deployment.state import Deployment
 from workers.machines import Machine, MachineRequest
@@ -121,7 +121,10 @@ def _log(parser: argparse.ArgumentParser, asked: argparse.Namespace) -> tuple[He
         parser.error("name a log file, or give both --redis URL and --deployment ID")
     if from_redis:
         header = Header(deployment=DeploymentId(asked.deployment))
-        return header, Log(connect(asked.redis)).read(header.deployment)
+        logged = Log(connect(asked.redis)).read(header.deployment)
+        if newer := next((event for event in logged if isinstance(event, NewerEvent)), None):
+            raise ValueError(f"a newer version wrote {newer.type}")
+        return header, [event for event in logged if not isinstance(event, NewerEvent)]
     header, lines = read(asked.file)
     return header, decoded(lines)
 

@@ -84,6 +84,7 @@ class Day:
 
     def _wire(self, redis):
         environ = {
+            "HF_HUB_OFFLINE": "1",
             "GOOGLE_CLOUD_PROJECT": "a-project",
             "MIXTRAL_GCE_ENDPOINT": self._server.url,
             "MIXTRAL_ALLOW_CIDRS": "203.0.113.0/24",

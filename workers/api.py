@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from typing import Any
 
 from msgspec import MsgspecError, Struct
@@ -47,6 +48,29 @@ class NoSuchDeployment(WorkersError):
         super().__init__(f"No deployment is called {name}. {there}")
         self.name = name
         self.known = tuple(known)
+
+
+class EventLogGone(WorkersError):
+    """The log of a deployment that has not ended is not in Redis."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The log of {name} is not in Redis any more, so its state is not known, and its machines may run on and "
+            "cost money until their leases end. `mixtral-bot machines` lists them. Restore Redis from a backup, or end "
+            "them by `mixtral-bot machines --end-orphans`, and free the name by "
+            f"`redis-cli HDEL mixtral:names {name}`."
+        )
+
+
+class WrittenByNewer(WorkersError):
+    """A newer version has written to the deployment's log."""
+
+    def __init__(self, state: Deployment) -> None:
+        super().__init__(
+            f"{state.name} cannot be changed: a newer version of mixtral-bot wrote {state.newer} to its log, which "
+            f"this version ({version('mixtral-bot')}) cannot read. Its machines run on, and their leases are extended. "
+            "Upgrade the bot, the workers and the gateway to the newest version that runs, and repeat the command."
+        )
 
 
 class LogsGone(WorkersError):
@@ -98,7 +122,7 @@ class Deployments:
         """Request another number of replicas, and return the new state; an ending deployment is returned unchanged.
 
         Every change is by id: a name may belong to another deployment by the time of the change.
-        Raises NoSuchDeployment.
+        Raises NoSuchDeployment, WrittenByNewer, as every change does.
         """
         return self._decide(deployment, ScaleRequested(**stamp(datetime.now(UTC)), replicas=replicas, by=by))
 
@@ -125,11 +149,13 @@ class Deployments:
         return self._decide(deployment, KeepTryingRequested(**stamp(now), by=by, every=every, until=until))
 
     def get(self, name: str) -> Deployment:
-        """The deployment of this name. Raises NoSuchDeployment."""
+        """The deployment of this name. Raises NoSuchDeployment, EventLogGone, UnreadableLog."""
         names = self._log.names()
-        state = self._newest(names[name]) if name in names else None
-        if state is None:
+        if name not in names:
             raise NoSuchDeployment(name, sorted(names))
+        state = self._newest(names[name])
+        if state is None:
+            raise EventLogGone(name)
         return state
 
     def _newest(self, deployment: DeploymentId) -> Deployment | None:
@@ -160,6 +186,18 @@ class Deployments:
             self._projection.read(missing)  # after a restore of Redis the feed may lack them
         found = (self._projection.states.get(id_) for _, id_ in sorted(names.items()))
         return [state for state in found if state is not None and not state.ended]
+
+    def lost(self) -> tuple[str, ...]:
+        """The names whose logs are not in Redis any more, or cannot be read."""
+        there = {state.id for state in self.all()}
+        missing = {name: id_ for name, id_ in self._log.names().items() if id_ not in there}
+        return tuple(sorted(name for name, id_ in missing.items() if not self._is_readable(id_)))
+
+    def _is_readable(self, deployment: DeploymentId) -> bool:
+        try:
+            return self.by_id(deployment) is not None
+        except MsgspecError:
+            return False
 
     def key(self, deployment: DeploymentId) -> str | None:
         """The launcher's key; None if it was revoked. Must not be put into a channel, a log line or an event."""
@@ -204,6 +242,8 @@ class Deployments:
             state = self.by_id(deployment)
             if state is None or is_ending(state):
                 raise NoSuchDeployment(state.name if state else deployment, sorted(self._log.names()))
+            if state.newer:
+                raise WrittenByNewer(state)
             if append(state):
                 return
 
@@ -214,6 +254,8 @@ class Deployments:
                 raise NoSuchDeployment(deployment, sorted(self._log.names()))
             if is_ending(state):
                 return state
+            if state.newer:
+                raise WrittenByNewer(state)
             if self._log.append(state.id, state.version, [made]):
                 self._nudge(state.id)
                 after = fold(state.id, [made], onto=state)

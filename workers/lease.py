@@ -9,6 +9,11 @@ from redis import Redis
 from redis.exceptions import LockError, RedisError
 
 
+def is_held(redis: Redis, name: str) -> bool:
+    """Whether a process holds the lease of this name."""
+    return bool(redis.exists(f"mixtral:lease:{name}"))
+
+
 class Lease:
     """`mixtral:lease:<name>` in Redis. It expires `ttl` after the last renewal."""
 

@@ -30,13 +30,32 @@ class Boot(Struct, frozen=True, kw_only=True):
     secrets: tuple[str, ...] = ()
     """Names of environment variables whose values are added at the call to the cloud."""
     initial_delay: timedelta = timedelta(seconds=1200)
-    """Maximum time from the machine's start until the engine is ready."""
+    """Maximum time from the engine's start until it is ready."""
     image: str | None = None
     disk_gib: int | None = None
     disk_tier: str | None = None
 
 
-class MachineRequest(Struct, frozen=True, kw_only=True):
+class BootPhase(StrEnum):
+    """What a machine does before its engine is ready, in the words of its console. It may leave phases out."""
+
+    BOOTING = "booting"  # its operating system and the GPU driver
+    INSTALLING = "installing"  # what its image lacks: Docker, the container toolkit; or the recipe's setup
+    PULLING = "pulling"  # the container image
+    LOADING = "loading"  # the engine was started: it downloads weights, loads them and compiles
+
+
+class BootReport(Struct, frozen=True, kw_only=True):
+    """What a machine has reported of its boot: the phase, and how much of it is done."""
+
+    phase: BootPhase
+    done: int = 0
+    """Bytes; 0 if the machine does not count them."""
+    total: int = 0
+    """Bytes; 0 if it is unknown."""
+
+
+class MachineRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The complete request of one attempt at a machine; it can be repeated identically."""
 
     token: Token
@@ -49,6 +68,10 @@ class MachineRequest(Struct, frozen=True, kw_only=True):
     boot: Boot
     expires_at: datetime
     """When the machine ends itself, unless its lease is extended."""
+    host: str = ""
+    """The id of the worker host whose process a `local` machine is; empty for a cloud, and in logs of old versions."""
+    boots_within: timedelta = timedelta()
+    """Time that is added to the initial delay while the machine has reported no phase of its boot."""
 
 
 class Machine(Struct, frozen=True, kw_only=True):

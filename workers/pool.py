@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -15,7 +15,6 @@ from rq import Queue, Worker
 from rq.worker_pool import WorkerPool
 
 from workers.processes import die_with_parent
-from workers.settings import QUEUE
 
 logger = logging.getLogger(__name__)
 
@@ -33,11 +32,11 @@ class TiedWorker(Worker):
         return super().main_work_horse(*args, **kwargs)
 
 
-def _work(name: str, connect: Callable[[], Redis], parent: int) -> None:
+def _work(name: str, connect: Callable[[], Redis], queues: Sequence[str], parent: int) -> None:
     die_with_parent(parent)
     redis = connect()
     worker = TiedWorker(
-        [Queue(QUEUE, connection=redis)],
+        [Queue(queue, connection=redis) for queue in queues],
         name=name,
         connection=redis,
         worker_ttl=30,
@@ -60,15 +59,23 @@ class WorkerProcesses(WorkerPool):
     """RQ's pool and the sweeper. All processes end with their parent."""
 
     def __init__(
-        self, connect: Callable[[], Redis], sweep: Callable[[threading.Event], None], *, num_workers: int
+        self,
+        connect: Callable[[], Redis],
+        sweep: Callable[[threading.Event], None],
+        *,
+        queues: Sequence[str],
+        num_workers: int,
     ) -> None:
-        super().__init__([QUEUE], connection=connect(), num_workers=num_workers)
+        super().__init__(list(queues), connection=connect(), num_workers=num_workers)
+        self._queues_read = tuple(queues)
         self._connect = connect
         self._sweep = sweep
         self._sweeper: BaseProcess | None = None
 
     def get_worker_process(self, name: str, *_: Any, **__: Any) -> BaseProcess:
-        return _fork.Process(target=_work, args=(name, self._connect, os.getpid()), name=f"worker {name}")
+        return _fork.Process(
+            target=_work, args=(name, self._connect, self._queues_read, os.getpid()), name=f"worker {name}"
+        )
 
     def start_workers(self, *args: Any, **kwargs: Any) -> None:
         super().start_workers(*args, **kwargs)

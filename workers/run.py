@@ -6,7 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
+from msgspec.structs import replace
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -16,18 +18,23 @@ from workers.clouds.aws.driver import AwsDriver
 from workers.clouds.driver import Driver
 from workers.clouds.gcp.driver import GcpDriver
 from workers.clouds.local.driver import LocalDriver
+from workers.clouds.quotes import sources
 from workers.clouds.usability import statuses
 from workers.control.advance import Advance
+from workers.control.refreshing import PriceRefresher
 from workers.control.sweeper import Sweeper
+from workers.deployment.identity import agree
 from workers.deployment.log import Log
-from workers.nudges import nudge
-from workers.placement import catalog
+from workers.nudges import forward, nudge
+from workers.placement.catalog import PricesError
 from workers.placement.explain_empty import why_empty
+from workers.placement.in_use import in_use
 from workers.placement.ladder import Ladder, Rung
 from workers.placement.limits import Limits
 from workers.placement.planner import plan
+from workers.placement.shared_prices import reader
 from workers.pool import WorkerProcesses
-from workers.settings import Settings, from_environ
+from workers.settings import QUEUE, Settings, from_environ, host_of, kept, queue_of
 
 logger = logging.getLogger(__name__)
 
@@ -49,15 +56,18 @@ def drivers_of(settings: Settings) -> dict[str, Driver]:
     return {cloud: make() for cloud, make in made.items() if settings.clouds is None or cloud in settings.clouds}
 
 
-def ladder_of(settings: Settings, drivers: Mapping[str, Driver]) -> Ladder:
+def ladder_of(settings: Settings, drivers: Mapping[str, Driver], redis: Redis | None = None) -> Ladder:
     """The planner, with the clouds and prices of this installation."""
+    shared = None if redis is None else reader(redis)
 
     def ladder(recipe: Recipe, limits: Limits) -> tuple[Sequence[Rung], str]:
         try:
-            priced = catalog.load(catalog.chosen(settings.environ))
-        except catalog.PricesError as error:
+            priced = in_use(settings.environ, shared)
+        except PricesError as error:
             return (), str(error)  # an unreadable price table ends the launch before any call to a cloud
-        offers = [*priced, *(o for d in drivers.values() for o in d.offers())]
+        for ignored in priced.ignored:
+            logger.warning("%s", ignored)
+        offers = [*priced.offers, *(o for d in drivers.values() for o in d.offers())]
         known = statuses(settings.environ, drivers=frozenset(drivers)) | {c: d.status() for c, d in drivers.items()}
         rungs = plan(recipe, offers, limits, statuses=known)
         return rungs, "" if rungs else why_empty(recipe, offers, limits)
@@ -69,28 +79,44 @@ def wire_deployments(settings: Settings, redis: Redis) -> Deployments:
     return Deployments(redis, nudge(redis), drivers_of(settings), settings.keep_trying_every)
 
 
-def wire_advance() -> Advance:
+def belong(settings: Settings, redis: Redis, *, may_found: bool = False) -> Settings:
+    """The settings with the id on which Redis and this host agree; a home without an id keeps it from then on.
+
+    Raises AnotherInstallation, RedisError.
+    """
+    id_ = agree(redis, settings.installation, may_found=may_found)
+    if id_ and not settings.installation:
+        agree(redis, kept(settings.home, "installation", id_))  # another process may have written the file first
+    return replace(settings, installation=id_)
+
+
+def wire_advance(*, forwards: bool) -> Advance:
     """The function that a job runs, made from the environment in the job's own process."""
     settings = from_environ(os.environ)
     redis = connect(settings.redis_url)
+    settings = belong(settings, redis, may_found=True)
     drivers = drivers_of(settings)
     return Advance(
         redis=redis,
         log=Log(redis),
         drivers=drivers,
-        ladder=ladder_of(settings, drivers),
+        ladder=ladder_of(settings, drivers, redis),
         environ=settings.environ,
         installation=settings.installation,
         machine_lease=settings.lease,
         control_lease=settings.control_lease,
         clock=now,
         gateway=settings.gateway.internal_url,
+        host=host_of(settings.home),
+        forward=forward(redis) if forwards else None,
     )
 
 
 def run_sweeper(settings: Settings, stop: threading.Event) -> None:
     """Sweep until `stop` is set."""
     redis = connect(settings.redis_url)
+    refresher = PriceRefresher(redis, partial(sources, settings.environ), every=settings.prices_every, clock=now)
+    threading.Thread(target=refresher.run, args=(stop,), name="prices", daemon=True).start()
     sweeper = Sweeper(
         redis=redis,
         log=Log(redis),
@@ -102,17 +128,22 @@ def run_sweeper(settings: Settings, stop: threading.Event) -> None:
         control_lease=settings.control_lease,
         every=settings.sweep_every,
         clock=now,
+        host=host_of(settings.home),
     )
     sweeper.run(stop)
 
 
 def main(environ: Mapping[str, str]) -> None:
-    """Run workers and sweeper in the foreground until SIGTERM or SIGINT. Raises SettingsError."""
+    """Run workers and sweeper in the foreground until SIGTERM or SIGINT. Raises SettingsError, AnotherInstallation."""
     settings = from_environ(environ)
     redis = connect(settings.redis_url)
     wait_for(redis)
+    settings = belong(settings, redis, may_found=True)
     pool = WorkerProcesses(
-        lambda: connect(settings.redis_url), lambda stop: run_sweeper(settings, stop), num_workers=WORKERS
+        lambda: connect(settings.redis_url),
+        lambda stop: run_sweeper(settings, stop),
+        queues=(QUEUE, queue_of(host_of(settings.home))),
+        num_workers=WORKERS,
     )
     logger.info("worker is up: installation %s, clouds %s", settings.installation, ", ".join(drivers_of(settings)))
     pool.start(logging_level="WARNING")

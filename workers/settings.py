@@ -16,6 +16,12 @@ from workers.errors import WorkersError
 from workers.settings_table import CLOUDS, DEFAULTS
 
 QUEUE = "advance"
+OFF = "off"
+
+
+def queue_of(host: str) -> str:
+    """The queue that only the workers of one host read."""
+    return f"{QUEUE}:{host}"
 
 
 class SettingsError(WorkersError):
@@ -28,6 +34,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     redis_url: str
     home: Path
     installation: str
+    """The id that the environment or the home gives; empty if neither does: it is then the one of Redis."""
     clouds: tuple[str, ...] | None
     """None: every usable cloud."""
     lease: timedelta
@@ -35,6 +42,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     default_recipe: str
     recipe_folders: tuple[Path, ...]
     prices: Path | None
+    prices_every: timedelta | None
+    """Interval at which prices are refreshed; None: never."""
     sweep_every: timedelta
     control_lease: timedelta
     """Time after which another process may take over the work of a process that died."""
@@ -90,6 +99,7 @@ def from_environ(environ: Mapping[str, str], *, needs_redis: bool = True) -> Set
         default_recipe=environ.get("MIXTRAL_DEFAULT_RECIPE") or DEFAULTS["MIXTRAL_DEFAULT_RECIPE"],
         recipe_folders=tuple(folders(environ)),
         prices=Path(environ["MIXTRAL_PRICES"]) if environ.get("MIXTRAL_PRICES") else None,
+        prices_every=_prices_every(environ),
         sweep_every=_duration(environ, "MIXTRAL_SWEEP_EVERY"),
         control_lease=_duration(environ, "MIXTRAL_CONTROL_LEASE"),
         keep_trying_every=_duration(environ, "MIXTRAL_KEEP_TRYING_EVERY"),
@@ -130,6 +140,12 @@ def _gateway(home: Path, environ: Mapping[str, str]) -> GatewaySettings:
     )
 
 
+def _prices_every(environ: Mapping[str, str]) -> timedelta | None:
+    if environ.get("MIXTRAL_PRICES") or environ.get("MIXTRAL_PRICES_EVERY") == OFF:
+        return None  # the operator's own table is used alone
+    return _duration(environ, "MIXTRAL_PRICES_EVERY")
+
+
 def _file(environ: Mapping[str, str], name: str) -> Path | None:
     return Path(environ[name]) if environ.get(name) else None
 
@@ -165,24 +181,37 @@ def home_of(environ: Mapping[str, str]) -> Path:
 
 
 def installation_of(home: Path, environ: Mapping[str, str]) -> str:
-    """The id in the tags of all machines; stored in a file, so that it survives the loss of Redis."""
-    if given := environ.get("MIXTRAL_INSTALLATION"):
+    """The id in the tags of all machines, from the environment or from a file; empty if there is none yet."""
+    if given := environ.get("MIXTRAL_INSTALLATION", "").strip():
         return given
     file = home / "installation"
     if not file.exists():
-        handle, draft = tempfile.mkstemp(dir=home, prefix=".installation-")
-        with os.fdopen(handle, "w") as new:
-            new.write(f"i-{secrets.token_hex(6)}\n")
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, file)  # atomic: of several processes, the first one creates the file
-        Path(draft).unlink()
+        return ""
     id_ = file.read_text().strip()
     if not id_:
         raise SettingsError(
-            f"{file} is empty, but it has to contain the id by which machines are found. Restore it from a backup; or, "
-            "if no machine of this installation runs anywhere, delete it."
+            f"{file} is empty, but it has to contain the id by which machines are found. Restore it from a backup; or "
+            "delete it, and the next start takes the id that Redis holds."
         )
     return id_
+
+
+def host_of(home: Path) -> str:
+    """The id of this worker host, by which its `local` machines are known; made at the first call."""
+    return kept(home, "host", f"h-{secrets.token_hex(6)}")
+
+
+def kept(home: Path, name: str, new: str) -> str:
+    """The content of a file of the home, which is created with `new` if it is missing."""
+    file = home / name
+    if not file.exists():
+        handle, draft = tempfile.mkstemp(dir=home, prefix=f".{name}-")
+        with os.fdopen(handle, "w") as opened:
+            opened.write(f"{new}\n")
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, file)  # atomic: of several processes, the first one creates the file
+        Path(draft).unlink()
+    return file.read_text().strip() or new
 
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}

@@ -5,13 +5,17 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import TextIO
+from typing import Any, TextIO
 
+from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bot.cli.check_connections import gateway, redis, slack
+from bot.cli.check_connections import gateway, slack
+from bot.cli.check_hub import HUB
+from bot.cli.check_hub import questions as hub_questions
+from bot.cli.check_redis import redis
 from bot.cli.concurrent import ask
 from recipes.loader import find, folders, load, names
 from recipes.schema import Recipe, RecipeError
@@ -28,7 +32,8 @@ from workers.clouds.gcp import findings as findings_gcp
 from workers.clouds.needs import needs
 from workers.clouds.usability import NAMES, statuses
 from workers.errors import WorkersError
-from workers.placement import catalog
+from workers.placement import shared_prices
+from workers.placement.in_use import in_use
 from workers.run import drivers_of
 
 WITHIN = timedelta(seconds=45)
@@ -50,6 +55,7 @@ def run(environ: Mapping[str, str], out: TextIO, err: TextIO | None = None, *, d
     """
     connections = {"Redis": redis, "Slack": slack, "gateway": gateway}
     questions: dict[str, Question] = {name: partial(question, environ) for name, question in connections.items()}
+    questions |= hub_questions(environ, _recipes(environ))
     prices, needed = _prices(environ)
     found = [*prices, *_installation(environ)]
     known, beside = _clouds(environ)
@@ -104,21 +110,38 @@ def _installation(environ: Mapping[str, str]) -> list[Finding]:
     except OSError as error:
         mend = "set MIXTRAL_HOME to a writable folder"
         return [Finding(about="settings", what="", works=False, says=f"files cannot be stored: {error}", mend=mend)]
-    says = f"installation {read.installation}, files in {read.home}"
+    which = f"installation {read.installation}" if read.installation else "no installation's id yet: Redis gives it"
+    says = f"{which}, files in {read.home}"
     return [Finding(about="settings", what="", works=True, says=says)]
 
 
 def _prices(environ: Mapping[str, str]) -> tuple[list[Finding], tuple[Need, ...]]:
     """Check the price table; return also what the recipes need of its clouds."""
-    path = catalog.chosen(environ)
     try:
-        offers = catalog.load(path)
-        says = f"{catalog.dated(path)}; `mixtral-bot prices` updates them"
-        found = Finding(about="prices", what="", works=True, says=says)
-        return [found], needs(_recipes(environ), offers)
+        redis = shared_prices.connect(environ)
+        prices = in_use(environ, redis and shared_prices.reader(redis))
+        says = f"{prices.dated}; `mixtral-bot prices` updates them"
+        found = [Finding(about="prices", what="", works=True, says=says)]
+        return [*found, *_on_tables(prices.ignored), *_on_refresh(redis)], needs(_recipes(environ), prices.offers)
     except WorkersError as error:
         cause, _, mend = str(error).rstrip(".").rpartition(". ")
         return [Finding(about="prices", what="", works=False, says=cause or mend, mend=mend if cause else "")], ()
+
+
+def _on_tables(ignored: Sequence[str]) -> Iterator[Finding]:
+    for why in ignored:
+        yield Finding(about="prices", what="", works=None, says=why.rstrip("."), mend="run `mixtral-bot prices`")
+
+
+def _on_refresh(client: Any) -> Iterator[Finding]:
+    """Report what the last refresh of the prices in Redis could not read."""
+    try:
+        last, _ = (None, "") if client is None else shared_prices.load(client)
+    except (RedisError, OSError):
+        return  # the cause is in the findings about Redis
+    for why in last.failed if last else ():
+        says = f"refresh of {last.tried_at:%Y-%m-%d %H:%M} UTC: {why.rstrip('.')}" if last else ""
+        yield Finding(about="prices", what="refresh", works=None, says=says)
 
 
 def _recipes(environ: Mapping[str, str]) -> Iterator[Recipe]:
@@ -208,7 +231,7 @@ def _relevant(found: Iterable[Finding]) -> list[Finding]:
 
 
 def _place(finding: Finding) -> tuple[int, int]:
-    abouts = ("settings", "Redis", "Slack", "gateway", "prices", *sorted(NAMES.values()))
+    abouts = ("settings", "Redis", "worker", "Slack", "gateway", "prices", HUB, *sorted(NAMES.values()))
     what = ORDER.index(finding.what) if finding.what in ORDER else -1
     return abouts.index(finding.about), what
 

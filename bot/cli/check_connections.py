@@ -1,16 +1,11 @@
-"""Checks of Redis, Slack and the gateway for `mixtral-bot check`."""
+"""Checks of Slack and the gateway for `mixtral-bot check`."""
 
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any
 
 import httpx
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-from redis.retry import Retry
 
 from bot.settings import PORT
 from bot.slack.calls import SlackCalls
@@ -19,37 +14,17 @@ from bot.slack.failures import SlackFailed, SlackRefused
 from workers.clouds.findings import Finding
 from workers.errors import WorkersError
 from workers.gateway.certificate import combined
+from workers.gateway.config import INSTALLATION
 from workers.gateway.errors import GatewayError
 from workers.gateway.haproxy import binary
 from workers.settings import GatewaySettings, from_environ
 
 GATEWAY_WITHIN = 5  # seconds
+CONNECTIONS = 10
+"""Number of connections to the gateway; with two gateways on one port, all go to the same one in 1 of 500 cases."""
 HAPROXY_WITHIN = 10  # seconds
 
 OLDEST_HAPROXY = (2, 8)
-
-
-def redis(environ: Mapping[str, str]) -> list[Finding]:
-    """Check that Redis answers, and that it stores appends on disk."""
-    url = environ.get("REDIS_URL", "")
-    if not url:
-        mend = "start a Valkey or Redis with --appendonly yes, and set REDIS_URL=redis://localhost:6379/0"
-        return [Finding(about="Redis", what="", works=False, says="REDIS_URL is not set", mend=mend)]
-    try:
-        client: Any = Redis.from_url(
-            url, socket_connect_timeout=5, socket_timeout=5, retry=Retry(NoBackoff(), 0), retry_on_timeout=False
-        )
-        kept = bool(client.info("persistence").get("aof_enabled"))
-    except ValueError as error:
-        says, mend = f"REDIS_URL cannot be read: {error}", "write it as redis://localhost:6379/0"
-        return [Finding(about="Redis", what="", works=False, says=says, mend=mend)]
-    except (RedisError, OSError) as error:
-        says, mend = " ".join(str(error).split()).rstrip("."), "start it, or correct REDIS_URL"
-        return [Finding(about="Redis", what="", works=False, says=says, mend=mend)]
-    if not kept:
-        says, mend = "answers, but loses data in a crash", "start it with --appendonly yes"
-        return [Finding(about="Redis", what="", works=False, says=says, mend=mend)]
-    return [Finding(about="Redis", what="", works=True, says="answers, and stores every append on disk")]
 
 
 def slack(environ: Mapping[str, str]) -> list[Finding]:
@@ -104,15 +79,16 @@ def _slack(environ: Mapping[str, str], token: str) -> SlackCalls:
 def gateway(environ: Mapping[str, str]) -> list[Finding]:
     """Check that HAProxy can be started here, its certificate is valid, and the endpoint's address answers."""
     try:
-        settings = from_environ(environ, needs_redis=False).gateway
+        core = from_environ(environ, needs_redis=False)
     except (WorkersError, OSError):
         return []  # the cause is in the finding about the settings
+    settings, ours = core.gateway, core.installation
     inside = settings.internal_url
     return [
         *_haproxy(settings),
         *_certificate(settings),
-        *([] if inside is None else _address(inside, "inside", named=True)),
-        *_address(settings.url, "address", named=bool(environ.get("MIXTRAL_GATEWAY_URL"))),
+        *([] if inside is None else _address(inside, "inside", ours, named=True)),
+        *_address(settings.url, "address", ours, named=bool(environ.get("MIXTRAL_GATEWAY_URL"))),
     ]
 
 
@@ -154,8 +130,11 @@ def _certificate(settings: GatewaySettings) -> Iterator[Finding]:
         yield found(works=True, says=f"{settings.certificate} matches its key, and is valid today")
 
 
-def _address(url: str, what: str, *, named: bool) -> Iterator[Finding]:
-    """`named`: the address is set, so it must answer. Otherwise the gateway may not be started yet."""
+def _address(url: str, what: str, ours: str, *, named: bool) -> Iterator[Finding]:
+    """`named`: the address is set, so it must answer. Otherwise the gateway may not be started yet.
+
+    `ours`: the id of this installation; empty if it is not known.
+    """
     found = partial(Finding, about="gateway", what=what)
     variable = "MIXTRAL_GATEWAY_INTERNAL_URL" if what == "inside" else "MIXTRAL_GATEWAY_URL"
     mend = f"start `mixtral-bot gateway`, or correct {variable}"
@@ -171,4 +150,22 @@ def _address(url: str, what: str, *, named: bool) -> Iterator[Finding]:
         says = f"{url} is not a gateway: status {answer.status_code} at /health"
         yield found(works=False if named else None, says=says, mend=mend)
         return
+    if ours and (theirs := _other_than(ours, url)):
+        says = f"{url} is the gateway of the installation {theirs}, and this is {ours}: it refuses the keys of {ours}"
+        mend = f"end one of the two gateways, or set MIXTRAL_GATEWAY_BIND and {variable} to another port"
+        yield found(works=False, says=says, mend=mend)
+        return
     yield found(works=True, says=f"{url} answers")
+
+
+def _other_than(ours: str, url: str) -> str:
+    """Another installation whose gateway answers at this address, if only at times; empty if there is none."""
+    with httpx.Client(timeout=GATEWAY_WITHIN, limits=httpx.Limits(max_keepalive_connections=0)) as client:
+        for _ in range(CONNECTIONS):  # each connection goes to one of the gateways that share a port
+            try:
+                theirs = client.get(f"{url}/health").headers.get(INSTALLATION, ours)
+            except (httpx.HTTPError, OSError):
+                return ""
+            if theirs != ours:
+                return str(theirs)
+    return ""

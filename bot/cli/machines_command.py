@@ -22,12 +22,15 @@ from bot.cli.machines_table import Found, Wanted, as_row, cloud_of, price_of, sh
 from workers.clouds.driver import Driver, DriverError, Refused
 from workers.clouds.usability import NAMES, statuses
 from workers.deployment.attempt import MAY_COST, Phase
+from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId
+from workers.deployment.identity import AnotherInstallation, held
 from workers.deployment.log import Log
 from workers.deployment.state import Deployment, fold
 from workers.errors import WorkersError
 from workers.machines import Presence, Sighting
-from workers.placement import catalog
+from workers.placement import shared_prices
+from workers.placement.in_use import in_use
 from workers.placement.offer import Offer
 from workers.run import drivers_of
 from workers.settings import Settings, from_environ
@@ -39,7 +42,9 @@ Drivers = Callable[[Settings], Mapping[str, Driver]]
 class WantedMachines:
     """Looks up which machines are wanted, by the event logs. After a failure of Redis, all lookups return UNKNOWN."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, installation: str) -> None:
+        """`installation`: the id of this host; empty if it has none, which is then the one of Redis."""
+        self.installation = installation
         self.broken = "" if url else "REDIS_URL is not set"
         self._redis: Redis | None = None
         try:
@@ -48,7 +53,10 @@ class WantedMachines:
                 self._redis = Redis.from_url(
                     url, socket_connect_timeout=3, socket_timeout=5, retry=Retry(NoBackoff(), 0)
                 )
-                self._redis.ping()
+                theirs = held(self._redis)
+                self.installation = installation or theirs
+                if theirs and theirs != self.installation:
+                    self.broken = str(AnotherInstallation(theirs, installation)).rstrip(".")
         except ValueError as error:
             self.broken = f"REDIS_URL cannot be read: {error}"
         except (RedisError, OSError) as error:
@@ -80,6 +88,8 @@ class WantedMachines:
             self._redis.close()
 
     def _unknown(self) -> str:
+        if "belongs to" in self.broken:
+            return "unknown: Redis belongs to another installation"
         return f"unknown: {'REDIS_URL is not set' if 'not set' in self.broken else 'Redis does not answer'}"
 
 
@@ -100,8 +110,12 @@ def run(
     settings = from_environ(environ, needs_redis=False)
     clouds = drivers(settings)
     say = Console(file=err, highlight=False, emoji=False, soft_wrap=True)
-    sightings, unlisted, skipped = _listed(clouds, settings, say)
-    with closing(WantedMachines(settings.redis_url)) as logs:
+    with closing(WantedMachines(settings.redis_url, settings.installation)) as logs:
+        settings = replace(settings, installation=logs.installation)
+        if not settings.installation:
+            say.print(Text("This host has no installation's id. Start a worker here, or set MIXTRAL_INSTALLATION."))
+            return 1
+        sightings, unlisted, skipped = _listed(clouds, settings, say)
         priced = _prices(environ)
         found = [_found(sighting, logs, priced) for sighting in sightings]
         if logs.broken and (found or end_orphans):
@@ -160,6 +174,8 @@ def _no_answer(error: Exception) -> str:
 def _wanted_by(sighting: Sighting, state: Deployment | None) -> tuple[Wanted, str]:
     if state is None:
         return Wanted.NO, "none: the log of its deployment does not exist"
+    if state.newer and not is_ending(state):
+        return Wanted.UNKNOWN, f"unknown: a newer version wrote {state.newer} to the log of {state.name}"
     attempt = next((a for a in state.attempts if a.request.token == sighting.machine.token), None)
     if attempt is None:
         return Wanted.NO, f"none: the log of {state.name} does not contain it"
@@ -171,7 +187,7 @@ def _wanted_by(sighting: Sighting, state: Deployment | None) -> tuple[Wanted, st
 def _prices(environ: Mapping[str, str]) -> dict[tuple[str, str, str, bool], Decimal]:
     """Return prices by cloud, zone, type and whether spot; none if the table cannot be read."""
     try:
-        offers: Sequence[Offer] = catalog.load(catalog.chosen(environ))
+        offers: Sequence[Offer] = in_use(environ, shared_prices.of_environ(environ)).offers
     except WorkersError:
         return {}
     return {(o.cloud, o.zone, o.instance_type, o.spot): o.usd_per_hour for o in offers if o.usd_per_hour is not None}

@@ -9,8 +9,9 @@ from recipes.loader import SUFFIXES, find, folders, load
 from recipes.schema import Recipe, RecipeError
 from workers.clouds.usability import statuses
 from workers.errors import WorkersError
-from workers.placement import catalog
+from workers.placement import shared_prices
 from workers.placement.explain_empty import gaps, why_empty
+from workers.placement.in_use import in_use
 from workers.placement.ladder import Rung
 from workers.placement.limits import Limits
 from workers.placement.offer import Offer
@@ -30,10 +31,10 @@ def run(
     err: TextIO,
 ) -> int:
     """Print the ladder, or to `err` why it is empty. Return 0; 2 if the recipe or an argument is invalid."""
-    prices = catalog.chosen(environ)
     try:
         recipe = read(recipe_or_file, environ)
-        offers = (*catalog.load(prices), *_of_this_machine(environ))
+        prices = in_use(environ, shared_prices.of_environ(environ))
+        offers = (*prices.offers, *_of_this_machine(environ))
         known = statuses(environ, drivers=WITH_DRIVER)
         rungs = plan(recipe, offers, limits, statuses=known)
         why = "" if rungs else why_empty(recipe, offers, limits)
@@ -46,7 +47,9 @@ def run(
     elif rungs:
         from bot.cli.plan_table import show  # noqa: PLC0415 - rich is not needed for JSON
 
-        show(recipe, rungs, gaps(recipe, offers, rungs), dated=catalog.dated(prices), out=out)
+        show(recipe, rungs, gaps(recipe, offers, rungs), dated=prices.dated, out=out)
+    for ignored in prices.ignored:
+        print(ignored, file=err)
     if why:
         print(why, file=err)
     return 0

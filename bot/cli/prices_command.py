@@ -1,26 +1,25 @@
-"""`mixtral-bot prices`: reads the clouds' current prices into a file of this installation."""
+"""`mixtral-bot prices`: reads the clouds' current prices into Redis, or into a file of this installation."""
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from functools import partial
+from importlib.util import find_spec
 from typing import TextIO
 
+from redis.exceptions import RedisError
 from rich.console import Console
 from rich.text import Text
 
 from bot.cli.concurrent import ask
-from workers.clouds.quotes import Source, sources
-from workers.clouds.usability import statuses
-from workers.placement import catalog, prices
+from workers.clouds import quotes
+from workers.clouds.quotes import GPUHUNT, SDK_MEND, Source
+from workers.clouds.refresh import InFile, InRedis, PriceStore, Refreshed, refresh
+from workers.placement import shared_prices
 from workers.placement.catalog import PricesError
-from workers.placement.doubts import Row, comparison, on_demand
-from workers.placement.prices import Merged, Quote
+from workers.placement.in_use import in_use, refreshed
 
-WITHIN = timedelta(seconds=90)
-ON_DEMAND = ("gpuhunt", "AWS's price list")
-"""Sources in ascending precedence: the price of a later one is used."""
-
+WITHIN = timedelta(minutes=3)
 MAX_CHANGES = 12
 
 
@@ -28,77 +27,50 @@ def run(
     environ: Mapping[str, str], out: TextIO, err: TextIO | None = None, asked: Mapping[str, Source] | None = None
 ) -> int:
     """Write the table and return 0; return 1 and keep the table if no price could be read. Raises PricesError."""
-    path = catalog.refreshed(environ)
-    before, notes = _before(path)
-    if asked is None:
-        aws = statuses(environ, drivers=frozenset({"aws"}))["aws"]
-        asked = sources(environ, before, aws=aws.usable)
-        notes += [] if aws.usable else [f"Not read: {aws.reason}. To fix it, {aws.mend}."]
-    answers = ask(asked, within=WITHIN, console=Console(file=err or sys.stderr))
-    quotes = {name: answer for name, answer in answers.items() if not isinstance(answer, Exception)}
-    failed = {name: str(answer) for name, answer in answers.items() if isinstance(answer, Exception)}
-    merged = prices.merge(before, _of(quotes), today=datetime.now(UTC).date())
+    client = shared_prices.connect(environ)
+    store: PriceStore = InFile(refreshed(environ)) if client is None else InRedis(client)
     console = Console(file=out, highlight=False, emoji=False, soft_wrap=True)
-    for line in (*notes, *_not_read(failed), *merged.dropped):
+    try:
+        done = refresh(
+            store,
+            partial(quotes.sources, environ) if asked is None else lambda _: asked,
+            partial(ask, within=WITHIN, console=Console(file=err or sys.stderr)),
+            datetime.now(UTC),
+        )
+    except RedisError as error:
+        cause = " ".join(str(error).split()).rstrip(".")
+        raise PricesError(f"Redis does not answer ({cause}). Start it, or unset REDIS_URL.") from error
+    notes = [] if asked is not None else _notes(environ)
+    for line in (*done.ignored, *notes, *done.failed, *done.merged.dropped):
         console.print(Text(line))
-    if not merged.taken:
-        age = catalog.dated(catalog.chosen(environ))
-        console.print(Text(f"No price could be read. The prices {age} stay in use."))
+    dated = in_use({**environ, "MIXTRAL_PRICES": ""}, shared_prices.of_environ(environ)).dated
+    if not done.merged.taken:
+        console.print(Text(f"No price could be read. The prices {dated} stay in use."))
         return 1
-    prices.write(path, prices.as_csv(merged.table))
-    for line in _summary(merged, quotes, path, environ):
+    for line in _summary(done, store, dated, environ):
         console.print(Text(line))
     return 0
 
 
-def _before(path: Path) -> tuple[tuple[Row, ...], list[str]]:
-    """Return the shipped table, updated by the one at `path`, and a note if that one cannot be read.
-
-    A price at `path` that is doubtful beside the shipped one is left out: it may be of an earlier, wrong table.
-    """
-    own = catalog.rows(catalog.ours().read_text(encoding="utf-8"), catalog.ours().name)
-    try:
-        last = catalog.rows(path.read_text(encoding="utf-8"), path.name)
-    except FileNotFoundError:
-        return own, []
-    except (PricesError, OSError, UnicodeDecodeError) as error:
-        cause = str(error).split(". ", 1)[0].rstrip(".")
-        return own, [f"{path} is ignored, because it cannot be read: {cause}."]
-    shipped = comparison((), own)
-    kept = (row for row in last if not on_demand(row, shipped).doubtful)
-    return tuple({row.key: row for row in (*own, *kept)}.values()), []
+def _notes(environ: Mapping[str, str]) -> Iterable[str]:
+    """Yield a sentence for each source that cannot be asked."""
+    clouds = quotes.rented(environ)
+    for status in clouds.values():
+        if not status.usable:
+            yield f"Not read: {status.reason}. To fix it, {status.mend}."
+    if not all(status.usable for status in clouds.values()) and not find_spec(GPUHUNT):
+        yield f"Not read: gpuhunt, a catalogue for which no credentials are needed, is not installed: {SDK_MEND}."
 
 
-def _of(quotes: Mapping[str, Sequence[Quote]]) -> Iterable[Quote]:
-    """Yield each price once. If two sources have it, the cloud's own list takes precedence."""
-    preferred = {
-        (q.cloud, q.place, q.instance_type): q for name in ON_DEMAND for q in quotes.get(name, ()) if not q.spot
-    }
-    names = dict.fromkeys((*ON_DEMAND, *quotes))
-    for name in names:
-        for quote in quotes.get(name, ()):
-            winner = preferred.get((quote.cloud, quote.place, quote.instance_type))
-            if quote.spot or winner is None or winner.source == quote.source:
-                yield quote
-
-
-def _not_read(failed: Mapping[str, str]) -> Iterable[str]:
-    for name, why in failed.items():
-        cause = why if name.split("'")[0] in why else f"{name}: {why}"
-        yield f"Not read: {cause.rstrip('.')}."
-
-
-def _summary(
-    merged: Merged, quotes: Mapping[str, Sequence[Quote]], path: Path, environ: Mapping[str, str]
-) -> Iterable[str]:
-    yield from merged.changed[:MAX_CHANGES]
-    if len(merged.changed) > MAX_CHANGES:
-        yield f"… and {len(merged.changed) - MAX_CHANGES} more prices changed."
-    if not merged.changed:
+def _summary(done: Refreshed, store: PriceStore, dated: str, environ: Mapping[str, str]) -> Iterable[str]:
+    changed = done.merged.changed
+    yield from changed[:MAX_CHANGES]
+    if len(changed) > MAX_CHANGES:
+        yield f"… and {len(changed) - MAX_CHANGES} more prices changed."
+    if not changed:
         yield "No price has changed."
-    listed = {quote.cloud for some in quotes.values() for quote in some if not quote.spot}
-    for cloud in sorted({row.cloud for row in merged.table} - listed):
+    for cloud in sorted({row.cloud for row in done.merged.table} - done.listed):
         yield f"On-demand prices of {cloud.upper()} are unchanged: no source that was read lists them."
-    yield f"{merged.taken} prices were read. {path} now holds prices {catalog.dated(path)}."
+    yield f"{done.merged.taken} prices were read. {store.name} now holds prices {dated}."
     if environ.get("MIXTRAL_PRICES"):
         yield f"Plans still use {environ['MIXTRAL_PRICES']}, because MIXTRAL_PRICES names it: unset it to use these."

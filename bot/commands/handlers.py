@@ -122,7 +122,8 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
 
 def status(command: Status, context: CommandContext) -> Message:
     if command.name is None:
-        return status_view.overview(context.deployments.all(), context.now())
+        deployments = context.deployments
+        return status_view.overview(deployments.all(), context.now(), lost=deployments.lost())
     return status_view.detail(named(command.name, "status", context), context.now())
 
 

@@ -112,6 +112,8 @@ def _environment(home: Path, port: int, environ: Mapping[str, str]) -> tuple[dic
         "MIXTRAL_GCE_ENDPOINT": f"http://127.0.0.1:{free_port()}",
         "MIXTRAL_RECIPES": environ.get("MIXTRAL_RECIPES", ""),
         "MIXTRAL_LEASE": LEASE,
+        "MIXTRAL_PRICES_EVERY": "off",  # the stand-ins' prices are those of the package
+        "HF_HUB_OFFLINE": "1",  # the stand-ins serve a small model that is here already, whatever a recipe names
         "PYTHONUNBUFFERED": "1",
     }, page
 

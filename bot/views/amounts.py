@@ -42,6 +42,11 @@ def seconds(length: float) -> str:
     return f"{length:.1f} s" if length < MINUTE else duration(timedelta(seconds=length))
 
 
+def size(number: int) -> str:
+    """Bytes as `9.8 GB`, `412 MB` or `1 MB`."""
+    return f"{number / 10**9:.1f} GB" if number >= 10**9 else f"{max(round(number / 10**6), 1)} MB"
+
+
 def moment(at: datetime) -> str:
     """A point in time in the reader's time zone; in UTC for clients that do not format dates."""
     fallback = at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")

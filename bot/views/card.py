@@ -45,6 +45,7 @@ def card(deployment: Deployment, now: datetime) -> Message:
     blocks = [
         header(words.title(deployment), f"{CARD}_{deployment.id}"),
         section(words.now_happening(deployment, now)),
+        *([section(said)] if (said := words.newer(deployment)) else []),
         *_failure(deployment),
         _facts(deployment, now),
         *_ladder(deployment, now),
@@ -163,9 +164,12 @@ def _ladder(deployment: Deployment, now: datetime) -> list[Block]:
 
 
 def _notes(deployment: Deployment) -> list[Block]:
-    """The fields of the recipe that are not applied as written, until there is an endpoint."""
+    """What is not applied as written, and a doubt about the weights, until there is an endpoint."""
     said = notes(deployment.recipe) if deployment.endpoint is None and deployment.stopped_by is None else []
-    return [context(listed(["Not applied as written:", *said], 2000))] if said else []
+    written = [context(listed(["Not applied as written:", *said], 2000))] if said else []
+    weights = deployment.weights.says if deployment.weights and deployment.endpoint is None else ""
+    doubt = [context(f"\N{WARNING SIGN}\ufe0f {inert(clip(weights, MAX_WORDS))}")] if weights else []
+    return [*written, *doubt] if deployment.stopped_by is None else []
 
 
 def _endpoint(deployment: Deployment) -> list[Block]:

@@ -6,6 +6,7 @@ from typing import assert_never
 from bot.views import offers
 from bot.views.amounts import count, moment
 from bot.views.attempts import ATTEMPT_DOTS, engine_restarts, replacement, silence
+from bot.views.boot_phases import now_at
 from bot.views.escape import clip, inert
 from bot.views.words import DOTS
 from workers.decision.retry_policy import paused_until, too_many_unended
@@ -85,9 +86,10 @@ def _standing(attempt: Attempt, deployment: Deployment) -> str:
         case Phase.READY:
             again = f"; its engine was started again {_times(attempt.engine_ends)}" if attempt.engine_ends else ""
             return f"ready since {at}{again}"
-        case Phase.STARTING if attempt.progress:
+        case Phase.STARTING if attempt.progress or attempt.boot:
             restarts = f". {engine_restarts(attempt)}".removesuffix(".") if attempt.engine_end else ""
-            return f"starting since {at}: {inert(clip(attempt.progress, MAX_WHY))}{restarts}"
+            doing = "; ".join(filter(None, (now_at(attempt), inert(clip(attempt.progress, MAX_WHY)))))
+            return f"starting since {at}: {doing}{restarts}"
         case Phase.NOT_READY:
             return f"not ready since {at}: {silence(attempt)}"
         case phase:

@@ -20,8 +20,17 @@ LINES_A_SECTION = 8
 MAX_SHOWN = 32
 
 
-def overview(deployments: Sequence[Deployment], now: datetime, *, nothing: str = NOTHING) -> Message:
-    """Name, recipe, state, ready/wanted, USD/h, age and endpoint of each; `nothing`: the text for no deployments."""
+def overview(
+    deployments: Sequence[Deployment], now: datetime, *, nothing: str = NOTHING, lost: Sequence[str] = ()
+) -> Message:
+    """Name, recipe, state, ready/wanted, USD/h, age and endpoint of each; `nothing`: the text for no deployments.
+
+    `lost`: names whose logs are gone.
+    """
+    if lost:
+        said = _lost(lost)
+        others = overview(deployments, now, nothing="").blocks if deployments else ()
+        return Message(said, (section(said), *others))
     if not deployments:
         return Message(nothing, (section(nothing),))
     lines = [_line(d, now) for d in deployments[:MAX_SHOWN]]
@@ -38,11 +47,21 @@ def overview(deployments: Sequence[Deployment], now: datetime, *, nothing: str =
     return Message(f"{count(len(deployments), 'deployment')}: {names}.", tuple(blocks))
 
 
+def _lost(names: Sequence[str]) -> str:
+    shown = ", ".join(f"*{escape(name)}*" for name in names[:MAX_SHOWN])
+    logs = "The log" if len(names) == 1 else "The logs"
+    return (
+        f"\N{WARNING SIGN}\ufe0f {logs} of {shown} cannot be read from Redis. Machines may run on and cost money "
+        "that are not counted here: `mixtral-bot machines` lists them."
+    )
+
+
 def detail(deployment: Deployment, now: datetime) -> Message:
     """One deployment with its replicas and its ladder."""
     blocks = [
         header(words.title(deployment)),
         section(f"{words.now_happening(deployment, now)}\n{' · '.join(_facts(deployment, now, whole=True))}"),
+        *([section(said)] if (said := words.newer(deployment)) else []),
     ]
     if found := replicas.lines(deployment, now, gone=10):
         blocks.append(section(listed(["*Replicas*", *found])))
@@ -56,12 +75,13 @@ def detail(deployment: Deployment, now: datetime) -> Message:
 def price(deployment: Deployment) -> str:
     """The current price, short enough for a line."""
     costing = _costing(deployment)
-    if costing and all(o.cloud == "local" for o in costing):
+    if costing and all(o.cloud == "local" for o in costing) and not deployment.newer:
         return "free"
     if costing and all(o.usd_per_hour is None for o in costing):
         return "price unknown"
+    least = "at least " if deployment.newer else ""
     uncertain = offers.UNCERTAIN if any(o.doubtful for o in costing) else ""
-    return f"{usd_per_hour(deployment.usd_per_hour)}{uncertain}"
+    return f"{least}{usd_per_hour(deployment.usd_per_hour)}{uncertain}"
 
 
 def _costing(deployment: Deployment) -> list[Offer]:
@@ -71,7 +91,9 @@ def _costing(deployment: Deployment) -> list[Offer]:
 def _together(deployments: Sequence[Deployment]) -> str:
     total = sum((d.usd_per_hour for d in deployments), start=Decimal(0))
     unknown = any(o.usd_per_hour is None for d in deployments for o in _costing(d))
-    return f"{usd_per_hour(total)} in all" if total or unknown else "free"
+    newer = any(d.newer for d in deployments)
+    least = "at least " if newer else ""
+    return f"{least}{usd_per_hour(total)} in all" if total or unknown or newer else "free"
 
 
 def _has_ladder(deployment: Deployment) -> bool:
@@ -88,7 +110,7 @@ def _line(deployment: Deployment, now: datetime) -> str:
     status = [] if current is DeploymentStatus.READY else [current.value]
     if awaits_route(deployment):
         status = ["waits for the gateway"]
-    return " · ".join([name, *recipes, *status, *rest])
+    return " · ".join([name, *recipes, *status, *rest, *([words.NEWER] if deployment.newer else [])])
 
 
 def _facts(deployment: Deployment, now: datetime, *, whole: bool = False) -> list[str]:

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from bot.views import offers
+from bot.views import boot_phases, offers
 from bot.views.amounts import CENT, after, count, duration, moment, usd, usd_per_hour
 from bot.views.attempts import engine_restarts, left, preposition, replacement, silence, so_far, why
 from bot.views.escape import clip, code, escape, inert
@@ -20,14 +20,18 @@ from workers.decision.retry_policy import DECIDE_WITHIN, paused_until
 from workers.decision.savings import saved
 from workers.deployment import condition
 from workers.deployment.attempt import MAY_COST, Attempt, Phase
-from workers.deployment.condition import DeploymentStatus, awaits_route, condition_of
+from workers.deployment.condition import DeploymentStatus, awaits_route, condition_of, is_ending
 from workers.deployment.state import Deployment
+from workers.machines import BootPhase
 from workers.serving.boot import boot_of
 
 MAX_SENTENCE = 1200
 
 NEWS_FOR = timedelta(hours=1)
 """Time from the first ready replica during which the card shows what was tried and how long the launch took."""
+
+HOST_ANSWERS_WITHIN = timedelta(minutes=1)
+"""Time from a request to end a local machine after which its worker host counts as away."""
 
 PROBE_SHOWN_AFTER = timedelta(seconds=10)
 """Time from a replica's start during which a failing readiness probe is expected, and not shown."""
@@ -90,6 +94,21 @@ def model(deployment: Deployment) -> str:
     return "" if named == deployment.name and deployment.recipe.engine is None else named
 
 
+NEWER = "its log has events of a newer version"
+
+
+def newer(deployment: Deployment) -> str:
+    """What it means that a newer version wrote to the log; empty if none did."""
+    if not deployment.newer or is_ending(deployment):
+        return ""
+    return (
+        f"\N{WARNING SIGN}\ufe0f A newer version of mixtral-bot wrote {code(clip(deployment.newer, 80))} to the log of "
+        "this deployment, which this version cannot read. The facts here may be old, and machines that cost money may "
+        "be missing. Nothing is launched or ended; the leases of all machines are extended. Upgrade the bot, the "
+        "workers and the gateway."
+    )
+
+
 def short_model(deployment: Deployment) -> str:
     """The model's name without its owner; the deployment's name if the model is unknown."""
     return clip((model(deployment) or deployment.name).rstrip("/").rsplit("/", 1)[-1], 80)
@@ -137,7 +156,7 @@ def _happening(state: Deployment, now: datetime) -> str:
         case condition.NotReady(replica=replica):
             return _not_ready(replica, now)
         case condition.Ending():
-            return _ending(state)
+            return _ending(state, now)
         case condition.Ended():
             return f"Ran {duration(state.ran_for(now))}, {what_it_cost(state, now)}.{_ended_by(state)}"
         case condition.Failed(why=why):
@@ -189,12 +208,14 @@ def _starting(state: Deployment, attempt: Attempt, now: datetime) -> str:
     where = offers.place(attempt.offer)
     begun = f"Starting *{escape(short_model(state))}* {preposition(attempt)} {where}{so_far(attempt, now)}."
     restarts = f"\n{ended}" if (ended := engine_restarts(attempt)) else ""
-    return f"{begun}{busy}{restarts}{_probed(state, attempt, now)}"
+    phases = "".join(f"\n{line}" for line in boot_phases.lines(attempt, now))
+    return f"{begun}{busy}{phases}{restarts}{_probed(state, attempt, now)}"
 
 
 def _probed(state: Deployment, attempt: Attempt, now: datetime) -> str:
     """Why its readiness probe fails. A recipe with a wrong probe path shows no other symptom."""
-    if not attempt.probe_says or now - attempt.since < PROBE_SHOWN_AFTER:
+    before_engine = bool(attempt.boot) and attempt.boot[-1].phase is not BootPhase.LOADING
+    if not attempt.probe_says or before_engine or now - attempt.since < PROBE_SHOWN_AFTER:
         return ""
     path = code(clip(state.recipe.service.readiness_probe.path, 80))
     return f"\nThe readiness probe of {path} fails: {inert(clip(attempt.probe_says, 200))}."
@@ -233,10 +254,27 @@ def _ended_by(state: Deployment) -> str:
     return f" Ended by {user(state.stopped_by)}." if state.stopped_by else ""
 
 
-def _ending(state: Deployment) -> str:
+def _ending(state: Deployment, now: datetime) -> str:
     ending = sum(a.phase in MAY_COST for a in state.attempts)
     by = f"Ended by {user(state.stopped_by)}" if state.stopped_by else "Ended"
-    return f"{by}: shutting down {count(ending, 'replica')}." if ending else f"{by}: all its machines have ended."
+    if not ending:
+        return f"{by}: all its machines have ended."
+    return f"{by}: shutting down {count(ending, 'replica')}.{_host_away(state, now)}"
+
+
+def _host_away(state: Deployment, now: datetime) -> str:
+    """Which worker hosts do not end their processes, which no other host can; empty if none is late."""
+    late = [a for a in state.attempts if a.phase is Phase.SHUTTING_DOWN and a.request.host]
+    late = [a for a in late if now - a.since > HOST_ANSWERS_WITHIN]
+    if not late:
+        return ""
+    hosts = ", ".join(dict.fromkeys(code(a.request.host) for a in late))
+    many = count(len(late), "process", "processes")
+    last = moment(max(a.expires_at for a in late))
+    return (
+        f" Only the worker host {hosts} can end {many}, and it has not done so: start its worker. Without it, they end "
+        f"themselves by {last}."
+    )
 
 
 def _failed(state: Deployment, why: str) -> str:

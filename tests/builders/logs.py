@@ -9,7 +9,7 @@ from recipes.schema import Recipe
 from tests.builders.events import KEY
 from tests.builders.recipes import SCRIPTED
 from tests.builders.story import Story
-from workers.deployment.events import DeploymentEnded, DeploymentId, Place, Requested, Version
+from workers.deployment.events import DeploymentEnded, DeploymentId, NewerEvent, Place, Requested, Version
 from workers.deployment.keys import new_key
 from workers.deployment.log import Log, new_id
 
@@ -52,7 +52,8 @@ class Logs:
 
     def story(self, id_: DeploymentId) -> Story:
         """The story of its log, to be continued and appended."""
-        return Story(id_=id_, at=datetime.now(UTC), events=Log(self._redis).read(id_))
+        events = (event for event in Log(self._redis).read(id_) if not isinstance(event, NewerEvent))
+        return Story(id_=id_, at=datetime.now(UTC), events=events)
 
     def append(self, story: Story) -> None:
         append(self._redis, story)

@@ -43,9 +43,10 @@ from workers.deployment.events import (
     StopRequested,
     TestCompletionAnswered,
     TestCompletionFailed,
+    WeightsChecked,
 )
 from workers.deployment.state import Deployment, fold
-from workers.machines import MachineRequest
+from workers.machines import BootPhase, BootReport, MachineRequest
 from workers.placement.ladder import Rung
 from workers.placement.limits import Limits
 from workers.placement.offer import Offer
@@ -122,6 +123,11 @@ class Story:
         found = (ladder(one)[0] if isinstance(one, Offer) else one for one in rungs or (self.usual,))
         return self.tell(LadderPlanned, rungs=tuple(found))
 
+    def weights_checked(self, says: str = "") -> Self:
+        """Append what the hub says about the recipe's weights."""
+        model = boot_of(self.state.recipe, self.state.name).model
+        return self.tell(WeightsChecked, model=model, says=says)
+
     def asked(self, *offers: Offer, attempt: int | None = None, replica: int | None = None) -> Self:
         """Append the next attempt's intent: for the first free replica number and usable rung, unless given."""
         state = self.state
@@ -150,8 +156,9 @@ class Story:
         made = machine(self._request(attempt), address=address, created_at=self.now)
         return self.tell(MachineCreated, attempt=number, machine=made)
 
-    def progressed(self, progress: str) -> Self:
-        return self.tell(EngineProgressed, attempt=self._number(None), progress=progress)
+    def progressed(self, progress: str, phase: BootPhase | None = None, done: int = 0, total: int = 0) -> Self:
+        boot = BootReport(phase=phase, done=done, total=total) if phase else None
+        return self.tell(EngineProgressed, attempt=self._number(None), progress=progress, boot=boot)
 
     def engine_ended(
         self, how: str = "vllm exited with status 1", start: int = 1, attempt: int | None = None, *, again: bool = True

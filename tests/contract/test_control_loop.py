@@ -9,31 +9,37 @@ import pytest
 from msgspec.structs import replace
 from redis.exceptions import RedisError
 
+from recipes.schema import Engine
 from tests.builders.events import PLACE
 from tests.builders.offers import ladder, offer
 from tests.builders.recipes import SCRIPTED
 from tests.fakes import gateway
 from tests.fakes.driver import FakeDriver
+from tests.fakes.hub import FakeHub
 from workers.api import Deployments
 from workers.clouds.driver import Driver, DriverError
 from workers.control.advance import Advance
 from workers.control.recording import Recorder
 from workers.control.sweeper import Sweeper
+from workers.decision.retry_policy import BOOTS_WITHIN
 from workers.deployment.attempt import Phase
 from workers.deployment.condition import DeploymentStatus, condition_of
 from workers.deployment.events import (
     EngineEnded,
+    EngineProgressed,
     EventId,
     Failure,
     KeyNotEnforced,
+    LadderPlanned,
     MachineCreated,
     MachineGone,
     ReplicaNotReady,
     ReplicaReady,
+    WeightsChecked,
 )
 from workers.deployment.loads import Load, Loads, ReplicaLoad
 from workers.deployment.log import Log
-from workers.machines import MachineEnd
+from workers.machines import BootPhase, MachineEnd
 from workers.placement.limits import Limits
 from workers.placement.offer import CloudStatus
 from workers.serving.console import again, line, mark_of, no_more
@@ -153,6 +159,100 @@ def test_an_answer_that_was_lost_after_the_effect_is_found_and_kept(loop):
     loop.settle()
     assert condition_of(loop.state(id_)).status is DeploymentStatus.READY
     assert len(running(loop)) == 1
+
+
+@pytest.fixture
+def hub(loop):
+    hub = FakeHub()
+    loop.environ["HF_ENDPOINT"] = hub.url
+    yield hub
+    hub.close()
+
+
+VLLM = Engine(kind="vllm", model="mistralai/Mixtral-8x7B-Instruct-v0.1")
+
+
+def test_gated_weights_that_the_token_does_not_open_end_the_launch_before_anything_is_paid(loop, hub):
+    hub.models[VLLM.model], hub.opens["a-token-of-the-hub"] = "auto", set()
+    id_ = loop.launch(engine=VLLM)
+    loop.settle()
+    state = loop.state(id_)
+    assert "HF_TOKEN does not open them" in state.ended.failed
+    assert not state.attempts
+    assert not loop.cloud.bought
+    assert "a-token-of-the-hub" not in str(loop.log.read(id_))
+
+
+def test_the_hub_is_asked_once_and_the_machine_gets_the_token_that_it_was_asked_with(loop, hub):
+    hub.models[VLLM.model], hub.opens["a-token-of-the-hub"] = "auto", {VLLM.model}
+    id_ = loop.launch(engine=VLLM)
+    loop.settle()
+    loop.now += timedelta(minutes=11)  # the ladder is planned again for the replacement
+    loop.cloud.end(loop.cloud.running()[0])
+    loop.settle(8)
+    assert len(loop.cloud.bought) == 2
+    assert sum(isinstance(e, LadderPlanned) for e in loop.log.read(id_)) == 2
+    assert len(hub.requests) == 2, "the model's description, and its files"
+    assert [e.says for e in loop.log.read(id_) if isinstance(e, WeightsChecked)] == [""]
+    assert all(secrets["HF_TOKEN"] == "a-token-of-the-hub" for secrets in loop.cloud.secrets.values())
+
+
+def test_a_hub_that_is_down_is_said_and_the_launch_goes_on(loop, hub):
+    hub.always = (503, "")
+    id_ = loop.launch(engine=VLLM)
+    loop.settle()
+    assert condition_of(loop.state(id_)).status is DeploymentStatus.READY
+    assert "answers with status 503" in loop.state(id_).weights.says
+
+
+def test_a_script_that_takes_nothing_from_the_hub_gets_no_token_that_it_does_not_name(loop):
+    loop.launch(engine=None, run="serve")
+    loop.settle()
+    assert ["HF_TOKEN" in secrets for secrets in loop.cloud.secrets.values()] == [False]
+
+
+def test_an_intent_that_is_replayed_is_looked_for_first_for_a_cloud_forgets_tokens(loop):
+    loop.cloud.forgets_tokens = True
+    id_ = loop.launch()
+    loop.cloud.lose_answers = True
+    loop.settle(1)
+    loop.cloud.lose_answers = False
+    loop.settle()
+    assert condition_of(loop.state(id_)).status is DeploymentStatus.READY
+    assert len(loop.cloud.bought) == 1, "a machine was bought twice"
+
+
+def test_an_intent_that_cannot_be_looked_for_is_not_asked_for_again(loop, monkeypatch):
+    loop.cloud.forgets_tokens = True
+    loop.launch()
+    loop.cloud.lose_answers = True
+    loop.settle(1)
+    loop.cloud.lose_answers = False
+
+    def silent(_):
+        raise DriverError("the list does not answer")
+
+    monkeypatch.setattr(loop.cloud, "find", silent)
+    loop.restart()
+    loop.settle()
+    assert len(loop.cloud.bought) == 1, "a machine was bought twice"
+
+
+def test_an_attempt_of_a_log_that_was_rolled_back_never_takes_the_token_of_the_one_before(loop, redis):
+    id_ = loop.launch()
+    key = f"mixtral:d:{id_}"
+    before = redis.dump(key)
+    loop.settle()
+    [old] = loop.cloud.running()
+    loop.cloud.end(old)
+    redis.restore(key, 0, before, replace=True)
+    loop.restart()
+    loop.nudged.append(id_)
+    loop.settle()
+    [attempt] = loop.state(id_).attempts
+    assert attempt.number == 1
+    assert attempt.phase is Phase.READY
+    assert attempt.request.token != old, "the cloud knows that token, and it names another request or an ended machine"
 
 
 def test_a_cloud_that_gives_no_answer_is_told_of_and_given_up_in_the_end(loop):
@@ -355,6 +455,41 @@ def test_what_a_machine_prints_while_it_boots_is_told(loop):
     printed(loop, id_, token, "pulling vllm/vllm-openai:v1 with a-token-of-the-hub")
     loop.settle(3)
     assert loop.state(id_).attempts[0].progress == "pulling vllm/vllm-openai:v1 with \N{BULLET}\N{BULLET}\N{BULLET}"
+
+
+def test_the_phases_of_a_boot_are_recorded_at_most_every_ten_seconds_and_by_whole_percents(loop):
+    id_ = loop.launch()
+    loop.probes["http://fake.invalid:8000"] = "nothing listens there"
+    loop.settle(2)
+    [token] = loop.cloud.running()
+    before = loop.log.version(id_)
+    printed(loop, id_, token, "phase booting", "phase pulling", "pulling vllm/vllm-openai:v1")
+    for done in range(10):  # of 1000: one whole percent later
+        printed(loop, id_, token, f"progress pulling {done + 5} 1000")
+        loop.settle(1, seconds=4)
+    loop.settle(8, seconds=4)
+    attempt = loop.state(id_).attempts[0]
+    assert attempt.progress == "pulling vllm/vllm-openai:v1"
+    assert [(stage.phase, stage.percent) for stage in attempt.boot] == [(BootPhase.PULLING, 1)]
+    told = [e for e in loop.log.read(id_)[before:] if isinstance(e, EngineProgressed)]
+    assert len(told) <= 3, "the phase, and its one whole percent"
+    printed(loop, id_, token, "phase loading", "starting m")
+    loop.settle(5, seconds=4)
+    assert loop.state(id_).attempts[0].boot[-1].phase is BootPhase.LOADING
+
+
+def test_a_machine_whose_console_is_never_read_is_bounded_too(loop):
+    id_ = loop.launch()
+    loop.probes["http://fake.invalid:8000"] = "nothing listens there"
+    loop.settle(2)
+    first = loop.state(id_).attempts[0]
+    assert first.request.boots_within == BOOTS_WITHIN
+    loop.settle(30, seconds=60)  # the usual boot of Mixtral on eight A100 is over, with the usual delay of a console
+    assert loop.state(id_).attempts[0].phase is Phase.STARTING
+    loop.settle(12, seconds=60)
+    gone = loop.state(id_).attempts[0]
+    assert gone.failure is Failure.INITIAL_DELAY
+    assert "its console reported no phase of the boot" in gone.why
 
 
 def test_an_engine_that_its_machine_starts_again_is_given_time_and_nothing_is_bought(loop):

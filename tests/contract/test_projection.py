@@ -142,7 +142,7 @@ def test_one_that_ended_is_left_out_at_the_next_check(shelf, projection):
 def test_a_log_that_cannot_be_read_is_left_out_and_the_others_are_there(redis, shelf, projection):
     odd, fine = shelf.start("odd"), shelf.start("fine")
     projection.refresh(NOON)
-    redis.xadd(f"mixtral:d:{odd}", {"e": '{"type":"SomethingNew"}'}, id="2-0")
+    redis.xadd(f"mixtral:d:{odd}", {"e": '{"type":7}'}, id="2-0")
     redis.xadd("mixtral:feed", {"d": odd, "v": 2})
     scaled(shelf, fine, 3)
     projection.refresh(NOON)
@@ -214,7 +214,7 @@ def test_a_restored_redis_shows_its_deployments_from_that_moment(redis, shelf):
 def test_a_name_whose_log_cannot_be_read_is_not_said_to_be_unknown(redis, shelf):
     requests = Deployments(redis, lambda _: None, {})
     odd, fine = shelf.start("odd"), shelf.start("fine")
-    redis.xadd(f"mixtral:d:{odd}", {"e": '{"type":"SomethingNew"}'}, id="2-0")
+    redis.xadd(f"mixtral:d:{odd}", {"e": "damaged"}, id="2-0")
     assert [state.id for state in requests.all()] == [fine]
     with pytest.raises(MsgspecError):
         requests.get("odd")

@@ -15,7 +15,7 @@ import pytest
 
 from tests.builders.machines import SECRETS, boot, request
 from tests.unit.workers.serving.test_bootstrap import gpus
-from workers.machines import Token
+from workers.machines import BootPhase, BootReport, Token
 from workers.sandbox import machine
 from workers.sandbox.machine import Machines, MachinesFull
 from workers.sandbox.valkey import free_port
@@ -162,8 +162,11 @@ def test_it_boots_for_as_long_as_it_is_told(tmp_path, port):
     machines = Machines(tmp_path, boot_delay=timedelta(seconds=1), environ=os.environ | SCRIPTED)
     try:
         started = time.monotonic()
+        machines.boot("i-1", text(port))
+        assert told(machines).boot == BootReport(phase=BootPhase.BOOTING)
         booted(machines, "i-1", port)
         assert time.monotonic() - started >= 1
+        wait(lambda: told(machines).boot == BootReport(phase=BootPhase.LOADING))
     finally:
         machines.close()
 

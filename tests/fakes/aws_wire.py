@@ -38,6 +38,10 @@ class AwsWire:
         """Instance type -> entries of AWS's price list."""
         self.spot: dict[tuple[str, str, str], str] = {}
         """(region, zone name, instance type) -> USD per hour."""
+        self.offered: dict[str, list[tuple[str, str]]] = {}
+        """Region -> zone id and instance type of what it has."""
+        self.denied_in: set[tuple[str, str]] = set()
+        """Action and region of calls that a policy denies."""
         self.asked: list[tuple[str, str]] = []
         wire = self
 
@@ -97,6 +101,8 @@ class AwsWire:
         self.asked.append((action, region))
         if self.bad_credentials:
             return self._refused(action, self.bad_credentials, 401)
+        if (action, region) in self.denied_in:
+            return self._refused(action, "UnauthorizedOperation", 403)
         if action in self.denied and action == "GetRole":
             return self._refused(action, "AccessDenied", 403)
         if action == "GetRole" and not self.spot_role:
@@ -149,6 +155,14 @@ class AwsWire:
         zones = ((f"{region}{letter}", f"{short}-az{n}") for n, letter in enumerate("abc", start=1))
         items = "".join(f"<item><zoneName>{name}</zoneName><zoneId>{id_}</zoneId></item>" for name, id_ in zones)
         return f"<availabilityZoneInfo>{items}</availabilityZoneInfo>"
+
+    def _describe_instance_type_offerings(self, region: str) -> str:
+        items = "".join(
+            f"<item><instanceType>{type_}</instanceType><locationType>availability-zone-id</locationType>"
+            f"<location>{zone}</location></item>"
+            for zone, type_ in self.offered.get(region, ())
+        )
+        return f"<instanceTypeOfferingSet>{items}</instanceTypeOfferingSet>"
 
     def _describe_spot_price_history(self, region: str) -> str:
         items = "".join(

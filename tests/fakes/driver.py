@@ -29,6 +29,10 @@ class FakeDriver:
         self.unreachable = False
         self.lose_answers = False
         """Calls take effect and then raise, as when the connection breaks before the answer."""
+        self.forgets_tokens = False
+        """A repeated create makes a further machine, as a cloud does once its memory of the token has ended."""
+        self.bought: list[Token] = []
+        """The token of each machine that was made."""
         self.ends: dict[Token, MachineEnd] = {}
         """How ended machines that are no longer listed ended."""
         self.secrets: dict[Token, dict[str, str]] = {}
@@ -51,8 +55,9 @@ class FakeDriver:
             self._call("create", request.token)
             if self.requests.setdefault(request.token, request) != request:
                 raise Refused("The token names another request.", code="TokenMismatch", scope=Scope.BUG)
-            if request.token not in self._machines:
+            if request.token not in self._machines or self.forgets_tokens:
                 self._machines[request.token] = self._made(request)
+                self.bought.append(request.token)
                 self._expiry[request.token] = request.expires_at
                 self.secrets[request.token] = dict(secrets)
                 self._logs[request.token] = ["the machine is up"]

@@ -116,6 +116,7 @@ class Gateway:
         metrics: str | None = None,
         bufsize: int = 65536,
         check: Check = CHECK,
+        installation: str = "",
     ) -> None:
         self.port = free_port()
         self.folder = folder
@@ -127,6 +128,7 @@ class Gateway:
             metrics_bind=metrics,
             bufsize=bufsize,
             check=check,
+            installation=installation,
         )
         self.haproxy = Haproxy(self.shape, folder, certificate=tls)
         self.children = Children()

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from tests.cloudy_line import CloudyLine, card_of
+from tests.fakes.hub import FakeHub
 from tests.person import GENERAL, Person, words
 from workers.deployment.attempt import Phase
 from workers.deployment.log import Log
@@ -498,6 +499,26 @@ def test_a_region_that_only_the_price_table_knows_is_named_before_any_launch_cal
     launch(robin, "farther --clouds aws")
     card_of(robin, GENERAL, "farther", "AWS has no region us-nowhere-1", "Correct the region")
     assert all_launches(line) == []
+
+
+def test_gated_weights_are_told_with_the_mend_before_any_launch_call_and_a_token_opens_them(line, robin):
+    hub, model, token = FakeHub(), "mistralai/Mixtral-8x7B-Instruct-v0.1", "hf_tokenOfThisScenario1234"
+    hub.models[model], hub.opens[token] = "auto", {model}
+    there = {"HF_HUB_OFFLINE": None, "HF_ENDPOINT": hub.url}
+    try:
+        line.worker(**there)
+        launch(robin, "mixtral-8x7b as gated")
+        shown = words(card_of(robin, GENERAL, "gated", "could not be launched", "set HF_TOKEN where"))
+        assert f"{hub.url}/{model}" in shown
+        assert all_launches(line) == []
+        line.worker(**there, HF_TOKEN=token)
+        launch(robin, "mixtral-8x7b as opened")
+        ready(robin, "opened")
+        logs = (line.folder / "worker.log").read_text()
+        assert token not in logs + shown
+    finally:
+        line.worker()
+        hub.close()
 
 
 def test_without_allowed_addresses_neither_cloud_is_asked_and_the_card_says_what_to_set(line, robin):

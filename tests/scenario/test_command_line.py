@@ -29,6 +29,7 @@ def environ(tmp_path, valkey_url, redis):
         "MIXTRAL_INSTALLATION": "i-line",
         "MIXTRAL_ALLOW_CIDRS": "203.0.113.0/24",
         "REDIS_URL": valkey_url,
+        "HF_HUB_OFFLINE": "1",
     }
 
 

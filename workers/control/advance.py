@@ -25,6 +25,7 @@ from workers.decision.next_step import (
     Wait,
     next_step,
 )
+from workers.decision.retry_policy import BOOTS_WITHIN
 from workers.decision.verdict import streaming
 from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.confidential import Confidential
@@ -45,16 +46,20 @@ from workers.deployment.events import (
     ReplicasAbandoned,
     TestCompletionAnswered,
     TestCompletionFailed,
+    WeightsChecked,
 )
 from workers.deployment.loads import Loads
 from workers.deployment.log import Log, Stamp, stamp
+from workers.deployment.ownership import WorkerIdentity
 from workers.deployment.state import Deployment, fold
 from workers.lease import Lease
 from workers.machines import MachineRequest, Token
 from workers.placement.ladder import Ladder
 from workers.placement.refusals import Refusal
 from workers.serving.boot import KEY_VARIABLE, boot_of
+from workers.serving.hub import weights_of
 from workers.serving.probe import CompletionFailed, completion
+from workers.serving.weights import Verdict, is_offline, question_of
 
 logger = logging.getLogger(__name__)
 
@@ -77,15 +82,22 @@ class Advance:
         control_lease: timedelta,
         clock: Callable[[], datetime],
         gateway: str | None = None,
+        host: str = "",
+        forward: Callable[[DeploymentId, str], None] | None = None,
     ) -> None:
-        """`gateway`: URL at which this process reaches the gateway; None if it is the published one."""
+        """`gateway`: URL at which this process reaches the gateway; None if it is the published one.
+
+        `host`: the id of this worker host; empty if there is only one. `forward`: nudges the workers of another host.
+        """
         self._redis = redis
         self._log = log
         self._loads = Loads(redis)
         self._drivers = drivers
         self._ladder = ladder
+        self._environ = environ
         self._confidential = Confidential(log, environ)
-        self._installation = installation
+        self._us = WorkerIdentity(installation=installation, host=host)
+        self._forward = forward
         self._machine_lease = machine_lease
         self._control_lease = control_lease
         self._now = clock
@@ -98,16 +110,34 @@ class Advance:
                 if not free:
                     return  # the holder of the lease compares the log's version after its release
                 state = self._settle(deployment)
+            if state is not None:
+                self._leave(state)
             # A nudge that finds the lease held returns immediately, so continue if the log has grown meanwhile.
-            if state is None or self._log.version(deployment) == state.version:
+            if state is None or state.newer or self._log.version(deployment) == state.version:
                 return
+
+    def _leave(self, state: Deployment) -> None:
+        """Nudge the hosts whose local machines have to be created or ended."""
+        now = self._now()
+        if self._forward is None or isinstance(next_step(state, now), Wait):
+            return
+        apart = self._us.apart(state, now)
+        if foreign := [number for number, host in apart.items() if not host]:
+            logger.warning(
+                "%s: the machines of the attempts %s belong to another installation: they are left alone, and end "
+                "themselves when their leases have passed",
+                *(state.name, ", ".join(map(str, foreign))),
+            )
+        for host in {host for host in apart.values() if host}:
+            self._forward(state.id, host)
 
     def _settle(self, deployment: DeploymentId) -> Deployment | None:
         state = fold(deployment, self._log.read(deployment))
         fresh_intent: Token | None = None
         silent: dict[int, DriverError] = {}
         while state is not None:
-            step = next_step(state, self._now(), silent, self._streaming(state))
+            now = self._now()
+            step = next_step(state, now, silent, self._us.apart(state, now), self._streaming(state))
             if isinstance(step, Wait):
                 break
             logger.info("%s v%d: %s", deployment, state.version, type(step).__name__)
@@ -174,25 +204,37 @@ class Advance:
             else:
                 self._end(state, f"{why} {mend}; then launch again.")
             return
+        checked = self._checked(state) if state.planned_at is None else None
+        if checked is not None and checked.refused:
+            self._end(state, checked.says)
+            return
         rungs, why_empty = self._ladder(state.recipe, state.limits)
         if state.planned_at is not None and (tuple(rungs), why_empty) == (state.rungs, state.why_no_rungs):
             planned = LadderPlanned(**self._stamp(), rungs=(), as_before=True)
         else:
             planned = LadderPlanned(**self._stamp(), rungs=tuple(rungs), why_empty=why_empty)
-        self._log.append(state.id, state.version, [planned])
+        said = [WeightsChecked(**self._stamp(), model=checked.model, says=checked.says)] if checked else []
+        self._log.append(state.id, state.version, [planned, *said])
+
+    def _checked(self, state: Deployment) -> Verdict | None:
+        """What the hub says about the weights; None if they come from elsewhere. Asked once, before any machine."""
+        question = None if is_offline(self._environ) else question_of(state.recipe)
+        return weights_of(question, self._environ) if question else None
 
     def _intend(self, state: Deployment, step: LaunchReplica) -> Token | None:
         # After a rollback of Redis the numbers of attempts repeat; tokens must not.
         token = Token(f"{state.id}-{step.attempt}-{secrets.token_hex(2)}")
         request = MachineRequest(
             token=token,
-            installation=self._installation,
+            installation=self._us.installation,
             deployment=state.id,
             replica=step.replica,
             attempt=step.attempt,
             offers=step.offers,
             boot=boot_of(state.recipe, state.name),
             expires_at=self._now() + self._machine_lease,
+            host=self._us.host if step.offers[0].cloud == "local" else "",
+            boots_within=BOOTS_WITHIN if step.offers[0].cloud != "local" else timedelta(),
         )
         intended = self._log.append(state.id, state.version, [LaunchIntended(**self._stamp(), request=request)])
         return token if intended else None
@@ -246,6 +288,11 @@ class Advance:
         return self._confidential.secrets(state) | {KEY_VARIABLE: key}
 
     def _terminate(self, state: Deployment, attempt: Attempt) -> None:
+        if not self._us.owns(attempt):  # its lease was not extended here, and has ended
+            why = f"it belonged to the installation {attempt.request.installation}, and its lease has ended"
+            gone = MachineGone(**self._stamp(), attempt=attempt.number, why=why)
+            self._log.record(state.id, state.version, [gone])
+            return
         driver = self._driver(attempt)
         tail = self._confidential.log_tail(state, driver, attempt.request.token) if attempt.failure else ""
         driver.terminate(attempt.request.token)

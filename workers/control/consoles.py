@@ -9,6 +9,7 @@ from workers.clouds.driver import Driver
 from workers.control.collector import Collector
 from workers.control.recording import Recorder, each
 from workers.deployment.attempt import Attempt, Phase
+from workers.deployment.boot_stages import is_news
 from workers.deployment.events import EngineEnded, EngineProgressed
 from workers.deployment.log import Log
 from workers.deployment.state import Deployment
@@ -73,12 +74,26 @@ class Consoles:
         elif said.restarted is not None and is_new(said.restarted, attempt):
             self._end(state, attempt, said.restarted.how, start=said.restarted.start, again=True)
         history = self._histories.get(attempt.request.token)
-        if history is None or said.progress in ("", history.progress) or attempt.phase is not Phase.STARTING:
+        if history is not None and attempt.phase is Phase.STARTING:
+            self._progress(state, attempt, said, history)
+
+    def _progress(self, state: Deployment, attempt: Attempt, said: Said, history: ConsoleHistory) -> None:
+        """Append what the machine does now, and how far its boot is, if either has changed."""
+        advanced = is_news(attempt.boot, said.boot, self._recorder.now())
+        changed = said.progress not in ("", history.progress)
+        if not advanced and not changed:
             return
-        history.progress = said.progress
-        progress = self._recorder.masked(state, said.progress)
-        if progress != attempt.progress:
-            fact = EngineProgressed(**self._recorder.stamp(), attempt=attempt.number, progress=progress)
+        progress = attempt.progress
+        if changed or said.progress == "":
+            progress = self._recorder.masked(state, said.progress)
+            history.progress = said.progress
+        if advanced or progress != attempt.progress:
+            fact = EngineProgressed(
+                **self._recorder.stamp(),
+                attempt=attempt.number,
+                progress=progress,
+                boot=said.boot if advanced else None,
+            )
             self._recorder.append(state, fact)
 
     def _end(self, state: Deployment, attempt: Attempt, how: str, *, start: int, again: bool) -> None:

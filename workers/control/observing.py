@@ -95,7 +95,7 @@ class Observer:
             # A list may be older than the machine, or delayed: only those begun SHOWN_WITHIN after its creation count.
             created = attempt.machine.created_at if attempt.machine else attempt.since  # each phase changes `since`
             self._missed[token] = self._missed.get(token, 0) + (created + SHOWN_WITHIN <= listing.begun)
-            if self._missed[token] < MISSED_IS_GONE:
+            if self._missed[token] < MISSED_IS_GONE or not self._recorder.sees_all(attempt):
                 return
         else:
             self._missed.pop(token, None)

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 
 from msgspec import MsgspecError
 
@@ -9,6 +10,7 @@ from workers.clouds.driver import Driver
 from workers.control.collector import Collector
 from workers.control.recording import Recorder
 from workers.deployment.attempt import MAY_COST, Attempt
+from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId
 from workers.deployment.state import Deployment
 from workers.machines import Sighting, Token
@@ -24,8 +26,10 @@ ENDED_WITHIN = 0.2
 class Reaper:
     """Decides from its deployment's log whether a running machine is ended."""
 
-    def __init__(self, recorder: Recorder, nudge: Nudge) -> None:
+    def __init__(self, recorder: Recorder, nudge: Nudge, keep: Callable[[Driver, Token], None]) -> None:
+        """`keep` extends the lease of a machine that the log of a newer version may want."""
         self._recorder = recorder
+        self._keep = keep
         self._nudge = nudge
         self._unknown: set[Token] = set()
         self._endings = Collector[Token, None]("reap", MAX_THREADS)
@@ -36,8 +40,12 @@ class Reaper:
         try:
             state, attempt = self._intent(sighting)
         except MsgspecError:
-            state, attempt = None, None  # written by a newer version of this program
-        if state is None or attempt is None:
+            self._keep(driver, machine.token)  # a newer version may want it
+            return
+        if state is not None and state.newer:
+            if not is_ending(state):
+                self._keep(driver, machine.token)
+        elif state is None or attempt is None:
             if machine.token not in self._unknown:
                 self._unknown.add(machine.token)
                 logger.warning("%s belongs to no deployment that is known; it is not ended", machine.id)

@@ -7,10 +7,11 @@ from typing import TypeVar, assert_never
 
 from workers.clouds.driver import Driver
 from workers.decision.verdict import BecameNotReady, BecameReady, Busy, ProbeVerdict, Unchanged
-from workers.deployment.attempt import Attempt, Phase
+from workers.deployment.attempt import KEPT, Attempt, Phase
 from workers.deployment.confidential import Confidential
 from workers.deployment.events import AnyEvent, DeploymentId, ReplicaNotReady, ReplicaReady
 from workers.deployment.log import Log, Stamp, stamp
+from workers.deployment.ownership import WorkerIdentity
 from workers.deployment.projection import Projection
 from workers.deployment.state import Deployment, fold
 from workers.errors import WorkersError
@@ -29,8 +30,12 @@ class Recorder:
         log: Log,
         environ: Mapping[str, str],
         clock: Callable[[], datetime],
+        us: WorkerIdentity,
     ) -> None:
         self.now = clock
+        self.leading = True
+        """Whether this worker observes all machines of the installation; otherwise those of its own host only."""
+        self._us = us
         self._log = log
         self._confidential = Confidential(log, environ)
         self._projection = Projection(log)
@@ -48,8 +53,25 @@ class Recorder:
         return fold(deployment, self._log.read(deployment))
 
     def attempts(self, phases: frozenset[Phase]) -> list[tuple[Deployment, Attempt]]:
-        """Every attempt in one of these phases, with its deployment."""
-        return [(s, a) for s in self.states.values() for a in s.attempts if a.phase in phases]
+        """Every attempt in one of these phases that this worker judges, with its deployment.
+
+        Without those of a log with events of a newer version: that version judges them.
+        """
+        return [(s, a) for s, a in self.judged(phases) if not s.newer]
+
+    def judged(self, phases: frozenset[Phase]) -> list[tuple[Deployment, Attempt]]:
+        """The same, with those of such a log: their clouds are listed, and their leases extended."""
+        now, us = self.now(), self._us
+        found = ((s, a) for s in self.states.values() for a in s.attempts if a.phase in phases)
+        return [(s, a) for s, a in found if (us.judges(a, now) if self.leading else us.holds(a))]
+
+    def leased(self) -> list[tuple[Deployment, Attempt]]:
+        """Every attempt whose lease this worker extends, with its deployment."""
+        return [(s, a) for s, a in self.judged(KEPT) if self._us.extends(a)]
+
+    def sees_all(self, attempt: Attempt) -> bool:
+        """Whether a machine that is missing from the lists of this worker is gone."""
+        return self._us.sees_all(attempt, self.now())
 
     def append(self, state: Deployment, fact: AnyEvent) -> None:
         """Append a fact, whatever the log's version is, and refresh the states."""

@@ -21,6 +21,7 @@ from workers.control.scaling import Autoscaler
 from workers.deployment.attempt import MAY_COST
 from workers.deployment.loads import Loads
 from workers.deployment.log import Log
+from workers.deployment.ownership import WorkerIdentity
 from workers.lease import Lease
 from workers.nudges import Nudge
 from workers.serving.metrics import computes
@@ -48,11 +49,16 @@ class Sweeper:
         control_lease: timedelta,
         every: timedelta,
         clock: Callable[[], datetime],
+        host: str = "",
     ) -> None:
+        """`host`: the id of this worker host, whose local machines only it observes; empty if it is the only one."""
         self._lease = Lease(redis, "sweeper", control_lease)
         self._every = every
-        self._recorder = Recorder(log, environ, clock)
-        self._observer = Observer(self._recorder, drivers, installation, Reaper(self._recorder, nudge))
+        self._recorder = Recorder(log, environ, clock, WorkerIdentity(installation=installation, host=host))
+        self._local = "local" in drivers and bool(host)
+        self._leasing = Leasing(self._recorder, drivers, machine_lease)
+        reaper = Reaper(self._recorder, nudge, self._leasing.keep)
+        self._observer = Observer(self._recorder, drivers, installation, reaper)
         self._prober = Prober(
             self._recorder,
             log,
@@ -63,7 +69,6 @@ class Sweeper:
             computes=computes,
         )
         self._consoles = Consoles(self._recorder, log, drivers)
-        self._leasing = Leasing(self._recorder, drivers, machine_lease)
         self._scaling = Autoscaler(redis, log)
         self._nudger = Nudger(nudge, clock)
 
@@ -75,18 +80,34 @@ class Sweeper:
                     while free and not stop.is_set() and self._lease.renew():
                         self.sweep()
                         stop.wait(self._every.total_seconds())
+                if self._local and not free:
+                    self.sweep_host()
             except RedisError as error:
                 logger.warning("Redis does not answer, the sweep is repeated: %s", error)
             stop.wait(self._every.total_seconds())
 
+    def sweep_host(self) -> None:
+        """Observe the local machines of this host once, while the sweeper of another host observes everything else."""
+        self._recorder.leading = False
+        self._recorder.refresh()
+        self._observe()
+
     def sweep(self) -> None:
         """Observe everything once. A part that is slow or fails does not delay the others."""
+        self._recorder.leading = True
         known = set(self._recorder.states)
         self._recorder.refresh()
         if known - set(self._recorder.states):
             self._observer.hurry()  # deployments ended, or a log was lost: list immediately what still runs
+        self._observe()
+        readable = [state for state in self._recorder.states.values() if not state.newer]
+        self._scaling.look(readable, self._recorder.now())
+        self._recorder.refresh()
+        self._nudger.look(self._recorder.states)
+
+    def _observe(self) -> None:
         self._prober.ask()
-        self._observer.ask(self._recorder.attempts(MAY_COST))
+        self._observer.ask(self._recorder.judged(MAY_COST))
         self._consoles.ask()
         self._leasing.ask()
         until = time.monotonic() + ANSWERED_WITHIN
@@ -94,6 +115,3 @@ class Sweeper:
         self._prober.collect(until)
         self._consoles.collect(until)
         self._leasing.collect(until)
-        self._scaling.look(self._recorder.states.values(), self._recorder.now())
-        self._recorder.refresh()
-        self._nudger.look(self._recorder.states)

@@ -122,14 +122,24 @@ Step: TypeAlias = (
 )
 
 
-def next_step(state: Deployment, now: datetime, silent: Container[int] = (), streaming: Container[int] = ()) -> Step:
+def next_step(
+    state: Deployment,
+    now: datetime,
+    silent: Container[int] = (),
+    apart: Container[int] = (),
+    streaming: Container[int] = (),
+) -> Step:
     """The step to do now. Ends come first, then open attempts, then the test completion, then what is lacking.
 
-    `silent`: numbers of the attempts whose cloud has just given no answer; they are skipped. `streaming`: numbers of
-    those that are answering requests; the gateway cuts the requests of a replica that is dead.
+    `silent`: numbers of the attempts whose cloud has just given no answer; they are skipped.
+    `apart`: numbers of the attempts that are left to another worker. They count as replicas, and are neither created,
+    given up nor ended here.
+    `streaming`: numbers of those that are answering requests; the gateway cuts the requests of a replica that is dead.
     """
+    if state.newer:
+        return Wait()  # what the newer version decided is not known
     for attempt in state.attempts:
-        if attempt.phase is Phase.SHUTTING_DOWN and attempt.number not in silent:
+        if attempt.phase is Phase.SHUTTING_DOWN and attempt.number not in silent and attempt.number not in apart:
             return Terminate(attempt)
     if state.ended:
         return Wait()
@@ -141,6 +151,8 @@ def next_step(state: Deployment, now: datetime, silent: Container[int] = (), str
     if step := _surplus(state, mix) or _kept(state, lacking):
         return step
     for attempt in state.attempts:
+        if attempt.number in apart:
+            continue
         if attempt.phase is Phase.PROVISIONING and now < attempt.since + UNANSWERED_FOR:
             if attempt.number in silent:
                 continue

@@ -3,11 +3,16 @@
 What happens to an attempt        Wait                                     Then it is given up, with this failure
 --------------------------------  ---------------------------------------  --------------------------------------
 Cloud does not answer the create  30 min; the request is repeated          provision
-Engine is not ready after boot    the recipe's initial delay (or 20 min)   initial delay
+Boot, installation or pull takes  20, 60 and 40 min (BOOT_LIMITS)          initial delay
+  too long
+Engine is not ready after its     the recipe's initial delay (or 20 min);  initial delay
+  start                           a download of weights that moves is not
+                                  counted, at most 60 min
+Machine reports no phase          20 min (0 if local), and the delay       initial delay
 Engine refuses its key at boot    none: three refusals in a row            key refused
-Probe of a ready replica fails    180 s from the first failed probe; after probing; if it still answers requests, it
-                                  a restart of the engine, in addition the drains first
-                                  time of the first boot
+Probe of a ready replica fails    180 s from the first failed one; after   probing; it drains first if it
+                                  a restart of the engine, in addition     answers requests
+                                  the time of the first boot
 Engine ends and is not restarted  none                                     crashed
 Engine is restarted, after ready  5 ends without 30 min of answers         crashed
 Replica drains                    15 min for its open requests             none, or the one that it drains for
@@ -27,10 +32,12 @@ Dry ladders, keep trying          at most the interval that was requested, until
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import assert_never
 
 from workers.deployment.attempt import SOUND_AFTER, Attempt, Phase
 from workers.deployment.events import Failure
 from workers.deployment.state import Deployment
+from workers.machines import BootPhase
 from workers.placement.refusals import back_off_until
 
 START_TRIES = 2
@@ -41,6 +48,22 @@ MAX_FAILURES = 5
 
 NOT_READY_FOR = timedelta(seconds=180)
 """Time for which a ready replica may fail its probe. For a restarted engine see `_restarting`."""
+
+BOOT_LIMITS = {
+    BootPhase.BOOTING: timedelta(minutes=20),  # usually 3 to 5 min; the machine itself waits 15 min for its driver
+    BootPhase.INSTALLING: timedelta(minutes=60),  # Docker: 1 to 3 min; a recipe's setup may compile its packages
+    BootPhase.PULLING: timedelta(minutes=40),  # usually 4 to 6 min for 10 GB; a registry far away takes 5 times that
+}
+"""Maximum time in each phase before the engine's start, from its first report."""
+
+MAX_DOWNLOAD = timedelta(minutes=60)
+"""Maximum time for which a download of weights postpones the initial delay: 700 GB take 27 min at 438 MB/s."""
+
+BOOTS_WITHIN = timedelta(minutes=20)
+"""Time before the initial delay of a cloud's machine that reports no phase: twice the usual boot and pull.
+
+Its console may be late by minutes, or closed to the worker's role.
+"""
 
 UNANSWERED_FOR = timedelta(minutes=30)
 """Maximum time from an intent to an answer of the cloud; then the attempt is given up."""
@@ -78,13 +101,24 @@ def deadline(attempt: Attempt) -> datetime | None:
         case Phase.PROVISIONING:
             return attempt.since + UNANSWERED_FOR
         case Phase.STARTING:
-            return attempt.since + attempt.request.boot.initial_delay
+            return _ready_by(attempt)
         case Phase.NOT_READY:
             return attempt.since + NOT_READY_FOR + _restarting(attempt)
         case Phase.DRAINING:
             return attempt.since + MAX_DRAIN
         case _:
             return None
+
+
+def _ready_by(attempt: Attempt) -> datetime:
+    """Time until which a starting attempt may stay in the present phase of its boot."""
+    delay = attempt.request.boot.initial_delay
+    if not attempt.boot:
+        return attempt.since + attempt.request.boots_within + delay
+    stage = attempt.boot[-1]
+    if stage.phase in BOOT_LIMITS:
+        return stage.since + BOOT_LIMITS[stage.phase]
+    return min(stage.moved_at, stage.since + MAX_DOWNLOAD) + delay
 
 
 def _restarting(attempt: Attempt) -> timedelta:
@@ -123,9 +157,32 @@ def why_give_up(attempt: Attempt, now: datetime) -> tuple[str, Failure | None] |
             minutes = MAX_DRAIN.total_seconds() / 60
             return f"{attempt.why}; its last requests took longer than {minutes:.0f} min", attempt.failure
         case _:
-            waited = (until - attempt.since).total_seconds()
-            reason = f"; its readiness probe: {attempt.probe_says}" if attempt.probe_says else ""
-            return f"its engine was not ready {waited:.0f} s after the machine started{reason}", Failure.INITIAL_DELAY
+            return _too_late(attempt, until), Failure.INITIAL_DELAY
+
+
+def _too_late(attempt: Attempt, until: datetime) -> str:
+    """Which phase of the boot took too long."""
+    stage = attempt.boot[-1] if attempt.boot else None
+    reason = f"; its readiness probe: {attempt.probe_says}" if attempt.probe_says else ""
+    if stage is None:
+        waited = (until - attempt.since).total_seconds()
+        silent = ", and its console reported no phase of the boot" if attempt.request.boots_within else ""
+        return f"its engine was not ready {waited:.0f} s after the machine started{silent}{reason}"
+    minutes = f"{(until - stage.since).total_seconds() / 60:.0f} min"
+    percent = f"{stage.percent} % done" if stage.percent is not None else ""
+    doing = f" ({told})" if (told := "; ".join(filter(None, (percent, attempt.progress)))) else ""
+    match stage.phase:
+        case BootPhase.BOOTING:
+            return f"the machine was still booting after {minutes}{doing}"
+        case BootPhase.INSTALLING:
+            return f"the installation on the machine (Docker, or the recipe's setup) took longer than {minutes}{doing}"
+        case BootPhase.PULLING:
+            return f"the pull of the container image took longer than {minutes}{doing}"
+        case BootPhase.LOADING:
+            waited = (until - stage.since).total_seconds()
+            return f"its engine was not ready {waited:.0f} s after it was started{reason}"
+        case _:
+            assert_never(stage.phase)
 
 
 def dry_until(state: Deployment) -> datetime | None:

@@ -8,6 +8,7 @@ from typing import assert_never
 from msgspec import Struct
 from msgspec.structs import replace
 
+from workers.deployment.boot_stages import Stage, reported
 from workers.deployment.events import (
     EngineEnded,
     EngineProgressed,
@@ -69,6 +70,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     expires_at: datetime
     machine: Machine | None = None
     progress: str = ""
+    boot: tuple[Stage, ...] = ()
+    """The phases of its boot that the machine has reported, in their order; the last one is the present one."""
     probe_says: str = ""
     """Why the readiness probe has not passed yet."""
     key_refused: bool = False
@@ -191,7 +194,7 @@ def _with_machine_fact(attempt: Attempt, event: MachineFact, stopping: bool) -> 
 def _with_replica_fact(attempt: Attempt, event: ReplicaFact) -> Attempt:
     match event:
         case EngineProgressed():
-            return replace(attempt, progress=event.progress)
+            return replace(attempt, progress=event.progress, boot=reported(attempt.boot, event.boot, event.at))
         case EngineEnded():
             return _engine_ended(attempt, event)
         case ProbeFailed():

@@ -10,6 +10,7 @@ from workers.machines import Token
 from workers.secrecy import masked
 from workers.serving.boot import secrets_of
 from workers.serving.console import unmarked
+from workers.serving.weights import HUB_TOKEN, token_reaches
 
 LOG_LINES = 20
 """Number of lines of a machine's log that the event log keeps."""
@@ -27,8 +28,9 @@ class Confidential:
         return [name for name in secrets_of(state.recipe) if not self._environ.get(name)]
 
     def secrets(self, state: Deployment) -> dict[str, str]:
-        """The recipe's secrets by name, without those that are not set in this environment."""
-        return {name: value for name in secrets_of(state.recipe) if (value := self._environ.get(name))}
+        """The recipe's secrets and the hub's token by name, without those that are not set in this environment."""
+        names = [*secrets_of(state.recipe), *([HUB_TOKEN] if token_reaches(state.recipe) else [])]
+        return {name: value for name in names if (value := self._environ.get(name))}
 
     def masked(self, state: Deployment, text: str) -> str:
         """`text`, which an engine or a cloud wrote, without secrets: fit for a channel and for the event log."""

@@ -7,7 +7,7 @@ from typing import NewType, TypeAlias
 from msgspec import Struct
 
 from recipes.schema import Recipe
-from workers.machines import Machine, MachineRequest
+from workers.machines import BootReport, Machine, MachineRequest
 from workers.placement.ladder import Rung
 from workers.placement.limits import Limits
 from workers.placement.refusals import Refusal
@@ -115,6 +115,14 @@ class LadderPlanned(Event, frozen=True, kw_only=True):
     """Whether the ladder equals the last one, and is left out: a dry ladder may be planned again for days."""
 
 
+class WeightsChecked(Event, frozen=True, kw_only=True):
+    """The hub was asked for the model's weights before the first machine was requested."""
+
+    model: str
+    says: str = ""
+    """Why they may not be downloadable, for people; empty if they are."""
+
+
 class LaunchIntended(Event, frozen=True, kw_only=True):
     """A machine will be requested. Appended before the call to the cloud."""
 
@@ -153,11 +161,13 @@ class MachineAddressed(Event, frozen=True, kw_only=True):
     address: str
 
 
-class EngineProgressed(Event, frozen=True, kw_only=True):
+class EngineProgressed(Event, frozen=True, kw_only=True, omit_defaults=True):
     """What the machine does before its engine answers, in a few words."""
 
     attempt: int
     progress: str
+    boot: BootReport | None = None
+    """The phase of its boot; None if the machine reports none."""
 
 
 class EngineEnded(Event, frozen=True, kw_only=True):
@@ -299,6 +309,7 @@ AnyEvent: TypeAlias = (
     | StopRequested
     | KeepTryingRequested
     | LadderPlanned
+    | WeightsChecked
     | LaunchIntended
     | OfferRefused
     | MachineCreated
@@ -322,3 +333,14 @@ AnyEvent: TypeAlias = (
     | TestCompletionFailed
     | DeploymentEnded
 )
+
+
+class NewerEvent(Struct, frozen=True, kw_only=True):
+    """An event that this version cannot read, because a newer one has written it. It is never appended."""
+
+    type: str
+    event_id: EventId = EventId("")
+    at: datetime | None = None
+
+
+LoggedEvent: TypeAlias = AnyEvent | NewerEvent

@@ -18,6 +18,8 @@ from workers.deployment.events import (
     EventId,
     KeyIssued,
     KeyRevoked,
+    LoggedEvent,
+    NewerEvent,
     Requested,
     Version,
 )
@@ -40,6 +42,7 @@ KEPT_AFTER_END = timedelta(days=30)
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(AnyEvent).decode
+_decode_newer = msgspec.json.Decoder(NewerEvent).decode
 
 # Reply: 1 when appended, 0 when the log is not at the expected version.
 _APPEND = f"""
@@ -120,6 +123,26 @@ class NameTaken(WorkersError):
         self.holder = holder
 
 
+def decode(event: bytes) -> LoggedEvent:
+    """The event of an entry, as far as this version can read it. Raises MsgspecError if it is not an event."""
+    try:
+        found: LoggedEvent = _decode(event)
+    except msgspec.ValidationError:
+        return _decode_newer(event)
+    return found
+
+
+class UnreadableLog(WorkersError, msgspec.MsgspecError):
+    """A log is damaged, or begins with an event of a newer version."""
+
+    def __init__(self, deployment: DeploymentId) -> None:
+        super().__init__(
+            f"The log {_key(deployment)} cannot be read: a newer version of mixtral-bot wrote it, or it is damaged. "
+            "Nothing is launched or ended for it, and the leases of its machines are extended. Upgrade the bot, the "
+            "workers and the gateway; if that does not help, restore Redis from a backup."
+        )
+
+
 def new_id() -> DeploymentId:
     """A random id, short enough to be part of a machine's name."""
     return DeploymentId(f"d{secrets.token_hex(6)}")
@@ -153,10 +176,16 @@ class Log:
         self._close: Any = redis.register_script(_CLOSE)
         self._open: Any = redis.register_script(_OPEN)
 
-    def read(self, deployment: DeploymentId, after: Version = START) -> list[AnyEvent]:
-        """The events after a version, in order."""
+    def read(self, deployment: DeploymentId, after: Version = START) -> list[LoggedEvent]:
+        """The events after a version, in order. Raises UnreadableLog."""
         entries = self._redis.xrange(_key(deployment), min=f"{after + 1}-0")
-        return [_decode(fields[b"e"]) for _, fields in entries]
+        try:
+            events = [decode(fields[b"e"]) for _, fields in entries]
+        except msgspec.MsgspecError as error:
+            raise UnreadableLog(deployment) from error
+        if after == START and events and isinstance(events[0], NewerEvent):
+            raise UnreadableLog(deployment)
+        return events
 
     def append(self, deployment: DeploymentId, seen: Version, events: Sequence[AnyEvent]) -> bool:
         """Append all events if the log's version is `seen`; return whether they are in it, even after a lost reply."""
@@ -257,7 +286,7 @@ class Log:
 
     def _stands(self, deployment: DeploymentId, seen: Version, event: EventId) -> bool:
         entries = self._redis.xrange(_key(deployment), min=f"{seen + 1}-0", max=f"{seen + 1}-0")
-        return any(_decode(fields[b"e"]).event_id == event for _, fields in entries)
+        return any(decode(fields[b"e"]).event_id == event for _, fields in entries)
 
 
 def _key(deployment: DeploymentId) -> str:

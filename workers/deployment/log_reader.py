@@ -5,8 +5,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from workers.deployment.events import AnyEvent, DeploymentId, Version
-from workers.deployment.log import FEED, Log, _decode, _key
+from workers.deployment.events import DeploymentId, LoggedEvent, Version
+from workers.deployment.log import FEED, Log, _key, decode
 
 A_ROUND_TRIP = 100
 """Number of logs that are read in one round trip; a log with its ladder has about 100 KB."""
@@ -59,10 +59,9 @@ class LogReader:
                 yield id_, [Entry(_version(at), fields[b"e"]) for at, fields in entries]
 
 
-def decoded(entry: Entry) -> AnyEvent:
-    """The event of an entry. Raises MsgspecError if a newer version of the program wrote it."""
-    event: AnyEvent = _decode(entry.event)
-    return event
+def decoded(entry: Entry) -> LoggedEvent:
+    """The event of an entry. Raises MsgspecError if it is not one."""
+    return decode(entry.event)
 
 
 def _version(position: bytes) -> Version:

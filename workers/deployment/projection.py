@@ -38,6 +38,8 @@ class Projection:
         self._position = ""
         self._checked_at: datetime | None = None
         self._known: dict[DeploymentId, Folded] = {}
+        self._reported: set[DeploymentId] = set()
+        """Deployments whose unreadable logs were logged since the last comparison."""
         self.states: dict[DeploymentId, Deployment] = {}
 
     def refresh(self, now: datetime) -> None:
@@ -57,6 +59,9 @@ class Projection:
 
     def _check(self) -> None:
         """Compare the newest entry of each log with the stored one, and read the logs that differ."""
+        self._reported.clear()
+        for state in self.states.values():
+            self._report_newer(state)
         position = self._log.feed_end()
         there = set(self._log.names().values())
         for gone in self._known.keys() - there:
@@ -85,16 +90,32 @@ class Projection:
             return
         try:
             events = [decoded(entry) for entry in entries]
-        except MsgspecError:  # a log of a newer version must not prevent reading the others
-            logger.exception("the log of %s cannot be read; the deployment is left out", deployment)
+        except MsgspecError as error:  # a damaged log must not prevent reading the others
+            self._report_unreadable(deployment, str(error))
             self._drop(deployment)
             return
         state = fold(deployment, events, onto=known.state if known else None)
         if state is None:
+            if events:
+                self._report_unreadable(deployment, f"its first event is {type(events[0]).__name__}")
             self._drop(deployment)
             return
         self._known[deployment] = Folded(state, entries[-1])
         self.states[deployment] = state
+        self._report_newer(state)
+
+    def _report_unreadable(self, deployment: DeploymentId, why: str) -> None:
+        if deployment not in self._reported:
+            self._reported.add(deployment)
+            logger.error("the log of %s cannot be read, and the deployment is left out: %s", deployment, why)
+
+    def _report_newer(self, state: Deployment) -> None:
+        if state.newer and state.id not in self._reported:
+            self._reported.add(state.id)
+            logger.warning(
+                "%s (%s): a newer version of mixtral-bot wrote %s. Nothing is decided here; leases are extended.",
+                *(state.name, state.id, state.newer),
+            )
 
     def _drop(self, deployment: DeploymentId) -> None:
         self._known.pop(deployment, None)

@@ -25,7 +25,9 @@ from workers.deployment.events import (
     LadderExhausted,
     LadderPlanned,
     LaunchIntended,
+    LoggedEvent,
     MachineCreated,
+    NewerEvent,
     OfferRefused,
     Place,
     ReplicasAbandoned,
@@ -35,6 +37,7 @@ from workers.deployment.events import (
     TestCompletionAnswered,
     TestCompletionFailed,
     Version,
+    WeightsChecked,
 )
 from workers.placement.ladder import Rung
 from workers.placement.limits import Limits
@@ -66,6 +69,8 @@ class Deployment(Struct, frozen=True, kw_only=True):
     rungs: tuple[Rung, ...] = ()
     why_no_rungs: str = ""
     planned_at: datetime | None = None
+    weights: WeightsChecked | None = None
+    """What the hub said about the weights; None if it was not asked."""
     attempts: tuple[Attempt, ...] = ()
     exhausted: LadderExhausted | None = None
     dry_in_a_row: int = 0
@@ -83,6 +88,11 @@ class Deployment(Struct, frozen=True, kw_only=True):
     test: TestCompletionAnswered | TestCompletionFailed | None = None
     stopped_by: str | None = None
     ended: DeploymentEnded | None = None
+    newer: str = ""
+    """The type of the first event that this version cannot read; empty if it can read all.
+
+    Nothing is decided then: machines may exist that the state does not contain. Leases are extended all the same.
+    """
 
     @property
     def live(self) -> tuple[Attempt, ...]:
@@ -125,12 +135,12 @@ class Deployment(Struct, frozen=True, kw_only=True):
 Asked = ScaleRequested | Autoscaled | KeyIssued | KeyRevoked | StopRequested | KeepTryingRequested
 
 
-def fold(deployment: DeploymentId, events: Iterable[AnyEvent], onto: Deployment | None = None) -> Deployment | None:
+def fold(deployment: DeploymentId, events: Iterable[LoggedEvent], onto: Deployment | None = None) -> Deployment | None:
     """The state after `events`, in log order; None for an empty log. `onto` continues from an earlier state."""
     return reduce(lambda state, event: _apply(deployment, state, event), events, onto)
 
 
-def _apply(id_: DeploymentId, state: Deployment | None, event: AnyEvent) -> Deployment | None:
+def _apply(id_: DeploymentId, state: Deployment | None, event: LoggedEvent) -> Deployment | None:
     if state is None:
         if not isinstance(event, Requested):
             return None  # without its first event a log has no recipe
@@ -147,7 +157,9 @@ def _apply(id_: DeploymentId, state: Deployment | None, event: AnyEvent) -> Depl
             tries_from=event.at,
             keys=(Key(id=FIRST_KEY, user=event.place.user, issued_at=event.at),),
         )
-    state = replace(state, version=Version(state.version + 1), updated_at=event.at)
+    state = replace(state, version=Version(state.version + 1), updated_at=event.at or state.updated_at)
+    if isinstance(event, NewerEvent):
+        return replace(state, newer=state.newer or event.type)
     return _with(state, event)
 
 
@@ -159,6 +171,8 @@ def _with(state: Deployment, event: AnyEvent) -> Deployment:
             return _asked(state, event)
         case LadderPlanned():
             return _planned(state, event)
+        case WeightsChecked():
+            return replace(state, weights=event)
         case LaunchIntended():
             return replace(state, attempts=(*state.attempts, intended(event)), exhausted=None)
         case ReplicasAbandoned():

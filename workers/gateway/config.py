@@ -48,6 +48,8 @@ def _ms(time: timedelta) -> str:
 
 AFFINITY = "x-session-id"
 DEPLOYMENT = "x-mixtral-deployment"
+INSTALLATION = "x-mixtral-installation"
+"""Header of the answers at /health."""
 ARRIVED = "x-mixtral-asked"
 """Header with the time of the request's arrival, in milliseconds since 1970; retries do not change it."""
 
@@ -56,6 +58,8 @@ class Shape(Struct, frozen=True, kw_only=True):
     """Settings that are fixed while the gateway runs. Binds have HAProxy's form: `host:port`, `:port`, `[::1]:port`."""
 
     bind: str
+    installation: str = ""
+    """The id that /health names; empty if it is not known."""
     hold_socket: str
     """Path of the holding server's socket, as HAProxy resolves it."""
     metrics_bind: str | None = None
@@ -121,7 +125,7 @@ defaults
 FRONTEND = """
 frontend endpoint
   bind {bind}
-  http-request return status 200 content-type text/plain string "ok" if {{ path /health }}
+  http-request return status 200 content-type text/plain string "ok"{installation} if {{ path /health }}
   http-request del-header x-mixtral- -m beg
   http-request set-var(txn.deployment) req.hdr(authorization),word(2,' '),map_str({keys})
   http-request return status 401 content-type application/json string {unauthorized} hdr www-authenticate Bearer \
@@ -173,6 +177,7 @@ def _render(shape: Shape, goal: Layout, digest_: str) -> str:
         *(_failure(*failure) for failure in FAILURES),
         FRONTEND.format(
             bind=bind,
+            installation=f" hdr {INSTALLATION} {_quoted(_literal(shape.installation))}" if shape.installation else "",
             deployment_header=DEPLOYMENT,
             arrived_header=ARRIVED,
             unauthorized=_quoted(_body(UNAUTHORIZED, "invalid_request_error", "invalid_api_key")),
@@ -234,6 +239,11 @@ def _failure(status: int, sentence: str, kind: str, code: str) -> str:
 
 def _body(sentence: str, kind: str, code: str) -> str:
     return json.dumps({"error": {"message": sentence, "type": kind, "param": None, "code": code}})
+
+
+def _literal(text: str) -> str:
+    """The text as a format of HAProxy that expands to it; what a header or the quotes cannot contain is replaced."""
+    return "".join(c if c.isascii() and c.isprintable() and c != "'" else "?" for c in text).replace("%", "%%")
 
 
 def _quoted(text: str) -> str:

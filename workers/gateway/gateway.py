@@ -157,8 +157,8 @@ class Gateway:
         return state is not None and is_ending(state)
 
     def _readable(self) -> list[Deployment]:
-        """The deployments whose logs can be read, and so appended to."""
-        return [state for id_, state in self._states.items() if id_ not in self._lost]
+        """The deployments whose logs can be read completely, and so appended to."""
+        return [state for id_, state in self._states.items() if id_ not in self._lost and not state.newer]
 
     def _keys(self, state: Deployment) -> KnownKeys:
         known = self._known.get(state.id)

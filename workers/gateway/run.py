@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from workers.deployment.loads import Loads
 from workers.deployment.log import Log
+from workers.gateway.address import wait_until_free
 from workers.gateway.certificate import combined
 from workers.gateway.claim import Claim, identity
 from workers.gateway.config import Shape
@@ -25,8 +26,8 @@ from workers.gateway.haproxy import Haproxy
 from workers.gateway.holding import MAX_HELD, Holding
 from workers.nudges import nudge
 from workers.processes import Children
-from workers.run import connect, now, wait_for
-from workers.settings import GatewaySettings, from_environ
+from workers.run import belong, connect, now, wait_for
+from workers.settings import GatewaySettings, Settings, from_environ
 
 logger = logging.getLogger(__name__)
 
@@ -34,24 +35,37 @@ HOLD_SOCKET = "hold.sock"
 LOG = "haproxy.log"
 LOCK = "lock"
 UP_WITHIN = timedelta(seconds=10)
+NAMED_WITHIN = timedelta(seconds=3)
+"""Maximum wait for the first worker of a new installation, which makes its id."""
 
 
 def main(environ: Mapping[str, str]) -> None:
     """Run in the foreground until SIGTERM or SIGINT. Raises SettingsError, GatewayError."""
     settings = from_environ(environ)
     shaped = settings.gateway
-    haproxy = haproxy_of(shaped)
+    _certificate(shaped)  # a certificate that is not usable ends this process before it waits for anything
+    shaped.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _locked(shaped.folder):
         redis = connect(settings.redis_url)
         wait_for(redis)
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):  # before anything that needs an orderly end is started
             signal.signal(number, lambda *_: stop.set())
+        installation = _installation(settings, redis, stop)
+        haproxy = haproxy_of(shaped, installation)
         with Claim(redis, identity(shaped.folder)).held(stop):
-            _drive(haproxy, shaped, redis, stop)
+            _drive(haproxy, shaped, redis, stop, installation)
 
 
-def _drive(haproxy: Haproxy, shaped: GatewaySettings, redis: Redis, stop: threading.Event) -> None:
+def _installation(settings: Settings, redis: Redis, stop: threading.Event) -> str:
+    """The id of the installation; empty if no worker has made one within NAMED_WITHIN. Raises AnotherInstallation."""
+    deadline = time.monotonic() + NAMED_WITHIN.total_seconds()
+    while not (found := belong(settings, redis).installation) and time.monotonic() < deadline:
+        stop.wait(0.1)
+    return found
+
+
+def _drive(haproxy: Haproxy, shaped: GatewaySettings, redis: Redis, stop: threading.Event, installation: str) -> None:
     gateway = Gateway(
         log=Log(redis), haproxy=haproxy, loads=Loads(redis), nudge=nudge(redis), url=shaped.url, clock=now
     )
@@ -60,6 +74,7 @@ def _drive(haproxy: Haproxy, shaped: GatewaySettings, redis: Redis, stop: thread
     children = Children()
     try:
         if not shaped.attached and not stop.is_set():
+            wait_until_free(shaped, installation, stop)
             children.start(haproxy.child(shaped.folder / LOG))
         _wait_until_up(haproxy, shaped, stop)
         supervisor = threading.Thread(target=_supervise, args=(children, stop), name="supervisor", daemon=True)
@@ -71,13 +86,12 @@ def _drive(haproxy: Haproxy, shaped: GatewaySettings, redis: Redis, stop: thread
         holding.close()
 
 
-def haproxy_of(settings: GatewaySettings) -> Haproxy:
+def haproxy_of(settings: GatewaySettings, installation: str = "") -> Haproxy:
     """HAProxy as the settings describe it. Raises GatewayError if the certificate is not usable."""
-    certificate = None
-    if settings.certificate is not None and settings.certificate_key is not None:
-        certificate = combined(settings.certificate, settings.certificate_key)
+    certificate = _certificate(settings)
     shape = Shape(
         bind=settings.bind,
+        installation=installation,
         hold_socket=str(settings.folder / HOLD_SOCKET),
         metrics_bind=settings.metrics,
         tls=certificate is not None,
@@ -85,6 +99,12 @@ def haproxy_of(settings: GatewaySettings) -> Haproxy:
         bufsize=settings.buffer,
     )
     return Haproxy(shape, settings.folder, certificate=certificate)
+
+
+def _certificate(settings: GatewaySettings) -> str | None:
+    if settings.certificate is None or settings.certificate_key is None:
+        return None
+    return combined(settings.certificate, settings.certificate_key)
 
 
 @contextlib.contextmanager

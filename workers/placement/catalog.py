@@ -1,4 +1,4 @@
-"""The price table: offers.csv or the CSV named by MIXTRAL_PRICES. Cached until the file changes."""
+"""Price tables: CSV files in the columns of offers.csv. Cached until the file changes."""
 
 import csv
 import io
@@ -26,10 +26,10 @@ READ_ON = ("read_on", "spot_read_on")
 if it is empty."""
 
 NOT_SOLD = "none"
-"""In the column of on-demand prices: the machine is sold as spot only. An empty cell is an unknown price."""
+"""In a column of prices: the machine is not sold in this way. An empty cell is an unknown price."""
 
-REFRESHED = "prices.csv"
-"""File name of the refreshed table, under MIXTRAL_HOME."""
+MAX_PRICE = Decimal(1000)
+"""Maximum plausible price of one machine, in USD per hour."""
 
 MAX_BYTES = 20_000_000  # of a price table
 MISTAKES_LISTED = 3  # maximum number of invalid lines in an error
@@ -51,20 +51,6 @@ def load(path: Path | None = None) -> tuple[Offer, ...]:
         raise PricesError(f"The prices in {path} cannot be read: {error.strerror}. Check MIXTRAL_PRICES.") from error
 
 
-def chosen(environ: Mapping[str, str]) -> Path | None:
-    """Path of the table in use: named by MIXTRAL_PRICES, else the refreshed one if it exists; None for offers.csv."""
-    if named := environ.get("MIXTRAL_PRICES"):
-        return Path(named).expanduser()
-    path = refreshed(environ)
-    return path if path.is_file() else None
-
-
-def refreshed(environ: Mapping[str, str]) -> Path:
-    """Path to which `mixtral-bot prices` writes. The file may not exist."""
-    home = environ.get("MIXTRAL_HOME")
-    return Path(home or Path(environ.get("HOME", "~")).expanduser() / ".mixtral-bot") / REFRESHED
-
-
 def dated(path: Path | None = None, today: date | None = None) -> str:
     """Age of the prices, for people: `read on 2026-08-03 (GCP, 118 days ago)`, or when the user's own file changed.
 
@@ -73,13 +59,19 @@ def dated(path: Path | None = None, today: date | None = None) -> str:
     path, today = path or ours(), today or datetime.now(UTC).date()
     try:
         stat = path.stat()
-        days = _read_on(_read(path, stat.st_mtime_ns, stat.st_size))
+        read = read_on(_read(path, stat.st_mtime_ns, stat.st_size), today)
     except (OSError, PricesError):
         return f"from {path.name}"
-    if not days:
+    if not read:
         changed = f"{datetime.fromtimestamp(stat.st_mtime, UTC):%Y-%m-%d}"
         return ", ".join(filter(None, (f"from {path.name}", f"changed on {changed}", ago(changed, today))))
-    return "read " + ", ".join(_span(cloud, days[cloud], today) for cloud in sorted(days))
+    return read
+
+
+def read_on(table: Iterable[Row], today: date) -> str:
+    """As `dated`, of rows; empty if no row has a date."""
+    days = _read_on(table)
+    return f"read {', '.join(_span(cloud, days[cloud], today) for cloud in sorted(days))}" if days else ""
 
 
 def _read_on(table: Iterable[Row]) -> dict[str, list[str]]:
@@ -108,7 +100,7 @@ def ours() -> Path:
 
 @lru_cache(maxsize=4)
 def _offers(path: Path, changed: int, size: int) -> tuple[Offer, ...]:
-    return offers(_read(path, changed, size), () if path == ours() else _shipped())
+    return offers(_read(path, changed, size), () if path == ours() else shipped())
 
 
 @lru_cache(maxsize=4)
@@ -120,7 +112,8 @@ def _read(path: Path, _changed: int, _size: int) -> tuple[Row, ...]:
     return rows(text, path.name)
 
 
-def _shipped() -> tuple[Row, ...]:
+def shipped() -> tuple[Row, ...]:
+    """The table that is part of the product."""
     stat = ours().stat()
     return _read(ours(), stat.st_mtime_ns, stat.st_size)
 
@@ -134,6 +127,14 @@ def offers(table: tuple[Row, ...], shipped: Iterable[Row] = ()) -> tuple[Offer, 
 
 def rows(text: str, name: str) -> tuple[Row, ...]:
     """Parse the table's text. Raises PricesError that lists the invalid lines of the file `name`."""
+    found, mistakes = sound_rows(text, name)
+    if mistakes:
+        raise PricesError("; ".join(_some(mistakes)) + ". Correct the price table.")
+    return found
+
+
+def sound_rows(text: str, name: str) -> tuple[tuple[Row, ...], list[str]]:
+    """The valid rows of a table, and a clause for each invalid line. Raises PricesError if a column is missing."""
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     found: dict[tuple[str, ...], tuple[int, Row]] = {}
     mistakes: list[str] = []
@@ -154,9 +155,7 @@ def rows(text: str, name: str) -> tuple[Row, ...]:
             found[key] = (line, row)
     except csv.Error as error:
         raise PricesError(f"{name}:{reader.reader.line_num}: {error}.") from error
-    if mistakes:
-        raise PricesError("; ".join(_some(mistakes)) + ". Correct the price table.")
-    return tuple(row for _, row in found.values())
+    return tuple(row for _, row in found.values()), mistakes
 
 
 def _some(mistakes: list[str]) -> Iterator[str]:
@@ -174,7 +173,7 @@ def _row(cells: Mapping[str | None, str | None]) -> Row:
         if not text[column] or not text[column].isprintable():
             raise ValueError(f"{column} is empty")
     accelerator = text["accelerator"] or None
-    cloud, on_demand = text["cloud"].lower(), text["on_demand_usd_h"]
+    cloud, on_demand, spot = text["cloud"].lower(), text["on_demand_usd_h"], text["spot_usd_h"]
     read_on, spot_read_on = (_day(cells.get(column) or "") for column in READ_ON)
     return Row(
         cloud=cloud,
@@ -186,9 +185,10 @@ def _row(cells: Mapping[str | None, str | None]) -> Row:
         gpu_memory_gib=_decimal("gpu_memory_gib", text["gpu_memory_gib"]),
         vcpus=_whole("vcpus", text["vcpus"], least=1),
         memory_gib=_decimal("memory_gib", text["memory_gib"]) or Decimal(0),
-        on_demand=_decimal("on_demand_usd_h", "" if on_demand == NOT_SOLD else on_demand),
-        spot=_decimal("spot_usd_h", text["spot_usd_h"]),
+        on_demand=_decimal("on_demand_usd_h", "" if on_demand == NOT_SOLD else on_demand, MAX_PRICE),
+        spot=_decimal("spot_usd_h", "" if spot == NOT_SOLD else spot, MAX_PRICE),
         spot_only=on_demand == NOT_SOLD or (cloud, text["instance_type"]) in SPOT_ONLY,
+        no_spot=spot == NOT_SOLD,
         read_on=read_on,
         spot_read_on=spot_read_on or read_on,
     )
@@ -206,13 +206,13 @@ def _whole(column: str, text: str, *, least: int) -> int:
     return int(text)
 
 
-def _decimal(column: str, text: str) -> Decimal | None:
+def _decimal(column: str, text: str, most: Decimal = Decimal(10**6)) -> Decimal | None:
     if not text:
         return None
     try:
         number = Decimal(text)
     except InvalidOperation:
         number = Decimal("NaN")
-    if not number.is_finite() or not 0 < number < 10**6:
-        raise ValueError(f'{column} is "{text[:40]}", not a number above 0')
+    if not number.is_finite() or not 0 < number <= most:
+        raise ValueError(f'{column} is "{text[:40]}", not a number above 0 and up to {most:,}')
     return number

@@ -37,6 +37,8 @@ class Row(Struct, frozen=True, kw_only=True):
     spot: Decimal | None
     spot_only: bool = False
     """Whether the machine is not sold on demand."""
+    no_spot: bool = False
+    """Whether the machine is not sold as spot. With `spot_only`, the zone does not have the machine."""
     read_on: str = ""
     """When the on-demand price was read: `2026-11-23` or `2026-11`; empty if unknown."""
     spot_read_on: str = ""
@@ -72,10 +74,12 @@ def comparison(table: Iterable[Row], shipped: Iterable[Row]) -> Comparison:
 
 
 def offers_of(row: Row, against: Comparison = ALONE) -> tuple[Offer, ...]:
-    """The row's on-demand and spot offer; the latter alone if the machine is not sold on demand."""
-    if row.on_demand is None and row.spot_only:
-        return (spot(row),)
-    return on_demand(row, against), spot(row)
+    """The row's on-demand and spot offer, without the ways in which the machine is not sold."""
+    offers = (
+        None if row.on_demand is None and row.spot_only else on_demand(row, against),
+        None if row.spot is None and row.no_spot else spot(row),
+    )
+    return tuple(offer for offer in offers if offer is not None)
 
 
 def on_demand(row: Row, against: Comparison = ALONE) -> Offer:

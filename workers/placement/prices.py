@@ -12,15 +12,19 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from workers.placement.catalog import COLUMNS, NOT_SOLD, READ_ON, PricesError, rows
+from workers.placement.catalog import COLUMNS, MAX_PRICE, NOT_SOLD, READ_ON, PricesError, rows
 from workers.placement.doubts import Row
 from workers.placement.unpriced import SPOT_ONLY, TYPES
 
-MAX_PRICE = Decimal(1000)
-"""Maximum plausible price of one machine, in USD per hour."""
-
 ODD = 5
 """A price that differs from the previous one by this factor or more is rejected as an error."""
+
+
+SIZES = {(one[0], one[1]): one[2:] for one in TYPES}
+"""GPU, count, GiB of one GPU, vCPUs and GiB of memory, by cloud and machine type."""
+
+NOWHERE = {"on_demand": None, "spot": None, "spot_only": True, "no_spot": True}
+"""What a row states of a machine that its zone does not have."""
 
 
 class Quote(Struct, frozen=True, kw_only=True):
@@ -39,6 +43,19 @@ class Quote(Struct, frozen=True, kw_only=True):
     @property
     def place(self) -> str:
         return self.zone or self.region
+
+
+Sold = Mapping[tuple[str, str], frozenset[tuple[str, str]]]
+"""By cloud and region: zones and machine types that the region has. A region that did not answer is missing."""
+
+
+class Reading(Struct, frozen=True, kw_only=True):
+    """What one source told."""
+
+    quotes: tuple[Quote, ...] = ()
+    sold: Sold = {}
+    failed: tuple[str, ...] = ()
+    """A sentence for each part of the source that could not be read."""
 
 
 def read_quote(
@@ -72,30 +89,44 @@ class Merged(Struct, frozen=True, kw_only=True):
     """Number of quotes that apply to at least one row."""
 
 
-def merge(table: Sequence[Row], quotes: Iterable[Quote], *, today: date) -> Merged:
-    """Apply the valid quotes to the table, and add rows for zones that it lacks."""
+def merge(table: Sequence[Row], quotes: Iterable[Quote], sold: Sold | None = None, *, today: date) -> Merged:
+    """Apply the valid quotes to the table, add rows for zones that it lacks, and mark machines that a zone lacks."""
+    sold, day = sold or {}, today.isoformat()
     sound, dropped = _sift(quotes, table)
-    everywhere = {(q.cloud, q.region, q.instance_type, q.spot): q for q in sound if not q.zone}
-    here = {(q.cloud, q.zone, q.instance_type, q.spot): q for q in sound if q.zone}
+    by_place = {(q.cloud, q.place, q.instance_type, q.spot): q for q in sound}
     known = {row.key: row for row in table}
     changed: dict[str, None] = {}
     used: set[tuple[object, ...]] = set()
-    for at, row in (known | _added(known, sound)).items():
-        for spot in (False, True):
-            quote = here.get((row.cloud, row.zone, row.instance_type, spot))
-            quote = quote or everywhere.get((row.cloud, row.region, row.instance_type, spot))
-            if quote is None:
-                continue
-            used.add((quote.cloud, quote.place, quote.instance_type, spot))
-            before = row.spot if spot else row.on_demand
-            if before != quote.usd_per_hour:
-                changed.setdefault(_change(quote, before), None)
-            price, day = ("spot", "spot_read_on") if spot else ("on_demand", "read_on")
-            row = replace(row, **{price: quote.usd_per_hour, day: today.isoformat()})  # noqa: PLW2901 - the row as it is now
-        if row.on_demand is not None or row.spot_only or at in known:  # a new zone needs an on-demand price
+    for at, before in (known | _added(known, sound, sold)).items():
+        row, told = before, _quotes_of(before, by_place)
+        there = sold.get((row.cloud, row.region))
+        if there is not None and at[1:] not in there and at[::2] in SIZES:
+            row, told = replace(row, **NOWHERE, read_on=day, spot_read_on=day), []
+            if at in known and not (before.spot_only and before.no_spot):
+                changed.setdefault(f"{row.instance_type} in {row.zone}: the zone does not have it", None)
+        elif row.no_spot and there is not None:
+            row = replace(row, no_spot=False, spot_only=at[::2] in SPOT_ONLY)  # the zone has it again
+        for quote in told:
+            used.add((quote.cloud, quote.place, quote.instance_type, quote.spot))
+            if (had := row.spot if quote.spot else row.on_demand) != quote.usd_per_hour:
+                changed.setdefault(_change(quote, had), None)
+            price, when = ("spot", "spot_read_on") if quote.spot else ("on_demand", "read_on")
+            row = replace(row, **{price: quote.usd_per_hour, when: day})
+        # A new zone needs an on-demand price, if the machine is sold on demand.
+        if at in known or row.on_demand is not None or (row.spot_only and row.spot is not None):
             known[at] = row
     merged = tuple(known[at] for at in sorted(known))
     return Merged(table=merged, changed=tuple(changed), dropped=tuple(dropped), taken=len(used))
+
+
+def _quotes_of(row: Row, by_place: Mapping[tuple[str, str, str, bool], Quote]) -> list[Quote]:
+    """The row's on-demand and its spot quote, if there are any: of the zone, else of the region."""
+    found = []
+    for spot in (False, True):
+        places = (row.zone, row.region)
+        quotes = [by_place.get((row.cloud, place, row.instance_type, spot)) for place in places]
+        found += [quote for quote in quotes if quote is not None][:1]
+    return found
 
 
 def as_csv(table: Iterable[Row]) -> str:
@@ -112,7 +143,7 @@ def as_csv(table: Iterable[Row]) -> str:
                     row.vcpus,
                     _plain(row.memory_gib),
                     NOT_SOLD if row.spot_only and row.on_demand is None else _plain(row.on_demand),
-                    _plain(row.spot),
+                    NOT_SOLD if row.no_spot and row.spot is None else _plain(row.spot),
                 ),
                 row.read_on,
                 row.spot_read_on,
@@ -146,7 +177,7 @@ def write(path: Path, text: str) -> None:
 
 def _sift(quotes: Iterable[Quote], known: Sequence[Row]) -> tuple[list[Quote], list[str]]:
     """The valid quotes, and a sentence for each rejected one. Quotes of unknown machine types are ignored."""
-    types = {(row.cloud, row.instance_type) for row in known} | {(one[0], one[1]) for one in TYPES}
+    types = {(row.cloud, row.instance_type) for row in known} | SIZES.keys()
     before = _before(known)
     sound: dict[tuple[object, ...], Quote] = {}
     conflicting: set[tuple[object, ...]] = set()
@@ -191,20 +222,23 @@ def _fault(quote: Quote, before: Mapping[tuple[object, ...], Decimal]) -> str:
     return "" if had / ODD < price < had * ODD else f"{price:f} USD/h is far from the previous price, {had:f}"
 
 
-def _added(known: Mapping[tuple[str, str, str], Row], quotes: Sequence[Quote]) -> dict[tuple[str, str, str], Row]:
-    """Rows without a price for the zones of quotes that the table lacks."""
-    sizes = {(one[0], one[1]): one[2:] for one in TYPES}
+def _added(
+    known: Mapping[tuple[str, str, str], Row], quotes: Sequence[Quote], sold: Sold
+) -> dict[tuple[str, str, str], Row]:
+    """Rows without a price for the zones of quotes, and for zones that have a machine, that the table lacks."""
+    places = {(q.cloud, q.zone, q.instance_type): q.region for q in quotes if q.zone}
+    for (cloud, region), there in sold.items():
+        places |= {(cloud, zone, type_): region for zone, type_ in there}
     found: dict[tuple[str, str, str], Row] = {}
-    for quote in quotes:
-        at = (quote.cloud, quote.zone, quote.instance_type)
-        if not quote.zone or at in known or at in found or at[::2] not in sizes:
+    for at, region in places.items():
+        if at in known or at[::2] not in SIZES:
             continue
-        gpu, count, gib, vcpus, memory = sizes[at[::2]]
+        gpu, count, gib, vcpus, memory = SIZES[at[::2]]
         found[at] = Row(
-            cloud=quote.cloud,
-            region=quote.region,
-            zone=quote.zone,
-            instance_type=quote.instance_type,
+            cloud=at[0],
+            region=region,
+            zone=at[1],
+            instance_type=at[2],
             accelerator=gpu,
             count=count,
             gpu_memory_gib=Decimal(gib),

@@ -59,7 +59,11 @@ TYPES = (
     *(("gcp", f"a2-ultragpu-{n}g", "A100-80GB", n, 80, 12 * n, 170 * n) for n in (1, 2, 4, 8)),
     *(("gcp", f"a3-highgpu-{n}g", "H100", n, 80, 26 * n, 234 * n) for n in (1, 2, 4, 8)),
     ("gcp", "a3-ultragpu-8g", "H200", 8, 141, 224, 2952),
+    *(("gcp", f"g4-standard-{48 * n}", "RTXPRO6000", n, 96, 48 * n, 180 * n) for n in (1, 2, 4, 8)),
 )
+
+WITHOUT_ZONES = frozenset(("gcp", f"g4-standard-{48 * n}") for n in (1, 2, 4, 8))
+"""Cloud and type of machines whose zones only the cloud can tell: offered once a refresh has read them."""
 
 SPOT_ONLY = frozenset(("gcp", type_) for type_ in (*(f"a3-highgpu-{n}g" for n in (1, 2, 4)), "a3-ultragpu-8g"))
 """Cloud and type of machines that are not sold on demand: as spot, or with a reservation or a flexible start."""
@@ -82,6 +86,6 @@ def unpriced(priced: AbstractSet[tuple[str, str]]) -> tuple[Offer, ...]:
             gpu_memory_gib=Decimal(gpu_memory),
         )
         for cloud, type_, gpu, count, gpu_memory, vcpus, memory in TYPES
-        if (cloud, type_) not in priced
+        if (cloud, type_) not in priced | WITHOUT_ZONES
         for spot in ((True,) if (cloud, type_) in SPOT_ONLY else (False, True))
     )

@@ -20,9 +20,10 @@ from msgspec import Struct
 
 from workers.clouds.local.host import handed_on
 from workers.errors import WorkersError
+from workers.machines import BootPhase
 from workers.serving.boot import KEY_VARIABLE
 from workers.serving.bootstrap import Header, environment, header
-from workers.serving.console import MAX_STARTS, again, line, mark_of, no_more
+from workers.serving.console import MAX_STARTS, again, line, mark_of, no_more, phase
 from workers.serving.flags import written
 
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -50,6 +51,8 @@ class _Machine(Struct, kw_only=True):
     reserved: socket.socket
     process: "subprocess.Popen[bytes]"
     started_at: float
+    loading: bool = False
+    """Whether its console reports the start of the engine."""
     starts: int = 1
     early: int = 0
     next_at: float | None = None
@@ -107,7 +110,7 @@ class Machines:
             self._log(id_).unlink(missing_ok=True)
             process = self._starter.submit(start, self._boot_delay).result()
             began = time.monotonic() + self._boot_delay.total_seconds()
-            self._machines[id_] = _Machine(
+            machine = self._machines[id_] = _Machine(
                 start=partial(start, timedelta()),
                 mark=mark_of(about.token, variables.get(KEY_VARIABLE, "")) if about else "",
                 address=address,
@@ -115,6 +118,7 @@ class Machines:
                 process=process,
                 started_at=began,
             )
+            self._write(id_, machine, phase(BootPhase.BOOTING))
             return address
 
     def kill(self, id_: str) -> None:
@@ -161,7 +165,10 @@ class Machines:
                     self._look(id_, machine, time.monotonic())
 
     def _look(self, id_: str, machine: _Machine, now: float) -> None:
-        """Restart an engine that has ended, unless it has ended early too often."""
+        """Report the start of the engine, and restart one that has ended, unless it has ended early too often."""
+        if not machine.loading and now >= machine.started_at:
+            machine.loading = True
+            self._write(id_, machine, phase(BootPhase.LOADING))
         status = machine.process.poll()
         if status is None or machine.ends_at is not None:
             return

@@ -46,6 +46,8 @@ def machine(resources, **more):
         ("{A100:4: , A10G: 2}", ["A100:4", "A10G:2"]),
         ("['L4:1']", ["L4:1"]),
         ("tpu-v5e-8", ["tpu-v5e-8:1"]),
+        ("{A100-80GB-SXM:1, A100-80GB:1}", ["A100-80GB-SXM:1", "A100-80GB:1"]),
+        ("{A800:8, H100-NVLINK:8, RTXA4500: 4}", ["A800:8", "H100-NVLINK:8", "RTXA4500:4"]),
         ("", []),
     ],
 )
@@ -55,6 +57,45 @@ def test_accelerators_as_text_set_mapping_or_list(written, read):
             machine(f"accelerators: {written}")
     else:
         assert [str(a) for a in machine(f"accelerators: {written}").accelerators] == read
+
+
+LOGIN = """\
+envs: {SKYPILOT_DOCKER_USERNAME: reader, SKYPILOT_DOCKER_SERVER: registry.example.com}
+secrets: {SKYPILOT_DOCKER_PASSWORD: null}
+"""
+
+
+@pytest.mark.parametrize(
+    ("image", "rest", "said"),
+    [
+        ("docker:registry.example.com/team/app:1", "", "pulled from registry.example.com without a login; if"),
+        ("docker:localhost:5000/app", "", "pulled from localhost:5000 without a login"),
+        ("docker:registry.example.com/team/app:1", LOGIN, None),
+        (
+            "docker:ghcr.io/team/app:1",
+            "envs: {SKYPILOT_DOCKER_USERNAME: reader}\n",
+            "the login to ghcr.io lacks SKYPILOT_DOCKER_PASSWORD and SKYPILOT_DOCKER_SERVER, so",
+        ),
+        ("docker:ghcr.io/team/app:1", "", None),
+        ("docker:vllm/vllm-openai:v0.10.0", "", None),
+        ("docker:python", "", None),
+        ("ami-0123456789abcdef0", "", None),
+    ],
+)
+def test_an_image_of_a_registry_without_a_login_is_said(image, rest, said):
+    found = recipe(f"image_id: {image}", rest=rest).notes
+    assert [note.field for note in found] == (["resources.image_id"] if said else [])
+    assert said is None or said in found[0].meaning
+    assert said is None or "SKYPILOT_DOCKER_PASSWORD" in found[0].meaning
+
+
+@pytest.mark.parametrize("written", ["{X900-96GB: 4, A100: 8}", "[A100:8, X900-96GB:4]", "{X900-96GB:4, A100:8}"])
+def test_an_unknown_accelerator_beside_a_known_one_is_kept_and_said(written):
+    found = recipe(f"accelerators: {written}")
+    assert {str(a) for r in found.resources for a in r.accelerators} == {"A100:8", "X900-96GB:4"}
+    [said] = found.notes
+    assert said.meaning.startswith('unknown accelerator "X900-96GB"; ')
+    assert "no machine with it is known, so its alternatives are used" in said.meaning
 
 
 def test_a_list_of_accelerators_is_an_order_of_preference():

@@ -124,7 +124,7 @@ class AwsClient:
                     retries=retries,
                     connect_timeout=5,
                     read_timeout=60 if launches else 15,
-                    max_pool_connections=4,
+                    max_pool_connections=MAX_THREADS,
                     # A stand-in on loopback is not reached through a proxy.
                     proxies={} if "//127.0.0.1" in (self._environ.get("AWS_ENDPOINT_URL") or "") else None,
                 )

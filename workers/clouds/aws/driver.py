@@ -17,7 +17,6 @@ from workers.clouds.aws import instance as aws_instance
 from workers.clouds.aws.client import AwsClient
 from workers.clouds.aws.errors import AwsError
 from workers.clouds.aws.launch import FleetLaunch
-from workers.clouds.aws.quotes import aws_spot
 from workers.clouds.aws.templates import Templates
 from workers.clouds.cidrs import CIDRS_MEND, CidrsError
 from workers.clouds.driver import Refused
@@ -25,7 +24,6 @@ from workers.clouds.usability import statuses
 from workers.machines import Machine, MachineEnd, MachineRequest, Sighting, Token
 from workers.placement import catalog
 from workers.placement.offer import CloudStatus, Offer
-from workers.placement.prices import Quote
 
 LIST_ALL_EVERY = timedelta(minutes=10)
 """Interval between two searches for machines in regions that are not in the price table."""
@@ -69,12 +67,6 @@ class AwsDriver:
 
     def offers(self) -> tuple[Offer, ...]:
         return ()  # the price table's
-
-    def spot_prices(self) -> list[Quote]:
-        """Current spot prices of the price table's machine types, by zone id. Raises DriverError."""
-        offers = self._offers()
-        types = sorted({offer.instance_type for offer in offers})
-        return aws_spot(self.api, types, {offer.region for offer in offers})
 
     def create(self, request: MachineRequest, secrets: Mapping[str, str]) -> Machine:
         region = request.offers[0].region

@@ -1,15 +1,20 @@
-"""Prices from AWS: the price list, and current spot prices."""
+"""Prices from AWS: the price list, current spot prices, and the zones that have a machine type."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from workers.clouds.aws.client import HOME_REGION, AwsClient
 from workers.clouds.aws.errors import AwsError
 from workers.clouds.aws.findings import DENIED
 from workers.clouds.driver import DriverError
-from workers.placement.prices import Quote, read_quote
+from workers.placement.prices import Quote, Reading, read_quote
+
+PRICE_LIST, SPOT_PRICES, ZONES = "AWS's price list", "AWS's spot prices", "AWS's zones"
+ZONE = re.compile(r"[a-z]+\d+-az\d+")  # not the id of a local zone, such as usw2-lax1-az1
+T = TypeVar("T")
 
 LINUX = "Linux/UNIX"
 ON_DEMAND = {
@@ -21,7 +26,7 @@ ON_DEMAND = {
 }
 
 
-def aws_on_demand(api: AwsClient, types: Iterable[str]) -> list[Quote]:
+def aws_on_demand(api: AwsClient, types: Iterable[str]) -> Reading:
     """On-demand prices from AWS's price list in us-east-1, one call for each type. Raises DriverError."""
 
     def of(type_: str) -> list[Quote]:
@@ -45,7 +50,8 @@ def aws_on_demand(api: AwsClient, types: Iterable[str]) -> list[Quote]:
                 return found
             fields["NextToken"] = page["NextToken"]
 
-    return [quote for quotes in api.everywhere(types, of).values() for quote in quotes]
+    found, failed = _each(api, PRICE_LIST, types, of)
+    return Reading(quotes=tuple(quote for quotes in found.values() for quote in quotes), failed=failed)
 
 
 def _of_price_list(entry: Any, type_: str) -> Iterator[Quote]:
@@ -58,18 +64,14 @@ def _of_price_list(entry: Any, type_: str) -> Iterator[Quote]:
                 if dimension["unit"] == "Hrs":
                     price = str(dimension["pricePerUnit"]["USD"])
                     yield read_quote(
-                        cloud="aws", instance_type=type_, region=region, zone="", price=price, source="AWS's price list"
+                        cloud="aws", instance_type=type_, region=region, zone="", price=price, source=PRICE_LIST
                     )
     except (ValueError, KeyError, TypeError, AttributeError):
-        yield read_quote(cloud="aws", instance_type=type_, region="", zone="", price="NaN", source="AWS's price list")
+        yield read_quote(cloud="aws", instance_type=type_, region="", zone="", price="NaN", source=PRICE_LIST)
 
 
-def aws_spot(api: AwsClient, types: Sequence[str], regions: Iterable[str]) -> list[Quote]:
-    """Current spot prices of each zone, without regions that are not enabled.
-
-    Raises DriverError.
-    """
-    enabled = api.regions()
+def aws_spot(api: AwsClient, types: Sequence[str], regions: Iterable[str]) -> Reading:
+    """Current spot prices of each zone, without regions that are not enabled. Raises DriverError."""
 
     def of(region: str) -> list[Quote]:
         zones = api.call("ec2", region, "describe_availability_zones")["AvailabilityZones"]
@@ -84,12 +86,46 @@ def aws_spot(api: AwsClient, types: Sequence[str], regions: Iterable[str]) -> li
                 region=region,
                 zone=ids[zone],
                 price=str(found["SpotPrice"]),
-                source="AWS's spot prices",
+                source=SPOT_PRICES,
                 spot=True,
             )
             for (zone, type_), found in newest.items()
-            if zone in ids
+            if ZONE.fullmatch(ids.get(zone, ""))
         ]
 
-    found = api.everywhere([region for region in regions if region in enabled], of)
-    return [quote for quotes in found.values() for quote in quotes]
+    found, failed = _each(api, SPOT_PRICES, [region for region in regions if region in api.regions()], of)
+    return Reading(quotes=tuple(quote for quotes in found.values() for quote in quotes), failed=failed)
+
+
+def aws_zones(api: AwsClient, types: Sequence[str], regions: Iterable[str]) -> Reading:
+    """The zones that have each machine type, without local zones. Raises DriverError."""
+
+    def of(region: str) -> frozenset[tuple[str, str]]:
+        fields = {
+            "LocationType": "availability-zone-id",
+            "Filters": [{"Name": "instance-type", "Values": list(types)}],
+        }
+        there = api.pages(region, "describe_instance_type_offerings", "InstanceTypeOfferings", **fields)
+        return frozenset((o["Location"], o["InstanceType"]) for o in there if ZONE.fullmatch(o["Location"]))
+
+    found, failed = _each(api, ZONES, [region for region in regions if region in api.regions()], of)
+    return Reading(sold={("aws", region): there for region, there in found.items() if there}, failed=failed)
+
+
+def _each(
+    api: AwsClient, source: str, names: Iterable[str], of: Callable[[str], T]
+) -> tuple[dict[str, T], tuple[str, ...]]:
+    """The answers by name, and a sentence for each name without one. Raises the first error if there is no answer."""
+
+    def tried(name: str) -> T | DriverError:
+        try:
+            return of(name)
+        except DriverError as error:
+            return error
+
+    answers = api.everywhere(names, tried)
+    errors = {name: answer for name, answer in answers.items() if isinstance(answer, DriverError)}
+    found = {name: answer for name, answer in answers.items() if not isinstance(answer, DriverError)}
+    if errors and not found:
+        raise next(iter(errors.values()))
+    return found, tuple(f"{source}, {name}: {error}" for name, error in errors.items())

@@ -2,13 +2,14 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
 from workers.clouds.driver import DriverError
 from workers.clouds.gcp.errors import NOT_FOUND, UNAUTHENTICATED, GcpError, from_sdk
 
+SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 ANSWERS_WITHIN = timedelta(seconds=30)  # timeout of a call
 WAITS_WITHIN = timedelta(seconds=130)  # timeout of a wait, which the server answers after at most two minutes
 DONE_WITHIN = timedelta(minutes=5)  # maximum wait for an operation
@@ -61,6 +62,20 @@ class GcpClient:
             operation = self.call(client, "wait", within=WAITS_WITHIN, operation=operation.name, **scope)
         return operation
 
+    def rest(self, host: str, path: str, query: Mapping[str, str]) -> tuple[int, bytes]:
+        """Status and body of a GET to an API of Google that has no client here. Raises DriverError."""
+        import requests  # noqa: PLC0415 - imported with the SDK, which takes seconds
+        from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415 - as above
+
+        try:
+            with _session(self._endpoint) as session:
+                url = f"{self._endpoint or host}{path}"
+                answer = session.get(url, params=query, timeout=ANSWERS_WITHIN.total_seconds())
+                return int(answer.status_code), bytes(answer.content)
+        except (GoogleAuthError, requests.RequestException, OSError) as error:
+            name = host.removeprefix("https://")
+            raise DriverError(f"GCP gave no answer to {name}: {' '.join(str(error).split())}") from error
+
     def instances(self, filter_: str) -> Iterator[Any]:
         """The project's instances that match the filter, in all zones. Raises DriverError if a zone is missing."""
         for _, scoped in self._pages("InstancesClient", "aggregated_list", filter=filter_):
@@ -103,6 +118,17 @@ class GcpClient:
 
         anonymous = AnonymousCredentials()  # type: ignore[no-untyped-call] # not typed in google.auth
         return {"credentials": anonymous, "client_options": {"api_endpoint": self._endpoint}}
+
+
+def _session(endpoint: str | None) -> Any:
+    """HTTP with the credentials of the SDK; without credentials for a stand-in."""
+    import google.auth  # noqa: PLC0415 - too slow for every command
+    from google.auth.credentials import AnonymousCredentials  # noqa: PLC0415 - as above
+    from google.auth.transport.requests import AuthorizedSession  # noqa: PLC0415 - as above
+
+    anonymous: Any = AnonymousCredentials  # the library's functions have no types
+    session_of: Any = AuthorizedSession
+    return session_of(anonymous() if endpoint else google.auth.default(scopes=[SCOPE])[0])
 
 
 def _scope_of(operation: Any) -> dict[str, str]:

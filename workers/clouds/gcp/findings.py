@@ -26,7 +26,7 @@ PERMISSIONS = (
     *("compute.firewalls.update", "compute.networks.updatePolicy", "compute.projects.get", "compute.regions.get"),
     *("compute.disks.setLabels", "compute.networks.get", "compute.subnetworks.get"),
     *("compute.globalOperations.get", "compute.regionOperations.get"),
-    *("compute.zoneOperations.get", "compute.zoneOperations.list"),
+    *("compute.zoneOperations.get", "compute.zoneOperations.list", "compute.machineTypes.list"),
 )
 ROLES = "roles/compute.instanceAdmin.v1 and roles/compute.securityAdmin"
 

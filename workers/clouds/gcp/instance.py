@@ -20,7 +20,7 @@ IMAGE = "projects/deeplearning-platform-release/global/images/family/common-cu12
 DISK_GIB = 256  # SkyPilot's default; the weights of Mixtral 8x7B have 93 GB
 DISK_TYPES = {"low": "pd-standard", "medium": "pd-balanced"}
 BEST_DISK = "pd-ssd"  # A2, A3 and G2 do not support pd-extreme
-ONLY_HYPERDISK = ("a3-ultragpu", "a4", "a4x")
+ONLY_HYPERDISK = ("a3-ultragpu", "a4", "a4x", "g4")
 
 LONGEST_LIFE = timedelta(days=30)
 """GCE deletes the machine after this time. Cannot be changed on a running machine. GCE allows 120 days."""

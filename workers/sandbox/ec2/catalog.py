@@ -23,6 +23,11 @@ class Catalog:
     def price(self, type_: str, zone: str, *, spot: bool) -> Decimal | None:
         return self._prices.get((type_, zone, spot))
 
+    def prices(self, type_: str) -> dict[str, Decimal]:
+        """On-demand price by region."""
+        found = {zone: price for (name, zone, spot), price in self._prices.items() if name == type_ and not spot}
+        return {self._regions[zone]: price for zone, price in found.items() if price is not None}
+
     def spot_prices(self, region: str) -> Iterator[tuple[str, str, Decimal]]:
         """Yield type, zone id and price in USD per hour."""
         for (type_, zone, spot), price in self._prices.items():

@@ -1,6 +1,7 @@
 """A stand-in for AWS's EC2 on moto: `python -m workers.sandbox.ec2.server --port N --folder DIR`; nothing is billed.
 
-Set AWS_ENDPOINT_URL to its address. It serves EC2, and the calls of SSM, Service Quotas and STS that a launch makes.
+Set AWS_ENDPOINT_URL to its address. It serves EC2, and the calls of SSM, Service Quotas, STS and the price list that
+the product makes.
 Further routes, for tests and the demo:
 
 - `POST /sandbox/faults` adds a fault, the fields of `faults.Fault` as JSON; `DELETE /sandbox/faults` removes all
@@ -35,6 +36,7 @@ from workers.sandbox.ec2.catalog import Catalog
 from workers.sandbox.ec2.cloud import Cloud
 from workers.sandbox.ec2.faults import OF_A_CALL, OF_AN_OFFER, Fault
 from workers.sandbox.ec2.lives import Machines
+from workers.sandbox.ec2.price_list import products
 
 SIGNED = re.compile(r"Credential=[^/]+/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
 IMAGES = "/aws/service/deeplearning/ami/"
@@ -84,6 +86,8 @@ class Ec2:
                 return self._ec2(request)
             case "ssm" if action == "GetParameter":
                 return self._parameter(json.loads(request.get_data()).get("Name", ""), region)
+            case "pricing" if action == "GetProducts":
+                return _json(products(self.cloud.catalog, json.loads(request.get_data())))
             case "servicequotas" if action == "GetServiceQuota":
                 return self._quota(json.loads(request.get_data()), region)
             case "sts" if action == "GetCallerIdentity":
@@ -155,7 +159,7 @@ def _json(body: object, status: int = 200) -> Response:
 
 
 def _refused(service: str, code: str, message: str, status: int) -> Response:
-    if service in ("ssm", "servicequotas"):
+    if service in ("ssm", "servicequotas", "pricing"):
         return _json({"__type": code, "message": message}, status)
     inner = f"<Errors><Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error></Errors>"
     if service == "sts":

@@ -72,14 +72,15 @@ IN_THE_OPERATION = {
     "CONDITION_NOT_MET": "Location ZONE:{zone} violates constraint constraints/gcp.resourceLocations on the resource "
     "projects/{project}/zones/{zone}/instances/i.",
 }
-SILENT = ("lost", "slow", "preempted", "deleted")
+SILENT = ("lost", "slow", "preempted", "deleted", "unreachable")
 
 
 class Fault(Struct, frozen=True, kw_only=True):
     """A fault, and the calls that it applies to; patterns are fnmatch's."""
 
     code: str
-    """An error code of GCE; or `lost` (the call takes effect without an answer), `slow`, `preempted`, `deleted`."""
+    """An error code of GCE; or `lost` (the call takes effect without an answer), `slow`, `preempted`, `deleted`, or
+    `unreachable` (a zone is missing in a list of the machine types of all zones)."""
     machine_type: str = "*"
     zone: str = "*"
     lifecycle: str = "*"

@@ -7,9 +7,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from workers.sandbox.gce.billing import skus
 from workers.sandbox.gce.cloud import Cloud, id_of
 from workers.sandbox.gce.faults import LAUNCHES, ON_THE_CALL, ApiError, Fault, raised
 from workers.sandbox.gce.operations import Json
+
+PAGE = 20  # zones
+SKUS = 300  # of a page, fewer than Google's 5000, so that there are several
+UNREACHABLE = ("unreachable",)
 
 FILTER = re.compile(r"([\w.\-]+)\s*(=|!=|eq|ne)\s*(\"[^\"]*\"|[^\s()]+)")
 
@@ -225,6 +230,30 @@ class Gce:
             )
         }
 
+    def _machineTypes_aggregatedList(self, call: Call) -> Json:  # noqa: N802 - GCE's name
+        """Pages of PAGE zones. A zone that does not answer is named, or fails the call without returnPartialSuccess."""
+        catalog = self.cloud.catalog
+        with self.cloud.changed:
+            silent = [zone for zone in catalog.zones if self.cloud.faults.take(UNREACHABLE, call.method, zone=zone)]
+        if silent and call.query.get("returnPartialSuccess") != "true":
+            raise ApiError(503, "backendError", f"The zone {silent[0]} does not answer.")
+        here, answer = paged(sorted(set(catalog.zones) - set(silent)), call.query.get("pageToken", ""), PAGE)
+        answer["items"] = {}
+        for zone in here:
+            types = [catalog.described(zone, name) for place, name in catalog.types if place == zone]
+            nothing = {"code": "NO_RESULTS_ON_PAGE", "message": "There are no results for scope on this page."}
+            found = filtered(types, call.query)
+            answer["items"][f"zones/{zone}"] = {"machineTypes": found} if found else {"warning": nothing}
+        return answer | {"unreachables": [f"zones/{zone}" for zone in silent]}
+
+    def _services_skus_list(self, call: Call) -> Json:
+        """The catalogue of the Cloud Billing API, in pages."""
+        if call.path["service"] != "6F81-5844-456A":
+            raise ApiError(404, "notFound", "Requested entity was not found.")
+        size = min(int(call.query.get("pageSize") or SKUS), SKUS)
+        here, answer = paged(skus(self.cloud.catalog), call.query.get("pageToken", ""), size)
+        return {"skus": here, "nextPageToken": ""} | answer
+
     def _machineTypes_get(self, call: Call) -> Json:  # noqa: N802 - GCE's name
         return self.cloud.catalog.described(self._zone(call.path), self._type(call.path["zone"], call.path["name"]))
 
@@ -247,6 +276,14 @@ class Gce:
                     for zone, name in [key for key in cloud.instances if key[1] == call.path["name"]]:
                         cloud.remove("sandbox", zone, name, kind)
         return {}
+
+
+def paged(items: list[Any], token: str, size: int) -> tuple[list[Any], Json]:
+    """The items of one page, and the token of the next one, if there is one. Raises ApiError."""
+    if token and not token.isdigit():
+        raise ApiError(400, "invalid", f"Invalid value for field 'pageToken': '{token}'.")
+    end = int(token or 0) + size
+    return items[int(token or 0) : end], {"nextPageToken": str(end)} if end < len(items) else {}
 
 
 def filtered(items: list[Json], query: dict[str, str]) -> list[Json]:

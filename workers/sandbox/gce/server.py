@@ -53,6 +53,8 @@ ROUTES = tuple(
         ("GET", PROJECT + "/zones", "zones.list"),
         ("GET", PROJECT + "/regions", "regions.list"),
         ("GET", PROJECT + f"/regions/{NAME}", "regions.get"),
+        ("GET", PROJECT + "/aggregated/machineTypes", "machineTypes.aggregatedList"),
+        ("GET", r"/v1/services/(?P<service>[^/]+)/skus", "services.skus.list"),
         ("GET", IN_ZONE + "/machineTypes", "machineTypes.list"),
         ("GET", IN_ZONE + f"/machineTypes/{NAME}", "machineTypes.get"),
         ("GET", "/sandbox/calls", "sandbox.calls"),

@@ -18,6 +18,7 @@ from bot.sandbox.server import start
 from tests.fakes.aws_wire import AwsWire
 from tests.fakes.gcp import GcpCloud
 from tests.fakes.haproxy_certificates import self_signed
+from tests.fakes.hub import FakeHub
 from workers.clouds.gcp.findings import PERMISSIONS
 from workers.sandbox.gce.server import Handler
 from workers.sandbox.valkey import free_port
@@ -40,6 +41,7 @@ def home(tmp_path):
         "MIXTRAL_HOME": str(tmp_path / "home"),
         "MIXTRAL_PRICES": str(file),
         "MIXTRAL_ALLOW_CIDRS": "203.0.113.0/24",
+        "HF_HUB_OFFLINE": "1",
     }
 
 
@@ -140,6 +142,7 @@ def answering(text="ok", status=200):
         thread.join()
 
 
+@pytest.mark.usefixtures("redis")
 def test_everything_that_works_is_told_in_a_line_each_and_status_0(home, aws, gcp, valkey_url):
     with start() as slack, answering() as gateway:
         environ = home | aws.environ | gcp.environ | {"MIXTRAL_GATEWAY_URL": gateway}
@@ -174,6 +177,20 @@ def test_without_anything_each_line_has_its_mend_and_the_status_is_1(home):
     told = line(lines, "gateway", "address")
     assert told.startswith("- ")  # nobody has said where it is, and it may come later
     assert f"http://localhost:{port}" in told
+
+
+def test_the_weights_of_each_recipe_are_looked_for_at_the_hub(home):
+    hub = FakeHub()
+    hub.models = {"mistralai/Mixtral-8x7B-Instruct-v0.1": "auto", "mistralai/Mistral-7B-Instruct-v0.2": False}
+    try:
+        _, lines = checked(home | {"HF_HUB_OFFLINE": "", "HF_ENDPOINT": hub.url})
+    finally:
+        hub.close()
+    assert line(lines, "hub", "Mistral-7B-Instruct-v0.2").startswith("ok")
+    gated = line(lines, "hub", "Mixtral-8x7B-Instruct-v0.1")
+    assert gated.startswith("- ")
+    assert "are gated at" in gated
+    assert "set HF_TOKEN where `mixtral-bot worker` runs" in gated
 
 
 def test_credentials_that_aws_refuses_are_one_line_with_the_mend(home, aws):
@@ -416,7 +433,7 @@ def test_broken_prices_are_named_by_file_and_line(home, tmp_path):
     assert status == 1
     told = line(lines, "prices")
     assert told.startswith("no")
-    assert 'few.csv:3: on_demand_usd_h is "x", not a number above 0. Correct the price table.' in told
+    assert 'few.csv:3: on_demand_usd_h is "x", not a number above 0 and up to 1,000. Correct the price table.' in told
 
 
 def test_a_cloud_that_was_named_must_work(home):

@@ -19,6 +19,7 @@ from workers.deployment.events import (
     ScaleRequested,
     Version,
 )
+from workers.deployment.identity import INSTALLATION as INSTALLATION_KEY
 from workers.deployment.log import Log, new_id, stamp
 from workers.machines import Token
 from workers.sandbox.valkey import free_port
@@ -236,3 +237,24 @@ def test_the_table_fits_the_terminal(ring, monkeypatch, columns):
     _, out, _ = ring.run()
     assert max(len(line) for line in out.splitlines() if "USD so far" in line and "machine" in line) > 0
     assert all(len(line) <= columns for line in out.splitlines()[:-1])
+
+
+def test_machines_are_not_called_orphans_by_the_redis_of_another_installation(ring):
+    ring.deployment("fast")
+    ring.redis.set(INSTALLATION_KEY, "i-other")
+    status, _, err = ring.run(end_orphans=True)
+    assert "belongs to the installation i-other, and this host to i-test" in err
+    assert "No machine was ended, because each of them may be wanted." in err
+    assert ring.asked == []
+    assert len(ring.cloud.running()) == 1
+    assert status == 1
+
+
+def test_a_host_without_an_id_lists_the_machines_of_the_one_in_redis(ring):
+    ring.deployment("fast")
+    del ring.environ["MIXTRAL_INSTALLATION"]
+    status, out, err = ring.run()
+    assert (status, out) == (1, "")
+    assert "no installation's id" in err
+    ring.redis.set(INSTALLATION_KEY, INSTALLATION)
+    assert "fast" in ring.run()[1]

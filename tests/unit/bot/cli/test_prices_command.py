@@ -11,9 +11,9 @@ from bot.cli.plan_command import run as run_plan
 from tests.fakes.aws_wire import AwsWire, product
 from workers.clouds.driver import DriverError
 from workers.clouds.quotes import sources
-from workers.placement import catalog, prices
+from workers.placement import catalog, in_use, prices
 from workers.placement.limits import Limits
-from workers.placement.prices import Quote
+from workers.placement.prices import Quote, Reading
 from workers.run import ladder_of
 from workers.settings import from_environ
 
@@ -52,7 +52,7 @@ def ran(environ, asked=None):
 
 
 def told(*quotes):
-    return {"gpuhunt": lambda: list(quotes)}
+    return {"gpuhunt": lambda: Reading(quotes=quotes)}
 
 
 def offline():
@@ -60,7 +60,7 @@ def offline():
 
 
 def price(environ, zone, type_="p4d.24xlarge", *, spot=False):
-    offers = catalog.load(catalog.chosen(environ))
+    offers = in_use.in_use(environ).offers
     return next(o.usd_per_hour for o in offers if (o.zone, o.instance_type, o.spot) == (zone, type_, spot))
 
 
@@ -80,7 +80,7 @@ def test_a_price_of_a_region_holds_in_all_of_its_zones_and_plans_go_by_it(home):
 
 def test_the_file_has_the_columns_of_our_table_and_reads_the_same(home):
     ran(home, told(quote("20.5")))
-    text = catalog.refreshed(home).read_text()
+    text = in_use.refreshed(home).read_text()
     assert text.splitlines()[0] == ",".join((*catalog.COLUMNS, "read_on", "spot_read_on"))
     again = catalog.rows(text, "prices.csv")
     assert prices.as_csv(again) == text
@@ -89,7 +89,7 @@ def test_the_file_has_the_columns_of_our_table_and_reads_the_same(home):
 
 def test_a_wrong_price_of_an_earlier_table_is_not_carried_on(home):
     ran(home, told(quote("20.5")))
-    file = catalog.refreshed(home)
+    file = in_use.refreshed(home)
     text = file.read_text().replace("A100-80GB,2,80,24,340,10.1376,", "A100-80GB,2,80,24,340,5.8916,")
     assert text != file.read_text()
     file.write_text(text)
@@ -152,11 +152,20 @@ def test_a_price_that_is_told_twice_and_differently_is_not_believed(home):
 
 def test_of_two_sources_the_clouds_own_is_believed(home):
     asked = told(quote("20.5", source="gpuhunt")) | {
-        "AWS's price list": lambda: [quote("20.7", source="AWS's price list")]
+        "AWS's price list": lambda: Reading(quotes=(quote("20.7", source="AWS's price list"),))
     }
     _, said = ran(home, asked)
     assert "Left out" not in said
     assert price(home, "use1-az1") == Decimal("20.7")
+
+
+def test_a_clouds_list_by_regions_goes_before_a_catalogue_by_zones(home):
+    a2 = {"type_": "a2-ultragpu-2g", "region": "us-central1", "cloud": "gcp"}
+    asked = told(quote("9.5", source="gpuhunt", zone="us-central1-a", **a2)) | {
+        "GCP's price list": lambda: Reading(quotes=(quote("9.9", source="GCP's price list", **a2),))
+    }
+    ran(home, asked)
+    assert price(home, "us-central1-a", "a2-ultragpu-2g") == Decimal("9.9")
 
 
 def test_machine_types_that_we_do_not_know_are_none_of_our_business(home):
@@ -170,21 +179,21 @@ def test_offline_a_sentence_says_so_and_the_shipped_table_stays(home):
     assert status == 1
     assert "Not read: gpuhunt's catalogue cannot be reached: no route to host." in said
     assert f"No price could be read. The prices {catalog.dated()} stay in use." in said
-    assert catalog.chosen(home) is None
+    assert not in_use.refreshed(home).exists()
 
 
 def test_a_later_failure_leaves_the_file_as_it_was(home):
     ran(home, told(quote("20.5")))
-    before = catalog.refreshed(home).read_text()
+    before = in_use.refreshed(home).read_text()
     status, said = ran(home, {"gpuhunt": offline})
     assert status == 1
     assert f"The prices read from 2026-11 to {TODAY} (AWS" in said
-    assert catalog.refreshed(home).read_text() == before
+    assert in_use.refreshed(home).read_text() == before
 
 
 def test_a_file_that_cannot_be_written_is_whole_or_not_there(home, tmp_path):
     ran(home, told(quote("20.5")))
-    file = catalog.refreshed(home)
+    file = in_use.refreshed(home)
     before = file.read_text()
     with pytest.raises(catalog.PricesError, match=r"column cloud is missing"):
         prices.write(file, "half a li")
@@ -197,10 +206,10 @@ def test_a_file_that_cannot_be_written_is_whole_or_not_there(home, tmp_path):
 
 def test_a_broken_file_of_ours_is_replaced(home):
     ran(home, told(quote("20.5")))
-    catalog.refreshed(home).write_text("nonsense")
+    in_use.refreshed(home).write_text("nonsense")
     status, said = ran(home, told(quote("20.6")))
     assert status == 0
-    assert "is ignored, because it cannot be read: prices.csv:1" in said
+    assert "prices.csv is ignored: prices.csv:1: the column cloud is missing." in said
     assert price(home, "use1-az1") == Decimal("20.6")
 
 
@@ -218,8 +227,7 @@ def test_aws_is_asked_for_its_price_list_and_for_spot_prices(home, aws):
         "g5.xlarge": [product("us-east-1", "1.006"), product("us-west-2", "900", unit="Quantity")],
     }
     aws.spot = {("us-east-1", "us-east-1a", "p4d.24xlarge"): "2.5", ("us-east-1", "us-east-1c", "g5.xlarge"): "0.41"}
-    asked = sources(home | aws.environ, OURS, aws=True)
-    asked.pop("gpuhunt")
+    asked = sources(home | aws.environ, OURS)
     status, said = ran(home | aws.environ, asked)
     assert status == 0
     assert price(home, "use1-az1") == Decimal("21.9")
@@ -231,8 +239,7 @@ def test_aws_is_asked_for_its_price_list_and_for_spot_prices(home, aws):
 
 def test_what_aws_refuses_is_a_sentence(home, aws):
     aws.denied = {"GetProducts"}
-    asked = sources(home | aws.environ, OURS, aws=True)
-    asked.pop("gpuhunt")
+    asked = sources(home | aws.environ, OURS)
     status, said = ran(home | aws.environ, asked)
     assert status == 1
     assert "Not read: AWS's price list: the credentials lack a permission. Grant pricing:GetProducts." in said
@@ -250,4 +257,4 @@ def test_a_broken_price_table_ends_a_launch_with_its_file_and_line(home, tmp_pat
     settings = from_environ(home | {"MIXTRAL_PRICES": str(tmp_path / "mine.csv")}, needs_redis=False)
     rungs, why = ladder_of(settings, {})(None, None)
     assert rungs == ()
-    assert why == 'mine.csv:2: on_demand_usd_h is "x", not a number above 0. Correct the price table.'
+    assert why == 'mine.csv:2: on_demand_usd_h is "x", not a number above 0 and up to 1,000. Correct the price table.'

@@ -221,3 +221,16 @@ def test_who_scales_what_another_has_just_ended_is_told_so(office):
     told = settle("test", caller, lambda: scale_to(before, 3, caller, office.context)).text
     assert "it can no longer be scaled" in told
     assert "shutting down already" in settle("test", caller, lambda: handlers.end(before, caller, office.context)).text
+
+
+def test_a_name_whose_log_is_gone_is_said_in_status_and_by_the_command(office, redis):
+    office.says(Launch(name="fast"))
+    office.says(Launch(name="slow"))
+    redis.delete(f"mixtral:d:{office.requests.get('fast').id}")
+    said = office.says(Status())
+    assert "The log of *fast* cannot be read from Redis" in said
+    assert "`mixtral-bot machines` lists them" in said
+    assert "*slow*" in said
+    redis.delete(f"mixtral:d:{office.requests.get('slow').id}")
+    assert "Nothing is running" not in office.says(Status())
+    assert "The log of fast is not in Redis any more" in office.says(Down(name="fast"))

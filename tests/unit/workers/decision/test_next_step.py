@@ -7,6 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from tests.builders.machines import request
 from tests.builders.offers import offer
 from tests.builders.story import Timeline
 from workers.decision.next_step import (
@@ -24,18 +25,20 @@ from workers.decision.next_step import (
     next_step,
 )
 from workers.decision.next_step import Test as TestStep
-from workers.decision.retry_policy import failures_in_a_row
+from workers.decision.retry_policy import BOOTS_WITHIN, failures_in_a_row
 from workers.deployment.attempt import KEPT, MAY_COST, Phase
 from workers.deployment.condition import DeploymentStatus, condition_of
 from workers.deployment.events import (
     Failure,
     KeepTryingRequested,
     LadderPlanned,
+    LaunchIntended,
     ProbeFailed,
     ReplicaDraining,
     ReplicaNotReady,
 )
 from workers.deployment.state import fold
+from workers.machines import BootPhase
 from workers.placement.ladder import Rung
 from workers.placement.refusals import Scope
 
@@ -143,6 +146,79 @@ def test_a_starting_replica_is_waited_for_until_its_initial_delay():
     assert isinstance(step, GiveUp)
     assert step.failure
     assert "not ready 1200 s after the machine started" in step.why
+
+
+def booting(phase, **bytes_):
+    return Timeline().planned().asked().created().wait(minutes=4).progressed("at work", phase, **bytes_)
+
+
+def test_the_initial_delay_begins_when_the_engine_is_started():
+    story = booting(BootPhase.BOOTING).wait(minutes=5).progressed("pulling v:1", BootPhase.PULLING).wait(minutes=14)
+    story.progressed("starting m", BootPhase.LOADING)
+    assert story.step == Wait(until=story.now + timedelta(seconds=1200))
+    step = story.wait(seconds=1200).step
+    assert isinstance(step, GiveUp)
+    assert step.failure is Failure.INITIAL_DELAY
+    assert step.why == "its engine was not ready 1200 s after it was started"
+
+
+@pytest.mark.parametrize(
+    ("phase", "minutes", "says"),
+    [
+        (BootPhase.BOOTING, 20, "still booting after 20 min (50 % done; at work)"),
+        (BootPhase.INSTALLING, 60, "(Docker, or the recipe's setup) took longer than 60 min (50 % done; at work)"),
+        (BootPhase.PULLING, 40, "pull of the container image took longer than 40 min (50 % done; at work)"),
+    ],
+)
+def test_each_phase_of_a_boot_has_its_own_limit_and_is_named_when_it_takes_too_long(phase, minutes, says):
+    story = booting(phase, done=5, total=10)
+    assert story.step == Wait(until=story.now + timedelta(minutes=minutes))
+    step = story.wait(minutes=minutes).step
+    assert isinstance(step, GiveUp)
+    assert says in step.why
+
+
+def test_a_download_of_weights_that_moves_is_not_held_against_the_engine_and_is_bounded():
+    story = booting(BootPhase.LOADING)
+    began = story.now
+    for gb in range(1, 200):
+        story.wait(seconds=59)
+        if not isinstance(story.step, Wait):
+            break
+        story.progressed("at work", BootPhase.LOADING, done=gb * 10**9, total=200 * 10**9)
+        until = min(story.now, began + timedelta(minutes=60)) + timedelta(minutes=20)
+        assert story.now >= until or story.step == Wait(until=until)
+    assert isinstance(story.step, GiveUp)
+    assert timedelta(minutes=79) < story.now - began < timedelta(minutes=82)
+
+
+def test_a_download_that_stands_still_delays_nothing():
+    story = booting(BootPhase.LOADING).wait(seconds=60).progressed("x", BootPhase.LOADING, done=10**9, total=10**10)
+    moved = story.now
+    for _ in range(5):
+        story.wait(seconds=60).progressed("x", BootPhase.LOADING, done=10**9, total=10**10)
+    assert story.step == Wait(until=moved + timedelta(seconds=1200))
+
+
+def test_a_machine_that_boots_again_and_again_gets_no_phase_twice():
+    story = booting(BootPhase.BOOTING)
+    began = story.now
+    story.wait(minutes=2).progressed("x", BootPhase.LOADING)
+    loading = story.now
+    for _ in range(5):
+        story.wait(minutes=3).progressed("x", BootPhase.BOOTING).wait(seconds=30).progressed("x", BootPhase.LOADING)
+    assert [stage.since for stage in story.state.attempts[0].boot] == [began, loading]
+    assert story.step == Wait(until=loading + timedelta(seconds=1200))
+
+
+def test_a_cloud_s_machine_that_reports_nothing_is_given_time_to_boot_and_is_bounded():
+    story = Timeline().planned()
+    asked = request("t-1", (offer(),), attempt=1, boots_within=BOOTS_WITHIN)
+    story.tell(LaunchIntended, request=asked).created()
+    assert story.step == Wait(until=story.now + BOOTS_WITHIN + asked.boot.initial_delay)
+    step = story.wait(minutes=45).step
+    assert isinstance(step, GiveUp)
+    assert "not ready 2400 s after the machine started, and its console reported no phase" in step.why
 
 
 def test_once_the_gateway_has_a_route_the_endpoint_is_tested_and_then_left_alone():

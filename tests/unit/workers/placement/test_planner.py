@@ -321,6 +321,15 @@ def _kind(one):
             one.accelerator, one.count)  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["A100-80GB-SXM", "A800", "H100-NVLINK", "RTXA4500", "a-name-of-next-year"])
+def test_an_accelerator_that_no_known_cloud_sells_is_an_offer_that_nobody_has_and_the_others_are_planned(name):
+    recipe = load(f"resources: {{accelerators: {{{name}:1, A100-80GB:1}}, ports: 8000}}\nrun: vllm serve m", {})
+    usable, nobody = plan(recipe, [sized(3, "A100-80GB:1")], statuses=ALL_USABLE)
+    assert usable.usable
+    assert usable.offer.accelerator == "A100-80GB"
+    assert nobody.reason == f"no cloud is known to sell {name}"
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(OFFERS, max_size=12), RECIPES, LIMITS, st.randoms())
 def test_the_order_does_not_depend_on_the_order_of_the_table(offers, recipe, limits, random):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.machines import Token
+from workers.machines import BootPhase, BootReport, Token
 from workers.serving import console
 from workers.serving.console import Restarted, Said, again, line, mark_of, no_more, unmarked
 
@@ -101,6 +101,47 @@ def test_each_machine_has_a_mark_of_its_own_and_it_is_shown_to_nobody():
     assert mark_of(Token("d1-1-abcd"), "mxk_another-key") != MARK
     log = f"[1.0] cloud-init[3]: {said('starting m')}INFO mixtral[x]: fine\n47%9{said('starting m')}"
     assert unmarked(log) == "[1.0] cloud-init[3]: mixtral: starting m\nINFO mixtral[x]: fine\n47%9mixtral: starting m\n"
+
+
+def test_the_newest_phase_of_the_boot_is_known_with_its_bytes_and_what_was_said_in_it():
+    pulling = f"{said('phase booting')}{said('waiting for the GPU driver')}{said('phase pulling')}{said('pulling v:1')}"
+    assert read(pulling) == Said(progress="pulling v:1", boot=BootReport(phase=BootPhase.PULLING))
+    counted = f"{pulling}layer 1\n{said('progress pulling 6100000000 9800000000')}"
+    assert read(counted).boot == BootReport(phase=BootPhase.PULLING, done=6_100_000_000, total=9_800_000_000)
+    assert read(counted).progress == "pulling v:1"
+    assert read(f"{counted}{said('phase loading')}") == Said(boot=BootReport(phase=BootPhase.LOADING))
+
+
+def test_a_phase_does_not_hide_that_the_machine_has_given_up():
+    told = read(f"{said('phase pulling')}{said('giving up: v:1 cannot be pulled')}{said('progress pulling 1 2')}")
+    assert told.gave_up == "v:1 cannot be pulled"
+    assert read(f"{said('giving up: v:1 cannot be pulled')}{said('phase booting')}").gave_up == "", "it was rebooted"
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "phase flying",
+        "phase loading quickly",
+        "progress pulling 1",
+        "progress pulling -1 5",
+        "progress pulling nan 5",
+        f"progress pulling 1 {'9' * 5000}",
+    ],
+)
+def test_what_is_no_phase_is_only_shown(what):
+    assert read(said(what)) == Said(progress=what)
+
+
+@pytest.mark.parametrize("mark", ["", "[0123456789ab]"])
+def test_a_phase_without_the_machine_s_mark_is_none(mark):
+    assert read(f"mixtral{mark}: phase loading\n").boot is None
+
+
+@pytest.mark.parametrize("phase", BootPhase)
+def test_a_phase_that_is_written_is_read_again(phase):
+    assert read(said(console.phase(phase))).boot == BootReport(phase=phase)
+    assert read(said(console.progress(phase, 3, 0))).boot == BootReport(phase=phase, done=3)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from tests.fakes.ladder import climb, rungs
 from workers.clouds.aws import fleet, launch
 from workers.clouds.aws.driver import AwsDriver
 from workers.clouds.aws.errors import AwsError
+from workers.clouds.aws.quotes import aws_spot
 from workers.clouds.driver import DriverError, Refused
 from workers.machines import Presence, Token
 from workers.placement.refusals import Scope
@@ -460,8 +461,9 @@ def test_a_machine_in_a_region_that_no_price_names_is_listed_all_the_same(cloud)
 
 
 def test_spot_prices_are_told_by_zone_id(cloud, driver):
-    prices = {(p.zone, p.instance_type): p.usd_per_hour for p in driver.spot_prices()}
     offer = next(o for o in batch(cloud, spot=True) if not o.doubtful)
+    told = aws_spot(driver.api, [offer.instance_type], [offer.region])
+    prices = {(p.zone, p.instance_type): p.usd_per_hour for p in told.quotes}
     assert prices[offer.zone, offer.instance_type] == offer.usd_per_hour
 
 

@@ -1,0 +1,130 @@
+"""Two gateways on one address: the second one finds out who listens there, and does not share it."""
+
+import http.server
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.fakes.haproxy import Gateway, wait_for
+from workers.gateway import address
+from workers.gateway.address import is_taken, wait_until_free
+from workers.gateway.errors import GatewayError
+from workers.processes import Child, Children
+from workers.sandbox.valkey import free_port
+from workers.settings import from_environ
+
+
+@pytest.fixture
+def folder():
+    path = Path(tempfile.mkdtemp(prefix="gw-"))  # short: sockets live in it
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def settings(folder, port, host="127.0.0.1"):
+    environ = {"MIXTRAL_HOME": str(folder / "home"), "MIXTRAL_GATEWAY_BIND": f"{host}:{port}"}
+    return from_environ(environ, needs_redis=False).gateway
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(address, "FREE_WITHIN", address.FREE_WITHIN * 0)
+
+
+@pytest.mark.parametrize("installation", ["i-first", "100% ada's\nown", ""])
+def test_health_names_the_installation(folder, installation):
+    gateway = Gateway(folder, installation=installation).start()
+    try:
+        answer = httpx.get(f"http://127.0.0.1:{gateway.port}/health")
+        assert (answer.status_code, answer.text) == (200, "ok")
+        assert answer.headers.get("x-mixtral-installation", "") == installation.replace("'", "?").replace("\n", "?")
+    finally:
+        gateway.stop()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_the_second_gateway_is_told_whose_the_first_one_is(folder):
+    gateway = Gateway(folder, installation="i-first").start()
+    try:
+        for host in ("127.0.0.1", "0.0.0.0", "*"):
+            with pytest.raises(GatewayError, match="of the installation i-first, and this is i-b"):
+                wait_until_free(settings(folder, gateway.port, host), "i-b", threading.Event())
+        with pytest.raises(GatewayError, match="another gateway of this installation, i-first"):
+            wait_until_free(settings(folder, gateway.port), "i-first", threading.Event())
+    finally:
+        gateway.stop()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_another_program_on_the_address_is_said_to_be_one(folder):
+    class Silent(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_error(404)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Silent) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(GatewayError, match="is in use by another program"):
+            wait_until_free(settings(folder, server.server_port), "i-b", threading.Event())
+        server.shutdown()
+
+
+def test_an_address_whose_haproxy_is_ending_is_waited_for_and_then_free(folder):
+    gateway = Gateway(folder).start()
+    ending = threading.Timer(0.3, gateway.stop)
+    ending.start()
+    wait_until_free(settings(folder, gateway.port), "i-b", threading.Event())
+    ending.join()
+    assert not is_taken(f"127.0.0.1:{gateway.port}")
+    assert not is_taken(f"[::1]:{gateway.port}")
+
+
+def test_an_address_that_this_host_does_not_have_is_left_to_haproxy():
+    assert not is_taken("192.0.2.1:8000")
+    assert not is_taken("no.such.host.invalid:8000")
+
+
+def test_of_two_installations_on_one_port_the_second_does_not_start(folder, redis, valkey_url, tmp_path):
+    port = free_port()
+    first, second = (_environ(folder / i, valkey_url, database, i, port) for database, i in ((1, "i-a"), (2, "i-b")))
+    argv = (sys.executable, "-m", "bot.cli", "gateway")
+    children = Children()
+    children.start(Child(name="first", argv=argv, env=first, log=tmp_path / "first.log"))
+    try:
+        wait_for(lambda: _health(port) == "i-a", "the first gateway answers")
+        refused = subprocess.run(argv, env=second, capture_output=True, text=True, timeout=90, check=False)
+        assert refused.returncode == 2
+        assert "in use by the gateway of the installation i-a, and this is i-b" in refused.stderr
+        assert {_health(port) for _ in range(20)} == {"i-a"}
+    finally:
+        children.stop()
+        for database in (1, 2):
+            redis.execute_command("SELECT", database)
+            redis.flushdb()
+        redis.execute_command("SELECT", 0)
+
+
+def _environ(home, valkey_url, database, installation, port):
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MIXTRAL_", "REDIS_"))}
+    return kept | {
+        "REDIS_URL": f"{valkey_url.removesuffix('/0')}/{database}",
+        "MIXTRAL_HOME": str(home),
+        "MIXTRAL_INSTALLATION": installation,
+        "MIXTRAL_GATEWAY_BIND": f"127.0.0.1:{port}",
+    }
+
+
+def _health(port):
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health").headers.get("x-mixtral-installation")
+    except httpx.HTTPError:
+        return None
