@@ -45,6 +45,8 @@ class WantedMachines:
     def __init__(self, url: str, installation: str) -> None:
         """`installation`: the id of this host; empty if it has none, which is then the one of Redis."""
         self.installation = installation
+        self.foreign = False
+        """Whether Redis belongs to another installation than this host."""
         self.broken = "" if url else "REDIS_URL is not set"
         self._redis: Redis | None = None
         try:
@@ -56,6 +58,7 @@ class WantedMachines:
                 theirs = held(self._redis)
                 self.installation = installation or theirs
                 if theirs and theirs != self.installation:
+                    self.foreign = True
                     self.broken = str(AnotherInstallation(theirs, installation)).rstrip(".")
         except ValueError as error:
             self.broken = f"REDIS_URL cannot be read: {error}"
@@ -88,7 +91,7 @@ class WantedMachines:
             self._redis.close()
 
     def _unknown(self) -> str:
-        if "belongs to" in self.broken:
+        if self.foreign:
             return "unknown: Redis belongs to another installation"
         return f"unknown: {'REDIS_URL is not set' if 'not set' in self.broken else 'Redis does not answer'}"
 
@@ -118,11 +121,13 @@ def run(
         sightings, unlisted, skipped = _listed(clouds, settings, say)
         priced = _prices(environ)
         found = [_found(sighting, logs, priced) for sighting in sightings]
-        if logs.broken and (found or end_orphans):
+        if logs.foreign:
+            say.print(Text(f"{logs.broken}."))
+        elif logs.broken and (found or end_orphans):
             say.print(Text(f"{logs.broken}. It is unknown which machines are wanted: start Redis, or set REDIS_URL."))
         if not as_json:
             show(found, settings.installation, unlisted, skipped, now=datetime.now(UTC), out=out)
-        done = not unlisted
+        done = not (unlisted or logs.foreign)
         if end_orphans:
             ended = _end_orphans(found, logs, clouds, confirm=confirm, say=say)
             done = done and ended is not None and not any(one.ended is False for one in ended)

@@ -1,95 +1,26 @@
 """User data run for real by bash, on a machine whose docker, GPUs and shutdown are programs that note their calls."""
 
 import json
-import os
 import re
 import shlex
-import subprocess
-import sys
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.builders.machines import SECRETS, boot, request
-from tests.unit.workers.serving.test_bootstrap import HOSTILE, MIXTRAL, gpus, vllm
-from workers.machines import Token
-from workers.serving.bootstrap import user_data
-from workers.serving.console import again, mark_of, no_more, read, unmarked
+from tests.builders.machines import boot
+from tests.fakes.computer import KEY, Computer
+from tests.unit.workers.serving.test_bootstrap import HOSTILE, MIXTRAL, script_of, vllm
+from workers.serving.console import again, no_more, unmarked
 
-KEY = SECRETS["VLLM_API_KEY"]
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
-# Notes its arguments and its environment; fails so often first as FAIL_<program> says.
-NOTING = """#!{python}
-import json, os, sys
-from pathlib import Path
-folder, name = Path({folder!r}), Path(sys.argv[0]).name
-with (folder / "calls").open("a") as calls:
-    print(json.dumps([name, sys.argv[1:], dict(os.environ)]), file=calls)
-left = folder / f"fail-{{name}}-{{(sys.argv[1:] or [''])[0]}}"
-if left.exists() and int(left.read_text()) > 0:
-    left.write_text(str(int(left.read_text()) - 1))
-    sys.exit(1)
-if name == "nvidia-smi" and "--list-gpus" in sys.argv:
-    for n in range(int((folder / "gpus").read_text())):
-        print(f"GPU {{n}}: NVIDIA A100 (UUID: GPU-{{n}})")
-sys.exit({{"systemctl": 3, "systemd-run": 1}}.get(name, 0))
-"""
-PROGRAMS = ("docker", "nvidia-smi", "shutdown", "systemctl", "systemd-run", "setsid", "curl", "wget")
-
-
-class Computer:
-    """A machine that can be booted, and what it did."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.programs = folder / "bin"
-        self.programs.mkdir()
-        for name in PROGRAMS:
-            program = self.programs / name
-            program.write_text(NOTING.format(python=sys.executable, folder=str(folder)))
-            program.chmod(0o755)
-        self.gpus(8)
-
-    def gpus(self, count):
-        (self.folder / "gpus").write_text(str(count))
-
-    def fail(self, program, argument, times):
-        (self.folder / f"fail-{program}-{argument}").write_text(str(times))
-
-    def boot(self, asked, *counts, cloud="aws", lasting=600, **secrets):
-        text = user_data(request("t-1", [gpus(n, cloud) for n in counts or (8,)], boot=asked), SECRETS | secrets)
-        script = self.folder / "user-data"
-        script.write_text(text)
-        (self.folder / "home").mkdir(exist_ok=True)
-        environment = {
-            "PATH": f"{self.programs}:{os.environ['PATH']}",
-            "HOME": str(self.folder / "home"),
-            "MIXTRAL_FOLDER": str(self.folder / "state"),
-            "MIXTRAL_PATIENCE_SECONDS": "5",
-            "MIXTRAL_PAUSE_SECONDS": "0",
-            "MIXTRAL_LINGER_SECONDS": "0",
-            "MIXTRAL_LASTING_SECONDS": str(lasting),
-        }
-        done = subprocess.run(
-            ["bash", str(script)], env=environment, capture_output=True, text=True, timeout=30, check=False
-        )
-        assert done.stderr == ""
-        self.console = done.stdout
-        return unmarked(done.stdout)
-
-    def told(self):
-        """What its console comes to for whoever knows its mark."""
-        return read(self.console, mark_of(Token("t-1"), KEY))
-
-    def calls(self, program):
-        """Each call's arguments and environment."""
-        lines = map(json.loads, (self.folder / "calls").read_text().splitlines())
-        return [(argv, environment) for name, argv, environment in lines if name == program]
 
 
 @pytest.fixture
 def computer(tmp_path):
-    return Computer(tmp_path)
+    computer = Computer(tmp_path)
+    yield computer
+    computer.end()
 
 
 def without_time(line):
@@ -103,11 +34,16 @@ def script(run, setup="", **changes):
 def test_the_short_form_runs_vllm_on_all_gpus_behind_the_port_with_its_key_out_of_sight(computer):
     said = computer.boot(vllm(args={"max-model-len": 4096}))
     assert [without_time(line) for line in said.splitlines() if line.startswith("mixtral: ")] == [
+        "mixtral: phase booting",
+        "mixtral: phase pulling",
         "mixtral: pulling vllm/vllm-openai:v0.33.0",
+        "mixtral: phase loading",
         f"mixtral: starting {MIXTRAL}",
         without_time(f"mixtral: {again('the engine', 0, 1, NOON)}"),
+        "mixtral: phase loading",
         f"mixtral: starting {MIXTRAL}",
         without_time(f"mixtral: {again('the engine', 0, 2, NOON)}"),
+        "mixtral: phase loading",
         f"mixtral: starting {MIXTRAL}",
         f"mixtral: {no_more('the engine', 0, 3)}",
     ]
@@ -122,7 +58,7 @@ def test_the_short_form_runs_vllm_on_all_gpus_behind_the_port_with_its_key_out_o
     )
     assert "--env VLLM_API_KEY" in command
     assert environment["VLLM_API_KEY"] == KEY
-    assert all(KEY not in shlex.join(argv) for name in PROGRAMS for argv, _ in computer.calls(name))
+    assert all(KEY not in shlex.join(argv) for _, argv, _ in computer.noted())
 
 
 def test_the_shutdown_is_armed_before_all_and_the_deadman_is_started(computer):
@@ -130,14 +66,13 @@ def test_the_shutdown_is_armed_before_all_and_the_deadman_is_started(computer):
     first = json.loads((computer.folder / "calls").read_text().splitlines()[0])
     assert first[:2] == ["shutdown", ["-h", "+120"]]
     deadman = str(computer.folder / "state/deadman.sh")
-    assert computer.calls("systemd-run")[0][0][-2:] == ["/bin/bash", deadman]
     [(argv, environment)] = computer.calls("setsid")  # there is no systemd here
     assert argv == ["bash", deadman]
     assert environment["MIXTRAL_CLOUD"] == "gcp"
 
 
 def test_the_gpus_that_came_decide_how_the_model_is_divided(computer):
-    computer.gpus(4)
+    computer.has(gpus="4")
     computer.boot(vllm(), 8, 4)
     argv, environment = computer.calls("docker")[-1]
     assert argv[-2:] == ["--tensor-parallel-size", "4"]
@@ -145,7 +80,7 @@ def test_the_gpus_that_came_decide_how_the_model_is_divided(computer):
 
 
 def test_a_machine_with_a_broken_gpu_says_so_and_starts_nothing(computer):
-    computer.gpus(7)
+    computer.has(gpus="7")
     computer.boot(vllm(), 8, 4)
     assert computer.told().gave_up == "the machine has 7 GPUs, but 4 or 8 were rented"
     assert computer.calls("docker") == []
@@ -163,10 +98,12 @@ def test_it_waits_for_the_driver_and_for_docker_and_pulls_again(computer):
 
 
 def test_an_image_that_cannot_be_pulled_is_said(computer):
-    computer.fail("docker", "pull", 99)
+    computer.fail("docker", "pull", 99, "\nError response from daemon: manifest unknown\n")
     computer.boot(vllm())
-    assert computer.told().gave_up == "vllm/vllm-openai:v0.33.0 cannot be pulled, for the reason above"
-    assert computer.calls("docker")[-1][0][0] == "pull"
+    cause = "Error response from daemon: manifest unknown"
+    assert computer.told().gave_up == f"vllm/vllm-openai:v0.33.0 cannot be pulled: {cause}"
+    assert [argv[0] for argv, _ in computer.calls("docker")].count("pull") == 5
+    assert [argv for argv, _ in computer.calls("docker") if argv[0] == "run"] == []
 
 
 def test_a_script_finds_what_skypilot_gives_and_its_secrets(computer):
@@ -197,7 +134,7 @@ FAILS_FOUR_TIMES = 'echo run >>"$HOME/runs"; [ "$(wc -l <"$HOME/runs")" -gt 4 ] 
 
 def test_an_engine_that_ends_early_is_started_three_times_and_the_machine_then_ends(computer):
     said = computer.boot(script(FAILS_FOUR_TIMES, "echo installing\n"))
-    assert said.count("installing\n") == 1, "what setup has done is still there"
+    assert said.count("\ninstalling\n") == 1, "what setup has done is still there"
     assert said.count("mixtral: starting the recipe's run\n") == 2 * 3, "the machine says it, and the script"
     assert computer.told().gave_up == "the recipe's run exited with status 7 at each of its last 3 starts"
     restarted = computer.told().restarted
@@ -222,7 +159,7 @@ def test_an_end_after_a_long_run_is_not_the_first_of_the_early_ones(computer):
 
 def test_what_counts_as_early_is_what_the_recipe_takes_to_be_ready():
     patient = boot(kind="script", run="serve", initial_delay=timedelta(minutes=40))
-    assert "lasting=2400\n" in user_data(request("t-1", [gpus(8)], boot=patient), SECRETS)
+    assert "lasting=2400\n" in script_of(patient)
 
 
 def test_a_container_that_ends_well_has_left_nothing_running(computer):
@@ -278,9 +215,9 @@ def test_a_hostile_recipe_breaks_out_of_nothing(computer):
 
 
 def test_a_long_script_arrives_whole(computer):
-    setup = "".join(f"echo {n} >>lines\n" for n in range(3000))
+    setup = "".join(f"echo {n} >>lines\n" for n in range(1000))
     computer.boot(script("wc -l <lines", setup))
-    assert (computer.folder / "state/recipe/setup.sh").read_text() == setup.rstrip("\n")
+    assert (computer.folder / "state/recipe/setup.sh").read_text() == setup
 
 
 def test_conda_is_installed_once_for_a_recipe_that_activates_it(computer):
@@ -291,8 +228,9 @@ def test_conda_is_installed_once_for_a_recipe_that_activates_it(computer):
         f'[ "$1 $2 $3 $4" = "-b -u -p $HOME/miniconda3" ] || exit 1\nmkdir -p $HOME/miniconda3/bin\n'
         f"printf %s {shlex.quote(conda)} >$HOME/miniconda3/bin/conda\nchmod +x $HOME/miniconda3/bin/conda\n"
     )
-    (computer.programs / "curl").write_text(
-        f'#!/bin/bash\nfor word; do [ "$before" = --output ] && cp {installer} "$word"; before="$word"; done\n'
+    computer.put(
+        "curl",
+        f'#!/bin/bash\nfor word; do [ "$before" = --output ] && cp {installer} "$word"; before="$word"; done\n',
     )
     said = computer.boot(script("conda activate mixtral\necho served", "conda create --yes --name mixtral"))
     assert said.count("mixtral: installing conda\n") == 1
@@ -314,3 +252,47 @@ def test_a_machine_without_gpus_serves_a_script_without_looking_for_them(compute
     said = computer.boot(script('echo "$SKYPILOT_NUM_GPUS_PER_NODE GPUs"'), 0)
     assert "0 GPUs\n" in said
     assert computer.calls("docker") == []
+
+
+@pytest.mark.parametrize("cloud", ["aws", "gcp"])
+def test_user_data_leaves_the_boot_to_units_that_start_at_every_boot(computer, cloud):
+    computer.with_systemd()
+    said = computer.boot(vllm(), cloud=cloud)
+    assert said == ""
+    assert computer.calls("docker") == []
+    assert [call for call in computer.words("systemctl") if not call.startswith("daemon")] == [
+        "enable --quiet --now mixtral-deadman.service",
+        "enable --quiet mixtral-boot.service",
+        "start --no-block mixtral-boot.service",
+    ]
+    assert "mixtral: phase loading\n" in computer.start_units()
+    assert computer.words("docker")[-1].startswith("run ")
+
+
+def test_after_a_reboot_the_stored_expiry_is_armed_before_all_and_the_engine_starts_again(computer):
+    computer.with_systemd()
+    computer.boot(vllm())
+    computer.start_units()
+    computer.end()
+    (computer.folder / "state/expiry").write_text(str(int(time.time()) + 1800))
+    (computer.folder / "calls").unlink()
+    said = computer.start_units()  # cloud-init does not run user data a second time
+    assert computer.noted()[0][:2] == ("shutdown", ["--no-wall", "-h", "+30"])
+    assert "-h +120" not in computer.words("shutdown"), "nothing replaces what the deadman has armed"
+    assert "mixtral: phase loading\n" in said
+    assert "pull" not in [argv[0] for argv, _ in computer.calls("docker")], "the image is on the disk"
+    assert (computer.folder / "state/starts").read_text() == "6"
+
+
+def test_where_the_deadman_does_not_run_the_first_lease_is_armed_again(computer):
+    computer.with_systemd()
+    computer.boot(vllm())
+    computer.serve()
+    assert computer.words("shutdown")[:2] == ["-h +120", "-h +120"]
+
+
+def test_the_copy_that_runs_at_every_boot_is_nobody_s_business(computer):
+    computer.with_systemd()
+    computer.boot(vllm())
+    assert (computer.folder / "state/boot").stat().st_mode & 0o777 == 0o700
+    assert "StandardOutput=journal+console" in (computer.root / "etc/systemd/system/mixtral-boot.service").read_text()

@@ -15,7 +15,7 @@ import pytest
 from tests.builders.machines import SECRETS, request
 from tests.patience import PATIENCE
 from tests.unit.workers.serving.test_bootstrap import gpus
-from workers.serving.bootstrap import user_data
+from workers.serving.bootstrap import unpacked, user_data
 
 PATHS = {
     "aws": "/latest/meta-data/tags/instance/mixtral-expiry",
@@ -31,6 +31,8 @@ class Metadata(ThreadingHTTPServer):
     def __init__(self, cloud):
         super().__init__(("127.0.0.1", 0), Asked)
         self.cloud, self.expiry, self.silent, self.asked = cloud, None, False, 0
+        self.clock_off = 0
+        self.when_asked = lambda: None
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -43,10 +45,12 @@ class Asked(BaseHTTPRequestHandler):
     server: Metadata
 
     def do_PUT(self):
+        self.server.when_asked()
         wanted = self.path == "/latest/api/token" and self.headers["X-aws-ec2-metadata-token-ttl-seconds"]
         self.answer("the-token" if wanted and self.server.cloud == "aws" else None)
 
     def do_GET(self):
+        self.server.when_asked()
         self.server.asked += 1
         aws = self.headers["X-aws-ec2-metadata-token"] == "the-token"
         gcp = self.headers["Metadata-Flavor"] == "Google"
@@ -63,6 +67,9 @@ class Asked(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def date_time_string(self, timestamp=None):
+        return super().date_time_string(timestamp or time.time() + self.server.clock_off)
+
     def log_message(self, *_):
         pass
 
@@ -77,7 +84,7 @@ class Deadman:
         programs.mkdir()
         (programs / "shutdown").write_text(f'#!/bin/sh\necho "$*" >>{self.calls}\n')
         (programs / "shutdown").chmod(0o755)
-        text = user_data(request("t-1", [gpus(8, metadata.cloud)]), SECRETS)
+        text = unpacked(user_data(request("t-1", [gpus(8, metadata.cloud)]), SECRETS))
         body = re.search(r"^put\(\).*?^\}\n", text, re.DOTALL | re.MULTILINE)[0]
         files = text[text.index("files() {") : text.rindex("serve() {")]
         subprocess.run(["bash"], input=f"folder={folder}\n{body}\n{files}\nfiles\n", text=True, check=True, timeout=10)
@@ -89,6 +96,15 @@ class Deadman:
             "MIXTRAL_DEADMAN_SECONDS": "0.1",
         }
         self.process = None
+
+    def set_clock(self, seconds):
+        """The machine's clock shows so many seconds more than the metadata server's."""
+        date = self.folder / "bin/date"
+        date.write_text(
+            f'#!/bin/sh\n[ "$*" = +%s ] || exec {shutil.which("date")} "$@"\n'
+            f"echo $(($({shutil.which('date')} +%s) + {seconds}))\n"
+        )
+        date.chmod(0o755)
 
     def start(self, **environment):
         assert shutil.which("shutdown", path=self.environment["PATH"]).startswith(str(self.folder))
@@ -250,3 +266,54 @@ def test_the_token_of_the_metadata_service_is_never_in_ps(deadman, metadata):
     text = (deadman.folder / "deadman.sh").read_text()
     assert "--header @-" in text
     assert '--header "X-aws-ec2-metadata-token: $token"' not in text
+
+
+@pytest.mark.parametrize("off", [3600, -3600])
+def test_a_clock_that_is_an_hour_off_changes_nothing(deadman, metadata, off):
+    deadman.set_clock(off)
+    metadata.expiry = ahead(1800)
+    deadman.start()
+    deadman.wait("--no-wall -h +30")
+    assert set(deadman.shutdowns()) == {"--no-wall -h +30"}
+    metadata.expiry = ahead(1)
+    deadman.wait("-h now")
+
+
+def test_a_clock_that_jumps_has_the_shutdown_armed_anew(deadman, metadata):
+    metadata.expiry = ahead(3600)
+    deadman.start()
+    deadman.wait("--no-wall -h +60")
+    deadman.calls.unlink()
+    deadman.set_clock(3000)
+    deadman.wait("--no-wall -h +60")
+    assert "-h now" not in deadman.shutdowns()
+
+
+def test_after_a_reboot_it_is_armed_before_the_metadata_service_answers(deadman, metadata):
+    (deadman.folder / "expiry").write_text(ahead(1800))
+    metadata.expiry = ahead(3600)
+    armed = []
+    metadata.when_asked = lambda: armed.append(deadman.shutdowns())
+    deadman.start()
+    deadman.wait("--no-wall -h +60")
+    assert armed[0] == ["--no-wall -h +30"]
+
+
+def test_a_stored_expiry_that_has_passed_does_not_end_a_machine_before_the_metadata_service_could_answer(
+    deadman, metadata
+):
+    (deadman.folder / "expiry").write_text(ahead(-1800))
+    metadata.silent = True
+    deadman.start()
+    deadman.wait("--no-wall -h +10")
+    time.sleep(0.5)
+    metadata.expiry, metadata.silent = ahead(3600), False
+    deadman.wait("--no-wall -h +60")
+    assert "-h now" not in deadman.shutdowns()
+
+
+def test_one_whose_metadata_service_stays_silent_ends_all_the_same(deadman, metadata):
+    (deadman.folder / "expiry").write_text(ahead(-1800))
+    metadata.silent = True
+    deadman.start(MIXTRAL_DEADMAN_PATIENCE_SECONDS="2")
+    deadman.wait("-h now")

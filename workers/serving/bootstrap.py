@@ -9,14 +9,13 @@ from importlib import resources
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
 from workers.machines import Boot, MachineRequest, Token
 from workers.serving import vllm
 from workers.serving.boot import KEY_VARIABLE
 from workers.serving.console import MAX_STARTS, mark_of
 from workers.serving.errors import ServingError
-from workers.serving.vllm_release import GPU
+from workers.serving.vllm_release import GPU, MIN_DRIVER
 
 LIMIT = 16384
 """Maximum size of EC2's user data, in bytes."""
@@ -27,25 +26,19 @@ LASTING = 600
 HEADER = "# mixtral: "
 RUN = "the recipe's run"
 ENV = "  put env 600 "
+PACKED = "eval \"$(base64 --decode <<'END_OF_FILE' | gzip --decompress"
 DOCKER = "docker:"
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-WITH_CONDA = '. "$(dirname "$0")/conda.sh"\n'
+USED = {name: f'. "$(dirname "$0")/{name}.sh"\n' for name in ("conda", "uv")}
+"""Programs that a recipe's scripts may name, and the line of bash that installs and activates each."""
+REGISTRY = ("SKYPILOT_DOCKER_USERNAME", "SKYPILOT_DOCKER_PASSWORD", "SKYPILOT_DOCKER_SERVER")
+"""Variables of a recipe that log in to an image's registry. Source: SkyPilot's docs, Docker."""
+COMMENT = re.compile(r"^ *# (?!shellcheck).*\n", re.MULTILINE)
 STATIC = {
-    name: resources.files("workers.serving").joinpath(f"{name}.sh").read_text(encoding="utf-8")
-    for name in ("bootstrap", "deadman", "recipe", "conda")
+    name: COMMENT.sub("", resources.files("workers.serving").joinpath(f"{name}.sh").read_text(encoding="utf-8"))
+    for name in ("bootstrap", "deadman", "recipe", *USED)
 }
-
-
-def _packed(text: str) -> str:
-    """Encode for `base64 --decode | gzip --decompress`. Deterministic."""
-    return base64.encodebytes(gzip.compress(text.encode(), mtime=0)).decode()
-
-
-PACKED_BOOTSTRAP = f"""\
-eval "$(base64 --decode <<'END_OF_FILE' | gzip --decompress
-{_packed(STATIC["bootstrap"])}END_OF_FILE
-)"
-"""
+"""The project's own scripts, without comments: the space is limited."""
 
 
 class Header(Struct, frozen=True, kw_only=True):
@@ -65,31 +58,36 @@ class _File(Struct, frozen=True, kw_only=True):
     name: str
     text: str
     mode: str = "600"
-    packed: bool = False
 
 
 def user_data(request: MachineRequest, secrets: Mapping[str, str]) -> str:
     """A bash script of at most 16384 bytes, for EC2's user data and GCE's `startup-script`. Deterministic.
 
-    The script runs as root at every boot. It starts the deadman, then serves the boot on all network interfaces. It
-    reports its progress in console lines that begin with `mixtral` (console.py). An engine that ends is started again,
-    unless its last MAX_STARTS runs ended early. The tag `mixtral-expiry` (on GCE a metadata attribute) sets the time
-    at which the machine ends, as Unix seconds or ISO 8601 with a time zone.
-    Raises ServingError if the boot cannot be served on a cloud's machine.
+    Contains `script`, packed. Raises ServingError if the boot cannot be served on a cloud's machine.
     """
-    if not secrets.get(KEY_VARIABLE):
-        raise ServingError(f"{KEY_VARIABLE} is not set, and an engine is never started without a key.")
-    env = _File(name="env", text=_env(request, secrets))
-    others = [_File(name="deadman.sh", text=STATIC["deadman"]), *_recipe(request.boot)]
-    script = _script(request, secrets, [env, *others])
-    if len(script.encode()) > LIMIT:
-        script = _script(request, secrets, [env, *(replace(file, packed=True) for file in others)], packed=True)
-    if len(script.encode()) <= LIMIT:
-        return script
+    packed = base64.b64encode(gzip.compress(script(request, secrets).encode(), mtime=0)).decode()
+    lines = [
+        "#!/bin/bash",
+        HEADER + msgspec.json.encode(_about(request)).decode(),
+        'PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"',
+        'if [ "${1:-}" != serve ] || ! systemctl is-active --quiet mixtral-deadman; then',
+        f"  shutdown -h +{FIRST_LEASE} # until the deadman has read the expiry",
+        "fi",
+        f'{PACKED}\n{packed}\nEND_OF_FILE\n)"\n',
+    ]
+    text = "\n".join(lines)
+    if len(text.encode()) <= LIMIT:
+        return text
     raise ServingError(
-        f"The recipe's scripts and variables come to {len(script.encode())} bytes when packed, and a cloud's machine "
+        f"The recipe's scripts and variables come to {len(text.encode())} bytes when packed, and a cloud's machine "
         f"accepts {LIMIT}. Shorten `setup` and `run`, for example by downloading long parts at run time."
     )
+
+
+def unpacked(user_data: str) -> str:
+    """The packed part of a script from `user_data`; empty for any other text."""
+    _, _, rest = user_data.partition(f"\n{PACKED}\n")
+    return gzip.decompress(base64.b64decode(rest.partition("\n")[0])).decode() if rest else ""
 
 
 def header(user_data: str) -> Header | None:
@@ -106,7 +104,7 @@ def header(user_data: str) -> Header | None:
 
 def environment(user_data: str) -> dict[str, str]:
     """The environment (with secrets) in a script from `user_data`; empty for any other text."""
-    _, found, rest = user_data.partition(f"\n{ENV}")
+    _, found, rest = unpacked(user_data).partition(f"\n{ENV}")
     if not found:
         return {}
     lexer = shlex.shlex(rest, posix=True, punctuation_chars=False)
@@ -115,9 +113,60 @@ def environment(user_data: str) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words if "=" in word)
 
 
-def _script(request: MachineRequest, secrets: Mapping[str, str], files: list[_File], *, packed: bool = False) -> str:
+def script(request: MachineRequest, secrets: Mapping[str, str]) -> str:
+    """The script that a machine runs as root.
+
+    It installs two systemd units that run at every boot: the deadman, and a copy of the user data, which serves the
+    boot on all network interfaces. The copy reports its progress in console lines that begin with `mixtral`
+    (console.py). An engine that ends is started again, unless its last MAX_STARTS runs ended early. The tag
+    `mixtral-expiry` (on GCE a metadata attribute) sets the time at which the machine ends, as Unix seconds or ISO 8601
+    with a time zone. Raises ServingError.
+    """
+    if not secrets.get(KEY_VARIABLE):
+        raise ServingError(f"{KEY_VARIABLE} is not set, and an engine is never started without a key.")
     boot = request.boot
-    about = Header(
+    files = [
+        _File(name="env", text=_env(request, secrets)),
+        _File(name="deadman.sh", text=STATIC["deadman"]),
+        *_recipe(boot),
+    ]
+    counts = sorted({offer.count for offer in request.offers})
+    variables = _variables(request, secrets)
+    image = _image(boot, variables)
+    wants_docker = bool(image) or re.search(r"\bdocker\b", boot.setup + boot.run) is not None
+    constants = {
+        "kind": boot.kind,
+        "what": boot.model if boot.kind != "script" else RUN,
+        "engine": "the engine" if boot.kind != "script" else RUN,
+        "image": image,
+        "registry": "yes" if image and _has_login(variables) else "no",
+        "port": str(boot.port),
+        "starts_most": str(MAX_STARTS),
+        "lasting": str(max(LASTING, int(boot.initial_delay.total_seconds()))),
+        "mark": mark_of(request.token, secrets[KEY_VARIABLE]),
+        "counts": " ".join(map(str, counts)),
+        "needs_docker": "yes" if wants_docker else "no",
+        "driver_least": str(MIN_DRIVER),
+    }
+    lines = [
+        "# shellcheck disable=SC2016,SC2329 # text for other shells; functions that not every machine uses",
+        f"export MIXTRAL_CLOUD={shlex.quote(request.offers[0].cloud)}",
+        *(f"{name}={shlex.quote(value)}" for name, value in constants.items()),
+        f"names=({' '.join(variables)})",
+        "files() {",
+        *(_written(file) for file in files),
+        "}",
+        "serve() {",
+        *_serve(boot, counts, contained=bool(image)),
+        "}",
+        STATIC["bootstrap"],
+    ]
+    return "\n".join(lines)
+
+
+def _about(request: MachineRequest) -> Header:
+    boot = request.boot
+    return Header(
         kind=boot.kind,
         model=boot.model,
         served_names=boot.served_names,
@@ -125,46 +174,10 @@ def _script(request: MachineRequest, secrets: Mapping[str, str], files: list[_Fi
         token=request.token,
         args=boot.args,
     )
-    counts = sorted({offer.count for offer in request.offers})
-    wants_docker = bool(_image(boot)) or re.search(r"\bdocker\b", boot.setup + boot.run) is not None
-    constants = {
-        "kind": boot.kind,
-        "what": boot.model if boot.kind != "script" else RUN,
-        "engine": "the engine" if boot.kind != "script" else RUN,
-        "image": _image(boot),
-        "port": str(boot.port),
-        "starts_most": str(MAX_STARTS),
-        "lasting": str(max(LASTING, int(boot.initial_delay.total_seconds()))),
-        "mark": mark_of(request.token, secrets[KEY_VARIABLE]),
-        "counts": " ".join(map(str, counts)),
-        "needs_docker": "yes" if wants_docker else "no",
-    }
-    names = " ".join(_variables(request, secrets))
-    lines = [
-        "#!/bin/bash",
-        HEADER + msgspec.json.encode(about).decode(),
-        "# shellcheck disable=SC2016,SC2329 # text for other shells; functions that not every machine uses",
-        *(["# shellcheck disable=SC2034,SC2154 # the packed part uses and sets variables"] if packed else []),
-        'PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"',
-        f"shutdown -h +{FIRST_LEASE} # until the deadman below has read the expiry",
-        f"export MIXTRAL_CLOUD={shlex.quote(request.offers[0].cloud)}",
-        *(f"{name}={shlex.quote(value)}" for name, value in constants.items()),
-        f"names=({names})",
-        "files() {",
-        *(_written(file) for file in files),
-        "}",
-        "serve() {",
-        *_serve(boot, counts),
-        "}",
-        PACKED_BOOTSTRAP if packed else STATIC["bootstrap"],
-    ]
-    return "\n".join(lines)
 
 
 def _written(file: _File) -> str:
-    if not file.packed:
-        return f"  put {file.name} {file.mode} {shlex.quote(file.text)}"
-    return f"  unpack {file.name} {file.mode} <<'END_OF_FILE'\n{_packed(file.text)}END_OF_FILE"
+    return f"  put {file.name} {file.mode} {shlex.quote(file.text)}"
 
 
 def _variables(request: MachineRequest, secrets: Mapping[str, str]) -> dict[str, str]:
@@ -205,28 +218,40 @@ def _recipe(boot: Boot) -> list[_File]:
         raise ServingError("The recipe has no `engine` and no `run` script: there is nothing to serve. Add one.")
     if "\0" in "".join(texts.values()):
         raise ServingError("The recipe's scripts contain a zero byte, which scripts cannot contain. Remove it.")
-    conda = any(re.search(r"\bconda\b", text) for text in texts.values())
-    if conda:
-        texts = {name: WITH_CONDA + text for name, text in texts.items()}
-    ours = {"recipe": STATIC["recipe"]} | ({"conda": STATIC["conda"]} if conda else {})
+    used = [name for name in USED if any(re.search(rf"\b{name}\b", text) for text in texts.values())]
+    texts = {name: "".join(USED[program] for program in used) + text for name, text in texts.items()}
+    ours = {name: STATIC[name] for name in ("recipe", *used)}
     return [_File(name=f"recipe/{name}.sh", text=text, mode="644") for name, text in (ours | texts).items()]
 
 
-def _image(boot: Boot) -> str:
-    """The container image; empty if the boot runs on the machine itself."""
+def _image(boot: Boot, variables: Mapping[str, str]) -> str:
+    """The container image; empty if the boot runs on the machine itself. Raises ServingError."""
     if boot.image and boot.image.startswith(DOCKER):
-        return boot.image.removeprefix(DOCKER)
+        image = boot.image.removeprefix(DOCKER)
+        server = variables[REGISTRY[2]].rstrip("/") + "/" if _has_login(variables) else ""
+        return image if image.startswith(server) else server + image
     return f"vllm/vllm-openai:v{GPU.version}" if boot.kind == "vllm" else ""
 
 
-def _serve(boot: Boot, counts: list[int]) -> list[str]:
+def _has_login(variables: Mapping[str, str]) -> bool:
+    """Whether the recipe logs in to a registry. Raises ServingError if it has only a part of the login."""
+    given = [name for name in REGISTRY if variables.get(name)]
+    if given and len(given) < len(REGISTRY):
+        lacking = " and ".join(name for name in REGISTRY if name not in given)
+        raise ServingError(
+            f"The recipe logs in to a registry, and {lacking} is empty or missing. Set all of {', '.join(REGISTRY)}."
+        )
+    return bool(given)
+
+
+def _serve(boot: Boot, counts: list[int], *, contained: bool) -> list[str]:
     """Lines of bash that serve the boot, for each number of GPUs in the offers."""
     match boot.kind:
         case "vllm":
             if 0 in counts:
                 raise ServingError("vLLM on a cloud needs a GPU: name one under `resources.accelerators`.")
             return ['  case "$gpus" in', *(f"    {n}) {shlex.join(_contained(boot, n))} ;;" for n in counts), "  esac"]
-        case "script" if _image(boot):
+        case "script" if contained:
             return ["  contain bash /mixtral/recipe.sh"]
         case "script":
             return ['  with_environment bash "$folder/recipe/recipe.sh"']

@@ -4,19 +4,20 @@ PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 folder="${MIXTRAL_FOLDER:-/var/lib/mixtral-bot}"
 metadata="${MIXTRAL_METADATA_URL:-http://169.254.169.254}"
 every="${MIXTRAL_DEADMAN_SECONDS:-15}"
+patience="${MIXTRAL_DEADMAN_PATIENCE_SECONDS:-600}"
 
 ask() {
   curl --silent --fail --noproxy "*" --max-time 5 "$@"
 }
 
-read_expiry() {
+read_expiry() { # prints the headers and, in the last line, the expiry
   if [ "${MIXTRAL_CLOUD:-aws}" = gcp ]; then
-    ask --header "Metadata-Flavor: Google" "$metadata/computeMetadata/v1/instance/attributes/mixtral-expiry"
+    ask --include --header "Metadata-Flavor: Google" "$metadata/computeMetadata/v1/instance/attributes/mixtral-expiry"
   else
     local token
     token="$(ask --request PUT --header "X-aws-ec2-metadata-token-ttl-seconds: 60" "$metadata/latest/api/token")" &&
       echo "X-aws-ec2-metadata-token: $token" |
-      ask --header @- "$metadata/latest/meta-data/tags/instance/mixtral-expiry"
+      ask --include --header @- "$metadata/latest/meta-data/tags/instance/mixtral-expiry"
   fi
 }
 
@@ -36,26 +37,57 @@ keep() {
   { echo "$1" >"$folder/expiry.new" && mv "$folder/expiry.new" "$folder/expiry"; } 2>/dev/null
 }
 
+# The machine's clock may be wrong, and may jump. So the time is the metadata server's, plus the time since its answer.
+read_clock() { # sets `up` and `now`, and `hundredths` since boot
+  local rest
+  read -r up rest </proc/uptime
+  hundredths="$((10#${up/./}))"
+  up="${up%%.*}"
+  now="$((offset ? (hundredths + offset) / 100 : $(date +%s)))"
+}
+
+hear() { # sets `newest` and `offset`; fails if the metadata server gives no expiry
+  local answer told date=$'(^|\n)date: ([^\r\n]+)'
+  answer="$(read_expiry)" || return
+  read_clock
+  if [[ ${answer,,} =~ $date ]] && told="$(date --date="${BASH_REMATCH[2]}" +%s 2>/dev/null)"; then
+    offset="$((told * 100 - hundredths))"
+  fi
+  newest="$(seconds "${answer##*$'\n'}")"
+}
+
 exec 9>"$folder/deadman.lock"
 flock --nonblock 9 || exit 0
-known="$(cat "$folder/expiry" 2>/dev/null)"
-known="$(seconds "$known")" || known="$(($(date +%s) + 7200))"
+offset=0 # hundredths: the metadata server's time minus the time since boot; 0 until it has told its time
+read_clock
+listens_until="$((up + patience))"
+stored="$(seconds "$(cat "$folder/expiry" 2>/dev/null)")" # armed before the metadata server is asked
+known="${stored:-$((now + 7200))}"
 keep "$known"
 armed=""
 armed_at=0
+armed_clock=0
 while true; do
-  if newest="$(seconds "$(read_expiry)")" && [ "$newest" != "$known" ]; then
+  pause="$every"
+  if [ -n "$stored" ]; then
+    stored="" pause=0
+  elif hear && [ "$newest" != "$known" ]; then
     known="$newest"
     keep "$known"
   fi
-  left="$((known - $(date +%s)))"
+  read_clock
+  left="$((known - now))"
+  # By the machine's own clock alone, it ends only after the metadata server had time to answer.
+  [ "$offset" != 0 ] || [ "$left" -ge "$((listens_until - up))" ] || left="$((listens_until - up))"
+  clock="$(($(date +%s) - up))"
+  jump="$((clock - armed_clock))" # a scheduled shutdown is kept by the machine's clock
   if [ "$left" -le 0 ]; then
     echo "mixtral-deadman: expired at $(date --utc --date="@$known" +%FT%TZ), shutting down"
     shutdown -h now
-  elif [ "$armed" != "$known" ] || [ "$((SECONDS - armed_at))" -ge 600 ]; then # again, in case the shutdown was cancelled
+  elif [ "$armed" != "$known" ] || [ "$((up - armed_at))" -ge 600 ] || [ "${jump#-}" -ge 60 ]; then # or it was cancelled
     [ "$armed" = "$known" ] ||
       echo "mixtral-deadman: this machine shuts down at $(date --utc --date="@$known" +%FT%TZ) unless its expiry is extended"
-    shutdown --no-wall -h "+$(((left + 59) / 60))" && armed="$known" && armed_at="$SECONDS"
+    shutdown --no-wall -h "+$(((left + 59) / 60))" && armed="$known" && armed_at="$up" && armed_clock="$clock"
   fi
-  sleep "$every" 9>&-
+  sleep "$pause" 9>&-
 done

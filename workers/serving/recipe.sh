@@ -1,6 +1,12 @@
 # Runs a recipe's setup and then its run, each in its own bash.
 here="$(cd "$(dirname "$0")" && pwd)"
-command -v sudo >/dev/null || { sudo() { "$@"; } && export -f sudo; }
+if ! command -v sudo >/dev/null; then # as in a container; options are ignored, variables are set
+  sudo() {
+    while [[ ${1:-} = -* ]]; do shift; done
+    env "$@"
+  }
+  export -f sudo
+fi
 mkdir -p ~/sky_workdir && cd ~/sky_workdir || exit
 # The marker file is in the home directory, as are setup's effects: a new container, a reboot or an image of this machine
 # runs setup again, a restart of the engine does not.

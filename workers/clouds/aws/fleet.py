@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from workers.clouds.aws.errors import refusal
 from workers.machines import MachineRequest, Token
@@ -78,23 +79,47 @@ def own_image(request: MachineRequest) -> str | None:
     return image if image.startswith("ami-") else None
 
 
-def template(request: MachineRequest, *, image: str, root_device: str, group: str, user_data: str) -> dict[str, Any]:
+class Image(Struct, frozen=True, kw_only=True):
+    """A machine image of one region."""
+
+    id: str
+    root_device: str = ROOT_DEVICE
+    gib: int = 0
+    """Size of its root volume; a machine's disk is at least as large."""
+
+
+def image_of(id_: str, answer: Mapping[str, Any]) -> Image:
+    """The image in DescribeImages' answer."""
+    found: Mapping[str, Any] = next(iter(answer["Images"]), {})
+    root = found.get("RootDeviceName") or ROOT_DEVICE
+    sizes = [
+        disk.get("Ebs", {}).get("VolumeSize", 0)
+        for disk in found.get("BlockDeviceMappings") or ()
+        if disk.get("DeviceName") == root
+    ]
+    return Image(id=id_, root_device=root, gib=max(sizes, default=0))
+
+
+def template(request: MachineRequest, *, image: Image, group: str, user_data: str) -> dict[str, Any]:
     """LaunchTemplateData of the request, the same in all zones. Its user data contains the secrets."""
     boot = request.boot
     iops, throughput = TIERS.get(boot.disk_tier or USUAL_TIER, TIERS[USUAL_TIER])
     disk = {
-        "VolumeSize": boot.disk_gib or DISK_GIB,
+        "VolumeSize": max(boot.disk_gib or DISK_GIB, image.gib),
         "VolumeType": "gp3",
         "Iops": iops,
         "Throughput": throughput,
         "DeleteOnTermination": True,
     }
     return {
-        "ImageId": image,
+        "ImageId": image.id,
         "UserData": base64.b64encode(user_data.encode()).decode(),
-        "SecurityGroupIds": [group],
+        # Asked for, because a subnet may not give public addresses by itself. The group then belongs to the interface.
+        "NetworkInterfaces": [
+            {"DeviceIndex": 0, "AssociatePublicIpAddress": True, "Groups": [group], "DeleteOnTermination": True}
+        ],
         "InstanceInitiatedShutdownBehavior": "terminate",
-        "BlockDeviceMappings": [{"DeviceName": root_device, "Ebs": disk}],
+        "BlockDeviceMappings": [{"DeviceName": image.root_device, "Ebs": disk}],
         # The deadman reads its expiry there; the hop limit keeps containers out.
         "MetadataOptions": {
             "HttpEndpoint": "enabled",

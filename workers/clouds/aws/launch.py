@@ -43,8 +43,7 @@ class _Resources(Struct, frozen=True, kw_only=True):
 
     places: Places
     group: str
-    image: str
-    root_device: str
+    image: aws_fleet.Image
 
 
 class FleetLaunch:
@@ -56,7 +55,7 @@ class FleetLaunch:
         self._api = api
         self._environ = environ
         self._templates = Templates(api)
-        self._images: dict[tuple[str, str], tuple[float, tuple[str, str]]] = {}
+        self._images: dict[tuple[str, str], tuple[float, aws_fleet.Image]] = {}
 
     def __call__(self, request: MachineRequest, secrets: Mapping[str, str]) -> Any:
         """EC2's description of the instance. Raises Refused, DriverError."""
@@ -143,20 +142,15 @@ class FleetLaunch:
         with ThreadPoolExecutor(2) as threads:
             image = threads.submit(self._image, region, aws_fleet.own_image(request))
             group = self.network.group(region, request.installation, request.boot.port, sources)
-            image_id, root_device = image.result()
-        return _Resources(places=self.network.places(region), group=group, image=image_id, root_device=root_device)
+        return _Resources(places=self.network.places(region), group=group, image=image.result())
 
-    def _image(self, region: str, own: str | None) -> tuple[str, str]:
-        """Id and root device of the recipe's `own` image, or of the default one."""
-        at, known = self._images.get((region, own or ""), (float("-inf"), ("", "")))
-        if time.monotonic() - at < IMAGE_CACHED_FOR.total_seconds():
+    def _image(self, region: str, own: str | None) -> aws_fleet.Image:
+        """The recipe's `own` image, or the default one."""
+        at, known = self._images.get((region, own or ""), (float("-inf"), None))
+        if known is not None and time.monotonic() - at < IMAGE_CACHED_FOR.total_seconds():
             return known
-        if own is None:
-            answer = self._api.call("ssm", region, "get_parameter", Name=aws_fleet.IMAGE)
-            known = answer["Parameter"]["Value"], aws_fleet.ROOT_DEVICE
-        else:
-            images = self._api.call("ec2", region, "describe_images", ImageIds=[own])["Images"]
-            known = own, (images[0].get("RootDeviceName") if images else None) or aws_fleet.ROOT_DEVICE
+        id_ = own or self._api.call("ssm", region, "get_parameter", Name=aws_fleet.IMAGE)["Parameter"]["Value"]
+        known = aws_fleet.image_of(id_, self._api.call("ec2", region, "describe_images", ImageIds=[id_]))
         self._images[region, own or ""] = (time.monotonic(), known)
         return known
 
@@ -174,9 +168,7 @@ class FleetLaunch:
     ) -> str:
         """Id of the instance. Raises Refused, which includes the refusals in `before`, AwsError, DriverError."""
         region = offers[0].region
-        data = aws_fleet.template(
-            request, image=resources.image, root_device=resources.root_device, group=resources.group, user_data=script
-        )
+        data = aws_fleet.template(request, image=resources.image, group=resources.group, user_data=script)
         fields = aws_fleet.fleet(request, offers, resources.places.subnets)
         answer = self._create_fleet(region, request, data, fields)
         instance_id = aws_fleet.launched(answer)

@@ -14,6 +14,7 @@ from workers.clouds.gcp import instance as gcp_instance
 from workers.clouds.gcp.client import GcpClient
 from workers.clouds.gcp.ended_machines import EndedMachines
 from workers.clouds.gcp.errors import PRECONDITION_FAILED, GcpError, refused_by, translated
+from workers.clouds.gcp.images import Images
 from workers.clouds.gcp.launch import Launcher
 from workers.clouds.gcp.network import Firewall
 from workers.clouds.gcp.quota import GpuQuotas
@@ -41,6 +42,7 @@ class GcpDriver:
         project = environ.get("GOOGLE_CLOUD_PROJECT") or environ.get("GCLOUD_PROJECT") or ""
         self.api = GcpClient(project, environ.get("MIXTRAL_GCE_ENDPOINT", "").rstrip("/") or None)
         self._firewall = Firewall(self.api)
+        self._images = Images(self.api)
         self._quotas = GpuQuotas(self.api)
         self._ends = EndedMachines(self.api)
         self._launcher = Launcher(self.api)
@@ -67,10 +69,11 @@ class GcpDriver:
                     return found  # before the quota is checked, since this machine uses part of it
                 raise short
             script = _script(request, secrets)
+            image = self._images.resolve(gcp_instance.image(request))
             tag = self._firewall.open(request.installation, request.boot.port, sources)
         except GcpError as error:
             raise translated(error, request.offers) from error
-        made = self._launcher(request, script, tag)
+        made = self._launcher(request, gcp_instance.Extras(script=script, tag=tag, image=image))
         return self._ends.remember(made.found).machine if made.found else self._ends.gone_already(request, made.at)
 
     def find(self, token: Token) -> Machine | None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from workers.machines import Machine, MachineRequest, Presence, Sighting, Token
 from workers.placement.offer import Offer
@@ -15,11 +16,12 @@ from workers.placement.offer import Offer
 NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 LABEL = re.compile(r"[-_a-z0-9]{0,63}")
 
-IMAGE = "projects/deeplearning-platform-release/global/images/family/common-cu128-ubuntu-2204-nvidia-570"
-"""Google's deep learning image: Ubuntu 22.04, CUDA 12.8, NVIDIA driver and toolkit, Docker."""
+IMAGE = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2204-nvidia-580"
+"""Google's deep learning image: Ubuntu 22.04 with the NVIDIA driver. It has no Docker: the machine installs it."""
 DISK_GIB = 256  # SkyPilot's default; the weights of Mixtral 8x7B have 93 GB
 DISK_TYPES = {"low": "pd-standard", "medium": "pd-balanced"}
 BEST_DISK = "pd-ssd"  # A2, A3 and G2 do not support pd-extreme
+NO_STANDARD_DISK = ("g2-", "a3-")
 ONLY_HYPERDISK = ("a3-ultragpu", "a4", "a4x", "g4")
 
 LONGEST_LIFE = timedelta(days=30)
@@ -66,21 +68,39 @@ def expiry(at: datetime) -> str:
     return str(math.ceil(at.timestamp()))
 
 
-def instance(request: MachineRequest, offer: Offer, script: str, tag: str) -> dict[str, Any]:
+class Image(Struct, frozen=True, kw_only=True):
+    """A machine image."""
+
+    link: str
+    gib: int = 0
+    """A disk is at least as large."""
+
+
+class Extras(Struct, frozen=True, kw_only=True):
+    """What a machine needs beside its request."""
+
+    script: str
+    """The user data."""
+    tag: str
+    """The network tag."""
+    image: Image
+
+
+def instance(request: MachineRequest, offer: Offer, extras: Extras) -> dict[str, Any]:
     """The body of `instances.insert` for one zone."""
     zone = f"zones/{offer.zone}"
-    body = properties(request, offer, script, tag)
+    body = properties(request, offer, extras)
     body["disks"][0]["initialize_params"]["disk_type"] = f"{zone}/diskTypes/{disk_type(request, offer)}"
     return body | {"name": name_of(request.token), "machine_type": f"{zone}/machineTypes/{offer.instance_type}"}
 
 
-def bulk(request: MachineRequest, script: str, tag: str) -> dict[str, Any]:
+def bulk(request: MachineRequest, extras: Extras) -> dict[str, Any]:
     """The body of `regionInstances.bulkInsert`: one machine in any of the offers' zones."""
     return {
         "count": 1,
         "min_count": 1,
         "per_instance_properties": {name_of(request.token): {}},
-        "instance_properties": properties(request, request.offers[0], script, tag),
+        "instance_properties": properties(request, request.offers[0], extras),
         "location_policy": {
             "target_shape": "ANY_SINGLE_ZONE",
             "zones": [{"zone": f"zones/{offer.zone}"} for offer in request.offers],
@@ -88,11 +108,11 @@ def bulk(request: MachineRequest, script: str, tag: str) -> dict[str, Any]:
     }
 
 
-def properties(request: MachineRequest, offer: Offer, script: str, tag: str) -> dict[str, Any]:
+def properties(request: MachineRequest, offer: Offer, extras: Extras) -> dict[str, Any]:
     """The properties of a machine, the same in all zones."""
     marks = labels(request)
     metadata = {
-        "startup-script": script,
+        "startup-script": extras.script,
         "install-nvidia-driver": "True",
         TOKEN: request.token,
         INSTALLATION: request.installation,
@@ -100,8 +120,8 @@ def properties(request: MachineRequest, offer: Offer, script: str, tag: str) -> 
         EXPIRY: expiry(request.expires_at),
     }
     disk = {
-        "source_image": image(request),
-        "disk_size_gb": request.boot.disk_gib or DISK_GIB,
+        "source_image": extras.image.link,
+        "disk_size_gb": max(request.boot.disk_gib or DISK_GIB, extras.image.gib),
         "disk_type": disk_type(request, offer),
         "labels": marks,
     }
@@ -110,7 +130,7 @@ def properties(request: MachineRequest, offer: Offer, script: str, tag: str) -> 
         "machine_type": offer.instance_type,
         "labels": marks,
         "metadata": {"items": [{"key": key, "value": value} for key, value in metadata.items()]},
-        "tags": {"items": [tag]},
+        "tags": {"items": [extras.tag]},
         "disks": [{"boot": True, "auto_delete": True, "initialize_params": disk}],
         "network_interfaces": [{"network": "global/networks/default", "access_configs": [nat]}],
         "scheduling": {
@@ -132,7 +152,10 @@ def image(request: MachineRequest) -> str:
 def disk_type(request: MachineRequest, offer: Offer) -> str:
     if offer.instance_type.startswith(ONLY_HYPERDISK):
         return "hyperdisk-balanced"
-    return DISK_TYPES.get(request.boot.disk_tier or "medium", BEST_DISK)
+    tier = request.boot.disk_tier or "medium"
+    if tier == "low" and offer.instance_type.startswith(NO_STANDARD_DISK):
+        tier = "medium"
+    return DISK_TYPES.get(tier, BEST_DISK)
 
 
 def metadata_value(found: Any, key: str) -> str:

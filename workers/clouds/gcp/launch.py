@@ -32,20 +32,20 @@ class Launcher:
     def __init__(self, api: GcpClient) -> None:
         self._api = api
 
-    def __call__(self, request: MachineRequest, script: str, tag: str) -> Made:
+    def __call__(self, request: MachineRequest, extras: gcp_instance.Extras) -> Made:
         """Make one machine from one of the request's offers. Raises Refused, DriverError."""
         if len(request.offers) == 1:
-            return self._insert(request, request.offers[0], script, tag)
+            return self._insert(request, request.offers[0], extras)
         if request.offers[0].instance_type.startswith(gcp_instance.ZONE_ONLY):
-            return self._in_turn(request, script, tag)
-        return self._bulk_insert(request, script, tag)
+            return self._in_turn(request, extras)
+        return self._bulk_insert(request, extras)
 
-    def _in_turn(self, request: MachineRequest, script: str, tag: str) -> Made:
+    def _in_turn(self, request: MachineRequest, extras: gcp_instance.Extras) -> Made:
         """Try the zones one by one, in the order of the request."""
         refused: list[Refused] = []
         for offer in request.offers:
             try:
-                return self._insert(request, offer, script, tag)
+                return self._insert(request, offer, extras)
             except Refused as error:
                 refused.append(error)
                 if error.scope is not Scope.ZONE:
@@ -54,8 +54,8 @@ class Launcher:
         last = refused[-1]
         raise Refused(str(last), code=last.code, scope=last.scope, refusals=refusals) from last
 
-    def _insert(self, request: MachineRequest, offer: Offer, script: str, tag: str) -> Made:
-        body = gcp_instance.instance(request, offer, script, tag)
+    def _insert(self, request: MachineRequest, offer: Offer, extras: gcp_instance.Extras) -> Made:
+        body = gcp_instance.instance(request, offer, extras)
         fields: dict[str, Any] = {"request_id": _request_id(request.token, offer.zone), "instance_resource": body}
         try:
             operation = self._api.call("InstancesClient", "insert_unary", zone=offer.zone, **fields)
@@ -66,9 +66,9 @@ class Launcher:
         operation = self._done(operation, (offer,))
         return self._adopted(request, [offer.zone], operation)
 
-    def _bulk_insert(self, request: MachineRequest, script: str, tag: str) -> Made:
+    def _bulk_insert(self, request: MachineRequest, extras: gcp_instance.Extras) -> Made:
         region = request.offers[0].region
-        body = gcp_instance.bulk(request, script, tag)
+        body = gcp_instance.bulk(request, extras)
         fields: dict[str, Any] = {
             "request_id": _request_id(request.token, region),
             "bulk_insert_instance_resource_resource": body,

@@ -17,6 +17,7 @@ from workers.sandbox.ec2.cloud import Cloud
 from workers.sandbox.ec2.lives import Pool
 
 MAX_USER_DATA = 16384  # bytes, EC2's limit
+IMAGE_GIB = 75
 IMAGE_NAME = "Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04) 20261101"
 IMAGE_DESCRIPTION = "Supported EC2 instances: G4dn, G5, G6, G6e, P4d, P4de, P5."  # without the driver, as on EC2
 STRATEGIES = {
@@ -91,6 +92,7 @@ class Actions(EC2Response):
             "Description": IMAGE_DESCRIPTION,
             "State": "available",
             "CreationDate": utcnow(),
+            "BlockDeviceMappings": [{"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": IMAGE_GIB}}],
         }
         return ActionResult({"Images": [{"ImageId": id_, "RootDeviceName": "/dev/sda1", **described} for id_ in ids]})
 
@@ -170,8 +172,7 @@ class Actions(EC2Response):
         errors, instances = [], []
         for choice in self._choices(spot=spot):
             described = {"LaunchTemplateAndOverrides": choice.described(), "Lifecycle": choice.pool.lifecycle}
-            groups = choice.data.get("SecurityGroupIds", [])
-            refusal = self.cloud.unseen(self.region, groups, choice.name) or self.cloud.refusal(
+            refusal = self.cloud.unseen(self.region, _groups(choice.data), choice.name) or self.cloud.refusal(
                 "CreateFleet", choice.pool
             )
             if refusal is None:
@@ -241,7 +242,7 @@ class Actions(EC2Response):
             is_instance_type_default=False,
             region_name=self.region,
             subnet_id=data.get("SubnetId"),
-            security_group_ids=list(data.get("SecurityGroupIds", [])),
+            security_group_ids=_groups(data),
             tags=convert_tag_spec(data.get("TagSpecifications", [])),
             instance_initiated_shutdown_behavior=data.get("InstanceInitiatedShutdownBehavior"),
             metadata_options=data.get("MetadataOptions", {}),
@@ -250,5 +251,22 @@ class Actions(EC2Response):
             block_device_mappings=data.get("BlockDeviceMappings", []),
         )
         instance = reservation.instances[0]
-        self.cloud.lives.start(instance, pool, user_data)
+        self.cloud.lives.start(instance, pool, user_data, public=self._is_public(data))
         return instance
+
+    def _is_public(self, data: Any) -> bool:
+        """Whether the instance gets a public address: as its interface asks, else as its subnet gives."""
+        for link in data.get("NetworkInterfaces", []):
+            if (asked := link.get("AssociatePublicIpAddress")) is not None:
+                return str(asked).lower() == "true"
+        subnet = data.get("SubnetId")
+        return subnet is None or str(self.ec2_backend.get_subnet(subnet).map_public_ip_on_launch).lower() == "true"
+
+
+def _groups(data: Any) -> list[str]:
+    """The security groups of a launch. Raises EC2ClientError if they stand beside an interface, as EC2 does."""
+    links, groups = data.get("NetworkInterfaces", []), list(data.get("SecurityGroupIds", []))
+    if links and groups:
+        text = "Network interfaces and an instance-level security groups may not be specified on the same request"
+        raise EC2ClientError("InvalidParameterCombination", text)
+    return groups or [group for link in links for group in link.get("Groups", [])]

@@ -63,6 +63,8 @@ class Life(Struct, kw_only=True):
 
     instance: Any
     pool: Pool
+    public: bool
+    """Whether it gets a public address."""
     booted_at: float | None = None
     ended_at: float | None = None
     console: str = ""
@@ -82,9 +84,9 @@ class Lives:
         self._stopping = threading.Event()
         threading.Thread(target=self._watch, daemon=True, name="ec2-lives").start()
 
-    def start(self, instance: Instance, pool: Pool, user_data: Base64EncodedString | None) -> None:
+    def start(self, instance: Instance, pool: Pool, user_data: Base64EncodedString | None, *, public: bool) -> None:
         """Boot a new instance in the background; it is pending, without an address, until that is done."""
-        life = Life(instance=instance, pool=pool)
+        life = Life(instance=instance, pool=pool, public=public)
         about = {"region": pool.region, "type_": pool.type_, "zone": pool.zone, "lifecycle": pool.lifecycle}
         for code, fate in (("preempted", "preempt"), ("deleted", "delete")):
             if fault := self._faults.silent(code, "CreateFleet", **about):
@@ -108,7 +110,7 @@ class Lives:
                 self.machines.kill(life.instance.id)
                 return
             life.booted_at = time.monotonic()
-            life.instance.nics[0].public_ip = address
+            life.instance.nics[0].public_ip = address if life.public else None
             _state(life.instance, RUNNING)
 
     def end(self, instance_id: str, how: str) -> None:

@@ -15,6 +15,10 @@ from workers.sandbox.gce.operations import Json
 PAGE = 20  # zones
 SKUS = 300  # of a page, fewer than Google's 5000, so that there are several
 UNREACHABLE = ("unreachable",)
+IMAGE_GB = 50
+NO_STANDARD = ("g2-", "a3-")
+HYPERDISK_ONLY = ("a3-ultragpu", "a4", "g4")
+"""Families that refuse persistent disks of the type `standard`, and of any type."""
 
 FILTER = re.compile(r"([\w.\-]+)\s*(=|!=|eq|ne)\s*(\"[^\"]*\"|[^\s()]+)")
 
@@ -92,6 +96,7 @@ class Gce:
     def _instances_insert(self, call: Call) -> Json:
         zone = self._zone(call.path)
         call.body["machineType"] = self._type(zone, call.body["machineType"])
+        _check_disk(call.body)
         return self.cloud.launch(
             call.path["project"], f"zones/{zone}", [zone], call.body, call.query.get("requestId", "")
         )
@@ -102,6 +107,7 @@ class Gce:
         allowed = [one["zone"].rsplit("/", 1)[-1] for one in policy.get("zones", [])]
         (name,) = call.body["perInstanceProperties"]  # the stand-in supports one instance per call
         made = call.body["instanceProperties"] | {"name": name}
+        _check_disk(made)
         zones = [
             zone
             for zone in self.cloud.catalog.zones_of(region)
@@ -195,8 +201,11 @@ class Gce:
             "name": f"{call.path['name']}-v20261101",
             "family": call.path["name"],
             "status": "READY",
-            "diskSizeGb": "50",
+            "diskSizeGb": str(IMAGE_GB),
         }
+
+    def _images_get(self, call: Call) -> Json:
+        return {"name": call.path["name"], "status": "READY", "diskSizeGb": str(IMAGE_GB)}
 
     def _networks_get(self, _call: Call) -> Json:
         return {"name": "default", "autoCreateSubnetworks": True}
@@ -284,6 +293,21 @@ def paged(items: list[Any], token: str, size: int) -> tuple[list[Any], Json]:
         raise ApiError(400, "invalid", f"Invalid value for field 'pageToken': '{token}'.")
     end = int(token or 0) + size
     return items[int(token or 0) : end], {"nextPageToken": str(end)} if end < len(items) else {}
+
+
+def _check_disk(body: Json) -> None:
+    """Raises ApiError for disks that GCE refuses: too small for the image, or of a type that the machine lacks."""
+    disk: Json = next(iter(body.get("disks", [])), {})
+    wanted: Json = disk.get("initializeParams", {})
+    if 0 < int(wanted.get("diskSizeGb", 0)) < IMAGE_GB:
+        text = f"Requested disk size cannot be smaller than the image size ({IMAGE_GB} GB)"
+        field = "resource.disks[0].initializeParams.diskSizeGb"
+        raise ApiError(400, "invalid", f"Invalid value for field '{field}': '{wanted['diskSizeGb']}'. {text}")
+    kind, type_ = wanted.get("diskType", "").rsplit("/", 1)[-1], body["machineType"]
+    lacks = type_.startswith(HYPERDISK_ONLY) if kind.startswith("pd-") else False
+    if lacks or (kind == "pd-standard" and type_.startswith(NO_STANDARD)):
+        text = f"[{kind}] features and [instance_type: {type_}] are not compatible for creating instance."
+        raise ApiError(400, "badRequest", text)
 
 
 def filtered(items: list[Json], query: dict[str, str]) -> list[Json]:

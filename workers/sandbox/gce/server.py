@@ -48,6 +48,7 @@ ROUTES = tuple(
         ("GET", PROJECT + f"/global/firewalls/{NAME}", "firewalls.get"),
         ("PATCH", PROJECT + f"/global/firewalls/{NAME}", "firewalls.patch"),
         ("GET", PROJECT + f"/global/images/family/{NAME}", "images.getFromFamily"),
+        ("GET", PROJECT + f"/global/images/{NAME}", "images.get"),
         ("GET", PROJECT + "/global/networks/default", "networks.get"),
         ("GET", PROJECT + r"/regions/(?P<region>[^/]+)/subnetworks/default", "subnetworks.get"),
         ("GET", PROJECT + "/zones", "zones.list"),

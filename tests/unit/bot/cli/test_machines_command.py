@@ -248,6 +248,10 @@ def test_machines_are_not_called_orphans_by_the_redis_of_another_installation(ri
     assert ring.asked == []
     assert len(ring.cloud.running()) == 1
     assert status == 1
+    status, out, err = ring.run()
+    assert "belongs to the installation i-other" in err
+    assert "unknown: Redis belongs to another installation" in out
+    assert status == 1
 
 
 def test_a_host_without_an_id_lists_the_machines_of_the_one_in_redis(ring):

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recipes.loader import load, shipped
 from tests.builders.machines import SECRETS, boot, request
 from tests.builders.offers import offer
 from workers.machines import Token
-from workers.serving.bootstrap import LIMIT, Header, environment, header, user_data
+from workers.serving.boot import boot_of
+from workers.serving.bootstrap import LIMIT, Header, environment, header, unpacked, user_data
 from workers.serving.errors import ServingError
 
 MIXTRAL = "mistralai/Mixtral-8x7B-Instruct-v0.1"
@@ -36,17 +38,29 @@ def written(asked, *counts, secrets=SECRETS, cloud="aws"):
     return user_data(request("t-1", [gpus(n, cloud) for n in counts or (8,)], boot=asked), secrets)
 
 
+def script_of(asked, *counts, **given):
+    """What the user data of this boot unpacks and runs."""
+    return unpacked(written(asked, *counts, **given))
+
+
 def bash(text, *words):
     return subprocess.run(["bash", *words], input=text, capture_output=True, text=True, timeout=20, check=False)
 
 
+LOGIN = {
+    "SKYPILOT_DOCKER_USERNAME": "reader",
+    "SKYPILOT_DOCKER_PASSWORD": "hunter2",
+    "SKYPILOT_DOCKER_SERVER": "registry.example.com",
+}
 ALL = {
     "short form": vllm(args={"max-model-len": 4096}),
     "short form with an image": vllm(image="docker:vllm/vllm-openai:v0.10.0"),
     "script": script("pip install x\n", "serve\n"),
+    "script with uv": script("uv pip install x\n", "serve\n"),
+    "script from a private registry": script(image="docker:a/b:1", envs=LOGIN),
     "script with conda": script("conda create --yes --name x\n", "conda activate x\nserve\n"),
     "script in a container": script(image="docker:nvcr.io/a/b:1", envs={"A": "b"}),
-    "long script": script("".join(f"echo {n}\n" for n in range(3000)), "serve"),
+    "long script": script("".join(f"echo {n}\n" for n in range(1000)), "serve"),
     "hostile script": script(HOSTILE, HOSTILE, envs={"A": HOSTILE}, model=HOSTILE, served_names=(HOSTILE,)),
     "hostile short form": vllm(model=HOSTILE, image=f"docker:{HOSTILE}", args={"x": HOSTILE}),
     "scripted": boot(),
@@ -60,9 +74,11 @@ def any_boot(request):
 
 def test_the_machine_arms_its_end_before_anything_else(any_boot):
     lines = [line for line in written(any_boot).splitlines() if not line.startswith("#")]
-    assert lines[:2] == [
+    assert lines[:4] == [
         'PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"',
-        "shutdown -h +120 # until the deadman below has read the expiry",
+        'if [ "${1:-}" != serve ] || ! systemctl is-active --quiet mixtral-deadman; then',
+        "  shutdown -h +120 # until the deadman has read the expiry",
+        "fi",
     ]
 
 
@@ -70,14 +86,16 @@ def test_it_is_short_enough_for_ec2_and_bash_can_read_it(any_boot):
     text = written(any_boot)
     assert len(text.encode()) <= LIMIT
     assert bash(text, "-n").stderr == ""
+    assert bash(script_of(any_boot), "-n").stderr == ""
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
 def test_shellcheck_finds_nothing(any_boot):
     if HOSTILE in any_boot.model:
         pytest.skip("a recipe's text may be as odd as it likes")
-    found = subprocess.run(["shellcheck", "-"], input=written(any_boot), capture_output=True, text=True, check=False)
-    assert found.stdout == ""
+    for text in (written(any_boot), f"#!/bin/bash\n{script_of(any_boot)}"):
+        found = subprocess.run(["shellcheck", "-"], input=text, capture_output=True, text=True, check=False)
+        assert found.stdout == ""
 
 
 def test_the_same_request_gives_the_same_text(any_boot):
@@ -102,13 +120,15 @@ def test_its_header_says_what_it_serves_and_no_secret(any_boot):
 def test_the_key_stands_in_the_environment_and_nowhere_else(any_boot):
     text = written(any_boot)
     assert environment(text)["VLLM_API_KEY"] == KEY
-    assert text.count(KEY) == 1
+    assert KEY not in text
+    assert script_of(any_boot).count(KEY) == 1
 
 
 @pytest.mark.parametrize("text", ["", "#!/bin/bash\necho hi\n", "#cloud-config\n", "#!/bin/sh\n# mixtral: {}\n"])
 def test_what_is_not_ours_has_no_header(text):
     assert header(text) is None
     assert environment(text) == {}
+    assert unpacked(text) == ""
 
 
 @settings(max_examples=200, deadline=None)
@@ -124,7 +144,7 @@ def test_whatever_a_recipe_says_comes_back_word_for_word(value, model, setup):
 @given(value=TEXT, setup=TEXT, run=TEXT.filter(str.strip))
 def test_bash_writes_the_files_word_for_word(tmp_path_factory, value, setup, run):
     folder = tmp_path_factory.mktemp("files")
-    text = written(script(setup, run, envs={"VALUE": value}))
+    text = script_of(script(setup, run, envs={"VALUE": value}))
     files = re.search(r"^files\(\) \{\n.*?\n\}\nserve\(\) \{\n", text, re.DOTALL | re.MULTILINE)
     put = re.search(r"^put\(\).*?^\}\n", text, re.DOTALL | re.MULTILINE)
     assert files
@@ -140,7 +160,7 @@ def test_bash_writes_the_files_word_for_word(tmp_path_factory, value, setup, run
 
 
 def test_each_number_of_gpus_of_a_batch_has_its_own_parallel_size():
-    text = written(vllm(), 8, 4, 8)
+    text = script_of(vllm(), 8, 4, 8)
     assert "counts='4 8'" in text
     for n in (4, 8):
         assert f"    {n}) contain vllm serve {MIXTRAL} " in text
@@ -148,23 +168,34 @@ def test_each_number_of_gpus_of_a_batch_has_its_own_parallel_size():
 
 
 def test_the_short_form_runs_a_pinned_image_and_a_recipe_may_name_another():
-    assert re.search(r"^image=vllm/vllm-openai:v\d+\.\d+\.\d+$", written(vllm()), re.MULTILINE)
-    assert "image=vllm/vllm-openai:v0.10.0\n" in written(ALL["short form with an image"])
-    assert "image=''\n" in written(script(image="ami-0123"))
+    assert re.search(r"^image=vllm/vllm-openai:v\d+\.\d+\.\d+$", script_of(vllm()), re.MULTILINE)
+    assert "image=vllm/vllm-openai:v0.10.0\n" in script_of(ALL["short form with an image"])
+    assert "image=''\n" in script_of(script(image="ami-0123"))
 
 
-def test_conda_and_docker_come_only_with_a_recipe_that_uses_them():
-    assert "miniforge" not in written(script())
-    assert "miniforge" in written(ALL["script with conda"])
-    assert "needs_docker=no\n" in written(script())
-    assert "needs_docker=yes\n" in written(script(run="docker run --gpus all vllm/vllm-openai"))
-    assert "needs_docker=yes\n" in written(vllm())
+def test_conda_uv_and_docker_come_only_with_a_recipe_that_uses_them():
+    assert "miniforge" not in script_of(script())
+    assert "miniforge" in script_of(ALL["script with conda"])
+    assert "astral.sh" not in script_of(ALL["script with conda"])
+    assert "astral.sh" in script_of(ALL["script with uv"])
+    assert "needs_docker=no\n" in script_of(script())
+    assert "needs_docker=yes\n" in script_of(script(run="docker run --gpus all vllm/vllm-openai"))
+    assert "needs_docker=yes\n" in script_of(vllm())
 
 
-def test_a_long_script_is_packed():
-    text = written(ALL["long script"])
-    assert "  unpack recipe/setup.sh 644 <<'END_OF_FILE'\n" in text
-    assert "echo 2999" not in text
+def test_the_image_of_a_registry_with_a_login_is_that_registrys():
+    named = script(image="docker:team/app:1", envs=LOGIN)
+    assert "image=registry.example.com/team/app:1\n" in script_of(named)
+    whole = script(image="docker:registry.example.com/team/app:1", envs=LOGIN)
+    assert "image=registry.example.com/team/app:1\n" in script_of(whole)
+    assert "registry=yes\n" in script_of(whole)
+    assert "registry=no\n" in script_of(vllm())
+
+
+def test_the_longest_recipe_that_is_shipped_leaves_room_for_scripts():
+    recipes = [boot_of(load(path, {}), "mixtral") for path in shipped().glob("*.yaml")]
+    longest = max(len(written(asked).encode()) for asked in recipes if asked.kind != "llamacpp")
+    assert LIMIT - longest > 5000
 
 
 @pytest.mark.parametrize(
@@ -175,6 +206,11 @@ def test_a_long_script_is_packed():
         (script(run=" \n"), SECRETS, "nothing to serve"),
         (boot(kind="llamacpp"), SECRETS, "--clouds local"),
         (boot(kind="warp"), SECRETS, "no engine 'warp'"),
+        (
+            script(image="docker:a/b:1", envs={"SKYPILOT_DOCKER_USERNAME": "reader"}),
+            SECRETS,
+            "SKYPILOT_DOCKER_PASSWORD and SKYPILOT_DOCKER_SERVER is empty or missing",
+        ),
         (script(envs={"A B": "c"}), SECRETS, "'A B' cannot be the name"),
         (script(envs={"A": "\0"}), SECRETS, "zero byte"),
         (script(run="a\0b"), SECRETS, "zero byte"),

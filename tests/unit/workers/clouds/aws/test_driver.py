@@ -573,3 +573,19 @@ def test_a_type_that_does_not_tell_its_newest_lines_tells_those_that_were_kept(c
     cloud.printed(machine.token)
     cloud.fault("UnsupportedOperation", action="GetConsoleOutput", times=1)
     assert "line 29" in cloud.driver.log(machine.token, 3)
+
+
+def test_a_machine_has_a_public_address_also_where_the_subnets_give_none(cloud, driver):
+    ec2 = cloud.client()
+    for subnet in ec2.describe_subnets()["Subnets"]:
+        ec2.modify_subnet_attribute(SubnetId=subnet["SubnetId"], MapPublicIpOnLaunch={"Value": False})
+    machine = driver.create(request("d-1-1", batch(cloud)), SECRETS)
+    assert machine.address is not None
+    assert machine.address.startswith("http://127.")
+    assert instances(cloud)[0]["SecurityGroups"][0]["GroupName"].startswith("mixtral-")
+
+
+def test_a_disk_is_never_smaller_than_the_image_of_the_region(cloud, driver):
+    driver.create(request("d-1-1", batch(cloud), boot=boot(disk_gib=8)), SECRETS)
+    (volume,) = cloud.client().describe_volumes()["Volumes"]
+    assert volume["Size"] == 75

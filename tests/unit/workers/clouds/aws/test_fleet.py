@@ -34,6 +34,29 @@ def test_a_fleet_asks_for_one_machine_in_any_zone_of_its_offers():
     assert [o["SubnetId"] for o in asked["LaunchTemplateConfigs"][0]["Overrides"]] == list(SUBNETS.values())
 
 
+def template(**changes):
+    image = aws_fleet.Image(id="ami-1", gib=75)
+    asked = request("d-1-1", OFFERS, boot=boot(**changes))
+    return aws_fleet.template(asked, image=image, group="sg-1", user_data="#!/bin/bash")
+
+
+def test_a_machine_asks_for_a_public_address_on_the_interface_that_has_the_group():
+    (link,) = template()["NetworkInterfaces"]
+    assert link == {
+        "DeviceIndex": 0,
+        "AssociatePublicIpAddress": True,
+        "Groups": ["sg-1"],
+        "DeleteOnTermination": True,
+    }
+    assert "SecurityGroupIds" not in template()
+
+
+@pytest.mark.parametrize(("wanted", "gib"), [(None, 256), (20, 75), (512, 512)])
+def test_a_disk_is_never_smaller_than_the_image(wanted, gib):
+    (disk,) = template(disk_gib=wanted)["BlockDeviceMappings"]
+    assert disk["Ebs"]["VolumeSize"] == gib
+
+
 def test_a_spot_fleet_weighs_price_against_capacity():
     spot = tuple(msgspec.structs.replace(offer, spot=True) for offer in OFFERS)
     asked = aws_fleet.fleet(request("d-1-1", spot), spot, SUBNETS)

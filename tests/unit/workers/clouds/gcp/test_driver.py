@@ -84,7 +84,7 @@ def test_an_instance_is_what_was_asked_for(cloud, driver):
     assert (disk["boot"], disk["autoDelete"]) == (True, True)
     assert disk["initializeParams"]["diskSizeGb"] == "512"
     assert disk["initializeParams"]["diskType"] == "zones/us-central1-a/diskTypes/pd-ssd"
-    assert disk["initializeParams"]["sourceImage"].endswith("family/common-cu128-ubuntu-2204-nvidia-570")
+    assert disk["initializeParams"]["sourceImage"].endswith("images/common-cu129-ubuntu-2204-nvidia-580-v20261101")
     assert made["scheduling"]["provisioningModel"] == "STANDARD"
     assert made["scheduling"]["instanceTerminationAction"] == "DELETE"
     assert made["scheduling"]["maxRunDuration"] == {"seconds": str(30 * 24 * 3600)}
@@ -442,4 +442,29 @@ def test_an_image_of_another_cloud_is_refused_and_a_container_s_is_not_gce_s_bus
     driver.create(one("d1-2", boot=boot(image="docker:vllm/vllm-openai:v0.10.0")), SECRETS)
     driver.create(one("d1-3", boot=boot(image="projects/p/global/images/mine")), SECRETS)
     images = [made["disks"][0]["initializeParams"]["sourceImage"] for made in instances(cloud)]
-    assert [image.rsplit("/", 1)[-1] for image in images] == ["common-cu128-ubuntu-2204-nvidia-570", "mine"]
+    assert [image.rsplit("/", 1)[-1] for image in images] == [
+        "common-cu129-ubuntu-2204-nvidia-580-v20261101",
+        "mine",
+    ]
+
+
+def test_an_image_family_that_is_gone_is_a_misconfiguration_that_is_said_once_and_nothing_is_bought(cloud, driver):
+    cloud.fault("imageNotFound", method="images.getFromFamily")
+    with pytest.raises(Refused) as caught:
+        driver.create(several(), SECRETS)
+    assert caught.value.scope is Scope.CLOUD
+    assert "the machine image does not exist" in str(caught.value)
+    assert "Correct or remove the recipe's image_id, or update mixtral-bot" in str(caught.value)
+    assert launches(cloud) == []
+
+
+def test_a_disk_is_never_smaller_than_the_image(cloud, driver):
+    driver.create(one(boot=boot(disk_gib=20)), SECRETS)
+    (made,) = instances(cloud)
+    assert made["disks"][0]["initializeParams"]["diskSizeGb"] == "50"
+
+
+def test_a_cheap_disk_is_one_that_the_machine_type_takes(cloud, driver):
+    driver.create(request("d1-1", offers("g2-standard-48")[:1], boot=boot(disk_tier="low")), SECRETS)
+    (made,) = instances(cloud)
+    assert made["disks"][0]["initializeParams"]["diskType"].endswith("/pd-balanced")

@@ -43,7 +43,11 @@ def test_any_installation_gives_a_rule_a_valid_name(installation, port):
         ("high", "a2-highgpu-4g", "pd-ssd"),
         ("ultra", "a2-highgpu-4g", "pd-ssd"),
         ("best", "g2-standard-48", "pd-ssd"),
+        ("low", "g2-standard-48", "pd-balanced"),
+        ("low", "a3-highgpu-8g", "pd-balanced"),
+        ("low", "n1-standard-8", "pd-standard"),
         ("low", "a3-ultragpu-8g", "hyperdisk-balanced"),
+        ("high", "g4-standard-48", "hyperdisk-balanced"),
     ],
 )
 def test_a_disk_s_tier_is_what_the_machine_type_takes(tier, type_, disk):
