@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
@@ -110,12 +111,12 @@ class Gateway:
         if self._table == before and not due and not draining:
             return
         try:
-            actual = self._haproxy.converge(self._table, self._flow.flowing(now, FLOWS_WITHIN))
+            actual = self._haproxy.converge(self._table, self._flow.flowing(time.monotonic(), FLOWS_WITHIN))
         except GatewayDown:
             self._serving = frozenset()
             raise
         self._looked_at = now
-        self._flow = self._flow.seen(actual, now)
+        self._flow = self._flow.seen(actual, time.monotonic())
         self._serving = actual.serving
         holding.look_again()
         self._publish(actual)

@@ -1,5 +1,7 @@
 """Writes what the worker must know of HAProxy: the load for autoscaling, and which replicas answer requests."""
 
+import math
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -11,8 +13,8 @@ from workers.gateway.flow import Flow
 from workers.gateway.holding import Holding
 from workers.gateway.table import Actual, BackendLoad, ReplicaServer, RoutingTable
 
-WRITE_EVERY = timedelta(seconds=0.5)
-"""Minimum time between two writes: while a replica drains, HAProxy is looked at several times a second."""
+WRITE_EVERY = 0.5
+"""Minimum time between two writes, in seconds: while a replica drains, HAProxy is looked at several times a second."""
 
 FORGET_EVERY = timedelta(minutes=10)
 
@@ -24,18 +26,19 @@ class Watch:
         self._loads = loads
         self._tallies: dict[DeploymentId, tuple[Tally, ...]] = {}
         self._last: dict[DeploymentId, datetime] = {}
-        self._wrote_at: datetime | None = None
+        self._wrote_at = -math.inf
         self._forgot_at: datetime | None = None
 
     def look(self, table: RoutingTable, actual: Actual, flow: Flow, holding: Holding, now: datetime) -> None:
         """Write the load of each deployment. Raises RedisError."""
-        if self._wrote_at is not None and now - self._wrote_at < WRITE_EVERY:
+        tick = time.monotonic()
+        if tick - self._wrote_at < WRITE_EVERY:
             return
-        self._wrote_at = now
+        self._wrote_at = tick
         servers = {DeploymentId(route.deployment): route.servers for route in table.routes}
         self._tallies = {id_: tallies for id_, tallies in self._tallies.items() if id_ in servers}
         self._last = {id_: at for id_, at in self._last.items() if id_ in servers}
-        replicas = _replicas(actual, flow, now)
+        replicas = _replicas(actual, flow, tick)
         self._loads.write(
             {
                 id_: self._load(id_, actual.loads[id_], _of(servers[id_], replicas), holding, now)
@@ -72,17 +75,13 @@ class Watch:
         )
 
 
-def _replicas(actual: Actual, flow: Flow, now: datetime) -> dict[str, ReplicaLoad]:
+def _replicas(actual: Actual, flow: Flow, now: float) -> dict[str, ReplicaLoad]:
     """By address; the requests of older processes count."""
     sessions = Counter({s.address: s.sessions for s in actual.servers})
     for older in actual.older:
         sessions.update({s.address: s.sessions for s in older.servers})
     return {
-        s.address: ReplicaLoad(
-            up=s.up,
-            requests=sessions[s.address],
-            idle=None if (idle := flow.idle(s.address, now)) is None else idle.total_seconds(),
-        )
+        s.address: ReplicaLoad(up=s.up, requests=sessions[s.address], idle=flow.idle(s.address, now))
         for s in actual.servers
     }
 
