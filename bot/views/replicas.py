@@ -113,6 +113,8 @@ def failed(attempt: Attempt) -> str:
             return "was not ready in time"
         case Failure.PROBING:
             return "failed its probe for too long"
+        case Failure.KEY_REFUSED:
+            return "was given up"
         case Failure.CRASHED if attempt.engine_end is not None and not attempt.engine_end.again:
             return "ended after its engine failed"
         case Failure.CRASHED | None:

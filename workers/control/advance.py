@@ -26,7 +26,8 @@ from workers.decision.next_step import (
     next_step,
 )
 from workers.decision.retry_policy import BOOTS_WITHIN
-from workers.deployment.attempt import Attempt, lost
+from workers.decision.verdict import streaming
+from workers.deployment.attempt import Attempt, Phase, lost
 from workers.deployment.confidential import Confidential
 from workers.deployment.events import (
     AnyEvent,
@@ -49,6 +50,7 @@ from workers.deployment.events import (
     TestCompletionFailed,
     WeightsChecked,
 )
+from workers.deployment.loads import Loads
 from workers.deployment.log import Log, Stamp, stamp
 from workers.deployment.ownership import WorkerIdentity
 from workers.deployment.state import Deployment, fold
@@ -91,6 +93,7 @@ class Advance:
         """
         self._redis = redis
         self._log = log
+        self._loads = Loads(redis)
         self._drivers = drivers
         self._ladder = ladder
         self._environ = environ
@@ -136,7 +139,7 @@ class Advance:
         silent: dict[int, DriverError] = {}
         while state is not None:
             now = self._now()
-            step = next_step(state, now, silent, self._us.apart(state, now))
+            step = next_step(state, now, silent, self._us.apart(state, now), self._streaming(state))
             if isinstance(step, Wait):
                 break
             logger.info("%s v%d: %s", deployment, state.version, type(step).__name__)
@@ -152,6 +155,12 @@ class Advance:
             raise next(iter(silent.values()))  # the sweeper repeats the nudge
         return state
 
+    def _streaming(self, state: Deployment) -> frozenset[int]:
+        """The attempts that are answering requests; read only if that decides how a replica ends."""
+        if not any(a.phase is Phase.NOT_READY for a in state.attempts):
+            return frozenset()
+        return streaming(self._loads.read([state.id]).get(state.id), self._now())
+
     def _act(self, state: Deployment, step: Step, fresh: Token | None) -> Token | None:
         """Do one step and append its result. Returns the token of a new intent, which no process has acted on yet."""
         match step:
@@ -162,7 +171,7 @@ class Advance:
             case Create(attempt):
                 self._create(state, attempt, replay=attempt.request.token != fresh)
             case Drain():
-                draining = ReplicaDraining(**self._stamp(), attempt=step.attempt, why=step.why)
+                draining = ReplicaDraining(**self._stamp(), attempt=step.attempt, why=step.why, failure=step.failure)
                 self._log.append(state.id, state.version, [draining])
             case Keep():
                 self._log.append(state.id, state.version, [ReplicaKept(**self._stamp(), attempt=step.attempt)])

@@ -19,10 +19,12 @@ from workers.control.reaping import Reaper
 from workers.control.recording import Recorder
 from workers.control.scaling import Autoscaler
 from workers.deployment.attempt import MAY_COST
+from workers.deployment.loads import Loads
 from workers.deployment.log import Log
 from workers.deployment.ownership import WorkerIdentity
 from workers.lease import Lease
 from workers.nudges import Nudge
+from workers.serving.metrics import computes
 from workers.serving.probe import cannot_complete, key_is_enforced, probe
 
 logger = logging.getLogger(__name__)
@@ -59,7 +61,15 @@ class Sweeper:
         self._leasing = Leasing(self._recorder, drivers, machine_lease)
         reaper = Reaper(self._recorder, nudge, self._leasing.keep)
         self._observer = Observer(self._recorder, drivers, installation, reaper)
-        self._prober = Prober(self._recorder, log, probe, key_is_enforced, cannot_complete)
+        self._prober = Prober(
+            self._recorder,
+            log,
+            probe=probe,
+            key_is_enforced=key_is_enforced,
+            cannot_complete=cannot_complete,
+            loads=Loads(redis).read,
+            computes=computes,
+        )
         self._consoles = Consoles(self._recorder, log, drivers)
         self._scaling = Autoscaler(redis, log)
         self._nudger = Nudger(nudge, clock)

@@ -77,6 +77,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     """The phases of its boot that the machine has reported, in their order; the last one is the present one."""
     probe_says: str = ""
     """Why the readiness probe has not passed yet."""
+    key_refused: bool = False
+    """Whether the engine refuses its key: it will not get ready."""
     engine_ends: int = 0
     """Number of the last start of the engine that ended while its machine continued to run."""
     engine_end: EngineEnded | None = None
@@ -230,7 +232,7 @@ def _with_replica_fact(attempt: Attempt, event: ReplicaFact) -> Attempt:
         case EngineEnded():
             return _engine_ended(attempt, event)
         case ProbeFailed():
-            return replace(attempt, probe_says=event.why)
+            return replace(attempt, probe_says=event.why, key_refused=event.key_refused)
         case KeyNotEnforced():
             return replace(attempt, open_to_all=True)
         case ReplicaReady():
@@ -251,7 +253,9 @@ def _with_replica_fact(attempt: Attempt, event: ReplicaFact) -> Attempt:
             return _silent(attempt, event)
         case ReplicaDraining():
             serves = attempt.phase in (Phase.READY, Phase.NOT_READY)
-            return _into(attempt, Phase.DRAINING, event.at, event.why) if serves else attempt
+            if not serves:
+                return attempt
+            return _into(replace(attempt, failure=event.failure), Phase.DRAINING, event.at, event.why)
         case ReplicaKept():
             back = Phase.NOT_READY if attempt.not_ready_at else Phase.READY
             return _into(attempt, back, event.at) if attempt.phase is Phase.DRAINING else attempt
@@ -272,8 +276,9 @@ def _engine_ended(attempt: Attempt, event: EngineEnded) -> Attempt:
 
 
 def _silent(attempt: Attempt, event: ReplicaNotReady) -> Attempt:
-    silent = replace(_into(attempt, Phase.NOT_READY, event.at, event.why), not_ready_at=event.at)
-    if attempt.answers_since is None or event.at - attempt.answers_since <= SOUND_AFTER:
+    since = event.since or event.at
+    silent = replace(_into(attempt, Phase.NOT_READY, since, event.why), not_ready_at=since)
+    if attempt.answers_since is None or since - attempt.answers_since <= SOUND_AFTER:
         return silent
     return replace(silent, sound=True, stumbles=0)
 

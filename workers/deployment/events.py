@@ -35,6 +35,7 @@ class Failure(StrEnum):
     INITIAL_DELAY = "initial delay"  # not ready within the recipe's initial delay
     PROBING = "probing"  # was ready, and failed its probe for too long
     CRASHED = "crashed"  # its machine or its engine ended by itself
+    KEY_REFUSED = "key refused"  # its engine asks for another key than the one that it was given
 
 
 class Control(StrEnum):
@@ -187,10 +188,12 @@ class EngineEnded(AttemptEvent, frozen=True, kw_only=True):
     """Whether the machine starts it again."""
 
 
-class ProbeFailed(AttemptEvent, frozen=True, kw_only=True):
+class ProbeFailed(AttemptEvent, frozen=True, kw_only=True, omit_defaults=True):
     """A replica that was never ready fails its readiness probe for a new reason."""
 
     why: str
+    key_refused: bool = False
+    """Whether its engine has refused the key several times in a row, so that it is given up."""
 
 
 class ReplicaReady(AttemptEvent, frozen=True, kw_only=True):
@@ -199,16 +202,20 @@ class ReplicaReady(AttemptEvent, frozen=True, kw_only=True):
     address: str
 
 
-class ReplicaNotReady(AttemptEvent, frozen=True, kw_only=True):
+class ReplicaNotReady(AttemptEvent, frozen=True, kw_only=True, omit_defaults=True):
     """A replica that was ready fails its readiness probe."""
 
     why: str
+    since: datetime | None = None
+    """When the first of the failed probes was sent; None if unknown."""
 
 
-class ReplicaDraining(AttemptEvent, frozen=True, kw_only=True):
+class ReplicaDraining(AttemptEvent, frozen=True, kw_only=True, omit_defaults=True):
     """A replica takes no new request, and ends once it has answered those that it has."""
 
     why: str
+    failure: Failure | None = None
+    """None if it did not fail, but is no longer needed."""
 
 
 class ReplicaKept(AttemptEvent, frozen=True, kw_only=True):

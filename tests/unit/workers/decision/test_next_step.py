@@ -22,6 +22,7 @@ from workers.decision.next_step import (
     PlanLadder,
     Terminate,
     Wait,
+    next_step,
 )
 from workers.decision.next_step import Test as TestStep
 from workers.decision.retry_policy import BOOTS_WITHIN, failures_in_a_row
@@ -33,6 +34,9 @@ from workers.deployment.events import (
     KeepTryingRequested,
     LadderPlanned,
     LaunchIntended,
+    ProbeFailed,
+    ReplicaDraining,
+    ReplicaNotReady,
 )
 from workers.deployment.state import fold
 from workers.machines import BootPhase
@@ -364,6 +368,51 @@ def test_a_failing_replica_is_given_time_and_then_replaced():
     assert condition_of(story.state).status is DeploymentStatus.NOT_READY
     assert isinstance(story.step, Wait)
     assert isinstance(story.wait(seconds=180).step, GiveUp)
+
+
+def test_a_replica_is_given_180_seconds_from_its_first_failed_probe():
+    story = Timeline().served()
+    story.wait(seconds=42).tell(ReplicaNotReady, attempt=1, why="timeout", since=story.now - timedelta(seconds=31))
+    assert isinstance(story.wait(seconds=140).step, Wait)
+    assert isinstance(story.wait(seconds=9).step, GiveUp)
+
+
+def test_a_replica_that_fails_its_probe_and_answers_requests_drains_and_counts_as_failed():
+    story = Timeline().served().not_ready().wait(seconds=180)
+    step = next_step(story.state, story.now, streaming={1})
+    assert isinstance(step, Drain)
+    assert step.failure is Failure.PROBING
+    story.tell(ReplicaDraining, attempt=1, why=step.why, failure=step.failure)
+    assert isinstance(story.step, LaunchReplica), "it is replaced, and not kept in place of a new one"
+    assert len(failures_in_a_row(story.state)) == 1
+    story.asked().created()
+    assert story.step == Wait(until=story.state.attempts[0].since + timedelta(minutes=15))
+    late = next_step(story.state, story.now + timedelta(minutes=15), streaming={1})
+    assert isinstance(late, GiveUp)
+    assert late.failure is Failure.PROBING
+    story.drained(1).gone(attempt=1)
+    assert story.state.attempts[0].phase is Phase.FAILED
+
+
+def test_a_replica_whose_engine_has_ended_is_given_up_whatever_the_gateway_believes():
+    story = Timeline().served().not_ready().engine_ended(start=3, again=False)
+    assert isinstance(next_step(story.state, story.now, streaming={1}), GiveUp)
+
+
+@pytest.mark.parametrize("established", [False, True])
+def test_an_engine_that_refuses_its_key_is_given_up_at_once_and_tried_again_only_if_others_were_ready(established):
+    story = Timeline().served().gone() if established else Timeline().planned()
+    story.asked().created()
+    number = story.state.attempts[-1].number
+    story.tell(ProbeFailed, attempt=number, why="this engine asks for another key")
+    assert isinstance(story.step, Wait), "one refusal may be of a proxy"
+    story.tell(ProbeFailed, attempt=number, why="this engine asks for another key", key_refused=True)
+    assert story.step == GiveUp(number, "this engine asks for another key", failure=Failure.KEY_REFUSED)
+    story.given_up("this engine asks for another key", number, Failure.KEY_REFUSED).gone(attempt=number)
+    if established:
+        assert isinstance(story.step, Wait)
+    else:
+        assert story.step == EndDeployment(failed="No replica is ready: this engine asks for another key.")
 
 
 def test_a_replica_whose_machine_starts_its_engine_again_has_as_long_as_the_first_time_on_top():
