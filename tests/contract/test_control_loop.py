@@ -39,7 +39,7 @@ from workers.deployment.events import (
 )
 from workers.deployment.loads import Load, Loads, ReplicaLoad
 from workers.deployment.log import Log
-from workers.machines import BootPhase, Listing, MachineEnd
+from workers.machines import BootPhase, Listing, MachineEnd, Presence
 from workers.placement.limits import Limits
 from workers.placement.offer import CloudStatus
 from workers.serving.console import again, line, mark_of, no_more
@@ -445,6 +445,32 @@ def test_an_unknown_machine_is_left_alone_and_an_unwanted_one_is_ended(loop, red
     loop.settle()
     assert len(running(loop)) == 1, "without its log nobody knows whether it is wanted"
     assert loop.state(id_) is None
+
+
+def test_a_second_machine_of_one_intent_is_ended_and_the_one_in_the_log_is_kept(loop):
+    """Two workers on one intent may each have made one, if the cloud kept no answer for the token."""
+    id_ = loop.launch()
+    loop.settle()
+    [attempt] = loop.state(id_).attempts
+    loop.cloud.twin(attempt.request.token)
+    loop.now += timedelta(minutes=5)
+    loop.settle()
+    assert [twin.presence for twin in loop.cloud.twins] == [Presence.ENDED]
+    assert loop.cloud.running() == [attempt.request.token]
+    assert [a.phase for a in loop.state(id_).attempts] == [Phase.READY]
+
+
+def test_a_second_machine_does_not_hide_that_the_one_in_the_log_is_gone(loop):
+    id_ = loop.launch()
+    loop.settle()
+    [attempt] = loop.state(id_).attempts
+    loop.cloud.twin(attempt.request.token)
+    loop.cloud.end(attempt.request.token, "deleted")
+    loop.now += timedelta(minutes=5)
+    loop.settle()
+    first, second = loop.state(id_).attempts
+    assert (first.phase, second.phase) == (Phase.FAILED, Phase.READY)
+    assert [twin.presence for twin in loop.cloud.twins] == [Presence.ENDED]
 
 
 def test_what_a_machine_prints_while_it_boots_is_told(loop):

@@ -4,6 +4,8 @@ import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
+from msgspec.structs import replace
+
 from tests.builders.offers import offer
 from workers.clouds.driver import DriverError, Refused
 from workers.machines import (
@@ -44,6 +46,8 @@ class FakeDriver:
         """Calls take effect and then raise, as when the connection breaks before the answer."""
         self.forgets_tokens = False
         """A repeated create makes a further machine, as a cloud does once its memory of the token has ended."""
+        self.twins: list[Sighting] = []
+        """Second machines of tokens that have one, as calls of two workers may make them."""
         self.bought: list[Token] = []
         """The token of each machine that was made."""
         self.ends: dict[Token, MachineEnd] = {}
@@ -96,7 +100,7 @@ class FakeDriver:
                 for token, request in self.requests.items()
                 if request.installation == installation and token in self._machines
             )
-            seen = tuple(s for s in found if place in ("", s.machine.offer.region))
+            seen = tuple(s for s in (*found, *self.twins) if place in ("", s.machine.offer.region))
             failed = {region: error for region, error in self.failing.items() if place in ("", region)}
             return Listing(
                 sightings=tuple(s for s in seen if s.machine.offer.region not in failed),
@@ -116,6 +120,9 @@ class FakeDriver:
     def terminate(self, token: Token, known: Whereabouts = ANYWHERE) -> None:
         self._call("terminate", token)
         self._reach(token)
+        if any(twin.machine.id == known.id for twin in self.twins):
+            self.twins = [replace(twin, presence=Presence.ENDED, why="deleted") for twin in self.twins]
+            return
         self._ended.setdefault(token, (Presence.ENDED, "ended on request"))
         self._answer()
 
@@ -131,6 +138,12 @@ class FakeDriver:
 
     def end(self, token: Token, why: str = "engine exited with status 1", presence: Presence = Presence.ENDED) -> None:
         self._ended.setdefault(token, (presence, why))
+
+    def twin(self, token: Token) -> None:
+        """Make a second machine of the token's request."""
+        sighting = self._sighting(token, self.requests[token])
+        machine = replace(sighting.machine, id=f"{sighting.machine.id}-twin")
+        self.twins.append(replace(sighting, machine=machine))
 
     def print(self, token: Token, *lines: str) -> None:
         self._logs[token].extend(lines)

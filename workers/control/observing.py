@@ -14,7 +14,7 @@ from workers.clouds.driver import Driver
 from workers.control.collector import Collector
 from workers.control.contact import Contact
 from workers.control.machine_ends import MachineEnds
-from workers.control.reaping import Reaper
+from workers.control.reaping import Reaper, is_of
 from workers.control.recording import Recorder, each
 from workers.decision.verdict import Gone, verdict_on_machine
 from workers.deployment.attempt import MAY_COST, Attempt, Phase
@@ -120,8 +120,13 @@ class Observer:
     def _observe(self, place: Place, listed: PlaceListed) -> None:
         cloud, _ = place
         self._note_silence(place, listed.listing)
-        seen = {sighting.machine.token: sighting for sighting in listed.listing}
         attempts = [(s, a) for s, a in self._recorder.attempts(MAY_COST) if a.offer.cloud == cloud]
+        known = {a.request.token: a for _, a in attempts}
+        seen = {
+            sighting.machine.token: sighting
+            for sighting in listed.listing
+            if (attempt := known.get(sighting.machine.token)) is None or is_of(attempt, sighting.machine)
+        }
         each(self._observe_machine, attempts, seen.items())
         own = [(s, a) for s, a in attempts if self._place(a) == place]
         if listed.listing.unlisted:

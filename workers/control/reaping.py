@@ -32,7 +32,8 @@ class Reaper:
         self._keep = keep
         self._nudge = nudge
         self._unknown: set[Token] = set()
-        self._endings = Collector[Token, None]("reap", MAX_THREADS)
+        self._endings = Collector[str, None]("reap", MAX_THREADS)
+        """By the cloud's id of the machine: a token may have two."""
 
     def look(self, driver: Driver, sighting: Sighting) -> None:
         """End the machine if its deployment's log has its intent and its end."""
@@ -49,9 +50,9 @@ class Reaper:
             if machine.token not in self._unknown:
                 self._unknown.add(machine.token)
                 logger.warning("%s belongs to no deployment that is known; it is not ended", machine.id)
-        elif attempt.phase not in MAY_COST:
-            if self._endings.ask(machine.token, driver.terminate, machine.token, whereabouts(machine)):
-                logger.warning("ending %s: it is no longer part of %s", machine.id, state.name)
+        elif attempt.phase not in MAY_COST or not is_of(attempt, machine):
+            if self._endings.ask(machine.id, driver.terminate, machine.token, whereabouts(machine)):
+                logger.warning("ending %s: it is not, or no longer, part of %s", machine.id, state.name)
         elif state.ended:
             self._nudge(state.id)  # the machine was created late; the sweeper does not nudge ended deployments
 
@@ -70,6 +71,14 @@ class Reaper:
             state = self._recorder.read(id_)
             attempt = _find(state, sighting)
         return state, attempt
+
+
+def is_of(attempt: Attempt, machine: Machine) -> bool:
+    """Whether it is the attempt's machine, or may be: two calls with one token may have made two machines."""
+    own = attempt.machine
+    if own is None or own.id != machine.id:
+        return own is None
+    return own.cloud != "gcp" or own.offer.zone == machine.offer.zone  # GCE's names are unique in a zone only
 
 
 def _find(state: Deployment | None, sighting: Sighting) -> Attempt | None:
