@@ -39,7 +39,7 @@ from workers.deployment.events import (
 )
 from workers.deployment.loads import Load, Loads, ReplicaLoad
 from workers.deployment.log import Log
-from workers.machines import BootPhase, MachineEnd
+from workers.machines import BootPhase, Listing, MachineEnd
 from workers.placement.limits import Limits
 from workers.placement.offer import CloudStatus
 from workers.serving.console import again, line, mark_of, no_more
@@ -229,7 +229,7 @@ def test_an_intent_that_cannot_be_looked_for_is_not_asked_for_again(loop, monkey
     loop.settle(1)
     loop.cloud.lose_answers = False
 
-    def silent(_):
+    def silent(*_):
         raise DriverError("the list does not answer")
 
     monkeypatch.setattr(loop.cloud, "find", silent)
@@ -274,10 +274,10 @@ def test_a_machine_that_cannot_be_ended_holds_nobody_else_up(loop, monkeypatch):
     stuck = loop.state(first).attempts[0].request.token
     terminate = loop.cloud.terminate
 
-    def refuses(token):
+    def refuses(token, known):
         if token == stuck:
             raise DriverError("the machine does not end")
-        terminate(token)
+        terminate(token, known)
 
     monkeypatch.setattr(loop.cloud, "terminate", refuses)
     loop.requests.stop(first, by="U")
@@ -375,10 +375,10 @@ def test_a_cloud_that_is_silent_keeps_the_replicas_on_others_waiting_for_nothing
     silent, _ = loop.state(id_).attempts
     terminate = loop.cloud.terminate
 
-    def ends(token):
+    def ends(token, known):
         if token == silent.request.token:
             raise DriverError("its cloud gives no answer")
-        terminate(token)
+        terminate(token, known)
 
     monkeypatch.setattr(loop.cloud, "terminate", ends)
     loop.requests.stop(id_, by="U")
@@ -592,7 +592,7 @@ def test_one_list_without_the_machine_is_no_verdict(loop, monkeypatch):
     id_ = loop.launch()
     loop.settle()
     owned = loop.cloud.owned
-    monkeypatch.setattr(loop.cloud, "owned", lambda _: ())
+    monkeypatch.setattr(loop.cloud, "owned", lambda *_: Listing())
     loop.now += timedelta(minutes=1)
     loop.settle(1)
     monkeypatch.setattr(loop.cloud, "owned", owned)
@@ -608,7 +608,7 @@ def test_a_list_that_fails_says_nothing_of_its_machines_and_holds_no_other_cloud
     loop.drivers["other"] = other
     loop.restart()
 
-    def fails(_):
+    def fails(*_):
         raise error
 
     for silent in (loop.cloud, other):
@@ -640,7 +640,7 @@ def test_an_unwanted_machine_that_cannot_be_ended_is_tried_again_and_holds_nobod
     token = state.attempts[0].request.token
     terminate = loop.cloud.terminate
 
-    def fails(_):
+    def fails(*_):
         raise error
 
     monkeypatch.setattr(loop.cloud, "terminate", fails)
@@ -712,7 +712,7 @@ def test_a_cloud_that_takes_its_time_to_tell_of_an_end_holds_nobody_else_up(loop
     answer = threading.Event()
     log = loop.cloud.log
 
-    def slowly(token, lines):
+    def slowly(token, lines, known):
         assert answer.wait(30)
         return log(token, lines)
 

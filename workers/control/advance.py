@@ -8,7 +8,7 @@ from typing import assert_never
 
 from redis import Redis
 
-from workers.clouds.driver import Driver, DriverError, Refused
+from workers.clouds.driver import Driver, DriverError, NoAnswer, Refused
 from workers.decision.next_step import (
     Abandon,
     Create,
@@ -27,10 +27,12 @@ from workers.decision.next_step import (
 )
 from workers.decision.retry_policy import BOOTS_WITHIN
 from workers.decision.verdict import streaming
-from workers.deployment.attempt import Attempt, Phase
+from workers.deployment.attempt import Attempt, Phase, lost
 from workers.deployment.confidential import Confidential
 from workers.deployment.events import (
     AnyEvent,
+    Control,
+    ControlLost,
     DeploymentEnded,
     DeploymentId,
     EngineProgressed,
@@ -146,8 +148,8 @@ class Advance:
             except DriverError as error:
                 if not isinstance(step, Create | Terminate):
                     raise
-                # A cloud that does not answer must not delay the replicas on other clouds.
-                silent[step.attempt.number] = error
+                # A place that does not answer must not delay the replicas in others.
+                silent |= dict.fromkeys(_unanswered(state, step.attempt, error), error)
             state = fold(deployment, self._log.read(deployment, after=state.version), onto=state)
         if silent:
             raise next(iter(silent.values()))  # the sweeper repeats the nudge
@@ -243,7 +245,7 @@ class Advance:
         request = attempt.request
         try:
             driver = self._driver(attempt)
-            found = driver.find(request.token) if replay else None
+            found = driver.find(request.token, attempt.whereabouts) if replay else None
             machine = found or driver.create(request, self._secrets(state))
         except Refused as refused:
             refusals = refused.refusals or (
@@ -293,9 +295,17 @@ class Advance:
             gone = MachineGone(**self._stamp(), attempt=attempt.number, why=why)
             self._log.record(state.id, state.version, [gone])
             return
-        driver = self._driver(attempt)
-        tail = self._confidential.log_tail(state, driver, attempt.request.token) if attempt.failure else ""
-        driver.terminate(attempt.request.token)
+        token, known = attempt.request.token, attempt.whereabouts
+        try:
+            driver = self._driver(attempt)
+            tail = self._confidential.log_tail(state, driver, token, known) if attempt.failure else ""
+            driver.terminate(token, known)
+        except DriverError as error:
+            if not lost(attempt, Control.END):
+                why, stamp = self._confidential.masked(state, str(error)), self._stamp()
+                fact = ControlLost(**stamp, attempt=attempt.number, what=Control.END, since=stamp["at"], why=why)
+                self._log.record(state.id, state.version, [fact])
+            raise
         event = MachineGone(**self._stamp(), attempt=attempt.number, why=attempt.why, log_tail=tail)
         self._log.record(state.id, state.version, [event])
 
@@ -314,3 +324,11 @@ class Advance:
 
     def _stamp(self) -> Stamp:
         return stamp(self._now())
+
+
+def _unanswered(state: Deployment, attempt: Attempt, error: DriverError) -> list[int]:
+    """The attempts about which another call would fail, too: all in the same place if it gave no answer."""
+    if not isinstance(error, NoAnswer):
+        return [attempt.number]
+    place = attempt.offer.cloud, attempt.offer.region
+    return [a.number for a in state.attempts if (a.offer.cloud, a.offer.region) == place]

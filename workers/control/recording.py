@@ -99,9 +99,9 @@ class Recorder:
         """`text`, which an engine or a cloud wrote, with secrets masked."""
         return self._confidential.masked(state, text)
 
-    def log_tail(self, state: Deployment, driver: Driver, token: Token) -> str:
+    def log_tail(self, state: Deployment, driver: Driver, attempt: Attempt) -> str:
         """The last lines of a machine's log, with secrets masked. May take seconds."""
-        return self._confidential.log_tail(state, driver, token)
+        return self._confidential.log_tail(state, driver, attempt.request.token, attempt.whereabouts)
 
     def stamp(self) -> Stamp:
         return stamp(self.now())

@@ -29,6 +29,8 @@ from workers.serving.probe import cannot_complete, key_is_enforced, probe
 
 logger = logging.getLogger(__name__)
 
+LEASE = "sweeper"
+
 ANSWERED_WITHIN = 0.3
 """Maximum time that a sweep waits for lists and probes, in seconds. A later sweep processes later answers."""
 
@@ -52,7 +54,7 @@ class Sweeper:
         host: str = "",
     ) -> None:
         """`host`: the id of this worker host, whose local machines only it observes; empty if it is the only one."""
-        self._lease = Lease(redis, "sweeper", control_lease)
+        self._lease = Lease(redis, LEASE, control_lease)
         self._every = every
         self._recorder = Recorder(log, environ, clock, WorkerIdentity(installation=installation, host=host))
         self._local = "local" in drivers and bool(host)

@@ -131,16 +131,17 @@ def next_step(
 ) -> Step:
     """The step to do now. Ends come first, then open attempts, then the test completion, then what is lacking.
 
-    `silent`: numbers of the attempts whose cloud has just given no answer; they are skipped.
+    `silent`: numbers of the attempts whose cloud has just given no answer or an error; they are skipped.
     `apart`: numbers of the attempts that are left to another worker. They count as replicas, and are neither created,
     given up nor ended here.
     `streaming`: numbers of those that are answering requests; the gateway cuts the requests of a replica that is dead.
     """
     if state.newer:
         return Wait()  # what the newer version decided is not known
-    for attempt in state.attempts:
-        if attempt.phase is Phase.SHUTTING_DOWN and attempt.number not in silent and attempt.number not in apart:
-            return Terminate(attempt)
+    ending = [a for a in state.attempts if a.phase is Phase.SHUTTING_DOWN and a.number not in silent]
+    ending = [a for a in ending if a.number not in apart]
+    if ending:
+        return Terminate(min(ending, key=lambda a: bool(a.lost)))  # the cloud may not answer about the others
     if state.ended:
         return Wait()
     if state.stopped_by is not None:

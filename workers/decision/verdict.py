@@ -4,9 +4,11 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from workers.decision.load import STALE
-from workers.deployment.attempt import Attempt, Phase
+from workers.deployment.attempt import Attempt, Phase, lost
+from workers.deployment.events import Control
 from workers.deployment.loads import Load
 from workers.machines import Presence, Sighting
 from workers.serving.unready import Unready
@@ -45,6 +47,17 @@ class Unchanged(Struct, frozen=True):
 
 
 UNCHANGED = Unchanged()
+
+DISAPPEARED = "its machine disappeared"
+ENDED_BY_ITSELF = (
+    "expired",
+    "deleted",
+    "stopped",
+    "shut down from inside",
+    "the machine no longer exists",
+    DISAPPEARED,
+)
+"""Reasons that a cloud gives for a machine whose deadman ended it."""
 
 ProbeVerdict: TypeAlias = BecameReady | BecameNotReady | Busy | Unchanged
 
@@ -96,10 +109,19 @@ def verdict_on_machine(attempt: Attempt, sighting: Sighting | None) -> Gone | Un
     ):
         return UNCHANGED
     if sighting is None:
-        return Gone("its machine disappeared", preempted=False)
+        return Gone(DISAPPEARED, preempted=False)
     if sighting.presence is Presence.RUNNING:
         return UNCHANGED
     return Gone(sighting.why or "its machine ended", preempted=sighting.presence is Presence.PREEMPTED)
+
+
+def with_lease(gone: Gone, attempt: Attempt, now: datetime) -> Gone:
+    """The end with its cause, if the machine ended itself because its lease was not extended."""
+    if gone.preempted or attempt.expires_at > now or gone.why not in ENDED_BY_ITSELF:
+        return gone
+    refused = lost(attempt, Control.EXTEND)
+    cause = f"the cloud did not extend it: {refused.why.rstrip('.')}" if refused else "no worker extended it"
+    return replace(gone, why=f"its lease ran out, because {cause}")
 
 
 def verdict_on_probe(

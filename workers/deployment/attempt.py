@@ -10,6 +10,9 @@ from msgspec.structs import replace
 
 from workers.deployment.boot_stages import Stage, reported
 from workers.deployment.events import (
+    Control,
+    ControlLost,
+    ControlRegained,
     EngineEnded,
     EngineProgressed,
     Failure,
@@ -28,7 +31,7 @@ from workers.deployment.events import (
     ReplicaNotReady,
     ReplicaReady,
 )
-from workers.machines import Machine, MachineRequest
+from workers.machines import Machine, MachineRequest, Whereabouts, whereabouts
 from workers.placement.offer import Offer
 
 
@@ -99,6 +102,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     gone_at: datetime | None = None
     failure: Failure | None = None
     """How it failed; None if it did not."""
+    lost: tuple[ControlLost, ...] = ()
+    """What the cloud does not let the control loop do with the machine, oldest first; at most one of each kind."""
 
     @property
     def number(self) -> int:
@@ -112,6 +117,19 @@ class Attempt(Struct, frozen=True, kw_only=True):
     def offer(self) -> Offer:
         """The offer that was taken, or the first one of the request."""
         return self.machine.offer if self.machine else self.request.offers[0]
+
+    @property
+    def whereabouts(self) -> Whereabouts:
+        """Where its machine is, or would be. All offers of a request are in one region."""
+        if self.machine is not None:
+            return whereabouts(self.machine)
+        zone = self.offer.zone if len(self.request.offers) == 1 else ""
+        return Whereabouts(region=self.offer.region, zone=zone)
+
+    @property
+    def lapsed(self) -> bool:
+        """Whether its machine ended without a request after its lease had run out: the lease was not extended."""
+        return self.phase is Phase.FAILED and self.gone_at is not None and self.gone_at >= self.expires_at
 
     def cost(self, now: datetime) -> Decimal:
         """USD until its end, or until `now`, by its listed price; 0 if the price is unknown."""
@@ -139,7 +157,9 @@ def give_up(attempt: Attempt, at: datetime, why: str, *, failure: Failure | None
     return replace(attempt, phase=Phase.SHUTTING_DOWN, since=at, why=why, failure=failure)
 
 
-MachineFact = OfferRefused | MachineCreated | MachineAddressed | MachineGone | LeaseExtended
+MachineFact = (
+    OfferRefused | MachineCreated | MachineAddressed | MachineGone | LeaseExtended | ControlLost | ControlRegained
+)
 ReplicaFact = (
     EngineProgressed
     | EngineEnded
@@ -186,9 +206,23 @@ def _with_machine_fact(attempt: Attempt, event: MachineFact, stopping: bool) -> 
         case MachineGone():
             return _gone(attempt, event) if attempt.phase in MAY_COST else attempt
         case LeaseExtended():
-            return replace(attempt, expires_at=event.expires_at)
+            return replace(_regained(attempt, Control.EXTEND), expires_at=event.expires_at)
+        case ControlLost():
+            known = attempt.phase not in MAY_COST or lost(attempt, event.what)
+            return attempt if known else replace(attempt, lost=(*attempt.lost, event))
+        case ControlRegained():
+            return _regained(attempt, event.what)
         case _:
             assert_never(event)
+
+
+def lost(attempt: Attempt, what: Control) -> ControlLost | None:
+    """Since when and why the control loop cannot do this with the machine; None if it can."""
+    return next((one for one in attempt.lost if one.what is what), None)
+
+
+def _regained(attempt: Attempt, what: Control) -> Attempt:
+    return replace(attempt, lost=tuple(one for one in attempt.lost if one.what is not what))
 
 
 def _with_replica_fact(attempt: Attempt, event: ReplicaFact) -> Attempt:
@@ -263,6 +297,7 @@ def _gone(attempt: Attempt, event: MachineGone) -> Attempt:
         gone_at=event.at,
         why=attempt.why if ended_by_us else event.why,
         log_tail=event.log_tail,
+        lost=(),
         failure=attempt.failure or (Failure.CRASHED if phase is Phase.FAILED else None),
     )
 

@@ -29,6 +29,7 @@ from workers.decision.retry_policy import BOOTS_WITHIN, failures_in_a_row
 from workers.deployment.attempt import KEPT, MAY_COST, Phase
 from workers.deployment.condition import DeploymentStatus, condition_of
 from workers.deployment.events import (
+    Control,
     Failure,
     KeepTryingRequested,
     LadderPlanned,
@@ -548,6 +549,15 @@ class World(RuleBasedStateMachine):
         for start in range(times):
             self.story.engine_ended(start=start, attempt=number, again=again)
 
+    @precondition(lambda self: self.machines)
+    @rule(data=st.data(), what=st.sampled_from(Control), regained=st.booleans())
+    def control(self, data, what, regained):
+        number = data.draw(st.sampled_from(sorted(self.machines)))
+        if regained:
+            self.story.control_regained(what, number)
+        else:
+            self.story.control_lost(what, "denied", attempt=number)
+
     @rule(drained=st.booleans())
     def route(self, drained):
         """What the gateway tells: a route where a replica is ready, and the end of drains, also too late."""
@@ -616,3 +626,11 @@ TestWorld.settings = settings(max_examples=60, stateful_step_count=40, deadline=
 def test_a_fold_goes_on_from_anywhere(cut):
     story = Timeline(replicas=2).served().asked().refused().stopped().gone(attempt=1).ended()
     assert fold(story.id, story.events[cut:], onto=fold(story.id, story.events[:cut])) == story.state
+
+
+def test_an_end_that_the_cloud_refuses_comes_after_the_others():
+    told = Timeline(replicas=2).planned().asked().created().ready().asked().created().ready()
+    told.stopped().control_lost(Control.END, "protected", attempt=1)
+    assert told.step.attempt.number == 2
+    told.gone("ended by request", 2)
+    assert told.step.attempt.number == 1
