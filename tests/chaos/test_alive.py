@@ -10,7 +10,7 @@ from recipes.loader import load as read_recipe
 from tests.chaos.house import House
 from tests.line import Line
 from tests.load import Fate, Load, ask, of_fate, summary
-from tests.person import GENERAL, Person
+from tests.person import Person
 from workers.deployment.attempt import Phase
 from workers.deployment.events import ReplicaNotReady
 from workers.gateway.haproxy import SOCKET
@@ -28,9 +28,9 @@ REPLACED_WITHIN = 200.0
 """Maximum time from an engine's death to its replacement, in seconds."""
 
 
-@pytest.fixture(scope="module")
-def line(tmp_path_factory):
-    with Line(tmp_path_factory.mktemp("alive"), recipes=RECIPES) as started:
+@pytest.fixture
+def line(tmp_path):
+    with Line(tmp_path, recipes=RECIPES) as started:
         yield started
 
 
@@ -81,7 +81,6 @@ def test_an_engine_without_a_free_slot_loses_no_stream_and_no_machine_and_is_rep
         assert replaced <= REPLACED_WITHIN
     finally:
         house.thaw()
-        person.command(GENERAL, "/mixtral down busy")
 
 
 @pytest.mark.chaos
