@@ -70,9 +70,7 @@ def user_data(request: MachineRequest, secrets: Mapping[str, str]) -> str:
         "#!/bin/bash",
         HEADER + msgspec.json.encode(_about(request)).decode(),
         'PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"',
-        'if [ "${1:-}" != serve ] || ! systemctl is-active --quiet mixtral-deadman; then',
-        f"  shutdown -h +{FIRST_LEASE} # until the deadman has read the expiry",
-        "fi",
+        f"systemctl is-active --quiet mixtral-deadman || shutdown -h +{FIRST_LEASE} # until the deadman has started",
         f'{PACKED}\n{packed}\nEND_OF_FILE\n)"\n',
     ]
     text = "\n".join(lines)

@@ -42,7 +42,8 @@ try() { # COMMAND...: on failure, `why` is the last line that it wrote
 }
 
 unit() { # NAME TEXT
-  printf '%s\n' "$2" >"$root/etc/systemd/system/$1.new" && mv "$root/etc/systemd/system/$1.new" "$root/etc/systemd/system/$1"
+  local file="$root/etc/systemd/system/$1"
+  printf '%s\n' "$2" >"$file.new" && chmod 644 "$file.new" && mv "$file.new" "$file"
 }
 
 # cloud-init runs user data once per instance, and a reboot cancels a scheduled shutdown. So two units run at every boot:
@@ -100,7 +101,7 @@ wait_for() { # WHAT COMMAND...
 # Another process may hold apt's lock, for example unattended upgrades after the first boot.
 apt() {
   DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get --yes --quiet --quiet --no-install-recommends \
-    -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@"
+    -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold -o Acquire::Retries=3 "$@"
 }
 
 install() { # PACKAGE...
@@ -108,7 +109,7 @@ install() { # PACKAGE...
   command -v apt-get >/dev/null || give_up "$1 is missing, and this image has no apt-get to install it"
   for count in 1 2 3 4 5; do
     say "installing $*"
-    dpkg --configure -a >/dev/null 2>&1 # an earlier installation may have been interrupted
+    DEBIAN_FRONTEND=noninteractive dpkg --configure -a >/dev/null 2>&1 # an earlier installation may have been interrupted
     apt update >/dev/null 2>&1          # a source may be broken that is not needed here
     try apt --allow-change-held-packages install "$@" && return
     say "installing $1 failed: $why"
@@ -132,7 +133,7 @@ install_toolkit() {
 }
 
 wait_for_docker() {
-  wait_for Docker docker info --format "{{.ServerVersion}}"
+  wait_for Docker docker version --format "{{.Server.Version}}"
 }
 
 prepare_docker() {
@@ -184,7 +185,7 @@ use_local_disks() {
   [ "${#disks[@]}" -gt 0 ] || return
   if [ -d "$root/opt/dlami" ]; then # AWS's image mounts them itself
     at="$root/opt/dlami/nvme"
-    local deadline="$((SECONDS + 60))"
+    local deadline="$((SECONDS + 60))" why="$at is not mounted"
     until mountpoint --quiet "$at" || [ "$SECONDS" -ge "$deadline" ]; do sleep 1 8>&-; done
   elif device="$(blkid --label "$label")"; then
     mkdir -p "$at" && try mount "$device" "$at"
