@@ -68,12 +68,12 @@ class Listeners:
 
     def register(self, app: App) -> None:
         app.command(SLASH)(self.command)
-        app.action("card_endpoint")(self._click("endpoint", handlers.endpoint_of))
-        app.action("card_keep_trying")(self._click("keep trying", handlers.keep_trying))
-        app.action("card_down")(self._click("down", handlers.end))
-        app.action("card_logs")(self.logs_clicked)
-        app.action("card_scale")(self.scale_clicked)
-        app.action(re.compile(f"^{CHOOSE}"))(self.choice_clicked)
+        app.action("card_endpoint")(self._click("endpoint", self._on_its_deployment(handlers.endpoint_of)))
+        app.action("card_keep_trying")(self._click("keep trying", self._on_its_deployment(handlers.keep_trying)))
+        app.action("card_down")(self._click("down", self._on_its_deployment(handlers.end)))
+        app.action("card_logs")(self._click("logs", self._logs, ack_within=0))
+        app.action("card_scale")(self._click("scale", self._open_scale, ack_within=0))
+        app.action(re.compile(f"^{CHOOSE}"))(self._click("ask", self._ask_again))
         app.view("scale_deployment")(self.scale_submitted)
         app.event("app_home_opened")(self.home_opened)
         app.event("app_mention")(self.message)
@@ -97,65 +97,47 @@ class Listeners:
             in_ack(ack, A_MOMENT)
             working.add_done_callback(lambda done: after_ack(done.result(), caller))
 
-    def _click(self, word: str, work: Callable[[Deployment, Caller, CommandContext], Message]) -> Callable[..., None]:
+    def _click(
+        self, word: str, work: Callable[[JSON, Caller], Message], *, ack_within: float = ACK_WITHIN
+    ) -> Callable[..., None]:
+        """A listener that shows what `work` returns, after the ack. `ack_within`: seconds to wait for `work` before."""
+
         def clicked(ack: Ack, body: JSON) -> None:
             caller = caller_of(body)
-
-            def settled() -> Message:
-                return settle(f"button {word}", caller, lambda: work(self._deployment(body), caller, self._context))
-
-            working = self._later.submit(settled)
-            wait([working], timeout=ACK_WITHIN)
+            working = self._later.submit(settle, f"button {word}", caller, lambda: work(body, caller))
+            wait([working], timeout=ack_within)
             ack()
-            working.add_done_callback(lambda done: self._later.submit(beside, done.result(), caller, self._slack))
+            working.add_done_callback(lambda done: self._later.submit(self._show, done.result(), caller))
 
         return clicked
 
-    def logs_clicked(self, ack: Ack, body: JSON) -> None:
-        caller = caller_of(body)
-
-        def fetch() -> None:
-            message = settle("button logs", caller, lambda: handlers.logs_of(self._deployment(body), self._context))
+    def _show(self, message: Message, caller: Caller) -> None:
+        if message != NOTHING:
             beside(message, caller, self._slack)
 
-        ack()
-        self._later.submit(fetch)
+    def _on_its_deployment(
+        self, work: Callable[[Deployment, Caller, CommandContext], Message]
+    ) -> Callable[[JSON, Caller], Message]:
+        return lambda body, caller: work(self._deployment(body), caller, self._context)
 
-    def choice_clicked(self, ack: Ack, body: JSON) -> None:
-        caller = caller_of(body)
+    def _logs(self, body: JSON, _: Caller) -> Message:
+        return handlers.logs_of(self._deployment(body), self._context)
 
-        def put() -> None:
-            value = body["actions"][0].get("value") or ""
-            message = settle("button ask", caller, lambda: handlers.ask_again(value, self._context))
-            beside(message, caller, self._slack)
+    def _ask_again(self, body: JSON, _: Caller) -> Message:
+        return handlers.ask_again(body["actions"][0].get("value") or "", self._context)
 
-        working = self._later.submit(put)
-        wait([working], timeout=ACK_WITHIN)  # usually long enough to store the request before the ack
-        ack()
-
-    def scale_clicked(self, ack: Ack, body: JSON) -> None:
-        caller = caller_of(body)
-
-        def open_modal() -> Message:
-            state = self._deployment(body)
-            check(Permission.SCALE, state, caller, self._context)
-            check_runs(state)
-            try:
-                self._slack.open_view(caller.once, scale_view.modal(state))
-            except SlackFailed as failed:
-                raise CommandError(
-                    f"The window could not be opened: {failed} Press again in a moment.",
-                    hint=f"{SLASH} scale {state.name} 2",
-                ) from failed
-            return NOTHING
-
-        def open_or_explain() -> None:
-            message = settle("button scale", caller, open_modal)
-            if message != NOTHING:
-                beside(message, caller, self._slack)
-
-        ack()
-        self._later.submit(open_or_explain)
+    def _open_scale(self, body: JSON, caller: Caller) -> Message:
+        state = self._deployment(body)
+        check(Permission.SCALE, state, caller, self._context)
+        check_runs(state)
+        try:
+            self._slack.open_view(caller.once, scale_view.modal(state))
+        except SlackFailed as failed:
+            raise CommandError(
+                f"The window could not be opened: {failed} Press again in a moment.",
+                hint=f"{SLASH} scale {state.name} 2",
+            ) from failed
+        return NOTHING
 
     def scale_submitted(self, ack: Ack, body: JSON, view: JSON) -> None:
         [(block, inputs)] = view["state"]["values"].items()

@@ -137,13 +137,9 @@ def context_of(settings: BotSettings, redis: Redis, answers: AnswerPool) -> Comm
     )
 
 
-def _follow(
-    settings: BotSettings, slack: SlackCalls, redis: Redis, answers: AnswerPool, stop: threading.Event
-) -> threading.Thread:
+def _follow(settings: BotSettings, slack: SlackCalls, redis: Redis, answers: AnswerPool, stop: threading.Event) -> None:
     follower = Follower(wire_deployments(settings.workers, redis), slack, redis, ready=answers.ready)
-    thread = threading.Thread(target=follower.run, args=(stop,), name="follower", daemon=True)
-    thread.start()
-    return thread
+    threading.Thread(target=follower.run, args=(stop,), name="follower", daemon=True).start()
 
 
 def _who_we_are(slack: SlackCalls) -> Identity:

@@ -25,8 +25,6 @@ SETTINGS = (
 
 
 class BotSettings(Struct, frozen=True, kw_only=True):
-    """The settings of the bot."""
-
     workers: Settings
     bot_token: str
     app_token: str | None

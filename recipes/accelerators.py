@@ -4,6 +4,8 @@ import difflib
 import re
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from recipes.schema import Accelerator, Note
 from recipes.unserved import note
 from recipes.value import Value, shown
@@ -105,7 +107,7 @@ def _entry(written: str, count: Value | None, blamed: Value, *, some_known: bool
     if colon and count is not None and not count.empty:
         raise blamed.refused(f"gives the count twice: {shown(written)} and {shown(count.text)}")
     if colon:
-        number = Value(file=blamed.file, line=blamed.line, field=blamed.field, data=inner.strip(), text=inner)
+        number = replace(blamed, data=inner.strip(), text=inner)
     elif count is not None and not count.empty:
         number = count
     else:

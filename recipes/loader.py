@@ -35,7 +35,6 @@ class NoSuchRecipe(RecipeError):
         self.known = known
         hint = f"did you mean {self.nearest}? There are" if near else "there are"
         super().__init__(f"no recipe is called {shown(name)}; {hint}: {', '.join(known)}", file="")
-        self.name = name
 
 
 def load(

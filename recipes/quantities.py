@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 
+from msgspec.structs import replace
+
 from recipes.schema import Minimum
 from recipes.value import Value
 
@@ -24,15 +26,14 @@ def filled_in(value: Value, known: Mapping[str, str]) -> Value:
     """A copy of the tree with variables replaced in its texts."""
     match value.data:
         case dict():
-            data: object = {name: filled_in(item, known) for name, item in value.data.items()}
+            return replace(value, data={name: filled_in(item, known) for name, item in value.data.items()})
         case tuple():
-            data = tuple(filled_in(item, known) for item in value.data)
+            return replace(value, data=tuple(filled_in(item, known) for item in value.data))
         case str():
-            data = filled(value.data, known)
-            return Value(file=value.file, line=value.line, field=value.field, data=data, text=data)
+            text = filled(value.data, known)
+            return replace(value, data=text, text=text)
         case _:
             return value
-    return Value(file=value.file, line=value.line, field=value.field, data=data)  # type: ignore[arg-type] # one of both
 
 
 def amount(value: Value, *, memory: bool = False) -> tuple[Minimum, bool]:
@@ -58,6 +59,20 @@ def size_gib(value: Value) -> int:
     return -int(-gib // 1)
 
 
+def one_of(value: Value, names: tuple[str, ...]) -> str:
+    name = value.string().lower()
+    if name not in names:
+        raise value.refused(f"must be one of {', '.join(names)}, not {value.kind}")
+    return name
+
+
+def positive(value: Value, unit: str = "") -> float:
+    number = value.number()
+    if number <= 0:
+        raise value.refused(f"must be above 0{unit}, not {value.kind}")
+    return number
+
+
 def seconds(value: Value) -> timedelta:
     number = value.number()
     if not 0 <= number <= MAX_DURATION.total_seconds():
@@ -79,10 +94,7 @@ def ports(value: Value) -> tuple[int, ...]:
         if not dash:
             found[port(item)] = None
             continue
-        bounds = [
-            port(Value(file=v.file, line=v.line, field=v.field, data=t.strip(), text=t))
-            for v, t in ((item, first), (item, last))
-        ]
+        bounds = [port(replace(item, data=text.strip(), text=text)) for text in (first, last)]
         if not bounds[0] <= bounds[1] < bounds[0] + MAX_PORTS:
             raise item.refused(f"must be a range of at most {MAX_PORTS} ports, lowest first, not {item.kind}")
         found |= dict.fromkeys(range(bounds[0], bounds[1] + 1))

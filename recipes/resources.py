@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from recipes.accelerators import listed
-from recipes.quantities import VARIABLE, amount, filled, ports, size_gib
+from recipes.quantities import VARIABLE, amount, filled, one_of, ports, positive, size_gib
 from recipes.schema import Note, Resources
 from recipes.unserved import RESOURCES, note, notes
 from recipes.value import Value, shown
@@ -108,9 +108,9 @@ class _Reader:
             case "disk_size":
                 return {"disk_size_gib": size_gib(value)}
             case "disk_tier":
-                return {"disk_tier": _one_of(value, DISK_TIERS)}
+                return {"disk_tier": one_of(value, DISK_TIERS)}
             case "network_tier":
-                return {"network_tier": _one_of(value, NETWORK_TIERS)}
+                return {"network_tier": one_of(value, NETWORK_TIERS)}
             case "image_id":
                 return self._image(value)
             case "instance_type":
@@ -118,7 +118,7 @@ class _Reader:
             case "use_spot":
                 return {"use_spot": value.boolean()}
             case "max_hourly_cost":
-                return {"max_hourly_cost": _price(value)}
+                return {"max_hourly_cost": Decimal(str(positive(value, " USD per hour")))}
             case "ports":
                 return {"ports": ports(value)}
             case "labels":
@@ -196,16 +196,3 @@ def _cloud(value: Value, text: str) -> str | None:
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(CLOUDS)}"
         raise value.refused(f"unknown cloud {shown(text)}; {hint}")
     return name
-
-
-def _one_of(value: Value, names: tuple[str, ...]) -> str:
-    name = value.string().lower()
-    if name not in names:
-        raise value.refused(f"must be one of {', '.join(names)}, not {value.kind}")
-    return name
-
-
-def _price(value: Value) -> Decimal:
-    if value.number() <= 0:
-        raise value.refused(f"must be above 0 USD per hour, not {value.kind}")
-    return Decimal(str(value.number()))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from recipes.quantities import filled_in, port, seconds
+from recipes.quantities import filled_in, one_of, port, positive, seconds
 from recipes.schema import Note, ReadinessProbe, ReplicaPolicy, Service, Tls
 from recipes.unserved import READINESS_PROBE, REPLICA_POLICY, SERVICE, note, notes
 from recipes.value import Value, as_json
@@ -98,7 +98,7 @@ def _policy_fields(given: Mapping[str, Value], collected: list[Note]) -> Replica
     made: dict[str, Any] = {}
     for name in ("min_replicas", "max_replicas", "num_overprovision", "base_ondemand_fallback_replicas"):
         if name in given:
-            made[name] = _count(given[name])
+            made[name] = given[name].whole(minimum=0, maximum=MAX_REPLICAS)
     for name in ("upscale_delay", "downscale_delay"):
         if delay := given.get(f"{name}_seconds"):
             made[name] = seconds(delay)
@@ -116,33 +116,17 @@ def _policy_fields(given: Mapping[str, Value], collected: list[Note]) -> Replica
     return policy
 
 
-def _count(value: Value) -> int:
-    return value.whole(minimum=0, maximum=MAX_REPLICAS)
-
-
 def _target(value: Value, collected: list[Note]) -> float:
     if isinstance(value.data, dict) and value.data:
-        smallest = min(_positive(number) for number in value.data.values())
+        smallest = min(positive(number) for number in value.data.values())
         meaning = f"one rate per accelerator is not supported; the smallest, {smallest:g}, applies to all"
         collected.append(note(value, meaning))
         return smallest
-    return _positive(value)
-
-
-def _positive(value: Value) -> float:
-    number = value.number()
-    if number <= 0:
-        raise value.refused(f"must be above 0, not {value.kind}")
-    return number
+    return positive(value)
 
 
 def _balancing(value: Value | None) -> str | None:
-    if value is None or value.empty:
-        return None
-    name = value.string().lower()
-    if name not in LOAD_BALANCING_POLICIES:
-        raise value.refused(f"must be one of {', '.join(LOAD_BALANCING_POLICIES)}, not {value.kind}")
-    return name
+    return None if value is None or value.empty else one_of(value, LOAD_BALANCING_POLICIES)
 
 
 def _tls(value: Value | None) -> Tls | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 
+from tests import loopback
 from tests.line import Line
 from tests.person import words
 from workers.clouds.gcp.instance import name_of
@@ -54,28 +55,28 @@ class CloudyLine(Line):
     @staticmethod
     def _answers(url):
         try:
-            return httpx.get(f"{url}/sandbox/calls", timeout=2).is_success
+            return loopback.get(f"{url}/sandbox/calls", timeout=2).is_success
         except httpx.HTTPError:
             return False
 
     # --- the clouds -----------------------------------------------------------
 
     def fault(self, cloud, **fault):
-        httpx.post(f"{self.urls[cloud]}/sandbox/faults", json=fault, timeout=10).raise_for_status()
+        loopback.post(f"{self.urls[cloud]}/sandbox/faults", json=fault, timeout=10).raise_for_status()
 
     def mend(self):
         for url in self.urls.values():
-            httpx.delete(f"{url}/sandbox/faults", timeout=10).raise_for_status()
+            loopback.delete(f"{url}/sandbox/faults", timeout=10).raise_for_status()
 
     def quota(self, cloud, **quota):
-        httpx.post(f"{self.urls[cloud]}/sandbox/quotas", json=quota, timeout=10).raise_for_status()
+        loopback.post(f"{self.urls[cloud]}/sandbox/quotas", json=quota, timeout=10).raise_for_status()
 
     def forget_calls(self):
         for url in self.urls.values():
-            httpx.delete(f"{url}/sandbox/calls", timeout=10).raise_for_status()
+            loopback.delete(f"{url}/sandbox/calls", timeout=10).raise_for_status()
 
     def calls(self, cloud):
-        return httpx.get(f"{self.urls[cloud]}/sandbox/calls", timeout=10).json()["calls"]
+        return loopback.get(f"{self.urls[cloud]}/sandbox/calls", timeout=10).json()["calls"]
 
     def launches(self, cloud):
         """The launch calls that a cloud received, in order."""
@@ -84,7 +85,7 @@ class CloudyLine(Line):
     def end(self, machine, fate):
         """Preempt a machine (`preempt`) or delete it (`delete`) as its cloud does."""
         word = machine.token if machine.cloud == "aws" else name_of(machine.token)
-        httpx.post(f"{self.urls[machine.cloud]}/sandbox/instances/{word}/{fate}", timeout=10).raise_for_status()
+        loopback.post(f"{self.urls[machine.cloud]}/sandbox/instances/{word}/{fate}", timeout=10).raise_for_status()
 
     def kill_engine(self, machine):
         """Kill the engine of a machine that keeps running."""

@@ -11,6 +11,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from bot.sandbox.seed import APP_TOKEN, BOT_TOKEN
+from tests import loopback
 from tests.patience import PATIENCE
 from workers.clouds.local.driver import LocalDriver
 from workers.machines import Presence
@@ -102,7 +103,7 @@ class Line:
         return Redis(port=self.redis_port)
 
     def connected(self):
-        return self.slack_answers() and httpx.get(f"{self.page}/page/state").json()["socket"]["connected"]
+        return self.slack_answers() and loopback.get(f"{self.page}/page/state").json()["socket"]["connected"]
 
     def wait(self, holds, seconds, what):
         """Poll until `holds()` is truthy; return its value. Restarts dead children. A timeout raises with the logs."""
@@ -133,12 +134,12 @@ class Line:
 
     def gateway_answers(self):
         try:
-            return httpx.get(f"{self.gateway}/health", timeout=5).is_success
+            return loopback.get(f"{self.gateway}/health", timeout=5).is_success
         except httpx.HTTPError:
             return False
 
     def slack_answers(self):
         try:
-            return httpx.get(f"{self.page}/page/state", timeout=5).is_success
+            return loopback.get(f"{self.page}/page/state", timeout=5).is_success
         except httpx.HTTPError:
             return False

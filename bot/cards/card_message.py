@@ -14,26 +14,7 @@ from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackAway, SlackFailed, SlackRefused
 from bot.slack.message import JSON, Message
 from bot.slack.reading import SETTLES, find
-from bot.views.alerts import (
-    ENDED,
-    FAILED,
-    OUT,
-    READY,
-    back,
-    back_kind,
-    dry,
-    dry_kind,
-    ended,
-    failed,
-    no_room,
-    out,
-    out_kind,
-    out_since,
-    ready,
-    scaled,
-    scaled_kind,
-)
-from bot.views.alerts import NO_ROOM as NO_ROOM_ERRORS
+from bot.views import alerts
 from bot.views.card import CARD, card
 from bot.views.endpoint import endpoint
 from workers.deployment.condition import awaits_decision, is_ending
@@ -204,27 +185,27 @@ class Cards:
         if state.endpoint and not is_ending(state):
             self._whisper_key(state, record)
             if state.test is not None:
-                self._reply(state, record, READY, ready(state))
+                self._reply(state, record, alerts.READY, alerts.ready(state))
             self._say_outage(state, record)
         elif state.ended and state.ended.failed:
-            self._reply(state, record, FAILED, failed(state))
+            self._reply(state, record, alerts.FAILED, alerts.failed(state))
         elif state.ended and self._now() - state.ended.at < NEWS_FOR:
-            self._reply(state, record, ENDED, ended(state, self._now()))
+            self._reply(state, record, alerts.ENDED, alerts.ended(state, self._now()))
         elif awaits_decision(state):
-            self._reply(state, record, dry_kind(state), dry(state))
+            self._reply(state, record, alerts.dry_kind(state), alerts.dry(state))
         moved = state.scaled
         if isinstance(moved, ScaleRequested) and state.ended is None and self._now() - moved.at < NEWS_FOR:
-            self._reply(state, record, scaled_kind(moved), scaled(state, moved))
+            self._reply(state, record, alerts.scaled_kind(moved), alerts.scaled(state, moved))
 
     def _say_outage(self, state: Deployment, record: CardRecord) -> None:
         """Post each outage and its end once. An alert notifies people; an update of the card does not."""
         now = self._now()
-        if since := out_since(state, now):
-            self._reply(state, record, out_kind(since), out(state, since, now))
+        if since := alerts.out_since(state, now):
+            self._reply(state, record, alerts.out_kind(since), alerts.out(state, since, now))
         elif state.ready:
-            posted = [kind.removeprefix(OUT) for kind in record.said if kind.startswith(OUT)]
+            posted = [kind.removeprefix(alerts.OUT) for kind in record.said if kind.startswith(alerts.OUT)]
             for began in (datetime.fromtimestamp(int(stamp), UTC) for stamp in posted[-1:]):
-                self._reply(state, record, back_kind(began), back(state, began))
+                self._reply(state, record, alerts.back_kind(began), alerts.back(state, began))
 
     def _whisper_key(self, state: Deployment, record: CardRecord) -> None:
         """Show the launcher the key. An ephemeral message cannot be looked up, so a crash may repeat it."""
@@ -263,12 +244,12 @@ class Cards:
             return None
 
     def _refused(self, state: Deployment, record: CardRecord, refused: SlackRefused) -> None:
-        if refused.code not in NO_ROOM_ERRORS:
+        if refused.code not in alerts.NO_ROOM:
             raise refused
         if NO_ROOM not in record.said:
             record.said = {**record.said, NO_ROOM: "told"}
             self._save(state, record)
-            self._tell_launcher(state, no_room(state, refused.code))
+            self._tell_launcher(state, alerts.no_room(state, refused.code))
         if state.ended and self._now() - state.ended.at > GIVES_UP:
             return
         raise Later(RETRY_CHANNEL, str(refused))
@@ -292,7 +273,13 @@ class Cards:
             # Any of these may have been posted: Slack is searched before a post.
             return CardRecord(
                 posting_since=state.requested_at,
-                said={KEY: "whispered", READY: BEGUN, FAILED: BEGUN, ENDED: BEGUN, NO_ROOM: "told"},
+                said={
+                    KEY: "whispered",
+                    alerts.READY: BEGUN,
+                    alerts.FAILED: BEGUN,
+                    alerts.ENDED: BEGUN,
+                    NO_ROOM: "told",
+                },
             )
 
     def _save(self, state: Deployment, record: CardRecord) -> None:

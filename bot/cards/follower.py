@@ -70,10 +70,6 @@ class Task(Struct, kw_only=True):
     rests_until: float = 0.0
 
 
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 class Follower:
     """After a crash, another process continues from the records in Redis and the messages in Slack."""
 
@@ -84,7 +80,7 @@ class Follower:
         redis: Redis,
         *,
         ready: Callable[[DeploymentId], None] | None = None,
-        clock: Callable[[], datetime] = utc_now,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         lease_for: timedelta = LEASE,
     ) -> None:
         """`ready` is called whenever a deployment is found ready or ended; it must not block."""

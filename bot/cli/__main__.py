@@ -3,14 +3,26 @@
 import os
 import sys
 from decimal import Decimal
-from typing import NoReturn
+from functools import partial
+from typing import Any
 
 import click
 
 from workers.errors import WorkersError
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """Prints the sentence of a WorkersError, and ends with status 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except WorkersError as error:
+            click.echo(f"mixtral-bot: {error}", err=True)
+            sys.exit(2)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="mixtral-bot")
 def main() -> None:
     """Launch, ask, scale and end open models on rented GPUs from a Slack channel."""
@@ -44,10 +56,7 @@ def worker() -> None:
     _log_to_stderr()
     from workers.run import main as run_workers
 
-    try:
-        run_workers(os.environ)
-    except WorkersError as error:
-        _fail(error)
+    run_workers(os.environ)
 
 
 @main.command()
@@ -56,10 +65,7 @@ def gateway() -> None:
     _log_to_stderr()
     from workers.gateway.run import main as run_gateway
 
-    try:
-        run_gateway(os.environ)
-    except WorkersError as error:
-        _fail(error)
+    run_gateway(os.environ)
 
 
 @main.command()
@@ -101,20 +107,14 @@ def machines(end_orphans: bool, yes: bool, as_json: bool) -> None:
     _log_nothing()
     from bot.cli.machines_command import run as run_machines
 
-    def confirm(question: str) -> bool:
-        return click.confirm(question, err=True)
-
-    try:
-        status = run_machines(
-            os.environ,
-            out=sys.stdout,
-            err=sys.stderr,
-            end_orphans=end_orphans,
-            confirm=(lambda _: True) if yes else confirm,
-            as_json=as_json,
-        )
-    except WorkersError as error:
-        _fail(error)
+    status = run_machines(
+        os.environ,
+        out=sys.stdout,
+        err=sys.stderr,
+        end_orphans=end_orphans,
+        confirm=(lambda _: True) if yes else partial(click.confirm, err=True),
+        as_json=as_json,
+    )
     sys.exit(status)
 
 
@@ -124,10 +124,7 @@ def prices() -> None:
     _log_nothing()
     from bot.cli.prices_command import run as run_prices
 
-    try:
-        sys.exit(run_prices(os.environ, out=sys.stdout, err=sys.stderr))
-    except WorkersError as error:
-        _fail(error)
+    sys.exit(run_prices(os.environ, out=sys.stdout, err=sys.stderr))
 
 
 @main.command()
@@ -144,11 +141,6 @@ def check(deep: bool) -> None:
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
-
-
-def _fail(error: WorkersError) -> NoReturn:
-    click.echo(f"mixtral-bot: {error}", err=True)
-    sys.exit(2)
 
 
 def _log_nothing() -> None:

@@ -1,9 +1,10 @@
 """Runs several slow calls concurrently with a timeout; a terminal shows which ones are pending."""
 
-import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import TypeVar
 
@@ -18,42 +19,29 @@ T = TypeVar("T")
 
 def ask(questions: Mapping[str, Callable[[], T]], *, within: timedelta, console: Console) -> dict[str, T | Exception]:
     """Return the result or exception of each call by name, in the given order; a TimeoutError after `within`."""
-    answers: queue.Queue[tuple[str, T | Exception]] = queue.Queue()
-    for name, question in questions.items():
-        # Daemons: a call that does not return must not keep the process from exiting.
-        threading.Thread(target=_answer, args=(name, question, answers), name=name, daemon=True).start()
-    found = _gather(list(questions), answers, within, console)
+    until = time.monotonic() + within.total_seconds()
+    answers = {name: _started(name, question) for name, question in questions.items()}
+    wait(answers.values(), min(SHOWN_AFTER, within).total_seconds())
+    pending = [name for name, answer in answers.items() if not answer.done()]
+    with console.status("") if pending and console.is_terminal else nullcontext() as status:
+        while pending and time.monotonic() < until:
+            if status is not None:
+                status.update(f"waiting for {', '.join(pending)}")
+            wait([answers[name] for name in pending], LOOK_EVERY.total_seconds())
+            pending = [name for name in pending if not answers[name].done()]
     late = TimeoutError(f"no answer within {within.total_seconds():.0f} s")
-    return {name: found.get(name, late) for name in questions}
+    return {name: late if name in pending else answer.result() for name, answer in answers.items()}
 
 
-def _answer(name: str, question: Callable[[], T], answers: "queue.Queue[tuple[str, T | Exception]]") -> None:
-    try:
-        answers.put((name, question()))
-    except Exception as error:  # noqa: BLE001 - every error is returned
-        answers.put((name, error))
+def _started(name: str, question: Callable[[], T]) -> Future[T | Exception]:
+    answer: Future[T | Exception] = Future()
 
+    def call() -> None:
+        try:
+            answer.set_result(question())
+        except Exception as error:  # noqa: BLE001 - every error is returned
+            answer.set_result(error)
 
-def _gather(
-    names: list[str], answers: "queue.Queue[tuple[str, T | Exception]]", within: timedelta, console: Console
-) -> dict[str, T | Exception]:
-    found: dict[str, T | Exception] = {}
-    began = time.monotonic()
-    waiting = console.status("")
-    shown = False
-    try:
-        while len(found) < len(names) and time.monotonic() - began < within.total_seconds():
-            try:
-                name, answer = answers.get(timeout=LOOK_EVERY.total_seconds())
-                found[name] = answer
-            except queue.Empty:
-                pass
-            if console.is_terminal and time.monotonic() - began > SHOWN_AFTER.total_seconds():
-                waiting.update(f"waiting for {', '.join(n for n in names if n not in found)}")
-                if not shown:
-                    waiting.start()
-                    shown = True
-    finally:
-        if shown:
-            waiting.stop()
-    return found
+    # A daemon: a call that does not return must not keep the process from exiting.
+    threading.Thread(target=call, name=name, daemon=True).start()
+    return answer

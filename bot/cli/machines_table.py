@@ -67,7 +67,15 @@ def show(
     table.add_column("wanted by", overflow="fold")
     for one in sorted(found, key=lambda one: (cloud_of(one), one.sighting.machine.offer.zone, one.sighting.machine.id)):
         machine = one.sighting.machine
-        cells = (machine.id, cloud_of(one), machine.offer.zone, price_of(one), _cost(one, now), _age(one, now), one.by)
+        cells = (
+            machine.id,
+            cloud_of(one),
+            machine.offer.zone,
+            price_of(one),
+            _usd(_spent(one, now)),
+            _age(one, now),
+            one.by,
+        )
         table.add_row(*(Text(cell) for cell in cells), style="" if one.wanted is Wanted.YES else "yellow")
     console.print(table)
     console.print(Text(" ".join(_summary(found, now))), soft_wrap=True)
@@ -122,12 +130,11 @@ def _spent(one: Found, now: datetime) -> Decimal | None:
 
 
 def price_of(one: Found) -> str:
-    return "unknown" if one.usd_per_hour is None else f"{one.usd_per_hour:.2f}"
+    return _usd(one.usd_per_hour)
 
 
-def _cost(one: Found, now: datetime) -> str:
-    spent = _spent(one, now)
-    return "unknown" if spent is None else f"{spent:.2f}"
+def _usd(amount: Decimal | None) -> str:
+    return "unknown" if amount is None else f"{amount:.2f}"
 
 
 def _age(one: Found, now: datetime) -> str:

@@ -43,7 +43,8 @@ def run(
         return 2
     if as_json:
         print(json.dumps([as_row(rung) for rung in rungs], indent=2), file=out)
-        _say(recipe, err)
+        for note in recipe.notes:
+            print(f"note: line {note.line}: {note.field}: {note.meaning}", file=err)
     elif rungs:
         from bot.cli.plan_table import show  # noqa: PLC0415 - rich is not needed for JSON
 
@@ -82,11 +83,6 @@ def as_row(rung: Rung) -> dict[str, Any]:
         "doubtful": offer.doubtful,
         "read_on": offer.read_on or None,
     }
-
-
-def _say(recipe: Recipe, err: TextIO) -> None:
-    for note in recipe.notes:
-        print(f"note: line {note.line}: {note.field}: {note.meaning}", file=err)
 
 
 def _of_this_machine(environ: Mapping[str, str]) -> tuple[Offer, ...]:

@@ -45,13 +45,8 @@ def table(rows: Iterable[tuple[int, list[Rung]]], rungs: Sequence[Rung], *, wide
     made = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for heading in ("#", "USD/h"):
         made.add_column(heading, justify="right", no_wrap=True)
-    made.add_column("GPU", no_wrap=True)
-    made.add_column("cloud", no_wrap=True)
-    made.add_column("zones")
-    made.add_column("type", no_wrap=True)
-    if mixed:
-        made.add_column("billed", no_wrap=True)
-    made.add_column("usable", no_wrap=True)
+    for heading in ("GPU", "cloud", "zones", "type", *(("billed",) if mixed else ()), "usable"):
+        made.add_column(heading, no_wrap=heading != "zones")
     for number, group in rows:
         offer = group[0].offer
         cells = [

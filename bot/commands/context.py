@@ -26,19 +26,11 @@ class Caller(Struct, frozen=True, kw_only=True):
 
 
 class Channels(Protocol):
-    """The Slack calls that a command needs before it is answered. Each takes at most one second."""
+    """The part of `channels.SlackChannels` that the handlers use."""
 
-    def may_post(self, channel: str) -> bool:
-        """Whether the bot can post there; True if that is unknown."""
-        ...
-
-    def card_link(self, deployment: DeploymentId) -> str | None:
-        """The address of a deployment's card, if it has one."""
-        ...
-
-    def whisper(self, channel: str, user: str, message: Message) -> None:
-        """Show a message in a channel to one person only. Raises NotShown."""
-        ...
+    def may_post(self, channel: str) -> bool: ...
+    def card_link(self, deployment: DeploymentId) -> str | None: ...
+    def whisper(self, channel: str, user: str, message: Message) -> None: ...
 
 
 class Answers(Protocol):

@@ -43,7 +43,6 @@ from bot.views import refusal as refusal_view
 from bot.views import status as status_view
 from bot.views.amounts import duration, moment
 from bot.views.answer_choice import choice, chosen
-from bot.views.blocks import listed, section
 from bot.views.escape import code, escape
 from recipes.replicas import nearest
 from recipes.schema import Recipe
@@ -202,11 +201,7 @@ def plan(command: Plan, context: CommandContext) -> Message:
 
 def recipes(context: CommandContext) -> Message:
     found, broken = context.recipes.all()
-    message = recipes_view.recipes(found, default=context.recipes.default)
-    if not broken:
-        return message
-    unread = listed(["*These files cannot be read*", *(f"• {escape(str(error))}" for error in broken)])
-    return Message(message.text, (*message.blocks, section(unread)))
+    return recipes_view.recipes(found, [str(error) for error in broken], default=context.recipes.default)
 
 
 def down(command: Down, caller: Caller, context: CommandContext) -> Message:

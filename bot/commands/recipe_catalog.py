@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 
 from bot.commands.errors import CommandError, EnvMissing, NoRecipe
@@ -19,13 +18,9 @@ class RecipeCatalog:
     def __init__(self, folders: tuple[Path, ...], environ: Mapping[str, str], default: str) -> None:
         self._folders = folders
         self._environ = environ
-        self._default = default
-        self._read: dict[Path, tuple[int, Recipe]] = {}
-
-    @property
-    def default(self) -> str:
+        self.default = default
         """The name of the recipe that is used if a launch names none."""
-        return self._default
+        self._read: dict[Path, tuple[int, Recipe]] = {}
 
     def all(self) -> tuple[list[Recipe], list[RecipeError]]:
         """Every recipe, by name, and the errors of the files that cannot be read."""
@@ -40,11 +35,11 @@ class RecipeCatalog:
 
     def get(self, name: str | None) -> Recipe:
         """The recipe of this name, or the default one. Raises CommandError, RecipeError."""
-        return self._load(self._find(name or self._default))
+        return self._load(self._find(name or self.default))
 
     def complete(self, name: str | None, env: Mapping[str, str]) -> Recipe:
         """The recipe with the given variables. Raises CommandError if one has no value or is unknown, RecipeError."""
-        file = self._find(name or self._default)
+        file = self._find(name or self.default)
         recipe = loader.load(file, self._environ, given=env) if env else self._load(file)
         for variable in env:
             _check_variable(variable, recipe, file)
@@ -59,10 +54,9 @@ class RecipeCatalog:
         try:
             return loader.find(name, self._folders)
         except loader.NoSuchRecipe as error:
-            close = get_close_matches(name.lower(), error.known, n=1, cutoff=0.4)
             raise NoRecipe(
                 f"There is no recipe {code(shown(name))}. The recipes are {', '.join(error.known)}.",
-                nearest=close[0] if close else None,
+                nearest=error.nearest,
             ) from error
 
     def _load(self, file: Path) -> Recipe:

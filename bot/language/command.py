@@ -145,40 +145,20 @@ USAGES = {
 SAME_AS = {"deploy": "launch"}
 """Aliases of commands."""
 
-MEANT = {
-    "start": "launch",
-    "run": "launch",
-    "up": "launch",
-    "create": "launch",
-    "serve": "launch",
-    "stop": "down",
-    "end": "down",
-    "kill": "down",
-    "delete": "down",
-    "destroy": "down",
-    "terminate": "down",
-    "rm": "down",
-    "list": "status",
-    "ls": "status",
-    "ps": "status",
-    "show": "status",
-    "resize": "scale",
-    "prompt": "ask",
-    "chat": "ask",
-    "say": "ask",
-    "url": "endpoint",
-    "curl": "endpoint",
-    "keys": "key",
-    "token": "key",
-    "revoke": "key",
-    "log": "logs",
-    "tail": "logs",
-    "models": "recipes",
-    "offers": "plan",
-    "price": "plan",
-    "prices": "plan",
-    "?": "help",
+_WORDS_OF_OTHERS = {
+    "launch": ("start", "run", "up", "create", "serve"),
+    "down": ("stop", "end", "kill", "delete", "destroy", "terminate", "rm"),
+    "status": ("list", "ls", "ps", "show"),
+    "scale": ("resize",),
+    "ask": ("prompt", "chat", "say"),
+    "endpoint": ("url", "curl"),
+    "key": ("keys", "token", "revoke"),
+    "logs": ("log", "tail"),
+    "recipes": ("models",),
+    "plan": ("offers", "price", "prices"),
+    "help": ("?",),
 }
+MEANT = {word: command for command, words in _WORDS_OF_OTHERS.items() for word in words}
 """Words of other tools, and the command that is suggested for each. They are never executed."""
 
 

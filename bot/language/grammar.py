@@ -27,10 +27,10 @@ from bot.language.command import (
     usage,
 )
 from bot.language.key_words import key
-from bot.language.options import SWITCHES, Options, read
+from bot.language.options import SWITCHES, read
 from bot.language.suggestions import joined
-from bot.language.typed_text import plain, straight, unquoted, with_mentions
-from bot.language.values import InvalidValue, environment, limits, name, quoted, replicas, shown
+from bot.language.typed_text import plain, straight, unquoted
+from bot.language.values import InvalidValue, Options, environment, limits, name, quoted, replicas, shown
 
 LAUNCH_FLAGS = ("--replicas", "--spot", "--gpus", "--clouds", "--env", "--max-price")
 PLAN_FLAGS = ("--spot", "--gpus", "--clouds", "--max-price")
@@ -53,7 +53,7 @@ def parse(text: str) -> Command | UsageError:
     if word not in USAGES:
         return _unknown(word, rest)
     try:
-        return _parse(word, rest if word != "key" else _first_word(with_mentions(text))[1])
+        return _parse(word, rest if word != "key" else _first_word(plain(text, mentions=True))[1])
     except InvalidValue as wrong:
         return UsageError(sentence=wrong.sentence, usage=usage(word), nearest=wrong.nearest)
 

@@ -9,19 +9,12 @@ from workers.deployment.events import KeyId
 
 ACTIONS = ("list", "new", "revoke")
 
-MEANT = {
-    "ls": "list",
-    "show": "list",
-    "create": "new",
-    "make": "new",
-    "add": "new",
-    "issue": "new",
-    "rm": "revoke",
-    "delete": "revoke",
-    "remove": "revoke",
-    "drop": "revoke",
-    "end": "revoke",
+_OTHER_WORDS = {
+    "list": ("ls", "show"),
+    "new": ("create", "make", "add", "issue"),
+    "revoke": ("rm", "delete", "remove", "drop", "end"),
 }
+MEANT = {word: action for action, words in _OTHER_WORDS.items() for word in words}
 """Other words for the actions. They are suggested, never executed."""
 
 _MAX_WORDS = 3

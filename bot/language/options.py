@@ -3,32 +3,13 @@
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
-from msgspec import Struct
-
-from bot.language.values import InvalidValue, quoted
+from bot.language.values import InvalidValue, Options, quoted
 
 SWITCHES = frozenset({"--spot"})
 """Flags that take no value."""
 
 REPEATED = frozenset({"--env"})
 """Flags that may be given more than once."""
-
-
-class Options(Struct, frozen=True, kw_only=True):
-    """A command's words, and its flags with their values, in the order in which they were written."""
-
-    words: tuple[str, ...]
-    flags: tuple[tuple[str, str], ...] = ()
-
-    def has(self, flag: str) -> bool:
-        return any(given == flag for given, _ in self.flags)
-
-    def all(self, flag: str) -> tuple[str, ...]:
-        return tuple(value for given, value in self.flags if given == flag)
-
-    def one(self, flag: str) -> str | None:
-        """The value of a flag that may be given once; None if it is not given."""
-        return next(iter(self.all(flag)), None)
 
 
 def read(words: Sequence[str], known: Sequence[str]) -> Options:

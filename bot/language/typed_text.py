@@ -10,25 +10,19 @@ _STRAIGHT = str.maketrans({**dict.fromkeys(_DOUBLE, '"'), **dict.fromkeys(_SINGL
 _DASHES = re.compile("(?<!\\S)[\N{EM DASH}\N{EN DASH}](?=[A-Za-z])")
 
 
-def plain(text: str) -> str:
-    """Undo links, mentions and entities: `<http://a.b|a.b>` is `a.b`, `<@U1|robin>` is `@robin`, `&lt;` is `<`."""
-    return _undone(text)
+def plain(text: str, *, mentions: bool = False) -> str:
+    """Undo links, mentions and entities: `<http://a.b|a.b>` is `a.b`, `<@U1|robin>` is `@robin`, `&lt;` is `<`.
 
-
-def with_mentions(text: str) -> str:
-    """The same, but mentions of people stay: `<@U1|robin>` is `<@U1>`."""
-    return _undone(text, people=True)
+    `mentions`: those of people stay, so that `<@U1|robin>` is `<@U1>`.
+    """
+    text = _MARKUP.sub(_kept if mentions else _typed, text)
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&").strip()
 
 
 def mentioned(word: str) -> str | None:
-    """The user id in a word of `with_mentions`; None if it is not a mention of a person."""
+    """The user id in a word of `plain` with mentions; None if it is not a mention of a person."""
     found = _PERSON.fullmatch(word)
     return found[1] if found else None
-
-
-def _undone(text: str, *, people: bool = False) -> str:
-    text = _MARKUP.sub(lambda found: _kept(found) if people else _typed(found), text)
-    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&").strip()
 
 
 def _kept(found: re.Match[str]) -> str:

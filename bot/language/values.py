@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
-from typing import Protocol
+
+from msgspec import Struct
 
 from bot.language.command import MAX_NAME, SLASH
 from recipes.accelerators import parse
@@ -30,12 +31,21 @@ class InvalidValue(Exception):
         self.nearest = nearest
 
 
-class Given(Protocol):
-    """The flags of a command."""
+class Options(Struct, frozen=True, kw_only=True):
+    """A command's words, and its flags with their values, in the order in which they were written."""
 
-    def has(self, flag: str) -> bool: ...
-    def all(self, flag: str) -> tuple[str, ...]: ...
-    def one(self, flag: str) -> str | None: ...
+    words: tuple[str, ...]
+    flags: tuple[tuple[str, str], ...] = ()
+
+    def has(self, flag: str) -> bool:
+        return any(given == flag for given, _ in self.flags)
+
+    def all(self, flag: str) -> tuple[str, ...]:
+        return tuple(value for given, value in self.flags if given == flag)
+
+    def one(self, flag: str) -> str | None:
+        """The value of a flag that may be given once; None if it is not given."""
+        return next(iter(self.all(flag)), None)
 
 
 def shown(text: str, limit: int = 40) -> str:
@@ -78,7 +88,7 @@ def replicas(word: str, what: str, *, least: int = 1) -> int:
     return count
 
 
-def limits(given: Given) -> Limits:
+def limits(given: Options) -> Limits:
     """The limits in `--spot`, `--gpus`, `--clouds` and `--max-price`."""
     price = given.one("--max-price")
     return Limits(
@@ -110,7 +120,7 @@ def environment(pairs: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _switch(given: Given, flag: str) -> bool:
+def _switch(given: Options, flag: str) -> bool:
     value = given.one(flag)
     if value:
         raise InvalidValue(f"{flag} takes no value: write it alone, or leave it out.")

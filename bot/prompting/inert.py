@@ -2,6 +2,8 @@
 
 import re
 
+from bot.views.escape import escape
+
 # In Slack's markup and in Markdown, every active construct begins with one of these character pairs. A space within the
 # pair disables it, is visible, and keeps code valid; a zero-width character is not visible and breaks code.
 _ACTIVE = re.compile(
@@ -37,11 +39,6 @@ def settled(text: str) -> str:
     """Return the longest prefix of `inert(text)` that no further text can change, so that it can be shown already."""
     end = _UNSETTLED.search(text[-_LONGEST_END:])
     return inert(text[: len(text) - len(end[0])] if end else text)
-
-
-def escape(text: str) -> str:
-    """Escape text for Slack's mrkdwn, so that it is shown literally."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def mrkdwn(markdown: str) -> str:

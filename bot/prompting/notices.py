@@ -6,7 +6,7 @@ import secrets
 import time
 
 from bot.language.question import Asked
-from bot.prompting.inert import escape, inert, mrkdwn
+from bot.prompting.inert import inert, mrkdwn
 from bot.prompting.pacing import FOR_CARDS
 from bot.prompting.resumption import NOTICE_EVENT, QUESTION_EVENT, metadata, shown_prompt
 from bot.prompting.store import Threads
@@ -15,6 +15,7 @@ from bot.slack.failures import SlackAway, SlackBusy, SlackFailed, SlackRefused
 from bot.slack.message import JSON, Message
 from bot.slack.reading import SETTLES, find, recent
 from bot.slack.responses import respond
+from bot.views.escape import escape
 
 _LOG = logging.getLogger(__name__)
 

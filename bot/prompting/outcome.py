@@ -4,8 +4,6 @@ from msgspec import Struct
 
 
 class Finish(Struct, frozen=True, kw_only=True):
-    """How an answer ended."""
-
     reason: str | None
     """The engine's `finish_reason`: `stop`, `length` …"""
     tokens: int

@@ -62,12 +62,12 @@ class AnswerPool:
     ) -> None:
         """`slack`: `close` sets its `stopping`. `gateway`: as in `QuestionFlow`.
 
-        `quick`: a Redis client with timeouts shorter than an ack's; `ask` and `answered_in` use it.
+        `quick`: a Redis client with timeouts shorter than an ack's, for `ask`.
         """
         limits = httpx.Limits(max_connections=at_once * 2, max_keepalive_connections=at_once)
         self._deployments, self._redis, self._lease, self._watch_every = deployments, redis, lease, watch_every
         self._questions, self._threads = Questions(redis), Threads(redis)
-        self._quick_questions, self._quick_threads = Questions(quick or redis), Threads(quick or redis)
+        self._quick_questions = Questions(quick or redis)
         self._stopping = slack.stopping
         self._http = http or httpx.Client(limits=limits)
         self._answering = QuestionFlow(
@@ -102,10 +102,6 @@ class AnswerPool:
         if self._watch is None:
             self._watch = threading.Thread(target=self._watch_until_stopped, name="questions", daemon=True)
             self._watch.start()
-
-    def answered_in(self, channel: str, thread_ts: str) -> bool:
-        """Return whether the bot has answered in a thread. A message there needs no mention."""
-        return self._quick_threads.knows(channel, thread_ts)
 
     def close(self) -> None:
         """Stop. Unfinished answers are completed by the next process."""

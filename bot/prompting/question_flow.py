@@ -16,7 +16,7 @@ from bot.prompting.reply import OpenAnswers, Reply
 from bot.prompting.resumption import metadata, orphans
 from bot.prompting.routing import AnswersNow, HasEnded, HasToWait, NotRouted, RoutedTo, address, availability, route
 from bot.prompting.store import Questions, Threads
-from bot.prompting.streamed import AnswerPlace
+from bot.prompting.streamed import AnswerPlace, AnswerRecord
 from bot.prompting.writing import NoReplicaReady, Writing
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackFailed
@@ -156,16 +156,13 @@ class QuestionFlow:
         """Write the answer, and return the model's text."""
         asked, question, thread = written.asked, written.asked.question, written.asked.thread or ""
         place = AnswerPlace(channel=question.channel, thread=thread, team=question.team, user=question.user)
-        with Reply(
-            self._slack,
-            place,
-            self._open,
+        record = AnswerRecord(
             metadata=metadata(ANSWER_EVENT, question.key),
             starting=written.starting,
             began=written.add,
             lost=lambda: self._orphans(written.asked),
-            begun=asked.begun,
-        ) as reply:
+        )
+        with Reply(self._slack, place, self._open, record, begun=asked.begun) as reply:
             said = self._said(asked, deployment)
             end = self._writing.write(deployment.id, self._addresses(deployment, key), said, asked.prompt, reply)
             reply.finish(end.text, closing=end.closing, footer=end.footer)

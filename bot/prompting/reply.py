@@ -4,16 +4,16 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from typing import Any, Self, TypeAlias
+from typing import Self, TypeAlias
 
 from bot.prompting import pacing
 from bot.prompting.inert import inert, settled
 from bot.prompting.split import closed
-from bot.prompting.streamed import AnswerPlace, Streamed
+from bot.prompting.streamed import AnswerPlace, AnswerRecord, Streamed
 from bot.prompting.updated import Updated
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackBusy, SlackFailed
@@ -49,21 +49,14 @@ class Reply:
         slack: SlackCalls,
         place: AnswerPlace,
         open_answers: OpenAnswers,
+        record: AnswerRecord,
         *,
-        metadata: dict[str, Any],
-        starting: Callable[[], None],
-        began: Callable[[str], None],
-        lost: Callable[[], Sequence[str]],
         begun: tuple[str, ...] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`starting` is called before each new message, `began` with its ts. `begun`: ts of messages of an earlier try.
-
-        `lost` looks for messages of this answer whose ts was not received.
-        """
+        """`begun`: ts of messages of an earlier try."""
         self._slack, self._open, self._clock = slack, open_answers, clock
-        notes: dict[str, Any] = {"metadata": metadata, "starting": starting, "began": began}
-        self._by_updates = partial(Updated, slack, place, lost=lost, clock=clock, **notes)
+        self._by_updates = partial(Updated, slack, place, record, clock=clock)
         self._sent_at: float | None = None
         self._tried_at: float | None = None
         self._not_before = 0.0
@@ -74,7 +67,7 @@ class Reply:
                     slack.stop_stream(place.channel, begun[-1])  # Slack refuses to update an open stream
             self._way = self._by_updates(begun=begun)
         else:
-            self._way = Streamed(slack, place, clock=clock, **notes)
+            self._way = Streamed(slack, place, record, clock=clock)
 
     def __enter__(self) -> Self:
         self._open.change(type(self._way), 1)
@@ -95,7 +88,10 @@ class Reply:
         self._sent_at = self._clock()
         shown = settled(text)
         if shown.strip():
-            self._show(shown)
+            try:
+                self._way.show(shown)
+            except SlackFailed as failed:
+                self._after(failed, self._way)
 
     def finish(self, text: str, *, closing: str = "", footer: str = "") -> None:
         """Show the whole answer, the sentence `closing`, and the line `footer`. Raises SlackFailed."""
@@ -117,12 +113,6 @@ class Reply:
                 self._way.finish(footer)
             case Updated():
                 self._way.finish(whole, footer)
-
-    def _show(self, shown: str) -> None:
-        try:
-            self._way.show(shown)
-        except SlackFailed as failed:
-            self._after(failed, self._way)
 
     def _after(self, failed: SlackFailed, way: Way) -> None:
         if isinstance(failed, SlackBusy):

@@ -1,6 +1,7 @@
 """PURE: divides a long answer into messages."""
 
-from bot.prompting.inert import escape, open_fence
+from bot.prompting.inert import open_fence
+from bot.views.escape import escape
 
 _SEPARATORS = ("\n\n", "\n", " ")
 """Where a message may end, best first."""

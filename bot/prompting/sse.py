@@ -26,9 +26,8 @@ class Choice(Struct, frozen=True):
 
 
 class Usage(Struct, frozen=True):
-    """Numbers of tokens, as counted by the engine."""
+    """The number of tokens, as counted by the engine."""
 
-    prompt_tokens: int = 0
     completion_tokens: int = 0
 
 

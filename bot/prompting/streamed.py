@@ -1,8 +1,7 @@
 """Writes an answer as Slack streams, one message after another."""
 
 import contextlib
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -26,21 +25,25 @@ class AnswerPlace(Struct, frozen=True, kw_only=True):
     user: str
 
 
+class AnswerRecord(Struct, frozen=True, kw_only=True):
+    """How the messages of an answer are marked and recorded, so that another process can continue it."""
+
+    metadata: dict[str, Any]
+    starting: Callable[[], None]
+    """Called before each new message."""
+    began: Callable[[str], None]
+    """Called with the ts of each new message."""
+    lost: Callable[[], Sequence[str]]
+    """Looks for messages of the answer whose ts was not received."""
+
+
 class Streamed:
     """Shows a growing text. Characters that Slack has accepted are not sent again."""
 
     def __init__(
-        self,
-        slack: SlackCalls,
-        place: AnswerPlace,
-        *,
-        metadata: dict[str, Any],
-        starting: Callable[[], None],
-        began: Callable[[str], None],
-        clock: Callable[[], float] = time.monotonic,
+        self, slack: SlackCalls, place: AnswerPlace, record: AnswerRecord, *, clock: Callable[[], float]
     ) -> None:
-        self._slack, self._place, self._metadata = slack, place, metadata
-        self._starting, self._began, self._clock = starting, began, clock
+        self._slack, self._place, self._record, self._clock = slack, place, record, clock
         self._ts = ""
         self._since = 0.0
         self._body = ""
@@ -85,14 +88,14 @@ class Streamed:
         if self._ts:
             self._slack.append_stream(place.channel, self._ts, text)
         else:
-            self._starting()
+            self._record.starting()
             try:
                 self._ts = self._slack.start_stream(place.channel, place.thread, place.team, place.user, text)
             except SlackAway:
                 self.reply_was_lost = True
                 raise
             self._since = self._clock()
-            self._began(self._ts)
+            self._record.began(self._ts)
         self._opening = ""
         self._body += text
         self.sent += len(piece)
@@ -110,7 +113,7 @@ class Streamed:
     def _stop(self, footer: str) -> None:
         channel, ts = self._place.channel, self._ts
         try:
-            self._slack.stop_stream(channel, ts, footer=mrkdwn(footer), metadata=self._metadata)
+            self._slack.stop_stream(channel, ts, footer=mrkdwn(footer), metadata=self._record.metadata)
         except SlackRefused:
             # Slack has ended the stream (its text is complete), or accepts no blocks or metadata here.
             with contextlib.suppress(SlackRefused):

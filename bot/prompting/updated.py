@@ -1,14 +1,12 @@
 """Writes an answer without streams: plain messages that are updated as it grows."""
 
 import contextlib
-import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from bot.prompting.inert import mrkdwn
 from bot.prompting.pacing import FOR_CARDS
 from bot.prompting.split import split
-from bot.prompting.streamed import AnswerPlace
+from bot.prompting.streamed import AnswerPlace, AnswerRecord
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackAway, SlackBusy, SlackFailed, SlackRefused
 from bot.slack.message import Message
@@ -25,23 +23,19 @@ class Updated:
         self,
         slack: SlackCalls,
         place: AnswerPlace,
+        record: AnswerRecord,
         *,
-        metadata: dict[str, Any],
-        starting: Callable[[], None],
-        began: Callable[[str], None],
-        lost: Callable[[], Sequence[str]],
+        clock: Callable[[], float],
         reply_was_lost: bool = False,
-        clock: Callable[[], float] = time.monotonic,
         before: int = 0,
         opening: str = "",
         begun: Sequence[str] = (),
     ) -> None:
         """`before`: number of characters shown by a stream; `begun`: ts of messages to overwrite, in order.
 
-        `lost` looks for this answer's messages whose ts is not known; `reply_was_lost`: whether one may exist.
+        `reply_was_lost`: whether a message may exist whose ts is not known.
         """
-        self._slack, self._place, self._metadata = slack, place, metadata
-        self._starting, self._began, self._lost, self._clock = starting, began, lost, clock
+        self._slack, self._place, self._record, self._clock = slack, place, record, clock
         self._lost_at = clock() if reply_was_lost else None
         self._before, self._opening = before, opening
         self._messages: list[str] = list(begun)  # "" for one that is not posted yet
@@ -77,14 +71,14 @@ class Updated:
                 self._post(at, text)
 
     def _post(self, at: int, text: str) -> None:
-        self._starting()
+        self._record.starting()
         message, place = Message(text=text), self._place
         try:
-            ts = self._slack.post(place.channel, message, thread=place.thread, metadata=self._metadata)
+            ts = self._slack.post(place.channel, message, thread=place.thread, metadata=self._record.metadata)
         except SlackAway:
             self._lost_at = self._clock()
             raise
-        self._began(ts)
+        self._record.began(ts)
         self._messages[at], self._shown[at] = ts, text
 
     def _adopt(self, at: int) -> bool:
@@ -93,10 +87,10 @@ class Updated:
             return False
         if (rest := self._lost_at + SETTLES.total_seconds() - self._clock()) > 0:
             raise SlackBusy(rest)
-        found = self._lost()
+        found = self._record.lost()
         self._lost_at = None
         for ts in found[:1]:
-            self._began(ts)
+            self._record.began(ts)
             self._messages[at] = ts
             with contextlib.suppress(SlackFailed):
                 self._slack.stop_stream(self._place.channel, ts)  # Slack refuses to update an open stream

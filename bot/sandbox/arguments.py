@@ -6,9 +6,7 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
-from bot.sandbox.limits import SlackError, refuse_arguments
-
-JSON = dict[str, Any]
+from bot.sandbox.limits import JSON, SlackError, refuse_arguments
 
 
 class Arguments:
@@ -26,12 +24,7 @@ class Arguments:
         return default if value is None else str(value)
 
     def required(self, name: str) -> str:
-        """The argument's text.
-
-        Raises:
-            SlackError: `invalid_arguments` if it is missing.
-
-        """
+        """The argument's text. Raises SlackError: `invalid_arguments` if it is missing."""
         if name not in self:
             refuse_arguments(f"missing required field: {name}")
         return self.text(name)
@@ -41,24 +34,14 @@ class Arguments:
         return default if value is None else str(value).lower() in {"1", "true", "yes"}
 
     def number(self, name: str, default: int, at_most: int) -> int:
-        """An integer, clamped to 1 … `at_most`.
-
-        Raises:
-            SlackError: `invalid_limit` if it is not an integer.
-
-        """
+        """An integer, clamped to 1 … `at_most`. Raises SlackError: `invalid_limit` if it is not an integer."""
         try:
             return max(1, min(at_most, int(self._given.get(name) or default)))
         except (TypeError, ValueError):
             raise SlackError("invalid_limit") from None
 
     def json(self, name: str, refusal: str = "invalid_arguments") -> Any:
-        """A structured argument, or None.
-
-        Raises:
-            SlackError: `refusal` if its JSON text is invalid.
-
-        """
+        """A structured argument, or None. Raises SlackError: `refusal` if its JSON text is invalid."""
         value = self._given.get(name)
         if not isinstance(value, str):
             return value
@@ -73,9 +56,7 @@ class Arguments:
 async def read_arguments(request: Request) -> JSON:
     """The arguments of query and body; the body takes precedence.
 
-    Raises:
-        SlackError: `invalid_json`, `json_not_object`, `invalid_form_data`, `invalid_post_type`.
-
+    Raises SlackError: `invalid_json`, `json_not_object`, `invalid_form_data`, `invalid_post_type`.
     """
     given: JSON = dict(request.query_params)
     if request.method != "POST":

@@ -5,6 +5,7 @@ import secrets
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,6 +35,8 @@ GATEWAY_PORT = 8000
 START_WITHIN = 60.0
 """Maximum time for one part of the sandbox to start, in seconds."""
 
+CLI = (sys.executable, "-m", "bot.cli")
+
 LEASE = "2m"
 """Time after which the engines end themselves if this program is killed."""
 
@@ -41,26 +44,28 @@ LEASE = "2m"
 def run(port: int, environ: Mapping[str, str]) -> int:
     """Serve until SIGINT, SIGTERM or SIGHUP, then end all processes and remove all files; return the exit status."""
     out = Console(highlight=False)
-    stop = Stop()
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: stop.set())
     with tempfile.TemporaryDirectory(prefix="mixtral-demo-") as folder:
         home = Path(folder)
         env, page = _environment(home, port, environ)
         children = Children()
         try:
             with out.status("Starting …") as status:
-                for name, child in _children(home, env, page):
+                for name, child, url in _children(home, env, page):
                     status.update(f"Starting {name} …")
                     children.start(child)
-                    _wait_for(child, env, page, stop)
+                    _wait_for(child, url, stop)
                 status.update("Waiting for the bot to connect …")
                 _wait_until_connected(page, children, stop)
             _set_shortages(env)
             _welcome(out, page, home)
-            while not stop.requested:
+            while not stop.is_set():
                 children.restart_the_dead()
                 time.sleep(0.2)
         except StartFailed as failed:
-            if not stop.requested:
+            if not stop.is_set():
                 out.print(f"[bold red]mixtral-bot demo:[/] {failed}")
                 return 1
         finally:
@@ -72,18 +77,6 @@ def run(port: int, environ: Mapping[str, str]) -> int:
 
 class StartFailed(Exception):
     """A part of the sandbox did not start; the message names it and contains the end of its log."""
-
-
-class Stop:
-    """Whether the demo should end: after Ctrl-C, SIGTERM or a closed terminal."""
-
-    def __init__(self) -> None:
-        self.requested = False
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._request)
-
-    def _request(self, *_: object) -> None:
-        self.requested = True
 
 
 def _environment(home: Path, port: int, environ: Mapping[str, str]) -> tuple[dict[str, str], str]:
@@ -118,23 +111,26 @@ def _environment(home: Path, port: int, environ: Mapping[str, str]) -> tuple[dic
     }, page
 
 
-def _children(home: Path, env: Mapping[str, str], page: str) -> list[tuple[str, Child]]:
+def _children(home: Path, env: Mapping[str, str], page: str) -> list[tuple[str, Child, str]]:
+    """The parts in the order of their start, each with the address at which it answers if others depend on it."""
     port = page.rsplit(":", 1)[1]
     redis = urlsplit(env["REDIS_URL"])
     server = (sys.executable, "-m", "bot.sandbox.server", "--port", port, "--notice", NOTICE)
-    cli = (sys.executable, "-m", "bot.cli")
-    clouds = [
-        ("the AWS stand-in", _cloud("ec2", env["AWS_ENDPOINT_URL"], home, env)),
-        ("the GCP stand-in", _cloud("gce", env["MIXTRAL_GCE_ENDPOINT"], home, env)),
-    ]
+    aws, gcp = env["AWS_ENDPOINT_URL"], env["MIXTRAL_GCE_ENDPOINT"]
+    data = valkey(redis.port or 0, home / "valkey", home / "valkey.log", redis.password or "")
     return [
-        ("Valkey", valkey(redis.port or 0, home / "valkey", home / "valkey.log", redis.password or "")),
-        ("the Slack stand-in", Child(name="slack", argv=server, env=env, log=home / "slack.log")),
-        *clouds,
-        ("the bot", Child(name="bot", argv=(*cli, "run"), env=env, log=home / "bot.log")),
-        ("the worker", Child(name="worker", argv=(*cli, "worker"), env=env, log=home / "worker.log")),
-        ("the gateway", Child(name="gateway", argv=(*cli, "gateway"), env=env, log=home / "gateway.log")),
+        ("Valkey", data, env["REDIS_URL"]),
+        ("the Slack stand-in", _child("slack", server, home, env), f"{page}/page/state"),
+        ("the AWS stand-in", _cloud("ec2", aws, home, env), f"{aws}/sandbox/calls"),
+        ("the GCP stand-in", _cloud("gce", gcp, home, env), f"{gcp}/sandbox/calls"),
+        ("the bot", _child("bot", (*CLI, "run"), home, env), ""),
+        ("the worker", _child("worker", (*CLI, "worker"), home, env), ""),
+        ("the gateway", _child("gateway", (*CLI, "gateway"), home, env), f"{env['MIXTRAL_GATEWAY_URL']}/health"),
     ]
+
+
+def _child(name: str, argv: tuple[str, ...], home: Path, env: Mapping[str, str]) -> Child:
+    return Child(name=name, argv=argv, env=env, log=home / f"{name}.log")
 
 
 def _cloud(name: str, url: str, home: Path, env: Mapping[str, str]) -> Child:
@@ -142,7 +138,7 @@ def _cloud(name: str, url: str, home: Path, env: Mapping[str, str]) -> Child:
     folder.mkdir(mode=0o700)
     port = str(urlsplit(url).port)
     argv = (sys.executable, "-m", f"workers.sandbox.{name}.server", "--port", port, "--folder", str(folder))
-    return Child(name=name, argv=argv, env=env, log=home / f"{name}.log")
+    return _child(name, argv, home, env)
 
 
 def _set_shortages(env: Mapping[str, str]) -> None:
@@ -155,41 +151,30 @@ def _set_shortages(env: Mapping[str, str]) -> None:
             httpx.post(f"{url}/sandbox/faults", json=fault, timeout=10).raise_for_status()
 
 
-def _wait_for(child: Child, env: Mapping[str, str], page: str, stop: Stop) -> None:
-    """Return when the child answers, if others depend on it. Raises StartFailed."""
+def _answers(url: str) -> bool:
     from redis import Redis  # noqa: PLC0415 - a slow import, which runs while Valkey starts
     from redis.exceptions import RedisError  # noqa: PLC0415 - see above
 
-    def answers() -> bool:
-        try:
-            match child.name:
-                case "valkey":
-                    return bool(Redis.from_url(env["REDIS_URL"]).ping())
-                case "slack":
-                    return httpx.get(f"{page}/page/state", timeout=2).is_success
-                case "ec2":
-                    return httpx.get(f"{env['AWS_ENDPOINT_URL']}/sandbox/calls", timeout=2).is_success
-                case "gce":
-                    return httpx.get(f"{env['MIXTRAL_GCE_ENDPOINT']}/sandbox/calls", timeout=2).is_success
-                case "gateway":
-                    return httpx.get(f"{env['MIXTRAL_GATEWAY_URL']}/health", timeout=2).is_success
-                case _:
-                    return True
-        except (RedisError, httpx.HTTPError):
-            return False
+    try:
+        return bool(Redis.from_url(url).ping()) if url.startswith("redis:") else httpx.get(url, timeout=2).is_success
+    except (RedisError, httpx.HTTPError):
+        return False
 
+
+def _wait_for(child: Child, url: str, stop: threading.Event) -> None:
+    """Return when the child answers at its address, if it has one. Raises StartFailed."""
     deadline = time.monotonic() + START_WITHIN
-    while not answers():
-        if stop.requested or time.monotonic() > deadline:
+    while url and not _answers(url):
+        if stop.is_set() or time.monotonic() > deadline:
             raise StartFailed(f"{child.name} did not start.\n{_tail(child.log)}")
         time.sleep(0.05)
 
 
-def _wait_until_connected(page: str, children: Children, stop: Stop) -> None:
+def _wait_until_connected(page: str, children: Children, stop: threading.Event) -> None:
     deadline = time.monotonic() + START_WITHIN
     while not httpx.get(f"{page}/page/state", timeout=5).json()["socket"]["connected"]:
         children.restart_the_dead()
-        if stop.requested or time.monotonic() > deadline:
+        if stop.is_set() or time.monotonic() > deadline:
             raise StartFailed("the bot did not connect to the Slack stand-in.")
         time.sleep(0.1)
 

@@ -4,13 +4,11 @@ import html
 import re
 import secrets
 from collections.abc import Sequence
-from typing import Any
 
 from bot.sandbox import seed
+from bot.sandbox.limits import JSON
 from bot.sandbox.seed import Channel, User
 from bot.sandbox.workspace import Message
-
-JSON = dict[str, Any]
 
 _AT = re.compile(r"(?<![\w@;])@([A-Za-z][\w.-]*)")
 _HASH = re.compile(r"(?<![\w#&])#([a-z][\w-]*)")
@@ -45,7 +43,6 @@ def envelope(event: JSON, *, at: float) -> JSON:
 
 
 def message_event(message: Message, channel: Channel) -> JSON:
-    """A `message` event."""
     event = message.for_api() | {
         "channel": channel.id,
         "event_ts": message.ts,

@@ -7,8 +7,6 @@ import msgspec
 
 
 class Kind(StrEnum):
-    """The kinds of failures."""
-
     DROP_SOCKET = "drop_socket"  # the connection ends without a message
     REFRESH_SOCKET = "refresh_socket"  # Slack sends refresh_requested, then closes the connection
     HTTP_500 = "http_500"

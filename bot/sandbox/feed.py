@@ -3,10 +3,11 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Any, Self
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-JSON = dict[str, Any]
+from bot.sandbox.limits import JSON
+
 Key = tuple[str, ...]
 
 KEPT = 10_000
@@ -23,7 +24,7 @@ class Feed:
         self.cursor = int(time.time() * 1000)
         self._floor = self.cursor
         self._entries: OrderedDict[Key, tuple[int, Callable[[], JSON]]] = OrderedDict()
-        self._readers: set[asyncio.Event] = set()
+        self._readers: set[Reader] = set()
 
     def publish(self, key: Key, render: Callable[[], JSON]) -> None:
         """Record that the object under `key` changed; `render` returns its state when it is sent."""
@@ -33,7 +34,7 @@ class Feed:
         if len(self._entries) > KEPT:
             self._floor = self._entries.popitem(last=False)[1][0]
         for reader in self._readers:
-            reader.set()
+            reader.event.set()
 
     def after(self, cursor: int) -> list[JSON] | None:
         """Changes newer than `cursor`, oldest first; None if some of them are not kept any more."""
@@ -48,30 +49,28 @@ class Feed:
         newer.reverse()
         return newer
 
-    def reader(self) -> "Reader":
-        return Reader(self._readers)
+    @contextmanager
+    def reader(self) -> Iterator["Reader"]:
+        reader = Reader()
+        self._readers.add(reader)
+        try:
+            yield reader
+        finally:
+            self._readers.discard(reader)
 
 
 class Reader:
     """Notifies one open page of changes."""
 
-    def __init__(self, readers: set[asyncio.Event]) -> None:
-        self._readers = readers
-        self._event = asyncio.Event()
-
-    def __enter__(self) -> Self:
-        self._readers.add(self._event)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._readers.discard(self._event)
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
 
     async def change(self, within: float) -> bool:
         """Wait for a change; False if there is none within `within` seconds."""
         try:
             async with asyncio.timeout(within):
-                await self._event.wait()
+                await self.event.wait()
         except TimeoutError:
             return False
-        self._event.clear()
+        self.event.clear()
         return True

@@ -1,19 +1,14 @@
 """A person's interactions with the app: slash commands, actions on elements, submissions of modals."""
 
-from typing import Any
-
 from bot.sandbox import modals, seed
 from bot.sandbox.block_kit import check_view
 from bot.sandbox.block_kit.check import interactive
-from bot.sandbox.events import typed as stored
-from bot.sandbox.limits import SlackError
+from bot.sandbox.limits import JSON, SlackError
 from bot.sandbox.responses import respond
 from bot.sandbox.seed import Channel, UserId
 from bot.sandbox.socket_mode import NotConnected, Unacked
 from bot.sandbox.stand_in import StandIn
 from bot.sandbox.workspace import Message
-
-JSON = dict[str, Any]
 
 TROUBLE = "We had some trouble connecting. Try again?"
 SILENT = "{command} failed because the app did not respond. Please try again or contact the app developer."
@@ -42,9 +37,7 @@ class Interactions:
             "user_id": user,
             "user_name": stand_in.workspace.users[user].name,
             "command": command,
-            "text": stored(
-                text.strip(), list(stand_in.workspace.users.values()), list(stand_in.workspace.channels.values())
-            ),
+            "text": stand_in.stored(text.strip()),
             "api_app_id": seed.APP_ID,
             "is_enterprise_install": "false",
             "response_url": f"{self._base_url}/commands/{path}",
@@ -59,14 +52,11 @@ class Interactions:
             stand_in.slackbot(user, channel, f'{command} failed with the error "operation_timeout"')
             return {"ok": True, "acked": False}
         if ack:
-            self._post_ack(user, channel, command, ack)
+            try:
+                respond(stand_in, ack, user=user, channel=channel)
+            except SlackError:
+                stand_in.slackbot(user, channel, f'{command} failed with the error "invalid_command_response"')
         return {"ok": True, "acked": True}
-
-    def _post_ack(self, user: UserId, channel: Channel, command: str, ack: JSON) -> None:
-        try:
-            respond(self._stand_in, ack, user=user, channel=channel)
-        except SlackError:
-            self._stand_in.slackbot(user, channel, f'{command} failed with the error "invalid_command_response"')
 
     async def action_on_message(self, user: UserId, message: Message, action: JSON, state: JSON) -> JSON:
         """Send an action on an element of a message."""

@@ -52,9 +52,7 @@ class SlackError(Exception):
 def refuse_arguments(*complaints: str) -> NoReturn:
     """Refuse arguments that do not match the schema, with Slack's messages.
 
-    Raises:
-        SlackError: always; `invalid_arguments`.
-
+    Always raises SlackError: `invalid_arguments`.
     """
     raise SlackError("invalid_arguments", response_metadata={"messages": [f"[ERROR] {text}" for text in complaints]})
 
@@ -62,9 +60,7 @@ def refuse_arguments(*complaints: str) -> NoReturn:
 def check_text(text: str, *, at_most: int = TEXT) -> None:
     """Refuse a message text that is too long (40,000 characters; 4,000 in chat.update).
 
-    Raises:
-        SlackError: `msg_too_long`.
-
+    Raises SlackError: `msg_too_long`.
     """
     if len(text) > at_most:
         raise SlackError("msg_too_long")
@@ -73,9 +69,7 @@ def check_text(text: str, *, at_most: int = TEXT) -> None:
 def check_metadata(metadata: Any) -> JSON | None:
     """The message metadata to store, {event_type, event_payload}, or None.
 
-    Raises:
-        SlackError: `invalid_metadata_format`, `invalid_metadata_schema`, `metadata_too_large`.
-
+    Raises SlackError: `invalid_metadata_format`, `invalid_metadata_schema`, `metadata_too_large`.
     """
     if metadata in (None, "", {}):
         return None

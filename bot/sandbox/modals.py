@@ -2,13 +2,10 @@
 
 import secrets
 import time
-from typing import Any
 
 from bot.sandbox import limits, seed
-from bot.sandbox.limits import SlackError
+from bot.sandbox.limits import JSON, SlackError
 from bot.sandbox.workspace import Workspace
-
-JSON = dict[str, Any]
 
 
 def stored(view: JSON, *, view_id: str | None = None, under: JSON | None = None) -> JSON:
@@ -51,12 +48,7 @@ def open_modal(workspace: Workspace, user: str, view: JSON) -> JSON:
 
 
 def push(workspace: Workspace, user: str, view: JSON) -> JSON:
-    """Show a modal on top of the stack.
-
-    Raises:
-        SlackError: `not_found` if no modal is open, `push_limit_reached`.
-
-    """
+    """Show a modal on top of the stack. Raises SlackError: `not_found` if no modal is open, `push_limit_reached`."""
     stack = workspace.modals[user]
     if not stack:
         raise SlackError("not_found")
@@ -72,9 +64,7 @@ def push(workspace: Workspace, user: str, view: JSON) -> JSON:
 def replace(workspace: Workspace, user: str, old: JSON, view: JSON) -> JSON:
     """Replace a view; the new one has its id and its place in the stack.
 
-    Raises:
-        SlackError: `not_found` if the old one was closed meanwhile.
-
+    Raises SlackError: `not_found` if the old one was closed meanwhile.
     """
     shown = stored(view, view_id=old["id"]) | {
         "previous_view_id": old["previous_view_id"],
@@ -105,9 +95,7 @@ def clear(workspace: Workspace, user: str) -> None:
 def find(workspace: Workspace, name: str, value: str) -> tuple[str, JSON]:
     """The person to whom the modal with `value` in its field `name` is shown, and the modal.
 
-    Raises:
-        SlackError: `not_found`.
-
+    Raises SlackError: `not_found`.
     """
     for user, stack in workspace.modals.items():
         for view in stack:

@@ -13,10 +13,9 @@ from starlette.staticfiles import StaticFiles
 from bot.sandbox import events, seed
 from bot.sandbox.faults import Fault, Kind
 from bot.sandbox.interactions import Interactions
+from bot.sandbox.limits import JSON
 from bot.sandbox.seed import Channel, ChannelId, UserId
 from bot.sandbox.stand_in import StandIn
-
-JSON = dict[str, Any]
 
 QUIET_SECONDS = 15.0  # maximum time between two lines of the event stream
 REVALIDATE = {"Cache-Control": "no-cache"}
@@ -55,15 +54,8 @@ class PageApi:
             Route("/page/state", self.state),
             Route("/page/events", self.events),
             *(
-                Route(f"/page/{name}", self._json_route(act), methods=["POST"])
-                for name, act in {
-                    "send": self.send,
-                    "action": self.action,
-                    "view": self.view,
-                    "home": self.home,
-                    "dm": self.dm,
-                    "switch": self.switch,
-                }.items()
+                Route(f"/page/{act.__name__}", self._json_route(act), methods=["POST"])
+                for act in (self.send, self.action, self.view, self.home, self.dm, self.switch)
             ),
             Route("/sandbox/faults", self._json_route(self.arm), methods=["POST"]),
             Route("/sandbox/faults", self.clear_faults, methods=["DELETE"]),

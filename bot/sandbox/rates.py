@@ -89,12 +89,7 @@ class Rates:
         self._buckets: dict[tuple[str, str], Bucket] = {}
 
     def spend(self, method: str, channel: str = "") -> None:
-        """Count one call.
-
-        Raises:
-            SlackError: `ratelimited`, with status 429 and Retry-After in whole seconds.
-
-        """
+        """Count one call. Raises SlackError: `ratelimited`, with status 429 and Retry-After in whole seconds."""
         if self._scale <= 0:
             return
         wait = self._take(method, "", rate_of(method))

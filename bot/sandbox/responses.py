@@ -1,21 +1,18 @@
 """An app's answers in an ack or through a response_url."""
 
 from http import HTTPStatus
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from bot.sandbox.arguments import Arguments, read_arguments
-from bot.sandbox.limits import SlackError
+from bot.sandbox.limits import JSON, SlackError
 from bot.sandbox.methods.chat import content_of, rewrite
 from bot.sandbox.seed import Channel
 from bot.sandbox.stand_in import StandIn
 from bot.sandbox.triggers import ResponseUrl
 from bot.sandbox.workspace import Message
-
-JSON = dict[str, Any]
 
 
 def respond(
@@ -29,9 +26,7 @@ def respond(
 ) -> None:
     """Apply the answer: replace or delete the original, or post a new message.
 
-    Raises:
-        SlackError: `no_text`, `invalid_blocks` and the like.
-
+    Raises SlackError: `no_text`, `invalid_blocks` and the like.
     """
     arguments = Arguments(answer)
     if arguments.flag("delete_original"):
@@ -53,8 +48,6 @@ def respond(
 
 
 class ResponseRoutes:
-    """The routes of response URLs."""
-
     def __init__(self, stand_in: StandIn) -> None:
         self._stand_in = stand_in
 

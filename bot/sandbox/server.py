@@ -4,7 +4,7 @@ import argparse
 import signal
 import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -45,13 +45,13 @@ def build_app(settings: Settings, base_url: str) -> tuple[Starlette, PageApi]:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn with an event for when it listens; its shutdown ends open event streams first."""
+    """Uvicorn that calls `listening` when it listens; its shutdown ends open event streams first."""
 
-    def __init__(self, settings: Settings, port: int) -> None:
+    def __init__(self, settings: Settings, port: int, listening: Callable[[], None]) -> None:
+        self._listening = listening
         self.listener = _listen(port)
         self.url = f"http://{HOST}:{self.listener.getsockname()[1]}"
         app, self._page = build_app(settings, self.url)
-        self.listening = threading.Event()
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -64,7 +64,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self.listening.set()
+        self._listening()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._page.end()
@@ -74,14 +74,15 @@ class _Server(uvicorn.Server):
 class Running:
     """A stand-in that runs in a thread of this process."""
 
-    def __init__(self, server: _Server) -> None:
+    def __init__(self, settings: Settings, port: int) -> None:
+        listening = threading.Event()
+        self._server = server = _Server(settings, port, listening.set)
         self.url = server.url
-        self._server = server
         self._thread = threading.Thread(
             target=server.run, kwargs={"sockets": [server.listener]}, name="slack-stand-in", daemon=True
         )
         self._thread.start()
-        server.listening.wait(timeout=10)
+        listening.wait(timeout=10)
 
     @property
     def api_url(self) -> str:
@@ -101,7 +102,7 @@ class Running:
 
 def start(settings: Settings | None = None, port: int = 0) -> Running:
     """Start a stand-in in a thread of this process, and return when it listens; port 0 is any free port."""
-    return Running(_Server(settings or Settings(), port))
+    return Running(settings or Settings(), port)
 
 
 def _listen(port: int) -> socket.socket:
@@ -129,15 +130,8 @@ def main() -> None:
     # Uvicorn shuts down and then raises the signal again. It must not end the process before the clean-up.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    server = _Server(settings, given.port)
-    announce = threading.Thread(target=_announce, args=(server,), daemon=True)
-    announce.start()
+    server = _Server(settings, given.port, lambda: print(f"Slack stand-in: {server.url}/", flush=True))  # noqa: T201 - callers wait for this line
     server.run(sockets=[server.listener])
-
-
-def _announce(server: _Server) -> None:
-    server.listening.wait()
-    print(f"Slack stand-in: {server.url}/", flush=True)  # noqa: T201 - callers wait for this line
 
 
 if __name__ == "__main__":

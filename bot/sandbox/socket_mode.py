@@ -8,15 +8,16 @@ import secrets
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from bot.sandbox import limits, seed
 from bot.sandbox.faults import Faults, Kind
+from bot.sandbox.limits import JSON
 
-JSON = dict[str, Any]
 log = logging.getLogger(__name__)
 
 TICKET_SECONDS = 30
@@ -132,10 +133,7 @@ class SocketMode:
     async def request(self, kind: str, payload: JSON) -> JSON:
         """Send a slash command or an interaction once; return the payload of its ack.
 
-        Raises:
-            NotConnected: no connection is open.
-            Unacked: no ack came in time, or the connection ended.
-
+        Raises NotConnected if no connection is open. Raises Unacked if no ack came in time, or the connection ended.
         """
         started = time.monotonic()
         acked = False
@@ -153,9 +151,7 @@ class SocketMode:
         if len(self._tasks) >= EVENTS_WAITING:
             log.warning("an event is lost: %d events are waiting already", EVENTS_WAITING)
             return
-        task = asyncio.get_running_loop().create_task(self._deliver(payload))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._in_background(partial(self._deliver, payload))
 
     async def _deliver(self, payload: JSON) -> None:
         reason = ""
@@ -216,12 +212,12 @@ class SocketMode:
                 with contextlib.suppress(WebSocketDisconnect, RuntimeError):
                     await connection.socket.send_text(json.dumps(bye))
                 self._connections.remove(connection)
-                asyncio.get_running_loop().call_later(1.0, self._close_in_background, connection)
+                asyncio.get_running_loop().call_later(1.0, self._in_background, connection.close)
             else:
                 await connection.close()
 
-    def _close_in_background(self, connection: Connection) -> None:
-        task = asyncio.get_running_loop().create_task(connection.close())
+    def _in_background(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        task = asyncio.get_running_loop().create_task(work())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -13,6 +13,7 @@ import msgspec
 from bot.sandbox import events, limits, seed
 from bot.sandbox.faults import Faults
 from bot.sandbox.feed import Feed
+from bot.sandbox.limits import JSON
 from bot.sandbox.rates import Rates
 from bot.sandbox.seed import Channel, UserId
 from bot.sandbox.socket_mode import SocketMode
@@ -20,16 +21,12 @@ from bot.sandbox.streams import Streams
 from bot.sandbox.triggers import ResponseUrls, Triggers
 from bot.sandbox.workspace import Message, Workspace
 
-JSON = dict[str, Any]
-
 CALLS_KEPT = 20_000
 PAGE_DIR = Path(__file__).parent / "page" / "dist"
 NOTICE = "This is a sandbox: a stand-in for Slack on your own machine. Nothing here reaches slack.com."
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings of a stand-in."""
-
     notice: str = NOTICE
     page_dir: Path = PAGE_DIR
     rate_scale: float = 1.0
@@ -105,10 +102,13 @@ class StandIn:
             text = f"<@{invited.id}> was added to this channel."
         self.slackbot(user, channel, text)
 
+    def stored(self, typed: str) -> str:
+        return events.typed(typed, [*self.workspace.users.values()], [*self.workspace.channels.values()])
+
     def say(self, user: UserId, channel: Channel, text: str, thread_ts: str | None = None) -> Message:
         """A person writes a message."""
         workspace = self.workspace
-        stored = events.typed(text, [*workspace.users.values()], [*workspace.channels.values()])
+        stored = self.stored(text)
         message = Message(
             channel=channel.id,
             ts=workspace.new_ts(),

@@ -5,10 +5,9 @@ from typing import Any
 
 from bot.sandbox import limits
 from bot.sandbox.block_kit import check_message_blocks
-from bot.sandbox.limits import SlackError
+from bot.sandbox.limits import JSON, SlackError
 from bot.sandbox.workspace import Message, Workspace
 
-JSON = dict[str, Any]
 _STATES = frozenset({"pending", "in_progress", "complete", "error"})
 
 
@@ -28,10 +27,8 @@ class Stream:
     def append(self, markdown_text: str, chunks: list[JSON]) -> None:
         """Add text or chunks, but not both; a stream accepts only the one that it began with.
 
-        Raises:
-            SlackError: `cannot_provide_both_markdown_text_and_chunks`, `streaming_mode_mismatch`,
-                `msg_too_long`, `invalid_chunks`, `invalid_blocks`.
-
+        Raises SlackError: `cannot_provide_both_markdown_text_and_chunks`, `streaming_mode_mismatch`, `msg_too_long`,
+        `invalid_chunks`, `invalid_blocks`.
         """
         if markdown_text and chunks:
             raise SlackError("cannot_provide_both_markdown_text_and_chunks")
@@ -105,12 +102,7 @@ class Streams:
         self._open[stream.message.channel, stream.message.ts] = stream
 
     def find(self, channel: str, ts: str) -> Stream:
-        """The open stream with this timestamp.
-
-        Raises:
-            SlackError: `message_not_in_streaming_state` if it has ended.
-
-        """
+        """The open stream with this timestamp. Raises SlackError: `message_not_in_streaming_state` if it has ended."""
         self.end_old()
         stream = self._open.get((channel, ts))
         if stream is None:

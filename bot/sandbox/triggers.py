@@ -39,9 +39,7 @@ class Triggers:
     def exchange(self, trigger_id: str) -> Trigger:
         """Use a trigger id, which is valid only once.
 
-        Raises:
-            SlackError: `invalid_trigger_id`, `exchanged_trigger_id`, `expired_trigger_id`.
-
+        Raises SlackError: `invalid_trigger_id`, `exchanged_trigger_id`, `expired_trigger_id`.
         """
         given = self._given.get(trigger_id)
         if given is None:
@@ -96,12 +94,7 @@ class ResponseUrls:
         return path
 
     def use(self, path: str) -> ResponseUrl:
-        """Count one use.
-
-        Raises:
-            SlackError: `invalid_url`, `expired_url`, `used_url`; each with status 404.
-
-        """
+        """Count one use. Raises SlackError: `invalid_url`, `expired_url`, `used_url`; each with status 404."""
         given = self._given.get(path)
         if given is None:
             raise SlackError("invalid_url", status=404)

@@ -12,11 +12,9 @@ from starlette.types import Receive, Scope, Send
 from bot.sandbox import rates, seed
 from bot.sandbox.arguments import Arguments, read_arguments
 from bot.sandbox.faults import Kind
-from bot.sandbox.limits import SlackError
+from bot.sandbox.limits import JSON, SlackError
 from bot.sandbox.methods import APP_LEVEL, METHODS
 from bot.sandbox.stand_in import StandIn
-
-JSON = dict[str, Any]
 
 _LOGGED_ARGUMENTS = ("parse", "link_names")
 """Arguments that are not visible in the message, and so are logged with the call."""
@@ -48,7 +46,8 @@ class WebApi:
         given: JSON = {}
         try:
             answer = {"ok": True, **await self._answer(method, request, given)}
-            self._lose_answer(method)
+            if self._stand_in.faults.take(method, Kind.LOSE_ANSWER):
+                raise SlackError("internal_error", status=500)  # noqa: TRY301 - as any refusal
             status, headers = 200, {"x-oauth-scopes": seed.SCOPES}
         except SlackError as refusal:
             answer, status, headers = refusal.answer(), refusal.status, refusal.headers
@@ -85,10 +84,6 @@ class WebApi:
             case _:
                 raise SlackError(fault.error)
 
-    def _lose_answer(self, method: str) -> None:
-        if self._stand_in.faults.take(method, Kind.LOSE_ANSWER):
-            raise SlackError("internal_error", status=500)
-
     def _log(self, method: str, given: JSON, answer: JSON, status: int, seconds: float) -> None:
         stand_in = self._stand_in
         stand_in.called += 1
@@ -112,9 +107,7 @@ def _token(request: Request, given: JSON) -> str:
 def _check_token(method: str, token: str) -> None:
     """Check that the token exists and that its kind fits the method.
 
-    Raises:
-        SlackError: `not_authed`, `invalid_auth`, `not_allowed_token_type`.
-
+    Raises SlackError: `not_authed`, `invalid_auth`, `not_allowed_token_type`.
     """
     if method == "api.test":
         return

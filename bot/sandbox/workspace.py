@@ -3,15 +3,13 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import msgspec
 
 from bot.sandbox import seed
 from bot.sandbox.feed import Feed
+from bot.sandbox.limits import JSON
 from bot.sandbox.seed import Channel, ChannelId, User, UserId
-
-JSON = dict[str, Any]
 
 MESSAGES_KEPT = 5_000  # per channel
 EPHEMERALS_KEPT = 500

@@ -109,7 +109,6 @@ class SlackCalls:
         self._say("chat.update", self._web.chat_update, message, leave=leave, channel=channel, ts=ts)
 
     def delete(self, channel: str, ts: str) -> None:
-        """Delete a message of the bot."""
         self._call("chat.delete", self._web.chat_delete, channel=channel, ts=ts)
 
     def whisper(
@@ -176,7 +175,6 @@ class SlackCalls:
         return str(started["ts"])
 
     def append_stream(self, channel: str, ts: str, markdown: str) -> None:
-        """Append to a stream."""
         self._call("chat.appendStream", self._web.chat_appendStream, channel=channel, ts=ts, markdown_text=markdown)
 
     def stop_stream(self, channel: str, ts: str, *, footer: str = "", metadata: JSON | None = None) -> None:

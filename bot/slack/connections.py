@@ -12,7 +12,7 @@ from slack_sdk.socket_mode.builtin import SocketModeClient
 
 from bot.slack.client import bolt_client
 from bot.slack.failures import translated
-from bot.slack.http_server import PATH, HttpServer
+from bot.slack.http_server import PATH, serve_http
 
 _LOG = logging.getLogger(__name__)
 
@@ -48,9 +48,8 @@ def serve(app: App, app_token: str | None, port: int) -> Callable[[], None]:
     Socket Mode if there is an `app_token` (raises SlackFailed), else HTTP (raises OSError if the port is in use).
     """
     if app_token is None:
-        server = HttpServer(app, port)
-        server.start()
-        _LOG.info("listening on port %d, path %s", server.port, PATH)
+        server = serve_http(app, port)
+        _LOG.info("listening on port %d, path %s", server.server_port, PATH)
         return server.close
     handler = SocketModeHandler(
         app,

@@ -14,9 +14,13 @@ _LOG = logging.getLogger(__name__)
 PATH = "/slack/events"
 
 
-class _Server(ThreadingMixIn, WSGIServer):
+class HttpServer(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     request_queue_size = 128
+
+    def close(self) -> None:
+        self.shutdown()
+        self.server_close()
 
 
 class _Handler(WSGIRequestHandler):
@@ -26,21 +30,9 @@ class _Handler(WSGIRequestHandler):
         _LOG.debug(format, *args)
 
 
-class HttpServer:
-    """Serves `PATH` in its own thread until closed. Raises OSError if the port is in use."""
-
-    def __init__(self, app: App, port: int) -> None:
-        handler = SlackRequestHandler(app, path=PATH)
-        self._server = make_server("0.0.0.0", port, handler, server_class=_Server, handler_class=_Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.2,), name="http", daemon=True)
-
-    @property
-    def port(self) -> int:
-        return self._server.server_port
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+def serve_http(app: App, port: int) -> HttpServer:
+    """Serve `PATH` in its own thread until closed. Raises OSError if the port is in use."""
+    handler = SlackRequestHandler(app, path=PATH)
+    server = make_server("0.0.0.0", port, handler, server_class=HttpServer, handler_class=_Handler)
+    threading.Thread(target=server.serve_forever, args=(0.2,), name="http", daemon=True).start()
+    return server

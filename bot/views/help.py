@@ -8,8 +8,6 @@ from bot.views.blocks import context, section
 
 
 class CommandHelp(Struct, frozen=True, kw_only=True):
-    """The help for a command."""
-
     about: str
     """What it does, in a line."""
     more: str = ""

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from operator import attrgetter
 
 from msgspec import Struct
 
@@ -27,6 +28,7 @@ TAKEN = "✓"
 NEXT = "○"
 BARRED = "⊘"
 
+_SHOWN_OFFER = attrgetter("cloud", "instance_type", "spot", "usd_per_hour")
 _CODE_OR_VARIABLE = re.compile(r"`[^`]*`|\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 
 
@@ -75,7 +77,7 @@ def rungs(ladder_: Sequence[Rung], limit: int) -> tuple[str, ...]:
     """A ladder without attempts: the first `limit` usable rungs, then the unusable ones."""
     usable = [r for r in ladder_ if r.usable]
     folds = offers.by_price(usable)
-    lines = [_rung(number, fold) for number, fold in enumerate(folds[:limit], start=1)]
+    lines = [f"{number}. {_offer(fold)}" for number, fold in enumerate(folds[:limit], start=1)]
     rest = tuple(r for fold in folds[limit:] for r in fold.rungs)
     return (*lines, *_and_more(rest), *cannot(r for r in ladder_ if not r.usable))
 
@@ -128,14 +130,7 @@ def _fold_tried(attempts: Sequence[Attempt]) -> list[Tried]:
 def _alike(one: Attempt, other: Attempt) -> bool:
     if one.refusal is None or other.refusal is None:
         return False
-    a, b = one.offer, other.offer
-    same_offer = (a.cloud, a.instance_type, a.spot, a.usd_per_hour) == (
-        b.cloud,
-        b.instance_type,
-        b.spot,
-        b.usd_per_hour,
-    )
-    return same_offer and one.refusal.code == other.refusal.code
+    return _SHOWN_OFFER(one.offer) == _SHOWN_OFFER(other.offer) and one.refusal.code == other.refusal.code
 
 
 def _refused(tried: Tried) -> str:
@@ -190,10 +185,6 @@ def _and_more(rest: Sequence[Rung]) -> tuple[str, ...]:
     known = [r.offer for r in rest if r.offer.usd_per_hour is not None]
     up_to = f", up to {offers.price(max(known, key=lambda o: o.usd_per_hour or 0))}" if known else ""
     return (f"… and {len(rest)} more{up_to}",)
-
-
-def _rung(number: int, fold: offers.Fold) -> str:
-    return f"{number}. {_offer(fold)}"
 
 
 def _offer(fold: offers.Fold) -> str:

@@ -46,7 +46,7 @@ def scaling(state: Deployment, now: datetime) -> str:
         return f"Scaling down to {number}: {count(len(over), 'replica')} to end."
     if wanted == 0:
         return f"Scaling down to zero: {_leaving(state)}."
-    standing = f"{ready} of {count(wanted, 'replica')} {_is_are(ready)} ready"
+    standing = standing_of(state)
     coming = next((a for a in state.live if a.phase is not Phase.READY), None)
     if coming is not None:
         return f"{standing}; {_coming(coming, state, now)}{_elapsed(coming, now)}."
@@ -108,8 +108,7 @@ def _leaving(state: Deployment) -> str:
 
 def degraded(state: Deployment, now: datetime) -> str:
     because = inert(state.abandoned.why) if state.abandoned else ""
-    answering = f"{len(state.ready)} of {count(state.wanted, 'replica')} {_is_are(len(state.ready))} ready."
-    return " ".join(part for part in (answering, because, try_again(state), route(state, now)) if part)
+    return " ".join(part for part in (f"{standing_of(state)}.", because, try_again(state), route(state, now)) if part)
 
 
 def at_zero(state: Deployment, *, wakes: bool) -> str:
@@ -128,5 +127,7 @@ def no_rung(state: Deployment) -> str:
     return inert(state.exhausted.why if state.exhausted else "")
 
 
-def _is_are(number: int) -> str:
-    return "is" if number == 1 else "are"
+def standing_of(state: Deployment) -> str:
+    """`1 of 2 replicas is ready`."""
+    ready = len(state.ready)
+    return f"{ready} of {count(state.wanted, 'replica')} {'is' if ready == 1 else 'are'} ready"

@@ -8,6 +8,7 @@ from bot.views import offers
 from bot.views.amounts import count, duration
 from bot.views.blocks import Block, context, plain, section
 from bot.views.escape import escape
+from bot.views.moving import standing_of
 from bot.views.status import price
 from recipes.replicas import bounds, follows_load
 from recipes.schema import Recipe
@@ -102,9 +103,7 @@ def _one(attempt: Attempt, *, placed: bool) -> str:
 
 def modal(deployment: Deployment) -> dict[str, Any]:
     """A modal whose private_metadata is the deployment's id."""
-    ready = len(deployment.ready)
-    standing = f"{ready} of {count(deployment.wanted, 'replica')} {'is' if ready == 1 else 'are'} ready"
-    now = f"*{escape(deployment.name)}*: {standing}; {price(deployment)}."
+    now = f"*{escape(deployment.name)}*: {standing_of(deployment)}; {price(deployment)}."
     minimum, maximum = bounds(deployment.recipe)
     notes = [text for text in (_first_to_end(deployment), moved_on(deployment.recipe)) if text]
     return {

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from recipes.schema import ReadinessProbe
+from tests import loopback
 from tests.builders.machines import SECRETS, boot, request
 from tests.vllm.fixtures import tiny_mixtral, vllm_home  # noqa: F401 - fixtures
 from workers.clouds.local import machine_processes
@@ -83,7 +84,7 @@ def engine(request, tmp_path_factory):
 
 
 def test_its_health_needs_no_key(engine):
-    assert httpx.get(f"{engine.machine.address}/health", trust_env=False).status_code == 200
+    assert loopback.get(f"{engine.machine.address}/health", trust_env=False).status_code == 200
 
 
 def test_it_lists_the_model_with_the_key_only(engine):
@@ -96,7 +97,7 @@ def test_it_lists_the_model_with_the_key_only(engine):
 def test_it_answers_nobody_without_the_key(engine, path, key):
     body = {"model": NAMES[0], "prompt": "Hi", "messages": TALK}
     headers = {"Authorization": key} if key else {}
-    answer = httpx.post(engine.machine.address + path, json=body, headers=headers, trust_env=False)
+    answer = loopback.post(engine.machine.address + path, json=body, headers=headers, trust_env=False)
     assert answer.status_code == 401
 
 

@@ -1,8 +1,8 @@
 """The drivers' one contract, kept by the GCP driver on its stand-in; where GCE forgets, it says so."""
 
-import httpx
 import pytest
 
+from tests import loopback
 from tests.builders.machines import INSTALLATION, SECRETS
 from tests.contract import test_drivers as suite
 from tests.fakes.gcp import GcpCloud
@@ -70,7 +70,7 @@ def test_who_never_saw_a_machine_is_told_how_it_ended(cloud, driver, fate, preem
     machine = driver.create(suite.asked(driver), SECRETS)
     other = cloud.again()
     assert other.end_of(machine) is None
-    httpx.post(f"{cloud.server.url}/sandbox/instances/{machine.id}/{fate}").raise_for_status()
+    loopback.post(f"{cloud.server.url}/sandbox/instances/{machine.id}/{fate}").raise_for_status()
     suite.comes(lambda: other.end_of(machine))
     assert other.end_of(machine).preempted is preempted
     assert list(cloud.again().owned(INSTALLATION)) == []

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests import loopback
 from tests.builders.machines import SECRETS, boot, request
 from tests.unit.workers.serving.test_bootstrap import gpus
 from workers.machines import BootPhase, BootReport, Token
@@ -49,7 +50,7 @@ def text(port, **changes):
 
 def healthy(url):
     try:
-        return httpx.get(f"{url}/health", trust_env=False, timeout=2).is_success
+        return loopback.get(f"{url}/health", trust_env=False, timeout=2).is_success
     except httpx.TransportError:
         return False
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import httpx
 from botocore.config import Config
 
+from tests import loopback
 from tests.fakes.machines import FakeMachines
 from workers.clouds.aws.driver import AwsDriver
 from workers.machines import Token
@@ -70,27 +70,27 @@ class AwsCloud:
         return machine.id
 
     def fault(self, code: str, **about: Any) -> None:
-        httpx.post(f"{self.server.url}/sandbox/faults", json={"code": code, **about}).raise_for_status()
+        loopback.post(f"{self.server.url}/sandbox/faults", json={"code": code, **about}).raise_for_status()
 
     def mend(self) -> None:
-        httpx.delete(f"{self.server.url}/sandbox/faults").raise_for_status()
+        loopback.delete(f"{self.server.url}/sandbox/faults").raise_for_status()
 
     def quota(self, code: str, limit: float, region: str = "*") -> None:
         body = {"code": code, "limit": limit, "region": region}
-        httpx.post(f"{self.server.url}/sandbox/quotas", json=body).raise_for_status()
+        loopback.post(f"{self.server.url}/sandbox/quotas", json=body).raise_for_status()
 
     def end(self, token: str, fate: str) -> None:
-        httpx.post(f"{self.server.url}/sandbox/instances/{token}/{fate}").raise_for_status()
+        loopback.post(f"{self.server.url}/sandbox/instances/{token}/{fate}").raise_for_status()
 
     def calls(self, *actions: str) -> list[dict[str, Any]]:
-        calls = httpx.get(f"{self.server.url}/sandbox/calls").json()["calls"]
+        calls = loopback.get(f"{self.server.url}/sandbox/calls").json()["calls"]
         return [call for call in calls if not actions or call["action"] in actions]
 
     def launches(self) -> list[dict[str, Any]]:
         return self.calls(*LAUNCHES)
 
     def forget_calls(self) -> None:
-        httpx.delete(f"{self.server.url}/sandbox/calls").raise_for_status()
+        loopback.delete(f"{self.server.url}/sandbox/calls").raise_for_status()
 
     def close(self) -> None:
         self.server.shutdown()

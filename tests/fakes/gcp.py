@@ -5,8 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx
-
+from tests import loopback
 from tests.fakes.machines import FakeMachines
 from workers.clouds.gcp.driver import GcpDriver
 from workers.clouds.gcp.instance import name_of
@@ -54,20 +53,20 @@ class GcpCloud:
         return next(one for one in self.machines.booted if one.startswith(f"{name_of(token)}-"))
 
     def fault(self, code: str, **about: Any) -> None:
-        httpx.post(f"{self.server.url}/sandbox/faults", json={"code": code, **about}).raise_for_status()
+        loopback.post(f"{self.server.url}/sandbox/faults", json={"code": code, **about}).raise_for_status()
 
     def mend(self) -> None:
-        httpx.delete(f"{self.server.url}/sandbox/faults").raise_for_status()
+        loopback.delete(f"{self.server.url}/sandbox/faults").raise_for_status()
 
     def quota(self, metric: str, limit: float, region: str = "*") -> None:
         body = {"metric": metric, "limit": limit, "region": region}
-        httpx.post(f"{self.server.url}/sandbox/quotas", json=body).raise_for_status()
+        loopback.post(f"{self.server.url}/sandbox/quotas", json=body).raise_for_status()
 
     def end(self, token: Token, fate: str) -> None:
-        httpx.post(f"{self.server.url}/sandbox/instances/{name_of(token)}/{fate}").raise_for_status()
+        loopback.post(f"{self.server.url}/sandbox/instances/{name_of(token)}/{fate}").raise_for_status()
 
     def calls(self, *methods: str) -> list[dict[str, Any]]:
-        calls = httpx.get(f"{self.server.url}/sandbox/calls").json()["calls"]
+        calls = loopback.get(f"{self.server.url}/sandbox/calls").json()["calls"]
         return [call for call in calls if not methods or call["method"] in methods]
 
     def close(self) -> None:

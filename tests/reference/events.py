@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import get_args
@@ -32,32 +33,32 @@ Every key of the product in Redis, besides those of RQ (`rq:…`), whose queue i
 def page() -> str:
     classes = {node.name: node for node in modules()[DECLARED_IN].body if isinstance(node, ast.ClassDef)}
     facts = recorded()
-    every = f"### Every event\n\n{_fields(classes['Event'])}"
+    every = f"### Every event\n\n{_fields(classes['Event'].body)}"
     names = [event.__name__ for event in get_args(events.AnyEvent)]
-    listed = [_event(classes[name], "fact" if name in facts else "decision") for name in names]
+    listed = [_event(name, classes, "fact" if name in facts else "decision") for name in names]
     rows = [(f"`{key}`", kind, holds) for key, (kind, holds) in sorted(KEYS.items())]
     return "\n\n".join([INTRODUCTION, every, *listed, REDIS, table(("key", "type", "content"), rows)])
 
 
-def _event(node: ast.ClassDef, kind: str) -> str:
-    return "\n\n".join(
-        part for part in (f"### {node.name}", f"*{kind}*. {_flat(ast.get_docstring(node))}", _fields(node)) if part
-    )
+def _event(name: str, classes: Mapping[str, ast.ClassDef], kind: str) -> str:
+    node = classes[name]
+    inherited = [classes[base.id].body for base in node.bases if isinstance(base, ast.Name) and base.id != "Event"]
+    fields = _fields(*inherited, node.body)
+    return "\n\n".join(part for part in (f"### {name}", f"*{kind}*. {_flat(ast.get_docstring(node))}", fields) if part)
 
 
-def _fields(node: ast.ClassDef) -> str:
+def _fields(*bodies: Sequence[ast.stmt]) -> str:
     rows = []
-    for at, field in enumerate(node.body):
-        match field:
-            case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation, value=value):
-                default = f"`{ast.unparse(value)}`" if value else ""
-                rows.append(
-                    (f"`{name}`", f"`{ast.unparse(annotation)}`", default, _meaning(node.body[at + 1 : at + 2]))
-                )
+    for body in bodies:
+        for at, field in enumerate(body):
+            match field:
+                case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation, value=value):
+                    default = f"`{ast.unparse(value)}`" if value else ""
+                    rows.append((f"`{name}`", f"`{ast.unparse(annotation)}`", default, _meaning(body[at + 1 : at + 2])))
     return table(("field", "type", "default", "meaning"), rows) if rows else ""
 
 
-def _meaning(after: list[ast.stmt]) -> str:
+def _meaning(after: Sequence[ast.stmt]) -> str:
     match after:
         case [ast.Expr(value=ast.Constant(value=str(text)))]:
             return _flat(text)

@@ -13,6 +13,7 @@ import boto3
 import httpx
 import pytest
 
+from tests import loopback
 from tests.cloudy_line import CloudyLine, card_of
 from tests.fakes.hub import FakeHub
 from tests.person import GENERAL, Person, words
@@ -142,7 +143,7 @@ def test_a_launch_fails_over_through_both_clouds_to_a_model_that_answers(tmp_pat
         key = whispered[whispered.index("mxk_") :][:36]
         chat = {"model": "mixtral-8x7b", "messages": [{"role": "user", "content": "Hello."}], "max_tokens": 4}
         url = f"{line.gateway}/v1/chat/completions"
-        answer = httpx.post(url, json=chat, headers={"Authorization": f"Bearer {key}"}, timeout=30).json()
+        answer = loopback.post(url, json=chat, headers={"Authorization": f"Bearer {key}"}, timeout=30).json()
         assert answer["choices"][0]["message"]["content"]
 
 
@@ -225,7 +226,7 @@ def listed(line):
 
 def answers(machine):
     try:
-        return httpx.get(f"{machine.address}/health", timeout=5).is_success
+        return loopback.get(f"{machine.address}/health", timeout=5).is_success
     except httpx.HTTPError:
         return False
 

@@ -3,6 +3,7 @@
 import httpx
 import pytest
 
+from tests import loopback
 from tests.line import Line
 from tests.person import GENERAL, MIXTRAL, Person, words
 
@@ -46,12 +47,12 @@ def test_launch_ask_scale_and_down(line, robin):
     key = key_from(robin.wait_for_ephemeral("mxk_"))
     chat = f"{line.gateway}/v1/chat/completions"
     body = {"model": "small", "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 8}
-    assert httpx.post(chat, json=body).status_code == 401
-    answer = httpx.post(chat, json=body, headers={"Authorization": f"Bearer {key}"}, timeout=30)
+    assert loopback.post(chat, json=body).status_code == 401
+    answer = loopback.post(chat, json=body, headers={"Authorization": f"Bearer {key}"}, timeout=30)
     assert answer.json()["choices"][0]["message"]["content"]
     # Nor does the machine itself know the key: it asks for one of its own, which the gateway alone has.
     direct = f"{machine.machine.address}/v1/chat/completions"
-    assert httpx.post(direct, json=body, headers={"Authorization": f"Bearer {key}"}).status_code == 401
+    assert loopback.post(direct, json=body, headers={"Authorization": f"Bearer {key}"}).status_code == 401
 
     # A question by command, a follow-up in its thread, and a mention, each answered by the model.
     robin.command(GENERAL, '/mixtral ask "Name three condiments."')
@@ -79,7 +80,7 @@ def test_launch_ask_scale_and_down(line, robin):
     assert line.machines() == []
     for address in addresses:
         with pytest.raises(httpx.ConnectError):
-            httpx.get(f"{address}/health")
+            loopback.get(f"{address}/health")
     assert len([m for m in robin.messages(GENERAL) if "small" in words(m) and m.get("metadata")]) >= 1
 
 

@@ -8,7 +8,6 @@ import sys
 import time
 from contextlib import contextmanager
 
-import httpx
 import pytest
 from redis import Redis
 from slack_sdk.signature import SignatureVerifier
@@ -16,6 +15,7 @@ from slack_sdk.signature import SignatureVerifier
 from bot.sandbox.seed import APP_TOKEN, BOT_TOKEN
 from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
+from tests import loopback
 from tests.patience import PATIENCE
 from tests.person import MIXTRAL, Person, words
 from workers.processes import Children
@@ -163,11 +163,11 @@ def test_over_http_it_answers_what_slack_signed_and_nothing_else(tmp_path, slack
             "X-Slack-Signature": signature,
         }
         url = f"http://127.0.0.1:{port}/slack/events"
-        said = httpx.post(url, content=body, headers=headers)
+        said = loopback.post(url, content=body, headers=headers)
         assert said.status_code == 200
         assert said.json()["response_type"] == "ephemeral"
         assert "/mixtral launch" in said.text
-        forged = httpx.post(url, content=body, headers=headers | {"X-Slack-Signature": "v0=00"})
+        forged = loopback.post(url, content=body, headers=headers | {"X-Slack-Signature": "v0=00"})
         assert forged.status_code == 401
 
 

@@ -21,7 +21,6 @@ EventId = NewType("EventId", str)
 Version = NewType("Version", int)
 """Number of events in the log; the first event makes version 1."""
 
-
 KeyId = NewType("KeyId", str)
 """Identifies a key without being one: `k-3f9a1c`."""
 
@@ -49,6 +48,10 @@ class Place(Struct, frozen=True, kw_only=True):
 class Event(Struct, frozen=True, kw_only=True, tag=True):
     event_id: EventId
     at: datetime
+
+
+class AttemptEvent(Event, frozen=True, kw_only=True):
+    attempt: int
 
 
 class Requested(Event, frozen=True, kw_only=True):
@@ -128,10 +131,9 @@ class LaunchIntended(Event, frozen=True, kw_only=True):
     request: MachineRequest
 
 
-class OfferRefused(Event, frozen=True, kw_only=True):
+class OfferRefused(AttemptEvent, frozen=True, kw_only=True):
     """The cloud refused an attempt; no machine of it exists."""
 
-    attempt: int
     refusals: tuple[Refusal, ...]
     """The cloud's answers, each with the offers that it concerns; never empty."""
 
@@ -146,33 +148,29 @@ class OfferRefused(Event, frozen=True, kw_only=True):
         return "; ".join(dict.fromkeys(r.sentence for r in self.refusals))
 
 
-class MachineCreated(Event, frozen=True, kw_only=True):
+class MachineCreated(AttemptEvent, frozen=True, kw_only=True):
     """A machine exists, and is charged."""
 
-    attempt: int
     machine: Machine
 
 
-class MachineAddressed(Event, frozen=True, kw_only=True):
+class MachineAddressed(AttemptEvent, frozen=True, kw_only=True):
     """The cloud has assigned an address to the machine, or has changed it."""
 
-    attempt: int
     address: str
 
 
-class EngineProgressed(Event, frozen=True, kw_only=True, omit_defaults=True):
+class EngineProgressed(AttemptEvent, frozen=True, kw_only=True, omit_defaults=True):
     """What the machine does before its engine answers, in a few words."""
 
-    attempt: int
     progress: str
     boot: BootReport | None = None
     """The phase of its boot; None if the machine reports none."""
 
 
-class EngineEnded(Event, frozen=True, kw_only=True):
+class EngineEnded(AttemptEvent, frozen=True, kw_only=True):
     """The engine has ended while its machine continues to run, as read from the console."""
 
-    attempt: int
     how: str
     """`vllm exited with status 137`; if the machine has stopped restarting it, the reason in a few words."""
     start: int = 0
@@ -181,50 +179,41 @@ class EngineEnded(Event, frozen=True, kw_only=True):
     """Whether the machine starts it again."""
 
 
-class ProbeFailed(Event, frozen=True, kw_only=True):
+class ProbeFailed(AttemptEvent, frozen=True, kw_only=True):
     """A replica that was never ready fails its readiness probe for a new reason."""
 
-    attempt: int
     why: str
 
 
-class ReplicaReady(Event, frozen=True, kw_only=True):
+class ReplicaReady(AttemptEvent, frozen=True, kw_only=True):
     """The readiness probe passed and, before the first time, the replica completed a prompt."""
 
-    attempt: int
     address: str
 
 
-class ReplicaNotReady(Event, frozen=True, kw_only=True):
+class ReplicaNotReady(AttemptEvent, frozen=True, kw_only=True):
     """A replica that was ready fails its readiness probe."""
 
-    attempt: int
     why: str
 
 
-class ReplicaDraining(Event, frozen=True, kw_only=True):
+class ReplicaDraining(AttemptEvent, frozen=True, kw_only=True):
     """A replica takes no new request, and ends once it has answered those that it has."""
 
-    attempt: int
     why: str
 
 
-class ReplicaKept(Event, frozen=True, kw_only=True):
+class ReplicaKept(AttemptEvent, frozen=True, kw_only=True):
     """A draining replica is kept, because it is needed again."""
 
-    attempt: int
 
-
-class ReplicaDrained(Event, frozen=True, kw_only=True):
+class ReplicaDrained(AttemptEvent, frozen=True, kw_only=True):
     """A draining replica has answered its last request at the gateway."""
 
-    attempt: int
 
-
-class ReplicaGivenUp(Event, frozen=True, kw_only=True):
+class ReplicaGivenUp(AttemptEvent, frozen=True, kw_only=True):
     """A replica is to end: it is no longer needed, was not ready in time, or failed."""
 
-    attempt: int
     why: str
     failure: Failure | None = None
     """None if it did not fail, but is no longer needed."""
@@ -236,19 +225,17 @@ class ReplicasAbandoned(Event, frozen=True, kw_only=True):
     why: str
 
 
-class MachineGone(Event, frozen=True, kw_only=True):
+class MachineGone(AttemptEvent, frozen=True, kw_only=True):
     """The machine of an attempt has ended, on request of the control loop or without it."""
 
-    attempt: int
     why: str
     log_tail: str = ""
     preempted: bool = False
 
 
-class LeaseExtended(Event, frozen=True, kw_only=True):
+class LeaseExtended(AttemptEvent, frozen=True, kw_only=True):
     """The expiry of the machine was moved to `expires_at`."""
 
-    attempt: int
     expires_at: datetime
 
 

@@ -12,9 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 from bot.sandbox import limits
 from bot.sandbox.block_kit.blocks import InMessage, InView
 from bot.sandbox.block_kit.objects import Kit, Plain
-from bot.sandbox.limits import SlackError, refuse_arguments
-
-JSON = dict[str, Any]
+from bot.sandbox.limits import JSON, SlackError, refuse_arguments
 
 MessageBlocks = Annotated[list[InMessage], Meta(max_length=limits.BLOCKS)]
 ViewBlocks = Annotated[list[InView], Meta(min_length=1, max_length=100)]
@@ -56,10 +54,8 @@ _TRANSLATIONS = (
 def check_message_blocks(blocks: Any) -> list[JSON]:
     """The blocks of a message as Slack stores them: with generated ids where they have none.
 
-    Raises:
-        SlackError: `invalid_blocks_format`, `invalid_blocks` with JSON pointers in
-            response_metadata.messages, `msg_blocks_too_long`.
-
+    Raises SlackError: `invalid_blocks_format`, `invalid_blocks` with JSON pointers in response_metadata.messages,
+    `msg_blocks_too_long`.
     """
     if blocks is None:
         return []
@@ -83,9 +79,7 @@ def check_message_blocks(blocks: Any) -> list[JSON]:
 def check_view(view: Any, kind: Literal["modal", "home"]) -> JSON:
     """The view to store: its blocks have ids.
 
-    Raises:
-        SlackError: `invalid_arguments` with JSON pointers, `view_too_large`.
-
+    Raises SlackError: `invalid_arguments` with JSON pointers, `view_too_large`.
     """
     if not isinstance(view, dict):
         refuse_arguments("must provide an object [json-pointer:/view]")
@@ -106,9 +100,7 @@ def check_view(view: Any, kind: Literal["modal", "home"]) -> JSON:
 def check_attachments(attachments: Any) -> list[JSON]:
     """The attachments, unchanged except for ids in their blocks, which are checked.
 
-    Raises:
-        SlackError: `invalid_attachments`, `too_many_attachments`, `invalid_blocks`.
-
+    Raises SlackError: `invalid_attachments`, `too_many_attachments`, `invalid_blocks`.
     """
     if attachments is None:
         return []

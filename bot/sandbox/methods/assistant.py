@@ -1,15 +1,12 @@
 """assistant.threads.*: the status of a thread, its suggested prompts and its title."""
 
 import asyncio
-from typing import Any
 
 from bot.sandbox import limits
 from bot.sandbox.arguments import Arguments
-from bot.sandbox.limits import SlackError
+from bot.sandbox.limits import JSON, SlackError
 from bot.sandbox.methods.places import channel_of
 from bot.sandbox.stand_in import StandIn
-
-JSON = dict[str, Any]
 
 STATUS_SECONDS = 120.0  # maximum time that a status is shown
 
@@ -17,9 +14,7 @@ STATUS_SECONDS = 120.0  # maximum time that a status is shown
 def _thread(stand_in: StandIn, arguments: Arguments) -> tuple[str, str]:
     """The channel and the root's ts of an existing thread.
 
-    Raises:
-        SlackError: `channel_not_found`, `invalid_thread_ts`.
-
+    Raises SlackError: `channel_not_found`, `invalid_thread_ts`.
     """
     channel = channel_of(stand_in, arguments, "channel_id")
     ts = arguments.required("thread_ts")

@@ -1,25 +1,20 @@
 """chat.* except streams, and reactions.*."""
 
 import time
-from typing import Any
 
 from bot.sandbox import limits, seed
 from bot.sandbox.arguments import Arguments
 from bot.sandbox.block_kit import check_attachments, check_message_blocks
-from bot.sandbox.limits import SlackError
-from bot.sandbox.methods.places import channel_of, joined_channel_of, own_message_of, thread_of
+from bot.sandbox.limits import JSON, SlackError
+from bot.sandbox.methods.places import joined_channel_of, message_of, own_message_of, thread_of
 from bot.sandbox.stand_in import StandIn
 from bot.sandbox.workspace import Message
-
-JSON = dict[str, Any]
 
 
 def content_of(arguments: Arguments, *, text_at_most: int = limits.TEXT) -> JSON:
     """The content of a message, checked: text, blocks and attachments.
 
-    Raises:
-        SlackError: `no_text`, `msg_too_long`, `markdown_text_conflict`, and those of the blocks.
-
+    Raises SlackError: `no_text`, `msg_too_long`, `markdown_text_conflict`, and those of the blocks.
     """
     text = arguments.text("text")
     markdown = arguments.text("markdown_text")
@@ -103,28 +98,17 @@ def delete(stand_in: StandIn, arguments: Arguments) -> JSON:
 
 
 def get_permalink(stand_in: StandIn, arguments: Arguments) -> JSON:
-    channel = channel_of(stand_in, arguments)
-    ts = arguments.required("message_ts")
-    message = stand_in.workspace.message(channel.id, ts)
-    if message is None:
-        raise SlackError("message_not_found")
-    link = f"https://{seed.TEAM_DOMAIN}.slack.com/archives/{channel.id}/p{ts.replace('.', '')}"
+    arguments.required("message_ts")
+    message = message_of(stand_in, arguments, "message_ts")
+    link = f"https://{seed.TEAM_DOMAIN}.slack.com/archives/{message.channel}/p{message.ts.replace('.', '')}"
     if message.is_reply:
-        link += f"?thread_ts={message.thread_ts}&cid={channel.id}"
-    return {"channel": channel.id, "permalink": link}
-
-
-def _reacted_of(stand_in: StandIn, arguments: Arguments) -> Message:
-    channel = channel_of(stand_in, arguments)
-    message = stand_in.workspace.message(channel.id, arguments.text("timestamp"))
-    if message is None:
-        raise SlackError("message_not_found")
-    return message
+        link += f"?thread_ts={message.thread_ts}&cid={message.channel}"
+    return {"channel": message.channel, "permalink": link}
 
 
 def add_reaction(stand_in: StandIn, arguments: Arguments) -> JSON:
     name = arguments.required("name").strip(":")
-    message = _reacted_of(stand_in, arguments)
+    message = message_of(stand_in, arguments, "timestamp")
     given = next((r for r in message.reactions if r["name"] == name), None)
     if given is not None and seed.BOT_USER in given["users"]:
         raise SlackError("already_reacted")
@@ -139,7 +123,7 @@ def add_reaction(stand_in: StandIn, arguments: Arguments) -> JSON:
 
 def remove_reaction(stand_in: StandIn, arguments: Arguments) -> JSON:
     name = arguments.required("name").strip(":")
-    message = _reacted_of(stand_in, arguments)
+    message = message_of(stand_in, arguments, "timestamp")
     given = next((r for r in message.reactions if r["name"] == name), None)
     if given is None or seed.BOT_USER not in given["users"]:
         raise SlackError("no_reaction")

@@ -1,18 +1,15 @@
 """chat.startStream, chat.appendStream and chat.stopStream."""
 
 import asyncio
-from typing import Any
 
 from bot.sandbox import limits, seed
 from bot.sandbox.arguments import Arguments
 from bot.sandbox.block_kit import check_message_blocks
 from bot.sandbox.faults import Kind
-from bot.sandbox.limits import SlackError
+from bot.sandbox.limits import JSON, SlackError
 from bot.sandbox.methods.places import joined_channel_of, own_message_of, thread_of
 from bot.sandbox.stand_in import StandIn
 from bot.sandbox.streams import Stream
-
-JSON = dict[str, Any]
 
 
 def start_stream(stand_in: StandIn, arguments: Arguments) -> JSON:

@@ -1,16 +1,15 @@
 """conversations.* and users.conversations."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from bot.sandbox import seed
 from bot.sandbox.arguments import Arguments
-from bot.sandbox.limits import SlackError
+from bot.sandbox.limits import JSON, SlackError
 from bot.sandbox.methods.places import channel_of, joined_channel_of
 from bot.sandbox.seed import Channel
 from bot.sandbox.stand_in import StandIn
 from bot.sandbox.workspace import Message
-
-JSON = dict[str, Any]
 
 
 def _channel_fields(channel: Channel) -> JSON:
@@ -44,7 +43,7 @@ def _of_types(arguments: Arguments, channels: list[Channel]) -> JSON:
     return _page(arguments, [_channel_fields(channel) for channel in wanted], "channels", default=100)
 
 
-def _page(arguments: Arguments, items: list[JSON], name: str, *, default: int) -> JSON:
+def _page(arguments: Arguments, items: Sequence[Any], name: str, *, default: int) -> JSON:
     """One page of a list; the cursor is the number of items before it."""
     cursor = arguments.text("cursor", "0") or "0"
     if not cursor.isdigit():
@@ -72,9 +71,7 @@ def info(stand_in: StandIn, arguments: Arguments) -> JSON:
 
 
 def members(stand_in: StandIn, arguments: Arguments) -> JSON:
-    listed = [{"id": user} for user in channel_of(stand_in, arguments).members]
-    paged = _page(arguments, listed, "members", default=100)
-    return paged | {"members": [member["id"] for member in paged["members"]]}
+    return _page(arguments, channel_of(stand_in, arguments).members, "members", default=100)
 
 
 def join(stand_in: StandIn, arguments: Arguments) -> JSON:

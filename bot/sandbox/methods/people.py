@@ -1,14 +1,10 @@
 """People, bot and team: auth.test, users.*, bots.info, team.info, api.test."""
 
-from typing import Any
-
 from bot.sandbox import seed
 from bot.sandbox.arguments import Arguments
-from bot.sandbox.limits import SlackError
+from bot.sandbox.limits import JSON, SlackError
 from bot.sandbox.seed import User, UserId
 from bot.sandbox.stand_in import StandIn
-
-JSON = dict[str, Any]
 
 
 def api_test(_: StandIn, arguments: Arguments) -> JSON:

@@ -9,12 +9,7 @@ from bot.sandbox.workspace import Message
 
 
 def channel_of(stand_in: StandIn, arguments: Arguments, name: str = "channel") -> Channel:
-    """The channel that the call names.
-
-    Raises:
-        SlackError: `channel_not_found`.
-
-    """
+    """The channel that the call names. Raises SlackError: `channel_not_found`."""
     found = stand_in.workspace.channel_named(arguments.text(name))
     if found is None:
         raise SlackError("channel_not_found")
@@ -24,9 +19,7 @@ def channel_of(stand_in: StandIn, arguments: Arguments, name: str = "channel") -
 def joined_channel_of(stand_in: StandIn, arguments: Arguments) -> Channel:
     """The channel that the call names, of which the app is a member.
 
-    Raises:
-        SlackError: `channel_not_found`, `not_in_channel`.
-
+    Raises SlackError: `channel_not_found`, `not_in_channel`.
     """
     channel = channel_of(stand_in, arguments)
     if seed.BOT_USER not in channel.members:
@@ -34,17 +27,23 @@ def joined_channel_of(stand_in: StandIn, arguments: Arguments) -> Channel:
     return channel
 
 
+def message_of(stand_in: StandIn, arguments: Arguments, name: str = "ts") -> Message:
+    """The message that the call names by channel and ts.
+
+    Raises SlackError: `channel_not_found`, `message_not_found`.
+    """
+    message = stand_in.workspace.message(channel_of(stand_in, arguments).id, arguments.text(name))
+    if message is None:
+        raise SlackError("message_not_found")
+    return message
+
+
 def own_message_of(stand_in: StandIn, arguments: Arguments, refusal: str) -> Message:
     """The app's own message that the call names by channel and ts.
 
-    Raises:
-        SlackError: `channel_not_found`, `message_not_found`, and `refusal` if it is not the app's.
-
+    Raises SlackError: `channel_not_found`, `message_not_found`, and `refusal` if it is not the app's.
     """
-    channel = channel_of(stand_in, arguments)
-    message = stand_in.workspace.message(channel.id, arguments.text("ts"))
-    if message is None:
-        raise SlackError("message_not_found")
+    message = message_of(stand_in, arguments)
     if message.bot_id != seed.BOT_ID:
         raise SlackError(refusal)
     return message
@@ -53,9 +52,7 @@ def own_message_of(stand_in: StandIn, arguments: Arguments, refusal: str) -> Mes
 def thread_of(stand_in: StandIn, arguments: Arguments, channel: Channel) -> str | None:
     """The root's ts of the thread for a new message, or None; `thread_ts` may be a reply's.
 
-    Raises:
-        SlackError: `cannot_reply_to_message` if there is no such message.
-
+    Raises SlackError: `cannot_reply_to_message` if there is no such message.
     """
     if "thread_ts" not in arguments:
         return None

@@ -1,14 +1,10 @@
 """views.*: modals and Home tabs."""
 
-from typing import Any
-
 from bot.sandbox import modals
 from bot.sandbox.arguments import Arguments
 from bot.sandbox.block_kit import check_view
-from bot.sandbox.limits import SlackError, refuse_arguments
+from bot.sandbox.limits import JSON, SlackError, refuse_arguments
 from bot.sandbox.stand_in import StandIn
-
-JSON = dict[str, Any]
 
 
 def open_modal(stand_in: StandIn, arguments: Arguments) -> JSON:

@@ -10,7 +10,7 @@ from workers.clouds.aws.errors import MENDS, AwsError
 from workers.clouds.aws.findings import ABOUT, guarded, usable
 from workers.clouds.driver import DriverError
 from workers.clouds.findings import Finding, Need, listed
-from workers.clouds.images import driver_of, on_driver
+from workers.clouds.nvidia_driver import driver_of, on_driver
 
 IMAGE = "image"
 SPOT_ROLE = "AWSServiceRoleForEC2Spot"

@@ -79,7 +79,7 @@ def own_image(request: MachineRequest) -> str | None:
     return image if image.startswith("ami-") else None
 
 
-class RegionImage(Struct, frozen=True, kw_only=True):
+class Ami(Struct, frozen=True, kw_only=True):
     """A machine image of one region."""
 
     id: str
@@ -88,7 +88,7 @@ class RegionImage(Struct, frozen=True, kw_only=True):
     """Size of its root volume; a machine's disk is at least as large."""
 
 
-def image_of(id_: str, answer: Mapping[str, Any]) -> RegionImage:
+def image_of(id_: str, answer: Mapping[str, Any]) -> Ami:
     """The image in DescribeImages' answer."""
     found: Mapping[str, Any] = next(iter(answer["Images"]), {})
     root = found.get("RootDeviceName") or ROOT_DEVICE
@@ -97,10 +97,10 @@ def image_of(id_: str, answer: Mapping[str, Any]) -> RegionImage:
         for disk in found.get("BlockDeviceMappings") or ()
         if disk.get("DeviceName") == root
     ]
-    return RegionImage(id=id_, root_device=root, gib=max(sizes, default=0))
+    return Ami(id=id_, root_device=root, gib=max(sizes, default=0))
 
 
-def template(request: MachineRequest, *, image: RegionImage, group: str, user_data: str) -> dict[str, Any]:
+def template(request: MachineRequest, *, image: Ami, group: str, user_data: str) -> dict[str, Any]:
     """LaunchTemplateData of the request, the same in all zones. Its user data contains the secrets."""
     boot = request.boot
     iops, throughput = TIERS.get(boot.disk_tier or USUAL_TIER, TIERS[USUAL_TIER])

@@ -43,7 +43,7 @@ class _Resources(Struct, frozen=True, kw_only=True):
 
     places: Places
     group: str
-    image: aws_fleet.RegionImage
+    image: aws_fleet.Ami
 
 
 class FleetLaunch:
@@ -55,7 +55,7 @@ class FleetLaunch:
         self._api = api
         self._environ = environ
         self._templates = Templates(api)
-        self._images: dict[tuple[str, str], tuple[float, aws_fleet.RegionImage]] = {}
+        self._images: dict[tuple[str, str], tuple[float, aws_fleet.Ami]] = {}
 
     def __call__(self, request: MachineRequest, secrets: Mapping[str, str]) -> Any:
         """EC2's description of the instance. Raises Refused, DriverError."""
@@ -144,7 +144,7 @@ class FleetLaunch:
             group = self.network.group(region, request.installation, request.boot.port, sources)
         return _Resources(places=self.network.places(region), group=group, image=image.result())
 
-    def _image(self, region: str, own: str | None) -> aws_fleet.RegionImage:
+    def _image(self, region: str, own: str | None) -> aws_fleet.Ami:
         """The recipe's `own` image, or the default one."""
         at, known = self._images.get((region, own or ""), (float("-inf"), None))
         if known is not None and time.monotonic() - at < IMAGE_CACHED_FOR.total_seconds():

@@ -8,7 +8,7 @@ from workers.clouds.gcp.client import GcpClient
 from workers.clouds.gcp.errors import NOT_FOUND, GcpError
 from workers.clouds.gcp.findings import ABOUT, guarded
 from workers.clouds.gcp.instance import DISK_GIB, IMAGE
-from workers.clouds.images import driver_of, on_driver
+from workers.clouds.nvidia_driver import driver_of, on_driver
 
 OTHER = "other quota"
 BESIDE_GPUS = {"IN_USE_ADDRESSES": 1, "SSD_TOTAL_GB": DISK_GIB}

@@ -1,6 +1,7 @@
 """The actions of EC2 that moto does not have or implements wrongly; the others are moto's."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 from moto.core.responses import ActionResult
@@ -52,8 +53,7 @@ class Actions(EC2Response):
         self.error_on_dryrun()
         if self._get_param("Type") != "instant":
             raise EC2ClientError("UnsupportedOperation", "The stand-in supports fleets of the type instant only.")
-        parameters = {key: value for key, value in self._get_params().items() if key != "ClientToken"}
-        return self._once("CreateFleet", parameters, lambda: ActionResult(self._fleet()))
+        return self._once("CreateFleet", lambda _: ActionResult(self._fleet()))
 
     def create_security_group(self) -> ActionResult:
         answer = super().create_security_group()
@@ -68,8 +68,7 @@ class Actions(EC2Response):
 
     def run_instances(self) -> ActionResult:
         self.error_on_dryrun()
-        parameters = {key: value for key, value in self._get_params().items() if key != "ClientToken"}
-        return self._once("RunInstances", parameters, lambda: self._run(parameters))
+        return self._once("RunInstances", self._run)
 
     def terminate_instances(self) -> ActionResult:
         self.error_on_dryrun()
@@ -159,8 +158,11 @@ class Actions(EC2Response):
         ]
         return ActionResult({"SpotPriceHistory": prices, "NextToken": ""})
 
-    def _once(self, action: str, parameters: object, do: Callable[[], ActionResult]) -> ActionResult:
-        answer: ActionResult = self.cloud.once(action, self.region, self._get_param("ClientToken"), parameters, do)
+    def _once(self, action: str, do: Callable[[dict[str, Any]], ActionResult]) -> ActionResult:
+        sent = {key: value for key, value in self._get_params().items() if key != "ClientToken"}
+        answer: ActionResult = self.cloud.once(
+            action, self.region, self._get_param("ClientToken"), sent, partial(do, sent)
+        )
         return answer
 
     def _fleet(self) -> dict[str, Any]:

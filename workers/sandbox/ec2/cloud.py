@@ -1,5 +1,6 @@
 """The EC2 stand-in's state in addition to moto's: faults, quotas, client tokens, a list of calls, and machines."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -12,7 +13,11 @@ from moto.ec2.models import ec2_backends
 from workers.clouds.aws.quota import code_of
 from workers.sandbox.ec2.catalog import Catalog, vcpus, zones
 from workers.sandbox.ec2.faults import OF_AN_OFFER, UNSEEN, Faults
-from workers.sandbox.ec2.lives import Lives, Machines, Pool
+from workers.sandbox.ec2.lives import Lives, Pool
+from workers.sandbox.stand_in import Machines
+
+# Creating moto's images in each region takes as long as ten calls, and a launch finds its image in SSM.
+os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
 
 DEFAULT_QUOTA = 10_000.0
 """vCPUs, for quotas that were not set."""
@@ -78,8 +83,7 @@ class Cloud:
 
     def refusal(self, action: str, pool: Pool) -> tuple[str, str] | None:
         """EC2's error code and message if the pool has no machine to launch, else None."""
-        about = {"region": pool.region, "type_": pool.type_, "zone": pool.zone, "lifecycle": pool.lifecycle}
-        if fault := self.faults.of_an_offer(action, **about):
+        if fault := self.faults.of_an_offer(action, **pool.about):
             words = fault.message or OF_AN_OFFER.get(fault.code, (400, fault.code))[1]
             return fault.code, self._filled(words, fault.code, pool)
         if not self.catalog.sells(pool.type_, pool.region, pool.zone):
@@ -104,9 +108,7 @@ class Cloud:
             name
             for name, zone in zones(pool.region).items()
             if self.catalog.sells(pool.type_, pool.region, zone)
-            and not self.faults.standing(
-                code, region=pool.region, type_=pool.type_, zone=zone, lifecycle=pool.lifecycle
-            )
+            and not self.faults.standing(code, **{**pool.about, "zone": zone})
         ]
         if not elsewhere:
             return ""

@@ -1,9 +1,8 @@
 """Faults of the EC2 stand-in, by instance type, zone, region and lifecycle, with EC2's error messages."""
 
-from collections.abc import Container
 from fnmatch import fnmatchcase
 
-from msgspec import Struct
+from workers.sandbox.stand_in import AnyFault, AnyFaults
 
 LAUNCHES = ("RunInstances", "CreateFleet")
 
@@ -60,7 +59,7 @@ UNSEEN = {
 }
 
 
-class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Fault(AnyFault, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A fault, and the calls that it applies to; patterns are fnmatch's."""
 
     code: str
@@ -78,67 +77,27 @@ class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Pattern of actions, such as `Describe*`; empty: launches, or all if the code is about credentials."""
     seconds: float = 1.0
     """Delay of a slow answer, age of what fleets find, or time from the machine's boot to its end."""
-    times: int | None = None
-    """How often the fault happens; None: no limit."""
 
-    def fits(self, action: str, *, region: str = "", type_: str = "", zone: str = "", lifecycle: str = "") -> bool:
-        of = (self.region, region), (self.instance_type, type_), (self.zone, zone), (self.lifecycle, lifecycle)
-        return self._matches_action(action) and all(not value or fnmatchcase(value, pattern) for pattern, value in of)
-
-    def _matches_action(self, action: str) -> bool:
+    def _matches(self, call: str) -> bool:
         if self.action:
-            return fnmatchcase(action, self.action)
-        return self.code in EVERYWHERE or action in LAUNCHES
+            return fnmatchcase(call, self.action)
+        return self.code in EVERYWHERE or call in LAUNCHES
 
 
-class _Entry:
-    def __init__(self, fault: Fault) -> None:
-        self.fault = fault
-        self.left = fault.times
-
-
-class Faults:
-    """The faults that are set. Not thread-safe: the caller holds the cloud's lock."""
-
-    def __init__(self) -> None:
-        self._set: list[_Entry] = []
-
-    def add(self, fault: Fault) -> None:
-        self._set.append(_Entry(fault))
-
-    def clear(self) -> None:
-        self._set.clear()
-
-    def of_a_call(self, action: str, region: str) -> Fault | None:
-        return self._take(OF_A_CALL, action, region=region)
+class Faults(AnyFaults[Fault]):
+    """Those of a complete call are taken by OF_A_CALL."""
 
     def silent(self, code: str, action: str, **about: str) -> Fault | None:
-        return self._take((code,), action, **about)
+        return self.take((code,), action, **about)
 
     def of_an_offer(self, action: str, **about: str) -> Fault | None:
         """The first matching fault that is neither silent nor of a complete call; unknown codes are included."""
-        for entry in self._set:
-            if (
-                entry.fault.code not in OF_A_CALL
-                and entry.fault.code not in SILENT
-                and self._counts(entry, action, about)
-            ):
-                return entry.fault
-        return None
+        codes = {fault.code for fault in self._set} - OF_A_CALL.keys() - set(SILENT)
+        return self.take(codes, action, **about)
 
     def standing(self, code: str, **about: str) -> bool:
         """Whether a launch would meet such a fault now; does not count as one."""
-        return any(e.fault.code == code and e.left != 0 and e.fault.fits("CreateFleet", **about) for e in self._set)
-
-    def _take(self, codes: Container[str], action: str, **about: str) -> Fault | None:
-        for entry in self._set:
-            if entry.fault.code in codes and self._counts(entry, action, about):
-                return entry.fault
-        return None
-
-    @staticmethod
-    def _counts(entry: _Entry, action: str, about: dict[str, str]) -> bool:
-        if entry.left == 0 or not entry.fault.fits(action, **about):
-            return False
-        entry.left = None if entry.left is None else entry.left - 1
-        return True
+        return any(
+            fault.code == code and self._is_left(at) and fault.fits("CreateFleet", **about)
+            for at, fault in enumerate(self._set)
+        )

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from moto.core.types import Base64EncodedString
@@ -15,6 +15,7 @@ from moto.ec2.models.instances import Instance
 from msgspec import Struct
 
 from workers.sandbox.ec2.faults import ON_DEMAND, SPOT, Faults
+from workers.sandbox.stand_in import Machines
 
 EXPIRY = "mixtral-expiry"
 LOOK_EVERY = 0.5  # seconds
@@ -33,15 +34,6 @@ REASONS = {
 logger = logging.getLogger(__name__)
 
 
-class Machines(Protocol):
-    """What runs an instance: `workers.sandbox.machine.Machines`, or a test's fake."""
-
-    def boot(self, id: str, user_data: str, /) -> str: ...  # noqa: A002 - the name in its implementations
-    def kill(self, id: str, /) -> None: ...  # noqa: A002 - see boot
-    def console(self, id: str, /) -> str: ...  # noqa: A002 - see boot
-    def alive(self, id: str, /) -> bool: ...  # noqa: A002 - see boot
-
-
 class Pool(Struct, frozen=True, kw_only=True):
     """The zone, type and lifecycle of a launch, which share one capacity."""
 
@@ -56,6 +48,11 @@ class Pool(Struct, frozen=True, kw_only=True):
     @property
     def lifecycle(self) -> str:
         return SPOT if self.spot else ON_DEMAND
+
+    @property
+    def about(self) -> dict[str, str]:
+        """The fields of a fault that a launch in the pool is compared with."""
+        return {"region": self.region, "instance_type": self.type_, "zone": self.zone, "lifecycle": self.lifecycle}
 
 
 class Life(Struct, kw_only=True):
@@ -87,9 +84,8 @@ class Lives:
     def start(self, instance: Instance, pool: Pool, user_data: Base64EncodedString | None, *, public: bool) -> None:
         """Boot a new instance in the background; it is pending, without an address, until that is done."""
         life = Life(instance=instance, pool=pool, public=public)
-        about = {"region": pool.region, "type_": pool.type_, "zone": pool.zone, "lifecycle": pool.lifecycle}
         for code, fate in (("preempted", "preempt"), ("deleted", "delete")):
-            if fault := self._faults.silent(code, "CreateFleet", **about):
+            if fault := self._faults.silent(code, "CreateFleet", **pool.about):
                 life.fate = (fault.seconds, fate)
         self._lives[instance.id] = life
         _state(instance, PENDING)

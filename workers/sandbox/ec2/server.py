@@ -11,18 +11,11 @@ Further routes, for tests and the demo:
 - `POST /sandbox/instances/<id, or a tag's value>/preempt`, `/delete` or `/die`
 """
 
-import argparse
 import itertools
 import json
-import logging
 import re
-import signal
 import socket
-import sys
-import threading
 import time
-from pathlib import Path
-from types import FrameType
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -35,8 +28,8 @@ from workers.sandbox.ec2.actions import Actions
 from workers.sandbox.ec2.catalog import Catalog
 from workers.sandbox.ec2.cloud import Cloud
 from workers.sandbox.ec2.faults import OF_A_CALL, OF_AN_OFFER, Fault
-from workers.sandbox.ec2.lives import Machines
 from workers.sandbox.ec2.price_list import products
+from workers.sandbox.stand_in import Machines, main
 
 SIGNED = re.compile(r"Credential=[^/]+/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
 IMAGES = "/aws/service/deeplearning/ami/"
@@ -68,7 +61,7 @@ class Ec2:
         with self.cloud.lock:
             self.cloud.calls.append({"service": service, "action": action, "region": region, **_types(request)})
             slow = self.cloud.faults.silent("slow", action, region=region)
-            fault = self.cloud.faults.of_a_call(action, region)
+            fault = self.cloud.faults.take(OF_A_CALL, action, region=region)
         if slow:
             time.sleep(slow.seconds)
         if fault:
@@ -200,31 +193,5 @@ class Server(ThreadedWSGIServer):
         self.cloud.lives.close()
 
 
-def main() -> None:
-    """Serve until SIGTERM or SIGINT."""
-    parser = argparse.ArgumentParser(description="A stand-in for EC2; nothing is billed.")
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--folder", type=Path, required=True)
-    args = parser.parse_args()
-    logging.basicConfig(level=logging.WARNING)
-    from workers.sandbox.machine import Machines as LoopbackMachines  # noqa: PLC0415 - tests of the API need no engines
-
-    machines = LoopbackMachines(args.folder)
-    server = Server(args.port, machines)
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        threading.Thread(target=server.shutdown).start()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    sys.stdout.write(f"EC2's stand-in listens on {server.url}\n")
-    sys.stdout.flush()
-    try:
-        server.serve_forever(poll_interval=0.1)
-    finally:
-        server.server_close()
-        machines.close()
-
-
 if __name__ == "__main__":
-    main()
+    main("EC2", Server)

@@ -4,26 +4,18 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from workers.clouds.gcp.quota import GLOBAL
 from workers.errors import WorkersError
 from workers.sandbox.gce.catalog import Catalog
-from workers.sandbox.gce.faults import IN_THE_OPERATION, ApiError, Faults, operation_error
+from workers.sandbox.gce.faults import IN_THE_OPERATION, ApiError, Fault, operation_error
 from workers.sandbox.gce.operations import Clock, Json, Operations, utc_now
+from workers.sandbox.stand_in import AnyFaults, Machines
 
 NOT_COUNTED = ("TERMINATED", "STOPPED", "SUSPENDED")
 
 logger = logging.getLogger(__name__)
-
-
-class Machines(Protocol):
-    """What runs an instance: in the sandbox, a process with its own loopback address."""
-
-    def boot(self, id_: str, user_data: str, /) -> str: ...
-    def kill(self, id_: str, /) -> None: ...
-    def console(self, id_: str, /) -> str: ...
-    def alive(self, id_: str, /) -> bool: ...
 
 
 class Cloud(Operations):
@@ -41,7 +33,7 @@ class Cloud(Operations):
         super().__init__(base, clock)
         self.machines = machines
         self.catalog = catalog
-        self.faults = Faults()
+        self.faults: AnyFaults[Fault] = AnyFaults()
         self.calls: list[Json] = []
         self.firewalls: dict[str, Json] = {}
         self.instances: dict[tuple[str, str], Json] = {}

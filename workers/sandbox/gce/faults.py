@@ -2,7 +2,7 @@
 
 from fnmatch import fnmatchcase
 
-from msgspec import Struct
+from workers.sandbox.stand_in import AnyFault
 
 LAUNCHES = ("instances.insert", "regionInstances.bulkInsert")
 
@@ -75,56 +75,26 @@ IN_THE_OPERATION = {
 SILENT = ("lost", "slow", "preempted", "deleted", "unreachable")
 
 
-class Fault(Struct, frozen=True, kw_only=True):
+class Fault(AnyFault, frozen=True, kw_only=True):
     """A fault, and the calls that it applies to; patterns are fnmatch's."""
 
     code: str
     """An error code of GCE; or `lost` (the call takes effect without an answer), `slow`, `preempted`, `deleted`, or
     `unreachable` (a zone is missing in a list of the machine types of all zones)."""
     machine_type: str = "*"
-    zone: str = "*"
     lifecycle: str = "*"
     """`spot` or `on demand`."""
     method: str = ""
     """Pattern of methods, such as `instances.*`; empty: launches, or all if the code is about the project."""
     seconds: float = 1.0
     """Delay of a slow answer, or time from the machine's boot to its end."""
-    times: int | None = None
-    """How often the fault happens; None: no limit."""
 
-    def fits(self, method: str, machine_type: str = "", zone: str = "", lifecycle: str = "") -> bool:
-        of = (self.machine_type, machine_type), (self.zone, zone), (self.lifecycle, lifecycle)
-        return self._matches_method(method) and all(not value or fnmatchcase(value, pattern) for pattern, value in of)
-
-    def _matches_method(self, method: str) -> bool:
+    def _matches(self, call: str) -> bool:
         if self.method:
-            return fnmatchcase(method, self.method)
+            return fnmatchcase(call, self.method)
         if self.code == "networkNotFound":
-            return method == "firewalls.insert"
-        return self.code in EVERYWHERE or method in LAUNCHES
-
-
-class Faults:
-    """The faults that are set. Not thread-safe: the caller holds the cloud's lock."""
-
-    def __init__(self) -> None:
-        self._set: list[list[object]] = []  # each a fault, and how often it still happens
-
-    def add(self, fault: Fault) -> None:
-        self._set.append([fault, fault.times])
-
-    def clear(self) -> None:
-        self._set.clear()
-
-    def take(self, codes: object, method: str, **about: str) -> Fault | None:
-        """The first matching fault with one of `codes` (any container), counted as having happened; or None."""
-        for entry in self._set:
-            fault, left = entry
-            assert isinstance(fault, Fault)  # noqa: S101 - added by add
-            if left != 0 and fault.code in codes and fault.fits(method, **about):  # type: ignore[operator]
-                entry[1] = None if left is None else left - 1  # type: ignore[operator]
-                return fault
-        return None
+            return call == "firewalls.insert"
+        return self.code in EVERYWHERE or call in LAUNCHES
 
 
 def raised(fault: Fault, project: str, place: str) -> ApiError:

@@ -33,8 +33,6 @@ class Call(Struct, frozen=True):
 
 
 class Gce:
-    """Answers calls on one cloud."""
-
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
 

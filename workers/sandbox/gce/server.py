@@ -1,15 +1,10 @@
 """A stand-in for Compute Engine's REST API: `python -m workers.sandbox.gce.server --port N --folder DIR`."""
 
-import argparse
 import json
 import re
-import signal
 import socket
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from types import FrameType
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,11 +12,11 @@ import msgspec
 
 from workers.sandbox.gce.ageing import Ageing
 from workers.sandbox.gce.catalog import Catalog
-from workers.sandbox.gce.cloud import Cloud, Machines
+from workers.sandbox.gce.cloud import Cloud
 from workers.sandbox.gce.faults import ApiError
 from workers.sandbox.gce.methods import Call, Gce
 from workers.sandbox.gce.operations import Clock, utc_now
-from workers.sandbox.machine import Machines as LoopbackMachines
+from workers.sandbox.stand_in import Machines, main
 
 PROJECT = r"/compute/v1/projects/(?P<project>[^/]+)"
 IN_ZONE = PROJECT + r"/zones/(?P<zone>[^/]+)"
@@ -135,27 +130,5 @@ class Server(ThreadingHTTPServer):
         super().server_close()
 
 
-def main() -> None:
-    """Serve until SIGTERM or SIGINT."""
-    parser = argparse.ArgumentParser(description="A stand-in for Compute Engine; nothing is billed.")
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--folder", type=Path, required=True)
-    args = parser.parse_args()
-    machines = LoopbackMachines(args.folder)
-    server = Server(args.port, machines)
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        threading.Thread(target=server.shutdown).start()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    sys.stdout.write(f"GCE's stand-in listens on {server.url}\n")
-    sys.stdout.flush()
-    try:
-        server.serve_forever(poll_interval=0.1)
-    finally:
-        machines.close()
-
-
 if __name__ == "__main__":
-    main()
+    main("GCE", Server)

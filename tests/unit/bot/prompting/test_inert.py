@@ -6,8 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bot.prompting.inert import escape, inert, mrkdwn, open_fence, settled
+from bot.prompting.inert import inert, mrkdwn, open_fence, settled
 from bot.prompting.split import closed, cut, split
+from bot.views.escape import escape
 
 PIECES = st.sampled_from(
     [

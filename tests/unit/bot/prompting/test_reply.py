@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bot.prompting.pacing import ROTATE_AFTER
 from bot.prompting.reply import OpenAnswers, Reply
-from bot.prompting.streamed import AnswerPlace
+from bot.prompting.streamed import AnswerPlace, AnswerRecord
 from tests.fakes.slack_thread import SlackThread
 
 PLACE = AnswerPlace(channel="C1", thread="0.5", team="T1", user="U1")
@@ -23,8 +23,8 @@ def reply_in(slack, **more):
         slack.told.add(ts)
 
     slack.told.update(more.get("begun", ()))
-    notes = {"starting": starting, "began": began, "lost": slack.lost}
-    return Reply(slack, PLACE, OpenAnswers(), metadata={}, clock=slack.clock, **notes, **more)
+    record = AnswerRecord(metadata={}, starting=starting, began=began, lost=slack.lost)
+    return Reply(slack, PLACE, OpenAnswers(), record, clock=slack.clock, **more)
 
 
 def read(slack):

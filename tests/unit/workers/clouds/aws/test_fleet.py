@@ -35,7 +35,7 @@ def test_a_fleet_asks_for_one_machine_in_any_zone_of_its_offers():
 
 
 def template(**changes):
-    image = aws_fleet.RegionImage(id="ami-1", gib=75)
+    image = aws_fleet.Ami(id="ami-1", gib=75)
     asked = request("d-1-1", OFFERS, boot=boot(**changes))
     return aws_fleet.template(asked, image=image, group="sg-1", user_data="#!/bin/bash")
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests import loopback
 from tests.builders.machines import INSTALLATION, SECRETS, boot, request
 from tests.patience import PATIENCE
 from workers.clouds.driver import DriverError, Refused
@@ -290,7 +291,7 @@ def test_a_script_s_port_is_its_own_and_free_for_the_next_one_as_soon_as_it_has_
 
 def answers(port):
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).is_success
+        return loopback.get(f"http://127.0.0.1:{port}/", trust_env=False).is_success
     except httpx.HTTPError:
         return False
 

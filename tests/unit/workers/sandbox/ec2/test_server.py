@@ -7,10 +7,10 @@ import sys
 import time
 from decimal import Decimal
 
-import httpx
 import pytest
 from botocore.exceptions import ClientError, HTTPClientError
 
+from tests import loopback
 from tests.fakes.aws import AwsCloud
 from tests.patience import PATIENCE
 from workers.placement import catalog
@@ -244,13 +244,13 @@ def test_every_call_is_counted_with_its_region(cloud, ec2):
 
 
 def test_a_malformed_fault_is_refused(cloud):
-    answer = httpx.post(f"{cloud.server.url}/sandbox/faults", json={"code": "lost", "zoen": "use1-az1"})
+    answer = loopback.post(f"{cloud.server.url}/sandbox/faults", json={"code": "lost", "zoen": "use1-az1"})
     assert answer.status_code == 400
     assert "zoen" in answer.json()["message"]
 
 
 def test_an_unsigned_or_unknown_call_is_refused(cloud):
-    assert httpx.post(cloud.server.url, data={"Action": "DescribeVpcs"}).status_code == 403
+    assert loopback.post(cloud.server.url, data={"Action": "DescribeVpcs"}).status_code == 403
     with pytest.raises(ClientError) as caught:
         cloud.client("sts").get_session_token()
     assert code_of(caught) == "InvalidAction"
@@ -260,7 +260,7 @@ def test_an_unsigned_or_unknown_call_is_refused(cloud):
 def test_a_fault_happens_as_often_as_it_says():
     faults = Faults()
     faults.add(Fault(code="InsufficientInstanceCapacity", times=2, zone="use1-*"))
-    about = {"region": "us-east-1", "type_": "p4d.24xlarge", "zone": "use1-az1", "lifecycle": "spot"}
+    about = {"region": "us-east-1", "instance_type": "p4d.24xlarge", "zone": "use1-az1", "lifecycle": "spot"}
     assert [bool(faults.of_an_offer("CreateFleet", **about)) for _ in range(3)] == [True, True, False]
     assert faults.of_an_offer("DescribeVpcs", **about) is None
 
@@ -270,6 +270,6 @@ def test_it_runs_by_itself_until_it_is_told_to_end(tmp_path):
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
         said = process.stdout.readline()
         url = said.rpartition(" ")[2].strip()
-        assert httpx.get(f"{url}/sandbox/calls").json() == {"calls": []}
+        assert loopback.get(f"{url}/sandbox/calls").json() == {"calls": []}
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
