@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from recipes.document import MAX_BYTES, read
+from recipes.engine_key import key_notes
 from recipes.registry import login_notes
 from recipes.resources import machines
 from recipes.schema import Engine, Note, Recipe, RecipeError, Resources, Scalar
@@ -106,6 +107,7 @@ def _recipe(document: Value, stem: str, environ: Mapping[str, str], given: Mappi
     collected += [
         *_nodes(fields.get("num_nodes")),
         *unresolvable(fields.get("setup")),
+        *key_notes(fields.get("run")),
         *found.notes,
         *machine.notes,
         *login_notes(machine.alternatives, resources, {*found.envs, *found.missing, *found.secrets}),

@@ -30,6 +30,10 @@ def pytest_collection_finish():
     gc.freeze()
 
 
+def pytest_addoption(parser):
+    parser.addoption("--minutes", type=float, default=1.0, help="length of the load on an engine without a free slot")
+
+
 def pytest_collection_modifyitems(items):
     asked = set(os.environ.get("MIXTRAL_TEST_LAYERS", "").split(","))
     for item in items:

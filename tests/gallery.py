@@ -22,7 +22,7 @@ from tests.builders.events import BEGIN, KEY
 from tests.builders.offers import offer, spot_offer
 from tests.builders.recipes import MIXTRAL, SMOLLM2, scaled_by
 from tests.builders.story import Story
-from workers.deployment.events import Failure, KeyId, LaunchIntended, NewerEvent
+from workers.deployment.events import Control, Failure, KeyId, LaunchIntended, NewerEvent
 from workers.deployment.state import Deployment, fold
 from workers.machines import BootPhase
 from workers.placement.ladder import Rung
@@ -159,6 +159,9 @@ def more_cards() -> dict[str, Story]:
         .engine_ended("the engine was killed by SIGKILL", 1).wait(25),
         "card machine gave up": gave_up(),
         "card whose engine stumbles": stumbling(),
+        "card not listed": silent(),
+        "card not ended": protected(),
+        "card without a lease": served_in_the_cloud().wait(25 * 3600),
         "card draining": two().scaled(1).wait(1).draining(2).wait(4),
         "card scaled to zero": at_zero(Story().served()),
         "card asleep": asleep(),
@@ -226,6 +229,24 @@ def pulling() -> Story:
 
 def served_in_the_cloud() -> Story:
     return booting().wait(300).ready().published().wait(1).tested()
+
+
+def silent() -> Story:
+    """The cloud denies the calls to a region."""
+    told = served_in_the_cloud().wait(11 * 3600)
+    since, why = told.now, "AWS returned an error in us-east-1: UnauthorizedOperation: You are not authorized"
+    told.wait(30).control_lost(Control.LIST, why, since)
+    return told.wait(3600).control_lost(Control.EXTEND, why, since + timedelta(hours=1)).wait(60)
+
+
+def protected() -> Story:
+    """The end of a machine is refused."""
+    told = served_in_the_cloud().wait(3600).stopped()
+    why = (
+        "AWS returned an error in us-east-1: OperationNotPermitted: The instance may not be terminated. Remove the "
+        "instance's termination protection in the AWS console"
+    )
+    return told.control_lost(Control.END, why).wait(90)
 
 
 def stumbling() -> Story:
@@ -377,6 +398,10 @@ def others() -> dict[str, Message]:
         "status detail, backing off": status.detail(backing_off().state, backing_off().now),
         "logs": logs.logs("mixtral", [log]),
         "refusal": refusal.refusal("There is no command `stauts`.", hint="Did you mean `/mixtral status`?"),
+        "notice not listed": next(iter(notices.lost(silent().state, silent().now).values())),
+        "notice not ended": next(iter(notices.lost(protected().state, protected().now).values())),
+        "notice under control again": notices.regained(Story().served().state, f"{notices.LOST}list_1"),
+        "notice lease ran out": lapsed(),
         "notice ready": notices.ready(Story().served().state),
         "notice failed": notices.failed(failed().state),
         "notice out": notices.out(dry().state, BEGIN, dry().now),
@@ -390,6 +415,12 @@ def others() -> dict[str, Message]:
         "notice back": notices.back(dry().asked(SPOT_OFFERS[0]).created().wait(300).ready(6).state, BEGIN),
         "notice no room": notices.no_room(climbing().state, "not_in_channel"),
     }
+
+
+def lapsed() -> Message:
+    told = served_in_the_cloud().wait(25 * 3600)
+    told.gone("its lease ran out, because no worker extended it", log="")
+    return notices.lapsed(told.state, told.state.attempts[-1])
 
 
 def keyed() -> Story:

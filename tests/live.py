@@ -37,7 +37,7 @@ from workers.deployment.events import DeploymentId, Place
 from workers.deployment.log import Log
 from workers.deployment.state import Deployment
 from workers.errors import WorkersError
-from workers.machines import Presence
+from workers.machines import Presence, whereabouts
 from workers.placement.in_use import in_use
 from workers.placement.limits import Limits
 from workers.processes import Child, Children
@@ -111,10 +111,10 @@ class Live:
         return not any(one.works is False for one in found)
 
     def running(self) -> list[str]:
-        """Ids of the machines of this installation that run. Raises DriverError."""
-        driver = drivers_of(self.settings)[self.cloud]
-        seen = driver.owned(self.settings.installation)
-        return [one.machine.id for one in seen if one.presence is Presence.RUNNING]
+        """Ids of the machines of this installation that run, and a sentence for each part that was not listed."""
+        listing = drivers_of(self.settings)[self.cloud].owned(self.settings.installation)
+        ids = [one.machine.id for one in listing if one.presence is Presence.RUNNING]
+        return ids + [f"perhaps a machine in {one.place or self.cloud}: {one.why}" for one in listing.unlisted]
 
     def end_all(self) -> None:
         """End every machine of this installation, without its log. Raises DriverError."""
@@ -122,7 +122,7 @@ class Live:
         for one in driver.owned(self.settings.installation):
             if one.presence is Presence.RUNNING:
                 say(f"ending {one.machine.id}")
-                driver.terminate(one.machine.token)
+                driver.terminate(one.machine.token, whereabouts(one.machine))
 
 
 def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:

@@ -30,7 +30,7 @@ from workers.deployment.events import (
 )
 from workers.deployment.keys import new_key
 from workers.deployment.log import Log, new_id, stamp
-from workers.machines import Presence, Sighting
+from workers.machines import Listing, Presence, Sighting
 from workers.placement import catalog
 from workers.placement.offer import CloudStatus
 from workers.placement.planner import plan
@@ -199,8 +199,8 @@ class Listed(FakeDriver):
         super().__init__(cloud)
         self._sightings = tuple(sightings)
 
-    def owned(self, installation):
-        return self._sightings
+    def owned(self, installation, place=""):
+        return Listing(sightings=self._sightings)
 
 
 def filled(redis, size, address, sightings):

@@ -215,7 +215,8 @@ class Deployments:
             if attempt.machine is None:
                 continue
             driver = self._drivers.get(attempt.machine.cloud)
-            tail = driver.log(attempt.request.token, lines) if driver and not attempt.gone_at else ""
+            token, known = attempt.request.token, attempt.whereabouts
+            tail = driver.log(token, lines, known) if driver and not attempt.gone_at else ""
             place = f"{attempt.offer.cloud} {attempt.offer.zone}"
             if tail or attempt.log_tail:
                 found.append(

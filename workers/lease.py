@@ -10,8 +10,12 @@ from redis.exceptions import LockError, RedisError
 
 
 def is_held(redis: Redis, name: str) -> bool:
-    """Whether a process holds the lease of this name."""
-    return bool(redis.exists(f"mixtral:lease:{name}"))
+    """Whether any process holds the lease."""
+    return bool(redis.exists(_key(name)))
+
+
+def _key(name: str) -> str:
+    return f"mixtral:lease:{name}"
 
 
 class Lease:
@@ -19,7 +23,7 @@ class Lease:
 
     def __init__(self, redis: Redis, name: str, ttl: timedelta) -> None:
         self._ttl = ttl.total_seconds()
-        self._lock = redis.lock(f"mixtral:lease:{name}", timeout=self._ttl, blocking=False, thread_local=False)
+        self._lock = redis.lock(_key(name), timeout=self._ttl, blocking=False, thread_local=False)
 
     def acquire(self) -> bool:
         """Take the lease if it is free. Returns whether it was."""

@@ -1,5 +1,6 @@
 """PURE: the types that the control loop and the drivers exchange: requests, machines, sightings and ends."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NewType
@@ -107,6 +108,40 @@ class Sighting(Struct, frozen=True, kw_only=True):
     """How the machine ended, in a few words (`engine exited with status 1`); empty while it runs."""
     progress: str = ""
     """What a running machine does before its engine is ready, in a few words."""
+
+
+class Unlisted(Struct, frozen=True, kw_only=True):
+    """A part of a cloud whose machines are missing from a list, or may be."""
+
+    place: str
+    """A region or a zone; empty for the whole cloud."""
+    why: str
+
+
+class Listing(Struct, frozen=True, kw_only=True):
+    """The machines that a cloud listed. A machine that is missing has ended only if its place was listed."""
+
+    sightings: tuple[Sighting, ...] = ()
+    unlisted: tuple[Unlisted, ...] = ()
+
+    def __iter__(self) -> Iterator[Sighting]:
+        return iter(self.sightings)
+
+
+class Whereabouts(Struct, frozen=True, kw_only=True):
+    """What the log knows about the place of a machine. Empty fields are unknown."""
+
+    region: str = ""
+    zone: str = ""
+    id: str = ""
+    """The cloud's id of the machine."""
+
+
+ANYWHERE = Whereabouts()
+
+
+def whereabouts(machine: Machine) -> Whereabouts:
+    return Whereabouts(region=machine.offer.region, zone=machine.offer.zone, id=machine.id)
 
 
 class MachineEnd(Struct, frozen=True, kw_only=True):

@@ -193,6 +193,8 @@ class Cards:
             self._reply(state, record, alerts.ENDED, alerts.ended(state, self._now()))
         elif awaits_decision(state):
             self._reply(state, record, alerts.dry_kind(state), alerts.dry(state))
+        if not state.ended:
+            self._say_contact(state, record)
         moved = state.scaled
         if isinstance(moved, ScaleRequested) and state.ended is None and self._now() - moved.at < NEWS_FOR:
             self._reply(state, record, alerts.scaled_kind(moved), alerts.scaled(state, moved))
@@ -206,6 +208,19 @@ class Cards:
             posted = [kind.removeprefix(alerts.OUT) for kind in record.said if kind.startswith(alerts.OUT)]
             for began in (datetime.fromtimestamp(int(stamp), UTC) for stamp in posted[-1:]):
                 self._reply(state, record, alerts.back_kind(began), alerts.back(state, began))
+
+    def _say_contact(self, state: Deployment, record: CardRecord) -> None:
+        """Post once what the control loop cannot do, that it can again, and that a lease has run out."""
+        now = self._now()
+        due = alerts.lost(state, now)
+        for kind, message in due.items():
+            self._reply(state, record, kind, message)
+        if not due and not any(a.lost for a in state.attempts):
+            for kind in [kind for kind in record.said if kind.startswith(alerts.LOST)][-1:]:
+                self._reply(state, record, alerts.regained_kind(kind), alerts.regained(state, kind))
+        for attempt in state.attempts:
+            if attempt.lapsed and attempt.gone_at and now - attempt.gone_at < NEWS_FOR:
+                self._reply(state, record, f"{alerts.LAPSED}{attempt.number}", alerts.lapsed(state, attempt))
 
     def _whisper_key(self, state: Deployment, record: CardRecord) -> None:
         """Show the launcher the key. An ephemeral message cannot be looked up, so a crash may repeat it."""

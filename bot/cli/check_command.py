@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bot.cli.check_connections import gateway, slack
+from bot.cli.check_control import control
 from bot.cli.check_hub import HUB
 from bot.cli.check_hub import questions as hub_questions
 from bot.cli.check_redis import redis
@@ -53,7 +54,7 @@ def run(environ: Mapping[str, str], out: TextIO, err: TextIO | None = None, *, d
 
     `deep`: check also what a first launch would meet in each region. Nothing is created.
     """
-    connections = {"Redis": redis, "Slack": slack, "gateway": gateway}
+    connections = {"Redis": redis, "Slack": slack, "worker control": control, "gateway": gateway}
     questions: dict[str, Question] = {name: partial(question, environ) for name, question in connections.items()}
     questions |= hub_questions(environ, _recipes(environ))
     prices, needed = _prices(environ)

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
 from workers.clouds.findings import Finding
+from workers.control.sweeper import LEASE
 from workers.deployment.identity import held
 from workers.deployment.log import Log
 from workers.errors import WorkersError
@@ -98,7 +99,7 @@ def _worker(client: Redis) -> Iterator[Finding]:
     found = partial(Finding, about="worker", what="")
     until = time.monotonic() + SWEEPER_RESTARTS_WITHIN
     deployments = len(Log(client).names())
-    while not (there := is_held(client, "sweeper")) and deployments and time.monotonic() < until:
+    while not (there := is_held(client, LEASE)) and deployments and time.monotonic() < until:
         time.sleep(0.2)
     if there:
         yield found(works=True, says="observes the machines")

@@ -28,7 +28,7 @@ from workers.deployment.identity import AnotherInstallation, held
 from workers.deployment.log import Log
 from workers.deployment.state import Deployment, fold
 from workers.errors import WorkersError
-from workers.machines import Presence, Sighting
+from workers.machines import Listing, Presence, Sighting, Unlisted, whereabouts
 from workers.placement import shared_prices
 from workers.placement.in_use import in_use
 from workers.placement.offer import Offer
@@ -140,7 +140,7 @@ def run(
 def _listed(
     clouds: Mapping[str, Driver], settings: Settings, say: Console
 ) -> tuple[list[Sighting], list[str], list[str]]:
-    """Return the running machines, the clouds that could not be listed, and those without credentials."""
+    """Return the running machines, the clouds and regions that were not listed, and clouds without credentials."""
     known = statuses(settings.environ, drivers=frozenset(clouds))
     # A driver may find credentials outside of files and variables, for example on a machine of the cloud.
     there = {
@@ -155,21 +155,19 @@ def _listed(
     for cloud in skipped:
         reason = (known[cloud].reason or "it cannot be used").partition(": ")[2]
         say.print(Text(f"{NAMES[cloud]} was not listed: {reason}."))
-    questions = {NAMES.get(c, c): partial(_owned, driver, settings.installation) for c, driver in there.items()}
+    questions = {NAMES.get(c, c): partial(driver.owned, settings.installation) for c, driver in there.items()}
     found: list[Sighting] = []
     unlisted: list[str] = []
     for name, answer in ask(questions, within=LISTED_WITHIN, console=say).items():
         if isinstance(answer, Exception):
-            unlisted.append(name)
-            why = str(answer).rstrip(".") if isinstance(answer, WorkersError | TimeoutError) else repr(answer)
-            say.print(Text(f"{name} could not be listed, so its machines are missing here: {why}."))
-        else:
-            found += answer
+            why = str(answer) if isinstance(answer, WorkersError | TimeoutError) else repr(answer)
+            answer = Listing(unlisted=(Unlisted(place="", why=why),))  # noqa: PLW2901 - the same answer
+        found += [s for s in answer if s.presence is Presence.RUNNING]
+        for one in answer.unlisted:
+            where = f"{name} {one.place}".rstrip()
+            unlisted.append(where)
+            say.print(Text(f"{where} could not be listed, so its machines are missing here: {one.why.rstrip('.')}."))
     return found, unlisted, [NAMES[cloud] for cloud in skipped]
-
-
-def _owned(driver: Driver, installation: str) -> list[Sighting]:
-    return [s for s in driver.owned(installation) if s.presence is Presence.RUNNING]
 
 
 def _no_answer(error: Exception) -> str:
@@ -244,7 +242,7 @@ def _end(one: Found, logs: WantedMachines, clouds: Mapping[str, Driver], say: Co
         say.print(Text(f"{machine.id} was not ended, because it is now wanted by {by}."))
         return replace(one, wanted=wanted, by=by, ended=False)
     try:
-        clouds[machine.cloud].terminate(machine.token)
+        clouds[machine.cloud].terminate(machine.token, whereabouts(machine))
     except (DriverError, Refused) as error:
         say.print(Text(f"{machine.id} could not be ended, and still costs money: {str(error).rstrip('.')}."))
         return replace(one, ended=False)

@@ -3,13 +3,15 @@
 from datetime import datetime
 
 from bot.slack.message import Message
-from bot.views import card, words
+from bot.views import card, lost_control, offers, words
 from bot.views.amounts import after, count, duration, moment
+from bot.views.attempts import why
 from bot.views.blocks import Block, section
 from bot.views.escape import escape
 from bot.views.moving import no_rung
 from workers.decision.retry_policy import dry_until, paused_until
-from workers.deployment.condition import Abandoned, Looking, NoCapacity, condition_of
+from workers.deployment.attempt import Attempt
+from workers.deployment.condition import Abandoned, Looking, NoCapacity, condition_of, without_lease
 from workers.deployment.events import ScaleRequested
 from workers.deployment.state import Deployment
 
@@ -19,6 +21,8 @@ DRY = "mixtral_dry_"
 ENDED = "mixtral_ended"
 SCALED = "mixtral_scaled_"
 OUT, BACK = "mixtral_out_", "mixtral_back_"
+LOST, REGAINED = "mixtral_lost_", "mixtral_regained_"
+LAPSED = "mixtral_lapsed_"
 """Prefixes of block ids. After a crash, a message is found by its prefix, like a card by `card.CARD`."""
 
 NO_ROOM = {
@@ -111,6 +115,42 @@ def out_kind(since: datetime) -> str:
 
 def back_kind(since: datetime) -> str:
     return f"{BACK}{int(since.timestamp())}"
+
+
+def lost(deployment: Deployment, now: datetime) -> dict[str, Message]:
+    """By kind: the alerts about what the control loop cannot do, each after a minute."""
+    found = {
+        f"{LOST}{loss.first.what.value}_{int(loss.first.since.timestamp())}": lost_control.sentence(loss)
+        for loss in lost_control.losses(deployment)
+        if now - loss.first.since >= lost_control.MENTIONED_AFTER
+    }
+    if over := without_lease(deployment, now):
+        found[f"{LOST}lease_{int(min(a.expires_at for a in over).timestamp())}"] = lost_control.lease_over(over)
+    who = f"{words.user(deployment.place.user)} *{escape(deployment.name)}*:"
+    return {kind: _alert(f"{who} {said}", kind, deployment) for kind, said in found.items()}
+
+
+def regained(deployment: Deployment, kind: str) -> Message:
+    """The alert that what an alert of the kind LOST said is over."""
+    sentence = f"*{escape(deployment.name)}*: the control loop has its machines under control again."
+    return _alert(sentence, regained_kind(kind), deployment)
+
+
+def regained_kind(kind: str) -> str:
+    return f"{REGAINED}{kind.removeprefix(LOST)}"
+
+
+def lapsed(deployment: Deployment, attempt: Attempt) -> Message:
+    """The alert that a machine ended itself because its lease ran out."""
+    at = f" {moment(attempt.gone_at)}" if attempt.gone_at else ""
+    who = f"{words.user(deployment.place.user)} *{escape(deployment.name)}*"
+    what = f"the machine of replica {attempt.replica} at {offers.place(attempt.offer)} is gone, as was noticed{at}"
+    sentence = f"{who}: {what}: {why(attempt)}."
+    return _alert(sentence, f"{LAPSED}{attempt.number}", deployment)
+
+
+def _alert(sentence: str, kind: str, deployment: Deployment) -> Message:
+    return Message(sentence, (_marked(section(sentence), kind, deployment),))
 
 
 def no_room(deployment: Deployment, error: str) -> Message:

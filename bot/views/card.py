@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from bot.slack.message import Message
-from bot.views import attempts, endpoint, ladder, offers, replicas, words
+from bot.views import attempts, endpoint, ladder, lost_control, offers, replicas, words
 from bot.views.amounts import count, duration, moment, seconds, usd_per_hour
 from bot.views.blocks import Block, actions, button, confirm, context, fenced, fields, header, listed, section
 from bot.views.escape import clip, code, escape, inert
@@ -11,7 +11,14 @@ from bot.views.recipes import notes
 from recipes.replicas import follows_load
 from workers.deployment import condition
 from workers.deployment.attempt import Attempt, Phase
-from workers.deployment.condition import DeploymentStatus, awaits_decision, awaits_route, condition_of, is_ending
+from workers.deployment.condition import (
+    DeploymentStatus,
+    awaits_decision,
+    awaits_route,
+    condition_of,
+    is_ending,
+    without_lease,
+)
 from workers.deployment.events import TestCompletionAnswered, TestCompletionFailed
 from workers.deployment.state import Deployment
 from workers.placement.limits import Limits
@@ -22,6 +29,11 @@ CARD = "mixtral_card"
 MAX_LOG = 2200
 MAX_WORDS = 600
 MAX_FACT = 160
+MAX_CONTACT = 4
+WARNING = "\N{WARNING SIGN}\N{VARIATION SELECTOR-16}"
+
+CONTACT_EVERY = timedelta(seconds=15)
+"""Interval at which the card and its thread are checked while the control loop cannot do something."""
 
 CLIMBING = frozenset({DeploymentStatus.PROVISIONING, DeploymentStatus.FAILED, DeploymentStatus.NO_CAPACITY})
 
@@ -43,8 +55,9 @@ MONEY_EVERY = timedelta(minutes=5)
 def card(deployment: Deployment, now: datetime) -> Message:
     """The card: name and status, what is happening, the facts; then the rest."""
     blocks = [
-        header(words.title(deployment), f"{CARD}_{deployment.id}"),
+        header(words.title(deployment, now), f"{CARD}_{deployment.id}"),
         section(words.now_happening(deployment, now)),
+        *_contact(deployment, now),
         *([section(said)] if (said := words.newer(deployment)) else []),
         *_failure(deployment),
         _facts(deployment, now),
@@ -60,6 +73,8 @@ def card(deployment: Deployment, now: datetime) -> Message:
 def changes_every(deployment: Deployment, now: datetime) -> timedelta | None:
     """The interval at which the card changes without an event; None if it does not."""
     status = condition_of(deployment).status
+    if not deployment.ended and any(a.lost for a in deployment.attempts):
+        return CONTACT_EVERY
     if status in (DeploymentStatus.ENDED, DeploymentStatus.FAILED, DeploymentStatus.SCALED_TO_ZERO):
         return None
     if status in (DeploymentStatus.READY, DeploymentStatus.DEGRADED) and not awaits_route(deployment):
@@ -72,16 +87,16 @@ def fallback(deployment: Deployment, now: datetime) -> str:
     """One sentence for notifications."""
     name = escape(deployment.name)
     match condition_of(deployment):
-        case condition.Ready() if deployment.endpoint is not None:
+        case condition.Ready() if deployment.endpoint is not None and not without_lease(deployment, now):
             return f"{name} is ready at {endpoint.base_url(deployment)}."
         case condition.Ended():
             return f"{name} is down. It ran {duration(deployment.ran_for(now))}."
         case condition.Failed():
-            return f"{name} {words.verdict(deployment)}. {clip(words.now_happening(deployment, now), 300)}"
+            return f"{name} {words.verdict(deployment, now)}. {clip(words.now_happening(deployment, now), 300)}"
         case _:
             of = f"{len(deployment.ready)} of {count(deployment.wanted, 'replica')}"
             replica = f", {of} ready" if deployment.ready and deployment.wanted else ""
-            return f"{name} {words.verdict(deployment)}{replica}."
+            return f"{name} {words.verdict(deployment, now)}{replica}."
 
 
 def _facts(deployment: Deployment, now: datetime) -> Block:
@@ -129,6 +144,11 @@ def _limits(limits: Limits) -> str:
         f"at most {usd_per_hour(limits.max_price)} per replica" if limits.max_price is not None else "",
     ]
     return "; ".join(p for p in parts if p)
+
+
+def _contact(deployment: Deployment, now: datetime) -> list[Block]:
+    """What the control loop cannot do."""
+    return [section(f"{WARNING} {line}") for line in lost_control.lines(deployment, now)[:MAX_CONTACT]]
 
 
 def _failure(deployment: Deployment) -> list[Block]:

@@ -11,7 +11,7 @@ from bot.views.escape import clip, inert
 from bot.views.words import DOTS
 from workers.decision.retry_policy import paused_until, too_many_unended
 from workers.deployment.attempt import KEPT, MAY_COST, Attempt, Phase
-from workers.deployment.condition import DeploymentStatus, is_ending
+from workers.deployment.condition import DeploymentStatus, is_ending, without_lease
 from workers.deployment.events import Failure
 from workers.deployment.state import Deployment
 
@@ -34,7 +34,8 @@ def lines(deployment: Deployment, now: datetime, *, gone: int = GONE_SHOWN) -> t
     present.sort(key=lambda a: (a.replica, a.number))
     lost = _lost(deployment)
     shown = (*present, *lost[len(lost) - min(gone, len(lost)) :])
-    texts = [_line(a, deployment) for a in shown]
+    over = without_lease(deployment, now)
+    texts = [_line(a, deployment, over=a in over) for a in shown]
     return (*texts[: len(present)], *_pending(deployment, now), *texts[len(present) :])
 
 
@@ -66,11 +67,14 @@ def _why_pending(deployment: Deployment, now: datetime) -> str:
     return "a machine is being chosen" if deployment.planned_at else "prices are being read"
 
 
-def _line(attempt: Attempt, deployment: Deployment) -> str:
+def _line(attempt: Attempt, deployment: Deployment, *, over: bool) -> str:
+    """`over`: its lease has run out, and no worker has recorded what became of it."""
     place = offers.place(attempt.offer)
     if attempt.offer.cloud != "local":
         place += f" ({offers.machine(attempt.offer)}, {offers.price(attempt.offer)})"
-    return f"{ATTEMPT_DOTS[attempt.phase]} replica {attempt.replica} · {place} · {_standing(attempt, deployment)}"
+    dot = ATTEMPT_DOTS[Phase.NOT_READY if over else attempt.phase]
+    standing = f"its lease ran out {moment(attempt.expires_at)}" if over else _standing(attempt, deployment)
+    return f"{dot} replica {attempt.replica} · {place} · {standing}"
 
 
 def _standing(attempt: Attempt, deployment: Deployment) -> str:
@@ -109,6 +113,8 @@ def failed(attempt: Attempt) -> str:
             return "was not ready in time"
         case Failure.PROBING:
             return "failed its probe for too long"
+        case Failure.KEY_REFUSED:
+            return "was given up"
         case Failure.CRASHED if attempt.engine_end is not None and not attempt.engine_end.again:
             return "ended after its engine failed"
         case Failure.CRASHED | None:

@@ -5,18 +5,25 @@ from datetime import datetime
 from decimal import Decimal
 
 from bot.slack.message import Message
-from bot.views import card, endpoint, ladder, offers, replicas, words
+from bot.views import card, endpoint, ladder, lost_control, offers, replicas, words
 from bot.views.amounts import count, duration, usd_per_hour
 from bot.views.blocks import context, header, listed, section
 from bot.views.escape import code, escape
 from workers.deployment.attempt import MAY_COST
-from workers.deployment.condition import DeploymentStatus, awaits_route, condition_of, is_ending
+from workers.deployment.condition import DeploymentStatus, awaits_route, condition_of, is_ending, without_lease
+from workers.deployment.events import Control
 from workers.deployment.state import Deployment
 from workers.placement.offer import Offer
 
 NOTHING = "Nothing is running. `/mixtral launch` starts a model, `/mixtral recipes` lists what can be launched."
 
 LINES_A_SECTION = 8
+
+CANNOT = {
+    Control.LIST: "its cloud cannot be listed",
+    Control.EXTEND: "its lease cannot be extended",
+    Control.END: "its machines cannot be ended",
+}
 MAX_SHOWN = 32
 
 
@@ -59,10 +66,12 @@ def _lost(names: Sequence[str]) -> str:
 def detail(deployment: Deployment, now: datetime) -> Message:
     """One deployment with its replicas and its ladder."""
     blocks = [
-        header(words.title(deployment)),
+        header(words.title(deployment, now)),
         section(f"{words.now_happening(deployment, now)}\n{' · '.join(_facts(deployment, now, whole=True))}"),
         *([section(said)] if (said := words.newer(deployment)) else []),
     ]
+    if warnings := lost_control.lines(deployment, now):
+        blocks.append(section(listed([f"{card.WARNING} {line}" for line in warnings])))
     if found := replicas.lines(deployment, now, gone=10):
         blocks.append(section(listed(["*Replicas*", *found])))
     if _has_ladder(deployment):
@@ -103,13 +112,17 @@ def _has_ladder(deployment: Deployment) -> bool:
 
 
 def _line(deployment: Deployment, now: datetime) -> str:
-    name = f"{words.dot(deployment)} *{escape(deployment.name)}*"
+    name = f"{words.dot(deployment, now)} *{escape(deployment.name)}*"
     recipe, *rest = _facts(deployment, now)
     recipes = [] if deployment.recipe.name == deployment.name else [recipe]
     current = condition_of(deployment).status
     status = [] if current is DeploymentStatus.READY else [current.value]
     if awaits_route(deployment):
         status = ["waits for the gateway"]
+    if without_lease(deployment, now):
+        status = ["its lease ran out"]
+    elif lost := lost_control.losses(deployment):
+        status.append(" and ".join(dict.fromkeys(CANNOT[one.first.what] for one in lost)))
     return " · ".join([name, *recipes, *status, *rest, *([words.NEWER] if deployment.newer else [])])
 
 

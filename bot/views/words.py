@@ -20,7 +20,7 @@ from workers.decision.retry_policy import DECIDE_WITHIN, paused_until
 from workers.decision.savings import saved
 from workers.deployment import condition
 from workers.deployment.attempt import MAY_COST, Attempt, Phase
-from workers.deployment.condition import DeploymentStatus, awaits_route, condition_of, is_ending
+from workers.deployment.condition import DeploymentStatus, awaits_route, condition_of, is_ending, without_lease
 from workers.deployment.state import Deployment
 from workers.machines import BootPhase
 from workers.serving.boot import boot_of
@@ -52,13 +52,15 @@ DOTS = {
 }
 
 
-def title(deployment: Deployment) -> str:
-    """`🟢 fast is ready`, plain text."""
-    return f"{dot(deployment)} {deployment.name} {verdict(deployment)}"
+def title(deployment: Deployment, now: datetime | None = None) -> str:
+    """`🟢 fast is ready`, plain text. `now`: to say if its leases have run out."""
+    return f"{dot(deployment, now)} {deployment.name} {verdict(deployment, now)}"
 
 
-def dot(deployment: Deployment) -> str:
+def dot(deployment: Deployment, now: datetime | None = None) -> str:
     match condition_of(deployment):
+        case _ if now and without_lease(deployment, now):
+            return DOTS[DeploymentStatus.NOT_READY]
         case _ if awaits_route(deployment):
             return DOTS[DeploymentStatus.STARTING]
         case condition.Scaling(silent=True):
@@ -69,9 +71,11 @@ def dot(deployment: Deployment) -> str:
             return DOTS[other.status]
 
 
-def verdict(deployment: Deployment) -> str:
+def verdict(deployment: Deployment, now: datetime | None = None) -> str:
     """The predicate after the name: `is ready`, `could not be launched`."""
     match condition_of(deployment):
+        case _ if now and without_lease(deployment, now):
+            return "has no worker, and its lease ran out"
         case condition.Failed():
             return "failed" if any(a.machine for a in deployment.attempts) else "could not be launched"
         case condition.Planning():

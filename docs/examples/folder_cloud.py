@@ -1,7 +1,7 @@
 """A cloud whose machines are directories in a folder: the example of docs/how-to/write-a-cloud-driver.md."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -14,7 +14,18 @@ from uuid import uuid4
 import msgspec
 
 from workers.clouds.driver import DriverError, Refused
-from workers.machines import Machine, MachineEnd, MachineRequest, Presence, Sighting, Token
+from workers.machines import (
+    ANYWHERE,
+    Listing,
+    Machine,
+    MachineEnd,
+    MachineRequest,
+    Presence,
+    Sighting,
+    Token,
+    Unlisted,
+    Whereabouts,
+)
 from workers.placement.offer import CloudStatus, Offer
 from workers.placement.refusals import Scope
 
@@ -70,26 +81,32 @@ class FolderDriver:
                 raise Refused("The token belongs to another request.", code="TokenInUse", scope=Scope.BUG)
             return self._read(request.token, "machine", Machine)
 
-    def find(self, token: Token) -> Machine | None:
+    def find(self, token: Token, known: Whereabouts = ANYWHERE) -> Machine | None:  # noqa: ARG002 (there is one place)
         with _translated():
             return self._read(token, "machine", Machine) if (self.machines / token).exists() else None
 
-    def owned(self, installation: str) -> Iterable[Sighting]:
-        with _translated():
-            sightings = [self._sighting(Token(path.name)) for path in sorted(self.machines.iterdir())]
-        return [sighting for sighting in sightings if sighting.installation == installation]
+    def place(self, offer: Offer) -> str:  # noqa: ARG002 (there is one place)
+        return ""
+
+    def owned(self, installation: str, place: str = "") -> Listing:
+        try:
+            with _translated():
+                sightings = [self._sighting(Token(path.name)) for path in sorted(self.machines.iterdir())]
+        except DriverError as error:
+            return Listing(unlisted=(Unlisted(place=place, why=str(error)),))
+        return Listing(sightings=tuple(one for one in sightings if one.installation == installation))
 
     def end_of(self, machine: Machine) -> MachineEnd | None:
         with _translated():
             why = self._why_ended(machine.token)
         return None if why is None else MachineEnd(why=why, preempted=False)
 
-    def extend(self, token: Token, expires_at: datetime) -> None:
+    def extend(self, token: Token, expires_at: datetime, known: Whereabouts = ANYWHERE) -> None:  # noqa: ARG002 (as above)
         with _translated():
             if (self.machines / token).exists() and self._why_ended(token) is None:
                 self._written(msgspec.json.encode(expires_at)).replace(self.machines / token / "expires_at")
 
-    def terminate(self, token: Token) -> None:
+    def terminate(self, token: Token, known: Whereabouts = ANYWHERE) -> None:  # noqa: ARG002 (as above)
         with _translated():
             if self._why_ended(token) is None:
                 self.end(token, "terminated")
@@ -102,7 +119,7 @@ class FolderDriver:
                 (self.ended / token).hardlink_to(written)
             written.unlink()
 
-    def log(self, token: Token, lines: int) -> str:
+    def log(self, token: Token, lines: int, known: Whereabouts = ANYWHERE) -> str:  # noqa: ARG002 (as above)
         with _translated():
             file = self.machines / token / "log"
             return "\n".join(deque(file.read_text().splitlines(), maxlen=lines)) if file.exists() else ""

@@ -14,6 +14,9 @@ from workers.deployment.attempt import LIVE
 from workers.deployment.events import (
     AnyEvent,
     Autoscaled,
+    Control,
+    ControlLost,
+    ControlRegained,
     DeploymentEnded,
     DeploymentId,
     EndpointPublished,
@@ -186,6 +189,13 @@ class Story:
         preempted: bool = False,
     ) -> Self:
         return self.tell(MachineGone, attempt=self._number(attempt), why=why, log_tail=log, preempted=preempted)
+
+    def control_lost(self, what: Control, why: str, since: datetime | None = None, attempt: int | None = None) -> Self:
+        at = since or self.now
+        return self.tell(ControlLost, attempt=self._number(attempt), what=what, since=at, why=why)
+
+    def control_regained(self, what: Control, attempt: int | None = None) -> Self:
+        return self.tell(ControlRegained, attempt=self._number(attempt), what=what)
 
     def published(self, url: str = GATEWAY) -> Self:
         """Append the gateway's route."""

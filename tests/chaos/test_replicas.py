@@ -1,24 +1,18 @@
 """Replicas are killed, frozen, added and drained under load. Measured is what the endpoint's clients receive."""
 
-import contextlib
-import os
-import signal
 import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from tests.chaos.house import House
 from tests.chaos.observed import Observed
 from tests.line import Line
-from tests.load import Fate, Load, Target, of_fate, summary
-from tests.person import GENERAL, Person, words
-from workers.clouds.local import machine_processes
-from workers.clouds.local.machine_folder import MachineFolder
+from tests.load import Fate, Load, of_fate, summary
+from tests.person import Person
 from workers.deployment.attempt import Phase
 from workers.deployment.events import ReplicaDrained, ReplicaReady
-from workers.deployment.log import Log
-from workers.deployment.state import fold
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 
@@ -35,57 +29,6 @@ TRAFFIC_WITHIN = 1.0
 
 YOUNG = 0.5
 """Maximum time from the kill to the end of a stream that was too short to be seen at a look, in seconds."""
-
-
-class House:
-    """One deployment on the line, its log, and the processes of its engines."""
-
-    def __init__(self, line, person):
-        self.line = line
-        self.person = person
-        self.log = Log(line.redis())
-        person.command(GENERAL, "/mixtral launch scripted as chaos --replicas 3")
-        self.id = line.wait(lambda: self.log.names().get("chaos"), 20, "the deployment")
-        self.wait(lambda state: len(state.ready) == 3 and state.endpoint, "three replicas")
-        self.key = person.wait_for_ephemeral("mxk_", timeout=30)
-        self.stopped = []
-
-    def events(self):
-        return self.log.read(self.id)
-
-    def state(self):
-        return fold(self.id, self.events())
-
-    def wait(self, holds, what, seconds=60):
-        return self.line.wait(lambda: holds(self.state()), seconds, what)
-
-    def target(self):
-        said = words(self.key)
-        start = said.index("mxk_")
-        return Target(url=self.line.gateway, key=said[start : start + 36], model="chaos")
-
-    def engine(self, attempt):
-        """The process id of a replica's engine, not of the machine's process around it."""
-        folder = MachineFolder(self.line.home.resolve() / "machines" / attempt.request.token)
-        for pid in machine_processes.of_machine(folder.path, folder.started().pid):
-            if b"workers.serving.scripted" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                return pid
-        raise AssertionError(f"{attempt.request.token} has no engine\n{self.line.logs()}")
-
-    def kill(self, attempt):
-        os.kill(self.engine(attempt), signal.SIGKILL)
-
-    def freeze(self, attempt):
-        self.stopped.append(self.engine(attempt))
-        os.kill(self.stopped[-1], signal.SIGSTOP)
-
-    def thaw(self):
-        for pid in self.stopped:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
-
-    def scale(self, replicas):
-        assert self.person.command(GENERAL, f"/mixtral scale chaos {replicas}")["acked"]
 
 
 @pytest.fixture

@@ -33,14 +33,18 @@ from workers.deployment.events import (
     LadderPlanned,
     MachineCreated,
     MachineGone,
+    ReplicaNotReady,
+    ReplicaReady,
     WeightsChecked,
 )
+from workers.deployment.loads import Load, Loads, ReplicaLoad
 from workers.deployment.log import Log
-from workers.machines import BootPhase, MachineEnd
+from workers.machines import BootPhase, Listing, MachineEnd
 from workers.placement.limits import Limits
 from workers.placement.offer import CloudStatus
 from workers.serving.console import again, line, mark_of, no_more
 from workers.serving.probe import TestAnswer
+from workers.serving.unready import Unready, another_key
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 LEASE = timedelta(hours=24)
@@ -60,9 +64,11 @@ class Loop:
         self.requests = Deployments(redis, self.nudged.append, self.drivers)
         self.probes = {}
         self.key_is_enforced = True
+        self.completes = None
         monkeypatch.setattr("workers.control.sweeper.probe", lambda address, *_, **__: self.probes.get(address))
         monkeypatch.setattr("workers.control.sweeper.key_is_enforced", lambda _: self.key_is_enforced)
-        monkeypatch.setattr("workers.control.sweeper.cannot_complete", lambda *_, **__: None)
+        monkeypatch.setattr("workers.control.sweeper.cannot_complete", lambda *_, **__: self.completes)
+        monkeypatch.setattr("workers.control.sweeper.computes", lambda *_, **__: False)
         monkeypatch.setattr(
             "workers.control.advance.completion", lambda *_, **__: TestAnswer(text="mustard", seconds=0.1)
         )
@@ -111,6 +117,11 @@ class Loop:
 
     def state(self, id_):
         return self.requests.by_id(id_)
+
+    def sees(self, id_, **replica):
+        """The gateway writes what it sees of the first replica."""
+        seen = {1: ReplicaLoad(**{"up": True, "requests": 2, **replica})}
+        Loads(self.redis).write({id_: Load(at=self.now, qps=0.0, replicas=seen)})
 
 
 @pytest.fixture
@@ -218,7 +229,7 @@ def test_an_intent_that_cannot_be_looked_for_is_not_asked_for_again(loop, monkey
     loop.settle(1)
     loop.cloud.lose_answers = False
 
-    def silent(_):
+    def silent(*_):
         raise DriverError("the list does not answer")
 
     monkeypatch.setattr(loop.cloud, "find", silent)
@@ -263,10 +274,10 @@ def test_a_machine_that_cannot_be_ended_holds_nobody_else_up(loop, monkeypatch):
     stuck = loop.state(first).attempts[0].request.token
     terminate = loop.cloud.terminate
 
-    def refuses(token):
+    def refuses(token, known):
         if token == stuck:
             raise DriverError("the machine does not end")
-        terminate(token)
+        terminate(token, known)
 
     monkeypatch.setattr(loop.cloud, "terminate", refuses)
     loop.requests.stop(first, by="U")
@@ -288,7 +299,7 @@ def test_a_machine_whose_log_nobody_may_read_is_ended_all_the_same(loop, monkeyp
         raise DriverError("the role lacks GetConsoleOutput")
 
     monkeypatch.setattr(loop.cloud, "log", barred)
-    loop.probes[loop.state(id_).attempts[0].machine.address] = "status 500"
+    loop.probes[loop.state(id_).attempts[0].machine.address] = Unready(why="status 500")
     loop.settle(25)
     first = loop.state(id_).attempts[0]
     assert first.phase is Phase.FAILED
@@ -297,16 +308,77 @@ def test_a_machine_whose_log_nobody_may_read_is_ended_all_the_same(loop, monkeyp
     assert first.request.token not in loop.cloud.running()
 
 
+SILENT = Unready(why="no answer within 15 s", silent=True)
+
+
+def test_an_engine_whose_slots_are_all_in_use_is_neither_cut_nor_replaced_and_is_replaced_when_it_dies(loop):
+    id_ = loop.launch()
+    loop.settle()
+    address = loop.state(id_).attempts[0].machine.address
+    loop.probes[address] = SILENT
+    for _ in range(60):  # 10 min
+        loop.sees(id_, idle=4.0)
+        loop.settle(1)
+    assert [a.phase for a in loop.state(id_).attempts] == [Phase.READY]
+    assert not any(isinstance(event, ReplicaNotReady) for event in loop.log.read(id_))
+    died = loop.now
+    while len(loop.cloud.running()) == 1 and loop.now - died < timedelta(minutes=10):
+        loop.sees(id_, up=False, requests=0, idle=4.0 + (loop.now - died).total_seconds())
+        loop.settle(1, seconds=1)
+        if loop.state(id_).attempts[0].phase is Phase.FAILED:
+            break
+    assert loop.state(id_).attempts[0].phase is Phase.FAILED
+    assert loop.now - died <= timedelta(seconds=200)
+
+
+def test_a_replica_that_answers_its_probe_with_an_error_and_has_streams_drains_and_is_replaced(loop):
+    id_ = loop.launch()
+    loop.settle()
+    gateway.route(loop.log, loop.state(id_), loop.now)
+    first = loop.state(id_).attempts[0]
+    loop.probes[first.machine.address] = Unready(why="status 500")
+    for _ in range(25):
+        loop.sees(id_, idle=1.0)
+        loop.settle(1)
+    first, second = loop.state(id_).attempts
+    assert (first.phase, first.failure) == (Phase.DRAINING, Failure.PROBING)
+    assert second.machine is not None
+    assert first.request.token in loop.cloud.running()
+    gateway.route(loop.log, loop.state(id_), loop.now)
+    loop.settle(3)
+    assert loop.state(id_).attempts[0].phase is Phase.FAILED
+    assert loop.cloud.running() == [second.request.token]
+
+
+@pytest.mark.parametrize("where", ["probe", "first completion"])
+def test_an_engine_that_asks_for_another_key_is_never_ready_and_costs_one_machine_and_no_initial_delay(loop, where):
+    id_ = loop.launch()
+    refused = another_key("status 401: Unauthorized")
+    if where == "probe":
+        loop.probes["http://fake.invalid:8000"] = refused
+    else:
+        loop.completes = refused
+    began = loop.now = loop.state(id_).requested_at
+    loop.settle(8, seconds=1)
+    state = loop.state(id_)
+    assert condition_of(state).status is DeploymentStatus.FAILED
+    assert "this engine asks for another key than VLLM_API_KEY" in state.ended.failed
+    assert "--api-key $VLLM_API_KEY" in state.ended.failed
+    assert [a.failure for a in state.attempts] == [Failure.KEY_REFUSED]
+    assert not any(isinstance(event, ReplicaReady) for event in loop.log.read(id_))
+    assert loop.now - began < timedelta(seconds=30)
+
+
 def test_a_cloud_that_is_silent_keeps_the_replicas_on_others_waiting_for_nothing(loop, monkeypatch):
     id_ = loop.launch(replicas=2)
     loop.settle()
     silent, _ = loop.state(id_).attempts
     terminate = loop.cloud.terminate
 
-    def ends(token):
+    def ends(token, known):
         if token == silent.request.token:
             raise DriverError("its cloud gives no answer")
-        terminate(token)
+        terminate(token, known)
 
     monkeypatch.setattr(loop.cloud, "terminate", ends)
     loop.requests.stop(id_, by="U")
@@ -377,7 +449,7 @@ def test_an_unknown_machine_is_left_alone_and_an_unwanted_one_is_ended(loop, red
 
 def test_what_a_machine_prints_while_it_boots_is_told(loop):
     id_ = loop.launch(secrets=("HF_TOKEN",))
-    loop.probes["http://fake.invalid:8000"] = "nothing listens there"
+    loop.probes["http://fake.invalid:8000"] = Unready(why="nothing listens there")
     loop.settle(2)
     [token] = loop.cloud.running()
     printed(loop, id_, token, "pulling vllm/vllm-openai:v1 with a-token-of-the-hub")
@@ -425,7 +497,7 @@ def test_an_engine_that_its_machine_starts_again_is_given_time_and_nothing_is_bo
     loop.settle()
     [token] = loop.cloud.running()
     printed(loop, id_, token, again("m", 137, 1, loop.now), "starting m")
-    loop.probes["http://fake.invalid:8000"] = "nothing listens there"
+    loop.probes["http://fake.invalid:8000"] = Unready(why="nothing listens there")
     loop.settle()
     [attempt] = loop.state(id_).attempts
     assert attempt.phase is Phase.NOT_READY
@@ -436,7 +508,7 @@ def test_an_engine_that_its_machine_starts_again_is_given_time_and_nothing_is_bo
     assert attempt.phase is Phase.READY
     told = loop.log.read(id_)
     printed(loop, id_, token, again("m", 137, 2, loop.now - timedelta(hours=3)), "starting m")
-    loop.probes["http://fake.invalid:8000"] = "the network is broken"
+    loop.probes["http://fake.invalid:8000"] = Unready(why="the network is broken")
     loop.settle(12)
     assert not any(isinstance(e, EngineEnded) for e in loop.log.read(id_)[len(told) :]), "that restart is an old one"
 
@@ -446,7 +518,7 @@ def test_a_restart_is_known_though_the_worker_was_away_when_it_happened(loop):
     loop.settle()
     [token] = loop.cloud.running()
     printed(loop, id_, token, again("m", 137, 1, loop.now), "starting m")
-    loop.probes["http://fake.invalid:8000"] = "nothing listens there"
+    loop.probes["http://fake.invalid:8000"] = Unready(why="nothing listens there")
     loop.now += timedelta(minutes=3)
     loop.restart()
     loop.settle(4)
@@ -462,7 +534,7 @@ def test_what_an_engine_prints_ends_nothing_and_one_that_answers_is_not_listened
     loop.cloud.calls.clear()
     loop.settle(10)
     assert not [name for name, _ in loop.cloud.calls if name == "log"]
-    loop.probes["http://fake.invalid:8000"] = "busy"
+    loop.probes["http://fake.invalid:8000"] = Unready(why="busy")
     loop.settle(9)
     loop.probes.clear()
     loop.settle(2)
@@ -474,7 +546,7 @@ def test_what_an_engine_prints_ends_nothing_and_one_that_answers_is_not_listened
 def test_an_engine_that_is_of_no_use_costs_two_machines_and_minutes_and_its_last_lines_are_told(loop):
     id_ = loop.launch()
     began = loop.now = loop.state(id_).requested_at
-    loop.probes["http://fake.invalid:8000"] = "nothing listens there"
+    loop.probes["http://fake.invalid:8000"] = Unready(why="nothing listens there")
     for _ in range(30):
         loop.settle(1)
         for token in loop.cloud.running():
@@ -520,7 +592,7 @@ def test_one_list_without_the_machine_is_no_verdict(loop, monkeypatch):
     id_ = loop.launch()
     loop.settle()
     owned = loop.cloud.owned
-    monkeypatch.setattr(loop.cloud, "owned", lambda _: ())
+    monkeypatch.setattr(loop.cloud, "owned", lambda *_: Listing())
     loop.now += timedelta(minutes=1)
     loop.settle(1)
     monkeypatch.setattr(loop.cloud, "owned", owned)
@@ -536,7 +608,7 @@ def test_a_list_that_fails_says_nothing_of_its_machines_and_holds_no_other_cloud
     loop.drivers["other"] = other
     loop.restart()
 
-    def fails(_):
+    def fails(*_):
         raise error
 
     for silent in (loop.cloud, other):
@@ -568,7 +640,7 @@ def test_an_unwanted_machine_that_cannot_be_ended_is_tried_again_and_holds_nobod
     token = state.attempts[0].request.token
     terminate = loop.cloud.terminate
 
-    def fails(_):
+    def fails(*_):
         raise error
 
     monkeypatch.setattr(loop.cloud, "terminate", fails)
@@ -640,7 +712,7 @@ def test_a_cloud_that_takes_its_time_to_tell_of_an_end_holds_nobody_else_up(loop
     answer = threading.Event()
     log = loop.cloud.log
 
-    def slowly(token, lines):
+    def slowly(token, lines, known):
         assert answer.wait(30)
         return log(token, lines)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.haproxy import Gateway, GatewayDown, Replica, connects, load, route, server, wait_for
+from tests.patience import PATIENCE
 from workers.gateway.routes import drained
 from workers.gateway.table import RoutingTable
 from workers.sandbox.valkey import free_port
@@ -286,6 +287,91 @@ def test_a_replica_that_dies_or_freezes_loses_no_request(gateway, replicas, numb
     assert failed == []
     only = route(servers=[server(two)])  # the other one can be removed as soon as its last connection is closed
     wait_for(lambda: [s.name for s in gateway.converge(only).servers] == ["r2"], "the dead one is removed", seconds=3)
+
+
+def r1(gateway):
+    """The server r1 as HAProxy has it, or None."""
+    return next((s for s in gateway.haproxy.actual().servers if s.name == "r1"), None)
+
+
+def waited_until_down(gateway, *routes, flowing=(), seconds):
+    """How long a server r1 was up while the gateway looked on; None if it was to the end."""
+    began = time.monotonic()
+    while time.monotonic() - began < seconds * PATIENCE:
+        gateway.converge(*routes, flowing=flowing)
+        if not r1(gateway).up:
+            return time.monotonic() - began
+        time.sleep(0.1)
+    return None
+
+
+def test_a_server_that_was_just_added_has_the_same_patience_as_an_old_one(gateway, replicas):
+    one = replicas("r1")
+    wanted = route(servers=[server(one, patience=2)])
+    one.signal(signal.SIGSTOP)  # before its first check
+    assert waited_until_down(gateway, wanted, seconds=15) >= 2
+    one.signal(signal.SIGCONT)
+    wait_for(lambda: r1(gateway).up, "it is up again")
+    one.signal(signal.SIGSTOP)
+    assert waited_until_down(gateway, wanted, seconds=15) >= 2
+
+
+@pytest.mark.parametrize("how", ["start", "reload"])
+def test_every_server_has_its_patience_after_a_start_and_after_a_reload_of_haproxy(gateway, replicas, how):
+    one = replicas("r1")
+    wanted = [route(servers=[server(one)])]
+    gateway.converge(*wanted)
+    one.signal(signal.SIGSTOP)
+    if how == "reload":
+        wanted += [route(f"more{n}", keys=[f"m{n}"]) for n in range(6)]
+    else:
+        os.kill(gateway.master(), signal.SIGKILL)
+        wait_for(lambda: gateway.children.restart_the_dead() or gateway.haproxy.up(), "HAProxy is back")
+    assert waited_until_down(gateway, *wanted, seconds=15) >= 2.5  # its first look comes a moment after the start
+
+
+def test_an_engine_that_computes_for_less_than_its_recipe_allows_is_not_cut(gateway, replicas):
+    one = replicas("r1")
+    patient = route(servers=[server(one, patience=6)])
+    gateway.converge(patient)
+    one.signal(signal.SIGSTOP)  # as an engine that computes in its event loop
+    thread, answers = in_a_thread(gateway.ask)
+    assert waited_until_down(gateway, patient, seconds=5.5 / PATIENCE) is None
+    one.signal(signal.SIGCONT)
+    thread.join()
+    assert answers[0][0] == 200
+
+
+def test_a_server_whose_port_refuses_connections_is_down_at_once_however_patient_its_recipe(gateway, replicas):
+    one, two = replicas("r1"), replicas("r2")
+    both = route(servers=[server(one, patience=10), server(two)])
+    gateway.converge(both)
+    one.end()
+    assert waited_until_down(gateway, both, seconds=8) < 6
+
+
+def test_a_stream_of_a_server_that_answers_its_checks_with_an_error_goes_on_and_it_gets_no_new_request(
+    gateway, replicas
+):
+    sick, two = replicas("sick"), replicas("r2")
+    gateway.converge(route(servers=[server(sick, name="r1")]))
+    with gateway.stream(chunks=80) as seen:
+        gateway.converge(route(servers=[server(sick, name="r1"), server(two)]))
+        wait_for(lambda: r1(gateway).stopping, "its checks are seen to fail")
+        assert {gateway.who() for _ in range(8)} == {"r2"}
+    assert seen[-1] == "whole"
+
+
+def test_a_server_that_does_not_answer_its_checks_is_up_while_its_answers_grow_and_then_no_longer(gateway, replicas):
+    mute = replicas("mute")
+    wanted = route(servers=[server(mute, name="r1")])
+    gateway.converge(wanted)
+    with gateway.stream(chunks=140) as seen:  # 7 s
+        counted = r1(gateway).sent
+        assert waited_until_down(gateway, wanted, flowing={mute.address}, seconds=6 / PATIENCE) is None
+        assert r1(gateway).sent > counted, "HAProxy counts the bytes of an open stream"
+    assert seen[-1] == "whole"
+    assert waited_until_down(gateway, wanted, seconds=10) is not None
 
 
 class Hold:

@@ -112,7 +112,7 @@ def test_a_local_machine_of_a_host_that_stays_away_counts_as_gone_after_its_leas
     assert company.attempts(id_) == [(1, Phase.READY)]
     company.now += LEASE + ENDED_ITSELF
     company.settle(second)
-    assert company.events(id_, MachineGone)[0].why == "its machine disappeared"
+    assert company.events(id_, MachineGone)[0].why == "its lease ran out, because no worker extended it"
     assert company.attempts(id_)[-1] == (2, Phase.READY)
 
 

@@ -29,6 +29,7 @@ class AwsWire:
         """(region, code) -> vCPUs."""
         self.quota = 192.0
         self.without_vpc: set[str] = set()
+        self.denied_regions: set[str] = set()
         self.without_image: set[str] = set()
         self.image_description = "Supported EC2 instances: G5, P4d. NVIDIA driver 580.95.05"
         self.free_addresses: dict[str, int] = {}
@@ -101,7 +102,8 @@ class AwsWire:
         self.asked.append((action, region))
         if self.bad_credentials:
             return self._refused(action, self.bad_credentials, 401)
-        if (action, region) in self.denied_in:
+        region_denied = region in self.denied_regions and action != "GetCallerIdentity"
+        if region_denied or (action, region) in self.denied_in:
             return self._refused(action, "UnauthorizedOperation", 403)
         if action in self.denied and action == "GetRole":
             return self._refused(action, "AccessDenied", 403)
@@ -145,6 +147,9 @@ class AwsWire:
     def _describe_regions(self, _region: str) -> str:
         items = "".join(f"<item><regionName>{r}</regionName></item>" for r in self.regions)
         return f"<regionInfo>{items}</regionInfo>"
+
+    def _describe_instances(self, _region: str) -> str:
+        return "<reservationSet/>"
 
     def _describe_vpcs(self, region: str) -> str:
         item = "" if region in self.without_vpc else "<item><vpcId>vpc-1</vpcId></item>"

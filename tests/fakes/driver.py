@@ -6,7 +6,18 @@ from datetime import UTC, datetime
 
 from tests.builders.offers import offer
 from workers.clouds.driver import DriverError, Refused
-from workers.machines import Machine, MachineEnd, MachineRequest, Presence, Sighting, Token
+from workers.machines import (
+    ANYWHERE,
+    Listing,
+    Machine,
+    MachineEnd,
+    MachineRequest,
+    Presence,
+    Sighting,
+    Token,
+    Unlisted,
+    Whereabouts,
+)
 from workers.placement.offer import CloudStatus, Offer
 from workers.placement.refusals import Scope
 
@@ -27,6 +38,8 @@ class FakeDriver:
         self.refuse: Callable[[Offer], Refused | None] = lambda _: None
         """Called for every offer of a request, in order. The first offer that it does not refuse gets the machine."""
         self.unreachable = False
+        self.failing: dict[str, DriverError] = {}
+        """By region: the error of each call about its machines."""
         self.lose_answers = False
         """Calls take effect and then raise, as when the connection breaks before the answer."""
         self.forgets_tokens = False
@@ -64,38 +77,57 @@ class FakeDriver:
             self._answer()
             return self._machines[request.token]
 
-    def find(self, token: Token) -> Machine | None:
+    def find(self, token: Token, known: Whereabouts = ANYWHERE) -> Machine | None:
         self._call("find", token)
+        self._reach(token)
         return self._machines.get(token)
 
-    def owned(self, installation: str) -> tuple[Sighting, ...]:
+    def place(self, offer: Offer) -> str:
+        return offer.region
+
+    def owned(self, installation: str, place: str = "") -> Listing:
         with self._lock:
-            self._call("owned", installation)
-            return tuple(
+            try:
+                self._call("owned", installation)
+            except DriverError as error:
+                return Listing(unlisted=(Unlisted(place=place, why=str(error)),))
+            found = (
                 self._sighting(token, request)
                 for token, request in self.requests.items()
                 if request.installation == installation and token in self._machines
+            )
+            seen = tuple(s for s in found if place in ("", s.machine.offer.region))
+            failed = {region: error for region, error in self.failing.items() if place in ("", region)}
+            return Listing(
+                sightings=tuple(s for s in seen if s.machine.offer.region not in failed),
+                unlisted=tuple(Unlisted(place=region, why=str(error)) for region, error in failed.items()),
             )
 
     def end_of(self, machine: Machine) -> MachineEnd | None:
         return self.ends.get(machine.token)
 
-    def extend(self, token: Token, expires_at: datetime) -> None:
+    def extend(self, token: Token, expires_at: datetime, known: Whereabouts = ANYWHERE) -> None:
         self._call("extend", token)
+        self._reach(token)
         if token in self._expiry:
             self._expiry[token] = expires_at
         self._answer()
 
-    def terminate(self, token: Token) -> None:
+    def terminate(self, token: Token, known: Whereabouts = ANYWHERE) -> None:
         self._call("terminate", token)
+        self._reach(token)
         self._ended.setdefault(token, (Presence.ENDED, "ended on request"))
         self._answer()
 
-    def log(self, token: Token, lines: int) -> str:
+    def log(self, token: Token, lines: int, known: Whereabouts = ANYWHERE) -> str:
         self._call("log", token)
+        self._reach(token)
         return "\n".join(self._logs.get(token, [])[-lines:])
 
-    # What tests do to machines.
+    # What tests do to machines, and ask about them.
+
+    def expiry(self, token: Token) -> datetime:
+        return self._expiry[token]
 
     def end(self, token: Token, why: str = "engine exited with status 1", presence: Presence = Presence.ENDED) -> None:
         self._ended.setdefault(token, (presence, why))
@@ -143,6 +175,11 @@ class FakeDriver:
         self.calls.append((name, about))
         if self.unreachable:
             raise DriverError(f"{self.cloud} does not answer.")
+
+    def _reach(self, token: Token) -> None:
+        machine = self._machines.get(token)
+        if machine is not None and (error := self.failing.get(machine.offer.region)):
+            raise error
 
     def _answer(self) -> None:
         if self.lose_answers:

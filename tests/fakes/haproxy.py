@@ -11,11 +11,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from tests.patience import PATIENCE
-from workers.gateway.config import Shape
+from workers.gateway.config import Check, Shape
 from workers.gateway.errors import GatewayDown
 from workers.gateway.haproxy import Haproxy
 from workers.gateway.table import Actual, ReplicaServer, Route, RoutingTable, State
@@ -49,6 +50,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def answer(self, status):
         if self.path == "/health" and name.startswith("healthless"):
             status = 404
+        if self.path == "/health" and name.startswith("sick"):
+            status = 503
+        if self.path == "/health" and name.startswith("mute"):
+            time.sleep(60)
         body = json.dumps({"replica": name, "size": getattr(self, "size", 0),
                            "headers": {k.lower(): v for k, v in self.headers.items()}}).encode()
         self.send_response(status)
@@ -95,6 +100,10 @@ def wait_for(condition: Callable[[], T], what: str, seconds: float = 20) -> T:
     return found
 
 
+CHECK = Check(timeout=timedelta(seconds=1))
+"""A fifth of the product's time, so that a replica that freezes is down within 5 s."""
+
+
 class Gateway:
     """HAProxy as a child process, and access to its state from outside."""
 
@@ -106,6 +115,7 @@ class Gateway:
         tls: str | None = None,
         metrics: str | None = None,
         bufsize: int = 65536,
+        check: Check = CHECK,
         installation: str = "",
     ) -> None:
         self.port = free_port()
@@ -117,6 +127,7 @@ class Gateway:
             tls=tls is not None,
             metrics_bind=metrics,
             bufsize=bufsize,
+            check=check,
             installation=installation,
         )
         self.haproxy = Haproxy(self.shape, folder, certificate=tls)
@@ -131,8 +142,8 @@ class Gateway:
     def wait(self) -> None:
         wait_for(lambda: self.haproxy.up() and connects(self.port), "HAProxy answers")
 
-    def converge(self, *routes: Route) -> Actual:
-        return self.haproxy.converge(RoutingTable(routes=routes))
+    def converge(self, *routes: Route, flowing: Iterable[str] = ()) -> Actual:
+        return self.haproxy.converge(RoutingTable(routes=routes), frozenset(flowing))
 
     def master(self) -> int:
         return self.children.pid("haproxy")
@@ -237,8 +248,11 @@ def route(
     return Route(deployment=deployment, servers=tuple(servers), keys=frozenset(keys), replica_key=replica_key)
 
 
-def server(replica: Replica, state: State = "ready", name: str | None = None) -> ReplicaServer:
-    return ReplicaServer(name=name or replica.name, address=replica.address, state=state)
+def server(replica: Replica, state: State = "ready", name: str | None = None, patience: float = 3) -> ReplicaServer:
+    """`patience`: in seconds, for the checks of CHECK."""
+    return ReplicaServer(
+        name=name or replica.name, address=replica.address, state=state, patience=timedelta(seconds=patience)
+    )
 
 
 __all__ = ["Gateway", "GatewayDown", "Replica", "load", "route", "server", "signal", "wait_for"]

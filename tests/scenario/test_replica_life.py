@@ -76,6 +76,19 @@ service:
 run: exec {python} {server} {opens}
 """
 
+OWN_KEY = """
+secrets: {{AUTH_TOKEN: null}}
+service:
+  readiness_probe: {probe}
+  replicas: 1
+resources: {{cpus: 1+, ports: {port}}}
+run: exec {python} -m workers.serving.scripted --served-model-name toy/model --port {port} --api-key $AUTH_TOKEN
+"""
+"""An engine with a key of the recipe's own, in the form of SkyPilot's example with authentication."""
+
+SHOWN_KEY = "{path: /v1/models, headers: {Authorization: Bearer $AUTH_TOKEN}}"
+AUTH_TOKEN = "a-token-of-the-recipe-s-own"
+
 POSTED = """
 resources: {{cpus: 1+, ports: {port}}}
 envs: {{WANTED_MODEL: made-of-mustard}}
@@ -99,17 +112,19 @@ def line(tmp_path_factory):
     server = folder / "server.py"
     server.write_text(SERVER)
     here = {"python": sys.executable, "server": server}
-    wrong, mute, posted = free_port(), free_port(), free_port()
+    wrong, mute, posted, own, plain = (free_port() for _ in range(5))
     texts = {
         "lost-path": LOST_PATH,
         "wrong-port": OWN_SERVER.format(port=wrong, opens=free_port(), initial_delay=2, **here),
         "mute": OWN_SERVER.format(port=mute, opens=mute, initial_delay=8, **here),
         "moody": MOODY,
         "posted": POSTED.format(port=posted, **here),
+        "own-key": OWN_KEY.format(port=own, probe=SHOWN_KEY, **here),
+        "own-key-plain-probe": OWN_KEY.format(port=plain, probe="/health", **here),
     }
     for name, text in texts.items():
         (recipes / f"{name}.yaml").write_text(text)
-    with Line(folder, recipes=f"{recipes}{os.pathsep}{RECIPES}") as started:
+    with Line(folder, recipes=f"{recipes}{os.pathsep}{RECIPES}", AUTH_TOKEN=AUTH_TOKEN) as started:
         yield started
 
 
@@ -164,6 +179,19 @@ def test_a_replica_that_answers_its_probe_and_no_completion_is_given_up_with_wha
     launched(eye, "mute", "mute failed", "2 times in a row", "a completion fails: status 500: the weights are not what")
     assert eye.line.machines() == []
     assert machines_ever(eye.line) - before == 2
+
+
+@pytest.mark.parametrize("recipe", ["own-key", "own-key-plain-probe"])
+def test_an_engine_with_a_key_of_its_recipe_s_own_is_never_ready_and_the_card_says_what_to_change(eye, recipe):
+    before, began = machines_ever(eye.line), time.monotonic()
+    mend = "this engine asks for another key than VLLM_API_KEY: start it in run with --api-key $VLLM_API_KEY"
+    launched(eye, recipe, f"{recipe} failed", "No replica is ready")
+    assert mend in eye.card(recipe).replace("`", "")
+    assert "Not applied as written" in eye.card(recipe)
+    assert AUTH_TOKEN not in eye.card(recipe)
+    assert eye.line.machines() == []
+    assert machines_ever(eye.line) - before == 1
+    assert time.monotonic() - began < 40, "and not two initial delays of 20 min"
 
 
 def test_a_replica_that_fails_now_and_then_serves_on_and_its_own_words_reach_the_client(eye):

@@ -1,17 +1,21 @@
 """The interface of the clouds' drivers, and their errors."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
 
 from workers.errors import WorkersError
-from workers.machines import Machine, MachineEnd, MachineRequest, Sighting, Token
+from workers.machines import ANYWHERE, Listing, Machine, MachineEnd, MachineRequest, Token, Whereabouts
 from workers.placement.offer import CloudStatus, Offer
 from workers.placement.refusals import Refusal, Scope
 
 
 class DriverError(WorkersError):
     """A call failed or got no answer. Whether it had an effect is unknown."""
+
+
+class NoAnswer(DriverError):
+    """A place gave no answer, so that calls about its other machines would wait in vain, too."""
 
 
 class Refused(WorkersError):
@@ -26,7 +30,10 @@ class Refused(WorkersError):
 
 
 class Driver(Protocol):
-    """One cloud. Calls may take seconds and may be repeated. All errors are DriverError or Refused."""
+    """One cloud. Calls may take seconds and may be repeated. All errors are DriverError or Refused.
+
+    `known`: what the log knows about the machine's place. The driver asks there, and elsewhere only if that is unknown.
+    """
 
     cloud: str
 
@@ -42,12 +49,19 @@ class Driver(Protocol):
         """Make the machine for the request's token, or return the existing one. Raises Refused, DriverError."""
         ...
 
-    def find(self, token: Token) -> Machine | None:
+    def find(self, token: Token, known: Whereabouts = ANYWHERE) -> Machine | None:
         """The machine of this token, running or not; None if there was never one. Raises DriverError."""
         ...
 
-    def owned(self, installation: str) -> Iterable[Sighting]:
-        """All machines with this installation's tag, including ended ones that the cloud still lists."""
+    def place(self, offer: Offer) -> str:
+        """The part of the cloud that is listed separately: a region or a zone; empty if there are no parts."""
+        ...
+
+    def owned(self, installation: str, place: str = "") -> Listing:
+        """The machines with this installation's tag, including ended ones that the cloud still lists.
+
+        `place`: list only this part of the cloud. Raises nothing: what cannot be listed is in `Listing.unlisted`.
+        """
         ...
 
     def end_of(self, machine: Machine) -> MachineEnd | None:
@@ -57,14 +71,14 @@ class Driver(Protocol):
         """
         ...
 
-    def extend(self, token: Token, expires_at: datetime) -> None:
+    def extend(self, token: Token, expires_at: datetime, known: Whereabouts = ANYWHERE) -> None:
         """Set the machine's expiry. Raises DriverError."""
         ...
 
-    def terminate(self, token: Token) -> None:
+    def terminate(self, token: Token, known: Whereabouts = ANYWHERE) -> None:
         """End the machine of this token; return once the cloud has accepted. An ended machine is no error."""
         ...
 
-    def log(self, token: Token, lines: int) -> str:
+    def log(self, token: Token, lines: int, known: Whereabouts = ANYWHERE) -> str:
         """The last lines of the machine's console; empty if there is none."""
         ...

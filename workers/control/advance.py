@@ -8,7 +8,7 @@ from typing import assert_never
 
 from redis import Redis
 
-from workers.clouds.driver import Driver, DriverError, Refused
+from workers.clouds.driver import Driver, DriverError, NoAnswer, Refused
 from workers.decision.next_step import (
     Abandon,
     Create,
@@ -26,10 +26,13 @@ from workers.decision.next_step import (
     next_step,
 )
 from workers.decision.retry_policy import BOOTS_WITHIN
-from workers.deployment.attempt import Attempt
+from workers.decision.verdict import streaming
+from workers.deployment.attempt import Attempt, Phase, lost
 from workers.deployment.confidential import Confidential
 from workers.deployment.events import (
     AnyEvent,
+    Control,
+    ControlLost,
     DeploymentEnded,
     DeploymentId,
     EngineProgressed,
@@ -47,6 +50,7 @@ from workers.deployment.events import (
     TestCompletionFailed,
     WeightsChecked,
 )
+from workers.deployment.loads import Loads
 from workers.deployment.log import Log, Stamp, stamp
 from workers.deployment.ownership import WorkerIdentity
 from workers.deployment.state import Deployment, fold
@@ -89,6 +93,7 @@ class Advance:
         """
         self._redis = redis
         self._log = log
+        self._loads = Loads(redis)
         self._drivers = drivers
         self._ladder = ladder
         self._environ = environ
@@ -134,7 +139,7 @@ class Advance:
         silent: dict[int, DriverError] = {}
         while state is not None:
             now = self._now()
-            step = next_step(state, now, silent, self._us.apart(state, now))
+            step = next_step(state, now, silent, self._us.apart(state, now), self._streaming(state))
             if isinstance(step, Wait):
                 break
             logger.info("%s v%d: %s", deployment, state.version, type(step).__name__)
@@ -143,12 +148,18 @@ class Advance:
             except DriverError as error:
                 if not isinstance(step, Create | Terminate):
                     raise
-                # A cloud that does not answer must not delay the replicas on other clouds.
-                silent[step.attempt.number] = error
+                # A place that does not answer must not delay the replicas in others.
+                silent |= dict.fromkeys(_unanswered(state, step.attempt, error), error)
             state = fold(deployment, self._log.read(deployment, after=state.version), onto=state)
         if silent:
             raise next(iter(silent.values()))  # the sweeper repeats the nudge
         return state
+
+    def _streaming(self, state: Deployment) -> frozenset[int]:
+        """The attempts that are answering requests; read only if that decides how a replica ends."""
+        if not any(a.phase is Phase.NOT_READY for a in state.attempts):
+            return frozenset()
+        return streaming(self._loads.read([state.id]).get(state.id), self._now())
 
     def _act(self, state: Deployment, step: Step, fresh: Token | None) -> Token | None:
         """Do one step and append its result. Returns the token of a new intent, which no process has acted on yet."""
@@ -160,7 +171,7 @@ class Advance:
             case Create(attempt):
                 self._create(state, attempt, replay=attempt.request.token != fresh)
             case Drain():
-                draining = ReplicaDraining(**self._stamp(), attempt=step.attempt, why=step.why)
+                draining = ReplicaDraining(**self._stamp(), attempt=step.attempt, why=step.why, failure=step.failure)
                 self._log.append(state.id, state.version, [draining])
             case Keep():
                 self._log.append(state.id, state.version, [ReplicaKept(**self._stamp(), attempt=step.attempt)])
@@ -234,7 +245,7 @@ class Advance:
         request = attempt.request
         try:
             driver = self._driver(attempt)
-            found = driver.find(request.token) if replay else None
+            found = driver.find(request.token, attempt.whereabouts) if replay else None
             machine = found or driver.create(request, self._secrets(state))
         except Refused as refused:
             refusals = refused.refusals or (
@@ -284,9 +295,17 @@ class Advance:
             gone = MachineGone(**self._stamp(), attempt=attempt.number, why=why)
             self._log.record(state.id, state.version, [gone])
             return
-        driver = self._driver(attempt)
-        tail = self._confidential.log_tail(state, driver, attempt.request.token) if attempt.failure else ""
-        driver.terminate(attempt.request.token)
+        token, known = attempt.request.token, attempt.whereabouts
+        try:
+            driver = self._driver(attempt)
+            tail = self._confidential.log_tail(state, driver, token, known) if attempt.failure else ""
+            driver.terminate(token, known)
+        except DriverError as error:
+            if not lost(attempt, Control.END):
+                why, stamp = self._confidential.masked(state, str(error)), self._stamp()
+                fact = ControlLost(**stamp, attempt=attempt.number, what=Control.END, since=stamp["at"], why=why)
+                self._log.record(state.id, state.version, [fact])
+            raise
         event = MachineGone(**self._stamp(), attempt=attempt.number, why=attempt.why, log_tail=tail)
         self._log.record(state.id, state.version, [event])
 
@@ -305,3 +324,11 @@ class Advance:
 
     def _stamp(self) -> Stamp:
         return stamp(self._now())
+
+
+def _unanswered(state: Deployment, attempt: Attempt, error: DriverError) -> list[int]:
+    """The attempts about which another call would fail, too: all in the same place if it gave no answer."""
+    if not isinstance(error, NoAnswer):
+        return [attempt.number]
+    place = attempt.offer.cloud, attempt.offer.region
+    return [a.number for a in state.attempts if (a.offer.cloud, a.offer.region) == place]

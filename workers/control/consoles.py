@@ -60,7 +60,7 @@ class Consoles:
             history = self._histories.setdefault(token, ConsoleHistory(due=now))
             if now >= history.due:
                 mark = mark_of(token, self._log.secrets(state.id).replica)
-                if self._consoles[cloud].ask(token, _read, self._drivers[cloud], token, mark):
+                if self._consoles[cloud].ask(token, _read, self._drivers[cloud], attempt, mark):
                     history.due = now + READ_EVERY
 
     def collect(self, until: float) -> None:
@@ -111,5 +111,5 @@ def is_new(restarted: Restarted, attempt: Attempt) -> bool:
     return restarted.start > attempt.engine_ends and restarted.at > silent_since - NOTICED_WITHIN
 
 
-def _read(driver: Driver, token: Token, mark: str) -> Said:
-    return read(driver.log(token, LINES), mark)
+def _read(driver: Driver, attempt: Attempt, mark: str) -> Said:
+    return read(driver.log(attempt.request.token, LINES, attempt.whereabouts), mark)

@@ -1,18 +1,23 @@
-"""Extends the leases of machines, in threads that a later sweep collects."""
+"""Extends the leases of machines, in threads that a later sweep collects. Each place has its own threads."""
 
+import logging
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from workers.clouds.driver import Driver
+from workers.clouds.driver import Driver, DriverError
 from workers.control.collector import Collector
+from workers.control.contact import Contact
 from workers.control.recording import Recorder, each
 from workers.deployment.attempt import Attempt
-from workers.deployment.events import LeaseExtended
+from workers.deployment.events import Control, LeaseExtended
 from workers.deployment.state import Deployment
-from workers.machines import Token
+from workers.machines import Machine, Token, Whereabouts, whereabouts
+from workers.placement.offer import Offer
 
-MAX_THREADS = 16
-"""Maximum number of concurrent extensions. After an outage of the worker, all machines are due together."""
+logger = logging.getLogger(__name__)
+
+MAX_THREADS = 8
+"""Maximum number of concurrent extensions per place. After an outage of the worker, all machines are due together."""
 
 
 class Leasing:
@@ -22,37 +27,57 @@ class Leasing:
         self._recorder = recorder
         self._drivers = drivers
         self._machine_lease = machine_lease
-        self._extensions = Collector[Token, datetime]("lease", MAX_THREADS)
+        self._contact = Contact(recorder, Control.EXTEND)
+        self._extensions: dict[tuple[str, str], Collector[Token, datetime | DriverError]] = {}
+        """By cloud and place: a place that does not answer must not use up the threads for the others."""
         self._kept: dict[Token, datetime] = {}
         """The expiry of each machine that only a newer version's log contains. If it is lost, it is set again."""
 
     def ask(self) -> None:
         """Start to extend each lease that is due."""
         now = self._recorder.now()
-        for _, attempt in self._recorder.leased():
-            token, driver = attempt.request.token, self._drivers.get(attempt.offer.cloud)
+        attempts = self._recorder.leased()
+        self._contact.retain({attempt.request.token for _, attempt in attempts})
+        for _, attempt in attempts:
+            driver = self._drivers.get(attempt.offer.cloud)
             due = attempt.machine is not None and attempt.expires_at - now <= self._machine_lease / 2
             if driver is not None and due:
-                self._extensions.ask(token, _extend, driver, token, now + self._machine_lease)
+                self._start(driver, attempt.offer, attempt.request.token, attempt.whereabouts)
 
-    def keep(self, driver: Driver, token: Token) -> None:
+    def keep(self, driver: Driver, machine: Machine) -> None:
         """Start to extend the lease of a machine that may be wanted by an event which this version cannot read."""
-        now = self._recorder.now()
-        if token not in self._kept or self._kept[token] - now <= self._machine_lease / 2:
-            self._extensions.ask(token, _extend, driver, token, now + self._machine_lease)
+        token = machine.token
+        if token not in self._kept or self._kept[token] - self._recorder.now() <= self._machine_lease / 2:
+            self._start(driver, machine.offer, token, whereabouts(machine))
 
     def collect(self, until: float) -> None:
         """Append the extensions that succeeded by `until` (monotonic seconds)."""
-        extended = list(self._extensions.collect(until))
+        for extensions in self._extensions.values():
+            answers = list(extensions.collect(until))
+            self._kept |= {token: answer for token, answer in answers if isinstance(answer, datetime)}
+            each(self._record, self._recorder.leased(), answers)
         now = self._recorder.now()
-        self._kept = {token: expiry for token, expiry in (self._kept | dict(extended)).items() if expiry > now}
-        each(self._record, self._recorder.leased(), extended)
+        self._kept = {token: expiry for token, expiry in self._kept.items() if expiry > now}
 
-    def _record(self, state: Deployment, attempt: Attempt, expires_at: datetime) -> None:
-        fact = LeaseExtended(**self._recorder.stamp(), attempt=attempt.number, expires_at=expires_at)
-        self._recorder.append(state, fact)
+    def _start(self, driver: Driver, offer: Offer, token: Token, known: Whereabouts) -> None:
+        place = (driver.cloud, driver.place(offer))
+        if place not in self._extensions:
+            self._extensions[place] = Collector("lease", MAX_THREADS)
+        self._extensions[place].ask(token, _extend, driver, token, known, self._recorder.now() + self._machine_lease)
+
+    def _record(self, state: Deployment, attempt: Attempt, answer: datetime | DriverError) -> None:
+        if isinstance(answer, DriverError):
+            logger.warning("the lease of %s is not extended: %s", attempt.request.token, answer)
+            self._contact.failed(state, attempt, str(answer))
+            return
+        self._contact.answered(attempt)
+        fact = LeaseExtended(**self._recorder.stamp(), attempt=attempt.number, expires_at=answer)
+        self._recorder.append(state, fact)  # which includes that control is regained
 
 
-def _extend(driver: Driver, token: Token, expires_at: datetime) -> datetime:
-    driver.extend(token, expires_at)
+def _extend(driver: Driver, token: Token, known: Whereabouts, expires_at: datetime) -> datetime | DriverError:
+    try:
+        driver.extend(token, expires_at, known)
+    except DriverError as error:
+        return error
     return expires_at

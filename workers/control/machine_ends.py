@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from workers.clouds.driver import Driver
 from workers.control.collector import Collector
 from workers.control.recording import Recorder, each
-from workers.decision.verdict import Gone
+from workers.decision.verdict import Gone, with_lease
 from workers.deployment.attempt import MAY_COST, Attempt
 from workers.deployment.events import MachineGone
 from workers.deployment.state import Deployment
@@ -54,12 +54,13 @@ class MachineEnds:
         driver, token = self._drivers[attempt.offer.cloud], attempt.request.token
         try:
             end = gone if listed else _end_of(driver, attempt) or gone
-            tail = self._recorder.log_tail(state, driver, token)
+            tail = self._recorder.log_tail(state, driver, attempt)
         except RedisError:
             raise  # the next list repeats the inquiry
         except Exception:  # the end is certain: it is recorded without details
             logger.exception("how %s ended cannot be read", token)
             end, tail = gone, ""
+        end = with_lease(end, attempt, self._recorder.now())
         return replace(end, why=self._recorder.masked(state, end.why)), tail
 
 

@@ -31,7 +31,7 @@ class Nudger:
                 self._nudged.pop(id_, None)
                 continue
             version, at, pause = self._nudged.get(id_, (-1, now, NUDGE_AGAIN))
-            if version == state.version and now - at < pause:
+            if version == state.version and timedelta() <= now - at < pause:  # `at` is later after a step of the clock
                 continue
             longer = min(pause * 2, NUDGE_AGAIN_MAX) if version == state.version else NUDGE_AGAIN
             self._nudged[id_] = (state.version, now, longer)

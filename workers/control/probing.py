@@ -1,21 +1,33 @@
 """Probes replicas in threads that a later sweep collects; probes of ready ones are spread over an interval."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from zlib import crc32
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from recipes.schema import ReadinessProbe
 from workers.control.collector import Collector
 from workers.control.recording import Recorder, each
-from workers.decision.verdict import BecameReady, verdict_on_probe
+from workers.decision.verdict import (
+    NO_EVIDENCE,
+    BecameNotReady,
+    BecameReady,
+    Busy,
+    Evidence,
+    evidence_of,
+    verdict_on_probe,
+)
 from workers.deployment.attempt import LIVE, Attempt, Phase
 from workers.deployment.events import DeploymentId, KeyNotEnforced, ProbeFailed
+from workers.deployment.loads import Load
 from workers.deployment.log import Log
 from workers.deployment.state import Deployment
 from workers.machines import Token
+from workers.serving.boot import KEY_VARIABLE, probe_of
+from workers.serving.unready import Unready
 
 PROBE_READY_EVERY = timedelta(seconds=10)
 """Interval between two probes of a ready replica, as in SkyPilot. Other replicas are probed at every sweep."""
@@ -29,19 +41,28 @@ RECORDED_EVERY = timedelta(seconds=15)
 a reason that differs with every answer must not fill the log.
 """
 
+KEY_REFUSALS = 3
+"""Number of refusals of the key in a row after which a replica that starts is given up: one may be of a proxy."""
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Probe(Protocol):
-    """Returns None if the replica at an address is ready; otherwise why not, in a few words."""
+    """Returns None if the replica at an address is ready; otherwise why not."""
 
-    def __call__(self, address: str, asked: ReadinessProbe, *, key: str) -> str | None: ...
+    def __call__(self, address: str, asked: ReadinessProbe, *, key: str) -> Unready | None: ...
 
 
 class Completes(Protocol):
     """Returns None if the replica at an address completes a sentence, or has another API; otherwise why not."""
 
-    def __call__(self, address: str, *, key: str, model: str) -> str | None: ...
+    def __call__(self, address: str, *, key: str, model: str, timeout: timedelta) -> Unready | None: ...
+
+
+class Computes(Protocol):
+    """Whether the counters of the engine at an address show that it computes tokens. May take seconds."""
+
+    def __call__(self, address: str, *, key: str) -> bool: ...
 
 
 class Probed(Struct, frozen=True, kw_only=True):
@@ -50,9 +71,11 @@ class Probed(Struct, frozen=True, kw_only=True):
     asked_at: datetime
     address: str
     """The address that was probed. The machine's address may have changed before the answer."""
-    failure: str | None
+    failure: Unready | None
     """Why the readiness probe failed; None if it passed."""
     key_enforced: bool
+    computing: bool = False
+    """Whether the engine did not answer, and its counters grew."""
 
 
 class ProbeHistory(Struct, kw_only=True):
@@ -60,6 +83,10 @@ class ProbeHistory(Struct, kw_only=True):
 
     due: datetime
     failures: int = 0
+    failing_since: datetime | None = None
+    """When the first of the failed probes in a row was sent."""
+    key_refusals: int = 0
+    """Number of refusals of the key in a row."""
     recorded_at: datetime | None = None
     """Time of the last recorded reason of failure."""
     recorded: int = 0
@@ -73,15 +100,21 @@ class Prober:
         self,
         recorder: Recorder,
         log: Log,
+        *,
         probe: Probe,
         key_is_enforced: Callable[[str], bool],
         cannot_complete: Completes,
+        loads: Callable[[list[DeploymentId]], Mapping[DeploymentId, Load]],
+        computes: Computes,
     ) -> None:
+        """`loads`: reads the newest loads that the gateway has written."""
         self._recorder = recorder
         self._log = log
         self._ask = probe
         self._key_is_enforced = key_is_enforced
         self._cannot_complete = cannot_complete
+        self._loads = loads
+        self._computes = computes
         self._keys: dict[DeploymentId, str] = {}
         """Cached: keys never change, and a read in each probe's thread would take too many connections to Redis."""
         self._seen: dict[Token, ProbeHistory] = {}
@@ -111,36 +144,67 @@ class Prober:
         if now >= seen.due or not settled or seen.failures:
             key = self._keys.get(state.id) or self._log.secrets(state.id).replica
             self._keys[state.id] = key
-            self._probes.ask(token, self._probe, state, attempt, attempt.machine.address, key, now)
+            asked = probe_of(state.recipe, self._recorder.secrets(state) | {KEY_VARIABLE: key})
+            self._probes.ask(token, self._probe, asked, attempt, attempt.machine.address, key, now)
 
-    def _probe(self, state: Deployment, attempt: Attempt, address: str, key: str, now: datetime) -> Probed:
-        failure = self._ask(address, state.recipe.service.readiness_probe, key=key)
+    def _probe(self, asked: ReadinessProbe, attempt: Attempt, address: str, key: str, now: datetime) -> Probed:
+        failure = self._ask(address, asked, key=key)
         first = failure is None and attempt.phase is Phase.STARTING
         if first:  # an engine that passes its probe may still fail every request
-            failure = self._cannot_complete(address, key=key, model=attempt.request.boot.served_names[0])
+            model = attempt.request.boot.served_names[0]
+            failure = self._cannot_complete(address, key=key, model=model, timeout=asked.timeout)
         enforced = not first or self._key_is_enforced(address)
-        return Probed(asked_at=now, address=address, failure=failure, key_enforced=enforced)
+        silent = failure is not None and failure.silent and attempt.phase is Phase.READY
+        computing = silent and self._computes(address, key=key)
+        return Probed(asked_at=now, address=address, failure=failure, key_enforced=enforced, computing=computing)
 
     def _observe(self, state: Deployment, attempt: Attempt, probed: Probed) -> None:
         token = attempt.request.token
         if attempt.machine is None or attempt.machine.address != probed.address:
             return
         seen = self._seen[token]
-        seen.due = _next_turn(token, probed.asked_at)
-        seen.failures = 0 if probed.failure is None else seen.failures + 1
-        if attempt.phase is Phase.READY and seen.failures == 1:
+        self._count(seen, token, probed)
+        evidence = self._evidence(state, attempt, probed)
+        failure = probed.failure and replace(probed.failure, why=self._recorder.masked(state, probed.failure.why))
+        if failure is not None and attempt.phase is Phase.STARTING:
+            self._tell(state, attempt, seen, failure, probed.asked_at)
+        verdict = verdict_on_probe(attempt, failure, evidence, seen.failing_since)
+        dead = evidence.checked is False  # by the gateway's check, which has failed several times
+        if isinstance(verdict, BecameNotReady) and seen.failures == 1 and not dead:
             return  # one failure may be a lost request
-        why = probed.failure and self._recorder.masked(state, probed.failure)
-        too_soon = seen.recorded_at is not None and probed.asked_at - seen.recorded_at < RECORDED_EVERY
-        throttled = too_soon and seen.recorded >= RECORDED_FIRST
-        if why and attempt.phase is Phase.STARTING and why != attempt.probe_says and not throttled:
-            seen.recorded_at, seen.recorded = probed.asked_at, seen.recorded + 1
-            self._recorder.append(state, ProbeFailed(**self._recorder.stamp(), attempt=attempt.number, why=why))
-        verdict = verdict_on_probe(attempt, why)
+        if isinstance(verdict, Busy):
+            seen.failures, seen.failing_since = 0, None  # the next probe is sent in its turn
         if isinstance(verdict, BecameReady) and not probed.key_enforced:
             fact = KeyNotEnforced(**self._recorder.stamp(), attempt=attempt.number, url=verdict.address)
             self._recorder.append(state, fact)
         self._recorder.record(state, attempt, verdict)
+
+    def _count(self, seen: ProbeHistory, token: Token, probed: Probed) -> None:
+        seen.due = _next_turn(token, probed.asked_at)
+        failure = probed.failure
+        seen.failures = 0 if failure is None else seen.failures + 1
+        seen.failing_since = None if failure is None else seen.failing_since or probed.asked_at
+        seen.key_refusals = seen.key_refusals + 1 if failure is not None and failure.key_refused else 0
+
+    def _evidence(self, state: Deployment, attempt: Attempt, probed: Probed) -> Evidence:
+        """What else is known of a ready replica whose probe got no answer."""
+        if probed.failure is None or not probed.failure.silent or attempt.phase is not Phase.READY:
+            return NO_EVIDENCE
+        load = self._loads([state.id]).get(state.id)
+        return evidence_of(load, attempt.number, self._recorder.now(), computing=probed.computing)
+
+    def _tell(
+        self, state: Deployment, attempt: Attempt, seen: ProbeHistory, failure: Unready, asked_at: datetime
+    ) -> None:
+        """Append why a replica that starts is not ready, if that is new, and not too often."""
+        refused = seen.key_refusals >= KEY_REFUSALS
+        too_soon = seen.recorded_at is not None and asked_at - seen.recorded_at < RECORDED_EVERY
+        throttled = too_soon and seen.recorded >= RECORDED_FIRST and not refused
+        if (failure.why, refused) == (attempt.probe_says, attempt.key_refused) or throttled:
+            return
+        seen.recorded_at, seen.recorded = asked_at, seen.recorded + 1
+        fact = ProbeFailed(**self._recorder.stamp(), attempt=attempt.number, why=failure.why, key_refused=refused)
+        self._recorder.append(state, fact)
 
     def _forget(self, attempts: Sequence[tuple[Deployment, Attempt]]) -> None:
         """Drop the state of replicas that are not live any more."""

@@ -13,7 +13,7 @@ from workers.deployment.attempt import MAY_COST, Attempt
 from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId
 from workers.deployment.state import Deployment
-from workers.machines import Sighting, Token
+from workers.machines import Machine, Sighting, Token, whereabouts
 from workers.nudges import Nudge
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ ENDED_WITHIN = 0.2
 class Reaper:
     """Decides from its deployment's log whether a running machine is ended."""
 
-    def __init__(self, recorder: Recorder, nudge: Nudge, keep: Callable[[Driver, Token], None]) -> None:
+    def __init__(self, recorder: Recorder, nudge: Nudge, keep: Callable[[Driver, Machine], None]) -> None:
         """`keep` extends the lease of a machine that the log of a newer version may want."""
         self._recorder = recorder
         self._keep = keep
@@ -40,17 +40,17 @@ class Reaper:
         try:
             state, attempt = self._intent(sighting)
         except MsgspecError:
-            self._keep(driver, machine.token)  # a newer version may want it
+            self._keep(driver, machine)  # a newer version may want it
             return
         if state is not None and state.newer:
             if not is_ending(state):
-                self._keep(driver, machine.token)
+                self._keep(driver, machine)
         elif state is None or attempt is None:
             if machine.token not in self._unknown:
                 self._unknown.add(machine.token)
                 logger.warning("%s belongs to no deployment that is known; it is not ended", machine.id)
         elif attempt.phase not in MAY_COST:
-            if self._endings.ask(machine.token, driver.terminate, machine.token):
+            if self._endings.ask(machine.token, driver.terminate, machine.token, whereabouts(machine)):
                 logger.warning("ending %s: it is no longer part of %s", machine.id, state.name)
         elif state.ended:
             self._nudge(state.id)  # the machine was created late; the sweeper does not nudge ended deployments

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TypeVar, assert_never
 
 from workers.clouds.driver import Driver
-from workers.decision.verdict import BecameNotReady, BecameReady, Unchanged
+from workers.decision.verdict import BecameNotReady, BecameReady, Busy, ProbeVerdict, Unchanged
 from workers.deployment.attempt import KEPT, Attempt, Phase
 from workers.deployment.confidential import Confidential
 from workers.deployment.events import AnyEvent, DeploymentId, ReplicaNotReady, ReplicaReady
@@ -79,25 +79,29 @@ class Recorder:
         self._log.record(state.id, state.version, [fact])
         self.refresh()
 
-    def record(self, state: Deployment, attempt: Attempt, verdict: BecameReady | BecameNotReady | Unchanged) -> None:
+    def record(self, state: Deployment, attempt: Attempt, verdict: ProbeVerdict) -> None:
         """Append the verdict on a probe, unless nothing has changed."""
         match verdict:
             case BecameReady(address):
                 self.append(state, ReplicaReady(**self.stamp(), attempt=attempt.number, address=address))
-            case BecameNotReady(why):
-                self.append(state, ReplicaNotReady(**self.stamp(), attempt=attempt.number, why=why))
-            case Unchanged():
+            case BecameNotReady(why, since):
+                self.append(state, ReplicaNotReady(**self.stamp(), attempt=attempt.number, why=why, since=since))
+            case Busy() | Unchanged():
                 pass
             case _:
                 assert_never(verdict)
+
+    def secrets(self, state: Deployment) -> dict[str, str]:
+        """The recipe's secrets by name, as far as this process's environment has them."""
+        return self._confidential.secrets(state)
 
     def masked(self, state: Deployment, text: str) -> str:
         """`text`, which an engine or a cloud wrote, with secrets masked."""
         return self._confidential.masked(state, text)
 
-    def log_tail(self, state: Deployment, driver: Driver, token: Token) -> str:
+    def log_tail(self, state: Deployment, driver: Driver, attempt: Attempt) -> str:
         """The last lines of a machine's log, with secrets masked. May take seconds."""
-        return self._confidential.log_tail(state, driver, token)
+        return self._confidential.log_tail(state, driver, attempt.request.token, attempt.whereabouts)
 
     def stamp(self) -> Stamp:
         return stamp(self.now())

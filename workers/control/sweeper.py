@@ -19,13 +19,17 @@ from workers.control.reaping import Reaper
 from workers.control.recording import Recorder
 from workers.control.scaling import Autoscaler
 from workers.deployment.attempt import MAY_COST
+from workers.deployment.loads import Loads
 from workers.deployment.log import Log
 from workers.deployment.ownership import WorkerIdentity
 from workers.lease import Lease
 from workers.nudges import Nudge
+from workers.serving.metrics import computes
 from workers.serving.probe import cannot_complete, key_is_enforced, probe
 
 logger = logging.getLogger(__name__)
+
+LEASE = "sweeper"
 
 ANSWERED_WITHIN = 0.3
 """Maximum time that a sweep waits for lists and probes, in seconds. A later sweep processes later answers."""
@@ -50,14 +54,22 @@ class Sweeper:
         host: str = "",
     ) -> None:
         """`host`: the id of this worker host, whose local machines only it observes; empty if it is the only one."""
-        self._lease = Lease(redis, "sweeper", control_lease)
+        self._lease = Lease(redis, LEASE, control_lease)
         self._every = every
         self._recorder = Recorder(log, environ, clock, WorkerIdentity(installation=installation, host=host))
         self._local = "local" in drivers and bool(host)
         self._leasing = Leasing(self._recorder, drivers, machine_lease)
         reaper = Reaper(self._recorder, nudge, self._leasing.keep)
         self._observer = Observer(self._recorder, drivers, installation, reaper)
-        self._prober = Prober(self._recorder, log, probe, key_is_enforced, cannot_complete)
+        self._prober = Prober(
+            self._recorder,
+            log,
+            probe=probe,
+            key_is_enforced=key_is_enforced,
+            cannot_complete=cannot_complete,
+            loads=Loads(redis).read,
+            computes=computes,
+        )
         self._consoles = Consoles(self._recorder, log, drivers)
         self._scaling = Autoscaler(redis, log)
         self._nudger = Nudger(nudge, clock)

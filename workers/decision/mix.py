@@ -124,8 +124,11 @@ def relieved(mix: Mix, wanted: int, attempts: Iterable[Attempt], over: Attempt) 
 
 
 def draining_for(lack: Lack, attempts: Iterable[Attempt]) -> Attempt | None:
-    """The draining replica that can fill `lack` immediately: the cheapest, then the newest; None if there is none."""
-    draining = [a for a in attempts if a.phase is Phase.DRAINING and _may_do(lack, a.offer)]
+    """The draining replica that can fill `lack` immediately: the cheapest, then the newest; None if there is none.
+
+    One that drains because it failed is not kept.
+    """
+    draining = [a for a in attempts if a.phase is Phase.DRAINING and a.failure is None and _may_do(lack, a.offer)]
     return min(draining, key=lambda a: (a.offer.usd_per_hour or 0, -a.number), default=None)
 
 

@@ -53,6 +53,7 @@ class Drain(Struct, frozen=True):
 
     attempt: int
     why: str
+    failure: Failure | None = None
 
 
 class Keep(Struct, frozen=True):
@@ -121,18 +122,26 @@ Step: TypeAlias = (
 )
 
 
-def next_step(state: Deployment, now: datetime, silent: Container[int] = (), apart: Container[int] = ()) -> Step:
+def next_step(
+    state: Deployment,
+    now: datetime,
+    silent: Container[int] = (),
+    apart: Container[int] = (),
+    streaming: Container[int] = (),
+) -> Step:
     """The step to do now. Ends come first, then open attempts, then the test completion, then what is lacking.
 
-    `silent`: numbers of the attempts whose cloud has just given no answer; they are skipped.
+    `silent`: numbers of the attempts whose cloud has just given no answer or an error; they are skipped.
     `apart`: numbers of the attempts that are left to another worker. They count as replicas, and are neither created,
     given up nor ended here.
+    `streaming`: numbers of those that are answering requests; the gateway cuts the requests of a replica that is dead.
     """
     if state.newer:
         return Wait()  # what the newer version decided is not known
-    for attempt in state.attempts:
-        if attempt.phase is Phase.SHUTTING_DOWN and attempt.number not in silent and attempt.number not in apart:
-            return Terminate(attempt)
+    ending = [a for a in state.attempts if a.phase is Phase.SHUTTING_DOWN and a.number not in silent]
+    ending = [a for a in ending if a.number not in apart]
+    if ending:
+        return Terminate(min(ending, key=lambda a: bool(a.lost)))  # the cloud may not answer about the others
     if state.ended:
         return Wait()
     if state.stopped_by is not None:
@@ -151,6 +160,8 @@ def next_step(state: Deployment, now: datetime, silent: Container[int] = (), apa
             return Create(attempt)
         if given_up := why_give_up(attempt, now):
             why, failure = given_up
+            if attempt.phase is Phase.NOT_READY and failure is Failure.PROBING and attempt.number in streaming:
+                return Drain(attempt.number, why, failure)  # it works: its streams are not cut
             return GiveUp(attempt.number, why, failure=failure)
     if state.ready and state.endpoint is not None and state.test is None:
         return Test(state.endpoint.url)  # before further replicas: people wait for the answer
@@ -207,9 +218,12 @@ def _crash_loop(state: Deployment) -> Step | None:
     if not failures:
         return None
     times, last = rounds(failures), failures[-1]
-    if not state.established and times >= START_TRIES:
+    refused = last.failure is Failure.KEY_REFUSED  # a further try would end in the same way
+    if not state.established and (times >= START_TRIES or refused):
         if state.live:
             return Wait(until=next_deadline(state))  # a replica of the same try may still start
+        if refused:
+            return EndDeployment(failed=f"No replica is ready: {last.why}.")
         return EndDeployment(failed=f"The engine failed to start {times} times in a row. The last time: {last.why}.")
     if times < MAX_FAILURES:
         return None

@@ -9,11 +9,13 @@ Engine is not ready after its     the recipe's initial delay (or 20 min);  initi
   start                           a download of weights that moves is not
                                   counted, at most 60 min
 Machine reports no phase          20 min (0 if local), and the delay       initial delay
-Probe of a ready replica fails    180 s; after a restart of the engine,    probing
-                                  in addition the time of the first boot
+Engine refuses its key at boot    none: three refusals in a row            key refused
+Probe of a ready replica fails    180 s from the first failed one; after   probing; it drains first if it
+                                  a restart of the engine, in addition     answers requests
+                                  the time of the first boot
 Engine ends and is not restarted  none                                     crashed
 Engine is restarted, after ready  5 ends without 30 min of answers         crashed
-Replica drains                    15 min for its open requests             none: it was no longer needed
+Replica drains                    15 min for its open requests             none, or the one that it drains for
 
 What happens in a row             Wait before the next try
 --------------------------------  -------------------------------------------------------------------------------
@@ -89,6 +91,10 @@ SPARE_AFTER_CRASHES = timedelta(hours=6)
 """Time after MAX_FAILURES until a spare, or spot to replace an on-demand fallback, is tried again."""
 
 
+LEAVING = frozenset({Phase.DRAINING, Phase.SHUTTING_DOWN})
+"""Phases of an attempt that is given up, whose machine may still exist."""
+
+
 def deadline(attempt: Attempt) -> datetime | None:
     """Time until which an attempt may stay in its phase; None if there is no limit."""
     match attempt.phase:
@@ -128,7 +134,7 @@ def next_deadline(state: Deployment) -> datetime | None:
 
 
 def why_give_up(attempt: Attempt, now: datetime) -> tuple[str, Failure | None] | None:
-    """Why to give up an attempt, and its failure (None for a late drain); None while the attempt may go on."""
+    """Why to give up an attempt, and its failure (None if it did not fail); None while the attempt may go on."""
     ended, until = attempt.engine_end, deadline(attempt)
     if ended is not None and not ended.again and attempt.phase in (Phase.STARTING, Phase.NOT_READY):
         return ended.how, Failure.CRASHED
@@ -136,6 +142,8 @@ def why_give_up(attempt: Attempt, now: datetime) -> tuple[str, Failure | None] |
         minutes = SOUND_AFTER.total_seconds() / 60
         repeated = f"{attempt.stumbles} times without answering for {minutes:.0f} min in between"
         return f"{ended.how}, {repeated}", Failure.CRASHED
+    if attempt.key_refused and attempt.phase is Phase.STARTING:
+        return attempt.probe_says, Failure.KEY_REFUSED
     if until is None or now < until:
         return None
     match attempt.phase:
@@ -146,7 +154,8 @@ def why_give_up(attempt: Attempt, now: datetime) -> tuple[str, Failure | None] |
             minutes = UNANSWERED_FOR.total_seconds() / 60
             return f"its cloud gave no answer for {minutes:.0f} min. {attempt.progress}".strip(), Failure.PROVISION
         case Phase.DRAINING:
-            return f"{attempt.why}; its last requests took longer than {MAX_DRAIN.total_seconds() / 60:.0f} min", None
+            minutes = MAX_DRAIN.total_seconds() / 60
+            return f"{attempt.why}; its last requests took longer than {minutes:.0f} min", attempt.failure
         case _:
             return _too_late(attempt, until), Failure.INITIAL_DELAY
 
@@ -249,13 +258,13 @@ def failures_in_a_row(state: Deployment) -> tuple[Attempt, ...]:
             continue
         if _is_sound(attempt, state.updated_at):
             failures.clear()
-        elif attempt.phase is Phase.FAILED or (attempt.phase is Phase.SHUTTING_DOWN and attempt.failure is not None):
+        elif attempt.phase is Phase.FAILED or (attempt.phase in LEAVING and attempt.failure is not None):
             failures.append(attempt)
     return tuple(failures)
 
 
 def _ordered_at(attempt: Attempt) -> datetime:
-    ended = attempt.gone_at or (attempt.since if attempt.phase is Phase.SHUTTING_DOWN else None)
+    ended = attempt.gone_at or (attempt.since if attempt.phase in LEAVING else None)
     return ended or attempt.ready_at or attempt.intended_at
 
 

@@ -10,6 +10,9 @@ from msgspec.structs import replace
 
 from workers.deployment.boot_stages import Stage, reported
 from workers.deployment.events import (
+    Control,
+    ControlLost,
+    ControlRegained,
     EngineEnded,
     EngineProgressed,
     Failure,
@@ -28,7 +31,7 @@ from workers.deployment.events import (
     ReplicaNotReady,
     ReplicaReady,
 )
-from workers.machines import Machine, MachineRequest
+from workers.machines import Machine, MachineRequest, Whereabouts, whereabouts
 from workers.placement.offer import Offer
 
 
@@ -74,6 +77,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     """The phases of its boot that the machine has reported, in their order; the last one is the present one."""
     probe_says: str = ""
     """Why the readiness probe has not passed yet."""
+    key_refused: bool = False
+    """Whether the engine refuses its key: it will not get ready."""
     engine_ends: int = 0
     """Number of the last start of the engine that ended while its machine continued to run."""
     engine_end: EngineEnded | None = None
@@ -97,6 +102,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     gone_at: datetime | None = None
     failure: Failure | None = None
     """How it failed; None if it did not."""
+    lost: tuple[ControlLost, ...] = ()
+    """What the cloud does not let the control loop do with the machine, oldest first; at most one of each kind."""
 
     @property
     def number(self) -> int:
@@ -110,6 +117,19 @@ class Attempt(Struct, frozen=True, kw_only=True):
     def offer(self) -> Offer:
         """The offer that was taken, or the first one of the request."""
         return self.machine.offer if self.machine else self.request.offers[0]
+
+    @property
+    def whereabouts(self) -> Whereabouts:
+        """Where its machine is, or would be. All offers of a request are in one region."""
+        if self.machine is not None:
+            return whereabouts(self.machine)
+        zone = self.offer.zone if len(self.request.offers) == 1 else ""
+        return Whereabouts(region=self.offer.region, zone=zone)
+
+    @property
+    def lapsed(self) -> bool:
+        """Whether its machine ended without a request after its lease had run out: the lease was not extended."""
+        return self.phase is Phase.FAILED and self.gone_at is not None and self.gone_at >= self.expires_at
 
     def cost(self, now: datetime) -> Decimal:
         """USD until its end, or until `now`, by its listed price; 0 if the price is unknown."""
@@ -137,7 +157,9 @@ def give_up(attempt: Attempt, at: datetime, why: str, *, failure: Failure | None
     return replace(attempt, phase=Phase.SHUTTING_DOWN, since=at, why=why, failure=failure)
 
 
-MachineFact = OfferRefused | MachineCreated | MachineAddressed | MachineGone | LeaseExtended
+MachineFact = (
+    OfferRefused | MachineCreated | MachineAddressed | MachineGone | LeaseExtended | ControlLost | ControlRegained
+)
 ReplicaFact = (
     EngineProgressed
     | EngineEnded
@@ -184,9 +206,23 @@ def _with_machine_fact(attempt: Attempt, event: MachineFact, stopping: bool) -> 
         case MachineGone():
             return _gone(attempt, event) if attempt.phase in MAY_COST else attempt
         case LeaseExtended():
-            return replace(attempt, expires_at=event.expires_at)
+            return replace(_regained(attempt, Control.EXTEND), expires_at=event.expires_at)
+        case ControlLost():
+            known = attempt.phase not in MAY_COST or lost(attempt, event.what)
+            return attempt if known else replace(attempt, lost=(*attempt.lost, event))
+        case ControlRegained():
+            return _regained(attempt, event.what)
         case _:
             assert_never(event)
+
+
+def lost(attempt: Attempt, what: Control) -> ControlLost | None:
+    """Since when and why the control loop cannot do this with the machine; None if it can."""
+    return next((one for one in attempt.lost if one.what is what), None)
+
+
+def _regained(attempt: Attempt, what: Control) -> Attempt:
+    return replace(attempt, lost=tuple(one for one in attempt.lost if one.what is not what))
 
 
 def _with_replica_fact(attempt: Attempt, event: ReplicaFact) -> Attempt:
@@ -196,7 +232,7 @@ def _with_replica_fact(attempt: Attempt, event: ReplicaFact) -> Attempt:
         case EngineEnded():
             return _engine_ended(attempt, event)
         case ProbeFailed():
-            return replace(attempt, probe_says=event.why)
+            return replace(attempt, probe_says=event.why, key_refused=event.key_refused)
         case KeyNotEnforced():
             return replace(attempt, open_to_all=True)
         case ReplicaReady():
@@ -217,7 +253,9 @@ def _with_replica_fact(attempt: Attempt, event: ReplicaFact) -> Attempt:
             return _silent(attempt, event)
         case ReplicaDraining():
             serves = attempt.phase in (Phase.READY, Phase.NOT_READY)
-            return _into(attempt, Phase.DRAINING, event.at, event.why) if serves else attempt
+            if not serves:
+                return attempt
+            return _into(replace(attempt, failure=event.failure), Phase.DRAINING, event.at, event.why)
         case ReplicaKept():
             back = Phase.NOT_READY if attempt.not_ready_at else Phase.READY
             return _into(attempt, back, event.at) if attempt.phase is Phase.DRAINING else attempt
@@ -238,8 +276,9 @@ def _engine_ended(attempt: Attempt, event: EngineEnded) -> Attempt:
 
 
 def _silent(attempt: Attempt, event: ReplicaNotReady) -> Attempt:
-    silent = replace(_into(attempt, Phase.NOT_READY, event.at, event.why), not_ready_at=event.at)
-    if attempt.answers_since is None or event.at - attempt.answers_since <= SOUND_AFTER:
+    since = event.since or event.at
+    silent = replace(_into(attempt, Phase.NOT_READY, since, event.why), not_ready_at=since)
+    if attempt.answers_since is None or since - attempt.answers_since <= SOUND_AFTER:
         return silent
     return replace(silent, sound=True, stumbles=0)
 
@@ -258,6 +297,7 @@ def _gone(attempt: Attempt, event: MachineGone) -> Attempt:
         gone_at=event.at,
         why=attempt.why if ended_by_us else event.why,
         log_tail=event.log_tail,
+        lost=(),
         failure=attempt.failure or (Failure.CRASHED if phase is Phase.FAILED else None),
     )
 

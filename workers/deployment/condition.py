@@ -1,13 +1,17 @@
 """PURE: the condition of a deployment, for views, questions, the gateway and commands."""
 
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import ClassVar, TypeAlias
 
 from msgspec import Struct
 
-from workers.deployment.attempt import MAY_COST, Attempt, Phase
+from workers.deployment.attempt import KEPT, MAY_COST, Attempt, Phase
 from workers.deployment.events import KeepTryingRequested, LadderExhausted
 from workers.deployment.state import Deployment
+
+LEASE_GRACE = timedelta(minutes=1)
+"""Time from the end of a lease until its machine counts as ended, for clocks that differ and events that are late."""
 
 
 class DeploymentStatus(StrEnum):
@@ -169,6 +173,12 @@ def is_asleep(state: Deployment) -> bool:
     """Whether it is scaled to zero, and a request starts a replica."""
     condition = condition_of(state)
     return isinstance(condition, ScaledToZero) and condition.wakes
+
+
+def without_lease(state: Deployment, now: datetime) -> tuple[Attempt, ...]:
+    """The replicas whose machines have ended themselves, unless their leases were extended without a record."""
+    kept = (a for a in state.attempts if a.phase in KEPT and a.machine is not None)
+    return tuple(a for a in kept if now > a.expires_at + LEASE_GRACE)
 
 
 def awaits_route(state: Deployment) -> bool:

@@ -6,7 +6,7 @@ from workers.clouds.driver import Driver
 from workers.deployment.log import Log
 from workers.deployment.state import Deployment
 from workers.errors import WorkersError
-from workers.machines import Token
+from workers.machines import Token, Whereabouts
 from workers.secrecy import masked
 from workers.serving.boot import secrets_of
 from workers.serving.console import unmarked
@@ -38,9 +38,9 @@ class Confidential:
             return text
         return unmarked(masked(text, [*self._log.secrets(state.id).all, *self.secrets(state).values()]))
 
-    def log_tail(self, state: Deployment, driver: Driver, token: Token) -> str:
+    def log_tail(self, state: Deployment, driver: Driver, token: Token, known: Whereabouts) -> str:
         """The last LOG_LINES of a machine's log, masked; if they cannot be read, the reason."""
         try:
-            return self.masked(state, driver.log(token, LOG_LINES))
+            return self.masked(state, driver.log(token, LOG_LINES, known))
         except WorkersError as error:
             return self.masked(state, f"(its log could not be read: {error})")

@@ -35,6 +35,15 @@ class Failure(StrEnum):
     INITIAL_DELAY = "initial delay"  # not ready within the recipe's initial delay
     PROBING = "probing"  # was ready, and failed its probe for too long
     CRASHED = "crashed"  # its machine or its engine ended by itself
+    KEY_REFUSED = "key refused"  # its engine asks for another key than the one that it was given
+
+
+class Control(StrEnum):
+    """What the control loop does with a machine by calls to its cloud."""
+
+    LIST = "list"
+    EXTEND = "extend"
+    END = "end"
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -179,10 +188,12 @@ class EngineEnded(AttemptEvent, frozen=True, kw_only=True):
     """Whether the machine starts it again."""
 
 
-class ProbeFailed(AttemptEvent, frozen=True, kw_only=True):
+class ProbeFailed(AttemptEvent, frozen=True, kw_only=True, omit_defaults=True):
     """A replica that was never ready fails its readiness probe for a new reason."""
 
     why: str
+    key_refused: bool = False
+    """Whether its engine has refused the key several times in a row, so that it is given up."""
 
 
 class ReplicaReady(AttemptEvent, frozen=True, kw_only=True):
@@ -191,16 +202,20 @@ class ReplicaReady(AttemptEvent, frozen=True, kw_only=True):
     address: str
 
 
-class ReplicaNotReady(AttemptEvent, frozen=True, kw_only=True):
+class ReplicaNotReady(AttemptEvent, frozen=True, kw_only=True, omit_defaults=True):
     """A replica that was ready fails its readiness probe."""
 
     why: str
+    since: datetime | None = None
+    """When the first of the failed probes was sent; None if unknown."""
 
 
-class ReplicaDraining(AttemptEvent, frozen=True, kw_only=True):
+class ReplicaDraining(AttemptEvent, frozen=True, kw_only=True, omit_defaults=True):
     """A replica takes no new request, and ends once it has answered those that it has."""
 
     why: str
+    failure: Failure | None = None
+    """None if it did not fail, but is no longer needed."""
 
 
 class ReplicaKept(AttemptEvent, frozen=True, kw_only=True):
@@ -237,6 +252,23 @@ class LeaseExtended(AttemptEvent, frozen=True, kw_only=True):
     """The expiry of the machine was moved to `expires_at`."""
 
     expires_at: datetime
+
+
+class ControlLost(Event, frozen=True, kw_only=True):
+    """The cloud does not let the control loop list, extend or end the machine of an attempt."""
+
+    attempt: int
+    what: Control
+    since: datetime
+    why: str
+    """The cloud's words."""
+
+
+class ControlRegained(Event, frozen=True, kw_only=True):
+    """The cloud lets the control loop do it again."""
+
+    attempt: int
+    what: Control
 
 
 class LadderExhausted(Event, frozen=True, kw_only=True):
@@ -306,6 +338,8 @@ AnyEvent: TypeAlias = (
     | ReplicasAbandoned
     | MachineGone
     | LeaseExtended
+    | ControlLost
+    | ControlRegained
     | LadderExhausted
     | EndpointPublished
     | KeyNotEnforced

@@ -16,6 +16,17 @@ logger = logging.getLogger(__name__)
 LOADS = "mixtral:load"
 
 
+class ReplicaLoad(Struct, frozen=True, kw_only=True):
+    """One observation of a replica by the gateway."""
+
+    up: bool
+    """Whether the gateway's health check of it passes."""
+    requests: int
+    """Requests that it is answering."""
+    idle: float | None = None
+    """Seconds since its answers last grew; None if they have not since the gateway started."""
+
+
 class Load(Struct, frozen=True, kw_only=True):
     """One observation of the gateway and of the engines of a deployment."""
 
@@ -32,6 +43,8 @@ class Load(Struct, frozen=True, kw_only=True):
     """Sum of the requests in the engines' queues; None if no engine reports its queue."""
     ready: int | None = None
     """Number of ready replicas; None if unknown."""
+    replicas: dict[int, ReplicaLoad] = {}
+    """The replicas that have a server at the gateway, by the number of their attempt."""
 
 
 _encode = msgspec.json.Encoder().encode

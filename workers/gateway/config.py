@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import math
+from datetime import timedelta
 
 from msgspec import Struct
 
@@ -16,7 +18,33 @@ CERTIFICATE = "certificate.pem"
 HOLD = "hold"
 """Name of the backup server in every backend, which takes requests while no replica is up."""
 
-CHECK = "check inter 1s fall 3 rise 1 on-marked-down shutdown-sessions"
+
+class Check(Struct, frozen=True, kw_only=True):
+    """The health check of a server. A server is down after a number of failed checks in a row: see `fall`."""
+
+    every: timedelta = timedelta(seconds=1)
+    again: timedelta = timedelta(seconds=0.5)
+    """Pause after a failed check. It is short, so that a replica whose port refuses connections is down within 3 s."""
+    timeout: timedelta = timedelta(seconds=5)
+    """Time after which a check without an answer has failed."""
+
+    def fall(self, patience: timedelta) -> int:
+        """Number of failed checks after which a server is down; without an answer they take at least `patience`."""
+        return max(2, math.ceil((patience + self.again) / (self.timeout + self.again)))
+
+    def options(self, patience: timedelta) -> str:
+        """HAProxy's options for a server that is added at run time."""
+        return f"{self.line} fall {self.fall(patience)}"
+
+    @property
+    def line(self) -> str:
+        """The options that all servers share."""
+        return f"check inter {_ms(self.every)} fastinter {_ms(self.again)} rise 1 on-marked-down shutdown-sessions"
+
+
+def _ms(time: timedelta) -> str:
+    return f"{time / timedelta(milliseconds=1):.0f}ms"
+
 
 AFFINITY = "x-session-id"
 DEPLOYMENT = "x-mixtral-deployment"
@@ -45,6 +73,7 @@ class Shape(Struct, frozen=True, kw_only=True):
     """
     max_held: int = 250
     """Maximum number of requests on hold per deployment; further ones queue in HAProxy."""
+    check: Check = Check()
 
 
 GLOBAL = """\
@@ -81,12 +110,15 @@ defaults
   retries 3
   option redispatch 1
   retry-on conn-failure empty-response response-timeout 502 503
-  # Any answer passes the check, because a recipe's own server may lack this path. A replica that fails three checks
-  # in a row counts as down, and its streams are cut: one failure may mean that the engine is busy.
-  timeout check 2s
+  # Counts the bytes of a stream every 5 s instead of at its end: they show that a replica works.
+  option contstats
+  # Any answer passes the check, because a recipe's own server may lack this path. A server error stops new requests
+  # and cuts no stream (L7OKC). Only a replica that refuses connections, or does not answer for the time that its recipe
+  # allows, counts as down; its streams are then cut. `fall` is that time in checks, for each server.
+  timeout check {timeout}
   option httpchk
   http-check send meth GET uri /health ver HTTP/1.1 hdr host gateway
-  http-check expect status 100-499
+  http-check expect error-status L7OKC status 100-499
   default-server {check}
 """
 
@@ -141,7 +173,7 @@ def _render(shape: Shape, goal: Layout, digest_: str) -> str:
     names = {str(name): file for name, file in MAPS.items()}
     parts = [
         GLOBAL.format(bufsize=shape.bufsize, shape_variable=SHAPE_VARIABLE, digest=digest_),
-        DEFAULTS.format(check=CHECK),
+        DEFAULTS.format(check=shape.check.line, timeout=_ms(shape.check.timeout)),
         *(_failure(*failure) for failure in FAILURES),
         FRONTEND.format(
             bind=bind,
@@ -174,7 +206,11 @@ def _backends(shape: Shape, goal: Layout) -> list[str]:
             name=f"b{n}", affinity=AFFINITY, hold=HOLD, socket=shape.hold_socket, limit=shape.max_held
         )
         if route := routes.get(f"b{n}"):
-            text += "".join(f"  server {s.name} {s.address}\n" for s in route.servers if s.state == "ready")
+            text += "".join(
+                f"  server {s.name} {s.address} fall {shape.check.fall(s.patience)}\n"
+                for s in route.servers
+                if s.state == "ready"
+            )
         texts.append(text)
     return texts
 

@@ -2,12 +2,14 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
 from msgspec import MsgspecError, Struct
 from redis.exceptions import RedisError
 
+from workers.decision.verdict import FLOWS_WITHIN
 from workers.deployment.attempt import Phase
 from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId, EndpointPublished, ReplicaDrained
@@ -17,6 +19,7 @@ from workers.deployment.log import Log, stamp
 from workers.deployment.projection import Projection
 from workers.deployment.state import Deployment, Key, fold
 from workers.gateway.errors import GatewayDown, GatewayError
+from workers.gateway.flow import Flow
 from workers.gateway.haproxy import Haproxy
 from workers.gateway.holding import Holding
 from workers.gateway.outlook import Outlook, outlook
@@ -67,6 +70,7 @@ class Gateway:
         self._now = clock
         self._projection = Projection(log)
         self._watch = Watch(loads)
+        self._flow = Flow()
         self._known: dict[DeploymentId, KnownKeys] = {}
         self._table = RoutingTable()
         self._states: dict[DeploymentId, Deployment] = {}
@@ -107,16 +111,17 @@ class Gateway:
         if self._table == before and not due and not draining:
             return
         try:
-            actual = self._haproxy.converge(self._table)
+            actual = self._haproxy.converge(self._table, self._flow.flowing(time.monotonic(), FLOWS_WITHIN))
         except GatewayDown:
             self._serving = frozenset()
             raise
         self._looked_at = now
+        self._flow = self._flow.seen(actual, time.monotonic())
         self._serving = actual.serving
         holding.look_again()
         self._publish(actual)
         self._record_drained(actual)
-        self._watch.look(self._states.values(), actual.loads, holding, now)
+        self._watch.look(self._table, actual, self._flow, holding, now)
 
     def outlook(self, deployment: DeploymentId) -> Outlook:
         """Whether a request to a deployment can be answered, by the log and the last check of HAProxy."""

@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import assert_never
 
@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from workers.gateway import haproxy_output
 from workers.gateway.config import (
     CERTIFICATE,
-    CHECK,
     CONFIG,
     MAPS,
     SHAPE_VARIABLE,
@@ -34,6 +33,7 @@ from workers.gateway.routes import (
     Reload,
     RemoveServer,
     SetState,
+    Trust,
     changes,
     layout,
 )
@@ -107,9 +107,10 @@ class Haproxy:
         ours = f"{SHAPE_VARIABLE}={digest(self._shape, self._certificate)}"
         return self._cli.ask(f"show env {SHAPE_VARIABLE}") == ours
 
-    def converge(self, table: RoutingTable) -> Actual:
+    def converge(self, table: RoutingTable, flowing: Collection[str] = ()) -> Actual:
         """Apply `table` to HAProxy's files and memory; return what HAProxy has afterwards.
 
+        `flowing`: addresses of the replicas whose answers grew a moment ago.
         What HAProxy refuses for the moment is left to the next call. Raises GatewayDown if it does not answer; the
         files are written even then, so that HAProxy starts with the newest table.
         """
@@ -122,7 +123,7 @@ class Haproxy:
             goal = layout(table, actual)
             self._write_files(goal)
             self._unpin(goal, actual)
-            steps = changes(goal, actual)
+            steps = changes(goal, actual, flowing)
             if not steps:
                 break
             for step in steps:
@@ -154,10 +155,12 @@ class Haproxy:
 
     def _apply(self, change: Change) -> None:
         match change:
-            case AddServer(backend=backend, name=name, address=address):
-                self._cli.ask(f"add server {backend}/{name} {address} {CHECK}")
+            case AddServer(backend=backend, name=name, address=address, patience=patience):
+                self._cli.ask(f"add server {backend}/{name} {address} {self._shape.check.options(patience)}")
                 self._cli.ask(f"enable health {backend}/{name}")
                 self._cli.ask(f"enable server {backend}/{name}")
+            case Trust(backend=backend, name=name):
+                self._cli.ask(f"set server {backend}/{name} health up")
             case SetState(backend=backend, name=name, state=state):
                 self._cli.ask(f"enable health {backend}/{name}")
                 self._cli.ask(f"set server {backend}/{name} state {state}")

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from workers.gateway.config import HOLD
-from workers.gateway.table import ActualServer, Admin, BackendLoad
+from workers.gateway.table import ActualServer, Admin, BackendLoad, Doubt
 
 Row = Mapping[str, str]
 """A line of `show stat`: value by column name."""
@@ -59,8 +59,11 @@ def servers(rows: list[Row], admin: Mapping[Place, Admin]) -> Iterator[ActualSer
                 address=row["addr"],
                 admin=admin[place],
                 up=row["status"].startswith(("UP", "DRAIN", "no check")),
+                stopping=row["status"].startswith("NOLB"),
                 sessions=_sessions(row),
                 number=int(row["sid"]),
+                doubt=_doubt(row),
+                sent=int(row.get("bout") or 0),
             )
 
 
@@ -89,6 +92,17 @@ def _load(by_server: Mapping[str, Row]) -> BackendLoad:
 
 def _sessions(row: Row) -> int:
     return int(row["scur"] or 0) + int(row["qcur"] or 0)
+
+
+def _doubt(row: Row) -> Doubt | None:
+    """Why a server is nearer to being down than at its best; None if it is not, or is down already."""
+    health, rise, fall = (int(row.get(name) or 0) for name in ("check_health", "check_rise", "check_fall"))
+    if not rise <= health < rise + fall - 1:
+        return None
+    result = row["check_status"].removeprefix("* ")
+    if result == "INI":
+        return "new"
+    return "silent" if result.endswith("TOUT") else None
 
 
 def _admin(bits: int) -> Admin:

@@ -1,6 +1,7 @@
 """PURE: computes the changes from HAProxy's present state to the wanted routing table."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import timedelta
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
@@ -24,11 +25,12 @@ class Layout(Struct, frozen=True, kw_only=True):
 
 
 class AddServer(Struct, frozen=True, kw_only=True):
-    """Add a server that takes requests."""
+    """Add a server that takes requests. `Trust` follows in the next round."""
 
     backend: str
     name: str
     address: str
+    patience: timedelta
 
 
 class SetState(Struct, frozen=True, kw_only=True):
@@ -37,6 +39,17 @@ class SetState(Struct, frozen=True, kw_only=True):
     backend: str
     name: str
     state: State
+
+
+class Trust(Struct, frozen=True, kw_only=True):
+    """Give a server that is up its full patience.
+
+    HAProxy counts a server as down at its first failed check, until one check has passed. And a server whose answers
+    grow is at work, even if it does not answer its checks.
+    """
+
+    backend: str
+    name: str
 
 
 class RemoveServer(Struct, frozen=True, kw_only=True):
@@ -84,7 +97,7 @@ class Reload(Struct, frozen=True, kw_only=True):
     size: int
 
 
-Change: TypeAlias = AddServer | SetState | RemoveServer | Cut | Put | Drop | Reload
+Change: TypeAlias = AddServer | SetState | Trust | RemoveServer | Cut | Put | Drop | Reload
 
 
 SERVER_STATES: Mapping[Phase, State] = {Phase.READY: "ready", Phase.NOT_READY: "drain", Phase.DRAINING: "drain"}
@@ -97,7 +110,7 @@ def table_of(states: Iterable[Deployment], secrets: Mapping[DeploymentId, Secret
         routes=tuple(
             Route(
                 deployment=state.id,
-                servers=tuple(server for a in state.attempts if (server := _server(a))),
+                servers=tuple(server for a in state.attempts if (server := _server(state, a))),
                 keys=_valid_keys(state, secrets[state.id]),
                 replica_key=secrets[state.id].replica,
             )
@@ -113,12 +126,13 @@ def _valid_keys(state: Deployment, secrets: Secrets) -> frozenset[str]:
     return frozenset(key for key in (secrets.bot, *people) if key)
 
 
-def _server(attempt: Attempt) -> ReplicaServer | None:
+def _server(deployment: Deployment, attempt: Attempt) -> ReplicaServer | None:
     state = SERVER_STATES.get(attempt.phase)
     if state is None or attempt.address is None:
         return None
     address = attempt.address.removeprefix("http://").rstrip("/")
-    return ReplicaServer(name=f"r{attempt.number}", address=address, state=state)
+    patience = deployment.recipe.service.readiness_probe.timeout
+    return ReplicaServer(name=f"r{attempt.number}", address=address, state=state, patience=patience)
 
 
 def layout(wanted: RoutingTable, actual: Actual) -> Layout:
@@ -145,9 +159,10 @@ def layout(wanted: RoutingTable, actual: Actual) -> Layout:
     return Layout(size=size, places=tuple((held.get(r.deployment) or next(free), r) for r in wanted.routes))
 
 
-def changes(goal: Layout, actual: Actual) -> tuple[Change, ...]:
+def changes(goal: Layout, actual: Actual, flowing: Collection[str] = ()) -> tuple[Change, ...]:
     """The changes from `actual` to `goal`, in an order in which no key gives access to a wrong deployment at any step.
 
+    `flowing`: addresses of the replicas whose answers grew a moment ago.
     A change that HAProxy refuses (removing a server whose last connection is closing) is returned again next time.
     """
     if goal.size != actual.size:  # revoked keys first, because a replaced process still accepts requests
@@ -157,6 +172,7 @@ def changes(goal: Layout, actual: Actual) -> tuple[Change, ...]:
         *_dead_in_older(goal, actual),
         *_servers_gone(goal, actual),
         *_servers_there(goal, actual),
+        *_trusted(actual, flowing),
         *_entries_there(goal, actual),
     )
 
@@ -185,7 +201,7 @@ def _entries_gone(goal: Layout, actual: Actual) -> Iterator[Drop]:
 
 def _dead_in_older(goal: Layout, actual: Actual) -> Iterator[Cut]:
     alive = {server.address for _, route in goal.places for server in route.servers}
-    alive -= {server.address for server in actual.servers if not server.up}
+    alive -= {server.address for server in actual.servers if not (server.up or server.stopping)}
     for older in actual.older:
         for server in older.servers:
             if server.sessions and server.address not in alive:
@@ -222,9 +238,15 @@ def _servers_there(goal: Layout, actual: Actual) -> Iterator[AddServer | SetStat
         running = has.get((backend, name))
         if running is None:
             if server.state == "ready":  # a draining server that HAProxy does not have has no requests
-                yield AddServer(backend=backend, name=name, address=server.address)
+                yield AddServer(backend=backend, name=name, address=server.address, patience=server.patience)
         elif running.address == server.address and running.admin != server.state:
             yield SetState(backend=backend, name=name, state=server.state)
+
+
+def _trusted(actual: Actual, flowing: Collection[str]) -> Iterator[Trust]:
+    for server in actual.servers:
+        if server.up and (server.doubt == "new" or (server.doubt == "silent" and server.address in flowing)):
+            yield Trust(backend=server.backend, name=server.name)
 
 
 def drained(wanted: RoutingTable, actual: Actual) -> frozenset[tuple[str, str]]:

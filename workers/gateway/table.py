@@ -1,12 +1,15 @@
 """PURE: the types of the wanted routing table, and of what HAProxy has in memory."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Literal
 
 from msgspec import Struct, field
 
 State = Literal["ready", "drain"]
 Admin = Literal["ready", "drain", "maint"]
+Doubt = Literal["new", "silent"]
+"""Why a server that is up has less than its full patience: no check has ended yet, or its last checks got no answer."""
 
 
 class ReplicaServer(Struct, frozen=True, kw_only=True):
@@ -17,6 +20,8 @@ class ReplicaServer(Struct, frozen=True, kw_only=True):
     address: str
     """`host:port`, where the host is an IP address."""
     state: State = "ready"
+    patience: timedelta = timedelta(seconds=15)
+    """Minimum time without an answer to a health check after which it counts as down: the readiness probe's timeout."""
 
 
 class Route(Struct, frozen=True, kw_only=True):
@@ -48,10 +53,15 @@ class ActualServer(Struct, frozen=True, kw_only=True):
     admin: Admin = "ready"
     up: bool = True
     """Whether its health check passes."""
+    stopping: bool = False
+    """Whether it answers its health check with a server error: it gets no new request, and its streams go on."""
     sessions: int = 0
     """Number of requests that it is answering or that are queued for it."""
     number: int = 0
     """HAProxy's id of the server, unique in the backend."""
+    doubt: Doubt | None = None
+    sent: int = 0
+    """Bytes of its answers since the process started; HAProxy counts those of an open stream every 5 s."""
 
 
 class BackendLoad(Struct, frozen=True, kw_only=True):

@@ -1,15 +1,20 @@
-"""Computes the load that autoscaling uses from HAProxy's counters."""
+"""Writes what the worker must know of HAProxy: the load for autoscaling, and which replicas answer requests."""
 
+import math
+import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
-from recipes.replicas import moves
 from workers.decision.load import Tally, kept, qps
 from workers.deployment.events import DeploymentId
-from workers.deployment.loads import Load, Loads
-from workers.deployment.state import Deployment
+from workers.deployment.loads import Load, Loads, ReplicaLoad
+from workers.gateway.flow import Flow
 from workers.gateway.holding import Holding
-from workers.gateway.table import BackendLoad
+from workers.gateway.table import Actual, BackendLoad, ReplicaServer, RoutingTable
+
+WRITE_EVERY = 0.5
+"""Minimum time between two writes, in seconds: while a replica drains, HAProxy is looked at several times a second."""
 
 FORGET_EVERY = timedelta(minutes=10)
 
@@ -21,20 +26,38 @@ class Watch:
         self._loads = loads
         self._tallies: dict[DeploymentId, tuple[Tally, ...]] = {}
         self._last: dict[DeploymentId, datetime] = {}
+        self._wrote_at = -math.inf
         self._forgot_at: datetime | None = None
 
-    def look(
-        self, states: Iterable[Deployment], loads: Mapping[str, BackendLoad], holding: Holding, now: datetime
-    ) -> None:
-        """Write the load of each deployment whose number of replicas may change. Raises RedisError."""
-        moving = {s.id for s in states if moves(s.recipe.service.replica_policy)}
-        self._tallies = {id_: tallies for id_, tallies in self._tallies.items() if id_ in moving}
-        self._loads.write({id_: self._load(id_, loads[id_], holding, now) for id_ in moving if id_ in loads})
+    def look(self, table: RoutingTable, actual: Actual, flow: Flow, holding: Holding, now: datetime) -> None:
+        """Write the load of each deployment. Raises RedisError."""
+        tick = time.monotonic()
+        if tick - self._wrote_at < WRITE_EVERY:
+            return
+        self._wrote_at = tick
+        servers = {DeploymentId(route.deployment): route.servers for route in table.routes}
+        self._tallies = {id_: tallies for id_, tallies in self._tallies.items() if id_ in servers}
+        self._last = {id_: at for id_, at in self._last.items() if id_ in servers}
+        replicas = _replicas(actual, flow, tick)
+        self._loads.write(
+            {
+                id_: self._load(id_, actual.loads[id_], _of(servers[id_], replicas), holding, now)
+                for id_ in servers
+                if id_ in actual.loads
+            }
+        )
         if self._forgot_at is None or now - self._forgot_at > FORGET_EVERY:
             self._forgot_at = now
-            self._loads.keep_only(moving)
+            self._loads.keep_only(servers)
 
-    def _load(self, id_: DeploymentId, seen: BackendLoad, holding: Holding, now: datetime) -> Load:
+    def _load(
+        self,
+        id_: DeploymentId,
+        seen: BackendLoad,
+        replicas: dict[int, ReplicaLoad],
+        holding: Holding,
+        now: datetime,
+    ) -> Load:
         before = self._tallies.get(id_, ())
         tallies = kept(before, Tally(at=now, requests=seen.requests_total))
         self._tallies[id_] = tallies
@@ -48,4 +71,21 @@ class Watch:
             last_request_at=max(arrived, default=None),
             in_work=seen.sessions + seen.queued,
             held=arrivals.held,
+            replicas=replicas,
         )
+
+
+def _replicas(actual: Actual, flow: Flow, now: float) -> dict[str, ReplicaLoad]:
+    """By address; the requests of older processes count."""
+    sessions = Counter({s.address: s.sessions for s in actual.servers})
+    for older in actual.older:
+        sessions.update({s.address: s.sessions for s in older.servers})
+    return {
+        s.address: ReplicaLoad(up=s.up, requests=sessions[s.address], idle=flow.idle(s.address, now))
+        for s in actual.servers
+    }
+
+
+def _of(servers: Iterable[ReplicaServer], replicas: Mapping[str, ReplicaLoad]) -> dict[int, ReplicaLoad]:
+    """The replicas with these servers, by the number of their attempt, which is in the server's name."""
+    return {int(s.name[1:]): replicas[s.address] for s in servers if s.address in replicas}

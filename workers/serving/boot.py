@@ -1,6 +1,11 @@
 """PURE: derives from a recipe what a machine starts."""
 
-from recipes.schema import Recipe, Resources
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from recipes.quantities import filled
+from recipes.schema import ReadinessProbe, Recipe, Resources
 from workers.machines import Boot
 
 KEY_VARIABLE = "VLLM_API_KEY"
@@ -32,6 +37,13 @@ def boot_of(recipe: Recipe, name: str) -> Boot:
         disk_gib=resources.disk_size_gib,
         disk_tier=resources.disk_tier,
     )
+
+
+def probe_of(recipe: Recipe, secrets: Mapping[str, str]) -> ReadinessProbe:
+    """The readiness probe, with secrets filled into its headers: `Bearer $AUTH_TOKEN`. Never for the log."""
+    probe = recipe.service.readiness_probe
+    values = {name: value.strip() for name, value in secrets.items()}  # a line break is not allowed in a header
+    return replace(probe, headers={name: filled(text, values) for name, text in probe.headers.items()})
 
 
 def _probed_model(recipe: Recipe) -> str | None:

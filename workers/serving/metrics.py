@@ -1,4 +1,4 @@
-"""Reads from an engine's metrics how many requests wait in its queue."""
+"""Reads from an engine's metrics how many requests wait in its queue, and whether it computes tokens."""
 
 import logging
 import math
@@ -10,7 +10,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 WAITING = ("vllm:num_requests_waiting", "llamacpp:requests_deferred")
 """Names of the engines' gauges. vLLM's has one sample for each engine core."""
+TOKENS = ("vllm:prompt_tokens_total", "vllm:generation_tokens_total", "llamacpp:n_decode_total")
+"""Names of the engines' counters that grow at each step. llama.cpp counts the tokens of an answer only at its end."""
 TIMEOUT = timedelta(seconds=5)
+BETWEEN = timedelta(seconds=2)
+"""Time between two readings of the counters of tokens. The slowest engines generate about a token per second."""
 MAX_BYTES = 4 * 2**20
 """Maximum size of an answer, in bytes. vLLM's have some hundred thousand."""
 
@@ -31,20 +35,48 @@ def waiting(address: str, *, key: str, timeout: timedelta = TIMEOUT) -> int | No
         return None
 
 
+def computes(address: str, *, key: str, between: timedelta = BETWEEN) -> bool:
+    """Whether the tokens that the engine at `http://host:port` counts grow from one reading to the next.
+
+    False if the engine does not answer, or counts no tokens.
+    """
+    before = _tokens(address, key)
+    if before is None:
+        return False
+    time.sleep(between.total_seconds())
+    after = _tokens(address, key)
+    return after is not None and after > before
+
+
+def _tokens(address: str, key: str) -> float | None:
+    try:
+        text = _scraped(f"{address}/metrics", key, TIMEOUT)
+        return None if text is None else total(text, TOKENS)
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        logger.debug("%s does not report its tokens: %s", address, error or type(error).__name__)
+        return None
+
+
 def waiting_in(text: str) -> int | None:
     """Number of waiting requests in metrics of Prometheus' text format; None if no engine's gauge is in them.
 
     Raises ValueError if a line of those gauges cannot be parsed.
     """
+    count = total(text, WAITING)
+    return None if count is None else max(0, round(count))
+
+
+def total(text: str, names: tuple[str, ...]) -> float | None:
+    """Sum of the samples with these names; None if there are none. Raises ValueError if one cannot be parsed."""
     # vLLM's metrics have a thousand lines of histograms: parsing them all takes a minute for 3000 replicas.
-    ours = "".join(f"{line}\n" for line in text.splitlines() if line.startswith(WAITING))
+    ours = "".join(f"{line}\n" for line in text.splitlines() if line.startswith(names))
     counts = [
         sample.value
         for family in text_string_to_metric_families(ours)
         for sample in family.samples
-        if sample.name in WAITING and math.isfinite(sample.value)
+        if sample.name in names and math.isfinite(sample.value)
     ]
-    return max(0, round(sum(counts))) if counts else None
+    return sum(counts) if counts else None
 
 
 def _scraped(url: str, key: str, timeout: timedelta) -> str | None:

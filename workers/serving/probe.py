@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from recipes.schema import ReadinessProbe
 from workers.serving.errors import ServingError
+from workers.serving.unready import KEY_REFUSED, Unready, another_key, header_refused
 
 COMPLETION_TIMEOUT = timedelta(seconds=60)
 KEY_CHECK_TIMEOUT = timedelta(seconds=10)
@@ -23,11 +24,13 @@ QUOTED = 200
 class CompletionFailed(ServingError):
     """A completion failed. The message contains the reason."""
 
-    def __init__(self, why: str, *, broken: bool = False) -> None:
-        """`broken`: no answer or a server error. Otherwise the answer was not a completion."""
+    def __init__(self, why: str, *, broken: bool = False, silent: bool = False, key_refused: bool = False) -> None:
+        """`broken`: no answer (`silent`) or a server error. Otherwise the answer was not a completion."""
         super().__init__(f"The test completion failed: {why}.")
         self.why = why
         self.broken = broken
+        self.silent = silent
+        self.key_refused = key_refused
 
 
 class TestAnswer(Struct, frozen=True, kw_only=True):
@@ -37,22 +40,31 @@ class TestAnswer(Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-def probe(address: str, asked: ReadinessProbe, *, key: str) -> str | None:
-    """None if the replica at `http://host:port` is ready; otherwise the reason, as a clause.
+def probe(address: str, asked: ReadinessProbe, *, key: str) -> Unready | None:
+    """None if the replica at `http://host:port` is ready; otherwise the reason.
 
     Any 2xx answer means ready, as in SkyPilot.
     """
     try:
+        headers = httpx.Headers(_authorization(key))
+        headers.update(asked.headers)  # whatever the case of their names
         answer = _client().request(
             "GET" if asked.post_data is None else "POST",
             f"{address}/{asked.path.lstrip('/')}",
-            headers=_authorization(key) | asked.headers,
+            headers=headers,
             json=asked.post_data,
             timeout=asked.timeout.total_seconds(),
         )
+    except (httpx.LocalProtocolError, UnicodeEncodeError):  # their text contains the header, which may be a secret
+        return Unready(why="a header of the recipe's readiness probe contains a character that HTTP does not allow")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return _why(error, asked.timeout)
-    return None if answer.is_success else _refusal(answer)
+        return Unready(why=_why(error, asked.timeout), silent=True)
+    if answer.is_success:
+        return None
+    if answer.status_code not in KEY_REFUSED:
+        return Unready(why=_refusal(answer))
+    own_header = any(name.lower() == "authorization" for name in asked.headers)
+    return header_refused(_refusal(answer)) if own_header else another_key(_refusal(answer))
 
 
 def key_is_enforced(address: str) -> bool:
@@ -61,18 +73,24 @@ def key_is_enforced(address: str) -> bool:
         answer = _client().get(f"{address}/v1/models", timeout=KEY_CHECK_TIMEOUT.total_seconds())
     except httpx.HTTPError:
         return True
-    return answer.status_code in {401, 403}
+    return answer.status_code in KEY_REFUSED
 
 
-def cannot_complete(address: str, *, key: str, model: str) -> str | None:
-    """None if the replica at `http://host:port` completes a prompt or has another API; otherwise the reason, a clause.
+def cannot_complete(address: str, *, key: str, model: str, timeout: timedelta = COMPLETION_TIMEOUT) -> Unready | None:
+    """None if the replica at `http://host:port` completes a prompt or has another API; otherwise the reason.
 
-    A model for embeddings or speech rejects completions. A replica that fails or does not answer is broken.
+    A model for embeddings or speech rejects completions. A replica that fails or does not answer is broken. `timeout`:
+    that of the recipe's probe; it applies if it is longer than COMPLETION_TIMEOUT.
     """
     try:
-        completion(address, key, model=model, prompt="Ketchup is", max_tokens=1)
+        completion(
+            address, key, model=model, prompt="Ketchup is", max_tokens=1, timeout=max(timeout, COMPLETION_TIMEOUT)
+        )
     except CompletionFailed as failed:
-        return f"it answers, but a completion fails: {failed.why}" if failed.broken else None
+        if failed.key_refused:
+            return another_key(failed.why)
+        if failed.broken:
+            return Unready(why=f"it answers, but a completion fails: {failed.why}", silent=failed.silent)
     return None
 
 
@@ -93,10 +111,11 @@ def completion(
             f"{address}/v1/completions", headers=_authorization(key), json=body, timeout=timeout.total_seconds()
         )
         if not answer.is_success:
-            raise CompletionFailed(_refusal(answer), broken=answer.status_code in ENGINE_FAILS)
+            status = answer.status_code
+            raise CompletionFailed(_refusal(answer), broken=status in ENGINE_FAILS, key_refused=status in KEY_REFUSED)
         text = answer.json()["choices"][0]["text"]
     except httpx.HTTPError as error:
-        raise CompletionFailed(_why(error, timeout), broken=True) from error
+        raise CompletionFailed(_why(error, timeout), broken=True, silent=True) from error
     except (ValueError, LookupError, TypeError) as error:
         raise CompletionFailed(f"the answer is not a completion: {answer.text[:QUOTED]!r}") from error
     if not isinstance(text, str) or not text.strip():

@@ -25,6 +25,10 @@ class Script(Struct, frozen=True, kw_only=True):
     """Every n-th completion fails with status 500; 0 for none."""
     silent: bool = False
     """Answers contain no text."""
+    slots: int = 0
+    """Number of completions at a time; further ones wait. 0 for no limit."""
+    blocks: float = 0.0
+    """Seconds for which each completion keeps the engine from answering anything else, even /health."""
 
 
 class BadRequest(ValueError):

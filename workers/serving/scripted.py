@@ -1,6 +1,7 @@
 """An engine without a model, for load and crash tests: `python -m workers.serving.scripted`."""
 
 import argparse
+import contextlib
 import hmac
 import itertools
 import json
@@ -26,6 +27,9 @@ class Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], script: Script, key: str) -> None:
         self.script = script
         self.key = key
+        self.slot = threading.Semaphore(script.slots) if script.slots else contextlib.nullcontext()
+        self.loop = threading.Lock()
+        """Held while the engine answers nothing, as one that computes in its event loop."""
         self._asked = itertools.count(1)
         super().__init__(address, Handler)
 
@@ -47,6 +51,8 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
+        with self.server.loop:
+            pass
         if self.path == "/health":
             self._answer(200, {"status": "ok"})
         elif not self._key_is_right():
@@ -65,7 +71,8 @@ class Handler(BaseHTTPRequestHandler):
         elif way is None:
             self._answer(404, error(404, "Not Found"))
         else:
-            self._complete(way, content)
+            with self.server.slot:
+                self._complete(way, content)
 
     def log_message(self, *_: Any) -> None:
         """Log nothing: a load test would fill the log."""
@@ -82,6 +89,8 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(400, error(400, f"The body is not JSON: {broken}"))
             return
         time.sleep(script.latency)
+        with self.server.loop:
+            time.sleep(script.blocks)
         if self.server.fails():
             self._answer(500, error(500, "failure requested by --fail-every"))
             return
@@ -134,6 +143,9 @@ def options(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--latency", type=float, help="seconds before the first token")
     parser.add_argument("--tokens-per-s", type=float, help="0 for no delay")
     parser.add_argument("--answer-nothing", action="store_true", help="answers contain no text")
+    parser.add_argument("--slots", type=int, help="completions at a time; further ones wait")
+    parser.add_argument("--blocks", type=float, help="seconds for which a completion keeps all else from an answer")
+    parser.add_argument("--api-key", help="the key that it asks for, instead of VLLM_API_KEY")
     parser.add_argument("--fail-every", type=int, help="every n-th completion answers 500")
     parser.add_argument("--start-after", type=float, default=0.0, help="seconds before it listens")
     parser.add_argument("--fail-start", nargs="?", const="failure requested", help="exit with this message")
@@ -143,7 +155,8 @@ def options(argv: list[str]) -> argparse.Namespace:
 
 def script_of(arguments: argparse.Namespace) -> Script:
     """The script for these options."""
-    given = {name: getattr(arguments, name) for name in ("text", "length", "latency", "tokens_per_s", "fail_every")}
+    names = ("text", "length", "latency", "tokens_per_s", "fail_every", "slots", "blocks")
+    given = {name: getattr(arguments, name) for name in names}
     settings = {name: value for name, value in given.items() if value is not None}
     return Script(names=tuple(arguments.served_model_name), silent=arguments.answer_nothing, **settings)
 
@@ -158,7 +171,7 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     if signal.sigtimedwait(ENDING, arguments.start_after):
         return
-    server = Server((arguments.host, arguments.port), script_of(arguments), key)
+    server = Server((arguments.host, arguments.port), script_of(arguments), arguments.api_key or key)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     sys.stdout.write(f"serving {' and '.join(arguments.served_model_name)} by script on port {arguments.port}\n")
     sys.stdout.flush()

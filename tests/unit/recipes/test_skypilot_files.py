@@ -92,6 +92,38 @@ def test_a_setup_that_pip_cannot_resolve_is_noted_before_anything_is_bought(pack
     assert all("torch < 2.7.1" in note.meaning for note in found)
 
 
+@pytest.mark.parametrize(
+    ("script", "noted"),
+    [
+        ("exec an-engine --port 8000 --api-key $AUTH_TOKEN", "another"),
+        ("an-engine --api-key=sk-1 --port 8000", "another"),
+        ("an-engine --api-key 'one of mine' --port 8000", "another"),
+        ("VLLM_API_KEY=$AUTH_TOKEN an-engine", "another"),
+        ("docker run -e VLLM_API_KEY=$AUTH_TOKEN an/image", "another"),
+        ("docker run an/image \\\n    --api-key $AUTH_TOKEN", "another"),
+        ("docker run --gpus all an/image --model m", "not passed on"),
+        ("sudo podman container run an/image", "not passed on"),
+        ("an-engine --port 8000", None),
+        ("an-engine --api-key $VLLM_API_KEY", None),
+        ('an-engine --api-key="${VLLM_API_KEY}" --port 8000', None),
+        ("an-engine --api-key sk-1 $VLLM_API_KEY --port 8000", None),
+        ("an-engine --api-key-file keys", None),
+        ("# an-engine --api-key $AUTH_TOKEN\nan-engine", None),
+        ("docker run -e VLLM_API_KEY an/image", None),
+        ("docker run --env VLLM_API_KEY=$VLLM_API_KEY an/image", None),
+        ("docker run --env-file keys an/image", None),
+        ("docker run an/image --api-key ${VLLM_API_KEY} --model m", None),
+        ("docker pull an/image && an-engine", None),
+    ],
+)
+def test_an_engine_that_will_not_take_the_gateways_key_is_noted_before_anything_is_bought(script, noted):
+    text = "run: |\n  " + script.replace("\n", "\n  ") + "\n"
+    said = {"another": "refuses every request", "not passed on": "answers requests without a key"}
+    found = load(text, {}).notes
+    assert [note.field for note in found] == (["run"] if noted else [])
+    assert all(said[noted] in note.meaning for note in found)
+
+
 def test_its_newer_variant_with_a10g_in_small_letters_and_spot_loads():
     text = SKYPILOT_MIXTRAL.replace("{A100:4,", "{L4:8, A10g:8, A10:8, A100:4,").replace(
         "disk_tier: high", "disk_tier: high\n  use_spot: true"
@@ -118,4 +150,5 @@ def test_mistrals_guide_loads_as_it_is(model, accelerators, count, environ, clou
     assert recipe.port == 8000
     assert recipe.service.readiness_probe.path == "/health"
     assert recipe.envs == {"MODEL_NAME": model}
-    assert recipe.notes == ()
+    assert [note.field for note in recipe.notes] == ["run"]
+    assert "add -e VLLM_API_KEY to docker run" in recipe.notes[0].meaning

@@ -1,25 +1,29 @@
 """Calls to AWS: one client for each service and region, created at first use; and the list of regions."""
 
 import difflib
+import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import cache
 from typing import Any, TypeVar
 
-from workers.clouds.aws.errors import AwsError, translated
+from workers.clouds.aws.errors import OUTDATED, AwsError, translated
 from workers.clouds.driver import DriverError
 from workers.placement.refusals import LACKS_PERMISSION
 from workers.settings_table import DEFAULTS
 
 HOME_REGION = DEFAULTS["AWS_DEFAULT_REGION"]
 MAX_THREADS = 16  # for calls in several regions
+PAGE = 200  # items of a page
 REGIONS_CACHED_FOR = timedelta(hours=1)
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 
 class RegionError(DriverError):
@@ -44,19 +48,29 @@ class AwsClient:
 
     def call(self, service: str, region: str, action: str, **fields: Any) -> Any:
         """Make a call; boto tries it up to three times. Raises AwsError, DriverError."""
-        with translated(region):
-            return getattr(self._client(service, region), action)(**fields)
+        return self._renewing(region, lambda: getattr(self._client(service, region), action)(**fields))
 
     def launch(self, region: str, action: str, **fields: Any) -> Any:
         """Make a call once: boto would repeat it after a refusal for lack of capacity. Raises AwsError, DriverError."""
-        with translated(region):
-            return getattr(self._client("ec2", region, launches=True), action)(**fields)
+        return self._renewing(region, lambda: getattr(self._client("ec2", region, launches=True), action)(**fields))
 
     def pages(self, region: str, action: str, key: str, **fields: Any) -> list[Any]:
         """All items of `key` from all pages of a list call to EC2. Raises AwsError, DriverError."""
-        with translated(region):
-            pages = self._client("ec2", region).get_paginator(action).paginate(**fields)
-            return [one for page in pages for one in page[key]]
+        return list(self.items(region, action, key, **fields))
+
+    def items(self, region: str, action: str, key: str, **fields: Any) -> Iterator[Any]:
+        """As `pages`, page by page: an error leaves the caller the items of the pages before."""
+
+        def first() -> tuple[Any, Iterator[Any]]:
+            paginator = self._client("ec2", region).get_paginator(action)
+            pages = iter(paginator.paginate(**fields, PaginationConfig={"PageSize": PAGE}))
+            return next(pages, None), pages
+
+        page, rest = self._renewing(region, first)
+        while page is not None:
+            yield from page[key]
+            with translated(region):
+                page = next(rest, None)
 
     def everywhere(self, regions: Iterable[str], do: Callable[[str], T]) -> dict[str, T]:
         """Call `do` for each region, MAX_THREADS at a time. Raises the first error in the order of the names."""
@@ -83,13 +97,13 @@ class AwsClient:
         try:
             enabled = self.regions()
         except AwsError as error:
-            if error.code not in LACKS_PERMISSION or region not in self._all_regions():
+            if error.code not in LACKS_PERMISSION or region not in self.all_regions():
                 raise
             return  # a policy may deny the home region alone
         if region in enabled:
             return
         mend = "Correct the region in the recipe or the price table"
-        if region in self._all_regions():
+        if region in self.all_regions():
             raise RegionError(
                 f"The AWS account has not enabled the region {region}. Enable it under Account, AWS Regions, "
                 "in the AWS console, or leave it out of the recipe"
@@ -99,18 +113,49 @@ class AwsClient:
 
     def _known_home(self) -> str:
         """The home region, checked: for a region that does not exist, DNS lookups would take half a minute."""
-        if self.home not in self._all_regions():
-            close = difflib.get_close_matches(self.home, self._all_regions(), n=1)
+        if self.home not in self.all_regions():
+            close = difflib.get_close_matches(self.home, self.all_regions(), n=1)
             hint = f", for example to {close[0]}" if close else ""
             raise RegionError(f"AWS has no region {self.home}. Correct AWS_REGION or AWS_DEFAULT_REGION{hint}")
         return self.home
 
-    def _all_regions(self) -> frozenset[str]:
+    def all_regions(self) -> frozenset[str]:
         """Names of all regions in boto's data, without a call."""
         with translated(self.home), self._lock:
             session = self._made_session()
             partitions = session.get_available_partitions()
             return frozenset(r for p in partitions for r in session.get_available_regions("ec2", partition_name=p))
+
+    def _renewing(self, region: str, do: Callable[[], T]) -> T:
+        """Do it; once more if the credentials were outdated and newer ones are found. Raises AwsError, DriverError."""
+        with translated(region), self._lock:
+            self._after_fork()
+            session = self._made_session()
+        try:
+            with translated(region):
+                return do()
+        except AwsError as error:
+            if error.code not in OUTDATED or not self._renewed(session):
+                raise
+        with translated(region):
+            return do()
+
+    def _renewed(self, outdated: Any) -> bool:
+        """Read the credentials again. Returns whether they differ from those of the session `outdated`."""
+        with self._lock:
+            if self._session is not outdated:
+                return True  # by another thread
+            session = self._new_session()
+            try:
+                if (found := _credentials(session)) is None or found == _credentials(outdated):
+                    return False
+            except Exception as error:  # noqa: BLE001 - credential processes, files and metadata servers raise many types
+                logger.warning("AWS's credentials cannot be read again: %s", error)
+                return False
+            logger.info("AWS's credentials have changed, and are used from now on")
+            self._session = session
+            self._clients.clear()
+            return True
 
     def _client(self, service: str, region: str, *, launches: bool = False) -> Any:
         from botocore.config import Config  # noqa: PLC0415 - 0.1 s, too slow for every command
@@ -146,20 +191,29 @@ class AwsClient:
     def _made_session(self) -> Any:
         """The session, created at first use. The caller holds the lock."""
         if self._session is None:
-            import boto3  # noqa: PLC0415 - 0.3 s, too slow for every command
-            import botocore.session  # noqa: PLC0415 - as above
-
-            given = self._environ.get
-            keys = {
-                "aws_access_key_id": given("AWS_ACCESS_KEY_ID"),
-                "aws_secret_access_key": given("AWS_SECRET_ACCESS_KEY"),
-                "aws_session_token": given("AWS_SESSION_TOKEN"),
-            }
-            core = botocore.session.get_session()
-            core.register_component("data_loader", _loader())
-            given_keys = keys if all(list(keys.values())[:2]) else {}
-            self._session = boto3.Session(**given_keys, botocore_session=core)
+            self._session = self._new_session()
         return self._session
+
+    def _new_session(self) -> Any:
+        import boto3  # noqa: PLC0415 - 0.3 s, too slow for every command
+        import botocore.session  # noqa: PLC0415 - as above
+
+        given = self._environ.get
+        keys = {
+            "aws_access_key_id": given("AWS_ACCESS_KEY_ID"),
+            "aws_secret_access_key": given("AWS_SECRET_ACCESS_KEY"),
+            "aws_session_token": given("AWS_SESSION_TOKEN"),
+        }
+        core = botocore.session.get_session()
+        core.register_component("data_loader", _loader())
+        given_keys = keys if all(list(keys.values())[:2]) else {}
+        return boto3.Session(**given_keys, botocore_session=core)
+
+
+def _credentials(session: Any) -> Any:
+    """The keys that a session uses now; None if it has none."""
+    found = session and session.get_credentials()
+    return found and found.get_frozen_credentials()
 
 
 @cache

@@ -3,9 +3,8 @@
 import logging
 import os
 import threading
-import time
-from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +13,26 @@ from msgspec.structs import replace
 from workers.clouds.admitted import admitted
 from workers.clouds.aws import fleet as aws_fleet
 from workers.clouds.aws import instance as aws_instance
-from workers.clouds.aws.client import AwsClient
-from workers.clouds.aws.errors import AwsError
+from workers.clouds.aws.client import AwsClient, RegionError
+from workers.clouds.aws.errors import OUTDATED, AwsError
 from workers.clouds.aws.launch import FleetLaunch
 from workers.clouds.aws.templates import Templates
 from workers.clouds.cidrs import CIDRS_MEND, CidrsError
-from workers.clouds.driver import Refused
+from workers.clouds.driver import DriverError, Refused
 from workers.clouds.usability import statuses
-from workers.machines import Machine, MachineEnd, MachineRequest, Sighting, Token
+from workers.machines import (
+    ANYWHERE,
+    Listing,
+    Machine,
+    MachineEnd,
+    MachineRequest,
+    Sighting,
+    Token,
+    Unlisted,
+    Whereabouts,
+)
 from workers.placement import catalog
 from workers.placement.offer import CloudStatus, Offer
-
-LIST_ALL_EVERY = timedelta(minutes=10)
-"""Interval between two searches for machines in regions that are not in the price table."""
 
 GONE = ("InvalidInstanceID.NotFound", "UnsupportedOperation", "IncorrectInstanceState", "InvalidID")
 
@@ -52,7 +58,6 @@ class AwsDriver:
         self._addresses: dict[str, str] = {}
         self._instances: dict[Token, tuple[str, str]] = {}
         self._regions_in_use: set[str] = set()
-        self._listed_all_at = float("-inf")
         self._lock = threading.Lock()
 
     def status(self) -> CloudStatus:
@@ -78,8 +83,8 @@ class AwsDriver:
                 raise
         return self._seen(instance, region, request.offers)
 
-    def find(self, token: Token) -> Machine | None:
-        found = self._found(token)
+    def find(self, token: Token, known: Whereabouts = ANYWHERE) -> Machine | None:
+        found = self._found(token, known)
         if found is None:
             return None
         region, instance = found
@@ -87,35 +92,51 @@ class AwsDriver:
             instance = self._launch.settled(region, instance["InstanceId"])
         return self._seen(instance, region)
 
-    def owned(self, installation: str) -> Iterable[Sighting]:
-        """One list call for each region. Raises DriverError if one fails: its machines would seem to have ended."""
-        now = datetime.now(UTC)
-        offers = self._offers()
-        listed = self.api.everywhere(
-            self._regions(offers), lambda region: self._tagged(region, aws_fleet.TAG_INSTALLATION, installation)
+    def place(self, offer: Offer) -> str:
+        return offer.region
+
+    def owned(self, installation: str, place: str = "") -> Listing:
+        """One list call for each region. One that fails leaves the others complete."""
+        try:
+            offers = self._offers()
+            regions, unlisted = (frozenset({place}), ()) if place else self._regions(offers)
+        except DriverError as error:
+            return Listing(unlisted=(Unlisted(place=place, why=str(error)),))
+        listed = self.api.everywhere(regions, lambda region: self._listed(installation, region, offers))
+        whole = [region for region, listing in listed.items() if not listing.unlisted]
+        if not place:
+            self._templates.reap(installation, whole)
+        return Listing(
+            sightings=tuple(sighting for listing in listed.values() for sighting in listing),
+            unlisted=(*unlisted, *(one for listing in listed.values() for one in listing.unlisted)),
         )
-        self._templates.reap(installation, listed)
-        return [
-            replace(sighting, machine=self._remembered(sighting.machine, region))
-            for region, instances in listed.items()
-            for instance in instances
-            if (sighting := aws_instance.sighting(instance, region, offers, self._launch.network.zones, now))
-        ]
+
+    def _listed(self, installation: str, region: str, offers: Iterable[Offer]) -> Listing:
+        """The machines in a region; if the list breaks off, those that were read before."""
+        now = datetime.now(UTC)
+        found: list[Sighting] = []
+        try:
+            for instance in self._tagged(region, aws_fleet.TAG_INSTALLATION, installation):
+                sighting = aws_instance.sighting(instance, region, offers, self._launch.network.zones, now)
+                found.append(replace(sighting, machine=self._remembered(sighting.machine, region)))
+        except DriverError as error:
+            return Listing(sightings=tuple(found), unlisted=(Unlisted(place=region, why=str(error)),))
+        return Listing(sightings=tuple(found))
 
     def end_of(self, machine: Machine) -> MachineEnd | None:  # noqa: ARG002 - ended ones are listed for an hour
         return None
 
-    def extend(self, token: Token, expires_at: datetime) -> None:
-        for region, id_ in self._ids(token):
+    def extend(self, token: Token, expires_at: datetime, known: Whereabouts = ANYWHERE) -> None:
+        for region, id_ in self._ids(token, known):
             tags = [{"Key": aws_fleet.TAG_EXPIRY, "Value": aws_fleet.expiry(expires_at)}]
             self._unless_gone(region, "create_tags", Resources=[id_], Tags=tags)
 
-    def terminate(self, token: Token) -> None:
-        for region, id_ in self._ids(token):
+    def terminate(self, token: Token, known: Whereabouts = ANYWHERE) -> None:
+        for region, id_ in self._ids(token, known):
             self._unless_gone(region, "terminate_instances", InstanceIds=[id_])
 
-    def log(self, token: Token, lines: int) -> str:
-        for region, id_ in self._ids(token):
+    def log(self, token: Token, lines: int, known: Whereabouts = ANYWHERE) -> str:
+        for region, id_ in self._ids(token, known):
             # The newest lines are available only while the machine runs; afterwards, those that EC2 stored.
             for how in ({"Latest": True}, {}):
                 answer = self._unless_gone(region, "get_console_output", InstanceId=id_, **how)
@@ -133,42 +154,56 @@ class AwsDriver:
             raise
 
     def _made_for(self, request: MachineRequest) -> Any | None:
-        found = self._found(request.token)
+        found = self._found(request.token, Whereabouts(region=request.offers[0].region))
         wanted = aws_fleet.fingerprint(request)
         return found[1] if found and aws_instance.tag(found[1], aws_fleet.TAG_REQUEST) == wanted else None
 
-    def _ids(self, token: Token) -> list[tuple[str, str]]:
+    def _ids(self, token: Token, known: Whereabouts) -> list[tuple[str, str]]:
         """Region and id of the token's instance; empty if there is none."""
-        if known := self._instances.get(token):
-            return [known]
-        found = self._found(token)
+        if known.region and known.id:
+            return [(known.region, known.id)]
+        if remembered := self._instances.get(token):
+            return [remembered]
+        found = self._found(token, known)
         return [(found[0], found[1]["InstanceId"])] if found else []
 
-    def _found(self, token: Token) -> tuple[str, Any] | None:
-        """Region and description of the token's instance, preferably one that has not ended. Raises DriverError."""
-        known = self._instances.get(token)
-        regions = [known[0]] if known else self._enabled()
-        value = token[: aws_fleet.MAX_TAG]
-        listed = self.api.everywhere(regions, lambda region: self._tagged(region, aws_fleet.TAG_TOKEN, value))
-        found = [(region, instance) for region, instances in listed.items() for instance in instances]
+    def _found(self, token: Token, known: Whereabouts) -> tuple[str, Any] | None:
+        """Region and description of the token's instance, preferably one that has not ended. Raises DriverError.
+
+        If its region is unknown, all are searched; one that fails matters only if the others do not have it.
+        """
+        remembered = self._instances.get(token)
+        region = known.region or (remembered[0] if remembered else "")
+        regions, unlisted = (frozenset({region}), ()) if region else self._regions(self._offers())
+        failed = [DriverError(one.why) for one in unlisted]
+
+        def search(region: str) -> list[Any]:
+            try:
+                return list(self._tagged(region, aws_fleet.TAG_TOKEN, token[: aws_fleet.MAX_TAG]))
+            except DriverError as error:
+                failed.append(error)
+                return []
+
+        found = [(place, one) for place, instances in self.api.everywhere(regions, search).items() for one in instances]
+        if failed and not found:
+            raise failed[0]
         return min(found, key=lambda one: aws_instance.state(one[1]) in aws_instance.ENDED, default=None)
 
-    def _tagged(self, region: str, tag: str, value: str) -> list[Any]:
+    def _tagged(self, region: str, tag: str, value: str) -> Iterator[Any]:
         filters = [{"Name": f"tag:{tag}", "Values": [value]}]
-        reservations = self.api.pages(region, "describe_instances", "Reservations", Filters=filters)
-        return [instance for reservation in reservations for instance in reservation["Instances"]]
+        for reservation in self.api.items(region, "describe_instances", "Reservations", Filters=filters):
+            yield from reservation["Instances"]
 
-    def _regions(self, offers: Iterable[Offer]) -> frozenset[str]:
-        """Regions to list: those that may have machines, and periodically all that are enabled."""
-        enabled = self._enabled()
-        if time.monotonic() - self._listed_all_at >= LIST_ALL_EVERY.total_seconds():
-            self._listed_all_at = time.monotonic()
-            return enabled
-        priced = {offer.region for offer in offers}
-        return enabled & (priced | self._regions_in_use)
-
-    def _enabled(self) -> frozenset[str]:
-        return self.api.regions()
+    def _regions(self, offers: Iterable[Offer]) -> tuple[frozenset[str], tuple[Unlisted, ...]]:
+        """All enabled regions. If AWS does not return them: the likely ones, and why others may be missing."""
+        try:
+            return self.api.regions(), ()
+        except DriverError as error:
+            if isinstance(error, RegionError) or (isinstance(error, AwsError) and error.code in OUTDATED):
+                raise  # all regions would answer the same
+            likely = frozenset(offer.region for offer in offers) | frozenset(self._regions_in_use)
+            why = f"the enabled regions are unknown: {error}"
+            return likely & self.api.all_regions(), (Unlisted(place="", why=why),)
 
     def _offers(self) -> list[Offer]:
         return [offer for offer in self._prices() if offer.cloud == self.cloud and offer.region]

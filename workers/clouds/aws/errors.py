@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from msgspec.structs import replace
 
-from workers.clouds.driver import DriverError, Refused
+from workers.clouds.driver import DriverError, NoAnswer, Refused
 from workers.placement.offer import Offer
 from workers.placement.refusal_codes import AWS as CODES
 from workers.placement.refusal_codes import classify
@@ -45,6 +45,7 @@ MENDS = {
     ),
     "AccessDenied": PERMISSIONS,
     "AccessDeniedException": PERMISSIONS,
+    "OperationNotPermitted": "Remove the instance's termination protection in the AWS console",
     "VcpuLimitExceeded": QUOTA,
     "MaxSpotInstanceCountExceeded": QUOTA,
     "MaxFleetCountExceeded": "Request more fleets at https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas",
@@ -64,6 +65,14 @@ MENDS = {
 }
 
 SAME_AS = {"NoCredentials": "AuthFailure"}
+
+# Errors after which the credentials may have been replaced by newer ones.
+OUTDATED = frozenset(
+    (
+        *("NoCredentials", "AuthFailure", "InvalidClientTokenId", "UnrecognizedClientException"),
+        *("SignatureDoesNotMatch", "ExpiredToken", "ExpiredTokenException", "RequestExpired"),
+    )
+)
 
 # After these errors it is unknown whether a launch had an effect.
 UNCERTAIN = frozenset(("InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable"))
@@ -105,11 +114,11 @@ def translated(region: str) -> Iterator[None]:
     except (boto.TokenRetrievalError, boto.UnauthorizedSSOTokenError, boto.SSOTokenLoadError) as error:
         raise AwsError(region, "ExpiredToken", str(error), 401) from error
     except boto.EndpointConnectionError as error:
-        raise DriverError(
+        raise NoAnswer(
             f"AWS cannot be reached in {region}: {error} Check the network, and AWS_ENDPOINT_URL if it is set."
         ) from error
     except boto.HTTPClientError as error:
-        raise DriverError(f"The connection to AWS in {region} broke before its answer: {error}") from error
+        raise NoAnswer(f"The connection to AWS in {region} broke before its answer: {error}") from error
     except (boto.BotoCoreError, ValueError) as error:
         raise DriverError(f"The call to AWS in {region} failed: {error}") from error
 

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from workers.clouds.aws.client import AwsClient
-from workers.clouds.aws.errors import MENDS, AwsError
+from workers.clouds.aws.errors import MENDS, OUTDATED, AwsError
 from workers.clouds.driver import DriverError
 from workers.clouds.findings import CREDENTIALS, Finding, Need, listed, on_quota
 from workers.placement.refusal_codes import classify
@@ -60,15 +60,42 @@ def _identity(api: AwsClient, _needed: Sequence[Need]) -> list[Finding]:
 
 
 def _regions(api: AwsClient, needed: Sequence[Need]) -> list[Finding]:
+    """List the instances of each region once: an organisation's policy may deny single regions."""
     wanted = list(dict.fromkeys(need.region for need in needed))
-    enabled = usable(api, needed)
+    try:
+        enabled = usable(api, needed)
+    except AwsError as error:
+        if error.code in OUTDATED:
+            raise
+        enabled = wanted  # the home region alone may be denied
+    failures = {r: error for r, error in api.everywhere(enabled, partial(_list_error, api)).items() if error}
     off = [region for region in wanted if region not in enabled]
     finding = partial(Finding, about=ABOUT, what="regions")
-    if not off:
-        return [finding(works=True, says=f"all {len(wanted)} regions of the price table are enabled")]
-    says = f"{len(enabled)} of the {len(wanted)} in the price table are enabled, not {listed(off, 'others')}"
+    good = len(enabled) - len(failures)
+    if not off and not failures:
+        return [
+            finding(works=True, says=f"all {len(wanted)} regions of the price table are enabled and list instances")
+        ]
+    others = listed([*off, *failures], "others")
+    says = f"{good} of the {len(wanted)} in the price table are enabled and list instances, not {others}"
     mend = "enable more under Account, AWS Regions, in the AWS console"
-    return [finding(works=True, says=says) if enabled else finding(works=False, says=says, mend=mend)]
+    whole = finding(works=True, says=says) if good else finding(works=False, says=says, mend=mend)
+    return [whole, *(_unlisted(region, error) for region, error in failures.items())]
+
+
+def _list_error(api: AwsClient, region: str) -> DriverError | None:
+    """Why a region does not list its instances; None if it does."""
+    try:
+        api.call("ec2", region, "describe_instances", MaxResults=5)
+    except DriverError as error:
+        return error
+    return None
+
+
+def _unlisted(region: str, error: DriverError) -> Finding:
+    says, mend = _cause_and_mend(error, region)
+    text = f" ({error.text.rstrip('.')})" if isinstance(error, AwsError) and error.text else ""
+    return Finding(about=ABOUT, what="regions", works=None, says=f"{region} cannot be listed: {says}{text}", mend=mend)
 
 
 def usable(api: AwsClient, needed: Sequence[Need]) -> list[str]:

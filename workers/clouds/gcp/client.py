@@ -1,18 +1,25 @@
-"""Calls to Compute Engine, without retries. Clients are created at first use."""
+"""Calls to Compute Engine, without retries. Clients are created at first use, and again with newer credentials."""
 
+import logging
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
-from workers.clouds.driver import DriverError
+from workers.clouds.driver import DriverError, NoAnswer
 from workers.clouds.gcp.errors import NOT_FOUND, UNAUTHENTICATED, GcpError, from_sdk
+from workers.machines import Unlisted
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 ANSWERS_WITHIN = timedelta(seconds=30)  # timeout of a call
 WAITS_WITHIN = timedelta(seconds=130)  # timeout of a wait, which the server answers after at most two minutes
 DONE_WITHIN = timedelta(minutes=5)  # maximum wait for an operation
+UNREACHABLE = "UNREACHABLE"
+UNLISTED = "GCP could not list it"
+
+logger = logging.getLogger(__name__)
 
 
 class GcpClient:
@@ -25,7 +32,20 @@ class GcpClient:
         self._made_in = 0
 
     def call(self, client: str, method: str, /, within: timedelta = ANSWERS_WITHIN, **fields: Any) -> Any:
-        """Make an HTTP call; returns a message of `google.cloud.compute_v1`. Raises GcpError, DriverError."""
+        """Make an HTTP call; returns a message of `google.cloud.compute_v1`. Raises GcpError, DriverError.
+
+        If the credentials are refused, they are read again, and the call is made once more.
+        """
+        try:
+            return self._called(client, method, within, fields)
+        except GcpError as error:
+            if error.status != UNAUTHENTICATED:
+                raise
+            logger.info("GCP refuses the credentials, which are read again: %s", error.text)
+            self._clients = {}
+        return self._called(client, method, within, fields)
+
+    def _called(self, client: str, method: str, within: timedelta, fields: dict[str, Any]) -> Any:
         import requests  # noqa: PLC0415 - imported with the SDK, which takes seconds
         from google.api_core.exceptions import GoogleAPICallError  # noqa: PLC0415 - as above
         from google.auth import exceptions as auth  # noqa: PLC0415 - as above
@@ -40,7 +60,7 @@ class GcpClient:
                 self.project, "authError", f"{error.args[0] if error.args else error}", UNAUTHENTICATED
             ) from error
         except (auth.GoogleAuthError, requests.RequestException, OSError) as error:
-            raise DriverError(f"GCP gave no answer to {method.removesuffix('_unary')}: {error}") from error
+            raise NoAnswer(f"GCP gave no answer to {method.removesuffix('_unary')}: {error}") from error
 
     def call_if_found(self, client: str, method: str, **fields: Any) -> Any | None:
         """As `call`; None if the resource does not exist."""
@@ -76,10 +96,24 @@ class GcpClient:
             name = host.removeprefix("https://")
             raise DriverError(f"GCP gave no answer to {name}: {' '.join(str(error).split())}") from error
 
-    def instances(self, filter_: str) -> Iterator[Any]:
-        """The project's instances that match the filter, in all zones. Raises DriverError if a zone is missing."""
-        for _, scoped in self._pages("InstancesClient", "aggregated_list", filter=filter_):
-            yield from scoped.instances
+    def instances(self, filter_: str) -> Iterator[Any | Unlisted]:
+        """The project's instances that match the filter, in all zones; then, what could not be listed.
+
+        Raises DriverError if the list breaks off.
+        """
+        for page in self._pages("InstancesClient", "aggregated_list", filter=filter_):
+            unreachable = {_place(scope): UNLISTED for scope in page.unreachables}
+            for scope, scoped in page.items.items():
+                yield from scoped.instances
+                if scoped.warning.code == UNREACHABLE:
+                    unreachable[_place(scope)] = scoped.warning.message or UNLISTED
+            for place, why in unreachable.items():
+                yield Unlisted(place=place, why=why)
+
+    def instances_in(self, zone: str, filter_: str) -> Iterator[Any]:
+        """The project's instances in a zone that match the filter. Raises DriverError if the list breaks off."""
+        for page in self._pages("InstancesClient", "list", zone=zone, filter=filter_):
+            yield from page.items
 
     def _pages(self, client: str, method: str, **fields: Any) -> Iterator[Any]:
         pages = iter(self.call(client, method, **fields).pages)
@@ -90,16 +124,14 @@ class GcpClient:
                 raise self._list_error(method, error) from error
             if page is None:
                 return
-            if page.unreachables:
-                raise DriverError(f"GCP could not list {', '.join(page.unreachables)}; the list is not complete.")
-            yield from page.items.items()
+            yield page
 
     def _list_error(self, method: str, error: Exception) -> DriverError:
         from google.api_core.exceptions import GoogleAPICallError  # noqa: PLC0415 - imported by `call` already
 
         if isinstance(error, GoogleAPICallError):
             return from_sdk(self.project, error)
-        return DriverError(f"The connection to GCP failed during {method}: {error}")
+        return NoAnswer(f"The connection to GCP failed during {method}: {error}")
 
     def _client(self, name: str) -> Any:
         """A client of this process: one from before a fork would share its connections with the parent."""
@@ -118,6 +150,12 @@ class GcpClient:
 
         anonymous = AnonymousCredentials()  # type: ignore[no-untyped-call] # not typed in google.auth
         return {"credentials": anonymous, "client_options": {"api_endpoint": self._endpoint}}
+
+
+def _place(scope: str) -> str:
+    """The zone or region in a scope (`zones/us-central1-a`) or a URL; empty, for the whole cloud, if there is none."""
+    found = re.search(r"(?:zones|regions)/([^/]+)", scope)
+    return found[1] if found else ""
 
 
 def _session(endpoint: str | None) -> Any:

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,7 +19,16 @@ from workers.clouds.gcp.launch import Launcher
 from workers.clouds.gcp.network import Firewall
 from workers.clouds.gcp.quota import GpuQuotas
 from workers.clouds.usability import statuses
-from workers.machines import Machine, MachineEnd, MachineRequest, Sighting, Token
+from workers.machines import (
+    ANYWHERE,
+    Listing,
+    Machine,
+    MachineEnd,
+    MachineRequest,
+    Token,
+    Unlisted,
+    Whereabouts,
+)
 from workers.placement.offer import CloudStatus, Offer
 from workers.placement.refusals import Scope
 from workers.serving.bootstrap import user_data
@@ -65,7 +74,7 @@ class GcpDriver:
         try:
             sources = self._check(request)
             if short := self._shortage(request):
-                if found := self.find(request.token):
+                if found := self.find(request.token, Whereabouts(region=request.offers[0].region)):
                     return found  # before the quota is checked, since this machine uses part of it
                 raise short
             script = _script(request, secrets)
@@ -76,9 +85,9 @@ class GcpDriver:
         made = self._launcher(request, gcp_instance.Extras(script=script, tag=tag, image=image))
         return self._ends.remember(made.found).machine if made.found else self._ends.gone_already(request, made.at)
 
-    def find(self, token: Token) -> Machine | None:
+    def find(self, token: Token, known: Whereabouts = ANYWHERE) -> Machine | None:
         deadline = time.monotonic() + SETTLES_WITHIN.total_seconds()
-        while found := self._named(token):
+        while found := self._named(token, known):
             # GCE may still refuse an instance in PROVISIONING, and then deletes it.
             settled = [one for one in found if one.status != "PROVISIONING"]
             if settled:
@@ -91,30 +100,41 @@ class GcpDriver:
             time.sleep(LOOK_EVERY.total_seconds())
         return self._ends.machine(token)
 
-    def owned(self, installation: str) -> Iterable[Sighting]:
-        label = gcp_instance.label_of(installation)
-        found = list(self.api.instances(f'labels.{gcp_instance.INSTALLATION} = "{label}"'))
-        return self._ends.sightings(installation, found)
+    def place(self, offer: Offer) -> str:
+        return offer.zone
+
+    def owned(self, installation: str, place: str = "") -> Listing:
+        """One list call, of a zone or of all."""
+        filter_ = f'labels.{gcp_instance.INSTALLATION} = "{gcp_instance.label_of(installation)}"'
+        found: list[Any] = []
+        unlisted: list[Unlisted] = []
+        try:
+            for one in self.api.instances_in(place, filter_) if place else self.api.instances(filter_):
+                (unlisted if isinstance(one, Unlisted) else found).append(one)
+        except DriverError as error:
+            unlisted.append(Unlisted(place=place, why=str(error)))
+        sightings = self._ends.sightings(installation, found, lambda zone: _is_listed(zone, place, unlisted))
+        return Listing(sightings=tuple(sightings), unlisted=tuple(unlisted))
 
     def end_of(self, machine: Machine) -> MachineEnd | None:
         return self._ends.end_of(machine)
 
-    def extend(self, token: Token, expires_at: datetime) -> None:
+    def extend(self, token: Token, expires_at: datetime, known: Whereabouts = ANYWHERE) -> None:
         for _ in range(EXPIRY_TRIES):
-            if all(self._extended(found, gcp_instance.expiry(expires_at)) for found in self._named(token)):
+            if all(self._extended(found, gcp_instance.expiry(expires_at)) for found in self._named(token, known)):
                 return
         raise DriverError(
             f"The expiry of {gcp_instance.name_of(token)} could not be set: its metadata changed during each try."
         )
 
-    def terminate(self, token: Token) -> None:
-        for found in self._named(token):
+    def terminate(self, token: Token, known: Whereabouts = ANYWHERE) -> None:
+        for found in self._named(token, known):
             self._ends.remember(found)
             place = {"zone": gcp_instance.zone_of(found), "instance": found.name}
             self.api.call_if_found("InstancesClient", "delete_unary", **place)
 
-    def log(self, token: Token, lines: int) -> str:
-        for found in self._named(token):
+    def log(self, token: Token, lines: int, known: Whereabouts = ANYWHERE) -> str:
+        for found in self._named(token, known):
             place = {"zone": gcp_instance.zone_of(found), "instance": found.name}
             if (output := self.api.call_if_found("InstancesClient", "get_serial_port_output", **place)) is not None:
                 return "\n".join(output.contents.splitlines()[-lines:])
@@ -138,10 +158,32 @@ class GcpDriver:
             else None
         )
 
-    def _named(self, token: Token) -> list[Any]:
-        """The token's instances: usually one, at worst one in each of several zones."""
-        found = self.api.instances(f'name = "{gcp_instance.name_of(token)}"')
-        return [one for one in found if gcp_instance.metadata_value(one, gcp_instance.TOKEN) == token]
+    def _named(self, token: Token, known: Whereabouts) -> list[Any]:
+        """The token's instances: usually one, at worst one in each of several zones. Raises DriverError.
+
+        A zone that is not listed matters only if no other has an instance, and if it may be there.
+        """
+        return [
+            one
+            for one in self._candidates(token, known)
+            if gcp_instance.metadata_value(one, gcp_instance.TOKEN) == token
+        ]
+
+    def _candidates(self, token: Token, known: Whereabouts) -> list[Any]:
+        name = gcp_instance.name_of(token)
+        if known.zone:
+            found = self.api.call_if_found("InstancesClient", "get", zone=known.zone, instance=name)
+            return [] if found is None else [found]
+        listed: list[Any] = []
+        hidden: list[Unlisted] = []
+        for one in self.api.instances(f'name = "{name}"'):
+            (hidden if isinstance(one, Unlisted) else listed).append(one)
+        hidden = [one for one in hidden if one.place.startswith(known.region) or not one.place]
+        if hidden and not listed:
+            raise DriverError(
+                f"GCP could not list {hidden[0].place or 'all zones'}, where {name} may be: {hidden[0].why}."
+            )
+        return listed
 
     def _extended(self, found: Any, expiry: str) -> bool:
         """Whether the expiry was set; False if the metadata was changed at the same time."""
@@ -162,6 +204,12 @@ class GcpDriver:
         if operation is not None:
             operation = self.api.done(operation)
         return operation is None or not operation.error.errors
+
+
+def _is_listed(zone: str, place: str, unlisted: Sequence[Unlisted]) -> bool:
+    """Whether a list of `place` is complete for the machines in a zone."""
+    missing = any(not one.place or zone == one.place or zone.startswith(f"{one.place}-") for one in unlisted)
+    return place in ("", zone) and not missing
 
 
 def _script(request: MachineRequest, secrets: Mapping[str, str]) -> str:

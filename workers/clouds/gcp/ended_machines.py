@@ -1,6 +1,7 @@
 """How machines ended. GCE does not list deleted instances, so their last sightings are stored here."""
 
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -90,18 +91,23 @@ class EndedMachines:
         kind = _decisive(self._kinds(zone, target))
         return MachineEnd(why=REASONS[kind], preempted=kind == PREEMPTED) if kind else None
 
-    def sightings(self, installation: str, found: list[Any]) -> list[Sighting]:
-        """Sightings of the instances that GCE lists for an installation, and of those that it no longer lists."""
+    def sightings(self, installation: str, found: list[Any], is_listed: Callable[[str], bool]) -> list[Sighting]:
+        """Sightings of the instances that GCE lists for an installation, and of those that it no longer lists.
+
+        `is_listed`: whether the list is complete for a zone. Without it, a machine that is missing may still run.
+        """
         now = datetime.now(UTC)
         shown = [self._look(one, now) for one in found if _belongs(one, installation)]
         listed = {sighting.machine.token for sighting in shown}
         for token, seen in list(self._seen.items()):
             if token in listed or seen.sighting.installation != installation:
                 continue
+            if seen.ended_at is None and not is_listed(seen.zone):
+                continue
             if seen.ended_at is None:
                 seen = self._ended(token, seen, now)  # noqa: PLW2901 - the same machine, with its end
             if seen.ended_at is not None and now - seen.ended_at > KEPT_FOR:
-                del self._seen[token]
+                self._seen.pop(token, None)  # another list may have removed it
             else:
                 shown.append(seen.sighting)
         return shown

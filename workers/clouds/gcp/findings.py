@@ -9,7 +9,9 @@ from workers.clouds.driver import DriverError
 from workers.clouds.findings import CREDENTIALS, QUOTA, Finding, Need, listed, on_quota
 from workers.clouds.gcp.client import GcpClient
 from workers.clouds.gcp.errors import GcpError
+from workers.clouds.gcp.instance import INSTALLATION
 from workers.clouds.gcp.quota import GLOBAL
+from workers.machines import Unlisted
 
 ABOUT = "GCP"
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -40,6 +42,7 @@ def questions(environ: Mapping[str, str], needed: Sequence[Need]) -> dict[str, C
         CREDENTIALS: partial(_project, endpoint=endpoint),
         "permissions": partial(_permissions, endpoint=endpoint),
         "network": _network,
+        "zones": _zones,
         "quotas": partial(_quotas, needed=needed),
     }
     return {what: partial(guarded, what, question, api) for what, question in checks.items()}
@@ -118,6 +121,17 @@ def _network(api: GcpClient) -> list[Finding]:
     says = f"{api.project} has no network called default"
     mend = f"run `gcloud compute networks create default --project {api.project}`"
     return [Finding(about=ABOUT, what="network", works=False, says=says, mend=mend)]
+
+
+def _zones(api: GcpClient) -> list[Finding]:
+    """List the instances of all zones once."""
+    every = api.instances(f'labels.{INSTALLATION} = "none"')
+    finding = partial(Finding, about=ABOUT, what="regions")
+    mend = "read https://status.cloud.google.com; machines there are neither listed nor extended meanwhile"
+    silent = {one.place: one.why.rstrip(".") for one in every if isinstance(one, Unlisted)}
+    if not silent:
+        return [finding(works=True, says="the zones list their instances")]
+    return [finding(works=None, says=f"{place} cannot be listed: {why}", mend=mend) for place, why in silent.items()]
 
 
 def _quotas(api: GcpClient, *, needed: Sequence[Need]) -> list[Finding]:

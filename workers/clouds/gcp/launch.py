@@ -7,11 +7,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from workers.clouds.driver import Refused
+from workers.clouds.driver import DriverError, Refused
 from workers.clouds.gcp import instance as gcp_instance
 from workers.clouds.gcp.client import GcpClient
 from workers.clouds.gcp.errors import CONFLICT, GcpError, refused_by, translated
-from workers.machines import MachineRequest, Token
+from workers.machines import MachineRequest, Token, Unlisted
 from workers.placement.offer import Offer
 from workers.placement.refusals import Scope
 
@@ -97,7 +97,11 @@ class Launcher:
         if zones:
             candidates = (self._api.call_if_found("InstancesClient", "get", zone=zone, instance=name) for zone in zones)
         else:
-            candidates = self._api.instances(f'name = "{name}"')
+            listed = list(self._api.instances(f'name = "{name}"'))
+            candidates = [one for one in listed if not isinstance(one, Unlisted)]
+            unlisted = [one for one in listed if isinstance(one, Unlisted)]
+            if unlisted and not candidates:
+                raise DriverError(f"GCP could not list {unlisted[0].place}, where {name} may be.")
         found = next((one for one in candidates if one is not None), None)
         if found is not None and gcp_instance.request_of(found) != request:
             sentence = f"The name {name} belongs to a machine that was made for another request."

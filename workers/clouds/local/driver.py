@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -18,7 +18,18 @@ from pathlib import Path
 from workers.clouds.driver import DriverError, Refused
 from workers.clouds.local import host, machine_processes, nvidia
 from workers.clouds.local.machine_folder import MachineFolder
-from workers.machines import Machine, MachineEnd, MachineRequest, Presence, Sighting, Token
+from workers.machines import (
+    ANYWHERE,
+    Listing,
+    Machine,
+    MachineEnd,
+    MachineRequest,
+    Presence,
+    Sighting,
+    Token,
+    Unlisted,
+    Whereabouts,
+)
 from workers.placement.offer import CloudStatus, Offer
 from workers.placement.refusals import Scope
 
@@ -84,14 +95,24 @@ class LocalDriver:
             raise Refused(refusal.sentence, code=refusal.code, scope=refusal.scope)
         return _machine(folder, request)
 
-    def find(self, token: Token) -> Machine | None:
+    def find(self, token: Token, known: Whereabouts = ANYWHERE) -> Machine | None:  # noqa: ARG002 - there is one place
         folder = self._folder(token)
         request = folder.request()
         if request is None or not (_settled(folder) or folder.alive()) or folder.refusal():
             return None
         return _machine(folder, request)
 
-    def owned(self, installation: str) -> Iterable[Sighting]:
+    def place(self, offer: Offer) -> str:  # noqa: ARG002 - one host
+        return ""
+
+    def owned(self, installation: str, place: str = "") -> Listing:
+        try:
+            return Listing(sightings=tuple(self._owned(installation)))
+        except OSError as error:
+            why = f"{self.machines} cannot be read ({error.strerror})"
+            return Listing(unlisted=(Unlisted(place=place, why=why),))
+
+    def _owned(self, installation: str) -> Iterator[Sighting]:
         for path in sorted(self.machines.glob("[!.]*")):
             folder = MachineFolder(path)
             try:
@@ -107,11 +128,11 @@ class LocalDriver:
     def end_of(self, machine: Machine) -> MachineEnd | None:  # noqa: ARG002 - ended ones are listed for a day
         return None
 
-    def extend(self, token: Token, expires_at: datetime) -> None:
+    def extend(self, token: Token, expires_at: datetime, known: Whereabouts = ANYWHERE) -> None:  # noqa: ARG002 - as above
         with suppress(FileNotFoundError):  # ended and pruned long ago
             self._folder(token).extend(expires_at)
 
-    def terminate(self, token: Token) -> None:
+    def terminate(self, token: Token, known: Whereabouts = ANYWHERE) -> None:  # noqa: ARG002 - as above
         folder = self._folder(token)
         try:
             self._make(folder.path)
@@ -130,7 +151,7 @@ class LocalDriver:
                 raise DriverError(f"{token} still runs after SIGKILL. `fuser {folder.lock}` lists its processes.")
             time.sleep(LOOK_EVERY.total_seconds())
 
-    def log(self, token: Token, lines: int) -> str:
+    def log(self, token: Token, lines: int, known: Whereabouts = ANYWHERE) -> str:  # noqa: ARG002 - as above
         try:
             with self._folder(token).log.open("rb") as file:
                 file.seek(max(0, file.seek(0, os.SEEK_END) - LONG_LINE * lines))

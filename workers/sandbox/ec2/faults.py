@@ -42,6 +42,10 @@ OF_A_CALL = {
     "AuthFailure": (401, "AWS was not able to validate the provided access credentials"),
     "RequestExpired": (400, "Request has expired."),
     "ExpiredToken": (400, "The security token included in the request is expired"),
+    "OperationNotPermitted": (
+        400,
+        "The instance may not be terminated. Modify its 'disableApiTermination' instance attribute and try again.",
+    ),
     "ParameterNotFound": (400, ""),
     "InternalError": (500, "An internal error has occurred"),
     "Unavailable": (503, "The service is unavailable. Please try again shortly."),
@@ -77,6 +81,14 @@ class Fault(AnyFault, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Pattern of actions, such as `Describe*`; empty: launches, or all if the code is about credentials."""
     seconds: float = 1.0
     """Delay of a slow answer, age of what fleets find, or time from the machine's boot to its end."""
+    key: str = "*"
+    """Pattern of the access key id that signs the call."""
+    later_pages: bool = False
+    """Only calls for further pages of a list."""
+
+    def fits(self, call: str, **about: str) -> bool:
+        page = about.pop("page", "")
+        return (bool(page) or not self.later_pages) and super().fits(call, **about)
 
     def _matches(self, call: str) -> bool:
         if self.action:

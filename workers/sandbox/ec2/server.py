@@ -31,7 +31,7 @@ from workers.sandbox.ec2.faults import OF_A_CALL, OF_AN_OFFER, Fault
 from workers.sandbox.ec2.price_list import products
 from workers.sandbox.stand_in import Machines, main
 
-SIGNED = re.compile(r"Credential=[^/]+/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
+SIGNED = re.compile(r"Credential=(?P<key>[^/]+)/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
 IMAGES = "/aws/service/deeplearning/ami/"
 FATES = {"preempt": "preempt", "delete": "delete", "die": "shut down"}
 
@@ -61,7 +61,8 @@ class Ec2:
         with self.cloud.lock:
             self.cloud.calls.append({"service": service, "action": action, "region": region, **_types(request)})
             slow = self.cloud.faults.silent("slow", action, region=region)
-            fault = self.cloud.faults.take(OF_A_CALL, action, region=region)
+            page = request.form.get("NextToken", "")
+            fault = self.cloud.faults.take(OF_A_CALL, action, region=region, key=signed["key"], page=page)
         if slow:
             time.sleep(slow.seconds)
         if fault:

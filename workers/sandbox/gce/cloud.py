@@ -9,9 +9,9 @@ from typing import Any
 from workers.clouds.gcp.quota import GLOBAL
 from workers.errors import WorkersError
 from workers.sandbox.gce.catalog import Catalog
-from workers.sandbox.gce.faults import IN_THE_OPERATION, ApiError, Fault, operation_error
+from workers.sandbox.gce.faults import IN_THE_OPERATION, ApiError, Faults, operation_error
 from workers.sandbox.gce.operations import Clock, Json, Operations, utc_now
-from workers.sandbox.stand_in import AnyFaults, Machines
+from workers.sandbox.stand_in import Machines
 
 NOT_COUNTED = ("TERMINATED", "STOPPED", "SUSPENDED")
 
@@ -33,7 +33,7 @@ class Cloud(Operations):
         super().__init__(base, clock)
         self.machines = machines
         self.catalog = catalog
-        self.faults: AnyFaults[Fault] = AnyFaults()
+        self.faults = Faults()
         self.calls: list[Json] = []
         self.firewalls: dict[str, Json] = {}
         self.instances: dict[tuple[str, str], Json] = {}

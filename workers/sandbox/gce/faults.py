@@ -2,7 +2,7 @@
 
 from fnmatch import fnmatchcase
 
-from workers.sandbox.stand_in import AnyFault
+from workers.sandbox.stand_in import AnyFault, AnyFaults
 
 LAUNCHES = ("instances.insert", "regionInstances.bulkInsert")
 
@@ -73,6 +73,7 @@ IN_THE_OPERATION = {
     "projects/{project}/zones/{zone}/instances/i.",
 }
 SILENT = ("lost", "slow", "preempted", "deleted", "unreachable")
+UNREACHABLE = "unreachable"
 
 
 class Fault(AnyFault, frozen=True, kw_only=True):
@@ -80,7 +81,8 @@ class Fault(AnyFault, frozen=True, kw_only=True):
 
     code: str
     """An error code of GCE; or `lost` (the call takes effect without an answer), `slow`, `preempted`, `deleted`, or
-    `unreachable` (a zone is missing in a list of the machine types of all zones)."""
+    `unreachable` (every call about the zone fails, and lists of all zones leave it out and say so; with a `method`,
+    those lists only)."""
     machine_type: str = "*"
     lifecycle: str = "*"
     """`spot` or `on demand`."""
@@ -88,13 +90,27 @@ class Fault(AnyFault, frozen=True, kw_only=True):
     """Pattern of methods, such as `instances.*`; empty: launches, or all if the code is about the project."""
     seconds: float = 1.0
     """Delay of a slow answer, or time from the machine's boot to its end."""
+    token: str = "*"  # noqa: S105 - a pattern
+    """Pattern of the access token that the call bears."""
 
     def _matches(self, call: str) -> bool:
         if self.method:
             return fnmatchcase(call, self.method)
+        if self.code == UNREACHABLE:
+            return True
         if self.code == "networkNotFound":
             return call == "firewalls.insert"
         return self.code in EVERYWHERE or call in LAUNCHES
+
+
+class Faults(AnyFaults[Fault]):
+    """Those of a zone that no call reaches are found by `unreachable`."""
+
+    def unreachable(self, zone: str) -> bool:
+        return any(
+            fault.code == UNREACHABLE and not fault.method and self._is_left(at) and fault.fits("", zone=zone)
+            for at, fault in enumerate(self._set)
+        )
 
 
 def raised(fault: Fault, project: str, place: str) -> ApiError:

@@ -12,9 +12,10 @@ from workers.sandbox.gce.cloud import Cloud, id_of
 from workers.sandbox.gce.faults import LAUNCHES, ON_THE_CALL, ApiError, Fault, raised
 from workers.sandbox.gce.operations import Json
 
+UNREACHABLE_SCOPE = {"code": "UNREACHABLE", "message": "The zone cannot be reached at this time."}
 PAGE = 20  # zones
 SKUS = 300  # of a page, fewer than Google's 5000, so that there are several
-UNREACHABLE = ("unreachable",)
+UNREACHABLE_LIST = ("unreachable",)
 IMAGE_GB = 50
 NO_STANDARD = ("g2-", "a3-")
 HYPERDISK_ONLY = ("a3-ultragpu", "a4", "g4")
@@ -30,6 +31,8 @@ class Call(Struct, frozen=True):
     path: dict[str, str]
     query: dict[str, str]
     body: Json
+    token: str = ""
+    """The access token; empty for anonymous calls."""
 
 
 class Gce:
@@ -58,10 +61,12 @@ class Gce:
         with self.cloud.changed:
             seen = {"method": call.method, "region": call.path.get("region", ""), **about, "at": time.time()}
             self.cloud.calls.append(seen)
-            fault = self.cloud.faults.take(ON_THE_CALL, call.method, **about)
+            fault = self.cloud.faults.take(ON_THE_CALL, call.method, **about, token=call.token)
             slow = self.cloud.faults.take(("slow",), call.method, **about)
         if slow:
             time.sleep(slow.seconds)
+        if (zone := call.path.get("zone")) and self.cloud.faults.unreachable(zone):
+            raise ApiError(503, "backendError", f"The zone '{zone}' cannot be reached at this time.")
         if fault:
             place = call.path.get("region") or call.path.get("zone", "").rpartition("-")[0]
             raise raised(fault, call.path.get("project", ""), place)
@@ -129,6 +134,8 @@ class Gce:
     def _instances_aggregatedList(self, call: Call) -> Json:  # noqa: N802 - GCE's name
         with self.cloud.changed:
             found = filtered(list(self.cloud.instances.values()), call.query)
+            hidden = [zone for zone in self.cloud.catalog.zones if self.cloud.faults.unreachable(zone)]
+        found = [one for one in found if one["zone"].rsplit("/", 1)[-1] not in hidden]
         nothing = {"warning": {"code": "NO_RESULTS_ON_PAGE", "message": "There are no results for scope on this page."}}
         items: Json = {f"zones/{zone}": dict(nothing) for zone in self.cloud.catalog.zones}
         for one in found:
@@ -138,6 +145,8 @@ class Gce:
                 place: {k: v for k, v in held.items() if k != "warning" or "instances" not in held}
                 for place, held in items.items()
             }
+            | {f"zones/{zone}": {"warning": UNREACHABLE_SCOPE} for zone in hidden},
+            "unreachables": [f"zones/{zone}" for zone in hidden],
         }
 
     def _instances_delete(self, call: Call) -> Json:
@@ -241,7 +250,9 @@ class Gce:
         """Pages of PAGE zones. A zone that does not answer is named, or fails the call without returnPartialSuccess."""
         catalog = self.cloud.catalog
         with self.cloud.changed:
-            silent = [zone for zone in catalog.zones if self.cloud.faults.take(UNREACHABLE, call.method, zone=zone)]
+            silent = [
+                zone for zone in catalog.zones if self.cloud.faults.take(UNREACHABLE_LIST, call.method, zone=zone)
+            ]
         if silent and call.query.get("returnPartialSuccess") != "true":
             raise ApiError(503, "backendError", f"The zone {silent[0]} does not answer.")
         here, answer = paged(sorted(set(catalog.zones) - set(silent)), call.query.get("pageToken", ""), PAGE)

@@ -78,7 +78,8 @@ class Handler(BaseHTTPRequestHandler):
         try:
             method, path = _route(self.command, url.path)
             with_body = json.loads(sent) if sent else {}
-            answer = self.gce.answer(Call(method, path, query, with_body))
+            token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+            answer = self.gce.answer(Call(method, path, query, with_body, token))
         except ApiError as error:
             status, answer = error.status, error.body()
         except (ValueError, KeyError, TypeError, msgspec.ValidationError) as error:

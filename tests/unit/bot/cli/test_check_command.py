@@ -231,6 +231,30 @@ def test_a_region_without_network_and_one_not_enabled_are_named(home, aws):
     assert "aws ec2 create-default-vpc --region us-east-1" in line(lines, "AWS", "network")
 
 
+def test_a_region_that_a_policy_denies_has_a_line_with_the_cloud_s_words_and_the_mend(home, aws):
+    aws.denied_regions = {"us-west-2"}
+    _, lines = checked(home | aws.environ)
+    whole, denied = [one for one in lines if one[3:].startswith("AWS      regions")]
+    assert "1 of the 2 in the price table are enabled and list instances, not us-west-2" in whole
+    assert "us-west-2 cannot be listed: the credentials lack a required permission" in denied
+    assert "said the cloud" in denied
+    assert "Grant the credentials read access" in denied
+
+
+def test_a_home_region_that_a_policy_denies_hides_no_other(home, aws):
+    aws.denied_regions = {"us-east-1"}
+    _, lines = checked(home | aws.environ | {"AWS_REGION": "us-east-1"})
+    whole, denied = [one for one in lines if one[3:].startswith("AWS      regions")]
+    assert "1 of the 2" in whole
+    assert "us-east-1 cannot be listed" in denied
+
+
+def test_a_zone_that_cannot_be_reached_has_a_line(home, gcp):
+    gcp.fault("unreachable", zone="us-central1-c")
+    _, lines = checked(home | gcp.environ)
+    assert any("us-central1-c cannot be listed: The zone cannot be reached at this time" in one for one in lines)
+
+
 def test_google_quotas_permissions_and_network_are_told(home, gcp):
     gcp.quota("NVIDIA_A100_80GB_GPUS", 1)
     More.held.remove("compute.firewalls.create")

@@ -14,12 +14,15 @@ from msgspec.structs import replace
 
 from tests.builders.story import Story
 from workers.control.probing import PROBE_READY_EVERY, Prober, _next_turn
-from workers.decision.verdict import BecameReady
+from workers.decision.retry_policy import NOT_READY_FOR
+from workers.decision.verdict import BecameNotReady, BecameReady, Busy
 from workers.deployment.attempt import Phase
 from workers.deployment.events import ProbeFailed
 from workers.deployment.keys import Secrets
+from workers.deployment.loads import Load, ReplicaLoad
 from workers.deployment.log import stamp
 from workers.machines import Token
+from workers.serving.unready import Unready
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -38,6 +41,10 @@ def test_turns_of_a_thousand_replicas_are_spread_over_the_interval():
     assert max(turns.values()) < 200
 
 
+def unready(why):
+    return Unready(why=why, silent=True)
+
+
 class Recorder:
     """The newest states, by hand."""
 
@@ -45,6 +52,11 @@ class Recorder:
         self.now_is = NOON
         self.states = {state.id: state for state in states}
         self.recorded = []
+        self.environ = {}
+        self.headers = []
+
+    def secrets(self, state):
+        return self.environ
 
     def now(self):
         return self.now_is
@@ -78,15 +90,26 @@ def asked():
     return []
 
 
-def prober_of(states, asked, failure=lambda _: None, completes=lambda *_, **__: None):
+def prober_of(
+    states, asked, failure=lambda _: None, *, completes=lambda *_, **__: None, loads=lambda _: {}, computes=False
+):
     recorder: Any = Recorder(states)
     log: Any = SimpleNamespace(secrets=lambda _: Secrets(replica="mxk_replica"))
 
-    def probe(address, *_, key):
+    def probe(address, _asked, *, key):
         asked.append((address, key))
+        recorder.headers.append(_asked.headers)
         return failure(address)
 
-    return recorder, Prober(recorder, log, probe, lambda _: True, completes)
+    return recorder, Prober(
+        recorder,
+        log,
+        probe=probe,
+        key_is_enforced=lambda _: True,
+        cannot_complete=completes,
+        loads=loads,
+        computes=lambda *_, **__: computes,
+    )
 
 
 def sweep(recorder, prober, times):
@@ -112,16 +135,16 @@ def test_whoever_takes_over_ready_replicas_does_not_probe_them_all_at_once(asked
 
 
 def test_a_replica_that_starts_is_probed_at_every_sweep(asked):
-    recorder, prober = prober_of([in_phase(answering(), Phase.STARTING)], asked, lambda _: "nothing listens")
+    recorder, prober = prober_of([in_phase(answering(), Phase.STARTING)], asked, lambda _: unready("nothing listens"))
     sweep(recorder, prober, 5)
     assert len(asked) == 5
 
 
 def test_a_replica_that_completes_nothing_is_not_ready_and_told_of(asked):
     state = in_phase(answering(), Phase.STARTING)
-    models, fails = [], ["it answers, but a completion fails: status 500", None]
+    models, fails = [], [unready("it answers, but a completion fails: status 500"), None]
 
-    def completes(_address, *, key, model):
+    def completes(_address, *, key, model, timeout):
         models.append((key, model))
         return fails.pop(0)
 
@@ -137,7 +160,7 @@ def test_a_replica_that_completes_nothing_is_not_ready_and_told_of(asked):
 
 def test_why_a_probe_fails_is_told_at_once_and_an_engine_that_says_something_else_each_time_fills_no_log(asked):
     state = in_phase(answering(), Phase.STARTING)
-    recorder, prober = prober_of([state], asked, lambda _: f"reason {len(asked)}")
+    recorder, prober = prober_of([state], asked, lambda _: unready(f"reason {len(asked)}"))
     sweep(recorder, prober, 2)
     assert [fact.why for _, fact in recorder.recorded if isinstance(fact, ProbeFailed)] == ["reason 1", "reason 2"]
     sweep(recorder, prober, 60)
@@ -146,12 +169,129 @@ def test_why_a_probe_fails_is_told_at_once_and_an_engine_that_says_something_els
 
 
 def test_one_lost_probe_of_a_ready_replica_is_asked_again_at_once_and_two_are_a_verdict(asked):
-    recorder, prober = prober_of([answering()], asked, lambda _: "no answer")
+    recorder, prober = prober_of([answering()], asked, lambda _: unready("no answer"))
     sweep(recorder, prober, 12)
     assert len(asked) >= 2
     assert len([v for _, v in recorder.recorded if v]) >= 1
     first, second = (n for n, _ in enumerate(asked[:2]))
     assert second == first + 1
+
+
+def verdicts(recorder):
+    return [verdict for _, verdict in recorder.recorded if not isinstance(verdict, ProbeFailed)]
+
+
+def view(recorder, state, **replica):
+    """The gateway's view of the first replica, as of now."""
+    return lambda _: {
+        state.id: Load(at=recorder.now_is, qps=0.0, replicas={1: ReplicaLoad(**{"up": True, "requests": 2} | replica)})
+    }
+
+
+def test_a_silent_replica_whose_streams_flow_is_busy_and_is_probed_in_its_turn(asked):
+    state = answering()
+    recorder, prober = prober_of([state], asked, lambda _: unready("no answer within 15 s"))
+    prober._loads = view(recorder, state, idle=2.0)
+    sweep(recorder, prober, 60)
+    assert set(verdicts(recorder)) == {Busy()}
+    assert len(asked) <= 7, "an engine without a free slot queues each of them"
+
+
+def test_a_silent_replica_whose_engine_computes_is_busy_though_no_gateway_tells(asked):
+    recorder, prober = prober_of([answering()], asked, lambda _: unready("no answer"), computes=True)
+    sweep(recorder, prober, 40)
+    assert set(verdicts(recorder)) == {Busy()}
+
+
+def test_a_silent_replica_without_streams_is_not_ready_since_its_first_failed_probe(asked):
+    state = answering()
+    recorder, prober = prober_of([state], asked, lambda _: unready("no answer"))
+    prober._loads = view(recorder, state, idle=60.0)
+    times = []
+    while not verdicts(recorder):
+        times.append(recorder.now_is) if len(asked) == 0 else None
+        sweep(recorder, prober, 1)
+    assert verdicts(recorder) == [BecameNotReady("no answer", times[-1])]
+
+
+def test_a_silent_replica_that_the_gateway_has_found_dead_needs_no_second_probe(asked):
+    state = answering()
+    recorder, prober = prober_of([state], asked, lambda _: unready("no answer"), computes=True)
+    prober._loads = view(recorder, state, up=False, idle=1.0)
+    sweep(recorder, prober, 11)
+    assert isinstance(verdicts(recorder)[0], BecameNotReady)
+    assert len(asked) - len(verdicts(recorder)) == 0
+
+
+class SlowProbes:
+    """In place of threads: a probe that gets no answer ends after its timeout, by the test's clock."""
+
+    def __init__(self, recorder, answers):
+        self.recorder, self.answers, self.pending = recorder, answers, {}
+
+    def ask(self, token, call, *arguments):
+        if token not in self.pending:
+            takes = SECOND / 10 if self.answers(self.recorder.now_is) else arguments[0].timeout
+            self.pending[token] = (self.recorder.now_is + takes, call, arguments)
+
+    def collect(self, until):
+        for token, (ends, call, arguments) in list(self.pending.items()):
+            if ends <= self.recorder.now_is:
+                del self.pending[token]
+                yield token, call(*arguments)
+
+    def retain(self, tokens):
+        pass
+
+
+@pytest.mark.parametrize("timeout", [1, 5, 15, 30, 60])
+@pytest.mark.parametrize("checked", [False, True], ids=["frozen", "its health still answers"])
+def test_a_dead_engine_is_replaced_within_200_seconds_whenever_it_dies(asked, timeout, checked):
+    state = answering()
+    probe = replace(state.recipe.service.readiness_probe, timeout=timedelta(seconds=timeout))
+    service = replace(state.recipe.service, readiness_probe=probe)
+    state = replace(state, recipe=replace(state.recipe, service=service))
+    for dies_after in range(60, 60 + 2 * timeout + 12, 3):
+        dies = NOON + dies_after * SECOND
+        recorder, prober = prober_of([state], asked, lambda _: unready("no answer"))
+        prober._probes = SlowProbes(recorder, lambda _: False)  # all slots are in use
+
+        def seen(_, recorder=recorder, dies=dies):
+            idle = max(5 * SECOND, recorder.now_is - dies + 5 * SECOND)  # HAProxy counts every 5 s
+            up = recorder.now_is < dies + max(16, timeout + 6) * SECOND or checked
+            replica = ReplicaLoad(up=up, requests=2, idle=idle.total_seconds())
+            return {state.id: Load(at=recorder.now_is, qps=0.0, replicas={1: replica})}
+
+        prober._loads = seen
+        while not any(isinstance(verdict, BecameNotReady) for verdict in verdicts(recorder)):
+            sweep(recorder, prober, 1)
+        assert recorder.now_is > dies, "it was busy until then"
+        since = next(v.since for v in verdicts(recorder) if isinstance(v, BecameNotReady))
+        assert max(since + NOT_READY_FOR, recorder.now_is) - dies <= 200 * SECOND
+
+
+def test_a_key_that_is_refused_is_told_at_once_and_is_final_the_third_time_in_a_row(asked):
+    state = in_phase(answering(), Phase.STARTING)
+    refused = Unready(why="another key", key_refused=True)
+    answers = [refused, refused, unready("restarting"), refused, refused, refused]
+    recorder, prober = prober_of([state], asked, lambda _: answers[len(asked) - 1])
+    sweep(recorder, prober, len(answers))
+    facts = [(f.why, f.key_refused) for _, f in recorder.recorded if isinstance(f, ProbeFailed)]
+    assert facts[0] == ("another key", False)
+    assert [n for n, (_, final) in enumerate(facts) if final] == [len(facts) - 1]
+
+
+def test_secrets_are_filled_into_the_probe_s_headers_as_envs_are(asked):
+    headers = {"Authorization": "Bearer $AUTH_TOKEN", "X-Own": "${VLLM_API_KEY}", "X-Other": "$HOME"}
+    state = answering()
+    probe = replace(state.recipe.service.readiness_probe, headers=headers)
+    service = replace(state.recipe.service, readiness_probe=probe)
+    state = replace(state, recipe=replace(state.recipe, service=service))
+    recorder, prober = prober_of([state], asked)
+    recorder.environ = {"AUTH_TOKEN": "s3cret-of-the-recipe\n"}
+    sweep(recorder, prober, 11)
+    filled = {"Authorization": "Bearer s3cret-of-the-recipe", "X-Own": "mxk_replica", "X-Other": "$HOME"}
+    assert recorder.headers[0] == filled
 
 
 def test_an_answer_from_an_address_that_the_machine_has_left_says_nothing(asked):
@@ -166,7 +306,7 @@ def test_an_answer_from_an_address_that_the_machine_has_left_says_nothing(asked)
 
 def test_an_answer_about_a_replica_that_was_to_end_and_was_kept_meanwhile_says_nothing(asked):
     state, answer = in_phase(answering("m"), Phase.NOT_READY), threading.Event()
-    recorder, prober = prober_of([state], asked, lambda _: None if answer.wait(30) else "no answer")
+    recorder, prober = prober_of([state], asked, lambda _: None if answer.wait(30) else unready("no answer"))
     prober.ask()
     recorder.states[state.id] = in_phase(state, Phase.DRAINING)
     prober.ask()
@@ -186,7 +326,7 @@ def test_what_has_no_replica_is_not_probed(asked):
 
 def test_a_key_is_read_once_and_by_the_sweep_itself_however_many_probes_are_under_way(asked):
     state = in_phase(answering(), Phase.STARTING)
-    recorder, prober = prober_of([state], asked, lambda _: "nothing listens")
+    recorder, prober = prober_of([state], asked, lambda _: unready("nothing listens"))
     sweep(recorder, prober, 2)
     prober._log = None  # nobody needs it any more
     sweep(recorder, prober, 2)

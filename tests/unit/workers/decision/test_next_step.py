@@ -22,16 +22,21 @@ from workers.decision.next_step import (
     PlanLadder,
     Terminate,
     Wait,
+    next_step,
 )
 from workers.decision.next_step import Test as TestStep
 from workers.decision.retry_policy import BOOTS_WITHIN, failures_in_a_row
 from workers.deployment.attempt import KEPT, MAY_COST, Phase
 from workers.deployment.condition import DeploymentStatus, condition_of
 from workers.deployment.events import (
+    Control,
     Failure,
     KeepTryingRequested,
     LadderPlanned,
     LaunchIntended,
+    ProbeFailed,
+    ReplicaDraining,
+    ReplicaNotReady,
 )
 from workers.deployment.state import fold
 from workers.machines import BootPhase
@@ -365,6 +370,51 @@ def test_a_failing_replica_is_given_time_and_then_replaced():
     assert isinstance(story.wait(seconds=180).step, GiveUp)
 
 
+def test_a_replica_is_given_180_seconds_from_its_first_failed_probe():
+    story = Timeline().served()
+    story.wait(seconds=42).tell(ReplicaNotReady, attempt=1, why="timeout", since=story.now - timedelta(seconds=31))
+    assert isinstance(story.wait(seconds=140).step, Wait)
+    assert isinstance(story.wait(seconds=9).step, GiveUp)
+
+
+def test_a_replica_that_fails_its_probe_and_answers_requests_drains_and_counts_as_failed():
+    story = Timeline().served().not_ready().wait(seconds=180)
+    step = next_step(story.state, story.now, streaming={1})
+    assert isinstance(step, Drain)
+    assert step.failure is Failure.PROBING
+    story.tell(ReplicaDraining, attempt=1, why=step.why, failure=step.failure)
+    assert isinstance(story.step, LaunchReplica), "it is replaced, and not kept in place of a new one"
+    assert len(failures_in_a_row(story.state)) == 1
+    story.asked().created()
+    assert story.step == Wait(until=story.state.attempts[0].since + timedelta(minutes=15))
+    late = next_step(story.state, story.now + timedelta(minutes=15), streaming={1})
+    assert isinstance(late, GiveUp)
+    assert late.failure is Failure.PROBING
+    story.drained(1).gone(attempt=1)
+    assert story.state.attempts[0].phase is Phase.FAILED
+
+
+def test_a_replica_whose_engine_has_ended_is_given_up_whatever_the_gateway_believes():
+    story = Timeline().served().not_ready().engine_ended(start=3, again=False)
+    assert isinstance(next_step(story.state, story.now, streaming={1}), GiveUp)
+
+
+@pytest.mark.parametrize("established", [False, True])
+def test_an_engine_that_refuses_its_key_is_given_up_at_once_and_tried_again_only_if_others_were_ready(established):
+    story = Timeline().served().gone() if established else Timeline().planned()
+    story.asked().created()
+    number = story.state.attempts[-1].number
+    story.tell(ProbeFailed, attempt=number, why="this engine asks for another key")
+    assert isinstance(story.step, Wait), "one refusal may be of a proxy"
+    story.tell(ProbeFailed, attempt=number, why="this engine asks for another key", key_refused=True)
+    assert story.step == GiveUp(number, "this engine asks for another key", failure=Failure.KEY_REFUSED)
+    story.given_up("this engine asks for another key", number, Failure.KEY_REFUSED).gone(attempt=number)
+    if established:
+        assert isinstance(story.step, Wait)
+    else:
+        assert story.step == EndDeployment(failed="No replica is ready: this engine asks for another key.")
+
+
 def test_a_replica_whose_machine_starts_its_engine_again_has_as_long_as_the_first_time_on_top():
     story = Timeline().planned().asked().created().wait(seconds=100).ready()
     story.published("http://h").tested()
@@ -499,6 +549,15 @@ class World(RuleBasedStateMachine):
         for start in range(times):
             self.story.engine_ended(start=start, attempt=number, again=again)
 
+    @precondition(lambda self: self.machines)
+    @rule(data=st.data(), what=st.sampled_from(Control), regained=st.booleans())
+    def control(self, data, what, regained):
+        number = data.draw(st.sampled_from(sorted(self.machines)))
+        if regained:
+            self.story.control_regained(what, number)
+        else:
+            self.story.control_lost(what, "denied", attempt=number)
+
     @rule(drained=st.booleans())
     def route(self, drained):
         """What the gateway tells: a route where a replica is ready, and the end of drains, also too late."""
@@ -567,3 +626,11 @@ TestWorld.settings = settings(max_examples=60, stateful_step_count=40, deadline=
 def test_a_fold_goes_on_from_anywhere(cut):
     story = Timeline(replicas=2).served().asked().refused().stopped().gone(attempt=1).ended()
     assert fold(story.id, story.events[cut:], onto=fold(story.id, story.events[:cut])) == story.state
+
+
+def test_an_end_that_the_cloud_refuses_comes_after_the_others():
+    told = Timeline(replicas=2).planned().asked().created().ready().asked().created().ready()
+    told.stopped().control_lost(Control.END, "protected", attempt=1)
+    assert told.step.attempt.number == 2
+    told.gone("ended by request", 2)
+    assert told.step.attempt.number == 1

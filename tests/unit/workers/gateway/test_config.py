@@ -1,13 +1,14 @@
 import json
 import re
 import subprocess
+from datetime import timedelta
 
 import pytest
 
 from tests.fakes.haproxy import route
 from tests.fakes.haproxy_certificates import self_signed
 from workers.gateway.certificate import combined
-from workers.gateway.config import CERTIFICATE, CONFIG, Shape, render, rendered_maps
+from workers.gateway.config import CERTIFICATE, CONFIG, Check, Shape, render, rendered_maps
 from workers.gateway.haproxy import binary
 from workers.gateway.routes import Layout
 from workers.gateway.table import ReplicaServer
@@ -41,6 +42,22 @@ def test_the_configuration_holds_the_replicas_that_take_requests():
     assert "server r1 10.0.0.1:8000" in text.partition("backend b1")[2].partition("backend b2")[0]
     assert "10.0.0.2" not in text
     assert text.count("server hold unix@/run/hold.sock backup") == 3
+
+
+@pytest.mark.parametrize(("patience", "fall"), [(0, 2), (10, 2), (15, 3), (20, 4), (60, 11), (600, 110)])
+def test_a_server_is_down_when_its_checks_got_no_answer_for_its_patience_and_not_much_later(patience, fall):
+    check, patience = Check(), timedelta(seconds=patience)
+    assert check.fall(patience) == fall
+    silent = fall * check.timeout + (fall - 1) * check.again
+    assert patience <= silent
+    assert fall == 2 or silent < patience + check.timeout + check.again
+
+
+def test_the_configuration_has_the_patience_of_each_server():
+    patient = ReplicaServer(name="r3", address="10.0.0.3:8000", patience=timedelta(seconds=60))
+    text = render(shape(), Layout(size=1, places=(("b0", route("d1", (SERVERS[0], patient))),)))
+    assert "server r1 10.0.0.1:8000 fall 3\n" in text
+    assert "server r3 10.0.0.3:8000 fall 11\n" in text
 
 
 def test_no_key_is_in_the_configuration():

@@ -32,6 +32,27 @@ def test_servers_have_their_state_their_health_and_their_requests():
     ]
 
 
+CHECKED = """# pxname,svname,qcur,scur,status,sid,addr,bout,check_status,check_rise,check_fall,check_health,
+b0,fresh,0,0,UP 1/4,2,10.0.0.1:8000,0,INI,1,4,1,
+b0,sound,0,1,UP,3,10.0.0.2:8000,730,L7OK,1,4,4,
+b0,silent,0,1,UP 2/4,4,10.0.0.3:8000,9,* L7TOUT,1,4,2,
+b0,closed,0,0,UP 3/4,5,10.0.0.4:8000,0,L4CON,1,4,3,
+b0,failing,0,2,NOLB,6,10.0.0.5:8000,8,L7OKC,1,4,4,
+b0,dead,0,0,DOWN,7,10.0.0.6:8000,8,L7TOUT,1,4,0,
+"""
+
+
+def test_a_server_is_doubted_until_its_first_check_has_passed_and_while_its_checks_get_no_answer():
+    names = ["fresh", "sound", "silent", "closed", "failing", "dead"]
+    found = {s.name: s for s in servers(stat(CHECKED), {("b0", name): "ready" for name in names})}
+    assert {name: found[name].doubt for name in names} == {
+        "fresh": "new", "sound": None, "silent": "silent", "closed": None, "failing": None, "dead": None
+    }  # fmt: skip
+    assert [name for name in names if found[name].up] == ["fresh", "sound", "silent", "closed"]
+    assert [name for name in names if found[name].stopping] == ["failing"]
+    assert found["sound"].sent == 730
+
+
 def test_backends_are_all_there_with_what_they_have():
     assert backends(stat(STAT)) == {"b0": 10, "b1": 0}
 

@@ -5,7 +5,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from workers.gateway.routes import AddServer, Cut, Drop, Put, Reload, RemoveServer, SetState, changes, drained, layout
+from workers.gateway.routes import (
+    AddServer,
+    Cut,
+    Drop,
+    Layout,
+    Put,
+    Reload,
+    RemoveServer,
+    SetState,
+    Trust,
+    changes,
+    drained,
+    layout,
+)
 from workers.gateway.table import Actual, ActualServer, Older, ReplicaServer, Route, RoutingTable
 
 
@@ -214,3 +227,30 @@ def test_nothing_that_is_printed_holds_a_key():
     goal = layout(table, actual)
     printed = repr((table, actual, goal, changes(goal, actual)))
     assert not re.search(r"mxk_|own", printed)
+
+
+def test_a_new_server_is_trusted_as_an_old_one_and_one_that_is_silent_only_while_its_answers_grow():
+    def trusted(doubt, flowing=()):
+        there = ActualServer(backend="b0", name="r1", address="h:1", doubt=doubt)
+        actual = Actual(size=1, servers=(there,), routes={"d": "b0"}, keys={"k": "d"}, replica_keys={"d": "rk"})
+        wanted = Route(
+            deployment="d", servers=(ReplicaServer(name="r1", address="h:1"),), keys=frozenset({"k"}), replica_key="rk"
+        )
+        return changes(Layout(size=1, places=(("b0", wanted),)), actual, flowing)
+
+    trust = (Trust(backend="b0", name="r1"),)
+    assert trusted("new") == trust
+    assert trusted("silent") == trusted("silent", flowing={"h:2"}) == trusted(None, flowing={"h:1"}) == ()
+    assert trusted("silent", flowing={"h:1"}) == trust
+
+
+def test_what_an_older_process_streams_from_a_replica_whose_health_is_a_server_error_goes_on():
+    def cut(**health):
+        there = ActualServer(backend="b0", name="r1", address="h:1", **health)
+        older = Older(pid=7, servers=(replace(there, sessions=1),))
+        actual = Actual(size=1, servers=(there,), routes={"d": "b0"}, replica_keys={"d": "rk"}, older=(older,))
+        wanted = Route(deployment="d", servers=(ReplicaServer(name="r1", address="h:1"),), replica_key="rk")
+        return changes(Layout(size=1, places=(("b0", wanted),)), actual)
+
+    assert cut(up=False, stopping=True) == ()
+    assert cut(up=False) == (Cut(process=7, backend="b0", name="r1"),)

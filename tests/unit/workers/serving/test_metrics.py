@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from workers.serving import metrics
-from workers.serving.metrics import waiting, waiting_in
+from workers.serving.metrics import computes, waiting, waiting_in
 
 KEY = "mxk_test"
 VLLM = """# HELP vllm:num_requests_running Number of requests in model execution batches.
@@ -132,3 +132,31 @@ def test_nobody_there_has_no_queue():
 
 def test_an_address_that_is_none_has_no_queue():
     assert waiting("http://[nobody", key=KEY) is None
+
+
+@pytest.mark.parametrize(
+    ("counted", "grows"),
+    [
+        (["vllm:generation_tokens_total 10", "vllm:generation_tokens_total 12"], True),
+        (["vllm:prompt_tokens_total 10\nvllm:generation_tokens_total 5"] * 2, False),
+        (["llamacpp:n_decode_total 10", "llamacpp:n_decode_total 11"], True),
+        (["vllm:generation_tokens_total 10", "vllm:generation_tokens_total 0"], False),
+        (["vllm:num_requests_running 2", "vllm:num_requests_running 3"], False),
+        (["vllm:generation_tokens_total 1", "vllm:generation_tokens_total x"], False),
+    ],
+)
+def test_an_engine_computes_if_its_tokens_grow_between_two_readings(engine, counted, grows):
+    bodies = iter(counted)
+
+    class Changing(list):
+        def append(self, asked):
+            engine.body = next(bodies).encode() + b"\n"
+
+    engine.asked = Changing()
+    assert computes(engine.address, key=KEY, between=timedelta(seconds=0.01)) == grows
+
+
+def test_an_engine_that_does_not_answer_computes_nothing(engine):
+    engine.status = 401
+    assert not computes(engine.address, key=KEY, between=timedelta())
+    assert not computes("http://127.0.0.1:1", key=KEY, between=timedelta())

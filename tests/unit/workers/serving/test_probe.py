@@ -10,7 +10,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 import pytest
 
 from recipes.schema import ReadinessProbe
-from workers.serving.probe import CompletionFailed, completion, key_is_enforced, probe
+from workers.serving.probe import CompletionFailed, cannot_complete, completion, key_is_enforced, probe
+from workers.serving.unready import Unready
 
 KEY = "mxk_test"
 
@@ -97,18 +98,51 @@ def test_a_recipe_s_own_headers_stand_above_ours(replica):
 )
 def test_a_refusal_is_told_with_the_engine_s_words(replica, status, body, why):
     replica.status, replica.body = status, body
-    assert probe(replica.address, ReadinessProbe(), key=KEY).startswith(why)
+    unready = probe(replica.address, ReadinessProbe(), key=KEY)
+    assert unready.why.startswith(why)
+    assert (unready.silent, unready.key_refused) == (False, False)
 
 
 def test_nobody_there_is_told_as_such(nobody):
-    assert probe(nobody, ReadinessProbe(), key=KEY) == "nothing listens on its port"
+    assert probe(nobody, ReadinessProbe(), key=KEY) == Unready(why="nothing listens on its port", silent=True)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_an_engine_that_refuses_our_key_is_told_with_what_to_change(replica, status):
+    replica.status, replica.body = status, b'{"error": "Unauthorized"}'
+    for unready in (
+        probe(replica.address, ReadinessProbe(path="/v1/models"), key=KEY),
+        cannot_complete(replica.address, key=KEY, model="m"),
+    ):
+        assert unready.key_refused
+        assert "this engine asks for another key than VLLM_API_KEY" in unready.why
+        assert "`--api-key $VLLM_API_KEY`" in unready.why
+        assert f"status {status}: Unauthorized" in unready.why
+    own = ReadinessProbe(path="/v1/models", headers={"authorization": "Bearer another"})
+    unready = probe(replica.address, own, key=KEY)
+    assert unready.key_refused
+    assert "the Authorization header of the recipe's readiness probe" in unready.why
+    assert replica.asked[-1][2].get_all("Authorization") == ["Bearer another"]
+
+
+@pytest.mark.parametrize("secret", ["s\u00e9cret", "se\ncret", "se\x00cret", "\U0001f511"])
+def test_a_header_that_http_does_not_allow_is_told_without_the_secret_in_it(replica, secret):
+    unready = probe(replica.address, ReadinessProbe(headers={"Authorization": f"Bearer {secret}"}), key=KEY)
+    assert unready.why == "a header of the recipe's readiness probe contains a character that HTTP does not allow"
+    assert replica.asked == []
+
+
+@pytest.mark.parametrize(("status", "unready"), [(404, False), (400, False), (429, False), (500, True), (503, True)])
+def test_a_replica_with_another_api_is_ready_and_one_that_fails_is_not(replica, status, unready):
+    replica.status = status
+    assert (cannot_complete(replica.address, key=KEY, model="m") is not None) == unready
 
 
 def test_a_replica_that_hangs_is_given_up_after_the_recipe_s_timeout():
     with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as silent:
         address = f"http://127.0.0.1:{silent.server_port}"
         asked = ReadinessProbe(timeout=timedelta(seconds=0.2))
-        assert probe(address, asked, key=KEY) == "no answer within 0.2 s"
+        assert probe(address, asked, key=KEY) == Unready(why="no answer within 0.2 s", silent=True)
 
 
 def test_a_path_that_is_no_path_is_no_crash(replica):
@@ -170,8 +204,8 @@ def test_a_timeout_is_that_of_its_probe_and_not_the_next_one_s():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         for seconds in (0.05, 0.1):
-            why = probe(address, ReadinessProbe(timeout=timedelta(seconds=seconds)), key=KEY)
-            assert why == f"no answer within {seconds} s"
+            unready = probe(address, ReadinessProbe(timeout=timedelta(seconds=seconds)), key=KEY)
+            assert unready.why == f"no answer within {seconds} s"
 
 
 def test_many_threads_share_the_client(replica):

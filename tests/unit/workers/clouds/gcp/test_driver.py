@@ -11,7 +11,7 @@ from tests.fakes.ladder import climb
 from tests.patience import PATIENCE
 from workers.clouds.driver import DriverError, Refused
 from workers.clouds.gcp.driver import GcpDriver
-from workers.machines import Presence, Token
+from workers.machines import ANYWHERE, Presence, Token
 from workers.placement import catalog
 from workers.placement.batches import batch
 from workers.placement.limits import Limits
@@ -210,8 +210,9 @@ def test_what_a_person_has_to_mend_is_named_before_any_launch_call(cloud, driver
     cloud.fault(code)
     with pytest.raises(Refused, match=mend):
         driver.create(one(), SECRETS)
-    with pytest.raises(DriverError, match=mend):
-        list(driver.owned(INSTALLATION))
+    (unlisted,) = driver.owned(INSTALLATION).unlisted
+    assert unlisted.place == ""
+    assert mend in unlisted.why
     assert launches(cloud) == []
 
 
@@ -288,7 +289,7 @@ def test_the_machine_that_uses_the_quota_up_is_found_when_it_is_asked_for_again(
 
 def one_like(machine, cloud):
     """The very request that made the machine."""
-    (found,) = cloud.driver._named(machine.token)
+    (found,) = cloud.driver._named(machine.token, ANYWHERE)
     from workers.clouds.gcp.instance import request_of  # noqa: PLC0415 - this helper's business alone
 
     return request_of(found)

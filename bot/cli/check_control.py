@@ -1,0 +1,66 @@
+"""The check that the clouds let the worker list, extend and end its machines."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from msgspec import MsgspecError
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from workers.clouds.findings import Finding
+from workers.clouds.usability import NAMES
+from workers.deployment.attempt import MAY_COST, Attempt
+from workers.deployment.events import Control
+from workers.deployment.log import Log
+from workers.deployment.state import Deployment, fold
+
+ABOUT = "worker"
+CANNOT = {Control.LIST: "cannot be listed", Control.EXTEND: "cannot be extended", Control.END: "cannot be ended"}
+
+
+def control(environ: Mapping[str, str]) -> list[Finding]:
+    """Read the logs. Says nothing if Redis does not answer."""
+    try:
+        client: Any = Redis.from_url(
+            environ.get("REDIS_URL", ""), socket_connect_timeout=5, socket_timeout=5, retry=Retry(NoBackoff(), 0)
+        )
+        return [finding for state in _states(Log(client)) for finding in _lost(state)]
+    except (RedisError, OSError, ValueError):
+        return []  # the cause is in the finding about Redis
+
+
+def _states(log: Log) -> Iterator[Deployment]:
+    for id_ in log.names().values():
+        try:
+            state = fold(id_, log.read(id_))
+        except MsgspecError:
+            continue  # of another version
+        if state is not None:
+            yield state
+
+
+def _lost(state: Deployment) -> Iterator[Finding]:
+    """A finding for each kind of control that is lost in a place."""
+    seen: set[tuple[Control, str]] = set()
+    for attempt in state.attempts:
+        for one in attempt.lost if attempt.phase in MAY_COST else ():
+            place = _place(attempt)
+            if (one.what, place) in seen:
+                continue
+            seen.add((one.what, place))
+            what = "the lease of replica" if one.what is Control.EXTEND else "replica"
+            says = f"{what} {attempt.replica} of {state.name} in {place} {CANNOT[one.what]} since {_moment(one.since)}"
+            until = f"it ends itself at {_moment(attempt.expires_at)}"
+            yield Finding(about=ABOUT, what="", works=False, says=f"{says}: {one.why.rstrip('.')}; {until}")
+
+
+def _place(attempt: Attempt) -> str:
+    offer = attempt.offer
+    return f"{NAMES.get(offer.cloud, offer.cloud)} {offer.zone or offer.region}".rstrip()
+
+
+def _moment(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,174 @@
+"""The control loop over two places of one cloud, of which one fails: what is kept, what is ended, and what is said."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
+
+from bot.views.card import card
+from bot.views.status import overview
+from tests.two_places import LEASE, AwsPlaces, Clock, FakePlaces, GcpPlaces, TwoPlaces, quiet
+from workers.clouds.driver import DriverError
+from workers.deployment.attempt import Phase
+from workers.deployment.events import Control, ControlLost
+
+
+@pytest.fixture
+def world(redis, tmp_path, monkeypatch):
+    """Makes a deployment with a replica in each place of a cloud."""
+    quiet(monkeypatch)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "")
+    some = [region for region in RegionsAndZonesBackend.regions if region.name in AwsPlaces.names]
+    monkeypatch.setattr(RegionsAndZonesBackend, "regions", some)
+    clock = Clock()
+    made: list[Any] = []
+
+    def make(kind):
+        places = {
+            "fake": lambda: FakePlaces(clock),
+            "aws": lambda: AwsPlaces(tmp_path),
+            "gcp": lambda: GcpPlaces(tmp_path),
+        }[kind]()
+        made.append(places)
+        return TwoPlaces(redis, clock, places, f"on-{kind}")
+
+    yield make
+    for places in made:
+        places.close()
+
+
+def at(line, place):
+    (found,) = (a for a in line.state.attempts if a.machine and line.place(a) == place)
+    return found
+
+
+def shown(line):
+    """The card's text."""
+    return "\n".join(b["text"]["text"] for b in card(line.state, line.clock.now).blocks if "text" in b)
+
+
+def lost(attempt):
+    return {one.what for one in attempt.lost}
+
+
+def test_a_region_that_a_policy_denies_takes_no_lease_and_no_end_from_another(world):
+    line = world("aws")
+    denied, good = line.places.names
+    line.places.fail(denied, "denied")
+    line.restart()
+    for _ in range(9):
+        line.step(10)
+    assert at(line, good).expires_at > line.clock.now + LEASE / 3
+    assert lost(at(line, good)) == set()
+    assert lost(at(line, denied)) == {Control.LIST, Control.EXTEND}
+    assert "You are not authorized to perform this operation" in shown(line)
+    assert "Without an extension of the lease, replica 1 will end" in shown(line)
+    assert "its lease cannot be extended" in str(overview([line.state], line.clock.now).blocks)
+    line.requests.stop(line.id, by="U")
+    line.until(lambda: at(line, good).phase is Phase.ENDED, 2)
+    assert lost(at(line, denied)) == {Control.LIST, Control.EXTEND, Control.END}
+    line.places.mend()
+    line.until(lambda: line.state.ended is not None)
+
+
+@pytest.mark.parametrize(("kind", "fault"), [("aws", "denied"), ("gcp", "unreachable")])
+def test_a_machine_that_is_deleted_while_another_place_fails_is_noticed_within_seconds(world, kind, fault):
+    line = world(kind)
+    bad, good = line.places.names
+    line.places.fail(bad, fault)
+    line.step()
+    gone = at(line, good)
+    line.places.delete(gone.request.token)
+    line.until(lambda: gone.number not in {a.number for a in line.state.live}, 2)
+    assert at(line, bad).phase is Phase.READY
+
+
+def test_a_machine_that_is_protected_from_its_end_says_so_until_it_ends(world):
+    line = world("aws")
+    line.places.cloud.fault("OperationNotPermitted", action="TerminateInstances", region=line.places.names[0])
+    line.requests.stop(line.id, by="U")
+    line.until(lambda: at(line, line.places.names[0]).lost, 3)
+    assert "The instance may not be terminated" in shown(line)
+    assert "This costs 21.96 USD/h" in shown(line)
+    line.places.mend()
+    line.until(lambda: line.state.ended is not None)
+    assert "may not be terminated" not in shown(line)
+
+
+@pytest.mark.parametrize("fault", ["denied", "silent"])
+def test_one_job_ends_what_it_can_wherever_the_cloud_fails(world, fault):
+    line = world("fake")
+    line.places.fail("east", fault)
+    line.requests.stop(line.id, by="U")
+    with pytest.raises(DriverError, match="east"):
+        line.advance(line.id)
+    assert at(line, "west").phase is Phase.ENDED
+    assert at(line, "east").phase is Phase.SHUTTING_DOWN
+
+
+def test_a_place_that_is_silent_for_seconds_is_not_in_the_log(world):
+    line = world("fake")
+    line.places.fail("east", "silent")
+    for _ in range(3):
+        line.step(8)
+    line.places.mend()
+    for _ in range(5):
+        line.step()
+    assert not [event for event in line.log.read(line.id) if isinstance(event, ControlLost)]
+
+
+def test_a_place_that_answers_again_is_said(world):
+    line = world("fake")
+    line.places.fail("east", "silent")
+    for _ in range(5):
+        line.step(8)
+    assert lost(at(line, "east")) == {Control.LIST}
+    line.restart()
+    line.places.mend()
+    line.until(lambda: not at(line, "east").lost, 2)
+    assert at(line, "east").phase is Phase.READY
+
+
+def test_a_worker_that_was_away_for_longer_than_the_lease_says_what_became_of_the_machines(world):
+    line = world("fake")
+    assert "\N{LARGE GREEN CIRCLE}" in shown(line)
+    line.clock.now += LEASE + timedelta(minutes=2)  # nobody works
+    assert "\N{LARGE GREEN CIRCLE}" not in shown(line)
+    assert "has no worker, and its lease ran out" in shown(line)
+    assert "The lease of replicas 1 and 2 ran out" in shown(line)
+    line.restart()
+    line.until(lambda: len([a for a in line.state.attempts if a.phase is Phase.FAILED]) == 2)
+    old = [a for a in line.state.attempts if a.phase is Phase.FAILED]
+    line.until(lambda: len(line.state.ready) == 2)
+    assert [a.why for a in old] == ["its lease ran out, because no worker extended it"] * 2
+    assert all(a.lapsed for a in old)
+
+
+def test_a_clock_that_is_set_back_does_not_stop_the_lists(world):
+    line = world("fake")
+    line.clock.now -= timedelta(hours=2)
+    token = at(line, "east").request.token
+    line.places.delete(token)
+    line.until(lambda: at_or_gone(line, token), 3)
+
+
+def at_or_gone(line, token):
+    return token not in {a.request.token for a in line.state.live}
+
+
+@pytest.mark.parametrize(("fault", "calls"), [("silent", 1), ("denied", 2)])
+def test_a_place_that_gives_no_answer_is_asked_once_a_job(world, fault, calls):
+    line = world("fake")
+    line.requests.scale(line.id, 3, by="U")
+    line.until(lambda: len(line.state.ready) == 3)
+    in_west = [a.request.token for a in line.state.ready if line.place(a) == "west"]
+    assert len(in_west) == 2
+    line.places.fail("west", fault)
+    line.requests.stop(line.id, by="U")
+    line.places.driver.calls.clear()
+    with pytest.raises(DriverError, match="west"):
+        line.advance(line.id)
+    asked = [token for name, token in line.places.driver.calls if name == "terminate"]
+    assert sum(token in in_west for token in asked) == calls
+    assert at(line, "east").phase is Phase.ENDED
