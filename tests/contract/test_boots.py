@@ -1,6 +1,5 @@
 """User data run for real by bash, on a machine whose docker, GPUs and shutdown are programs that note their calls."""
 
-import json
 import re
 import shlex
 import time
@@ -63,8 +62,9 @@ def test_the_short_form_runs_vllm_on_all_gpus_behind_the_port_with_its_key_out_o
 
 def test_the_shutdown_is_armed_before_all_and_the_deadman_is_started(computer):
     computer.boot(vllm(), cloud="gcp")
-    first = json.loads((computer.folder / "calls").read_text().splitlines()[0])
-    assert first[:2] == ["shutdown", ["-h", "+120"]]
+    assert [name for name, _, _ in computer.noted()[:2]] == ["systemctl", "shutdown"]
+    assert computer.words("systemctl")[0] == "is-active --quiet mixtral-deadman"
+    assert computer.words("shutdown")[0] == "-h +120"
     deadman = str(computer.folder / "state/deadman.sh")
     [(argv, environment)] = computer.calls("setsid")  # there is no systemd here
     assert argv == ["bash", deadman]
@@ -88,7 +88,7 @@ def test_a_machine_with_a_broken_gpu_says_so_and_starts_nothing(computer):
 
 def test_it_waits_for_the_driver_and_for_docker_and_pulls_again(computer):
     computer.fail("nvidia-smi", "", 2)
-    computer.fail("docker", "info", 1)
+    computer.fail("docker", "version", 1)
     computer.fail("docker", "pull", 2)
     said = computer.boot(vllm())
     assert said.count("mixtral: waiting for the GPU driver\n") == 2
@@ -260,7 +260,7 @@ def test_user_data_leaves_the_boot_to_units_that_start_at_every_boot(computer, c
     said = computer.boot(vllm(), cloud=cloud)
     assert said == ""
     assert computer.calls("docker") == []
-    assert [call for call in computer.words("systemctl") if not call.startswith("daemon")] == [
+    assert [call for call in computer.words("systemctl") if not call.startswith(("daemon", "is-active"))] == [
         "enable --quiet --now mixtral-deadman.service",
         "enable --quiet mixtral-boot.service",
         "start --no-block mixtral-boot.service",
@@ -282,6 +282,16 @@ def test_after_a_reboot_the_stored_expiry_is_armed_before_all_and_the_engine_sta
     assert "mixtral: phase loading\n" in said
     assert "pull" not in [argv[0] for argv, _ in computer.calls("docker")], "the image is on the disk"
     assert (computer.folder / "state/starts").read_text() == "6"
+
+
+def test_user_data_that_runs_at_every_boot_as_on_gce_replaces_nothing(computer):
+    computer.with_systemd()
+    computer.boot(vllm(), cloud="gcp")
+    computer.start_units()
+    (computer.folder / "calls").unlink()
+    assert computer.boot(vllm(), cloud="gcp") == ""
+    assert "-h +120" not in computer.words("shutdown")
+    assert computer.calls("docker") == []
 
 
 def test_where_the_deadman_does_not_run_the_first_lease_is_armed_again(computer):

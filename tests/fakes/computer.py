@@ -51,7 +51,7 @@ match name, first:
     case "nvidia-ctk", _:
         (folder / "nvidia").touch()
     case "docker", "info":
-        print('{{"runc": {{}}, "nvidia": {{}}}}' if (folder / "nvidia").exists() else "29.1.0")
+        print('{{"runc": {{}}, "nvidia": {{}}}}' if (folder / "nvidia").exists() else '{{"runc": {{}}}}')
     case "docker", "login":
         (folder / "password").write_text(sys.stdin.read())
     case "docker", "image":

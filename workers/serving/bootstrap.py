@@ -33,10 +33,12 @@ USED = {name: f'. "$(dirname "$0")/{name}.sh"\n' for name in ("conda", "uv")}
 """Programs that a recipe's scripts may name, and the line of bash that installs and activates each."""
 REGISTRY = ("SKYPILOT_DOCKER_USERNAME", "SKYPILOT_DOCKER_PASSWORD", "SKYPILOT_DOCKER_SERVER")
 """Variables of a recipe that log in to an image's registry. Source: SkyPilot's docs, Docker."""
+PARTS = ("disks", "docker", "bootstrap")
+"""The parts that are the same on every machine, in the order of the script; the last one runs the others' functions."""
 COMMENT = re.compile(r"^ *# (?!shellcheck).*\n", re.MULTILINE)
 STATIC = {
     name: COMMENT.sub("", resources.files("workers.serving").joinpath(f"{name}.sh").read_text(encoding="utf-8"))
-    for name in ("bootstrap", "deadman", "recipe", *USED)
+    for name in (*PARTS, "deadman", "recipe", *USED)
 }
 """The project's own scripts, without comments: the space is limited."""
 
@@ -70,9 +72,7 @@ def user_data(request: MachineRequest, secrets: Mapping[str, str]) -> str:
         "#!/bin/bash",
         HEADER + msgspec.json.encode(_about(request)).decode(),
         'PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"',
-        'if [ "${1:-}" != serve ] || ! systemctl is-active --quiet mixtral-deadman; then',
-        f"  shutdown -h +{FIRST_LEASE} # until the deadman has read the expiry",
-        "fi",
+        f"systemctl is-active --quiet mixtral-deadman || shutdown -h +{FIRST_LEASE} # until the deadman has started",
         f'{PACKED}\n{packed}\nEND_OF_FILE\n)"\n',
     ]
     text = "\n".join(lines)
@@ -159,7 +159,7 @@ def script(request: MachineRequest, secrets: Mapping[str, str]) -> str:
         "serve() {",
         *_serve(boot, counts, contained=bool(image)),
         "}",
-        STATIC["bootstrap"],
+        *(STATIC[name] for name in PARTS),
     ]
     return "\n".join(lines)
 

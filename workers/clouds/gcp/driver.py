@@ -14,7 +14,7 @@ from workers.clouds.gcp import instance as gcp_instance
 from workers.clouds.gcp.client import GcpClient
 from workers.clouds.gcp.ended_machines import EndedMachines
 from workers.clouds.gcp.errors import PRECONDITION_FAILED, GcpError, refused_by, translated
-from workers.clouds.gcp.images import Images
+from workers.clouds.gcp.image_families import ImageFamilies
 from workers.clouds.gcp.launch import Launcher
 from workers.clouds.gcp.network import Firewall
 from workers.clouds.gcp.quota import GpuQuotas
@@ -51,7 +51,7 @@ class GcpDriver:
         project = environ.get("GOOGLE_CLOUD_PROJECT") or environ.get("GCLOUD_PROJECT") or ""
         self.api = GcpClient(project, environ.get("MIXTRAL_GCE_ENDPOINT", "").rstrip("/") or None)
         self._firewall = Firewall(self.api)
-        self._images = Images(self.api)
+        self._images = ImageFamilies(self.api)
         self._quotas = GpuQuotas(self.api)
         self._ends = EndedMachines(self.api)
         self._launcher = Launcher(self.api)

@@ -68,7 +68,7 @@ def expiry(at: datetime) -> str:
     return str(math.ceil(at.timestamp()))
 
 
-class Image(Struct, frozen=True, kw_only=True):
+class GlobalImage(Struct, frozen=True, kw_only=True):
     """A machine image."""
 
     link: str
@@ -83,7 +83,7 @@ class Extras(Struct, frozen=True, kw_only=True):
     """The user data."""
     tag: str
     """The network tag."""
-    image: Image
+    image: GlobalImage
 
 
 def instance(request: MachineRequest, offer: Offer, extras: Extras) -> dict[str, Any]:
