@@ -26,7 +26,7 @@ KERNEL = (
 
 
 class Guests:
-    """What runs a stand-in cloud's instances, at most one at a time: `workers.sandbox.ec2.lives.Machines`."""
+    """What runs a stand-in cloud's instances, at most one at a time: `workers.sandbox.stand_in.Machines`."""
 
     def __init__(self, cloud: str, disks: Path, folder: Path, *, disk: str, kernel: str = "", clock: str = "") -> None:
         """`disk` is one of `disks`; `kernel` is added to the kernel's command line; `clock` is the guest's at boot."""

@@ -15,8 +15,8 @@ from workers.machines import Token
 from workers.placement import catalog
 from workers.placement.offer import Offer
 from workers.sandbox.ec2.faults import LAUNCHES
-from workers.sandbox.ec2.lives import Machines
 from workers.sandbox.ec2.server import Server
+from workers.sandbox.stand_in import Machines
 
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIAOFATEST", "AWS_SECRET_ACCESS_KEY": "of-a-test"}
 

@@ -12,8 +12,8 @@ from workers.clouds.gcp.instance import name_of
 from workers.machines import Token
 from workers.placement import catalog
 from workers.placement.offer import Offer
-from workers.sandbox.gce.cloud import Machines
 from workers.sandbox.gce.server import Server
+from workers.sandbox.stand_in import Machines
 
 PROJECT = "a-project"
 
