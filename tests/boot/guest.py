@@ -39,6 +39,7 @@ class Guests:
         self.user_data = ""
         self.id = ""
         self.port = 8000
+        self._cpu_seconds = 0.0
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -58,12 +59,11 @@ class Guests:
         return self.process is not None and self.process.poll() is None
 
     def cpu_seconds(self) -> float:
-        """The processor's time that QEMU has used; 0 after its end."""
-        try:
-            fields = Path(f"/proc/{self.process.pid}/stat").read_text().split() if self.process else []
-        except OSError:
-            return 0.0
-        return sum(map(int, fields[13:15])) / os.sysconf("SC_CLK_TCK")
+        """The processor's time that QEMU has used; the last known one after its end."""
+        if self.process and self.running():
+            fields = Path(f"/proc/{self.process.pid}/stat").read_text().split()
+            self._cpu_seconds = sum(map(int, fields[13:15])) / os.sysconf("SC_CLK_TCK")
+        return self._cpu_seconds
 
     def kill(self, id_: str, /) -> None:
         if self.process and id_ == self.id:
