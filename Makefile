@@ -64,7 +64,7 @@ test-browser: .venv/check-ready ## Test the page in headless Chromium
 	MIXTRAL_TEST_LAYERS=browser .venv/bin/python -m pytest -q -m browser
 
 test-clouds: .venv/ready ## Test preemptions, lost logs and dry ladders on both cloud stand-ins
-	MIXTRAL_TEST_LAYERS=clouds .venv/bin/python -m pytest -q -m clouds
+	MIXTRAL_TEST_LAYERS=clouds .venv/bin/python -m pytest -q -n 2 --dist loadfile -m clouds
 
 live-aws: .venv/ready ## Launch one small model on AWS, ask it, end it; costs under 2 USD (docs/first-launch.md)
 	.venv/bin/python -m tests.live aws
@@ -73,7 +73,7 @@ live-gcp: .venv/ready ## The same on GCP
 	.venv/bin/python -m tests.live gcp
 
 test-crash: .venv/ready ## Test kills of every process at many moments, and places that fail
-	MIXTRAL_TEST_LAYERS=crash .venv/bin/python -m pytest -q -m crash
+	MIXTRAL_TEST_LAYERS=crash .venv/bin/python -m pytest -q -n 2 --dist loadfile -m crash
 
 test-chaos: .venv/ready ## Test the gateway under load while replicas die, freeze, start, end or are busy
 	MIXTRAL_TEST_LAYERS=chaos .venv/bin/python -m pytest -q -s -m chaos
