@@ -37,7 +37,7 @@ from workers.deployment.events import DeploymentId, Place
 from workers.deployment.log import Log
 from workers.deployment.state import Deployment
 from workers.errors import WorkersError
-from workers.machines import Presence, whereabouts
+from workers.machines import Listing, Presence, whereabouts
 from workers.placement.in_use import in_use
 from workers.placement.limits import Limits
 from workers.processes import Child, Children
@@ -110,16 +110,16 @@ class Live:
         check_command.show(found, sys.stdout)
         return not any(one.works is False for one in found)
 
-    def running(self) -> list[str]:
-        """Ids of the machines of this installation that run, and a sentence for each part that was not listed."""
-        listing = drivers_of(self.settings)[self.cloud].owned(self.settings.installation)
-        ids = [one.machine.id for one in listing if one.presence is Presence.RUNNING]
-        return ids + [f"perhaps a machine in {one.place or self.cloud}: {one.why}" for one in listing.unlisted]
+    def listing(self) -> Listing:
+        """The machines of this installation, also those that have ended."""
+        return drivers_of(self.settings)[self.cloud].owned(self.settings.installation)
 
     def end_all(self) -> None:
         """End every machine of this installation, without its log; say which one could not be ended."""
+        if not self.settings.installation:
+            return  # nothing was launched: a worker takes the id before its first launch
         driver = drivers_of(self.settings)[self.cloud]
-        for one in driver.owned(self.settings.installation):
+        for one in self.listing():
             if one.presence is Presence.RUNNING:
                 say(f"ending {one.machine.id}")
                 try:
@@ -244,17 +244,19 @@ def _end(live: Live, deployments: Deployments, id_: DeploymentId) -> None:
 
 
 def _left(live: Live) -> int:
-    """Print the machines that still run; return their number, or 1 if the cloud cannot be asked."""
-    try:
-        left = live.running()
-    except WorkersError as error:
-        say(f"the cloud cannot be asked what still runs: {error}")
-        left = ["unknown"]
-    for id_ in left:
-        say(f"STILL RUNNING: {id_}. Run `python -m tests.live {live.cloud} --end`")
-    if not left:
+    """Print the machines that still run and the places that were not listed; return their number."""
+    if not live.settings.installation:
+        say(f"no run has used {live.home}, so no machine was made from it")
+        return 0
+    listing = live.listing()
+    running = [one.machine.id for one in listing if one.presence is Presence.RUNNING]
+    for id_ in running:
+        say(f"STILL RUNNING: {id_}. Run `.venv/bin/python -m tests.live {live.cloud} --end`")
+    for part in listing.unlisted:
+        say(f"NOT LISTED: {part.place or live.cloud}: {part.why}. If a machine was made there, look at the console")
+    if not running and not listing.unlisted:
         say(f"no machine of installation {live.settings.installation} runs on {live.cloud}")
-    return len(left)
+    return len(running) + len(listing.unlisted)
 
 
 def _failed(what: str, error: Exception) -> Finding:

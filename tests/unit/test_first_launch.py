@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.builders.offers import offer
 from tests.fakes.driver import FakeDriver
 from workers.clouds.driver import DriverError
 from workers.clouds.gcp.findings import PERMISSIONS
+from workers.machines import Listing, Unlisted
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "first-launch.md").read_text()
 
@@ -49,10 +51,37 @@ def test_no_word_of_the_commands_is_left_to_the_shell_s_patterns(commands):
     assert not re.search(r"\*", re.sub(r"'[^']*'|\"[^\"]*\"|#.*", "", commands))
 
 
-def test_an_end_of_all_machines_goes_on_after_one_that_fails(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def driver(monkeypatch):
     driver = FakeDriver("aws")
-    live_one = live.Live("aws", tmp_path, {"MIXTRAL_INSTALLATION": "i-test"})
     monkeypatch.setattr(live, "drivers_of", lambda _settings: {"aws": driver})
+    return driver
+
+
+def test_a_region_that_cannot_be_listed_is_not_called_a_running_machine(tmp_path, driver, capsys):
+    live_one = live.Live("aws", tmp_path, {"MIXTRAL_INSTALLATION": "i-test"})
+    denied = Unlisted(place="ap-east-1", why="AWS returned an error: UnauthorizedOperation")
+    driver.owned = lambda _installation: Listing(unlisted=(denied,))
+    assert live._left(live_one) == 1
+    said = capsys.readouterr().out
+    assert "STILL RUNNING" not in said
+    assert "NOT LISTED: ap-east-1" in said
+    assert "no machine" not in said
+
+
+@pytest.mark.usefixtures("driver")
+def test_a_folder_that_no_run_has_used_is_not_reported_as_an_installation_without_machines(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    assert live.main(["aws", "--end"], {"MIXTRAL_LIVE_HOME": str(tmp_path / "other")}) == 0
+    said = capsys.readouterr().out
+    assert f"no run has used {tmp_path / 'other'}" in said
+    assert "no machine of installation" not in said
+
+
+def test_an_end_of_all_machines_goes_on_after_one_that_fails(tmp_path, driver, monkeypatch, capsys):
+    live_one = live.Live("aws", tmp_path, {"MIXTRAL_INSTALLATION": "i-test"})
     for token in ("d-1-1", "d-1-2", "d-1-3"):
         driver.create(request(token, (offer("aws use1-az1", 1),)), SECRETS)
     ends, original = [], driver.terminate

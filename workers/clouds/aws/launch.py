@@ -216,9 +216,8 @@ class FleetLaunch:
                 found = self._api.pages(region, "describe_instances", "Reservations", Filters=filters)
             except AwsError as error:
                 raise DriverError(f"Whether {request.token} has a machine is unknown. {error}") from error
-            ids = [str(instance["InstanceId"]) for reservation in found for instance in reservation["Instances"]]
-            if ids:
-                return ids[0]
+            if made := [instance for reservation in found for instance in reservation["Instances"]]:
+                return str(min(made, key=lambda one: aws_instance.state(one) in aws_instance.ENDED)["InstanceId"])
             time.sleep(pause)
         return None
 
