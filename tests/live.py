@@ -37,7 +37,7 @@ from workers.deployment.events import DeploymentId, Place
 from workers.deployment.log import Log
 from workers.deployment.state import Deployment
 from workers.errors import WorkersError
-from workers.machines import Presence, whereabouts
+from workers.machines import Listing, Presence, whereabouts
 from workers.placement.in_use import in_use
 from workers.placement.limits import Limits
 from workers.processes import Child, Children
@@ -110,19 +110,22 @@ class Live:
         check_command.show(found, sys.stdout)
         return not any(one.works is False for one in found)
 
-    def running(self) -> list[str]:
-        """Ids of the machines of this installation that run, and a sentence for each part that was not listed."""
-        listing = drivers_of(self.settings)[self.cloud].owned(self.settings.installation)
-        ids = [one.machine.id for one in listing if one.presence is Presence.RUNNING]
-        return ids + [f"perhaps a machine in {one.place or self.cloud}: {one.why}" for one in listing.unlisted]
+    def listing(self) -> Listing:
+        """The machines of this installation, also those that have ended."""
+        return drivers_of(self.settings)[self.cloud].owned(self.settings.installation)
 
     def end_all(self) -> None:
-        """End every machine of this installation, without its log. Raises DriverError."""
+        """End every machine of this installation, without its log; say which one could not be ended."""
+        if not self.settings.installation:
+            return  # nothing was launched: a worker takes the id before its first launch
         driver = drivers_of(self.settings)[self.cloud]
-        for one in driver.owned(self.settings.installation):
+        for one in self.listing():
             if one.presence is Presence.RUNNING:
                 say(f"ending {one.machine.id}")
-                driver.terminate(one.machine.token, whereabouts(one.machine))
+                try:
+                    driver.terminate(one.machine.token, whereabouts(one.machine))
+                except WorkersError as error:
+                    say(f"{one.machine.id} cannot be ended: {error}")
 
 
 def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
@@ -144,7 +147,7 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os
             live.end_all()
             return _left(live)
         return _launched(live, load(asked.recipe, live.environ), asked)
-    except (WorkersError, CidrsError, httpx.HTTPError, ValueError) as error:
+    except (WorkersError, CidrsError, RedisError, httpx.HTTPError, ValueError) as error:
         say(f"failed: {error}")
         return 1
     except Stopped:
@@ -156,7 +159,7 @@ def _launched(live: Live, recipe: Recipe, asked: argparse.Namespace) -> int:
     if not live.checked(recipe):
         say("nothing was launched: correct what the lines with `no` report, and repeat the command")
         return 1
-    if not asked.yes and input(f"Launch a machine for at most {asked.max_price} USD/h? [y/N] ").lower() != "y":
+    if not asked.yes and not _agreed(f"Launch a machine for at most {asked.max_price} USD/h? [y/N] "):
         return 1
     answered, deployments = False, None
     try:
@@ -170,11 +173,28 @@ def _launched(live: Live, recipe: Recipe, asked: argparse.Namespace) -> int:
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave a machine
-        for state in deployments.all() if deployments else ():  # also one that an earlier run left
-            _end(deployments, state.id)
-        live.children.stop()
-        left = _left(live)
+        left = _cleared(live, deployments)
     return 0 if answered and not left else 1
+
+
+def _agreed(question: str) -> bool:
+    try:
+        return input(question).lower() == "y"
+    except EOFError:
+        say("nobody can answer here: add --yes")
+        return False
+
+
+def _cleared(live: Live, deployments: Deployments | None) -> int:
+    """End every deployment, also one that an earlier run left, then what still runs. Returns the number left."""
+    try:
+        for state in deployments.all() if deployments else ():
+            _end(live, deployments, state.id)
+    except (RedisError, WorkersError) as error:
+        say(f"the worker cannot end the deployment: {error}")
+    live.children.stop()
+    live.end_all()
+    return _left(live)
 
 
 def _follow(live: Live, deployments: Deployments, id_: DeploymentId) -> bool:
@@ -208,11 +228,12 @@ def _answer(deployments: Deployments, state: Deployment) -> bool:
     return True
 
 
-def _end(deployments: Deployments, id_: DeploymentId) -> None:
+def _end(live: Live, deployments: Deployments, id_: DeploymentId) -> None:
     say("ending the deployment")
     deployments.stop(id_, by="tests.live")
     until = time.monotonic() + ENDED_WITHIN.total_seconds()
     while time.monotonic() < until:
+        live.children.restart_the_dead()
         state = deployments.by_id(id_)
         if state is None or state.ended:
             break
@@ -223,17 +244,19 @@ def _end(deployments: Deployments, id_: DeploymentId) -> None:
 
 
 def _left(live: Live) -> int:
-    """Print the machines that still run; return their number, or 1 if the cloud does not list them."""
-    try:
-        left = live.running()
-    except WorkersError as error:
-        say(f"the cloud does not list what still runs: {error}")
-        left = ["unknown"]
-    for id_ in left:
-        say(f"STILL RUNNING: {id_}. Run `python -m tests.live {live.cloud} --end`")
-    if not left:
+    """Print the machines that still run and the places that were not listed; return their number."""
+    if not live.settings.installation:
+        say(f"no run has used {live.home}, so no machine was made from it")
+        return 0
+    listing = live.listing()
+    running = [one.machine.id for one in listing if one.presence is Presence.RUNNING]
+    for id_ in running:
+        say(f"STILL RUNNING: {id_}. Run `.venv/bin/python -m tests.live {live.cloud} --end`")
+    for part in listing.unlisted:
+        say(f"NOT LISTED: {part.place or live.cloud}: {part.why}. If a machine was made there, look at the console")
+    if not running and not listing.unlisted:
         say(f"no machine of installation {live.settings.installation} runs on {live.cloud}")
-    return len(left)
+    return len(running) + len(listing.unlisted)
 
 
 def _failed(what: str, error: Exception) -> Finding:

@@ -118,6 +118,25 @@ def test_after_ctrl_c_no_machine_is_left(environ, cloud):
     assert "no machine of installation" in said[-1]
 
 
+def test_no_machine_is_left_where_the_private_redis_dies_before_the_end(environ, cloud):
+    process = live(environ, cloud, "--yes")
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if "MachineCreated" in line:
+            os.kill(child_of(process, "valkey"), signal.SIGKILL)
+            process.send_signal(signal.SIGINT)
+    process.stdout.close()
+    assert process.wait(60) == 130, "".join(said)
+    assert "no machine of installation" in said[-1], "".join(said)
+
+
+def child_of(process, name):
+    """The id of a child process by a part of its program's name."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return next(int(pid) for pid in children if name in Path(f"/proc/{pid}/exe").readlink().name)
+
+
 def test_what_a_killed_run_left_is_ended_later(environ, cloud):
     process = live(environ, cloud, "--yes")
     for line in process.stdout:

@@ -155,6 +155,11 @@ def launched(answer: Mapping[str, Any]) -> str | None:
     return ids[0] if ids else None
 
 
+def is_empty(answer: Mapping[str, Any]) -> bool:
+    """Whether a fleet's answer has neither a machine nor an error."""
+    return launched(answer) is None and not answer.get("Errors")
+
+
 def not_visible(answer: Mapping[str, Any]) -> bool:
     """Whether the fleet made no machine because it does not find the group or the template yet."""
     codes = [AWS.get(error.get("ErrorCode", "")) for error in answer.get("Errors") or ()]

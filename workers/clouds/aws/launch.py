@@ -31,7 +31,7 @@ LOOK_AT_MOST_EVERY = timedelta(seconds=2)
 IMAGE_CACHED_FOR = timedelta(hours=1)
 MAX_PORT = 65535
 VISIBLE_AFTER = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 4.0, 4.0)
-"""Pauses before CreateFleet is repeated, in seconds: EC2 may not find a new group or template for some seconds."""
+"""Pauses in seconds: EC2 may neither find a new group or template nor list a new machine for some seconds."""
 NETWORK_CHANGED = (
     *("InvalidGroup.NotFound", "InvalidSecurityGroupID.NotFound"),
     *("InvalidSubnetID.NotFound", "InvalidSubnet.NotFound"),
@@ -171,7 +171,7 @@ class FleetLaunch:
         data = aws_fleet.template(request, image=resources.image, group=resources.group, user_data=script)
         fields = aws_fleet.fleet(request, offers, resources.places.subnets)
         answer = self._create_fleet(region, request, data, fields)
-        instance_id = aws_fleet.launched(answer)
+        instance_id = self._made_before(region, request) if aws_fleet.is_empty(answer) else aws_fleet.launched(answer)
         if instance_id is not None:
             return instance_id
         refusals = aws_fleet.refusals(answer, offers, resources.places.subnets, resources.places.zones)
@@ -204,6 +204,22 @@ class FleetLaunch:
         finally:
             self._templates.delete(region, aws_fleet.template_name(request.token))
         raise AssertionError  # the last call has returned or raised
+
+    def _made_before(self, region: str, request: MachineRequest) -> str | None:
+        """Id of the token's machine, or None. EC2 may answer a repeated call without the machine of the first one.
+
+        Raises DriverError, never AwsError: that would be a refusal, although there may be a machine.
+        """
+        filters = [{"Name": f"tag:{aws_fleet.TAG_TOKEN}", "Values": [request.token[: aws_fleet.MAX_TAG]]}]
+        for pause in (*VISIBLE_AFTER, 0):
+            try:
+                found = self._api.pages(region, "describe_instances", "Reservations", Filters=filters)
+            except AwsError as error:
+                raise DriverError(f"Whether {request.token} has a machine is unknown. {error}") from error
+            if made := [instance for reservation in found for instance in reservation["Instances"]]:
+                return str(min(made, key=lambda one: aws_instance.state(one) in aws_instance.ENDED)["InstanceId"])
+            time.sleep(pause)
+        return None
 
     def _described(self, region: str, instance_id: str) -> Any | None:
         """The instance; None if EC2 does not list it yet, which may take some seconds."""

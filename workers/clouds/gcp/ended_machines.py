@@ -121,9 +121,16 @@ class EndedMachines:
         if seen.ended_at is None:
             seen = self._ended(token, seen, now, found)
         if found.status == "TERMINATED" and seen.ended_at and now - seen.ended_at > STOPPED_FOR:
-            logger.warning("deleting %s, which has stopped, because its disk costs", found.name)
-            self._api.call_if_found("InstancesClient", "delete_unary", zone=seen.zone, instance=found.name)
+            self._delete(seen.zone, found.name)
         return seen.sighting
+
+    def _delete(self, zone: str, name: str) -> None:
+        """Delete a stopped machine. Errors are logged: the next list repeats it, and they concern no other machine."""
+        logger.warning("deleting %s, which has stopped, because its disk costs", name)
+        try:
+            self._api.call_if_found("InstancesClient", "delete_unary", zone=zone, instance=name)
+        except DriverError as error:
+            logger.warning("%s cannot be deleted: %s", name, error)
 
     def _ended(self, token: Token, seen: LastSighting, now: datetime, stopped: Any = None) -> LastSighting:
         """Determine and store how a machine ended. `stopped`: the instance, if it still exists."""

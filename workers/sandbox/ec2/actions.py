@@ -53,7 +53,11 @@ class Actions(EC2Response):
         self.error_on_dryrun()
         if self._get_param("Type") != "instant":
             raise EC2ClientError("UnsupportedOperation", "The stand-in supports fleets of the type instant only.")
-        return self._once("CreateFleet", lambda _: ActionResult(self._fleet()))
+        repeated = self.cloud.answered("CreateFleet", self.region, self._get_param("ClientToken"))
+        answer = self._once("CreateFleet", lambda _: ActionResult(self._fleet()))
+        if repeated and self.cloud.faults.silent("forgotten", "CreateFleet", region=self.region):
+            return ActionResult({"FleetId": "fleet-0", "Errors": [], "Instances": []})
+        return answer
 
     def create_security_group(self) -> ActionResult:
         answer = super().create_security_group()
@@ -97,9 +101,16 @@ class Actions(EC2Response):
 
     def describe_instances(self) -> ActionResult:
         self.cloud.lives.settle()
-        if self._get_param("InstanceIds") or self.cloud.is_used(self.region):
-            return super().describe_instances()
-        return ActionResult({"Reservations": []})
+        if not self._get_param("InstanceIds") and not self.cloud.is_used(self.region):
+            return ActionResult({"Reservations": []})
+        answer = super().describe_instances()
+        if fault := self.cloud.faults.silent("unlisted", "CreateFleet", region=self.region):
+            found: Any = answer.result
+            found["Reservations"] = [r for r in found["Reservations"] if self._is_listed(r, fault.seconds)]
+        return answer
+
+    def _is_listed(self, reservation: Any, seconds: float) -> bool:
+        return all(self.cloud.is_older(instance.id, seconds) for instance in reservation.instances)
 
     def describe_launch_templates(self) -> ActionResult:
         if self._get_param("LaunchTemplateNames") or self.cloud.is_used(self.region):
@@ -253,6 +264,7 @@ class Actions(EC2Response):
             block_device_mappings=data.get("BlockDeviceMappings", []),
         )
         instance = reservation.instances[0]
+        self.cloud.made(instance.id)
         self.cloud.lives.start(instance, pool, user_data, public=self._is_public(data))
         return instance
 

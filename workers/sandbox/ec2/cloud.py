@@ -68,15 +68,22 @@ class Cloud:
             self._answers[action, region, token] = (request, answer)
         return answer
 
+    def answered(self, action: str, region: str, token: str | None) -> bool:
+        """Whether a launch with this token was done before."""
+        return bool(token) and (action, region, token) in self._answers
+
     def made(self, id_: str) -> None:
-        """Record the age of a security group or, by its name, of a launch template."""
+        """Record the age of a security group, an instance or, by its name, of a launch template."""
         self._made_at[id_] = time.monotonic()
+
+    def is_older(self, id_: str, seconds: float) -> bool:
+        return time.monotonic() - self._made_at.get(id_, float("-inf")) >= seconds
 
     def unseen(self, region: str, groups: Iterable[str], template: str) -> tuple[str, str] | None:
         """EC2's error code and message if a fleet does not find one of these resources yet, else None."""
         fault = self.faults.silent("unseen", "CreateFleet", region=region)
         for id_ in (*groups, template) if fault else ():
-            if fault and time.monotonic() - self._made_at.get(id_, float("-inf")) < fault.seconds:
+            if fault and not self.is_older(id_, fault.seconds):
                 code, words = UNSEEN["lt" if id_ == template else "sg"]
                 return code, words.replace("{id}", id_)
         return None

@@ -51,7 +51,7 @@ OF_A_CALL = {
     "Unavailable": (503, "The service is unavailable. Please try again shortly."),
 }
 EVERYWHERE = ("AuthFailure", "RequestExpired", "ExpiredToken")
-SILENT = ("lost", "slow", "unseen", "preempted", "deleted")
+SILENT = ("lost", "slow", "unseen", "unlisted", "forgotten", "preempted", "deleted")
 
 # Codes and messages of a fleet for resources that it does not find yet.
 UNSEEN = {
@@ -68,7 +68,8 @@ class Fault(AnyFault, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     code: str
     """An error code of EC2, in the tables above or not; or `lost` (the call takes effect without an answer), `slow`,
-    `unseen` (fleets do not find younger groups and templates), `preempted` or `deleted` (the machine ends)."""
+    `unseen` (fleets do not find younger groups and templates), `unlisted` (no list has younger machines), `forgotten`
+    (a repeated CreateFleet gives neither a machine nor an error), `preempted` or `deleted` (the machine ends)."""
     message: str = ""
     """Replaces EC2's message; required for a code that is not in the tables above."""
     instance_type: str = "*"
@@ -80,7 +81,7 @@ class Fault(AnyFault, frozen=True, kw_only=True, forbid_unknown_fields=True):
     action: str = ""
     """Pattern of actions, such as `Describe*`; empty: launches, or all if the code is about credentials."""
     seconds: float = 1.0
-    """Delay of a slow answer, age of what fleets find, or time from the machine's boot to its end."""
+    """Delay of a slow answer, age of what fleets find and lists have, or time from the machine's boot to its end."""
     key: str = "*"
     """Pattern of the access key id that signs the call."""
     later_pages: bool = False

@@ -212,6 +212,15 @@ def test_a_permission_that_a_launch_lacks_is_named(home, aws):
     assert "not allowed in us-east-1: ec2:RunInstances, ec2:CreateFleet. Attach a policy" in told
 
 
+def test_a_denial_for_another_s_security_group_is_no_missing_permission(home, aws):
+    aws.denied = {"AuthorizeSecurityGroupIngress"}
+    _, lines = checked(home | aws.environ)
+    told = line(lines, "AWS", "permissions")
+    assert told.startswith("ok")
+    assert "7 of 8 calls of a launch are allowed" in told
+    assert "unknown for ec2:AuthorizeSecurityGroupIngress" in told
+
+
 def test_a_quota_too_small_everywhere_names_the_page_to_ask_for_more(home, aws):
     aws.quotas = {("us-east-1", "L-417A185B"): 0.0, ("us-west-2", "L-417A185B"): 64.0}
     aws.quotas |= {("us-east-1", "L-7212CCBC"): 0.0}

@@ -229,6 +229,39 @@ def test_an_answer_lost_after_the_effect_is_found_and_adopted(cloud, driver):
     assert len(instances(cloud)) == 1
 
 
+@pytest.mark.parametrize("listed_after", [0, 2])
+def test_a_repeated_call_without_machine_and_error_adopts_the_machine_of_the_first_one(cloud, driver, listed_after):
+    asked = request("d-1-1", batch(cloud))
+    cloud.fault("lost", times=1)
+    cloud.fault("forgotten")
+    cloud.fault("unlisted", seconds=listed_after)
+    with pytest.raises(DriverError):
+        driver.create(asked, SECRETS)
+    machine = cloud.again().create(asked, SECRETS)
+    assert [machine.id] == [instance["InstanceId"] for instance in instances(cloud)]
+
+
+def test_a_repeated_call_without_machine_and_error_is_a_refusal_if_there_is_no_machine(cloud, driver, monkeypatch):
+    asked = request("d-1-1", batch(cloud))
+    cloud.fault("InsufficientInstanceCapacity", times=len(asked.offers))
+    cloud.fault("forgotten")
+    refused(driver, asked)
+    monkeypatch.setattr("workers.clouds.aws.launch.VISIBLE_AFTER", (0.1, 0.1))
+    assert refused(cloud.again(), asked).refusals[0].offers == asked.offers
+    assert len(cloud.calls("DescribeInstances")) == 3
+
+
+def test_a_machine_of_the_first_call_that_cannot_be_looked_for_is_no_refusal(cloud, driver):
+    asked = request("d-1-1", batch(cloud))
+    cloud.fault("lost", times=1)
+    cloud.fault("forgotten")
+    cloud.fault("UnauthorizedOperation", action="DescribeInstances")
+    for one in (driver, cloud.again()):
+        with pytest.raises(DriverError) as error:
+            one.create(asked, SECRETS)
+        assert not isinstance(error.value, Refused)
+
+
 def test_a_launch_is_sent_once_only(cloud, driver):
     cloud.fault("InternalError", action="CreateFleet")
     with pytest.raises(DriverError):

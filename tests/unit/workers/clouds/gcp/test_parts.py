@@ -1,7 +1,9 @@
 """The GCP driver where a zone cannot be reached, or the credentials have expired."""
 
+import time
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from tests.builders.machines import INSTALLATION, SECRETS, request
@@ -41,6 +43,20 @@ def test_a_zone_that_cannot_be_reached_is_missing_from_the_list_alone(cloud, dri
     cloud.mend()
     running = {s.machine.token for s in driver.owned(INSTALLATION) if s.presence is Presence.RUNNING}
     assert running == {here.token, there.token}
+
+
+def test_a_stopped_machine_that_gcp_does_not_delete_hides_no_other(cloud, driver, monkeypatch):
+    (offer,) = [o for o in cloud.offers() if (o.instance_type, o.zone) == ("a2-ultragpu-2g", SILENT)]
+    soon = datetime.now(UTC) + timedelta(seconds=0.2)
+    stopped = driver.create(msgspec.structs.replace(request("d1-2", (offer,)), expires_at=soon), SECRETS)
+    here = made(cloud, "d1-1", HERE)
+    monkeypatch.setattr("workers.clouds.gcp.ended_machines.STOPPED_FOR", timedelta(0))
+    cloud.fault("forbidden", method="instances.delete")
+    until = time.monotonic() + 10
+    while time.monotonic() < until and not cloud.calls("instances.delete"):
+        found = {s.machine.token: s.presence for s in driver.owned(INSTALLATION)}
+    assert cloud.calls("instances.delete")
+    assert found == {here.token: Presence.RUNNING, stopped.token: Presence.ENDED}
 
 
 @pytest.mark.parametrize("known", ["its place and id", "its region", "nothing"])
