@@ -9,9 +9,10 @@ from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBacken
 from bot.views.card import card
 from bot.views.status import overview
 from tests.two_places import LEASE, AwsPlaces, Clock, FakePlaces, GcpPlaces, TwoPlaces, quiet
+from workers.api import Deployments
 from workers.clouds.driver import DriverError
 from workers.deployment.attempt import Phase
-from workers.deployment.events import Control, ControlLost
+from workers.deployment.events import Control, ControlLost, ControlRegained
 
 
 @pytest.fixture
@@ -126,8 +127,44 @@ def test_a_place_that_answers_again_is_said(world):
     assert lost(at(line, "east")) == {Control.LIST}
     line.restart()
     line.places.mend()
-    line.until(lambda: not at(line, "east").lost, 2)
+    line.until(lambda: not at(line, "east").lost, 13, 30)
     assert at(line, "east").phase is Phase.READY
+
+
+def test_a_place_that_fails_again_and_again_fills_neither_the_log_nor_the_thread(world):
+    line = world("fake")
+    for _ in range(10):
+        line.places.fail("east", "silent")
+        for _ in range(4):
+            line.step(10)
+        line.places.mend()
+        for _ in range(4):
+            line.step(10)
+    told = [event for event in line.log.read(line.id) if isinstance(event, ControlLost | ControlRegained)]
+    assert [event.what for event in told if event.what is Control.LIST] == [Control.LIST]
+    assert len(line.state.ready) == len(line.state.live) == 2
+
+
+def test_a_worker_that_may_no_longer_use_a_cloud_says_what_becomes_of_its_machines(world):
+    line = world("fake")
+    line.restart(allowed=False)
+    line.until(lambda: [lost(a) for a in line.state.live] == [{Control.LIST, Control.EXTEND}] * 2, 24)
+    assert "Add fake to MIXTRAL_CLOUDS, and restart the worker" in shown(line)
+    line.restart()
+    line.until(lambda: not any(Control.EXTEND in lost(a) for a in line.state.attempts))
+    assert len(line.state.ready) == len(line.state.live) == 2
+
+
+def test_a_place_that_gives_no_answer_hides_its_own_logs_alone(world):
+    line = world("fake")
+    for attempt in line.state.ready:
+        line.places.driver.print(attempt.request.token, "Application startup complete.")
+    line.places.fail("east", "silent")
+    found = Deployments(line.redis, line.nudged.append, {"fake": line.places.driver}).logs(line.name, 5)
+    assert sorted(log.tail for log in found) == [
+        "(its log could not be read: east is silent)",
+        "the machine is up\nApplication startup complete.",
+    ]
 
 
 def test_a_worker_that_was_away_for_longer_than_the_lease_says_what_became_of_the_machines(world):

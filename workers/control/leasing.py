@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from workers.clouds.driver import Driver, DriverError
+from workers.clouds.driver import Driver, DriverError, not_allowed
 from workers.control.collector import Collector
 from workers.control.contact import Contact
 from workers.control.recording import Recorder, each
@@ -38,10 +38,13 @@ class Leasing:
         now = self._recorder.now()
         attempts = self._recorder.leased()
         self._contact.retain({attempt.request.token for _, attempt in attempts})
-        for _, attempt in attempts:
+        for state, attempt in attempts:
+            if attempt.machine is None or attempt.expires_at - now > self._machine_lease / 2:
+                continue
             driver = self._drivers.get(attempt.offer.cloud)
-            due = attempt.machine is not None and attempt.expires_at - now <= self._machine_lease / 2
-            if driver is not None and due:
+            if driver is None:
+                self._contact.failed(state, attempt, not_allowed(attempt.offer.cloud))
+            else:
                 self._start(driver, attempt.offer, attempt.request.token, attempt.whereabouts)
 
     def keep(self, driver: Driver, machine: Machine) -> None:
@@ -54,6 +57,9 @@ class Leasing:
         """Append the extensions that succeeded by `until` (monotonic seconds)."""
         for extensions in self._extensions.values():
             answers = list(extensions.collect(until))
+            for token, answer in answers:
+                if isinstance(answer, DriverError):
+                    logger.warning("the lease of %s is not extended: %s", token, answer)
             self._kept |= {token: answer for token, answer in answers if isinstance(answer, datetime)}
             each(self._record, self._recorder.leased(), answers)
         now = self._recorder.now()
@@ -67,7 +73,6 @@ class Leasing:
 
     def _record(self, state: Deployment, attempt: Attempt, answer: datetime | DriverError) -> None:
         if isinstance(answer, DriverError):
-            logger.warning("the lease of %s is not extended: %s", attempt.request.token, answer)
             self._contact.failed(state, attempt, str(answer))
             return
         self._contact.answered(attempt)

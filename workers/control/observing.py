@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from workers.clouds.driver import Driver
+from workers.clouds.driver import Driver, not_allowed
 from workers.control.collector import Collector
 from workers.control.contact import Contact
 from workers.control.machine_ends import MachineEnds
@@ -78,6 +78,9 @@ class Observer:
         known = {attempt.request.token for _, attempt in attempts}
         self._missed = {token: missed for token, missed in self._missed.items() if token in known}
         self._contact.retain(known)
+        for state, attempt in self._recorder.leased():
+            if attempt.machine is not None and attempt.offer.cloud not in self._drivers:
+                self._contact.failed(state, attempt, not_allowed(attempt.offer.cloud))
         every = {(cloud, ""): LIST_IDLE_EVERY for cloud in self._drivers}
         every |= dict.fromkeys({place for _, a in attempts if (place := self._place(a))}, LIST_BUSY_EVERY)
         now = self._recorder.now()
