@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
+from msgspec.structs import replace
 
 from bot.views.card import card
 from bot.views.status import overview
@@ -188,6 +189,26 @@ def test_a_clock_that_is_set_back_does_not_stop_the_lists(world):
     token = at(line, "east").request.token
     line.places.delete(token)
     line.until(lambda: at_or_gone(line, token), 3)
+
+
+def test_a_clock_an_hour_ahead_of_the_cloud_s_writes_off_no_machine_that_its_list_does_not_show_yet(world, monkeypatch):
+    line = world("fake")
+    driver = line.places.driver
+    before, owned = driver.running(), driver.owned
+    driver.clock = lambda: line.clock.now - timedelta(hours=1)
+
+    def late(*where):
+        listing = owned(*where)
+        return replace(listing, sightings=tuple(s for s in listing if s.machine.token in before))
+
+    monkeypatch.setattr(driver, "owned", late)
+    line.requests.scale(line.id, 3, by="U")
+    for _ in range(4):
+        line.step()
+    monkeypatch.setattr(driver, "owned", owned)
+    for _ in range(4):
+        line.step()
+    assert len(driver.bought) == len(line.state.ready) == 3
 
 
 def at_or_gone(line, token):

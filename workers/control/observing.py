@@ -163,7 +163,9 @@ class Observer:
     def _observe_missing(self, state: Deployment, attempt: Attempt, listed: PlaceListed) -> None:
         token = attempt.request.token
         # A list may be older than the machine, or delayed: only those begun SHOWN_WITHIN after its creation count.
-        created = attempt.machine.created_at if attempt.machine else attempt.since  # each phase changes `since`
+        created = attempt.ready_at or attempt.since  # by our clock, which may be ahead of the cloud's
+        if attempt.machine is not None:
+            created = max(created, attempt.machine.created_at)
         self._missed[token] = self._missed.get(token, 0) + (created + SHOWN_WITHIN <= listed.begun)
         if self._missed[token] < MISSED_IS_GONE or not self._recorder.sees_all(attempt):
             return
