@@ -146,6 +146,19 @@ def test_a_place_that_fails_again_and_again_fills_neither_the_log_nor_the_thread
     assert len(line.state.ready) == len(line.state.live) == 2
 
 
+def test_a_cloud_that_denies_extensions_is_not_asked_at_every_sweep(world):
+    line = world("fake")
+    extended = ("extend", at(line, "east").request.token)
+    line.places.fail("east", "denied")
+    line.places.driver.calls.clear()
+    line.until(lambda: extended in line.places.driver.calls, 24)
+    for _ in range(20):
+        line.step(1)
+    assert 3 <= line.places.driver.calls.count(extended) <= 6
+    line.places.mend()
+    line.until(lambda: at(line, "east").expires_at > line.clock.now + LEASE / 2)
+
+
 def test_a_worker_that_may_no_longer_use_a_cloud_says_what_becomes_of_its_machines(world):
     line = world("fake")
     line.restart(allowed=False)

@@ -19,9 +19,14 @@ logger = logging.getLogger(__name__)
 MAX_THREADS = 8
 """Maximum number of concurrent extensions per place. After an outage of the worker, all machines are due together."""
 
+AGAIN_AFTER = timedelta(seconds=10)
+"""Time after which an extension that failed is repeated, or a 20th of the lease if that is shorter. A cloud that denies
+or throttles a hundred of them for hours must not be asked at every sweep.
+"""
+
 
 class Leasing:
-    """Extends a lease when half of it has passed. The next sweep repeats an extension that failed."""
+    """Extends a lease when half of it has passed. An extension that failed is repeated."""
 
     def __init__(self, recorder: Recorder, drivers: Mapping[str, Driver], machine_lease: timedelta) -> None:
         self._recorder = recorder
@@ -30,6 +35,7 @@ class Leasing:
         self._contact = Contact(recorder, Control.EXTEND)
         self._extensions: dict[tuple[str, str], Collector[Token, datetime | DriverError]] = {}
         """By cloud and place: a place that does not answer must not use up the threads for the others."""
+        self._failed_at: dict[Token, datetime] = {}
         self._kept: dict[Token, datetime] = {}
         """The expiry of each machine that only a newer version's log contains. If it is lost, it is set again."""
 
@@ -59,13 +65,17 @@ class Leasing:
             answers = list(extensions.collect(until))
             for token, answer in answers:
                 if isinstance(answer, DriverError):
+                    self._failed_at[token] = self._recorder.now()
                     logger.warning("the lease of %s is not extended: %s", token, answer)
             self._kept |= {token: answer for token, answer in answers if isinstance(answer, datetime)}
             each(self._record, self._recorder.leased(), answers)
-        now = self._recorder.now()
+        now, pause = self._recorder.now(), min(AGAIN_AFTER, self._machine_lease / 20)
+        self._failed_at = {token: at for token, at in self._failed_at.items() if timedelta() <= now - at < pause}
         self._kept = {token: expiry for token, expiry in self._kept.items() if expiry > now}
 
     def _start(self, driver: Driver, offer: Offer, token: Token, known: Whereabouts) -> None:
+        if token in self._failed_at:
+            return
         place = (driver.cloud, driver.place(offer))
         if place not in self._extensions:
             self._extensions[place] = Collector("lease", MAX_THREADS)
