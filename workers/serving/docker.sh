@@ -120,7 +120,7 @@ pull() { # IMAGE
       say "the registry refused the login: $why"
     else
       before="$(received 2>/dev/null)"
-      report pulling "$(image_size "$1")" since "${before:-0}" &
+      report pulling "$(image_size "$1" 2>/dev/null)" since "${before:-0}" &
       reporter="$!"
       try docker pull --quiet "$1"
       status="$?"
