@@ -72,10 +72,10 @@ live-aws: .venv/ready ## Launch one small model on AWS, ask it, end it; costs un
 live-gcp: .venv/ready ## The same on GCP
 	.venv/bin/python -m tests.live gcp
 
-test-crash: .venv/ready ## Test kills of every process at many moments
+test-crash: .venv/ready ## Test kills of every process at many moments, and places that fail
 	MIXTRAL_TEST_LAYERS=crash .venv/bin/python -m pytest -q -n 2 --dist loadfile -m crash
 
-test-chaos: .venv/ready ## Test the gateway under load while replicas die, freeze, start and end
+test-chaos: .venv/ready ## Test the gateway under load while replicas die, freeze, start, end or are busy
 	MIXTRAL_TEST_LAYERS=chaos .venv/bin/python -m pytest -q -s -m chaos
 
 test-boot: .venv/ready ## Boot real machines in QEMU and run their user data (needs root)

@@ -52,7 +52,7 @@ Question = Callable[[], list[Finding]]
 def run(environ: Mapping[str, str], out: TextIO, err: TextIO | None = None, *, deep: bool = False) -> int:
     """Print a line for each finding. Return 0 if a launch could work, else 1. Raises nothing.
 
-    `deep`: check also what a first launch would meet in each region. Nothing is created.
+    `deep`: also check what a first launch needs in each region. Nothing is created.
     """
     connections = {"Redis": redis, "Slack": slack, "worker control": control, "gateway": gateway}
     questions: dict[str, Question] = {name: partial(question, environ) for name, question in connections.items()}
@@ -111,7 +111,9 @@ def _installation(environ: Mapping[str, str]) -> list[Finding]:
     except OSError as error:
         mend = "set MIXTRAL_HOME to a writable folder"
         return [Finding(about="settings", what="", works=False, says=f"files cannot be stored: {error}", mend=mend)]
-    which = f"installation {read.installation}" if read.installation else "no installation's id yet: Redis gives it"
+    which = (
+        f"installation {read.installation}" if read.installation else "no installation id yet; it is read from Redis"
+    )
     says = f"{which}, files in {read.home}"
     return [Finding(about="settings", what="", works=True, says=says)]
 
@@ -212,7 +214,7 @@ def _egress(environ: Mapping[str, str]) -> list[Finding]:
     try:
         return [on_egress(environ, admitted(environ))]
     except CidrsError:
-        return []  # the finding about the firewall has it
+        return []  # the finding about the firewall contains it
 
 
 def _unanswered(name: str, error: Exception) -> list[Finding]:

@@ -43,7 +43,7 @@ class WantedMachines:
     """Looks up which machines are wanted, by the event logs. After a failure of Redis, all lookups return UNKNOWN."""
 
     def __init__(self, url: str, installation: str) -> None:
-        """`installation`: the id of this host; empty if it has none, which is then the one of Redis."""
+        """`installation`: the id that this host has; if it is empty, the id in Redis is used."""
         self.installation = installation
         self.foreign = False
         """Whether Redis belongs to another installation than this host."""
@@ -116,7 +116,7 @@ def run(
     with closing(WantedMachines(settings.redis_url, settings.installation)) as logs:
         settings = replace(settings, installation=logs.installation)
         if not settings.installation:
-            say.print(Text("This host has no installation's id. Start a worker here, or set MIXTRAL_INSTALLATION."))
+            say.print(Text("This host has no installation id. Start a worker here, or set MIXTRAL_INSTALLATION."))
             return 1
         sightings, unlisted, skipped = _listed(clouds, settings, say)
         priced = _prices(environ)

@@ -10,7 +10,7 @@ from workers.deployment.state import Deployment
 from workers.machines import Token
 
 LOST_AFTER = timedelta(seconds=30)
-"""Time of uninterrupted failures after which control counts as lost. Most clouds lose single answers."""
+"""Time of uninterrupted failures after which control counts as lost. Single calls often fail."""
 
 REGAINED_AFTER = timedelta(minutes=5)
 """Time of uninterrupted answers after which it counts as regained. A place that fails again and again for a day must
@@ -19,7 +19,7 @@ fill neither the log nor the thread.
 
 
 class Contact:
-    """One kind of control over all machines. If the times are lost, LOST_AFTER and REGAINED_AFTER start again."""
+    """One kind of control over all machines. After a restart, LOST_AFTER and REGAINED_AFTER start again."""
 
     def __init__(self, recorder: Recorder, what: Control) -> None:
         self._recorder = recorder

@@ -82,7 +82,7 @@ def _subnets(api: AwsClient, needed: Sequence[Need]) -> list[Finding]:
 
 
 def _spot_role(api: AwsClient, _needed: Sequence[Need]) -> list[Finding]:
-    """Whether spot machines can be requested: the first request of an account creates the role, if it may."""
+    """Whether spot machines can be requested: the first request of an account creates the role, if it is permitted."""
     finding = partial(Finding, about=ABOUT, what="spot role")
     try:
         api.call("iam", api.home, "get_role", RoleName=SPOT_ROLE)
@@ -96,7 +96,7 @@ def _spot_role(api: AwsClient, _needed: Sequence[Need]) -> list[Finding]:
 
 
 def _asked(question: Callable[[str], T], region: str) -> T | DriverError:
-    """The answer of one region, or its error: the other regions are reported all the same."""
+    """The answer of one region, or its error, so that the other regions are still reported."""
     try:
         return question(region)
     except DriverError as error:

@@ -259,6 +259,6 @@ def test_a_host_without_an_id_lists_the_machines_of_the_one_in_redis(ring):
     del ring.environ["MIXTRAL_INSTALLATION"]
     status, out, err = ring.run()
     assert (status, out) == (1, "")
-    assert "no installation's id" in err
+    assert "no installation id" in err
     ring.redis.set(INSTALLATION_KEY, INSTALLATION)
     assert "fast" in ring.run()[1]

@@ -475,8 +475,8 @@ def test_places_that_fail_in_the_same_second_are_both_said():
     told.control_lost(Control.LIST, "denied", attempt=1).control_lost(Control.LIST, "denied", attempt=2).wait(61)
     said = alerts.lost(told.state, told.now)
     assert len(said) == 2
-    assert "r-a has not been listed" in str(said)
-    assert "s-a has not been listed" in str(said)
+    assert "r-a has not listed its machines" in str(said)
+    assert "s-a has not listed its machines" in str(said)
 
 
 def test_machines_of_an_alert_are_not_said_again_when_the_first_of_them_is_gone():
