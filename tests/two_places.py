@@ -210,9 +210,12 @@ class TwoPlaces:
         places.mend()
         assert {self.place(a) for a in self.state.ready} == set(places.names)
 
-    def restart(self):
-        """New processes: nothing in memory, and new connections. The sweeper's lists in progress are dropped."""
-        drivers = {self.cloud: self.places.driver}
+    def restart(self, *, allowed=True):
+        """New processes: nothing in memory, and new connections. The sweeper's lists in progress are dropped.
+
+        `allowed`: whether the new ones may use the cloud.
+        """
+        drivers = {self.cloud: self.places.driver} if allowed else {}
         shared = {
             "redis": self.redis,
             "log": self.log,

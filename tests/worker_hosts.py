@@ -32,8 +32,8 @@ class Company:
         self.nudged, self.forwarded = [], []
         self.requests = Deployments(redis, self.nudged.append, {})
 
-    def host(self, name, *, installation="i-1", rung="fake here-1"):
-        self.hosts[name] = Host(self, name, installation, rung)
+    def host(self, name, *, installation="i-1", rung="fake here-1", clouds=("fake", "local")):
+        self.hosts[name] = Host(self, name, installation, rung, clouds)
         return self.hosts[name]
 
     def launch(self):
@@ -63,12 +63,12 @@ class Company:
 
 
 class Host:
-    def __init__(self, company, name, installation, rung):
+    def __init__(self, company, name, installation, rung, clouds):
         self.local = FakeDriver("local", clock=lambda: company.now, offers=(offer("local here-1", gpu=""),))
         shared = {
             "redis": company.redis,
             "log": company.log,
-            "drivers": {"fake": company.cloud, "local": self.local},
+            "drivers": {cloud: {"fake": company.cloud, "local": self.local}[cloud] for cloud in clouds},
             "environ": {"HF_TOKEN": "a-token-of-the-hub"},
             "installation": installation,
             "machine_lease": LEASE,

@@ -215,16 +215,14 @@ class Deployments:
             if attempt.machine is None:
                 continue
             driver = self._drivers.get(attempt.machine.cloud)
-            token, known = attempt.request.token, attempt.whereabouts
-            tail = driver.log(token, lines, known) if driver and not attempt.gone_at else ""
-            place = f"{attempt.offer.cloud} {attempt.offer.zone}"
-            if tail or attempt.log_tail:
+            tail = attempt.log_tail
+            if driver and not attempt.gone_at:
+                token, known = attempt.request.token, attempt.whereabouts
+                tail = self._confidential.log_tail(state, driver, token, known, lines) or tail
+            if tail:
+                place = f"{attempt.offer.cloud} {attempt.offer.zone}"
                 found.append(
-                    ReplicaLog(
-                        replica=attempt.replica,
-                        place=place,
-                        tail=self._confidential.masked(state, tail or attempt.log_tail),
-                    )
+                    ReplicaLog(replica=attempt.replica, place=place, tail=self._confidential.masked(state, tail))
                 )
         if not found:
             raise LogsGone(f"{name} has no log yet: none of its machines has printed anything.")

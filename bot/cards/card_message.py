@@ -212,7 +212,7 @@ class Cards:
     def _say_contact(self, state: Deployment, record: CardRecord) -> None:
         """Post each alert about control once: lost, regained, and a lease that ran out."""
         now = self._now()
-        due = alerts.lost(state, now)
+        due = alerts.lost(state, now, record.said)
         for kind, message in due.items():
             self._reply(state, record, kind, message)
         if not due and not any(a.lost for a in state.attempts):

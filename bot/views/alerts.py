@@ -1,5 +1,6 @@
 """PURE: the alerts in a card's thread, and the notice to the launcher where the card cannot be posted."""
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from bot.slack.message import Message
@@ -117,17 +118,39 @@ def back_kind(since: datetime) -> str:
     return f"{BACK}{int(since.timestamp())}"
 
 
-def lost(deployment: Deployment, now: datetime) -> dict[str, Message]:
-    """The alerts about what the control loop cannot do, by kind. Each is due after MENTIONED_AFTER."""
+def lost(deployment: Deployment, now: datetime, said: Iterable[str] = ()) -> dict[str, Message]:
+    """The alerts about what the control loop cannot do, by kind. Each is due after MENTIONED_AFTER.
+
+    `said`: the kinds posted before. When the first machine of an alert is gone, the others are not said again.
+    """
+    before = tuple(said)
     found = {
-        f"{LOST}{loss.first.what.value}_{int(loss.first.since.timestamp())}": lost_control.sentence(loss)
+        _lost_kind(loss): lost_control.sentence(loss)
         for loss in lost_control.losses(deployment)
-        if now - loss.first.since >= lost_control.MENTIONED_AFTER
+        if now - loss.first.since >= lost_control.MENTIONED_AFTER and not _is_said(loss, before)
     }
     if over := without_lease(deployment, now):
         found[f"{LOST}lease_{int(min(a.expires_at for a in over).timestamp())}"] = lost_control.lease_over(over)
     who = f"{words.user(deployment.place.user)} *{escape(deployment.name)}*:"
     return {kind: _alert(f"{who} {said}", kind, deployment) for kind, said in found.items()}
+
+
+def _lost_kind(loss: lost_control.Loss) -> str:
+    return f"{_lost_prefix(loss)}{int(loss.first.since.timestamp())}"
+
+
+def _lost_prefix(loss: lost_control.Loss) -> str:
+    offer = loss.attempts[0].offer
+    return f"{LOST}{loss.first.what.value}_{offer.cloud}_{offer.zone or offer.region}_".replace("-", "_")
+
+
+def _is_said(loss: lost_control.Loss, said: Sequence[str]) -> bool:
+    """Whether an alert that was posted about the same place contained these machines, too."""
+    prefix, since = _lost_prefix(loss), int(loss.first.since.timestamp())
+    parts = (kind.rpartition("_") for kind in said)
+    earlier = [int(stamp) for head, _, stamp in parts if f"{head}_" == prefix]
+    within = int(lost_control.MENTIONED_AFTER.total_seconds())
+    return any(stamp < since <= stamp + within for stamp in earlier)
 
 
 def regained(deployment: Deployment, kind: str) -> Message:

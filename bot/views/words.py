@@ -103,13 +103,15 @@ NEWER = "its log has events of a newer version"
 
 def newer(deployment: Deployment) -> str:
     """What it means that a newer version wrote to the log; empty if none did."""
-    if not deployment.newer or is_ending(deployment):
+    if not deployment.newer or deployment.ended is not None:
         return ""
+    follows = "Nothing is launched or ended; the leases of all machines are extended."
+    if is_ending(deployment):
+        follows = "This version ends none of them: without the newer one, they cost money until their leases run out."
     return (
         f"\N{WARNING SIGN}\ufe0f A newer version of mixtral-bot wrote {code(clip(deployment.newer, 80))} to the log of "
         "this deployment, which this version cannot read. The facts here may be outdated, and machines that cost money "
-        "may be missing. Nothing is launched or ended; the leases of all machines are extended. Upgrade the bot, the "
-        "workers and the gateway."
+        f"may be missing. {follows} Upgrade the bot, the workers and the gateway."
     )
 
 

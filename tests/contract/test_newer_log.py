@@ -160,3 +160,16 @@ def test_a_machine_that_an_attempt_has_left_behind_is_not_ended(company, worker)
     wrote(company, id_)
     company.settle(worker, rounds=40)
     assert company.cloud.running() == [state.attempts[0].request.token]
+
+
+def test_a_deployment_that_was_to_end_before_says_that_this_version_ends_no_machine(company, worker):
+    id_ = company.launch()
+    company.settle(worker)
+    company.requests.stop(id_, by="U1")
+    wrote(company, id_)
+    company.settle(worker)
+    assert len(company.cloud.running()) == 1
+    shown = text(card(company.requests.by_id(id_), company.now))
+    assert "This version ends none of them: without the newer one, they cost money until their leases run out" in shown
+    company.now += LEASE
+    assert company.cloud.running() == []

@@ -5,13 +5,15 @@ from typing import Any
 
 import pytest
 from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
+from msgspec.structs import replace
 
 from bot.views.card import card
 from bot.views.status import overview
 from tests.two_places import LEASE, AwsPlaces, Clock, FakePlaces, GcpPlaces, TwoPlaces, quiet
+from workers.api import Deployments
 from workers.clouds.driver import DriverError
 from workers.deployment.attempt import Phase
-from workers.deployment.events import Control, ControlLost
+from workers.deployment.events import Control, ControlLost, ControlRegained
 
 
 @pytest.fixture
@@ -126,8 +128,57 @@ def test_a_place_that_answers_again_is_said(world):
     assert lost(at(line, "east")) == {Control.LIST}
     line.restart()
     line.places.mend()
-    line.until(lambda: not at(line, "east").lost, 2)
+    line.until(lambda: not at(line, "east").lost, 13, 30)
     assert at(line, "east").phase is Phase.READY
+
+
+def test_a_place_that_fails_again_and_again_fills_neither_the_log_nor_the_thread(world):
+    line = world("fake")
+    for _ in range(10):
+        line.places.fail("east", "silent")
+        for _ in range(4):
+            line.step(10)
+        line.places.mend()
+        for _ in range(4):
+            line.step(10)
+    told = [event for event in line.log.read(line.id) if isinstance(event, ControlLost | ControlRegained)]
+    assert [event.what for event in told if event.what is Control.LIST] == [Control.LIST]
+    assert len(line.state.ready) == len(line.state.live) == 2
+
+
+def test_a_cloud_that_denies_extensions_is_not_asked_at_every_sweep(world):
+    line = world("fake")
+    extended = ("extend", at(line, "east").request.token)
+    line.places.fail("east", "denied")
+    line.places.driver.calls.clear()
+    line.until(lambda: extended in line.places.driver.calls, 24)
+    for _ in range(20):
+        line.step(1)
+    assert 3 <= line.places.driver.calls.count(extended) <= 6
+    line.places.mend()
+    line.until(lambda: at(line, "east").expires_at > line.clock.now + LEASE / 2)
+
+
+def test_a_worker_that_may_no_longer_use_a_cloud_says_what_becomes_of_its_machines(world):
+    line = world("fake")
+    line.restart(allowed=False)
+    line.until(lambda: [lost(a) for a in line.state.live] == [{Control.LIST, Control.EXTEND}] * 2, 24)
+    assert "Add fake to MIXTRAL_CLOUDS, and restart the worker" in shown(line)
+    line.restart()
+    line.until(lambda: not any(Control.EXTEND in lost(a) for a in line.state.attempts))
+    assert len(line.state.ready) == len(line.state.live) == 2
+
+
+def test_a_place_that_gives_no_answer_hides_its_own_logs_alone(world):
+    line = world("fake")
+    for attempt in line.state.ready:
+        line.places.driver.print(attempt.request.token, "Application startup complete.")
+    line.places.fail("east", "silent")
+    found = Deployments(line.redis, line.nudged.append, {"fake": line.places.driver}).logs(line.name, 5)
+    assert sorted(log.tail for log in found) == [
+        "(its log could not be read: east is silent)",
+        "the machine is up\nApplication startup complete.",
+    ]
 
 
 def test_a_worker_that_was_away_for_longer_than_the_lease_says_what_became_of_the_machines(world):
@@ -151,6 +202,26 @@ def test_a_clock_that_is_set_back_does_not_stop_the_lists(world):
     token = at(line, "east").request.token
     line.places.delete(token)
     line.until(lambda: at_or_gone(line, token), 3)
+
+
+def test_a_clock_an_hour_ahead_of_the_cloud_s_writes_off_no_machine_that_its_list_does_not_show_yet(world, monkeypatch):
+    line = world("fake")
+    driver = line.places.driver
+    before, owned = driver.running(), driver.owned
+    driver.clock = lambda: line.clock.now - timedelta(hours=1)
+
+    def late(*where):
+        listing = owned(*where)
+        return replace(listing, sightings=tuple(s for s in listing if s.machine.token in before))
+
+    monkeypatch.setattr(driver, "owned", late)
+    line.requests.scale(line.id, 3, by="U")
+    for _ in range(4):
+        line.step()
+    monkeypatch.setattr(driver, "owned", owned)
+    for _ in range(4):
+        line.step()
+    assert len(driver.bought) == len(line.state.ready) == 3
 
 
 def at_or_gone(line, token):

@@ -5,6 +5,8 @@ from datetime import timedelta
 import pytest
 
 from tests.worker_hosts import LEASE, TICK, Company
+from workers.clouds.driver import DriverError
+from workers.decision.next_step import PLAN_AGES
 from workers.deployment.attempt import Phase
 from workers.deployment.events import MachineCreated, MachineGone
 from workers.deployment.ownership import ENDED_ITSELF
@@ -114,6 +116,34 @@ def test_a_local_machine_of_a_host_that_stays_away_counts_as_gone_after_its_leas
     company.settle(second)
     assert company.events(id_, MachineGone)[0].why == "its lease ran out, because no worker extended it"
     assert company.attempts(id_)[-1] == (2, Phase.READY)
+
+
+def test_an_end_is_forwarded_although_a_cloud_gives_no_answer(company):
+    first, second = company.host("h-a", rung="local here-1"), company.host("h-b")
+    id_ = company.launch()
+    company.settle(first)
+    company.now += PLAN_AGES + TICK
+    company.requests.scale(id_, 2, by="U0ROBIN0001")
+    company.settle(second)
+    assert [a.offer.cloud for a in company.requests.by_id(id_).ready] == ["local", "fake"]
+    company.cloud.unreachable = True
+    company.requests.stop(id_, by="U0ROBIN0001")
+    with pytest.raises(DriverError, match="does not answer"):
+        second.advance(id_)
+    assert company.forwarded == [(id_, "h-a")]
+
+
+def test_a_local_machine_of_a_host_that_stays_away_holds_up_no_host_that_uses_clouds_alone(company):
+    first, second = company.host("h-a", rung="local here-1"), company.host("h-b", clouds=("fake",))
+    id_ = company.launch()
+    company.settle(first)
+    company.requests.stop(id_, by="U0ROBIN0001")
+    del company.hosts["h-a"]
+    company.settle(second)
+    assert not company.requests.by_id(id_).ended
+    company.now += LEASE + ENDED_ITSELF
+    company.settle(second)
+    assert company.requests.by_id(id_).ended
 
 
 def test_a_local_machine_of_an_old_log_is_judged_by_the_host_that_finds_it(company):

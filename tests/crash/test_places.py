@@ -142,9 +142,10 @@ def settle(line, *, ended):
         if ended:
             return state.ended is not None and not running
         live = {a.request.token for a in state.ready}
-        return len(live) == 2 and running == live and not any(a.lost for a in state.attempts)
+        return len(live) == 2 and running == live
 
     line.until(holds, 60, seconds=10)  # refusals for lack of capacity last 5 min
+    line.until(lambda: ended or not any(a.lost for a in line.state.attempts), 13, seconds=30)
     assert all(not a.lost for a in line.state.attempts if a.phase not in MAY_COST)
 
 

@@ -82,3 +82,8 @@ class Driver(Protocol):
     def log(self, token: Token, lines: int, known: Whereabouts = ANYWHERE) -> str:
         """The last lines of the machine's console; empty if there is none."""
         ...
+
+
+def not_allowed(cloud: str) -> str:
+    """Why this worker makes no call to a cloud, and the mend."""
+    return f"This worker is not allowed to use {cloud}. Add {cloud} to MIXTRAL_CLOUDS, and restart the worker."

@@ -8,7 +8,7 @@ from typing import assert_never
 
 from redis import Redis
 
-from workers.clouds.driver import Driver, DriverError, NoAnswer, Refused
+from workers.clouds.driver import Driver, DriverError, NoAnswer, Refused, not_allowed
 from workers.decision.next_step import (
     Abandon,
     Create,
@@ -111,9 +111,11 @@ class Advance:
             with Lease(self._redis, f"d:{deployment}", self._control_lease).held() as free:
                 if not free:
                     return  # the holder of the lease compares the log's version after its release
-                state = self._settle(deployment)
+                state, unanswered = self._settle(deployment)
             if state is not None:
                 self._leave(state)
+            if unanswered is not None:
+                raise unanswered  # the sweeper repeats the nudge
             # A nudge that finds the lease held returns immediately, so continue if the log has grown meanwhile.
             if state is None or state.newer or self._log.version(deployment) == state.version:
                 return
@@ -133,7 +135,8 @@ class Advance:
         for host in {host for host in apart.values() if host}:
             self._forward(state.id, host)
 
-    def _settle(self, deployment: DeploymentId) -> Deployment | None:
+    def _settle(self, deployment: DeploymentId) -> tuple[Deployment | None, DriverError | None]:
+        """Do steps until `Wait`. Returns the state, and the first error of a place that was skipped."""
         state = fold(deployment, self._log.read(deployment))
         fresh_intent: Token | None = None
         silent: dict[int, DriverError] = {}
@@ -151,9 +154,7 @@ class Advance:
                 # A place that does not answer must not delay the replicas in others.
                 silent |= dict.fromkeys(_unanswered(state, step.attempt, error), error)
             state = fold(deployment, self._log.read(deployment, after=state.version), onto=state)
-        if silent:
-            raise next(iter(silent.values()))  # the sweeper repeats the nudge
-        return state
+        return state, next(iter(silent.values()), None)
 
     def _streaming(self, state: Deployment) -> frozenset[int]:
         """The attempts that are answering requests; read only if that decides how a replica ends."""
@@ -273,9 +274,7 @@ class Advance:
     def _driver(self, attempt: Attempt) -> Driver:
         cloud = attempt.offer.cloud
         if cloud not in self._drivers:
-            raise DriverError(
-                f"This worker is not allowed to use {cloud}. Add {cloud} to MIXTRAL_CLOUDS, and restart the worker."
-            )
+            raise DriverError(not_allowed(cloud))
         return self._drivers[cloud]
 
     def _secrets(self, state: Deployment) -> dict[str, str]:
@@ -290,8 +289,11 @@ class Advance:
         return self._confidential.secrets(state) | {KEY_VARIABLE: key}
 
     def _terminate(self, state: Deployment, attempt: Attempt) -> None:
-        if not self._us.owns(attempt):  # its lease was not extended here, and has ended
-            why = f"it belonged to the installation {attempt.request.installation}, and its lease has ended"
+        if not self._us.extends(attempt):  # its lease was not extended here, and has ended
+            whose = f"the installation {attempt.request.installation}"
+            if self._us.owns(attempt):
+                whose = f"the worker host {attempt.request.host}"
+            why = f"it belonged to {whose}, and its lease has ended"
             gone = MachineGone(**self._stamp(), attempt=attempt.number, why=why)
             self._log.record(state.id, state.version, [gone])
             return

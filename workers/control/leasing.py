@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from workers.clouds.driver import Driver, DriverError
+from workers.clouds.driver import Driver, DriverError, not_allowed
 from workers.control.collector import Collector
 from workers.control.contact import Contact
 from workers.control.recording import Recorder, each
@@ -19,9 +19,14 @@ logger = logging.getLogger(__name__)
 MAX_THREADS = 8
 """Maximum number of concurrent extensions per place. After an outage of the worker, all machines are due together."""
 
+AGAIN_AFTER = timedelta(seconds=10)
+"""Time after which an extension that failed is repeated, or a 20th of the lease if that is shorter. A cloud that denies
+or throttles a hundred of them for hours must not be asked at every sweep.
+"""
+
 
 class Leasing:
-    """Extends a lease when half of it has passed. The next sweep repeats an extension that failed."""
+    """Extends a lease when half of it has passed. An extension that failed is repeated."""
 
     def __init__(self, recorder: Recorder, drivers: Mapping[str, Driver], machine_lease: timedelta) -> None:
         self._recorder = recorder
@@ -30,6 +35,7 @@ class Leasing:
         self._contact = Contact(recorder, Control.EXTEND)
         self._extensions: dict[tuple[str, str], Collector[Token, datetime | DriverError]] = {}
         """By cloud and place: a place that does not answer must not use up the threads for the others."""
+        self._failed_at: dict[Token, datetime] = {}
         self._kept: dict[Token, datetime] = {}
         """The expiry of each machine that only a newer version's log contains. After a restart, it is set again."""
 
@@ -38,10 +44,13 @@ class Leasing:
         now = self._recorder.now()
         attempts = self._recorder.leased()
         self._contact.retain({attempt.request.token for _, attempt in attempts})
-        for _, attempt in attempts:
+        for state, attempt in attempts:
+            if attempt.machine is None or attempt.expires_at - now > self._machine_lease / 2:
+                continue
             driver = self._drivers.get(attempt.offer.cloud)
-            due = attempt.machine is not None and attempt.expires_at - now <= self._machine_lease / 2
-            if driver is not None and due:
+            if driver is None:
+                self._contact.failed(state, attempt, not_allowed(attempt.offer.cloud))
+            else:
                 self._start(driver, attempt.offer, attempt.request.token, attempt.whereabouts)
 
     def keep(self, driver: Driver, machine: Machine) -> None:
@@ -54,12 +63,19 @@ class Leasing:
         """Append the extensions that succeeded by `until` (monotonic seconds)."""
         for extensions in self._extensions.values():
             answers = list(extensions.collect(until))
+            for token, answer in answers:
+                if isinstance(answer, DriverError):
+                    self._failed_at[token] = self._recorder.now()
+                    logger.warning("the lease of %s is not extended: %s", token, answer)
             self._kept |= {token: answer for token, answer in answers if isinstance(answer, datetime)}
             each(self._record, self._recorder.leased(), answers)
-        now = self._recorder.now()
+        now, pause = self._recorder.now(), min(AGAIN_AFTER, self._machine_lease / 20)
+        self._failed_at = {token: at for token, at in self._failed_at.items() if timedelta() <= now - at < pause}
         self._kept = {token: expiry for token, expiry in self._kept.items() if expiry > now}
 
     def _start(self, driver: Driver, offer: Offer, token: Token, known: Whereabouts) -> None:
+        if token in self._failed_at:
+            return
         place = (driver.cloud, driver.place(offer))
         if place not in self._extensions:
             self._extensions[place] = Collector("lease", MAX_THREADS)
@@ -67,7 +83,6 @@ class Leasing:
 
     def _record(self, state: Deployment, attempt: Attempt, answer: datetime | DriverError) -> None:
         if isinstance(answer, DriverError):
-            logger.warning("the lease of %s is not extended: %s", attempt.request.token, answer)
             self._contact.failed(state, attempt, str(answer))
             return
         self._contact.answered(attempt)

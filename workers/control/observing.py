@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from workers.clouds.driver import Driver
+from workers.clouds.driver import Driver, not_allowed
 from workers.control.collector import Collector
 from workers.control.contact import Contact
 from workers.control.machine_ends import MachineEnds
@@ -78,6 +78,9 @@ class Observer:
         known = {attempt.request.token for _, attempt in attempts}
         self._missed = {token: missed for token, missed in self._missed.items() if token in known}
         self._contact.retain(known)
+        for state, attempt in self._recorder.leased():
+            if attempt.machine is not None and attempt.offer.cloud not in self._drivers:
+                self._contact.failed(state, attempt, not_allowed(attempt.offer.cloud))
         every = {(cloud, ""): LIST_IDLE_EVERY for cloud in self._drivers}
         every |= dict.fromkeys({place for _, a in attempts if (place := self._place(a))}, LIST_BUSY_EVERY)
         now = self._recorder.now()
@@ -160,7 +163,9 @@ class Observer:
     def _observe_missing(self, state: Deployment, attempt: Attempt, listed: PlaceListed) -> None:
         token = attempt.request.token
         # A list may be older than the machine, or delayed: only those begun SHOWN_WITHIN after its creation count.
-        created = attempt.machine.created_at if attempt.machine else attempt.since  # each phase changes `since`
+        created = attempt.ready_at or attempt.since  # by our clock, which may be ahead of the cloud's
+        if attempt.machine is not None:
+            created = max(created, attempt.machine.created_at)
         self._missed[token] = self._missed.get(token, 0) + (created + SHOWN_WITHIN <= listed.begun)
         if self._missed[token] < MISSED_IS_GONE or not self._recorder.sees_all(attempt):
             return

@@ -60,7 +60,10 @@ class PriceRefresher:
 
     def look(self) -> bool:
         """Refresh the prices if that is due and no other worker does. Returns whether it did. Raises RedisError."""
-        if not self._sources(()) or not self._due():
+        if not self._sources(()):
+            return False
+        if not self._due():
+            self._max_age = self._every or AT_START  # the start has repeated nothing
             return False
         with Lease(self._redis, "prices", LEASE).held() as free:
             if not free or not self._due():  # another worker may have done it in the meantime

@@ -3,8 +3,8 @@
 What happens to an attempt        Wait                                     Then it is given up, with this failure
 --------------------------------  ---------------------------------------  --------------------------------------
 Cloud does not answer the create  30 min; the request is repeated          provision
-Boot, installation or pull takes  20, 60 and 40 min (BOOT_LIMITS)          initial delay
-  too long
+Boot, installation or pull takes  20, 60 and 40 min (BOOT_LIMITS), but     initial delay
+  too long                        never less than without any report
 Engine is not ready after its     the recipe's initial delay (or 20 min);  initial delay
   start                           a download of weights that moves is not
                                   counted, at most 60 min
@@ -111,13 +111,17 @@ def deadline(attempt: Attempt) -> datetime | None:
 
 
 def _ready_by(attempt: Attempt) -> datetime:
-    """Time until which a starting attempt may stay in the present phase of its boot."""
+    """Time until which a starting attempt may stay in the present phase of its boot.
+
+    A console may fall silent after a report. That ends no machine earlier than a console that was silent all the time.
+    """
     delay = attempt.request.boot.initial_delay
+    without_report = attempt.since + attempt.request.boots_within + delay
     if not attempt.boot:
-        return attempt.since + attempt.request.boots_within + delay
+        return without_report
     stage = attempt.boot[-1]
     if stage.phase in BOOT_LIMITS:
-        return stage.since + BOOT_LIMITS[stage.phase]
+        return max(stage.since + BOOT_LIMITS[stage.phase], without_report)
     return min(stage.moved_at, stage.since + MAX_DOWNLOAD) + delay
 
 
@@ -171,6 +175,10 @@ def _too_late(attempt: Attempt, until: datetime) -> str:
     minutes = f"{(until - stage.since).total_seconds() / 60:.0f} min"
     percent = f"{stage.percent} % done" if stage.percent is not None else ""
     doing = f" ({told})" if (told := "; ".join(filter(None, (percent, attempt.progress)))) else ""
+    if stage.phase in BOOT_LIMITS and until - stage.since > BOOT_LIMITS[stage.phase]:
+        waited = (until - attempt.since).total_seconds()
+        last = f"the last phase in its console is {stage.phase.value}{doing}"
+        return f"its engine was not ready {waited:.0f} s after the machine started; {last}{reason}"
     match stage.phase:
         case BootPhase.BOOTING:
             return f"the machine was still booting after {minutes}{doing}"

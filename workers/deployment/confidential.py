@@ -38,9 +38,11 @@ class Confidential:
             return text
         return unmarked(masked(text, [*self._log.secrets(state.id).all, *self.secrets(state).values()]))
 
-    def log_tail(self, state: Deployment, driver: Driver, token: Token, known: Whereabouts) -> str:
-        """The last LOG_LINES of a machine's log, masked; if they cannot be read, the reason."""
+    def log_tail(
+        self, state: Deployment, driver: Driver, token: Token, known: Whereabouts, lines: int = LOG_LINES
+    ) -> str:
+        """The last `lines` of a machine's log, masked; if they cannot be read, the reason."""
         try:
-            return self.masked(state, driver.log(token, LOG_LINES, known))
+            return self.masked(state, driver.log(token, lines, known))
         except WorkersError as error:
             return self.masked(state, f"(its log could not be read: {error})")

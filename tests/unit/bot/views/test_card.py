@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.sandbox.block_kit import check
-from bot.views import home, logs, plan, recipes, status
+from bot.views import alerts, home, logs, plan, recipes, status
 from bot.views.card import card, changes_every
 from bot.views.endpoint import curl, endpoint
 from bot.views.ladder import mends
@@ -35,7 +35,7 @@ from tests.gallery import (
     spot,
     two,
 )
-from workers.deployment.events import Failure
+from workers.deployment.events import Control, Failure
 from workers.placement.ladder import Rung
 from workers.placement.limits import Limits
 from workers.placement.refusals import Scope
@@ -467,3 +467,26 @@ def test_whatever_happens_there_is_a_card(steps):
     fits(status.detail(story.state, story.now))
     fits(status.overview([story.state], story.now))
     changes_every(story.state, story.now)
+
+
+def test_places_that_fail_in_the_same_second_are_both_said():
+    told = Story("m", replicas=2).planned(offer("r-a"), offer("s-a"))
+    told.asked(offer("r-a")).created().asked(offer("s-a")).created()
+    told.control_lost(Control.LIST, "denied", attempt=1).control_lost(Control.LIST, "denied", attempt=2).wait(61)
+    said = alerts.lost(told.state, told.now)
+    assert len(said) == 2
+    assert "r-a has not listed its machines" in str(said)
+    assert "s-a has not listed its machines" in str(said)
+
+
+def test_machines_of_an_alert_are_not_said_again_when_the_first_of_them_is_gone():
+    told = Story("m", replicas=2).planned(offer("r-a"))
+    told.asked(offer("r-a")).created().asked(offer("r-a")).created()
+    told.control_lost(Control.LIST, "denied", attempt=1).wait(5).control_lost(Control.LIST, "denied", attempt=2)
+    told.wait(61)
+    said = alerts.lost(told.state, told.now)
+    assert ["replicas 1 and 2" in str(message) for message in said.values()] == [True]
+    told.control_regained(Control.LIST, attempt=1)
+    assert alerts.lost(told.state, told.now, said) == {}
+    later = told.control_regained(Control.LIST, attempt=2).wait(600).control_lost(Control.LIST, "denied", attempt=2)
+    assert len(alerts.lost(later.wait(61).state, later.now, [*said, "mixtral_lost_list_gcp_r_1"])) == 1

@@ -146,6 +146,18 @@ def test_a_restart_reads_them_again_unless_that_was_less_than_an_hour_ago(start,
     assert start().look()
 
 
+def test_a_worker_that_started_within_the_hour_reads_them_no_earlier_than_a_day_later(start, clock, sources):
+    assert start().look()
+    second = start()
+    clock.at += timedelta(minutes=1)
+    assert not second.look()
+    clock.at += timedelta(hours=2)
+    assert not second.look()
+    assert sources.asked == 1
+    clock.at += DAY
+    assert second.look()
+
+
 def test_of_two_workers_one_reads_the_prices(start, sources):
     workers, done = [start(), start()], []
     barrier = threading.Barrier(2)

@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.builders.machines import request
+from tests.builders.machines import boot, request
 from tests.builders.offers import offer
 from tests.builders.story import Timeline
 from workers.decision.next_step import (
@@ -220,6 +220,24 @@ def test_a_cloud_s_machine_that_reports_nothing_is_given_time_to_boot_and_is_bou
     step = story.wait(minutes=45).step
     assert isinstance(step, GiveUp)
     assert "not ready 2400 s after the machine started, and its console reported no phase" in step.why
+
+
+@pytest.mark.parametrize("phase", [BootPhase.BOOTING, BootPhase.INSTALLING, BootPhase.PULLING])
+@pytest.mark.parametrize("minutes", [20, 70])
+def test_a_console_that_falls_silent_ends_no_machine_earlier_than_one_that_never_spoke(phase, minutes):
+    story = Timeline().planned()
+    delay = timedelta(minutes=minutes)
+    asked = request("t-1", (offer(),), attempt=1, boots_within=BOOTS_WITHIN, boot=boot(initial_delay=delay))
+    story.tell(LaunchIntended, request=asked).created()
+    silent_all_the_time = story.now + BOOTS_WITHIN + delay
+    story.wait(seconds=30).progressed("at work", phase)
+    assert isinstance(story.step, Wait)
+    assert story.step.until is not None
+    assert story.step.until >= silent_all_the_time
+    step = story.wait(minutes=100).step
+    assert isinstance(step, GiveUp)
+    if minutes == 70:
+        assert f"5400 s after the machine started; the last phase in its console is {phase} (at work)" in step.why
 
 
 def test_once_the_gateway_has_a_route_the_endpoint_is_tested_and_then_left_alone():
