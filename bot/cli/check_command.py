@@ -17,6 +17,7 @@ from bot.cli.check_control import control
 from bot.cli.check_hub import HUB
 from bot.cli.check_hub import questions as hub_questions
 from bot.cli.check_redis import redis
+from bot.cli.check_verdict import verdict
 from bot.cli.concurrent import ask
 from recipes.loader import find, folders, load, names
 from recipes.schema import Recipe, RecipeError
@@ -50,7 +51,7 @@ Question = Callable[[], list[Finding]]
 
 
 def run(environ: Mapping[str, str], out: TextIO, err: TextIO | None = None, *, deep: bool = False) -> int:
-    """Print a line for each finding. Return 0 if a launch could work, else 1. Raises nothing.
+    """Print a line for each finding, and whether a launch could work. Return 0 if so, else 1. Raises nothing.
 
     `deep`: check also what a first launch would meet in each region. Nothing is created.
     """
@@ -73,13 +74,16 @@ def run(environ: Mapping[str, str], out: TextIO, err: TextIO | None = None, *, d
         found += _unanswered(name, answer) if isinstance(answer, Exception) else answer
     ordered = sorted(_relevant(found), key=_place)
     show(ordered, out)
-    return 0 if _could_launch(ordered, environ) else 1
+    last = verdict(ordered, _named(environ))
+    console = _console(out)
+    console.print(Text(last.says, style="bold"), soft_wrap=not _wraps(console))
+    return 0 if last.ready else 1
 
 
 def show(found: Sequence[Finding], out: TextIO) -> None:
     """Print the findings: as a wrapped table on a terminal, else one line each."""
-    console = Console(file=out, highlight=False, emoji=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
+    console = _console(out)
+    if not _wraps(console):
         for finding in found:
             mark, says = MARKS[finding.works], _says(finding)
             console.print(Text.assemble(f"{mark.plain:2} {finding.about:8} {finding.what:11} ", says), soft_wrap=True)
@@ -92,6 +96,15 @@ def show(found: Sequence[Finding], out: TextIO) -> None:
         style = "dim" if finding.works is None else ""
         table.add_row(MARKS[finding.works], finding.about, finding.what, _says(finding), style=style)
     console.print(table)
+
+
+def _console(out: TextIO) -> Console:
+    return Console(file=out, highlight=False, emoji=False)
+
+
+def _wraps(console: Console) -> bool:
+    """Whether long lines are wrapped; if not, programs can read them."""
+    return console.is_terminal or "COLUMNS" in os.environ
 
 
 def _says(finding: Finding) -> Text:
@@ -111,7 +124,11 @@ def _installation(environ: Mapping[str, str]) -> list[Finding]:
     except OSError as error:
         mend = "set MIXTRAL_HOME to a writable folder"
         return [Finding(about="settings", what="", works=False, says=f"files cannot be stored: {error}", mend=mend)]
-    which = f"installation {read.installation}" if read.installation else "no installation's id yet: Redis gives it"
+    which = (
+        f"installation {read.installation}"
+        if read.installation
+        else "no installation id yet: the first worker makes it"
+    )
     says = f"{which}, files in {read.home}"
     return [Finding(about="settings", what="", works=True, says=says)]
 
@@ -235,25 +252,6 @@ def _place(finding: Finding) -> tuple[int, int]:
     abouts = ("settings", "Redis", "worker", "Slack", "gateway", "prices", HUB, *sorted(NAMES.values()))
     what = ORDER.index(finding.what) if finding.what in ORDER else -1
     return abouts.index(finding.about), what
-
-
-def _could_launch(found: Sequence[Finding], environ: Mapping[str, str]) -> bool:
-    """Return whether nothing fails, each cloud that MIXTRAL_CLOUDS names works, and at least one cloud works."""
-    clouds = set(NAMES.values())
-    if any(f.works is False for f in found if f.about not in clouds):
-        return False
-    works = {cloud: _works([f for f in found if f.about == cloud]) for cloud in clouds}
-    named = {NAMES[cloud] for cloud in _named(environ)}
-    return any(works.values()) and not any(works[cloud] is False for cloud in clouds) and all(works[c] for c in named)
-
-
-def _works(found: Sequence[Finding]) -> bool | None:
-    """Return whether one cloud works; None if it is not set up."""
-    quotas = [f for f in found if f.what == QUOTA]
-    rest = [f.works for f in found if f.what != QUOTA]
-    if False in rest or (quotas and all(f.works is False for f in quotas)):
-        return False
-    return True if True in rest else None
 
 
 def _named(environ: Mapping[str, str]) -> set[str]:
