@@ -22,6 +22,7 @@ from workers.deployment.events import (
 from workers.deployment.identity import INSTALLATION as INSTALLATION_KEY
 from workers.deployment.log import Log, new_id, stamp
 from workers.machines import Token
+from workers.placement.offer import CloudStatus
 from workers.sandbox.valkey import free_port
 
 AGE = timedelta(hours=2)
@@ -259,6 +260,33 @@ def test_a_host_without_an_id_lists_the_machines_of_the_one_in_redis(ring):
     del ring.environ["MIXTRAL_INSTALLATION"]
     status, out, err = ring.run()
     assert (status, out) == (1, "")
-    assert "no installation's id" in err
+    assert "Neither this host nor Redis has an installation id" in err
+    assert "Start `mixtral-bot worker`, or set MIXTRAL_INSTALLATION." in err
     ring.redis.set(INSTALLATION_KEY, INSTALLATION)
     assert "fast" in ring.run()[1]
+
+
+@pytest.mark.parametrize(
+    ("url", "cause"), [("", "REDIS_URL is not set"), ("redis://127.0.0.1:{port}/0", "Redis does not answer")]
+)
+def test_a_host_without_an_id_is_told_why_redis_did_not_give_one(ring, url, cause):
+    del ring.environ["MIXTRAL_INSTALLATION"]
+    ring.environ["REDIS_URL"] = url.format(port=free_port())
+    status, out, err = ring.run()
+    assert (status, out) == (1, "")
+    assert cause in err
+    assert "Start Redis, or set REDIS_URL or MIXTRAL_INSTALLATION." in err
+
+
+class NotSetUp(FakeDriver):
+    def status(self):
+        return CloudStatus(cloud="aws", usable=False, reason="AWS: no credentials found")
+
+
+def test_a_cloud_that_is_not_set_up_is_said_with_the_remedy(ring):
+    out, err = io.StringIO(), io.StringIO()
+    aws = NotSetUp("aws", clock=lambda: ring.now)
+    assert run(ring.environ, out, err, drivers=lambda _: {"aws": aws}) == 0
+    assert "AWS was not listed: no credentials found. To list it, set AWS_ACCESS_KEY_ID and" in err.getvalue()
+    assert "or run `aws configure`." in err.getvalue()
+    assert "but AWS was not listed" in out.getvalue()
