@@ -21,6 +21,7 @@ from bot.cli.concurrent import ask
 from bot.cli.machines_table import Found, Wanted, as_row, cloud_of, price_of, show
 from workers.clouds.driver import Driver, DriverError, Refused
 from workers.clouds.usability import NAMES, statuses
+from workers.control.reaping import is_of
 from workers.deployment.attempt import MAY_COST, Phase
 from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId
@@ -198,6 +199,8 @@ def _wanted_by(sighting: Sighting, state: Deployment | None) -> tuple[Wanted, st
         return Wanted.NO, f"none: the log of {state.name} does not contain it"
     if attempt.phase not in MAY_COST:
         return Wanted.NO, f"none: {state.name} has ended it"
+    if attempt.machine is not None and not is_of(attempt, sighting.machine):
+        return Wanted.NO, f"none: {state.name} has {attempt.machine.id} in its place"
     return Wanted.YES, f"{state.name} (shutting down)" if attempt.phase is Phase.SHUTTING_DOWN else state.name
 
 

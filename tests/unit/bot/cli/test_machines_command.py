@@ -21,7 +21,7 @@ from workers.deployment.events import (
 )
 from workers.deployment.identity import INSTALLATION as INSTALLATION_KEY
 from workers.deployment.log import Log, new_id, stamp
-from workers.machines import Token
+from workers.machines import Presence, Token
 from workers.placement.offer import CloudStatus
 from workers.sandbox.valkey import free_port
 
@@ -178,6 +178,17 @@ def test_a_machine_that_became_wanted_while_the_question_stood_is_left_alone(rin
     assert "was not ended, because it is now wanted by mixtral" in err.getvalue()
     assert [name for name, _ in ring.cloud.calls] == ["owned"]
     assert asked.token in ring.cloud.running()
+
+
+def test_a_second_machine_of_one_intent_is_not_wanted_and_alone_is_ended(ring):
+    _, asked = ring.deployment("mixtral")
+    ring.cloud.twin(asked.token)
+    status, found, _ = rows(ring, end_orphans=True)
+    assert status == 0
+    assert found[f"gcp-{asked.token}"]["wanted"] is True
+    assert found[f"gcp-{asked.token}-twin"]["wanted_by"] == f"none: mixtral has gcp-{asked.token} in its place"
+    assert [twin.presence for twin in ring.cloud.twins] == [Presence.ENDED]
+    assert ring.cloud.running() == [asked.token]
 
 
 def test_a_log_of_another_version_is_unknown_and_its_machine_never_ended(ring):
