@@ -35,7 +35,7 @@ from workers.clouds.needs import needs
 from workers.clouds.usability import NAMES, statuses
 from workers.errors import WorkersError
 from workers.placement import shared_prices
-from workers.placement.in_use import in_use
+from workers.placement.in_use import in_use, own
 from workers.run import drivers_of
 
 WITHIN = timedelta(seconds=45)
@@ -138,7 +138,8 @@ def _prices(environ: Mapping[str, str]) -> tuple[list[Finding], tuple[Need, ...]
     try:
         redis = shared_prices.connect(environ)
         prices = in_use(environ, redis and shared_prices.reader(redis))
-        says = f"{prices.dated}; `mixtral-bot prices` updates them"
+        alone = ": the table in MIXTRAL_PRICES, which is used alone"
+        says = f"{prices.dated}{alone if own(environ) else '; `mixtral-bot prices` updates them'}"
         found = [Finding(about="prices", what="", works=True, says=says)]
         return [*found, *_on_tables(prices.ignored), *_on_refresh(redis)], needs(_recipes(environ), prices.offers)
     except WorkersError as error:

@@ -355,7 +355,22 @@ def test_deep_a_host_that_machines_would_not_admit_is_told_the_network_to_add(de
 
 
 def test_deep_an_address_that_cannot_be_read_is_unknown(deep):
-    assert line(deep("<html>"), "settings", "egress").startswith("- ")
+    told = line(deep("<html>"), "settings", "egress")
+    assert told.startswith("- ")
+    assert "answers with something else than an IPv4 address" in told
+
+
+def test_deep_an_address_that_is_not_found_is_said_by_its_status(home, aws):
+    with answering("gone", status=404) as egress:
+        _, lines = checked(home | aws.environ | {"MIXTRAL_EGRESS_URL": egress}, deep=True)
+    assert f"could not be read: {egress} answers with status 404. Set MIXTRAL_EGRESS_URL" in line(
+        lines, "settings", "egress"
+    )
+
+
+def test_prices_of_an_own_table_are_not_said_to_be_updated(home):
+    _, lines = checked(home)
+    assert line(lines, "prices").endswith(": the table in MIXTRAL_PRICES, which is used alone")
 
 
 @pytest.mark.parametrize(
