@@ -245,6 +245,27 @@ def test_a_region_that_a_policy_denies_has_a_line_with_the_cloud_s_words_and_the
     assert "Grant the credentials read access" in denied
 
 
+def test_a_denied_region_hides_neither_networks_nor_quotas_of_the_others(home, aws):
+    aws.denied_regions = {"us-west-2"}
+    aws.quotas = {("us-east-1", "L-417A185B"): 0.0}
+    _, lines = checked(home | aws.environ)
+    assert line(lines, "AWS", "network").startswith("ok")
+    assert "a default VPC in us-east-1; unknown in us-west-2" in line(lines, "AWS", "network")
+    told = line(lines, "AWS", "P on demand")
+    assert told.startswith("no")
+    assert "0 vCPUs at most in us-east-1, and p4d.24xlarge needs 96" in told
+
+
+def test_networks_that_no_region_tells_are_unknown(home, aws):
+    aws.denied = {"GetServiceQuota"}
+    aws.denied_in = {("DescribeVpcs", "us-east-1"), ("DescribeVpcs", "us-west-2")}
+    _, lines = checked(home | aws.environ)
+    for what in ("network", "quotas"):
+        told = line(lines, "AWS", what)
+        assert told.startswith("- ")
+        assert "could not be checked" in told
+
+
 def test_a_home_region_that_a_policy_denies_hides_no_other(home, aws):
     aws.denied_regions = {"us-east-1"}
     _, lines = checked(home | aws.environ | {"AWS_REGION": "us-east-1"})
