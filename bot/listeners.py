@@ -100,7 +100,7 @@ class Listeners:
     def _click(
         self, word: str, work: Callable[[JSON, Caller], Message], *, ack_within: float = ACK_WITHIN
     ) -> Callable[..., None]:
-        """A listener that shows what `work` returns, after the ack. `ack_within`: seconds to wait for `work` before."""
+        """A listener that acks, and shows the result of `work`. `ack_within`: seconds to wait for it before the ack."""
 
         def clicked(ack: Ack, body: JSON) -> None:
             caller = caller_of(body)

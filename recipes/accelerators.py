@@ -39,7 +39,7 @@ MEMORY = re.compile(r"(\w+:)?\d+[kmgt]b\+?(:\d+)?", re.IGNORECASE)
 POSSIBLE = re.compile(r"[A-Za-z][A-Za-z0-9 ._-]{1,39}")
 """A name that a newer catalogue may have."""
 
-NOBODY_HAS = "no machine with it is known, so its alternatives are used"
+NOT_OFFERED = "no machine with it is known, so its alternatives are used"
 
 
 class Listed(NamedTuple):
@@ -65,7 +65,7 @@ def canonical(name: str) -> str | None:
 def listed(value: Value) -> Listed:
     """Read `A100:8`, `{A100: 8}`, `{A100:4, A100-80GB:2}`, `{L4, A10g}` or a list of such texts.
 
-    An unknown name beside a known one is kept, as an accelerator that nobody has; alone it is a mistake.
+    An unknown name beside a known one is kept, as an accelerator that no cloud offers; alone it is a mistake.
     """
     match value.data:
         case None:
@@ -81,7 +81,7 @@ def listed(value: Value) -> Listed:
     counted = isinstance(value.data, dict)
     some_known = any(canonical(_name(written)) for written, _ in entries)
     found = [_entry(w, v if counted else None, v, some_known=some_known) for w, v in entries]
-    notes = [note(v, f"{_unknown(_name(w))}; {NOBODY_HAS}") for w, v in entries if canonical(_name(w)) is None]
+    notes = [note(v, f"{_unknown(_name(w))}; {NOT_OFFERED}") for w, v in entries if canonical(_name(w)) is None]
     return Listed(tuple(dict.fromkeys(found)), notes, isinstance(value.data, tuple) and len(found) > 1)
 
 

@@ -19,6 +19,8 @@ LAYERS = {
     "chaos": "loads the gateway for some minutes: `make test-chaos`",
     "vllm": "installs and runs vLLM on the CPU (700 MB): `make test-vllm`",
     "emulator": "installs another Slack emulator with npm: `make test-emulator`",
+    "boot": "boots machines in QEMU for some minutes: `make test-boot`",
+    "boot_all": "boots more machines in QEMU: `make test-boot-all`",
     "live": "needs a real cloud or workspace",
 }
 

@@ -113,7 +113,7 @@ def cards() -> dict[str, Message]:
         "card planning": Story().wait(1),
         "card looking": climbing(),
         "card with doubtful weights": Story("mixtral", MIXTRAL).planned(*offers()).weights_checked(
-            f"Whether the weights of {HF_ID} can be downloaded could not be checked: huggingface.co gave no answer "
+            f"The download of the weights of {HF_ID} could not be checked: huggingface.co gave no answer "
             "within 3 s."
         ).asked(offers()[0]).wait(4),
         "card without clouds": Story("mixtral-8x7b", MIXTRAL).planned(*rungs(usable=False)).ended(

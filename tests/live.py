@@ -154,7 +154,7 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os
 def _launched(live: Live, recipe: Recipe, asked: argparse.Namespace) -> int:
     live.admit_this_host()
     if not live.checked(recipe):
-        say("nothing was launched: mend the lines that begin with `no`, and repeat the command")
+        say("nothing was launched: correct what the lines with `no` report, and repeat the command")
         return 1
     if not asked.yes and input(f"Launch a machine for at most {asked.max_price} USD/h? [y/N] ").lower() != "y":
         return 1
@@ -219,15 +219,15 @@ def _end(deployments: Deployments, id_: DeploymentId) -> None:
         time.sleep(0.5)
     state = deployments.by_id(id_)
     spent = state.spent(datetime.now(UTC)) if state else Decimal(0)
-    say(f"the machines cost about {spent:.4f} USD by the price table; disks, addresses and traffic come on top")
+    say(f"the machines cost about {spent:.4f} USD by the price table, without disks, addresses and traffic")
 
 
 def _left(live: Live) -> int:
-    """Print the machines that still run; return their number, or 1 if the cloud cannot be asked."""
+    """Print the machines that still run; return their number, or 1 if the cloud does not list them."""
     try:
         left = live.running()
     except WorkersError as error:
-        say(f"the cloud cannot be asked what still runs: {error}")
+        say(f"the cloud does not list what still runs: {error}")
         left = ["unknown"]
     for id_ in left:
         say(f"STILL RUNNING: {id_}. Run `python -m tests.live {live.cloud} --end`")

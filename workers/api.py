@@ -55,9 +55,9 @@ class EventLogGone(WorkersError):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"The log of {name} is not in Redis any more, so its state is not known, and its machines may run on and "
+            f"The log of {name} is no longer in Redis, so its state is not known, and its machines may run on and "
             "cost money until their leases end. `mixtral-bot machines` lists them. Restore Redis from a backup, or end "
-            "them by `mixtral-bot machines --end-orphans`, and free the name by "
+            "them with `mixtral-bot machines --end-orphans`, and free the name with "
             f"`redis-cli HDEL mixtral:names {name}`."
         )
 
@@ -188,7 +188,7 @@ class Deployments:
         return [state for state in found if state is not None and not state.ended]
 
     def lost(self) -> tuple[str, ...]:
-        """The names whose logs are not in Redis any more, or cannot be read."""
+        """The names whose logs are no longer in Redis, or cannot be read."""
         there = {state.id for state in self.all()}
         missing = {name: id_ for name, id_ in self._log.names().items() if id_ not in there}
         return tuple(sorted(name for name, id_ in missing.items() if not self._is_readable(id_)))

@@ -70,7 +70,7 @@ class MachineRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     expires_at: datetime
     """When the machine ends itself, unless its lease is extended."""
     host: str = ""
-    """The id of the worker host whose process a `local` machine is; empty for a cloud, and in logs of old versions."""
+    """The id of the worker host on which a `local` machine runs; empty for a cloud, and in logs of old versions."""
     boots_within: timedelta = timedelta()
     """Time that is added to the initial delay while the machine has reported no phase of its boot."""
 

@@ -34,7 +34,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     redis_url: str
     home: Path
     installation: str
-    """The id that the environment or the home gives; empty if neither does: it is then the one of Redis."""
+    """The id that the environment or the home gives; empty if neither does: the id in Redis is then used."""
     clouds: tuple[str, ...] | None
     """None: every usable cloud."""
     lease: timedelta

@@ -210,7 +210,7 @@ class Cards:
                 self._reply(state, record, alerts.back_kind(began), alerts.back(state, began))
 
     def _say_contact(self, state: Deployment, record: CardRecord) -> None:
-        """Post once what the control loop cannot do, that it can again, and that a lease has run out."""
+        """Post each alert about control once: lost, regained, and a lease that ran out."""
         now = self._now()
         due = alerts.lost(state, now)
         for kind, message in due.items():

@@ -129,7 +129,7 @@ def prices() -> None:
 
 @main.command()
 @click.option(
-    "--deep", is_flag=True, help="Check also what a launch meets in each region. Creates nothing; takes up to a minute."
+    "--deep", is_flag=True, help="Also check what a launch needs in each region. Creates nothing; takes up to a minute."
 )
 def check(deep: bool) -> None:
     """Check settings, Redis, Slack, gateway, prices and clouds, with remedies; last, whether a launch could work."""

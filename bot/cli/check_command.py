@@ -53,7 +53,7 @@ Question = Callable[[], list[Finding]]
 def run(environ: Mapping[str, str], out: TextIO, err: TextIO | None = None, *, deep: bool = False) -> int:
     """Print a line for each finding, and whether a launch could work. Return 0 if so, else 1. Raises nothing.
 
-    `deep`: check also what a first launch would meet in each region. Nothing is created.
+    `deep`: also check what a first launch needs in each region. Nothing is created.
     """
     connections = {"Redis": redis, "Slack": slack, "worker control": control, "gateway": gateway}
     questions: dict[str, Question] = {name: partial(question, environ) for name, question in connections.items()}
@@ -230,7 +230,7 @@ def _egress(environ: Mapping[str, str]) -> list[Finding]:
     try:
         return [on_egress(environ, admitted(environ))]
     except CidrsError:
-        return []  # the finding about the firewall has it
+        return []  # the finding about the firewall contains it
 
 
 def _unanswered(name: str, error: Exception) -> list[Finding]:

@@ -159,7 +159,7 @@ def _address(url: str, what: str, ours: str, *, named: bool) -> Iterator[Finding
 
 
 def _other_than(ours: str, url: str) -> str:
-    """Another installation whose gateway answers at this address, if only at times; empty if there is none."""
+    """The id of another installation whose gateway answers some requests to this address; empty if there is none."""
     with httpx.Client(timeout=GATEWAY_WITHIN, limits=httpx.Limits(max_keepalive_connections=0)) as client:
         for _ in range(CONNECTIONS):  # each connection goes to one of the gateways that share a port
             try:

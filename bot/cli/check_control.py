@@ -18,11 +18,11 @@ from workers.deployment.log import Log
 from workers.deployment.state import Deployment, fold
 
 ABOUT = "worker"
-CANNOT = {Control.LIST: "cannot be listed", Control.EXTEND: "cannot be extended", Control.END: "cannot be ended"}
+FAILED = {Control.LIST: "listing", Control.EXTEND: "extending the lease of", Control.END: "ending"}
 
 
 def control(environ: Mapping[str, str]) -> list[Finding]:
-    """Read the logs. Says nothing if Redis does not answer."""
+    """What the logs contain about lost control; empty if Redis does not answer."""
     try:
         client: Any = Redis.from_url(
             environ.get("REDIS_URL", ""), socket_connect_timeout=5, socket_timeout=5, retry=Retry(NoBackoff(), 0)
@@ -37,7 +37,7 @@ def _states(log: Log) -> Iterator[Deployment]:
         try:
             state = fold(id_, log.read(id_))
         except MsgspecError:
-            continue  # of another version
+            continue  # a newer version wrote it
         if state is not None:
             yield state
 
@@ -51,8 +51,8 @@ def _lost(state: Deployment) -> Iterator[Finding]:
             if (one.what, place) in seen:
                 continue
             seen.add((one.what, place))
-            what = "the lease of replica" if one.what is Control.EXTEND else "replica"
-            says = f"{what} {attempt.replica} of {state.name} in {place} {CANNOT[one.what]} since {_moment(one.since)}"
+            which = f"replica {attempt.replica} of {state.name} in {place}"
+            says = f"{FAILED[one.what]} {which} has failed since {_moment(one.since)}"
             until = f"it ends itself at {_moment(attempt.expires_at)}"
             yield Finding(about=ABOUT, what="", works=False, says=f"{says}: {one.why.rstrip('.')}; {until}")
 

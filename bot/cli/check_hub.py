@@ -11,7 +11,7 @@ from workers.serving.weights import HubQuestion, endpoint, is_offline, question_
 HUB = "hub"
 
 MAX_MODELS = 20
-"""Maximum number of models that are asked for."""
+"""Maximum number of models about which the hub is asked."""
 
 
 def questions(environ: Mapping[str, str], recipes: Iterable[Recipe]) -> dict[str, Callable[[], list[Finding]]]:
@@ -30,5 +30,5 @@ def _found(question: HubQuestion, environ: Mapping[str, str]) -> list[Finding]:
     if verdict.says:
         cause, _, mend = verdict.says.rstrip(".").partition(". ")
         return [Finding(about=HUB, what="", works=None, says=cause, mend=mend)]
-    says = f"{endpoint(environ)} gives the weights of {question.model}"
+    says = f"the weights of {question.model} can be downloaded from {endpoint(environ)}"
     return [Finding(about=HUB, what="", works=True, says=says)]

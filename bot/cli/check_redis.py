@@ -1,4 +1,4 @@
-"""Checks of Redis for `mixtral-bot check`: what it keeps, whose it is, and whether a worker uses it."""
+"""Checks of Redis for `mixtral-bot check`: persistence, eviction, the installation's id, and the worker."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -18,11 +18,11 @@ from workers.errors import WorkersError
 from workers.lease import is_held
 from workers.settings import from_environ
 
-SWEEPER_RESTARTS_WITHIN = 2.0  # seconds in which another sweeper takes the lease over from one that ended
+SWEEPER_RESTARTS_WITHIN = 2.0  # maximum seconds until another sweeper takes over the lease of one that ended
 
 
 def redis(environ: Mapping[str, str]) -> list[Finding]:
-    """Check that Redis answers and keeps what it is told, whose it is, and whether a worker uses it."""
+    """Check persistence, eviction, the installation's id and the worker; one finding if Redis does not answer."""
     found = partial(Finding, about="Redis", what="")
     url = environ.get("REDIS_URL", "")
     if not url:
@@ -51,12 +51,14 @@ def _persistence(client: Any) -> Finding:
             says = "answers, and stores appends on disk once a second: a crash of its host loses up to 2 s of them"
             return found(works=True, says=says)
         case None:
-            says = "answers, and has an append-only file; how often it is stored is not known, as CONFIG is refused"
+            says = (
+                "answers, and has an append-only file; how often it is stored is not known, because CONFIG is refused"
+            )
             return found(works=True, says=says)
         case other:
             says = (
                 f"answers, but appendfsync is {other}: a crash of its host loses what the kernel has not stored yet, "
-                "usually 30 s. Machines that were bought then may be bought again"
+                "usually 30 s. Machines that were bought in that time may be bought again"
             )
             return found(works=False, says=says, mend="set appendfsync always, or everysec")
 
@@ -73,8 +75,8 @@ def _eviction(client: Any) -> Iterator[Finding]:
     policy = client.info("memory").get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
         says = (
-            f"maxmemory-policy is {policy}: when its memory is full, it deletes logs of running deployments, whose "
-            "machines then run on unseen"
+            f"maxmemory-policy is {policy}: when the memory is full, Redis deletes logs of running deployments, "
+            "and their machines run without being observed"
         )
         mend = "set maxmemory-policy noeviction"
         yield Finding(about="Redis", what="memory", works=False, says=says, mend=mend)

@@ -44,7 +44,7 @@ class WantedMachines:
     """Looks up which machines are wanted, by the event logs. After a failure of Redis, all lookups return UNKNOWN."""
 
     def __init__(self, url: str, installation: str) -> None:
-        """`installation`: the id of this host; empty if it has none, which is then the one of Redis."""
+        """`installation`: the id that this host has; if it is empty, the id in Redis is used."""
         self.installation = installation
         self.foreign = False
         """Whether Redis belongs to another installation than this host."""

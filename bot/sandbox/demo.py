@@ -106,7 +106,7 @@ def _environment(home: Path, port: int, environ: Mapping[str, str]) -> tuple[dic
         "MIXTRAL_RECIPES": environ.get("MIXTRAL_RECIPES", ""),
         "MIXTRAL_LEASE": LEASE,
         "MIXTRAL_PRICES_EVERY": "off",  # the stand-ins' prices are those of the package
-        "HF_HUB_OFFLINE": "1",  # the stand-ins serve a small model that is here already, whatever a recipe names
+        "HF_HUB_OFFLINE": "1",  # the stand-ins serve a small model from the disk, whatever a recipe names
         "PYTHONUNBUFFERED": "1",
     }, page
 

@@ -118,7 +118,7 @@ def back_kind(since: datetime) -> str:
 
 
 def lost(deployment: Deployment, now: datetime) -> dict[str, Message]:
-    """By kind: the alerts about what the control loop cannot do, each after a minute."""
+    """The alerts about what the control loop cannot do, by kind. Each is due after MENTIONED_AFTER."""
     found = {
         f"{LOST}{loss.first.what.value}_{int(loss.first.since.timestamp())}": lost_control.sentence(loss)
         for loss in lost_control.losses(deployment)
@@ -131,8 +131,8 @@ def lost(deployment: Deployment, now: datetime) -> dict[str, Message]:
 
 
 def regained(deployment: Deployment, kind: str) -> Message:
-    """The alert that what an alert of the kind LOST said is over."""
-    sentence = f"*{escape(deployment.name)}*: the control loop has its machines under control again."
+    """The alert that the cause of an alert of the kind LOST no longer exists."""
+    sentence = f"*{escape(deployment.name)}*: the control loop can list, extend and end all its machines again."
     return _alert(sentence, regained_kind(kind), deployment)
 
 
@@ -144,7 +144,7 @@ def lapsed(deployment: Deployment, attempt: Attempt) -> Message:
     """The alert that a machine ended itself because its lease ran out."""
     at = f" {moment(attempt.gone_at)}" if attempt.gone_at else ""
     who = f"{words.user(deployment.place.user)} *{escape(deployment.name)}*"
-    what = f"the machine of replica {attempt.replica} at {offers.place(attempt.offer)} is gone, as was noticed{at}"
+    what = f"the machine of replica {attempt.replica} at {offers.place(attempt.offer)} has ended (noticed{at})"
     sentence = f"{who}: {what}: {why(attempt)}."
     return _alert(sentence, f"{LAPSED}{attempt.number}", deployment)
 

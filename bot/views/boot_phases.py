@@ -57,5 +57,5 @@ def _present(stage: Stage, now: datetime) -> str:
     if stage.total == 0 and stage.done:
         return f"{what}{size(stage.done)}, {so_far}"
     if stage.percent is not None and stage.phase is BootPhase.LOADING:
-        return f"{size(stage.total)} of weights are there, {so_far}"
+        return f"{size(stage.total)} of weights are on the machine, {so_far}"
     return f"{so_far}, {USUALLY[stage.phase]}"

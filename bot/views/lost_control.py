@@ -1,4 +1,4 @@
-"""PURE: what the control loop cannot do with the machines of a deployment: since when, why, and what follows."""
+"""PURE: what the control loop cannot do with the machines of a deployment: since when, why, and the consequence."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -43,31 +43,32 @@ def losses(deployment: Deployment) -> tuple[Loss, ...]:
 
 
 def lines(deployment: Deployment, now: datetime) -> list[str]:
-    """A warning a line; empty if the control loop has everything under control."""
+    """The warnings, one per line; empty if the control loop can list, extend and end every machine."""
     over = without_lease(deployment, now)
     return [*([lease_over(over)] if over else []), *(sentence(loss) for loss in losses(deployment))]
 
 
 def sentence(loss: Loss) -> str:
-    """What cannot be done since when, the cloud's words, and what follows."""
+    """What has failed and since when, the cloud's error, and the consequence."""
     where, which = offers.place(loss.attempts[0].offer), replicas(loss.attempts)
     since, why = moment(loss.first.since), inert(clip(loss.first.why.rstrip("."), MAX_WHY))
     lease = f"Without an extension of the lease, {which} will end {_until(loss.attempts)}."
     match loss.first.what:
         case Control.LIST:
-            return (
-                f"{where} has not been listed since {since}, so that an end of {which} is noticed late: {why}. {lease}"
-            )
+            late = f"An end of {which} would be noticed late"
+            return f"{where} has not listed its machines since {since}: {why}. {late}. {lease}"
         case Control.EXTEND:
-            return f"{where} has not accepted a longer lease for {which} since {since}: {why}. {lease}"
+            return f"Requests to extend the lease of {which} in {where} have failed since {since}: {why}. {lease}"
         case Control.END:
-            return f"{where} has not ended {which} since {since}: {why}. {_cost(loss.attempts)}. {lease}"
+            return (
+                f"Requests to end {which} in {where} have failed since {since}: {why}. {_cost(loss.attempts)}. {lease}"
+            )
         case _ as never:
             assert_never(never)
 
 
 def lease_over(attempts: tuple[Attempt, ...]) -> str:
-    """That machines have ended themselves as far as the log shows."""
+    """The warning that leases have run out and that the log contains no extension."""
     ran_out = f"The lease of {replicas(attempts)} ran out {_until(attempts)}, and no worker has extended it"
     return f"{ran_out}. The machine has probably ended. Check that `mixtral-bot worker` runs."
 

@@ -58,8 +58,8 @@ def _lost(names: Sequence[str]) -> str:
     shown = ", ".join(f"*{escape(name)}*" for name in names[:MAX_SHOWN])
     logs = "The log" if len(names) == 1 else "The logs"
     return (
-        f"\N{WARNING SIGN}\ufe0f {logs} of {shown} cannot be read from Redis. Machines may run on and cost money "
-        "that are not counted here: `mixtral-bot machines` lists them."
+        f"\N{WARNING SIGN}\ufe0f {logs} of {shown} cannot be read from Redis. Machines that still run "
+        "cost money and are not counted here. `mixtral-bot machines` lists them."
     )
 
 

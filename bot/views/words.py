@@ -53,7 +53,7 @@ DOTS = {
 
 
 def title(deployment: Deployment, now: datetime | None = None) -> str:
-    """`🟢 fast is ready`, plain text. `now`: to say if its leases have run out."""
+    """`🟢 fast is ready`, plain text. With `now`, it reports leases that have run out."""
     return f"{dot(deployment, now)} {deployment.name} {verdict(deployment, now)}"
 
 
@@ -107,8 +107,8 @@ def newer(deployment: Deployment) -> str:
         return ""
     return (
         f"\N{WARNING SIGN}\ufe0f A newer version of mixtral-bot wrote {code(clip(deployment.newer, 80))} to the log of "
-        "this deployment, which this version cannot read. The facts here may be old, and machines that cost money may "
-        "be missing. Nothing is launched or ended; the leases of all machines are extended. Upgrade the bot, the "
+        "this deployment, which this version cannot read. The facts here may be outdated, and machines that cost money "
+        "may be missing. Nothing is launched or ended; the leases of all machines are extended. Upgrade the bot, the "
         "workers and the gateway."
     )
 
@@ -276,8 +276,8 @@ def _host_away(state: Deployment, now: datetime) -> str:
     many = count(len(late), "process", "processes")
     last = moment(max(a.expires_at for a in late))
     return (
-        f" Only the worker host {hosts} can end {many}, and it has not done so: start its worker. Without it, they end "
-        f"themselves by {last}."
+        f" Only the worker host {hosts} can end {many}, and has not done so. Start its worker. Otherwise the lease "
+        f"ends the last one by {last}."
     )
 
 

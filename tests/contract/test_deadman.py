@@ -98,7 +98,7 @@ class Deadman:
         self.process = None
 
     def set_clock(self, seconds):
-        """The machine's clock shows so many seconds more than the metadata server's."""
+        """Set the machine's clock this many seconds ahead of the metadata server's."""
         date = self.folder / "bin/date"
         date.write_text(
             f'#!/bin/sh\n[ "$*" = +%s ] || exec {shutil.which("date")} "$@"\n'

@@ -1,4 +1,4 @@
-"""Two gateways on one address: the second one finds out who listens there, and does not share it."""
+"""Two gateways on one address: the second one finds out what listens there, and does not share it."""
 
 import http.server
 import os

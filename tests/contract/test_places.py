@@ -133,7 +133,7 @@ def test_a_place_that_answers_again_is_said(world):
 def test_a_worker_that_was_away_for_longer_than_the_lease_says_what_became_of_the_machines(world):
     line = world("fake")
     assert "\N{LARGE GREEN CIRCLE}" in shown(line)
-    line.clock.now += LEASE + timedelta(minutes=2)  # nobody works
+    line.clock.now += LEASE + timedelta(minutes=2)  # no worker runs
     assert "\N{LARGE GREEN CIRCLE}" not in shown(line)
     assert "has no worker, and its lease ran out" in shown(line)
     assert "The lease of replicas 1 and 2 ran out" in shown(line)

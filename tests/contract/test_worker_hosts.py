@@ -1,4 +1,4 @@
-"""Several worker hosts, each with a home of its own, on one real Valkey: nobody's machines are written off."""
+"""Several worker hosts, each with a home of its own, on one real Valkey: no machine is written off."""
 
 from datetime import timedelta
 

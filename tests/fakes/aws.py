@@ -16,6 +16,7 @@ from workers.placement import catalog
 from workers.placement.offer import Offer
 from workers.sandbox.ec2.faults import LAUNCHES
 from workers.sandbox.ec2.server import Server
+from workers.sandbox.stand_in import Machines
 
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIAOFATEST", "AWS_SECRET_ACCESS_KEY": "of-a-test"}
 
@@ -23,9 +24,9 @@ KEYS = {"AWS_ACCESS_KEY_ID": "AKIAOFATEST", "AWS_SECRET_ACCESS_KEY": "of-a-test"
 class AwsCloud:
     """A stand-in in this process, on a free port."""
 
-    def __init__(self, _folder: Path | None = None, **environ: str) -> None:
+    def __init__(self, _folder: Path | None = None, *, machines: Machines | None = None, **environ: str) -> None:
         self.machines = FakeMachines()
-        self.server = Server(0, self.machines)
+        self.server = Server(0, machines or self.machines)
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         self.environ = {
             "AWS_ENDPOINT_URL": self.server.url,

@@ -19,7 +19,7 @@ from workers.serving.bootstrap import user_data
 from workers.serving.console import Said, mark_of, read, unmarked
 
 KEY = SECRETS["VLLM_API_KEY"]
-# Notes its arguments and its environment; fails so often first as the file fail-<program>-<first argument> says.
+# Notes its arguments and its environment; fails as many times as the file fail-<program>-<first argument> contains.
 NOTING = """#!{python} -IS
 import json, os, sys, time
 from pathlib import Path
@@ -185,7 +185,7 @@ class Computer:
         self._running = []
 
     def told(self) -> Said:
-        """What its console comes to for whoever knows its mark."""
+        """What the console parser reads from its output."""
         return read(self.console, mark_of(Token("t-1"), KEY))
 
     def calls(self, program: str) -> list[tuple[list[str], dict[str, str]]]:

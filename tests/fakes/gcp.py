@@ -13,6 +13,7 @@ from workers.machines import Token
 from workers.placement import catalog
 from workers.placement.offer import Offer
 from workers.sandbox.gce.server import Server
+from workers.sandbox.stand_in import Machines
 
 PROJECT = "a-project"
 
@@ -20,11 +21,11 @@ PROJECT = "a-project"
 class GcpCloud:
     """A stand-in in this process, on a free port."""
 
-    def __init__(self, _folder: Path | None = None, **environ: str) -> None:
+    def __init__(self, _folder: Path | None = None, *, machines: Machines | None = None, **environ: str) -> None:
         import google.cloud.compute_v1  # noqa: F401, PLC0415 - slow import, not the cloud's time
 
         self.machines = FakeMachines()
-        self.server = Server(0, self.machines)
+        self.server = Server(0, machines or self.machines)
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         self.environ = {
             "GOOGLE_CLOUD_PROJECT": PROJECT,

@@ -12,7 +12,7 @@ MISSING = {"error": "Repository not found"}
 
 
 class FakeHub:
-    """Answers as huggingface.co does: 401 for what a stranger may not know of, 404 for who has a token.
+    """Answers as huggingface.co does about a model that is missing or private: 401 without a token, 404 with one.
 
     Descriptions of gated models are public; their files are not.
     """

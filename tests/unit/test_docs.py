@@ -17,7 +17,7 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
 MAKE = re.compile(r"(?<![\w./-])make ([a-z][a-z-]*)")
 COMMAND = re.compile(r"(?<!\w)mixtral-bot ([a-z]+)")
-OWN = re.compile(r"(?:bot|workers|recipes|tests|docs)/[\w./-]+")
+OWN = re.compile(r"(?<![\w-])(?:bot|workers|recipes|tests|docs)/[\w./-]+")
 TARGET = re.compile(r"^([a-z][a-z-]*):", re.MULTILINE)
 PLACEHOLDER = "NAME"
 

@@ -15,7 +15,7 @@ class DriverError(WorkersError):
 
 
 class NoAnswer(DriverError):
-    """A place gave no answer, so that calls about its other machines would wait in vain, too."""
+    """A place gave no answer. Further calls about its machines would only wait for their timeouts."""
 
 
 class Refused(WorkersError):
@@ -32,7 +32,7 @@ class Refused(WorkersError):
 class Driver(Protocol):
     """One cloud. Calls may take seconds and may be repeated. All errors are DriverError or Refused.
 
-    `known`: what the log knows about the machine's place. The driver asks there, and elsewhere only if that is unknown.
+    `known`: what the log contains about the machine's place. The driver asks elsewhere only if the place is unknown.
     """
 
     cloud: str

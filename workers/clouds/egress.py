@@ -37,4 +37,6 @@ def on_egress(environ: Mapping[str, str], allowed: Sequence[str]) -> Finding:
     if any(address in ipaddress.IPv4Network(network) for network in allowed):
         return finding(works=True, says=f"this host reaches machines from {address}, which they admit")
     says = f"this host reaches machines from {address}, and they would admit {', '.join(allowed)} only"
-    return finding(works=False, says=says, mend=f"add {address}/32 to {CIDRS}; the workers' address must be in it, too")
+    return finding(
+        works=False, says=says, mend=f"add {address}/32 to {CIDRS}; it must also contain the workers' address"
+    )

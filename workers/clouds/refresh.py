@@ -36,7 +36,7 @@ class PriceStore(Protocol):
         """The rows of the last refresh, and a sentence for what cannot be read of it."""
 
     def write(self, table: Sequence[Row] | None, failed: tuple[str, ...], at: datetime) -> None:
-        """Replace them; None if no price was read. Raises PricesError, RedisError."""
+        """Replace the rows; `table` is None if no price was read. Raises PricesError, RedisError."""
 
 
 class InFile:
@@ -111,7 +111,7 @@ def refresh(
 
 
 def one_by_one(sources: Mapping[str, Source]) -> dict[str, Reading | Exception]:
-    """Ask each source, for a process that can wait: each call of a source has a timeout."""
+    """Ask the sources one after the other. Each call of a source has a timeout."""
     found: dict[str, Reading | Exception] = {}
     for name, source in sources.items():
         try:
@@ -125,7 +125,7 @@ def one_by_one(sources: Mapping[str, Source]) -> dict[str, Reading | Exception]:
 
 
 def _sound(last: Iterable[Row]) -> Iterable[Row]:
-    """Leave out the rows that are doubtful beside the shipped ones: they may be of an earlier, wrong table."""
+    """Leave out the rows that are doubtful beside the shipped ones: they may come from an earlier, wrong table."""
     shipped = comparison((), catalog.shipped())
     return (row for row in last if not on_demand(row, shipped).doubtful)
 

@@ -78,7 +78,7 @@ class Consoles:
             self._progress(state, attempt, said, history)
 
     def _progress(self, state: Deployment, attempt: Attempt, said: Said, history: ConsoleHistory) -> None:
-        """Append what the machine does now, and how far its boot is, if either has changed."""
+        """Append the current action of the machine and the progress of its boot, if either has changed."""
         advanced = is_news(attempt.boot, said.boot, self._recorder.now())
         changed = said.progress not in ("", history.progress)
         if not advanced and not changed:

@@ -10,11 +10,11 @@ from workers.deployment.state import Deployment
 from workers.machines import Token
 
 LOST_AFTER = timedelta(seconds=30)
-"""Time of uninterrupted failures after which control counts as lost. Most clouds lose single answers."""
+"""Time of uninterrupted failures after which control counts as lost. Single calls often fail."""
 
 
 class Contact:
-    """One kind of control over all machines. If the times are lost, LOST_AFTER starts again."""
+    """One kind of control over all machines. After a restart, LOST_AFTER starts again."""
 
     def __init__(self, recorder: Recorder, what: Control) -> None:
         self._recorder = recorder

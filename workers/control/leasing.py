@@ -1,4 +1,4 @@
-"""Extends the leases of machines, in threads that a later sweep collects. Each place has its own threads."""
+"""Extends the leases of machines, in threads whose results a later sweep reads. Each place has its own threads."""
 
 import logging
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ class Leasing:
         self._extensions: dict[tuple[str, str], Collector[Token, datetime | DriverError]] = {}
         """By cloud and place: a place that does not answer must not use up the threads for the others."""
         self._kept: dict[Token, datetime] = {}
-        """The expiry of each machine that only a newer version's log contains. If it is lost, it is set again."""
+        """The expiry of each machine that only a newer version's log contains. After a restart, it is set again."""
 
     def ask(self) -> None:
         """Start to extend each lease that is due."""
@@ -72,7 +72,7 @@ class Leasing:
             return
         self._contact.answered(attempt)
         fact = LeaseExtended(**self._recorder.stamp(), attempt=attempt.number, expires_at=answer)
-        self._recorder.append(state, fact)  # which includes that control is regained
+        self._recorder.append(state, fact)  # this also records that control is regained
 
 
 def _extend(driver: Driver, token: Token, known: Whereabouts, expires_at: datetime) -> datetime | DriverError:

@@ -1,7 +1,7 @@
-"""Observes machines: lists each place that has some, and each whole cloud, in threads that a later sweep collects.
+"""Observes machines: lists each place that has some, and each whole cloud, in threads, for a later sweep.
 
-Whether a machine is missing is decided by complete lists of its own place only. The lists of whole clouds find the
-machines that no log places there.
+Whether a machine is missing is decided by complete lists of its own place only. The lists of whole clouds find
+machines in places that no log names.
 """
 
 import logging
@@ -29,7 +29,7 @@ LIST_BUSY_EVERY = timedelta(seconds=5)
 """Interval for a place with machines of a deployment. A preemption must be noticed within 15 s."""
 
 LIST_IDLE_EVERY = timedelta(minutes=5)
-"""Interval for whole clouds. A machine that is found elsewhere than in these places is ended or logged."""
+"""Interval for whole clouds. A machine outside of these places is ended or logged."""
 
 MAX_THREADS = 32
 """Maximum number of concurrent lists. A place that does not answer occupies one until the call's timeout."""

@@ -42,7 +42,7 @@ a reason that differs with every answer must not fill the log.
 """
 
 KEY_REFUSALS = 3
-"""Number of refusals of the key in a row after which a replica that starts is given up: one may be of a proxy."""
+"""Number of refusals of the key in a row after which a starting replica is given up: one may come from a proxy."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -173,7 +173,7 @@ class Prober:
         if isinstance(verdict, BecameNotReady) and seen.failures == 1 and not dead:
             return  # one failure may be a lost request
         if isinstance(verdict, Busy):
-            seen.failures, seen.failing_since = 0, None  # the next probe is sent in its turn
+            seen.failures, seen.failing_since = 0, None  # the next probe is sent at the usual interval
         if isinstance(verdict, BecameReady) and not probed.key_enforced:
             fact = KeyNotEnforced(**self._recorder.stamp(), attempt=attempt.number, url=verdict.address)
             self._recorder.append(state, fact)
@@ -196,7 +196,7 @@ class Prober:
     def _tell(
         self, state: Deployment, attempt: Attempt, seen: ProbeHistory, failure: Unready, asked_at: datetime
     ) -> None:
-        """Append why a replica that starts is not ready, if that is new, and not too often."""
+        """Append why a starting replica is not ready, if the reason is new, at a limited rate."""
         refused = seen.key_refusals >= KEY_REFUSALS
         too_soon = seen.recorded_at is not None and asked_at - seen.recorded_at < RECORDED_EVERY
         throttled = too_soon and seen.recorded >= RECORDED_FIRST and not refused

@@ -27,13 +27,13 @@ class Reaper:
     """Decides from its deployment's log whether a running machine is ended."""
 
     def __init__(self, recorder: Recorder, nudge: Nudge, keep: Callable[[Driver, Machine], None]) -> None:
-        """`keep` extends the lease of a machine that the log of a newer version may want."""
+        """`keep` extends the lease of a machine that the log of a newer version may contain."""
         self._recorder = recorder
         self._keep = keep
         self._nudge = nudge
         self._unknown: set[Token] = set()
         self._endings = Collector[str, None]("reap", MAX_THREADS)
-        """By the cloud's id of the machine: a token may have two."""
+        """By the cloud's id: a token may have two machines."""
 
     def look(self, driver: Driver, sighting: Sighting) -> None:
         """End the machine if its deployment's log has its intent and its end."""
@@ -41,7 +41,7 @@ class Reaper:
         try:
             state, attempt = self._intent(sighting)
         except MsgspecError:
-            self._keep(driver, machine)  # a newer version may want it
+            self._keep(driver, machine)  # a newer version may use it
             return
         if state is not None and state.newer:
             if not is_ending(state):

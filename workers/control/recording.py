@@ -60,7 +60,7 @@ class Recorder:
         return [(s, a) for s, a in self.judged(phases) if not s.newer]
 
     def judged(self, phases: frozenset[Phase]) -> list[tuple[Deployment, Attempt]]:
-        """The same, with those of such a log: their clouds are listed, and their leases extended."""
+        """As `attempts`, but with those of such a log: their clouds are listed, and their leases extended."""
         now, us = self.now(), self._us
         found = ((s, a) for s in self.states.values() for a in s.attempts if a.phase in phases)
         return [(s, a) for s, a in found if (us.judges(a, now) if self.leading else us.holds(a))]

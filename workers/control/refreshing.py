@@ -19,10 +19,10 @@ from workers.placement.doubts import Row
 logger = logging.getLogger(__name__)
 
 STARTS_WITHIN = timedelta(seconds=20), timedelta(seconds=80)
-"""Time from the start to the first look: after the first launch has begun, and different for each worker."""
+"""Time from the start to the first look: the first launch has begun by then, and workers differ."""
 LOOK_EVERY = timedelta(minutes=10)
 AT_START = timedelta(hours=1)
-"""A start repeats a refresh that is older, so that repeated restarts do not."""
+"""Minimum age of the last refresh for which a start repeats it, so that frequent restarts do not."""
 LEASE = timedelta(seconds=30)
 
 
@@ -37,7 +37,7 @@ class PriceRefresher:
         every: timedelta | None,
         clock: Callable[[], datetime],
     ) -> None:
-        """`sources`: those of the prices of a table's machines. `every`: None for never."""
+        """`sources`: returns the sources of prices for a table's machines. `every`: None for never."""
         self._redis = redis
         self._sources = sources
         self._every = every

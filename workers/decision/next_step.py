@@ -141,7 +141,7 @@ def next_step(
     ending = [a for a in state.attempts if a.phase is Phase.SHUTTING_DOWN and a.number not in silent]
     ending = [a for a in ending if a.number not in apart]
     if ending:
-        return Terminate(min(ending, key=lambda a: bool(a.lost)))  # the cloud may not answer about the others
+        return Terminate(min(ending, key=lambda a: bool(a.lost)))  # first those whose cloud answers
     if state.ended:
         return Wait()
     if state.stopped_by is not None:

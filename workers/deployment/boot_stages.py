@@ -11,7 +11,7 @@ REPORTED_EVERY = timedelta(seconds=10)
 """Minimum time between two reports of the same phase that the log keeps."""
 
 UNCOUNTED_STEP = 10**9
-"""Bytes by which a report of an unknown total has to grow until the log keeps it."""
+"""Minimum growth between two reports that the log keeps if the total is unknown, in bytes."""
 
 
 class Stage(Struct, frozen=True, kw_only=True):
@@ -27,12 +27,12 @@ class Stage(Struct, frozen=True, kw_only=True):
 
     @property
     def percent(self) -> int | None:
-        """Whole percent that are done; None if the machine does not tell."""
+        """Whole percent that are done; None if the total is not known."""
         return min(100 * self.done // self.total, 100) if self.total > 0 else None
 
 
 def reported(stages: tuple[Stage, ...], report: BootReport | None, at: datetime) -> tuple[Stage, ...]:
-    """The stages after a report. A phase does not begin twice, as after a reboot: each has one limit."""
+    """The stages after a report. A phase that a reboot repeats does not begin again: each has one limit."""
     if report is None:
         return stages
     if _begins(stages, report):
@@ -48,7 +48,7 @@ def reported(stages: tuple[Stage, ...], report: BootReport | None, at: datetime)
 
 
 def is_news(stages: tuple[Stage, ...], report: BootReport | None, now: datetime) -> bool:
-    """Whether a report is worth an event: a new phase, or another whole percent after REPORTED_EVERY."""
+    """Whether a report is appended to the log: a new phase, or another whole percent after REPORTED_EVERY."""
     if report is None:
         return False
     if _begins(stages, report):

@@ -127,11 +127,11 @@ class LadderPlanned(Event, frozen=True, kw_only=True):
 
 
 class WeightsChecked(Event, frozen=True, kw_only=True):
-    """The hub was asked for the model's weights before the first machine was requested."""
+    """The hub was asked about the model's weights before the first machine was requested."""
 
     model: str
     says: str = ""
-    """Why they may not be downloadable, for people; empty if they are."""
+    """Why they may not be downloadable, as sentences for people; empty if they are."""
 
 
 class LaunchIntended(Event, frozen=True, kw_only=True):

@@ -33,7 +33,8 @@ def agree(redis: Redis, home: str, *, may_found: bool = False) -> str:
 
     A host without an id takes the one of Redis. A Redis without one takes the id in the logs, or else the host's. If
     there is none at all, a process that `may_found` makes one, and the others get an empty string: a bot that is the
-    first to reach an emptied Redis must not shut the workers out. Raises AnotherInstallation, RedisError.
+    first to reach an emptied Redis must not set an id that the workers do not have.
+    Raises AnotherInstallation, RedisError.
     """
     theirs = held(redis)
     if not theirs:

@@ -8,7 +8,7 @@ from workers.deployment.attempt import MAY_COST, Attempt
 from workers.deployment.state import Deployment
 
 ENDED_ITSELF = timedelta(minutes=15)
-"""Time from the expiry of a machine's lease until it has ended itself with certainty, although nobody looked."""
+"""Time after its expiry at which a machine has ended itself with certainty, even if it was not observed."""
 
 
 class WorkerIdentity(Struct, frozen=True, kw_only=True):
@@ -16,7 +16,7 @@ class WorkerIdentity(Struct, frozen=True, kw_only=True):
 
     installation: str
     host: str = ""
-    """The id of its host; empty if it takes all local machines for its own."""
+    """The id of its host; empty if all local machines count as its own."""
 
     def judges(self, attempt: Attempt, now: datetime) -> bool:
         """Whether this worker may conclude from its own observations what became of the attempt's machine."""
@@ -40,7 +40,7 @@ class WorkerIdentity(Struct, frozen=True, kw_only=True):
         return self.extends(attempt) and attempt.offer.cloud == "local"
 
     def apart(self, state: Deployment, now: datetime) -> dict[int, str]:
-        """The hosts of the attempts that are left to another worker, by number; an empty host: nobody here has it."""
+        """The hosts of the attempts that are left to another worker, by number; empty: another installation's."""
         return {
             a.number: a.request.host if self.owns(a) else ""
             for a in state.attempts

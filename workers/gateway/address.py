@@ -1,4 +1,4 @@
-"""Finds out who listens on the gateway's address: HAProxy would share it with another gateway, without an error."""
+"""Finds out what listens on the gateway's address: HAProxy would share it with another gateway without an error."""
 
 import errno
 import socket
@@ -20,7 +20,7 @@ ANSWERED_WITHIN = 2.0
 
 
 def wait_until_free(settings: GatewaySettings, installation: str, stop: threading.Event) -> None:
-    """Return when nobody listens on the gateway's address, or `stop` is set. Raises GatewayError."""
+    """Return when nothing listens on the gateway's address, or `stop` is set. Raises GatewayError."""
     deadline = time.monotonic() + FREE_WITHIN.total_seconds()
     while is_taken(settings.bind) and not stop.wait(LOOK_EVERY):
         if time.monotonic() > deadline:
@@ -32,14 +32,14 @@ def wait_until_free(settings: GatewaySettings, installation: str, stop: threadin
 
 
 def is_taken(bind: str) -> bool:
-    """Whether a socket listens on `host:port`. Every other error is left to HAProxy, which names it."""
+    """Whether a socket listens on `host:port`. Every other error is left to HAProxy, which reports it."""
     host, port = _host_and_port(bind)
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         with socket.socket(family, kind, protocol) as listener:
-            # Allows closed connections that still wait for late packets; without SO_REUSEPORT, no second listener.
+            # Ignores closed connections in TIME_WAIT. Without SO_REUSEPORT, a second listener is an error.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
     except OSError as error:
@@ -52,7 +52,7 @@ def _holder(settings: GatewaySettings, installation: str) -> str:
     reached = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     url = f"{'https' if settings.certificate else 'http'}://{f'[{reached}]' if ':' in reached else reached}:{port}"
     try:
-        # The certificate names the public address, and only the name of the installation is read.
+        # Not verified: the certificate names the public address, and only the id of the installation is read.
         answer = httpx.get(f"{url}/health", timeout=ANSWERED_WITHIN, verify=False)  # noqa: S501 - see above
     except (httpx.HTTPError, OSError):
         return "another program"

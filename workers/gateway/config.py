@@ -242,7 +242,7 @@ def _body(sentence: str, kind: str, code: str) -> str:
 
 
 def _literal(text: str) -> str:
-    """The text as a format of HAProxy that expands to it; what a header or the quotes cannot contain is replaced."""
+    """The text, escaped for HAProxy's formats; characters that a header or quotes cannot contain are replaced."""
     return "".join(c if c.isascii() and c.isprintable() and c != "'" else "?" for c in text).replace("%", "%%")
 
 

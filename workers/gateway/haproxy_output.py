@@ -95,7 +95,7 @@ def _sessions(row: Row) -> int:
 
 
 def _doubt(row: Row) -> Doubt | None:
-    """Why a server is nearer to being down than at its best; None if it is not, or is down already."""
+    """Why a server that is up has less than its full patience; None if it has all of it, or is down."""
     health, rise, fall = (int(row.get(name) or 0) for name in ("check_health", "check_rise", "check_fall"))
     if not rise <= health < rise + fall - 1:
         return None

@@ -45,7 +45,7 @@ class Trust(Struct, frozen=True, kw_only=True):
     """Give a server that is up its full patience.
 
     HAProxy counts a server as down at its first failed check, until one check has passed. And a server whose answers
-    grow is at work, even if it does not answer its checks.
+    grow works, even if it does not answer its checks.
     """
 
     backend: str

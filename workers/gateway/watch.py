@@ -1,4 +1,4 @@
-"""Writes what the worker must know of HAProxy: the load for autoscaling, and which replicas answer requests."""
+"""Writes for the worker what HAProxy reports: the load for autoscaling, and which replicas answer requests."""
 
 import math
 import time
@@ -14,7 +14,7 @@ from workers.gateway.holding import Holding
 from workers.gateway.table import Actual, BackendLoad, ReplicaServer, RoutingTable
 
 WRITE_EVERY = 0.5
-"""Minimum time between two writes, in seconds: while a replica drains, HAProxy is looked at several times a second."""
+"""Minimum time between two writes, in seconds: while a replica drains, HAProxy is read several times a second."""
 
 FORGET_EVERY = timedelta(minutes=10)
 
@@ -76,7 +76,7 @@ class Watch:
 
 
 def _replicas(actual: Actual, flow: Flow, now: float) -> dict[str, ReplicaLoad]:
-    """By address; the requests of older processes count."""
+    """Loads by address. Requests of older HAProxy processes are included."""
     sessions = Counter({s.address: s.sessions for s in actual.servers})
     for older in actual.older:
         sessions.update({s.address: s.sessions for s in older.servers})

@@ -1,4 +1,4 @@
-"""The prices of an installation: its own table, or of each price the one that was read last."""
+"""The prices of an installation: those of its own table, or the newest ones of several tables."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
@@ -35,7 +35,7 @@ class Prices(Struct, frozen=True, kw_only=True):
 def in_use(environ: Mapping[str, str], shared: Shared | None = None, *, today: date | None = None) -> Prices:
     """The prices of the table that MIXTRAL_PRICES names. Raises PricesError if that cannot be read.
 
-    Without it, of each price the newest of the package, of Redis and of MIXTRAL_HOME.
+    Without it, each price is the newest one of the package, Redis and MIXTRAL_HOME.
     """
     if path := own(environ):
         return Prices(offers=catalog.load(path), dated=catalog.dated(path, today))

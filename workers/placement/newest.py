@@ -1,4 +1,4 @@
-"""PURE: combines price tables: of each price, the one that was read last."""
+"""PURE: combines price tables: each price is the one that was read last."""
 
 from collections.abc import Iterable
 
@@ -22,10 +22,10 @@ def newest(*tables: Iterable[Row]) -> tuple[Row, ...]:
 
 
 def _newer(known: Row, other: Row) -> Row:
-    told, told_spot = other.on_demand is not None or other.spot_only, other.spot is not None or other.no_spot
-    knows, knows_spot = known.on_demand is not None or known.spot_only, known.spot is not None or known.no_spot
-    if told and (not knows or other.read_on > known.read_on):  # ISO dates: 2026-11 is less than 2026-11-01
+    has, has_spot = other.on_demand is not None or other.spot_only, other.spot is not None or other.no_spot
+    had, had_spot = known.on_demand is not None or known.spot_only, known.spot is not None or known.no_spot
+    if has and (not had or other.read_on > known.read_on):  # ISO dates: 2026-11 is less than 2026-11-01
         known = replace(known, on_demand=other.on_demand, spot_only=other.spot_only, read_on=other.read_on)
-    if told_spot and (not knows_spot or other.spot_read_on > known.spot_read_on):
+    if has_spot and (not had_spot or other.spot_read_on > known.spot_read_on):
         known = replace(known, spot=other.spot, no_spot=other.no_spot, spot_read_on=other.spot_read_on)
     return known

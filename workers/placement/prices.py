@@ -50,7 +50,7 @@ Sold = Mapping[tuple[str, str], frozenset[tuple[str, str]]]
 
 
 class Reading(Struct, frozen=True, kw_only=True):
-    """What one source told."""
+    """What one source returned."""
 
     quotes: tuple[Quote, ...] = ()
     sold: Sold = {}
@@ -225,7 +225,7 @@ def _fault(quote: Quote, before: Mapping[tuple[object, ...], Decimal]) -> str:
 def _added(
     known: Mapping[tuple[str, str, str], Row], quotes: Sequence[Quote], sold: Sold
 ) -> dict[tuple[str, str, str], Row]:
-    """Rows without a price for the zones of quotes, and for zones that have a machine, that the table lacks."""
+    """Rows without a price for the zones that the table lacks: those of quotes, and those that have a machine."""
     places = {(q.cloud, q.zone, q.instance_type): q.region for q in quotes if q.zone}
     for (cloud, region), there in sold.items():
         places |= {(cloud, zone, type_): region for zone, type_ in there}

@@ -78,7 +78,7 @@ def of_environ(environ: Mapping[str, str]) -> Shared | None:
 
 
 def connect(environ: Mapping[str, str]) -> Any | None:
-    """A client that gives up soon; None without a valid REDIS_URL."""
+    """A client with short timeouts; None without a valid REDIS_URL."""
     url = environ.get("REDIS_URL")
     if not url:
         return None

@@ -63,7 +63,7 @@ TYPES = (
 )
 
 WITHOUT_ZONES = frozenset(("gcp", f"g4-standard-{48 * n}") for n in (1, 2, 4, 8))
-"""Cloud and type of machines whose zones only the cloud can tell: offered once a refresh has read them."""
+"""Cloud and type of machines whose zones are only read from the cloud: offered after a refresh has read them."""
 
 SPOT_ONLY = frozenset(("gcp", type_) for type_ in (*(f"a3-highgpu-{n}g" for n in (1, 2, 4)), "a3-ultragpu-8g"))
 """Cloud and type of machines that are not sold on demand: as spot, or with a reservation or a flexible start."""

@@ -28,10 +28,10 @@ class AnyFault(Struct, frozen=True, kw_only=True):
     code: str
     zone: str = "*"
     times: int | None = None
-    """How often the fault happens; None: no limit."""
+    """Number of times that the fault happens; None: no limit."""
 
     def fits(self, call: str, **about: str) -> bool:
-        """Whether it applies to a call. `about`: what the call says about the fields of this name; may be empty."""
+        """Whether it applies to a call. `about`: the call's values of the fields of these names; may be empty."""
         return self._matches(call) and all(not said or fnmatchcase(said, getattr(self, n)) for n, said in about.items())
 
     def _matches(self, call: str) -> bool:

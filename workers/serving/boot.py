@@ -40,7 +40,7 @@ def boot_of(recipe: Recipe, name: str) -> Boot:
 
 
 def probe_of(recipe: Recipe, secrets: Mapping[str, str]) -> ReadinessProbe:
-    """The readiness probe, with secrets filled into its headers: `Bearer $AUTH_TOKEN`. Never for the log."""
+    """The readiness probe, with secrets filled into its headers: `Bearer $AUTH_TOKEN`. Must not be logged."""
     probe = recipe.service.readiness_probe
     values = {name: value.strip() for name, value in secrets.items()}  # a line break is not allowed in a header
     return replace(probe, headers={name: filled(text, values) for name, text in probe.headers.items()})

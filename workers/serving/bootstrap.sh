@@ -128,7 +128,7 @@ trim_log() {
     { cp "$folder/boot.log" "$folder/boot.log.1" && : >"$folder/boot.log"; }
 }
 
-runs() { # START: whether the recipe's setup has ended; its script says so, and does not know the mark
+runs() { # START: whether the recipe's setup has ended; its script prints this line without the mark
   tail --bytes="+$1" "$folder/boot.log" | grep --quiet "mixtral: starting the recipe's run"
 }
 

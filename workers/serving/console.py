@@ -73,7 +73,7 @@ def read(console: str, mark: str) -> Said:
                 newest = newest if boot is not None and boot.phase is reported.phase else ""
                 boot = reported
                 if PROGRESS.fullmatch(marked["text"]):
-                    continue  # may be written beside what follows, and is no sign that the machine goes on
+                    continue  # written in parallel to the output: it does not mean that the machine goes on
             else:
                 newest = marked["text"]
             ours.append(marked["text"])
@@ -100,7 +100,7 @@ def line(mark: str, text: str) -> str:
 
 
 def phase(name: BootPhase) -> str:
-    """The text of a line that reports the begin of a phase, in the format of `bootstrap.sh`."""
+    """The text of a line that reports the start of a phase, in the format of `bootstrap.sh`."""
     return f"phase {name}"
 
 

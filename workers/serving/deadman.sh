@@ -47,18 +47,18 @@ read_clock() { # sets `up` and `now`, and `hundredths` since boot
 }
 
 hear() { # sets `newest` and `offset`; fails if the metadata server gives no expiry
-  local answer told date=$'(^|\n)date: ([^\r\n]+)'
+  local answer sent date=$'(^|\n)date: ([^\r\n]+)'
   answer="$(read_expiry)" || return
   read_clock
-  if [[ ${answer,,} =~ $date ]] && told="$(date --date="${BASH_REMATCH[2]}" +%s 2>/dev/null)"; then
-    offset="$((told * 100 - hundredths))"
+  if [[ ${answer,,} =~ $date ]] && sent="$(date --date="${BASH_REMATCH[2]}" +%s 2>/dev/null)"; then
+    offset="$((sent * 100 - hundredths))"
   fi
   newest="$(seconds "${answer##*$'\n'}")"
 }
 
 exec 9>"$folder/deadman.lock"
 flock --nonblock 9 || exit 0
-offset=0 # hundredths: the metadata server's time minus the time since boot; 0 until it has told its time
+offset=0 # hundredths: the metadata server's time minus the time since boot; 0 until the server has returned its time
 read_clock
 listens_until="$((up + patience))"
 stored="$(seconds "$(cat "$folder/expiry" 2>/dev/null)")" # armed before the metadata server is asked
@@ -80,7 +80,7 @@ while true; do
   # By the machine's own clock alone, it ends only after the metadata server had time to answer.
   [ "$offset" != 0 ] || [ "$left" -ge "$((listens_until - up))" ] || left="$((listens_until - up))"
   clock="$(($(date +%s) - up))"
-  jump="$((clock - armed_clock))" # a scheduled shutdown is kept by the machine's clock
+  jump="$((clock - armed_clock))" # a scheduled shutdown follows the machine's clock
   if [ "$left" -le 0 ]; then
     echo "mixtral-deadman: expired at $(date --utc --date="@$known" +%FT%TZ), shutting down"
     shutdown -h now

@@ -12,7 +12,7 @@ install() { # PACKAGE...
   for count in 1 2 3 4 5; do
     say "installing $*"
     DEBIAN_FRONTEND=noninteractive dpkg --configure -a >/dev/null 2>&1 # an earlier installation may have been interrupted
-    apt update >/dev/null 2>&1          # a source may be broken that is not needed here
+    apt update >/dev/null 2>&1          # a source that is not needed here may be broken
     try apt --allow-change-held-packages install "$@" && return
     say "installing $1 failed: $why"
     sleep "$((pause * count))" 8>&-
@@ -53,7 +53,7 @@ prepare_docker() {
   fi
 }
 
-# Docker keeps the logs of containers for ever, unless it is told otherwise. `contain` bounds those of its own.
+# By default, Docker does not limit the logs of containers. `contain` limits those of its own.
 bound_docker_logs() {
   local file="$root/etc/docker/daemon.json"
   if [ ! -e "$file" ]; then
@@ -76,7 +76,7 @@ stop() { # PROCESS
   kill "$1" && wait "$1"
 } 2>/dev/null
 
-report() { # PHASE TOTAL COMMAND...: says every few seconds how many bytes the command prints, if they have changed
+report() { # PHASE TOTAL COMMAND...: reports the number of bytes that the command prints, each time it has changed
   local phase="$1" total="$2" now last=""
   shift 2
   exec 8>&-
@@ -91,7 +91,7 @@ received() { # bytes that the network interfaces have received
   cat "$root"/sys/class/net/e*/statistics/rx_bytes | awk '{ sum += $1 } END { printf "%.0f", sum }'
 }
 
-image_size() { # IMAGE: prints the bytes of its packed layers; 0 if the registry does not say
+image_size() { # IMAGE: prints the bytes of its packed layers; 0 if the registry does not return them
   timeout 60 docker manifest inspect --verbose "$1" 2>/dev/null | python3 -c '
 import json, sys
 found = json.load(sys.stdin)
@@ -120,7 +120,7 @@ pull() { # IMAGE
       say "the registry refused the login: $why"
     else
       before="$(received 2>/dev/null)"
-      report pulling "$(image_size "$1")" since "${before:-0}" &
+      report pulling "$(image_size "$1" 2>/dev/null)" since "${before:-0}" &
       reporter="$!"
       try docker pull --quiet "$1"
       status="$?"

@@ -20,7 +20,7 @@ DENIED = (401, 403)
 
 
 def weights_of(question: HubQuestion, environ: Mapping[str, str]) -> Verdict:
-    """Ask the hub; a hub that gives no useful answer refuses nothing. Raises nothing. Never logs the token."""
+    """Ask the hub; without a useful answer, nothing is refused. Raises nothing. Never logs the token."""
     hub = endpoint(environ)
     token = environ.get(HUB_TOKEN, "").strip()
     try:
@@ -71,7 +71,7 @@ def _asked(client: httpx.Client, url: str) -> tuple[int, dict[str, object] | Non
     with client.stream("GET", url, params={"expand[]": "gated"}) as answer:
         for part in answer.iter_bytes():
             body += part
-            if time.monotonic() > until or len(body) > MAX_BYTES:  # the client's own limit is for each part
+            if time.monotonic() > until or len(body) > MAX_BYTES:  # the client's own timeout applies to each read
                 raise httpx.ReadTimeout("")
     try:
         said = json.loads(body)

@@ -144,7 +144,7 @@ def options(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--tokens-per-s", type=float, help="0 for no delay")
     parser.add_argument("--answer-nothing", action="store_true", help="answers contain no text")
     parser.add_argument("--slots", type=int, help="completions at a time; further ones wait")
-    parser.add_argument("--blocks", type=float, help="seconds for which a completion keeps all else from an answer")
+    parser.add_argument("--blocks", type=float, help="seconds for which a completion blocks all other answers")
     parser.add_argument("--api-key", help="the key that it asks for, instead of VLLM_API_KEY")
     parser.add_argument("--fail-every", type=int, help="every n-th completion answers 500")
     parser.add_argument("--start-after", type=float, default=0.0, help="seconds before it listens")

@@ -10,7 +10,7 @@ class Unready(Struct, frozen=True, kw_only=True):
     """Why a replica is not ready."""
 
     why: str
-    """A clause, with the engine's own words if it said any."""
+    """A clause, with the text of the engine's answer if there is any."""
     silent: bool = False
     """Whether it gave no answer: it may be busy, or dead."""
     key_refused: bool = False

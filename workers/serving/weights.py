@@ -39,7 +39,7 @@ class Access(StrEnum):
     CLOSED = "closed to the token"  # gated or private, and the token does not open it
     BAD_TOKEN = "bad token"  # noqa: S105 - the hub knows no such token
     MISSING = "missing"  # there is no such model, or it is private
-    UNKNOWN = "unknown"  # the hub gave no answer, or one that says nothing
+    UNKNOWN = "unknown"  # the hub gave no answer, or no useful one
 
 
 class HubQuestion(Struct, frozen=True, kw_only=True):
@@ -53,7 +53,7 @@ class HubQuestion(Struct, frozen=True, kw_only=True):
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
-    """What people are told about the weights."""
+    """What is reported about the weights."""
 
     model: str
     refused: bool
@@ -104,7 +104,7 @@ def verdict(question: HubQuestion, access: Access, hub: str, why: str = "") -> V
         case Access.OPEN:
             return Verdict(model=model, refused=False, says="")
         case Access.UNKNOWN:
-            says = f"Whether the weights of {model} can be downloaded could not be checked: {at} {why}."
+            says = f"The download of the weights of {model} could not be checked: {at} {why}."
             return Verdict(model=model, refused=False, says=says)
         case Access.MISSING:
             says = (

@@ -59,7 +59,7 @@ class AwsClient:
         return list(self.items(region, action, key, **fields))
 
     def items(self, region: str, action: str, key: str, **fields: Any) -> Iterator[Any]:
-        """As `pages`, page by page: an error leaves the caller the items of the pages before."""
+        """The items of `pages`, one page at a time: an error comes after the items of the earlier pages."""
 
         def first() -> tuple[Any, Iterator[Any]]:
             paginator = self._client("ec2", region).get_paginator(action)
@@ -127,7 +127,7 @@ class AwsClient:
             return frozenset(r for p in partitions for r in session.get_available_regions("ec2", partition_name=p))
 
     def _renewing(self, region: str, do: Callable[[], T]) -> T:
-        """Do it; once more if the credentials were outdated and newer ones are found. Raises AwsError, DriverError."""
+        """Call `do`; repeat it if AWS refused the credentials and newer ones exist. Raises AwsError, DriverError."""
         with translated(region), self._lock:
             self._after_fork()
             session = self._made_session()
@@ -144,7 +144,7 @@ class AwsClient:
         """Read the credentials again. Returns whether they differ from those of the session `outdated`."""
         with self._lock:
             if self._session is not outdated:
-                return True  # by another thread
+                return True  # another thread has read them
             session = self._new_session()
             try:
                 if (found := _credentials(session)) is None or found == _credentials(outdated):
@@ -152,7 +152,7 @@ class AwsClient:
             except Exception as error:  # noqa: BLE001 - credential processes, files and metadata servers raise many types
                 logger.warning("AWS's credentials cannot be read again: %s", error)
                 return False
-            logger.info("AWS's credentials have changed, and are used from now on")
+            logger.info("AWS's credentials have changed; the new ones are used")
             self._session = session
             self._clients.clear()
             return True
@@ -211,7 +211,7 @@ class AwsClient:
 
 
 def _credentials(session: Any) -> Any:
-    """The keys that a session uses now; None if it has none."""
+    """The current keys of a session; None if it has none."""
     found = session and session.get_credentials()
     return found and found.get_frozen_credentials()
 

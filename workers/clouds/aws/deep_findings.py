@@ -80,7 +80,7 @@ def _subnets(api: AwsClient, needed: Sequence[Need]) -> list[Finding]:
 
 
 def _spot_role(api: AwsClient, _needed: Sequence[Need]) -> list[Finding]:
-    """Whether spot machines can be requested: the first request of an account creates the role, if it may."""
+    """Whether spot machines can be requested: the first request of an account creates the role, if it is permitted."""
     finding = partial(Finding, about=ABOUT, what="spot role")
     try:
         api.call("iam", api.home, "get_role", RoleName=SPOT_ROLE)

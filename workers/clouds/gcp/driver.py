@@ -161,7 +161,7 @@ class GcpDriver:
     def _named(self, token: Token, known: Whereabouts) -> list[Any]:
         """The token's instances: usually one, at worst one in each of several zones. Raises DriverError.
 
-        A zone that is not listed matters only if no other has an instance, and if it may be there.
+        A zone that is not listed matters only if the instance may be there, and no other zone has one.
         """
         return [
             one

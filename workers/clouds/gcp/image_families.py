@@ -1,4 +1,4 @@
-"""Machine images: a family's newest image, and the size that a disk needs at least."""
+"""Machine images: a family's newest image, and the minimum size of a disk."""
 
 import re
 import time
@@ -24,7 +24,7 @@ class ImageFamilies:
         if known is not None and time.monotonic() - at < CACHED_FOR.total_seconds():
             return known
         if not (named := LINK.fullmatch(link)):
-            return GlobalImage(link=link)  # GCE judges it
+            return GlobalImage(link=link)  # GCE validates it
         project, name = named["project"], named["name"]
         if named["family"]:
             found = self._api.call("ImagesClient", "get_from_family", project=project, family=name)

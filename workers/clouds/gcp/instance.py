@@ -73,11 +73,11 @@ class GlobalImage(Struct, frozen=True, kw_only=True):
 
     link: str
     gib: int = 0
-    """A disk is at least as large."""
+    """Its size: the minimum size of a disk."""
 
 
 class Extras(Struct, frozen=True, kw_only=True):
-    """What a machine needs beside its request."""
+    """What a machine needs in addition to its request."""
 
     script: str
     """The user data."""

@@ -82,7 +82,7 @@ class Actions(EC2Response):
         return ActionResult({"TerminatingInstances": ended})
 
     def describe_images(self) -> ActionResult:
-        """The images that SSM has named, which moto does not have; others are moto's."""
+        """The images that SSM has returned, which moto does not have; others are moto's."""
         ids = self._get_param("ImageIds", [])
         if not ids or not self.cloud.images.issuperset(ids):
             return super().describe_images()
@@ -257,7 +257,7 @@ class Actions(EC2Response):
         return instance
 
     def _is_public(self, data: Any) -> bool:
-        """Whether the instance gets a public address: as its interface asks, else as its subnet gives."""
+        """Whether the instance gets a public address: as its interface requests, or else by its subnet's default."""
         for link in data.get("NetworkInterfaces", []):
             if (asked := link.get("AssociatePublicIpAddress")) is not None:
                 return str(asked).lower() == "true"

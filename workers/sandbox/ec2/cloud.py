@@ -33,7 +33,7 @@ class Cloud:
         self.faults = Faults()
         self.calls: list[dict[str, str]] = []
         self.images: set[str] = set()
-        """Ids of the images that SSM has named."""
+        """Ids of the images that SSM has returned."""
         self._quotas: list[tuple[str, str, float]] = []
         self._made_at: dict[str, float] = {}
         self._answers: dict[tuple[str, str, str], tuple[str, Any]] = {}

@@ -97,7 +97,7 @@ class Fault(AnyFault, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Faults(AnyFaults[Fault]):
-    """Those of a complete call are taken by OF_A_CALL."""
+    """The faults of EC2. OF_A_CALL holds the codes of those that fail a whole call."""
 
     def silent(self, code: str, action: str, **about: str) -> Fault | None:
         return self.take((code,), action, **about)

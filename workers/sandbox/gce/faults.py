@@ -104,7 +104,7 @@ class Fault(AnyFault, frozen=True, kw_only=True):
 
 
 class Faults(AnyFaults[Fault]):
-    """Those of a zone that no call reaches are found by `unreachable`."""
+    """The faults of GCE. `unreachable` finds those of a zone that no call reaches."""
 
     def unreachable(self, zone: str) -> bool:
         return any(

@@ -1,4 +1,4 @@
-"""`mixtral-bot check` says what the control loop cannot do with its machines, and when they end themselves."""
+"""`mixtral-bot check` reports what the control loop cannot do with its machines, and when they end themselves."""
 
 from datetime import timedelta
 
@@ -30,9 +30,9 @@ def test_what_the_cloud_does_not_let_the_control_loop_do_is_said(checked):
     story = Story().served().control_lost(Control.LIST, "denied").stopped().control_lost(Control.END, "protected.")
     listing, end = checked(story)
     since = BEGIN.strftime("%Y-%m-%d %H:%M UTC")
-    assert listing.says.startswith("replica 1 of smollm2-135m in local here cannot be listed since ")
+    assert listing.says.startswith("listing replica 1 of smollm2-135m in local here has failed since ")
     assert end.says == (
-        f"replica 1 of smollm2-135m in local here cannot be ended since {since}: protected; it ends itself at {UNTIL}"
+        f"ending replica 1 of smollm2-135m in local here has failed since {since}: protected; it ends itself at {UNTIL}"
     )
     assert (listing.works, end.works) == (False, False)
 

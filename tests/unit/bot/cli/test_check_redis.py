@@ -1,4 +1,4 @@
-"""What `mixtral-bot check` says about Redis and the worker: what can be lost, whose it is, and who is away."""
+"""What `mixtral-bot check` reports of Redis: persistence, eviction, the installation, and whether a worker runs."""
 
 from datetime import timedelta
 
@@ -34,7 +34,12 @@ def found(environ, about, what=""):
     [
         ("always", True, "stores every append on disk", ""),
         ("everysec", True, "a crash of its host loses up to 2 s of them", ""),
-        ("no", False, "Machines that were bought then may be bought again", "set appendfsync always, or everysec"),
+        (
+            "no",
+            False,
+            "Machines that were bought in that time may be bought again",
+            "set appendfsync always, or everysec",
+        ),
     ],
 )
 def test_what_a_crash_can_lose_is_said(environ, redis, fsync, works, says, mend):  # noqa: PLR0917 - a table
@@ -56,7 +61,7 @@ def test_a_redis_that_refuses_config_is_not_a_failure(environ, redis, valkey_url
     ((worked, said, _),) = found(poor, "Redis")
     redis.execute_command("ACL", "DELUSER", "poor")
     assert worked
-    assert "is not known, as CONFIG is refused" in said
+    assert "is not known, because CONFIG is refused" in said
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])

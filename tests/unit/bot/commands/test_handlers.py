@@ -233,4 +233,4 @@ def test_a_name_whose_log_is_gone_is_said_in_status_and_by_the_command(office, r
     assert "*slow*" in said
     redis.delete(f"mixtral:d:{office.requests.get('slow').id}")
     assert "Nothing is running" not in office.says(Status())
-    assert "The log of fast is not in Redis any more" in office.says(Down(name="fast"))
+    assert "The log of fast is no longer in Redis" in office.says(Down(name="fast"))

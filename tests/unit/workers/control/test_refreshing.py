@@ -1,4 +1,4 @@
-"""One worker refreshes the prices at its start and daily; what fails leaves its own prices old and is said."""
+"""One worker refreshes the prices at its start and daily; a source that fails keeps its old prices and is reported."""
 
 import io
 import logging

@@ -1,4 +1,4 @@
-"""What a machine reports of its boot: kept where it says something new, never twice, in any order."""
+"""Reports of a boot: which ones the log keeps, in any order of arrival."""
 
 from datetime import UTC, datetime, timedelta
 

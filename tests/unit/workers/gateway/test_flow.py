@@ -1,4 +1,4 @@
-"""Whose answers grow, by HAProxy's counters."""
+"""Which replicas' answers grow, by HAProxy's counters."""
 
 from datetime import timedelta
 

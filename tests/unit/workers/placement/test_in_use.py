@@ -1,4 +1,4 @@
-"""Of each price, the one that was read last is used; what cannot be read is said, and nothing is bought on it."""
+"""Each price is the one that was read last; a table that cannot be read is reported, and nothing is bought by it."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""The hub is asked for a model's weights: what it says, and what follows before anything is paid."""
+"""The hub is asked about a model's weights: its answers, and their consequences before the first paid call."""
 
 import socket
 from datetime import timedelta
