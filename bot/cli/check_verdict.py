@@ -12,7 +12,7 @@ STARTED_LATER = (("worker", ("",)), ("gateway", ("inside", "address")))
 """Processes that a launch needs and that need not run yet, with the parts of their findings that show it."""
 
 
-class Verdict(Struct, frozen=True, kw_only=True):
+class LaunchVerdict(Struct, frozen=True, kw_only=True):
     """Whether a launch could work."""
 
     ready: bool
@@ -21,7 +21,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     """One line, with the findings to mend."""
 
 
-def verdict(found: Sequence[Finding], named: Collection[str]) -> Verdict:
+def verdict(found: Sequence[Finding], named: Collection[str]) -> LaunchVerdict:
     """`found`: in the order in which they are printed. `named`: the clouds in MIXTRAL_CLOUDS."""
     works = {cloud: _works([f for f in found if f.about == cloud]) for cloud in CLOUDS}
     usable = [cloud for cloud in CLOUDS if works[cloud]]
@@ -29,15 +29,17 @@ def verdict(found: Sequence[Finding], named: Collection[str]) -> Verdict:
     beside = [f for f in found if f.works is False and f.about not in CLOUDS]
     if not usable and not beside and not broken:
         says = f"Not ready for a launch: no cloud can be used. Set up one of {', '.join(CLOUDS)}, as their lines say."
-        return Verdict(ready=False, says=says)
+        return LaunchVerdict(ready=False, says=says)
     if not beside and not broken:
-        return Verdict(ready=True, says=f"Ready for a launch on {_and(usable)}{_once(found)}{_rest(usable)}.")
+        return LaunchVerdict(ready=True, says=f"Ready for a launch on {_and(usable)}{_once(found)}{_rest(usable)}.")
     failed = [f for f in found if f in beside or (f.about in broken and _fails(f, works[f.about]))]
     lines = list(dict.fromkeys(f"{f.about} {f.what}".rstrip() for f in failed))
     if beside or not usable:
-        return Verdict(ready=False, says=f"Not ready for a launch: mend what is marked `no` above ({_and(lines)}).")
+        return LaunchVerdict(
+            ready=False, says=f"Not ready for a launch: mend what is marked `no` above ({_and(lines)})."
+        )
     says = f"Ready for a launch on {_and(usable)}{_once(found)}, but not on {_and(broken)}"
-    return Verdict(ready=False, says=f"{says}: mend what is marked `no` above ({_and(lines)}).")
+    return LaunchVerdict(ready=False, says=f"{says}: mend what is marked `no` above ({_and(lines)}).")
 
 
 def _works(found: Sequence[Finding]) -> bool | None:
