@@ -134,7 +134,7 @@ chroot "$root" systemctl --quiet enable systemd-networkd guest-shell guest-fill
 cp -L "$root/vmlinuz" "$root/initrd.img" "$folder/"
 # The guest's own apt would download these; a scene is not the place to measure the network.
 chroot "$root" apt-get install -q -y --no-install-recommends --download-only docker.io
-disk() { rm -f "$folder/$1.new" && mke2fs -q -t ext4 -d "$root" "$folder/$1.new" 4G && mv "$folder/$1.new" "$folder/$1"; }
+disk() { rm -f "$folder/$1.new" && mke2fs -q -m 0 -t ext4 -d "$root" "$folder/$1.new" 4G && mv "$folder/$1.new" "$folder/$1"; }
 disk bare.img
 # Without this, the package's script starts no service in the chroot, and says so as an error.
 printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d" && chmod 755 "$root/usr/sbin/policy-rc.d"
