@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from msgspec import Struct
 
@@ -80,15 +80,13 @@ class GatewaySettings(Struct, frozen=True, kw_only=True):
 
 def from_environ(environ: Mapping[str, str], *, needs_redis: bool = True) -> Settings:
     """Read the settings. Raises SettingsError, whose message contains the fix."""
-    redis_url = environ.get("REDIS_URL", "")
+    redis_url = _redis_url(environ)
     if needs_redis and not redis_url:
         raise SettingsError(
             "REDIS_URL is not set. Start Valkey or Redis with its append-only file on, for example with "
             "`valkey-server --appendonly yes`, and set REDIS_URL=redis://localhost:6379/0. "
             "To try the bot without Redis, run `make demo`."
         )
-    if redis_url and not redis_url.startswith(("redis://", "rediss://", "unix://")):
-        raise SettingsError(f"REDIS_URL={redis_url!r} is not a Redis address. Write it as redis://localhost:6379/0.")
     home = home_of(environ)
     return Settings(
         redis_url=redis_url,
@@ -106,6 +104,28 @@ def from_environ(environ: Mapping[str, str], *, needs_redis: bool = True) -> Set
         gateway=_gateway(home, environ),
         environ=environ,
     )
+
+
+def _redis_url(environ: Mapping[str, str]) -> str:
+    """The address, empty if it is not set. It may contain a password, so that no error quotes it."""
+    url = environ.get("REDIS_URL", "")
+    parts = _parts(url)
+    if url and (parts is None or parts.scheme not in ("redis", "rediss", "unix")):
+        raise SettingsError(
+            "REDIS_URL is not a Redis address. Write it as redis://localhost:6379/0, or with a password as "
+            "redis://:PASSWORD@HOST:6379/0, in which each / ? # [ ] @ of the password is percent-encoded."
+        )
+    return url
+
+
+def _parts(url: str) -> SplitResult | None:
+    """None if it cannot be an address."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    return None if port == 0 else parts
 
 
 def _clouds(text: str) -> tuple[str, ...] | None:
@@ -154,8 +174,8 @@ def _url(environ: Mapping[str, str], name: str) -> str | None:
     url = environ.get(name, "").rstrip("/")
     if not url:
         return None
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
+    parts = _parts(url)
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
         raise SettingsError(f"{name}={url!r} is not an address. Write it as https://models.example.com, with no path.")
     return url
 

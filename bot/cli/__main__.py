@@ -132,7 +132,7 @@ def prices() -> None:
     "--deep", is_flag=True, help="Also check what a launch needs in each region. Creates nothing; takes up to a minute."
 )
 def check(deep: bool) -> None:
-    """Check settings, Redis, Slack, gateway, prices and clouds: one line each, with the cause and what to do."""
+    """Check settings, Redis, Slack, gateway, prices and clouds, with remedies; last, whether a launch could work."""
     _log_nothing()
     from bot.cli.check_command import run as run_check
 

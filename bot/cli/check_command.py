@@ -17,6 +17,7 @@ from bot.cli.check_control import control
 from bot.cli.check_hub import HUB
 from bot.cli.check_hub import questions as hub_questions
 from bot.cli.check_redis import redis
+from bot.cli.check_verdict import verdict
 from bot.cli.concurrent import ask
 from recipes.loader import find, folders, load, names
 from recipes.schema import Recipe, RecipeError
@@ -34,7 +35,7 @@ from workers.clouds.needs import needs
 from workers.clouds.usability import NAMES, statuses
 from workers.errors import WorkersError
 from workers.placement import shared_prices
-from workers.placement.in_use import in_use
+from workers.placement.in_use import in_use, own
 from workers.run import drivers_of
 
 WITHIN = timedelta(seconds=45)
@@ -50,7 +51,7 @@ Question = Callable[[], list[Finding]]
 
 
 def run(environ: Mapping[str, str], out: TextIO, err: TextIO | None = None, *, deep: bool = False) -> int:
-    """Print a line for each finding. Return 0 if a launch could work, else 1. Raises nothing.
+    """Print a line for each finding, and whether a launch could work. Return 0 if so, else 1. Raises nothing.
 
     `deep`: also check what a first launch needs in each region. Nothing is created.
     """
@@ -73,13 +74,16 @@ def run(environ: Mapping[str, str], out: TextIO, err: TextIO | None = None, *, d
         found += _unanswered(name, answer) if isinstance(answer, Exception) else answer
     ordered = sorted(_relevant(found), key=_place)
     show(ordered, out)
-    return 0 if _could_launch(ordered, environ) else 1
+    last = verdict(ordered, _named(environ))
+    console = _console(out)
+    console.print(Text(last.says, style="bold"), soft_wrap=not _wraps(console))
+    return 0 if last.ready else 1
 
 
 def show(found: Sequence[Finding], out: TextIO) -> None:
     """Print the findings: as a wrapped table on a terminal, else one line each."""
-    console = Console(file=out, highlight=False, emoji=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
+    console = _console(out)
+    if not _wraps(console):
         for finding in found:
             mark, says = MARKS[finding.works], _says(finding)
             console.print(Text.assemble(f"{mark.plain:2} {finding.about:8} {finding.what:11} ", says), soft_wrap=True)
@@ -92,6 +96,15 @@ def show(found: Sequence[Finding], out: TextIO) -> None:
         style = "dim" if finding.works is None else ""
         table.add_row(MARKS[finding.works], finding.about, finding.what, _says(finding), style=style)
     console.print(table)
+
+
+def _console(out: TextIO) -> Console:
+    return Console(file=out, highlight=False, emoji=False)
+
+
+def _wraps(console: Console) -> bool:
+    """Whether long lines are wrapped; if not, programs can read them."""
+    return console.is_terminal or "COLUMNS" in os.environ
 
 
 def _says(finding: Finding) -> Text:
@@ -112,7 +125,9 @@ def _installation(environ: Mapping[str, str]) -> list[Finding]:
         mend = "set MIXTRAL_HOME to a writable folder"
         return [Finding(about="settings", what="", works=False, says=f"files cannot be stored: {error}", mend=mend)]
     which = (
-        f"installation {read.installation}" if read.installation else "no installation id yet; it is read from Redis"
+        f"installation {read.installation}"
+        if read.installation
+        else "no installation id yet: the first worker makes it"
     )
     says = f"{which}, files in {read.home}"
     return [Finding(about="settings", what="", works=True, says=says)]
@@ -123,7 +138,8 @@ def _prices(environ: Mapping[str, str]) -> tuple[list[Finding], tuple[Need, ...]
     try:
         redis = shared_prices.connect(environ)
         prices = in_use(environ, redis and shared_prices.reader(redis))
-        says = f"{prices.dated}; `mixtral-bot prices` updates them"
+        alone = ": the table in MIXTRAL_PRICES, which is used alone"
+        says = f"{prices.dated}{alone if own(environ) else '; `mixtral-bot prices` updates them'}"
         found = [Finding(about="prices", what="", works=True, says=says)]
         return [*found, *_on_tables(prices.ignored), *_on_refresh(redis)], needs(_recipes(environ), prices.offers)
     except WorkersError as error:
@@ -237,25 +253,6 @@ def _place(finding: Finding) -> tuple[int, int]:
     abouts = ("settings", "Redis", "worker", "Slack", "gateway", "prices", HUB, *sorted(NAMES.values()))
     what = ORDER.index(finding.what) if finding.what in ORDER else -1
     return abouts.index(finding.about), what
-
-
-def _could_launch(found: Sequence[Finding], environ: Mapping[str, str]) -> bool:
-    """Return whether nothing fails, each cloud that MIXTRAL_CLOUDS names works, and at least one cloud works."""
-    clouds = set(NAMES.values())
-    if any(f.works is False for f in found if f.about not in clouds):
-        return False
-    works = {cloud: _works([f for f in found if f.about == cloud]) for cloud in clouds}
-    named = {NAMES[cloud] for cloud in _named(environ)}
-    return any(works.values()) and not any(works[cloud] is False for cloud in clouds) and all(works[c] for c in named)
-
-
-def _works(found: Sequence[Finding]) -> bool | None:
-    """Return whether one cloud works; None if it is not set up."""
-    quotas = [f for f in found if f.what == QUOTA]
-    rest = [f.works for f in found if f.what != QUOTA]
-    if False in rest or (quotas and all(f.works is False for f in quotas)):
-        return False
-    return True if True in rest else None
 
 
 def _named(environ: Mapping[str, str]) -> set[str]:

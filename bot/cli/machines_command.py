@@ -21,6 +21,7 @@ from bot.cli.concurrent import ask
 from bot.cli.machines_table import Found, Wanted, as_row, cloud_of, price_of, show
 from workers.clouds.driver import Driver, DriverError, Refused
 from workers.clouds.usability import NAMES, statuses
+from workers.control.reaping import is_of
 from workers.deployment.attempt import MAY_COST, Phase
 from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId
@@ -60,8 +61,8 @@ class WantedMachines:
                 if theirs and theirs != self.installation:
                     self.foreign = True
                     self.broken = str(AnotherInstallation(theirs, installation)).rstrip(".")
-        except ValueError as error:
-            self.broken = f"REDIS_URL cannot be read: {error}"
+        except ValueError:  # its text may quote a part of the password
+            self.broken = "REDIS_URL is not a Redis address"
         except (RedisError, OSError) as error:
             self.broken = _no_answer(error)
 
@@ -116,7 +117,7 @@ def run(
     with closing(WantedMachines(settings.redis_url, settings.installation)) as logs:
         settings = replace(settings, installation=logs.installation)
         if not settings.installation:
-            say.print(Text("This host has no installation id. Start a worker here, or set MIXTRAL_INSTALLATION."))
+            say.print(Text(_without_id(logs.broken)))
             return 1
         sightings, unlisted, skipped = _listed(clouds, settings, say)
         priced = _prices(environ)
@@ -153,8 +154,9 @@ def _listed(
     }
     skipped = [cloud for cloud in clouds if cloud not in there]
     for cloud in skipped:
-        reason = (known[cloud].reason or "it cannot be used").partition(": ")[2]
-        say.print(Text(f"{NAMES[cloud]} was not listed: {reason}."))
+        reason = (known[cloud].reason or "it cannot be used").removeprefix(f"{NAMES[cloud]}: ")
+        mend = f" To list it, {known[cloud].mend}." if known[cloud].mend else ""
+        say.print(Text(f"{NAMES[cloud]} was not listed: {reason}.{mend}"))
     questions = {NAMES.get(c, c): partial(driver.owned, settings.installation) for c, driver in there.items()}
     found: list[Sighting] = []
     unlisted: list[str] = []
@@ -168,6 +170,19 @@ def _listed(
             unlisted.append(where)
             say.print(Text(f"{where} could not be listed, so its machines are missing here: {one.why.rstrip('.')}."))
     return found, unlisted, [NAMES[cloud] for cloud in skipped]
+
+
+def _without_id(broken: str) -> str:
+    """Why the id of the installation is not known. `broken`: why Redis could not be asked; empty if it was."""
+    if broken:
+        return (
+            f"This host has no installation id, by which machines are found, and {broken}. "
+            "Start Redis, or set REDIS_URL or MIXTRAL_INSTALLATION."
+        )
+    return (
+        "Neither this host nor Redis has an installation id, by which machines are found. "
+        "Start `mixtral-bot worker`, or set MIXTRAL_INSTALLATION."
+    )
 
 
 def _no_answer(error: Exception) -> str:
@@ -184,6 +199,8 @@ def _wanted_by(sighting: Sighting, state: Deployment | None) -> tuple[Wanted, st
         return Wanted.NO, f"none: the log of {state.name} does not contain it"
     if attempt.phase not in MAY_COST:
         return Wanted.NO, f"none: {state.name} has ended it"
+    if attempt.machine is not None and not is_of(attempt, sighting.machine):
+        return Wanted.NO, f"none: {state.name} has {attempt.machine.id} in its place"
     return Wanted.YES, f"{state.name} (shutting down)" if attempt.phase is Phase.SHUTTING_DOWN else state.name
 
 

@@ -46,7 +46,7 @@ def table(rows: Iterable[tuple[int, list[Rung]]], rungs: Sequence[Rung], *, wide
     for heading in ("#", "USD/h"):
         made.add_column(heading, justify="right", no_wrap=True)
     for heading in ("GPU", "cloud", "zones", "type", *(("billed",) if mixed else ()), "usable"):
-        made.add_column(heading, no_wrap=heading != "zones")
+        made.add_column(heading, no_wrap=heading != "zones", overflow="fold" if heading == "zones" else "ellipsis")
     for number, group in rows:
         offer = group[0].offer
         cells = [

@@ -80,7 +80,8 @@ class AwsWire:
         action = target.partition(".")[2]
         self.asked.append((action, region))
         kind = "application/x-amz-json-1.1"
-        if self.bad_credentials or action in self.denied:
+        region_denied = region in self.denied_regions and action != "GetProducts"  # in us-east-1, for all regions
+        if self.bad_credentials or action in self.denied or region_denied:
             code = self.bad_credentials or "AccessDeniedException"
             return 400, kind, json.dumps({"__type": code, "message": "not allowed"}).encode()
         if action == "GetParameter" and region in self.without_image:

@@ -15,9 +15,15 @@ ANSWERS_WITHIN = 5.0  # seconds
 
 
 def outside_address(environ: Mapping[str, str]) -> ipaddress.IPv4Address:
-    """The IPv4 address from which this host reaches the internet. Raises httpx.HTTPError, ValueError."""
-    answer = httpx.get(environ.get(EGRESS) or DEFAULTS[EGRESS], timeout=ANSWERS_WITHIN).raise_for_status()
-    return ipaddress.IPv4Address(answer.text.strip())
+    """The IPv4 address from which this host reaches the internet. Raises httpx.HTTPError, ValueError with a clause."""
+    url = environ.get(EGRESS) or DEFAULTS[EGRESS]
+    answer = httpx.get(url, timeout=ANSWERS_WITHIN)
+    if answer.status_code != httpx.codes.OK:
+        raise ValueError(f"{url} answers with status {answer.status_code}")
+    try:
+        return ipaddress.IPv4Address(answer.text.strip())
+    except ValueError as error:
+        raise ValueError(f"{url} answers with something else than an IPv4 address") from error
 
 
 def on_egress(environ: Mapping[str, str], allowed: Sequence[str]) -> Finding:

@@ -1,6 +1,7 @@
 """The gateway's loop: reads the log, updates HAProxy to the logged state, and records the results."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -78,8 +79,8 @@ class Gateway:
         self._serving: frozenset[str] = frozenset()
         self._lost: frozenset[DeploymentId] = frozenset()
         """The deployments whose logs cannot be read any more."""
-        self._lost_looked_at: datetime | None = None
-        self._looked_at: datetime | None = None
+        self._lost_looked_at = -math.inf
+        self._looked_at = -math.inf
         self._reported = ""
 
     def prepare(self) -> None:
@@ -103,25 +104,38 @@ class Gateway:
 
     def turn(self, holding: Holding) -> None:
         """Update HAProxy to the logged state. Raises RedisError, GatewayError."""
-        before, now = self._table, self._now()
-        self._read()
+        before = self._table
+        try:
+            self._read()
+        except RedisError:
+            if self._due(holding):  # a replica that works without answering its checks stays trusted
+                self._look(holding)
+            raise
         draining = any(a.phase is Phase.DRAINING for state in self._readable() for a in state.attempts)
-        every = LOOK_HELD_EVERY if holding.held() else LOOK_EVERY
-        due = self._looked_at is None or now - self._looked_at >= every
-        if self._table == before and not due and not draining:
+        if self._table == before and not draining and not self._due(holding):
             return
+        actual = self._look(holding)
+        self._publish(actual)
+        self._record_drained(actual)
+        self._watch.look(self._table, actual, self._flow, holding, self._now())
+
+    def _due(self, holding: Holding) -> bool:
+        """Whether HAProxy is to be checked although the table has not changed. The clock of the host may jump."""
+        every = LOOK_HELD_EVERY if holding.held() else LOOK_EVERY
+        return time.monotonic() - self._looked_at >= every.total_seconds()
+
+    def _look(self, holding: Holding) -> Actual:
+        """Update HAProxy to the table, and return what it has then. Raises GatewayError."""
         try:
             actual = self._haproxy.converge(self._table, self._flow.flowing(time.monotonic(), FLOWS_WITHIN))
         except GatewayDown:
             self._serving = frozenset()
             raise
-        self._looked_at = now
-        self._flow = self._flow.seen(actual, time.monotonic())
+        self._looked_at = time.monotonic()
+        self._flow = self._flow.seen(actual, self._looked_at)
         self._serving = actual.serving
         holding.look_again()
-        self._publish(actual)
-        self._record_drained(actual)
-        self._watch.look(self._table, actual, self._flow, holding, now)
+        return actual
 
     def outlook(self, deployment: DeploymentId) -> Outlook:
         """Whether a request to a deployment can be answered, by the log and the last check of HAProxy."""
@@ -141,13 +155,13 @@ class Gateway:
         An endpoint closes only when its deployment ends, not if a newer version wrote its log or Redis lost it.
         """
         gone = {id_: state for id_, state in self._states.items() if id_ not in there}
-        due = self._lost_looked_at is None or self._now() - self._lost_looked_at >= LOST_LOOKED_AT_EVERY
+        due = time.monotonic() - self._lost_looked_at >= LOST_LOOKED_AT_EVERY.total_seconds()
         ended = {id_ for id_ in gone if (due or id_ not in self._lost) and self._has_ended(id_)}
         lost = {id_: state for id_, state in gone.items() if id_ not in ended}
         for id_ in lost.keys() - self._lost:
             logger.warning("the log of %s (%s) cannot be read: its route stays unchanged", id_, lost[id_].name)
         self._lost = frozenset(lost)
-        self._lost_looked_at = self._now() if due else self._lost_looked_at
+        self._lost_looked_at = time.monotonic() if due else self._lost_looked_at
         return lost
 
     def _has_ended(self, deployment: DeploymentId) -> bool:

@@ -61,7 +61,8 @@ def _installation(settings: Settings, redis: Redis, stop: threading.Event) -> st
     """The id of the installation; empty if no worker has made one within NAMED_WITHIN. Raises AnotherInstallation."""
     deadline = time.monotonic() + NAMED_WITHIN.total_seconds()
     while not (found := belong(settings, redis).installation) and time.monotonic() < deadline:
-        stop.wait(0.1)
+        if stop.wait(0.1):
+            break
     return found
 
 

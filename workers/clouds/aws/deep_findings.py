@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from workers.clouds.aws import fleet as aws_fleet
 from workers.clouds.aws.client import AwsClient
 from workers.clouds.aws.errors import MENDS, AwsError
-from workers.clouds.aws.findings import ABOUT, guarded, usable
+from workers.clouds.aws.findings import ABOUT, asked, guarded, usable
 from workers.clouds.driver import DriverError
 from workers.clouds.findings import Finding, Need, listed
 from workers.clouds.nvidia_driver import driver_of, on_driver
@@ -15,8 +15,6 @@ from workers.clouds.nvidia_driver import driver_of, on_driver
 IMAGE = "image"
 SPOT_ROLE = "AWSServiceRoleForEC2Spot"
 NO_ENTITY = ("NoSuchEntity", "NoSuchEntityException")
-
-T = TypeVar("T")
 
 
 def questions(environ: Mapping[str, str], needed: Sequence[Need]) -> dict[str, Callable[[], list[Finding]]]:
@@ -33,7 +31,7 @@ def questions(environ: Mapping[str, str], needed: Sequence[Need]) -> dict[str, C
 def _image(api: AwsClient, needed: Sequence[Need]) -> list[Finding]:
     """The image of each region, as a launch would resolve it, and the driver in the first one."""
     regions = usable(api, needed)
-    found = api.everywhere(regions, partial(_asked, partial(_image_of, api)))
+    found = api.everywhere(regions, partial(asked, partial(_image_of, api)))
     missing = {region: image for region, image in found.items() if isinstance(image, DriverError)}
     images = [image for image in found.values() if not isinstance(image, DriverError)]
     finding = partial(Finding, about=ABOUT, what=IMAGE)
@@ -63,7 +61,7 @@ def _subnets(api: AwsClient, needed: Sequence[Need]) -> list[Finding]:
     def of(region: str) -> list[Any]:
         return api.pages(region, "describe_subnets", "Subnets", Filters=default)
 
-    found = api.everywhere(usable(api, needed), partial(_asked, of))
+    found = api.everywhere(usable(api, needed), partial(asked, of))
     failed = [region for region, subnets in found.items() if isinstance(subnets, DriverError)]
     free = {
         region: sum(subnet["AvailableIpAddressCount"] > 0 for subnet in subnets)
@@ -93,11 +91,3 @@ def _spot_role(api: AwsClient, _needed: Sequence[Need]) -> list[Finding]:
         # The role is needed by spot launches alone, so its absence does not prevent launches on demand.
         return [finding(works=None, says=f"the account has no role {SPOT_ROLE}, which spot machines need", mend=mend)]
     return [finding(works=True, says=f"{SPOT_ROLE} exists")]
-
-
-def _asked(question: Callable[[str], T], region: str) -> T | DriverError:
-    """The answer of one region, or its error, so that the other regions are still reported."""
-    try:
-        return question(region)
-    except DriverError as error:
-        return error

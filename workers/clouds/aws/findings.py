@@ -1,8 +1,8 @@
 """The read-only checks of AWS for `mixtral-bot check`: identity, permissions, quotas, regions, networks."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from workers.clouds.aws.client import AwsClient
 from workers.clouds.aws.errors import MENDS, OUTDATED, AwsError
@@ -15,6 +15,7 @@ IMAGE = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-
 ALLOWED = "DryRunOperation"
 DENIED = ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException")
 UNKNOWN_QUOTA = "NoSuchResourceException"
+T = TypeVar("T")
 MEND_NETWORK = "check the network, and AWS_ENDPOINT_URL if it is set"
 
 
@@ -107,13 +108,36 @@ def usable(api: AwsClient, needed: Sequence[Need]) -> list[str]:
 def _networks(api: AwsClient, needed: Sequence[Need]) -> list[Finding]:
     regions = usable(api, needed)
     default = [{"Name": "is-default", "Values": ["true"]}]
-    found = api.everywhere(regions, lambda region: api.call("ec2", region, "describe_vpcs", Filters=default)["Vpcs"])
-    missing = [region for region in regions if not found[region]]
+    found, unknown = _answered(
+        api, regions, lambda region: api.call("ec2", region, "describe_vpcs", Filters=default)["Vpcs"]
+    )
+    rest = f"; unknown in {listed(unknown, 'regions')}" if unknown else ""
+    missing = [region for region in found if not found[region]]
     finding = partial(Finding, about=ABOUT, what="network")
     if not missing:
-        return [finding(works=True, says=f"a default VPC in {listed(regions, 'regions')}")]
+        return [finding(works=True, says=f"a default VPC in {listed(list(found), 'regions')}{rest}")]
     mend = f"run `aws ec2 create-default-vpc --region {missing[0]}`"
-    return [finding(works=len(missing) < len(regions), says=f"no default VPC in {', '.join(missing)}", mend=mend)]
+    says = f"no default VPC in {', '.join(missing)}{rest}"
+    return [finding(works=len(missing) < len(found), says=says, mend=mend)]
+
+
+def asked(question: Callable[[str], T], name: str) -> T | DriverError:
+    """The answer of one region, or its error, so that the other regions are still reported."""
+    try:
+        return question(name)
+    except DriverError as error:
+        return error
+
+
+def _answered(
+    api: AwsClient, names: Iterable[str], question: Callable[[str], T]
+) -> tuple[dict[str, T], tuple[str, ...]]:
+    """The answers by name, and the names without one. Raises the first error if there is no answer."""
+    answers = api.everywhere(names, partial(asked, question))
+    errors = {name: answer for name, answer in answers.items() if isinstance(answer, DriverError)}
+    if errors and len(errors) == len(answers):
+        raise next(iter(errors.values()))
+    return {name: answer for name, answer in answers.items() if not isinstance(answer, DriverError)}, tuple(errors)
 
 
 def _quotas(api: AwsClient, needed: Sequence[Need]) -> list[Finding]:
@@ -132,13 +156,13 @@ def _quotas(api: AwsClient, needed: Sequence[Need]) -> list[Finding]:
             raise
         return float(found["Quota"]["Value"])
 
-    found = api.everywhere(needs, limit)
+    found, _ = _answered(api, needs, limit)
     return [_on_quota(code, needs, found) for code in dict.fromkeys(n.quota for n in needs.values())]
 
 
 def _on_quota(code: str, needs: Mapping[str, Need], found: Mapping[str, float | None]) -> Finding:
     needed = [need for need in needs.values() if need.quota == code]
-    limits = {n.region: at for name, n in needs.items() if n.quota == code and (at := found[name]) is not None}
+    limits = {n.region: at for name, n in needs.items() if n.quota == code and (at := found.get(name)) is not None}
     page = f"https://{needed[0].region}.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/{code}"
     return on_quota(ABOUT, "vCPUs", needed, limits, f"request {needed[0].amount} or more at {page}")
 

@@ -148,8 +148,9 @@ def test_everything_that_works_is_told_in_a_line_each_and_status_0(home, aws, gc
         environ = home | aws.environ | gcp.environ | {"MIXTRAL_GATEWAY_URL": gateway}
         environ |= {"SLACK_BOT_TOKEN": BOT_TOKEN, "SLACK_APP_TOKEN": APP_TOKEN, "SLACK_API_URL": slack.api_url}
         status, lines = checked(environ | {"REDIS_URL": valkey_url})
-    assert [one[:2] for one in lines if one[:2] not in ("ok", "- ")] == []
+    assert [one[:2] for one in lines[:-1] if one[:2] not in ("ok", "- ")] == []
     assert status == 0
+    assert lines[-1] == "Ready for a launch on AWS, GCP and local, once the worker runs."
     assert "stores every append" in line(lines, "Redis")
     assert "arn:aws:iam::111122223333:user/ada in account 111122223333" in line(lines, "AWS", "credentials")
     assert "8 of 8 calls" in line(lines, "AWS", "permissions")
@@ -177,6 +178,9 @@ def test_without_anything_each_line_has_its_mend_and_the_status_is_1(home):
     told = line(lines, "gateway", "address")
     assert told.startswith("- ")  # nobody has said where it is, and it may come later
     assert f"http://localhost:{port}" in told
+    assert lines[-1] == (
+        "Not ready for a launch: mend what is marked `no` above (Redis, Slack bot token and Slack app token)."
+    )
 
 
 def test_the_weights_of_each_recipe_are_looked_for_at_the_hub(home):
@@ -248,6 +252,27 @@ def test_a_region_that_a_policy_denies_has_a_line_with_the_cloud_s_words_and_the
     assert "us-west-2 cannot be listed: the credentials lack a required permission" in denied
     assert "said the cloud" in denied
     assert "Grant the credentials read access" in denied
+
+
+def test_a_denied_region_hides_neither_networks_nor_quotas_of_the_others(home, aws):
+    aws.denied_regions = {"us-west-2"}
+    aws.quotas = {("us-east-1", "L-417A185B"): 0.0}
+    _, lines = checked(home | aws.environ)
+    assert line(lines, "AWS", "network").startswith("ok")
+    assert "a default VPC in us-east-1; unknown in us-west-2" in line(lines, "AWS", "network")
+    told = line(lines, "AWS", "P on demand")
+    assert told.startswith("no")
+    assert "0 vCPUs at most in us-east-1, and p4d.24xlarge needs 96" in told
+
+
+def test_networks_that_no_region_tells_are_unknown(home, aws):
+    aws.denied = {"GetServiceQuota"}
+    aws.denied_in = {("DescribeVpcs", "us-east-1"), ("DescribeVpcs", "us-west-2")}
+    _, lines = checked(home | aws.environ)
+    for what in ("network", "quotas"):
+        told = line(lines, "AWS", what)
+        assert told.startswith("- ")
+        assert "could not be checked" in told
 
 
 def test_a_home_region_that_a_policy_denies_hides_no_other(home, aws):
@@ -360,7 +385,22 @@ def test_deep_a_host_that_machines_would_not_admit_is_told_the_network_to_add(de
 
 
 def test_deep_an_address_that_cannot_be_read_is_unknown(deep):
-    assert line(deep("<html>"), "settings", "egress").startswith("- ")
+    told = line(deep("<html>"), "settings", "egress")
+    assert told.startswith("- ")
+    assert "answers with something else than an IPv4 address" in told
+
+
+def test_deep_an_address_that_is_not_found_is_said_by_its_status(home, aws):
+    with answering("gone", status=404) as egress:
+        _, lines = checked(home | aws.environ | {"MIXTRAL_EGRESS_URL": egress}, deep=True)
+    assert f"could not be read: {egress} answers with status 404. Set MIXTRAL_EGRESS_URL" in line(
+        lines, "settings", "egress"
+    )
+
+
+def test_prices_of_an_own_table_are_not_said_to_be_updated(home):
+    _, lines = checked(home)
+    assert line(lines, "prices").endswith(": the table in MIXTRAL_PRICES, which is used alone")
 
 
 @pytest.mark.parametrize(
@@ -505,4 +545,5 @@ def test_on_a_terminal_lines_wrap_beneath_themselves(home, monkeypatch, columns)
     monkeypatch.setenv("COLUMNS", str(columns))
     _, lines = checked(home)
     assert max(len(one) for one in lines) <= columns
-    assert all(one[:22].strip() == "" or one[:2] in ("ok", "no", "- ") for one in lines)
+    last = next(n for n, one in enumerate(lines) if one.startswith("Not ready for a launch"))
+    assert all(one[:22].strip() == "" or one[:2] in ("ok", "no", "- ") for one in lines[:last])

@@ -49,6 +49,12 @@ def test_what_a_crash_can_lose_is_said(environ, redis, fsync, works, says, mend)
     assert says in said
 
 
+def test_an_address_that_cannot_be_read_is_said_without_its_password(environ):
+    ((worked, said, mended),) = found(environ | {"REDIS_URL": "redis://:hunter2/x@host:6379/0"}, "Redis")
+    assert (worked, said) == (False, "REDIS_URL is not a Redis address")
+    assert "hunter2" not in said + mended
+
+
 def test_a_redis_that_refuses_config_is_not_a_failure(environ, redis, valkey_url):
     redis.execute_command("ACL", "SETUSER", "poor", "on", ">secret", "~*", "+@all", "-config")
     poor = environ | {"REDIS_URL": valkey_url.replace("redis://", "redis://poor:secret@")}

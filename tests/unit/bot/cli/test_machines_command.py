@@ -21,7 +21,8 @@ from workers.deployment.events import (
 )
 from workers.deployment.identity import INSTALLATION as INSTALLATION_KEY
 from workers.deployment.log import Log, new_id, stamp
-from workers.machines import Token
+from workers.machines import Presence, Token
+from workers.placement.offer import CloudStatus
 from workers.sandbox.valkey import free_port
 
 AGE = timedelta(hours=2)
@@ -179,6 +180,17 @@ def test_a_machine_that_became_wanted_while_the_question_stood_is_left_alone(rin
     assert asked.token in ring.cloud.running()
 
 
+def test_a_second_machine_of_one_intent_is_not_wanted_and_alone_is_ended(ring):
+    _, asked = ring.deployment("mixtral")
+    ring.cloud.twin(asked.token)
+    status, found, _ = rows(ring, end_orphans=True)
+    assert status == 0
+    assert found[f"gcp-{asked.token}"]["wanted"] is True
+    assert found[f"gcp-{asked.token}-twin"]["wanted_by"] == f"none: mixtral has gcp-{asked.token} in its place"
+    assert [twin.presence for twin in ring.cloud.twins] == [Presence.ENDED]
+    assert ring.cloud.running() == [asked.token]
+
+
 def test_a_log_of_another_version_is_unknown_and_its_machine_never_ended(ring):
     ring.machine("dnew-1", deployment="dnew")
     ring.redis.xadd("mixtral:d:dnew", {"e": '{"type": "Teleported"}'}, id="1-0")
@@ -259,6 +271,33 @@ def test_a_host_without_an_id_lists_the_machines_of_the_one_in_redis(ring):
     del ring.environ["MIXTRAL_INSTALLATION"]
     status, out, err = ring.run()
     assert (status, out) == (1, "")
-    assert "no installation id" in err
+    assert "Neither this host nor Redis has an installation id" in err
+    assert "Start `mixtral-bot worker`, or set MIXTRAL_INSTALLATION." in err
     ring.redis.set(INSTALLATION_KEY, INSTALLATION)
     assert "fast" in ring.run()[1]
+
+
+@pytest.mark.parametrize(
+    ("url", "cause"), [("", "REDIS_URL is not set"), ("redis://127.0.0.1:{port}/0", "Redis does not answer")]
+)
+def test_a_host_without_an_id_is_told_why_redis_did_not_give_one(ring, url, cause):
+    del ring.environ["MIXTRAL_INSTALLATION"]
+    ring.environ["REDIS_URL"] = url.format(port=free_port())
+    status, out, err = ring.run()
+    assert (status, out) == (1, "")
+    assert cause in err
+    assert "Start Redis, or set REDIS_URL or MIXTRAL_INSTALLATION." in err
+
+
+class NotSetUp(FakeDriver):
+    def status(self):
+        return CloudStatus(cloud="aws", usable=False, reason="AWS: no credentials found")
+
+
+def test_a_cloud_that_is_not_set_up_is_said_with_the_remedy(ring):
+    out, err = io.StringIO(), io.StringIO()
+    aws = NotSetUp("aws", clock=lambda: ring.now)
+    assert run(ring.environ, out, err, drivers=lambda _: {"aws": aws}) == 0
+    assert "AWS was not listed: no credentials found. To list it, set AWS_ACCESS_KEY_ID and" in err.getvalue()
+    assert "or run `aws configure`." in err.getvalue()
+    assert "but AWS was not listed" in out.getvalue()

@@ -108,6 +108,13 @@ def test_prices_of_ones_own_are_used(environ, tmp_path):
     assert "Prices from p.csv" in out
 
 
+def test_no_zone_is_cut_on_a_narrow_terminal(environ, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = planned("mixtral-8x7b", environ, as_json=False)
+    assert "northamerica-northeast1" in out
+    assert "\N{HORIZONTAL ELLIPSIS}" not in out.partition("more, up to")[0].rpartition("\n")[0]
+
+
 @pytest.mark.parametrize(("columns", "says"), [(80, " no"), (120, "GCP: no credentials found")])
 def test_the_table_folds_zones_and_fits_the_terminal(environ, monkeypatch, columns, says):
     monkeypatch.setenv("COLUMNS", str(columns))

@@ -1,0 +1,81 @@
+"""The gateway's loop: what keeps it looking at HAProxy while Redis is away or the clock jumps."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.retry import Retry
+
+from workers.deployment.loads import Loads
+from workers.deployment.log import Log
+from workers.gateway import gateway as loop
+from workers.gateway.gateway import Gateway
+from workers.gateway.table import Actual, ActualServer
+from workers.sandbox.valkey import free_port
+
+
+class Haproxy:
+    """Counts the looks. The answers of its one replica grow at each."""
+
+    def __init__(self):
+        self.looks = 0
+        self.flowing = []
+
+    def converge(self, _table, flowing=()):
+        self.looks += 1
+        self.flowing.append(set(flowing))
+        return Actual(size=1, servers=(ActualServer(backend="b0", name="r1", address="h:1", sent=self.looks),))
+
+
+class Holding:
+    def held(self):
+        return 0
+
+    def look_again(self):
+        pass
+
+    def arrivals(self, _id):
+        raise AssertionError("there is no deployment")
+
+
+@pytest.fixture
+def always_due(monkeypatch):
+    monkeypatch.setattr(loop, "LOOK_EVERY", timedelta())
+
+
+def gateway(redis, haproxy, clock):
+    return Gateway(
+        log=Log(redis), haproxy=haproxy, loads=Loads(redis), nudge=lambda _: None, url="http://gw", clock=clock
+    )
+
+
+@pytest.mark.usefixtures("always_due")
+def test_a_clock_that_is_set_back_stops_no_look(redis):
+    at = [datetime.now(UTC)]
+    haproxy = Haproxy()
+    ours = gateway(redis, haproxy, lambda: at[0])
+    ours.turn(Holding())
+    at[0] -= timedelta(hours=2)
+    ours.turn(Holding())
+    assert haproxy.looks == 2
+
+
+@pytest.mark.usefixtures("always_due")
+def test_while_redis_is_away_replicas_whose_answers_flow_stay_trusted():
+    dead = Redis.from_url(f"redis://127.0.0.1:{free_port()}/0", retry=Retry(NoBackoff(), 0))
+    haproxy = Haproxy()
+    ours = gateway(dead, haproxy, lambda: datetime.now(UTC))
+    for _ in range(3):
+        with pytest.raises(RedisConnectionError):
+            ours.turn(Holding())
+    assert haproxy.flowing == [set(), set(), {"h:1"}]
+
+
+def test_between_two_looks_haproxy_is_left_alone(redis):
+    haproxy = Haproxy()
+    ours = gateway(redis, haproxy, lambda: datetime.now(UTC))
+    for _ in range(3):
+        ours.turn(Holding())
+    assert haproxy.looks == 1
