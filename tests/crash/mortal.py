@@ -80,11 +80,8 @@ class MortalDriver:
     def __getattr__(self, name):
         if name not in ASKED:
             return getattr(self._driver, name)
-        return lambda *given: self._steps(f"driver {name}", lambda: self._ask(name, given))
-
-    def _ask(self, name, given):
-        answer = getattr(self._driver, name)(*given)
-        return list(answer) if name == "owned" else answer
+        call = getattr(self._driver, name)
+        return lambda *given, **asked: self._steps(f"driver {name}", lambda: call(*given, **asked))
 
     def _wire(self, call):
         def stepped(*given, **asked):
