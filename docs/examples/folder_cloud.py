@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from decimal import Decimal
-from errno import EEXIST, ENOTEMPTY
 from pathlib import Path
 from shutil import rmtree
 from typing import TypeVar
@@ -13,24 +12,13 @@ from uuid import uuid4
 
 import msgspec
 
+from workers import machines
 from workers.clouds.driver import DriverError, Refused
-from workers.machines import (
-    ANYWHERE,
-    Listing,
-    Machine,
-    MachineEnd,
-    MachineRequest,
-    Presence,
-    Sighting,
-    Token,
-    Unlisted,
-    Whereabouts,
-)
+from workers.machines import ANYWHERE, Token, Whereabouts
 from workers.placement.offer import CloudStatus, Offer
 from workers.placement.refusals import Scope
 
 T = TypeVar("T")
-
 CLOUD = "folder"
 OFFER = Offer(
     cloud=CLOUD, region="", zone="", instance_type="dir", accelerator=None, count=0, spot=False, usd_per_hour=Decimal(0)
@@ -55,8 +43,8 @@ class FolderDriver:
     def offers(self) -> tuple[Offer, ...]:
         return (OFFER,)
 
-    def create(self, request: MachineRequest, secrets: Mapping[str, str]) -> Machine:  # noqa: ARG002 (nothing runs)
-        machine = Machine(
+    def create(self, request: machines.MachineRequest, secrets: Mapping[str, str]) -> machines.Machine:  # noqa: ARG002 (nothing runs)
+        machine = machines.Machine(
             token=request.token,
             id=f"{CLOUD}/{request.token}",
             cloud=CLOUD,
@@ -67,39 +55,36 @@ class FolderDriver:
         with _translated():
             made = self.making / uuid4().hex
             made.mkdir()
-            (made / "request").write_bytes(msgspec.json.encode(request))
-            (made / "machine").write_bytes(msgspec.json.encode(machine))
-            (made / "expires_at").write_bytes(msgspec.json.encode(request.expires_at))
+            for name, value in (("request", request), ("machine", machine), ("expires_at", request.expires_at)):
+                (made / name).write_bytes(msgspec.json.encode(value))
             (made / "log").touch()
             try:
                 made.rename(self.machines / request.token)
-            except OSError as error:
+            except OSError:  # another call has made it
                 rmtree(made)
-                if error.errno not in (ENOTEMPTY, EEXIST):
-                    raise
-            if self._read(request.token, "request", MachineRequest) != request:
+            if self._read(request.token, "request", machines.MachineRequest) != request:
                 raise Refused("The token belongs to another request.", code="TokenInUse", scope=Scope.BUG)
-            return self._read(request.token, "machine", Machine)
+            return self._read(request.token, "machine", machines.Machine)
 
-    def find(self, token: Token, known: Whereabouts = ANYWHERE) -> Machine | None:  # noqa: ARG002 (there is one place)
+    def find(self, token: Token, known: Whereabouts = ANYWHERE) -> machines.Machine | None:  # noqa: ARG002 (there is one place)
         with _translated():
-            return self._read(token, "machine", Machine) if (self.machines / token).exists() else None
+            return self._read(token, "machine", machines.Machine) if (self.machines / token).exists() else None
 
     def place(self, offer: Offer) -> str:  # noqa: ARG002 (there is one place)
         return ""
 
-    def owned(self, installation: str, place: str = "") -> Listing:
+    def owned(self, installation: str, place: str = "") -> machines.Listing:
         try:
             with _translated():
                 sightings = [self._sighting(Token(path.name)) for path in sorted(self.machines.iterdir())]
         except DriverError as error:
-            return Listing(unlisted=(Unlisted(place=place, why=str(error)),))
-        return Listing(sightings=tuple(one for one in sightings if one.installation == installation))
+            return machines.Listing(unlisted=(machines.Unlisted(place=place, why=str(error)),))
+        return machines.Listing(sightings=tuple(one for one in sightings if one.installation == installation))
 
-    def end_of(self, machine: Machine) -> MachineEnd | None:
+    def end_of(self, machine: machines.Machine) -> machines.MachineEnd | None:
         with _translated():
             why = self._why_ended(machine.token)
-        return None if why is None else MachineEnd(why=why, preempted=False)
+        return None if why is None else machines.MachineEnd(why=why, preempted=False)
 
     def extend(self, token: Token, expires_at: datetime, known: Whereabouts = ANYWHERE) -> None:  # noqa: ARG002 (as above)
         with _translated():
@@ -124,11 +109,11 @@ class FolderDriver:
             file = self.machines / token / "log"
             return "\n".join(deque(file.read_text().splitlines(), maxlen=lines)) if file.exists() else ""
 
-    def _sighting(self, token: Token) -> Sighting:
-        request, why = self._read(token, "request", MachineRequest), self._why_ended(token)
-        return Sighting(
-            machine=self._read(token, "machine", Machine),
-            presence=Presence.RUNNING if why is None else Presence.ENDED,
+    def _sighting(self, token: Token) -> machines.Sighting:
+        request, why = self._read(token, "request", machines.MachineRequest), self._why_ended(token)
+        return machines.Sighting(
+            machine=self._read(token, "machine", machines.Machine),
+            presence=machines.Presence.RUNNING if why is None else machines.Presence.ENDED,
             installation=request.installation,
             deployment=request.deployment,
             replica=request.replica,

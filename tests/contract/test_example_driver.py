@@ -1,9 +1,11 @@
 """The example of docs/how-to/write-a-cloud-driver.md keeps the drivers' contract."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from docs.examples import folder_cloud
 from docs.examples.folder_cloud import FolderDriver
 from tests.builders.machines import SECRETS
 from tests.contract import test_drivers as suite
@@ -34,6 +36,10 @@ class FolderCloud:
 
     def close(self):
         pass
+
+
+def test_the_example_is_as_short_as_its_guide_says():
+    assert len(Path(folder_cloud.__file__).read_text().splitlines()) < 150
 
 
 @pytest.fixture
