@@ -5,6 +5,7 @@ import os
 import random
 import time
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,11 +13,12 @@ from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBacken
 
 from tests.two_places import AwsPlaces, Clock, FakePlaces, GcpPlaces, TwoPlaces, quiet
 from workers.deployment.attempt import KEPT, MAY_COST
+from workers.serving.unready import Unready
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(900)]
 
 SEED = int(os.environ.get("MIXTRAL_KILL_SEED", "2026"))
-SCHEDULES = {"fake": 140, "aws": 40, "gcp": 40, "aws credentials": 12, "gcp credentials": 12}
+SCHEDULES = {"fake": 140, "aws": 40, "gcp": 40, "aws credentials": 12, "gcp credentials": 12, "busy": 20}
 AT_LEAST = 200
 
 STEPS_TO_END = 3
@@ -115,6 +117,34 @@ def test_a_place_that_fails_takes_nothing_from_the_other(world, kind):
             check(line, {good})
             line.places.mend()
             settle(line, ended=down < 0.6)
+
+
+def test_engines_too_busy_for_their_probe_are_kept_and_dead_ones_replaced_while_a_place_fails(world, monkeypatch):
+    silent = Unready(why="it gave no answer", silent=True)
+    engines = {"answer": True, "compute": True}
+    monkeypatch.setattr("workers.control.sweeper.probe", lambda *_, **__: None if engines["answer"] else silent)
+    monkeypatch.setattr("workers.control.sweeper.computes", lambda *_, **__: engines["compute"])
+    for number in range(SCHEDULES["busy"]):
+        rng = random.Random(f"{SEED} busy {number}")
+        engines |= {"answer": True, "compute": True}
+        line = world("fake", f"busy-{number}")
+        bad, fault = rng.choice(line.places.names), rng.choice(line.places.faults)
+        (good,) = (name for name in line.places.names if name != bad)
+        busy = {a.number for a in line.state.ready}
+        own = {a.number for a in line.state.ready if line.place(a) == good}
+        with counted("busy", number, bad, fault):
+            engines["answer"] = False
+            line.places.fail(bad, fault)
+            until = line.clock.now + timedelta(minutes=10)
+            while line.clock.now < until:
+                steps(line, rng, 1, {good})
+                kept = {a.number for a in line.state.ready if line.place(a) == good}
+                assert own <= kept, "a busy engine was taken for a dead one"
+            line.places.mend()
+            engines["compute"] = False
+            line.until(lambda line=line, busy=busy: not busy & {a.number for a in line.state.live}, 25, seconds=8)
+            engines["answer"] = True
+            line.until(lambda line=line: len(line.state.ready) == 2, 60, seconds=10)
 
 
 def lose(line, good):
