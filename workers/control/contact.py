@@ -58,6 +58,6 @@ class Contact:
 
 
 def _begun(times: dict[Token, datetime], token: Token, now: datetime) -> tuple[datetime, datetime]:
-    """Now, and the time since which it has been so: the clock may have been set back."""
+    """The current time, and the start of the failures or answers in a row. The clock may have been set back."""
     times[token] = min(times.get(token, now), now)
     return now, times[token]

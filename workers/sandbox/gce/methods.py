@@ -9,13 +9,12 @@ from msgspec import Struct
 
 from workers.sandbox.gce.billing import skus
 from workers.sandbox.gce.cloud import Cloud, id_of
-from workers.sandbox.gce.faults import LAUNCHES, ON_THE_CALL, ApiError, Fault, raised
+from workers.sandbox.gce.faults import LAUNCHES, ON_THE_CALL, UNREACHABLE, ApiError, Fault, raised
 from workers.sandbox.gce.operations import Json
 
 UNREACHABLE_SCOPE = {"code": "UNREACHABLE", "message": "The zone cannot be reached at this time."}
 PAGE = 20  # zones
 SKUS = 300  # of a page, fewer than Google's 5000, so that there are several
-UNREACHABLE_LIST = ("unreachable",)
 IMAGE_GB = 50
 NO_STANDARD = ("g2-", "a3-")
 HYPERDISK_ONLY = ("a3-ultragpu", "a4", "g4")
@@ -250,9 +249,7 @@ class Gce:
         """Pages of PAGE zones. A zone that does not answer is named, or fails the call without returnPartialSuccess."""
         catalog = self.cloud.catalog
         with self.cloud.changed:
-            silent = [
-                zone for zone in catalog.zones if self.cloud.faults.take(UNREACHABLE_LIST, call.method, zone=zone)
-            ]
+            silent = [zone for zone in catalog.zones if self.cloud.faults.take((UNREACHABLE,), call.method, zone=zone)]
         if silent and call.query.get("returnPartialSuccess") != "true":
             raise ApiError(503, "backendError", f"The zone {silent[0]} does not answer.")
         here, answer = paged(sorted(set(catalog.zones) - set(silent)), call.query.get("pageToken", ""), PAGE)
