@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from bot.sandbox import events, limits, seed
+from bot.sandbox import events, limits, scopes, seed
 from bot.sandbox.faults import Faults
 from bot.sandbox.feed import Feed
 from bot.sandbox.limits import JSON
@@ -33,6 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     stream_life: timedelta = limits.STREAM_LIFE
     ack_within: timedelta = limits.ACK_WITHIN
     contents: seed.Seed = seed.SANDBOX
+    scopes: frozenset[str] = scopes.GRANTED
 
 
 class StandIn:
@@ -43,6 +44,7 @@ class StandIn:
         self.clock = clock
         self.feed = Feed()
         self.workspace = Workspace(self.feed, clock, contents=settings.contents)
+        self.scopes = set(settings.scopes)
         self.faults = Faults()
         self.rates = Rates(settings.rate_scale, time.monotonic)
         self.sockets = SocketMode(self.faults, settings.ack_within.total_seconds(), self._sockets_changed)
@@ -56,7 +58,9 @@ class StandIn:
         self.feed.publish(("socket",), lambda: {"connected": self.sockets.connected})
 
     def send_event(self, event: JSON) -> None:
-        self.sockets.send_event(events.envelope(event, at=self.clock()))
+        """Send an event to the app, if its scopes allow it."""
+        if scopes.allow(self.scopes, event):
+            self.sockets.send_event(events.envelope(event, at=self.clock()))
 
     def post(self, message: Message) -> Message:
         """Add the app's own message, and send its event to the app, as Slack does."""
