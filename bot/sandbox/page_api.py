@@ -57,7 +57,7 @@ class PageApi:
             Route("/page/events", self.events),
             *(
                 Route(f"/page/{act.__name__}", self._json_route(act), methods=["POST"])
-                for act in (self.send, self.action, self.view, self.home, self.dm, self.switch)
+                for act in (self.send, self.action, self.view, self.home, self.dm, self.switch, self.stop)
             ),
             *(
                 Route(f"/sandbox/{act.__name__}", self._json_route(act), methods=["POST"])
@@ -81,6 +81,7 @@ class PageApi:
     async def state(self, _: Request) -> Response:
         snapshot = self._workspace.snapshot() | {
             "notice": self._stand_in.settings.notice,
+            "sessions": self._stand_in.sessions.all(),
             "socket": {"connected": self._stand_in.sockets.connected},
         }
         return Response(msgspec.json.encode(snapshot), media_type="application/json")
@@ -196,6 +197,13 @@ class PageApi:
         )
         self._stand_in.send_event(event)
         return {"ok": True, "channel": channel.id}
+
+    async def stop(self, body: JSON) -> JSON:
+        """A person presses Stop in a thread where the app works."""
+        user = self._person(body)
+        if not self._stand_in.stop(user, self._channel(body, user), str(body["thread_ts"])):
+            return {"ok": False, "error": "not_processing"}
+        return {"ok": True}
 
     async def switch(self, body: JSON) -> JSON:
         self._workspace.me = self._person(body)

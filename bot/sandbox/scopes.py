@@ -1,18 +1,11 @@
 """Scopes: what each method and each event requires of the token (docs.slack.dev/reference/scopes)."""
 
-import json
 from collections.abc import Set as AbstractSet
-from pathlib import Path
 from typing import Final
 
 from bot.sandbox.arguments import Arguments
 from bot.sandbox.limits import JSON, SlackError
 from bot.sandbox.seed import Channel
-
-_MANIFEST = json.loads((Path(__file__).parents[1] / "manifest.json").read_text())
-
-GRANTED: Final = frozenset(_MANIFEST["oauth_config"]["scopes"]["bot"])
-"""What a workspace grants when it installs the app."""
 
 _FAMILY: Final = {"channel": "channels", "private": "groups", "im": "im", "mpim": "mpim"}
 _LISTED: Final = {"public_channel": "channels", "private_channel": "groups", "im": "im", "mpim": "mpim"}
