@@ -57,10 +57,10 @@ class WebApi:
         return JSONResponse(answer, status, headers)
 
     async def _answer(self, method: str, request: Request, given: JSON) -> JSON:
-        await self._apply_faults(method)
+        given |= await read_arguments(request)
+        await self._apply_faults(method, str(given.get("channel", "")))
         if method not in METHODS and method not in APP_LEVEL:
             raise SlackError("unknown_method", req_method=method)
-        given |= await read_arguments(request)
         _check_token(method, _token(request, given))
         arguments, named = Arguments(given), str(given.get("channel", ""))
         scopes.check(self._stand_in.scopes, method, arguments, self._stand_in.workspace.channel_named(named))
@@ -75,12 +75,12 @@ class WebApi:
         granted, accepted = sorted(self._stand_in.scopes), scopes.accepted(method)
         return {"x-oauth-scopes": ",".join(granted), "x-accepted-oauth-scopes": ",".join(accepted)}
 
-    async def _apply_faults(self, method: str) -> None:
+    async def _apply_faults(self, method: str, channel: str) -> None:
         faults = self._stand_in.faults
-        slow = faults.take(method, Kind.DELAY)
+        slow = faults.take(method, Kind.DELAY, channel=channel)
         if slow:
             await asyncio.sleep(slow.seconds)
-        fault = faults.take(method, Kind.HTTP_500, Kind.RATE_LIMITED, Kind.REFUSE)
+        fault = faults.take(method, Kind.HTTP_500, Kind.RATE_LIMITED, Kind.REFUSE, channel=channel)
         if fault is None:
             return
         match fault.kind:
