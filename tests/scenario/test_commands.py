@@ -30,7 +30,8 @@ from bot.settings import from_environ
 from bot.slack.budgets import Budgets
 from bot.slack.calls import SlackCalls
 from bot.slack.client import ACK_TIMEOUT, web_client
-from bot.slack.connections import app_of, serve
+from bot.slack.connections import app_of, serve_sockets
+from bot.slack.lockout import Lockout
 from bot.views.card import card
 from tests.builders.logs import Logs
 from tests.person import ADA, MIXTRAL, RANDOM, ROBIN, Person, words
@@ -79,9 +80,9 @@ class Bot:
             now=lambda: datetime.now(UTC),
         )
         self._later = ThreadPoolExecutor(4)
-        self.app = app_of(BOT_TOKEN, slack.api_url, None)
+        self.app = app_of(BOT_TOKEN, slack.api_url)
         Listeners(self.context, Threads(redis), BOT_USER, self._later, slack_of(settings, redis)).register(self.app)
-        self._close = serve(self.app, APP_TOKEN, 0)
+        self._close = serve_sockets(self.app, APP_TOKEN, Lockout(pytest.fail))
 
     def card(self, name, channel=MIXTRAL):
         """Post the card of a deployment of Robin's that answers."""

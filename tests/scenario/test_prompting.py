@@ -19,7 +19,8 @@ from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
 from bot.settings import from_environ
 from bot.slack import calls
-from bot.slack.connections import app_of, serve
+from bot.slack.connections import app_of, serve_sockets
+from bot.slack.lockout import Lockout
 from tests.builders.logs import Logs
 from tests.fakes.upstream import DEFAULT, Upstream
 from tests.person import ADA, MIXTRAL, ROBIN, Person, words
@@ -52,10 +53,10 @@ class Line:
             admins=(),
             now=now,
         )
-        app = app_of(BOT_TOKEN, api_url, None)
+        app = app_of(BOT_TOKEN, api_url)
         self._later = ThreadPoolExecutor(4)
         Listeners(context, Threads(redis), BOT_USER, self._later, slack_of(settings, redis)).register(app)
-        self._end_sockets = serve(app, APP_TOKEN, 0)
+        self._end_sockets = serve_sockets(app, APP_TOKEN, Lockout(pytest.fail))
 
     def ask(self, question):
         """Every bot is told, as by a Slack that tells events twice."""
