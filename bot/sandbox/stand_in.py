@@ -36,6 +36,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     session_life: timedelta = limits.SESSION_LIFE
     subscribed: frozenset[str] = manifest.EVENTS
     contents: seed.Seed = seed.SANDBOX
+    streams_for_all: bool = False
+    """Whether everybody in a channel sees a stream grow, and not only its recipient."""
 
 
 class StandIn:

@@ -46,21 +46,21 @@ class WebApi:
         given: JSON = {}
         try:
             answer = {"ok": True, **await self._answer(method, request, given)}
-            if self._stand_in.faults.take(method, Kind.LOSE_ANSWER):
+            if self._stand_in.faults.take(method, Kind.LOSE_ANSWER, channel=_channel(given)):
                 raise SlackError("internal_error", status=500)  # noqa: TRY301 - as any refusal
             status, headers = 200, {"x-oauth-scopes": seed.SCOPES}
         except SlackError as refusal:
             answer, status, headers = refusal.answer(), refusal.status, refusal.headers
         self._log(method, given, answer, status, time.monotonic() - started)
-        if self._stand_in.faults.take(method, Kind.DROP_ANSWER):
+        if self._stand_in.faults.take(method, Kind.DROP_ANSWER, channel=_channel(given)):
             return _Dropped()
         return JSONResponse(answer, status, headers)
 
     async def _answer(self, method: str, request: Request, given: JSON) -> JSON:
-        await self._apply_faults(method)
+        given |= await read_arguments(request)
+        await self._apply_faults(method, _channel(given))
         if method not in METHODS and method not in APP_LEVEL:
             raise SlackError("unknown_method", req_method=method)
-        given |= await read_arguments(request)
         _check_token(method, _token(request, given))
         self._stand_in.rates.spend(method, str(given.get("channel", "")))
         if method in APP_LEVEL:
@@ -68,12 +68,12 @@ class WebApi:
             return {"url": f"ws://{request.headers['host']}/link/?ticket={ticket}&app_id={seed.APP_ID}"}
         return METHODS[method](self._stand_in, Arguments(given))
 
-    async def _apply_faults(self, method: str) -> None:
+    async def _apply_faults(self, method: str, channel: str) -> None:
         faults = self._stand_in.faults
-        slow = faults.take(method, Kind.DELAY)
+        slow = faults.take(method, Kind.DELAY, channel=channel)
         if slow:
             await asyncio.sleep(slow.seconds)
-        fault = faults.take(method, Kind.HTTP_500, Kind.RATE_LIMITED, Kind.REFUSE)
+        fault = faults.take(method, Kind.HTTP_500, Kind.RATE_LIMITED, Kind.REFUSE, channel=channel)
         if fault is None:
             return
         match fault.kind:
@@ -97,6 +97,10 @@ class WebApi:
             **{name: given[name] for name in _LOGGED_ARGUMENTS if name in given},
         }
         stand_in.calls.append(logged | ({} if answer["ok"] else {"error": answer["error"]}))
+
+
+def _channel(given: JSON) -> str:
+    return str(given.get("channel") or given.get("channel_id") or "")
 
 
 def _token(request: Request, given: JSON) -> str:
