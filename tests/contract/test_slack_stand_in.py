@@ -143,12 +143,32 @@ def test_a_message_is_posted_updated_and_found_again_by_its_metadata(client, rob
     assert seen["edited"]
 
 
-def test_an_update_of_the_text_alone_leaves_the_blocks_standing(client, robin):
-    posted = client.chat_postMessage(channel=MIXTRAL, text="a", blocks=[{"type": "divider"}])
-    client.chat_update(channel=MIXTRAL, ts=posted["ts"], text="b")
-    assert robin.wait_for_message(MIXTRAL, "b")["blocks"][0]["type"] == "divider"
-    client.chat_update(channel=MIXTRAL, ts=posted["ts"], text="b", blocks=[])
-    assert robin.messages(MIXTRAL)[-1]["blocks"] == []
+def test_an_update_of_the_text_alone_removes_the_blocks(client, robin):
+    divider, attachment = [{"type": "divider"}], [{"text": "beside"}]
+    ts = client.chat_postMessage(channel=MIXTRAL, text="a", blocks=divider, attachments=attachment)["ts"]
+    client.api_call("chat.update", json={"channel": MIXTRAL, "ts": ts, "attachments": [{"text": "new"}]})
+    shown = robin.messages(MIXTRAL)[-1]
+    assert (shown["text"], len(shown["blocks"]), shown["attachments"][0]["text"]) == ("a", 1, "new")
+    client.chat_update(channel=MIXTRAL, ts=ts, text="b")
+    shown = robin.messages(MIXTRAL)[-1]
+    assert (shown["text"], shown["blocks"], shown["attachments"][0]["text"]) == ("b", [], "new")
+    client.api_call("chat.update", json={"channel": MIXTRAL, "ts": ts, "blocks": divider})
+    assert robin.messages(MIXTRAL)[-1]["text"] == "b"
+
+
+def test_an_update_takes_more_markdown_than_text(client, robin):
+    ts = client.chat_postMessage(channel=MIXTRAL, text="a")["ts"]
+    at = {"channel": MIXTRAL, "ts": ts}
+    assert error_of(client.chat_update, **at, text="x" * 4_001)["error"] == "msg_too_long"
+    assert error_of(client.chat_update, **at, markdown_text="x" * 12_001)["error"] == "msg_too_long"
+    assert error_of(client.chat_update, **at, text="x", markdown_text="x")["error"] == "markdown_text_conflict"
+    client.chat_update(**at, markdown_text="x" * 12_000)
+    assert robin.messages(MIXTRAL)[-1]["blocks"][0]["type"] == "markdown"
+    two = [MarkdownBlock(text=text).to_dict() for text in ("x" * 6_000, "y" * 6_001)]
+    assert error_of(client.chat_update, **at, text="x", blocks=two)["error"] == "invalid_blocks"
+    contained = [{"type": "container", "title": {"type": "plain_text", "text": "t"}, "child_blocks": two}]
+    assert error_of(client.chat_update, **at, text="x", blocks=contained)["error"] == "invalid_blocks"
+    client.chat_update(**at, text="x", blocks=[MarkdownBlock(text="x" * 6_000), MarkdownBlock(text="y" * 6_000)])
 
 
 def test_only_the_apps_own_messages_are_its_to_change(client, robin):
