@@ -133,6 +133,13 @@ class Person:
     def clear_faults(self) -> None:
         self._http.delete("/sandbox/faults").raise_for_status()
 
+    def administer(self, what: str, **how: Any) -> JSON:
+        """Change the workspace as an administrator does: see `bot.sandbox.administration`."""
+        answer: JSON = self._http.post(f"/sandbox/{what}", json=how).json()
+        if not answer["ok"]:
+            raise Refused(f"/sandbox/{what} {how} -> {answer}")
+        return answer
+
     # --- what is visible ----------------------------------------------------
 
     def messages(self, channel: str, thread_ts: str | None = None) -> list[JSON]:

@@ -1,4 +1,4 @@
-"""What the app's manifest asks for: Slack sends an app only the events that it subscribes to."""
+"""What the app's manifest asks for: the token's scopes, and the events that Slack sends."""
 
 import json
 from pathlib import Path
@@ -8,6 +8,7 @@ from bot.sandbox.limits import JSON
 
 _MANIFEST = json.loads((Path(__file__).parents[1] / "manifest.json").read_text())
 
+SCOPES: Final = frozenset(_MANIFEST["oauth_config"]["scopes"]["bot"])
 EVENTS: Final = frozenset(_MANIFEST["settings"]["event_subscriptions"]["bot_events"])
 
 _MESSAGES = {"channel": "message.channels", "group": "message.groups", "im": "message.im", "mpim": "message.mpim"}

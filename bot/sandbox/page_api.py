@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from bot.sandbox import events, seed
+from bot.sandbox.administration import Administration
 from bot.sandbox.faults import Fault, Kind
 from bot.sandbox.interactions import Interactions
 from bot.sandbox.limits import JSON
@@ -43,6 +44,7 @@ class PageApi:
     def __init__(self, stand_in: StandIn, interactions: Interactions) -> None:
         self._stand_in = stand_in
         self._interactions = interactions
+        self._administration = Administration(stand_in)
         self._workspace = stand_in.workspace
         self._ending = False
 
@@ -56,6 +58,10 @@ class PageApi:
             *(
                 Route(f"/page/{act.__name__}", self._json_route(act), methods=["POST"])
                 for act in (self.send, self.action, self.view, self.home, self.dm, self.switch, self.stop)
+            ),
+            *(
+                Route(f"/sandbox/{act.__name__}", self._json_route(act), methods=["POST"])
+                for act in (self._administration.scope,)
             ),
             Route("/sandbox/faults", self._json_route(self.arm), methods=["POST"]),
             Route("/sandbox/faults", self.clear_faults, methods=["DELETE"]),

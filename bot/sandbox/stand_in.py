@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from bot.sandbox import events, limits, manifest, seed
+from bot.sandbox import events, limits, manifest, scopes, seed
 from bot.sandbox.faults import Faults
 from bot.sandbox.feed import Feed
 from bot.sandbox.limits import JSON
@@ -36,6 +36,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     session_life: timedelta = limits.SESSION_LIFE
     subscribed: frozenset[str] = manifest.EVENTS
     contents: seed.Seed = seed.SANDBOX
+    scopes: frozenset[str] = manifest.SCOPES
     streams_for_all: bool = False
     """Whether everybody in a channel sees a stream grow, and not only its recipient."""
 
@@ -48,6 +49,7 @@ class StandIn:
         self.clock = clock
         self.feed = Feed()
         self.workspace = Workspace(self.feed, clock, contents=settings.contents)
+        self.scopes = set(settings.scopes)
         self.faults = Faults()
         self.rates = Rates(settings.rate_scale, time.monotonic)
         self.sockets = SocketMode(self.faults, settings.ack_within.total_seconds(), self._sockets_changed)
@@ -62,8 +64,8 @@ class StandIn:
         self.feed.publish(("socket",), lambda: {"connected": self.sockets.connected})
 
     def send_event(self, event: JSON) -> None:
-        """Send an event to the app, if its manifest subscribes to it."""
-        if manifest.subscription(event) in self.settings.subscribed:
+        """Send an event to the app, if its manifest subscribes to it and its scopes allow it."""
+        if manifest.subscription(event) in self.settings.subscribed and scopes.allow(self.scopes, event):
             self.sockets.send_event(events.envelope(event, at=self.clock()))
 
     def post(self, message: Message) -> Message:
