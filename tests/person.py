@@ -48,7 +48,7 @@ class Person:
 
     def state(self) -> JSON:
         """The page's snapshot of the workspace."""
-        snapshot: JSON = self._http.get("/page/state").raise_for_status().json()
+        snapshot: JSON = self._http.get("/page/state", params={"user": self.user}).raise_for_status().json()
         return snapshot
 
     def post(self, path: str, **body: Any) -> JSON:
@@ -72,6 +72,14 @@ class Person:
         """Post a message (a name such as @mixtral becomes a mention). Returns its ts."""
         ts: str = self._must("/page/send", channel=channel, text=text, thread_ts=thread_ts)["ts"]
         return ts
+
+    def edit(self, channel: str, ts: str, text: str) -> None:
+        """Change the text of an own message."""
+        self._must("/page/edit", channel=channel, ts=ts, text=text)
+
+    def delete(self, channel: str, ts: str) -> None:
+        """Delete an own message."""
+        self._must("/page/delete", channel=channel, ts=ts)
 
     def press(self, message: JSON, action_id: str, block_id: str | None = None, **chosen: Any) -> JSON:
         """Act on an element of a message; `chosen` as selected_option={…} for a select."""
@@ -177,6 +185,11 @@ class Person:
         """The status of a thread's agent session: "processing", "active", …; "" if there is none."""
         session: JSON = self.state()["sessions"].get(f"{channel}:{thread_ts}", {})
         return str(session.get("status", ""))
+
+    def deliveries(self) -> list[JSON]:
+        """The attempts to deliver events to the app, oldest first: {event_id, attempt, reason, acked, at}."""
+        made: list[JSON] = self._http.get("/sandbox/deliveries").raise_for_status().json()
+        return made
 
     def calls(self, method: str | None = None) -> list[JSON]:
         """The app's Web API calls, oldest first."""

@@ -8,7 +8,9 @@ import msgspec
 
 class Kind(StrEnum):
     DROP_SOCKET = "drop_socket"  # the connection ends without a message
-    REFRESH_SOCKET = "refresh_socket"  # Slack sends refresh_requested, then closes the connection
+    REFRESH_SOCKET = "refresh_socket"  # Slack sends refresh_requested, and closes the connection after `seconds`
+    WARN_SOCKET = "warn_socket"  # the same with the reason `warning`
+    DISABLE_LINK = "disable_link"  # Slack sends link_disabled, and closes the connection
     HTTP_500 = "http_500"
     RATE_LIMITED = "rate_limited"  # with `seconds` in Retry-After
     DELAY = "delay"  # of the answer, by `seconds`
@@ -20,10 +22,7 @@ class Kind(StrEnum):
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One failure, for the next `count` calls of the methods that `method` matches (fnmatch).
-
-    `channel`: the same for the argument of that name; it is used by HTTP_500, RATE_LIMITED, DELAY and REFUSE only.
-    """
+    """One failure, for the next `count` calls that `method` and `channel` match (fnmatch)."""
 
     kind: Kind
     method: str = "*"
@@ -48,8 +47,7 @@ class Faults:
     def take(self, method: str, *kinds: Kind, channel: str = "") -> Fault | None:
         """The oldest matching failure, whose count is decreased; None if there is none."""
         for at, (fault, left) in enumerate(self._left):
-            matches = fnmatchcase(method, fault.method) and fnmatchcase(channel, fault.channel)
-            if fault.kind in kinds and matches:
+            if fault.kind in kinds and fnmatchcase(method, fault.method) and fnmatchcase(channel, fault.channel):
                 if left > 1:
                     self._left[at] = (fault, left - 1)
                 else:

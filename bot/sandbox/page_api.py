@@ -10,19 +10,27 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from bot.sandbox import events, seed
+from bot.sandbox import edits, events, seed
 from bot.sandbox.administration import Administration
 from bot.sandbox.faults import Fault, Kind
 from bot.sandbox.interactions import Interactions
 from bot.sandbox.limits import JSON
 from bot.sandbox.seed import Channel, ChannelId, UserId
 from bot.sandbox.stand_in import StandIn
+from bot.sandbox.workspace import Message
 
 QUIET_SECONDS = 15.0  # maximum time between two lines of the event stream
 REVALIDATE = {"Cache-Control": "no-cache"}
 """Browsers must revalidate cached files, because builds do not change the files' names."""
 
 NO_PAGE = "The page is not built: run `make page`. Slack's Web API is served at /api/.\n"
+
+
+_REASONS = {
+    Kind.REFRESH_SOCKET: "refresh_requested",
+    Kind.WARN_SOCKET: "warning",
+    Kind.DISABLE_LINK: "link_disabled",
+}
 
 
 class PageError(Exception):
@@ -57,7 +65,17 @@ class PageApi:
             Route("/page/events", self.events),
             *(
                 Route(f"/page/{act.__name__}", self._json_route(act), methods=["POST"])
-                for act in (self.send, self.action, self.view, self.home, self.dm, self.switch, self.stop)
+                for act in (
+                    self.send,
+                    self.action,
+                    self.view,
+                    self.home,
+                    self.dm,
+                    self.switch,
+                    self.stop,
+                    self.edit,
+                    self.delete,
+                )
             ),
             *(
                 Route(f"/sandbox/{act.__name__}", self._json_route(act), methods=["POST"])
@@ -68,6 +86,7 @@ class PageApi:
             Route("/sandbox/event", self._json_route(self.event), methods=["POST"]),
             Route("/sandbox/calls", self.calls),
             Route("/sandbox/acks", self.acks),
+            Route("/sandbox/deliveries", self.deliveries),
         ]
 
     def end(self) -> None:
@@ -79,11 +98,11 @@ class PageApi:
         page = self._stand_in.settings.page_dir / "index.html"
         return FileResponse(page, headers=REVALIDATE) if page.is_file() else PlainTextResponse(NO_PAGE)
 
-    async def state(self, _: Request) -> Response:
-        snapshot = self._workspace.snapshot() | {
+    async def state(self, request: Request) -> Response:
+        snapshot = self._workspace.snapshot(request.query_params.get("user", "")) | {
             "notice": self._stand_in.settings.notice,
             "sessions": self._stand_in.sessions.all(),
-            "socket": {"connected": self._stand_in.sockets.connected},
+            "socket": {"connected": self._stand_in.sockets.connected, "opened": self._stand_in.sockets.opened},
         }
         return Response(msgspec.json.encode(snapshot), media_type="application/json")
 
@@ -199,6 +218,16 @@ class PageApi:
         self._stand_in.send_event(event)
         return {"ok": True, "channel": channel.id}
 
+    async def edit(self, body: JSON) -> JSON:
+        """A person changes the text of an own message."""
+        edits.edit(self._stand_in, self._own_message(body), str(body["text"]).strip())
+        return {"ok": True}
+
+    async def delete(self, body: JSON) -> JSON:
+        """A person deletes an own message."""
+        edits.delete(self._stand_in, self._own_message(body))
+        return {"ok": True}
+
     async def stop(self, body: JSON) -> JSON:
         """A person presses Stop in a thread where the app works."""
         user = self._person(body)
@@ -209,6 +238,7 @@ class PageApi:
     async def switch(self, body: JSON) -> JSON:
         self._workspace.me = self._person(body)
         user = self._workspace.users[self._workspace.me]
+        self._stand_in.streams.seen_by_another()
         self._stand_in.feed.publish(("user", user.id), lambda: {"user": msgspec.to_builtins(user)})
         return {"ok": True, "me": user.id}
 
@@ -217,9 +247,9 @@ class PageApi:
         fault = msgspec.convert(body, Fault)
         match fault.kind:
             case Kind.DROP_SOCKET:
-                await self._stand_in.sockets.drop(fault.count, announced=False)
-            case Kind.REFRESH_SOCKET:
-                await self._stand_in.sockets.drop(fault.count, announced=True)
+                await self._stand_in.sockets.drop(fault.count)
+            case Kind.REFRESH_SOCKET | Kind.WARN_SOCKET | Kind.DISABLE_LINK:
+                await self._stand_in.sockets.disconnect(fault.count, _REASONS[fault.kind], fault.seconds)
             case _:
                 self._stand_in.faults.arm(fault)
         return {"ok": True}
@@ -237,7 +267,10 @@ class PageApi:
         return Response(msgspec.json.encode(list(self._stand_in.calls)), media_type="application/json")
 
     async def acks(self, _: Request) -> Response:
-        return Response(msgspec.json.encode(list(self._stand_in.sockets.acks)), media_type="application/json")
+        return Response(msgspec.json.encode(list(self._stand_in.deliveries.acks)), media_type="application/json")
+
+    async def deliveries(self, _: Request) -> Response:
+        return Response(msgspec.json.encode(list(self._stand_in.deliveries.events)), media_type="application/json")
 
     def _person(self, body: JSON) -> UserId:
         user = UserId(str(body.get("user", "")))
@@ -250,6 +283,13 @@ class PageApi:
         if channel is None or user not in channel.members:
             raise PageError(f"{user} is not a member of channel {body.get('channel')!r}")
         return channel
+
+    def _own_message(self, body: JSON) -> Message:
+        user = self._person(body)
+        message = self._workspace.message(self._channel(body, user).id, str(body["ts"]))
+        if message is None or message.user != user:
+            raise PageError(f"{user} has no message {body['ts']!r} there")
+        return message
 
     def _view(self, body: JSON, user: UserId) -> JSON:
         for view in self._workspace.modals[user]:

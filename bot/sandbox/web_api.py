@@ -46,19 +46,19 @@ class WebApi:
         given: JSON = {}
         try:
             answer = {"ok": True, **await self._answer(method, request, given)}
-            if self._stand_in.faults.take(method, Kind.LOSE_ANSWER):
+            if self._stand_in.faults.take(method, Kind.LOSE_ANSWER, channel=_channel(given)):
                 raise SlackError("internal_error", status=500)  # noqa: TRY301 - as any refusal
             status, headers = 200, self._scopes_of(method)
         except SlackError as refusal:
             answer, status, headers = refusal.answer(), refusal.status, self._scopes_of(method) | refusal.headers
         self._log(method, given, answer, status, time.monotonic() - started)
-        if self._stand_in.faults.take(method, Kind.DROP_ANSWER):
+        if self._stand_in.faults.take(method, Kind.DROP_ANSWER, channel=_channel(given)):
             return _Dropped()
         return JSONResponse(answer, status, headers)
 
     async def _answer(self, method: str, request: Request, given: JSON) -> JSON:
         given |= await read_arguments(request)
-        await self._apply_faults(method, str(given.get("channel", "")))
+        await self._apply_faults(method, _channel(given))
         if method not in METHODS and method not in APP_LEVEL:
             raise SlackError("unknown_method", req_method=method)
         _check_token(method, _token(request, given))
@@ -104,6 +104,10 @@ class WebApi:
             **{name: given[name] for name in _LOGGED_ARGUMENTS if name in given},
         }
         stand_in.calls.append(logged | ({} if answer["ok"] else {"error": answer["error"]}))
+
+
+def _channel(given: JSON) -> str:
+    return str(given.get("channel") or given.get("channel_id") or "")
 
 
 def _token(request: Request, given: JSON) -> str:

@@ -1,9 +1,13 @@
 """The real slack_sdk and slack_bolt against the stand-in: what an app meets at Slack, it meets here."""
 
+import contextlib
+import json
+import re
 import threading
 import time
 from datetime import timedelta
 from http.client import RemoteDisconnected
+from typing import Any
 
 import httpx
 import pytest
@@ -16,6 +20,8 @@ from slack_sdk.models.blocks import MarkdownBlock, TaskCardBlock
 from slack_sdk.models.messages.chunk import MarkdownTextChunk, TaskUpdateChunk
 from slack_sdk.web import SlackResponse
 from slack_sdk.webhook import WebhookClient
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from bot.sandbox import manifest, seed
 from bot.sandbox.server import start
@@ -24,12 +30,16 @@ from tests.patience import PATIENCE
 from tests.person import ADA, GENERAL, MIXTRAL, RANDOM, ROBIN, Person, Refused, words
 
 ACK_WITHIN = 0.4
+RETRY_SCALE = 0.02
+CHANGES: Any = re.compile("message_(deleted|changed)")
 
 
 @pytest.fixture
 def stand_in():
     """Strict in all but time: what takes 3 s at Slack takes 0.4 s here."""
-    settings = Settings(ack_within=timedelta(seconds=ACK_WITHIN), stream_life=timedelta(seconds=1.0))
+    settings = Settings(
+        ack_within=timedelta(seconds=ACK_WITHIN), stream_life=timedelta(seconds=1.0), retry_scale=RETRY_SCALE
+    )
     with start(settings) as running:
         yield running
 
@@ -48,8 +58,12 @@ def robin(stand_in):
 class Connected:
     """A Bolt app with a socket open."""
 
-    def __init__(self, api_url):
-        self.app = App(client=WebClient(seed.BOT_TOKEN, base_url=api_url), raise_error_for_unhandled_request=False)
+    def __init__(self, api_url, *, hears_itself=False):
+        self.app = App(
+            client=WebClient(seed.BOT_TOKEN, base_url=api_url),
+            raise_error_for_unhandled_request=False,
+            ignoring_self_events_enabled=not hears_itself,
+        )
         self.handler = SocketModeHandler(self.app, seed.APP_TOKEN, ping_interval=0.5)
         self.handler.connect()
 
@@ -142,12 +156,32 @@ def test_a_message_is_posted_updated_and_found_again_by_its_metadata(client, rob
     assert seen["edited"]
 
 
-def test_an_update_of_the_text_alone_leaves_the_blocks_standing(client, robin):
-    posted = client.chat_postMessage(channel=MIXTRAL, text="a", blocks=[{"type": "divider"}])
-    client.chat_update(channel=MIXTRAL, ts=posted["ts"], text="b")
-    assert robin.wait_for_message(MIXTRAL, "b")["blocks"][0]["type"] == "divider"
-    client.chat_update(channel=MIXTRAL, ts=posted["ts"], text="b", blocks=[])
-    assert robin.messages(MIXTRAL)[-1]["blocks"] == []
+def test_an_update_of_the_text_alone_removes_the_blocks(client, robin):
+    divider, attachment = [{"type": "divider"}], [{"text": "beside"}]
+    ts = client.chat_postMessage(channel=MIXTRAL, text="a", blocks=divider, attachments=attachment)["ts"]
+    client.api_call("chat.update", json={"channel": MIXTRAL, "ts": ts, "attachments": [{"text": "new"}]})
+    shown = robin.messages(MIXTRAL)[-1]
+    assert (shown["text"], len(shown["blocks"]), shown["attachments"][0]["text"]) == ("a", 1, "new")
+    client.chat_update(channel=MIXTRAL, ts=ts, text="b")
+    shown = robin.messages(MIXTRAL)[-1]
+    assert (shown["text"], shown["blocks"], shown["attachments"][0]["text"]) == ("b", [], "new")
+    client.api_call("chat.update", json={"channel": MIXTRAL, "ts": ts, "blocks": divider})
+    assert robin.messages(MIXTRAL)[-1]["text"] == "b"
+
+
+def test_an_update_takes_more_markdown_than_text(client, robin):
+    ts = client.chat_postMessage(channel=MIXTRAL, text="a")["ts"]
+    at = {"channel": MIXTRAL, "ts": ts}
+    assert error_of(client.chat_update, **at, text="x" * 4_001)["error"] == "msg_too_long"
+    assert error_of(client.chat_update, **at, markdown_text="x" * 12_001)["error"] == "msg_too_long"
+    assert error_of(client.chat_update, **at, text="x", markdown_text="x")["error"] == "markdown_text_conflict"
+    client.chat_update(**at, markdown_text="x" * 12_000)
+    assert robin.messages(MIXTRAL)[-1]["blocks"][0]["type"] == "markdown"
+    two = [MarkdownBlock(text=text).to_dict() for text in ("x" * 6_000, "y" * 6_001)]
+    assert error_of(client.chat_update, **at, text="x", blocks=two)["error"] == "invalid_blocks"
+    contained = [{"type": "container", "title": {"type": "plain_text", "text": "t"}, "child_blocks": two}]
+    assert error_of(client.chat_update, **at, text="x", blocks=contained)["error"] == "invalid_blocks"
+    client.chat_update(**at, text="x", blocks=[MarkdownBlock(text="x" * 6_000), MarkdownBlock(text="y" * 6_000)])
 
 
 def test_only_the_apps_own_messages_are_its_to_change(client, robin):
@@ -243,6 +277,70 @@ def test_a_stream_grows_before_the_readers_eyes_and_ends_with_blocks(client, rob
     assert [b["type"] for b in ended["blocks"]] == ["markdown", "task_card", "markdown", "divider"]
     assert ended["blocks"][1]["title"] == "Counted"
     client.chat_update(channel=MIXTRAL, ts=stream.ts, text="now it may be changed")
+
+
+def test_in_a_channel_only_the_asker_sees_a_stream_grow(client, stand_in, robin):
+    root = robin.say(MIXTRAL, "count")
+    stream = stream_into(client, root)
+    stream.append(markdown_text="one ")
+    stream.append(markdown_text="two ")
+    robin.wait_for_message(MIXTRAL, "one two", thread_ts=root)
+
+    def read():
+        """What the Web API returns, and what another person sees."""
+        told = client.conversations_replies(channel=MIXTRAL, ts=root)["messages"][-1]
+        with Person(stand_in.url, ADA) as ada:
+            shown = ada.messages(MIXTRAL)[-1]
+        return [(m["text"], m["blocks"][0]["text"]) for m in (told, shown)]
+
+    assert read() == [("one ", "one ")] * 2
+    robin.post("/page/switch", user=ADA)
+    with Person(stand_in.url, "") as page:
+        assert page.messages(MIXTRAL)[-1]["text"] == "one ", "the page of whoever is chosen"
+    stream.stop(markdown_text="three")
+    assert read() == [("one two three", "one two three")] * 2
+
+
+def test_a_workspace_may_show_streams_to_all():
+    with start(Settings(streams_for_all=True)) as running, Person(running.url, ADA) as ada:
+        client, root = WebClient(seed.BOT_TOKEN, base_url=running.api_url), ada.say(MIXTRAL, "count")
+        stream = stream_into(client, root)
+        stream.append(markdown_text="one ")
+        stream.append(markdown_text="two ")
+        ada.wait_for_message(MIXTRAL, "one two", thread_ts=root)
+
+
+def test_one_channel_may_refuse_what_another_accepts(client, robin):
+    robin.fault("refuse", method="chat.startStream", channel=MIXTRAL, error="channel_type_not_supported", count=9)
+    root = robin.say(MIXTRAL, "hm")
+    refused = error_of(stream_into(client, root).append, markdown_text="x")
+    assert refused["error"] == "channel_type_not_supported"
+    dm_root = robin.say(robin.dm(), "hm")
+    client.chat_startStream(channel=robin.dm(), thread_ts=dm_root, markdown_text="x")
+
+
+def test_a_stream_is_measured_in_bytes(client, robin):
+    dm = robin.dm()
+    started = client.chat_startStream(channel=dm, thread_ts=robin.say(dm, "hm"), markdown_text="字" * 3_500)
+    at = {"channel": dm, "ts": started["ts"]}
+    assert error_of(client.chat_appendStream, **at, markdown_text="字" * 34)["error"] == "msg_too_long"
+    client.chat_appendStream(**at, markdown_text="x" * 100)
+    assert error_of(client.chat_stopStream, **at, markdown_text="x")["error"] == "msg_too_long"
+
+
+def test_a_stream_goes_to_a_person_of_the_named_team():
+    with start(Settings(contents=seed.COMPANY)) as running, Person(running.url, seed.EVE) as eve:
+        client, root = WebClient(seed.BOT_TOKEN, base_url=running.api_url), eve.say(seed.ACME, "hm")
+        at: dict[str, Any] = {"channel": seed.ACME, "thread_ts": root, "recipient_user_id": seed.EVE}
+        assert (
+            error_of(client.chat_startStream, markdown_text="x", **at, recipient_team_id=seed.TEAM_ID)["error"]
+            == "user_not_found"
+        )
+        assert (
+            error_of(client.chat_startStream, markdown_text="x", **at, recipient_team_id="T0NOBODY")["error"]
+            == "team_not_found"
+        )
+        client.chat_startStream(markdown_text="x", **at, recipient_team_id=seed.ACME_TEAM)
 
 
 def test_a_stream_dies_of_age_however_lively_it_is(client, robin):
@@ -486,6 +584,73 @@ def test_events_come_from_direct_messages_and_the_home_tab(bolt, robin):
     assert heard == [("im", "hello"), ("home", ROBIN), ("messages", ROBIN)]
 
 
+def test_an_edited_message_is_told_with_what_it_was(bolt, robin):
+    heard = []
+
+    @bolt.event({"type": "message", "subtype": "message_changed"})
+    def changed(event):
+        heard.append(event)
+
+    @bolt.event("app_mention")
+    def mentioned(event):
+        heard.append(event)
+
+    ts = robin.say(MIXTRAL, "helo")
+    robin.edit(MIXTRAL, ts, "@mixtral hello")
+    robin.wait_for(lambda _: len(heard) == 2)
+    event = next(e for e in heard if e["type"] == "message")
+    assert (event["channel"], event["channel_type"], event["hidden"]) == (MIXTRAL, "channel", True)
+    assert event["ts"] == event["event_ts"] != ts
+    assert (event["message"]["ts"], event["previous_message"]["ts"]) == (ts, ts)
+    assert (event["message"]["text"], event["previous_message"]["text"]) == (f"<@{seed.BOT_USER}> hello", "helo")
+    assert event["message"]["edited"]["user"] == ROBIN
+    mention = next(e for e in heard if e["type"] == "app_mention")
+    assert (mention["ts"], mention["edited"]["user"]) == (ts, ROBIN), "Slack repeats the mention of an edited message"
+
+
+def test_a_deleted_message_is_told_and_a_deleted_root_stays_as_a_tombstone(bolt, client, robin):
+    heard = []
+
+    @bolt.event({"type": "message", "subtype": CHANGES})
+    def changed(event):
+        heard.append(event)
+
+    ts, root = robin.say(MIXTRAL, "oops"), robin.say(MIXTRAL, "hm")
+    client.chat_postMessage(channel=MIXTRAL, thread_ts=root, text="42")
+    robin.delete(MIXTRAL, ts)
+    robin.wait_for(lambda _: len(heard) == 1)
+    robin.delete(MIXTRAL, root)
+    robin.wait_for(lambda _: len(heard) == 2)
+    deleted, tombstone = heard
+    assert (deleted["subtype"], deleted["deleted_ts"], deleted["previous_message"]["text"]) == (
+        "message_deleted",
+        ts,
+        "oops",
+    )
+    assert (tombstone["subtype"], tombstone["message"]["subtype"]) == ("message_changed", "tombstone")
+    assert (tombstone["message"]["ts"], tombstone["previous_message"]["text"]) == (root, "hm")
+    thread = client.conversations_replies(channel=MIXTRAL, ts=root)["messages"]
+    assert [m["text"] for m in thread] == ["This message was deleted.", "42"]
+    with pytest.raises(Refused):
+        robin.delete(MIXTRAL, root)
+
+
+def test_slack_tells_the_app_of_its_own_updates_and_deletions(stand_in, client, robin, closing):
+    connected = Connected(stand_in.api_url, hears_itself=True)
+    heard = []
+
+    @connected.app.event({"type": "message", "subtype": CHANGES})
+    def changed(event):
+        heard.append(event["subtype"])
+
+    ts = client.chat_postMessage(channel=MIXTRAL, text="a")["ts"]
+    client.chat_update(channel=MIXTRAL, ts=ts, text="b")
+    client.chat_delete(channel=MIXTRAL, ts=ts)
+    robin.wait_for(lambda _: len(heard) == 2)
+    connected.close(closing)
+    assert heard == ["message_changed", "message_deleted"]
+
+
 def test_an_event_that_is_not_acked_comes_again(bolt, robin):
     heard = []
 
@@ -499,6 +664,15 @@ def test_an_event_that_is_not_acked_comes_again(bolt, robin):
     time.sleep(ACK_WITHIN * 2)
     assert len(heard) == 3
     assert len(set(heard)) == 1, "the same event_id, so that an app can tell"
+    tried = [d for d in robin.deliveries() if d["event_id"] == heard[0][0]]
+    assert [(d["attempt"], d["reason"], d["acked"]) for d in tried] == [
+        (0, "", False),
+        (1, "timeout", False),
+        (2, "timeout", True),
+    ]
+    at_once, later = (tried[n + 1]["at"] - tried[n]["at"] - ACK_WITHIN for n in (0, 1))
+    assert at_once < 0.5
+    assert later > 60 * RETRY_SCALE
 
 
 def test_a_channel_without_the_app_tells_it_nothing(bolt, robin):
@@ -530,6 +704,45 @@ def test_a_refresh_lets_the_app_change_over(bolt, robin):
     # The client reads from its new connection once it has let go of the old one.
     robin.wait_for(lambda p: p.command(MIXTRAL, "/mixtral status")["acked"])
     robin.wait_for_ephemeral("still here")
+
+
+def test_a_refreshed_connection_serves_until_its_grace_is_over(bolt, stand_in, robin):
+    opened = robin.state()["socket"]["opened"]
+    robin.fault("warn_socket", seconds=30)
+    robin.wait_for(lambda p: p.state()["socket"]["opened"] == opened + 1)
+    robin.wait_for(lambda p: p.state()["socket"]["connected"] == 1)
+    ticket = WebClient(seed.BOT_TOKEN, base_url=stand_in.api_url).apps_connections_open(app_token=seed.APP_TOKEN)
+    with connect(ticket["url"], proxy=None) as raw:
+        raw.recv(5)
+        robin.fault("refresh_socket", count=2, seconds=0.5)
+        bye = json.loads(raw.recv(5))
+        assert (bye["type"], bye["reason"]) == ("disconnect", "refresh_requested")
+        robin.say(MIXTRAL, "one")
+        robin.say(MIXTRAL, "two")
+        assert json.loads(raw.recv(5))["type"] == "events_api", "it is still served"
+        assert all(json.loads(text)["type"] == "events_api" for text in raw), "until the connection ends"
+    assert robin.state()["socket"]["opened"] == opened + 3, "the SDK opens one connection for each that ends"
+
+
+def test_a_disabled_link_ends_at_once(stand_in, robin):
+    ticket = WebClient(seed.BOT_TOKEN, base_url=stand_in.api_url).apps_connections_open(app_token=seed.APP_TOKEN)
+    with connect(ticket["url"], proxy=None) as raw:
+        raw.recv(5)
+        robin.fault("disable_link", seconds=30)
+        assert json.loads(raw.recv(5))["reason"] == "link_disabled"
+        with pytest.raises(ConnectionClosed):
+            raw.recv(5)
+
+
+def test_the_eleventh_connection_is_one_too_many(client, robin):
+    with contextlib.ExitStack() as open_ones:
+        for _ in range(11):
+            raw = open_ones.enter_context(
+                connect(client.apps_connections_open(app_token=seed.APP_TOKEN)["url"], proxy=None)
+            )
+            told = json.loads(raw.recv(5))
+        assert (told["type"], told["reason"]) == ("disconnect", "too_many_websockets")
+        assert robin.state()["socket"]["connected"] == 10
 
 
 def test_of_two_connections_each_gets_some_of_the_envelopes(stand_in, robin, closing):

@@ -1,4 +1,4 @@
-"""Bolt over HTTP: what Slack signs is dispatched as it was typed, and nothing else is; no client holds the others up."""
+"""Bolt over HTTP: what Slack signs arrives as it was typed, and nothing else does; no client holds the others up."""
 
 import json
 import socket
