@@ -16,7 +16,7 @@ from bot.slack.connections import app_of
 from bot.slack.http_server import PATHS, serve_http
 from tests import loopback
 
-SECRET = "a-secret-between-slack-and-us"  # noqa: S105 - of the stand-in
+SECRET = "a-secret-between-slack-and-us"
 FORM, AS_JSON = "application/x-www-form-urlencoded", "application/json"
 
 
