@@ -21,14 +21,19 @@ FORM, AS_JSON = "application/x-www-form-urlencoded", "application/json"
 
 
 @pytest.fixture(scope="module")
-def app():
-    """A Bolt app that acks with what it received."""
+def received():
+    """The clicks and events that the app received."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def app(received):
+    """A Bolt app that acks a command with its text."""
     with start(Settings(rate_scale=0)) as running:
         app = app_of(BOT_TOKEN, running.api_url)
-        app.events = []
         app.command("/mixtral")(lambda ack, body: ack(body["text"]))
-        app.action("card_down")(lambda ack, body: (ack(), app.events.append(body["actions"][0]["value"])))
-        app.event("app_mention")(lambda event: app.events.append(event["text"]))
+        app.action("card_down")(lambda ack, body: (ack(), received.append(body["actions"][0]["value"])))
+        app.event("app_mention")(lambda event: received.append(event["text"]))
         yield app
 
 
@@ -70,12 +75,12 @@ def test_a_command_arrives_as_it_was_typed_at_each_of_the_request_urls(post, tex
         assert said.text == text
 
 
-def test_a_click_and_an_event_arrive(post, app):
+def test_a_click_and_an_event_arrive(post, received):
     click = {"type": "block_actions", "actions": [{"action_id": "card_down", "value": "payload", "type": "button"}]}
     assert post(urlencode({"payload": json.dumps(click)})).status_code == 200
     event = {"type": "event_callback", "event": {"type": "app_mention", "text": "a payload?"}}
     assert post(json.dumps(event), AS_JSON).status_code == 200
-    assert app.events[-2:] == ["payload", "a payload?"]
+    assert received[-2:] == ["payload", "a payload?"]
 
 
 def test_slack_s_check_of_the_request_url_is_answered(post):

@@ -16,9 +16,14 @@ OPEN = "apps.connections.open"
 
 
 @pytest.fixture
-def robin():
-    with start(Settings(rate_scale=0)) as running, Person(running.url) as person:
-        person.api_url = running.api_url
+def slack():
+    with start(Settings(rate_scale=0)) as running:
+        yield running
+
+
+@pytest.fixture
+def robin(slack):
+    with Person(slack.url) as person:
         yield person
 
 
@@ -28,8 +33,8 @@ def ended():
 
 
 @pytest.fixture
-def _served(robin, ended):
-    app = app_of(BOT_TOKEN, robin.api_url)
+def _served(slack, robin, ended):
+    app = app_of(BOT_TOKEN, slack.api_url)
     app.command("/mixtral")(lambda ack: ack("here"))
     close = serve_sockets(app, APP_TOKEN, Lockout(ended.append))
     robin.wait_connected()
