@@ -12,7 +12,8 @@ from slack_sdk import WebClient
 from slack_sdk.socket_mode.builtin import SocketModeClient
 from slack_sdk.socket_mode.builtin.connection import Connection, ConnectionState
 
-from bot.slack.failures import SlackAway, SlackFailed, SlackRefused, translated
+from bot.slack.client import socket_url
+from bot.slack.failures import SlackAway, SlackFailed, SlackRefused
 from bot.slack.lockout import APP_TOKEN, CAUSES, Lockout
 
 _LOG = logging.getLogger(__name__)
@@ -67,11 +68,9 @@ class Sockets(SocketModeClient):
 
     def connect(self) -> None:
         """Open a socket, and make it the current one. Raises SlackRefused, SlackBusy, SlackAway."""
-        with translated("apps.connections.open"):
-            url = self.web_client.apps_connections_open(app_token=self.app_token)["url"]
         errors: list[Exception] = []
         fresh = Connection(
-            url=url,
+            url=socket_url(self.web_client, self.app_token),
             logger=_SDK,
             ping_interval=self.ping_interval,
             receive_buffer_size=self.receive_buffer_size,
