@@ -39,7 +39,7 @@ _VANISHED = (
 )
 
 
-class Askable(Protocol):
+class AskableDeployments(Protocol):
     """The part of `bot.commands.sight.Askable` that is used here: what the asker may see."""
 
     def running(self, question: Question, before: DeploymentId | None = None) -> list[Deployment]: ...
@@ -57,7 +57,7 @@ class QuestionFlow:
         http: httpx.Client,
         questions: Questions,
         threads: Threads,
-        askable: Askable,
+        askable: AskableDeployments,
         gateway: str | None = None,
     ) -> None:
         """`gateway`: address of the gateway for this process; None if it is the public one."""
