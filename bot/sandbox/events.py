@@ -46,7 +46,7 @@ def message_event(message: Message, channel: Channel) -> JSON:
     event = message.for_api() | {
         "channel": channel.id,
         "event_ts": message.ts,
-        "channel_type": "im" if channel.is_im else "channel",
+        "channel_type": channel.type,
     }
     for counted in ("reply_count", "reply_users", "reply_users_count", "latest_reply", "reactions"):
         event.pop(counted, None)

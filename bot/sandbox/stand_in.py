@@ -67,9 +67,15 @@ class StandIn:
             self.sockets.send_event(events.envelope(event, at=self.clock()))
 
     def post(self, message: Message) -> Message:
-        """Add the app's own message, and send its event to the app, as Slack does."""
+        """Add the app's own message, and send its event to the app, as Slack does.
+
+        An ephemeral message to a person who is offline is never seen. Of a channel without the app, which only a
+        response URL reaches, the app gets no events.
+        """
+        if message.ephemeral_to in self.workspace.offline:
+            return message
         self.workspace.add(message)
-        if not message.ephemeral_to:
+        if not message.ephemeral_to and seed.BOT_USER in self.workspace.channels[message.channel].members:
             if message.thread_ts:
                 self.workspace.set_status(message.channel, message.thread_ts, "")
             self.send_event(events.message_event(message, self.workspace.channels[message.channel]))
@@ -112,7 +118,7 @@ class StandIn:
     def invite(self, user: UserId, channel: Channel, named: str) -> None:
         """Add a person or the app to a channel, by name or id; Slackbot reports the result."""
         invited = next((u for u in self.workspace.users.values() if named in (u.name, u.id)), None)
-        if channel.is_im:
+        if channel.is_direct:
             text = "You can't invite anybody to a direct message."
         elif invited is None:
             text = f"No user is called {named}." if named else "Name a user: `/invite @somebody`."
@@ -138,6 +144,7 @@ class StandIn:
             thread_ts=thread_ts,
             blocks=events.rich_text(stored),
             client_msg_id=str(uuid.uuid4()),
+            team=workspace.users[user].team_id,
         )
         workspace.add(message)
         names_bot = f"<@{seed.BOT_USER}>" in stored
@@ -145,6 +152,6 @@ class StandIn:
             self.send_event(events.message_event(message, channel))
             if names_bot and not channel.is_im:
                 self.send_event(events.app_mention_event(message))
-        elif names_bot:
+        elif names_bot and not channel.is_direct:
             self.slackbot(user, channel, f"You mentioned <@{seed.BOT_USER}>, but they're not in this channel.")
         return message
