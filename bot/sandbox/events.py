@@ -46,7 +46,7 @@ def message_event(message: Message, channel: Channel) -> JSON:
     event = message.for_api() | {
         "channel": channel.id,
         "event_ts": message.ts,
-        "channel_type": "im" if channel.is_im else "channel",
+        "channel_type": channel.type,
     }
     for counted in ("reply_count", "reply_users", "reply_users_count", "latest_reply", "reactions"):
         event.pop(counted, None)
@@ -79,6 +79,20 @@ def app_home_opened_event(user: str, channel: Channel, *, tab: str, view: JSON |
         "event_ts": ts,
     }
     return event | ({"view": view} if view and tab == "home" else {})
+
+
+def agent_session_stopped_event(
+    user: str, channel: Channel, thread_ts: str, streams: Sequence[str], *, ts: str
+) -> JSON:
+    """The event of a Stop button; `streams` are the messages whose streams Slack has ended for it."""
+    return {
+        "type": "agent_session_stopped",
+        "channel": channel.id,
+        "event_ts": ts,
+        "streaming_message_ts": list(streams),
+        "thread_ts": thread_ts,
+        "user": user,
+    }
 
 
 def typed(text: str, users: Sequence[User], channels: Sequence[Channel]) -> str:

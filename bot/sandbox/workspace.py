@@ -32,41 +32,59 @@ class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
     edited: JSON | None = None
     ephemeral_to: str | None = None
     streaming: bool = False
+    recipient: str | None = None
+    first_part: JSON | None = None
     reactions: list[JSON] = []
     client_msg_id: str | None = None
     reply_count: int = 0
     reply_users: list[str] = []
     latest_reply: str | None = None
+    is_locked: bool = False
+    team: str = seed.TEAM_ID
 
     @property
     def is_reply(self) -> bool:
         return self.thread_ts is not None and self.thread_ts != self.ts
 
+    @property
+    def root_ts(self) -> str:
+        """The root of the message's thread; its own ts if it is in none."""
+        return self.thread_ts or self.ts
+
     def for_api(self, *, with_metadata: bool = False) -> JSON:
-        """The message in the form of the Web API and of events."""
-        fields: JSON = msgspec.to_builtins(self)
-        for inner in ("channel", "ephemeral_to", "streaming"):
+        """The message in the form of the Web API and of events.
+
+        While it is streamed to one person, everybody else, the Web API included, gets its first part.
+        """
+        fields: JSON = msgspec.to_builtins(self) | (self.first_part or {})
+        for inner in ("channel", "ephemeral_to", "streaming", "recipient", "first_part"):
             fields.pop(inner, None)
         if not with_metadata:
             fields.pop("metadata", None)
-        fields |= {"type": "message", "text": self.text, "team": seed.TEAM_ID}
+        fields |= {"type": "message", "text": fields.get("text", ""), "team": self.team}
         if self.bot_id:
             fields |= {"app_id": seed.APP_ID}
         if self.reply_count:
-            fields |= {"reply_users_count": len(self.reply_users), "subscribed": False, "is_locked": False}
+            fields |= {"reply_users_count": len(self.reply_users), "subscribed": False, "is_locked": self.is_locked}
         return fields
 
-    def for_page(self) -> JSON:
-        """The message in the form of the page's API."""
+    def for_page(self, reader: str) -> JSON:
+        """The message in the form of the page's API, as this person sees it."""
         fields: JSON = msgspec.to_builtins(self)
-        return fields | {
-            "text": self.text,
-            "blocks": self.blocks,
-            "attachments": self.attachments,
-            "edited": self.edited is not None,
-            "reply_count": self.reply_count,
-            "reply_users": self.reply_users,
-        }
+        fields.pop("first_part", None)
+        seen = self.first_part if self.first_part is not None and reader != self.recipient else {}
+        return (
+            fields
+            | {
+                "text": self.text,
+                "blocks": self.blocks,
+                "attachments": self.attachments,
+                "edited": self.edited is not None,
+                "reply_count": self.reply_count,
+                "reply_users": self.reply_users,
+            }
+            | seen
+        )
 
 
 class Workspace:
@@ -81,6 +99,10 @@ class Workspace:
         self.users: dict[UserId, User] = {user.id: user for user in (*contents.people, seed.BOT)}
         self.channels: dict[ChannelId, Channel] = {channel.id: channel for channel in contents.channels}
         self.me: UserId = contents.people[0].id
+        self.has_messages_tab = True
+        self.edit_window: float | None = None  # seconds within which a message may be edited
+        self.offline: set[str] = set()
+        self.moved: dict[ChannelId, ChannelId] = {}  # previous ids of channels
         self.homes: dict[str, JSON] = {}
         self.modals: dict[str, list[JSON]] = {user.id: [] for user in contents.people}
         self.statuses: dict[str, str] = {}
@@ -110,9 +132,22 @@ class Workspace:
 
     def join(self, channel: Channel, user: UserId) -> Channel:
         joined = msgspec.structs.replace(channel, members=(*channel.members, user))
-        self.channels[channel.id] = joined
-        self.feed.publish(("channel", channel.id), lambda: {"channel": page_channel(self.channels[channel.id])})
+        self.change(joined)
         return joined
+
+    def change(self, channel: Channel) -> None:
+        """Replace a channel by a changed one of the same id."""
+        self.channels[channel.id] = channel
+        self.feed.publish(("channel", channel.id), lambda: {"channel": page_channel(self.channels[channel.id])})
+
+    def move(self, channel: Channel, to: ChannelId) -> None:
+        """Give a channel another id. Its messages keep their ts."""
+        del self.channels[channel.id]
+        self.moved[channel.id] = to
+        messages = self._messages[to] = self._messages.pop(channel.id)
+        for message in [*messages.values(), *(m for m in self._ephemerals if m.channel == channel.id)]:
+            message.channel = to
+        self.change(msgspec.structs.replace(channel, id=to))
 
     def message(self, channel: ChannelId, ts: str) -> Message | None:
         return self._messages[channel].get(ts)
@@ -138,7 +173,7 @@ class Workspace:
         return message
 
     def changed(self, message: Message) -> None:
-        self.feed.publish(("message", message.channel, message.ts), lambda: {"message": message.for_page()})
+        self.feed.publish(("message", message.channel, message.ts), lambda: {"message": message.for_page(self.me)})
 
     def remove(self, message: Message) -> None:
         if message.ephemeral_to:
@@ -187,11 +222,12 @@ class Workspace:
         self.prompts[key] = prompts
         self.feed.publish(("prompts", key), lambda: {"key": key, "prompts": self.prompts.get(key, [])})
 
-    def snapshot(self) -> JSON:
-        """The complete state for the page, at the feed's cursor."""
-        listed: dict[str, list[JSON]] = {c: [m.for_page() for m in self.messages(c)] for c in self.channels}
+    def snapshot(self, reader: str = "") -> JSON:
+        """The complete state for the page of a person (`me` by default), at the feed's cursor."""
+        reader = reader or self.me
+        listed: dict[str, list[JSON]] = {c: [m.for_page(reader) for m in self.messages(c)] for c in self.channels}
         for ephemeral in self._ephemerals:
-            listed[ephemeral.channel].append(ephemeral.for_page())
+            listed[ephemeral.channel].append(ephemeral.for_page(reader))
         for messages in listed.values():
             messages.sort(key=lambda m: m["ts"])
         return {

@@ -6,7 +6,7 @@ from bot.sandbox import limits, seed
 from bot.sandbox.arguments import Arguments
 from bot.sandbox.block_kit import check_attachments, check_message_blocks
 from bot.sandbox.limits import JSON, SlackError
-from bot.sandbox.methods.places import joined_channel_of, message_of, own_message_of, thread_of
+from bot.sandbox.methods.places import check_editable, message_of, own_message_of, thread_of, writable_channel_of
 from bot.sandbox.stand_in import StandIn
 from bot.sandbox.workspace import Message
 
@@ -36,7 +36,7 @@ def content_of(arguments: Arguments, *, text_at_most: int = limits.TEXT) -> JSON
 
 
 def post_message(stand_in: StandIn, arguments: Arguments) -> JSON:
-    channel = joined_channel_of(stand_in, arguments)
+    channel = writable_channel_of(stand_in, arguments, by_name=True)
     content = content_of(arguments)
     message = stand_in.bot_message(
         channel,
@@ -50,7 +50,7 @@ def post_message(stand_in: StandIn, arguments: Arguments) -> JSON:
 
 
 def post_ephemeral(stand_in: StandIn, arguments: Arguments) -> JSON:
-    channel = joined_channel_of(stand_in, arguments)
+    channel = writable_channel_of(stand_in, arguments, by_name=True, restriction="restricted_action")
     user = arguments.required("user")
     if user not in channel.members:
         raise SlackError("user_not_in_channel")
@@ -64,15 +64,20 @@ def post_ephemeral(stand_in: StandIn, arguments: Arguments) -> JSON:
 
 def update(stand_in: StandIn, arguments: Arguments) -> JSON:
     message = own_message_of(stand_in, arguments, "cant_update_message")
+    check_editable(stand_in, message)
     stand_in.streams.end_old()
     if message.streaming:
         raise SlackError("streaming_state_conflict")
     if "metadata" in arguments:
         message.metadata = limits.check_metadata(arguments.json("metadata", "invalid_metadata_format"))
     content = content_of(arguments, text_at_most=limits.UPDATED_TEXT)
-    if "markdown_text" not in arguments:
-        # Missing parts stay unchanged: an update of the text alone keeps the old blocks.
-        content = {name: part for name, part in content.items() if name in arguments}
+    # An update of the text alone removes the blocks; the attachments stay until others come.
+    if "attachments" not in arguments:
+        del content["attachments"]
+    if not {"text", "markdown_text", "blocks"} & arguments.names():
+        del content["blocks"]
+    if "text" not in arguments and "markdown_text" not in arguments:
+        del content["text"]
     rewrite(stand_in, message, content)
     return {
         "channel": message.channel,
