@@ -108,11 +108,13 @@ def standing(sender: Sender, home: Home) -> Standing:
 
 
 def once_asked(sender: Sender, person: PersonFacts | None, shared: bool | None, home: Home) -> Standing:
-    """The standing of an UNCLEAR sender. What Slack says about the person; else about the channel; else a stranger."""
+    """The standing of an UNCLEAR sender: by what Slack says about the person, else about the channel; else a stranger.
+
+    On Grid, Slack names the enterprise of a person who is of one of its workspaces.
+    """
+    asked = Sender(user=sender.user, team=sender.team, enterprise=sender.enterprise, shared=shared)
     if person is not None and (person.team or person.enterprise):
-        asked = Sender(user=sender.user, team=person.team, enterprise=person.enterprise, shared=shared)
-    else:
-        asked = Sender(user=sender.user, team=sender.team, enterprise=sender.enterprise, shared=shared)
+        asked = Sender(user=sender.user, team=person.team, enterprise=person.enterprise)
     found = standing(asked, home)
     return Standing.STRANGER if found is Standing.UNCLEAR else found
 
