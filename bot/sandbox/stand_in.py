@@ -50,6 +50,7 @@ class StandIn:
         self.feed = Feed()
         self.workspace = Workspace(self.feed, clock, contents=settings.contents)
         self.scopes = set(settings.scopes)
+        self.revoked = ""  # the error that every call gets since the app was uninstalled
         self.faults = Faults()
         self.rates = Rates(settings.rate_scale, time.monotonic)
         self.sockets = SocketMode(self.faults, settings.ack_within.total_seconds(), self._sockets_changed)
@@ -64,7 +65,9 @@ class StandIn:
         self.feed.publish(("socket",), lambda: {"connected": self.sockets.connected})
 
     def send_event(self, event: JSON) -> None:
-        """Send an event to the app, if its manifest subscribes to it and its scopes allow it."""
+        """Send an event to the app, if it is installed, its manifest subscribes to it and its scopes allow it."""
+        if self.revoked:
+            return
         if manifest.subscription(event) in self.settings.subscribed and scopes.allow(self.scopes, event):
             origin = teams.origin_of(self.workspace, event)
             self.sockets.send_event(events.envelope(event, at=self.clock(), origin=origin))
