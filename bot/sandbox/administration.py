@@ -5,6 +5,7 @@ Each raises ValueError for what does not exist.
 
 import msgspec
 
+from bot.sandbox import limits, seed
 from bot.sandbox.limits import JSON
 from bot.sandbox.seed import Channel, ChannelId
 from bot.sandbox.stand_in import StandIn
@@ -15,7 +16,16 @@ class Administration:
 
     def __init__(self, stand_in: StandIn) -> None:
         self._stand_in = stand_in
-        self.acts = (self.scope, self.channel, self.move, self.thread, self.policy, self.presence)
+        self.acts = (
+            self.scope,
+            self.channel,
+            self.move,
+            self.thread,
+            self.policy,
+            self.presence,
+            self.uninstall,
+            self.install,
+        )
 
     async def scope(self, body: JSON) -> JSON:
         """Grant a scope to the app, or take it away: {scope, granted}."""
@@ -72,6 +82,24 @@ class Administration:
             offline.discard(body["user"])
         else:
             offline.add(body["user"])
+        return {"ok": True}
+
+    async def uninstall(self, body: JSON) -> JSON:
+        """Remove the app from the workspace, and return when its connections are closed: {error}.
+
+        `error` is what every call gets from now on: account_inactive (the default) or token_revoked.
+        """
+        stand_in = self._stand_in
+        stand_in.send_event({"type": "tokens_revoked", "tokens": {"oauth": [], "bot": [seed.BOT_USER]}})
+        stand_in.send_event({"type": "app_uninstalled"})
+        stand_in.revoked = str(body.get("error", "account_inactive"))
+        await stand_in.sockets.settle(stand_in.settings.ack_within.total_seconds())
+        await stand_in.sockets.drop(limits.CONNECTIONS, announced=False)
+        return {"ok": True}
+
+    async def install(self, _: JSON) -> JSON:
+        """Install the app again."""
+        self._stand_in.revoked = ""
         return {"ok": True}
 
     def _channel(self, named: str) -> Channel:

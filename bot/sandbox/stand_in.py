@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from bot.sandbox import events, limits, manifest, scopes, seed
+from bot.sandbox import events, limits, manifest, scopes, seed, teams
 from bot.sandbox.faults import Faults
 from bot.sandbox.feed import Feed
 from bot.sandbox.limits import JSON
@@ -50,6 +50,7 @@ class StandIn:
         self.feed = Feed()
         self.workspace = Workspace(self.feed, clock, contents=settings.contents)
         self.scopes = set(settings.scopes)
+        self.revoked = ""  # the error that every call gets since the app was uninstalled
         self.faults = Faults()
         self.rates = Rates(settings.rate_scale, time.monotonic)
         self.sockets = SocketMode(self.faults, settings.ack_within.total_seconds(), self._sockets_changed)
@@ -64,9 +65,12 @@ class StandIn:
         self.feed.publish(("socket",), lambda: {"connected": self.sockets.connected})
 
     def send_event(self, event: JSON) -> None:
-        """Send an event to the app, if its manifest subscribes to it and its scopes allow it."""
+        """Send an event to the app, if it is installed, its manifest subscribes to it and its scopes allow it."""
+        if self.revoked:
+            return
         if manifest.subscription(event) in self.settings.subscribed and scopes.allow(self.scopes, event):
-            self.sockets.send_event(events.envelope(event, at=self.clock()))
+            origin = teams.origin_of(self.workspace, event)
+            self.sockets.send_event(events.envelope(event, at=self.clock(), origin=origin))
 
     def post(self, message: Message) -> Message:
         """Add the app's own message, and send its event to the app, as Slack does.
@@ -153,7 +157,8 @@ class StandIn:
         if seed.BOT_USER in channel.members:
             self.send_event(events.message_event(message, channel))
             if names_bot and not channel.is_im:
-                self.send_event(events.app_mention_event(message))
+                mention = teams.of_mention(workspace, workspace.users[user])
+                self.send_event(events.app_mention_event(message) | mention)
         elif names_bot and not channel.is_direct:
             self.slackbot(user, channel, f"You mentioned <@{seed.BOT_USER}>, but they're not in this channel.")
         return message

@@ -135,6 +135,10 @@ class Workspace:
         self.change(joined)
         return joined
 
+    def enterprise_of(self, user: User) -> str:
+        """The enterprise of a person's team; empty if it is none that the workspace knows of."""
+        return "" if user.is_external else self.enterprise_id
+
     def change(self, channel: Channel) -> None:
         """Replace a channel by a changed one of the same id."""
         self.channels[channel.id] = channel

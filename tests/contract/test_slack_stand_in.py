@@ -1,5 +1,6 @@
 """The real slack_sdk and slack_bolt against the stand-in: what an app meets at Slack, it meets here."""
 
+import re
 import threading
 import time
 from datetime import timedelta
@@ -25,6 +26,7 @@ from tests.patience import PATIENCE
 from tests.person import ADA, GENERAL, MIXTRAL, RANDOM, ROBIN, Person, Refused, words
 
 ACK_WITHIN = 0.4
+CHANGES: Any = re.compile("message_(deleted|changed)")
 
 
 @pytest.fixture
@@ -49,8 +51,12 @@ def robin(stand_in):
 class Connected:
     """A Bolt app with a socket open."""
 
-    def __init__(self, api_url):
-        self.app = App(client=WebClient(seed.BOT_TOKEN, base_url=api_url), raise_error_for_unhandled_request=False)
+    def __init__(self, api_url, *, hears_itself=False):
+        self.app = App(
+            client=WebClient(seed.BOT_TOKEN, base_url=api_url),
+            raise_error_for_unhandled_request=False,
+            ignoring_self_events_enabled=not hears_itself,
+        )
         self.handler = SocketModeHandler(self.app, seed.APP_TOKEN, ping_interval=0.5)
         self.handler.connect()
 
@@ -571,6 +577,73 @@ def test_events_come_from_direct_messages_and_the_home_tab(bolt, robin):
     assert heard == [("im", "hello"), ("home", ROBIN), ("messages", ROBIN)]
 
 
+def test_an_edited_message_is_told_with_what_it_was(bolt, robin):
+    heard = []
+
+    @bolt.event({"type": "message", "subtype": "message_changed"})
+    def changed(event):
+        heard.append(event)
+
+    @bolt.event("app_mention")
+    def mentioned(event):
+        heard.append(event)
+
+    ts = robin.say(MIXTRAL, "helo")
+    robin.edit(MIXTRAL, ts, "@mixtral hello")
+    robin.wait_for(lambda _: len(heard) == 2)
+    event = next(e for e in heard if e["type"] == "message")
+    assert (event["channel"], event["channel_type"], event["hidden"]) == (MIXTRAL, "channel", True)
+    assert event["ts"] == event["event_ts"] != ts
+    assert (event["message"]["ts"], event["previous_message"]["ts"]) == (ts, ts)
+    assert (event["message"]["text"], event["previous_message"]["text"]) == (f"<@{seed.BOT_USER}> hello", "helo")
+    assert event["message"]["edited"]["user"] == ROBIN
+    mention = next(e for e in heard if e["type"] == "app_mention")
+    assert (mention["ts"], mention["edited"]["user"]) == (ts, ROBIN), "Slack repeats the mention of an edited message"
+
+
+def test_a_deleted_message_is_told_and_a_deleted_root_stays_as_a_tombstone(bolt, client, robin):
+    heard = []
+
+    @bolt.event({"type": "message", "subtype": CHANGES})
+    def changed(event):
+        heard.append(event)
+
+    ts, root = robin.say(MIXTRAL, "oops"), robin.say(MIXTRAL, "hm")
+    client.chat_postMessage(channel=MIXTRAL, thread_ts=root, text="42")
+    robin.delete(MIXTRAL, ts)
+    robin.wait_for(lambda _: len(heard) == 1)
+    robin.delete(MIXTRAL, root)
+    robin.wait_for(lambda _: len(heard) == 2)
+    deleted, tombstone = heard
+    assert (deleted["subtype"], deleted["deleted_ts"], deleted["previous_message"]["text"]) == (
+        "message_deleted",
+        ts,
+        "oops",
+    )
+    assert (tombstone["subtype"], tombstone["message"]["subtype"]) == ("message_changed", "tombstone")
+    assert (tombstone["message"]["ts"], tombstone["previous_message"]["text"]) == (root, "hm")
+    thread = client.conversations_replies(channel=MIXTRAL, ts=root)["messages"]
+    assert [m["text"] for m in thread] == ["This message was deleted.", "42"]
+    with pytest.raises(Refused):
+        robin.delete(MIXTRAL, root)
+
+
+def test_slack_tells_the_app_of_its_own_updates_and_deletions(stand_in, client, robin, closing):
+    connected = Connected(stand_in.api_url, hears_itself=True)
+    heard = []
+
+    @connected.app.event({"type": "message", "subtype": CHANGES})
+    def changed(event):
+        heard.append(event["subtype"])
+
+    ts = client.chat_postMessage(channel=MIXTRAL, text="a")["ts"]
+    client.chat_update(channel=MIXTRAL, ts=ts, text="b")
+    client.chat_delete(channel=MIXTRAL, ts=ts)
+    robin.wait_for(lambda _: len(heard) == 2)
+    connected.close(closing)
+    assert heard == ["message_changed", "message_deleted"]
+
+
 def test_an_event_that_is_not_acked_comes_again(bolt, robin):
     heard = []
 
@@ -868,3 +941,89 @@ def test_a_stream_can_be_made_to_die(client, robin):
     robin.fault("stream_dies")
     with pytest.raises(SlackApiError, match="message_not_in_streaming_state"):
         stream.append(markdown_text="er")
+
+
+# --- a company's workspace ----------------------------------------------------
+
+
+@pytest.fixture
+def company(closing):
+    """A stand-in of a company, and an app that is connected to it."""
+    settings = Settings(contents=seed.COMPANY, ack_within=timedelta(seconds=ACK_WITHIN), rate_scale=0)
+    with start(settings) as running, Person(running.url) as robin:
+        connected = Connected(running.api_url)
+        robin.wait_connected()
+        yield robin, connected.app
+        connected.close(closing)
+
+
+def test_an_answer_reaches_a_direct_message_of_two_people_by_its_response_url_alone(company):
+    robin, bolt = company
+    heard = []
+
+    @bolt.command("/mixtral")
+    def answer(ack, command, client, respond):
+        ack()
+        heard.append(error_of(client.chat_postMessage, channel=command["channel_id"], text="x")["error"])
+        respond("to you", response_type="in_channel")
+
+    bolt.event("message")(lambda event: heard.append(event["text"]))
+    robin.command(seed.PAIR, "/mixtral status")
+    robin.wait_for_message(seed.PAIR, "to you")
+    assert heard == ["channel_not_found"], "and no event of the app's own answer"
+
+
+def test_a_person_of_another_company_is_told_apart_by_bolt(company):
+    robin, bolt = company
+    actors = {}
+
+    @bolt.event("message")
+    def of_message(context):
+        actors["message"] = (context.actor_team_id, context.team_id)
+
+    @bolt.event("app_mention")
+    def of_mention(context):
+        actors["app_mention"] = (context.actor_team_id, context.team_id)
+
+    with Person(bolt.client.base_url.removesuffix("api/"), seed.EVE) as eve:
+        eve.say(seed.ACME, "@mixtral hello")
+    robin.wait_for(lambda _: len(actors) == 2)
+    assert set(actors.values()) == {(seed.ACME_TEAM, seed.TEAM_ID)}
+
+
+def test_a_channel_with_a_new_id_is_announced(company):
+    robin, bolt = company
+    ids, urls = [], []
+    bolt.event("channel_id_changed")(lambda event: ids.append((event["old_channel_id"], event["new_channel_id"])))
+
+    @bolt.command("/mixtral")
+    def remember(ack, command):
+        ack()
+        urls.append(command["response_url"])
+
+    robin.command(MIXTRAL, "/mixtral status")
+    robin.administer("move", channel=MIXTRAL, to="C0MOVED0001")
+    robin.wait_for(lambda _: ids)
+    assert ids == [(MIXTRAL, "C0MOVED0001")]
+    assert WebhookClient(urls[0]).send(text="still here").status_code == 200
+    robin.wait_for_ephemeral("still here", channel="C0MOVED0001")
+
+
+@pytest.mark.parametrize("error", ["account_inactive", "token_revoked"])
+def test_an_app_that_is_uninstalled_is_told_so_and_can_do_nothing_more(company, error):
+    robin, bolt = company
+    told = []
+    bolt.event("app_uninstalled")(lambda: told.append("app_uninstalled"))
+    bolt.event("tokens_revoked")(lambda event: told.append(event["tokens"]["bot"]))
+    robin.administer("uninstall", error=error)
+    robin.wait_for(lambda _: len(told) == 2)
+    assert "app_uninstalled" in told
+    assert [seed.BOT_USER] in told
+    assert robin.state()["socket"]["connected"] == 0
+    client = WebClient(seed.BOT_TOKEN, base_url=bolt.client.base_url)
+    assert error_of(client.auth_test)["error"] == error
+    assert error_of(client.chat_postMessage, channel=MIXTRAL, text="x")["error"] == error
+    assert error_of(client.apps_connections_open, app_token=seed.APP_TOKEN)["error"] == error
+    assert not robin.post("/page/send", channel=MIXTRAL, text="/mixtral status")["ok"]
+    robin.administer("install")
+    client.auth_test()
