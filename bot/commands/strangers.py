@@ -77,15 +77,14 @@ def _of_event(body: JSON, event: JSON) -> Sender:
 
 
 def _of_interaction(body: JSON, user: JSON) -> Sender:
-    # `team` and `enterprise` of the payload are those of the app's installation, not those of the person.
-    installed = body.get("team") or {}
+    # `team` may be the app's instead of the person's; its enterprise says something of the person if they agree.
+    named = body.get("team") or {}
     team = _text(user.get("team_id"))
-    enterprise = installed.get("enterprise_id") or (body.get("enterprise") or {}).get("id")
     channel = (body.get("channel") or {}).get("id") or (body.get("container") or {}).get("channel_id")
     return Sender(
         user=_text(user.get("id")),
         team=team,
-        enterprise=_text(enterprise) if team and team == installed.get("id") else "",
+        enterprise=_text(named.get("enterprise_id")) if team and team == named.get("id") else "",
         channel=_text(channel),
     )
 
