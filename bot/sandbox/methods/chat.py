@@ -10,6 +10,10 @@ from bot.sandbox.methods.places import joined_channel_of, message_of, own_messag
 from bot.sandbox.stand_in import StandIn
 from bot.sandbox.workspace import Message
 
+_NOT_IN_UPDATES = frozenset(
+    {"ts", "thread_ts", "reply_count", "reply_users", "reply_users_count", "latest_reply", "subscribed", "is_locked"}
+)
+
 
 def content_of(arguments: Arguments, *, text_at_most: int = limits.TEXT) -> JSON:
     """The content of a message, checked: text, blocks and attachments.
@@ -78,8 +82,14 @@ def update(stand_in: StandIn, arguments: Arguments) -> JSON:
         "channel": message.channel,
         "ts": message.ts,
         "text": message.text,
-        "message": message.for_api(with_metadata=True),
+        "message": _as_updated(message),
     }
+
+
+def _as_updated(message: Message) -> JSON:
+    """The message as chat.update returns it: without its place and its replies."""
+    fields = message.for_api(with_metadata=True)
+    return {name: value for name, value in fields.items() if name not in _NOT_IN_UPDATES}
 
 
 def rewrite(stand_in: StandIn, message: Message, content: JSON) -> None:

@@ -54,7 +54,8 @@ def stop_stream(stand_in: StandIn, arguments: Arguments) -> JSON:
     message.blocks = [*message.blocks, *blocks]
     message.metadata = metadata or message.metadata
     stand_in.streams.end(stream)
-    return {"channel": message.channel, "ts": message.ts, "message": message.for_api(with_metadata=True)}
+    stopped = {name: value for name, value in message.for_api().items() if name not in ("app_id", "team")}
+    return {"channel": message.channel, "ts": message.ts, "message": stopped}
 
 
 def _check_recipient(arguments: Arguments) -> None:
