@@ -135,7 +135,7 @@ class QuestionFlow:
         asked = self._stored(replace(asked, tries=asked.tries + 1))
         if not asked.begun:
             with suppress(SlackFailed):  # not available in every workspace and thread
-                if self._slack.has("assistant.threads.setStatus"):
+                if self._slack.has("assistant.threads.setStatus", question.channel):
                     self._slack.set_status(question.channel, thread, "is thinking…")
         if asked.notice is not None and self._notices.withdraw(asked, f"{deployment.name} is ready."):
             asked = self._stored(replace(asked, notice=None))

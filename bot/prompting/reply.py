@@ -61,9 +61,9 @@ class Reply:
         self._tried_at: float | None = None
         self._not_before = 0.0
         self._way: Way
-        if begun or not slack.has("chat.startStream"):
+        if begun or not slack.has("chat.startStream", place.channel):
             with suppress(SlackFailed):
-                if begun and slack.has("chat.startStream"):
+                if begun and slack.has("chat.startStream", place.channel):
                     slack.stop_stream(place.channel, begun[-1])  # Slack refuses to update an open stream
             self._way = self._by_updates(begun=begun)
         else:

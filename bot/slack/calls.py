@@ -14,6 +14,7 @@ from bot.slack.budgets import Budgets
 from bot.slack.client import Call, within
 from bot.slack.failures import SlackAway, SlackBusy, SlackRefused
 from bot.slack.message import JSON, Identity, Message
+from bot.slack.refusals import Refusals
 
 _LOG = logging.getLogger(__name__)
 
@@ -49,17 +50,16 @@ class SlackCalls:
         self._web = web
         self._budgets = budgets
         self.stopping = stopping or threading.Event()
-        self._missing: set[str] = set()
+        self._refusals = Refusals()
         self._identity: Identity | None = None
 
-    def has(self, method: str) -> bool:
-        """Whether a method is available in this workspace, as far as previous calls have shown."""
-        return method not in self._missing
+    def has(self, method: str, channel: str = "") -> bool:
+        """Whether a method is available in a channel, as far as the calls of the last hour have shown."""
+        return self._refusals.has(method, channel)
 
-    def note(self, method: str, refused: SlackRefused) -> None:
-        """Record that a method is missing, if that is why Slack refused it."""
-        if not refused.known:
-            self._missing.add(method)
+    def note(self, method: str, channel: str, refused: SlackRefused) -> None:
+        """Record that a method is missing, in the channel or everywhere, if that is why Slack refused it."""
+        self._refusals.note(method, channel, refused)
 
     def insist(self, call: Callable[[], Result], *, after_away: bool = True) -> Result:
         """Repeat a call until Slack accepts or refuses it. Raises SlackRefused, or the last failure at the time limit.
@@ -170,8 +170,9 @@ class SlackCalls:
             markdown_text=markdown,
         )
         if not started.get("ts"):
-            self._missing.add("chat.startStream")
-            raise SlackRefused("no ts", known=False)
+            without_ts = SlackRefused("no ts", known=False)
+            self.note("chat.startStream", channel, without_ts)
+            raise without_ts
         return str(started["ts"])
 
     def append_stream(self, channel: str, ts: str, markdown: str) -> None:
@@ -215,5 +216,5 @@ class SlackCalls:
         try:
             return within(self._budgets, method, call, arguments, leave=leave)
         except SlackRefused as refused:
-            self.note(method, refused)
+            self.note(method, str(arguments.get("channel") or arguments.get("channel_id") or ""), refused)
             raise

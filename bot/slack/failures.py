@@ -50,7 +50,7 @@ class SlackRefused(SlackFailed):
         super().__init__(f"Slack refused: {code}.{_MENDS.get(code, '')}")
         self.code = code
         self.known = known
-        """Whether the method is available in this workspace."""
+        """False if the method is missing, in this channel or in the workspace (`refusals`)."""
 
 
 class SlackBusy(SlackFailed):

@@ -24,7 +24,7 @@ def whole_thread(slack: SlackCalls, channel: str, root: str) -> list[JSON] | Non
     found: list[JSON] = []
     cursor = None
     for _ in range(PAGES_READ):
-        page = _insisted(slack, "conversations.replies", channel=channel, thread=root, cursor=cursor)
+        page = _insisted(slack, "conversations.replies", channel, thread=root, cursor=cursor)
         if page is None:
             return found or None
         messages, cursor = page
@@ -36,7 +36,7 @@ def whole_thread(slack: SlackCalls, channel: str, root: str) -> list[JSON] | Non
 
 def recent(slack: SlackCalls, channel: str) -> list[JSON]:
     """Return a channel's newest messages; [] if Slack refuses. Retries. Raises SlackBusy, SlackAway, RedisError."""
-    page = _insisted(slack, "conversations.history", channel=channel, limit=RECENT)
+    page = _insisted(slack, "conversations.history", channel, limit=RECENT)
     return [] if page is None else page[0]
 
 
@@ -62,12 +62,12 @@ def find(
     return None
 
 
-def _insisted(slack: SlackCalls, method: str, **about: Any) -> tuple[list[JSON], str | None] | None:
-    if not slack.has(method):
+def _insisted(slack: SlackCalls, method: str, channel: str, **about: Any) -> tuple[list[JSON], str | None] | None:
+    if not slack.has(method, channel):
         return None
     try:
-        return slack.insist(lambda: slack.page(**about))
+        return slack.insist(lambda: slack.page(channel, **about))
     except SlackRefused as refused:
         _LOG.info("%s: %s", method, refused)
-        slack.note(method, refused)
+        slack.note(method, channel, refused)
         return None

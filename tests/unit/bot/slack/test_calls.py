@@ -13,8 +13,8 @@ from bot.slack.calls import SlackCalls
 from bot.slack.client import web_client
 from bot.slack.failures import SlackAway, SlackBusy, SlackRefused
 from bot.slack.message import Message
-from bot.slack.reading import find, recent
-from tests.person import MIXTRAL, ROBIN, Person
+from bot.slack.reading import find, recent, whole_thread
+from tests.person import GENERAL, MIXTRAL, ROBIN, Person
 
 HELLO = Message(text="Hello")
 MARK = {"event_type": "mixtral_test", "event_payload": {"number": "1"}}
@@ -109,6 +109,24 @@ def test_a_history_that_a_question_is_refused_is_not_asked_for_again(slack, robi
     before = len(robin.calls("conversations.history"))
     assert recent(slack, MIXTRAL) == recent(slack, MIXTRAL) == []
     assert len(robin.calls("conversations.history")) == before + 1
+
+
+def test_a_thread_that_one_channel_refuses_leaves_the_threads_of_others_readable(slack, robin):
+    root, other = robin.say(MIXTRAL, "Hello"), robin.say(GENERAL, "Hello")
+    robin.fault("refuse", method="conversations.replies", error="missing_scope")
+    before = len(robin.calls("conversations.replies"))
+    assert whole_thread(slack, MIXTRAL, root) is whole_thread(slack, MIXTRAL, root) is None
+    assert len(robin.calls("conversations.replies")) == before + 1
+    assert whole_thread(slack, GENERAL, other)
+
+
+def test_a_stream_that_one_channel_refuses_is_tried_in_the_others(slack, robin):
+    root = robin.say(MIXTRAL, "@mixtral Hello")
+    robin.fault("refuse", method="chat.startStream", error="channel_type_not_supported")
+    with pytest.raises(SlackRefused):
+        slack.start_stream(MIXTRAL, root, "T0SANDBOX01", ROBIN, "Hello")
+    assert not slack.has("chat.startStream", MIXTRAL)
+    assert slack.has("chat.startStream", GENERAL)
 
 
 def test_blocks_and_metadata_that_slack_refuses_are_left_out(slack, robin):
