@@ -29,6 +29,7 @@ NOT_OF_SLACK = {
     "bot/commands/channels.py": {"channel", "ts"},  # of a card, as Redis holds it
     "bot/prompting/engine.py": {"aliases", "data", "id", "max_model_len", "meta", "n_ctx"},  # of an engine
     "bot/prompting/notices.py": {"event_payload"},  # of the bot's own metadata
+    "bot/slack/calls.py": {"channel_id"},  # of the call's own arguments
     "bot/slack/client.py": {"channel"},  # of the call's own arguments
     "bot/slack/failures.py": {"retry-after"},  # a header
     "bot/slack/reading.py": {"block_id"},  # of the bot's own blocks
@@ -215,7 +216,7 @@ def listened():
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in subtypes:
             found.add(f"event message {node.value}")
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "event":
-            found |= {f"event {given.value}" for given in node.args if isinstance(given, ast.Constant)}
+            found |= {f"event {given.value!s}" for given in node.args if isinstance(given, ast.Constant)}
     return found
 
 
