@@ -117,6 +117,10 @@ class Person:
         channel: str = self._must("/page/dm")["channel"]
         return channel
 
+    def press_stop(self, channel: str, thread_ts: str) -> None:
+        """Press the Stop button that a thread has while the app works in it."""
+        self._must("/page/stop", channel=channel, thread_ts=thread_ts)
+
     def fault(self, kind: str, **how: Any) -> None:
         """Make the stand-in fail: see `bot.sandbox.faults`."""
         self._fault({"kind": kind, **how})
@@ -126,8 +130,19 @@ class Person:
         if not answer["ok"]:
             raise Refused(f"/sandbox/faults {body} -> {answer}")
 
+    def event(self, kind: str, **fields: Any) -> None:
+        """Make the stand-in send an event that no action of a person causes."""
+        self._http.post("/sandbox/event", json={"type": kind, **fields}).raise_for_status()
+
     def clear_faults(self) -> None:
         self._http.delete("/sandbox/faults").raise_for_status()
+
+    def administer(self, what: str, **how: Any) -> JSON:
+        """Change the workspace as an administrator does: see `bot.sandbox.administration`."""
+        answer: JSON = self._http.post(f"/sandbox/{what}", json=how).json()
+        if not answer["ok"]:
+            raise Refused(f"/sandbox/{what} {how} -> {answer}")
+        return answer
 
     # --- what is visible ----------------------------------------------------
 
@@ -157,6 +172,11 @@ class Person:
     def dm(self) -> str:
         """The channel id of this person's direct message with the bot."""
         return next(str(c["id"]) for c in self.state()["channels"] if c["is_bot_im"] and self.user in c["members"])
+
+    def session(self, channel: str, thread_ts: str) -> str:
+        """The status of a thread's agent session: "processing", "active", …; "" if there is none."""
+        session: JSON = self.state()["sessions"].get(f"{channel}:{thread_ts}", {})
+        return str(session.get("status", ""))
 
     def calls(self, method: str | None = None) -> list[JSON]:
         """The app's Web API calls, oldest first."""

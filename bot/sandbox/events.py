@@ -81,6 +81,20 @@ def app_home_opened_event(user: str, channel: Channel, *, tab: str, view: JSON |
     return event | ({"view": view} if view and tab == "home" else {})
 
 
+def agent_session_stopped_event(
+    user: str, channel: Channel, thread_ts: str, streams: Sequence[str], *, ts: str
+) -> JSON:
+    """The event of a Stop button; `streams` are the messages whose streams Slack has ended for it."""
+    return {
+        "type": "agent_session_stopped",
+        "channel": channel.id,
+        "event_ts": ts,
+        "streaming_message_ts": list(streams),
+        "thread_ts": thread_ts,
+        "user": user,
+    }
+
+
 def typed(text: str, users: Sequence[User], channels: Sequence[Channel]) -> str:
     """Typed text as Slack stores it: escaped, with mentions, channels and URLs as links."""
     ids = {name: user.id for user in users for name in (user.name, user.id)}

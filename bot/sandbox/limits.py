@@ -12,6 +12,7 @@ TRIGGER_LIFE: Final = timedelta(seconds=3)
 RESPONSE_URL_LIFE: Final = timedelta(minutes=30)
 RESPONSE_URL_USES: Final = 5
 STREAM_LIFE: Final = timedelta(minutes=5)
+SESSION_LIFE: Final = timedelta(hours=1)
 EVENT_RETRIES: Final = 3
 
 # Socket Mode.
@@ -33,6 +34,7 @@ VIEW_STACK: Final = 3
 VIEW_BYTES: Final = 250_000
 LOADING_MESSAGES: Final = 10
 PROMPTS: Final = 4
+SESSION_TITLE: Final = 200
 
 
 class SlackError(Exception):

@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from bot.sandbox import events, seed
+from bot.sandbox.administration import Administration
 from bot.sandbox.faults import Fault, Kind
 from bot.sandbox.interactions import Interactions
 from bot.sandbox.limits import JSON
@@ -43,6 +44,7 @@ class PageApi:
     def __init__(self, stand_in: StandIn, interactions: Interactions) -> None:
         self._stand_in = stand_in
         self._interactions = interactions
+        self._administration = Administration(stand_in)
         self._workspace = stand_in.workspace
         self._ending = False
 
@@ -55,10 +57,15 @@ class PageApi:
             Route("/page/events", self.events),
             *(
                 Route(f"/page/{act.__name__}", self._json_route(act), methods=["POST"])
-                for act in (self.send, self.action, self.view, self.home, self.dm, self.switch)
+                for act in (self.send, self.action, self.view, self.home, self.dm, self.switch, self.stop)
+            ),
+            *(
+                Route(f"/sandbox/{act.__name__}", self._json_route(act), methods=["POST"])
+                for act in (self._administration.scope,)
             ),
             Route("/sandbox/faults", self._json_route(self.arm), methods=["POST"]),
             Route("/sandbox/faults", self.clear_faults, methods=["DELETE"]),
+            Route("/sandbox/event", self._json_route(self.event), methods=["POST"]),
             Route("/sandbox/calls", self.calls),
             Route("/sandbox/acks", self.acks),
         ]
@@ -75,6 +82,7 @@ class PageApi:
     async def state(self, _: Request) -> Response:
         snapshot = self._workspace.snapshot() | {
             "notice": self._stand_in.settings.notice,
+            "sessions": self._stand_in.sessions.all(),
             "socket": {"connected": self._stand_in.sockets.connected},
         }
         return Response(msgspec.json.encode(snapshot), media_type="application/json")
@@ -191,6 +199,13 @@ class PageApi:
         self._stand_in.send_event(event)
         return {"ok": True, "channel": channel.id}
 
+    async def stop(self, body: JSON) -> JSON:
+        """A person presses Stop in a thread where the app works."""
+        user = self._person(body)
+        if not self._stand_in.stop(user, self._channel(body, user), str(body["thread_ts"])):
+            return {"ok": False, "error": "not_processing"}
+        return {"ok": True}
+
     async def switch(self, body: JSON) -> JSON:
         self._workspace.me = self._person(body)
         user = self._workspace.users[self._workspace.me]
@@ -207,6 +222,11 @@ class PageApi:
                 await self._stand_in.sockets.drop(fault.count, announced=True)
             case _:
                 self._stand_in.faults.arm(fault)
+        return {"ok": True}
+
+    async def event(self, body: JSON) -> JSON:
+        """Send the app an event that no action of a person causes, such as `app_uninstalled`."""
+        self._stand_in.send_event(body)
         return {"ok": True}
 
     async def clear_faults(self, _: Request) -> Response:

@@ -92,6 +92,7 @@ class Streams:
         self._workspace = workspace
         self._life = life
         self._open: dict[tuple[str, str], Stream] = {}
+        self._stopped: set[tuple[str, str]] = set()
 
     def start(self, message: Message, *, plan_first: bool) -> Stream:
         """A stream for a message that is not posted yet; call `open` when its first part is accepted."""
@@ -113,6 +114,19 @@ class Streams:
         self._open.pop((stream.message.channel, stream.message.ts), None)
         stream.message.streaming = False
         self._workspace.changed(stream.message)
+
+    def check_not_stopped(self, channel: str, ts: str) -> None:
+        """Raises SlackError: `stopped_by_user` if a person pressed Stop while the stream was open."""
+        if (channel, ts) in self._stopped:
+            raise SlackError("stopped_by_user")
+
+    def stop(self, channel: str, thread_ts: str) -> list[str]:
+        """End the streams of a thread because a person pressed Stop. Returns their timestamps."""
+        streams = [s for s in self._open.values() if s.message.channel == channel and s.message.root_ts == thread_ts]
+        for stream in streams:
+            self._stopped.add((channel, stream.message.ts))
+            self.end(stream)
+        return [stream.message.ts for stream in streams]
 
     def end_old(self) -> None:
         """End the streams that are older than `life`, even if they are in use."""

@@ -42,6 +42,11 @@ class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
     def is_reply(self) -> bool:
         return self.thread_ts is not None and self.thread_ts != self.ts
 
+    @property
+    def root_ts(self) -> str:
+        """The root of the message's thread; its own ts if it is in none."""
+        return self.thread_ts or self.ts
+
     def for_api(self, *, with_metadata: bool = False) -> JSON:
         """The message in the form of the Web API and of events."""
         fields: JSON = msgspec.to_builtins(self)

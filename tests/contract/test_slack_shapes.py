@@ -7,6 +7,7 @@ import re
 import threading
 from contextlib import ExitStack
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -120,7 +121,6 @@ def play(played):
     call("auth.test")
     call("conversations.info", channel=MIXTRAL)
     call("conversations.info", channel=seed.DM_ROBIN)
-    call("conversations.join", channel=RANDOM)
     call("conversations.open", users=ROBIN)
     posted = call("chat.postMessage", channel=MIXTRAL, text="x", blocks=HOME["blocks"], metadata=METADATA)["ts"]
     call("chat.postMessage", channel=MIXTRAL, markdown_text="**x**", thread_ts=posted)
@@ -134,6 +134,11 @@ def play(played):
     call("chat.appendStream", channel=seed.DM_ROBIN, ts=streamed, markdown_text="b")
     call("chat.stopStream", channel=seed.DM_ROBIN, ts=streamed, metadata=METADATA)
     call("views.publish", user_id=ROBIN, view=HOME)
+    call("agents.sessions.setStatus", channel_id=seed.DM_ROBIN, thread_ts=asked, status="processing")
+    robin.press_stop(seed.DM_ROBIN, asked)
+    robin.event("app_uninstalled")
+    robin.event("channel_id_changed", old_channel_id=RANDOM, new_channel_id="C0NEW000001")
+    robin.event("tokens_revoked", tokens={"oauth": [], "bot": [seed.BOT_USER]})
     happen(played, posted)
     call("conversations.history", channel=MIXTRAL, include_all_metadata=True)
     call("conversations.replies", channel=MIXTRAL, ts=posted, include_all_metadata=True)
@@ -215,6 +220,7 @@ def listened():
     for node in ast.walk(modules()["bot/listeners.py"]):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in subtypes:
             found.add(f"event message {node.value}")
+    for node in chain.from_iterable(ast.walk(tree) for tree in modules().values()):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "event":
             found |= {f"event {given.value!s}" for given in node.args if isinstance(given, ast.Constant)}
     return found

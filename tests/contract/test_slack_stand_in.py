@@ -17,11 +17,11 @@ from slack_sdk.models.messages.chunk import MarkdownTextChunk, TaskUpdateChunk
 from slack_sdk.web import SlackResponse
 from slack_sdk.webhook import WebhookClient
 
-from bot.sandbox import seed
+from bot.sandbox import manifest, seed
 from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
 from tests.patience import PATIENCE
-from tests.person import ADA, GENERAL, MIXTRAL, RANDOM, ROBIN, Person, words
+from tests.person import ADA, GENERAL, MIXTRAL, RANDOM, ROBIN, Person, Refused, words
 
 ACK_WITHIN = 0.4
 
@@ -297,6 +297,107 @@ def test_text_and_chunks_do_not_mix(client, robin):
     assert error_of(append, **at)["error"] == "no_text"
     odd = error_of(append, **at, chunks=[{"type": "song"}])
     assert odd["error"] in {"invalid_chunks", "streaming_mode_mismatch"}
+
+
+# --- agent sessions ---------------------------------------------------------
+
+
+def test_a_session_is_processing_until_the_app_says_otherwise_whatever_it_posts(client, robin):
+    dm, root = robin.dm(), robin.say(robin.dm(), "hm")
+    assert robin.session(dm, root) == ""
+    client.assistant_threads_setStatus(channel_id=dm, thread_ts=root, status="is thinking…")
+    client.chat_postMessage(channel=dm, thread_ts=root, text="42")
+    assert robin.session(dm, root) == "processing", "a reply removes the text, and leaves the session as it is"
+    told = client.agents_sessions_setStatus(channel_id=dm, thread_ts=root, status="active")
+    assert (told["status"], told["agent_status"], told.get("warning")) == ("active", "active", None)
+    assert robin.session(dm, root) == "active"
+    client.assistant_threads_setStatus(channel_id=dm, thread_ts=root, status="is thinking…")
+    client.assistant_threads_setStatus(channel_id=dm, thread_ts=root, status="")
+    assert robin.session(dm, root) == "active"
+
+
+def test_a_stream_makes_its_thread_process_until_it_is_stopped(client, robin):
+    root = robin.say(MIXTRAL, "count")
+    stream = stream_into(client, root)
+    stream.append(markdown_text="one")
+    assert robin.session(MIXTRAL, root) == "processing"
+    stream.stop()
+    assert robin.session(MIXTRAL, root) == "active"
+    second = stream_into(client, root)
+    second.append(markdown_text="two")
+    client.chat_stopStream(channel=MIXTRAL, ts=second.ts, session_status="suspended")
+    assert robin.session(MIXTRAL, root) == "suspended"
+
+
+def test_a_stream_that_dies_of_age_leaves_its_thread_processing(client, robin):
+    root = robin.say(MIXTRAL, "talk")
+    stream_into(client, root).append(markdown_text="well")
+    robin.wait_for_message(MIXTRAL, lambda m: "well" in words(m) and not m.get("streaming"), timeout=4)
+    assert robin.session(MIXTRAL, root) == "processing"
+
+
+def test_a_session_that_nobody_ends_is_active_after_its_time():
+    with start(Settings(session_life=timedelta(seconds=0.2))) as running, Person(running.url) as robin:
+        client, dm = WebClient(seed.BOT_TOKEN, base_url=running.api_url), robin.dm()
+        root = robin.say(dm, "hm")
+        client.agents_sessions_setStatus(channel_id=dm, thread_ts=root, status="processing")
+        assert robin.session(dm, root) == "processing"
+        robin.wait_for(lambda p: p.session(dm, root) == "active")
+
+
+def test_the_words_of_a_status_are_not_the_words_of_a_session(client, robin):
+    dm, root = robin.dm(), robin.say(robin.dm(), "hm")
+    at = {"channel_id": dm, "thread_ts": root}
+    refused = error_of(client.agents_sessions_setStatus, **at, status="is thinking…")
+    assert refused["error"] == "invalid_arguments"
+    assert refused["response_metadata"]["messages"] == ["[ERROR] must be a valid enum value [json-pointer:/status]"]
+    assert error_of(client.agents_sessions_rename, **at, title="Hm")["error"] == "not_authorized"
+    client.agents_sessions_setStatus(**at, status="processing", title="Numbers")
+    client.agents_sessions_setStatus(**at, status="active", title="another")
+    assert robin.state()["sessions"][f"{dm}:{root}"]["title"] == "Numbers"
+    client.agents_sessions_rename(**at, title="Hm")
+    assert robin.state()["sessions"][f"{dm}:{root}"]["title"] == "Hm"
+
+
+def test_stop_ends_the_stream_and_tells_the_app_which_has_to_end_the_session(bolt, client, robin):
+    heard = []
+
+    @bolt.event("agent_session_stopped")
+    def note(event):
+        heard.append(event)
+
+    root = robin.say(MIXTRAL, "count")
+    stream = stream_into(client, root)
+    stream.append(markdown_text="one")
+    robin.press_stop(MIXTRAL, root)
+    robin.wait_for(lambda _: heard)
+    [event] = heard
+    assert event | {"event_ts": ""} == {
+        "type": "agent_session_stopped",
+        "channel": MIXTRAL,
+        "thread_ts": root,
+        "user": ROBIN,
+        "streaming_message_ts": [stream.ts],
+        "event_ts": "",
+    }
+    assert error_of(stream.append, markdown_text=" two")["error"] == "stopped_by_user"
+    assert error_of(client.chat_stopStream, channel=MIXTRAL, ts=stream.ts)["error"] == "message_not_in_streaming_state"
+    assert robin.session(MIXTRAL, root) == "processing", "Slack leaves the session to the app"
+    client.agents_sessions_setStatus(channel_id=MIXTRAL, thread_ts=root, status="active")
+    with pytest.raises(Refused, match="not_processing"):
+        robin.press_stop(MIXTRAL, root)
+    assert not robin.wait_for_message(MIXTRAL, "one", thread_ts=root).get("streaming")
+
+
+def test_an_app_that_does_not_subscribe_to_stop_has_no_button_and_is_warned():
+    settings = Settings(subscribed=manifest.EVENTS - {"agent_session_stopped"})
+    with start(settings) as running, Person(running.url) as robin:
+        client, dm = WebClient(seed.BOT_TOKEN, base_url=running.api_url), robin.dm()
+        root = robin.say(dm, "hm")
+        told = client.agents_sessions_setStatus(channel_id=dm, thread_ts=root, status="processing")
+        assert told["warning"] == "missing_agent_session_stopped_event_subscription"
+        with pytest.raises(Refused, match="not_processing"):
+            robin.press_stop(dm, root)
 
 
 # --- slash commands ---------------------------------------------------------

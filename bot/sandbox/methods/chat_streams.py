@@ -8,6 +8,7 @@ from bot.sandbox.block_kit import check_message_blocks
 from bot.sandbox.faults import Kind
 from bot.sandbox.limits import JSON, SlackError
 from bot.sandbox.methods.places import joined_channel_of, own_message_of, thread_of
+from bot.sandbox.sessions import STATUSES
 from bot.sandbox.stand_in import StandIn
 from bot.sandbox.streams import Stream
 
@@ -28,12 +29,15 @@ def start_stream(stand_in: StandIn, arguments: Arguments) -> JSON:
     stream.append(arguments.text("markdown_text"), _chunks_of(arguments))
     stand_in.streams.open(stream)
     stand_in.post(message)
+    stand_in.sessions.set(channel.id, message.root_ts, "processing")
     life = stand_in.settings.stream_life.total_seconds()
     asyncio.get_running_loop().call_later(life, stand_in.streams.end_old)
     return {"channel": channel.id, "ts": message.ts}
 
 
 def append_stream(stand_in: StandIn, arguments: Arguments) -> JSON:
+    message = own_message_of(stand_in, arguments, "message_not_owned_by_app")
+    stand_in.streams.check_not_stopped(message.channel, message.ts)
     stream = _stream_of(stand_in, arguments, "chat.appendStream")
     markdown, chunks = arguments.text("markdown_text"), _chunks_of(arguments)
     if not markdown and not chunks:
@@ -44,6 +48,9 @@ def append_stream(stand_in: StandIn, arguments: Arguments) -> JSON:
 
 
 def stop_stream(stand_in: StandIn, arguments: Arguments) -> JSON:
+    status = arguments.text("session_status", "active")
+    if status not in STATUSES:
+        limits.refuse_arguments("must be a valid enum value [json-pointer:/session_status]")
     stream = _stream_of(stand_in, arguments, "chat.stopStream")
     blocks = check_message_blocks(arguments.json("blocks", "invalid_blocks_format"))
     metadata = limits.check_metadata(arguments.json("metadata", "invalid_metadata_format"))
@@ -54,6 +61,7 @@ def stop_stream(stand_in: StandIn, arguments: Arguments) -> JSON:
     message.blocks = [*message.blocks, *blocks]
     message.metadata = metadata or message.metadata
     stand_in.streams.end(stream)
+    stand_in.sessions.set(message.channel, message.root_ts, status)
     stopped = {name: value for name, value in message.for_api().items() if name not in ("app_id", "team")}
     return {"channel": message.channel, "ts": message.ts, "message": stopped}
 

@@ -84,9 +84,7 @@ def join(stand_in: StandIn, arguments: Arguments) -> JSON:
             "warning": "already_in_channel",
             "response_metadata": {"warnings": ["already_in_channel"]},
         }
-    fields = _channel_fields(stand_in.workspace.join(channel, seed.BOT_USER))
-    fields.pop("num_members")  # only lists and conversations.info have it
-    return {"channel": fields}
+    return {"channel": _channel_fields(stand_in.workspace.join(channel, seed.BOT_USER))}
 
 
 def open_dm(stand_in: StandIn, arguments: Arguments) -> JSON:
