@@ -48,7 +48,7 @@ class Person:
 
     def state(self) -> JSON:
         """The page's snapshot of the workspace."""
-        snapshot: JSON = self._http.get("/page/state").raise_for_status().json()
+        snapshot: JSON = self._http.get("/page/state", params={"user": self.user}).raise_for_status().json()
         return snapshot
 
     def post(self, path: str, **body: Any) -> JSON:

@@ -79,8 +79,8 @@ class PageApi:
         page = self._stand_in.settings.page_dir / "index.html"
         return FileResponse(page, headers=REVALIDATE) if page.is_file() else PlainTextResponse(NO_PAGE)
 
-    async def state(self, _: Request) -> Response:
-        snapshot = self._workspace.snapshot() | {
+    async def state(self, request: Request) -> Response:
+        snapshot = self._workspace.snapshot(request.query_params.get("user", "")) | {
             "notice": self._stand_in.settings.notice,
             "sessions": self._stand_in.sessions.all(),
             "socket": {"connected": self._stand_in.sockets.connected},
@@ -209,6 +209,7 @@ class PageApi:
     async def switch(self, body: JSON) -> JSON:
         self._workspace.me = self._person(body)
         user = self._workspace.users[self._workspace.me]
+        self._stand_in.streams.seen_by_another()
         self._stand_in.feed.publish(("user", user.id), lambda: {"user": msgspec.to_builtins(user)})
         return {"ok": True, "me": user.id}
 

@@ -37,6 +37,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     subscribed: frozenset[str] = manifest.EVENTS
     contents: seed.Seed = seed.SANDBOX
     scopes: frozenset[str] = manifest.SCOPES
+    streams_for_all: bool = False
+    """Whether everybody in a channel sees a stream grow, and not only its recipient."""
 
 
 class StandIn:

@@ -4,6 +4,7 @@ import threading
 import time
 from datetime import timedelta
 from http.client import RemoteDisconnected
+from typing import Any
 
 import httpx
 import pytest
@@ -142,12 +143,32 @@ def test_a_message_is_posted_updated_and_found_again_by_its_metadata(client, rob
     assert seen["edited"]
 
 
-def test_an_update_of_the_text_alone_leaves_the_blocks_standing(client, robin):
-    posted = client.chat_postMessage(channel=MIXTRAL, text="a", blocks=[{"type": "divider"}])
-    client.chat_update(channel=MIXTRAL, ts=posted["ts"], text="b")
-    assert robin.wait_for_message(MIXTRAL, "b")["blocks"][0]["type"] == "divider"
-    client.chat_update(channel=MIXTRAL, ts=posted["ts"], text="b", blocks=[])
-    assert robin.messages(MIXTRAL)[-1]["blocks"] == []
+def test_an_update_of_the_text_alone_removes_the_blocks(client, robin):
+    divider, attachment = [{"type": "divider"}], [{"text": "beside"}]
+    ts = client.chat_postMessage(channel=MIXTRAL, text="a", blocks=divider, attachments=attachment)["ts"]
+    client.api_call("chat.update", json={"channel": MIXTRAL, "ts": ts, "attachments": [{"text": "new"}]})
+    shown = robin.messages(MIXTRAL)[-1]
+    assert (shown["text"], len(shown["blocks"]), shown["attachments"][0]["text"]) == ("a", 1, "new")
+    client.chat_update(channel=MIXTRAL, ts=ts, text="b")
+    shown = robin.messages(MIXTRAL)[-1]
+    assert (shown["text"], shown["blocks"], shown["attachments"][0]["text"]) == ("b", [], "new")
+    client.api_call("chat.update", json={"channel": MIXTRAL, "ts": ts, "blocks": divider})
+    assert robin.messages(MIXTRAL)[-1]["text"] == "b"
+
+
+def test_an_update_takes_more_markdown_than_text(client, robin):
+    ts = client.chat_postMessage(channel=MIXTRAL, text="a")["ts"]
+    at = {"channel": MIXTRAL, "ts": ts}
+    assert error_of(client.chat_update, **at, text="x" * 4_001)["error"] == "msg_too_long"
+    assert error_of(client.chat_update, **at, markdown_text="x" * 12_001)["error"] == "msg_too_long"
+    assert error_of(client.chat_update, **at, text="x", markdown_text="x")["error"] == "markdown_text_conflict"
+    client.chat_update(**at, markdown_text="x" * 12_000)
+    assert robin.messages(MIXTRAL)[-1]["blocks"][0]["type"] == "markdown"
+    two = [MarkdownBlock(text=text).to_dict() for text in ("x" * 6_000, "y" * 6_001)]
+    assert error_of(client.chat_update, **at, text="x", blocks=two)["error"] == "invalid_blocks"
+    contained = [{"type": "container", "title": {"type": "plain_text", "text": "t"}, "child_blocks": two}]
+    assert error_of(client.chat_update, **at, text="x", blocks=contained)["error"] == "invalid_blocks"
+    client.chat_update(**at, text="x", blocks=[MarkdownBlock(text="x" * 6_000), MarkdownBlock(text="y" * 6_000)])
 
 
 def test_only_the_apps_own_messages_are_its_to_change(client, robin):
@@ -243,6 +264,70 @@ def test_a_stream_grows_before_the_readers_eyes_and_ends_with_blocks(client, rob
     assert [b["type"] for b in ended["blocks"]] == ["markdown", "task_card", "markdown", "divider"]
     assert ended["blocks"][1]["title"] == "Counted"
     client.chat_update(channel=MIXTRAL, ts=stream.ts, text="now it may be changed")
+
+
+def test_in_a_channel_only_the_asker_sees_a_stream_grow(client, stand_in, robin):
+    root = robin.say(MIXTRAL, "count")
+    stream = stream_into(client, root)
+    stream.append(markdown_text="one ")
+    stream.append(markdown_text="two ")
+    robin.wait_for_message(MIXTRAL, "one two", thread_ts=root)
+
+    def read():
+        """What the Web API returns, and what another person sees."""
+        told = client.conversations_replies(channel=MIXTRAL, ts=root)["messages"][-1]
+        with Person(stand_in.url, ADA) as ada:
+            shown = ada.messages(MIXTRAL)[-1]
+        return [(m["text"], m["blocks"][0]["text"]) for m in (told, shown)]
+
+    assert read() == [("one ", "one ")] * 2
+    robin.post("/page/switch", user=ADA)
+    with Person(stand_in.url, "") as page:
+        assert page.messages(MIXTRAL)[-1]["text"] == "one ", "the page of whoever is chosen"
+    stream.stop(markdown_text="three")
+    assert read() == [("one two three", "one two three")] * 2
+
+
+def test_a_workspace_may_show_streams_to_all():
+    with start(Settings(streams_for_all=True)) as running, Person(running.url, ADA) as ada:
+        client, root = WebClient(seed.BOT_TOKEN, base_url=running.api_url), ada.say(MIXTRAL, "count")
+        stream = stream_into(client, root)
+        stream.append(markdown_text="one ")
+        stream.append(markdown_text="two ")
+        ada.wait_for_message(MIXTRAL, "one two", thread_ts=root)
+
+
+def test_one_channel_may_refuse_what_another_accepts(client, robin):
+    robin.fault("refuse", method="chat.startStream", channel=MIXTRAL, error="channel_type_not_supported", count=9)
+    root = robin.say(MIXTRAL, "hm")
+    refused = error_of(stream_into(client, root).append, markdown_text="x")
+    assert refused["error"] == "channel_type_not_supported"
+    dm_root = robin.say(robin.dm(), "hm")
+    client.chat_startStream(channel=robin.dm(), thread_ts=dm_root, markdown_text="x")
+
+
+def test_a_stream_is_measured_in_bytes(client, robin):
+    dm = robin.dm()
+    started = client.chat_startStream(channel=dm, thread_ts=robin.say(dm, "hm"), markdown_text="字" * 3_500)
+    at = {"channel": dm, "ts": started["ts"]}
+    assert error_of(client.chat_appendStream, **at, markdown_text="字" * 34)["error"] == "msg_too_long"
+    client.chat_appendStream(**at, markdown_text="x" * 100)
+    assert error_of(client.chat_stopStream, **at, markdown_text="x")["error"] == "msg_too_long"
+
+
+def test_a_stream_goes_to_a_person_of_the_named_team():
+    with start(Settings(contents=seed.COMPANY)) as running, Person(running.url, seed.EVE) as eve:
+        client, root = WebClient(seed.BOT_TOKEN, base_url=running.api_url), eve.say(seed.ACME, "hm")
+        at: dict[str, Any] = {"channel": seed.ACME, "thread_ts": root, "recipient_user_id": seed.EVE}
+        assert (
+            error_of(client.chat_startStream, markdown_text="x", **at, recipient_team_id=seed.TEAM_ID)["error"]
+            == "user_not_found"
+        )
+        assert (
+            error_of(client.chat_startStream, markdown_text="x", **at, recipient_team_id="T0NOBODY")["error"]
+            == "team_not_found"
+        )
+        client.chat_startStream(markdown_text="x", **at, recipient_team_id=seed.ACME_TEAM)
 
 
 def test_a_stream_dies_of_age_however_lively_it_is(client, robin):

@@ -74,9 +74,13 @@ def update(stand_in: StandIn, arguments: Arguments) -> JSON:
     if "metadata" in arguments:
         message.metadata = limits.check_metadata(arguments.json("metadata", "invalid_metadata_format"))
     content = content_of(arguments, text_at_most=limits.UPDATED_TEXT)
-    if "markdown_text" not in arguments:
-        # Missing parts stay unchanged: an update of the text alone keeps the old blocks.
-        content = {name: part for name, part in content.items() if name in arguments}
+    # An update of the text alone removes the blocks; the attachments stay until others come.
+    if "attachments" not in arguments:
+        del content["attachments"]
+    if not {"text", "markdown_text", "blocks"} & arguments.names():
+        del content["blocks"]
+    if "text" not in arguments and "markdown_text" not in arguments:
+        del content["text"]
     rewrite(stand_in, message, content)
     return {
         "channel": message.channel,

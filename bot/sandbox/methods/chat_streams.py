@@ -2,12 +2,13 @@
 
 import asyncio
 
-from bot.sandbox import limits, seed
+from bot.sandbox import limits
 from bot.sandbox.arguments import Arguments
 from bot.sandbox.block_kit import check_message_blocks
 from bot.sandbox.faults import Kind
 from bot.sandbox.limits import JSON, SlackError
 from bot.sandbox.methods.places import joined_channel_of, own_message_of, thread_of
+from bot.sandbox.seed import UserId
 from bot.sandbox.sessions import STATUSES
 from bot.sandbox.stand_in import StandIn
 from bot.sandbox.streams import Stream
@@ -16,7 +17,7 @@ from bot.sandbox.streams import Stream
 def start_stream(stand_in: StandIn, arguments: Arguments) -> JSON:
     channel = joined_channel_of(stand_in, arguments)
     if not channel.is_im:
-        _check_recipient(arguments)
+        _check_recipient(stand_in, arguments)
     mode = arguments.text("task_display_mode", "timeline")
     if mode not in ("timeline", "plan"):
         limits.refuse_arguments("must be one of timeline, plan [json-pointer:/task_display_mode]")
@@ -27,7 +28,8 @@ def start_stream(stand_in: StandIn, arguments: Arguments) -> JSON:
     )
     stream = stand_in.streams.start(message, plan_first=mode == "plan")
     stream.append(arguments.text("markdown_text"), _chunks_of(arguments))
-    stand_in.streams.open(stream)
+    to_one = not channel.is_im and not stand_in.settings.streams_for_all
+    stand_in.streams.open(stream, recipient=arguments.text("recipient_user_id") if to_one else "")
     stand_in.post(message)
     stand_in.sessions.set(channel.id, message.root_ts, "processing")
     life = stand_in.settings.stream_life.total_seconds()
@@ -66,15 +68,16 @@ def stop_stream(stand_in: StandIn, arguments: Arguments) -> JSON:
     return {"channel": message.channel, "ts": message.ts, "message": stopped}
 
 
-def _check_recipient(arguments: Arguments) -> None:
-    """Check the recipient, which Slack requires in channels."""
+def _check_recipient(stand_in: StandIn, arguments: Arguments) -> None:
+    """Check the recipient, which Slack requires in channels, and the recipient's own team."""
     if "recipient_team_id" not in arguments:
         raise SlackError("missing_recipient_team_id")
     if "recipient_user_id" not in arguments:
         raise SlackError("missing_recipient_user_id")
-    if arguments.text("recipient_team_id") != seed.TEAM_ID:
+    recipient = stand_in.workspace.users.get(UserId(arguments.text("recipient_user_id")))
+    if arguments.text("recipient_team_id") not in {user.team_id for user in stand_in.workspace.users.values()}:
         raise SlackError("team_not_found")
-    if not any(user.id == arguments.text("recipient_user_id") for user in seed.PEOPLE):
+    if recipient is None or recipient.is_bot or recipient.team_id != arguments.text("recipient_team_id"):
         raise SlackError("user_not_found")
 
 
