@@ -30,7 +30,7 @@ NOT_OF_SLACK = {
     "bot/commands/channels.py": {"channel", "ts"},  # of a card, as Redis holds it
     "bot/prompting/engine.py": {"aliases", "data", "id", "max_model_len", "meta", "n_ctx"},  # of an engine
     "bot/prompting/notices.py": {"event_payload"},  # of the bot's own metadata
-    "bot/slack/calls.py": {"channel_id"},  # of the call's own arguments
+    "bot/slack/calls.py": {"channel_id", "x-oauth-scopes"},  # of the call's own arguments; a header
     "bot/slack/client.py": {"channel"},  # of the call's own arguments
     "bot/slack/failures.py": {"retry-after"},  # a header
     "bot/slack/reading.py": {"block_id"},  # of the bot's own blocks
@@ -78,9 +78,9 @@ class Played:
     def call(self, method, **arguments):
         return self.keep(method, self.web.api_call(method, json=arguments).data)
 
-    def refused(self, method):
+    def refused(self, method, **arguments):
         try:
-            self.call(method)
+            self.call(method, **arguments)
         except SlackApiError as refused:
             self.keep(method, refused.response.data)
 
@@ -134,6 +134,8 @@ def play(played):
     call("chat.appendStream", channel=seed.DM_ROBIN, ts=streamed, markdown_text="b")
     call("chat.stopStream", channel=seed.DM_ROBIN, ts=streamed, metadata=METADATA)
     call("views.publish", user_id=ROBIN, view=HOME)
+    call("blocks.validate", view=HOME)
+    played.refused("blocks.validate", message={"blocks": [{"type": "section"}]})
     call("agents.sessions.setStatus", channel_id=seed.DM_ROBIN, thread_ts=asked, status="processing")
     robin.press_stop(seed.DM_ROBIN, asked)
     robin.event("app_uninstalled")
