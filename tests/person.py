@@ -73,6 +73,14 @@ class Person:
         ts: str = self._must("/page/send", channel=channel, text=text, thread_ts=thread_ts)["ts"]
         return ts
 
+    def edit(self, channel: str, ts: str, text: str) -> None:
+        """Change the text of an own message."""
+        self._must("/page/edit", channel=channel, ts=ts, text=text)
+
+    def delete(self, channel: str, ts: str) -> None:
+        """Delete an own message."""
+        self._must("/page/delete", channel=channel, ts=ts)
+
     def press(self, message: JSON, action_id: str, block_id: str | None = None, **chosen: Any) -> JSON:
         """Act on an element of a message; `chosen` as selected_option={…} for a select."""
         block = block_id or _block_of(message["blocks"], action_id)

@@ -1,5 +1,6 @@
 """The real slack_sdk and slack_bolt against the stand-in: what an app meets at Slack, it meets here."""
 
+import re
 import threading
 import time
 from datetime import timedelta
@@ -25,6 +26,7 @@ from tests.patience import PATIENCE
 from tests.person import ADA, GENERAL, MIXTRAL, RANDOM, ROBIN, Person, Refused, words
 
 ACK_WITHIN = 0.4
+CHANGES: Any = re.compile("message_(deleted|changed)")
 
 
 @pytest.fixture
@@ -49,8 +51,12 @@ def robin(stand_in):
 class Connected:
     """A Bolt app with a socket open."""
 
-    def __init__(self, api_url):
-        self.app = App(client=WebClient(seed.BOT_TOKEN, base_url=api_url), raise_error_for_unhandled_request=False)
+    def __init__(self, api_url, *, hears_itself=False):
+        self.app = App(
+            client=WebClient(seed.BOT_TOKEN, base_url=api_url),
+            raise_error_for_unhandled_request=False,
+            ignoring_self_events_enabled=not hears_itself,
+        )
         self.handler = SocketModeHandler(self.app, seed.APP_TOKEN, ping_interval=0.5)
         self.handler.connect()
 
@@ -569,6 +575,73 @@ def test_events_come_from_direct_messages_and_the_home_tab(bolt, robin):
     assert robin.open_dm() == robin.dm()
     robin.wait_for(lambda _: len(heard) == 3)
     assert heard == [("im", "hello"), ("home", ROBIN), ("messages", ROBIN)]
+
+
+def test_an_edited_message_is_told_with_what_it_was(bolt, robin):
+    heard = []
+
+    @bolt.event({"type": "message", "subtype": "message_changed"})
+    def changed(event):
+        heard.append(event)
+
+    @bolt.event("app_mention")
+    def mentioned(event):
+        heard.append(event)
+
+    ts = robin.say(MIXTRAL, "helo")
+    robin.edit(MIXTRAL, ts, "@mixtral hello")
+    robin.wait_for(lambda _: len(heard) == 2)
+    event = next(e for e in heard if e["type"] == "message")
+    assert (event["channel"], event["channel_type"], event["hidden"]) == (MIXTRAL, "channel", True)
+    assert event["ts"] == event["event_ts"] != ts
+    assert (event["message"]["ts"], event["previous_message"]["ts"]) == (ts, ts)
+    assert (event["message"]["text"], event["previous_message"]["text"]) == (f"<@{seed.BOT_USER}> hello", "helo")
+    assert event["message"]["edited"]["user"] == ROBIN
+    mention = next(e for e in heard if e["type"] == "app_mention")
+    assert (mention["ts"], mention["edited"]["user"]) == (ts, ROBIN), "Slack repeats the mention of an edited message"
+
+
+def test_a_deleted_message_is_told_and_a_deleted_root_stays_as_a_tombstone(bolt, client, robin):
+    heard = []
+
+    @bolt.event({"type": "message", "subtype": CHANGES})
+    def changed(event):
+        heard.append(event)
+
+    ts, root = robin.say(MIXTRAL, "oops"), robin.say(MIXTRAL, "hm")
+    client.chat_postMessage(channel=MIXTRAL, thread_ts=root, text="42")
+    robin.delete(MIXTRAL, ts)
+    robin.wait_for(lambda _: len(heard) == 1)
+    robin.delete(MIXTRAL, root)
+    robin.wait_for(lambda _: len(heard) == 2)
+    deleted, tombstone = heard
+    assert (deleted["subtype"], deleted["deleted_ts"], deleted["previous_message"]["text"]) == (
+        "message_deleted",
+        ts,
+        "oops",
+    )
+    assert (tombstone["subtype"], tombstone["message"]["subtype"]) == ("message_changed", "tombstone")
+    assert (tombstone["message"]["ts"], tombstone["previous_message"]["text"]) == (root, "hm")
+    thread = client.conversations_replies(channel=MIXTRAL, ts=root)["messages"]
+    assert [m["text"] for m in thread] == ["This message was deleted.", "42"]
+    with pytest.raises(Refused):
+        robin.delete(MIXTRAL, root)
+
+
+def test_slack_tells_the_app_of_its_own_updates_and_deletions(stand_in, client, robin, closing):
+    connected = Connected(stand_in.api_url, hears_itself=True)
+    heard = []
+
+    @connected.app.event({"type": "message", "subtype": CHANGES})
+    def changed(event):
+        heard.append(event["subtype"])
+
+    ts = client.chat_postMessage(channel=MIXTRAL, text="a")["ts"]
+    client.chat_update(channel=MIXTRAL, ts=ts, text="b")
+    client.chat_delete(channel=MIXTRAL, ts=ts)
+    robin.wait_for(lambda _: len(heard) == 2)
+    connected.close(closing)
+    assert heard == ["message_changed", "message_deleted"]
 
 
 def test_an_event_that_is_not_acked_comes_again(bolt, robin):

@@ -1,8 +1,6 @@
 """chat.* except streams, and reactions.*."""
 
-import time
-
-from bot.sandbox import limits, seed
+from bot.sandbox import edits, limits, seed
 from bot.sandbox.arguments import Arguments
 from bot.sandbox.block_kit import check_attachments, check_message_blocks
 from bot.sandbox.limits import JSON, SlackError
@@ -81,7 +79,7 @@ def update(stand_in: StandIn, arguments: Arguments) -> JSON:
         del content["blocks"]
     if "text" not in arguments and "markdown_text" not in arguments:
         del content["text"]
-    rewrite(stand_in, message, content)
+    edits.change(stand_in, message, content, by=seed.BOT_USER)
     return {
         "channel": message.channel,
         "ts": message.ts,
@@ -96,18 +94,9 @@ def _as_updated(message: Message) -> JSON:
     return {name: value for name, value in fields.items() if name not in _NOT_IN_UPDATES}
 
 
-def rewrite(stand_in: StandIn, message: Message, content: JSON) -> None:
-    """Replace the content of a message; missing parts stay unchanged."""
-    message.text = content.get("text", message.text)
-    message.blocks = content.get("blocks", message.blocks)
-    message.attachments = content.get("attachments", message.attachments)
-    message.edited = {"user": seed.BOT_USER, "ts": f"{time.time():.6f}"}
-    stand_in.workspace.changed(message)
-
-
 def delete(stand_in: StandIn, arguments: Arguments) -> JSON:
     message = own_message_of(stand_in, arguments, "cant_delete_message")
-    stand_in.workspace.remove(message)
+    edits.delete(stand_in, message)
     return {"channel": message.channel, "ts": message.ts}
 
 
