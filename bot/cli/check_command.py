@@ -156,7 +156,9 @@ def _prices(environ: Mapping[str, str]) -> tuple[list[Finding], tuple[Need, ...]
 
 def _on_tables(ignored: Sequence[str]) -> Iterator[Finding]:
     for why in ignored:
-        yield Finding(about="prices", what="", works=None, says=why.rstrip("."), mend="run `mixtral-bot prices`")
+        # If Redis does not answer, the mend is in the finding about it.
+        mend = "" if why.startswith(shared_prices.UNANSWERED) else "run `mixtral-bot prices`"
+        yield Finding(about="prices", what="", works=None, says=why.rstrip("."), mend=mend)
 
 
 def _on_refresh(client: Any) -> Iterator[Finding]:
