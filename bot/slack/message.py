@@ -23,6 +23,8 @@ class Identity(Struct, frozen=True, kw_only=True):
     bot: str = ""
     name: str = ""
     team: str = ""
+    granted: frozenset[str] = frozenset()
+    """The scopes of the token."""
 
 
 def bears(message: Mapping[str, Any], metadata: JSON) -> bool:
