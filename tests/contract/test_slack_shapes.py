@@ -142,6 +142,7 @@ def play(played):
     robin.event("channel_id_changed", old_channel_id=RANDOM, new_channel_id="C0NEW000001")
     robin.event("tokens_revoked", tokens={"oauth": [], "bot": [seed.BOT_USER]})
     happen(played, posted)
+    visit(played)
     call("conversations.history", channel=MIXTRAL, include_all_metadata=True)
     call("conversations.replies", channel=MIXTRAL, ts=posted, include_all_metadata=True)
     call("chat.delete", channel=MIXTRAL, ts=posted)
@@ -167,9 +168,28 @@ def happen(played, posted):
         played.last(name) if not left_out(name) else None
 
 
+def visit(played):
+    """The other kinds of channels, and people of other teams."""
+    for channel in seed.COMPANY.channels:
+        if channel.id != seed.PAIR:
+            played.call("conversations.info", channel=channel.id)
+    played.call("conversations.list", types="public_channel,private_channel,mpim,im")
+    for user in seed.COMPANY.people:
+        played.call("users.info", user=user.id)
+    with Person(played.robin.url, seed.EVE) as eve, Person(played.robin.url, seed.GRID) as grid:
+        for person, place in ((eve, seed.ACME), (grid, seed.MIXTRAL)):
+            played.call("chat.postMessage", channel=place, text="x", blocks=HOME["blocks"])
+            person.say(place, "@mixtral hello")
+            person.command(place, "/mixtral status")
+            person.press(next(m for m in person.messages(place) if m["blocks"] and m.get("bot_id")), "b")
+            played.call("views.open", trigger_id=played.last("block_actions")["trigger_id"], view=MODAL)
+            [view] = person.modals()
+            person.submit(view, {"i": "2"})
+
+
 @pytest.fixture(scope="module")
 def seen():
-    with start(Settings(rate_scale=1000)) as stand_in:
+    with start(Settings(rate_scale=1000, contents=seed.COMPANY)) as stand_in:
         played = Played(stand_in)
         try:
             play(played)
