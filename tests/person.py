@@ -29,6 +29,7 @@ class Person:
 
     def __init__(self, base_url: str, user_id: str = ROBIN, *, poll: float = 0.05) -> None:
         self.user = user_id
+        self.url = base_url
         self._poll = poll
         self._http = httpx.Client(base_url=base_url, timeout=15.0, trust_env=False)
 
@@ -138,6 +139,10 @@ class Person:
         if not answer["ok"]:
             raise Refused(f"/sandbox/faults {body} -> {answer}")
 
+    def event(self, kind: str, **fields: Any) -> None:
+        """Make the stand-in send an event that no action of a person causes."""
+        self._http.post("/sandbox/event", json={"type": kind, **fields}).raise_for_status()
+
     def clear_faults(self) -> None:
         self._http.delete("/sandbox/faults").raise_for_status()
 
@@ -181,6 +186,11 @@ class Person:
         """The status of a thread's agent session: "processing", "active", …; "" if there is none."""
         session: JSON = self.state()["sessions"].get(f"{channel}:{thread_ts}", {})
         return str(session.get("status", ""))
+
+    def deliveries(self) -> list[JSON]:
+        """The attempts to deliver events to the app, oldest first: {event_id, attempt, reason, acked, at}."""
+        made: list[JSON] = self._http.get("/sandbox/deliveries").raise_for_status().json()
+        return made
 
     def calls(self, method: str | None = None) -> list[JSON]:
         """The app's Web API calls, oldest first."""

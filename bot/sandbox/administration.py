@@ -93,8 +93,8 @@ class Administration:
         stand_in.send_event({"type": "tokens_revoked", "tokens": {"oauth": [], "bot": [seed.BOT_USER]}})
         stand_in.send_event({"type": "app_uninstalled"})
         stand_in.revoked = str(body.get("error", "account_inactive"))
-        await stand_in.sockets.settle(stand_in.settings.ack_within.total_seconds())
-        await stand_in.sockets.drop(limits.CONNECTIONS, announced=False)
+        await stand_in.deliveries.settle(stand_in.settings.ack_within.total_seconds())
+        await stand_in.sockets.drop(limits.CONNECTIONS)
         return {"ok": True}
 
     async def install(self, _: JSON) -> JSON:

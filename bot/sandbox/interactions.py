@@ -3,10 +3,10 @@
 from bot.sandbox import modals, seed, teams
 from bot.sandbox.block_kit import check_view
 from bot.sandbox.block_kit.check import interactive
+from bot.sandbox.deliveries import NotConnected, Unacked
 from bot.sandbox.limits import JSON, SlackError
 from bot.sandbox.responses import respond
 from bot.sandbox.seed import Channel, UserId
-from bot.sandbox.socket_mode import NotConnected, Unacked
 from bot.sandbox.stand_in import StandIn
 from bot.sandbox.workspace import Message
 

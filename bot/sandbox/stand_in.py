@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from bot.sandbox import events, limits, manifest, scopes, seed, teams
+from bot.sandbox.deliveries import Deliveries
 from bot.sandbox.faults import Faults
 from bot.sandbox.feed import Feed
 from bot.sandbox.limits import JSON
@@ -31,6 +32,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     notice: str = NOTICE
     page_dir: Path = PAGE_DIR
     rate_scale: float = 1.0
+    retry_scale: float = 1.0
+    """Factor for the delays before an event is repeated."""
     stream_life: timedelta = limits.STREAM_LIFE
     ack_within: timedelta = limits.ACK_WITHIN
     session_life: timedelta = limits.SESSION_LIFE
@@ -53,7 +56,10 @@ class StandIn:
         self.revoked = ""  # the error that every call gets since the app was uninstalled
         self.faults = Faults()
         self.rates = Rates(settings.rate_scale, time.monotonic)
-        self.sockets = SocketMode(self.faults, settings.ack_within.total_seconds(), self._sockets_changed)
+        self.deliveries = Deliveries([delay.total_seconds() * settings.retry_scale for delay in limits.EVENT_RETRIES])
+        self.sockets = SocketMode(
+            self.faults, settings.ack_within.total_seconds(), self.deliveries, self._sockets_changed
+        )
         self.sessions = Sessions(self.feed, settings.session_life.total_seconds())
         self.streams = Streams(self.workspace, settings.stream_life.total_seconds())
         self.triggers = Triggers(clock)

@@ -3,7 +3,7 @@
 import pytest
 
 from bot.sandbox import seed
-from bot.sandbox.methods.channel_objects import channel_object
+from bot.sandbox.methods.channel_objects import channel_object, listed_object
 from tests.person import ADA, GENERAL, MIXTRAL, NOOR, ROBIN, Person
 
 CHANNELS = {channel.id: channel for channel in seed.COMPANY.channels}
@@ -152,6 +152,12 @@ def test_a_shared_channel_names_the_teams_that_share_it():
     assert told["connected_team_ids"] == [seed.ACME_TEAM]
     assert told["shared_team_ids"] == [seed.TEAM_ID, seed.ACME_TEAM]
     assert "connected_team_ids" not in channel_object(CHANNELS[seed.MIXTRAL])
+
+
+def test_a_list_does_not_tell_what_restricts_a_channel_and_who_is_connected():
+    for channel, told in ((seed.NEWS, "is_read_only"), (seed.ACME, "connected_team_ids"), (seed.DM_ADA, "is_open")):
+        assert told in channel_object(CHANNELS[channel])
+        assert told not in listed_object(CHANNELS[channel])
 
 
 def test_the_number_of_members_comes_on_request(app):

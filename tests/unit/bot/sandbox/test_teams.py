@@ -6,6 +6,7 @@ import pytest
 
 from bot.sandbox import modals, seed
 from bot.sandbox.arguments import Arguments
+from bot.sandbox.deliveries import Deliveries
 from bot.sandbox.faults import Faults
 from bot.sandbox.interactions import Interactions
 from bot.sandbox.methods.people import auth_test, users_info
@@ -21,7 +22,7 @@ class Received(SocketMode):
     """What the app receives, in place of its sockets."""
 
     def __init__(self):
-        super().__init__(Faults(), ack_within=1)
+        super().__init__(Faults(), 1, Deliveries([]))
         self.payloads = []
 
     def send_event(self, payload):
