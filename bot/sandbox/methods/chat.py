@@ -4,8 +4,13 @@ from bot.sandbox import edits, limits, seed
 from bot.sandbox.arguments import Arguments
 from bot.sandbox.block_kit import check_attachments, check_message_blocks
 from bot.sandbox.limits import JSON, SlackError
-from bot.sandbox.methods.places import joined_channel_of, message_of, own_message_of, thread_of
+from bot.sandbox.methods.places import check_editable, message_of, own_message_of, thread_of, writable_channel_of
 from bot.sandbox.stand_in import StandIn
+from bot.sandbox.workspace import Message
+
+_NOT_IN_UPDATES = frozenset(
+    {"ts", "thread_ts", "reply_count", "reply_users", "reply_users_count", "latest_reply", "subscribed", "is_locked"}
+)
 
 
 def content_of(arguments: Arguments, *, text_at_most: int = limits.TEXT) -> JSON:
@@ -33,7 +38,7 @@ def content_of(arguments: Arguments, *, text_at_most: int = limits.TEXT) -> JSON
 
 
 def post_message(stand_in: StandIn, arguments: Arguments) -> JSON:
-    channel = joined_channel_of(stand_in, arguments)
+    channel = writable_channel_of(stand_in, arguments, by_name=True)
     content = content_of(arguments)
     message = stand_in.bot_message(
         channel,
@@ -47,7 +52,7 @@ def post_message(stand_in: StandIn, arguments: Arguments) -> JSON:
 
 
 def post_ephemeral(stand_in: StandIn, arguments: Arguments) -> JSON:
-    channel = joined_channel_of(stand_in, arguments)
+    channel = writable_channel_of(stand_in, arguments, by_name=True, restriction="restricted_action")
     user = arguments.required("user")
     if user not in channel.members:
         raise SlackError("user_not_in_channel")
@@ -61,6 +66,7 @@ def post_ephemeral(stand_in: StandIn, arguments: Arguments) -> JSON:
 
 def update(stand_in: StandIn, arguments: Arguments) -> JSON:
     message = own_message_of(stand_in, arguments, "cant_update_message")
+    check_editable(stand_in, message)
     stand_in.streams.end_old()
     if message.streaming:
         raise SlackError("streaming_state_conflict")
@@ -79,8 +85,14 @@ def update(stand_in: StandIn, arguments: Arguments) -> JSON:
         "channel": message.channel,
         "ts": message.ts,
         "text": message.text,
-        "message": message.for_api(with_metadata=True),
+        "message": _as_updated(message),
     }
+
+
+def _as_updated(message: Message) -> JSON:
+    """The message as chat.update returns it: without its place and its replies."""
+    fields = message.for_api(with_metadata=True)
+    return {name: value for name, value in fields.items() if name not in _NOT_IN_UPDATES}
 
 
 def delete(stand_in: StandIn, arguments: Arguments) -> JSON:
