@@ -84,7 +84,7 @@ def app_home_opened_event(user: str, channel: Channel, *, tab: str, view: JSON |
 def typed(text: str, users: Sequence[User], channels: Sequence[Channel]) -> str:
     """Typed text as Slack stores it: escaped, with mentions, channels and URLs as links."""
     ids = {name: user.id for user in users for name in (user.name, user.id)}
-    named = {channel.name: channel.id for channel in channels if not channel.is_im}
+    named = {channel.name: channel.id for channel in channels if not channel.is_direct}
 
     def mention(found: re.Match[str]) -> str:
         name = found[1]

@@ -222,7 +222,7 @@ class PageApi:
     def _person(self, body: JSON) -> UserId:
         user = UserId(str(body.get("user", "")))
         if user not in self._workspace.modals:
-            raise PageError(f"there is no person {user!r}; people are {', '.join(p.id for p in seed.PEOPLE)}")
+            raise PageError(f"there is no person {user!r}; people are {', '.join(self._workspace.modals)}")
         return user
 
     def _channel(self, body: JSON, user: UserId) -> Channel:

@@ -1,4 +1,7 @@
-"""The initial content of the sandbox workspace: fixed ids and tokens, three people, three channels."""
+"""What a workspace contains at first: fixed ids and tokens, people, channels.
+
+The demo shows `SANDBOX`. A test may choose `COMPANY`, which has in addition what makes Slack difficult.
+"""
 
 from typing import Final, NewType
 
@@ -24,6 +27,13 @@ BOT_USER: Final = UserId("U0MIXTRAL01")
 ROBIN: Final = UserId("U0ROBIN0001")
 ADA: Final = UserId("U0ADA000001")
 NOOR: Final = UserId("U0NOOR00001")
+EVE: Final = UserId("U0EVE000001")
+GUS: Final = UserId("U0GUS000001")
+GRID: Final = UserId("U0GRID00001")
+
+ENTERPRISE_ID: Final = "E0SANDBOX01"
+ACME_TEAM: Final = TeamId("T0ACME00001")
+SIBLING_TEAM: Final = TeamId("T0SIBLING01")
 
 GENERAL: Final = ChannelId("C0GENERAL01")
 MIXTRAL: Final = ChannelId("C0MIXTRAL01")
@@ -31,6 +41,15 @@ RANDOM: Final = ChannelId("C0RANDOM001")
 DM_ROBIN: Final = ChannelId("D0ROBIN0001")
 DM_ADA: Final = ChannelId("D0ADA000001")
 DM_NOOR: Final = ChannelId("D0NOOR00001")
+OPS: Final = ChannelId("C0OPS000001")
+ACME: Final = ChannelId("C0ACME00001")
+OLD: Final = ChannelId("C0OLD000001")
+NEWS: Final = ChannelId("C0NEWS00001")
+THREADS: Final = ChannelId("C0THREADS01")
+GROUP: Final = ChannelId("G0GROUP0001")
+PAIR: Final = ChannelId("D0PAIR00001")
+DM_GUS: Final = ChannelId("D0GUS000001")
+DM_GRID: Final = ChannelId("D0GRID00001")
 
 SCOPES: Final = (
     "app_mentions:read,assistant:write,channels:history,channels:read,channels:join,chat:write,"
@@ -39,27 +58,56 @@ SCOPES: Final = (
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
-    """A person of the workspace, or the app's bot user."""
+    """A person, or the app's bot user. Somebody of another team is external, unless the enterprise is the same."""
 
     id: UserId
     name: str
     real_name: str
     color: str
     is_bot: bool = False
+    team_id: TeamId = TEAM_ID
+    is_external: bool = False
+    is_guest: bool = False
 
 
 class Channel(msgspec.Struct, frozen=True, kw_only=True):
-    """A public channel, or a direct message with the bot."""
+    """A place for messages. `kind` is "channel" (public), "private", "mpim" or "im".
+
+    `external_teams` and `sibling_teams` share the channel: those of other companies, and those of the same enterprise.
+    """
 
     id: ChannelId
     name: str
     kind: str
     members: tuple[UserId, ...]
     topic: str = ""
+    is_archived: bool = False
+    is_read_only: bool = False
+    is_thread_only: bool = False
+    is_non_threadable: bool = False
+    external_teams: tuple[TeamId, ...] = ()
+    sibling_teams: tuple[TeamId, ...] = ()
 
     @property
     def is_im(self) -> bool:
         return self.kind == "im"
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether this is a direct message of two people or of more."""
+        return self.kind in {"im", "mpim"}
+
+    @property
+    def is_bot_im(self) -> bool:
+        return self.is_im and BOT_USER in self.members
+
+
+class Seed(msgspec.Struct, frozen=True, kw_only=True):
+    """The people and channels that a workspace has at first; `enterprise_id` is empty unless it is part of a Grid."""
+
+    people: tuple[User, ...]
+    channels: tuple[Channel, ...]
+    enterprise_id: str = ""
 
 
 class Hint(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +159,46 @@ CHANNELS: Final = (
     Channel(id=DM_ADA, name="ada", kind="im", members=(ADA, BOT_USER)),
     Channel(id=DM_NOOR, name="noor", kind="im", members=(NOOR, BOT_USER)),
 )
+
+SANDBOX: Final = Seed(people=PEOPLE, channels=CHANNELS)
+"""What the demo shows."""
+
+COMPANY: Final = Seed(
+    people=(
+        *PEOPLE,
+        User(id=EVE, name="eve", real_name="Eve", color="5a5a5a", team_id=ACME_TEAM, is_external=True),
+        User(id=GUS, name="gus", real_name="Gus", color="8a6d3b", is_guest=True),
+        User(id=GRID, name="grid", real_name="Grid", color="3b6d8a", team_id=SIBLING_TEAM),
+    ),
+    channels=(
+        *(channel for channel in CHANNELS if channel.id != MIXTRAL),
+        Channel(
+            id=MIXTRAL,
+            name="mixtral",
+            kind="channel",
+            members=(ROBIN, ADA, NOOR, GUS, GRID, BOT_USER),
+            sibling_teams=(SIBLING_TEAM,),
+        ),
+        Channel(id=OPS, name="ops", kind="private", members=(ROBIN, ADA, BOT_USER)),
+        Channel(
+            id=ACME, name="with-acme", kind="channel", members=(ROBIN, ADA, EVE, BOT_USER), external_teams=(ACME_TEAM,)
+        ),
+        Channel(id=OLD, name="old", kind="channel", members=(ROBIN, ADA, BOT_USER), is_archived=True),
+        Channel(id=NEWS, name="news", kind="channel", members=(ROBIN, ADA, NOOR, BOT_USER), is_read_only=True),
+        Channel(id=THREADS, name="threads", kind="channel", members=(ROBIN, ADA, NOOR, BOT_USER), is_thread_only=True),
+        Channel(id=GROUP, name="mpdm-robin--ada--mixtral-1", kind="mpim", members=(ROBIN, ADA, BOT_USER)),
+        Channel(id=PAIR, name="ada", kind="im", members=(ROBIN, ADA)),
+        Channel(id=DM_GUS, name="gus", kind="im", members=(GUS, BOT_USER)),
+        Channel(id=DM_GRID, name="grid", kind="im", members=(GRID, BOT_USER)),
+    ),
+    enterprise_id=ENTERPRISE_ID,
+)
+"""A workspace of a Grid: a private, a shared, an archived, a read-only and a thread-only channel, a group, a direct
+message without the app; a person of another company (Eve), a guest of #mixtral (Gus), and a person of another workspace
+of the Grid (Grid). The guest may open the app, although Slack's clients may not offer it to guests.
+"""
+
+SEEDS: Final = {"sandbox": SANDBOX, "company": COMPANY}
 
 INVITE: Final = Command(
     command="/invite", description="Add a person or the app to this channel", usage_hint="@somebody"

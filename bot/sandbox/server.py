@@ -19,6 +19,7 @@ from bot.sandbox.interactions import Interactions
 from bot.sandbox.loopback import LoopbackOnly
 from bot.sandbox.page_api import PageApi
 from bot.sandbox.responses import ResponseRoutes
+from bot.sandbox.seed import SEEDS
 from bot.sandbox.stand_in import NOTICE, PAGE_DIR, Settings, StandIn
 from bot.sandbox.web_api import WebApi
 
@@ -120,12 +121,14 @@ def main() -> None:
     parser.add_argument("--page-dir", type=Path, default=PAGE_DIR, help="folder of the built page")
     parser.add_argument("--rate-scale", type=float, default=1.0, help="factor for Slack's rate limits; 0: no limits")
     parser.add_argument("--stream-life", type=float, default=300.0, help="maximum length of a stream, in seconds")
+    parser.add_argument("--seed", choices=sorted(SEEDS), default="sandbox", help="the people and channels at first")
     given = parser.parse_args()
     settings = Settings(
         notice=given.notice,
         page_dir=given.page_dir,
         rate_scale=given.rate_scale,
         stream_life=timedelta(seconds=given.stream_life),
+        contents=SEEDS[given.seed],
     )
     # Uvicorn shuts down and then raises the signal again. It must not end the process before the clean-up.
     for number in (signal.SIGTERM, signal.SIGINT):

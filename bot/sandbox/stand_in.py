@@ -32,6 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rate_scale: float = 1.0
     stream_life: timedelta = limits.STREAM_LIFE
     ack_within: timedelta = limits.ACK_WITHIN
+    contents: seed.Seed = seed.SANDBOX
 
 
 class StandIn:
@@ -41,7 +42,7 @@ class StandIn:
         self.settings = settings
         self.clock = clock
         self.feed = Feed()
-        self.workspace = Workspace(self.feed, clock)
+        self.workspace = Workspace(self.feed, clock, contents=settings.contents)
         self.faults = Faults()
         self.rates = Rates(settings.rate_scale, time.monotonic)
         self.sockets = SocketMode(self.faults, settings.ack_within.total_seconds(), self._sockets_changed)

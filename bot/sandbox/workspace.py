@@ -72,14 +72,17 @@ class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
 class Workspace:
     """The state of the stand-in. Every change is published to the feed."""
 
-    def __init__(self, feed: Feed, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, feed: Feed, clock: Callable[[], float] = time.time, *, contents: seed.Seed = seed.SANDBOX
+    ) -> None:
         self.feed = feed
         self.clock = clock
-        self.users: dict[UserId, User] = {user.id: user for user in (*seed.PEOPLE, seed.BOT)}
-        self.channels: dict[ChannelId, Channel] = {channel.id: channel for channel in seed.CHANNELS}
-        self.me: UserId = seed.PEOPLE[0].id
+        self.enterprise_id = contents.enterprise_id
+        self.users: dict[UserId, User] = {user.id: user for user in (*contents.people, seed.BOT)}
+        self.channels: dict[ChannelId, Channel] = {channel.id: channel for channel in contents.channels}
+        self.me: UserId = contents.people[0].id
         self.homes: dict[str, JSON] = {}
-        self.modals: dict[str, list[JSON]] = {user.id: [] for user in seed.PEOPLE}
+        self.modals: dict[str, list[JSON]] = {user.id: [] for user in contents.people}
         self.statuses: dict[str, str] = {}
         self.prompts: dict[str, list[JSON]] = {}
         self._messages: dict[ChannelId, dict[str, Message]] = {channel: {} for channel in self.channels}
@@ -93,7 +96,7 @@ class Workspace:
 
     def dm_of(self, user: str) -> Channel | None:
         """The direct message between this person and the bot."""
-        return next((c for c in self.channels.values() if c.is_im and user in c.members), None)
+        return next((c for c in self.channels.values() if c.is_bot_im and user in c.members), None)
 
     def channel_named(self, name: str) -> Channel | None:
         """The channel with this id, this name (with or without #), or the direct message with this user."""
@@ -101,7 +104,7 @@ class Workspace:
         plain = name.removeprefix("#")
         return (
             found
-            or next((c for c in self.channels.values() if not c.is_im and c.name == plain), None)
+            or next((c for c in self.channels.values() if not c.is_direct and c.name == plain), None)
             or (self.dm_of(name) if UserId(name) in self.users and name != seed.BOT_USER else None)
         )
 
@@ -210,4 +213,5 @@ class Workspace:
 def page_channel(channel: Channel) -> JSON:
     """The channel in the form of the page's API."""
     fields: JSON = msgspec.to_builtins(channel)
-    return fields | {"is_bot_im": channel.is_im}
+    kind = "im" if channel.is_direct else "channel"  # the page draws no other kinds
+    return fields | {"kind": kind, "is_bot_im": channel.is_bot_im}

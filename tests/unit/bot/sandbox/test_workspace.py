@@ -73,3 +73,19 @@ def test_the_app_joins_a_channel(space):
     joined = space.join(space.channels[seed.RANDOM], seed.BOT_USER)
     assert seed.BOT_USER in joined.members
     assert space.feed.after(space.feed.cursor - 1)[0]["channel"]["id"] == seed.RANDOM
+
+
+def test_a_company_has_the_demo_s_people_and_channels_and_those_that_make_slack_difficult():
+    company = Workspace(Feed(), contents=seed.COMPANY)
+    assert set(Workspace(Feed()).users) < set(company.users)
+    assert set(Workspace(Feed()).channels) < set(company.channels)
+    for channel in company.channels.values():
+        assert set(channel.members) <= set(company.users)
+    assert seed.NOOR not in company.channels[seed.OPS].members
+    assert company.dm_of(seed.ROBIN).id == seed.DM_ROBIN, "not the direct message with Ada"
+
+
+def test_the_page_shows_a_group_as_a_direct_message_that_is_not_the_app_s():
+    shown = {c["id"]: c for c in Workspace(Feed(), contents=seed.COMPANY).snapshot()["channels"]}
+    assert (shown[seed.GROUP]["kind"], shown[seed.GROUP]["is_bot_im"]) == ("im", False)
+    assert (shown[seed.OPS]["kind"], shown[seed.PAIR]["is_bot_im"]) == ("channel", False)
