@@ -90,7 +90,14 @@ def run(settings: BotSettings, stop: threading.Event) -> None:
     with ExitStack() as closing:
         quick = quick_redis(settings.workers.redis_url)
         inside = settings.workers.gateway.internal_url
-        answers = AnswerPool(wire_deployments(settings.workers, redis), slack, redis, quick=quick, gateway=inside)
+        answers = AnswerPool(
+            wire_deployments(settings.workers, redis),
+            slack,
+            redis,
+            quick=quick,
+            gateway=inside,
+            streams_in_channels=settings.streams_in_channels,
+        )
         closing.callback(answers.close)
         later = ThreadPoolExecutor(LATER_THREADS, thread_name_prefix="later")
         closing.callback(later.shutdown, wait=False, cancel_futures=True)

@@ -19,6 +19,11 @@ SETTINGS = (
     ),
     Setting("PORT", "run, check", "Port on which the bot serves HTTP; not used in Socket Mode.", str(PORT)),
     Setting("SLACK_API_URL", "run, check", "Address of Slack's Web API, with its path.", API_URL),
+    Setting(
+        "MIXTRAL_STREAM_IN_CHANNELS",
+        "run",
+        "`1`: answers are streams in channels too. Others than the person who asked see the end only.",
+    ),
     Setting("MIXTRAL_ADMINS", "run", "Comma-separated Slack user ids that may scale and end every deployment."),
 )
 """Variables that the bot reads in addition to the workers' settings."""
@@ -34,6 +39,7 @@ class BotSettings(Struct, frozen=True, kw_only=True):
     """Port of the HTTP server."""
     api_url: str
     admins: frozenset[str]
+    streams_in_channels: bool
 
     def __repr__(self) -> str:
         return f"BotSettings(api_url={self.api_url})"  # without the tokens, for log lines
@@ -62,6 +68,7 @@ def from_environ(environ: Mapping[str, str]) -> BotSettings:
         signing_secret=signing_secret,
         port=_port(environ.get("PORT", "")),
         api_url=_api_url(environ.get("SLACK_API_URL", "").strip()),
+        streams_in_channels=environ.get("MIXTRAL_STREAM_IN_CHANNELS", "").strip() == "1",
         admins=frozenset(word.strip() for word in environ.get("MIXTRAL_ADMINS", "").split(",") if word.strip()),
     )
 

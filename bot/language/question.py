@@ -14,6 +14,11 @@ QuestionKey = NewType("QuestionKey", str)
 """Identifies a question: the same for every event that reports it."""
 
 
+def is_direct(channel: str) -> bool:
+    """Whether a channel is the direct messages of two. Those of a group have ids like channels."""
+    return channel.startswith("D")
+
+
 class Question(Struct, frozen=True, kw_only=True):
     """A question, who asks it, and where in Slack."""
 
@@ -49,7 +54,7 @@ class Question(Struct, frozen=True, kw_only=True):
     @property
     def is_direct(self) -> bool:
         """Whether it was asked in a direct message."""
-        return self.channel.startswith("D")
+        return is_direct(self.channel)
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -73,6 +78,8 @@ class Asked(Struct, frozen=True, kw_only=True):
     """Time of the first refused message since Slack last accepted one; None if Slack accepts messages."""
     not_before: datetime | None = None
     """When to try again."""
+    over: bool = False
+    """Whether the person has the answer, or the reason why there is none. Only the thread's session is left to end."""
 
 
 def of_message(event: Mapping[str, Any], *, id_: str, team: str, bot_user: str) -> Question:

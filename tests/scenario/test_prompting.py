@@ -62,12 +62,16 @@ class Line:
         for bot in self.bots:
             bot.ask(question)
 
-    def answered_in(self, channel, thread_ts):
-        return self.bots[0].answered_in(channel, thread_ts)
+    def stop(self, channel, thread):
+        """One process is told, and not always the one that answers."""
+        self.bots[-1].stop(channel, thread)
 
-    def bot(self):
+    def deleted(self, channel, ts):
+        self.bots[-1].deleted(channel, ts)
+
+    def bot(self, **more):
         lease, watch, slack = timedelta(seconds=1), timedelta(seconds=0.1), slack_of(self.settings, self.redis)
-        self.bots.append(AnswerPool(self.requests, slack, self.redis, lease=lease, watch_every=watch))
+        self.bots.append(AnswerPool(self.requests, slack, self.redis, lease=lease, watch_every=watch, **more))
         self.bots[-1].resume()
         return self.bots[-1]
 
@@ -104,11 +108,11 @@ class Place:
             channel, lambda m: m["user"] == BOT_USER and contains in words(m), thread_ts=thread, timeout=timeout
         )
 
-    def settled(self, *threads, timeout=15):
+    def settled(self, *threads, channel=MIXTRAL, timeout=15):
         """Wait until the last word in these threads is the bot's, and no question is left."""
 
         def answered(thread, person):
-            return person.messages(MIXTRAL, thread)[-1]["user"] == BOT_USER
+            return person.messages(channel, thread)[-1]["user"] == BOT_USER
 
         for thread in threads:
             self.robin.wait_for(partial(answered, thread), timeout)
@@ -118,6 +122,11 @@ class Place:
         """Everything that the bot says in a thread, joined."""
         said = [m for m in self.robin.messages(channel, thread) if m["user"] == BOT_USER and m["ts"] != thread]
         return "\n".join(words(m) for m in said)
+
+    def markdown(self, thread, channel=MIXTRAL):
+        """The Markdown of the bot's messages in a thread, without the lines below them."""
+        said = [m for m in self.robin.messages(channel, thread) if m["user"] == BOT_USER and m["ts"] != thread]
+        return ["".join(b["text"] for b in m["blocks"] if b["type"] == "markdown") for m in said]
 
 
 @pytest.fixture(scope="module")
@@ -276,30 +285,58 @@ def test_an_answer_cannot_ping_or_spoof_however_its_tokens_are_cut(place, engine
     evil = ["Hey <", "!chan", "nel> <@U0ROB", "IN0001> [bank", "](https://evil.example) <https", "://evil.example|x>"]
     engine.script = lambda _: {"tokens": evil, "delay": 0.3}
     ts = place.robin.say(MIXTRAL, "@mixtral Be evil")
+    inert = "Hey < !channel> < @U0ROBIN0001> [bank] (https://evil.example) < https://evil.example|x>"
     text = place.answer(ts, "tokens/s", timeout=20)["text"]
-    assert text == "Hey < !channel> < @U0ROBIN0001> [bank] (https://evil.example) < https://evil.example|x>"
-    place.robin.fault("refuse", method="chat.startStream", error="unknown_method")
-    ts = place.robin.say(MIXTRAL, "@mixtral Be evil again")
-    text = place.answer(ts, "tokens/s", timeout=20)["text"]
+    assert place.markdown(ts) == [inert]
     assert "<" not in text
     assert "&lt; !channel&gt;" in text
+    dm = place.robin.open_dm()
+    ts = place.robin.say(dm, "Be evil again")
+    assert place.answer(ts, "tokens/s", channel=dm, timeout=20)["text"] == inert
 
 
-def test_where_streams_are_refused_answers_are_updated_messages(place, engine):
+def test_in_a_channel_an_answer_is_a_message_that_is_updated_and_everybody_sees(place, engine):
     place.shelf.put("fast", engine.url, MIXTRAL)
     place.bot()
-    place.robin.fault("refuse", method="chat.startStream", error="unknown_method")
-    engine.script = lambda _: {"text": " ".join(["word"] * 60), "delay": 0.05}
-    before = len(place.robin.calls("chat.update"))
+    engine.script = lambda _: {"text": f"```python\n{CODE}```\n" + " ".join(["word"] * 60), "delay": 0.05}
+    starts, before = len(place.robin.calls("chat.startStream")), len(place.robin.calls("chat.update"))
     ts = place.robin.say(MIXTRAL, "@mixtral Hello")
-    answer = place.answer(ts, "60 tokens")
-    assert answer["text"].count("word") == 60
-    assert len(place.robin.calls("chat.update")) > before
+    place.answer(ts, "tokens/s")
     place.settled()
+    [markdown] = place.markdown(ts)
+    assert markdown.startswith(f"```python\n{CODE}```\n")
+    assert markdown.count("word") == 60
+    assert len(place.robin.calls("chat.update")) > before
+    assert len(place.robin.calls("chat.startStream")) == starts
+
+
+CODE = "for at in items[1:]:\n    print(table[at](__name__))  # *not* bold\n"
+
+
+def test_in_direct_messages_an_answer_is_a_stream_and_where_streams_are_refused_a_message(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    dm = place.robin.open_dm()
     starts = len(place.robin.calls("chat.startStream"))
-    ts = place.robin.say(MIXTRAL, "@mixtral Hello again")
-    place.answer(ts, "60 tokens")
-    assert len(place.robin.calls("chat.startStream")) == starts, "one refusal is enough"
+    ts = place.robin.say(dm, "Hello")
+    place.answer(ts, "7 tokens", channel=dm)
+    assert len(place.robin.calls("chat.startStream")) == starts + 1
+    place.robin.fault("refuse", method="chat.startStream", error="channel_type_not_supported")
+    for greeting in ("Hello again", "Hello once more"):
+        ts = place.robin.say(dm, greeting)
+        place.answer(ts, "7 tokens", channel=dm)
+        assert place.markdown(ts, dm) == [DEFAULT]
+        place.settled()
+    assert len(place.robin.calls("chat.startStream")) == starts + 2, "one refusal is enough"
+
+
+def test_in_a_channel_an_answer_is_a_stream_where_the_setting_says_so(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot(streams_in_channels=True)
+    starts = len(place.robin.calls("chat.startStream"))
+    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
+    place.answer(ts, "7 tokens")
+    assert len(place.robin.calls("chat.startStream")) == starts + 1
 
 
 @pytest.mark.parametrize("fault", ["stream_dies", "http_500"])
@@ -309,12 +346,13 @@ def test_an_answer_whose_stream_dies_goes_on_in_a_plain_message(place, engine, f
     numbers = [str(n) for n in range(120)]
     engine.script = lambda _: {"text": " ".join(numbers), "delay": 0.02}
     place.robin.fault(fault, method="chat.appendStream")
-    ts = place.robin.say(MIXTRAL, "@mixtral Count")
-    place.answer(ts, "120 tokens")
+    dm = place.robin.open_dm()
+    ts = place.robin.say(dm, "Count")
+    place.answer(ts, "120 tokens", channel=dm)
     place.settled()
-    said = [m["text"] for m in place.robin.messages(MIXTRAL, ts) if m["user"] == BOT_USER]
+    said = place.markdown(ts, dm)
     assert len(said) == 2
-    assert " ".join(said).split()[:120] == numbers
+    assert " ".join(said).split() == numbers
 
 
 def test_a_pause_that_slack_asks_for_loses_nothing(place, engine):
@@ -323,37 +361,26 @@ def test_a_pause_that_slack_asks_for_loses_nothing(place, engine):
     numbers = [str(n) for n in range(100)]
     engine.script = lambda _: {"text": " ".join(numbers), "delay": 0.02}
     place.robin.fault("rate_limited", method="chat.appendStream", seconds=1)
-    ts = place.robin.say(MIXTRAL, "@mixtral Count")
-    answer = place.answer(ts, "100 tokens")
-    assert answer["text"].split() == numbers
+    dm = place.robin.open_dm()
+    ts = place.robin.say(dm, "Count")
+    place.answer(ts, "100 tokens", channel=dm)
+    [said] = place.markdown(ts, dm)
+    assert said.split() == numbers
 
 
-def test_a_long_answer_is_split_and_whole(place, engine):
+@pytest.mark.parametrize("is_direct", [True, False])
+def test_a_long_answer_is_split_and_whole(place, engine, is_direct):
     place.shelf.put("fast", engine.url, MIXTRAL)
     place.bot()
-    lines = [f"Line {n} of a long answer & more." for n in range(600)]
+    lines = [f"Line {n} of a long answer & <more> \N{CJK UNIFIED IDEOGRAPH-8FA3}." for n in range(600)]
     engine.script = lambda _: {"tokens": [f"{line}\n" for line in lines]}
-    ts = place.robin.say(MIXTRAL, "@mixtral Write a lot")
-    place.answer(ts, "600 tokens", timeout=20)
+    channel = place.robin.open_dm() if is_direct else MIXTRAL
+    ts = place.robin.say(channel, "@mixtral Write a lot")
+    place.answer(ts, "600 tokens", channel=channel, timeout=20)
     place.settled()
-    said = [m for m in place.robin.messages(MIXTRAL, ts) if m["user"] == BOT_USER]
-    assert len(said) >= 3
-    assert [x for m in said for x in m["text"].split("\n") if x] == lines
-
-
-def test_a_long_answer_without_streams_is_split_and_whole(place, engine):
-    place.shelf.put("fast", engine.url, MIXTRAL)
-    place.bot()
-    place.robin.fault("refuse", method="chat.startStream", error="not_allowed_token_type")
-    lines = [f"Line {n} of a long answer < more." for n in range(400)]
-    engine.script = lambda _: {"tokens": [f"{line}\n" for line in lines]}
-    ts = place.robin.say(MIXTRAL, "@mixtral Write a lot")
-    place.answer(ts, "400 tokens", timeout=20)
-    place.settled()
-    said = [m for m in place.robin.messages(MIXTRAL, ts) if m["user"] == BOT_USER]
-    assert [x for m in said for x in m["text"].split("\n") if x.startswith("Line")] == [
-        line.replace("<", "&lt;") for line in lines
-    ]
+    said = place.markdown(ts, channel)
+    assert len(said) >= 2
+    assert [line for part in said for line in part.split("\n") if line] == lines
 
 
 def test_an_engine_that_dies_in_the_midst_leaves_what_came_and_a_sentence(place, engine):
@@ -501,7 +528,6 @@ def test_what_is_meant_for_one_person_never_stands_in_the_channel(place):
 def test_slack_is_never_asked_to_make_mentions_of_names(place, engine):
     place.shelf.put("fast", engine.url, MIXTRAL)
     place.bot()
-    place.robin.fault("refuse", method="chat.startStream", error="unknown_method")
     engine.script = lambda _: {"text": " ".join(["@here"] * 60), "delay": 0.05}
     seen = len(place.robin.calls())
     ts = place.robin.say(MIXTRAL, "@mixtral Hello")
@@ -561,7 +587,6 @@ def test_a_message_that_nobody_wrote_down_is_found_again(place, engine):
 def test_where_the_answer_may_not_be_written_the_person_is_told_so(place, engine):
     place.shelf.put("fast", engine.url, MIXTRAL)
     place.bot()
-    place.robin.fault("refuse", method="chat.startStream", error="not_in_channel")
     place.robin.fault("refuse", method="chat.postMessage", error="not_in_channel", count=3)
     place.robin.say(MIXTRAL, "@mixtral Hello")
     place.robin.wait_for_ephemeral("Slack refused: not_in_channel. Invite the bot with", channel=MIXTRAL)
@@ -575,19 +600,18 @@ def test_an_answer_whose_first_reply_is_lost_is_posted_once_and_goes_on_in_that_
     numbers = [str(n) for n in range(60)]
     engine.script = lambda _: {"text": " ".join(numbers), "delay": 0.05}
     method = "chat.startStream" if has_streams else "chat.postMessage"
-    if not has_streams:
-        place.robin.fault("refuse", method="chat.startStream", error="unknown_method")
+    channel = place.robin.open_dm() if has_streams else MIXTRAL
     seen = len(place.robin.calls())
     place.robin.fault("drop_answer", method=method)
-    ts = place.robin.say(MIXTRAL, "@mixtral Count")
-    answer = place.answer(ts, "60 tokens")
+    ts = place.robin.say(channel, "@mixtral Count")
+    answer = place.answer(ts, "60 tokens", channel=channel)
     place.settled()
     posted = [
         c for c in place.robin.calls()[seen:] if c["method"] in {"chat.startStream", "chat.postMessage"} and c["ok"]
     ]
     assert [c["method"] for c in posted] == [method]
-    assert [m["ts"] for m in place.robin.messages(MIXTRAL, ts)] == [ts, answer["ts"]]
-    assert answer["text"].split()[:60] == numbers
+    assert [m["ts"] for m in place.robin.messages(channel, ts)] == [ts, answer["ts"]]
+    assert " ".join(place.markdown(ts, channel)).split() == numbers
     assert not answer.get("streaming")
 
 
