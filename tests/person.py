@@ -48,7 +48,7 @@ class Person:
 
     def state(self) -> JSON:
         """The page's snapshot of the workspace."""
-        snapshot: JSON = self._http.get("/page/state").raise_for_status().json()
+        snapshot: JSON = self._http.get("/page/state", params={"user": self.user}).raise_for_status().json()
         return snapshot
 
     def post(self, path: str, **body: Any) -> JSON:
@@ -72,6 +72,14 @@ class Person:
         """Post a message (a name such as @mixtral becomes a mention). Returns its ts."""
         ts: str = self._must("/page/send", channel=channel, text=text, thread_ts=thread_ts)["ts"]
         return ts
+
+    def edit(self, channel: str, ts: str, text: str) -> None:
+        """Change the text of an own message."""
+        self._must("/page/edit", channel=channel, ts=ts, text=text)
+
+    def delete(self, channel: str, ts: str) -> None:
+        """Delete an own message."""
+        self._must("/page/delete", channel=channel, ts=ts)
 
     def press(self, message: JSON, action_id: str, block_id: str | None = None, **chosen: Any) -> JSON:
         """Act on an element of a message; `chosen` as selected_option={…} for a select."""
@@ -117,6 +125,10 @@ class Person:
         channel: str = self._must("/page/dm")["channel"]
         return channel
 
+    def press_stop(self, channel: str, thread_ts: str) -> None:
+        """Press the Stop button that a thread has while the app works in it."""
+        self._must("/page/stop", channel=channel, thread_ts=thread_ts)
+
     def fault(self, kind: str, **how: Any) -> None:
         """Make the stand-in fail: see `bot.sandbox.faults`."""
         self._fault({"kind": kind, **how})
@@ -128,6 +140,13 @@ class Person:
 
     def clear_faults(self) -> None:
         self._http.delete("/sandbox/faults").raise_for_status()
+
+    def administer(self, what: str, **how: Any) -> JSON:
+        """Change the workspace as an administrator does: see `bot.sandbox.administration`."""
+        answer: JSON = self._http.post(f"/sandbox/{what}", json=how).json()
+        if not answer["ok"]:
+            raise Refused(f"/sandbox/{what} {how} -> {answer}")
+        return answer
 
     # --- what is visible ----------------------------------------------------
 
@@ -157,6 +176,11 @@ class Person:
     def dm(self) -> str:
         """The channel id of this person's direct message with the bot."""
         return next(str(c["id"]) for c in self.state()["channels"] if c["is_bot_im"] and self.user in c["members"])
+
+    def session(self, channel: str, thread_ts: str) -> str:
+        """The status of a thread's agent session: "processing", "active", …; "" if there is none."""
+        session: JSON = self.state()["sessions"].get(f"{channel}:{thread_ts}", {})
+        return str(session.get("status", ""))
 
     def calls(self, method: str | None = None) -> list[JSON]:
         """The app's Web API calls, oldest first."""

@@ -19,6 +19,10 @@ class Arguments:
         """Whether the call contains the argument; an empty list counts, an empty text does not."""
         return self._given.get(name) not in (None, "")
 
+    def names(self) -> set[str]:
+        """The names of the arguments that the call contains."""
+        return {name for name in self._given if name in self}
+
     def text(self, name: str, default: str = "") -> str:
         value = self._given.get(name)
         return default if value is None else str(value)

@@ -46,11 +46,35 @@ def message_event(message: Message, channel: Channel) -> JSON:
     event = message.for_api() | {
         "channel": channel.id,
         "event_ts": message.ts,
-        "channel_type": "im" if channel.is_im else "channel",
+        "channel_type": channel_type(channel),
     }
     for counted in ("reply_count", "reply_users", "reply_users_count", "latest_reply", "reactions"):
         event.pop(counted, None)
     return event
+
+
+def message_changed_event(message: Message, channel: Channel, before: JSON, *, ts: str) -> JSON:
+    """The event of a message that was edited, by a person or by the app, or of a root that was deleted."""
+    teams = {"source_team": seed.TEAM_ID, "user_team": seed.TEAM_ID}
+    hidden = {"hidden": True} if message.subtype == "tombstone" else {}
+    return _about(channel, "message_changed", ts) | {
+        "message": message.for_api() | teams | hidden,
+        "previous_message": before,
+    }
+
+
+def message_deleted_event(channel: Channel, before: JSON, *, ts: str) -> JSON:
+    return _about(channel, "message_deleted", ts) | {"deleted_ts": before["ts"], "previous_message": before}
+
+
+def _about(channel: Channel, subtype: str, ts: str) -> JSON:
+    """The fields of events about another message, which has a ts of its own."""
+    event = {"type": "message", "subtype": subtype, "channel": channel.id, "hidden": True, "ts": ts, "event_ts": ts}
+    return event | {"channel_type": channel_type(channel)}
+
+
+def channel_type(channel: Channel) -> str:
+    return "im" if channel.is_im else "channel"
 
 
 def app_mention_event(message: Message) -> JSON:
@@ -66,7 +90,8 @@ def app_mention_event(message: Message) -> JSON:
         "channel": message.channel,
         "event_ts": message.ts,
     }
-    return event | ({"thread_ts": message.thread_ts} if message.thread_ts else {})
+    optional = {"thread_ts": message.thread_ts, "edited": message.edited}
+    return event | {name: value for name, value in optional.items() if value}
 
 
 def app_home_opened_event(user: str, channel: Channel, *, tab: str, view: JSON | None, ts: str) -> JSON:
@@ -79,6 +104,20 @@ def app_home_opened_event(user: str, channel: Channel, *, tab: str, view: JSON |
         "event_ts": ts,
     }
     return event | ({"view": view} if view and tab == "home" else {})
+
+
+def agent_session_stopped_event(
+    user: str, channel: Channel, thread_ts: str, streams: Sequence[str], *, ts: str
+) -> JSON:
+    """The event of a Stop button; `streams` are the messages whose streams Slack has ended for it."""
+    return {
+        "type": "agent_session_stopped",
+        "channel": channel.id,
+        "event_ts": ts,
+        "streaming_message_ts": list(streams),
+        "thread_ts": thread_ts,
+        "user": user,
+    }
 
 
 def typed(text: str, users: Sequence[User], channels: Sequence[Channel]) -> str:

@@ -20,10 +20,11 @@ class Kind(StrEnum):
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One failure, for the next `count` calls of the methods that `method` matches (fnmatch)."""
+    """One failure, for the next `count` calls that `method` and `channel` match (fnmatch)."""
 
     kind: Kind
     method: str = "*"
+    channel: str = "*"
     count: int = 1
     seconds: float = 1.0
     error: str = "internal_error"
@@ -41,10 +42,10 @@ class Faults:
     def clear(self) -> None:
         self._left.clear()
 
-    def take(self, method: str, *kinds: Kind) -> Fault | None:
+    def take(self, method: str, *kinds: Kind, channel: str = "") -> Fault | None:
         """The oldest matching failure, whose count is decreased; None if there is none."""
         for at, (fault, left) in enumerate(self._left):
-            if fault.kind in kinds and fnmatchcase(method, fault.method):
+            if fault.kind in kinds and fnmatchcase(method, fault.method) and fnmatchcase(channel, fault.channel):
                 if left > 1:
                     self._left[at] = (fault, left - 1)
                 else:

@@ -25,7 +25,7 @@ class Interactions:
         """Send a slash command; its answer, or the error, is shown as an ephemeral message."""
         stand_in = self._stand_in
         command, _, text = typed.partition(" ")
-        if command not in {known.command for known in seed.COMMANDS}:
+        if "commands" not in stand_in.scopes or command not in {known.command for known in seed.COMMANDS}:
             return {"ok": False, "error": f"{command} is not a valid command."}
         path = stand_in.response_urls.issue(user, channel.id)
         payload = {

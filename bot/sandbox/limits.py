@@ -12,6 +12,7 @@ TRIGGER_LIFE: Final = timedelta(seconds=3)
 RESPONSE_URL_LIFE: Final = timedelta(minutes=30)
 RESPONSE_URL_USES: Final = 5
 STREAM_LIFE: Final = timedelta(minutes=5)
+SESSION_LIFE: Final = timedelta(hours=1)
 EVENT_RETRIES: Final = 3
 
 # Socket Mode.
@@ -25,14 +26,15 @@ BLOCKS_TEXT: Final = 13_200
 MARKDOWN: Final = 12_000
 ATTACHMENTS: Final = 100
 METADATA_BYTES: Final = 8_000
-# Slack documents no limit for a whole stream; it refuses more than about this with msg_too_long.
-STREAM_TEXT: Final = 12_000
+# Slack documents no limit for a whole stream. It is reported to refuse more than 10.6 to 11.3 kB of UTF-8.
+STREAM_BYTES: Final = 10_600
 
 # Views and assistant threads.
 VIEW_STACK: Final = 3
 VIEW_BYTES: Final = 250_000
 LOADING_MESSAGES: Final = 10
 PROMPTS: Final = 4
+SESSION_TITLE: Final = 200
 
 
 class SlackError(Exception):

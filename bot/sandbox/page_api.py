@@ -10,12 +10,14 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from bot.sandbox import events, seed
+from bot.sandbox import edits, events, seed
+from bot.sandbox.administration import Administration
 from bot.sandbox.faults import Fault, Kind
 from bot.sandbox.interactions import Interactions
 from bot.sandbox.limits import JSON
 from bot.sandbox.seed import Channel, ChannelId, UserId
 from bot.sandbox.stand_in import StandIn
+from bot.sandbox.workspace import Message
 
 QUIET_SECONDS = 15.0  # maximum time between two lines of the event stream
 REVALIDATE = {"Cache-Control": "no-cache"}
@@ -43,6 +45,7 @@ class PageApi:
     def __init__(self, stand_in: StandIn, interactions: Interactions) -> None:
         self._stand_in = stand_in
         self._interactions = interactions
+        self._administration = Administration(stand_in)
         self._workspace = stand_in.workspace
         self._ending = False
 
@@ -55,7 +58,21 @@ class PageApi:
             Route("/page/events", self.events),
             *(
                 Route(f"/page/{act.__name__}", self._json_route(act), methods=["POST"])
-                for act in (self.send, self.action, self.view, self.home, self.dm, self.switch)
+                for act in (
+                    self.send,
+                    self.action,
+                    self.view,
+                    self.home,
+                    self.dm,
+                    self.switch,
+                    self.stop,
+                    self.edit,
+                    self.delete,
+                )
+            ),
+            *(
+                Route(f"/sandbox/{act.__name__}", self._json_route(act), methods=["POST"])
+                for act in (self._administration.scope,)
             ),
             Route("/sandbox/faults", self._json_route(self.arm), methods=["POST"]),
             Route("/sandbox/faults", self.clear_faults, methods=["DELETE"]),
@@ -72,9 +89,10 @@ class PageApi:
         page = self._stand_in.settings.page_dir / "index.html"
         return FileResponse(page, headers=REVALIDATE) if page.is_file() else PlainTextResponse(NO_PAGE)
 
-    async def state(self, _: Request) -> Response:
-        snapshot = self._workspace.snapshot() | {
+    async def state(self, request: Request) -> Response:
+        snapshot = self._workspace.snapshot(request.query_params.get("user", "")) | {
             "notice": self._stand_in.settings.notice,
+            "sessions": self._stand_in.sessions.all(),
             "socket": {"connected": self._stand_in.sockets.connected},
         }
         return Response(msgspec.json.encode(snapshot), media_type="application/json")
@@ -191,9 +209,27 @@ class PageApi:
         self._stand_in.send_event(event)
         return {"ok": True, "channel": channel.id}
 
+    async def edit(self, body: JSON) -> JSON:
+        """A person changes the text of an own message."""
+        edits.edit(self._stand_in, self._own_message(body), str(body["text"]).strip())
+        return {"ok": True}
+
+    async def delete(self, body: JSON) -> JSON:
+        """A person deletes an own message."""
+        edits.delete(self._stand_in, self._own_message(body))
+        return {"ok": True}
+
+    async def stop(self, body: JSON) -> JSON:
+        """A person presses Stop in a thread where the app works."""
+        user = self._person(body)
+        if not self._stand_in.stop(user, self._channel(body, user), str(body["thread_ts"])):
+            return {"ok": False, "error": "not_processing"}
+        return {"ok": True}
+
     async def switch(self, body: JSON) -> JSON:
         self._workspace.me = self._person(body)
         user = self._workspace.users[self._workspace.me]
+        self._stand_in.streams.seen_by_another()
         self._stand_in.feed.publish(("user", user.id), lambda: {"user": msgspec.to_builtins(user)})
         return {"ok": True, "me": user.id}
 
@@ -230,6 +266,13 @@ class PageApi:
         if channel is None or user not in channel.members:
             raise PageError(f"{user} is not a member of channel {body.get('channel')!r}")
         return channel
+
+    def _own_message(self, body: JSON) -> Message:
+        user = self._person(body)
+        message = self._workspace.message(self._channel(body, user).id, str(body["ts"]))
+        if message is None or message.user != user:
+            raise PageError(f"{user} has no message {body['ts']!r} there")
+        return message
 
     def _view(self, body: JSON, user: UserId) -> JSON:
         for view in self._workspace.modals[user]:

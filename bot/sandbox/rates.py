@@ -31,6 +31,8 @@ POSTS_PER_CHANNEL: Final = Rate(per_minute=60, burst=10)
 
 METHOD_TIERS: Final = {
     "apps.connections.open": 3,
+    "agents.sessions.rename": 3,
+    "agents.sessions.setStatus": 3,
     "assistant.threads.setSuggestedPrompts": 4,
     "assistant.threads.setTitle": 4,
     "api.test": 4,

@@ -6,9 +6,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from bot.sandbox import edits, seed
 from bot.sandbox.arguments import Arguments, read_arguments
 from bot.sandbox.limits import JSON, SlackError
-from bot.sandbox.methods.chat import content_of, rewrite
+from bot.sandbox.methods.chat import content_of
 from bot.sandbox.seed import Channel
 from bot.sandbox.stand_in import StandIn
 from bot.sandbox.triggers import ResponseUrl
@@ -31,11 +32,11 @@ def respond(
     arguments = Arguments(answer)
     if arguments.flag("delete_original"):
         if original is not None:
-            stand_in.workspace.remove(original)
+            edits.delete(stand_in, original)
         return
     content = content_of(arguments)
     if arguments.flag("replace_original") and original is not None:
-        rewrite(stand_in, original, content)
+        edits.change(stand_in, original, content, by=seed.BOT_USER)
         return
     to_all = arguments.text("response_type", "ephemeral") == "in_channel"
     message = stand_in.bot_message(

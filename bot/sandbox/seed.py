@@ -51,11 +51,6 @@ PAIR: Final = ChannelId("D0PAIR00001")
 DM_GUS: Final = ChannelId("D0GUS000001")
 DM_GRID: Final = ChannelId("D0GRID00001")
 
-SCOPES: Final = (
-    "app_mentions:read,assistant:write,channels:history,channels:read,channels:join,chat:write,"
-    "commands,im:history,im:read,im:write,reactions:write,team:read,users:read"
-)
-
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
     """A person, or the app's bot user. Somebody of another team is external, unless the enterprise is the same."""

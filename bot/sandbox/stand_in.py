@@ -10,12 +10,13 @@ from typing import Any
 
 import msgspec
 
-from bot.sandbox import events, limits, seed
+from bot.sandbox import events, limits, manifest, scopes, seed
 from bot.sandbox.faults import Faults
 from bot.sandbox.feed import Feed
 from bot.sandbox.limits import JSON
 from bot.sandbox.rates import Rates
 from bot.sandbox.seed import Channel, UserId
+from bot.sandbox.sessions import Sessions
 from bot.sandbox.socket_mode import SocketMode
 from bot.sandbox.streams import Streams
 from bot.sandbox.triggers import ResponseUrls, Triggers
@@ -32,7 +33,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rate_scale: float = 1.0
     stream_life: timedelta = limits.STREAM_LIFE
     ack_within: timedelta = limits.ACK_WITHIN
+    session_life: timedelta = limits.SESSION_LIFE
+    subscribed: frozenset[str] = manifest.EVENTS
     contents: seed.Seed = seed.SANDBOX
+    scopes: frozenset[str] = manifest.SCOPES
+    streams_for_all: bool = False
+    """Whether everybody in a channel sees a stream grow, and not only its recipient."""
 
 
 class StandIn:
@@ -43,9 +49,11 @@ class StandIn:
         self.clock = clock
         self.feed = Feed()
         self.workspace = Workspace(self.feed, clock, contents=settings.contents)
+        self.scopes = set(settings.scopes)
         self.faults = Faults()
         self.rates = Rates(settings.rate_scale, time.monotonic)
         self.sockets = SocketMode(self.faults, settings.ack_within.total_seconds(), self._sockets_changed)
+        self.sessions = Sessions(self.feed, settings.session_life.total_seconds())
         self.streams = Streams(self.workspace, settings.stream_life.total_seconds())
         self.triggers = Triggers(clock)
         self.response_urls = ResponseUrls(clock)
@@ -56,7 +64,9 @@ class StandIn:
         self.feed.publish(("socket",), lambda: {"connected": self.sockets.connected})
 
     def send_event(self, event: JSON) -> None:
-        self.sockets.send_event(events.envelope(event, at=self.clock()))
+        """Send an event to the app, if its manifest subscribes to it and its scopes allow it."""
+        if manifest.subscription(event) in self.settings.subscribed and scopes.allow(self.scopes, event):
+            self.sockets.send_event(events.envelope(event, at=self.clock()))
 
     def post(self, message: Message) -> Message:
         """Add the app's own message, and send its event to the app, as Slack does."""
@@ -66,6 +76,18 @@ class StandIn:
                 self.workspace.set_status(message.channel, message.thread_ts, "")
             self.send_event(events.message_event(message, self.workspace.channels[message.channel]))
         return message
+
+    def stop(self, user: UserId, channel: Channel, thread_ts: str) -> bool:
+        """A person presses Stop in a thread. False if there is no such button: the app does not work there."""
+        if self.sessions.status(channel.id, thread_ts) != "processing":
+            return False
+        if "agent_session_stopped" not in self.settings.subscribed:
+            return False
+        stopped = self.streams.stop(channel.id, thread_ts)
+        self.send_event(
+            events.agent_session_stopped_event(user, channel, thread_ts, stopped, ts=self.workspace.new_ts())
+        )
+        return True
 
     def bot_message(self, channel: Channel, **fields: Any) -> Message:
         """A message of the app, not yet posted."""

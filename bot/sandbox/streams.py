@@ -1,6 +1,7 @@
 """Streamed messages: their parts, their mode, and their end after five minutes."""
 
 import time
+from copy import deepcopy
 from typing import Any
 
 from bot.sandbox import limits
@@ -22,7 +23,7 @@ class Stream:
         self._parts: list[JSON] = []
         self._tasks: dict[str, JSON] = {}
         self._plan_title = ""
-        self._length = 0
+        self._bytes = 0
 
     def append(self, markdown_text: str, chunks: list[JSON]) -> None:
         """Add text or chunks, but not both; a stream accepts only the one that it began with.
@@ -39,11 +40,12 @@ class Stream:
             raise SlackError("streaming_mode_mismatch")
         added = chunks or [{"type": "markdown_text", "text": markdown_text}]
         checked = [_checked(chunk) for chunk in added]
-        length = sum(len(chunk.get("text", "")) for chunk in checked)
-        if length > limits.MARKDOWN or self._length + length > limits.STREAM_TEXT:
+        texts = [chunk.get("text", "") for chunk in checked]
+        size = sum(len(text.encode()) for text in texts)
+        if sum(map(len, texts)) > limits.MARKDOWN or self._bytes + size > limits.STREAM_BYTES:
             raise SlackError("msg_too_long")
         self._mode = mode
-        self._length += length
+        self._bytes += size
         for chunk in checked:
             self._take(chunk)
         self._write()
@@ -92,13 +94,19 @@ class Streams:
         self._workspace = workspace
         self._life = life
         self._open: dict[tuple[str, str], Stream] = {}
+        self._stopped: set[tuple[str, str]] = set()
 
     def start(self, message: Message, *, plan_first: bool) -> Stream:
         """A stream for a message that is not posted yet; call `open` when its first part is accepted."""
         return Stream(message, plan_first=plan_first, expires_at=time.monotonic() + self._life)
 
-    def open(self, stream: Stream) -> None:
-        stream.message.streaming = True
+    def open(self, stream: Stream, *, recipient: str = "") -> None:
+        """Begin; if there is a `recipient`, others see only the first part until the stream ends."""
+        message = stream.message
+        message.streaming = True
+        if recipient:
+            message.recipient = recipient
+            message.first_part = {"text": message.text, "blocks": deepcopy(message.blocks)}
         self._open[stream.message.channel, stream.message.ts] = stream
 
     def find(self, channel: str, ts: str) -> Stream:
@@ -109,10 +117,29 @@ class Streams:
             raise SlackError("message_not_in_streaming_state")
         return stream
 
+    def seen_by_another(self) -> None:
+        """Publish what the open streams look like for another person at the page."""
+        for stream in self._open.values():
+            self._workspace.changed(stream.message)
+
     def end(self, stream: Stream) -> None:
         self._open.pop((stream.message.channel, stream.message.ts), None)
         stream.message.streaming = False
+        stream.message.first_part = None
         self._workspace.changed(stream.message)
+
+    def check_not_stopped(self, channel: str, ts: str) -> None:
+        """Raises SlackError: `stopped_by_user` if a person pressed Stop while the stream was open."""
+        if (channel, ts) in self._stopped:
+            raise SlackError("stopped_by_user")
+
+    def stop(self, channel: str, thread_ts: str) -> list[str]:
+        """End the streams of a thread because a person pressed Stop. Returns their timestamps."""
+        streams = [s for s in self._open.values() if s.message.channel == channel and s.message.root_ts == thread_ts]
+        for stream in streams:
+            self._stopped.add((channel, stream.message.ts))
+            self.end(stream)
+        return [stream.message.ts for stream in streams]
 
     def end_old(self) -> None:
         """End the streams that are older than `life`, even if they are in use."""

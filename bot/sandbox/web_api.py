@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from bot.sandbox import rates, seed
+from bot.sandbox import rates, scopes, seed
 from bot.sandbox.arguments import Arguments, read_arguments
 from bot.sandbox.faults import Kind
 from bot.sandbox.limits import JSON, SlackError
@@ -46,34 +46,41 @@ class WebApi:
         given: JSON = {}
         try:
             answer = {"ok": True, **await self._answer(method, request, given)}
-            if self._stand_in.faults.take(method, Kind.LOSE_ANSWER):
+            if self._stand_in.faults.take(method, Kind.LOSE_ANSWER, channel=_channel(given)):
                 raise SlackError("internal_error", status=500)  # noqa: TRY301 - as any refusal
-            status, headers = 200, {"x-oauth-scopes": seed.SCOPES}
+            status, headers = 200, self._scopes_of(method)
         except SlackError as refusal:
-            answer, status, headers = refusal.answer(), refusal.status, refusal.headers
+            answer, status, headers = refusal.answer(), refusal.status, self._scopes_of(method) | refusal.headers
         self._log(method, given, answer, status, time.monotonic() - started)
-        if self._stand_in.faults.take(method, Kind.DROP_ANSWER):
+        if self._stand_in.faults.take(method, Kind.DROP_ANSWER, channel=_channel(given)):
             return _Dropped()
         return JSONResponse(answer, status, headers)
 
     async def _answer(self, method: str, request: Request, given: JSON) -> JSON:
-        await self._apply_faults(method)
+        given |= await read_arguments(request)
+        await self._apply_faults(method, _channel(given))
         if method not in METHODS and method not in APP_LEVEL:
             raise SlackError("unknown_method", req_method=method)
-        given |= await read_arguments(request)
         _check_token(method, _token(request, given))
-        self._stand_in.rates.spend(method, str(given.get("channel", "")))
+        arguments, named = Arguments(given), str(given.get("channel", ""))
+        scopes.check(self._stand_in.scopes, method, arguments, self._stand_in.workspace.channel_named(named))
+        self._stand_in.rates.spend(method, named)
         if method in APP_LEVEL:
             ticket = self._stand_in.sockets.new_ticket()
             return {"url": f"ws://{request.headers['host']}/link/?ticket={ticket}&app_id={seed.APP_ID}"}
-        return METHODS[method](self._stand_in, Arguments(given))
+        return METHODS[method](self._stand_in, arguments)
 
-    async def _apply_faults(self, method: str) -> None:
+    def _scopes_of(self, method: str) -> JSON:
+        """The headers with the token's scopes and those that the method accepts."""
+        granted, accepted = sorted(self._stand_in.scopes), scopes.accepted(method)
+        return {"x-oauth-scopes": ",".join(granted), "x-accepted-oauth-scopes": ",".join(accepted)}
+
+    async def _apply_faults(self, method: str, channel: str) -> None:
         faults = self._stand_in.faults
-        slow = faults.take(method, Kind.DELAY)
+        slow = faults.take(method, Kind.DELAY, channel=channel)
         if slow:
             await asyncio.sleep(slow.seconds)
-        fault = faults.take(method, Kind.HTTP_500, Kind.RATE_LIMITED, Kind.REFUSE)
+        fault = faults.take(method, Kind.HTTP_500, Kind.RATE_LIMITED, Kind.REFUSE, channel=channel)
         if fault is None:
             return
         match fault.kind:
@@ -97,6 +104,10 @@ class WebApi:
             **{name: given[name] for name in _LOGGED_ARGUMENTS if name in given},
         }
         stand_in.calls.append(logged | ({} if answer["ok"] else {"error": answer["error"]}))
+
+
+def _channel(given: JSON) -> str:
+    return str(given.get("channel") or given.get("channel_id") or "")
 
 
 def _token(request: Request, given: JSON) -> str:

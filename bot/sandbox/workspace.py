@@ -32,6 +32,8 @@ class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
     edited: JSON | None = None
     ephemeral_to: str | None = None
     streaming: bool = False
+    recipient: str | None = None
+    first_part: JSON | None = None
     reactions: list[JSON] = []
     client_msg_id: str | None = None
     reply_count: int = 0
@@ -42,31 +44,45 @@ class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
     def is_reply(self) -> bool:
         return self.thread_ts is not None and self.thread_ts != self.ts
 
+    @property
+    def root_ts(self) -> str:
+        """The root of the message's thread; its own ts if it is in none."""
+        return self.thread_ts or self.ts
+
     def for_api(self, *, with_metadata: bool = False) -> JSON:
-        """The message in the form of the Web API and of events."""
-        fields: JSON = msgspec.to_builtins(self)
-        for inner in ("channel", "ephemeral_to", "streaming"):
+        """The message in the form of the Web API and of events.
+
+        While it is streamed to one person, everybody else, the Web API included, gets its first part.
+        """
+        fields: JSON = msgspec.to_builtins(self) | (self.first_part or {})
+        for inner in ("channel", "ephemeral_to", "streaming", "recipient", "first_part"):
             fields.pop(inner, None)
         if not with_metadata:
             fields.pop("metadata", None)
-        fields |= {"type": "message", "text": self.text, "team": seed.TEAM_ID}
+        fields |= {"type": "message", "text": fields.get("text", ""), "team": seed.TEAM_ID}
         if self.bot_id:
             fields |= {"app_id": seed.APP_ID}
         if self.reply_count:
             fields |= {"reply_users_count": len(self.reply_users), "subscribed": False, "is_locked": False}
         return fields
 
-    def for_page(self) -> JSON:
-        """The message in the form of the page's API."""
+    def for_page(self, reader: str) -> JSON:
+        """The message in the form of the page's API, as this person sees it."""
         fields: JSON = msgspec.to_builtins(self)
-        return fields | {
-            "text": self.text,
-            "blocks": self.blocks,
-            "attachments": self.attachments,
-            "edited": self.edited is not None,
-            "reply_count": self.reply_count,
-            "reply_users": self.reply_users,
-        }
+        fields.pop("first_part", None)
+        seen = self.first_part if self.first_part is not None and reader != self.recipient else {}
+        return (
+            fields
+            | {
+                "text": self.text,
+                "blocks": self.blocks,
+                "attachments": self.attachments,
+                "edited": self.edited is not None,
+                "reply_count": self.reply_count,
+                "reply_users": self.reply_users,
+            }
+            | seen
+        )
 
 
 class Workspace:
@@ -138,7 +154,7 @@ class Workspace:
         return message
 
     def changed(self, message: Message) -> None:
-        self.feed.publish(("message", message.channel, message.ts), lambda: {"message": message.for_page()})
+        self.feed.publish(("message", message.channel, message.ts), lambda: {"message": message.for_page(self.me)})
 
     def remove(self, message: Message) -> None:
         if message.ephemeral_to:
@@ -187,11 +203,12 @@ class Workspace:
         self.prompts[key] = prompts
         self.feed.publish(("prompts", key), lambda: {"key": key, "prompts": self.prompts.get(key, [])})
 
-    def snapshot(self) -> JSON:
-        """The complete state for the page, at the feed's cursor."""
-        listed: dict[str, list[JSON]] = {c: [m.for_page() for m in self.messages(c)] for c in self.channels}
+    def snapshot(self, reader: str = "") -> JSON:
+        """The complete state for the page of a person (`me` by default), at the feed's cursor."""
+        reader = reader or self.me
+        listed: dict[str, list[JSON]] = {c: [m.for_page(reader) for m in self.messages(c)] for c in self.channels}
         for ephemeral in self._ephemerals:
-            listed[ephemeral.channel].append(ephemeral.for_page())
+            listed[ephemeral.channel].append(ephemeral.for_page(reader))
         for messages in listed.values():
             messages.sort(key=lambda m: m["ts"])
         return {

@@ -1,9 +1,11 @@
 """The real slack_sdk and slack_bolt against the stand-in: what an app meets at Slack, it meets here."""
 
+import re
 import threading
 import time
 from datetime import timedelta
 from http.client import RemoteDisconnected
+from typing import Any
 
 import httpx
 import pytest
@@ -17,13 +19,14 @@ from slack_sdk.models.messages.chunk import MarkdownTextChunk, TaskUpdateChunk
 from slack_sdk.web import SlackResponse
 from slack_sdk.webhook import WebhookClient
 
-from bot.sandbox import seed
+from bot.sandbox import manifest, seed
 from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
 from tests.patience import PATIENCE
-from tests.person import ADA, GENERAL, MIXTRAL, RANDOM, ROBIN, Person, words
+from tests.person import ADA, GENERAL, MIXTRAL, RANDOM, ROBIN, Person, Refused, words
 
 ACK_WITHIN = 0.4
+CHANGES: Any = re.compile("message_(deleted|changed)")
 
 
 @pytest.fixture
@@ -48,8 +51,12 @@ def robin(stand_in):
 class Connected:
     """A Bolt app with a socket open."""
 
-    def __init__(self, api_url):
-        self.app = App(client=WebClient(seed.BOT_TOKEN, base_url=api_url), raise_error_for_unhandled_request=False)
+    def __init__(self, api_url, *, hears_itself=False):
+        self.app = App(
+            client=WebClient(seed.BOT_TOKEN, base_url=api_url),
+            raise_error_for_unhandled_request=False,
+            ignoring_self_events_enabled=not hears_itself,
+        )
         self.handler = SocketModeHandler(self.app, seed.APP_TOKEN, ping_interval=0.5)
         self.handler.connect()
 
@@ -142,12 +149,32 @@ def test_a_message_is_posted_updated_and_found_again_by_its_metadata(client, rob
     assert seen["edited"]
 
 
-def test_an_update_of_the_text_alone_leaves_the_blocks_standing(client, robin):
-    posted = client.chat_postMessage(channel=MIXTRAL, text="a", blocks=[{"type": "divider"}])
-    client.chat_update(channel=MIXTRAL, ts=posted["ts"], text="b")
-    assert robin.wait_for_message(MIXTRAL, "b")["blocks"][0]["type"] == "divider"
-    client.chat_update(channel=MIXTRAL, ts=posted["ts"], text="b", blocks=[])
-    assert robin.messages(MIXTRAL)[-1]["blocks"] == []
+def test_an_update_of_the_text_alone_removes_the_blocks(client, robin):
+    divider, attachment = [{"type": "divider"}], [{"text": "beside"}]
+    ts = client.chat_postMessage(channel=MIXTRAL, text="a", blocks=divider, attachments=attachment)["ts"]
+    client.api_call("chat.update", json={"channel": MIXTRAL, "ts": ts, "attachments": [{"text": "new"}]})
+    shown = robin.messages(MIXTRAL)[-1]
+    assert (shown["text"], len(shown["blocks"]), shown["attachments"][0]["text"]) == ("a", 1, "new")
+    client.chat_update(channel=MIXTRAL, ts=ts, text="b")
+    shown = robin.messages(MIXTRAL)[-1]
+    assert (shown["text"], shown["blocks"], shown["attachments"][0]["text"]) == ("b", [], "new")
+    client.api_call("chat.update", json={"channel": MIXTRAL, "ts": ts, "blocks": divider})
+    assert robin.messages(MIXTRAL)[-1]["text"] == "b"
+
+
+def test_an_update_takes_more_markdown_than_text(client, robin):
+    ts = client.chat_postMessage(channel=MIXTRAL, text="a")["ts"]
+    at = {"channel": MIXTRAL, "ts": ts}
+    assert error_of(client.chat_update, **at, text="x" * 4_001)["error"] == "msg_too_long"
+    assert error_of(client.chat_update, **at, markdown_text="x" * 12_001)["error"] == "msg_too_long"
+    assert error_of(client.chat_update, **at, text="x", markdown_text="x")["error"] == "markdown_text_conflict"
+    client.chat_update(**at, markdown_text="x" * 12_000)
+    assert robin.messages(MIXTRAL)[-1]["blocks"][0]["type"] == "markdown"
+    two = [MarkdownBlock(text=text).to_dict() for text in ("x" * 6_000, "y" * 6_001)]
+    assert error_of(client.chat_update, **at, text="x", blocks=two)["error"] == "invalid_blocks"
+    contained = [{"type": "container", "title": {"type": "plain_text", "text": "t"}, "child_blocks": two}]
+    assert error_of(client.chat_update, **at, text="x", blocks=contained)["error"] == "invalid_blocks"
+    client.chat_update(**at, text="x", blocks=[MarkdownBlock(text="x" * 6_000), MarkdownBlock(text="y" * 6_000)])
 
 
 def test_only_the_apps_own_messages_are_its_to_change(client, robin):
@@ -245,6 +272,70 @@ def test_a_stream_grows_before_the_readers_eyes_and_ends_with_blocks(client, rob
     client.chat_update(channel=MIXTRAL, ts=stream.ts, text="now it may be changed")
 
 
+def test_in_a_channel_only_the_asker_sees_a_stream_grow(client, stand_in, robin):
+    root = robin.say(MIXTRAL, "count")
+    stream = stream_into(client, root)
+    stream.append(markdown_text="one ")
+    stream.append(markdown_text="two ")
+    robin.wait_for_message(MIXTRAL, "one two", thread_ts=root)
+
+    def read():
+        """What the Web API returns, and what another person sees."""
+        told = client.conversations_replies(channel=MIXTRAL, ts=root)["messages"][-1]
+        with Person(stand_in.url, ADA) as ada:
+            shown = ada.messages(MIXTRAL)[-1]
+        return [(m["text"], m["blocks"][0]["text"]) for m in (told, shown)]
+
+    assert read() == [("one ", "one ")] * 2
+    robin.post("/page/switch", user=ADA)
+    with Person(stand_in.url, "") as page:
+        assert page.messages(MIXTRAL)[-1]["text"] == "one ", "the page of whoever is chosen"
+    stream.stop(markdown_text="three")
+    assert read() == [("one two three", "one two three")] * 2
+
+
+def test_a_workspace_may_show_streams_to_all():
+    with start(Settings(streams_for_all=True)) as running, Person(running.url, ADA) as ada:
+        client, root = WebClient(seed.BOT_TOKEN, base_url=running.api_url), ada.say(MIXTRAL, "count")
+        stream = stream_into(client, root)
+        stream.append(markdown_text="one ")
+        stream.append(markdown_text="two ")
+        ada.wait_for_message(MIXTRAL, "one two", thread_ts=root)
+
+
+def test_one_channel_may_refuse_what_another_accepts(client, robin):
+    robin.fault("refuse", method="chat.startStream", channel=MIXTRAL, error="channel_type_not_supported", count=9)
+    root = robin.say(MIXTRAL, "hm")
+    refused = error_of(stream_into(client, root).append, markdown_text="x")
+    assert refused["error"] == "channel_type_not_supported"
+    dm_root = robin.say(robin.dm(), "hm")
+    client.chat_startStream(channel=robin.dm(), thread_ts=dm_root, markdown_text="x")
+
+
+def test_a_stream_is_measured_in_bytes(client, robin):
+    dm = robin.dm()
+    started = client.chat_startStream(channel=dm, thread_ts=robin.say(dm, "hm"), markdown_text="字" * 3_500)
+    at = {"channel": dm, "ts": started["ts"]}
+    assert error_of(client.chat_appendStream, **at, markdown_text="字" * 34)["error"] == "msg_too_long"
+    client.chat_appendStream(**at, markdown_text="x" * 100)
+    assert error_of(client.chat_stopStream, **at, markdown_text="x")["error"] == "msg_too_long"
+
+
+def test_a_stream_goes_to_a_person_of_the_named_team():
+    with start(Settings(contents=seed.COMPANY)) as running, Person(running.url, seed.EVE) as eve:
+        client, root = WebClient(seed.BOT_TOKEN, base_url=running.api_url), eve.say(seed.ACME, "hm")
+        at: dict[str, Any] = {"channel": seed.ACME, "thread_ts": root, "recipient_user_id": seed.EVE}
+        assert (
+            error_of(client.chat_startStream, markdown_text="x", **at, recipient_team_id=seed.TEAM_ID)["error"]
+            == "user_not_found"
+        )
+        assert (
+            error_of(client.chat_startStream, markdown_text="x", **at, recipient_team_id="T0NOBODY")["error"]
+            == "team_not_found"
+        )
+        client.chat_startStream(markdown_text="x", **at, recipient_team_id=seed.ACME_TEAM)
+
+
 def test_a_stream_dies_of_age_however_lively_it_is(client, robin):
     root = robin.say(MIXTRAL, "talk for ever")
     stream = stream_into(client, root)
@@ -297,6 +388,107 @@ def test_text_and_chunks_do_not_mix(client, robin):
     assert error_of(append, **at)["error"] == "no_text"
     odd = error_of(append, **at, chunks=[{"type": "song"}])
     assert odd["error"] in {"invalid_chunks", "streaming_mode_mismatch"}
+
+
+# --- agent sessions ---------------------------------------------------------
+
+
+def test_a_session_is_processing_until_the_app_says_otherwise_whatever_it_posts(client, robin):
+    dm, root = robin.dm(), robin.say(robin.dm(), "hm")
+    assert robin.session(dm, root) == ""
+    client.assistant_threads_setStatus(channel_id=dm, thread_ts=root, status="is thinking…")
+    client.chat_postMessage(channel=dm, thread_ts=root, text="42")
+    assert robin.session(dm, root) == "processing", "a reply removes the text, and leaves the session as it is"
+    told = client.agents_sessions_setStatus(channel_id=dm, thread_ts=root, status="active")
+    assert (told["status"], told["agent_status"], told.get("warning")) == ("active", "active", None)
+    assert robin.session(dm, root) == "active"
+    client.assistant_threads_setStatus(channel_id=dm, thread_ts=root, status="is thinking…")
+    client.assistant_threads_setStatus(channel_id=dm, thread_ts=root, status="")
+    assert robin.session(dm, root) == "active"
+
+
+def test_a_stream_makes_its_thread_process_until_it_is_stopped(client, robin):
+    root = robin.say(MIXTRAL, "count")
+    stream = stream_into(client, root)
+    stream.append(markdown_text="one")
+    assert robin.session(MIXTRAL, root) == "processing"
+    stream.stop()
+    assert robin.session(MIXTRAL, root) == "active"
+    second = stream_into(client, root)
+    second.append(markdown_text="two")
+    client.chat_stopStream(channel=MIXTRAL, ts=second.ts, session_status="suspended")
+    assert robin.session(MIXTRAL, root) == "suspended"
+
+
+def test_a_stream_that_dies_of_age_leaves_its_thread_processing(client, robin):
+    root = robin.say(MIXTRAL, "talk")
+    stream_into(client, root).append(markdown_text="well")
+    robin.wait_for_message(MIXTRAL, lambda m: "well" in words(m) and not m.get("streaming"), timeout=4)
+    assert robin.session(MIXTRAL, root) == "processing"
+
+
+def test_a_session_that_nobody_ends_is_active_after_its_time():
+    with start(Settings(session_life=timedelta(seconds=0.2))) as running, Person(running.url) as robin:
+        client, dm = WebClient(seed.BOT_TOKEN, base_url=running.api_url), robin.dm()
+        root = robin.say(dm, "hm")
+        client.agents_sessions_setStatus(channel_id=dm, thread_ts=root, status="processing")
+        assert robin.session(dm, root) == "processing"
+        robin.wait_for(lambda p: p.session(dm, root) == "active")
+
+
+def test_the_words_of_a_status_are_not_the_words_of_a_session(client, robin):
+    dm, root = robin.dm(), robin.say(robin.dm(), "hm")
+    at = {"channel_id": dm, "thread_ts": root}
+    refused = error_of(client.agents_sessions_setStatus, **at, status="is thinking…")
+    assert refused["error"] == "invalid_arguments"
+    assert refused["response_metadata"]["messages"] == ["[ERROR] must be a valid enum value [json-pointer:/status]"]
+    assert error_of(client.agents_sessions_rename, **at, title="Hm")["error"] == "not_authorized"
+    client.agents_sessions_setStatus(**at, status="processing", title="Numbers")
+    client.agents_sessions_setStatus(**at, status="active", title="another")
+    assert robin.state()["sessions"][f"{dm}:{root}"]["title"] == "Numbers"
+    client.agents_sessions_rename(**at, title="Hm")
+    assert robin.state()["sessions"][f"{dm}:{root}"]["title"] == "Hm"
+
+
+def test_stop_ends_the_stream_and_tells_the_app_which_has_to_end_the_session(bolt, client, robin):
+    heard = []
+
+    @bolt.event("agent_session_stopped")
+    def note(event):
+        heard.append(event)
+
+    root = robin.say(MIXTRAL, "count")
+    stream = stream_into(client, root)
+    stream.append(markdown_text="one")
+    robin.press_stop(MIXTRAL, root)
+    robin.wait_for(lambda _: heard)
+    [event] = heard
+    assert event | {"event_ts": ""} == {
+        "type": "agent_session_stopped",
+        "channel": MIXTRAL,
+        "thread_ts": root,
+        "user": ROBIN,
+        "streaming_message_ts": [stream.ts],
+        "event_ts": "",
+    }
+    assert error_of(stream.append, markdown_text=" two")["error"] == "stopped_by_user"
+    assert error_of(client.chat_stopStream, channel=MIXTRAL, ts=stream.ts)["error"] == "message_not_in_streaming_state"
+    assert robin.session(MIXTRAL, root) == "processing", "Slack leaves the session to the app"
+    client.agents_sessions_setStatus(channel_id=MIXTRAL, thread_ts=root, status="active")
+    with pytest.raises(Refused, match="not_processing"):
+        robin.press_stop(MIXTRAL, root)
+    assert not robin.wait_for_message(MIXTRAL, "one", thread_ts=root).get("streaming")
+
+
+def test_an_app_that_does_not_subscribe_to_stop_has_no_button_and_is_warned():
+    settings = Settings(subscribed=manifest.EVENTS - {"agent_session_stopped"})
+    with start(settings) as running, Person(running.url) as robin:
+        client, dm = WebClient(seed.BOT_TOKEN, base_url=running.api_url), robin.dm()
+        root = robin.say(dm, "hm")
+        told = client.agents_sessions_setStatus(channel_id=dm, thread_ts=root, status="processing")
+        assert told["warning"] == "missing_agent_session_stopped_event_subscription"
+        with pytest.raises(Refused, match="not_processing"):
+            robin.press_stop(dm, root)
 
 
 # --- slash commands ---------------------------------------------------------
@@ -383,6 +575,73 @@ def test_events_come_from_direct_messages_and_the_home_tab(bolt, robin):
     assert robin.open_dm() == robin.dm()
     robin.wait_for(lambda _: len(heard) == 3)
     assert heard == [("im", "hello"), ("home", ROBIN), ("messages", ROBIN)]
+
+
+def test_an_edited_message_is_told_with_what_it_was(bolt, robin):
+    heard = []
+
+    @bolt.event({"type": "message", "subtype": "message_changed"})
+    def changed(event):
+        heard.append(event)
+
+    @bolt.event("app_mention")
+    def mentioned(event):
+        heard.append(event)
+
+    ts = robin.say(MIXTRAL, "helo")
+    robin.edit(MIXTRAL, ts, "@mixtral hello")
+    robin.wait_for(lambda _: len(heard) == 2)
+    event = next(e for e in heard if e["type"] == "message")
+    assert (event["channel"], event["channel_type"], event["hidden"]) == (MIXTRAL, "channel", True)
+    assert event["ts"] == event["event_ts"] != ts
+    assert (event["message"]["ts"], event["previous_message"]["ts"]) == (ts, ts)
+    assert (event["message"]["text"], event["previous_message"]["text"]) == (f"<@{seed.BOT_USER}> hello", "helo")
+    assert event["message"]["edited"]["user"] == ROBIN
+    mention = next(e for e in heard if e["type"] == "app_mention")
+    assert (mention["ts"], mention["edited"]["user"]) == (ts, ROBIN), "Slack repeats the mention of an edited message"
+
+
+def test_a_deleted_message_is_told_and_a_deleted_root_stays_as_a_tombstone(bolt, client, robin):
+    heard = []
+
+    @bolt.event({"type": "message", "subtype": CHANGES})
+    def changed(event):
+        heard.append(event)
+
+    ts, root = robin.say(MIXTRAL, "oops"), robin.say(MIXTRAL, "hm")
+    client.chat_postMessage(channel=MIXTRAL, thread_ts=root, text="42")
+    robin.delete(MIXTRAL, ts)
+    robin.wait_for(lambda _: len(heard) == 1)
+    robin.delete(MIXTRAL, root)
+    robin.wait_for(lambda _: len(heard) == 2)
+    deleted, tombstone = heard
+    assert (deleted["subtype"], deleted["deleted_ts"], deleted["previous_message"]["text"]) == (
+        "message_deleted",
+        ts,
+        "oops",
+    )
+    assert (tombstone["subtype"], tombstone["message"]["subtype"]) == ("message_changed", "tombstone")
+    assert (tombstone["message"]["ts"], tombstone["previous_message"]["text"]) == (root, "hm")
+    thread = client.conversations_replies(channel=MIXTRAL, ts=root)["messages"]
+    assert [m["text"] for m in thread] == ["This message was deleted.", "42"]
+    with pytest.raises(Refused):
+        robin.delete(MIXTRAL, root)
+
+
+def test_slack_tells_the_app_of_its_own_updates_and_deletions(stand_in, client, robin, closing):
+    connected = Connected(stand_in.api_url, hears_itself=True)
+    heard = []
+
+    @connected.app.event({"type": "message", "subtype": CHANGES})
+    def changed(event):
+        heard.append(event["subtype"])
+
+    ts = client.chat_postMessage(channel=MIXTRAL, text="a")["ts"]
+    client.chat_update(channel=MIXTRAL, ts=ts, text="b")
+    client.chat_delete(channel=MIXTRAL, ts=ts)
+    robin.wait_for(lambda _: len(heard) == 2)
+    connected.close(closing)
+    assert heard == ["message_changed", "message_deleted"]
 
 
 def test_an_event_that_is_not_acked_comes_again(bolt, robin):

@@ -62,8 +62,7 @@ def check_message_blocks(blocks: Any) -> list[JSON]:
     if not isinstance(blocks, list):
         raise SlackError("invalid_blocks_format")
     complaints = _complaints(blocks, MessageBlocks, "/blocks")
-    markdown = sum(len(b["text"]) for b in blocks if not complaints and b["type"] == "markdown")
-    if markdown > limits.MARKDOWN:
+    if not complaints and _markdown(blocks) > limits.MARKDOWN:
         complaints = [f"markdown blocks have more than {limits.MARKDOWN} characters [json-pointer:/blocks]"]
     if complaints:
         raise SlackError(
@@ -199,6 +198,12 @@ def _translated(failure: str, pointer: str) -> str:
         if found:
             what = template.format(found[1])
     return f"{what} [json-pointer:{at}]"
+
+
+def _markdown(blocks: list[JSON]) -> int:
+    """The number of characters in markdown blocks, also those in containers."""
+    inside = sum(_markdown(block["child_blocks"]) for block in blocks if block["type"] == "container")
+    return inside + sum(len(block["text"]) for block in blocks if block["type"] == "markdown")
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from bot.sandbox.arguments import Arguments
-from bot.sandbox.methods import assistant, chat, chat_streams, conversations, people, views
+from bot.sandbox.methods import agents, assistant, chat, chat_streams, conversations, people, views
 from bot.sandbox.stand_in import StandIn
 
 Method = Callable[[StandIn, Arguments], dict[str, Any]]
@@ -13,6 +13,8 @@ Method = Callable[[StandIn, Arguments], dict[str, Any]]
 APP_LEVEL: Final = frozenset({"apps.connections.open"})
 
 METHODS: Final[dict[str, Method]] = {
+    "agents.sessions.rename": agents.rename,
+    "agents.sessions.setStatus": agents.set_status,
     "api.test": people.api_test,
     "assistant.threads.setStatus": assistant.set_status,
     "assistant.threads.setSuggestedPrompts": assistant.set_suggested_prompts,

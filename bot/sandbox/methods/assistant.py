@@ -11,7 +11,7 @@ from bot.sandbox.stand_in import StandIn
 STATUS_SECONDS = 120.0  # maximum time that a status is shown
 
 
-def _thread(stand_in: StandIn, arguments: Arguments) -> tuple[str, str]:
+def thread(stand_in: StandIn, arguments: Arguments) -> tuple[str, str]:
     """The channel and the root's ts of an existing thread.
 
     Raises SlackError: `channel_not_found`, `invalid_thread_ts`.
@@ -25,7 +25,7 @@ def _thread(stand_in: StandIn, arguments: Arguments) -> tuple[str, str]:
 
 
 def set_status(stand_in: StandIn, arguments: Arguments) -> JSON:
-    channel, root = _thread(stand_in, arguments)
+    channel, root = thread(stand_in, arguments)
     loading = arguments.json("loading_messages") or []
     if not isinstance(loading, list) or len(loading) > limits.LOADING_MESSAGES:
         limits.refuse_arguments(
@@ -34,6 +34,8 @@ def set_status(stand_in: StandIn, arguments: Arguments) -> JSON:
     status = arguments.text("status")
     shown = str(loading[0]) if status and loading else status
     stand_in.workspace.set_status(channel, root, shown)
+    # Slack's bridge to agent sessions: a text means that the app works, an empty one that it does not.
+    stand_in.sessions.set(channel, root, "processing" if status else "active")
     asyncio.get_running_loop().call_later(STATUS_SECONDS, _expire, stand_in, f"{channel}:{root}", shown)
     return {}
 
@@ -61,6 +63,6 @@ def set_suggested_prompts(stand_in: StandIn, arguments: Arguments) -> JSON:
 
 
 def set_title(stand_in: StandIn, arguments: Arguments) -> JSON:
-    _thread(stand_in, arguments)
+    thread(stand_in, arguments)
     arguments.required("title")
     return {}

@@ -1,14 +1,11 @@
 """chat.* except streams, and reactions.*."""
 
-import time
-
-from bot.sandbox import limits, seed
+from bot.sandbox import edits, limits, seed
 from bot.sandbox.arguments import Arguments
 from bot.sandbox.block_kit import check_attachments, check_message_blocks
 from bot.sandbox.limits import JSON, SlackError
 from bot.sandbox.methods.places import joined_channel_of, message_of, own_message_of, thread_of
 from bot.sandbox.stand_in import StandIn
-from bot.sandbox.workspace import Message
 
 
 def content_of(arguments: Arguments, *, text_at_most: int = limits.TEXT) -> JSON:
@@ -70,10 +67,14 @@ def update(stand_in: StandIn, arguments: Arguments) -> JSON:
     if "metadata" in arguments:
         message.metadata = limits.check_metadata(arguments.json("metadata", "invalid_metadata_format"))
     content = content_of(arguments, text_at_most=limits.UPDATED_TEXT)
-    if "markdown_text" not in arguments:
-        # Missing parts stay unchanged: an update of the text alone keeps the old blocks.
-        content = {name: part for name, part in content.items() if name in arguments}
-    rewrite(stand_in, message, content)
+    # An update of the text alone removes the blocks; the attachments stay until others come.
+    if "attachments" not in arguments:
+        del content["attachments"]
+    if not {"text", "markdown_text", "blocks"} & arguments.names():
+        del content["blocks"]
+    if "text" not in arguments and "markdown_text" not in arguments:
+        del content["text"]
+    edits.change(stand_in, message, content, by=seed.BOT_USER)
     return {
         "channel": message.channel,
         "ts": message.ts,
@@ -82,18 +83,9 @@ def update(stand_in: StandIn, arguments: Arguments) -> JSON:
     }
 
 
-def rewrite(stand_in: StandIn, message: Message, content: JSON) -> None:
-    """Replace the content of a message; missing parts stay unchanged."""
-    message.text = content.get("text", message.text)
-    message.blocks = content.get("blocks", message.blocks)
-    message.attachments = content.get("attachments", message.attachments)
-    message.edited = {"user": seed.BOT_USER, "ts": f"{time.time():.6f}"}
-    stand_in.workspace.changed(message)
-
-
 def delete(stand_in: StandIn, arguments: Arguments) -> JSON:
     message = own_message_of(stand_in, arguments, "cant_delete_message")
-    stand_in.workspace.remove(message)
+    edits.delete(stand_in, message)
     return {"channel": message.channel, "ts": message.ts}
 
 

@@ -16,12 +16,12 @@ def channel_of(stand_in: StandIn, arguments: Arguments, name: str = "channel") -
     return found
 
 
-def joined_channel_of(stand_in: StandIn, arguments: Arguments) -> Channel:
+def joined_channel_of(stand_in: StandIn, arguments: Arguments, name: str = "channel") -> Channel:
     """The channel that the call names, of which the app is a member.
 
     Raises SlackError: `channel_not_found`, `not_in_channel`.
     """
-    channel = channel_of(stand_in, arguments)
+    channel = channel_of(stand_in, arguments, name)
     if seed.BOT_USER not in channel.members:
         raise SlackError("not_in_channel")
     return channel

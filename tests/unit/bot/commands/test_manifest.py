@@ -1,6 +1,7 @@
 """The manifest that people paste into Slack."""
 
 import json
+import re
 from pathlib import Path
 
 import bot
@@ -8,6 +9,8 @@ from bot.language.command import SLASH, USAGES
 from bot.listeners import caller_of
 
 MANIFEST = json.loads((Path(bot.__file__).parent / "manifest.json").read_text())
+SCOPES = MANIFEST["oauth_config"]["scopes"]["bot"]
+MANUAL = Path(bot.__file__).parents[1] / "docs" / "slack.md"
 
 
 def test_it_registers_our_command_with_every_word_of_it():
@@ -27,11 +30,25 @@ def test_every_event_has_the_scope_that_lets_it_through():
         "message.channels": "channels:history",
         "message.groups": "groups:history",
         "message.im": "im:history",
+        "message.mpim": "mpim:history",
+        "channel_id_changed": "groups:read",
+        "agent_session_stopped": "assistant:write",
         "app_home_opened": None,
+        "app_uninstalled": None,
+        "tokens_revoked": None,
     }
     events = MANIFEST["settings"]["event_subscriptions"]["bot_events"]
     assert set(events) == set(needs)
-    assert {scope for scope in needs.values() if scope} <= set(MANIFEST["oauth_config"]["scopes"]["bot"])
+    assert {scope for scope in needs.values() if scope} <= set(SCOPES)
+
+
+def test_the_documentation_says_what_each_scope_and_each_event_is_for():
+    rows = [line.split("|") for line in MANUAL.read_text().splitlines() if line.startswith("| `")]
+    documented = {word for _, first, *_ in rows for word in re.findall(r"`([a-z_]+[:.]?[a-z_.]+)`", first)}
+    assert set(SCOPES) <= documented
+    assert set(MANIFEST["settings"]["event_subscriptions"]["bot_events"]) <= documented
+    scopes = {word for word in documented if ":" in word}
+    assert scopes <= {*SCOPES, "connections:write"}
 
 
 def test_two_requests_without_a_trigger_id_are_two():

@@ -67,11 +67,11 @@ def test_what_slack_would_not_take_changes_nothing(markdown, chunks, error):
     assert one.message.blocks == []
 
 
-def test_a_stream_keeps_its_mode_and_its_total_length():
+def test_a_stream_keeps_its_mode_and_its_total_length_in_bytes():
     one = stream()
-    one.append("x" * 11_000, [])
+    one.append("é" * 5_000, [])
     with pytest.raises(SlackError, match="streaming_mode_mismatch"):
         one.append("", [text("x")])
     with pytest.raises(SlackError, match="msg_too_long"):
-        one.append("x" * 1_001, [])
-    one.append("x" * 1_000, [])
+        one.append("x" * 601, [])
+    one.append("x" * 600, [])
