@@ -25,11 +25,13 @@ from bot.listeners import Listeners
 from bot.prompting.pool import AnswerPool
 from bot.prompting.store import Threads
 from bot.settings import BotSettings, from_environ
+from bot.slack import workspace_events
 from bot.slack.budgets import Budgets
 from bot.slack.calls import SlackCalls
 from bot.slack.client import ACK_TIMEOUT, TIMEOUT, web_client
 from bot.slack.connections import ENVELOPES_AT_ONCE, app_of, serve
 from bot.slack.failures import SlackFailed, SlackRefused
+from bot.slack.lockout import APP_TOKEN, CAUSES, LockedOut, Lockout
 from bot.slack.message import Identity
 from workers.errors import WorkersError
 from workers.placement.in_use import in_use
@@ -59,33 +61,46 @@ class Stopped(Exception):
 
 
 def main(environ: Mapping[str, str]) -> int:
-    """Run until SIGTERM or SIGINT. Return 0; 2 after a sentence on stderr if the bot cannot start."""
-    stop = threading.Event()
-
-    def end(*_: object) -> None:
-        if not stop.is_set():
-            stop.set()
-            cut_off = threading.Timer(EXIT_WITHIN.total_seconds(), os._exit, (0,))
-            cut_off.daemon = True
-            cut_off.start()
-
+    """Run until SIGTERM or SIGINT. Return 0; 2 after a sentence on stderr if the bot cannot start, or is locked out."""
+    ending = Ending()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
+        signal.signal(number, lambda *_: ending.begin(0))
     try:
-        run(from_environ(environ), stop)
+        run(from_environ(environ), ending.stop, Lockout(ending.locked_out))
     except Stopped:
-        return 0
+        pass
     except WorkersError as error:
         sys.stderr.write(f"mixtral-bot: {error}\n")
         return 2
-    return 0
+    return ending.status
 
 
-def run(settings: BotSettings, stop: threading.Event) -> None:
+class Ending:
+    """Why the process ends: by a signal, or because Slack accepts no call of the bot."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self.status = 0
+
+    def begin(self, status: int) -> None:
+        """End within EXIT_WITHIN. The first cause determines the exit status."""
+        if not self.stop.is_set():
+            self.status = status
+            self.stop.set()
+            cut_off = threading.Timer(EXIT_WITHIN.total_seconds(), os._exit, (status,))
+            cut_off.daemon = True
+            cut_off.start()
+
+    def locked_out(self, sentence: str) -> None:
+        sys.stderr.write(f"mixtral-bot: {sentence}\n")
+        self.begin(2)
+
+
+def run(settings: BotSettings, stop: threading.Event, lockout: Lockout) -> None:
     """Connect, serve until `stop` is set, and close. Raises CannotStart, Stopped."""
     redis = connect(settings.workers.redis_url)
     _until_it_works(lambda: belong(settings.workers, redis), "Redis", stop)
-    slack = slack_of(settings, redis, stop)
+    slack = slack_of(settings, redis, stop, lockout)
     ourselves = _until_it_works(lambda: _who_we_are(slack), "Slack", stop)
     with ExitStack() as closing:
         quick = quick_redis(settings.workers.redis_url)
@@ -101,9 +116,10 @@ def run(settings: BotSettings, stop: threading.Event) -> None:
         closing.callback(answers.close)
         later = ThreadPoolExecutor(LATER_THREADS, thread_name_prefix="later")
         closing.callback(later.shutdown, wait=False, cancel_futures=True)
-        context = context_of(settings, quick, answers)
-        listeners = Listeners(context, Threads(quick), ourselves.user, later, slack_of(settings, quick, stop))
-        closing.callback(_until_it_works(lambda: _serve(listeners, settings), "Slack's sockets", stop))
+        context = context_of(settings, quick, answers, lockout)
+        listeners = Listeners(context, Threads(quick), ourselves.user, later, slack_of(settings, quick, stop, lockout))
+        serving = _until_it_works(lambda: _serve(listeners, settings, lockout, ourselves.user), "Slack's sockets", stop)
+        closing.callback(serving)
         _follow(settings, slack, redis, answers, stop)
         answers.resume()
         context.deployments.all()  # reads every log before the first command needs them
@@ -112,10 +128,15 @@ def run(settings: BotSettings, stop: threading.Event) -> None:
 
 
 def slack_of(
-    settings: BotSettings, redis: Redis, stop: threading.Event | None = None, *, timeout: int = TIMEOUT
+    settings: BotSettings,
+    redis: Redis,
+    stop: threading.Event | None = None,
+    lockout: Lockout | None = None,
+    *,
+    timeout: int = TIMEOUT,
 ) -> SlackCalls:
     """Return the calls of the Web API, with their budgets in this Redis. `timeout`: seconds for one call."""
-    return SlackCalls(web_client(settings.bot_token, settings.api_url, timeout=timeout), Budgets(redis), stop)
+    return SlackCalls(web_client(settings.bot_token, settings.api_url, timeout=timeout), Budgets(redis), stop, lockout)
 
 
 def quick_redis(url: str) -> Redis:
@@ -129,7 +150,7 @@ def quick_redis(url: str) -> Redis:
     )
 
 
-def context_of(settings: BotSettings, redis: Redis, answers: AnswerPool) -> CommandContext:
+def context_of(settings: BotSettings, redis: Redis, answers: AnswerPool, lockout: Lockout) -> CommandContext:
     """Return the dependencies of the command handlers."""
     core = settings.workers
     return CommandContext(
@@ -138,7 +159,7 @@ def context_of(settings: BotSettings, redis: Redis, answers: AnswerPool) -> Comm
         ladder=ladder_of(core, drivers_of(core), redis),
         priced=lambda: in_use(core.environ, reader(redis)).dated,
         answers=answers,
-        channels=SlackChannels(slack_of(settings, redis, timeout=ACK_TIMEOUT), redis),
+        channels=SlackChannels(slack_of(settings, redis, lockout=lockout, timeout=ACK_TIMEOUT), redis),
         admins=settings.admins,
         now=now,
     )
@@ -157,12 +178,16 @@ def _who_we_are(slack: SlackCalls) -> Identity:
         raise CannotStart(f"Slack refuses SLACK_BOT_TOKEN ({refused.code}). {mend}") from refused
 
 
-def _serve(listeners: Listeners, settings: BotSettings) -> Callable[[], None]:
+def _serve(listeners: Listeners, settings: BotSettings, lockout: Lockout, bot_user: str) -> Callable[[], None]:
     app = app_of(settings.bot_token, settings.api_url, settings.signing_secret)
+    workspace_events.register(app, lockout, bot_user)
     listeners.register(app)
     try:
         return serve(app, settings.app_token, settings.port)
     except SlackRefused as refused:
+        if refused.code in CAUSES:
+            lockout.begin(refused.code, APP_TOKEN)
+            raise LockedOut(str(refused)) from refused
         mend = "Create an app-level token (xapp-…) with connections:write in Basic Information; turn Socket Mode on."
         raise CannotStart(f"Slack refuses SLACK_APP_TOKEN ({refused.code}). {mend}") from refused
     except OSError as error:

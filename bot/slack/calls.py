@@ -13,6 +13,7 @@ from slack_sdk.web.slack_response import SlackResponse
 from bot.slack.budgets import Budgets
 from bot.slack.client import Call, within
 from bot.slack.failures import SlackAway, SlackBusy, SlackRefused
+from bot.slack.lockout import CAUSES, LockedOut, Lockout
 from bot.slack.message import JSON, Identity, Message
 from bot.slack.refusals import Refusals
 
@@ -41,14 +42,24 @@ Result = TypeVar("Result")
 class SlackCalls:
     """Safe to use from several threads.
 
-    Methods raise SlackBusy, SlackRefused, SlackAway. Those with a budget (`budgets.LIMITS`) take one call from it for
-    each request, and raise RedisError.
+    Methods raise SlackBusy, SlackRefused, SlackAway, LockedOut. Those with a budget (`budgets.LIMITS`) take one call
+    from it for each request, and raise RedisError.
     """
 
-    def __init__(self, web: WebClient, budgets: Budgets | None, stopping: threading.Event | None = None) -> None:
-        """`budgets`: None if only methods without a budget are called. `stopping` ends `insist`."""
+    def __init__(
+        self,
+        web: WebClient,
+        budgets: Budgets | None,
+        stopping: threading.Event | None = None,
+        lockout: Lockout | None = None,
+    ) -> None:
+        """`budgets`: None if only methods without a budget are called. `stopping` ends `insist`.
+
+        `lockout`: begins when Slack refuses the bot's token; from then on, methods raise LockedOut without a request.
+        """
         self._web = web
         self._budgets = budgets
+        self._lockout = lockout
         self.stopping = stopping or threading.Event()
         self._refusals = Refusals()
         self._identity: Identity | None = None
@@ -92,7 +103,7 @@ class SlackCalls:
 
     def check_app_token(self, token: str) -> None:
         """Raise SlackRefused if the app-level token cannot open a socket."""
-        self._call("apps.connections.open", self._web.apps_connections_open, app_token=token)
+        within(None, "apps.connections.open", self._web.apps_connections_open, {"app_token": token})
 
     def post(self, channel: str, message: Message, *, thread: str | None = None, metadata: JSON | None = None) -> str:
         """Post a message and return its ts. If Slack refuses the metadata, it is left out."""
@@ -153,9 +164,9 @@ class SlackCalls:
             about["oldest"] = f"{since.timestamp():.6f}"
         if thread is not None:
             about["ts"] = thread
-            page = within(self._budgets, "conversations.replies", self._web.conversations_replies, about)
+            page = self._send("conversations.replies", self._web.conversations_replies, about)
         else:
-            page = within(self._budgets, "conversations.history", self._web.conversations_history, about)
+            page = self._send("conversations.history", self._web.conversations_history, about)
         return page.get("messages") or [], (page.get("response_metadata") or {}).get("next_cursor") or None
 
     def start_stream(self, channel: str, thread: str, team: str, user: str, markdown: str) -> str:
@@ -219,7 +230,18 @@ class SlackCalls:
 
     def _call(self, method: str, call: Call, *, leave: int = 0, **arguments: Any) -> SlackResponse:
         try:
-            return within(self._budgets, method, call, arguments, leave=leave)
+            return self._send(method, call, arguments, leave=leave)
         except SlackRefused as refused:
             self.note(method, str(arguments.get("channel") or arguments.get("channel_id") or ""), refused)
             raise
+
+    def _send(self, method: str, call: Call, arguments: JSON, *, leave: int = 0) -> SlackResponse:
+        if self._lockout is not None and self._lockout.code:
+            raise LockedOut(f"Slack refuses the bot ({self._lockout.code}).")
+        try:
+            return within(self._budgets, method, call, arguments, leave=leave)
+        except SlackRefused as refused:
+            if self._lockout is None or refused.code not in CAUSES:
+                raise
+            self._lockout.begin(refused.code)
+            raise LockedOut(f"Slack refuses the bot ({refused.code}).") from refused
