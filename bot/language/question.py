@@ -40,6 +40,8 @@ class Question(Struct, frozen=True, kw_only=True):
 
     chosen: bool = False
     """Whether a button repeated the question, for the deployment that it names."""
+    outside: bool = False
+    """Whether a person of another company asks, who was let in."""
 
     @property
     def key(self) -> QuestionKey:
@@ -82,7 +84,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     """Whether the person has the answer, or the reason why there is none. Only the thread's session is left to end."""
 
 
-def of_message(event: Mapping[str, Any], *, id_: str, team: str, bot_user: str) -> Question:
+def of_message(event: Mapping[str, Any], *, id_: str, team: str, bot_user: str, outside: bool = False) -> Question:
     """The question in a `message` or `app_mention` event.
 
     A message outside threads becomes the root of its answer's thread.
@@ -95,6 +97,7 @@ def of_message(event: Mapping[str, Any], *, id_: str, team: str, bot_user: str) 
         text=typed(event.get("text", ""), bot_user),
         thread_ts=event.get("thread_ts"),
         message_ts=event["ts"],
+        outside=outside,
     )
 
 

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from bot.language.question import Asked, Question, QuestionKey
 from bot.prompting.engine import engine_client
-from bot.prompting.question_flow import QuestionFlow
+from bot.prompting.question_flow import AskableDeployments, QuestionFlow
 from bot.prompting.routing import HasToWait, availability
 from bot.prompting.store import Questions, Threads
 from bot.prompting.writing import Stopping
@@ -57,6 +57,7 @@ class AnswerPool:
         slack: SlackCalls,
         redis: Redis,
         *,
+        askable: AskableDeployments,
         http: httpx.Client | None = None,
         quick: Redis | None = None,
         at_once: int = AT_ONCE,
@@ -80,6 +81,7 @@ class AnswerPool:
             http=self._http,
             questions=self._questions,
             threads=self._threads,
+            askable=askable,
             gateway=gateway,
             streams_in_channels=streams_in_channels,
         )

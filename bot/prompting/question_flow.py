@@ -5,11 +5,12 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
+from typing import Protocol
 
 import httpx
 from msgspec.structs import replace
 
-from bot.language.question import Asked, QuestionKey
+from bot.language.question import Asked, Question, QuestionKey
 from bot.prompting.conversation import ANSWER_EVENT, Remembered, Turn, from_memory, turns
 from bot.prompting.engine import EngineEndpoint
 from bot.prompting.notices import QuestionNotices
@@ -28,6 +29,7 @@ from bot.slack.message import Identity
 from bot.slack.reading import whole_thread
 from bot.views.answer_choice import choice
 from workers.api import Deployments
+from workers.deployment.events import DeploymentId
 from workers.deployment.state import Deployment
 
 _LOG = logging.getLogger(__name__)
@@ -41,6 +43,13 @@ _VANISHED = (
 )
 
 
+class AskableDeployments(Protocol):
+    """The part of `bot.commands.sight.Askable` that is used here: what the asker may see."""
+
+    def running(self, question: Question, before: DeploymentId | None = None) -> list[Deployment]: ...
+    def ended(self, question: Question) -> Collection[str]: ...
+
+
 class QuestionFlow:
     """Safe to use from several threads, if each has a different question."""
 
@@ -52,12 +61,13 @@ class QuestionFlow:
         http: httpx.Client,
         questions: Questions,
         threads: Threads,
+        askable: AskableDeployments,
         gateway: str | None = None,
         streams_in_channels: bool = False,
     ) -> None:
         """`gateway`: address of the gateway for this process; None if it is the public one."""
         self._gateway, self._streams_in_channels = gateway, streams_in_channels
-        self._deployments, self._slack = deployments, slack
+        self._deployments, self._slack, self._askable = deployments, slack, askable
         self._questions, self._threads = questions, threads
         self._http = http
         self._notices = QuestionNotices(slack, threads)
@@ -149,7 +159,8 @@ class QuestionFlow:
     def _routed(self, asked: Asked) -> Asked | None:
         question = asked.question
         before = self._threads.recall(question.channel, question.thread_ts) if question.thread_ts else Remembered()
-        to = route(question, self._deployments.all(), before.deployment, self._deployments.past_names())
+        running = self._askable.running(question, before.deployment)
+        to = route(question, running, before.deployment, self._askable.ended(question))
         match to:
             case NotRouted():
                 self.explain(question.key, to.sentence, to.choices, to.prompt)
