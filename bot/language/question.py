@@ -102,6 +102,9 @@ def of_message(event: Mapping[str, Any], *, id_: str, team: str, bot_user: str, 
 
 
 def typed(text: str, bot_user: str) -> str:
-    """The text of a message without mentions of the bot and without Slack's markup."""
-    mention = re.compile(rf"<@{re.escape(bot_user)}(?:\|[^>]*)?>[ \t]*[:,]?") if bot_user else None
+    """The text of a message without mentions of the bot and without Slack's markup.
+
+    A comma or colon after the mention belongs to it, but not the colon of an emoji.
+    """
+    mention = re.compile(rf"<@{re.escape(bot_user)}(?:\|[^>]*)?>[ \t]*(?:,|:(?![\w+-]+:))?") if bot_user else None
     return plain(mention.sub("", text) if mention else text)
