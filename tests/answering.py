@@ -19,6 +19,9 @@ from bot.sandbox.seed import APP_TOKEN, BOT_TOKEN, BOT_USER, TEAM_ID
 from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
 from bot.settings import from_environ
+from bot.slack.budgets import LIMITS, Budgets
+from bot.slack.calls import SlackCalls
+from bot.slack.client import web_client
 from bot.slack.connections import app_of, serve
 from bot.slack.directory import Directory
 from tests.builders.logs import Logs
@@ -79,8 +82,9 @@ class Line:
     def deleted(self, channel, ts):
         self.bots[-1].deleted(channel, ts)
 
-    def bot(self, **more):
-        lease, watch, slack = timedelta(seconds=1), timedelta(seconds=0.1), slack_of(self.settings, self.redis)
+    def bot(self, budgets=LIMITS, **more):
+        lease, watch = timedelta(seconds=1), timedelta(seconds=0.1)
+        slack = SlackCalls(web_client(BOT_TOKEN, self.settings.api_url), Budgets(self.redis, budgets))
         pool = AnswerPool(
             self.requests, slack, self.redis, askable=self.askable, lease=lease, watch_every=watch, **more
         )
