@@ -200,6 +200,11 @@ class SocketMode:
                 return connection
         raise NotConnected("no connection")
 
+    async def settle(self, seconds: float) -> None:
+        """Wait until the events under way are acked, or until the time has passed."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+
     async def drop(self, count: int, *, announced: bool) -> None:
         """End `count` connections, if `announced` after a refresh_requested message."""
         for connection in list(self._connections)[:count]:
