@@ -162,7 +162,7 @@ def quick_redis(url: str) -> Redis:
 
 
 def context_of(
-    settings: BotSettings, redis: Redis, answers: Answers, directory: Directory, lockout: Lockout
+    settings: BotSettings, redis: Redis, answers: Answers, directory: Directory, lockout: Lockout | None = None
 ) -> CommandContext:
     """Return the dependencies of the command handlers. `directory`: with `ACK_TIMEOUT`."""
     core = settings.workers
