@@ -160,6 +160,19 @@ def test_where_the_card_cannot_be_shown_nothing_is_started(office):
     assert office.requests.all() == []
 
 
+@pytest.mark.parametrize("command", ["launch scripted", "ask Hello", "ask fast Hello"])
+def test_where_the_bot_cannot_write_the_mend_is_said_before_anything_is_begun(office, command):
+    office.running.put("fast", "http://127.0.0.1:9", "C0HERE")
+    office.running.put("slow", "http://127.0.0.1:9", "C0HERE")
+    office.channels.joined = False
+    assert "/invite @mixtral" in office.says(command)
+    said = office.says(command, channel="D0PAIR00001")
+    assert "/invite" not in said
+    assert "your own direct message with the bot" in said
+    assert office.answers.asked == []
+    assert len(office.requests.all()) == 2
+
+
 def test_an_unknown_recipe_starts_nothing(office):
     assert "There is no recipe `scriptd`" in office.says(Launch(recipe="scriptd"))
     assert "/mixtral launch scripted --spot" in office.says(Launch(recipe="scriptd", limits=Limits(spot=True)))
