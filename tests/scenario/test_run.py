@@ -155,7 +155,7 @@ def test_over_http_it_answers_what_slack_signed_and_nothing_else(tmp_path, slack
     env = environ(tmp_path, slack, valkey_url, SLACK_APP_TOKEN="", SLACK_SIGNING_SECRET=SIGNING_SECRET, PORT=str(port))
     with bot(env, tmp_path / "bot.log"):
         until(lambda: answers(port))
-        body = "command=%2Fmixtral&text=help&user_id=U1&channel_id=C1&team_id=T1&trigger_id=1.2"
+        body = "command=%2Fmixtral&text=help&user_id=U1&channel_id=C1&team_id=T0SANDBOX01&trigger_id=1.2"
         stamp = str(int(time.time()))
         signature = SignatureVerifier(SIGNING_SECRET).generate_signature(timestamp=stamp, body=body)
         headers = {
