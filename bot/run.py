@@ -19,8 +19,11 @@ from redis.retry import Retry
 
 from bot.cards.follower import Follower
 from bot.commands.channels import SlackChannels
-from bot.commands.context import CommandContext
+from bot.commands.context import Answers, CommandContext
 from bot.commands.recipe_catalog import RecipeCatalog
+from bot.commands.sight import Askable, Sight
+from bot.commands.strangers import Home
+from bot.door import Door
 from bot.listeners import Listeners
 from bot.prompting.pool import AnswerPool
 from bot.prompting.store import Threads
@@ -30,6 +33,7 @@ from bot.slack.budgets import Budgets
 from bot.slack.calls import SlackCalls
 from bot.slack.client import ACK_TIMEOUT, TIMEOUT, web_client
 from bot.slack.connections import ENVELOPES_AT_ONCE, app_of, serve
+from bot.slack.directory import Directory
 from bot.slack.failures import SlackFailed, SlackRefused
 from bot.slack.lockout import APP_TOKEN, CAUSES, LockedOut, Lockout
 from bot.slack.message import Identity
@@ -105,12 +109,26 @@ def run(settings: BotSettings, stop: threading.Event, lockout: Lockout) -> None:
     with ExitStack() as closing:
         quick = quick_redis(settings.workers.redis_url)
         inside = settings.workers.gateway.internal_url
-        answers = AnswerPool(wire_deployments(settings.workers, redis), slack, redis, quick=quick, gateway=inside)
+        deployments = wire_deployments(settings.workers, redis)
+        directory = Directory(slack_of(settings, quick, lockout=lockout, timeout=ACK_TIMEOUT))
+        askable = Askable(deployments, Sight(directory, settings.admins))
+        answers = AnswerPool(
+            deployments,
+            slack,
+            redis,
+            askable=askable,
+            quick=quick,
+            gateway=inside,
+            streams_in_channels=settings.streams_in_channels,
+        )
         closing.callback(answers.close)
         later = ThreadPoolExecutor(LATER_THREADS, thread_name_prefix="later")
         closing.callback(later.shutdown, wait=False, cancel_futures=True)
-        context = context_of(settings, quick, answers, lockout)
-        listeners = Listeners(context, Threads(quick), ourselves.user, later, slack_of(settings, quick, stop, lockout))
+        context = context_of(settings, quick, answers, directory, lockout)
+        calls = slack_of(settings, quick, stop, lockout)
+        home = Home(team=ourselves.team_id, enterprise=ourselves.enterprise, others=settings.teams)
+        door = Door(home, directory=directory, slack=calls, redis=quick, later=later, bot_user=ourselves.user)
+        listeners = Listeners(context, Threads(quick), ourselves.user, later, calls, door=door)
         serving = _until_it_works(lambda: _serve(listeners, settings, lockout, ourselves.user), "Slack's sockets", stop)
         closing.callback(serving)
         _follow(settings, slack, redis, answers, stop)
@@ -143,17 +161,22 @@ def quick_redis(url: str) -> Redis:
     )
 
 
-def context_of(settings: BotSettings, redis: Redis, answers: AnswerPool, lockout: Lockout) -> CommandContext:
-    """Return the dependencies of the command handlers."""
+def context_of(
+    settings: BotSettings, redis: Redis, answers: Answers, directory: Directory, lockout: Lockout
+) -> CommandContext:
+    """Return the dependencies of the command handlers. `directory`: with `ACK_TIMEOUT`."""
     core = settings.workers
+    deployments, sight = wire_deployments(core, redis), Sight(directory, settings.admins)
     return CommandContext(
-        deployments=wire_deployments(core, redis),
+        deployments=deployments,
         recipes=RecipeCatalog(core.recipe_folders, core.environ, core.default_recipe),
         ladder=ladder_of(core, drivers_of(core), redis),
         priced=lambda: in_use(core.environ, reader(redis)).dated,
         answers=answers,
-        channels=SlackChannels(slack_of(settings, redis, lockout=lockout, timeout=ACK_TIMEOUT), redis),
+        channels=SlackChannels(slack_of(settings, redis, lockout=lockout, timeout=ACK_TIMEOUT), redis, directory),
         admins=settings.admins,
+        sight=sight,
+        askable=Askable(deployments, sight),
         now=now,
     )
 

@@ -100,7 +100,15 @@ class SlackCalls:
         if self._identity is None:
             found = self._call("auth.test", self._web.auth_test)
             user, bot, name, team = (str(found.get(key) or "") for key in ("user_id", "bot_id", "user", "team"))
-            self._identity = Identity(user=user, bot=bot, name=name, team=team, granted=_granted(found))
+            self._identity = Identity(
+                user=user,
+                bot=bot,
+                name=name,
+                team=team,
+                team_id=str(found.get("team_id") or ""),
+                enterprise=str(found.get("enterprise_id") or ""),
+                granted=_granted(found),
+            )
         return self._identity
 
     def check_app_token(self, token: str) -> None:
@@ -159,6 +167,20 @@ class SlackCalls:
         """Return Slack's object of a channel."""
         return self._call("conversations.info", self._web.conversations_info, channel=channel).get("channel") or {}
 
+    def members(self, channel: str, cursor: str | None = None) -> tuple[list[str], str | None]:
+        """Return a page of the people of a channel, and the next page's cursor."""
+        about: JSON = {"channel": channel, "limit": 1000, "cursor": cursor}
+        page = self._call("conversations.members", self._web.conversations_members, **about)
+        return page.get("members") or [], (page.get("response_metadata") or {}).get("next_cursor") or None
+
+    def person(self, user: str) -> JSON:
+        """Return Slack's object of a person."""
+        return self._call("users.info", self._web.users_info, user=user).get("user") or {}
+
+    def team(self, team: str) -> JSON:
+        """Return Slack's object of a workspace, or of one that shares a channel with the bot's."""
+        return self._call("team.info", self._web.team_info, team=team).get("team") or {}
+
     def page(
         self,
         channel: str,
@@ -209,9 +231,14 @@ class SlackCalls:
         self._call("chat.stopStream", self._web.chat_stopStream, **about)
 
     def set_status(self, channel: str, thread: str, status: str) -> None:
-        """Show a line such as "is thinking…" below a thread."""
+        """Show a line such as "is thinking…" below a thread; an empty one ends the session's processing."""
         about: JSON = {"channel_id": channel, "thread_ts": thread, "status": status}
         self._call("assistant.threads.setStatus", self._web.assistant_threads_setStatus, **about)
+
+    def set_session(self, channel: str, thread: str, status: str) -> None:
+        """Set the status of a thread's session: `processing`, which shows Stop, or `active`."""
+        about: JSON = {"channel_id": channel, "thread_ts": thread, "status": status}
+        self._call("agents.sessions.setStatus", self._web.agents_sessions_setStatus, **about)
 
     def open_view(self, trigger: str, view: JSON) -> None:
         """Open a modal. A trigger is valid once, and for three seconds."""
