@@ -186,6 +186,11 @@ class Person:
         session: JSON = self.state()["sessions"].get(f"{channel}:{thread_ts}", {})
         return str(session.get("status", ""))
 
+    def deliveries(self) -> list[JSON]:
+        """The attempts to deliver events to the app, oldest first: {event_id, attempt, reason, acked, at}."""
+        made: list[JSON] = self._http.get("/sandbox/deliveries").raise_for_status().json()
+        return made
+
     def calls(self, method: str | None = None) -> list[JSON]:
         """The app's Web API calls, oldest first."""
         made: list[JSON] = self._http.get("/sandbox/calls").raise_for_status().json()

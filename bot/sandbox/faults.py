@@ -8,7 +8,9 @@ import msgspec
 
 class Kind(StrEnum):
     DROP_SOCKET = "drop_socket"  # the connection ends without a message
-    REFRESH_SOCKET = "refresh_socket"  # Slack sends refresh_requested, then closes the connection
+    REFRESH_SOCKET = "refresh_socket"  # Slack sends refresh_requested, and closes the connection after `seconds`
+    WARN_SOCKET = "warn_socket"  # the same with the reason `warning`
+    DISABLE_LINK = "disable_link"  # Slack sends link_disabled, and closes the connection
     HTTP_500 = "http_500"
     RATE_LIMITED = "rate_limited"  # with `seconds` in Retry-After
     DELAY = "delay"  # of the answer, by `seconds`

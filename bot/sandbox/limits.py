@@ -13,7 +13,7 @@ RESPONSE_URL_LIFE: Final = timedelta(minutes=30)
 RESPONSE_URL_USES: Final = 5
 STREAM_LIFE: Final = timedelta(minutes=5)
 SESSION_LIFE: Final = timedelta(hours=1)
-EVENT_RETRIES: Final = 3
+EVENT_RETRIES: Final = (timedelta(0), timedelta(minutes=1), timedelta(minutes=5))
 
 # Socket Mode.
 CONNECTIONS: Final = 10

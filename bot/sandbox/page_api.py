@@ -26,6 +26,13 @@ REVALIDATE = {"Cache-Control": "no-cache"}
 NO_PAGE = "The page is not built: run `make page`. Slack's Web API is served at /api/.\n"
 
 
+_REASONS = {
+    Kind.REFRESH_SOCKET: "refresh_requested",
+    Kind.WARN_SOCKET: "warning",
+    Kind.DISABLE_LINK: "link_disabled",
+}
+
+
 class PageError(Exception):
     """A request of the page is invalid; the message contains the reason."""
 
@@ -72,13 +79,14 @@ class PageApi:
             ),
             *(
                 Route(f"/sandbox/{act.__name__}", self._json_route(act), methods=["POST"])
-                for act in (self._administration.scope,)
+                for act in self._administration.acts
             ),
             Route("/sandbox/faults", self._json_route(self.arm), methods=["POST"]),
             Route("/sandbox/faults", self.clear_faults, methods=["DELETE"]),
             Route("/sandbox/event", self._json_route(self.event), methods=["POST"]),
             Route("/sandbox/calls", self.calls),
             Route("/sandbox/acks", self.acks),
+            Route("/sandbox/deliveries", self.deliveries),
         ]
 
     def end(self) -> None:
@@ -94,7 +102,7 @@ class PageApi:
         snapshot = self._workspace.snapshot(request.query_params.get("user", "")) | {
             "notice": self._stand_in.settings.notice,
             "sessions": self._stand_in.sessions.all(),
-            "socket": {"connected": self._stand_in.sockets.connected},
+            "socket": {"connected": self._stand_in.sockets.connected, "opened": self._stand_in.sockets.opened},
         }
         return Response(msgspec.json.encode(snapshot), media_type="application/json")
 
@@ -239,9 +247,9 @@ class PageApi:
         fault = msgspec.convert(body, Fault)
         match fault.kind:
             case Kind.DROP_SOCKET:
-                await self._stand_in.sockets.drop(fault.count, announced=False)
-            case Kind.REFRESH_SOCKET:
-                await self._stand_in.sockets.drop(fault.count, announced=True)
+                await self._stand_in.sockets.drop(fault.count)
+            case Kind.REFRESH_SOCKET | Kind.WARN_SOCKET | Kind.DISABLE_LINK:
+                await self._stand_in.sockets.disconnect(fault.count, _REASONS[fault.kind], fault.seconds)
             case _:
                 self._stand_in.faults.arm(fault)
         return {"ok": True}
@@ -259,7 +267,10 @@ class PageApi:
         return Response(msgspec.json.encode(list(self._stand_in.calls)), media_type="application/json")
 
     async def acks(self, _: Request) -> Response:
-        return Response(msgspec.json.encode(list(self._stand_in.sockets.acks)), media_type="application/json")
+        return Response(msgspec.json.encode(list(self._stand_in.deliveries.acks)), media_type="application/json")
+
+    async def deliveries(self, _: Request) -> Response:
+        return Response(msgspec.json.encode(list(self._stand_in.deliveries.events)), media_type="application/json")
 
     def _person(self, body: JSON) -> UserId:
         user = UserId(str(body.get("user", "")))

@@ -1,5 +1,7 @@
 """The real slack_sdk and slack_bolt against the stand-in: what an app meets at Slack, it meets here."""
 
+import contextlib
+import json
 import re
 import threading
 import time
@@ -18,6 +20,8 @@ from slack_sdk.models.blocks import MarkdownBlock, TaskCardBlock
 from slack_sdk.models.messages.chunk import MarkdownTextChunk, TaskUpdateChunk
 from slack_sdk.web import SlackResponse
 from slack_sdk.webhook import WebhookClient
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from bot.sandbox import manifest, seed
 from bot.sandbox.server import start
@@ -26,13 +30,16 @@ from tests.patience import PATIENCE
 from tests.person import ADA, GENERAL, MIXTRAL, RANDOM, ROBIN, Person, Refused, words
 
 ACK_WITHIN = 0.4
+RETRY_SCALE = 0.02
 CHANGES: Any = re.compile("message_(deleted|changed)")
 
 
 @pytest.fixture
 def stand_in():
     """Strict in all but time: what takes 3 s at Slack takes 0.4 s here."""
-    settings = Settings(ack_within=timedelta(seconds=ACK_WITHIN), stream_life=timedelta(seconds=1.0))
+    settings = Settings(
+        ack_within=timedelta(seconds=ACK_WITHIN), stream_life=timedelta(seconds=1.0), retry_scale=RETRY_SCALE
+    )
     with start(settings) as running:
         yield running
 
@@ -657,6 +664,15 @@ def test_an_event_that_is_not_acked_comes_again(bolt, robin):
     time.sleep(ACK_WITHIN * 2)
     assert len(heard) == 3
     assert len(set(heard)) == 1, "the same event_id, so that an app can tell"
+    tried = [d for d in robin.deliveries() if d["event_id"] == heard[0][0]]
+    assert [(d["attempt"], d["reason"], d["acked"]) for d in tried] == [
+        (0, "", False),
+        (1, "timeout", False),
+        (2, "timeout", True),
+    ]
+    at_once, later = (tried[n + 1]["at"] - tried[n]["at"] - ACK_WITHIN for n in (0, 1))
+    assert at_once < 0.5
+    assert later > 60 * RETRY_SCALE
 
 
 def test_a_channel_without_the_app_tells_it_nothing(bolt, robin):
@@ -688,6 +704,45 @@ def test_a_refresh_lets_the_app_change_over(bolt, robin):
     # The client reads from its new connection once it has let go of the old one.
     robin.wait_for(lambda p: p.command(MIXTRAL, "/mixtral status")["acked"])
     robin.wait_for_ephemeral("still here")
+
+
+def test_a_refreshed_connection_serves_until_its_grace_is_over(bolt, stand_in, robin):
+    opened = robin.state()["socket"]["opened"]
+    robin.fault("warn_socket", seconds=30)
+    robin.wait_for(lambda p: p.state()["socket"]["opened"] == opened + 1)
+    robin.wait_for(lambda p: p.state()["socket"]["connected"] == 1)
+    ticket = WebClient(seed.BOT_TOKEN, base_url=stand_in.api_url).apps_connections_open(app_token=seed.APP_TOKEN)
+    with connect(ticket["url"], proxy=None) as raw:
+        raw.recv(5)
+        robin.fault("refresh_socket", count=2, seconds=0.5)
+        bye = json.loads(raw.recv(5))
+        assert (bye["type"], bye["reason"]) == ("disconnect", "refresh_requested")
+        robin.say(MIXTRAL, "one")
+        robin.say(MIXTRAL, "two")
+        assert json.loads(raw.recv(5))["type"] == "events_api", "it is still served"
+        assert all(json.loads(text)["type"] == "events_api" for text in raw), "until the connection ends"
+    assert robin.state()["socket"]["opened"] == opened + 3, "the SDK opens one connection for each that ends"
+
+
+def test_a_disabled_link_ends_at_once(stand_in, robin):
+    ticket = WebClient(seed.BOT_TOKEN, base_url=stand_in.api_url).apps_connections_open(app_token=seed.APP_TOKEN)
+    with connect(ticket["url"], proxy=None) as raw:
+        raw.recv(5)
+        robin.fault("disable_link", seconds=30)
+        assert json.loads(raw.recv(5))["reason"] == "link_disabled"
+        with pytest.raises(ConnectionClosed):
+            raw.recv(5)
+
+
+def test_the_eleventh_connection_is_one_too_many(client, robin):
+    with contextlib.ExitStack() as open_ones:
+        for _ in range(11):
+            raw = open_ones.enter_context(
+                connect(client.apps_connections_open(app_token=seed.APP_TOKEN)["url"], proxy=None)
+            )
+            told = json.loads(raw.recv(5))
+        assert (told["type"], told["reason"]) == ("disconnect", "too_many_websockets")
+        assert robin.state()["socket"]["connected"] == 10
 
 
 def test_of_two_connections_each_gets_some_of_the_envelopes(stand_in, robin, closing):
@@ -941,3 +996,89 @@ def test_a_stream_can_be_made_to_die(client, robin):
     robin.fault("stream_dies")
     with pytest.raises(SlackApiError, match="message_not_in_streaming_state"):
         stream.append(markdown_text="er")
+
+
+# --- a company's workspace ----------------------------------------------------
+
+
+@pytest.fixture
+def company(closing):
+    """A stand-in of a company, and an app that is connected to it."""
+    settings = Settings(contents=seed.COMPANY, ack_within=timedelta(seconds=ACK_WITHIN), rate_scale=0)
+    with start(settings) as running, Person(running.url) as robin:
+        connected = Connected(running.api_url)
+        robin.wait_connected()
+        yield robin, connected.app
+        connected.close(closing)
+
+
+def test_an_answer_reaches_a_direct_message_of_two_people_by_its_response_url_alone(company):
+    robin, bolt = company
+    heard = []
+
+    @bolt.command("/mixtral")
+    def answer(ack, command, client, respond):
+        ack()
+        heard.append(error_of(client.chat_postMessage, channel=command["channel_id"], text="x")["error"])
+        respond("to you", response_type="in_channel")
+
+    bolt.event("message")(lambda event: heard.append(event["text"]))
+    robin.command(seed.PAIR, "/mixtral status")
+    robin.wait_for_message(seed.PAIR, "to you")
+    assert heard == ["channel_not_found"], "and no event of the app's own answer"
+
+
+def test_a_person_of_another_company_is_told_apart_by_bolt(company):
+    robin, bolt = company
+    actors = {}
+
+    @bolt.event("message")
+    def of_message(context):
+        actors["message"] = (context.actor_team_id, context.team_id)
+
+    @bolt.event("app_mention")
+    def of_mention(context):
+        actors["app_mention"] = (context.actor_team_id, context.team_id)
+
+    with Person(bolt.client.base_url.removesuffix("api/"), seed.EVE) as eve:
+        eve.say(seed.ACME, "@mixtral hello")
+    robin.wait_for(lambda _: len(actors) == 2)
+    assert set(actors.values()) == {(seed.ACME_TEAM, seed.TEAM_ID)}
+
+
+def test_a_channel_with_a_new_id_is_announced(company):
+    robin, bolt = company
+    ids, urls = [], []
+    bolt.event("channel_id_changed")(lambda event: ids.append((event["old_channel_id"], event["new_channel_id"])))
+
+    @bolt.command("/mixtral")
+    def remember(ack, command):
+        ack()
+        urls.append(command["response_url"])
+
+    robin.command(MIXTRAL, "/mixtral status")
+    robin.administer("move", channel=MIXTRAL, to="C0MOVED0001")
+    robin.wait_for(lambda _: ids)
+    assert ids == [(MIXTRAL, "C0MOVED0001")]
+    assert WebhookClient(urls[0]).send(text="still here").status_code == 200
+    robin.wait_for_ephemeral("still here", channel="C0MOVED0001")
+
+
+@pytest.mark.parametrize("error", ["account_inactive", "token_revoked"])
+def test_an_app_that_is_uninstalled_is_told_so_and_can_do_nothing_more(company, error):
+    robin, bolt = company
+    told = []
+    bolt.event("app_uninstalled")(lambda: told.append("app_uninstalled"))
+    bolt.event("tokens_revoked")(lambda event: told.append(event["tokens"]["bot"]))
+    robin.administer("uninstall", error=error)
+    robin.wait_for(lambda _: len(told) == 2)
+    assert "app_uninstalled" in told
+    assert [seed.BOT_USER] in told
+    assert robin.state()["socket"]["connected"] == 0
+    client = WebClient(seed.BOT_TOKEN, base_url=bolt.client.base_url)
+    assert error_of(client.auth_test)["error"] == error
+    assert error_of(client.chat_postMessage, channel=MIXTRAL, text="x")["error"] == error
+    assert error_of(client.apps_connections_open, app_token=seed.APP_TOKEN)["error"] == error
+    assert not robin.post("/page/send", channel=MIXTRAL, text="/mixtral status")["ok"]
+    robin.administer("install")
+    client.auth_test()
