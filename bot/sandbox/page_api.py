@@ -144,6 +144,10 @@ class PageApi:
         user, text = self._person(body), str(body.get("text", "")).strip()
         channel = self._channel(body, user)
         thread_ts = str(body.get("thread_ts") or "") or None
+        may_anyway = self._workspace.users[user].is_admin
+        restricted = "" if may_anyway else channel.restriction(is_reply=thread_ts is not None)
+        if channel.is_archived or restricted:
+            return {"ok": False, "error": restricted or "is_archived"}
         if not text:
             return {"ok": False, "error": "no_text"}
         if text.startswith("/"):

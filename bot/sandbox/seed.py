@@ -60,6 +60,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     real_name: str
     color: str
     is_bot: bool = False
+    is_admin: bool = False
     team_id: TeamId = TEAM_ID
     is_external: bool = False
     is_guest: bool = False
@@ -82,6 +83,14 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     is_non_threadable: bool = False
     external_teams: tuple[TeamId, ...] = ()
     sibling_teams: tuple[TeamId, ...] = ()
+
+    def restriction(self, *, is_reply: bool) -> str:
+        """The error for who writes there without a right to it, at top level or in a thread; "" if everybody may."""
+        if self.is_read_only:
+            return "restricted_action_read_only_channel"
+        if self.is_thread_only and not is_reply:
+            return "restricted_action_thread_only_channel"
+        return "restricted_action_non_threadable_channel" if self.is_non_threadable and is_reply else ""
 
     @property
     def is_im(self) -> bool:
@@ -127,7 +136,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 
 
 PEOPLE: Final = (
-    User(id=ROBIN, name="robin", real_name="Robin", color="4a7c59"),
+    User(id=ROBIN, name="robin", real_name="Robin", color="4a7c59", is_admin=True),
     User(id=ADA, name="ada", real_name="Ada", color="7a5195"),
     User(id=NOOR, name="noor", real_name="Noor", color="c1666b"),
 )

@@ -58,7 +58,6 @@ class Played:
     def __init__(self, stand_in):
         self.seen = {}
         self.web = WebClient(seed.BOT_TOKEN, base_url=stand_in.api_url)
-        self.url = stand_in.url
         self.robin = Person(stand_in.url)
         opened = WebClient(base_url=stand_in.api_url).apps_connections_open(app_token=seed.APP_TOKEN)
         self.keep("apps.connections.open", opened.data)
@@ -117,12 +116,8 @@ def play(played):
     call, robin = played.call, played.robin
     call("auth.test")
     call("conversations.info", channel=MIXTRAL)
-    for channel in (seed.DM_ROBIN, seed.OPS, seed.ACME, seed.GROUP, seed.NEWS):
-        call("conversations.info", channel=channel)
     call("conversations.members", channel=seed.OPS)
     call("team.info", team=seed.TEAM_ID)
-    for person in (ROBIN, seed.EVE, seed.GUS, seed.GRID):
-        call("users.info", user=person)
     call("conversations.open", users=ROBIN)
     posted = call("chat.postMessage", channel=MIXTRAL, text="x", blocks=HOME["blocks"], metadata=METADATA)["ts"]
     call("chat.postMessage", channel=MIXTRAL, markdown_text="**x**", thread_ts=posted)
@@ -144,6 +139,7 @@ def play(played):
     robin.event("channel_id_changed", old_channel_id=RANDOM, new_channel_id="C0NEW000001")
     robin.event("tokens_revoked", tokens={"oauth": [], "bot": [seed.BOT_USER]})
     happen(played, posted)
+    visit(played)
     call("conversations.history", channel=MIXTRAL, include_all_metadata=True)
     call("conversations.replies", channel=MIXTRAL, ts=posted, include_all_metadata=True)
     call("chat.delete", channel=MIXTRAL, ts=posted)
@@ -157,8 +153,6 @@ def happen(played, posted):
     robin = played.robin
     robin.say(MIXTRAL, "@mixtral hello")
     robin.say(MIXTRAL, "@mixtral and now?", thread_ts=posted)
-    with Person(played.url, seed.EVE) as eve:
-        eve.say(seed.ACME, "@mixtral hello")
     said = robin.say(MIXTRAL, "one")
     robin.edit(MIXTRAL, said, "two")
     robin.delete(MIXTRAL, said)
@@ -172,6 +166,25 @@ def happen(played, posted):
         robin.press_in(robin.home(), "b")
     for name in listened():
         played.last(name) if not left_out(name) else None
+
+
+def visit(played):
+    """The other kinds of channels, and people of other teams."""
+    for channel in seed.COMPANY.channels:
+        if channel.id != seed.PAIR:
+            played.call("conversations.info", channel=channel.id)
+    played.call("conversations.list", types="public_channel,private_channel,mpim,im")
+    for user in seed.COMPANY.people:
+        played.call("users.info", user=user.id)
+    with Person(played.robin.url, seed.EVE) as eve, Person(played.robin.url, seed.GRID) as grid:
+        for person, place in ((eve, seed.ACME), (grid, seed.MIXTRAL)):
+            played.call("chat.postMessage", channel=place, text="x", blocks=HOME["blocks"])
+            person.say(place, "@mixtral hello")
+            person.command(place, "/mixtral status")
+            person.press(next(m for m in person.messages(place) if m["blocks"] and m.get("bot_id")), "b")
+            played.call("views.open", trigger_id=played.last("block_actions")["trigger_id"], view=MODAL)
+            [view] = person.modals()
+            person.submit(view, {"i": "2"})
 
 
 @pytest.fixture(scope="module")
@@ -245,7 +258,7 @@ def read():
             case ast.Call(func=ast.Attribute(attr="get"), args=[ast.Constant(value=str(key)), *_]):
                 found.add(key)
             case ast.MatchMapping(keys=keys):
-                found |= {key.value for key in keys if isinstance(key, ast.Constant)}
+                found |= {str(key.value) for key in keys if isinstance(key, ast.Constant)}
             case _:
                 pass
     return found

@@ -39,8 +39,8 @@ def _user_fields(workspace: Workspace, user: User) -> JSON:
         "tz": "Etc/UTC",
         "tz_label": "Coordinated Universal Time",
         "tz_offset": 0,
-        "is_admin": user.id == seed.ROBIN,
-        "is_owner": user.id == seed.ROBIN,
+        "is_admin": user.is_admin,
+        "is_owner": user.is_admin,
         "is_bot": user.is_bot,
         "is_app_user": False,
         "profile": {
