@@ -10,9 +10,9 @@ from redis import Redis
 from redis.exceptions import RedisError
 from slack_bolt import Ack, BoltContext, BoltResponse
 
+from bot.commands.sight import Known
 from bot.commands.strangers import Home, Sender, Standing, once_asked, sender_of, standing
 from bot.slack.calls import SlackCalls
-from bot.slack.directory import Directory
 from bot.slack.failures import SlackFailed
 from bot.slack.message import JSON, Message
 from bot.slack.responses import respond
@@ -30,12 +30,14 @@ REFUSED = Message(
     "your workspace in."
 )
 
+NOBODY = Message(text="Slack did not say who sent this, so nothing was done. Send it again.")
+
 
 class Door:
     """Bolt's middleware. The payload decides; Slack is asked only about senders of whom it does not say enough."""
 
     def __init__(
-        self, home: Home, *, directory: Directory, slack: SlackCalls, redis: Redis, later: Executor, bot_user: str
+        self, home: Home, *, directory: Known, slack: SlackCalls, redis: Redis, later: Executor, bot_user: str
     ) -> None:
         self._home = home
         self._directory = directory
@@ -47,10 +49,13 @@ class Door:
     def enter(self, ack: Ack, body: JSON, context: BoltContext, next_: Callable[[], None]) -> BoltResponse | None:
         """Pass the payload on, or refuse it."""
         sender = sender_of(body)
+        if not sender.user and "event" not in body:
+            return _in_ack(ack, body, NOBODY)
         found = self._standing(sender)
         if found is Standing.STRANGER:
             _LOG.info("refused: %s of %s in %s", sender.user, sender.team or "an unknown team", sender.channel or "-")
-            return self._refuse(ack, body, sender)
+            self._tell_the_stranger(body, sender)
+            return _in_ack(ack, body, REFUSED)
         context[OUTSIDE] = found is Standing.INVITED
         next_()
         return None
@@ -64,16 +69,12 @@ class Door:
         shared = channel.is_shared if channel is not None and channel.is_joined else sender.shared
         return once_asked(sender, person, shared, self._home)
 
-    def _refuse(self, ack: Ack, body: JSON, sender: Sender) -> BoltResponse:
-        if "command" in body:
-            return ack(text=REFUSED.text, response_type="ephemeral")
-        if body.get("type") == "view_submission":
-            return _in_modal(ack, body)
+    def _tell_the_stranger(self, body: JSON, sender: Sender) -> None:
+        """Where an ack cannot say it: after a click, and in a channel once a day."""
         if body.get("type") == "block_actions":
             self._later.submit(self._tell_who_clicked, sender, body.get("response_url"))
         elif isinstance(event := body.get("event"), dict) and self._is_addressed(event):
             self._later.submit(self._tell_once, sender, event.get("thread_ts"))
-        return ack()
 
     def _is_addressed(self, event: JSON) -> bool:
         """Whether the sender expects an answer: a mention or a direct message."""
@@ -102,7 +103,10 @@ class Door:
             _LOG.info("%s is not told why they get no answer: %s", sender.user, error)
 
 
-def _in_modal(ack: Ack, body: JSON) -> BoltResponse:
+def _in_ack(ack: Ack, body: JSON, message: Message) -> BoltResponse:
+    """Ack with a sentence, where an ack shows one: to a command and to a modal."""
+    if "command" in body:
+        return ack(text=message.text, response_type="ephemeral")
     values = ((body.get("view") or {}).get("state") or {}).get("values") or {}
-    block = next(iter(values), None)
-    return ack(response_action="errors", errors={block: REFUSED.text}) if block else ack()
+    block = next(iter(values), None) if body.get("type") == "view_submission" else None
+    return ack(response_action="errors", errors={block: message.text}) if block else ack()

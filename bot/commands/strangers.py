@@ -77,15 +77,14 @@ def _of_event(body: JSON, event: JSON) -> Sender:
 
 
 def _of_interaction(body: JSON, user: JSON) -> Sender:
-    # `team` and `enterprise` of the payload are those of the app's installation, not those of the person.
-    installed = body.get("team") or {}
+    # `team` may be the app's instead of the person's; its enterprise says something of the person if they agree.
+    named = body.get("team") or {}
     team = _text(user.get("team_id"))
-    enterprise = installed.get("enterprise_id") or (body.get("enterprise") or {}).get("id")
     channel = (body.get("channel") or {}).get("id") or (body.get("container") or {}).get("channel_id")
     return Sender(
         user=_text(user.get("id")),
         team=team,
-        enterprise=_text(enterprise) if team and team == installed.get("id") else "",
+        enterprise=_text(named.get("enterprise_id")) if team and team == named.get("id") else "",
         channel=_text(channel),
     )
 
@@ -108,11 +107,13 @@ def standing(sender: Sender, home: Home) -> Standing:
 
 
 def once_asked(sender: Sender, person: PersonFacts | None, shared: bool | None, home: Home) -> Standing:
-    """The standing of an UNCLEAR sender. What Slack says about the person; else about the channel; else a stranger."""
+    """The standing of an UNCLEAR sender: by what Slack says about the person, else about the channel; else a stranger.
+
+    On Grid, Slack names the enterprise of a person who is of one of its workspaces.
+    """
+    asked = Sender(user=sender.user, team=sender.team, enterprise=sender.enterprise, shared=shared)
     if person is not None and (person.team or person.enterprise):
-        asked = Sender(user=sender.user, team=person.team, enterprise=person.enterprise, shared=shared)
-    else:
-        asked = Sender(user=sender.user, team=sender.team, enterprise=sender.enterprise, shared=shared)
+        asked = Sender(user=sender.user, team=person.team, enterprise=person.enterprise)
     found = standing(asked, home)
     return Standing.STRANGER if found is Standing.UNCLEAR else found
 

@@ -78,7 +78,8 @@ class Bot:
         self.answers = Answers()
         self.requests = Deployments(redis, self.nudged.append, {})
         self.client = WebClient(BOT_TOKEN, base_url=slack.api_url)
-        directory = Directory(slack_of(settings, redis, timeout=ACK_TIMEOUT))
+        channels = SlackChannels(slack_of(settings, redis, timeout=ACK_TIMEOUT), redis)
+        directory = channels.directory
         sight = Sight(directory, ())
         self.context = CommandContext(
             deployments=self.requests,
@@ -86,7 +87,7 @@ class Bot:
             ladder=ladder_of(settings.workers, {}),
             priced=lambda: "read today",
             answers=self.answers,
-            channels=SlackChannels(slack_of(settings, redis, timeout=ACK_TIMEOUT), redis, directory),
+            channels=channels,
             admins=frozenset(),
             sight=sight,
             askable=Askable(self.requests, sight),
