@@ -87,6 +87,11 @@ class Deliveries:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def settle(self, seconds: float) -> None:
+        """Wait until the events under way are acked, or until the time has passed."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+
     def end(self) -> None:
         for task in list(self._tasks):
             task.cancel()

@@ -8,21 +8,24 @@ from collections.abc import Sequence
 from bot.sandbox import seed
 from bot.sandbox.limits import JSON
 from bot.sandbox.seed import Channel, User
+from bot.sandbox.teams import Origin
 from bot.sandbox.workspace import Message
 
+HOME = Origin()
 _AT = re.compile(r"(?<![\w@;])@([A-Za-z][\w.-]*)")
 _HASH = re.compile(r"(?<![\w#&])#([a-z][\w-]*)")
 _URL = re.compile(r"(?<![<|\w])https?://[^\s<>|]+")
 _BROADCASTS = frozenset({"channel", "here", "everyone"})
 
 
-def envelope(event: JSON, *, at: float) -> JSON:
+def envelope(event: JSON, *, at: float, origin: Origin = HOME) -> JSON:
     """The payload that contains an event; `at` is in seconds since 1970."""
+    context = {"context_team_id": seed.TEAM_ID, "context_enterprise_id": origin.own_enterprise_id or None}
     return {
         "token": seed.VERIFICATION_TOKEN,
-        "team_id": seed.TEAM_ID,
-        "context_team_id": seed.TEAM_ID,
-        "context_enterprise_id": None,
+        "team_id": origin.team_id,
+        **({"enterprise_id": origin.enterprise_id} if origin.enterprise_id else {}),
+        **({} if event["type"] == "app_mention" else context),
         "api_app_id": seed.APP_ID,
         "event": event,
         "type": "event_callback",
@@ -30,14 +33,14 @@ def envelope(event: JSON, *, at: float) -> JSON:
         "event_time": int(at),
         "authorizations": [
             {
-                "enterprise_id": None,
+                "enterprise_id": origin.own_enterprise_id or None,
                 "team_id": seed.TEAM_ID,
                 "user_id": seed.BOT_USER,
                 "is_bot": True,
                 "is_enterprise_install": False,
             }
         ],
-        "is_ext_shared_channel": False,
+        "is_ext_shared_channel": origin.is_ext_shared,
         "event_context": secrets.token_urlsafe(24),
     }
 
@@ -46,7 +49,7 @@ def message_event(message: Message, channel: Channel) -> JSON:
     event = message.for_api() | {
         "channel": channel.id,
         "event_ts": message.ts,
-        "channel_type": channel_type(channel),
+        "channel_type": channel.type,
     }
     for counted in ("reply_count", "reply_users", "reply_users_count", "latest_reply", "reactions"):
         event.pop(counted, None)
@@ -70,11 +73,7 @@ def message_deleted_event(channel: Channel, before: JSON, *, ts: str) -> JSON:
 def _about(channel: Channel, subtype: str, ts: str) -> JSON:
     """The fields of events about another message, which has a ts of its own."""
     event = {"type": "message", "subtype": subtype, "channel": channel.id, "hidden": True, "ts": ts, "event_ts": ts}
-    return event | {"channel_type": channel_type(channel)}
-
-
-def channel_type(channel: Channel) -> str:
-    return "im" if channel.is_im else "channel"
+    return event | {"channel_type": channel.type}
 
 
 def app_mention_event(message: Message) -> JSON:

@@ -1,6 +1,6 @@
 """A person's interactions with the app: slash commands, actions on elements, submissions of modals."""
 
-from bot.sandbox import modals, seed
+from bot.sandbox import modals, seed, teams
 from bot.sandbox.block_kit import check_view
 from bot.sandbox.block_kit.check import interactive
 from bot.sandbox.deliveries import NotConnected, Unacked
@@ -25,15 +25,18 @@ class Interactions:
         """Send a slash command; its answer, or the error, is shown as an ephemeral message."""
         stand_in = self._stand_in
         command, _, text = typed.partition(" ")
-        if "commands" not in stand_in.scopes or command not in {known.command for known in seed.COMMANDS}:
+        if (
+            stand_in.revoked
+            or "commands" not in stand_in.scopes
+            or command not in {known.command for known in seed.COMMANDS}
+        ):
             return {"ok": False, "error": f"{command} is not a valid command."}
         path = stand_in.response_urls.issue(user, channel.id)
         payload = {
             "token": seed.VERIFICATION_TOKEN,
-            "team_id": seed.TEAM_ID,
-            "team_domain": seed.TEAM_DOMAIN,
+            **teams.of_command(stand_in.workspace, stand_in.workspace.users[user]),
             "channel_id": channel.id,
-            "channel_name": "directmessage" if channel.is_im else channel.name,
+            "channel_name": _name(channel),
             "user_id": user,
             "user_name": stand_in.workspace.users[user].name,
             "command": command,
@@ -72,9 +75,9 @@ class Interactions:
             "channel_id": channel.id,
             "is_ephemeral": message.ephemeral_to is not None,
         }
-        payload = self._interaction("block_actions", user) | {
+        payload = self._interaction("block_actions", user, in_view=False) | {
             "container": container | ({"thread_ts": message.thread_ts} if message.thread_ts else {}),
-            "channel": {"id": channel.id, "name": "directmessage" if channel.is_im else channel.name},
+            "channel": {"id": channel.id, "name": _name(channel)},
             "state": state,
             "response_url": f"{self._base_url}/actions/{path}",
             "actions": [acted],
@@ -145,20 +148,19 @@ class Interactions:
                 modals.close(workspace, user, view["id"])
         return {"ok": True}
 
-    def _interaction(self, kind: str, user: UserId, view_id: str | None = None) -> JSON:
+    def _interaction(self, kind: str, user: UserId, *, view_id: str | None = None, in_view: bool = True) -> JSON:
         person = self._stand_in.workspace.users[user]
         payload = {
             "type": kind,
-            "team": {"id": seed.TEAM_ID, "domain": seed.TEAM_DOMAIN},
+            **teams.of_interaction(self._stand_in.workspace, person, in_view=in_view),
             "user": {
                 "id": user,
                 "username": person.name,
                 "name": person.name,
-                "team_id": seed.TEAM_ID,
+                "team_id": person.team_id,
             },
             "api_app_id": seed.APP_ID,
             "token": seed.VERIFICATION_TOKEN,
-            "enterprise": None,
             "is_enterprise_install": False,
         }
         if kind == "view_closed":  # the only kind without a trigger id
@@ -171,6 +173,11 @@ class Interactions:
         except Unacked:
             return {"ok": False, "error": TROUBLE}
         return {"ok": True}
+
+
+def _name(channel: Channel) -> str:
+    """The name of a channel in an interaction: Slack does not tell that of a private one."""
+    return {"im": "directmessage", "private": "privategroup"}.get(channel.kind, channel.name)
 
 
 def _acted(blocks: list[JSON], action: JSON, at: str) -> JSON | None:

@@ -5,11 +5,12 @@ import time
 
 from bot.sandbox import limits, seed
 from bot.sandbox.limits import JSON, SlackError
+from bot.sandbox.seed import UserId
 from bot.sandbox.workspace import Workspace
 
 
-def stored(view: JSON, *, view_id: str | None = None, under: JSON | None = None) -> JSON:
-    """The view as Slack stores it: with its id, hash and place in the stack."""
+def stored(view: JSON, *, team_id: str = seed.TEAM_ID, view_id: str | None = None, under: JSON | None = None) -> JSON:
+    """The view as Slack stores it: with its reader's team, its id, hash and place in the stack."""
     own_id = view_id or f"V{secrets.token_hex(5).upper()}"
     defaults = {
         "private_metadata": "",
@@ -26,7 +27,7 @@ def stored(view: JSON, *, view_id: str | None = None, under: JSON | None = None)
         | view
         | {
             "id": own_id,
-            "team_id": seed.TEAM_ID,
+            "team_id": team_id,
             "app_id": seed.APP_ID,
             "app_installed_team_id": seed.TEAM_ID,
             "bot_id": seed.BOT_ID,
@@ -41,7 +42,7 @@ def stored(view: JSON, *, view_id: str | None = None, under: JSON | None = None)
 def open_modal(workspace: Workspace, user: str, view: JSON) -> JSON:
     """Show a modal in place of the person's present stack."""
     _check_external_id(workspace, view)
-    shown = stored(view)
+    shown = stored(view, team_id=_team_of(workspace, user))
     workspace.modals[user] = [shown]
     workspace.show_modals(user)
     return shown
@@ -55,7 +56,7 @@ def push(workspace: Workspace, user: str, view: JSON) -> JSON:
     if len(stack) >= limits.VIEW_STACK:
         raise SlackError("push_limit_reached")
     _check_external_id(workspace, view)
-    shown = stored(view, under=stack[-1])
+    shown = stored(view, team_id=_team_of(workspace, user), under=stack[-1])
     stack.append(shown)
     workspace.show_modals(user)
     return shown
@@ -66,7 +67,7 @@ def replace(workspace: Workspace, user: str, old: JSON, view: JSON) -> JSON:
 
     Raises SlackError: `not_found` if the old one was closed meanwhile.
     """
-    shown = stored(view, view_id=old["id"]) | {
+    shown = stored(view, team_id=old["team_id"], view_id=old["id"]) | {
         "previous_view_id": old["previous_view_id"],
         "root_view_id": old["root_view_id"],
     }
@@ -102,6 +103,10 @@ def find(workspace: Workspace, name: str, value: str) -> tuple[str, JSON]:
             if view[name] == value:
                 return user, view
     raise SlackError("not_found")
+
+
+def _team_of(workspace: Workspace, user: str) -> str:
+    return workspace.users[UserId(user)].team_id
 
 
 def _check_external_id(workspace: Workspace, view: JSON) -> None:

@@ -79,7 +79,7 @@ class PageApi:
             ),
             *(
                 Route(f"/sandbox/{act.__name__}", self._json_route(act), methods=["POST"])
-                for act in (self._administration.scope,)
+                for act in self._administration.acts
             ),
             Route("/sandbox/faults", self._json_route(self.arm), methods=["POST"]),
             Route("/sandbox/faults", self.clear_faults, methods=["DELETE"]),

@@ -70,13 +70,13 @@ class ResponseRoutes:
 
     def _respond(self, given: ResponseUrl, answer: JSON) -> None:
         workspace = self._stand_in.workspace
-        ts = given.message_ts or ""
-        original = workspace.message(given.channel, ts) or workspace.ephemeral(given.channel, ts)
+        ts, place = given.message_ts or "", workspace.moved.get(given.channel, given.channel)
+        original = workspace.message(place, ts) or workspace.ephemeral(place, ts)
         respond(
             self._stand_in,
             answer,
             user=given.user,
-            channel=workspace.channels[given.channel],
+            channel=workspace.channels[place],
             original=original,
             thread_ts=given.thread_ts if original is not None and original.is_reply else None,
         )

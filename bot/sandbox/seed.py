@@ -88,6 +88,11 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
         return self.kind == "im"
 
     @property
+    def type(self) -> str:
+        """The kind as events name it."""
+        return "group" if self.kind == "private" else self.kind
+
+    @property
     def is_direct(self) -> bool:
         """Whether this is a direct message of two people or of more."""
         return self.kind in {"im", "mpim"}

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from bot.sandbox import events, limits, manifest, scopes, seed
+from bot.sandbox import events, limits, manifest, scopes, seed, teams
 from bot.sandbox.deliveries import Deliveries
 from bot.sandbox.faults import Faults
 from bot.sandbox.feed import Feed
@@ -53,6 +53,7 @@ class StandIn:
         self.feed = Feed()
         self.workspace = Workspace(self.feed, clock, contents=settings.contents)
         self.scopes = set(settings.scopes)
+        self.revoked = ""  # the error that every call gets since the app was uninstalled
         self.faults = Faults()
         self.rates = Rates(settings.rate_scale, time.monotonic)
         self.deliveries = Deliveries([delay.total_seconds() * settings.retry_scale for delay in limits.EVENT_RETRIES])
@@ -70,14 +71,23 @@ class StandIn:
         self.feed.publish(("socket",), lambda: {"connected": self.sockets.connected})
 
     def send_event(self, event: JSON) -> None:
-        """Send an event to the app, if its manifest subscribes to it and its scopes allow it."""
+        """Send an event to the app, if it is installed, its manifest subscribes to it and its scopes allow it."""
+        if self.revoked:
+            return
         if manifest.subscription(event) in self.settings.subscribed and scopes.allow(self.scopes, event):
-            self.sockets.send_event(events.envelope(event, at=self.clock()))
+            origin = teams.origin_of(self.workspace, event)
+            self.sockets.send_event(events.envelope(event, at=self.clock(), origin=origin))
 
     def post(self, message: Message) -> Message:
-        """Add the app's own message, and send its event to the app, as Slack does."""
+        """Add the app's own message, and send its event to the app, as Slack does.
+
+        An ephemeral message to a person who is offline is never seen. Of a channel without the app, which only a
+        response URL reaches, the app gets no events.
+        """
+        if message.ephemeral_to in self.workspace.offline:
+            return message
         self.workspace.add(message)
-        if not message.ephemeral_to:
+        if not message.ephemeral_to and seed.BOT_USER in self.workspace.channels[message.channel].members:
             if message.thread_ts:
                 self.workspace.set_status(message.channel, message.thread_ts, "")
             self.send_event(events.message_event(message, self.workspace.channels[message.channel]))
@@ -120,7 +130,7 @@ class StandIn:
     def invite(self, user: UserId, channel: Channel, named: str) -> None:
         """Add a person or the app to a channel, by name or id; Slackbot reports the result."""
         invited = next((u for u in self.workspace.users.values() if named in (u.name, u.id)), None)
-        if channel.is_im:
+        if channel.is_direct:
             text = "You can't invite anybody to a direct message."
         elif invited is None:
             text = f"No user is called {named}." if named else "Name a user: `/invite @somebody`."
@@ -146,13 +156,15 @@ class StandIn:
             thread_ts=thread_ts,
             blocks=events.rich_text(stored),
             client_msg_id=str(uuid.uuid4()),
+            team=workspace.users[user].team_id,
         )
         workspace.add(message)
         names_bot = f"<@{seed.BOT_USER}>" in stored
         if seed.BOT_USER in channel.members:
             self.send_event(events.message_event(message, channel))
             if names_bot and not channel.is_im:
-                self.send_event(events.app_mention_event(message))
-        elif names_bot:
+                mention = teams.of_mention(workspace, workspace.users[user])
+                self.send_event(events.app_mention_event(message) | mention)
+        elif names_bot and not channel.is_direct:
             self.slackbot(user, channel, f"You mentioned <@{seed.BOT_USER}>, but they're not in this channel.")
         return message

@@ -62,6 +62,8 @@ class WebApi:
         if method not in METHODS and method not in APP_LEVEL:
             raise SlackError("unknown_method", req_method=method)
         _check_token(method, _token(request, given))
+        if self._stand_in.revoked and method != "api.test":
+            raise SlackError(self._stand_in.revoked)
         arguments, named = Arguments(given), str(given.get("channel", ""))
         scopes.check(self._stand_in.scopes, method, arguments, self._stand_in.workspace.channel_named(named))
         self._stand_in.rates.spend(method, named)

@@ -39,6 +39,8 @@ class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
     reply_count: int = 0
     reply_users: list[str] = []
     latest_reply: str | None = None
+    is_locked: bool = False
+    team: str = seed.TEAM_ID
 
     @property
     def is_reply(self) -> bool:
@@ -59,11 +61,11 @@ class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
             fields.pop(inner, None)
         if not with_metadata:
             fields.pop("metadata", None)
-        fields |= {"type": "message", "text": fields.get("text", ""), "team": seed.TEAM_ID}
+        fields |= {"type": "message", "text": fields.get("text", ""), "team": self.team}
         if self.bot_id:
             fields |= {"app_id": seed.APP_ID}
         if self.reply_count:
-            fields |= {"reply_users_count": len(self.reply_users), "subscribed": False, "is_locked": False}
+            fields |= {"reply_users_count": len(self.reply_users), "subscribed": False, "is_locked": self.is_locked}
         return fields
 
     def for_page(self, reader: str) -> JSON:
@@ -97,6 +99,10 @@ class Workspace:
         self.users: dict[UserId, User] = {user.id: user for user in (*contents.people, seed.BOT)}
         self.channels: dict[ChannelId, Channel] = {channel.id: channel for channel in contents.channels}
         self.me: UserId = contents.people[0].id
+        self.has_messages_tab = True
+        self.edit_window: float | None = None  # seconds within which a message may be edited
+        self.offline: set[str] = set()
+        self.moved: dict[ChannelId, ChannelId] = {}  # previous ids of channels
         self.homes: dict[str, JSON] = {}
         self.modals: dict[str, list[JSON]] = {user.id: [] for user in contents.people}
         self.statuses: dict[str, str] = {}
@@ -126,9 +132,26 @@ class Workspace:
 
     def join(self, channel: Channel, user: UserId) -> Channel:
         joined = msgspec.structs.replace(channel, members=(*channel.members, user))
-        self.channels[channel.id] = joined
-        self.feed.publish(("channel", channel.id), lambda: {"channel": page_channel(self.channels[channel.id])})
+        self.change(joined)
         return joined
+
+    def enterprise_of(self, user: User) -> str:
+        """The enterprise of a person's team; empty if it is none that the workspace knows of."""
+        return "" if user.is_external else self.enterprise_id
+
+    def change(self, channel: Channel) -> None:
+        """Replace a channel by a changed one of the same id."""
+        self.channels[channel.id] = channel
+        self.feed.publish(("channel", channel.id), lambda: {"channel": page_channel(self.channels[channel.id])})
+
+    def move(self, channel: Channel, to: ChannelId) -> None:
+        """Give a channel another id. Its messages keep their ts."""
+        del self.channels[channel.id]
+        self.moved[channel.id] = to
+        messages = self._messages[to] = self._messages.pop(channel.id)
+        for message in [*messages.values(), *(m for m in self._ephemerals if m.channel == channel.id)]:
+            message.channel = to
+        self.change(msgspec.structs.replace(channel, id=to))
 
     def message(self, channel: ChannelId, ts: str) -> Message | None:
         return self._messages[channel].get(ts)

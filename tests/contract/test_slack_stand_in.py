@@ -996,3 +996,89 @@ def test_a_stream_can_be_made_to_die(client, robin):
     robin.fault("stream_dies")
     with pytest.raises(SlackApiError, match="message_not_in_streaming_state"):
         stream.append(markdown_text="er")
+
+
+# --- a company's workspace ----------------------------------------------------
+
+
+@pytest.fixture
+def company(closing):
+    """A stand-in of a company, and an app that is connected to it."""
+    settings = Settings(contents=seed.COMPANY, ack_within=timedelta(seconds=ACK_WITHIN), rate_scale=0)
+    with start(settings) as running, Person(running.url) as robin:
+        connected = Connected(running.api_url)
+        robin.wait_connected()
+        yield robin, connected.app
+        connected.close(closing)
+
+
+def test_an_answer_reaches_a_direct_message_of_two_people_by_its_response_url_alone(company):
+    robin, bolt = company
+    heard = []
+
+    @bolt.command("/mixtral")
+    def answer(ack, command, client, respond):
+        ack()
+        heard.append(error_of(client.chat_postMessage, channel=command["channel_id"], text="x")["error"])
+        respond("to you", response_type="in_channel")
+
+    bolt.event("message")(lambda event: heard.append(event["text"]))
+    robin.command(seed.PAIR, "/mixtral status")
+    robin.wait_for_message(seed.PAIR, "to you")
+    assert heard == ["channel_not_found"], "and no event of the app's own answer"
+
+
+def test_a_person_of_another_company_is_told_apart_by_bolt(company):
+    robin, bolt = company
+    actors = {}
+
+    @bolt.event("message")
+    def of_message(context):
+        actors["message"] = (context.actor_team_id, context.team_id)
+
+    @bolt.event("app_mention")
+    def of_mention(context):
+        actors["app_mention"] = (context.actor_team_id, context.team_id)
+
+    with Person(bolt.client.base_url.removesuffix("api/"), seed.EVE) as eve:
+        eve.say(seed.ACME, "@mixtral hello")
+    robin.wait_for(lambda _: len(actors) == 2)
+    assert set(actors.values()) == {(seed.ACME_TEAM, seed.TEAM_ID)}
+
+
+def test_a_channel_with_a_new_id_is_announced(company):
+    robin, bolt = company
+    ids, urls = [], []
+    bolt.event("channel_id_changed")(lambda event: ids.append((event["old_channel_id"], event["new_channel_id"])))
+
+    @bolt.command("/mixtral")
+    def remember(ack, command):
+        ack()
+        urls.append(command["response_url"])
+
+    robin.command(MIXTRAL, "/mixtral status")
+    robin.administer("move", channel=MIXTRAL, to="C0MOVED0001")
+    robin.wait_for(lambda _: ids)
+    assert ids == [(MIXTRAL, "C0MOVED0001")]
+    assert WebhookClient(urls[0]).send(text="still here").status_code == 200
+    robin.wait_for_ephemeral("still here", channel="C0MOVED0001")
+
+
+@pytest.mark.parametrize("error", ["account_inactive", "token_revoked"])
+def test_an_app_that_is_uninstalled_is_told_so_and_can_do_nothing_more(company, error):
+    robin, bolt = company
+    told = []
+    bolt.event("app_uninstalled")(lambda: told.append("app_uninstalled"))
+    bolt.event("tokens_revoked")(lambda event: told.append(event["tokens"]["bot"]))
+    robin.administer("uninstall", error=error)
+    robin.wait_for(lambda _: len(told) == 2)
+    assert "app_uninstalled" in told
+    assert [seed.BOT_USER] in told
+    assert robin.state()["socket"]["connected"] == 0
+    client = WebClient(seed.BOT_TOKEN, base_url=bolt.client.base_url)
+    assert error_of(client.auth_test)["error"] == error
+    assert error_of(client.chat_postMessage, channel=MIXTRAL, text="x")["error"] == error
+    assert error_of(client.apps_connections_open, app_token=seed.APP_TOKEN)["error"] == error
+    assert not robin.post("/page/send", channel=MIXTRAL, text="/mixtral status")["ok"]
+    robin.administer("install")
+    client.auth_test()

@@ -4,7 +4,7 @@ from bot.sandbox import edits, limits, seed
 from bot.sandbox.arguments import Arguments
 from bot.sandbox.block_kit import check_attachments, check_message_blocks
 from bot.sandbox.limits import JSON, SlackError
-from bot.sandbox.methods.places import joined_channel_of, message_of, own_message_of, thread_of
+from bot.sandbox.methods.places import check_editable, message_of, own_message_of, thread_of, writable_channel_of
 from bot.sandbox.stand_in import StandIn
 
 
@@ -33,7 +33,7 @@ def content_of(arguments: Arguments, *, text_at_most: int = limits.TEXT) -> JSON
 
 
 def post_message(stand_in: StandIn, arguments: Arguments) -> JSON:
-    channel = joined_channel_of(stand_in, arguments)
+    channel = writable_channel_of(stand_in, arguments, by_name=True)
     content = content_of(arguments)
     message = stand_in.bot_message(
         channel,
@@ -47,7 +47,7 @@ def post_message(stand_in: StandIn, arguments: Arguments) -> JSON:
 
 
 def post_ephemeral(stand_in: StandIn, arguments: Arguments) -> JSON:
-    channel = joined_channel_of(stand_in, arguments)
+    channel = writable_channel_of(stand_in, arguments, by_name=True, restriction="restricted_action")
     user = arguments.required("user")
     if user not in channel.members:
         raise SlackError("user_not_in_channel")
@@ -61,6 +61,7 @@ def post_ephemeral(stand_in: StandIn, arguments: Arguments) -> JSON:
 
 def update(stand_in: StandIn, arguments: Arguments) -> JSON:
     message = own_message_of(stand_in, arguments, "cant_update_message")
+    check_editable(stand_in, message)
     stand_in.streams.end_old()
     if message.streaming:
         raise SlackError("streaming_state_conflict")

@@ -7,7 +7,7 @@ from bot.sandbox.arguments import Arguments
 from bot.sandbox.block_kit import check_message_blocks
 from bot.sandbox.faults import Kind
 from bot.sandbox.limits import JSON, SlackError
-from bot.sandbox.methods.places import joined_channel_of, own_message_of, thread_of
+from bot.sandbox.methods.places import own_message_of, thread_of, writable_channel_of
 from bot.sandbox.seed import UserId
 from bot.sandbox.sessions import STATUSES
 from bot.sandbox.stand_in import StandIn
@@ -15,7 +15,7 @@ from bot.sandbox.streams import Stream
 
 
 def start_stream(stand_in: StandIn, arguments: Arguments) -> JSON:
-    channel = joined_channel_of(stand_in, arguments)
+    channel = writable_channel_of(stand_in, arguments)
     if not channel.is_im:
         _check_recipient(stand_in, arguments)
     mode = arguments.text("task_display_mode", "timeline")
@@ -89,6 +89,8 @@ def _chunks_of(arguments: Arguments) -> list[JSON]:
 
 def _stream_of(stand_in: StandIn, arguments: Arguments, method: str) -> Stream:
     message = own_message_of(stand_in, arguments, "message_not_owned_by_app")
+    if stand_in.workspace.channels[message.channel].is_archived:
+        raise SlackError("is_archived")
     stream = stand_in.streams.find(message.channel, message.ts)
     if stand_in.faults.take(method, Kind.STREAM_DIES):
         stand_in.streams.end(stream)

@@ -6,41 +6,30 @@ from typing import Any
 from bot.sandbox import seed
 from bot.sandbox.arguments import Arguments
 from bot.sandbox.limits import JSON, SlackError
+from bot.sandbox.methods.channel_objects import channel_object
 from bot.sandbox.methods.places import channel_of, joined_channel_of
 from bot.sandbox.seed import Channel
 from bot.sandbox.stand_in import StandIn
 from bot.sandbox.workspace import Message
 
+_TYPES = {"channel": "public_channel", "private": "private_channel", "mpim": "mpim", "im": "im"}
 
-def _channel_fields(channel: Channel) -> JSON:
-    if channel.is_im:
-        person = next(user for user in channel.members if user != seed.BOT_USER)
-        return {"id": channel.id, "is_im": True, "is_channel": False, "user": person, "is_open": True}
-    return {
-        "id": channel.id,
-        "name": channel.name,
-        "name_normalized": channel.name,
-        "is_channel": True,
-        "is_group": False,
-        "is_im": False,
-        "is_mpim": False,
-        "is_private": False,
-        "is_archived": False,
-        "is_general": channel.name == "general",
-        "is_member": seed.BOT_USER in channel.members,
-        "num_members": len(channel.members),
-        "topic": {"value": channel.topic, "creator": "", "last_set": 0},
-        "purpose": {"value": "", "creator": "", "last_set": 0},
-        "context_team_id": seed.TEAM_ID,
-    }
+
+def _visible(stand_in: StandIn) -> list[Channel]:
+    """The public channels, and the others of which the app is a member."""
+    channels = stand_in.workspace.channels.values()
+    return [c for c in channels if c.kind == "channel" or seed.BOT_USER in c.members]
 
 
 def _of_types(arguments: Arguments, channels: list[Channel]) -> JSON:
     kinds = arguments.text("types", "public_channel").replace(" ", "").split(",")
     if not set(kinds) <= {"public_channel", "private_channel", "mpim", "im"}:
         raise SlackError("invalid_types")
-    wanted = [c for c in channels if ("im" if c.is_im else "public_channel") in kinds]
-    return _page(arguments, [_channel_fields(channel) for channel in wanted], "channels", default=100)
+    wanted = [c for c in channels if _TYPES[c.kind] in kinds]
+    if arguments.flag("exclude_archived"):
+        wanted = [c for c in wanted if not c.is_archived]
+    listed = [channel_object(channel, with_members=True) for channel in wanted]
+    return _page(arguments, listed, "channels", default=100)
 
 
 def _page(arguments: Arguments, items: Sequence[Any], name: str, *, default: int) -> JSON:
@@ -57,17 +46,18 @@ def _page(arguments: Arguments, items: Sequence[Any], name: str, *, default: int
 
 
 def list_all(stand_in: StandIn, arguments: Arguments) -> JSON:
-    return _of_types(arguments, list(stand_in.workspace.channels.values()))
+    return _of_types(arguments, _visible(stand_in))
 
 
 def list_mine(stand_in: StandIn, arguments: Arguments) -> JSON:
     user = arguments.text("user") or seed.BOT_USER
-    mine = [c for c in stand_in.workspace.channels.values() if user in c.members]
+    mine = [c for c in _visible(stand_in) if user in c.members]
     return _of_types(arguments, mine)
 
 
 def info(stand_in: StandIn, arguments: Arguments) -> JSON:
-    return {"channel": _channel_fields(channel_of(stand_in, arguments))}
+    channel = channel_of(stand_in, arguments)
+    return {"channel": channel_object(channel, with_members=arguments.flag("include_num_members"))}
 
 
 def members(stand_in: StandIn, arguments: Arguments) -> JSON:
@@ -76,15 +66,17 @@ def members(stand_in: StandIn, arguments: Arguments) -> JSON:
 
 def join(stand_in: StandIn, arguments: Arguments) -> JSON:
     channel = channel_of(stand_in, arguments)
-    if channel.is_im:
+    if channel.kind != "channel":
         raise SlackError("method_not_supported_for_channel_type")
+    if channel.is_archived:
+        raise SlackError("is_archived")
     if seed.BOT_USER in channel.members:
         return {
-            "channel": _channel_fields(channel),
+            "channel": channel_object(channel),
             "warning": "already_in_channel",
             "response_metadata": {"warnings": ["already_in_channel"]},
         }
-    return {"channel": _channel_fields(stand_in.workspace.join(channel, seed.BOT_USER))}
+    return {"channel": channel_object(stand_in.workspace.join(channel, seed.BOT_USER))}
 
 
 def open_dm(stand_in: StandIn, arguments: Arguments) -> JSON:

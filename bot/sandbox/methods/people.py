@@ -1,10 +1,11 @@
 """People, bot and team: auth.test, users.*, bots.info, team.info, api.test."""
 
-from bot.sandbox import seed
+from bot.sandbox import seed, teams
 from bot.sandbox.arguments import Arguments
 from bot.sandbox.limits import JSON, SlackError
 from bot.sandbox.seed import User, UserId
 from bot.sandbox.stand_in import StandIn
+from bot.sandbox.workspace import Workspace
 
 
 def api_test(_: StandIn, arguments: Arguments) -> JSON:
@@ -13,8 +14,10 @@ def api_test(_: StandIn, arguments: Arguments) -> JSON:
     return {"args": {}}
 
 
-def auth_test(_: StandIn, __: Arguments) -> JSON:
+def auth_test(stand_in: StandIn, _: Arguments) -> JSON:
+    enterprise = stand_in.workspace.enterprise_id
     return {
+        **({"enterprise_id": enterprise} if enterprise else {}),
         "url": f"https://{seed.TEAM_DOMAIN}.slack.com/",
         "team": seed.TEAM_NAME,
         "user": seed.BOT_NAME,
@@ -25,10 +28,10 @@ def auth_test(_: StandIn, __: Arguments) -> JSON:
     }
 
 
-def _user_fields(user: User) -> JSON:
+def _user_fields(workspace: Workspace, user: User) -> JSON:
     return {
         "id": user.id,
-        "team_id": seed.TEAM_ID,
+        **teams.of_person(workspace, user),
         "name": user.name,
         "real_name": user.real_name,
         "deleted": False,
@@ -54,12 +57,12 @@ def users_info(stand_in: StandIn, arguments: Arguments) -> JSON:
     user = stand_in.workspace.users.get(UserId(arguments.text("user")))
     if user is None:
         raise SlackError("user_not_found")
-    return {"user": _user_fields(user)}
+    return {"user": _user_fields(stand_in.workspace, user)}
 
 
 def users_list(stand_in: StandIn, _: Arguments) -> JSON:
     return {
-        "members": [_user_fields(user) for user in stand_in.workspace.users.values()],
+        "members": [_user_fields(stand_in.workspace, user) for user in stand_in.workspace.users.values()],
         "cache_ts": int(stand_in.clock()),
         "response_metadata": {"next_cursor": ""},
     }

@@ -1,4 +1,4 @@
-"""Finds the channel and the message that a call names, and checks the app's access."""
+"""Finds the channel and the message that a call names, and checks what the app may do there."""
 
 from bot.sandbox import seed
 from bot.sandbox.arguments import Arguments
@@ -8,23 +8,62 @@ from bot.sandbox.stand_in import StandIn
 from bot.sandbox.workspace import Message
 
 
-def channel_of(stand_in: StandIn, arguments: Arguments, name: str = "channel") -> Channel:
-    """The channel that the call names. Raises SlackError: `channel_not_found`."""
-    found = stand_in.workspace.channel_named(arguments.text(name))
-    if found is None:
+def channel_of(stand_in: StandIn, arguments: Arguments, name: str = "channel", *, by_name: bool = False) -> Channel:
+    """The channel that the call names, by its id or, if `by_name`, as people name it.
+
+    Raises SlackError: `channel_not_found`, also for what the app cannot see: a private channel, a group or a direct
+    message of which it is no member.
+    """
+    named = arguments.text(name)
+    found = stand_in.workspace.channel_named(named)
+    hidden = found is not None and found.kind != "channel" and seed.BOT_USER not in found.members
+    if found is None or hidden or not (by_name or found.id == named):
         raise SlackError("channel_not_found")
     return found
 
 
-def joined_channel_of(stand_in: StandIn, arguments: Arguments, name: str = "channel") -> Channel:
+def joined_channel_of(
+    stand_in: StandIn, arguments: Arguments, name: str = "channel", *, by_name: bool = False
+) -> Channel:
     """The channel that the call names, of which the app is a member.
 
     Raises SlackError: `channel_not_found`, `not_in_channel`.
     """
-    channel = channel_of(stand_in, arguments, name)
+    channel = channel_of(stand_in, arguments, name, by_name=by_name)
     if seed.BOT_USER not in channel.members:
         raise SlackError("not_in_channel")
     return channel
+
+
+def writable_channel_of(
+    stand_in: StandIn, arguments: Arguments, *, by_name: bool = False, restriction: str = ""
+) -> Channel:
+    """The channel that the call names, where the app may write, at top level or in the thread that the call names.
+
+    `restriction`: the one error for all restrictions of the channel, for methods that do not name them.
+    Raises SlackError: `channel_not_found`, `not_in_channel`, `is_archived`, `messages_tab_disabled`,
+    `restricted_action_…`.
+    """
+    channel = joined_channel_of(stand_in, arguments, by_name=by_name)
+    if channel.is_archived:
+        raise SlackError("is_archived")
+    if channel.is_bot_im and not stand_in.workspace.has_messages_tab:
+        raise SlackError("messages_tab_disabled")
+    root = stand_in.workspace.message(channel.id, arguments.text("thread_ts"))
+    restricted = _restriction(channel, root, is_reply="thread_ts" in arguments)
+    if restricted:
+        raise SlackError(restriction or restricted)
+    return channel
+
+
+def _restriction(channel: Channel, root: Message | None, *, is_reply: bool) -> str:
+    if channel.is_read_only:
+        return "restricted_action_read_only_channel"
+    if channel.is_thread_only and not is_reply:
+        return "restricted_action_thread_only_channel"
+    if channel.is_non_threadable and is_reply:
+        return "restricted_action_non_threadable_channel"
+    return "restricted_action_thread_locked" if root is not None and root.is_locked else ""
 
 
 def message_of(stand_in: StandIn, arguments: Arguments, name: str = "ts") -> Message:
@@ -47,6 +86,15 @@ def own_message_of(stand_in: StandIn, arguments: Arguments, refusal: str) -> Mes
     if message.bot_id != seed.BOT_ID:
         raise SlackError(refusal)
     return message
+
+
+def check_editable(stand_in: StandIn, message: Message) -> None:
+    """Check that a message of the app may be edited. Raises SlackError: `is_inactive`, `edit_window_closed`."""
+    workspace = stand_in.workspace
+    if workspace.channels[message.channel].is_archived:
+        raise SlackError("is_inactive")
+    if workspace.edit_window is not None and float(message.ts) < stand_in.clock() - workspace.edit_window:
+        raise SlackError("edit_window_closed")
 
 
 def thread_of(stand_in: StandIn, arguments: Arguments, channel: Channel) -> str | None:
