@@ -27,6 +27,7 @@ from bot.sandbox.seed import (
     GUS,
     MIXTRAL,
     OPS,
+    PAIR,
 )
 from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
@@ -216,3 +217,11 @@ def test_a_group_direct_message_launches_and_is_private_to_its_people(open_bot, 
     assert "shared" not in answered(noor, "/mixtral status", GENERAL)
     assert waits(ada, GROUP, "@mixtral Hello") == "shared"
     assert bot.requests.get("shared").place.channel == GROUP
+
+
+def test_a_question_from_a_direct_message_of_two_people_is_refused_with_a_mend_that_is_possible(open_bot, people):
+    open_bot().runs("fast", MIXTRAL)
+    people[ROBIN].command(PAIR, "/mixtral ask Hello")
+    told = words(people[ROBIN].wait_for_ephemeral("The question was not sent", channel=PAIR))
+    assert "your own direct message with the bot" in told
+    assert "/invite" not in told
