@@ -223,6 +223,14 @@ def test_a_direct_message_is_opened_by_the_persons_id(client, robin):
     robin.wait_for_message(dm, "hello")
 
 
+def test_slack_gives_its_verdict_on_blocks_without_posting_them(client, robin):
+    client.blocks_validate(blocks=[TaskCardBlock(task_id="1", title="Boot", status="complete")])
+    refused = error_of(client.blocks_validate, message={"blocks": [{"type": "poem"}]})
+    assert refused["error"] == "invalid_message"
+    assert refused["errors"][0]["pointer"] == "/blocks/0/type"
+    assert robin.messages(MIXTRAL) == []
+
+
 # --- rates ------------------------------------------------------------------
 
 
