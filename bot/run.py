@@ -19,17 +19,23 @@ from redis.retry import Retry
 
 from bot.cards.follower import Follower
 from bot.commands.channels import SlackChannels
-from bot.commands.context import CommandContext
+from bot.commands.context import Answers, CommandContext
 from bot.commands.recipe_catalog import RecipeCatalog
+from bot.commands.sight import Askable, Sight
+from bot.commands.strangers import Home
+from bot.door import Door
 from bot.listeners import Listeners
 from bot.prompting.pool import AnswerPool
 from bot.prompting.store import Threads
 from bot.settings import BotSettings, from_environ
+from bot.slack import workspace_events
 from bot.slack.budgets import Budgets
 from bot.slack.calls import SlackCalls
 from bot.slack.client import ACK_TIMEOUT, TIMEOUT, web_client
 from bot.slack.connections import ENVELOPES_AT_ONCE, app_of, serve
+from bot.slack.directory import Directory
 from bot.slack.failures import SlackFailed, SlackRefused
+from bot.slack.lockout import APP_TOKEN, CAUSES, LockedOut, Lockout
 from bot.slack.message import Identity
 from workers.errors import WorkersError
 from workers.placement.in_use import in_use
@@ -59,44 +65,72 @@ class Stopped(Exception):
 
 
 def main(environ: Mapping[str, str]) -> int:
-    """Run until SIGTERM or SIGINT. Return 0; 2 after a sentence on stderr if the bot cannot start."""
-    stop = threading.Event()
-
-    def end(*_: object) -> None:
-        if not stop.is_set():
-            stop.set()
-            cut_off = threading.Timer(EXIT_WITHIN.total_seconds(), os._exit, (0,))
-            cut_off.daemon = True
-            cut_off.start()
-
+    """Run until SIGTERM or SIGINT. Return 0; 2 after a sentence on stderr if the bot cannot start, or is locked out."""
+    ending = Ending()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
+        signal.signal(number, lambda *_: ending.begin(0))
     try:
-        run(from_environ(environ), stop)
+        run(from_environ(environ), ending.stop, Lockout(ending.locked_out))
     except Stopped:
-        return 0
+        pass
     except WorkersError as error:
         sys.stderr.write(f"mixtral-bot: {error}\n")
         return 2
-    return 0
+    return ending.status
 
 
-def run(settings: BotSettings, stop: threading.Event) -> None:
+class Ending:
+    """Why the process ends: by a signal, or because Slack accepts no call of the bot."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self.status = 0
+
+    def begin(self, status: int) -> None:
+        """End within EXIT_WITHIN. The first cause determines the exit status."""
+        if not self.stop.is_set():
+            self.status = status
+            self.stop.set()
+            cut_off = threading.Timer(EXIT_WITHIN.total_seconds(), os._exit, (status,))
+            cut_off.daemon = True
+            cut_off.start()
+
+    def locked_out(self, sentence: str) -> None:
+        sys.stderr.write(f"mixtral-bot: {sentence}\n")
+        self.begin(2)
+
+
+def run(settings: BotSettings, stop: threading.Event, lockout: Lockout) -> None:
     """Connect, serve until `stop` is set, and close. Raises CannotStart, Stopped."""
     redis = connect(settings.workers.redis_url)
     _until_it_works(lambda: belong(settings.workers, redis), "Redis", stop)
-    slack = slack_of(settings, redis, stop)
+    slack = slack_of(settings, redis, stop, lockout)
     ourselves = _until_it_works(lambda: _who_we_are(slack), "Slack", stop)
     with ExitStack() as closing:
         quick = quick_redis(settings.workers.redis_url)
         inside = settings.workers.gateway.internal_url
-        answers = AnswerPool(wire_deployments(settings.workers, redis), slack, redis, quick=quick, gateway=inside)
+        deployments = wire_deployments(settings.workers, redis)
+        directory = Directory(slack_of(settings, quick, lockout=lockout, timeout=ACK_TIMEOUT))
+        askable = Askable(deployments, Sight(directory, settings.admins))
+        answers = AnswerPool(
+            deployments,
+            slack,
+            redis,
+            askable=askable,
+            quick=quick,
+            gateway=inside,
+            streams_in_channels=settings.streams_in_channels,
+        )
         closing.callback(answers.close)
         later = ThreadPoolExecutor(LATER_THREADS, thread_name_prefix="later")
         closing.callback(later.shutdown, wait=False, cancel_futures=True)
-        context = context_of(settings, quick, answers)
-        listeners = Listeners(context, Threads(quick), ourselves.user, later, slack_of(settings, quick, stop))
-        closing.callback(_until_it_works(lambda: _serve(listeners, settings), "Slack's sockets", stop))
+        context = context_of(settings, quick, answers, directory, lockout)
+        calls = slack_of(settings, quick, stop, lockout)
+        home = Home(team=ourselves.team_id, enterprise=ourselves.enterprise, others=settings.teams)
+        door = Door(home, directory=directory, slack=calls, redis=quick, later=later, bot_user=ourselves.user)
+        listeners = Listeners(context, Threads(quick), ourselves.user, later, calls, door=door)
+        serving = _until_it_works(lambda: _serve(listeners, settings, lockout, ourselves.user), "Slack's sockets", stop)
+        closing.callback(serving)
         _follow(settings, slack, redis, answers, stop)
         answers.resume()
         context.deployments.all()  # reads every log before the first command needs them
@@ -105,10 +139,15 @@ def run(settings: BotSettings, stop: threading.Event) -> None:
 
 
 def slack_of(
-    settings: BotSettings, redis: Redis, stop: threading.Event | None = None, *, timeout: int = TIMEOUT
+    settings: BotSettings,
+    redis: Redis,
+    stop: threading.Event | None = None,
+    lockout: Lockout | None = None,
+    *,
+    timeout: int = TIMEOUT,
 ) -> SlackCalls:
     """Return the calls of the Web API, with their budgets in this Redis. `timeout`: seconds for one call."""
-    return SlackCalls(web_client(settings.bot_token, settings.api_url, timeout=timeout), Budgets(redis), stop)
+    return SlackCalls(web_client(settings.bot_token, settings.api_url, timeout=timeout), Budgets(redis), stop, lockout)
 
 
 def quick_redis(url: str) -> Redis:
@@ -122,17 +161,22 @@ def quick_redis(url: str) -> Redis:
     )
 
 
-def context_of(settings: BotSettings, redis: Redis, answers: AnswerPool) -> CommandContext:
-    """Return the dependencies of the command handlers."""
+def context_of(
+    settings: BotSettings, redis: Redis, answers: Answers, directory: Directory, lockout: Lockout | None = None
+) -> CommandContext:
+    """Return the dependencies of the command handlers. `directory`: with `ACK_TIMEOUT`."""
     core = settings.workers
+    deployments, sight = wire_deployments(core, redis), Sight(directory, settings.admins)
     return CommandContext(
-        deployments=wire_deployments(core, redis),
+        deployments=deployments,
         recipes=RecipeCatalog(core.recipe_folders, core.environ, core.default_recipe),
         ladder=ladder_of(core, drivers_of(core), redis),
         priced=lambda: in_use(core.environ, reader(redis)).dated,
         answers=answers,
-        channels=SlackChannels(slack_of(settings, redis, timeout=ACK_TIMEOUT), redis),
+        channels=SlackChannels(slack_of(settings, redis, lockout=lockout, timeout=ACK_TIMEOUT), redis, directory),
         admins=settings.admins,
+        sight=sight,
+        askable=Askable(deployments, sight),
         now=now,
     )
 
@@ -150,12 +194,16 @@ def _who_we_are(slack: SlackCalls) -> Identity:
         raise CannotStart(f"Slack refuses SLACK_BOT_TOKEN ({refused.code}). {mend}") from refused
 
 
-def _serve(listeners: Listeners, settings: BotSettings) -> Callable[[], None]:
+def _serve(listeners: Listeners, settings: BotSettings, lockout: Lockout, bot_user: str) -> Callable[[], None]:
     app = app_of(settings.bot_token, settings.api_url, settings.signing_secret)
+    workspace_events.register(app, lockout, bot_user)
     listeners.register(app)
     try:
         return serve(app, settings.app_token, settings.port)
     except SlackRefused as refused:
+        if refused.code in CAUSES:
+            lockout.begin(refused.code, APP_TOKEN)
+            raise LockedOut(str(refused)) from refused
         mend = "Create an app-level token (xapp-…) with connections:write in Basic Information; turn Socket Mode on."
         raise CannotStart(f"Slack refuses SLACK_APP_TOKEN ({refused.code}). {mend}") from refused
     except OSError as error:

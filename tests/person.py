@@ -147,6 +147,10 @@ class Person:
         if not answer["ok"]:
             raise Refused(f"/sandbox/faults {body} -> {answer}")
 
+    def event(self, kind: str, **fields: Any) -> None:
+        """Make the stand-in send an event that no action of a person causes."""
+        self._http.post("/sandbox/event", json={"type": kind, **fields}).raise_for_status()
+
     def clear_faults(self) -> None:
         self._http.delete("/sandbox/faults").raise_for_status()
 

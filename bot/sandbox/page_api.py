@@ -83,6 +83,7 @@ class PageApi:
             ),
             Route("/sandbox/faults", self._json_route(self.arm), methods=["POST"]),
             Route("/sandbox/faults", self.clear_faults, methods=["DELETE"]),
+            Route("/sandbox/event", self._json_route(self.event), methods=["POST"]),
             Route("/sandbox/calls", self.calls),
             Route("/sandbox/acks", self.acks),
             Route("/sandbox/deliveries", self.deliveries),
@@ -251,6 +252,11 @@ class PageApi:
                 await self._stand_in.sockets.disconnect(fault.count, _REASONS[fault.kind], fault.seconds)
             case _:
                 self._stand_in.faults.arm(fault)
+        return {"ok": True}
+
+    async def event(self, body: JSON) -> JSON:
+        """Send the app an event that no action of a person causes, such as `app_uninstalled`."""
+        self._stand_in.send_event(body)
         return {"ok": True}
 
     async def clear_faults(self, _: Request) -> Response:

@@ -13,6 +13,7 @@ from slack_sdk.web.slack_response import SlackResponse
 from bot.slack.budgets import Budgets
 from bot.slack.client import Call, within
 from bot.slack.failures import SlackAway, SlackBusy, SlackRefused
+from bot.slack.lockout import CAUSES, LockedOut, Lockout
 from bot.slack.message import JSON, Identity, Message
 from bot.slack.refusals import Refusals
 
@@ -41,14 +42,24 @@ Result = TypeVar("Result")
 class SlackCalls:
     """Safe to use from several threads.
 
-    Methods raise SlackBusy, SlackRefused, SlackAway. Those with a budget (`budgets.LIMITS`) take one call from it for
-    each request, and raise RedisError.
+    Methods raise SlackBusy, SlackRefused, SlackAway, LockedOut. Those with a budget (`budgets.LIMITS`) take one call
+    from it for each request, and raise RedisError.
     """
 
-    def __init__(self, web: WebClient, budgets: Budgets | None, stopping: threading.Event | None = None) -> None:
-        """`budgets`: None if only methods without a budget are called. `stopping` ends `insist`."""
+    def __init__(
+        self,
+        web: WebClient,
+        budgets: Budgets | None,
+        stopping: threading.Event | None = None,
+        lockout: Lockout | None = None,
+    ) -> None:
+        """`budgets`: None if only methods without a budget are called. `stopping` ends `insist`.
+
+        `lockout`: begins when Slack refuses the bot's token; from then on, methods raise LockedOut without a request.
+        """
         self._web = web
         self._budgets = budgets
+        self._lockout = lockout
         self.stopping = stopping or threading.Event()
         self._refusals = Refusals()
         self._identity: Identity | None = None
@@ -87,12 +98,13 @@ class SlackCalls:
         if self._identity is None:
             found = self._call("auth.test", self._web.auth_test)
             user, bot, name, team = (str(found.get(key) or "") for key in ("user_id", "bot_id", "user", "team"))
-            self._identity = Identity(user=user, bot=bot, name=name, team=team)
+            team_id, enterprise = str(found.get("team_id") or ""), str(found.get("enterprise_id") or "")
+            self._identity = Identity(user=user, bot=bot, name=name, team=team, team_id=team_id, enterprise=enterprise)
         return self._identity
 
     def check_app_token(self, token: str) -> None:
         """Raise SlackRefused if the app-level token cannot open a socket."""
-        self._call("apps.connections.open", self._web.apps_connections_open, app_token=token)
+        within(None, "apps.connections.open", self._web.apps_connections_open, {"app_token": token})
 
     def post(self, channel: str, message: Message, *, thread: str | None = None, metadata: JSON | None = None) -> str:
         """Post a message and return its ts. If Slack refuses the metadata, it is left out."""
@@ -135,6 +147,20 @@ class SlackCalls:
         """Return Slack's object of a channel."""
         return self._call("conversations.info", self._web.conversations_info, channel=channel).get("channel") or {}
 
+    def members(self, channel: str, cursor: str | None = None) -> tuple[list[str], str | None]:
+        """Return a page of the people of a channel, and the next page's cursor."""
+        about: JSON = {"channel": channel, "limit": 1000, "cursor": cursor}
+        page = self._call("conversations.members", self._web.conversations_members, **about)
+        return page.get("members") or [], (page.get("response_metadata") or {}).get("next_cursor") or None
+
+    def person(self, user: str) -> JSON:
+        """Return Slack's object of a person."""
+        return self._call("users.info", self._web.users_info, user=user).get("user") or {}
+
+    def team(self, team: str) -> JSON:
+        """Return Slack's object of a workspace, or of one that shares a channel with the bot's."""
+        return self._call("team.info", self._web.team_info, team=team).get("team") or {}
+
     def page(
         self,
         channel: str,
@@ -153,9 +179,9 @@ class SlackCalls:
             about["oldest"] = f"{since.timestamp():.6f}"
         if thread is not None:
             about["ts"] = thread
-            page = within(self._budgets, "conversations.replies", self._web.conversations_replies, about)
+            page = self._send("conversations.replies", self._web.conversations_replies, about)
         else:
-            page = within(self._budgets, "conversations.history", self._web.conversations_history, about)
+            page = self._send("conversations.history", self._web.conversations_history, about)
         return page.get("messages") or [], (page.get("response_metadata") or {}).get("next_cursor") or None
 
     def start_stream(self, channel: str, thread: str, team: str, user: str, markdown: str) -> str:
@@ -185,9 +211,14 @@ class SlackCalls:
         self._call("chat.stopStream", self._web.chat_stopStream, **about)
 
     def set_status(self, channel: str, thread: str, status: str) -> None:
-        """Show a line such as "is thinking…" below a thread."""
+        """Show a line such as "is thinking…" below a thread; an empty one ends the session's processing."""
         about: JSON = {"channel_id": channel, "thread_ts": thread, "status": status}
         self._call("assistant.threads.setStatus", self._web.assistant_threads_setStatus, **about)
+
+    def set_session(self, channel: str, thread: str, status: str) -> None:
+        """Set the status of a thread's session: `processing`, which shows Stop, or `active`."""
+        about: JSON = {"channel_id": channel, "thread_ts": thread, "status": status}
+        self._call("agents.sessions.setStatus", self._web.agents_sessions_setStatus, **about)
 
     def open_view(self, trigger: str, view: JSON) -> None:
         """Open a modal. A trigger is valid once, and for three seconds."""
@@ -214,7 +245,18 @@ class SlackCalls:
 
     def _call(self, method: str, call: Call, *, leave: int = 0, **arguments: Any) -> SlackResponse:
         try:
-            return within(self._budgets, method, call, arguments, leave=leave)
+            return self._send(method, call, arguments, leave=leave)
         except SlackRefused as refused:
             self.note(method, str(arguments.get("channel") or arguments.get("channel_id") or ""), refused)
             raise
+
+    def _send(self, method: str, call: Call, arguments: JSON, *, leave: int = 0) -> SlackResponse:
+        if self._lockout is not None and self._lockout.code:
+            raise LockedOut(f"Slack refuses the bot ({self._lockout.code}).")
+        try:
+            return within(self._budgets, method, call, arguments, leave=leave)
+        except SlackRefused as refused:
+            if self._lockout is None or refused.code not in CAUSES:
+                raise
+            self._lockout.begin(refused.code)
+            raise LockedOut(f"Slack refuses the bot ({refused.code}).") from refused

@@ -12,7 +12,8 @@ import pytest
 from redis import Redis
 from slack_sdk.signature import SignatureVerifier
 
-from bot.sandbox.seed import APP_TOKEN, BOT_TOKEN
+from bot.prompting.store import Questions
+from bot.sandbox.seed import APP_TOKEN, BOT_TOKEN, BOT_USER
 from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
 from tests import loopback
@@ -169,6 +170,52 @@ def test_over_http_it_answers_what_slack_signed_and_nothing_else(tmp_path, slack
         assert "/mixtral launch" in said.text
         forged = loopback.post(url, content=body, headers=headers | {"X-Slack-Signature": "v0=00"})
         assert forged.status_code == 401
+
+
+def end_of(process, log):
+    """The exit status of a bot that ends by itself within seconds, and the lines about why."""
+    assert process.wait(5 * PATIENCE) == 2
+    told = log.read_text()
+    assert "Traceback" not in told
+    return [line for line in told.splitlines() if line.startswith("mixtral-bot: ")]
+
+
+@pytest.mark.parametrize("code", ["token_revoked", "account_inactive", "team_added_to_org"])
+def test_a_token_that_slack_refuses_ends_it_with_one_line_also_when_it_is_started_again(
+    tmp_path, slack, robin, valkey_url, code
+):
+    log, again = tmp_path / "bot.log", tmp_path / "again.log"
+    env = environ(tmp_path, slack, valkey_url)
+    try:
+        with bot(env, log) as process:
+            robin.wait_connected()
+            robin.fault("refuse", method="*", error=code, count=10_000)
+            for number in range(5):  # several threads find it out at once
+                robin.say(MIXTRAL, f"@mixtral Hello {number}")
+            [line] = end_of(process, log)
+        assert f"Slack refuses SLACK_BOT_TOKEN ({code})" in line
+        assert "machines continue" in line
+        assert ("Wait until" if code == "team_added_to_org" else "Install the app again") in line
+        assert Questions(Redis.from_url(valkey_url)).all()  # they are answered after the app is installed again
+        before = len(robin.calls())
+        with bot(env, again) as process:
+            assert end_of(process, again) == [line]
+        assert len(robin.calls()) == before + 1
+    finally:
+        robin.clear_faults()
+
+
+@pytest.mark.parametrize("event", ["app_uninstalled", "tokens_revoked"])
+def test_an_app_that_is_uninstalled_ends_it_with_one_line(tmp_path, slack, robin, valkey_url, event):
+    log = tmp_path / "bot.log"
+    with bot(environ(tmp_path, slack, valkey_url), log) as process:
+        robin.wait_connected()
+        robin.event("tokens_revoked", tokens={"oauth": ["U0ADA000001"], "bot": []})
+        assert robin.command(MIXTRAL, "/mixtral help")["acked"]
+        robin.event(event, tokens={"oauth": [], "bot": [BOT_USER]})
+        [line] = end_of(process, log)
+    assert f"({event})" in line
+    assert "Install the app again" in line
 
 
 def test_a_redis_that_forgot_everything_does_not_end_it(tmp_path, slack, robin, valkey_url):

@@ -3,7 +3,7 @@
 from bot.sandbox import seed, teams
 from bot.sandbox.arguments import Arguments
 from bot.sandbox.limits import JSON, SlackError
-from bot.sandbox.seed import User, UserId
+from bot.sandbox.seed import TeamId, User, UserId
 from bot.sandbox.stand_in import StandIn
 from bot.sandbox.workspace import Workspace
 
@@ -82,6 +82,9 @@ def bots_info(_: StandIn, arguments: Arguments) -> JSON:
     }
 
 
-def team_info(_: StandIn, __: Arguments) -> JSON:
-    team = {"id": seed.TEAM_ID, "name": seed.TEAM_NAME, "domain": seed.TEAM_DOMAIN, "email_domain": ""}
-    return {"team": team}
+def team_info(_: StandIn, arguments: Arguments) -> JSON:
+    named = arguments.text("team") or seed.TEAM_ID
+    if named not in teams.NAMES:
+        raise SlackError("team_not_found")
+    name = teams.NAMES[TeamId(named)]
+    return {"team": {"id": named, "name": name, "domain": name.lower(), "email_domain": ""}}

@@ -60,7 +60,7 @@ def test_where_several_could_answer_there_is_a_button_for_each_which_puts_the_qu
     buttons = shown.blocks[-1]["elements"]
     assert [b["text"]["text"] for b in buttons] == ["Ask fast", "Ask slow"]
     for _ in range(2):
-        assert "Asked *slow*" in handlers.ask_again(buttons[1]["value"], office.context).text
+        assert "Asked *slow*" in handlers.ask_again(buttons[1]["value"], caller, office.context).text
     put = office.context.answers.asked[-1]
     assert (put.deployment, put.text, put.channel, put.user) == ("slow", "What is salt?", "C0HERE", "U1")
     assert put.key == "trigger:slow"
@@ -72,6 +72,19 @@ def test_where_the_card_cannot_be_shown_nothing_is_started(office):
     office.channels.joined = False
     assert "/invite @mixtral" in office.says(Launch())
     assert office.requests.all() == []
+
+
+@pytest.mark.parametrize("command", ["launch scripted", "ask Hello", "ask fast Hello"])
+def test_where_the_bot_cannot_write_the_mend_is_said_before_anything_is_begun(office, command):
+    office.running.put("fast", "http://127.0.0.1:9", "C0HERE")
+    office.running.put("slow", "http://127.0.0.1:9", "C0HERE")
+    office.channels.joined = False
+    assert "/invite @mixtral" in office.says(command)
+    said = office.says(command, channel="D0PAIR00001")
+    assert "/invite" not in said
+    assert "your own direct message with the bot" in said
+    assert office.answers.asked == []
+    assert len(office.requests.all()) == 2
 
 
 def test_an_unknown_recipe_starts_nothing(office):
