@@ -82,6 +82,8 @@ def bots_info(_: StandIn, arguments: Arguments) -> JSON:
     }
 
 
-def team_info(_: StandIn, __: Arguments) -> JSON:
+def team_info(stand_in: StandIn, _: Arguments) -> JSON:
+    enterprise = stand_in.workspace.enterprise_id
+    on_grid = {"enterprise_id": enterprise, "enterprise_name": teams.ENTERPRISE_NAME} if enterprise else {}
     team = {"id": seed.TEAM_ID, "name": seed.TEAM_NAME, "domain": seed.TEAM_DOMAIN, "email_domain": ""}
-    return {"team": team}
+    return {"team": team | on_grid}
