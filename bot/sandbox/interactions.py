@@ -48,7 +48,7 @@ class Interactions:
             "trigger_id": stand_in.triggers.issue(user),
         }
         try:
-            ack = await stand_in.sockets.request("slash_commands", payload)
+            ack = await stand_in.app.request("slash_commands", payload)
         except NotConnected:
             stand_in.slackbot(user, channel, SILENT.format(command=command))
             return {"ok": True, "acked": False}
@@ -114,7 +114,7 @@ class Interactions:
             "response_urls": [],
         }
         try:
-            ack = await self._stand_in.sockets.request("interactive", payload)
+            ack = await self._stand_in.app.request("interactive", payload)
             return self._apply_ack(user, view, ack)
         except (Unacked, SlackError):
             return {"ok": False, "error": TROUBLE}
@@ -170,7 +170,7 @@ class Interactions:
 
     async def _send(self, payload: JSON) -> JSON:
         try:
-            await self._stand_in.sockets.request("interactive", payload)
+            await self._stand_in.app.request("interactive", payload)
         except Unacked:
             return {"ok": False, "error": TROUBLE}
         return {"ok": True}

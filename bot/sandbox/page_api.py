@@ -164,7 +164,7 @@ class PageApi:
             if parent is None:
                 return {"ok": False, "error": "thread_not_found"}
             thread_ts = parent.thread_ts or parent.ts
-        message = self._stand_in.say(user, channel, text, thread_ts)
+        message = self._stand_in.say(user, channel, text, thread_ts, age=float(body.get("age") or 0))
         return {"ok": True, "ts": message.ts}
 
     async def action(self, body: JSON) -> JSON:
