@@ -8,7 +8,7 @@ from concurrent.futures import Executor, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
 
 from redis.exceptions import RedisError
-from slack_bolt import Ack, App, BoltResponse
+from slack_bolt import Ack, App, BoltContext, BoltResponse
 from slack_bolt.error import BoltUnhandledRequestError
 
 from bot.commands import handlers
@@ -19,6 +19,9 @@ from bot.commands.lookup import check, check_runs
 from bot.commands.policy import Permission
 from bot.commands.scale_handler import scale_to
 from bot.commands.settle import new_incident, settle, unexpected
+from bot.commands.strangers import sender_of
+from bot.commands.visibility import Viewer
+from bot.door import OUTSIDE, Door
 from bot.language.command import SLASH
 from bot.language.grammar import parse
 from bot.language.question import of_message
@@ -58,15 +61,24 @@ class Listeners:
     """
 
     def __init__(
-        self, context: CommandContext, threads: Threads, bot_user: str, later: Executor, slack: SlackCalls
+        self,
+        context: CommandContext,
+        threads: Threads,
+        bot_user: str,
+        later: Executor,
+        slack: SlackCalls,
+        *,
+        door: Door,
     ) -> None:
         self._context = context
         self._threads = threads
         self._bot_user = bot_user
         self._later = later
         self._slack = slack
+        self._door = door
 
     def register(self, app: App) -> None:
+        app.middleware(self._door.enter)
         app.command(SLASH)(self.command)
         app.action("card_endpoint")(self._click("endpoint", self._on_its_deployment(handlers.endpoint_of)))
         app.action("card_keep_trying")(self._click("keep trying", self._on_its_deployment(handlers.keep_trying)))
@@ -81,8 +93,8 @@ class Listeners:
         app.event(re.compile(".*"))(ignored)
         app.error(failed)
 
-    def command(self, ack: Ack, body: JSON) -> None:
-        caller = caller_of(body)
+    def command(self, ack: Ack, body: JSON, context: BoltContext) -> None:
+        caller = caller_of(body, context)
         command = parse(body.get("text") or "")
 
         def work() -> Message:
@@ -102,8 +114,8 @@ class Listeners:
     ) -> Callable[..., None]:
         """A listener that acks, and shows the result of `work`. `ack_within`: seconds to wait for it before the ack."""
 
-        def clicked(ack: Ack, body: JSON) -> None:
-            caller = caller_of(body)
+        def clicked(ack: Ack, body: JSON, context: BoltContext) -> None:
+            caller = caller_of(body, context)
             working = self._later.submit(settle, f"button {word}", caller, lambda: work(body, caller))
             wait([working], timeout=ack_within)
             ack()
@@ -118,16 +130,16 @@ class Listeners:
     def _on_its_deployment(
         self, work: Callable[[Deployment, Caller, CommandContext], Message]
     ) -> Callable[[JSON, Caller], Message]:
-        return lambda body, caller: work(self._deployment(body), caller, self._context)
+        return lambda body, caller: work(self._deployment(body, caller), caller, self._context)
 
-    def _logs(self, body: JSON, _: Caller) -> Message:
-        return handlers.logs_of(self._deployment(body), self._context)
+    def _logs(self, body: JSON, caller: Caller) -> Message:
+        return handlers.logs_of(self._deployment(body, caller), self._context)
 
-    def _ask_again(self, body: JSON, _: Caller) -> Message:
-        return handlers.ask_again(body["actions"][0].get("value") or "", self._context)
+    def _ask_again(self, body: JSON, caller: Caller) -> Message:
+        return handlers.ask_again(_value(body), caller, self._context)
 
     def _open_scale(self, body: JSON, caller: Caller) -> Message:
-        state = self._deployment(body)
+        state = self._deployment(body, caller)
         check(Permission.SCALE, state, caller, self._context)
         check_runs(state)
         try:
@@ -139,17 +151,17 @@ class Listeners:
             ) from failed
         return NOTHING
 
-    def scale_submitted(self, ack: Ack, body: JSON, view: JSON) -> None:
+    def scale_submitted(self, ack: Ack, body: JSON, view: JSON, context: BoltContext) -> None:
         [(block, inputs)] = view["state"]["values"].items()
         [given] = inputs.values()
-        caller = caller_of(body)
+        caller = caller_of(body, context)
 
         def scale() -> Message:
             try:
                 count = replicas(plain(given.get("value") or ""), "The number of replicas", least=0)
             except InvalidValue as wrong:
                 raise CommandError(wrong.sentence) from wrong
-            scale_to(self._by_id(view["private_metadata"]), count, caller, self._context)
+            scale_to(self._by_id(view["private_metadata"], caller), count, caller, self._context)
             return NOTHING
 
         working = self._later.submit(settle, "modal scale", caller, scale)
@@ -162,16 +174,17 @@ class Listeners:
         else:
             ack(response_action="errors", errors={block: message.text})
 
-    def message(self, body: JSON, event: JSON) -> None:
+    def message(self, body: JSON, event: JSON, context: BoltContext) -> None:
         """Ask, if a message is a prompt: a direct message, a mention, or in a thread that the bot answered."""
         if event.get("subtype") not in WRITTEN or event.get("bot_id") or not event.get("user"):
             return
         if not self._is_prompt(event):
             return
-        team = body.get("team_id") or event.get("team") or ""
+        team = sender_of(body).team or body.get("team_id") or ""  # the person's, which may be another workspace
         id_ = body.get("event_id") or f"{event['channel']}:{event['ts']}"
         # Stored before the ack, so that Slack repeats an event that could not be stored. Repetitions have no effect.
-        self._context.answers.ask(of_message(event, id_=id_, team=team, bot_user=self._bot_user))
+        outside = bool(context.get(OUTSIDE))
+        self._context.answers.ask(of_message(event, id_=id_, team=team, bot_user=self._bot_user, outside=outside))
 
     def _is_prompt(self, event: JSON) -> bool:
         channel, root = event["channel"], event.get("thread_ts")
@@ -181,13 +194,16 @@ class Listeners:
             return True
         return root is not None and self._threads.knows(channel, root)
 
-    def home_opened(self, event: JSON) -> None:
+    def home_opened(self, event: JSON, context: BoltContext) -> None:
         if event.get("tab", "home") == "home":
-            self._later.submit(self._publish_home, event["user"])
+            self._later.submit(self._publish_home, Viewer(user=event["user"], outside=bool(context.get(OUTSIDE))))
 
-    def _publish_home(self, user: str) -> None:
+    def _publish_home(self, viewer: Viewer) -> None:
+        user = viewer.user
+
         def publish() -> None:  # with the newest state: a pause may last minutes
-            view = home_view.home(self._context.deployments.all(), self._context.now(), user)
+            deployments = self._context.sight.of(viewer, self._context.deployments.all())
+            view = home_view.home(deployments, self._context.now(), user)
             self._slack.publish_home(user, view)
 
         try:
@@ -197,14 +213,19 @@ class Listeners:
         except Exception as error:  # noqa: BLE001 - the pool would not log it
             new_incident(error)
 
-    def _deployment(self, body: JSON) -> Deployment:
-        return self._by_id(body["actions"][0].get("value") or "")
+    def _deployment(self, body: JSON, caller: Caller) -> Deployment:
+        return self._by_id(_value(body), caller)
 
-    def _by_id(self, deployment: str) -> Deployment:
+    def _by_id(self, deployment: str, caller: Caller) -> Deployment:
+        """The deployment that a button or a modal names, if the caller may see it. Raises CommandError."""
         state = self._context.deployments.by_id(DeploymentId(deployment))
-        if state is None:
+        if state is None or not self._context.sight.sees(caller.viewer, state):
             raise CommandError("This deployment has ended, and its log no longer exists.", hint=f"{SLASH} status")
         return state
+
+
+def _value(body: JSON) -> str:
+    return body["actions"][0].get("value") or ""
 
 
 def ignored(event: JSON) -> None:
@@ -212,17 +233,19 @@ def ignored(event: JSON) -> None:
     _LOG.debug("ignored a %s", event.get("type"))
 
 
-def caller_of(body: JSON) -> Caller:
+def caller_of(body: JSON, context: BoltContext) -> Caller:
     """Return who sent a command, a click or a modal. Their payloads differ."""
     user, team, channel = body.get("user") or {}, body.get("team") or {}, body.get("channel") or {}
     container = body.get("container") or {}
     return Caller(
-        team=body.get("team_id") or team.get("id") or user.get("team_id") or "",
+        # The person's: in a shared channel, and on Grid, `team` of a click is that of the app.
+        team=user.get("team_id") or body.get("team_id") or team.get("id") or "",
         channel=body.get("channel_id") or channel.get("id") or container.get("channel_id") or "",
         user=body.get("user_id") or user.get("id") or "",
         # A request without an id gets a random one, so that it does not count as a repetition.
         once=body.get("trigger_id") or f"untold.{secrets.token_hex(8)}",
         response_url=body.get("response_url"),
+        outside=bool(context.get(OUTSIDE)),
     )
 
 

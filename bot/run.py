@@ -19,8 +19,11 @@ from redis.retry import Retry
 
 from bot.cards.follower import Follower
 from bot.commands.channels import SlackChannels
-from bot.commands.context import CommandContext
+from bot.commands.context import Answers, CommandContext
 from bot.commands.recipe_catalog import RecipeCatalog
+from bot.commands.sight import Askable, Sight
+from bot.commands.strangers import Home
+from bot.door import Door
 from bot.listeners import Listeners
 from bot.prompting.pool import AnswerPool
 from bot.prompting.store import Threads
@@ -105,12 +108,18 @@ def run(settings: BotSettings, stop: threading.Event, lockout: Lockout) -> None:
     with ExitStack() as closing:
         quick = quick_redis(settings.workers.redis_url)
         inside = settings.workers.gateway.internal_url
-        answers = AnswerPool(wire_deployments(settings.workers, redis), slack, redis, quick=quick, gateway=inside)
+        deployments = wire_deployments(settings.workers, redis)
+        channels = SlackChannels(slack_of(settings, quick, lockout=lockout, timeout=ACK_TIMEOUT), quick)
+        askable = Askable(deployments, Sight(channels.directory, settings.admins))
+        answers = AnswerPool(deployments, slack, redis, askable=askable, quick=quick, gateway=inside)
         closing.callback(answers.close)
         later = ThreadPoolExecutor(LATER_THREADS, thread_name_prefix="later")
         closing.callback(later.shutdown, wait=False, cancel_futures=True)
-        context = context_of(settings, quick, answers, lockout)
-        listeners = Listeners(context, Threads(quick), ourselves.user, later, slack_of(settings, quick, stop, lockout))
+        context = context_of(settings, quick, answers, channels)
+        calls = slack_of(settings, quick, stop, lockout)
+        home = Home(team=ourselves.team_id, enterprise=ourselves.enterprise, others=settings.teams)
+        door = Door(home, directory=channels.directory, slack=calls, redis=quick, later=later, bot_user=ourselves.user)
+        listeners = Listeners(context, Threads(quick), ourselves.user, later, calls, door=door)
         serving = _until_it_works(lambda: _serve(listeners, settings, lockout, ourselves.user), "Slack's sockets", stop)
         closing.callback(serving)
         _follow(settings, slack, redis, answers, stop)
@@ -143,17 +152,20 @@ def quick_redis(url: str) -> Redis:
     )
 
 
-def context_of(settings: BotSettings, redis: Redis, answers: AnswerPool, lockout: Lockout) -> CommandContext:
-    """Return the dependencies of the command handlers."""
+def context_of(settings: BotSettings, redis: Redis, answers: Answers, channels: SlackChannels) -> CommandContext:
+    """Return the dependencies of the command handlers. `channels`: with `ACK_TIMEOUT`."""
     core = settings.workers
+    deployments, sight = wire_deployments(core, redis), Sight(channels.directory, settings.admins)
     return CommandContext(
-        deployments=wire_deployments(core, redis),
+        deployments=deployments,
         recipes=RecipeCatalog(core.recipe_folders, core.environ, core.default_recipe),
         ladder=ladder_of(core, drivers_of(core), redis),
         priced=lambda: in_use(core.environ, reader(redis)).dated,
         answers=answers,
-        channels=SlackChannels(slack_of(settings, redis, lockout=lockout, timeout=ACK_TIMEOUT), redis),
+        channels=channels,
         admins=settings.admins,
+        sight=sight,
+        askable=Askable(deployments, sight),
         now=now,
     )
 

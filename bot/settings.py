@@ -1,5 +1,6 @@
 """The environment of the bot, typed: its Slack settings, and those of the workers."""
 
+import re
 from collections.abc import Mapping
 
 from msgspec import Struct
@@ -19,7 +20,13 @@ SETTINGS = (
     ),
     Setting("PORT", "run, check", "Port on which the bot serves HTTP; not used in Socket Mode.", str(PORT)),
     Setting("SLACK_API_URL", "run, check", "Address of Slack's Web API, with its path.", API_URL),
-    Setting("MIXTRAL_ADMINS", "run", "Comma-separated Slack user ids that may scale and end every deployment."),
+    Setting("MIXTRAL_ADMINS", "run", "Comma-separated Slack user ids that may see, scale and end every deployment."),
+    Setting(
+        "MIXTRAL_SLACK_TEAMS",
+        "run",
+        "Comma-separated ids of workspaces (`T…`) or enterprises (`E…`) of other companies whose people may use the "
+        "bot. Without it: only people of the bot's workspace, or on Enterprise Grid of its enterprise.",
+    ),
 )
 """Variables that the bot reads in addition to the workers' settings."""
 
@@ -34,6 +41,8 @@ class BotSettings(Struct, frozen=True, kw_only=True):
     """Port of the HTTP server."""
     api_url: str
     admins: frozenset[str]
+    teams: frozenset[str]
+    """Ids of workspaces and enterprises of other companies that are let in."""
 
     def __repr__(self) -> str:
         return f"BotSettings(api_url={self.api_url})"  # without the tokens, for log lines
@@ -62,8 +71,24 @@ def from_environ(environ: Mapping[str, str]) -> BotSettings:
         signing_secret=signing_secret,
         port=_port(environ.get("PORT", "")),
         api_url=_api_url(environ.get("SLACK_API_URL", "").strip()),
-        admins=frozenset(word.strip() for word in environ.get("MIXTRAL_ADMINS", "").split(",") if word.strip()),
+        admins=_listed(environ.get("MIXTRAL_ADMINS", "")),
+        teams=_teams(environ.get("MIXTRAL_SLACK_TEAMS", "")),
     )
+
+
+def _listed(text: str) -> frozenset[str]:
+    return frozenset(word.strip() for word in text.split(",") if word.strip())
+
+
+def _teams(text: str) -> frozenset[str]:
+    teams = _listed(text)
+    for team in sorted(teams):
+        if not re.fullmatch(r"[TE][A-Z0-9]+", team):
+            raise SettingsError(
+                f"MIXTRAL_SLACK_TEAMS contains {team!r}, which is not the id of a workspace (T…) or of an enterprise "
+                "(E…). Slack's web address has it: app.slack.com/client/T…"
+            )
+    return teams
 
 
 def _port(text: str) -> int:

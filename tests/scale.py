@@ -15,6 +15,7 @@ from redis import Redis
 from rich.console import Console
 from rich.table import Table
 
+from bot.commands.context import Caller
 from bot.commands.handlers import status
 from bot.language.command import Status
 from recipes.loader import find, load
@@ -159,14 +160,16 @@ class Store:
     def asked(self):
         """Seconds of a process's first `status`, and of the later ones in ascending order."""
         context: Any = SimpleNamespace(
-            requests=Deployments(self.redis, lambda _: None, {}), now=lambda: datetime.now(UTC)
+            deployments=Deployments(self.redis, lambda _: None, {}),
+            sight=SimpleNamespace(of=lambda viewer, deployments: deployments),
+            now=lambda: datetime.now(UTC),
         )
-        command = Status(name=None)
-        cold = timed(lambda: status(command, context))
+        command, caller = Status(name=None), Caller(team="T1", channel="C1", user="U1", once="1.1")
+        cold = timed(lambda: status(command, caller, context))
         with self.busy():
             took = []
             for _ in range(STATUSES):
-                took.append(timed(lambda: status(command, context)))
+                took.append(timed(lambda: status(command, caller, context)))
                 time.sleep(0.05)
         return cold, sorted(took)
 

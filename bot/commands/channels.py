@@ -2,8 +2,6 @@
 
 import json
 import logging
-import time
-from collections.abc import Callable
 from typing import Any
 
 from redis import Redis
@@ -11,6 +9,7 @@ from redis.exceptions import RedisError
 
 from bot.commands.errors import NotShown
 from bot.slack.calls import SlackCalls
+from bot.slack.directory import Directory
 from bot.slack.failures import SlackBusy, SlackFailed, SlackRefused
 from bot.slack.message import Message
 from workers.deployment.events import DeploymentId
@@ -18,37 +17,35 @@ from workers.deployment.events import DeploymentId
 _LOG = logging.getLogger(__name__)
 
 CARDS = "mixtral:cards"
-REMEMBERED = 600.0
-"""Time for which the bot's membership in a channel is cached, in seconds."""
-
-_NOT_THERE = frozenset({"channel_not_found", "not_in_channel"})
+MAX_NAMED = 20
+"""Maximum number of companies that share a channel and are looked up."""
 
 
 class SlackChannels:
     """Safe to use from several threads."""
 
-    def __init__(self, slack: SlackCalls, redis: Redis, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, slack: SlackCalls, redis: Redis) -> None:
         """`slack`: with `ACK_TIMEOUT`."""
         self._slack = slack
         self._redis: Any = redis
-        self._clock = clock
-        self._joined: dict[str, float] = {}
+        self.directory = Directory(slack)
 
     def may_post(self, channel: str) -> bool:
         """Whether the bot is a member of a channel; True if Slack does not respond."""
-        if self._joined.get(channel, 0.0) > self._clock():
-            return True
-        try:
-            info = self._slack.channel(channel)
-        except SlackRefused as refused:
-            return refused.code not in _NOT_THERE
-        except SlackFailed as failed:
-            _LOG.info("%s", failed)
-            return True
-        if info.get("is_member") is False and not (info.get("is_im") or info.get("is_mpim")):
-            return False
-        self._joined[channel] = self._clock() + REMEMBERED
-        return True
+        facts = self.directory.channel(channel)
+        return facts is None or facts.is_joined
+
+    def readers(self, channel: str) -> tuple[str, ...]:
+        """The other companies that read a channel, each as `Acme (T0ACME)`, or as its id alone."""
+        facts = self.directory.channel(channel)
+        if facts is None or not facts.is_shared:
+            return ()
+        named = tuple(self._named(team) for team in facts.other_teams[:MAX_NAMED])
+        return named or ("another company",)
+
+    def _named(self, team: str) -> str:
+        name = self.directory.team_name(team)
+        return f"{name} ({team})" if name else team
 
     def whisper(self, channel: str, user: str, message: Message) -> None:
         """Show a message to one person. It is not logged. Raises NotShown, also if Slack does not respond."""

@@ -7,6 +7,8 @@ from typing import Protocol
 from msgspec import Struct
 
 from bot.commands.recipe_catalog import RecipeCatalog
+from bot.commands.sight import Askable, Sight
+from bot.commands.visibility import Viewer
 from bot.language.question import Question
 from bot.slack.message import Message
 from workers.api import Deployments
@@ -23,12 +25,19 @@ class Caller(Struct, frozen=True, kw_only=True):
     once: str
     """Slack's trigger id: the same for every delivery of one request."""
     response_url: str | None = None
+    outside: bool = False
+    """Whether they are of another company, which is let in."""
+
+    @property
+    def viewer(self) -> Viewer:
+        return Viewer(user=self.user, channel=self.channel, outside=self.outside)
 
 
 class Channels(Protocol):
     """The part of `channels.SlackChannels` that the handlers use."""
 
     def may_post(self, channel: str) -> bool: ...
+    def readers(self, channel: str) -> tuple[str, ...]: ...
     def card_link(self, deployment: DeploymentId) -> str | None: ...
     def whisper(self, channel: str, user: str, message: Message) -> None: ...
 
@@ -51,4 +60,6 @@ class CommandContext(Struct, frozen=True, kw_only=True):
     answers: Answers
     channels: Channels
     admins: Collection[str]
+    sight: Sight
+    askable: Askable
     now: Callable[[], datetime]

@@ -2,13 +2,14 @@
 
 from typing import assert_never
 
+from msgspec import MsgspecError
 from msgspec.structs import replace
 
 from bot.commands.bounds import out_of_bounds
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, EnvMissing, NoRecipe
 from bot.commands.key_handlers import list_keys, new_key, revoke_key
-from bot.commands.lookup import check, named, one, which
+from bot.commands.lookup import check, named, one, seen, which
 from bot.commands.policy import Permission, may
 from bot.commands.recipe_catalog import name_from
 from bot.commands.scale_handler import scale_to
@@ -44,6 +45,7 @@ from bot.views import status as status_view
 from bot.views.amounts import duration, moment
 from bot.views.answer_choice import choice, chosen
 from bot.views.escape import code, escape
+from bot.views.readers import read_by
 from recipes.replicas import nearest
 from recipes.schema import Recipe
 from workers.api import KEEP_TRYING_FOR
@@ -54,6 +56,11 @@ from workers.deployment.state import Deployment
 
 LOG_LINES = 40
 
+GUESTS_LAUNCH_NOTHING = (
+    "Guests of the workspace cannot launch a model, because it costs money: nothing was started. Ask a member of the "
+    "workspace to launch it; you can ask the model then."
+)
+
 
 def handle(command: Command | UsageError, caller: Caller, context: CommandContext) -> Message:
     """Carry a command out. Raises CommandError, WorkersError, RecipeError, RedisError."""
@@ -63,7 +70,7 @@ def handle(command: Command | UsageError, caller: Caller, context: CommandContex
         case Launch():
             return launch(command, caller, context)
         case Status():
-            return status(command, context)
+            return status(command, caller, context)
         case Scale():
             return scale(command, caller, context)
         case Ask():
@@ -71,13 +78,13 @@ def handle(command: Command | UsageError, caller: Caller, context: CommandContex
         case Endpoint():
             return endpoint(command, caller, context)
         case ListKeys():
-            return list_keys(command, context)
+            return list_keys(command, caller, context)
         case NewKey():
             return new_key(command, caller, context)
         case RevokeKey():
             return revoke_key(command, caller, context)
         case Logs():
-            return logs(command, context)
+            return logs(command, caller, context)
         case Plan():
             return plan(command, context)
         case Recipes():
@@ -96,6 +103,8 @@ def misunderstood(error: UsageError) -> Message:
 
 
 def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
+    if context.sight.is_guest(caller.user):
+        raise CommandError(GUESTS_LAUNCH_NOTHING)
     recipe = _complete(command, context)
     name = command.name or name_from(recipe.name)
     if command.replicas and (why := out_of_bounds(recipe, command.replicas)):
@@ -105,31 +114,32 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
             "Nothing was started: the bot is not in this channel, so it cannot post the deployment's card. "
             "Invite it with `/invite @mixtral`, and launch again."
         )
+    readers = context.channels.readers(caller.channel)
     try:
         context.deployments.launch(
             recipe,
             name=name,
             replicas=command.replicas or max(recipe.replicas, 1),
-            place=Place(team=caller.team, channel=caller.channel, user=caller.user),
+            place=Place(team=caller.team, channel=caller.channel, user=caller.user, shared_with=readers),
             limits=command.limits,
             once=caller.once,
         )
     except NameTaken as taken:
-        raise _taken(taken, command, context) from taken
-    return Message(text=f"Launching *{name}* … Its card follows here, and shows every step.")
+        raise _taken(taken, command, caller, context) from taken
+    others = f" {said}" if (said := read_by(readers)) else ""
+    return Message(text=f"Launching *{name}* … Its card follows here, and shows every step.{others}")
 
 
-def status(command: Status, context: CommandContext) -> Message:
+def status(command: Status, caller: Caller, context: CommandContext) -> Message:
     if command.name is None:
-        deployments = context.deployments
-        return status_view.overview(deployments.all(), context.now(), lost=deployments.lost())
-    return status_view.detail(named(command.name, "status", context), context.now())
+        return status_view.overview(seen(caller, context), context.now(), lost=context.deployments.lost())
+    return status_view.detail(named(command.name, "status", caller, context), context.now())
 
 
 def scale(command: Scale, caller: Caller, context: CommandContext) -> Message:
     if command.name is None:
-        raise which(f"scale {{}} {command.replicas}", context)
-    state = named(command.name, "scale", context)
+        raise which(f"scale {{}} {command.replicas}", caller, context)
+    state = named(command.name, "scale", caller, context)
     return scale_to(state, command.replicas, caller, context)
 
 
@@ -141,8 +151,9 @@ def ask(command: Ask, caller: Caller, context: CommandContext) -> Message:
         user=caller.user,
         text=command.text,
         response_url=caller.response_url,
+        outside=caller.outside,
     )
-    found = route(question, context.deployments.all(), None, context.deployments.past_names())
+    found = route(question, context.askable.running(question), None, context.askable.ended(question))
     if isinstance(found, NotRouted) and found.choices:
         return choice(found.sentence, question, found.choices, found.prompt)
     if isinstance(found, NotRouted):
@@ -151,11 +162,19 @@ def ask(command: Ask, caller: Caller, context: CommandContext) -> Message:
     return _asked(found.deployment.name)
 
 
-def ask_again(value: str, context: CommandContext) -> Message:
-    """Send the question in a button's value to the deployment that the button names."""
-    question = chosen(value)
-    context.answers.ask(question)
-    return _asked(question.deployment or "it")
+def ask_again(value: str, caller: Caller, context: CommandContext) -> Message:
+    """Send the question in a button's value to the deployment that the button names, if the caller may see it."""
+    try:
+        question = chosen(value)
+    except MsgspecError as error:
+        raise CommandError("This button is no longer valid. Ask again.") from error
+    if question.deployment is None or question.channel != caller.channel:
+        raise CommandError("This button is no longer valid. Ask again.")
+    named(question.deployment, "ask", caller, context)
+    # Whoever clicks asks, whatever the value says.
+    asked = replace(question, team=caller.team, user=caller.user, outside=caller.outside, response_url=None)
+    context.answers.ask(asked)
+    return _asked(question.deployment)
 
 
 def _asked(name: str) -> Message:
@@ -163,7 +182,7 @@ def _asked(name: str) -> Message:
 
 
 def endpoint(command: Endpoint, caller: Caller, context: CommandContext) -> Message:
-    return endpoint_of(one(command.name, "endpoint", context), caller, context)
+    return endpoint_of(one(command.name, "endpoint", caller, context), caller, context)
 
 
 def endpoint_of(state: Deployment, caller: Caller, context: CommandContext) -> Message:
@@ -179,8 +198,8 @@ def endpoint_of(state: Deployment, caller: Caller, context: CommandContext) -> M
     return endpoint_view.endpoint(state, context.deployments.key(state.id), python=True)
 
 
-def logs(command: Logs, context: CommandContext) -> Message:
-    return logs_of(one(command.name, "logs", context), context)
+def logs(command: Logs, caller: Caller, context: CommandContext) -> Message:
+    return logs_of(one(command.name, "logs", caller, context), context)
 
 
 def logs_of(state: Deployment, context: CommandContext) -> Message:
@@ -206,8 +225,8 @@ def recipes(context: CommandContext) -> Message:
 
 def down(command: Down, caller: Caller, context: CommandContext) -> Message:
     if command.name is None:
-        raise which("down {}", context)
-    return end(named(command.name, "down", context), caller, context)
+        raise which("down {}", caller, context)
+    return end(named(command.name, "down", caller, context), caller, context)
 
 
 def end(state: Deployment, caller: Caller, context: CommandContext) -> Message:
@@ -259,14 +278,16 @@ def _nearest(missing: NoRecipe, command: Launch | Plan) -> CommandError:
     return CommandError(missing.sentence, hint=hint)
 
 
-def _taken(taken: NameTaken, command: Launch, context: CommandContext) -> CommandError:
-    """The error for a name that another deployment has."""
+def _taken(taken: NameTaken, command: Launch, caller: Caller, context: CommandContext) -> CommandError:
+    """The error for a name that another deployment has. Who may not see that one is told the name is taken, no more."""
     names = {state.name for state in context.deployments.all()}
     free = next(f"{taken.name}-{n}" for n in range(2, len(names) + 3) if f"{taken.name}-{n}" not in names)
     hint = command_text(replace(command, name=free))
     holder = context.deployments.by_id(taken.holder)
     if holder is None:
         return CommandError(escape(str(taken)), hint=hint)
+    if not context.sight.sees(caller.viewer, holder):
+        return CommandError(f"The name *{taken.name}* is taken. Choose another name.", hint=hint)
     link = context.channels.card_link(holder.id)
     card = f" <{link}|Its card.>" if link else ""
     where = "in a direct message" if holder.place.channel.startswith("D") else f"in <#{holder.place.channel}>"

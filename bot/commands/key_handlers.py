@@ -14,13 +14,13 @@ from workers.deployment.state import Deployment, Key
 NO_KEYS = "its keys no longer work"
 
 
-def list_keys(command: ListKeys, context: CommandContext) -> Message:
-    return keys_view.listing(one(command.name, "key", context))
+def list_keys(command: ListKeys, caller: Caller, context: CommandContext) -> Message:
+    return keys_view.listing(one(command.name, "key", caller, context))
 
 
 def new_key(command: NewKey, caller: Caller, context: CommandContext) -> Message:
     """Make a key and show it to its owner. If it cannot be shown, it is revoked."""
-    state = named(command.name, "key", context)
+    state = named(command.name, "key", caller, context)
     check(Permission.MAKE_KEY, state, caller, context)
     check_runs(state, NO_KEYS)
     if state.endpoint is None:
@@ -42,7 +42,7 @@ def new_key(command: NewKey, caller: Caller, context: CommandContext) -> Message
 
 
 def revoke_key(command: RevokeKey, caller: Caller, context: CommandContext) -> Message:
-    state = named(command.name, "key", context)
+    state = named(command.name, "key", caller, context)
     check_runs(state, NO_KEYS)
     key = _known(command, state)
     if key.user != caller.user:

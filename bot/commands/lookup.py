@@ -14,24 +14,35 @@ from workers.deployment.condition import condition_of, is_ending
 from workers.deployment.state import Deployment
 
 
-def named(name: str, word: str, context: CommandContext) -> Deployment:
-    """The deployment of this name. Raises CommandError; its hint is the command `word` with the nearest name."""
+def seen(caller: Caller, context: CommandContext) -> list[Deployment]:
+    """Every deployment that has not ended and that the caller may see, by name."""
+    return context.sight.of(caller.viewer, context.deployments.all())
+
+
+def named(name: str, word: str, caller: Caller, context: CommandContext) -> Deployment:
+    """The deployment of this name, if the caller may see it.
+
+    Raises CommandError; its hint is the command `word` with the nearest name.
+    """
     try:
-        return context.deployments.get(name)
-    except NoSuchDeployment as missing:
-        close = get_close_matches(name, missing.known, n=1, cutoff=0.4)
-        known = (
-            f"The deployments are {', '.join(missing.known)}."
-            if missing.known
-            else f"Nothing is running. `{SLASH} launch` starts a model."
-        )
-        sentence = f"{_unknown(name, context)} {known}"
-        raise CommandError(sentence, hint=f"{SLASH} {word} {close[0]}" if close else None) from missing
+        state = context.deployments.get(name)
+    except NoSuchDeployment:
+        pass
+    else:
+        if context.sight.sees(caller.viewer, state):
+            return state
+    names = [state.name for state in seen(caller, context)]
+    close = get_close_matches(name, names, n=1, cutoff=0.4)
+    known = (
+        f"The deployments are {', '.join(names)}." if names else f"Nothing is running. `{SLASH} launch` starts a model."
+    )
+    sentence = f"{_unknown(name, caller, context)} {known}"
+    raise CommandError(sentence, hint=f"{SLASH} {word} {close[0]}" if close else None)
 
 
-def _unknown(name: str, context: CommandContext) -> str:
+def _unknown(name: str, caller: Caller, context: CommandContext) -> str:
     last = context.deployments.last_of(name)
-    if last is None or last.ended is None:
+    if last is None or last.ended is None or not context.sight.sees(caller.viewer, last):
         return f"There is no deployment {code(name)}."
     if last.ended.failed:
         return f"*{last.name}* {words.verdict(last)} {moment(last.ended.at)}. {inert(clip(last.ended.failed, 300))}"
@@ -39,18 +50,18 @@ def _unknown(name: str, context: CommandContext) -> str:
     return f"*{last.name}* ended {moment(last.ended.at)}: it ran {duration(last.ran_for(last.ended.at))}, {cost}."
 
 
-def one(name: str | None, word: str, context: CommandContext) -> Deployment:
+def one(name: str | None, word: str, caller: Caller, context: CommandContext) -> Deployment:
     """The named deployment, or the only one. Raises CommandError."""
     if name is not None:
-        return named(name, word, context)
-    running = context.deployments.all()
+        return named(name, word, caller, context)
+    running = seen(caller, context)
     if len(running) == 1:
         return running[0]
-    raise which(f"{word} {{}}", context)
+    raise which(f"{word} {{}}", caller, context)
 
 
-def which(form: str, context: CommandContext) -> CommandError:
-    names = [state.name for state in context.deployments.all()]
+def which(form: str, caller: Caller, context: CommandContext) -> CommandError:
+    names = [state.name for state in seen(caller, context)]
     if not names:
         return CommandError("Nothing is running.", hint=f"{SLASH} launch")
     return CommandError(f"Give the name of a deployment: {', '.join(names)}.", hint=f"{SLASH} {form.format(names[0])}")

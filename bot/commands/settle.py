@@ -15,6 +15,7 @@ from bot.slack.message import Message
 from bot.views.escape import code, escape
 from bot.views.refusal import refusal
 from recipes.schema import RecipeError
+from workers.api import NoSuchDeployment
 from workers.errors import WorkersError
 
 _LOG = logging.getLogger(__name__)
@@ -39,6 +40,9 @@ def _attempt(work: Callable[[], Message]) -> tuple[str, Message]:
         return "done", work()
     except CommandError as error:
         return "refused", refusal(error.sentence, hint=f"Try {code(error.hint)}." if error.hint else None)
+    except NoSuchDeployment as gone:
+        # Its text names all that run.
+        return "refused (gone)", refusal(f"There is no deployment {code(gone.name)}.")
     except (WorkersError, RecipeError, PromptingError) as error:
         return f"refused ({type(error).__name__})", refusal(escape(str(error)))
     except RedisError as error:

@@ -35,6 +35,8 @@ class Question(Struct, frozen=True, kw_only=True):
 
     chosen: bool = False
     """Whether a button repeated the question, for the deployment that it names."""
+    outside: bool = False
+    """Whether a person of another company asks, who was let in."""
 
     @property
     def key(self) -> QuestionKey:
@@ -75,7 +77,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     """When to try again."""
 
 
-def of_message(event: Mapping[str, Any], *, id_: str, team: str, bot_user: str) -> Question:
+def of_message(event: Mapping[str, Any], *, id_: str, team: str, bot_user: str, outside: bool = False) -> Question:
     """The question in a `message` or `app_mention` event.
 
     A message outside threads becomes the root of its answer's thread.
@@ -88,6 +90,7 @@ def of_message(event: Mapping[str, Any], *, id_: str, team: str, bot_user: str) 
         text=typed(event.get("text", ""), bot_user),
         thread_ts=event.get("thread_ts"),
         message_ts=event["ts"],
+        outside=outside,
     )
 
 

@@ -13,7 +13,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from bot.language.question import Asked, Question, QuestionKey
-from bot.prompting.question_flow import QuestionFlow
+from bot.prompting.question_flow import AskableDeployments, QuestionFlow
 from bot.prompting.routing import HasToWait, availability
 from bot.prompting.store import Questions, Threads
 from bot.prompting.writing import Stopping
@@ -53,6 +53,7 @@ class AnswerPool:
         slack: SlackCalls,
         redis: Redis,
         *,
+        askable: AskableDeployments,
         http: httpx.Client | None = None,
         quick: Redis | None = None,
         at_once: int = AT_ONCE,
@@ -76,6 +77,7 @@ class AnswerPool:
             http=self._http,
             questions=self._questions,
             threads=self._threads,
+            askable=askable,
             gateway=gateway,
         )
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="answer")

@@ -4,11 +4,12 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Protocol
 
 import httpx
 from msgspec.structs import replace
 
-from bot.language.question import Asked, QuestionKey
+from bot.language.question import Asked, Question, QuestionKey
 from bot.prompting.conversation import ANSWER_EVENT, Remembered, Turn, from_memory, turns
 from bot.prompting.engine import EngineEndpoint
 from bot.prompting.notices import QuestionNotices
@@ -24,6 +25,7 @@ from bot.slack.message import Identity
 from bot.slack.reading import whole_thread
 from bot.views.answer_choice import choice
 from workers.api import Deployments
+from workers.deployment.events import DeploymentId
 from workers.deployment.state import Deployment
 
 _LOG = logging.getLogger(__name__)
@@ -37,6 +39,13 @@ _VANISHED = (
 )
 
 
+class AskableDeployments(Protocol):
+    """The part of `bot.commands.sight.Askable` that is used here: what the asker may see."""
+
+    def running(self, question: Question, before: DeploymentId | None = None) -> list[Deployment]: ...
+    def ended(self, question: Question) -> Collection[str]: ...
+
+
 class QuestionFlow:
     """Safe to use from several threads, if each has a different question."""
 
@@ -48,11 +57,12 @@ class QuestionFlow:
         http: httpx.Client,
         questions: Questions,
         threads: Threads,
+        askable: AskableDeployments,
         gateway: str | None = None,
     ) -> None:
         """`gateway`: address of the gateway for this process; None if it is the public one."""
         self._gateway = gateway
-        self._deployments, self._slack = deployments, slack
+        self._deployments, self._slack, self._askable = deployments, slack, askable
         self._questions, self._threads = questions, threads
         self._http = http
         self._notices = QuestionNotices(slack, threads)
@@ -94,7 +104,8 @@ class QuestionFlow:
     def _routed(self, asked: Asked) -> Asked | None:
         question = asked.question
         before = self._threads.recall(question.channel, question.thread_ts) if question.thread_ts else Remembered()
-        to = route(question, self._deployments.all(), before.deployment, self._deployments.past_names())
+        running = self._askable.running(question, before.deployment)
+        to = route(question, running, before.deployment, self._askable.ended(question))
         match to:
             case NotRouted():
                 self.explain(question.key, to.sentence, to.choices, to.prompt)

@@ -13,7 +13,8 @@ from bot.sandbox.limits import JSON
 from bot.sandbox.seed import ChannelId, User, UserId
 from bot.sandbox.workspace import Workspace
 
-_DOMAINS: Final = {seed.TEAM_ID: seed.TEAM_DOMAIN, seed.ACME_TEAM: "acme", seed.SIBLING_TEAM: "sibling"}
+NAMES: Final = {seed.TEAM_ID: seed.TEAM_NAME, seed.ACME_TEAM: "Acme", seed.SIBLING_TEAM: "Sibling"}
+_DOMAINS: Final = {team: name.lower() for team, name in NAMES.items()}
 ENTERPRISE_NAME: Final = "Sandbox Group"
 
 

@@ -100,7 +100,16 @@ class SlackCalls:
         if self._identity is None:
             found = self._call("auth.test", self._web.auth_test)
             user, bot, name, team = (str(found.get(key) or "") for key in ("user_id", "bot_id", "user", "team"))
-            self._identity = Identity(user=user, bot=bot, name=name, team=team, granted=_granted(found))
+            team_id, enterprise = str(found.get("team_id") or ""), str(found.get("enterprise_id") or "")
+            self._identity = Identity(
+                user=user,
+                bot=bot,
+                name=name,
+                team=team,
+                team_id=team_id,
+                enterprise=enterprise,
+                granted=_granted(found),
+            )
         return self._identity
 
     def check_app_token(self, token: str) -> None:
@@ -158,6 +167,20 @@ class SlackCalls:
     def channel(self, channel: str) -> JSON:
         """Return Slack's object of a channel."""
         return self._call("conversations.info", self._web.conversations_info, channel=channel).get("channel") or {}
+
+    def members(self, channel: str, cursor: str | None = None) -> tuple[list[str], str | None]:
+        """Return a page of the people of a channel, and the next page's cursor."""
+        about: JSON = {"channel": channel, "limit": 1000, "cursor": cursor}
+        page = self._call("conversations.members", self._web.conversations_members, **about)
+        return page.get("members") or [], (page.get("response_metadata") or {}).get("next_cursor") or None
+
+    def person(self, user: str) -> JSON:
+        """Return Slack's object of a person."""
+        return self._call("users.info", self._web.users_info, user=user).get("user") or {}
+
+    def team(self, team: str) -> JSON:
+        """Return Slack's object of a workspace, or of one that shares a channel with the bot's."""
+        return self._call("team.info", self._web.team_info, team=team).get("team") or {}
 
     def page(
         self,

@@ -23,6 +23,10 @@ class Identity(Struct, frozen=True, kw_only=True):
     bot: str = ""
     name: str = ""
     team: str = ""
+    """The workspace's name."""
+    team_id: str = ""
+    enterprise: str = ""
+    """The id of the enterprise that the workspace belongs to, on Enterprise Grid."""
     granted: frozenset[str] = frozenset()
     """The scopes of the token."""
 

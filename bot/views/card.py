@@ -7,6 +7,7 @@ from bot.views import attempts, endpoint, ladder, lost_control, offers, replicas
 from bot.views.amounts import count, duration, moment, seconds, usd_per_hour
 from bot.views.blocks import Block, actions, button, confirm, context, fenced, fields, header, listed, section
 from bot.views.escape import clip, code, escape, inert
+from bot.views.readers import read_by
 from bot.views.recipes import notes
 from recipes.replicas import follows_load
 from workers.deployment import condition
@@ -61,6 +62,7 @@ def card(deployment: Deployment, now: datetime) -> Message:
         *([section(said)] if (said := words.newer(deployment)) else []),
         *_failure(deployment),
         _facts(deployment, now),
+        *_readers(deployment),
         *_ladder(deployment, now),
         *_notes(deployment),
         *_endpoint(deployment),
@@ -116,6 +118,11 @@ def _facts(deployment: Deployment, now: datetime) -> Block:
     if limits := _limits(deployment.limits):
         pairs.append(("Limits", clip(limits, MAX_FACT)))
     return fields(pairs)
+
+
+def _readers(deployment: Deployment) -> list[Block]:
+    said = read_by(deployment.place.shared_with) if not deployment.ended else ""
+    return [context(said)] if said else []
 
 
 def _moved_by(deployment: Deployment) -> str:

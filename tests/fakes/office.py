@@ -10,9 +10,11 @@ from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import NotShown
 from bot.commands.recipe_catalog import RecipeCatalog
 from bot.commands.settle import settle
+from bot.commands.sight import Askable, Sight
 from bot.language.command import Command
 from bot.language.grammar import parse
 from bot.language.question import Question
+from bot.slack.facts import ChannelFacts, PersonFacts
 from bot.slack.message import Message
 from tests.builders.logs import Logs
 from tests.person import words as words_of
@@ -23,6 +25,28 @@ HERE = Path(__file__)
 RECIPES = HERE.parents[1] / "recipes"
 
 
+class Directory:
+    """What Slack knows, in memory. Channels are public, and people are members of the workspace, unless set."""
+
+    def __init__(self) -> None:
+        self.channels: dict[str, ChannelFacts | None] = {}
+        self.joined: dict[str, frozenset[str] | None] = {}
+        self.people: dict[str, PersonFacts | None] = {}
+        self.asked: list[str] = []
+
+    def channel(self, channel: str) -> ChannelFacts | None:
+        self.asked.append(channel)
+        return self.channels.get(channel, ChannelFacts(is_public=True))
+
+    def members(self, channel: str) -> frozenset[str] | None:
+        self.asked.append(channel)
+        return self.joined.get(channel)
+
+    def person(self, user: str) -> PersonFacts | None:
+        self.asked.append(user)
+        return self.people.get(user, PersonFacts(team="T1"))
+
+
 class Channels:
     """The Slack calls of `bot.commands.context.Channels`, in memory."""
 
@@ -31,6 +55,10 @@ class Channels:
         self.link: str | None = None
         self.whispered: list[tuple[str, str, str]] = []
         self.refuses: str | None = None
+        self.companies: tuple[str, ...] = ()
+
+    def readers(self, channel: str) -> tuple[str, ...]:
+        return self.companies
 
     def may_post(self, channel: str) -> bool:
         return self.joined
@@ -62,6 +90,8 @@ class Office:
         self.requests = Deployments(redis, self._nudge, {})
         self.channels, self.answers = Channels(), Answers()
         self.running = Logs(redis)
+        self.directory = Directory()
+        sight = Sight(self.directory, {"UADMIN"})
         self.context = CommandContext(
             deployments=self.requests,
             recipes=RecipeCatalog((RECIPES,), {}, "scripted"),
@@ -70,6 +100,8 @@ class Office:
             answers=self.answers,
             channels=self.channels,
             admins=frozenset({"UADMIN"}),
+            sight=sight,
+            askable=Askable(self.requests, sight),
             now=lambda: datetime.now(UTC),
         )
         self._told = 0

@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from tests.reference import commands, events, settings
+from tests.reference import commands, events, rights, settings
 from tests.reference.source import ROOT
 
 FOLDER = ROOT / "docs" / "reference"
@@ -12,7 +12,12 @@ NOTE = "<!-- Generated from the code by `make reference`. Do not edit. -->\n\n"
 @cache
 def pages() -> dict[str, str]:
     """The text of each page by its file name."""
-    written = {"settings.md": settings.page(), "commands.md": commands.page(), "events.md": events.page()}
+    written = {
+        "settings.md": settings.page(),
+        "commands.md": commands.page(),
+        "events.md": events.page(),
+        "rights.md": rights.page(),
+    }
     return {name: f"{NOTE}{text.rstrip()}\n" for name, text in written.items()}
 
 

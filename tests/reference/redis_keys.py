@@ -18,6 +18,7 @@ KEYS = {
     "mixtral:questions": ("hash", "Prompts that have no answer yet (JSON), by the question's key."),
     "mixtral:asked:<key>": ("string", "Marks a prompt as received, so that Slack's retry is ignored. Expires after 1 hour."),
     "mixtral:thread:<channel>:<root>": ("hash", "Conversation of a thread: `deployment`, prompts (`p:<ts>`), answers (`a:<ts>`). Expires after 7 days."),
+    "mixtral:told:<channel>:<user>": ("string", "Marks a person of another company as told why they get no answer. Expires after 1 day."),
     "mixtral:rate:<method>": ("string", "Time, in Unix milliseconds, at which the budget of a Slack method is full again. Expires 1 second later."),
     "mixtral:rate:<method>:<channel>": ("string", "The same for `chat.postMessage`, by channel."),
 }  # fmt: skip

@@ -17,13 +17,16 @@ from slack_sdk import WebClient
 from bot.commands.channels import SlackChannels
 from bot.commands.context import CommandContext
 from bot.commands.recipe_catalog import RecipeCatalog
+from bot.commands.sight import Askable, Sight
+from bot.commands.strangers import Home
+from bot.door import Door
 from bot.language.question import Question
 from bot.listeners import Listeners
 from bot.prompting import pool as prompting
 from bot.prompting.store import Threads
 from bot.run import quick_redis, slack_of
 from bot.sandbox import events
-from bot.sandbox.seed import APP_TOKEN, BOT_TOKEN, BOT_USER
+from bot.sandbox.seed import APP_TOKEN, BOT_TOKEN, BOT_USER, TEAM_ID
 from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
 from bot.settings import from_environ
@@ -31,6 +34,7 @@ from bot.slack.budgets import Budgets
 from bot.slack.calls import SlackCalls
 from bot.slack.client import ACK_TIMEOUT, web_client
 from bot.slack.connections import app_of, serve
+from bot.slack.directory import Directory
 from bot.views.card import card
 from tests.builders.logs import Logs
 from tests.person import ADA, MIXTRAL, RANDOM, ROBIN, Person, words
@@ -68,19 +72,28 @@ class Bot:
         self.answers = Answers()
         self.requests = Deployments(redis, self.nudged.append, {})
         self.client = WebClient(BOT_TOKEN, base_url=slack.api_url)
+        channels = SlackChannels(slack_of(settings, redis, timeout=ACK_TIMEOUT), redis)
+        directory = channels.directory
+        sight = Sight(directory, ())
         self.context = CommandContext(
             deployments=self.requests,
             recipes=RecipeCatalog((RECIPES,), {}, "scripted"),
             ladder=ladder_of(settings.workers, {}),
             priced=lambda: "read today",
             answers=self.answers,
-            channels=SlackChannels(slack_of(settings, redis, timeout=ACK_TIMEOUT), redis),
+            channels=channels,
             admins=frozenset(),
+            sight=sight,
+            askable=Askable(self.requests, sight),
             now=lambda: datetime.now(UTC),
         )
         self._later = ThreadPoolExecutor(4)
         self.app = app_of(BOT_TOKEN, slack.api_url, None)
-        Listeners(self.context, Threads(redis), BOT_USER, self._later, slack_of(settings, redis)).register(self.app)
+        calls = slack_of(settings, redis)
+        door = Door(
+            Home(team=TEAM_ID), directory=directory, slack=calls, redis=redis, later=self._later, bot_user=BOT_USER
+        )
+        Listeners(self.context, Threads(redis), BOT_USER, self._later, calls, door=door).register(self.app)
         self._close = serve(self.app, APP_TOKEN, 0)
 
     def card(self, name, channel=MIXTRAL):
@@ -213,9 +226,9 @@ def test_a_click_is_acked_while_redis_is_frozen(bot, redis, robin):
 
 def test_what_is_asked_before_an_ack_gives_up_in_time(redis, valkey_url, slack):
     with quick_redis(valkey_url) as quick:
-        answers = prompting.AnswerPool(
-            Deployments(redis, print, {}), SlackCalls(web_client(BOT_TOKEN), Budgets(redis)), redis, quick=quick
-        )
+        calls, deployments = SlackCalls(web_client(BOT_TOKEN), Budgets(redis)), Deployments(redis, print, {})
+        askable = Askable(deployments, Sight(Directory(calls), ()))
+        answers = prompting.AnswerPool(deployments, calls, redis, askable=askable, quick=quick)
         quick.ping()
         began = time.monotonic()
         with frozen(redis), pytest.raises(RedisError):

@@ -9,17 +9,21 @@ from msgspec.structs import replace
 from redis import Redis
 
 from bot.commands.context import CommandContext
+from bot.commands.sight import Askable, Sight
+from bot.commands.strangers import Home
+from bot.door import Door
 from bot.listeners import Listeners
 from bot.prompting import pool as answers
 from bot.prompting.pool import AnswerPool
 from bot.prompting.store import QUESTIONS, Threads
 from bot.run import slack_of
-from bot.sandbox.seed import APP_TOKEN, BOT_TOKEN, BOT_USER
+from bot.sandbox.seed import APP_TOKEN, BOT_TOKEN, BOT_USER, TEAM_ID
 from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
 from bot.settings import from_environ
 from bot.slack import calls
 from bot.slack.connections import app_of, serve
+from bot.slack.directory import Directory
 from tests.builders.logs import Logs
 from tests.fakes.upstream import DEFAULT, Upstream
 from tests.person import ADA, MIXTRAL, ROBIN, Person, words
@@ -42,6 +46,9 @@ class Line:
         self.settings = settings
         self.requests = wire_deployments(settings.workers, redis)
         self.bots = []
+        directory = Directory(slack_of(settings, redis))
+        sight = Sight(directory, ())
+        self.askable = Askable(self.requests, sight)
         context = CommandContext(
             deployments=self.requests,
             recipes=None,
@@ -50,11 +57,17 @@ class Line:
             answers=self,
             channels=None,
             admins=(),
+            sight=sight,
+            askable=self.askable,
             now=now,
         )
         app = app_of(BOT_TOKEN, api_url, None)
         self._later = ThreadPoolExecutor(4)
-        Listeners(context, Threads(redis), BOT_USER, self._later, slack_of(settings, redis)).register(app)
+        calls = slack_of(settings, redis)
+        door = Door(
+            Home(team=TEAM_ID), directory=directory, slack=calls, redis=redis, later=self._later, bot_user=BOT_USER
+        )
+        Listeners(context, Threads(redis), BOT_USER, self._later, calls, door=door).register(app)
         self._end_sockets = serve(app, APP_TOKEN, 0)
 
     def ask(self, question):
@@ -67,7 +80,8 @@ class Line:
 
     def bot(self):
         lease, watch, slack = timedelta(seconds=1), timedelta(seconds=0.1), slack_of(self.settings, self.redis)
-        self.bots.append(AnswerPool(self.requests, slack, self.redis, lease=lease, watch_every=watch))
+        pool = AnswerPool(self.requests, slack, self.redis, askable=self.askable, lease=lease, watch_every=watch)
+        self.bots.append(pool)
         self.bots[-1].resume()
         return self.bots[-1]
 

@@ -46,12 +46,14 @@ class Control(StrEnum):
     END = "end"
 
 
-class Place(Struct, frozen=True, kw_only=True):
+class Place(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where in Slack a deployment was requested, and by whom."""
 
     team: str
     channel: str
     user: str
+    shared_with: tuple[str, ...] = ()
+    """The other companies that could read the channel then, each as `Acme (T0ACME)`, or an id alone."""
 
 
 class Event(Struct, frozen=True, kw_only=True, tag=True):

@@ -3,7 +3,7 @@
 from bot.sandbox import seed, teams
 from bot.sandbox.arguments import Arguments
 from bot.sandbox.limits import JSON, SlackError
-from bot.sandbox.seed import User, UserId
+from bot.sandbox.seed import TeamId, User, UserId
 from bot.sandbox.stand_in import StandIn
 from bot.sandbox.workspace import Workspace
 
@@ -82,8 +82,15 @@ def bots_info(_: StandIn, arguments: Arguments) -> JSON:
     }
 
 
-def team_info(stand_in: StandIn, _: Arguments) -> JSON:
-    enterprise = stand_in.workspace.enterprise_id
+def team_info(stand_in: StandIn, arguments: Arguments) -> JSON:
+    """The app's own team, or another one that shares a channel."""
+    named = TeamId(arguments.text("team") or seed.TEAM_ID)
+    channels = stand_in.workspace.channels.values()
+    external = {team for channel in channels for team in channel.external_teams}
+    known = external.union({seed.TEAM_ID}, *(channel.sibling_teams for channel in channels))
+    if named not in known:
+        raise SlackError("team_not_found")
+    enterprise = "" if named in external else stand_in.workspace.enterprise_id
     on_grid = {"enterprise_id": enterprise, "enterprise_name": teams.ENTERPRISE_NAME} if enterprise else {}
-    team = {"id": seed.TEAM_ID, "name": seed.TEAM_NAME, "domain": seed.TEAM_DOMAIN, "email_domain": ""}
-    return {"team": team | on_grid}
+    name = teams.NAMES[named]
+    return {"team": {"id": named, "name": name, "domain": name.lower(), "email_domain": "", **on_grid}}

@@ -60,7 +60,7 @@ def test_where_several_could_answer_there_is_a_button_for_each_which_puts_the_qu
     buttons = shown.blocks[-1]["elements"]
     assert [b["text"]["text"] for b in buttons] == ["Ask fast", "Ask slow"]
     for _ in range(2):
-        assert "Asked *slow*" in handlers.ask_again(buttons[1]["value"], office.context).text
+        assert "Asked *slow*" in handlers.ask_again(buttons[1]["value"], caller, office.context).text
     put = office.context.answers.asked[-1]
     assert (put.deployment, put.text, put.channel, put.user) == ("slow", "What is salt?", "C0HERE", "U1")
     assert put.key == "trigger:slow"

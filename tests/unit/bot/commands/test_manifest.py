@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 
+from slack_bolt import BoltContext
+
 import bot
 from bot.language.command import SLASH, USAGES
 from bot.listeners import caller_of
@@ -52,4 +54,4 @@ def test_the_documentation_says_what_each_scope_and_each_event_is_for():
 
 
 def test_two_requests_without_a_trigger_id_are_two():
-    assert caller_of({"user_id": "U1"}).once != caller_of({"user_id": "U1"}).once
+    assert caller_of({"user_id": "U1"}, BoltContext()).once != caller_of({"user_id": "U1"}, BoltContext()).once

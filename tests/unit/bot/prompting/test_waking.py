@@ -7,11 +7,13 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
+from bot.commands.sight import Askable, Sight
 from bot.language.question import Asked, Question
 from bot.prompting.question_flow import QuestionFlow
 from bot.prompting.store import Questions, Threads
 from tests.builders.logs import Logs
 from tests.builders.recipes import scaled_by
+from tests.fakes.office import Directory
 from tests.fakes.slack_thread import SlackThread
 from workers.api import Deployments
 
@@ -59,6 +61,7 @@ def asked_of(redis, gateway, recipe):
         http=gateway.client,
         questions=questions,
         threads=Threads(redis),
+        askable=Askable(requests, Sight(Directory(), ())),
     )
     answering.run(question.key)
     assert questions.get(question.key) is not None

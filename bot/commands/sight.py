@@ -1,0 +1,75 @@
+"""Which deployments a person may see. Slack is asked only where the channel of the launch is another one."""
+
+from collections.abc import Collection, Iterable
+from typing import Protocol
+
+from bot.commands.visibility import Viewer, by_itself, everybody_reads, member_reads
+from bot.language.question import Question
+from bot.slack.facts import ChannelFacts, PersonFacts
+from workers.api import Deployments
+from workers.deployment.events import DeploymentId
+from workers.deployment.state import Deployment
+
+
+class Known(Protocol):
+    """The part of `bot.slack.directory.Directory` that is used here."""
+
+    def channel(self, channel: str) -> ChannelFacts | None: ...
+    def members(self, channel: str) -> frozenset[str] | None: ...
+    def person(self, user: str) -> PersonFacts | None: ...
+
+
+class Sight:
+    """Safe to use from several threads. What is not known is not shown."""
+
+    def __init__(self, directory: Known, admins: Collection[str]) -> None:
+        self._directory = directory
+        self._admins = admins
+
+    def sees(self, viewer: Viewer, state: Deployment) -> bool:
+        known = by_itself(state, viewer, self._admins)
+        if known is not None:
+            return known
+        channel = state.place.channel
+        if everybody_reads(self._directory.channel(channel)) and not self._is_limited(viewer):
+            return True
+        return member_reads(self._directory.members(channel), viewer)
+
+    def of(self, viewer: Viewer, states: Iterable[Deployment]) -> list[Deployment]:
+        """Those of the deployments that the person may see."""
+        return [state for state in states if self.sees(viewer, state)]
+
+    def is_guest(self, user: str) -> bool:
+        """Whether Slack says so; False if it is not known."""
+        person = self._directory.person(user)
+        return person is not None and person.is_guest
+
+    def _is_limited(self, viewer: Viewer) -> bool:
+        """Whether the person reads only the channels of which they are a member."""
+        return viewer.outside or self.is_guest(viewer.user)
+
+
+class Askable:
+    """The deployments among which a question is routed: those that its asker may see."""
+
+    def __init__(self, deployments: Deployments, sight: Sight) -> None:
+        self._deployments = deployments
+        self._sight = sight
+
+    def running(self, question: Question, before: DeploymentId | None = None) -> list[Deployment]:
+        """`before`: the deployment that answered in the thread. Everybody who reads the thread may ask it again."""
+        viewer = _viewer(question)
+        return [d for d in self._deployments.all() if d.id == before or self._sight.sees(viewer, d)]
+
+    def ended(self, question: Question) -> frozenset[str]:
+        """The name with which the question begins, if it is that of a deployment that has ended lately."""
+        words = question.text.split(maxsplit=1)
+        first = words[0].lower().removesuffix(":") if words else ""
+        if first not in self._deployments.past_names():
+            return frozenset()
+        last = self._deployments.last_of(first)
+        return frozenset({first}) if last is not None and self._sight.sees(_viewer(question), last) else frozenset()
+
+
+def _viewer(question: Question) -> Viewer:
+    return Viewer(user=question.user, channel=question.channel, outside=question.outside)

@@ -1,0 +1,126 @@
+"""PURE: whether the sender of a payload is of the bot's company, as far as the payload says."""
+
+from collections.abc import Collection
+from enum import StrEnum
+
+from msgspec import Struct
+
+from bot.slack.facts import PersonFacts
+from bot.slack.message import JSON
+
+
+class Home(Struct, frozen=True, kw_only=True):
+    """Whom the bot serves."""
+
+    team: str = ""
+    """The workspace in which it is installed."""
+    enterprise: str = ""
+    """The enterprise of that workspace, on Enterprise Grid."""
+    others: frozenset[str] = frozenset()
+    """Ids of workspaces and enterprises of other companies that are let in."""
+
+
+class Sender(Struct, frozen=True, kw_only=True):
+    """Who sent a payload, and where. Empty where the payload does not say."""
+
+    user: str = ""
+    team: str = ""
+    enterprise: str = ""
+    channel: str = ""
+    shared: bool | None = None
+    """Whether the channel is shared with another company."""
+
+
+class Standing(StrEnum):
+    OURS = "of the bot's company"
+    INVITED = "of a company that is let in"
+    STRANGER = "of another company"
+    UNCLEAR = "not said"
+
+
+def sender_of(body: JSON) -> Sender:
+    """The sender of an event, a command, a click or a modal. Their payloads differ.
+
+    No user: a bot, a workflow, or Slack itself.
+    """
+    if isinstance(event := body.get("event"), dict):
+        return _of_event(body, event)
+    if isinstance(user := body.get("user"), dict):
+        return _of_interaction(body, user)
+    return Sender(
+        user=_text(body.get("user_id")),
+        team=_text(body.get("team_id")),
+        enterprise=_text(body.get("enterprise_id")),
+        channel=_text(body.get("channel_id")),
+    )
+
+
+def _of_event(body: JSON, event: JSON) -> Sender:
+    if event.get("bot_id"):
+        return Sender()
+    # In a channel that is shared, `team_id` of the envelope is that of the workspace where the event occurred.
+    # `user_team` is there if the person is of another one; either of the two may be the id of an enterprise.
+    named = _text(event.get("user_team")) or _text(event.get("team"))
+    is_enterprise = named.startswith("E")
+    enterprise = named if is_enterprise else ""
+    if named and named == body.get("team_id"):
+        enterprise = _text(body.get("enterprise_id"))
+    shared = body.get("is_ext_shared_channel")
+    return Sender(
+        user=_text(event.get("user")),
+        team="" if is_enterprise else named,
+        enterprise=enterprise,
+        channel=_text(event.get("channel")),
+        # The Home tab is in no channel: the flag says nothing about the person.
+        shared=shared if isinstance(shared, bool) and event.get("type") != "app_home_opened" else None,
+    )
+
+
+def _of_interaction(body: JSON, user: JSON) -> Sender:
+    # `team` may be the app's instead of the person's; its enterprise says something of the person if they agree.
+    named = body.get("team") or {}
+    team = _text(user.get("team_id"))
+    channel = (body.get("channel") or {}).get("id") or (body.get("container") or {}).get("channel_id")
+    return Sender(
+        user=_text(user.get("id")),
+        team=team,
+        enterprise=_text(named.get("enterprise_id")) if team and team == named.get("id") else "",
+        channel=_text(channel),
+    )
+
+
+def standing(sender: Sender, home: Home) -> Standing:
+    """How the sender stands to the bot's company. UNCLEAR: Slack has to be asked."""
+    if not sender.user or not home.team:
+        return Standing.OURS
+    said = {sender.team, sender.enterprise} - {""}
+    if said & {home.team, home.enterprise}:
+        return Standing.OURS
+    if said & home.others:
+        return Standing.INVITED
+    if sender.shared is False and (not said or home.enterprise or _names_an_enterprise(said)):
+        # Only people of the company are in a channel that is not shared, on Grid those of its other workspaces too.
+        return Standing.OURS
+    if sender.shared and not said:
+        return Standing.STRANGER
+    return Standing.UNCLEAR if home.enterprise or not said else Standing.STRANGER
+
+
+def once_asked(sender: Sender, person: PersonFacts | None, shared: bool | None, home: Home) -> Standing:
+    """The standing of an UNCLEAR sender: by what Slack says about the person, else about the channel; else a stranger.
+
+    On Grid, Slack names the enterprise of a person who is of one of its workspaces.
+    """
+    asked = Sender(user=sender.user, team=sender.team, enterprise=sender.enterprise, shared=shared)
+    if person is not None and (person.team or person.enterprise):
+        asked = Sender(user=sender.user, team=person.team, enterprise=person.enterprise)
+    found = standing(asked, home)
+    return Standing.STRANGER if found is Standing.UNCLEAR else found
+
+
+def _names_an_enterprise(ids: Collection[str]) -> bool:
+    return any(id_.startswith("E") for id_ in ids)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

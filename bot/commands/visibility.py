@@ -1,0 +1,38 @@
+"""PURE: who may see that a deployment exists: whoever can read the channel of its launch."""
+
+from collections.abc import Collection
+
+from msgspec import Struct
+
+from bot.slack.facts import ChannelFacts
+from workers.deployment.state import Deployment
+
+
+class Viewer(Struct, frozen=True, kw_only=True):
+    """Somebody who asks about deployments, and where."""
+
+    user: str
+    channel: str = ""
+    """Empty: in no channel, as on the Home tab."""
+    outside: bool = False
+    """Whether they are of another company: they cannot read public channels of which they are not a member."""
+
+
+def by_itself(state: Deployment, viewer: Viewer, admins: Collection[str]) -> bool | None:
+    """Whether the viewer may see it, by what is known without Slack; None if Slack has to be asked."""
+    place = state.place
+    if viewer.user == place.user or viewer.user in admins or any(key.user == viewer.user for key in state.keys):
+        return True
+    if viewer.channel and viewer.channel == place.channel:
+        return True  # who asks in a channel can read it
+    return False if place.channel.startswith("D") or not place.channel else None
+
+
+def everybody_reads(channel: ChannelFacts | None) -> bool:
+    """Whether members of the workspace read the channel without joining it, as far as it is known."""
+    return channel is not None and channel.is_public
+
+
+def member_reads(members: Collection[str] | None, viewer: Viewer) -> bool:
+    """Whether the viewer is a member, as far as it is known."""
+    return members is not None and viewer.user in members

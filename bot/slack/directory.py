@@ -1,0 +1,111 @@
+"""What Slack says about channels and people, cached: who reads a channel, who is a guest, of which company."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from redis.exceptions import RedisError
+
+from bot.slack.calls import SlackCalls
+from bot.slack.facts import ChannelFacts, PersonFacts, channel_facts, person_facts
+from bot.slack.failures import SlackFailed, SlackRefused
+
+_LOG = logging.getLogger(__name__)
+
+CHANNEL_KEPT = 600.0
+"""Time in seconds for which what Slack says about a channel is used again; below likewise."""
+MEMBERS_KEPT = 120.0
+PERSON_KEPT = 3600.0
+TEAM_KEPT = 86_400.0
+ASKED_AGAIN = 10.0
+"""Time in seconds until a question is repeated that Slack did not answer, or refused."""
+
+MOST = 2000
+"""Maximum number of answers of one kind in memory."""
+MEMBER_PAGES = 20
+
+_NOT_THERE = frozenset({"channel_not_found", "not_in_channel"})
+
+Found = TypeVar("Found")
+
+
+class Directory:
+    """Safe to use from several threads. Methods return None if it is not known: Slack refuses, or does not answer.
+
+    An older answer stands in for one that Slack does not give.
+    """
+
+    def __init__(self, slack: SlackCalls, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._slack = slack
+        self._channels: _Known[ChannelFacts] = _Known(CHANNEL_KEPT, clock)
+        self._members: _Known[frozenset[str]] = _Known(MEMBERS_KEPT, clock)
+        self._people: _Known[PersonFacts] = _Known(PERSON_KEPT, clock)
+        self._teams: _Known[str] = _Known(TEAM_KEPT, clock)
+
+    def channel(self, channel: str) -> ChannelFacts | None:
+        def look() -> ChannelFacts:
+            try:
+                return channel_facts(self._slack.channel(channel))
+            except SlackRefused as refused:
+                if refused.code in _NOT_THERE:
+                    return ChannelFacts(is_joined=False)
+                raise
+
+        # Whether the bot was invited meanwhile is asked each time.
+        return self._channels.get(channel, look, keep=lambda facts: facts.is_joined)
+
+    def members(self, channel: str) -> frozenset[str] | None:
+        """Everybody who can read a private channel."""
+
+        def look() -> frozenset[str]:
+            found: set[str] = set()
+            cursor: str | None = None
+            for _ in range(MEMBER_PAGES):
+                page, cursor = self._slack.members(channel, cursor)
+                found.update(page)
+                if cursor is None:
+                    break
+            return frozenset(found)
+
+        return self._members.get(channel, look)
+
+    def person(self, user: str) -> PersonFacts | None:
+        return self._people.get(user, lambda: person_facts(self._slack.person(user)))
+
+    def team_name(self, team: str) -> str | None:
+        return self._teams.get(team, lambda: str(self._slack.team(team).get("name") or ""))
+
+
+class _Known(Generic[Found]):
+    """Answers by key, the least recently asked of which are dropped."""
+
+    def __init__(self, kept_for: float, clock: Callable[[], float]) -> None:
+        self._kept_for = kept_for
+        self._clock = clock
+        self._answers: dict[str, tuple[float, Found | None]] = {}
+
+    def get(
+        self, key: str, look: Callable[[], Found], *, keep: Callable[[Found], bool] = lambda _: True
+    ) -> Found | None:
+        until, known = self._answers.get(key, (0.0, None))
+        now = self._clock()
+        if now < until:
+            return known
+        try:
+            found = look()
+        except (SlackFailed, RedisError) as failed:
+            _LOG.info("%s", failed)
+            self._put(key, now + ASKED_AGAIN, None if isinstance(failed, SlackRefused) else known)
+            return self._answers[key][1]
+        if keep(found):
+            self._put(key, now + self._kept_for, found)
+        else:
+            self._answers.pop(key, None)
+        return found
+
+    def _put(self, key: str, until: float, answer: Found | None) -> None:
+        self._answers.pop(key, None)
+        while len(self._answers) >= MOST:
+            self._answers.pop(next(iter(self._answers)), None)
+        self._answers[key] = until, answer

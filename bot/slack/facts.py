@@ -1,0 +1,49 @@
+"""PURE: what Slack's objects say about a channel and a person."""
+
+from msgspec import Struct
+
+from bot.slack.message import JSON
+
+
+class ChannelFacts(Struct, frozen=True, kw_only=True):
+    """A channel, a direct message, or a group direct message."""
+
+    is_joined: bool = True
+    """Whether the bot can read and post there."""
+    is_public: bool = False
+    """Whether every member of the workspace can read it."""
+    is_shared: bool = False
+    """Whether people of another company can read it."""
+    other_teams: tuple[str, ...] = ()
+    """Ids of these companies, as far as Slack returns them."""
+
+
+class PersonFacts(Struct, frozen=True, kw_only=True):
+    """A person, and the workspace and the enterprise that they are of."""
+
+    team: str = ""
+    enterprise: str = ""
+    is_guest: bool = False
+
+
+def channel_facts(info: JSON) -> ChannelFacts:
+    """The facts in Slack's object of a channel."""
+    direct = bool(info.get("is_im") or info.get("is_mpim"))
+    shared = bool(info.get("is_ext_shared"))
+    ours = {*(info.get("internal_team_ids") or ()), info.get("context_team_id")}
+    return ChannelFacts(
+        is_joined=direct or info.get("is_member") is not False,
+        is_public=not direct and info.get("is_private") is False,
+        is_shared=shared,
+        other_teams=tuple(t for t in info.get("connected_team_ids") or () if t not in ours) if shared else (),
+    )
+
+
+def person_facts(user: JSON) -> PersonFacts:
+    """The facts in Slack's object of a person."""
+    enterprise = (user.get("enterprise_user") or {}).get("enterprise_id") or user.get("enterprise_id")
+    return PersonFacts(
+        team=user.get("team_id") or "",
+        enterprise=enterprise or "",
+        is_guest=bool(user.get("is_restricted") or user.get("is_ultra_restricted")),
+    )

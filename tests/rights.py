@@ -1,0 +1,76 @@
+"""The table of deeds and people: who is given what. A test plays every cell, and docs/reference/rights.md shows it."""
+
+from typing import NamedTuple
+
+COLUMNS = {
+    "launcher": "who launched it",
+    "admin": "a person in `MIXTRAL_ADMINS`",
+    "member": "a member of the private channel in which it was launched",
+    "colleague": "a person of the workspace who cannot read that channel",
+    "guest": "a guest of the workspace, in the public channel in which it was launched",
+    "sibling": "a person of another workspace of the same enterprise, in that channel",
+    "external": "a person of another company, in the shared channel in which it was launched",
+    "invited": "the same person, if `MIXTRAL_SLACK_TEAMS` names their company",
+    "forged": "a colleague who sends a button or a modal with the id of a deployment that they cannot see",
+    "stale": "the launcher, after it has ended",
+    "nobody": "a payload without a user",
+}
+
+CELLS = {
+    "yes": "it is done",
+    "listed": "it is in the list",
+    "hidden": "the list is shown without it",
+    "unknown": "the sentence about a name that nobody has, or about an id that no longer exists",
+    "others": "refused, with the names of those who may",
+    "no guest": "refused: a launch costs money",
+    "stranger": "refused, with one private sentence (to mentions and direct messages: one a day and channel)",
+    "silent": "nothing happens, and nothing is said",
+    "ended": "refused: it has ended",
+    "who": "refused: Slack did not say who it was",
+    "-": "cannot occur",
+}
+
+TABLE = """
+deed              launcher admin   member  colleague guest    sibling external invited forged  stale   nobody
+launch            yes      yes     yes     yes       no guest yes     stranger yes     -       -       who
+status            listed   listed  listed  hidden    listed   listed  stranger listed  -       hidden  who
+status NAME       yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   who
+ask NAME          yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   who
+mention           yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   silent
+thread reply      yes      yes     yes     yes       yes      yes     silent   yes     -       ended   silent
+direct message    yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   silent
+logs              yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   who
+logs button       yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
+endpoint          yes      yes     others  unknown   others   others  stranger others  -       ended   who
+endpoint button   yes      yes     others  -         others   others  stranger others  unknown ended   silent
+key new           yes      yes     others  unknown   others   others  stranger others  -       ended   who
+key list          yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   who
+key revoke        yes      yes     others  unknown   others   others  stranger others  -       ended   who
+scale             yes      yes     others  unknown   others   others  stranger others  -       ended   who
+scale button      yes      yes     others  -         others   others  stranger others  unknown ended   silent
+scale modal       yes      yes     others  -         others   others  stranger others  unknown ended   who
+down              yes      yes     others  unknown   others   others  stranger others  -       ended   who
+down button       yes      yes     others  -         others   others  stranger others  unknown ended   silent
+keep trying       yes      yes     others  -         others   others  stranger others  unknown ended   silent
+choose button     yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
+home              listed   listed  listed  hidden    listed   listed  silent   listed  -       hidden  silent
+"""
+
+
+class Cell(NamedTuple):
+    deed: str
+    who: str
+    given: str
+
+
+def cells() -> list[Cell]:
+    """Every cell of the table that can occur."""
+    return [Cell(row[0], who, given) for row in rows() for who, given in zip(COLUMNS, row[1:], strict=True)]
+
+
+def rows() -> list[list[str]]:
+    """The deeds with their cells, in the order of COLUMNS."""
+    header, *lines = TABLE.strip().splitlines()
+    starts = [header.index(name) for name in ("deed", *COLUMNS)]
+    ends = [*starts[1:], None]
+    return [[line[start:end].strip() for start, end in zip(starts, ends, strict=True)] for line in lines]

@@ -1,0 +1,354 @@
+"""Every cell of the table of deeds and people, by payloads as Slack sends them, through Bolt and the real listeners."""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from functools import partial
+from typing import Any
+
+import pytest
+from msgspec import to_builtins
+from msgspec.structs import replace
+from redis import Redis
+from slack_bolt import App, BoltRequest
+from slack_bolt.authorization import AuthorizeResult
+
+from bot.commands.sight import Askable, Sight
+from bot.commands.strangers import Home
+from bot.door import NOBODY, REFUSED, Door
+from bot.language.question import Question
+from bot.listeners import Listeners
+from bot.prompting.routing import RoutedTo, route
+from bot.prompting.store import Threads
+from bot.sandbox.seed import (
+    ACME,
+    ACME_TEAM,
+    ADA,
+    BOT_TOKEN,
+    BOT_USER,
+    ENTERPRISE_ID,
+    EVE,
+    GRID,
+    GUS,
+    MIXTRAL,
+    NOOR,
+    OPS,
+    ROBIN,
+    SIBLING_TEAM,
+    TEAM_ID,
+)
+from bot.slack.facts import ChannelFacts, PersonFacts
+from tests.fakes.office import Office
+from tests.person import words
+from tests.rights import CELLS, COLUMNS, cells, rows
+
+BOSS = "U0BOSS00001"
+NOWHERE = "nowhere-1"
+PLACES = {"open-1": MIXTRAL, "closed-1": OPS, "joint-1": ACME, "over-1": MIXTRAL}
+ABOUT = {"guest": "open-1", "sibling": "open-1", "external": "joint-1", "invited": "joint-1", "stale": "over-1"}
+"""The deployment that a column is about; `closed-1` unless it is here."""
+PEOPLE = {
+    "launcher": (ROBIN, TEAM_ID, MIXTRAL),
+    "admin": (BOSS, TEAM_ID, MIXTRAL),
+    "member": (ADA, TEAM_ID, MIXTRAL),
+    "colleague": (NOOR, TEAM_ID, MIXTRAL),
+    "guest": (GUS, TEAM_ID, MIXTRAL),
+    "sibling": (GRID, SIBLING_TEAM, MIXTRAL),
+    "external": (EVE, ACME_TEAM, ACME),
+    "invited": (EVE, ACME_TEAM, ACME),
+    "forged": (NOOR, TEAM_ID, MIXTRAL),
+    "stale": (ROBIN, TEAM_ID, MIXTRAL),
+    "nobody": ("", "", MIXTRAL),
+}
+
+
+class AtOnce(Executor):
+    """Does what is submitted before `submit` returns."""
+
+    def submit(self, work, /, *args, **kwargs):
+        done = Future()
+        done.set_result(work(*args, **kwargs))
+        return done
+
+
+class Slack:
+    """Keeps what is shown to one person."""
+
+    def __init__(self):
+        self.shown = []
+
+    def insist(self, call, *, after_away=True):
+        return call()
+
+    def whisper(self, channel, user, message, *, thread=None):
+        self.shown.append((user, words({"text": message.text, "blocks": list(message.blocks)})))
+
+    def open_view(self, trigger, view):
+        self.shown.append(("", words(view)))
+
+    def publish_home(self, user, view):
+        self.shown.append((user, words(view)))
+
+
+def authorize():
+    return AuthorizeResult(enterprise_id=ENTERPRISE_ID, team_id=TEAM_ID, bot_user_id=BOT_USER, bot_token=BOT_TOKEN)
+
+
+@pytest.fixture(scope="module")
+def launched(valkey_url):
+    """The ids of four deployments of Robin's, and the content of Redis with them."""
+    with Redis.from_url(valkey_url) as redis:
+        redis.flushall()
+        office = Office(redis)
+        ids = {name: office.running.put(name, "http://127.0.0.1:1", at, user=ROBIN) for name, at in PLACES.items()}
+        office.running.append(office.running.story(ids["over-1"]).stopped().ended())
+        return ids, {key: redis.dump(key) for key in redis.scan_iter()}
+
+
+class Workspace:
+    """The bot with four deployments of Robin's, and a person who acts."""
+
+    def __init__(self, redis, launched, who):
+        self.who = who
+        self.user, self.team, self.channel = PEOPLE[who]
+        slack: Any = Slack()
+        self.redis, self.slack, self.office = redis, slack, Office(redis)
+        directory = self.office.directory
+        directory.channels = {OPS: ChannelFacts(), ACME: ChannelFacts(is_public=True, is_shared=True)}
+        directory.joined = {
+            OPS: frozenset({ROBIN, ADA}),
+            MIXTRAL: frozenset({ROBIN, ADA, NOOR, GUS, GRID}),
+            ACME: frozenset({ROBIN, ADA, EVE}),
+        }
+        directory.people = dict.fromkeys((ROBIN, ADA, NOOR, BOSS), PersonFacts(team=TEAM_ID)) | {
+            GUS: PersonFacts(team=TEAM_ID, is_guest=True),
+            GRID: PersonFacts(team=SIBLING_TEAM, enterprise=ENTERPRISE_ID),
+            EVE: PersonFacts(team=ACME_TEAM),
+        }
+        self.ids, content = launched
+        with redis.pipeline() as together:
+            for key, value in content.items():
+                together.restore(key, 0, value)
+            together.execute()
+        sight = Sight(directory, {BOSS})
+        context = replace(self.office.context, admins={BOSS}, sight=sight, askable=Askable(self.office.requests, sight))
+        others = frozenset({ACME_TEAM}) if who == "invited" else frozenset()
+        home = Home(team=TEAM_ID, enterprise=ENTERPRISE_ID, others=others)
+        later = AtOnce()
+        door = Door(home, directory=directory, slack=self.slack, redis=redis, later=later, bot_user=BOT_USER)
+        self.context = context
+        self.app = App(
+            signing_secret="",
+            authorize=authorize,
+            process_before_response=True,
+            raise_error_for_unhandled_request=True,
+        )
+        Listeners(context, Threads(redis), BOT_USER, later, self.slack, door=door).register(self.app)
+
+    def sends(self, body):
+        """What the person is shown."""
+        before = len(self.slack.shown)
+        response = self.app.dispatch(BoltRequest(body=json.dumps(body), mode="socket_mode"))
+        assert response.status == 200
+        said = [text for _, text in self.slack.shown[before:]]
+        if response.body:
+            ack = json.loads(response.body)
+            said += [words(ack), *(ack.get("errors") or {}).values()]
+        return "\n".join(text.strip() for text in said if text.strip())
+
+    def types(self, text):
+        body = {
+            "command": "/mixtral",
+            "text": text,
+            "team_id": self.team,
+            "channel_id": self.channel,
+            "user_id": self.user,
+            "trigger_id": "1.2.command",
+        }
+        if self.team in (TEAM_ID, SIBLING_TEAM):
+            body["enterprise_id"] = ENTERPRISE_ID
+        return self.sends(body)
+
+    def _interaction(self, kind):
+        # `team` and `enterprise` are those of the installation, whoever acts.
+        user = {"id": self.user, "team_id": self.team} if self.user else {}
+        team = {"id": TEAM_ID, "domain": "sandbox", "enterprise_id": ENTERPRISE_ID}
+        return {
+            "type": kind,
+            "user": user,
+            "team": team,
+            "enterprise": {"id": ENTERPRISE_ID},
+            "trigger_id": "1.2.click",
+        }
+
+    def presses(self, action, value):
+        body = self._interaction("block_actions") | {
+            "channel": {"id": self.channel},
+            "container": {"type": "message", "channel_id": self.channel, "message_ts": "5.0"},
+            "actions": [{"type": "button", "action_id": action, "block_id": "b", "value": value}],
+        }
+        return self.sends(body)
+
+    def submits(self, value, replicas):
+        values = {"count": {"replicas": {"type": "number_input", "value": replicas}}}
+        view = {
+            "type": "modal",
+            "callback_id": "scale_deployment",
+            "private_metadata": value,
+            "state": {"values": values},
+        }
+        return self.sends(self._interaction("view_submission") | {"view": view})
+
+    def _event(self, **event):
+        ours = self.team == TEAM_ID
+        event |= {"channel": event.get("channel", self.channel), "user": self.user, "event_ts": "7.0"}
+        if event["type"] != "app_home_opened":
+            event |= {"ts": "7.0", "team": self.team} | ({} if ours else {"user_team": self.team})
+        if not self.user:
+            event = {name: value for name, value in event.items() if name not in {"user", "team", "user_team"}}
+        return self.sends(
+            {
+                "type": "event_callback",
+                "team_id": TEAM_ID,
+                "enterprise_id": ENTERPRISE_ID,
+                "event_id": "Ev1",
+                "is_ext_shared_channel": self.channel == ACME,
+                "authorizations": [{"team_id": TEAM_ID, "enterprise_id": ENTERPRISE_ID, "user_id": BOT_USER}],
+                "event": event,
+            }
+        )
+
+    def says(self, text, **more):
+        self._event(type="message", text=text, **more)
+        return self._routed() or "\n".join(text for _, text in self.slack.shown)
+
+    def mentions(self, text):
+        self._event(type="message", channel_type="channel", text=f"<@{BOT_USER}> {text}")
+        self._event(type="app_mention", text=f"<@{BOT_USER}> {text}")
+        return self._routed() or "\n".join(text for _, text in self.slack.shown)
+
+    def replies(self, name):
+        self.redis.hset(f"mixtral:thread:{self.channel}:3.0", "deployment", self.ids.get(name, "d-none"))
+        return self.says("And without salt?", thread_ts="3.0", channel_type="channel")
+
+    def opens_home(self):
+        return self._event(type="app_home_opened", tab="home", channel="D0HOME00001")
+
+    def _routed(self):
+        """What the answering process makes of the question that was stored; "" if there is none."""
+        asked = self.office.answers.asked
+        if not asked:
+            return ""
+        question, askable = asked[-1], self.context.askable
+        before = self.ids[ABOUT.get(self.who, "closed-1")] if question.thread_ts else None
+        found = route(question, askable.running(question, before), before, askable.ended(question))
+        return f"Asked {found.deployment.name}" if isinstance(found, RoutedTo) else found.sentence
+
+
+def asks_by_button(it, name):
+    question = Question(id="E1", team="T", channel=it.channel, user=ROBIN, text="Hi", deployment=name, chosen=True)
+    return it.presses("ask_of_0", json.dumps(to_builtins(question)))
+
+
+def by_id(deed, it, name):
+    return deed(it, it.ids.get(name, "d-none"))
+
+
+DEEDS: dict[str, Callable[..., str]] = {
+    "launch": lambda it, name: it.types("launch as new-1"),
+    "status": lambda it, name: it.types("status"),
+    "status NAME": lambda it, name: it.types(f"status {name}"),
+    "ask NAME": lambda it, name: it.types(f"ask {name}: Hi"),
+    "mention": lambda it, name: it.mentions(f"{name}: Hi"),
+    "thread reply": lambda it, name: it.replies(name),
+    "direct message": lambda it, name: it.says(f"{name}: Hi", channel="D0HOME00001", channel_type="im"),
+    "logs": lambda it, name: it.types(f"logs {name}"),
+    "logs button": partial(by_id, lambda it, id_: it.presses("card_logs", id_)),
+    "endpoint": lambda it, name: it.types(f"endpoint {name}"),
+    "endpoint button": partial(by_id, lambda it, id_: it.presses("card_endpoint", id_)),
+    "key new": lambda it, name: it.types(f"key {name} new"),
+    "key list": lambda it, name: it.types(f"key {name} list"),
+    "key revoke": lambda it, name: it.types(f"key {name} revoke first"),
+    "scale": lambda it, name: it.types(f"scale {name} 2"),
+    "scale button": partial(by_id, lambda it, id_: it.presses("card_scale", id_)),
+    "scale modal": partial(by_id, lambda it, id_: it.submits(id_, "2")),
+    "down": lambda it, name: it.types(f"down {name}"),
+    "down button": partial(by_id, lambda it, id_: it.presses("card_down", id_)),
+    "keep trying": partial(by_id, lambda it, id_: it.presses("card_keep_trying", id_)),
+    "choose button": asks_by_button,
+    "home": lambda it, name: it.opens_home(),
+}
+
+DONE = {
+    "launch": "Launching *new-1*",
+    "status NAME": "is ready",
+    "ask NAME": "Asked",
+    "mention": "Asked",
+    "thread reply": "Asked",
+    "direct message": "Asked",
+    "logs": "has no log yet",
+    "logs button": "has no log yet",
+    "endpoint": "Its key: `mxk_",
+    "endpoint button": "Its key: `mxk_",
+    "key new": "mxk_",
+    "key list": "has 1 key",
+    "key revoke": "is revoked",
+    "scale": "from 1 replica to 2",
+    "scale button": "Replicas",
+    "scale modal": "",
+    "down": "Ending",
+    "down button": "Ending",
+    "keep trying": "tries again every",
+    "choose button": "Asked",
+}
+OVER = ("ended", "is down", "There is no deployment", "no longer")
+
+
+@pytest.mark.parametrize("cell", [c for c in cells() if c.given != "-"], ids=lambda c: f"{c.deed}, {c.who}: {c.given}")
+def test_the_table_is_what_happens(redis, launched, cell):
+    it, name = Workspace(redis, launched, cell.who), ABOUT.get(cell.who, "closed-1")
+    before = {state.name: state.version for state in it.office.requests.all()}
+    said = DEEDS[cell.deed](it, name)
+    match cell.given:
+        case "yes":
+            assert DONE[cell.deed] in said
+            assert "refused" not in said
+            if cell.deed == "scale modal":
+                assert it.office.requests.get(name).wanted == 2
+        case "listed":
+            assert name in said
+        case "hidden":
+            assert "open-1" in said
+            assert name not in said
+        case "unknown":
+            elsewhere = DEEDS[cell.deed](Workspace(_emptied(redis), launched, cell.who), NOWHERE)
+            assert said.replace(name, NOWHERE) == elsewhere
+            assert said
+        case "others":
+            assert f"<@{ROBIN}> launched *{name}*: only they or an admin" in said
+        case "no guest":
+            assert "Guests of the workspace cannot launch" in said
+        case "stranger":
+            assert said == REFUSED.text
+        case "silent":
+            assert said == ""
+        case "ended":
+            assert any(word in said for word in OVER), said
+        case "who":
+            assert said == NOBODY.text
+        case never:
+            raise AssertionError(never)
+    if cell.given not in {"yes", "listed", "hidden"}:
+        assert {s.name: s.version for s in it.office.requests.all()} in (before, {})
+        assert "mxk_" not in said
+
+
+def _emptied(redis):
+    redis.flushall()
+    return redis
+
+
+def test_the_table_has_each_deed_each_person_and_each_word_once():
+    assert [row[0] for row in rows()] == list(DEEDS)
+    assert set(PEOPLE) == set(COLUMNS)
+    assert {cell.given for cell in cells()} == set(CELLS)
