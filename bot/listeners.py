@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable
 from concurrent.futures import Executor, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from datetime import timedelta
 
 from redis.exceptions import RedisError
 from slack_bolt import Ack, App, BoltContext, BoltResponse
@@ -45,6 +46,9 @@ ACK_WITHIN = 2.3
 
 WRITTEN = frozenset({None, "file_share", "thread_broadcast"})
 """Subtypes of messages that a person wrote."""
+
+TOO_OLD = timedelta(days=1)
+"""Age of a message that is not answered any more."""
 
 NOTHING = Message(text="")
 
@@ -89,6 +93,7 @@ class Listeners:
         app.view("scale_deployment")(self.scale_submitted)
         app.event("app_home_opened")(self.home_opened)
         app.event("app_mention")(self.message)
+        app.event("agent_session_stopped")(self.session_stopped)
         app.event("message")(self.message)
         app.event(re.compile(".*"))(ignored)
         app.error(failed)
@@ -176,9 +181,12 @@ class Listeners:
 
     def message(self, body: JSON, event: JSON, context: BoltContext) -> None:
         """Ask, if a message is a prompt: a direct message, a mention, or in a thread that the bot answered."""
+        if (deleted := deleted_ts(event)) is not None:
+            self._context.answers.deleted(event["channel"], deleted)
+            return
         if event.get("subtype") not in WRITTEN or event.get("bot_id") or not event.get("user"):
             return
-        if not self._is_prompt(event):
+        if not self._is_prompt(event) or self._is_old(event):
             return
         team = sender_of(body).team or body.get("team_id") or ""  # the person's, which may be another workspace
         id_ = body.get("event_id") or f"{event['channel']}:{event['ts']}"
@@ -193,6 +201,18 @@ class Listeners:
         if f"<@{self._bot_user}" in (event.get("text") or ""):
             return True
         return root is not None and self._threads.knows(channel, root)
+
+    def _is_old(self, event: JSON) -> bool:
+        """Whether Slack delivers a message so late that nobody waits for its answer."""
+        is_old = self._context.now().timestamp() - float(event["ts"]) > TOO_OLD.total_seconds()
+        if is_old:
+            _LOG.warning("A message in %s was delivered more than a day late, and is not answered.", event["channel"])
+        return is_old
+
+    def session_stopped(self, event: JSON) -> None:
+        """End the answers in a thread: somebody pressed Stop. Stored before the ack, as a question is."""
+        if event.get("thread_ts"):
+            self._context.answers.stop(event["channel"], event["thread_ts"])
 
     def home_opened(self, event: JSON, context: BoltContext) -> None:
         if event.get("tab", "home") == "home":
@@ -231,6 +251,17 @@ def _value(body: JSON) -> str:
 def ignored(event: JSON) -> None:
     """Ack an event that the bot does not use; Slack would repeat it otherwise."""
     _LOG.debug("ignored a %s", event.get("type"))
+
+
+def deleted_ts(event: JSON) -> str | None:
+    """Return the ts of the message that an event reports as deleted. One with replies is changed into a tombstone."""
+    match event:
+        case {"subtype": "message_deleted", "deleted_ts": str(ts)}:
+            return ts
+        case {"subtype": "message_changed", "message": {"subtype": "tombstone", "ts": str(ts)}}:
+            return ts
+        case _:
+            return None
 
 
 def caller_of(body: JSON, context: BoltContext) -> Caller:

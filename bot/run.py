@@ -111,7 +111,15 @@ def run(settings: BotSettings, stop: threading.Event, lockout: Lockout) -> None:
         deployments = wire_deployments(settings.workers, redis)
         channels = SlackChannels(slack_of(settings, quick, lockout=lockout, timeout=ACK_TIMEOUT), quick)
         askable = Askable(deployments, Sight(channels.directory, settings.admins))
-        answers = AnswerPool(deployments, slack, redis, askable=askable, quick=quick, gateway=inside)
+        answers = AnswerPool(
+            deployments,
+            slack,
+            redis,
+            askable=askable,
+            quick=quick,
+            gateway=inside,
+            streams_in_channels=settings.streams_in_channels,
+        )
         closing.callback(answers.close)
         later = ThreadPoolExecutor(LATER_THREADS, thread_name_prefix="later")
         closing.callback(later.shutdown, wait=False, cancel_futures=True)

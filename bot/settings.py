@@ -20,6 +20,11 @@ SETTINGS = (
     ),
     Setting("PORT", "run, check", "Port on which the bot serves HTTP; not used in Socket Mode.", str(PORT)),
     Setting("SLACK_API_URL", "run, check", "Address of Slack's Web API, with its path.", API_URL),
+    Setting(
+        "MIXTRAL_STREAM_IN_CHANNELS",
+        "run",
+        "`1`: answers are streams in channels too. Others than the person who asked see the end only.",
+    ),
     Setting("MIXTRAL_ADMINS", "run", "Comma-separated Slack user ids that may see, scale and end every deployment."),
     Setting(
         "MIXTRAL_SLACK_TEAMS",
@@ -41,6 +46,7 @@ class BotSettings(Struct, frozen=True, kw_only=True):
     """Port of the HTTP server."""
     api_url: str
     admins: frozenset[str]
+    streams_in_channels: bool
     teams: frozenset[str]
     """Ids of workspaces and enterprises of other companies that are let in."""
 
@@ -71,6 +77,7 @@ def from_environ(environ: Mapping[str, str]) -> BotSettings:
         signing_secret=signing_secret,
         port=_port(environ.get("PORT", "")),
         api_url=_api_url(environ.get("SLACK_API_URL", "").strip()),
+        streams_in_channels=environ.get("MIXTRAL_STREAM_IN_CHANNELS", "").strip() == "1",
         admins=_listed(environ.get("MIXTRAL_ADMINS", "")),
         teams=_teams(environ.get("MIXTRAL_SLACK_TEAMS", "")),
     )

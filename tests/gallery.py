@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from bot.language.question import Question
 from bot.slack.message import Message
 from bot.views import alerts as notices
-from bot.views import endpoint, home, logs, plan, recipes, refusal, scale, status
+from bot.views import card_refusals, endpoint, home, logs, plan, recipes, refusal, scale, status
 from bot.views import help as help_view
 from bot.views import key_messages as keys
 from bot.views.answer_choice import choice
@@ -413,7 +413,9 @@ def others() -> dict[str, Message]:
         ),
         "notice scaled to zero": notices.scaled(two().scaled(0).state, two().scaled(0).scaling),
         "notice back": notices.back(dry().asked(SPOT_OFFERS[0]).created().wait(300).ready(6).state, BEGIN),
-        "notice no room": notices.no_room(climbing().state, "not_in_channel"),
+        "notice no room": card_refusals.notice(climbing().state, "not_in_channel", stands=False),
+        "notice archived": card_refusals.notice(Story().served().state, "is_inactive", stands=True),
+        "notice refused": card_refusals.notice(climbing().state, "quantum_error", stands=False),
     }
 
 

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from bot.cards.card_message import Cards, Later
 from bot.slack.calls import SlackCalls
-from bot.slack.failures import SlackAway, SlackBusy
+from bot.slack.failures import SlackBusy, SlackFailed
 from bot.views.card import changes_every
 from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId
@@ -125,11 +125,11 @@ class Follower:
 
     def _tidy(self, stop: threading.Event) -> None:
         """Remove the records of deployments whose logs have expired."""
-        for deployment in self._cards.all():
+        for deployment in self._cards.records.all():
             if stop.is_set():
                 return
             if deployment not in self._tasks and self._is_gone(deployment):
-                self._cards.forget(deployment)
+                self._cards.records.forget(deployment)
 
     def _is_gone(self, deployment: DeploymentId) -> bool:
         try:
@@ -142,7 +142,7 @@ class Follower:
         self._tasks = {}
         self._unreadable.clear()
         saved = self._redis.get(POSITION)
-        self._changed(*(state.id for state in self._deployments.all()), *self._cards.unfinished())
+        self._changed(*(state.id for state in self._deployments.all()), *self._cards.records.unfinished())
         if saved is not None:
             return str(saved.decode())
         # The first start, or Redis was rolled back: a deployment may have ended before it was followed.
@@ -168,7 +168,7 @@ class Follower:
                 continue
             task = self._tasks.get(deployment)
             if task is None:
-                self._cards.remember(deployment)
+                self._cards.records.remember(deployment)
                 self._tasks[deployment] = Task(due=0)
             elif not task.failures:
                 task.due, task.changed = max(task.rests_until, 0), True
@@ -191,7 +191,7 @@ class Follower:
             return
         if state is None:
             logger.warning("the log of %s is not in Redis: its card keeps its last content", deployment)
-            self._cards.forget(deployment)
+            self._cards.records.forget(deployment)
             del self._tasks[deployment]
             return
         if task.changed:
@@ -202,7 +202,7 @@ class Follower:
             _postpone(task, busy.wait)
         except Later as later:
             _postpone(task, later.wait)
-        except SlackAway as error:
+        except SlackFailed as error:
             logger.warning("card of %s: %s", deployment, error)
             _failed(task)
         except RedisError:

@@ -14,6 +14,11 @@ QuestionKey = NewType("QuestionKey", str)
 """Identifies a question: the same for every event that reports it."""
 
 
+def is_direct(channel: str) -> bool:
+    """Whether a channel is the direct messages of two. Those of a group have ids like channels."""
+    return channel.startswith("D")
+
+
 class Question(Struct, frozen=True, kw_only=True):
     """A question, who asks it, and where in Slack."""
 
@@ -51,7 +56,7 @@ class Question(Struct, frozen=True, kw_only=True):
     @property
     def is_direct(self) -> bool:
         """Whether it was asked in a direct message."""
-        return self.channel.startswith("D")
+        return is_direct(self.channel)
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -75,6 +80,8 @@ class Asked(Struct, frozen=True, kw_only=True):
     """Time of the first refused message since Slack last accepted one; None if Slack accepts messages."""
     not_before: datetime | None = None
     """When to try again."""
+    over: bool = False
+    """Whether the person has the answer, or the reason why there is none. Only the thread's session is left to end."""
 
 
 def of_message(event: Mapping[str, Any], *, id_: str, team: str, bot_user: str, outside: bool = False) -> Question:
@@ -95,6 +102,9 @@ def of_message(event: Mapping[str, Any], *, id_: str, team: str, bot_user: str, 
 
 
 def typed(text: str, bot_user: str) -> str:
-    """The text of a message without mentions of the bot and without Slack's markup."""
-    mention = re.compile(rf"<@{re.escape(bot_user)}(?:\|[^>]*)?>[ \t]*[:,]?") if bot_user else None
+    """The text of a message without mentions of the bot and without Slack's markup.
+
+    A comma or colon after the mention belongs to it, but not the colon of an emoji.
+    """
+    mention = re.compile(rf"<@{re.escape(bot_user)}(?:\|[^>]*)?>[ \t]*(?:,|:(?![\w+-]+:))?") if bot_user else None
     return plain(mention.sub("", text) if mention else text)

@@ -8,12 +8,15 @@ from msgspec.structs import replace
 
 from bot.language.grammar import addressed
 from bot.language.question import typed
-from bot.language.typed_text import plain
+from bot.prompting.written import quoted, written
 from bot.slack.message import Identity
 from workers.deployment.events import DeploymentId
 
 ANSWER_EVENT = "mixtral_answer"
 """The event type in the metadata of an answer's messages."""
+
+QUESTION_EVENT = "mixtral_question"
+"""The event type in the metadata of a message that shows a command's prompt."""
 
 _WRITTEN_BY_PEOPLE = frozenset({None, "", "bot_message", "file_share", "me_message", "thread_broadcast"})
 """Message subtypes with text that a user or bot wrote; the others report joins, deletions and the like."""
@@ -119,6 +122,8 @@ def _turn(message: Mapping[str, Any], remembered: Remembered, ourselves: Identit
         return None
     text = message.get("text") or ""
     if message.get("user") == ourselves.user or (ourselves.bot and message.get("bot_id") == ourselves.bot):
-        is_answer = (message.get("metadata") or {}).get("event_type") == ANSWER_EVENT
-        return Turn(role="assistant", content=plain(text)) if is_answer else None
+        event = (message.get("metadata") or {}).get("event_type")
+        if event == ANSWER_EVENT:
+            return Turn(role="assistant", content=written(message))
+        return Turn(role="user", content=quoted(text)) if event == QUESTION_EVENT else None
     return Turn(role="user", content=addressed(typed(text, ourselves.user), names).text)

@@ -1,8 +1,10 @@
 """Requests a chat completion from an engine and collects its text in a thread of its own."""
 
+import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -25,7 +27,14 @@ from bot.prompting.errors import PromptingError
 from bot.prompting.outcome import Finish
 from bot.prompting.sse import Chunk, Events, Usage
 
+_CONNECTED = frozenset({"connection.connect_tcp.complete", "connection.start_tls.complete"})
+
 _TIMEOUT = httpx.Timeout(connect=5, read=FIRST_TOKEN_WITHIN.total_seconds(), write=30, pool=30)
+
+
+def engine_client(at_once: int) -> httpx.Client:
+    """Return a client for `at_once` answers. Each has a connection of its own, which can be shut down."""
+    return httpx.Client(limits=httpx.Limits(max_connections=at_once * 2, max_keepalive_connections=0))
 
 
 class EngineEndpoint(Struct, frozen=True, kw_only=True):
@@ -103,6 +112,7 @@ class Completion:
         self._texts: list[str] = []
         self._awaited = True  # the first text ends a wait in `take`; later text does not
         self._cancelled = False
+        self._socket: socket.socket | None = None
         self._error: EngineFailed | None = None
         self.finish: Finish | None = None
         threading.Thread(target=self._read, name="engine", daemon=True).start()
@@ -126,8 +136,17 @@ class Completion:
         return text
 
     def cancel(self) -> None:
-        """Close the request when its next chunk arrives, which stops the engine."""
+        """End the request at once, also while the engine is silent: its connection is shut down."""
         self._cancelled = True
+        if self._socket is not None:
+            _shut(self._socket)
+
+    def _trace(self, event: str, about: Mapping[str, Any]) -> None:
+        """Remember the connection of the request. `event`, `about`: of httpcore's trace extension."""
+        if event in _CONNECTED:
+            self._socket = about["return_value"].get_extra_info("socket")
+            if self._cancelled and self._socket is not None:
+                _shut(self._socket)
 
     def _read(self) -> None:
         try:
@@ -143,7 +162,7 @@ class Completion:
 
     def _end(self, *, finish: Finish | None = None, error: EngineFailed | None = None) -> None:
         with self._changed:
-            self.finish, self._error = finish, error
+            self.finish, self._error, self._socket = finish, error, None
             self._changed.notify_all()
 
     def _finished(self) -> Finish:
@@ -151,13 +170,19 @@ class Completion:
         url = f"{self._endpoint.url}/v1/chat/completions"
         try:
             with self._http.stream(
-                "POST", url, json=self._body, headers=self._endpoint.headers, timeout=_TIMEOUT
+                "POST",
+                url,
+                json=self._body,
+                headers=self._endpoint.headers,
+                timeout=_TIMEOUT,
+                extensions={"trace": self._trace},
             ) as response:
                 if response.status_code != httpx.codes.OK:
                     raise refusal(self._endpoint.name, response.status_code, response.read())
                 self._receive(response, count)
         except httpx.HTTPError as error:
-            raise _broken(self._endpoint, error, begun=count.tokens > 0) from error
+            if not self._cancelled:
+                raise _broken(self._endpoint, error, begun=count.tokens > 0) from error
         if count.reason is None and not self._cancelled:
             raise stopped(self._endpoint.name)
         return count.finish()
@@ -221,3 +246,8 @@ def _broken(endpoint: EngineEndpoint, error: Exception, *, begun: bool) -> Engin
     if isinstance(error, httpx.ReadTimeout):
         return silent(endpoint.name)
     return unreachable(endpoint.name) if isinstance(error, httpx.TransportError) else stopped(endpoint.name)
+
+
+def _shut(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)

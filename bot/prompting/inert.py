@@ -2,6 +2,7 @@
 
 import re
 
+from bot.prompting.fences import after, is_certain
 from bot.views.escape import escape
 
 # In Slack's markup and in Markdown, every active construct begins with one of these character pairs. A space within the
@@ -15,24 +16,32 @@ _ACTIVE = re.compile(
     re.IGNORECASE,
 )
 
+# In a code block Markdown makes no links, and code stays as it is but for what is Slack's own markup.
+_ACTIVE_IN_CODE = re.compile(
+    r"<(?=[@#][A-Z0-9]{2}|(?i:!(?:channel|here|everyone|group|subteam|date)|(?:https?|mailto|tel|slack|ftp):))"
+    r"|&(?i:lt|#0{0,5}60|#x0{0,5}3c);(?=[@#!])"
+)
+
 _UNSETTLED = re.compile(r"(?:<[^\s<>]{0,33}|&[#\w]{0,9};?|\])\Z")
 """An end of the text that the next characters may turn into an active construct."""
 
 _LONGEST_END = 40
 
-_FENCE = re.compile(r"^[ \t]{0,3}(```+|~~~+)[ \t]*([\w+#.-]{0,20})")
 _CODE = re.compile(r"(`[^`\n]+`)")
-_BOLD = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
-_ITALIC = re.compile(r"(?<![\w*])\*(?=[^\s*])([^*\n]+?)(?<=[^\s*])\*(?![\w*])")
-_STRUCK = re.compile(r"~~(?=\S)(.+?)(?<=\S)~~")
-_HEADING = re.compile(r"^[ \t]{0,3}#{1,6}[ \t]+(.+?)[ \t]*#*$")
-_BULLET = re.compile(r"^([ \t]*)[*+-][ \t]+")
-_BOLD_MARK = "\x01"
+_BOLD = re.compile(r"\*\*(?=\S)(.+?)(?<=\S)\*\*")
 
 
 def inert(text: str) -> str:
-    """Return the Markdown without active constructs; only spaces are added."""
-    return _ACTIVE.sub(lambda found: f"{found[0]} ", text)
+    """Return the Markdown without active constructs; only spaces are added.
+
+    Later text never changes an earlier line: whether a line is code depends on the lines before it.
+    """
+    fence, lines = None, []
+    for line in text.split("\n"):
+        active = _ACTIVE_IN_CODE if is_certain(fence) else _ACTIVE
+        lines.append(active.sub(lambda found: f"{found[0]} ", line))
+        fence = after(line, fence)
+    return "\n".join(lines)
 
 
 def settled(text: str) -> str:
@@ -41,43 +50,7 @@ def settled(text: str) -> str:
     return inert(text[: len(text) - len(end[0])] if end else text)
 
 
-def mrkdwn(markdown: str) -> str:
-    """Translate Markdown into escaped mrkdwn, as far as Slack supports it; never longer than `escape(markdown)`."""
-    lines, fenced = [], False
-    for line in markdown.split("\n"):
-        if _FENCE.match(line):
-            fenced = not fenced
-            lines.append("```")
-        else:
-            lines.append(escape(line) if fenced else _line(line))
-    return "\n".join(lines)
-
-
-def open_fence(markdown: str) -> str:
-    """Return the line that opened the code block in which the text ends, or an empty string."""
-    opened = ""
-    for line in markdown.split("\n"):
-        if found := _FENCE.match(line):
-            opened = "" if opened else f"```{found[2]}"
-    return opened
-
-
-def _line(line: str) -> str:
-    quote = re.match(r"(?:>[ \t]?)*", line)
-    marks = quote[0] if quote else ""
-    line = line[len(marks) :]
-    if heading := _HEADING.match(line):
-        return f"{marks}*{_words(heading[1], bold=False)}*"
-    return marks + _words(_BULLET.sub(r"\1• ", line), bold=True)
-
-
-def _words(text: str, *, bold: bool) -> str:
-    parts = _CODE.split(text)
-    return "".join(escape(part) if at % 2 else _styled(escape(part), bold=bold) for at, part in enumerate(parts))
-
-
-def _styled(text: str, *, bold: bool) -> str:
-    mark = _BOLD_MARK if bold else ""  # a heading is bold as a whole
-    text = _BOLD.sub(rf"{mark}\2{mark}", text)
-    text = _ITALIC.sub(r"_\1_", text)
-    return _STRUCK.sub(r"~\1~", text).replace(_BOLD_MARK, "*")
+def mrkdwn(sentence: str) -> str:
+    """Translate a sentence of the bot, with bold words and code, into escaped mrkdwn."""
+    parts = _CODE.split(sentence)
+    return "".join(escape(part) if at % 2 else _BOLD.sub(r"*\1*", escape(part)) for at, part in enumerate(parts))

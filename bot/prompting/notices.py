@@ -6,9 +6,10 @@ import secrets
 import time
 
 from bot.language.question import Asked
+from bot.prompting.conversation import QUESTION_EVENT
 from bot.prompting.inert import inert, mrkdwn
 from bot.prompting.pacing import FOR_CARDS
-from bot.prompting.resumption import NOTICE_EVENT, QUESTION_EVENT, metadata, shown_prompt
+from bot.prompting.resumption import NOTICE_EVENT, metadata, shown_prompt
 from bot.prompting.store import Threads
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackAway, SlackBusy, SlackFailed, SlackRefused

@@ -3,6 +3,7 @@
 import logging
 import secrets
 import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -13,6 +14,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from bot.language.question import Asked, Question, QuestionKey
+from bot.prompting.engine import engine_client
 from bot.prompting.question_flow import AskableDeployments, QuestionFlow
 from bot.prompting.routing import HasToWait, availability
 from bot.prompting.store import Questions, Threads
@@ -30,6 +32,8 @@ AT_ONCE = 64
 LEASE = timedelta(seconds=10)
 """Time after which another process takes over a question whose process died."""
 WATCH_EVERY = timedelta(seconds=2)
+HEED_EVERY = timedelta(seconds=0.2)
+"""Time after which an answer ends that another process was told to stop."""
 MAX_TRIES = 10
 """Maximum number of tries: a question may be the cause of a crash."""
 
@@ -60,17 +64,17 @@ class AnswerPool:
         lease: timedelta = LEASE,
         watch_every: timedelta = WATCH_EVERY,
         gateway: str | None = None,
+        streams_in_channels: bool = False,
     ) -> None:
-        """`slack`: `close` sets its `stopping`. `gateway`: as in `QuestionFlow`.
+        """`slack`: `close` sets its `stopping`. `gateway`, `streams_in_channels`: as in `QuestionFlow`.
 
         `quick`: a Redis client with timeouts shorter than an ack's, for `ask`.
         """
-        limits = httpx.Limits(max_connections=at_once * 2, max_keepalive_connections=at_once)
         self._deployments, self._redis, self._lease, self._watch_every = deployments, redis, lease, watch_every
         self._questions, self._threads = Questions(redis), Threads(redis)
         self._quick_questions = Questions(quick or redis)
         self._stopping = slack.stopping
-        self._http = http or httpx.Client(limits=limits)
+        self._http = http or engine_client(at_once)
         self._answering = QuestionFlow(
             deployments=deployments,
             slack=slack,
@@ -79,11 +83,12 @@ class AnswerPool:
             threads=self._threads,
             askable=askable,
             gateway=gateway,
+            streams_in_channels=streams_in_channels,
         )
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="answer")
         self._lock = threading.Lock()
         self._running: set[QuestionKey] = set()
-        self._watch: threading.Thread | None = None
+        self._watches: list[threading.Thread] = []
 
     def ask(self, question: Question) -> None:
         """Store a question and return; it is answered in its thread. A repeated delivery has no effect.
@@ -93,6 +98,22 @@ class AnswerPool:
         if self._quick_questions.add(question):
             self._submit(question.key)
 
+    def stop(self, channel: str, thread: str) -> None:
+        """End the answers in a thread at once, also those of other processes. What has been shown stays.
+
+        Raises RedisError.
+        """
+        self._withdraw(self._quick_questions.withdraw_in_thread(channel, thread))
+
+    def deleted(self, channel: str, ts: str) -> None:
+        """Do not answer a message that was deleted, and remove what was posted of its answer. Raises RedisError."""
+        self._withdraw(self._quick_questions.withdraw_message(channel, ts))
+
+    def _withdraw(self, keys: Sequence[QuestionKey]) -> None:
+        self._answering.withdrawals.heed(self._quick_questions.withdrawn)
+        for key in keys:
+            self._submit(key)  # one that waits is being answered by nobody
+
     def ready(self, deployment: DeploymentId) -> None:
         """Resume the questions that wait for a deployment, which has become ready or has ended."""
         for asked in self._questions.all():
@@ -100,17 +121,28 @@ class AnswerPool:
                 self._submit(asked.question.key)
 
     def resume(self) -> None:
-        """Start the watch, which resumes unanswered questions, also those of other processes."""
-        if self._watch is None:
-            self._watch = threading.Thread(target=self._watch_until_stopped, name="questions", daemon=True)
-            self._watch.start()
+        """Start the watches, which heed what other processes left or were told.
+
+        Unanswered questions are resumed; answers that are not wanted any more end.
+        """
+        if not self._watches:
+            self._watches = [
+                threading.Thread(target=self._repeat, args=about, name=name, daemon=True)
+                for name, about in (
+                    ("questions", (self._resume_unanswered, self._watch_every)),
+                    ("withdrawals", (self._heed_withdrawals, HEED_EVERY)),
+                )
+            ]
+            for watch in self._watches:
+                watch.start()
 
     def close(self) -> None:
         """Stop. Unfinished answers are completed by the next process."""
         self._stopping.set()
         self._pool.shutdown(cancel_futures=True)
-        if self._watch is not None:
-            self._watch.join()
+        for watch in self._watches:
+            watch.join()
+        self._answering.close()
         self._http.close()
 
     def _submit(self, key: QuestionKey) -> None:
@@ -150,7 +182,7 @@ class AnswerPool:
         since = asked.failing_since or now
         if now - since > FORGETS:
             _LOG.error("The question %s is removed without an answer: %s", key, failed)
-            self._questions.remove(key)
+            self._questions.remove(key)  # Slack itself ends a session after an hour
             return
         pause = min(max(now - since, MIN_PAUSE), MAX_PAUSE)
         _LOG.warning("The question %s is tried again in %.0f s: %s", key, pause.total_seconds(), failed)
@@ -185,20 +217,26 @@ class AnswerPool:
             self._answering.explain(key, sentence)
         except SlackRefused as refused:
             _LOG.warning("No message about the question %s can be delivered: %s", key, refused)
-            self._questions.remove(key)
+            self._answering.give_up(key)
 
-    def _watch_until_stopped(self) -> None:
+    def _repeat(self, look: Callable[[], None], every: timedelta) -> None:
         while True:
             try:
-                for asked in self._questions.all():
-                    if self._is_due(asked):
-                        self._submit(asked.question.key)
+                look()
             except RedisError as error:
-                _LOG.warning("The waiting questions cannot be read from Redis: %s", error)
-            except Exception:  # noqa: BLE001 - without the watch no question is resumed
-                _LOG.exception("The watch over unanswered questions failed, and continues.")
-            if self._stopping.wait(self._watch_every.total_seconds()):
+                _LOG.warning("The questions cannot be read from Redis: %s", error)
+            except Exception:  # noqa: BLE001 - without the watch no question is resumed, and none is stopped
+                _LOG.exception("A watch over the questions failed, and continues.")
+            if self._stopping.wait(every.total_seconds()):
                 return
+
+    def _resume_unanswered(self) -> None:
+        for asked in self._questions.all():
+            if self._is_due(asked):
+                self._submit(asked.question.key)
+
+    def _heed_withdrawals(self) -> None:
+        self._answering.withdrawals.heed(self._questions.withdrawn)
 
     def _is_due(self, asked: Asked) -> bool:
         if asked.not_before is not None and datetime.now(UTC) < asked.not_before:

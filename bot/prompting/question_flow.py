@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol
 
 import httpx
@@ -16,11 +17,14 @@ from bot.prompting.notices import QuestionNotices
 from bot.prompting.reply import OpenAnswers, Reply
 from bot.prompting.resumption import metadata, orphans
 from bot.prompting.routing import AnswersNow, HasEnded, HasToWait, NotRouted, RoutedTo, address, availability, route
+from bot.prompting.sessions import Sessions
 from bot.prompting.store import Questions, Threads
-from bot.prompting.streamed import AnswerPlace, AnswerRecord
+from bot.prompting.streamed import AnswerRecord
+from bot.prompting.way import AnswerPlace
+from bot.prompting.withdrawal import Why, Withdrawal, Withdrawals, Withdrawn
 from bot.prompting.writing import NoReplicaReady, Writing
 from bot.slack.calls import SlackCalls
-from bot.slack.failures import SlackFailed
+from bot.slack.failures import SlackFailed, SlackRefused
 from bot.slack.message import Identity
 from bot.slack.reading import whole_thread
 from bot.views.answer_choice import choice
@@ -59,20 +63,32 @@ class QuestionFlow:
         threads: Threads,
         askable: AskableDeployments,
         gateway: str | None = None,
+        streams_in_channels: bool = False,
     ) -> None:
         """`gateway`: address of the gateway for this process; None if it is the public one."""
-        self._gateway = gateway
+        self._gateway, self._streams_in_channels = gateway, streams_in_channels
         self._deployments, self._slack, self._askable = deployments, slack, askable
         self._questions, self._threads = questions, threads
         self._http = http
         self._notices = QuestionNotices(slack, threads)
         self._open = OpenAnswers()
         self._writing = Writing(http, slack.stopping)
+        self._sessions = Sessions(slack)
+        self.withdrawals = Withdrawals()
+
+    def close(self) -> None:
+        self._sessions.close()
 
     def run(self, key: QuestionKey) -> None:
         """Answer the question, report why not, or leave it waiting. Raises SlackFailed, Stopping, RedisError."""
         asked = self._questions.get(key)
         if asked is None:
+            return
+        if asked.over:
+            self._end(asked)
+            return
+        if (why := self._questions.withdrawn([key]).get(key)) is not None:
+            self._withdraw(asked, Withdrawn(why))
             return
         if asked.deployment is None:
             asked = self._routed(asked)
@@ -85,7 +101,7 @@ class QuestionFlow:
         match state:
             case HasEnded():
                 self._notices.over(asked, state.sentence)
-                self._questions.remove(key)
+                self._end(asked)
             case HasToWait():
                 self._wait(asked, state.sentence)
                 if deployment is not None and state.wake is not None:
@@ -97,9 +113,48 @@ class QuestionFlow:
         """Report why a question has no answer, with a button for each choice, and remove it. Raises SlackFailed."""
         asked = self._questions.get(key)
         if asked is not None:
-            blocks = choice(sentence, asked.question, choices, prompt).blocks if choices else ()
-            self._notices.privately(asked, sentence, blocks)
+            if not asked.over:
+                blocks = choice(sentence, asked.question, choices, prompt).blocks if choices else ()
+                self._notices.privately(asked, sentence, blocks)
+            self._end(asked)
+
+    def give_up(self, key: QuestionKey) -> None:
+        """Remove a question about which Slack accepts no message. Raises RedisError."""
+        asked = self._questions.get(key)
+        if asked is not None:
+            with suppress(SlackFailed):
+                self._end(asked)
             self._questions.remove(key)
+
+    def _end(self, asked: Asked) -> None:
+        """End the session of a question that is over, and remove the question. Raises SlackFailed, RedisError.
+
+        A process that dies in between, or finds Slack away, leaves a question that is not answered again.
+        """
+        if asked.tries and asked.thread is not None:
+            if not asked.over:
+                asked = self._stored(replace(asked, over=True))
+            self._sessions.end(asked.question.channel, asked.thread or "")
+        self._questions.remove(asked.question.key)
+
+    def _withdraw(self, asked: Asked, withdrawn: Withdrawn) -> None:
+        """Say nothing more to a question that was stopped, or remove the answer of one that was deleted."""
+        channel = asked.question.channel
+        if asked.starting is not None:
+            asked = replace(asked, begun=(*asked.begun, *self._orphans(asked)))
+        for ts in asked.begun[-1:]:
+            with suppress(SlackRefused):  # it is no stream, or Slack has ended it
+                self._slack.stop_stream(channel, ts)
+        match withdrawn.why:
+            case Why.DELETED:
+                for ts in asked.begun:
+                    with suppress(SlackRefused):
+                        self._slack.insist(partial(self._slack.delete, channel, ts))
+            case Why.STOPPED if asked.begun and asked.deployment is not None:
+                self._threads.answered(asked, asked.deployment, withdrawn.shown)
+        if asked.notice is not None:
+            self._notices.insist_on_withdrawal(asked, "Your question waited here.")
+        self._end(asked)
 
     def _routed(self, asked: Asked) -> Asked | None:
         question = asked.question
@@ -139,32 +194,34 @@ class QuestionFlow:
         key = self._deployments.own_key(deployment.id)
         if key is None:
             self._notices.over(asked, _VANISHED)
-            self._questions.remove(question.key)
+            self._end(asked)
             return
         if asked.tries:
             asked = replace(asked, begun=(*asked.begun, *self._orphans(asked)))
         asked = self._stored(replace(asked, tries=asked.tries + 1))
-        if not asked.begun:
-            with suppress(SlackFailed):  # not available in every workspace and thread
-                if self._slack.has("assistant.threads.setStatus", question.channel):
-                    self._slack.set_status(question.channel, thread, "is thinking…")
+        self._sessions.begin(question.channel, thread)
         if asked.notice is not None and self._notices.withdraw(asked, f"{deployment.name} is ready."):
             asked = self._stored(replace(asked, notice=None))
         written = _Written(self._questions, asked)
         try:
-            text = self._write(written, deployment, key)
+            with self.withdrawals.of(question.key) as withdrawal:
+                text = self._write(written, deployment, key, withdrawal)
         except NoReplicaReady:
+            self._sessions.end(question.channel, thread)
             after = self._deployments.by_id(deployment.id)
             if after is not None and isinstance(state := availability(after), HasToWait):
                 self._wait(written.asked, state.sentence)
             return  # the question stays stored, and the pool's watch tries again
+        except Withdrawn as withdrawn:
+            self._withdraw(written.asked, withdrawn)
+            return
         if written.asked.notice is not None:  # Slack was busy when the answer began
             self._notices.insist_on_withdrawal(written.asked, f"{deployment.name} was ready.")
         self._threads.answered(written.asked, deployment.id, text)
-        self._questions.remove(question.key)
+        self._end(written.asked)
 
-    def _write(self, written: "_Written", deployment: Deployment, key: str) -> str:
-        """Write the answer, and return the model's text."""
+    def _write(self, written: "_Written", deployment: Deployment, key: str, withdrawal: Withdrawal) -> str:
+        """Write the answer, and return the model's text. Raises NoReplicaReady, Withdrawn, Stopping, SlackFailed."""
         asked, question, thread = written.asked, written.asked.question, written.asked.thread or ""
         place = AnswerPlace(channel=question.channel, thread=thread, team=question.team, user=question.user)
         record = AnswerRecord(
@@ -173,7 +230,17 @@ class QuestionFlow:
             began=written.add,
             lost=lambda: self._orphans(written.asked),
         )
-        with Reply(self._slack, place, self._open, record, begun=asked.begun) as reply:
+        reply = Reply(
+            self._slack,
+            place,
+            self._open,
+            record,
+            ticket=(asked.asked_at.timestamp(), question.key),
+            streams_in_channels=self._streams_in_channels,
+            withdrawal=withdrawal,
+            begun=asked.begun,
+        )
+        with reply:
             said = self._said(asked, deployment)
             end = self._writing.write(deployment.id, self._addresses(deployment, key), said, asked.prompt, reply)
             reply.finish(end.text, closing=end.closing, footer=end.footer)

@@ -1,4 +1,4 @@
-"""Writes one answer into its thread: as a stream, or by updates where streams are not available."""
+"""Writes one answer into its thread: as streams, or as messages that are updated."""
 
 import logging
 import threading
@@ -13,10 +13,12 @@ from typing import Self, TypeAlias
 from bot.prompting import pacing
 from bot.prompting.inert import inert, settled
 from bot.prompting.split import closed
-from bot.prompting.streamed import AnswerPlace, AnswerRecord, Streamed
+from bot.prompting.streamed import AnswerRecord, Streamed
 from bot.prompting.updated import Updated
+from bot.prompting.way import AnswerPlace, is_streamed
+from bot.prompting.withdrawal import Withdrawal
 from bot.slack.calls import SlackCalls
-from bot.slack.failures import SlackBusy, SlackFailed
+from bot.slack.failures import SlackBusy, SlackFailed, SlackRefused
 
 _LOG = logging.getLogger(__name__)
 
@@ -25,13 +27,21 @@ SOON = timedelta(seconds=5)
 
 Way: TypeAlias = Streamed | Updated
 
+Ticket: TypeAlias = tuple[float, str]
+"""Place of an answer in the line of its channel: when it was asked, in Unix seconds, and the question's key."""
+
 
 class OpenAnswers:
-    """Number of answers being written, as streams and by updates: each of the two methods has one rate limit."""
+    """The answers that this process writes.
+
+    How many are streams, and how many are updated: each of the two methods has one rate limit. And which of them wait
+    to post their first message in a channel: the answer to the oldest question comes first.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: Counter[type[Way]] = Counter()
+        self._lines: dict[str, set[Ticket]] = {}
 
     def change(self, way: type[Way], by: int) -> None:
         with self._lock:
@@ -39,6 +49,20 @@ class OpenAnswers:
 
     def count(self, way: type[Way]) -> int:
         return self._counts[way]
+
+    def is_next(self, channel: str, ticket: "Ticket") -> bool:
+        """Return whether no older answer waits. From the first call on, younger ones wait for this one."""
+        with self._lock:
+            line = self._lines.setdefault(channel, set())
+            line.add(ticket)
+            return min(line) == ticket
+
+    def leave(self, channel: str, ticket: "Ticket") -> None:
+        with self._lock:
+            line = self._lines.get(channel, set())
+            line.discard(ticket)
+            if not line:
+                self._lines.pop(channel, None)
 
 
 class Reply:
@@ -51,23 +75,30 @@ class Reply:
         open_answers: OpenAnswers,
         record: AnswerRecord,
         *,
+        ticket: Ticket = (0.0, ""),
+        streams_in_channels: bool = False,
+        withdrawal: Withdrawal | None = None,
         begun: tuple[str, ...] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`begun`: ts of messages of an earlier try."""
+        """`begun`: ts of messages of an earlier try. `ticket`: orders the answers of a channel."""
         self._slack, self._open, self._clock = slack, open_answers, clock
-        self._by_updates = partial(Updated, slack, place, record, clock=clock)
+        self._channel, self._ticket = place.channel, ticket
+        self.withdrawal = withdrawal or Withdrawal()
+        may_begin = partial(open_answers.is_next, place.channel, ticket)
+        self._by_updates = partial(Updated, slack, place, record, clock=clock, may_begin=may_begin)
         self._sent_at: float | None = None
         self._tried_at: float | None = None
         self._not_before = 0.0
         self._way: Way
-        if begun or not slack.has("chat.startStream", place.channel):
+        is_available = slack.has("chat.startStream", place.channel)
+        if is_streamed(place, in_channels=streams_in_channels, is_available=is_available, is_resumed=bool(begun)):
+            self._way = Streamed(slack, place, record, clock=clock)
+        else:
             with suppress(SlackFailed):
-                if begun and slack.has("chat.startStream", place.channel):
+                if begun and is_available:
                     slack.stop_stream(place.channel, begun[-1])  # Slack refuses to update an open stream
             self._way = self._by_updates(begun=begun)
-        else:
-            self._way = Streamed(slack, place, record, clock=clock)
 
     def __enter__(self) -> Self:
         self._open.change(type(self._way), 1)
@@ -75,6 +106,12 @@ class Reply:
 
     def __exit__(self, *_: object) -> None:
         self._open.change(type(self._way), -1)
+        self._open.leave(self._channel, self._ticket)
+
+    def abandon(self) -> None:
+        """Say nothing more: what has been shown stays as it is."""
+        if isinstance(self._way, Streamed):
+            self._way.abandon()
 
     def wait(self, pending: int) -> timedelta:
         """Return how long to collect text before the next `show`, with `pending` unsent characters."""
@@ -84,23 +121,30 @@ class Reply:
         return max(due, timedelta(seconds=self._not_before - self._clock()))
 
     def show(self, text: str) -> None:
-        """Show the settled part of `text`, the answer so far. The next call sends what Slack did not accept."""
-        self._sent_at = self._clock()
-        shown = settled(text)
-        if shown.strip():
-            try:
-                self._way.show(shown)
-            except SlackFailed as failed:
-                self._after(failed, self._way)
+        """Show the settled part of `text`, the answer so far. The next call sends what Slack did not accept.
+
+        Raises Withdrawn; SlackRefused if Slack accepts no message here.
+        """
+        now, shown = self._clock(), settled(text)
+        if not shown.strip():
+            self._sent_at = now
+            return
+        try:
+            self._way.show(shown)
+            self._sent_at = now
+            self._open.leave(self._channel, self._ticket)
+        except SlackFailed as failed:
+            self._after(failed, self._way)
 
     def finish(self, text: str, *, closing: str = "", footer: str = "") -> None:
-        """Show the whole answer, the sentence `closing`, and the line `footer`. Raises SlackFailed."""
+        """Show the whole answer, the sentence `closing`, and the line `footer`. Raises SlackFailed, Withdrawn."""
         whole = inert(text)
         if closing:
             whole = f"{closed(whole)}\n\n_{inert(closing)}_" if whole.strip() else inert(closing)
         self._slack.insist(lambda: self._finish(whole, footer))
 
     def _finish(self, whole: str, footer: str) -> None:
+        self.withdrawal.check()
         if isinstance(self._way, Streamed):
             try:
                 self._way.show(whole)
@@ -122,7 +166,10 @@ class Reply:
             if isinstance(way, Updated) or way.sent or self._not_before < self._tried_at + SOON.total_seconds():
                 return
         if isinstance(way, Updated):
+            if isinstance(failed, SlackRefused):
+                raise failed
             _LOG.info("An update of an answer waits: %s", failed)
+            self._sent_at = self._clock()
             return
         # The stream has ended or did not start: the rest of the answer goes into plain messages.
         _LOG.info("An answer continues in plain messages: %s", failed)

@@ -4,11 +4,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bot.language.question import Asked, QuestionKey
-from bot.prompting.conversation import ANSWER_EVENT, Remembered
+from bot.prompting.conversation import ANSWER_EVENT, QUESTION_EVENT, Remembered
 from bot.slack.message import JSON, Identity, bears
 
-QUESTION_EVENT = "mixtral_question"
-"""The event type in the metadata of a message that shows a command's prompt."""
 NOTICE_EVENT = "mixtral_notice"
 """The event type in the metadata of the bot's other messages in a thread."""
 

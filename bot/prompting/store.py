@@ -1,6 +1,7 @@
 """Unanswered questions and answered threads in Redis, so that any process can continue with them."""
 
 import logging
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ from redis import Redis
 
 from bot.language.question import Asked, Question, QuestionKey
 from bot.prompting.conversation import Remembered
+from bot.prompting.withdrawal import Why
 from workers.deployment.events import DeploymentId
 
 QUESTIONS = "mixtral:questions"
@@ -18,8 +20,15 @@ _LOG = logging.getLogger(__name__)
 DEDUPLICATED_FOR = timedelta(hours=1)
 """Time for which a repeated delivery is recognized. Slack repeats an event after one minute and after five."""
 
+WITHDRAWN_FOR = timedelta(days=1)
+"""Time for which a stopped or deleted question is not answered, whichever process takes it up."""
+
 THREADS_KEPT = timedelta(days=7)
-"""Time for which Redis holds a thread. After that, the thread is read only from Slack."""
+"""Time for which the bot answers in a thread without a mention, and knows which deployment answered last."""
+
+TEXTS_KEPT = timedelta(hours=1)
+"""Time for which Redis holds the prompts and answers of a thread after the last answer. After that, the thread is read
+from Slack."""
 
 # Atomic: otherwise, after a crash between the two writes, Slack's retry would be dropped as a duplicate.
 _ADD = """
@@ -42,9 +51,39 @@ class Questions:
     def add(self, question: Question) -> bool:
         """Store a new question; False if it was stored before."""
         asked = Asked(question=question, asked_at=datetime.now(UTC))
-        keys = [f"mixtral:asked:{question.key}", QUESTIONS]
+        keys = [_asked(question.key), QUESTIONS]
         kept = int(DEDUPLICATED_FOR.total_seconds())
         return bool(self._add(keys, [kept, question.key, _encode(asked)]))
+
+    def withdraw_in_thread(self, channel: str, thread: str) -> list[QuestionKey]:
+        """Note that nobody wants the answers in a thread any more, and return the questions."""
+        keys = [asked.question.key for asked in self.all() if _thread_of(asked) == (channel, thread)]
+        for key in keys:
+            self._withdraw(key, Why.STOPPED)
+        return keys
+
+    def withdraw_message(self, channel: str, ts: str) -> list[QuestionKey]:
+        """Note that a message was deleted, and return the questions that it asks, or shows.
+
+        Also if its own event comes later.
+        """
+        self._redis.set(_asked(QuestionKey(f"{channel}:{ts}")), 1, nx=True, ex=int(DEDUPLICATED_FOR.total_seconds()))
+        keys = [
+            asked.question.key
+            for asked in self.all()
+            if asked.question.channel == channel and ts == (asked.question.message_ts or asked.thread)
+        ]
+        for key in keys:
+            self._withdraw(key, Why.DELETED)
+        return keys
+
+    def _withdraw(self, key: QuestionKey, why: Why) -> None:
+        self._redis.set(_withdrawn(key), why.value, ex=int(WITHDRAWN_FOR.total_seconds()))
+
+    def withdrawn(self, keys: Collection[QuestionKey]) -> dict[QuestionKey, Why]:
+        """Return those of the questions whose answers nobody wants any more."""
+        found = self._redis.mget([_withdrawn(key) for key in keys]) if keys else []
+        return {key: Why(why.decode()) for key, why in zip(keys, found, strict=True) if why is not None}
 
     def get(self, key: QuestionKey) -> Asked | None:
         stored = self._redis.hget(QUESTIONS, key)
@@ -72,42 +111,65 @@ class Questions:
 
 
 class Threads:
-    """Prompts and answers of threads. One hash each: `deployment`, `p:<ts>` prompts, `a:<ts>` answers."""
+    """Threads that the bot answered.
+
+    Two hashes each: the deployment; and, for a shorter time, the prompts as `p:<ts>` and the answers as `a:<ts>`.
+    """
 
     def __init__(self, redis: Redis) -> None:
         self._redis: Any = redis
 
     def knows(self, channel: str, root: str) -> bool:
         """Return whether the bot has answered in a thread."""
-        return bool(self._redis.exists(_key(channel, root)))
+        return bool(self._redis.exists(_thread(channel, root)))
 
     def recall(self, channel: str, root: str) -> Remembered:
-        fields = {k.decode(): v.decode() for k, v in self._redis.hgetall(_key(channel, root)).items()}
-        deployment = fields.pop("deployment", None)
+        deployment = self._redis.hget(_thread(channel, root), "deployment")
+        texts = {name.decode(): text.decode() for name, text in self._redis.hgetall(_texts(channel, root)).items()}
         return Remembered(
-            deployment=DeploymentId(deployment) if deployment else None,
-            prompts={name[2:]: text for name, text in fields.items() if name.startswith("p:")},
-            answers={name[2:]: text for name, text in fields.items() if name.startswith("a:")},
+            deployment=DeploymentId(deployment.decode()) if deployment else None,
+            prompts={name[2:]: text for name, text in texts.items() if name.startswith("p:")},
+            answers={name[2:]: text for name, text in texts.items() if name.startswith("a:")},
         )
 
     def prompted(self, channel: str, root: str, prompt: str) -> None:
         """Store a command's prompt, which the root of the thread shows."""
-        self._write(channel, root, {f"p:{root}": prompt})
+        self._write(_thread(channel, root), {"asked": "1"}, THREADS_KEPT)
+        self._write(_texts(channel, root), {f"p:{root}": prompt}, TEXTS_KEPT)
 
     def answered(self, asked: Asked, deployment: DeploymentId, said: str) -> None:
         """Store an answer under the messages in `asked.begun`, which show it."""
-        question, root = asked.question, asked.thread or ""
+        channel, root, ts = asked.question.channel, asked.thread or "", asked.question.message_ts
         answers = {f"a:{ts}": "" if at else said for at, ts in enumerate(asked.begun)}
-        prompts = {f"p:{question.message_ts}": asked.prompt} if question.message_ts else {}
-        self._write(question.channel, root, {"deployment": deployment, **prompts, **answers})
+        prompts = {f"p:{ts}": asked.prompt} if ts else {}
+        self._write(_thread(channel, root), {"deployment": deployment}, THREADS_KEPT)
+        self._write(_texts(channel, root), {**prompts, **answers}, TEXTS_KEPT)
 
-    def _write(self, channel: str, root: str, fields: dict[str, str]) -> None:
-        key = _key(channel, root)
+    def _write(self, key: str, fields: dict[str, str], kept: timedelta) -> None:
+        if not fields:
+            return
         with self._redis.pipeline() as together:
             together.hset(key, mapping=fields)
-            together.expire(key, int(THREADS_KEPT.total_seconds()))
+            together.expire(key, int(kept.total_seconds()))
             together.execute()
 
 
-def _key(channel: str, root: str) -> str:
+def _thread_of(asked: Asked) -> tuple[str, str | None]:
+    question = asked.question
+    return question.channel, asked.thread or question.thread_ts or question.message_ts
+
+
+def _asked(key: QuestionKey) -> str:
+    return f"mixtral:asked:{key}"
+
+
+def _withdrawn(key: QuestionKey) -> str:
+    return f"mixtral:withdrawn:{key}"
+
+
+def _thread(channel: str, root: str) -> str:
     return f"mixtral:thread:{channel}:{root}"
+
+
+def _texts(channel: str, root: str) -> str:
+    return f"mixtral:texts:{channel}:{root}"

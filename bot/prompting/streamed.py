@@ -8,21 +8,18 @@ from msgspec import Struct
 
 from bot.prompting.inert import mrkdwn
 from bot.prompting.pacing import ROTATE_AFTER
-from bot.prompting.split import closed, cut, reopened
+from bot.prompting.split import closed, cut, reopened, utf8
+from bot.prompting.way import AnswerPlace
+from bot.prompting.withdrawal import Why, Withdrawn
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackAway, SlackFailed, SlackRefused
 
-LIMIT = 9_000
-"""Maximum number of characters of one message. Slack refuses more than 12,000, code fences and blocks included."""
+LIMIT = 10_300
+"""Maximum size of one stream in bytes of UTF-8. Slack refuses more than about 10,600, with the closing fence and the
+footer."""
 
-
-class AnswerPlace(Struct, frozen=True, kw_only=True):
-    """The thread of an answer, and the person who asked."""
-
-    channel: str
-    thread: str
-    team: str
-    user: str
+STOPPED = "stopped_by_user"
+"""Slack's code after somebody pressed Stop."""
 
 
 class AnswerRecord(Struct, frozen=True, kw_only=True):
@@ -54,17 +51,20 @@ class Streamed:
         """Whether Slack may have started a message whose ts is not known."""
 
     def show(self, text: str) -> None:
-        """Send the new part of `text`, the answer so far. Raises SlackFailed; the next call sends the rest."""
+        """Send the new part of `text`, the answer so far. The next call sends the rest after a failure.
+
+        Raises SlackFailed, and Withdrawn if a person stopped the stream.
+        """
         if self._ts and self._clock() - self._since > ROTATE_AFTER.total_seconds():
             self._rotate()
         while self.sent < len(text):
-            room = LIMIT - len(self._body)
+            room = LIMIT - utf8(self._body)
             pending = text[self.sent :]
-            if room <= 0 or (self._ts and len(pending) > room and "\n" not in pending[:room]):
+            at = cut(pending, max(room, 1), utf8)
+            if room <= 0 or (self._ts and at < len(pending) and "\n" not in pending[:at]):
                 self._rotate()
                 continue
-            # Slack counts unescaped characters; counting escaped ones stays below its limit.
-            self._send(pending[: cut(pending, room)])
+            self._send(pending[:at])
             if self.sent < len(text):
                 self._rotate()
 
@@ -74,7 +74,7 @@ class Streamed:
             self._stop(footer)
 
     def abandon(self) -> None:
-        """End the message; the answer continues in other messages."""
+        """End the message; the answer continues in other messages, or not at all."""
         with contextlib.suppress(SlackFailed):
             if self._ts:
                 self._slack.stop_stream(self._place.channel, self._ts)
@@ -86,7 +86,7 @@ class Streamed:
     def _send(self, piece: str) -> None:
         place, text = self._place, self._opening + piece
         if self._ts:
-            self._slack.append_stream(place.channel, self._ts, text)
+            self._append(text)
         else:
             self._record.starting()
             try:
@@ -100,12 +100,20 @@ class Streamed:
         self._body += text
         self.sent += len(piece)
 
+    def _append(self, text: str) -> None:
+        try:
+            self._slack.append_stream(self._place.channel, self._ts, text)
+        except SlackRefused as refused:
+            if refused.code == STOPPED:
+                raise Withdrawn(Why.STOPPED) from refused
+            raise
+
     def _rotate(self) -> None:
         if not self._ts:
             return
         if end := closed(self._body)[len(self._body) :]:
             self._opening = reopened(self._body)
-            self._slack.append_stream(self._place.channel, self._ts, end)
+            self._append(end)
             self._body += end
         self._stop("")
         self._ts, self._body = "", ""

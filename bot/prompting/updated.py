@@ -1,4 +1,4 @@
-"""Writes an answer without streams: plain messages that are updated as it grows."""
+"""Writes an answer without streams: messages of Markdown that are updated as it grows."""
 
 import contextlib
 from collections.abc import Callable, Sequence
@@ -6,14 +6,23 @@ from collections.abc import Callable, Sequence
 from bot.prompting.inert import mrkdwn
 from bot.prompting.pacing import FOR_CARDS
 from bot.prompting.split import split
-from bot.prompting.streamed import AnswerPlace, AnswerRecord
+from bot.prompting.streamed import AnswerRecord
+from bot.prompting.way import AnswerPlace
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackAway, SlackBusy, SlackFailed, SlackRefused
-from bot.slack.message import Message
+from bot.slack.message import JSON, Message
 from bot.slack.reading import SETTLES
+from bot.views.escape import clip, escape
 
-LIMIT = 3_500
-"""Maximum number of characters of one message; chat.update accepts 4,000."""
+LIMIT = 11_900
+"""Maximum number of characters of one message. A Markdown block has up to 12,000, with the closing fence; all blocks of
+a message have about 13,200."""
+
+NOTIFIED = 3_000
+"""Maximum number of characters of the text that notifications show; chat.update accepts 4,000."""
+
+NEXT_IN_LINE = 0.2
+"""Pause in seconds before an answer that waits for its turn looks again."""
 
 
 class Updated:
@@ -26,6 +35,7 @@ class Updated:
         record: AnswerRecord,
         *,
         clock: Callable[[], float],
+        may_begin: Callable[[], bool] = lambda: True,
         reply_was_lost: bool = False,
         before: int = 0,
         opening: str = "",
@@ -33,24 +43,28 @@ class Updated:
     ) -> None:
         """`before`: number of characters shown by a stream; `begun`: ts of messages to overwrite, in order.
 
-        `reply_was_lost`: whether a message may exist whose ts is not known.
+        `may_begin`: whether it is this answer's turn to post its first message. `reply_was_lost`: whether a message may
+        exist whose ts is not known.
         """
         self._slack, self._place, self._record, self._clock = slack, place, record, clock
+        self._may_begin = may_begin
         self._lost_at = clock() if reply_was_lost else None
         self._before, self._opening = before, opening
         self._messages: list[str] = list(begun)  # "" for one that is not posted yet
-        self._shown: list[str | None] = [None] * len(begun)
+        self._shown: list[Message | None] = [None] * len(begun)
+
+    @property
+    def has_begun(self) -> bool:
+        return any(self._messages)
 
     def show(self, text: str) -> None:
         """Update or post the messages that differ from `text`, the answer so far. Raises SlackFailed."""
-        self._bring([mrkdwn(part) for part in self._parts(text)])
+        self._bring([_message(part) for part in self._parts(text)])
 
     def finish(self, text: str, footer: str) -> None:
         """Show the whole answer with the line `footer`, and delete surplus messages. Raises SlackFailed."""
         *parts, last = self._parts(text)
-        below = f"_{mrkdwn(footer)}_" if footer else ""
-        whole = "\n".join(part for part in (mrkdwn(last).rstrip(), below) if part)
-        self._bring([*(mrkdwn(part) for part in parts), whole])
+        self._bring([*(_message(part) for part in parts), _message(last.rstrip(), footer)])
         for ts in filter(None, self._messages[len(parts) + 1 :]):
             self._take_away(ts)
         del self._messages[len(parts) + 1 :]
@@ -58,28 +72,30 @@ class Updated:
     def _parts(self, text: str) -> list[str]:
         return split(self._opening + text[self._before :], LIMIT)
 
-    def _bring(self, texts: Sequence[str]) -> None:
-        for at, text in enumerate(texts):
+    def _bring(self, messages: Sequence[Message]) -> None:
+        for at, message in enumerate(messages):
             if at == len(self._messages):
                 self._messages.append("")
                 self._shown.append(None)
-            if not text.strip() or self._shown[at] == text:
+            if not message.blocks or self._shown[at] == message:
                 continue
             if self._messages[at] or self._adopt(at):
-                self._update(at, text)
+                self._update(at, message)
             else:
-                self._post(at, text)
+                self._post(at, message)
 
-    def _post(self, at: int, text: str) -> None:
+    def _post(self, at: int, message: Message) -> None:
+        if not self.has_begun and not self._may_begin():
+            raise SlackBusy(NEXT_IN_LINE)
         self._record.starting()
-        message, place = Message(text=text), self._place
+        place = self._place
         try:
             ts = self._slack.post(place.channel, message, thread=place.thread, metadata=self._record.metadata)
         except SlackAway:
             self._lost_at = self._clock()
             raise
         self._record.began(ts)
-        self._messages[at], self._shown[at] = ts, text
+        self._messages[at], self._shown[at] = ts, message
 
     def _adopt(self, at: int) -> bool:
         """Use a message whose reply was lost, if there is one. Raises SlackBusy until it would be visible."""
@@ -96,19 +112,27 @@ class Updated:
                 self._slack.stop_stream(self._place.channel, ts)  # Slack refuses to update an open stream
         return bool(found)
 
-    def _update(self, at: int, text: str) -> None:
+    def _update(self, at: int, message: Message) -> None:
         try:
-            self._slack.update(self._place.channel, self._messages[at], Message(text=text), leave=FOR_CARDS)
+            self._slack.update(self._place.channel, self._messages[at], message, leave=FOR_CARDS)
         except SlackRefused:
             # The message was deleted, or can no longer be edited: a new one replaces it.
             with contextlib.suppress(SlackRefused):
                 self._slack.insist(lambda: self._slack.delete(self._place.channel, self._messages[at]))
             self._messages[at] = ""
-            self._post(at, text)
-        self._shown[at] = text
+            self._post(at, message)
+        self._shown[at] = message
 
     def _take_away(self, ts: str) -> None:
         try:
             self._slack.insist(lambda: self._slack.delete(self._place.channel, ts))
         except (SlackRefused, SlackBusy):
-            self._slack.update(self._place.channel, ts, Message(text="…"), leave=FOR_CARDS)
+            self._slack.update(self._place.channel, ts, _message("…"), leave=FOR_CARDS)
+
+
+def _message(markdown: str, footer: str = "") -> Message:
+    """Return a message with blocks, which each update repeats: Slack removes them where the text comes alone."""
+    blocks: list[JSON] = [{"type": "markdown", "text": markdown}] if markdown.strip() else []
+    if footer:
+        blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": mrkdwn(footer)}]})
+    return Message(text=clip(escape(markdown if markdown.strip() else footer), NOTIFIED), blocks=tuple(blocks))

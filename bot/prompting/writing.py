@@ -13,6 +13,7 @@ from bot.prompting.engine_failures import EngineFailed, TooLong, Unreachable
 from bot.prompting.errors import PromptingError
 from bot.prompting.outcome import Outcome, outcome
 from bot.prompting.reply import Reply
+from bot.prompting.withdrawal import Withdrawn
 from workers.deployment.events import DeploymentId
 
 RETRY_PAUSE = timedelta(seconds=1.5)
@@ -50,7 +51,7 @@ class Writing:
     ) -> Outcome:
         """Show the answer as it grows, and return it with the sentence and line below it.
 
-        Raises Stopping, NoReplicaReady.
+        Raises Stopping, NoReplicaReady, Withdrawn, SlackRefused.
         """
         share, way = 1, _Way(addresses, self._stopping)
         while True:
@@ -75,16 +76,21 @@ class Writing:
                 return outcome(text.whole, completion.finish, model.name)
 
     def _follow(self, completion: Completion, text: "_Text", reply: Reply) -> None:
+        reply.withdrawal.ends(completion.cancel)
         try:
             while not completion.ended:
                 text.whole += completion.take(min(reply.wait(len(text.whole) - text.shown), MAX_WAIT))
+                reply.withdrawal.check()
                 if self._stopping.is_set():
                     raise Stopping(_ENDING)
                 if len(text.whole) > text.shown and reply.wait(len(text.whole) - text.shown) <= timedelta():
                     reply.show(text.whole)
                     text.shown = len(text.whole)
+            reply.withdrawal.check()
             while more := completion.take(timedelta()):
                 text.whole += more
+        except Withdrawn as withdrawn:
+            raise Withdrawn(withdrawn.why, text.whole[: text.shown]) from withdrawn
         finally:
             completion.cancel()
 

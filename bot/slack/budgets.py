@@ -1,5 +1,6 @@
 """Slack's rate budgets, kept in Redis and shared by all processes of the bot."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -66,6 +67,7 @@ LIMITS = {
     "conversations.open": TIER_3,
     "views.open": TIER_4,
     "views.publish": TIER_4,
+    "agents.sessions.setStatus": TIER_3,
     "assistant.threads.setStatus": SPECIAL,
 }
 """By Web API method. `chat.postMessage` counts for each channel, the others for the whole workspace.
@@ -77,7 +79,8 @@ Methods that are not listed are called too rarely to reach a limit.
 class Budgets:
     """The rate limits of the workspace. Safe to use from several threads and processes. Raises RedisError."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, limits: Mapping[str, MethodBudget] = LIMITS) -> None:
+        self._limits = limits
         self._take: Any = redis.register_script(_TAKE)
         self._hold: Any = redis.register_script(_HOLD)
 
@@ -86,14 +89,14 @@ class Budgets:
 
         `leave`: number of calls that stay available to others.
         """
-        budget = LIMITS[method]
+        budget = self._limits[method]
         room = max(0, budget.burst - 1 - leave) * budget.interval_ms
         wait = self._take([_key(method, channel)], [budget.interval_ms, room])
         return timedelta(milliseconds=int(wait))
 
     def hold(self, method: str, retry_after: timedelta, channel: str = "") -> None:
         """Block the method for `retry_after`: Slack answered 429."""
-        budget = LIMITS[method]
+        budget = self._limits[method]
         room = (budget.burst - 1) * budget.interval_ms
         self._hold([_key(method, channel)], [retry_after.total_seconds() * 1000, room])
 

@@ -100,14 +100,13 @@ class SlackCalls:
         if self._identity is None:
             found = self._call("auth.test", self._web.auth_test)
             user, bot, name, team = (str(found.get(key) or "") for key in ("user_id", "bot_id", "user", "team"))
-            team_id, enterprise = str(found.get("team_id") or ""), str(found.get("enterprise_id") or "")
             self._identity = Identity(
                 user=user,
                 bot=bot,
                 name=name,
                 team=team,
-                team_id=team_id,
-                enterprise=enterprise,
+                team_id=str(found.get("team_id") or ""),
+                enterprise=str(found.get("enterprise_id") or ""),
                 granted=_granted(found),
             )
         return self._identity
@@ -232,9 +231,14 @@ class SlackCalls:
         self._call("chat.stopStream", self._web.chat_stopStream, **about)
 
     def set_status(self, channel: str, thread: str, status: str) -> None:
-        """Show a line such as "is thinking…" below a thread."""
+        """Show a line such as "is thinking…" below a thread; an empty one ends the session's processing."""
         about: JSON = {"channel_id": channel, "thread_ts": thread, "status": status}
         self._call("assistant.threads.setStatus", self._web.assistant_threads_setStatus, **about)
+
+    def set_session(self, channel: str, thread: str, status: str) -> None:
+        """Set the status of a thread's session: `processing`, which shows Stop, or `active`."""
+        about: JSON = {"channel_id": channel, "thread_ts": thread, "status": status}
+        self._call("agents.sessions.setStatus", self._web.agents_sessions_setStatus, **about)
 
     def open_view(self, trigger: str, view: JSON) -> None:
         """Open a modal. A trigger is valid once, and for three seconds."""

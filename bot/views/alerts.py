@@ -1,4 +1,4 @@
-"""PURE: the alerts in a card's thread, and the notice to the launcher where the card cannot be posted."""
+"""PURE: the alerts in a card's thread."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -25,13 +25,6 @@ OUT, BACK = "mixtral_out_", "mixtral_back_"
 LOST, REGAINED = "mixtral_lost_", "mixtral_regained_"
 LAPSED = "mixtral_lapsed_"
 """Prefixes of block ids. After a crash, a message is found by its prefix, like a card by `card.CARD`."""
-
-NO_ROOM = {
-    "not_in_channel": "the bot is not a member of it. Invite the bot there with `/invite @mixtral`",
-    "channel_not_found": "the bot has no access to it. Invite the bot there with `/invite @mixtral`",
-    "is_archived": "the channel is archived. Unarchive it, or launch from another channel",
-    "restricted_action": "its settings do not let the bot post. Change them, or launch from another channel",
-}
 
 
 def ready(deployment: Deployment) -> Message:
@@ -174,16 +167,6 @@ def lapsed(deployment: Deployment, attempt: Attempt) -> Message:
 
 def _alert(sentence: str, kind: str, deployment: Deployment) -> Message:
     return Message(sentence, (_marked(section(sentence), kind, deployment),))
-
-
-def no_room(deployment: Deployment, error: str) -> Message:
-    """The notice that the card cannot be posted in the channel of the launch."""
-    name = escape(deployment.name)
-    why = NO_ROOM.get(error, f"Slack refused it ({escape(error)}). Launch from another channel")
-    return Message(
-        f"The card of *{name}* cannot be posted in <#{deployment.place.channel}>: {why}. "
-        f"*{name}* continues without a card: `/mixtral status {name}` shows its state, `/mixtral down {name}` ends it."
-    )
 
 
 def _marked(block: Block, kind: str, deployment: Deployment) -> Block:

@@ -81,6 +81,12 @@ class Answers:
     def ask(self, question: Question) -> None:
         self.asked.append(question)
 
+    def stop(self, channel: str, thread: str) -> None:
+        raise NotImplementedError
+
+    def deleted(self, channel: str, ts: str) -> None:
+        raise NotImplementedError
+
 
 class Office:
     """A context with all of its parts."""

@@ -16,6 +16,14 @@ FAILURES: dict[str, SlackFailed] = {
 }
 
 
+def shown(message: Message) -> str:
+    """What a reader sees: the Markdown, and the footer in italics. A message must have blocks: updates repeat them."""
+    assert message.blocks, message
+    markdown = [block["text"] for block in message.blocks if block["type"] == "markdown"]
+    footers = [f"_{block['elements'][0]['text']}_" for block in message.blocks if block["type"] == "context"]
+    return "\n".join([*markdown, *footers])
+
+
 class SlackThread:
     """Messages by ts, oldest first. Each call takes one of `failures`; None is a success."""
 
@@ -25,6 +33,7 @@ class SlackThread:
         self.footers: dict[str, str] = {}
         self.calls: list[str] = []
         self.stopping = threading.Event()
+        self.stopped_by_user = False
         self.told: set[str] = set()
         self.failures = list(failures)
         self.now = 1000.0
@@ -55,6 +64,8 @@ class SlackThread:
 
     def append_stream(self, channel: str, ts: str, markdown: str) -> None:
         self._call("append")
+        if self.stopped_by_user:
+            raise SlackRefused("stopped_by_user", known=True)
         self._must_stream(ts)
         self.messages[ts] += markdown
 
@@ -68,7 +79,7 @@ class SlackThread:
         self, channel: str, message: Message, *, thread: str | None = None, metadata: dict[str, Any] | None = None
     ) -> str:
         is_lost = self._call("post")
-        return self._tell(self._new(message.text), is_lost)
+        return self._tell(self._new(shown(message)), is_lost)
 
     def update(self, channel: str, ts: str, message: Message, *, leave: float = 0) -> None:
         self._call("update")
@@ -76,7 +87,7 @@ class SlackThread:
             raise SlackRefused("message_not_found", known=True)
         if ts in self.streaming:
             raise SlackRefused("streaming_state_conflict", known=True)
-        self.messages[ts] = message.text
+        self.messages[ts] = shown(message)
 
     def delete(self, channel: str, ts: str) -> None:
         self.calls.append("delete")

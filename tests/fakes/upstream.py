@@ -2,8 +2,9 @@
 
 import contextlib
 import json
+import select
+import socket
 import threading
-import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -27,6 +28,8 @@ class Upstream:
         self.keys: list[str] = []
         self.script: Callable[[JSON], JSON] = lambda _: {}
         self.open = self.most_open = 0
+        self.left = 0
+        """Number of requests that the client ended before their answer was complete."""
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -71,6 +74,7 @@ class Upstream:
                     self.stream(how)
                 except (BrokenPipeError, ConnectionResetError):
                     self.close_connection = True
+                    upstream.left += 1
                 finally:
                     with upstream._lock:
                         upstream.open -= 1
@@ -80,20 +84,26 @@ class Upstream:
                 self.send_header("Content-Type", "text/event-stream")
                 self.send_header("Transfer-Encoding", "chunked")
                 self.end_headers()
-                time.sleep(how.get("hang", 0))
+                self.pause(how.get("hang", 0))
                 n = 0
                 for n, token in enumerate(how["tokens"] if "tokens" in how else words(how.get("text", DEFAULT)), 1):
                     if n > how.get("die_after", n):
                         self.close_connection = True
                         return
                     self.event({"choices": [{"index": 0, "delta": {"content": token}, "finish_reason": None}]})
-                    time.sleep(how.get("delay", 0))
+                    self.pause(how.get("delay", 0))
                 if how.get("broken"):
                     self.event({"error": {"message": how["broken"]}})
                 self.event({"choices": [{"index": 0, "delta": {}, "finish_reason": how.get("reason", "stop")}]})
                 self.event({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": n}})
                 self.chunk(b"data: [DONE]\n\n")
                 self.chunk(b"")
+
+            def pause(self, seconds: float) -> None:
+                """Wait, but not for a client that has gone: a silent engine learns of it too."""
+                readable, _, _ = select.select([self.connection], [], [], seconds)
+                if readable and not self.connection.recv(1, socket.MSG_PEEK):
+                    raise ConnectionResetError
 
             def event(self, payload: JSON) -> None:
                 self.chunk(b"data: " + json.dumps(payload).encode() + b"\n\n")

@@ -54,6 +54,12 @@ class Answers:
     def ask(self, question):
         self.asked.append(question)
 
+    def stop(self, channel, thread):
+        raise NotImplementedError
+
+    def deleted(self, channel, ts):
+        raise NotImplementedError
+
 
 class Bot:
     """A bot as `run` wires it, without its follower and its answers."""

@@ -302,6 +302,83 @@ def test_a_channel_that_takes_no_card_is_told_to_the_launcher_once_and_the_rest_
     assert sum("cannot be posted" in m["text"] for m in robin.messages(robin.dm())) == 1
 
 
+@pytest.fixture
+def hasty(monkeypatch):
+    """Refused cards are tried again soon."""
+    monkeypatch.setattr(cards, "RETRY", timedelta(seconds=0.5))
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("code", ["is_inactive", "quantum_error"])
+def test_a_channel_that_refuses_the_card_is_told_to_the_launcher_once_and_the_card_continues_afterwards(
+    redis, robin, follow, caplog, code
+):
+    append(redis, told := story().planned().asked())
+    with follow():
+        first = card(robin, "fast is looking")
+        robin.fault("refuse", method="chat.*", channel=GENERAL, error=code, count=1000)
+        append(redis, told.created())
+        robin.wait_for_message(robin.dm(), "Unarchive it" if code == "is_inactive" else "Slack refused it (`quantum_")
+        append(redis, told.ready().published().tested(" mustard"))
+        robin.wait_for_message(robin.dm(), "*fast* is ready")  # the launcher hears of it all the same
+        refused = len([c for c in robin.calls("chat.update") if not c["ok"]])
+        robin.wait_for(lambda p: len([c for c in p.calls("chat.update") if not c["ok"]]) > refused)
+        robin.clear_faults()
+        assert card(robin, "fast is ready")["ts"] == first["ts"]
+        robin.wait_for_ephemeral(KEY, channel=GENERAL)
+    assert sum("cannot be updated in" in words(m) for m in robin.messages(robin.dm())) == 1
+    assert len(of_kind(robin, "mixtral_ready")) == 0
+    assert not any(r.exc_info for r in caplog.records)
+    assert sum(code in r.getMessage() and "card of" in r.getMessage() for r in caplog.records) <= 1
+
+
+def test_a_channel_that_goes_on_refusing_is_asked_at_growing_intervals_whatever_happens(
+    redis, robin, follow, monkeypatch
+):
+    monkeypatch.setattr(follower, "CHECK_ALL_EVERY", timedelta(seconds=0.2))
+    append(redis, told := story().planned().asked())
+    robin.fault("refuse", method="chat.*", channel=GENERAL, error="quantum_error", count=1000)
+    with follow():
+        robin.wait_for_message(robin.dm(), "quantum_error")
+        for _ in range(4):
+            append(redis, told.refused("no capacity").asked())
+            time.sleep(0.4)
+    with follow():  # nor does a restart repeat anything
+        time.sleep(0.5)
+    assert len([c for c in robin.calls("chat.postMessage") if not c["ok"]]) == 1
+    assert len(robin.messages(robin.dm())) == 1
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_card_that_can_no_longer_be_edited_is_replaced_once(redis, robin, follow):
+    append(redis, told := story().planned().asked())
+    with follow():
+        first = card(robin, "fast is looking")
+        robin.fault("refuse", method="chat.update", error="edit_window_closed")
+        append(redis, told.created())
+        second = card(robin, "fast is starting")
+        assert second["ts"] != first["ts"]
+        robin.fault("refuse", method="chat.update", error="edit_window_closed", count=1000)
+        append(redis, told.ready().published().tested(" mustard"))
+        robin.wait_for_message(robin.dm(), "limits the time in which messages may be edited")
+        assert card(robin, "fast is starting")["ts"] == second["ts"]
+
+
+@pytest.mark.parametrize("code", ["restricted_action_thread_locked", "restricted_action_non_threadable_channel"])
+def test_an_alert_that_its_thread_refuses_goes_to_the_launcher(redis, robin, follow, code):
+    append(redis, told := story().planned().asked())
+    with follow():
+        card(robin, "fast is looking")
+        robin.fault("refuse", method="chat.postMessage", channel=GENERAL, error=code, count=1000)
+        append(redis, told.created().ready().published().tested(" mustard"))
+        robin.wait_for_message(robin.dm(), "*fast* is ready")
+        card(robin, "fast is ready")
+        append(redis, told.scaled(2))
+        robin.wait_for_message(robin.dm(), "scaled *fast*")
+    assert len(robin.messages(robin.dm())) == 2
+    assert len([c for c in robin.calls("chat.postMessage") if not c["ok"]]) == 2
+
+
 @pytest.mark.parametrize("unknown", ["conversations.*", "chat.postEphemeral"])
 def test_an_emulator_that_knows_less_still_gets_the_card(redis, robin, follow, unknown):
     robin.fault("refuse", method=unknown, error="unknown_method", count=1000)

@@ -1,164 +1,18 @@
 """Questions and answers: the real Bolt over a real socket, a strict stand-in for Slack, and an engine on demand."""
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from functools import partial
 
 import pytest
 from msgspec.structs import replace
-from redis import Redis
 
-from bot.commands.context import CommandContext
-from bot.commands.sight import Askable, Sight
-from bot.commands.strangers import Home
-from bot.door import Door
-from bot.listeners import Listeners
 from bot.prompting import pool as answers
-from bot.prompting.pool import AnswerPool
-from bot.prompting.store import QUESTIONS, Threads
-from bot.run import slack_of
-from bot.sandbox.seed import APP_TOKEN, BOT_TOKEN, BOT_USER, TEAM_ID
-from bot.sandbox.server import start
-from bot.sandbox.stand_in import Settings
-from bot.settings import from_environ
+from bot.prompting.store import QUESTIONS
 from bot.slack import calls
-from bot.slack.connections import app_of, serve
-from bot.slack.directory import Directory
-from tests.builders.logs import Logs
+from tests.answering import engine, line, place, slack
 from tests.fakes.upstream import DEFAULT, Upstream
-from tests.person import ADA, MIXTRAL, ROBIN, Person, words
-from workers.run import now, wire_deployments
+from tests.person import MIXTRAL, ROBIN, words
 
-
-class Line:
-    """Bolt on its socket, as `run` wires it; whoever answers can be exchanged under it, as by a restart."""
-
-    def __init__(self, redis, redis_url, api_url, home):
-        environ = {
-            "REDIS_URL": redis_url,
-            "MIXTRAL_HOME": str(home),
-            "SLACK_API_URL": api_url,
-            "SLACK_BOT_TOKEN": BOT_TOKEN,
-            "SLACK_APP_TOKEN": APP_TOKEN,
-        }
-        settings = from_environ(environ)
-        self.redis = redis
-        self.settings = settings
-        self.requests = wire_deployments(settings.workers, redis)
-        self.bots = []
-        directory = Directory(slack_of(settings, redis))
-        sight = Sight(directory, ())
-        self.askable = Askable(self.requests, sight)
-        context = CommandContext(
-            deployments=self.requests,
-            recipes=None,
-            ladder=None,
-            priced=lambda: "",
-            answers=self,
-            channels=None,
-            admins=(),
-            sight=sight,
-            askable=self.askable,
-            now=now,
-        )
-        app = app_of(BOT_TOKEN, api_url, None)
-        self._later = ThreadPoolExecutor(4)
-        calls = slack_of(settings, redis)
-        door = Door(
-            Home(team=TEAM_ID), directory=directory, slack=calls, redis=redis, later=self._later, bot_user=BOT_USER
-        )
-        Listeners(context, Threads(redis), BOT_USER, self._later, calls, door=door).register(app)
-        self._end_sockets = serve(app, APP_TOKEN, 0)
-
-    def ask(self, question):
-        """Every bot is told, as by a Slack that tells events twice."""
-        for bot in self.bots:
-            bot.ask(question)
-
-    def answered_in(self, channel, thread_ts):
-        return self.bots[0].answered_in(channel, thread_ts)
-
-    def bot(self):
-        lease, watch, slack = timedelta(seconds=1), timedelta(seconds=0.1), slack_of(self.settings, self.redis)
-        pool = AnswerPool(self.requests, slack, self.redis, askable=self.askable, lease=lease, watch_every=watch)
-        self.bots.append(pool)
-        self.bots[-1].resume()
-        return self.bots[-1]
-
-    def end(self, bot):
-        self.bots.remove(bot)
-        bot.close()
-
-    def close(self):
-        self._end_sockets()
-        self._later.shutdown()
-
-
-class Place:
-    """Everything that a test needs."""
-
-    def __init__(self, redis, slack, line):
-        self.redis, self.line = redis, line
-        self.shelf = Logs(redis)
-        self.robin = Person(slack.url, ROBIN)
-        self.ada = Person(slack.url, ADA)
-        self.robin.wait_connected()
-        self.bot, self.end = line.bot, line.end
-
-    def close(self):
-        for bot in [*self.line.bots]:
-            self.end(bot)
-        self.robin.clear_faults()
-        self.robin.close()
-        self.ada.close()
-
-    def answer(self, thread, contains, *, channel=MIXTRAL, timeout=15):
-        """The bot's message in a thread that says this, with its footer below."""
-        return self.robin.wait_for_message(
-            channel, lambda m: m["user"] == BOT_USER and contains in words(m), thread_ts=thread, timeout=timeout
-        )
-
-    def settled(self, *threads, timeout=15):
-        """Wait until the last word in these threads is the bot's, and no question is left."""
-
-        def answered(thread, person):
-            return person.messages(MIXTRAL, thread)[-1]["user"] == BOT_USER
-
-        for thread in threads:
-            self.robin.wait_for(partial(answered, thread), timeout)
-        self.robin.wait_for(lambda _: self.redis.hlen(QUESTIONS) == 0, timeout)
-
-    def said(self, thread, channel=MIXTRAL):
-        """Everything that the bot says in a thread, joined."""
-        said = [m for m in self.robin.messages(channel, thread) if m["user"] == BOT_USER and m["ts"] != thread]
-        return "\n".join(words(m) for m in said)
-
-
-@pytest.fixture(scope="module")
-def slack():
-    with start(Settings(rate_scale=100, stream_life=timedelta(seconds=60))) as running:
-        yield running
-
-
-@pytest.fixture
-def engine():
-    with Upstream() as upstream:
-        yield upstream
-
-
-@pytest.fixture(scope="module")
-def line(valkey_url, slack, tmp_path_factory):
-    with Redis.from_url(valkey_url) as redis:
-        it = Line(redis, valkey_url, slack.api_url, tmp_path_factory.mktemp("home"))
-        yield it
-        it.close()
-
-
-@pytest.fixture
-def place(redis, slack, line):
-    it = Place(redis, slack, line)
-    yield it
-    it.close()
+__all__ = ["engine", "line", "place", "slack"]
 
 
 def test_a_mention_is_answered_in_its_thread_with_a_line_of_measurements(place, engine):
@@ -290,30 +144,58 @@ def test_an_answer_cannot_ping_or_spoof_however_its_tokens_are_cut(place, engine
     evil = ["Hey <", "!chan", "nel> <@U0ROB", "IN0001> [bank", "](https://evil.example) <https", "://evil.example|x>"]
     engine.script = lambda _: {"tokens": evil, "delay": 0.3}
     ts = place.robin.say(MIXTRAL, "@mixtral Be evil")
+    inert = "Hey < !channel> < @U0ROBIN0001> [bank] (https://evil.example) < https://evil.example|x>"
     text = place.answer(ts, "tokens/s", timeout=20)["text"]
-    assert text == "Hey < !channel> < @U0ROBIN0001> [bank] (https://evil.example) < https://evil.example|x>"
-    place.robin.fault("refuse", method="chat.startStream", error="unknown_method")
-    ts = place.robin.say(MIXTRAL, "@mixtral Be evil again")
-    text = place.answer(ts, "tokens/s", timeout=20)["text"]
+    assert place.markdown(ts) == [inert]
     assert "<" not in text
     assert "&lt; !channel&gt;" in text
+    dm = place.robin.open_dm()
+    ts = place.robin.say(dm, "Be evil again")
+    assert place.answer(ts, "tokens/s", channel=dm, timeout=20)["text"] == inert
 
 
-def test_where_streams_are_refused_answers_are_updated_messages(place, engine):
+def test_in_a_channel_an_answer_is_a_message_that_is_updated_and_everybody_sees(place, engine):
     place.shelf.put("fast", engine.url, MIXTRAL)
     place.bot()
-    place.robin.fault("refuse", method="chat.startStream", error="unknown_method")
-    engine.script = lambda _: {"text": " ".join(["word"] * 60), "delay": 0.05}
-    before = len(place.robin.calls("chat.update"))
+    engine.script = lambda _: {"text": f"```python\n{CODE}```\n" + " ".join(["word"] * 60), "delay": 0.05}
+    starts, before = len(place.robin.calls("chat.startStream")), len(place.robin.calls("chat.update"))
     ts = place.robin.say(MIXTRAL, "@mixtral Hello")
-    answer = place.answer(ts, "60 tokens")
-    assert answer["text"].count("word") == 60
-    assert len(place.robin.calls("chat.update")) > before
+    place.answer(ts, "tokens/s")
     place.settled()
+    [markdown] = place.markdown(ts)
+    assert markdown.startswith(f"```python\n{CODE}```\n")
+    assert markdown.count("word") == 60
+    assert len(place.robin.calls("chat.update")) > before
+    assert len(place.robin.calls("chat.startStream")) == starts
+
+
+CODE = "for at in items[1:]:\n    print(table[at](__name__))  # *not* bold\n"
+
+
+def test_in_direct_messages_an_answer_is_a_stream_and_where_streams_are_refused_a_message(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    dm = place.robin.open_dm()
     starts = len(place.robin.calls("chat.startStream"))
-    ts = place.robin.say(MIXTRAL, "@mixtral Hello again")
-    place.answer(ts, "60 tokens")
-    assert len(place.robin.calls("chat.startStream")) == starts, "one refusal is enough"
+    ts = place.robin.say(dm, "Hello")
+    place.answer(ts, "7 tokens", channel=dm)
+    assert len(place.robin.calls("chat.startStream")) == starts + 1
+    place.robin.fault("refuse", method="chat.startStream", error="channel_type_not_supported")
+    for greeting in ("Hello again", "Hello once more"):
+        ts = place.robin.say(dm, greeting)
+        place.answer(ts, "7 tokens", channel=dm)
+        assert place.markdown(ts, dm) == [DEFAULT]
+        place.settled()
+    assert len(place.robin.calls("chat.startStream")) == starts + 2, "one refusal is enough"
+
+
+def test_in_a_channel_an_answer_is_a_stream_where_the_setting_says_so(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot(streams_in_channels=True)
+    starts = len(place.robin.calls("chat.startStream"))
+    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
+    place.answer(ts, "7 tokens")
+    assert len(place.robin.calls("chat.startStream")) == starts + 1
 
 
 @pytest.mark.parametrize("fault", ["stream_dies", "http_500"])
@@ -323,12 +205,13 @@ def test_an_answer_whose_stream_dies_goes_on_in_a_plain_message(place, engine, f
     numbers = [str(n) for n in range(120)]
     engine.script = lambda _: {"text": " ".join(numbers), "delay": 0.02}
     place.robin.fault(fault, method="chat.appendStream")
-    ts = place.robin.say(MIXTRAL, "@mixtral Count")
-    place.answer(ts, "120 tokens")
+    dm = place.robin.open_dm()
+    ts = place.robin.say(dm, "Count")
+    place.answer(ts, "120 tokens", channel=dm)
     place.settled()
-    said = [m["text"] for m in place.robin.messages(MIXTRAL, ts) if m["user"] == BOT_USER]
+    said = place.markdown(ts, dm)
     assert len(said) == 2
-    assert " ".join(said).split()[:120] == numbers
+    assert " ".join(said).split() == numbers
 
 
 def test_a_pause_that_slack_asks_for_loses_nothing(place, engine):
@@ -337,37 +220,26 @@ def test_a_pause_that_slack_asks_for_loses_nothing(place, engine):
     numbers = [str(n) for n in range(100)]
     engine.script = lambda _: {"text": " ".join(numbers), "delay": 0.02}
     place.robin.fault("rate_limited", method="chat.appendStream", seconds=1)
-    ts = place.robin.say(MIXTRAL, "@mixtral Count")
-    answer = place.answer(ts, "100 tokens")
-    assert answer["text"].split() == numbers
+    dm = place.robin.open_dm()
+    ts = place.robin.say(dm, "Count")
+    place.answer(ts, "100 tokens", channel=dm)
+    [said] = place.markdown(ts, dm)
+    assert said.split() == numbers
 
 
-def test_a_long_answer_is_split_and_whole(place, engine):
+@pytest.mark.parametrize("is_direct", [True, False])
+def test_a_long_answer_is_split_and_whole(place, engine, is_direct):
     place.shelf.put("fast", engine.url, MIXTRAL)
     place.bot()
-    lines = [f"Line {n} of a long answer & more." for n in range(600)]
+    lines = [f"Line {n} of a long answer & <more> \N{CJK UNIFIED IDEOGRAPH-8FA3}." for n in range(600)]
     engine.script = lambda _: {"tokens": [f"{line}\n" for line in lines]}
-    ts = place.robin.say(MIXTRAL, "@mixtral Write a lot")
-    place.answer(ts, "600 tokens", timeout=20)
+    channel = place.robin.open_dm() if is_direct else MIXTRAL
+    ts = place.robin.say(channel, "@mixtral Write a lot")
+    place.answer(ts, "600 tokens", channel=channel, timeout=20)
     place.settled()
-    said = [m for m in place.robin.messages(MIXTRAL, ts) if m["user"] == BOT_USER]
-    assert len(said) >= 3
-    assert [x for m in said for x in m["text"].split("\n") if x] == lines
-
-
-def test_a_long_answer_without_streams_is_split_and_whole(place, engine):
-    place.shelf.put("fast", engine.url, MIXTRAL)
-    place.bot()
-    place.robin.fault("refuse", method="chat.startStream", error="not_allowed_token_type")
-    lines = [f"Line {n} of a long answer < more." for n in range(400)]
-    engine.script = lambda _: {"tokens": [f"{line}\n" for line in lines]}
-    ts = place.robin.say(MIXTRAL, "@mixtral Write a lot")
-    place.answer(ts, "400 tokens", timeout=20)
-    place.settled()
-    said = [m for m in place.robin.messages(MIXTRAL, ts) if m["user"] == BOT_USER]
-    assert [x for m in said for x in m["text"].split("\n") if x.startswith("Line")] == [
-        line.replace("<", "&lt;") for line in lines
-    ]
+    said = place.markdown(ts, channel)
+    assert len(said) >= 2
+    assert [line for part in said for line in part.split("\n") if line] == lines
 
 
 def test_an_engine_that_dies_in_the_midst_leaves_what_came_and_a_sentence(place, engine):
@@ -515,7 +387,6 @@ def test_what_is_meant_for_one_person_never_stands_in_the_channel(place):
 def test_slack_is_never_asked_to_make_mentions_of_names(place, engine):
     place.shelf.put("fast", engine.url, MIXTRAL)
     place.bot()
-    place.robin.fault("refuse", method="chat.startStream", error="unknown_method")
     engine.script = lambda _: {"text": " ".join(["@here"] * 60), "delay": 0.05}
     seen = len(place.robin.calls())
     ts = place.robin.say(MIXTRAL, "@mixtral Hello")
@@ -575,7 +446,6 @@ def test_a_message_that_nobody_wrote_down_is_found_again(place, engine):
 def test_where_the_answer_may_not_be_written_the_person_is_told_so(place, engine):
     place.shelf.put("fast", engine.url, MIXTRAL)
     place.bot()
-    place.robin.fault("refuse", method="chat.startStream", error="not_in_channel")
     place.robin.fault("refuse", method="chat.postMessage", error="not_in_channel", count=3)
     place.robin.say(MIXTRAL, "@mixtral Hello")
     place.robin.wait_for_ephemeral("Slack refused: not_in_channel. Invite the bot with", channel=MIXTRAL)
@@ -589,19 +459,18 @@ def test_an_answer_whose_first_reply_is_lost_is_posted_once_and_goes_on_in_that_
     numbers = [str(n) for n in range(60)]
     engine.script = lambda _: {"text": " ".join(numbers), "delay": 0.05}
     method = "chat.startStream" if has_streams else "chat.postMessage"
-    if not has_streams:
-        place.robin.fault("refuse", method="chat.startStream", error="unknown_method")
+    channel = place.robin.open_dm() if has_streams else MIXTRAL
     seen = len(place.robin.calls())
     place.robin.fault("drop_answer", method=method)
-    ts = place.robin.say(MIXTRAL, "@mixtral Count")
-    answer = place.answer(ts, "60 tokens")
+    ts = place.robin.say(channel, "@mixtral Count")
+    answer = place.answer(ts, "60 tokens", channel=channel)
     place.settled()
     posted = [
         c for c in place.robin.calls()[seen:] if c["method"] in {"chat.startStream", "chat.postMessage"} and c["ok"]
     ]
     assert [c["method"] for c in posted] == [method]
-    assert [m["ts"] for m in place.robin.messages(MIXTRAL, ts)] == [ts, answer["ts"]]
-    assert answer["text"].split()[:60] == numbers
+    assert [m["ts"] for m in place.robin.messages(channel, ts)] == [ts, answer["ts"]]
+    assert " ".join(place.markdown(ts, channel)).split() == numbers
     assert not answer.get("streaming")
 
 

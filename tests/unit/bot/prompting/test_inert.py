@@ -6,9 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bot.prompting.inert import inert, mrkdwn, open_fence, settled
-from bot.prompting.split import closed, cut, split
-from bot.views.escape import escape
+from bot.prompting.fences import after, is_certain, open_fence
+from bot.prompting.inert import inert, mrkdwn, settled
+from bot.prompting.split import closed, cut, split, utf8
 
 PIECES = st.sampled_from(
     [
@@ -45,9 +45,31 @@ TEXTS = st.lists(PIECES | st.text(max_size=4), max_size=30).map("".join)
 ACTS = re.compile(r"<[@#]|<!(?!DOCTYPE|--|\[)|<[A-Za-z][A-Za-z0-9+.-]{0,30}:(?!:)|\]\(|\]:", re.IGNORECASE)
 
 
+ACTS_IN_CODE = re.compile(r"<[@#][A-Z0-9]{2}|(?i:<!(?:channel|here|everyone|subteam|date)|<(?:https?|mailto|slack):)")
+
+
 @given(TEXTS)
 def test_no_construct_that_acts_is_left(text):
-    assert not ACTS.search(inert(text))
+    fence = None
+    for line in inert(text).split("\n"):
+        assert not (ACTS_IN_CODE if is_certain(fence) else ACTS).search(line)
+        fence = after(line, fence)
+
+
+CODE = """for at in items[1:]:
+    print(table["key"](at), x[0](1))
+<xs:element name="a"/> <#if x> <@ f(x) > <!ELEMENT br EMPTY> std::map<std::string, int>
+"""
+
+
+def test_code_stays_byte_for_byte_and_still_mentions_nobody():
+    assert inert(f"```python\n{CODE}```\n[a](b)") == f"```python\n{CODE}```\n[a] (b)"
+    assert inert("```\n<!channel> <@U0ROBIN> <https://a|b>\n```") == "```\n< !channel> < @U0ROBIN> < https://a|b>\n```"
+
+
+@pytest.mark.parametrize("opening", ["    ```", "~~~", "- ```", "``` a`b"])
+def test_what_another_parser_may_take_for_text_is_no_code(opening):
+    assert inert(f"{opening}\n[bank](https://evil.example)").endswith("[bank] (https://evil.example)")
 
 
 @given(TEXTS)
@@ -82,11 +104,6 @@ def test_in_mrkdwn_nothing_but_our_own_marks_has_angle_brackets(text):
     assert not re.search(r"&(?!amp;|lt;|gt;)", mrkdwn(text))
 
 
-@given(TEXTS)
-def test_mrkdwn_is_never_longer_than_the_escaped_text(text):
-    assert len(mrkdwn(text)) <= len(escape(text)) + 2 * text.count("\n") + 3  # a fence of tildes loses nothing either
-
-
 @pytest.mark.parametrize(
     ("said", "shown"),
     [
@@ -106,15 +123,8 @@ def test_pings_and_links_are_spaced_out_and_code_stays_code(said, shown):
     assert inert(said) == shown
 
 
-def test_markdown_becomes_slacks_own_markup():
-    said = (
-        "# Title\n\n**bold** and *slanted* and ~~gone~~, `a * b * c` & more\n- one\n* two\n> <quoted>\n"
-        "```python\nx < 1  # **no**\n```"
-    )
-    assert mrkdwn(said) == (
-        "*Title*\n\n*bold* and _slanted_ and ~gone~, `a * b * c` &amp; more\n• one\n• two\n> &lt;quoted&gt;\n"
-        "```\nx &lt; 1  # **no**\n```"
-    )
+def test_a_sentence_of_the_bot_keeps_its_bold_words_and_code():
+    assert mrkdwn("**fast** said: `a ** b ** c` & <more>") == "*fast* said: `a ** b ** c` &amp; &lt;more&gt;"
 
 
 @given(TEXTS, st.integers(min_value=8, max_value=60))
@@ -131,11 +141,21 @@ def test_more_text_changes_only_the_last_part(text, more, limit):
     assert split(text + more, limit)[: len(split(text, limit)) - 1] == split(text, limit)[:-1]
 
 
-@given(TEXTS, st.integers(min_value=8, max_value=60))
-def test_what_is_cut_fits(text, limit):
-    at = cut(text, limit)
+@given(TEXTS, st.integers(min_value=8, max_value=60), st.sampled_from([len, utf8]))
+def test_what_is_cut_fits(text, limit, size):
+    at = cut(text, limit, size)
     assert at == len(text) or at >= 1
-    assert len(escape(text[:at])) <= limit
+    assert size(text[:at]) <= limit
+
+
+FAMILY = "\N{MAN}\N{ZERO WIDTH JOINER}\N{WOMAN}\N{ZERO WIDTH JOINER}\N{GIRL}"
+
+
+def test_a_cut_by_bytes_divides_no_visible_character():
+    text = FAMILY * 10
+    at = cut(text, 100, utf8)
+    assert at % len(FAMILY) == 0
+    assert 0 < len(text[:at].encode()) <= 100
 
 
 def test_a_cut_prefers_the_end_of_a_paragraph():
@@ -150,3 +170,33 @@ def test_a_code_block_that_goes_on_is_closed_and_opened_again():
     assert closed(first) == first
     assert last.endswith("Done.")
     assert all(part.startswith("```python\n") for part in split(code, 60)[1:-1])
+
+
+INDENTED = """- a
+  - b
+
+    ```yaml
+    - name: __main__
+      run: a = b * c  # *not* bold
+    ```
+
+call my__private__thing
+"""
+
+
+def test_the_code_of_a_list_is_a_block_and_ends_where_the_model_ends_it():
+    assert open_fence(INDENTED) is None
+    begun = INDENTED[: INDENTED.index("      run")]
+    assert closed(begun) == f"{begun}    ```"
+    first, second = split(INDENTED, 80)
+    assert first.endswith("\n    ```")
+    assert second.startswith("- - ```yaml\n")
+    assert open_fence(second) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "is_open"),
+    [("````\n```\n", True), ("````\n```\n````", False), ("```\n~~~", True), ("```\n```py", True), ("a ```b", False)],
+)
+def test_a_block_ends_with_a_line_like_the_one_that_opened_it(text, is_open):
+    assert (open_fence(text) is not None) == is_open

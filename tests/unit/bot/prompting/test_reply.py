@@ -5,16 +5,22 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from bot.prompting.pacing import ROTATE_AFTER
 from bot.prompting.reply import OpenAnswers, Reply
-from bot.prompting.streamed import AnswerPlace, AnswerRecord
+from bot.prompting.streamed import AnswerRecord
+from bot.prompting.way import AnswerPlace
+from bot.prompting.withdrawal import Why, Withdrawal, Withdrawn
 from tests.fakes.slack_thread import SlackThread
 
-PLACE = AnswerPlace(channel="C1", thread="0.5", team="T1", user="U1")
+PLACE = AnswerPlace(channel="D1", thread="0.5", team="T1", user="U1")
 
 
-def reply_in(slack, **more):
+CHANNEL = replace(PLACE, channel="C1")
+
+
+def reply_in(slack, place=PLACE, **more):
     def starting():
         slack.calls.append("starting")
 
@@ -24,7 +30,7 @@ def reply_in(slack, **more):
 
     slack.told.update(more.get("begun", ()))
     record = AnswerRecord(metadata={}, starting=starting, began=began, lost=slack.lost)
-    return Reply(slack, PLACE, OpenAnswers(), record, clock=slack.clock, **more)
+    return Reply(slack, place, more.pop("open_answers", None) or OpenAnswers(), record, clock=slack.clock, **more)
 
 
 def read(slack):
@@ -36,13 +42,13 @@ WORDS = st.lists(st.integers(min_value=0, max_value=999).map(str), min_size=1, m
 FAILURES = st.lists(st.sampled_from([None, None, "busy", "away", "refused", "lost"]), max_size=30)
 
 
-@given(WORDS, FAILURES, st.booleans())
-def test_every_word_is_there_once_and_in_order(words, failures, resumed):
+@given(WORDS, FAILURES, st.booleans(), st.sampled_from([PLACE, CHANNEL]))
+def test_every_word_is_there_once_and_in_order(words, failures, resumed, place):
     slack = SlackThread()
     begun = (slack._new("begun by one who died"),) if resumed else ()
     slack.failures = failures
     text = ""
-    with reply_in(slack, begun=begun) as reply:
+    with reply_in(slack, place, begun=begun) as reply:
         for word in words:
             text += f"{word} "
             slack.now += reply.wait(len(text)).total_seconds()
@@ -77,7 +83,7 @@ def test_a_code_block_goes_on_where_its_stream_died():
         reply.show("```python\nx = 1\n")
         slack.streaming.clear()
         reply.finish("```python\nx = 1\ny = 2\n```\n", footer="m · 1 s")
-    assert list(slack.messages.values()) == ["```python\nx = 1\n", "```\ny = 2\n```\n_m · 1 s_"]
+    assert list(slack.messages.values()) == ["```python\nx = 1\n", "```python\ny = 2\n```\n_m · 1 s_"]
 
 
 def test_our_own_sentence_stands_outside_the_models_code():
@@ -145,3 +151,81 @@ def test_nothing_unsettled_is_shown():
         assert list(slack.messages.values()) == ["Hey "]
         reply.finish("Hey <!channel>")
     assert list(slack.messages.values()) == ["Hey < !channel>"]
+
+
+def test_in_a_channel_an_answer_is_posted_once_and_updated():
+    slack = SlackThread()
+    with reply_in(slack, CHANNEL) as reply:
+        reply.show("Hello ")
+        reply.finish("Hello there.", footer="m · 1 s")
+    assert slack.calls == ["starting", "post", "began", "update"]
+    assert list(slack.messages.values()) == ["Hello there.\n_m · 1 s_"]
+
+
+def test_in_a_channel_an_answer_is_a_stream_where_the_setting_says_so():
+    slack = SlackThread()
+    with reply_in(slack, CHANNEL, streams_in_channels=True) as reply:
+        reply.finish("Hello there.")
+    assert slack.calls == ["starting", "start", "began", "stop"]
+
+
+@pytest.mark.parametrize("letter", ["a", "\N{CJK UNIFIED IDEOGRAPH-8FA3}", "\N{GRINNING FACE}"])
+def test_no_stream_is_larger_than_slack_accepts(letter):
+    slack = SlackThread()
+    text = "```python\n" + "".join(f"{letter * 300}\n" for _ in range(100)) + "```"
+    with reply_in(slack) as reply:
+        reply.finish(text)
+    parts = list(slack.messages.values())
+    assert max(len(part.encode()) for part in parts) <= 10_400
+    assert all(part.startswith("```python\n") and part.endswith("```") for part in parts)
+    assert "".join(part.removeprefix("```python\n").removesuffix("```") for part in parts).count(letter) == 30_000
+
+
+def test_an_answer_of_eleven_thousand_characters_is_one_message():
+    slack = SlackThread()
+    with reply_in(slack, CHANNEL) as reply:
+        reply.finish("word " * 2_300, footer="m · 1 s")
+    assert len(slack.messages) == 1
+
+
+def test_the_answer_to_the_oldest_question_is_posted_first():
+    slack, open_answers = SlackThread(), OpenAnswers()
+    with (
+        reply_in(slack, CHANNEL, open_answers=open_answers, ticket=(2.0, "b")) as younger,
+        reply_in(slack, CHANNEL, open_answers=open_answers, ticket=(1.0, "a")) as older,
+    ):
+        slack.failures = ["busy"]
+        older.show("First ")
+        younger.show("Second ")
+        assert list(slack.messages.values()) == []
+        older.show("First ")
+        younger.show("Second ")
+    assert list(slack.messages.values()) == ["First ", "Second "]
+
+
+def test_an_answer_that_ends_unposted_keeps_nobody_waiting():
+    slack, open_answers = SlackThread(failures=["busy"]), OpenAnswers()
+    with reply_in(slack, CHANNEL, open_answers=open_answers, ticket=(1.0, "a")) as older:
+        older.show("First ")
+    with reply_in(slack, CHANNEL, open_answers=open_answers, ticket=(2.0, "b")) as younger:
+        younger.show("Second ")
+    assert list(slack.messages.values()) == ["Second "]
+
+
+def test_a_stream_that_somebody_stopped_is_the_end_of_the_answer():
+    slack = SlackThread()
+    with reply_in(slack) as reply:
+        reply.show("One ")
+        slack.stopped_by_user = True
+        with pytest.raises(Withdrawn):
+            reply.finish("One two.")
+        assert list(slack.messages.values()) == ["One "]
+
+
+def test_nothing_is_said_to_a_question_that_was_withdrawn():
+    slack, withdrawal = SlackThread(), Withdrawal()
+    with reply_in(slack, CHANNEL, withdrawal=withdrawal) as reply:
+        withdrawal.because(Why.DELETED)
+        with pytest.raises(Withdrawn):
+            reply.finish("Hello.")
+    assert not slack.messages

@@ -1,0 +1,69 @@
+"""Sets the status of a thread in Slack: processing while a question is answered, active afterwards."""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from redis.exceptions import RedisError
+
+from bot.slack.calls import SlackCalls
+from bot.slack.failures import SlackBusy, SlackFailed, SlackRefused
+
+_LOG = logging.getLogger(__name__)
+
+THINKING = "is thinking…"
+
+
+class Sessions:
+    """Safe to use from several threads. The calls are made one after another, in the order of the questions."""
+
+    def __init__(self, slack: SlackCalls) -> None:
+        self._slack = slack
+        self._line = ThreadPoolExecutor(1, thread_name_prefix="sessions")
+
+    def close(self) -> None:
+        self._line.shutdown(wait=False, cancel_futures=True)
+
+    def begin(self, channel: str, thread: str) -> None:
+        """Show that the question is being answered. Returns at once: no answer waits for it, nor fails with it."""
+
+        def attempt() -> None:
+            try:
+                self._set(channel, thread, "processing", THINKING)
+            except (SlackFailed, RedisError) as failed:
+                _LOG.info("The status of a thread could not be set: %s", failed)
+
+        self._line.submit(attempt)
+
+    def end(self, channel: str, thread: str) -> None:
+        """Show that nothing is being answered. Insists. Raises SlackBusy, SlackAway, RedisError."""
+
+        def attempt() -> None:
+            ended: Future[None] = self._line.submit(self._set, channel, thread, "active", "")
+            ended.result()
+
+        self._slack.insist(attempt)
+
+    def _set(self, channel: str, thread: str, status: str, words: str) -> None:
+        """Set the session's status; where that is refused or its budget is spent, the words below the thread.
+
+        Both begin and end a session. Where both are refused there is nothing to set.
+        """
+        busy: SlackBusy | None = None
+        ways: tuple[tuple[str, Callable[[], None]], ...] = (
+            ("agents.sessions.setStatus", lambda: self._slack.set_session(channel, thread, status)),
+            ("assistant.threads.setStatus", lambda: self._slack.set_status(channel, thread, words)),
+        )
+        for method, call in ways:
+            if not self._slack.has(method, channel):
+                continue
+            try:
+                call()
+            except SlackRefused as refused:
+                _LOG.info("%s: %s", method, refused)
+            except SlackBusy as failed:
+                busy = failed
+            else:
+                return
+        if busy is not None:
+            raise busy

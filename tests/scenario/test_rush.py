@@ -1,0 +1,37 @@
+"""Fifty questions at once in one channel, at five times Slack's rates and the bot's budgets."""
+
+from datetime import timedelta
+
+import pytest
+
+from bot.sandbox.server import start
+from bot.sandbox.stand_in import Settings
+from bot.slack.budgets import LIMITS, MethodBudget
+from tests.answering import engine, line, place
+from tests.person import MIXTRAL
+from tests.rush import WORDS, rush
+
+__all__ = ["engine", "line", "place"]
+
+FASTER = 5
+BUDGETS = {method: MethodBudget(budget.per_minute * FASTER, budget.burst * FASTER) for method, budget in LIMITS.items()}
+
+
+@pytest.fixture(scope="module")
+def slack():
+    with start(Settings(rate_scale=FASTER, stream_life=timedelta(seconds=60))) as running:
+        yield running
+
+
+def test_fifty_questions_at_once_are_shown_in_order_and_answered_completely_and_once(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot(budgets=BUDGETS)
+    seen = rush(place, engine, timeout=60)
+    assert seen.refused == 0
+    assert [answer.split() for answer in seen.answers] == [[f"number{n}"] * WORDS for n in range(len(seen.threads))]
+    assert seen.messages == [1] * len(seen.threads)
+    assert seen.sessions == seen.threads
+    waited = BUDGETS["chat.postMessage"].burst
+    assert seen.posted[waited:] == sorted(seen.posted[waited:], key=float)
+    assert seen.calls["chat.update"] < 3 * len(seen.threads)
+    assert {place.robin.session(MIXTRAL, ts) for ts in seen.threads} == {"active"}

@@ -1,0 +1,232 @@
+"""What ends an answer early: Stop, a deleted question, an app that is gone. And how the session of a thread ends."""
+
+from datetime import timedelta
+
+import pytest
+
+from bot.prompting import pool
+from bot.prompting.store import QUESTIONS
+from bot.sandbox.seed import BOT_USER
+from tests.answering import engine, line, place, slack
+from tests.fakes.upstream import DEFAULT
+from tests.person import ADA, MIXTRAL, ROBIN
+
+__all__ = ["engine", "line", "place", "slack"]
+
+SLOW = {"text": " ".join(["slow"] * 400), "delay": 0.05}
+
+
+@pytest.fixture(params=["channel", "direct"])
+def channel(request, place):
+    return MIXTRAL if request.param == "channel" else place.robin.open_dm()
+
+
+def ended(place, engine, *, within=1.0):
+    """Wait until the engine has learned that nobody wants the answer, and no question is left."""
+    place.robin.wait_for(lambda _: engine.left == 1 and engine.open == 0, within)
+    place.settled()
+
+
+def test_stop_ends_an_answer_that_another_process_writes_and_nothing_more_is_said(place, engine, channel):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    engine.script = lambda _: SLOW
+    place.bot()
+    ts = place.robin.say(channel, "@mixtral Hello")
+    place.answer(ts, "slow", channel=channel)
+    assert place.robin.session(channel, ts) == "processing"
+    place.bot()  # which receives the event
+    place.robin.press_stop(channel, ts)
+    ended(place, engine)
+    place.robin.wait_for(lambda p: p.session(channel, ts) == "active")
+    [message] = [m for m in place.robin.messages(channel, ts) if m["user"] == BOT_USER]
+    assert "tokens" not in place.said(ts, channel)
+    assert not message.get("streaming")
+
+
+def test_an_answer_that_was_stopped_is_not_continued_after_a_restart_and_is_what_the_model_said(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    engine.script = lambda _: SLOW
+    bot = place.bot()
+    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
+    place.answer(ts, "slow")
+    bot._quick_questions.withdraw_in_thread(MIXTRAL, ts)  # as if the process had died right after the event
+    place.end(bot)
+    place.bot()
+    place.settled()
+    engine.script = lambda _: {}
+    place.robin.say(MIXTRAL, "And now?", ts)
+    place.answer(ts, DEFAULT)
+    said = [m["role"] for m in engine.asked[-1]["messages"]]
+    assert len(engine.asked) == 2
+    assert said[-1] == "user"
+
+
+def test_stop_reaches_an_engine_that_is_silent(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    engine.script = lambda _: {"hang": 30}
+    place.bot()
+    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
+    place.robin.wait_for(lambda p: engine.open == 1 and p.session(MIXTRAL, ts) == "processing")
+    place.robin.press_stop(MIXTRAL, ts)
+    ended(place, engine)
+    place.robin.wait_for(lambda p: p.session(MIXTRAL, ts) == "active")
+    assert len(place.robin.messages(MIXTRAL, ts)) == 1
+
+
+def test_the_answer_to_a_deleted_question_goes_too(place, engine, channel):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    engine.script = lambda _: SLOW
+    place.bot()
+    ts = place.robin.say(channel, "@mixtral Hello")
+    place.answer(ts, "slow", channel=channel)
+    place.robin.delete(channel, ts)
+    ended(place, engine)
+    place.robin.wait_for(lambda p: not [m for m in p.messages(channel, ts) if m["user"] == BOT_USER])
+    place.robin.wait_for(lambda p: p.session(channel, ts) == "active")
+
+
+def test_a_question_that_is_deleted_while_it_waits_is_not_answered(place, engine):
+    id_ = place.shelf.start("fast", MIXTRAL)
+    bot = place.bot()
+    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
+    place.answer(ts, "Your question waits")
+    place.robin.delete(MIXTRAL, ts)
+    place.settled()
+    assert "Your question waits" not in place.said(ts)
+    place.shelf.append(place.shelf.story(id_).answers_at(engine.url))
+    bot.ready(id_)
+    assert not engine.asked
+
+
+def test_a_question_whose_deletion_is_reported_first_is_not_answered(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    ts = f"{place.robin.messages(MIXTRAL)[-1]['ts']}7"
+    event = {"channel": MIXTRAL, "channel_type": "channel", "user": ROBIN, "team": "T0SANDBOX01"}
+    place.robin.event("message", subtype="message_deleted", deleted_ts=ts, ts=f"{ts}1", **event)
+    place.robin.wait_for(lambda _: place.redis.exists(f"mixtral:asked:{MIXTRAL}:{ts}"))
+    place.robin.event("app_mention", text=f"<@{BOT_USER}> Hello", ts=ts, **event)
+    after = place.robin.say(MIXTRAL, "@mixtral Hello")
+    place.answer(after, DEFAULT)
+    assert len(engine.asked) == 1
+
+
+def test_a_message_that_comes_more_than_a_day_late_is_not_answered(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    now = float(place.robin.say(MIXTRAL, "Something else"))
+    event = {"channel": MIXTRAL, "channel_type": "channel", "user": ROBIN, "team": "T0SANDBOX01"}
+    place.robin.event("app_mention", text=f"<@{BOT_USER}> Old", ts=f"{now - 86_500:.6f}", **event)
+    after = place.robin.say(MIXTRAL, "@mixtral New")
+    place.answer(after, DEFAULT)
+    place.settled()
+    assert [body["messages"][-1]["content"] for body in engine.asked] == ["New"]
+
+
+def test_an_emoji_alone_is_a_question_like_any_other(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    ts = place.robin.say(MIXTRAL, "@mixtral :tada:")
+    place.answer(ts, DEFAULT)
+    assert engine.asked[0]["messages"] == [{"role": "user", "content": ":tada:"}]
+
+
+ENDINGS = {
+    "answered": lambda place, engine: None,
+    "failed": lambda place, engine: setattr(engine, "script", lambda _: {"status": 500, "error": "no"}),
+    "stream refused": lambda place, engine: place.robin.fault("refuse", method="chat.startStream", error="not_allowed"),
+    "refused": lambda place, engine: place.robin.fault("refuse", method="chat.*", error="not_in_channel", count=1000),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_however_a_question_ends_its_session_is_active(place, engine, channel, ending):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    ENDINGS[ending](place, engine)
+    place.bot()
+    ts = place.robin.say(channel, "@mixtral Hello")
+    place.robin.wait_for(lambda p: p.session(channel, ts))
+    place.settled()
+    assert place.robin.session(channel, ts) == "active"
+
+
+def test_a_session_that_a_dead_process_left_is_ended_by_the_next_one(place, engine, channel, monkeypatch):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    engine.script = lambda _: SLOW
+    bot = place.bot()
+    ts = place.robin.say(channel, "@mixtral Hello")
+    place.answer(ts, "slow", channel=channel)
+    place.end(bot)
+    assert place.robin.session(channel, ts) == "processing"
+    monkeypatch.setattr(pool, "MAX_TRIES", 1)
+    place.bot()
+    place.settled()
+    assert place.robin.session(channel, ts) == "active"
+    assert len(engine.asked) == 1
+
+
+def test_a_complete_answer_is_not_written_again_because_its_session_could_not_be_ended(place, engine, monkeypatch):
+    monkeypatch.setattr("bot.slack.calls.INSIST_WHILE_AWAY", timedelta())
+    monkeypatch.setattr(pool, "MIN_PAUSE", timedelta(seconds=0.3))
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    engine.script = lambda _: {"delay": 0.1}
+    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
+    place.robin.wait_for(lambda p: p.session(MIXTRAL, ts) == "processing")
+    place.robin.fault("http_500", method="agents.sessions.setStatus")
+    place.answer(ts, "7 tokens")
+    place.settled()
+    assert place.robin.session(MIXTRAL, ts) == "active"
+    assert len(engine.asked) == 1
+
+
+def test_without_sessions_the_line_below_the_thread_is_set_and_removed(place, engine, channel):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.robin.fault("refuse", method="agents.sessions.setStatus", error="unknown_method", count=1000)
+    engine.script = lambda _: {"hang": 0.5}
+    place.bot()
+    ts = place.robin.say(channel, "@mixtral Hello")
+    place.robin.wait_for(lambda p: p.state()["statuses"].get(f"{channel}:{ts}") == "is thinking…")
+    place.settled()
+    state = place.robin.state()
+    assert f"{channel}:{ts}" not in state["statuses"]
+    assert place.robin.session(channel, ts) == "active"
+
+
+def test_an_app_that_is_uninstalled_while_it_answers_ends_the_answer_and_says_so_once(place, engine, channel, caplog):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    engine.script = lambda _: SLOW
+    place.bot()
+    ts = place.robin.say(channel, "@mixtral Hello")
+    place.answer(ts, "slow", channel=channel)
+    place.robin.fault("refuse", error="account_inactive", count=10_000)
+    ended(place, engine, within=5)
+    assert not [record for record in caplog.records if record.exc_info]
+    assert len([record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]) <= 2
+
+
+def test_the_texts_of_a_thread_are_kept_for_an_hour_and_then_read_from_slack(place, engine, channel):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    ts = place.robin.say(channel, "@mixtral fast: Name three condiments.")
+    place.settled(ts, channel=channel)
+    assert 3500 < place.redis.ttl(f"mixtral:texts:{channel}:{ts}") <= 3600
+    assert DEFAULT.encode() not in b"".join(place.redis.hvals(f"mixtral:thread:{channel}:{ts}"))
+    place.redis.delete(f"mixtral:texts:{channel}:{ts}")
+    place.robin.say(channel, "And a fourth?", ts)
+    place.settled(ts, channel=channel)
+    assert [m["content"] for m in engine.asked[1]["messages"]] == ["Name three condiments.", DEFAULT, "And a fourth?"]
+
+
+def test_a_commands_prompt_is_read_from_slack_once_its_text_is_gone(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    place.robin.command(MIXTRAL, "/mixtral ask Is 1 < 2 & 3?")
+    ts = place.robin.wait_for_message(MIXTRAL, "Is 1 &lt; 2 &amp; 3?")["ts"]
+    place.settled(ts)
+    place.redis.delete(f"mixtral:texts:{MIXTRAL}:{ts}")
+    place.ada.say(MIXTRAL, "Why?", ts)
+    place.settled(ts)
+    assert [m["content"] for m in engine.asked[1]["messages"]] == ["Is 1 < 2 & 3?", DEFAULT, "Why?"]
+    assert place.ada.user == ADA
+    assert place.redis.hlen(QUESTIONS) == 0
