@@ -10,8 +10,9 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from bot.sandbox import edits, events, seed
+from bot.sandbox import edits, events
 from bot.sandbox.administration import Administration
+from bot.sandbox.commands import INVITE
 from bot.sandbox.faults import Fault, Kind
 from bot.sandbox.interactions import Interactions
 from bot.sandbox.limits import JSON
@@ -154,7 +155,7 @@ class PageApi:
             if thread_ts:
                 return {"ok": False, "error": f"{text.split()[0]} is not supported in threads. Sorry!"}
             command, _, named = text.partition(" ")
-            if command == seed.INVITE.command:
+            if command == INVITE.command:
                 self._stand_in.invite(user, channel, named.strip().removeprefix("@"))
                 return {"ok": True, "acked": True}
             return await self._interactions.slash_command(user, channel, text)
