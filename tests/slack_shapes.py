@@ -21,13 +21,13 @@ RECORDED = FOLDER / "recorded.csv"
 DOCUMENTED = FOLDER / "documented.csv"
 """Shapes that no sample has, with the page that documents them."""
 READ = FOLDER / "read.csv"
-"""Keys that the product reads, with the module that reads them."""
+"""Keys that the product reads."""
 DIFFERENCES = FOLDER / "differences.csv"
 """Differences between the stand-in and the two above, with their reason; `*` stands for any part of a name."""
 
 OPAQUE = frozenset(
     {"attachments", "blocks", "elements", "event_payload", "files", "icons", "latest", "properties", "room", "root"}
-    | {"previous_message", "values", "profile", "enterprise_user", "function_data", "interactivity"}
+    | {"previous_message", "values", "profile", "function_data", "interactivity"}
     | {"assistant_app_thread", "title_blocks", "shares", "list_metadata", "list_limits", "initial_comment"}
     | {"transcription", "saved", "media_progress", "headers", "confirm"}
 )

@@ -11,7 +11,7 @@ from slack_sdk import WebClient
 from slack_sdk.web.slack_response import SlackResponse
 
 from bot.slack.budgets import Budgets
-from bot.slack.client import Call, within
+from bot.slack.client import Call, socket_url, within
 from bot.slack.failures import SlackAway, SlackBusy, SlackRefused
 from bot.slack.lockout import CAUSES, LockedOut, Lockout
 from bot.slack.message import JSON, Identity, Message
@@ -100,21 +100,20 @@ class SlackCalls:
         if self._identity is None:
             found = self._call("auth.test", self._web.auth_test)
             user, bot, name, team = (str(found.get(key) or "") for key in ("user_id", "bot_id", "user", "team"))
-            team_id, enterprise = str(found.get("team_id") or ""), str(found.get("enterprise_id") or "")
             self._identity = Identity(
                 user=user,
                 bot=bot,
                 name=name,
                 team=team,
-                team_id=team_id,
-                enterprise=enterprise,
+                team_id=str(found.get("team_id") or ""),
+                enterprise=str(found.get("enterprise_id") or ""),
                 granted=_granted(found),
             )
         return self._identity
 
     def check_app_token(self, token: str) -> None:
         """Raise SlackRefused if the app-level token cannot open a socket."""
-        within(None, "apps.connections.open", self._web.apps_connections_open, {"app_token": token})
+        socket_url(self._web, token)
 
     def faults(self, shown: Message | JSON) -> list[str]:
         """Return what Slack finds wrong with the blocks of a message or with a view, which is not shown to anybody."""

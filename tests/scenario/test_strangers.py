@@ -33,7 +33,8 @@ from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
 from bot.settings import from_environ
 from bot.slack.client import ACK_TIMEOUT
-from bot.slack.connections import app_of, serve
+from bot.slack.connections import app_of, serve_sockets
+from bot.slack.lockout import Lockout
 from tests.builders.logs import Logs
 from tests.person import ADA, GENERAL, NOOR, ROBIN, Person, words
 from workers.run import wire_deployments
@@ -65,9 +66,9 @@ class Bot:
         context = context_of(settings, redis, self.answers, channels)
         whose = Home(team=ourselves.team_id, enterprise=ourselves.enterprise, others=settings.teams)
         door = Door(whose, directory=directory, slack=calls, redis=redis, later=self._later, bot_user=BOT_USER)
-        app = app_of(BOT_TOKEN, slack.api_url, None)
+        app = app_of(BOT_TOKEN, slack.api_url)
         Listeners(context, Threads(redis), BOT_USER, self._later, calls, door=door).register(app)
-        self._close = serve(app, APP_TOKEN, 0)
+        self._close = serve_sockets(app, APP_TOKEN, Lockout(pytest.fail))
 
     def runs(self, name, channel):
         """A deployment of Robin's that answers commands; a question to it waits."""
