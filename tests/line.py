@@ -50,7 +50,7 @@ class Line:
             "PYTHONUNBUFFERED": "1",
             **environ,
         }
-        self.slack_options = ("--rate-scale", "100") if slack is None else slack
+        self.slack_options = ("--rate-scale", "100", "--retry-scale", "0.02") if slack is None else slack
         self.children = Children()
 
     def __enter__(self):

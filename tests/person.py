@@ -29,6 +29,7 @@ class Person:
 
     def __init__(self, base_url: str, user_id: str = ROBIN, *, poll: float = 0.05) -> None:
         self.user = user_id
+        self.url = base_url
         self._poll = poll
         self._http = httpx.Client(base_url=base_url, timeout=15.0, trust_env=False)
 
@@ -68,9 +69,12 @@ class Person:
         """Type a slash command. Returns {ok, acked} when it is acknowledged, or after 3 s."""
         return self._must("/page/send", channel=channel, text=text)
 
-    def say(self, channel: str, text: str, thread_ts: str | None = None) -> str:
-        """Post a message (a name such as @mixtral becomes a mention). Returns its ts."""
-        ts: str = self._must("/page/send", channel=channel, text=text, thread_ts=thread_ts)["ts"]
+    def say(self, channel: str, text: str, thread_ts: str | None = None, *, age: float = 0.0) -> str:
+        """Post a message (a name such as @mixtral becomes a mention). Returns its ts.
+
+        `age`: seconds before Slack tells the app of it.
+        """
+        ts: str = self._must("/page/send", channel=channel, text=text, thread_ts=thread_ts, age=age)["ts"]
         return ts
 
     def edit(self, channel: str, ts: str, text: str) -> None:
@@ -129,6 +133,12 @@ class Person:
         """Press the Stop button that a thread has while the app works in it."""
         self._must("/page/stop", channel=channel, thread_ts=thread_ts)
 
+    def request_url(self, url: str, secret: str) -> None:
+        """Let Slack deliver over HTTP, signed with the app's secret."""
+        answer = self._http.post("/sandbox/request_url", json={"url": url, "secret": secret}).json()
+        if not answer["ok"]:
+            raise Refused(f"/sandbox/request_url {url} -> {answer}")
+
     def fault(self, kind: str, **how: Any) -> None:
         """Make the stand-in fail: see `bot.sandbox.faults`."""
         self._fault({"kind": kind, **how})
@@ -185,6 +195,11 @@ class Person:
         """The status of a thread's agent session: "processing", "active", …; "" if there is none."""
         session: JSON = self.state()["sessions"].get(f"{channel}:{thread_ts}", {})
         return str(session.get("status", ""))
+
+    def deliveries(self) -> list[JSON]:
+        """The attempts to deliver events to the app, oldest first: {event_id, attempt, reason, acked, at}."""
+        made: list[JSON] = self._http.get("/sandbox/deliveries").raise_for_status().json()
+        return made
 
     def calls(self, method: str | None = None) -> list[JSON]:
         """The app's Web API calls, oldest first."""

@@ -25,6 +25,7 @@ class Administration:
             self.presence,
             self.uninstall,
             self.install,
+            self.request_url,
         )
 
     async def scope(self, body: JSON) -> JSON:
@@ -93,13 +94,19 @@ class Administration:
         stand_in.send_event({"type": "tokens_revoked", "tokens": {"oauth": [], "bot": [seed.BOT_USER]}})
         stand_in.send_event({"type": "app_uninstalled"})
         stand_in.revoked = str(body.get("error", "account_inactive"))
-        await stand_in.sockets.settle(stand_in.settings.ack_within.total_seconds())
-        await stand_in.sockets.drop(limits.CONNECTIONS, announced=False)
+        await stand_in.deliveries.settle(stand_in.settings.ack_within.total_seconds())
+        await stand_in.sockets.drop(limits.CONNECTIONS)
         return {"ok": True}
 
     async def install(self, _: JSON) -> JSON:
         """Install the app again."""
         self._stand_in.revoked = ""
+        return {"ok": True}
+
+    async def request_url(self, body: JSON) -> JSON:
+        """Deliver over HTTP instead of Socket Mode: {url, secret}. Raises ValueError if it fails Slack's challenge."""
+        if not await self._stand_in.set_request_url(str(body["url"]), str(body["secret"])):
+            raise ValueError(f"{body['url']} did not answer with the challenge")
         return {"ok": True}
 
     def _channel(self, named: str) -> Channel:

@@ -8,7 +8,9 @@ import msgspec
 
 class Kind(StrEnum):
     DROP_SOCKET = "drop_socket"  # the connection ends without a message
-    REFRESH_SOCKET = "refresh_socket"  # Slack sends refresh_requested, then closes the connection
+    REFRESH_SOCKET = "refresh_socket"  # Slack sends refresh_requested, and closes the connection after `seconds`
+    WARN_SOCKET = "warn_socket"  # the same with the reason `warning`
+    DISABLE_LINK = "disable_link"  # Slack sends link_disabled, and closes the connection
     HTTP_500 = "http_500"
     RATE_LIMITED = "rate_limited"  # with `seconds` in Retry-After
     DELAY = "delay"  # of the answer, by `seconds`
@@ -17,6 +19,9 @@ class Kind(StrEnum):
     LOSE_ANSWER = "lose_answer"  # the call takes effect, and its answer is a 500
     DROP_ANSWER = "drop_answer"  # the call takes effect, and the connection ends before the answer
     LOSE_ACK = "lose_ack"  # the ack of an envelope is ignored
+    FORGE_SIGNATURE = "forge_signature"  # the next request to the app is not signed with the app's secret
+    OLD_REQUEST = "old_request"  # the next request to the app was signed `seconds` ago
+    JSON_AS_FORM = "json_as_form"  # the next request to the app has a JSON body, and claims to be a form
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -13,7 +13,7 @@ RESPONSE_URL_LIFE: Final = timedelta(minutes=30)
 RESPONSE_URL_USES: Final = 5
 STREAM_LIFE: Final = timedelta(minutes=5)
 SESSION_LIFE: Final = timedelta(hours=1)
-EVENT_RETRIES: Final = 3
+EVENT_RETRIES: Final = (timedelta(0), timedelta(minutes=1), timedelta(minutes=5))
 
 # Socket Mode.
 CONNECTIONS: Final = 10
@@ -22,6 +22,7 @@ CONNECTIONS: Final = 10
 TEXT: Final = 40_000
 UPDATED_TEXT: Final = 4_000
 BLOCKS: Final = 50
+CHARTS: Final = 2
 BLOCKS_TEXT: Final = 13_200
 MARKDOWN: Final = 12_000
 ATTACHMENTS: Final = 100

@@ -10,8 +10,9 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from bot.sandbox import edits, events, seed
+from bot.sandbox import edits, events
 from bot.sandbox.administration import Administration
+from bot.sandbox.commands import INVITE
 from bot.sandbox.faults import Fault, Kind
 from bot.sandbox.interactions import Interactions
 from bot.sandbox.limits import JSON
@@ -24,6 +25,13 @@ REVALIDATE = {"Cache-Control": "no-cache"}
 """Browsers must revalidate cached files, because builds do not change the files' names."""
 
 NO_PAGE = "The page is not built: run `make page`. Slack's Web API is served at /api/.\n"
+
+
+_REASONS = {
+    Kind.REFRESH_SOCKET: "refresh_requested",
+    Kind.WARN_SOCKET: "warning",
+    Kind.DISABLE_LINK: "link_disabled",
+}
 
 
 class PageError(Exception):
@@ -79,6 +87,7 @@ class PageApi:
             Route("/sandbox/event", self._json_route(self.event), methods=["POST"]),
             Route("/sandbox/calls", self.calls),
             Route("/sandbox/acks", self.acks),
+            Route("/sandbox/deliveries", self.deliveries),
         ]
 
     def end(self) -> None:
@@ -94,7 +103,7 @@ class PageApi:
         snapshot = self._workspace.snapshot(request.query_params.get("user", "")) | {
             "notice": self._stand_in.settings.notice,
             "sessions": self._stand_in.sessions.all(),
-            "socket": {"connected": self._stand_in.sockets.connected},
+            "socket": {"connected": self._stand_in.sockets.connected, "opened": self._stand_in.sockets.opened},
         }
         return Response(msgspec.json.encode(snapshot), media_type="application/json")
 
@@ -136,13 +145,17 @@ class PageApi:
         user, text = self._person(body), str(body.get("text", "")).strip()
         channel = self._channel(body, user)
         thread_ts = str(body.get("thread_ts") or "") or None
+        may_anyway = self._workspace.users[user].is_admin
+        restricted = "" if may_anyway else channel.restriction(is_reply=thread_ts is not None)
+        if channel.is_archived or restricted:
+            return {"ok": False, "error": restricted or "is_archived"}
         if not text:
             return {"ok": False, "error": "no_text"}
         if text.startswith("/"):
             if thread_ts:
                 return {"ok": False, "error": f"{text.split()[0]} is not supported in threads. Sorry!"}
             command, _, named = text.partition(" ")
-            if command == seed.INVITE.command:
+            if command == INVITE.command:
                 self._stand_in.invite(user, channel, named.strip().removeprefix("@"))
                 return {"ok": True, "acked": True}
             return await self._interactions.slash_command(user, channel, text)
@@ -151,7 +164,7 @@ class PageApi:
             if parent is None:
                 return {"ok": False, "error": "thread_not_found"}
             thread_ts = parent.thread_ts or parent.ts
-        message = self._stand_in.say(user, channel, text, thread_ts)
+        message = self._stand_in.say(user, channel, text, thread_ts, age=float(body.get("age") or 0))
         return {"ok": True, "ts": message.ts}
 
     async def action(self, body: JSON) -> JSON:
@@ -239,9 +252,9 @@ class PageApi:
         fault = msgspec.convert(body, Fault)
         match fault.kind:
             case Kind.DROP_SOCKET:
-                await self._stand_in.sockets.drop(fault.count, announced=False)
-            case Kind.REFRESH_SOCKET:
-                await self._stand_in.sockets.drop(fault.count, announced=True)
+                await self._stand_in.sockets.drop(fault.count)
+            case Kind.REFRESH_SOCKET | Kind.WARN_SOCKET | Kind.DISABLE_LINK:
+                await self._stand_in.sockets.disconnect(fault.count, _REASONS[fault.kind], fault.seconds)
             case _:
                 self._stand_in.faults.arm(fault)
         return {"ok": True}
@@ -259,7 +272,10 @@ class PageApi:
         return Response(msgspec.json.encode(list(self._stand_in.calls)), media_type="application/json")
 
     async def acks(self, _: Request) -> Response:
-        return Response(msgspec.json.encode(list(self._stand_in.sockets.acks)), media_type="application/json")
+        return Response(msgspec.json.encode(list(self._stand_in.deliveries.acks)), media_type="application/json")
+
+    async def deliveries(self, _: Request) -> Response:
+        return Response(msgspec.json.encode(list(self._stand_in.deliveries.events)), media_type="application/json")
 
     def _person(self, body: JSON) -> UserId:
         user = UserId(str(body.get("user", "")))

@@ -35,6 +35,8 @@ def build_app(settings: Settings, base_url: str) -> tuple[Starlette, PageApi]:
     async def life(_: Starlette) -> AsyncIterator[None]:
         yield
         await stand_in.sockets.end()
+        if stand_in.http is not None:
+            await stand_in.http.end()
 
     routes = [
         *WebApi(stand_in).routes(),
@@ -121,6 +123,7 @@ def main() -> None:
     parser.add_argument("--page-dir", type=Path, default=PAGE_DIR, help="folder of the built page")
     parser.add_argument("--rate-scale", type=float, default=1.0, help="factor for Slack's rate limits; 0: no limits")
     parser.add_argument("--stream-life", type=float, default=300.0, help="maximum length of a stream, in seconds")
+    parser.add_argument("--retry-scale", type=float, default=1.0, help="factor for the delays of repeated events")
     parser.add_argument("--streams-for-all", action="store_true", help="show streams in channels to everybody")
     parser.add_argument("--seed", choices=sorted(SEEDS), default="sandbox", help="the people and channels at first")
     given = parser.parse_args()
@@ -130,6 +133,7 @@ def main() -> None:
         rate_scale=given.rate_scale,
         stream_life=timedelta(seconds=given.stream_life),
         contents=SEEDS[given.seed],
+        retry_scale=given.retry_scale,
         streams_for_all=given.streams_for_all,
     )
     # Uvicorn shuts down and then raises the signal again. It must not end the process before the clean-up.

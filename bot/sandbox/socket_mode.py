@@ -1,36 +1,22 @@
-"""Socket Mode: connections, envelopes, acks, and retries of events that are not acked."""
+"""Socket Mode: connections, envelopes and acks."""
 
 import asyncio
 import contextlib
 import json
-import logging
 import secrets
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Coroutine
-from functools import partial
-from typing import Any
+from collections.abc import Callable
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from bot.sandbox import limits, seed
+from bot.sandbox.deliveries import Deliveries, NotConnected, Unacked
 from bot.sandbox.faults import Faults, Kind
 from bot.sandbox.limits import JSON
 
-log = logging.getLogger(__name__)
-
 TICKET_SECONDS = 30
-EVENTS_WAITING = 1_000
-ACKS_KEPT = 20_000
-
-
-class Unacked(Exception):
-    """The app did not ack the envelope in time."""
-
-
-class NotConnected(Unacked):
-    """The app has no connection open."""
 
 
 class Connection:
@@ -49,17 +35,20 @@ class SocketMode:
     """All connections of the app; envelopes go to them in rotation."""
 
     def __init__(
-        self, faults: Faults, ack_within: float, connections_changed: Callable[[], None] = lambda: None
+        self,
+        faults: Faults,
+        ack_within: float,
+        deliveries: Deliveries,
+        connections_changed: Callable[[], None] = lambda: None,
     ) -> None:
-        self.acks: deque[JSON] = deque(maxlen=ACKS_KEPT)
+        self.deliveries = deliveries
+        self.opened = 0
+        """The number of connections that the app has opened so far."""
         self._faults = faults
         self._ack_within = ack_within
         self._changed = connections_changed
         self._tickets: dict[str, float] = {}
         self._connections: deque[Connection] = deque()
-        self._connected = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._sent = 0
 
     @property
     def connected(self) -> int:
@@ -86,11 +75,11 @@ class SocketMode:
         connection = Connection(socket)
         await socket.send_text(json.dumps(self._hello()))
         self._connections.append(connection)
-        self._connected.set()
+        self.opened += 1
         self._changed()
         try:
             while True:
-                self._receive(connection, await socket.receive_text())
+                self._receive(await socket.receive_text())
         except (WebSocketDisconnect, RuntimeError):
             pass
         finally:
@@ -108,13 +97,14 @@ class SocketMode:
             "connection_info": {"app_id": seed.APP_ID},
         }
 
-    def _receive(self, connection: Connection, text: str) -> None:
+    def _receive(self, text: str) -> None:
+        """Apply an ack. Slack's own clients send it on their newest connection, not on that of the envelope."""
         try:
             message = json.loads(text)
         except ValueError:
             return
         envelope_id = message.get("envelope_id", "") if isinstance(message, dict) else ""
-        acked = connection.unacked.get(envelope_id)
+        acked = next((c.unacked[envelope_id] for c in self._connections if envelope_id in c.unacked), None)
         if acked is None or acked.done() or self._faults.take("socket", Kind.LOSE_ACK):
             return
         payload = message.get("payload")
@@ -123,11 +113,9 @@ class SocketMode:
     def _remove(self, connection: Connection) -> None:
         if connection in self._connections:
             self._connections.remove(connection)
-        if not self._connections:
-            self._connected.clear()
         for future in connection.unacked.values():
             if not future.done():
-                future.set_exception(Unacked("connection closed"))
+                future.set_exception(Unacked("connection_failed"))
         self._changed()
 
     async def request(self, kind: str, payload: JSON) -> JSON:
@@ -135,43 +123,17 @@ class SocketMode:
 
         Raises NotConnected if no connection is open. Raises Unacked if no ack came in time, or the connection ended.
         """
-        started = time.monotonic()
-        acked = False
-        try:
-            answer = await self._send({"type": kind, "payload": payload, "accepts_response_payload": True})
-            acked = True
-        finally:
-            seconds = time.monotonic() - started
-            self._sent += 1
-            self.acks.append({"n": self._sent, "at": time.time(), "type": kind, "acked": acked, "seconds": seconds})
-        return answer
+        envelope = {"type": kind, "payload": payload, "accepts_response_payload": True}
+        return await self.deliveries.logged(kind, self._send(envelope))
 
     def send_event(self, payload: JSON) -> None:
-        """Send an event in the background; if it is not acked within 3 s, repeat it, at most three times."""
-        if len(self._tasks) >= EVENTS_WAITING:
-            log.warning("an event is lost: %d events are waiting already", EVENTS_WAITING)
-            return
-        self._in_background(partial(self._deliver, payload))
+        """Send an event in the background; if it is not acked within 3 s, it is repeated."""
 
-    async def _deliver(self, payload: JSON) -> None:
-        reason = ""
-        for attempt in range(limits.EVENT_RETRIES + 1):
-            envelope = {
-                "type": "events_api",
-                "payload": payload,
-                "accepts_response_payload": False,
-                "retry_attempt": attempt,
-                "retry_reason": reason,
-            }
-            try:
-                await self._connected.wait()
-                await self._send(envelope)
-            except NotConnected:  # the last connection ended in between
-                reason = "connection_failed"
-            except Unacked:
-                reason = "timeout"
-            else:
-                return
+        async def send(attempt: int, reason: str) -> None:
+            envelope = {"type": "events_api", "payload": payload, "accepts_response_payload": False}
+            await self._send(envelope | {"retry_attempt": attempt, "retry_reason": reason})
+
+        self.deliveries.event(payload, send)
 
     async def _send(self, envelope: JSON) -> JSON:
         envelope_id = str(uuid.uuid4())
@@ -181,7 +143,7 @@ class SocketMode:
             async with asyncio.timeout(self._ack_within):
                 return await connection.unacked[envelope_id]
         except TimeoutError:
-            raise Unacked("timeout") from None
+            raise Unacked from None
         finally:
             del connection.unacked[envelope_id]
 
@@ -198,37 +160,29 @@ class SocketMode:
                 self._remove(connection)
             else:
                 return connection
-        raise NotConnected("no connection")
+        raise NotConnected
 
-    async def settle(self, seconds: float) -> None:
-        """Wait until the events under way are acked, or until the time has passed."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds)
-
-    async def drop(self, count: int, *, announced: bool) -> None:
-        """End `count` connections, if `announced` after a refresh_requested message."""
+    async def drop(self, count: int) -> None:
+        """End `count` connections without a word."""
         for connection in list(self._connections)[:count]:
-            if announced:
-                bye = {
-                    "type": "disconnect",
-                    "reason": "refresh_requested",
-                    "debug_info": {"host": secrets.token_hex(4)},
-                }
-                with contextlib.suppress(WebSocketDisconnect, RuntimeError):
-                    await connection.socket.send_text(json.dumps(bye))
-                self._connections.remove(connection)
-                asyncio.get_running_loop().call_later(1.0, self._in_background, connection.close)
-            else:
-                await connection.close()
+            await connection.close()
 
-    def _in_background(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        task = asyncio.get_running_loop().create_task(work())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    async def disconnect(self, count: int, reason: str, grace: float) -> None:
+        """Announce the end of `count` connections, and end them after `grace` seconds, in which they still serve.
+
+        `warning` and `refresh_requested` give the app time to open another connection; `link_disabled` gives none.
+        """
+        for connection in list(self._connections)[:count]:
+            host = {"host": secrets.token_hex(4)}
+            with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+                await connection.socket.send_text(
+                    json.dumps({"type": "disconnect", "reason": reason, "debug_info": host})
+                )
+            later = 0.0 if reason == "link_disabled" else grace
+            asyncio.get_running_loop().call_later(later, self.deliveries.in_background, connection.close)
 
     async def end(self) -> None:
         """Cancel all deliveries, and close all connections."""
-        for task in list(self._tasks):
-            task.cancel()
+        self.deliveries.end()
         for connection in list(self._connections):
             await connection.close()

@@ -1,5 +1,7 @@
 """The real slack_sdk and slack_bolt against the stand-in: what an app meets at Slack, it meets here."""
 
+import contextlib
+import json
 import re
 import threading
 import time
@@ -18,6 +20,8 @@ from slack_sdk.models.blocks import MarkdownBlock, TaskCardBlock
 from slack_sdk.models.messages.chunk import MarkdownTextChunk, TaskUpdateChunk
 from slack_sdk.web import SlackResponse
 from slack_sdk.webhook import WebhookClient
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from bot.sandbox import manifest, seed
 from bot.sandbox.server import start
@@ -26,13 +30,16 @@ from tests.patience import PATIENCE
 from tests.person import ADA, GENERAL, MIXTRAL, RANDOM, ROBIN, Person, Refused, words
 
 ACK_WITHIN = 0.4
+RETRY_SCALE = 0.02
 CHANGES: Any = re.compile("message_(deleted|changed)")
 
 
 @pytest.fixture
 def stand_in():
     """Strict in all but time: what takes 3 s at Slack takes 0.4 s here."""
-    settings = Settings(ack_within=timedelta(seconds=ACK_WITHIN), stream_life=timedelta(seconds=1.0))
+    settings = Settings(
+        ack_within=timedelta(seconds=ACK_WITHIN), stream_life=timedelta(seconds=1.0), retry_scale=RETRY_SCALE
+    )
     with start(settings) as running:
         yield running
 
@@ -214,6 +221,14 @@ def test_a_direct_message_is_opened_by_the_persons_id(client, robin):
     client.chat_postMessage(channel=ROBIN, text="hello")
     assert robin.dm() == dm
     robin.wait_for_message(dm, "hello")
+
+
+def test_slack_gives_its_verdict_on_blocks_without_posting_them(client, robin):
+    client.blocks_validate(blocks=[TaskCardBlock(task_id="1", title="Boot", status="complete")])
+    refused = error_of(client.blocks_validate, message={"blocks": [{"type": "poem"}]})
+    assert refused["error"] == "invalid_message"
+    assert refused["errors"][0]["pointer"] == "/blocks/0/type"
+    assert robin.messages(MIXTRAL) == []
 
 
 # --- rates ------------------------------------------------------------------
@@ -657,6 +672,15 @@ def test_an_event_that_is_not_acked_comes_again(bolt, robin):
     time.sleep(ACK_WITHIN * 2)
     assert len(heard) == 3
     assert len(set(heard)) == 1, "the same event_id, so that an app can tell"
+    tried = [d for d in robin.deliveries() if d["event_id"] == heard[0][0]]
+    assert [(d["attempt"], d["reason"], d["acked"]) for d in tried] == [
+        (0, "", False),
+        (1, "timeout", False),
+        (2, "timeout", True),
+    ]
+    at_once, later = (tried[n + 1]["at"] - tried[n]["at"] - ACK_WITHIN for n in (0, 1))
+    assert at_once < 0.5
+    assert later > 60 * RETRY_SCALE
 
 
 def test_a_channel_without_the_app_tells_it_nothing(bolt, robin):
@@ -688,6 +712,47 @@ def test_a_refresh_lets_the_app_change_over(bolt, robin):
     # The client reads from its new connection once it has let go of the old one.
     robin.wait_for(lambda p: p.command(MIXTRAL, "/mixtral status")["acked"])
     robin.wait_for_ephemeral("still here")
+
+
+def test_the_sdk_opens_one_connection_for_each_that_slack_wants_to_end(bolt, robin):
+    opened = robin.state()["socket"]["opened"]
+    robin.fault("warn_socket", seconds=30)
+    robin.wait_for(lambda p: p.state()["socket"] == {"connected": 1, "opened": opened + 1})
+    robin.fault("refresh_socket", seconds=30)
+    robin.wait_for(lambda p: p.state()["socket"] == {"connected": 1, "opened": opened + 2})
+
+
+def test_a_refreshed_connection_serves_until_its_grace_is_over(stand_in, robin):
+    ticket = WebClient(seed.BOT_TOKEN, base_url=stand_in.api_url).apps_connections_open(app_token=seed.APP_TOKEN)
+    with connect(ticket["url"], proxy=None) as raw:
+        raw.recv(5)
+        robin.fault("refresh_socket", seconds=0.5)
+        bye = json.loads(raw.recv(5))
+        assert (bye["type"], bye["reason"]) == ("disconnect", "refresh_requested")
+        robin.say(MIXTRAL, "one")
+        assert json.loads(raw.recv(5))["type"] == "events_api", "it is still served"
+        assert all(json.loads(text)["type"] == "events_api" for text in raw), "until the connection ends"
+
+
+def test_a_disabled_link_ends_at_once(stand_in, robin):
+    ticket = WebClient(seed.BOT_TOKEN, base_url=stand_in.api_url).apps_connections_open(app_token=seed.APP_TOKEN)
+    with connect(ticket["url"], proxy=None) as raw:
+        raw.recv(5)
+        robin.fault("disable_link", seconds=30)
+        assert json.loads(raw.recv(5))["reason"] == "link_disabled"
+        with pytest.raises(ConnectionClosed):
+            raw.recv(5)
+
+
+def test_the_eleventh_connection_is_one_too_many(client, robin):
+    with contextlib.ExitStack() as open_ones:
+        for _ in range(11):
+            raw = open_ones.enter_context(
+                connect(client.apps_connections_open(app_token=seed.APP_TOKEN)["url"], proxy=None)
+            )
+            told = json.loads(raw.recv(5))
+        assert (told["type"], told["reason"]) == ("disconnect", "too_many_websockets")
+        assert robin.state()["socket"]["connected"] == 10
 
 
 def test_of_two_connections_each_gets_some_of_the_envelopes(stand_in, robin, closing):
@@ -985,7 +1050,7 @@ def test_a_person_of_another_company_is_told_apart_by_bolt(company):
     def of_mention(context):
         actors["app_mention"] = (context.actor_team_id, context.team_id)
 
-    with Person(bolt.client.base_url.removesuffix("api/"), seed.EVE) as eve:
+    with Person(robin.url, seed.EVE) as eve:
         eve.say(seed.ACME, "@mixtral hello")
     robin.wait_for(lambda _: len(actors) == 2)
     assert set(actors.values()) == {(seed.ACME_TEAM, seed.TEAM_ID)}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.commands.channels import SlackChannels
 from bot.commands.sight import Askable, Sight
 from bot.commands.strangers import Home
 from bot.door import REFUSED, Door
@@ -32,8 +33,8 @@ from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
 from bot.settings import from_environ
 from bot.slack.client import ACK_TIMEOUT
-from bot.slack.connections import app_of, serve
-from bot.slack.directory import Directory
+from bot.slack.connections import app_of, serve_sockets
+from bot.slack.lockout import Lockout
 from tests.builders.logs import Logs
 from tests.person import ADA, GENERAL, NOOR, ROBIN, Person, words
 from workers.run import wire_deployments
@@ -57,16 +58,17 @@ class Bot:
         settings = from_environ(environ)
         self.logs, self.requests = Logs(redis), wire_deployments(settings.workers, redis)
         calls, quick = slack_of(settings, redis), slack_of(settings, redis, timeout=ACK_TIMEOUT)
-        ourselves, directory = calls.identity(), Directory(quick)
+        ourselves, channels = calls.identity(), SlackChannels(quick, redis)
+        directory = channels.directory
         askable = Askable(self.requests, Sight(directory, settings.admins))
         self.answers = AnswerPool(self.requests, calls, redis, askable=askable, watch_every=timedelta(seconds=0.2))
         self._later = ThreadPoolExecutor(4)
-        context = context_of(settings, redis, self.answers, directory)
+        context = context_of(settings, redis, self.answers, channels)
         whose = Home(team=ourselves.team_id, enterprise=ourselves.enterprise, others=settings.teams)
         door = Door(whose, directory=directory, slack=calls, redis=redis, later=self._later, bot_user=BOT_USER)
-        app = app_of(BOT_TOKEN, slack.api_url, None)
+        app = app_of(BOT_TOKEN, slack.api_url)
         Listeners(context, Threads(redis), BOT_USER, self._later, calls, door=door).register(app)
-        self._close = serve(app, APP_TOKEN, 0)
+        self._close = serve_sockets(app, APP_TOKEN, Lockout(pytest.fail))
 
     def runs(self, name, channel):
         """A deployment of Robin's that answers commands; a question to it waits."""

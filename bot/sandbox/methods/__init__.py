@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from bot.sandbox.arguments import Arguments
-from bot.sandbox.methods import agents, assistant, chat, chat_streams, conversations, people, views
+from bot.sandbox.methods import agents, assistant, blocks, chat, chat_streams, conversations, people, views
 from bot.sandbox.stand_in import StandIn
 
 Method = Callable[[StandIn, Arguments], dict[str, Any]]
@@ -20,6 +20,7 @@ METHODS: Final[dict[str, Method]] = {
     "assistant.threads.setSuggestedPrompts": assistant.set_suggested_prompts,
     "assistant.threads.setTitle": assistant.set_title,
     "auth.test": people.auth_test,
+    "blocks.validate": blocks.validate,
     "bots.info": people.bots_info,
     "chat.appendStream": chat_streams.append_stream,
     "chat.delete": chat.delete,

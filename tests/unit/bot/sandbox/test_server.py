@@ -49,7 +49,7 @@ def test_the_snapshot_has_what_the_page_needs(http):
     assert state["me"] == seed.ROBIN
     assert [c["name"] for c in state["channels"] if c["kind"] == "channel"] == ["general", "mixtral", "random"]
     assert {c["usage"].split()[0] for c in state["commands"][0]["subcommands"]} >= {"launch", "ask", "down"}
-    assert state["socket"] == {"connected": 0}
+    assert state["socket"] == {"connected": 0, "opened": 0}
     assert seed.BOT_TOKEN not in json.dumps(state)
 
 

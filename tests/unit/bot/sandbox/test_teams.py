@@ -6,6 +6,7 @@ import pytest
 
 from bot.sandbox import modals, seed
 from bot.sandbox.arguments import Arguments
+from bot.sandbox.deliveries import Deliveries
 from bot.sandbox.faults import Faults
 from bot.sandbox.interactions import Interactions
 from bot.sandbox.methods.people import auth_test, users_info
@@ -21,7 +22,7 @@ class Received(SocketMode):
     """What the app receives, in place of its sockets."""
 
     def __init__(self):
-        super().__init__(Faults(), ack_within=1)
+        super().__init__(Faults(), 1, Deliveries([]))
         self.payloads = []
 
     def send_event(self, payload):
@@ -155,3 +156,13 @@ def test_an_external_person_who_shares_a_channel_with_the_app_is_no_stranger(pla
     shared = place.workspace.channels.pop(seed.ACME)
     assert seed.EVE in shared.members
     assert person(place, seed.EVE)["is_stranger"] is True
+
+
+def test_team_info_tells_of_teams_that_share_a_channel_alone(app, robin):
+    own, acme = app.call("team.info")["team"], app.call("team.info", team=THEIRS)["team"]
+    assert (own["id"], own["enterprise_id"]) == (OURS, GRID)
+    assert acme["id"] == THEIRS
+    assert "enterprise_id" not in acme
+    assert app.call("team.info", team=SIBLING)["team"]["enterprise_id"] == GRID
+    robin.administer("channel", channel=seed.ACME, external_teams=[])
+    assert app.error("team.info", team=THEIRS) == "team_not_found"
