@@ -32,7 +32,7 @@ from bot.slack import workspace_events
 from bot.slack.budgets import Budgets
 from bot.slack.calls import SlackCalls
 from bot.slack.client import ACK_TIMEOUT, TIMEOUT, web_client
-from bot.slack.connections import ENVELOPES_AT_ONCE, app_of, serve
+from bot.slack.connections import ENVELOPES_AT_ONCE, app_of, serve_requests, serve_sockets
 from bot.slack.failures import SlackFailed, SlackRefused
 from bot.slack.lockout import APP_TOKEN, CAUSES, LockedOut, Lockout
 from bot.slack.message import Identity
@@ -192,11 +192,13 @@ def _who_we_are(slack: SlackCalls) -> Identity:
 
 
 def _serve(listeners: Listeners, settings: BotSettings, lockout: Lockout, bot_user: str) -> Callable[[], None]:
-    app = app_of(settings.bot_token, settings.api_url, settings.signing_secret)
+    app = app_of(settings.bot_token, settings.api_url)
     workspace_events.register(app, lockout, bot_user)
     listeners.register(app)
     try:
-        return serve(app, settings.app_token, settings.port)
+        if settings.app_token is None:
+            return serve_requests(app, settings.signing_secret or "", settings.port)
+        return serve_sockets(app, settings.app_token, lockout)
     except SlackRefused as refused:
         if refused.code in CAUSES:
             lockout.begin(refused.code, APP_TOKEN)

@@ -22,8 +22,9 @@ from bot.settings import from_environ
 from bot.slack.budgets import LIMITS, Budgets
 from bot.slack.calls import SlackCalls
 from bot.slack.client import web_client
-from bot.slack.connections import app_of, serve
+from bot.slack.connections import app_of, serve_sockets
 from bot.slack.directory import Directory
+from bot.slack.lockout import Lockout
 from tests.builders.logs import Logs
 from tests.fakes.upstream import Upstream
 from tests.person import ADA, MIXTRAL, ROBIN, Person, words
@@ -61,14 +62,14 @@ class Line:
             askable=self.askable,
             now=now,
         )
-        app = app_of(BOT_TOKEN, api_url, None)
+        app = app_of(BOT_TOKEN, api_url)
         self._later = ThreadPoolExecutor(4)
         calls = slack_of(settings, redis)
         door = Door(
             Home(team=TEAM_ID), directory=directory, slack=calls, redis=redis, later=self._later, bot_user=BOT_USER
         )
         Listeners(context, Threads(redis), BOT_USER, self._later, calls, door=door).register(app)
-        self._end_sockets = serve(app, APP_TOKEN, 0)
+        self._end_sockets = serve_sockets(app, APP_TOKEN, Lockout(pytest.fail))
 
     def ask(self, question):
         """Every bot is told, as by a Slack that tells events twice."""

@@ -9,7 +9,7 @@ from bot.commands.bounds import out_of_bounds
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, EnvMissing, NoRecipe
 from bot.commands.key_handlers import list_keys, new_key, revoke_key
-from bot.commands.lookup import check, named, one, seen, which
+from bot.commands.lookup import check, check_present, named, one, seen, which
 from bot.commands.policy import Permission, may
 from bot.commands.recipe_catalog import name_from
 from bot.commands.scale_handler import scale_to
@@ -109,11 +109,7 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
     name = command.name or name_from(recipe.name)
     if command.replicas and (why := out_of_bounds(recipe, command.replicas)):
         raise CommandError(why, hint=command_text(replace(command, replicas=nearest(recipe, command.replicas))))
-    if not context.channels.may_post(caller.channel):
-        raise CommandError(
-            "Nothing was started: the bot is not in this channel, so it cannot post the deployment's card. "
-            "Invite it with `/invite @mixtral`, and launch again."
-        )
+    check_present(caller, context, "Nothing was started", "launch again")
     readers = context.channels.readers(caller.channel)
     try:
         context.deployments.launch(
@@ -154,10 +150,11 @@ def ask(command: Ask, caller: Caller, context: CommandContext) -> Message:
         outside=caller.outside,
     )
     found = route(question, context.askable.running(question), None, context.askable.ended(question))
-    if isinstance(found, NotRouted) and found.choices:
-        return choice(found.sentence, question, found.choices, found.prompt)
-    if isinstance(found, NotRouted):
+    if isinstance(found, NotRouted) and not found.choices:
         raise CommandError(escape(found.sentence))
+    check_present(caller, context, "The question was not sent", "ask again")
+    if isinstance(found, NotRouted):
+        return choice(found.sentence, question, found.choices, found.prompt)
     context.answers.ask(question)
     return _asked(found.deployment.name)
 

@@ -6,6 +6,7 @@ from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError
 from bot.commands.policy import Permission, may, refusal
 from bot.language.command import SLASH
+from bot.language.question import is_direct
 from bot.views import words
 from bot.views.amounts import duration, moment
 from bot.views.escape import clip, code, inert
@@ -72,6 +73,21 @@ def check(deed: Permission, state: Deployment, caller: Caller, context: CommandC
     launcher = state.place.user
     if not may(caller.user, deed, launcher=launcher, admins=context.admins):
         raise CommandError(refusal(deed, name=state.name, launcher=launcher, admins=context.admins))
+
+
+def check_present(caller: Caller, context: CommandContext, undone: str, again: str) -> None:
+    """Raises CommandError with the mend unless the bot can write where the command was sent.
+
+    `undone`: the consequence, as a sentence without its end; `again`: what to do after the mend.
+    """
+    if context.channels.may_post(caller.channel):
+        return
+    if is_direct(caller.channel):
+        raise CommandError(
+            f"{undone}: the bot is not part of this direct message, and cannot be invited to it. Use your own direct "
+            f"message with the bot, under Apps, or a channel that it is in, and {again} there."
+        )
+    raise CommandError(f"{undone}: the bot is not in this channel. Invite it with `/invite @mixtral`, and {again}.")
 
 
 def check_runs(state: Deployment, cannot: str = "it can no longer be scaled") -> None:

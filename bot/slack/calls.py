@@ -11,7 +11,7 @@ from slack_sdk import WebClient
 from slack_sdk.web.slack_response import SlackResponse
 
 from bot.slack.budgets import Budgets
-from bot.slack.client import Call, within
+from bot.slack.client import Call, socket_url, within
 from bot.slack.failures import SlackAway, SlackBusy, SlackRefused
 from bot.slack.lockout import CAUSES, LockedOut, Lockout
 from bot.slack.message import JSON, Identity, Message
@@ -113,7 +113,7 @@ class SlackCalls:
 
     def check_app_token(self, token: str) -> None:
         """Raise SlackRefused if the app-level token cannot open a socket."""
-        within(None, "apps.connections.open", self._web.apps_connections_open, {"app_token": token})
+        socket_url(self._web, token)
 
     def faults(self, shown: Message | JSON) -> list[str]:
         """Return what Slack finds wrong with the blocks of a message or with a view, which is not shown to anybody."""

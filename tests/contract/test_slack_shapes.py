@@ -29,7 +29,10 @@ WITHOUT_SLACK = ("sandbox", "views", "cli", "settings.py")
 NOT_OF_SLACK = {
     "of an engine": {"aliases", "data", "max_model_len", "meta", "n_ctx", "return_value"},
     "of blocks, which are as the app sent them": {"block_id", "code", "elements", "indent", "language", "style", "url"},
-    "of a header": {"retry-after", "x-oauth-scopes"},
+    "of a header": {"content-length", "content-type", "retry-after", "x-oauth-scopes"}
+    | {"x-slack-request-timestamp", "x-slack-signature"},
+    "of a form": {"payload"},
+    "of a socket's own messages, which are no event": {"reason"},
 }
 """Keys that the product reads of other objects than Slack's answers and events."""
 

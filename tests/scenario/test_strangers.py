@@ -27,12 +27,14 @@ from bot.sandbox.seed import (
     GUS,
     MIXTRAL,
     OPS,
+    PAIR,
 )
 from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
 from bot.settings import from_environ
 from bot.slack.client import ACK_TIMEOUT
-from bot.slack.connections import app_of, serve
+from bot.slack.connections import app_of, serve_sockets
+from bot.slack.lockout import Lockout
 from tests.builders.logs import Logs
 from tests.person import ADA, GENERAL, NOOR, ROBIN, Person, words
 from workers.run import wire_deployments
@@ -64,9 +66,9 @@ class Bot:
         context = context_of(settings, redis, self.answers, channels)
         whose = Home(team=ourselves.team_id, enterprise=ourselves.enterprise, others=settings.teams)
         door = Door(whose, directory=directory, slack=calls, redis=redis, later=self._later, bot_user=BOT_USER)
-        app = app_of(BOT_TOKEN, slack.api_url, None)
+        app = app_of(BOT_TOKEN, slack.api_url)
         Listeners(context, Threads(redis), BOT_USER, self._later, calls, door=door).register(app)
-        self._close = serve(app, APP_TOKEN, 0)
+        self._close = serve_sockets(app, APP_TOKEN, Lockout(pytest.fail))
 
     def runs(self, name, channel):
         """A deployment of Robin's that answers commands; a question to it waits."""
@@ -216,3 +218,11 @@ def test_a_group_direct_message_launches_and_is_private_to_its_people(open_bot, 
     assert "shared" not in answered(noor, "/mixtral status", GENERAL)
     assert waits(ada, GROUP, "@mixtral Hello") == "shared"
     assert bot.requests.get("shared").place.channel == GROUP
+
+
+def test_a_question_from_a_direct_message_of_two_people_is_refused_with_a_mend_that_is_possible(open_bot, people):
+    open_bot().runs("fast", MIXTRAL)
+    people[ROBIN].command(PAIR, "/mixtral ask Hello")
+    told = words(people[ROBIN].wait_for_ephemeral("The question was not sent", channel=PAIR))
+    assert "your own direct message with the bot" in told
+    assert "/invite" not in told
