@@ -69,9 +69,12 @@ class Person:
         """Type a slash command. Returns {ok, acked} when it is acknowledged, or after 3 s."""
         return self._must("/page/send", channel=channel, text=text)
 
-    def say(self, channel: str, text: str, thread_ts: str | None = None) -> str:
-        """Post a message (a name such as @mixtral becomes a mention). Returns its ts."""
-        ts: str = self._must("/page/send", channel=channel, text=text, thread_ts=thread_ts)["ts"]
+    def say(self, channel: str, text: str, thread_ts: str | None = None, *, age: float = 0.0) -> str:
+        """Post a message (a name such as @mixtral becomes a mention). Returns its ts.
+
+        `age`: seconds before Slack tells the app of it.
+        """
+        ts: str = self._must("/page/send", channel=channel, text=text, thread_ts=thread_ts, age=age)["ts"]
         return ts
 
     def edit(self, channel: str, ts: str, text: str) -> None:
@@ -129,6 +132,12 @@ class Person:
     def press_stop(self, channel: str, thread_ts: str) -> None:
         """Press the Stop button that a thread has while the app works in it."""
         self._must("/page/stop", channel=channel, thread_ts=thread_ts)
+
+    def request_url(self, url: str, secret: str) -> None:
+        """Let Slack deliver over HTTP, signed with the app's secret."""
+        answer = self._http.post("/sandbox/request_url", json={"url": url, "secret": secret}).json()
+        if not answer["ok"]:
+            raise Refused(f"/sandbox/request_url {url} -> {answer}")
 
     def fault(self, kind: str, **how: Any) -> None:
         """Make the stand-in fail: see `bot.sandbox.faults`."""

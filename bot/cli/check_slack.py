@@ -17,20 +17,20 @@ MANIFEST = Path(__file__).parents[1] / "manifest.json"
 
 WITHOUT = {
     "app_mentions:read": "mentions of the bot are not answered",
-    "assistant:write": "answers have no status and no Stop button",
-    "channels:history": "replies in threads of public channels are not answered",
-    "channels:read": "a launch does not check whether the bot is in a public channel",
+    "assistant:write": "threads do not show that an answer is prepared",
+    "channels:history": "messages in public channels are not received, except mentions",
+    "channels:read": "what runs in a public channel is listed in that channel alone",
     "chat:write": "no card and no answer is posted",
     "commands": "there is no /mixtral",
-    "groups:history": "replies in threads of private channels are not answered",
-    "groups:read": "what runs in a private channel is not known to be private",
-    "im:history": "direct messages are not answered",
-    "im:read": "direct messages are not recognized",
+    "groups:history": "messages in private channels are not received, except mentions",
+    "groups:read": "what runs in a private channel is listed in that channel alone",
+    "im:history": "direct messages are not received",
+    "im:read": "a launch in a direct message is not checked beforehand",
     "im:write": "what a channel refuses is not sent as a direct message",
-    "mpim:history": "questions in group direct messages are not answered",
-    "mpim:read": "group direct messages are not recognized",
-    "team:read": "the other companies of a shared channel are not named",
-    "users:read": "guests are not recognized",
+    "mpim:history": "messages in group direct messages are not received",
+    "mpim:read": "a launch in a group direct message is not checked beforehand",
+    "team:read": "other companies that read a channel are named by their ids",
+    "users:read": "guests can launch",
 }
 """What does not work without a scope."""
 NOT_USED_YET = frozenset({"files:read", "mpim:write", "usergroups:read"})

@@ -25,6 +25,7 @@ class Administration:
             self.presence,
             self.uninstall,
             self.install,
+            self.request_url,
         )
 
     async def scope(self, body: JSON) -> JSON:
@@ -100,6 +101,12 @@ class Administration:
     async def install(self, _: JSON) -> JSON:
         """Install the app again."""
         self._stand_in.revoked = ""
+        return {"ok": True}
+
+    async def request_url(self, body: JSON) -> JSON:
+        """Deliver over HTTP instead of Socket Mode: {url, secret}. Raises ValueError if it fails Slack's challenge."""
+        if not await self._stand_in.set_request_url(str(body["url"]), str(body["secret"])):
+            raise ValueError(f"{body['url']} did not answer with the challenge")
         return {"ok": True}
 
     def _channel(self, named: str) -> Channel:

@@ -88,7 +88,7 @@ class Deliveries:
         task.add_done_callback(self._tasks.discard)
 
     async def settle(self, seconds: float) -> None:
-        """Wait until the deliveries under way have ended, or until the time has passed."""
+        """Wait until the events under way are acked, or until the time has passed."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
 

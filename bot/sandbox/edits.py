@@ -2,9 +2,9 @@
 
 import time
 
-from bot.sandbox import events
+from bot.sandbox import events, teams
 from bot.sandbox.limits import JSON
-from bot.sandbox.seed import BOT_USER
+from bot.sandbox.seed import BOT_USER, UserId
 from bot.sandbox.stand_in import StandIn
 from bot.sandbox.workspace import Message
 
@@ -17,7 +17,8 @@ def edit(stand_in: StandIn, message: Message, typed: str) -> None:
     change(stand_in, message, {"text": stored, "blocks": events.rich_text(stored)}, by=message.user or "")
     channel = stand_in.workspace.channels[message.channel]
     if f"<@{BOT_USER}>" in stored and BOT_USER in channel.members and not channel.is_im:
-        stand_in.send_event(events.app_mention_event(message))
+        mention = teams.of_mention(stand_in.workspace, stand_in.workspace.users[UserId(message.user or "")])
+        stand_in.send_event(events.app_mention_event(message) | mention)
 
 
 def change(stand_in: StandIn, message: Message, content: JSON, *, by: str) -> None:

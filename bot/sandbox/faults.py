@@ -19,6 +19,9 @@ class Kind(StrEnum):
     LOSE_ANSWER = "lose_answer"  # the call takes effect, and its answer is a 500
     DROP_ANSWER = "drop_answer"  # the call takes effect, and the connection ends before the answer
     LOSE_ACK = "lose_ack"  # the ack of an envelope is ignored
+    FORGE_SIGNATURE = "forge_signature"  # the next request to the app is not signed with the app's secret
+    OLD_REQUEST = "old_request"  # the next request to the app was signed `seconds` ago
+    JSON_AS_FORM = "json_as_form"  # the next request to the app has a JSON body, and claims to be a form
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

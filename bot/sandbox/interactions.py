@@ -3,6 +3,7 @@
 from bot.sandbox import modals, seed, teams
 from bot.sandbox.block_kit import check_view
 from bot.sandbox.block_kit.check import interactive
+from bot.sandbox.commands import COMMANDS
 from bot.sandbox.deliveries import NotConnected, Unacked
 from bot.sandbox.limits import JSON, SlackError
 from bot.sandbox.responses import respond
@@ -28,7 +29,7 @@ class Interactions:
         if (
             stand_in.revoked
             or "commands" not in stand_in.scopes
-            or command not in {known.command for known in seed.COMMANDS}
+            or command not in {known.command for known in COMMANDS}
         ):
             return {"ok": False, "error": f"{command} is not a valid command."}
         path = stand_in.response_urls.issue(user, channel.id)
@@ -47,7 +48,7 @@ class Interactions:
             "trigger_id": stand_in.triggers.issue(user),
         }
         try:
-            ack = await stand_in.sockets.request("slash_commands", payload)
+            ack = await stand_in.app.request("slash_commands", payload)
         except NotConnected:
             stand_in.slackbot(user, channel, SILENT.format(command=command))
             return {"ok": True, "acked": False}
@@ -113,7 +114,7 @@ class Interactions:
             "response_urls": [],
         }
         try:
-            ack = await self._stand_in.sockets.request("interactive", payload)
+            ack = await self._stand_in.app.request("interactive", payload)
             return self._apply_ack(user, view, ack)
         except (Unacked, SlackError):
             return {"ok": False, "error": TROUBLE}
@@ -169,7 +170,7 @@ class Interactions:
 
     async def _send(self, payload: JSON) -> JSON:
         try:
-            await self._stand_in.sockets.request("interactive", payload)
+            await self._stand_in.app.request("interactive", payload)
         except Unacked:
             return {"ok": False, "error": TROUBLE}
         return {"ok": True}

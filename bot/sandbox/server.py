@@ -35,6 +35,8 @@ def build_app(settings: Settings, base_url: str) -> tuple[Starlette, PageApi]:
     async def life(_: Starlette) -> AsyncIterator[None]:
         yield
         await stand_in.sockets.end()
+        if stand_in.http is not None:
+            await stand_in.http.end()
 
     routes = [
         *WebApi(stand_in).routes(),

@@ -1,5 +1,6 @@
 """The complete stand-in: a workspace, the app's connections, and the events that people's actions cause."""
 
+import secrets
 import time
 import uuid
 from collections import deque
@@ -14,6 +15,7 @@ from bot.sandbox import events, limits, manifest, scopes, seed, teams
 from bot.sandbox.deliveries import Deliveries
 from bot.sandbox.faults import Faults
 from bot.sandbox.feed import Feed
+from bot.sandbox.http_mode import HttpMode
 from bot.sandbox.limits import JSON
 from bot.sandbox.rates import Rates
 from bot.sandbox.seed import Channel, UserId
@@ -60,6 +62,7 @@ class StandIn:
         self.sockets = SocketMode(
             self.faults, settings.ack_within.total_seconds(), self.deliveries, self._sockets_changed
         )
+        self.http: HttpMode | None = None
         self.sessions = Sessions(self.feed, settings.session_life.total_seconds())
         self.streams = Streams(self.workspace, settings.stream_life.total_seconds())
         self.triggers = Triggers(clock)
@@ -67,16 +70,36 @@ class StandIn:
         self.calls: deque[JSON] = deque(maxlen=CALLS_KEPT)
         self.called = 0
 
+    @property
+    def app(self) -> HttpMode | SocketMode:
+        """How Slack reaches the app: at its request URL if it has one, or else through its sockets."""
+        return self.http or self.sockets
+
+    async def set_request_url(self, url: str, secret: str) -> bool:
+        """Deliver over HTTP from now on, signed with the secret; False if the URL does not pass Slack's challenge."""
+        mode = HttpMode(
+            url,
+            secret,
+            faults=self.faults,
+            ack_within=self.settings.ack_within.total_seconds(),
+            deliveries=self.deliveries,
+            clock=self.clock,
+        )
+        if not await mode.verify(secrets.token_urlsafe(24)):
+            return False
+        self.http = mode
+        return True
+
     def _sockets_changed(self) -> None:
         self.feed.publish(("socket",), lambda: {"connected": self.sockets.connected})
 
-    def send_event(self, event: JSON) -> None:
-        """Send an event to the app, if it is installed, its manifest subscribes to it and its scopes allow it."""
+    def send_event(self, event: JSON, *, age: float = 0.0) -> None:
+        """Send an event of `age` seconds ago, if the app is installed, subscribes to it and has the scope for it."""
         if self.revoked:
             return
         if manifest.subscription(event) in self.settings.subscribed and scopes.allow(self.scopes, event):
             origin = teams.origin_of(self.workspace, event)
-            self.sockets.send_event(events.envelope(event, at=self.clock(), origin=origin))
+            self.app.send_event(events.envelope(event, at=self.clock() - age, origin=origin))
 
     def post(self, message: Message) -> Message:
         """Add the app's own message, and send its event to the app, as Slack does.
@@ -144,13 +167,15 @@ class StandIn:
     def stored(self, typed: str) -> str:
         return events.typed(typed, [*self.workspace.users.values()], [*self.workspace.channels.values()])
 
-    def say(self, user: UserId, channel: Channel, text: str, thread_ts: str | None = None) -> Message:
-        """A person writes a message."""
+    def say(
+        self, user: UserId, channel: Channel, text: str, thread_ts: str | None = None, *, age: float = 0.0
+    ) -> Message:
+        """A person writes a message; Slack tells the app of it `age` seconds later."""
         workspace = self.workspace
         stored = self.stored(text)
         message = Message(
             channel=channel.id,
-            ts=workspace.new_ts(),
+            ts=f"{self.clock() - age:.6f}" if age else workspace.new_ts(),
             user=user,
             text=stored,
             thread_ts=thread_ts,
@@ -161,10 +186,10 @@ class StandIn:
         workspace.add(message)
         names_bot = f"<@{seed.BOT_USER}>" in stored
         if seed.BOT_USER in channel.members:
-            self.send_event(events.message_event(message, channel))
+            self.send_event(events.message_event(message, channel), age=age)
             if names_bot and not channel.is_im:
                 mention = teams.of_mention(workspace, workspace.users[user])
-                self.send_event(events.app_mention_event(message) | mention)
+                self.send_event(events.app_mention_event(message) | mention, age=age)
         elif names_bot and not channel.is_direct:
             self.slackbot(user, channel, f"You mentioned <@{seed.BOT_USER}>, but they're not in this channel.")
         return message

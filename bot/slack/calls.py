@@ -105,14 +105,13 @@ class SlackCalls:
         if self._identity is None:
             found = self._call("auth.test", self._web.auth_test)
             user, bot, name, team = (str(found.get(key) or "") for key in ("user_id", "bot_id", "user", "team"))
-            team_id, enterprise = str(found.get("team_id") or ""), str(found.get("enterprise_id") or "")
             self._identity = Identity(
                 user=user,
                 bot=bot,
                 name=name,
                 team=team,
-                team_id=team_id,
-                enterprise=enterprise,
+                team_id=str(found.get("team_id") or ""),
+                enterprise=str(found.get("enterprise_id") or ""),
                 granted=_granted(found),
             )
         return self._identity

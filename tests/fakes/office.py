@@ -77,12 +77,13 @@ class Answers:
 
     def __init__(self) -> None:
         self.asked: list[Question] = []
+        self.stopped: list[str] = []
 
     def ask(self, question: Question) -> None:
         self.asked.append(question)
 
     def stop(self, channel: str, thread: str) -> None:
-        raise NotImplementedError
+        self.stopped.append(thread)
 
     def deleted(self, channel: str, ts: str) -> None:
         raise NotImplementedError

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
+from bot.sandbox.block_kit.data import DataTable, DataVisualization, RichText, Table
 from bot.sandbox.block_kit.elements import (
     Button,
     FeedbackButtons,
@@ -14,7 +15,7 @@ from bot.sandbox.block_kit.elements import (
     InInput,
 )
 from bot.sandbox.block_kit.objects import (
-    Id,
+    Block,
     Kit,
     Line,
     Mrkdwn,
@@ -26,11 +27,6 @@ from bot.sandbox.block_kit.objects import (
     Upto3000,
     Url,
 )
-from bot.sandbox.block_kit.rich_text import AnyRich
-
-
-class Block(Kit, frozen=True, kw_only=True, tag_field="type"):
-    block_id: Id | UnsetType = UNSET
 
 
 class Section(Block, frozen=True, kw_only=True, tag="section"):
@@ -88,32 +84,6 @@ class Markdown(Block, frozen=True, kw_only=True, tag="markdown"):
     text: Annotated[str, Meta(min_length=1, max_length=12_000)]
 
 
-class RichText(Block, frozen=True, kw_only=True, tag="rich_text"):
-    elements: list[AnyRich]
-
-
-class RawText(Kit, frozen=True, kw_only=True, tag_field="type", tag="raw_text"):
-    text: Line
-
-
-class RawNumber(Kit, frozen=True, kw_only=True, tag_field="type", tag="raw_number"):
-    value: int | float
-    text: Line
-
-
-class ColumnSettings(Kit, frozen=True, kw_only=True):
-    align: Literal["left", "center", "right"] | UnsetType = UNSET
-    is_wrapped: bool | UnsetType = UNSET
-
-
-class Table(Block, frozen=True, kw_only=True, tag="table"):
-    rows: Annotated[
-        list[Annotated[list[RawText | RawNumber | RichText], Meta(min_length=1, max_length=20)]],
-        Meta(min_length=1, max_length=100),
-    ]
-    column_settings: Annotated[list[ColumnSettings | None], Meta(max_length=20)] | UnsetType = UNSET
-
-
 class Source(Kit, frozen=True, kw_only=True, tag_field="type", tag="url"):
     url: str
     text: str
@@ -134,7 +104,7 @@ class Plan(Block, frozen=True, kw_only=True, tag="plan"):
 
 
 class Alert(Block, frozen=True, kw_only=True, tag="alert"):
-    text: Plain[Upto3000] | Mrkdwn[Upto3000]
+    text: Plain[Upto200] | Mrkdwn[Upto200]
     level: Literal["default", "info", "warning", "error", "success"] | UnsetType = UNSET
 
 
@@ -178,8 +148,11 @@ class Call(Block, frozen=True, kw_only=True, tag="call"):
     call: dict[str, Any] | UnsetType = UNSET
 
 
-Anywhere = Section | Divider | Header | ImageBlock | Actions | Context | InputBlock | RichText | Video | Alert
-MessageOnly = Markdown | Table | TaskCard | Plan | Card | Carousel | ContextActions | File | Call
+# The surfaces are those of https://docs.slack.dev/blocks.json.
+Anywhere = Section | Divider | Header | ImageBlock | Actions | Context | InputBlock | RichText | Video | Card
+MessageOnly = (
+    Markdown | Table | DataTable | DataVisualization | TaskCard | Plan | ContextActions | File | Call | Carousel
+)
 
 
 class Container(Block, frozen=True, kw_only=True, tag="container"):
@@ -201,4 +174,5 @@ class Container(Block, frozen=True, kw_only=True, tag="container"):
 
 
 InMessage = Anywhere | MessageOnly | Container
-InView = Anywhere
+InModal = Anywhere | Alert
+InHome = Anywhere | Carousel

@@ -10,23 +10,22 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from bot.sandbox import limits
-from bot.sandbox.block_kit.blocks import InMessage, InView
+from bot.sandbox.block_kit.blocks import InHome, InMessage, InModal
 from bot.sandbox.block_kit.objects import Kit, Plain
 from bot.sandbox.limits import JSON, SlackError, refuse_arguments
 
 MessageBlocks = Annotated[list[InMessage], Meta(max_length=limits.BLOCKS)]
-ViewBlocks = Annotated[list[InView], Meta(min_length=1, max_length=100)]
 Upto24 = Annotated[str, Meta(min_length=1, max_length=24)]
 
 
 class _View(Kit, frozen=True, kw_only=True, tag_field="type"):
-    blocks: ViewBlocks
     private_metadata: Annotated[str, Meta(max_length=3000)] | UnsetType = UNSET
     callback_id: Annotated[str, Meta(max_length=255)] | UnsetType = UNSET
     external_id: Annotated[str, Meta(max_length=255)] | UnsetType = UNSET
 
 
 class Modal(_View, frozen=True, kw_only=True, tag="modal"):
+    blocks: Annotated[list[InModal], Meta(min_length=1, max_length=100)]
     title: Plain[Upto24]
     submit: Plain[Upto24] | UnsetType = UNSET
     close: Plain[Upto24] | UnsetType = UNSET
@@ -36,7 +35,7 @@ class Modal(_View, frozen=True, kw_only=True, tag="modal"):
 
 
 class Home(_View, frozen=True, kw_only=True, tag="home"):
-    pass
+    blocks: Annotated[list[InHome], Meta(min_length=1, max_length=100)]
 
 
 _PATH = re.compile(r" - at `\$(.*)`$")
@@ -46,6 +45,8 @@ _TRANSLATIONS = (
     (re.compile(r"Expected `str` of length >= (\d+)"), "must be no less than {} characters"),
     (re.compile(r"Expected `array` of length <= (\d+)"), "no more than {} items allowed"),
     (re.compile(r"Expected `array` of length >= (\d+)"), "no less than {} items allowed"),
+    (re.compile(r"Expected `(?:int|float)` <= (\d+)"), "must be no more than {}"),
+    (re.compile(r"Expected `(?:int|float)` >= (\d+)"), "must be no less than {}"),
     (re.compile(r"Object missing required field `(\w+)`"), "missing required field: {}"),
     (re.compile(r"Object contains unknown field `(\w+)`"), "invalid additional property: {}"),
 )
@@ -182,6 +183,9 @@ def _duplicates(blocks: list[JSON], pointer: str) -> list[str]:
     tables = sum(block["type"] == "table" for block in blocks)
     if tables > 1:
         complaints.append(f"only_one_table_allowed [json-pointer:{pointer}]")
+    charts = sum(block["type"] == "data_visualization" for block in blocks)
+    if charts > limits.CHARTS:
+        complaints.append(f"no more than {limits.CHARTS} data_visualization blocks allowed [json-pointer:{pointer}]")
     return complaints
 
 

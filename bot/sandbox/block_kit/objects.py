@@ -90,3 +90,7 @@ class FeedbackButton(Kit, frozen=True, kw_only=True):
     text: Plain[Upto75]
     value: Upto2000
     accessibility_label: Upto75 | UnsetType = UNSET
+
+
+class Block(Kit, frozen=True, kw_only=True, tag_field="type"):
+    block_id: Id | UnsetType = UNSET

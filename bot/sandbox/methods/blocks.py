@@ -1,43 +1,48 @@
-"""blocks.validate: Slack's verdict on blocks, on a message's blocks, or on a view, none of which is shown."""
+"""blocks.validate: the verdict of the checker that messages and views pass."""
 
 import re
-from typing import Any
 
 from bot.sandbox.arguments import Arguments
-from bot.sandbox.block_kit import check_message_blocks, check_view
+from bot.sandbox.block_kit import check_attachments, check_message_blocks, check_view
 from bot.sandbox.limits import JSON, SlackError, refuse_arguments
 from bot.sandbox.stand_in import StandIn
 
-_COMPLAINT = re.compile(r"\[ERROR\] (?P<message>.*) \[json-pointer:(?P<pointer>[^\]]*)\]")
+_COMPLAINT = re.compile(r"(?P<message>.*) \[json-pointer:(?P<pointer>.*)\]", re.DOTALL)
 
 
 def validate(_: StandIn, arguments: Arguments) -> JSON:
-    given = [name for name in ("blocks", "message", "view") if name in arguments]
-    if len(given) != 1:
+    kinds = {"blocks", "message", "view"} & arguments.names()
+    if len(kinds) != 1:
         refuse_arguments("must provide exactly one of blocks, message, view")
-    [kind] = given
+    [kind] = kinds
+    given = arguments.json(kind)
     try:
-        _check(kind, arguments.json(kind))
+        match kind:
+            case "blocks":
+                check_message_blocks(given)
+            case "message":
+                _check_message(given)
+            case _:
+                check_view(given, "home" if isinstance(given, dict) and given.get("type") == "home" else "modal")
     except SlackError as refusal:
-        raise SlackError(f"invalid_{kind}", errors=_errors(refusal)) from refusal
+        root = {"blocks": "/blocks", "message": "", "view": "/view"}[kind]
+        raise SlackError(f"invalid_{kind}", errors=_errors(refusal, root)) from refusal
     return {}
 
 
-def _check(kind: str, given: Any) -> None:
-    match kind, given:
-        case "blocks", _:
-            check_message_blocks(given)
-        case "message", {"blocks": blocks}:
-            check_message_blocks(blocks)
-        case "view", {"type": "home" | "modal" as surface}:
-            check_view(given, surface)
-        case _:
-            refuse_arguments(f"missing required field [json-pointer:/{kind}]")
+def _check_message(message: object) -> None:
+    if not isinstance(message, dict):
+        refuse_arguments("must provide an object [json-pointer:]")
+    check_message_blocks(message.get("blocks"))
+    check_attachments(message.get("attachments"))
 
 
-def _errors(refusal: SlackError) -> list[JSON]:
-    said = refusal.fields.get("response_metadata", {}).get("messages", [])
-    found = [found for text in said if (found := _COMPLAINT.fullmatch(text))]
-    return [
-        {"pointer": each["pointer"], "code": "failed_constraint", "message": each["message"]} for each in found
-    ] or [{"pointer": "", "code": "failed_constraint", "message": refusal.error}]
+def _errors(refusal: SlackError, root: str) -> list[JSON]:
+    """The complaints as objects; pointers begin at the payload. Of Slack's codes only this one is documented."""
+    said = refusal.fields.get("response_metadata", {}).get("messages") or [refusal.error]
+    errors = []
+    for complaint in said:
+        found = _COMPLAINT.fullmatch(complaint.removeprefix("[ERROR] "))
+        message, pointer = (found["message"], found["pointer"]) if found else (complaint, "")
+        errors.append({"pointer": pointer.removeprefix(root), "code": "failed_constraint", "message": message})
+    return errors

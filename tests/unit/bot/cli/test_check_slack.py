@@ -42,7 +42,7 @@ def test_the_scopes_of_the_manifest_are_all_that_is_needed():
 def test_a_missing_scope_is_told_with_what_does_not_work_and_the_mend():
     [told] = scopes(WANTED - {"users:read", "team:read"})
     assert told.works is None
-    assert "users:read (guests are not recognized)" in told.says
+    assert "users:read (guests can launch)" in told.says
     assert "team:read (" in told.says
     assert told.mend == REINSTALL
 
@@ -83,7 +83,7 @@ def test_the_scopes_of_the_token_are_read_from_slacks_answer(stand_in, environ):
             told = {finding.what: finding for finding in slack(environ)}
         finally:
             admin.administer("scope", scope="users:read", granted=True)
-    assert "guests are not recognized" in told["scopes"].says
+    assert "guests can launch" in told["scopes"].says
 
 
 def test_an_app_that_was_uninstalled_is_told_as_such(stand_in, environ):

@@ -50,6 +50,31 @@ def rows(n, columns):
     return {"type": "table", "rows": [[{"type": "raw_text", "text": "c"}] * columns] * n}
 
 
+RAW = {"type": "raw_text", "text": "c"}
+
+
+def data_table(given, **fields):
+    return {"type": "data_table", "caption": "t", "rows": given, **fields}
+
+
+def chart(of, title="t"):
+    return {"type": "data_visualization", "title": title, "chart": of}
+
+
+def pie(n, label="l", value=1):
+    return {"type": "pie", "segments": [{"label": label, "value": value}] * n}
+
+
+def line(series, categories, kind="line"):
+    names = [str(n) for n in range(categories)]
+    data = [{"label": name, "value": -1.5} for name in names]
+    return {
+        "type": kind,
+        "series": [{"name": f"s{n}", "data": data} for n in range(series)],
+        "axis_config": {"categories": names, "x_label": "x", "y_label": "y"},
+    }
+
+
 def complaint_of(blocks):
     with pytest.raises(SlackError) as raised:
         check_message_blocks(blocks)
@@ -154,6 +179,14 @@ LIMITS = {
     ),
     "table rows": (lambda n: rows(n, 1), 100, None),
     "table columns": (lambda n: rows(1, n), 20, None),
+    "data table rows": (lambda n: data_table([[RAW]] * n), 101, None),
+    "data table columns": (lambda n: data_table([[RAW] * n] * 2), 20, None),
+    "data table page": (lambda n: data_table([[RAW], [RAW]], page_size=n), 100, None),
+    "chart title": (lambda n: chart(pie(1), title="x" * n), 50, None),
+    "pie segments": (lambda n: chart(pie(n)), 12, None),
+    "chart series": (lambda n: chart(line(n, 1)), 12, None),
+    "chart categories": (lambda n: chart(line(1, n)), 20, None),
+    "chart label": (lambda n: chart(pie(1, label="x" * n)), 20, None),
     "card body": (
         lambda n: {"type": "card", "body": mrkdwn("x" * n)},
         200,
@@ -176,6 +209,36 @@ def test_what_fits_passes_and_one_more_is_refused(name):
 
 
 WRONG = {
+    "a data table without a row": (data_table([[RAW]]), "no less than 2 items allowed [json-pointer:/blocks/0/rows]"),
+    "a data table with a short row": (
+        data_table([[RAW, RAW], [RAW]]),
+        "rows must have the same number of cells [json-pointer:/blocks/0]",
+    ),
+    "rich text in a data table's header": (
+        data_table([[{"type": "rich_text", "elements": []}], [RAW]]),
+        "the header row cannot contain rich_text [json-pointer:/blocks/0]",
+    ),
+    "a row header that is no column": (
+        data_table([[RAW], [RAW]], row_header_column_index=1),
+        "row_header_column_index must be the index of a column [json-pointer:/blocks/0]",
+    ),
+    "a slice of nothing": (
+        chart(pie(1, value=0)),
+        "must be no less than 1 [json-pointer:/blocks/0/chart/segments/0/value]",
+    ),
+    "an unknown chart": (chart({"type": "donut"}), "unsupported type: donut [json-pointer:/blocks/0/chart/type]"),
+    "a series that lacks a category": (
+        chart(line(1, 2) | {"axis_config": {"categories": ["0", "9"]}}),
+        "series must have one data point for each of the categories [json-pointer:/blocks/0/chart]",
+    ),
+    "two series of one name": (
+        chart(line(1, 1) | {"series": line(1, 1)["series"] * 2}),
+        "series must have unique names [json-pointer:/blocks/0/chart]",
+    ),
+    "an alert in a message": (
+        {"type": "alert", "text": plain("x")},
+        "unsupported type: alert [json-pointer:/blocks/0/type]",
+    ),
     "an unknown type": ({"type": "poem"}, "unsupported type: poem [json-pointer:/blocks/0/type]"),
     "a missing field": ({"type": "header"}, "missing required field: text [json-pointer:/blocks/0]"),
     "a field that no block has": (
@@ -279,7 +342,16 @@ def test_all_that_slack_sdk_can_build_is_known_here():
             ],
         },
         "plan": {"type": "plan", "title": "p", "tasks": [{"type": "task_card", "task_id": "1", "title": "t"}]},
-        "alert": {"type": "alert", "text": mrkdwn("x"), "level": "warning"},
+        "card": {"type": "card", "icon": IMAGE, "hero_image": IMAGE, "title": plain("x"), "subtitle": mrkdwn("y")},
+        "container": {
+            "type": "container",
+            "rich_text_title": {"type": "rich_text", "elements": []},
+            "child_blocks": [{"type": "markdown", "text": "x"}],
+            "is_collapsible": True,
+        },
+        "data_table": data_table([[RAW], [{"type": "raw_number", "value": 1.5, "text": "1.50"}]], page_size=5),
+        "bar": chart(line(2, 3, "bar")),
+        "area": chart(line(2, 3, "area")),
         "carousel": {"type": "carousel", "elements": [{"type": "card", "title": plain("x"), "actions": [button()]}]},
         "context_actions": {
             "type": "context_actions",
@@ -304,6 +376,8 @@ def test_all_that_slack_sdk_can_build_is_known_here():
     for block in known.values():
         check_message_blocks([block])
 
+
+IMAGE = {"type": "image", "image_url": "https://x", "alt_text": "x"}
 
 MODAL = {"type": "modal", "title": plain("T"), "blocks": [section()]}
 
@@ -343,6 +417,25 @@ def test_a_view_of_the_wrong_kind_or_with_a_messages_blocks_is_refused():
     assert "object" in view_complaint_of("modal")
     with pytest.raises(SlackError, match="view_too_large"):
         check_view(MODAL | {"private_metadata": "x" * 250_000}, "modal")
+
+
+def test_each_block_is_taken_where_slack_shows_it():
+    alert = {"type": "alert", "text": mrkdwn("x"), "level": "warning"}
+    card = {"type": "card", "title": plain("x")}
+    carousel = {"type": "carousel", "elements": [card]}
+    home = {"type": "home", "blocks": []}
+    check_view(MODAL | {"blocks": [alert, card]}, "modal")
+    check_view(home | {"blocks": [card, carousel]}, "home")
+    assert "unsupported type: alert" in view_complaint_of(home | {"blocks": [alert]}, "home")
+    for only_in_messages in (data_table([[RAW], [RAW]]), chart(pie(1)), {"type": "plan", "title": "p"}):
+        assert "unsupported type" in view_complaint_of(MODAL | {"blocks": [only_in_messages]})
+    too_long = MODAL | {"blocks": [alert | {"text": mrkdwn("x" * 201)}]}
+    assert "must be no more than 200 characters" in view_complaint_of(too_long)
+
+
+def test_a_message_has_two_charts_at_most():
+    check_message_blocks([chart(pie(1))] * 2)
+    assert "no more than 2 data_visualization blocks allowed" in complaint_of([chart(pie(1))] * 3)
 
 
 def test_attachments_are_counted_and_their_blocks_checked():

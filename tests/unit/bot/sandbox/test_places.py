@@ -165,6 +165,18 @@ def test_the_number_of_members_comes_on_request(app):
     assert app.call("conversations.info", channel=MIXTRAL, include_num_members=True)["channel"]["num_members"] == 6
 
 
+def test_people_write_where_they_may(company, robin):
+    assert robin.post("/page/send", channel=seed.OLD, text="hello")["error"] == "is_archived"
+    topic = robin.say(seed.THREADS, "an administrator's topic")
+    assert robin.say(seed.NEWS, "an administrator's news")
+    with Person(company.url, ADA) as ada:
+        assert ada.post("/page/send", channel=seed.NEWS, text="x")["error"] == "restricted_action_read_only_channel"
+        assert (
+            ada.post("/page/send", channel=seed.THREADS, text="x")["error"] == "restricted_action_thread_only_channel"
+        )
+        assert ada.say(seed.THREADS, "a reply", topic)
+
+
 def test_an_administrator_cannot_change_what_does_not_exist(robin):
     for what, how in (("channel", {"channel": HIDDEN}), ("thread", {"channel": MIXTRAL, "ts": "1.1", "locked": True})):
         assert robin.post(f"/sandbox/{what}", **how)["error"].startswith("there is no")
