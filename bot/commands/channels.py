@@ -30,10 +30,12 @@ class SlackChannels:
         self._redis: Any = redis
         self.directory = Directory(slack)
 
-    def may_post(self, channel: str) -> bool:
-        """Whether the bot is a member of a channel; True if Slack does not respond."""
+    def obstacle(self, channel: str) -> str:
+        """The error code with which Slack refuses a message in a channel; empty if none, or Slack does not respond."""
         facts = self.directory.channel(channel)
-        return facts is None or facts.is_joined
+        if facts is None:
+            return ""
+        return facts.obstacle if facts.is_joined else "not_in_channel"
 
     def readers(self, channel: str) -> tuple[str, ...]:
         """The other companies that read a channel, each as `Acme (T0ACME)`, or as its id alone."""

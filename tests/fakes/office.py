@@ -60,8 +60,8 @@ class Channels:
     def readers(self, channel: str) -> tuple[str, ...]:
         return self.companies
 
-    def may_post(self, channel: str) -> bool:
-        return self.joined
+    def obstacle(self, channel: str) -> str:
+        return "" if self.joined else "not_in_channel"
 
     def card_link(self, deployment: DeploymentId) -> str | None:
         return self.link

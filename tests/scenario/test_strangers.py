@@ -26,8 +26,11 @@ from bot.sandbox.seed import (
     GROUP,
     GUS,
     MIXTRAL,
+    NEWS,
+    OLD,
     OPS,
     PAIR,
+    THREADS,
 )
 from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
@@ -226,3 +229,16 @@ def test_a_question_from_a_direct_message_of_two_people_is_refused_with_a_mend_t
     told = words(people[ROBIN].wait_for_ephemeral("The question was not sent", channel=PAIR))
     assert "your own direct message with the bot" in told
     assert "/invite" not in told
+
+
+@pytest.mark.parametrize(
+    ("channel", "why"), [(NEWS, "it is read-only"), (THREADS, "it accepts only replies in threads"), (OLD, "archived")]
+)
+def test_a_channel_that_would_refuse_the_card_or_the_answer_is_named_before_anything_starts(
+    open_bot, people, channel, why
+):
+    bot = open_bot()
+    bot.runs("fast", MIXTRAL)
+    assert why in answered(people[ROBIN], "/mixtral launch scripted as other", channel)
+    assert why in answered(people[ROBIN], "/mixtral ask fast What is salt?", channel)
+    assert [state.name for state in bot.requests.all()] == ["fast"]
