@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 from redis import Redis
 
+from bot.commands.channels import SlackChannels
 from bot.commands.context import CommandContext
 from bot.commands.sight import Askable, Sight
 from bot.commands.strangers import Home
@@ -56,7 +57,7 @@ class Line:
             ladder=None,
             priced=lambda: "",
             answers=self,
-            channels=None,
+            channels=SlackChannels(slack_of(settings, redis), redis),
             admins=(),
             sight=sight,
             askable=self.askable,
