@@ -57,7 +57,7 @@ class Line:
             ladder=None,
             priced=lambda: "",
             answers=self,
-            channels=SlackChannels(slack_of(settings, redis), redis, directory),
+            channels=SlackChannels(slack_of(settings, redis), redis),
             admins=(),
             sight=sight,
             askable=self.askable,
