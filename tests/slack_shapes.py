@@ -29,7 +29,7 @@ OPAQUE = frozenset(
     {"attachments", "blocks", "elements", "event_payload", "files", "icons", "latest", "properties", "room", "root"}
     | {"previous_message", "values", "profile", "function_data", "interactivity"}
     | {"assistant_app_thread", "title_blocks", "shares", "list_metadata", "list_limits", "initial_comment"}
-    | {"transcription", "saved", "media_progress", "headers", "confirm"}
+    | {"file", "transcription", "saved", "media_progress", "headers", "confirm"}
 )
 """Keys whose content is not described: it is the app's own, or neither the stand-in nor the product has it."""
 
@@ -38,10 +38,8 @@ METHODS = (
     "apps.connections.open",
     "assistant.threads.setStatus",
     "assistant.threads.setSuggestedPrompts",
-    "assistant.threads.setTitle",
     "auth.test",
     "blocks.validate",
-    "bots.info",
     "chat.appendStream",
     "chat.delete",
     "chat.getPermalink",
@@ -52,23 +50,15 @@ METHODS = (
     "chat.update",
     "conversations.history",
     "conversations.info",
-    "conversations.join",
     "conversations.list",
     "conversations.members",
     "conversations.open",
     "conversations.replies",
-    "files.info",
-    "reactions.add",
-    "reactions.remove",
     "team.info",
     "usergroups.users.list",
-    "users.conversations",
     "users.info",
-    "users.list",
     "views.open",
     "views.publish",
-    "views.push",
-    "views.update",
 )
 SAMPLES = {
     **{method: f"api/{method}.json" for method in METHODS},

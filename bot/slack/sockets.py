@@ -101,6 +101,14 @@ class Sockets(SocketModeClient):
         for runner in (self.current_session_runner, self.current_app_monitor, self.message_processor):
             runner.event.set()
 
+    def process_message(self) -> None:
+        """Drop what arrives after `hang_up`. It is not acked, and Slack sends it to another process or again."""
+        try:
+            super().process_message()
+        except RuntimeError:  # its threads are shut down
+            if not self.closed:
+                raise
+
     def connect_to_new_endpoint(self, force: bool = False) -> None:
         """Do nothing: `_run_current_session` opens the next socket, whatever ended the last one."""
 

@@ -32,7 +32,6 @@ NOT_OF_SLACK = {
     "of a header": {"content-length", "content-type", "retry-after", "x-oauth-scopes"}
     | {"x-slack-request-timestamp", "x-slack-signature"},
     "of a form": {"payload"},
-    "of a socket's own messages, which are no event": {"reason"},
 }
 """Keys that the product reads of other objects than Slack's answers and events."""
 
@@ -92,12 +91,13 @@ class Played:
     def _receive(self):
         try:
             for text in self._socket:
-                envelope = json.loads(text)
-                if "envelope_id" in envelope:
-                    with self._came:
-                        self.keep(name_of(envelope), envelope["payload"])
-                        self._came.notify_all()
-                    self._socket.send(json.dumps({"envelope_id": envelope["envelope_id"]}))
+                said = json.loads(text)
+                with self._came:
+                    for name, value in named(said):
+                        self.keep(name, value)
+                    self._came.notify_all()
+                if "envelope_id" in said:
+                    self._socket.send(json.dumps({"envelope_id": said["envelope_id"]}))
         except ConnectionClosed:
             pass
 
@@ -106,12 +106,18 @@ class Played:
         self.robin.close()
 
 
-def name_of(envelope):
-    payload = envelope["payload"]
-    if envelope["type"] == "events_api":
+def named(said):
+    """What came on the socket, with its names."""
+    if "envelope_id" not in said:
+        yield f"socket {said['type']}", said
+        return
+    payload = said["payload"]
+    yield "socket envelope", said | {"payload": {}}
+    if said["type"] == "events_api":
         event = payload["event"]
-        return " ".join(filter(None, ("event", event["type"], event.get("subtype"))))
-    return payload.get("type") or envelope["type"]
+        yield " ".join(filter(None, ("event", event["type"], event.get("subtype")))), payload
+    else:
+        yield payload.get("type") or said["type"], payload
 
 
 def play(played):
@@ -149,6 +155,8 @@ def play(played):
     for method in sorted(called()):
         if method != "apps.connections.open":
             played.refused(method)
+    robin.fault("refresh_socket")
+    played.last("socket disconnect")
 
 
 def happen(played, posted):
