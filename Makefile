@@ -6,7 +6,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input -q
 # Without pyc files, every command takes twice as long to start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test check format bench lock reference page test-browser test-clouds test-crash test-chaos test-vllm test-emulator test-boot test-boot-all live-aws live-gcp screenshots clean
+.PHONY: help setup demo test check format bench lock reference page test-browser test-clouds test-crash test-chaos test-vllm test-emulator test-boot test-boot-all live-aws live-gcp live-slack screenshots clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -67,10 +67,14 @@ test-clouds: .venv/ready ## Test preemptions, lost logs and dry ladders on both 
 	MIXTRAL_TEST_LAYERS=clouds .venv/bin/python -m pytest -q -n 2 --dist loadfile -m clouds
 
 live-aws: .venv/ready ## Launch one small model on AWS, ask it, end it; costs under 2 USD (docs/first-launch.md)
-	.venv/bin/python -m tests.live aws
+	.venv/bin/python -m tests.live.clouds aws
 
 live-gcp: .venv/ready ## The same on GCP
-	.venv/bin/python -m tests.live gcp
+	.venv/bin/python -m tests.live.clouds gcp
+
+live-slack: .venv/ready ## Ask a real Slack workspace, by hand, what its documentation does not say: make live-slack C=C0123456789
+	@test -n "$(C)" || { echo "Name a channel for tests by its id: make live-slack C=C0123456789"; exit 2; }
+	@.venv/bin/python -m tests.live.first_install $(C)
 
 test-crash: .venv/ready ## Test kills of every process at many moments, and places that fail
 	MIXTRAL_TEST_LAYERS=crash .venv/bin/python -m pytest -q -n 2 --dist loadfile -m crash

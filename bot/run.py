@@ -32,8 +32,7 @@ from bot.slack import workspace_events
 from bot.slack.budgets import Budgets
 from bot.slack.calls import SlackCalls
 from bot.slack.client import ACK_TIMEOUT, TIMEOUT, web_client
-from bot.slack.connections import ENVELOPES_AT_ONCE, app_of, serve
-from bot.slack.directory import Directory
+from bot.slack.connections import ENVELOPES_AT_ONCE, app_of, serve_requests, serve_sockets
 from bot.slack.failures import SlackFailed, SlackRefused
 from bot.slack.lockout import APP_TOKEN, CAUSES, LockedOut, Lockout
 from bot.slack.message import Identity
@@ -110,8 +109,8 @@ def run(settings: BotSettings, stop: threading.Event, lockout: Lockout) -> None:
         quick = quick_redis(settings.workers.redis_url)
         inside = settings.workers.gateway.internal_url
         deployments = wire_deployments(settings.workers, redis)
-        directory = Directory(slack_of(settings, quick, lockout=lockout, timeout=ACK_TIMEOUT))
-        askable = Askable(deployments, Sight(directory, settings.admins))
+        channels = SlackChannels(slack_of(settings, quick, lockout=lockout, timeout=ACK_TIMEOUT), quick)
+        askable = Askable(deployments, Sight(channels.directory, settings.admins))
         answers = AnswerPool(
             deployments,
             slack,
@@ -124,10 +123,10 @@ def run(settings: BotSettings, stop: threading.Event, lockout: Lockout) -> None:
         closing.callback(answers.close)
         later = ThreadPoolExecutor(LATER_THREADS, thread_name_prefix="later")
         closing.callback(later.shutdown, wait=False, cancel_futures=True)
-        context = context_of(settings, quick, answers, directory, lockout)
+        context = context_of(settings, quick, answers, channels)
         calls = slack_of(settings, quick, stop, lockout)
         home = Home(team=ourselves.team_id, enterprise=ourselves.enterprise, others=settings.teams)
-        door = Door(home, directory=directory, slack=calls, redis=quick, later=later, bot_user=ourselves.user)
+        door = Door(home, directory=channels.directory, slack=calls, redis=quick, later=later, bot_user=ourselves.user)
         listeners = Listeners(context, Threads(quick), ourselves.user, later, calls, door=door)
         serving = _until_it_works(lambda: _serve(listeners, settings, lockout, ourselves.user), "Slack's sockets", stop)
         closing.callback(serving)
@@ -161,19 +160,17 @@ def quick_redis(url: str) -> Redis:
     )
 
 
-def context_of(
-    settings: BotSettings, redis: Redis, answers: Answers, directory: Directory, lockout: Lockout | None = None
-) -> CommandContext:
-    """Return the dependencies of the command handlers. `directory`: with `ACK_TIMEOUT`."""
+def context_of(settings: BotSettings, redis: Redis, answers: Answers, channels: SlackChannels) -> CommandContext:
+    """Return the dependencies of the command handlers. `channels`: with `ACK_TIMEOUT`."""
     core = settings.workers
-    deployments, sight = wire_deployments(core, redis), Sight(directory, settings.admins)
+    deployments, sight = wire_deployments(core, redis), Sight(channels.directory, settings.admins)
     return CommandContext(
         deployments=deployments,
         recipes=RecipeCatalog(core.recipe_folders, core.environ, core.default_recipe),
         ladder=ladder_of(core, drivers_of(core), redis),
         priced=lambda: in_use(core.environ, reader(redis)).dated,
         answers=answers,
-        channels=SlackChannels(slack_of(settings, redis, lockout=lockout, timeout=ACK_TIMEOUT), redis, directory),
+        channels=channels,
         admins=settings.admins,
         sight=sight,
         askable=Askable(deployments, sight),
@@ -195,11 +192,13 @@ def _who_we_are(slack: SlackCalls) -> Identity:
 
 
 def _serve(listeners: Listeners, settings: BotSettings, lockout: Lockout, bot_user: str) -> Callable[[], None]:
-    app = app_of(settings.bot_token, settings.api_url, settings.signing_secret)
+    app = app_of(settings.bot_token, settings.api_url)
     workspace_events.register(app, lockout, bot_user)
     listeners.register(app)
     try:
-        return serve(app, settings.app_token, settings.port)
+        if settings.app_token is None:
+            return serve_requests(app, settings.signing_secret or "", settings.port)
+        return serve_sockets(app, settings.app_token, lockout)
     except SlackRefused as refused:
         if refused.code in CAUSES:
             lockout.begin(refused.code, APP_TOKEN)

@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 from redis import Redis
 
+from bot.commands.channels import SlackChannels
 from bot.commands.context import CommandContext
 from bot.commands.sight import Askable, Sight
 from bot.commands.strangers import Home
@@ -22,8 +23,9 @@ from bot.settings import from_environ
 from bot.slack.budgets import LIMITS, Budgets
 from bot.slack.calls import SlackCalls
 from bot.slack.client import web_client
-from bot.slack.connections import app_of, serve
+from bot.slack.connections import app_of, serve_sockets
 from bot.slack.directory import Directory
+from bot.slack.lockout import Lockout
 from tests.builders.logs import Logs
 from tests.fakes.upstream import Upstream
 from tests.person import ADA, MIXTRAL, ROBIN, Person, words
@@ -55,20 +57,20 @@ class Line:
             ladder=None,
             priced=lambda: "",
             answers=self,
-            channels=None,
+            channels=SlackChannels(slack_of(settings, redis), redis),
             admins=(),
             sight=sight,
             askable=self.askable,
             now=now,
         )
-        app = app_of(BOT_TOKEN, api_url, None)
+        app = app_of(BOT_TOKEN, api_url)
         self._later = ThreadPoolExecutor(4)
         calls = slack_of(settings, redis)
         door = Door(
             Home(team=TEAM_ID), directory=directory, slack=calls, redis=redis, later=self._later, bot_user=BOT_USER
         )
         Listeners(context, Threads(redis), BOT_USER, self._later, calls, door=door).register(app)
-        self._end_sockets = serve(app, APP_TOKEN, 0)
+        self._end_sockets = serve_sockets(app, APP_TOKEN, Lockout(pytest.fail))
 
     def ask(self, question):
         """Every bot is told, as by a Slack that tells events twice."""

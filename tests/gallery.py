@@ -18,7 +18,7 @@ from bot.views import key_messages as keys
 from bot.views.answer_choice import choice
 from bot.views.card import card
 from recipes.schema import Note, Recipe
-from tests.builders.events import BEGIN, KEY
+from tests.builders.events import BEGIN, KEY, PLACE
 from tests.builders.offers import offer, spot_offer
 from tests.builders.recipes import MIXTRAL, SMOLLM2, scaled_by
 from tests.builders.story import Story
@@ -107,11 +107,15 @@ def in_the_cloud() -> Story:
     return told.tested(" aioli, though <!channel> a good <https://example.com|harissa> comes close.")
 
 
+SHARED = replace(PLACE, shared_with=("Acme (T0ACME00001)", "T0OTHER0001"))
+
+
 def cards() -> dict[str, Message]:
     """States of the card."""
     stories = {
         "card planning": Story().wait(1),
         "card looking": climbing(),
+        "card in a shared channel": Story(place=SHARED).planned().asked(),
         "card with doubtful weights": Story("mixtral", MIXTRAL).planned(*offers()).weights_checked(
             f"The download of the weights of {HF_ID} could not be checked: huggingface.co gave no answer "
             "within 3 s."

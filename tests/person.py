@@ -29,6 +29,7 @@ class Person:
 
     def __init__(self, base_url: str, user_id: str = ROBIN, *, poll: float = 0.05) -> None:
         self.user = user_id
+        self.url = base_url
         self._poll = poll
         self._http = httpx.Client(base_url=base_url, timeout=15.0, trust_env=False)
 

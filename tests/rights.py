@@ -38,6 +38,7 @@ status NAME       yes      yes     yes     unknown   yes      yes     stranger y
 ask NAME          yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   who
 mention           yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   silent
 thread reply      yes      yes     yes     yes       yes      yes     silent   yes     -       ended   silent
+stop an answer    yes      yes     yes     yes       yes      yes     silent   yes     -       -       -
 direct message    yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   silent
 logs              yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   who
 logs button       yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent

@@ -41,9 +41,22 @@ logger = logging.getLogger(__name__)
 WORKERS = 4
 """Number of processes that run jobs."""
 
+ANSWERS_WITHIN = 5.0
+"""Timeout of Redis in seconds. One that is frozen accepts connections and never answers."""
 
-def connect(url: str) -> Redis:
-    return Redis.from_url(url, health_check_interval=30, socket_connect_timeout=5, socket_keepalive=True)
+
+def connect(url: str, answers_within: float = ANSWERS_WITHIN) -> Redis:
+    """A client that raises RedisError if Redis does not answer within so many seconds.
+
+    Calls that wait for a change have to wait for less. RQ gives its own, which wait longer, more time.
+    """
+    return Redis.from_url(
+        url,
+        health_check_interval=30,
+        socket_connect_timeout=answers_within,
+        socket_timeout=answers_within,
+        socket_keepalive=True,
+    )
 
 
 def drivers_of(settings: Settings) -> dict[str, Driver]:

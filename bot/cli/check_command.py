@@ -12,11 +12,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bot.cli.check_connections import gateway, slack
+from bot.cli.check_connections import gateway
 from bot.cli.check_control import control
 from bot.cli.check_hub import HUB
 from bot.cli.check_hub import questions as hub_questions
 from bot.cli.check_redis import redis
+from bot.cli.check_slack import blocks, slack
 from bot.cli.check_verdict import verdict
 from bot.cli.concurrent import ask
 from recipes.loader import find, folders, load, names
@@ -55,7 +56,13 @@ def run(environ: Mapping[str, str], out: TextIO, err: TextIO | None = None, *, d
 
     `deep`: also check what a first launch needs in each region. Nothing is created.
     """
-    connections = {"Redis": redis, "Slack": slack, "worker control": control, "gateway": gateway}
+    connections = {
+        "Redis": redis,
+        "Slack": slack,
+        "Slack blocks": blocks,
+        "worker control": control,
+        "gateway": gateway,
+    }
     questions: dict[str, Question] = {name: partial(question, environ) for name, question in connections.items()}
     questions |= hub_questions(environ, _recipes(environ))
     prices, needed = _prices(environ)
@@ -149,7 +156,9 @@ def _prices(environ: Mapping[str, str]) -> tuple[list[Finding], tuple[Need, ...]
 
 def _on_tables(ignored: Sequence[str]) -> Iterator[Finding]:
     for why in ignored:
-        yield Finding(about="prices", what="", works=None, says=why.rstrip("."), mend="run `mixtral-bot prices`")
+        # If Redis does not answer, the mend is in the finding about it.
+        mend = "" if why.startswith(shared_prices.UNANSWERED) else "run `mixtral-bot prices`"
+        yield Finding(about="prices", what="", works=None, says=why.rstrip("."), mend=mend)
 
 
 def _on_refresh(client: Any) -> Iterator[Finding]:

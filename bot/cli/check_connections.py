@@ -1,4 +1,4 @@
-"""Checks of Slack and the gateway for `mixtral-bot check`."""
+"""Checks of the gateway for `mixtral-bot check`."""
 
 import re
 import subprocess
@@ -7,10 +7,6 @@ from functools import partial
 
 import httpx
 
-from bot.settings import PORT
-from bot.slack.calls import SlackCalls
-from bot.slack.client import web_client
-from bot.slack.failures import SlackFailed, SlackRefused
 from workers.clouds.findings import Finding
 from workers.errors import WorkersError
 from workers.gateway.certificate import combined
@@ -25,55 +21,6 @@ CONNECTIONS = 10
 HAPROXY_WITHIN = 10  # seconds
 
 OLDEST_HAPROXY = (2, 8)
-
-
-def slack(environ: Mapping[str, str]) -> list[Finding]:
-    """Check that Slack accepts the tokens."""
-    return [*_bot_token(environ), *_app_token(environ)]
-
-
-def _bot_token(environ: Mapping[str, str]) -> Iterator[Finding]:
-    found = partial(Finding, about="Slack", what="bot token")
-    token = environ.get("SLACK_BOT_TOKEN", "").strip()
-    if not token:
-        mend = "copy the Bot User OAuth Token (xoxb-…) of your Slack app, under OAuth & Permissions"
-        yield found(works=False, says="SLACK_BOT_TOKEN is not set", mend=mend)
-        return
-    try:
-        who = _slack(environ, token).identity()
-    except SlackRefused as refused:
-        says = f"Slack refuses SLACK_BOT_TOKEN: {refused.code}"
-        yield found(works=False, says=says, mend="copy it again")
-    except SlackFailed as failed:
-        yield found(works=False, says=str(failed).rstrip("."), mend="check the network and SLACK_API_URL")
-    else:
-        yield found(works=True, says=f"{who.name} in {who.team}")
-
-
-def _app_token(environ: Mapping[str, str]) -> Iterator[Finding]:
-    found = partial(Finding, about="Slack", what="app token")
-    token = environ.get("SLACK_APP_TOKEN", "").strip()
-    if not token:
-        if environ.get("SLACK_SIGNING_SECRET", "").strip():
-            says = f"called over HTTP at port {environ.get('PORT') or PORT}, with SLACK_SIGNING_SECRET"
-            yield Finding(about="Slack", what="signing", works=True, says=says)
-            return
-        mend = "create an app-level token (xapp-…) with connections:write, under Basic Information"
-        yield found(works=False, says="SLACK_APP_TOKEN is not set", mend=mend)
-        return
-    try:
-        _slack(environ, token).check_app_token(token)
-    except SlackRefused as refused:
-        mend = "create a new one with connections:write"
-        yield found(works=False, says=f"Slack refuses SLACK_APP_TOKEN: {refused.code}", mend=mend)
-    except SlackFailed as failed:
-        yield found(works=False, says=str(failed).rstrip("."), mend="check the network and SLACK_API_URL")
-    else:
-        yield found(works=True, says="Socket Mode opens")
-
-
-def _slack(environ: Mapping[str, str], token: str) -> SlackCalls:
-    return SlackCalls(web_client(token, environ.get("SLACK_API_URL", "").strip()), None)
 
 
 def gateway(environ: Mapping[str, str]) -> list[Finding]:

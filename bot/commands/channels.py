@@ -24,27 +24,29 @@ MAX_NAMED = 20
 class SlackChannels:
     """Safe to use from several threads."""
 
-    def __init__(self, slack: SlackCalls, redis: Redis, directory: Directory) -> None:
+    def __init__(self, slack: SlackCalls, redis: Redis) -> None:
         """`slack`: with `ACK_TIMEOUT`."""
         self._slack = slack
         self._redis: Any = redis
-        self._directory = directory
+        self.directory = Directory(slack)
 
-    def may_post(self, channel: str) -> bool:
-        """Whether the bot is a member of a channel; True if Slack does not respond."""
-        facts = self._directory.channel(channel)
-        return facts is None or facts.is_joined
+    def obstacle(self, channel: str) -> str:
+        """The error code with which Slack refuses a message in a channel; empty if none, or Slack does not respond."""
+        facts = self.directory.channel(channel)
+        if facts is None:
+            return ""
+        return facts.obstacle if facts.is_joined else "not_in_channel"
 
     def readers(self, channel: str) -> tuple[str, ...]:
         """The other companies that read a channel, each as `Acme (T0ACME)`, or as its id alone."""
-        facts = self._directory.channel(channel)
+        facts = self.directory.channel(channel)
         if facts is None or not facts.is_shared:
             return ()
         named = tuple(self._named(team) for team in facts.other_teams[:MAX_NAMED])
         return named or ("another company",)
 
     def _named(self, team: str) -> str:
-        name = self._directory.team_name(team)
+        name = self.directory.team_name(team)
         return f"{name} ({team})" if name else team
 
     def whisper(self, channel: str, user: str, message: Message) -> None:

@@ -7,7 +7,7 @@ from bot.commands.errors import CommandError
 from bot.commands.policy import Permission, may, refusal
 from bot.language.command import SLASH
 from bot.language.question import is_direct
-from bot.views import words
+from bot.views import card_refusals, words
 from bot.views.amounts import duration, moment
 from bot.views.escape import clip, code, inert
 from workers.api import NoSuchDeployment
@@ -76,12 +76,15 @@ def check(deed: Permission, state: Deployment, caller: Caller, context: CommandC
 
 
 def check_present(caller: Caller, context: CommandContext, undone: str, again: str) -> None:
-    """Raises CommandError with the mend unless the bot can write where the command was sent.
+    """Raises CommandError with the mend if Slack would refuse what the bot writes where the command was sent.
 
     `undone`: the consequence, as a sentence without its end; `again`: what to do after the mend.
     """
-    if context.channels.may_post(caller.channel):
+    obstacle = context.channels.obstacle(caller.channel)
+    if not obstacle:
         return
+    if obstacle != "not_in_channel":
+        raise CommandError(f"{undone}: the bot cannot write here, because {card_refusals.CAUSES[obstacle]}.")
     if is_direct(caller.channel):
         raise CommandError(
             f"{undone}: the bot is not part of this direct message, and cannot be invited to it. Use your own direct "

@@ -101,8 +101,6 @@ def standing(sender: Sender, home: Home) -> Standing:
     if sender.shared is False and (not said or home.enterprise or _names_an_enterprise(said)):
         # Only people of the company are in a channel that is not shared, on Grid those of its other workspaces too.
         return Standing.OURS
-    if sender.shared and not said:
-        return Standing.STRANGER
     return Standing.UNCLEAR if home.enterprise or not said else Standing.STRANGER
 
 

@@ -217,7 +217,7 @@ class AnswerPool:
             self._answering.explain(key, sentence)
         except SlackRefused as refused:
             _LOG.warning("No message about the question %s can be delivered: %s", key, refused)
-            self._answering.give_up(key)
+            self._answering.endings.give_up(key)
 
     def _repeat(self, look: Callable[[], None], every: timedelta) -> None:
         while True:

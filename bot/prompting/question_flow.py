@@ -2,9 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
-from functools import partial
 from typing import Protocol
 
 import httpx
@@ -12,6 +10,7 @@ from msgspec.structs import replace
 
 from bot.language.question import Asked, Question, QuestionKey
 from bot.prompting.conversation import ANSWER_EVENT, Remembered, Turn, from_memory, turns
+from bot.prompting.endings import Endings
 from bot.prompting.engine import EngineEndpoint
 from bot.prompting.notices import QuestionNotices
 from bot.prompting.reply import OpenAnswers, Reply
@@ -21,10 +20,10 @@ from bot.prompting.sessions import Sessions
 from bot.prompting.store import Questions, Threads
 from bot.prompting.streamed import AnswerRecord
 from bot.prompting.way import AnswerPlace
-from bot.prompting.withdrawal import Why, Withdrawal, Withdrawals, Withdrawn
+from bot.prompting.withdrawal import Withdrawal, Withdrawals, Withdrawn
 from bot.prompting.writing import NoReplicaReady, Writing
 from bot.slack.calls import SlackCalls
-from bot.slack.failures import SlackFailed, SlackRefused
+from bot.slack.failures import SlackFailed
 from bot.slack.message import Identity
 from bot.slack.reading import whole_thread
 from bot.views.answer_choice import choice
@@ -75,6 +74,14 @@ class QuestionFlow:
         self._writing = Writing(http, slack.stopping)
         self._sessions = Sessions(slack)
         self.withdrawals = Withdrawals()
+        self.endings = Endings(
+            slack,
+            questions=questions,
+            threads=threads,
+            notices=self._notices,
+            sessions=self._sessions,
+            orphans=self._orphans,
+        )
 
     def close(self) -> None:
         self._sessions.close()
@@ -85,10 +92,10 @@ class QuestionFlow:
         if asked is None:
             return
         if asked.over:
-            self._end(asked)
+            self.endings.end(asked)
             return
         if (why := self._questions.withdrawn([key]).get(key)) is not None:
-            self._withdraw(asked, Withdrawn(why))
+            self.endings.withdraw(asked, Withdrawn(why))
             return
         if asked.deployment is None:
             asked = self._routed(asked)
@@ -101,7 +108,7 @@ class QuestionFlow:
         match state:
             case HasEnded():
                 self._notices.over(asked, state.sentence)
-                self._end(asked)
+                self.endings.end(asked)
             case HasToWait():
                 self._wait(asked, state.sentence)
                 if deployment is not None and state.wake is not None:
@@ -116,45 +123,7 @@ class QuestionFlow:
             if not asked.over:
                 blocks = choice(sentence, asked.question, choices, prompt).blocks if choices else ()
                 self._notices.privately(asked, sentence, blocks)
-            self._end(asked)
-
-    def give_up(self, key: QuestionKey) -> None:
-        """Remove a question about which Slack accepts no message. Raises RedisError."""
-        asked = self._questions.get(key)
-        if asked is not None:
-            with suppress(SlackFailed):
-                self._end(asked)
-            self._questions.remove(key)
-
-    def _end(self, asked: Asked) -> None:
-        """End the session of a question that is over, and remove the question. Raises SlackFailed, RedisError.
-
-        A process that dies in between, or finds Slack away, leaves a question that is not answered again.
-        """
-        if asked.tries and asked.thread is not None:
-            if not asked.over:
-                asked = self._stored(replace(asked, over=True))
-            self._sessions.end(asked.question.channel, asked.thread or "")
-        self._questions.remove(asked.question.key)
-
-    def _withdraw(self, asked: Asked, withdrawn: Withdrawn) -> None:
-        """Say nothing more to a question that was stopped, or remove the answer of one that was deleted."""
-        channel = asked.question.channel
-        if asked.starting is not None:
-            asked = replace(asked, begun=(*asked.begun, *self._orphans(asked)))
-        for ts in asked.begun[-1:]:
-            with suppress(SlackRefused):  # it is no stream, or Slack has ended it
-                self._slack.stop_stream(channel, ts)
-        match withdrawn.why:
-            case Why.DELETED:
-                for ts in asked.begun:
-                    with suppress(SlackRefused):
-                        self._slack.insist(partial(self._slack.delete, channel, ts))
-            case Why.STOPPED if asked.begun and asked.deployment is not None:
-                self._threads.answered(asked, asked.deployment, withdrawn.shown)
-        if asked.notice is not None:
-            self._notices.insist_on_withdrawal(asked, "Your question waited here.")
-        self._end(asked)
+            self.endings.end(asked)
 
     def _routed(self, asked: Asked) -> Asked | None:
         question = asked.question
@@ -194,7 +163,7 @@ class QuestionFlow:
         key = self._deployments.own_key(deployment.id)
         if key is None:
             self._notices.over(asked, _VANISHED)
-            self._end(asked)
+            self.endings.end(asked)
             return
         if asked.tries:
             asked = replace(asked, begun=(*asked.begun, *self._orphans(asked)))
@@ -213,12 +182,12 @@ class QuestionFlow:
                 self._wait(written.asked, state.sentence)
             return  # the question stays stored, and the pool's watch tries again
         except Withdrawn as withdrawn:
-            self._withdraw(written.asked, withdrawn)
+            self.endings.withdraw(written.asked, withdrawn)
             return
         if written.asked.notice is not None:  # Slack was busy when the answer began
             self._notices.insist_on_withdrawal(written.asked, f"{deployment.name} was ready.")
         self._threads.answered(written.asked, deployment.id, text)
-        self._end(written.asked)
+        self.endings.end(written.asked)
 
     def _write(self, written: "_Written", deployment: Deployment, key: str, withdrawal: Withdrawal) -> str:
         """Write the answer, and return the model's text. Raises NoReplicaReady, Withdrawn, Stopping, SlackFailed."""

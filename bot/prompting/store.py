@@ -57,7 +57,7 @@ class Questions:
 
     def withdraw_in_thread(self, channel: str, thread: str) -> list[QuestionKey]:
         """Note that nobody wants the answers in a thread any more, and return the questions."""
-        keys = [asked.question.key for asked in self.all() if _thread_of(asked) == (channel, thread)]
+        keys = [asked.question.key for asked in self.all() if thread_of(asked) == (channel, thread)]
         for key in keys:
             self._withdraw(key, Why.STOPPED)
         return keys
@@ -154,9 +154,10 @@ class Threads:
             together.execute()
 
 
-def _thread_of(asked: Asked) -> tuple[str, str | None]:
+def thread_of(asked: Asked) -> tuple[str, str]:
+    """Return the channel and the root of a question's thread; an empty root if it has none yet."""
     question = asked.question
-    return question.channel, asked.thread or question.thread_ts or question.message_ts
+    return question.channel, asked.thread or question.thread_ts or question.message_ts or ""
 
 
 def _asked(key: QuestionKey) -> str:

@@ -3,6 +3,7 @@
 from bot.sandbox import modals, seed, teams
 from bot.sandbox.block_kit import check_view
 from bot.sandbox.block_kit.check import interactive
+from bot.sandbox.commands import COMMANDS
 from bot.sandbox.deliveries import NotConnected, Unacked
 from bot.sandbox.limits import JSON, SlackError
 from bot.sandbox.responses import respond
@@ -28,7 +29,7 @@ class Interactions:
         if (
             stand_in.revoked
             or "commands" not in stand_in.scopes
-            or command not in {known.command for known in seed.COMMANDS}
+            or command not in {known.command for known in COMMANDS}
         ):
             return {"ok": False, "error": f"{command} is not a valid command."}
         path = stand_in.response_urls.issue(user, channel.id)

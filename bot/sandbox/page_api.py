@@ -9,7 +9,8 @@ from starlette.responses import FileResponse, PlainTextResponse, Response, Strea
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from bot.sandbox import edits, events, seed
+from bot.sandbox import edits, events
+from bot.sandbox.commands import INVITE
 from bot.sandbox.interactions import Interactions
 from bot.sandbox.json_route import PageError, json_route
 from bot.sandbox.limits import JSON
@@ -107,13 +108,17 @@ class PageApi:
         user, text = self._person(body), str(body.get("text", "")).strip()
         channel = self._channel(body, user)
         thread_ts = str(body.get("thread_ts") or "") or None
+        may_anyway = self._workspace.users[user].is_admin
+        restricted = "" if may_anyway else channel.restriction(is_reply=thread_ts is not None)
+        if channel.is_archived or restricted:
+            return {"ok": False, "error": restricted or "is_archived"}
         if not text:
             return {"ok": False, "error": "no_text"}
         if text.startswith("/"):
             if thread_ts:
                 return {"ok": False, "error": f"{text.split()[0]} is not supported in threads. Sorry!"}
             command, _, named = text.partition(" ")
-            if command == seed.INVITE.command:
+            if command == INVITE.command:
                 self._stand_in.invite(user, channel, named.strip().removeprefix("@"))
                 return {"ok": True, "acked": True}
             return await self._interactions.slash_command(user, channel, text)

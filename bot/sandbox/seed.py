@@ -60,6 +60,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     real_name: str
     color: str
     is_bot: bool = False
+    is_admin: bool = False
     team_id: TeamId = TEAM_ID
     is_external: bool = False
     is_guest: bool = False
@@ -82,6 +83,14 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     is_non_threadable: bool = False
     external_teams: tuple[TeamId, ...] = ()
     sibling_teams: tuple[TeamId, ...] = ()
+
+    def restriction(self, *, is_reply: bool) -> str:
+        """The error for who writes there without a right to it, at top level or in a thread; "" if everybody may."""
+        if self.is_read_only:
+            return "restricted_action_read_only_channel"
+        if self.is_thread_only and not is_reply:
+            return "restricted_action_thread_only_channel"
+        return "restricted_action_non_threadable_channel" if self.is_non_threadable and is_reply else ""
 
     @property
     def is_im(self) -> bool:
@@ -110,24 +119,8 @@ class Seed(msgspec.Struct, frozen=True, kw_only=True):
     enterprise_id: str = ""
 
 
-class Hint(msgspec.Struct, frozen=True, kw_only=True):
-    """One line that the composer shows under a slash command."""
-
-    usage: str
-    description: str
-
-
-class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """A slash command as the app's manifest registers it."""
-
-    command: str
-    description: str
-    usage_hint: str
-    subcommands: tuple[Hint, ...] = ()
-
-
 PEOPLE: Final = (
-    User(id=ROBIN, name="robin", real_name="Robin", color="4a7c59"),
+    User(id=ROBIN, name="robin", real_name="Robin", color="4a7c59", is_admin=True),
     User(id=ADA, name="ada", real_name="Ada", color="7a5195"),
     User(id=NOOR, name="noor", real_name="Noor", color="c1666b"),
 )
@@ -199,32 +192,3 @@ of the Grid (Grid). The guest may open the app, although Slack's clients may not
 """
 
 SEEDS: Final = {"sandbox": SANDBOX, "company": COMPANY}
-
-INVITE: Final = Command(
-    command="/invite", description="Add a person or the app to this channel", usage_hint="@somebody"
-)
-"""A command of Slack itself, which answers of `/mixtral` refer to."""
-
-COMMANDS: Final = (
-    Command(
-        command="/mixtral",
-        description="Launch, ask and end open models",
-        usage_hint="launch | status | ask | scale | endpoint | key | logs | plan | recipes | down | help",
-        subcommands=(
-            Hint(
-                usage="launch [RECIPE] [as NAME] [--replicas N] [--spot]",
-                description="start a model on the cheapest machine that fits",
-            ),
-            Hint(usage="status [NAME]", description="what runs, what it costs, where it answers"),
-            Hint(usage="ask [NAME] PROMPT", description="send a prompt to a model"),
-            Hint(usage="scale NAME N", description="change the number of replicas"),
-            Hint(usage="endpoint NAME", description="the address and the key, visible only to you"),
-            Hint(usage="key NAME [list|new [@PERSON]|revoke ID]", description="list, make or revoke a person's key"),
-            Hint(usage="logs NAME", description="the last lines of the engine's log"),
-            Hint(usage="plan [RECIPE]", description="the machines that fit, cheapest first"),
-            Hint(usage="recipes", description="what can be launched"),
-            Hint(usage="down NAME", description="end a deployment and its machines"),
-            Hint(usage="help [COMMAND]", description="how a command is used"),
-        ),
-    ),
-)

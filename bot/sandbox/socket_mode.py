@@ -27,7 +27,7 @@ class Connection:
         self.unacked: dict[str, asyncio.Future[JSON]] = {}
 
     async def close(self) -> None:
-        with contextlib.suppress(RuntimeError):  # closed by the other side at the same time
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # closed by the other side at the same time
             await self.socket.close(1001)
 
 

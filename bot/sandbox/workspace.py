@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from bot.sandbox import seed
+from bot.sandbox import commands, seed
 from bot.sandbox.feed import Feed
 from bot.sandbox.limits import JSON
 from bot.sandbox.seed import Channel, ChannelId, User, UserId
@@ -241,7 +241,7 @@ class Workspace:
             "app": {"id": seed.APP_ID, "bot_user_id": seed.BOT_USER, "name": seed.BOT_NAME},
             "users": [msgspec.to_builtins(user) for user in self.users.values()],
             "channels": [page_channel(channel) for channel in self.channels.values()],
-            "commands": msgspec.to_builtins((*seed.COMMANDS, seed.INVITE)),
+            "commands": msgspec.to_builtins((*commands.COMMANDS, commands.INVITE)),
             "messages": listed,
             "homes": {user: self.homes.get(user) for user in self.modals},
             "modals": self.modals,

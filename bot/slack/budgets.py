@@ -65,7 +65,6 @@ LIMITS = {
     "conversations.history": TIER_3,
     "conversations.replies": TIER_3,
     "conversations.open": TIER_3,
-    "conversations.join": TIER_3,
     "views.open": TIER_4,
     "views.publish": TIER_4,
     "agents.sessions.setStatus": TIER_3,

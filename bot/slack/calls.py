@@ -11,7 +11,7 @@ from slack_sdk import WebClient
 from slack_sdk.web.slack_response import SlackResponse
 
 from bot.slack.budgets import Budgets
-from bot.slack.client import Call, within
+from bot.slack.client import Call, socket_url, within
 from bot.slack.failures import SlackAway, SlackBusy, SlackRefused
 from bot.slack.lockout import CAUSES, LockedOut, Lockout
 from bot.slack.message import JSON, Identity, Message
@@ -30,6 +30,8 @@ BAD_BLOCKS = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_t
 BAD_METADATA = frozenset(
     {"invalid_metadata_format", "invalid_metadata_schema", "metadata_too_large", "metadata_must_be_sent_from_app"}
 )
+INVALID = frozenset({"invalid_blocks", "invalid_message", "invalid_view"})
+"""Answers of blocks.validate that say what is wrong."""
 
 INSIST_WHILE_AWAY = timedelta(minutes=2)
 """How long `insist` repeats a call while Slack cannot be reached."""
@@ -98,13 +100,31 @@ class SlackCalls:
         if self._identity is None:
             found = self._call("auth.test", self._web.auth_test)
             user, bot, name, team = (str(found.get(key) or "") for key in ("user_id", "bot_id", "user", "team"))
-            team_id, enterprise = str(found.get("team_id") or ""), str(found.get("enterprise_id") or "")
-            self._identity = Identity(user=user, bot=bot, name=name, team=team, team_id=team_id, enterprise=enterprise)
+            self._identity = Identity(
+                user=user,
+                bot=bot,
+                name=name,
+                team=team,
+                team_id=str(found.get("team_id") or ""),
+                enterprise=str(found.get("enterprise_id") or ""),
+                granted=_granted(found),
+            )
         return self._identity
 
     def check_app_token(self, token: str) -> None:
         """Raise SlackRefused if the app-level token cannot open a socket."""
-        within(None, "apps.connections.open", self._web.apps_connections_open, {"app_token": token})
+        socket_url(self._web, token)
+
+    def faults(self, shown: Message | JSON) -> list[str]:
+        """Return what Slack finds wrong with the blocks of a message or with a view, which is not shown to anybody."""
+        about: JSON = {"message": {"blocks": list(shown.blocks)}} if isinstance(shown, Message) else {"view": shown}
+        try:
+            self._call("blocks.validate", self._web.blocks_validate, **about)
+        except SlackRefused as refused:
+            if refused.code not in INVALID:
+                raise
+            return _faults(refused)
+        return []
 
     def post(self, channel: str, message: Message, *, thread: str | None = None, metadata: JSON | None = None) -> str:
         """Post a message and return its ts. If Slack refuses the metadata, it is left out."""
@@ -260,3 +280,14 @@ class SlackCalls:
                 raise
             self._lockout.begin(refused.code)
             raise LockedOut(f"Slack refuses the bot ({refused.code}).") from refused
+
+
+def _granted(response: SlackResponse) -> frozenset[str]:
+    headers = {str(name).lower(): value for name, value in response.headers.items()}
+    return frozenset(filter(None, str(headers.get("x-oauth-scopes") or "").replace(" ", "").split(",")))
+
+
+def _faults(refused: SlackRefused) -> list[str]:
+    response: Any = getattr(refused.__cause__, "response", None)
+    errors = (response.get("errors") if response is not None else None) or [{}]
+    return [f"{each.get('pointer') or '/'}: {each.get('message') or refused.code}" for each in errors]

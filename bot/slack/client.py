@@ -36,6 +36,12 @@ def bolt_client(token: str, api_url: str) -> WebClient:
     return WebClient(token, base_url=_base(api_url), timeout=15, retry_handlers=retries)
 
 
+def socket_url(web: WebClient, app_token: str) -> str:
+    """Return the address of a new socket. Raises SlackBusy, SlackRefused, SlackAway."""
+    opened = within(None, "apps.connections.open", web.apps_connections_open, {"app_token": app_token})
+    return str(opened["url"])
+
+
 def within(budgets: Budgets | None, method: str, call: Call, arguments: JSON, *, leave: int = 0) -> SlackResponse:
     """Call a method once, within its budget. `leave`: number of calls that stay available to others.
 

@@ -1,29 +1,23 @@
 """How Slack reaches the bot: Bolt's app, over Socket Mode or HTTP."""
 
-import contextlib
 import logging
-import socket
 from collections.abc import Callable
 
 from slack_bolt import App
 from slack_bolt.adapter.socket_mode import SocketModeHandler
-from slack_sdk.errors import SlackClientError
-from slack_sdk.socket_mode.builtin import SocketModeClient
 
 from bot.slack.client import bolt_client
-from bot.slack.failures import translated
-from bot.slack.http_server import PATH, serve_http
+from bot.slack.http_server import PATHS, serve_http
+from bot.slack.lockout import Lockout
+from bot.slack.sockets import Sockets
 
 _LOG = logging.getLogger(__name__)
 
 ENVELOPES_AT_ONCE = 64
 """Number of threads for envelopes. Each envelope is processed and acked in one thread."""
 
-PING_EVERY = 2.0
-"""Seconds between two pings. A connection that misses a few of them is replaced."""
 
-
-def app_of(token: str, api_url: str, signing_secret: str | None) -> App:
+def app_of(token: str, api_url: str) -> App:
     """Return Bolt's app. It runs each listener in the thread of its envelope, so an ack waits for no other thread."""
     framework = logging.getLogger("slack_bolt.App")
     level = framework.level
@@ -33,7 +27,6 @@ def app_of(token: str, api_url: str, signing_secret: str | None) -> App:
     try:
         return App(
             client=bolt_client(token, api_url),
-            signing_secret=signing_secret or "",
             process_before_response=True,
             raise_error_for_unhandled_request=True,
             attaching_conversation_kwargs_enabled=False,
@@ -42,52 +35,28 @@ def app_of(token: str, api_url: str, signing_secret: str | None) -> App:
         framework.setLevel(level)
 
 
-def serve(app: App, app_token: str | None, port: int) -> Callable[[], None]:
-    """Start to receive from Slack, and return a function that ends it.
-
-    Socket Mode if there is an `app_token` (raises SlackFailed), else HTTP (raises OSError if the port is in use).
-    """
-    if app_token is None:
-        server = serve_http(app, port)
-        _LOG.info("listening on port %d, path %s", server.server_port, PATH)
-        return server.close
-    handler = SocketModeHandler(
-        app,
-        app_token,
-        concurrency=ENVELOPES_AT_ONCE,
-        ping_interval=PING_EVERY,
-        receive_buffer_size=65_536,
-    )
-    handler.client.on_close_listeners.append(lambda *_: _reconnect(handler.client))
+def serve_sockets(app: App, app_token: str, lockout: Lockout) -> Callable[[], None]:
+    """Start to receive over Socket Mode, and return a function that ends it. Raises SlackFailed."""
+    client = Sockets(app_token, app.client, threads=ENVELOPES_AT_ONCE, lockout=lockout)
+    _Handler(app, client)
     try:
-        with translated("apps.connections.open"):
-            handler.connect()  # type: ignore[no-untyped-call] # Bolt's own
+        client.connect()
     except BaseException:
-        _close(handler.client)
+        client.hang_up()
         raise
-    return lambda: _close(handler.client)
+    return client.hang_up
 
 
-def _reconnect(client: SocketModeClient) -> None:
-    """Open a new socket immediately. The client itself would wait until its next check of the old one."""
-    if not client.auto_reconnect_enabled:
-        return
-    try:
-        client.connect_to_new_endpoint(force=True)
-    except (SlackClientError, OSError) as error:
-        _LOG.warning("The socket to Slack could not be reopened; retrying: %s", error)
+def serve_requests(app: App, signing_secret: str, port: int) -> Callable[[], None]:
+    """Start to receive over HTTP, and return a function that ends it. Raises OSError if the port is in use."""
+    server = serve_http(app, signing_secret, port)
+    _LOG.info("listening on port %d, paths %s", server.server_port, ", ".join(PATHS))
+    return server.close
 
 
-def _close(client: SocketModeClient) -> None:
-    """Process and ack received envelopes, then close. The client's own close waits seconds for an idle socket."""
-    client.closed = True
-    client.auto_reconnect_enabled = False
-    client.message_workers.shutdown()
-    client.current_session_state.terminated = True
-    session = client.current_session
-    if session is not None and session.sock is not None:
-        with contextlib.suppress(OSError):
-            session.sock.shutdown(socket.SHUT_RDWR)  # wakes its reader
-    client.disconnect()
-    for runner in (client.current_session_runner, client.current_app_monitor, client.message_processor):
-        runner.event.set()
+class _Handler(SocketModeHandler):
+    """Bolt's handler of envelopes, for a client that is made elsewhere."""
+
+    def __init__(self, app: App, client: Sockets) -> None:
+        self.app, self.client = app, client
+        client.socket_mode_request_listeners.append(self.handle)  # type: ignore[arg-type] # as Bolt does

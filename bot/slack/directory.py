@@ -52,8 +52,8 @@ class Directory:
                     return ChannelFacts(is_joined=False)
                 raise
 
-        # Whether the bot was invited meanwhile is asked each time.
-        return self._channels.get(channel, look, keep=lambda facts: facts.is_joined)
+        # Whether the bot was invited, or the channel unarchived meanwhile, is asked each time.
+        return self._channels.get(channel, look, keep=lambda facts: facts.is_joined and not facts.obstacle)
 
     def members(self, channel: str) -> frozenset[str] | None:
         """Everybody who can read a private channel."""

@@ -4,12 +4,21 @@ from msgspec import Struct
 
 from bot.slack.message import JSON
 
+OBSTACLES = {
+    "is_archived": "is_archived",
+    "is_read_only": "restricted_action_read_only_channel",
+    "is_thread_only": "restricted_action_thread_only_channel",
+}
+"""Error codes by the flag of Slack's object of a channel. A channel without threads takes a card, but no alert."""
+
 
 class ChannelFacts(Struct, frozen=True, kw_only=True):
     """A channel, a direct message, or a group direct message."""
 
     is_joined: bool = True
-    """Whether the bot can read and post there."""
+    """Whether the bot is a member."""
+    obstacle: str = ""
+    """The error code with which Slack refuses a new message of the bot; empty if it accepts one."""
     is_public: bool = False
     """Whether every member of the workspace can read it."""
     is_shared: bool = False
@@ -33,6 +42,7 @@ def channel_facts(info: JSON) -> ChannelFacts:
     ours = {*(info.get("internal_team_ids") or ()), info.get("context_team_id")}
     return ChannelFacts(
         is_joined=direct or info.get("is_member") is not False,
+        obstacle=next((code for flag, code in OBSTACLES.items() if info.get(flag)), ""),
         is_public=not direct and info.get("is_private") is False,
         is_shared=shared,
         other_teams=tuple(t for t in info.get("connected_team_ids") or () if t not in ours) if shared else (),

@@ -1,38 +1,171 @@
-"""Serves the app over HTTP, as the alternative to Socket Mode: one thread per request."""
+"""Serves the app over HTTP, as the alternative to Socket Mode, behind a proxy with TLS.
 
+It is the standard library's server with a limit for everything that a client decides: number of connections, size of a
+request, time to send it. One more framework would need the same limits.
+"""
+
+import contextlib
 import logging
+import socket
+import sys
 import threading
+import time
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from socketserver import ThreadingMixIn
 from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from slack_bolt import App
-from slack_bolt.adapter.wsgi import SlackRequestHandler
+from slack_bolt import App, BoltRequest
+from slack_sdk.signature import SignatureVerifier
+
+from bot.slack.http_body import Rejected, verified
+from bot.slack.message import JSON
 
 _LOG = logging.getLogger(__name__)
 
-PATH = "/slack/events"
+PATHS = ("/slack/events", "/slack/interactivity", "/slack/commands")
+"""Slack's three request URLs. Each path accepts every kind of request, so that one URL may be entered three times."""
+HEALTH = ("/", "/health")
+
+CONNECTIONS = 64
+"""Maximum number of connections, each in a thread. Further ones are answered with status 503; Slack repeats events."""
+READ_WITHIN = 10.0
+"""Maximum time for the request to arrive, in seconds, and for each write of the response."""
+BODY_LIMIT = 1_048_576
+"""Maximum size of a request's body, in bytes."""
+RETRIED = ("x-slack-retry-num", "x-slack-retry-reason")
+
+_BUSY = b"HTTP/1.0 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
-class HttpServer(ThreadingMixIn, WSGIServer):
+class HttpServer(ThreadingMixIn, HTTPServer):
     daemon_threads = True
     request_queue_size = 128
+
+    def __init__(self, app: App, verifier: SignatureVerifier, port: int, *, read_within: float = READ_WITHIN) -> None:
+        """Raises OSError if the port is in use. `read_within`: in seconds."""
+        self.app = app
+        self.verifier = verifier
+        self.read_within = read_within
+        self._slots = threading.BoundedSemaphore(CONNECTIONS)
+        self._due: dict[socket.socket, float] = {}
+        super().__init__(("0.0.0.0", port), _Handler)
+
+    def server_bind(self) -> None:
+        """Bind without HTTPServer's lookup of the host's name, which can take seconds."""
+        super(HTTPServer, self).server_bind()
+        self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment] # an address of IPv4
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self._slots.acquire(blocking=False):
+            _LOG.warning("%d connections are open; another one is refused", CONNECTIONS)
+            request.settimeout(0)  # the server's only other thread must not wait
+            with contextlib.suppress(OSError):
+                request.sendall(_BUSY)
+            self.shutdown_request(request)
+            return
+        self._due[request] = time.monotonic() + self.read_within
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.has_arrived(request)
+            self._slots.release()
+
+    def has_arrived(self, request: socket.socket) -> None:
+        """End the time limit of a request."""
+        self._due.pop(request, None)
+
+    def service_actions(self) -> None:
+        """End the connections whose request has not arrived in time. Called between two polls of the listener."""
+        now = time.monotonic()
+        for request, due in list(self._due.items()):
+            if due < now:
+                self.has_arrived(request)
+                with contextlib.suppress(OSError):
+                    request.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - their names in the class above
+        """Log what a handler raised. A client that went away is none of ours."""
+        error = sys.exception()
+        if isinstance(error, OSError):
+            _LOG.debug("a connection ended: %s", error)
+        else:
+            _LOG.error("a request failed", exc_info=error)
 
     def close(self) -> None:
         self.shutdown()
         self.server_close()
 
 
-class _Handler(WSGIRequestHandler):
-    timeout = 30
+class _Handler(BaseHTTPRequestHandler):
+    server: HttpServer
+    server_version = "mixtral-bot"
+    sys_version = ""
+
+    def setup(self) -> None:
+        super().setup()
+        self.connection.settimeout(self.server.read_within)
+
+    def do_GET(self) -> None:
+        self._answer(HTTPStatus.OK, "ok\n") if self._path() in HEALTH else self._answer(HTTPStatus.NOT_FOUND)
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_POST(self) -> None:
+        if self._path() not in PATHS:
+            self._answer(HTTPStatus.NOT_FOUND)
+            return
+        try:
+            body = self._body()
+            self.server.has_arrived(self.connection)
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            payload = verified(body, headers, self.server.verifier)
+        except Rejected as rejected:
+            _LOG.info("a request was rejected with status %d: %s", rejected.status, rejected)
+            self._answer(rejected.status)
+        else:
+            self._dispatch(payload, {name: headers[name] for name in RETRIED if name in headers})
+
+    def _body(self) -> bytes:
+        length = self.headers.get("content-length", "")
+        if not length.isascii() or not length.isdecimal():
+            raise Rejected(HTTPStatus.LENGTH_REQUIRED, "no Content-Length")
+        if len(length) > len(str(BODY_LIMIT)) or int(length) > BODY_LIMIT:
+            raise Rejected(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"{length[:20]} bytes")
+        body = self.rfile.read(int(length))
+        if len(body) < int(length):
+            raise Rejected(HTTPStatus.BAD_REQUEST, "the body ended early")
+        return body
+
+    def _dispatch(self, payload: JSON, headers: dict[str, str]) -> None:
+        # The mode of a request whose body is parsed and verified.
+        request = BoltRequest(mode="socket_mode", body=payload, headers=dict(headers))
+        response = self.server.app.dispatch(request)
+        self._answer(HTTPStatus(response.status), response.body, response.first_headers())
+
+    def _answer(self, status: HTTPStatus, text: str = "", headers: dict[str, str] | None = None) -> None:
+        body = text.encode()
+        self.send_response(status)
+        for name, value in (headers or {"content-type": "text/plain; charset=utf-8"}).items():
+            self.send_header(name, value)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _path(self) -> str:
+        return self.path.partition("?")[0]
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name in the class above
         _LOG.debug(format, *args)
 
 
-def serve_http(app: App, port: int) -> HttpServer:
-    """Serve `PATH` in its own thread until closed. Raises OSError if the port is in use."""
-    handler = SlackRequestHandler(app, path=PATH)
-    server = make_server("0.0.0.0", port, handler, server_class=HttpServer, handler_class=_Handler)
+def serve_http(app: App, signing_secret: str, port: int, *, read_within: float = READ_WITHIN) -> HttpServer:
+    """Serve `PATHS` and `HEALTH` in a thread until closed. Raises OSError if the port is in use."""
+    server = HttpServer(app, SignatureVerifier(signing_secret), port, read_within=read_within)
     threading.Thread(target=server.serve_forever, args=(0.2,), name="http", daemon=True).start()
     return server

@@ -27,6 +27,8 @@ class Identity(Struct, frozen=True, kw_only=True):
     team_id: str = ""
     enterprise: str = ""
     """The id of the enterprise that the workspace belongs to, on Enterprise Grid."""
+    granted: frozenset[str] = frozenset()
+    """The scopes of the token."""
 
 
 def bears(message: Mapping[str, Any], metadata: JSON) -> bool:

@@ -11,7 +11,7 @@ NOT_EDITABLE = frozenset({"edit_window_closed"})
 """The workspace limits how long messages may be edited. The card is replaced once; the next refusal is reported."""
 
 _INVITE = "Invite the bot there with `/invite @mixtral`"
-_ELSEWHERE = "launch from another channel"
+_ELSEWHERE = "use another channel"
 
 CAUSES = {
     "not_in_channel": f"the bot is not a member of it. {_INVITE}",

@@ -30,5 +30,10 @@ def home(deployments: Sequence[Deployment], now: datetime, user: str) -> dict[st
     if others:
         blocks += [header("Other deployments"), *status.overview(others, now).blocks]
     blocks += [divider(), header("Commands"), *help_.help(None).blocks]
-    blocks.append(context("Anyone can ask and read. Only the launcher and the admins can scale and end a deployment."))
+    blocks.append(
+        context(
+            "Who can read the channel of a launch can ask and see the deployment. Only the launcher and the admins can "
+            "scale and end it."
+        )
+    )
     return {"type": "home", "blocks": blocks}

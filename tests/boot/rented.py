@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from recipes.loader import find, load
 from tests.boot.guest import Guests
@@ -45,12 +46,12 @@ class Rented:
         self.machine: Machine
         self._began = time.monotonic()
 
-    def rent(self, expires_in: timedelta) -> None:
-        """Have the driver make the machine. It boots from now on."""
+    def rent(self, expires_in: timedelta, **boot: Any) -> None:
+        """Have the driver make the machine. It boots from now on. `boot` are fields of Boot."""
         sold = [o for o in catalog.load() if o.cloud == self.driver.cloud and o.instance_type == TYPES[o.cloud]]
         offer = next(o for o in sold if o.usd_per_hour and o.zone and not o.spot)
         expires_at = datetime.now(UTC) + expires_in
-        asked = request(TOKEN, [offer], boot=boot_of(self.recipe, RECIPE), expires_at=expires_at)
+        asked = request(TOKEN, [offer], boot=replace(boot_of(self.recipe, RECIPE), **boot), expires_at=expires_at)
         self._began = time.monotonic()
         self.machine = self.driver.create(asked, SECRETS)
         self.at("requested")

@@ -116,10 +116,11 @@ cp /usr/share/guest/daemon-nvidia.json /etc/docker/daemon.json
 EOF
 chmod 755 "$root"/usr/bin/nvidia-*
 write /etc/docker/daemon.json <<'EOF'
-{ "registry-mirrors": ["http://169.254.169.254:5000"] }
+{ "registry-mirrors": ["http://169.254.169.254:5000"], "insecure-registries": ["169.254.169.254:5000"] }
 EOF
 write /usr/share/guest/daemon-nvidia.json <<'EOF'
-{ "registry-mirrors": ["http://169.254.169.254:5000"], "runtimes": { "nvidia": { "path": "runc" } } }
+{ "registry-mirrors": ["http://169.254.169.254:5000"], "insecure-registries": ["169.254.169.254:5000"],
+  "runtimes": { "nvidia": { "path": "runc" } } }
 EOF
 # What serves no scene: each costs seconds on an emulated processor.
 units=(apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer

@@ -5,16 +5,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.boot import registry as images
 from workers.machines import Presence
 
 pytestmark = [pytest.mark.boot_all, pytest.mark.timeout(3000)]
 
 LEASE = timedelta(minutes=40)
 ARMED = "this machine shuts down at"
+# Docker asks its hub after a mirror, and then reports what the hub said.
+IMAGE = f"docker:169.254.169.254:{images.PORT}/{images.NAME}:{images.TAG}"
 
 
-def booted(machine, lease=LEASE):
-    machine.rent(lease)
+def booted(machine, lease=LEASE, **boot):
+    machine.rent(lease, **boot)
     machine.until(lambda: machine.prints(ARMED), "the deadman is armed", 300)
 
 
@@ -51,7 +54,7 @@ def test_a_registry_that_stays_away_is_given_up_with_its_cause(renting, registry
 
 def test_a_full_disk_is_given_up_with_its_cause_and_the_machine_still_ends_itself(renting):
     with renting("aws", "docker.img", "Disk full", kernel="guest.full") as (machine, _):
-        booted(machine)
+        booted(machine, image=IMAGE)
         why = machine.until(lambda: machine.said.gave_up, "the machine has given up", 300)
         assert "no space left on device" in why
         machine.extend(timedelta(seconds=20))

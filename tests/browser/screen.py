@@ -127,7 +127,7 @@ class Screen:
         return message
 
     def passed(self):
-        """What was shown since the page was loaded: {headings: [text], streamed: {ts: [length]}}."""
+        """What was shown since the page was loaded: {headings: [text], written: {ts: [length]}}."""
         return self.page.evaluate("window.passed")
 
     def look(self):

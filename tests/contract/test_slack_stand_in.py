@@ -1048,7 +1048,7 @@ def test_a_person_of_another_company_is_told_apart_by_bolt(company):
     def of_mention(context):
         actors["app_mention"] = (context.actor_team_id, context.team_id)
 
-    with Person(bolt.client.base_url.removesuffix("api/"), seed.EVE) as eve:
+    with Person(robin.url, seed.EVE) as eve:
         eve.say(seed.ACME, "@mixtral hello")
     robin.wait_for(lambda _: len(actors) == 2)
     assert set(actors.values()) == {(seed.ACME_TEAM, seed.TEAM_ID)}

@@ -60,8 +60,8 @@ class Channels:
     def readers(self, channel: str) -> tuple[str, ...]:
         return self.companies
 
-    def may_post(self, channel: str) -> bool:
-        return self.joined
+    def obstacle(self, channel: str) -> str:
+        return "" if self.joined else "not_in_channel"
 
     def card_link(self, deployment: DeploymentId) -> str | None:
         return self.link
@@ -77,12 +77,13 @@ class Answers:
 
     def __init__(self) -> None:
         self.asked: list[Question] = []
+        self.stopped: list[str] = []
 
     def ask(self, question: Question) -> None:
         self.asked.append(question)
 
     def stop(self, channel: str, thread: str) -> None:
-        raise NotImplementedError
+        self.stopped.append(thread)
 
     def deleted(self, channel: str, ts: str) -> None:
         raise NotImplementedError

@@ -33,8 +33,9 @@ from bot.settings import from_environ
 from bot.slack.budgets import Budgets
 from bot.slack.calls import SlackCalls
 from bot.slack.client import ACK_TIMEOUT, web_client
-from bot.slack.connections import app_of, serve
+from bot.slack.connections import app_of, serve_sockets
 from bot.slack.directory import Directory
+from bot.slack.lockout import Lockout
 from bot.views.card import card
 from tests.builders.logs import Logs
 from tests.person import ADA, MIXTRAL, RANDOM, ROBIN, Person, words
@@ -78,7 +79,8 @@ class Bot:
         self.answers = Answers()
         self.requests = Deployments(redis, self.nudged.append, {})
         self.client = WebClient(BOT_TOKEN, base_url=slack.api_url)
-        directory = Directory(slack_of(settings, redis, timeout=ACK_TIMEOUT))
+        channels = SlackChannels(slack_of(settings, redis, timeout=ACK_TIMEOUT), redis)
+        directory = channels.directory
         sight = Sight(directory, ())
         self.context = CommandContext(
             deployments=self.requests,
@@ -86,20 +88,20 @@ class Bot:
             ladder=ladder_of(settings.workers, {}),
             priced=lambda: "read today",
             answers=self.answers,
-            channels=SlackChannels(slack_of(settings, redis, timeout=ACK_TIMEOUT), redis, directory),
+            channels=channels,
             admins=frozenset(),
             sight=sight,
             askable=Askable(self.requests, sight),
             now=lambda: datetime.now(UTC),
         )
         self._later = ThreadPoolExecutor(4)
-        self.app = app_of(BOT_TOKEN, slack.api_url, None)
+        self.app = app_of(BOT_TOKEN, slack.api_url)
         calls = slack_of(settings, redis)
         door = Door(
             Home(team=TEAM_ID), directory=directory, slack=calls, redis=redis, later=self._later, bot_user=BOT_USER
         )
         Listeners(self.context, Threads(redis), BOT_USER, self._later, calls, door=door).register(self.app)
-        self._close = serve(self.app, APP_TOKEN, 0)
+        self._close = serve_sockets(self.app, APP_TOKEN, Lockout(pytest.fail))
 
     def card(self, name, channel=MIXTRAL):
         """Post the card of a deployment of Robin's that answers."""

@@ -1,5 +1,6 @@
 """The bot as a process: how it starts, waits, reconnects and ends."""
 
+import json
 import os
 import signal
 import socket
@@ -13,12 +14,12 @@ from redis import Redis
 from slack_sdk.signature import SignatureVerifier
 
 from bot.prompting.store import Questions
-from bot.sandbox.seed import APP_TOKEN, BOT_TOKEN, BOT_USER
+from bot.sandbox.seed import APP_TOKEN, BOT_TOKEN, BOT_USER, TEAM_ID
 from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
 from tests import loopback
 from tests.patience import PATIENCE
-from tests.person import MIXTRAL, Person, words
+from tests.person import MIXTRAL, ROBIN, Person, words
 from workers.processes import Children
 from workers.sandbox.valkey import free_port, valkey
 
@@ -150,26 +151,35 @@ def test_it_waits_for_slack(tmp_path, valkey_url):
             robin.wait_connected()
 
 
-def test_over_http_it_answers_what_slack_signed_and_nothing_else(tmp_path, slack, valkey_url):
+def test_over_http_it_answers_what_slack_signed_once_and_nothing_else(tmp_path, slack, robin, valkey_url):
     port = free_port()
     env = environ(tmp_path, slack, valkey_url, SLACK_APP_TOKEN="", SLACK_SIGNING_SECRET=SIGNING_SECRET, PORT=str(port))
-    with bot(env, tmp_path / "bot.log"):
-        until(lambda: answers(port))
-        body = "command=%2Fmixtral&text=help&user_id=U1&channel_id=C1&team_id=T1&trigger_id=1.2"
+
+    def send(path, body, kind="application/x-www-form-urlencoded", **headers):
         stamp = str(int(time.time()))
         signature = SignatureVerifier(SIGNING_SECRET).generate_signature(timestamp=stamp, body=body)
-        headers = {
-            "Content-Type": "application/x-www-form-urlencoded",
-            "X-Slack-Request-Timestamp": stamp,
-            "X-Slack-Signature": signature,
-        }
-        url = f"http://127.0.0.1:{port}/slack/events"
-        said = loopback.post(url, content=body, headers=headers)
+        signed = {"Content-Type": kind, "X-Slack-Request-Timestamp": stamp, "X-Slack-Signature": signature}
+        return loopback.post(f"http://127.0.0.1:{port}/slack/{path}", content=body, headers=signed | headers)
+
+    log = tmp_path / "bot.log"
+    with bot(env, log):
+        until(lambda: answers(port))
+        body = f"command=%2Fmixtral&text=ask+What+is+a+payload%3F&user_id={ROBIN}&channel_id={MIXTRAL}&trigger_id=1.2"
+        said = send("commands", body)
         assert said.status_code == 200
         assert said.json()["response_type"] == "ephemeral"
-        assert "/mixtral launch" in said.text
-        forged = loopback.post(url, content=body, headers=headers | {"X-Slack-Signature": "v0=00"})
-        assert forged.status_code == 401
+        assert "launch" in said.text  # there is no deployment yet
+        assert send("commands", body, **{"X-Slack-Signature": "v0=00"}).status_code == 401
+        root = robin.say(MIXTRAL, "@mixtral Hello")
+        mention = {"type": "app_mention", "channel": MIXTRAL, "user": ROBIN, "ts": root, "text": "Hello"}
+        event = {"type": "event_callback", "event_id": "Ev1", "team_id": TEAM_ID, "event": mention}
+        for number in ("1", "2", "3"):
+            retry = {"X-Slack-Retry-Num": number, "X-Slack-Retry-Reason": "http_timeout"}
+            assert send("events", json.dumps(event), "application/json", **retry).status_code == 200
+        robin.wait_for_ephemeral("No deployment is running")
+        time.sleep(1)
+        assert sum("No deployment is running" in m["text"] for m in robin.ephemerals(MIXTRAL)) == 1
+    assert "Traceback" not in log.read_text()
 
 
 def end_of(process, log):

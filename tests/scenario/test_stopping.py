@@ -101,7 +101,7 @@ def test_a_question_that_is_deleted_while_it_waits_is_not_answered(place, engine
 def test_a_question_whose_deletion_is_reported_first_is_not_answered(place, engine):
     place.shelf.put("fast", engine.url, MIXTRAL)
     place.bot()
-    ts = f"{place.robin.messages(MIXTRAL)[-1]['ts']}7"
+    ts = f"{place.robin.say(MIXTRAL, 'Something else')}7"
     event = {"channel": MIXTRAL, "channel_type": "channel", "user": ROBIN, "team": "T0SANDBOX01"}
     place.robin.event("message", subtype="message_deleted", deleted_ts=ts, ts=f"{ts}1", **event)
     place.robin.wait_for(lambda _: place.redis.exists(f"mixtral:asked:{MIXTRAL}:{ts}"))
@@ -178,6 +178,22 @@ def test_a_complete_answer_is_not_written_again_because_its_session_could_not_be
     place.settled()
     assert place.robin.session(MIXTRAL, ts) == "active"
     assert len(engine.asked) == 1
+
+
+def test_a_session_lasts_as_long_as_any_answer_in_its_thread(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
+    place.settled(ts)
+    engine.script = lambda body: {"hang": 1.5} if body["messages"][-1]["content"] == "Slowly" else {}
+    place.robin.say(MIXTRAL, "Slowly", ts)
+    place.robin.wait_for(lambda _: engine.open == 1)
+    place.robin.say(MIXTRAL, "Quickly", ts)
+    place.robin.wait_for(lambda p: len([m for m in p.messages(MIXTRAL, ts) if m["user"] == BOT_USER]) == 2)
+    place.robin.wait_for(lambda _: place.redis.hlen(QUESTIONS) == 1)
+    assert place.robin.session(MIXTRAL, ts) == "processing"
+    place.settled()
+    assert place.robin.session(MIXTRAL, ts) == "active"
 
 
 def test_without_sessions_the_line_below_the_thread_is_set_and_removed(place, engine, channel):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.commands.channels import SlackChannels
 from bot.commands.sight import Askable, Sight
 from bot.commands.strangers import Home
 from bot.door import REFUSED, Door
@@ -25,15 +26,18 @@ from bot.sandbox.seed import (
     GROUP,
     GUS,
     MIXTRAL,
+    NEWS,
+    OLD,
     OPS,
     PAIR,
+    THREADS,
 )
 from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
 from bot.settings import from_environ
 from bot.slack.client import ACK_TIMEOUT
-from bot.slack.connections import app_of, serve
-from bot.slack.directory import Directory
+from bot.slack.connections import app_of, serve_sockets
+from bot.slack.lockout import Lockout
 from tests.builders.logs import Logs
 from tests.person import ADA, GENERAL, NOOR, ROBIN, Person, words
 from workers.run import wire_deployments
@@ -57,16 +61,17 @@ class Bot:
         settings = from_environ(environ)
         self.logs, self.requests = Logs(redis), wire_deployments(settings.workers, redis)
         calls, quick = slack_of(settings, redis), slack_of(settings, redis, timeout=ACK_TIMEOUT)
-        ourselves, directory = calls.identity(), Directory(quick)
+        ourselves, channels = calls.identity(), SlackChannels(quick, redis)
+        directory = channels.directory
         askable = Askable(self.requests, Sight(directory, settings.admins))
         self.answers = AnswerPool(self.requests, calls, redis, askable=askable, watch_every=timedelta(seconds=0.2))
         self._later = ThreadPoolExecutor(4)
-        context = context_of(settings, redis, self.answers, directory)
+        context = context_of(settings, redis, self.answers, channels)
         whose = Home(team=ourselves.team_id, enterprise=ourselves.enterprise, others=settings.teams)
         door = Door(whose, directory=directory, slack=calls, redis=redis, later=self._later, bot_user=BOT_USER)
-        app = app_of(BOT_TOKEN, slack.api_url, None)
+        app = app_of(BOT_TOKEN, slack.api_url)
         Listeners(context, Threads(redis), BOT_USER, self._later, calls, door=door).register(app)
-        self._close = serve(app, APP_TOKEN, 0)
+        self._close = serve_sockets(app, APP_TOKEN, Lockout(pytest.fail))
 
     def runs(self, name, channel):
         """A deployment of Robin's that answers commands; a question to it waits."""
@@ -224,3 +229,16 @@ def test_a_question_from_a_direct_message_of_two_people_is_refused_with_a_mend_t
     told = words(people[ROBIN].wait_for_ephemeral("The question was not sent", channel=PAIR))
     assert "your own direct message with the bot" in told
     assert "/invite" not in told
+
+
+@pytest.mark.parametrize(
+    ("channel", "why"), [(NEWS, "it is read-only"), (THREADS, "it accepts only replies in threads"), (OLD, "archived")]
+)
+def test_a_channel_that_would_refuse_the_card_or_the_answer_is_named_before_anything_starts(
+    open_bot, people, channel, why
+):
+    bot = open_bot()
+    bot.runs("fast", MIXTRAL)
+    assert why in answered(people[ROBIN], "/mixtral launch scripted as other", channel)
+    assert why in answered(people[ROBIN], "/mixtral ask fast What is salt?", channel)
+    assert [state.name for state in bot.requests.all()] == ["fast"]

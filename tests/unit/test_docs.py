@@ -8,6 +8,7 @@ from urllib.parse import unquote
 import pytest
 
 from bot.cli.__main__ import main
+from tests.reference.redis_keys import KEYS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -82,3 +83,15 @@ def test_something_is_found_to_look_at() -> None:
     assert {"run", "worker", "gateway", "plan", "check"} <= named(readme, COMMAND)
     assert "docs/gateway.md#measurements" in LINK.findall(prose(readme))
     assert "measurements" in anchors(ROOT / "docs" / "gateway.md")
+
+
+def test_each_redis_key_that_the_documentation_names_exists() -> None:
+    known = {re.sub(r"<.*", "", key) for key in KEYS}
+    named_keys = {word for page in PAGES for word in named(page, re.compile(r"(?<!\S)mixtral:[a-z][a-z:]*"))}
+    assert {key for key in named_keys if not any(one.startswith(key) for one in known)} == set()
+
+
+def test_slacks_page_says_of_each_key_that_holds_what_people_wrote_how_long_it_is_kept() -> None:
+    rows = [line for line in (ROOT / "docs" / "slack.md").read_text().splitlines() if line.startswith("|")]
+    written = {key for key, (_, what) in KEYS.items() if re.search(r"[Pp]rompt|[Cc]onversation|[Tt]hread", what)}
+    assert [key for key in written if not any(f"`{re.sub('<.*', '', key)}" in row for row in rows)] == []

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests import live
 from tests.builders.machines import SECRETS, request
 from tests.builders.offers import offer
 from tests.fakes.driver import FakeDriver
+from tests.live import clouds as live
 from workers.clouds.driver import DriverError
 from workers.clouds.gcp.findings import PERMISSIONS
 from workers.machines import Listing, Unlisted

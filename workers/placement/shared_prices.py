@@ -15,6 +15,9 @@ KEY = "mixtral:prices"
 FORM = 1
 """Incremented if older versions can no longer use what this version writes."""
 
+UNANSWERED = "The prices in Redis are not used, because it does not answer"
+"""Begins the sentence why the prices in Redis cannot be used, if the cause is Redis itself."""
+
 ANSWERS_WITHIN = 0.7
 """Timeout of Redis in seconds for commands that work without it."""
 
@@ -65,7 +68,7 @@ def reader(redis: Any) -> Shared:
             found, why = load(redis)
         except (RedisError, OSError) as error:
             cause = " ".join(str(error).split()).rstrip(".")
-            return "", f"The prices in Redis are not used, because it does not answer: {cause}."
+            return "", f"{UNANSWERED}: {cause}."
         return (found.table if found else ""), why
 
     return shared

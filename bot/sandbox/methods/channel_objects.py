@@ -8,7 +8,17 @@ CREATED = 1_700_000_000
 
 
 def channel_object(channel: Channel, *, with_members: bool = False) -> JSON:
-    """The object of a channel as the app sees it; `with_members`: with the number of members."""
+    """The object of a channel in conversations.info; `with_members`: with the number of members."""
+    alone: JSON = {"is_open": True} if channel.is_im else _connected(channel) | _restrictions(channel)
+    return _common(channel) | alone | ({"num_members": len(channel.members)} if with_members else {})
+
+
+def listed_object(channel: Channel) -> JSON:
+    """The object of a channel in lists: without what restricts it and who is connected."""
+    return _common(channel) | ({} if channel.is_im else {"num_members": len(channel.members)})
+
+
+def _common(channel: Channel) -> JSON:
     if channel.is_im:
         return _im(channel)
     fields = {
@@ -32,12 +42,7 @@ def channel_object(channel: Channel, *, with_members: bool = False) -> JSON:
         "topic": {"value": channel.topic, "creator": "", "last_set": 0},
         "purpose": {"value": "", "creator": "", "last_set": 0},
     }
-    return (
-        fields
-        | _sharing(channel)
-        | _restrictions(channel)
-        | ({"num_members": len(channel.members)} if with_members else {})
-    )
+    return fields | _sharing(channel)
 
 
 def _im(channel: Channel) -> JSON:
@@ -51,29 +56,29 @@ def _im(channel: Channel) -> JSON:
         "is_org_shared": False,
         "context_team_id": seed.TEAM_ID,
         "user": next(user for user in channel.members if user != seed.BOT_USER),
-        "is_open": True,
-        "priority": 0,
     }
 
 
 def _sharing(channel: Channel) -> JSON:
-    internal, external = [seed.TEAM_ID, *channel.sibling_teams], [*channel.external_teams]
-    fields: JSON = {
-        "is_shared": bool(channel.sibling_teams or external),
+    return {
+        "is_shared": bool(channel.sibling_teams or channel.external_teams),
         "is_org_shared": bool(channel.sibling_teams),
-        "is_ext_shared": bool(external),
+        "is_ext_shared": bool(channel.external_teams),
         "is_pending_ext_shared": False,
         "pending_shared": [],
         "pending_connected_team_ids": [],
-        "shared_team_ids": internal + external,
+        "shared_team_ids": [seed.TEAM_ID, *channel.sibling_teams, *channel.external_teams],
     }
-    if external:
-        fields |= {
-            "internal_team_ids": internal,
-            "connected_team_ids": external,
-            "conversation_host_id": seed.TEAM_ID,
-        }
-    return fields
+
+
+def _connected(channel: Channel) -> JSON:
+    if not channel.external_teams:
+        return {}
+    return {
+        "internal_team_ids": [seed.TEAM_ID, *channel.sibling_teams],
+        "connected_team_ids": [*channel.external_teams],
+        "conversation_host_id": seed.TEAM_ID,
+    }
 
 
 def _restrictions(channel: Channel) -> JSON:

@@ -6,6 +6,11 @@ from bot.sandbox.block_kit import check_attachments, check_message_blocks
 from bot.sandbox.limits import JSON, SlackError
 from bot.sandbox.methods.places import check_editable, message_of, own_message_of, thread_of, writable_channel_of
 from bot.sandbox.stand_in import StandIn
+from bot.sandbox.workspace import Message
+
+_NOT_IN_UPDATES = frozenset(
+    {"ts", "thread_ts", "reply_count", "reply_users", "reply_users_count", "latest_reply", "subscribed", "is_locked"}
+)
 
 
 def content_of(arguments: Arguments, *, text_at_most: int = limits.TEXT) -> JSON:
@@ -80,8 +85,14 @@ def update(stand_in: StandIn, arguments: Arguments) -> JSON:
         "channel": message.channel,
         "ts": message.ts,
         "text": message.text,
-        "message": message.for_api(with_metadata=True),
+        "message": _as_updated(message),
     }
+
+
+def _as_updated(message: Message) -> JSON:
+    """The message as chat.update returns it: without its place and its replies."""
+    fields = message.for_api(with_metadata=True)
+    return {name: value for name, value in fields.items() if name not in _NOT_IN_UPDATES}
 
 
 def delete(stand_in: StandIn, arguments: Arguments) -> JSON:

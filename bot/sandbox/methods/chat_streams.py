@@ -64,7 +64,8 @@ def stop_stream(stand_in: StandIn, arguments: Arguments) -> JSON:
     message.metadata = metadata or message.metadata
     stand_in.streams.end(stream)
     stand_in.sessions.set(message.channel, message.root_ts, status)
-    return {"channel": message.channel, "ts": message.ts, "message": message.for_api(with_metadata=True)}
+    stopped = {name: value for name, value in message.for_api().items() if name not in ("app_id", "team")}
+    return {"channel": message.channel, "ts": message.ts, "message": stopped}
 
 
 def _check_recipient(stand_in: StandIn, arguments: Arguments) -> None:

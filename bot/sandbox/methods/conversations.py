@@ -6,7 +6,7 @@ from typing import Any
 from bot.sandbox import seed
 from bot.sandbox.arguments import Arguments
 from bot.sandbox.limits import JSON, SlackError
-from bot.sandbox.methods.channel_objects import channel_object
+from bot.sandbox.methods.channel_objects import channel_object, listed_object
 from bot.sandbox.methods.places import channel_of, joined_channel_of
 from bot.sandbox.seed import Channel
 from bot.sandbox.stand_in import StandIn
@@ -28,7 +28,7 @@ def _of_types(arguments: Arguments, channels: list[Channel]) -> JSON:
     wanted = [c for c in channels if _TYPES[c.kind] in kinds]
     if arguments.flag("exclude_archived"):
         wanted = [c for c in wanted if not c.is_archived]
-    listed = [channel_object(channel, with_members=True) for channel in wanted]
+    listed = [listed_object(channel) for channel in wanted]
     return _page(arguments, listed, "channels", default=100)
 
 

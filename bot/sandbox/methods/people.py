@@ -39,8 +39,8 @@ def _user_fields(workspace: Workspace, user: User) -> JSON:
         "tz": "Etc/UTC",
         "tz_label": "Coordinated Universal Time",
         "tz_offset": 0,
-        "is_admin": user.id == seed.ROBIN,
-        "is_owner": user.id == seed.ROBIN,
+        "is_admin": user.is_admin,
+        "is_owner": user.is_admin,
         "is_bot": user.is_bot,
         "is_app_user": False,
         "profile": {
@@ -82,9 +82,15 @@ def bots_info(_: StandIn, arguments: Arguments) -> JSON:
     }
 
 
-def team_info(_: StandIn, arguments: Arguments) -> JSON:
-    named = arguments.text("team") or seed.TEAM_ID
-    if named not in teams.NAMES:
+def team_info(stand_in: StandIn, arguments: Arguments) -> JSON:
+    """The app's own team, or another one that shares a channel."""
+    named = TeamId(arguments.text("team") or seed.TEAM_ID)
+    channels = stand_in.workspace.channels.values()
+    external = {team for channel in channels for team in channel.external_teams}
+    known = external.union({seed.TEAM_ID}, *(channel.sibling_teams for channel in channels))
+    if named not in known:
         raise SlackError("team_not_found")
-    name = teams.NAMES[TeamId(named)]
-    return {"team": {"id": named, "name": name, "domain": name.lower(), "email_domain": ""}}
+    enterprise = "" if named in external else stand_in.workspace.enterprise_id
+    on_grid = {"enterprise_id": enterprise, "enterprise_name": teams.ENTERPRISE_NAME} if enterprise else {}
+    name = teams.NAMES[named]
+    return {"team": {"id": named, "name": name, "domain": name.lower(), "email_domain": "", **on_grid}}

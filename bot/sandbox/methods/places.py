@@ -50,20 +50,12 @@ def writable_channel_of(
     if channel.is_bot_im and not stand_in.workspace.has_messages_tab:
         raise SlackError("messages_tab_disabled")
     root = stand_in.workspace.message(channel.id, arguments.text("thread_ts"))
-    restricted = _restriction(channel, root, is_reply="thread_ts" in arguments)
+    restricted = channel.restriction(is_reply="thread_ts" in arguments)
+    if root is not None and root.is_locked:
+        restricted = restricted or "restricted_action_thread_locked"
     if restricted:
         raise SlackError(restriction or restricted)
     return channel
-
-
-def _restriction(channel: Channel, root: Message | None, *, is_reply: bool) -> str:
-    if channel.is_read_only:
-        return "restricted_action_read_only_channel"
-    if channel.is_thread_only and not is_reply:
-        return "restricted_action_thread_only_channel"
-    if channel.is_non_threadable and is_reply:
-        return "restricted_action_non_threadable_channel"
-    return "restricted_action_thread_locked" if root is not None and root.is_locked else ""
 
 
 def message_of(stand_in: StandIn, arguments: Arguments, name: str = "ts") -> Message:

@@ -1,6 +1,7 @@
 """Every cell of the table of deeds and people, by payloads as Slack sends them, through Bolt and the real listeners."""
 
 import json
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from functools import partial
@@ -44,6 +45,7 @@ from tests.rights import CELLS, COLUMNS, cells, rows
 
 BOSS = "U0BOSS00001"
 NOWHERE = "nowhere-1"
+NOW = f"{time.time():.6f}"
 PLACES = {"open-1": MIXTRAL, "closed-1": OPS, "joint-1": ACME, "over-1": MIXTRAL}
 ABOUT = {"guest": "open-1", "sibling": "open-1", "external": "joint-1", "invited": "joint-1", "stale": "over-1"}
 """The deployment that a column is about; `closed-1` unless it is here."""
@@ -201,9 +203,9 @@ class Workspace:
 
     def _event(self, **event):
         ours = self.team == TEAM_ID
-        event |= {"channel": event.get("channel", self.channel), "user": self.user, "event_ts": "7.0"}
-        if event["type"] != "app_home_opened":
-            event |= {"ts": "7.0", "team": self.team} | ({} if ours else {"user_team": self.team})
+        event |= {"channel": event.get("channel", self.channel), "user": self.user, "event_ts": NOW}
+        if event["type"] in {"message", "app_mention"}:
+            event |= {"ts": NOW, "team": self.team} | ({} if ours else {"user_team": self.team})
         if not self.user:
             event = {name: value for name, value in event.items() if name not in {"user", "team", "user_team"}}
         return self.sends(
@@ -230,6 +232,10 @@ class Workspace:
     def replies(self, name):
         self.redis.hset(f"mixtral:thread:{self.channel}:3.0", "deployment", self.ids.get(name, "d-none"))
         return self.says("And without salt?", thread_ts="3.0", channel_type="channel")
+
+    def stops(self):
+        self._event(type="agent_session_stopped", thread_ts="3.0", streaming_message_ts=[])
+        return "stopped" if self.office.answers.stopped == ["3.0"] else ""
 
     def opens_home(self):
         return self._event(type="app_home_opened", tab="home", channel="D0HOME00001")
@@ -261,6 +267,7 @@ DEEDS: dict[str, Callable[..., str]] = {
     "ask NAME": lambda it, name: it.types(f"ask {name}: Hi"),
     "mention": lambda it, name: it.mentions(f"{name}: Hi"),
     "thread reply": lambda it, name: it.replies(name),
+    "stop an answer": lambda it, name: it.stops(),
     "direct message": lambda it, name: it.says(f"{name}: Hi", channel="D0HOME00001", channel_type="im"),
     "logs": lambda it, name: it.types(f"logs {name}"),
     "logs button": partial(by_id, lambda it, id_: it.presses("card_logs", id_)),
@@ -285,6 +292,7 @@ DONE = {
     "ask NAME": "Asked",
     "mention": "Asked",
     "thread reply": "Asked",
+    "stop an answer": "stopped",
     "direct message": "Asked",
     "logs": "has no log yet",
     "logs button": "has no log yet",
@@ -324,6 +332,7 @@ def test_the_table_is_what_happens(redis, launched, cell):
             elsewhere = DEEDS[cell.deed](Workspace(_emptied(redis), launched, cell.who), NOWHERE)
             assert said.replace(name, NOWHERE) == elsewhere
             assert said
+            assert cell.deed != "choose button" or not it.office.answers.asked
         case "others":
             assert f"<@{ROBIN}> launched *{name}*: only they or an admin" in said
         case "no guest":

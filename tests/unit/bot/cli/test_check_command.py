@@ -20,6 +20,7 @@ from tests.fakes.gcp import GcpCloud
 from tests.fakes.haproxy_certificates import self_signed
 from tests.fakes.hub import FakeHub
 from workers.clouds.gcp.findings import PERMISSIONS
+from workers.placement.in_use import refreshed
 from workers.sandbox.gce.server import Handler
 from workers.sandbox.valkey import free_port
 
@@ -432,6 +433,22 @@ def test_clouds_that_do_not_answer_are_told_without_a_traceback(home):
     assert "cannot be reached: Connection refused" in line(lines, "GCP", "credentials")
     assert "Start it, or correct REDIS_URL" in line(lines, "Redis")
     assert "Check the network and SLACK_API_URL" in line(lines, "Slack", "bot token")
+
+
+def test_prices_that_redis_does_not_give_are_mended_with_redis(home):
+    del home["MIXTRAL_PRICES"]
+    _, lines = checked(home | {"REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"})
+    told = line(lines, "prices", "are not used, because it does not answer")
+    assert "mixtral-bot prices" not in told
+
+
+def test_a_price_file_that_cannot_be_read_is_mended_by_reading_the_prices_again(home):
+    del home["MIXTRAL_PRICES"]
+    file = refreshed(home)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"\xff")
+    _, lines = checked(home)
+    assert line(lines, "prices", "is ignored").endswith("Run `mixtral-bot prices`.")
 
 
 def test_who_may_reach_the_ports_must_be_said(home, aws):

@@ -2,15 +2,19 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bot.commands import handlers
 from bot.commands.context import Caller
+from bot.commands.errors import CommandError
 from bot.commands.scale_handler import scale_to
 from bot.commands.settle import settle
 from bot.language.command import Ask, Down, Endpoint, Help, Launch, Logs, Plan, Recipes, Scale, Status
+from bot.language.question import Question
+from bot.slack.facts import ChannelFacts
 from tests.fakes.office import Office
 from workers.placement.limits import Limits
 
@@ -66,6 +70,88 @@ def test_where_several_could_answer_there_is_a_button_for_each_which_puts_the_qu
     assert put.key == "trigger:slow"
     too_long = handlers.handle(Ask(text="long " * 400), caller, office.context)
     assert len(too_long.blocks) == 1
+
+
+def test_a_forged_choice_asks_as_the_person_who_presses_and_answers_nowhere_else(office):
+    office.running.put("fast", "http://127.0.0.1:1")
+    forged = Question(
+        id="E1",
+        team="T9",
+        channel="C0HERE",
+        user="UADMIN",
+        text="Hi",
+        deployment="fast",
+        chosen=True,
+        response_url="http://127.0.0.1/elsewhere",
+    )
+    caller = Caller(team="T1", channel="C0HERE", user="U2", once="1.1", response_url="http://r")
+    handlers.ask_again(msgspec.json.encode(forged).decode(), caller, office.context)
+    [asked] = office.answers.asked
+    assert (asked.user, asked.team, asked.response_url) == ("U2", "T1", None)
+    for value in (
+        "",
+        "{}",
+        msgspec.json.encode(replace(forged, channel="C0OTHER")).decode(),
+        msgspec.json.encode(replace(forged, deployment=None)).decode(),
+    ):
+        with pytest.raises(CommandError, match="no longer valid"):
+            handlers.ask_again(value, caller, office.context)
+    assert len(office.answers.asked) == 1
+
+
+def test_the_name_of_what_a_person_cannot_see_is_taken_and_no_more_is_said(office):
+    office.running.put("fast", "http://127.0.0.1:1", "C0OPS")
+    office.directory.channels["C0OPS"] = ChannelFacts()
+    office.directory.joined["C0OPS"] = frozenset({"U1", "U3"})
+    office.channels.link = "https://slack.example/card"
+    said = office.says(Launch(name="fast"), user="U2")
+    assert "The name *fast* is taken. Choose another name." in said
+    assert "/mixtral launch as fast-2" in said
+    for secret in ("U1", "C0OPS", "slack.example"):
+        assert secret not in said
+    assert "<@U1> launched it in <#C0OPS>" in office.says(Launch(name="fast"), user="U3")
+
+
+def test_what_ended_in_a_private_channel_never_was_for_those_outside_it(office):
+    id_ = office.running.put("fast-1", "http://127.0.0.1:1", "C0OPS")
+    office.running.append(office.running.story(id_).stopped().ended())
+    office.running.put("open", "http://127.0.0.1:2")
+    office.directory.channels["C0OPS"] = ChannelFacts()
+    office.directory.joined["C0OPS"] = frozenset({"U3"})
+    assert office.says("status fast-1", user="U2") == office.says("status fast-2", user="U2").replace(
+        "fast-2", "fast-1"
+    )
+    assert "*fast-1* ended" in office.says("status fast-1", user="U3")
+    assert "Asked *open*" in office.says("ask fast-1 Hello", user="U2")
+    assert "fast-1 has ended" in office.says("ask fast-1 Hello", user="U3")
+
+
+def test_where_slack_does_not_say_who_reads_a_channel_only_the_launcher_and_the_admins_see_it(office):
+    office.running.put("fast", "http://127.0.0.1:1", "C0OPS")
+    office.directory.channels["C0OPS"] = None
+    assert "There is no deployment `fast`" in office.says("logs fast", user="U2")
+    assert "has no log yet" in office.says("logs fast", user="UADMIN")
+    assert "has no log yet" in office.says("logs fast", user="U2", channel="C0OPS")  # who types there reads it
+    office.directory.asked.clear()
+    assert "Ending *fast*" in office.says("down fast", user="U1")
+    assert set(office.directory.asked) <= {"C0OPS"}
+
+
+def test_the_holder_of_a_key_sees_the_deployment_that_it_opens(office):
+    office.running.put("fast", "http://127.0.0.1:1", "C0OPS")
+    office.directory.channels["C0OPS"] = ChannelFacts()
+    office.says("key fast new <@U2>")
+    assert "You have a key to it" in office.says("endpoint fast", user="U2")
+    assert "There is no deployment" in office.says("endpoint fast", user="U3")
+
+
+def test_a_launch_in_a_shared_channel_names_the_companies_that_read_it(office):
+    office.channels.companies = ("Acme (T0ACME)", "T0OTHER")
+    said = office.says(Launch(name="fast"))
+    assert (
+        "People of Acme (T0ACME) and T0OTHER read this channel: they see the card, its thread and the answers." in said
+    )
+    assert office.requests.get("fast").place.shared_with == ("Acme (T0ACME)", "T0OTHER")
 
 
 def test_where_the_card_cannot_be_shown_nothing_is_started(office):

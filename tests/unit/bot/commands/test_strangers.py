@@ -57,7 +57,8 @@ def command(team_id, enterprise_id=None):
         (ALONE, event(shared=True, team=THEIRS, team_id=THEIRS), Standing.STRANGER),
         (ALONE, event(shared=True, team=THEIR_GRID), Standing.STRANGER),
         (ALONE, event(shared=False), Standing.OURS),
-        (ALONE, event(shared=True), Standing.STRANGER),
+        # Slack may leave the team out, also of one's own people.
+        (ALONE, event(shared=True), Standing.UNCLEAR),
         (ALONE, event(shared=None), Standing.UNCLEAR),
         (ON_GRID, event(shared=True, user_team=GRID, team=SIBLING), Standing.OURS),
         (ON_GRID, event(shared=True, team=SIBLING, team_id=SIBLING, enterprise_id=GRID), Standing.OURS),
@@ -90,11 +91,18 @@ def test_a_company_on_the_list_is_let_in_by_its_workspace_or_its_enterprise():
         (None, False, Standing.OURS),
         (None, True, Standing.STRANGER),
         (None, None, Standing.STRANGER),
+        (PersonFacts(team=OURS), True, Standing.OURS),
     ],
 )
 def test_where_the_payload_leaves_it_open_slack_decides_and_silence_of_slack_keeps_strangers_out(person, shared, found):
     sender = Sender(user="U1", team=SIBLING, channel="C1")
     assert once_asked(sender, person, shared, ON_GRID) is found
+
+
+def test_a_payload_without_a_team_in_a_shared_channel_is_a_strangers_unless_slack_says_otherwise():
+    sender = sender_of(event(shared=True))
+    assert once_asked(sender, PersonFacts(team=OURS), True, ALONE) is Standing.OURS
+    assert once_asked(sender, None, True, ALONE) is Standing.STRANGER
 
 
 def test_without_the_scope_that_tells_of_people_the_home_tab_opens_for_ones_own():

@@ -3,7 +3,7 @@
 import pytest
 
 from bot.sandbox import seed
-from bot.sandbox.methods.channel_objects import channel_object
+from bot.sandbox.methods.channel_objects import channel_object, listed_object
 from tests.person import ADA, GENERAL, MIXTRAL, NOOR, ROBIN, Person
 
 CHANNELS = {channel.id: channel for channel in seed.COMPANY.channels}
@@ -154,9 +154,27 @@ def test_a_shared_channel_names_the_teams_that_share_it():
     assert "connected_team_ids" not in channel_object(CHANNELS[seed.MIXTRAL])
 
 
+def test_a_list_does_not_tell_what_restricts_a_channel_and_who_is_connected():
+    for channel, told in ((seed.NEWS, "is_read_only"), (seed.ACME, "connected_team_ids"), (seed.DM_ADA, "is_open")):
+        assert told in channel_object(CHANNELS[channel])
+        assert told not in listed_object(CHANNELS[channel])
+
+
 def test_the_number_of_members_comes_on_request(app):
     assert "num_members" not in app.call("conversations.info", channel=MIXTRAL)["channel"]
     assert app.call("conversations.info", channel=MIXTRAL, include_num_members=True)["channel"]["num_members"] == 6
+
+
+def test_people_write_where_they_may(company, robin):
+    assert robin.post("/page/send", channel=seed.OLD, text="hello")["error"] == "is_archived"
+    topic = robin.say(seed.THREADS, "an administrator's topic")
+    assert robin.say(seed.NEWS, "an administrator's news")
+    with Person(company.url, ADA) as ada:
+        assert ada.post("/page/send", channel=seed.NEWS, text="x")["error"] == "restricted_action_read_only_channel"
+        assert (
+            ada.post("/page/send", channel=seed.THREADS, text="x")["error"] == "restricted_action_thread_only_channel"
+        )
+        assert ada.say(seed.THREADS, "a reply", topic)
 
 
 def test_an_administrator_cannot_change_what_does_not_exist(robin):

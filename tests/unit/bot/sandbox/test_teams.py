@@ -156,3 +156,13 @@ def test_an_external_person_who_shares_a_channel_with_the_app_is_no_stranger(pla
     shared = place.workspace.channels.pop(seed.ACME)
     assert seed.EVE in shared.members
     assert person(place, seed.EVE)["is_stranger"] is True
+
+
+def test_team_info_tells_of_teams_that_share_a_channel_alone(app, robin):
+    own, acme = app.call("team.info")["team"], app.call("team.info", team=THEIRS)["team"]
+    assert (own["id"], own["enterprise_id"]) == (OURS, GRID)
+    assert acme["id"] == THEIRS
+    assert "enterprise_id" not in acme
+    assert app.call("team.info", team=SIBLING)["team"]["enterprise_id"] == GRID
+    robin.administer("channel", channel=seed.ACME, external_teams=[])
+    assert app.error("team.info", team=THEIRS) == "team_not_found"

@@ -1,7 +1,8 @@
-"""Launch one small model on a real cloud, ask it once, end it, and print what it cost: `python -m tests.live aws`.
+"""Launch one small model on a real cloud, ask it once, end it, and print what it cost.
 
-Needs the cloud's credentials, and no Slack and no Redis. Everything that it starts it ends, also after Ctrl-C. If this
-process is killed, the machine ends itself at its expiry; the same command with `--end` ends it earlier.
+`python -m tests.live.clouds aws`. Needs the cloud's credentials, and no Slack and no Redis. Everything that it starts
+it ends, also after Ctrl-C. If this process is killed, the machine ends itself at its expiry; the same command with
+`--end` ends it earlier.
 """
 
 import argparse
@@ -45,7 +46,7 @@ from workers.run import connect, drivers_of, wire_deployments
 from workers.sandbox.valkey import free_port, valkey
 from workers.serving.probe import CompletionFailed, completion
 
-RECIPE = Path(__file__).parents[1] / "docs" / "examples" / "first-launch.yaml"
+RECIPE = Path(__file__).parents[2] / "docs" / "examples" / "first-launch.yaml"
 MAX_PRICE = Decimal("1.60")
 """Maximum price of the machine, in USD per hour."""
 READY_WITHIN = timedelta(minutes=40)
@@ -130,7 +131,7 @@ class Live:
 
 def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
     """Exit status 0 if the model answered and no machine is left."""
-    parser = argparse.ArgumentParser(prog="python -m tests.live", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.live.clouds", description=__doc__)
     parser.add_argument("cloud", choices=("aws", "gcp"))
     parser.add_argument("--recipe", type=Path, default=RECIPE)
     parser.add_argument("--max-price", type=Decimal, default=MAX_PRICE, help="of the machine, in USD per hour")
@@ -230,7 +231,7 @@ def _answer(deployments: Deployments, state: Deployment) -> bool:
 
 def _end(live: Live, deployments: Deployments, id_: DeploymentId) -> None:
     say("ending the deployment")
-    deployments.stop(id_, by="tests.live")
+    deployments.stop(id_, by="tests.live.clouds")
     until = time.monotonic() + ENDED_WITHIN.total_seconds()
     while time.monotonic() < until:
         live.children.restart_the_dead()
@@ -251,7 +252,7 @@ def _left(live: Live) -> int:
     listing = live.listing()
     running = [one.machine.id for one in listing if one.presence is Presence.RUNNING]
     for id_ in running:
-        say(f"STILL RUNNING: {id_}. Run `.venv/bin/python -m tests.live {live.cloud} --end`")
+        say(f"STILL RUNNING: {id_}. Run `.venv/bin/python -m tests.live.clouds {live.cloud} --end`")
     for part in listing.unlisted:
         say(f"NOT LISTED: {part.place or live.cloud}: {part.why}. If a machine was made there, look at the console")
     if not running and not listing.unlisted:

@@ -67,7 +67,7 @@ def _answers(port):
 
 def live(environ, *arguments):
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.live", *arguments],
+        [sys.executable, "-m", "tests.live.clouds", *arguments],
         env=environ,
         cwd=Path(__file__).parents[2],
         stdout=subprocess.PIPE,

@@ -1,0 +1,81 @@
+"""Ends a question, whatever became of it: the session of its thread, its answer if nobody wants it, and its record."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+
+from msgspec.structs import replace
+
+from bot.language.question import Asked, QuestionKey
+from bot.prompting.notices import QuestionNotices
+from bot.prompting.sessions import Sessions
+from bot.prompting.store import Questions, Threads, thread_of
+from bot.prompting.withdrawal import Why, Withdrawn
+from bot.slack.calls import SlackCalls
+from bot.slack.failures import SlackFailed, SlackRefused
+
+
+class Endings:
+    """Safe to use from several threads, if each has a different question. Methods raise SlackFailed, RedisError."""
+
+    def __init__(
+        self,
+        slack: SlackCalls,
+        *,
+        questions: Questions,
+        threads: Threads,
+        notices: QuestionNotices,
+        sessions: Sessions,
+        orphans: Callable[[Asked], Sequence[str]],
+    ) -> None:
+        """`orphans`: finds messages of an answer that are not recorded."""
+        self._slack, self._questions, self._threads = slack, questions, threads
+        self._notices, self._sessions, self._orphans = notices, sessions, orphans
+
+    def end(self, asked: Asked) -> None:
+        """End the session of a question that is over, and remove the question.
+
+        A process that dies in between, or finds Slack away, leaves a question that is not answered again.
+        """
+        if asked.tries and asked.thread is not None:
+            if not asked.over:
+                asked = replace(asked, over=True)
+                self._questions.put(asked)
+            if not self._is_continued(asked):
+                self._sessions.end(*thread_of(asked))
+        self._questions.remove(asked.question.key)
+
+    def give_up(self, key: QuestionKey) -> None:
+        """Remove a question about which Slack accepts no message."""
+        asked = self._questions.get(key)
+        if asked is not None:
+            with suppress(SlackFailed):
+                self.end(asked)
+            self._questions.remove(key)
+
+    def withdraw(self, asked: Asked, withdrawn: Withdrawn) -> None:
+        """Say nothing more to a question that was stopped, or remove the answer of one that was deleted."""
+        channel = asked.question.channel
+        if asked.starting is not None:
+            asked = replace(asked, begun=(*asked.begun, *self._orphans(asked)))
+        for ts in asked.begun[-1:]:
+            with suppress(SlackRefused):  # it is no stream, or Slack has ended it
+                self._slack.stop_stream(channel, ts)
+        match withdrawn.why:
+            case Why.DELETED:
+                for ts in asked.begun:
+                    with suppress(SlackRefused):
+                        self._slack.insist(partial(self._slack.delete, channel, ts))
+            case Why.STOPPED if asked.begun and asked.deployment is not None:
+                self._threads.answered(asked, asked.deployment, withdrawn.shown)
+        if asked.notice is not None:
+            self._notices.insist_on_withdrawal(asked, "Your question waited here.")
+        self.end(asked)
+
+    def _is_continued(self, asked: Asked) -> bool:
+        """Whether another question of the thread is being answered, which ends the session after it."""
+        return any(
+            other.tries and not other.over and other.notice is None and thread_of(other) == thread_of(asked)
+            for other in self._questions.all()
+            if other.question.key != asked.question.key
+        )

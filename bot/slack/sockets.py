@@ -1,0 +1,187 @@
+"""The socket of Socket Mode: replaced once when it ends, and at growing intervals if Slack refuses it."""
+
+import contextlib
+import json
+import logging
+import socket
+import threading
+import time
+from typing import Any
+
+from slack_sdk import WebClient
+from slack_sdk.socket_mode.builtin import SocketModeClient
+from slack_sdk.socket_mode.builtin.connection import Connection, ConnectionState
+
+from bot.slack.client import socket_url
+from bot.slack.failures import SlackAway, SlackFailed, SlackRefused
+from bot.slack.lockout import APP_TOKEN, CAUSES, Lockout
+
+_LOG = logging.getLogger(__name__)
+_SDK = logging.getLogger(f"{__name__}.sdk")
+_SDK.setLevel(logging.CRITICAL)  # it logs each try; this module logs each cause once
+
+PING_EVERY = 2.0
+"""Seconds between two pings. A connection that misses a few of them is replaced."""
+PROVEN_AFTER = 10.0
+"""Age in seconds at which a socket counts as accepted, and the next one is opened without a pause."""
+PAUSE_LIMIT = 15.0
+"""Maximum pause in seconds before another try; the pauses are 1, 2, 4 … seconds."""
+LEAVES_WITHIN = 30.0
+"""Time in seconds that a replaced socket is still read. Slack closes it before."""
+_BRIEF = 1000
+"""Maximum length of a message about the socket itself. Envelopes are longer, and are not parsed twice."""
+
+REASONS = {
+    "too_many_websockets": "10 sockets of this app are open, which is Slack's limit. "
+    "End other processes of the bot that use this app",
+    "link_disabled": "Socket Mode is off in the app's settings. Turn it on, or unset SLACK_APP_TOKEN to use HTTP",
+}
+"""Cause and mend by the reason with which Slack ends a socket. The others, such as `refresh_requested`, are routine."""
+
+
+class Sockets(SocketModeClient):
+    """Bolt's client with one rule for all that ends a socket; the SDK's own ones can open two for one end.
+
+    A socket that Slack asks to replace is read until Slack closes it: what arrives on it meanwhile is not lost. Each
+    socket has a thread that reads it; the SDK's runner, which calls `_run_current_session`, opens the next one.
+    """
+
+    def __init__(self, app_token: str, web_client: WebClient, *, threads: int, lockout: Lockout) -> None:
+        """`threads`: number of threads for envelopes."""
+        self._lockout = lockout
+        self._open: dict[Connection, ConnectionState] = {}
+        self._leaving: dict[Connection, float] = {}
+        """Sockets that Slack closes soon, and when they are no longer read."""
+        self._opened_at = 0.0
+        self._failures = 0
+        self._not_before = 0.0
+        self._said = ""
+        self.closed = False  # read by the runner, which starts before the SDK sets it
+        super().__init__(
+            app_token,
+            web_client=web_client,
+            logger=logging.getLogger("slack_bolt.App"),
+            ping_interval=PING_EVERY,
+            concurrency=threads,
+            receive_buffer_size=65_536,
+        )
+
+    def connect(self) -> None:
+        """Open a socket, and make it the current one. Raises SlackRefused, SlackBusy, SlackAway."""
+        errors: list[Exception] = []
+        fresh = Connection(
+            url=socket_url(self.web_client, self.app_token),
+            logger=_SDK,
+            ping_interval=self.ping_interval,
+            receive_buffer_size=self.receive_buffer_size,
+            proxy=self.proxy,
+            proxy_headers=self.proxy_headers,
+            on_message_listener=lambda message: self._receive(fresh, message),
+            on_error_listener=lambda error: errors.append(error) if not errors else None,
+            ssl_context=self.web_client.ssl,
+        )
+        fresh.connect()
+        if not fresh.is_active():
+            raise SlackAway(f"The socket to Slack could not be opened ({errors[0] if errors else 'no answer'}).")
+        state = self._open[fresh] = ConnectionState()  # type: ignore[no-untyped-call] # the SDK's own
+        self.current_session, self.current_session_state = fresh, state
+        self._opened_at = time.monotonic()
+        _LOG.info("a socket to Slack is open")
+        threading.Thread(target=self._read, args=(fresh, state), name="socket", daemon=True).start()
+        if not self.current_app_monitor_started:
+            self.current_app_monitor_started = True
+            self.current_app_monitor.start()
+
+    def hang_up(self) -> None:
+        """Process and ack received envelopes, then close all sockets. The SDK's own close waits for idle sockets."""
+        self.closed = True
+        self.message_workers.shutdown()
+        for session in list(self._open):
+            self._end(session)
+        for runner in (self.current_session_runner, self.current_app_monitor, self.message_processor):
+            runner.event.set()
+
+    def process_message(self) -> None:
+        """Drop what arrives after `hang_up`. It is not acked, and Slack sends it to another process or again."""
+        try:
+            super().process_message()
+        except RuntimeError:  # its threads are shut down
+            if not self.closed:
+                raise
+
+    def connect_to_new_endpoint(self, force: bool = False) -> None:
+        """Do nothing: `_run_current_session` opens the next socket, whatever ended the last one."""
+
+    def _run_current_session(self) -> None:
+        """Open a socket if the current one has ended or is about to. The SDK's runner calls this ten times a second."""
+        now = time.monotonic()
+        for session in list(self._open):
+            overdue = self._leaving.get(session, now) < now and session is not self.current_session
+            if overdue or not session.is_active():  # the SDK's monitor closes a socket that answers no ping
+                self._end(session)
+        if self.closed or self.current_session is None:
+            return
+        if self.is_connected() and self.current_session not in self._leaving:
+            if now - self._opened_at > PROVEN_AFTER:
+                self._failures, self._said = 0, ""
+        elif now >= self._not_before:
+            self._reopen()
+
+    def _reopen(self) -> None:
+        self._not_before = time.monotonic() + min(2.0**self._failures, PAUSE_LIMIT)
+        self._failures += 1
+        try:
+            self.connect()
+        except SlackFailed as failed:
+            if isinstance(failed, SlackRefused) and failed.code in CAUSES:
+                self._lockout.begin(failed.code, APP_TOKEN)
+            self._say(f"{failed} Trying again.")
+
+    def _read(self, session: Connection, state: ConnectionState) -> None:
+        """Read a socket until it ends."""
+        try:
+            session.run_until_completion(state)
+        except Exception as error:  # noqa: BLE001 - another socket is opened
+            _LOG.info("a socket ended: %s", error)
+        self._end(session)
+
+    def _receive(self, session: Connection, message: str) -> None:
+        reason = _reason(message) if len(message) < _BRIEF else None
+        if reason is None:
+            self.enqueue_message(message)
+            return
+        self._leaving[session] = time.monotonic() + LEAVES_WITHIN
+        if reason in REASONS:
+            self._failures = max(self._failures, 1)
+            self._not_before = max(self._not_before, time.monotonic() + min(2.0**self._failures, PAUSE_LIMIT))
+            self._say(f"Slack ends the socket ({reason}): {REASONS[reason]}. Trying again.")
+
+    def _end(self, session: Connection) -> None:
+        state = self._open.pop(session, None)
+        self._leaving.pop(session, None)
+        if state is not None:
+            state.terminated = True
+            _shut(session)
+            session.disconnect()
+
+    def _say(self, sentence: str) -> None:
+        if sentence != self._said:
+            _LOG.warning("%s", sentence)
+        self._said = sentence
+
+
+def _reason(message: str) -> str | None:
+    """Return the reason of a message that announces the end of the socket; None for others."""
+    try:
+        content: Any = json.loads(message)
+    except ValueError:
+        return None
+    announces = isinstance(content, dict) and content.get("type") == "disconnect"
+    return str(content.get("reason") or "") if announces else None
+
+
+def _shut(session: Connection) -> None:
+    """End both directions, which wakes the thread that reads the socket."""
+    if session.sock is not None:
+        with contextlib.suppress(OSError):
+            session.sock.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,189 @@
+"""Bolt over HTTP: what Slack signs arrives as it was typed, and nothing else does; no client holds the others up."""
+
+import json
+import socket
+import time
+from urllib.parse import urlencode
+
+import pytest
+from slack_sdk.signature import SignatureVerifier
+
+from bot.sandbox.seed import BOT_TOKEN
+from bot.sandbox.server import start
+from bot.sandbox.stand_in import Settings
+from bot.slack import http_server
+from bot.slack.connections import app_of
+from bot.slack.http_server import PATHS, serve_http
+from tests import loopback
+
+SECRET = "a-secret-between-slack-and-us"
+FORM, AS_JSON = "application/x-www-form-urlencoded", "application/json"
+
+
+@pytest.fixture(scope="module")
+def received():
+    """The clicks and events that the app received."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def app(received):
+    """A Bolt app that acks a command with its text."""
+    with start(Settings(rate_scale=0)) as running:
+        app = app_of(BOT_TOKEN, running.api_url)
+        app.command("/mixtral")(lambda ack, body: ack(body["text"]))
+        app.action("card_down")(lambda ack, body: (ack(), received.append(body["actions"][0]["value"])))
+        app.event("app_mention")(lambda event: received.append(event["text"]))
+        yield app
+
+
+@pytest.fixture(scope="module")
+def server(app):
+    running = serve_http(app, SECRET, 0, read_within=0.5)
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def post(server):
+    def send(body, kind=FORM, *, path=PATHS[0], secret=SECRET, age=0, **headers):
+        stamp = str(int(time.time() - age))
+        signature = SignatureVerifier(secret).generate_signature(timestamp=stamp, body=body)
+        signed = {"Content-Type": kind, "X-Slack-Request-Timestamp": stamp, "X-Slack-Signature": signature}
+        return loopback.post(f"http://127.0.0.1:{server.server_port}{path}", content=body, headers=signed | headers)
+
+    return send
+
+
+@pytest.fixture(autouse=True)
+def _no_trace(caplog):
+    yield
+    assert [r for r in caplog.records if r.exc_info] == []
+
+
+def command(text):
+    return urlencode({"command": "/mixtral", "text": text, "user_id": "U1", "team_id": "T1"})
+
+
+@pytest.mark.parametrize(
+    "text", ["ask What is a payload?", "payload", "ask payload=1&text=2", "ask {payload}", "ask ü"]
+)
+def test_a_command_arrives_as_it_was_typed_at_each_of_the_request_urls(post, text):
+    for path in PATHS:
+        said = post(command(text), path=path)
+        assert said.status_code == 200
+        assert said.text == text
+
+
+def test_a_click_and_an_event_arrive(post, received):
+    click = {"type": "block_actions", "actions": [{"action_id": "card_down", "value": "payload", "type": "button"}]}
+    assert post(urlencode({"payload": json.dumps(click)})).status_code == 200
+    event = {"type": "event_callback", "event": {"type": "app_mention", "text": "a payload?"}}
+    assert post(json.dumps(event), AS_JSON).status_code == 200
+    assert received[-2:] == ["payload", "a payload?"]
+
+
+def test_slack_s_check_of_the_request_url_is_answered(post):
+    said = post(json.dumps({"type": "url_verification", "challenge": "abc", "token": "t"}), AS_JSON)
+    assert said.json() == {"challenge": "abc"}
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"secret": "another"},
+        {"age": 600},
+        {"age": -600},
+        {"X-Slack-Signature": "v0=00"},
+        {"X-Slack-Signature": "v0=\u00fc".encode("latin-1")},
+        {"X-Slack-Request-Timestamp": "yesterday"},
+        {"X-Slack-Request-Timestamp": "9" * 400},
+        {"X-Forwarded-For": "127.0.0.1", "X-Slack-Signature": ""},
+    ],
+)
+def test_a_forged_or_old_request_is_refused(post, forged):
+    for body in (command("help"), "{", "payload={"):
+        said = post(body, **forged)
+        assert said.status_code == 401
+        assert said.text == ""
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ('{"command": "/mixtral", "text": "help"}', FORM),
+        ("command=%2Fmixtral&text=help", AS_JSON),
+        ("payload=no+JSON", FORM),
+        ("payload=[]", FORM),
+        ("[1]", AS_JSON),
+        ("", FORM),
+    ],
+)
+def test_a_body_that_is_not_of_the_kind_it_claims_to_be_is_refused(post, body, kind):
+    assert post(body, kind).status_code == 400
+
+
+def test_a_body_of_other_bytes_than_text_is_refused(server):
+    stamp = str(int(time.time()))
+    headers = {"X-Slack-Request-Timestamp": stamp, "X-Slack-Signature": "v0=00"}
+    url = f"http://127.0.0.1:{server.server_port}{PATHS[0]}"
+    assert loopback.post(url, content=b"\xff\xfe", headers=headers).status_code == 401
+
+
+def test_a_load_balancer_is_answered_and_other_paths_are_not(server):
+    url = f"http://127.0.0.1:{server.server_port}"
+    assert [loopback.get(f"{url}{path}").status_code for path in ("/", "/health", "/slack/events")] == [200, 200, 404]
+    assert loopback.post(f"{url}/elsewhere", content="").status_code == 404
+
+
+def exchange(server, sent):
+    """Send bytes as they are, and return what comes until the server closes the connection."""
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=5) as client:
+        client.sendall(sent)
+        received = b""
+        while part := client.recv(4096):
+            received += part
+    return received
+
+
+def test_a_body_that_is_too_large_or_of_no_stated_size_is_not_read(server):
+    head = f"POST {PATHS[0]} HTTP/1.1\r\nHost: x\r\n".encode()
+    assert b" 413 " in exchange(server, head + b"Content-Length: 99999999\r\n\r\n")
+    assert b" 413 " in exchange(server, head + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n")
+    assert b" 411 " in exchange(server, head + b"Transfer-Encoding: chunked\r\n\r\n")
+    assert b" 411 " in exchange(server, head + b"Content-Length: -1\r\n\r\n")
+
+
+def test_clients_that_send_slowly_are_cut_off_and_hold_up_nobody(server, post, monkeypatch):
+    began = time.monotonic()
+    slow = [socket.create_connection(("127.0.0.1", server.server_port), timeout=5) for _ in range(8)]
+    for client in slow:
+        client.sendall(f"POST {PATHS[0]} HTTP/1.1\r\nContent-Length: 100\r\n".encode())
+    assert post(command("help")).text == "help"
+    while time.monotonic() - began < 0.4:
+        for client in slow:
+            client.sendall(b"X: 1\r\n")  # each of them within the time limit of a single read
+        time.sleep(0.1)
+    for client in slow:
+        try:
+            while client.recv(4096):
+                pass
+        except ConnectionError:
+            pass
+        client.close()
+    assert time.monotonic() - began < 2
+
+
+def test_more_connections_than_threads_are_answered_with_503(app, post, monkeypatch):
+    monkeypatch.setattr(http_server, "CONNECTIONS", 1)
+    server = serve_http(app, SECRET, 0, read_within=5)
+    try:
+        with socket.create_connection(("127.0.0.1", server.server_port)) as holds:
+            holds.sendall(b"GET / HTTP/1.1\r\n")
+            time.sleep(0.1)
+            assert b" 503 " in exchange(server, b"")
+        deadline = time.monotonic() + 5
+        while loopback.get(f"http://127.0.0.1:{server.server_port}/").status_code != 200:
+            assert time.monotonic() < deadline
+    finally:
+        server.close()
