@@ -65,7 +65,7 @@ class Stopped(Exception):
 
 def main(environ: Mapping[str, str]) -> int:
     """Run until SIGTERM or SIGINT. Return 0; 2 after a sentence on stderr if the bot cannot start, or is locked out."""
-    ending = Ending()
+    ending = ProcessEnd()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ending.begin(0))
     try:
@@ -78,7 +78,7 @@ def main(environ: Mapping[str, str]) -> int:
     return ending.status
 
 
-class Ending:
+class ProcessEnd:
     """Why the process ends: by a signal, or because Slack accepts no call of the bot."""
 
     def __init__(self) -> None:

@@ -24,7 +24,6 @@ from bot.slack.budgets import LIMITS, Budgets
 from bot.slack.calls import SlackCalls
 from bot.slack.client import web_client
 from bot.slack.connections import app_of, serve_sockets
-from bot.slack.directory import Directory
 from bot.slack.lockout import Lockout
 from tests.builders.logs import Logs
 from tests.fakes.upstream import Upstream
@@ -48,7 +47,8 @@ class Line:
         self.settings = settings
         self.requests = wire_deployments(settings.workers, redis)
         self.bots = []
-        directory = Directory(slack_of(settings, redis))
+        channels = SlackChannels(slack_of(settings, redis), redis)
+        directory = channels.directory
         sight = Sight(directory, ())
         self.askable = Askable(self.requests, sight)
         context = CommandContext(
@@ -57,7 +57,7 @@ class Line:
             ladder=None,
             priced=lambda: "",
             answers=self,
-            channels=SlackChannels(slack_of(settings, redis), redis, directory),
+            channels=channels,
             admins=(),
             sight=sight,
             askable=self.askable,
