@@ -24,6 +24,7 @@ from bot.slack.budgets import LIMITS, Budgets
 from bot.slack.calls import SlackCalls
 from bot.slack.client import web_client
 from bot.slack.connections import app_of, serve_sockets
+from bot.slack.directory import Directory
 from bot.slack.lockout import Lockout
 from tests.builders.logs import Logs
 from tests.fakes.upstream import Upstream
@@ -47,8 +48,7 @@ class Line:
         self.settings = settings
         self.requests = wire_deployments(settings.workers, redis)
         self.bots = []
-        channels = SlackChannels(slack_of(settings, redis), redis)
-        directory = channels.directory
+        directory = Directory(slack_of(settings, redis))
         sight = Sight(directory, ())
         self.askable = Askable(self.requests, sight)
         context = CommandContext(
@@ -57,7 +57,7 @@ class Line:
             ladder=None,
             priced=lambda: "",
             answers=self,
-            channels=channels,
+            channels=SlackChannels(slack_of(settings, redis), redis),
             admins=(),
             sight=sight,
             askable=self.askable,
