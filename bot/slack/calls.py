@@ -11,6 +11,7 @@ from slack_sdk import WebClient
 from slack_sdk.web.slack_response import SlackResponse
 
 from bot.slack.budgets import Budgets
+from bot.slack.channel_ids import ChannelIds
 from bot.slack.client import Call, socket_url, within
 from bot.slack.failures import SlackAway, SlackBusy, SlackRefused
 from bot.slack.lockout import CAUSES, LockedOut, Lockout
@@ -53,15 +54,19 @@ class SlackCalls:
         web: WebClient,
         budgets: Budgets | None,
         stopping: threading.Event | None = None,
+        *,
         lockout: Lockout | None = None,
+        ids: ChannelIds | None = None,
     ) -> None:
         """`budgets`: None if only methods without a budget are called. `stopping` ends `insist`.
 
         `lockout`: begins when Slack refuses the bot's token; from then on, methods raise LockedOut without a request.
+        `ids`: arguments may be the first ids of channels whose ids have changed.
         """
         self._web = web
         self._budgets = budgets
         self._lockout = lockout
+        self._ids = ids
         self.stopping = stopping or threading.Event()
         self._refusals = Refusals()
         self._identity: Identity | None = None
@@ -274,12 +279,24 @@ class SlackCalls:
         if self._lockout is not None and self._lockout.code:
             raise LockedOut(f"Slack refuses the bot ({self._lockout.code}).")
         try:
-            return within(self._budgets, method, call, arguments, leave=leave)
+            return self._send_renamed(method, call, arguments, leave=leave)
         except SlackRefused as refused:
             if self._lockout is None or refused.code not in CAUSES:
                 raise
             self._lockout.begin(refused.code)
             raise LockedOut(f"Slack refuses the bot ({refused.code}).") from refused
+
+    def _send_renamed(self, method: str, call: Call, arguments: JSON, *, leave: int) -> SlackResponse:
+        if self._ids is None:
+            return within(self._budgets, method, call, arguments, leave=leave)
+        sent = self._ids.in_arguments(arguments)
+        try:
+            return within(self._budgets, method, call, sent, leave=leave)
+        except SlackRefused as refused:
+            renamed = self._ids.in_arguments(arguments, afresh=True) if refused.code == "channel_not_found" else sent
+            if renamed == sent:
+                raise
+            return within(self._budgets, method, call, renamed, leave=leave)
 
 
 def _granted(response: SlackResponse) -> frozenset[str]:
