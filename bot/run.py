@@ -66,7 +66,7 @@ class Stopped(Exception):
 
 def main(environ: Mapping[str, str]) -> int:
     """Run until SIGTERM or SIGINT. Return 0; 2 after a sentence on stderr if the bot cannot start, or is locked out."""
-    ending = ProcessEnd()
+    ending = Exit()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ending.begin(0))
     try:
@@ -79,7 +79,7 @@ def main(environ: Mapping[str, str]) -> int:
     return ending.status
 
 
-class ProcessEnd:
+class Exit:
     """Why the process ends: by a signal, or because Slack accepts no call of the bot."""
 
     def __init__(self) -> None:
