@@ -32,7 +32,6 @@ MODULES = {
     "ladder.py": SHOWS_IT,
     "replicas.py": SHOWS_IT,
     "pool.py": PROCESS_POOL,
-    "refusals.py": "each side has its own: clouds refuse offers, Slack refuses methods",
 }
 """Basenames that several modules may have, with the reason."""
 
