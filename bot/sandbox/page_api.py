@@ -1,20 +1,18 @@
 """The page's API: a snapshot, the changes after it, and the person's actions."""
 
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from bot.sandbox import edits, events
-from bot.sandbox.administration import Administration
 from bot.sandbox.commands import INVITE
-from bot.sandbox.faults import Fault, Kind
 from bot.sandbox.interactions import Interactions
+from bot.sandbox.json_route import PageError, json_route
 from bot.sandbox.limits import JSON
 from bot.sandbox.seed import Channel, ChannelId, UserId
 from bot.sandbox.stand_in import StandIn
@@ -27,17 +25,6 @@ REVALIDATE = {"Cache-Control": "no-cache"}
 NO_PAGE = "The page is not built: run `make page`. Slack's Web API is served at /api/.\n"
 
 
-_REASONS = {
-    Kind.REFRESH_SOCKET: "refresh_requested",
-    Kind.WARN_SOCKET: "warning",
-    Kind.DISABLE_LINK: "link_disabled",
-}
-
-
-class PageError(Exception):
-    """A request of the page is invalid; the message contains the reason."""
-
-
 class Assets(StaticFiles):
     """The page's script and styles."""
 
@@ -48,12 +35,11 @@ class Assets(StaticFiles):
 
 
 class PageApi:
-    """`/`, `/page/*` and `/sandbox/*`."""
+    """`/` and `/page/*`."""
 
     def __init__(self, stand_in: StandIn, interactions: Interactions) -> None:
         self._stand_in = stand_in
         self._interactions = interactions
-        self._administration = Administration(stand_in)
         self._workspace = stand_in.workspace
         self._ending = False
 
@@ -65,7 +51,7 @@ class PageApi:
             Route("/page/state", self.state),
             Route("/page/events", self.events),
             *(
-                Route(f"/page/{act.__name__}", self._json_route(act), methods=["POST"])
+                Route(f"/page/{act.__name__}", json_route(act), methods=["POST"])
                 for act in (
                     self.send,
                     self.action,
@@ -78,16 +64,6 @@ class PageApi:
                     self.delete,
                 )
             ),
-            *(
-                Route(f"/sandbox/{act.__name__}", self._json_route(act), methods=["POST"])
-                for act in self._administration.acts
-            ),
-            Route("/sandbox/faults", self._json_route(self.arm), methods=["POST"]),
-            Route("/sandbox/faults", self.clear_faults, methods=["DELETE"]),
-            Route("/sandbox/event", self._json_route(self.event), methods=["POST"]),
-            Route("/sandbox/calls", self.calls),
-            Route("/sandbox/acks", self.acks),
-            Route("/sandbox/deliveries", self.deliveries),
         ]
 
     def end(self) -> None:
@@ -126,19 +102,6 @@ class PageApi:
                     yield b"id: %d\ndata: %s\n\n" % (cursor, msgspec.json.encode(change))
                 if not await reader.change(QUIET_SECONDS):
                     yield b": keep-alive\n\n"
-
-    def _json_route(self, act: Any) -> Any:
-        """A route that passes the JSON body to `act` and returns its result; status 400 for an invalid request."""
-
-        async def route(request: Request) -> Response:
-            try:
-                return JSONResponse(await act(_object(await request.body())))
-            except KeyError as missing:
-                return JSONResponse({"ok": False, "error": f"missing field: {missing}"}, 400)
-            except (ValueError, PageError) as wrong:
-                return JSONResponse({"ok": False, "error": str(wrong)}, 400)
-
-        return route
 
     async def send(self, body: JSON) -> JSON:
         """A person sends a message or, outside a thread, a slash command."""
@@ -247,36 +210,6 @@ class PageApi:
         self._stand_in.feed.publish(("user", user.id), lambda: {"user": msgspec.to_builtins(user)})
         return {"ok": True, "me": user.id}
 
-    async def arm(self, body: JSON) -> JSON:
-        """Set a fault; faults of sockets happen immediately."""
-        fault = msgspec.convert(body, Fault)
-        match fault.kind:
-            case Kind.DROP_SOCKET:
-                await self._stand_in.sockets.drop(fault.count)
-            case Kind.REFRESH_SOCKET | Kind.WARN_SOCKET | Kind.DISABLE_LINK:
-                await self._stand_in.sockets.disconnect(fault.count, _REASONS[fault.kind], fault.seconds)
-            case _:
-                self._stand_in.faults.arm(fault)
-        return {"ok": True}
-
-    async def event(self, body: JSON) -> JSON:
-        """Send the app an event that no action of a person causes, such as `app_uninstalled`."""
-        self._stand_in.send_event(body)
-        return {"ok": True}
-
-    async def clear_faults(self, _: Request) -> Response:
-        self._stand_in.faults.clear()
-        return JSONResponse({"ok": True})
-
-    async def calls(self, _: Request) -> Response:
-        return Response(msgspec.json.encode(list(self._stand_in.calls)), media_type="application/json")
-
-    async def acks(self, _: Request) -> Response:
-        return Response(msgspec.json.encode(list(self._stand_in.deliveries.acks)), media_type="application/json")
-
-    async def deliveries(self, _: Request) -> Response:
-        return Response(msgspec.json.encode(list(self._stand_in.deliveries.events)), media_type="application/json")
-
     def _person(self, body: JSON) -> UserId:
         user = UserId(str(body.get("user", "")))
         if user not in self._workspace.modals:
@@ -301,13 +234,6 @@ class PageApi:
             if view["id"] == body.get("view_id"):
                 return view
         raise PageError(f"{user} has no open modal {body.get('view_id')!r}")
-
-
-def _object(body: bytes) -> JSON:
-    decoded = json.loads(body or b"{}")
-    if not isinstance(decoded, dict):
-        raise PageError("the body must be a JSON object")
-    return decoded
 
 
 def _values(actions: Any) -> list[Any]:

@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import WebSocketRoute
 
+from bot.sandbox.controls import Controls
 from bot.sandbox.interactions import Interactions
 from bot.sandbox.loopback import LoopbackOnly
 from bot.sandbox.page_api import PageApi
@@ -42,6 +43,7 @@ def build_app(settings: Settings, base_url: str) -> tuple[Starlette, PageApi]:
         *WebApi(stand_in).routes(),
         *ResponseRoutes(stand_in).routes(),
         *page.routes(),
+        *Controls(stand_in).routes(),
         WebSocketRoute("/link/", stand_in.sockets.serve),
     ]
     return Starlette(routes=routes, middleware=[Middleware(LoopbackOnly)], lifespan=life), page

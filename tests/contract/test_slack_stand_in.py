@@ -718,8 +718,6 @@ def test_the_sdk_opens_one_connection_for_each_that_slack_wants_to_end(bolt, rob
     opened = robin.state()["socket"]["opened"]
     robin.fault("warn_socket", seconds=30)
     robin.wait_for(lambda p: p.state()["socket"] == {"connected": 1, "opened": opened + 1})
-    robin.fault("refresh_socket", seconds=30)
-    robin.wait_for(lambda p: p.state()["socket"] == {"connected": 1, "opened": opened + 2})
 
 
 def test_a_refreshed_connection_serves_until_its_grace_is_over(stand_in, robin):
