@@ -53,7 +53,6 @@ class Door:
             return _in_ack(ack, body, NOBODY)
         found = self._standing(sender)
         if found is Standing.STRANGER:
-            _LOG.info("refused: %s of %s in %s", sender.user, sender.team or "an unknown team", sender.channel or "-")
             self._tell_the_stranger(body, sender)
             return _in_ack(ack, body, REFUSED)
         context[OUTSIDE] = found is Standing.INVITED
@@ -64,16 +63,21 @@ class Door:
         found = standing(sender, self._home)
         if found is not Standing.UNCLEAR:
             return found
-        person = self._directory.person(sender.user)
+        if (person := self._directory.person(sender.user)) is not None:
+            return once_asked(sender, person, sender.shared, self._home)
         channel = self._directory.channel(sender.channel) if sender.channel else None
         shared = channel.is_shared if channel is not None and channel.is_joined else sender.shared
-        return once_asked(sender, person, shared, self._home)
+        return once_asked(sender, None, shared, self._home)
 
     def _tell_the_stranger(self, body: JSON, sender: Sender) -> None:
         """Where an ack cannot say it: after a click, and in a channel once a day."""
+        event = body.get("event")
+        if isinstance(event, dict) and not self._is_addressed(event):
+            return  # as most messages in a shared channel
+        _LOG.info("refused: %s of %s in %s", sender.user, sender.team or "an unknown team", sender.channel or "-")
         if body.get("type") == "block_actions":
             self._later.submit(self._tell_who_clicked, sender, body.get("response_url"))
-        elif isinstance(event := body.get("event"), dict) and self._is_addressed(event):
+        elif isinstance(event, dict):
             self._later.submit(self._tell_once, sender, event.get("thread_ts"))
 
     def _is_addressed(self, event: JSON) -> bool:

@@ -31,6 +31,7 @@ from bot.settings import BotSettings, from_environ
 from bot.slack import workspace_events
 from bot.slack.budgets import Budgets
 from bot.slack.calls import SlackCalls
+from bot.slack.channel_ids import ChannelIds
 from bot.slack.client import ACK_TIMEOUT, TIMEOUT, web_client
 from bot.slack.connections import ENVELOPES_AT_ONCE, app_of, serve_requests, serve_sockets
 from bot.slack.failures import SlackFailed, SlackRefused
@@ -65,7 +66,7 @@ class Stopped(Exception):
 
 def main(environ: Mapping[str, str]) -> int:
     """Run until SIGTERM or SIGINT. Return 0; 2 after a sentence on stderr if the bot cannot start, or is locked out."""
-    ending = Ending()
+    ending = Exit()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ending.begin(0))
     try:
@@ -78,7 +79,7 @@ def main(environ: Mapping[str, str]) -> int:
     return ending.status
 
 
-class Ending:
+class Exit:
     """Why the process ends: by a signal, or because Slack accepts no call of the bot."""
 
     def __init__(self) -> None:
@@ -128,7 +129,10 @@ def run(settings: BotSettings, stop: threading.Event, lockout: Lockout) -> None:
         home = Home(team=ourselves.team_id, enterprise=ourselves.enterprise, others=settings.teams)
         door = Door(home, directory=channels.directory, slack=calls, redis=quick, later=later, bot_user=ourselves.user)
         listeners = Listeners(context, Threads(quick), ourselves.user, later, calls, door=door)
-        serving = _until_it_works(lambda: _serve(listeners, settings, lockout, ourselves.user), "Slack's sockets", stop)
+        ids = ChannelIds(quick)
+        serving = _until_it_works(
+            lambda: _serve(listeners, settings, lockout, ourselves.user, ids), "Slack's sockets", stop
+        )
         closing.callback(serving)
         _follow(settings, slack, redis, answers, stop)
         answers.resume()
@@ -146,7 +150,8 @@ def slack_of(
     timeout: int = TIMEOUT,
 ) -> SlackCalls:
     """Return the calls of the Web API, with their budgets in this Redis. `timeout`: seconds for one call."""
-    return SlackCalls(web_client(settings.bot_token, settings.api_url, timeout=timeout), Budgets(redis), stop, lockout)
+    web = web_client(settings.bot_token, settings.api_url, timeout=timeout)
+    return SlackCalls(web, Budgets(redis), stop, lockout=lockout, ids=ChannelIds(redis))
 
 
 def quick_redis(url: str) -> Redis:
@@ -191,9 +196,11 @@ def _who_we_are(slack: SlackCalls) -> Identity:
         raise CannotStart(f"Slack refuses SLACK_BOT_TOKEN ({refused.code}). {mend}") from refused
 
 
-def _serve(listeners: Listeners, settings: BotSettings, lockout: Lockout, bot_user: str) -> Callable[[], None]:
+def _serve(
+    listeners: Listeners, settings: BotSettings, lockout: Lockout, bot_user: str, ids: ChannelIds
+) -> Callable[[], None]:
     app = app_of(settings.bot_token, settings.api_url)
-    workspace_events.register(app, lockout, bot_user)
+    workspace_events.register(app, lockout, bot_user, ids)
     listeners.register(app)
     try:
         if settings.app_token is None:

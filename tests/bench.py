@@ -140,7 +140,7 @@ def launching(line):
 
 
 def acking(line):
-    """Times of acknowledgements while answers stream. Commands are sent at a fixed rate, answered or not."""
+    """Times of acknowledgements while answers are written. Commands are sent at a fixed rate, answered or not."""
     with Person(line.page) as person:
         person.command(GENERAL, "/mixtral launch slow")
         person.wait_for_message(
@@ -158,7 +158,7 @@ def acking(line):
         person.wait_for(lambda _: not line.machines(), 30)
     took.sort()
     p50, p99 = took[len(took) // 2], took[int(len(took) * 0.99)]
-    what = f"{len(took)} commands at {RATE}/s while {answering} answers stream ({appends} appends, {updates} updates)"
+    what = f"{len(took)} commands at {RATE}/s while {answering} answers are written ({appends} appends, {updates} updates)"
     yield what, f"{len(took) - acked} lost", "0"
     yield "time to acknowledgement at the client, p50", f"{p50 * 1e3:.0f} ms", ""
     yield (

@@ -17,8 +17,8 @@ from workers.deployment.events import DeploymentId
 _LOG = logging.getLogger(__name__)
 
 CARDS = "mixtral:cards"
-MAX_NAMED = 20
-"""Maximum number of companies that share a channel and are looked up."""
+MAX_NAMED = 3
+"""Maximum number of companies that are looked up; each takes a call."""
 
 
 class SlackChannels:
@@ -42,8 +42,8 @@ class SlackChannels:
         facts = self.directory.channel(channel)
         if facts is None or not facts.is_shared:
             return ()
-        named = tuple(self._named(team) for team in facts.other_teams[:MAX_NAMED])
-        return named or ("another company",)
+        teams = facts.other_teams
+        return (*(self._named(team) for team in teams[:MAX_NAMED]), *teams[MAX_NAMED:]) or ("another company",)
 
     def _named(self, team: str) -> str:
         name = self.directory.team_name(team)

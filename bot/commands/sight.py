@@ -7,6 +7,7 @@ from bot.commands.visibility import Viewer, by_itself, everybody_reads, member_r
 from bot.language.question import Question
 from bot.slack.facts import ChannelFacts, PersonFacts
 from workers.api import Deployments
+from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId
 from workers.deployment.state import Deployment
 
@@ -57,18 +58,32 @@ class Askable:
         self._sight = sight
 
     def running(self, question: Question, before: DeploymentId | None = None) -> list[Deployment]:
-        """`before`: the deployment that answered in the thread. Everybody who reads the thread may ask it again."""
+        """`before`: the deployment that answered in the thread. Everybody who reads the thread may ask it again.
+
+        Slack is not asked about other channels if the question is for a deployment of its own channel or thread.
+        """
+        everything = self._deployments.all()
+        near = [d for d in everything if d.id == before or d.place.channel == question.channel]
+        far = {d.name for d in everything} - {d.name for d in near}
+        named = question.deployment or _first_word(question)
+        if named not in far and any(not is_ending(d) for d in near):
+            return near
         viewer = _viewer(question)
-        return [d for d in self._deployments.all() if d.id == before or self._sight.sees(viewer, d)]
+        return [d for d in everything if d.id == before or self._sight.sees(viewer, d)]
 
     def ended(self, question: Question) -> frozenset[str]:
         """The name with which the question begins, if it is that of a deployment that has ended lately."""
-        words = question.text.split(maxsplit=1)
-        first = words[0].lower().removesuffix(":") if words else ""
+        first = _first_word(question)
         if first not in self._deployments.past_names():
             return frozenset()
         last = self._deployments.last_of(first)
         return frozenset({first}) if last is not None and self._sight.sees(_viewer(question), last) else frozenset()
+
+
+def _first_word(question: Question) -> str:
+    """The word that may be a deployment's name."""
+    words = question.text.split(maxsplit=1)
+    return words[0].lower().rstrip(":") if words else ""
 
 
 def _viewer(question: Question) -> Viewer:

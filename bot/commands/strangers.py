@@ -1,6 +1,5 @@
 """PURE: whether the sender of a payload is of the bot's company, as far as the payload says."""
 
-from collections.abc import Collection
 from enum import StrEnum
 
 from msgspec import Struct
@@ -65,14 +64,15 @@ def _of_event(body: JSON, event: JSON) -> Sender:
     enterprise = named if is_enterprise else ""
     if named and named == body.get("team_id"):
         enterprise = _text(body.get("enterprise_id"))
-    shared = body.get("is_ext_shared_channel")
+    channel, shared = _text(event.get("channel")), body.get("is_ext_shared_channel")
+    # On the Home tab and in a direct message, the flag says nothing certain about the person.
+    is_alone = event.get("type") == "app_home_opened" or event.get("channel_type") == "im" or channel.startswith("D")
     return Sender(
         user=_text(event.get("user")),
         team="" if is_enterprise else named,
         enterprise=enterprise,
-        channel=_text(event.get("channel")),
-        # The Home tab is in no channel: the flag says nothing about the person.
-        shared=shared if isinstance(shared, bool) and event.get("type") != "app_home_opened" else None,
+        channel=channel,
+        shared=shared if isinstance(shared, bool) and not is_alone else None,
     )
 
 
@@ -98,10 +98,10 @@ def standing(sender: Sender, home: Home) -> Standing:
         return Standing.OURS
     if said & home.others:
         return Standing.INVITED
-    if sender.shared is False and (not said or home.enterprise or _names_an_enterprise(said)):
-        # Only people of the company are in a channel that is not shared, on Grid those of its other workspaces too.
-        return Standing.OURS
-    return Standing.UNCLEAR if home.enterprise or not said else Standing.STRANGER
+    if said and not home.enterprise and not any(id_.startswith("E") for id_ in said):
+        return Standing.STRANGER
+    # Of the same Grid, perhaps: only people of the company are in a channel that is not shared.
+    return Standing.OURS if sender.shared is False else Standing.UNCLEAR
 
 
 def once_asked(sender: Sender, person: PersonFacts | None, shared: bool | None, home: Home) -> Standing:
@@ -114,10 +114,6 @@ def once_asked(sender: Sender, person: PersonFacts | None, shared: bool | None, 
         asked = Sender(user=sender.user, team=person.team, enterprise=person.enterprise)
     found = standing(asked, home)
     return Standing.STRANGER if found is Standing.UNCLEAR else found
-
-
-def _names_an_enterprise(ids: Collection[str]) -> bool:
-    return any(id_.startswith("E") for id_ in ids)
 
 
 def _text(value: object) -> str:

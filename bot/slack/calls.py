@@ -11,11 +11,13 @@ from slack_sdk import WebClient
 from slack_sdk.web.slack_response import SlackResponse
 
 from bot.slack.budgets import Budgets
-from bot.slack.client import Call, socket_url, within
+from bot.slack.channel_ids import ChannelIds
+from bot.slack.client import Call, socket_url
 from bot.slack.failures import SlackAway, SlackBusy, SlackRefused
-from bot.slack.lockout import CAUSES, LockedOut, Lockout
+from bot.slack.lockout import Lockout
 from bot.slack.message import JSON, Identity, Message
-from bot.slack.refusals import Refusals
+from bot.slack.missing_methods import MissingMethods
+from bot.slack.sending import Sending
 
 _LOG = logging.getLogger(__name__)
 
@@ -53,26 +55,28 @@ class SlackCalls:
         web: WebClient,
         budgets: Budgets | None,
         stopping: threading.Event | None = None,
+        *,
         lockout: Lockout | None = None,
+        ids: ChannelIds | None = None,
     ) -> None:
         """`budgets`: None if only methods without a budget are called. `stopping` ends `insist`.
 
         `lockout`: begins when Slack refuses the bot's token; from then on, methods raise LockedOut without a request.
+        `ids`: arguments may be the first ids of channels whose ids have changed.
         """
         self._web = web
-        self._budgets = budgets
-        self._lockout = lockout
+        self._sending = Sending(budgets, lockout, ids)
         self.stopping = stopping or threading.Event()
-        self._refusals = Refusals()
+        self._missing = MissingMethods()
         self._identity: Identity | None = None
 
     def has(self, method: str, channel: str = "") -> bool:
         """Whether a method is available in a channel, as far as the calls of the last hour have shown."""
-        return self._refusals.has(method, channel)
+        return self._missing.has(method, channel)
 
     def note(self, method: str, channel: str, refused: SlackRefused) -> None:
         """Record that a method is missing, in the channel or everywhere, if that is why Slack refused it."""
-        self._refusals.note(method, channel, refused)
+        self._missing.note(method, channel, refused)
 
     def insist(self, call: Callable[[], Result], *, after_away: bool = True) -> Result:
         """Repeat a call until Slack accepts or refuses it. Raises SlackRefused, or the last failure at the time limit.
@@ -199,9 +203,9 @@ class SlackCalls:
             about["oldest"] = f"{since.timestamp():.6f}"
         if thread is not None:
             about["ts"] = thread
-            page = self._send("conversations.replies", self._web.conversations_replies, about)
+            page = self._sending.once("conversations.replies", self._web.conversations_replies, about)
         else:
-            page = self._send("conversations.history", self._web.conversations_history, about)
+            page = self._sending.once("conversations.history", self._web.conversations_history, about)
         return page.get("messages") or [], (page.get("response_metadata") or {}).get("next_cursor") or None
 
     def start_stream(self, channel: str, thread: str, team: str, user: str, markdown: str) -> str:
@@ -265,21 +269,10 @@ class SlackCalls:
 
     def _call(self, method: str, call: Call, *, leave: int = 0, **arguments: Any) -> SlackResponse:
         try:
-            return self._send(method, call, arguments, leave=leave)
+            return self._sending.once(method, call, arguments, leave=leave)
         except SlackRefused as refused:
             self.note(method, str(arguments.get("channel") or arguments.get("channel_id") or ""), refused)
             raise
-
-    def _send(self, method: str, call: Call, arguments: JSON, *, leave: int = 0) -> SlackResponse:
-        if self._lockout is not None and self._lockout.code:
-            raise LockedOut(f"Slack refuses the bot ({self._lockout.code}).")
-        try:
-            return within(self._budgets, method, call, arguments, leave=leave)
-        except SlackRefused as refused:
-            if self._lockout is None or refused.code not in CAUSES:
-                raise
-            self._lockout.begin(refused.code)
-            raise LockedOut(f"Slack refuses the bot ({refused.code}).") from refused
 
 
 def _granted(response: SlackResponse) -> frozenset[str]:

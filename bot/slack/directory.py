@@ -1,6 +1,7 @@
 """What Slack says about channels and people, cached: who reads a channel, who is a guest, of which company."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -78,34 +79,36 @@ class Directory:
 
 
 class _Known(Generic[Found]):
-    """Answers by key, the least recently asked of which are dropped."""
+    """Answers by key, the oldest of which are dropped."""
 
     def __init__(self, kept_for: float, clock: Callable[[], float]) -> None:
         self._kept_for = kept_for
         self._clock = clock
         self._answers: dict[str, tuple[float, Found | None]] = {}
+        self._lock = threading.Lock()
 
     def get(
         self, key: str, look: Callable[[], Found], *, keep: Callable[[Found], bool] = lambda _: True
     ) -> Found | None:
-        until, known = self._answers.get(key, (0.0, None))
+        """The answer for a key; `look` asks Slack, which may happen in several threads at once."""
         now = self._clock()
+        with self._lock:
+            until, known = self._answers.get(key, (0.0, None))
         if now < until:
             return known
         try:
             found = look()
         except (SlackFailed, RedisError) as failed:
             _LOG.info("%s", failed)
-            self._put(key, now + ASKED_AGAIN, None if isinstance(failed, SlackRefused) else known)
-            return self._answers[key][1]
-        if keep(found):
-            self._put(key, now + self._kept_for, found)
-        else:
-            self._answers.pop(key, None)
+            instead = None if isinstance(failed, SlackRefused) else known
+            self._put(key, now + ASKED_AGAIN, instead)
+            return instead
+        self._put(key, now + self._kept_for if keep(found) else 0.0, found)
         return found
 
     def _put(self, key: str, until: float, answer: Found | None) -> None:
-        self._answers.pop(key, None)
-        while len(self._answers) >= MOST:
-            self._answers.pop(next(iter(self._answers)), None)
-        self._answers[key] = until, answer
+        with self._lock:
+            self._answers.pop(key, None)
+            while len(self._answers) >= MOST:
+                del self._answers[next(iter(self._answers))]
+            self._answers[key] = until, answer

@@ -50,7 +50,7 @@ class SlackRefused(SlackFailed):
         super().__init__(f"Slack refused: {code}.{_MENDS.get(code, '')}")
         self.code = code
         self.known = known
-        """False if the method is missing, in this channel or in the workspace (`refusals`)."""
+        """False if the method is missing, in this channel or in the workspace (`missing_methods`)."""
 
 
 class SlackBusy(SlackFailed):

@@ -104,7 +104,7 @@ class Sockets(SocketModeClient):
     def process_message(self) -> None:
         """Drop what arrives after `hang_up`. It is not acked, and Slack sends it to another process or again."""
         try:
-            super().process_message()
+            super().process_message()  # type: ignore[no-untyped-call] # the SDK's own
         except RuntimeError:  # its threads are shut down
             if not self.closed:
                 raise

@@ -1,17 +1,29 @@
-"""Events about the app's installation: it was uninstalled, or its token was revoked."""
+"""Events about the installation: the app was uninstalled, its token was revoked, the id of a channel changed."""
 
 import logging
+from collections.abc import Callable
 
 from slack_bolt import App
 
+from bot.slack.channel_ids import ChannelIds
 from bot.slack.lockout import Lockout
 from bot.slack.message import JSON
 
 _LOG = logging.getLogger(__name__)
 
 
-def register(app: App, lockout: Lockout, bot_user: str) -> None:
+def register(app: App, lockout: Lockout, bot_user: str, ids: ChannelIds) -> None:
     """Listen to these events, before any other listener is registered: Bolt calls the first one that matches."""
+
+    def translate(body: JSON, next_: Callable[[], None]) -> None:
+        ids.translate(body)
+        next_()
+
+    def renamed(event: JSON) -> None:
+        old, new = str(event.get("old_channel_id") or ""), str(event.get("new_channel_id") or "")
+        if old and new:
+            _LOG.info("the channel %s is %s now", old, new)
+            ids.changed(old, new)
 
     def uninstalled() -> None:
         lockout.begin("app_uninstalled")
@@ -23,5 +35,7 @@ def register(app: App, lockout: Lockout, bot_user: str) -> None:
         else:
             _LOG.info("tokens of other users were revoked")
 
+    app.middleware(translate)
+    app.event("channel_id_changed")(renamed)
     app.event("app_uninstalled")(uninstalled)
     app.event("tokens_revoked")(revoked)

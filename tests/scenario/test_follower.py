@@ -350,6 +350,19 @@ def test_a_channel_that_goes_on_refusing_is_asked_at_growing_intervals_whatever_
 
 
 @pytest.mark.usefixtures("hasty")
+def test_a_card_in_a_channel_that_is_archived_continues_when_it_is_unarchived(redis, robin, follow):
+    append(redis, told := story().planned().asked())
+    with follow():
+        first = card(robin, "fast is looking")
+        robin.administer("channel", channel=GENERAL, is_archived=True)
+        append(redis, told.created())
+        robin.wait_for_message(robin.dm(), "Unarchive it")
+        robin.administer("channel", channel=GENERAL, is_archived=False)
+        assert card(robin, "fast is starting")["ts"] == first["ts"]
+    assert len(robin.messages(robin.dm())) == 1
+
+
+@pytest.mark.usefixtures("hasty")
 def test_a_card_that_can_no_longer_be_edited_is_replaced_once(redis, robin, follow):
     append(redis, told := story().planned().asked())
     with follow():

@@ -215,6 +215,42 @@ def test_a_token_that_slack_refuses_ends_it_with_one_line_also_when_it_is_starte
         robin.clear_faults()
 
 
+def test_a_channel_that_gets_another_id_keeps_its_card_and_its_deployment(tmp_path, valkey_url):
+    log = tmp_path / "bot.log"
+    with (
+        start(Settings(rate_scale=0)) as slack,
+        Person(slack.url) as robin,
+        bot(environ(tmp_path, slack, valkey_url), log),
+    ):
+        robin.wait_connected()
+        robin.command(MIXTRAL, "/mixtral launch smollm2-135m as moved")
+        card = robin.wait_for_message(MIXTRAL, "moved")
+        robin.administer("move", channel=MIXTRAL, to="C0MOVED0001")
+        robin.command("C0MOVED0001", "/mixtral down moved")
+        robin.wait_for_message("C0MOVED0001", lambda m: m["ts"] == card["ts"] and words(m) != words(card))
+        robin.command("C0MOVED0001", "/mixtral launch smollm2-135m as second")
+        robin.wait_for_message("C0MOVED0001", "second")
+        root = robin.say("C0MOVED0001", "@mixtral second: Hello")
+        robin.wait_for_message("C0MOVED0001", "Your question waits", thread_ts=root)
+        assert robin.messages(robin.dm()) == []  # nothing was reported as refused
+
+
+def test_an_app_that_is_uninstalled_while_it_is_asked_ends_with_one_line(tmp_path, valkey_url):
+    log = tmp_path / "bot.log"
+    with (
+        start(Settings(rate_scale=0)) as slack,
+        Person(slack.url) as robin,
+        bot(environ(tmp_path, slack, valkey_url), log) as process,
+    ):
+        robin.wait_connected()
+        robin.command(MIXTRAL, "/mixtral launch smollm2-135m as fast")
+        robin.wait_for_message(MIXTRAL, "fast")
+        robin.say(MIXTRAL, "@mixtral Hello")
+        robin.administer("uninstall")
+        [line] = end_of(process, log)
+    assert "The bot ends. Deployments and their machines continue" in line
+
+
 @pytest.mark.parametrize("event", ["app_uninstalled", "tokens_revoked"])
 def test_an_app_that_is_uninstalled_ends_it_with_one_line(tmp_path, slack, robin, valkey_url, event):
     log = tmp_path / "bot.log"

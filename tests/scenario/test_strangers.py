@@ -27,7 +27,6 @@ from bot.sandbox.seed import (
     GUS,
     MIXTRAL,
     NEWS,
-    OLD,
     OPS,
     PAIR,
     THREADS,
@@ -232,7 +231,7 @@ def test_a_question_from_a_direct_message_of_two_people_is_refused_with_a_mend_t
 
 
 @pytest.mark.parametrize(
-    ("channel", "why"), [(NEWS, "it is read-only"), (THREADS, "it accepts only replies in threads"), (OLD, "archived")]
+    ("channel", "why"), [(NEWS, "it is read-only"), (THREADS, "it accepts only replies in threads")]
 )
 def test_a_channel_that_would_refuse_the_card_or_the_answer_is_named_before_anything_starts(
     open_bot, people, channel, why

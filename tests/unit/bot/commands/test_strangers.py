@@ -55,7 +55,8 @@ def command(team_id, enterprise_id=None):
         (ALONE, event(shared=True, team=OURS), Standing.OURS),
         (ALONE, event(shared=True, team=OURS, user_team=THEIRS), Standing.STRANGER),
         (ALONE, event(shared=True, team=THEIRS, team_id=THEIRS), Standing.STRANGER),
-        (ALONE, event(shared=True, team=THEIR_GRID), Standing.STRANGER),
+        # The bot's workspace may have been moved into a Grid since the start: Slack is asked.
+        (ALONE, event(shared=True, team=THEIR_GRID), Standing.UNCLEAR),
         (ALONE, event(shared=False), Standing.OURS),
         # Slack may leave the team out, also of one's own people.
         (ALONE, event(shared=True), Standing.UNCLEAR),
@@ -64,8 +65,13 @@ def command(team_id, enterprise_id=None):
         (ON_GRID, event(shared=True, team=SIBLING, team_id=SIBLING, enterprise_id=GRID), Standing.OURS),
         (ON_GRID, event(shared=True, team=THEIRS, team_id=THEIRS, enterprise_id=THEIR_GRID), Standing.UNCLEAR),
         (ON_GRID, event(shared=False, team=SIBLING), Standing.OURS),
-        # The workspace was moved into a Grid while the bot runs.
         (ALONE, event(shared=False, team=GRID), Standing.OURS),
+        # A direct message: whether Slack calls that of a stranger shared is not certain.
+        (ALONE, event(shared=False, channel="D1", channel_type="im", team=OURS), Standing.OURS),
+        (ALONE, event(shared=False, channel="D1", channel_type="im", team=THEIRS), Standing.STRANGER),
+        (ALONE, event(shared=False, channel="D1", channel_type="im", team=THEIR_GRID), Standing.UNCLEAR),
+        (ALONE, event(shared=False, channel="D1", channel_type="im"), Standing.UNCLEAR),
+        (ON_GRID, event(shared=False, channel="D1", channel_type="im", team=SIBLING), Standing.UNCLEAR),
         (ALONE, event(shared=True, user_team=THEIRS, bot_id="B1"), Standing.OURS),
         (ALONE, event(shared=True, user=None), Standing.OURS),
     ],

@@ -3,7 +3,7 @@
 import pytest
 
 from bot.slack.failures import SlackRefused
-from bot.slack.refusals import KEPT, REMEMBERED, Refusals
+from bot.slack.missing_methods import KEPT, REMEMBERED, MissingMethods
 
 REPLIES = "conversations.replies"
 
@@ -22,7 +22,7 @@ def clock():
 
 @pytest.fixture
 def refusals(clock):
-    return Refusals(clock)
+    return MissingMethods(clock)
 
 
 @pytest.mark.parametrize("code", ["missing_scope", "channel_type_not_supported", "no_permission"])

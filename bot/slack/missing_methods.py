@@ -25,7 +25,7 @@ IN_ONE_CHANNEL = frozenset(
 """Codes that say nothing about other channels. The other codes of a missing method apply to the whole workspace."""
 
 
-class Refusals:
+class MissingMethods:
     """Safe to use from several threads."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -1,0 +1,138 @@
+"""What the door says to strangers, and how often; which payloads it asks Slack about."""
+
+import logging
+from concurrent.futures import Executor, Future
+from typing import Any
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from slack_bolt import Ack, BoltContext
+
+from bot.commands.strangers import Home
+from bot.door import NOBODY, REFUSED, Door
+from bot.slack.facts import ChannelFacts, PersonFacts
+from bot.slack.failures import SlackRefused
+from tests.fakes.office import Directory
+
+OURS, THEIRS = "T0OURS", "T0THEIRS"
+
+
+class AtOnce(Executor):
+    def submit(self, work, /, *args, **kwargs):
+        done = Future()
+        done.set_result(work(*args, **kwargs))
+        return done
+
+
+class Slack:
+    def __init__(self):
+        self.told = []
+        self.refuses = False
+
+    def whisper(self, channel, user, message, *, thread=None):
+        if self.refuses:
+            raise SlackRefused("user_not_in_channel")
+        self.told.append((channel, user, message, thread))
+
+
+class Away:
+    def set(self, *_, **__):
+        raise RedisConnectionError("away")
+
+
+@pytest.fixture
+def slack():
+    return Slack()
+
+
+@pytest.fixture
+def directory():
+    return Directory()
+
+
+def entered(slack, directory, redis, body, home=None):
+    """(whether the payload was passed on, the ack's body)."""
+    passed = []
+    calls: Any = slack
+    door = Door(home or Home(team=OURS), directory=directory, slack=calls, redis=redis, later=AtOnce(), bot_user="UBOT")
+    response = door.enter(Ack(), body, BoltContext(), lambda: passed.append(1))
+    return bool(passed), response.body if response else None
+
+
+def said(text="<@UBOT> Hello", *, user="UEVE", team=THEIRS, channel="C1", **more):
+    event = {"type": "message", "user": user, "team": team, "channel": channel, "text": text, "ts": "1.0", **more}
+    return {"type": "event_callback", "team_id": team, "is_ext_shared_channel": True, "event": event}
+
+
+def test_each_stranger_is_told_once_in_each_channel_and_in_the_thread_in_which_they_wrote(slack, directory, redis):
+    for body in (said(thread_ts="0.5"), said(), said(type="app_mention"), said(user="UMAX"), said(channel="C2")):
+        assert entered(slack, directory, redis, body) == (False, "")
+    assert [(channel, user, thread) for channel, user, _, thread in slack.told] == [
+        ("C1", "UEVE", "0.5"),
+        ("C1", "UMAX", None),
+        ("C2", "UEVE", None),
+    ]
+    assert directory.asked == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        said("lunch?"),
+        said(subtype="channel_join"),
+        said(type="agent_session_stopped"),
+        said(type="reaction_added"),
+        said(type="app_home_opened"),
+    ],
+)
+def test_a_stranger_who_does_not_address_the_bot_is_told_nothing_and_leaves_no_line(
+    slack, directory, redis, body, caplog
+):
+    caplog.set_level(logging.INFO)
+    directory.people["UEVE"] = PersonFacts(team=THEIRS)
+    assert entered(slack, directory, redis, body) == (False, "")
+    assert slack.told == []
+    assert caplog.text == ""
+
+
+def test_without_redis_or_a_place_for_the_sentence_a_stranger_is_refused_all_the_same(slack, directory, redis):
+    assert entered(slack, directory, Away(), said()) == (False, "")
+    slack.refuses = True
+    assert entered(slack, directory, redis, said()) == (False, "")
+
+
+def test_a_stranger_who_clicks_and_whose_response_url_is_spent_is_told_in_the_channel(slack, directory, redis):
+    click = {
+        "type": "block_actions",
+        "user": {"id": "UEVE", "team_id": THEIRS},
+        "team": {"id": OURS},
+        "container": {"channel_id": "C1"},
+    }
+    assert entered(slack, directory, redis, click) == (False, "")
+    assert slack.told == [("C1", "UEVE", REFUSED, None)]
+
+
+def test_events_about_the_app_and_messages_of_bots_pass(slack, directory, redis):
+    for event in ({"type": "app_uninstalled"}, {"type": "tokens_revoked"}, {"type": "message", "bot_id": "B1"}):
+        body = {"type": "event_callback", "team_id": THEIRS, "is_ext_shared_channel": True, "event": event}
+        assert entered(slack, directory, redis, body) == (True, None)
+
+
+def test_a_command_and_a_modal_of_nobody_are_refused_and_a_click_does_nothing(slack, directory, redis):
+    passed, body = entered(slack, directory, redis, {"command": "/mixtral", "user_id": "", "team_id": OURS})
+    assert (passed, NOBODY.text in str(body)) == (False, True)
+    modal = {"type": "view_submission", "user": {}, "view": {"state": {"values": {"count": {}}}}}
+    passed, body = entered(slack, directory, redis, modal)
+    assert (passed, NOBODY.text in str(body)) == (False, True)
+    assert entered(slack, directory, redis, {"type": "block_actions", "user": {}}) == (False, "")
+
+
+def test_slack_is_asked_only_about_those_of_whom_the_payload_does_not_say_enough(slack, directory, redis):
+    assert entered(slack, directory, redis, said(user="U1", team=OURS)) == (True, None)
+    assert directory.asked == []
+    grid = Home(team=OURS, enterprise="E0OURS")
+    directory.people["U2"] = PersonFacts(team="T0SIBLING", enterprise="E0OURS")
+    assert entered(slack, directory, redis, said(user="U2", team="T0SIBLING"), grid) == (True, None)
+    assert directory.asked == ["U2"]
+    directory.people["U3"], directory.channels["C1"] = None, ChannelFacts(is_shared=True)
+    assert entered(slack, directory, redis, said(user="U3", team="T0SIBLING"), grid)[0] is False
