@@ -158,7 +158,9 @@ def acking(line):
         person.wait_for(lambda _: not line.machines(), 30)
     took.sort()
     p50, p99 = took[len(took) // 2], took[int(len(took) * 0.99)]
-    what = f"{len(took)} commands at {RATE}/s while {answering} answers grow ({appends} appends, {updates} updates)"
+    what = (
+        f"{len(took)} commands at {RATE}/s while {answering} answers are written ({appends} appends, {updates} updates)"
+    )
     yield what, f"{len(took) - acked} lost", "0"
     yield "time to acknowledgement at the client, p50", f"{p50 * 1e3:.0f} ms", ""
     yield (

@@ -38,8 +38,8 @@ NOT_USED_YET = frozenset({"files:read", "mpim:write", "usergroups:read"})
 NEEDED = frozenset({"chat:write", "commands"})
 """Scopes without which the bot is of no use."""
 REINSTALL = (
-    "paste bot/manifest.json under App Manifest, and choose Reinstall to Workspace under OAuth & Permissions; "
-    "the token stays the same"
+    f"paste {MANIFEST} under App Manifest, choose Reinstall to Workspace under OAuth & Permissions, and copy the token "
+    "again if it has changed"
 )
 
 

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 import pytest
 
 from bot.cli.__main__ import main
+from bot.slack.http_server import PATHS
 from tests.reference.redis_keys import KEYS
 
 ROOT = Path(__file__).parents[2]
@@ -95,3 +96,8 @@ def test_slacks_page_says_of_each_key_that_holds_what_people_wrote_how_long_it_i
     rows = [line for line in (ROOT / "docs" / "slack.md").read_text().splitlines() if line.startswith("|")]
     written = {key for key, (_, what) in KEYS.items() if re.search(r"[Pp]rompt|[Cc]onversation|[Tt]hread", what)}
     assert [key for key in written if not any(f"`{re.sub('<.*', '', key)}" in row for row in rows)] == []
+
+
+def test_slacks_page_names_the_request_urls_that_are_served() -> None:
+    page = (ROOT / "docs" / "slack.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"`https://YOUR-HOST(/[a-z/]+)`", page)) == set(PATHS)
