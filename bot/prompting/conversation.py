@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from bot.language.grammar import addressed
 from bot.language.question import typed
@@ -20,12 +19,6 @@ QUESTION_EVENT = "mixtral_question"
 
 _WRITTEN_BY_PEOPLE = frozenset({None, "", "bot_message", "file_share", "me_message", "thread_broadcast"})
 """Message subtypes with text that a user or bot wrote; the others report joins, deletions and the like."""
-
-CHARACTERS_PER_TOKEN = 4
-ANSWER_TOKENS = 4096
-"""Maximum length of one answer. A person who writes "continue" gets more."""
-ASSUMED_CONTEXT = 8192
-"""Context length in tokens of an engine that does not report one."""
 
 
 class Turn(Struct, frozen=True, kw_only=True):
@@ -46,22 +39,6 @@ class Remembered(Struct, frozen=True, kw_only=True):
     """Answers by the ts of their first message; an empty string for each further message."""
 
 
-class TokenBudget(Struct, frozen=True, kw_only=True):
-    """How a context is divided between prompt and answer."""
-
-    prompt: int
-    """Characters."""
-    answer: int
-    """Tokens."""
-
-
-def budget(context: int | None) -> TokenBudget:
-    """Divide a context of `context` tokens. The answer gets an eighth, since small models write up to any limit."""
-    tokens = context or ASSUMED_CONTEXT
-    answer = max(min(ANSWER_TOKENS, tokens // 8), 1)
-    return TokenBudget(prompt=(tokens - answer) * CHARACTERS_PER_TOKEN, answer=answer)
-
-
 def turns(
     thread: Iterable[Mapping[str, Any]],
     *,
@@ -70,20 +47,16 @@ def turns(
     ourselves: Identity,
     names: Sequence[str],
 ) -> list[Turn]:
-    """Return the turns before the message with the ts `before`, oldest first; none if `before` is None.
+    """Return what was said before the message with the ts `before`, oldest first; nothing if `before` is None.
 
-    The bot's cards and notices are left out. Consecutive messages of one role are joined into one turn.
+    The bot's cards and notices are left out.
     """
     said: list[Turn] = []
     for message in sorted(thread, key=lambda m: float(m["ts"])):
         if before is None or float(message["ts"]) >= float(before):
             break
         turn = _turn(message, remembered, ourselves, names)
-        if turn is None or not turn.content.strip():
-            continue
-        if said and said[-1].role == turn.role:
-            said[-1] = replace(turn, content=f"{said[-1].content}\n\n{turn.content}")
-        else:
+        if turn is not None and turn.content.strip():
             said.append(turn)
     return said
 
@@ -91,25 +64,6 @@ def turns(
 def from_memory(remembered: Remembered) -> list[dict[str, Any]]:
     """Return the messages of a thread that Redis holds, for `turns` when Slack cannot be read."""
     return [{"ts": ts} for ts in (*remembered.prompts, *remembered.answers)]
-
-
-def asking(said: Sequence[Turn], prompt: str, characters: int) -> list[Turn]:
-    """Return the conversation with the new question, within `characters`: the oldest turns are dropped first.
-
-    The question itself is never cut. Chat templates require that the first turn is a user's and that roles alternate.
-    """
-    if said and said[-1].role == "user":
-        said, prompt = said[:-1], f"{said[-1].content}\n\n{prompt}"
-    kept = [Turn(role="user", content=prompt)]
-    left = characters - len(prompt)
-    for turn in reversed(said):
-        left -= len(turn.content)
-        if left < 0:
-            break
-        kept.append(turn)
-    if kept[-1].role == "assistant":
-        kept.pop()
-    return kept[::-1]
 
 
 def _turn(message: Mapping[str, Any], remembered: Remembered, ourselves: Identity, names: Sequence[str]) -> Turn | None:

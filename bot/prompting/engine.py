@@ -16,7 +16,6 @@ from bot.prompting.engine_failures import (
     ALL_WITHIN,
     FIRST_TOKEN_WITHIN,
     EngineFailed,
-    broke_off,
     refusal,
     silent,
     stopped,
@@ -25,7 +24,8 @@ from bot.prompting.engine_failures import (
 )
 from bot.prompting.errors import PromptingError
 from bot.prompting.outcome import Finish
-from bot.prompting.sse import Chunk, Events, Usage
+from bot.prompting.received import Received
+from bot.prompting.sse import Events
 
 _CONNECTED = frozenset({"connection.connect_tcp.complete", "connection.start_tls.complete"})
 
@@ -98,13 +98,16 @@ class Completion:
         turns: Sequence[Turn],
         answer_tokens: int,
         *,
+        thought_tokens: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`thought_tokens`: maximum length of the thoughts before the answer."""
         self._http, self._endpoint, self._clock = http, endpoint, clock
+        self._answer_tokens = answer_tokens
         self._body = {
             "model": model,
             "messages": [{"role": turn.role, "content": turn.content} for turn in turns],
-            "max_tokens": answer_tokens,
+            "max_tokens": answer_tokens + thought_tokens,
             "stream": True,
             "stream_options": {"include_usage": True},
         }
@@ -166,7 +169,7 @@ class Completion:
             self._changed.notify_all()
 
     def _finished(self) -> Finish:
-        count = _Count(self._clock)
+        received = Received(self._endpoint.name, self._clock)
         url = f"{self._endpoint.url}/v1/chat/completions"
         try:
             with self._http.stream(
@@ -179,26 +182,29 @@ class Completion:
             ) as response:
                 if response.status_code != httpx.codes.OK:
                     raise refusal(self._endpoint.name, response.status_code, response.read())
-                self._receive(response, count)
+                self._receive(response, received)
         except httpx.HTTPError as error:
             if not self._cancelled:
-                raise _broken(self._endpoint, error, begun=count.tokens > 0) from error
-        if count.reason is None and not self._cancelled:
+                raise _broken(self._endpoint, error, begun=received.has_begun) from error
+        if received.reason is None and not self._cancelled:
             raise stopped(self._endpoint.name)
-        return count.finish()
+        return received.finish()
 
-    def _receive(self, response: httpx.Response, count: "_Count") -> None:
+    def _receive(self, response: httpx.Response, received: Received) -> None:
         events = Events()
-        for received in response.iter_bytes():
-            for chunk in events.feed(received):
-                self._add(count.text(chunk, self._endpoint))
+        for some in response.iter_bytes():
+            for chunk in events.feed(some):
+                self._add(received.text(chunk))
             if events.done or self._cancelled:
-                return
-            waited = self._clock() - count.asked
-            if not count.tokens and waited > FIRST_TOKEN_WITHIN.total_seconds():
+                break
+            if received.tokens > self._answer_tokens:
+                received.reason = "length"  # max_tokens has room for thoughts, which this answer did not need
+                break
+            if self._clock() - received.last > FIRST_TOKEN_WITHIN.total_seconds():
                 raise silent(self._endpoint.name)
-            if waited > ALL_WITHIN.total_seconds():
+            if self._clock() - received.asked > ALL_WITHIN.total_seconds():
                 raise too_slow(self._endpoint.name)
+        self._add(received.rest())
 
     def _add(self, text: str) -> None:
         if not text:
@@ -207,37 +213,6 @@ class Completion:
             self._texts.append(text)
             if self._awaited:
                 self._changed.notify_all()
-
-
-class _Count:
-    """Token count and times of an answer while it is received."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self.asked = clock()
-        self.first = self.last = self.asked
-        self.tokens = 0
-        self.usage: Usage | None = None
-        self.reason: str | None = None
-
-    def text(self, chunk: Chunk, endpoint: EngineEndpoint) -> str:
-        if chunk.error:
-            raise broke_off(endpoint.name, chunk.error)
-        self.usage = chunk.usage or self.usage
-        if not chunk.choices:
-            return ""
-        choice = chunk.choices[0]
-        self.reason = choice.finish_reason or self.reason
-        text = choice.delta.content or ""
-        if text:
-            self.last = self._clock()
-            self.first = self.first if self.tokens else self.last
-            self.tokens += 1
-        return text
-
-    def finish(self) -> Finish:
-        tokens = (self.usage.completion_tokens if self.usage else 0) or self.tokens
-        return Finish(reason=self.reason, tokens=tokens, seconds=self.last - self.asked, writing=self.last - self.first)
 
 
 def _broken(endpoint: EngineEndpoint, error: Exception, *, begun: bool) -> EngineFailed:

@@ -16,6 +16,13 @@ class Delta(Struct, frozen=True):
     """The text that one chunk adds."""
 
     content: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+    """The name of `reasoning` in earlier versions of vLLM, and in llama.cpp."""
+
+    @property
+    def thought(self) -> str:
+        return self.reasoning or self.reasoning_content or ""
 
 
 class Choice(Struct, frozen=True):

@@ -3,16 +3,19 @@
 import threading
 from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import TypeAlias
 
 import httpx
 
-from bot.prompting.conversation import Turn, asking, budget
+from bot.prompting.conversation import Turn
 from bot.prompting.engine import Completion, EngineEndpoint, Model, model_of
 from bot.prompting.engine_failures import EngineFailed, TooLong, Unreachable
 from bot.prompting.errors import PromptingError
+from bot.prompting.fitting import Fitted, fitted
 from bot.prompting.outcome import Outcome, outcome
 from bot.prompting.reply import Reply
+from bot.prompting.tokenizer import count_tokens
 from bot.prompting.withdrawal import Withdrawn
 from workers.deployment.events import DeploymentId
 
@@ -53,19 +56,20 @@ class Writing:
 
         Raises Stopping, NoReplicaReady, Withdrawn, SlackRefused.
         """
-        share, way = 1, _Way(addresses, self._stopping)
+        way, asked = _Way(addresses, self._stopping), None
         while True:
             text, endpoint = _Text(), way.endpoint
             try:
                 model = self._model(deployment, endpoint)
-                room = budget(model.context)
-                question = asking(said, prompt, room.prompt // share)
-                completion = Completion(self._http, endpoint, model.name, question, room.answer // share)
+                asked = asked or self._fitted(said, prompt, endpoint, model)
+                completion = Completion(
+                    self._http, endpoint, model.name, asked.turns, asked.answer, thought_tokens=asked.thoughts
+                )
                 self._follow(completion, text, reply)
             except TooLong as failed:
-                if share > 1:
+                asked = asked and asked.less()
+                if asked is None:
                     return Outcome(text="", closing=str(failed))
-                share = 2  # the text has fewer characters per token than assumed
             except Unreachable as failed:
                 if text.whole or not way.turn():
                     return Outcome(text=text.whole, closing=str(failed))
@@ -93,6 +97,9 @@ class Writing:
             raise Withdrawn(withdrawn.why, text.whole[: text.shown]) from withdrawn
         finally:
             completion.cancel()
+
+    def _fitted(self, said: Sequence[Turn], prompt: str, endpoint: EngineEndpoint, model: Model) -> Fitted:
+        return fitted(said, prompt, model.context, partial(count_tokens, self._http, endpoint, model.name))
 
     def _model(self, deployment: DeploymentId, endpoint: EngineEndpoint) -> Model:
         if deployment not in self._models:

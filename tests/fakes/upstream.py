@@ -19,14 +19,26 @@ def words(text: str) -> list[str]:
     return [first, *(f" {word}" for word in others)]
 
 
+def deltas(how: JSON) -> list[JSON]:
+    """What each chunk adds: the thoughts first, then the answer."""
+    thoughts = [{how.get("thoughts_in", "reasoning"): thought} for thought in how.get("thoughts", ())]
+    answer = how["tokens"] if "tokens" in how else words(how.get("text", DEFAULT))
+    return [*thoughts, *({"content": token} for token in answer)]
+
+
 class Upstream:
-    """`script` maps a request to a dict: text or tokens, delay, reason, hang, die_after, broken; or status, error."""
+    """`script` maps a request to a dict of what the answer is.
+
+    thoughts, thoughts_in, text or tokens, delay, reason, hang, die_after, broken; or status, error.
+    """
 
     def __init__(self, *, context: int | None = 8192, model: str = "scripted") -> None:
         self.context, self.model = context, model
         self.asked: list[JSON] = []
         self.keys: list[str] = []
         self.script: Callable[[JSON], JSON] = lambda _: {}
+        self.others: dict[str, Callable[[JSON], JSON]] = {}
+        """What it answers at paths other than that of completions."""
         self.open = self.most_open = 0
         self.left = 0
         """Number of requests that the client ended before their answer was complete."""
@@ -43,6 +55,17 @@ class Upstream:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+    def decided(self, path: str, body: JSON, key: str) -> tuple[int | None, JSON]:
+        """Return status and body of an answer that comes at once; None and what is streamed of another."""
+        if path in self.others:
+            return 200, self.others[path](body)
+        if path != "/v1/chat/completions":
+            return 404, {"detail": "Not Found"}
+        self.asked.append(body)
+        self.keys.append(key)
+        how = self.script(body)
+        return (how["status"], {"error": {"message": how.get("error", "no")}}) if "status" in how else (None, how)
 
     def _handler(upstream) -> type[BaseHTTPRequestHandler]:  # noqa: N805 - `self` is the handler's
         class Handler(BaseHTTPRequestHandler):
@@ -61,11 +84,9 @@ class Upstream:
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                upstream.asked.append(body)
-                upstream.keys.append(self.headers["Authorization"])
-                how = upstream.script(body)
-                if "status" in how:
-                    self.answer(how["status"], {"error": {"message": how.get("error", "no")}})
+                status, how = upstream.decided(self.path, body, self.headers["Authorization"])
+                if status is not None:
+                    self.answer(status, how)
                     return
                 with upstream._lock:
                     upstream.open += 1
@@ -86,11 +107,11 @@ class Upstream:
                 self.end_headers()
                 self.pause(how.get("hang", 0))
                 n = 0
-                for n, token in enumerate(how["tokens"] if "tokens" in how else words(how.get("text", DEFAULT)), 1):
+                for n, delta in enumerate(deltas(how), 1):
                     if n > how.get("die_after", n):
                         self.close_connection = True
                         return
-                    self.event({"choices": [{"index": 0, "delta": {"content": token}, "finish_reason": None}]})
+                    self.event({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
                     self.pause(how.get("delay", 0))
                 if how.get("broken"):
                     self.event({"error": {"message": how["broken"]}})

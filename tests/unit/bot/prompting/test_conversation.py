@@ -1,9 +1,6 @@
 """A thread becomes the conversation that a model's template takes."""
 
-from hypothesis import given
-from hypothesis import strategies as st
-
-from bot.prompting.conversation import ANSWER_EVENT, Remembered, Turn, asking, budget, from_memory, turns
+from bot.prompting.conversation import ANSWER_EVENT, Remembered, from_memory, turns
 from bot.slack.message import Identity
 
 BOT = Identity(user="UBOT", bot="BBOT")
@@ -48,11 +45,6 @@ def test_a_commands_prompt_is_the_persons():
     assert said(thread, "3.0", remembered) == [("user", "Hi"), ("assistant", "Hello.")]
 
 
-def test_who_speaks_twice_has_one_turn():
-    thread = [person("1.0", "Hi"), person("2.0", "there", user="U2"), person("3.0", "?")]
-    assert said(thread, "3.0") == [("user", "Hi\n\nthere")]
-
-
 def test_a_question_outside_a_thread_has_no_past():
     assert said([person("1.0", "Hi")], None) == []
 
@@ -60,30 +52,3 @@ def test_a_question_outside_a_thread_has_no_past():
 def test_without_slack_a_thread_is_what_we_remember():
     remembered = Remembered(prompts={"1.0": "Hi"}, answers={"2.0": "Hello."})
     assert said(from_memory(remembered), "3.0", remembered) == [("user", "Hi"), ("assistant", "Hello.")]
-
-
-TURNS = st.lists(st.text(max_size=40), max_size=12).map(
-    lambda texts: [Turn(role="assistant" if n % 2 else "user", content=t) for n, t in enumerate(texts)]
-)
-
-
-@given(TURNS, st.text(min_size=1, max_size=40), st.integers(min_value=1, max_value=200))
-def test_the_roles_take_turns_the_first_and_the_last_are_a_persons_and_the_question_is_whole(past, prompt, characters):
-    kept = asking(past, prompt, characters)
-    assert [t.role for t in kept] == ["assistant" if n % 2 else "user" for n in range(len(kept))]
-    assert len(kept) % 2 == 1
-    assert kept[-1].content.endswith(prompt)
-    assert len(kept) == 1 or sum(len(t.content) for t in kept) <= characters
-
-
-def test_the_oldest_turns_go_first():
-    past = [Turn(role="user", content="a" * 50), Turn(role="assistant", content="b" * 50)]
-    assert [t.content[0] for t in asking(past, "c" * 50, 1000)] == ["a", "b", "c"]
-    assert [t.content[0] for t in asking(past, "c" * 50, 120)] == ["c"]
-
-
-def test_an_eighth_of_the_context_is_for_the_answer():
-    assert budget(8192).answer == 1024
-    assert budget(8192).prompt == 4 * (8192 - 1024)
-    assert budget(131_072).answer == 4096
-    assert budget(None) == budget(8192)

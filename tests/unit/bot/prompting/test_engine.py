@@ -27,8 +27,12 @@ def http():
         yield client
 
 
-def completion(http, engine):
-    return Completion(http, EngineEndpoint(name="fast", url=engine.url, key="k"), "scripted", QUESTION, 100)
+def completion(http, engine, **more):
+    return Completion(http, EngineEndpoint(name="fast", url=engine.url, key="k"), "scripted", QUESTION, 100, **more)
+
+
+def a_hundred_times_faster():
+    return time.monotonic() * 100
 
 
 def whole(completion):
@@ -73,6 +77,38 @@ def test_what_came_before_a_failure_is_taken_first(http, engine):
         whole(answer)
 
 
+@pytest.mark.parametrize("field", ["reasoning", "reasoning_content", "content"])
+def test_a_model_that_thinks_for_75_seconds_is_not_cut_at_60(http, engine, field):
+    thoughts = ["<think>", *["Hm. "] * 150, "</think>"] if field == "content" else ["Hm. "] * 150
+    engine.script = lambda _: {
+        "thoughts": thoughts,
+        "thoughts_in": field,
+        "tokens": ["\n\n", "Mustard."],
+        "delay": 0.005,
+    }
+    answer = completion(http, engine, clock=a_hundred_times_faster)
+    assert whole(answer) == "Mustard."
+    assert answer.finish.seconds > 75
+    assert answer.finish.thinking > 75
+    assert answer.finish.thoughts >= 150
+
+
+@pytest.mark.parametrize("thoughts", [[], ["Hm."]])
+def test_silence_for_60_seconds_is_cut_also_after_a_thought(http, engine, thoughts):
+    engine.script = lambda _: {"thoughts": thoughts, "tokens": [""] * 2000, "delay": 0.005}
+    with pytest.raises(EngineFailed, match="fast sent no text for 60 seconds"):
+        whole(completion(http, engine, clock=a_hundred_times_faster))
+    assert engine.asked
+
+
+def test_the_room_for_thoughts_is_not_for_the_answer(http, engine):
+    engine.script = lambda _: {"thoughts": ["Hm."] * 120, "text": " ".join(["word"] * 300), "delay": 0.001}
+    answer = completion(http, engine, thought_tokens=1000)
+    assert 100 < len(whole(answer).split()) < 250
+    assert answer.finish.reason == "length"
+    assert engine.asked[0]["max_tokens"] == 1100
+
+
 def test_nobody_listening_is_unreachable(http, engine):
     engine.url = "http://127.0.0.1:9"
     with pytest.raises(Unreachable, match="The endpoint of fast does not answer"):
@@ -113,6 +149,29 @@ def test_the_footer_tells_how_fast_it_was():
     finish = Finish(reason="stop", tokens=1201, seconds=13.04, writing=12.0)
     assert footer(finish, "fast") == "fast · 1,201 tokens · 100 tokens/s · 13.0 s"
     assert footer(Finish(reason="stop", tokens=1, seconds=0.5, writing=0), "fast") == "fast · 1 token · 0.5 s"
+
+
+def test_the_footer_tells_how_long_the_model_thought():
+    finish = Finish(reason="stop", tokens=1201, seconds=13.04, writing=12.0, thoughts=900, thinking=9.0)
+    assert footer(finish, "fast") == "fast · 1,201 tokens · 100 tokens/s · 9.0 s of thoughts · 13.0 s"
+
+
+def test_an_answer_that_ended_in_its_thoughts_says_so_and_what_to_do():
+    finish = Finish(reason="length", tokens=5000, seconds=75, writing=74, thoughts=5000, thinking=74)
+    assert outcome("", finish, "fast").closing == (
+        "The model wrote 5,000 tokens of thoughts, which is all that it may write, and no answer. Ask a narrower "
+        "question, or ask it in a new thread: a short conversation leaves more room for thoughts."
+    )
+    finish = Finish(reason="stop", tokens=1, seconds=75, writing=74, thoughts=1, thinking=74)
+    assert (
+        outcome("", finish, "fast").closing
+        == "The model wrote 1 token of thoughts and no answer. Ask again or rephrase."
+    )
+
+
+def test_a_cut_answer_is_counted_without_its_thoughts():
+    finish = Finish(reason="length", tokens=5000, seconds=75, writing=74, thoughts=3976, thinking=60)
+    assert outcome("Mustard", finish, "fast").closing.startswith("The answer was cut at 1,024 tokens.")
 
 
 def test_nothing_is_said_to_be_nothing():

@@ -1,0 +1,101 @@
+"""Answers of models that think first, to threads of any length and script, with code of any depth."""
+
+import pytest
+
+from tests.answering import engine, line, place, slack
+from tests.person import MIXTRAL, words
+
+__all__ = ["engine", "line", "place", "slack"]
+
+
+@pytest.mark.parametrize("field", ["reasoning", "reasoning_content", "content"])
+def test_while_a_model_thinks_the_thread_says_so_and_the_answer_is_without_its_thoughts(place, engine, field):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    thoughts = ["<think>", *["Hm. "] * 20, "</think>"] if field == "content" else ["Hm. "] * 20
+    engine.script = lambda _: {"thoughts": thoughts, "thoughts_in": field, "text": "Mustard.", "delay": 0.05}
+    ts = place.robin.say(MIXTRAL, "@mixtral Name a condiment.")
+    place.robin.wait_for(lambda _: engine.open == 1)
+    place.robin.wait_for(lambda p: p.session(MIXTRAL, ts) == "processing")
+    answer = place.answer(ts, "s of thoughts")
+    assert place.markdown(ts) == ["Mustard."]
+    assert "Hm." not in words(answer)
+    place.settled()
+    assert place.robin.session(MIXTRAL, ts) == "active"
+    place.robin.say(MIXTRAL, "And a spice?", ts)
+    place.settled(ts)
+    assert engine.asked[1]["messages"][1]["content"] == "Mustard."
+
+
+def test_an_answer_that_ends_in_its_thoughts_says_so_and_what_to_do(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    engine.script = lambda _: {"thoughts": ["Hm. "] * 20, "tokens": [], "reason": "length"}
+    ts = place.robin.say(MIXTRAL, "@mixtral Name a condiment.")
+    place.answer(ts, "The model wrote 20 tokens of thoughts, which is all that it may write, and no answer.")
+    assert engine.asked[0]["max_tokens"] > 7000, "of 8192 tokens, what the question leaves is for thoughts and answer"
+
+
+CONTEXT = 4096
+TEN = "番茄酱是什么颜色的？"  # noqa: RUF001 - ten characters of Chinese
+
+
+def refuses(engine, tokens_per_character):
+    """Let an engine refuse what is longer than its context, in vLLM's words."""
+
+    def script(body):
+        prompt = int(sum(len(m["content"]) for m in body["messages"]) * tokens_per_character)
+        if prompt + body["max_tokens"] <= CONTEXT:
+            return {"text": "酱" * 700}
+        asked = f"you requested {body['max_tokens']} output tokens and your prompt contains {prompt} input tokens"
+        return {"status": 400, "error": f"This model's maximum context length is {CONTEXT} tokens. However, {asked}."}
+
+    engine.context, engine.script = CONTEXT, script
+
+
+@pytest.mark.parametrize(("tokens_per_character", "has_tokenizer"), [(1, False), (2.5, False), (2.5, True)])
+def test_ten_characters_are_answered_however_long_the_thread_is(place, engine, tokens_per_character, has_tokenizer):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    refuses(engine, tokens_per_character)
+    if has_tokenizer:
+        engine.others["/tokenize"] = lambda body: {
+            "count": int(sum(len(m["content"]) for m in body["messages"]) * tokens_per_character)
+        }
+    ts = place.robin.say(MIXTRAL, f"@mixtral {TEN}")
+    place.settled(ts)
+    for _ in range(6):
+        place.robin.say(MIXTRAL, TEN, ts)
+        place.settled(ts)
+    assert "longer than" not in place.said(ts)
+    assert len(place.markdown(ts)) == 7
+    assert engine.asked[-1]["messages"][-1]["content"] == TEN
+    if has_tokenizer or tokens_per_character == 1:
+        assert len(engine.asked) == 7, "what is counted is not refused"
+
+
+def test_what_people_wrote_in_a_long_thread_leaves_room_for_the_question_after_it(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    refuses(engine, 1.5)
+    ts = place.robin.say(MIXTRAL, TEN)
+    for n in range(60):
+        (place.robin, place.ada)[n % 2].say(MIXTRAL, f"{n}: {TEN * 8}", ts)
+    place.robin.say(MIXTRAL, f"@mixtral {TEN}", ts)
+    place.settled(ts)
+    [turn] = engine.asked[-1]["messages"]
+    assert turn["content"].endswith(f"59: {TEN * 8}\n\n{TEN}")
+    assert "longer than" not in place.said(ts)
+
+
+def test_a_question_that_is_too_long_by_itself_is_refused_with_its_numbers(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    refuses(engine, 1)
+    ts = place.robin.say(MIXTRAL, f"@mixtral {TEN}")
+    place.settled(ts)
+    place.robin.say(MIXTRAL, TEN * 500, ts)
+    place.answer(ts, "The question is longer than the context of the model of fast")
+    assert "maximum context length is 4096 tokens" in place.said(ts)
+    assert "your prompt contains 5000 input tokens" in place.said(ts)
+    assert len(engine.asked) <= 5
