@@ -2,12 +2,19 @@
 
 import re
 
+from markdown_it import MarkdownIt
 from msgspec import Struct
 
+_blocks = MarkdownIt("commonmark")
+_blocks.core.ruler.enableOnly(["normalize", "block"])
+
 _LINE = re.compile(r"^((?:[ \t>]|[-*+][ \t]|\d{1,9}[.)][ \t])*)(`{3,}|~{3,})[ \t]*([^`]*?)[ \t]*$")
+_LONE_RETURN = re.compile(r"\r(?!\n|\Z)")
 _INDENT_OF_A_PLAIN_FENCE = 3
 """Maximum indentation of a fence outside lists. A line with more is an indented code block there."""
 _LONGEST_INFO = 20
+_LONGEST_NESTED_LINE = 1000
+"""Maximum length of a line that is certainly not divided between two messages: its rest would not be indented."""
 
 
 class Fence(Struct, frozen=True, kw_only=True):
@@ -58,6 +65,27 @@ def open_fence(markdown: str) -> Fence | None:
     return fence
 
 
-def is_certain(fence: Fence | None) -> bool:
-    """Return whether every Markdown parser sees this code block: backticks, outside lists and quotes."""
-    return fence is not None and fence.mark[0] == "`" and not fence.is_nested
+def code_length(line: str, fence: Fence | None) -> int:
+    """Return how many characters of a line are code also in another message that continues this block.
+
+    0 for a block that not every Markdown parser sees. `opening` says how a block continues.
+    """
+    if fence is None or fence.mark[0] != "`":
+        return 0
+    # To some parsers a carriage return within a line begins another line, which may end the code.
+    returned = line.find("\r", 0, len(line) - 1)
+    length = returned if returned >= 0 else len(line)
+    if not fence.is_nested:
+        return length
+    is_within = not line.strip() or len(line) - len(line.lstrip(" ")) >= fence.indent
+    return min(length, _LONGEST_NESTED_LINE) if is_within else 0
+
+
+def code_lines(markdown: str) -> set[int]:
+    """Return the numbers of the lines that CommonMark takes for code in fences. More text adds lines, and removes none.
+
+    To some parsers a carriage return is a line break: the first one within a line ends the search.
+    """
+    text, _, _ = _LONE_RETURN.sub("\0", markdown).partition("\0")
+    fences = (token for token in _blocks.parse(text.replace("\r", " ")) if token.type == "fence")
+    return {at for fence in fences if fence.map for at in range(fence.map[0] + 1, fence.map[1])}

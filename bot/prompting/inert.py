@@ -2,7 +2,7 @@
 
 import re
 
-from bot.prompting.fences import after, is_certain
+from bot.prompting.fences import after, code_length, code_lines
 from bot.views.escape import escape
 
 # In Slack's markup and in Markdown, every active construct begins with one of these character pairs. A space within the
@@ -36,12 +36,16 @@ def inert(text: str) -> str:
 
     Later text never changes an earlier line: whether a line is code depends on the lines before it.
     """
-    fence, lines = None, []
-    for line in text.split("\n"):
-        active = _ACTIVE_IN_CODE if is_certain(fence) else _ACTIVE
-        lines.append(active.sub(lambda found: f"{found[0]} ", line))
+    fence, code, lines = None, code_lines(text), []
+    for at, line in enumerate(text.split("\n")):
+        end = code_length(line, fence) if at in code else 0
+        lines.append(_spaced(_ACTIVE_IN_CODE, line[:end]) + _spaced(_ACTIVE, line[end:]))
         fence = after(line, fence)
     return "\n".join(lines)
+
+
+def _spaced(active: re.Pattern[str], text: str) -> str:
+    return active.sub(lambda found: f"{found[0]} ", text)
 
 
 def settled(text: str) -> str:

@@ -6,8 +6,8 @@ from typing import TypeAlias
 
 from bot.prompting.fences import open_fence
 
-_SEPARATORS = ("\n\n", "\n", " ")
-"""Where a message may end, best first."""
+_SEPARATORS = ("\n\n", "\n")
+"""Where a message ends best, in this order."""
 
 _JOINER = "\N{ZERO WIDTH JOINER}"
 _LONGEST_CHARACTER = 12
@@ -23,7 +23,10 @@ def utf8(text: str) -> int:
 
 
 def cut(markdown: str, limit: int, size: Size = len) -> int:
-    """Return the length of the first part: of `limit` at most, to a separator in its second half if any."""
+    """Return the length of the first part: of `limit` at most, to a separator in its second half if any.
+
+    A line is divided only if it is the first one: the rest of a line of code would stand at the margin.
+    """
     maximum = _fitting(markdown, limit, size)
     if maximum == len(markdown):
         return maximum
@@ -31,6 +34,9 @@ def cut(markdown: str, limit: int, size: Size = len) -> int:
         at = markdown.rfind(separator, maximum // 2, maximum)
         if at > 0:
             return at + len(separator)
+    for at in (markdown.rfind("\n", 0, maximum), markdown.rfind(" ", maximum // 2, maximum)):
+        if at > 0:
+            return at + 1
     return _before_a_character(markdown, maximum)
 
 

@@ -99,3 +99,42 @@ def test_a_question_that_is_too_long_by_itself_is_refused_with_its_numbers(place
     assert "maximum context length is 4096 tokens" in place.said(ts)
     assert "your prompt contains 5000 input tokens" in place.said(ts)
     assert len(engine.asked) <= 5
+
+
+INDENTED = """- a
+  - b
+
+    ```yaml
+    - name: __main__
+      run: a = b * c  # *not* bold
+    ```
+
+call my__private__thing
+"""
+
+NESTED = """1. Sort the <items>:
+
+   ```python
+   for at in items[1:]:
+       print(table[at](__name__), a * b * c)  # *not* bold
+   ```
+
+"""
+
+
+@pytest.mark.parametrize("is_direct", [True, False])
+def test_code_in_lists_stays_byte_for_byte_also_in_an_answer_of_30_kb(place, engine, is_direct):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    answer = INDENTED + NESTED * 220
+    engine.script = lambda _: {"tokens": [answer[at : at + 70] for at in range(0, len(answer), 70)]}
+    engine.context = 32_768
+    channel = place.robin.open_dm() if is_direct else MIXTRAL
+    ts = place.robin.say(channel, "@mixtral Write code in lists")
+    place.answer(ts, "tokens/s", channel=channel, timeout=30)
+    place.settled()
+    said = place.markdown(ts, channel)
+    assert len(said) >= 3
+    assert said[0].startswith(INDENTED)
+    code = [line for line in answer.split("\n") if line.startswith("   ") and "```" not in line]
+    assert [line for part in said for line in part.split("\n") if line.startswith("   ") and "```" not in line] == code

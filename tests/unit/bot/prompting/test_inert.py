@@ -5,8 +5,9 @@ import re
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
-from bot.prompting.fences import after, is_certain, open_fence
+from bot.prompting.fences import after, code_length, code_lines, open_fence
 from bot.prompting.inert import inert, mrkdwn, settled
 from bot.prompting.split import closed, cut, split, utf8
 
@@ -50,10 +51,42 @@ ACTS_IN_CODE = re.compile(r"<[@#][A-Z0-9]{2}|(?i:<!(?:channel|here|everyone|subt
 
 @given(TEXTS)
 def test_no_construct_that_acts_is_left(text):
-    fence = None
-    for line in inert(text).split("\n"):
-        assert not (ACTS_IN_CODE if is_certain(fence) else ACTS).search(line)
+    fence, shown = None, inert(text)
+    code = code_lines(shown)
+    for at, line in enumerate(shown.split("\n")):
+        end = code_length(line, fence) if at in code else 0
+        assert not ACTS_IN_CODE.search(line[:end])
+        assert not ACTS.search(line[end:])
         fence = after(line, fence)
+
+
+LINES = st.lists(
+    st.builds(
+        lambda indent, marks, said, end: f"{indent}{marks}{said}{end}",
+        st.sampled_from(["", " ", "  ", "   ", "    ", "      ", "\t"]),
+        st.sampled_from(["", "", "- ", "1. ", "- - ", "> "]),
+        st.sampled_from(
+            ["", "```", "````", "```py", "~~~", "word", "[bank](https://evil.example)", "`", "<div>", "---"]
+        ),
+        st.sampled_from(["\n", "\n", "\n", "\r", "\r\n"]),
+    ),
+    max_size=14,
+).map("".join)
+
+
+def links(markdown):
+    parsed = MarkdownIt("commonmark").parse(markdown)
+    return [inside for token in parsed for inside in token.children or () if inside.type in ("link_open", "image")]
+
+
+@given(LINES)
+def test_commonmark_finds_no_link_whatever_fences_the_model_writes(text):
+    assert not links(inert(text))
+
+
+@given(LINES, st.integers(min_value=80, max_value=200))
+def test_nor_in_the_messages_into_which_an_answer_is_divided(text, limit):
+    assert not [part for part in split(inert(text), limit) if links(part)]
 
 
 CODE = """for at in items[1:]:
@@ -192,6 +225,29 @@ def test_the_code_of_a_list_is_a_block_and_ends_where_the_model_ends_it():
     assert first.endswith("\n    ```")
     assert second.startswith("- - ```yaml\n")
     assert open_fence(second) is None
+
+
+NESTED = """1. Install it:
+
+   ```python
+   for at in items[1:]:
+       print(table["key"](at), x[0](1))
+   ```
+
+- a
+  - b
+
+    ```yaml
+    - name: __main__
+      run: a = b * c[0](1)  # *not* bold
+    ```
+
+call [it](https://evil.example)
+"""
+
+
+def test_code_in_lists_stays_byte_for_byte_and_the_text_after_it_is_inert():
+    assert inert(NESTED) == NESTED.replace("[it](https", "[it] (https")
 
 
 @pytest.mark.parametrize(
