@@ -112,12 +112,13 @@ INDENTED = """- a
 call my__private__thing
 """
 
-NESTED = """1. Sort the <items>:
+NESTED = """- Sort them:
+  1. by <name>
 
-   ```python
-   for at in items[1:]:
-       print(table[at](__name__), a * b * c)  # *not* bold
-   ```
+     ```python
+     for at in items[1:]:
+         print(table[at](__name__), a * b * c)  # *not* bold
+     ```
 
 """
 
