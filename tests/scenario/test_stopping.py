@@ -7,12 +7,14 @@ import pytest
 from bot.prompting import pool
 from bot.prompting.store import QUESTIONS
 from bot.sandbox.seed import BOT_USER
+from bot.slack.budgets import LIMITS, MethodBudget
 from tests.answering import engine, line, place, slack
 from tests.fakes.upstream import DEFAULT
 from tests.person import ADA, MIXTRAL, ROBIN
 
 __all__ = ["engine", "line", "place", "slack"]
 
+WIDE = {method: MethodBudget(limit.per_minute * 100, limit.burst) for method, limit in LIMITS.items()}
 SLOW = {"text": " ".join(["slow"] * 400), "delay": 0.05}
 
 
@@ -59,6 +61,23 @@ def test_an_answer_that_was_stopped_is_not_continued_after_a_restart_and_is_what
     said = [m["role"] for m in engine.asked[-1]["messages"]]
     assert len(engine.asked) == 2
     assert said[-1] == "user"
+
+
+def test_what_was_shown_of_an_answer_that_was_stopped_at_its_end_is_what_the_model_said(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    engine.script = lambda _: {"text": "One two three", "delay": 0.2}
+    place.bot(budgets=WIDE)
+    place.robin.fault("rate_limited", method="chat.update", seconds=2)
+    ts = place.robin.say(MIXTRAL, "@mixtral Count")
+    place.answer(ts, "One")
+    place.robin.wait_for(lambda _: engine.asked and not engine.open)
+    place.robin.press_stop(MIXTRAL, ts)
+    place.settled()
+    engine.script = lambda _: {}
+    place.robin.say(MIXTRAL, "And now?", ts)
+    place.answer(ts, DEFAULT)
+    said = [(m["role"], m["content"]) for m in engine.asked[-1]["messages"]]
+    assert said == [("user", "Count"), ("assistant", "One"), ("user", "And now?")]
 
 
 def test_stop_reaches_an_engine_that_is_silent(place, engine):
