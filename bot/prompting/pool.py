@@ -98,12 +98,13 @@ class AnswerPool:
         if self._quick_questions.add(question):
             self._submit(question.key)
 
-    def stop(self, channel: str, thread: str) -> None:
+    def stop(self, channel: str, thread: str, pressed: str) -> None:
         """End the answers in a thread at once, also those of other processes. What has been shown stays.
 
-        Raises RedisError.
+        `pressed`: ts of the event. Slack may repeat it, and questions that were asked later are answered. Raises
+        RedisError.
         """
-        self._withdraw(self._quick_questions.withdraw_in_thread(channel, thread))
+        self._withdraw(self._quick_questions.withdraw_in_thread(channel, thread, pressed))
 
     def deleted(self, channel: str, ts: str) -> None:
         """Do not answer a message that was deleted, and remove what was posted of its answer. Raises RedisError."""

@@ -51,7 +51,7 @@ def test_an_answer_that_was_stopped_is_not_continued_after_a_restart_and_is_what
     bot = place.bot()
     ts = place.robin.say(MIXTRAL, "@mixtral Hello")
     place.answer(ts, "slow")
-    bot._quick_questions.withdraw_in_thread(MIXTRAL, ts)  # as if the process had died right after the event
+    bot._quick_questions.withdraw_in_thread(MIXTRAL, ts, f"{ts}9")  # as if the process had died right after the event
     place.end(bot)
     place.bot()
     place.settled()
@@ -78,6 +78,23 @@ def test_what_was_shown_of_an_answer_that_was_stopped_at_its_end_is_what_the_mod
     place.answer(ts, DEFAULT)
     said = [(m["role"], m["content"]) for m in engine.asked[-1]["messages"]]
     assert said == [("user", "Count"), ("assistant", "One"), ("user", "And now?")]
+
+
+def test_a_stop_that_slack_repeats_does_not_end_the_next_answer(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    engine.script = lambda _: SLOW
+    place.bot()
+    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
+    place.answer(ts, "slow")
+    place.robin.press_stop(MIXTRAL, ts)
+    ended(place, engine)
+    engine.script = lambda _: {"hang": 1}
+    pressed = f"{ts}9"
+    place.robin.say(MIXTRAL, "And now?", ts)
+    place.robin.wait_for(lambda _: engine.open == 1)
+    about = {"channel": MIXTRAL, "thread_ts": ts, "user": ROBIN, "streaming_message_ts": []}
+    place.robin.event("agent_session_stopped", event_ts=pressed, **about)
+    place.answer(ts, DEFAULT)
 
 
 def test_stop_reaches_an_engine_that_is_silent(place, engine):
@@ -140,6 +157,21 @@ def test_a_message_that_comes_more_than_a_day_late_is_not_answered(place, engine
     place.answer(after, DEFAULT)
     place.settled()
     assert [body["messages"][-1]["content"] for body in engine.asked] == ["New"]
+
+
+def test_an_answered_mention_that_is_edited_later_that_day_is_not_answered_again(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
+    place.answer(ts, DEFAULT)
+    place.settled()
+    mark = f"mixtral:asked:{MIXTRAL}:{ts}"
+    place.redis.expire(mark, place.redis.ttl(mark) - int(timedelta(hours=23).total_seconds()))
+    place.robin.edit(MIXTRAL, ts, "@mixtral Hello!")
+    after = place.robin.say(MIXTRAL, "@mixtral Another")
+    place.answer(after, DEFAULT)
+    place.settled()
+    assert len(engine.asked) == 2
 
 
 def test_an_emoji_alone_is_a_question_like_any_other(place, engine):
