@@ -28,7 +28,15 @@ WITHOUT_PREVIEWS = {"unfurl_links": False, "unfurl_media": False}
 PAGE = 200
 """Messages per request."""
 
-BAD_BLOCKS = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "block_mismatch"})
+BAD_BLOCKS = frozenset(
+    {
+        "invalid_blocks",
+        "invalid_blocks_format",
+        "msg_blocks_too_long",
+        "block_mismatch",
+        "invalid_attachments",  # two tables in a message, also where Slack made them from Markdown
+    }
+)
 BAD_METADATA = frozenset(
     {"invalid_metadata_format", "invalid_metadata_schema", "metadata_too_large", "metadata_must_be_sent_from_app"}
 )
