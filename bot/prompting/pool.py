@@ -232,17 +232,19 @@ class AnswerPool:
                 return
 
     def _resume_unanswered(self) -> None:
-        for asked in self._questions.all():
-            if self._is_due(asked):
+        stored = self._questions.all()
+        withdrawn = self._questions.withdrawn([asked.question.key for asked in stored])
+        for asked in stored:
+            if self._is_due(asked, is_over=asked.over or asked.question.key in withdrawn):
                 self._submit(asked.question.key)
 
     def _heed_withdrawals(self) -> None:
         self._answering.withdrawals.heed(self._questions.withdrawn)
 
-    def _is_due(self, asked: Asked) -> bool:
+    def _is_due(self, asked: Asked, *, is_over: bool) -> bool:
         if asked.not_before is not None and datetime.now(UTC) < asked.not_before:
             return False
-        if asked.deployment is None or asked.notice is None or asked.question.key in self._running:
+        if is_over or asked.deployment is None or asked.notice is None or asked.question.key in self._running:
             return True
         try:
             deployment = self._deployments.by_id(asked.deployment)

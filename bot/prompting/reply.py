@@ -110,11 +110,6 @@ class Reply:
         self._open.change(type(self._way), -1)
         self._open.leave(self._channel, self._ticket)
 
-    def abandon(self) -> None:
-        """Say nothing more: what has been shown stays as it is."""
-        if isinstance(self._way, Streamed):
-            self._way.abandon()
-
     def wait(self, pending: int) -> timedelta:
         """Return how long to collect text before the next `show`, with `pending` unsent characters."""
         pace = pacing.STREAMED if isinstance(self._way, Streamed) else pacing.UPDATED

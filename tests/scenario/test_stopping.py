@@ -134,6 +134,16 @@ def test_a_question_that_is_deleted_while_it_waits_is_not_answered(place, engine
     assert not engine.asked
 
 
+def test_a_waiting_question_is_not_kept_because_the_process_died_that_was_told_of_its_deletion(place):
+    place.shelf.start("fast", MIXTRAL)
+    bot = place.bot()
+    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
+    place.answer(ts, "Your question waits")
+    bot._questions.withdraw_message(MIXTRAL, ts)
+    place.settled()
+    assert "Your question waits" not in place.said(ts)
+
+
 def test_a_question_whose_deletion_is_reported_first_is_not_answered(place, engine):
     place.shelf.put("fast", engine.url, MIXTRAL)
     place.bot()
