@@ -212,7 +212,7 @@ class Listeners:
     def session_stopped(self, event: JSON) -> None:
         """End the answers in a thread: somebody pressed Stop. Stored before the ack, as a question is."""
         if event.get("thread_ts"):
-            self._context.answers.stop(event["channel"], event["thread_ts"])
+            self._context.answers.stop(event["channel"], event["thread_ts"], event["event_ts"])
 
     def home_opened(self, event: JSON, context: BoltContext) -> None:
         if event.get("tab", "home") == "home":

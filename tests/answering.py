@@ -77,9 +77,9 @@ class Line:
         for bot in self.bots:
             bot.ask(question)
 
-    def stop(self, channel, thread):
+    def stop(self, channel, thread, pressed):
         """One process is told, and not always the one that answers."""
-        self.bots[-1].stop(channel, thread)
+        self.bots[-1].stop(channel, thread, pressed)
 
     def deleted(self, channel, ts):
         self.bots[-1].deleted(channel, ts)

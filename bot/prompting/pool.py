@@ -98,12 +98,13 @@ class AnswerPool:
         if self._quick_questions.add(question):
             self._submit(question.key)
 
-    def stop(self, channel: str, thread: str) -> None:
+    def stop(self, channel: str, thread: str, pressed: str) -> None:
         """End the answers in a thread at once, also those of other processes. What has been shown stays.
 
-        Raises RedisError.
+        `pressed`: ts of the event. Slack may repeat it, and questions that were asked later are answered. Raises
+        RedisError.
         """
-        self._withdraw(self._quick_questions.withdraw_in_thread(channel, thread))
+        self._withdraw(self._quick_questions.withdraw_in_thread(channel, thread, pressed))
 
     def deleted(self, channel: str, ts: str) -> None:
         """Do not answer a message that was deleted, and remove what was posted of its answer. Raises RedisError."""
@@ -231,17 +232,19 @@ class AnswerPool:
                 return
 
     def _resume_unanswered(self) -> None:
-        for asked in self._questions.all():
-            if self._is_due(asked):
+        stored = self._questions.all()
+        withdrawn = self._questions.withdrawn([asked.question.key for asked in stored])
+        for asked in stored:
+            if self._is_due(asked, is_over=asked.over or asked.question.key in withdrawn):
                 self._submit(asked.question.key)
 
     def _heed_withdrawals(self) -> None:
         self._answering.withdrawals.heed(self._questions.withdrawn)
 
-    def _is_due(self, asked: Asked) -> bool:
+    def _is_due(self, asked: Asked, *, is_over: bool) -> bool:
         if asked.not_before is not None and datetime.now(UTC) < asked.not_before:
             return False
-        if asked.deployment is None or asked.notice is None or asked.question.key in self._running:
+        if is_over or asked.deployment is None or asked.notice is None or asked.question.key in self._running:
             return True
         try:
             deployment = self._deployments.by_id(asked.deployment)

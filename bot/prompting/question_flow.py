@@ -211,8 +211,11 @@ class QuestionFlow:
         )
         with reply:
             said = self._said(asked, deployment)
-            end = self._writing.write(deployment.id, self._addresses(deployment, key), said, asked.prompt, reply)
-            reply.finish(end.text, closing=end.closing, footer=end.footer)
+            try:
+                end = self._writing.write(deployment.id, self._addresses(deployment, key), said, asked.prompt, reply)
+                reply.finish(end.text, closing=end.closing, footer=end.footer)
+            except Withdrawn as withdrawn:
+                raise Withdrawn(withdrawn.why, reply.shown) from withdrawn
         return end.text
 
     def _addresses(self, deployment: Deployment, key: str) -> Callable[[Collection[str]], EngineEndpoint | None]:

@@ -87,6 +87,8 @@ class Reply:
         self.withdrawal = withdrawal or Withdrawal()
         may_begin = partial(open_answers.is_next, place.channel, ticket)
         self._by_updates = partial(Updated, slack, place, record, clock=clock, may_begin=may_begin)
+        self.shown = ""
+        """The part of the model's text that has been shown."""
         self._sent_at: float | None = None
         self._tried_at: float | None = None
         self._not_before = 0.0
@@ -108,11 +110,6 @@ class Reply:
         self._open.change(type(self._way), -1)
         self._open.leave(self._channel, self._ticket)
 
-    def abandon(self) -> None:
-        """Say nothing more: what has been shown stays as it is."""
-        if isinstance(self._way, Streamed):
-            self._way.abandon()
-
     def wait(self, pending: int) -> timedelta:
         """Return how long to collect text before the next `show`, with `pending` unsent characters."""
         pace = pacing.STREAMED if isinstance(self._way, Streamed) else pacing.UPDATED
@@ -131,7 +128,7 @@ class Reply:
             return
         try:
             self._way.show(shown)
-            self._sent_at = now
+            self.shown, self._sent_at = text, now
             self._open.leave(self._channel, self._ticket)
         except SlackFailed as failed:
             self._after(failed, self._way)

@@ -17,8 +17,10 @@ QUESTIONS = "mixtral:questions"
 
 _LOG = logging.getLogger(__name__)
 
-DEDUPLICATED_FOR = timedelta(hours=1)
-"""Time for which a repeated delivery is recognized. Slack repeats an event after one minute and after five."""
+DEDUPLICATED_FOR = timedelta(hours=25)
+"""Time for which a repeated delivery is recognized: longer than the age up to which a message is answered.
+
+Slack repeats an event after one minute and after five, and a mention whenever its message is edited."""
 
 WITHDRAWN_FOR = timedelta(days=1)
 """Time for which a stopped or deleted question is not answered, whichever process takes it up."""
@@ -55,9 +57,16 @@ class Questions:
         kept = int(DEDUPLICATED_FOR.total_seconds())
         return bool(self._add(keys, [kept, question.key, _encode(asked)]))
 
-    def withdraw_in_thread(self, channel: str, thread: str) -> list[QuestionKey]:
-        """Note that nobody wants the answers in a thread any more, and return the questions."""
-        keys = [asked.question.key for asked in self.all() if thread_of(asked) == (channel, thread)]
+    def withdraw_in_thread(self, channel: str, thread: str, before: str) -> list[QuestionKey]:
+        """Note that nobody wants the answers in a thread any more, and return the questions.
+
+        `before`: ts; questions after it are left.
+        """
+        keys = [
+            asked.question.key
+            for asked in self.all()
+            if thread_of(asked) == (channel, thread) and float(asked.question.message_ts or thread) < float(before)
+        ]
         for key in keys:
             self.withdraw(key, Why.STOPPED)
         return keys

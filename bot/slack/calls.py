@@ -28,7 +28,15 @@ WITHOUT_PREVIEWS = {"unfurl_links": False, "unfurl_media": False}
 PAGE = 200
 """Messages per request."""
 
-BAD_BLOCKS = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "block_mismatch"})
+BAD_BLOCKS = frozenset(
+    {
+        "invalid_blocks",
+        "invalid_blocks_format",
+        "msg_blocks_too_long",
+        "block_mismatch",
+        "invalid_attachments",  # two tables in a message, also where Slack made them from Markdown
+    }
+)
 BAD_METADATA = frozenset(
     {"invalid_metadata_format", "invalid_metadata_schema", "metadata_too_large", "metadata_must_be_sent_from_app"}
 )
@@ -130,19 +138,35 @@ class SlackCalls:
             return _faults(refused)
         return []
 
-    def post(self, channel: str, message: Message, *, thread: str | None = None, metadata: JSON | None = None) -> str:
-        """Post a message and return its ts. If Slack refuses the metadata, it is left out."""
+    def post(
+        self,
+        channel: str,
+        message: Message,
+        *,
+        thread: str | None = None,
+        metadata: JSON | None = None,
+        text_alone: bool = True,
+    ) -> str:
+        """Post a message and return its ts. If Slack refuses the metadata, it is left out.
+
+        `text_alone`: whether the text may be sent without blocks that Slack refuses.
+        """
         about: JSON = {"channel": channel, "thread_ts": thread, "metadata": metadata, **WITHOUT_PREVIEWS}
+        call = self._web.chat_postMessage
         try:
-            return str(self._say("chat.postMessage", self._web.chat_postMessage, message, **about)["ts"])
+            return str(self._say("chat.postMessage", call, message, text_alone=text_alone, **about)["ts"])
         except SlackRefused as refused:
             if metadata is None or refused.code not in BAD_METADATA:
                 raise
-            return self.post(channel, message, thread=thread)
+            return self.post(channel, message, thread=thread, text_alone=text_alone)
 
-    def update(self, channel: str, ts: str, message: Message, *, leave: int = 0) -> None:
-        """Replace a message of the bot. `leave`: number of updates that stay available to others."""
-        self._say("chat.update", self._web.chat_update, message, leave=leave, channel=channel, ts=ts)
+    def update(self, channel: str, ts: str, message: Message, *, leave: int = 0, text_alone: bool = True) -> None:
+        """Replace a message of the bot. `text_alone`: as in `post`.
+
+        `leave`: number of updates that stay available to others.
+        """
+        about: JSON = {"channel": channel, "ts": ts}
+        self._say("chat.update", self._web.chat_update, message, leave=leave, text_alone=text_alone, **about)
 
     def delete(self, channel: str, ts: str) -> None:
         self._call("chat.delete", self._web.chat_delete, channel=channel, ts=ts)
@@ -264,7 +288,8 @@ class SlackCalls:
         except SlackRefused as refused:
             if refused.code not in BAD_BLOCKS or not text_alone:
                 raise
-            _LOG.exception("%s: Slack refused the blocks; the text is sent without them", method)
+            why = refused.__cause__ or refused
+            _LOG.warning("%s: Slack refused the blocks, and the text is sent without them: %s", method, why)
             return self._call(method, call, leave=leave, **arguments)
 
     def _call(self, method: str, call: Call, *, leave: int = 0, **arguments: Any) -> SlackResponse:

@@ -82,7 +82,7 @@ class Answers:
     def ask(self, question: Question) -> None:
         self.asked.append(question)
 
-    def stop(self, channel: str, thread: str) -> None:
+    def stop(self, channel: str, thread: str, pressed: str) -> None:
         self.stopped.append(thread)
 
     def deleted(self, channel: str, ts: str) -> None:

@@ -129,9 +129,10 @@ def test_a_stream_that_one_channel_refuses_is_tried_in_the_others(slack, robin):
     assert slack.has("chat.startStream", GENERAL)
 
 
-def test_blocks_and_metadata_that_slack_refuses_are_left_out(slack, robin):
+@pytest.mark.parametrize("code", ["invalid_blocks", "invalid_attachments"])
+def test_blocks_and_metadata_that_slack_refuses_are_left_out(slack, robin, code):
     message = Message(text="A sentence", blocks=({"type": "divider"},))
-    robin.fault("refuse", method="chat.postMessage", error="invalid_blocks")
+    robin.fault("refuse", method="chat.postMessage", error=code)
     robin.fault("refuse", method="chat.postMessage", error="metadata_too_large")
     ts = slack.post(MIXTRAL, message, metadata=MARK)
     [posted] = [m for m in robin.messages(MIXTRAL) if m["ts"] == ts]
