@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from slack_sdk import WebClient
+from slack_sdk.errors import SlackClientNotConnectedError
 from slack_sdk.socket_mode.builtin import SocketModeClient
 from slack_sdk.socket_mode.builtin.connection import Connection, ConnectionState
 
@@ -28,6 +29,8 @@ PAUSE_LIMIT = 15.0
 """Maximum pause in seconds before another try; the pauses are 1, 2, 4 … seconds."""
 LEAVES_WITHIN = 30.0
 """Time in seconds that a replaced socket is still read. Slack closes it before."""
+SENT_WITHIN = 0.5
+"""Maximum time in seconds that an ack waits for the next socket, if its own has just ended."""
 _BRIEF = 1000
 """Maximum length of a message about the socket itself. Envelopes are longer, and are not parsed twice."""
 
@@ -61,6 +64,7 @@ class Sockets(SocketModeClient):
             app_token,
             web_client=web_client,
             logger=logging.getLogger("slack_bolt.App"),
+            auto_reconnect_enabled=False,  # it would log each try; `_run_current_session` opens the next socket
             ping_interval=PING_EVERY,
             concurrency=threads,
             receive_buffer_size=65_536,
@@ -91,6 +95,20 @@ class Sockets(SocketModeClient):
         if not self.current_app_monitor_started:
             self.current_app_monitor_started = True
             self.current_app_monitor.start()
+
+    def send_message(self, message: str) -> None:
+        """Send an ack on the current socket. Slack accepts it on any; it repeats an envelope whose ack is not sent."""
+        until = time.monotonic() + SENT_WITHIN
+        while True:
+            try:
+                self.current_session.send(message)  # type: ignore[union-attr] # one is open before an envelope comes
+            except SlackClientNotConnectedError:
+                if self.closed or time.monotonic() > until:
+                    _LOG.info("an ack was not sent, because no socket to Slack is open")
+                    return
+                time.sleep(0.05)
+            else:
+                return
 
     def hang_up(self) -> None:
         """Process and ack received envelopes, then close all sockets. The SDK's own close waits for idle sockets."""
