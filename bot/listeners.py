@@ -24,6 +24,7 @@ from bot.commands.settle import new_incident, settle, unexpected
 from bot.commands.strangers import sender_of
 from bot.commands.visibility import Viewer
 from bot.door import ACK_BY, ACK_WITHIN, OUTSIDE, Door
+from bot.home_tab import HomeTab
 from bot.language.command import SLASH
 from bot.language.grammar import parse
 from bot.language.question import of_message
@@ -34,7 +35,6 @@ from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackFailed
 from bot.slack.message import JSON, Message
 from bot.slack.responses import in_ack
-from bot.views import home as home_view
 from bot.views import scale as scale_view
 from bot.views.answer_choice import CHOOSE
 from workers.deployment.events import DeploymentId
@@ -71,13 +71,16 @@ class Listeners:
         slack: SlackCalls,
         *,
         door: Door,
+        homes: Executor | None = None,
     ) -> None:
+        """`homes`: where Home tabs are published, which may wait for minutes; default: `later`."""
         self._context = context
         self._threads = threads
         self._bot_user = bot_user
         self._later = later
         self._slack = slack
         self._door = door
+        self._home = HomeTab(context, slack, homes or later)
 
     def register(self, app: App) -> None:
         app.middleware(self._door.enter)
@@ -214,22 +217,7 @@ class Listeners:
 
     def home_opened(self, event: JSON, context: BoltContext) -> None:
         if event.get("tab", "home") == "home":
-            self._later.submit(self._publish_home, Viewer(user=event["user"], outside=bool(context.get(OUTSIDE))))
-
-    def _publish_home(self, viewer: Viewer) -> None:
-        user = viewer.user
-
-        def publish() -> None:  # with the newest state: a pause may last minutes
-            deployments = self._context.sight.of(viewer, self._context.deployments.all())
-            view = home_view.home(deployments, self._context.now(), user)
-            self._slack.publish_home(user, view)
-
-        try:
-            self._slack.insist(publish)
-        except (SlackFailed, RedisError) as error:
-            _LOG.warning("The Home tab of %s could not be published: %s", user, error)
-        except Exception as error:  # noqa: BLE001 - the pool would not log it
-            new_incident(error)
+            self._home.opened(Viewer(user=event["user"], outside=bool(context.get(OUTSIDE))))
 
     def _deployment(self, body: JSON, caller: Caller) -> Deployment:
         return self._by_id(_value(body), caller)
