@@ -121,6 +121,18 @@ def test_without_the_scope_that_tells_of_people_the_home_tab_opens_for_ones_own(
     assert once_asked(sender, PersonFacts(team=THEIRS), False, ALONE) is Standing.STRANGER
 
 
+def test_an_enterprise_that_is_let_in_is_known_by_what_slack_says_where_the_payload_names_a_workspace_alone():
+    home = Home(team=OURS, others=frozenset({THEIR_GRID}))
+    for body in (event(shared=True, team=THEIRS, user_team=THEIRS), click(THEIRS)):
+        assert standing(sender_of(body), home) is Standing.UNCLEAR
+        assert once_asked(sender_of(body), PersonFacts(team=THEIRS, enterprise=THEIR_GRID), True, home) is (
+            Standing.INVITED
+        )
+        assert once_asked(sender_of(body), PersonFacts(team=THEIRS), True, home) is Standing.STRANGER
+        assert once_asked(sender_of(body), None, False, home) is Standing.UNCLEAR
+    assert standing(sender_of(click(THEIRS)), ALONE) is Standing.STRANGER
+
+
 def test_the_team_of_a_question_is_the_persons():
     assert sender_of(event(shared=True, team=OURS, user_team=SIBLING)).team == SIBLING
     assert sender_of(click(SIBLING)).team == SIBLING
