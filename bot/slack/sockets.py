@@ -155,6 +155,8 @@ class Sockets(SocketModeClient):
             if isinstance(failed, SlackRefused) and failed.code in CAUSES:
                 self._lockout.begin(failed.code, APP_TOKEN)
             self._say(f"{failed} Trying again.")
+        except Exception as error:  # noqa: BLE001 - without the runner's thread no socket is opened any more
+            self._say(f"The socket to Slack could not be opened ({type(error).__name__}: {error}). Trying again.")
 
     def _read(self, session: Connection, state: ConnectionState) -> None:
         """Read a socket until it ends."""
@@ -180,8 +182,10 @@ class Sockets(SocketModeClient):
         self._leaving.pop(session, None)
         if state is not None:
             state.terminated = True
-            _shut(session)
-            session.disconnect()
+            with contextlib.suppress(OSError, AttributeError):  # the thread that reads it has closed it meanwhile
+                session.sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr] # wakes that thread
+            with contextlib.suppress(AttributeError):
+                session.disconnect()
 
     def _say(self, sentence: str) -> None:
         if sentence != self._said:
@@ -213,10 +217,3 @@ def _reason(message: str) -> str | None:
         return None
     announces = isinstance(content, dict) and content.get("type") == "disconnect"
     return str(content.get("reason") or "") if announces else None
-
-
-def _shut(session: Connection) -> None:
-    """End both directions, which wakes the thread that reads the socket."""
-    if session.sock is not None:
-        with contextlib.suppress(OSError):
-            session.sock.shutdown(socket.SHUT_RDWR)

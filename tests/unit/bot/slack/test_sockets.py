@@ -7,11 +7,13 @@ from typing import Any, cast
 
 import pytest
 from slack_sdk.errors import SlackClientNotConnectedError
+from slack_sdk.socket_mode.builtin.connection import ConnectionState
 
 from bot.sandbox import limits
 from bot.sandbox.seed import APP_TOKEN, BOT_TOKEN
 from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
+from bot.slack.client import socket_url
 from bot.slack.connections import app_of, serve_sockets
 from bot.slack.lockout import Lockout
 from bot.slack.sockets import Sockets
@@ -158,3 +160,29 @@ def test_an_ack_that_no_socket_takes_is_given_up_without_a_trace(sockets, caplog
     sockets.send_message("ack")
     assert time.monotonic() - began < 2
     assert not any(r.exc_info for r in caplog.records)
+
+
+@pytest.mark.usefixtures("served")
+def test_an_unexpected_error_while_a_socket_is_opened_is_no_reason_to_open_none_any_more(robin, caplog, monkeypatch):
+    answers = iter([KeyError("url"), KeyError("url")])
+
+    def broken(*arguments):
+        if error := next(answers, None):
+            raise error
+        return socket_url(*arguments)
+
+    monkeypatch.setattr("bot.slack.sockets.socket_url", broken)
+    robin.fault("drop_socket")
+    robin.wait_for(lambda p: opened(p) == 2, 6)
+    assert warnings(caplog) == ["The socket to Slack could not be opened (KeyError: 'url'). Trying again."]
+
+
+def test_a_socket_that_its_reader_closes_at_the_same_moment_is_ended_without_an_error(sockets):
+    def closed_meanwhile():
+        raise AttributeError("'NoneType' object has no attribute 'close'")
+
+    session: Any = Session()
+    session.sock, session.disconnect = None, closed_meanwhile
+    state = sockets._open[session] = ConnectionState()
+    sockets._end(session)
+    assert state.terminated
