@@ -147,7 +147,7 @@ class Sockets(SocketModeClient):
             self._reopen()
 
     def _reopen(self) -> None:
-        self._not_before = time.monotonic() + min(2.0**self._failures, PAUSE_LIMIT)
+        self._not_before = time.monotonic() + self._pause()
         self._failures += 1
         try:
             self.connect()
@@ -157,6 +157,9 @@ class Sockets(SocketModeClient):
             self._say(f"{failed} Trying again.")
         except Exception as error:  # noqa: BLE001 - without the runner's thread no socket is opened any more
             self._say(f"The socket to Slack could not be opened ({type(error).__name__}: {error}). Trying again.")
+
+    def _pause(self) -> float:
+        return min(2.0 ** min(self._failures, 10), PAUSE_LIMIT)
 
     def _read(self, session: Connection, state: ConnectionState) -> None:
         """Read a socket until it ends."""
@@ -174,7 +177,7 @@ class Sockets(SocketModeClient):
         self._leaving[session] = time.monotonic() + LEAVES_WITHIN
         if reason in REASONS:
             self._failures = max(self._failures, 1)
-            self._not_before = max(self._not_before, time.monotonic() + min(2.0**self._failures, PAUSE_LIMIT))
+            self._not_before = max(self._not_before, time.monotonic() + self._pause())
             self._say(f"Slack ends the socket ({reason}): {REASONS[reason]}. Trying again.")
 
     def _end(self, session: Connection) -> None:

@@ -186,3 +186,9 @@ def test_a_socket_that_its_reader_closes_at_the_same_moment_is_ended_without_an_
     state = sockets._open[session] = ConnectionState()
     sockets._end(session)
     assert state.terminated
+
+
+def test_an_outage_of_a_day_ends_with_a_new_socket(served, robin):
+    served._failures = 6000  # a try every 15 s; a float holds no larger power of two than 2 ** 1023
+    robin.fault("drop_socket")
+    robin.wait_for(lambda p: opened(p) == 2, 3)
