@@ -78,7 +78,7 @@ class Door:
         """Refuse what may be a colleague's, while Slack does not answer. Slack repeats an event that is not acked."""
         event = body.get("event")
         if isinstance(event, dict):
-            waits = self._is_addressed(event) or event.get("type") == "app_home_opened"
+            waits = self._is_addressed(event) or event.get("type") in ("app_home_opened", "agent_session_stopped")
             return BoltResponse(status=503, body="") if waits else ack()
         _LOG.info("refused: %s in %s, because their company is not known", sender.user, sender.channel or "-")
         if body.get("type") == "block_actions":

@@ -141,7 +141,7 @@ def test_slack_is_asked_only_about_those_of_whom_the_payload_does_not_say_enough
     assert entered(slack, directory, redis, said(user="U3", team="T0SIBLING"), grid, status=503)[0] is False
 
 
-@pytest.mark.parametrize("kind", ["app_mention", "app_home_opened", "message"])
+@pytest.mark.parametrize("kind", ["app_mention", "app_home_opened", "agent_session_stopped", "message"])
 def test_slack_repeats_what_a_colleague_may_have_sent_while_it_did_not_say_who_they_are(slack, directory, redis, kind):
     directory.people["U1"], directory.channels["D1"] = None, None
     screenshot = said(type=kind, user="U1", team="", channel="D1", channel_type="im")
