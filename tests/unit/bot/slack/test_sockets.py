@@ -15,9 +15,11 @@ from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
 from bot.slack.client import socket_url
 from bot.slack.connections import app_of, serve_sockets
+from bot.slack.failures import SlackAway
 from bot.slack.lockout import Lockout
 from bot.slack.sockets import Sockets
 from tests.person import MIXTRAL, Person
+from workers.sandbox.valkey import free_port
 
 OPEN = "apps.connections.open"
 
@@ -192,3 +194,8 @@ def test_an_outage_of_a_day_ends_with_a_new_socket(served, robin):
     served._failures = 6000  # a try every 15 s; a float holds no larger power of two than 2 ** 1023
     robin.fault("drop_socket")
     robin.wait_for(lambda p: opened(p) == 2, 3)
+
+
+def test_a_slack_that_goes_away_between_two_calls_of_the_start_is_waited_for():
+    with pytest.raises(SlackAway, match=r"auth\.test"):
+        app_of(BOT_TOKEN, f"http://127.0.0.1:{free_port()}/api/")
