@@ -41,7 +41,7 @@ INSIST_WHILE_BUSY = timedelta(minutes=10)
 """How long `insist` repeats a call while Slack or the budget requires a pause."""
 
 REPORTED_EVERY = 3600.0
-"""Interval in seconds between two traces about refused blocks of one method."""
+"""Interval in seconds between two log lines about refused blocks of one method."""
 
 Result = TypeVar("Result")
 
@@ -272,13 +272,13 @@ class SlackCalls:
             return self._call(method, call, leave=leave, **arguments)
 
     def _report(self, method: str, refused: SlackRefused) -> None:
-        """Log refused blocks with a trace once per `REPORTED_EVERY`: a card is updated every few seconds."""
+        """Log refused blocks once per `REPORTED_EVERY`: a card is updated every few seconds."""
         now = time.monotonic()
         is_due = now >= self._reported_at.get(method, -REPORTED_EVERY) + REPORTED_EVERY
         if is_due:
             self._reported_at[method] = now
-        said = "%s: Slack refused the blocks (%s); the text is sent without them"
-        _LOG.log(logging.ERROR if is_due else logging.DEBUG, said, method, refused.code, exc_info=is_due)
+        said = "%s: Slack refused the blocks, and the text is sent without them: %s"
+        _LOG.log(logging.WARNING if is_due else logging.DEBUG, said, method, refused.__cause__ or refused)
 
     def _call(self, method: str, call: Call, *, leave: int = 0, **arguments: Any) -> SlackResponse:
         try:
