@@ -203,7 +203,7 @@ def logs(command: Logs, caller: Caller, context: CommandContext) -> Message:
 
 def logs_of(state: Deployment, context: CommandContext) -> Message:
     """The end of each replica's log, for the command and the card's button."""
-    return logs_view.logs(state.name, context.deployments.logs(state.name, LOG_LINES))
+    return logs_view.logs(state.name, context.deployments.logs(state.id, LOG_LINES))
 
 
 def plan(command: Plan, context: CommandContext) -> Message:

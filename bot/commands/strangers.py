@@ -99,20 +99,23 @@ def standing(sender: Sender, home: Home) -> Standing:
     if said & home.others:
         return Standing.INVITED
     if said and not home.enterprise and not any(id_.startswith("E") for id_ in said):
-        return Standing.STRANGER
+        # Only Slack says of which enterprise their workspace is.
+        is_perhaps_invited = not sender.enterprise and any(id_.startswith("E") for id_ in home.others)
+        return Standing.UNCLEAR if is_perhaps_invited else Standing.STRANGER
     # Of the same Grid, perhaps: only people of the company are in a channel that is not shared.
     return Standing.OURS if sender.shared is False else Standing.UNCLEAR
 
 
 def once_asked(sender: Sender, person: PersonFacts | None, shared: bool | None, home: Home) -> Standing:
-    """The standing of an UNCLEAR sender: by what Slack says about the person, else about the channel; else a stranger.
+    """The standing of an UNCLEAR sender: by what Slack says about the person, else about the channel.
 
-    On Grid, Slack names the enterprise of a person who is of one of its workspaces.
+    On Grid, Slack names the enterprise of a person who is of one of its workspaces. Still UNCLEAR: Slack says nothing
+    about the person, and not that the channel is the company's own.
     """
-    asked = Sender(user=sender.user, team=sender.team, enterprise=sender.enterprise, shared=shared)
-    if person is not None and (person.team or person.enterprise):
-        asked = Sender(user=sender.user, team=person.team, enterprise=person.enterprise)
-    found = standing(asked, home)
+    if person is None or not (person.team or person.enterprise):
+        is_foreign = not home.enterprise and bool(sender.team or sender.enterprise)
+        return Standing.OURS if shared is False and not is_foreign else Standing.UNCLEAR
+    found = standing(Sender(user=sender.user, team=person.team, enterprise=person.enterprise), home)
     return Standing.STRANGER if found is Standing.UNCLEAR else found
 
 

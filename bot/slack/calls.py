@@ -48,6 +48,9 @@ INSIST_WHILE_AWAY = timedelta(minutes=2)
 INSIST_WHILE_BUSY = timedelta(minutes=10)
 """How long `insist` repeats a call while Slack or the budget requires a pause."""
 
+REPORTED_EVERY = 3600.0
+"""Interval in seconds between two log lines about refused blocks of one method."""
+
 Result = TypeVar("Result")
 
 
@@ -77,6 +80,7 @@ class SlackCalls:
         self.stopping = stopping or threading.Event()
         self._missing = MissingMethods()
         self._identity: Identity | None = None
+        self._reported_at: dict[str, float] = {}
 
     def has(self, method: str, channel: str = "") -> bool:
         """Whether a method is available in a channel, as far as the calls of the last hour have shown."""
@@ -288,9 +292,17 @@ class SlackCalls:
         except SlackRefused as refused:
             if refused.code not in BAD_BLOCKS or not text_alone:
                 raise
-            why = refused.__cause__ or refused
-            _LOG.warning("%s: Slack refused the blocks, and the text is sent without them: %s", method, why)
+            self._report(method, refused)
             return self._call(method, call, leave=leave, **arguments)
+
+    def _report(self, method: str, refused: SlackRefused) -> None:
+        """Log refused blocks once per `REPORTED_EVERY`: a card is updated every few seconds."""
+        now = time.monotonic()
+        is_due = now >= self._reported_at.get(method, -REPORTED_EVERY) + REPORTED_EVERY
+        if is_due:
+            self._reported_at[method] = now
+        said = "%s: Slack refused the blocks, and the text is sent without them: %s"
+        _LOG.log(logging.WARNING if is_due else logging.DEBUG, said, method, refused.__cause__ or refused)
 
     def _call(self, method: str, call: Call, *, leave: int = 0, **arguments: Any) -> SlackResponse:
         try:

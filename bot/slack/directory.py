@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from bot.slack.calls import SlackCalls
 from bot.slack.facts import ChannelFacts, PersonFacts, channel_facts, person_facts
-from bot.slack.failures import SlackFailed, SlackRefused
+from bot.slack.failures import SlackAway, SlackBusy, SlackFailed, SlackRefused
 
 _LOG = logging.getLogger(__name__)
 
@@ -21,6 +21,11 @@ PERSON_KEPT = 3600.0
 TEAM_KEPT = 86_400.0
 ASKED_AGAIN = 10.0
 """Time in seconds until a question is repeated that Slack did not answer, or refused."""
+AWAY_FOR = 3.0
+"""Time in seconds for which Slack is asked nothing more of one kind after it did not respond: a list may need many
+answers, and each would take the whole timeout."""
+BUSY_AT_MOST = 60.0
+"""Maximum of the same time after a 429, in seconds."""
 
 MOST = 2000
 """Maximum number of answers of one kind in memory."""
@@ -85,6 +90,7 @@ class _Known(Generic[Found]):
         self._kept_for = kept_for
         self._clock = clock
         self._answers: dict[str, tuple[float, Found | None]] = {}
+        self._silent_until = 0.0
         self._lock = threading.Lock()
 
     def get(
@@ -94,12 +100,15 @@ class _Known(Generic[Found]):
         now = self._clock()
         with self._lock:
             until, known = self._answers.get(key, (0.0, None))
-        if now < until:
+        if now < max(until, self._silent_until):
             return known
         try:
             found = look()
         except (SlackFailed, RedisError) as failed:
             _LOG.info("%s", failed)
+            if isinstance(failed, SlackBusy | SlackAway):
+                pause = min(failed.seconds, BUSY_AT_MOST) if isinstance(failed, SlackBusy) else AWAY_FOR
+                self._silent_until = self._clock() + pause
             instead = None if isinstance(failed, SlackRefused) else known
             self._put(key, now + ASKED_AGAIN, instead)
             return instead

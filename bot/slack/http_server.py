@@ -65,7 +65,12 @@ class HttpServer(ThreadingMixIn, HTTPServer):
             self.shutdown_request(request)
             return
         self._due[request] = time.monotonic() + self.read_within
-        super().process_request(request, client_address)
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # no thread can be started now; the slot is for the next request
+            self.has_arrived(request)
+            self._slots.release()
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:

@@ -17,6 +17,7 @@ from bot.language.command import Ask, Down, Endpoint, Help, Launch, Logs, Plan, 
 from bot.language.question import Question
 from bot.slack.facts import ChannelFacts
 from tests.fakes.office import Office
+from workers.api import LogsGone
 from workers.placement.limits import Limits
 
 
@@ -247,6 +248,15 @@ def test_without_an_endpoint_there_is_no_key_to_see(office):
 def test_logs_that_nobody_wrote_are_said_to_be_none(office):
     office.running.put("fast", "http://127.0.0.1:1")
     assert "has no log yet" in office.says(Logs())
+
+
+def test_the_card_of_what_ended_shows_no_logs_of_what_others_launched_under_its_name(office):
+    over = office.running.put("fast", "http://127.0.0.1:1")
+    card = office.requests.by_id(over)
+    office.running.append(office.running.story(over).stopped().ended())
+    office.running.put("fast", "http://127.0.0.1:2", "C0OPS", user="U3")
+    with pytest.raises(LogsGone, match="fast has ended"):
+        handlers.logs_of(card, office.context)
 
 
 def test_a_question_is_passed_on_with_where_to_answer(office):

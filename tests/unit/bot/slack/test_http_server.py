@@ -3,6 +3,7 @@
 import json
 import socket
 import time
+from socketserver import ThreadingMixIn
 from urllib.parse import urlencode
 
 import pytest
@@ -187,3 +188,20 @@ def test_more_connections_than_threads_are_answered_with_503(app, post, monkeypa
             assert time.monotonic() < deadline
     finally:
         server.close()
+
+
+def test_a_request_for_which_no_thread_can_be_started_occupies_no_connection(app, monkeypatch, caplog):
+    monkeypatch.setattr(http_server, "CONNECTIONS", 1)
+    server = serve_http(app, SECRET, 0, read_within=5)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(ThreadingMixIn, "process_request", no_thread)
+            assert exchange(server, b"GET / HTTP/1.1\r\n\r\n") == b""
+        assert b" 200 " in exchange(server, b"GET / HTTP/1.1\r\n\r\n")
+    finally:
+        server.close()
+        caplog.clear()
+
+
+def no_thread(*_):
+    raise RuntimeError("can't start new thread")
