@@ -64,7 +64,7 @@ def test_a_scope_of_later_versions_needs_no_mend_today():
 def test_a_surplus_scope_is_harmless():
     surplus, all_there = scopes({*WANTED, "reactions:write"})
     assert surplus.works is None
-    assert surplus.says == "the token also has reactions:write: not used, and harmless"
+    assert surplus.says == "the token also has reactions:write: not used; nothing has to be done"
     assert all_there.works is True
 
 
