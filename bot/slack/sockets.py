@@ -27,7 +27,7 @@ PROVEN_AFTER = 10.0
 PAUSE_LIMIT = 15.0
 """Maximum pause before the next attempt, in seconds; the pauses are 1, 2, 4 … seconds."""
 LEAVES_WITHIN = 30.0
-"""Maximum time for which a replaced socket is still read, in seconds. Slack closes it earlier."""
+"""Time in seconds that a replaced socket is still read. Slack closes it before."""
 _BRIEF = 1000
 """Maximum length of a message about the socket itself. Envelopes are longer, and are not parsed twice."""
 
