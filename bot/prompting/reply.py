@@ -109,7 +109,7 @@ class Reply:
         self._open.leave(self._channel, self._ticket)
 
     def abandon(self) -> None:
-        """End the answer; what has been shown stays."""
+        """Say nothing more: what has been shown stays as it is."""
         if isinstance(self._way, Streamed):
             self._way.abandon()
 

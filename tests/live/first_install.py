@@ -1,8 +1,8 @@
 """Test in a real workspace, by questions to a person, what Slack does not document: `make live-slack C=C012…`.
 
 Needs `SLACK_BOT_TOKEN`, and a channel for tests in which the bot and you are. More channels (a private one, a group
-direct message, a shared one) give more results. It takes ten minutes, asks before each step, and deletes what it has posted,
-also after Ctrl-C. A second account, in a private window of the browser, sees what others see.
+direct message, a shared one) give more results. It takes ten minutes, asks before each step, and deletes what it has
+posted, also after Ctrl-C. A second account, in a private window of the browser, sees what others see.
 """
 
 import argparse
