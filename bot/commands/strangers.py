@@ -100,7 +100,7 @@ def standing(sender: Sender, home: Home) -> Standing:
         return Standing.INVITED
     if said and not home.enterprise and not any(id_.startswith("E") for id_ in said):
         return Standing.STRANGER
-    # Possibly of the same Grid: only people of the company are in a channel that is not shared.
+    # Of the same Grid, perhaps: only people of the company are in a channel that is not shared.
     return Standing.OURS if sender.shared is False else Standing.UNCLEAR
 
 

@@ -20,7 +20,7 @@ MEMBERS_KEPT = 120.0
 PERSON_KEPT = 3600.0
 TEAM_KEPT = 86_400.0
 ASKED_AGAIN = 10.0
-"""Time in seconds after which a call is repeated that Slack refused or did not answer."""
+"""Time in seconds until a question is repeated that Slack did not answer, or refused."""
 
 MOST = 2000
 """Maximum number of cached answers of each kind."""
