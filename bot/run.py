@@ -67,7 +67,7 @@ class Stopped(Exception):
 
 
 def main(environ: Mapping[str, str]) -> int:
-    """Run until SIGTERM or SIGINT. Return 0; 2 after a sentence on stderr if the bot cannot start, or is locked out."""
+    """Run until SIGTERM or SIGINT, and return 0. Return 2 after a failed start or a lockout, with a line on stderr."""
     ending = Exit()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ending.begin(0))

@@ -167,7 +167,7 @@ class SocketMode:
         raise NotConnected
 
     async def drop(self, count: int) -> None:
-        """End `count` connections without a word."""
+        """End `count` connections without an announcement."""
         for connection in list(self._connections)[:count]:
             await connection.close()
 

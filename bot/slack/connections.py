@@ -60,7 +60,7 @@ def serve_requests(app: App, signing_secret: str, port: int) -> Callable[[], Non
 
 
 class _Handler(SocketModeHandler):
-    """Bolt's handler of envelopes, for a client that is made elsewhere."""
+    """Bolt's handler of envelopes, for a client that the caller provides."""
 
     def __init__(self, app: App, client: Sockets) -> None:
         self.app, self.client = app, client

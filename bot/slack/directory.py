@@ -1,4 +1,4 @@
-"""What Slack says about channels and people, cached: who reads a channel, who is a guest, of which company."""
+"""Cache of Slack's data about channels and people: readers of a channel, guests, companies."""
 
 import logging
 import threading
@@ -15,7 +15,7 @@ from bot.slack.failures import SlackAway, SlackBusy, SlackFailed, SlackRefused
 _LOG = logging.getLogger(__name__)
 
 CHANNEL_KEPT = 600.0
-"""Time in seconds for which what Slack says about a channel is used again; below likewise."""
+"""Time in seconds for which the data of a channel is cached; below, of its members, a person, and a team's name."""
 MEMBERS_KEPT = 120.0
 PERSON_KEPT = 3600.0
 TEAM_KEPT = 86_400.0
@@ -28,7 +28,7 @@ BUSY_AT_MOST = 60.0
 """Maximum of the same time after a 429, in seconds."""
 
 MOST = 2000
-"""Maximum number of answers of one kind in memory."""
+"""Maximum number of cached answers of each kind."""
 MEMBER_PAGES = 20
 
 _NOT_THERE = frozenset({"channel_not_found", "not_in_channel"})
@@ -37,9 +37,9 @@ Found = TypeVar("Found")
 
 
 class Directory:
-    """Safe to use from several threads. Methods return None if it is not known: Slack refuses, or does not answer.
+    """Safe to use from several threads. Methods return None if Slack refuses the call.
 
-    An older answer stands in for one that Slack does not give.
+    If Slack does not answer, they return the last answer, however old; None if there is none.
     """
 
     def __init__(self, slack: SlackCalls, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -58,11 +58,11 @@ class Directory:
                     return ChannelFacts(is_joined=False)
                 raise
 
-        # Whether the bot was invited, or the channel unarchived meanwhile, is asked each time.
+        # Not cached while the bot cannot post: it may be invited, or the channel unarchived, at any time.
         return self._channels.get(channel, look, keep=lambda facts: facts.is_joined and not facts.obstacle)
 
     def members(self, channel: str) -> frozenset[str] | None:
-        """Everybody who can read a private channel."""
+        """The ids of the people who can read a private channel."""
 
         def look() -> frozenset[str]:
             found: set[str] = set()
@@ -84,7 +84,7 @@ class Directory:
 
 
 class _Known(Generic[Found]):
-    """Answers by key, the oldest of which are dropped."""
+    """Answers by key. The oldest ones are dropped when there are more than MOST."""
 
     def __init__(self, kept_for: float, clock: Callable[[], float]) -> None:
         self._kept_for = kept_for
@@ -96,7 +96,7 @@ class _Known(Generic[Found]):
     def get(
         self, key: str, look: Callable[[], Found], *, keep: Callable[[Found], bool] = lambda _: True
     ) -> Found | None:
-        """The answer for a key; `look` asks Slack, which may happen in several threads at once."""
+        """The answer for a key. `look` calls Slack; several threads may call it concurrently."""
         now = self._clock()
         with self._lock:
             until, known = self._answers.get(key, (0.0, None))

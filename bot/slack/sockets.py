@@ -19,14 +19,14 @@ from bot.slack.lockout import APP_TOKEN, CAUSES, Lockout
 
 _LOG = logging.getLogger(__name__)
 _SDK = logging.getLogger(f"{__name__}.sdk")
-_SDK.setLevel(logging.CRITICAL)  # it logs each try; this module logs each cause once
+_SDK.setLevel(logging.CRITICAL)  # it logs each attempt; this module logs each cause once
 
 PING_EVERY = 2.0
-"""Seconds between two pings. A connection that misses a few of them is replaced."""
+"""Interval between two pings, in seconds. A connection that does not answer several of them is replaced."""
 PROVEN_AFTER = 10.0
-"""Age in seconds at which a socket counts as accepted, and the next one is opened without a pause."""
+"""Age in seconds from which a socket counts as accepted, so that its successor is opened without a pause."""
 PAUSE_LIMIT = 15.0
-"""Maximum pause in seconds before another try; the pauses are 1, 2, 4 … seconds."""
+"""Maximum pause before the next attempt, in seconds; the pauses are 1, 2, 4 … seconds."""
 LEAVES_WITHIN = 30.0
 """Time in seconds that a replaced socket is still read. Slack closes it before."""
 SENT_WITHIN = 0.5
@@ -43,7 +43,7 @@ REASONS = {
 
 
 class Sockets(SocketModeClient):
-    """Bolt's client with one rule for all that ends a socket; the SDK's own ones can open two for one end.
+    """Bolt's client, which opens exactly one socket for each one that ends. The SDK's own client can open two.
 
     A socket that Slack asks to replace is read until Slack closes it: what arrives on it meanwhile is not lost. Each
     socket has a thread that reads it; the SDK's runner, which calls `_run_current_session`, opens the next one.
@@ -54,7 +54,7 @@ class Sockets(SocketModeClient):
         self._lockout = lockout
         self._open: dict[Connection, ConnectionState] = {}
         self._leaving: dict[Connection, float] = {}
-        """Sockets that Slack closes soon, and when they are no longer read."""
+        """Sockets that Slack will close, with the time until which they are read."""
         self._opened_at = 0.0
         self._failures = 0
         self._not_before = 0.0
@@ -121,7 +121,7 @@ class Sockets(SocketModeClient):
             runner.event.set()
 
     def process_message(self) -> None:
-        """Drop what arrives after `hang_up`. It is not acked, and Slack sends it to another process or again."""
+        """Drop envelopes that arrive after `hang_up`. They are not acked, so that Slack sends them again."""
         try:
             super().process_message()  # type: ignore[no-untyped-call] # the SDK's own
         except RuntimeError:  # its threads are shut down
@@ -129,7 +129,7 @@ class Sockets(SocketModeClient):
                 raise
 
     def connect_to_new_endpoint(self, force: bool = False) -> None:
-        """Do nothing: `_run_current_session` opens the next socket, whatever ended the last one."""
+        """Do nothing: `_run_current_session` opens the next socket, for every cause."""
 
     def _run_current_session(self) -> None:
         """Open a socket if the current one has ended or is about to. The SDK's runner calls this ten times a second."""

@@ -121,7 +121,7 @@ def test_events_about_the_app_and_messages_of_bots_pass(slack, directory, redis)
         assert entered(slack, directory, redis, body) == (True, None)
 
 
-def test_a_command_and_a_modal_of_nobody_are_refused_and_a_click_does_nothing(slack, directory, redis):
+def test_a_command_and_a_modal_without_a_user_are_refused_and_a_click_does_nothing(slack, directory, redis):
     passed, body = entered(slack, directory, redis, {"command": "/mixtral", "user_id": "", "team_id": OURS})
     assert (passed, NOBODY.text in str(body)) == (False, True)
     modal = {"type": "view_submission", "user": {}, "view": {"state": {"values": {"count": {}}}}}

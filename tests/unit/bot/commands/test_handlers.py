@@ -101,7 +101,7 @@ def test_a_forged_choice_asks_as_the_person_who_presses_and_answers_nowhere_else
     assert len(office.answers.asked) == 1
 
 
-def test_the_name_of_what_a_person_cannot_see_is_taken_and_no_more_is_said(office):
+def test_a_name_taken_by_a_hidden_deployment_is_refused_without_details(office):
     office.running.put("fast", "http://127.0.0.1:1", "C0OPS")
     office.directory.channels["C0OPS"] = ChannelFacts()
     office.directory.joined["C0OPS"] = frozenset({"U1", "U3"})
@@ -114,7 +114,7 @@ def test_the_name_of_what_a_person_cannot_see_is_taken_and_no_more_is_said(offic
     assert "<@U1> launched it in <#C0OPS>" in office.says(Launch(name="fast"), user="U3")
 
 
-def test_what_ended_in_a_private_channel_never_was_for_those_outside_it(office):
+def test_a_deployment_that_ended_in_a_private_channel_is_unknown_to_people_outside_it(office):
     id_ = office.running.put("fast-1", "http://127.0.0.1:1", "C0OPS")
     office.running.append(office.running.story(id_).stopped().ended())
     office.running.put("open", "http://127.0.0.1:2")
@@ -163,7 +163,7 @@ def test_where_the_card_cannot_be_shown_nothing_is_started(office):
 
 
 @pytest.mark.parametrize("command", ["launch scripted", "ask Hello", "ask fast Hello"])
-def test_where_the_bot_cannot_write_the_mend_is_said_before_anything_is_begun(office, command):
+def test_where_the_bot_cannot_write_the_mend_is_reported_before_anything_starts(office, command):
     office.running.put("fast", "http://127.0.0.1:9", "C0HERE")
     office.running.put("slow", "http://127.0.0.1:9", "C0HERE")
     office.channels.joined = False

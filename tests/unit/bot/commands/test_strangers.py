@@ -1,4 +1,4 @@
-"""Whose payloads are let in, by the fields that Slack fills."""
+"""Senders that are let in, by the fields of the payload."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Bolt over HTTP: what Slack signs arrives as it was typed, and nothing else does; no client holds the others up."""
+"""Bolt over HTTP: signed payloads arrive unchanged, others are rejected, and no client blocks the others."""
 
 import json
 import socket
@@ -155,7 +155,7 @@ def test_a_body_that_is_too_large_or_of_no_stated_size_is_not_read(server):
     assert b" 411 " in exchange(server, head + b"Content-Length: -1\r\n\r\n")
 
 
-def test_clients_that_send_slowly_are_cut_off_and_hold_up_nobody(server, post, monkeypatch):
+def test_clients_that_send_slowly_are_cut_off_and_block_no_other_client(server, post, monkeypatch):
     began = time.monotonic()
     slow = [socket.create_connection(("127.0.0.1", server.server_port), timeout=5) for _ in range(8)]
     for client in slow:

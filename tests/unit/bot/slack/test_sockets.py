@@ -75,7 +75,7 @@ def test_a_socket_that_slack_replaces_is_replaced_once_and_nothing_that_comes_me
 
 
 @pytest.mark.usefixtures("served")
-def test_a_socket_that_ends_without_a_word_is_replaced_at_once(robin):
+def test_a_socket_that_ends_without_an_announcement_is_replaced_immediately(robin):
     robin.fault("drop_socket")
     robin.wait_for(lambda p: opened(p) == 2 and p.command(MIXTRAL, "/mixtral status")["acked"], 1)
     time.sleep(0.3)
@@ -88,7 +88,7 @@ def test_a_connection_that_the_network_closes_is_replaced_at_once(served, robin)
 
 
 @pytest.mark.usefixtures("served")
-def test_where_socket_mode_is_turned_off_it_is_tried_again_with_pauses_and_said_once(robin, caplog):
+def test_while_socket_mode_is_off_it_is_retried_with_pauses_and_reported_once(robin, caplog):
     robin.fault("refuse", method=OPEN, error="not_allowed", count=1000)
     robin.fault("disable_link")
     robin.wait_for(lambda _: warnings(caplog))
@@ -102,7 +102,7 @@ def test_where_socket_mode_is_turned_off_it_is_tried_again_with_pauses_and_said_
 
 
 @pytest.mark.usefixtures("served")
-def test_more_sockets_than_slack_allows_are_no_reason_to_hurry(robin, caplog, monkeypatch):
+def test_more_sockets_than_slack_allows_are_retried_with_pauses(robin, caplog, monkeypatch):
     monkeypatch.setattr(limits, "CONNECTIONS", 0)
     robin.fault("drop_socket")
     robin.wait_for(lambda _: warnings(caplog))
