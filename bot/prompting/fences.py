@@ -23,7 +23,7 @@ class Fence(Struct, frozen=True, kw_only=True):
     indent: int
     """Columns before the mark, with the markers of lists."""
     is_nested: bool
-    """Whether it may belong to a list or a quote, and so may end with that."""
+    """Whether it may belong to a list or a quote, whose end also ends the block."""
     mark: str
     info: str
 

@@ -43,7 +43,7 @@ _VANISHED = (
 
 
 class AskableDeployments(Protocol):
-    """The part of `bot.commands.sight.Askable` that is used here: what the asker may see."""
+    """The methods of `bot.commands.sight.Askable` that are used here: which deployments the asker may see."""
 
     def running(self, question: Question, before: DeploymentId | None = None) -> list[Deployment]: ...
     def ended(self, question: Question) -> Collection[str]: ...
@@ -211,8 +211,11 @@ class QuestionFlow:
         )
         with reply:
             said = self._said(asked, deployment)
-            end = self._writing.write(deployment.id, self._addresses(deployment, key), said, asked.prompt, reply)
-            reply.finish(end.text, closing=end.closing, footer=end.footer)
+            try:
+                end = self._writing.write(deployment.id, self._addresses(deployment, key), said, asked.prompt, reply)
+                reply.finish(end.text, closing=end.closing, footer=end.footer)
+            except Withdrawn as withdrawn:
+                raise Withdrawn(withdrawn.why, reply.shown) from withdrawn
         return end.text
 
     def _addresses(self, deployment: Deployment, key: str) -> Callable[[Collection[str]], EngineEndpoint | None]:

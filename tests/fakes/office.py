@@ -26,7 +26,7 @@ RECIPES = HERE.parents[1] / "recipes"
 
 
 class Directory:
-    """What Slack knows, in memory. Channels are public, and people are members of the workspace, unless set."""
+    """Slack's data in memory. Channels are public, and people are members of the workspace, unless set."""
 
     def __init__(self) -> None:
         self.channels: dict[str, ChannelFacts | None] = {}
@@ -82,7 +82,7 @@ class Answers:
     def ask(self, question: Question) -> None:
         self.asked.append(question)
 
-    def stop(self, channel: str, thread: str) -> None:
+    def stop(self, channel: str, thread: str, pressed: str) -> None:
         self.stopped.append(thread)
 
     def deleted(self, channel: str, ts: str) -> None:

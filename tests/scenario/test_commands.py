@@ -55,7 +55,7 @@ class Answers:
     def ask(self, question):
         self.asked.append(question)
 
-    def stop(self, channel, thread):
+    def stop(self, channel, thread, pressed):
         raise NotImplementedError
 
     def deleted(self, channel, ts):

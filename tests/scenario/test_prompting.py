@@ -227,6 +227,19 @@ def test_a_pause_that_slack_asks_for_loses_nothing(place, engine):
     assert said.split() == numbers
 
 
+def test_what_an_engine_said_before_a_silence_is_shown_though_slack_was_busy_then(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    engine.script = lambda body: {"tokens": ["Hello"], "delay": 10} if "First" in str(body["messages"]) else {}
+    place.robin.fault("rate_limited", method="chat.postMessage", seconds=1)
+    first = place.robin.say(MIXTRAL, "@mixtral First")
+    place.robin.wait_for(lambda _: any(call["status"] == 429 for call in place.robin.calls()))
+    second = place.robin.say(MIXTRAL, "@mixtral Second")
+    place.answer(first, "Hello", timeout=5)
+    place.answer(second, DEFAULT, timeout=5)  # it is not posted before the answer to an older question
+    assert engine.open == 1
+
+
 @pytest.mark.parametrize("is_direct", [True, False])
 def test_a_long_answer_is_split_and_whole(place, engine, is_direct):
     place.shelf.put("fast", engine.url, MIXTRAL)

@@ -1,5 +1,6 @@
 """Fifty questions at once in one channel, at five times Slack's rates and the bot's budgets."""
 
+import statistics
 from datetime import timedelta
 
 import pytest
@@ -16,15 +17,15 @@ __all__ = ["engine", "line", "place"]
 FASTER = 5
 BUDGETS = {method: MethodBudget(budget.per_minute * FASTER, budget.burst * FASTER) for method, budget in LIMITS.items()}
 
+NEARLY = 1.0
+"""Maximum of `displaced`. Each question has a thread of its own. A loaded machine may hold one up while all others pass
+it, and so each by one place. In a random order the average is 17 places."""
 
-NEARLY = 5
-"""Maximum number of places by which a loaded machine may let one thread overtake another."""
 
-
-def furthest(asked, seen):
-    """The largest number of places between a question and what is seen of it."""
+def displaced(asked, seen):
+    """The average number of places between a question and what is seen of it."""
     assert sorted(seen) == sorted(asked)
-    return max(abs(seen.index(ts) - at) for at, ts in enumerate(asked))
+    return statistics.mean(abs(seen.index(ts) - at) for at, ts in enumerate(asked))
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def test_fifty_questions_at_once_are_shown_in_order_and_answered_completely_and_
     assert seen.refused == 0
     assert [answer.split() for answer in seen.answers] == [[f"number{n}"] * WORDS for n in range(len(seen.threads))]
     assert seen.messages == [1] * len(seen.threads)
-    assert furthest(seen.threads, seen.sessions) <= NEARLY
-    assert furthest(seen.threads, seen.posted) <= NEARLY
+    assert displaced(seen.threads, seen.sessions) <= NEARLY
+    assert displaced(seen.threads, seen.posted) <= NEARLY
     assert seen.calls["chat.update"] < 3 * len(seen.threads)
     assert {place.robin.session(MIXTRAL, ts) for ts in seen.threads} == {"active"}

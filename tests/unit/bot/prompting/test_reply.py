@@ -188,6 +188,19 @@ def test_an_answer_of_eleven_thousand_characters_is_one_message():
     assert len(slack.messages) == 1
 
 
+@pytest.mark.parametrize("blocks_up_to", [5_000, 0])
+def test_an_answer_whose_blocks_slack_refuses_is_complete_in_smaller_messages(blocks_up_to):
+    slack = SlackThread()
+    text = " ".join(f"<{n}>" for n in range(2_000))
+    with reply_in(slack, CHANNEL) as reply:
+        reply.show(text[:2_000])
+        slack.blocks_up_to = blocks_up_to
+        reply.show(text[:9_000])
+        reply.finish(text)
+    said = "".join(slack.messages.values()).replace("&lt;", "<").replace("&gt;", ">")
+    assert said.split() == text.split()
+
+
 def test_the_answer_to_the_oldest_question_is_posted_first():
     slack, open_answers = SlackThread(), OpenAnswers()
     with (
@@ -203,7 +216,7 @@ def test_the_answer_to_the_oldest_question_is_posted_first():
     assert list(slack.messages.values()) == ["First ", "Second "]
 
 
-def test_an_answer_that_ends_unposted_keeps_nobody_waiting():
+def test_an_answer_that_ends_unposted_blocks_no_other_answer():
     slack, open_answers = SlackThread(failures=["busy"]), OpenAnswers()
     with reply_in(slack, CHANNEL, open_answers=open_answers, ticket=(1.0, "a")) as older:
         older.show("First ")
@@ -222,7 +235,7 @@ def test_a_stream_that_somebody_stopped_is_the_end_of_the_answer():
         assert list(slack.messages.values()) == ["One "]
 
 
-def test_nothing_is_said_to_a_question_that_was_withdrawn():
+def test_nothing_is_posted_for_a_withdrawn_question():
     slack, withdrawal = SlackThread(), Withdrawal()
     with reply_in(slack, CHANNEL, withdrawal=withdrawal) as reply:
         withdrawal.because(Why.DELETED)
