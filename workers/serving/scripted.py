@@ -13,7 +13,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from workers.serving.script import BadRequest, Script, Way, chunks, error, models, whole, words
+from workers.serving.script import BadRequest, Script, Way, chunks, error, models, tokenized, whole, words
 
 ENDING = {signal.SIGTERM, signal.SIGINT}
 
@@ -68,6 +68,8 @@ class Handler(BaseHTTPRequestHandler):
         way = ways.get(self.path)
         if not self._key_is_right():
             self._answer(401, error(401, "Unauthorized"))
+        elif self.path == "/tokenize":
+            self._answer(200, tokenized(self.server.script, json.loads(content)))
         elif way is None:
             self._answer(404, error(404, "Not Found"))
         else:
@@ -143,6 +145,8 @@ def options(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--latency", type=float, help="seconds before the first token")
     parser.add_argument("--tokens-per-s", type=float, help="0 for no delay")
     parser.add_argument("--answer-nothing", action="store_true", help="answers contain no text")
+    parser.add_argument("--thoughts", type=int, help="tokens of thoughts before each streamed answer")
+    parser.add_argument("--context", type=int, help="context length in tokens")
     parser.add_argument("--slots", type=int, help="completions at a time; further ones wait")
     parser.add_argument("--blocks", type=float, help="seconds for which a completion blocks all other answers")
     parser.add_argument("--api-key", help="the key that it asks for, instead of VLLM_API_KEY")
@@ -155,7 +159,7 @@ def options(argv: list[str]) -> argparse.Namespace:
 
 def script_of(arguments: argparse.Namespace) -> Script:
     """The script for these options."""
-    names = ("text", "length", "latency", "tokens_per_s", "fail_every", "slots", "blocks")
+    names = ("text", "length", "latency", "tokens_per_s", "fail_every", "slots", "blocks", "thoughts", "context")
     given = {name: getattr(arguments, name) for name in names}
     settings = {name: value for name, value in given.items() if value is not None}
     return Script(names=tuple(arguments.served_model_name), silent=arguments.answer_nothing, **settings)

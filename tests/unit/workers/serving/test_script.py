@@ -2,7 +2,7 @@
 
 import pytest
 
-from workers.serving.script import BadRequest, Script, chunks, models, whole, words
+from workers.serving.script import BadRequest, Script, chunks, models, tokenized, whole, words
 from workers.serving.scripted import options, script_of
 
 TALK = {"messages": [{"role": "user", "content": "Hi there"}]}
@@ -48,6 +48,31 @@ def test_a_stream_ends_with_a_reason_and_the_usage_only_where_it_is_asked_for(in
     assert [c["choices"][0]["delta"].get("content") for c in listed if c["choices"]] == ["", "a", " b", None]
     assert [c["choices"][0]["finish_reason"] for c in listed if c["choices"]][-1] == "length"
     assert bool(listed[-1].get("usage")) is include
+
+
+def test_thoughts_come_first_and_take_their_part_of_the_limit():
+    thinks = Script(names=("m",), text="one two three", length=3, thoughts=4)
+
+    def said(limit):
+        body = TALK | {"max_tokens": limit, "stream_options": {"include_usage": True}}
+        *listed, usage = chunks(thinks, "chat/completions", body, words(thinks, "chat/completions", body))
+        deltas = [c["choices"][0]["delta"] for c in listed]
+        texts = (len([d for d in deltas if d.get(name)]) for name in ("reasoning", "content"))
+        return *texts, listed[-1]["choices"][0]["finish_reason"], usage["usage"]["completion_tokens"]
+
+    assert said(100) == (4, 3, "stop", 7)
+    assert said(6) == (4, 2, "length", 6)
+    assert said(3) == (3, 0, "length", 3)
+
+
+def test_a_prompt_is_counted_by_words_and_by_characters_outside_ascii_and_too_long_a_one_refused():
+    small = Script(names=("m",), context=40)
+    chinese = {"messages": [{"role": "user", "content": "Hi there"}, {"role": "assistant", "content": "番茄酱"}]}
+    assert tokenized(small, chinese)["count"] == 6  # three characters, and the word that they form
+    assert models(small)["data"][0]["max_model_len"] == 40
+    assert words(small, "chat/completions", chinese | {"max_tokens": 34})
+    with pytest.raises(BadRequest, match="maximum context length is 40 tokens"):
+        words(small, "chat/completions", chinese | {"max_tokens": 35})
 
 
 @pytest.mark.parametrize(
