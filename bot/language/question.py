@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NewType
 
 from msgspec import Struct
@@ -17,6 +17,10 @@ QuestionKey = NewType("QuestionKey", str)
 def is_direct(channel: str) -> bool:
     """Whether a channel is a direct message of two people. Ids of group direct messages look like those of channels."""
     return channel.startswith("D")
+
+
+EDITS_ANSWERED_FOR = timedelta(hours=1)
+"""Age of a mention up to which an edit asks again. Slack reports a mention again whenever its message is edited."""
 
 
 class Question(Struct, frozen=True, kw_only=True):
@@ -38,6 +42,8 @@ class Question(Struct, frozen=True, kw_only=True):
     response_url: str | None = None
     """The address for the answer to a command, even in a channel that the bot is not a member of."""
 
+    edited: str | None = None
+    """When the message was edited, if that asks again: a ts."""
     chosen: bool = False
     """Whether a button repeated the question, for the deployment that it names."""
     outside: bool = False
@@ -47,6 +53,7 @@ class Question(Struct, frozen=True, kw_only=True):
     def key(self) -> QuestionKey:
         # A message that is both a mention and a reply causes two events.
         first = f"{self.channel}:{self.message_ts}" if self.message_ts else self.id
+        first = f"{first}:{self.edited}" if self.edited else first
         return QuestionKey(f"{first}:{self.deployment}" if self.chosen else first)
 
     @property
@@ -97,8 +104,15 @@ def of_message(event: Mapping[str, Any], *, id_: str, team: str, bot_user: str, 
         text=typed(event.get("text", ""), bot_user),
         thread_ts=event.get("thread_ts"),
         message_ts=event["ts"],
+        edited=_edited(event),
         outside=outside,
     )
+
+
+def _edited(event: Mapping[str, Any]) -> str | None:
+    at = (event.get("edited") or {}).get("ts")
+    asks_again = at and float(at) - float(event["ts"]) <= EDITS_ANSWERED_FOR.total_seconds()
+    return str(at) if asks_again else None
 
 
 def typed(text: str, bot_user: str) -> str:

@@ -93,10 +93,13 @@ class AnswerPool:
     def ask(self, question: Question) -> None:
         """Store a question and return; it is answered in its thread. A repeated delivery has no effect.
 
-        Raises RedisError if it could not be stored; it must not be acknowledged then.
+        An edited one replaces the question that its message asked before, if that has no complete answer. Raises
+        RedisError if it could not be stored; it must not be acknowledged then.
         """
         if self._quick_questions.add(question):
             self._submit(question.key)
+            if question.edited:
+                self._withdraw(self._quick_questions.withdraw_earlier(question))
 
     def stop(self, channel: str, thread: str, pressed: str) -> None:
         """End the answers in a thread at once, also those of other processes. What has been shown stays.

@@ -86,6 +86,19 @@ class Questions:
             self.withdraw(key, Why.DELETED)
         return keys
 
+    def withdraw_earlier(self, question: Question) -> list[QuestionKey]:
+        """Record that a message was edited, and return the questions that it asked before and that are not answered."""
+        asked_by = (question.channel, question.message_ts)
+        keys = [
+            asked.question.key
+            for asked in self.all()
+            if (asked.question.channel, asked.question.message_ts) == asked_by
+            and float(asked.question.edited or 0) < float(question.edited or 0)
+        ]
+        for key in keys:
+            self.withdraw(key, Why.DELETED)
+        return keys
+
     def withdraw(self, key: QuestionKey, why: Why) -> None:
         """Record that a question is withdrawn."""
         self._redis.set(_withdrawn(key), why.value, ex=int(WITHDRAWN_FOR.total_seconds()))

@@ -182,6 +182,59 @@ def test_a_message_that_comes_more_than_a_day_late_is_not_answered(place, engine
     assert [body["messages"][-1]["content"] for body in engine.asked] == ["New"]
 
 
+def asked(engine):
+    return [body["messages"][-1]["content"] for body in engine.asked]
+
+
+def test_a_mention_that_is_edited_within_the_hour_is_answered_again_below_the_first_answer(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    ts = place.robin.say(MIXTRAL, "@mixtral Name a condiment")
+    place.answer(ts, DEFAULT)
+    place.settled()
+    engine.script = lambda _: {"text": "Wasabi."}
+    place.robin.edit(MIXTRAL, ts, "@mixtral Name a Japanese condiment")
+    place.answer(ts, "Wasabi.")
+    place.settled()
+    assert place.markdown(ts) == [DEFAULT, "Wasabi."]
+    assert asked(engine) == ["Name a condiment", "Name a Japanese condiment"]
+    assert len(engine.asked[1]["messages"]) == 1, "the first answer came after the question"
+
+
+def test_the_event_of_an_edit_is_answered_once_however_often_slack_repeats_it(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
+    place.answer(ts, DEFAULT)
+    place.settled()
+    for _ in range(2):
+        place.robin.event("app_mention", text=f"<@{BOT_USER}> Hello!", ts=ts, **mention(f"{float(ts) + 10:.6f}"))
+        place.robin.wait_for(lambda _: len(engine.asked) == 2)
+    after = place.robin.say(MIXTRAL, "@mixtral Another")
+    place.answer(after, DEFAULT)
+    place.settled()
+    assert asked(engine) == ["Hello", "Hello!", "Another"]
+
+
+def mention(edited):
+    event = {"channel": MIXTRAL, "channel_type": "channel", "user": ROBIN, "team": "T0SANDBOX01"}
+    return event | {"edited": {"user": ROBIN, "ts": edited}}
+
+
+def test_a_question_that_is_edited_while_it_is_answered_has_the_answer_to_the_edited_one_alone(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    engine.script = lambda body: SLOW if body["messages"][-1]["content"] == "Hello" else {"text": "Wasabi."}
+    place.bot()
+    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
+    place.answer(ts, "slow")
+    place.robin.edit(MIXTRAL, ts, "@mixtral Hello!")
+    place.answer(ts, "Wasabi.")
+    place.settled()
+    place.robin.wait_for(lambda _: engine.left == 1)
+    assert place.markdown(ts) == ["Wasabi."]
+    assert place.robin.session(MIXTRAL, ts) == "active"
+
+
 def test_an_answered_mention_that_is_edited_later_that_day_is_not_answered_again(place, engine):
     place.shelf.put("fast", engine.url, MIXTRAL)
     place.bot()
@@ -190,11 +243,11 @@ def test_an_answered_mention_that_is_edited_later_that_day_is_not_answered_again
     place.settled()
     mark = f"mixtral:asked:{MIXTRAL}:{ts}"
     place.redis.expire(mark, place.redis.ttl(mark) - int(timedelta(hours=23).total_seconds()))
-    place.robin.edit(MIXTRAL, ts, "@mixtral Hello!")
+    place.robin.event("app_mention", text=f"<@{BOT_USER}> Hello!", ts=ts, **mention(f"{float(ts) + 3700:.6f}"))
     after = place.robin.say(MIXTRAL, "@mixtral Another")
     place.answer(after, DEFAULT)
     place.settled()
-    assert len(engine.asked) == 2
+    assert asked(engine) == ["Hello", "Another"]
 
 
 def test_an_emoji_alone_is_a_question_like_any_other(place, engine):
