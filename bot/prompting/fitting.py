@@ -22,6 +22,8 @@ _TURN_TOKENS = 16
 """Maximum number of tokens that a chat template adds to a turn."""
 _TEMPLATE_TOKENS = 256
 """Maximum number of tokens that a chat template adds to a conversation."""
+_UNCOUNTED_TOKENS = 64
+"""Maximum number of tokens that an engine adds to what its tokenizer counts, as vLLM does for gpt-oss."""
 
 TokenCount: TypeAlias = Callable[[Sequence[Turn]], int | None]
 """Counts the tokens of a prompt; None if the engine has no tokenizer that can be asked."""
@@ -89,7 +91,7 @@ def fitted(said: Sequence[Turn], prompt: str, context: int | None, count: TokenC
                 kept = asking(said, prompt, room.prompt)
                 left = min(tokens - _estimate(kept), room.answer + room.thoughts)
                 return _divided(kept, left, room.answer)
-            exact = counted
+            exact = counted + _UNCOUNTED_TOKENS
         if exact <= room.prompt or len(kept) == 1:
             return _divided(kept, tokens - exact, room.answer)
         estimate = _estimate(kept)

@@ -80,11 +80,14 @@ def links(markdown):
 
 
 @given(LINES)
+@example("- ```\n```\n```\n[bank](https://evil.example)\n")
+@example("```\nx\r```\r[bank](https://evil.example)\n")
 def test_commonmark_finds_no_link_whatever_fences_the_model_writes(text):
     assert not links(inert(text))
 
 
 @given(LINES, st.integers(min_value=80, max_value=200))
+@example("1. a\n\n    ```\n" + "   word\n" * 12 + "   [bank](https://evil.example)\n", 80)
 def test_nor_in_the_messages_into_which_an_answer_is_divided(text, limit):
     assert not [part for part in split(inert(text), limit) if links(part)]
 
