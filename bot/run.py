@@ -104,13 +104,15 @@ def run(settings: BotSettings, stop: threading.Event, lockout: Lockout) -> None:
     """Connect, serve until `stop` is set, and close. Raises CannotStart, Stopped."""
     redis = connect(settings.workers.redis_url)
     _until_it_works(lambda: belong(settings.workers, redis), "Redis", stop)
-    slack = slack_of(settings, redis, stop, lockout)
+    quick = quick_redis(settings.workers.redis_url)
+    ids = ChannelIds(quick)
+    ids.read()
+    slack = slack_of(settings, redis, stop, lockout, ids=ids)
     ourselves = _until_it_works(lambda: _who_we_are(slack), "Slack", stop)
     with ExitStack() as closing:
-        quick = quick_redis(settings.workers.redis_url)
         inside = settings.workers.gateway.internal_url
         deployments = wire_deployments(settings.workers, redis)
-        channels = SlackChannels(slack_of(settings, quick, lockout=lockout, timeout=ACK_TIMEOUT), quick)
+        channels = SlackChannels(slack_of(settings, quick, lockout=lockout, ids=ids, timeout=ACK_TIMEOUT), quick)
         askable = Askable(deployments, Sight(channels.directory, settings.admins))
         answers = AnswerPool(
             deployments,
@@ -125,11 +127,10 @@ def run(settings: BotSettings, stop: threading.Event, lockout: Lockout) -> None:
         later = ThreadPoolExecutor(LATER_THREADS, thread_name_prefix="later")
         closing.callback(later.shutdown, wait=False, cancel_futures=True)
         context = context_of(settings, quick, answers, channels)
-        calls = slack_of(settings, quick, stop, lockout)
+        calls = slack_of(settings, quick, stop, lockout, ids=ids)
         home = Home(team=ourselves.team_id, enterprise=ourselves.enterprise, others=settings.teams)
         door = Door(home, directory=channels.directory, slack=calls, redis=quick, later=later, bot_user=ourselves.user)
         listeners = Listeners(context, Threads(quick), ourselves.user, later, calls, door=door)
-        ids = ChannelIds(quick)
         serving = _until_it_works(
             lambda: _serve(listeners, settings, lockout, ourselves.user, ids), "Slack's sockets", stop
         )
@@ -147,11 +148,12 @@ def slack_of(
     stop: threading.Event | None = None,
     lockout: Lockout | None = None,
     *,
+    ids: ChannelIds | None = None,
     timeout: int = TIMEOUT,
 ) -> SlackCalls:
     """Return the calls of the Web API, with their budgets in this Redis. `timeout`: seconds for one call."""
     web = web_client(settings.bot_token, settings.api_url, timeout=timeout)
-    return SlackCalls(web, Budgets(redis), stop, lockout=lockout, ids=ChannelIds(redis))
+    return SlackCalls(web, Budgets(redis), stop, lockout=lockout, ids=ids)
 
 
 def quick_redis(url: str) -> Redis:

@@ -128,7 +128,9 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
 
 def status(command: Status, caller: Caller, context: CommandContext) -> Message:
     if command.name is None:
-        return status_view.overview(seen(caller, context), context.now(), lost=context.deployments.lost())
+        shown = seen(caller, context)
+        lost = () if caller.outside else context.deployments.lost()  # who could see them is no longer known
+        return status_view.overview(shown, context.now(), lost=lost)
     return status_view.detail(named(command.name, "status", caller, context), context.now())
 
 

@@ -10,7 +10,7 @@ from bot.language.question import is_direct
 from bot.views import card_refusals, words
 from bot.views.amounts import duration, moment
 from bot.views.escape import clip, code, inert
-from workers.api import NoSuchDeployment
+from workers.api import EventLogGone, NoSuchDeployment
 from workers.deployment.condition import condition_of, is_ending
 from workers.deployment.state import Deployment
 
@@ -29,6 +29,9 @@ def named(name: str, word: str, caller: Caller, context: CommandContext) -> Depl
         state = context.deployments.get(name)
     except NoSuchDeployment:
         pass
+    except EventLogGone:  # who could see it is no longer known
+        if not caller.outside:
+            raise
     else:
         if context.sight.sees(caller.viewer, state):
             return state

@@ -7,7 +7,9 @@ from functools import partial
 from msgspec.structs import replace
 
 from bot.language.question import Asked, QuestionKey
+from bot.prompting.conversation import ANSWER_EVENT
 from bot.prompting.notices import QuestionNotices
+from bot.prompting.resumption import metadata
 from bot.prompting.sessions import Sessions
 from bot.prompting.store import Questions, Threads, thread_of
 from bot.prompting.withdrawal import Why, Withdrawn
@@ -55,19 +57,22 @@ class Endings:
 
     def withdraw(self, asked: Asked, withdrawn: Withdrawn) -> None:
         """Say nothing more to a question that was stopped, or remove the answer of one that was deleted."""
-        channel = asked.question.channel
+        channel, key = asked.question.channel, asked.question.key
+        self._questions.withdraw(key, withdrawn.why)  # Slack's refusal of a stream may come without an event
         if asked.starting is not None:
             asked = replace(asked, begun=(*asked.begun, *self._orphans(asked)))
         for ts in asked.begun[-1:]:
             with suppress(SlackRefused):  # it is no stream, or Slack has ended it
-                self._slack.stop_stream(channel, ts)
+                self._slack.stop_stream(channel, ts, metadata=metadata(ANSWER_EVENT, key))
         match withdrawn.why:
             case Why.DELETED:
                 for ts in asked.begun:
                     with suppress(SlackRefused):
                         self._slack.insist(partial(self._slack.delete, channel, ts))
             case Why.STOPPED if asked.begun and asked.deployment is not None:
-                self._threads.answered(asked, asked.deployment, withdrawn.shown)
+                # What another process has shown is read from Slack.
+                begun = asked.begun if withdrawn.shown else ()
+                self._threads.answered(replace(asked, begun=begun), asked.deployment, withdrawn.shown)
         if asked.notice is not None:
             self._notices.insist_on_withdrawal(asked, "Your question waited here.")
         self.end(asked)

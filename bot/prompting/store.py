@@ -68,7 +68,7 @@ class Questions:
             if thread_of(asked) == (channel, thread) and float(asked.question.message_ts or thread) < float(before)
         ]
         for key in keys:
-            self._withdraw(key, Why.STOPPED)
+            self.withdraw(key, Why.STOPPED)
         return keys
 
     def withdraw_message(self, channel: str, ts: str) -> list[QuestionKey]:
@@ -83,10 +83,11 @@ class Questions:
             if asked.question.channel == channel and ts == (asked.question.message_ts or asked.thread)
         ]
         for key in keys:
-            self._withdraw(key, Why.DELETED)
+            self.withdraw(key, Why.DELETED)
         return keys
 
-    def _withdraw(self, key: QuestionKey, why: Why) -> None:
+    def withdraw(self, key: QuestionKey, why: Why) -> None:
+        """Note that nobody wants the answer to a question any more."""
         self._redis.set(_withdrawn(key), why.value, ex=int(WITHDRAWN_FOR.total_seconds()))
 
     def withdrawn(self, keys: Collection[QuestionKey]) -> dict[QuestionKey, Why]:

@@ -12,7 +12,7 @@ from bot.slack.message import JSON
 
 _LOG = logging.getLogger(__name__)
 
-CHANGED = "mixtral:channel-ids"
+CHANGED = "mixtral:channels"
 """Hash of the current ids by the first ones."""
 
 READ_EVERY = 60.0
@@ -33,22 +33,22 @@ class ChannelIds:
     def changed(self, old: str, new: str) -> None:
         """Record that Slack calls the channel `old` `new`. Raises RedisError."""
         self._redis.hset(CHANGED, self.first(old), new)
-        self._read_at = None
+        self.read()
 
     def current(self, channel: str) -> str:
         """The id by which Slack knows a channel now. Where Redis does not answer, the last known one."""
-        self._read()
+        if self._read_at is None or self._clock() - self._read_at >= READ_EVERY:
+            self.read()
         return self._current.get(channel, channel)
 
     def first(self, channel: str) -> str:
-        """The id by which the bot knows a channel."""
-        self._read()
+        """The id by which the bot knows a channel. It is called before an ack, and does not wait for Redis."""
         return self._first.get(channel, channel)
 
     def in_arguments(self, arguments: JSON, *, afresh: bool = False) -> JSON:
         """Put current ids in the place of first ones in a call's arguments. `afresh`: read the ids again before."""
         if afresh:
-            self._read_at = None
+            self.read()
         named = {name: self.current(arguments[name]) for name in ("channel", "channel_id") if name in arguments}
         return arguments | named
 
@@ -59,11 +59,9 @@ class ChannelIds:
             if isinstance(part, dict) and isinstance(part.get(name), str):
                 part[name] = self.first(part[name])
 
-    def _read(self) -> None:
-        now = self._clock()
-        if self._read_at is not None and now - self._read_at < READ_EVERY:
-            return
-        self._read_at = now
+    def read(self) -> None:
+        """Read all changed ids. Where Redis does not answer, the last known ones stay."""
+        self._read_at = self._clock()
         try:
             found = self._redis.hgetall(CHANGED)
         except RedisError as error:

@@ -6,7 +6,7 @@ import logging
 import socket
 import threading
 import time
-from typing import Any
+from typing import Any, cast
 
 from slack_sdk import WebClient
 from slack_sdk.socket_mode.builtin import SocketModeClient
@@ -83,6 +83,7 @@ class Sockets(SocketModeClient):
         fresh.connect()
         if not fresh.is_active():
             raise SlackAway(f"The socket to Slack could not be opened ({errors[0] if errors else 'no answer'}).")
+        fresh.sock = cast("Any", _EndsAtOnce(fresh.sock))
         state = self._open[fresh] = ConnectionState()  # type: ignore[no-untyped-call] # the SDK's own
         self.current_session, self.current_session_state = fresh, state
         self._opened_at = time.monotonic()
@@ -168,6 +169,22 @@ class Sockets(SocketModeClient):
         if sentence != self._said:
             _LOG.warning("%s", sentence)
         self._said = sentence
+
+
+class _EndsAtOnce:
+    """A socket whose end is an error. The SDK reads an ended one in a loop, until pings fail ten seconds later."""
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
+
+    def recv(self, size: int) -> bytes:
+        received: bytes = self._sock.recv(size)
+        if not received:
+            raise ConnectionResetError("the connection was closed")
+        return received
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
 
 
 def _reason(message: str) -> str | None:

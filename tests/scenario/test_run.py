@@ -19,7 +19,7 @@ from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
 from tests import loopback
 from tests.patience import PATIENCE
-from tests.person import MIXTRAL, ROBIN, Person, words
+from tests.person import GENERAL, MIXTRAL, ROBIN, Person, words
 from workers.processes import Children
 from workers.sandbox.valkey import free_port, valkey
 
@@ -223,15 +223,15 @@ def test_a_channel_that_gets_another_id_keeps_its_card_and_its_deployment(tmp_pa
         bot(environ(tmp_path, slack, valkey_url), log),
     ):
         robin.wait_connected()
-        robin.command(MIXTRAL, "/mixtral launch smollm2-135m as moved")
-        card = robin.wait_for_message(MIXTRAL, "moved")
+        robin.command(GENERAL, "/mixtral launch smollm2-135m as elsewhere")
+        for name in ("ends", "stays"):
+            robin.command(MIXTRAL, f"/mixtral launch smollm2-135m as {name}")
+        card = robin.wait_for_message(MIXTRAL, "ends")
         robin.administer("move", channel=MIXTRAL, to="C0MOVED0001")
-        robin.command("C0MOVED0001", "/mixtral down moved")
+        robin.command("C0MOVED0001", "/mixtral down ends")
         robin.wait_for_message("C0MOVED0001", lambda m: m["ts"] == card["ts"] and words(m) != words(card))
-        robin.command("C0MOVED0001", "/mixtral launch smollm2-135m as second")
-        robin.wait_for_message("C0MOVED0001", "second")
-        root = robin.say("C0MOVED0001", "@mixtral second: Hello")
-        robin.wait_for_message("C0MOVED0001", "Your question waits", thread_ts=root)
+        root = robin.say("C0MOVED0001", "@mixtral Hello")  # to the deployment that was launched in this channel
+        assert "stays" in words(robin.wait_for_message("C0MOVED0001", "Your question waits", thread_ts=root))
         assert robin.messages(robin.dm()) == []  # nothing was reported as refused
 
 

@@ -45,22 +45,35 @@ def test_stop_ends_an_answer_that_another_process_writes_and_nothing_more_is_sai
     assert not message.get("streaming")
 
 
-def test_an_answer_that_was_stopped_is_not_continued_after_a_restart_and_is_what_the_model_said(place, engine):
+def test_an_answer_that_was_stopped_is_not_continued_after_a_restart_and_is_what_the_model_said(place, engine, channel):
     place.shelf.put("fast", engine.url, MIXTRAL)
     engine.script = lambda _: SLOW
     bot = place.bot()
-    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
-    place.answer(ts, "slow")
-    bot._quick_questions.withdraw_in_thread(MIXTRAL, ts, f"{ts}9")  # as if the process had died right after the event
+    ts = place.robin.say(channel, "@mixtral Hello")
+    place.answer(ts, "slow", channel=channel)
+    bot._quick_questions.withdraw_in_thread(channel, ts, f"{ts}9")  # as if the process had died right after the event
     place.end(bot)
     place.bot()
     place.settled()
     engine.script = lambda _: {}
-    place.robin.say(MIXTRAL, "And now?", ts)
-    place.answer(ts, DEFAULT)
-    said = [m["role"] for m in engine.asked[-1]["messages"]]
+    place.robin.say(channel, "And now?", ts)
+    place.answer(ts, DEFAULT, channel=channel)
     assert len(engine.asked) == 2
-    assert said[-1] == "user"
+    assert [m["role"] for m in engine.asked[1]["messages"]] == ["user", "assistant", "user"]
+    assert set(engine.asked[1]["messages"][1]["content"].split()) == {"slow"}
+
+
+def test_a_stream_that_slack_reports_as_stopped_ends_the_answer_also_without_the_event(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    engine.script = lambda _: SLOW
+    place.bot()
+    dm = place.robin.open_dm()
+    ts = place.robin.say(dm, "Hello")
+    place.answer(ts, "slow", channel=dm)
+    place.robin.fault("refuse", method="chat.appendStream", error="stopped_by_user")
+    ended(place, engine, within=3)
+    assert len(place.markdown(ts, dm)) == 1
+    assert place.robin.session(dm, ts) == "active"
 
 
 def test_what_was_shown_of_an_answer_that_was_stopped_at_its_end_is_what_the_model_said(place, engine):

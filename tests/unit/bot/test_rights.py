@@ -140,6 +140,7 @@ class Workspace:
         door = Door(home, directory=directory, slack=self.slack, redis=redis, later=later, bot_user=BOT_USER)
         self.context = context
         self.app = App(
+            name="rights",  # without a name, Bolt reads the whole stack
             signing_secret="",
             authorize=authorize,
             process_before_response=True,

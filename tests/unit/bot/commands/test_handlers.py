@@ -1,6 +1,7 @@
 """What each command does, with the real log and the real door to the workers."""
 
 from decimal import Decimal
+from functools import partial
 
 import msgspec
 import pytest
@@ -320,6 +321,16 @@ def test_who_scales_what_another_has_just_ended_is_told_so(office):
     told = settle("test", caller, lambda: scale_to(before, 3, caller, office.context)).text
     assert "it can no longer be scaled" in told
     assert "shutting down already" in settle("test", caller, lambda: handlers.end(before, caller, office.context)).text
+
+
+def test_a_name_whose_log_is_gone_is_not_told_to_another_company(office, redis):
+    office.says(Launch(name="fast"))
+    redis.delete(f"mixtral:d:{office.requests.get('fast').id}")
+    caller = Caller(team="T9", channel="C0HERE", user="U9", once="1.1", outside=True)
+    for command in (Status(), Down(name="fast"), Logs(name="fast")):
+        told = settle("test", caller, partial(handlers.handle, command, caller, office.context)).text
+        assert "log" not in told
+        assert "Nothing is running" in told
 
 
 def test_a_name_whose_log_is_gone_is_said_in_status_and_by_the_command(office, redis):

@@ -132,3 +132,18 @@ def test_a_guest_and_an_enterprise_are_read_from_slacks_object(directory, slack)
     }
     assert directory.person("U1") == PersonFacts(team="T1", is_guest=True)
     assert directory.person("U2") == PersonFacts(team="T1", enterprise="E1")
+
+
+@pytest.mark.parametrize(
+    ("flag", "code"),
+    [
+        ("is_archived", "is_archived"),
+        ("is_read_only", "restricted_action_read_only_channel"),
+        ("is_thread_only", "restricted_action_thread_only_channel"),
+    ],
+)
+def test_a_channel_that_accepts_no_message_is_asked_about_again_since_that_may_have_ended(directory, slack, flag, code):
+    slack.answers = {"C1": PRIVATE | {flag: True}}
+    assert directory.channel("C1").obstacle == code
+    slack.answers = {"C1": PRIVATE}
+    assert directory.channel("C1").obstacle == ""

@@ -1,6 +1,8 @@
 """Slack's SDK against the stand-in: one socket for one end, nothing lost, and no stampede where Slack refuses."""
 
+import socket
 import time
+from typing import Any, cast
 
 import pytest
 
@@ -33,12 +35,12 @@ def ended():
 
 
 @pytest.fixture
-def _served(slack, robin, ended):
+def served(slack, robin, ended):
     app = app_of(BOT_TOKEN, slack.api_url)
     app.command("/mixtral")(lambda ack: ack("here"))
     close = serve_sockets(app, APP_TOKEN, Lockout(ended.append))
     robin.wait_connected()
-    yield
+    yield cast(Any, close).__self__
     close()
 
 
@@ -50,7 +52,7 @@ def warnings(caplog):
     return [r.getMessage() for r in caplog.records if r.name == "bot.slack.sockets" and r.levelname == "WARNING"]
 
 
-@pytest.mark.usefixtures("_served")
+@pytest.mark.usefixtures("served")
 @pytest.mark.parametrize("kind", ["refresh_socket", "warn_socket"])
 def test_a_socket_that_slack_replaces_is_replaced_once_and_nothing_that_comes_meanwhile_is_lost(robin, caplog, kind):
     robin.fault(kind, seconds=0.6)
@@ -65,7 +67,7 @@ def test_a_socket_that_slack_replaces_is_replaced_once_and_nothing_that_comes_me
     assert warnings(caplog) == []
 
 
-@pytest.mark.usefixtures("_served")
+@pytest.mark.usefixtures("served")
 def test_a_socket_that_ends_without_a_word_is_replaced_at_once(robin):
     robin.fault("drop_socket")
     robin.wait_for(lambda p: opened(p) == 2 and p.command(MIXTRAL, "/mixtral status")["acked"], 1)
@@ -73,7 +75,12 @@ def test_a_socket_that_ends_without_a_word_is_replaced_at_once(robin):
     assert opened(robin) == 2
 
 
-@pytest.mark.usefixtures("_served")
+def test_a_connection_that_the_network_closes_is_replaced_at_once(served, robin):
+    served.current_session.sock.shutdown(socket.SHUT_RD)  # as if the other end had gone without a closing frame
+    robin.wait_for(lambda p: opened(p) == 2 and p.command(MIXTRAL, "/mixtral status")["acked"], 1)
+
+
+@pytest.mark.usefixtures("served")
 def test_where_socket_mode_is_turned_off_it_is_tried_again_with_pauses_and_said_once(robin, caplog):
     robin.fault("refuse", method=OPEN, error="not_allowed", count=1000)
     robin.fault("disable_link")
@@ -87,7 +94,7 @@ def test_where_socket_mode_is_turned_off_it_is_tried_again_with_pauses_and_said_
     robin.wait_for(lambda p: opened(p) == 2, 6)
 
 
-@pytest.mark.usefixtures("_served")
+@pytest.mark.usefixtures("served")
 def test_more_sockets_than_slack_allows_are_no_reason_to_hurry(robin, caplog, monkeypatch):
     monkeypatch.setattr(limits, "CONNECTIONS", 0)
     robin.fault("drop_socket")
@@ -98,7 +105,7 @@ def test_more_sockets_than_slack_allows_are_no_reason_to_hurry(robin, caplog, mo
     assert "End other processes of the bot" in said
 
 
-@pytest.mark.usefixtures("_served")
+@pytest.mark.usefixtures("served")
 def test_an_app_token_that_is_revoked_ends_the_bot(robin, ended):
     robin.fault("refuse", method=OPEN, error="token_revoked", count=1000)
     robin.fault("drop_socket")
