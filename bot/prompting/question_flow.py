@@ -198,6 +198,7 @@ class QuestionFlow:
             starting=written.starting,
             began=written.add,
             lost=lambda: self._orphans(written.asked),
+            is_alone=lambda: not self.endings.is_continued(asked),
         )
         reply = Reply(
             self._slack,

@@ -117,7 +117,8 @@ class Updated:
             self._record.began(ts)
             self._messages[at] = ts
             with contextlib.suppress(SlackFailed):
-                self._slack.stop_stream(self._place.channel, ts)  # Slack refuses to update an open stream
+                # Slack refuses to update an open stream.
+                self._slack.stop_stream(self._place.channel, ts, is_last=False)
         return bool(found)
 
     def _update(self, at: int, message: Message) -> None:

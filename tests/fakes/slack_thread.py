@@ -71,7 +71,15 @@ class SlackThread:
         self._must_stream(ts)
         self.messages[ts] += markdown
 
-    def stop_stream(self, channel: str, ts: str, *, footer: str = "", metadata: dict[str, Any] | None = None) -> None:
+    def stop_stream(
+        self,
+        channel: str,
+        ts: str,
+        *,
+        footer: str = "",
+        metadata: dict[str, Any] | None = None,
+        is_last: bool = True,
+    ) -> None:
         self._call("stop")
         self._must_stream(ts)
         self.streaming.discard(ts)
