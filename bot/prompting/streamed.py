@@ -30,6 +30,8 @@ class AnswerRecord(Struct, frozen=True, kw_only=True):
     """Called before each new message."""
     began: Callable[[str], None]
     """Called with the ts of each new message."""
+    removed: Callable[[str], None]
+    """Called with the ts of each message that was deleted, and is posted again."""
     lost: Callable[[], Sequence[str]]
     """Looks for messages of the answer whose ts was not received."""
     is_alone: Callable[[], bool] = lambda: True
