@@ -23,14 +23,15 @@ SETTINGS = (
     Setting(
         "MIXTRAL_STREAM_IN_CHANNELS",
         "run",
-        "`1`: answers are streams in channels too. Others than the person who asked see the end only.",
+        "`1`: answers are streams in channels too. Other people than the asker see the first part, and the rest at the "
+        "end.",
     ),
     Setting("MIXTRAL_ADMINS", "run", "Comma-separated Slack user ids that may see, scale and end every deployment."),
     Setting(
         "MIXTRAL_SLACK_TEAMS",
         "run",
         "Comma-separated ids of workspaces (`T…`) or enterprises (`E…`) of other companies whose people may use the "
-        "bot. Without it: only people of the bot's workspace, or on Enterprise Grid of its enterprise.",
+        "bot. If it is empty: only people of the bot's workspace or, on Enterprise Grid, of its enterprise.",
     ),
 )
 """Variables that the bot reads in addition to the workers' settings."""

@@ -1,4 +1,4 @@
-"""Checks of Slack for `mixtral-bot check`: the tokens, the scopes, and Slack's verdict on the bot's messages."""
+"""Checks of Slack for `mixtral-bot check`: the tokens, the scopes, and whether Slack accepts the bot's messages."""
 
 import json
 from collections.abc import Collection, Iterator, Mapping
@@ -21,14 +21,14 @@ WITHOUT = {
     "channels:history": "messages in public channels are not received, except mentions",
     "channels:read": "what runs in a public channel is listed in that channel alone",
     "chat:write": "no card and no answer is posted",
-    "commands": "there is no /mixtral",
+    "commands": "/mixtral does not exist",
     "groups:history": "messages in private channels are not received, except mentions",
     "groups:read": "what runs in a private channel is listed in that channel alone",
     "im:history": "direct messages are not received",
-    "im:read": "a launch in a direct message is not checked beforehand",
-    "im:write": "what a channel refuses is not sent as a direct message",
+    "im:read": "before a launch in a direct message, it is not checked that the bot can post there",
+    "im:write": "messages that a channel refuses are not sent as direct messages",
     "mpim:history": "messages in group direct messages are not received",
-    "mpim:read": "a launch in a group direct message is not checked beforehand",
+    "mpim:read": "before a launch in a group direct message, it is not checked that the bot can post there",
     "team:read": "other companies that read a channel are named by their ids",
     "users:read": "guests can launch",
 }
@@ -36,7 +36,7 @@ WITHOUT = {
 NOT_USED_YET = frozenset({"files:read", "mpim:write", "usergroups:read"})
 """Scopes of the manifest that later versions use."""
 NEEDED = frozenset({"chat:write", "commands"})
-"""Scopes without which the bot is of no use."""
+"""Scopes without which the bot cannot work."""
 REINSTALL = (
     f"paste {MANIFEST} under App Manifest, choose Reinstall to Workspace under OAuth & Permissions, and copy the token "
     "again if it has changed"
@@ -110,7 +110,7 @@ def scopes(granted: Collection[str]) -> Iterator[Finding]:
         yield found(works=None, says=f"the token lacks {', '.join(later)}, which this version does not use")
     surplus = sorted(set(granted) - set(wanted))
     if surplus:
-        yield found(works=None, says=f"the token also has {', '.join(surplus)}: not used, and harmless")
+        yield found(works=None, says=f"the token also has {', '.join(surplus)}: not used; nothing has to be done")
     if not missing:
         yield found(works=True, says=f"all {len(wanted)} of the manifest are granted")
 

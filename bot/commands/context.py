@@ -26,7 +26,7 @@ class Caller(Struct, frozen=True, kw_only=True):
     """Slack's trigger id: the same for every delivery of one request."""
     response_url: str | None = None
     outside: bool = False
-    """Whether they are of another company, which is let in."""
+    """Whether they belong to another company, which `MIXTRAL_SLACK_TEAMS` lets in."""
 
     @property
     def viewer(self) -> Viewer:

@@ -33,7 +33,7 @@ LEASE = timedelta(seconds=10)
 """Time after which another process takes over a question whose process died."""
 WATCH_EVERY = timedelta(seconds=2)
 HEED_EVERY = timedelta(seconds=0.2)
-"""Time after which an answer ends that another process was told to stop."""
+"""Interval at which this process reads which of its answers were stopped or deleted through another process."""
 MAX_TRIES = 10
 """Maximum number of tries: a question may be the cause of a crash."""
 
@@ -113,7 +113,7 @@ class AnswerPool:
     def _withdraw(self, keys: Sequence[QuestionKey]) -> None:
         self._answering.withdrawals.heed(self._quick_questions.withdrawn)
         for key in keys:
-            self._submit(key)  # one that waits is being answered by nobody
+            self._submit(key)  # a question that waits has no thread that would notice
 
     def ready(self, deployment: DeploymentId) -> None:
         """Resume the questions that wait for a deployment, which has become ready or has ended."""
@@ -122,9 +122,9 @@ class AnswerPool:
                 self._submit(asked.question.key)
 
     def resume(self) -> None:
-        """Start the watches, which heed what other processes left or were told.
+        """Start the watches over what other processes store.
 
-        Unanswered questions are resumed; answers that are not wanted any more end.
+        One resumes unanswered questions, the other ends the answers whose questions are withdrawn.
         """
         if not self._watches:
             self._watches = [

@@ -43,7 +43,7 @@ _VANISHED = (
 
 
 class AskableDeployments(Protocol):
-    """The part of `bot.commands.sight.Askable` that is used here: what the asker may see."""
+    """The methods of `bot.commands.sight.Askable` that are used here: which deployments the asker may see."""
 
     def running(self, question: Question, before: DeploymentId | None = None) -> list[Deployment]: ...
     def ended(self, question: Question) -> Collection[str]: ...

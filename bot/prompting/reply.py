@@ -28,14 +28,14 @@ SOON = timedelta(seconds=5)
 Way: TypeAlias = Streamed | Updated
 
 Ticket: TypeAlias = tuple[float, str]
-"""Place of an answer in the line of its channel: when it was asked, in Unix seconds, and the question's key."""
+"""Place of an answer in the queue of its channel: time of the question, in Unix seconds, and the question's key."""
 
 
 class OpenAnswers:
     """The answers that this process writes.
 
-    How many are streams, and how many are updated: each of the two methods has one rate limit. And which of them wait
-    to post their first message in a channel: the answer to the oldest question comes first.
+    It counts streams and updated messages, because each of the two methods has one rate limit. It orders the first
+    messages in a channel: the answer to the oldest question is posted first.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class OpenAnswers:
         return self._counts[way]
 
     def is_next(self, channel: str, ticket: "Ticket") -> bool:
-        """Return whether no older answer waits. From the first call on, younger ones wait for this one."""
+        """Return whether no older answer waits. From the first call until `leave`, newer answers wait for this one."""
         with self._lock:
             line = self._lines.setdefault(channel, set())
             line.add(ticket)
@@ -81,7 +81,7 @@ class Reply:
         begun: tuple[str, ...] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`begun`: ts of messages of an earlier try. `ticket`: orders the answers of a channel."""
+        """`begun`: ts of messages of an earlier attempt. `ticket`: orders the answers of a channel."""
         self._slack, self._open, self._clock = slack, open_answers, clock
         self._channel, self._ticket = place.channel, ticket
         self.withdrawal = withdrawal or Withdrawal()

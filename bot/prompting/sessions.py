@@ -28,7 +28,7 @@ class Sessions:
         self._line.shutdown(wait=False, cancel_futures=True)
 
     def begin(self, channel: str, thread: str) -> None:
-        """Show that the question is being answered. Returns at once: no answer waits for it, nor fails with it."""
+        """Show that the question is being answered. Returns immediately. A failure does not affect the answer."""
 
         def attempt() -> None:
             try:
@@ -47,9 +47,9 @@ class Sessions:
         self._slack.insist(partial(self._set, channel, thread, "active", ""))
 
     def _set(self, channel: str, thread: str, status: str, words: str) -> None:
-        """Set the session's status; where that is refused or its budget is spent, the words below the thread.
+        """Set the session's status or, if that is refused or its budget is exhausted, the line below the thread.
 
-        Both begin and end a session. Where both are refused there is nothing to set.
+        Each of them begins and ends a session. If both are refused, nothing is set.
         """
         busy: SlackBusy | None = None
         ways: tuple[tuple[str, Callable[[], None]], ...] = (

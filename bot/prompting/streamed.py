@@ -15,8 +15,8 @@ from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackAway, SlackFailed, SlackRefused
 
 LIMIT = 10_300
-"""Maximum size of one stream in bytes of UTF-8. Slack refuses more than about 10,600, with the closing fence and the
-footer."""
+"""Maximum size of one stream in bytes of UTF-8. Slack refuses more than about 10,600 bytes, which include the closing
+fence and the footer."""
 
 STOPPED = "stopped_by_user"
 """Slack's code after somebody pressed Stop."""

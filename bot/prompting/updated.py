@@ -16,8 +16,8 @@ from bot.views.card_refusals import NOT_EDITABLE
 from bot.views.escape import clip, escape
 
 LIMIT = 11_900
-"""Maximum number of characters of one message. A Markdown block has up to 12,000, with the closing fence; all blocks of
-a message have about 13,200."""
+"""Maximum number of characters of one message. Slack accepts 12,000 in a Markdown block, which include the closing
+fence, and about 13,200 in all blocks of a message."""
 
 SMALL = 2_900
 """The same, after `escape`, once Slack has refused the blocks of a message. If it refuses smaller ones too, the text is
@@ -27,7 +27,7 @@ NOTIFIED = 3_000
 """Maximum number of characters of the text that notifications show; chat.update accepts 4,000."""
 
 NEXT_IN_LINE = 0.2
-"""Pause in seconds before an answer that waits for its turn looks again."""
+"""Interval in seconds at which an answer checks whether it is its turn to be posted."""
 
 
 class Updated:
@@ -48,8 +48,8 @@ class Updated:
     ) -> None:
         """`before`: number of characters shown by a stream; `begun`: ts of messages to overwrite, in order.
 
-        `may_begin`: whether it is this answer's turn to post its first message. `reply_was_lost`: whether a message may
-        exist whose ts is not known.
+        `may_begin`: whether it is this answer's turn to post its first message. `reply_was_lost`: whether a message
+        may have been posted whose ts is not known.
         """
         self._slack, self._place, self._record, self._clock = slack, place, record, clock
         self._may_begin = may_begin
@@ -175,7 +175,7 @@ def _escaped(markdown: str) -> int:
 
 
 def _message(markdown: str, footer: str = "") -> Message:
-    """Return a message with blocks, which each update repeats: Slack removes them where the text comes alone."""
+    """Return a message with blocks, which each update repeats: an update without blocks removes them."""
     blocks: list[JSON] = [{"type": "markdown", "text": markdown}] if markdown.strip() else []
     if footer:
         blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": mrkdwn(footer)}]})

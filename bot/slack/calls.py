@@ -41,12 +41,15 @@ BAD_METADATA = frozenset(
     {"invalid_metadata_format", "invalid_metadata_schema", "metadata_too_large", "metadata_must_be_sent_from_app"}
 )
 INVALID = frozenset({"invalid_blocks", "invalid_message", "invalid_view"})
-"""Answers of blocks.validate that say what is wrong."""
+"""Error codes with which blocks.validate lists faults."""
 
 INSIST_WHILE_AWAY = timedelta(minutes=2)
 """How long `insist` repeats a call while Slack cannot be reached."""
 INSIST_WHILE_BUSY = timedelta(minutes=10)
 """How long `insist` repeats a call while Slack or the budget requires a pause."""
+
+REPORTED_EVERY = 3600.0
+"""Interval in seconds between two log lines about refused blocks of one method."""
 
 Result = TypeVar("Result")
 
@@ -77,13 +80,14 @@ class SlackCalls:
         self.stopping = stopping or threading.Event()
         self._missing = MissingMethods()
         self._identity: Identity | None = None
+        self._reported_at: dict[str, float] = {}
 
     def has(self, method: str, channel: str = "") -> bool:
-        """Whether a method is available in a channel, as far as the calls of the last hour have shown."""
+        """False if a call of the last hour has shown that the method is missing in this channel or everywhere."""
         return self._missing.has(method, channel)
 
     def note(self, method: str, channel: str, refused: SlackRefused) -> None:
-        """Record that a method is missing, in the channel or everywhere, if that is why Slack refused it."""
+        """Record that a method is missing, in the channel or everywhere, if the refusal means that."""
         self._missing.note(method, channel, refused)
 
     def insist(self, call: Callable[[], Result], *, after_away: bool = True) -> Result:
@@ -128,7 +132,7 @@ class SlackCalls:
         socket_url(self._web, token)
 
     def faults(self, shown: Message | JSON) -> list[str]:
-        """Return what Slack finds wrong with the blocks of a message or with a view, which is not shown to anybody."""
+        """Return the faults that Slack reports in the blocks of a message or in a view. Nothing is shown to people."""
         about: JSON = {"message": {"blocks": list(shown.blocks)}} if isinstance(shown, Message) else {"view": shown}
         try:
             self._call("blocks.validate", self._web.blocks_validate, **about)
@@ -206,7 +210,7 @@ class SlackCalls:
         return self._call("users.info", self._web.users_info, user=user).get("user") or {}
 
     def team(self, team: str) -> JSON:
-        """Return Slack's object of a workspace, or of one that shares a channel with the bot's."""
+        """Return Slack's object of the bot's workspace, or of another one that shares a channel with it."""
         return self._call("team.info", self._web.team_info, team=team).get("team") or {}
 
     def page(
@@ -291,9 +295,17 @@ class SlackCalls:
         except SlackRefused as refused:
             if refused.code not in BAD_BLOCKS or not text_alone:
                 raise
-            why = refused.__cause__ or refused
-            _LOG.warning("%s: Slack refused the blocks, and the text is sent without them: %s", method, why)
+            self._report(method, refused)
             return self._call(method, call, leave=leave, **arguments)
+
+    def _report(self, method: str, refused: SlackRefused) -> None:
+        """Log refused blocks once per `REPORTED_EVERY`: a card is updated every few seconds."""
+        now = time.monotonic()
+        is_due = now >= self._reported_at.get(method, -REPORTED_EVERY) + REPORTED_EVERY
+        if is_due:
+            self._reported_at[method] = now
+        said = "%s: Slack refused the blocks, and the text is sent without them: %s"
+        _LOG.log(logging.WARNING if is_due else logging.DEBUG, said, method, refused.__cause__ or refused)
 
     def _call(self, method: str, call: Call, *, leave: int = 0, **arguments: Any) -> SlackResponse:
         try:

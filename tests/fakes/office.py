@@ -26,7 +26,7 @@ RECIPES = HERE.parents[1] / "recipes"
 
 
 class Directory:
-    """What Slack knows, in memory. Channels are public, and people are members of the workspace, unless set."""
+    """Slack's data in memory. Channels are public, and people are members of the workspace, unless set."""
 
     def __init__(self) -> None:
         self.channels: dict[str, ChannelFacts | None] = {}

@@ -1,8 +1,8 @@
-"""Ask a real workspace, with a person's eyes, what Slack's documentation does not say: `make live-slack C=C012…`.
+"""Test in a real workspace, by questions to a person, what Slack does not document: `make live-slack C=C012…`.
 
 Needs `SLACK_BOT_TOKEN`, and a channel for tests in which the bot and you are. More channels (a private one, a group
-direct message, a shared one) answer more. It takes ten minutes, asks before each step, and deletes what it has posted,
-also after Ctrl-C. A second account, in a private window of the browser, sees what others see.
+direct message, a shared one) give more results. It takes ten minutes, asks before each step, and deletes what it has
+posted, also after Ctrl-C. A second account, in a private window of the browser, sees what others see.
 """
 
 import argparse
@@ -23,7 +23,7 @@ STATES = (
     *("is_private", "is_mpim", "is_im", "is_ext_shared", "is_org_shared", "is_archived"),
     *("is_read_only", "is_thread_only", "is_non_threadable", "is_member", "num_members"),
 )
-"""What of conversations.info matters to the bot."""
+"""Keys of conversations.info that the bot reads."""
 PIECE = 500
 """Bytes that one append adds to a stream."""
 STREAM_AT_MOST = 60_000
@@ -198,7 +198,7 @@ def main(
 
 
 def _asked(calls: Calls, channels: Sequence[str], ask: Ask, out: TextIO, answers: dict[str, list[str]]) -> bool:
-    """Put every question; False if one was left out or failed."""
+    """Run every step; False if one was left out or failed."""
     who = calls.call("auth.test")
     out.write(f"{who['user']} in {who['team']}. Ctrl-C ends this at any time; everything posted is deleted.\n")
     user = ask("Your own member id (your profile, ⋮, Copy member ID): ").strip()
@@ -223,7 +223,7 @@ def _asked(calls: Calls, channels: Sequence[str], ask: Ask, out: TextIO, answers
 
 
 def _taken_back(calls: Calls, out: TextIO) -> list[str]:
-    """Take back what was posted; a second Ctrl-C does not interrupt it."""
+    """Delete what was posted; a second Ctrl-C does not interrupt it."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         left = calls.take_back()

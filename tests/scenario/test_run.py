@@ -96,6 +96,7 @@ def test_what_it_lacks_is_said_in_a_sentence(tmp_path, slack, valkey_url, lacks,
     assert ended.returncode == 2
     assert said in ended.stderr
     assert "Traceback" not in ended.stderr
+    assert "waiting for" not in ended.stderr
 
 
 def test_it_answers_and_ends_when_told_to(tmp_path, slack, robin, valkey_url):

@@ -29,7 +29,7 @@ def ended(place, engine, *, within=1.0):
     place.settled()
 
 
-def test_stop_ends_an_answer_that_another_process_writes_and_nothing_more_is_said(place, engine, channel):
+def test_stop_ends_an_answer_that_another_process_writes_and_nothing_more_is_posted(place, engine, channel):
     place.shelf.put("fast", engine.url, MIXTRAL)
     engine.script = lambda _: SLOW
     place.bot()
@@ -122,7 +122,7 @@ def test_stop_reaches_an_engine_that_is_silent(place, engine):
     assert len(place.robin.messages(MIXTRAL, ts)) == 1
 
 
-def test_the_answer_to_a_deleted_question_goes_too(place, engine, channel):
+def test_the_answer_to_a_deleted_question_is_deleted_too(place, engine, channel):
     place.shelf.put("fast", engine.url, MIXTRAL)
     engine.script = lambda _: SLOW
     place.bot()

@@ -234,7 +234,7 @@ def test_the_answer_to_the_oldest_question_is_posted_first():
     assert list(slack.messages.values()) == ["First ", "Second "]
 
 
-def test_an_answer_that_ends_unposted_keeps_nobody_waiting():
+def test_an_answer_that_ends_unposted_blocks_no_other_answer():
     slack, open_answers = SlackThread(failures=["busy"]), OpenAnswers()
     with reply_in(slack, CHANNEL, open_answers=open_answers, ticket=(1.0, "a")) as older:
         older.show("First ")
@@ -253,7 +253,7 @@ def test_a_stream_that_somebody_stopped_is_the_end_of_the_answer():
         assert list(slack.messages.values()) == ["One "]
 
 
-def test_nothing_is_said_to_a_question_that_was_withdrawn():
+def test_nothing_is_posted_for_a_withdrawn_question():
     slack, withdrawal = SlackThread(), Withdrawal()
     with reply_in(slack, CHANNEL, withdrawal=withdrawal) as reply:
         withdrawal.because(Why.DELETED)

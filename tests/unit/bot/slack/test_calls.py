@@ -138,3 +138,15 @@ def test_blocks_and_metadata_that_slack_refuses_are_left_out(slack, robin, code)
     [posted] = [m for m in robin.messages(MIXTRAL) if m["ts"] == ts]
     assert posted["text"] == "A sentence"
     assert not posted.get("metadata")
+
+
+def test_blocks_that_slack_refuses_at_each_update_of_a_card_make_one_line_in_the_log(slack, robin, caplog):
+    message = Message(text="A sentence", blocks=({"type": "divider"},))
+    ts = slack.post(MIXTRAL, message)
+    for _ in range(3):
+        robin.fault("refuse", method="chat.update", error="invalid_blocks")
+        slack.update(MIXTRAL, ts, message)
+    [line] = [r for r in caplog.records if r.levelname == "WARNING"]
+    assert "chat.update: Slack refused the blocks" in line.getMessage()
+    assert "invalid_blocks" in line.getMessage()
+    assert line.exc_info is None
