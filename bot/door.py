@@ -24,13 +24,13 @@ OUTSIDE = "outside"
 """Key of Bolt's context: whether the sender is of another company that is let in."""
 
 ACK_BY = "ack_by"
-"""Key of Bolt's context: the time of the monotonic clock by which the payload is acked. The door's own calls count."""
+"""Key of Bolt's context: time of the monotonic clock by which the payload is acked, calls of the door included."""
 
 ACK_WITHIN = 2.3
 """Maximum time before an ack, in seconds; Slack waits 3. The result of longer work follows the ack."""
 
 TOLD_FOR = timedelta(days=1)
-"""Interval between two sentences to a stranger who writes to the bot in a channel."""
+"""Interval between two refusals to the same stranger in the same channel."""
 
 REFUSED = Message(
     text="Only people of the company that runs this bot can use it, so nothing was done. Ask one of them; they can let "
@@ -38,15 +38,15 @@ REFUSED = Message(
 )
 
 UNKNOWN = Message(
-    text="Slack did not say of which company you are, so nothing was done. Try again in a minute. If that does not "
-    "help, the app may lack a scope: the operator of this bot can run `mixtral-bot check`."
+    text="The bot could not read your company from Slack, so nothing was done. Try again in a minute. If this "
+    "continues, the app may lack a scope: the operator of this bot can run `mixtral-bot check`."
 )
 
-NOBODY = Message(text="Slack did not say who sent this, so nothing was done. Send it again.")
+NOBODY = Message(text="Slack's request does not name its sender, so nothing was done. Send it again.")
 
 
 class Door:
-    """Bolt's middleware. The payload decides; Slack is asked only about senders of whom it does not say enough."""
+    """Bolt's middleware. It decides by the payload, and calls Slack only if the payload is not sufficient."""
 
     def __init__(
         self, home: Home, *, directory: Known, slack: SlackCalls, redis: Redis, later: Executor, bot_user: str
@@ -75,7 +75,7 @@ class Door:
         return None
 
     def _not_known(self, ack: Ack, body: JSON, sender: Sender) -> BoltResponse:
-        """Refuse what may be a colleague's, while Slack does not answer. Slack repeats an event that is not acked."""
+        """Refuse a payload whose sender's company is not known. Slack repeats an event that is not acked."""
         event = body.get("event")
         if isinstance(event, dict):
             waits = self._is_addressed(event) or event.get("type") in ("app_home_opened", "agent_session_stopped")
@@ -96,7 +96,7 @@ class Door:
         return once_asked(sender, None, shared, self._home)
 
     def _tell_the_stranger(self, body: JSON, sender: Sender) -> None:
-        """Where an ack cannot say it: after a click, and in a channel once a day."""
+        """Notify the stranger if an ack cannot show the refusal: after a click, and once per channel and day."""
         event = body.get("event")
         if isinstance(event, dict) and not self._is_addressed(event):
             return  # as most messages in a shared channel
@@ -124,13 +124,13 @@ class Door:
             if self._redis.set(key, 1, nx=True, ex=int(TOLD_FOR.total_seconds())):
                 self._tell(sender, REFUSED, thread)
         except RedisError as error:
-            _LOG.info("%s is not told why they get no answer: %s", sender.user, error)
+            _LOG.info("%s could not be notified of the refusal: %s", sender.user, error)
 
     def _tell(self, sender: Sender, why: Message, thread: str | None = None) -> None:
         try:
             self._slack.whisper(sender.channel, sender.user, why, thread=thread)
         except (SlackFailed, RedisError) as error:
-            _LOG.info("%s is not told why they get no answer: %s", sender.user, error)
+            _LOG.info("%s could not be notified of the refusal: %s", sender.user, error)
 
 
 def _in_ack(ack: Ack, body: JSON, message: Message) -> BoltResponse:

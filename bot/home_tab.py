@@ -17,7 +17,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class HomeTab:
-    """Safe to use from several threads. A person whose tab is being published waits for that, and not for another."""
+    """Safe to use from several threads. A tab that is opened again while it waits is published once."""
 
     def __init__(self, context: CommandContext, slack: SlackCalls, pool: Executor) -> None:
         """`pool`: a thread of it may wait for minutes, until Slack or its budget accepts the call."""

@@ -65,6 +65,8 @@ def from_environ(environ: Mapping[str, str]) -> BotSettings:
             "OAuth & Permissions. To try the bot without Slack, run `make demo`."
         )
     app_token = environ.get("SLACK_APP_TOKEN", "").strip() or None
+    if wrong := misplaced(bot_token=bot_token, app_token=app_token or ""):
+        raise SettingsError(wrong)
     signing_secret = environ.get("SLACK_SIGNING_SECRET", "").strip() or None
     if app_token is None and signing_secret is None:
         raise SettingsError(
@@ -97,6 +99,15 @@ def _teams(text: str) -> frozenset[str]:
                 "(E…). Slack's web address has it: app.slack.com/client/T…"
             )
     return teams
+
+
+def misplaced(*, bot_token: str = "", app_token: str = "") -> str:
+    """Return the sentence about a token in the other one's variable; empty if each is in its own, or not set."""
+    if bot_token.startswith("xapp-"):
+        return "SLACK_BOT_TOKEN has an app-level token. Set it to the Bot User OAuth Token (xoxb-…)."
+    if app_token.startswith(("xoxb-", "xoxp-")):
+        return "SLACK_APP_TOKEN has no app-level token. Set it to the one with connections:write (xapp-…)."
+    return ""
 
 
 def _port(text: str) -> int:

@@ -1,12 +1,12 @@
 """Checks of Slack for `mixtral-bot check`: the tokens, the scopes, and whether Slack accepts the bot's messages."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 from bot.cli.sample_views import samples
-from bot.settings import PORT
+from bot.settings import PORT, misplaced
 from bot.slack.calls import SlackCalls
 from bot.slack.client import web_client
 from bot.slack.failures import SlackBusy, SlackFailed, SlackRefused
@@ -80,6 +80,9 @@ def _bot_token(environ: Mapping[str, str]) -> Iterator[Finding]:
         mend = "copy the Bot User OAuth Token (xoxb-…) of your Slack app, under OAuth & Permissions"
         yield found(works=False, says="SLACK_BOT_TOKEN is not set", mend=mend)
         return
+    if wrong := misplaced(bot_token=token):
+        yield _misplaced(found, wrong)
+        return
     try:
         who = _slack(environ, token).identity()
     except SlackRefused as refused:
@@ -120,11 +123,14 @@ def _app_token(environ: Mapping[str, str]) -> Iterator[Finding]:
     token = environ.get("SLACK_APP_TOKEN", "").strip()
     if not token:
         if environ.get("SLACK_SIGNING_SECRET", "").strip():
-            says = f"called over HTTP at port {environ.get('PORT') or PORT}, with SLACK_SIGNING_SECRET"
-            yield Finding(about="Slack", what="signing", works=True, says=says)
+            says = f"the bot serves HTTP at port {environ.get('PORT') or PORT}; Slack's first request tests the secret"
+            yield Finding(about="Slack", what="signing", works=None, says=says)
             return
         mend = "create an app-level token (xapp-…) with connections:write, under Basic Information"
         yield found(works=False, says="SLACK_APP_TOKEN is not set", mend=mend)
+        return
+    if wrong := misplaced(app_token=token):
+        yield _misplaced(found, wrong)
         return
     try:
         _slack(environ, token).check_app_token(token)
@@ -135,6 +141,11 @@ def _app_token(environ: Mapping[str, str]) -> Iterator[Finding]:
         yield found(works=False, says=str(failed).rstrip("."), mend="check the network and SLACK_API_URL")
     else:
         yield found(works=True, says="Socket Mode opens")
+
+
+def _misplaced(found: Callable[..., Finding], wrong: str) -> Finding:
+    says, mend = wrong.rstrip(".").split(". ")
+    return found(works=False, says=says, mend=f"{mend[0].lower()}{mend[1:]}")
 
 
 def _token(environ: Mapping[str, str]) -> str:

@@ -99,7 +99,7 @@ def standing(sender: Sender, home: Home) -> Standing:
     if said & home.others:
         return Standing.INVITED
     if said and not home.enterprise and not any(id_.startswith("E") for id_ in said):
-        # Only Slack says of which enterprise their workspace is.
+        # The payload does not contain the enterprise of their workspace.
         is_perhaps_invited = not sender.enterprise and any(id_.startswith("E") for id_ in home.others)
         return Standing.UNCLEAR if is_perhaps_invited else Standing.STRANGER
     # Of the same Grid, perhaps: only people of the company are in a channel that is not shared.
@@ -107,10 +107,10 @@ def standing(sender: Sender, home: Home) -> Standing:
 
 
 def once_asked(sender: Sender, person: PersonFacts | None, shared: bool | None, home: Home) -> Standing:
-    """The standing of an UNCLEAR sender: by what Slack says about the person, else about the channel.
+    """The standing of an UNCLEAR sender, by Slack's data about the person or, without them, about the channel.
 
-    On Grid, Slack names the enterprise of a person who is of one of its workspaces. Still UNCLEAR: Slack says nothing
-    about the person, and not that the channel is the company's own.
+    On Grid, Slack returns the enterprise of a person of one of its workspaces. It stays UNCLEAR if there are no data
+    about the person, and the channel is shared or not known.
     """
     if person is None or not (person.team or person.enterprise):
         is_foreign = not home.enterprise and bool(sender.team or sender.enterprise)

@@ -43,7 +43,7 @@ class Endings:
             if not asked.over:
                 asked = replace(asked, over=True)
                 self._questions.put(asked)
-            if not self._is_continued(asked):
+            if not self.is_continued(asked):
                 self._sessions.end(*thread_of(asked))
         self._questions.remove(asked.question.key)
 
@@ -61,9 +61,10 @@ class Endings:
         self._questions.withdraw(key, withdrawn.why)  # Slack may refuse the stream without sending the event
         if asked.starting is not None:
             asked = replace(asked, begun=(*asked.begun, *self._orphans(asked)))
+        is_last = not self.is_continued(asked)
         for ts in asked.begun[-1:]:
             with suppress(SlackRefused):  # it is no stream, or Slack has ended it
-                self._slack.stop_stream(channel, ts, metadata=metadata(ANSWER_EVENT, key))
+                self._slack.stop_stream(channel, ts, metadata=metadata(ANSWER_EVENT, key), is_last=is_last)
         match withdrawn.why:
             case Why.DELETED:
                 for ts in asked.begun:
@@ -77,7 +78,7 @@ class Endings:
             self._notices.insist_on_withdrawal(asked, "Your question waited here.")
         self.end(asked)
 
-    def _is_continued(self, asked: Asked) -> bool:
+    def is_continued(self, asked: Asked) -> bool:
         """Whether another question of the thread is being answered, which ends the session after it."""
         return any(
             other.tries and not other.over and other.notice is None and thread_of(other) == thread_of(asked)

@@ -197,7 +197,9 @@ class QuestionFlow:
             metadata=metadata(ANSWER_EVENT, question.key),
             starting=written.starting,
             began=written.add,
+            removed=written.remove,
             lost=lambda: self._orphans(written.asked),
+            is_alone=lambda: not self.endings.is_continued(asked),
         )
         reply = Reply(
             self._slack,
@@ -275,4 +277,8 @@ class _Written:
 
     def add(self, ts: str) -> None:
         self.asked = replace(self.asked, begun=(*self.asked.begun, ts), starting=None)
+        self._questions.put(self.asked)
+
+    def remove(self, ts: str) -> None:
+        self.asked = replace(self.asked, begun=tuple(other for other in self.asked.begun if other != ts))
         self._questions.put(self.asked)

@@ -99,7 +99,8 @@ class Reply:
         else:
             with suppress(SlackFailed):
                 if begun and is_available:
-                    slack.stop_stream(place.channel, begun[-1])  # Slack refuses to update an open stream
+                    # Slack refuses to update an open stream.
+                    slack.stop_stream(place.channel, begun[-1], is_last=False)
             self._way = self._by_updates(begun=begun)
 
     def __enter__(self) -> Self:

@@ -1,6 +1,7 @@
 """Sets the status of a thread in Slack: processing while a question is answered, active afterwards."""
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
@@ -21,7 +22,7 @@ class Sessions:
     def __init__(self, slack: SlackCalls) -> None:
         self._slack = slack
         self._line = ThreadPoolExecutor(1, thread_name_prefix="sessions")
-        self._beginnings: dict[tuple[str, str], Future[None]] = {}
+        self._beginnings: defaultdict[tuple[str, str], list[Future[None]]] = defaultdict(list)
 
     def close(self) -> None:
         self._line.shutdown(wait=False, cancel_futures=True)
@@ -35,16 +36,14 @@ class Sessions:
             except (SlackFailed, RedisError) as failed:
                 _LOG.info("The status of a thread could not be set: %s", failed)
 
-        self._beginnings[channel, thread] = self._line.submit(attempt)
+        self._beginnings[channel, thread].append(self._line.submit(attempt))
 
     def end(self, channel: str, thread: str) -> None:
         """Show that nothing is being answered. Insists. Raises SlackBusy, SlackAway, RedisError.
 
         The calls of other threads are not waited for: Slack may take seconds for each of them.
         """
-        beginning = self._beginnings.pop((channel, thread), None)
-        if beginning is not None and not beginning.cancel():
-            wait([beginning])
+        wait([each for each in self._beginnings.pop((channel, thread), ()) if not each.cancel()])
         self._slack.insist(partial(self._set, channel, thread, "active", ""))
 
     def _set(self, channel: str, thread: str, status: str, words: str) -> None:

@@ -12,6 +12,7 @@ from bot.slack.calls import BAD_BLOCKS, SlackCalls
 from bot.slack.failures import SlackAway, SlackBusy, SlackFailed, SlackRefused
 from bot.slack.message import JSON, Message
 from bot.slack.reading import SETTLES
+from bot.views.card_refusals import NOT_EDITABLE
 from bot.views.escape import clip, escape
 
 LIMIT = 11_900
@@ -55,6 +56,8 @@ class Updated:
         self._lost_at = clock() if reply_was_lost else None
         self._before, self._opening = before, opening
         self._limit = LIMIT
+        self._is_fixed = False
+        """Whether Slack lets no posted message be edited. The answer is shown again when it is complete."""
         self._messages: list[str] = list(begun)  # "" for one that is not posted yet
         self._shown: list[Message | None] = [None] * len(begun)
 
@@ -64,10 +67,13 @@ class Updated:
 
     def show(self, text: str) -> None:
         """Update or post the messages that differ from `text`, the answer so far. Raises SlackFailed."""
-        self._bring([_message(part) for part in self._parts(text)])
+        if not self._is_fixed:
+            self._bring([_message(part) for part in self._parts(text)])
 
     def finish(self, text: str, footer: str) -> None:
         """Show the whole answer with the line `footer`, and delete surplus messages. Raises SlackFailed."""
+        if self._is_fixed:
+            self._start_over()
         *parts, last = self._parts(text)
         self._bring([*(_message(part) for part in parts), _message(last.rstrip(), footer)])
         for ts in filter(None, self._messages[len(parts) + 1 :]):
@@ -117,7 +123,8 @@ class Updated:
             self._record.began(ts)
             self._messages[at] = ts
             with contextlib.suppress(SlackFailed):
-                self._slack.stop_stream(self._place.channel, ts)  # Slack refuses to update an open stream
+                # Slack refuses to update an open stream.
+                self._slack.stop_stream(self._place.channel, ts, is_last=False)
         return bool(found)
 
     def _update(self, at: int, message: Message) -> None:
@@ -126,12 +133,26 @@ class Updated:
             self._slack.update(self._place.channel, self._messages[at], message, leave=FOR_CARDS, text_alone=text_alone)
         except SlackRefused as refused:
             self._divide(refused)
-            # The message was deleted, or can no longer be edited: a new one replaces it.
-            with contextlib.suppress(SlackRefused):
-                self._slack.insist(lambda: self._slack.delete(self._place.channel, self._messages[at]))
-            self._messages[at] = ""
+            if refused.code in NOT_EDITABLE:
+                self._is_fixed = True
+                raise SlackBusy(0) from refused
+            # The message was deleted: a new one replaces it.
+            self._remove(at)
             self._post(at, message)
         self._shown[at] = message
+
+    def _start_over(self) -> None:
+        """Remove the messages, so that all of them are posted again, in their order."""
+        for at in range(len(self._messages)):
+            self._remove(at)
+        self._is_fixed = False
+
+    def _remove(self, at: int) -> None:
+        if ts := self._messages[at]:
+            with contextlib.suppress(SlackRefused):
+                self._slack.insist(lambda: self._slack.delete(self._place.channel, ts))
+            self._record.removed(ts)
+        self._messages[at], self._shown[at] = "", None
 
     def _divide(self, refused: SlackRefused) -> None:
         """Use smaller messages from now on, if that is a refusal of blocks. Raises SlackBusy, to be called again.

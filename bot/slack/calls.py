@@ -256,10 +256,13 @@ class SlackCalls:
     def append_stream(self, channel: str, ts: str, markdown: str) -> None:
         self._call("chat.appendStream", self._web.chat_appendStream, channel=channel, ts=ts, markdown_text=markdown)
 
-    def stop_stream(self, channel: str, ts: str, *, footer: str = "", metadata: JSON | None = None) -> None:
-        """End a stream, with the line `footer` below it."""
+    def stop_stream(
+        self, channel: str, ts: str, *, footer: str = "", metadata: JSON | None = None, is_last: bool = True
+    ) -> None:
+        """End a stream, with the line `footer` below it, and the session of its thread unless `is_last` is False."""
         blocks = [{"type": "context", "elements": [{"type": "mrkdwn", "text": footer}]}] if footer else None
-        about: JSON = {"channel": channel, "ts": ts, "blocks": blocks, "metadata": metadata}
+        status = None if is_last else "processing"  # Slack's default is `active`
+        about: JSON = {"channel": channel, "ts": ts, "blocks": blocks, "metadata": metadata, "session_status": status}
         self._call("chat.stopStream", self._web.chat_stopStream, **about)
 
     def set_status(self, channel: str, thread: str, status: str) -> None:

@@ -22,10 +22,10 @@ TEAM_KEPT = 86_400.0
 ASKED_AGAIN = 10.0
 """Time in seconds until a question is repeated that Slack did not answer, or refused."""
 AWAY_FOR = 3.0
-"""Time in seconds for which Slack is asked nothing more of one kind after it did not respond: a list may need many
-answers, and each would take the whole timeout."""
+"""Pause in seconds of all calls of one kind after Slack did not respond. A list may need many calls, each of which
+would take the whole timeout."""
 BUSY_AT_MOST = 60.0
-"""Maximum of the same time after a 429, in seconds."""
+"""Maximum of this pause after a 429, in seconds."""
 
 MOST = 2000
 """Maximum number of cached answers of each kind."""

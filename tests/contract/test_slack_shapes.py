@@ -27,7 +27,7 @@ MANIFEST = BOT / "manifest.json"
 WITHOUT_SLACK = ("sandbox", "views", "cli", "settings.py")
 """Folders and modules that read nothing that Slack sends."""
 NOT_OF_SLACK = {
-    "of an engine": {"aliases", "data", "max_model_len", "meta", "n_ctx", "return_value"},
+    "of an engine": {"aliases", "count", "data", "max_model_len", "meta", "n_ctx", "prompt", "return_value"},
     "of blocks, which are as the app sent them": {"block_id", "code", "elements", "indent", "language", "style", "url"},
     "of a header": {"content-length", "content-type", "retry-after", "x-oauth-scopes"}
     | {"x-slack-request-timestamp", "x-slack-signature"},

@@ -36,6 +36,8 @@ class SlackThread:
         self.stopped_by_user = False
         self.told: set[str] = set()
         self.failures = list(failures)
+        self.is_editable = True
+        """False where the workspace does not let messages be edited."""
         self.blocks_up_to = 13_000
         """Number of characters above which blocks are refused."""
         self.now = 1000.0
@@ -71,7 +73,15 @@ class SlackThread:
         self._must_stream(ts)
         self.messages[ts] += markdown
 
-    def stop_stream(self, channel: str, ts: str, *, footer: str = "", metadata: dict[str, Any] | None = None) -> None:
+    def stop_stream(
+        self,
+        channel: str,
+        ts: str,
+        *,
+        footer: str = "",
+        metadata: dict[str, Any] | None = None,
+        is_last: bool = True,
+    ) -> None:
         self._call("stop")
         self._must_stream(ts)
         self.streaming.discard(ts)
@@ -95,6 +105,8 @@ class SlackThread:
             raise SlackRefused("message_not_found", known=True)
         if ts in self.streaming:
             raise SlackRefused("streaming_state_conflict", known=True)
+        if not self.is_editable:
+            raise SlackRefused("edit_window_closed", known=True)
         self.messages[ts] = self._accepted(message, text_alone)
 
     def _accepted(self, message: Message, text_alone: bool) -> str:

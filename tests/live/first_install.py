@@ -15,6 +15,8 @@ from typing import TextIO
 from msgspec import Struct
 from slack_sdk import WebClient
 
+from bot.settings import misplaced
+from bot.slack.lockout import CAUSES
 from tests.live.posted import Calls, Refused
 
 Ask = Callable[[str], str]
@@ -178,6 +180,9 @@ def main(
     if not token:
         out.write("SLACK_BOT_TOKEN is not set: copy the Bot User OAuth Token (xoxb-…) of the app.\n")
         return 2
+    if wrong := misplaced(bot_token=token):
+        out.write(f"{wrong}\n")
+        return 2
     web = WebClient(token, base_url=environ.get("SLACK_API_URL", "").strip() or WebClient.BASE_URL)
     calls = Calls(web)
     answers: dict[str, list[str]] = {}
@@ -188,9 +193,12 @@ def main(
         out.write("\nstopped\n")
     except Refused as refused:
         complete = False
-        out.write(f"Slack refuses the token or a channel: {refused}\n")
+        cause, mend = CAUSES.get(str(refused), ("", "See the errors of this method in Slack's documentation"))
+        out.write(f"Slack refuses the token or a channel: {refused}{f', because {cause}' if cause else ''}. {mend}.\n")
     finally:
         left = _taken_back(calls, out)
+    if not answers:
+        return 1
     out.write(
         "\n".join(["", "Answers", *(f"{title}\n  {line}" for title, said in answers.items() for line in said)]) + "\n"
     )
@@ -224,6 +232,8 @@ def _asked(calls: Calls, channels: Sequence[str], ask: Ask, out: TextIO, answers
 
 def _taken_back(calls: Calls, out: TextIO) -> list[str]:
     """Delete what was posted; a second Ctrl-C does not interrupt it."""
+    if not calls.has_posted:
+        return []
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         left = calls.take_back()

@@ -85,6 +85,10 @@ class Calls:
         self._sessions.append(Posted(channel, thread))
         self.call("agents.sessions.setStatus", channel_id=channel, thread_ts=thread, status=status)
 
+    @property
+    def has_posted(self) -> bool:
+        return bool(self._posted or self._sessions)
+
     def take_back(self) -> list[str]:
         """End the streams and sessions, and delete the messages, newest first; a line for each that is left."""
         for stream in reversed(self._streams):

@@ -134,3 +134,20 @@ def test_a_refused_token_is_reported(environ):
     assert status == 1
     assert "Slack refuses the token or a channel: invalid_auth" in said
     assert played({}, Scripted())[0] == 2
+
+
+def test_a_token_that_slack_refuses_is_explained_and_nothing_is_said_of_what_was_not_posted(environ):
+    status, said = played(environ | {"SLACK_BOT_TOKEN": "xoxb-wrong"}, Scripted())
+    assert status == 1
+    assert "invalid_auth, because the token is not valid" in said
+    assert "OAuth & Permissions" in said
+    assert "deleted" not in said
+    assert "Answers" not in said
+
+
+def test_an_app_level_token_is_refused_before_slack_is_called(environ):
+    status, said = played(environ | {"SLACK_BOT_TOKEN": seed.APP_TOKEN}, Scripted())
+    assert (status, said) == (
+        2,
+        "SLACK_BOT_TOKEN has an app-level token. Set it to the Bot User OAuth Token (xoxb-…).\n",
+    )

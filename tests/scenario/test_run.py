@@ -82,6 +82,7 @@ def until(holds, seconds=15):
         ({"REDIS_URL": ""}, "REDIS_URL is not set"),
         ({"SLACK_BOT_TOKEN": ""}, "SLACK_BOT_TOKEN is not set"),
         ({"SLACK_APP_TOKEN": ""}, "SLACK_APP_TOKEN is not set"),
+        ({"SLACK_BOT_TOKEN": APP_TOKEN}, "SLACK_BOT_TOKEN has an app-level token"),
         ({"SLACK_APP_TOKEN": "", "SLACK_SIGNING_SECRET": "s", "PORT": "http"}, "PORT='http' is not a port"),
         ({"SLACK_API_URL": "localhost:3000"}, "is not an address"),
         ({"SLACK_BOT_TOKEN": "xoxb-wrong"}, "Slack refuses SLACK_BOT_TOKEN (invalid_auth)"),

@@ -17,9 +17,11 @@ __all__ = ["engine", "line", "place"]
 FASTER = 5
 BUDGETS = {method: MethodBudget(budget.per_minute * FASTER, budget.burst * FASTER) for method, budget in LIMITS.items()}
 
-NEARLY = 1.0
-"""Maximum of `displaced`. Each question has a thread of its own. A loaded machine may hold one up while all others pass
-it, and so each by one place. In a random order the average is 17 places."""
+NEARLY = 4.0
+"""Maximum of `displaced`; in a random order it is 17.
+
+Each question has a thread of its own. Where a loaded machine holds one up, all others pass it, which moves each by one
+place."""
 
 
 def displaced(asked, seen):

@@ -307,20 +307,50 @@ def test_a_complete_answer_is_not_written_again_because_its_session_could_not_be
     assert len(engine.asked) == 1
 
 
-def test_a_session_lasts_as_long_as_any_answer_in_its_thread(place, engine):
+def test_a_session_lasts_as_long_as_any_answer_in_its_thread(place, engine, channel):
     place.shelf.put("fast", engine.url, MIXTRAL)
     place.bot()
-    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
-    place.settled(ts)
+    ts = place.robin.say(channel, "@mixtral Hello")
+    place.settled(ts, channel=channel)
     engine.script = lambda body: {"hang": 1.5} if body["messages"][-1]["content"] == "Slowly" else {}
-    place.robin.say(MIXTRAL, "Slowly", ts)
+    place.robin.say(channel, "Slowly", ts)
     place.robin.wait_for(lambda _: engine.open == 1)
-    place.robin.say(MIXTRAL, "Quickly", ts)
-    place.robin.wait_for(lambda p: len([m for m in p.messages(MIXTRAL, ts) if m["user"] == BOT_USER]) == 2)
+    place.robin.say(channel, "Quickly", ts)
+    place.robin.wait_for(lambda p: len([m for m in p.messages(channel, ts) if m["user"] == BOT_USER]) == 2)
     place.robin.wait_for(lambda _: place.redis.hlen(QUESTIONS) == 1)
-    assert place.robin.session(MIXTRAL, ts) == "processing"
+    place.robin.wait_for(lambda p: p.session(channel, ts) == "processing")
+    assert engine.open == 1
     place.settled()
-    assert place.robin.session(MIXTRAL, ts) == "active"
+    assert place.robin.session(channel, ts) == "active"
+
+
+def test_an_answer_that_another_process_takes_over_can_still_be_stopped(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    engine.script = lambda _: SLOW
+    bot = place.bot()
+    dm = place.robin.open_dm()
+    ts = place.robin.say(dm, "Hello")
+    place.answer(ts, "slow", channel=dm)
+    place.end(bot)
+    before = len(place.robin.calls())
+    place.bot()
+    place.robin.wait_for(lambda p: "chat.update" in [call["method"] for call in p.calls()[before:]])
+    assert place.robin.session(dm, ts) == "processing"
+    place.robin.press_stop(dm, ts)
+    place.settled()
+
+
+def test_an_answer_that_goes_on_in_plain_messages_can_still_be_stopped(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    engine.script = lambda _: SLOW
+    place.bot()
+    dm = place.robin.open_dm()
+    place.robin.fault("http_500", method="chat.appendStream")
+    ts = place.robin.say(dm, "Hello")
+    place.robin.wait_for(lambda p: len([m for m in p.messages(dm, ts) if m["user"] == BOT_USER]) == 2)
+    assert place.robin.session(dm, ts) == "processing"
+    place.robin.press_stop(dm, ts)
+    ended(place, engine, within=3)
 
 
 def test_without_sessions_the_line_below_the_thread_is_set_and_removed(place, engine, channel):

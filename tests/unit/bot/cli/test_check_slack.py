@@ -141,3 +141,18 @@ def test_validations_that_slack_limits_are_counted(stand_in, environ):
 def test_without_a_token_or_with_a_refused_one_the_blocks_are_not_checked(environ):
     assert blocks({}) == []
     assert blocks(environ | {"SLACK_BOT_TOKEN": "xoxb-wrong"}) == []
+
+
+def test_tokens_in_each_other_s_variable_are_reported_before_slack_is_called(environ):
+    found = slack(environ | {"SLACK_BOT_TOKEN": APP_TOKEN, "SLACK_APP_TOKEN": BOT_TOKEN})
+    assert [(each.works, each.says) for each in found] == [
+        (False, "SLACK_BOT_TOKEN has an app-level token"),
+        (False, "SLACK_APP_TOKEN has no app-level token"),
+    ]
+    assert all(each.mend.startswith("set it to the ") for each in found)
+
+
+def test_a_signing_secret_is_not_reported_as_tested(environ):
+    *_, told = slack(environ | {"SLACK_APP_TOKEN": "", "SLACK_SIGNING_SECRET": "abc"})
+    assert told.works is None
+    assert "Slack's first request tests the secret" in told.says

@@ -28,8 +28,11 @@ def reply_in(slack, place=PLACE, **more):
         slack.calls.append("began")
         slack.told.add(ts)
 
+    def removed(ts):
+        slack.told.discard(ts)
+
     slack.told.update(more.get("begun", ()))
-    record = AnswerRecord(metadata={}, starting=starting, began=began, lost=slack.lost)
+    record = AnswerRecord(metadata={}, starting=starting, began=began, removed=removed, lost=slack.lost)
     return Reply(slack, place, more.pop("open_answers", None) or OpenAnswers(), record, clock=slack.clock, **more)
 
 
@@ -186,6 +189,21 @@ def test_an_answer_of_eleven_thousand_characters_is_one_message():
     with reply_in(slack, CHANNEL) as reply:
         reply.finish("word " * 2_300, footer="m · 1 s")
     assert len(slack.messages) == 1
+
+
+@pytest.mark.parametrize("words", [40, 6_000])
+def test_an_answer_that_may_not_be_edited_is_replaced_once_when_it_is_complete(words):
+    slack = SlackThread()
+    slack.is_editable = False
+    text = " ".join(str(n) for n in range(words))
+    with reply_in(slack, CHANNEL) as reply:
+        for part in range(1, 10):
+            slack.now += 60
+            reply.show(text[: part * len(text) // 10])
+        reply.finish(text, footer="m · 1 s")
+    assert read(slack).split() == text.split()
+    assert slack.calls.count("post") == 1 + len(slack.messages)
+    assert slack.told == set(slack.messages)
 
 
 @pytest.mark.parametrize("blocks_up_to", [5_000, 0])

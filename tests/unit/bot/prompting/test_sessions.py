@@ -61,6 +61,21 @@ def test_a_question_ends_though_slack_is_slow_with_the_status_of_another_thread(
     assert slack.set == [("2.0", "active")]
 
 
+def test_no_beginning_of_an_earlier_question_of_the_thread_is_shown_after_the_end(sessions_of):
+    slack = SlowSlack(slow={"1.0"})
+    sessions = sessions_of(slack)
+    sessions.begin("C1", "1.0")
+    assert slack.called.wait(5)
+    for thread in ("2.0", "2.0"):
+        sessions.begin("C1", thread)
+    sessions.end("C1", "2.0")
+    slack.answers.set()
+    sessions.end("C1", "1.0")
+    sessions.begin("C1", "3.0")
+    sessions.end("C1", "3.0")
+    assert [status for ts, status in slack.set if ts == "2.0"] == ["active"]
+
+
 def test_a_status_that_is_late_is_not_shown_after_the_end(sessions_of):
     slack = SlowSlack(slow={"1.0"})
     sessions = sessions_of(slack)
