@@ -165,7 +165,7 @@ def happen(played, posted):
     robin.say(MIXTRAL, "@mixtral hello")
     robin.say(MIXTRAL, "@mixtral and now?", thread_ts=posted)
     said = robin.say(MIXTRAL, "one")
-    robin.edit(MIXTRAL, said, "two")
+    robin.edit(MIXTRAL, said, "@mixtral two")
     robin.delete(MIXTRAL, said)
     robin.open_home()
     robin.command(MIXTRAL, "/mixtral status")
