@@ -74,8 +74,7 @@ class Line:
 
     def ask(self, question):
         """Every process receives the question, as if Slack repeated the event."""
-        for bot in self.bots:
-            bot.ask(question)
+        return True in [bot.ask(question) for bot in self.bots]
 
     def stop(self, channel, thread, pressed):
         """One process is told, and not always the one that answers."""

@@ -90,16 +90,18 @@ class AnswerPool:
         self._running: set[QuestionKey] = set()
         self._watches: list[threading.Thread] = []
 
-    def ask(self, question: Question) -> None:
-        """Store a question and return; it is answered in its thread. A repeated delivery has no effect.
+    def ask(self, question: Question) -> bool:
+        """Store a question and return; it is answered in its thread. False if it was stored before: it has no effect.
 
         An edited one replaces the question that its message asked before, if that has no complete answer. Raises
         RedisError if it could not be stored; it must not be acknowledged then.
         """
-        if self._quick_questions.add(question):
+        is_new = self._quick_questions.add(question)
+        if is_new:
             self._submit(question.key)
             if question.edited:
                 self._withdraw(self._quick_questions.withdraw_earlier(question))
+        return is_new
 
     def stop(self, channel: str, thread: str, pressed: str) -> None:
         """End the answers in a thread at once, also those of other processes. What has been shown stays.

@@ -79,8 +79,11 @@ class Answers:
         self.asked: list[Question] = []
         self.stopped: list[str] = []
 
-    def ask(self, question: Question) -> None:
-        self.asked.append(question)
+    def ask(self, question: Question) -> bool:
+        is_new = question.key not in {asked.key for asked in self.asked}
+        if is_new:
+            self.asked.append(question)
+        return is_new
 
     def stop(self, channel: str, thread: str, pressed: str) -> None:
         self.stopped.append(thread)
