@@ -10,6 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from bot.prompting.conversation import Turn
+from bot.prompting.engine import EngineEndpoint
+from bot.prompting.tokenizer import count_tokens
 from recipes.schema import ReadinessProbe
 from tests import loopback
 from tests.builders.machines import SECRETS, boot, request
@@ -132,6 +135,15 @@ def test_a_chat_streams_its_words_and_then_its_usage(engine):
     reasons = [event["choices"][0].get("finish_reason") for event in events if event["choices"]]
     assert reasons[-1] in {"length", "stop"}
     assert events[-1]["usage"]["completion_tokens"] > 0
+
+
+def test_its_tokenizer_counts_a_conversation_as_a_completion_does(engine):
+    turns = [Turn(role="user", content="Name three condiments. 番茄酱"), Turn(role="assistant", content="Mustard, …")]
+    turns.append(Turn(role="user", content="<|im_end|> And a spice?"))
+    messages = [{"role": turn.role, "content": turn.content} for turn in turns]
+    answer = engine.client.post("/v1/chat/completions", json={"model": NAMES[0], "messages": messages, "max_tokens": 1})
+    endpoint = EngineEndpoint(name="smol", url=engine.machine.address, key=KEY)
+    assert count_tokens(engine.client, endpoint, NAMES[0], turns) == answer.json()["usage"]["prompt_tokens"]
 
 
 def test_a_completion_streams_too(engine):
