@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bot.language.command import Plan
 from bot.language.question import Question
 from bot.slack.message import Message
 from bot.views import alerts as notices
@@ -378,9 +379,8 @@ def others() -> dict[str, Message]:
         "status detail, newer": status.detail(newer(running[0]), now),
         "card newer": card(newer(running[0]), now),
         "status detail": status.detail(climbing().state, climbing().now),
-        "plan": plan.plan(MIXTRAL, rungs(usable=True), "read in 2026-11"),
-        "plan without clouds": plan.plan(strange, rungs(usable=False), "read in 2026-11"),
-        "plan, nothing fits": plan.plan(MIXTRAL, ()),
+        "plan": plan.plan(MIXTRAL, rungs(usable=True), Plan(limits=Limits(spot=True)), "read in 2026-11"),
+        "plan without clouds": plan.plan(strange, rungs(usable=False), Plan(), "read in 2026-11"),
         "recipes": recipes.recipes([SMOLLM2, MIXTRAL, strange], ["bad.yaml:3: resources.ports: abc is no port."]),
         "help": help_view.help(None),
         "help launch": help_view.help("deploy"),

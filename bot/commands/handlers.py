@@ -10,6 +10,7 @@ from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, EnvMissing, NoRecipe
 from bot.commands.key_handlers import list_keys, new_key, revoke_key
 from bot.commands.lookup import check, check_present, named, one, seen, which
+from bot.commands.plan_handler import check_limits, nearest_recipe, plan
 from bot.commands.policy import Permission, may
 from bot.commands.recipe_catalog import name_from
 from bot.commands.scale_handler import scale_to
@@ -38,7 +39,6 @@ from bot.slack.message import Message
 from bot.views import endpoint as endpoint_view
 from bot.views import help as help_view
 from bot.views import logs as logs_view
-from bot.views import plan as plan_view
 from bot.views import recipes as recipes_view
 from bot.views import refusal as refusal_view
 from bot.views import status as status_view
@@ -109,6 +109,7 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
     name = command.name or name_from(recipe.name)
     if command.replicas and (why := out_of_bounds(recipe, command.replicas)):
         raise CommandError(why, hint=command_text(replace(command, replicas=nearest(recipe, command.replicas))))
+    check_limits(command, recipe, context)
     check_present(caller, context, "Nothing was started", "launch again")
     readers = context.channels.readers(caller.channel)
     try:
@@ -206,17 +207,6 @@ def logs_of(state: Deployment, context: CommandContext) -> Message:
     return logs_view.logs(state.name, context.deployments.logs(state.name, LOG_LINES))
 
 
-def plan(command: Plan, context: CommandContext) -> Message:
-    try:
-        recipe = context.recipes.get(command.recipe)
-    except NoRecipe as missing:
-        raise _nearest(missing, command) from missing
-    rungs, why_empty = context.ladder(recipe, command.limits)
-    if not rungs:
-        return refusal_view.refusal(escape(why_empty))
-    return plan_view.plan(recipe, rungs, context.priced())
-
-
 def recipes(context: CommandContext) -> Message:
     found, broken = context.recipes.all()
     return recipes_view.recipes(found, [str(error) for error in broken], default=context.recipes.default)
@@ -266,15 +256,10 @@ def _complete(command: Launch, context: CommandContext) -> Recipe:
     try:
         return context.recipes.complete(command.recipe, command.env)
     except NoRecipe as missing:
-        raise _nearest(missing, command) from missing
+        raise nearest_recipe(missing, command) from missing
     except EnvMissing as lacking:
         filled = replace(command, env=command.env | dict.fromkeys(lacking.missing, "…"))
         raise CommandError(lacking.sentence, hint=command_text(filled)) from lacking
-
-
-def _nearest(missing: NoRecipe, command: Launch | Plan) -> CommandError:
-    hint = command_text(replace(command, recipe=missing.nearest)) if missing.nearest else f"{SLASH} recipes"
-    return CommandError(missing.sentence, hint=hint)
 
 
 def _taken(taken: NameTaken, command: Launch, caller: Caller, context: CommandContext) -> CommandError:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.language.command import Plan
 from bot.sandbox.block_kit import check
 from bot.views import alerts, home, logs, plan, recipes, status
 from bot.views.card import card, changes_every
@@ -403,7 +404,7 @@ def test_a_long_life_fits_into_one_message():
     story.published().tested("word " * 5000)
     for made in (card(story.state, story.now), status.detail(story.state, story.now)):
         fits(made)
-    fits(plan.plan(MIXTRAL, ladder))
+    fits(plan.plan(MIXTRAL, ladder, Plan()))
 
 
 def test_many_deployments_many_recipes_and_long_logs_fit_into_one_message():
