@@ -390,6 +390,7 @@ def others() -> dict[str, Message]:
         "endpoint, to who holds a key": endpoint.held(keyed().state, [KeyId("k-77c2e0")]),
         "endpoint, first key revoked": endpoint.endpoint(Story().served().key_revoked("first").state, None),
         "keys": keys.listing(keyed().state),
+        "keys, to others": keys.listing_to_others(keyed().state, "U0NOOR00001"),
         "keys, none": keys.listing(Story().served().key_revoked("first").state),
         "key handed over": keys.handed_over(keyed().state, KeyId("k-3f9a01"), KEY, by=None),
         "key from another": keys.handed_over(keyed().state, KeyId("k-77c2e0"), KEY, by="U0ROBIN0001"),

@@ -132,13 +132,14 @@ def status(command: Status, caller: Caller, context: CommandContext) -> Message:
         shown = seen(caller, context)
         lost = () if caller.outside else context.deployments.lost()  # who could see them is no longer known
         return status_view.overview(shown, context.now(), lost=lost)
-    return status_view.detail(named(command.name, "status", caller, context), context.now())
+    return status_view.detail(named(command.name, "status {}", caller, context), context.now())
 
 
 def scale(command: Scale, caller: Caller, context: CommandContext) -> Message:
+    form = f"scale {{}} {command.replicas}"
     if command.name is None:
-        raise which(f"scale {{}} {command.replicas}", caller, context)
-    state = named(command.name, "scale", caller, context)
+        raise which(form, caller, context)
+    state = named(command.name, form, caller, context)
     return scale_to(state, command.replicas, caller, context)
 
 
@@ -170,7 +171,7 @@ def ask_again(value: str, caller: Caller, context: CommandContext) -> Message:
         raise CommandError("This button is no longer valid. Ask again.") from error
     if question.deployment is None or question.channel != caller.channel:
         raise CommandError("This button is no longer valid. Ask again.")
-    named(question.deployment, "ask", caller, context)
+    named(question.deployment, "ask {}: …", caller, context)
     # Whoever clicks asks, whatever the value says.
     asked = replace(question, team=caller.team, user=caller.user, outside=caller.outside, response_url=None)
     context.answers.ask(asked)
@@ -182,7 +183,7 @@ def _asked(name: str) -> Message:
 
 
 def endpoint(command: Endpoint, caller: Caller, context: CommandContext) -> Message:
-    return endpoint_of(one(command.name, "endpoint", caller, context), caller, context)
+    return endpoint_of(one(command.name, "endpoint {}", caller, context), caller, context)
 
 
 def endpoint_of(state: Deployment, caller: Caller, context: CommandContext) -> Message:
@@ -199,7 +200,7 @@ def endpoint_of(state: Deployment, caller: Caller, context: CommandContext) -> M
 
 
 def logs(command: Logs, caller: Caller, context: CommandContext) -> Message:
-    return logs_of(one(command.name, "logs", caller, context), context)
+    return logs_of(one(command.name, "logs {}", caller, context), context)
 
 
 def logs_of(state: Deployment, context: CommandContext) -> Message:
@@ -215,7 +216,7 @@ def recipes(context: CommandContext) -> Message:
 def down(command: Down, caller: Caller, context: CommandContext) -> Message:
     if command.name is None:
         raise which("down {}", caller, context)
-    return end(named(command.name, "down", caller, context), caller, context)
+    return end(named(command.name, "down {}", caller, context), caller, context)
 
 
 def end(state: Deployment, caller: Caller, context: CommandContext) -> Message:
@@ -236,7 +237,7 @@ def _ends_already(state: Deployment) -> Message | None:
 
 def keep_trying(state: Deployment, caller: Caller, context: CommandContext) -> Message:
     """Try a dry ladder again at intervals, for the card's button."""
-    check(Permission.SCALE, state, caller, context)
+    check(Permission.KEEP_TRYING, state, caller, context)
     if is_ending(state):
         return Message(
             text=f"*{state.name}* has ended. Launch it again with {code(f'{SLASH} launch {state.recipe.name}')}."
