@@ -17,6 +17,7 @@ from bot.commands.context import Caller, CommandContext
 from bot.commands.delivery import after_ack, beside
 from bot.commands.errors import CommandError
 from bot.commands.lookup import check, check_runs
+from bot.commands.message_commands import MessageCommands
 from bot.commands.policy import Permission
 from bot.commands.scale_handler import scale_to
 from bot.commands.settle import new_incident, settle, unexpected
@@ -25,7 +26,7 @@ from bot.commands.visibility import Viewer
 from bot.door import OUTSIDE, Door
 from bot.language.command import SLASH
 from bot.language.grammar import parse
-from bot.language.question import of_message
+from bot.language.question import is_for_others, of_message
 from bot.language.typed_text import plain
 from bot.language.values import InvalidValue, replicas
 from bot.prompting.store import Threads
@@ -80,6 +81,7 @@ class Listeners:
         self._later = later
         self._slack = slack
         self._door = door
+        self._commands = MessageCommands(context, bot_user, later, slack)
 
     def register(self, app: App) -> None:
         app.middleware(self._door.enter)
@@ -192,7 +194,9 @@ class Listeners:
         id_ = body.get("event_id") or f"{event['channel']}:{event['ts']}"
         # Stored before the ack, so that Slack repeats an event that could not be stored. Repetitions have no effect.
         outside = bool(context.get(OUTSIDE))
-        self._context.answers.ask(of_message(event, id_=id_, team=team, bot_user=self._bot_user, outside=outside))
+        question = of_message(event, id_=id_, team=team, bot_user=self._bot_user, outside=outside)
+        if not self._commands.take(event.get("text") or "", question):
+            self._context.answers.ask(question)
 
     def _is_prompt(self, event: JSON) -> bool:
         channel, root = event["channel"], event.get("thread_ts")
@@ -200,7 +204,9 @@ class Listeners:
             return True
         if f"<@{self._bot_user}" in (event.get("text") or ""):
             return True
-        return root is not None and self._threads.knows(channel, root)
+        if root is None or is_for_others(event.get("text") or ""):
+            return False
+        return self._threads.knows(channel, root)
 
     def _is_old(self, event: JSON) -> bool:
         """Whether Slack delivers a message so late that nobody waits for its answer."""

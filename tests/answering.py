@@ -77,6 +77,9 @@ class Line:
         for bot in self.bots:
             bot.ask(question)
 
+    def claim(self, question):
+        return self.bots[-1].claim(question)
+
     def stop(self, channel, thread):
         """One process is told, and not always the one that answers."""
         self.bots[-1].stop(channel, thread)

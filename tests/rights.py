@@ -34,6 +34,7 @@ TABLE = """
 deed              launcher admin   member  colleague guest    sibling external invited forged  stale   nobody
 launch            yes      yes     yes     yes       no guest yes     stranger yes     -       -       who
 status            listed   listed  listed  hidden    listed   listed  stranger listed  -       hidden  who
+status by mention listed   listed  listed  hidden    listed   listed  stranger listed  -       hidden  silent
 status NAME       yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   who
 ask NAME          yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   who
 mention           yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   silent

@@ -6,6 +6,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from bot.commands.context import Caller
+from bot.language.question import Question
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackFailed
 from bot.slack.message import Message
@@ -27,6 +28,19 @@ def beside(message: Message, caller: Caller, slack: SlackCalls) -> None:
             slack.open_view(caller.once, _modal(message))
     except (SlackFailed, RedisError) as error:
         _LOG.warning("message to %s in %s not delivered: %s", caller.user, caller.channel or "a modal", error)
+
+
+def in_reply(message: Message, question: Question, slack: SlackCalls) -> None:
+    """Answer a message privately: ephemerally in its channel and thread, in direct messages by a reply that stays."""
+    try:
+        if question.is_direct:
+            root = question.thread_ts or question.message_ts
+            slack.insist(lambda: slack.post(question.channel, message, thread=root), after_away=False)
+            return
+        place = question.channel, question.user
+        slack.insist(lambda: slack.whisper(*place, message, thread=question.thread_ts), after_away=False)
+    except (SlackFailed, RedisError) as error:
+        _LOG.warning("answer to %s in %s not delivered: %s", question.user, question.channel, error)
 
 
 def after_ack(message: Message, caller: Caller) -> None:

@@ -103,8 +103,7 @@ def misunderstood(error: UsageError) -> Message:
 
 
 def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
-    if context.sight.is_guest(caller.user):
-        raise CommandError(GUESTS_LAUNCH_NOTHING)
+    check_may_launch(caller, context)
     recipe = _complete(command, context)
     name = command.name or name_from(recipe.name)
     if command.replicas and (why := out_of_bounds(recipe, command.replicas)):
@@ -125,6 +124,12 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
         raise _taken(taken, command, caller, context) from taken
     others = f" {said}" if (said := read_by(readers)) else ""
     return Message(text=f"Launching *{name}* … Its card follows here, and shows every step.{others}")
+
+
+def check_may_launch(caller: Caller, context: CommandContext) -> None:
+    """Raises CommandError for a guest of the workspace."""
+    if context.sight.is_guest(caller.user):
+        raise CommandError(GUESTS_LAUNCH_NOTHING)
 
 
 def status(command: Status, caller: Caller, context: CommandContext) -> Message:

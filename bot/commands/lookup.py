@@ -14,7 +14,6 @@ from workers.api import EventLogGone, NoSuchDeployment
 from workers.deployment.condition import condition_of, is_ending
 from workers.deployment.state import Deployment
 
-
 SIMILAR = 0.6
 """Minimum similarity, as difflib computes it, of a name that is suggested instead of one that does not exist."""
 
@@ -24,22 +23,27 @@ def seen(caller: Caller, context: CommandContext) -> list[Deployment]:
     return context.sight.of(caller.viewer, context.deployments.all())
 
 
+def visible(name: str, caller: Caller, context: CommandContext) -> Deployment | None:
+    """The deployment of this name; None if there is none that the caller may see. Raises EventLogGone."""
+    try:
+        state = context.deployments.get(name)
+    except NoSuchDeployment:
+        return None
+    except EventLogGone:  # who could see it is no longer known
+        if not caller.outside:
+            raise
+        return None
+    return state if context.sight.sees(caller.viewer, state) else None
+
+
 def named(name: str, form: str, caller: Caller, context: CommandContext) -> Deployment:
     """The deployment of this name, if the caller may see it.
 
     `form`: the command without its name, as `scale {} 2`. Raises CommandError; its hint is the same command with the
     nearest name.
     """
-    try:
-        state = context.deployments.get(name)
-    except NoSuchDeployment:
-        pass
-    except EventLogGone:  # who could see it is no longer known
-        if not caller.outside:
-            raise
-    else:
-        if context.sight.sees(caller.viewer, state):
-            return state
+    if (state := visible(name, caller, context)) is not None:
+        return state
     names = [state.name for state in seen(caller, context)]
     close = get_close_matches(name, names, n=1, cutoff=SIMILAR)
     known = (

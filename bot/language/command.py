@@ -161,15 +161,15 @@ _WORDS_OF_OTHERS = {
 MEANT = {word: command for command, words in _WORDS_OF_OTHERS.items() for word in words}
 """Words of other tools, and the command that is suggested for each. They are never executed."""
 
-QUESTION_WORDS = frozenset(
-    # the words that ask, the verbs that begin a question or a request, and the words that begin a sentence
-    "what which who whom whose when where why how what's who's where's how's when's why's "
-    "is are am was were do does did can could will would shall should may might must has have had isn't aren't don't "
-    "tell write explain give list name show make describe translate summarize summarise compare find define create "
-    "say help please let let's hello hi hey thanks "
-    "a an the this that these those there it i we you they he she my our your if in on at of for from with and or but "
-    "not no yes to".split()
-)
+_BEGINNINGS = """
+    what which who whom whose when where why how what's who's where's how's when's why's
+    is are am was were do does did can could will would shall should may might must has have had isn't aren't don't
+    tell write explain give list name show make describe translate summarize summarise compare find define create say
+    help please let let's hello hi hey thanks
+    a an the this that these those there it i you we they he she my our your
+    if in on at of for from with and or but not no yes to
+"""
+QUESTION_WORDS = frozenset(_BEGINNINGS.split())
 """Words with which a prompt may begin. They are not names of new deployments."""
 
 

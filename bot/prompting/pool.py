@@ -98,6 +98,10 @@ class AnswerPool:
         if self._quick_questions.add(question):
             self._submit(question.key)
 
+    def claim(self, question: Question) -> bool:
+        """Note that a message is taken care of elsewhere; False if it was before. Raises RedisError."""
+        return self._quick_questions.claim(question.key)
+
     def stop(self, channel: str, thread: str) -> None:
         """End the answers in a thread at once, also those of other processes. What has been shown stays.
 

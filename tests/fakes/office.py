@@ -77,10 +77,16 @@ class Answers:
 
     def __init__(self) -> None:
         self.asked: list[Question] = []
+        self.claimed: set[str] = set()
         self.stopped: list[str] = []
 
     def ask(self, question: Question) -> None:
         self.asked.append(question)
+
+    def claim(self, question: Question) -> bool:
+        first = question.key not in self.claimed
+        self.claimed.add(question.key)
+        return first
 
     def stop(self, channel: str, thread: str) -> None:
         self.stopped.append(thread)

@@ -264,6 +264,7 @@ def by_id(deed, it, name):
 DEEDS: dict[str, Callable[..., str]] = {
     "launch": lambda it, name: it.types("launch as new-1"),
     "status": lambda it, name: it.types("status"),
+    "status by mention": lambda it, name: it.mentions("status"),
     "status NAME": lambda it, name: it.types(f"status {name}"),
     "ask NAME": lambda it, name: it.types(f"ask {name}: Hi"),
     "mention": lambda it, name: it.mentions(f"{name}: Hi"),
