@@ -150,7 +150,7 @@ class Listeners:
         check(Permission.SCALE, state, caller, self._context)
         check_runs(state)
         try:
-            self._slack.open_view(caller.once, scale_view.modal(state))
+            self._slack.open_view(caller.once, scale_view.modal(state, self._context.now()))
         except SlackFailed as failed:
             raise CommandError(
                 f"The window could not be opened: {failed} Press again in a moment.",

@@ -327,6 +327,11 @@ def backing_off() -> Story:
     return told.wait(5)
 
 
+def _scaled(told: Story, replicas: int) -> Message:
+    before = told.state
+    return scale.changed(before, told.scaled(replicas).state, told.now)
+
+
 def degraded() -> Story:
     """Two replicas: one answers, the other crashed repeatedly."""
     told = Story("mixtral", MIXTRAL, replicas=2).planned(*offers())
@@ -396,10 +401,10 @@ def others() -> dict[str, Message]:
         "key from another": keys.handed_over(keyed().state, KeyId("k-77c2e0"), KEY, by="U0ROBIN0001"),
         "key made for another": keys.made_for(keyed().state, KeyId("k-77c2e0"), "U0ADA000001"),
         "key revoked": keys.revoked(keyed().state, keyed().state.keys[0]),
-        "scaled down": scale.changed(spot().state, spot().scaled(1).state),
-        "scaled to nothing": scale.changed(two().state, two().scaled(0).state),
-        "scaled by hand": scale.changed(by_load().state, by_load().scaled(4).state),
-        "scaled again": scale.changed(degraded().state, degraded().scaled(2).state),
+        "scaled down": _scaled(spot(), 1),
+        "scaled to nothing": _scaled(two(), 0),
+        "scaled by hand": _scaled(by_load(), 4),
+        "scaled again": _scaled(degraded(), 2),
         "status detail, backing off": status.detail(backing_off().state, backing_off().now),
         "logs": logs.logs("mixtral", [log]),
         "refusal": refusal.refusal("There is no command `stauts`.", hint="Did you mean `/mixtral status`?"),
@@ -441,8 +446,8 @@ NOTE = Note(field="workdir", line=4, meaning="files are not copied to the machin
 def views() -> dict[str, dict[str, Any]]:
     """The modal and the Home tab."""
     return {
-        "modal scale": scale.modal(two().state),
-        "modal scale, by load": scale.modal(by_load().state),
+        "modal scale": scale.modal(two().state, two().now),
+        "modal scale, by load": scale.modal(by_load().state, by_load().now),
         "home": home.home([two().state, in_the_cloud().state], BEGIN + timedelta(hours=1), "U0ROBIN0001"),
     }
 

@@ -67,7 +67,7 @@ def samples() -> Iterator[tuple[str, Message | JSON]]:
     yield "help", help_view.help(None)
     yield "refusal", refusal("This is a sample.", hint="/mixtral help")
     yield "Home tab", home.home([*states.values()], NOW, "U0SAMPLE001")
-    yield "Scale form", scale.modal(ready)
+    yield "Scale form", scale.modal(ready, NOW)
 
 
 def _state(*events: AnyEvent) -> Deployment:
