@@ -13,7 +13,7 @@ from bot.language.command import Plan
 from bot.language.question import Question
 from bot.slack.message import Message
 from bot.views import alerts as notices
-from bot.views import card_refusals, endpoint, home, logs, plan, recipes, refusal, scale, status
+from bot.views import card_refusals, end_question, endpoint, home, logs, plan, recipes, refusal, scale, status
 from bot.views import help as help_view
 from bot.views import key_messages as keys
 from bot.views.answer_choice import choice
@@ -446,6 +446,7 @@ NOTE = Note(field="workdir", line=4, meaning="files are not copied to the machin
 def views() -> dict[str, dict[str, Any]]:
     """The modal and the Home tab."""
     return {
+        "modal end": end_question.modal(two().state),
         "modal scale": scale.modal(two().state, two().now),
         "modal scale, by load": scale.modal(by_load().state, by_load().now),
         "home": home.home([two().state, in_the_cloud().state], BEGIN + timedelta(hours=1), "U0ROBIN0001"),

@@ -53,6 +53,7 @@ scale button      yes      yes     others  -         others   others  stranger o
 scale modal       yes      yes     others  -         others   others  stranger others  unknown ended   who
 down              yes      yes     others  unknown   others   others  stranger others  -       ended   who
 down button       yes      yes     others  -         others   others  stranger others  unknown ended   silent
+down modal        yes      yes     others  -         others   others  stranger others  unknown ended   who
 keep trying       yes      yes     others  -         others   others  stranger others  unknown ended   silent
 choose button     yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
 home              listed   listed  listed  hidden    listed   listed  silent   listed  -       hidden  silent

@@ -25,7 +25,7 @@ def beside(message: Message, caller: Caller, slack: SlackCalls) -> None:
         if caller.channel:
             slack.insist(lambda: slack.whisper(caller.channel, caller.user, message), after_away=False)
         else:
-            slack.open_view(caller.once, _modal(message))
+            slack.open_view(caller.once, modal_of(message))
     except (SlackFailed, RedisError) as error:
         _LOG.warning("message to %s in %s not delivered: %s", caller.user, caller.channel or "a modal", error)
 
@@ -49,7 +49,8 @@ def after_ack(message: Message, caller: Caller) -> None:
         _LOG.warning("answer not delivered: its response_url no longer accepts messages")
 
 
-def _modal(message: Message) -> dict[str, Any]:
+def modal_of(message: Message) -> dict[str, Any]:
+    """A modal that shows a message."""
     text = {"type": "section", "text": {"type": "mrkdwn", "text": message.text[:3000]}}
     return {
         "type": "modal",

@@ -227,15 +227,16 @@ def down(command: Down, caller: Caller, context: CommandContext) -> Message:
 def end(state: Deployment, caller: Caller, context: CommandContext) -> Message:
     """End a deployment, for the command and the card's button."""
     check(Permission.END, state, caller, context)
-    if reply := _ends_already(state):
+    if reply := ends_already(state):
         return reply
     after = context.deployments.stop(state.id, by=caller.user)
-    if after.stopped_by != caller.user and (reply := _ends_already(after)):
+    if after.stopped_by != caller.user and (reply := ends_already(after)):
         return reply
     return Message(text=f"Ending *{state.name}*. Its card shows when all its machines have ended.")
 
 
-def _ends_already(state: Deployment) -> Message | None:
+def ends_already(state: Deployment) -> Message | None:
+    """The reply to a request to end what has ended or is ending; None if it runs."""
     status = "down" if state.ended else "shutting down"
     return Message(text=f"*{state.name}* is {status} already.") if is_ending(state) else None
 

@@ -235,8 +235,8 @@ def test_a_click_is_acked_while_redis_is_frozen(bot, redis, robin):
     bot.card("fast")
     shown = robin.wait_for_message(MIXTRAL, lambda m: any(b["type"] == "actions" for b in m["blocks"]))
     with frozen(redis):
-        assert robin.press(shown, "card_down")["ok"]
-    robin.wait_for_ephemeral("Ending *fast*", channel=MIXTRAL)
+        assert robin.press(shown, "card_endpoint")["ok"]
+    robin.wait_for_ephemeral("mxk_", channel=MIXTRAL)
 
 
 def test_what_is_asked_before_an_ack_gives_up_in_time(redis, valkey_url, slack):
@@ -306,9 +306,33 @@ def test_the_cards_buttons_answer_only_who_pressed_them(bot, robin, ada):
     assert robin.wait_for_ephemeral("has no log yet")
     ada.press(shown, "card_down")
     assert ada.wait_for_ephemeral("may end it")
+
+
+def test_only_who_may_end_it_is_asked_and_it_ends_once_they_say_so(bot, robin, ada):
+    bot.card("fast")
+    shown = robin.wait_for_message(MIXTRAL, lambda m: any(b["type"] == "actions" for b in m["blocks"]))
+    ada.press(shown, "card_down")
+    assert ada.wait_for_ephemeral("may end it")
+    assert ada.modals() == []
     robin.press(shown, "card_down")
-    assert robin.wait_for_ephemeral("Ending *fast*")
+    [view] = robin.wait_for(lambda p: p.modals())
+    assert "End *fast*? Its replica and its endpoint are removed, and its keys stop working." in words(view)
+    assert bot.requests.get("fast").stopped_by is None
+    robin.submit(view, {})
+    robin.wait_for(lambda p: p.modals() == [])
     assert bot.requests.get("fast").stopped_by == ROBIN
+
+
+def test_who_confirms_the_end_of_what_is_gone_is_told_so_in_the_window(bot, robin):
+    bot.card("fast")
+    shown = robin.wait_for_message(MIXTRAL, lambda m: any(b["type"] == "actions" for b in m["blocks"]))
+    robin.press(shown, "card_down")
+    [view] = robin.wait_for(lambda p: p.modals())
+    bot.redis.flushall()
+    robin.submit(view, {})
+    [said] = robin.wait_for(lambda p: [v for v in p.modals() if v != view])
+    assert "its log no longer exists" in words(said)
+    robin.dismiss(said)
 
 
 def test_the_modal_scales_and_says_what_is_wrong_beside_its_field(bot, robin, ada):

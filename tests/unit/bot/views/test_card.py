@@ -353,12 +353,13 @@ def test_a_deployment_that_is_down_says_how_long_it_ran_what_it_cost_and_who_end
     assert all(block["type"] != "actions" for block in made.blocks)
 
 
-def test_ending_asks_before_it_acts():
+def test_the_button_to_end_asks_nobody_by_itself():
+    """Its modal asks, and only those who may end it."""
     (actions,) = (b for b in card(two().state, two().now).blocks if b["type"] == "actions")
     end = actions["elements"][-1]
     assert end["action_id"] == "card_down"
     assert end["value"] == two().id
-    assert "confirm" in end
+    assert "confirm" not in end
 
 
 def test_paid_machines_show_their_price_and_what_they_have_cost():
