@@ -173,6 +173,11 @@ QUESTION_WORDS = frozenset(_BEGINNINGS.split())
 """Words with which a prompt may begin. They are not names of new deployments."""
 
 
+def address(name: str) -> str:
+    """A deployment's name as a prompt begins with it: `fast`, `what:`."""
+    return f"{name}:" if name in QUESTION_WORDS else name
+
+
 def usage(command: str) -> str:
     """The usage of a command, with `/mixtral`."""
     return f"{SLASH} {USAGES[command]}"

@@ -204,3 +204,4 @@ def test_a_deployment_that_is_called_like_a_questions_first_word_does_not_captur
     assert goes_to(command(f"what: {text}"), [FAST, what]) == ("what", text), "with a colon it is addressed"
     assert goes_to(message(f"<@UBOT> what: {text}"), [FAST, what]) == ("what", text)
     assert goes_to(command("fast what is salt?"), [FAST, what]) == ("fast", "what is salt?")
+    assert "/mixtral ask what: Hi" in goes_to(command("Hi"), [answering("what"), answering("zed")])
