@@ -1,6 +1,7 @@
 """The door: every command, click, modal and event passes it before its listener. Strangers are refused here."""
 
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from datetime import timedelta
@@ -23,19 +24,30 @@ _LOG = logging.getLogger(__name__)
 OUTSIDE = "outside"
 """Key of Bolt's context: whether the sender is of another company that is let in."""
 
+ACK_BY = "ack_by"
+"""Key of Bolt's context: time of the monotonic clock by which the payload is acked, calls of the door included."""
+
+ACK_WITHIN = 2.3
+"""Maximum time before an ack, in seconds; Slack waits 3. The result of longer work follows the ack."""
+
 TOLD_FOR = timedelta(days=1)
-"""Interval between two sentences to a stranger who writes to the bot in a channel."""
+"""Interval between two refusals to the same stranger in the same channel."""
 
 REFUSED = Message(
     text="Only people of the company that runs this bot can use it, so nothing was done. Ask one of them; they can let "
     "your workspace in."
 )
 
-NOBODY = Message(text="Slack did not say who sent this, so nothing was done. Send it again.")
+UNKNOWN = Message(
+    text="The bot could not read your company from Slack, so nothing was done. Try again in a minute. If this "
+    "continues, the app may lack a scope: the operator of this bot can run `mixtral-bot check`."
+)
+
+NOBODY = Message(text="Slack's request does not name its sender, so nothing was done. Send it again.")
 
 
 class Door:
-    """Bolt's middleware. The payload decides; Slack is asked only about senders of whom it does not say enough."""
+    """Bolt's middleware. It decides by the payload, and calls Slack only if the payload is not sufficient."""
 
     def __init__(
         self, home: Home, *, directory: Known, slack: SlackCalls, redis: Redis, later: Executor, bot_user: str
@@ -49,6 +61,7 @@ class Door:
 
     def enter(self, ack: Ack, body: JSON, context: BoltContext, next_: Callable[[], None]) -> BoltResponse | None:
         """Pass the payload on, or refuse it."""
+        context[ACK_BY] = time.monotonic() + ACK_WITHIN
         sender = sender_of(body)
         if not sender.user and "event" not in body:
             return _in_ack(ack, body, NOBODY)
@@ -56,9 +69,22 @@ class Door:
         if found is Standing.STRANGER:
             self._tell_the_stranger(body, sender)
             return _in_ack(ack, body, REFUSED)
+        if found is Standing.UNCLEAR:
+            return self._not_known(ack, body, sender)
         context[OUTSIDE] = found is Standing.INVITED
         next_()
         return None
+
+    def _not_known(self, ack: Ack, body: JSON, sender: Sender) -> BoltResponse:
+        """Refuse a payload whose sender's company is not known. Slack repeats an event that is not acked."""
+        event = body.get("event")
+        if isinstance(event, dict):
+            waits = self._is_addressed(event) or event.get("type") in ("app_home_opened", "agent_session_stopped")
+            return BoltResponse(status=503, body="") if waits else ack()
+        _LOG.info("refused: %s in %s, because their company is not known", sender.user, sender.channel or "-")
+        if body.get("type") == "block_actions":
+            self._later.submit(self._tell_who_clicked, sender, body.get("response_url"), UNKNOWN)
+        return _in_ack(ack, body, UNKNOWN)
 
     def _standing(self, sender: Sender) -> Standing:
         found = standing(sender, self._home)
@@ -71,13 +97,13 @@ class Door:
         return once_asked(sender, None, shared, self._home)
 
     def _tell_the_stranger(self, body: JSON, sender: Sender) -> None:
-        """Where an ack cannot say it: after a click, and in a channel once a day."""
+        """Notify the stranger if an ack cannot show the refusal: after a click, and once per channel and day."""
         event = body.get("event")
         if isinstance(event, dict) and not self._is_addressed(event):
             return  # as most messages in a shared channel
         _LOG.info("refused: %s of %s in %s", sender.user, sender.team or "an unknown team", sender.channel or "-")
         if body.get("type") == "block_actions":
-            self._later.submit(self._tell_who_clicked, sender, body.get("response_url"))
+            self._later.submit(self._tell_who_clicked, sender, body.get("response_url"), REFUSED)
         elif isinstance(event, dict):
             self._later.submit(self._tell_once, sender, event.get("thread_ts"))
 
@@ -89,23 +115,23 @@ class Door:
             return False
         return event.get("channel_type") == "im" or self._mention in (event.get("text") or "")
 
-    def _tell_who_clicked(self, sender: Sender, response_url: str | None) -> None:
-        if not respond(response_url, REFUSED):
-            self._tell(sender, None)
+    def _tell_who_clicked(self, sender: Sender, response_url: str | None, why: Message) -> None:
+        if not respond(response_url, why):
+            self._tell(sender, why)
 
     def _tell_once(self, sender: Sender, thread: str | None) -> None:
         key = f"mixtral:told:{sender.channel}:{sender.user}"
         try:
             if self._redis.set(key, 1, nx=True, ex=int(TOLD_FOR.total_seconds())):
-                self._tell(sender, thread)
+                self._tell(sender, REFUSED, thread)
         except RedisError as error:
-            _LOG.info("%s is not told why they get no answer: %s", sender.user, error)
+            _LOG.info("%s could not be notified of the refusal: %s", sender.user, error)
 
-    def _tell(self, sender: Sender, thread: str | None) -> None:
+    def _tell(self, sender: Sender, why: Message, thread: str | None = None) -> None:
         try:
-            self._slack.whisper(sender.channel, sender.user, REFUSED, thread=thread)
+            self._slack.whisper(sender.channel, sender.user, why, thread=thread)
         except (SlackFailed, RedisError) as error:
-            _LOG.info("%s is not told why they get no answer: %s", sender.user, error)
+            _LOG.info("%s could not be notified of the refusal: %s", sender.user, error)
 
 
 def _in_ack(ack: Ack, body: JSON, message: Message) -> BoltResponse:

@@ -3,6 +3,7 @@
 import logging
 import re
 import secrets
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -23,7 +24,8 @@ from bot.commands.scale_handler import scale_to
 from bot.commands.settle import new_incident, settle, unexpected
 from bot.commands.strangers import sender_of
 from bot.commands.visibility import Viewer
-from bot.door import OUTSIDE, Door
+from bot.door import ACK_BY, ACK_WITHIN, OUTSIDE, Door
+from bot.home_tab import HomeTab
 from bot.language.command import SLASH
 from bot.language.grammar import parse
 from bot.language.question import is_for_others, of_message
@@ -35,16 +37,12 @@ from bot.slack.failures import SlackFailed
 from bot.slack.message import JSON, Message
 from bot.slack.responses import in_ack
 from bot.views import end_question
-from bot.views import home as home_view
 from bot.views import scale as scale_view
 from bot.views.answer_choice import CHOOSE
 from workers.deployment.events import DeploymentId
 from workers.deployment.state import Deployment
 
 _LOG = logging.getLogger(__name__)
-
-ACK_WITHIN = 2.3
-"""Maximum time before an ack, in seconds; Slack waits 3. The result of longer work follows the ack."""
 
 WRITTEN = frozenset({None, "file_share", "thread_broadcast"})
 """Subtypes of messages that a person wrote."""
@@ -62,8 +60,8 @@ NOT_CERTAIN = f"This took too long, and may or may not have been stored. Check `
 class Listeners:
     """Everything that the app listens to.
 
-    A listener runs in the thread of its envelope, before the ack (`process_before_response`), for `ACK_WITHIN` at
-    most. Longer work runs in `later`.
+    A listener runs in the thread of its envelope, before the ack (`process_before_response`), until `ACK_BY` at most.
+    Longer work runs in `later`.
     """
 
     def __init__(
@@ -75,7 +73,9 @@ class Listeners:
         slack: SlackCalls,
         *,
         door: Door,
+        homes: Executor | None = None,
     ) -> None:
+        """`homes`: where Home tabs are published, which may wait for minutes; default: `later`."""
         self._context = context
         self._threads = threads
         self._bot_user = bot_user
@@ -83,6 +83,7 @@ class Listeners:
         self._slack = slack
         self._door = door
         self._commands = MessageCommands(context, bot_user, later, slack)
+        self._home = HomeTab(context, slack, homes or later)
 
     def register(self, app: App) -> None:
         app.middleware(self._door.enter)
@@ -113,7 +114,7 @@ class Listeners:
 
         working = self._later.submit(work)
         try:
-            in_ack(ack, working.result(timeout=ACK_WITHIN))
+            in_ack(ack, working.result(timeout=_until_ack(context)))
         except FutureTimeoutError:
             in_ack(ack, A_MOMENT)
             working.add_done_callback(lambda done: after_ack(done.result(), caller))
@@ -126,7 +127,7 @@ class Listeners:
         def clicked(ack: Ack, body: JSON, context: BoltContext) -> None:
             caller = caller_of(body, context)
             working = self._later.submit(settle, f"button {word}", caller, lambda: work(body, caller))
-            wait([working], timeout=ack_within)
+            wait([working], timeout=min(ack_within, _until_ack(context)))
             ack()
             working.add_done_callback(lambda done: self._later.submit(self._show, done.result(), caller))
 
@@ -182,7 +183,7 @@ class Listeners:
 
         working = self._later.submit(settle, "modal down", caller, end)
         try:
-            message = working.result(timeout=ACK_WITHIN)
+            message = working.result(timeout=_until_ack(context))
         except FutureTimeoutError:
             message = Message(text=NOT_CERTAIN)
         if message == NOTHING:
@@ -205,7 +206,7 @@ class Listeners:
 
         working = self._later.submit(settle, "modal scale", caller, scale)
         try:
-            message = working.result(timeout=ACK_WITHIN)
+            message = working.result(timeout=_until_ack(context))
         except FutureTimeoutError:
             message = Message(text=NOT_CERTAIN)
         if message == NOTHING:
@@ -250,26 +251,11 @@ class Listeners:
     def session_stopped(self, event: JSON) -> None:
         """End the answers in a thread: somebody pressed Stop. Stored before the ack, as a question is."""
         if event.get("thread_ts"):
-            self._context.answers.stop(event["channel"], event["thread_ts"])
+            self._context.answers.stop(event["channel"], event["thread_ts"], event["event_ts"])
 
     def home_opened(self, event: JSON, context: BoltContext) -> None:
         if event.get("tab", "home") == "home":
-            self._later.submit(self._publish_home, Viewer(user=event["user"], outside=bool(context.get(OUTSIDE))))
-
-    def _publish_home(self, viewer: Viewer) -> None:
-        user = viewer.user
-
-        def publish() -> None:  # with the newest state: a pause may last minutes
-            deployments = self._context.sight.of(viewer, self._context.deployments.all())
-            view = home_view.home(deployments, self._context.now(), user)
-            self._slack.publish_home(user, view)
-
-        try:
-            self._slack.insist(publish)
-        except (SlackFailed, RedisError) as error:
-            _LOG.warning("The Home tab of %s could not be published: %s", user, error)
-        except Exception as error:  # noqa: BLE001 - the pool would not log it
-            new_incident(error)
+            self._home.opened(Viewer(user=event["user"], outside=bool(context.get(OUTSIDE))))
 
     def _deployment(self, body: JSON, caller: Caller) -> Deployment:
         return self._by_id(_value(body), caller)
@@ -280,6 +266,11 @@ class Listeners:
         if state is None or not self._context.sight.sees(caller.viewer, state):
             raise CommandError("This deployment has ended, and its log no longer exists.", hint=f"{SLASH} status")
         return state
+
+
+def _until_ack(context: BoltContext) -> float:
+    """The time that is left until the ack is due, in seconds."""
+    return max(0.0, float(context[ACK_BY]) - time.monotonic())
 
 
 def _value(body: JSON) -> str:

@@ -45,6 +45,8 @@ from workers.run import belong, connect, drivers_of, ladder_of, now, wire_deploy
 _LOG = logging.getLogger(__name__)
 
 LATER_THREADS = ENVELOPES_AT_ONCE
+HOME_THREADS = 4
+"""Number of threads that publish Home tabs. They may wait for Slack's budget for minutes, and commands must not."""
 RETRY_PAUSE = timedelta(seconds=1)
 EXIT_WITHIN = timedelta(seconds=1.8)
 """Maximum time from SIGTERM to the exit. Threads that still run are ended: each may die at any line."""
@@ -65,7 +67,7 @@ class Stopped(Exception):
 
 
 def main(environ: Mapping[str, str]) -> int:
-    """Run until SIGTERM or SIGINT. Return 0; 2 after a sentence on stderr if the bot cannot start, or is locked out."""
+    """Run until SIGTERM or SIGINT, and return 0. Return 2 after a failed start or a lockout, with a line on stderr."""
     ending = Exit()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ending.begin(0))
@@ -126,11 +128,13 @@ def run(settings: BotSettings, stop: threading.Event, lockout: Lockout) -> None:
         closing.callback(answers.close)
         later = ThreadPoolExecutor(LATER_THREADS, thread_name_prefix="later")
         closing.callback(later.shutdown, wait=False, cancel_futures=True)
+        homes = ThreadPoolExecutor(HOME_THREADS, thread_name_prefix="home")
+        closing.callback(homes.shutdown, wait=False, cancel_futures=True)
         context = context_of(settings, quick, answers, channels)
         calls = slack_of(settings, quick, stop, lockout, ids=ids)
         home = Home(team=ourselves.team_id, enterprise=ourselves.enterprise, others=settings.teams)
         door = Door(home, directory=channels.directory, slack=calls, redis=quick, later=later, bot_user=ourselves.user)
-        listeners = Listeners(context, Threads(quick), ourselves.user, later, calls, door=door)
+        listeners = Listeners(context, Threads(quick), ourselves.user, later, calls, door=door, homes=homes)
         serving = _until_it_works(
             lambda: _serve(listeners, settings, lockout, ourselves.user, ids), "Slack's sockets", stop
         )
@@ -226,6 +230,8 @@ def _until_it_works(attempt: Callable[[], Found], what: str, stop: threading.Eve
     while not stop.is_set():
         try:
             return attempt()
+        except LockedOut:
+            break  # its line is written
         except (RedisConnectionError, RedisTimeoutError, SlackFailed) as error:
             if not logged:
                 _LOG.warning("waiting for %s: %s", what, error)

@@ -23,14 +23,15 @@ SETTINGS = (
     Setting(
         "MIXTRAL_STREAM_IN_CHANNELS",
         "run",
-        "`1`: answers are streams in channels too. Others than the person who asked see the end only.",
+        "`1`: answers are streams in channels too. Other people than the asker see the first part, and the rest at the "
+        "end.",
     ),
     Setting("MIXTRAL_ADMINS", "run", "Comma-separated Slack user ids that may see, scale and end every deployment."),
     Setting(
         "MIXTRAL_SLACK_TEAMS",
         "run",
         "Comma-separated ids of workspaces (`T…`) or enterprises (`E…`) of other companies whose people may use the "
-        "bot. Without it: only people of the bot's workspace, or on Enterprise Grid of its enterprise.",
+        "bot. If it is empty: only people of the bot's workspace or, on Enterprise Grid, of its enterprise.",
     ),
 )
 """Variables that the bot reads in addition to the workers' settings."""
@@ -64,6 +65,8 @@ def from_environ(environ: Mapping[str, str]) -> BotSettings:
             "OAuth & Permissions. To try the bot without Slack, run `make demo`."
         )
     app_token = environ.get("SLACK_APP_TOKEN", "").strip() or None
+    if wrong := misplaced(bot_token=bot_token, app_token=app_token or ""):
+        raise SettingsError(wrong)
     signing_secret = environ.get("SLACK_SIGNING_SECRET", "").strip() or None
     if app_token is None and signing_secret is None:
         raise SettingsError(
@@ -96,6 +99,15 @@ def _teams(text: str) -> frozenset[str]:
                 "(E…). Slack's web address has it: app.slack.com/client/T…"
             )
     return teams
+
+
+def misplaced(*, bot_token: str = "", app_token: str = "") -> str:
+    """Return the sentence about a token in the other one's variable; empty if each is in its own, or not set."""
+    if bot_token.startswith("xapp-"):
+        return "SLACK_BOT_TOKEN has an app-level token. Set it to the Bot User OAuth Token (xoxb-…)."
+    if app_token.startswith(("xoxb-", "xoxp-")):
+        return "SLACK_APP_TOKEN has no app-level token. Set it to the one with connections:write (xapp-…)."
+    return ""
 
 
 def _port(text: str) -> int:

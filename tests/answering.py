@@ -33,7 +33,7 @@ from workers.run import now, wire_deployments
 
 
 class Line:
-    """Bolt on its socket, as `run` wires it; whoever answers can be exchanged under it, as by a restart."""
+    """Bolt on its socket, as `run` wires it. The answering processes can be replaced, as by a restart."""
 
     def __init__(self, redis, redis_url, api_url, home):
         environ = {
@@ -73,16 +73,16 @@ class Line:
         self._end_sockets = serve_sockets(app, APP_TOKEN, Lockout(pytest.fail))
 
     def ask(self, question):
-        """Every bot is told, as by a Slack that tells events twice."""
+        """Every process receives the question, as if Slack repeated the event."""
         for bot in self.bots:
             bot.ask(question)
 
     def claim(self, question):
         return self.bots[-1].claim(question)
 
-    def stop(self, channel, thread):
+    def stop(self, channel, thread, pressed):
         """One process is told, and not always the one that answers."""
-        self.bots[-1].stop(channel, thread)
+        self.bots[-1].stop(channel, thread, pressed)
 
     def deleted(self, channel, ts):
         self.bots[-1].deleted(channel, ts)
@@ -131,7 +131,7 @@ class Place:
         )
 
     def settled(self, *threads, channel=MIXTRAL, timeout=15):
-        """Wait until the last word in these threads is the bot's, and no question is left."""
+        """Wait until the last message in each of these threads is the bot's, and no question is left."""
 
         def answered(thread, person):
             return person.messages(channel, thread)[-1]["user"] == BOT_USER

@@ -1,9 +1,9 @@
-"""The table of deeds and people: who is given what. A test plays every cell, and docs/reference/rights.md shows it."""
+"""The table of actions and people. A test runs every cell, and docs/reference/rights.md shows it."""
 
 from typing import NamedTuple
 
 COLUMNS = {
-    "launcher": "who launched it",
+    "launcher": "the person who launched it",
     "admin": "a person in `MIXTRAL_ADMINS`",
     "member": "a member of the private channel in which it was launched",
     "colleague": "a person of the workspace who cannot read that channel",
@@ -20,13 +20,13 @@ CELLS = {
     "yes": "it is done",
     "listed": "it is in the list",
     "hidden": "the list is shown without it",
-    "unknown": "the sentence about a name that nobody has, or about an id that no longer exists",
-    "others": "refused, with the names of those who may",
+    "unknown": "the same answer as for a name or an id that does not exist",
+    "others": "refused, with the names of the people who may do it",
     "no guest": "refused: a launch costs money",
-    "stranger": "refused, with one private sentence (to mentions and direct messages: one a day and channel)",
-    "silent": "nothing happens, and nothing is said",
+    "stranger": "refused, with one private sentence (for mentions and direct messages: one per channel and day)",
+    "silent": "nothing happens, and no message is shown",
     "ended": "refused: it has ended",
-    "who": "refused: Slack did not say who it was",
+    "who": "refused: the payload names no user",
     "-": "cannot occur",
 }
 
@@ -72,7 +72,7 @@ def cells() -> list[Cell]:
 
 
 def rows() -> list[list[str]]:
-    """The deeds with their cells, in the order of COLUMNS."""
+    """The actions with their cells, in the order of COLUMNS."""
     header, *lines = TABLE.strip().splitlines()
     starts = [header.index(name) for name in ("deed", *COLUMNS)]
     ends = [*starts[1:], None]

@@ -1,4 +1,4 @@
-"""Many questions at once in one channel, and what people see of their answers."""
+"""Many concurrent questions in one channel, and the order and times in which their answers appear."""
 
 import statistics
 import tempfile
@@ -28,7 +28,7 @@ IDLE_LIMIT = 0.25
 
 
 class Seen(Struct, frozen=True, kw_only=True):
-    """What a rush looked like. Lists are in the order of the questions; times are seconds since the question."""
+    """Measurements of a rush. Lists are in the order of the questions; times are seconds since the question."""
 
     threads: list[str]
     sessions: list[str]

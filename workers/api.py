@@ -207,9 +207,14 @@ class Deployments:
         """The bot's own key to the endpoint, for questions from Slack; None if the deployment has ended."""
         return self._log.secrets(deployment).bot or None
 
-    def logs(self, name: str, lines: int) -> list[ReplicaLog]:
-        """The last `lines` lines of each replica's log, newest replica last. Raises NoSuchDeployment, LogsGone."""
-        state = self.get(name)
+    def logs(self, deployment: DeploymentId, lines: int) -> list[ReplicaLog]:
+        """The last `lines` lines of each replica's log, newest replica last. Raises LogsGone, also after the end.
+
+        By id: another deployment, which fewer people may see, can have the name of one that has ended.
+        """
+        state = self._newest(deployment)
+        if state is None or state.ended:
+            raise LogsGone(f"{state.name if state else 'This deployment'} has ended, and its logs with its machines.")
         found: list[ReplicaLog] = []
         for attempt in state.attempts:
             if attempt.machine is None:
@@ -225,7 +230,7 @@ class Deployments:
                     ReplicaLog(replica=attempt.replica, place=place, tail=self._confidential.masked(state, tail))
                 )
         if not found:
-            raise LogsGone(f"{name} has no log yet: none of its machines has printed anything.")
+            raise LogsGone(f"{state.name} has no log yet: none of its machines has printed anything.")
         return found
 
     def position(self) -> str:

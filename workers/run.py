@@ -42,13 +42,13 @@ WORKERS = 4
 """Number of processes that run jobs."""
 
 ANSWERS_WITHIN = 5.0
-"""Timeout of Redis in seconds. One that is frozen accepts connections and never answers."""
+"""Timeout of Redis in seconds. A frozen Redis accepts connections and never answers."""
 
 
 def connect(url: str, answers_within: float = ANSWERS_WITHIN) -> Redis:
-    """A client that raises RedisError if Redis does not answer within so many seconds.
+    """A client that raises RedisError if Redis does not answer within this time, in seconds.
 
-    Calls that wait for a change have to wait for less. RQ gives its own, which wait longer, more time.
+    A blocking call needs a shorter timeout of its own. RQ sets longer timeouts for its blocking calls.
     """
     return Redis.from_url(
         url,

@@ -21,7 +21,7 @@ NEWS_FOR = timedelta(minutes=10)
 """Maximum age at which a scaling or an end is still posted: a follower may start long after the event."""
 
 UNDELIVERED = "refused"
-"""In place of the ts of an alert that neither the channel nor the launcher's direct messages accepted."""
+"""Recorded in place of the ts of an alert that both the channel and the launcher's direct messages refused."""
 
 
 class CardAlerts:
@@ -40,7 +40,7 @@ class CardAlerts:
         self._now = clock
 
     def say_what_is_due(self, state: Deployment, record: CardRecord, *, direct: bool) -> None:
-        """Post what is due and was not posted. `direct`: the channel refuses the card now."""
+        """Post the alerts that are due and not posted yet. `direct`: the channel refuses the card now."""
         if record.ts is None and not direct:
             return
         if state.endpoint and not is_ending(state):
@@ -98,9 +98,9 @@ class CardAlerts:
         self._note(state, record, KEY, "whispered")
 
     def say(self, state: Deployment, record: CardRecord, kind: str, message: Message, *, direct: bool) -> None:
-        """Post an alert, once. After a crash, its place is searched for it first.
+        """Post an alert, once. After a crash, the thread or the direct messages are searched for it first.
 
-        `direct`: post to the launcher. An alert that the channel or the thread refuses is posted to the launcher, too.
+        `direct`: post to the launcher, as is done when the channel or the thread refuses the alert.
         """
         before = record.said.get(kind)
         if before not in (None, BEGUN):

@@ -27,11 +27,11 @@ FRESH = timedelta(seconds=10)
 """Age from which a deployment without a record may have a card: Slack is then searched before a card is posted."""
 
 RETRY, RETRY_LIMIT = timedelta(minutes=1), timedelta(minutes=15)
-"""Time from a refusal of the card to its next try; doubled by each refusal in a row, up to the limit. The bot may have
-been invited meanwhile, or the channel unarchived."""
+"""Time from a refusal of the card to the next attempt; each consecutive refusal doubles it, up to the limit. The bot
+may be invited, or the channel unarchived, in between."""
 
 GIVES_UP = timedelta(minutes=10)
-"""Time from a deployment's end until a card that Slack refuses is no longer tried."""
+"""Time after a deployment's end during which a card that Slack refuses is still retried."""
 
 TICKS_LEAVE = 5
 """Number of updates in the budget that are reserved for changes of state; updates of elapsed times alone wait."""
@@ -134,7 +134,7 @@ class Cards:
         if refused.code in card_refusals.GONE:
             record.dropped = is_second
         elif refused.code in card_refusals.NOT_EDITABLE and not is_second:
-            with suppress(SlackRefused):  # it would show an old state for ever
+            with suppress(SlackRefused):  # otherwise it shows an outdated state permanently
                 self._calls.delete(record.channel, record.ts or "")
         else:
             return False
@@ -145,7 +145,7 @@ class Cards:
         return True
 
     def _refused(self, state: Deployment, record: CardRecord, refused: SlackRefused) -> None:
-        """Tell the launcher about each cause once, and try again later."""
+        """Notify the launcher once for each cause, and schedule the next attempt."""
         record.not_before = self._now() + min(RETRY * 2 ** min(record.refusals, 10), RETRY_LIMIT)
         record.refusals += 1
         self.records.save(state, record)

@@ -1,4 +1,4 @@
-"""The record of each card in Redis, by which the next follower continues it."""
+"""The record of each card in Redis, from which the next follower continues."""
 
 import logging
 from datetime import datetime
@@ -37,9 +37,9 @@ class CardRecord(Struct, kw_only=True, omit_defaults=True):
     said: dict[str, str] = {}
     """The ts of each alert by kind; `…` for an alert whose post was started and is not confirmed."""
     refusals: int = 0
-    """Number of times in a row that Slack has refused the card."""
+    """Number of consecutive refusals of the card by Slack."""
     not_before: datetime | None = None
-    """When the card is sent again after a refusal."""
+    """Earliest time of the next attempt after a refusal."""
 
 
 class CardRecords:

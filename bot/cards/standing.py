@@ -1,4 +1,4 @@
-"""Finds the card and the alerts that stand in Slack already, by their metadata or block."""
+"""Finds cards and alerts that were posted before, by their metadata or block id."""
 
 import logging
 from datetime import timedelta

@@ -156,7 +156,7 @@ def _prices(environ: Mapping[str, str]) -> tuple[list[Finding], tuple[Need, ...]
 
 def _on_tables(ignored: Sequence[str]) -> Iterator[Finding]:
     for why in ignored:
-        # If Redis does not answer, the mend is in the finding about it.
+        # If Redis does not answer, the finding about Redis contains the mend.
         mend = "" if why.startswith(shared_prices.UNANSWERED) else "run `mixtral-bot prices`"
         yield Finding(about="prices", what="", works=None, says=why.rstrip("."), mend=mend)
 

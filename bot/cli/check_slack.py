@@ -1,12 +1,12 @@
-"""Checks of Slack for `mixtral-bot check`: the tokens, the scopes, and Slack's verdict on the bot's messages."""
+"""Checks of Slack for `mixtral-bot check`: the tokens, the scopes, and whether Slack accepts the bot's messages."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 from bot.cli.sample_views import samples
-from bot.settings import PORT
+from bot.settings import PORT, misplaced
 from bot.slack.calls import SlackCalls
 from bot.slack.client import web_client
 from bot.slack.failures import SlackBusy, SlackFailed, SlackRefused
@@ -21,14 +21,14 @@ WITHOUT = {
     "channels:history": "messages in public channels are not received, except mentions",
     "channels:read": "what runs in a public channel is listed in that channel alone",
     "chat:write": "no card and no answer is posted",
-    "commands": "there is no /mixtral",
+    "commands": "/mixtral does not exist",
     "groups:history": "messages in private channels are not received, except mentions",
     "groups:read": "what runs in a private channel is listed in that channel alone",
     "im:history": "direct messages are not received",
-    "im:read": "a launch in a direct message is not checked beforehand",
-    "im:write": "what a channel refuses is not sent as a direct message",
+    "im:read": "before a launch in a direct message, it is not checked that the bot can post there",
+    "im:write": "messages that a channel refuses are not sent as direct messages",
     "mpim:history": "messages in group direct messages are not received",
-    "mpim:read": "a launch in a group direct message is not checked beforehand",
+    "mpim:read": "before a launch in a group direct message, it is not checked that the bot can post there",
     "team:read": "other companies that read a channel are named by their ids",
     "users:read": "guests can launch",
 }
@@ -36,7 +36,7 @@ WITHOUT = {
 NOT_USED_YET = frozenset({"files:read", "mpim:write", "usergroups:read"})
 """Scopes of the manifest that later versions use."""
 NEEDED = frozenset({"chat:write", "commands"})
-"""Scopes without which the bot is of no use."""
+"""Scopes without which the bot cannot work."""
 REINSTALL = (
     f"paste {MANIFEST} under App Manifest, choose Reinstall to Workspace under OAuth & Permissions, and copy the token "
     "again if it has changed"
@@ -80,6 +80,9 @@ def _bot_token(environ: Mapping[str, str]) -> Iterator[Finding]:
         mend = "copy the Bot User OAuth Token (xoxb-…) of your Slack app, under OAuth & Permissions"
         yield found(works=False, says="SLACK_BOT_TOKEN is not set", mend=mend)
         return
+    if wrong := misplaced(bot_token=token):
+        yield _misplaced(found, wrong)
+        return
     try:
         who = _slack(environ, token).identity()
     except SlackRefused as refused:
@@ -110,7 +113,7 @@ def scopes(granted: Collection[str]) -> Iterator[Finding]:
         yield found(works=None, says=f"the token lacks {', '.join(later)}, which this version does not use")
     surplus = sorted(set(granted) - set(wanted))
     if surplus:
-        yield found(works=None, says=f"the token also has {', '.join(surplus)}: not used, and harmless")
+        yield found(works=None, says=f"the token also has {', '.join(surplus)}: not used; nothing has to be done")
     if not missing:
         yield found(works=True, says=f"all {len(wanted)} of the manifest are granted")
 
@@ -120,11 +123,14 @@ def _app_token(environ: Mapping[str, str]) -> Iterator[Finding]:
     token = environ.get("SLACK_APP_TOKEN", "").strip()
     if not token:
         if environ.get("SLACK_SIGNING_SECRET", "").strip():
-            says = f"called over HTTP at port {environ.get('PORT') or PORT}, with SLACK_SIGNING_SECRET"
-            yield Finding(about="Slack", what="signing", works=True, says=says)
+            says = f"the bot serves HTTP at port {environ.get('PORT') or PORT}; Slack's first request tests the secret"
+            yield Finding(about="Slack", what="signing", works=None, says=says)
             return
         mend = "create an app-level token (xapp-…) with connections:write, under Basic Information"
         yield found(works=False, says="SLACK_APP_TOKEN is not set", mend=mend)
+        return
+    if wrong := misplaced(app_token=token):
+        yield _misplaced(found, wrong)
         return
     try:
         _slack(environ, token).check_app_token(token)
@@ -135,6 +141,11 @@ def _app_token(environ: Mapping[str, str]) -> Iterator[Finding]:
         yield found(works=False, says=str(failed).rstrip("."), mend="check the network and SLACK_API_URL")
     else:
         yield found(works=True, says="Socket Mode opens")
+
+
+def _misplaced(found: Callable[..., Finding], wrong: str) -> Finding:
+    says, mend = wrong.rstrip(".").split(". ")
+    return found(works=False, says=says, mend=f"{mend[0].lower()}{mend[1:]}")
 
 
 def _token(environ: Mapping[str, str]) -> str:

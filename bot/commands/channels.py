@@ -18,7 +18,7 @@ _LOG = logging.getLogger(__name__)
 
 CARDS = "mixtral:cards"
 MAX_NAMED = 3
-"""Maximum number of companies that are looked up; each takes a call."""
+"""Maximum number of companies whose names are looked up, at one call each."""
 
 
 class SlackChannels:

@@ -26,7 +26,7 @@ class Caller(Struct, frozen=True, kw_only=True):
     """Slack's trigger id: the same for every delivery of one request."""
     response_url: str | None = None
     outside: bool = False
-    """Whether they are of another company, which is let in."""
+    """Whether they belong to another company, which `MIXTRAL_SLACK_TEAMS` lets in."""
 
     @property
     def viewer(self) -> Viewer:
@@ -50,7 +50,7 @@ class Answers(Protocol):
 
     def ask(self, question: Question) -> None: ...
     def claim(self, question: Question) -> bool: ...
-    def stop(self, channel: str, thread: str) -> None: ...
+    def stop(self, channel: str, thread: str, pressed: str) -> None: ...
     def deleted(self, channel: str, ts: str) -> None: ...
 
 

@@ -135,7 +135,8 @@ def check_may_launch(caller: Caller, context: CommandContext) -> None:
 def status(command: Status, caller: Caller, context: CommandContext) -> Message:
     if command.name is None:
         shown = seen(caller, context)
-        lost = () if caller.outside else context.deployments.lost()  # who could see them is no longer known
+        # Without their logs, the people who may see them are not known.
+        lost = () if caller.outside else context.deployments.lost()
         return status_view.overview(shown, context.now(), lost=lost)
     return status_view.detail(named(command.name, "status {}", caller, context), context.now())
 
@@ -177,7 +178,7 @@ def ask_again(value: str, caller: Caller, context: CommandContext) -> Message:
     if question.deployment is None or question.channel != caller.channel:
         raise CommandError("This button is no longer valid. Ask again.")
     named(question.deployment, "ask {}: …", caller, context)
-    # Whoever clicks asks, whatever the value says.
+    # The person who clicks is the asker; the user in the value is not trusted.
     asked = replace(question, team=caller.team, user=caller.user, outside=caller.outside, response_url=None)
     context.answers.ask(asked)
     return _asked(question.deployment)
@@ -210,7 +211,7 @@ def logs(command: Logs, caller: Caller, context: CommandContext) -> Message:
 
 def logs_of(state: Deployment, context: CommandContext) -> Message:
     """The end of each replica's log, for the command and the card's button."""
-    return logs_view.logs(state.name, context.deployments.logs(state.name, LOG_LINES))
+    return logs_view.logs(state.name, context.deployments.logs(state.id, LOG_LINES))
 
 
 def recipes(context: CommandContext) -> Message:
@@ -270,7 +271,7 @@ def _complete(command: Launch, context: CommandContext) -> Recipe:
 
 
 def _taken(taken: NameTaken, command: Launch, caller: Caller, context: CommandContext) -> CommandError:
-    """The error for a name that another deployment has. Who may not see that one is told the name is taken, no more."""
+    """The error for a name that another deployment has. Its details are shown only to people who may see it."""
     names = {state.name for state in context.deployments.all()}
     free = next(f"{taken.name}-{n}" for n in range(2, len(names) + 3) if f"{taken.name}-{n}" not in names)
     hint = command_text(replace(command, name=free))

@@ -29,7 +29,7 @@ def visible(name: str, caller: Caller, context: CommandContext) -> Deployment | 
         state = context.deployments.get(name)
     except NoSuchDeployment:
         return None
-    except EventLogGone:  # who could see it is no longer known
+    except EventLogGone:  # without its log, the people who may see it are not known
         if not caller.outside:
             raise
         return None
@@ -92,9 +92,9 @@ def check(deed: Permission, state: Deployment, caller: Caller, context: CommandC
 
 
 def check_present(caller: Caller, context: CommandContext, undone: str, again: str) -> None:
-    """Raises CommandError with the mend if Slack would refuse what the bot writes where the command was sent.
+    """Raises CommandError with cause and mend if Slack refuses messages of the bot in the channel of the command.
 
-    `undone`: the consequence, as a sentence without its end; `again`: what to do after the mend.
+    `undone`: the consequence, which begins the sentence; `again`: the action to repeat after the mend.
     """
     obstacle = context.channels.obstacle(caller.channel)
     if not obstacle:

@@ -1,4 +1,4 @@
-"""PURE: permissions. Who sees a deployment asks it; the launcher and the admins scale, end, and manage keys."""
+"""PURE: permissions. People who see a deployment ask it; its launcher and the admins scale, end, and manage keys."""
 
 from collections.abc import Collection
 from enum import StrEnum

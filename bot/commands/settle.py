@@ -41,7 +41,7 @@ def _attempt(work: Callable[[], Message]) -> tuple[str, Message]:
     except CommandError as error:
         return "refused", refusal(error.sentence, hint=f"Try {code(error.hint)}." if error.hint else None)
     except NoSuchDeployment as gone:
-        # Its text names all that run.
+        # The text of NoSuchDeployment lists every deployment, also those that the caller may not see.
         return "refused (gone)", refusal(f"There is no deployment {code(gone.name)}.")
     except (WorkersError, RecipeError, PromptingError) as error:
         return f"refused ({type(error).__name__})", refusal(escape(str(error)))

@@ -1,4 +1,4 @@
-"""Which deployments a person may see. Slack is asked only where the channel of the launch is another one."""
+"""Which deployments a person may see. Slack is called only if the deployment was launched in another channel."""
 
 from collections.abc import Collection, Iterable
 from typing import Protocol
@@ -21,7 +21,7 @@ class Known(Protocol):
 
 
 class Sight:
-    """Safe to use from several threads. What is not known is not shown."""
+    """Safe to use from several threads. A deployment is hidden while its readers are not known."""
 
     def __init__(self, directory: Known, admins: Collection[str]) -> None:
         self._directory = directory
@@ -37,11 +37,11 @@ class Sight:
         return member_reads(self._directory.members(channel), viewer)
 
     def of(self, viewer: Viewer, states: Iterable[Deployment]) -> list[Deployment]:
-        """Those of the deployments that the person may see."""
+        """Return the deployments that the person may see."""
         return [state for state in states if self.sees(viewer, state)]
 
     def is_guest(self, user: str) -> bool:
-        """Whether Slack says so; False if it is not known."""
+        """Whether Slack reports the person as a guest; False if Slack does not answer."""
         person = self._directory.person(user)
         return person is not None and person.is_guest
 
@@ -51,16 +51,16 @@ class Sight:
 
 
 class Askable:
-    """The deployments among which a question is routed: those that its asker may see."""
+    """The deployments to which a question may be routed: those that the asker may see."""
 
     def __init__(self, deployments: Deployments, sight: Sight) -> None:
         self._deployments = deployments
         self._sight = sight
 
     def running(self, question: Question, before: DeploymentId | None = None) -> list[Deployment]:
-        """`before`: the deployment that answered in the thread. Everybody who reads the thread may ask it again.
+        """`before`: the deployment that answered in the thread. Everyone who can read the thread may ask it again.
 
-        Slack is not asked about other channels if the question is for a deployment of its own channel or thread.
+        Slack is not called if the question is for a deployment of its own channel or thread.
         """
         everything = self._deployments.all()
         near = [d for d in everything if d.id == before or d.place.channel == question.channel]
@@ -72,7 +72,7 @@ class Askable:
         return [d for d in everything if d.id == before or self._sight.sees(viewer, d)]
 
     def ended(self, question: Question) -> frozenset[str]:
-        """The name with which the question begins, if it is that of a deployment that has ended lately."""
+        """The first word of the question, if a deployment of this name ended recently and the asker may see it."""
         first = _first_word(question)
         if first not in self._deployments.past_names():
             return frozenset()

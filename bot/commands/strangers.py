@@ -1,4 +1,4 @@
-"""PURE: whether the sender of a payload is of the bot's company, as far as the payload says."""
+"""PURE: whether the sender of a payload belongs to the bot's company, as far as the payload shows."""
 
 from enum import StrEnum
 
@@ -9,7 +9,7 @@ from bot.slack.message import JSON
 
 
 class Home(Struct, frozen=True, kw_only=True):
-    """Whom the bot serves."""
+    """The workspaces and enterprises whose people may use the bot."""
 
     team: str = ""
     """The workspace in which it is installed."""
@@ -20,7 +20,7 @@ class Home(Struct, frozen=True, kw_only=True):
 
 
 class Sender(Struct, frozen=True, kw_only=True):
-    """Who sent a payload, and where. Empty where the payload does not say."""
+    """Who sent a payload, and in which channel. Fields are empty if the payload does not contain them."""
 
     user: str = ""
     team: str = ""
@@ -65,7 +65,7 @@ def _of_event(body: JSON, event: JSON) -> Sender:
     if named and named == body.get("team_id"):
         enterprise = _text(body.get("enterprise_id"))
     channel, shared = _text(event.get("channel")), body.get("is_ext_shared_channel")
-    # On the Home tab and in a direct message, the flag says nothing certain about the person.
+    # On the Home tab and in a direct message, the flag does not reliably describe the person.
     is_alone = event.get("type") == "app_home_opened" or event.get("channel_type") == "im" or channel.startswith("D")
     return Sender(
         user=_text(event.get("user")),
@@ -77,7 +77,7 @@ def _of_event(body: JSON, event: JSON) -> Sender:
 
 
 def _of_interaction(body: JSON, user: JSON) -> Sender:
-    # `team` may be the app's instead of the person's; its enterprise says something of the person if they agree.
+    # `team` may be the app's instead of the person's; its enterprise is the person's only if both are equal.
     named = body.get("team") or {}
     team = _text(user.get("team_id"))
     channel = (body.get("channel") or {}).get("id") or (body.get("container") or {}).get("channel_id")
@@ -90,7 +90,7 @@ def _of_interaction(body: JSON, user: JSON) -> Sender:
 
 
 def standing(sender: Sender, home: Home) -> Standing:
-    """How the sender stands to the bot's company. UNCLEAR: Slack has to be asked."""
+    """Return how the sender is related to the bot's company. UNCLEAR: decide by `once_asked` after a call to Slack."""
     if not sender.user or not home.team:
         return Standing.OURS
     said = {sender.team, sender.enterprise} - {""}
@@ -99,20 +99,23 @@ def standing(sender: Sender, home: Home) -> Standing:
     if said & home.others:
         return Standing.INVITED
     if said and not home.enterprise and not any(id_.startswith("E") for id_ in said):
-        return Standing.STRANGER
+        # The payload does not contain the enterprise of their workspace.
+        is_perhaps_invited = not sender.enterprise and any(id_.startswith("E") for id_ in home.others)
+        return Standing.UNCLEAR if is_perhaps_invited else Standing.STRANGER
     # Of the same Grid, perhaps: only people of the company are in a channel that is not shared.
     return Standing.OURS if sender.shared is False else Standing.UNCLEAR
 
 
 def once_asked(sender: Sender, person: PersonFacts | None, shared: bool | None, home: Home) -> Standing:
-    """The standing of an UNCLEAR sender: by what Slack says about the person, else about the channel; else a stranger.
+    """The standing of an UNCLEAR sender, by Slack's data about the person or, without them, about the channel.
 
-    On Grid, Slack names the enterprise of a person who is of one of its workspaces.
+    On Grid, Slack returns the enterprise of a person of one of its workspaces. It stays UNCLEAR if there are no data
+    about the person, and the channel is shared or not known.
     """
-    asked = Sender(user=sender.user, team=sender.team, enterprise=sender.enterprise, shared=shared)
-    if person is not None and (person.team or person.enterprise):
-        asked = Sender(user=sender.user, team=person.team, enterprise=person.enterprise)
-    found = standing(asked, home)
+    if person is None or not (person.team or person.enterprise):
+        is_foreign = not home.enterprise and bool(sender.team or sender.enterprise)
+        return Standing.OURS if shared is False and not is_foreign else Standing.UNCLEAR
+    found = standing(Sender(user=sender.user, team=person.team, enterprise=person.enterprise), home)
     return Standing.STRANGER if found is Standing.UNCLEAR else found
 
 

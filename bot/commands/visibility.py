@@ -1,4 +1,4 @@
-"""PURE: who may see that a deployment exists: whoever can read the channel of its launch."""
+"""PURE: who may see that a deployment exists: the people who can read the channel of its launch."""
 
 from collections.abc import Collection
 
@@ -9,30 +9,30 @@ from workers.deployment.state import Deployment
 
 
 class Viewer(Struct, frozen=True, kw_only=True):
-    """Somebody who asks about deployments, and where."""
+    """The person who asks about deployments, and the channel in which they ask."""
 
     user: str
     channel: str = ""
     """Empty: in no channel, as on the Home tab."""
     outside: bool = False
-    """Whether they are of another company: they cannot read public channels of which they are not a member."""
+    """Whether they belong to another company: then they read only the channels of which they are a member."""
 
 
 def by_itself(state: Deployment, viewer: Viewer, admins: Collection[str]) -> bool | None:
-    """Whether the viewer may see it, by what is known without Slack; None if Slack has to be asked."""
+    """Whether the viewer may see it; None if that cannot be decided without calling Slack."""
     place = state.place
     if viewer.user == place.user or viewer.user in admins or any(key.user == viewer.user for key in state.keys):
         return True
     if viewer.channel and viewer.channel == place.channel:
-        return True  # who asks in a channel can read it
+        return True  # a person who writes in a channel can read it
     return False if place.channel.startswith("D") or not place.channel else None
 
 
 def everybody_reads(channel: ChannelFacts | None) -> bool:
-    """Whether members of the workspace read the channel without joining it, as far as it is known."""
+    """Whether members of the workspace can read the channel without joining it; False if it is not known."""
     return channel is not None and channel.is_public
 
 
 def member_reads(members: Collection[str] | None, viewer: Viewer) -> bool:
-    """Whether the viewer is a member, as far as it is known."""
+    """Whether the viewer is a member; False if it is not known."""
     return members is not None and viewer.user in members

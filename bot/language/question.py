@@ -18,7 +18,7 @@ _PEOPLE = re.compile(r"\s*<(?:@[UW]|!(?:subteam\^|here|channel|everyone))")
 
 
 def is_direct(channel: str) -> bool:
-    """Whether a channel is the direct messages of two. Those of a group have ids like channels."""
+    """Whether a channel is a direct message of two people. Ids of group direct messages look like those of channels."""
     return channel.startswith("D")
 
 
@@ -44,7 +44,7 @@ class Question(Struct, frozen=True, kw_only=True):
     chosen: bool = False
     """Whether a button repeated the question, for the deployment that it names."""
     outside: bool = False
-    """Whether a person of another company asks, who was let in."""
+    """Whether the asker belongs to another company, which `MIXTRAL_SLACK_TEAMS` lets in."""
 
     @property
     def key(self) -> QuestionKey:
@@ -84,7 +84,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     not_before: datetime | None = None
     """When to try again."""
     over: bool = False
-    """Whether the person has the answer, or the reason why there is none. Only the thread's session is left to end."""
+    """Whether the answer, or the reason why there is none, was posted. Only the thread's session has to be ended."""
 
 
 def of_message(event: Mapping[str, Any], *, id_: str, team: str, bot_user: str, outside: bool = False) -> Question:

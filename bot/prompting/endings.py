@@ -1,4 +1,4 @@
-"""Ends a question, whatever became of it: the session of its thread, its answer if nobody wants it, and its record."""
+"""Ends a question that was answered, refused or withdrawn: its thread's session, its record, a withdrawn answer."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -37,18 +37,18 @@ class Endings:
     def end(self, asked: Asked) -> None:
         """End the session of a question that is over, and remove the question.
 
-        A process that dies in between, or finds Slack away, leaves a question that is not answered again.
+        If the process dies in between, or Slack does not answer, the question stays, and is not answered again.
         """
         if asked.tries and asked.thread is not None:
             if not asked.over:
                 asked = replace(asked, over=True)
                 self._questions.put(asked)
-            if not self._is_continued(asked):
+            if not self.is_continued(asked):
                 self._sessions.end(*thread_of(asked))
         self._questions.remove(asked.question.key)
 
     def give_up(self, key: QuestionKey) -> None:
-        """Remove a question about which Slack accepts no message."""
+        """Remove a question after Slack has refused the message about it."""
         asked = self._questions.get(key)
         if asked is not None:
             with suppress(SlackFailed):
@@ -56,28 +56,29 @@ class Endings:
             self._questions.remove(key)
 
     def withdraw(self, asked: Asked, withdrawn: Withdrawn) -> None:
-        """Say nothing more to a question that was stopped, or remove the answer of one that was deleted."""
+        """End the answer to a question that was stopped, or delete the answer to one that was deleted."""
         channel, key = asked.question.channel, asked.question.key
-        self._questions.withdraw(key, withdrawn.why)  # Slack's refusal of a stream may come without an event
+        self._questions.withdraw(key, withdrawn.why)  # Slack may refuse the stream without sending the event
         if asked.starting is not None:
             asked = replace(asked, begun=(*asked.begun, *self._orphans(asked)))
+        is_last = not self.is_continued(asked)
         for ts in asked.begun[-1:]:
             with suppress(SlackRefused):  # it is no stream, or Slack has ended it
-                self._slack.stop_stream(channel, ts, metadata=metadata(ANSWER_EVENT, key))
+                self._slack.stop_stream(channel, ts, metadata=metadata(ANSWER_EVENT, key), is_last=is_last)
         match withdrawn.why:
             case Why.DELETED:
                 for ts in asked.begun:
                     with suppress(SlackRefused):
                         self._slack.insist(partial(self._slack.delete, channel, ts))
             case Why.STOPPED if asked.begun and asked.deployment is not None:
-                # What another process has shown is read from Slack.
+                # Text that another process has shown is read from Slack later.
                 begun = asked.begun if withdrawn.shown else ()
                 self._threads.answered(replace(asked, begun=begun), asked.deployment, withdrawn.shown)
         if asked.notice is not None:
             self._notices.insist_on_withdrawal(asked, "Your question waited here.")
         self.end(asked)
 
-    def _is_continued(self, asked: Asked) -> bool:
+    def is_continued(self, asked: Asked) -> bool:
         """Whether another question of the thread is being answered, which ends the session after it."""
         return any(
             other.tries and not other.over and other.notice is None and thread_of(other) == thread_of(asked)

@@ -136,13 +136,13 @@ class Completion:
         return text
 
     def cancel(self) -> None:
-        """End the request at once, also while the engine is silent: its connection is shut down."""
+        """End the request immediately, also while the engine sends nothing: the connection is shut down."""
         self._cancelled = True
         if self._socket is not None:
             _shut(self._socket)
 
     def _trace(self, event: str, about: Mapping[str, Any]) -> None:
-        """Remember the connection of the request. `event`, `about`: of httpcore's trace extension."""
+        """Store the connection of the request. `event`, `about`: of httpcore's trace extension."""
         if event in _CONNECTED:
             self._socket = about["return_value"].get_extra_info("socket")
             if self._cancelled and self._socket is not None:

@@ -16,7 +16,7 @@ class Fence(Struct, frozen=True, kw_only=True):
     indent: int
     """Columns before the mark, with the markers of lists."""
     is_nested: bool
-    """Whether it may belong to a list or a quote, and so may end with that."""
+    """Whether it may belong to a list or a quote, whose end also ends the block."""
     mark: str
     info: str
 
@@ -59,5 +59,5 @@ def open_fence(markdown: str) -> Fence | None:
 
 
 def is_certain(fence: Fence | None) -> bool:
-    """Return whether every Markdown parser sees this code block: backticks, outside lists and quotes."""
+    """Return whether every Markdown parser recognizes this code block: backticks, outside lists and quotes."""
     return fence is not None and fence.mark[0] == "`" and not fence.is_nested

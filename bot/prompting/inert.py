@@ -16,7 +16,7 @@ _ACTIVE = re.compile(
     re.IGNORECASE,
 )
 
-# In a code block Markdown makes no links, and code stays as it is but for what is Slack's own markup.
+# Markdown has no links in a code block, so that only Slack's own markup is disabled there.
 _ACTIVE_IN_CODE = re.compile(
     r"<(?=[@#][A-Z0-9]{2}|(?i:!(?:channel|here|everyone|group|subteam|date)|(?:https?|mailto|tel|slack|ftp):))"
     r"|&(?i:lt|#0{0,5}60|#x0{0,5}3c);(?=[@#!])"

@@ -33,7 +33,7 @@ LEASE = timedelta(seconds=10)
 """Time after which another process takes over a question whose process died."""
 WATCH_EVERY = timedelta(seconds=2)
 HEED_EVERY = timedelta(seconds=0.2)
-"""Time after which an answer ends that another process was told to stop."""
+"""Interval at which this process reads which of its answers were stopped or deleted through another process."""
 MAX_TRIES = 10
 """Maximum number of tries: a question may be the cause of a crash."""
 
@@ -102,12 +102,13 @@ class AnswerPool:
         """Note that a message is taken care of elsewhere; False if it was before. Raises RedisError."""
         return self._quick_questions.claim(question.key)
 
-    def stop(self, channel: str, thread: str) -> None:
+    def stop(self, channel: str, thread: str, pressed: str) -> None:
         """End the answers in a thread at once, also those of other processes. What has been shown stays.
 
-        Raises RedisError.
+        `pressed`: ts of the event. Slack may repeat it, and questions that were asked later are answered. Raises
+        RedisError.
         """
-        self._withdraw(self._quick_questions.withdraw_in_thread(channel, thread))
+        self._withdraw(self._quick_questions.withdraw_in_thread(channel, thread, pressed))
 
     def deleted(self, channel: str, ts: str) -> None:
         """Do not answer a message that was deleted, and remove what was posted of its answer. Raises RedisError."""
@@ -116,7 +117,7 @@ class AnswerPool:
     def _withdraw(self, keys: Sequence[QuestionKey]) -> None:
         self._answering.withdrawals.heed(self._quick_questions.withdrawn)
         for key in keys:
-            self._submit(key)  # one that waits is being answered by nobody
+            self._submit(key)  # a question that waits has no thread that would notice
 
     def ready(self, deployment: DeploymentId) -> None:
         """Resume the questions that wait for a deployment, which has become ready or has ended."""
@@ -125,9 +126,9 @@ class AnswerPool:
                 self._submit(asked.question.key)
 
     def resume(self) -> None:
-        """Start the watches, which heed what other processes left or were told.
+        """Start the watches over what other processes store.
 
-        Unanswered questions are resumed; answers that are not wanted any more end.
+        One resumes unanswered questions, the other ends the answers whose questions are withdrawn.
         """
         if not self._watches:
             self._watches = [
@@ -235,17 +236,19 @@ class AnswerPool:
                 return
 
     def _resume_unanswered(self) -> None:
-        for asked in self._questions.all():
-            if self._is_due(asked):
+        stored = self._questions.all()
+        withdrawn = self._questions.withdrawn([asked.question.key for asked in stored])
+        for asked in stored:
+            if self._is_due(asked, is_over=asked.over or asked.question.key in withdrawn):
                 self._submit(asked.question.key)
 
     def _heed_withdrawals(self) -> None:
         self._answering.withdrawals.heed(self._questions.withdrawn)
 
-    def _is_due(self, asked: Asked) -> bool:
+    def _is_due(self, asked: Asked, *, is_over: bool) -> bool:
         if asked.not_before is not None and datetime.now(UTC) < asked.not_before:
             return False
-        if asked.deployment is None or asked.notice is None or asked.question.key in self._running:
+        if is_over or asked.deployment is None or asked.notice is None or asked.question.key in self._running:
             return True
         try:
             deployment = self._deployments.by_id(asked.deployment)

@@ -43,7 +43,7 @@ _VANISHED = (
 
 
 class AskableDeployments(Protocol):
-    """The part of `bot.commands.sight.Askable` that is used here: what the asker may see."""
+    """The methods of `bot.commands.sight.Askable` that are used here: which deployments the asker may see."""
 
     def running(self, question: Question, before: DeploymentId | None = None) -> list[Deployment]: ...
     def ended(self, question: Question) -> Collection[str]: ...
@@ -197,7 +197,9 @@ class QuestionFlow:
             metadata=metadata(ANSWER_EVENT, question.key),
             starting=written.starting,
             began=written.add,
+            removed=written.remove,
             lost=lambda: self._orphans(written.asked),
+            is_alone=lambda: not self.endings.is_continued(asked),
         )
         reply = Reply(
             self._slack,
@@ -211,8 +213,11 @@ class QuestionFlow:
         )
         with reply:
             said = self._said(asked, deployment)
-            end = self._writing.write(deployment.id, self._addresses(deployment, key), said, asked.prompt, reply)
-            reply.finish(end.text, closing=end.closing, footer=end.footer)
+            try:
+                end = self._writing.write(deployment.id, self._addresses(deployment, key), said, asked.prompt, reply)
+                reply.finish(end.text, closing=end.closing, footer=end.footer)
+            except Withdrawn as withdrawn:
+                raise Withdrawn(withdrawn.why, reply.shown) from withdrawn
         return end.text
 
     def _addresses(self, deployment: Deployment, key: str) -> Callable[[Collection[str]], EngineEndpoint | None]:
@@ -272,4 +277,8 @@ class _Written:
 
     def add(self, ts: str) -> None:
         self.asked = replace(self.asked, begun=(*self.asked.begun, ts), starting=None)
+        self._questions.put(self.asked)
+
+    def remove(self, ts: str) -> None:
+        self.asked = replace(self.asked, begun=tuple(other for other in self.asked.begun if other != ts))
         self._questions.put(self.asked)

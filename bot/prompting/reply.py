@@ -28,14 +28,14 @@ SOON = timedelta(seconds=5)
 Way: TypeAlias = Streamed | Updated
 
 Ticket: TypeAlias = tuple[float, str]
-"""Place of an answer in the line of its channel: when it was asked, in Unix seconds, and the question's key."""
+"""Place of an answer in the queue of its channel: time of the question, in Unix seconds, and the question's key."""
 
 
 class OpenAnswers:
     """The answers that this process writes.
 
-    How many are streams, and how many are updated: each of the two methods has one rate limit. And which of them wait
-    to post their first message in a channel: the answer to the oldest question comes first.
+    It counts streams and updated messages, because each of the two methods has one rate limit. It orders the first
+    messages in a channel: the answer to the oldest question is posted first.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class OpenAnswers:
         return self._counts[way]
 
     def is_next(self, channel: str, ticket: "Ticket") -> bool:
-        """Return whether no older answer waits. From the first call on, younger ones wait for this one."""
+        """Return whether no older answer waits. From the first call until `leave`, newer answers wait for this one."""
         with self._lock:
             line = self._lines.setdefault(channel, set())
             line.add(ticket)
@@ -81,12 +81,14 @@ class Reply:
         begun: tuple[str, ...] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`begun`: ts of messages of an earlier try. `ticket`: orders the answers of a channel."""
+        """`begun`: ts of messages of an earlier attempt. `ticket`: orders the answers of a channel."""
         self._slack, self._open, self._clock = slack, open_answers, clock
         self._channel, self._ticket = place.channel, ticket
         self.withdrawal = withdrawal or Withdrawal()
         may_begin = partial(open_answers.is_next, place.channel, ticket)
         self._by_updates = partial(Updated, slack, place, record, clock=clock, may_begin=may_begin)
+        self.shown = ""
+        """The part of the model's text that has been shown."""
         self._sent_at: float | None = None
         self._tried_at: float | None = None
         self._not_before = 0.0
@@ -97,7 +99,8 @@ class Reply:
         else:
             with suppress(SlackFailed):
                 if begun and is_available:
-                    slack.stop_stream(place.channel, begun[-1])  # Slack refuses to update an open stream
+                    # Slack refuses to update an open stream.
+                    slack.stop_stream(place.channel, begun[-1], is_last=False)
             self._way = self._by_updates(begun=begun)
 
     def __enter__(self) -> Self:
@@ -107,11 +110,6 @@ class Reply:
     def __exit__(self, *_: object) -> None:
         self._open.change(type(self._way), -1)
         self._open.leave(self._channel, self._ticket)
-
-    def abandon(self) -> None:
-        """Say nothing more: what has been shown stays as it is."""
-        if isinstance(self._way, Streamed):
-            self._way.abandon()
 
     def wait(self, pending: int) -> timedelta:
         """Return how long to collect text before the next `show`, with `pending` unsent characters."""
@@ -131,7 +129,7 @@ class Reply:
             return
         try:
             self._way.show(shown)
-            self._sent_at = now
+            self.shown, self._sent_at = text, now
             self._open.leave(self._channel, self._ticket)
         except SlackFailed as failed:
             self._after(failed, self._way)

@@ -1,8 +1,10 @@
 """Sets the status of a thread in Slack: processing while a question is answered, active afterwards."""
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 
 from redis.exceptions import RedisError
 
@@ -15,17 +17,18 @@ THINKING = "is thinking…"
 
 
 class Sessions:
-    """Safe to use from several threads. The calls are made one after another, in the order of the questions."""
+    """Safe to use from several threads. Beginnings are shown one after another, in the order of the questions."""
 
     def __init__(self, slack: SlackCalls) -> None:
         self._slack = slack
         self._line = ThreadPoolExecutor(1, thread_name_prefix="sessions")
+        self._beginnings: defaultdict[tuple[str, str], list[Future[None]]] = defaultdict(list)
 
     def close(self) -> None:
         self._line.shutdown(wait=False, cancel_futures=True)
 
     def begin(self, channel: str, thread: str) -> None:
-        """Show that the question is being answered. Returns at once: no answer waits for it, nor fails with it."""
+        """Show that the question is being answered. Returns immediately. A failure does not affect the answer."""
 
         def attempt() -> None:
             try:
@@ -33,21 +36,20 @@ class Sessions:
             except (SlackFailed, RedisError) as failed:
                 _LOG.info("The status of a thread could not be set: %s", failed)
 
-        self._line.submit(attempt)
+        self._beginnings[channel, thread].append(self._line.submit(attempt))
 
     def end(self, channel: str, thread: str) -> None:
-        """Show that nothing is being answered. Insists. Raises SlackBusy, SlackAway, RedisError."""
+        """Show that nothing is being answered. Insists. Raises SlackBusy, SlackAway, RedisError.
 
-        def attempt() -> None:
-            ended: Future[None] = self._line.submit(self._set, channel, thread, "active", "")
-            ended.result()
-
-        self._slack.insist(attempt)
+        The calls of other threads are not waited for: Slack may take seconds for each of them.
+        """
+        wait([each for each in self._beginnings.pop((channel, thread), ()) if not each.cancel()])
+        self._slack.insist(partial(self._set, channel, thread, "active", ""))
 
     def _set(self, channel: str, thread: str, status: str, words: str) -> None:
-        """Set the session's status; where that is refused or its budget is spent, the words below the thread.
+        """Set the session's status or, if that is refused or its budget is exhausted, the line below the thread.
 
-        Both begin and end a session. Where both are refused there is nothing to set.
+        Each of them begins and ends a session. If both are refused, nothing is set.
         """
         busy: SlackBusy | None = None
         ways: tuple[tuple[str, Callable[[], None]], ...] = (

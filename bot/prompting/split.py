@@ -14,7 +14,7 @@ _LONGEST_CHARACTER = 12
 """Maximum number of code points that are kept together as one visible character."""
 
 Size: TypeAlias = Callable[[str], int]
-"""Measures a text, as Slack's limit for it counts."""
+"""Returns the size of a text in the unit of Slack's limit."""
 
 
 def utf8(text: str) -> int:
@@ -23,7 +23,7 @@ def utf8(text: str) -> int:
 
 
 def cut(markdown: str, limit: int, size: Size = len) -> int:
-    """Return the length of the first part: of `limit` at most, to a separator in its second half if any."""
+    """Return the length of the first part: at most `limit`, up to a separator if its second half has one."""
     maximum = _fitting(markdown, limit, size)
     if maximum == len(markdown):
         return maximum
@@ -75,7 +75,7 @@ def _fitting(markdown: str, limit: int, size: Size) -> int:
 
 
 def _before_a_character(markdown: str, at: int) -> int:
-    """Return a place not after `at` that divides no visible character, as an emoji of several code points."""
+    """Return a place at or before `at` that divides no visible character, such as an emoji of several code points."""
     for place in range(at, max(at - _LONGEST_CHARACTER, 0), -1):
         following = markdown[place]
         joined = _JOINER in (following, markdown[place - 1]) or unicodedata.category(following) in ("Mn", "Me", "Sk")

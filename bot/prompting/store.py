@@ -17,14 +17,16 @@ QUESTIONS = "mixtral:questions"
 
 _LOG = logging.getLogger(__name__)
 
-DEDUPLICATED_FOR = timedelta(hours=1)
-"""Time for which a repeated delivery is recognized. Slack repeats an event after one minute and after five."""
+DEDUPLICATED_FOR = timedelta(hours=25)
+"""Time for which a repeated delivery is recognized: longer than the age up to which a message is answered.
+
+Slack repeats an event after one minute and after five, and a mention whenever its message is edited."""
 
 WITHDRAWN_FOR = timedelta(days=1)
-"""Time for which a stopped or deleted question is not answered, whichever process takes it up."""
+"""Time for which no process answers a stopped or deleted question."""
 
 THREADS_KEPT = timedelta(days=7)
-"""Time for which the bot answers in a thread without a mention, and knows which deployment answered last."""
+"""Time after the last answer for which the bot answers in a thread without a mention, and prefers its deployment."""
 
 TEXTS_KEPT = timedelta(hours=1)
 """Time for which Redis holds the prompts and answers of a thread after the last answer. After that, the thread is read
@@ -59,17 +61,24 @@ class Questions:
         """Note that a message was reported; False if it was before, also as a question."""
         return bool(self._redis.set(_asked(key), 1, nx=True, ex=int(DEDUPLICATED_FOR.total_seconds())))
 
-    def withdraw_in_thread(self, channel: str, thread: str) -> list[QuestionKey]:
-        """Note that nobody wants the answers in a thread any more, and return the questions."""
-        keys = [asked.question.key for asked in self.all() if thread_of(asked) == (channel, thread)]
+    def withdraw_in_thread(self, channel: str, thread: str, before: str) -> list[QuestionKey]:
+        """Note that nobody wants the answers in a thread any more, and return the questions.
+
+        `before`: ts; questions after it are left.
+        """
+        keys = [
+            asked.question.key
+            for asked in self.all()
+            if thread_of(asked) == (channel, thread) and float(asked.question.message_ts or thread) < float(before)
+        ]
         for key in keys:
             self.withdraw(key, Why.STOPPED)
         return keys
 
     def withdraw_message(self, channel: str, ts: str) -> list[QuestionKey]:
-        """Note that a message was deleted, and return the questions that it asks, or shows.
+        """Record that a message was deleted, and return its questions: those that it asks, or shows.
 
-        Also if its own event comes later.
+        A question whose event arrives after the deletion is not answered either.
         """
         self._redis.set(_asked(QuestionKey(f"{channel}:{ts}")), 1, nx=True, ex=int(DEDUPLICATED_FOR.total_seconds()))
         keys = [
@@ -82,11 +91,11 @@ class Questions:
         return keys
 
     def withdraw(self, key: QuestionKey, why: Why) -> None:
-        """Note that nobody wants the answer to a question any more."""
+        """Record that a question is withdrawn."""
         self._redis.set(_withdrawn(key), why.value, ex=int(WITHDRAWN_FOR.total_seconds()))
 
     def withdrawn(self, keys: Collection[QuestionKey]) -> dict[QuestionKey, Why]:
-        """Return those of the questions whose answers nobody wants any more."""
+        """Return the withdrawn ones of the questions, with the reasons."""
         found = self._redis.mget([_withdrawn(key) for key in keys]) if keys else []
         return {key: Why(why.decode()) for key, why in zip(keys, found, strict=True) if why is not None}
 

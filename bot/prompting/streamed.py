@@ -15,8 +15,8 @@ from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackAway, SlackFailed, SlackRefused
 
 LIMIT = 10_300
-"""Maximum size of one stream in bytes of UTF-8. Slack refuses more than about 10,600, with the closing fence and the
-footer."""
+"""Maximum size of one stream in bytes of UTF-8. Slack refuses more than about 10,600 bytes, which include the closing
+fence and the footer."""
 
 STOPPED = "stopped_by_user"
 """Slack's code after somebody pressed Stop."""
@@ -30,8 +30,12 @@ class AnswerRecord(Struct, frozen=True, kw_only=True):
     """Called before each new message."""
     began: Callable[[str], None]
     """Called with the ts of each new message."""
+    removed: Callable[[str], None]
+    """Called with the ts of each message that was deleted, and is posted again."""
     lost: Callable[[], Sequence[str]]
     """Looks for messages of the answer whose ts was not received."""
+    is_alone: Callable[[], bool] = lambda: True
+    """Whether no other answer is being written in the thread, so that the end of this one ends the thread's session."""
 
 
 class Streamed:
@@ -71,13 +75,13 @@ class Streamed:
     def finish(self, footer: str) -> None:
         """End the message, with the line `footer` below it. Raises SlackFailed."""
         if self._ts:
-            self._stop(footer)
+            self._stop(footer, is_last=self._record.is_alone())
 
     def abandon(self) -> None:
-        """End the message; the answer continues in other messages, or not at all."""
+        """End the message; the answer continues in other messages."""
         with contextlib.suppress(SlackFailed):
             if self._ts:
-                self._slack.stop_stream(self._place.channel, self._ts)
+                self._slack.stop_stream(self._place.channel, self._ts, is_last=False)
 
     def reopening(self) -> str:
         """Return what the next message has to begin with to continue a code block."""
@@ -115,14 +119,14 @@ class Streamed:
             self._opening = reopened(self._body)
             self._append(end)
             self._body += end
-        self._stop("")
+        self._stop("", is_last=False)
         self._ts, self._body = "", ""
 
-    def _stop(self, footer: str) -> None:
-        channel, ts = self._place.channel, self._ts
+    def _stop(self, footer: str, *, is_last: bool) -> None:
+        channel, ts, metadata = self._place.channel, self._ts, self._record.metadata
         try:
-            self._slack.stop_stream(channel, ts, footer=mrkdwn(footer), metadata=self._record.metadata)
+            self._slack.stop_stream(channel, ts, footer=mrkdwn(footer), metadata=metadata, is_last=is_last)
         except SlackRefused:
-            # Slack has ended the stream (its text is complete), or accepts no blocks or metadata here.
+            # Slack has ended the stream (its text is complete), or accepts no blocks, metadata or status here.
             with contextlib.suppress(SlackRefused):
                 self._slack.stop_stream(channel, ts)

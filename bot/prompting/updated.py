@@ -8,21 +8,26 @@ from bot.prompting.pacing import FOR_CARDS
 from bot.prompting.split import split
 from bot.prompting.streamed import AnswerRecord
 from bot.prompting.way import AnswerPlace
-from bot.slack.calls import SlackCalls
+from bot.slack.calls import BAD_BLOCKS, SlackCalls
 from bot.slack.failures import SlackAway, SlackBusy, SlackFailed, SlackRefused
 from bot.slack.message import JSON, Message
 from bot.slack.reading import SETTLES
+from bot.views.card_refusals import NOT_EDITABLE
 from bot.views.escape import clip, escape
 
 LIMIT = 11_900
-"""Maximum number of characters of one message. A Markdown block has up to 12,000, with the closing fence; all blocks of
-a message have about 13,200."""
+"""Maximum number of characters of one message. Slack accepts 12,000 in a Markdown block, which include the closing
+fence, and about 13,200 in all blocks of a message."""
+
+SMALL = 2_900
+"""The same, after `escape`, once Slack has refused the blocks of a message. If it refuses smaller ones too, the text is
+sent alone, which is complete up to this size."""
 
 NOTIFIED = 3_000
 """Maximum number of characters of the text that notifications show; chat.update accepts 4,000."""
 
 NEXT_IN_LINE = 0.2
-"""Pause in seconds before an answer that waits for its turn looks again."""
+"""Interval in seconds at which an answer checks whether it is its turn to be posted."""
 
 
 class Updated:
@@ -43,13 +48,16 @@ class Updated:
     ) -> None:
         """`before`: number of characters shown by a stream; `begun`: ts of messages to overwrite, in order.
 
-        `may_begin`: whether it is this answer's turn to post its first message. `reply_was_lost`: whether a message may
-        exist whose ts is not known.
+        `may_begin`: whether it is this answer's turn to post its first message. `reply_was_lost`: whether a message
+        may have been posted whose ts is not known.
         """
         self._slack, self._place, self._record, self._clock = slack, place, record, clock
         self._may_begin = may_begin
         self._lost_at = clock() if reply_was_lost else None
         self._before, self._opening = before, opening
+        self._limit = LIMIT
+        self._is_fixed = False
+        """Whether Slack lets no posted message be edited. The answer is shown again when it is complete."""
         self._messages: list[str] = list(begun)  # "" for one that is not posted yet
         self._shown: list[Message | None] = [None] * len(begun)
 
@@ -59,10 +67,13 @@ class Updated:
 
     def show(self, text: str) -> None:
         """Update or post the messages that differ from `text`, the answer so far. Raises SlackFailed."""
-        self._bring([_message(part) for part in self._parts(text)])
+        if not self._is_fixed:
+            self._bring([_message(part) for part in self._parts(text)])
 
     def finish(self, text: str, footer: str) -> None:
         """Show the whole answer with the line `footer`, and delete surplus messages. Raises SlackFailed."""
+        if self._is_fixed:
+            self._start_over()
         *parts, last = self._parts(text)
         self._bring([*(_message(part) for part in parts), _message(last.rstrip(), footer)])
         for ts in filter(None, self._messages[len(parts) + 1 :]):
@@ -70,7 +81,7 @@ class Updated:
         del self._messages[len(parts) + 1 :]
 
     def _parts(self, text: str) -> list[str]:
-        return split(self._opening + text[self._before :], LIMIT)
+        return split(self._opening + text[self._before :], self._limit, len if self._limit == LIMIT else _escaped)
 
     def _bring(self, messages: Sequence[Message]) -> None:
         for at, message in enumerate(messages):
@@ -88,11 +99,14 @@ class Updated:
         if not self.has_begun and not self._may_begin():
             raise SlackBusy(NEXT_IN_LINE)
         self._record.starting()
-        place = self._place
+        place, metadata, text_alone = self._place, self._record.metadata, self._limit == SMALL
         try:
-            ts = self._slack.post(place.channel, message, thread=place.thread, metadata=self._record.metadata)
+            ts = self._slack.post(place.channel, message, thread=place.thread, metadata=metadata, text_alone=text_alone)
         except SlackAway:
             self._lost_at = self._clock()
+            raise
+        except SlackRefused as refused:
+            self._divide(refused)
             raise
         self._record.began(ts)
         self._messages[at], self._shown[at] = ts, message
@@ -109,19 +123,45 @@ class Updated:
             self._record.began(ts)
             self._messages[at] = ts
             with contextlib.suppress(SlackFailed):
-                self._slack.stop_stream(self._place.channel, ts)  # Slack refuses to update an open stream
+                # Slack refuses to update an open stream.
+                self._slack.stop_stream(self._place.channel, ts, is_last=False)
         return bool(found)
 
     def _update(self, at: int, message: Message) -> None:
+        text_alone = self._limit == SMALL
         try:
-            self._slack.update(self._place.channel, self._messages[at], message, leave=FOR_CARDS)
-        except SlackRefused:
-            # The message was deleted, or can no longer be edited: a new one replaces it.
-            with contextlib.suppress(SlackRefused):
-                self._slack.insist(lambda: self._slack.delete(self._place.channel, self._messages[at]))
-            self._messages[at] = ""
+            self._slack.update(self._place.channel, self._messages[at], message, leave=FOR_CARDS, text_alone=text_alone)
+        except SlackRefused as refused:
+            self._divide(refused)
+            if refused.code in NOT_EDITABLE:
+                self._is_fixed = True
+                raise SlackBusy(0) from refused
+            # The message was deleted: a new one replaces it.
+            self._remove(at)
             self._post(at, message)
         self._shown[at] = message
+
+    def _start_over(self) -> None:
+        """Remove the messages, so that all of them are posted again, in their order."""
+        for at in range(len(self._messages)):
+            self._remove(at)
+        self._is_fixed = False
+
+    def _remove(self, at: int) -> None:
+        if ts := self._messages[at]:
+            with contextlib.suppress(SlackRefused):
+                self._slack.insist(lambda: self._slack.delete(self._place.channel, ts))
+            self._record.removed(ts)
+        self._messages[at], self._shown[at] = "", None
+
+    def _divide(self, refused: SlackRefused) -> None:
+        """Use smaller messages from now on, if that is a refusal of blocks. Raises SlackBusy, to be called again.
+
+        Slack translates Markdown into other blocks, whose number and size are limited too.
+        """
+        if refused.code in BAD_BLOCKS and self._limit == LIMIT:
+            self._limit = SMALL
+            raise SlackBusy(0) from refused
 
     def _take_away(self, ts: str) -> None:
         try:
@@ -130,8 +170,12 @@ class Updated:
             self._slack.update(self._place.channel, ts, _message("…"), leave=FOR_CARDS)
 
 
+def _escaped(markdown: str) -> int:
+    return len(escape(markdown))
+
+
 def _message(markdown: str, footer: str = "") -> Message:
-    """Return a message with blocks, which each update repeats: Slack removes them where the text comes alone."""
+    """Return a message with blocks, which each update repeats: an update without blocks removes them."""
     blocks: list[JSON] = [{"type": "markdown", "text": markdown}] if markdown.strip() else []
     if footer:
         blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": mrkdwn(footer)}]})

@@ -17,8 +17,8 @@ class AnswerPlace(Struct, frozen=True, kw_only=True):
 def is_streamed(place: AnswerPlace, *, in_channels: bool, is_available: bool, is_resumed: bool) -> bool:
     """Return whether an answer is written as streams.
 
-    A stream has one recipient: everybody else in a channel or group sees its first piece, and nothing more until it
-    ends. So only direct messages have streams, unless `in_channels`. `is_resumed`: messages of an earlier try exist,
-    which are overwritten; a stream can only be continued.
+    A stream has one recipient: other people in a channel or group see its first part, and the rest when it ends.
+    Therefore only direct messages have streams, unless `in_channels`. `is_resumed`: messages of an earlier attempt
+    exist. They are overwritten, which streams do not support.
     """
     return is_available and not is_resumed and (in_channels or is_direct(place.channel))

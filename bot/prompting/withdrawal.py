@@ -1,4 +1,4 @@
-"""Whether an answer is still wanted: a person may stop it, or delete the question, while another process writes it."""
+"""Withdrawal of a question: a person stops its answer or deletes it, possibly while another process answers it."""
 
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -10,16 +10,16 @@ from bot.prompting.errors import PromptingError
 
 
 class Why(StrEnum):
-    """Why an answer is not wanted any more."""
+    """Why a question is withdrawn."""
 
     STOPPED = "stopped"
-    """Somebody pressed Stop. What has been shown stays."""
+    """A person pressed Stop. What has been shown stays."""
     DELETED = "deleted"
-    """The question was deleted. Its answer goes too."""
+    """The question was deleted. Its answer is deleted too."""
 
 
 class Withdrawn(PromptingError):
-    """The answer is not wanted any more. `shown`: the part of the model's text that has been shown."""
+    """The question is withdrawn. `shown`: the part of the model's text that has been shown."""
 
     def __init__(self, why: Why, shown: str = "") -> None:
         super().__init__(f"The question was {why}.")
@@ -28,7 +28,7 @@ class Withdrawn(PromptingError):
 
 
 class Withdrawal:
-    """Tells the thread that writes an answer that it is not wanted any more. Safe to use from several threads."""
+    """Ends one answer when its question is withdrawn. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -36,7 +36,7 @@ class Withdrawal:
         self._end: Callable[[], None] | None = None
 
     def ends(self, end: Callable[[], None]) -> None:
-        """Set what is called once by `because`, or at once if that was called before."""
+        """Set the function that `because` calls once; it is called immediately if the question is withdrawn already."""
         with self._lock:
             self._end = end
             is_over = self._why is not None
@@ -51,13 +51,13 @@ class Withdrawal:
             end()
 
     def check(self) -> None:
-        """Raise Withdrawn if the answer is not wanted any more."""
+        """Raise Withdrawn if the question is withdrawn."""
         if self._why is not None:
             raise Withdrawn(self._why)
 
 
 class Withdrawals:
-    """Those of the answers that this process writes. Safe to use from several threads."""
+    """The withdrawals of the answers that this process writes. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._running: dict[QuestionKey, Withdrawal] = {}
@@ -71,7 +71,7 @@ class Withdrawals:
             self._running.pop(key, None)
 
     def heed(self, look: Callable[[Collection[QuestionKey]], Mapping[QuestionKey, Why]]) -> None:
-        """End the answers that `look` returns for the questions that are being answered."""
+        """End the answers whose questions `look` reports as withdrawn."""
         running = dict(self._running)
         if running:
             for key, why in look(running).items():

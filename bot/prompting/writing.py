@@ -13,7 +13,6 @@ from bot.prompting.engine_failures import EngineFailed, TooLong, Unreachable
 from bot.prompting.errors import PromptingError
 from bot.prompting.outcome import Outcome, outcome
 from bot.prompting.reply import Reply
-from bot.prompting.withdrawal import Withdrawn
 from workers.deployment.events import DeploymentId
 
 RETRY_PAUSE = timedelta(seconds=1.5)
@@ -79,18 +78,16 @@ class Writing:
         reply.withdrawal.ends(completion.cancel)
         try:
             while not completion.ended:
-                text.whole += completion.take(min(reply.wait(len(text.whole) - text.shown), MAX_WAIT))
+                text.whole += completion.take(min(reply.wait(len(text.whole) - len(reply.shown)), MAX_WAIT))
                 reply.withdrawal.check()
                 if self._stopping.is_set():
                     raise Stopping(_ENDING)
-                if len(text.whole) > text.shown and reply.wait(len(text.whole) - text.shown) <= timedelta():
+                pending = len(text.whole) - len(reply.shown)
+                if pending and reply.wait(pending) <= timedelta():
                     reply.show(text.whole)
-                    text.shown = len(text.whole)
             reply.withdrawal.check()
             while more := completion.take(timedelta()):
                 text.whole += more
-        except Withdrawn as withdrawn:
-            raise Withdrawn(withdrawn.why, text.whole[: text.shown]) from withdrawn
         finally:
             completion.cancel()
 
@@ -132,8 +129,7 @@ class _Way:
 
 
 class _Text:
-    """The text received of an answer, and how much of it was shown."""
+    """The text received of an answer."""
 
     def __init__(self) -> None:
         self.whole = ""
-        self.shown = 0

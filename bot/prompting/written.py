@@ -11,8 +11,8 @@ Element = Mapping[str, Any]
 def written(message: Mapping[str, Any]) -> str:
     """Return the text of an answer, without the line of measurements below it.
 
-    Slack returns a Markdown block as it was sent, or as the blocks into which it was translated. Without blocks, it is
-    the message's text, which is shortened.
+    Slack returns a Markdown block as it was sent, or as the blocks into which it was translated. Without blocks,
+    the text of the message is returned, which may be shortened.
     """
     blocks = (_block(block) for block in message.get("blocks") or [] if block.get("type") != "context")
     return "\n\n".join(filter(None, blocks)) or plain(message.get("text") or "")

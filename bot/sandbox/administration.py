@@ -1,4 +1,4 @@
-"""What administrators of the workspace do, for tests: each method is a POST to `/sandbox/NAME`.
+"""Actions of the workspace's administrators, for tests: each method is a POST to `/sandbox/NAME`.
 
 Each raises ValueError for what does not exist.
 """
@@ -88,7 +88,7 @@ class Administration:
     async def uninstall(self, body: JSON) -> JSON:
         """Remove the app from the workspace, and return when its connections are closed: {error}.
 
-        `error` is what every call gets from now on: account_inactive (the default) or token_revoked.
+        `error` is the code of every later call: account_inactive (the default) or token_revoked.
         """
         stand_in = self._stand_in
         stand_in.send_event({"type": "tokens_revoked", "tokens": {"oauth": [], "bot": [seed.BOT_USER]}})

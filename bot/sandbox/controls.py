@@ -1,4 +1,4 @@
-"""What tests ask of the stand-in, at `/sandbox/*`: faults, acts of administrators, and the logs."""
+"""The routes for tests, at `/sandbox/*`: faults, actions of administrators, and the logs."""
 
 from collections.abc import Callable, Iterable
 

@@ -1,4 +1,4 @@
-"""What Slack sends to the app: its log, and the repetitions of events that are not acked."""
+"""Deliveries to the app: their log, and the repetition of events that are not acked."""
 
 import asyncio
 import logging
@@ -60,7 +60,7 @@ class Deliveries:
     def event(self, payload: JSON, send: Callable[[int, str], Awaitable[Any]]) -> None:
         """Deliver an event in the background: `send` is called with the number and the reason of the repetition."""
         if len(self._tasks) >= EVENTS_WAITING:
-            log.warning("an event is lost: %d events are waiting already", EVENTS_WAITING)
+            log.warning("an event is dropped: %d events are waiting already", EVENTS_WAITING)
             return
         self.in_background(partial(self._deliver, payload, send))
 
@@ -81,7 +81,7 @@ class Deliveries:
             else:
                 entry["acked"] = True
                 return
-        log.warning("an event is lost: the app acked none of %d deliveries", len(self._delays) + 1)
+        log.warning("an event is dropped: the app acked none of %d deliveries", len(self._delays) + 1)
 
     def in_background(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         task = asyncio.get_running_loop().create_task(work())
@@ -89,7 +89,7 @@ class Deliveries:
         task.add_done_callback(self._tasks.discard)
 
     async def settle(self, seconds: float) -> None:
-        """Wait until the events under way are acked, or until the time has passed."""
+        """Wait until the events in progress are acked or dropped, at most for `seconds`."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
 

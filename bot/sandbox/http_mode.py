@@ -39,7 +39,7 @@ class HttpMode:
     async def request(self, kind: str, payload: JSON) -> JSON:
         """Send a slash command or an interaction once; return the payload of its ack.
 
-        Raises NotConnected if nobody listens. Raises Unacked if the app refused, or did not answer in time.
+        Raises NotConnected if no server listens, and Unacked if the app refused or did not answer in time.
         """
         form = urlencode(payload) if kind == "slash_commands" else urlencode({"payload": json.dumps(payload)})
         return await self.deliveries.logged(kind, self._acked(_FORM, form, {}))

@@ -177,7 +177,7 @@ class Interactions:
 
 
 def _name(channel: Channel) -> str:
-    """The name of a channel in an interaction: Slack does not tell that of a private one."""
+    """The name of a channel in an interaction, which does not contain the name of a private one."""
     return {"im": "directmessage", "private": "privategroup"}.get(channel.kind, channel.name)
 
 

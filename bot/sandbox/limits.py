@@ -27,7 +27,7 @@ BLOCKS_TEXT: Final = 13_200
 MARKDOWN: Final = 12_000
 ATTACHMENTS: Final = 100
 METADATA_BYTES: Final = 8_000
-# Slack documents no limit for a whole stream. It is reported to refuse more than 10.6 to 11.3 kB of UTF-8.
+# Slack documents no limit for a whole stream. Users report refusals from 10.6 to 11.3 kB of UTF-8.
 STREAM_BYTES: Final = 10_600
 
 # Views and assistant threads.

@@ -1,4 +1,4 @@
-"""What the app's manifest asks for: the token's scopes, and the events that Slack sends."""
+"""The scopes and events in the app's manifest."""
 
 import json
 from pathlib import Path

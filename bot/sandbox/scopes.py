@@ -1,4 +1,4 @@
-"""Scopes: what each method and each event requires of the token (docs.slack.dev/reference/scopes)."""
+"""The scopes that each method and each event requires (docs.slack.dev/reference/scopes)."""
 
 from collections.abc import Set as AbstractSet
 from typing import Final
@@ -57,7 +57,7 @@ def accepted(method: str) -> tuple[str, ...]:
 
 
 def check(granted: AbstractSet[str], method: str, given: Arguments, channel: Channel | None) -> None:
-    """Check a call that names `channel`, or none that exists. Raises SlackError: `missing_scope`."""
+    """Check a call; `channel`: the one that it names, if it exists. Raises SlackError: `missing_scope`."""
     any_of, all_of = accepted(method), _required(method, given, channel)
     if any_of and granted.isdisjoint(any_of):
         raise _missing(granted, any_of)

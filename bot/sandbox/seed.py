@@ -1,6 +1,7 @@
 """What a workspace contains at first: fixed ids and tokens, people, channels.
 
-The demo shows `SANDBOX`. A test may choose `COMPANY`, which has in addition what makes Slack difficult.
+The demo shows `SANDBOX`. A test may choose `COMPANY`, which also has private, shared and restricted channels, and
+people of other teams.
 """
 
 from typing import Final, NewType
@@ -53,7 +54,7 @@ DM_GRID: Final = ChannelId("D0GRID00001")
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
-    """A person, or the app's bot user. Somebody of another team is external, unless the enterprise is the same."""
+    """A person, or the app's bot user. A person of another team is external, unless the enterprise is the same."""
 
     id: UserId
     name: str
@@ -85,7 +86,7 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     sibling_teams: tuple[TeamId, ...] = ()
 
     def restriction(self, *, is_reply: bool) -> str:
-        """The error for who writes there without a right to it, at top level or in a thread; "" if everybody may."""
+        """The error for a person without the right to write there, at top level or in a thread; "" if all have it."""
         if self.is_read_only:
             return "restricted_action_read_only_channel"
         if self.is_thread_only and not is_reply:

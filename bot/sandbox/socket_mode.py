@@ -25,6 +25,8 @@ class Connection:
     def __init__(self, socket: WebSocket) -> None:
         self.socket = socket
         self.unacked: dict[str, asyncio.Future[JSON]] = {}
+        self.is_replaced = False
+        """Its end was announced. What was sent on it before may still be acked on another connection."""
 
     async def close(self) -> None:
         with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # closed by the other side at the same time
@@ -49,6 +51,7 @@ class SocketMode:
         self._changed = connections_changed
         self._tickets: dict[str, float] = {}
         self._connections: deque[Connection] = deque()
+        self._unacked: dict[str, asyncio.Future[JSON]] = {}
 
     @property
     def connected(self) -> int:
@@ -104,7 +107,7 @@ class SocketMode:
         except ValueError:
             return
         envelope_id = message.get("envelope_id", "") if isinstance(message, dict) else ""
-        acked = next((c.unacked[envelope_id] for c in self._connections if envelope_id in c.unacked), None)
+        acked = self._unacked.get(envelope_id)
         if acked is None or acked.done() or self._faults.take("socket", Kind.LOSE_ACK):
             return
         payload = message.get("payload")
@@ -114,7 +117,7 @@ class SocketMode:
         if connection in self._connections:
             self._connections.remove(connection)
         for future in connection.unacked.values():
-            if not future.done():
+            if not future.done() and not connection.is_replaced:
                 future.set_exception(Unacked("connection_failed"))
         self._changed()
 
@@ -145,25 +148,26 @@ class SocketMode:
         except TimeoutError:
             raise Unacked from None
         finally:
-            del connection.unacked[envelope_id]
+            del connection.unacked[envelope_id], self._unacked[envelope_id]
 
     async def _send_text(self, envelope_id: str, text: str) -> Connection:
         """Send the envelope on the next working connection. Raises NotConnected."""
         while self._connections:
             connection = self._connections[0]
             self._connections.rotate(-1)
-            connection.unacked[envelope_id] = asyncio.get_running_loop().create_future()
+            future = asyncio.get_running_loop().create_future()
+            connection.unacked[envelope_id] = self._unacked[envelope_id] = future
             try:
                 await connection.socket.send_text(text)
             except (WebSocketDisconnect, RuntimeError):
-                del connection.unacked[envelope_id]
+                del connection.unacked[envelope_id], self._unacked[envelope_id]
                 self._remove(connection)
             else:
                 return connection
         raise NotConnected
 
     async def drop(self, count: int) -> None:
-        """End `count` connections without a word."""
+        """End `count` connections without an announcement."""
         for connection in list(self._connections)[:count]:
             await connection.close()
 
@@ -178,7 +182,8 @@ class SocketMode:
                 await connection.socket.send_text(
                     json.dumps({"type": "disconnect", "reason": reason, "debug_info": host})
                 )
-            later = 0.0 if reason == "link_disabled" else grace
+            connection.is_replaced = reason != "link_disabled"
+            later = grace if connection.is_replaced else 0.0
             asyncio.get_running_loop().call_later(later, self.deliveries.in_background, connection.close)
 
     async def end(self) -> None:

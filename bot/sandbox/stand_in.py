@@ -104,8 +104,8 @@ class StandIn:
     def post(self, message: Message) -> Message:
         """Add the app's own message, and send its event to the app, as Slack does.
 
-        An ephemeral message to a person who is offline is never seen. Of a channel without the app, which only a
-        response URL reaches, the app gets no events.
+        An ephemeral message to a person who is offline is lost. The app gets no events from a channel of which it is no
+        member; only response URLs post there.
         """
         if message.ephemeral_to in self.workspace.offline:
             return message
@@ -170,7 +170,7 @@ class StandIn:
     def say(
         self, user: UserId, channel: Channel, text: str, thread_ts: str | None = None, *, age: float = 0.0
     ) -> Message:
-        """A person writes a message; Slack tells the app of it `age` seconds later."""
+        """A person writes a message; the app receives its event `age` seconds later."""
         workspace = self.workspace
         stored = self.stored(text)
         message = Message(

@@ -118,7 +118,7 @@ class Streams:
         return stream
 
     def seen_by_another(self) -> None:
-        """Publish what the open streams look like for another person at the page."""
+        """Publish the open streams in the form in which another person sees them at the page."""
         for stream in self._open.values():
             self._workspace.changed(stream.message)
 

@@ -1,4 +1,4 @@
-"""Teams in what Slack sends: the app's own, those of other companies, and those of the same enterprise.
+"""The fields for teams in payloads: the app's own, those of other companies, and those of the same enterprise.
 
 The fields are those that Slack's SDKs record for shared channels. They differ: a `message` names its author's team in
 `event.team`, an `app_mention` the app's own one, and the author's in `event.user_team`, which may be an enterprise.
@@ -40,7 +40,7 @@ def origin_of(workspace: Workspace, event: JSON) -> Origin:
 
 
 def of_mention(workspace: Workspace, author: User) -> JSON:
-    """The fields of an `app_mention` that tell that its author is of another team; none for the app's own team."""
+    """The fields of an `app_mention` for an author of another team; none for the app's own team."""
     if author.team_id == seed.TEAM_ID:
         return {}
     team = workspace.enterprise_of(author) or author.team_id

@@ -54,7 +54,7 @@ class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
     def for_api(self, *, with_metadata: bool = False) -> JSON:
         """The message in the form of the Web API and of events.
 
-        While it is streamed to one person, everybody else, the Web API included, gets its first part.
+        While it is streamed to one person, other people and the Web API get its first part.
         """
         fields: JSON = msgspec.to_builtins(self) | (self.first_part or {})
         for inner in ("channel", "ephemeral_to", "streaming", "recipient", "first_part"):
@@ -136,7 +136,7 @@ class Workspace:
         return joined
 
     def enterprise_of(self, user: User) -> str:
-        """The enterprise of a person's team; empty if it is none that the workspace knows of."""
+        """The enterprise of a person's team; empty if the workspace does not have the team."""
         return "" if user.is_external else self.enterprise_id
 
     def change(self, channel: Channel) -> None:

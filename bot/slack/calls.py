@@ -28,17 +28,28 @@ WITHOUT_PREVIEWS = {"unfurl_links": False, "unfurl_media": False}
 PAGE = 200
 """Messages per request."""
 
-BAD_BLOCKS = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "block_mismatch"})
+BAD_BLOCKS = frozenset(
+    {
+        "invalid_blocks",
+        "invalid_blocks_format",
+        "msg_blocks_too_long",
+        "block_mismatch",
+        "invalid_attachments",  # two tables in a message, also where Slack made them from Markdown
+    }
+)
 BAD_METADATA = frozenset(
     {"invalid_metadata_format", "invalid_metadata_schema", "metadata_too_large", "metadata_must_be_sent_from_app"}
 )
 INVALID = frozenset({"invalid_blocks", "invalid_message", "invalid_view"})
-"""Answers of blocks.validate that say what is wrong."""
+"""Error codes with which blocks.validate lists faults."""
 
 INSIST_WHILE_AWAY = timedelta(minutes=2)
 """How long `insist` repeats a call while Slack cannot be reached."""
 INSIST_WHILE_BUSY = timedelta(minutes=10)
 """How long `insist` repeats a call while Slack or the budget requires a pause."""
+
+REPORTED_EVERY = 3600.0
+"""Interval in seconds between two log lines about refused blocks of one method."""
 
 Result = TypeVar("Result")
 
@@ -69,13 +80,14 @@ class SlackCalls:
         self.stopping = stopping or threading.Event()
         self._missing = MissingMethods()
         self._identity: Identity | None = None
+        self._reported_at: dict[str, float] = {}
 
     def has(self, method: str, channel: str = "") -> bool:
-        """Whether a method is available in a channel, as far as the calls of the last hour have shown."""
+        """False if a call of the last hour has shown that the method is missing in this channel or everywhere."""
         return self._missing.has(method, channel)
 
     def note(self, method: str, channel: str, refused: SlackRefused) -> None:
-        """Record that a method is missing, in the channel or everywhere, if that is why Slack refused it."""
+        """Record that a method is missing, in the channel or everywhere, if the refusal means that."""
         self._missing.note(method, channel, refused)
 
     def insist(self, call: Callable[[], Result], *, after_away: bool = True) -> Result:
@@ -120,7 +132,7 @@ class SlackCalls:
         socket_url(self._web, token)
 
     def faults(self, shown: Message | JSON) -> list[str]:
-        """Return what Slack finds wrong with the blocks of a message or with a view, which is not shown to anybody."""
+        """Return the faults that Slack reports in the blocks of a message or in a view. Nothing is shown to people."""
         about: JSON = {"message": {"blocks": list(shown.blocks)}} if isinstance(shown, Message) else {"view": shown}
         try:
             self._call("blocks.validate", self._web.blocks_validate, **about)
@@ -130,19 +142,35 @@ class SlackCalls:
             return _faults(refused)
         return []
 
-    def post(self, channel: str, message: Message, *, thread: str | None = None, metadata: JSON | None = None) -> str:
-        """Post a message and return its ts. If Slack refuses the metadata, it is left out."""
+    def post(
+        self,
+        channel: str,
+        message: Message,
+        *,
+        thread: str | None = None,
+        metadata: JSON | None = None,
+        text_alone: bool = True,
+    ) -> str:
+        """Post a message and return its ts. If Slack refuses the metadata, it is left out.
+
+        `text_alone`: whether the text may be sent without blocks that Slack refuses.
+        """
         about: JSON = {"channel": channel, "thread_ts": thread, "metadata": metadata, **WITHOUT_PREVIEWS}
+        call = self._web.chat_postMessage
         try:
-            return str(self._say("chat.postMessage", self._web.chat_postMessage, message, **about)["ts"])
+            return str(self._say("chat.postMessage", call, message, text_alone=text_alone, **about)["ts"])
         except SlackRefused as refused:
             if metadata is None or refused.code not in BAD_METADATA:
                 raise
-            return self.post(channel, message, thread=thread)
+            return self.post(channel, message, thread=thread, text_alone=text_alone)
 
-    def update(self, channel: str, ts: str, message: Message, *, leave: int = 0) -> None:
-        """Replace a message of the bot. `leave`: number of updates that stay available to others."""
-        self._say("chat.update", self._web.chat_update, message, leave=leave, channel=channel, ts=ts)
+    def update(self, channel: str, ts: str, message: Message, *, leave: int = 0, text_alone: bool = True) -> None:
+        """Replace a message of the bot. `text_alone`: as in `post`.
+
+        `leave`: number of updates that stay available to others.
+        """
+        about: JSON = {"channel": channel, "ts": ts}
+        self._say("chat.update", self._web.chat_update, message, leave=leave, text_alone=text_alone, **about)
 
     def delete(self, channel: str, ts: str) -> None:
         self._call("chat.delete", self._web.chat_delete, channel=channel, ts=ts)
@@ -182,7 +210,7 @@ class SlackCalls:
         return self._call("users.info", self._web.users_info, user=user).get("user") or {}
 
     def team(self, team: str) -> JSON:
-        """Return Slack's object of a workspace, or of one that shares a channel with the bot's."""
+        """Return Slack's object of the bot's workspace, or of another one that shares a channel with it."""
         return self._call("team.info", self._web.team_info, team=team).get("team") or {}
 
     def page(
@@ -228,10 +256,13 @@ class SlackCalls:
     def append_stream(self, channel: str, ts: str, markdown: str) -> None:
         self._call("chat.appendStream", self._web.chat_appendStream, channel=channel, ts=ts, markdown_text=markdown)
 
-    def stop_stream(self, channel: str, ts: str, *, footer: str = "", metadata: JSON | None = None) -> None:
-        """End a stream, with the line `footer` below it."""
+    def stop_stream(
+        self, channel: str, ts: str, *, footer: str = "", metadata: JSON | None = None, is_last: bool = True
+    ) -> None:
+        """End a stream, with the line `footer` below it, and the session of its thread unless `is_last` is False."""
         blocks = [{"type": "context", "elements": [{"type": "mrkdwn", "text": footer}]}] if footer else None
-        about: JSON = {"channel": channel, "ts": ts, "blocks": blocks, "metadata": metadata}
+        status = None if is_last else "processing"  # Slack's default is `active`
+        about: JSON = {"channel": channel, "ts": ts, "blocks": blocks, "metadata": metadata, "session_status": status}
         self._call("chat.stopStream", self._web.chat_stopStream, **about)
 
     def set_status(self, channel: str, thread: str, status: str) -> None:
@@ -264,8 +295,17 @@ class SlackCalls:
         except SlackRefused as refused:
             if refused.code not in BAD_BLOCKS or not text_alone:
                 raise
-            _LOG.exception("%s: Slack refused the blocks; the text is sent without them", method)
+            self._report(method, refused)
             return self._call(method, call, leave=leave, **arguments)
+
+    def _report(self, method: str, refused: SlackRefused) -> None:
+        """Log refused blocks once per `REPORTED_EVERY`: a card is updated every few seconds."""
+        now = time.monotonic()
+        is_due = now >= self._reported_at.get(method, -REPORTED_EVERY) + REPORTED_EVERY
+        if is_due:
+            self._reported_at[method] = now
+        said = "%s: Slack refused the blocks, and the text is sent without them: %s"
+        _LOG.log(logging.WARNING if is_due else logging.DEBUG, said, method, refused.__cause__ or refused)
 
     def _call(self, method: str, call: Call, *, leave: int = 0, **arguments: Any) -> SlackResponse:
         try:

@@ -1,4 +1,4 @@
-"""Channels whose ids Slack changed: the bot keeps the first id everywhere, and translates it at the border."""
+"""Channels whose ids Slack changed: the bot stores the first id, and translates it in calls and payloads."""
 
 import logging
 import time
@@ -36,7 +36,7 @@ class ChannelIds:
         self.read()
 
     def current(self, channel: str) -> str:
-        """The id by which Slack knows a channel now. Where Redis does not answer, the last known one."""
+        """The id that Slack uses for a channel now; the last known one if Redis does not answer."""
         if self._read_at is None or self._clock() - self._read_at >= READ_EVERY:
             self.read()
         return self._current.get(channel, channel)
@@ -60,7 +60,7 @@ class ChannelIds:
                 part[name] = self.first(part[name])
 
     def read(self) -> None:
-        """Read all changed ids. Where Redis does not answer, the last known ones stay."""
+        """Read all changed ids. If Redis does not answer, the last known ones stay."""
         self._read_at = self._clock()
         try:
             found = self._redis.hgetall(CHANGED)

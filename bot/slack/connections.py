@@ -7,6 +7,7 @@ from slack_bolt import App
 from slack_bolt.adapter.socket_mode import SocketModeHandler
 
 from bot.slack.client import bolt_client
+from bot.slack.failures import translated
 from bot.slack.http_server import PATHS, serve_http
 from bot.slack.lockout import Lockout
 from bot.slack.sockets import Sockets
@@ -18,19 +19,23 @@ ENVELOPES_AT_ONCE = 64
 
 
 def app_of(token: str, api_url: str) -> App:
-    """Return Bolt's app. It runs each listener in the thread of its envelope, so an ack waits for no other thread."""
+    """Return Bolt's app. It runs each listener in the thread of its envelope, so an ack waits for no other thread.
+
+    Bolt calls auth.test. Raises SlackFailed.
+    """
     framework = logging.getLogger("slack_bolt.App")
     level = framework.level
     framework.setLevel(
         logging.ERROR
     )  # suppresses a warning that the client's token takes precedence over the environment's, which is equal
     try:
-        return App(
-            client=bolt_client(token, api_url),
-            process_before_response=True,
-            raise_error_for_unhandled_request=True,
-            attaching_conversation_kwargs_enabled=False,
-        )
+        with translated("auth.test"):
+            return App(
+                client=bolt_client(token, api_url),
+                process_before_response=True,
+                raise_error_for_unhandled_request=True,
+                attaching_conversation_kwargs_enabled=False,
+            )
     finally:
         framework.setLevel(level)
 
@@ -55,7 +60,7 @@ def serve_requests(app: App, signing_secret: str, port: int) -> Callable[[], Non
 
 
 class _Handler(SocketModeHandler):
-    """Bolt's handler of envelopes, for a client that is made elsewhere."""
+    """Bolt's handler of envelopes, for a client that the caller provides."""
 
     def __init__(self, app: App, client: Sockets) -> None:
         self.app, self.client = app, client

@@ -1,4 +1,4 @@
-"""What Slack says about channels and people, cached: who reads a channel, who is a guest, of which company."""
+"""Cache of Slack's data about channels and people: readers of a channel, guests, companies."""
 
 import logging
 import threading
@@ -10,20 +10,25 @@ from redis.exceptions import RedisError
 
 from bot.slack.calls import SlackCalls
 from bot.slack.facts import ChannelFacts, PersonFacts, channel_facts, person_facts
-from bot.slack.failures import SlackFailed, SlackRefused
+from bot.slack.failures import SlackAway, SlackBusy, SlackFailed, SlackRefused
 
 _LOG = logging.getLogger(__name__)
 
 CHANNEL_KEPT = 600.0
-"""Time in seconds for which what Slack says about a channel is used again; below likewise."""
+"""Time in seconds for which the data of a channel is cached; below, of its members, a person, and a team's name."""
 MEMBERS_KEPT = 120.0
 PERSON_KEPT = 3600.0
 TEAM_KEPT = 86_400.0
 ASKED_AGAIN = 10.0
 """Time in seconds until a question is repeated that Slack did not answer, or refused."""
+AWAY_FOR = 3.0
+"""Pause in seconds of all calls of one kind after Slack did not respond. A list may need many calls, each of which
+would take the whole timeout."""
+BUSY_AT_MOST = 60.0
+"""Maximum of this pause after a 429, in seconds."""
 
 MOST = 2000
-"""Maximum number of answers of one kind in memory."""
+"""Maximum number of cached answers of each kind."""
 MEMBER_PAGES = 20
 
 _NOT_THERE = frozenset({"channel_not_found", "not_in_channel"})
@@ -32,9 +37,9 @@ Found = TypeVar("Found")
 
 
 class Directory:
-    """Safe to use from several threads. Methods return None if it is not known: Slack refuses, or does not answer.
+    """Safe to use from several threads. Methods return None if Slack refuses the call.
 
-    An older answer stands in for one that Slack does not give.
+    If Slack does not answer, they return the last answer, however old; None if there is none.
     """
 
     def __init__(self, slack: SlackCalls, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -53,11 +58,11 @@ class Directory:
                     return ChannelFacts(is_joined=False)
                 raise
 
-        # Whether the bot was invited, or the channel unarchived meanwhile, is asked each time.
+        # Not cached while the bot cannot post: it may be invited, or the channel unarchived, at any time.
         return self._channels.get(channel, look, keep=lambda facts: facts.is_joined and not facts.obstacle)
 
     def members(self, channel: str) -> frozenset[str] | None:
-        """Everybody who can read a private channel."""
+        """The ids of the people who can read a private channel."""
 
         def look() -> frozenset[str]:
             found: set[str] = set()
@@ -79,27 +84,31 @@ class Directory:
 
 
 class _Known(Generic[Found]):
-    """Answers by key, the oldest of which are dropped."""
+    """Answers by key. The oldest ones are dropped when there are more than MOST."""
 
     def __init__(self, kept_for: float, clock: Callable[[], float]) -> None:
         self._kept_for = kept_for
         self._clock = clock
         self._answers: dict[str, tuple[float, Found | None]] = {}
+        self._silent_until = 0.0
         self._lock = threading.Lock()
 
     def get(
         self, key: str, look: Callable[[], Found], *, keep: Callable[[Found], bool] = lambda _: True
     ) -> Found | None:
-        """The answer for a key; `look` asks Slack, which may happen in several threads at once."""
+        """The answer for a key. `look` calls Slack; several threads may call it concurrently."""
         now = self._clock()
         with self._lock:
             until, known = self._answers.get(key, (0.0, None))
-        if now < until:
+        if now < max(until, self._silent_until):
             return known
         try:
             found = look()
         except (SlackFailed, RedisError) as failed:
             _LOG.info("%s", failed)
+            if isinstance(failed, SlackBusy | SlackAway):
+                pause = min(failed.seconds, BUSY_AT_MOST) if isinstance(failed, SlackBusy) else AWAY_FOR
+                self._silent_until = self._clock() + pause
             instead = None if isinstance(failed, SlackRefused) else known
             self._put(key, now + ASKED_AGAIN, instead)
             return instead

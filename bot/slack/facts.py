@@ -1,4 +1,4 @@
-"""PURE: what Slack's objects say about a channel and a person."""
+"""PURE: the parts of Slack's objects of channels and people that the bot uses."""
 
 from msgspec import Struct
 
@@ -9,7 +9,7 @@ OBSTACLES = {
     "is_read_only": "restricted_action_read_only_channel",
     "is_thread_only": "restricted_action_thread_only_channel",
 }
-"""Error codes by the flag of Slack's object of a channel. A channel without threads takes a card, but no alert."""
+"""Error codes by the flag of Slack's object of a channel. A channel without threads accepts cards, but no alerts."""
 
 
 class ChannelFacts(Struct, frozen=True, kw_only=True):
@@ -24,11 +24,11 @@ class ChannelFacts(Struct, frozen=True, kw_only=True):
     is_shared: bool = False
     """Whether people of another company can read it."""
     other_teams: tuple[str, ...] = ()
-    """Ids of these companies, as far as Slack returns them."""
+    """Ids of these companies. Slack may return some or none of them."""
 
 
 class PersonFacts(Struct, frozen=True, kw_only=True):
-    """A person, and the workspace and the enterprise that they are of."""
+    """A person, with their workspace and enterprise."""
 
     team: str = ""
     enterprise: str = ""
@@ -36,7 +36,7 @@ class PersonFacts(Struct, frozen=True, kw_only=True):
 
 
 def channel_facts(info: JSON) -> ChannelFacts:
-    """The facts in Slack's object of a channel."""
+    """Read Slack's object of a channel."""
     direct = bool(info.get("is_im") or info.get("is_mpim"))
     shared = bool(info.get("is_ext_shared"))
     ours = {*(info.get("internal_team_ids") or ()), info.get("context_team_id")}
@@ -50,7 +50,7 @@ def channel_facts(info: JSON) -> ChannelFacts:
 
 
 def person_facts(user: JSON) -> PersonFacts:
-    """The facts in Slack's object of a person."""
+    """Read Slack's object of a person."""
     enterprise = (user.get("enterprise_user") or {}).get("enterprise_id") or user.get("enterprise_id")
     return PersonFacts(
         team=user.get("team_id") or "",

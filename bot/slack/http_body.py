@@ -12,11 +12,11 @@ from bot.slack.message import JSON
 FORM = "application/x-www-form-urlencoded"
 
 _KNOWN = frozenset({"type", "command", "ssl_check"})
-"""Fields of which each request of Slack has one: events and interactions, commands, checks of the certificate."""
+"""Each request of Slack has one of these fields: events and interactions, commands, checks of the certificate."""
 
 
 class Rejected(Exception):
-    """The request is answered with `status`, without a body."""
+    """The request is rejected with `status`."""
 
     def __init__(self, status: HTTPStatus, why: str) -> None:
         super().__init__(why)
@@ -32,10 +32,10 @@ def verified(body: bytes, headers: Mapping[str, str], verifier: SignatureVerifie
         raise Rejected(HTTPStatus.UNAUTHORIZED, "the signature or its timestamp is not valid")
     try:
         payload = _parsed(body.decode(), headers.get("content-type", ""))
-    except ValueError as error:  # UnicodeDecodeError and JSONDecodeError are of this class
+    except ValueError as error:  # UnicodeDecodeError and JSONDecodeError are subclasses
         raise Rejected(HTTPStatus.BAD_REQUEST, type(error).__name__) from error
     if not isinstance(payload, dict) or _KNOWN.isdisjoint(payload):
-        raise Rejected(HTTPStatus.BAD_REQUEST, "the body is none that Slack sends")
+        raise Rejected(HTTPStatus.BAD_REQUEST, "the body has none of the fields that Slack sends")
     return payload
 
 
@@ -43,7 +43,11 @@ def _is_signed(body: bytes, headers: Mapping[str, str], verifier: SignatureVerif
     stamp, signature = headers.get("x-slack-request-timestamp"), headers.get("x-slack-signature")
     try:
         return verifier.is_valid(body=body, timestamp=stamp, signature=signature)
-    except (ValueError, OverflowError, TypeError):  # a timestamp that is no number; a signature or body of other bytes
+    except (
+        ValueError,
+        OverflowError,
+        TypeError,
+    ):  # the timestamp is not a number, or the signature or the body is not UTF-8
         return False
 
 

@@ -1,7 +1,7 @@
 """Serves the app over HTTP, as the alternative to Socket Mode, behind a proxy with TLS.
 
-It is the standard library's server with a limit for everything that a client decides: number of connections, size of a
-request, time to send it. One more framework would need the same limits.
+The server of the standard library, with limits on the number of connections, the size of a request and the time to send
+it. A web framework would need the same limits.
 """
 
 import contextlib
@@ -58,14 +58,19 @@ class HttpServer(ThreadingMixIn, HTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self._slots.acquire(blocking=False):
-            _LOG.warning("%d connections are open; another one is refused", CONNECTIONS)
-            request.settimeout(0)  # the server's only other thread must not wait
+            _LOG.warning("%d connections are open; a further one is refused with status 503", CONNECTIONS)
+            request.settimeout(0)  # the only thread that accepts connections must not wait
             with contextlib.suppress(OSError):
                 request.sendall(_BUSY)
             self.shutdown_request(request)
             return
         self._due[request] = time.monotonic() + self.read_within
-        super().process_request(request, client_address)
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # no thread can be started now; the slot is for the next request
+            self.has_arrived(request)
+            self._slots.release()
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
@@ -88,7 +93,7 @@ class HttpServer(ThreadingMixIn, HTTPServer):
                     request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - their names in the class above
-        """Log what a handler raised. A client that went away is none of ours."""
+        """Log an exception of a handler. A connection that the client closed is not an error of the bot."""
         error = sys.exception()
         if isinstance(error, OSError):
             _LOG.debug("a connection ended: %s", error)
@@ -142,7 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
         return body
 
     def _dispatch(self, payload: JSON, headers: dict[str, str]) -> None:
-        # The mode of a request whose body is parsed and verified.
+        # Bolt neither parses nor verifies the body in this mode.
         request = BoltRequest(mode="socket_mode", body=payload, headers=dict(headers))
         response = self.server.app.dispatch(request)
         self._answer(HTTPStatus(response.status), response.body, response.first_headers())

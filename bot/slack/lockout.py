@@ -1,4 +1,4 @@
-"""Refusals after which Slack accepts no call of the bot, and the line with which the bot ends then."""
+"""Refusals after which Slack accepts no call of the bot, and the line that the bot prints before it ends."""
 
 import threading
 from collections.abc import Callable
@@ -11,7 +11,7 @@ _COPY = "Copy the Bot User OAuth Token (xoxb-…) again from OAuth & Permissions
 _INSTALL = "Install the app again, and copy its new Bot User OAuth Token (xoxb-…) into SLACK_BOT_TOKEN"
 _MIGRATION = "the workspace is being moved to an Enterprise organization"
 _AFTER_MIGRATION = (
-    "Wait until an administrator says that the move is complete. If the token changed then, copy it again"
+    "Wait until an administrator confirms that the move is complete. If the token has changed, copy it again"
 )
 
 CAUSES = {
@@ -37,7 +37,7 @@ class LockedOut(SlackFailed):
 
 
 class Lockout:
-    """Ends the bot once Slack accepts no call of it. Shared by all parts that call Slack or hear from it."""
+    """Ends the bot when Slack no longer accepts its calls. Shared by all parts that call Slack or receive from it."""
 
     def __init__(self, end: Callable[[str], None]) -> None:
         """`end` is called once, with a sentence of the cause, the consequence and the mend."""
@@ -60,6 +60,6 @@ def _sentence(code: str, token: str) -> str:
     if token == APP_TOKEN and mend in (_COPY, _INSTALL):
         mend = _NEW_APP_LEVEL
     return (
-        f"Slack refuses {token} ({code}): {cause}. The bot ends. Deployments and their machines continue and cost "
-        f"money while `mixtral-bot worker` runs; `mixtral-bot machines` lists them. {mend}, and start the bot again."
+        f"Slack refuses {token} ({code}): {cause}. The bot ends. Deployments and their machines continue, and cost "
+        f"money; `mixtral-bot machines` lists them. {mend}, and start the bot again."
     )

@@ -1,4 +1,4 @@
-"""Remembers which methods Slack refuses, in one channel or in the whole workspace, for an hour."""
+"""Records for an hour which methods Slack refuses, in one channel or in the whole workspace."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ REMEMBERED = timedelta(hours=1)
 """Time after which a refused method is tried again: a scope may have been added, a feature turned on."""
 
 KEPT = 1000
-"""Maximum number of refusals that are kept. The oldest is forgotten first, and costs one refused call."""
+"""Maximum number of refusals that are kept. The oldest is dropped first, which costs one refused call."""
 
 IN_ONE_CHANNEL = frozenset(
     {
@@ -22,7 +22,7 @@ IN_ONE_CHANNEL = frozenset(
         "method_not_supported_for_channel_type",
     }
 )
-"""Codes that say nothing about other channels. The other codes of a missing method apply to the whole workspace."""
+"""Codes that apply to one channel. The other codes of a missing method apply to the whole workspace."""
 
 
 class MissingMethods:
@@ -38,12 +38,12 @@ class MissingMethods:
         return len(self._until)
 
     def has(self, method: str, channel: str = "") -> bool:
-        """Whether a method is available in a channel, as far as the calls of the last hour have shown."""
+        """False if a call of the last hour has shown that the method is missing in this channel or everywhere."""
         now = self._clock()
         return all(self._until.get((method, where), now) <= now for where in ("", channel))
 
     def note(self, method: str, channel: str, refused: SlackRefused) -> None:
-        """Record that a method is missing, if that is why Slack refused it. `channel`: empty if the call named none."""
+        """Record that a method is missing, if the refusal means that. `channel`: empty if the call named none."""
         if refused.known:
             return
         where = (method, channel if refused.code in IN_ONE_CHANNEL else "")

@@ -34,7 +34,7 @@ class Sending:
             raise LockedOut(f"Slack refuses the bot ({refused.code}).") from refused
 
     def _renamed(self, method: str, call: Call, arguments: JSON, *, leave: int) -> SlackResponse:
-        """If Slack does not know the channel, its id may have changed a moment ago."""
+        """Repeat a call whose channel Slack does not find with the channel's new id, if the id has just changed."""
         if self._ids is None:
             return within(self._budgets, method, call, arguments, leave=leave)
         sent = self._ids.in_arguments(arguments)

@@ -9,6 +9,7 @@ import time
 from typing import Any, cast
 
 from slack_sdk import WebClient
+from slack_sdk.errors import SlackClientNotConnectedError
 from slack_sdk.socket_mode.builtin import SocketModeClient
 from slack_sdk.socket_mode.builtin.connection import Connection, ConnectionState
 
@@ -18,16 +19,18 @@ from bot.slack.lockout import APP_TOKEN, CAUSES, Lockout
 
 _LOG = logging.getLogger(__name__)
 _SDK = logging.getLogger(f"{__name__}.sdk")
-_SDK.setLevel(logging.CRITICAL)  # it logs each try; this module logs each cause once
+_SDK.setLevel(logging.CRITICAL)  # it logs each attempt; this module logs each cause once
 
 PING_EVERY = 2.0
-"""Seconds between two pings. A connection that misses a few of them is replaced."""
+"""Interval between two pings, in seconds. A connection that does not answer several of them is replaced."""
 PROVEN_AFTER = 10.0
-"""Age in seconds at which a socket counts as accepted, and the next one is opened without a pause."""
+"""Age in seconds from which a socket counts as accepted, so that its successor is opened without a pause."""
 PAUSE_LIMIT = 15.0
-"""Maximum pause in seconds before another try; the pauses are 1, 2, 4 … seconds."""
+"""Maximum pause before the next attempt, in seconds; the pauses are 1, 2, 4 … seconds."""
 LEAVES_WITHIN = 30.0
 """Time in seconds that a replaced socket is still read. Slack closes it before."""
+SENT_WITHIN = 0.5
+"""Maximum time in seconds that an ack waits for the next socket, if its own has just ended."""
 _BRIEF = 1000
 """Maximum length of a message about the socket itself. Envelopes are longer, and are not parsed twice."""
 
@@ -40,7 +43,7 @@ REASONS = {
 
 
 class Sockets(SocketModeClient):
-    """Bolt's client with one rule for all that ends a socket; the SDK's own ones can open two for one end.
+    """Bolt's client, which opens exactly one socket for each one that ends. The SDK's own client can open two.
 
     A socket that Slack asks to replace is read until Slack closes it: what arrives on it meanwhile is not lost. Each
     socket has a thread that reads it; the SDK's runner, which calls `_run_current_session`, opens the next one.
@@ -51,7 +54,7 @@ class Sockets(SocketModeClient):
         self._lockout = lockout
         self._open: dict[Connection, ConnectionState] = {}
         self._leaving: dict[Connection, float] = {}
-        """Sockets that Slack closes soon, and when they are no longer read."""
+        """Sockets that Slack will close, with the time until which they are read."""
         self._opened_at = 0.0
         self._failures = 0
         self._not_before = 0.0
@@ -61,6 +64,7 @@ class Sockets(SocketModeClient):
             app_token,
             web_client=web_client,
             logger=logging.getLogger("slack_bolt.App"),
+            auto_reconnect_enabled=False,  # it would log each try; `_run_current_session` opens the next socket
             ping_interval=PING_EVERY,
             concurrency=threads,
             receive_buffer_size=65_536,
@@ -93,6 +97,20 @@ class Sockets(SocketModeClient):
             self.current_app_monitor_started = True
             self.current_app_monitor.start()
 
+    def send_message(self, message: str) -> None:
+        """Send an ack on the current socket. Slack accepts it on any; it repeats an envelope whose ack is not sent."""
+        until = time.monotonic() + SENT_WITHIN
+        while True:
+            try:
+                self.current_session.send(message)  # type: ignore[union-attr] # one is open before an envelope comes
+            except SlackClientNotConnectedError:
+                if self.closed or time.monotonic() > until:
+                    _LOG.info("an ack was not sent, because no socket to Slack is open")
+                    return
+                time.sleep(0.05)
+            else:
+                return
+
     def hang_up(self) -> None:
         """Process and ack received envelopes, then close all sockets. The SDK's own close waits for idle sockets."""
         self.closed = True
@@ -103,7 +121,7 @@ class Sockets(SocketModeClient):
             runner.event.set()
 
     def process_message(self) -> None:
-        """Drop what arrives after `hang_up`. It is not acked, and Slack sends it to another process or again."""
+        """Drop envelopes that arrive after `hang_up`. They are not acked, so that Slack sends them again."""
         try:
             super().process_message()  # type: ignore[no-untyped-call] # the SDK's own
         except RuntimeError:  # its threads are shut down
@@ -111,7 +129,7 @@ class Sockets(SocketModeClient):
                 raise
 
     def connect_to_new_endpoint(self, force: bool = False) -> None:
-        """Do nothing: `_run_current_session` opens the next socket, whatever ended the last one."""
+        """Do nothing: `_run_current_session` opens the next socket, for every cause."""
 
     def _run_current_session(self) -> None:
         """Open a socket if the current one has ended or is about to. The SDK's runner calls this ten times a second."""
@@ -129,7 +147,7 @@ class Sockets(SocketModeClient):
             self._reopen()
 
     def _reopen(self) -> None:
-        self._not_before = time.monotonic() + min(2.0**self._failures, PAUSE_LIMIT)
+        self._not_before = time.monotonic() + self._pause()
         self._failures += 1
         try:
             self.connect()
@@ -137,6 +155,11 @@ class Sockets(SocketModeClient):
             if isinstance(failed, SlackRefused) and failed.code in CAUSES:
                 self._lockout.begin(failed.code, APP_TOKEN)
             self._say(f"{failed} Trying again.")
+        except Exception as error:  # noqa: BLE001 - without the runner's thread no socket is opened any more
+            self._say(f"The socket to Slack could not be opened ({type(error).__name__}: {error}). Trying again.")
+
+    def _pause(self) -> float:
+        return min(2.0 ** min(self._failures, 10), PAUSE_LIMIT)
 
     def _read(self, session: Connection, state: ConnectionState) -> None:
         """Read a socket until it ends."""
@@ -154,7 +177,7 @@ class Sockets(SocketModeClient):
         self._leaving[session] = time.monotonic() + LEAVES_WITHIN
         if reason in REASONS:
             self._failures = max(self._failures, 1)
-            self._not_before = max(self._not_before, time.monotonic() + min(2.0**self._failures, PAUSE_LIMIT))
+            self._not_before = max(self._not_before, time.monotonic() + self._pause())
             self._say(f"Slack ends the socket ({reason}): {REASONS[reason]}. Trying again.")
 
     def _end(self, session: Connection) -> None:
@@ -162,8 +185,10 @@ class Sockets(SocketModeClient):
         self._leaving.pop(session, None)
         if state is not None:
             state.terminated = True
-            _shut(session)
-            session.disconnect()
+            with contextlib.suppress(OSError, AttributeError):  # the thread that reads it has closed it meanwhile
+                session.sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr] # wakes that thread
+            with contextlib.suppress(AttributeError):
+                session.disconnect()
 
     def _say(self, sentence: str) -> None:
         if sentence != self._said:
@@ -195,10 +220,3 @@ def _reason(message: str) -> str | None:
         return None
     announces = isinstance(content, dict) and content.get("type") == "disconnect"
     return str(content.get("reason") or "") if announces else None
-
-
-def _shut(session: Connection) -> None:
-    """End both directions, which wakes the thread that reads the socket."""
-    if session.sock is not None:
-        with contextlib.suppress(OSError):
-            session.sock.shutdown(socket.SHUT_RDWR)

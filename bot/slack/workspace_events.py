@@ -13,7 +13,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def register(app: App, lockout: Lockout, bot_user: str, ids: ChannelIds) -> None:
-    """Listen to these events, before any other listener is registered: Bolt calls the first one that matches."""
+    """Register the listeners of these events. Call it first: Bolt calls the first listener that matches."""
 
     def translate(body: JSON, next_: Callable[[], None]) -> None:
         ids.translate(body)
@@ -22,7 +22,7 @@ def register(app: App, lockout: Lockout, bot_user: str, ids: ChannelIds) -> None
     def renamed(event: JSON) -> None:
         old, new = str(event.get("old_channel_id") or ""), str(event.get("new_channel_id") or "")
         if old and new:
-            _LOG.info("the channel %s is %s now", old, new)
+            _LOG.info("the id of channel %s has changed to %s", old, new)
             ids.changed(old, new)
 
     def uninstalled() -> None:

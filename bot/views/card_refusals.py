@@ -1,4 +1,4 @@
-"""PURE: what it means that Slack refuses a card, and the notice to the launcher about it."""
+"""PURE: causes and mends of a card that Slack refuses, and the notice about it to the launcher."""
 
 from bot.slack.message import Message
 from bot.views.escape import escape
@@ -27,11 +27,11 @@ CAUSES = {
     "An administrator can lift the limit under Settings & permissions",
     "message_limit_exceeded": "the workspace has reached its limit of messages. An administrator can raise it",
     "messages_tab_disabled": "the app's Messages tab is off. Turn it on under App Home in the app's settings",
-    "user_disabled": f"the account of the person there is deactivated. {_ELSEWHERE.capitalize()}",
+    "user_disabled": f"the person's account is deactivated. {_ELSEWHERE.capitalize()}",
     "ekm_access_denied": "administrators have suspended posting in this workspace. They can allow it again",
     "missing_scope": "the app lacks a scope. Paste its manifest again under App Manifest, and reinstall the app",
 }
-"""Cause and mend by Slack's error code. The card is tried again later after each of them."""
+"""Cause and mend by Slack's error code. After each of them, the card is retried later."""
 
 _UNKNOWN = "Slack refused it (`{code}`). Report this code to the operator of this bot, or {elsewhere}"
 

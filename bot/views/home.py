@@ -32,8 +32,8 @@ def home(deployments: Sequence[Deployment], now: datetime, user: str) -> dict[st
     blocks += [divider(), header("Commands"), *help_.help(None).blocks]
     blocks.append(
         context(
-            "Who can read the channel of a launch can ask and see the deployment. Only the launcher and the admins can "
-            "scale and end it."
+            "People who can read the channel of a launch can see and ask the deployment. Only the launcher and the "
+            "admins can scale and end it."
         )
     )
     return {"type": "home", "blocks": blocks}

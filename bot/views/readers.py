@@ -1,4 +1,4 @@
-"""PURE: who else reads a channel that is shared with other companies."""
+"""PURE: the sentence about the other companies that read a shared channel."""
 
 from collections.abc import Sequence
 

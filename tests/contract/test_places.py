@@ -174,7 +174,7 @@ def test_a_place_that_gives_no_answer_hides_its_own_logs_alone(world):
     for attempt in line.state.ready:
         line.places.driver.print(attempt.request.token, "Application startup complete.")
     line.places.fail("east", "silent")
-    found = Deployments(line.redis, line.nudged.append, {"fake": line.places.driver}).logs(line.name, 5)
+    found = Deployments(line.redis, line.nudged.append, {"fake": line.places.driver}).logs(line.id, 5)
     assert sorted(log.tail for log in found) == [
         "(its log could not be read: east is silent)",
         "the machine is up\nApplication startup complete.",

@@ -115,7 +115,7 @@ def test_what_slack_would_not_send_is_not_acked(place, heard, fault):
     assert robin.command(MIXTRAL, "/mixtral status") == {"ok": True, "acked": False}
 
 
-def test_json_may_claim_to_be_a_form(place, heard):
+def test_a_json_body_may_have_the_content_type_of_a_form(place, heard):
     robin, _, answers = place
     robin.fault("json_as_form")
     robin.say(MIXTRAL, "hello")
@@ -176,7 +176,7 @@ def test_a_request_url_has_to_pass_slack_s_challenge(place):
         robin.request_url(url, SECRET)
 
 
-def test_a_command_while_nobody_listens_is_said_to_have_failed(place):
+def test_a_command_is_reported_as_failed_while_no_server_listens(place):
     robin, app, _ = place
     with listening(SlackRequestHandler(app)) as url:
         robin.request_url(url, SECRET)

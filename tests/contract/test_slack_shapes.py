@@ -55,7 +55,7 @@ METADATA = {"event_type": "e", "event_payload": {"a": "b"}}
 
 
 class Played:
-    """A stand-in with an app that calls every method, and to which everything happens; what was said is kept."""
+    """A stand-in with an app that calls every method and receives every event; answers and payloads are recorded."""
 
     def __init__(self, stand_in):
         self.seen = {}

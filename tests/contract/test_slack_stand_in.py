@@ -223,7 +223,7 @@ def test_a_direct_message_is_opened_by_the_persons_id(client, robin):
     robin.wait_for_message(dm, "hello")
 
 
-def test_slack_gives_its_verdict_on_blocks_without_posting_them(client, robin):
+def test_blocks_are_validated_without_being_posted(client, robin):
     client.blocks_validate(blocks=[TaskCardBlock(task_id="1", title="Boot", status="complete")])
     refused = error_of(client.blocks_validate, message={"blocks": [{"type": "poem"}]})
     assert refused["error"] == "invalid_message"
@@ -408,7 +408,7 @@ def test_text_and_chunks_do_not_mix(client, robin):
 # --- agent sessions ---------------------------------------------------------
 
 
-def test_a_session_is_processing_until_the_app_says_otherwise_whatever_it_posts(client, robin):
+def test_a_session_is_processing_until_the_app_ends_it_also_after_posts(client, robin):
     dm, root = robin.dm(), robin.say(robin.dm(), "hm")
     assert robin.session(dm, root) == ""
     client.assistant_threads_setStatus(channel_id=dm, thread_ts=root, status="is thinking…")
@@ -435,14 +435,14 @@ def test_a_stream_makes_its_thread_process_until_it_is_stopped(client, robin):
     assert robin.session(MIXTRAL, root) == "suspended"
 
 
-def test_a_stream_that_dies_of_age_leaves_its_thread_processing(client, robin):
+def test_a_stream_that_expires_leaves_its_thread_processing(client, robin):
     root = robin.say(MIXTRAL, "talk")
     stream_into(client, root).append(markdown_text="well")
     robin.wait_for_message(MIXTRAL, lambda m: "well" in words(m) and not m.get("streaming"), timeout=4)
     assert robin.session(MIXTRAL, root) == "processing"
 
 
-def test_a_session_that_nobody_ends_is_active_after_its_time():
+def test_a_session_that_the_app_does_not_end_expires():
     with start(Settings(session_life=timedelta(seconds=0.2))) as running, Person(running.url) as robin:
         client, dm = WebClient(seed.BOT_TOKEN, base_url=running.api_url), robin.dm()
         root = robin.say(dm, "hm")
@@ -592,7 +592,7 @@ def test_events_come_from_direct_messages_and_the_home_tab(bolt, robin):
     assert heard == [("im", "hello"), ("home", ROBIN), ("messages", ROBIN)]
 
 
-def test_an_edited_message_is_told_with_what_it_was(bolt, robin):
+def test_the_event_of_an_edited_message_contains_the_previous_one(bolt, robin):
     heard = []
 
     @bolt.event({"type": "message", "subtype": "message_changed"})
@@ -616,7 +616,7 @@ def test_an_edited_message_is_told_with_what_it_was(bolt, robin):
     assert (mention["ts"], mention["edited"]["user"]) == (ts, ROBIN), "Slack repeats the mention of an edited message"
 
 
-def test_a_deleted_message_is_told_and_a_deleted_root_stays_as_a_tombstone(bolt, client, robin):
+def test_a_deleted_message_is_reported_and_a_deleted_root_stays_as_a_tombstone(bolt, client, robin):
     heard = []
 
     @bolt.event({"type": "message", "subtype": CHANGES})
@@ -643,7 +643,7 @@ def test_a_deleted_message_is_told_and_a_deleted_root_stays_as_a_tombstone(bolt,
         robin.delete(MIXTRAL, root)
 
 
-def test_slack_tells_the_app_of_its_own_updates_and_deletions(stand_in, client, robin, closing):
+def test_the_app_receives_events_of_its_own_updates_and_deletions(stand_in, client, robin, closing):
     connected = Connected(stand_in.api_url, hears_itself=True)
     heard = []
 
@@ -714,7 +714,7 @@ def test_a_refresh_lets_the_app_change_over(bolt, robin):
     robin.wait_for_ephemeral("still here")
 
 
-def test_the_sdk_opens_one_connection_for_each_that_slack_wants_to_end(bolt, robin):
+def test_the_sdk_opens_one_connection_for_each_whose_end_slack_announces(bolt, robin):
     opened = robin.state()["socket"]["opened"]
     robin.fault("warn_socket", seconds=30)
     robin.wait_for(lambda p: p.state()["socket"] == {"connected": 1, "opened": opened + 1})
@@ -1036,7 +1036,7 @@ def test_an_answer_reaches_a_direct_message_of_two_people_by_its_response_url_al
     assert heard == ["channel_not_found"], "and no event of the app's own answer"
 
 
-def test_a_person_of_another_company_is_told_apart_by_bolt(company):
+def test_bolt_distinguishes_a_person_of_another_company(company):
     robin, bolt = company
     actors = {}
 
@@ -1073,7 +1073,7 @@ def test_a_channel_with_a_new_id_is_announced(company):
 
 
 @pytest.mark.parametrize("error", ["account_inactive", "token_revoked"])
-def test_an_app_that_is_uninstalled_is_told_so_and_can_do_nothing_more(company, error):
+def test_an_app_that_is_uninstalled_is_notified_and_every_call_is_refused(company, error):
     robin, bolt = company
     told = []
     bolt.event("app_uninstalled")(lambda: told.append("app_uninstalled"))

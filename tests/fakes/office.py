@@ -26,7 +26,7 @@ RECIPES = HERE.parents[1] / "recipes"
 
 
 class Directory:
-    """What Slack knows, in memory. Channels are public, and people are members of the workspace, unless set."""
+    """Slack's data in memory. Channels are public, and people are members of the workspace, unless set."""
 
     def __init__(self) -> None:
         self.channels: dict[str, ChannelFacts | None] = {}
@@ -88,7 +88,7 @@ class Answers:
         self.claimed.add(question.key)
         return first
 
-    def stop(self, channel: str, thread: str) -> None:
+    def stop(self, channel: str, thread: str, pressed: str) -> None:
         self.stopped.append(thread)
 
     def deleted(self, channel: str, ts: str) -> None:

@@ -36,6 +36,10 @@ class SlackThread:
         self.stopped_by_user = False
         self.told: set[str] = set()
         self.failures = list(failures)
+        self.is_editable = True
+        """False where the workspace does not let messages be edited."""
+        self.blocks_up_to = 13_000
+        """Number of characters above which blocks are refused."""
         self.now = 1000.0
         self._next = 0
 
@@ -69,25 +73,48 @@ class SlackThread:
         self._must_stream(ts)
         self.messages[ts] += markdown
 
-    def stop_stream(self, channel: str, ts: str, *, footer: str = "", metadata: dict[str, Any] | None = None) -> None:
+    def stop_stream(
+        self,
+        channel: str,
+        ts: str,
+        *,
+        footer: str = "",
+        metadata: dict[str, Any] | None = None,
+        is_last: bool = True,
+    ) -> None:
         self._call("stop")
         self._must_stream(ts)
         self.streaming.discard(ts)
         self.footers[ts] = footer
 
     def post(
-        self, channel: str, message: Message, *, thread: str | None = None, metadata: dict[str, Any] | None = None
+        self,
+        channel: str,
+        message: Message,
+        *,
+        thread: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        text_alone: bool = True,
     ) -> str:
         is_lost = self._call("post")
-        return self._tell(self._new(shown(message)), is_lost)
+        return self._tell(self._new(self._accepted(message, text_alone)), is_lost)
 
-    def update(self, channel: str, ts: str, message: Message, *, leave: float = 0) -> None:
+    def update(self, channel: str, ts: str, message: Message, *, leave: float = 0, text_alone: bool = True) -> None:
         self._call("update")
         if ts not in self.messages:
             raise SlackRefused("message_not_found", known=True)
         if ts in self.streaming:
             raise SlackRefused("streaming_state_conflict", known=True)
-        self.messages[ts] = shown(message)
+        if not self.is_editable:
+            raise SlackRefused("edit_window_closed", known=True)
+        self.messages[ts] = self._accepted(message, text_alone)
+
+    def _accepted(self, message: Message, text_alone: bool) -> str:
+        if len(shown(message)) <= self.blocks_up_to:
+            return shown(message)
+        if not text_alone:
+            raise SlackRefused("msg_blocks_too_long", known=True)
+        return message.text
 
     def delete(self, channel: str, ts: str) -> None:
         self.calls.append("delete")

@@ -100,7 +100,7 @@ class Upstream:
                 self.chunk(b"")
 
             def pause(self, seconds: float) -> None:
-                """Wait, but not for a client that has gone: a silent engine learns of it too."""
+                """Wait, at most until the client closes the connection: an engine that sends nothing notices it."""
                 readable, _, _ = select.select([self.connection], [], [], seconds)
                 if readable and not self.connection.recv(1, socket.MSG_PEEK):
                     raise ConnectionResetError

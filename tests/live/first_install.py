@@ -1,8 +1,8 @@
-"""Ask a real workspace, with a person's eyes, what Slack's documentation does not say: `make live-slack C=C012…`.
+"""Test in a real workspace, by questions to a person, what Slack does not document: `make live-slack C=C012…`.
 
 Needs `SLACK_BOT_TOKEN`, and a channel for tests in which the bot and you are. More channels (a private one, a group
-direct message, a shared one) answer more. It takes ten minutes, asks before each step, and deletes what it has posted,
-also after Ctrl-C. A second account, in a private window of the browser, sees what others see.
+direct message, a shared one) give more results. It takes ten minutes, asks before each step, and deletes what it has
+posted, also after Ctrl-C. A second account, in a private window of the browser, sees what others see.
 """
 
 import argparse
@@ -15,6 +15,8 @@ from typing import TextIO
 from msgspec import Struct
 from slack_sdk import WebClient
 
+from bot.settings import misplaced
+from bot.slack.lockout import CAUSES
 from tests.live.posted import Calls, Refused
 
 Ask = Callable[[str], str]
@@ -23,7 +25,7 @@ STATES = (
     *("is_private", "is_mpim", "is_im", "is_ext_shared", "is_org_shared", "is_archived"),
     *("is_read_only", "is_thread_only", "is_non_threadable", "is_member", "num_members"),
 )
-"""What of conversations.info matters to the bot."""
+"""Keys of conversations.info that the bot reads."""
 PIECE = 500
 """Bytes that one append adds to a stream."""
 STREAM_AT_MOST = 60_000
@@ -178,6 +180,9 @@ def main(
     if not token:
         out.write("SLACK_BOT_TOKEN is not set: copy the Bot User OAuth Token (xoxb-…) of the app.\n")
         return 2
+    if wrong := misplaced(bot_token=token):
+        out.write(f"{wrong}\n")
+        return 2
     web = WebClient(token, base_url=environ.get("SLACK_API_URL", "").strip() or WebClient.BASE_URL)
     calls = Calls(web)
     answers: dict[str, list[str]] = {}
@@ -188,9 +193,12 @@ def main(
         out.write("\nstopped\n")
     except Refused as refused:
         complete = False
-        out.write(f"Slack refuses the token or a channel: {refused}\n")
+        cause, mend = CAUSES.get(str(refused), ("", "See the errors of this method in Slack's documentation"))
+        out.write(f"Slack refuses the token or a channel: {refused}{f', because {cause}' if cause else ''}. {mend}.\n")
     finally:
         left = _taken_back(calls, out)
+    if not answers:
+        return 1
     out.write(
         "\n".join(["", "Answers", *(f"{title}\n  {line}" for title, said in answers.items() for line in said)]) + "\n"
     )
@@ -198,7 +206,7 @@ def main(
 
 
 def _asked(calls: Calls, channels: Sequence[str], ask: Ask, out: TextIO, answers: dict[str, list[str]]) -> bool:
-    """Put every question; False if one was left out or failed."""
+    """Run every step; False if one was left out or failed."""
     who = calls.call("auth.test")
     out.write(f"{who['user']} in {who['team']}. Ctrl-C ends this at any time; everything posted is deleted.\n")
     user = ask("Your own member id (your profile, ⋮, Copy member ID): ").strip()
@@ -223,7 +231,9 @@ def _asked(calls: Calls, channels: Sequence[str], ask: Ask, out: TextIO, answers
 
 
 def _taken_back(calls: Calls, out: TextIO) -> list[str]:
-    """Take back what was posted; a second Ctrl-C does not interrupt it."""
+    """Delete what was posted; a second Ctrl-C does not interrupt it."""
+    if not calls.has_posted:
+        return []
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         left = calls.take_back()

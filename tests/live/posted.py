@@ -1,4 +1,4 @@
-"""Calls of a real workspace that remember every message that they post, and take all of it back."""
+"""Calls of a real workspace, which record every message that they post, and delete all of them at the end."""
 
 import signal
 import time
@@ -26,7 +26,7 @@ class Posted(Struct, frozen=True):
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Let Ctrl-C wait until the end: between a post and the note of it, it would leave the message behind."""
+    """Delay Ctrl-C until the end of the call: between a post and its record, it would leave the message behind."""
     came = list[int]()
     before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
     try:
@@ -84,6 +84,10 @@ class Calls:
         """Set the status of a thread's agent session. Raises Refused."""
         self._sessions.append(Posted(channel, thread))
         self.call("agents.sessions.setStatus", channel_id=channel, thread_ts=thread, status=status)
+
+    @property
+    def has_posted(self) -> bool:
+        return bool(self._posted or self._sessions)
 
     def take_back(self) -> list[str]:
         """End the streams and sessions, and delete the messages, newest first; a line for each that is left."""

@@ -17,7 +17,7 @@ KEYS = {
     "mixtral:cards": ("hash", "Card of each deployment: its channel, message and last content (JSON), by the deployment's id."),
     "mixtral:follower:position": ("string", "Position in `mixtral:feed` up to which the cards are written."),
     "mixtral:questions": ("hash", "Prompts that have no answer yet (JSON), by the question's key."),
-    "mixtral:asked:<key>": ("string", "Marks a prompt as received, so that Slack's retry is ignored. Expires after 1 hour."),
+    "mixtral:asked:<key>": ("string", "Marks a prompt as received, so that Slack's retry is ignored. Expires after 25 hours."),
     "mixtral:withdrawn:<key>": ("string", "Marks a prompt that was stopped or deleted (`stopped`, `deleted`), so that no process answers it. Expires after 1 day."),
     "mixtral:thread:<channel>:<root>": ("hash", "A thread that the bot answers in: `deployment`, which answered last. Expires 7 days after the last answer."),
     "mixtral:texts:<channel>:<root>": ("hash", "Conversation of a thread: prompts (`p:<ts>`), answers (`a:<ts>`). Expires 1 hour after the last answer."),

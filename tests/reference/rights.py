@@ -1,12 +1,12 @@
-"""The page of deeds and people, from the table that a test plays."""
+"""The page of actions and people, from the table that a test runs."""
 
 from tests.rights import CELLS, COLUMNS, rows
 
 INTRODUCTION = """# Who may do what
 
-Each row is a deed, each column a person. A test plays every cell, with payloads as Slack sends them
-(`tests/unit/bot/test_rights.py`). Except where it says otherwise, the deployment was launched in a private
-channel, and the person acts in a public one.
+Each row is an action, each column a person. `tests/unit/bot/test_rights.py` tests every cell with payloads as Slack
+sends them. Unless the column states another place, the deployment was launched in a private channel, and the person
+acts in a public one.
 """
 
 

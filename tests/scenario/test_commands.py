@@ -61,7 +61,7 @@ class Answers:
         self.claimed.add(question.key)
         return first
 
-    def stop(self, channel, thread):
+    def stop(self, channel, thread, pressed):
         raise NotImplementedError
 
     def deleted(self, channel, ts):

@@ -1,4 +1,4 @@
-"""`make live-slack`, played on the stand-in: what the owner of a workspace does by hand."""
+"""`make live-slack` on the stand-in: the steps that the owner of a workspace does by hand."""
 
 import io
 import re
@@ -55,7 +55,7 @@ def answers(said):
 
 
 def left(stand_in):
-    """Everything of the bot that a person could still find; ephemeral messages cannot be taken back."""
+    """All messages of the bot that are left; ephemeral messages cannot be deleted."""
     with Person(stand_in.url) as robin:
         state = robin.state()
     listed = [m for messages in state["messages"].values() for m in messages if not m.get("ephemeral_to")]
@@ -129,8 +129,25 @@ def test_a_message_that_cannot_be_deleted_is_named(stand_in, environ):
     assert re.search(rf"LEFT: the message [\d.]+ in {MIXTRAL} could not be deleted \(compliance_", said), said
 
 
-def test_a_refused_token_is_said(environ):
+def test_a_refused_token_is_reported(environ):
     status, said = played(environ | {"SLACK_BOT_TOKEN": "xoxb-wrong"}, Scripted())
     assert status == 1
     assert "Slack refuses the token or a channel: invalid_auth" in said
     assert played({}, Scripted())[0] == 2
+
+
+def test_a_token_that_slack_refuses_is_explained_and_nothing_is_said_of_what_was_not_posted(environ):
+    status, said = played(environ | {"SLACK_BOT_TOKEN": "xoxb-wrong"}, Scripted())
+    assert status == 1
+    assert "invalid_auth, because the token is not valid" in said
+    assert "OAuth & Permissions" in said
+    assert "deleted" not in said
+    assert "Answers" not in said
+
+
+def test_an_app_level_token_is_refused_before_slack_is_called(environ):
+    status, said = played(environ | {"SLACK_BOT_TOKEN": seed.APP_TOKEN}, Scripted())
+    assert (status, said) == (
+        2,
+        "SLACK_BOT_TOKEN has an app-level token. Set it to the Bot User OAuth Token (xoxb-…).\n",
+    )

@@ -310,9 +310,7 @@ def hasty(monkeypatch):
 
 @pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("code", ["is_inactive", "quantum_error"])
-def test_a_channel_that_refuses_the_card_is_told_to_the_launcher_once_and_the_card_continues_afterwards(
-    redis, robin, follow, caplog, code
-):
+def test_a_refused_card_is_reported_to_the_launcher_once_and_continues_afterwards(redis, robin, follow, caplog, code):
     append(redis, told := story().planned().asked())
     with follow():
         first = card(robin, "fast is looking")
@@ -320,7 +318,7 @@ def test_a_channel_that_refuses_the_card_is_told_to_the_launcher_once_and_the_ca
         append(redis, told.created())
         robin.wait_for_message(robin.dm(), "Unarchive it" if code == "is_inactive" else "Slack refused it (`quantum_")
         append(redis, told.ready().published().tested(" mustard"))
-        robin.wait_for_message(robin.dm(), "*fast* is ready")  # the launcher hears of it all the same
+        robin.wait_for_message(robin.dm(), "*fast* is ready")  # the launcher is mentioned nevertheless
         refused = len([c for c in robin.calls("chat.update") if not c["ok"]])
         robin.wait_for(lambda p: len([c for c in p.calls("chat.update") if not c["ok"]]) > refused)
         robin.clear_faults()
@@ -332,9 +330,7 @@ def test_a_channel_that_refuses_the_card_is_told_to_the_launcher_once_and_the_ca
     assert sum(code in r.getMessage() and "card of" in r.getMessage() for r in caplog.records) <= 1
 
 
-def test_a_channel_that_goes_on_refusing_is_asked_at_growing_intervals_whatever_happens(
-    redis, robin, follow, monkeypatch
-):
+def test_a_card_that_stays_refused_is_retried_at_growing_intervals_whatever_happens(redis, robin, follow, monkeypatch):
     monkeypatch.setattr(follower, "CHECK_ALL_EVERY", timedelta(seconds=0.2))
     append(redis, told := story().planned().asked())
     robin.fault("refuse", method="chat.*", channel=GENERAL, error="quantum_error", count=1000)
@@ -343,7 +339,7 @@ def test_a_channel_that_goes_on_refusing_is_asked_at_growing_intervals_whatever_
         for _ in range(4):
             append(redis, told.refused("no capacity").asked())
             time.sleep(0.4)
-    with follow():  # nor does a restart repeat anything
+    with follow():  # a restart repeats nothing
         time.sleep(0.5)
     assert len([c for c in robin.calls("chat.postMessage") if not c["ok"]]) == 1
     assert len(robin.messages(robin.dm())) == 1

@@ -227,6 +227,36 @@ def test_a_pause_that_slack_asks_for_loses_nothing(place, engine):
     assert said.split() == numbers
 
 
+def test_what_an_engine_said_before_a_silence_is_shown_though_slack_was_busy_then(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    engine.script = lambda body: {"tokens": ["Hello"], "delay": 10} if "First" in str(body["messages"]) else {}
+    place.robin.fault("rate_limited", method="chat.postMessage", seconds=1)
+    first = place.robin.say(MIXTRAL, "@mixtral First")
+    place.robin.wait_for(lambda _: any(call["status"] == 429 for call in place.robin.calls()))
+    second = place.robin.say(MIXTRAL, "@mixtral Second")
+    place.answer(first, "Hello", timeout=5)
+    place.answer(second, DEFAULT, timeout=5)  # it is not posted before the answer to an older question
+    assert engine.open == 1
+
+
+def test_where_messages_cannot_be_edited_an_answer_is_replaced_once_and_remembered(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    place.robin.fault("refuse", method="chat.update", error="edit_window_closed", count=1000)
+    numbers = [str(n) for n in range(60)]
+    engine.script = lambda _: {"text": " ".join(numbers), "delay": 0.05}
+    ts = place.robin.say(MIXTRAL, "@mixtral Count")
+    place.answer(ts, "60 tokens")
+    place.settled()
+    [said] = place.markdown(ts)
+    assert said.split() == numbers
+    engine.script = lambda _: {}
+    place.robin.say(MIXTRAL, "And now?", ts)
+    place.answer(ts, DEFAULT)
+    assert [m["content"] for m in engine.asked[1]["messages"]] == ["Count", " ".join(numbers), "And now?"]
+
+
 @pytest.mark.parametrize("is_direct", [True, False])
 def test_a_long_answer_is_split_and_whole(place, engine, is_direct):
     place.shelf.put("fast", engine.url, MIXTRAL)

@@ -82,6 +82,7 @@ def until(holds, seconds=15):
         ({"REDIS_URL": ""}, "REDIS_URL is not set"),
         ({"SLACK_BOT_TOKEN": ""}, "SLACK_BOT_TOKEN is not set"),
         ({"SLACK_APP_TOKEN": ""}, "SLACK_APP_TOKEN is not set"),
+        ({"SLACK_BOT_TOKEN": APP_TOKEN}, "SLACK_BOT_TOKEN has an app-level token"),
         ({"SLACK_APP_TOKEN": "", "SLACK_SIGNING_SECRET": "s", "PORT": "http"}, "PORT='http' is not a port"),
         ({"SLACK_API_URL": "localhost:3000"}, "is not an address"),
         ({"SLACK_BOT_TOKEN": "xoxb-wrong"}, "Slack refuses SLACK_BOT_TOKEN (invalid_auth)"),
@@ -96,6 +97,7 @@ def test_what_it_lacks_is_said_in_a_sentence(tmp_path, slack, valkey_url, lacks,
     assert ended.returncode == 2
     assert said in ended.stderr
     assert "Traceback" not in ended.stderr
+    assert "waiting for" not in ended.stderr
 
 
 def test_it_answers_and_ends_when_told_to(tmp_path, slack, robin, valkey_url):

@@ -7,12 +7,14 @@ import pytest
 from bot.prompting import pool
 from bot.prompting.store import QUESTIONS
 from bot.sandbox.seed import BOT_USER
+from bot.slack.budgets import LIMITS, MethodBudget
 from tests.answering import engine, line, place, slack
 from tests.fakes.upstream import DEFAULT
 from tests.person import ADA, MIXTRAL, ROBIN
 
 __all__ = ["engine", "line", "place", "slack"]
 
+WIDE = {method: MethodBudget(limit.per_minute * 100, limit.burst) for method, limit in LIMITS.items()}
 SLOW = {"text": " ".join(["slow"] * 400), "delay": 0.05}
 
 
@@ -27,7 +29,7 @@ def ended(place, engine, *, within=1.0):
     place.settled()
 
 
-def test_stop_ends_an_answer_that_another_process_writes_and_nothing_more_is_said(place, engine, channel):
+def test_stop_ends_an_answer_that_another_process_writes_and_nothing_more_is_posted(place, engine, channel):
     place.shelf.put("fast", engine.url, MIXTRAL)
     engine.script = lambda _: SLOW
     place.bot()
@@ -49,7 +51,7 @@ def test_an_answer_that_was_stopped_is_not_continued_after_a_restart_and_is_what
     bot = place.bot()
     ts = place.robin.say(channel, "@mixtral Hello")
     place.answer(ts, "slow", channel=channel)
-    bot._quick_questions.withdraw_in_thread(channel, ts)  # as if the process had died right after the event
+    bot._quick_questions.withdraw_in_thread(channel, ts, f"{ts}9")  # as if the process had died right after the event
     place.end(bot)
     place.bot()
     place.settled()
@@ -74,6 +76,40 @@ def test_a_stream_that_slack_reports_as_stopped_ends_the_answer_also_without_the
     assert place.robin.session(dm, ts) == "active"
 
 
+def test_what_was_shown_of_an_answer_that_was_stopped_at_its_end_is_what_the_model_said(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    engine.script = lambda _: {"text": "One two three", "delay": 0.2}
+    place.bot(budgets=WIDE)
+    place.robin.fault("rate_limited", method="chat.update", seconds=2)
+    ts = place.robin.say(MIXTRAL, "@mixtral Count")
+    place.answer(ts, "One")
+    place.robin.wait_for(lambda _: engine.asked and not engine.open)
+    place.robin.press_stop(MIXTRAL, ts)
+    place.settled()
+    engine.script = lambda _: {}
+    place.robin.say(MIXTRAL, "And now?", ts)
+    place.answer(ts, DEFAULT)
+    said = [(m["role"], m["content"]) for m in engine.asked[-1]["messages"]]
+    assert said == [("user", "Count"), ("assistant", "One"), ("user", "And now?")]
+
+
+def test_a_stop_that_slack_repeats_does_not_end_the_next_answer(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    engine.script = lambda _: SLOW
+    place.bot()
+    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
+    place.answer(ts, "slow")
+    place.robin.press_stop(MIXTRAL, ts)
+    ended(place, engine)
+    engine.script = lambda _: {"hang": 1}
+    pressed = f"{ts}9"
+    place.robin.say(MIXTRAL, "And now?", ts)
+    place.robin.wait_for(lambda _: engine.open == 1)
+    about = {"channel": MIXTRAL, "thread_ts": ts, "user": ROBIN, "streaming_message_ts": []}
+    place.robin.event("agent_session_stopped", event_ts=pressed, **about)
+    place.answer(ts, DEFAULT)
+
+
 def test_stop_reaches_an_engine_that_is_silent(place, engine):
     place.shelf.put("fast", engine.url, MIXTRAL)
     engine.script = lambda _: {"hang": 30}
@@ -86,7 +122,7 @@ def test_stop_reaches_an_engine_that_is_silent(place, engine):
     assert len(place.robin.messages(MIXTRAL, ts)) == 1
 
 
-def test_the_answer_to_a_deleted_question_goes_too(place, engine, channel):
+def test_the_answer_to_a_deleted_question_is_deleted_too(place, engine, channel):
     place.shelf.put("fast", engine.url, MIXTRAL)
     engine.script = lambda _: SLOW
     place.bot()
@@ -109,6 +145,16 @@ def test_a_question_that_is_deleted_while_it_waits_is_not_answered(place, engine
     place.shelf.append(place.shelf.story(id_).answers_at(engine.url))
     bot.ready(id_)
     assert not engine.asked
+
+
+def test_a_waiting_question_is_not_kept_because_the_process_died_that_was_told_of_its_deletion(place):
+    place.shelf.start("fast", MIXTRAL)
+    bot = place.bot()
+    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
+    place.answer(ts, "Your question waits")
+    bot._questions.withdraw_message(MIXTRAL, ts)
+    place.settled()
+    assert "Your question waits" not in place.said(ts)
 
 
 def test_a_question_whose_deletion_is_reported_first_is_not_answered(place, engine):
@@ -134,6 +180,21 @@ def test_a_message_that_comes_more_than_a_day_late_is_not_answered(place, engine
     place.answer(after, DEFAULT)
     place.settled()
     assert [body["messages"][-1]["content"] for body in engine.asked] == ["New"]
+
+
+def test_an_answered_mention_that_is_edited_later_that_day_is_not_answered_again(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
+    place.answer(ts, DEFAULT)
+    place.settled()
+    mark = f"mixtral:asked:{MIXTRAL}:{ts}"
+    place.redis.expire(mark, place.redis.ttl(mark) - int(timedelta(hours=23).total_seconds()))
+    place.robin.edit(MIXTRAL, ts, "@mixtral Hello!")
+    after = place.robin.say(MIXTRAL, "@mixtral Another")
+    place.answer(after, DEFAULT)
+    place.settled()
+    assert len(engine.asked) == 2
 
 
 def test_an_emoji_alone_is_a_question_like_any_other(place, engine):
@@ -193,20 +254,50 @@ def test_a_complete_answer_is_not_written_again_because_its_session_could_not_be
     assert len(engine.asked) == 1
 
 
-def test_a_session_lasts_as_long_as_any_answer_in_its_thread(place, engine):
+def test_a_session_lasts_as_long_as_any_answer_in_its_thread(place, engine, channel):
     place.shelf.put("fast", engine.url, MIXTRAL)
     place.bot()
-    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
-    place.settled(ts)
+    ts = place.robin.say(channel, "@mixtral Hello")
+    place.settled(ts, channel=channel)
     engine.script = lambda body: {"hang": 1.5} if body["messages"][-1]["content"] == "Slowly" else {}
-    place.robin.say(MIXTRAL, "Slowly", ts)
+    place.robin.say(channel, "Slowly", ts)
     place.robin.wait_for(lambda _: engine.open == 1)
-    place.robin.say(MIXTRAL, "Quickly", ts)
-    place.robin.wait_for(lambda p: len([m for m in p.messages(MIXTRAL, ts) if m["user"] == BOT_USER]) == 2)
+    place.robin.say(channel, "Quickly", ts)
+    place.robin.wait_for(lambda p: len([m for m in p.messages(channel, ts) if m["user"] == BOT_USER]) == 2)
     place.robin.wait_for(lambda _: place.redis.hlen(QUESTIONS) == 1)
-    assert place.robin.session(MIXTRAL, ts) == "processing"
+    place.robin.wait_for(lambda p: p.session(channel, ts) == "processing")
+    assert engine.open == 1
     place.settled()
-    assert place.robin.session(MIXTRAL, ts) == "active"
+    assert place.robin.session(channel, ts) == "active"
+
+
+def test_an_answer_that_another_process_takes_over_can_still_be_stopped(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    engine.script = lambda _: SLOW
+    bot = place.bot()
+    dm = place.robin.open_dm()
+    ts = place.robin.say(dm, "Hello")
+    place.answer(ts, "slow", channel=dm)
+    place.end(bot)
+    before = len(place.robin.calls())
+    place.bot()
+    place.robin.wait_for(lambda p: "chat.update" in [call["method"] for call in p.calls()[before:]])
+    assert place.robin.session(dm, ts) == "processing"
+    place.robin.press_stop(dm, ts)
+    place.settled()
+
+
+def test_an_answer_that_goes_on_in_plain_messages_can_still_be_stopped(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    engine.script = lambda _: SLOW
+    place.bot()
+    dm = place.robin.open_dm()
+    place.robin.fault("http_500", method="chat.appendStream")
+    ts = place.robin.say(dm, "Hello")
+    place.robin.wait_for(lambda p: len([m for m in p.messages(dm, ts) if m["user"] == BOT_USER]) == 2)
+    assert place.robin.session(dm, ts) == "processing"
+    place.robin.press_stop(dm, ts)
+    ended(place, engine, within=3)
 
 
 def test_without_sessions_the_line_below_the_thread_is_set_and_removed(place, engine, channel):

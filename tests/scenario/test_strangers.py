@@ -122,7 +122,7 @@ def answered(person, text, channel):
     return words(person.wait_for_ephemeral(lambda m: m["ts"] not in before, channel=channel))
 
 
-def test_a_person_of_another_company_learns_nothing_starts_nothing_and_is_told_why_once(open_bot, people, redis):
+def test_a_person_of_another_company_sees_nothing_starts_nothing_and_gets_one_refusal(open_bot, people, redis):
     bot, eve, robin = open_bot(), people[EVE], people[ROBIN]
     bot.runs("joint", ACME)
     for text in ("status", "launch scripted", "ask Hello", "logs joint", "down joint"):
@@ -132,7 +132,7 @@ def test_a_person_of_another_company_learns_nothing_starts_nothing_and_is_told_w
     for _ in range(3):
         eve.say(ACME, "@mixtral And pepper?", thread_ts=root)
     eve.wait_for(lambda p: len(p.ephemerals(ACME)) > told)
-    # What follows in order on the same sockets: Robin's question was received, so Eve's were.
+    # Events arrive in order on the same sockets: once Robin's question is received, Eve's have been received.
     assert waits(robin, ACME, "@mixtral Hello") == "joint"
     assert len(eve.ephemerals(ACME)) == told + 1
     assert [state.name for state in bot.requests.all()] == ["joint"]
@@ -192,7 +192,7 @@ def test_what_runs_in_a_private_channel_is_shown_to_its_members_alone(open_bot, 
     noor.wait_for_ephemeral("No deployment is running", channel=GENERAL)
 
 
-def test_with_slack_away_the_launcher_still_ends_what_nobody_else_may_see(open_bot, people):
+def test_while_slack_does_not_answer_the_launcher_ends_a_hidden_deployment(open_bot, people):
     bot, robin, ada = open_bot(), people[ROBIN], people[ADA]
     bot.runs("closed", OPS)
     for method in ("conversations.info", "conversations.members", "users.info"):
@@ -204,7 +204,7 @@ def test_with_slack_away_the_launcher_still_ends_what_nobody_else_may_see(open_b
         robin.clear_faults()
 
 
-def test_a_launch_in_a_shared_channel_says_who_else_reads_it(open_bot, people):
+def test_a_launch_in_a_shared_channel_names_its_other_readers(open_bot, people):
     bot, robin = open_bot(), people[ROBIN]
     said = answered(robin, "/mixtral launch scripted as joint", ACME)
     assert "Launching *joint*" in said

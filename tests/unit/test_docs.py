@@ -92,7 +92,7 @@ def test_each_redis_key_that_the_documentation_names_exists() -> None:
     assert {key for key in named_keys if not any(one.startswith(key) for one in known)} == set()
 
 
-def test_slacks_page_says_of_each_key_that_holds_what_people_wrote_how_long_it_is_kept() -> None:
+def test_slacks_page_states_how_long_each_key_with_texts_of_people_is_kept() -> None:
     rows = [line for line in (ROOT / "docs" / "slack.md").read_text().splitlines() if line.startswith("|")]
     written = {key for key, (_, what) in KEYS.items() if re.search(r"[Pp]rompt|[Cc]onversation|[Tt]hread", what)}
     assert [key for key in written if not any(f"`{re.sub('<.*', '', key)}" in row for row in rows)] == []

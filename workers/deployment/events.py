@@ -53,7 +53,7 @@ class Place(Struct, frozen=True, kw_only=True, omit_defaults=True):
     channel: str
     user: str
     shared_with: tuple[str, ...] = ()
-    """The other companies that could read the channel then, each as `Acme (T0ACME)`, or an id alone."""
+    """The other companies that could read the channel at the launch, each as `Acme (T0ACME)`, or as its id alone."""
 
 
 class Event(Struct, frozen=True, kw_only=True, tag=True):

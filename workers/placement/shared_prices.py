@@ -16,7 +16,7 @@ FORM = 1
 """Incremented if older versions can no longer use what this version writes."""
 
 UNANSWERED = "The prices in Redis are not used, because it does not answer"
-"""Begins the sentence why the prices in Redis cannot be used, if the cause is Redis itself."""
+"""Beginning of the sentence about prices in Redis that cannot be used because Redis does not answer."""
 
 ANSWERS_WITHIN = 0.7
 """Timeout of Redis in seconds for commands that work without it."""

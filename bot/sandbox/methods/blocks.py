@@ -1,4 +1,4 @@
-"""blocks.validate: the verdict of the checker that messages and views pass."""
+"""blocks.validate: the result of the checker that also checks messages and views."""
 
 import re
 

@@ -14,7 +14,7 @@ def channel_object(channel: Channel, *, with_members: bool = False) -> JSON:
 
 
 def listed_object(channel: Channel) -> JSON:
-    """The object of a channel in lists: without what restricts it and who is connected."""
+    """The object of a channel in lists: without restrictions and connected teams."""
     return _common(channel) | ({} if channel.is_im else {"num_members": len(channel.members)})
 
 
@@ -82,7 +82,7 @@ def _connected(channel: Channel) -> JSON:
 
 
 def _restrictions(channel: Channel) -> JSON:
-    """Restrictions are named only where there are any."""
+    """The keys of restrictions, which only restricted channels have."""
     fields = {
         "is_read_only": channel.is_read_only,
         "is_thread_only": channel.is_thread_only,

@@ -73,7 +73,7 @@ def update(stand_in: StandIn, arguments: Arguments) -> JSON:
     if "metadata" in arguments:
         message.metadata = limits.check_metadata(arguments.json("metadata", "invalid_metadata_format"))
     content = content_of(arguments, text_at_most=limits.UPDATED_TEXT)
-    # An update of the text alone removes the blocks; the attachments stay until others come.
+    # An update of the text alone removes the blocks, and keeps the attachments.
     if "attachments" not in arguments:
         del content["attachments"]
     if not {"text", "markdown_text", "blocks"} & arguments.names():

@@ -2,14 +2,16 @@
 
 import logging
 from concurrent.futures import Executor, Future
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from slack_bolt import Ack, BoltContext
 
+from bot import door as door_module
 from bot.commands.strangers import Home
-from bot.door import NOBODY, REFUSED, Door
+from bot.door import ACK_BY, NOBODY, REFUSED, UNKNOWN, Door
 from bot.slack.facts import ChannelFacts, PersonFacts
 from bot.slack.failures import SlackRefused
 from tests.fakes.office import Directory
@@ -50,12 +52,13 @@ def directory():
     return Directory()
 
 
-def entered(slack, directory, redis, body, home=None):
+def entered(slack, directory, redis, body, home=None, *, status=200):
     """(whether the payload was passed on, the ack's body)."""
     passed = []
     calls: Any = slack
     door = Door(home or Home(team=OURS), directory=directory, slack=calls, redis=redis, later=AtOnce(), bot_user="UBOT")
     response = door.enter(Ack(), body, BoltContext(), lambda: passed.append(1))
+    assert response is None or response.status == status
     return bool(passed), response.body if response else None
 
 
@@ -118,7 +121,7 @@ def test_events_about_the_app_and_messages_of_bots_pass(slack, directory, redis)
         assert entered(slack, directory, redis, body) == (True, None)
 
 
-def test_a_command_and_a_modal_of_nobody_are_refused_and_a_click_does_nothing(slack, directory, redis):
+def test_a_command_and_a_modal_without_a_user_are_refused_and_a_click_does_nothing(slack, directory, redis):
     passed, body = entered(slack, directory, redis, {"command": "/mixtral", "user_id": "", "team_id": OURS})
     assert (passed, NOBODY.text in str(body)) == (False, True)
     modal = {"type": "view_submission", "user": {}, "view": {"state": {"values": {"count": {}}}}}
@@ -135,4 +138,42 @@ def test_slack_is_asked_only_about_those_of_whom_the_payload_does_not_say_enough
     assert entered(slack, directory, redis, said(user="U2", team="T0SIBLING"), grid) == (True, None)
     assert directory.asked == ["U2"]
     directory.people["U3"], directory.channels["C1"] = None, ChannelFacts(is_shared=True)
-    assert entered(slack, directory, redis, said(user="U3", team="T0SIBLING"), grid)[0] is False
+    assert entered(slack, directory, redis, said(user="U3", team="T0SIBLING"), grid, status=503)[0] is False
+
+
+@pytest.mark.parametrize("kind", ["app_mention", "app_home_opened", "agent_session_stopped", "message"])
+def test_slack_repeats_what_a_colleague_may_have_sent_while_it_did_not_say_who_they_are(slack, directory, redis, kind):
+    directory.people["U1"], directory.channels["D1"] = None, None
+    screenshot = said(type=kind, user="U1", team="", channel="D1", channel_type="im")
+    assert entered(slack, directory, redis, screenshot, status=503) == (False, "")
+    assert slack.told == []
+    directory.channels["D1"] = ChannelFacts()
+    assert entered(slack, directory, redis, screenshot) == (True, None)
+
+
+def test_a_command_and_a_click_of_a_person_of_whom_slack_says_nothing_are_refused_without_calling_them_strangers(
+    slack, directory, redis
+):
+    grid = Home(team=OURS, enterprise="E0OURS")
+    directory.people["U2"], directory.channels["C1"] = None, None
+    command = {"command": "/mixtral", "user_id": "U2", "team_id": "T0SIBLING", "channel_id": "C1"}
+    passed, body = entered(slack, directory, redis, command, grid)
+    assert (passed, UNKNOWN.text in str(body)) == (False, True)
+    click = {"type": "block_actions", "user": {"id": "U2", "team_id": "T0SIBLING"}, "container": {"channel_id": "C1"}}
+    assert entered(slack, directory, redis, click, grid) == (False, "")
+    assert slack.told == [("C1", "U2", UNKNOWN, None)]
+
+
+def test_chatter_in_a_shared_channel_is_acked_also_where_slack_says_nothing_about_its_author(slack, directory, redis):
+    directory.people["UEVE"], directory.channels["C1"] = None, ChannelFacts(is_shared=True)
+    assert entered(slack, directory, redis, said("lunch?", team="")) == (False, "")
+    assert slack.told == []
+
+
+def test_the_time_that_the_door_takes_is_part_of_the_time_until_the_ack(slack, directory, redis, monkeypatch):
+    clock = iter([100.0])
+    monkeypatch.setattr(door_module, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    context = BoltContext()
+    door = Door(Home(team=OURS), directory=directory, slack=slack, redis=redis, later=AtOnce(), bot_user="UBOT")
+    door.enter(Ack(), said(user="U1", team=""), context, lambda: None)
+    assert context[ACK_BY] == 102.3

@@ -1,4 +1,4 @@
-"""Every cell of the table of deeds and people, by payloads as Slack sends them, through Bolt and the real listeners."""
+"""Every cell of the table of rights, by payloads as Slack sends them, through Bolt and the real listeners."""
 
 import json
 import time
@@ -246,7 +246,7 @@ class Workspace:
         return self._event(type="app_home_opened", tab="home", channel="D0HOME00001")
 
     def _routed(self):
-        """What the answering process makes of the question that was stored; "" if there is none."""
+        """The result of routing the question that was stored; "" if there is none."""
         asked = self.office.answers.asked
         if not asked:
             return ""
@@ -367,7 +367,7 @@ def _emptied(redis):
     return redis
 
 
-def test_the_table_has_each_deed_each_person_and_each_word_once():
+def test_the_table_has_each_action_each_person_and_each_word_once():
     assert [row[0] for row in rows()] == list(DEEDS)
     assert set(PEOPLE) == set(COLUMNS)
     assert {cell.given for cell in cells()} == set(CELLS)

@@ -1,4 +1,4 @@
-"""`mixtral-bot check` on Slack: the granted scopes, and Slack's verdict on the bot's messages."""
+"""`mixtral-bot check` on Slack: the granted scopes, and whether Slack accepts the bot's messages."""
 
 import json
 
@@ -39,7 +39,7 @@ def test_the_scopes_of_the_manifest_are_all_that_is_needed():
     assert (told.works, told.says) == (True, f"all {len(WANTED)} of the manifest are granted")
 
 
-def test_a_missing_scope_is_told_with_what_does_not_work_and_the_mend():
+def test_a_missing_scope_is_reported_with_its_consequence_and_the_mend():
     [told] = scopes(WANTED - {"users:read", "team:read"})
     assert told.works is None
     assert "users:read (guests can launch)" in told.says
@@ -64,7 +64,7 @@ def test_a_scope_of_later_versions_needs_no_mend_today():
 def test_a_surplus_scope_is_harmless():
     surplus, all_there = scopes({*WANTED, "reactions:write"})
     assert surplus.works is None
-    assert surplus.says == "the token also has reactions:write: not used, and harmless"
+    assert surplus.says == "the token also has reactions:write: not used; nothing has to be done"
     assert all_there.works is True
 
 
@@ -86,7 +86,7 @@ def test_the_scopes_of_the_token_are_read_from_slacks_answer(stand_in, environ):
     assert "guests can launch" in told["scopes"].says
 
 
-def test_an_app_that_was_uninstalled_is_told_as_such(stand_in, environ):
+def test_an_app_that_was_uninstalled_is_reported_as_such(stand_in, environ):
     with Person(stand_in.url) as admin:
         admin.fault("refuse", method="auth.test", error="account_inactive")
         told = {finding.what: finding for finding in slack(environ)}
@@ -113,7 +113,7 @@ def test_slack_validates_samples_of_our_messages(environ):
     )
 
 
-def test_what_slack_finds_wrong_is_told_with_its_place(environ, monkeypatch):
+def test_a_fault_that_slack_finds_is_reported_with_its_place(environ, monkeypatch):
     wrong = Message(text="x", blocks=(section("x") | {"text": {"type": "mrkdwn", "text": "x" * 3001}},))
     monkeypatch.setattr(check_slack, "samples", lambda: iter([("card", wrong)]))
     [told] = blocks(environ)
@@ -138,6 +138,21 @@ def test_validations_that_slack_limits_are_counted(stand_in, environ):
     assert told.says.startswith("0 messages were validated; then Slack requires a pause of 30.0 s")
 
 
-def test_without_a_token_or_with_a_refused_one_the_blocks_say_nothing(environ):
+def test_without_a_token_or_with_a_refused_one_the_blocks_are_not_checked(environ):
     assert blocks({}) == []
     assert blocks(environ | {"SLACK_BOT_TOKEN": "xoxb-wrong"}) == []
+
+
+def test_tokens_in_each_other_s_variable_are_reported_before_slack_is_called(environ):
+    found = slack(environ | {"SLACK_BOT_TOKEN": APP_TOKEN, "SLACK_APP_TOKEN": BOT_TOKEN})
+    assert [(each.works, each.says) for each in found] == [
+        (False, "SLACK_BOT_TOKEN has an app-level token"),
+        (False, "SLACK_APP_TOKEN has no app-level token"),
+    ]
+    assert all(each.mend.startswith("set it to the ") for each in found)
+
+
+def test_a_signing_secret_is_not_reported_as_tested(environ):
+    *_, told = slack(environ | {"SLACK_APP_TOKEN": "", "SLACK_SIGNING_SECRET": "abc"})
+    assert told.works is None
+    assert "Slack's first request tests the secret" in told.says

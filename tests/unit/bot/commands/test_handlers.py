@@ -17,6 +17,7 @@ from bot.language.command import Ask, Down, Endpoint, Help, Launch, Logs, Plan, 
 from bot.language.question import Question
 from bot.slack.facts import ChannelFacts
 from tests.fakes.office import Office
+from workers.api import LogsGone
 from workers.placement.limits import Limits
 
 
@@ -100,7 +101,7 @@ def test_a_forged_choice_asks_as_the_person_who_presses_and_answers_nowhere_else
     assert len(office.answers.asked) == 1
 
 
-def test_the_name_of_what_a_person_cannot_see_is_taken_and_no_more_is_said(office):
+def test_a_name_taken_by_a_hidden_deployment_is_refused_without_details(office):
     office.running.put("fast", "http://127.0.0.1:1", "C0OPS")
     office.directory.channels["C0OPS"] = ChannelFacts()
     office.directory.joined["C0OPS"] = frozenset({"U1", "U3"})
@@ -113,7 +114,7 @@ def test_the_name_of_what_a_person_cannot_see_is_taken_and_no_more_is_said(offic
     assert "<@U1> launched it in <#C0OPS>" in office.says(Launch(name="fast"), user="U3")
 
 
-def test_what_ended_in_a_private_channel_never_was_for_those_outside_it(office):
+def test_a_deployment_that_ended_in_a_private_channel_is_unknown_to_people_outside_it(office):
     id_ = office.running.put("fast-1", "http://127.0.0.1:1", "C0OPS")
     office.running.append(office.running.story(id_).stopped().ended())
     office.running.put("open", "http://127.0.0.1:2")
@@ -162,7 +163,7 @@ def test_where_the_card_cannot_be_shown_nothing_is_started(office):
 
 
 @pytest.mark.parametrize("command", ["launch scripted", "ask Hello", "ask fast Hello"])
-def test_where_the_bot_cannot_write_the_mend_is_said_before_anything_is_begun(office, command):
+def test_where_the_bot_cannot_write_the_mend_is_reported_before_anything_starts(office, command):
     office.running.put("fast", "http://127.0.0.1:9", "C0HERE")
     office.running.put("slow", "http://127.0.0.1:9", "C0HERE")
     office.channels.joined = False
@@ -270,6 +271,15 @@ def test_without_an_endpoint_there_is_no_key_to_see(office):
 def test_logs_that_nobody_wrote_are_said_to_be_none(office):
     office.running.put("fast", "http://127.0.0.1:1")
     assert "has no log yet" in office.says(Logs())
+
+
+def test_the_card_of_what_ended_shows_no_logs_of_what_others_launched_under_its_name(office):
+    over = office.running.put("fast", "http://127.0.0.1:1")
+    card = office.requests.by_id(over)
+    office.running.append(office.running.story(over).stopped().ended())
+    office.running.put("fast", "http://127.0.0.1:2", "C0OPS", user="U3")
+    with pytest.raises(LogsGone, match="fast has ended"):
+        handlers.logs_of(card, office.context)
 
 
 def test_a_question_is_passed_on_with_where_to_answer(office):

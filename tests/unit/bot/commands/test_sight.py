@@ -1,4 +1,4 @@
-"""Among which deployments a question is routed, and when Slack is asked for that."""
+"""The deployments to which a question may be routed, and when that takes a call to Slack."""
 
 import pytest
 
@@ -55,7 +55,7 @@ def test_where_the_channels_own_one_ends_the_others_are_looked_at(office):
     assert asked(office) == "there"
 
 
-def test_whoever_reads_a_thread_asks_again_what_answered_there(office):
+def test_a_reader_of_a_thread_may_ask_the_deployment_that_answered_there(office):
     question = Question(id="E1", team="T1", channel="C0HERE", user="U2", text="And?", thread_ts="1.0", message_ts="2.0")
     closed = office.requests.get("closed").id
     found = route(question, office.context.askable.running(question, closed), closed)

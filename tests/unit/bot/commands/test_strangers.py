@@ -1,4 +1,4 @@
-"""Whose payloads are let in, by the fields that Slack fills."""
+"""Senders that are let in, by the fields of the payload."""
 
 import pytest
 
@@ -95,20 +95,22 @@ def test_a_company_on_the_list_is_let_in_by_its_workspace_or_its_enterprise():
         (PersonFacts(team=THEIRS), False, Standing.STRANGER),
         (PersonFacts(team=THEIRS, enterprise=THEIR_GRID), None, Standing.STRANGER),
         (None, False, Standing.OURS),
-        (None, True, Standing.STRANGER),
-        (None, None, Standing.STRANGER),
+        (None, True, Standing.UNCLEAR),
+        (None, None, Standing.UNCLEAR),
         (PersonFacts(team=OURS), True, Standing.OURS),
+        (PersonFacts(), True, Standing.UNCLEAR),
     ],
 )
-def test_where_the_payload_leaves_it_open_slack_decides_and_silence_of_slack_keeps_strangers_out(person, shared, found):
+def test_where_the_payload_leaves_it_open_slack_decides_and_its_silence_leaves_it_open(person, shared, found):
     sender = Sender(user="U1", team=SIBLING, channel="C1")
     assert once_asked(sender, person, shared, ON_GRID) is found
 
 
-def test_a_payload_without_a_team_in_a_shared_channel_is_a_strangers_unless_slack_says_otherwise():
+def test_a_payload_without_a_team_in_a_shared_channel_is_nobodys_until_slack_says_whose():
     sender = sender_of(event(shared=True))
     assert once_asked(sender, PersonFacts(team=OURS), True, ALONE) is Standing.OURS
-    assert once_asked(sender, None, True, ALONE) is Standing.STRANGER
+    assert once_asked(sender, None, True, ALONE) is Standing.UNCLEAR
+    assert once_asked(sender, PersonFacts(team=THEIRS), True, ALONE) is Standing.STRANGER
 
 
 def test_without_the_scope_that_tells_of_people_the_home_tab_opens_for_ones_own():
@@ -117,6 +119,18 @@ def test_without_the_scope_that_tells_of_people_the_home_tab_opens_for_ones_own(
     assert standing(sender, ALONE) is Standing.UNCLEAR
     assert once_asked(sender, None, False, ALONE) is Standing.OURS
     assert once_asked(sender, PersonFacts(team=THEIRS), False, ALONE) is Standing.STRANGER
+
+
+def test_an_enterprise_that_is_let_in_is_known_by_what_slack_says_where_the_payload_names_a_workspace_alone():
+    home = Home(team=OURS, others=frozenset({THEIR_GRID}))
+    for body in (event(shared=True, team=THEIRS, user_team=THEIRS), click(THEIRS)):
+        assert standing(sender_of(body), home) is Standing.UNCLEAR
+        assert once_asked(sender_of(body), PersonFacts(team=THEIRS, enterprise=THEIR_GRID), True, home) is (
+            Standing.INVITED
+        )
+        assert once_asked(sender_of(body), PersonFacts(team=THEIRS), True, home) is Standing.STRANGER
+        assert once_asked(sender_of(body), None, False, home) is Standing.UNCLEAR
+    assert standing(sender_of(click(THEIRS)), ALONE) is Standing.STRANGER
 
 
 def test_the_team_of_a_question_is_the_persons():

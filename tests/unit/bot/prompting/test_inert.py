@@ -62,7 +62,7 @@ CODE = """for at in items[1:]:
 """
 
 
-def test_code_stays_byte_for_byte_and_still_mentions_nobody():
+def test_code_is_unchanged_and_its_mentions_are_disabled():
     assert inert(f"```python\n{CODE}```\n[a](b)") == f"```python\n{CODE}```\n[a] (b)"
     assert inert("```\n<!channel> <@U0ROBIN> <https://a|b>\n```") == "```\n< !channel> < @U0ROBIN> < https://a|b>\n```"
 

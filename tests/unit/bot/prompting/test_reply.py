@@ -28,8 +28,11 @@ def reply_in(slack, place=PLACE, **more):
         slack.calls.append("began")
         slack.told.add(ts)
 
+    def removed(ts):
+        slack.told.discard(ts)
+
     slack.told.update(more.get("begun", ()))
-    record = AnswerRecord(metadata={}, starting=starting, began=began, lost=slack.lost)
+    record = AnswerRecord(metadata={}, starting=starting, began=began, removed=removed, lost=slack.lost)
     return Reply(slack, place, more.pop("open_answers", None) or OpenAnswers(), record, clock=slack.clock, **more)
 
 
@@ -188,6 +191,34 @@ def test_an_answer_of_eleven_thousand_characters_is_one_message():
     assert len(slack.messages) == 1
 
 
+@pytest.mark.parametrize("words", [40, 6_000])
+def test_an_answer_that_may_not_be_edited_is_replaced_once_when_it_is_complete(words):
+    slack = SlackThread()
+    slack.is_editable = False
+    text = " ".join(str(n) for n in range(words))
+    with reply_in(slack, CHANNEL) as reply:
+        for part in range(1, 10):
+            slack.now += 60
+            reply.show(text[: part * len(text) // 10])
+        reply.finish(text, footer="m · 1 s")
+    assert read(slack).split() == text.split()
+    assert slack.calls.count("post") == 1 + len(slack.messages)
+    assert slack.told == set(slack.messages)
+
+
+@pytest.mark.parametrize("blocks_up_to", [5_000, 0])
+def test_an_answer_whose_blocks_slack_refuses_is_complete_in_smaller_messages(blocks_up_to):
+    slack = SlackThread()
+    text = " ".join(f"<{n}>" for n in range(2_000))
+    with reply_in(slack, CHANNEL) as reply:
+        reply.show(text[:2_000])
+        slack.blocks_up_to = blocks_up_to
+        reply.show(text[:9_000])
+        reply.finish(text)
+    said = "".join(slack.messages.values()).replace("&lt;", "<").replace("&gt;", ">")
+    assert said.split() == text.split()
+
+
 def test_the_answer_to_the_oldest_question_is_posted_first():
     slack, open_answers = SlackThread(), OpenAnswers()
     with (
@@ -203,7 +234,7 @@ def test_the_answer_to_the_oldest_question_is_posted_first():
     assert list(slack.messages.values()) == ["First ", "Second "]
 
 
-def test_an_answer_that_ends_unposted_keeps_nobody_waiting():
+def test_an_answer_that_ends_unposted_blocks_no_other_answer():
     slack, open_answers = SlackThread(failures=["busy"]), OpenAnswers()
     with reply_in(slack, CHANNEL, open_answers=open_answers, ticket=(1.0, "a")) as older:
         older.show("First ")
@@ -222,7 +253,7 @@ def test_a_stream_that_somebody_stopped_is_the_end_of_the_answer():
         assert list(slack.messages.values()) == ["One "]
 
 
-def test_nothing_is_said_to_a_question_that_was_withdrawn():
+def test_nothing_is_posted_for_a_withdrawn_question():
     slack, withdrawal = SlackThread(), Withdrawal()
     with reply_in(slack, CHANNEL, withdrawal=withdrawal) as reply:
         withdrawal.because(Why.DELETED)

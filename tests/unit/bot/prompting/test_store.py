@@ -1,7 +1,7 @@
 """Which messages are reported for the first time."""
 
 from bot.language.question import Question
-from bot.prompting.store import Questions
+from bot.prompting.store import DEDUPLICATED_FOR, Questions
 
 
 def question(ts):
@@ -15,4 +15,4 @@ def test_a_message_is_taken_once_by_whoever_takes_it_first(redis):
     assert not questions.add(question("1.0"))
     assert questions.add(question("2.0"))
     assert not questions.claim(question("2.0").key)
-    assert 0 < redis.ttl(f"mixtral:asked:{question('1.0').key}") <= 3600
+    assert 0 < redis.ttl(f"mixtral:asked:{question('1.0').key}") <= DEDUPLICATED_FOR.total_seconds()

@@ -1,4 +1,4 @@
-"""What the app may do depends on the kind and the state of a channel, and each method has its own refusals."""
+"""The refusals of each method by the kind and the state of a channel."""
 
 import pytest
 
@@ -91,7 +91,7 @@ def test_an_edit_window_closes(app, robin):
     assert app.error("chat.update", channel=MIXTRAL, ts=card, text="x") == "edit_window_closed"
 
 
-def test_without_its_messages_tab_the_app_writes_to_nobody_directly(app, robin):
+def test_without_its_messages_tab_the_app_cannot_post_direct_messages(app, robin):
     robin.administer("policy", messages_tab=False)
     assert post(app, seed.DM_ADA) == "messages_tab_disabled"
     assert post(app, MIXTRAL) == "ok"

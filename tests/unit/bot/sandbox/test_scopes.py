@@ -1,4 +1,4 @@
-"""A token can do what its scopes allow, and Slack says which one is missing."""
+"""A token allows the calls of its scopes, and a refusal names the missing scope."""
 
 import pytest
 

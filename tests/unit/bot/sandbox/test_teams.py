@@ -1,4 +1,4 @@
-"""Whose team somebody is of, in each thing that Slack sends."""
+"""The team of a person in each kind of payload."""
 
 import asyncio
 
@@ -43,7 +43,7 @@ class Place:
         self.interactions = Interactions(self.stand_in, "http://127.0.0.1")
 
     def events(self, user, channel, text="hello"):
-        """What the app is told of a message, by type."""
+        """The events of a message that the app receives, by type."""
         self.received.payloads.clear()
         self.stand_in.say(user, self.workspace.channels[channel], text)
         return {payload["event"]["type"]: payload for payload in self.received.payloads}
@@ -107,7 +107,7 @@ def test_an_event_names_the_kind_of_its_channel(place, channel, kind):
     assert place.events(user, channel)["message"]["event"]["channel_type"] == kind
 
 
-def test_the_app_hears_nothing_of_a_direct_message_of_two_people(place):
+def test_the_app_receives_no_event_of_a_direct_message_of_two_people(place):
     assert place.events(seed.ROBIN, seed.PAIR, "@mixtral hello") == {}
 
 

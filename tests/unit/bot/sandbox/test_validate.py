@@ -1,4 +1,4 @@
-"""blocks.validate: the checker's verdict on blocks, messages and views."""
+"""blocks.validate: the checker's result for blocks, messages and views."""
 
 import pytest
 
@@ -41,7 +41,7 @@ def test_what_slack_would_take_is_fine(given):
         ({"view": MODAL | {"blocks": [HEADER]}}, "invalid_view", "/blocks/0"),
     ],
 )
-def test_what_it_would_refuse_is_told_with_the_place(given, error, pointer):
+def test_what_it_would_refuse_is_reported_with_the_place(given, error, pointer):
     assert verdict(**given) == {"ok": False, "error": error, "errors": [MISSING | {"pointer": pointer}]}
 
 

@@ -75,7 +75,7 @@ def test_the_app_joins_a_channel(space):
     assert space.feed.after(space.feed.cursor - 1)[0]["channel"]["id"] == seed.RANDOM
 
 
-def test_a_company_has_the_demo_s_people_and_channels_and_those_that_make_slack_difficult():
+def test_the_company_contains_the_demo_s_people_and_channels_and_further_ones():
     company = Workspace(Feed(), contents=seed.COMPANY)
     assert set(Workspace(Feed()).users) < set(company.users)
     assert set(Workspace(Feed()).channels) < set(company.channels)

@@ -129,11 +129,24 @@ def test_a_stream_that_one_channel_refuses_is_tried_in_the_others(slack, robin):
     assert slack.has("chat.startStream", GENERAL)
 
 
-def test_blocks_and_metadata_that_slack_refuses_are_left_out(slack, robin):
+@pytest.mark.parametrize("code", ["invalid_blocks", "invalid_attachments"])
+def test_blocks_and_metadata_that_slack_refuses_are_left_out(slack, robin, code):
     message = Message(text="A sentence", blocks=({"type": "divider"},))
-    robin.fault("refuse", method="chat.postMessage", error="invalid_blocks")
+    robin.fault("refuse", method="chat.postMessage", error=code)
     robin.fault("refuse", method="chat.postMessage", error="metadata_too_large")
     ts = slack.post(MIXTRAL, message, metadata=MARK)
     [posted] = [m for m in robin.messages(MIXTRAL) if m["ts"] == ts]
     assert posted["text"] == "A sentence"
     assert not posted.get("metadata")
+
+
+def test_blocks_that_slack_refuses_at_each_update_of_a_card_make_one_line_in_the_log(slack, robin, caplog):
+    message = Message(text="A sentence", blocks=({"type": "divider"},))
+    ts = slack.post(MIXTRAL, message)
+    for _ in range(3):
+        robin.fault("refuse", method="chat.update", error="invalid_blocks")
+        slack.update(MIXTRAL, ts, message)
+    [line] = [r for r in caplog.records if r.levelname == "WARNING"]
+    assert "chat.update: Slack refused the blocks" in line.getMessage()
+    assert "invalid_blocks" in line.getMessage()
+    assert line.exc_info is None

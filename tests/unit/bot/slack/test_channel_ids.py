@@ -1,4 +1,4 @@
-"""A channel whose id Slack changes: the bot keeps the first id inside, and Slack hears the current one."""
+"""A channel whose id Slack changes: the bot stores the first id, and calls Slack with the current one."""
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError

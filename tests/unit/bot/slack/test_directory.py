@@ -2,9 +2,9 @@
 
 import pytest
 
-from bot.slack.directory import ASKED_AGAIN, CHANNEL_KEPT, MEMBERS_KEPT, MOST, PERSON_KEPT, Directory
+from bot.slack.directory import ASKED_AGAIN, AWAY_FOR, CHANNEL_KEPT, MEMBERS_KEPT, MOST, PERSON_KEPT, Directory
 from bot.slack.facts import ChannelFacts, PersonFacts
-from bot.slack.failures import SlackAway, SlackRefused
+from bot.slack.failures import SlackAway, SlackBusy, SlackRefused
 
 PRIVATE = {"is_private": True, "is_member": True}
 
@@ -73,10 +73,21 @@ def test_while_slack_is_away_the_older_answer_stands_and_slack_is_not_asked_each
     for _ in range(3):
         assert directory.members("C1") == {"U1"}
         assert directory.members("C2") is None
-    assert len(slack.asked) == 3
+    assert len(slack.asked) == 2
     slack.failure, clock[0] = None, MEMBERS_KEPT + ASKED_AGAIN
     slack.answers["C2", None] = (["U2"], None)
     assert directory.members("C2") == {"U2"}
+
+
+@pytest.mark.parametrize(("failure", "pause"), [(SlackAway("away"), AWAY_FOR), (SlackBusy(20), 20)])
+def test_a_list_of_many_channels_waits_once_while_slack_does_not_respond(directory, slack, clock, failure, pause):
+    slack.failure = failure
+    assert [directory.channel(f"C{n}") for n in range(20)] == [None] * 20
+    assert slack.asked == ["C0"]
+    slack.failure, slack.answers = None, {"C1": PRIVATE, "U1": {"team_id": "T1"}}
+    assert directory.person("U1") == PersonFacts(team="T1")  # another method may respond
+    clock[0] = pause
+    assert directory.channel("C1") == ChannelFacts()
 
 
 def test_what_slack_refuses_is_not_known_whatever_was_known_before(directory, slack, clock):

@@ -1,8 +1,9 @@
-"""Bolt over HTTP: what Slack signs arrives as it was typed, and nothing else does; no client holds the others up."""
+"""Bolt over HTTP: signed payloads arrive unchanged, others are rejected, and no client blocks the others."""
 
 import json
 import socket
 import time
+from socketserver import ThreadingMixIn
 from urllib.parse import urlencode
 
 import pytest
@@ -154,7 +155,7 @@ def test_a_body_that_is_too_large_or_of_no_stated_size_is_not_read(server):
     assert b" 411 " in exchange(server, head + b"Content-Length: -1\r\n\r\n")
 
 
-def test_clients_that_send_slowly_are_cut_off_and_hold_up_nobody(server, post, monkeypatch):
+def test_clients_that_send_slowly_are_cut_off_and_block_no_other_client(server, post, monkeypatch):
     began = time.monotonic()
     slow = [socket.create_connection(("127.0.0.1", server.server_port), timeout=5) for _ in range(8)]
     for client in slow:
@@ -187,3 +188,20 @@ def test_more_connections_than_threads_are_answered_with_503(app, post, monkeypa
             assert time.monotonic() < deadline
     finally:
         server.close()
+
+
+def test_a_request_for_which_no_thread_can_be_started_occupies_no_connection(app, monkeypatch, caplog):
+    monkeypatch.setattr(http_server, "CONNECTIONS", 1)
+    server = serve_http(app, SECRET, 0, read_within=5)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(ThreadingMixIn, "process_request", no_thread)
+            assert exchange(server, b"GET / HTTP/1.1\r\n\r\n") == b""
+        assert b" 200 " in exchange(server, b"GET / HTTP/1.1\r\n\r\n")
+    finally:
+        server.close()
+        caplog.clear()
+
+
+def no_thread(*_):
+    raise RuntimeError("can't start new thread")

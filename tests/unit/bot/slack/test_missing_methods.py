@@ -1,4 +1,4 @@
-"""What one channel refuses says nothing about another, and nothing for ever."""
+"""A refusal counts for one channel or for the workspace, and for an hour."""
 
 import pytest
 

@@ -1,0 +1,93 @@
+"""The status of a thread while Slack is slow, and after it."""
+
+import threading
+import time
+
+import pytest
+
+from bot.prompting.sessions import Sessions
+from bot.slack.failures import SlackAway
+
+
+class SlowSlack:
+    """Slack's two methods for a status. Each call for a thread in `slow` lasts until `answers` is set."""
+
+    def __init__(self, slow=()):
+        self.slow = slow
+        self.answers = threading.Event()
+        self.called = threading.Event()
+        self.set = []
+
+    def has(self, method, channel):
+        return True
+
+    def insist(self, call):
+        return call()
+
+    def set_session(self, channel, thread, status):
+        self.called.set()
+        if thread in self.slow and not self.answers.wait(10):
+            raise SlackAway("no answer")
+        self.set.append((thread, status))
+
+    def set_status(self, channel, thread, words):
+        self.set.append((thread, words))
+
+
+@pytest.fixture
+def sessions_of():
+    made = []
+
+    def make(slack):
+        made.append((Sessions(slack), slack))
+        return made[-1][0]
+
+    yield make
+    for sessions, slack in made:
+        slack.answers.set()
+        sessions.close()
+
+
+def test_a_question_ends_though_slack_is_slow_with_the_status_of_another_thread(sessions_of):
+    slack = SlowSlack(slow={"1.0"})
+    sessions = sessions_of(slack)
+    sessions.begin("C1", "1.0")
+    assert slack.called.wait(5)
+    sessions.begin("C1", "2.0")
+    ending = threading.Thread(target=sessions.end, args=("C1", "2.0"), daemon=True)
+    ending.start()
+    ending.join(2)
+    assert not ending.is_alive()
+    assert slack.set == [("2.0", "active")]
+
+
+def test_no_beginning_of_an_earlier_question_of_the_thread_is_shown_after_the_end(sessions_of):
+    slack = SlowSlack(slow={"1.0"})
+    sessions = sessions_of(slack)
+    sessions.begin("C1", "1.0")
+    assert slack.called.wait(5)
+    for thread in ("2.0", "2.0"):
+        sessions.begin("C1", thread)
+    sessions.end("C1", "2.0")
+    slack.answers.set()
+    sessions.end("C1", "1.0")
+    sessions.begin("C1", "3.0")
+    sessions.end("C1", "3.0")
+    assert [status for ts, status in slack.set if ts == "2.0"] == ["active"]
+
+
+def test_a_status_that_is_late_is_not_shown_after_the_end(sessions_of):
+    slack = SlowSlack(slow={"1.0"})
+    sessions = sessions_of(slack)
+    sessions.begin("C1", "1.0")
+    assert slack.called.wait(5)
+    sessions.begin("C1", "2.0")
+    ending = [threading.Thread(target=sessions.end, args=("C1", ts), daemon=True) for ts in ("1.0", "2.0")]
+    for each in ending:
+        each.start()
+    time.sleep(0.05)
+    slack.answers.set()
+    for each in ending:
+        each.join(5)
+    assert [status for ts, status in slack.set if ts == "2.0"] == ["active"]
+    assert [status for ts, status in slack.set if ts == "1.0"] == ["processing", "active"]
