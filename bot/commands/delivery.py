@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 from bot.commands.context import Caller
 from bot.language.question import Question
 from bot.slack.calls import SlackCalls
-from bot.slack.failures import SlackFailed
+from bot.slack.failures import SlackFailed, SlackRefused
 from bot.slack.message import Message
 from bot.slack.responses import respond
 
@@ -31,14 +31,22 @@ def beside(message: Message, caller: Caller, slack: SlackCalls) -> None:
 
 
 def in_reply(message: Message, question: Question, slack: SlackCalls) -> None:
-    """Answer a message privately: ephemerally in its channel and thread, in direct messages by a reply that stays."""
+    """Answer a message privately: ephemerally in its channel and thread, in direct messages by a reply that stays.
+
+    Where Slack refuses an ephemeral message, the answer is a direct message.
+    """
+    place = question.channel, question.user
     try:
         if question.is_direct:
             root = question.thread_ts or question.message_ts
             slack.insist(lambda: slack.post(question.channel, message, thread=root), after_away=False)
             return
-        place = question.channel, question.user
-        slack.insist(lambda: slack.whisper(*place, message, thread=question.thread_ts), after_away=False)
+        try:
+            slack.insist(lambda: slack.whisper(*place, message, thread=question.thread_ts), after_away=False)
+        except SlackRefused as refused:
+            _LOG.info("%s gets the answer in a direct message: %s", question.user, refused)
+            channel = slack.insist(lambda: slack.open_direct(question.user))
+            slack.insist(lambda: slack.post(channel, message), after_away=False)
     except (SlackFailed, RedisError) as error:
         _LOG.warning("answer to %s in %s not delivered: %s", question.user, question.channel, error)
 

@@ -415,6 +415,12 @@ def test_a_mention_that_is_a_whole_command_which_reads_is_carried_out_once_and_p
     assert len([m for m in since if "1 deployment: fast." in words(m)]) == 1
 
 
+def test_where_slack_shows_no_private_answer_it_comes_as_a_direct_message(bot, robin):
+    robin.fault(method="chat.postEphemeral", kind="refuse", error="user_not_in_channel")
+    robin.say(MIXTRAL, "@mixtral help logs")
+    assert robin.wait_for_message(robin.open_dm(), lambda m: "/mixtral logs NAME" in words(m))
+
+
 def test_in_a_direct_message_help_is_a_command_whose_answer_stays(bot, robin):
     bot.put("help")
     bot.put("fast")
