@@ -74,8 +74,7 @@ class Line:
 
     def ask(self, question):
         """Every process receives the question, as if Slack repeated the event."""
-        for bot in self.bots:
-            bot.ask(question)
+        return True in [bot.ask(question) for bot in self.bots]
 
     def claim(self, question):
         return self.bots[-1].claim(question)

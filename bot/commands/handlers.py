@@ -180,7 +180,9 @@ def ask_again(value: str, caller: Caller, context: CommandContext) -> Message:
     named(question.deployment, "ask {}: …", caller, context)
     # The person who clicks is the asker; the user in the value is not trusted.
     asked = replace(question, team=caller.team, user=caller.user, outside=caller.outside, response_url=None)
-    context.answers.ask(asked)
+    if not context.answers.ask(asked):
+        name = escape(question.deployment)
+        return Message(text=f"*{name}* has been asked this already. To ask it again, write the question again.")
     return _asked(question.deployment)
 
 

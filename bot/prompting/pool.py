@@ -90,13 +90,15 @@ class AnswerPool:
         self._running: set[QuestionKey] = set()
         self._watches: list[threading.Thread] = []
 
-    def ask(self, question: Question) -> None:
-        """Store a question and return; it is answered in its thread. A repeated delivery has no effect.
+    def ask(self, question: Question) -> bool:
+        """Store a question and return; it is answered in its thread. False if it was stored before: it has no effect.
 
         Raises RedisError if it could not be stored; it must not be acknowledged then.
         """
-        if self._quick_questions.add(question):
+        is_new = self._quick_questions.add(question)
+        if is_new:
             self._submit(question.key)
+        return is_new
 
     def claim(self, question: Question) -> bool:
         """Note that a message is taken care of elsewhere; False if it was before. Raises RedisError."""

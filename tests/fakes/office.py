@@ -80,8 +80,11 @@ class Answers:
         self.claimed: set[str] = set()
         self.stopped: list[str] = []
 
-    def ask(self, question: Question) -> None:
-        self.asked.append(question)
+    def ask(self, question: Question) -> bool:
+        is_new = question.key not in {asked.key for asked in self.asked}
+        if is_new:
+            self.asked.append(question)
+        return is_new
 
     def claim(self, question: Question) -> bool:
         first = question.key not in self.claimed

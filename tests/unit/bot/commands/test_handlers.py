@@ -65,8 +65,8 @@ def test_where_several_could_answer_there_is_a_button_for_each_which_puts_the_qu
     shown = handlers.handle(Ask(text="What is salt?"), caller, office.context)
     buttons = shown.blocks[-1]["elements"]
     assert [b["text"]["text"] for b in buttons] == ["Ask fast", "Ask slow"]
-    for _ in range(2):
-        assert "Asked *slow*" in handlers.ask_again(buttons[1]["value"], caller, office.context).text
+    for said in ("Asked *slow*", "*slow* has been asked this already"):
+        assert said in handlers.ask_again(buttons[1]["value"], caller, office.context).text
     put = office.context.answers.asked[-1]
     assert (put.deployment, put.text, put.channel, put.user) == ("slow", "What is salt?", "C0HERE", "U1")
     assert put.key == "trigger:slow"
