@@ -11,6 +11,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from slack_bolt import Ack, BoltContext, BoltResponse
 
+from bot.commands.delivery import modal_of
 from bot.commands.sight import Known
 from bot.commands.strangers import Home, Sender, Standing, once_asked, sender_of, standing
 from bot.slack.calls import SlackCalls
@@ -138,5 +139,8 @@ def _in_ack(ack: Ack, body: JSON, message: Message) -> BoltResponse:
     if "command" in body:
         return ack(text=message.text, response_type="ephemeral")
     values = ((body.get("view") or {}).get("state") or {}).get("values") or {}
-    block = next(iter(values), None) if body.get("type") == "view_submission" else None
-    return ack(response_action="errors", errors={block: message.text}) if block else ack()
+    if body.get("type") != "view_submission":
+        return ack()
+    if block := next(iter(values), None):
+        return ack(response_action="errors", errors={block: message.text})
+    return ack(response_action="update", view=modal_of(message))

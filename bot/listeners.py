@@ -15,9 +15,10 @@ from slack_bolt.error import BoltUnhandledRequestError
 
 from bot.commands import handlers
 from bot.commands.context import Caller, CommandContext
-from bot.commands.delivery import after_ack, beside
+from bot.commands.delivery import after_ack, beside, modal_of
 from bot.commands.errors import CommandError
 from bot.commands.lookup import check, check_runs
+from bot.commands.message_commands import MessageCommands
 from bot.commands.policy import Permission
 from bot.commands.scale_handler import scale_to
 from bot.commands.settle import new_incident, settle, unexpected
@@ -27,7 +28,7 @@ from bot.door import ACK_BY, ACK_WITHIN, OUTSIDE, Door
 from bot.home_tab import HomeTab
 from bot.language.command import SLASH
 from bot.language.grammar import parse
-from bot.language.question import of_message
+from bot.language.question import is_for_others, of_message
 from bot.language.typed_text import plain
 from bot.language.values import InvalidValue, replicas
 from bot.prompting.store import Threads
@@ -35,6 +36,7 @@ from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackFailed
 from bot.slack.message import JSON, Message
 from bot.slack.responses import in_ack
+from bot.views import end_question
 from bot.views import scale as scale_view
 from bot.views.answer_choice import CHOOSE
 from workers.deployment.events import DeploymentId
@@ -80,6 +82,7 @@ class Listeners:
         self._later = later
         self._slack = slack
         self._door = door
+        self._commands = MessageCommands(context, bot_user, later, slack)
         self._home = HomeTab(context, slack, homes or later)
 
     def register(self, app: App) -> None:
@@ -87,11 +90,12 @@ class Listeners:
         app.command(SLASH)(self.command)
         app.action("card_endpoint")(self._click("endpoint", self._on_its_deployment(handlers.endpoint_of)))
         app.action("card_keep_trying")(self._click("keep trying", self._on_its_deployment(handlers.keep_trying)))
-        app.action("card_down")(self._click("down", self._on_its_deployment(handlers.end)))
+        app.action("card_down")(self._click("down", self._open_end, ack_within=0))
         app.action("card_logs")(self._click("logs", self._logs, ack_within=0))
         app.action("card_scale")(self._click("scale", self._open_scale, ack_within=0))
         app.action(re.compile(f"^{CHOOSE}"))(self._click("ask", self._ask_again))
         app.view("scale_deployment")(self.scale_submitted)
+        app.view(end_question.CALLBACK)(self.end_submitted)
         app.event("app_home_opened")(self.home_opened)
         app.event("app_mention")(self.message)
         app.event("agent_session_stopped")(self.session_stopped)
@@ -148,14 +152,44 @@ class Listeners:
         state = self._deployment(body, caller)
         check(Permission.SCALE, state, caller, self._context)
         check_runs(state)
+        return self._opened(caller, scale_view.modal(state, self._context.now()), f"{SLASH} scale {state.name} 2")
+
+    def _open_end(self, body: JSON, caller: Caller) -> Message:
+        """Ask before the end; only those who may end it are asked."""
+        state = self._deployment(body, caller)
+        check(Permission.END, state, caller, self._context)
+        if reply := handlers.ends_already(state):
+            return reply
+        return self._opened(caller, end_question.modal(state), f"{SLASH} down {state.name}")
+
+    def _opened(self, caller: Caller, view: JSON, instead: str) -> Message:
+        """Open a modal. Raises CommandError, with the command that does the same, if Slack refuses."""
         try:
-            self._slack.open_view(caller.once, scale_view.modal(state))
+            self._slack.open_view(caller.once, view)
         except SlackFailed as failed:
             raise CommandError(
-                f"The window could not be opened: {failed} Press again in a moment.",
-                hint=f"{SLASH} scale {state.name} 2",
+                f"The window could not be opened: {failed} Press again in a moment.", hint=instead
             ) from failed
         return NOTHING
+
+    def end_submitted(self, ack: Ack, body: JSON, view: JSON, context: BoltContext) -> None:
+        caller = caller_of(body, context)
+
+        def end() -> Message:
+            state = self._by_id(view["private_metadata"], caller)
+            already = handlers.ends_already(state)
+            handlers.end(state, caller, self._context)
+            return already or NOTHING  # the card shows the end
+
+        working = self._later.submit(settle, "modal down", caller, end)
+        try:
+            message = working.result(timeout=_until_ack(context))
+        except FutureTimeoutError:
+            message = Message(text=NOT_CERTAIN)
+        if message == NOTHING:
+            ack()
+        else:
+            ack(response_action="update", view=modal_of(message))
 
     def scale_submitted(self, ack: Ack, body: JSON, view: JSON, context: BoltContext) -> None:
         [(block, inputs)] = view["state"]["values"].items()
@@ -193,7 +227,9 @@ class Listeners:
         id_ = body.get("event_id") or f"{event['channel']}:{event['ts']}"
         # Stored before the ack, so that Slack repeats an event that could not be stored. Repetitions have no effect.
         outside = bool(context.get(OUTSIDE))
-        self._context.answers.ask(of_message(event, id_=id_, team=team, bot_user=self._bot_user, outside=outside))
+        question = of_message(event, id_=id_, team=team, bot_user=self._bot_user, outside=outside)
+        if not self._commands.take(event.get("text") or "", question):
+            self._context.answers.ask(question)
 
     def _is_prompt(self, event: JSON) -> bool:
         channel, root = event["channel"], event.get("thread_ts")
@@ -201,7 +237,9 @@ class Listeners:
             return True
         if f"<@{self._bot_user}" in (event.get("text") or ""):
             return True
-        return root is not None and self._threads.knows(channel, root)
+        if root is None or is_for_others(event.get("text") or ""):
+            return False
+        return self._threads.knows(channel, root)
 
     def _is_old(self, event: JSON) -> bool:
         """Whether Slack delivers a message so late that nobody waits for its answer."""

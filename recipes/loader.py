@@ -22,6 +22,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 NAME_RULE = "letters, digits, dot, dash and underscore, at most 63, the first a letter or a digit"
 FLAG = re.compile(r"-{0,2}[A-Za-z][A-Za-z0-9_.-]*")
 SUFFIXES = (".yaml", ".yml")
+SIMILAR = 0.6
+"""Minimum similarity, as difflib computes it, of a recipe's name to one that does not exist."""
 ENGINES: tuple[str, ...] = get_args(Engine.__annotations__["kind"])
 
 SERVED = ("name", "resources", "service", "envs", "secrets", "setup", "run", "engine", "num_nodes")
@@ -31,7 +33,7 @@ class NoSuchRecipe(RecipeError):
     """No recipe has this name."""
 
     def __init__(self, name: str, known: tuple[str, ...]) -> None:
-        near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.4)
+        near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=SIMILAR)
         self.nearest = near[0] if near else None
         self.known = known
         hint = f"did you mean {self.nearest}? There are" if near else "there are"

@@ -76,6 +76,9 @@ class Line:
         """Every process receives the question, as if Slack repeated the event."""
         return True in [bot.ask(question) for bot in self.bots]
 
+    def claim(self, question):
+        return self.bots[-1].claim(question)
+
     def stop(self, channel, thread, pressed):
         """One process is told, and not always the one that answers."""
         self.bots[-1].stop(channel, thread, pressed)

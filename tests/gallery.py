@@ -9,10 +9,11 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bot.language.command import Plan
 from bot.language.question import Question
 from bot.slack.message import Message
 from bot.views import alerts as notices
-from bot.views import card_refusals, endpoint, home, logs, plan, recipes, refusal, scale, status
+from bot.views import card_refusals, end_question, endpoint, home, logs, plan, recipes, refusal, scale, status
 from bot.views import help as help_view
 from bot.views import key_messages as keys
 from bot.views.answer_choice import choice
@@ -326,6 +327,11 @@ def backing_off() -> Story:
     return told.wait(5)
 
 
+def _scaled(told: Story, replicas: int) -> Message:
+    before = told.state
+    return scale.changed(before, told.scaled(replicas).state, told.now)
+
+
 def degraded() -> Story:
     """Two replicas: one answers, the other crashed repeatedly."""
     told = Story("mixtral", MIXTRAL, replicas=2).planned(*offers())
@@ -378,9 +384,8 @@ def others() -> dict[str, Message]:
         "status detail, newer": status.detail(newer(running[0]), now),
         "card newer": card(newer(running[0]), now),
         "status detail": status.detail(climbing().state, climbing().now),
-        "plan": plan.plan(MIXTRAL, rungs(usable=True), "read in 2026-11"),
-        "plan without clouds": plan.plan(strange, rungs(usable=False), "read in 2026-11"),
-        "plan, nothing fits": plan.plan(MIXTRAL, ()),
+        "plan": plan.plan(MIXTRAL, rungs(usable=True), Plan(limits=Limits(spot=True)), "read in 2026-11"),
+        "plan without clouds": plan.plan(strange, rungs(usable=False), Plan(), "read in 2026-11"),
         "recipes": recipes.recipes([SMOLLM2, MIXTRAL, strange], ["bad.yaml:3: resources.ports: abc is no port."]),
         "help": help_view.help(None),
         "help launch": help_view.help("deploy"),
@@ -390,15 +395,16 @@ def others() -> dict[str, Message]:
         "endpoint, to who holds a key": endpoint.held(keyed().state, [KeyId("k-77c2e0")]),
         "endpoint, first key revoked": endpoint.endpoint(Story().served().key_revoked("first").state, None),
         "keys": keys.listing(keyed().state),
+        "keys, to others": keys.listing_to_others(keyed().state, "U0NOOR00001"),
         "keys, none": keys.listing(Story().served().key_revoked("first").state),
         "key handed over": keys.handed_over(keyed().state, KeyId("k-3f9a01"), KEY, by=None),
         "key from another": keys.handed_over(keyed().state, KeyId("k-77c2e0"), KEY, by="U0ROBIN0001"),
         "key made for another": keys.made_for(keyed().state, KeyId("k-77c2e0"), "U0ADA000001"),
         "key revoked": keys.revoked(keyed().state, keyed().state.keys[0]),
-        "scaled down": scale.changed(spot().state, spot().scaled(1).state),
-        "scaled to nothing": scale.changed(two().state, two().scaled(0).state),
-        "scaled by hand": scale.changed(by_load().state, by_load().scaled(4).state),
-        "scaled again": scale.changed(degraded().state, degraded().scaled(2).state),
+        "scaled down": _scaled(spot(), 1),
+        "scaled to nothing": _scaled(two(), 0),
+        "scaled by hand": _scaled(by_load(), 4),
+        "scaled again": _scaled(degraded(), 2),
         "status detail, backing off": status.detail(backing_off().state, backing_off().now),
         "logs": logs.logs("mixtral", [log]),
         "refusal": refusal.refusal("There is no command `stauts`.", hint="Did you mean `/mixtral status`?"),
@@ -440,8 +446,9 @@ NOTE = Note(field="workdir", line=4, meaning="files are not copied to the machin
 def views() -> dict[str, dict[str, Any]]:
     """The modal and the Home tab."""
     return {
-        "modal scale": scale.modal(two().state),
-        "modal scale, by load": scale.modal(by_load().state),
+        "modal end": end_question.modal(two().state),
+        "modal scale": scale.modal(two().state, two().now),
+        "modal scale, by load": scale.modal(by_load().state, by_load().now),
         "home": home.home([two().state, in_the_cloud().state], BEGIN + timedelta(hours=1), "U0ROBIN0001"),
     }
 

@@ -34,6 +34,7 @@ TABLE = """
 deed              launcher admin   member  colleague guest    sibling external invited forged  stale   nobody
 launch            yes      yes     yes     yes       no guest yes     stranger yes     -       -       who
 status            listed   listed  listed  hidden    listed   listed  stranger listed  -       hidden  who
+status by mention listed   listed  listed  hidden    listed   listed  stranger listed  -       hidden  silent
 status NAME       yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   who
 ask NAME          yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   who
 mention           yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   silent
@@ -52,6 +53,7 @@ scale button      yes      yes     others  -         others   others  stranger o
 scale modal       yes      yes     others  -         others   others  stranger others  unknown ended   who
 down              yes      yes     others  unknown   others   others  stranger others  -       ended   who
 down button       yes      yes     others  -         others   others  stranger others  unknown ended   silent
+down modal        yes      yes     others  -         others   others  stranger others  unknown ended   who
 keep trying       yes      yes     others  -         others   others  stranger others  unknown ended   silent
 choose button     yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
 home              listed   listed  listed  hidden    listed   listed  silent   listed  -       hidden  silent

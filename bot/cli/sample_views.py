@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from bot.language.command import Plan
 from bot.slack.message import JSON, Message
 from bot.views import endpoint, home, plan, recipes, scale, status
 from bot.views import help as help_view
@@ -61,12 +62,12 @@ def samples() -> Iterator[tuple[str, Message | JSON]]:
     yield "status", status.overview([*states.values()], NOW)
     yield "status of one", status.detail(ready, NOW)
     yield "endpoint", endpoint.endpoint(ready, "mxk_sample", python=True)
-    yield "plan", plan.plan(RECIPE, RUNGS)
+    yield "plan", plan.plan(RECIPE, RUNGS, Plan())
     yield "recipes", recipes.recipes([RECIPE])
     yield "help", help_view.help(None)
     yield "refusal", refusal("This is a sample.", hint="/mixtral help")
     yield "Home tab", home.home([*states.values()], NOW, "U0SAMPLE001")
-    yield "Scale form", scale.modal(ready)
+    yield "Scale form", scale.modal(ready, NOW)
 
 
 def _state(*events: AnyEvent) -> Deployment:

@@ -43,9 +43,13 @@ class Channels(Protocol):
 
 
 class Answers(Protocol):
-    """Accepts questions. They are answered asynchronously."""
+    """Accepts questions. They are answered asynchronously.
+
+    `claim`: whether a message that is no question is reported for the first time.
+    """
 
     def ask(self, question: Question) -> bool: ...
+    def claim(self, question: Question) -> bool: ...
     def stop(self, channel: str, thread: str, pressed: str) -> None: ...
     def deleted(self, channel: str, ts: str) -> None: ...
 

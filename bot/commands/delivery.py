@@ -6,8 +6,9 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from bot.commands.context import Caller
+from bot.language.question import Question
 from bot.slack.calls import SlackCalls
-from bot.slack.failures import SlackFailed
+from bot.slack.failures import SlackFailed, SlackRefused
 from bot.slack.message import Message
 from bot.slack.responses import respond
 
@@ -24,9 +25,30 @@ def beside(message: Message, caller: Caller, slack: SlackCalls) -> None:
         if caller.channel:
             slack.insist(lambda: slack.whisper(caller.channel, caller.user, message), after_away=False)
         else:
-            slack.open_view(caller.once, _modal(message))
+            slack.open_view(caller.once, modal_of(message))
     except (SlackFailed, RedisError) as error:
         _LOG.warning("message to %s in %s not delivered: %s", caller.user, caller.channel or "a modal", error)
+
+
+def in_reply(message: Message, question: Question, slack: SlackCalls) -> None:
+    """Answer a message privately: ephemerally in its channel and thread, in direct messages by a reply that stays.
+
+    Where Slack refuses an ephemeral message, the answer is a direct message.
+    """
+    place = question.channel, question.user
+    try:
+        if question.is_direct:
+            root = question.thread_ts or question.message_ts
+            slack.insist(lambda: slack.post(question.channel, message, thread=root), after_away=False)
+            return
+        try:
+            slack.insist(lambda: slack.whisper(*place, message, thread=question.thread_ts), after_away=False)
+        except SlackRefused as refused:
+            _LOG.info("%s gets the answer in a direct message: %s", question.user, refused)
+            channel = slack.insist(lambda: slack.open_direct(question.user))
+            slack.insist(lambda: slack.post(channel, message), after_away=False)
+    except (SlackFailed, RedisError) as error:
+        _LOG.warning("answer to %s in %s not delivered: %s", question.user, question.channel, error)
 
 
 def after_ack(message: Message, caller: Caller) -> None:
@@ -35,7 +57,8 @@ def after_ack(message: Message, caller: Caller) -> None:
         _LOG.warning("answer not delivered: its response_url no longer accepts messages")
 
 
-def _modal(message: Message) -> dict[str, Any]:
+def modal_of(message: Message) -> dict[str, Any]:
+    """A modal that shows a message."""
     text = {"type": "section", "text": {"type": "mrkdwn", "text": message.text[:3000]}}
     return {
         "type": "modal",

@@ -10,6 +10,7 @@ from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, EnvMissing, NoRecipe
 from bot.commands.key_handlers import list_keys, new_key, revoke_key
 from bot.commands.lookup import check, check_present, named, one, seen, which
+from bot.commands.plan_handler import check_limits, nearest_recipe, plan
 from bot.commands.policy import Permission, may
 from bot.commands.recipe_catalog import name_from
 from bot.commands.scale_handler import scale_to
@@ -38,7 +39,6 @@ from bot.slack.message import Message
 from bot.views import endpoint as endpoint_view
 from bot.views import help as help_view
 from bot.views import logs as logs_view
-from bot.views import plan as plan_view
 from bot.views import recipes as recipes_view
 from bot.views import refusal as refusal_view
 from bot.views import status as status_view
@@ -103,12 +103,12 @@ def misunderstood(error: UsageError) -> Message:
 
 
 def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
-    if context.sight.is_guest(caller.user):
-        raise CommandError(GUESTS_LAUNCH_NOTHING)
+    check_may_launch(caller, context)
     recipe = _complete(command, context)
     name = command.name or name_from(recipe.name)
     if command.replicas and (why := out_of_bounds(recipe, command.replicas)):
         raise CommandError(why, hint=command_text(replace(command, replicas=nearest(recipe, command.replicas))))
+    check_limits(command, recipe, context)
     check_present(caller, context, "Nothing was started", "launch again")
     readers = context.channels.readers(caller.channel)
     try:
@@ -126,19 +126,26 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
     return Message(text=f"Launching *{name}* … Its card follows here, and shows every step.{others}")
 
 
+def check_may_launch(caller: Caller, context: CommandContext) -> None:
+    """Raises CommandError for a guest of the workspace."""
+    if context.sight.is_guest(caller.user):
+        raise CommandError(GUESTS_LAUNCH_NOTHING)
+
+
 def status(command: Status, caller: Caller, context: CommandContext) -> Message:
     if command.name is None:
         shown = seen(caller, context)
         # Without their logs, the people who may see them are not known.
         lost = () if caller.outside else context.deployments.lost()
         return status_view.overview(shown, context.now(), lost=lost)
-    return status_view.detail(named(command.name, "status", caller, context), context.now())
+    return status_view.detail(named(command.name, "status {}", caller, context), context.now())
 
 
 def scale(command: Scale, caller: Caller, context: CommandContext) -> Message:
+    form = f"scale {{}} {command.replicas}"
     if command.name is None:
-        raise which(f"scale {{}} {command.replicas}", caller, context)
-    state = named(command.name, "scale", caller, context)
+        raise which(form, caller, context)
+    state = named(command.name, form, caller, context)
     return scale_to(state, command.replicas, caller, context)
 
 
@@ -170,7 +177,7 @@ def ask_again(value: str, caller: Caller, context: CommandContext) -> Message:
         raise CommandError("This button is no longer valid. Ask again.") from error
     if question.deployment is None or question.channel != caller.channel:
         raise CommandError("This button is no longer valid. Ask again.")
-    named(question.deployment, "ask", caller, context)
+    named(question.deployment, "ask {}: …", caller, context)
     # The person who clicks is the asker; the user in the value is not trusted.
     asked = replace(question, team=caller.team, user=caller.user, outside=caller.outside, response_url=None)
     if not context.answers.ask(asked):
@@ -184,7 +191,7 @@ def _asked(name: str) -> Message:
 
 
 def endpoint(command: Endpoint, caller: Caller, context: CommandContext) -> Message:
-    return endpoint_of(one(command.name, "endpoint", caller, context), caller, context)
+    return endpoint_of(one(command.name, "endpoint {}", caller, context), caller, context)
 
 
 def endpoint_of(state: Deployment, caller: Caller, context: CommandContext) -> Message:
@@ -201,23 +208,12 @@ def endpoint_of(state: Deployment, caller: Caller, context: CommandContext) -> M
 
 
 def logs(command: Logs, caller: Caller, context: CommandContext) -> Message:
-    return logs_of(one(command.name, "logs", caller, context), context)
+    return logs_of(one(command.name, "logs {}", caller, context), context)
 
 
 def logs_of(state: Deployment, context: CommandContext) -> Message:
     """The end of each replica's log, for the command and the card's button."""
     return logs_view.logs(state.name, context.deployments.logs(state.id, LOG_LINES))
-
-
-def plan(command: Plan, context: CommandContext) -> Message:
-    try:
-        recipe = context.recipes.get(command.recipe)
-    except NoRecipe as missing:
-        raise _nearest(missing, command) from missing
-    rungs, why_empty = context.ladder(recipe, command.limits)
-    if not rungs:
-        return refusal_view.refusal(escape(why_empty))
-    return plan_view.plan(recipe, rungs, context.priced())
 
 
 def recipes(context: CommandContext) -> Message:
@@ -228,28 +224,29 @@ def recipes(context: CommandContext) -> Message:
 def down(command: Down, caller: Caller, context: CommandContext) -> Message:
     if command.name is None:
         raise which("down {}", caller, context)
-    return end(named(command.name, "down", caller, context), caller, context)
+    return end(named(command.name, "down {}", caller, context), caller, context)
 
 
 def end(state: Deployment, caller: Caller, context: CommandContext) -> Message:
     """End a deployment, for the command and the card's button."""
     check(Permission.END, state, caller, context)
-    if reply := _ends_already(state):
+    if reply := ends_already(state):
         return reply
     after = context.deployments.stop(state.id, by=caller.user)
-    if after.stopped_by != caller.user and (reply := _ends_already(after)):
+    if after.stopped_by != caller.user and (reply := ends_already(after)):
         return reply
     return Message(text=f"Ending *{state.name}*. Its card shows when all its machines have ended.")
 
 
-def _ends_already(state: Deployment) -> Message | None:
+def ends_already(state: Deployment) -> Message | None:
+    """The reply to a request to end what has ended or is ending; None if it runs."""
     status = "down" if state.ended else "shutting down"
     return Message(text=f"*{state.name}* is {status} already.") if is_ending(state) else None
 
 
 def keep_trying(state: Deployment, caller: Caller, context: CommandContext) -> Message:
     """Try a dry ladder again at intervals, for the card's button."""
-    check(Permission.SCALE, state, caller, context)
+    check(Permission.KEEP_TRYING, state, caller, context)
     if is_ending(state):
         return Message(
             text=f"*{state.name}* has ended. Launch it again with {code(f'{SLASH} launch {state.recipe.name}')}."
@@ -269,15 +266,10 @@ def _complete(command: Launch, context: CommandContext) -> Recipe:
     try:
         return context.recipes.complete(command.recipe, command.env)
     except NoRecipe as missing:
-        raise _nearest(missing, command) from missing
+        raise nearest_recipe(missing, command) from missing
     except EnvMissing as lacking:
         filled = replace(command, env=command.env | dict.fromkeys(lacking.missing, "…"))
         raise CommandError(lacking.sentence, hint=command_text(filled)) from lacking
-
-
-def _nearest(missing: NoRecipe, command: Launch | Plan) -> CommandError:
-    hint = command_text(replace(command, recipe=missing.nearest)) if missing.nearest else f"{SLASH} recipes"
-    return CommandError(missing.sentence, hint=hint)
 
 
 def _taken(taken: NameTaken, command: Launch, caller: Caller, context: CommandContext) -> CommandError:

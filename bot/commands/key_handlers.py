@@ -3,7 +3,7 @@
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, NotShown
 from bot.commands.lookup import check, check_runs, named, one
-from bot.commands.policy import Permission
+from bot.commands.policy import Permission, may
 from bot.language.command import SLASH, ListKeys, NewKey, RevokeKey
 from bot.slack.message import Message
 from bot.views import key_messages as keys_view
@@ -15,12 +15,15 @@ NO_KEYS = "its keys no longer work"
 
 
 def list_keys(command: ListKeys, caller: Caller, context: CommandContext) -> Message:
-    return keys_view.listing(one(command.name, "key", caller, context))
+    state = one(command.name, "key {} list", caller, context)
+    if _may_make(state, caller, context):
+        return keys_view.listing(state)
+    return keys_view.listing_to_others(state, caller.user)
 
 
 def new_key(command: NewKey, caller: Caller, context: CommandContext) -> Message:
     """Make a key and show it to its owner. If it cannot be shown, it is revoked."""
-    state = named(command.name, "key", caller, context)
+    state = named(command.name, f"key {{}} new{' @PERSON' if command.user else ''}", caller, context)
     check(Permission.MAKE_KEY, state, caller, context)
     check_runs(state, NO_KEYS)
     if state.endpoint is None:
@@ -42,22 +45,26 @@ def new_key(command: NewKey, caller: Caller, context: CommandContext) -> Message
 
 
 def revoke_key(command: RevokeKey, caller: Caller, context: CommandContext) -> Message:
-    state = named(command.name, "key", caller, context)
+    state = named(command.name, f"key {{}} revoke {command.key}", caller, context)
     check_runs(state, NO_KEYS)
-    key = _known(command, state)
+    key = _known(command, state, may_make=_may_make(state, caller, context))
     if key.user != caller.user:
         check(Permission.REVOKE_KEY, state, caller, context)
     context.deployments.revoke_key(state.id, key.id, by=caller.user)
     return keys_view.revoked(state, key)
 
 
-def _known(command: RevokeKey, state: Deployment) -> Key:
+def _may_make(state: Deployment, caller: Caller, context: CommandContext) -> bool:
+    return may(caller.user, Permission.MAKE_KEY, launcher=state.place.user, admins=context.admins)
+
+
+def _known(command: RevokeKey, state: Deployment, *, may_make: bool) -> Key:
     for key in state.keys:
         if key.id == command.key:
             return key
     sentence = f"*{state.name}* has no key {code(command.key)}; it may have been revoked."
     if not state.keys:
-        raise CommandError(f"{sentence} It has no keys.", hint=f"{SLASH} key {state.name} new")
+        raise CommandError(f"{sentence} It has no keys.", hint=f"{SLASH} key {state.name} new" if may_make else None)
     theirs = ", ".join(f"{code(key.id)} ({mention(key.user)})" for key in state.keys[:20])
     more = f" and {len(state.keys) - 20} more" if len(state.keys) > 20 else ""  # noqa: PLR2004 - as many as above
     raise CommandError(f"{sentence} Its keys are {theirs}{more}.", hint=f"{SLASH} key {state.name} list")

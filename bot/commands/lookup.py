@@ -14,34 +14,43 @@ from workers.api import EventLogGone, NoSuchDeployment
 from workers.deployment.condition import condition_of, is_ending
 from workers.deployment.state import Deployment
 
+SIMILAR = 0.6
+"""Minimum similarity, as difflib computes it, of a name that is suggested instead of one that does not exist."""
+
 
 def seen(caller: Caller, context: CommandContext) -> list[Deployment]:
     """Every deployment that has not ended and that the caller may see, by name."""
     return context.sight.of(caller.viewer, context.deployments.all())
 
 
-def named(name: str, word: str, caller: Caller, context: CommandContext) -> Deployment:
-    """The deployment of this name, if the caller may see it.
-
-    Raises CommandError; its hint is the command `word` with the nearest name.
-    """
+def visible(name: str, caller: Caller, context: CommandContext) -> Deployment | None:
+    """The deployment of this name; None if there is none that the caller may see. Raises EventLogGone."""
     try:
         state = context.deployments.get(name)
     except NoSuchDeployment:
-        pass
+        return None
     except EventLogGone:  # without its log, the people who may see it are not known
         if not caller.outside:
             raise
-    else:
-        if context.sight.sees(caller.viewer, state):
-            return state
+        return None
+    return state if context.sight.sees(caller.viewer, state) else None
+
+
+def named(name: str, form: str, caller: Caller, context: CommandContext) -> Deployment:
+    """The deployment of this name, if the caller may see it.
+
+    `form`: the command without its name, as `scale {} 2`. Raises CommandError; its hint is the same command with the
+    nearest name.
+    """
+    if (state := visible(name, caller, context)) is not None:
+        return state
     names = [state.name for state in seen(caller, context)]
-    close = get_close_matches(name, names, n=1, cutoff=0.4)
+    close = get_close_matches(name, names, n=1, cutoff=SIMILAR)
     known = (
         f"The deployments are {', '.join(names)}." if names else f"Nothing is running. `{SLASH} launch` starts a model."
     )
     sentence = f"{_unknown(name, caller, context)} {known}"
-    raise CommandError(sentence, hint=f"{SLASH} {word} {close[0]}" if close else None)
+    raise CommandError(sentence, hint=_filled(form, close[0]) if close else None)
 
 
 def _unknown(name: str, caller: Caller, context: CommandContext) -> str:
@@ -54,21 +63,25 @@ def _unknown(name: str, caller: Caller, context: CommandContext) -> str:
     return f"*{last.name}* ended {moment(last.ended.at)}: it ran {duration(last.ran_for(last.ended.at))}, {cost}."
 
 
-def one(name: str | None, word: str, caller: Caller, context: CommandContext) -> Deployment:
-    """The named deployment, or the only one. Raises CommandError."""
+def one(name: str | None, form: str, caller: Caller, context: CommandContext) -> Deployment:
+    """The named deployment, or the only one. `form`: as in `named`. Raises CommandError."""
     if name is not None:
-        return named(name, word, caller, context)
+        return named(name, form, caller, context)
     running = seen(caller, context)
     if len(running) == 1:
         return running[0]
-    raise which(f"{word} {{}}", caller, context)
+    raise which(form, caller, context)
 
 
 def which(form: str, caller: Caller, context: CommandContext) -> CommandError:
     names = [state.name for state in seen(caller, context)]
     if not names:
         return CommandError("Nothing is running.", hint=f"{SLASH} launch")
-    return CommandError(f"Give the name of a deployment: {', '.join(names)}.", hint=f"{SLASH} {form.format(names[0])}")
+    return CommandError(f"Give the name of a deployment: {', '.join(names)}.", hint=_filled(form, names[0]))
+
+
+def _filled(form: str, name: str) -> str:
+    return f"{SLASH} {form.replace('{}', name, 1)}"
 
 
 def check(deed: Permission, state: Deployment, caller: Caller, context: CommandContext) -> None:

@@ -10,6 +10,7 @@ class Permission(StrEnum):
 
     SCALE = "scale it"
     END = "end it"
+    KEEP_TRYING = "let it keep trying"
     SEE_KEY = "see its key"
     MAKE_KEY = "make a key to it"
     REVOKE_KEY = "revoke a key that is not theirs"
@@ -18,7 +19,14 @@ class Permission(StrEnum):
 def may(user: str, deed: Permission, *, launcher: str, admins: Collection[str]) -> bool:
     """Whether the user may do this to a deployment of `launcher`."""
     match deed:
-        case Permission.SCALE | Permission.END | Permission.SEE_KEY | Permission.MAKE_KEY | Permission.REVOKE_KEY:
+        case (
+            Permission.SCALE
+            | Permission.END
+            | Permission.KEEP_TRYING
+            | Permission.SEE_KEY
+            | Permission.MAKE_KEY
+            | Permission.REVOKE_KEY
+        ):
             return user == launcher or user in admins
         case _:
             assert_never(deed)

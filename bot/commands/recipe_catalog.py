@@ -33,6 +33,10 @@ class RecipeCatalog:
                 broken.append(error)
         return found, broken
 
+    def names(self) -> tuple[str, ...]:
+        """The name of every recipe, sorted."""
+        return loader.names(self._folders)
+
     def get(self, name: str | None) -> Recipe:
         """The recipe of this name, or the default one. Raises CommandError, RecipeError."""
         return self._load(self._find(name or self.default))

@@ -24,7 +24,7 @@ def scale_to(state: Deployment, replicas: int, caller: Caller, context: CommandC
         return scale_view.unchanged(state)
     after = context.deployments.scale(state.id, replicas, by=caller.user)
     check_runs(after)  # it may have been ended at the same moment
-    return scale_view.changed(state, after)
+    return scale_view.changed(state, after, context.now())
 
 
 def _given_up(state: Deployment) -> bool:

@@ -161,6 +161,22 @@ _WORDS_OF_OTHERS = {
 MEANT = {word: command for command, words in _WORDS_OF_OTHERS.items() for word in words}
 """Words of other tools, and the command that is suggested for each. They are never executed."""
 
+_BEGINNINGS = """
+    what which who whom whose when where why how what's who's where's how's when's why's
+    is are am was were do does did can could will would shall should may might must has have had isn't aren't don't
+    tell write explain give list name show make describe translate summarize summarise compare find define create say
+    help please let let's hello hi hey thanks
+    a an the this that these those there it i you we they he she my our your
+    if in on at of for from with and or but not no yes to
+"""
+QUESTION_WORDS = frozenset(_BEGINNINGS.split())
+"""Words with which a prompt may begin. They are not names of new deployments."""
+
+
+def address(name: str) -> str:
+    """A deployment's name as a prompt begins with it: `fast`, `what:`."""
+    return f"{name}:" if name in QUESTION_WORDS else name
+
 
 def usage(command: str) -> str:
     """The usage of a command, with `/mixtral`."""

@@ -9,6 +9,7 @@ from msgspec import Struct
 from bot.language.command import (
     MAX_PROMPT,
     MEANT,
+    QUESTION_WORDS,
     SAME_AS,
     SLASH,
     USAGES,
@@ -33,6 +34,12 @@ from bot.language.typed_text import plain, straight, unquoted
 from bot.language.values import InvalidValue, Options, environment, limits, name, quoted, replicas, shown
 
 LAUNCH_FLAGS = ("--replicas", "--spot", "--gpus", "--clouds", "--env", "--max-price")
+SIMILAR = 0.75
+"""Minimum similarity, as difflib computes it, of a misspelt command to the command that is suggested."""
+
+SUGGESTED = 300
+"""Maximum length in characters of a question that is repeated in a suggestion."""
+
 PLAN_FLAGS = ("--spot", "--gpus", "--clouds", "--max-price")
 
 
@@ -45,23 +52,28 @@ class Prompt(Struct, frozen=True, kw_only=True):
 
 def parse(text: str) -> Command | UsageError:
     """The command in `text`, as Slack sends it, without the slash command itself. An empty text is `help`."""
-    typed = plain(text)
-    word, rest = _first_word(typed)
+    word, _ = _first_word(plain(text))
     word = SAME_AS.get(word.lower(), word.lower())
     if not word:
         return Help()
-    if word not in USAGES:
-        return _unknown(word, rest)
+    return _command(word, text) if word in USAGES else _unknown(word, text)
+
+
+def _command(word: str, text: str) -> Command | UsageError:
+    """The command `word` with what follows the first word of `text`."""
     try:
-        return _parse(word, rest if word != "key" else _first_word(plain(text, mentions=True))[1])
+        return _parse(word, _first_word(plain(text, mentions=word == "key"))[1])
     except InvalidValue as wrong:
         return UsageError(sentence=wrong.sentence, usage=usage(word), nearest=wrong.nearest)
 
 
 def prompt_of(text: str, running: Collection[str]) -> Prompt:
-    """Split off a prompt's address: `fast: Hello` and `fast Hello` are for `fast` if that is a running deployment."""
+    """Split off a prompt's address: `fast: Hello` and `fast Hello` are for `fast` if that is a running deployment.
+
+    A word with which questions begin is an address only with a colon: `what is salt` is not for `what`.
+    """
     first, rest = _first_word(text.strip())
-    if first.rstrip(":") in running:
+    if first.rstrip(":") in running and first not in QUESTION_WORDS:
         return Prompt(deployment=first.rstrip(":"), text=unquoted(rest))
     return Prompt(deployment=None, text=unquoted(text))
 
@@ -86,10 +98,17 @@ def _first_word(text: str) -> tuple[str, str]:
     return parts[0], parts[1]
 
 
-def _unknown(word: str, rest: str) -> UsageError:
-    close = get_close_matches(word, [*USAGES, *SAME_AS], n=1, cutoff=0.6)
+def _unknown(word: str, text: str) -> UsageError:
+    """The error for a first word that is no command: it may be one of another tool, misspelt, or begin a question."""
+    close = get_close_matches(word, [*USAGES, *SAME_AS], n=1, cutoff=SIMILAR)
     meant = MEANT.get(word) or (SAME_AS.get(close[0], close[0]) if close else None)
-    nearest = f"{SLASH} {meant} {shown(rest, 60)}".strip() if meant else None
+    typed = plain(text)
+    rest = _first_word(typed)[1]
+    nearest = None
+    if meant and not isinstance(_command(meant, text), UsageError):
+        nearest = f"{SLASH} {meant} {shown(rest, 60)}".strip()
+    elif rest and not close and len(typed) <= MAX_PROMPT:
+        meant, nearest = "ask", f"{SLASH} ask {shown(typed, SUGGESTED)}"
     return UsageError(
         sentence=_no_command(word, listed=nearest is None),
         usage=usage(meant or "help"),
@@ -155,6 +174,11 @@ def _launch(given: Options) -> Launch:
             raise InvalidValue(
                 f"A name is one word; {quoted(' '.join(after))} is {len(after)} words. Join them with hyphens.",
                 nearest=_again((*before, "as", one.lower()), given),
+            )
+        if after[0] in QUESTION_WORDS:
+            raise InvalidValue(
+                f"Questions begin with {quoted(after[0])}, so no deployment can be called that.",
+                nearest=_again((*before, "as", f"{after[0]}-1"), given),
             )
     return Launch(
         recipe=before[0] if before else None,

@@ -24,7 +24,7 @@ _MAX_ID_LENGTH = 20
 def key(words: Sequence[str]) -> ListKeys | NewKey | RevokeKey:
     """The command in the words after `key`. Raises InvalidValue, whose sentence never repeats a key."""
     _refuse_keys(words)
-    if not words or words == ("list",):
+    if not words or (len(words) == 1 and words[0].lower() == "list"):
         return ListKeys()
     _check_order(words)
     if len(words) == 1:

@@ -14,6 +14,9 @@ QuestionKey = NewType("QuestionKey", str)
 """Identifies a question: the same for every event that reports it."""
 
 
+_PEOPLE = re.compile(r"\s*<(?:@[UW]|!(?:subteam\^|here|channel|everyone))")
+
+
 def is_direct(channel: str) -> bool:
     """Whether a channel is a direct message of two people. Ids of group direct messages look like those of channels."""
     return channel.startswith("D")
@@ -116,9 +119,19 @@ def _edited(event: Mapping[str, Any]) -> str | None:
 
 
 def typed(text: str, bot_user: str) -> str:
-    """The text of a message without mentions of the bot and without Slack's markup.
+    """The text of a message without mentions of the bot and without Slack's markup."""
+    return plain(without_mention(text, bot_user))
+
+
+def without_mention(text: str, bot_user: str) -> str:
+    """The text of a message without mentions of the bot, as Slack sends it.
 
     A comma or colon after the mention belongs to it, but not the colon of an emoji.
     """
     mention = re.compile(rf"<@{re.escape(bot_user)}(?:\|[^>]*)?>[ \t]*(?:,|:(?![\w+-]+:))?") if bot_user else None
-    return plain(mention.sub("", text) if mention else text)
+    return mention.sub("", text) if mention else text
+
+
+def is_for_others(text: str) -> bool:
+    """Whether a message begins with the mention of people."""
+    return _PEOPLE.match(text) is not None

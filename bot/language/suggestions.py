@@ -24,6 +24,11 @@ def command_text(command: Launch | Plan) -> str:
     return joined(words)
 
 
+def flags(limits: Limits) -> str:
+    """`--spot --max-price 12.50`; empty without limits."""
+    return " ".join(_limits(limits))
+
+
 def joined(words: Iterable[str]) -> str:
     """Words after the slash command, quoted where needed.
 

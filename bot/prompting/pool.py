@@ -103,6 +103,10 @@ class AnswerPool:
                 self._withdraw(self._quick_questions.withdraw_earlier(question))
         return is_new
 
+    def claim(self, question: Question) -> bool:
+        """Note that a message is taken care of elsewhere; False if it was before. Raises RedisError."""
+        return self._quick_questions.claim(question.key)
+
     def stop(self, channel: str, thread: str, pressed: str) -> None:
         """End the answers in a thread at once, also those of other processes. What has been shown stays.
 

@@ -5,6 +5,7 @@ from typing import TypeAlias, assert_never
 
 from msgspec import Struct
 
+from bot.language.command import address as named
 from bot.language.grammar import addressed, prompt_of, too_long
 from bot.language.question import Question
 from workers.deployment import condition
@@ -138,7 +139,7 @@ def _several(names: Sequence[str], prompt: str) -> str:
     again = prompt if len(prompt) <= REPEATED_LIMIT and prompt.isprintable() and "`" not in prompt else "…"
     return (
         f"Several deployments could answer: {', '.join(names)}. Name one: `@mixtral {names[0]}: {again}` "
-        f"in a message, or `/mixtral ask {names[0]} {again}`."
+        f"in a message, or `/mixtral ask {named(names[0])} {again}`."
     )
 
 

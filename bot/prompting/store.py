@@ -57,6 +57,10 @@ class Questions:
         kept = int(DEDUPLICATED_FOR.total_seconds())
         return bool(self._add(keys, [kept, question.key, _encode(asked)]))
 
+    def claim(self, key: QuestionKey) -> bool:
+        """Note that a message was reported; False if it was before, also as a question."""
+        return bool(self._redis.set(_asked(key), 1, nx=True, ex=int(DEDUPLICATED_FOR.total_seconds())))
+
     def withdraw_in_thread(self, channel: str, thread: str, before: str) -> list[QuestionKey]:
         """Note that nobody wants the answers in a thread any more, and return the questions.
 

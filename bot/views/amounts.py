@@ -20,6 +20,11 @@ def usd_per_hour(amount: Decimal) -> str:
     return f"{usd(amount)}/h"
 
 
+def per_hour_and_day(amount: Decimal) -> str:
+    """`65.88 USD/h (1,581.12 USD per day)`."""
+    return f"{usd_per_hour(amount)} ({usd(amount * 24)} per day)"
+
+
 def duration(length: timedelta) -> str:
     """At most two units: `3 s`, `2 min 5 s`, `1 h 3 min`, `2 d 4 h`."""
     seconds = max(0, int(length.total_seconds()))

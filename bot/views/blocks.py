@@ -65,17 +65,6 @@ def button(label: str, action: str, value: str, *, style: Literal["primary", "da
     return made | {"style": style} if style else made
 
 
-def confirm(title: str, text: str, *, yes: str, no: str) -> Block:
-    """The confirmation dialog of a button."""
-    return {
-        "title": plain(title, 100),
-        "text": plain(text, 300),
-        "confirm": plain(yes, 30),
-        "deny": plain(no, 30),
-        "style": "danger",
-    }
-
-
 def fenced(text: str, limit: int = MAX_SECTION) -> str:
     """Untrusted text as a code block; of a long text, its end."""
     room = limit - 2 * len(FENCE) - 2

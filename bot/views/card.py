@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from bot.slack.message import Message
 from bot.views import attempts, endpoint, ladder, lost_control, offers, replicas, words
 from bot.views.amounts import count, duration, moment, seconds, usd_per_hour
-from bot.views.blocks import Block, actions, button, confirm, context, fenced, fields, header, listed, section
+from bot.views.blocks import Block, actions, button, context, fenced, fields, header, listed, section
 from bot.views.escape import clip, code, escape, inert
 from bot.views.readers import read_by
 from bot.views.recipes import notes
@@ -224,31 +224,16 @@ def _replicas(deployment: Deployment, now: datetime) -> list[Block]:
     return [section(listed(["*Replicas*", *replicas.lines(deployment, now)]))]
 
 
-def _removed(deployment: Deployment) -> str:
-    if not deployment.wanted:
-        return "Its endpoint is removed"
-    replicas_ = "replica" if deployment.wanted == 1 else f"{deployment.wanted} replicas"
-    return f"Its {replicas_} and its endpoint are removed"
-
-
 def _buttons(deployment: Deployment) -> list[Block]:
     if is_ending(deployment):
         return []
-    id_, name = deployment.id, deployment.name
+    id_ = deployment.id
     machines = [a for a in deployment.attempts if a.machine and not a.gone_at]
-    down = button("End", "card_down", id_, style="danger") | {
-        "confirm": confirm(
-            f"End {clip(name, 40)}?",
-            f"{_removed(deployment)}, and its keys stop working.",
-            yes="End it",
-            no="Keep it",
-        )
-    }
     shown = [
         button("Endpoint and key", "card_endpoint", id_, style="primary") if deployment.endpoint else None,
         button("Keep trying", "card_keep_trying", id_, style="primary") if awaits_decision(deployment) else None,
         button("Logs", "card_logs", id_) if machines else None,
         button("Scale…", "card_scale", id_),
-        down,
+        button("End", "card_down", id_, style="danger"),  # its modal asks: a dialog here would ask everybody
     ]
     return [actions([b for b in shown if b])]

@@ -49,8 +49,9 @@ ENTRIES = {
     "ask": CommandHelp(
         about="send a prompt to the model; the answer streams into a thread",
         more=(
-            "NAME can be left out if only one deployment runs. A mention, a direct message and a message in a thread "
-            "that I answered are prompts too; the thread is the conversation. A question waits while its model starts."
+            "NAME can be left out if only one deployment runs; `NAME:` is always read as a name. A mention, a direct "
+            "message and a message in a thread that I answered are prompts too; the thread is the conversation. A "
+            "question waits while its model starts."
         ),
         examples=(
             "ask Name three condiments.",
@@ -118,7 +119,11 @@ def _all() -> Message:
         f"The commands are {', '.join(USAGES)}.",
         (
             section("\n".join(lines)),
-            context(f"`{SLASH} help COMMAND` shows options and examples. To ask a model, mention me or write to me."),
+            context(
+                f"`{SLASH} help COMMAND` shows options and examples. To ask a model, mention me or write to me. "
+                "A message to me that is a whole command, such as `help` or `status`, is carried out if it changes "
+                "nothing."
+            ),
         ),
     )
 

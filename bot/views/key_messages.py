@@ -13,18 +13,34 @@ NOT_THERE = frozenset({"user_not_in_channel", "not_in_channel", "channel_not_fou
 
 
 def listing(deployment: Deployment) -> Message:
-    """The id, owner and time of each key; never a key."""
+    """The id, owner and time of each key, never a key; for those who may make and revoke them."""
     name = escape(deployment.name)
     if not deployment.keys:
-        sentence = f"*{name}* has no keys. `/mixtral key {name} new` makes one."
+        return _list(deployment, f"`/mixtral key {name} new` makes one.")
+    return _list(
+        deployment,
+        f"`/mixtral key {name} new` makes one for you, `/mixtral key {name} new @PERSON` for another person; "
+        f"`/mixtral key {name} revoke ID` revokes one.",
+    )
+
+
+def listing_to_others(deployment: Deployment, reader: str) -> Message:
+    """The same for a person who may only revoke a key of their own."""
+    name = escape(deployment.name)
+    if any(key.user == reader for key in deployment.keys):
+        return _list(deployment, f"`/mixtral key {name} revoke ID` revokes your own.")
+    launcher = user(deployment.place.user)
+    return _list(deployment, f"For a key of your own, ask {launcher} to type `/mixtral key {name} new @YOU`.")
+
+
+def _list(deployment: Deployment, how: str) -> Message:
+    name = escape(deployment.name)
+    if not deployment.keys:
+        sentence = f"*{name}* has no keys. {how}"
         return Message(sentence, (section(sentence),))
     sentence = f"*{name}* has {count(len(deployment.keys), 'key')}."
     lines = [f"{code(key.id)} · {user(key.user)} · since {moment(key.issued_at)}" for key in deployment.keys]
-    how = context(
-        f"`/mixtral key {name} new` makes one for you, `/mixtral key {name} new @PERSON` for another person; "
-        f"`/mixtral key {name} revoke ID` revokes one."
-    )
-    return Message(sentence, (section(listed([sentence, *lines])), how))
+    return Message(sentence, (section(listed([sentence, *lines])), context(how)))
 
 
 def handed_over(deployment: Deployment, id_: KeyId, key: str, *, by: str | None) -> Message:

@@ -1,11 +1,12 @@
 """PURE: scaling by a person: the modal, and the replies."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from bot.slack.message import Message
 from bot.views import offers
-from bot.views.amounts import count, duration
+from bot.views.amounts import count, duration, per_hour_and_day
 from bot.views.blocks import Block, context, plain, section
 from bot.views.escape import escape
 from bot.views.moving import standing_of
@@ -13,6 +14,7 @@ from bot.views.status import price
 from recipes.replicas import bounds, follows_load
 from recipes.schema import Recipe
 from workers.decision.mix import going, mix_of
+from workers.decision.scaling_cost import hourly_change, next_price
 from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.state import Deployment
 
@@ -32,15 +34,32 @@ def unchanged(deployment: Deployment) -> Message:
     return Message(f"*{name}* is already scaled to {count(deployment.wanted, 'replica')}: nothing changes.")
 
 
-def changed(before: Deployment, after: Deployment) -> Message:
-    """The reply to a new number: the change, the replicas that end, and what changes the number later."""
+def changed(before: Deployment, after: Deployment, now: datetime) -> Message:
+    """The reply to a new number: the change, its cost, the replicas that end, and what changes the number later."""
     name = escape(after.name)
     if before.wanted == after.wanted:
         change = f"*{name}* tries again to run {count(after.wanted, 'replica')}; earlier failures no longer count."
     else:
         change = f"*{name}* is scaled from {count(before.wanted, 'replica')} to {after.wanted}."
-    parts = [change, _ends(after), moved_on(after.recipe) if after.wanted else _without(after)]
+    parts = [
+        change,
+        _cost(before, after, now),
+        _ends(after),
+        moved_on(after.recipe) if after.wanted else _without(after),
+    ]
     return Message(" ".join(part for part in (*parts, "Follow it on its card.") if part))
+
+
+def _cost(before: Deployment, after: Deployment, now: datetime) -> str:
+    """What the change costs, or saves, by the prices of the ladder; empty if nothing."""
+    change = hourly_change(before, after, now)
+    if change is None:
+        return "What this costs is not known: " + (
+            "no offer of the ladder is open now." if after.wanted > before.wanted else "a price is missing."
+        )
+    if change > 0:
+        return f"This costs about {per_hour_and_day(change)} more."
+    return f"This saves {per_hour_and_day(-change)}." if change < 0 else ""
 
 
 def moved_on(recipe: Recipe) -> str:
@@ -101,11 +120,11 @@ def _one(attempt: Attempt, *, placed: bool) -> str:
     return f"{attempt.replica} at {offers.place(offer)} ({offers.price(offer)})"
 
 
-def modal(deployment: Deployment) -> dict[str, Any]:
+def modal(deployment: Deployment, now: datetime) -> dict[str, Any]:
     """A modal whose private_metadata is the deployment's id."""
-    now = f"*{escape(deployment.name)}*: {standing_of(deployment)}; {price(deployment)}."
+    stands = f"*{escape(deployment.name)}*: {standing_of(deployment)}; {price(deployment)}."
     minimum, maximum = bounds(deployment.recipe)
-    notes = [text for text in (_first_to_end(deployment), moved_on(deployment.recipe)) if text]
+    notes = [text for text in (_each(deployment, now), _first_to_end(deployment), moved_on(deployment.recipe)) if text]
     return {
         "type": "modal",
         "callback_id": CALLBACK,
@@ -114,11 +133,16 @@ def modal(deployment: Deployment) -> dict[str, Any]:
         "submit": plain("Scale", 24),
         "close": plain("Cancel", 24),
         "blocks": [
-            section(now),
+            section(stands),
             _number(min(max(minimum, deployment.wanted), maximum), minimum, maximum),
             *([context(*notes)] if notes else []),
         ],
     }
+
+
+def _each(deployment: Deployment, now: datetime) -> str:
+    price_ = next_price(deployment, now)
+    return f"Each further replica costs about {per_hour_and_day(price_)}." if price_ else ""
 
 
 def _first_to_end(deployment: Deployment) -> str:

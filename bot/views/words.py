@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from bot.language.command import address
 from bot.views import boot_phases, offers
 from bot.views.amounts import CENT, after, count, duration, moment, usd, usd_per_hour
 from bot.views.attempts import engine_restarts, left, preposition, replacement, silence, so_far, why
@@ -240,7 +241,7 @@ def _first_ready(state: Deployment) -> datetime | None:
 def _ready(state: Deployment, now: datetime) -> str:
     first = _first_ready(state)
     took = f"Ready {after(first - state.requested_at)}. " if first and is_news(state, now) else ""
-    return f"{took}To ask it something, mention the bot here or type `/mixtral ask {escape(state.name)} …`"
+    return f"{took}To ask it something, mention the bot here or type `/mixtral ask {escape(address(state.name))} …`"
 
 
 def _not_ready(attempt: Attempt, now: datetime) -> str:

@@ -192,15 +192,15 @@ def end(screen):
     """`End` asks for confirmation. Then the card shows the end and the duration, and has no buttons."""
     card = screen.card(NAME)
     screen.press(card, "End")
-    question = screen.test_id("confirm")
+    question = screen.test_id("modal")
     expect(question).to_contain_text(f"End {NAME}?")
     screen.look()
-    screen.test_id("confirm-deny").click()
+    screen.test_id("modal-close").click()
     expect(question).to_have_count(0)
     expect(card).to_contain_text("is ready")
 
     screen.press(card, "End")
-    screen.test_id("confirm-yes").click()
+    screen.test_id("modal-submit").click()
     expect(card).to_contain_text(f"{NAME} is down", timeout=30_000)
     expect(card).to_contain_text(re.compile(r"Ran (\d+ min|\d+ s)"))
     expect(card.locator("h3.header")).to_be_in_viewport()

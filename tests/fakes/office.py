@@ -77,6 +77,7 @@ class Answers:
 
     def __init__(self) -> None:
         self.asked: list[Question] = []
+        self.claimed: set[str] = set()
         self.stopped: list[str] = []
 
     def ask(self, question: Question) -> bool:
@@ -84,6 +85,11 @@ class Answers:
         if is_new:
             self.asked.append(question)
         return is_new
+
+    def claim(self, question: Question) -> bool:
+        first = question.key not in self.claimed
+        self.claimed.add(question.key)
+        return first
 
     def stop(self, channel: str, thread: str, pressed: str) -> None:
         self.stopped.append(thread)

@@ -51,9 +51,15 @@ class Answers:
 
     def __init__(self):
         self.asked = []
+        self.claimed = set()
 
     def ask(self, question):
         self.asked.append(question)
+
+    def claim(self, question):
+        first = question.key not in self.claimed
+        self.claimed.add(question.key)
+        return first
 
     def stop(self, channel, thread, pressed):
         raise NotImplementedError
@@ -229,8 +235,8 @@ def test_a_click_is_acked_while_redis_is_frozen(bot, redis, robin):
     bot.card("fast")
     shown = robin.wait_for_message(MIXTRAL, lambda m: any(b["type"] == "actions" for b in m["blocks"]))
     with frozen(redis):
-        assert robin.press(shown, "card_down")["ok"]
-    robin.wait_for_ephemeral("Ending *fast*", channel=MIXTRAL)
+        assert robin.press(shown, "card_endpoint")["ok"]
+    robin.wait_for_ephemeral("mxk_", channel=MIXTRAL)
 
 
 def test_what_is_asked_before_an_ack_gives_up_in_time(redis, valkey_url, slack):
@@ -300,9 +306,33 @@ def test_the_cards_buttons_answer_only_who_pressed_them(bot, robin, ada):
     assert robin.wait_for_ephemeral("has no log yet")
     ada.press(shown, "card_down")
     assert ada.wait_for_ephemeral("may end it")
+
+
+def test_only_who_may_end_it_is_asked_and_it_ends_once_they_say_so(bot, robin, ada):
+    bot.card("fast")
+    shown = robin.wait_for_message(MIXTRAL, lambda m: any(b["type"] == "actions" for b in m["blocks"]))
+    ada.press(shown, "card_down")
+    assert ada.wait_for_ephemeral("may end it")
+    assert ada.modals() == []
     robin.press(shown, "card_down")
-    assert robin.wait_for_ephemeral("Ending *fast*")
+    [view] = robin.wait_for(lambda p: p.modals())
+    assert "End *fast*? Its replica and its endpoint are removed, and its keys stop working." in words(view)
+    assert bot.requests.get("fast").stopped_by is None
+    robin.submit(view, {})
+    robin.wait_for(lambda p: p.modals() == [])
     assert bot.requests.get("fast").stopped_by == ROBIN
+
+
+def test_who_confirms_the_end_of_what_is_gone_is_told_so_in_the_window(bot, robin):
+    bot.card("fast")
+    shown = robin.wait_for_message(MIXTRAL, lambda m: any(b["type"] == "actions" for b in m["blocks"]))
+    robin.press(shown, "card_down")
+    [view] = robin.wait_for(lambda p: p.modals())
+    bot.redis.flushall()
+    robin.submit(view, {})
+    [said] = robin.wait_for(lambda p: [v for v in p.modals() if v != view])
+    assert "its log no longer exists" in words(said)
+    robin.dismiss(said)
 
 
 def test_the_modal_scales_and_says_what_is_wrong_beside_its_field(bot, robin, ada):
@@ -360,6 +390,74 @@ def test_questions_come_by_mention_message_thread_and_command_and_nothing_else_d
     keys = {q.key for q in bot.answers.asked}
     assert {q.text for q in bot.answers.asked} == {CONDIMENTS, "And one more?", f'"{CONDIMENTS}"'}
     assert len(keys) == 4  # a mention may come as two events of one key
+
+
+def heard(person, channel, text, thread=None):
+    """What a message is answered with, which only its author sees."""
+    before = {m["ts"] for m in person.ephemerals(channel)}
+    person.say(channel, text, thread)
+    return person.wait_for_ephemeral(lambda m: m["ts"] not in before, channel=channel)
+
+
+def test_a_mention_that_is_a_whole_command_which_reads_is_carried_out_once_and_privately(bot, robin):
+    bot.put("fast")
+    first = heard(robin, MIXTRAL, "@mixtral help scale")
+    assert "/mixtral scale NAME N" in words(first)
+    assert "1 deployment: fast." in words(heard(robin, MIXTRAL, "@mixtral status"))
+    root = robin.say(MIXTRAL, "Is it up?")
+    shown = heard(robin, MIXTRAL, "@mixtral status fast", root)
+    assert "fast is ready" in words(shown)
+    assert shown["thread_ts"] == root
+    robin.say(MIXTRAL, "@mixtral plan a trip")
+    robin.wait_for(lambda _: bot.answers.asked)
+    assert {q.text for q in bot.answers.asked} == {"plan a trip"}
+    since = [m for m in robin.ephemerals(MIXTRAL) if m["ts"] > first["ts"]]
+    assert len([m for m in since if "1 deployment: fast." in words(m)]) == 1
+
+
+def test_where_slack_shows_no_private_answer_it_comes_as_a_direct_message(bot, robin):
+    robin.fault(method="chat.postEphemeral", kind="refuse", error="user_not_in_channel")
+    robin.say(MIXTRAL, "@mixtral help logs")
+    assert robin.wait_for_message(robin.open_dm(), lambda m: "/mixtral logs NAME" in words(m))
+
+
+def test_in_a_direct_message_help_is_a_command_whose_answer_stays(bot, robin):
+    bot.put("help")
+    bot.put("fast")
+    channel = robin.open_dm()
+    asked = robin.say(channel, "help")
+    shown = robin.wait_for_message(channel, lambda m: "The commands are" in words(m), thread_ts=asked)
+    assert shown["user"] == BOT_USER
+    question = robin.say(channel, "help: me with my homework")
+    robin.wait_for(lambda _: any(q.message_ts == question for q in bot.answers.asked))
+    assert len(bot.answers.asked) == 1
+
+
+def test_what_a_mention_may_not_do_is_answered_with_what_to_type(bot, robin, ada):
+    bot.put("fast")
+    for typed in ("launch scripted --spot", "scale fast 5", "down fast"):
+        said = words(heard(robin, MIXTRAL, f"@mixtral {typed}"))
+        assert "Nothing was changed" in said
+        assert f"`/mixtral {typed}`" in said
+    assert "only they may end it" in words(heard(ada, MIXTRAL, "@mixtral down fast"))
+    [state] = bot.requests.all()
+    assert (state.wanted, state.stopped_by) == (1, None)
+    assert bot.answers.asked == []
+
+
+def test_a_reply_to_another_person_in_an_answered_thread_is_left_alone(bot, robin):
+    bot.put("fast")
+    mention = robin.say(MIXTRAL, f"@mixtral {CONDIMENTS}")
+    Threads(bot.redis).prompted(MIXTRAL, mention, CONDIMENTS)
+    robin.say(MIXTRAL, "@ada lol, that is wrong, shall we end it?", thread_ts=mention)
+    robin.say(MIXTRAL, "@ada @mixtral And what is right?", thread_ts=mention)
+    last = robin.say(MIXTRAL, "Ask @ada what she likes.", thread_ts=mention)
+    robin.wait_for(lambda _: any(q.message_ts == last for q in bot.answers.asked))
+    assert {q.text for q in bot.answers.asked} == {
+        CONDIMENTS,
+        f"@{ADA} And what is right?",
+        f"Ask @{ADA} what she likes.",
+    }
 
 
 def test_a_dropped_socket_is_connected_again(bot, robin):

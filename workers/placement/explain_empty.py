@@ -21,13 +21,13 @@ def why_empty(recipe: Recipe, offers: Iterable[Offer], limits: Limits = NO_LIMIT
     def if_changed(**changes: Any) -> tuple[Rung, ...]:
         return plan(recipe, offers, replace(limits, **changes))
 
+    if gpus and not {parse(gpu) for gpu in gpus} & set(_taken(recipe)):
+        return _takes_others(recipe, gpus)
     if max_price is not None and (left := if_changed(max_price=None)):
         return f"No machine for {recipe.name} costs at most {max_price:f} USD/h; {_cheapest(left)}."
     if clouds and (left := if_changed(clouds=())):
         sold = ", ".join(sorted({rung.offer.cloud or "no known cloud" for rung in left}))
         return f"No machine for {recipe.name} is sold on {' or '.join(clouds)}; there are some on {sold}."
-    if gpus and not {parse(gpu) for gpu in gpus} & set(_taken(recipe)) and if_changed(gpus=()):
-        return f"{recipe.name} takes {_listed(_taken(recipe))}; none of them is {' or '.join(gpus)}."
     if spot and (left := if_changed(spot=False)):
         return f"No machine for {recipe.name} is sold as spot; on demand, {_cheapest(left)}."
     if not spot and (left := if_changed(spot=True)):
@@ -35,6 +35,13 @@ def why_empty(recipe: Recipe, offers: Iterable[Offer], limits: Limits = NO_LIMIT
     if plan(recipe, offers):
         return f"No machine for {recipe.name} satisfies all of these limits; remove some of them."
     return _why_never(recipe, offers)
+
+
+def _takes_others(recipe: Recipe, gpus: Sequence[str]) -> str:
+    """The sentence for GPUs of the limits that are not among the recipe's."""
+    if taken := _taken(recipe):
+        return f"{recipe.name} takes {_listed(taken)}; none of them is {' or '.join(gpus)}."
+    return f"{recipe.name} asks for no GPU, and `--gpus` allows only machines with {' or '.join(gpus)}. Leave it out."
 
 
 def gaps(recipe: Recipe, offers: Iterable[Offer], rungs: Iterable[Rung]) -> tuple[str, ...]:

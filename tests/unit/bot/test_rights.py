@@ -156,7 +156,7 @@ class Workspace:
         said = [text for _, text in self.slack.shown[before:]]
         if response.body:
             ack = json.loads(response.body)
-            said += [words(ack), *(ack.get("errors") or {}).values()]
+            said += [words(ack), words(ack.get("view") or {}), *(ack.get("errors") or {}).values()]
         return "\n".join(text.strip() for text in said if text.strip())
 
     def types(self, text):
@@ -200,6 +200,10 @@ class Workspace:
             "private_metadata": value,
             "state": {"values": values},
         }
+        return self.sends(self._interaction("view_submission") | {"view": view})
+
+    def confirms(self, value):
+        view = {"type": "modal", "callback_id": "end_deployment", "private_metadata": value, "state": {"values": {}}}
         return self.sends(self._interaction("view_submission") | {"view": view})
 
     def _event(self, **event):
@@ -264,6 +268,7 @@ def by_id(deed, it, name):
 DEEDS: dict[str, Callable[..., str]] = {
     "launch": lambda it, name: it.types("launch as new-1"),
     "status": lambda it, name: it.types("status"),
+    "status by mention": lambda it, name: it.mentions("status"),
     "status NAME": lambda it, name: it.types(f"status {name}"),
     "ask NAME": lambda it, name: it.types(f"ask {name}: Hi"),
     "mention": lambda it, name: it.mentions(f"{name}: Hi"),
@@ -282,6 +287,7 @@ DEEDS: dict[str, Callable[..., str]] = {
     "scale modal": partial(by_id, lambda it, id_: it.submits(id_, "2")),
     "down": lambda it, name: it.types(f"down {name}"),
     "down button": partial(by_id, lambda it, id_: it.presses("card_down", id_)),
+    "down modal": partial(by_id, lambda it, id_: it.confirms(id_)),
     "keep trying": partial(by_id, lambda it, id_: it.presses("card_keep_trying", id_)),
     "choose button": asks_by_button,
     "home": lambda it, name: it.opens_home(),
@@ -306,7 +312,8 @@ DONE = {
     "scale button": "Replicas",
     "scale modal": "",
     "down": "Ending",
-    "down button": "Ending",
+    "down button": "End *closed-1*?",
+    "down modal": "",
     "keep trying": "tries again every",
     "choose button": "Asked",
 }
@@ -324,6 +331,8 @@ def test_the_table_is_what_happens(redis, launched, cell):
             assert "refused" not in said
             if cell.deed == "scale modal":
                 assert it.office.requests.get(name).wanted == 2
+            ended = it.office.requests.get(name).stopped_by is not None
+            assert ended is (cell.deed in {"down", "down modal"})
         case "listed":
             assert name in said
         case "hidden":

@@ -203,6 +203,29 @@ def test_an_unknown_name_is_answered_with_the_nearest(office, word):
     assert f"/mixtral {word} fast" in said
 
 
+@pytest.mark.parametrize(
+    ("command", "nearest"),
+    [
+        ("scale fats 2", "scale fast 2"),
+        ("key fats list", "key fast list"),
+        ("key fats new", "key fast new"),
+        ("key fats new <@U2>", "key fast new @PERSON"),
+        ("key fats revoke k-{}", "key fast revoke k-{}"),
+    ],
+)
+def test_the_nearest_name_is_suggested_with_the_rest_of_the_command(office, command, nearest):
+    office.running.put("fast", "http://127.0.0.1:1")
+    assert f"Try `/mixtral {nearest}`." in office.says(command)
+    assert "Try" not in office.says("scale llama 2"), "a name that is like no other"
+
+
+def test_who_may_not_keep_trying_is_told_who_may_keep_trying(office):
+    state = office.requests.by_id(office.running.start("fast"))
+    caller = Caller(team="T1", channel="C0HERE", user="U2", once="1.1")
+    told = settle("test", caller, lambda: handlers.keep_trying(state, caller, office.context)).text
+    assert "only they or an admin (<@UADMIN>) may let it keep trying. Ask them." in told
+
+
 def test_it_scales_and_says_from_what_to_what(office):
     office.running.put("fast", "http://127.0.0.1:1")
     assert "from 1 replica to 2" in office.says(Scale(name="fast", replicas=2))

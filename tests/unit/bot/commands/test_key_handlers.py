@@ -138,3 +138,20 @@ def test_no_key_reaches_the_log_or_an_event(office, redis, caplog):
     assert KEY not in caplog.text
     state = office.requests.get("fast")
     assert key.encode() not in b"".join(fields[b"e"] for _, fields in redis.xrange(f"mixtral:d:{state.id}"))
+
+
+def test_the_list_advises_only_what_its_reader_may_do(office):
+    """Whoever was refused a new key is not told to make one."""
+    assert "may make a key to it" in office.says("key fast new", user="U2")
+    for _ in range(2):
+        said = office.says("key fast list", user="U2")
+        assert "`/mixtral key fast new`" not in said
+        assert "revoke ID" not in said
+        assert "For a key of your own, ask <@U1> to type `/mixtral key fast new @YOU`." in said
+        office.says("key fast revoke first")
+    unknown = office.says("key fast revoke k-9", user="U2")
+    assert "It has no keys." in unknown
+    assert "key fast new" not in unknown
+    assert "`/mixtral key fast new`" in office.says("key fast list")
+    office.says("key fast new <@U2>")
+    assert "`/mixtral key fast revoke ID` revokes your own" in office.says("key fast list", user="U2")

@@ -4,9 +4,12 @@ import pytest
 
 from bot.language.command import Launch
 from bot.views import scale
-from tests.builders.recipes import scaled_by
+from tests.builders.offers import offer
+from tests.builders.recipes import MIXTRAL, scaled_by
+from tests.builders.story import Story
 from tests.fakes.office import Office
 from tests.gallery import by_load, spot, two
+from workers.deployment.events import LadderPlanned
 
 URL = "http://127.0.0.1:1"
 LOAD = {"min_replicas": 2, "max_replicas": 5, "target_qps_per_replica": 1.0}
@@ -84,17 +87,48 @@ def test_asked_for_the_same_number_what_was_given_up_is_tried_again(office):
     assert office.requests.get("fast").abandoned is None
 
 
+def scaled(told, replicas):
+    before = told.state
+    return scale.changed(before, told.scaled(replicas).state, told.now).text
+
+
+def test_it_is_said_what_the_change_costs_per_hour_and_per_day():
+    told = Story("fast", MIXTRAL).planned(offer(usd="16.47"), offer("gcp r-b", "20.00")).asked().created().ready()
+    assert "This costs about 65.88 USD/h (1,581.12 USD per day) more." in scaled(told, 5)
+    assert "This saves 65.88" not in scaled(told, 1), "of machines that were never rented"
+    assert "This saves 7.40 USD/h (177.60 USD per day)." in scaled(spot(), 1)
+    assert "What this costs is not known: no offer of the ladder is open now." in scaled(served_without_offers(), 2)
+    assert "USD" not in scaled(two(), 3), "processes on this host cost nothing"
+
+
+def served_without_offers():
+    return Story("fast", MIXTRAL).planned(offer(usd=1)).asked().created().ready().tell(LadderPlanned, rungs=())
+
+
+def test_a_cheaper_zone_that_refuses_is_not_the_price():
+    told = Story("fast", MIXTRAL).planned(offer(usd="10"), offer("gcp r-b", "20")).asked().refused("no capacity")
+    told.asked(offer("gcp r-b", "20")).created().ready()
+    assert "This costs about 20.00 USD/h (480.00 USD per day) more." in scaled(told, 2)
+
+
+def test_the_form_says_what_each_further_replica_costs():
+    told = Story("fast", MIXTRAL).planned(offer(usd="16.47")).asked().created().ready()
+    assert "Each further replica costs about 16.47 USD/h (395.28 USD per day)." in str(
+        scale.modal(told.state, told.now)
+    )
+
+
 def test_who_is_scaled_away_is_said_in_the_order_in_which_they_go():
-    said = scale.changed(spot().state, spot().scaled(1).state).text
+    said = scaled(spot(), 1)
     assert "Replica 2 at AWS use1-az2 in us-east-1 (7.40 USD/h) takes no new request, finishes" in said
-    said = scale.changed(by_load().state, by_load().scaled(1).state).text
+    said = scaled(by_load(), 1)
     assert "Replica 3 at GCP europe-west4-a (6.49 USD/h) ends immediately: it was not ready yet." in said
     assert "Replica 2 at GCP us-central1-c (5.89 USD/h) takes no new request" in said
-    assert "Replicas 2 and 1 take no new request" in scale.changed(two().state, two().scaled(0).state).text
+    assert "Replicas 2 and 1 take no new request" in scaled(two(), 0)
 
 
 def test_the_modal_asks_for_what_the_recipe_takes_and_says_who_goes_first():
-    view = scale.modal(by_load().state)
+    view = scale.modal(by_load().state, by_load().now)
     [number] = (block["element"] for block in view["blocks"] if block["type"] == "input")
     assert (number["min_value"], number["initial_value"], number["max_value"]) == ("1", "3", "5")
     assert "replicas in this order: 3, 2" in str(view["blocks"])

@@ -52,6 +52,7 @@ from workers.placement.limits import Limits
         ("scale fast 0", Scale(name="fast", replicas=0)),
         ("key", ListKeys()),
         ("key list", ListKeys()),
+        ("key LIST", ListKeys()),
         ("key fast", ListKeys(name="fast")),
         ("key fast list", ListKeys(name="fast")),
         ("key new list", ListKeys(name="new")),
@@ -114,11 +115,18 @@ def test_what_slack_makes_of_quotes_dashes_and_entities_is_undone():
         ("key fast revoke", "/mixtral key fast list"),
         ("key fast revoke <@U1|ada>", "/mixtral key fast list"),
         ("ls", "/mixtral status"),
+        ("What is ketchup?", "/mixtral ask What is ketchup?"),
+        ("List three condiments", "/mixtral ask List three condiments"),
+        ("Explain photosynthesis", "/mixtral ask Explain photosynthesis"),
+        ("Show me &lt;b&gt;", "/mixtral ask Show me <b>"),
+        ("list fast", "/mixtral status fast"),
+        ("launch x as what --spot", "/mixtral launch x as what-1 --spot"),
         ("models", "/mixtral recipes"),
         ("help lanch", "/mixtral help launch"),
         ("scale 2 fast", "/mixtral scale fast 2"),
         ("scale fast", "/mixtral scale fast 2"),
         ("launch x as my model", "/mixtral launch x as my-model"),
+        ("launch --replicas 2 as what", "/mixtral launch as what-1 --replicas 2"),
         ("launch x as", "/mixtral launch x as fast"),
         ("launch x as my model --spot=yes", "/mixtral launch x as my-model --spot"),
         ("launch x as my model --spot --env A='b c'", "/mixtral launch x as my-model --spot --env 'A=b c'"),
@@ -209,6 +217,21 @@ def test_a_name_that_is_none_is_refused_with_one_that_would_do(form, name, said)
     assert isinstance(found, UsageError)
     assert said in found.sentence
     assert len(found.sentence) < 300
+
+
+@pytest.mark.parametrize("text", ["lanch x y z", "What is " + "x" * 30_000])
+def test_what_is_suggested_is_taken_as_it_is(text):
+    found = parse(text)
+    assert isinstance(found, UsageError)
+    assert found.nearest is None or not isinstance(parse(found.nearest.removeprefix("/mixtral")), UsageError)
+
+
+def test_a_name_with_which_questions_begin_is_refused_only_for_a_new_deployment():
+    found = parse("launch x as what")
+    assert isinstance(found, UsageError)
+    assert "Questions begin with `what`, so no deployment can be called that." in found.sentence
+    assert parse("down what") == Down(name="what")
+    assert parse("launch x as what-1") == Launch(recipe="x", name="what-1")
 
 
 def test_a_secret_is_refused_and_never_repeated():

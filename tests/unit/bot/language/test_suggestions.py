@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.language.command import SLASH, Launch, Plan
+from bot.language.command import QUESTION_WORDS, SLASH, Launch, Plan
 from bot.language.grammar import parse
 from bot.language.suggestions import command_text
 from workers.placement.limits import Limits
@@ -31,7 +31,7 @@ ENVS = st.dictionaries(
     st.builds(
         Launch,
         recipe=st.none() | NAMES.filter(lambda n: n != "as"),
-        name=st.none() | NAMES,
+        name=st.none() | NAMES.filter(lambda n: n not in QUESTION_WORDS),
         replicas=st.none() | st.integers(1, 50),
         env=ENVS,
         limits=LIMITS,

@@ -195,3 +195,13 @@ def test_what_sleeps_is_woken_and_what_somebody_ended_is_not():
     assert isinstance(state, HasToWait)
     assert state.wake is None
     assert "`/mixtral scale fast 1`" in state.sentence
+
+
+@pytest.mark.parametrize("text", ["what is salt?", "what's salt?", "what"])
+def test_a_deployment_that_is_called_like_a_questions_first_word_does_not_capture_it(text):
+    what = answering("what", ELSEWHERE)
+    assert goes_to(command(text), [FAST, what]) == ("fast", text)
+    assert goes_to(command(f"what: {text}"), [FAST, what]) == ("what", text), "with a colon it is addressed"
+    assert goes_to(message(f"<@UBOT> what: {text}"), [FAST, what]) == ("what", text)
+    assert goes_to(command("fast what is salt?"), [FAST, what]) == ("fast", "what is salt?")
+    assert "/mixtral ask what: Hi" in goes_to(command("Hi"), [answering("what"), answering("zed")])

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.language.command import Plan
 from bot.sandbox.block_kit import check
 from bot.views import alerts, home, logs, plan, recipes, status
 from bot.views.card import card, changes_every
@@ -352,12 +353,13 @@ def test_a_deployment_that_is_down_says_how_long_it_ran_what_it_cost_and_who_end
     assert all(block["type"] != "actions" for block in made.blocks)
 
 
-def test_ending_asks_before_it_acts():
+def test_the_button_to_end_asks_nobody_by_itself():
+    """Its modal asks, and only those who may end it."""
     (actions,) = (b for b in card(two().state, two().now).blocks if b["type"] == "actions")
     end = actions["elements"][-1]
     assert end["action_id"] == "card_down"
     assert end["value"] == two().id
-    assert "confirm" in end
+    assert "confirm" not in end
 
 
 def test_paid_machines_show_their_price_and_what_they_have_cost():
@@ -403,7 +405,7 @@ def test_a_long_life_fits_into_one_message():
     story.published().tested("word " * 5000)
     for made in (card(story.state, story.now), status.detail(story.state, story.now)):
         fits(made)
-    fits(plan.plan(MIXTRAL, ladder))
+    fits(plan.plan(MIXTRAL, ladder, Plan()))
 
 
 def test_many_deployments_many_recipes_and_long_logs_fit_into_one_message():

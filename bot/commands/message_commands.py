@@ -1,0 +1,120 @@
+"""Messages that are commands: those that read are carried out, for the others the slash command is named."""
+
+from concurrent.futures import Executor
+from typing import assert_never
+
+from bot.commands.context import Caller, CommandContext
+from bot.commands.delivery import in_reply
+from bot.commands.handlers import check_may_launch, handle
+from bot.commands.lookup import check, named, visible
+from bot.commands.policy import Permission
+from bot.commands.settle import settle
+from bot.language.command import (
+    SLASH,
+    Ask,
+    Command,
+    Down,
+    Endpoint,
+    Help,
+    Launch,
+    ListKeys,
+    Logs,
+    NewKey,
+    Plan,
+    Recipes,
+    RevokeKey,
+    Scale,
+    Status,
+)
+from bot.language.message_command import whole
+from bot.language.question import Question
+from bot.slack.calls import SlackCalls
+from bot.slack.message import Message
+from bot.views.escape import code
+from bot.views.refusal import refusal
+from workers.api import EventLogGone
+
+
+class MessageCommands:
+    """Takes the messages that are commands."""
+
+    def __init__(self, context: CommandContext, bot_user: str, later: Executor, slack: SlackCalls) -> None:
+        """`later`: where the commands are carried out."""
+        self._context, self._bot_user, self._later, self._slack = context, bot_user, later, slack
+
+    def take(self, text: str, question: Question) -> bool:
+        """Answer a message to the bot if it is a command, once; False if it is a question. Raises RedisError.
+
+        `text`: as Slack sends it.
+        """
+        if not (question.is_direct or f"<@{self._bot_user}" in text):
+            return False
+        caller = Caller(
+            team=question.team,
+            channel=question.channel,
+            user=question.user,
+            once=question.id,
+            outside=question.outside,
+        )
+        command = command_of(text, self._bot_user, caller, self._context)
+        if command is not None and self._context.answers.claim(question):
+            self._later.submit(self._answer, command, question, caller)
+        return command is not None
+
+    def _answer(self, command: Command, question: Question, caller: Caller) -> None:
+        label = f"message {type(command).__name__.lower()}"
+        said = settle(label, caller, lambda: answer(command, question.text, caller, self._context))
+        in_reply(said, question, self._slack)
+
+
+def command_of(text: str, bot_user: str, caller: Caller, context: CommandContext) -> Command | None:
+    """The command that a message is; None if it is a question.
+
+    So is `status quo` if its author sees no deployment of that name. Raises RedisError.
+    """
+    command = whole(text, bot_user)
+    return command if command is not None and _exists(command, caller, context) else None
+
+
+def answer(command: Command, typed: str, caller: Caller, context: CommandContext) -> Message:
+    """The reply that only the author sees. `typed`: the command's text. Raises what `handle` raises."""
+    match command:
+        case Help() | Status() | Logs() | Plan() | Recipes() | ListKeys() | Ask():
+            return handle(command, caller, context)
+        case Launch():
+            check_may_launch(caller, context)
+        case Scale(name=name) | Down(name=name) | NewKey(name=name) if name is not None:
+            check(_DEEDS[type(command)], named(name, "status {}", caller, context), caller, context)
+        case Scale() | Down() | NewKey() | RevokeKey() | Endpoint():
+            pass
+        case _:
+            assert_never(command)
+    cause = "A message cannot show a key." if isinstance(command, Endpoint) else _UNCHANGED
+    return refusal(f"{cause} Type {code(f'{SLASH} {typed}')} in the message field of the channel, outside of threads.")
+
+
+_UNCHANGED = "Nothing was changed: a message cannot do that."
+_DEEDS: dict[type[Command], Permission] = {
+    Scale: Permission.SCALE,
+    Down: Permission.END,
+    NewKey: Permission.MAKE_KEY,
+}
+
+
+def _exists(command: Command, caller: Caller, context: CommandContext) -> bool:
+    match command:
+        case Launch(recipe=str(recipe)) | Plan(recipe=str(recipe)):
+            return recipe in context.recipes.names()
+        case Help() | Launch() | Plan() | Recipes() | Ask():
+            return True
+        case Status() | Logs() | Endpoint() | Scale() | Down() | ListKeys() | NewKey() | RevokeKey():
+            return command.name is None or _is_seen(command.name, caller, context)
+        case _:
+            assert_never(command)
+
+
+def _is_seen(name: str, caller: Caller, context: CommandContext) -> bool:
+    try:
+        return visible(name, caller, context) is not None
+    except EventLogGone:
+        return True  # which the answer says

@@ -1,0 +1,18 @@
+"""Which messages are reported for the first time."""
+
+from bot.language.question import Question
+from bot.prompting.store import DEDUPLICATED_FOR, Questions
+
+
+def question(ts):
+    return Question(id="E1", team="T1", channel="C0HERE", user="U1", text="help", message_ts=ts)
+
+
+def test_a_message_is_taken_once_by_whoever_takes_it_first(redis):
+    questions = Questions(redis)
+    assert questions.claim(question("1.0").key)
+    assert not questions.claim(question("1.0").key), "a mention comes as two events"
+    assert not questions.add(question("1.0"))
+    assert questions.add(question("2.0"))
+    assert not questions.claim(question("2.0").key)
+    assert 0 < redis.ttl(f"mixtral:asked:{question('1.0').key}") <= DEDUPLICATED_FOR.total_seconds()
