@@ -1,6 +1,7 @@
 """Unanswered questions and answered threads in Redis, so that any process can continue with them."""
 
 import logging
+import secrets
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -59,8 +60,12 @@ class Questions:
         return bool(self._add(keys, [_KEPT, question.key, _encode(asked)]))
 
     def claim(self, key: QuestionKey) -> bool:
-        """Note that a message was reported; False if it was before, also as a question."""
-        return bool(self._redis.set(_asked(key), 1, nx=True, ex=_KEPT))
+        """Note that a message was reported; False if it was before, also as a question.
+
+        The client repeats a call whose reply was late: it then finds the mark that it set itself.
+        """
+        mark = secrets.token_bytes(8)
+        return bool(self._redis.set(_asked(key), mark, nx=True, ex=_KEPT)) or self._redis.get(_asked(key)) == mark
 
     def withdraw_in_thread(self, channel: str, thread: str, before: str) -> list[QuestionKey]:
         """Note that nobody wants the answers in a thread any more, and return the questions.

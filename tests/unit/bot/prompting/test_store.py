@@ -31,3 +31,16 @@ def test_an_edit_that_is_reported_after_the_deletion_is_not_answered(redis):
     questions.withdraw_message("C0HERE", "1.0")
     assert not questions.add(question("1.0", edited="2.0"))
     assert questions.add(question("3.0", edited="4.0"))
+
+
+def test_a_message_is_taken_also_if_redis_answers_only_the_repeated_call(redis):
+    class Late:
+        def __getattr__(self, name):
+            return getattr(redis, name)
+
+        def set(self, *args, **more):
+            redis.set(*args, **more)  # its reply comes after the client's timeout
+            return redis.set(*args, **more)
+
+    assert Questions(Late()).claim(question("1.0").key)
+    assert not Questions(Late()).claim(question("1.0").key)
