@@ -111,6 +111,7 @@ def test_it_answers_and_ends_when_told_to(tmp_path, slack, robin, valkey_url):
     assert "a-secret-name" not in told
     assert BOT_TOKEN not in told
     assert "Traceback" not in told
+    assert "WARNING" not in told
 
 
 def test_it_waits_for_redis_and_outlives_its_restart(tmp_path, slack, robin):

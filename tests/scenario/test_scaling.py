@@ -97,6 +97,8 @@ def test_a_stream_on_a_replica_that_is_scaled_away_is_not_cut(eye, launch):
     last = Stream(eye, key)
     eye.person.command(GENERAL, "/mixtral scale river 0")
     eye.line.wait(lambda: eye.card("river", "its last requests"), 5, "the card to tell of the drain")
+    # The card and the gateway follow the log independently.
+    eye.line.wait(lambda: eye.ask(key, max_tokens=1).status_code == 503, 2, "new requests to be refused")
     assert refused(eye.ask(key), "scaled to zero")
     assert last.whole()
     stands(eye, "river", 0)

@@ -15,8 +15,8 @@ OLDER_TIMEOUT = timedelta(seconds=1)
 """Short, because the master does not answer a command to a process that ends during the command."""
 RELOAD_TIMEOUT = timedelta(seconds=30)
 
-MAX_PATH = 100
-"""Maximum length of a socket's path, in bytes, that every system accepts."""
+MAX_PATH = 97
+"""Maximum length of the socket's path in bytes: HAProxy creates it under a longer name first."""
 
 CURRENT = "@1"
 

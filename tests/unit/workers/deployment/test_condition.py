@@ -245,6 +245,6 @@ def test_the_number_that_it_has_is_another_try_where_the_card_says_so():
             asked.append((replicas, by))
             return state
 
-    context: Any = SimpleNamespace(deployments=Requests(), admins=frozenset())
+    context: Any = SimpleNamespace(deployments=Requests(), admins=frozenset(), now=lambda: state.updated_at)
     scale_to(state, 1, Caller(team="T", channel="C", user=state.place.user, once="1"), context)
     assert asked == [(1, state.place.user)]

@@ -2,6 +2,7 @@ import json
 import re
 import subprocess
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,8 @@ from tests.fakes.haproxy import route
 from tests.fakes.haproxy_certificates import self_signed
 from workers.gateway.certificate import combined
 from workers.gateway.config import CERTIFICATE, CONFIG, Check, Shape, render, rendered_maps
-from workers.gateway.haproxy import binary
+from workers.gateway.errors import GatewayError
+from workers.gateway.haproxy import Haproxy, binary
 from workers.gateway.routes import Layout
 from workers.gateway.table import ReplicaServer
 
@@ -35,6 +37,12 @@ def test_haproxy_takes_the_configuration_without_a_warning(tmp_path, changes):
     ran = subprocess.run([binary(), "-c", "-f", tmp_path / CONFIG], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert "WARNING" not in ran.stderr + ran.stdout
+
+
+def test_a_folder_whose_path_is_too_long_for_haproxys_socket_is_refused_with_the_mend(tmp_path):
+    folder = Path("/tmp") / ("x" * (98 - len("/tmp//master.sock")))
+    with pytest.raises(GatewayError, match="Set MIXTRAL_GATEWAY_FOLDER to a shorter path"):
+        Haproxy(shape(), folder)
 
 
 def test_the_configuration_holds_the_replicas_that_take_requests():
