@@ -54,16 +54,14 @@ class Fitted(Struct, frozen=True, kw_only=True):
     def less(self) -> "Fitted | None":
         """Return half of the conversation, for an engine to which this one is too long; None if nothing is left out.
 
-        The question alone is tried with less and less room for its answer.
+        The last try is the question alone, with little room for its answer.
         """
         *said, question = self.messages
         total = self.answer + self.thoughts
         if said:
             kept = asking(said, question.content, _estimate(self.messages) // 2)
             return _divided(kept, total // 2, self.answer)
-        if total <= LEAST_TOKENS:
-            return None
-        return _divided(self.messages, max(total // 2, LEAST_TOKENS), self.answer)
+        return _divided(self.messages, LEAST_TOKENS, self.answer) if total > LEAST_TOKENS else None
 
 
 def budget(context: int | None) -> TokenBudget:

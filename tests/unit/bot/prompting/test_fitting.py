@@ -85,14 +85,6 @@ def test_of_a_context_that_is_not_known_thoughts_get_a_quarter():
     assert (it.answer, it.thoughts) == (1024, 2048)
 
 
-def test_a_question_alone_is_tried_with_less_room_for_its_answer_before_it_has_little():
-    it = fitted([], "Hi", None, no_tokenizer)
-    tries = []
-    while (it := it.less()) is not None:
-        tries.append(it.answer + it.thoughts)
-    assert tries == [1536, 768, 384, LEAST_TOKENS]
-
-
 def test_thoughts_have_a_limit_of_their_own():
     assert fitted([], "Hi", 1_000_000, no_tokenizer).thoughts == THOUGHT_TOKENS
 
