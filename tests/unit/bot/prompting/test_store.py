@@ -1,5 +1,7 @@
 """Which messages are reported for the first time."""
 
+from redis import Redis
+
 from bot.language.question import Question
 from bot.prompting.store import DEDUPLICATED_FOR, Questions
 
@@ -34,13 +36,11 @@ def test_an_edit_that_is_reported_after_the_deletion_is_not_answered(redis):
 
 
 def test_a_message_is_taken_also_if_redis_answers_only_the_repeated_call(redis):
-    class Late:
-        def __getattr__(self, name):
-            return getattr(redis, name)
-
+    class Late(Redis):
         def set(self, *args, **more):
-            redis.set(*args, **more)  # its reply comes after the client's timeout
-            return redis.set(*args, **more)
+            super().set(*args, **more)  # its reply comes after the client's timeout
+            return super().set(*args, **more)
 
-    assert Questions(Late()).claim(question("1.0").key)
-    assert not Questions(Late()).claim(question("1.0").key)
+    late = Questions(Late(connection_pool=redis.connection_pool))
+    assert late.claim(question("1.0").key)
+    assert not late.claim(question("1.0").key)
