@@ -3,6 +3,8 @@
 from concurrent.futures import Executor
 from typing import assert_never
 
+from msgspec import MsgspecError
+
 from bot.commands.context import Caller, CommandContext
 from bot.commands.delivery import in_reply
 from bot.commands.handlers import check_may_launch, handle
@@ -116,5 +118,5 @@ def _exists(command: Command, caller: Caller, context: CommandContext) -> bool:
 def _is_seen(name: str, caller: Caller, context: CommandContext) -> bool:
     try:
         return visible(name, caller, context) is not None
-    except EventLogGone:
+    except (EventLogGone, MsgspecError):
         return True  # which the answer says

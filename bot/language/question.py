@@ -55,9 +55,13 @@ class Question(Struct, frozen=True, kw_only=True):
     @property
     def key(self) -> QuestionKey:
         # A message that is both a mention and a reply causes two events.
-        first = f"{self.channel}:{self.message_ts}" if self.message_ts else self.id
-        first = f"{first}:{self.edited}" if self.edited else first
+        first = f"{self.unedited}:{self.edited}" if self.edited else self.unedited
         return QuestionKey(f"{first}:{self.deployment}" if self.chosen else first)
+
+    @property
+    def unedited(self) -> QuestionKey:
+        """The key of the question that its message asked at first."""
+        return QuestionKey(f"{self.channel}:{self.message_ts}" if self.message_ts else self.id)
 
     @property
     def is_command(self) -> bool:

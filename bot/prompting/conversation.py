@@ -6,6 +6,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from bot.language.grammar import addressed
+from bot.language.message_command import was_command
 from bot.language.question import typed
 from bot.prompting.written import quoted, written
 from bot.slack.message import Identity
@@ -49,7 +50,7 @@ def turns(
 ) -> list[Turn]:
     """Return what was said before the message with the ts `before`, oldest first; nothing if `before` is None.
 
-    The bot's cards and notices are left out.
+    The bot's cards and notices are left out, and commands to it.
     """
     said: list[Turn] = []
     for message in sorted(thread, key=lambda m: float(m["ts"])):
@@ -80,4 +81,6 @@ def _turn(message: Mapping[str, Any], remembered: Remembered, ourselves: Identit
         if event == ANSWER_EVENT:
             return Turn(role="assistant", content=written(message))
         return Turn(role="user", content=quoted(text)) if event == QUESTION_EVENT else None
+    if was_command(text, ourselves.user, names):
+        return None  # its answer was for its author alone
     return Turn(role="user", content=addressed(typed(text, ourselves.user), names).text)

@@ -8,7 +8,7 @@ from msgspec import Struct
 _blocks = MarkdownIt("commonmark")
 _blocks.core.ruler.enableOnly(["normalize", "block"])
 
-_LINE = re.compile(r"^((?:[ \t>]|[-*+][ \t]|\d{1,9}[.)][ \t])*)(`{3,}|~{3,})[ \t]*([^`]*?)[ \t]*$")
+_LINE = re.compile(r"^((?:[ \t>]|[-*+][ \t]|\d{1,9}[.)][ \t])*)(`{3,}|~{3,})([^`]*)$")
 _LONE_RETURN = re.compile(r"\r(?!\n|\Z)")
 _INDENT_OF_A_PLAIN_FENCE = 3
 """Maximum indentation of a fence outside lists. A line with more is an indented code block there."""
@@ -48,7 +48,7 @@ def after(line: str, fence: Fence | None) -> Fence | None:
     found = _LINE.match(line)
     if found is None:
         return fence
-    before, mark, info = found.groups()
+    before, mark, info = found[1], found[2], found[3].strip(" \t")
     if fence is None:
         indent = len(before.replace(">", ""))
         is_nested = bool(before.strip()) or indent > _INDENT_OF_A_PLAIN_FENCE

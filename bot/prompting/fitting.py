@@ -78,9 +78,11 @@ def budget(context: int | None) -> TokenBudget:
 def fitted(said: Sequence[Turn], prompt: str, context: int | None, count: TokenCount) -> Fitted:
     """Return the newest messages of a conversation that fit, and the room that they leave for thoughts and answer.
 
-    Where no count is available, a character outside ASCII is taken for a token.
+    Where no count is available, a character outside ASCII is taken for a token. Where the context is not known,
+    thoughts get no more than their quarter: an engine with a smaller one may refuse the request.
     """
     room, tokens = budget(context), context or ASSUMED_CONTEXT
+    most = tokens if context else room.answer + room.thoughts
     size = 2 * room.prompt  # by estimate: some tokenizers need half of the tokens
     while True:
         kept = asking(said, prompt, size)
@@ -93,7 +95,7 @@ def fitted(said: Sequence[Turn], prompt: str, context: int | None, count: TokenC
                 return _divided(kept, left, room.answer)
             exact = counted + _UNCOUNTED_TOKENS
         if exact <= room.prompt or len(kept) == 1:
-            return _divided(kept, tokens - exact, room.answer)
+            return _divided(kept, min(tokens - exact, most), room.answer)
         estimate = _estimate(kept)
         size = min(estimate * room.prompt // exact, estimate - 1)
 

@@ -99,13 +99,20 @@ class AnswerPool:
         is_new = self._quick_questions.add(question)
         if is_new:
             self._submit(question.key)
-            if question.edited:
-                self._withdraw(self._quick_questions.withdraw_earlier(question))
+        self._replace_earlier(question)  # also if it was stored before: Redis may have failed after that
         return is_new
 
     def claim(self, question: Question) -> bool:
-        """Note that a message is taken care of elsewhere; False if it was before. Raises RedisError."""
+        """Note that a message is taken care of elsewhere; False if it was before. Raises RedisError.
+
+        Like an edited question, it replaces the question that its message asked before.
+        """
+        self._replace_earlier(question)
         return self._quick_questions.claim(question.key)
+
+    def _replace_earlier(self, question: Question) -> None:
+        if question.edited:
+            self._withdraw(self._quick_questions.withdraw_earlier(question))
 
     def stop(self, channel: str, thread: str, pressed: str) -> None:
         """End the answers in a thread at once, also those of other processes. What has been shown stays.

@@ -1,6 +1,7 @@
 """Unanswered questions and answered threads in Redis, so that any process can continue with them."""
 
 import logging
+import secrets
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,6 +22,7 @@ DEDUPLICATED_FOR = timedelta(hours=25)
 """Time for which a repeated delivery is recognized: longer than the age up to which a message is answered.
 
 Slack repeats an event after one minute and after five, and a mention whenever its message is edited."""
+_KEPT = int(DEDUPLICATED_FOR.total_seconds())
 
 WITHDRAWN_FOR = timedelta(days=1)
 """Time for which no process answers a stopped or deleted question."""
@@ -34,6 +36,7 @@ from Slack."""
 
 # Atomic: otherwise, after a crash between the two writes, Slack's retry would be dropped as a duplicate.
 _ADD = """
+if redis.call('GET', KEYS[3]) == 'deleted' then return 0 end
 if not redis.call('SET', KEYS[1], 1, 'NX', 'EX', ARGV[1]) then return 0 end
 redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
 return 1
@@ -51,15 +54,18 @@ class Questions:
         self._add: Any = redis.register_script(_ADD)
 
     def add(self, question: Question) -> bool:
-        """Store a new question; False if it was stored before."""
+        """Store a new question; False if it was stored before, or if its message was deleted."""
         asked = Asked(question=question, asked_at=datetime.now(UTC))
-        keys = [_asked(question.key), QUESTIONS]
-        kept = int(DEDUPLICATED_FOR.total_seconds())
-        return bool(self._add(keys, [kept, question.key, _encode(asked)]))
+        keys = [_asked(question.key), QUESTIONS, _asked(question.unedited)]
+        return bool(self._add(keys, [_KEPT, question.key, _encode(asked)]))
 
     def claim(self, key: QuestionKey) -> bool:
-        """Note that a message was reported; False if it was before, also as a question."""
-        return bool(self._redis.set(_asked(key), 1, nx=True, ex=int(DEDUPLICATED_FOR.total_seconds())))
+        """Note that a message was reported; False if it was before, also as a question.
+
+        The client repeats a call whose reply was late: it then finds the mark that it set itself.
+        """
+        mark = secrets.token_bytes(8)
+        return bool(self._redis.set(_asked(key), mark, nx=True, ex=_KEPT)) or self._redis.get(_asked(key)) == mark
 
     def withdraw_in_thread(self, channel: str, thread: str, before: str) -> list[QuestionKey]:
         """Note that nobody wants the answers in a thread any more, and return the questions.
@@ -78,9 +84,9 @@ class Questions:
     def withdraw_message(self, channel: str, ts: str) -> list[QuestionKey]:
         """Record that a message was deleted, and return its questions: those that it asks, or shows.
 
-        A question whose event arrives after the deletion is not answered either.
+        A question whose event arrives after the deletion is not answered either, nor is an edited one.
         """
-        self._redis.set(_asked(QuestionKey(f"{channel}:{ts}")), 1, nx=True, ex=int(DEDUPLICATED_FOR.total_seconds()))
+        self._redis.set(_asked(QuestionKey(f"{channel}:{ts}")), "deleted", ex=_KEPT)
         keys = [
             asked.question.key
             for asked in self.all()
@@ -91,7 +97,11 @@ class Questions:
         return keys
 
     def withdraw_earlier(self, question: Question) -> list[QuestionKey]:
-        """Record that a message was edited, and return the questions that it asked before and that are not answered."""
+        """Record that a message was edited, and return the questions that it asked before and that are not answered.
+
+        If Slack repeats the first one after the edit, it is not answered.
+        """
+        self.claim(question.unedited)
         asked_by = (question.channel, question.message_ts)
         keys = [
             asked.question.key

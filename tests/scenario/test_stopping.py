@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from bot.prompting import pool
 from bot.prompting.store import QUESTIONS
@@ -233,6 +234,31 @@ def test_a_question_that_is_edited_while_it_is_answered_has_the_answer_to_the_ed
     place.robin.wait_for(lambda _: engine.left == 1)
     assert place.markdown(ts) == ["Wasabi."]
     assert place.robin.session(MIXTRAL, ts) == "active"
+
+
+def test_a_waiting_question_that_is_edited_into_a_command_is_not_answered_any_more(place):
+    place.shelf.start("fast", MIXTRAL)
+    place.bot()
+    ts = place.robin.say(MIXTRAL, "@mixtral statu")
+    place.answer(ts, "Your question waits")
+    place.robin.edit(MIXTRAL, ts, "@mixtral status")
+    place.settled()
+    assert "Your question waits" not in place.said(ts)
+
+
+def test_an_edit_whose_event_slack_repeats_replaces_the_first_question_all_the_same(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    engine.script = lambda body: SLOW if body["messages"][-1]["content"] == "Hello" else {"text": "Wasabi."}
+    bot = place.bot()
+    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
+    place.answer(ts, "slow")
+    first = place.redis.hkeys(QUESTIONS)
+    edited = replace(bot._questions.get(first[0].decode()).question, text="Hello!", edited=f"{float(ts) + 10:.6f}")
+    assert bot._questions.add(edited)  # and Redis failed before the first one was withdrawn
+    bot.ask(edited)
+    place.answer(ts, "Wasabi.")
+    place.settled()
+    assert place.markdown(ts) == ["Wasabi."]
 
 
 def test_an_answered_mention_that_is_edited_later_that_day_is_not_answered_again(place, engine):

@@ -11,7 +11,9 @@ from workers.deployment.state import Deployment
 def hourly_change(before: Deployment, after: Deployment, now: datetime) -> Decimal | None:
     """USD per hour that `after` costs more than `before` once its replicas run, negative if less; None if unknown."""
     more = after.wanted - before.wanted
-    if more >= 0:
+    if not more:
+        return Decimal(0)
+    if more > 0:
         price = next_price(after, now)
         return None if price is None else more * price
     mix = mix_of(after.recipe, spot=after.limits.spot)

@@ -46,6 +46,7 @@ def told(office, text, user="U1"):
             "help",
             "Help",
             "help scale",
+            "scale --help",
             "status",
             "status fast",
             "logs fast",
@@ -83,6 +84,8 @@ def test_a_whole_command_whose_names_exist_is_one(office, text):
             "status <@U2>",
             "what is status",
             "logs of war",
+            "plan how to use ls -h",
+            "status of --help in git",
         ),
     ],
 )
@@ -95,6 +98,13 @@ def test_what_its_author_cannot_see_does_not_exist(office):
     office.directory.channels["C0OPS"] = ChannelFacts()
     assert command(office, "status secret", user="U2") is None
     assert command(office, "status secret", user="U1") == Status(name="secret")
+
+
+def test_a_deployment_whose_log_is_damaged_is_said_to_have_a_damaged_log(office, redis):
+    id_ = office.requests.get("fast").id
+    version = office.requests.get("fast").version
+    redis.xadd(f"mixtral:d:{id_}", {"e": "damaged"}, id=f"{version + 1}-0")
+    assert "cannot be read" in told(office, "status fast")
 
 
 def test_who_may_not_do_it_is_refused_and_not_told_what_to_type(office):

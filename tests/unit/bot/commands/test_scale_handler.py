@@ -99,6 +99,7 @@ def test_it_is_said_what_the_change_costs_per_hour_and_per_day():
     assert "This saves 7.40 USD/h (177.60 USD per day)." in scaled(spot(), 1)
     assert "What this costs is not known: no offer of the ladder is open now." in scaled(served_without_offers(), 2)
     assert "USD" not in scaled(two(), 3), "processes on this host cost nothing"
+    assert "costs" not in scaled(served_without_offers(), 1), "the same number costs the same"
 
 
 def served_without_offers():

@@ -33,6 +33,12 @@ def test_people_are_users_answers_are_the_assistant_and_cards_are_nobody():
     assert said(thread, "6.0") == [("user", "Name a condiment & a spice."), ("assistant", "Mustard.")]
 
 
+def test_a_command_to_the_bot_within_a_thread_is_no_part_of_the_conversation():
+    thread = [person("1.0", "<@UBOT> Hi"), bot("2.0", "Hello.", ANSWER_EVENT), person("3.0", "<@UBOT> status")]
+    thread += [person("4.0", "<@UBOT> logs m"), person("5.0", "<@UBOT> status quo"), person("6.0", "More")]
+    assert said(thread, "6.0") == [("user", "Hi"), ("assistant", "Hello."), ("user", "status quo")]
+
+
 def test_what_the_model_said_is_remembered_without_what_was_added_to_it():
     thread = [person("1.0", "Hi"), bot("2.0", "[a] (b) _footer_"), bot("3.0", "second half"), person("4.0", "More")]
     remembered = Remembered(answers={"2.0": "[a](b)", "3.0": ""})

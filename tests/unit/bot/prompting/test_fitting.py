@@ -80,6 +80,11 @@ def test_what_surely_fits_is_not_counted_and_the_rest_of_the_context_is_for_thou
     assert 6500 < it.thoughts < 8192 - 1024
 
 
+def test_of_a_context_that_is_not_known_thoughts_get_a_quarter():
+    it = fitted([], "Hi", None, no_tokenizer)
+    assert (it.answer, it.thoughts) == (1024, 2048)
+
+
 def test_thoughts_have_a_limit_of_their_own():
     assert fitted([], "Hi", 1_000_000, no_tokenizer).thoughts == THOUGHT_TOKENS
 

@@ -1,6 +1,7 @@
 """What a model says cannot act, however its tokens are cut."""
 
 import re
+import time
 
 import pytest
 from hypothesis import example, given
@@ -259,3 +260,10 @@ def test_code_in_lists_stays_byte_for_byte_and_the_text_after_it_is_inert():
 )
 def test_a_block_ends_with_a_line_like_the_one_that_opened_it(text, is_open):
     assert (open_fence(text) is not None) == is_open
+
+
+def test_a_line_that_begins_like_a_fence_takes_no_time_however_many_spaces_it_has():
+    line = "```" + " " * 2_000 + "`"
+    began = time.perf_counter()
+    assert settled(f"{line}\nHello") == f"{line}\nHello"
+    assert time.perf_counter() - began < 1

@@ -1,11 +1,13 @@
 """Which messages are reported for the first time."""
 
+from redis import Redis
+
 from bot.language.question import Question
 from bot.prompting.store import DEDUPLICATED_FOR, Questions
 
 
-def question(ts):
-    return Question(id="E1", team="T1", channel="C0HERE", user="U1", text="help", message_ts=ts)
+def question(ts, edited=None):
+    return Question(id="E1", team="T1", channel="C0HERE", user="U1", text="help", message_ts=ts, edited=edited)
 
 
 def test_a_message_is_taken_once_by_whoever_takes_it_first(redis):
@@ -16,3 +18,29 @@ def test_a_message_is_taken_once_by_whoever_takes_it_first(redis):
     assert questions.add(question("2.0"))
     assert not questions.claim(question("2.0").key)
     assert 0 < redis.ttl(f"mixtral:asked:{question('1.0').key}") <= DEDUPLICATED_FOR.total_seconds()
+
+
+def test_a_question_that_slack_repeats_after_it_was_edited_is_not_asked(redis):
+    questions = Questions(redis)
+    assert questions.add(question("1.0", edited="2.0"))  # the first event could not be stored
+    assert questions.withdraw_earlier(question("1.0", edited="2.0")) == []
+    assert not questions.add(question("1.0"))
+
+
+def test_an_edit_that_is_reported_after_the_deletion_is_not_answered(redis):
+    questions = Questions(redis)
+    assert questions.add(question("1.0"))
+    questions.withdraw_message("C0HERE", "1.0")
+    assert not questions.add(question("1.0", edited="2.0"))
+    assert questions.add(question("3.0", edited="4.0"))
+
+
+def test_a_message_is_taken_also_if_redis_answers_only_the_repeated_call(redis):
+    class Late(Redis):
+        def set(self, *args, **more):
+            super().set(*args, **more)  # its reply comes after the client's timeout
+            return super().set(*args, **more)
+
+    late = Questions(Late(connection_pool=redis.connection_pool))
+    assert late.claim(question("1.0").key)
+    assert not late.claim(question("1.0").key)
