@@ -14,7 +14,7 @@ SEED = 2
 AT_ONCE = WANTED + 2
 """A replica too many while spot relieves one that stands in, and one that drains."""
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.clouds, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
