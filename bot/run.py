@@ -17,13 +17,13 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
+from bot.admission import Admission
 from bot.cards.follower import Follower
 from bot.commands.channels import SlackChannels
 from bot.commands.context import Answers, CommandContext
 from bot.commands.recipe_catalog import RecipeCatalog
 from bot.commands.sight import Askable, Sight
 from bot.commands.strangers import Home
-from bot.door import Door
 from bot.listeners import Listeners
 from bot.prompting.pool import AnswerPool
 from bot.prompting.store import Threads
@@ -133,8 +133,10 @@ def run(settings: BotSettings, stop: threading.Event, lockout: Lockout) -> None:
         context = context_of(settings, quick, answers, channels)
         calls = slack_of(settings, quick, stop, lockout, ids=ids)
         home = Home(team=ourselves.team_id, enterprise=ourselves.enterprise, others=settings.teams)
-        door = Door(home, directory=channels.directory, slack=calls, redis=quick, later=later, bot_user=ourselves.user)
-        listeners = Listeners(context, Threads(quick), ourselves.user, later, calls, door=door, homes=homes)
+        admission = Admission(
+            home, directory=channels.directory, slack=calls, redis=quick, later=later, bot_user=ourselves.user
+        )
+        listeners = Listeners(context, Threads(quick), ourselves.user, later, calls, admission=admission, homes=homes)
         serving = _until_it_works(
             lambda: _serve(listeners, settings, lockout, ourselves.user, ids), "Slack's sockets", stop
         )

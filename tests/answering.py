@@ -7,11 +7,11 @@ from functools import partial
 import pytest
 from redis import Redis
 
+from bot.admission import Admission
 from bot.commands.channels import SlackChannels
 from bot.commands.context import CommandContext
 from bot.commands.sight import Askable, Sight
 from bot.commands.strangers import Home
-from bot.door import Door
 from bot.listeners import Listeners
 from bot.prompting.pool import AnswerPool
 from bot.prompting.store import QUESTIONS, Threads
@@ -66,10 +66,10 @@ class Line:
         app = app_of(BOT_TOKEN, api_url)
         self._later = ThreadPoolExecutor(4)
         calls = slack_of(settings, redis)
-        door = Door(
+        admission = Admission(
             Home(team=TEAM_ID), directory=directory, slack=calls, redis=redis, later=self._later, bot_user=BOT_USER
         )
-        Listeners(context, Threads(redis), BOT_USER, self._later, calls, door=door).register(app)
+        Listeners(context, Threads(redis), BOT_USER, self._later, calls, admission=admission).register(app)
         self._end_sockets = serve_sockets(app, APP_TOKEN, Lockout(pytest.fail))
 
     def ask(self, question):

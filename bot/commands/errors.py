@@ -26,5 +26,13 @@ class EnvMissing(CommandError):
         self.missing = missing
 
 
+class WrongInput(CommandError):
+    """An input of a modal has a wrong value. `block`: the block_id of the input, at which the sentence is shown."""
+
+    def __init__(self, block: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.block = block
+
+
 class NotShown(Exception):
     """Slack did not accept a message for one person. The text is Slack's code, or `no_answer`."""

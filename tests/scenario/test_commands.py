@@ -14,12 +14,12 @@ from redis.exceptions import RedisError
 from slack_bolt import BoltRequest
 from slack_sdk import WebClient
 
+from bot.admission import Admission
 from bot.commands.channels import SlackChannels
 from bot.commands.context import CommandContext
 from bot.commands.recipe_catalog import RecipeCatalog
 from bot.commands.sight import Askable, Sight
 from bot.commands.strangers import Home
-from bot.door import Door
 from bot.language.question import Question
 from bot.listeners import Listeners
 from bot.prompting import pool as prompting
@@ -103,10 +103,10 @@ class Bot:
         self._later = ThreadPoolExecutor(4)
         self.app = app_of(BOT_TOKEN, slack.api_url)
         calls = slack_of(settings, redis)
-        door = Door(
+        admission = Admission(
             Home(team=TEAM_ID), directory=directory, slack=calls, redis=redis, later=self._later, bot_user=BOT_USER
         )
-        Listeners(self.context, Threads(redis), BOT_USER, self._later, calls, door=door).register(self.app)
+        Listeners(self.context, Threads(redis), BOT_USER, self._later, calls, admission=admission).register(self.app)
         self._close = serve_sockets(self.app, APP_TOKEN, Lockout(pytest.fail))
 
     def card(self, name, channel=MIXTRAL):

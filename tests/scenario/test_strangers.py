@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from bot.admission import REFUSED, Admission
 from bot.commands.channels import SlackChannels
 from bot.commands.sight import Askable, Sight
 from bot.commands.strangers import Home
-from bot.door import REFUSED, Door
 from bot.listeners import Listeners
 from bot.prompting.pool import AnswerPool
 from bot.prompting.store import Threads
@@ -67,9 +67,11 @@ class Bot:
         self._later = ThreadPoolExecutor(4)
         context = context_of(settings, redis, self.answers, channels)
         whose = Home(team=ourselves.team_id, enterprise=ourselves.enterprise, others=settings.teams)
-        door = Door(whose, directory=directory, slack=calls, redis=redis, later=self._later, bot_user=BOT_USER)
+        admission = Admission(
+            whose, directory=directory, slack=calls, redis=redis, later=self._later, bot_user=BOT_USER
+        )
         app = app_of(BOT_TOKEN, slack.api_url)
-        Listeners(context, Threads(redis), BOT_USER, self._later, calls, door=door).register(app)
+        Listeners(context, Threads(redis), BOT_USER, self._later, calls, admission=admission).register(app)
         self._close = serve_sockets(app, APP_TOKEN, Lockout(pytest.fail))
 
     def runs(self, name, channel):

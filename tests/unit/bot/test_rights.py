@@ -14,9 +14,9 @@ from redis import Redis
 from slack_bolt import App, BoltRequest
 from slack_bolt.authorization import AuthorizeResult
 
+from bot.admission import NOBODY, REFUSED, Admission
 from bot.commands.sight import Askable, Sight
 from bot.commands.strangers import Home
-from bot.door import NOBODY, REFUSED, Door
 from bot.language.question import Question
 from bot.listeners import Listeners
 from bot.prompting.routing import RoutedTo, route
@@ -137,7 +137,7 @@ class Workspace:
         others = frozenset({ACME_TEAM}) if who == "invited" else frozenset()
         home = Home(team=TEAM_ID, enterprise=ENTERPRISE_ID, others=others)
         later = AtOnce()
-        door = Door(home, directory=directory, slack=self.slack, redis=redis, later=later, bot_user=BOT_USER)
+        admission = Admission(home, directory=directory, slack=self.slack, redis=redis, later=later, bot_user=BOT_USER)
         self.context = context
         self.app = App(
             name="rights",  # without a name, Bolt reads the whole stack
@@ -146,7 +146,7 @@ class Workspace:
             process_before_response=True,
             raise_error_for_unhandled_request=True,
         )
-        Listeners(context, Threads(redis), BOT_USER, later, self.slack, door=door).register(self.app)
+        Listeners(context, Threads(redis), BOT_USER, later, self.slack, admission=admission).register(self.app)
 
     def sends(self, body):
         """What the person is shown."""
@@ -193,7 +193,7 @@ class Workspace:
         return self.sends(body)
 
     def submits(self, value, replicas):
-        values = {"count": {"replicas": {"type": "number_input", "value": replicas}}}
+        values = {"replicas": {"replicas": {"type": "number_input", "value": replicas}}}
         view = {
             "type": "modal",
             "callback_id": "scale_deployment",

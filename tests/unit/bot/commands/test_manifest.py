@@ -8,7 +8,7 @@ from slack_bolt import BoltContext
 
 import bot
 from bot.language.command import SLASH, USAGES
-from bot.listeners import caller_of
+from bot.screens.presses import caller_of
 
 MANIFEST = json.loads((Path(bot.__file__).parent / "manifest.json").read_text())
 SCOPES = MANIFEST["oauth_config"]["scopes"]["bot"]

@@ -1,4 +1,4 @@
-"""The door: every command, click, modal and event passes it before its listener. Strangers are refused here."""
+"""Admission: every command, click, modal and event passes it before its listener. Strangers are refused here."""
 
 import logging
 import time
@@ -25,7 +25,7 @@ OUTSIDE = "outside"
 """Key of Bolt's context: whether the sender is of another company that is let in."""
 
 ACK_BY = "ack_by"
-"""Key of Bolt's context: time of the monotonic clock by which the payload is acked, calls of the door included."""
+"""Key of Bolt's context: time of the monotonic clock by which the payload is acked, calls of admission included."""
 
 ACK_WITHIN = 2.3
 """Maximum time before an ack, in seconds; Slack waits 3. The result of longer work follows the ack."""
@@ -46,7 +46,7 @@ UNKNOWN = Message(
 NOBODY = Message(text="Slack's request does not name its sender, so nothing was done. Send it again.")
 
 
-class Door:
+class Admission:
     """Bolt's middleware. It decides by the payload, and calls Slack only if the payload is not sufficient."""
 
     def __init__(
@@ -59,7 +59,7 @@ class Door:
         self._later = later
         self._mention = f"<@{bot_user}"
 
-    def enter(self, ack: Ack, body: JSON, context: BoltContext, next_: Callable[[], None]) -> BoltResponse | None:
+    def admit(self, ack: Ack, body: JSON, context: BoltContext, next_: Callable[[], None]) -> BoltResponse | None:
         """Pass the payload on, or refuse it."""
         context[ACK_BY] = time.monotonic() + ACK_WITHIN
         sender = sender_of(body)

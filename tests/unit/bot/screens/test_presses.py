@@ -1,4 +1,4 @@
-"""What listeners do after the ack."""
+"""When a press is acked, and what is shown after it."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -8,17 +8,18 @@ from typing import Any
 
 from slack_bolt import BoltContext
 
-from bot.door import ACK_BY
-from bot.listeners import Listeners
+from bot.admission import ACK_BY
+from bot.screens.presses import Presses
+from bot.slack.message import Message
 
 
-def test_an_ack_waits_for_the_work_until_its_time_is_up_and_the_door_has_used_some_of_it():
+def test_an_ack_waits_for_the_work_until_its_time_is_up_and_admission_has_used_some_of_it():
     going_on, shown = Event(), Event()
-    context: Any = SimpleNamespace(deployments=SimpleNamespace(by_id=lambda _: going_on.wait(5)))
+    context: Any = None
     slack: Any = SimpleNamespace(insist=lambda *_, **__: shown.set())
     with ThreadPoolExecutor(2) as later:
-        listeners = Listeners(context, None, "UBOT", later, slack, door=None)
-        clicked = listeners._click("logs", listeners._logs)
+        presses = Presses(context, slack, later)
+        clicked = presses.click("logs", lambda *_: Message("done") if going_on.wait(5) else Message("lost"))
         began = time.monotonic()
         body = {"actions": [{"value": "d-1"}], "channel": {"id": "C1"}}
         clicked(lambda: None, body, BoltContext({ACK_BY: began + 0.1}))

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from bot.commands.visibility import Viewer
-from bot.home_tab import HomeTab
+from bot.screens.home_tab import HomeTab
 from bot.views import home
 from tests.builders.events import BEGIN
 

@@ -1,4 +1,4 @@
-"""What the door says to strangers, and how often; which payloads it asks Slack about."""
+"""What strangers are told, and how often; which payloads Slack is asked about."""
 
 import logging
 from concurrent.futures import Executor, Future
@@ -9,9 +9,9 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from slack_bolt import Ack, BoltContext
 
-from bot import door as door_module
+from bot import admission as admission_module
+from bot.admission import ACK_BY, NOBODY, REFUSED, UNKNOWN, Admission
 from bot.commands.strangers import Home
-from bot.door import ACK_BY, NOBODY, REFUSED, UNKNOWN, Door
 from bot.slack.facts import ChannelFacts, PersonFacts
 from bot.slack.failures import SlackRefused
 from tests.fakes.office import Directory
@@ -56,8 +56,10 @@ def entered(slack, directory, redis, body, home=None, *, status=200):
     """(whether the payload was passed on, the ack's body)."""
     passed = []
     calls: Any = slack
-    door = Door(home or Home(team=OURS), directory=directory, slack=calls, redis=redis, later=AtOnce(), bot_user="UBOT")
-    response = door.enter(Ack(), body, BoltContext(), lambda: passed.append(1))
+    admission = Admission(
+        home or Home(team=OURS), directory=directory, slack=calls, redis=redis, later=AtOnce(), bot_user="UBOT"
+    )
+    response = admission.admit(Ack(), body, BoltContext(), lambda: passed.append(1))
     assert response is None or response.status == status
     return bool(passed), response.body if response else None
 
@@ -172,8 +174,10 @@ def test_chatter_in_a_shared_channel_is_acked_also_where_slack_says_nothing_abou
 
 def test_the_time_that_the_door_takes_is_part_of_the_time_until_the_ack(slack, directory, redis, monkeypatch):
     clock = iter([100.0])
-    monkeypatch.setattr(door_module, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(admission_module, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     context = BoltContext()
-    door = Door(Home(team=OURS), directory=directory, slack=slack, redis=redis, later=AtOnce(), bot_user="UBOT")
-    door.enter(Ack(), said(user="U1", team=""), context, lambda: None)
+    admission = Admission(
+        Home(team=OURS), directory=directory, slack=slack, redis=redis, later=AtOnce(), bot_user="UBOT"
+    )
+    admission.admit(Ack(), said(user="U1", team=""), context, lambda: None)
     assert context[ACK_BY] == 102.3

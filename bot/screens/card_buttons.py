@@ -1,0 +1,83 @@
+"""The buttons of a deployment's card, and the modals that they open."""
+
+import re
+from collections.abc import Callable
+
+from slack_bolt import App
+
+from bot.commands import handlers
+from bot.commands.context import Caller, CommandContext
+from bot.commands.errors import CommandError
+from bot.commands.lookup import check, check_runs
+from bot.commands.policy import Permission
+from bot.commands.scale_handler import scale_to
+from bot.language.command import SLASH
+from bot.language.typed_text import plain
+from bot.language.values import InvalidValue, replicas
+from bot.screens.presses import NOTHING, Presses, value_of, values_of
+from bot.slack.message import JSON, Message
+from bot.views import end_question
+from bot.views import scale as scale_view
+from bot.views.answer_choice import CHOOSE
+from workers.deployment.state import Deployment
+
+
+class CardButtons:
+    """Registers a listener for each button of the card, also where another message or the Home tab shows it."""
+
+    def __init__(self, presses: Presses) -> None:
+        self._presses = presses
+        self._context = presses.context
+
+    def register(self, app: App) -> None:
+        click, submitted = self._presses.click, self._presses.submitted
+        app.action("card_endpoint")(click("endpoint", self._of_deployment(handlers.endpoint_of)))
+        app.action("card_keep_trying")(click("keep trying", self._of_deployment(handlers.keep_trying)))
+        app.action("card_down")(click("down", self._open_end, ack_within=0))
+        app.action("card_logs")(click("logs", self._logs, ack_within=0))
+        app.action("card_scale")(click("scale", self._open_scale, ack_within=0))
+        app.action(re.compile(f"^{CHOOSE}"))(click("ask", self._ask_again))
+        app.view(scale_view.CALLBACK)(submitted("scale", self._scale))
+        app.view(end_question.CALLBACK)(submitted("down", self._end))
+
+    def _of_deployment(
+        self, work: Callable[[Deployment, Caller, CommandContext], Message]
+    ) -> Callable[[JSON, Caller], Message]:
+        return lambda body, caller: work(self._presses.deployment(body, caller), caller, self._context)
+
+    def _logs(self, body: JSON, caller: Caller) -> Message:
+        return handlers.logs_of(self._presses.deployment(body, caller), self._context)
+
+    def _ask_again(self, body: JSON, caller: Caller) -> Message:
+        return handlers.ask_again(value_of(body), caller, self._context)
+
+    def _open_scale(self, body: JSON, caller: Caller) -> Message:
+        state = self._presses.deployment(body, caller)
+        check(Permission.SCALE, state, caller, self._context)
+        check_runs(state)
+        return self._presses.opened(
+            caller, scale_view.modal(state, self._context.now()), f"{SLASH} scale {state.name} 2"
+        )
+
+    def _open_end(self, body: JSON, caller: Caller) -> Message:
+        """Ask before the end; only those who may end it are asked."""
+        state = self._presses.deployment(body, caller)
+        check(Permission.END, state, caller, self._context)
+        if reply := handlers.ends_already(state):
+            return reply
+        return self._presses.opened(caller, end_question.modal(state), f"{SLASH} down {state.name}")
+
+    def _end(self, view: JSON, caller: Caller) -> Message:
+        state = self._presses.by_id(view["private_metadata"], caller)
+        already = handlers.ends_already(state)
+        handlers.end(state, caller, self._context)
+        return already or NOTHING  # the card shows the end
+
+    def _scale(self, view: JSON, caller: Caller) -> Message:
+        given = values_of(view)[scale_view.BLOCK][scale_view.ACTION]
+        try:
+            count = replicas(plain(given.get("value") or ""), "The number of replicas", least=0)
+        except InvalidValue as wrong:
+            raise CommandError(wrong.sentence) from wrong
+        scale_to(self._presses.by_id(view["private_metadata"], caller), count, caller, self._context)
+        return NOTHING
