@@ -10,7 +10,7 @@ from bot.commands.recipe_catalog import RecipeCatalog
 from bot.commands.sight import Askable, Sight
 from bot.commands.visibility import Viewer
 from bot.language.question import Question
-from bot.slack.message import Message
+from bot.slack.message import JSON, Message
 from workers.api import Deployments
 from workers.deployment.events import DeploymentId
 from workers.placement.ladder import Ladder
@@ -40,6 +40,7 @@ class Channels(Protocol):
     def readers(self, channel: str) -> tuple[str, ...]: ...
     def card_link(self, deployment: DeploymentId) -> str | None: ...
     def whisper(self, channel: str, user: str, message: Message) -> None: ...
+    def open_modal(self, trigger: str, view: JSON) -> None: ...
 
 
 class Answers(Protocol):

@@ -40,6 +40,10 @@ class Sight:
         """Return the deployments that the person may see."""
         return [state for state in states if self.sees(viewer, state)]
 
+    def is_member(self, viewer: Viewer) -> bool:
+        """Whether the viewer is a member of their channel; False if Slack does not answer."""
+        return member_reads(self._directory.members(viewer.channel), viewer)
+
     def is_guest(self, user: str) -> bool:
         """Whether Slack reports the person as a guest; False if Slack does not answer."""
         person = self._directory.person(user)

@@ -11,6 +11,7 @@ from bot.language.command import (
     Ask,
     Down,
     Endpoint,
+    Form,
     Help,
     Launch,
     ListKeys,
@@ -31,8 +32,8 @@ from workers.placement.limits import Limits
 @pytest.mark.parametrize(
     ("text", "command"),
     [
-        ("", Help()),
-        ("   ", Help()),
+        ("", Form()),
+        ("   ", Form()),
         ("help", Help()),
         ("help scale", Help(command="scale")),
         ("help deploy", Help(command="launch")),
