@@ -309,6 +309,8 @@ def _value(element: JSON, given: Any) -> JSON:
         case "multi_static_select" | "checkboxes":
             options = element["options"] if given is True else [{"value": value} for value in given or ()]
             return {"type": kind, "selected_options": element.get("initial_options", []) if given is None else options}
+        case "datetimepicker":
+            return {"type": kind, "selected_date_time": element.get("initial_date_time") if given is None else given}
         case "conversations_select":
             chosen = element.get("initial_conversation") if given is None else given
             return {"type": kind, "selected_conversation": chosen}

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-About = Literal["recipe", "name", "replicas", "limits", "channel"]
+About = Literal["recipe", "name", "replicas", "limits", "until", "channel"]
 
 
 class CommandError(Exception):

@@ -1,6 +1,7 @@
 """PURE: the values of the launch form as a launch command. A payload may be forged, so each is read with care."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, tzinfo
 from functools import partial
 from typing import Any, TypeVar
 
@@ -19,14 +20,16 @@ from bot.views import launch_form as form
 from bot.views.launch_form import Entered
 
 MAX_LISTED = 100
+LATEST = 32_503_680_000
+"""The year 3000 as Unix time."""
 HIDDEN = "…"
 """The value of a variable in a suggestion that does not repeat it."""
 
 Value = TypeVar("Value")
 
 
-def entered_of(command: Launch, *, default: str, channel: str) -> Entered:
-    """The values with which the form of a launch command begins."""
+def entered_of(command: Launch, *, default: str, channel: str, until: datetime | None = None) -> Entered:
+    """The values with which the form of a launch command begins. `until`: when it is to end."""
     limits = command.limits
     return Entered(
         recipe=command.recipe or default,
@@ -36,6 +39,7 @@ def entered_of(command: Launch, *, default: str, channel: str) -> Entered:
         clouds=limits.clouds,
         max_price="" if limits.max_price is None else f"{limits.max_price:f}",
         replicas="" if command.replicas is None else str(command.replicas),
+        until=int(until.timestamp()) if until else 0,
         env={name: value for name, value in command.env.items() if value != HIDDEN},
         channel=channel,
     )
@@ -61,19 +65,21 @@ def read(values: JSON) -> Entered:
         clouds=_chosen(values, form.of_recipe(form.CLOUDS, recipe)),
         max_price=_text(_block(values, form.MAX_PRICE), form.MAX_PRICE, "value").strip(),
         replicas=_text(_block(values, form.REPLICAS), form.REPLICAS, "value").strip(),
+        until=_moment(_block(values, form.UNTIL).get("selected_date_time")),
         env=env,
         channel=_text(_block(values, form.CHANNEL), form.CHANNEL, "selected_conversation"),
     )
 
 
-def command_of(entered: Entered) -> Launch:
-    """The launch that the form asks for. Raises WrongInput, which names the input."""
+def command_of(entered: Entered, zone: tzinfo = UTC) -> Launch:
+    """The launch that the form asks for. Raises WrongInput, which names the input. `zone`: of the person."""
     flags = [("--spot", "")] if entered.spot else []
     command = Launch(
         recipe=entered.recipe,
         name=_valid(form.NAME, lambda: name_of(entered.name)) if entered.name else None,
         replicas=_valid(form.REPLICAS, lambda: replicas_of(entered.replicas, "")) if entered.replicas else None,
         env=_environment(entered),
+        until=datetime.fromtimestamp(entered.until, zone).replace(tzinfo=None) if entered.until else None,
     )
     limits = command.limits
     for block, flag, value in (
@@ -141,6 +147,11 @@ def _block(values: JSON, block: str) -> JSON:
 def _only(actions: Any) -> JSON:
     """The value of a block's only element; empty if it has none."""
     return next((v for v in actions.values() if isinstance(v, dict)), {}) if isinstance(actions, dict) else {}
+
+
+def _moment(value: Any) -> int:
+    """Whole minutes, as in a command; 0 if it is no Unix time."""
+    return value // 60 * 60 if isinstance(value, int) and 0 < value <= LATEST else 0
 
 
 def _first(value: JSON, field: str) -> JSON:

@@ -1,5 +1,6 @@
 """The handlers of the commands: one function each, which returns the reply that only the caller sees."""
 
+from datetime import datetime
 from typing import assert_never
 
 from msgspec import MsgspecError
@@ -43,7 +44,8 @@ from bot.views import logs as logs_view
 from bot.views import recipes as recipes_view
 from bot.views import refusal as refusal_view
 from bot.views import status as status_view
-from bot.views.amounts import duration
+from bot.views.alerts import KEPT_FOR
+from bot.views.amounts import duration, moment
 from bot.views.answer_choice import choice, chosen
 from bot.views.escape import code, escape
 from workers.api import KEEP_TRYING_FOR
@@ -237,3 +239,18 @@ def keep_trying(state: Deployment, caller: Caller, context: CommandContext) -> M
     return Message(
         text=f"*{state.name}* tries again every {duration(asked.every)} for up to {hours:.0f} h. End it to stop that."
     )
+
+
+def keep(state: Deployment, announced: datetime, caller: Caller, context: CommandContext) -> Message:
+    """Move the end of a deployment that was announced for this time, for the button of the announcement."""
+    check(Permission.KEEP, state, caller, context)
+    if reply := ends_already(state):
+        return reply
+    if state.until != announced:
+        ends = f"now ends {moment(state.until)}" if state.until else "has no time at which it ends"
+        return Message(text=f"*{state.name}* was kept already: it {ends}.")
+    until = max(announced, context.now()) + KEPT_FOR
+    after = context.deployments.keep_until(state.id, until, by=caller.user)
+    if reply := ends_already(after):
+        return reply
+    return Message(text=f"*{state.name}* is kept: it now ends {moment(until)}. The channel is told 15 minutes before.")

@@ -14,8 +14,9 @@ from bot.commands.plan_handler import nearest_limits
 from bot.commands.recipe_catalog import name_from
 from bot.commands.visibility import Viewer
 from bot.language.command import MAX_NAME, Launch
+from bot.language.end_times import end_of
 from bot.language.question import is_direct
-from bot.language.values import is_secret
+from bot.language.values import InvalidValue, is_secret
 from bot.slack.message import JSON, NOTHING, Message
 from bot.views import help as help_view
 from bot.views import launch_form as view
@@ -47,7 +48,11 @@ def first_view(command: Launch, caller: Caller, context: CommandContext, *, home
     `home`: the channel that is chosen at first if the form is opened where there is none.
     """
     check_may_launch(caller, context)
-    entered = entered_of(command, default=context.recipes.default, channel=caller.channel or home)
+    try:
+        until = end_of(command, context.now(), context.sight.zone(caller.user))
+    except InvalidValue:  # it is over by now
+        until = None
+    entered = entered_of(command, default=context.recipes.default, channel=caller.channel or home, until=until)
     if entered.recipe not in context.recipes.names():
         entered = replace(entered, recipe=context.recipes.default, env={})
     asks = not caller.channel or is_direct(caller.channel)
@@ -66,7 +71,7 @@ def submitted(shown: JSON, caller: Caller, context: CommandContext) -> Message:
     entered = read(_values(shown))
     channel = entered.channel if asks else opened_in
     _check_reads(channel, caller, context, asks=asks)
-    command = command_of(entered)
+    command = command_of(entered, context.sight.zone(caller.user))
     try:
         recipe = context.recipes.get(entered.recipe)
         named = command if command.name else replace(command, name=free_name(recipe, context))

@@ -1,5 +1,7 @@
 """The launch, for the command, the form and the buttons."""
 
+from datetime import datetime
+
 from msgspec.structs import replace
 
 from bot.commands.bounds import out_of_bounds
@@ -9,7 +11,9 @@ from bot.commands.lookup import check_present
 from bot.commands.plan_handler import check_limits, nearest_recipe
 from bot.commands.recipe_catalog import name_from
 from bot.language.command import SLASH, Launch
+from bot.language.end_times import end_of
 from bot.language.suggestions import command_text
+from bot.language.values import InvalidValue
 from bot.slack.message import Message
 from bot.views.amounts import moment
 from bot.views.escape import escape
@@ -34,12 +38,14 @@ def ready_to_launch(command: Launch, caller: Caller, context: CommandContext) ->
         hint = command_text(replace(command, replicas=nearest(recipe, command.replicas)))
         raise CommandError(why, hint=hint, about="replicas")
     check_limits(command, recipe, context)
+    _end(command, caller, context)
     check_present(caller, context, "Nothing was started", "launch again")
     return recipe
 
 
 def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
     recipe = ready_to_launch(command, caller, context)
+    until = _end(command, caller, context)
     name = command.name or name_from(recipe.name)
     readers = context.channels.readers(caller.channel)
     try:
@@ -50,6 +56,7 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
             place=Place(team=caller.team, channel=caller.channel, user=caller.user, shared_with=readers),
             limits=command.limits,
             once=caller.once,
+            until=until,
         )
     except NameTaken as taken:
         raise _taken(taken, command, caller, context) from taken
@@ -58,7 +65,16 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
         status = condition_of(state).status
         return Message(text=f"*{name}* was launched by this button already, and it is {status}. Launch it anew.")
     others = f" {said}" if (said := read_by(readers)) else ""
-    return Message(text=f"Launching *{name}* … Its card follows here, and shows every step.{others}")
+    ends = f" It ends {moment(until)}." if until else ""
+    return Message(text=f"Launching *{name}* … Its card follows here, and shows every step.{ends}{others}")
+
+
+def _end(command: Launch, caller: Caller, context: CommandContext) -> datetime | None:
+    """When the deployment is to end. Raises CommandError."""
+    try:
+        return end_of(command, context.now(), context.sight.zone(caller.user))
+    except InvalidValue as wrong:
+        raise CommandError(wrong.sentence, about="until") from wrong
 
 
 def check_may_launch(caller: Caller, context: CommandContext) -> None:

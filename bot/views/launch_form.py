@@ -15,8 +15,8 @@ ACTION = "launching"
 """Prefix of the action ids of inputs that change the price."""
 
 # Block ids. Inputs of one recipe have its name after a colon, so that Slack forgets their values with the recipe.
-RECIPE, NAME, SPOT, GPUS, CLOUDS, MAX_PRICE, REPLICAS, ENV, CHANNEL = (
-    "recipe", "name", "spot", "gpus", "clouds", "max_price", "replicas", "env", "channel"
+RECIPE, NAME, SPOT, GPUS, CLOUDS, MAX_PRICE, REPLICAS, UNTIL, ENV, CHANNEL = (
+    "recipe", "name", "spot", "gpus", "clouds", "max_price", "replicas", "until", "env", "channel"
 )  # fmt: skip
 
 MAX_OPTIONS = 100
@@ -39,6 +39,8 @@ class Entered(Struct, frozen=True, kw_only=True):
     clouds: tuple[str, ...] = ()
     max_price: str = ""
     replicas: str = ""
+    until: int = 0
+    """Unix time at which it ends; 0: not given."""
     env: dict[str, str] = {}
     channel: str = ""
 
@@ -73,6 +75,7 @@ def modal(entered: Entered, offered: Offered, *, opened_in: str, asks_channel: b
         *_clouds(entered, offered),
         _max_price(entered),
         _replicas(entered, offered),
+        _until(entered),
         _name(entered, offered),
         *_env(entered, offered),
     ]
@@ -150,6 +153,13 @@ def _replicas(entered: Entered, offered: Offered) -> Block:
     element = _number(REPLICAS, entered.replicas, str(usual), is_decimal_allowed=False)
     hint = f"From {max(least, 1)} to {most}. The replicas share the load behind one endpoint."
     return _input(REPLICAS, "Replicas", element, hint=hint, optional=True)
+
+
+def _until(entered: Entered) -> Block:
+    element: Block = {"type": "datetimepicker", "action_id": UNTIL}
+    hint = "The deployment ends then; the channel is told 15 minutes before. Empty: it runs until a person ends it."
+    element |= {"initial_date_time": entered.until} if entered.until else {}
+    return _input(UNTIL, "Until", element, hint=hint, optional=True, follows=False)
 
 
 def _name(entered: Entered, offered: Offered) -> Block:

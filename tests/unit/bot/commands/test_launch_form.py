@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -150,6 +151,18 @@ def test_it_begins_with_the_values_of_a_command_and_submits_the_same(office, com
     asked = parse(command.removeprefix("/mixtral "))
     assert (state.recipe.name, state.limits) == (asked.recipe, asked.limits)
     assert (state.name, state.wanted) == (asked.name or "mistral-7b", asked.replicas or 1)
+
+
+def test_it_ends_when_the_form_says_and_begins_with_the_end_of_the_command(office):
+    office.directory.people["U1"] = PersonFacts(team="T1", tz="Asia/Kolkata")
+    end = int(office.context.now().timestamp()) // 60 * 60 + 7200
+    assert sent(office, form(office), until=end) == NOTHING
+    assert office.requests.get("mixtral-8x7b").until == datetime.fromtimestamp(end, UTC)
+    [begun] = [b["element"] for b in form(office, "/mixtral launch --for 8h")["blocks"] if b.get("block_id") == "until"]
+    assert abs(begun["initial_date_time"] - end - 6 * 3600) < 100
+    with pytest.raises(WrongInput, match="less than 30 minutes away") as refused:
+        sent(office, form(office) | {"id": "V2"}, until=end - 7200)
+    assert refused.value.block == "until"
 
 
 @pytest.mark.parametrize("value", ["", "x", "/mixtral down fast", "/mixtral launch no-such", "/mixtral launch --x"])
