@@ -107,12 +107,15 @@ class Person:
             action=chosen,
         )
 
-    def press_in(self, view: JSON, action_id: str, block_id: str | None = None, **chosen: Any) -> JSON:
-        """Act on an element of a modal or of the Home tab."""
+    def press_in(
+        self, view: JSON, action_id: str, block_id: str | None = None, values: JSON | None = None, **chosen: Any
+    ) -> JSON:
+        """Act on an element of a modal or of the Home tab. `values`: of all inputs, as `filled` returns them."""
         block = block_id or _block_of(view["blocks"], action_id)
         return self._must(
             "/page/action",
             container="home" if view["type"] == "home" else "view",
+            state={"values": values or {}},
             view_id=view["id"],
             block_id=block,
             action_id=action_id,
