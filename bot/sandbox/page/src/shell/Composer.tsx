@@ -1,6 +1,7 @@
 import { useEffect, useId, useLayoutEffect, useRef, useState, type KeyboardEvent } from "react";
 import { recall, typed } from "../state/remembered";
-import { send } from "../state/server";
+import { appName } from "../state/messages";
+import { send, stop } from "../state/server";
 import { useSnap } from "../state/store";
 import type { Channel } from "../types";
 import { hints, type Hint, type Hints } from "./hints";
@@ -62,6 +63,12 @@ function HintList({
   );
 }
 
+/** Makes the box as high as its text. */
+function fit(box: HTMLTextAreaElement): void {
+  box.style.height = "auto";
+  box.style.height = `${box.scrollHeight}px`;
+}
+
 function useText(id: string) {
   const area = useRef<HTMLTextAreaElement>(null);
   const [text, setText] = useState(drafts.get(id) ?? "");
@@ -76,11 +83,21 @@ function useText(id: string) {
   useLayoutEffect(() => {
     const box = area.current;
     if (!box) return;
-    box.style.height = "auto";
-    box.style.height = `${box.scrollHeight}px`;
+    fit(box);
     if (wanted.current !== undefined) box.setSelectionRange(wanted.current, wanted.current);
     wanted.current = undefined;
   }, [text]);
+  // Another width breaks the lines elsewhere.
+  useEffect(() => {
+    const box = area.current;
+    let width = box?.clientWidth;
+    const observer = new ResizeObserver(() => {
+      if (box && box.clientWidth !== width) fit(box);
+      width = box?.clientWidth;
+    });
+    if (box) observer.observe(box);
+    return () => observer.disconnect();
+  }, []);
   useEffect(() => {
     fillers.set(id, (next) => {
       put(next);
@@ -105,6 +122,7 @@ export function Composer({ channel, thread, label, onSent, onEscape }: Props) {
   }, [area]);
 
   const listId = useId();
+  const isWorking = thread !== undefined && snap.sessions[`${channel.id}:${thread}`]?.status === "processing";
 
   const found: Hints = hints(snap, channel.members, thread !== undefined, text, cursor);
   const open = !closed && found.items.length > 0;
@@ -210,6 +228,18 @@ export function Composer({ channel, thread, label, onSent, onEscape }: Props) {
           onSelect={(event) => setCursor(event.currentTarget.selectionEnd)}
           onKeyDown={onKeyDown}
         />
+        {isWorking && (
+          <button
+            type="button"
+            className="send stop"
+            aria-label="Stop"
+            title={`Stop ${appName(snap)}`}
+            data-testid="stop"
+            onClick={() => void stop(channel.id, thread)}
+          >
+            <span className="stop-sign" aria-hidden="true" />
+          </button>
+        )}
         <button
           type="submit"
           className="send"

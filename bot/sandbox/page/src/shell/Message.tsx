@@ -10,8 +10,6 @@ import { Link, Mrkdwn } from "../text/Text";
 import type { Attachment, Message as MessageData, User } from "../types";
 import { Avatar } from "./Avatar";
 
-const NO_ERRORS = {};
-
 function useAuthor(message: MessageData): { user: User | undefined; name: string } {
   const users = useSelected((snap) => snap.users);
   const app = useSelected((snap) => snap.app);
@@ -57,7 +55,7 @@ function MessageBlocks({
 }) {
   const { channel, ts } = message;
   const origin = useMemo(() => ({ container: "message" as const, channel, message_ts: ts }), [channel, ts]);
-  return <Blocks blocks={blocks} surface={useNewSurface(origin, blocks, NO_ERRORS)} />;
+  return <Blocks blocks={blocks} surface={useNewSurface(origin, blocks)} />;
 }
 
 /** The app's blocks if there are any, else the text; a stream's text is Markdown. */

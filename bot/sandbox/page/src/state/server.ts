@@ -35,6 +35,7 @@ const WORDS: Record<string, string> = {
   action_not_found: "the message has changed meanwhile; try again.",
   not_found: "it is no longer there.",
   no_text: "there is nothing to send.",
+  not_processing: "the answer is complete already.",
 };
 
 async function said(doing: string, answer: Promise<Answer>): Promise<Answer> {
@@ -74,11 +75,17 @@ export const act = (
     post("action", { user: me(), ...origin, block_id, action_id, action, state: { values } }),
   );
 
+/** A failure is shown in the modal. */
 export const submitView = (view_id: string, values: Values): Promise<Answer> =>
-  said("Not submitted", post("view", { user: me(), view_id, kind: "submit", values }));
+  post("view", { user: me(), view_id, kind: "submit", values });
 
-export const closeView = (view_id: string, values: Values): Promise<Answer> =>
-  said("Not closed", post("view", { user: me(), view_id, kind: "close", values }));
+/** Closes a modal and those above it; `all`: those below it, too. */
+export const closeView = (view_id: string, values: Values, all = false): Promise<Answer> =>
+  said("Not closed", post("view", { user: me(), view_id, kind: all ? "clear" : "close", values }));
+
+/** Presses Stop in a thread where the app works. */
+export const stop = (channel: string, thread_ts: string): Promise<Answer> =>
+  said("Not stopped", post("stop", { user: me(), channel, thread_ts }));
 
 export const openHome = (): Promise<Answer> => post("home", { user: me() });
 
