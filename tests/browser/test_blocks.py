@@ -402,3 +402,28 @@ def test_the_composer_is_as_high_as_its_text_after_the_window_changes(desk):
         f"document.querySelector('[data-testid=composer]').getBoundingClientRect().height < {narrow}"
     )
     composer.fill("")
+
+
+def test_an_own_message_is_edited_as_it_was_typed_and_deleted(desk):
+    desk.screen.write("@mixtral is 1 < 2?")
+    own = desk.screen.messages().last
+    expect(own).to_contain_text("@Mixtral is 1 < 2?")
+    choose_in_menu(desk.screen, own, "Edit message")
+    box = own.get_by_test_id("edit-box")
+    expect(box).to_have_value("@mixtral is 1 < 2?")
+    desk.screen.look()
+    box.fill("@mixtral is 2 < 3?")
+    box.press("Enter")
+    expect(own).to_contain_text("@Mixtral is 2 < 3?")
+    expect(own).to_contain_text("(edited)")
+    choose_in_menu(desk.screen, own, "Delete message…")
+    desk.screen.test_id("confirm-yes").click()
+    expect(desk.screen.test_id("message-list")).not_to_contain_text("is 2 < 3?")
+
+
+def choose_in_menu(screen, message, label):
+    """Choose an action in the menu of a message."""
+    message.hover()
+    message.get_by_test_id("message-menu").click()
+    screen.look()
+    message.get_by_test_id("menu-item").filter(has_text=label).click()

@@ -154,6 +154,34 @@ export interface Attachment {
   footer?: string;
   fields?: { title?: string; value?: string; short?: boolean }[];
   blocks?: Block[];
+  author_name?: string;
+  author_id?: string;
+  from_url?: string;
+  ts?: string;
+  files?: FileData[];
+}
+
+/** A file of a message, as Slack describes it. */
+export interface FileData {
+  id: string;
+  mode: string;
+  name?: string;
+  title?: string;
+  mimetype?: string;
+  pretty_type?: string;
+  size?: number;
+  preview?: string;
+  preview_is_truncated?: boolean;
+  lines?: number;
+}
+
+/** A file to upload. */
+export interface NewFile {
+  name: string;
+  mimetype: string;
+  /** In base64. */
+  content: string;
+  mode?: "snippet";
 }
 
 export interface Message {
@@ -166,6 +194,7 @@ export interface Message {
   text: string;
   blocks?: Block[];
   attachments?: Attachment[];
+  files?: FileData[];
   edited?: boolean;
   deleted?: boolean;
   ephemeral_to?: string | null;
@@ -199,6 +228,13 @@ export interface Command {
   subcommands: { usage: string; description: string }[];
 }
 
+/** An action of the app in the menu of a message. */
+export interface Shortcut {
+  callback_id: string;
+  name: string;
+  type: string;
+}
+
 export interface View {
   id: string;
   type: "modal" | "home";
@@ -228,6 +264,7 @@ export interface Snapshot {
   users: User[];
   channels: Channel[];
   commands: Command[];
+  shortcuts?: Shortcut[];
   messages: Record<string, Message[]>;
   homes: Record<string, View | null>;
   modals: Record<string, View[]>;

@@ -1,6 +1,6 @@
 /** The requests to the server, and the stream of events from it. */
 
-import type { ElementState, Snapshot, Values } from "../types";
+import type { ElementState, NewFile, Snapshot, Values } from "../types";
 import { apply, current, toast, update, type PageEvent } from "./store";
 
 export interface Answer {
@@ -62,6 +62,25 @@ const me = (): string => current().snap?.me ?? "";
 
 export const send = (channel: string, text: string, thread_ts?: string): Promise<Answer> =>
   said("Not sent", post("send", { user: me(), channel, text, ...(thread_ts ? { thread_ts } : {}) }));
+
+/** Uploads files, possibly with a text. */
+export const sendFiles = (
+  channel: string,
+  text: string,
+  files: NewFile[],
+  thread_ts?: string,
+): Promise<Answer> =>
+  said("Not sent", post("files", { user: me(), channel, text, files, ...(thread_ts ? { thread_ts } : {}) }));
+
+export const edit = (channel: string, ts: string, text: string): Promise<Answer> =>
+  said("Not changed", post("edit", { user: me(), channel, ts, text }));
+
+export const remove = (channel: string, ts: string): Promise<Answer> =>
+  said("Not deleted", post("delete", { user: me(), channel, ts }));
+
+/** Chooses an action of the app in the menu of a message. */
+export const shortcut = (channel: string, message_ts: string, callback_id: string): Promise<Answer> =>
+  said("That did not get through", post("shortcuts", { user: me(), channel, message_ts, callback_id }));
 
 export const act = (
   origin: ActionOrigin,
