@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import httpx
 
+from bot.prompting.cancelling import Cancelling
 from bot.prompting.conversation import Turn
 from bot.prompting.engine import Completion, EngineEndpoint, Model, model_of
 from bot.prompting.engine_failures import EngineFailed, TooLong, Unreachable
@@ -56,11 +57,14 @@ class Writing:
         Raises Stopping, NoReplicaReady, Withdrawn, SlackRefused.
         """
         way, asked = _Way(addresses, self._stopping), None
+        before = Cancelling()  # for the requests before the completion
+        reply.withdrawal.ends(before.cancel)
         while True:
             text, endpoint = _Text(), way.endpoint
             try:
-                model = self._model(deployment, endpoint)
-                asked = asked or self._fitted(said, prompt, endpoint, model)
+                model = self._model(deployment, endpoint, before)
+                asked = asked or self._fitted(said, prompt, endpoint, model, before)
+                reply.withdrawal.check()
                 completion = Completion(
                     self._http, endpoint, model.name, asked.turns, asked.answer, thought_tokens=asked.thoughts
                 )
@@ -70,6 +74,7 @@ class Writing:
                 if asked is None:
                     return Outcome(text="", closing=str(failed))
             except Unreachable as failed:
+                reply.withdrawal.check()
                 if text.whole or not way.turn():
                     return Outcome(text=text.whole, closing=str(failed))
             except EngineFailed as failed:
@@ -86,6 +91,8 @@ class Writing:
                 reply.withdrawal.check()
                 if self._stopping.is_set():
                     raise Stopping(_ENDING)
+                if not text.whole and (seconds := completion.thinking) is not None:
+                    reply.think(seconds)
                 pending = len(text.whole) - len(reply.shown)
                 if pending and reply.wait(pending) <= timedelta():
                     reply.show(text.whole)
@@ -95,12 +102,15 @@ class Writing:
         finally:
             completion.cancel()
 
-    def _fitted(self, said: Sequence[Turn], prompt: str, endpoint: EngineEndpoint, model: Model) -> Fitted:
-        return fitted(said, prompt, model.context, partial(count_tokens, self._http, endpoint, model.name))
+    def _fitted(
+        self, said: Sequence[Turn], prompt: str, endpoint: EngineEndpoint, model: Model, cancelling: Cancelling
+    ) -> Fitted:
+        count = partial(count_tokens, self._http, endpoint, model.name, cancelling=cancelling)
+        return fitted(said, prompt, model.context, count)
 
-    def _model(self, deployment: DeploymentId, endpoint: EngineEndpoint) -> Model:
+    def _model(self, deployment: DeploymentId, endpoint: EngineEndpoint, cancelling: Cancelling) -> Model:
         if deployment not in self._models:
-            self._models[deployment] = model_of(self._http, endpoint)
+            self._models[deployment] = model_of(self._http, endpoint, cancelling)
         return self._models[deployment]
 
 
