@@ -56,7 +56,7 @@ down button       yes      yes     others  -         others   others  stranger o
 down modal        yes      yes     others  -         others   others  stranger others  unknown ended   who
 keep trying       yes      yes     others  -         others   others  stranger others  unknown ended   silent
 choose button     yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
-home              listed   listed  listed  hidden    listed   listed  silent   listed  -       hidden  silent
+home              listed   listed  listed  hidden    listed   listed  stranger listed  -       listed  silent
 """
 
 

@@ -33,6 +33,10 @@ class PersonFacts(Struct, frozen=True, kw_only=True):
     team: str = ""
     enterprise: str = ""
     is_guest: bool = False
+    is_deleted: bool = False
+    """Whether the account is deactivated."""
+    timezone: str = ""
+    """`Europe/Berlin`; empty if Slack does not return it."""
 
 
 def channel_facts(info: JSON) -> ChannelFacts:
@@ -56,4 +60,6 @@ def person_facts(user: JSON) -> PersonFacts:
         team=user.get("team_id") or "",
         enterprise=enterprise or "",
         is_guest=bool(user.get("is_restricted") or user.get("is_ultra_restricted")),
+        is_deleted=bool(user.get("deleted")),
+        timezone=str(user.get("tz") or ""),
     )
