@@ -5,8 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from datetime import UTC, timedelta, tzinfo
-from zoneinfo import ZoneInfo
+from datetime import timedelta
 
 from msgspec.structs import replace
 from redis.exceptions import RedisError
@@ -156,7 +155,7 @@ class HomeTab:
 
     def _house(self, viewer: Viewer) -> House:
         deployments, sight, now = self._context.deployments, self._context.sight, self._context.now()
-        zone, zone_name = self._zone(viewer.user)
+        zone = sight.zone(viewer.user)
         ended = deployments.ended(min(month_start(now, zone), now - ENDS_SHOWN_FOR))
         # Without their logs, the people who may see deployments are not known.
         left_out, lost = (0, 0) if viewer.outside else (ended.left_out, len(deployments.lost()))
@@ -166,21 +165,10 @@ class HomeTab:
             ended=replace(ended, states=tuple(sight.of(viewer, ended.states)), left_out=left_out),
             lost=lost,
             zone=zone,
-            zone_name=zone_name,
         )
         rows = (state.id for state in home_view.rows_of(house))
         links = {id_: link for id_ in rows if (link := self._context.channels.card_link(id_)) is not None}
         return replace(house, links=links)
-
-    def _zone(self, user: str) -> tuple[tzinfo, str]:
-        """The person's time zone and its name; UTC if it is not known."""
-        person = self._context.sight.person(user)
-        if person is None or not person.timezone:
-            return UTC, "UTC"
-        try:
-            return ZoneInfo(person.timezone), person.timezone
-        except (KeyError, ValueError, OSError):  # not in this host's database
-            return UTC, "UTC"
 
 
 def _mark(states: Sequence[Deployment]) -> Mark:

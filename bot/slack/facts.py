@@ -35,8 +35,8 @@ class PersonFacts(Struct, frozen=True, kw_only=True):
     is_guest: bool = False
     is_deleted: bool = False
     """Whether the account is deactivated."""
-    timezone: str = ""
-    """`Europe/Berlin`; empty if Slack does not return it."""
+    tz: str = ""
+    """The IANA name of their time zone, as `Europe/Amsterdam`; empty if Slack reports none."""
 
 
 def channel_facts(info: JSON) -> ChannelFacts:
@@ -61,5 +61,5 @@ def person_facts(user: JSON) -> PersonFacts:
         enterprise=enterprise or "",
         is_guest=bool(user.get("is_restricted") or user.get("is_ultra_restricted")),
         is_deleted=bool(user.get("deleted")),
-        timezone=str(user.get("tz") or ""),
+        tz=user.get("tz") or "",
     )

@@ -46,7 +46,6 @@ class House(Struct, frozen=True, kw_only=True):
     links: Mapping[DeploymentId, str] = {}
     """Addresses of the cards."""
     zone: tzinfo = UTC
-    zone_name: str = "UTC"
 
 
 def rows_of(house: House) -> list[Deployment]:
@@ -61,7 +60,7 @@ def home(house: House, now: datetime) -> dict[str, Any]:
     blocks = [
         header("Models on rented GPUs"),
         *([] if house.running else [section(f"Hello {words.user(house.user)}. {ABOUT}")]),
-        *(spending.blocks(sums, now, house.zone, house.zone_name) if has_past else []),
+        *(spending.blocks(sums, now, house.zone) if has_past else []),
         actions([button("Launch a model…", LAUNCH, f"{SLASH} launch", style="primary")]),
         *_running(house, now),
         *_ended(house),

@@ -59,7 +59,7 @@ def _unpriced(state: Deployment, since: datetime) -> int:
     return sum(a.offer.usd_per_hour is None and (a.gone_at or since) >= since for a in rented)
 
 
-def blocks(spent: Spending, now: datetime, zone: tzinfo, zone_name: str) -> list[Block]:
+def blocks(spent: Spending, now: datetime, zone: tzinfo) -> list[Block]:
     """The three sums, and in words what they contain."""
     month = f"{now.astimezone(zone):%B}"
     is_whole = spent.since <= month_start(now, zone)
@@ -69,7 +69,7 @@ def blocks(spent: Spending, now: datetime, zone: tzinfo, zone_name: str) -> list
         f"*Today* {least}{usd(spent.today)}",
         f"*{month}{'' if is_whole else f', since {moment(spent.since)}'}* {least}{usd(spent.month)}",
     ]
-    said = f"Of the deployments that you can see, by listed prices. Days and months are those of {zone_name}."
+    said = f"Of the deployments that you can see, by listed prices. Days and months are those of {zone}."
     if not is_whole:
         said += " Earlier ends are not recorded any more."
     if spent.unpriced:

@@ -144,8 +144,8 @@ def test_what_slack_s_budget_does_not_allow_now_is_published_at_the_next_compari
 
 def test_the_sums_are_in_the_time_zone_of_the_viewer_if_slack_returns_it(office, slack):
     office.running.put("fast", "http://127.0.0.1:1")
-    office.directory.people["U1"] = PersonFacts(timezone="Asia/Tokyo")
-    office.directory.people["U2"] = PersonFacts(timezone="Mars/Olympus")
+    office.directory.people["U1"] = PersonFacts(tz="Asia/Tokyo")
+    office.directory.people["U2"] = PersonFacts(tz="Mars/Olympus")
     tab = opened(office, slack, "U1", "U2")
     office.running.start("slow")
     tab.refresh()
