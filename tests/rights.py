@@ -56,6 +56,10 @@ down button       yes      yes     others  -         others   others  stranger o
 down modal        yes      yes     others  -         others   others  stranger others  unknown ended   who
 keep trying       yes      yes     others  -         others   others  stranger others  unknown ended   silent
 choose button     yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
+stop button       yes      yes     yes     yes       yes      yes     stranger yes     unknown -       silent
+regenerate button yes      yes     yes     yes       yes      yes     stranger yes     unknown ended   silent
+model button      yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
+feedback button   yes      yes     yes     yes       yes      yes     stranger yes     unknown ended   silent
 home              listed   listed  listed  hidden    listed   listed  silent   listed  -       hidden  silent
 """
 

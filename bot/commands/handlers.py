@@ -34,6 +34,7 @@ from bot.language.command import (
 )
 from bot.language.question import Question
 from bot.language.suggestions import command_text
+from bot.prompting.given_answers import Rated
 from bot.prompting.routing import NotRouted, route
 from bot.slack.message import Message
 from bot.views import endpoint as endpoint_view
@@ -43,6 +44,7 @@ from bot.views import recipes as recipes_view
 from bot.views import refusal as refusal_view
 from bot.views import status as status_view
 from bot.views.amounts import duration, moment
+from bot.views.answer import rated
 from bot.views.answer_choice import choice, chosen
 from bot.views.escape import code, escape
 from bot.views.readers import read_by
@@ -138,7 +140,9 @@ def status(command: Status, caller: Caller, context: CommandContext) -> Message:
         # Without their logs, the people who may see them are not known.
         lost = () if caller.outside else context.deployments.lost()
         return status_view.overview(shown, context.now(), lost=lost)
-    return status_view.detail(named(command.name, "status {}", caller, context), context.now())
+    state = named(command.name, "status {}", caller, context)
+    given = context.given.rated(state.id)
+    return status_view.detail(state, context.now(), rated=rated(given.good, given.bad) if given != Rated() else "")
 
 
 def scale(command: Scale, caller: Caller, context: CommandContext) -> Message:

@@ -114,8 +114,14 @@ class Completion:
         self._awaited = True  # the first text ends a wait in `take`; later text does not
         self._cancelling = Cancelling()
         self._error: EngineFailed | None = None
+        self._received = Received(endpoint.name, clock)
         self.finish: Finish | None = None
         threading.Thread(target=self._read, name="engine", daemon=True).start()
+
+    @property
+    def thinking(self) -> float | None:
+        """Seconds since the model's first thought, while there is no answer; None otherwise."""
+        return self._received.thinking
 
     @property
     def ended(self) -> bool:
@@ -158,7 +164,7 @@ class Completion:
             self._changed.notify_all()
 
     def _finished(self) -> Finish:
-        received = Received(self._endpoint.name, self._clock)
+        received = self._received
         url = f"{self._endpoint.url}/v1/chat/completions"
         try:
             with self._http.stream(

@@ -91,6 +91,8 @@ class Writing:
                 reply.withdrawal.check()
                 if self._stopping.is_set():
                     raise Stopping(_ENDING)
+                if not text.whole and (seconds := completion.thinking) is not None:
+                    reply.think(seconds)
                 pending = len(text.whole) - len(reply.shown)
                 if pending and reply.wait(pending) <= timedelta():
                     reply.show(text.whole)

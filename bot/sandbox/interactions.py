@@ -188,11 +188,22 @@ def _acted(blocks: list[JSON], action: JSON, at: str) -> JSON | None:
             continue
         for element in interactive(block):
             if element.get("action_id") == action.get("action_id"):
-                own = {name: element[name] for name in ("value", "text", "style") if name in element}
-                return (
-                    action | (own if element["type"] == "button" else {}) | {"type": element["type"], "action_ts": at}
-                )
+                own = _own(element, action)
+                return None if own is None else action | own | {"type": element["type"], "action_ts": at}
     return None
+
+
+def _own(element: JSON, action: JSON) -> JSON | None:
+    """What the payload tells of the element itself; None if it has no button with the value of the action."""
+    match element["type"]:
+        case "button":
+            return {name: element[name] for name in ("value", "text", "style") if name in element}
+        case "feedback_buttons":
+            both = (element["positive_button"], element["negative_button"])
+            pressed = next((one for one in both if one["value"] == action.get("value")), None)
+            return {name: pressed[name] for name in ("value", "text")} if pressed else None
+        case _:
+            return {}
 
 
 def _with_children(blocks: list[JSON]) -> list[JSON]:
