@@ -119,14 +119,16 @@ class Interactions:
         except (Unacked, SlackError):
             return {"ok": False, "error": TROUBLE}
 
-    async def close(self, user: UserId, view: JSON) -> JSON:
-        """Close a modal, and notify the app if the view has notify_on_close."""
-        modals.close(self._stand_in.workspace, user, view["id"])
+    async def close(self, user: UserId, view: JSON, *, whole_stack: bool = False) -> JSON:
+        """Close a modal, or the whole stack, and notify the app if the view has notify_on_close."""
+        is_cleared = whole_stack or view["clear_on_close"]
+        if is_cleared:
+            modals.clear(self._stand_in.workspace, user)
+        else:
+            modals.close(self._stand_in.workspace, user, view["id"])
         if not view["notify_on_close"]:
             return {"ok": True}
-        return await self._send(
-            self._interaction("view_closed", user) | {"view": view, "is_cleared": view["clear_on_close"]}
-        )
+        return await self._send(self._interaction("view_closed", user) | {"view": view, "is_cleared": is_cleared})
 
     def _apply_ack(self, user: UserId, view: JSON, ack: JSON) -> JSON:
         workspace = self._stand_in.workspace

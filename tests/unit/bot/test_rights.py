@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -46,6 +47,7 @@ from tests.rights import CELLS, COLUMNS, cells, rows
 
 BOSS = "U0BOSS00001"
 NOWHERE = "nowhere-1"
+UNTIL = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=10)
 NOW = f"{time.time():.6f}"
 PLACES = {"open-1": MIXTRAL, "closed-1": OPS, "joint-1": ACME, "over-1": MIXTRAL}
 ABOUT = {"guest": "open-1", "sibling": "open-1", "external": "joint-1", "invited": "joint-1", "stale": "over-1"}
@@ -105,6 +107,7 @@ def launched(valkey_url):
         office = Office(redis)
         ids = {name: office.running.put(name, "http://127.0.0.1:1", at, user=ROBIN) for name, at in PLACES.items()}
         office.running.append(office.running.story(ids["over-1"]).stopped().ended())
+        office.running.append(office.running.story(ids["closed-1"]).kept_until(UNTIL))
         return ids, {key: redis.dump(key) for key in redis.scan_iter()}
 
 
@@ -313,6 +316,8 @@ DEEDS: dict[str, Callable[..., str]] = {
     "down button": partial(by_id, lambda it, id_: it.presses("card_down", id_)),
     "down modal": partial(by_id, lambda it, id_: it.confirms(id_)),
     "keep trying": partial(by_id, lambda it, id_: it.presses("card_keep_trying", id_)),
+    "keep button": partial(by_id, lambda it, id_: it.presses("card_keep", f"{id_} {int(UNTIL.timestamp())}")),
+    "scale to 0": partial(by_id, lambda it, id_: it.presses("card_scale_to_zero", id_)),
     "choose button": asks_by_button,
     "stop button": stops_by_button,
     "regenerate button": lambda it, name: it.presses("answer_again", of_answer(it, name)),
@@ -343,6 +348,8 @@ DONE = {
     "down button": "End *closed-1*?",
     "down modal": "",
     "keep trying": "tries again every",
+    "keep button": "is kept: it now ends",
+    "scale to 0": "from 1 replica to 0",
     "choose button": "Asked",
     "stop button": "stopped",
     "regenerate button": "Asked",
