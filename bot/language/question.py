@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any, NewType
 
 from msgspec import Struct
@@ -51,6 +52,8 @@ class Question(Struct, frozen=True, kw_only=True):
     """When the message was edited, if that asks again: a ts."""
     chosen: bool = False
     """Whether a button repeated the question, for the deployment that it names."""
+    replaces: QuestionKey | None = None
+    """The key of the question whose answer this one replaces, if a button below that answer asks again."""
     outside: bool = False
     """Whether the asker belongs to another company, which `MIXTRAL_SLACK_TEAMS` lets in."""
 
@@ -58,6 +61,8 @@ class Question(Struct, frozen=True, kw_only=True):
     def key(self) -> QuestionKey:
         # A message that is both a mention and a reply causes two events.
         first = f"{self.unedited}:{self.edited}" if self.edited else self.unedited
+        if self.replaces:  # once for each answer and deployment; a digest, since an answer may replace another one
+            first = f"{self.unedited}:{sha256(self.replaces.encode()).hexdigest()[:16]}"
         return QuestionKey(f"{first}:{self.deployment}" if self.chosen else first)
 
     @property

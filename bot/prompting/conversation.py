@@ -71,16 +71,55 @@ def turns(
 ) -> list[Turn]:
     """Return what was said before the message with the ts `before`, oldest first; nothing if `before` is None.
 
-    The bot's cards and notices are left out, and commands to it.
+    The bot's cards and notices are left out, and commands to it. An answer that replaces another one stands where that
+    one stood.
     """
     said: list[Turn] = []
-    for message in sorted(thread, key=lambda m: float(m["ts"])):
-        if before is None or float(message["ts"]) >= float(before):
+    for place, message in _placed(thread, ourselves):
+        if before is None or place >= float(before):
             break
         turn = _turn(message, remembered, ourselves, names)
         if turn is not None and (turn.content.strip() or turn.attached):
             said.append(turn)
     return said
+
+
+def _placed(thread: Iterable[Mapping[str, Any]], ourselves: Identity) -> list[tuple[float, Mapping[str, Any]]]:
+    """Return the messages in the order of the conversation, without the answers that were replaced."""
+    messages = sorted(thread, key=lambda m: float(m["ts"]))
+    answers = {message["ts"]: mark for message in messages if (mark := _mark(message, ourselves))}
+    first: dict[str, float] = {}
+    for ts, mark in answers.items():
+        first.setdefault(mark["question"], first.get(mark.get("replaces", ""), float(ts)))
+    replaced = {mark.get("replaces") for mark in answers.values()}
+    placed = [
+        (first[answers[message["ts"]]["question"]] if message["ts"] in answers else float(message["ts"]), message)
+        for message in messages
+        if answers.get(message["ts"], {}).get("question") not in replaced - {None}
+    ]
+    return sorted(placed, key=lambda each: each[0])
+
+
+def _mark(message: Mapping[str, Any], ourselves: Identity) -> dict[str, str]:
+    """Return the payload of an answer's metadata; empty for other messages."""
+    metadata = message.get("metadata") or {}
+    payload = metadata.get("event_payload") or {}
+    is_answer = metadata.get("event_type") == ANSWER_EVENT and "question" in payload
+    return payload if is_answer and _is_ours(message, ourselves) else {}
+
+
+def _is_ours(message: Mapping[str, Any], ourselves: Identity) -> bool:
+    return message.get("user") == ourselves.user or bool(ourselves.bot and message.get("bot_id") == ourselves.bot)
+
+
+def prompt_at(
+    ts: str, thread: Iterable[Mapping[str, Any]], remembered: Remembered, ourselves: Identity, names: Sequence[str]
+) -> str:
+    """Return the question that a message of the thread asks or shows, without the name of a deployment."""
+    if ts in remembered.prompts:
+        return remembered.prompts[ts]
+    found = (_turn(message, remembered, ourselves, names) for message in thread if message["ts"] == ts)
+    return next((turn.content for turn in found if turn is not None and turn.role == "user"), "")
 
 
 def news(said: Sequence[Turn]) -> int:
@@ -102,7 +141,7 @@ def _turn(message: Mapping[str, Any], remembered: Remembered, ourselves: Identit
     if message.get("subtype") not in _WRITTEN_BY_PEOPLE:
         return None
     text = message.get("text") or ""
-    if message.get("user") == ourselves.user or (ourselves.bot and message.get("bot_id") == ourselves.bot):
+    if _is_ours(message, ourselves):
         event = (message.get("metadata") or {}).get("event_type")
         if event == ANSWER_EVENT:
             return Turn(role="assistant", content=written(message))

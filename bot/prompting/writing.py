@@ -9,6 +9,7 @@ from typing import TypeAlias
 import httpx
 from msgspec.structs import replace
 
+from bot.prompting.cancelling import Cancelling
 from bot.prompting.conversation import Turn, news
 from bot.prompting.engine import Completion, EngineEndpoint, Model, model_of
 from bot.prompting.engine_failures import EngineFailed, ImagesRefused, TooLong, Unreachable
@@ -81,11 +82,14 @@ class Writing:
 
     def _written(self, deployment: DeploymentId, addresses: Addresses, sent: "_Sent", reply: Reply) -> Outcome:
         way, asked = _Way(addresses, self._stopping), None
+        before = Cancelling()  # for the requests before the completion
+        reply.withdrawal.ends(before.cancel)
         while True:
             text, endpoint = _Text(), way.endpoint
             try:
-                model = self._model(deployment, endpoint)
-                asked = sent.fitted = asked or self._fitted(sent, endpoint, model)
+                model = self._model(deployment, endpoint, before)
+                asked = sent.fitted = asked or self._fitted(sent, endpoint, model, before)
+                reply.withdrawal.check()
                 completion = Completion(
                     self._http, endpoint, model.name, asked.turns, asked.answer, thought_tokens=asked.thoughts
                 )
@@ -102,6 +106,7 @@ class Writing:
                 if asked.messages[-1].is_empty:
                     return Outcome(text="", closing=NOTHING_LEFT)
             except Unreachable as failed:
+                reply.withdrawal.check()
                 if text.whole or not way.turn():
                     return Outcome(text=text.whole, closing=str(failed))
             except EngineFailed as failed:
@@ -118,6 +123,8 @@ class Writing:
                 reply.withdrawal.check()
                 if self._stopping.is_set():
                     raise Stopping(_ENDING)
+                if not text.whole and (seconds := completion.thinking) is not None:
+                    reply.think(seconds)
                 pending = len(text.whole) - len(reply.shown)
                 if pending and reply.wait(pending) <= timedelta():
                     reply.show(text.whole)
@@ -127,13 +134,13 @@ class Writing:
         finally:
             completion.cancel()
 
-    def _fitted(self, sent: "_Sent", endpoint: EngineEndpoint, model: Model) -> Fitted:
-        count = partial(count_tokens, self._http, endpoint, model.name)
+    def _fitted(self, sent: "_Sent", endpoint: EngineEndpoint, model: Model, cancelling: Cancelling) -> Fitted:
+        count = partial(count_tokens, self._http, endpoint, model.name, cancelling=cancelling)
         return fitted(sent.said, sent.question, model.context, count)
 
-    def _model(self, deployment: DeploymentId, endpoint: EngineEndpoint) -> Model:
+    def _model(self, deployment: DeploymentId, endpoint: EngineEndpoint, cancelling: Cancelling) -> Model:
         if deployment not in self._models:
-            self._models[deployment] = model_of(self._http, endpoint)
+            self._models[deployment] = model_of(self._http, endpoint, cancelling)
         return self._models[deployment]
 
 

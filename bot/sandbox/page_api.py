@@ -188,11 +188,11 @@ class PageApi:
                 raise PageError(f"container must be message, view or home, not {other!r}")
 
     async def view(self, body: JSON) -> JSON:
-        """A person submits or closes a modal."""
+        """A person submits or closes a modal, or closes the whole stack."""
         user = self._person(body)
         view = self._view(body, user)
-        if body.get("kind") == "close":
-            return await self._interactions.close(user, view)
+        if (kind := body.get("kind")) in ("close", "clear"):
+            return await self._interactions.close(user, view, whole_stack=kind == "clear")
         values = body.get("values") or {}
         if not isinstance(values, dict) or not all(
             isinstance(value, dict) for actions in values.values() for value in _values(actions)

@@ -23,6 +23,7 @@ from bot.commands.strangers import Home
 from bot.language.question import Question
 from bot.listeners import Listeners
 from bot.prompting import pool as prompting
+from bot.prompting.given_answers import GivenAnswers
 from bot.prompting.store import Threads
 from bot.run import quick_redis, slack_of
 from bot.sandbox import events
@@ -64,6 +65,9 @@ class Answers:
     def stop(self, channel, thread, pressed):
         raise NotImplementedError
 
+    def stop_one(self, channel, key):
+        raise NotImplementedError
+
     def deleted(self, channel, ts):
         raise NotImplementedError
 
@@ -94,6 +98,7 @@ class Bot:
             ladder=ladder_of(settings.workers, {}),
             priced=lambda: "read today",
             answers=self.answers,
+            given=GivenAnswers(redis),
             channels=channels,
             admins=frozenset(),
             sight=sight,
