@@ -53,7 +53,7 @@ class Stored(msgspec.Struct, kw_only=True):
 
 
 class FileHost:
-    """`/files-pri/TEAM-FILE/NAME`. It wants the app's token and the scope files:read."""
+    """`/files-pri/TEAM-FILE/NAME`, for which the app needs its token and the scope files:read; `/page/file/FILE`."""
 
     def __init__(self, stand_in: StandIn, base_url: str) -> None:
         self._stand_in, self.base_url = stand_in, base_url
@@ -62,7 +62,7 @@ class FileHost:
         """The files that were requested, by name."""
 
     def routes(self) -> list[Route]:
-        return [Route("/files-pri/{file}/{name}", self.serve)]
+        return [Route("/files-pri/{file}/{name}", self.serve), Route("/page/file/{id}", self.show)]
 
     def stored(self, user: UserId, given: JSON) -> JSON:
         """Store an uploaded file, and return Slack's object of it. Raises PageError.
@@ -79,7 +79,7 @@ class FileHost:
             content=content,
             repeat=int(given.get("repeat", 1)),
             delay=float(given.get("delay", 0)),
-            mimetype=str(given.get("mimetype", mimetype)),
+            mimetype=str(given.get("mimetype") or mimetype),
             redirect=str(given.get("redirect", "")),
         )
         id_ = f"F0{secrets.token_hex(4).upper()}"
@@ -130,6 +130,13 @@ class FileHost:
                 "lines": text.count("\n") + 1,
             }
         return made
+
+    async def show(self, request: Request) -> Response:
+        """An image for the page, which a browser does not run as a page of its own."""
+        file = self._stored.get(request.path_params["id"])
+        if file is None or not file.mimetype.startswith("image/") or "svg" in file.mimetype:
+            return PlainTextResponse("not found", 404)
+        return Response(file.content, media_type=file.mimetype)
 
     async def serve(self, request: Request) -> Response:
         """A file; without the scope, Slack's login page with status 200; without a valid token, the way to it."""

@@ -233,6 +233,15 @@ def test_nothing_of_a_file_is_stored_or_logged(fast, engine, caplog):
     assert text.decode() not in caplog.text
 
 
+def test_an_answer_is_regenerated_with_the_file(fast, engine):
+    ts = fast.robin.upload(MIXTRAL, {"name": "a.log", "content": LOG}, text="@mixtral")
+    answer = fast.answer(ts, "tokens/s")
+    fast.settled(ts)
+    fast.robin.press(answer, "answer_again")
+    fast.robin.wait_for(lambda _: len(engine.asked) == 2)
+    assert engine.asked[1]["messages"] == engine.asked[0]["messages"]
+
+
 def test_a_question_with_a_file_to_one_of_several_deployments_keeps_it_through_the_choice(fast, engine):
     fast.shelf.put("slow", engine.url, MIXTRAL)
     fast.robin.upload(MIXTRAL, {"name": "a.log", "content": LOG}, text="@mixtral Why?")
