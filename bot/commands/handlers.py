@@ -35,6 +35,7 @@ from bot.language.command import (
     UsageError,
 )
 from bot.language.question import Question
+from bot.prompting.given_answers import Rated
 from bot.prompting.routing import NotRouted, route
 from bot.slack.message import NOTHING, Message
 from bot.views import end_question
@@ -46,6 +47,7 @@ from bot.views import refusal as refusal_view
 from bot.views import status as status_view
 from bot.views.alerts import KEPT_FOR
 from bot.views.amounts import duration, moment
+from bot.views.answer import rated
 from bot.views.answer_choice import choice, chosen
 from bot.views.escape import code, escape
 from workers.api import KEEP_TRYING_FOR
@@ -103,7 +105,9 @@ def status(command: Status, caller: Caller, context: CommandContext) -> Message:
         # Without their logs, the people who may see them are not known.
         lost = () if caller.outside else context.deployments.lost()
         return status_view.overview(shown, context.now(), lost=lost)
-    return status_view.detail(named(command.name, "status {}", caller, context), context.now())
+    state = named(command.name, "status {}", caller, context)
+    given = context.given.rated(state.id)
+    return status_view.detail(state, context.now(), rated=rated(given.good, given.bad) if given != Rated() else "")
 
 
 def scale(command: Scale, caller: Caller, context: CommandContext) -> Message:

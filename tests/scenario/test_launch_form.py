@@ -57,7 +57,7 @@ def price(view):
 def test_the_price_follows_what_is_entered_and_the_launch_is_what_was_entered(bot, robin):
     view = opened(robin)
     assert "mixtral-8x7b: from 7.98 USD/h" in str(view["blocks"][0])
-    limits = {"recipe": "mixtral-8x7b"}
+    limits: dict[str, object] = {"recipe": "mixtral-8x7b"}
     robin.press_in(view, "launching_recipe", values=filled(view, limits))
     view = robin.wait_for(lambda p: next((v for v in p.modals() if "gpus:mixtral-8x7b" in str(v["blocks"])), None))
     limits["max_price"] = "1"

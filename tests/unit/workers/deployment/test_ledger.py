@@ -5,7 +5,7 @@ from decimal import Decimal
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.builders.machines import machine
@@ -40,6 +40,9 @@ def test_what_a_recorded_log_cost_stands_in_the_ledger(path):
 
 
 @given(st.lists(st.sampled_from(["created", "gone", "refused", "asked", "stopped", "wait"]), max_size=25))
+@example(["created", "wait", "gone", "wait", "gone"])
+@example(["created", "wait", "created", "wait", "gone"])
+@example(["refused", "gone", "wait", "created", "wait", "gone", "created"])
 def test_in_any_order_of_facts_the_ledger_counts_what_the_log_counts(deeds):
     told = Story().planned(offer("r-1", "7.31")).asked()
     for deed in deeds:
