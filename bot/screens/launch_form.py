@@ -4,12 +4,13 @@ import logging
 import re
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 
 from redis.exceptions import RedisError
 from slack_bolt import App
 
 from bot.commands import launch_form
-from bot.commands.context import Caller
+from bot.commands.context import Caller, CommandContext
 from bot.commands.form_inputs import launch_text
 from bot.language.command import SLASH
 from bot.screens.presses import NOTHING, Presses, value_of
@@ -27,8 +28,10 @@ FORMS = 500
 class LaunchForm:
     """Safe to use from several threads."""
 
-    def __init__(self, presses: Presses) -> None:
+    def __init__(self, presses: Presses, after: Callable[[JSON, CommandContext], JSON] = launch_form.next_view) -> None:
+        """`after`: the form after a change of the one that was shown."""
         self._presses = presses
+        self._after = after
         self._changes = Changes()
 
     def register(self, app: App) -> None:
@@ -53,7 +56,7 @@ class LaunchForm:
     def _changed(self, body: JSON) -> Message:
         shown = body["view"]
         change = self._changes.begin(shown["id"], str(body["actions"][0].get("action_ts") or ""))
-        following = launch_form.next_view(shown, self._presses.context)
+        following = self._after(shown, self._presses.context)
         try:
             if not self._replaced(shown, following, change):
                 self._replaced(shown, following, change)  # an earlier change was shown meanwhile
