@@ -17,7 +17,6 @@ from bot.commands.delivery import after_ack
 from bot.commands.message_commands import MessageCommands
 from bot.commands.settle import new_incident, settle, unexpected
 from bot.commands.strangers import sender_of
-from bot.commands.visibility import Viewer
 from bot.language.command import SLASH
 from bot.language.grammar import parse
 from bot.language.question import is_for_others, of_message
@@ -67,14 +66,14 @@ class Listeners:
         self._presses = Presses(context, slack, later)
         self._admission = admission
         self._commands = MessageCommands(context, bot_user, later, slack)
-        self._home = HomeTab(context, slack, homes or later)
+        self.home = HomeTab(context, slack, homes or later)
 
     def register(self, app: App) -> None:
         app.middleware(self._admission.admit)
         app.command(SLASH)(self.command)
         CardButtons(self._presses).register(app)
         AnswerButtons(self._presses).register(app)
-        app.event("app_home_opened")(self.home_opened)
+        self.home.register(app)
         app.event("app_mention")(self.message)
         app.event("agent_session_stopped")(self.session_stopped)
         app.event("message")(self.message)
@@ -135,10 +134,6 @@ class Listeners:
         """End the answers in a thread: somebody pressed Stop. Stored before the ack, as a question is."""
         if event.get("thread_ts"):
             self._context.answers.stop(event["channel"], event["thread_ts"], event["event_ts"])
-
-    def home_opened(self, event: JSON, context: BoltContext) -> None:
-        if event.get("tab", "home") == "home":
-            self._home.opened(Viewer(user=event["user"], outside=bool(context.get(OUTSIDE))))
 
 
 def ignored(event: JSON) -> None:

@@ -62,7 +62,7 @@ stop button       yes      yes     yes     yes       yes      yes     stranger y
 regenerate button yes      yes     yes     yes       yes      yes     stranger yes     unknown ended   silent
 model button      yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
 feedback button   yes      yes     yes     yes       yes      yes     stranger yes     unknown ended   silent
-home              listed   listed  listed  hidden    listed   listed  silent   listed  -       hidden  silent
+home              listed   listed  listed  hidden    listed   listed  stranger listed  -       listed  silent
 """
 
 

@@ -294,9 +294,9 @@ class SlackCalls:
         """Replace an open modal. `shown`: the hash of the view that is replaced; Slack refuses if it has changed."""
         self._call("views.update", self._web.views_update, view_id=view_id, view=view, hash=shown)
 
-    def publish_home(self, user: str, view: JSON) -> None:
-        """Replace a person's Home tab."""
-        self._call("views.publish", self._web.views_publish, user_id=user, view=view)
+    def publish_home(self, user: str, view: JSON, *, leave: int = 0) -> None:
+        """Replace a person's Home tab. `leave`: number of calls that stay available to others."""
+        self._call("views.publish", self._web.views_publish, leave=leave, user_id=user, view=view)
 
     def _say(
         self, method: str, call: Call, message: Message, *, leave: int = 0, text_alone: bool = True, **more: Any

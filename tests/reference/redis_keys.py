@@ -23,6 +23,7 @@ KEYS = {
     "mixtral:thread:<channel>:<root>": ("hash", "A thread that the bot answers in: `deployment`, which answered last. Expires 7 days after the last answer."),
     "mixtral:texts:<channel>:<root>": ("hash", "Conversation of a thread: prompts (`p:<ts>`), answers (`a:<ts>`). Expires 1 hour after the last answer."),
     "mixtral:told:<channel>:<user>": ("string", "Marks a person of another company as told why they get no answer. Expires after 1 day."),
+    "mixtral:told:home:<user>": ("string", "Marks the Home tab of a person of another company as emptied. Expires after 10 minutes."),
     "mixtral:rate:<method>": ("string", "Time, in Unix milliseconds, at which the budget of a Slack method is full again. Expires 1 second later."),
     "mixtral:rate:<method>:<channel>": ("string", "The same for `chat.postMessage`, by channel."),
 }  # fmt: skip
