@@ -1,4 +1,4 @@
-"""A person at the page steers the answers of a running model."""
+"""A person at the page, with a running model: steers its answers, and uses each screen."""
 
 import pytest
 from playwright.sync_api import expect
@@ -33,6 +33,15 @@ def screen(opened):
     return opened
 
 
+@pytest.fixture
+def home(screen):
+    """The app's Home tab."""
+    screen.go("Mixtral", app=True)
+    screen.test_id("home-tab").click()
+    expect(screen.test_id("home")).to_contain_text(NAME)
+    return screen.test_id("home")
+
+
 def ask(screen, question):
     """Mention the bot, and open the thread of the answer."""
     screen.write(f"@mixtral {question}")
@@ -58,3 +67,20 @@ def test_a_person_stops_an_answer_in_its_thread(screen):
     screen.look()
     screen.look_narrow_and_dark("stopped")
     screen.close_thread()
+
+
+def test_home_has_a_row_of_the_deployment_whose_buttons_act_and_whose_link_leads_to_the_card(screen, home):
+    expect(home).to_contain_text("Now")
+    expect(home).to_contain_text(f"{NAME} is ready")
+    screen.look()
+    screen.look_narrow_and_dark("home")
+    screen.press(home, "Scale")
+    expect(screen.test_id("modal")).to_contain_text(f"Scale {NAME}")
+    screen.look()
+    screen.test_id("modal-x").click()
+    screen.press(home, "End")
+    expect(screen.test_id("modal")).to_contain_text(f"End {NAME}?")
+    screen.test_id("modal-close").click()
+    expect(screen.test_id("modal")).to_have_count(0)
+    home.get_by_role("link", name="Card").click()
+    expect(screen.card(NAME).locator("h3.header")).to_be_in_viewport()
