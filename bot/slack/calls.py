@@ -14,6 +14,7 @@ from bot.slack.budgets import Budgets
 from bot.slack.channel_ids import ChannelIds
 from bot.slack.client import Call, socket_url
 from bot.slack.failures import SlackAway, SlackBusy, SlackRefused
+from bot.slack.files import SlackFiles
 from bot.slack.lockout import Lockout
 from bot.slack.message import JSON, Identity, Message
 from bot.slack.missing_methods import MissingMethods
@@ -81,6 +82,7 @@ class SlackCalls:
         self._sending = Sending(budgets, lockout, ids)
         self.stopping = stopping or threading.Event()
         self._missing = MissingMethods()
+        self.files = SlackFiles(web.token or "", web.base_url)
         self._identity: Identity | None = None
         self._reported_at: dict[str, float] = {}
 
