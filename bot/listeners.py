@@ -23,6 +23,7 @@ from bot.language.grammar import parse
 from bot.language.question import is_for_others, of_message
 from bot.prompting.store import Threads
 from bot.screens.card_buttons import CardButtons
+from bot.screens.details import DetailsModal
 from bot.screens.home_tab import HomeTab
 from bot.screens.presses import Presses, caller_of, until_ack
 from bot.slack.calls import SlackCalls
@@ -72,6 +73,7 @@ class Listeners:
         app.middleware(self._admission.admit)
         app.command(SLASH)(self.command)
         CardButtons(self._presses).register(app)
+        DetailsModal(self._presses).register(app)
         app.event("app_home_opened")(self.home_opened)
         app.event("app_mention")(self.message)
         app.event("agent_session_stopped")(self.session_stopped)

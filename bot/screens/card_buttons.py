@@ -34,7 +34,6 @@ class CardButtons:
         app.action("card_endpoint")(click("endpoint", self._of_deployment(handlers.endpoint_of)))
         app.action("card_keep_trying")(click("keep trying", self._of_deployment(handlers.keep_trying)))
         app.action("card_down")(click("down", self._open_end, ack_within=0))
-        app.action("card_logs")(click("logs", self._logs, ack_within=0))
         app.action("card_scale")(click("scale", self._open_scale, ack_within=0))
         app.action(re.compile(f"^{CHOOSE}"))(click("ask", self._ask_again))
         app.view(scale_view.CALLBACK)(submitted("scale", self._scale))
@@ -44,9 +43,6 @@ class CardButtons:
         self, work: Callable[[Deployment, Caller, CommandContext], Message]
     ) -> Callable[[JSON, Caller], Message]:
         return lambda body, caller: work(self._presses.deployment(body, caller), caller, self._context)
-
-    def _logs(self, body: JSON, caller: Caller) -> Message:
-        return handlers.logs_of(self._presses.deployment(body, caller), self._context)
 
     def _ask_again(self, body: JSON, caller: Caller) -> Message:
         return handlers.ask_again(value_of(body), caller, self._context)
