@@ -25,6 +25,7 @@ from bot.commands.recipe_catalog import RecipeCatalog
 from bot.commands.sight import Askable, Sight
 from bot.commands.strangers import Home
 from bot.listeners import Listeners
+from bot.prompting.given_answers import GivenAnswers
 from bot.prompting.pool import AnswerPool
 from bot.prompting.store import Threads
 from bot.settings import BotSettings, from_environ
@@ -142,6 +143,7 @@ def run(settings: BotSettings, stop: threading.Event, lockout: Lockout) -> None:
         )
         closing.callback(serving)
         _follow(settings, slack, redis, answers, stop)
+        threading.Thread(target=listeners.home.keep_fresh, args=(stop,), name="open homes", daemon=True).start()
         answers.resume()
         context.deployments.all()  # reads every log before the first command needs them
         _LOG.info("bot is up: %s in %s", ourselves.name or "it", ourselves.team or "a workspace")
@@ -183,6 +185,7 @@ def context_of(settings: BotSettings, redis: Redis, answers: Answers, channels: 
         ladder=ladder_of(core, drivers_of(core), redis),
         priced=lambda: in_use(core.environ, reader(redis)).dated,
         answers=answers,
+        given=GivenAnswers(redis),
         channels=channels,
         admins=settings.admins,
         sight=sight,

@@ -23,8 +23,8 @@ from tests.builders.events import BEGIN, KEY, PLACE
 from tests.builders.offers import offer, spot_offer
 from tests.builders.recipes import MIXTRAL, SMOLLM2, scaled_by
 from tests.builders.story import Story
-from workers.deployment.events import Control, Failure, KeyId, LaunchIntended, NewerEvent
-from workers.deployment.state import Deployment, fold
+from workers.deployment.events import Control, DeploymentId, Failure, KeyId, LaunchIntended, NewerEvent
+from workers.deployment.state import Deployment, EndedDeployments, fold
 from workers.machines import BootPhase
 from workers.placement.ladder import Rung
 from workers.placement.limits import Limits
@@ -358,6 +358,14 @@ def _scaled(told: Story, replicas: int) -> Message:
     return scale.changed(before, told.scaled(replicas).state, told.now)
 
 
+def _ends_soon() -> Message:
+    told = served_in_the_cloud().wait(3600)
+    until = told.now + timedelta(minutes=15)
+    state = told.kept_until(until).announced(until).state
+    assert state.end_announced is not None
+    return notices.ends(state, state.end_announced)
+
+
 def degraded() -> Story:
     """Two replicas: one answers, the other crashed repeatedly."""
     told = Story("mixtral", MIXTRAL, replicas=2).planned(*offers())
@@ -429,6 +437,7 @@ def others() -> dict[str, Message]:
         "key revoked": keys.revoked(keyed().state, keyed().state.keys[0]),
         "scaled down": _scaled(spot(), 1),
         "scaled to nothing": _scaled(two(), 0),
+        "ends soon": _ends_soon(),
         "scaled by hand": _scaled(by_load(), 4),
         "scaled again": _scaled(degraded(), 2),
         "status detail, backing off": status.detail(backing_off().state, backing_off().now),
@@ -476,7 +485,8 @@ def views() -> dict[str, dict[str, Any]]:
         "modal end": end_question.modal(two().state),
         "modal scale": scale.modal(two().state, two().now),
         "modal scale, by load": scale.modal(by_load().state, by_load().now),
-        "home": home.home([two().state, in_the_cloud().state], BEGIN + timedelta(hours=1), "U0ROBIN0001"),
+        "home": home.home(house(), BEGIN + timedelta(hours=1)),
+        "home, empty": home.home(house(running=(), ended=()), BEGIN + timedelta(hours=1)),
     }
 
 
@@ -490,6 +500,21 @@ def _details() -> dict[str, dict[str, Any]]:
         "modal details, ended": (gone_down(), "mixtral has ended, and its logs with its machines."),
     }
     return {name: details.modal(told.state, told.now, found) for name, (told, found) in stories.items()}
+
+
+def house(
+    running: tuple[Deployment, ...] | None = None, ended: tuple[Deployment, ...] | None = None, user: str = PLACE.user
+) -> home.House:
+    """What a person sees: two deployments and two ends, unless given."""
+    is_down = Story("fast", MIXTRAL, limits=Limits(spot=True)).planned(*offers()).asked(offers()[0]).created()
+    is_down.wait(1800).ready().published().wait(60).stopped().wait(1).gone("ended by request").ended()
+    past = (failed().state, is_down.state) if ended is None else ended
+    return home.House(
+        user=user,
+        running=(two().state, in_the_cloud().state) if running is None else running,
+        ended=EndedDeployments(states=past, left_out=0, since=BEGIN - timedelta(days=30)),
+        links={DeploymentId("d0123456789ab"): "https://sandbox.slack.com/archives/C0GENERAL01/p1"},
+    )
 
 
 def main() -> None:

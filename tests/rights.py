@@ -58,8 +58,14 @@ down              yes      yes     others  unknown   others   others  stranger o
 down button       yes      yes     others  -         others   others  stranger others  unknown ended   silent
 down modal        yes      yes     others  -         others   others  stranger others  unknown ended   who
 keep trying       yes      yes     others  -         others   others  stranger others  unknown ended   silent
+keep button       yes      yes     others  -         others   others  stranger others  unknown ended   silent
+scale to 0        yes      yes     others  -         others   others  stranger others  unknown ended   silent
 choose button     yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
-home              listed   listed  listed  hidden    listed   listed  silent   listed  -       hidden  silent
+stop button       yes      yes     yes     yes       yes      yes     stranger yes     unknown -       silent
+regenerate button yes      yes     yes     yes       yes      yes     stranger yes     unknown ended   silent
+model button      yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
+feedback button   yes      yes     yes     yes       yes      yes     stranger yes     unknown ended   silent
+home              listed   listed  listed  hidden    listed   listed  stranger listed  -       listed  silent
 """
 
 

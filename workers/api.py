@@ -16,6 +16,7 @@ from workers.deployment.confidential import Confidential
 from workers.deployment.events import (
     AnyEvent,
     DeploymentId,
+    EndScheduled,
     KeepTryingRequested,
     KeyId,
     KeyIssued,
@@ -27,8 +28,9 @@ from workers.deployment.events import (
 )
 from workers.deployment.keys import new_key, new_key_id
 from workers.deployment.log import KEPT_AFTER_END, Log, new_id, stamp
+from workers.deployment.past import Past
 from workers.deployment.projection import Projection
-from workers.deployment.state import Deployment, fold
+from workers.deployment.state import Deployment, EndedDeployments, fold
 from workers.errors import WorkersError
 from workers.nudges import Nudge
 from workers.placement.limits import Limits
@@ -36,6 +38,8 @@ from workers.settings import KEEP_TRYING_EVERY
 
 KEEP_TRYING_FOR = timedelta(hours=12)
 """Time for which a dry ladder is tried again after one request."""
+PAST_READ = 300
+"""Maximum number of ended deployments that `ended` returns."""
 RECENTLY_ENDED = timedelta(days=1)
 """Maximum time since the end of a deployment for its name to be in `past_names`."""
 
@@ -94,15 +98,26 @@ class Deployments:
         self._redis: Any = redis
         self._log = Log(redis)
         self._projection = Projection(self._log)
+        self._past = Past(self._log)
         self._confidential = Confidential(self._log, os.environ)
         self._nudge = nudge
         self._drivers = drivers
         self._keep_trying_every = keep_trying_every
 
     def launch(
-        self, recipe: Recipe, *, name: str, replicas: int, place: Place, limits: Limits, once: str
+        self,
+        recipe: Recipe,
+        *,
+        name: str,
+        replicas: int,
+        place: Place,
+        limits: Limits,
+        once: str,
+        until: datetime | None = None,
     ) -> DeploymentId:
         """Request a deployment; return its id. A repetition with the same `once` (Slack's trigger id) has no effect.
+
+        `until`: when it is to end; None: when a person ends it.
 
         Raises NameTaken, with the deployment that has the name.
         """
@@ -113,6 +128,7 @@ class Deployments:
             replicas=replicas,
             place=place,
             limits=limits,
+            until=until,
         )
         id_ = self._log.open(new_id(), requested, new_key(), once)
         self._nudge(id_)
@@ -129,6 +145,10 @@ class Deployments:
     def stop(self, deployment: DeploymentId, *, by: str) -> Deployment:
         """Request the end of a deployment, and return the new state. Raises NoSuchDeployment."""
         return self._decide(deployment, StopRequested(**stamp(datetime.now(UTC)), by=by))
+
+    def keep_until(self, deployment: DeploymentId, until: datetime, *, by: str) -> Deployment:
+        """Set another time at which the deployment ends, and return the new state. Raises NoSuchDeployment."""
+        return self._decide(deployment, EndScheduled(**stamp(datetime.now(UTC)), until=until, by=by))
 
     def issue_key(self, deployment: DeploymentId, *, user: str, by: str) -> tuple[KeyId, str]:
         """Make another key to the endpoint for `user`; return its id and the key. Raises NoSuchDeployment."""
@@ -177,6 +197,11 @@ class Deployments:
             return self.by_id(id_) if id_ else None
         except MsgspecError:
             return None
+
+    def ended(self, since: datetime) -> EndedDeployments:
+        """The newest PAST_READ deployments that ended after `since`, KEPT_AFTER_END ago at most."""
+        kept = datetime.now(UTC) - KEPT_AFTER_END
+        return self._past.since(max(since, kept), PAST_READ)
 
     def all(self) -> list[Deployment]:
         """Every deployment that has not ended, by name."""

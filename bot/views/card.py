@@ -134,6 +134,8 @@ def _facts(deployment: Deployment, now: datetime) -> Block:
     elif not deployment.established:
         running.append(("Recipe", code(deployment.recipe.name)))
     launched = [("Launched", f"by {words.user(deployment.place.user)}, {moment(deployment.requested_at)}")]
+    if deployment.until and not is_ending(deployment):
+        launched.append(("Ends", moment(deployment.until)))
     if deployment.ended and over:
         launched.append(("Down since", moment(deployment.ended.at)))
     return section("\n".join(_pairs(pairs) for pairs in (cost, running, launched) if pairs))

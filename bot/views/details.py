@@ -62,6 +62,8 @@ def _facts(deployment: Deployment, now: datetime) -> Block:
     if deployment.attempts:
         pairs.append(("Cost", words.cost(deployment, now)))
     pairs.append(("Launched", f"by {words.user(deployment.place.user)}, {moment(deployment.requested_at)}"))
+    if deployment.until and not deployment.ended:
+        pairs.append(("Ends", moment(deployment.until)))
     if deployment.ended:
         pairs.append(("Ended", moment(deployment.ended.at)))
     if limits := _limits(deployment.limits):

@@ -17,7 +17,9 @@ from workers.deployment.events import (
     Autoscaled,
     DeploymentEnded,
     DeploymentId,
+    EndAnnounced,
     EndpointPublished,
+    EndScheduled,
     KeepTryingRequested,
     KeyId,
     KeyIssued,
@@ -86,7 +88,12 @@ class Deployment(Struct, frozen=True, kw_only=True):
     keys: tuple[Key, ...] = ()
     endpoint: EndpointPublished | None = None
     test: TestCompletionAnswered | TestCompletionFailed | None = None
+    until: datetime | None = None
+    """When it is to end; None if it runs until a person ends it."""
+    end_announced: EndAnnounced | None = None
+    """The last announcement of its end."""
     stopped_by: str | None = None
+    """The person who requested its end; empty if its time was over, None if it runs."""
     ended: DeploymentEnded | None = None
     newer: str = ""
     """The type of the first event that this version cannot read; empty if it can read all.
@@ -123,16 +130,27 @@ class Deployment(Struct, frozen=True, kw_only=True):
         costing = (a for a in self.attempts if a.phase in MAY_COST and a.machine)
         return sum((round(a.offer.usd_per_hour or Decimal(0), 2) for a in costing), Decimal(0))
 
-    def spent(self, now: datetime) -> Decimal:
-        """USD that the machines have cost up to `now`, by their listed prices."""
-        return sum((a.cost(now) for a in self.attempts), Decimal(0))
+    def spent(self, now: datetime, since: datetime | None = None) -> Decimal:
+        """USD that the machines have cost up to `now`, by their listed prices. `since`: without what was before."""
+        return sum((a.cost(now, since) for a in self.attempts), Decimal(0))
 
     def ran_for(self, now: datetime) -> timedelta:
         """From the request to the end, or to `now`."""
         return (self.ended.at if self.ended else now) - self.requested_at
 
 
-Asked = ScaleRequested | Autoscaled | KeyIssued | KeyRevoked | StopRequested | KeepTryingRequested
+class EndedDeployments(Struct, frozen=True, kw_only=True):
+    """Deployments that ended after a point in time, newest first."""
+
+    states: tuple[Deployment, ...]
+    """Without their ladders, which are large."""
+    left_out: int
+    """Number of deployments whose logs cannot be read."""
+    since: datetime
+    """Each deployment that ended after this time is counted: later than asked for if there are too many."""
+
+
+Asked = ScaleRequested | Autoscaled | KeyIssued | KeyRevoked | EndScheduled | StopRequested | KeepTryingRequested
 
 
 def fold(deployment: DeploymentId, events: Iterable[LoggedEvent], onto: Deployment | None = None) -> Deployment | None:
@@ -155,6 +173,7 @@ def _apply(id_: DeploymentId, state: Deployment | None, event: LoggedEvent) -> D
             requested_at=event.at,
             updated_at=event.at,
             tries_from=event.at,
+            until=event.until,
             keys=(Key(id=FIRST_KEY, user=event.place.user, issued_at=event.at),),
         )
     state = replace(state, version=Version(state.version + 1), updated_at=event.at or state.updated_at)
@@ -167,8 +186,18 @@ def _with(state: Deployment, event: AnyEvent) -> Deployment:
     match event:
         case Requested():
             return state
-        case ScaleRequested() | Autoscaled() | KeyIssued() | KeyRevoked() | StopRequested() | KeepTryingRequested():
+        case (
+            ScaleRequested()
+            | Autoscaled()
+            | KeyIssued()
+            | KeyRevoked()
+            | EndScheduled()
+            | StopRequested()
+            | KeepTryingRequested()
+        ):
             return _asked(state, event)
+        case EndAnnounced():
+            return replace(state, end_announced=event)
         case LadderPlanned():
             return _planned(state, event)
         case WeightsChecked():
@@ -212,6 +241,8 @@ def _asked(state: Deployment, event: Asked) -> Deployment:
             return replace(state, keys=(*(k for k in state.keys if k.id != key.id), key))
         case KeyRevoked():
             return replace(state, keys=tuple(k for k in state.keys if k.id != event.key))
+        case EndScheduled():
+            return replace(state, until=event.until)
         case StopRequested():
             stopping = tuple(give_up(a, event.at, "ended by request") for a in state.attempts)
             return replace(state, stopped_by=event.by, wanted=0, attempts=stopping)

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,7 @@ from bot.commands.sight import Askable, Sight
 from bot.commands.strangers import Home
 from bot.language.question import Question
 from bot.listeners import Listeners
+from bot.prompting.given_answers import GivenAnswer, GivenAnswers
 from bot.prompting.routing import RoutedTo, route
 from bot.prompting.store import Threads
 from bot.sandbox.seed import (
@@ -45,6 +47,7 @@ from tests.rights import CELLS, COLUMNS, cells, rows
 
 BOSS = "U0BOSS00001"
 NOWHERE = "nowhere-1"
+UNTIL = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=10)
 NOW = f"{time.time():.6f}"
 PLACES = {"open-1": MIXTRAL, "closed-1": OPS, "joint-1": ACME, "over-1": MIXTRAL}
 ABOUT = {"guest": "open-1", "sibling": "open-1", "external": "joint-1", "invited": "joint-1", "stale": "over-1"}
@@ -109,6 +112,7 @@ def launched(valkey_url):
         office = Office(redis)
         ids = {name: office.running.put(name, "http://127.0.0.1:1", at, user=ROBIN) for name, at in PLACES.items()}
         office.running.append(office.running.story(ids["over-1"]).stopped().ended())
+        office.running.append(office.running.story(ids["closed-1"]).kept_until(UNTIL))
         return ids, {key: redis.dump(key) for key in redis.scan_iter()}
 
 
@@ -274,6 +278,29 @@ def asks_by_button(it, name):
     return it.presses("ask_of_0", json.dumps(to_builtins(question)))
 
 
+def of_answer(it, name, *, is_here=False):
+    """The key of a question that was answered; a forged one is of another channel, unless `is_here`."""
+    if name != NOWHERE:
+        at = OPS if it.who == "forged" and not is_here else it.channel
+        question = Question(id="E1", team="T", channel=at, user=ROBIN, text="Hi", message_ts="4.0", thread_ts="3.0")
+        it.office.answers.running[question.key] = at
+        deployment = it.ids[name]
+        GivenAnswers(it.redis).keep(GivenAnswer(question=question, thread="3.0", deployment=deployment, name=name))
+        return question.key
+    return "C0NOWHERE01:4.0"
+
+
+def stops_by_button(it, name):
+    key = of_answer(it, name)
+    said = it.presses("answer_stop", key)
+    return "stopped" if it.office.answers.stopped == [key] else said
+
+
+def asks_another(it, name):
+    key = of_answer(it, "open-1", is_here=True)
+    return it.presses("answer_other_0", f"{it.ids.get(name, 'd-none')} {key}")
+
+
 def by_id(deed, it, name):
     return deed(it, it.ids.get(name, "d-none"))
 
@@ -304,7 +331,13 @@ DEEDS: dict[str, Callable[..., str]] = {
     "down button": partial(by_id, lambda it, id_: it.presses("card_down", id_)),
     "down modal": partial(by_id, lambda it, id_: it.confirms(id_)),
     "keep trying": partial(by_id, lambda it, id_: it.presses("card_keep_trying", id_)),
+    "keep button": partial(by_id, lambda it, id_: it.presses("card_keep", f"{id_} {int(UNTIL.timestamp())}")),
+    "scale to 0": partial(by_id, lambda it, id_: it.presses("card_scale_to_zero", id_)),
     "choose button": asks_by_button,
+    "stop button": stops_by_button,
+    "regenerate button": lambda it, name: it.presses("answer_again", of_answer(it, name)),
+    "model button": asks_another,
+    "feedback button": lambda it, name: it.presses("answer_feedback", f"good {of_answer(it, name)}"),
     "home": lambda it, name: it.opens_home(),
 }
 
@@ -332,7 +365,13 @@ DONE = {
     "down button": "End *closed-1*?",
     "down modal": "",
     "keep trying": "tries again every",
+    "keep button": "is kept: it now ends",
+    "scale to 0": "from 1 replica to 0",
     "choose button": "Asked",
+    "stop button": "stopped",
+    "regenerate button": "Asked",
+    "model button": "Asked",
+    "feedback button": "Thank you",
 }
 OVER = ("ended", "is down", "There is no deployment", "no longer")
 
