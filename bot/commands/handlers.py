@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from bot.commands.bounds import out_of_bounds
 from bot.commands.context import Caller, CommandContext
+from bot.commands.cost_handler import cost
 from bot.commands.errors import CommandError, EnvMissing, NoRecipe
 from bot.commands.key_handlers import list_keys, new_key, revoke_key
 from bot.commands.lookup import check, check_present, named, one, seen, which
@@ -19,6 +20,7 @@ from bot.language.command import (
     SLASH,
     Ask,
     Command,
+    Cost,
     Down,
     Endpoint,
     Help,
@@ -93,6 +95,8 @@ def handle(command: Command | UsageError, caller: Caller, context: CommandContex
             return logs(command, caller, context)
         case Plan():
             return plan(command, context)
+        case Cost():
+            return cost(command, caller, context)
         case Recipes():
             return recipes(context)
         case Down():
