@@ -14,7 +14,7 @@ from bot.commands.scale_handler import scale_to
 from bot.language.command import SLASH
 from bot.language.typed_text import plain
 from bot.language.values import InvalidValue, replicas
-from bot.screens.presses import NOTHING, Presses, values_of
+from bot.screens.presses import NOTHING, Presses, value_of, values_of
 from bot.slack.message import JSON, Message
 from bot.views import alerts, end_question
 from bot.views import scale as scale_view

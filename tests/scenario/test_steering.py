@@ -3,6 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
+from bot.language.question import QuestionKey
 from bot.prompting.given_answers import GivenAnswers
 from bot.sandbox.seed import BOT_USER
 from bot.slack.budgets import LIMITS, MethodBudget
@@ -98,7 +99,7 @@ def test_an_answer_is_regenerated_once_however_often_it_is_pressed_and_though_re
     place.redis.delete(f"mixtral:texts:{MIXTRAL}:{ts}")
     place.robin.press(first, "answer_again")
     place.settled()
-    again = GivenAnswers(place.redis).get(f"{MIXTRAL}:{ts}")
+    again = GivenAnswers(place.redis).get(QuestionKey(f"{MIXTRAL}:{ts}"))
     assert again.question.text == "", "the text stands in Slack alone"
     question = replace(again.question, deployment="fast", chosen=True, thread_ts=ts, replaces=again.question.key)
     assert not place.line.ask(replace(question, id="another press"))
