@@ -25,6 +25,7 @@ from bot.prompting.store import Threads
 from bot.screens.answer_buttons import AnswerButtons
 from bot.screens.card_buttons import CardButtons
 from bot.screens.command_buttons import CommandButtons
+from bot.screens.details import DetailsModal
 from bot.screens.home_tab import HomeTab
 from bot.screens.launch_form import LaunchForm
 from bot.screens.presses import Presses, caller_of, until_ack
@@ -77,6 +78,7 @@ class Listeners:
         CardButtons(self._presses).register(app)
         CommandButtons(self._presses).register(app)
         LaunchForm(self._presses).register(app)
+        DetailsModal(self._presses).register(app)
         AnswerButtons(self._presses).register(app)
         self.home.register(app)
         app.event("app_mention")(self.message)

@@ -27,6 +27,7 @@ CELLS = {
     "stranger": "refused, with one private sentence (for mentions and direct messages: one per channel and day)",
     "silent": "nothing happens, and no message is shown",
     "ended": "refused: it has ended",
+    "end": "it is done, and shows the end",
     "who": "refused: the payload names no user",
     "-": "cannot occur",
 }
@@ -43,7 +44,9 @@ thread reply      yes      yes     yes     yes       yes      yes     silent   y
 stop an answer    yes      yes     yes     yes       yes      yes     silent   yes     -       -       -
 direct message    yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   silent
 logs              yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   who
-logs button       yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
+details button    yes      yes     yes     -         yes      yes     stranger yes     unknown end     silent
+details refresh   yes      yes     yes     -         yes      yes     stranger yes     unknown end     silent
+logs button       yes      yes     yes     -         yes      yes     stranger yes     unknown end     silent
 endpoint          yes      yes     others  unknown   others   others  stranger others  -       ended   who
 endpoint button   yes      yes     others  -         others   others  stranger others  unknown ended   silent
 key new           yes      yes     others  unknown   others   others  stranger others  -       ended   who

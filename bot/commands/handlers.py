@@ -181,7 +181,7 @@ def logs(command: Logs, caller: Caller, context: CommandContext) -> Message:
 
 
 def logs_of(state: Deployment, context: CommandContext) -> Message:
-    """The end of each replica's log, for the command and the card's button."""
+    """The end of each replica's log."""
     return logs_view.logs(state.name, context.deployments.logs(state.id, LOG_LINES))
 
 
