@@ -143,6 +143,7 @@ def run(settings: BotSettings, stop: threading.Event, lockout: Lockout) -> None:
         )
         closing.callback(serving)
         _follow(settings, slack, redis, answers, stop)
+        threading.Thread(target=listeners.home.keep_fresh, args=(stop,), name="open homes", daemon=True).start()
         answers.resume()
         context.deployments.all()  # reads every log before the first command needs them
         _LOG.info("bot is up: %s in %s", ourselves.name or "it", ourselves.team or "a workspace")

@@ -1,6 +1,6 @@
 """Samples of the bot's messages and views, made from the log of a deployment that does not exist."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -27,7 +27,7 @@ from workers.deployment.events import (
     TestCompletionAnswered,
 )
 from workers.deployment.log import stamp
-from workers.deployment.state import Deployment, fold
+from workers.deployment.state import Deployment, EndedDeployments, fold
 from workers.machines import Machine, MachineRequest, Token
 from workers.placement.ladder import Rung
 from workers.placement.limits import Limits
@@ -72,7 +72,7 @@ def samples() -> Iterator[tuple[str, Message | JSON]]:
         Message("Mustard", ({"type": "markdown", "text": "Mustard"}, *growing("C0:1"))),
     )
     yield "refusal", refusal("This is a sample.", hint="/mixtral help")
-    yield "Home tab", home.home([*states.values()], NOW, "U0SAMPLE001")
+    yield "Home tab", home.home(_house(states), NOW)
     yield "Scale form", scale.modal(ready, NOW)
 
 
@@ -81,6 +81,11 @@ def _answer() -> Message:
     steering = buttons("C0SAMPLE001:1.0", [("other", "d-other")])
     below = Below(footer="sample · 3 tokens", thoughts=thoughts, buttons=steering, rates="C0SAMPLE001:1.0")
     return Message("Mustard.", ({"type": "markdown", "text": "Mustard."}, *below.shapes(1000)[0]))
+
+
+def _house(states: Mapping[str, Deployment]) -> home.House:
+    ended = EndedDeployments(states=(states["failed"],), left_out=0, since=BEGAN)
+    return home.House(user="U0SAMPLE001", running=(states["looking"], states["ready"]), ended=ended)
 
 
 def _state(*events: AnyEvent) -> Deployment:

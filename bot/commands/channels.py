@@ -11,7 +11,7 @@ from bot.commands.errors import NotShown
 from bot.slack.calls import SlackCalls
 from bot.slack.directory import Directory
 from bot.slack.failures import SlackBusy, SlackFailed, SlackRefused
-from bot.slack.message import Message
+from bot.slack.message import JSON, Message
 from workers.deployment.events import DeploymentId
 
 _LOG = logging.getLogger(__name__)
@@ -19,6 +19,9 @@ _LOG = logging.getLogger(__name__)
 CARDS = "mixtral:cards"
 MAX_NAMED = 3
 """Maximum number of companies whose names are looked up, at one call each."""
+
+LINKS_KEPT = 1000
+"""Maximum number of cached addresses of cards. They do not change."""
 
 
 class SlackChannels:
@@ -29,6 +32,7 @@ class SlackChannels:
         self._slack = slack
         self._redis: Any = redis
         self.directory = Directory(slack)
+        self._links: dict[tuple[str, str], str] = {}
 
     def obstacle(self, channel: str) -> str:
         """The error code with which Slack refuses a message in a channel; empty if none, or Slack does not respond."""
@@ -59,11 +63,27 @@ class SlackChannels:
             _LOG.info("%s", failed)
             raise NotShown("ratelimited" if isinstance(failed, SlackBusy) else "no_answer") from failed
 
+    def open_modal(self, trigger: str, view: JSON) -> None:
+        """Open a modal for the person of the trigger. Raises NotShown, also if Slack does not respond."""
+        try:
+            self._slack.open_view(trigger, view)
+        except (SlackFailed, RedisError) as failed:
+            _LOG.info("%s", failed)
+            raise NotShown(failed.code if isinstance(failed, SlackRefused) else "no_answer") from failed
+
     def card_link(self, deployment: DeploymentId) -> str | None:
         """The address of a deployment's card; None if it has none, or Slack does not return it."""
         try:
             card = json.loads(self._redis.hget(CARDS, deployment) or "{}")
-            link = self._slack.permalink(card["channel"], card["ts"])
+            at = (card["channel"], card["ts"])
+            if (known := self._links.get(at)) is not None:
+                return known
+            link = self._slack.permalink(*at)
         except (KeyError, ValueError, RedisError, SlackFailed):
             return None
-        return link if link and link.startswith("http") else None
+        if not link or not link.startswith("http"):
+            return None
+        if len(self._links) >= LINKS_KEPT:
+            self._links.clear()
+        self._links[at] = link
+        return link

@@ -42,6 +42,14 @@ class Sight:
         """Return the deployments that the person may see."""
         return [state for state in states if self.sees(viewer, state)]
 
+    def is_member(self, viewer: Viewer) -> bool:
+        """Whether the viewer is a member of their channel; False if Slack does not answer."""
+        return member_reads(self._directory.members(viewer.channel), viewer)
+
+    def person(self, user: str) -> PersonFacts | None:
+        """Slack's data about a person; None if Slack does not answer."""
+        return self._directory.person(user)
+
     def is_guest(self, user: str) -> bool:
         """Whether Slack reports the person as a guest; False if Slack does not answer."""
         person = self._directory.person(user)
@@ -49,7 +57,7 @@ class Sight:
 
     def zone(self, user: str) -> tzinfo:
         """The person's time zone; UTC if Slack reports none, or one that is not known here."""
-        person = self._directory.person(user)
+        person = self.person(user)
         try:
             return ZoneInfo(person.tz) if person is not None and person.tz else UTC
         except (ZoneInfoNotFoundError, ValueError):

@@ -114,8 +114,25 @@ class Help(Struct, frozen=True, kw_only=True):
     command: str | None = None
 
 
+class Form(Struct, frozen=True, kw_only=True):
+    """Open the launch form: the slash command alone."""
+
+
 Command: TypeAlias = (
-    Launch | Status | Scale | Ask | Endpoint | NewKey | ListKeys | RevokeKey | Logs | Plan | Recipes | Down | Help
+    Form
+    | Launch
+    | Status
+    | Scale
+    | Ask
+    | Endpoint
+    | NewKey
+    | ListKeys
+    | RevokeKey
+    | Logs
+    | Plan
+    | Recipes
+    | Down
+    | Help
 )
 
 

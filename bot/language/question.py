@@ -46,6 +46,8 @@ class Question(Struct, frozen=True, kw_only=True):
     response_url: str | None = None
     """The address for the answer to a command, even in a channel that the bot is not a member of."""
 
+    attached: bool = False
+    """Whether files or other messages are attached to the message. They are read from Slack when it is answered."""
     edited: str | None = None
     """When the message was edited, if that asks again: a ts."""
     chosen: bool = False
@@ -103,7 +105,9 @@ class Asked(Struct, frozen=True, kw_only=True):
     """Whether the answer, or the reason why there is none, was posted. Only the thread's session has to be ended."""
 
 
-def of_message(event: Mapping[str, Any], *, id_: str, team: str, bot_user: str, outside: bool = False) -> Question:
+def of_message(
+    event: Mapping[str, Any], *, id_: str, team: str, bot_user: str, attached: bool = False, outside: bool = False
+) -> Question:
     """The question in a `message` or `app_mention` event.
 
     A message outside threads becomes the root of its answer's thread.
@@ -116,6 +120,7 @@ def of_message(event: Mapping[str, Any], *, id_: str, team: str, bot_user: str, 
         text=typed(event.get("text", ""), bot_user),
         thread_ts=event.get("thread_ts"),
         message_ts=event["ts"],
+        attached=attached,
         edited=_edited(event),
         outside=outside,
     )

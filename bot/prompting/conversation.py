@@ -8,6 +8,7 @@ from msgspec import Struct
 from bot.language.grammar import addressed
 from bot.language.message_command import was_command
 from bot.language.question import typed
+from bot.prompting.attached import Attachment, Image, Text, attached
 from bot.prompting.written import quoted, written
 from bot.slack.message import Identity
 from workers.deployment.events import DeploymentId
@@ -27,6 +28,26 @@ class Turn(Struct, frozen=True, kw_only=True):
 
     role: Literal["user", "assistant"]
     content: str
+    attached: tuple[Attachment, ...] = ()
+    """What Slack lists at the message."""
+    texts: tuple[Text, ...] = ()
+    """What was read of it, before the words of the message."""
+    images: tuple[Image, ...] = ()
+    unread: tuple[str, ...] = ()
+    """Names of what the model does not get."""
+
+    @property
+    def whole(self) -> str:
+        """The text of the message with the texts attached to it."""
+        names = " and ".join(self.unread)
+        unread = (f"({names} {'is' if len(self.unread) == 1 else 'are'} attached, and cannot be shown to you.)",)
+        parts = (*(text.fenced for text in self.texts), *(unread if names else ()), self.content)
+        return "\n\n".join(filter(None, parts))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing of the message can be sent."""
+        return not (self.content.strip() or self.texts or self.images)
 
 
 class Remembered(Struct, frozen=True, kw_only=True):
@@ -58,7 +79,7 @@ def turns(
         if before is None or place >= float(before):
             break
         turn = _turn(message, remembered, ourselves, names)
-        if turn is not None and turn.content.strip():
+        if turn is not None and (turn.content.strip() or turn.attached):
             said.append(turn)
     return said
 
@@ -101,6 +122,11 @@ def prompt_at(
     return next((turn.content for turn in found if turn is not None and turn.role == "user"), "")
 
 
+def news(said: Sequence[Turn]) -> int:
+    """Return the number of messages up to the last answer. What is attached to the others is new to the bot."""
+    return next((at for at in range(len(said), 0, -1) if said[at - 1].role == "assistant"), 0)
+
+
 def from_memory(remembered: Remembered) -> list[dict[str, Any]]:
     """Return the messages of a thread that Redis holds, for `turns` when Slack cannot be read."""
     return [{"ts": ts} for ts in (*remembered.prompts, *remembered.answers)]
@@ -109,7 +135,7 @@ def from_memory(remembered: Remembered) -> list[dict[str, Any]]:
 def _turn(message: Mapping[str, Any], remembered: Remembered, ourselves: Identity, names: Sequence[str]) -> Turn | None:
     ts = message["ts"]
     if ts in remembered.prompts:
-        return Turn(role="user", content=remembered.prompts[ts])
+        return Turn(role="user", content=remembered.prompts[ts], attached=attached(message))
     if ts in remembered.answers:
         return Turn(role="assistant", content=remembered.answers[ts])
     if message.get("subtype") not in _WRITTEN_BY_PEOPLE:
@@ -122,4 +148,4 @@ def _turn(message: Mapping[str, Any], remembered: Remembered, ourselves: Identit
         return Turn(role="user", content=quoted(text)) if event == QUESTION_EVENT else None
     if was_command(text, ourselves.user, names):
         return None  # its answer was for its author alone
-    return Turn(role="user", content=addressed(typed(text, ourselves.user), names).text)
+    return Turn(role="user", content=addressed(typed(text, ourselves.user), names).text, attached=attached(message))

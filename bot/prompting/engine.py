@@ -85,6 +85,14 @@ def _context(entry: dict[str, Any]) -> int | None:
     return None
 
 
+def message_of(turn: Turn) -> dict[str, Any]:
+    """Return a turn in the form of a chat completion's request."""
+    if not turn.images:
+        return {"role": turn.role, "content": turn.content}
+    images = [{"type": "image_url", "image_url": {"url": image.url}} for image in turn.images]
+    return {"role": turn.role, "content": [*images, {"type": "text", "text": turn.content}]}
+
+
 class Completion:
     """One streamed answer. Its reader thread ends with the answer."""
 
@@ -104,7 +112,7 @@ class Completion:
         self._answer_tokens = answer_tokens
         self._body = {
             "model": model,
-            "messages": [{"role": turn.role, "content": turn.content} for turn in turns],
+            "messages": [message_of(turn) for turn in turns],
             "max_tokens": answer_tokens + thought_tokens,
             "stream": True,
             "stream_options": {"include_usage": True},

@@ -9,6 +9,8 @@ import httpx
 from msgspec.structs import replace
 
 from bot.language.question import Asked, Question, QuestionKey
+from bot.prompting.attached import attached
+from bot.prompting.attachments import UNREADABLE, Attachments
 from bot.prompting.conversation import ANSWER_EVENT, Remembered, Turn, from_memory, prompt_at, turns
 from bot.prompting.endings import Endings
 from bot.prompting.engine import EngineEndpoint
@@ -83,6 +85,7 @@ class QuestionFlow:
         self._notices = QuestionNotices(slack, threads)
         self._open = OpenAnswers()
         self._writing = Writing(http, slack.stopping)
+        self._attachments = Attachments(slack.files, slack.stopping)
         self._sessions = Sessions(slack)
         self.withdrawals = Withdrawals()
         self.endings = Endings(
@@ -237,7 +240,16 @@ class QuestionFlow:
         with reply:
             said = self._said(asked, deployment)
             try:
-                end = self._writing.write(deployment.id, self._addresses(deployment, key), said, asked.prompt, reply)
+                images = self._writing.images_at_once(deployment.id)
+                read = self._attachments.read(said, withdrawal.check, images=images, name=deployment.name)
+                end = self._writing.write(
+                    deployment.id,
+                    self._addresses(deployment, key),
+                    read.said,
+                    read.question,
+                    reply,
+                    left_out=read.left_out,
+                )
                 reply.finish(end.text, closing=end.closing, below=self._below(asked, deployment, end))
             except Withdrawn as withdrawn:
                 end = Outcome(text="", footer="This answer was stopped.")
@@ -278,18 +290,23 @@ class QuestionFlow:
         return look
 
     def _said(self, asked: Asked, deployment: Deployment) -> list[Turn]:
+        """Return the messages of the thread up to the question, which is the last one."""
         question, root = asked.question, asked.thread or ""
         remembered = self._threads.recall(question.channel, root)
-        if question.thread_ts is None:
-            return []
+        asks = Turn(role="user", content=asked.prompt)
+        if question.thread_ts is None and not question.attached:
+            return [asks]
         thread = whole_thread(self._slack, question.channel, root)
-        return turns(
+        said = turns(
             thread if thread is not None else from_memory(remembered),
             before=question.message_ts,
             remembered=remembered,
             ourselves=self._ourselves(),
             names=[deployment.name],
         )
+        own = next((m for m in thread or () if m["ts"] == question.message_ts), None) if question.attached else {}
+        there = UNREADABLE if own is None else attached(own)
+        return [*said, replace(asks, attached=there)]
 
     def _orphans(self, asked: Asked) -> tuple[str, ...]:
         question, root = asked.question, asked.thread or ""

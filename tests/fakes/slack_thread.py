@@ -32,6 +32,7 @@ class SlackThread:
         self.streaming: set[str] = set()
         self.footers: dict[str, str] = {}
         self.calls: list[str] = []
+        self.files = None
         self.stopping = threading.Event()
         self.stopped_by_user = False
         self.told: set[str] = set()

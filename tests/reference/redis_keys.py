@@ -21,11 +21,12 @@ KEYS = {
     "mixtral:asked:<key>": ("string", "Marks a prompt as received, so that Slack's retry is ignored. Expires after 25 hours."),
     "mixtral:answer:<key>": ("string", "Question of an answer without its text, and who answered (JSON), for the buttons below the answer. Expires after 7 days."),
     "mixtral:votes:<key>": ("hash", "What each person said of an answer (`good:<model>`, `bad:<model>`), by their id. Expires after 30 days."),
-    "mixtral:feedback:<id>": ("hash", "How many answers of a deployment people called good and bad, by `good:<model>` and `bad:<model>`. Expires 30 days after the last feedback."),
+    "mixtral:feedback:<deployment>": ("hash", "How many answers of a deployment people called good and bad, by `good:<model>` and `bad:<model>`. Expires 30 days after the last feedback."),
     "mixtral:withdrawn:<key>": ("string", "Marks a prompt that was stopped or deleted (`stopped`, `deleted`), so that no process answers it. Expires after 1 day."),
     "mixtral:thread:<channel>:<root>": ("hash", "A thread that the bot answers in: `deployment`, which answered last. Expires 7 days after the last answer."),
     "mixtral:texts:<channel>:<root>": ("hash", "Conversation of a thread: prompts (`p:<ts>`), answers (`a:<ts>`). Expires 1 hour after the last answer."),
     "mixtral:told:<channel>:<user>": ("string", "Marks a person of another company as told why they get no answer. Expires after 1 day."),
+    "mixtral:told:home:<user>": ("string", "Marks the Home tab of a person of another company as emptied. Expires after 10 minutes."),
     "mixtral:rate:<method>": ("string", "Time, in Unix milliseconds, at which the budget of a Slack method is full again. Expires 1 second later."),
     "mixtral:rate:<method>:<channel>": ("string", "The same for `chat.postMessage`, by channel."),
 }  # fmt: skip

@@ -45,6 +45,7 @@ from workers.run import ladder_of
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 CONDIMENTS = "Name three condiments."
+WORKERS = 4
 
 
 class Answers:
@@ -75,7 +76,7 @@ class Answers:
 class Bot:
     """A bot as `run` wires it, without its follower and its answers."""
 
-    def __init__(self, redis, slack, home):
+    def __init__(self, redis, slack, home, ladder=None):
         environ = {
             "SLACK_BOT_TOKEN": BOT_TOKEN,
             "SLACK_APP_TOKEN": APP_TOKEN,
@@ -88,6 +89,7 @@ class Bot:
         self.nudged = []
         self.answers = Answers()
         self.requests = Deployments(redis, self.nudged.append, {})
+        self.running = Logs(redis)
         self.client = WebClient(BOT_TOKEN, base_url=slack.api_url)
         channels = SlackChannels(slack_of(settings, redis, timeout=ACK_TIMEOUT), redis)
         directory = channels.directory
@@ -95,7 +97,7 @@ class Bot:
         self.context = CommandContext(
             deployments=self.requests,
             recipes=RecipeCatalog((RECIPES,), {}, "scripted"),
-            ladder=ladder_of(settings.workers, {}),
+            ladder=ladder or ladder_of(settings.workers, {}),
             priced=lambda: "read today",
             answers=self.answers,
             given=GivenAnswers(redis),
@@ -105,13 +107,14 @@ class Bot:
             askable=Askable(self.requests, sight),
             now=lambda: datetime.now(UTC),
         )
-        self._later = ThreadPoolExecutor(4)
+        self._later = ThreadPoolExecutor(WORKERS)
         self.app = app_of(BOT_TOKEN, slack.api_url)
         calls = slack_of(settings, redis)
         admission = Admission(
             Home(team=TEAM_ID), directory=directory, slack=calls, redis=redis, later=self._later, bot_user=BOT_USER
         )
-        Listeners(self.context, Threads(redis), BOT_USER, self._later, calls, admission=admission).register(self.app)
+        self.listeners = Listeners(self.context, Threads(redis), BOT_USER, self._later, calls, admission=admission)
+        self.listeners.register(self.app)
         self._close = serve_sockets(self.app, APP_TOKEN, Lockout(pytest.fail))
 
     def card(self, name, channel=MIXTRAL):
@@ -123,7 +126,12 @@ class Bot:
 
     def put(self, name):
         """A deployment of Robin's that answers."""
-        return Logs(self.redis).put(name, "http://127.0.0.1:1", MIXTRAL, user=ROBIN)
+        return self.running.put(name, "http://127.0.0.1:1", MIXTRAL, user=ROBIN)
+
+    def idle(self):
+        """Wait until no command or press is being worked on."""
+        for working in [self._later.submit(time.sleep, 0.05) for _ in range(WORKERS)]:
+            working.result()
 
     def close(self):
         self._close()
@@ -167,7 +175,7 @@ def answered(person, text, channel=MIXTRAL):
 def test_reading_commands_are_answered_in_the_ack_alone(bot, robin):
     bot.put("fast")
     calls = len(robin.calls())
-    assert "/mixtral launch" in answered(robin, "/mixtral")
+    assert "/mixtral launch" in answered(robin, "/mixtral help")
     assert "/mixtral scale NAME N" in answered(robin, "/mixtral help scale")
     assert "scripted" in answered(robin, "/mixtral recipes")
     assert "fast" in answered(robin, "/mixtral status")
@@ -307,10 +315,35 @@ def test_the_cards_buttons_answer_only_who_pressed_them(bot, robin, ada):
     assert robin.wait_for_ephemeral("mxk_")
     ada.press(shown, "card_endpoint")
     assert "mxk_" not in words(ada.wait_for_ephemeral(f"<@{ROBIN}> launched"))
-    robin.press(shown, "card_logs")
-    assert robin.wait_for_ephemeral("has no log yet")
     ada.press(shown, "card_down")
     assert ada.wait_for_ephemeral("may end it")
+
+
+@pytest.mark.parametrize("button", ["card_details", "card_logs"], ids=["of this version", "of the version before"])
+def test_the_details_of_a_card_open_where_it_was_pressed_and_can_be_refreshed(bot, robin, ada, button):
+    id_ = bot.card("fast")
+    shown = robin.wait_for_message(MIXTRAL, lambda m: any(b["type"] == "actions" for b in m["blocks"]))
+    old = {"type": "button", "action_id": "card_logs", "text": {"type": "plain_text", "text": "Logs"}, "value": id_}
+    if button == "card_logs":
+        blocks = [{"type": "actions", "elements": [old]}]
+        bot.client.chat_update(channel=MIXTRAL, ts=shown["ts"], text="fast", blocks=blocks)
+        shown = robin.wait_for_message(MIXTRAL, lambda m: "Logs" in words(m))
+    before = len(ada.ephemerals())
+    ada.press(shown, button)
+    [view] = ada.wait_for(lambda p: [v for v in p.modals() if "has no log yet" in words(v)])
+    for section in ("fast is ready", "*Recipe*  `scripted`", "Replicas", "replica 1", "Logs"):
+        assert section in words(view)
+
+    bot.requests.stop(id_, by=ROBIN)
+    ada.press_in(view, "details_refresh")
+    [ending] = ada.wait_for(lambda p: [v for v in p.modals() if "is shutting down" in words(v)])
+    assert ending["id"] == view["id"]
+    bot.redis.flushall()
+    ada.press_in(ending, "details_refresh")
+    [gone] = ada.wait_for(lambda p: [v for v in p.modals() if "its log no longer exists" in words(v)])
+    assert words(gone).count("ended") == 1
+    assert len(ada.ephemerals()) == before
+    ada.dismiss(gone)
 
 
 def test_only_who_may_end_it_is_asked_and_it_ends_once_they_say_so(bot, robin, ada):
@@ -438,15 +471,23 @@ def test_in_a_direct_message_help_is_a_command_whose_answer_stays(bot, robin):
     assert len(bot.answers.asked) == 1
 
 
-def test_what_a_mention_may_not_do_is_answered_with_what_to_type(bot, robin, ada):
+def test_what_a_mention_may_not_do_is_done_by_one_press_of_the_button_in_its_answer(bot, robin, ada):
     bot.put("fast")
-    for typed in ("launch scripted --spot", "scale fast 5", "down fast"):
-        said = words(heard(robin, MIXTRAL, f"@mixtral {typed}"))
-        assert "Nothing was changed" in said
-        assert f"`/mixtral {typed}`" in said
+    said = ("launch as x", "scale fast 5", "down fast")
+    launch, scale, end = (heard(robin, MIXTRAL, f"@mixtral {typed}") for typed in said)
+    assert "Launch *x*?" in words(launch)
+    assert "Scale *fast* from 1 to 5?" in words(scale)
+    assert "End *fast*?" in words(end)
     assert "only they may end it" in words(heard(ada, MIXTRAL, "@mixtral down fast"))
     [state] = bot.requests.all()
     assert (state.wanted, state.stopped_by) == (1, None)
+    for _ in range(2):
+        robin.press(launch, "do_command")
+    robin.press(scale, "do_command")
+    robin.wait_for_ephemeral("from 1 replica to 5")
+    robin.press(end, "do_command")
+    robin.wait_for_ephemeral("Ending *fast*")
+    assert {s.name: s.stopped_by for s in bot.requests.all()} == {"fast": ROBIN, "x": None}
     assert bot.answers.asked == []
 
 
@@ -483,3 +524,23 @@ def test_an_error_that_nobody_expected_is_owned_up_to(bot, robin):
     bot.redis.xadd("mixtral:d:d-odd", {"e": "no JSON"}, id="1-0")
     assert "it is damaged" in answered(robin, "/mixtral status odd")
     assert "incident" not in answered(robin, "/mixtral status")
+
+
+def test_home_is_a_dashboard_whose_buttons_work(bot, robin, ada):
+    id_ = bot.put("fast")
+    posted = bot.client.chat_postMessage(channel=MIXTRAL, text="card")
+    bot.redis.hset("mixtral:cards", id_, f'{{"channel": "{MIXTRAL}", "ts": "{posted["ts"]}"}}')
+    over = bot.put("over")
+    bot.running.append(bot.running.story(over).stopped().ended())
+    robin.open_home()
+    home = robin.wait_for(lambda p: p.home())
+    said = words(home)
+    assert "*fast* is ready" in said
+    assert "|Card>" in said
+    assert "*over* is down" in said
+    robin.press_in(home, "card_scale")
+    [modal] = robin.wait_for(lambda p: p.modals())
+    robin.submit(modal, {"replicas": "2"})
+    robin.wait_for(lambda _: bot.requests.get("fast").wanted == 2)
+    bot.listeners.home.refresh()
+    robin.wait_for(lambda p: "of 2 replicas" in words(p.home()))

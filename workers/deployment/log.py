@@ -238,6 +238,11 @@ class Log:
         entries = self._redis.zrangebyscore(PAST, since.timestamp(), "+inf")
         return {name: DeploymentId(id_) for name, id_ in (entry.decode().split(" ") for entry in entries)}
 
+    def ended(self, since: datetime, most: int) -> list[DeploymentId]:
+        """The deployments that ended after `since`, newest first: at most `most`, and KEPT_AFTER_END ago."""
+        entries = self._redis.zrevrangebyscore(PAST, "+inf", since.timestamp(), start=0, num=most)
+        return [DeploymentId(entry.decode().split(" ")[1]) for entry in entries]
+
     def issue(self, deployment: DeploymentId, seen: Version, issued: KeyIssued, key: str) -> bool:
         """Append as `append` does, and store the key itself."""
         keys, arguments = _appended(deployment, seen, [issued])
