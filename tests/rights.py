@@ -69,6 +69,7 @@ stop button       yes      yes     yes     yes       yes      yes     stranger y
 regenerate button yes      yes     yes     yes       yes      yes     stranger yes     unknown ended   silent
 model button      yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
 feedback button   yes      yes     yes     yes       yes      yes     stranger yes     unknown ended   silent
+cost              listed   listed  listed  hidden    listed   listed  stranger listed  -       listed  who
 home              listed   listed  listed  hidden    listed   listed  stranger listed  -       listed  silent
 """
 

@@ -7,6 +7,7 @@ from msgspec import MsgspecError
 from msgspec.structs import replace
 
 from bot.commands.context import Caller, CommandContext
+from bot.commands.cost_handler import cost
 from bot.commands.errors import CommandError, NotShown
 from bot.commands.key_handlers import list_keys, new_key, revoke_key
 from bot.commands.launch_form import opened_by_command
@@ -19,6 +20,7 @@ from bot.language.command import (
     SLASH,
     Ask,
     Command,
+    Cost,
     Down,
     Endpoint,
     Form,
@@ -57,7 +59,7 @@ from workers.deployment.state import Deployment
 LOG_LINES = 40
 
 
-def handle(command: Command | UsageError, caller: Caller, context: CommandContext) -> Message:
+def handle(command: Command | UsageError, caller: Caller, context: CommandContext) -> Message:  # noqa: C901 - one case each
     """Carry a command out. Raises CommandError, WorkersError, RecipeError, RedisError."""
     match command:
         case UsageError():
@@ -82,6 +84,8 @@ def handle(command: Command | UsageError, caller: Caller, context: CommandContex
             return logs(command, caller, context)
         case Plan():
             return plan(command, context)
+        case Cost():
+            return cost(command, caller, context)
         case Recipes():
             return recipes(context)
         case Down():

@@ -47,6 +47,11 @@ _VANISHED = (
     "Ask again; `/mixtral status` lists what runs."
 )
 
+_NO_MESSAGE = (
+    "The message of this question is not in the thread, or Slack did not return it, so it was not asked again. "
+    "Write the question again in the thread."
+)
+
 
 class AskableDeployments(Protocol):
     """The methods of `bot.commands.sight.Askable` that are used here: which deployments the asker may see."""
@@ -141,6 +146,9 @@ class QuestionFlow:
         running = self._askable.running(question, before.deployment)
         if question.replaces:
             question = replace(question, text=self._text(question, before, [d.name for d in running]))
+            if not question.text:
+                self.explain(question.key, _NO_MESSAGE)
+                return None
         to = route(question, running, before.deployment, self._askable.ended(question))
         match to:
             case NotRouted():

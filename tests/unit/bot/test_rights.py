@@ -356,6 +356,7 @@ DEEDS: dict[str, Callable[..., str]] = {
     "regenerate button": lambda it, name: it.presses("answer_again", of_answer(it, name)),
     "model button": asks_another,
     "feedback button": lambda it, name: it.presses("answer_feedback", f"good {of_answer(it, name)}"),
+    "cost": lambda it, name: it.types("cost"),
     "home": lambda it, name: it.opens_home(),
 }
 
