@@ -85,7 +85,7 @@ class QuestionFlow:
         self._notices = QuestionNotices(slack, threads)
         self._open = OpenAnswers()
         self._writing = Writing(http, slack.stopping)
-        self._attachments = Attachments(slack.files, slack.stopping)
+        self._attachments = Attachments(slack.files)
         self._sessions = Sessions(slack)
         self.withdrawals = Withdrawals()
         self.endings = Endings(
@@ -241,7 +241,9 @@ class QuestionFlow:
             said = self._said(asked, deployment)
             try:
                 images = self._writing.images_at_once(deployment.id)
-                read = self._attachments.read(said, withdrawal.check, images=images, name=deployment.name)
+                read = self._attachments.read(
+                    said, (withdrawal.check, self._writing.check), images=images, name=deployment.name
+                )
                 end = self._writing.write(
                     deployment.id,
                     self._addresses(deployment, key),
