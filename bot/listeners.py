@@ -120,7 +120,7 @@ class Listeners:
             return True
         if root is None or is_for_others(event.get("text") or ""):
             return False
-        return self._threads.knows(channel, root)
+        return self._threads.knows(channel, root) and self._context.settings.of(channel, event["user"]).unasked
 
     def _is_old(self, event: JSON) -> bool:
         """Whether Slack delivers a message so late that nobody waits for its answer."""

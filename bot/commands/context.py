@@ -10,6 +10,7 @@ from bot.commands.recipe_catalog import RecipeCatalog
 from bot.commands.sight import Askable, Sight
 from bot.commands.visibility import Viewer
 from bot.language.question import Question
+from bot.prompting.channel_store import ChannelStore
 from bot.slack.message import Message
 from workers.api import Deployments
 from workers.deployment.events import DeploymentId
@@ -64,6 +65,8 @@ class CommandContext(Struct, frozen=True, kw_only=True):
     priced: Callable[[], str]
     """Returns the source and age of the prices, as text."""
     answers: Answers
+    settings: ChannelStore
+    """What people have set for each channel."""
     channels: Channels
     admins: Collection[str]
     sight: Sight

@@ -159,7 +159,9 @@ def ask(command: Ask, caller: Caller, context: CommandContext) -> Message:
         response_url=caller.response_url,
         outside=caller.outside,
     )
-    found = route(question, context.askable.running(question), None, context.askable.ended(question))
+    default = context.settings.of(caller.channel, caller.user).default
+    running = context.askable.running(question, default=default)
+    found = route(question, running, None, context.askable.ended(question, default), default)
     if isinstance(found, NotRouted) and not found.choices:
         raise CommandError(escape(found.sentence))
     check_present(caller, context, "The question was not sent", "ask again")

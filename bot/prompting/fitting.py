@@ -46,10 +46,14 @@ class Fitted(Struct, frozen=True, kw_only=True):
     """Maximum length of the answer."""
     thoughts: int
     """Maximum length of the thoughts, in addition."""
+    system: str = ""
+    """The system prompt, which is never left out."""
+    is_folded: bool = False
+    """Whether the system prompt begins the first turn, for a chat template without a turn of its own for it."""
 
     @property
     def turns(self) -> list[Turn]:
-        return joined(self.messages)
+        return headed(self.messages, self.system, is_folded=self.is_folded)
 
     def less(self) -> "Fitted | None":
         """Return half of the conversation, for an engine to which this one is too long; None if nothing is left out.
@@ -60,8 +64,11 @@ class Fitted(Struct, frozen=True, kw_only=True):
         total = self.answer + self.thoughts
         if said:
             kept = asking(said, question.content, _estimate(self.messages) // 2)
-            return _divided(kept, total // 2, self.answer)
-        return _divided(self.messages, LEAST_TOKENS, self.answer) if total > LEAST_TOKENS else None
+            return self._with(_divided(kept, total // 2, self.answer))
+        return self._with(_divided(self.messages, LEAST_TOKENS, self.answer)) if total > LEAST_TOKENS else None
+
+    def _with(self, other: "Fitted") -> "Fitted":
+        return replace(other, system=self.system, is_folded=self.is_folded)
 
 
 def budget(context: int | None) -> TokenBudget:
@@ -75,7 +82,15 @@ def budget(context: int | None) -> TokenBudget:
     return TokenBudget(prompt=tokens - answer - thoughts, thoughts=thoughts, answer=answer)
 
 
-def fitted(said: Sequence[Turn], prompt: str, context: int | None, count: TokenCount) -> Fitted:
+def fitted(
+    said: Sequence[Turn],
+    prompt: str,
+    context: int | None,
+    count: TokenCount,
+    *,
+    system: str = "",
+    is_folded: bool = False,
+) -> Fitted:
     """Return the newest messages of a conversation that fit, and the room that they leave for thoughts and answer.
 
     Where no count is available, a character outside ASCII is taken for a token. Where the context is not known,
@@ -84,19 +99,23 @@ def fitted(said: Sequence[Turn], prompt: str, context: int | None, count: TokenC
     room, tokens = budget(context), context or ASSUMED_CONTEXT
     most = tokens if context else room.answer + room.thoughts
     size = 2 * room.prompt  # by estimate: some tokenizers need half of the tokens
+    head = [Turn(role="system", content=system)] if system else []
+
+    def divided(kept: Sequence[Turn], total: int) -> Fitted:
+        return replace(_divided(kept, total, room.answer), system=system, is_folded=is_folded)
+
     while True:
-        kept = asking(said, prompt, size)
-        exact = _bound(kept)
+        kept = asking(said, prompt, size - _estimate(head))
+        exact = _bound([*head, *kept])
         if exact > room.prompt:
-            counted = count(joined(kept))
+            counted = count(headed(kept, system, is_folded=is_folded))
             if counted is None:
-                kept = asking(said, prompt, room.prompt)
-                left = min(tokens - _estimate(kept), room.answer + room.thoughts)
-                return _divided(kept, left, room.answer)
+                kept = asking(said, prompt, room.prompt - _estimate(head))
+                return divided(kept, min(tokens - _estimate([*head, *kept]), room.answer + room.thoughts))
             exact = counted + _UNCOUNTED_TOKENS
         if exact <= room.prompt or len(kept) == 1:
-            return _divided(kept, min(tokens - exact, most), room.answer)
-        estimate = _estimate(kept)
+            return divided(kept, min(tokens - exact, most))
+        estimate = _estimate([*head, *kept])
         size = min(estimate * room.prompt // exact, estimate - 1)
 
 
@@ -126,6 +145,16 @@ def joined(messages: Iterable[Turn]) -> list[Turn]:
         else:
             turns.append(message)
     return turns
+
+
+def headed(messages: Iterable[Turn], system: str, *, is_folded: bool = False) -> list[Turn]:
+    """Return the turns with the system prompt: as the first one, or `is_folded` into the first one."""
+    turns = joined(messages)
+    if not system:
+        return turns
+    if not is_folded:
+        return [Turn(role="system", content=system), *turns]
+    return joined([Turn(role="user", content=system), *turns])
 
 
 def _divided(messages: Iterable[Turn], total: int, answer: int) -> Fitted:

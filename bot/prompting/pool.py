@@ -14,6 +14,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from bot.language.question import Asked, Question, QuestionKey
+from bot.prompting.channel_store import ChannelStore
 from bot.prompting.engine import engine_client
 from bot.prompting.question_flow import AskableDeployments, QuestionFlow
 from bot.prompting.routing import HasToWait, availability
@@ -82,6 +83,7 @@ class AnswerPool:
             questions=self._questions,
             threads=self._threads,
             askable=askable,
+            settings=ChannelStore(redis),
             gateway=gateway,
             streams_in_channels=streams_in_channels,
         )

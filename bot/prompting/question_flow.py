@@ -9,6 +9,7 @@ import httpx
 from msgspec.structs import replace
 
 from bot.language.question import Asked, Question, QuestionKey
+from bot.prompting.channel_store import ChannelStore
 from bot.prompting.conversation import ANSWER_EVENT, Remembered, Turn, from_memory, turns
 from bot.prompting.endings import Endings
 from bot.prompting.engine import EngineEndpoint
@@ -45,8 +46,10 @@ _VANISHED = (
 class AskableDeployments(Protocol):
     """The methods of `bot.commands.sight.Askable` that are used here: which deployments the asker may see."""
 
-    def running(self, question: Question, before: DeploymentId | None = None) -> list[Deployment]: ...
-    def ended(self, question: Question) -> Collection[str]: ...
+    def running(
+        self, question: Question, before: DeploymentId | None = None, default: str | None = None
+    ) -> list[Deployment]: ...
+    def ended(self, question: Question, default: str | None = None) -> Collection[str]: ...
 
 
 class QuestionFlow:
@@ -61,6 +64,7 @@ class QuestionFlow:
         questions: Questions,
         threads: Threads,
         askable: AskableDeployments,
+        settings: ChannelStore,
         gateway: str | None = None,
         streams_in_channels: bool = False,
     ) -> None:
@@ -68,7 +72,7 @@ class QuestionFlow:
         self._gateway, self._streams_in_channels = gateway, streams_in_channels
         self._deployments, self._slack, self._askable = deployments, slack, askable
         self._questions, self._threads = questions, threads
-        self._http = http
+        self._http, self._settings = http, settings
         self._notices = QuestionNotices(slack, threads)
         self._open = OpenAnswers()
         self._writing = Writing(http, slack.stopping)
@@ -128,8 +132,9 @@ class QuestionFlow:
     def _routed(self, asked: Asked) -> Asked | None:
         question = asked.question
         before = self._threads.recall(question.channel, question.thread_ts) if question.thread_ts else Remembered()
-        running = self._askable.running(question, before.deployment)
-        to = route(question, running, before.deployment, self._askable.ended(question))
+        default = self._settings.of(question.channel, question.user).default
+        running = self._askable.running(question, before.deployment, default)
+        to = route(question, running, before.deployment, self._askable.ended(question, default), default)
         match to:
             case NotRouted():
                 self.explain(question.key, to.sentence, to.choices, to.prompt)
@@ -212,9 +217,10 @@ class QuestionFlow:
             begun=asked.begun,
         )
         with reply:
-            said = self._said(asked, deployment)
+            said, settings = self._said(asked, deployment), self._settings.of(question.channel, question.user)
+            addresses = self._addresses(deployment, key)
             try:
-                end = self._writing.write(deployment.id, self._addresses(deployment, key), said, asked.prompt, reply)
+                end = self._writing.write(deployment.id, addresses, said, asked.prompt, reply, settings=settings)
                 reply.finish(end.text, closing=end.closing, footer=end.footer)
             except Withdrawn as withdrawn:
                 raise Withdrawn(withdrawn.why, reply.shown) from withdrawn

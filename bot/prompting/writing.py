@@ -8,9 +8,10 @@ from typing import TypeAlias
 
 import httpx
 
+from bot.language.channel_settings import ChannelSettings
 from bot.prompting.conversation import Turn
 from bot.prompting.engine import Completion, EngineEndpoint, Model, model_of
-from bot.prompting.engine_failures import EngineFailed, TooLong, Unreachable
+from bot.prompting.engine_failures import EngineFailed, RoleRefused, TooLong, Unreachable
 from bot.prompting.errors import PromptingError
 from bot.prompting.fitting import Fitted, fitted
 from bot.prompting.outcome import Outcome, outcome
@@ -47,11 +48,19 @@ class Writing:
     def __init__(self, http: httpx.Client, stopping: threading.Event) -> None:
         self._http, self._stopping = http, stopping
         self._models: dict[DeploymentId, Model] = {}
+        self._without_system_role: set[DeploymentId] = set()
 
     def write(
-        self, deployment: DeploymentId, addresses: Addresses, said: Sequence[Turn], prompt: str, reply: Reply
+        self,
+        deployment: DeploymentId,
+        addresses: Addresses,
+        said: Sequence[Turn],
+        prompt: str,
+        reply: Reply,
+        *,
+        settings: ChannelSettings,
     ) -> Outcome:
-        """Show the answer as it grows, and return it with the sentence and line below it.
+        """Show the answer as it grows, and return it with the sentence and line below it. `settings`: of its channel.
 
         Raises Stopping, NoReplicaReady, Withdrawn, SlackRefused.
         """
@@ -60,15 +69,28 @@ class Writing:
             text, endpoint = _Text(), way.endpoint
             try:
                 model = self._model(deployment, endpoint)
-                asked = asked or self._fitted(said, prompt, endpoint, model)
+                asked = asked or self._fitted(
+                    said, prompt, endpoint, model, system=settings.system_prompt, at=deployment
+                )
                 completion = Completion(
-                    self._http, endpoint, model.name, asked.turns, asked.answer, thought_tokens=asked.thoughts
+                    self._http,
+                    endpoint,
+                    model.name,
+                    asked.turns,
+                    asked.answer,
+                    thought_tokens=asked.thoughts,
+                    temperature=settings.temperature,
                 )
                 self._follow(completion, text, reply)
             except TooLong as failed:
                 asked = asked and asked.less()
                 if asked is None:
-                    return Outcome(text="", closing=str(failed))
+                    return Outcome(text="", closing=f"{failed}{_counts_too(settings.system_prompt)}")
+            except RoleRefused as failed:
+                if asked is None or not asked.system or asked.is_folded:
+                    return Outcome(text=text.whole, closing=str(failed))
+                self._without_system_role.add(deployment)
+                asked = None
             except Unreachable as failed:
                 if text.whole or not way.turn():
                     return Outcome(text=text.whole, closing=str(failed))
@@ -95,13 +117,36 @@ class Writing:
         finally:
             completion.cancel()
 
-    def _fitted(self, said: Sequence[Turn], prompt: str, endpoint: EngineEndpoint, model: Model) -> Fitted:
-        return fitted(said, prompt, model.context, partial(count_tokens, self._http, endpoint, model.name))
+    def _fitted(
+        self,
+        said: Sequence[Turn],
+        prompt: str,
+        endpoint: EngineEndpoint,
+        model: Model,
+        *,
+        system: str,
+        at: DeploymentId,
+    ) -> Fitted:
+        return fitted(
+            said,
+            prompt,
+            model.context,
+            partial(count_tokens, self._http, endpoint, model.name),
+            system=system,
+            is_folded=at in self._without_system_role,
+        )
 
     def _model(self, deployment: DeploymentId, endpoint: EngineEndpoint) -> Model:
         if deployment not in self._models:
             self._models[deployment] = model_of(self._http, endpoint)
         return self._models[deployment]
+
+
+def _counts_too(system: str) -> str:
+    """The sentence after a question that is too long: a system prompt takes a part of the context."""
+    if not system:
+        return ""
+    return f" The system prompt of this channel ({len(system):,} characters) counts too: `/mixtral config` changes it."
 
 
 class _Way:

@@ -14,6 +14,7 @@ from bot.commands.sight import Askable, Sight
 from bot.language.command import Command
 from bot.language.grammar import parse
 from bot.language.question import Question
+from bot.prompting.channel_store import ChannelStore
 from bot.slack.facts import ChannelFacts, PersonFacts
 from bot.slack.message import Message
 from tests.builders.logs import Logs
@@ -114,6 +115,7 @@ class Office:
             ladder=lambda *_: ((), "nothing fits"),
             priced=lambda: "read today",
             answers=self.answers,
+            settings=ChannelStore(redis),
             channels=self.channels,
             admins=frozenset({"UADMIN"}),
             sight=sight,

@@ -23,6 +23,7 @@ from bot.commands.strangers import Home
 from bot.language.question import Question
 from bot.listeners import Listeners
 from bot.prompting import pool as prompting
+from bot.prompting.channel_store import ChannelStore
 from bot.prompting.store import Threads
 from bot.run import quick_redis, slack_of
 from bot.sandbox import events
@@ -94,6 +95,7 @@ class Bot:
             ladder=ladder_of(settings.workers, {}),
             priced=lambda: "read today",
             answers=self.answers,
+            settings=ChannelStore(redis),
             channels=channels,
             admins=frozenset(),
             sight=sight,
