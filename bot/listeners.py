@@ -12,17 +12,18 @@ from slack_bolt.error import BoltUnhandledRequestError
 
 from bot.admission import OUTSIDE, Admission
 from bot.commands import handlers
-from bot.commands.context import CommandContext
+from bot.commands.context import Caller, CommandContext
 from bot.commands.delivery import after_ack
 from bot.commands.message_commands import MessageCommands
 from bot.commands.settle import new_incident, settle, unexpected
 from bot.commands.strangers import sender_of
 from bot.commands.visibility import Viewer
-from bot.language.command import SLASH
+from bot.language.command import SLASH, Command, Config, UsageError
 from bot.language.grammar import parse
 from bot.language.question import is_for_others, of_message
 from bot.prompting.store import Threads
 from bot.screens.card_buttons import CardButtons
+from bot.screens.config_form import ConfigForm
 from bot.screens.home_tab import HomeTab
 from bot.screens.presses import Presses, caller_of, until_ack
 from bot.slack.calls import SlackCalls
@@ -66,12 +67,14 @@ class Listeners:
         self._presses = Presses(context, slack, later)
         self._admission = admission
         self._commands = MessageCommands(context, bot_user, later, slack)
+        self._config = ConfigForm(self._presses)
         self._home = HomeTab(context, slack, homes or later)
 
     def register(self, app: App) -> None:
         app.middleware(self._admission.admit)
         app.command(SLASH)(self.command)
         CardButtons(self._presses).register(app)
+        self._config.register(app)
         app.event("app_home_opened")(self.home_opened)
         app.event("app_mention")(self.message)
         app.event("agent_session_stopped")(self.session_stopped)
@@ -84,9 +87,7 @@ class Listeners:
         command = parse(body.get("text") or "")
 
         def work() -> Message:
-            return settle(
-                type(command).__name__.lower(), caller, lambda: handlers.handle(command, caller, self._context)
-            )
+            return settle(type(command).__name__.lower(), caller, lambda: self._carried_out(command, caller))
 
         working = self._later.submit(work)
         try:
@@ -94,6 +95,12 @@ class Listeners:
         except FutureTimeoutError:
             in_ack(ack, A_MOMENT)
             working.add_done_callback(lambda done: after_ack(done.result(), caller))
+
+    def _carried_out(self, command: Command | UsageError, caller: Caller) -> Message:
+        """The reply to a slash command. Some commands open a form instead."""
+        if isinstance(command, Config):
+            return self._config.command(caller)
+        return handlers.handle(command, caller, self._context)
 
     def message(self, body: JSON, event: JSON, context: BoltContext) -> None:
         """Ask, if a message is a prompt: a direct message, a mention, or in a thread that the bot answered."""

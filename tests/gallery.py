@@ -9,11 +9,24 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bot.language.channel_settings import ChannelSettings
 from bot.language.command import Plan
 from bot.language.question import Question
 from bot.slack.message import Message
 from bot.views import alerts as notices
-from bot.views import card_refusals, end_question, endpoint, home, logs, plan, recipes, refusal, scale, status
+from bot.views import (
+    card_refusals,
+    channel_config,
+    end_question,
+    endpoint,
+    home,
+    logs,
+    plan,
+    recipes,
+    refusal,
+    scale,
+    status,
+)
 from bot.views import help as help_view
 from bot.views import key_messages as keys
 from bot.views.answer_choice import choice
@@ -407,6 +420,8 @@ def others() -> dict[str, Message]:
         "scaled again": _scaled(degraded(), 2),
         "status detail, backing off": status.detail(backing_off().state, backing_off().now),
         "logs": logs.logs("mixtral", [log]),
+        "config shown": channel_config.shown(CONFIGURED, "C0MIXTRAL01", "Change them with `/mixtral config`."),
+        "config changed": channel_config.announcement(ChannelSettings(), CONFIGURED, "C0MIXTRAL01", "U0ROBIN0001"),
         "refusal": refusal.refusal("There is no command `stauts`.", hint="Did you mean `/mixtral status`?"),
         "notice not listed": next(iter(notices.lost(silent().state, silent().now).values())),
         "notice not ended": next(iter(notices.lost(protected().state, protected().now).values())),
@@ -429,6 +444,11 @@ def others() -> dict[str, Message]:
     }
 
 
+CONFIGURED = ChannelSettings(
+    default="fast", system_prompt="You are a <cook>.\nAnswer in one sentence.", temperature=0.2, unasked=False
+)
+
+
 def lapsed() -> Message:
     told = served_in_the_cloud().wait(25 * 3600)
     told.gone("its lease ran out, because no worker extended it", log="")
@@ -449,6 +469,8 @@ def views() -> dict[str, dict[str, Any]]:
         "modal end": end_question.modal(two().state),
         "modal scale": scale.modal(two().state, two().now),
         "modal scale, by load": scale.modal(by_load().state, by_load().now),
+        "modal config": channel_config.modal(CONFIGURED, "C0MIXTRAL01", ["fast", "mixtral-8x7b"]),
+        "modal config, of a person": channel_config.modal(ChannelSettings(), "D0ROBIN0001", []),
         "home": home.home([two().state, in_the_cloud().state], BEGIN + timedelta(hours=1), "U0ROBIN0001"),
     }
 

@@ -6,6 +6,7 @@ from msgspec import MsgspecError
 from msgspec.structs import replace
 
 from bot.commands.bounds import out_of_bounds
+from bot.commands.config_handler import config
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, EnvMissing, NoRecipe
 from bot.commands.key_handlers import list_keys, new_key, revoke_key
@@ -18,6 +19,7 @@ from bot.language.command import (
     SLASH,
     Ask,
     Command,
+    Config,
     Down,
     Endpoint,
     Help,
@@ -89,6 +91,8 @@ def handle(command: Command | UsageError, caller: Caller, context: CommandContex
             return plan(command, context)
         case Recipes():
             return recipes(context)
+        case Config():
+            return config(caller, context)
         case Down():
             return down(command, caller, context)
         case Help():

@@ -15,6 +15,7 @@ from bot.language.command import (
     SLASH,
     Ask,
     Command,
+    Config,
     Down,
     Endpoint,
     Help,
@@ -81,7 +82,7 @@ def command_of(text: str, bot_user: str, caller: Caller, context: CommandContext
 def answer(command: Command, typed: str, caller: Caller, context: CommandContext) -> Message:
     """The reply that only the author sees. `typed`: the command's text. Raises what `handle` raises."""
     match command:
-        case Help() | Status() | Logs() | Plan() | Recipes() | ListKeys() | Ask():
+        case Help() | Status() | Logs() | Plan() | Recipes() | Config() | ListKeys() | Ask():
             return handle(command, caller, context)
         case Launch():
             check_may_launch(caller, context)
@@ -107,7 +108,7 @@ def _exists(command: Command, caller: Caller, context: CommandContext) -> bool:
     match command:
         case Launch(recipe=str(recipe)) | Plan(recipe=str(recipe)):
             return recipe in context.recipes.names()
-        case Help() | Launch() | Plan() | Recipes() | Ask():
+        case Help() | Launch() | Plan() | Recipes() | Config() | Ask():
             return True
         case Status() | Logs() | Endpoint() | Scale() | Down() | ListKeys() | NewKey() | RevokeKey():
             return command.name is None or _is_seen(command.name, caller, context)

@@ -36,6 +36,10 @@ class Sight:
             return True
         return member_reads(self._directory.members(channel), viewer)
 
+    def is_public(self, state: Deployment) -> bool:
+        """Whether every member of the workspace may see it; False if Slack does not answer."""
+        return everybody_reads(self._directory.channel(state.place.channel))
+
     def of(self, viewer: Viewer, states: Iterable[Deployment]) -> list[Deployment]:
         """Return the deployments that the person may see."""
         return [state for state in states if self.sees(viewer, state)]

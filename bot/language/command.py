@@ -96,6 +96,10 @@ class Recipes(Struct, frozen=True, kw_only=True):
     """List what can be launched."""
 
 
+class Config(Struct, frozen=True, kw_only=True):
+    """Show or change the settings of the channel."""
+
+
 class Down(Struct, frozen=True, kw_only=True):
     """End a deployment."""
 
@@ -110,7 +114,20 @@ class Help(Struct, frozen=True, kw_only=True):
 
 
 Command: TypeAlias = (
-    Launch | Status | Scale | Ask | Endpoint | NewKey | ListKeys | RevokeKey | Logs | Plan | Recipes | Down | Help
+    Launch
+    | Status
+    | Scale
+    | Ask
+    | Endpoint
+    | NewKey
+    | ListKeys
+    | RevokeKey
+    | Logs
+    | Plan
+    | Recipes
+    | Config
+    | Down
+    | Help
 )
 
 
@@ -137,6 +154,7 @@ USAGES = {
     "logs": "logs NAME",
     "plan": "plan [RECIPE] [--spot] [--gpus A100-80GB:2,A100:8] [--clouds aws,gcp] [--max-price USD]",
     "recipes": "recipes",
+    "config": "config",
     "down": "down NAME",
     "help": "help [COMMAND]",
 }
@@ -155,6 +173,7 @@ _WORDS_OF_OTHERS = {
     "key": ("keys", "token", "revoke"),
     "logs": ("log", "tail"),
     "recipes": ("models",),
+    "config": ("settings", "configure", "preferences"),
     "plan": ("offers", "price", "prices"),
     "help": ("?",),
 }

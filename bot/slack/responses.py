@@ -15,7 +15,10 @@ _OK = 200
 
 
 def in_ack(ack: Ack, message: Message) -> None:
-    """Answer a command in its ack, which needs no further call."""
+    """Answer a command in its ack, which needs no further call. An empty message: the answer is visible elsewhere."""
+    if not message.text:
+        ack()
+        return
     ack(text=message.text, blocks=list(message.blocks) or None, response_type="ephemeral")
 
 

@@ -88,6 +88,12 @@ class Slack:
     def open_view(self, trigger, view):
         self.shown.append(("", words(view)))
 
+    def update_view(self, view_id, view, *, shown):
+        self.shown.append(("", words(view)))
+
+    def post(self, channel, message):
+        self.shown.append(("", message.text))
+
     def publish_home(self, user, view):
         self.shown.append((user, words(view)))
 
@@ -202,6 +208,23 @@ class Workspace:
         }
         return self.sends(self._interaction("view_submission") | {"view": view})
 
+    def configures(self, name):
+        view = {
+            "type": "modal",
+            "callback_id": "channel_config",
+            "private_metadata": PLACES[name],
+            "state": {"values": {"system": {"system": {"type": "plain_text_input", "value": "You are a cook."}}}},
+        }
+        return self.sends(self._interaction("view_submission") | {"view": view})
+
+    def resets(self, name):
+        body = self._interaction("block_actions") | {
+            "container": {"type": "view", "view_id": "V1"},
+            "view": {"id": "V1", "hash": "h", "type": "modal"},
+            "actions": [{"type": "button", "action_id": "config_reset", "block_id": "b", "value": PLACES[name]}],
+        }
+        return self.sends(body)
+
     def confirms(self, value):
         view = {"type": "modal", "callback_id": "end_deployment", "private_metadata": value, "state": {"values": {}}}
         return self.sends(self._interaction("view_submission") | {"view": view})
@@ -290,6 +313,9 @@ DEEDS: dict[str, Callable[..., str]] = {
     "down modal": partial(by_id, lambda it, id_: it.confirms(id_)),
     "keep trying": partial(by_id, lambda it, id_: it.presses("card_keep_trying", id_)),
     "choose button": asks_by_button,
+    "config": lambda it, name: it.types("config"),
+    "config form": lambda it, name: it.configures(name),
+    "config reset": lambda it, name: it.resets(name),
     "home": lambda it, name: it.opens_home(),
 }
 
@@ -316,6 +342,9 @@ DONE = {
     "down modal": "",
     "keep trying": "tries again every",
     "choose button": "Asked",
+    "config": "A change is announced here",
+    "config form": "changed the settings",
+    "config reset": "reset to the defaults",
 }
 OVER = ("ended", "is down", "There is no deployment", "no longer")
 
@@ -345,6 +374,11 @@ def test_the_table_is_what_happens(redis, launched, cell):
             assert cell.deed != "choose button" or not it.office.answers.asked
         case "others":
             assert f"<@{ROBIN}> launched *{name}*: only they or an admin" in said
+        case "shown":
+            assert "can change them" in said
+        case "launchers":
+            assert "can change these settings. Nothing was changed." in said
+            assert not it.redis.exists("mixtral:config")
         case "no guest":
             assert "Guests of the workspace cannot launch" in said
         case "stranger":
