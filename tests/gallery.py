@@ -345,6 +345,14 @@ def _scaled(told: Story, replicas: int) -> Message:
     return scale.changed(before, told.scaled(replicas).state, told.now)
 
 
+def _ends_soon() -> Message:
+    told = served_in_the_cloud().wait(3600)
+    until = told.now + timedelta(minutes=15)
+    state = told.kept_until(until).announced(until).state
+    assert state.end_announced is not None
+    return notices.ends(state, state.end_announced)
+
+
 def degraded() -> Story:
     """Two replicas: one answers, the other crashed repeatedly."""
     told = Story("mixtral", MIXTRAL, replicas=2).planned(*offers())
@@ -416,6 +424,7 @@ def others() -> dict[str, Message]:
         "key revoked": keys.revoked(keyed().state, keyed().state.keys[0]),
         "scaled down": _scaled(spot(), 1),
         "scaled to nothing": _scaled(two(), 0),
+        "ends soon": _ends_soon(),
         "scaled by hand": _scaled(by_load(), 4),
         "scaled again": _scaled(degraded(), 2),
         "status detail, backing off": status.detail(backing_off().state, backing_off().now),

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from workers.decision.next_step import (
     Abandon,
+    AnnounceEnd,
     Create,
     Drain,
     EndDeployment,
@@ -19,6 +20,7 @@ from workers.decision.next_step import (
     LaunchReplica,
     PlanLadder,
     Step,
+    Stop,
     Terminate,
     Test,
     Wait,
@@ -136,6 +138,10 @@ def step_in_words(step: Step) -> str:
             return "abandon"
         case Terminate(attempt):
             return f"terminate the machine of attempt {attempt.number}"
+        case AnnounceEnd(until):
+            return f"announce the end at {until}"
+        case Stop():
+            return "stop"
         case Test(url):
             return f"test {url}"
         case Exhaust():

@@ -23,7 +23,6 @@ CELLS = {
     "unknown": "the same answer as for a name or an id that does not exist",
     "others": "refused, with the names of the people who may do it",
     "shown": "what is set is shown, with the people who may change it",
-    "launchers": "refused: only people who launched a deployment in the channel and the admins may",
     "no guest": "refused: a launch costs money",
     "stranger": "refused, with one private sentence (for mentions and direct messages: one per channel and day)",
     "silent": "nothing happens, and no message is shown",
@@ -33,35 +32,37 @@ CELLS = {
 }
 
 TABLE = """
-deed              launcher admin  member    colleague guest     sibling   external invited   forged    stale  nobody
-launch            yes      yes    yes       yes       no guest  yes       stranger yes       -         -      who
-status            listed   listed listed    hidden    listed    listed    stranger listed    -         hidden who
-status by mention listed   listed listed    hidden    listed    listed    stranger listed    -         hidden silent
-status NAME       yes      yes    yes       unknown   yes       yes       stranger yes       -         ended  who
-ask NAME          yes      yes    yes       unknown   yes       yes       stranger yes       -         ended  who
-mention           yes      yes    yes       unknown   yes       yes       stranger yes       -         ended  silent
-thread reply      yes      yes    yes       yes       yes       yes       silent   yes       -         ended  silent
-stop an answer    yes      yes    yes       yes       yes       yes       silent   yes       -         -      -
-direct message    yes      yes    yes       unknown   yes       yes       stranger yes       -         ended  silent
-logs              yes      yes    yes       unknown   yes       yes       stranger yes       -         ended  who
-logs button       yes      yes    yes       -         yes       yes       stranger yes       unknown   ended  silent
-endpoint          yes      yes    others    unknown   others    others    stranger others    -         ended  who
-endpoint button   yes      yes    others    -         others    others    stranger others    unknown   ended  silent
-key new           yes      yes    others    unknown   others    others    stranger others    -         ended  who
-key list          yes      yes    yes       unknown   yes       yes       stranger yes       -         ended  who
-key revoke        yes      yes    others    unknown   others    others    stranger others    -         ended  who
-scale             yes      yes    others    unknown   others    others    stranger others    -         ended  who
-scale button      yes      yes    others    -         others    others    stranger others    unknown   ended  silent
-scale modal       yes      yes    others    -         others    others    stranger others    unknown   ended  who
-down              yes      yes    others    unknown   others    others    stranger others    -         ended  who
-down button       yes      yes    others    -         others    others    stranger others    unknown   ended  silent
-down modal        yes      yes    others    -         others    others    stranger others    unknown   ended  who
-keep trying       yes      yes    others    -         others    others    stranger others    unknown   ended  silent
-choose button     yes      yes    yes       -         yes       yes       stranger yes       unknown   ended  silent
-config            yes      yes    shown     shown     shown     shown     stranger shown     -         -      who
-config form       yes      yes    launchers launchers launchers launchers stranger launchers launchers -      who
-config reset      yes      yes    launchers launchers launchers launchers stranger launchers launchers -      silent
-home              listed   listed listed    hidden    listed    listed    silent   listed    -         hidden silent
+deed              launcher admin   member  colleague guest    sibling external invited forged  stale   nobody
+launch            yes      yes     yes     yes       no guest yes     stranger yes     -       -       who
+status            listed   listed  listed  hidden    listed   listed  stranger listed  -       hidden  who
+status by mention listed   listed  listed  hidden    listed   listed  stranger listed  -       hidden  silent
+status NAME       yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   who
+ask NAME          yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   who
+mention           yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   silent
+thread reply      yes      yes     yes     yes       yes      yes     silent   yes     -       ended   silent
+stop an answer    yes      yes     yes     yes       yes      yes     silent   yes     -       -       -
+direct message    yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   silent
+logs              yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   who
+logs button       yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
+endpoint          yes      yes     others  unknown   others   others  stranger others  -       ended   who
+endpoint button   yes      yes     others  -         others   others  stranger others  unknown ended   silent
+key new           yes      yes     others  unknown   others   others  stranger others  -       ended   who
+key list          yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   who
+key revoke        yes      yes     others  unknown   others   others  stranger others  -       ended   who
+scale             yes      yes     others  unknown   others   others  stranger others  -       ended   who
+scale button      yes      yes     others  -         others   others  stranger others  unknown ended   silent
+scale modal       yes      yes     others  -         others   others  stranger others  unknown ended   who
+down              yes      yes     others  unknown   others   others  stranger others  -       ended   who
+down button       yes      yes     others  -         others   others  stranger others  unknown ended   silent
+down modal        yes      yes     others  -         others   others  stranger others  unknown ended   who
+keep trying       yes      yes     others  -         others   others  stranger others  unknown ended   silent
+keep button       yes      yes     others  -         others   others  stranger others  unknown ended   silent
+scale to 0        yes      yes     others  -         others   others  stranger others  unknown ended   silent
+choose button     yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
+config            yes      yes     shown   shown     shown    shown   stranger shown   -       -       who
+config form       yes      yes     others  others    others   others  stranger others  others  -       who
+config reset      yes      yes     others  others    others   others  stranger others  others  -       silent
+home              listed   listed  listed  hidden    listed   listed  silent   listed  -       hidden  silent
 """
 
 

@@ -16,6 +16,7 @@ from workers.deployment.confidential import Confidential
 from workers.deployment.events import (
     AnyEvent,
     DeploymentId,
+    EndScheduled,
     KeepTryingRequested,
     KeyId,
     KeyIssued,
@@ -100,9 +101,19 @@ class Deployments:
         self._keep_trying_every = keep_trying_every
 
     def launch(
-        self, recipe: Recipe, *, name: str, replicas: int, place: Place, limits: Limits, once: str
+        self,
+        recipe: Recipe,
+        *,
+        name: str,
+        replicas: int,
+        place: Place,
+        limits: Limits,
+        once: str,
+        until: datetime | None = None,
     ) -> DeploymentId:
         """Request a deployment; return its id. A repetition with the same `once` (Slack's trigger id) has no effect.
+
+        `until`: when it is to end; None: when a person ends it.
 
         Raises NameTaken, with the deployment that has the name.
         """
@@ -113,6 +124,7 @@ class Deployments:
             replicas=replicas,
             place=place,
             limits=limits,
+            until=until,
         )
         id_ = self._log.open(new_id(), requested, new_key(), once)
         self._nudge(id_)
@@ -129,6 +141,10 @@ class Deployments:
     def stop(self, deployment: DeploymentId, *, by: str) -> Deployment:
         """Request the end of a deployment, and return the new state. Raises NoSuchDeployment."""
         return self._decide(deployment, StopRequested(**stamp(datetime.now(UTC)), by=by))
+
+    def keep_until(self, deployment: DeploymentId, until: datetime, *, by: str) -> Deployment:
+        """Set another time at which the deployment ends, and return the new state. Raises NoSuchDeployment."""
+        return self._decide(deployment, EndScheduled(**stamp(datetime.now(UTC)), until=until, by=by))
 
     def issue_key(self, deployment: DeploymentId, *, user: str, by: str) -> tuple[KeyId, str]:
         """Make another key to the endpoint for `user`; return its id and the key. Raises NoSuchDeployment."""

@@ -55,6 +55,9 @@ class CardAlerts:
             self.say(state, record, alerts.ENDED, alerts.ended(state, self._now()), direct=direct)
         elif awaits_decision(state):
             self.say(state, record, alerts.dry_kind(state), alerts.dry(state), direct=direct)
+        announced = state.end_announced
+        if announced is not None and announced.until == state.until and not is_ending(state):
+            self.say(state, record, alerts.ends_kind(announced), alerts.ends(state, announced), direct=direct)
         if not state.ended:
             self._say_contact(state, record, direct=direct)
         moved = state.scaled

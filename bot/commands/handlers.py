@@ -1,5 +1,6 @@
 """The handlers of the commands: one function each, which returns the reply that only the caller sees."""
 
+from datetime import datetime
 from typing import assert_never
 
 from msgspec import MsgspecError
@@ -34,8 +35,10 @@ from bot.language.command import (
     Status,
     UsageError,
 )
+from bot.language.end_times import end_of
 from bot.language.question import Question
 from bot.language.suggestions import command_text
+from bot.language.values import InvalidValue
 from bot.prompting.routing import NotRouted, route
 from bot.slack.message import Message
 from bot.views import endpoint as endpoint_view
@@ -44,6 +47,7 @@ from bot.views import logs as logs_view
 from bot.views import recipes as recipes_view
 from bot.views import refusal as refusal_view
 from bot.views import status as status_view
+from bot.views.alerts import KEPT_FOR
 from bot.views.amounts import duration, moment
 from bot.views.answer_choice import choice, chosen
 from bot.views.escape import code, escape
@@ -113,6 +117,7 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
     if command.replicas and (why := out_of_bounds(recipe, command.replicas)):
         raise CommandError(why, hint=command_text(replace(command, replicas=nearest(recipe, command.replicas))))
     check_limits(command, recipe, context)
+    until = _end(command, caller, context)
     check_present(caller, context, "Nothing was started", "launch again")
     readers = context.channels.readers(caller.channel)
     try:
@@ -123,11 +128,21 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
             place=Place(team=caller.team, channel=caller.channel, user=caller.user, shared_with=readers),
             limits=command.limits,
             once=caller.once,
+            until=until,
         )
     except NameTaken as taken:
         raise _taken(taken, command, caller, context) from taken
     others = f" {said}" if (said := read_by(readers)) else ""
-    return Message(text=f"Launching *{name}* … Its card follows here, and shows every step.{others}")
+    ends = f" It ends {moment(until)}." if until else ""
+    return Message(text=f"Launching *{name}* … Its card follows here, and shows every step.{ends}{others}")
+
+
+def _end(command: Launch, caller: Caller, context: CommandContext) -> datetime | None:
+    """When the deployment is to end. Raises CommandError."""
+    try:
+        return end_of(command, context.now(), context.sight.zone(caller.user))
+    except InvalidValue as wrong:
+        raise CommandError(wrong.sentence) from wrong
 
 
 def check_may_launch(caller: Caller, context: CommandContext) -> None:
@@ -265,6 +280,21 @@ def keep_trying(state: Deployment, caller: Caller, context: CommandContext) -> M
     return Message(
         text=f"*{state.name}* tries again every {duration(asked.every)} for up to {hours:.0f} h. End it to stop that."
     )
+
+
+def keep(state: Deployment, announced: datetime, caller: Caller, context: CommandContext) -> Message:
+    """Move the end of a deployment that was announced for this time, for the button of the announcement."""
+    check(Permission.KEEP, state, caller, context)
+    if reply := ends_already(state):
+        return reply
+    if state.until != announced:
+        ends = f"now ends {moment(state.until)}" if state.until else "has no time at which it ends"
+        return Message(text=f"*{state.name}* was kept already: it {ends}.")
+    until = max(announced, context.now()) + KEPT_FOR
+    after = context.deployments.keep_until(state.id, until, by=caller.user)
+    if reply := ends_already(after):
+        return reply
+    return Message(text=f"*{state.name}* is kept: it now ends {moment(until)}. The channel is told 15 minutes before.")
 
 
 def _complete(command: Launch, context: CommandContext) -> Recipe:

@@ -11,6 +11,7 @@ class Permission(StrEnum):
     SCALE = "scale it"
     END = "end it"
     KEEP_TRYING = "let it keep trying"
+    KEEP = "keep it running"
     SEE_KEY = "see its key"
     MAKE_KEY = "make a key to it"
     REVOKE_KEY = "revoke a key that is not theirs"
@@ -23,6 +24,7 @@ def may(user: str, deed: Permission, *, launcher: str, admins: Collection[str]) 
             Permission.SCALE
             | Permission.END
             | Permission.KEEP_TRYING
+            | Permission.KEEP
             | Permission.SEE_KEY
             | Permission.MAKE_KEY
             | Permission.REVOKE_KEY

@@ -1,7 +1,9 @@
 """Which deployments a person may see. Slack is called only if the deployment was launched in another channel."""
 
 from collections.abc import Collection, Iterable
+from datetime import UTC, tzinfo
 from typing import Protocol
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bot.commands.visibility import Viewer, by_itself, everybody_reads, member_reads
 from bot.language.question import Question
@@ -48,6 +50,14 @@ class Sight:
         """Whether Slack reports the person as a guest; False if Slack does not answer."""
         person = self._directory.person(user)
         return person is not None and person.is_guest
+
+    def zone(self, user: str) -> tzinfo:
+        """The person's time zone; UTC if Slack reports none, or one that is not known here."""
+        person = self._directory.person(user)
+        try:
+            return ZoneInfo(person.tz) if person is not None and person.tz else UTC
+        except (ZoneInfoNotFoundError, ValueError):
+            return UTC
 
     def _is_limited(self, viewer: Viewer) -> bool:
         """Whether the person reads only the channels of which they are a member."""

@@ -1,5 +1,6 @@
 """PURE: the commands after `/mixtral` as frozen types, and the usage of each."""
 
+from datetime import datetime, time, timedelta
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -26,6 +27,10 @@ class Launch(Struct, frozen=True, kw_only=True):
     """None: the number in the recipe."""
     env: dict[str, str] = {}
     limits: Limits = Limits()
+    lasts: timedelta | None = None
+    """The time after which it ends; None: not given."""
+    until: time | datetime | None = None
+    """When it ends, in the time zone of the caller: a time of the day, or a moment without a zone. None: not given."""
 
 
 class Status(Struct, frozen=True, kw_only=True):
@@ -144,7 +149,7 @@ class UsageError(Struct, frozen=True, kw_only=True):
 USAGES = {
     "launch": (
         "launch [RECIPE] [as NAME] [--replicas N] [--spot] [--gpus A100-80GB:2,A100:8] "
-        "[--clouds aws,gcp] [--env K=V] [--max-price USD]"
+        "[--clouds aws,gcp] [--env K=V] [--max-price USD] [--for 8h | --until 18:00]"
     ),
     "status": "status [NAME]",
     "scale": "scale NAME N",

@@ -28,13 +28,14 @@ from bot.language.command import (
     UsageError,
     usage,
 )
+from bot.language.end_times import lasts, until
 from bot.language.key_words import key
 from bot.language.options import SWITCHES, read
 from bot.language.suggestions import joined
 from bot.language.typed_text import plain, straight, unquoted
 from bot.language.values import InvalidValue, Options, environment, limits, name, quoted, replicas, shown
 
-LAUNCH_FLAGS = ("--replicas", "--spot", "--gpus", "--clouds", "--env", "--max-price")
+LAUNCH_FLAGS = ("--replicas", "--spot", "--gpus", "--clouds", "--env", "--max-price", "--for", "--until")
 SIMILAR = 0.75
 """Minimum similarity, as difflib computes it, of a misspelt command to the command that is suggested."""
 
@@ -184,12 +185,16 @@ def _launch(given: Options) -> Launch:
                 f"Questions begin with {quoted(after[0])}, so no deployment can be called that.",
                 nearest=_again((*before, "as", f"{after[0]}-1"), given),
             )
+    if given.has("--for") and given.has("--until"):
+        raise InvalidValue("--for and --until both say when it ends. Leave one of them out.")
     return Launch(
         recipe=before[0] if before else None,
         name=name(after[0]) if after else None,
         replicas=replicas(text, "--replicas") if (text := given.one("--replicas")) is not None else None,
         env=env,
         limits=limits(given),
+        lasts=lasts(text) if (text := given.one("--for")) is not None else None,
+        until=until(text) if (text := given.one("--until")) is not None else None,
     )
 
 

@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterable
 
 from bot.language.command import SLASH, Launch, Plan
+from bot.language.end_times import span, written
 from workers.placement.limits import Limits
 from workers.secrecy import masked
 
@@ -18,7 +19,15 @@ def command_text(command: Launch | Plan) -> str:
             named = ("as", command.name) if command.name else ()
             replicas = ("--replicas", str(command.replicas)) if command.replicas is not None else ()
             env = [word for name, value in command.env.items() for word in ("--env", f"{name}={value}")]
-            words = ["launch", *_recipe(command.recipe), *named, *replicas, *_limits(command.limits), *env]
+            words = [
+                "launch",
+                *_recipe(command.recipe),
+                *named,
+                *replicas,
+                *_limits(command.limits),
+                *_end(command),
+                *env,
+            ]
         case Plan():
             words = ["plan", *_recipe(command.recipe), *_limits(command.limits)]
     return joined(words)
@@ -50,6 +59,13 @@ def _fit(word: str) -> bool:
 
 def _recipe(name: str | None) -> tuple[str, ...]:
     return (name,) if name else ()
+
+
+def _end(launch: Launch) -> Iterable[str]:
+    if launch.lasts is not None:
+        yield from ("--for", span(launch.lasts))
+    if launch.until is not None:
+        yield from ("--until", written(launch.until))
 
 
 def _limits(limits: Limits) -> Iterable[str]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from slack_bolt import App
 
@@ -16,7 +17,7 @@ from bot.language.typed_text import plain
 from bot.language.values import InvalidValue, replicas
 from bot.screens.presses import NOTHING, Presses, value_of, values_of
 from bot.slack.message import JSON, Message
-from bot.views import end_question
+from bot.views import alerts, end_question
 from bot.views import scale as scale_view
 from bot.views.answer_choice import CHOOSE
 from workers.deployment.state import Deployment
@@ -33,6 +34,8 @@ class CardButtons:
         click, submitted = self._presses.click, self._presses.submitted
         app.action("card_endpoint")(click("endpoint", self._of_deployment(handlers.endpoint_of)))
         app.action("card_keep_trying")(click("keep trying", self._of_deployment(handlers.keep_trying)))
+        app.action(alerts.KEEP)(click("keep", self._keep))
+        app.action("card_scale_to_zero")(click("scale to zero", self._scale_to_zero))
         app.action("card_down")(click("down", self._open_end, ack_within=0))
         app.action("card_logs")(click("logs", self._logs, ack_within=0))
         app.action("card_scale")(click("scale", self._open_scale, ack_within=0))
@@ -66,6 +69,15 @@ class CardButtons:
         if reply := handlers.ends_already(state):
             return reply
         return self._presses.opened(caller, end_question.modal(state), f"{SLASH} down {state.name}")
+
+    def _keep(self, body: JSON, caller: Caller) -> Message:
+        """Move the end that the button's message announces. A second press moves it no further."""
+        deployment, _, announced = value_of(body).partition(" ")
+        state = self._presses.by_id(deployment, caller)
+        return handlers.keep(state, datetime.fromtimestamp(int(announced or 0), UTC), caller, self._context)
+
+    def _scale_to_zero(self, body: JSON, caller: Caller) -> Message:
+        return scale_to(self._presses.deployment(body, caller), 0, caller, self._context)
 
     def _end(self, view: JSON, caller: Caller) -> Message:
         state = self._presses.by_id(view["private_metadata"], caller)

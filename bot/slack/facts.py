@@ -33,6 +33,8 @@ class PersonFacts(Struct, frozen=True, kw_only=True):
     team: str = ""
     enterprise: str = ""
     is_guest: bool = False
+    tz: str = ""
+    """The IANA name of their time zone, as `Europe/Amsterdam`; empty if Slack reports none."""
 
 
 def channel_facts(info: JSON) -> ChannelFacts:
@@ -56,4 +58,5 @@ def person_facts(user: JSON) -> PersonFacts:
         team=user.get("team_id") or "",
         enterprise=enterprise or "",
         is_guest=bool(user.get("is_restricted") or user.get("is_ultra_restricted")),
+        tz=user.get("tz") or "",
     )

@@ -1,19 +1,20 @@
 """PURE: the alerts in a card's thread."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bot.slack.message import Message
 from bot.views import card, lost_control, offers, words
-from bot.views.amounts import after, count, duration, moment
+from bot.views.amounts import after, count, duration, moment, per_hour_and_day
 from bot.views.attempts import why
-from bot.views.blocks import Block, section
+from bot.views.blocks import Block, actions, button, section
 from bot.views.escape import escape
 from bot.views.moving import no_rung
+from workers.decision.end_time import ends_at
 from workers.decision.retry_policy import dry_until, paused_until
 from workers.deployment.attempt import Attempt
 from workers.deployment.condition import Abandoned, Looking, NoCapacity, condition_of, without_lease
-from workers.deployment.events import ScaleRequested
+from workers.deployment.events import EndAnnounced, ScaleRequested
 from workers.deployment.state import Deployment
 
 READY = "mixtral_ready"
@@ -24,7 +25,15 @@ SCALED = "mixtral_scaled_"
 OUT, BACK = "mixtral_out_", "mixtral_back_"
 LOST, REGAINED = "mixtral_lost_", "mixtral_regained_"
 LAPSED = "mixtral_lapsed_"
+ENDS = "mixtral_ends_"
 """Prefixes of block ids. After a crash, a message is found by its prefix, like a card by `card.CARD`."""
+
+
+KEEP = "card_keep"
+"""Action of the button that keeps a deployment. Its value: the deployment's id, and the end that was announced."""
+
+KEPT_FOR = timedelta(hours=4)
+"""Time by which this button moves the announced end."""
 
 
 def ready(deployment: Deployment) -> Message:
@@ -60,10 +69,33 @@ def dry(deployment: Deployment) -> Message:
 
 def ended(deployment: Deployment, now: datetime) -> Message:
     """The alert that the deployment has ended, with how long it ran and its cost."""
-    by = f"{words.user(deployment.stopped_by)} ended" if deployment.stopped_by else "Ended:"
+    by = f"{words.user(deployment.stopped_by)} ended" if deployment.stopped_by else "Its time was over, so it ended:"
     ran = f"it ran {duration(deployment.ran_for(now))}, {words.what_it_cost(deployment, now)}"
     sentence = f"{by} *{escape(deployment.name)}*: {ran}."
     return Message(sentence, (_marked(section(sentence), ENDED, deployment),))
+
+
+def ends_kind(announced: EndAnnounced) -> str:
+    return f"{ENDS}{int(announced.until.timestamp())}"
+
+
+def ends(deployment: Deployment, announced: EndAnnounced) -> Message:
+    """The alert that the deployment will end, with buttons to keep it, scale it to zero, or end it now."""
+    at = ends_at(deployment) or announced.until
+    cost = f" It costs {per_hour_and_day(deployment.usd_per_hour)}." if deployment.usd_per_hour else ""
+    sentence = (
+        f"{words.user(deployment.place.user)} *{escape(deployment.name)}* ends {moment(at)}, the time that was set for "
+        f"it. Its endpoint and its keys stop working then.{cost}"
+    )
+    keep = f"{deployment.id} {int(announced.until.timestamp())}"
+    buttons = actions(
+        [
+            button(f"Keep {duration(KEPT_FOR)} longer", KEEP, keep, style="primary"),
+            button("Scale to 0", "card_scale_to_zero", deployment.id),
+            button("End now", "card_down", deployment.id, style="danger"),
+        ]
+    )
+    return Message(sentence, (_marked(section(sentence), ends_kind(announced), deployment), buttons))
 
 
 def scaled(deployment: Deployment, by: ScaleRequested) -> Message:

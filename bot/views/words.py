@@ -258,15 +258,19 @@ def what_it_cost(state: Deployment, now: datetime) -> str:
 
 
 def _ended_by(state: Deployment) -> str:
-    return f" Ended by {user(state.stopped_by)}." if state.stopped_by else ""
+    return f" {_end(state)}." if state.stopped_by is not None else ""
 
 
 def _ending(state: Deployment, now: datetime) -> str:
     ending = sum(a.phase in MAY_COST for a in state.attempts)
-    by = f"Ended by {user(state.stopped_by)}" if state.stopped_by else "Ended"
+    by = _end(state)
     if not ending:
         return f"{by}: all its machines have ended."
     return f"{by}: shutting down {count(ending, 'replica')}.{_host_away(state, now)}"
+
+
+def _end(state: Deployment) -> str:
+    return f"Ended by {user(state.stopped_by)}" if state.stopped_by else "Ended, because its time was over"
 
 
 def _host_away(state: Deployment, now: datetime) -> str:

@@ -19,7 +19,9 @@ from workers.deployment.events import (
     ControlRegained,
     DeploymentEnded,
     DeploymentId,
+    EndAnnounced,
     EndpointPublished,
+    EndScheduled,
     EngineEnded,
     EngineProgressed,
     EventId,
@@ -81,6 +83,7 @@ class Story:
         id_: str = "d0123456789ab",
         at: datetime = BEGIN,
         place: Place = PLACE,
+        until: datetime | None = None,
         events: Iterable[AnyEvent] = (),
     ) -> None:
         """A requested deployment; or, with `events`, one with this log, whose first event has the recipe."""
@@ -90,7 +93,7 @@ class Story:
         self._state: Deployment | None = None
         self._folded = 0
         if not self.events:
-            asked = {"replicas": replicas, "limits": limits or Limits(), "place": place}
+            asked = {"replicas": replicas, "limits": limits or Limits(), "place": place, "until": until}
             self.tell(requested, name=name, recipe=recipe, **asked)
 
     @property
@@ -244,6 +247,13 @@ class Story:
 
     def key_revoked(self, id_: str, by: str = USER) -> Self:
         return self.tell(KeyRevoked, key=KeyId(id_), by=by)
+
+    def announced(self, until: datetime) -> Self:
+        """The announcement of its end."""
+        return self.tell(EndAnnounced, until=until)
+
+    def kept_until(self, until: datetime, by: str = USER) -> Self:
+        return self.tell(EndScheduled, until=until, by=by)
 
     def stopped(self, by: str = USER) -> Self:
         return self.tell(StopRequested, by=by)

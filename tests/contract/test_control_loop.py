@@ -25,6 +25,7 @@ from workers.decision.retry_policy import BOOTS_WITHIN
 from workers.deployment.attempt import Phase
 from workers.deployment.condition import DeploymentStatus, condition_of
 from workers.deployment.events import (
+    EndAnnounced,
     EngineEnded,
     EngineProgressed,
     EventId,
@@ -100,9 +101,11 @@ class Loop:
             clock=lambda: self.now,
         )
 
-    def launch(self, name="m", replicas=1, **recipe):
+    def launch(self, name="m", replicas=1, until=None, **recipe):
         made = replace(SCRIPTED, **recipe)
-        return self.requests.launch(made, name=name, replicas=replicas, place=PLACE, limits=Limits(), once=name)
+        return self.requests.launch(
+            made, name=name, replicas=replicas, place=PLACE, limits=Limits(), once=name, until=until
+        )
 
     def settle(self, rounds=6, seconds=10):
         """Sweeps and the nudged advances, as the processes would do them."""
@@ -145,6 +148,38 @@ def test_a_launch_settles_and_a_stop_ends_all_of_it(loop):
     assert condition_of(loop.state(id_)).status is DeploymentStatus.READY
     assert len(running(loop)) == 2
     loop.requests.stop(id_, by="U")
+    loop.settle()
+    assert condition_of(loop.state(id_)).status is DeploymentStatus.ENDED
+    assert running(loop) == []
+
+
+def test_a_deployment_whose_time_is_over_is_announced_and_ends_with_its_machines(loop):
+    id_ = loop.launch(until=NOON + timedelta(hours=1))
+    loop.settle()
+    loop.now = NOON + timedelta(minutes=45)
+    loop.settle(2)
+    assert loop.state(id_).end_announced.until == NOON + timedelta(hours=1)
+    assert len(running(loop)) == 1
+    loop.restart()
+    loop.now = NOON + timedelta(hours=1)
+    loop.settle()
+    assert condition_of(loop.state(id_)).status is DeploymentStatus.ENDED
+    assert running(loop) == []
+    assert [type(e) for e in loop.log.read(id_)].count(EndAnnounced) == 1
+
+
+def test_a_deployment_that_is_kept_does_not_end_at_the_first_time(loop):
+    id_ = loop.launch(until=NOON + timedelta(hours=1))
+    loop.settle()
+    loop.now = NOON + timedelta(minutes=50)
+    loop.settle(2)
+    loop.requests.keep_until(id_, NOON + timedelta(hours=5), by="U")
+    loop.now = NOON + timedelta(hours=1)
+    loop.settle()
+    assert condition_of(loop.state(id_)).status is DeploymentStatus.READY
+    loop.now = NOON + timedelta(hours=4, minutes=45)
+    loop.settle(2)
+    loop.now = NOON + timedelta(hours=5)
     loop.settle()
     assert condition_of(loop.state(id_)).status is DeploymentStatus.ENDED
     assert running(loop) == []

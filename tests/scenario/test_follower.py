@@ -149,6 +149,27 @@ def test_who_scaled_and_who_ended_it_is_told_in_the_thread_once(redis, robin, fo
     assert sum("ended *fast*" in text for text in said) == 1
 
 
+def test_an_end_that_nears_is_told_the_launcher_with_what_can_be_done_about_it_once_for_each_end(redis, robin, follow):
+    now = datetime.now(UTC)
+    told = Story("fast", until=now + timedelta(minutes=10), at=now - timedelta(seconds=30)).served()
+    append(redis, told)
+    with follow():
+        seen = card(robin, "fast is ready")["ts"]
+        append(redis, told.announced(now + timedelta(minutes=10)))
+        alert = robin.wait_for_message(GENERAL, "the time that was set for it", thread_ts=seen)
+        assert [b["text"]["text"] for b in alert["blocks"][-1]["elements"]] == [
+            "Keep 4 h longer",
+            "Scale to 0",
+            "End now",
+        ]
+        append(redis, told.kept_until(now + timedelta(hours=4)).scaled(2, by=ADA))
+        robin.wait_for_message(GENERAL, "scaled *fast*", thread_ts=seen)
+        append(redis, told.announced(now + timedelta(hours=4)).stopped(by="").gone("ended by request").ended())
+        robin.wait_for_message(GENERAL, "Its time was over, so it ended: *fast*", thread_ts=seen)
+    said = [words(m) for m in robin.messages(GENERAL, seen)]
+    assert sum("the time that was set for it" in text for text in said) == 1
+
+
 def test_what_was_scaled_and_ended_long_ago_is_no_news_to_a_follower_that_comes_now(redis, robin, follow):
     append(redis, told := story(ago=7200).served())
     with follow():

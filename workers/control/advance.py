@@ -11,6 +11,7 @@ from redis import Redis
 from workers.clouds.driver import Driver, DriverError, NoAnswer, Refused, not_allowed
 from workers.decision.next_step import (
     Abandon,
+    AnnounceEnd,
     Create,
     Drain,
     EndDeployment,
@@ -20,6 +21,7 @@ from workers.decision.next_step import (
     LaunchReplica,
     PlanLadder,
     Step,
+    Stop,
     Terminate,
     Test,
     Wait,
@@ -35,6 +37,7 @@ from workers.deployment.events import (
     ControlLost,
     DeploymentEnded,
     DeploymentId,
+    EndAnnounced,
     EngineProgressed,
     LadderExhausted,
     LadderPlanned,
@@ -46,6 +49,7 @@ from workers.deployment.events import (
     ReplicaGivenUp,
     ReplicaKept,
     ReplicasAbandoned,
+    StopRequested,
     TestCompletionAnswered,
     TestCompletionFailed,
     WeightsChecked,
@@ -187,6 +191,10 @@ class Advance:
                 self._log.append(state.id, state.version, [self._test(state, url)])
             case Exhaust(why):
                 self._log.append(state.id, state.version, [LadderExhausted(**self._stamp(), why=why)])
+            case AnnounceEnd(until):
+                self._log.append(state.id, state.version, [EndAnnounced(**self._stamp(), until=until)])
+            case Stop():
+                self._log.append(state.id, state.version, [StopRequested(**self._stamp(), by="")])
             case EndDeployment(failed):
                 self._end(state, failed)
             case Wait():

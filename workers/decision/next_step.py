@@ -7,6 +7,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from workers.decision.choice import is_misconfigured, launchable, why_dry
+from workers.decision.end_time import is_over, is_to_be_announced
 from workers.decision.mix import Lack, Mix, draining_for, lacks, mix_of, relieved, surplus
 from workers.decision.retry_policy import (
     MAX_FAILURES,
@@ -94,6 +95,16 @@ class Exhaust(Struct, frozen=True):
     why: str
 
 
+class AnnounceEnd(Struct, frozen=True):
+    """Announce that the deployment ends at this time."""
+
+    until: datetime
+
+
+class Stop(Struct, frozen=True):
+    """Request the end of the deployment, because its time is over."""
+
+
 class EndDeployment(Struct, frozen=True):
     """End the deployment, of which no machine is left."""
 
@@ -117,6 +128,8 @@ Step: TypeAlias = (
     | Terminate
     | Test
     | Exhaust
+    | AnnounceEnd
+    | Stop
     | EndDeployment
     | Wait
 )
@@ -147,6 +160,10 @@ def next_step(
     if state.stopped_by is not None:
         gone = all(a.phase is not Phase.SHUTTING_DOWN for a in state.attempts)
         return EndDeployment() if gone else Wait()
+    if state.until is not None and is_to_be_announced(state, now):
+        return AnnounceEnd(state.until)
+    if is_over(state, now):
+        return Stop()
     mix = mix_of(state.recipe, spot=state.limits.spot)
     lacking = lacks(mix, state.wanted, state.attempts)
     if step := _surplus(state, mix) or _kept(state, lacking):

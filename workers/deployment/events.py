@@ -65,7 +65,7 @@ class AttemptEvent(Event, frozen=True, kw_only=True):
     attempt: int
 
 
-class Requested(Event, frozen=True, kw_only=True):
+class Requested(Event, frozen=True, kw_only=True, omit_defaults=True):
     """A person requested a deployment. Always the first event."""
 
     name: str
@@ -73,6 +73,8 @@ class Requested(Event, frozen=True, kw_only=True):
     replicas: int
     place: Place
     limits: Limits
+    until: datetime | None = None
+    """When it is to end; None if it runs until a person ends it."""
 
 
 class ScaleRequested(Event, frozen=True, kw_only=True):
@@ -104,10 +106,24 @@ class KeyRevoked(Event, frozen=True, kw_only=True):
     by: str
 
 
+class EndScheduled(Event, frozen=True, kw_only=True):
+    """A person set another time at which the deployment ends."""
+
+    until: datetime
+    by: str
+
+
+class EndAnnounced(Event, frozen=True, kw_only=True):
+    """The deployment will end at `until`, unless a person keeps it. It ends NOTICE after this event at the earliest."""
+
+    until: datetime
+
+
 class StopRequested(Event, frozen=True, kw_only=True):
-    """A person requested the end of the deployment."""
+    """A person requested the end of the deployment, or its time is over."""
 
     by: str
+    """The person; empty if its time is over."""
 
 
 class KeepTryingRequested(Event, frozen=True, kw_only=True):
@@ -311,7 +327,7 @@ class DeploymentEnded(Event, frozen=True, kw_only=True):
     """The deployment has ended: it has no machine and no name. Always the last decision; facts may follow."""
 
     failed: str | None = None
-    """The cause and how to fix it; None if a person ended it."""
+    """The cause and how to fix it; None if a person ended it, or its time was over."""
 
 
 AnyEvent: TypeAlias = (
@@ -320,6 +336,8 @@ AnyEvent: TypeAlias = (
     | Autoscaled
     | KeyIssued
     | KeyRevoked
+    | EndScheduled
+    | EndAnnounced
     | StopRequested
     | KeepTryingRequested
     | LadderPlanned

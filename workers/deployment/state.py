@@ -17,7 +17,9 @@ from workers.deployment.events import (
     Autoscaled,
     DeploymentEnded,
     DeploymentId,
+    EndAnnounced,
     EndpointPublished,
+    EndScheduled,
     KeepTryingRequested,
     KeyId,
     KeyIssued,
@@ -86,7 +88,12 @@ class Deployment(Struct, frozen=True, kw_only=True):
     keys: tuple[Key, ...] = ()
     endpoint: EndpointPublished | None = None
     test: TestCompletionAnswered | TestCompletionFailed | None = None
+    until: datetime | None = None
+    """When it is to end; None if it runs until a person ends it."""
+    end_announced: EndAnnounced | None = None
+    """The last announcement of its end."""
     stopped_by: str | None = None
+    """The person who requested its end; empty if its time was over, None if it runs."""
     ended: DeploymentEnded | None = None
     newer: str = ""
     """The type of the first event that this version cannot read; empty if it can read all.
@@ -132,7 +139,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
         return (self.ended.at if self.ended else now) - self.requested_at
 
 
-Asked = ScaleRequested | Autoscaled | KeyIssued | KeyRevoked | StopRequested | KeepTryingRequested
+Asked = ScaleRequested | Autoscaled | KeyIssued | KeyRevoked | EndScheduled | StopRequested | KeepTryingRequested
 
 
 def fold(deployment: DeploymentId, events: Iterable[LoggedEvent], onto: Deployment | None = None) -> Deployment | None:
@@ -155,6 +162,7 @@ def _apply(id_: DeploymentId, state: Deployment | None, event: LoggedEvent) -> D
             requested_at=event.at,
             updated_at=event.at,
             tries_from=event.at,
+            until=event.until,
             keys=(Key(id=FIRST_KEY, user=event.place.user, issued_at=event.at),),
         )
     state = replace(state, version=Version(state.version + 1), updated_at=event.at or state.updated_at)
@@ -167,8 +175,18 @@ def _with(state: Deployment, event: AnyEvent) -> Deployment:
     match event:
         case Requested():
             return state
-        case ScaleRequested() | Autoscaled() | KeyIssued() | KeyRevoked() | StopRequested() | KeepTryingRequested():
+        case (
+            ScaleRequested()
+            | Autoscaled()
+            | KeyIssued()
+            | KeyRevoked()
+            | EndScheduled()
+            | StopRequested()
+            | KeepTryingRequested()
+        ):
             return _asked(state, event)
+        case EndAnnounced():
+            return replace(state, end_announced=event)
         case LadderPlanned():
             return _planned(state, event)
         case WeightsChecked():
@@ -212,6 +230,8 @@ def _asked(state: Deployment, event: Asked) -> Deployment:
             return replace(state, keys=(*(k for k in state.keys if k.id != key.id), key))
         case KeyRevoked():
             return replace(state, keys=tuple(k for k in state.keys if k.id != event.key))
+        case EndScheduled():
+            return replace(state, until=event.until)
         case StopRequested():
             stopping = tuple(give_up(a, event.at, "ended by request") for a in state.attempts)
             return replace(state, stopped_by=event.by, wanted=0, attempts=stopping)

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -45,6 +46,7 @@ from tests.rights import CELLS, COLUMNS, cells, rows
 
 BOSS = "U0BOSS00001"
 NOWHERE = "nowhere-1"
+UNTIL = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=10)
 NOW = f"{time.time():.6f}"
 PLACES = {"open-1": MIXTRAL, "closed-1": OPS, "joint-1": ACME, "over-1": MIXTRAL}
 ABOUT = {"guest": "open-1", "sibling": "open-1", "external": "joint-1", "invited": "joint-1", "stale": "over-1"}
@@ -110,6 +112,7 @@ def launched(valkey_url):
         office = Office(redis)
         ids = {name: office.running.put(name, "http://127.0.0.1:1", at, user=ROBIN) for name, at in PLACES.items()}
         office.running.append(office.running.story(ids["over-1"]).stopped().ended())
+        office.running.append(office.running.story(ids["closed-1"]).kept_until(UNTIL))
         return ids, {key: redis.dump(key) for key in redis.scan_iter()}
 
 
@@ -312,6 +315,8 @@ DEEDS: dict[str, Callable[..., str]] = {
     "down button": partial(by_id, lambda it, id_: it.presses("card_down", id_)),
     "down modal": partial(by_id, lambda it, id_: it.confirms(id_)),
     "keep trying": partial(by_id, lambda it, id_: it.presses("card_keep_trying", id_)),
+    "keep button": partial(by_id, lambda it, id_: it.presses("card_keep", f"{id_} {int(UNTIL.timestamp())}")),
+    "scale to 0": partial(by_id, lambda it, id_: it.presses("card_scale_to_zero", id_)),
     "choose button": asks_by_button,
     "config": lambda it, name: it.types("config"),
     "config form": lambda it, name: it.configures(name),
@@ -341,6 +346,8 @@ DONE = {
     "down button": "End *closed-1*?",
     "down modal": "",
     "keep trying": "tries again every",
+    "keep button": "is kept: it now ends",
+    "scale to 0": "from 1 replica to 0",
     "choose button": "Asked",
     "config": "A change is announced here",
     "config form": "changed the settings",
@@ -372,13 +379,13 @@ def test_the_table_is_what_happens(redis, launched, cell):
             assert said.replace(name, NOWHERE) == elsewhere
             assert said
             assert cell.deed != "choose button" or not it.office.answers.asked
+        case "others" if cell.deed.startswith("config"):
+            assert "can change these settings. Nothing was changed." in said
+            assert not it.redis.exists("mixtral:config")
         case "others":
             assert f"<@{ROBIN}> launched *{name}*: only they or an admin" in said
         case "shown":
             assert "can change them" in said
-        case "launchers":
-            assert "can change these settings. Nothing was changed." in said
-            assert not it.redis.exists("mixtral:config")
         case "no guest":
             assert "Guests of the workspace cannot launch" in said
         case "stranger":

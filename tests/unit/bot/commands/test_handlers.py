@@ -1,7 +1,9 @@
 """What each command does, with the real log and the real door to the workers."""
 
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -15,7 +17,8 @@ from bot.commands.scale_handler import scale_to
 from bot.commands.settle import settle
 from bot.language.command import Ask, Down, Endpoint, Help, Launch, Logs, Plan, Recipes, Scale, Status
 from bot.language.question import Question
-from bot.slack.facts import ChannelFacts
+from bot.slack.facts import ChannelFacts, PersonFacts
+from bot.views.amounts import moment
 from tests.fakes.office import Office
 from workers.api import LogsGone
 from workers.placement.limits import Limits
@@ -377,3 +380,24 @@ def test_a_name_whose_log_is_gone_is_said_in_status_and_by_the_command(office, r
     redis.delete(f"mixtral:d:{office.requests.get('slow').id}")
     assert "Nothing is running" not in office.says(Status())
     assert "The log of fast is no longer in Redis" in office.says(Down(name="fast"))
+
+
+def test_a_launch_for_some_hours_ends_then_and_the_reply_says_when(office):
+    office.directory.people["U1"] = PersonFacts(tz="Europe/Paris")
+    said = office.says(Launch(name="fast", lasts=timedelta(hours=8)))
+    state = office.requests.get("fast")
+    assert state.until - state.requested_at == pytest.approx(timedelta(hours=8), abs=timedelta(seconds=5))
+    assert f"It ends {moment(state.until)}." in said
+
+
+def test_a_time_of_the_day_is_one_of_the_callers_zone(office):
+    office.directory.people["U1"] = PersonFacts(tz="Asia/Tokyo")
+    at = (datetime.now(ZoneInfo("Asia/Tokyo")) + timedelta(hours=3)).replace(second=0, microsecond=0)
+    office.says(Launch(name="fast", until=at.time()))
+    assert office.requests.get("fast").until == at
+
+
+def test_an_end_that_is_almost_now_starts_nothing(office):
+    near = (datetime.now(UTC) + timedelta(minutes=5)).time().replace(second=0, microsecond=0)
+    assert "less than 30 minutes away" in office.says(Launch(name="fast", until=near))
+    assert office.requests.all() == []

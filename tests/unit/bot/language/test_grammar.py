@@ -1,5 +1,6 @@
 """The words of the slash command."""
 
+from datetime import time, timedelta
 from decimal import Decimal
 
 import pytest
@@ -44,6 +45,8 @@ from workers.placement.limits import Limits
         ("launch as fast", Launch(name="fast")),
         ("launch --replicas 2 smollm2-135m as fast", Launch(recipe="smollm2-135m", name="fast", replicas=2)),
         ("launch --replicas=2", Launch(replicas=2)),
+        ("launch --for 8h", Launch(lasts=timedelta(hours=8))),
+        ("launch fast --until 18:00 --spot", Launch(recipe="fast", until=time(18), limits=Limits(spot=True))),
         ("status", Status()),
         ("status fast", Status(name="fast")),
         ("status  fast  ", Status(name="fast")),

@@ -1,5 +1,6 @@
 """What is suggested is a command that means the same."""
 
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -22,6 +23,9 @@ LIMITS = st.builds(
     clouds=st.lists(st.sampled_from(["aws", "gcp", "local"]), unique=True).map(tuple),
     max_price=st.none() | st.decimals("0.01", "9999", places=2),
 )
+ENDS = (st.times() | st.datetimes(min_value=datetime(2026, 1, 1))).map(  # noqa: DTZ001 - as a person types it
+    lambda at: at.replace(second=0, microsecond=0)
+)
 ENVS = st.dictionaries(
     st.sampled_from(["GREETING", "LANG", "PLACE"]), VALUES.filter(lambda v: " ".join(v.split()) == v)
 )
@@ -36,6 +40,8 @@ ENVS = st.dictionaries(
         env=ENVS,
         limits=LIMITS,
     )
+    | st.builds(Launch, lasts=st.integers(30, 129_600).map(lambda minutes: timedelta(minutes=minutes)))
+    | st.builds(Launch, until=ENDS)
     | st.builds(Plan, recipe=st.none() | NAMES, limits=LIMITS)
 )
 def test_what_is_written_is_read_again(command):
