@@ -22,6 +22,7 @@ from bot.language.command import SLASH, Command, Config, UsageError
 from bot.language.grammar import parse
 from bot.language.question import is_for_others, of_message
 from bot.prompting.store import Threads
+from bot.screens.ask_form import AskForm
 from bot.screens.card_buttons import CardButtons
 from bot.screens.config_form import ConfigForm
 from bot.screens.home_tab import HomeTab
@@ -75,6 +76,7 @@ class Listeners:
         app.command(SLASH)(self.command)
         CardButtons(self._presses).register(app)
         self._config.register(app)
+        AskForm(self._presses).register(app)
         app.event("app_home_opened")(self.home_opened)
         app.event("app_mention")(self.message)
         app.event("agent_session_stopped")(self.session_stopped)

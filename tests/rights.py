@@ -59,6 +59,9 @@ keep trying       yes      yes     others  -         others   others  stranger o
 keep button       yes      yes     others  -         others   others  stranger others  unknown ended   silent
 scale to 0        yes      yes     others  -         others   others  stranger others  unknown ended   silent
 choose button     yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
+ask button        yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
+ask form          yes      yes     yes     -         yes      yes     stranger yes     unknown ended   who
+ask by shortcut   listed   listed  listed  hidden    listed   listed  stranger listed  -       hidden  silent
 config            yes      yes     shown   shown     shown    shown   stranger shown   -       -       who
 config form       yes      yes     others  others    others   others  stranger others  others  -       who
 config reset      yes      yes     others  others    others   others  stranger others  others  -       silent

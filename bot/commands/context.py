@@ -10,6 +10,7 @@ from bot.commands.recipe_catalog import RecipeCatalog
 from bot.commands.sight import Askable, Sight
 from bot.commands.visibility import Viewer
 from bot.language.question import Question
+from bot.prompting.ask_drafts import AskDrafts
 from bot.prompting.channel_store import ChannelStore
 from bot.slack.message import Message
 from workers.api import Deployments
@@ -67,6 +68,8 @@ class CommandContext(Struct, frozen=True, kw_only=True):
     answers: Answers
     settings: ChannelStore
     """What people have set for each channel."""
+    drafts: AskDrafts
+    """What the open Ask forms are about."""
     channels: Channels
     admins: Collection[str]
     sight: Sight

@@ -59,6 +59,11 @@ class Sight:
         except (ZoneInfoNotFoundError, ValueError):
             return UTC
 
+    def name_of(self, user: str) -> str:
+        """The name of a person; empty if Slack does not answer."""
+        person = self._directory.person(user)
+        return person.name if person is not None else ""
+
     def _is_limited(self, viewer: Viewer) -> bool:
         """Whether the person reads only the channels of which they are a member."""
         return viewer.outside or self.is_guest(viewer.user)

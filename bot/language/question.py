@@ -7,6 +7,7 @@ from typing import Any, NewType
 
 from msgspec import Struct
 
+from bot.language.quoted_message import QuotedMessage
 from bot.language.typed_text import plain
 from workers.deployment.events import DeploymentId
 
@@ -51,6 +52,8 @@ class Question(Struct, frozen=True, kw_only=True):
     """Whether a button repeated the question, for the deployment that it names."""
     outside: bool = False
     """Whether the asker belongs to another company, which `MIXTRAL_SLACK_TEAMS` lets in."""
+    about: QuotedMessage | None = None
+    """The message that it is about."""
 
     @property
     def key(self) -> QuestionKey:

@@ -6,6 +6,7 @@ import secrets
 import time
 
 from bot.language.question import Asked
+from bot.language.quoted_message import QuotedMessage
 from bot.prompting.conversation import QUESTION_EVENT
 from bot.prompting.inert import inert, mrkdwn
 from bot.prompting.pacing import FOR_CARDS
@@ -14,12 +15,16 @@ from bot.prompting.store import Threads
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackAway, SlackBusy, SlackFailed, SlackRefused
 from bot.slack.message import JSON, Message
-from bot.slack.reading import SETTLES, find, recent
+from bot.slack.reading import SETTLES, find, recent, whole_thread
 from bot.slack.responses import respond
-from bot.views.escape import escape
+from bot.views.ask_form import author
+from bot.views.escape import clip, escape
+from bot.views.escape import inert as view_inert
 
 _LOG = logging.getLogger(__name__)
 
+QUOTED_SHOWN = 200
+"""Maximum number of characters of a message of another channel that a question about it quotes."""
 PROMPT_SHOWN = 2_500
 """Maximum number of characters of a command's prompt that its message quotes."""
 
@@ -31,14 +36,20 @@ class QuestionNotices:
         self._slack, self._threads = slack, threads
 
     def prompt(self, asked: Asked, name: str) -> str:
-        """Post a command's prompt in the channel, so that its answer has a thread; return the ts."""
-        question = asked.question
-        root = shown_prompt(recent(self._slack, question.channel), question.key)
-        if root is None:
-            text = f"<@{question.user}> asks *{escape(name)}*:\n{_quoted(asked.prompt)}"
-            root = self._post_once(question.channel, Message(text=text), metadata(QUESTION_EVENT, question.key))
-        self._threads.prompted(question.channel, root, asked.prompt)
-        return root
+        """Post a prompt that no message shows, in its thread or in the channel; return the root of the thread."""
+        question, root = asked.question, asked.question.thread_ts
+        around = recent(self._slack, question.channel) if root is None else self._thread(question.channel, root)
+        shown = shown_prompt(around, question.key)
+        if shown is None:
+            prompt = question.text if question.about else asked.prompt
+            text = f"<@{question.user}> asks *{escape(name)}*{_about(question.about)}:\n{_quoted(prompt)}"
+            mark = metadata(QUESTION_EVENT, question.key)
+            shown = self._post_once(question.channel, Message(text=text), mark, root)
+        self._threads.prompted(question.channel, root or shown, asked.prompt, shown=shown)
+        return root or shown
+
+    def _thread(self, channel: str, root: str) -> list[JSON]:
+        return whole_thread(self._slack, channel, root) or []
 
     def waiting(self, asked: Asked, sentence: str) -> str:
         """Post the notice that the question waits into its thread; return the ts."""
@@ -127,6 +138,14 @@ class QuestionNotices:
 
 def _words(sentence: str) -> str:
     return mrkdwn(inert(sentence))
+
+
+def _about(quoted: QuotedMessage | None) -> str:
+    """Which message a question is about; its start, if it is in another channel."""
+    if quoted is None:
+        return ""
+    there = f" in <#{quoted.channel}>, “{clip(view_inert(' '.join(quoted.text.split())), QUOTED_SHOWN)}”"
+    return f" about a message by {author(quoted)}{there if quoted.channel else ''}"
 
 
 def _quoted(prompt: str) -> str:

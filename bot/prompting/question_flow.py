@@ -9,6 +9,7 @@ import httpx
 from msgspec.structs import replace
 
 from bot.language.question import Asked, Question, QuestionKey
+from bot.language.quoted_message import about
 from bot.prompting.channel_store import ChannelStore
 from bot.prompting.conversation import ANSWER_EVENT, Remembered, Turn, from_memory, turns
 from bot.prompting.endings import Endings
@@ -140,11 +141,12 @@ class QuestionFlow:
                 self.explain(question.key, to.sentence, to.choices, to.prompt)
                 return None
             case RoutedTo():
-                return self._stored(replace(asked, deployment=to.deployment.id, prompt=to.prompt))
+                prompt = about(to.prompt, question.about)
+                return self._stored(replace(asked, deployment=to.deployment.id, prompt=prompt))
 
     def _placed(self, asked: Asked, deployment: Deployment | None) -> Asked:
         question = asked.question
-        root = question.thread_ts or question.message_ts
+        root = question.message_ts and (question.thread_ts or question.message_ts)
         if root is None:
             root = self._notices.prompt(asked, deployment.name if deployment else "a model")
         return self._stored(replace(asked, thread=root))

@@ -14,6 +14,7 @@ from bot.commands.sight import Askable, Sight
 from bot.language.command import Command
 from bot.language.grammar import parse
 from bot.language.question import Question
+from bot.prompting.ask_drafts import AskDrafts
 from bot.prompting.channel_store import ChannelStore
 from bot.slack.facts import ChannelFacts, PersonFacts
 from bot.slack.message import Message
@@ -116,6 +117,7 @@ class Office:
             priced=lambda: "read today",
             answers=self.answers,
             settings=ChannelStore(redis),
+            drafts=AskDrafts(redis),
             channels=self.channels,
             admins=frozenset({"UADMIN"}),
             sight=sight,

@@ -23,6 +23,7 @@ from bot.commands.strangers import Home
 from bot.language.question import Question
 from bot.listeners import Listeners
 from bot.prompting import pool as prompting
+from bot.prompting.ask_drafts import AskDrafts
 from bot.prompting.channel_store import ChannelStore
 from bot.prompting.store import Threads
 from bot.run import quick_redis, slack_of
@@ -96,6 +97,7 @@ class Bot:
             priced=lambda: "read today",
             answers=self.answers,
             settings=ChannelStore(redis),
+            drafts=AskDrafts(redis),
             channels=channels,
             admins=frozenset(),
             sight=sight,

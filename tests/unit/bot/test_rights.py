@@ -20,6 +20,7 @@ from bot.commands.sight import Askable, Sight
 from bot.commands.strangers import Home
 from bot.language.question import Question
 from bot.listeners import Listeners
+from bot.prompting.ask_drafts import AskDraft
 from bot.prompting.routing import RoutedTo, route
 from bot.prompting.store import Threads
 from bot.sandbox.seed import (
@@ -211,6 +212,28 @@ class Workspace:
         }
         return self.sends(self._interaction("view_submission") | {"view": view})
 
+    def asks_by_form(self, name):
+        by = ROBIN if self.who == "forged" else self.user
+        draft = AskDraft(channel=self.channel, deployment=self.ids.get(name, "d-none"))
+        values = {"question": {"question": {"type": "plain_text_input", "value": "Hi"}}}
+        view = {
+            "type": "modal",
+            "callback_id": "ask_form",
+            "private_metadata": self.context.drafts.add(by, draft),
+            "state": {"values": values},
+        }
+        said = self.sends(self._interaction("view_submission") | {"view": view})
+        return self._routed() or said
+
+    def uses_shortcut(self):
+        body = self._interaction("message_action") | {
+            "callback_id": "ask_about_message",
+            "channel": {"id": self.channel},
+            "message_ts": "5.0",
+            "message": {"type": "message", "user": NOOR, "text": "Mayonnaise is a dressing.", "ts": "5.0"},
+        }
+        return self.sends(body)
+
     def configures(self, name):
         view = {
             "type": "modal",
@@ -318,6 +341,9 @@ DEEDS: dict[str, Callable[..., str]] = {
     "keep button": partial(by_id, lambda it, id_: it.presses("card_keep", f"{id_} {int(UNTIL.timestamp())}")),
     "scale to 0": partial(by_id, lambda it, id_: it.presses("card_scale_to_zero", id_)),
     "choose button": asks_by_button,
+    "ask button": partial(by_id, lambda it, id_: it.presses("card_ask", id_)),
+    "ask form": lambda it, name: it.asks_by_form(name),
+    "ask by shortcut": lambda it, name: it.uses_shortcut(),
     "config": lambda it, name: it.types("config"),
     "config form": lambda it, name: it.configures(name),
     "config reset": lambda it, name: it.resets(name),
@@ -349,6 +375,8 @@ DONE = {
     "keep button": "is kept: it now ends",
     "scale to 0": "from 1 replica to 0",
     "choose button": "Asked",
+    "ask button": "The answer follows in this channel",
+    "ask form": "Asked",
     "config": "A change is announced here",
     "config form": "changed the settings",
     "config reset": "reset to the defaults",
