@@ -18,6 +18,7 @@ from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackFailed
 from bot.slack.message import JSON, Message
 from bot.slack.responses import respond
+from bot.views.home import refused as refused_home
 
 _LOG = logging.getLogger(__name__)
 
@@ -32,6 +33,9 @@ ACK_WITHIN = 2.3
 
 TOLD_FOR = timedelta(days=1)
 """Interval between two refusals to the same stranger in the same channel."""
+
+HOME_TOLD_FOR = timedelta(minutes=10)
+"""Interval between two publications of the refusal on the Home tab of the same stranger."""
 
 REFUSED = Message(
     text="Only people of the company that runs this bot can use it, so nothing was done. Ask one of them; they can let "
@@ -102,6 +106,9 @@ class Admission:
     def _tell_the_stranger(self, body: JSON, sender: Sender) -> None:
         """Notify the stranger if an ack cannot show the refusal: after a click, and once per channel and day."""
         event = body.get("event")
+        if isinstance(event, dict) and event.get("type") == "app_home_opened":
+            self._later.submit(self._empty_home, sender.user)
+            return
         if isinstance(event, dict) and not self._is_addressed(event):
             return  # as most messages in a shared channel
         _LOG.info("refused: %s of %s in %s", sender.user, sender.team or "an unknown team", sender.channel or "-")
@@ -129,6 +136,14 @@ class Admission:
                 self._tell(sender, REFUSED, thread)
         except RedisError as error:
             _LOG.info("%s could not be notified of the refusal: %s", sender.user, error)
+
+    def _empty_home(self, user: str) -> None:
+        """Show the refusal on the Home tab: it may show what the person saw while their company was let in."""
+        try:
+            if self._redis.set(f"mixtral:told:home:{user}", 1, nx=True, ex=int(HOME_TOLD_FOR.total_seconds())):
+                self._slack.publish_home(user, refused_home(REFUSED.text))
+        except (SlackFailed, RedisError) as error:
+            _LOG.info("the Home tab of %s could not be emptied: %s", user, error)
 
     def _tell(self, sender: Sender, why: Message, thread: str | None = None) -> None:
         try:

@@ -17,11 +17,12 @@ from bot.commands.delivery import after_ack
 from bot.commands.message_commands import MessageCommands
 from bot.commands.settle import new_incident, settle, unexpected
 from bot.commands.strangers import sender_of
-from bot.commands.visibility import Viewer
 from bot.language.command import SLASH, Command, Config, UsageError
 from bot.language.grammar import parse
 from bot.language.question import is_for_others, of_message
+from bot.prompting.attached import has_attachments
 from bot.prompting.store import Threads
+from bot.screens.answer_buttons import AnswerButtons
 from bot.screens.ask_form import AskForm
 from bot.screens.card_buttons import CardButtons
 from bot.screens.config_form import ConfigForm
@@ -69,15 +70,16 @@ class Listeners:
         self._admission = admission
         self._commands = MessageCommands(context, bot_user, later, slack)
         self._config = ConfigForm(self._presses)
-        self._home = HomeTab(context, slack, homes or later)
+        self.home = HomeTab(context, slack, homes or later)
 
     def register(self, app: App) -> None:
         app.middleware(self._admission.admit)
         app.command(SLASH)(self.command)
         CardButtons(self._presses).register(app)
-        self._config.register(app)
+        AnswerButtons(self._presses).register(app)
         AskForm(self._presses).register(app)
-        app.event("app_home_opened")(self.home_opened)
+        self._config.register(app)
+        self.home.register(app)
         app.event("app_mention")(self.message)
         app.event("agent_session_stopped")(self.session_stopped)
         app.event("message")(self.message)
@@ -117,7 +119,8 @@ class Listeners:
         id_ = body.get("event_id") or f"{event['channel']}:{event['ts']}"
         # Stored before the ack, so that Slack repeats an event that could not be stored. Repetitions have no effect.
         outside = bool(context.get(OUTSIDE))
-        question = of_message(event, id_=id_, team=team, bot_user=self._bot_user, outside=outside)
+        attached = has_attachments(event)
+        question = of_message(event, id_=id_, team=team, bot_user=self._bot_user, attached=attached, outside=outside)
         if not self._commands.take(event.get("text") or "", question):
             self._context.answers.ask(question)
 
@@ -142,10 +145,6 @@ class Listeners:
         """End the answers in a thread: somebody pressed Stop. Stored before the ack, as a question is."""
         if event.get("thread_ts"):
             self._context.answers.stop(event["channel"], event["thread_ts"], event["event_ts"])
-
-    def home_opened(self, event: JSON, context: BoltContext) -> None:
-        if event.get("tab", "home") == "home":
-            self._home.opened(Viewer(user=event["user"], outside=bool(context.get(OUTSIDE))))
 
 
 def ignored(event: JSON) -> None:

@@ -27,6 +27,7 @@ from bot.commands.strangers import Home
 from bot.listeners import Listeners
 from bot.prompting.ask_drafts import AskDrafts
 from bot.prompting.channel_store import ChannelStore
+from bot.prompting.given_answers import GivenAnswers
 from bot.prompting.pool import AnswerPool
 from bot.prompting.store import Threads
 from bot.settings import BotSettings, from_environ
@@ -144,6 +145,7 @@ def run(settings: BotSettings, stop: threading.Event, lockout: Lockout) -> None:
         )
         closing.callback(serving)
         _follow(settings, slack, redis, answers, stop)
+        threading.Thread(target=listeners.home.keep_fresh, args=(stop,), name="open homes", daemon=True).start()
         answers.resume()
         context.deployments.all()  # reads every log before the first command needs them
         _LOG.info("bot is up: %s in %s", ourselves.name or "it", ourselves.team or "a workspace")
@@ -187,6 +189,7 @@ def context_of(settings: BotSettings, redis: Redis, answers: Answers, channels: 
         answers=answers,
         settings=ChannelStore(redis),
         drafts=AskDrafts(redis),
+        given=GivenAnswers(redis),
         channels=channels,
         admins=settings.admins,
         sight=sight,

@@ -15,6 +15,7 @@ from bot.commands.strangers import Home
 from bot.listeners import Listeners
 from bot.prompting.ask_drafts import AskDrafts
 from bot.prompting.channel_store import ChannelStore
+from bot.prompting.given_answers import GivenAnswers
 from bot.prompting.pool import AnswerPool
 from bot.prompting.store import QUESTIONS, Threads
 from bot.run import slack_of
@@ -61,6 +62,7 @@ class Line:
             answers=self,
             settings=ChannelStore(redis),
             drafts=AskDrafts(redis),
+            given=GivenAnswers(redis),
             channels=SlackChannels(slack_of(settings, redis), redis),
             admins=(),
             sight=sight,
@@ -86,6 +88,9 @@ class Line:
     def stop(self, channel, thread, pressed):
         """One process is told, and not always the one that answers."""
         self.bots[-1].stop(channel, thread, pressed)
+
+    def stop_one(self, channel, key):
+        return self.bots[-1].stop_one(channel, key)
 
     def deleted(self, channel, ts):
         self.bots[-1].deleted(channel, ts)

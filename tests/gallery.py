@@ -36,8 +36,8 @@ from tests.builders.events import BEGIN, KEY, PLACE
 from tests.builders.offers import offer, spot_offer
 from tests.builders.recipes import MIXTRAL, SMOLLM2, scaled_by
 from tests.builders.story import Story
-from workers.deployment.events import Control, Failure, KeyId, LaunchIntended, NewerEvent
-from workers.deployment.state import Deployment, fold
+from workers.deployment.events import Control, DeploymentId, Failure, KeyId, LaunchIntended, NewerEvent
+from workers.deployment.state import Deployment, EndedDeployments, fold
 from workers.machines import BootPhase
 from workers.placement.ladder import Rung
 from workers.placement.limits import Limits
@@ -480,8 +480,24 @@ def views() -> dict[str, dict[str, Any]]:
         "modal scale, by load": scale.modal(by_load().state, by_load().now),
         "modal config": channel_config.modal(CONFIGURED, "C0MIXTRAL01", ["fast", "mixtral-8x7b"]),
         "modal config, of a person": channel_config.modal(ChannelSettings(), "D0ROBIN0001", []),
-        "home": home.home([two().state, in_the_cloud().state], BEGIN + timedelta(hours=1), "U0ROBIN0001"),
+        "home": home.home(house(), BEGIN + timedelta(hours=1)),
+        "home, empty": home.home(house(running=(), ended=()), BEGIN + timedelta(hours=1)),
     }
+
+
+def house(
+    running: tuple[Deployment, ...] | None = None, ended: tuple[Deployment, ...] | None = None, user: str = PLACE.user
+) -> home.House:
+    """What a person sees: two deployments and two ends, unless given."""
+    is_down = Story("fast", MIXTRAL, limits=Limits(spot=True)).planned(*offers()).asked(offers()[0]).created()
+    is_down.wait(1800).ready().published().wait(60).stopped().wait(1).gone("ended by request").ended()
+    past = (failed().state, is_down.state) if ended is None else ended
+    return home.House(
+        user=user,
+        running=(two().state, in_the_cloud().state) if running is None else running,
+        ended=EndedDeployments(states=past, left_out=0, since=BEGIN - timedelta(days=30)),
+        links={DeploymentId("d0123456789ab"): "https://sandbox.slack.com/archives/C0GENERAL01/p1"},
+    )
 
 
 def main() -> None:

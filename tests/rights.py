@@ -65,7 +65,11 @@ ask by shortcut   listed   listed  listed  hidden    listed   listed  stranger l
 config            yes      yes     shown   shown     shown    shown   stranger shown   -       -       who
 config form       yes      yes     others  others    others   others  stranger others  others  -       who
 config reset      yes      yes     others  others    others   others  stranger others  others  -       silent
-home              listed   listed  listed  hidden    listed   listed  silent   listed  -       hidden  silent
+stop button       yes      yes     yes     yes       yes      yes     stranger yes     unknown -       silent
+regenerate button yes      yes     yes     yes       yes      yes     stranger yes     unknown ended   silent
+model button      yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
+feedback button   yes      yes     yes     yes       yes      yes     stranger yes     unknown ended   silent
+home              listed   listed  listed  hidden    listed   listed  stranger listed  -       listed  silent
 """
 
 

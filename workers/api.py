@@ -28,8 +28,9 @@ from workers.deployment.events import (
 )
 from workers.deployment.keys import new_key, new_key_id
 from workers.deployment.log import KEPT_AFTER_END, Log, new_id, stamp
+from workers.deployment.past import Past
 from workers.deployment.projection import Projection
-from workers.deployment.state import Deployment, fold
+from workers.deployment.state import Deployment, EndedDeployments, fold
 from workers.errors import WorkersError
 from workers.nudges import Nudge
 from workers.placement.limits import Limits
@@ -37,6 +38,8 @@ from workers.settings import KEEP_TRYING_EVERY
 
 KEEP_TRYING_FOR = timedelta(hours=12)
 """Time for which a dry ladder is tried again after one request."""
+PAST_READ = 300
+"""Maximum number of ended deployments that `ended` returns."""
 RECENTLY_ENDED = timedelta(days=1)
 """Maximum time since the end of a deployment for its name to be in `past_names`."""
 
@@ -95,6 +98,7 @@ class Deployments:
         self._redis: Any = redis
         self._log = Log(redis)
         self._projection = Projection(self._log)
+        self._past = Past(self._log)
         self._confidential = Confidential(self._log, os.environ)
         self._nudge = nudge
         self._drivers = drivers
@@ -193,6 +197,11 @@ class Deployments:
             return self.by_id(id_) if id_ else None
         except MsgspecError:
             return None
+
+    def ended(self, since: datetime) -> EndedDeployments:
+        """The newest PAST_READ deployments that ended after `since`, KEPT_AFTER_END ago at most."""
+        kept = datetime.now(UTC) - KEPT_AFTER_END
+        return self._past.since(max(since, kept), PAST_READ)
 
     def all(self) -> list[Deployment]:
         """Every deployment that has not ended, by name."""

@@ -1,6 +1,6 @@
 """Samples of the bot's messages and views, made from the log of a deployment that does not exist."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -26,7 +26,7 @@ from workers.deployment.events import (
     TestCompletionAnswered,
 )
 from workers.deployment.log import stamp
-from workers.deployment.state import Deployment, fold
+from workers.deployment.state import Deployment, EndedDeployments, fold
 from workers.machines import Machine, MachineRequest, Token
 from workers.placement.ladder import Rung
 from workers.placement.limits import Limits
@@ -66,8 +66,13 @@ def samples() -> Iterator[tuple[str, Message | JSON]]:
     yield "recipes", recipes.recipes([RECIPE])
     yield "help", help_view.help(None)
     yield "refusal", refusal("This is a sample.", hint="/mixtral help")
-    yield "Home tab", home.home([*states.values()], NOW, "U0SAMPLE001")
+    yield "Home tab", home.home(_house(states), NOW)
     yield "Scale form", scale.modal(ready, NOW)
+
+
+def _house(states: Mapping[str, Deployment]) -> home.House:
+    ended = EndedDeployments(states=(states["failed"],), left_out=0, since=BEGAN)
+    return home.House(user="U0SAMPLE001", running=(states["looking"], states["ready"]), ended=ended)
 
 
 def _state(*events: AnyEvent) -> Deployment:

@@ -20,6 +20,9 @@ CARDS = "mixtral:cards"
 MAX_NAMED = 3
 """Maximum number of companies whose names are looked up, at one call each."""
 
+LINKS_KEPT = 1000
+"""Maximum number of cached addresses of cards. They do not change."""
+
 
 class SlackChannels:
     """Safe to use from several threads."""
@@ -29,6 +32,7 @@ class SlackChannels:
         self._slack = slack
         self._redis: Any = redis
         self.directory = Directory(slack)
+        self._links: dict[tuple[str, str], str] = {}
 
     def obstacle(self, channel: str) -> str:
         """The error code with which Slack refuses a message in a channel; empty if none, or Slack does not respond."""
@@ -63,7 +67,15 @@ class SlackChannels:
         """The address of a deployment's card; None if it has none, or Slack does not return it."""
         try:
             card = json.loads(self._redis.hget(CARDS, deployment) or "{}")
-            link = self._slack.permalink(card["channel"], card["ts"])
+            at = (card["channel"], card["ts"])
+            if (known := self._links.get(at)) is not None:
+                return known
+            link = self._slack.permalink(*at)
         except (KeyError, ValueError, RedisError, SlackFailed):
             return None
-        return link if link and link.startswith("http") else None
+        if not link or not link.startswith("http"):
+            return None
+        if len(self._links) >= LINKS_KEPT:
+            self._links.clear()
+        self._links[at] = link
+        return link

@@ -9,9 +9,10 @@ from msgspec import Struct
 from bot.commands.recipe_catalog import RecipeCatalog
 from bot.commands.sight import Askable, Sight
 from bot.commands.visibility import Viewer
-from bot.language.question import Question
+from bot.language.question import Question, QuestionKey
 from bot.prompting.ask_drafts import AskDrafts
 from bot.prompting.channel_store import ChannelStore
+from bot.prompting.given_answers import GivenAnswers
 from bot.slack.message import Message
 from workers.api import Deployments
 from workers.deployment.events import DeploymentId
@@ -27,6 +28,8 @@ class Caller(Struct, frozen=True, kw_only=True):
     once: str
     """Slack's trigger id: the same for every delivery of one request."""
     response_url: str | None = None
+    thread: str | None = None
+    """The thread of the message whose button was pressed."""
     outside: bool = False
     """Whether they belong to another company, which `MIXTRAL_SLACK_TEAMS` lets in."""
 
@@ -47,12 +50,14 @@ class Channels(Protocol):
 class Answers(Protocol):
     """Accepts questions. They are answered asynchronously.
 
-    `claim`: whether a message that is no question is reported for the first time.
+    `claim`: whether a message that is no question is reported for the first time. `stop_one`: whether the question is
+    being answered, in this channel.
     """
 
     def ask(self, question: Question) -> bool: ...
     def claim(self, question: Question) -> bool: ...
     def stop(self, channel: str, thread: str, pressed: str) -> None: ...
+    def stop_one(self, channel: str, key: QuestionKey) -> bool: ...
     def deleted(self, channel: str, ts: str) -> None: ...
 
 
@@ -66,6 +71,7 @@ class CommandContext(Struct, frozen=True, kw_only=True):
     priced: Callable[[], str]
     """Returns the source and age of the prices, as text."""
     answers: Answers
+    given: GivenAnswers
     settings: ChannelStore
     """What people have set for each channel."""
     drafts: AskDrafts

@@ -46,6 +46,10 @@ class Sight:
         """Return the deployments that the person may see."""
         return [state for state in states if self.sees(viewer, state)]
 
+    def person(self, user: str) -> PersonFacts | None:
+        """Slack's data about a person; None if Slack does not answer."""
+        return self._directory.person(user)
+
     def is_guest(self, user: str) -> bool:
         """Whether Slack reports the person as a guest; False if Slack does not answer."""
         person = self._directory.person(user)
@@ -53,7 +57,7 @@ class Sight:
 
     def zone(self, user: str) -> tzinfo:
         """The person's time zone; UTC if Slack reports none, or one that is not known here."""
-        person = self._directory.person(user)
+        person = self.person(user)
         try:
             return ZoneInfo(person.tz) if person is not None and person.tz else UTC
         except (ZoneInfoNotFoundError, ValueError):
@@ -92,6 +96,19 @@ class Askable:
             return near
         viewer = _viewer(question)
         return [d for d in everything if d.id == before or self._sight.sees(viewer, d)]
+
+    def others(self, question: Question, besides: DeploymentId) -> list[Deployment]:
+        """Return the deployments that could answer instead, by name.
+
+        In a channel, everyone reads their names below the answer: they are those that were launched there. In a direct
+        message, they are those that the asker may see.
+        """
+        running = [d for d in self._deployments.all() if d.id != besides and not is_ending(d)]
+        if question.is_direct:
+            running = self._sight.of(_viewer(question), running)
+        else:
+            running = [d for d in running if d.place.channel == question.channel]
+        return sorted(running, key=lambda d: (not d.ready, d.name))
 
     def ended(self, question: Question, default: str | None = None) -> frozenset[str]:
         """The first word of the question, if a deployment of this name ended recently and the asker may see it.

@@ -18,15 +18,16 @@ from bot.slack.message import JSON, Message
 from bot.slack.reading import SETTLES, find, recent, whole_thread
 from bot.slack.responses import respond
 from bot.views.ask_form import author
-from bot.views.escape import clip, escape
+from bot.views.echo import PERSON, echo
+from bot.views.escape import clip
 from bot.views.escape import inert as view_inert
 
 _LOG = logging.getLogger(__name__)
 
+NAMES_READ = 5
+"""Maximum number of people in a command's prompt whose names are read."""
 QUOTED_SHOWN = 200
 """Maximum number of characters of a message of another channel that a question about it quotes."""
-PROMPT_SHOWN = 2_500
-"""Maximum number of characters of a command's prompt that its message quotes."""
 
 
 class QuestionNotices:
@@ -36,20 +37,28 @@ class QuestionNotices:
         self._slack, self._threads = slack, threads
 
     def prompt(self, asked: Asked, name: str) -> str:
-        """Post a prompt that no message shows, in its thread or in the channel; return the root of the thread."""
+        """Post a prompt that no message shows, in its thread or in the channel; return the ts."""
         question, root = asked.question, asked.question.thread_ts
         around = recent(self._slack, question.channel) if root is None else self._thread(question.channel, root)
         shown = shown_prompt(around, question.key)
         if shown is None:
             prompt = question.text if question.about else asked.prompt
-            text = f"<@{question.user}> asks *{escape(name)}*{_about(question.about)}:\n{_quoted(prompt)}"
-            mark = metadata(QUESTION_EVENT, question.key)
-            shown = self._post_once(question.channel, Message(text=text), mark, root)
+            message = echo(question.user, name, prompt, self._names(prompt), _about(question.about))
+            shown = self._post_once(question.channel, message, metadata(QUESTION_EVENT, question.key), root)
         self._threads.prompted(question.channel, root or shown, asked.prompt, shown=shown)
-        return root or shown
+        return shown
 
     def _thread(self, channel: str, root: str) -> list[JSON]:
         return whole_thread(self._slack, channel, root) or []
+
+    def _names(self, prompt: str) -> dict[str, str]:
+        """Return the names of the people whom a prompt mentions, as far as Slack returns them."""
+        names: dict[str, str] = {}
+        for user in list(dict.fromkeys(PERSON.findall(prompt)))[:NAMES_READ]:
+            with contextlib.suppress(SlackFailed):
+                person = self._slack.person(user)
+                names[user] = str(person.get("real_name") or person.get("name") or "somebody")
+        return names
 
     def waiting(self, asked: Asked, sentence: str) -> str:
         """Post the notice that the question waits into its thread; return the ts."""
@@ -146,8 +155,3 @@ def _about(quoted: QuotedMessage | None) -> str:
         return ""
     there = f" in <#{quoted.channel}>, “{clip(view_inert(' '.join(quoted.text.split())), QUOTED_SHOWN)}”"
     return f" about a message by {author(quoted)}{there if quoted.channel else ''}"
-
-
-def _quoted(prompt: str) -> str:
-    shown = prompt if len(prompt) <= PROMPT_SHOWN else f"{prompt[:PROMPT_SHOWN]}…"
-    return "\n".join(f"> {escape(line)}" for line in shown.split("\n"))

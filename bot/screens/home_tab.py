@@ -1,38 +1,139 @@
-"""Publishes the Home tab of people who open it, outside the pool that answers commands."""
+"""Publishes the Home tab of people who open it, and again when what it shows has changed."""
 
 import logging
 import threading
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from datetime import timedelta
 
+from msgspec.structs import replace
 from redis.exceptions import RedisError
+from slack_bolt import App, BoltContext
 
+from bot.admission import OUTSIDE
 from bot.commands.context import CommandContext
 from bot.commands.settle import new_incident
 from bot.commands.visibility import Viewer
+from bot.screens.presses import caller_of
 from bot.slack.calls import SlackCalls
-from bot.slack.failures import SlackFailed
+from bot.slack.failures import SlackBusy, SlackFailed
+from bot.slack.message import JSON
 from bot.views import home as home_view
+from bot.views.home import House
+from bot.views.spending import month_start
+from workers.deployment.condition import condition_of
+from workers.deployment.events import DeploymentId
+from workers.deployment.state import Deployment
 
 _LOG = logging.getLogger(__name__)
+
+SHOWN_FOR = timedelta(minutes=10)
+"""Time after a person has opened the tab or pressed a button on it during which it is kept up to date."""
+
+COMPARED_EVERY = timedelta(seconds=3)
+"""Interval between two comparisons of the open tabs with the deployments."""
+
+VIEWERS = 200
+"""Maximum number of tabs that are kept up to date. The one that was opened first is dropped."""
+
+LEFT_TO_OTHERS = 10
+"""Number of calls in the budget that are reserved for tabs that are opened."""
+
+ENDS_SHOWN_FOR = timedelta(days=7)
+
+Mark = tuple[tuple[DeploymentId, str, int, int, str], ...]
+"""What of the deployments has to be up to date on an open tab."""
 
 
 class HomeTab:
     """Safe to use from several threads. A tab that is opened again while it waits is published once."""
 
-    def __init__(self, context: CommandContext, slack: SlackCalls, pool: Executor) -> None:
+    def __init__(
+        self,
+        context: CommandContext,
+        slack: SlackCalls,
+        pool: Executor,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`pool`: a thread of it may wait for minutes, until Slack or its budget accepts the call."""
         self._context = context
         self._slack = slack
         self._pool = pool
+        self._clock = clock
         self._waiting: set[str] = set()
+        self._seen: dict[str, tuple[float, Viewer]] = {}
+        self._marks: dict[str, Mark] = {}
         self._lock = threading.Lock()
 
+    def register(self, app: App) -> None:
+        """Register after admission."""
+        app.middleware(self._notice)
+        app.event("app_home_opened")(self._on_opened)
+
+    def _on_opened(self, event: JSON, context: BoltContext) -> None:
+        if event.get("tab", "home") == "home":
+            self.opened(Viewer(user=event["user"], outside=bool(context.get(OUTSIDE))))
+
+    def _notice(self, body: JSON, context: BoltContext, next_: Callable[[], None]) -> None:
+        """Keep the tab of a person up to date who presses a button on it."""
+        if (body.get("view") or {}).get("type") == "home":
+            self._remember(replace(caller_of(body, context).viewer, channel=""))
+        next_()
+
     def opened(self, viewer: Viewer) -> None:
+        self._remember(viewer)
         with self._lock:
             if viewer.user in self._waiting:
                 return
             self._waiting.add(viewer.user)
         self._pool.submit(self._publish, viewer)
+
+    def keep_fresh(self, stop: threading.Event) -> None:
+        """Compare the open tabs with the deployments until `stop` is set."""
+        while not stop.wait(COMPARED_EVERY.total_seconds()):
+            try:
+                self.refresh()
+            except RedisError as error:
+                _LOG.warning("Home tabs cannot be kept up to date: %s", error)
+            except Exception as error:  # noqa: BLE001 - without this thread, open tabs are outdated
+                new_incident(error)
+
+    def refresh(self) -> None:
+        """Publish the tabs whose deployments have changed, as far as Slack's budget allows; the others later."""
+        if not (viewers := self._viewers()):
+            return
+        everything = self._context.deployments.all()
+        for viewer in viewers:
+            if _mark(self._context.sight.of(viewer, everything)) == self._marks.get(viewer.user):
+                continue
+            try:
+                self._slack.publish_home(viewer.user, self._view(viewer), leave=LEFT_TO_OTHERS)
+            except SlackBusy:
+                self._forget_mark(viewer)
+                return
+            except SlackFailed as failed:
+                _LOG.info("The Home tab of %s could not be kept up to date: %s", viewer.user, failed)
+
+    def _viewers(self) -> list[Viewer]:
+        """The people who may look at their tab now, and whose tab is not about to be published."""
+        oldest = self._clock() - SHOWN_FOR.total_seconds()
+        with self._lock:
+            self._seen = {user: found for user, found in self._seen.items() if found[0] >= oldest}
+            self._marks = {user: mark for user, mark in self._marks.items() if user in self._seen}
+            return [viewer for user, (_, viewer) in self._seen.items() if user not in self._waiting]
+
+    def _remember(self, viewer: Viewer) -> None:
+        with self._lock:
+            self._seen.pop(viewer.user, None)
+            self._seen[viewer.user] = self._clock(), viewer
+            while len(self._seen) > VIEWERS:
+                del self._seen[next(iter(self._seen))]
+
+    def _forget_mark(self, viewer: Viewer) -> None:
+        with self._lock:
+            self._marks.pop(viewer.user, None)
 
     def _publish(self, viewer: Viewer) -> None:
         try:
@@ -45,7 +146,33 @@ class HomeTab:
             with self._lock:
                 self._waiting.discard(viewer.user)
 
-    def _view(self, viewer: Viewer) -> dict[str, object]:
+    def _view(self, viewer: Viewer) -> JSON:
         """The newest state: a pause before the call may last minutes."""
-        deployments = self._context.sight.of(viewer, self._context.deployments.all())
-        return home_view.home(deployments, self._context.now(), viewer.user)
+        house = self._house(viewer)
+        with self._lock:
+            self._marks[viewer.user] = _mark(house.running)
+        return home_view.home(house, self._context.now())
+
+    def _house(self, viewer: Viewer) -> House:
+        deployments, sight, now = self._context.deployments, self._context.sight, self._context.now()
+        zone = sight.zone(viewer.user)
+        ended = deployments.ended(min(month_start(now, zone), now - ENDS_SHOWN_FOR))
+        # Without their logs, the people who may see deployments are not known.
+        left_out, lost = (0, 0) if viewer.outside else (ended.left_out, len(deployments.lost()))
+        house = House(
+            user=viewer.user,
+            running=tuple(sight.of(viewer, deployments.all())),
+            ended=replace(ended, states=tuple(sight.of(viewer, ended.states)), left_out=left_out),
+            lost=lost,
+            zone=zone,
+        )
+        rows = (state.id for state in home_view.rows_of(house))
+        links = {id_: link for id_ in rows if (link := self._context.channels.card_link(id_)) is not None}
+        return replace(house, links=links)
+
+
+def _mark(states: Sequence[Deployment]) -> Mark:
+    return tuple(
+        (state.id, condition_of(state).status.value, len(state.ready), state.wanted, str(state.usd_per_hour))
+        for state in states
+    )

@@ -1,39 +1,147 @@
-"""PURE: the app's Home tab: the deployments, and how to start."""
+"""PURE: the app's Home tab: what is spent, the deployments, the last ends, and how to start."""
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
-from bot.views import help as help_
-from bot.views import status
-from bot.views.blocks import context, divider, header, section
-from bot.views.words import user as mention
-from workers.deployment.state import Deployment
+from msgspec import Struct
 
-NONE_OF_YOURS = "You have no deployments. `/mixtral launch` starts a model."
+from bot.language.command import SLASH, Launch
+from bot.language.suggestions import command_text
+from bot.views import spending, status, words
+from bot.views.amounts import count, moment, usd
+from bot.views.blocks import Block, actions, button, context, divider, header, section
+from bot.views.escape import clip, escape, inert
+from workers.deployment.condition import is_ending
+from workers.deployment.events import DeploymentId
+from workers.deployment.state import Deployment, EndedDeployments
+
+LAUNCH = "launch_form"
+"""Action id of the buttons that open the form of a launch. The value is a command that prefills it."""
+MAX_ROWS = 30
+MAX_ENDS = 5
+MAX_VALUE = 2000
+MAX_CAUSE = 300
+
+ABOUT = (
+    "This bot rents the cheapest machine that fits a model, starts the model, and shows its endpoint and its cost in "
+    "the channel. Nothing is running now."
+)
+HELP = (
+    "To ask a model, mention the bot in a channel, or write to it under *Messages*. `/mixtral help` lists the "
+    "commands. People who can read the channel of a launch can see and ask the deployment. Only the launcher and the "
+    "admins can scale and end it."
+)
 
 
-def home(deployments: Sequence[Deployment], now: datetime, user: str) -> dict[str, Any]:
-    """A Home view for one person: their deployments first."""
-    mine = [d for d in deployments if d.place.user == user]
-    others = [d for d in deployments if d.place.user != user]
+class House(Struct, frozen=True, kw_only=True):
+    """What one person may see."""
+
+    user: str
+    running: tuple[Deployment, ...]
+    ended: EndedDeployments
+    """Newest first."""
+    lost: int = 0
+    """Number of deployments that have not ended and whose logs cannot be read."""
+    links: Mapping[DeploymentId, str] = {}
+    """Addresses of the cards."""
+    zone: tzinfo = UTC
+
+
+def rows_of(house: House) -> list[Deployment]:
+    """The deployments that have a row: the viewer's first."""
+    return sorted(house.running, key=lambda state: (state.place.user != house.user, state.name))[:MAX_ROWS]
+
+
+def home(house: House, now: datetime) -> dict[str, Any]:
+    """A Home view for one person."""
+    sums = spending.spending(house.running, house.ended, now, house.zone, lost=house.lost)
+    has_past = bool(house.running or house.ended.states or sums.left_out)
     blocks = [
-        header("Models on rented GPUs, from Slack"),
-        section(
-            f"Hello {mention(user)}. `/mixtral launch` in a channel finds the cheapest machine that fits, starts the "
-            "model and shows its endpoint. To ask the model something, mention the bot, or send it a message here."
-        ),
+        header("Models on rented GPUs"),
+        *([] if house.running else [section(f"Hello {words.user(house.user)}. {ABOUT}")]),
+        *(spending.blocks(sums, now, house.zone) if has_past else []),
+        actions([button("Launch a model…", LAUNCH, f"{SLASH} launch", style="primary")]),
+        *_running(house, now),
+        *_ended(house),
         divider(),
-        header("Your deployments"),
-        *status.overview(mine, now, nothing=NONE_OF_YOURS if others else status.NOTHING).blocks,
+        context(HELP),
     ]
-    if others:
-        blocks += [header("Other deployments"), *status.overview(others, now).blocks]
-    blocks += [divider(), header("Commands"), *help_.help(None).blocks]
-    blocks.append(
-        context(
-            "People who can read the channel of a launch can see and ask the deployment. Only the launcher and the "
-            "admins can scale and end it."
-        )
-    )
     return {"type": "home", "blocks": blocks}
+
+
+def refused(sentence: str) -> dict[str, Any]:
+    """A Home view that shows a sentence alone."""
+    return {"type": "home", "blocks": [section(sentence)]}
+
+
+def _running(house: House, now: datetime) -> list[Block]:
+    rows = rows_of(house)
+    blocks: list[Block] = []
+    for title, shown in (
+        ("Your deployments", [d for d in rows if d.place.user == house.user]),
+        ("Other deployments", [d for d in rows if d.place.user != house.user]),
+    ):
+        if shown:
+            blocks += [header(title), *(block for state in shown for block in _row(state, house, now))]
+    if left := len(house.running) - len(rows):
+        blocks.append(context(f"… and {count(left, 'more deployment')}: `/mixtral status` lists them."))
+    return blocks
+
+
+def _row(state: Deployment, house: House, now: datetime) -> list[Block]:
+    link = house.links.get(state.id)
+    card = f" · <{link}|Card>" if link else ""
+    mine = state.place.user == house.user
+    facts = [
+        *([] if mine else [f"launched by {words.user(state.place.user)}"]),
+        escape(words.short_model(state)),
+        f"{len(state.ready)} of {count(state.wanted, 'replica')} ready",
+        _price(state),
+        *([f"{usd(state.spent(now))} so far"] if state.spent(now) else []),
+    ]
+    first = f"{words.dot(state, now)} *{escape(state.name)}* {words.verdict(state, now)}{card}"
+    shown = section(f"{first}\n{' · '.join(facts)}")
+    return [shown] if is_ending(state) else [shown, _buttons(state)]
+
+
+def _buttons(state: Deployment) -> Block:
+    return actions(
+        [
+            button("Ask", "card_ask", state.id),
+            button("Scale", "card_scale", state.id),
+            button("End", "card_down", state.id, style="danger"),
+        ]
+    )
+
+
+def _price(state: Deployment) -> str:
+    """As in `status`; where it is known, with the sum of a day."""
+    short = status.price(state)
+    return f"{short} ({usd(state.usd_per_hour * 24)} per day)" if state.usd_per_hour else short
+
+
+def _ended(house: House) -> list[Block]:
+    shown = house.ended.states[:MAX_ENDS]
+    return [header("Ended recently"), *(_end(state) for state in shown)] if shown else []
+
+
+def _end(state: Deployment) -> Block:
+    assert state.ended is not None  # noqa: S101 - as EndedDeployments states
+    why = inert(clip(state.ended.failed, MAX_CAUSE)) if state.ended.failed else _by(state)
+    said = (
+        f"{words.dot(state)} *{escape(state.name)}* {words.verdict(state)} · {moment(state.ended.at)} · "
+        f"{words.what_it_cost(state, state.ended.at)}\n{why}"
+    )
+    return section(said) | {"accessory": button("Launch again…", LAUNCH, again(state))}
+
+
+def _by(state: Deployment) -> str:
+    return f"Ended by {words.user(state.stopped_by)}." if state.stopped_by else ""
+
+
+def again(state: Deployment) -> str:
+    """The command that launches it again; without its limits if these are too long for a button's value."""
+    name = state.name if state.name != state.recipe.name else None
+    whole = command_text(Launch(recipe=state.recipe.name, name=name, limits=state.limits))
+    return whole if len(whole) <= MAX_VALUE else command_text(Launch(recipe=state.recipe.name, name=name))

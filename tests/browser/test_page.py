@@ -182,7 +182,7 @@ def write_to_the_app_and_open_its_home(screen):
     screen.test_id("home-tab").click()
     home = screen.test_id("home")
     expect(home).to_contain_text(NAME)
-    expect(home).to_contain_text("2/2")
+    expect(home).to_contain_text("2 of 2")
     screen.look()
     screen.look_narrow_and_dark("home")
     screen.go("general")

@@ -16,6 +16,7 @@ from bot.language.grammar import parse
 from bot.language.question import Question
 from bot.prompting.ask_drafts import AskDrafts
 from bot.prompting.channel_store import ChannelStore
+from bot.prompting.given_answers import GivenAnswers
 from bot.slack.facts import ChannelFacts, PersonFacts
 from bot.slack.message import Message
 from tests.builders.logs import Logs
@@ -81,6 +82,8 @@ class Answers:
         self.asked: list[Question] = []
         self.claimed: set[str] = set()
         self.stopped: list[str] = []
+        self.running: dict[str, str] = {}
+        """Channels of the questions that are being answered, by key."""
 
     def ask(self, question: Question) -> bool:
         is_new = question.key not in {asked.key for asked in self.asked}
@@ -95,6 +98,12 @@ class Answers:
 
     def stop(self, channel: str, thread: str, pressed: str) -> None:
         self.stopped.append(thread)
+
+    def stop_one(self, channel: str, key: str) -> bool:
+        if self.running.get(key) != channel:
+            return False
+        self.stopped.append(key)
+        return True
 
     def deleted(self, channel: str, ts: str) -> None:
         raise NotImplementedError
@@ -118,6 +127,7 @@ class Office:
             answers=self.answers,
             settings=ChannelStore(redis),
             drafts=AskDrafts(redis),
+            given=GivenAnswers(redis),
             channels=self.channels,
             admins=frozenset({"UADMIN"}),
             sight=sight,

@@ -4,6 +4,7 @@ KEYS = {
     "mixtral:d:<deployment>": ("stream", "Log of a deployment, one event per entry. Expires 30 days after the deployment ended."),
     "mixtral:installation": ("string", "Id of the installation, which tags every machine. Set once, by the first worker."),
     "mixtral:feed": ("stream", "One entry for each appended event: the deployment (`d`) and the version (`v`). About 100,000 entries are kept."),
+    "mixtral:ledger": ("stream", "The requests, machines and ends of all deployments, with their prices (JSON), for as long as Redis keeps them."),
     "mixtral:names": ("hash", "Id of each deployment that has not ended, by its name."),
     "mixtral:past": ("sorted set", "`<name> <id>` of the deployments that ended in the last 30 days, by the time of the end in Unix seconds."),
     "mixtral:keys": ("hash", "Key of the launcher, by the deployment's id. Secret."),
@@ -15,6 +16,7 @@ KEYS = {
     "mixtral:gateway": ("string", "Identity of the gateway that controls HAProxy. Expires 10 seconds after it was last renewed."),
     "mixtral:channels": ("hash", "Current ids of the channels whose ids Slack has changed, by their first ids."),
     "mixtral:config": ("hash", "What people set with `config` (JSON), by the first id of the channel; for direct messages, by the person's id."),
+    "mixtral:draft:<user>:<id_>": ("string", "What an open form for a question is about (JSON): where it is asked, and the message that is quoted. Expires after 1 day."),
     "mixtral:cards": ("hash", "Card of each deployment: its channel, message and last content (JSON), by the deployment's id."),
     "mixtral:follower:position": ("string", "Position in `mixtral:feed` up to which the cards are written."),
     "mixtral:questions": ("hash", "Prompts that have no answer yet (JSON), by the question's key."),
@@ -23,6 +25,7 @@ KEYS = {
     "mixtral:thread:<channel>:<root>": ("hash", "A thread that the bot answers in: `deployment`, which answered last. Expires 7 days after the last answer."),
     "mixtral:texts:<channel>:<root>": ("hash", "Conversation of a thread: prompts (`p:<ts>`), answers (`a:<ts>`). Expires 1 hour after the last answer."),
     "mixtral:told:<channel>:<user>": ("string", "Marks a person of another company as told why they get no answer. Expires after 1 day."),
+    "mixtral:told:home:<user>": ("string", "Marks the Home tab of a person of another company as emptied. Expires after 10 minutes."),
     "mixtral:rate:<method>": ("string", "Time, in Unix milliseconds, at which the budget of a Slack method is full again. Expires 1 second later."),
     "mixtral:rate:<method>:<channel>": ("string", "The same for `chat.postMessage`, by channel."),
 }  # fmt: skip

@@ -114,9 +114,14 @@ def test_a_question_about_a_message_is_answered_in_its_thread_with_the_message_a
         assert prompt.startswith("Is that right?\n\nThe message that this is about, by Ada")
         assert prompt.endswith("Mayonnaise is a *dressing*, see https://example.com")
 
-        place.ada.say(MIXTRAL, "And ketchup?", ts)
+        said = place.robin.wait_for_message(MIXTRAL, lambda m: "answer_again" in str(m["blocks"]), thread_ts=ts)
+        place.robin.press(said, "answer_again")
         place.robin.wait_for(lambda _: len(slow.asked) == 2)
-        assert prompt in [m["content"] for m in slow.asked[1]["messages"]][0]
+        assert asked(slow)[1] == f"Mayonnaise is a *dressing*, see https://example.com\n\n{prompt}", "asked again"
+        place.settled(ts)
+        place.ada.say(MIXTRAL, "And ketchup?", ts)
+        place.robin.wait_for(lambda _: len(slow.asked) == 3)
+        assert prompt in next(m["content"] for m in slow.asked[2]["messages"])
 
 
 def test_about_a_message_where_the_bot_is_not_the_answer_comes_privately_and_the_form_says_so(place, engine):

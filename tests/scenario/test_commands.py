@@ -25,6 +25,7 @@ from bot.listeners import Listeners
 from bot.prompting import pool as prompting
 from bot.prompting.ask_drafts import AskDrafts
 from bot.prompting.channel_store import ChannelStore
+from bot.prompting.given_answers import GivenAnswers
 from bot.prompting.store import Threads
 from bot.run import quick_redis, slack_of
 from bot.sandbox import events
@@ -66,6 +67,9 @@ class Answers:
     def stop(self, channel, thread, pressed):
         raise NotImplementedError
 
+    def stop_one(self, channel, key):
+        raise NotImplementedError
+
     def deleted(self, channel, ts):
         raise NotImplementedError
 
@@ -86,6 +90,7 @@ class Bot:
         self.nudged = []
         self.answers = Answers()
         self.requests = Deployments(redis, self.nudged.append, {})
+        self.running = Logs(redis)
         self.client = WebClient(BOT_TOKEN, base_url=slack.api_url)
         channels = SlackChannels(slack_of(settings, redis, timeout=ACK_TIMEOUT), redis)
         directory = channels.directory
@@ -98,6 +103,7 @@ class Bot:
             answers=self.answers,
             settings=ChannelStore(redis),
             drafts=AskDrafts(redis),
+            given=GivenAnswers(redis),
             channels=channels,
             admins=frozenset(),
             sight=sight,
@@ -110,7 +116,8 @@ class Bot:
         admission = Admission(
             Home(team=TEAM_ID), directory=directory, slack=calls, redis=redis, later=self._later, bot_user=BOT_USER
         )
-        Listeners(self.context, Threads(redis), BOT_USER, self._later, calls, admission=admission).register(self.app)
+        self.listeners = Listeners(self.context, Threads(redis), BOT_USER, self._later, calls, admission=admission)
+        self.listeners.register(self.app)
         self._close = serve_sockets(self.app, APP_TOKEN, Lockout(pytest.fail))
 
     def card(self, name, channel=MIXTRAL):
@@ -122,7 +129,7 @@ class Bot:
 
     def put(self, name):
         """A deployment of Robin's that answers."""
-        return Logs(self.redis).put(name, "http://127.0.0.1:1", MIXTRAL, user=ROBIN)
+        return self.running.put(name, "http://127.0.0.1:1", MIXTRAL, user=ROBIN)
 
     def close(self):
         self._close()
@@ -482,3 +489,23 @@ def test_an_error_that_nobody_expected_is_owned_up_to(bot, robin):
     bot.redis.xadd("mixtral:d:d-odd", {"e": "no JSON"}, id="1-0")
     assert "it is damaged" in answered(robin, "/mixtral status odd")
     assert "incident" not in answered(robin, "/mixtral status")
+
+
+def test_home_is_a_dashboard_whose_buttons_work(bot, robin, ada):
+    id_ = bot.put("fast")
+    posted = bot.client.chat_postMessage(channel=MIXTRAL, text="card")
+    bot.redis.hset("mixtral:cards", id_, f'{{"channel": "{MIXTRAL}", "ts": "{posted["ts"]}"}}')
+    over = bot.put("over")
+    bot.running.append(bot.running.story(over).stopped().ended())
+    robin.open_home()
+    home = robin.wait_for(lambda p: p.home())
+    said = words(home)
+    assert "*fast* is ready" in said
+    assert "|Card>" in said
+    assert "*over* is down" in said
+    robin.press_in(home, "card_scale")
+    [modal] = robin.wait_for(lambda p: p.modals())
+    robin.submit(modal, {"replicas": "2"})
+    robin.wait_for(lambda _: bot.requests.get("fast").wanted == 2)
+    bot.listeners.home.refresh()
+    robin.wait_for(lambda p: "of 2 replicas" in words(p.home()))

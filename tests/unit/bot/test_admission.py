@@ -29,7 +29,13 @@ class AtOnce(Executor):
 class Slack:
     def __init__(self):
         self.told = []
+        self.homes = []
         self.refuses = False
+
+    def publish_home(self, user, view):
+        if self.refuses:
+            raise SlackRefused("user_not_found")
+        self.homes.append((user, view))
 
     def whisper(self, channel, user, message, *, thread=None):
         if self.refuses:
@@ -87,7 +93,6 @@ def test_each_stranger_is_told_once_in_each_channel_and_in_the_thread_in_which_t
         said(subtype="channel_join"),
         said(type="agent_session_stopped"),
         said(type="reaction_added"),
-        said(type="app_home_opened"),
     ],
 )
 def test_a_stranger_who_does_not_address_the_bot_is_told_nothing_and_leaves_no_line(
@@ -98,6 +103,19 @@ def test_a_stranger_who_does_not_address_the_bot_is_told_nothing_and_leaves_no_l
     assert entered(slack, directory, redis, body) == (False, "")
     assert slack.told == []
     assert caplog.text == ""
+
+
+def test_a_stranger_who_opens_the_home_tab_finds_the_refusal_in_place_of_what_they_saw_when_let_in(
+    slack, directory, redis
+):
+    for _ in range(2):
+        assert entered(slack, directory, redis, said(type="app_home_opened")) == (False, "")
+    [(user, view)] = slack.homes
+    assert user == "UEVE"
+    assert [block["text"]["text"] for block in view["blocks"]] == [REFUSED.text]
+    slack.refuses = True
+    assert entered(slack, directory, redis, said(type="app_home_opened", user="UMAX")) == (False, "")
+    assert slack.told == []
 
 
 def test_without_redis_or_a_place_for_the_sentence_a_stranger_is_refused_all_the_same(slack, directory, redis):

@@ -5,10 +5,14 @@ from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from bot.commands.visibility import Viewer
-from bot.screens.home_tab import HomeTab
-from bot.views import home
-from tests.builders.events import BEGIN
+from bot.screens.home_tab import SHOWN_FOR, HomeTab
+from bot.slack.facts import ChannelFacts, PersonFacts
+from bot.slack.failures import SlackBusy
+from tests.fakes.office import Office
+from tests.person import words
 
 
 class Slack:
@@ -17,39 +21,76 @@ class Slack:
     def __init__(self):
         self.views = []
         self.goes_on = Event()
+        self.is_busy = False
+        self.left = []
 
     def insist(self, call):
         call()
         self.goes_on.wait(5)
         return call()
 
-    def publish_home(self, user, view):
-        self.views.append(view)
+    def publish_home(self, user, view, *, leave=0):
+        if leave:
+            self.left.append(leave)
+        if self.is_busy:
+            raise SlackBusy(1)
+        self.views.append((user, words(view)))
 
 
-def tab_of(slack, pool, monkeypatch, states):
-    monkeypatch.setattr(home, "home", lambda deployments, now, user: deployments)
-    context: Any = SimpleNamespace(
-        deployments=SimpleNamespace(all=lambda: next(states)),
-        sight=SimpleNamespace(of=lambda viewer, deployments: deployments),
-        now=lambda: BEGIN,
-    )
+class Clock:
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def office(redis):
+    return Office(redis)
+
+
+@pytest.fixture
+def slack():
+    return Slack()
+
+
+class AtOnce:
+    """Does what is submitted before `submit` returns."""
+
+    def submit(self, work, *arguments):
+        work(*arguments)
+
+
+def opened(office, slack, *viewers, clock=None):
+    """The tabs of viewers who have opened theirs."""
     calls: Any = slack
-    return HomeTab(context, calls, pool)
-
-
-def test_a_home_tab_that_is_published_after_a_pause_shows_the_newest_state(monkeypatch):
-    slack = Slack()
+    pool: Any = AtOnce()
+    tab = HomeTab(office.context, calls, pool, clock=clock or Clock())
     slack.goes_on.set()
+    for viewer in viewers or ("U1",):
+        tab.opened(Viewer(user=viewer))
+    slack.views.clear()
+    return tab
+
+
+def test_a_home_tab_that_is_published_after_a_pause_shows_the_newest_state(office, slack):
+    calls: Any = slack
     with ThreadPoolExecutor(1) as pool:
-        tab_of(slack, pool, monkeypatch, iter(["before the pause", "after it"])).opened(Viewer(user="U1"))
-    assert slack.views[-1] == "after it"
+        HomeTab(office.context, calls, pool).opened(Viewer(user="U1"))
+        while not slack.views:
+            slack.goes_on.wait(0.01)
+        office.running.start("late")
+        slack.goes_on.set()
+    assert "late" not in slack.views[0][1]
+    assert "late" in slack.views[-1][1]
 
 
-def test_a_person_who_opens_their_home_again_and_again_while_slack_asks_for_a_pause_waits_once(monkeypatch):
-    slack, later = Slack(), []
+def test_a_person_who_opens_their_home_again_and_again_while_slack_asks_for_a_pause_waits_once(office, slack):
+    later = []
     pool: Any = SimpleNamespace(submit=lambda *work: later.append(work))
-    tab = tab_of(slack, pool, monkeypatch, iter("abcd"))
+    calls: Any = slack
+    tab = HomeTab(office.context, calls, pool)
     for user in ("U1", "U1", "U2"):
         tab.opened(Viewer(user=user))
     assert len(later) == 2
@@ -58,3 +99,65 @@ def test_a_person_who_opens_their_home_again_and_again_while_slack_asks_for_a_pa
         work(viewer)
     tab.opened(Viewer(user="U1"))
     assert len(later) == 3
+
+
+def test_an_open_tab_follows_what_becomes_of_a_deployment_and_rests_while_nothing_changes(office, slack):
+    id_ = office.running.start("fast")
+    tab = opened(office, slack)
+    tab.refresh()
+    assert slack.views == []
+    office.running.append(office.running.story(id_).answers_at("http://127.0.0.1:1"))
+    tab.refresh()
+    tab.refresh()
+    [(user, shown)] = slack.views
+    assert user == "U1"
+    assert "*fast* is ready" in shown
+    assert slack.left == [10]
+
+
+def test_a_tab_of_somebody_who_does_not_see_the_deployment_is_left_alone(office, slack):
+    office.directory.channels["C0SECRET"] = ChannelFacts()
+    tab = opened(office, slack, "U1", "U2")
+    office.running.start("fast", "C0SECRET", user="U1")
+    tab.refresh()
+    assert [user for user, _ in slack.views] == ["U1"]
+
+
+def test_a_tab_is_kept_up_to_date_for_ten_minutes(office, slack):
+    clock = Clock()
+    tab = opened(office, slack, clock=clock)
+    clock.now += SHOWN_FOR.total_seconds() + 1
+    office.running.start("fast")
+    tab.refresh()
+    assert slack.views == []
+
+
+def test_what_slack_s_budget_does_not_allow_now_is_published_at_the_next_comparison(office, slack):
+    tab = opened(office, slack)
+    office.running.start("fast")
+    slack.is_busy = True
+    tab.refresh()
+    slack.is_busy = False
+    tab.refresh()
+    assert len(slack.views) == 1
+
+
+def test_the_sums_are_in_the_time_zone_of_the_viewer_if_slack_returns_it(office, slack):
+    office.running.put("fast", "http://127.0.0.1:1")
+    office.directory.people["U1"] = PersonFacts(tz="Asia/Tokyo")
+    office.directory.people["U2"] = PersonFacts(tz="Mars/Olympus")
+    tab = opened(office, slack, "U1", "U2")
+    office.running.start("slow")
+    tab.refresh()
+    assert "Days and months are those of Asia/Tokyo." in slack.views[0][1]
+    assert "Days and months are those of UTC." in slack.views[1][1]
+
+
+def test_a_person_of_another_company_learns_nothing_of_deployments_that_they_cannot_see(office, slack, redis):
+    redis.hset("mixtral:names", "lost", "d-lost")
+    tab = opened(office, slack, "U1")
+    calls: Any = slack
+    HomeTab(office.context, calls, AtOnce()).opened(Viewer(user="U2", outside=True))  # type: ignore[arg-type]
+    assert "cannot be read" not in slack.views[-1][1]
+    tab.opened(Viewer(user="U1"))
+    assert "Without 1 deployment whose log cannot be read." in slack.views[-1][1]

@@ -30,6 +30,7 @@ from tests.gallery import (
     climbing,
     degraded,
     failed,
+    house,
     in_the_cloud,
     offers,
     rungs,
@@ -411,7 +412,8 @@ def test_a_long_life_fits_into_one_message():
 def test_many_deployments_many_recipes_and_long_logs_fit_into_one_message():
     states = [two().state] * 500
     fits(status.overview(states, two().now))
-    check.check_view(home.home(states, two().now, "U0ROBIN0001"), "home")
+    crowd = house(running=tuple(states), ended=tuple([failed().state] * 300))
+    check.check_view(home.home(crowd, two().now), "home")
     fits(recipes.recipes([MIXTRAL] * 400, ["wrong " * 300] * 40))
     fits(logs.logs("x", [Tail(replica=n, place="local here", tail="<&>" * 40_000) for n in range(60)]))
     fits(logs.logs("x", [Tail(replica=1, place="local here", tail="")]))
