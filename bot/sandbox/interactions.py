@@ -103,7 +103,7 @@ class Interactions:
             "channel": {"id": channel.id, "name": _name(channel)},
             "response_url": f"{self._base_url}/actions/{path}",
         }
-        del payload["user"]["username"]  # which only other interactions have
+        del payload["user"]["username"], payload["api_app_id"]  # which only other interactions have
         return await self._send(payload)
 
     async def action_in_view(self, user: UserId, view: JSON, action: JSON, state: JSON) -> JSON:
