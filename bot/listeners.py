@@ -12,12 +12,12 @@ from slack_bolt.error import BoltUnhandledRequestError
 
 from bot.admission import OUTSIDE, Admission
 from bot.commands import handlers
-from bot.commands.context import Caller, CommandContext
+from bot.commands.context import CommandContext
 from bot.commands.delivery import after_ack
 from bot.commands.message_commands import MessageCommands
 from bot.commands.settle import new_incident, settle, unexpected
 from bot.commands.strangers import sender_of
-from bot.language.command import SLASH, Command, Config, UsageError
+from bot.language.command import SLASH
 from bot.language.grammar import parse
 from bot.language.question import is_for_others, of_message
 from bot.prompting.attached import has_attachments
@@ -25,8 +25,10 @@ from bot.prompting.store import Threads
 from bot.screens.answer_buttons import AnswerButtons
 from bot.screens.ask_form import AskForm
 from bot.screens.card_buttons import CardButtons
+from bot.screens.command_buttons import CommandButtons
 from bot.screens.config_form import ConfigForm
 from bot.screens.home_tab import HomeTab
+from bot.screens.launch_form import LaunchForm
 from bot.screens.presses import Presses, caller_of, until_ack
 from bot.slack.calls import SlackCalls
 from bot.slack.message import JSON, Message
@@ -69,16 +71,17 @@ class Listeners:
         self._presses = Presses(context, slack, later)
         self._admission = admission
         self._commands = MessageCommands(context, bot_user, later, slack)
-        self._config = ConfigForm(self._presses)
         self.home = HomeTab(context, slack, homes or later)
 
     def register(self, app: App) -> None:
         app.middleware(self._admission.admit)
         app.command(SLASH)(self.command)
         CardButtons(self._presses).register(app)
+        CommandButtons(self._presses).register(app)
+        LaunchForm(self._presses).register(app)
         AnswerButtons(self._presses).register(app)
         AskForm(self._presses).register(app)
-        self._config.register(app)
+        ConfigForm(self._presses).register(app)
         self.home.register(app)
         app.event("app_mention")(self.message)
         app.event("agent_session_stopped")(self.session_stopped)
@@ -91,7 +94,9 @@ class Listeners:
         command = parse(body.get("text") or "")
 
         def work() -> Message:
-            return settle(type(command).__name__.lower(), caller, lambda: self._carried_out(command, caller))
+            return settle(
+                type(command).__name__.lower(), caller, lambda: handlers.handle(command, caller, self._context)
+            )
 
         working = self._later.submit(work)
         try:
@@ -99,12 +104,6 @@ class Listeners:
         except FutureTimeoutError:
             in_ack(ack, A_MOMENT)
             working.add_done_callback(lambda done: after_ack(done.result(), caller))
-
-    def _carried_out(self, command: Command | UsageError, caller: Caller) -> Message:
-        """The reply to a slash command. Some commands open a form instead."""
-        if isinstance(command, Config):
-            return self._config.command(caller)
-        return handlers.handle(command, caller, self._context)
 
     def message(self, body: JSON, event: JSON, context: BoltContext) -> None:
         """Ask, if a message is a prompt: a direct message, a mention, or in a thread that the bot answered."""

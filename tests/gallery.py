@@ -20,6 +20,7 @@ from bot.views import (
     end_question,
     endpoint,
     home,
+    launch_form,
     logs,
     plan,
     recipes,
@@ -31,6 +32,7 @@ from bot.views import help as help_view
 from bot.views import key_messages as keys
 from bot.views.answer_choice import choice
 from bot.views.card import card
+from bot.views.price_now import from_price, price_now
 from recipes.schema import Note, Recipe
 from tests.builders.events import BEGIN, KEY, PLACE
 from tests.builders.offers import offer, spot_offer
@@ -472,10 +474,28 @@ def keyed() -> Story:
 NOTE = Note(field="workdir", line=4, meaning="files are not copied to the machine; put them into its image")
 
 
+def launching() -> tuple[launch_form.Entered, launch_form.Offered]:
+    """A form with each of its inputs."""
+    entered = launch_form.Entered(recipe="mixtral-8x7b", spot=True, max_price="12.50", channel="D0HOME00001")
+    usable = tuple(Rung(offer=o, usable=True) for o in (spot_offer("aws use1-az1", "3.80", "L4:4"), offer(usd="8.80")))
+    offered = launch_form.Offered(
+        recipes=(("mistral-7b", "from 0.70 USD/h"), ("mixtral-8x7b", from_price(usable[1:]))),
+        name="mixtral-8x7b",
+        replicas=(1, 0, 50),
+        gpus=("L4:8", "A100-80GB:2"),
+        clouds=("aws", "gcp"),
+        env=("MODEL_REVISION",),
+        secrets=("THE_KEY_ID",),
+        price=price_now(usable, "", replicas=2),
+    )
+    return entered, offered
+
+
 def views() -> dict[str, dict[str, Any]]:
     """The modal and the Home tab."""
     return {
         "modal end": end_question.modal(two().state),
+        "modal launch": launch_form.modal(*launching(), opened_in="", asks_channel=True),
         "modal scale": scale.modal(two().state, two().now),
         "modal scale, by load": scale.modal(by_load().state, by_load().now),
         "modal config": channel_config.modal(CONFIGURED, "C0MIXTRAL01", ["fast", "mixtral-8x7b"]),

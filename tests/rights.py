@@ -24,6 +24,7 @@ CELLS = {
     "others": "refused, with the names of the people who may do it",
     "shown": "what is set is shown, with the people who may change it",
     "no guest": "refused: a launch costs money",
+    "not in": "refused: the person is not in the channel that the payload names",
     "stranger": "refused, with one private sentence (for mentions and direct messages: one per channel and day)",
     "silent": "nothing happens, and no message is shown",
     "ended": "refused: it has ended",
@@ -53,6 +54,9 @@ scale             yes      yes     others  unknown   others   others  stranger o
 scale button      yes      yes     others  -         others   others  stranger others  unknown ended   silent
 scale modal       yes      yes     others  -         others   others  stranger others  unknown ended   who
 down              yes      yes     others  unknown   others   others  stranger others  -       ended   who
+command button    yes      yes     others  -         others   others  stranger others  unknown ended   silent
+launch form       yes      yes     yes     yes       no guest yes     stranger yes     -       -       silent
+form submitted    yes      yes     yes     yes       no guest yes     stranger yes     not in  -       who
 down button       yes      yes     others  -         others   others  stranger others  unknown ended   silent
 down modal        yes      yes     others  -         others   others  stranger others  unknown ended   who
 keep trying       yes      yes     others  -         others   others  stranger others  unknown ended   silent

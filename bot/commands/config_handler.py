@@ -3,11 +3,11 @@
 from msgspec.structs import replace
 
 from bot.commands.context import Caller, CommandContext
-from bot.commands.errors import CommandError
+from bot.commands.errors import CommandError, NotShown
 from bot.commands.lookup import check_present, seen
 from bot.language.channel_settings import ChannelSettings
 from bot.language.question import is_direct
-from bot.slack.message import Message
+from bot.slack.message import NOTHING, Message
 from bot.views import channel_config
 from workers.deployment.condition import is_ending
 
@@ -15,17 +15,20 @@ CHANGES = "Change them with `/mixtral config`."
 
 
 def config(caller: Caller, context: CommandContext) -> Message:
-    """The settings that hold in the caller's channel, and who may change them."""
+    """Open the form of the settings; show them to a person who may not change them, and where no modal opens.
+
+    Raises CommandError if the bot cannot write in the channel.
+    """
     settings = context.settings.of(caller.channel, caller.user)
-    who = CHANGES if may_configure(caller.channel, caller, context) else f"{_who(context)} can change them."
-    return channel_config.shown(settings, caller.channel, who)
-
-
-def form(caller: Caller, context: CommandContext) -> dict[str, object]:
-    """The form of the settings. Raises CommandError if the bot cannot write in the channel."""
+    if not may_configure(caller.channel, caller, context):
+        return channel_config.shown(settings, caller.channel, f"{_who(context)} can change them.")
     check_present(caller, context, "Settings have no effect here", "type the command again")
-    settings = context.settings.of(caller.channel, caller.user)
-    return channel_config.modal(settings, caller.channel, askable_here(caller, context))
+    view = channel_config.modal(settings, caller.channel, askable_here(caller, context))
+    try:
+        context.channels.open_modal(caller.once, view)
+    except NotShown:  # as after a mention, which opens no modal
+        return channel_config.shown(settings, caller.channel, CHANGES)
+    return NOTHING
 
 
 def askable_here(caller: Caller, context: CommandContext) -> list[str]:

@@ -13,7 +13,7 @@ from bot.language.question import Question, QuestionKey
 from bot.prompting.ask_drafts import AskDrafts
 from bot.prompting.channel_store import ChannelStore
 from bot.prompting.given_answers import GivenAnswers
-from bot.slack.message import Message
+from bot.slack.message import JSON, Message
 from workers.api import Deployments
 from workers.deployment.events import DeploymentId
 from workers.placement.ladder import Ladder
@@ -45,6 +45,7 @@ class Channels(Protocol):
     def readers(self, channel: str) -> tuple[str, ...]: ...
     def card_link(self, deployment: DeploymentId) -> str | None: ...
     def whisper(self, channel: str, user: str, message: Message) -> None: ...
+    def open_modal(self, trigger: str, view: JSON) -> None: ...
 
 
 class Answers(Protocol):

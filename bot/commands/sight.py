@@ -46,6 +46,10 @@ class Sight:
         """Return the deployments that the person may see."""
         return [state for state in states if self.sees(viewer, state)]
 
+    def is_member(self, viewer: Viewer) -> bool:
+        """Whether the viewer is a member of their channel; False if Slack does not answer."""
+        return member_reads(self._directory.members(viewer.channel), viewer)
+
     def person(self, user: str) -> PersonFacts | None:
         """Slack's data about a person; None if Slack does not answer."""
         return self._directory.person(user)

@@ -118,8 +118,13 @@ class Help(Struct, frozen=True, kw_only=True):
     command: str | None = None
 
 
+class Form(Struct, frozen=True, kw_only=True):
+    """Open the launch form: the slash command alone."""
+
+
 Command: TypeAlias = (
-    Launch
+    Form
+    | Launch
     | Status
     | Scale
     | Ask

@@ -18,6 +18,7 @@ from bot.language.command import (
     Config,
     Down,
     Endpoint,
+    Form,
     Help,
     Launch,
     Logs,
@@ -53,11 +54,11 @@ class Prompt(Struct, frozen=True, kw_only=True):
 
 
 def parse(text: str) -> Command | UsageError:
-    """The command in `text`, as Slack sends it, without the slash command itself. An empty text is `help`."""
+    """The command in `text`, as Slack sends it, without the slash command itself. An empty text is the form."""
     word, _ = _first_word(plain(text))
     word = SAME_AS.get(word.lower(), word.lower())
     if not word:
-        return Help()
+        return Form()
     return _command(word, text) if word in USAGES else _unknown(word, text)
 
 

@@ -4,12 +4,11 @@ import math
 
 from slack_bolt import App
 
-from bot.commands.config_handler import change, config, form, may_configure
+from bot.commands.config_handler import change
 from bot.commands.context import Caller
 from bot.commands.delivery import modal_of
 from bot.commands.errors import WrongInput
 from bot.language.channel_settings import MAX_SYSTEM_PROMPT, MAX_TEMPERATURE, ChannelSettings
-from bot.language.command import SLASH
 from bot.screens.presses import NOTHING, Presses, value_of, values_of
 from bot.slack.failures import SlackFailed
 from bot.slack.message import JSON, Message
@@ -19,7 +18,7 @@ IS_RESET = Message("The settings are reset to the defaults.")
 
 
 class ConfigForm:
-    """Opens the form, stores what is submitted, and announces it in the channel."""
+    """Stores what is submitted, and announces it in the channel."""
 
     def __init__(self, presses: Presses) -> None:
         self._presses = presses
@@ -28,12 +27,6 @@ class ConfigForm:
     def register(self, app: App) -> None:
         app.view(view_of.CALLBACK)(self._presses.submitted("config", self._submitted))
         app.action(view_of.RESET)(self._presses.click("reset", self._reset))
-
-    def command(self, caller: Caller) -> Message:
-        """Open the form; to a person who may not change the settings, show them."""
-        if not may_configure(caller.channel, caller, self._context):
-            return config(caller, self._context)
-        return self._presses.opened(caller, form(caller, self._context), f"{SLASH} config")
 
     def _submitted(self, view: JSON, caller: Caller) -> Message:
         channel = view["private_metadata"]

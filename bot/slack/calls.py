@@ -292,9 +292,13 @@ class SlackCalls:
         """Open a modal. A trigger is valid once, and for three seconds."""
         self._call("views.open", self._web.views_open, trigger_id=trigger, view=view)
 
-    def update_view(self, view_id: str, view: JSON, *, shown: str) -> None:
-        """Replace an open modal. `shown`: the hash of the view that is replaced; Slack refuses if it has changed."""
-        self._call("views.update", self._web.views_update, view_id=view_id, view=view, hash=shown)
+    def update_view(self, view_id: str, view: JSON, *, shown: str) -> str:
+        """Replace an open modal, and return the new view's hash.
+
+        `shown`: the hash of the view that is replaced; Slack refuses if it has changed.
+        """
+        updated = self._call("views.update", self._web.views_update, view_id=view_id, view=view, hash=shown)
+        return str((updated.get("view") or {}).get("hash") or "")
 
     def publish_home(self, user: str, view: JSON, *, leave: int = 0) -> None:
         """Replace a person's Home tab. `leave`: number of calls that stay available to others."""

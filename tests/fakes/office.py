@@ -18,7 +18,7 @@ from bot.prompting.ask_drafts import AskDrafts
 from bot.prompting.channel_store import ChannelStore
 from bot.prompting.given_answers import GivenAnswers
 from bot.slack.facts import ChannelFacts, PersonFacts
-from bot.slack.message import Message
+from bot.slack.message import JSON, Message
 from tests.builders.logs import Logs
 from tests.person import words as words_of
 from workers.api import Deployments
@@ -59,6 +59,13 @@ class Channels:
         self.whispered: list[tuple[str, str, str]] = []
         self.refuses: str | None = None
         self.companies: tuple[str, ...] = ()
+        self.opened: list[JSON] = []
+        """The modals that were opened. None opens while `refuses` is set."""
+
+    def open_modal(self, trigger: str, view: JSON) -> None:
+        if self.refuses:
+            raise NotShown(self.refuses)
+        self.opened.append(view)
 
     def readers(self, channel: str) -> tuple[str, ...]:
         return self.companies

@@ -19,7 +19,7 @@ def robin(line):
     with Person(line.page) as person:
         yield person
         for name in line.redis().hgetall("mixtral:names"):  # what a test that failed has left to the next
-            person.command(GENERAL, f"/mixtral down {name.decode()}")
+            person.end(GENERAL, name.decode())
         line.wait(lambda: not line.machines(), 30, "the end of all machines")
 
 
@@ -75,7 +75,7 @@ def test_launch_ask_scale_and_down(line, robin):
 
     # The end frees ports and name, and the card says how long it ran.
     addresses = [m.machine.address for m in line.machines()]
-    robin.command(GENERAL, "/mixtral down small")
+    robin.end(GENERAL, "small")
     card(robin, "small", "Down", "Ran")
     assert line.machines() == []
     for address in addresses:
@@ -99,7 +99,7 @@ def test_a_question_put_while_it_starts_waits_for_the_answer(line, robin):
     robin.command(MIXTRAL, "/mixtral ask slow What is mustard?")
     question = robin.wait_for_message(MIXTRAL, lambda m: "What is mustard?" in words(m))
     robin.wait_for_message(MIXTRAL, lambda m: is_answer(m, question["ts"]), thread_ts=question["ts"], timeout=40)
-    robin.command(MIXTRAL, "/mixtral down slow")
+    robin.end(MIXTRAL, "slow")
     robin.wait_for(lambda _: not line.machines(), 30)
 
 
@@ -130,5 +130,5 @@ def test_a_secret_that_the_worker_lacks_is_named(line, robin):
 def test_a_model_that_answers_nothing_is_told_of(line, robin):
     robin.command(GENERAL, "/mixtral launch silent")
     card(robin, "silent", "empty answer")
-    robin.command(GENERAL, "/mixtral down silent")
+    robin.end(GENERAL, "silent")
     robin.wait_for(lambda _: not line.machines(), 30)

@@ -42,6 +42,7 @@ from bot.sandbox.seed import (
     TEAM_ID,
 )
 from bot.slack.facts import ChannelFacts, PersonFacts
+from bot.views.escape import unmarked
 from tests.fakes.office import Office
 from tests.person import words
 from tests.rights import CELLS, COLUMNS, cells, rows
@@ -130,7 +131,7 @@ class Workspace:
         directory.channels = {OPS: ChannelFacts(), ACME: ChannelFacts(is_public=True, is_shared=True)}
         directory.joined = {
             OPS: frozenset({ROBIN, ADA}),
-            MIXTRAL: frozenset({ROBIN, ADA, NOOR, GUS, GRID}),
+            MIXTRAL: frozenset({ROBIN, ADA, NOOR, GUS, GRID, BOSS}),
             ACME: frozenset({ROBIN, ADA, EVE}),
         }
         directory.people = dict.fromkeys((ROBIN, ADA, NOOR, BOSS), PersonFacts(team=TEAM_ID)) | {
@@ -165,6 +166,7 @@ class Workspace:
         response = self.app.dispatch(BoltRequest(body=json.dumps(body), mode="socket_mode"))
         assert response.status == 200
         said = [text for _, text in self.slack.shown[before:]]
+        said += [words(view) for view in self.office.channels.opened]
         if response.body:
             ack = json.loads(response.body)
             said += [words(ack), words(ack.get("view") or {}), *(ack.get("errors") or {}).values()]
@@ -251,6 +253,19 @@ class Workspace:
             "actions": [{"type": "button", "action_id": "config_reset", "block_id": "b", "value": PLACES[name]}],
         }
         return self.sends(body)
+
+    def sends_form(self, channel):
+        values = {
+            "recipe": {"launching_recipe": {"selected_option": {"value": "scripted"}}},
+            "name": {"name": {"value": "new-1"}},
+        }
+        view = {
+            "type": "modal",
+            "callback_id": "launch_a_model",
+            "private_metadata": json.dumps({"channel": channel, "asks": False}),
+            "state": {"values": values},
+        }
+        return self.sends(self._interaction("view_submission") | {"view": view})
 
     def confirms(self, value):
         view = {"type": "modal", "callback_id": "end_deployment", "private_metadata": value, "state": {"values": {}}}
@@ -359,6 +374,9 @@ DEEDS: dict[str, Callable[..., str]] = {
     "scale button": partial(by_id, lambda it, id_: it.presses("card_scale", id_)),
     "scale modal": partial(by_id, lambda it, id_: it.submits(id_, "2")),
     "down": lambda it, name: it.types(f"down {name}"),
+    "command button": lambda it, name: it.presses("do_command", f"{it.ids.get(name, 'd-none')} /mixtral down {name}"),
+    "launch form": lambda it, name: it.presses("launch_form", "/mixtral launch scripted as new-1"),
+    "form submitted": lambda it, name: it.sends_form(OPS if it.who == "forged" else it.channel),
     "down button": partial(by_id, lambda it, id_: it.presses("card_down", id_)),
     "down modal": partial(by_id, lambda it, id_: it.confirms(id_)),
     "keep trying": partial(by_id, lambda it, id_: it.presses("card_keep_trying", id_)),
@@ -396,7 +414,10 @@ DONE = {
     "scale": "from 1 replica to 2",
     "scale button": "Replicas",
     "scale modal": "",
-    "down": "Ending",
+    "down": "End *closed-1*?",
+    "command button": "Ending",
+    "launch form": "Recipe",
+    "form submitted": "",
     "down button": "End *closed-1*?",
     "down modal": "",
     "keep trying": "tries again every",
@@ -413,6 +434,9 @@ DONE = {
     "model button": "Asked",
     "feedback button": "Thank you",
 }
+PLAIN = {"scale modal"}
+"""Modals that show a refusal at their inputs, as plain text."""
+NOT_THEIRS = dict.fromkeys(("config form", "config reset"), "can change these settings. Nothing was changed.")
 OVER = ("ended", "is down", "There is no deployment", "no longer")
 
 
@@ -425,10 +449,12 @@ def test_the_table_is_what_happens(redis, launched, cell):
         case "yes":
             assert DONE[cell.deed] in said
             assert "refused" not in said
+            if cell.deed == "form submitted":
+                assert it.office.requests.get("new-1").place.channel == it.channel
             if cell.deed == "scale modal":
                 assert it.office.requests.get(name).wanted == 2
             ended = it.office.requests.get(name).stopped_by is not None
-            assert ended is (cell.deed in {"down", "down modal"})
+            assert ended is (cell.deed in {"down modal", "command button"})
         case "listed":
             assert name in said
         case "hidden":
@@ -439,15 +465,15 @@ def test_the_table_is_what_happens(redis, launched, cell):
             assert said.replace(name, NOWHERE) == elsewhere
             assert said
             assert cell.deed != "choose button" or not it.office.answers.asked
-        case "others" if cell.deed.startswith("config"):
-            assert "can change these settings. Nothing was changed." in said
-            assert not it.redis.exists("mixtral:config")
         case "others":
-            assert f"<@{ROBIN}> launched *{name}*: only they or an admin" in said
+            sentence = NOT_THEIRS.get(cell.deed, f"<@{ROBIN}> launched *{name}*: only they or an admin")
+            assert (unmarked(sentence) if cell.deed in PLAIN else sentence) in said
         case "shown":
             assert "can change them" in said
         case "no guest":
             assert "Guests of the workspace cannot launch" in said
+        case "not in":
+            assert "you are not in this channel" in said
         case "stranger":
             assert said == REFUSED.text
         case "silent":

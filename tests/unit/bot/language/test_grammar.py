@@ -12,6 +12,7 @@ from bot.language.command import (
     Ask,
     Down,
     Endpoint,
+    Form,
     Help,
     Launch,
     ListKeys,
@@ -32,8 +33,8 @@ from workers.placement.limits import Limits
 @pytest.mark.parametrize(
     ("text", "command"),
     [
-        ("", Help()),
-        ("   ", Help()),
+        ("", Form()),
+        ("   ", Form()),
         ("help", Help()),
         ("help scale", Help(command="scale")),
         ("help deploy", Help(command="launch")),

@@ -165,6 +165,7 @@ function Messages({ channel, title, route }: { channel: Channel; title: string; 
         testid="message-list"
         messages={messages}
         firstNew={firstNew}
+        linked={route.message}
         sent={sent}
         top={<Beginning channel={channel} title={title} empty={messages.length === 0} />}
         onThread={openThread}
