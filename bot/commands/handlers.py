@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from bot.commands.context import Caller, CommandContext
 from bot.commands.cost_handler import cost
 from bot.commands.errors import CommandError, NotShown
-from bot.commands.key_handlers import list_keys, new_key, revoke_key
+from bot.commands.key_handlers import keys
 from bot.commands.launch_form import opened_by_command
 from bot.commands.launch_handler import launch
 from bot.commands.lookup import check, check_present, named, one, seen, which
@@ -74,12 +74,8 @@ def handle(command: Command | UsageError, caller: Caller, context: CommandContex
             return ask(command, caller, context)
         case Endpoint():
             return endpoint(command, caller, context)
-        case ListKeys():
-            return list_keys(command, caller, context)
-        case NewKey():
-            return new_key(command, caller, context)
-        case RevokeKey():
-            return revoke_key(command, caller, context)
+        case ListKeys() | NewKey() | RevokeKey():
+            return keys(command, caller, context)
         case Logs():
             return logs(command, caller, context)
         case Plan():
@@ -100,7 +96,7 @@ def handle(command: Command | UsageError, caller: Caller, context: CommandContex
 
 def misunderstood(error: UsageError) -> Message:
     hint = f"Did you mean {code(error.nearest)}?" if error.nearest else f"Usage: {code(error.usage)}"
-    return refusal_view.refusal(escape(error.sentence), hint=hint)
+    return refusal_view.refusal(escape(error.sentence), hint=hint, command=error.nearest or error.usage)
 
 
 def status(command: Status, caller: Caller, context: CommandContext) -> Message:
