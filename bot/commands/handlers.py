@@ -6,6 +6,7 @@ from typing import assert_never
 from msgspec import MsgspecError
 from msgspec.structs import replace
 
+from bot.commands.config_handler import config
 from bot.commands.context import Caller, CommandContext
 from bot.commands.cost_handler import cost
 from bot.commands.errors import CommandError, NotShown
@@ -20,6 +21,7 @@ from bot.language.command import (
     SLASH,
     Ask,
     Command,
+    Config,
     Cost,
     Down,
     Endpoint,
@@ -84,6 +86,8 @@ def handle(command: Command | UsageError, caller: Caller, context: CommandContex
             return cost(command, caller, context)
         case Recipes():
             return recipes(context)
+        case Config():
+            return config(caller, context)
         case Down():
             return down(command, caller, context)
         case Help():
@@ -128,7 +132,9 @@ def ask(command: Ask, caller: Caller, context: CommandContext) -> Message:
         response_url=caller.response_url,
         outside=caller.outside,
     )
-    found = route(question, context.askable.running(question), None, context.askable.ended(question))
+    default = context.settings.of(caller.channel, caller.user).default
+    running = context.askable.running(question, default=default)
+    found = route(question, running, None, context.askable.ended(question, default), default)
     if isinstance(found, NotRouted) and not found.choices:
         raise CommandError(escape(found.sentence))
     check_present(caller, context, "The question was not sent", "ask again")
