@@ -11,7 +11,7 @@ from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, EnvMissing, NoRecipe
 from bot.commands.key_handlers import list_keys, new_key, revoke_key
 from bot.commands.lookup import check, check_present, named, one, seen, which
-from bot.commands.plan_handler import check_limits, nearest_recipe, plan
+from bot.commands.plan_handler import cheapest, check_limits, nearest_recipe, plan
 from bot.commands.policy import Permission, may
 from bot.commands.recipe_catalog import name_from
 from bot.commands.scale_handler import scale_to
@@ -118,11 +118,13 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
     until = _end(command, caller, context)
     check_present(caller, context, "Nothing was started", "launch again")
     readers = context.channels.readers(caller.channel)
+    replicas = command.replicas or max(recipe.replicas, 1)
+    price = cheapest(command.limits, recipe, replicas, context)
     try:
         context.deployments.launch(
             recipe,
             name=name,
-            replicas=command.replicas or max(recipe.replicas, 1),
+            replicas=replicas,
             place=Place(team=caller.team, channel=caller.channel, user=caller.user, shared_with=readers),
             limits=command.limits,
             once=caller.once,
@@ -130,9 +132,9 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
         )
     except NameTaken as taken:
         raise _taken(taken, command, caller, context) from taken
-    others = f" {said}" if (said := read_by(readers)) else ""
-    ends = f" It ends {moment(until)}." if until else ""
-    return Message(text=f"Launching *{name}* … Its card follows here, and shows every step.{ends}{others}")
+    ends = f"It ends {moment(until)}." if until else ""
+    first = f"Launching *{name}* … Its card follows here, and shows every step."
+    return Message(text=" ".join(filter(None, (first, price, ends, read_by(readers)))))
 
 
 def _end(command: Launch, caller: Caller, context: CommandContext) -> datetime | None:

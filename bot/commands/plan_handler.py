@@ -12,6 +12,7 @@ from bot.language.command import SLASH, Launch, Plan
 from bot.language.suggestions import command_text
 from bot.slack.message import Message
 from bot.views import plan as plan_view
+from bot.views.amounts import count, per_hour_and_day
 from bot.views.escape import escape
 from recipes.schema import Recipe
 from workers.placement.ladder import Ladder, Rung
@@ -48,6 +49,16 @@ def check_limits(command: Launch, recipe: Recipe, context: CommandContext) -> No
         raise CommandError(
             f"{escape(why_empty)} Nothing was started.", hint=command_text(replace(command, limits=would_do))
         )
+
+
+def cheapest(limits: Limits, recipe: Recipe, replicas: int, context: CommandContext) -> str:
+    """What so many replicas cost by the cheapest offer, as a sentence; empty if that is free or not known."""
+    rungs, _ = context.ladder(recipe, limits)
+    price = next((rung.offer.usd_per_hour for rung in rungs if rung.usable), None)
+    if not price:
+        return ""
+    for_ = f" for {count(replicas, 'replica')}" if replicas > 1 else ""
+    return f"The cheapest offer costs {per_hour_and_day(price * replicas)}{for_}."
 
 
 def nearest_limits(recipe: Recipe, limits: Limits, ladder: Ladder) -> Limits | None:

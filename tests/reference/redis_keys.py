@@ -16,6 +16,7 @@ KEYS = {
     "mixtral:gateway": ("string", "Identity of the gateway that controls HAProxy. Expires 10 seconds after it was last renewed."),
     "mixtral:channels": ("hash", "Current ids of the channels whose ids Slack has changed, by their first ids."),
     "mixtral:cards": ("hash", "Card of each deployment: its channel, message and last content (JSON), by the deployment's id."),
+    "mixtral:launches": ("hash", "Times that the last 20 launches of a recipe took (JSON), by the recipe's name."),
     "mixtral:follower:position": ("string", "Position in `mixtral:feed` up to which the cards are written."),
     "mixtral:questions": ("hash", "Prompts that have no answer yet (JSON), by the question's key."),
     "mixtral:asked:<key>": ("string", "Marks a prompt as received, so that Slack's retry is ignored. Expires after 25 hours."),
