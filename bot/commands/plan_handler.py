@@ -58,7 +58,8 @@ def cheapest(limits: Limits, recipe: Recipe, replicas: int, context: CommandCont
     if not price:
         return ""
     for_ = f" for {count(replicas, 'replica')}" if replicas > 1 else ""
-    return f"The cheapest offer costs {per_hour_and_day(price * replicas)}{for_}."
+    cost = per_hour_and_day(round(price, 2) * replicas)  # as the sum on the card
+    return f"The cheapest offer costs {cost}{for_}."
 
 
 def nearest_limits(recipe: Recipe, limits: Limits, ladder: Ladder) -> Limits | None:
