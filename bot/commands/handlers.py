@@ -6,7 +6,9 @@ from typing import assert_never
 from msgspec import MsgspecError
 from msgspec.structs import replace
 
+from bot.commands.config_handler import config
 from bot.commands.context import Caller, CommandContext
+from bot.commands.cost_handler import cost
 from bot.commands.errors import CommandError, NotShown
 from bot.commands.key_handlers import list_keys, new_key, revoke_key
 from bot.commands.launch_form import opened_by_command
@@ -19,6 +21,8 @@ from bot.language.command import (
     SLASH,
     Ask,
     Command,
+    Config,
+    Cost,
     Down,
     Endpoint,
     Form,
@@ -57,7 +61,7 @@ from workers.deployment.state import Deployment
 LOG_LINES = 40
 
 
-def handle(command: Command | UsageError, caller: Caller, context: CommandContext) -> Message:
+def handle(command: Command | UsageError, caller: Caller, context: CommandContext) -> Message:  # noqa: C901 - one case each
     """Carry a command out. Raises CommandError, WorkersError, RecipeError, RedisError."""
     match command:
         case UsageError():
@@ -82,8 +86,12 @@ def handle(command: Command | UsageError, caller: Caller, context: CommandContex
             return logs(command, caller, context)
         case Plan():
             return plan(command, context)
+        case Cost():
+            return cost(command, caller, context)
         case Recipes():
             return recipes(context)
+        case Config():
+            return config(caller, context)
         case Down():
             return down(command, caller, context)
         case Help():
@@ -128,7 +136,9 @@ def ask(command: Ask, caller: Caller, context: CommandContext) -> Message:
         response_url=caller.response_url,
         outside=caller.outside,
     )
-    found = route(question, context.askable.running(question), None, context.askable.ended(question))
+    default = context.settings.of(caller.channel, caller.user).default
+    running = context.askable.running(question, default=default)
+    found = route(question, running, None, context.askable.ended(question, default), default)
     if isinstance(found, NotRouted) and not found.choices:
         raise CommandError(escape(found.sentence))
     check_present(caller, context, "The question was not sent", "ask again")

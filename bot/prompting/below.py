@@ -34,6 +34,7 @@ class BelowAnswers:
             deployment=deployment.id,
             name=deployment.name,
             model=end.model,
+            shown=asked.shown,
         )
         self._given.keep(answer)
         others = [(other.name, other.id) for other in self._askable.others(question, deployment.id)]

@@ -7,6 +7,7 @@ from bot.slack.message import Message
 from bot.views import attempts, endpoint, ladder, ladder_tasks, lost_control, offers, words
 from bot.views.amounts import count, duration, moment, seconds
 from bot.views.blocks import Block, actions, button, context, fenced, header, section
+from bot.views.command_button import again, form_button
 from bot.views.escape import clip, code, escape, inert
 from bot.views.readers import read_by
 from bot.views.rungs import missing_quota
@@ -250,7 +251,7 @@ def _buttons(deployment: Deployment) -> list[Block]:
     id_ = deployment.id
     status = condition_of(deployment).status
     if status is DeploymentStatus.ENDED:
-        return []
+        return [actions([form_button(again(deployment), "Launch again…")])]
     details = button("Details", "card_details", id_)
     if is_ending(deployment):
         return [actions([details])]

@@ -15,6 +15,8 @@ KEYS = {
     "mixtral:lease:<name>": ("string", "Lease that one process holds: `d:<id>`, `sweeper`, `prices`, `follower` or `question:<key>`. Expires unless renewed."),
     "mixtral:gateway": ("string", "Identity of the gateway that controls HAProxy. Expires 10 seconds after it was last renewed."),
     "mixtral:channels": ("hash", "Current ids of the channels whose ids Slack has changed, by their first ids."),
+    "mixtral:config": ("hash", "What people set with `config` (JSON), by the first id of the channel; for direct messages, by the person's id."),
+    "mixtral:draft:<user>:<id_>": ("string", "What an open form for a question is about (JSON): where it is asked, and the message that is quoted. Expires after 1 day."),
     "mixtral:cards": ("hash", "Card of each deployment: its channel, message and last content (JSON), by the deployment's id."),
     "mixtral:follower:position": ("string", "Position in `mixtral:feed` up to which the cards are written."),
     "mixtral:questions": ("hash", "Prompts that have no answer yet (JSON), by the question's key."),

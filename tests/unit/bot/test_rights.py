@@ -20,6 +20,7 @@ from bot.commands.sight import Askable, Sight
 from bot.commands.strangers import Home
 from bot.language.question import Question
 from bot.listeners import Listeners
+from bot.prompting.ask_drafts import AskDraft
 from bot.prompting.given_answers import GivenAnswer, GivenAnswers
 from bot.prompting.routing import RoutedTo, route
 from bot.prompting.store import Threads
@@ -94,8 +95,10 @@ class Slack:
         return view | {"id": "V1", "hash": "1.a"}
 
     def update_view(self, view_id, view, *, shown):
-        assert (view_id, shown) == ("V1", "1.a")
         self.shown.append(("", words(view)))
+
+    def post(self, channel, message):
+        self.shown.append(("", message.text))
 
     def publish_home(self, user, view):
         self.shown.append((user, words(view)))
@@ -220,6 +223,45 @@ class Workspace:
             "state": {"values": values},
         }
         return self.sends(self._interaction("view_submission") | {"view": view})
+
+    def asks_by_form(self, name):
+        by = ROBIN if self.who == "forged" else self.user
+        draft = AskDraft(channel=self.channel, deployment=self.ids.get(name, "d-none"))
+        values = {"question": {"question": {"type": "plain_text_input", "value": "Hi"}}}
+        view = {
+            "type": "modal",
+            "callback_id": "ask_form",
+            "private_metadata": self.context.drafts.add(by, draft),
+            "state": {"values": values},
+        }
+        said = self.sends(self._interaction("view_submission") | {"view": view})
+        return self._routed() or said
+
+    def uses_shortcut(self):
+        body = self._interaction("message_action") | {
+            "callback_id": "ask_about_message",
+            "channel": {"id": self.channel},
+            "message_ts": "5.0",
+            "message": {"type": "message", "user": NOOR, "text": "Mayonnaise is a dressing.", "ts": "5.0"},
+        }
+        return self.sends(body)
+
+    def configures(self, name):
+        view = {
+            "type": "modal",
+            "callback_id": "channel_config",
+            "private_metadata": PLACES[name],
+            "state": {"values": {"system": {"system": {"type": "plain_text_input", "value": "You are a cook."}}}},
+        }
+        return self.sends(self._interaction("view_submission") | {"view": view})
+
+    def resets(self, name):
+        body = self._interaction("block_actions") | {
+            "container": {"type": "view", "view_id": "V1"},
+            "view": {"id": "V1", "hash": "h", "type": "modal"},
+            "actions": [{"type": "button", "action_id": "config_reset", "block_id": "b", "value": PLACES[name]}],
+        }
+        return self.sends(body)
 
     def sends_form(self, channel):
         values = {
@@ -352,10 +394,17 @@ DEEDS: dict[str, Callable[..., str]] = {
     "keep button": partial(by_id, lambda it, id_: it.presses("card_keep", f"{id_} {int(UNTIL.timestamp())}")),
     "scale to 0": partial(by_id, lambda it, id_: it.presses("card_scale_to_zero", id_)),
     "choose button": asks_by_button,
+    "ask button": partial(by_id, lambda it, id_: it.presses("card_ask", id_)),
+    "ask form": lambda it, name: it.asks_by_form(name),
+    "ask by shortcut": lambda it, name: it.uses_shortcut(),
+    "config": lambda it, name: it.types("config"),
+    "config form": lambda it, name: it.configures(name),
+    "config reset": lambda it, name: it.resets(name),
     "stop button": stops_by_button,
     "regenerate button": lambda it, name: it.presses("answer_again", of_answer(it, name)),
     "model button": asks_another,
     "feedback button": lambda it, name: it.presses("answer_feedback", f"good {of_answer(it, name)}"),
+    "cost": lambda it, name: it.types("cost"),
     "home": lambda it, name: it.opens_home(),
 }
 
@@ -389,6 +438,11 @@ DONE = {
     "keep button": "is kept: it now ends",
     "scale to 0": "from 1 replica to 0",
     "choose button": "Asked",
+    "ask button": "The answer follows in this channel",
+    "ask form": "Asked",
+    "config": "A change is announced here",
+    "config form": "changed the settings",
+    "config reset": "reset to the defaults",
     "stop button": "stopped",
     "regenerate button": "Asked",
     "model button": "Asked",
@@ -396,6 +450,7 @@ DONE = {
 }
 PLAIN = {"scale modal"}
 """Modals that show a refusal at their inputs, as plain text."""
+NOT_THEIRS = dict.fromkeys(("config form", "config reset"), "can change these settings. Nothing was changed.")
 OVER = ("ended", "is down", "There is no deployment", "no longer")
 
 
@@ -425,8 +480,10 @@ def test_the_table_is_what_happens(redis, launched, cell):
             assert said
             assert cell.deed != "choose button" or not it.office.answers.asked
         case "others":
-            sentence = f"<@{ROBIN}> launched *{name}*: only they or an admin"
+            sentence = NOT_THEIRS.get(cell.deed, f"<@{ROBIN}> launched *{name}*: only they or an admin")
             assert (unmarked(sentence) if cell.deed in PLAIN else sentence) in said
+        case "shown":
+            assert "can change them" in said
         case "no guest":
             assert "Guests of the workspace cannot launch" in said
         case "not in":
