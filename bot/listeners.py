@@ -21,6 +21,7 @@ from bot.language.command import SLASH
 from bot.language.grammar import parse
 from bot.language.question import is_for_others, of_message
 from bot.prompting.store import Threads
+from bot.screens.ask_launcher import AskLauncher
 from bot.screens.card_buttons import CardButtons
 from bot.screens.home_tab import HomeTab
 from bot.screens.presses import Presses, caller_of, until_ack
@@ -71,6 +72,7 @@ class Listeners:
         app.middleware(self._admission.admit)
         app.command(SLASH)(self.command)
         CardButtons(self._presses).register(app)
+        AskLauncher(self._presses).register(app)
         self.home.register(app)
         app.event("app_mention")(self.message)
         app.event("agent_session_stopped")(self.session_stopped)

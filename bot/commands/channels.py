@@ -1,20 +1,15 @@
 """The Slack calls that a command needs before it is answered. Each takes at most one second."""
 
 import json
-import logging
 from typing import Any
 
 from redis import Redis
 from redis.exceptions import RedisError
 
-from bot.commands.errors import NotShown
 from bot.slack.calls import SlackCalls
 from bot.slack.directory import Directory
-from bot.slack.failures import SlackBusy, SlackFailed, SlackRefused
-from bot.slack.message import Message
+from bot.slack.failures import SlackFailed
 from workers.deployment.events import DeploymentId
-
-_LOG = logging.getLogger(__name__)
 
 CARDS = "mixtral:cards"
 MAX_NAMED = 3
@@ -52,16 +47,6 @@ class SlackChannels:
     def _named(self, team: str) -> str:
         name = self.directory.team_name(team)
         return f"{name} ({team})" if name else team
-
-    def whisper(self, channel: str, user: str, message: Message) -> None:
-        """Show a message to one person. It is not logged. Raises NotShown, also if Slack does not respond."""
-        try:
-            self._slack.whisper(channel, user, message, text_alone=False)  # the key is in the blocks
-        except SlackRefused as refused:
-            raise NotShown(refused.code) from refused
-        except (SlackFailed, RedisError) as failed:
-            _LOG.info("%s", failed)
-            raise NotShown("ratelimited" if isinstance(failed, SlackBusy) else "no_answer") from failed
 
     def card_link(self, deployment: DeploymentId) -> str | None:
         """The address of a deployment's card; None if it has none, or Slack does not return it."""

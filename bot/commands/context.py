@@ -6,11 +6,11 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from bot.commands.direct_requests import DirectRequests
 from bot.commands.recipe_catalog import RecipeCatalog
 from bot.commands.sight import Askable, Sight
 from bot.commands.visibility import Viewer
 from bot.language.question import Question
-from bot.slack.message import Message
 from workers.api import Deployments
 from workers.deployment.events import DeploymentId
 from workers.placement.ladder import Ladder
@@ -39,7 +39,6 @@ class Channels(Protocol):
     def obstacle(self, channel: str) -> str: ...
     def readers(self, channel: str) -> tuple[str, ...]: ...
     def card_link(self, deployment: DeploymentId) -> str | None: ...
-    def whisper(self, channel: str, user: str, message: Message) -> None: ...
 
 
 class Answers(Protocol):
@@ -68,4 +67,5 @@ class CommandContext(Struct, frozen=True, kw_only=True):
     admins: Collection[str]
     sight: Sight
     askable: Askable
+    direct_requests: DirectRequests
     now: Callable[[], datetime]

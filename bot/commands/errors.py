@@ -1,13 +1,19 @@
 """The errors of commands."""
 
+from bot.language.direct_request import WantedDeed
+
 
 class CommandError(Exception):
-    """A command cannot be carried out. The sentence (mrkdwn) states the cause; the hint is a valid command."""
+    """A command cannot be carried out. The sentence (mrkdwn) states the cause; the hint is a valid command.
 
-    def __init__(self, sentence: str, *, hint: str | None = None) -> None:
+    `ask`: what the caller may ask the launcher for instead, with a button.
+    """
+
+    def __init__(self, sentence: str, *, hint: str | None = None, ask: WantedDeed | None = None) -> None:
         super().__init__(sentence)
         self.sentence = sentence
         self.hint = hint
+        self.ask = ask
 
 
 class NoRecipe(CommandError):
@@ -32,7 +38,3 @@ class WrongInput(CommandError):
     def __init__(self, block: str, sentence: str) -> None:
         super().__init__(sentence)
         self.block = block
-
-
-class NotShown(Exception):
-    """Slack did not accept a message for one person. The text is Slack's code, or `no_answer`."""

@@ -16,7 +16,7 @@ from workers.deployment.state import Deployment
 
 def scale_to(state: Deployment, replicas: int, caller: Caller, context: CommandContext) -> Message:
     """Set the number of replicas, or try the same number again. Raises CommandError, NoSuchDeployment."""
-    check(Permission.SCALE, state, caller, context)
+    check(Permission.SCALE, state, caller, context, replicas=replicas)
     check_runs(state)
     if why := out_of_bounds(state.recipe, replicas):
         raise CommandError(why, hint=f"{SLASH} scale {state.name} {nearest(state.recipe, replicas)}")

@@ -7,7 +7,7 @@ from redis import Redis
 
 from bot.commands import handlers
 from bot.commands.context import Caller, CommandContext
-from bot.commands.errors import NotShown
+from bot.commands.direct_requests import DirectRequests
 from bot.commands.recipe_catalog import RecipeCatalog
 from bot.commands.settle import settle
 from bot.commands.sight import Askable, Sight
@@ -15,7 +15,6 @@ from bot.language.command import Command
 from bot.language.grammar import parse
 from bot.language.question import Question
 from bot.slack.facts import ChannelFacts, PersonFacts
-from bot.slack.message import Message
 from tests.builders.logs import Logs
 from tests.person import words as words_of
 from workers.api import Deployments
@@ -53,8 +52,6 @@ class Channels:
     def __init__(self) -> None:
         self.joined = True
         self.link: str | None = None
-        self.whispered: list[tuple[str, str, str]] = []
-        self.refuses: str | None = None
         self.companies: tuple[str, ...] = ()
 
     def readers(self, channel: str) -> tuple[str, ...]:
@@ -65,11 +62,6 @@ class Channels:
 
     def card_link(self, deployment: DeploymentId) -> str | None:
         return self.link
-
-    def whisper(self, channel: str, user: str, message: Message) -> None:
-        if self.refuses:
-            raise NotShown(self.refuses)
-        self.whispered.append((channel, user, words_of({"text": message.text, "blocks": list(message.blocks)})))
 
 
 class Answers:
@@ -118,6 +110,7 @@ class Office:
             admins=frozenset({"UADMIN"}),
             sight=sight,
             askable=Askable(self.requests, sight),
+            direct_requests=DirectRequests(redis),
             now=lambda: datetime.now(UTC),
         )
         self._told = 0

@@ -17,6 +17,7 @@ from slack_sdk import WebClient
 from bot.admission import Admission
 from bot.commands.channels import SlackChannels
 from bot.commands.context import CommandContext
+from bot.commands.direct_requests import DirectRequests
 from bot.commands.recipe_catalog import RecipeCatalog
 from bot.commands.sight import Askable, Sight
 from bot.commands.strangers import Home
@@ -99,11 +100,12 @@ class Bot:
             admins=frozenset(),
             sight=sight,
             askable=Askable(self.requests, sight),
+            direct_requests=DirectRequests(redis),
             now=lambda: datetime.now(UTC),
         )
         self._later = ThreadPoolExecutor(4)
         self.app = app_of(BOT_TOKEN, slack.api_url)
-        calls = slack_of(settings, redis)
+        self.calls = calls = slack_of(settings, redis)
         admission = Admission(
             Home(team=TEAM_ID), directory=directory, slack=calls, redis=redis, later=self._later, bot_user=BOT_USER
         )
