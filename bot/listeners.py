@@ -20,7 +20,9 @@ from bot.commands.strangers import sender_of
 from bot.language.command import SLASH
 from bot.language.grammar import parse
 from bot.language.question import is_for_others, of_message
+from bot.prompting.attached import has_attachments
 from bot.prompting.store import Threads
+from bot.screens.answer_buttons import AnswerButtons
 from bot.screens.ask_launcher import AskLauncher
 from bot.screens.card_buttons import CardButtons
 from bot.screens.home_tab import HomeTab
@@ -73,6 +75,7 @@ class Listeners:
         app.command(SLASH)(self.command)
         CardButtons(self._presses).register(app)
         AskLauncher(self._presses).register(app)
+        AnswerButtons(self._presses).register(app)
         self.home.register(app)
         app.event("app_mention")(self.message)
         app.event("agent_session_stopped")(self.session_stopped)
@@ -109,7 +112,8 @@ class Listeners:
         id_ = body.get("event_id") or f"{event['channel']}:{event['ts']}"
         # Stored before the ack, so that Slack repeats an event that could not be stored. Repetitions have no effect.
         outside = bool(context.get(OUTSIDE))
-        question = of_message(event, id_=id_, team=team, bot_user=self._bot_user, outside=outside)
+        attached = has_attachments(event)
+        question = of_message(event, id_=id_, team=team, bot_user=self._bot_user, attached=attached, outside=outside)
         if not self._commands.take(event.get("text") or "", question):
             self._context.answers.ask(question)
 

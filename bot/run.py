@@ -26,6 +26,7 @@ from bot.commands.recipe_catalog import RecipeCatalog
 from bot.commands.sight import Askable, Sight
 from bot.commands.strangers import Home
 from bot.listeners import Listeners
+from bot.prompting.given_answers import GivenAnswers
 from bot.prompting.pool import AnswerPool
 from bot.prompting.store import Threads
 from bot.screens.direct_messages import DirectMessages
@@ -188,6 +189,7 @@ def context_of(settings: BotSettings, redis: Redis, answers: Answers, channels: 
         ladder=ladder_of(core, drivers_of(core), redis),
         priced=lambda: in_use(core.environ, reader(redis)).dated,
         answers=answers,
+        given=GivenAnswers(redis),
         channels=channels,
         admins=settings.admins,
         sight=sight,

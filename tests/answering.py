@@ -14,6 +14,7 @@ from bot.commands.direct_requests import DirectRequests
 from bot.commands.sight import Askable, Sight
 from bot.commands.strangers import Home
 from bot.listeners import Listeners
+from bot.prompting.given_answers import GivenAnswers
 from bot.prompting.pool import AnswerPool
 from bot.prompting.store import QUESTIONS, Threads
 from bot.run import slack_of
@@ -58,6 +59,7 @@ class Line:
             ladder=None,
             priced=lambda: "",
             answers=self,
+            given=GivenAnswers(redis),
             channels=SlackChannels(slack_of(settings, redis), redis),
             admins=(),
             sight=sight,
@@ -84,6 +86,9 @@ class Line:
     def stop(self, channel, thread, pressed):
         """One process is told, and not always the one that answers."""
         self.bots[-1].stop(channel, thread, pressed)
+
+    def stop_one(self, channel, key):
+        return self.bots[-1].stop_one(channel, key)
 
     def deleted(self, channel, ts):
         self.bots[-1].deleted(channel, ts)

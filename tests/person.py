@@ -1,5 +1,6 @@
 """A person at the sandbox's page: types commands, presses buttons, submits modals, and waits for messages."""
 
+import base64
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -76,6 +77,18 @@ class Person:
         """
         ts: str = self._must("/page/send", channel=channel, text=text, thread_ts=thread_ts, age=age)["ts"]
         return ts
+
+    def upload(self, channel: str, *files: JSON, text: str = "", thread_ts: str | None = None) -> str:
+        """Upload files with a message, and return its ts. A file: {name, content (bytes), …}, as for the page's API."""
+        sent = [file | {"content": base64.b64encode(file.get("content", b"")).decode()} for file in files]
+        ts: str = self._must("/page/files", channel=channel, files=sent, text=text, thread_ts=thread_ts)["ts"]
+        return ts
+
+    def forward(self, channel: str, source: str, ts: str, *, text: str = "", thread_ts: str | None = None) -> str:
+        """Forward a message of another channel, with a comment. Returns the ts of the new message."""
+        shared = {"channel": source, "ts": ts}
+        made: str = self._must("/page/forward", channel=channel, shared=shared, text=text, thread_ts=thread_ts)["ts"]
+        return made
 
     def edit(self, channel: str, ts: str, text: str) -> None:
         """Change the text of an own message."""

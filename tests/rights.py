@@ -65,6 +65,10 @@ grant button      yes      yes     others  -         others   others  stranger o
 decline button    yes      yes     others  -         others   others  stranger others  unknown ended   silent
 key button        theirs   theirs  yes     -         theirs   theirs  stranger theirs  theirs  theirs  silent
 choose button     yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
+stop button       yes      yes     yes     yes       yes      yes     stranger yes     unknown -       silent
+regenerate button yes      yes     yes     yes       yes      yes     stranger yes     unknown ended   silent
+model button      yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
+feedback button   yes      yes     yes     yes       yes      yes     stranger yes     unknown ended   silent
 home              listed   listed  listed  hidden    listed   listed  stranger listed  -       listed  silent
 """
 

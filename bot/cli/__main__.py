@@ -2,6 +2,7 @@
 
 import os
 import sys
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -116,6 +117,18 @@ def machines(end_orphans: bool, yes: bool, as_json: bool) -> None:
         as_json=as_json,
     )
     sys.exit(status)
+
+
+@main.command()
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Only what was used from this day on (UTC).")
+@click.option("--csv", "as_csv", is_flag=True, help="Print each machine as a line of CSV.")
+def ledger(since: datetime | None, as_csv: bool) -> None:
+    """Show what the machines have cost, by deployment, with those that have ended."""
+    _log_nothing()
+    from bot.cli.ledger_command import run as run_ledger
+
+    begin = since.replace(tzinfo=UTC) if since else None
+    sys.exit(run_ledger(os.environ, out=sys.stdout, err=sys.stderr, since=begin, as_csv=as_csv))
 
 
 @main.command()

@@ -10,7 +10,8 @@ from bot.commands.direct_requests import DirectRequests
 from bot.commands.recipe_catalog import RecipeCatalog
 from bot.commands.sight import Askable, Sight
 from bot.commands.visibility import Viewer
-from bot.language.question import Question
+from bot.language.question import Question, QuestionKey
+from bot.prompting.given_answers import GivenAnswers
 from workers.api import Deployments
 from workers.deployment.events import DeploymentId
 from workers.placement.ladder import Ladder
@@ -25,6 +26,8 @@ class Caller(Struct, frozen=True, kw_only=True):
     once: str
     """Slack's trigger id: the same for every delivery of one request."""
     response_url: str | None = None
+    thread: str | None = None
+    """The thread of the message whose button was pressed."""
     outside: bool = False
     """Whether they belong to another company, which `MIXTRAL_SLACK_TEAMS` lets in."""
 
@@ -44,12 +47,14 @@ class Channels(Protocol):
 class Answers(Protocol):
     """Accepts questions. They are answered asynchronously.
 
-    `claim`: whether a message that is no question is reported for the first time.
+    `claim`: whether a message that is no question is reported for the first time. `stop_one`: whether the question is
+    being answered, in this channel.
     """
 
     def ask(self, question: Question) -> bool: ...
     def claim(self, question: Question) -> bool: ...
     def stop(self, channel: str, thread: str, pressed: str) -> None: ...
+    def stop_one(self, channel: str, key: QuestionKey) -> bool: ...
     def deleted(self, channel: str, ts: str) -> None: ...
 
 
@@ -63,6 +68,7 @@ class CommandContext(Struct, frozen=True, kw_only=True):
     priced: Callable[[], str]
     """Returns the source and age of the prices, as text."""
     answers: Answers
+    given: GivenAnswers
     channels: Channels
     admins: Collection[str]
     sight: Sight

@@ -19,11 +19,12 @@ MODAL_BLOCKS = 100
 
 def beside(message: Message, caller: Caller, slack: SlackCalls) -> None:
     """Show the answer to a click: ephemerally in its channel, or in a modal if it has no channel."""
+    place = caller.channel, caller.user
     try:
-        if respond(caller.response_url, message):
+        if respond(caller.response_url, message, thread=caller.thread):
             return
         if caller.channel:
-            slack.insist(lambda: slack.whisper(caller.channel, caller.user, message), after_away=False)
+            slack.insist(lambda: slack.whisper(*place, message, thread=caller.thread), after_away=False)
         else:
             slack.open_view(caller.once, modal_of(message))
     except (SlackFailed, RedisError) as error:

@@ -37,6 +37,7 @@ from bot.language.end_times import end_of
 from bot.language.question import Question
 from bot.language.suggestions import command_text
 from bot.language.values import InvalidValue
+from bot.prompting.given_answers import Rated
 from bot.prompting.routing import NotRouted, route
 from bot.slack.message import Message
 from bot.views import endpoint as endpoint_view
@@ -47,6 +48,7 @@ from bot.views import refusal as refusal_view
 from bot.views import status as status_view
 from bot.views.alerts import KEPT_FOR
 from bot.views.amounts import duration, moment
+from bot.views.answer import rated
 from bot.views.answer_choice import choice, chosen
 from bot.views.escape import code, escape
 from bot.views.readers import read_by
@@ -153,7 +155,9 @@ def status(command: Status, caller: Caller, context: CommandContext) -> Message:
         # Without their logs, the people who may see them are not known.
         lost = () if caller.outside else context.deployments.lost()
         return status_view.overview(shown, context.now(), lost=lost)
-    return status_view.detail(named(command.name, "status {}", caller, context), context.now())
+    state = named(command.name, "status {}", caller, context)
+    given = context.given.rated(state.id)
+    return status_view.detail(state, context.now(), rated=rated(given.good, given.bad) if given != Rated() else "")
 
 
 def scale(command: Scale, caller: Caller, context: CommandContext) -> Message:

@@ -95,6 +95,19 @@ class Askable:
         viewer = _viewer(question)
         return [d for d in everything if d.id == before or self._sight.sees(viewer, d)]
 
+    def others(self, question: Question, besides: DeploymentId) -> list[Deployment]:
+        """Return the deployments that could answer instead, by name.
+
+        In a channel, everyone reads their names below the answer: they are those that were launched there. In a direct
+        message, they are those that the asker may see.
+        """
+        running = [d for d in self._deployments.all() if d.id != besides and not is_ending(d)]
+        if question.is_direct:
+            running = self._sight.of(_viewer(question), running)
+        else:
+            running = [d for d in running if d.place.channel == question.channel]
+        return sorted(running, key=lambda d: (not d.ready, d.name))
+
     def ended(self, question: Question) -> frozenset[str]:
         """The first word of the question, if a deployment of this name ended recently and the asker may see it."""
         first = _first_word(question)

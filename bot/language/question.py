@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any, NewType
 
 from msgspec import Struct
@@ -45,10 +46,14 @@ class Question(Struct, frozen=True, kw_only=True):
     response_url: str | None = None
     """The address for the answer to a command, even in a channel that the bot is not a member of."""
 
+    attached: bool = False
+    """Whether files or other messages are attached to the message. They are read from Slack when it is answered."""
     edited: str | None = None
     """When the message was edited, if that asks again: a ts."""
     chosen: bool = False
     """Whether a button repeated the question, for the deployment that it names."""
+    replaces: QuestionKey | None = None
+    """The key of the question whose answer this one replaces, if a button below that answer asks again."""
     outside: bool = False
     """Whether the asker belongs to another company, which `MIXTRAL_SLACK_TEAMS` lets in."""
 
@@ -56,6 +61,8 @@ class Question(Struct, frozen=True, kw_only=True):
     def key(self) -> QuestionKey:
         # A message that is both a mention and a reply causes two events.
         first = f"{self.unedited}:{self.edited}" if self.edited else self.unedited
+        if self.replaces:  # once for each answer and deployment; a digest, since an answer may replace another one
+            first = f"{self.unedited}:{sha256(self.replaces.encode()).hexdigest()[:16]}"
         return QuestionKey(f"{first}:{self.deployment}" if self.chosen else first)
 
     @property
@@ -98,7 +105,9 @@ class Asked(Struct, frozen=True, kw_only=True):
     """Whether the answer, or the reason why there is none, was posted. Only the thread's session has to be ended."""
 
 
-def of_message(event: Mapping[str, Any], *, id_: str, team: str, bot_user: str, outside: bool = False) -> Question:
+def of_message(
+    event: Mapping[str, Any], *, id_: str, team: str, bot_user: str, attached: bool = False, outside: bool = False
+) -> Question:
     """The question in a `message` or `app_mention` event.
 
     A message outside threads becomes the root of its answer's thread.
@@ -111,6 +120,7 @@ def of_message(event: Mapping[str, Any], *, id_: str, team: str, bot_user: str, 
         text=typed(event.get("text", ""), bot_user),
         thread_ts=event.get("thread_ts"),
         message_ts=event["ts"],
+        attached=attached,
         edited=_edited(event),
         outside=outside,
     )

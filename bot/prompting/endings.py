@@ -15,6 +15,9 @@ from bot.prompting.store import Questions, Threads, thread_of
 from bot.prompting.withdrawal import Why, Withdrawn
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackFailed, SlackRefused
+from bot.slack.message import Message
+from bot.slack.reading import whole_thread
+from bot.views.answer import is_steered, unsteered
 
 
 class Endings:
@@ -61,10 +64,8 @@ class Endings:
         self._questions.withdraw(key, withdrawn.why)  # Slack may refuse the stream without sending the event
         if asked.starting is not None:
             asked = replace(asked, begun=(*asked.begun, *self._orphans(asked)))
-        is_last = not self.is_continued(asked)
-        for ts in asked.begun[-1:]:
-            with suppress(SlackRefused):  # it is no stream, or Slack has ended it
-                self._slack.stop_stream(channel, ts, metadata=metadata(ANSWER_EVENT, key), is_last=is_last)
+        if not withdrawn.is_closed:
+            self._close(asked)
         match withdrawn.why:
             case Why.DELETED:
                 for ts in asked.begun:
@@ -77,6 +78,24 @@ class Endings:
         if asked.notice is not None:
             self._notices.insist_on_withdrawal(asked, "Your question waited here.")
         self.end(asked)
+
+    def without_stop(self, asked: Asked) -> None:
+        """Remove Stop from an answer that another process began and that is not continued. Raises SlackFailed."""
+        thread = whole_thread(self._slack, asked.question.channel, asked.thread or "") if asked.begun else None
+        for message in thread or ():
+            if message["ts"] == asked.begun[-1] and is_steered(message.get("blocks") or ()):
+                blocks = unsteered(message["blocks"])
+                about = Message(str(message.get("text") or ""), blocks)
+                with suppress(SlackRefused):
+                    self._slack.insist(partial(self._slack.update, asked.question.channel, message["ts"], about))
+
+    def _close(self, asked: Asked) -> None:
+        mark = metadata(ANSWER_EVENT, asked.question.key, asked.question.replaces)
+        is_last = not self.is_continued(asked)
+        for ts in asked.begun[-1:]:
+            with suppress(SlackRefused):  # it is no stream, or Slack has ended it
+                self._slack.stop_stream(asked.question.channel, ts, metadata=mark, is_last=is_last)
+        self.without_stop(asked)
 
     def is_continued(self, asked: Asked) -> bool:
         """Whether another question of the thread is being answered, which ends the session after it."""

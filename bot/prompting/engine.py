@@ -1,16 +1,15 @@
 """Requests a chat completion from an engine and collects its text in a thread of its own."""
 
-import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
 import httpx
 from msgspec import Struct
 
+from bot.prompting.cancelling import Cancelling
 from bot.prompting.conversation import Turn
 from bot.prompting.engine_failures import (
     ALL_WITHIN,
@@ -26,8 +25,6 @@ from bot.prompting.errors import PromptingError
 from bot.prompting.outcome import Finish
 from bot.prompting.received import Received
 from bot.prompting.sse import Events
-
-_CONNECTED = frozenset({"connection.connect_tcp.complete", "connection.start_tls.complete"})
 
 _TIMEOUT = httpx.Timeout(connect=5, read=FIRST_TOKEN_WITHIN.total_seconds(), write=30, pool=30)
 
@@ -61,10 +58,11 @@ class Model(Struct, frozen=True, kw_only=True):
     """Context length in tokens; None if the engine does not report one."""
 
 
-def model_of(http: httpx.Client, endpoint: EngineEndpoint) -> Model:
+def model_of(http: httpx.Client, endpoint: EngineEndpoint, cancelling: Cancelling | None = None) -> Model:
     """Return the model under the deployment's name, else the first one that is listed. Raises EngineFailed."""
+    extensions = cancelling.extensions if cancelling else None
     try:
-        answer = http.get(f"{endpoint.url}/v1/models", headers=endpoint.headers, timeout=10)
+        answer = http.get(f"{endpoint.url}/v1/models", headers=endpoint.headers, timeout=10, extensions=extensions)
     except httpx.HTTPError as error:
         raise unreachable(endpoint.name) from error
     if answer.status_code in (404, 405, 501):
@@ -87,6 +85,14 @@ def _context(entry: dict[str, Any]) -> int | None:
     return None
 
 
+def message_of(turn: Turn) -> dict[str, Any]:
+    """Return a turn in the form of a chat completion's request."""
+    if not turn.images:
+        return {"role": turn.role, "content": turn.content}
+    images = [{"type": "image_url", "image_url": {"url": image.url}} for image in turn.images]
+    return {"role": turn.role, "content": [*images, {"type": "text", "text": turn.content}]}
+
+
 class Completion:
     """One streamed answer. Its reader thread ends with the answer."""
 
@@ -106,7 +112,7 @@ class Completion:
         self._answer_tokens = answer_tokens
         self._body = {
             "model": model,
-            "messages": [{"role": turn.role, "content": turn.content} for turn in turns],
+            "messages": [message_of(turn) for turn in turns],
             "max_tokens": answer_tokens + thought_tokens,
             "stream": True,
             "stream_options": {"include_usage": True},
@@ -114,11 +120,16 @@ class Completion:
         self._changed = threading.Condition()
         self._texts: list[str] = []
         self._awaited = True  # the first text ends a wait in `take`; later text does not
-        self._cancelled = False
-        self._socket: socket.socket | None = None
+        self._cancelling = Cancelling()
         self._error: EngineFailed | None = None
+        self._received = Received(endpoint.name, clock)
         self.finish: Finish | None = None
         threading.Thread(target=self._read, name="engine", daemon=True).start()
+
+    @property
+    def thinking(self) -> float | None:
+        """Seconds since the model's first thought, while there is no answer; None otherwise."""
+        return self._received.thinking
 
     @property
     def ended(self) -> bool:
@@ -140,16 +151,7 @@ class Completion:
 
     def cancel(self) -> None:
         """End the request immediately, also while the engine sends nothing: the connection is shut down."""
-        self._cancelled = True
-        if self._socket is not None:
-            _shut(self._socket)
-
-    def _trace(self, event: str, about: Mapping[str, Any]) -> None:
-        """Store the connection of the request. `event`, `about`: of httpcore's trace extension."""
-        if event in _CONNECTED:
-            self._socket = about["return_value"].get_extra_info("socket")
-            if self._cancelled and self._socket is not None:
-                _shut(self._socket)
+        self._cancelling.cancel()
 
     def _read(self) -> None:
         try:
@@ -165,11 +167,12 @@ class Completion:
 
     def _end(self, *, finish: Finish | None = None, error: EngineFailed | None = None) -> None:
         with self._changed:
-            self.finish, self._error, self._socket = finish, error, None
+            self.finish, self._error = finish, error
+            self._cancelling.over()
             self._changed.notify_all()
 
     def _finished(self) -> Finish:
-        received = Received(self._endpoint.name, self._clock)
+        received = self._received
         url = f"{self._endpoint.url}/v1/chat/completions"
         try:
             with self._http.stream(
@@ -178,15 +181,15 @@ class Completion:
                 json=self._body,
                 headers=self._endpoint.headers,
                 timeout=_TIMEOUT,
-                extensions={"trace": self._trace},
+                extensions=self._cancelling.extensions,
             ) as response:
                 if response.status_code != httpx.codes.OK:
                     raise refusal(self._endpoint.name, response.status_code, response.read())
                 self._receive(response, received)
         except httpx.HTTPError as error:
-            if not self._cancelled:
+            if not self._cancelling.is_cancelled:
                 raise _broken(self._endpoint, error, begun=received.has_begun) from error
-        if received.reason is None and not self._cancelled:
+        if received.reason is None and not self._cancelling.is_cancelled:
             raise stopped(self._endpoint.name)
         return received.finish()
 
@@ -195,7 +198,7 @@ class Completion:
         for some in response.iter_bytes():
             for chunk in events.feed(some):
                 self._add(received.text(chunk))
-            if events.done or self._cancelled:
+            if events.done or self._cancelling.is_cancelled:
                 break
             if received.tokens > self._answer_tokens:
                 received.reason = "length"  # max_tokens has room for thoughts, which this answer did not need
@@ -221,8 +224,3 @@ def _broken(endpoint: EngineEndpoint, error: Exception, *, begun: bool) -> Engin
     if isinstance(error, httpx.ReadTimeout):
         return silent(endpoint.name)
     return unreachable(endpoint.name) if isinstance(error, httpx.TransportError) else stopped(endpoint.name)
-
-
-def _shut(connection: socket.socket) -> None:
-    with suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)

@@ -1,6 +1,7 @@
 """PURE: failures of an engine, with the sentences that people read."""
 
 import json
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -27,12 +28,34 @@ class TooLong(EngineFailed):
     """The conversation is longer than the model's context."""
 
 
+class ImagesRefused(EngineFailed):
+    """The model does not read images, or not so many at a time."""
+
+    def __init__(self, sentence: str, most: int) -> None:
+        super().__init__(sentence)
+        self.most = most
+        """Maximum number of images that the engine accepts."""
+
+
 SERVER_ERROR = 500
+
+_REFUSES_IMAGES = frozenset({400, 415, 422, 500, 501})
+_IMAGE_LIMIT = re.compile(r"at most (\d+) image", re.IGNORECASE)
+# vLLM: "… is not a multimodal model". llama.cpp: "image input is not supported - hint: …", before that "unsupported
+# content[].type". Others name the image or the part, and that it is not supported.
+_NO_IMAGES = re.compile(
+    r"not a multimodal|image(?:s|_url)?\b.{0,60}\bnot (?:\w+ )?(?:support|accept)|content\[\]\.type"
+    r"|(?:not|n't) (?:support|accept)\w*.{0,40}\b(?:image|multimodal|vision)"
+    r"|unsupported.{0,40}\b(?:image|content part)",
+    re.IGNORECASE,
+)
 
 
 def refusal(name: str, status: int, body: bytes) -> EngineFailed:
     """Return the failure for an engine's response with a status other than 200."""
     said = explanation(body)
+    if (most := images_accepted(status, said)) is not None:
+        return ImagesRefused(f"{name} refused the images of the question: {said}", most)
     match status:
         case 401 | 403:
             return EngineFailed(
@@ -62,6 +85,15 @@ def refusal(name: str, status: int, body: bytes) -> EngineFailed:
             )
         case _:
             return EngineFailed(f"{name} refused the question (status {status}: {said}). Rephrase it.")
+
+
+def images_accepted(status: int, said: str) -> int | None:
+    """Return how many images an engine accepts that refused some; None if it refused something else."""
+    if status not in _REFUSES_IMAGES:
+        return None
+    if limit := _IMAGE_LIMIT.search(said):
+        return int(limit[1])
+    return 0 if _NO_IMAGES.search(said) else None
 
 
 def explanation(body: bytes) -> str:

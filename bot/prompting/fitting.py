@@ -1,11 +1,13 @@
 """PURE: fits a conversation into a model's context, with room for thoughts and answer."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bot.prompting.attached import Text, cut
 from bot.prompting.conversation import Turn
 
 ANSWER_TOKENS = 4096
@@ -22,6 +24,10 @@ _TURN_TOKENS = 16
 """Maximum number of tokens that a chat template adds to a turn."""
 _TEMPLATE_TOKENS = 256
 """Maximum number of tokens that a chat template adds to a conversation."""
+_CUT_TOKENS = 32
+"""Maximum number of tokens of the remark that a text was cut."""
+_IMAGE_TOKENS = 1500
+"""Number of tokens that is assumed for an image; engines count them differently."""
 _UNCOUNTED_TOKENS = 64
 """Maximum number of tokens that an engine adds to what its tokenizer counts, as vLLM does for gpt-oss."""
 
@@ -57,11 +63,25 @@ class Fitted(Struct, frozen=True, kw_only=True):
         The last try is the question alone, with little room for its answer.
         """
         *said, question = self.messages
-        total = self.answer + self.thoughts
+        total, estimate = self.answer + self.thoughts, _estimate(self.messages)
         if said:
-            kept = asking(said, question.content, _estimate(self.messages) // 2)
+            kept = asking(said, question, max(estimate // 2, _estimate([question])))
             return _divided(kept, total // 2, self.answer)
+        if any(text.text for text in question.texts):
+            return _divided(asking([], question, estimate // 2), total, self.answer)
+        if question.images:
+            return self.with_images(0)
         return _divided(self.messages, LEAST_TOKENS, self.answer) if total > LEAST_TOKENS else None
+
+    def with_images(self, most: int) -> "Fitted":
+        """Return the conversation with the first images of the newest messages, `most` in all."""
+        kept: list[Turn] = []
+        for message in reversed(self.messages):
+            images = message.images[:most]
+            names = tuple(image.name for image in message.images[len(images) :])
+            kept.append(replace(message, images=images, unread=(*message.unread, *names)))
+            most -= len(images)
+        return replace(self, messages=tuple(reversed(kept)))
 
 
 def budget(context: int | None) -> TokenBudget:
@@ -75,8 +95,10 @@ def budget(context: int | None) -> TokenBudget:
     return TokenBudget(prompt=tokens - answer - thoughts, thoughts=thoughts, answer=answer)
 
 
-def fitted(said: Sequence[Turn], prompt: str, context: int | None, count: TokenCount) -> Fitted:
+def fitted(said: Sequence[Turn], question: Turn, context: int | None, count: TokenCount) -> Fitted:
     """Return the newest messages of a conversation that fit, and the room that they leave for thoughts and answer.
+
+    A text that is attached is cut if it does not fit, that of the question last.
 
     Where no count is available, a character outside ASCII is taken for a token. Where the context is not known,
     thoughts get no more than their quarter: an engine with a smaller one may refuse the request.
@@ -85,47 +107,72 @@ def fitted(said: Sequence[Turn], prompt: str, context: int | None, count: TokenC
     most = tokens if context else room.answer + room.thoughts
     size = 2 * room.prompt  # by estimate: some tokenizers need half of the tokens
     while True:
-        kept = asking(said, prompt, size)
+        kept = asking(said, question, size)
         exact = _bound(kept)
         if exact > room.prompt:
             counted = count(joined(kept))
             if counted is None:
-                kept = asking(said, prompt, room.prompt)
+                kept = asking(said, question, room.prompt)
                 left = min(tokens - _estimate(kept), room.answer + room.thoughts)
                 return _divided(kept, left, room.answer)
-            exact = counted + _UNCOUNTED_TOKENS
-        if exact <= room.prompt or len(kept) == 1:
+            exact = counted + _UNCOUNTED_TOKENS + _IMAGE_TOKENS * sum(len(message.images) for message in kept)
+        if exact <= room.prompt or (len(kept) == 1 and not any(text.text for text in kept[0].texts)):
             return _divided(kept, min(tokens - exact, most), room.answer)
         estimate = _estimate(kept)
-        size = min(estimate * room.prompt // exact, estimate - 1)
+        size = min(estimate * room.prompt // exact, estimate - 1, size - 1)
 
 
-def asking(said: Sequence[Turn], prompt: str, size: int) -> list[Turn]:
+def asking(said: Sequence[Turn], question: Turn, size: int) -> list[Turn]:
     """Return the messages of a conversation with the new question: the newest ones, of `size` tokens by estimate.
 
-    The question itself is never cut. Chat templates require that the first turn is a user's.
+    The words of the question are never cut, but the texts attached to it are. Chat templates require that the first
+    turn is a user's.
     """
-    kept = [Turn(role="user", content=prompt)]
+    kept = [_within(question, size)]
     left = size - _estimate(kept)
     for turn in reversed(said):
-        left -= _estimate([turn])
+        part = _within(turn, left)
+        left -= _estimate([part])
         if left < 0:
             break
-        kept.append(turn)
+        kept.append(part)
     while kept[-1].role == "assistant":
         kept.pop()
     return kept[::-1]
 
 
 def joined(messages: Iterable[Turn]) -> list[Turn]:
-    """Return the turns: consecutive messages of one role are joined. Chat templates require that roles alternate."""
+    """Return the turns, with what is attached to them: consecutive messages of one role are joined.
+
+    Chat templates require that roles alternate.
+    """
     turns: list[Turn] = []
     for message in messages:
         if turns and turns[-1].role == message.role:
-            turns[-1] = replace(message, content=f"{turns[-1].content}\n\n{message.content}")
+            before = turns.pop()
+            content, images = f"{before.content}\n\n{message.whole}", (*before.images, *message.images)
         else:
-            turns.append(message)
+            content, images = message.whole, message.images
+        turns.append(Turn(role=message.role, content=content, images=images))
     return turns
+
+
+def _within(message: Turn, size: int) -> Turn:
+    """Return a message whose attached texts are cut in proportion, to `size` tokens by estimate."""
+    excess = _estimate([message]) - size
+    if excess <= 0 or not message.texts:
+        return message
+    total = sum(_tokens(text.text) for text in message.texts)
+    kept = max(total - excess - _CUT_TOKENS * len(message.texts), 0)
+    return replace(
+        message, texts=tuple(_of_tokens(text, _tokens(text.text) * kept // (total or 1)) for text in message.texts)
+    )
+
+
+def _of_tokens(text: Text, most: int) -> Text:
+    """Return the longest beginning of a text of `most` tokens by estimate."""
+    length = bisect_right(range(len(text.text)), most, key=lambda end: _tokens(text.text[:end])) - 1
+    return cut(text, max(length, 0))
 
 
 def _divided(messages: Iterable[Turn], total: int, answer: int) -> Fitted:
@@ -135,7 +182,7 @@ def _divided(messages: Iterable[Turn], total: int, answer: int) -> Fitted:
 
 
 def _estimate(messages: Iterable[Turn]) -> int:
-    return sum(_TURN_TOKENS + _tokens(message.content) for message in messages)
+    return sum(_TURN_TOKENS + _IMAGE_TOKENS * len(message.images) + _tokens(message.whole) for message in messages)
 
 
 def _tokens(text: str) -> int:
@@ -145,5 +192,8 @@ def _tokens(text: str) -> int:
 
 def _bound(messages: Iterable[Turn]) -> int:
     """Return a number of tokens that no tokenizer exceeds: each token has a byte or more."""
-    sizes = (_TURN_TOKENS + len(message.content.encode("utf-8", "surrogatepass")) for message in messages)
+    sizes = (
+        _TURN_TOKENS + _IMAGE_TOKENS * len(message.images) + len(message.whole.encode("utf-8", "surrogatepass"))
+        for message in messages
+    )
     return _TEMPLATE_TOKENS + sum(sizes)

@@ -16,12 +16,12 @@ from bot.slack.failures import SlackAway, SlackBusy, SlackFailed, SlackRefused
 from bot.slack.message import JSON, Message
 from bot.slack.reading import SETTLES, find, recent
 from bot.slack.responses import respond
-from bot.views.escape import escape
+from bot.views.echo import PERSON, echo
 
 _LOG = logging.getLogger(__name__)
 
-PROMPT_SHOWN = 2_500
-"""Maximum number of characters of a command's prompt that its message quotes."""
+NAMES_READ = 5
+"""Maximum number of people in a command's prompt whose names are read."""
 
 
 class QuestionNotices:
@@ -35,10 +35,19 @@ class QuestionNotices:
         question = asked.question
         root = shown_prompt(recent(self._slack, question.channel), question.key)
         if root is None:
-            text = f"<@{question.user}> asks *{escape(name)}*:\n{_quoted(asked.prompt)}"
-            root = self._post_once(question.channel, Message(text=text), metadata(QUESTION_EVENT, question.key))
+            shown = echo(question.user, name, asked.prompt, self._names(asked.prompt))
+            root = self._post_once(question.channel, shown, metadata(QUESTION_EVENT, question.key))
         self._threads.prompted(question.channel, root, asked.prompt)
         return root
+
+    def _names(self, prompt: str) -> dict[str, str]:
+        """Return the names of the people whom a prompt mentions, as far as Slack returns them."""
+        names: dict[str, str] = {}
+        for user in list(dict.fromkeys(PERSON.findall(prompt)))[:NAMES_READ]:
+            with contextlib.suppress(SlackFailed):
+                person = self._slack.person(user)
+                names[user] = str(person.get("real_name") or person.get("name") or "somebody")
+        return names
 
     def waiting(self, asked: Asked, sentence: str) -> str:
         """Post the notice that the question waits into its thread; return the ts."""
@@ -127,8 +136,3 @@ class QuestionNotices:
 
 def _words(sentence: str) -> str:
     return mrkdwn(inert(sentence))
-
-
-def _quoted(prompt: str) -> str:
-    shown = prompt if len(prompt) <= PROMPT_SHOWN else f"{prompt[:PROMPT_SHOWN]}…"
-    return "\n".join(f"> {escape(line)}" for line in shown.split("\n"))

@@ -2,6 +2,8 @@
 
 from msgspec import Struct
 
+from bot.views.answer import Thoughts
+
 
 class Finish(Struct, frozen=True, kw_only=True):
     reason: str | None
@@ -15,6 +17,8 @@ class Finish(Struct, frozen=True, kw_only=True):
     """Number of tokens before the answer."""
     thinking: float = 0
     """Seconds from the first token to the answer."""
+    said: str = ""
+    """The thoughts."""
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -26,17 +30,20 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """The bot's own sentence below the text."""
     footer: str = ""
     """One line of measurements."""
+    thoughts: Thoughts | None = None
+    model: str = ""
 
 
 def outcome(text: str, finish: Finish, model: str) -> Outcome:
     """Return the outcome of a completion that has ended."""
+    thoughts = Thoughts(text=finish.said, seconds=finish.thinking) if finish.thoughts else None
     if not text.strip():
-        return Outcome(text="", closing=_empty(finish))
+        return Outcome(text="", closing=_empty(finish), thoughts=thoughts, model=model)
     closing = ""
     if finish.reason == "length":
         answer = max(finish.tokens - finish.thoughts, 1)
         closing = f"The answer was cut at {answer:,} tokens. Write “continue” to get the rest."
-    return Outcome(text=text, closing=closing, footer=footer(finish, model))
+    return Outcome(text=text, closing=closing, footer=footer(finish, model), thoughts=thoughts, model=model)
 
 
 def footer(finish: Finish, model: str) -> str:

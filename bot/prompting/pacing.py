@@ -20,6 +20,11 @@ STREAMED = Pace(least=timedelta(seconds=0.6), per_minute=80)
 UPDATED = Pace(least=timedelta(seconds=1.2), per_minute=30)
 """chat.update: tier 3, 50 and more a minute for a workspace. The cards need some of them."""
 
+THINKING_SHOWN_AFTER = timedelta(seconds=2)
+"""Time for which a model thinks before its answer shows that it thinks."""
+THINKING_EVERY = timedelta(seconds=5)
+"""Minimum interval at which an answer shows for how long its model has been thinking."""
+
 FOR_CARDS = 4
 """Number of calls of chat.update that stay available to the cards of deployments."""
 

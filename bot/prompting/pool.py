@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from bot.language.question import Asked, Question, QuestionKey
 from bot.prompting.engine import engine_client
+from bot.prompting.given_answers import GivenAnswers
 from bot.prompting.question_flow import AskableDeployments, QuestionFlow
 from bot.prompting.routing import HasToWait, availability
 from bot.prompting.store import Questions, Threads
@@ -81,6 +82,7 @@ class AnswerPool:
             http=self._http,
             questions=self._questions,
             threads=self._threads,
+            given=GivenAnswers(redis),
             askable=askable,
             gateway=gateway,
             streams_in_channels=streams_in_channels,
@@ -121,6 +123,13 @@ class AnswerPool:
         RedisError.
         """
         self._withdraw(self._quick_questions.withdraw_in_thread(channel, thread, pressed))
+
+    def stop_one(self, channel: str, key: QuestionKey) -> bool:
+        """End one answer; False if the question is not being answered in this channel. Raises RedisError."""
+        is_answered = self._quick_questions.withdraw_one(channel, key)
+        if is_answered:
+            self._withdraw([key])
+        return is_answered
 
     def deleted(self, channel: str, ts: str) -> None:
         """Do not answer a message that was deleted, and remove what was posted of its answer. Raises RedisError."""

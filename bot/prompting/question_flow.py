@@ -9,10 +9,15 @@ import httpx
 from msgspec.structs import replace
 
 from bot.language.question import Asked, Question, QuestionKey
-from bot.prompting.conversation import ANSWER_EVENT, Remembered, Turn, from_memory, turns
+from bot.prompting.attached import attached
+from bot.prompting.attachments import UNREADABLE, Attachments
+from bot.prompting.conversation import ANSWER_EVENT, Remembered, Turn, from_memory, prompt_at, turns
 from bot.prompting.endings import Endings
 from bot.prompting.engine import EngineEndpoint
+from bot.prompting.given_answers import GivenAnswer, GivenAnswers
+from bot.prompting.inert import mrkdwn
 from bot.prompting.notices import QuestionNotices
+from bot.prompting.outcome import Outcome
 from bot.prompting.reply import OpenAnswers, Reply
 from bot.prompting.resumption import metadata, orphans
 from bot.prompting.routing import AnswersNow, HasEnded, HasToWait, NotRouted, RoutedTo, address, availability, route
@@ -20,12 +25,13 @@ from bot.prompting.sessions import Sessions
 from bot.prompting.store import Questions, Threads
 from bot.prompting.streamed import AnswerRecord
 from bot.prompting.way import AnswerPlace
-from bot.prompting.withdrawal import Withdrawal, Withdrawals, Withdrawn
+from bot.prompting.withdrawal import Why, Withdrawal, Withdrawals, Withdrawn
 from bot.prompting.writing import NoReplicaReady, Writing
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackFailed
 from bot.slack.message import Identity
 from bot.slack.reading import whole_thread
+from bot.views.answer import Below, buttons, growing
 from bot.views.answer_choice import choice
 from workers.api import Deployments
 from workers.deployment.events import DeploymentId
@@ -46,6 +52,7 @@ class AskableDeployments(Protocol):
     """The methods of `bot.commands.sight.Askable` that are used here: which deployments the asker may see."""
 
     def running(self, question: Question, before: DeploymentId | None = None) -> list[Deployment]: ...
+    def others(self, question: Question, besides: DeploymentId) -> list[Deployment]: ...
     def ended(self, question: Question) -> Collection[str]: ...
 
 
@@ -60,6 +67,7 @@ class QuestionFlow:
         http: httpx.Client,
         questions: Questions,
         threads: Threads,
+        given: GivenAnswers,
         askable: AskableDeployments,
         gateway: str | None = None,
         streams_in_channels: bool = False,
@@ -67,11 +75,12 @@ class QuestionFlow:
         """`gateway`: address of the gateway for this process; None if it is the public one."""
         self._gateway, self._streams_in_channels = gateway, streams_in_channels
         self._deployments, self._slack, self._askable = deployments, slack, askable
-        self._questions, self._threads = questions, threads
+        self._questions, self._threads, self._given = questions, threads, given
         self._http = http
         self._notices = QuestionNotices(slack, threads)
         self._open = OpenAnswers()
         self._writing = Writing(http, slack.stopping)
+        self._attachments = Attachments(slack.files, slack.stopping)
         self._sessions = Sessions(slack)
         self.withdrawals = Withdrawals()
         self.endings = Endings(
@@ -107,6 +116,7 @@ class QuestionFlow:
         state = availability(deployment) if deployment is not None else HasEnded(sentence=_VANISHED)
         match state:
             case HasEnded():
+                self.endings.without_stop(asked)
                 self._notices.over(asked, state.sentence)
                 self.endings.end(asked)
             case HasToWait():
@@ -129,6 +139,8 @@ class QuestionFlow:
         question = asked.question
         before = self._threads.recall(question.channel, question.thread_ts) if question.thread_ts else Remembered()
         running = self._askable.running(question, before.deployment)
+        if question.replaces:
+            question = replace(question, text=self._text(question, before, [d.name for d in running]))
         to = route(question, running, before.deployment, self._askable.ended(question))
         match to:
             case NotRouted():
@@ -136,6 +148,11 @@ class QuestionFlow:
                 return None
             case RoutedTo():
                 return self._stored(replace(asked, deployment=to.deployment.id, prompt=to.prompt))
+
+    def _text(self, question: Question, remembered: Remembered, names: Sequence[str]) -> str:
+        """Return the text of a question that a button asks again, which its message asks or shows."""
+        thread = whole_thread(self._slack, question.channel, question.thread_ts or "")
+        return prompt_at(question.message_ts or "", thread or (), remembered, self._ourselves(), names)
 
     def _placed(self, asked: Asked, deployment: Deployment | None) -> Asked:
         question = asked.question
@@ -194,7 +211,7 @@ class QuestionFlow:
         asked, question, thread = written.asked, written.asked.question, written.asked.thread or ""
         place = AnswerPlace(channel=question.channel, thread=thread, team=question.team, user=question.user)
         record = AnswerRecord(
-            metadata=metadata(ANSWER_EVENT, question.key),
+            metadata=metadata(ANSWER_EVENT, question.key, question.replaces),
             starting=written.starting,
             began=written.add,
             removed=written.remove,
@@ -210,15 +227,49 @@ class QuestionFlow:
             streams_in_channels=self._streams_in_channels,
             withdrawal=withdrawal,
             begun=asked.begun,
+            growing=growing(question.key),
         )
         with reply:
             said = self._said(asked, deployment)
             try:
-                end = self._writing.write(deployment.id, self._addresses(deployment, key), said, asked.prompt, reply)
-                reply.finish(end.text, closing=end.closing, footer=end.footer)
+                images = self._writing.images_at_once(deployment.id)
+                read = self._attachments.read(said, withdrawal.check, images=images, name=deployment.name)
+                end = self._writing.write(
+                    deployment.id,
+                    self._addresses(deployment, key),
+                    read.said,
+                    read.question,
+                    reply,
+                    left_out=read.left_out,
+                )
+                reply.finish(end.text, closing=end.closing, below=self._below(asked, deployment, end))
             except Withdrawn as withdrawn:
-                raise Withdrawn(withdrawn.why, reply.shown) from withdrawn
+                end = Outcome(text="", footer="This answer was stopped.")
+                is_stopped = withdrawn.why is Why.STOPPED
+                is_closed = is_stopped and reply.stopped(self._below(asked, deployment, end))
+                raise Withdrawn(withdrawn.why, reply.shown, is_closed=is_closed) from withdrawn
         return end.text
+
+    def _below(self, asked: Asked, deployment: Deployment, end: Outcome) -> Below:
+        """Keep what the buttons need, and return what stands below the answer."""
+        question = asked.question
+        self._given.keep(
+            GivenAnswer(
+                question=question,
+                thread=asked.thread or "",
+                deployment=deployment.id,
+                name=deployment.name,
+                model=end.model,
+            )
+        )
+        others = [(other.name, other.id) for other in self._askable.others(question, deployment.id)]
+        whose = f"{deployment.name} · " if question.replaces and end.footer else ""
+        return Below(
+            footer=mrkdwn(f"{whose}{end.footer}"),
+            thoughts=end.thoughts,
+            buttons=buttons(question.key, others),
+            rates=question.key if end.text.strip() else "",
+        )
 
     def _addresses(self, deployment: Deployment, key: str) -> Callable[[Collection[str]], EngineEndpoint | None]:
         def look(failed: Collection[str]) -> EngineEndpoint | None:
@@ -231,18 +282,23 @@ class QuestionFlow:
         return look
 
     def _said(self, asked: Asked, deployment: Deployment) -> list[Turn]:
+        """Return the messages of the thread up to the question, which is the last one."""
         question, root = asked.question, asked.thread or ""
         remembered = self._threads.recall(question.channel, root)
-        if question.thread_ts is None:
-            return []
+        asks = Turn(role="user", content=asked.prompt)
+        if question.thread_ts is None and not question.attached:
+            return [asks]
         thread = whole_thread(self._slack, question.channel, root)
-        return turns(
+        said = turns(
             thread if thread is not None else from_memory(remembered),
             before=question.message_ts,
             remembered=remembered,
             ourselves=self._ourselves(),
             names=[deployment.name],
         )
+        own = next((m for m in thread or () if m["ts"] == question.message_ts), None) if question.attached else {}
+        there = UNREADABLE if own is None else attached(own)
+        return [*said, replace(asks, attached=there)]
 
     def _orphans(self, asked: Asked) -> tuple[str, ...]:
         question, root = asked.question, asked.thread or ""

@@ -18,12 +18,20 @@ class Received:
         self._first: float | None = None
         self._answered: float | None = None
         self._thought = 0
+        self._thoughts_said: list[str] = []
         self._usage: Usage | None = None
         self.asked = self.last = clock()
         self.tokens = 0
         """Number of tokens of the answer, without the thoughts."""
         self.reason: str | None = None
         """The engine's `finish_reason`."""
+
+    @property
+    def thinking(self) -> float | None:
+        """Seconds since the first thought, while there is no answer; None otherwise."""
+        if self._first is None or not self._thought or self.tokens:
+            return None
+        return self._clock() - self._first
 
     @property
     def has_begun(self) -> bool:
@@ -42,6 +50,8 @@ class Received:
         if thought or content:
             self.last = self._clock()
             self._first = self.last if self._first is None else self._first
+        if thought:
+            self._thoughts_said.append(thought)
         return self._added(self._thoughts.divided(content), is_thought=bool(thought))
 
     def rest(self) -> str:
@@ -59,10 +69,13 @@ class Received:
             writing=self.last - first,
             thoughts=self._thought,
             thinking=answered - first,
+            said="".join(self._thoughts_said),
         )
 
     def _added(self, piece: Piece, *, is_thought: bool = False) -> str:
         self._thought += is_thought or bool(piece.thought)
+        if piece.thought:
+            self._thoughts_said.append(piece.thought)
         text = piece.text
         if self._thought and not self.tokens:
             text = text.lstrip("\r\n")  # models separate thoughts and answer by blank lines

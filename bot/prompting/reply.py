@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -19,6 +19,8 @@ from bot.prompting.way import AnswerPlace, is_streamed
 from bot.prompting.withdrawal import Withdrawal
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackBusy, SlackFailed, SlackRefused
+from bot.slack.message import JSON
+from bot.views.answer import Below
 
 _LOG = logging.getLogger(__name__)
 
@@ -79,18 +81,23 @@ class Reply:
         streams_in_channels: bool = False,
         withdrawal: Withdrawal | None = None,
         begun: tuple[str, ...] = (),
+        growing: Sequence[JSON] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`begun`: ts of messages of an earlier attempt. `ticket`: orders the answers of a channel."""
+        """`begun`: ts of messages of an earlier attempt. `growing`: blocks below the text while it is written.
+
+        `ticket`: orders the answers of a channel.
+        """
         self._slack, self._open, self._clock = slack, open_answers, clock
         self._channel, self._ticket = place.channel, ticket
         self.withdrawal = withdrawal or Withdrawal()
         may_begin = partial(open_answers.is_next, place.channel, ticket)
-        self._by_updates = partial(Updated, slack, place, record, clock=clock, may_begin=may_begin)
+        self._by_updates = partial(Updated, slack, place, record, clock=clock, may_begin=may_begin, growing=growing)
         self.shown = ""
         """The part of the model's text that has been shown."""
         self._sent_at: float | None = None
         self._tried_at: float | None = None
+        self._thought_at: float | None = None
         self._not_before = 0.0
         self._way: Way
         is_available = slack.has("chat.startStream", place.channel)
@@ -134,14 +141,41 @@ class Reply:
         except SlackFailed as failed:
             self._after(failed, self._way)
 
-    def finish(self, text: str, *, closing: str = "", footer: str = "") -> None:
-        """Show the whole answer, the sentence `closing`, and the line `footer`. Raises SlackFailed, Withdrawn."""
+    def think(self, seconds: float) -> None:
+        """Show for how many seconds the model has been thinking, if it is due.
+
+        Raises SlackRefused if Slack accepts no message here.
+        """
+        now, every = (
+            self._clock(),
+            max(pacing.THINKING_EVERY, pacing.interval(pacing.UPDATED, self._open.count(Updated))),
+        )
+        is_due = self._thought_at is None or now - self._thought_at >= every.total_seconds()
+        if seconds < pacing.THINKING_SHOWN_AFTER.total_seconds() or now < self._not_before or not is_due:
+            return
+        self._thought_at = now
+        try:
+            self._way.think(seconds)
+            self._open.leave(self._channel, self._ticket)
+        except SlackFailed as failed:
+            self._after(failed, self._way)
+
+    def stopped(self, below: Below) -> bool:
+        """Show what stands below an answer that a person has stopped; False if nothing of it has been posted."""
+        if not self._way.has_begun:
+            return False
+        self._slack.insist(lambda: self._end(settled(self.shown), below))
+        return True
+
+    def finish(self, text: str, *, closing: str = "", below: Below | None = None) -> None:
+        """Show the whole answer, the sentence `closing`, and what stands below. Raises SlackFailed, Withdrawn."""
+        below = below or Below()
         whole = inert(text)
         if closing:
             whole = f"{closed(whole)}\n\n_{inert(closing)}_" if whole.strip() else inert(closing)
-        self._slack.insist(lambda: self._finish(whole, footer))
+        self._slack.insist(lambda: self._finish(whole, below))
 
-    def _finish(self, whole: str, footer: str) -> None:
+    def _finish(self, whole: str, below: Below) -> None:
         self.withdrawal.check()
         if isinstance(self._way, Streamed):
             try:
@@ -150,11 +184,14 @@ class Reply:
                 self._after(failed, self._way)
                 if isinstance(self._way, Streamed):
                     raise
+        self._end(whole, below)
+
+    def _end(self, whole: str, below: Below) -> None:
         match self._way:
-            case Streamed():
-                self._way.finish(footer)
-            case Updated():
-                self._way.finish(whole, footer)
+            case Streamed() as way:
+                way.finish(below)
+            case Updated() as way:
+                way.finish(whole, below)
 
     def _after(self, failed: SlackFailed, way: Way) -> None:
         if isinstance(failed, SlackBusy):

@@ -11,9 +11,10 @@ NOTICE_EVENT = "mixtral_notice"
 """The event type in the metadata of the bot's other messages in a thread."""
 
 
-def metadata(event: str, key: QuestionKey) -> JSON:
-    """Return the metadata of a message that belongs to a question."""
-    return {"event_type": event, "event_payload": {"question": key}}
+def metadata(event: str, key: QuestionKey, replaces: QuestionKey | None = None) -> JSON:
+    """Return the metadata of a message that belongs to a question. `replaces`: as in `Question`."""
+    more = {"replaces": replaces} if replaces else {}
+    return {"event_type": event, "event_payload": {"question": key, **more}}
 
 
 def shown_prompt(channel: Iterable[Mapping[str, Any]], key: QuestionKey) -> str | None:

@@ -85,7 +85,7 @@ def route(
     if not named and (gone := _for_one_that_ended(question, past)):
         return NotRouted(sentence=_ended(gone, sorted(by_name)))
     name, prompt = (question.deployment, question.text) if question.deployment else (said.deployment, said.text)
-    if not prompt:
+    if not prompt and not question.attached:
         return NotRouted(sentence=NO_QUESTION)
     if sentence := too_long(prompt):
         return NotRouted(sentence=sentence)
@@ -136,7 +136,7 @@ def _ended(name: str, names: Sequence[str]) -> str:
 
 
 def _several(names: Sequence[str], prompt: str) -> str:
-    again = prompt if len(prompt) <= REPEATED_LIMIT and prompt.isprintable() and "`" not in prompt else "…"
+    again = prompt if 0 < len(prompt) <= REPEATED_LIMIT and prompt.isprintable() and "`" not in prompt else "…"
     return (
         f"Several deployments could answer: {', '.join(names)}. Name one: `@mixtral {names[0]}: {again}` "
         f"in a message, or `/mixtral ask {named(names[0])} {again}`."

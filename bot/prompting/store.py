@@ -81,6 +81,14 @@ class Questions:
             self.withdraw(key, Why.STOPPED)
         return keys
 
+    def withdraw_one(self, channel: str, key: QuestionKey) -> bool:
+        """Note that nobody wants the answer to a question any more; False if it is not a question of this channel."""
+        asked = self.get(key)
+        if asked is None or asked.question.channel != channel:
+            return False
+        self.withdraw(key, Why.STOPPED)
+        return True
+
     def withdraw_message(self, channel: str, ts: str) -> list[QuestionKey]:
         """Record that a message was deleted, and return its questions: those that it asks, or shows.
 

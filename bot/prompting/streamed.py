@@ -6,17 +6,27 @@ from typing import Any
 
 from msgspec import Struct
 
-from bot.prompting.inert import mrkdwn
 from bot.prompting.pacing import ROTATE_AFTER
 from bot.prompting.split import closed, cut, reopened, utf8
 from bot.prompting.way import AnswerPlace
 from bot.prompting.withdrawal import Why, Withdrawn
-from bot.slack.calls import SlackCalls
+from bot.slack.calls import BAD_BLOCKS, NEW_BLOCKS, SlackCalls
 from bot.slack.failures import SlackAway, SlackFailed, SlackRefused
+from bot.slack.message import Message
+from bot.views.answer import Below
+from bot.views.escape import clip, escape
 
 LIMIT = 10_300
 """Maximum size of one stream in bytes of UTF-8. Slack refuses more than about 10,600 bytes, which include the closing
 fence and the footer."""
+
+MOST = 10_600
+"""The same, with everything that stands below the text."""
+_BYTES = 4
+"""Maximum number of bytes of a character."""
+
+NOTIFIED = 3_000
+"""Maximum number of characters of the text that notifications show; chat.update accepts 4,000."""
 
 STOPPED = "stopped_by_user"
 """Slack's code after somebody pressed Stop."""
@@ -54,6 +64,10 @@ class Streamed:
         self.reply_was_lost = False
         """Whether Slack may have started a message whose ts is not known."""
 
+    @property
+    def has_begun(self) -> bool:
+        return bool(self._ts)
+
     def show(self, text: str) -> None:
         """Send the new part of `text`, the answer so far. The next call sends the rest after a failure.
 
@@ -72,10 +86,17 @@ class Streamed:
             if self.sent < len(text):
                 self._rotate()
 
-    def finish(self, footer: str) -> None:
-        """End the message, with the line `footer` below it. Raises SlackFailed."""
+    def finish(self, below: Below) -> None:
+        """End the message, with what stands below it. Raises SlackFailed."""
         if self._ts:
-            self._stop(footer, is_last=self._record.is_alone())
+            self._stop(below, is_last=self._record.is_alone())
+
+    def think(self, seconds: float) -> None:
+        """Show that the model thinks, and for how long, where the text of the answer will stand."""
+        place = self._place
+        if self._slack.has("assistant.threads.setStatus", place.channel):
+            with contextlib.suppress(SlackFailed):
+                self._slack.set_status(place.channel, place.thread, f"has been thinking for {seconds:.0f} s …")
 
     def abandon(self) -> None:
         """End the message; the answer continues in other messages."""
@@ -119,14 +140,28 @@ class Streamed:
             self._opening = reopened(self._body)
             self._append(end)
             self._body += end
-        self._stop("", is_last=False)
+        self._stop(Below(), is_last=False)
         self._ts, self._body = "", ""
 
-    def _stop(self, footer: str, *, is_last: bool) -> None:
+    def _stop(self, below: Below, *, is_last: bool) -> None:
         channel, ts, metadata = self._place.channel, self._ts, self._record.metadata
-        try:
-            self._slack.stop_stream(channel, ts, footer=mrkdwn(footer), metadata=metadata, is_last=is_last)
-        except SlackRefused:
-            # Slack has ended the stream (its text is complete), or accepts no blocks, metadata or status here.
+        shapes = below.shapes((MOST - utf8(self._body)) // _BYTES)
+        if not self._slack.has(NEW_BLOCKS, channel):
+            shapes = shapes[1:] or shapes
+        for shape in shapes:
+            try:
+                self._slack.stop_stream(channel, ts, below=shape, metadata=metadata, is_last=is_last)
+            except SlackRefused as refused:
+                if refused.code not in BAD_BLOCKS:
+                    break
+                self._slack.note(NEW_BLOCKS, channel, SlackRefused(refused.code, known=False))
+            else:
+                return
+        # Slack has ended the stream (its text is complete), or accepts no metadata or status here.
+        with contextlib.suppress(SlackRefused):
+            self._slack.stop_stream(channel, ts)
+        if shape:
+            blocks = ({"type": "markdown", "text": self._body}, *shape)
+            message = Message(clip(escape(self._body), NOTIFIED), blocks)
             with contextlib.suppress(SlackRefused):
-                self._slack.stop_stream(channel, ts)
+                self._slack.update(channel, ts, message, metadata=metadata, text_alone=False)

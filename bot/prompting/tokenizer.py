@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from bot.prompting.cancelling import Cancelling
 from bot.prompting.conversation import Turn
 from bot.prompting.engine import EngineEndpoint
 
@@ -15,15 +16,24 @@ _TIMEOUT = 10.0
 """Timeout in seconds. Without a count, the question is sent with an estimate."""
 
 
-def count_tokens(http: httpx.Client, endpoint: EngineEndpoint, model: str, turns: Sequence[Turn]) -> int | None:
+def count_tokens(
+    http: httpx.Client,
+    endpoint: EngineEndpoint,
+    model: str,
+    turns: Sequence[Turn],
+    cancelling: Cancelling | None = None,
+) -> int | None:
     """Return the number of tokens of the prompt for these turns; None if the engine does not tell it.
 
     vLLM applies the chat template itself and returns `count`. llama.cpp applies it at a path of its own.
     """
+    extensions = cancelling.extensions if cancelling else None
     messages = [{"role": turn.role, "content": turn.content} for turn in turns]
 
     def post(path: str, body: dict[str, Any]) -> dict[str, Any]:
-        answer = http.post(f"{endpoint.url}{path}", json=body, headers=endpoint.headers, timeout=_TIMEOUT)
+        answer = http.post(
+            f"{endpoint.url}{path}", json=body, headers=endpoint.headers, timeout=_TIMEOUT, extensions=extensions
+        )
         found = answer.raise_for_status().json()
         return found if isinstance(found, dict) else {}
 

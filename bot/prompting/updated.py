@@ -3,17 +3,20 @@
 import contextlib
 from collections.abc import Callable, Sequence
 
-from bot.prompting.inert import mrkdwn
 from bot.prompting.pacing import FOR_CARDS
 from bot.prompting.split import split
-from bot.prompting.streamed import AnswerRecord
+from bot.prompting.streamed import NOTIFIED, AnswerRecord
 from bot.prompting.way import AnswerPlace
-from bot.slack.calls import BAD_BLOCKS, SlackCalls
+from bot.slack.calls import BAD_BLOCKS, NEW_BLOCKS, SlackCalls
 from bot.slack.failures import SlackAway, SlackBusy, SlackFailed, SlackRefused
 from bot.slack.message import JSON, Message
 from bot.slack.reading import SETTLES
+from bot.views.answer import Below, thinking
 from bot.views.card_refusals import NOT_EDITABLE
 from bot.views.escape import clip, escape
+
+MOST = 12_500
+"""Maximum number of characters of one message, with everything that stands below the text."""
 
 LIMIT = 11_900
 """Maximum number of characters of one message. Slack accepts 12,000 in a Markdown block, which include the closing
@@ -22,9 +25,6 @@ fence, and about 13,200 in all blocks of a message."""
 SMALL = 2_900
 """The same, after `escape`, once Slack has refused the blocks of a message. If it refuses smaller ones too, the text is
 sent alone, which is complete up to this size."""
-
-NOTIFIED = 3_000
-"""Maximum number of characters of the text that notifications show; chat.update accepts 4,000."""
 
 NEXT_IN_LINE = 0.2
 """Interval in seconds at which an answer checks whether it is its turn to be posted."""
@@ -45,16 +45,20 @@ class Updated:
         before: int = 0,
         opening: str = "",
         begun: Sequence[str] = (),
+        growing: Sequence[JSON] = (),
     ) -> None:
         """`before`: number of characters shown by a stream; `begun`: ts of messages to overwrite, in order.
 
-        `may_begin`: whether it is this answer's turn to post its first message. `reply_was_lost`: whether a message
-        may have been posted whose ts is not known.
+        `growing`: the blocks below the text while it is written. `may_begin`: whether it is this answer's turn to post
+        its first message. `reply_was_lost`: whether a message may have been posted whose ts is not known.
         """
         self._slack, self._place, self._record, self._clock = slack, place, record, clock
         self._may_begin = may_begin
         self._lost_at = clock() if reply_was_lost else None
         self._before, self._opening = before, opening
+        self._growing = growing
+        self._shapes: list[tuple[JSON, ...]] = []
+        """What may stand below the last message; empty until the answer is complete."""
         self._limit = LIMIT
         self._is_fixed = False
         """Whether Slack lets no posted message be edited. The answer is shown again when it is complete."""
@@ -68,14 +72,24 @@ class Updated:
     def show(self, text: str) -> None:
         """Update or post the messages that differ from `text`, the answer so far. Raises SlackFailed."""
         if not self._is_fixed:
-            self._bring([_message(part) for part in self._parts(text)])
+            *parts, last = self._parts(text)
+            self._bring([*(_message(part) for part in parts), _message(last, self._growing)])
 
-    def finish(self, text: str, footer: str) -> None:
-        """Show the whole answer with the line `footer`, and delete surplus messages. Raises SlackFailed."""
+    def think(self, seconds: float) -> None:
+        """Show that the model thinks, and for how long, where the text of the answer will stand. Raises SlackFailed."""
+        if not self._is_fixed:
+            self._bring([_message("", (thinking(seconds), *self._growing))])
+
+    def finish(self, text: str, below: Below) -> None:
+        """Show the whole answer with what stands below it, and delete surplus messages. Raises SlackFailed."""
         if self._is_fixed:
             self._start_over()
         *parts, last = self._parts(text)
-        self._bring([*(_message(part) for part in parts), _message(last.rstrip(), footer)])
+        if not self._shapes:
+            self._shapes = below.shapes(MOST - len(last))
+            if not self._slack.has(NEW_BLOCKS, self._place.channel):
+                self._shapes = self._shapes[1:] or self._shapes
+        self._bring([*(_message(part) for part in parts), _message(last.rstrip(), self._shapes[0])])
         for ts in filter(None, self._messages[len(parts) + 1 :]):
             self._take_away(ts)
         del self._messages[len(parts) + 1 :]
@@ -155,10 +169,15 @@ class Updated:
         self._messages[at], self._shown[at] = "", None
 
     def _divide(self, refused: SlackRefused) -> None:
-        """Use smaller messages from now on, if that is a refusal of blocks. Raises SlackBusy, to be called again.
+        """Use other blocks, if that is a refusal of blocks. Raises SlackBusy, to be called again.
 
-        Slack translates Markdown into other blocks, whose number and size are limited too.
+        First less stands below the text, then the messages are smaller: Slack translates Markdown into other blocks,
+        whose number and size are limited too.
         """
+        if refused.code in BAD_BLOCKS and len(self._shapes) > 1:
+            self._slack.note(NEW_BLOCKS, self._place.channel, SlackRefused(refused.code, known=False))
+            del self._shapes[0]
+            raise SlackBusy(0) from refused
         if refused.code in BAD_BLOCKS and self._limit == LIMIT:
             self._limit = SMALL
             raise SlackBusy(0) from refused
@@ -174,9 +193,9 @@ def _escaped(markdown: str) -> int:
     return len(escape(markdown))
 
 
-def _message(markdown: str, footer: str = "") -> Message:
+def _message(markdown: str, below: Sequence[JSON] = ()) -> Message:
     """Return a message with blocks, which each update repeats: an update without blocks removes them."""
     blocks: list[JSON] = [{"type": "markdown", "text": markdown}] if markdown.strip() else []
-    if footer:
-        blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": mrkdwn(footer)}]})
-    return Message(text=clip(escape(markdown if markdown.strip() else footer), NOTIFIED), blocks=tuple(blocks))
+    lines = [block["elements"][0]["text"] for block in below if block["type"] == "context"]
+    text = escape(markdown) if markdown.strip() else "\n".join(lines)
+    return Message(text=clip(text, NOTIFIED), blocks=(*blocks, *below))

@@ -19,12 +19,16 @@ class Why(StrEnum):
 
 
 class Withdrawn(PromptingError):
-    """The question is withdrawn. `shown`: the part of the model's text that has been shown."""
+    """The question is withdrawn. `shown`: the part of the model's text that has been shown.
 
-    def __init__(self, why: Why, shown: str = "") -> None:
+    `is_closed`: whether its last message shows that it was stopped.
+    """
+
+    def __init__(self, why: Why, shown: str = "", *, is_closed: bool = False) -> None:
         super().__init__(f"The question was {why}.")
         self.why = why
         self.shown = shown
+        self.is_closed = is_closed
 
 
 class Withdrawal:

@@ -7,12 +7,15 @@ from functools import partial
 from typing import TypeAlias
 
 import httpx
+from msgspec.structs import replace
 
-from bot.prompting.conversation import Turn
+from bot.prompting.cancelling import Cancelling
+from bot.prompting.conversation import Turn, news
 from bot.prompting.engine import Completion, EngineEndpoint, Model, model_of
-from bot.prompting.engine_failures import EngineFailed, TooLong, Unreachable
+from bot.prompting.engine_failures import EngineFailed, ImagesRefused, TooLong, Unreachable
 from bot.prompting.errors import PromptingError
 from bot.prompting.fitting import Fitted, fitted
+from bot.prompting.left_out import NOTHING_LEFT, TOO_LONG, LeftOut, eyeless, sentence, shortened, too_many
 from bot.prompting.outcome import Outcome, outcome
 from bot.prompting.reply import Reply
 from bot.prompting.tokenizer import count_tokens
@@ -22,6 +25,9 @@ RETRY_PAUSE = timedelta(seconds=1.5)
 """Pause before all addresses are tried again."""
 ROUNDS = 4
 """Number of such pauses. Together they are longer than the time until a failed replica is recorded as not ready."""
+
+IMAGES_AT_ONCE = 4
+"""Maximum number of images in a request, of the question and of earlier messages."""
 
 MAX_WAIT = timedelta(seconds=5)
 """Maximum wait for tokens between two checks whether this process must stop."""
@@ -47,20 +53,43 @@ class Writing:
     def __init__(self, http: httpx.Client, stopping: threading.Event) -> None:
         self._http, self._stopping = http, stopping
         self._models: dict[DeploymentId, Model] = {}
+        self._images: dict[DeploymentId, int] = {}
+
+    def images_at_once(self, deployment: DeploymentId) -> int:
+        """Return the maximum number of images in a request: 0 once the engine has refused any."""
+        return self._images.get(deployment, IMAGES_AT_ONCE)
 
     def write(
-        self, deployment: DeploymentId, addresses: Addresses, said: Sequence[Turn], prompt: str, reply: Reply
+        self,
+        deployment: DeploymentId,
+        addresses: Addresses,
+        said: Sequence[Turn],
+        question: Turn,
+        reply: Reply,
+        *,
+        left_out: Sequence[LeftOut] = (),
     ) -> Outcome:
         """Show the answer as it grows, and return it with the sentence and line below it.
 
-        Raises Stopping, NoReplicaReady, Withdrawn, SlackRefused.
+        `left_out`: what was not read of the messages after the last answer. Raises Stopping, NoReplicaReady, Withdrawn,
+        SlackRefused.
         """
+        sent = _Sent(said, question, left_out)
+        if question.is_empty:
+            return Outcome(text="", closing=sent.closing(NOTHING_LEFT))
+        end = self._written(deployment, addresses, sent, reply)
+        return replace(end, closing=sent.closing(end.closing))
+
+    def _written(self, deployment: DeploymentId, addresses: Addresses, sent: "_Sent", reply: Reply) -> Outcome:
         way, asked = _Way(addresses, self._stopping), None
+        before = Cancelling()  # for the requests before the completion
+        reply.withdrawal.ends(before.cancel)
         while True:
             text, endpoint = _Text(), way.endpoint
             try:
-                model = self._model(deployment, endpoint)
-                asked = asked or self._fitted(said, prompt, endpoint, model)
+                model = self._model(deployment, endpoint, before)
+                asked = sent.fitted = asked or self._fitted(sent, endpoint, model, before)
+                reply.withdrawal.check()
                 completion = Completion(
                     self._http, endpoint, model.name, asked.turns, asked.answer, thought_tokens=asked.thoughts
                 )
@@ -69,7 +98,15 @@ class Writing:
                 asked = asked and asked.less()
                 if asked is None:
                     return Outcome(text="", closing=str(failed))
+            except ImagesRefused as failed:
+                self._images[deployment] = failed.most
+                asked = asked and sent.without_images(asked, failed.most, way.endpoint.name)
+                if asked is None:
+                    return Outcome(text="", closing=str(failed))
+                if asked.messages[-1].is_empty:
+                    return Outcome(text="", closing=NOTHING_LEFT)
             except Unreachable as failed:
+                reply.withdrawal.check()
                 if text.whole or not way.turn():
                     return Outcome(text=text.whole, closing=str(failed))
             except EngineFailed as failed:
@@ -86,6 +123,8 @@ class Writing:
                 reply.withdrawal.check()
                 if self._stopping.is_set():
                     raise Stopping(_ENDING)
+                if not text.whole and (seconds := completion.thinking) is not None:
+                    reply.think(seconds)
                 pending = len(text.whole) - len(reply.shown)
                 if pending and reply.wait(pending) <= timedelta():
                     reply.show(text.whole)
@@ -95,12 +134,13 @@ class Writing:
         finally:
             completion.cancel()
 
-    def _fitted(self, said: Sequence[Turn], prompt: str, endpoint: EngineEndpoint, model: Model) -> Fitted:
-        return fitted(said, prompt, model.context, partial(count_tokens, self._http, endpoint, model.name))
+    def _fitted(self, sent: "_Sent", endpoint: EngineEndpoint, model: Model, cancelling: Cancelling) -> Fitted:
+        count = partial(count_tokens, self._http, endpoint, model.name, cancelling=cancelling)
+        return fitted(sent.said, sent.question, model.context, count)
 
-    def _model(self, deployment: DeploymentId, endpoint: EngineEndpoint) -> Model:
+    def _model(self, deployment: DeploymentId, endpoint: EngineEndpoint, cancelling: Cancelling) -> Model:
         if deployment not in self._models:
-            self._models[deployment] = model_of(self._http, endpoint)
+            self._models[deployment] = model_of(self._http, endpoint, cancelling)
         return self._models[deployment]
 
 
@@ -140,3 +180,42 @@ class _Text:
 
     def __init__(self) -> None:
         self.whole = ""
+
+
+class _Sent:
+    """What is sent of a conversation, and what is left out."""
+
+    def __init__(self, said: Sequence[Turn], question: Turn, left_out: Sequence[LeftOut]) -> None:
+        self.said, self.question = said, question
+        self._left_out = list(left_out)
+        self.fitted: Fitted | None = None
+
+    def without_images(self, asked: Fitted, most: int, name: str) -> Fitted | None:
+        """Return the conversation with `most` images; None if it has no more than that. `name`: of the deployment."""
+        had = sum(len(message.images) for message in asked.messages)
+        if had <= most:
+            return None
+        less = asked.with_images(most)
+        why = too_many(name, most) if most else eyeless(name)
+        for before, after in self._new(asked.messages, less.messages):
+            self._left_out += [LeftOut(image.name, why) for image in before.images[len(after.images) :]]
+        return less
+
+    def closing(self, own: str) -> str:
+        """Return the sentences below the answer: what was left out, and `own`."""
+        sent = self.fitted.messages if self.fitted else ()
+        pairs = self._new((*self.said, self.question)[-len(sent) :], sent) if sent else []
+        cuts = [cut for original, part in pairs for cut in shortened(original, part)]
+        known = {each.name for each in self._left_out}
+        dropped = [
+            LeftOut(image.name, TOO_LONG)
+            for original, part in pairs
+            for image in original.images[len(part.images) :]
+            if image.name not in known
+        ]
+        return " ".join(filter(None, (sentence([*self._left_out, *dropped], cuts), own)))
+
+    def _new(self, before: Sequence[Turn], after: Sequence[Turn]) -> list[tuple[Turn, Turn]]:
+        """Return the pairs of messages after the last answer."""
+        pairs = list(zip(before, after, strict=True))
+        return pairs[news(before) :]

@@ -7,15 +7,19 @@ from bot.language.typed_text import plain
 
 Element = Mapping[str, Any]
 
+_BELOW = frozenset({"context", "actions", "context_actions", "container"})
+"""The blocks below the text of an answer: see `bot.views.answer`."""
+
 
 def written(message: Mapping[str, Any]) -> str:
-    """Return the text of an answer, without the line of measurements below it.
+    """Return the text of an answer, without what stands below it.
 
     Slack returns a Markdown block as it was sent, or as the blocks into which it was translated. Without blocks,
     the text of the message is returned, which may be shortened.
     """
-    blocks = (_block(block) for block in message.get("blocks") or [] if block.get("type") != "context")
-    return "\n\n".join(filter(None, blocks)) or plain(message.get("text") or "")
+    blocks = message.get("blocks") or []
+    said = (_block(block) for block in blocks if block.get("type") not in _BELOW)
+    return "\n\n".join(filter(None, said)) if blocks else plain(message.get("text") or "")
 
 
 def quoted(text: str) -> str:

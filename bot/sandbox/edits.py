@@ -37,7 +37,7 @@ def delete(stand_in: StandIn, message: Message) -> None:
     before = message.for_api()
     if message.reply_count:
         message.subtype, message.text, message.user = "tombstone", DELETED, "USLACKBOT"
-        message.blocks, message.attachments, message.bot_id = [], [], None
+        message.blocks, message.attachments, message.files, message.bot_id = [], [], [], None
         stand_in.workspace.changed(message)
         _tell_changed(stand_in, message, before)
         return

@@ -78,7 +78,7 @@ def _about(channel: Channel, subtype: str, ts: str) -> JSON:
 
 def app_mention_event(message: Message) -> JSON:
     """An `app_mention` event, which is sent in addition to the `message` event of the same text."""
-    event = {
+    event: JSON = {
         "user": message.user,
         "type": "app_mention",
         "ts": message.ts,
@@ -89,7 +89,9 @@ def app_mention_event(message: Message) -> JSON:
         "channel": message.channel,
         "event_ts": message.ts,
     }
-    optional = {"thread_ts": message.thread_ts, "edited": message.edited}
+    if message.files:
+        event |= {"files": message.files, "upload": False, "display_as_bot": False}
+    optional = {"thread_ts": message.thread_ts, "edited": message.edited, "attachments": message.attachments}
     return event | {name: value for name, value in optional.items() if value}
 
 
@@ -116,6 +118,35 @@ def agent_session_stopped_event(
         "streaming_message_ts": list(streams),
         "thread_ts": thread_ts,
         "user": user,
+    }
+
+
+def forwarded(message: Message, channel: Channel, author: User, base_url: str) -> JSON:
+    """The attachment by which a person forwards a message: its text, its author and its files."""
+    url = f"{base_url}/archives/{channel.id}/p{message.ts.replace('.', '')}"
+    files = {"files": message.files} if message.files else {}
+    return {
+        "ts": message.ts,
+        "author_id": author.id,
+        "author_name": author.real_name,
+        "author_subname": author.name,
+        "author_link": f"{base_url}/team/{author.id}",
+        "channel_id": channel.id,
+        "channel_team": seed.TEAM_ID,
+        "is_msg_unfurl": True,
+        "is_share": True,
+        "id": 1,
+        "color": "D0D0D0",
+        "fallback": f"[{message.ts}] {author.name}: {message.text}",
+        "text": message.text,
+        "message_blocks": [
+            {"team": seed.TEAM_ID, "channel": channel.id, "ts": message.ts, "message": {"blocks": message.blocks}}
+        ],
+        "mrkdwn_in": ["text"],
+        "from_url": url,
+        "original_url": url,
+        "footer": f"Posted in #{channel.name}",
+        **files,
     }
 
 

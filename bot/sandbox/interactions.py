@@ -119,14 +119,16 @@ class Interactions:
         except (Unacked, SlackError):
             return {"ok": False, "error": TROUBLE}
 
-    async def close(self, user: UserId, view: JSON) -> JSON:
-        """Close a modal, and notify the app if the view has notify_on_close."""
-        modals.close(self._stand_in.workspace, user, view["id"])
+    async def close(self, user: UserId, view: JSON, *, whole_stack: bool = False) -> JSON:
+        """Close a modal, or the whole stack, and notify the app if the view has notify_on_close."""
+        is_cleared = whole_stack or view["clear_on_close"]
+        if is_cleared:
+            modals.clear(self._stand_in.workspace, user)
+        else:
+            modals.close(self._stand_in.workspace, user, view["id"])
         if not view["notify_on_close"]:
             return {"ok": True}
-        return await self._send(
-            self._interaction("view_closed", user) | {"view": view, "is_cleared": view["clear_on_close"]}
-        )
+        return await self._send(self._interaction("view_closed", user) | {"view": view, "is_cleared": is_cleared})
 
     def _apply_ack(self, user: UserId, view: JSON, ack: JSON) -> JSON:
         workspace = self._stand_in.workspace
@@ -188,11 +190,22 @@ def _acted(blocks: list[JSON], action: JSON, at: str) -> JSON | None:
             continue
         for element in interactive(block):
             if element.get("action_id") == action.get("action_id"):
-                own = {name: element[name] for name in ("value", "text", "style") if name in element}
-                return (
-                    action | (own if element["type"] == "button" else {}) | {"type": element["type"], "action_ts": at}
-                )
+                own = _own(element, action)
+                return None if own is None else action | own | {"type": element["type"], "action_ts": at}
     return None
+
+
+def _own(element: JSON, action: JSON) -> JSON | None:
+    """What the payload tells of the element itself; None if it has no button with the value of the action."""
+    match element["type"]:
+        case "button":
+            return {name: element[name] for name in ("value", "text", "style") if name in element}
+        case "feedback_buttons":
+            both = (element["positive_button"], element["negative_button"])
+            pressed = next((one for one in both if one["value"] == action.get("value")), None)
+            return {name: pressed[name] for name in ("value", "text")} if pressed else None
+        case _:
+            return {}
 
 
 def _with_children(blocks: list[JSON]) -> list[JSON]:

@@ -1,6 +1,6 @@
 """The page's API: a snapshot, the changes after it, and the person's actions."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import msgspec
@@ -9,8 +9,9 @@ from starlette.responses import FileResponse, PlainTextResponse, Response, Strea
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from bot.sandbox import edits, events
+from bot.sandbox import edits, events, seed
 from bot.sandbox.commands import INVITE
+from bot.sandbox.files import FileHost
 from bot.sandbox.interactions import Interactions
 from bot.sandbox.json_route import PageError, json_route
 from bot.sandbox.limits import JSON
@@ -37,8 +38,9 @@ class Assets(StaticFiles):
 class PageApi:
     """`/` and `/page/*`."""
 
-    def __init__(self, stand_in: StandIn, interactions: Interactions) -> None:
+    def __init__(self, stand_in: StandIn, interactions: Interactions, host: FileHost) -> None:
         self._stand_in = stand_in
+        self._host = host
         self._interactions = interactions
         self._workspace = stand_in.workspace
         self._ending = False
@@ -54,6 +56,8 @@ class PageApi:
                 Route(f"/page/{act.__name__}", json_route(act), methods=["POST"])
                 for act in (
                     self.send,
+                    self.files,
+                    self.forward,
                     self.action,
                     self.view,
                     self.home,
@@ -106,29 +110,55 @@ class PageApi:
     async def send(self, body: JSON) -> JSON:
         """A person sends a message or, outside a thread, a slash command."""
         user, text = self._person(body), str(body.get("text", "")).strip()
+        if not text.startswith("/"):
+            return self._say(body)
         channel = self._channel(body, user)
-        thread_ts = str(body.get("thread_ts") or "") or None
-        may_anyway = self._workspace.users[user].is_admin
-        restricted = "" if may_anyway else channel.restriction(is_reply=thread_ts is not None)
-        if channel.is_archived or restricted:
-            return {"ok": False, "error": restricted or "is_archived"}
-        if not text:
+        if body.get("thread_ts"):
+            return {"ok": False, "error": f"{text.split()[0]} is not supported in threads. Sorry!"}
+        if error := self._refusal(user, channel, None):
+            return {"ok": False, "error": error}
+        command, _, named = text.partition(" ")
+        if command == INVITE.command:
+            self._stand_in.invite(user, channel, named.strip().removeprefix("@"))
+            return {"ok": True, "acked": True}
+        return await self._interactions.slash_command(user, channel, text)
+
+    async def files(self, body: JSON) -> JSON:
+        """A person uploads files, possibly with a text."""
+        user = self._person(body)
+        return self._say(body, files=[self._host.stored(user, given) for given in body["files"]])
+
+    async def forward(self, body: JSON) -> JSON:
+        """A person forwards a message of another conversation, possibly with a comment."""
+        user, shared = self._person(body), body["shared"]
+        source = self._channel(shared, user)
+        message = self._workspace.message(source.id, str(shared["ts"]))
+        if message is None:
+            return {"ok": False, "error": "message_not_found"}
+        author = self._workspace.users[UserId(message.user or seed.BOT_USER)]
+        return self._say(body, attachments=[events.forwarded(message, source, author, self._host.base_url)])
+
+    def _say(self, body: JSON, *, files: Sequence[JSON] = (), attachments: Sequence[JSON] = ()) -> JSON:
+        user, text = self._person(body), str(body.get("text", "")).strip()
+        channel, thread_ts = self._channel(body, user), str(body.get("thread_ts") or "") or None
+        if error := self._refusal(user, channel, thread_ts):
+            return {"ok": False, "error": error}
+        if not (text or files or attachments):
             return {"ok": False, "error": "no_text"}
-        if text.startswith("/"):
-            if thread_ts:
-                return {"ok": False, "error": f"{text.split()[0]} is not supported in threads. Sorry!"}
-            command, _, named = text.partition(" ")
-            if command == INVITE.command:
-                self._stand_in.invite(user, channel, named.strip().removeprefix("@"))
-                return {"ok": True, "acked": True}
-            return await self._interactions.slash_command(user, channel, text)
         if thread_ts:
             parent = self._workspace.message(channel.id, thread_ts)
             if parent is None:
                 return {"ok": False, "error": "thread_not_found"}
             thread_ts = parent.thread_ts or parent.ts
-        message = self._stand_in.say(user, channel, text, thread_ts, age=float(body.get("age") or 0))
-        return {"ok": True, "ts": message.ts}
+        age = float(body.get("age") or 0)
+        said = self._stand_in.say(user, channel, text, thread_ts, age=age, files=files, attachments=attachments)
+        return {"ok": True, "ts": said.ts}
+
+    def _refusal(self, user: UserId, channel: Channel, thread_ts: str | None) -> str:
+        """The error of a message in a channel where this person may not write; empty if they may."""
+        may_anyway = self._workspace.users[user].is_admin
+        restricted = "" if may_anyway else channel.restriction(is_reply=thread_ts is not None)
+        return restricted or ("is_archived" if channel.is_archived else "")
 
     async def action(self, body: JSON) -> JSON:
         """A person presses or chooses an element."""
@@ -158,11 +188,11 @@ class PageApi:
                 raise PageError(f"container must be message, view or home, not {other!r}")
 
     async def view(self, body: JSON) -> JSON:
-        """A person submits or closes a modal."""
+        """A person submits or closes a modal, or closes the whole stack."""
         user = self._person(body)
         view = self._view(body, user)
-        if body.get("kind") == "close":
-            return await self._interactions.close(user, view)
+        if (kind := body.get("kind")) in ("close", "clear"):
+            return await self._interactions.close(user, view, whole_stack=kind == "clear")
         values = body.get("values") or {}
         if not isinstance(values, dict) or not all(
             isinstance(value, dict) for actions in values.values() for value in _values(actions)

@@ -16,6 +16,7 @@ from starlette.middleware import Middleware
 from starlette.routing import WebSocketRoute
 
 from bot.sandbox.controls import Controls
+from bot.sandbox.files import FileHost
 from bot.sandbox.interactions import Interactions
 from bot.sandbox.loopback import LoopbackOnly
 from bot.sandbox.page_api import PageApi
@@ -30,7 +31,8 @@ HOST = "127.0.0.1"
 def build_app(settings: Settings, base_url: str) -> tuple[Starlette, PageApi]:
     """The application and its page; `base_url` is the address of both, without a trailing slash."""
     stand_in = StandIn(settings)
-    page = PageApi(stand_in, Interactions(stand_in, base_url))
+    host = FileHost(stand_in, base_url)
+    page = PageApi(stand_in, Interactions(stand_in, base_url), host)
 
     @asynccontextmanager
     async def life(_: Starlette) -> AsyncIterator[None]:
@@ -43,6 +45,7 @@ def build_app(settings: Settings, base_url: str) -> tuple[Starlette, PageApi]:
         *WebApi(stand_in).routes(),
         *ResponseRoutes(stand_in).routes(),
         *page.routes(),
+        *host.routes(),
         *Controls(stand_in).routes(),
         WebSocketRoute("/link/", stand_in.sockets.serve),
     ]

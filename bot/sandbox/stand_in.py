@@ -4,7 +4,7 @@ import secrets
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -168,7 +168,15 @@ class StandIn:
         return events.typed(typed, [*self.workspace.users.values()], [*self.workspace.channels.values()])
 
     def say(
-        self, user: UserId, channel: Channel, text: str, thread_ts: str | None = None, *, age: float = 0.0
+        self,
+        user: UserId,
+        channel: Channel,
+        text: str,
+        thread_ts: str | None = None,
+        *,
+        age: float = 0.0,
+        files: Sequence[JSON] = (),
+        attachments: Sequence[JSON] = (),
     ) -> Message:
         """A person writes a message; the app receives its event `age` seconds later."""
         workspace = self.workspace
@@ -179,7 +187,10 @@ class StandIn:
             user=user,
             text=stored,
             thread_ts=thread_ts,
-            blocks=events.rich_text(stored),
+            blocks=events.rich_text(stored) if stored else [],
+            files=list(files),
+            attachments=list(attachments),
+            subtype="file_share" if files else None,
             client_msg_id=str(uuid.uuid4()),
             team=workspace.users[user].team_id,
         )

@@ -27,6 +27,7 @@ class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
     thread_ts: str | None = None
     blocks: list[JSON] = []
     attachments: list[JSON] = []
+    files: list[JSON] = []
     metadata: JSON | None = None
     subtype: str | None = None
     edited: JSON | None = None
@@ -64,6 +65,10 @@ class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
         fields |= {"type": "message", "text": fields.get("text", ""), "team": self.team}
         if self.bot_id:
             fields |= {"app_id": seed.APP_ID}
+        if self.files:
+            fields |= {"upload": False, "display_as_bot": False}
+            for missing in ("team", "client_msg_id"):
+                fields.pop(missing, None)
         if self.reply_count:
             fields |= {"reply_users_count": len(self.reply_users), "subscribed": False, "is_locked": self.is_locked}
         return fields
@@ -79,6 +84,7 @@ class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
                 "text": self.text,
                 "blocks": self.blocks,
                 "attachments": self.attachments,
+                "files": self.files,
                 "edited": self.edited is not None,
                 "reply_count": self.reply_count,
                 "reply_users": self.reply_users,

@@ -1,6 +1,5 @@
 """The buttons of a deployment's card, and the modals that they open."""
 
-import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -19,7 +18,6 @@ from bot.screens.presses import NOTHING, Presses, value_of, values_of
 from bot.slack.message import JSON, Message
 from bot.views import alerts, end_question
 from bot.views import scale as scale_view
-from bot.views.answer_choice import CHOOSE
 from workers.deployment.state import Deployment
 
 
@@ -39,7 +37,6 @@ class CardButtons:
         app.action("card_down")(click("down", self._open_end, ack_within=0))
         app.action("card_logs")(click("logs", self._logs, ack_within=0))
         app.action("card_scale")(click("scale", self._open_scale, ack_within=0))
-        app.action(re.compile(f"^{CHOOSE}"))(click("ask", self._ask_again))
         app.view(scale_view.CALLBACK)(submitted("scale", self._scale))
         app.view(end_question.CALLBACK)(submitted("down", self._end))
 
@@ -50,9 +47,6 @@ class CardButtons:
 
     def _logs(self, body: JSON, caller: Caller) -> Message:
         return handlers.logs_of(self._presses.deployment(body, caller), self._context)
-
-    def _ask_again(self, body: JSON, caller: Caller) -> Message:
-        return handlers.ask_again(value_of(body), caller, self._context)
 
     def _open_scale(self, body: JSON, caller: Caller) -> Message:
         state = self._presses.deployment(body, caller)

@@ -154,5 +154,6 @@ def caller_of(body: JSON, context: BoltContext) -> Caller:
         # A request without an id gets a random one, so that it does not count as a repetition.
         once=body.get("trigger_id") or f"untold.{secrets.token_hex(8)}",
         response_url=body.get("response_url"),
+        thread=container.get("thread_ts"),
         outside=bool(context.get(OUTSIDE)),
     )

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from bot.slack.budgets import Budgets
 from bot.slack.channel_ids import ChannelIds
 from bot.slack.client import Call, socket_url
 from bot.slack.failures import SlackAway, SlackBusy, SlackRefused
+from bot.slack.files import SlackFiles
 from bot.slack.lockout import Lockout
 from bot.slack.message import JSON, Identity, Message
 from bot.slack.missing_methods import MissingMethods
@@ -37,6 +38,8 @@ BAD_BLOCKS = frozenset(
         "invalid_attachments",  # two tables in a message, also where Slack made them from Markdown
     }
 )
+NEW_BLOCKS = "blocks of 2026"
+"""The name under which `note` records that Slack refuses the blocks `container` and `context_actions`."""
 BAD_METADATA = frozenset(
     {"invalid_metadata_format", "invalid_metadata_schema", "metadata_too_large", "metadata_must_be_sent_from_app"}
 )
@@ -79,6 +82,7 @@ class SlackCalls:
         self._sending = Sending(budgets, lockout, ids)
         self.stopping = stopping or threading.Event()
         self._missing = MissingMethods()
+        self.files = SlackFiles(web.token or "", web.base_url)
         self._identity: Identity | None = None
         self._reported_at: dict[str, float] = {}
 
@@ -164,12 +168,21 @@ class SlackCalls:
                 raise
             return self.post(channel, message, thread=thread, text_alone=text_alone)
 
-    def update(self, channel: str, ts: str, message: Message, *, leave: int = 0, text_alone: bool = True) -> None:
-        """Replace a message of the bot. `text_alone`: as in `post`.
+    def update(
+        self,
+        channel: str,
+        ts: str,
+        message: Message,
+        *,
+        leave: int = 0,
+        text_alone: bool = True,
+        metadata: JSON | None = None,
+    ) -> None:
+        """Replace a message of the bot. `text_alone`: as in `post`. `metadata`: None to leave it as it is.
 
         `leave`: number of updates that stay available to others.
         """
-        about: JSON = {"channel": channel, "ts": ts}
+        about: JSON = {"channel": channel, "ts": ts} | ({"metadata": metadata} if metadata else {})
         self._say("chat.update", self._web.chat_update, message, leave=leave, text_alone=text_alone, **about)
 
     def delete(self, channel: str, ts: str) -> None:
@@ -257,10 +270,10 @@ class SlackCalls:
         self._call("chat.appendStream", self._web.chat_appendStream, channel=channel, ts=ts, markdown_text=markdown)
 
     def stop_stream(
-        self, channel: str, ts: str, *, footer: str = "", metadata: JSON | None = None, is_last: bool = True
+        self, channel: str, ts: str, *, below: Sequence[JSON] = (), metadata: JSON | None = None, is_last: bool = True
     ) -> None:
-        """End a stream, with the line `footer` below it, and the session of its thread unless `is_last` is False."""
-        blocks = [{"type": "context", "elements": [{"type": "mrkdwn", "text": footer}]}] if footer else None
+        """End a stream, with the blocks `below`, and the session of its thread unless `is_last` is False."""
+        blocks = list(below) or None
         status = None if is_last else "processing"  # Slack's default is `active`
         about: JSON = {"channel": channel, "ts": ts, "blocks": blocks, "metadata": metadata, "session_status": status}
         self._call("chat.stopStream", self._web.chat_stopStream, **about)

@@ -63,13 +63,15 @@ def _lost(names: Sequence[str]) -> str:
     )
 
 
-def detail(deployment: Deployment, now: datetime) -> Message:
-    """One deployment with its replicas and its ladder."""
+def detail(deployment: Deployment, now: datetime, *, rated: str = "") -> Message:
+    """One deployment with its replicas and its ladder. `rated`: what people think of its answers."""
     blocks = [
         header(words.title(deployment, now)),
         section(f"{words.now_happening(deployment, now)}\n{' · '.join(_facts(deployment, now, whole=True))}"),
         *([section(said)] if (said := words.newer(deployment)) else []),
     ]
+    if rated:
+        blocks.append(section(rated))
     if warnings := lost_control.lines(deployment, now):
         blocks.append(section(listed([f"{card.WARNING} {line}" for line in warnings])))
     if found := replicas.lines(deployment, now, gone=10):

@@ -16,7 +16,7 @@ ARGS = (
     "--disable-component-update",
     "--no-first-run",
 )
-WIDE: ViewportSize = {"width": 1280, "height": 860}
+WIDE: ViewportSize = {"width": 1400, "height": 860}
 NARROW: ViewportSize = {"width": 390, "height": 844}
 LOOKS: tuple[tuple[ViewportSize, Literal["light", "dark"]], ...] = (
     (NARROW, "light"),

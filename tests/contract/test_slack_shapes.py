@@ -29,7 +29,19 @@ WITHOUT_SLACK = ("sandbox", "views", "cli", "settings.py")
 NOT_OF_SLACK = {
     "of an engine": {"aliases", "count", "data", "max_model_len", "meta", "n_ctx", "prompt", "return_value"},
     "of blocks, which are as the app sent them": {"block_id", "code", "elements", "indent", "language", "style", "url"},
-    "of a header": {"content-length", "content-type", "retry-after", "x-oauth-scopes"}
+    "of files and forwarded messages, whose content is not described": {"author_name", "author_subname", "fallback"}
+    | {
+        "is_external",
+        "is_msg_unfurl",
+        "is_share",
+        "message_blocks",
+        "mimetype",
+        "mode",
+        "size",
+        "title",
+        "url_private",
+    },
+    "of a header": {"content-length", "content-type", "location", "retry-after", "x-oauth-scopes"}
     | {"x-slack-request-timestamp", "x-slack-signature"},
     "of a form": {"payload"},
 }
@@ -167,6 +179,10 @@ def happen(played, posted):
     said = robin.say(MIXTRAL, "one")
     robin.edit(MIXTRAL, said, "@mixtral two")
     robin.delete(MIXTRAL, said)
+    log = {"name": "a.log", "content": b"x"}
+    uploaded = robin.upload(MIXTRAL, log, text="@mixtral why?")
+    robin.forward(MIXTRAL, MIXTRAL, uploaded, text="@mixtral and this?", thread_ts=posted)
+    robin.upload(MIXTRAL, log, thread_ts=posted)
     robin.open_home()
     robin.command(MIXTRAL, "/mixtral status")
     robin.press(next(m for m in robin.messages(MIXTRAL) if m["ts"] == posted), "b")

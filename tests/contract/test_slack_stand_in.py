@@ -921,9 +921,9 @@ def test_views_stack_three_high_and_an_old_hash_conflicts(bolt, client, robin):
             errors.append(error.response["error"])
 
     @bolt.view_closed("scale")
-    def gone(ack):
+    def gone(ack, body):
         ack()
-        closed.append(True)
+        closed.append(body["is_cleared"])
 
     robin.command(MIXTRAL, "/mixtral scale")
     for height in (1, 2, 3):
@@ -939,6 +939,11 @@ def test_views_stack_three_high_and_an_old_hash_conflicts(bolt, client, robin):
     robin.dismiss(robin.modals()[1])
     robin.wait_for(lambda _: closed)
     assert len(robin.modals()) == 1
+    robin.press_in(robin.modals()[0], "end")
+    robin.wait_for(lambda p: len(p.modals()) == 2)
+    robin.post("/page/view", view_id=robin.modals()[-1]["id"], kind="clear")
+    robin.wait_for(lambda p: not p.modals())
+    assert closed == [False, True]
 
 
 def test_the_home_tab_is_published_and_its_buttons_act(bolt, client, robin):

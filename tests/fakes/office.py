@@ -14,6 +14,7 @@ from bot.commands.sight import Askable, Sight
 from bot.language.command import Command
 from bot.language.grammar import parse
 from bot.language.question import Question
+from bot.prompting.given_answers import GivenAnswers
 from bot.slack.facts import ChannelFacts, PersonFacts
 from tests.builders.logs import Logs
 from tests.person import words as words_of
@@ -71,6 +72,8 @@ class Answers:
         self.asked: list[Question] = []
         self.claimed: set[str] = set()
         self.stopped: list[str] = []
+        self.running: dict[str, str] = {}
+        """Channels of the questions that are being answered, by key."""
 
     def ask(self, question: Question) -> bool:
         is_new = question.key not in {asked.key for asked in self.asked}
@@ -85,6 +88,12 @@ class Answers:
 
     def stop(self, channel: str, thread: str, pressed: str) -> None:
         self.stopped.append(thread)
+
+    def stop_one(self, channel: str, key: str) -> bool:
+        if self.running.get(key) != channel:
+            return False
+        self.stopped.append(key)
+        return True
 
     def deleted(self, channel: str, ts: str) -> None:
         raise NotImplementedError
@@ -106,6 +115,7 @@ class Office:
             ladder=lambda *_: ((), "nothing fits"),
             priced=lambda: "read today",
             answers=self.answers,
+            given=GivenAnswers(redis),
             channels=self.channels,
             admins=frozenset({"UADMIN"}),
             sight=sight,

@@ -1,7 +1,7 @@
 """A thread in Slack that accepts the calls of an answer, and fails as set by a test."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from bot.slack.failures import SlackAway, SlackBusy, SlackFailed, SlackRefused
@@ -32,6 +32,7 @@ class SlackThread:
         self.streaming: set[str] = set()
         self.footers: dict[str, str] = {}
         self.calls: list[str] = []
+        self.files = None
         self.stopping = threading.Event()
         self.stopped_by_user = False
         self.told: set[str] = set()
@@ -52,6 +53,9 @@ class SlackThread:
 
     def has(self, method: str, channel: str = "") -> bool:
         return True
+
+    def note(self, method: str, channel: str, refused: SlackRefused) -> None:
+        """The blocks are tried again each time."""
 
     def insist(self, call: Callable[[], T]) -> T:
         while True:
@@ -78,14 +82,14 @@ class SlackThread:
         channel: str,
         ts: str,
         *,
-        footer: str = "",
+        below: Sequence[dict[str, Any]] = (),
         metadata: dict[str, Any] | None = None,
         is_last: bool = True,
     ) -> None:
         self._call("stop")
         self._must_stream(ts)
         self.streaming.discard(ts)
-        self.footers[ts] = footer
+        self.footers[ts] = "".join(block["elements"][0]["text"] for block in below if block["type"] == "context")
 
     def post(
         self,
@@ -99,7 +103,7 @@ class SlackThread:
         is_lost = self._call("post")
         return self._tell(self._new(self._accepted(message, text_alone)), is_lost)
 
-    def update(self, channel: str, ts: str, message: Message, *, leave: float = 0, text_alone: bool = True) -> None:
+    def update(self, channel: str, ts: str, message: Message, *, leave: float = 0, **more: Any) -> None:
         self._call("update")
         if ts not in self.messages:
             raise SlackRefused("message_not_found", known=True)
@@ -107,7 +111,7 @@ class SlackThread:
             raise SlackRefused("streaming_state_conflict", known=True)
         if not self.is_editable:
             raise SlackRefused("edit_window_closed", known=True)
-        self.messages[ts] = self._accepted(message, text_alone)
+        self.messages[ts] = self._accepted(message, more.get("text_alone", True))
 
     def _accepted(self, message: Message, text_alone: bool) -> str:
         if len(shown(message)) <= self.blocks_up_to:

@@ -38,7 +38,7 @@ class Upstream:
         self.keys: list[str] = []
         self.script: Callable[[JSON], JSON] = lambda _: {}
         self.others: dict[str, Callable[[JSON], JSON]] = {}
-        """What it answers at paths other than that of completions."""
+        """What it answers at paths other than that of completions; `hang`: after this number of seconds."""
         self.open = self.most_open = 0
         self.left = 0
         """Number of requests that the client ended before their answer was complete."""
@@ -85,14 +85,15 @@ class Upstream:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 status, how = upstream.decided(self.path, body, self.headers["Authorization"])
-                if status is not None:
-                    self.answer(status, how)
-                    return
                 with upstream._lock:
                     upstream.open += 1
                     upstream.most_open = max(upstream.open, upstream.most_open)
                 try:
-                    self.stream(how)
+                    if status is None:
+                        self.stream(how)
+                    else:
+                        self.pause(how.get("hang", 0))
+                        self.answer(status, {name: value for name, value in how.items() if name != "hang"})
                 except (BrokenPipeError, ConnectionResetError):
                     self.close_connection = True
                     upstream.left += 1

@@ -4,6 +4,7 @@ KEYS = {
     "mixtral:d:<deployment>": ("stream", "Log of a deployment, one event per entry. Expires 30 days after the deployment ended."),
     "mixtral:installation": ("string", "Id of the installation, which tags every machine. Set once, by the first worker."),
     "mixtral:feed": ("stream", "One entry for each appended event: the deployment (`d`) and the version (`v`). About 100,000 entries are kept."),
+    "mixtral:ledger": ("stream", "The requests, machines and ends of all deployments, with their prices (JSON), for as long as Redis keeps them."),
     "mixtral:names": ("hash", "Id of each deployment that has not ended, by its name."),
     "mixtral:past": ("sorted set", "`<name> <id>` of the deployments that ended in the last 30 days, by the time of the end in Unix seconds."),
     "mixtral:keys": ("hash", "Key of the launcher, by the deployment's id. Secret."),

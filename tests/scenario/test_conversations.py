@@ -19,7 +19,9 @@ def test_while_a_model_thinks_the_thread_says_so_and_the_answer_is_without_its_t
     place.robin.wait_for(lambda p: p.session(MIXTRAL, ts) == "processing")
     answer = place.answer(ts, "s of thoughts")
     assert place.markdown(ts) == ["Mustard."]
-    assert "Hm." not in words(answer)
+    folded = [block for block in answer["blocks"] if "Hm." in words({"blocks": [block]})]
+    assert [(block["type"], block["default_collapsed"]) for block in folded] == [("container", True)]
+    assert "Hm." not in answer["text"]
     place.settled()
     assert place.robin.session(MIXTRAL, ts) == "active"
     place.robin.say(MIXTRAL, "And a spice?", ts)

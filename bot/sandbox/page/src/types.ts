@@ -26,6 +26,12 @@ export interface Confirm {
   style?: "primary" | "danger";
 }
 
+export interface FeedbackButton {
+  text: TextObject;
+  value: string;
+  accessibility_label?: string;
+}
+
 /** An interactive element; its type determines its fields. */
 export interface Element {
   type: string;
@@ -45,8 +51,18 @@ export interface Element {
   initial_user?: string;
   initial_channel?: string;
   initial_conversation?: string;
+  initial_users?: string[];
+  initial_channels?: string[];
+  initial_conversations?: string[];
+  default_to_current_conversation?: boolean;
+  filter?: { include?: string[] };
+  max_selected_items?: number;
   initial_date?: string;
   initial_time?: string;
+  initial_date_time?: number;
+  focus_on_load?: boolean;
+  dispatch_action_config?: { trigger_actions_on?: string[] };
+  visible_to_user_ids?: string[];
   multiline?: boolean;
   min_length?: number;
   max_length?: number;
@@ -56,8 +72,8 @@ export interface Element {
   image_url?: string;
   alt_text?: string;
   icon?: string;
-  positive_button?: { text: TextObject; value: string };
-  negative_button?: { text: TextObject; value: string };
+  positive_button?: FeedbackButton;
+  negative_button?: FeedbackButton;
 }
 
 export interface RichStyle {
@@ -115,12 +131,15 @@ export interface Block {
   subtitle?: TextObject | string;
   body?: TextObject | string;
   actions?: Element[];
+  caption?: string;
   rows?: TableCell[][];
   column_settings?: ({ align?: "left" | "center" | "right"; is_wrapped?: boolean } | null)[];
   level?: string;
   status?: string;
   details?: Block;
   output?: Block;
+  task_id?: string;
+  sources?: { url: string; text: string }[];
   tasks?: Block[];
   child_blocks?: Block[];
 }
@@ -135,6 +154,34 @@ export interface Attachment {
   footer?: string;
   fields?: { title?: string; value?: string; short?: boolean }[];
   blocks?: Block[];
+  author_name?: string;
+  author_id?: string;
+  from_url?: string;
+  ts?: string;
+  files?: FileData[];
+}
+
+/** A file of a message, as Slack describes it. */
+export interface FileData {
+  id: string;
+  mode: string;
+  name?: string;
+  title?: string;
+  mimetype?: string;
+  pretty_type?: string;
+  size?: number;
+  preview?: string;
+  preview_is_truncated?: boolean;
+  lines?: number;
+}
+
+/** A file to upload. */
+export interface NewFile {
+  name: string;
+  mimetype: string;
+  /** In base64. */
+  content: string;
+  mode?: "snippet";
 }
 
 export interface Message {
@@ -147,6 +194,7 @@ export interface Message {
   text: string;
   blocks?: Block[];
   attachments?: Attachment[];
+  files?: FileData[];
   edited?: boolean;
   deleted?: boolean;
   ephemeral_to?: string | null;
@@ -180,6 +228,13 @@ export interface Command {
   subcommands: { usage: string; description: string }[];
 }
 
+/** An action of the app in the menu of a message. */
+export interface Shortcut {
+  callback_id: string;
+  name: string;
+  type: string;
+}
+
 export interface View {
   id: string;
   type: "modal" | "home";
@@ -194,6 +249,12 @@ export interface Prompt {
   message: string;
 }
 
+/** Whether the app works in a thread. */
+export interface Session {
+  status: string;
+  title?: string;
+}
+
 export interface Snapshot {
   cursor: number;
   team: { id: string; name: string };
@@ -203,11 +264,13 @@ export interface Snapshot {
   users: User[];
   channels: Channel[];
   commands: Command[];
+  shortcuts?: Shortcut[];
   messages: Record<string, Message[]>;
   homes: Record<string, View | null>;
   modals: Record<string, View[]>;
   statuses: Record<string, string>;
   suggested_prompts: Record<string, Prompt[]>;
+  sessions: Record<string, Session>;
   socket: { connected: number };
 }
 
@@ -217,11 +280,15 @@ export interface ElementState {
   value?: string | null;
   selected_option?: Option | null;
   selected_options?: Option[];
-  selected_user?: string;
-  selected_channel?: string;
-  selected_conversation?: string;
+  selected_user?: string | null;
+  selected_channel?: string | null;
+  selected_conversation?: string | null;
+  selected_users?: string[];
+  selected_channels?: string[];
+  selected_conversations?: string[];
   selected_date?: string | null;
   selected_time?: string | null;
+  selected_date_time?: number | null;
 }
 
 export type Values = Record<string, Record<string, ElementState>>;

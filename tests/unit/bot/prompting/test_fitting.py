@@ -14,6 +14,10 @@ def dialogue(*texts):
     return [Turn(role="assistant" if n % 2 else "user", content=text) for n, text in enumerate(texts)]
 
 
+def asks(text, **attached):
+    return Turn(role="user", content=text, **attached)
+
+
 def a_token_a_character(turns):
     return sum(len(turn.content) + 5 for turn in turns)
 
@@ -31,7 +35,7 @@ TURNS = st.lists(
 
 @given(TURNS, st.text(min_size=1, max_size=40), st.integers(min_value=1, max_value=200))
 def test_the_roles_take_turns_the_first_and_the_last_are_a_persons_and_the_question_is_whole(past, prompt, size):
-    kept = joined(asking(past, prompt, size))
+    kept = joined(asking(past, asks(prompt), size))
     assert [t.role for t in kept] == ["assistant" if n % 2 else "user" for n in range(len(kept))]
     assert len(kept) % 2 == 1
     assert kept[-1].content.endswith(prompt)
@@ -44,13 +48,13 @@ def test_who_speaks_twice_has_one_turn():
 
 def test_the_oldest_messages_go_first():
     past = dialogue("a" * 50, "b" * 50)
-    assert [t.content[0] for t in asking(past, "c" * 50, 1000)] == ["a", "b", "c"]
-    assert [t.content[0] for t in asking(past, "c" * 50, 60)] == ["c"]
+    assert [t.content[0] for t in asking(past, asks("c" * 50), 1000)] == ["a", "b", "c"]
+    assert [t.content[0] for t in asking(past, asks("c" * 50), 60)] == ["c"]
 
 
 @given(TURNS, st.sampled_from([a_token_a_character, no_tokenizer]), st.integers(min_value=1024, max_value=200_000))
 def test_prompt_thoughts_and_answer_fit_into_the_context(past, count, context):
-    it = fitted(past, QUESTION, context, count)
+    it = fitted(past, asks(QUESTION), context, count)
     assert a_token_a_character(it.turns) + it.thoughts + it.answer <= context
     assert it.answer == budget(context).answer
 
@@ -62,36 +66,36 @@ def test_two_hundred_questions_in_chinese_are_cut_to_what_the_tokenizer_counts()
         counted.append(a_token_a_character(turns))
         return counted[-1]
 
-    it = fitted(CHINESE, QUESTION, CONTEXT, count)
+    it = fitted(CHINESE, asks(QUESTION), CONTEXT, count)
     assert budget(CONTEXT).prompt * 2 // 3 < counted[-1] <= budget(CONTEXT).prompt
     assert len(counted) <= 3
     assert it.turns[-1].content == QUESTION
 
 
 def test_without_a_tokenizer_a_character_outside_ascii_is_a_token():
-    it = fitted(CHINESE, QUESTION, CONTEXT, no_tokenizer)
+    it = fitted(CHINESE, asks(QUESTION), CONTEXT, no_tokenizer)
     assert budget(CONTEXT).prompt * 2 // 3 < a_token_a_character(it.turns) <= budget(CONTEXT).prompt
 
 
 def test_what_surely_fits_is_not_counted_and_the_rest_of_the_context_is_for_thoughts():
-    it = fitted(dialogue("Hi", "Hello."), "Name a condiment.", 8192, None)
+    it = fitted(dialogue("Hi", "Hello."), asks("Name a condiment."), 8192, None)
     assert len(it.messages) == 3
     assert it.answer == 1024
     assert 6500 < it.thoughts < 8192 - 1024
 
 
 def test_of_a_context_that_is_not_known_thoughts_get_a_quarter():
-    it = fitted([], "Hi", None, no_tokenizer)
+    it = fitted([], asks("Hi"), None, no_tokenizer)
     assert (it.answer, it.thoughts) == (1024, 2048)
 
 
 def test_thoughts_have_a_limit_of_their_own():
-    assert fitted([], "Hi", 1_000_000, no_tokenizer).thoughts == THOUGHT_TOKENS
+    assert fitted([], asks("Hi"), 1_000_000, no_tokenizer).thoughts == THOUGHT_TOKENS
 
 
 @given(TURNS)
 def test_each_refusal_halves_the_conversation_until_the_question_alone_is_tried(past):
-    it, tries = fitted(past, QUESTION, 131_072, no_tokenizer), 0
+    it, tries = fitted(past, asks(QUESTION), 131_072, no_tokenizer), 0
     while (less := it.less()) is not None:
         before = sum(len(m.content) for m in it.messages[:-1])
         assert len(less.messages) < len(it.messages) or len(it.messages) == 1
@@ -104,7 +108,7 @@ def test_each_refusal_halves_the_conversation_until_the_question_alone_is_tried(
 
 def test_what_people_wrote_before_the_question_can_be_left_out_too():
     past = [Turn(role="user", content="酱" * 3000), Turn(role="user", content="芥末" * 10)]
-    it = fitted(past, QUESTION, CONTEXT, no_tokenizer)
+    it = fitted(past, asks(QUESTION), CONTEXT, no_tokenizer)
     assert it.turns == [Turn(role="user", content=f"{'芥末' * 10}\n\n{QUESTION}")]
 
 

@@ -12,11 +12,13 @@ from bot.prompting.reply import OpenAnswers, Reply
 from bot.prompting.streamed import AnswerRecord
 from bot.prompting.way import AnswerPlace
 from bot.prompting.withdrawal import Why, Withdrawal, Withdrawn
+from bot.views.answer import Below
 from tests.fakes.slack_thread import SlackThread
 
 PLACE = AnswerPlace(channel="D1", thread="0.5", team="T1", user="U1")
 
 
+FOOTER = Below(footer="m · 1 s")
 CHANNEL = replace(PLACE, channel="C1")
 
 
@@ -56,7 +58,7 @@ def test_every_word_is_there_once_and_in_order(words, failures, resumed, place):
             text += f"{word} "
             slack.now += reply.wait(len(text)).total_seconds()
             reply.show(text)
-        reply.finish(text, footer="m · 1 s")
+        reply.finish(text, below=FOOTER)
     assert read(slack).split() == words
 
 
@@ -66,7 +68,7 @@ def test_an_answer_goes_on_in_a_new_message_before_its_stream_dies():
         reply.show("one ")
         slack.now += ROTATE_AFTER.total_seconds() + 1
         reply.show("one two ")
-        reply.finish("one two three", footer="m · 1 s")
+        reply.finish("one two three", below=FOOTER)
     assert list(slack.messages.values()) == ["one ", "two three"]
     assert list(slack.footers.values()) == ["", "m · 1 s"]
 
@@ -85,7 +87,7 @@ def test_a_code_block_goes_on_where_its_stream_died():
     with reply_in(slack) as reply:
         reply.show("```python\nx = 1\n")
         slack.streaming.clear()
-        reply.finish("```python\nx = 1\ny = 2\n```\n", footer="m · 1 s")
+        reply.finish("```python\nx = 1\ny = 2\n```\n", below=FOOTER)
     assert list(slack.messages.values()) == ["```python\nx = 1\n", "```python\ny = 2\n```\n_m · 1 s_"]
 
 
@@ -107,7 +109,7 @@ def test_a_shorter_second_attempt_leaves_nothing_of_the_first():
     slack = SlackThread()
     begun = (slack._new("first"), slack._new("second"), slack._new("third"))
     with reply_in(slack, begun=begun) as reply:
-        reply.finish("Short.", footer="m · 1 s")
+        reply.finish("Short.", below=FOOTER)
     assert list(slack.messages.values()) == ["Short.\n_m · 1 s_"]
 
 
@@ -160,7 +162,7 @@ def test_in_a_channel_an_answer_is_posted_once_and_updated():
     slack = SlackThread()
     with reply_in(slack, CHANNEL) as reply:
         reply.show("Hello ")
-        reply.finish("Hello there.", footer="m · 1 s")
+        reply.finish("Hello there.", below=FOOTER)
     assert slack.calls == ["starting", "post", "began", "update"]
     assert list(slack.messages.values()) == ["Hello there.\n_m · 1 s_"]
 
@@ -187,7 +189,7 @@ def test_no_stream_is_larger_than_slack_accepts(letter):
 def test_an_answer_of_eleven_thousand_characters_is_one_message():
     slack = SlackThread()
     with reply_in(slack, CHANNEL) as reply:
-        reply.finish("word " * 2_300, footer="m · 1 s")
+        reply.finish("word " * 2_300, below=FOOTER)
     assert len(slack.messages) == 1
 
 
@@ -200,7 +202,7 @@ def test_an_answer_that_may_not_be_edited_is_replaced_once_when_it_is_complete(w
         for part in range(1, 10):
             slack.now += 60
             reply.show(text[: part * len(text) // 10])
-        reply.finish(text, footer="m · 1 s")
+        reply.finish(text, below=FOOTER)
     assert read(slack).split() == text.split()
     assert slack.calls.count("post") == 1 + len(slack.messages)
     assert slack.told == set(slack.messages)

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from bot.commands.sight import Askable, Sight
 from bot.language.question import Asked, Question
+from bot.prompting.given_answers import GivenAnswers
 from bot.prompting.question_flow import QuestionFlow
 from bot.prompting.store import Questions, Threads
 from tests.builders.logs import Logs
@@ -61,6 +62,7 @@ def asked_of(redis, gateway, recipe):
         http=gateway.client,
         questions=questions,
         threads=Threads(redis),
+        given=GivenAnswers(redis),
         askable=Askable(requests, Sight(Directory(), ())),
     )
     answering.run(question.key)

@@ -52,9 +52,9 @@ function Context({ block }: { block: Block }) {
   );
 }
 
-function Actions({ elements, id }: { elements: Element[]; id: string }) {
+function Actions({ elements, id, small = false }: { elements: Element[]; id: string; small?: boolean }) {
   return (
-    <div className="actions">
+    <div className={small ? "actions small" : "actions"}>
       {elements.map((element, at) => (
         <ElementView key={element.action_id ?? at} block={id} element={element} />
       ))}
@@ -119,6 +119,7 @@ function Table({ block }: { block: Block }) {
   return (
     <div className="table-scroll" tabIndex={0}>
       <table>
+        {block.caption && <caption>{block.caption}</caption>}
         {head && (
           <thead>
             <tr>{cells(head, "th")}</tr>
@@ -181,8 +182,9 @@ function draw(block: Block, id: string): ReactNode {
     case "divider":
       return <hr />;
     case "actions":
-    case "context_actions":
       return <Actions elements={block.elements ?? []} id={id} />;
+    case "context_actions":
+      return <Actions elements={block.elements ?? []} id={id} small />;
     case "input":
       return <Input block={block} id={id} />;
     case "markdown":
@@ -190,6 +192,7 @@ function draw(block: Block, id: string): ReactNode {
     case "rich_text":
       return <RichText parts={block.elements ?? []} />;
     case "table":
+    case "data_table":
       return <Table block={block} />;
     case "image":
       return <ImageBlock block={block} />;
@@ -236,13 +239,17 @@ function draw(block: Block, id: string): ReactNode {
   }
 }
 
+/** A message's blocks get new ids with each update, and stay what they are by their place. */
+const keyOf = (block: Block, at: number, surface: Surface): string =>
+  surface.container === "view" ? blockId(block, at) : `${at} ${block.type}`;
+
 export function Blocks({ blocks, surface }: { blocks: Block[]; surface: Surface }) {
   return (
     <SurfaceContext value={surface}>
       <div className="blocks">
         {blocks.map((block, at) => (
           <div
-            key={block.block_id ?? at}
+            key={keyOf(block, at, surface)}
             className={`block block-${block.type}`}
             data-block-type={block.type}
           >

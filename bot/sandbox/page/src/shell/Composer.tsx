@@ -1,18 +1,13 @@
-import { useEffect, useId, useLayoutEffect, useRef, useState, type KeyboardEvent } from "react";
+import { useEffect, useId, useState, type ClipboardEvent, type DragEvent, type KeyboardEvent } from "react";
 import { recall, typed } from "../state/remembered";
-import { send } from "../state/server";
+import { appName } from "../state/messages";
+import { send, sendFiles, stop } from "../state/server";
 import { useSnap } from "../state/store";
 import type { Channel } from "../types";
+import { AttachButton, Attached, read, useAttached } from "./Attached";
+import { drafts, useDraft } from "./draft";
+import { HintList } from "./HintList";
 import { hints, type Hint, type Hints } from "./hints";
-
-// Drafts are kept when the conversation changes, and lost on a reload.
-const drafts = new Map<string, string>();
-const fillers = new Map<string, (text: string) => void>();
-
-/** Puts text into a conversation's composer, for the person to check and send. */
-export function fill(id: string, text: string): void {
-  fillers.get(id)?.(text);
-}
 
 interface Props {
   channel: Channel;
@@ -22,79 +17,10 @@ interface Props {
   onEscape?: () => void;
 }
 
-function HintList({
-  id,
-  list,
-  active,
-  onPick,
-}: {
-  id: string;
-  list: Hint[];
-  active: number;
-  onPick(hint: Hint): void;
-}) {
-  const box = useRef<HTMLDivElement>(null);
-  useEffect(() => {
-    box.current?.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" });
-  }, [active]);
-  return (
-    <div className="hints" role="listbox" id={id} aria-label="Suggestions" data-testid="hints" ref={box}>
-      {list.map((hint, at) => (
-        <div
-          key={hint.key}
-          id={`${id}-${at}`}
-          className="hint"
-          role="option"
-          aria-selected={at === active}
-          data-testid="hint"
-          onMouseDown={(event) => {
-            event.preventDefault();
-            onPick(hint);
-          }}
-        >
-          <span className="hint-name">
-            {hint.name} <span className="hint-rest">{hint.rest}</span>
-          </span>
-          <span className="hint-description">{hint.description}</span>
-        </div>
-      ))}
-    </div>
-  );
-}
-
-function useText(id: string) {
-  const area = useRef<HTMLTextAreaElement>(null);
-  const [text, setText] = useState(drafts.get(id) ?? "");
-  const [cursor, setCursor] = useState(text.length);
-  const wanted = useRef<number>(undefined);
-  const put = (next: string, at = next.length) => {
-    drafts.set(id, next);
-    wanted.current = at;
-    setText(next);
-    setCursor(at);
-  };
-  useLayoutEffect(() => {
-    const box = area.current;
-    if (!box) return;
-    box.style.height = "auto";
-    box.style.height = `${box.scrollHeight}px`;
-    if (wanted.current !== undefined) box.setSelectionRange(wanted.current, wanted.current);
-    wanted.current = undefined;
-  }, [text]);
-  useEffect(() => {
-    fillers.set(id, (next) => {
-      put(next);
-      area.current?.focus();
-    });
-    return () => void fillers.delete(id);
-  });
-  return { area, text, cursor, setCursor, put };
-}
-
 export function Composer({ channel, thread, label, onSent, onEscape }: Props) {
   const snap = useSnap();
   const draft = thread ? `${channel.id}/${thread}` : channel.id;
-  const { area, text, cursor, setCursor, put } = useText(draft);
+  const { area, text, cursor, setCursor, put } = useDraft(draft);
   const [closed, setClosed] = useState(false);
   const [moved, setMoved] = useState<number>();
   const [back, setBack] = useState(0);
@@ -105,6 +31,7 @@ export function Composer({ channel, thread, label, onSent, onEscape }: Props) {
   }, [area]);
 
   const listId = useId();
+  const isWorking = thread !== undefined && snap.sessions[`${channel.id}:${thread}`]?.status === "processing";
 
   const found: Hints = hints(snap, channel.members, thread !== undefined, text, cursor);
   const open = !closed && found.items.length > 0;
@@ -121,17 +48,32 @@ export function Composer({ channel, thread, label, onSent, onEscape }: Props) {
     area.current?.focus();
   };
 
+  const attached = useAttached();
+  const canSend = text.trim() !== "" || attached.files.length > 0;
+  const takeFiles = (event: ClipboardEvent | DragEvent, files: FileList | undefined) => {
+    if (!files?.length) return;
+    event.preventDefault();
+    attached.add([...files]);
+  };
+
   const submit = async () => {
-    if (!text.trim()) return;
+    if (!canSend) return;
     const sent = text.trim();
+    const files = attached.files;
     edit("");
+    attached.clear();
     setBack(0);
     area.current?.focus();
-    const answer = await send(channel.id, sent, thread);
+    const answer = await (files.length > 0
+      ? sendFiles(channel.id, sent, await Promise.all(files.map(read)), thread)
+      : send(channel.id, sent, thread));
     if (answer.ok) {
-      typed(sent);
+      if (sent) typed(sent);
       onSent?.(sent);
-    } else if (!drafts.get(draft)) edit(sent);
+    } else if (!drafts.get(draft)) {
+      edit(sent);
+      attached.add(files);
+    }
   };
 
   const older = (step: number) => {
@@ -186,13 +128,17 @@ export function Composer({ channel, thread, label, onSent, onEscape }: Props) {
           {found.usage}
         </div>
       )}
+      <Attached files={attached.files} onRemove={attached.remove} />
       <form
         className="composer"
+        onDragOver={(event) => event.preventDefault()}
+        onDrop={(event) => takeFiles(event, event.dataTransfer.files)}
         onSubmit={(event) => {
           event.preventDefault();
           void submit();
         }}
       >
+        <AttachButton testid={`${prefix}attach`} onFiles={attached.add} />
         <textarea
           ref={area}
           rows={1}
@@ -209,14 +155,27 @@ export function Composer({ channel, thread, label, onSent, onEscape }: Props) {
           }}
           onSelect={(event) => setCursor(event.currentTarget.selectionEnd)}
           onKeyDown={onKeyDown}
+          onPaste={(event) => takeFiles(event, event.clipboardData.files)}
         />
+        {isWorking && (
+          <button
+            type="button"
+            className="send stop"
+            aria-label="Stop"
+            title={`Stop ${appName(snap)}`}
+            data-testid="stop"
+            onClick={() => void stop(channel.id, thread)}
+          >
+            <span className="stop-sign" aria-hidden="true" />
+          </button>
+        )}
         <button
           type="submit"
           className="send"
           aria-label="Send"
           title="Send (Enter)"
           data-testid={`${prefix}send`}
-          disabled={!text.trim()}
+          disabled={!canSend}
         >
           <svg viewBox="0 0 16 16" className="icon-16" aria-hidden="true">
             <path d="M8 13V3.5M3.8 7.5 8 3.3l4.2 4.2" />

@@ -6,7 +6,8 @@ import { openDm } from "../state/server";
 import { useSnap } from "../state/store";
 import type { Channel, Prompt } from "../types";
 import { Avatar } from "./Avatar";
-import { Composer, fill } from "./Composer";
+import { Composer } from "./Composer";
+import { fill } from "./draft";
 import { Home } from "./Home";
 import { MessageList } from "./MessageList";
 

@@ -15,6 +15,11 @@ export function Dialog({ label, testid, className = "", attributes, onClose, chi
   useLayoutEffect(() => {
     const box = dialog.current;
     box?.showModal();
+    // The browser would focus the button that closes the dialog.
+    const first = ":is(input, textarea, select):not(:disabled)";
+    const wanted = box?.querySelector<HTMLElement>(`[data-focus]${first}, [data-focus] ${first}`);
+    const input = wanted ?? box?.querySelector<HTMLElement>(`.dialog-body ${first}`);
+    if (matchMedia("(hover: hover)").matches) input?.focus();
     return () => box?.close();
   }, []);
   return (

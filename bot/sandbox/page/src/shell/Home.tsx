@@ -6,11 +6,9 @@ import { openHome } from "../state/server";
 import { useSnap } from "../state/store";
 import type { View } from "../types";
 
-const NO_ERRORS = {};
-
 function HomeView({ view }: { view: View }) {
   const origin = useMemo(() => ({ container: "home" as const, view_id: view.id }), [view.id]);
-  return <Blocks blocks={view.blocks} surface={useNewSurface(origin, view.blocks, NO_ERRORS)} />;
+  return <Blocks blocks={view.blocks} surface={useNewSurface(origin, view.blocks)} />;
 }
 
 /** The app's Home tab, as it published it for this person. */

@@ -11,13 +11,14 @@ import {
 interface Props {
   label: string;
   actionId: string;
+  testid?: string;
   busy?: boolean;
   items: { key: string; text: ReactNode }[];
   onPick(key: string): void;
 }
 
 /** A "…" button and its menu: arrows move, Enter picks, Escape and a click elsewhere close. */
-export function Menu({ label, actionId, busy = false, items, onPick }: Props) {
+export function Menu({ label, actionId, testid = "overflow", busy = false, items, onPick }: Props) {
   const [open, setOpen] = useState(false);
   const root = useRef<HTMLSpanElement>(null);
   const trigger = useRef<HTMLButtonElement>(null);
@@ -76,7 +77,7 @@ export function Menu({ label, actionId, busy = false, items, onPick }: Props) {
         ref={trigger}
         type="button"
         className="button icon"
-        data-testid="overflow"
+        data-testid={testid}
         data-action-id={actionId}
         aria-label={label}
         aria-haspopup="menu"

@@ -1,4 +1,4 @@
-import { memo, useMemo } from "react";
+import { memo, useMemo, useState } from "react";
 import { Blocks } from "../blocks/Blocks";
 import { useNewSurface } from "../blocks/surface";
 import { appName, authorOf, keyOf } from "../state/messages";
@@ -6,11 +6,12 @@ import { dismiss } from "../state/remembered";
 import { useSelected } from "../state/store";
 import { clock, moment } from "../text/dates";
 import { Markdown } from "../text/Markdown";
-import { Link, Mrkdwn } from "../text/Text";
-import type { Attachment, Message as MessageData, User } from "../types";
+import { Mrkdwn } from "../text/Text";
+import type { Message as MessageData, User } from "../types";
+import { AttachmentView } from "./AttachmentView";
 import { Avatar } from "./Avatar";
-
-const NO_ERRORS = {};
+import { Files } from "./Files";
+import { EditBox, MessageTools } from "./MessageTools";
 
 function useAuthor(message: MessageData): { user: User | undefined; name: string } {
   const users = useSelected((snap) => snap.users);
@@ -18,34 +19,6 @@ function useAuthor(message: MessageData): { user: User | undefined; name: string
   const id = message.user ?? (message.bot_id ? app.bot_user_id : "");
   const user = users.find((each) => each.id === id);
   return { user, name: message.username ?? user?.real_name ?? (authorOf(message) || "Unknown") };
-}
-
-function AttachmentView({ attachment, message }: { attachment: Attachment; message: MessageData }) {
-  const { color, pretext, title, title_link: url, text, fields, footer, blocks } = attachment;
-  return (
-    <div className="attachment">
-      {pretext && <Mrkdwn text={pretext} />}
-      <div
-        className="attachment-body"
-        style={color ? { borderColor: `#${color.replace(/^#/, "")}` } : undefined}
-      >
-        {title && <strong>{url ? <Link url={url}>{title}</Link> : title}</strong>}
-        {text && <Mrkdwn text={text} />}
-        {fields && (
-          <div className="fields">
-            {fields.map((field, at) => (
-              <div key={at}>
-                <strong>{field.title}</strong>
-                <Mrkdwn text={field.value ?? ""} />
-              </div>
-            ))}
-          </div>
-        )}
-        {blocks && <MessageBlocks message={message} blocks={blocks} />}
-        {footer && <div className="context">{footer}</div>}
-      </div>
-    </div>
-  );
 }
 
 function MessageBlocks({
@@ -57,7 +30,7 @@ function MessageBlocks({
 }) {
   const { channel, ts } = message;
   const origin = useMemo(() => ({ container: "message" as const, channel, message_ts: ts }), [channel, ts]);
-  return <Blocks blocks={blocks} surface={useNewSurface(origin, blocks, NO_ERRORS)} />;
+  return <Blocks blocks={blocks} surface={useNewSurface(origin, blocks)} />;
 }
 
 /** The app's blocks if there are any, else the text; a stream's text is Markdown. */
@@ -77,8 +50,13 @@ function Body({ message }: { message: MessageData }) {
       {message.streaming && !message.text && blocks.length === 0 && <span className="caret" />}
       {message.edited && !message.bot_id && <span className="edited">(edited)</span>}
       {attachments.map((attachment, at) => (
-        <AttachmentView key={at} attachment={attachment} message={message} />
+        <AttachmentView
+          key={at}
+          attachment={attachment}
+          draw={(inner) => <MessageBlocks message={message} blocks={inner} />}
+        />
       ))}
+      <Files files={message.files ?? []} />
     </div>
   );
 }
@@ -141,6 +119,7 @@ interface Props {
 
 export const Message = memo(function Message({ message, continued, status = "", onThread }: Props) {
   const { user, name } = useAuthor(message);
+  const [editing, setEditing] = useState(false);
   const ephemeral = Boolean(message.ephemeral_to);
   const at = moment(message.ts);
   const threaded = onThread && !ephemeral && ((message.reply_count ?? 0) > 0 || status !== "");
@@ -174,20 +153,15 @@ export const Message = memo(function Message({ message, continued, status = "", 
           </div>
         )}
         {!continued && <Name name={name} user={user} message={message} />}
-        <Body message={message} />
+        {editing ? (
+          <EditBox message={message} onDone={() => setEditing(false)} />
+        ) : (
+          <Body message={message} />
+        )}
         {threaded && <Replies message={message} status={status} onOpen={() => onThread(message.ts)} />}
       </div>
-      {onThread && !ephemeral && (
-        <div className="message-tools">
-          <button
-            type="button"
-            data-testid="reply-in-thread"
-            aria-label="Reply in a thread"
-            onClick={() => onThread(message.ts)}
-          >
-            <ThreadIcon /> Reply
-          </button>
-        </div>
+      {!ephemeral && !editing && (
+        <MessageTools message={message} onThread={onThread} onEdit={() => setEditing(true)} />
       )}
     </article>
   );
@@ -197,11 +171,5 @@ const EyeIcon = () => (
   <svg viewBox="0 0 16 16" className="icon-16" aria-hidden="true">
     <path d="M1.5 8S4 3.5 8 3.5 14.5 8 14.5 8 12 12.5 8 12.5 1.5 8 1.5 8Z" />
     <circle cx="8" cy="8" r="2" />
-  </svg>
-);
-
-const ThreadIcon = () => (
-  <svg viewBox="0 0 16 16" className="icon-16" aria-hidden="true">
-    <path d="M2.5 3.5h11v7H7l-3 2.5v-2.5H2.5Z" />
   </svg>
 );

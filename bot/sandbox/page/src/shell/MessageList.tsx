@@ -18,19 +18,32 @@ function follows(message: MessageData, before: MessageData | undefined): boolean
   return Number(message.ts) - Number(before.ts) < CLOSE && sameDay(moment(message.ts), moment(before.ts));
 }
 
-/** Keeps the end visible if it is visible, and does not scroll a reader who is further up. */
-function useStickToEnd(key: string, count: number, sent: number) {
+/** Keeps the end visible if it is visible, and does not scroll a reader who is further up.
+ *
+ * `fresh`: number of messages of others so far. `below`: how many of them the reader has not scrolled to yet.
+ */
+function useStickToEnd(key: string, fresh: number, sent: number) {
   const scroller = useRef<HTMLDivElement>(null);
   const content = useRef<HTMLDivElement>(null);
   const stuck = useRef(true);
-  const seen = useRef(count);
   const size = useRef({ content: 0, frame: 0 });
   const acted = useRef<Element | null>(null);
-  const [below, setBelow] = useState(0);
+  const latest = useRef(fresh);
+  latest.current = fresh;
+  const [seen, setSeen] = useState(fresh);
+
+  /** Counts all messages as seen if the end is visible. */
+  const look = () => {
+    const box = scroller.current;
+    if (box && box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_END) setSeen(latest.current);
+  };
 
   const toEnd = () => {
     const box = scroller.current;
     if (box) box.scrollTop = box.scrollHeight;
+    stuck.current = true;
+    acted.current = null;
+    look();
   };
 
   /** Whether a size has changed since the last call. */
@@ -42,13 +55,12 @@ function useStickToEnd(key: string, count: number, sent: number) {
   };
 
   useLayoutEffect(() => {
-    stuck.current = true;
     toEnd();
-    setBelow(0);
     const observer = new ResizeObserver(() => {
       if (stuck.current) toEnd();
       else acted.current?.scrollIntoView({ block: "nearest" });
       measure();
+      look();
     });
     for (const each of [scroller.current, content.current]) if (each) observer.observe(each);
     return () => observer.disconnect();
@@ -56,16 +68,13 @@ function useStickToEnd(key: string, count: number, sent: number) {
 
   // After sending, scroll to the message and its answer.
   useLayoutEffect(() => {
-    if (sent === 0) return;
-    stuck.current = true;
-    toEnd();
+    if (sent > 0) toEnd();
   }, [sent]);
 
   useLayoutEffect(() => {
-    const more = count - seen.current;
-    seen.current = count;
-    if (!stuck.current && more > 0) setBelow((old) => old + more);
-  }, [count]);
+    if (stuck.current) toEnd();
+    else look();
+  }, [fresh]);
 
   const onScroll = () => {
     const box = scroller.current;
@@ -75,7 +84,7 @@ function useStickToEnd(key: string, count: number, sent: number) {
     if (resized && (stuck.current || acted.current)) return;
     if (!resized) acted.current = null;
     stuck.current = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_END;
-    if (stuck.current) setBelow(0);
+    look();
   };
 
   // A pressed element stays visible if it or the list changes its size, until the reader scrolls.
@@ -84,7 +93,8 @@ function useStickToEnd(key: string, count: number, sent: number) {
     if (acted.current) stuck.current = false;
   };
 
-  return { scroller, content, below, toEnd, onScroll, onClickCapture };
+  // Dismissed and deleted messages make the number smaller.
+  return { scroller, content, below: Math.max(0, fresh - seen), toEnd, onScroll, onClickCapture };
 }
 
 interface Props {
@@ -116,7 +126,7 @@ export function MessageList({
   const snap = useSnap();
   const { scroller, content, below, toEnd, onScroll, onClickCapture } = useStickToEnd(
     id,
-    messages.length,
+    messages.filter((each) => authorOf(each) !== snap.me).length,
     sent,
   );
   const now = new Date();

@@ -18,6 +18,7 @@ export function Thread({ channel, root }: { channel: Channel; root: string }) {
   const title = titleOf(snap, channel);
   const [sent, setSent] = useState(0);
   const close = () => go({ channel: channel.id });
+  const replies = messages.filter((each) => each.ts !== root && !each.ephemeral_to);
 
   return (
     <aside className="thread" aria-label="Thread" data-testid="thread-panel" data-ts={root}>
@@ -43,7 +44,7 @@ export function Thread({ channel, root }: { channel: Channel; root: string }) {
           testid="thread-list"
           messages={messages}
           sent={sent}
-          afterFirst={replyCount(messages.length - 1)}
+          afterFirst={replyCount(replies.length)}
         />
       )}
       <div className="status-line" role="status" data-testid="status">

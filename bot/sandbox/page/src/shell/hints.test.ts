@@ -34,6 +34,7 @@ const snap: Snapshot = {
   modals: {},
   statuses: {},
   suggested_prompts: {},
+  sessions: {},
   socket: { connected: 1 },
 };
 

@@ -30,3 +30,5 @@ const subscribe = (listener: () => void) => {
 };
 
 export const useHash = (): string => useSyncExternalStore(subscribe, () => location.hash);
+
+export const currentRoute = (): Route => readRoute(location.hash);

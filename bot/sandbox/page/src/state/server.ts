@@ -1,6 +1,6 @@
 /** The requests to the server, and the stream of events from it. */
 
-import type { ElementState, Snapshot, Values } from "../types";
+import type { ElementState, NewFile, Snapshot, Values } from "../types";
 import { apply, current, toast, update, type PageEvent } from "./store";
 
 export interface Answer {
@@ -35,6 +35,7 @@ const WORDS: Record<string, string> = {
   action_not_found: "the message has changed meanwhile; try again.",
   not_found: "it is no longer there.",
   no_text: "there is nothing to send.",
+  not_processing: "the answer is complete already.",
 };
 
 async function said(doing: string, answer: Promise<Answer>): Promise<Answer> {
@@ -62,6 +63,25 @@ const me = (): string => current().snap?.me ?? "";
 export const send = (channel: string, text: string, thread_ts?: string): Promise<Answer> =>
   said("Not sent", post("send", { user: me(), channel, text, ...(thread_ts ? { thread_ts } : {}) }));
 
+/** Uploads files, possibly with a text. */
+export const sendFiles = (
+  channel: string,
+  text: string,
+  files: NewFile[],
+  thread_ts?: string,
+): Promise<Answer> =>
+  said("Not sent", post("files", { user: me(), channel, text, files, ...(thread_ts ? { thread_ts } : {}) }));
+
+export const edit = (channel: string, ts: string, text: string): Promise<Answer> =>
+  said("Not changed", post("edit", { user: me(), channel, ts, text }));
+
+export const remove = (channel: string, ts: string): Promise<Answer> =>
+  said("Not deleted", post("delete", { user: me(), channel, ts }));
+
+/** Chooses an action of the app in the menu of a message. */
+export const shortcut = (channel: string, message_ts: string, callback_id: string): Promise<Answer> =>
+  said("That did not get through", post("shortcuts", { user: me(), channel, message_ts, callback_id }));
+
 export const act = (
   origin: ActionOrigin,
   block_id: string,
@@ -74,11 +94,17 @@ export const act = (
     post("action", { user: me(), ...origin, block_id, action_id, action, state: { values } }),
   );
 
+/** A failure is shown in the modal. */
 export const submitView = (view_id: string, values: Values): Promise<Answer> =>
-  said("Not submitted", post("view", { user: me(), view_id, kind: "submit", values }));
+  post("view", { user: me(), view_id, kind: "submit", values });
 
-export const closeView = (view_id: string, values: Values): Promise<Answer> =>
-  said("Not closed", post("view", { user: me(), view_id, kind: "close", values }));
+/** Closes a modal and those above it; `all`: those below it, too. */
+export const closeView = (view_id: string, values: Values, all = false): Promise<Answer> =>
+  said("Not closed", post("view", { user: me(), view_id, kind: all ? "clear" : "close", values }));
+
+/** Presses Stop in a thread where the app works. */
+export const stop = (channel: string, thread_ts: string): Promise<Answer> =>
+  said("Not stopped", post("stop", { user: me(), channel, thread_ts }));
 
 export const openHome = (): Promise<Answer> => post("home", { user: me() });
 

@@ -18,6 +18,7 @@ const empty: Snapshot = {
   modals: {},
   statuses: {},
   suggested_prompts: {},
+  sessions: {},
   socket: { connected: 0 },
 };
 

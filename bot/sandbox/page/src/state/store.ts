@@ -1,5 +1,5 @@
 import { useSyncExternalStore } from "react";
-import type { Channel, Message, Prompt, Snapshot, User, View } from "../types";
+import type { Channel, Message, Prompt, Session, Snapshot, User, View } from "../types";
 
 export type PageEvent = { n: number } & (
   | ({ type: "message" } & ({ message: Message } | Message))
@@ -8,6 +8,7 @@ export type PageEvent = { n: number } & (
   | { type: "home"; user: string; view: View | null }
   | { type: "status"; key: string; text: string }
   | { type: "prompts"; key: string; prompts: Prompt[] }
+  | ({ type: "session"; key: string } & Session)
   | { type: "channel"; channel: Channel }
   | { type: "user"; user: User }
   | { type: "socket"; connected: number | { connected: number } }
@@ -63,6 +64,10 @@ export function apply(snap: Snapshot, event: PageEvent): Snapshot {
       return { ...next, statuses: { ...snap.statuses, [event.key]: event.text } };
     case "prompts":
       return { ...next, suggested_prompts: { ...snap.suggested_prompts, [event.key]: event.prompts } };
+    case "session": {
+      const { key, status, title = "" } = event;
+      return { ...next, sessions: { ...snap.sessions, [key]: { status, title } } };
+    }
     case "channel":
       return { ...next, channels: replaceById(snap.channels, event.channel) };
     case "user":

@@ -1,0 +1,90 @@
+"""`mixtral-bot ledger`: what the machines have cost, by deployment, or each machine as CSV."""
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TextIO
+
+from redis.exceptions import RedisError
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from bot.views.amounts import CENT
+from workers.deployment.ledger import Use
+from workers.deployment.ledger_reader import Ledger
+from workers.run import connect
+from workers.settings import from_environ
+
+COLUMNS = (
+    *("deployment", "name", "recipe", "launcher", "channel", "attempt"),
+    *("cloud", "region", "zone", "instance_type", "machine", "spot", "usd_per_hour"),
+    *("began", "ended", "hours", "usd", "saved_usd"),
+)
+"""Of the CSV. Times are UTC; `ended` is empty while the machine runs; the last three are those since `--since`."""
+
+
+def run(environ: Mapping[str, str], out: TextIO, err: TextIO, *, since: datetime | None, as_csv: bool) -> int:
+    """Print the use of machines since a time, and return 0; return 1 with a line on `err` if Redis does not answer."""
+    now = datetime.now(UTC)
+    try:
+        book = Ledger(connect(from_environ(environ).redis_url)).book()
+    except RedisError as error:
+        err.write(f"mixtral-bot: Redis does not answer ({error}). Start it, and repeat the command.\n")
+        return 1
+    uses = sorted(
+        (use for use in book.uses.values() if use.seconds(since, now)),
+        key=lambda use: (use.booked.began, use.booked.attempt),
+    )
+    if as_csv:
+        csv.writer(out).writerows([COLUMNS, *(_row(use, since, now) for use in uses)])
+    else:
+        Console(file=out, highlight=False, emoji=False).print(_table(uses, since, now) if uses else "No machine.")
+    return 0
+
+
+def _row(use: Use, since: datetime | None, now: datetime) -> Iterable[object]:
+    booked, owner = use.booked, use.owner
+    price = "" if booked.usd_per_hour is None else booked.usd_per_hour
+    yield from (booked.deployment, *((owner.name, owner.recipe, owner.user, owner.channel) if owner else [""] * 4))
+    yield from (booked.attempt, booked.cloud, booked.region, booked.zone, booked.instance_type, booked.machine)
+    yield from (booked.spot, price, booked.began.isoformat(), use.ended.isoformat() if use.ended else "")
+    yield from (_hours(use, since, now), _usd(use.cost(since, now)), _usd(use.saved(since, now)))
+
+
+def _table(uses: Iterable[Use], since: datetime | None, now: datetime) -> Table:
+    of: defaultdict[str, list[Use]] = defaultdict(list)
+    for use in uses:
+        of[use.booked.deployment].append(use)
+    table = Table(
+        "name",
+        "launched by",
+        *(Column(name, justify="right") for name in ("machines", "hours", "USD", "saved by spot")),
+        box=None,
+    )
+    for those in of.values():
+        owner = those[0].owner
+        table.add_row(
+            *(Text(text) for text in (owner.name, owner.user)) if owner else ("?", "?"), *_sums(those, since, now)
+        )
+    table.add_row("all", "", *_sums([use for those in of.values() for use in those], since, now))
+    return table
+
+
+def _sums(uses: list[Use], since: datetime | None, now: datetime) -> tuple[str, str, str, str]:
+    return (
+        str(len(uses)),
+        str(sum((_hours(use, since, now) for use in uses), Decimal(0))),
+        str(_usd(sum((use.cost(since, now) for use in uses), Decimal(0)))),
+        str(_usd(sum((use.saved(since, now) for use in uses), Decimal(0)))),
+    )
+
+
+def _hours(use: Use, since: datetime | None, now: datetime) -> Decimal:
+    return (use.seconds(since, now) / 3600).quantize(CENT)
+
+
+def _usd(amount: Decimal) -> Decimal:
+    return amount.quantize(CENT)

@@ -1,0 +1,93 @@
+"""What the buttons below an answer do: ask again, ask another deployment, give feedback, stop."""
+
+from msgspec.structs import replace
+
+from bot.commands.context import Caller, CommandContext
+from bot.commands.errors import CommandError
+from bot.language.command import SLASH
+from bot.language.question import QuestionKey
+from bot.prompting.given_answers import GivenAnswer
+from bot.slack.message import Message
+from bot.views.escape import escape
+from workers.deployment.condition import is_ending
+from workers.deployment.events import DeploymentId
+from workers.deployment.state import Deployment
+
+TOO_OLD = "The buttons of this answer no longer work: the bot keeps what they need for 7 days. Ask the question again."
+
+
+def regenerate(key: str, caller: Caller, context: CommandContext) -> Message:
+    """Ask the question of an answer again. Whoever reads the thread may, as with a reply in it. Raises CommandError."""
+    answer = _given(key, caller, context)
+    state = context.deployments.by_id(answer.deployment)
+    if state is None or is_ending(state):
+        raise CommandError(
+            f"*{escape(answer.name)}* has ended, so the question was not asked again. Ask another one: reply here "
+            "and begin with its name, as in `NAME: …`.",
+            hint=f"{SLASH} status",
+        )
+    return _ask(answer, state, caller, context)
+
+
+def ask_another(deployment: str, key: str, caller: Caller, context: CommandContext) -> Message:
+    """Ask another deployment the question of an answer, if the caller may see it. Raises CommandError."""
+    answer = _given(key, caller, context)
+    state = context.deployments.by_id(DeploymentId(deployment))
+    if state is None or is_ending(state) or not context.sight.sees(caller.viewer, state):
+        raise CommandError("This deployment has ended, so it was not asked.", hint=f"{SLASH} status")
+    return _ask(answer, state, caller, context)
+
+
+def rate(key: str, *, good: bool, caller: Caller, context: CommandContext) -> Message:
+    """Count a person's feedback on an answer, once. Raises CommandError."""
+    answer = _given(key, caller, context)
+    state = context.deployments.by_id(answer.deployment)
+    if state is None or is_ending(state):
+        raise CommandError(
+            f"*{escape(answer.name)}* has ended, so feedback on its answers is no longer counted. To rate another one, "
+            "ask it here: reply and begin with its name, as in `NAME: …`.",
+            hint=f"{SLASH} status",
+        )
+    rating = "good" if good else "bad"
+    if not context.given.rate(answer, caller.user, good=good):
+        return Message(text=f"You have called this answer {rating} already.")
+    return Message(
+        text=f"Thank you. You called this answer of *{escape(answer.name)}* {rating}; to change that, press the other "
+        f"button. `{SLASH} status {answer.name}` shows the counts."
+    )
+
+
+def stop_answer(key: str, caller: Caller, context: CommandContext) -> Message:
+    """End an answer that is being written. Whoever reads the thread may, as with Slack's own Stop."""
+    if context.answers.stop_one(caller.channel, QuestionKey(key)):
+        return Message(text="")
+    return Message(text="This answer is not being written any more, so there is nothing to stop.")
+
+
+def _given(key: str, caller: Caller, context: CommandContext) -> GivenAnswer:
+    """The answer, if it stands in the channel of the press."""
+    answer = context.given.get(QuestionKey(key))
+    if answer is None or answer.question.channel != caller.channel:
+        raise CommandError(TOO_OLD)
+    return answer
+
+
+def _ask(answer: GivenAnswer, state: Deployment, caller: Caller, context: CommandContext) -> Message:
+    question = answer.question
+    again = replace(
+        question,
+        id=caller.once,
+        team=caller.team,
+        user=caller.user,  # the person who presses is the asker
+        outside=caller.outside,
+        text="",  # read from the thread when it is answered
+        thread_ts=answer.thread,
+        message_ts=question.message_ts or answer.thread,
+        deployment=state.name,
+        chosen=True,
+        replaces=question.key,
+    )
+    name = escape(state.name)
+    if not context.answers.ask(again):
+        return Message(text=f"*{name}* has been asked this again already: the new answer is in the thread.")
+    return Message(text=f"Asked *{name}*. The answer follows in the thread.")

@@ -1,0 +1,188 @@
+"""Reads what is attached to a conversation: decides what is read, downloads it, and names what is not."""
+
+import base64
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from bot.prompting.attached import File, Forwarded, Image, Kind, Text, decoded, text_of
+from bot.prompting.conversation import Turn, news
+from bot.prompting.left_out import LeftOut, eyeless, too_many
+from bot.slack.files import Abandoned, NoFile, SlackFiles, too_large
+
+TEXT_BYTES = 2_000_000
+"""Maximum size of a text."""
+IMAGE_BYTES = 5_000_000
+"""Maximum size of an image."""
+ALL_BYTES = 12_000_000
+"""Maximum size of all files that are read for one question."""
+FILES = 10
+"""Maximum number of files that are read for one question."""
+WITHIN = timedelta(seconds=30)
+"""Maximum time in which they are read."""
+_HEED_EVERY = 0.1
+"""Interval in seconds at which it is noticed that a question is withdrawn."""
+
+UNREADABLE = (
+    File(
+        name="what is attached",
+        kind=Kind.UNKNOWN,
+        gone="Slack does not show the message to the bot (`mixtral-bot check` lists what is missing)",
+    ),
+)
+"""Stands for the attachments of a message that cannot be read."""
+
+_LATE = f"Slack did not send it within {WITHIN.total_seconds():.0f} s; ask again"
+_BINARY = "it is neither a text nor an image that models read (PNG, JPEG, GIF, WebP); paste its text"
+_MANY = f"at most {FILES} files are read for a question; ask about the others by themselves"
+_TOGETHER = "all files together are too large; ask about it by itself"
+
+
+class Read(Struct, frozen=True, kw_only=True):
+    """A conversation with what was read of its attachments."""
+
+    said: Sequence[Turn]
+    question: Turn
+    left_out: Sequence[LeftOut]
+    """What was not read of the messages after the last answer: the others were named below an earlier one."""
+
+
+class Attachments:
+    """Safe to use from several threads."""
+
+    def __init__(self, files: SlackFiles, stopping: threading.Event, *, within: timedelta = WITHIN) -> None:
+        self._files, self._stopping, self._within = files, stopping, within
+
+    def read(self, messages: Sequence[Turn], check: Callable[[], None], *, images: int, name: str) -> Read:
+        """Read what is attached to these messages, the last of which is the question, the newest ones first.
+
+        `check` raises if the answer is not wanted any more. `images`: how many the model takes. `name`: of the
+        deployment, for the sentences.
+        """
+        reading = _Reading(self._files, images, name)
+        if any(message.attached for message in messages):
+            self._await(reading, messages, check)
+        whole = [reading.read.get(at, message) for at, message in enumerate(messages)]
+        first = news(messages)
+        left = [out for at in range(first, len(messages)) for out in reading.left.get(at, ())]
+        return Read(said=whole[:-1], question=whole[-1], left_out=left)
+
+    def _await(self, reading: "_Reading", messages: Sequence[Turn], check: Callable[[], None]) -> None:
+        """Read in a thread of its own: a download that is not wanted any more ends with its connection."""
+        until = time.monotonic() + self._within.total_seconds()
+        threading.Thread(target=reading.run, args=(messages,), name="files", daemon=True).start()
+        try:
+            while not reading.done.wait(_HEED_EVERY):
+                check()
+                if time.monotonic() > until or self._stopping.is_set():
+                    break
+        finally:
+            reading.end(messages)
+
+
+class _Reading:
+    """One conversation being read."""
+
+    def __init__(self, files: SlackFiles, images: int, name: str) -> None:
+        self._files, self._takes, self._images, self._name = files, images, images, name
+        self._wanted = True
+        self._lock = threading.Lock()
+        self._left_files, self._left_bytes = FILES, ALL_BYTES
+        self.done = threading.Event()
+        self.read: dict[int, Turn] = {}
+        self.left: dict[int, list[LeftOut]] = {}
+
+    def run(self, messages: Sequence[Turn]) -> None:
+        try:
+            for at in reversed(range(len(messages))):
+                if messages[at].attached:
+                    self._message(at, messages[at])
+        except Abandoned:
+            pass
+        finally:
+            self.done.set()
+
+    def end(self, messages: Sequence[Turn]) -> None:
+        """Stop reading. What was not read is left out."""
+        with self._lock:
+            self._wanted = False
+            for at, message in enumerate(messages):
+                if message.attached and at not in self.read:
+                    names = [_shown(file) for file in message.attached if isinstance(file, File)]
+                    self.read[at] = replace(message, unread=tuple(names))
+                    self.left[at] = [LeftOut(name, _LATE) for name in names]
+
+    def _message(self, at: int, message: Turn) -> None:
+        texts: list[Text] = []
+        images: list[Image] = []
+        left: list[LeftOut] = []
+        for each in message.attached:
+            try:
+                match self._one(each):
+                    case Text() as text:
+                        texts.append(text)
+                    case Image() as image:
+                        images.append(image)
+            except NoFile as why:
+                left.append(LeftOut(_shown(each), str(why)))
+        unread = tuple(each.name for each in left)
+        with self._lock:
+            if self._wanted:
+                self.read[at] = replace(message, texts=tuple(texts), images=tuple(images), unread=unread)
+                self.left[at] = left
+
+    def _one(self, each: File | Forwarded) -> Text | Image:
+        """Raises NoFile, Abandoned."""
+        if isinstance(each, Forwarded):
+            return text_of(each)
+        if each.gone:
+            raise NoFile(each.gone)
+        match each.kind:
+            case Kind.BINARY:
+                raise NoFile(_BINARY)
+            case Kind.IMAGE:
+                return self._image(each)
+            case Kind.TEXT | Kind.UNKNOWN:
+                return self._text(each)
+            case _:
+                assert_never(each.kind)
+
+    def _image(self, file: File) -> Image:
+        if self._images <= 0:
+            raise NoFile(too_many(self._name, self._takes) if self._takes else eyeless(self._name))
+        content = self._content(file, IMAGE_BYTES)
+        self._images -= 1
+        return Image(name=_shown(file), url=f"data:{file.mimetype};base64,{base64.b64encode(content).decode()}")
+
+    def _text(self, file: File) -> Text:
+        text = decoded(self._content(file, TEXT_BYTES), is_text=file.kind is Kind.TEXT)
+        if text is None:
+            raise NoFile(_BINARY)
+        return Text(label=f"File {_shown(file)}", name=_shown(file), text=text, length=len(text))
+
+    def _content(self, file: File, limit: int) -> bytes:
+        if file.size > limit:
+            raise NoFile(too_large(file.size, limit))
+        if self._left_files <= 0:
+            raise NoFile(_MANY)
+        if file.size > self._left_bytes:
+            raise NoFile(_TOGETHER)
+        self._left_files -= 1
+        limit = min(limit, self._left_bytes)
+        is_page = file.mimetype == "text/html"
+        content = self._files.read(
+            file.url, limit=limit, size=file.size, is_page=is_page, is_wanted=lambda: self._wanted
+        )
+        self._left_bytes -= len(content)
+        return content
+
+
+def _shown(each: File | Forwarded) -> str:
+    if isinstance(each, Forwarded):
+        return each.label.lower()
+    return each.name if each is UNREADABLE[0] else f"`{each.name}`"

@@ -1,0 +1,109 @@
+"""The ledger on a real Valkey: complete with the log, also after an earlier version that booked nothing."""
+
+import csv
+import io
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from bot.cli import ledger_command
+from tests.builders.events import requested
+from tests.builders.logs import append
+from tests.builders.offers import offer
+from tests.builders.story import Story
+from workers.deployment import log as log_module
+from workers.deployment.events import ScaleRequested, Version
+from workers.deployment.ledger import LEDGER, fold
+from workers.deployment.ledger_reader import Ledger
+from workers.deployment.log import Log, NameTaken, new_id
+
+NOW = datetime.now(UTC)
+
+
+def launched(name="fast", at=NOW - timedelta(hours=2), id_="d00000000fast"):
+    return Story(name, id_=id_, at=at).planned(offer("r-1", "7.20")).asked()
+
+
+def test_what_a_machine_costs_stands_in_the_ledger_with_its_events(redis):
+    append(redis, told := launched().created())
+    ledger = Ledger(redis)
+    assert ledger.book().total(None, told.now + timedelta(hours=1)) == Decimal("7.20")
+    append(redis, told.wait(minutes=30).gone("ended").ended())
+    assert ledger.book().total(None, told.now + timedelta(hours=9)) == Decimal("3.60")
+    assert Ledger(redis).book() == ledger.book()
+
+
+def test_an_append_that_is_refused_books_nothing(redis):
+    log = Log(redis)
+    id_ = log.open(new_id(), requested("m"), "mxk_key", "t1")
+    booked = redis.xlen(LEDGER)
+    story = launched().created()
+    assert not log.append(id_, Version(7), [story.events[-1]])
+    with pytest.raises(NameTaken):
+        log.open(new_id(), requested("m"), "mxk_key", "t2")
+    log.open(new_id(), requested("m"), "mxk_key", "t1")  # Slack repeats the command
+    assert log.append(id_, Version(1), [ScaleRequested(**log_module.stamp(NOW), replicas=2, by="U1")])
+    assert redis.xlen(LEDGER) == booked == 1
+
+
+def test_the_ledger_outlives_the_log(redis):
+    append(redis, told := launched().created().wait(minutes=30).gone("ended").ended())
+    redis.delete(f"mixtral:d:{told.id}")
+    [use] = Ledger(redis).book().uses.values()
+    assert use.owner.name == "fast"
+    assert use.cost(None, NOW) == Decimal("3.60")
+
+
+def test_what_an_earlier_version_did_not_book_is_booked_once(redis):
+    append(redis, running := launched().created())
+    append(redis, launched("done", id_="d00000000done").created().wait(minutes=30).gone("ended").ended())
+    whole = Ledger(redis).book()
+    redis.delete(LEDGER)
+    assert Ledger(redis).complete(Log(redis), NOW) == 5
+    assert Ledger(redis).book() == whole
+    assert Ledger(redis).complete(Log(redis), NOW) == 0
+    append(redis, running.wait(minutes=10).gone("ended"))
+    assert len([use for use in Ledger(redis).book().uses.values() if use.ended]) == 2
+
+
+def test_two_processes_that_complete_it_at_once_count_nothing_twice(redis):
+    append(redis, launched().created())
+    whole = Ledger(redis).book()
+    entries = [fields[b"e"] for _, fields in redis.xrange(LEDGER)]
+    for entry in entries:
+        redis.xadd(LEDGER, {"e": entry})
+    assert Ledger(redis).book() == whole == fold([], onto=whole)
+
+
+def test_an_entry_of_a_newer_version_is_left_out(redis):
+    append(redis, launched().created())
+    redis.xadd(LEDGER, {"e": '{"type":"MachineTaxed"}'})
+    assert len(Ledger(redis).book().uses) == 1
+
+
+def ran(valkey_url, **options):
+    out, err = io.StringIO(), io.StringIO()
+    environ = {"REDIS_URL": valkey_url, "HOME": "/nonexistent"}
+    status = ledger_command.run(environ, out, err, **{"since": None, "as_csv": False} | options)
+    return status, out.getvalue(), err.getvalue()
+
+
+def test_the_command_prints_the_sums_of_each_deployment_and_each_machine_as_csv(redis, valkey_url):
+    append(redis, launched(at=NOW - timedelta(hours=50)).created().wait(hours=30).gone("ended").ended())
+    append(redis, launched("other", at=NOW - timedelta(hours=1), id_="d0000000other").created())
+    status, out, _ = ran(valkey_url)
+    assert status == 0
+    assert "216.00" in next(line for line in out.splitlines() if "fast" in line)
+    assert "223.2" in next(line for line in out.splitlines() if line.strip().startswith("all"))
+    rows = list(csv.DictReader(io.StringIO(ran(valkey_url, as_csv=True)[1])))
+    assert [(row["name"], row["usd"][:-1], bool(row["ended"])) for row in rows] == [
+        ("fast", "216.0", True),
+        ("other", "7.2", False),
+    ]
+    [late] = csv.DictReader(io.StringIO(ran(valkey_url, as_csv=True, since=NOW - timedelta(hours=2))[1]))
+    assert late["name"] == "other"
+
+
+def test_the_command_says_so_if_no_machine_was_used(redis, valkey_url):
+    assert ran(valkey_url) == (0, "No machine.\n", "")

@@ -1,0 +1,151 @@
+"""PURE: the ledger: which machine existed when, at which price, and for whom. It outlives the logs of deployments."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from decimal import Decimal
+from typing import TypeAlias, assert_never
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from workers.deployment.events import AnyEvent, DeploymentId, MachineCreated, MachineGone, Requested
+
+LEDGER = "mixtral:ledger"
+"""The stream of the entries. Events and their entries are appended by one script, so that none is missing."""
+
+
+class DeploymentBooked(Struct, frozen=True, kw_only=True, tag=True):
+    """A deployment was requested. Its machines are booked under its name, launcher and channel."""
+
+    deployment: DeploymentId
+    at: datetime
+    name: str
+    recipe: str
+    user: str
+    channel: str
+
+
+class MachineBooked(Struct, frozen=True, kw_only=True, tag=True):
+    """A machine exists since `began`, by the time of its cloud."""
+
+    deployment: DeploymentId
+    attempt: int
+    machine: str
+    """The cloud's id."""
+    cloud: str
+    region: str
+    zone: str
+    instance_type: str
+    spot: bool
+    usd_per_hour: Decimal | None
+    on_demand_usd_per_hour: Decimal | None
+    began: datetime
+
+
+class MachineClosed(Struct, frozen=True, kw_only=True, tag=True):
+    """The machine is gone."""
+
+    deployment: DeploymentId
+    attempt: int
+    ended: datetime
+
+
+Entry: TypeAlias = DeploymentBooked | MachineBooked | MachineClosed
+
+encode = msgspec.json.Encoder().encode
+decode = msgspec.json.Decoder(Entry).decode
+
+
+class Use(Struct, frozen=True, kw_only=True):
+    """The use of one machine, from its creation to its end, or until now."""
+
+    booked: MachineBooked
+    owner: DeploymentBooked | None
+    """None if the ledger begins after the request."""
+    ended: datetime | None = None
+
+    def cost(self, since: datetime | None, until: datetime) -> Decimal:
+        """USD for the part of its life between two times; 0 if its price is unknown.
+
+        `since` None: from its creation.
+        """
+        return _for(self.booked.usd_per_hour, self.seconds(since, until))
+
+    def saved(self, since: datetime | None, until: datetime) -> Decimal:
+        """USD that spot has saved compared with on demand; 0 if a price is unknown."""
+        spot, usual = self.booked.usd_per_hour, self.booked.on_demand_usd_per_hour
+        if not self.booked.spot or spot is None or usual is None:
+            return Decimal(0)
+        return _for(usual - spot, self.seconds(since, until))
+
+    def seconds(self, since: datetime | None, until: datetime) -> Decimal:
+        """Length of the part of its life between two times, in seconds."""
+        began = self.booked.began if since is None else max(self.booked.began, since)
+        ended = until if self.ended is None else min(self.ended, until)
+        return Decimal(max((ended - began).total_seconds(), 0))
+
+
+class Book(Struct, frozen=True, kw_only=True):
+    """The fold of the ledger."""
+
+    owners: dict[DeploymentId, DeploymentBooked] = {}
+    uses: dict[tuple[DeploymentId, int], Use] = {}
+    """By deployment and attempt."""
+
+    def total(self, since: datetime | None, until: datetime) -> Decimal:
+        """USD of all machines between two times."""
+        return sum((use.cost(since, until) for use in self.uses.values()), Decimal(0))
+
+
+def entry_of(deployment: DeploymentId, event: AnyEvent) -> Entry | None:
+    """The entry that is appended together with an event; None if the event changes no cost."""
+    match event:
+        case Requested(at=at, name=name, recipe=recipe, place=place):
+            return DeploymentBooked(
+                deployment=deployment, at=at, name=name, recipe=recipe.name, user=place.user, channel=place.channel
+            )
+        case MachineCreated(attempt=attempt, machine=machine):
+            offer = machine.offer
+            return MachineBooked(
+                deployment=deployment,
+                attempt=attempt,
+                machine=machine.id,
+                cloud=offer.cloud,
+                region=offer.region,
+                zone=offer.zone,
+                instance_type=offer.instance_type,
+                spot=offer.spot,
+                usd_per_hour=offer.usd_per_hour,
+                on_demand_usd_per_hour=offer.on_demand_usd_per_hour,
+                began=machine.created_at,
+            )
+        case MachineGone(attempt=attempt, at=at):
+            return MachineClosed(deployment=deployment, attempt=attempt, ended=at)
+        case _:
+            return None
+
+
+def fold(entries: Iterable[Entry], onto: Book | None = None) -> Book:
+    """The book after further entries, in their order. An entry that is repeated has no effect."""
+    book = onto or Book()
+    owners, uses = dict(book.owners), dict(book.uses)
+    for entry in entries:
+        match entry:
+            case DeploymentBooked():
+                owners.setdefault(entry.deployment, entry)
+            case MachineBooked():
+                uses.setdefault(
+                    (entry.deployment, entry.attempt), Use(booked=entry, owner=owners.get(entry.deployment))
+                )
+            case MachineClosed():
+                use = uses.get((entry.deployment, entry.attempt))
+                if use is not None and use.ended is None:
+                    uses[entry.deployment, entry.attempt] = replace(use, ended=entry.ended)
+            case _:
+                assert_never(entry)
+    return Book(owners=owners, uses=uses)
+
+
+def _for(usd_per_hour: Decimal | None, seconds: Decimal) -> Decimal:
+    return Decimal(0) if usd_per_hour is None else usd_per_hour * seconds / 3600
