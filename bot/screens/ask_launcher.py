@@ -18,6 +18,7 @@ from bot.language.values import InvalidValue, replicas
 from bot.screens.presses import NOTHING, Presses, value_of, values_of
 from bot.slack.failures import SlackFailed
 from bot.slack.message import JSON, Message
+from bot.slack.responses import respond
 from bot.views import key_messages, refusal
 from bot.views import request_message as view
 from bot.views import scale as scale_view
@@ -45,7 +46,8 @@ class AskLauncher:
             check_runs(state)
             form = scale_view.modal(state, self._context.now(), asks=value_of_wanted(wanted))
             return self._presses.opened(caller, form, f"{SLASH} scale {state.name} 2")
-        return asking.ask(wanted, state, caller, self._context)
+        said = asking.ask(wanted, state, caller, self._context)
+        return NOTHING if respond(caller.response_url, said, replaces=True) else said
 
     def _ask_to_scale(self, shown: JSON, caller: Caller) -> Message:
         wanted = _wanted(shown["private_metadata"])

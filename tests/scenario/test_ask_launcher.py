@@ -56,6 +56,7 @@ def asks(person, text, post):
     """Type what is refused, press *Ask the launcher*, and wait for the reply."""
     person.press(refused(person, text), "ask_launcher")
     said = person.wait_for_ephemeral("The answer follows in your direct messages", channel=MIXTRAL)
+    assert not has_button(said, "ask_launcher")
     post.passes()
     return words(said)
 
