@@ -18,6 +18,7 @@ from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackFailed
 from bot.slack.message import JSON, Message
 from bot.slack.responses import respond
+from bot.views.escape import unmarked
 from bot.views.home import refused as refused_home
 
 _LOG = logging.getLogger(__name__)
@@ -157,5 +158,5 @@ def _in_ack(ack: Ack, body: JSON, message: Message) -> BoltResponse:
     if body.get("type") != "view_submission":
         return ack()
     if block := next(iter(values), None):
-        return ack(response_action="errors", errors={block: message.text})
+        return ack(response_action="errors", errors={block: unmarked(message.text)})
     return ack(response_action="update", view=modal_of(message))

@@ -25,7 +25,10 @@ from bot.prompting.store import Threads
 from bot.screens.answer_buttons import AnswerButtons
 from bot.screens.ask_launcher import AskLauncher
 from bot.screens.card_buttons import CardButtons
+from bot.screens.command_buttons import CommandButtons
+from bot.screens.details import DetailsModal
 from bot.screens.home_tab import HomeTab
+from bot.screens.launch_form import LaunchForm
 from bot.screens.presses import Presses, caller_of, until_ack
 from bot.slack.calls import SlackCalls
 from bot.slack.message import JSON, Message
@@ -75,6 +78,9 @@ class Listeners:
         app.command(SLASH)(self.command)
         CardButtons(self._presses).register(app)
         AskLauncher(self._presses).register(app)
+        CommandButtons(self._presses).register(app)
+        LaunchForm(self._presses).register(app)
+        DetailsModal(self._presses).register(app)
         AnswerButtons(self._presses).register(app)
         self.home.register(app)
         app.event("app_mention")(self.message)

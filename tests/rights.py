@@ -23,11 +23,13 @@ CELLS = {
     "unknown": "the same answer as for a name or an id that does not exist",
     "others": "refused, with the names of the people who may do it",
     "no guest": "refused: a launch costs money",
+    "not in": "refused: the person is not in the channel that the payload names",
     "stranger": "refused, with one private sentence (for mentions and direct messages: one per channel and day)",
     "silent": "nothing happens, and no message is shown",
     "ended": "refused: it has ended",
     "own": "refused: they may do it themselves",
     "theirs": "refused: it is for another person, here the member",
+    "end": "it is done, and shows the end",
     "who": "refused: the payload names no user",
     "-": "cannot occur",
 }
@@ -44,7 +46,9 @@ thread reply      yes      yes     yes     yes       yes      yes     silent   y
 stop an answer    yes      yes     yes     yes       yes      yes     silent   yes     -       -       -
 direct message    yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   silent
 logs              yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   who
-logs button       yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
+details button    yes      yes     yes     -         yes      yes     stranger yes     unknown end     silent
+details refresh   yes      yes     yes     -         yes      yes     stranger yes     unknown end     silent
+logs button       yes      yes     yes     -         yes      yes     stranger yes     unknown end     silent
 endpoint          yes      yes     others  unknown   others   others  stranger others  -       ended   who
 endpoint button   yes      yes     others  -         others   others  stranger others  unknown ended   silent
 key new           yes      yes     others  unknown   others   others  stranger others  -       ended   who
@@ -54,6 +58,9 @@ scale             yes      yes     others  unknown   others   others  stranger o
 scale button      yes      yes     others  -         others   others  stranger others  unknown ended   silent
 scale modal       yes      yes     others  -         others   others  stranger others  unknown ended   who
 down              yes      yes     others  unknown   others   others  stranger others  -       ended   who
+command button    yes      yes     others  -         others   others  stranger others  unknown ended   silent
+launch form       yes      yes     yes     yes       no guest yes     stranger yes     -       -       silent
+form submitted    yes      yes     yes     yes       no guest yes     stranger yes     not in  -       who
 down button       yes      yes     others  -         others   others  stranger others  unknown ended   silent
 down modal        yes      yes     others  -         others   others  stranger others  unknown ended   who
 keep trying       yes      yes     others  -         others   others  stranger others  unknown ended   silent
@@ -69,6 +76,7 @@ stop button       yes      yes     yes     yes       yes      yes     stranger y
 regenerate button yes      yes     yes     yes       yes      yes     stranger yes     unknown ended   silent
 model button      yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
 feedback button   yes      yes     yes     yes       yes      yes     stranger yes     unknown ended   silent
+cost              listed   listed  listed  hidden    listed   listed  stranger listed  -       listed  who
 home              listed   listed  listed  hidden    listed   listed  stranger listed  -       listed  silent
 """
 

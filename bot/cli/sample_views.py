@@ -9,6 +9,7 @@ from bot.slack.message import JSON, Message
 from bot.views import endpoint, home, plan, recipes, scale, status
 from bot.views import help as help_view
 from bot.views.card import card
+from bot.views.echo import echo
 from bot.views.refusal import refusal
 from recipes.loader import find, load
 from workers.deployment.events import (
@@ -64,6 +65,7 @@ def samples() -> Iterator[tuple[str, Message | JSON]]:
     yield "endpoint", endpoint.endpoint(ready, "mxk_sample", python=True)
     yield "plan", plan.plan(RECIPE, RUNGS, Plan())
     yield "recipes", recipes.recipes([RECIPE])
+    yield "question", echo("U0SAMPLE001", "sample", "Why does `a * b` fail?\n```\na * b\n```", {})
     yield "help", help_view.help(None)
     yield "refusal", refusal("This is a sample.", hint="/mixtral help")
     yield "Home tab", home.home(_house(states), NOW)

@@ -1,15 +1,20 @@
 """The Slack calls that a command needs before it is answered. Each takes at most one second."""
 
 import json
+import logging
 from typing import Any
 
 from redis import Redis
 from redis.exceptions import RedisError
 
+from bot.commands.errors import NotShown
 from bot.slack.calls import SlackCalls
 from bot.slack.directory import Directory
-from bot.slack.failures import SlackFailed
+from bot.slack.failures import SlackFailed, SlackRefused
+from bot.slack.message import JSON
 from workers.deployment.events import DeploymentId
+
+_LOG = logging.getLogger(__name__)
 
 CARDS = "mixtral:cards"
 MAX_NAMED = 3
@@ -47,6 +52,14 @@ class SlackChannels:
     def _named(self, team: str) -> str:
         name = self.directory.team_name(team)
         return f"{name} ({team})" if name else team
+
+    def open_modal(self, trigger: str, view: JSON) -> None:
+        """Open a modal for the person of the trigger. Raises NotShown, also if Slack does not respond."""
+        try:
+            self._slack.open_view(trigger, view)
+        except (SlackFailed, RedisError) as failed:
+            _LOG.info("%s", failed)
+            raise NotShown(failed.code if isinstance(failed, SlackRefused) else "no_answer") from failed
 
     def card_link(self, deployment: DeploymentId) -> str | None:
         """The address of a deployment's card; None if it has none, or Slack does not return it."""

@@ -12,6 +12,7 @@ from bot.commands.sight import Askable, Sight
 from bot.commands.visibility import Viewer
 from bot.language.question import Question, QuestionKey
 from bot.prompting.given_answers import GivenAnswers
+from bot.slack.message import JSON
 from workers.api import Deployments
 from workers.deployment.events import DeploymentId
 from workers.placement.ladder import Ladder
@@ -42,6 +43,7 @@ class Channels(Protocol):
     def obstacle(self, channel: str) -> str: ...
     def readers(self, channel: str) -> tuple[str, ...]: ...
     def card_link(self, deployment: DeploymentId) -> str | None: ...
+    def open_modal(self, trigger: str, view: JSON) -> None: ...
 
 
 class Answers(Protocol):

@@ -1,19 +1,27 @@
 """The errors of commands."""
 
+from typing import Literal
+
 from bot.language.direct_request import WantedDeed
+
+About = Literal["recipe", "name", "replicas", "limits", "until", "channel"]
 
 
 class CommandError(Exception):
     """A command cannot be carried out. The sentence (mrkdwn) states the cause; the hint is a valid command.
 
-    `ask`: what the caller may ask the launcher for instead, with a button.
+    `ask`: what the caller may ask the launcher for instead, with a button. `about`: the part of a launch that has to
+    change.
     """
 
-    def __init__(self, sentence: str, *, hint: str | None = None, ask: WantedDeed | None = None) -> None:
+    def __init__(
+        self, sentence: str, *, hint: str | None = None, ask: WantedDeed | None = None, about: About | None = None
+    ) -> None:
         super().__init__(sentence)
         self.sentence = sentence
         self.hint = hint
         self.ask = ask
+        self.about = about
 
 
 class NoRecipe(CommandError):
@@ -38,3 +46,7 @@ class WrongInput(CommandError):
     def __init__(self, block: str, sentence: str) -> None:
         super().__init__(sentence)
         self.block = block
+
+
+class NotShown(Exception):
+    """Slack did not accept a message or a modal for one person. The text is Slack's code, or `no_answer`."""

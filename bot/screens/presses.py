@@ -18,11 +18,10 @@ from bot.language.command import SLASH
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackFailed
 from bot.slack.message import JSON, Message
+from bot.slack.message import NOTHING as NOTHING  # noqa: PLC0414 - part of what a press returns
+from bot.views.escape import unmarked
 from workers.deployment.events import DeploymentId
 from workers.deployment.state import Deployment
-
-NOTHING = Message(text="")
-"""The result of a press that is visible already, as on the card or in a modal that opened."""
 
 NOT_CERTAIN = f"This took too long, and may or may not have been stored. Check `{SLASH} status`, then try again."
 
@@ -78,13 +77,17 @@ class Presses:
 
     def opened(self, caller: Caller, view: JSON, instead: str) -> Message:
         """Open a modal. Raises CommandError, with the command that does the same, if Slack refuses."""
+        self.shown(caller, view, instead)
+        return NOTHING
+
+    def shown(self, caller: Caller, view: JSON, instead: str) -> JSON:
+        """Open a modal, as `opened` does; returns the view as Slack stores it, with `id` and `hash`."""
         try:
-            self.slack.open_view(caller.once, view)
+            return self.slack.open_view(caller.once, view)
         except SlackFailed as failed:
             raise CommandError(
                 f"The window could not be opened: {failed} Press again in a moment.", hint=instead
             ) from failed
-        return NOTHING
 
     def deployment(self, body: JSON, caller: Caller) -> Deployment:
         """The deployment whose id is a button's value, if the caller may see it. Raises CommandError."""
@@ -120,11 +123,12 @@ class _Outcome:
         return message
 
     def errors(self, view: JSON, message: Message) -> dict[str, str]:
-        """The errors by the block_id of an input. None: the work succeeded, or the modal has no input."""
+        """The errors as plain text, by the block_id of an input. None: the work succeeded, or there is no input."""
         first = next(iter(values_of(view)), None)
         if self._is_done or first is None:
             return {}
-        return self._errors or {first: message.text}
+        shown = self._errors or {first: message.text}
+        return {block: unmarked(sentence) for block, sentence in shown.items()}
 
 
 def until_ack(context: BoltContext) -> float:

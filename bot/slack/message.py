@@ -14,6 +14,12 @@ class Message(Struct, frozen=True):
     text: str
     """mrkdwn, shown in notifications, by screen readers, and by clients without blocks."""
     blocks: tuple[JSON, ...] = ()
+    instead: tuple[JSON, ...] = ()
+    """Blocks without kinds that only newer versions of Slack have, for where it refuses `blocks`; empty: the same."""
+
+
+NOTHING = Message(text="")
+"""The result of what is visible already, as on the card or in a modal that opened: no message is shown."""
 
 
 class Identity(Struct, frozen=True, kw_only=True):

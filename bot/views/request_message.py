@@ -11,7 +11,7 @@ from bot.slack.message import Message
 from bot.views.amounts import count, moment
 from bot.views.blocks import Block, actions, button, context, section
 from bot.views.escape import code, escape
-from bot.views.scale import cost_of
+from bot.views.scale import cost as cost_of
 from bot.views.words import user
 from workers.deployment.state import Deployment
 

@@ -8,6 +8,7 @@ from redis import Redis
 from bot.commands import handlers
 from bot.commands.context import Caller, CommandContext
 from bot.commands.direct_requests import DirectRequests
+from bot.commands.errors import NotShown
 from bot.commands.recipe_catalog import RecipeCatalog
 from bot.commands.settle import settle
 from bot.commands.sight import Askable, Sight
@@ -16,6 +17,7 @@ from bot.language.grammar import parse
 from bot.language.question import Question
 from bot.prompting.given_answers import GivenAnswers
 from bot.slack.facts import ChannelFacts, PersonFacts
+from bot.slack.message import JSON
 from tests.builders.logs import Logs
 from tests.person import words as words_of
 from workers.api import Deployments
@@ -54,6 +56,14 @@ class Channels:
         self.joined = True
         self.link: str | None = None
         self.companies: tuple[str, ...] = ()
+        self.refuses: str | None = None
+        self.opened: list[JSON] = []
+        """The modals that were opened. None opens while `refuses` is set."""
+
+    def open_modal(self, trigger: str, view: JSON) -> None:
+        if self.refuses:
+            raise NotShown(self.refuses)
+        self.opened.append(view)
 
     def readers(self, channel: str) -> tuple[str, ...]:
         return self.companies

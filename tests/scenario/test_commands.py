@@ -46,6 +46,7 @@ from workers.run import ladder_of
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 CONDIMENTS = "Name three condiments."
+WORKERS = 4
 
 
 class Answers:
@@ -76,7 +77,7 @@ class Answers:
 class Bot:
     """A bot as `run` wires it, without its follower and its answers."""
 
-    def __init__(self, redis, slack, home):
+    def __init__(self, redis, slack, home, ladder=None):
         environ = {
             "SLACK_BOT_TOKEN": BOT_TOKEN,
             "SLACK_APP_TOKEN": APP_TOKEN,
@@ -97,7 +98,7 @@ class Bot:
         self.context = CommandContext(
             deployments=self.requests,
             recipes=RecipeCatalog((RECIPES,), {}, "scripted"),
-            ladder=ladder_of(settings.workers, {}),
+            ladder=ladder or ladder_of(settings.workers, {}),
             priced=lambda: "read today",
             answers=self.answers,
             given=GivenAnswers(redis),
@@ -108,7 +109,7 @@ class Bot:
             direct_requests=DirectRequests(redis),
             now=lambda: datetime.now(UTC),
         )
-        self._later = ThreadPoolExecutor(4)
+        self._later = ThreadPoolExecutor(WORKERS)
         self.app = app_of(BOT_TOKEN, slack.api_url)
         self.calls = calls = slack_of(settings, redis)
         admission = Admission(
@@ -128,6 +129,11 @@ class Bot:
     def put(self, name):
         """A deployment of Robin's that answers."""
         return self.running.put(name, "http://127.0.0.1:1", MIXTRAL, user=ROBIN)
+
+    def idle(self):
+        """Wait until no command or press is being worked on."""
+        for working in [self._later.submit(time.sleep, 0.05) for _ in range(WORKERS)]:
+            working.result()
 
     def close(self):
         self._close()
@@ -171,7 +177,7 @@ def answered(person, text, channel=MIXTRAL):
 def test_reading_commands_are_answered_in_the_ack_alone(bot, robin):
     bot.put("fast")
     calls = len(robin.calls())
-    assert "/mixtral launch" in answered(robin, "/mixtral")
+    assert "/mixtral launch" in answered(robin, "/mixtral help")
     assert "/mixtral scale NAME N" in answered(robin, "/mixtral help scale")
     assert "scripted" in answered(robin, "/mixtral recipes")
     assert "fast" in answered(robin, "/mixtral status")
@@ -285,10 +291,35 @@ def test_the_cards_buttons_answer_only_who_pressed_them(bot, robin, ada):
     assert robin.wait_for_ephemeral("mxk_")
     ada.press(shown, "card_endpoint")
     assert "mxk_" not in words(ada.wait_for_ephemeral(f"<@{ROBIN}> launched"))
-    robin.press(shown, "card_logs")
-    assert robin.wait_for_ephemeral("has no log yet")
     ada.press(shown, "card_down")
     assert ada.wait_for_ephemeral("may end it")
+
+
+@pytest.mark.parametrize("button", ["card_details", "card_logs"], ids=["of this version", "of the version before"])
+def test_the_details_of_a_card_open_where_it_was_pressed_and_can_be_refreshed(bot, robin, ada, button):
+    id_ = bot.card("fast")
+    shown = robin.wait_for_message(MIXTRAL, lambda m: any(b["type"] == "actions" for b in m["blocks"]))
+    old = {"type": "button", "action_id": "card_logs", "text": {"type": "plain_text", "text": "Logs"}, "value": id_}
+    if button == "card_logs":
+        blocks = [{"type": "actions", "elements": [old]}]
+        bot.client.chat_update(channel=MIXTRAL, ts=shown["ts"], text="fast", blocks=blocks)
+        shown = robin.wait_for_message(MIXTRAL, lambda m: "Logs" in words(m))
+    before = len(ada.ephemerals())
+    ada.press(shown, button)
+    [view] = ada.wait_for(lambda p: [v for v in p.modals() if "has no log yet" in words(v)])
+    for section in ("fast is ready", "*Recipe*  `scripted`", "Replicas", "replica 1", "Logs"):
+        assert section in words(view)
+
+    bot.requests.stop(id_, by=ROBIN)
+    ada.press_in(view, "details_refresh")
+    [ending] = ada.wait_for(lambda p: [v for v in p.modals() if "is shutting down" in words(v)])
+    assert ending["id"] == view["id"]
+    bot.redis.flushall()
+    ada.press_in(ending, "details_refresh")
+    [gone] = ada.wait_for(lambda p: [v for v in p.modals() if "its log no longer exists" in words(v)])
+    assert words(gone).count("ended") == 1
+    assert len(ada.ephemerals()) == before
+    ada.dismiss(gone)
 
 
 def test_only_who_may_end_it_is_asked_and_it_ends_once_they_say_so(bot, robin, ada):
@@ -416,15 +447,23 @@ def test_in_a_direct_message_help_is_a_command_whose_answer_stays(bot, robin):
     assert len(bot.answers.asked) == 1
 
 
-def test_what_a_mention_may_not_do_is_answered_with_what_to_type(bot, robin, ada):
+def test_what_a_mention_may_not_do_is_done_by_one_press_of_the_button_in_its_answer(bot, robin, ada):
     bot.put("fast")
-    for typed in ("launch scripted --spot", "scale fast 5", "down fast"):
-        said = words(heard(robin, MIXTRAL, f"@mixtral {typed}"))
-        assert "Nothing was changed" in said
-        assert f"`/mixtral {typed}`" in said
+    said = ("launch as x", "scale fast 5", "down fast")
+    launch, scale, end = (heard(robin, MIXTRAL, f"@mixtral {typed}") for typed in said)
+    assert "Launch *x*?" in words(launch)
+    assert "Scale *fast* from 1 to 5?" in words(scale)
+    assert "End *fast*?" in words(end)
     assert "only they may end it" in words(heard(ada, MIXTRAL, "@mixtral down fast"))
     [state] = bot.requests.all()
     assert (state.wanted, state.stopped_by) == (1, None)
+    for _ in range(2):
+        robin.press(launch, "do_command")
+    robin.press(scale, "do_command")
+    robin.wait_for_ephemeral("from 1 replica to 5")
+    robin.press(end, "do_command")
+    robin.wait_for_ephemeral("Ending *fast*")
+    assert {s.name: s.stopped_by for s in bot.requests.all()} == {"fast": ROBIN, "x": None}
     assert bot.answers.asked == []
 
 

@@ -153,7 +153,7 @@ def test_after_a_day_nothing_can_be_granted(office, redis):
 
 def test_what_has_ended_meanwhile_is_not_changed_and_the_request_is_void(office, redis):
     request = asks(office)
-    office.says("down fast")
+    office.requests.stop(office.ids["fast"], by=LAUNCHER)
     with pytest.raises(CommandError, match="has ended"):
         answers(office, request)
     assert office.context.direct_requests.get(request.id).stage is DeedStage.VOID
@@ -165,7 +165,7 @@ def test_an_end_between_the_grant_and_the_deed_makes_it_void(office):
     granted = office.context.direct_requests.change(
         request.id, lambda r: replace(r, stage=DeedStage.GRANTED, decided_by=LAUNCHER)
     )
-    office.says("down fast")
+    office.requests.stop(office.ids["fast"], by=LAUNCHER)
     asking.carry_out(granted, office.context)
     assert office.context.direct_requests.get(request.id).stage is DeedStage.VOID
 
@@ -276,7 +276,7 @@ def test_an_offer_is_void_if_its_maker_may_no_longer_make_keys_or_the_deployment
         takes(office, offer, context=replace(office.context, admins=frozenset()))
     ended = asks(office, Deed.MAKE_KEY, user=OTHER)
     answers(office, ended)
-    office.says("down fast")
+    office.requests.stop(office.ids["fast"], by=LAUNCHER)
     with pytest.raises(CommandError, match="has ended: no key was made"):
         asking.take_key(f"{ended.id}-key", caller(OTHER), office.context)
     assert events(office, redis, KeyIssued) == []
