@@ -14,6 +14,8 @@ from bot.commands.direct_requests import DirectRequests
 from bot.commands.sight import Askable, Sight
 from bot.commands.strangers import Home
 from bot.listeners import Listeners
+from bot.prompting.ask_drafts import AskDrafts
+from bot.prompting.channel_store import ChannelStore
 from bot.prompting.given_answers import GivenAnswers
 from bot.prompting.pool import AnswerPool
 from bot.prompting.store import QUESTIONS, Threads
@@ -59,6 +61,8 @@ class Line:
             ladder=None,
             priced=lambda: "",
             answers=self,
+            settings=ChannelStore(redis),
+            drafts=AskDrafts(redis),
             given=GivenAnswers(redis),
             channels=SlackChannels(slack_of(settings, redis), redis),
             admins=(),

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bot.language.channel_settings import ChannelSettings
 from bot.language.command import Plan
 from bot.language.direct_request import Deed, DeedStage, DirectRequest, WantedDeed
 from bot.language.question import Question
@@ -16,6 +17,7 @@ from bot.slack.message import Message
 from bot.views import alerts as notices
 from bot.views import (
     card_refusals,
+    channel_config,
     details,
     end_question,
     endpoint,
@@ -458,6 +460,8 @@ def others() -> dict[str, Message]:
         "scaled again": _scaled(degraded(), 2),
         "status detail, backing off": status.detail(backing_off().state, backing_off().now),
         "logs": logs.logs("mixtral", [log]),
+        "config shown": channel_config.shown(CONFIGURED, "C0MIXTRAL01", "Change them with `/mixtral config`."),
+        "config changed": channel_config.announcement(ChannelSettings(), CONFIGURED, "C0MIXTRAL01", "U0ROBIN0001"),
         "refusal": refusal.refusal("There is no command `stauts`.", hint="Did you mean `/mixtral status`?"),
         "notice not listed": next(iter(notices.lost(silent().state, silent().now).values())),
         "notice not ended": next(iter(notices.lost(protected().state, protected().now).values())),
@@ -514,6 +518,11 @@ def requests() -> dict[str, Message]:
     }
 
 
+CONFIGURED = ChannelSettings(
+    default="fast", system_prompt="You are a <cook>.\nAnswer in one sentence.", temperature=0.2, unasked=False
+)
+
+
 def lapsed() -> Message:
     told = served_in_the_cloud().wait(25 * 3600)
     told.gone("its lease ran out, because no worker extended it", log="")
@@ -553,6 +562,8 @@ def views() -> dict[str, dict[str, Any]]:
         "modal launch": launch_form.modal(*launching(), opened_in="", asks_channel=True),
         "modal scale": scale.modal(two().state, two().now),
         "modal scale, by load": scale.modal(by_load().state, by_load().now),
+        "modal config": channel_config.modal(CONFIGURED, "C0MIXTRAL01", ["fast", "mixtral-8x7b"]),
+        "modal config, of a person": channel_config.modal(ChannelSettings(), "D0ROBIN0001", []),
         "home": home.home(house(), BEGIN + timedelta(hours=1)),
         "home, empty": home.home(house(running=(), ended=()), BEGIN + timedelta(hours=1)),
     }

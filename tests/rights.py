@@ -22,6 +22,7 @@ CELLS = {
     "hidden": "the list is shown without it",
     "unknown": "the same answer as for a name or an id that does not exist",
     "others": "refused, with the names of the people who may do it",
+    "shown": "what is set is shown, with the people who may change it",
     "no guest": "refused: a launch costs money",
     "not in": "refused: the person is not in the channel that the payload names",
     "stranger": "refused, with one private sentence (for mentions and direct messages: one per channel and day)",
@@ -72,6 +73,12 @@ grant button      yes      yes     others  -         others   others  stranger o
 decline button    yes      yes     others  -         others   others  stranger others  unknown ended   silent
 key button        theirs   theirs  yes     -         theirs   theirs  stranger theirs  theirs  theirs  silent
 choose button     yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
+ask button        yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
+ask form          yes      yes     yes     -         yes      yes     stranger yes     unknown ended   who
+ask by shortcut   listed   listed  listed  hidden    listed   listed  stranger listed  -       hidden  silent
+config            yes      yes     shown   shown     shown    shown   stranger shown   -       -       who
+config form       yes      yes     others  others    others   others  stranger others  others  -       who
+config reset      yes      yes     others  others    others   others  stranger others  others  -       silent
 stop button       yes      yes     yes     yes       yes      yes     stranger yes     unknown -       silent
 regenerate button yes      yes     yes     yes       yes      yes     stranger yes     unknown ended   silent
 model button      yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent

@@ -38,8 +38,6 @@ BAD_BLOCKS = frozenset(
         "invalid_attachments",  # two tables in a message, also where Slack made them from Markdown
     }
 )
-NEW_BLOCKS = "blocks of 2026"
-"""The name under which `note` records that Slack refuses the blocks `container` and `context_actions`."""
 BAD_METADATA = frozenset(
     {"invalid_metadata_format", "invalid_metadata_schema", "metadata_too_large", "metadata_must_be_sent_from_app"}
 )

@@ -15,10 +15,11 @@ ASK = "ask_launcher"
 LAUNCH = f"{SLASH} launch"
 
 
-def refusal(sentence: str, *, hint: str | None = None, ask: WantedDeed | None = None) -> Message:
+def refusal(sentence: str, *, hint: str | None = None, command: str = "", ask: WantedDeed | None = None) -> Message:
     """The cause in mrkdwn, and below it the fix: a complete command, or text in mrkdwn.
 
-    A launch as the fix has a button, too, which opens the form with its values. `ask` has one that asks the launcher.
+    `command`: the command that a text in mrkdwn advises. A launch that is advised has a button, too, which opens the
+    form with its values. `ask`: what a button asks the launcher for.
     """
     cause = clip(sentence, 2900)
     buttons = [button("Ask the launcher", ASK, value_of(ask))] if ask is not None else []
@@ -26,9 +27,9 @@ def refusal(sentence: str, *, hint: str | None = None, ask: WantedDeed | None = 
         return Message(cause, (section(cause), *_row(buttons)))
     is_command = hint.startswith(SLASH) and "`" not in hint
     fix = f"Try {code(clip(hint, 1800))}." if is_command else clip(hint, 1800)
-    is_launch = is_command and (hint == LAUNCH or hint.startswith(f"{LAUNCH} "))
-    if is_launch:
-        buttons.append(form_button(hint))
+    advised = hint if is_command else command
+    if advised == LAUNCH or advised.startswith(f"{LAUNCH} "):
+        buttons.append(form_button(advised))
     return Message(f"{cause} {fix}", (section(cause), context(fix), *_row(buttons)))
 
 

@@ -15,6 +15,8 @@ from bot.commands.sight import Askable, Sight
 from bot.language.command import Command
 from bot.language.grammar import parse
 from bot.language.question import Question
+from bot.prompting.ask_drafts import AskDrafts
+from bot.prompting.channel_store import ChannelStore
 from bot.prompting.given_answers import GivenAnswers
 from bot.slack.facts import ChannelFacts, PersonFacts
 from bot.slack.message import JSON
@@ -125,6 +127,8 @@ class Office:
             ladder=lambda *_: ((), "nothing fits"),
             priced=lambda: "read today",
             answers=self.answers,
+            settings=ChannelStore(redis),
+            drafts=AskDrafts(redis),
             given=GivenAnswers(redis),
             channels=self.channels,
             admins=frozenset({"UADMIN"}),

@@ -21,6 +21,7 @@ from bot.commands.strangers import Home
 from bot.language.direct_request import Deed, DirectRequest, WantedDeed, value_of
 from bot.language.question import Question
 from bot.listeners import Listeners
+from bot.prompting.ask_drafts import AskDraft
 from bot.prompting.given_answers import GivenAnswer, GivenAnswers
 from bot.prompting.routing import RoutedTo, route
 from bot.prompting.store import Threads
@@ -95,8 +96,10 @@ class Slack:
         return view | {"id": "V1", "hash": "1.a"}
 
     def update_view(self, view_id, view, *, shown):
-        assert (view_id, shown) == ("V1", "1.a")
         self.shown.append(("", words(view)))
+
+    def post(self, channel, message):
+        self.shown.append(("", message.text))
 
     def publish_home(self, user, view):
         self.shown.append((user, words(view)))
@@ -221,6 +224,45 @@ class Workspace:
             "state": {"values": values},
         }
         return self.sends(self._interaction("view_submission") | {"view": view})
+
+    def asks_by_form(self, name):
+        by = ROBIN if self.who == "forged" else self.user
+        draft = AskDraft(channel=self.channel, deployment=self.ids.get(name, "d-none"))
+        values = {"question": {"question": {"type": "plain_text_input", "value": "Hi"}}}
+        view = {
+            "type": "modal",
+            "callback_id": "ask_form",
+            "private_metadata": self.context.drafts.add(by, draft),
+            "state": {"values": values},
+        }
+        said = self.sends(self._interaction("view_submission") | {"view": view})
+        return self._routed() or said
+
+    def uses_shortcut(self):
+        body = self._interaction("message_action") | {
+            "callback_id": "ask_about_message",
+            "channel": {"id": self.channel},
+            "message_ts": "5.0",
+            "message": {"type": "message", "user": NOOR, "text": "Mayonnaise is a dressing.", "ts": "5.0"},
+        }
+        return self.sends(body)
+
+    def configures(self, name):
+        view = {
+            "type": "modal",
+            "callback_id": "channel_config",
+            "private_metadata": PLACES[name],
+            "state": {"values": {"system": {"system": {"type": "plain_text_input", "value": "You are a cook."}}}},
+        }
+        return self.sends(self._interaction("view_submission") | {"view": view})
+
+    def resets(self, name):
+        body = self._interaction("block_actions") | {
+            "container": {"type": "view", "view_id": "V1"},
+            "view": {"id": "V1", "hash": "h", "type": "modal"},
+            "actions": [{"type": "button", "action_id": "config_reset", "block_id": "b", "value": PLACES[name]}],
+        }
+        return self.sends(body)
 
     def sends_form(self, channel):
         values = {
@@ -378,6 +420,12 @@ DEEDS: dict[str, Callable[..., str]] = {
     "decline button": partial(by_id, lambda it, id_: it.presses("decline_request", requested(Deed.SCALE, it, id_))),
     "key button": partial(by_id, lambda it, id_: it.presses("take_key", requested(Deed.TAKE_KEY, it, id_, ADA))),
     "choose button": asks_by_button,
+    "ask button": partial(by_id, lambda it, id_: it.presses("card_ask", id_)),
+    "ask form": lambda it, name: it.asks_by_form(name),
+    "ask by shortcut": lambda it, name: it.uses_shortcut(),
+    "config": lambda it, name: it.types("config"),
+    "config form": lambda it, name: it.configures(name),
+    "config reset": lambda it, name: it.resets(name),
     "stop button": stops_by_button,
     "regenerate button": lambda it, name: it.presses("answer_again", of_answer(it, name)),
     "model button": asks_another,
@@ -421,6 +469,11 @@ DONE = {
     "decline button": "",
     "key button": "mxk_",
     "choose button": "Asked",
+    "ask button": "The answer follows in this channel",
+    "ask form": "Asked",
+    "config": "A change is announced here",
+    "config form": "changed the settings",
+    "config reset": "reset to the defaults",
     "stop button": "stopped",
     "regenerate button": "Asked",
     "model button": "Asked",
@@ -428,12 +481,14 @@ DONE = {
 }
 PLAIN = {"scale modal"}
 """Modals that show a refusal at their inputs, as plain text."""
-REFUSALS = {
+SENTENCES = {
     "no guest": "Guests of the workspace cannot launch",
     "not in": "you are not in this channel",
     "own": "yourself: nobody was asked",
     "theirs": "This key is for another person",
+    "shown": "can change them",
 }
+NOT_THEIRS = dict.fromkeys(("config form", "config reset"), "can change these settings. Nothing was changed.")
 OVER = ("ended", "is down", "There is no deployment", "no longer")
 
 
@@ -463,10 +518,10 @@ def test_the_table_is_what_happens(redis, launched, cell):
             assert said
             assert cell.deed != "choose button" or not it.office.answers.asked
         case "others":
-            sentence = f"<@{ROBIN}> launched *{name}*: only they or an admin"
+            sentence = NOT_THEIRS.get(cell.deed, f"<@{ROBIN}> launched *{name}*: only they or an admin")
             assert (unmarked(sentence) if cell.deed in PLAIN else sentence) in said
-        case "no guest" | "not in" | "own" | "theirs":
-            assert REFUSALS[cell.given] in said
+        case "no guest" | "not in" | "own" | "theirs" | "shown":
+            assert SENTENCES[cell.given] in said
         case "stranger":
             assert said == REFUSED.text
         case "silent":
