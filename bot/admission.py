@@ -48,6 +48,9 @@ UNKNOWN = Message(
     "continues, the app may lack a scope: the operator of this bot can run `mixtral-bot check`."
 )
 
+PRESSED = frozenset({"block_actions", "message_action"})
+"""Types of payloads whose ack shows nothing to the person."""
+
 NOBODY = Message(text="Slack's request does not name its sender, so nothing was done. Send it again.")
 
 
@@ -87,7 +90,7 @@ class Admission:
             waits = self._is_addressed(event) or event.get("type") in ("app_home_opened", "agent_session_stopped")
             return BoltResponse(status=503, body="") if waits else ack()
         _LOG.info("refused: %s in %s, because their company is not known", sender.user, sender.channel or "-")
-        if body.get("type") == "block_actions":
+        if body.get("type") in PRESSED:
             self._later.submit(self._tell_who_clicked, sender, body.get("response_url"), UNKNOWN)
         return _in_ack(ack, body, UNKNOWN)
 
@@ -110,7 +113,7 @@ class Admission:
         if isinstance(event, dict) and not self._is_addressed(event):
             return  # as most messages in a shared channel
         _LOG.info("refused: %s of %s in %s", sender.user, sender.team or "an unknown team", sender.channel or "-")
-        if body.get("type") == "block_actions":
+        if body.get("type") in PRESSED:
             self._later.submit(self._tell_who_clicked, sender, body.get("response_url"), REFUSED)
         elif isinstance(event, dict):
             self._later.submit(self._tell_once, sender, event.get("thread_ts"))

@@ -9,12 +9,15 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bot.language.channel_settings import ChannelSettings
 from bot.language.command import Plan
+from bot.language.direct_request import Deed, DeedStage, DirectRequest, WantedDeed
 from bot.language.question import Question
 from bot.slack.message import Message
 from bot.views import alerts as notices
 from bot.views import (
     card_refusals,
+    channel_config,
     details,
     end_question,
     endpoint,
@@ -29,6 +32,7 @@ from bot.views import (
 )
 from bot.views import help as help_view
 from bot.views import key_messages as keys
+from bot.views import request_message as requested
 from bot.views.answer_choice import choice
 from bot.views.card import card
 from bot.views.price_now import from_price, price_now
@@ -447,7 +451,7 @@ def others() -> dict[str, Message]:
         "keys, none": keys.listing(Story().served().key_revoked("first").state),
         "key handed over": keys.handed_over(keyed().state, KeyId("k-3f9a01"), KEY, by=None),
         "key from another": keys.handed_over(keyed().state, KeyId("k-77c2e0"), KEY, by="U0ROBIN0001"),
-        "key made for another": keys.made_for(keyed().state, KeyId("k-77c2e0"), "U0ADA000001"),
+        **requests(),
         "key revoked": keys.revoked(keyed().state, keyed().state.keys[0]),
         "scaled down": _scaled(spot(), 1),
         "scaled to nothing": _scaled(two(), 0),
@@ -456,6 +460,8 @@ def others() -> dict[str, Message]:
         "scaled again": _scaled(degraded(), 2),
         "status detail, backing off": status.detail(backing_off().state, backing_off().now),
         "logs": logs.logs("mixtral", [log]),
+        "config shown": channel_config.shown(CONFIGURED, "C0MIXTRAL01", "Change them with `/mixtral config`."),
+        "config changed": channel_config.announcement(ChannelSettings(), CONFIGURED, "C0MIXTRAL01", "U0ROBIN0001"),
         "refusal": refusal.refusal("There is no command `stauts`.", hint="Did you mean `/mixtral status`?"),
         "notice not listed": next(iter(notices.lost(silent().state, silent().now).values())),
         "notice not ended": next(iter(notices.lost(protected().state, protected().now).values())),
@@ -476,6 +482,45 @@ def others() -> dict[str, Message]:
         "notice archived": card_refusals.notice(Story().served().state, "is_inactive", stands=True),
         "notice refused": card_refusals.notice(climbing().state, "quantum_error", stands=False),
     }
+
+
+def requests() -> dict[str, Message]:
+    """Requests to the launcher, and a key that is offered, in each of their states."""
+    running, now = in_the_cloud(), BEGIN + timedelta(hours=1)
+    asked = DirectRequest(
+        id="r-1",
+        deed=Deed.SCALE,
+        deployment=running.id,
+        name="mixtral",
+        launcher=PLACE.user,
+        asker="U0ADA000001",
+        to=PLACE.user,
+        made_at=BEGIN,
+        replicas=4,
+    )
+    as_admin = replace(asked, deed=Deed.END, to="U0NOOR00001")
+    key = replace(asked, deed=Deed.TAKE_KEY, asker=PLACE.user, to="U0ADA000001")
+    granted = replace(asked, stage=DeedStage.GRANTED, decided_by=PLACE.user, decided_at=BEGIN)
+    return {
+        "request to scale": requested.asked(asked, running.state, now),
+        "request to end, as an admin": requested.asked(as_admin, running.state, now),
+        "request for a key": requested.asked(replace(asked, deed=Deed.MAKE_KEY), running.state, now),
+        "request granted": requested.settled(granted),
+        "request expired": requested.outcome(replace(asked, stage=DeedStage.EXPIRED)) or Message(""),
+        "refusal with a person to ask": refusal.refusal(
+            "<@U0ROBIN0001> launched *mixtral*: only they may scale it. Ask them.",
+            ask=WantedDeed(deed=Deed.SCALE, deployment=running.id, replicas=4),
+        ),
+        "key offered": requested.asked(key, running.state, now),
+        "key shown": requested.settled(
+            replace(key, stage=DeedStage.GRANTED, decided_at=BEGIN, done=True, key=KeyId("k-77c2e0"))
+        ),
+    }
+
+
+CONFIGURED = ChannelSettings(
+    default="fast", system_prompt="You are a <cook>.\nAnswer in one sentence.", temperature=0.2, unasked=False
+)
 
 
 def lapsed() -> Message:
@@ -517,6 +562,8 @@ def views() -> dict[str, dict[str, Any]]:
         "modal launch": launch_form.modal(*launching(), opened_in="", asks_channel=True),
         "modal scale": scale.modal(two().state, two().now),
         "modal scale, by load": scale.modal(by_load().state, by_load().now),
+        "modal config": channel_config.modal(CONFIGURED, "C0MIXTRAL01", ["fast", "mixtral-8x7b"]),
+        "modal config, of a person": channel_config.modal(ChannelSettings(), "D0ROBIN0001", []),
         "home": home.home(house(), BEGIN + timedelta(hours=1)),
         "home, empty": home.home(house(running=(), ended=()), BEGIN + timedelta(hours=1)),
     }

@@ -135,6 +135,12 @@ class Person:
             action=chosen,
         )
 
+    def shortcut(self, message: JSON, callback_id: str = "ask_about_message") -> JSON:
+        """Choose a shortcut of the app in the menu of a message."""
+        return self._must(
+            "/page/shortcuts", channel=message["channel"], message_ts=message["ts"], callback_id=callback_id
+        )
+
     def submit(self, view: JSON, values: JSON) -> JSON:
         """Submit a modal. The answer may contain {errors: {block_id: sentence}}.
 

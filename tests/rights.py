@@ -22,11 +22,14 @@ CELLS = {
     "hidden": "the list is shown without it",
     "unknown": "the same answer as for a name or an id that does not exist",
     "others": "refused, with the names of the people who may do it",
+    "shown": "what is set is shown, with the people who may change it",
     "no guest": "refused: a launch costs money",
     "not in": "refused: the person is not in the channel that the payload names",
     "stranger": "refused, with one private sentence (for mentions and direct messages: one per channel and day)",
     "silent": "nothing happens, and no message is shown",
     "ended": "refused: it has ended",
+    "own": "refused: they may do it themselves",
+    "theirs": "refused: it is for another person, here the member",
     "end": "it is done, and shows the end",
     "who": "refused: the payload names no user",
     "-": "cannot occur",
@@ -64,7 +67,18 @@ down modal        yes      yes     others  -         others   others  stranger o
 keep trying       yes      yes     others  -         others   others  stranger others  unknown ended   silent
 keep button       yes      yes     others  -         others   others  stranger others  unknown ended   silent
 scale to 0        yes      yes     others  -         others   others  stranger others  unknown ended   silent
+ask the launcher  own      own     yes     -         yes      yes     stranger yes     unknown ended   silent
+ask modal         own      own     yes     -         yes      yes     stranger yes     unknown ended   who
+grant button      yes      yes     others  -         others   others  stranger others  unknown ended   silent
+decline button    yes      yes     others  -         others   others  stranger others  unknown ended   silent
+key button        theirs   theirs  yes     -         theirs   theirs  stranger theirs  theirs  theirs  silent
 choose button     yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
+ask button        yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
+ask form          yes      yes     yes     -         yes      yes     stranger yes     unknown ended   who
+ask by shortcut   listed   listed  listed  hidden    listed   listed  stranger listed  -       hidden  silent
+config            yes      yes     shown   shown     shown    shown   stranger shown   -       -       who
+config form       yes      yes     others  others    others   others  stranger others  others  -       who
+config reset      yes      yes     others  others    others   others  stranger others  others  -       silent
 stop button       yes      yes     yes     yes       yes      yes     stranger yes     unknown -       silent
 regenerate button yes      yes     yes     yes       yes      yes     stranger yes     unknown ended   silent
 model button      yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent

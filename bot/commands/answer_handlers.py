@@ -82,7 +82,7 @@ def _ask(answer: GivenAnswer, state: Deployment, caller: Caller, context: Comman
         outside=caller.outside,
         text="",  # read from the thread when it is answered
         thread_ts=answer.thread,
-        message_ts=question.message_ts or answer.thread,
+        message_ts=question.message_ts or answer.shown or answer.thread,
         deployment=state.name,
         chosen=True,
         replaces=question.key,

@@ -6,10 +6,11 @@ from typing import assert_never
 from msgspec import MsgspecError
 from msgspec.structs import replace
 
+from bot.commands.config_handler import config
 from bot.commands.context import Caller, CommandContext
 from bot.commands.cost_handler import cost
 from bot.commands.errors import CommandError, NotShown
-from bot.commands.key_handlers import list_keys, new_key, revoke_key
+from bot.commands.key_handlers import keys
 from bot.commands.launch_form import opened_by_command
 from bot.commands.launch_handler import launch
 from bot.commands.lookup import check, check_present, named, one, seen, which
@@ -20,6 +21,7 @@ from bot.language.command import (
     SLASH,
     Ask,
     Command,
+    Config,
     Cost,
     Down,
     Endpoint,
@@ -59,7 +61,7 @@ from workers.deployment.state import Deployment
 LOG_LINES = 40
 
 
-def handle(command: Command | UsageError, caller: Caller, context: CommandContext) -> Message:  # noqa: C901 - one case each
+def handle(command: Command | UsageError, caller: Caller, context: CommandContext) -> Message:
     """Carry a command out. Raises CommandError, WorkersError, RecipeError, RedisError."""
     match command:
         case UsageError():
@@ -74,12 +76,8 @@ def handle(command: Command | UsageError, caller: Caller, context: CommandContex
             return ask(command, caller, context)
         case Endpoint():
             return endpoint(command, caller, context)
-        case ListKeys():
-            return list_keys(command, caller, context)
-        case NewKey():
-            return new_key(command, caller, context)
-        case RevokeKey():
-            return revoke_key(command, caller, context)
+        case ListKeys() | NewKey() | RevokeKey():
+            return keys(command, caller, context)
         case Logs():
             return logs(command, caller, context)
         case Plan():
@@ -88,6 +86,8 @@ def handle(command: Command | UsageError, caller: Caller, context: CommandContex
             return cost(command, caller, context)
         case Recipes():
             return recipes(context)
+        case Config():
+            return config(caller, context)
         case Down():
             return down(command, caller, context)
         case Help():
@@ -100,7 +100,7 @@ def handle(command: Command | UsageError, caller: Caller, context: CommandContex
 
 def misunderstood(error: UsageError) -> Message:
     hint = f"Did you mean {code(error.nearest)}?" if error.nearest else f"Usage: {code(error.usage)}"
-    return refusal_view.refusal(escape(error.sentence), hint=hint)
+    return refusal_view.refusal(escape(error.sentence), hint=hint, command=error.nearest or error.usage)
 
 
 def status(command: Status, caller: Caller, context: CommandContext) -> Message:
@@ -132,7 +132,9 @@ def ask(command: Ask, caller: Caller, context: CommandContext) -> Message:
         response_url=caller.response_url,
         outside=caller.outside,
     )
-    found = route(question, context.askable.running(question), None, context.askable.ended(question))
+    default = context.settings.of(caller.channel, caller.user).default
+    running = context.askable.running(question, default=default)
+    found = route(question, running, None, context.askable.ended(question, default), default)
     if isinstance(found, NotRouted) and not found.choices:
         raise CommandError(escape(found.sentence))
     check_present(caller, context, "The question was not sent", "ask again")

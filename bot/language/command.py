@@ -121,6 +121,10 @@ class Recipes(Struct, frozen=True, kw_only=True):
     """List what can be launched."""
 
 
+class Config(Struct, frozen=True, kw_only=True):
+    """Show or change the settings of the channel."""
+
+
 class Down(Struct, frozen=True, kw_only=True):
     """End a deployment."""
 
@@ -152,6 +156,7 @@ Command: TypeAlias = (
     | Plan
     | Cost
     | Recipes
+    | Config
     | Down
     | Help
 )
@@ -181,6 +186,7 @@ USAGES = {
     "plan": "plan [RECIPE] [--spot] [--gpus A100-80GB:2,A100:8] [--clouds aws,gcp] [--max-price USD]",
     "cost": "cost [NAME|@PERSON|#CHANNEL] [today|week|month]",
     "recipes": "recipes",
+    "config": "config",
     "down": "down NAME",
     "help": "help [COMMAND]",
 }
@@ -199,6 +205,7 @@ _WORDS_OF_OTHERS = {
     "key": ("keys", "token", "revoke"),
     "logs": ("log", "tail"),
     "recipes": ("models",),
+    "config": ("settings", "configure", "preferences"),
     "plan": ("offers", "price", "prices"),
     "cost": ("costs", "spend", "spending", "bill", "billing"),
     "help": ("?",),

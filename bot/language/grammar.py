@@ -15,6 +15,7 @@ from bot.language.command import (
     USAGES,
     Ask,
     Command,
+    Config,
     Down,
     Endpoint,
     Form,
@@ -144,6 +145,9 @@ def _parse(word: str, rest: str) -> Command:
         case "recipes":
             _at_most(0, read(words, ()).words)
             return Recipes()
+        case "config":
+            _at_most(0, read(words, ()).words)
+            return Config()
         case "help":
             return _help(read(words, ()).words)
         case _:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from bot.language.command import Ask, Command, Form, Help, Launch, Plan, Recipes, UsageError
+from bot.language.command import Ask, Command, Config, Form, Help, Launch, Plan, Recipes, UsageError
 from bot.language.grammar import parse
 from bot.language.question import without_mention
 
@@ -31,7 +31,7 @@ def was_command(text: str, bot_user: str, names: Collection[str]) -> bool:
     match command:
         case None:
             return False
-        case Help() | Recipes() | Ask() | Form():
+        case Help() | Recipes() | Config() | Ask() | Form():
             return True
         case Launch(recipe=name) | Plan(recipe=name):
             return name is None

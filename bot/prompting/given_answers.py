@@ -30,7 +30,10 @@ return 1
 
 
 class GivenAnswer(Struct, frozen=True, kw_only=True):
-    """The question of an answer, without its text, and who answered. The text is read from the thread."""
+    """The question of an answer, without its text, and who answered. The text is read from the thread.
+
+    A message that the question is about is kept: it may be in another place.
+    """
 
     question: Question
     thread: str
@@ -38,6 +41,8 @@ class GivenAnswer(Struct, frozen=True, kw_only=True):
     name: str
     """Of the deployment."""
     model: str = ""
+    shown: str = ""
+    """As in `Asked`."""
 
 
 class Rated(Struct, frozen=True, kw_only=True):
@@ -60,7 +65,7 @@ class GivenAnswers:
 
     def keep(self, answer: GivenAnswer) -> None:
         question = answer.question
-        kept = replace(answer, question=replace(question, text="", response_url=None))
+        kept = replace(answer, question=replace(question, text="", response_url=None, about=None))
         self._redis.set(_answer(question.key), _encode(kept), ex=int(KEPT.total_seconds()))
 
     def get(self, key: QuestionKey) -> GivenAnswer | None:

@@ -1,5 +1,6 @@
 """What people press: acks a button, a modal or a shortcut in time, and shows the result to the person."""
 
+import logging
 import secrets
 import time
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from concurrent.futures import Executor, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
+from redis.exceptions import RedisError
 from slack_bolt import Ack, BoltContext
 
 from bot.admission import ACK_BY, ACK_WITHIN, OUTSIDE
@@ -22,6 +24,8 @@ from bot.slack.message import NOTHING as NOTHING  # noqa: PLC0414 - part of what
 from bot.views.escape import unmarked
 from workers.deployment.events import DeploymentId
 from workers.deployment.state import Deployment
+
+_LOG = logging.getLogger(__name__)
 
 NOT_CERTAIN = f"This took too long, and may or may not have been stored. Check `{SLASH} status`, then try again."
 
@@ -88,6 +92,17 @@ class Presses:
             raise CommandError(
                 f"The window could not be opened: {failed} Press again in a moment.", hint=instead
             ) from failed
+
+    def post_later(self, channel: str, message: Message) -> None:
+        """Post a message, without a wait for it. If it fails, that is logged."""
+
+        def post() -> None:
+            try:
+                self.slack.insist(lambda: self.slack.post(channel, message), after_away=False)
+            except (SlackFailed, RedisError) as failed:
+                _LOG.warning("A message could not be posted in %s: %s", channel, failed)
+
+        self._later.submit(post)
 
     def deployment(self, body: JSON, caller: Caller) -> Deployment:
         """The deployment whose id is a button's value, if the caller may see it. Raises CommandError."""

@@ -98,6 +98,14 @@ ENTRIES = {
         more=("Recipes are SkyPilot service YAML files; `MIXTRAL_RECIPES` names a folder of your own."),
         examples=("recipes",),
     ),
+    "config": CommandHelp(
+        about="this channel's default deployment, system prompt, temperature, and whether threads are answered unasked",
+        more=(
+            "It opens a form for people who launched a deployment in the channel and the admins; others see what is "
+            "set. A change is announced in the channel. In a direct message with me, you set your own."
+        ),
+        examples=("config",),
+    ),
     "down": CommandHelp(
         about="end a deployment and all its machines",
         more=(
