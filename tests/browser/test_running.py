@@ -6,7 +6,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.screen import Screen, choose_in_menu
+from tests.browser.screen import NARROW, Screen, choose_in_menu
 from tests.line import Line
 from tests.person import GENERAL
 
@@ -191,6 +191,72 @@ def test_the_details_of_a_deployment_open_from_its_card_and_refresh(screen):
     expect(modal).to_contain_text("Replicas")
     screen.test_id("modal-x").click()
     expect(modal).to_have_count(0)
+
+
+def test_the_settings_of_a_channel_are_changed_in_a_form_and_hold_for_the_next_question(screen):
+    screen.write("/mixtral config")
+    form = screen.test_id("modal")
+    expect(form).to_contain_text("Settings")
+    form.locator("[data-block-id=system] textarea").fill("You are a cook.\nAnswer in one sentence.")
+    form.locator("[data-block-id=temperature] input").fill("7")
+    form.get_by_test_id("modal-submit").click()
+    expect(form.get_by_test_id("input-error")).to_contain_text("from 0 to 2")
+    screen.look()
+    form.locator("[data-block-id=temperature] input").fill("0.2")
+    form.locator("[data-block-id=default] select").select_option(NAME)
+    form.get_by_text("Answer only messages that mention me").click()
+    screen.look_narrow_and_dark("config")
+    form.get_by_test_id("modal-submit").click()
+    expect(form).to_have_count(0)
+    announced = screen.messages().filter(has_text="changed the settings of this channel")
+    expect(announced).to_contain_text("You are a cook. Answer in one sentence.")
+    screen.look()
+
+    screen.write("/mixtral config")
+    expect(form.locator("[data-block-id=temperature] input")).to_have_value("0.2")
+    screen.press(form, "Reset to defaults")
+    screen.test_id("confirm-yes").click()
+    expect(screen.messages().filter(has_text="reset the settings of this channel")).to_be_visible()
+    if form.count():
+        form.get_by_test_id("modal-x").click()
+
+
+def test_a_question_is_asked_in_the_form_that_the_card_opens(screen):
+    screen.press(screen.card(NAME), "Ask")
+    form = screen.test_id("modal")
+    question = form.locator("textarea")
+    expect(question).to_be_focused()
+    screen.look()
+    screen.look_narrow_and_dark("ask")
+    question.fill("Which vinegar is the mildest?")
+    form.get_by_test_id("modal-submit").click()
+    expect(form).to_have_count(0)
+    asked = screen.messages().filter(has_text="Which vinegar is the mildest?").last
+    screen.open_thread(asked)
+    finished(screen, 1)
+    screen.look()
+    screen.close_thread()
+
+
+def test_a_model_is_asked_about_a_message_from_its_menu_also_on_a_telephone(screen):
+    screen.write("Our oil is from 2019.")
+    said = screen.messages().last
+    expect(said).to_contain_text("Our oil is from 2019.")
+    screen.page.set_viewport_size(NARROW)
+    choose_in_menu(screen, said, "Ask a model about this")
+    form = screen.test_id("modal")
+    expect(form).to_contain_text("Our oil is from 2019.")
+    form.locator("textarea").fill("Can we still use it?")
+    screen.look()
+    screen.look_narrow_and_dark("about")
+    form.get_by_test_id("modal-submit").click()
+    expect(form).to_have_count(0)
+    screen.open_thread(said)
+    expect(screen.thread().nth(1)).to_contain_text("Can we still use it?")
+    finished(screen, 2)
+    screen.look()
+    screen.look_narrow_and_dark("about-answered")
+    screen.close_thread()
 
 
 def test_a_launch_that_no_cloud_can_take_shows_prices_and_mends_on_every_screen(screen):
