@@ -187,7 +187,7 @@ def write_to_the_app_and_open_its_home(screen):
 
 
 def end(screen):
-    """`End` asks for confirmation. Then the card shows the end and the duration, and only its details are left."""
+    """`End` asks for confirmation. Then the card shows the end and the duration, and Launch again… opens the form."""
     card = screen.card(NAME)
     screen.press(card, "End")
     question = screen.test_id("modal")
@@ -202,6 +202,10 @@ def end(screen):
     expect(card).to_contain_text(f"{NAME} is down", timeout=30_000)
     expect(card).to_contain_text(re.compile(r"Ran (\d+ min|\d+ s)"))
     expect(card.locator("h3.header")).to_be_in_viewport()
-    expect(card.get_by_test_id("action-button")).to_have_text(["Details"])
+    expect(card.get_by_test_id("action-button")).to_have_text(["Launch again…"])
     assert "curl" not in card.inner_text()
     screen.look()
+    screen.press(card, "Launch again…")
+    expect(screen.test_id("modal")).to_contain_text(NAME)
+    screen.look()
+    screen.test_id("modal-close").click()

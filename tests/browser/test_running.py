@@ -217,8 +217,10 @@ def test_the_settings_of_a_channel_are_changed_in_a_form_and_hold_for_the_next_q
     screen.press(form, "Reset to defaults")
     screen.test_id("confirm-yes").click()
     expect(screen.messages().filter(has_text="reset the settings of this channel")).to_be_visible()
-    if form.count():
-        form.get_by_test_id("modal-x").click()
+    expect(form).to_contain_text("The settings are reset to the defaults.")
+    screen.look()
+    form.get_by_test_id("modal-x").click()
+    expect(form).to_have_count(0)
 
 
 def test_a_question_is_asked_in_the_form_that_the_card_opens(screen):
