@@ -18,6 +18,7 @@ from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackFailed
 from bot.slack.message import JSON, Message
 from bot.slack.responses import respond
+from bot.views.escape import unmarked
 from bot.views.home import refused as refused_home
 
 _LOG = logging.getLogger(__name__)
@@ -46,6 +47,9 @@ UNKNOWN = Message(
     text="The bot could not read your company from Slack, so nothing was done. Try again in a minute. If this "
     "continues, the app may lack a scope: the operator of this bot can run `mixtral-bot check`."
 )
+
+PRESSED = frozenset({"block_actions", "message_action"})
+"""Types of payloads whose ack shows nothing to the person."""
 
 NOBODY = Message(text="Slack's request does not name its sender, so nothing was done. Send it again.")
 
@@ -86,7 +90,7 @@ class Admission:
             waits = self._is_addressed(event) or event.get("type") in ("app_home_opened", "agent_session_stopped")
             return BoltResponse(status=503, body="") if waits else ack()
         _LOG.info("refused: %s in %s, because their company is not known", sender.user, sender.channel or "-")
-        if body.get("type") == "block_actions":
+        if body.get("type") in PRESSED:
             self._later.submit(self._tell_who_clicked, sender, body.get("response_url"), UNKNOWN)
         return _in_ack(ack, body, UNKNOWN)
 
@@ -109,7 +113,7 @@ class Admission:
         if isinstance(event, dict) and not self._is_addressed(event):
             return  # as most messages in a shared channel
         _LOG.info("refused: %s of %s in %s", sender.user, sender.team or "an unknown team", sender.channel or "-")
-        if body.get("type") == "block_actions":
+        if body.get("type") in PRESSED:
             self._later.submit(self._tell_who_clicked, sender, body.get("response_url"), REFUSED)
         elif isinstance(event, dict):
             self._later.submit(self._tell_once, sender, event.get("thread_ts"))
@@ -157,5 +161,5 @@ def _in_ack(ack: Ack, body: JSON, message: Message) -> BoltResponse:
     if body.get("type") != "view_submission":
         return ack()
     if block := next(iter(values), None):
-        return ack(response_action="errors", errors={block: message.text})
+        return ack(response_action="errors", errors={block: unmarked(message.text)})
     return ack(response_action="update", view=modal_of(message))

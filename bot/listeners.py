@@ -23,9 +23,13 @@ from bot.language.question import is_for_others, of_message
 from bot.prompting.attached import has_attachments
 from bot.prompting.store import Threads
 from bot.screens.answer_buttons import AnswerButtons
+from bot.screens.ask_form import AskForm
 from bot.screens.card_buttons import CardButtons
+from bot.screens.command_buttons import CommandButtons
+from bot.screens.config_form import ConfigForm
 from bot.screens.details import DetailsModal
 from bot.screens.home_tab import HomeTab
+from bot.screens.launch_form import LaunchForm
 from bot.screens.presses import Presses, caller_of, until_ack
 from bot.slack.calls import SlackCalls
 from bot.slack.message import JSON, Message
@@ -74,8 +78,12 @@ class Listeners:
         app.middleware(self._admission.admit)
         app.command(SLASH)(self.command)
         CardButtons(self._presses).register(app)
+        CommandButtons(self._presses).register(app)
+        LaunchForm(self._presses).register(app)
         DetailsModal(self._presses).register(app)
         AnswerButtons(self._presses).register(app)
+        AskForm(self._presses).register(app)
+        ConfigForm(self._presses).register(app)
         self.home.register(app)
         app.event("app_mention")(self.message)
         app.event("agent_session_stopped")(self.session_stopped)
@@ -125,7 +133,7 @@ class Listeners:
             return True
         if root is None or is_for_others(event.get("text") or ""):
             return False
-        return self._threads.knows(channel, root)
+        return self._threads.knows(channel, root) and self._context.settings.of(channel, event["user"]).unasked
 
     def _is_old(self, event: JSON) -> bool:
         """Whether Slack delivers a message so late that nobody waits for its answer."""

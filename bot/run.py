@@ -25,6 +25,8 @@ from bot.commands.recipe_catalog import RecipeCatalog
 from bot.commands.sight import Askable, Sight
 from bot.commands.strangers import Home
 from bot.listeners import Listeners
+from bot.prompting.ask_drafts import AskDrafts
+from bot.prompting.channel_store import ChannelStore
 from bot.prompting.given_answers import GivenAnswers
 from bot.prompting.pool import AnswerPool
 from bot.prompting.store import Threads
@@ -185,6 +187,8 @@ def context_of(settings: BotSettings, redis: Redis, answers: Answers, channels: 
         ladder=ladder_of(core, drivers_of(core), redis),
         priced=lambda: in_use(core.environ, reader(redis)).dated,
         answers=answers,
+        settings=ChannelStore(redis),
+        drafts=AskDrafts(redis),
         given=GivenAnswers(redis),
         channels=channels,
         admins=settings.admins,

@@ -13,6 +13,8 @@ from bot.commands.context import CommandContext
 from bot.commands.sight import Askable, Sight
 from bot.commands.strangers import Home
 from bot.listeners import Listeners
+from bot.prompting.ask_drafts import AskDrafts
+from bot.prompting.channel_store import ChannelStore
 from bot.prompting.given_answers import GivenAnswers
 from bot.prompting.pool import AnswerPool
 from bot.prompting.store import QUESTIONS, Threads
@@ -58,6 +60,8 @@ class Line:
             ladder=None,
             priced=lambda: "",
             answers=self,
+            settings=ChannelStore(redis),
+            drafts=AskDrafts(redis),
             given=GivenAnswers(redis),
             channels=SlackChannels(slack_of(settings, redis), redis),
             admins=(),

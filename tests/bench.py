@@ -129,7 +129,7 @@ def launching(line):
             person.command(GENERAL, f"/mixtral launch smollm2-135m as run-{n}")
             person.wait_for_message(GENERAL, partial(tested, f"run-{n}"), timeout=60)
             took.append(time.monotonic() - began)
-            person.command(GENERAL, f"/mixtral down run-{n}")
+            person.end(GENERAL, f"run-{n}")
             person.wait_for(lambda _: not line.machines(), 30)
         median = statistics.median(took)
         yield (
@@ -154,7 +154,7 @@ def acking(line):
         acked, took, late = load_of_commands(line)
         answering = line.redis().hlen("mixtral:questions")
         appends, updates = len(person.calls("chat.appendStream")), len(person.calls("chat.update"))
-        person.command(GENERAL, "/mixtral down slow")
+        person.end(GENERAL, "slow")
         person.wait_for(lambda _: not line.machines(), 30)
     took.sort()
     p50, p99 = took[len(took) // 2], took[int(len(took) * 0.99)]

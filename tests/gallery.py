@@ -9,15 +9,31 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bot.language.channel_settings import ChannelSettings
 from bot.language.command import Plan
 from bot.language.question import Question
 from bot.slack.message import Message
 from bot.views import alerts as notices
-from bot.views import card_refusals, details, end_question, endpoint, home, logs, plan, recipes, refusal, scale, status
+from bot.views import (
+    card_refusals,
+    channel_config,
+    details,
+    end_question,
+    endpoint,
+    home,
+    launch_form,
+    logs,
+    plan,
+    recipes,
+    refusal,
+    scale,
+    status,
+)
 from bot.views import help as help_view
 from bot.views import key_messages as keys
 from bot.views.answer_choice import choice
 from bot.views.card import card
+from bot.views.price_now import from_price, price_now
 from recipes.schema import Note, Recipe
 from tests.builders.events import BEGIN, KEY, PLACE
 from tests.builders.offers import offer, spot_offer
@@ -442,6 +458,8 @@ def others() -> dict[str, Message]:
         "scaled again": _scaled(degraded(), 2),
         "status detail, backing off": status.detail(backing_off().state, backing_off().now),
         "logs": logs.logs("mixtral", [log]),
+        "config shown": channel_config.shown(CONFIGURED, "C0MIXTRAL01", "Change them with `/mixtral config`."),
+        "config changed": channel_config.announcement(ChannelSettings(), CONFIGURED, "C0MIXTRAL01", "U0ROBIN0001"),
         "refusal": refusal.refusal("There is no command `stauts`.", hint="Did you mean `/mixtral status`?"),
         "notice not listed": next(iter(notices.lost(silent().state, silent().now).values())),
         "notice not ended": next(iter(notices.lost(protected().state, protected().now).values())),
@@ -464,6 +482,11 @@ def others() -> dict[str, Message]:
     }
 
 
+CONFIGURED = ChannelSettings(
+    default="fast", system_prompt="You are a <cook>.\nAnswer in one sentence.", temperature=0.2, unasked=False
+)
+
+
 def lapsed() -> Message:
     told = served_in_the_cloud().wait(25 * 3600)
     told.gone("its lease ran out, because no worker extended it", log="")
@@ -478,13 +501,33 @@ def keyed() -> Story:
 NOTE = Note(field="workdir", line=4, meaning="files are not copied to the machine; put them into its image")
 
 
+def launching() -> tuple[launch_form.Entered, launch_form.Offered]:
+    """A form with each of its inputs."""
+    entered = launch_form.Entered(recipe="mixtral-8x7b", spot=True, max_price="12.50", channel="D0HOME00001")
+    usable = tuple(Rung(offer=o, usable=True) for o in (spot_offer("aws use1-az1", "3.80", "L4:4"), offer(usd="8.80")))
+    offered = launch_form.Offered(
+        recipes=(("mistral-7b", "from 0.70 USD/h"), ("mixtral-8x7b", from_price(usable[1:]))),
+        name="mixtral-8x7b",
+        replicas=(1, 0, 50),
+        gpus=("L4:8", "A100-80GB:2"),
+        clouds=("aws", "gcp"),
+        env=("MODEL_REVISION",),
+        secrets=("THE_KEY_ID",),
+        price=price_now(usable, "", replicas=2),
+    )
+    return entered, offered
+
+
 def views() -> dict[str, dict[str, Any]]:
     """The modal and the Home tab."""
     return {
         **_details(),
         "modal end": end_question.modal(two().state),
+        "modal launch": launch_form.modal(*launching(), opened_in="", asks_channel=True),
         "modal scale": scale.modal(two().state, two().now),
         "modal scale, by load": scale.modal(by_load().state, by_load().now),
+        "modal config": channel_config.modal(CONFIGURED, "C0MIXTRAL01", ["fast", "mixtral-8x7b"]),
+        "modal config, of a person": channel_config.modal(ChannelSettings(), "D0ROBIN0001", []),
         "home": home.home(house(), BEGIN + timedelta(hours=1)),
         "home, empty": home.home(house(running=(), ended=()), BEGIN + timedelta(hours=1)),
     }

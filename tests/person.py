@@ -70,6 +70,15 @@ class Person:
         """Type a slash command. Returns {ok, acked} when it is acknowledged, or after 3 s."""
         return self._must("/page/send", channel=channel, text=text)
 
+    def end(self, channel: str, name: str) -> JSON:
+        """Type `/mixtral down NAME`, and press the button of the question. Returns {ok, acked} as `command` does."""
+        typed = self.command(channel, f"/mixtral down {name}")
+        for view in self.modals():
+            if view["callback_id"] == "end_deployment" and view["title"]["text"].rstrip("…") in f"End {name}?":
+                done = self.submit(view, {})
+                return typed | {"acked": typed["acked"] and done["ok"]}
+        return typed
+
     def say(self, channel: str, text: str, thread_ts: str | None = None, *, age: float = 0.0) -> str:
         """Post a message (a name such as @mixtral becomes a mention). Returns its ts.
 
@@ -111,16 +120,25 @@ class Person:
             action=chosen,
         )
 
-    def press_in(self, view: JSON, action_id: str, block_id: str | None = None, **chosen: Any) -> JSON:
-        """Act on an element of a modal or of the Home tab."""
+    def press_in(
+        self, view: JSON, action_id: str, block_id: str | None = None, values: JSON | None = None, **chosen: Any
+    ) -> JSON:
+        """Act on an element of a modal or of the Home tab. `values`: of all inputs, as `filled` returns them."""
         block = block_id or _block_of(view["blocks"], action_id)
         return self._must(
             "/page/action",
             container="home" if view["type"] == "home" else "view",
+            state={"values": values or {}},
             view_id=view["id"],
             block_id=block,
             action_id=action_id,
             action=chosen,
+        )
+
+    def shortcut(self, message: JSON, callback_id: str = "ask_about_message") -> JSON:
+        """Choose a shortcut of the app in the menu of a message."""
+        return self._must(
+            "/page/shortcuts", channel=message["channel"], message_ts=message["ts"], callback_id=callback_id
         )
 
     def submit(self, view: JSON, values: JSON) -> JSON:
@@ -293,6 +311,33 @@ def words(message: JSON) -> str:
     gather(message.get("blocks", []))
     gather(message.get("attachments", []))
     return "\n".join(found)
+
+
+def filled(view: JSON, changes: JSON) -> JSON:
+    """The values of a form's inputs as Slack sends them: the initial ones, but for `changes` by block id."""
+    return {
+        block["block_id"]: {block["element"]["action_id"]: _value(block["element"], changes.get(block["block_id"]))}
+        for block in view["blocks"]
+        if block["type"] == "input"
+    }
+
+
+def _value(element: JSON, given: Any) -> JSON:
+    kind: str = element["type"]
+    match kind:
+        case "static_select":
+            chosen = element.get("initial_option") if given is None else {"value": given}
+            return {"type": kind, "selected_option": chosen}
+        case "multi_static_select" | "checkboxes":
+            options = element["options"] if given is True else [{"value": value} for value in given or ()]
+            return {"type": kind, "selected_options": element.get("initial_options", []) if given is None else options}
+        case "datetimepicker":
+            return {"type": kind, "selected_date_time": element.get("initial_date_time") if given is None else given}
+        case "conversations_select":
+            chosen = element.get("initial_conversation") if given is None else given
+            return {"type": kind, "selected_conversation": chosen}
+        case _:
+            return {"type": kind, "value": element.get("initial_value") if given is None else given}
 
 
 def details_of(person: Person, card: JSON, *said: str) -> str:

@@ -22,7 +22,9 @@ CELLS = {
     "hidden": "the list is shown without it",
     "unknown": "the same answer as for a name or an id that does not exist",
     "others": "refused, with the names of the people who may do it",
+    "shown": "what is set is shown, with the people who may change it",
     "no guest": "refused: a launch costs money",
+    "not in": "refused: the person is not in the channel that the payload names",
     "stranger": "refused, with one private sentence (for mentions and direct messages: one per channel and day)",
     "silent": "nothing happens, and no message is shown",
     "ended": "refused: it has ended",
@@ -55,16 +57,26 @@ scale             yes      yes     others  unknown   others   others  stranger o
 scale button      yes      yes     others  -         others   others  stranger others  unknown ended   silent
 scale modal       yes      yes     others  -         others   others  stranger others  unknown ended   who
 down              yes      yes     others  unknown   others   others  stranger others  -       ended   who
+command button    yes      yes     others  -         others   others  stranger others  unknown ended   silent
+launch form       yes      yes     yes     yes       no guest yes     stranger yes     -       -       silent
+form submitted    yes      yes     yes     yes       no guest yes     stranger yes     not in  -       who
 down button       yes      yes     others  -         others   others  stranger others  unknown ended   silent
 down modal        yes      yes     others  -         others   others  stranger others  unknown ended   who
 keep trying       yes      yes     others  -         others   others  stranger others  unknown ended   silent
 keep button       yes      yes     others  -         others   others  stranger others  unknown ended   silent
 scale to 0        yes      yes     others  -         others   others  stranger others  unknown ended   silent
 choose button     yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
+ask button        yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
+ask form          yes      yes     yes     -         yes      yes     stranger yes     unknown ended   who
+ask by shortcut   listed   listed  listed  hidden    listed   listed  stranger listed  -       hidden  silent
+config            yes      yes     shown   shown     shown    shown   stranger shown   -       -       who
+config form       yes      yes     others  others    others   others  stranger others  others  -       who
+config reset      yes      yes     others  others    others   others  stranger others  others  -       silent
 stop button       yes      yes     yes     yes       yes      yes     stranger yes     unknown -       silent
 regenerate button yes      yes     yes     yes       yes      yes     stranger yes     unknown ended   silent
 model button      yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
 feedback button   yes      yes     yes     yes       yes      yes     stranger yes     unknown ended   silent
+cost              listed   listed  listed  hidden    listed   listed  stranger listed  -       listed  who
 home              listed   listed  listed  hidden    listed   listed  stranger listed  -       listed  silent
 """
 

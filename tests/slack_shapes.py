@@ -59,11 +59,13 @@ METHODS = (
     "users.info",
     "views.open",
     "views.publish",
+    "views.update",
 )
 SAMPLES = {
     **{method: f"api/{method}.json" for method in METHODS},
     "slash_commands": "app-backend/slash-commands/SlashCommandPayload.json",
     "block_actions": "app-backend/interactive-components/BlockActionPayload.json",
+    "message_action": "app-backend/interactive-components/MessageShortcutPayload.json",
     "view_submission": "app-backend/views/ViewSubmissionPayload.json",
     "view_closed": "app-backend/views/ViewClosedPayload.json",
     "event app_home_opened": "events/AppHomeOpenedPayload.json",

@@ -82,12 +82,12 @@ def _ask(answer: GivenAnswer, state: Deployment, caller: Caller, context: Comman
         outside=caller.outside,
         text="",  # read from the thread when it is answered
         thread_ts=answer.thread,
-        message_ts=question.message_ts or answer.thread,
+        message_ts=question.message_ts or answer.shown or answer.thread,
         deployment=state.name,
         chosen=True,
         replaces=question.key,
     )
     name = escape(state.name)
     if not context.answers.ask(again):
-        return Message(text=f"*{name}* has been asked this again already: the new answer is in the thread.")
+        return Message(text=f"*{name}* has been asked this again already; see the thread. Or the question was deleted.")
     return Message(text=f"Asked *{name}*. The answer follows in the thread.")

@@ -11,7 +11,7 @@ from bot.commands.errors import NotShown
 from bot.slack.calls import SlackCalls
 from bot.slack.directory import Directory
 from bot.slack.failures import SlackBusy, SlackFailed, SlackRefused
-from bot.slack.message import Message
+from bot.slack.message import JSON, Message
 from workers.deployment.events import DeploymentId
 
 _LOG = logging.getLogger(__name__)
@@ -62,6 +62,14 @@ class SlackChannels:
         except (SlackFailed, RedisError) as failed:
             _LOG.info("%s", failed)
             raise NotShown("ratelimited" if isinstance(failed, SlackBusy) else "no_answer") from failed
+
+    def open_modal(self, trigger: str, view: JSON) -> None:
+        """Open a modal for the person of the trigger. Raises NotShown, also if Slack does not respond."""
+        try:
+            self._slack.open_view(trigger, view)
+        except (SlackFailed, RedisError) as failed:
+            _LOG.info("%s", failed)
+            raise NotShown(failed.code if isinstance(failed, SlackRefused) else "no_answer") from failed
 
     def card_link(self, deployment: DeploymentId) -> str | None:
         """The address of a deployment's card; None if it has none, or Slack does not return it."""

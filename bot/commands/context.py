@@ -10,8 +10,10 @@ from bot.commands.recipe_catalog import RecipeCatalog
 from bot.commands.sight import Askable, Sight
 from bot.commands.visibility import Viewer
 from bot.language.question import Question, QuestionKey
+from bot.prompting.ask_drafts import AskDrafts
+from bot.prompting.channel_store import ChannelStore
 from bot.prompting.given_answers import GivenAnswers
-from bot.slack.message import Message
+from bot.slack.message import JSON, Message
 from workers.api import Deployments
 from workers.deployment.events import DeploymentId
 from workers.placement.ladder import Ladder
@@ -43,6 +45,7 @@ class Channels(Protocol):
     def readers(self, channel: str) -> tuple[str, ...]: ...
     def card_link(self, deployment: DeploymentId) -> str | None: ...
     def whisper(self, channel: str, user: str, message: Message) -> None: ...
+    def open_modal(self, trigger: str, view: JSON) -> None: ...
 
 
 class Answers(Protocol):
@@ -70,6 +73,10 @@ class CommandContext(Struct, frozen=True, kw_only=True):
     """Returns the source and age of the prices, as text."""
     answers: Answers
     given: GivenAnswers
+    settings: ChannelStore
+    """What people have set for each channel."""
+    drafts: AskDrafts
+    """What the open Ask forms are about."""
     channels: Channels
     admins: Collection[str]
     sight: Sight

@@ -9,7 +9,7 @@ from bot.commands.context import Caller
 from bot.language.question import Question
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackFailed, SlackRefused
-from bot.slack.message import Message
+from bot.slack.message import NOTHING, Message
 from bot.slack.responses import respond
 
 _LOG = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def in_reply(message: Message, question: Question, slack: SlackCalls) -> None:
 
 def after_ack(message: Message, caller: Caller) -> None:
     """Answer a command after its ack."""
-    if not respond(caller.response_url, message):
+    if message != NOTHING and not respond(caller.response_url, message):
         _LOG.warning("answer not delivered: its response_url no longer accepts messages")
 
 

@@ -1,13 +1,19 @@
 """The errors of commands."""
 
+from typing import Literal
+
+About = Literal["recipe", "name", "replicas", "limits", "until", "channel"]
+
 
 class CommandError(Exception):
     """A command cannot be carried out. The sentence (mrkdwn) states the cause; the hint is a valid command."""
 
-    def __init__(self, sentence: str, *, hint: str | None = None) -> None:
+    def __init__(self, sentence: str, *, hint: str | None = None, about: About | None = None) -> None:
+        """`about`: the part of a launch that has to change."""
         super().__init__(sentence)
         self.sentence = sentence
         self.hint = hint
+        self.about = about
 
 
 class NoRecipe(CommandError):
@@ -35,4 +41,4 @@ class WrongInput(CommandError):
 
 
 class NotShown(Exception):
-    """Slack did not accept a message for one person. The text is Slack's code, or `no_answer`."""
+    """Slack did not accept a message or a modal for one person. The text is Slack's code, or `no_answer`."""

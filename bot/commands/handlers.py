@@ -6,21 +6,26 @@ from typing import assert_never
 from msgspec import MsgspecError
 from msgspec.structs import replace
 
-from bot.commands.bounds import out_of_bounds
+from bot.commands.config_handler import config
 from bot.commands.context import Caller, CommandContext
-from bot.commands.errors import CommandError, EnvMissing, NoRecipe
-from bot.commands.key_handlers import list_keys, new_key, revoke_key
+from bot.commands.cost_handler import cost
+from bot.commands.errors import CommandError, NotShown
+from bot.commands.key_handlers import keys
+from bot.commands.launch_form import opened_by_command
+from bot.commands.launch_handler import launch
 from bot.commands.lookup import check, check_present, named, one, seen, which
-from bot.commands.plan_handler import cheapest, check_limits, nearest_recipe, plan
+from bot.commands.plan_handler import plan
 from bot.commands.policy import Permission, may
-from bot.commands.recipe_catalog import name_from
 from bot.commands.scale_handler import scale_to
 from bot.language.command import (
     SLASH,
     Ask,
     Command,
+    Config,
+    Cost,
     Down,
     Endpoint,
+    Form,
     Help,
     Launch,
     ListKeys,
@@ -33,13 +38,11 @@ from bot.language.command import (
     Status,
     UsageError,
 )
-from bot.language.end_times import end_of
 from bot.language.question import Question
-from bot.language.suggestions import command_text
-from bot.language.values import InvalidValue
 from bot.prompting.given_answers import Rated
 from bot.prompting.routing import NotRouted, route
-from bot.slack.message import Message
+from bot.slack.message import NOTHING, Message
+from bot.views import end_question
 from bot.views import endpoint as endpoint_view
 from bot.views import help as help_view
 from bot.views import logs as logs_view
@@ -51,21 +54,11 @@ from bot.views.amounts import duration, moment
 from bot.views.answer import rated
 from bot.views.answer_choice import choice, chosen
 from bot.views.escape import code, escape
-from bot.views.readers import read_by
-from recipes.replicas import nearest
-from recipes.schema import Recipe
 from workers.api import KEEP_TRYING_FOR
 from workers.deployment.condition import condition_of, is_ending
-from workers.deployment.events import Place
-from workers.deployment.log import NameTaken
 from workers.deployment.state import Deployment
 
 LOG_LINES = 40
-
-GUESTS_LAUNCH_NOTHING = (
-    "Guests of the workspace cannot launch a model, because it costs money: nothing was started. Ask a member of the "
-    "workspace to launch it; you can ask the model then."
-)
 
 
 def handle(command: Command | UsageError, caller: Caller, context: CommandContext) -> Message:
@@ -83,72 +76,31 @@ def handle(command: Command | UsageError, caller: Caller, context: CommandContex
             return ask(command, caller, context)
         case Endpoint():
             return endpoint(command, caller, context)
-        case ListKeys():
-            return list_keys(command, caller, context)
-        case NewKey():
-            return new_key(command, caller, context)
-        case RevokeKey():
-            return revoke_key(command, caller, context)
+        case ListKeys() | NewKey() | RevokeKey():
+            return keys(command, caller, context)
         case Logs():
             return logs(command, caller, context)
         case Plan():
             return plan(command, context)
+        case Cost():
+            return cost(command, caller, context)
         case Recipes():
             return recipes(context)
+        case Config():
+            return config(caller, context)
         case Down():
             return down(command, caller, context)
         case Help():
             return help_view.help(command.command)
+        case Form():
+            return opened_by_command(caller, context)
         case _:
             assert_never(command)
 
 
 def misunderstood(error: UsageError) -> Message:
     hint = f"Did you mean {code(error.nearest)}?" if error.nearest else f"Usage: {code(error.usage)}"
-    return refusal_view.refusal(escape(error.sentence), hint=hint)
-
-
-def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
-    check_may_launch(caller, context)
-    recipe = _complete(command, context)
-    name = command.name or name_from(recipe.name)
-    if command.replicas and (why := out_of_bounds(recipe, command.replicas)):
-        raise CommandError(why, hint=command_text(replace(command, replicas=nearest(recipe, command.replicas))))
-    check_limits(command, recipe, context)
-    until = _end(command, caller, context)
-    check_present(caller, context, "Nothing was started", "launch again")
-    readers = context.channels.readers(caller.channel)
-    replicas = command.replicas or max(recipe.replicas, 1)
-    price = cheapest(command.limits, recipe, replicas, context)
-    try:
-        context.deployments.launch(
-            recipe,
-            name=name,
-            replicas=replicas,
-            place=Place(team=caller.team, channel=caller.channel, user=caller.user, shared_with=readers),
-            limits=command.limits,
-            once=caller.once,
-            until=until,
-        )
-    except NameTaken as taken:
-        raise _taken(taken, command, caller, context) from taken
-    ends = f"It ends {moment(until)}." if until else ""
-    first = f"Launching *{name}* … Its card follows here, and shows every step."
-    return Message(text=" ".join(filter(None, (first, price, ends, read_by(readers)))))
-
-
-def _end(command: Launch, caller: Caller, context: CommandContext) -> datetime | None:
-    """When the deployment is to end. Raises CommandError."""
-    try:
-        return end_of(command, context.now(), context.sight.zone(caller.user))
-    except InvalidValue as wrong:
-        raise CommandError(wrong.sentence) from wrong
-
-
-def check_may_launch(caller: Caller, context: CommandContext) -> None:
-    """Raises CommandError for a guest of the workspace."""
-    if context.sight.is_guest(caller.user):
-        raise CommandError(GUESTS_LAUNCH_NOTHING)
+    return refusal_view.refusal(escape(error.sentence), hint=hint, command=error.nearest or error.usage)
 
 
 def status(command: Status, caller: Caller, context: CommandContext) -> Message:
@@ -180,7 +132,9 @@ def ask(command: Ask, caller: Caller, context: CommandContext) -> Message:
         response_url=caller.response_url,
         outside=caller.outside,
     )
-    found = route(question, context.askable.running(question), None, context.askable.ended(question))
+    default = context.settings.of(caller.channel, caller.user).default
+    running = context.askable.running(question, default=default)
+    found = route(question, running, None, context.askable.ended(question, default), default)
     if isinstance(found, NotRouted) and not found.choices:
         raise CommandError(escape(found.sentence))
     check_present(caller, context, "The question was not sent", "ask again")
@@ -245,11 +199,26 @@ def recipes(context: CommandContext) -> Message:
 def down(command: Down, caller: Caller, context: CommandContext) -> Message:
     if command.name is None:
         raise which("down {}", caller, context)
-    return end(named(command.name, "down {}", caller, context), caller, context)
+    return ask_to_end(named(command.name, "down {}", caller, context), caller, context)
+
+
+def ask_to_end(state: Deployment, caller: Caller, context: CommandContext) -> Message:
+    """Ask before the end, for the command and the card's button: in a modal, or by a button if Slack refuses it.
+
+    Only those who may end it are asked.
+    """
+    check(Permission.END, state, caller, context)
+    if reply := ends_already(state):
+        return reply
+    try:
+        context.channels.open_modal(caller.once, end_question.modal(state))
+    except NotShown:
+        return end_question.message(state)
+    return NOTHING
 
 
 def end(state: Deployment, caller: Caller, context: CommandContext) -> Message:
-    """End a deployment, for the command and the card's button."""
+    """End a deployment. Those who press have been asked."""
     check(Permission.END, state, caller, context)
     if reply := ends_already(state):
         return reply
@@ -295,35 +264,3 @@ def keep(state: Deployment, announced: datetime, caller: Caller, context: Comman
     if reply := ends_already(after):
         return reply
     return Message(text=f"*{state.name}* is kept: it now ends {moment(until)}. The channel is told 15 minutes before.")
-
-
-def _complete(command: Launch, context: CommandContext) -> Recipe:
-    """The recipe to launch. Raises CommandError with a complete command as its hint, RecipeError."""
-    try:
-        return context.recipes.complete(command.recipe, command.env)
-    except NoRecipe as missing:
-        raise nearest_recipe(missing, command) from missing
-    except EnvMissing as lacking:
-        filled = replace(command, env=command.env | dict.fromkeys(lacking.missing, "…"))
-        raise CommandError(lacking.sentence, hint=command_text(filled)) from lacking
-
-
-def _taken(taken: NameTaken, command: Launch, caller: Caller, context: CommandContext) -> CommandError:
-    """The error for a name that another deployment has. Its details are shown only to people who may see it."""
-    names = {state.name for state in context.deployments.all()}
-    free = next(f"{taken.name}-{n}" for n in range(2, len(names) + 3) if f"{taken.name}-{n}" not in names)
-    hint = command_text(replace(command, name=free))
-    holder = context.deployments.by_id(taken.holder)
-    if holder is None:
-        return CommandError(escape(str(taken)), hint=hint)
-    if not context.sight.sees(caller.viewer, holder):
-        return CommandError(f"The name *{taken.name}* is taken. Choose another name.", hint=hint)
-    link = context.channels.card_link(holder.id)
-    card = f" <{link}|Its card.>" if link else ""
-    where = "in a direct message" if holder.place.channel.startswith("D") else f"in <#{holder.place.channel}>"
-    return CommandError(
-        f"The name *{taken.name}* is taken: <@{holder.place.user}> launched it {where}, {moment(holder.requested_at)}, "
-        f"and it is {condition_of(holder).status}.{card} "
-        f"Choose another name, or end that one with `{SLASH} down {taken.name}`.",
-        hint=hint,
-    )

@@ -100,13 +100,16 @@ def check_present(caller: Caller, context: CommandContext, undone: str, again: s
     if not obstacle:
         return
     if obstacle != "not_in_channel":
-        raise CommandError(f"{undone}: the bot cannot write here, because {card_refusals.CAUSES[obstacle]}.")
+        cause = f"{undone}: the bot cannot write here, because {card_refusals.CAUSES[obstacle]}."
+        raise CommandError(cause, about="channel")
     if is_direct(caller.channel):
         raise CommandError(
             f"{undone}: the bot is not part of this direct message, and cannot be invited to it. Use your own direct "
-            f"message with the bot, under Apps, or a channel that it is in, and {again} there."
+            f"message with the bot, under Apps, or a channel that it is in, and {again} there.",
+            about="channel",
         )
-    raise CommandError(f"{undone}: the bot is not in this channel. Invite it with `/invite @mixtral`, and {again}.")
+    mend = f"Invite it with `/invite @mixtral`, and {again}."
+    raise CommandError(f"{undone}: the bot is not in this channel. {mend}", about="channel")
 
 
 def check_runs(state: Deployment, cannot: str = "it can no longer be scaled") -> None:

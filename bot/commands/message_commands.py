@@ -1,39 +1,20 @@
-"""Messages that are commands: those that read are carried out, for the others the slash command is named."""
+"""Messages that are commands: those that read are carried out, for the others a button is shown that does it."""
 
 from concurrent.futures import Executor
-from typing import assert_never
 
 from msgspec import MsgspecError
 
 from bot.commands.context import Caller, CommandContext
 from bot.commands.delivery import in_reply
-from bot.commands.handlers import check_may_launch, handle
-from bot.commands.lookup import check, named, visible
-from bot.commands.policy import Permission
+from bot.commands.handlers import handle
+from bot.commands.lookup import visible
+from bot.commands.one_press import Deed, asked
 from bot.commands.settle import settle
-from bot.language.command import (
-    SLASH,
-    Ask,
-    Command,
-    Down,
-    Endpoint,
-    Help,
-    Launch,
-    ListKeys,
-    Logs,
-    NewKey,
-    Plan,
-    Recipes,
-    RevokeKey,
-    Scale,
-    Status,
-)
+from bot.language.command import Ask, Command, Config, Cost, Form, Help, Launch, Plan, Recipes
 from bot.language.message_command import whole
 from bot.language.question import Question
 from bot.slack.calls import SlackCalls
 from bot.slack.message import Message
-from bot.views.escape import code
-from bot.views.refusal import refusal
 from workers.api import EventLogGone
 
 
@@ -79,40 +60,23 @@ def command_of(text: str, bot_user: str, caller: Caller, context: CommandContext
 
 
 def answer(command: Command, typed: str, caller: Caller, context: CommandContext) -> Message:
-    """The reply that only the author sees. `typed`: the command's text. Raises what `handle` raises."""
-    match command:
-        case Help() | Status() | Logs() | Plan() | Recipes() | ListKeys() | Ask():
-            return handle(command, caller, context)
-        case Launch():
-            check_may_launch(caller, context)
-        case Scale(name=name) | Down(name=name) | NewKey(name=name) if name is not None:
-            check(_DEEDS[type(command)], named(name, "status {}", caller, context), caller, context)
-        case Scale() | Down() | NewKey() | RevokeKey() | Endpoint():
-            pass
-        case _:
-            assert_never(command)
-    cause = "A message cannot show a key." if isinstance(command, Endpoint) else _UNCHANGED
-    return refusal(f"{cause} Type {code(f'{SLASH} {typed}')} in the message field of the channel, outside of threads.")
+    """The reply that only the author sees: of a command that changes something, a button that does it.
 
-
-_UNCHANGED = "Nothing was changed: a message cannot do that."
-_DEEDS: dict[type[Command], Permission] = {
-    Scale: Permission.SCALE,
-    Down: Permission.END,
-    NewKey: Permission.MAKE_KEY,
-}
+    `typed`: the command's text. Raises what `handle` raises.
+    """
+    if isinstance(command, Deed):
+        return asked(command, typed, caller, context)
+    return handle(command, caller, context)
 
 
 def _exists(command: Command, caller: Caller, context: CommandContext) -> bool:
     match command:
         case Launch(recipe=str(recipe)) | Plan(recipe=str(recipe)):
             return recipe in context.recipes.names()
-        case Help() | Launch() | Plan() | Recipes() | Ask():
+        case Help() | Launch() | Plan() | Cost() | Recipes() | Config() | Ask() | Form():
             return True
-        case Status() | Logs() | Endpoint() | Scale() | Down() | ListKeys() | NewKey() | RevokeKey():
-            return command.name is None or _is_seen(command.name, caller, context)
         case _:
-            assert_never(command)
+            return command.name is None or _is_seen(command.name, caller, context)
 
 
 def _is_seen(name: str, caller: Caller, context: CommandContext) -> bool:

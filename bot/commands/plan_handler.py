@@ -47,7 +47,9 @@ def check_limits(command: Launch, recipe: Recipe, context: CommandContext) -> No
     rungs, why_empty = context.ladder(recipe, command.limits)
     if not rungs and (would_do := nearest_limits(recipe, command.limits, context.ladder)):
         raise CommandError(
-            f"{escape(why_empty)} Nothing was started.", hint=command_text(replace(command, limits=would_do))
+            f"{escape(why_empty)} Nothing was started.",
+            hint=command_text(replace(command, limits=would_do)),
+            about="limits",
         )
 
 

@@ -16,15 +16,20 @@ from workers.deployment.state import Deployment
 
 def scale_to(state: Deployment, replicas: int, caller: Caller, context: CommandContext) -> Message:
     """Set the number of replicas, or try the same number again. Raises CommandError, NoSuchDeployment."""
-    check(Permission.SCALE, state, caller, context)
-    check_runs(state)
-    if why := out_of_bounds(state.recipe, replicas):
-        raise CommandError(why, hint=f"{SLASH} scale {state.name} {nearest(state.recipe, replicas)}")
+    check_scale(state, replicas, caller, context)
     if state.wanted == replicas and not _given_up(state):
         return scale_view.unchanged(state)
     after = context.deployments.scale(state.id, replicas, by=caller.user)
     check_runs(after)  # it may have been ended at the same moment
     return scale_view.changed(state, after, context.now())
+
+
+def check_scale(state: Deployment, replicas: int, caller: Caller, context: CommandContext) -> None:
+    """Raises CommandError if the caller may not scale it, or not to this number."""
+    check(Permission.SCALE, state, caller, context)
+    check_runs(state)
+    if why := out_of_bounds(state.recipe, replicas):
+        raise CommandError(why, hint=f"{SLASH} scale {state.name} {nearest(state.recipe, replicas)}")
 
 
 def _given_up(state: Deployment) -> bool:

@@ -5,7 +5,7 @@ from datetime import UTC, tzinfo
 from typing import Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from bot.commands.visibility import Viewer, by_itself, everybody_reads, member_reads
+from bot.commands.visibility import Viewer, by_itself, everybody_reads, has_key, member_reads
 from bot.language.question import Question
 from bot.slack.facts import ChannelFacts, PersonFacts
 from workers.api import Deployments
@@ -30,17 +30,29 @@ class Sight:
         self._admins = admins
 
     def sees(self, viewer: Viewer, state: Deployment) -> bool:
-        known = by_itself(state, viewer, self._admins)
+        place = state.place
+        return has_key(viewer, state) or self.reads(viewer, launcher=place.user, channel=place.channel)
+
+    def reads(self, viewer: Viewer, *, launcher: str, channel: str) -> bool:
+        """Whether the person may see what this launcher launched in this channel, also if its log is gone."""
+        known = by_itself(viewer, launcher=launcher, channel=channel, admins=self._admins)
         if known is not None:
             return known
-        channel = state.place.channel
         if everybody_reads(self._directory.channel(channel)) and not self._is_limited(viewer):
             return True
         return member_reads(self._directory.members(channel), viewer)
 
+    def is_public(self, state: Deployment) -> bool:
+        """Whether every member of the workspace may see it; False if Slack does not answer."""
+        return everybody_reads(self._directory.channel(state.place.channel))
+
     def of(self, viewer: Viewer, states: Iterable[Deployment]) -> list[Deployment]:
         """Return the deployments that the person may see."""
         return [state for state in states if self.sees(viewer, state)]
+
+    def is_member(self, viewer: Viewer) -> bool:
+        """Whether the viewer is a member of their channel; False if Slack does not answer."""
+        return member_reads(self._directory.members(viewer.channel), viewer)
 
     def person(self, user: str) -> PersonFacts | None:
         """Slack's data about a person; None if Slack does not answer."""
@@ -59,6 +71,11 @@ class Sight:
         except (ZoneInfoNotFoundError, ValueError):
             return UTC
 
+    def name_of(self, user: str) -> str:
+        """The name of a person; empty if Slack does not answer."""
+        person = self._directory.person(user)
+        return person.name if person is not None else ""
+
     def _is_limited(self, viewer: Viewer) -> bool:
         """Whether the person reads only the channels of which they are a member."""
         return viewer.outside or self.is_guest(viewer.user)
@@ -71,16 +88,19 @@ class Askable:
         self._deployments = deployments
         self._sight = sight
 
-    def running(self, question: Question, before: DeploymentId | None = None) -> list[Deployment]:
+    def running(
+        self, question: Question, before: DeploymentId | None = None, default: str | None = None
+    ) -> list[Deployment]:
         """`before`: the deployment that answered in the thread. Everyone who can read the thread may ask it again.
 
-        Slack is not called if the question is for a deployment of its own channel or thread.
+        `default`: the name of the channel's default. Slack is not called if the question is for a deployment of its own
+        channel or thread.
         """
         everything = self._deployments.all()
         near = [d for d in everything if d.id == before or d.place.channel == question.channel]
         far = {d.name for d in everything} - {d.name for d in near}
         named = question.deployment or _first_word(question)
-        if named not in far and any(not is_ending(d) for d in near):
+        if not far & {named, default} and any(not is_ending(d) for d in near):
             return near
         viewer = _viewer(question)
         return [d for d in everything if d.id == before or self._sight.sees(viewer, d)]
@@ -98,13 +118,18 @@ class Askable:
             running = [d for d in running if d.place.channel == question.channel]
         return sorted(running, key=lambda d: (not d.ready, d.name))
 
-    def ended(self, question: Question) -> frozenset[str]:
-        """The first word of the question, if a deployment of this name ended recently and the asker may see it."""
+    def ended(self, question: Question, default: str | None = None) -> frozenset[str]:
+        """The first word of the question, if a deployment of this name ended recently and the asker may see it.
+
+        Also the channel's `default`, which people of the channel know, if no deployment of this name is left.
+        """
+        gone = {default} - {None, *(d.name for d in self._deployments.all())}
         first = _first_word(question)
-        if first not in self._deployments.past_names():
-            return frozenset()
-        last = self._deployments.last_of(first)
-        return frozenset({first}) if last is not None and self._sight.sees(_viewer(question), last) else frozenset()
+        if first in self._deployments.past_names():
+            last = self._deployments.last_of(first)
+            if last is not None and self._sight.sees(_viewer(question), last):
+                gone.add(first)
+        return frozenset(name for name in gone if name)
 
 
 def _first_word(question: Question) -> str:

@@ -15,8 +15,10 @@ from bot.language.command import (
     USAGES,
     Ask,
     Command,
+    Config,
     Down,
     Endpoint,
+    Form,
     Help,
     Launch,
     Logs,
@@ -27,6 +29,7 @@ from bot.language.command import (
     UsageError,
     usage,
 )
+from bot.language.cost_words import cost
 from bot.language.end_times import lasts, until
 from bot.language.key_words import key
 from bot.language.options import SWITCHES, read
@@ -52,18 +55,18 @@ class Prompt(Struct, frozen=True, kw_only=True):
 
 
 def parse(text: str) -> Command | UsageError:
-    """The command in `text`, as Slack sends it, without the slash command itself. An empty text is `help`."""
+    """The command in `text`, as Slack sends it, without the slash command itself. An empty text is the form."""
     word, _ = _first_word(plain(text))
     word = SAME_AS.get(word.lower(), word.lower())
     if not word:
-        return Help()
+        return Form()
     return _command(word, text) if word in USAGES else _unknown(word, text)
 
 
 def _command(word: str, text: str) -> Command | UsageError:
     """The command `word` with what follows the first word of `text`."""
     try:
-        return _parse(word, _first_word(plain(text, mentions=word == "key"))[1])
+        return _parse(word, _first_word(plain(text, mentions=word in ("cost", "key")))[1])
     except InvalidValue as wrong:
         return UsageError(sentence=wrong.sentence, usage=usage(word), nearest=wrong.nearest)
 
@@ -137,9 +140,14 @@ def _parse(word: str, rest: str) -> Command:
             return _scale(read(words, ()).words)
         case "key":
             return key(read(words, ()).words)
+        case "cost":
+            return cost(read(words, ()).words)
         case "recipes":
             _at_most(0, read(words, ()).words)
             return Recipes()
+        case "config":
+            _at_most(0, read(words, ()).words)
+            return Config()
         case "help":
             return _help(read(words, ()).words)
         case _:

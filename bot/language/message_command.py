@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from bot.language.command import Ask, Command, Help, Launch, Plan, Recipes, UsageError
+from bot.language.command import Ask, Command, Config, Form, Help, Launch, Plan, Recipes, UsageError
 from bot.language.grammar import parse
 from bot.language.question import without_mention
 
@@ -22,7 +22,7 @@ def whole(text: str, bot_user: str) -> Command | None:
     command = parse(said) if said else None
     if isinstance(command, Help) and len(said.split()) > _HELP_WORDS:
         return None
-    return None if isinstance(command, Ask | UsageError) else command
+    return None if isinstance(command, Ask | Form | UsageError) else command
 
 
 def was_command(text: str, bot_user: str, names: Collection[str]) -> bool:
@@ -31,7 +31,7 @@ def was_command(text: str, bot_user: str, names: Collection[str]) -> bool:
     match command:
         case None:
             return False
-        case Help() | Recipes() | Ask():
+        case Help() | Recipes() | Config() | Ask() | Form():
             return True
         case Launch(recipe=name) | Plan(recipe=name):
             return name is None

@@ -8,6 +8,7 @@ from typing import Any, NewType
 
 from msgspec import Struct
 
+from bot.language.quoted_message import QuotedMessage
 from bot.language.typed_text import plain
 from workers.deployment.events import DeploymentId
 
@@ -56,6 +57,8 @@ class Question(Struct, frozen=True, kw_only=True):
     """The key of the question whose answer this one replaces, if a button below that answer asks again."""
     outside: bool = False
     """Whether the asker belongs to another company, which `MIXTRAL_SLACK_TEAMS` lets in."""
+    about: QuotedMessage | None = None
+    """The message that it is about."""
 
     @property
     def key(self) -> QuestionKey:
@@ -90,6 +93,8 @@ class Asked(Struct, frozen=True, kw_only=True):
     """The text without its address; empty until a deployment is chosen."""
     thread: str | None = None
     """The root of the thread that gets the answer."""
+    shown: str = ""
+    """The ts of the bot's message that shows the question; empty if a person's message asks it."""
     notice: str | None = None
     """The ts of the notice that the question waits."""
     begun: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ from recipes.schema import RecipeError
 from workers.placement.limits import Limits
 from workers.settings_table import CLOUDS
 
+MIN_PRICE = Decimal("0.0001")
 MAX_PRICE = Decimal(10_000)
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
@@ -109,7 +110,7 @@ def environment(pairs: Iterable[str]) -> dict[str, str]:
             raise InvalidValue(
                 "--env takes NAME=VALUE; the name is letters, digits and underscores, as in --env LANG=C."
             )
-        if _SECRET.search(key):
+        if is_secret(key):
             raise InvalidValue(
                 f"{key} looks like a secret, and secrets never pass through Slack. "
                 f"Set it in the worker's environment, and name it under `secrets:` in the recipe."
@@ -118,6 +119,11 @@ def environment(pairs: Iterable[str]) -> dict[str, str]:
             raise InvalidValue(f"--env {key} is given twice. Leave one of them out.")
         found[key] = value
     return found
+
+
+def is_secret(variable: str) -> bool:
+    """Whether the name of a variable looks like a secret's."""
+    return bool(_SECRET.search(variable))
 
 
 def _switch(given: Options, flag: str) -> bool:
@@ -162,6 +168,6 @@ def _price(text: str) -> Decimal:
         price = Decimal(text.removeprefix("$").removesuffix("$"))
     except InvalidOperation as error:
         raise InvalidValue(f"{rule}; {quoted(text)} is not a number.") from error
-    if not (price.is_finite() and 0 < price <= MAX_PRICE):
+    if not (price.is_finite() and MIN_PRICE <= price <= MAX_PRICE):
         raise InvalidValue(f"{rule}; {quoted(text)} is out of range.")
     return price

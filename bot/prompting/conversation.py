@@ -26,7 +26,7 @@ _WRITTEN_BY_PEOPLE = frozenset({None, "", "bot_message", "file_share", "me_messa
 class Turn(Struct, frozen=True, kw_only=True):
     """One message of the conversation, in the fields of a chat completion."""
 
-    role: Literal["user", "assistant"]
+    role: Literal["system", "user", "assistant"]
     content: str
     attached: tuple[Attachment, ...] = ()
     """What Slack lists at the message."""

@@ -105,9 +105,10 @@ class Completion:
         answer_tokens: int,
         *,
         thought_tokens: int = 0,
+        temperature: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`thought_tokens`: maximum length of the thoughts before the answer."""
+        """`thought_tokens`: maximum length of the thoughts before the answer. `temperature`: None for the engine's."""
         self._http, self._endpoint, self._clock = http, endpoint, clock
         self._answer_tokens = answer_tokens
         self._body = {
@@ -116,7 +117,7 @@ class Completion:
             "max_tokens": answer_tokens + thought_tokens,
             "stream": True,
             "stream_options": {"include_usage": True},
-        }
+        } | ({} if temperature is None else {"temperature": temperature})
         self._changed = threading.Condition()
         self._texts: list[str] = []
         self._awaited = True  # the first text ends a wait in `take`; later text does not

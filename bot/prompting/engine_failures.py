@@ -28,6 +28,10 @@ class TooLong(EngineFailed):
     """The conversation is longer than the model's context."""
 
 
+class RoleRefused(EngineFailed):
+    """The model's chat template does not accept the roles of the conversation, such as a system prompt's."""
+
+
 class ImagesRefused(EngineFailed):
     """The model does not read images, or not so many at a time."""
 
@@ -71,6 +75,8 @@ def refusal(name: str, status: int, body: bytes) -> EngineFailed:
             return TooLong(
                 f"The question is longer than the context of the model of {name}: {said} Shorten it, or ask in parts."
             )
+        case 400 | 422 | 500 if "role" in said.lower():
+            return RoleRefused(f"{name} refused the question (status {status}: {said}). Rephrase it.")
         case 429:
             return EngineFailed(f"{name} has too many requests (status {status}). Ask again in a moment.")
         case 502 | 503 | 504:

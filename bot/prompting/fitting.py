@@ -52,10 +52,14 @@ class Fitted(Struct, frozen=True, kw_only=True):
     """Maximum length of the answer."""
     thoughts: int
     """Maximum length of the thoughts, in addition."""
+    system: str = ""
+    """The system prompt, which is never left out."""
+    is_folded: bool = False
+    """Whether the system prompt begins the first turn, for a chat template without a turn of its own for it."""
 
     @property
     def turns(self) -> list[Turn]:
-        return joined(self.messages)
+        return headed(self.messages, self.system, is_folded=self.is_folded)
 
     def less(self) -> "Fitted | None":
         """Return half of the conversation, for an engine to which this one is too long; None if nothing is left out.
@@ -66,12 +70,15 @@ class Fitted(Struct, frozen=True, kw_only=True):
         total, estimate = self.answer + self.thoughts, _estimate(self.messages)
         if said:
             kept = asking(said, question, max(estimate // 2, _estimate([question])))
-            return _divided(kept, total // 2, self.answer)
+            return self._with(_divided(kept, total // 2, self.answer))
         if any(text.text for text in question.texts):
-            return _divided(asking([], question, estimate // 2), total, self.answer)
+            return self._with(_divided(asking([], question, estimate // 2), total, self.answer))
         if question.images:
             return self.with_images(0)
-        return _divided(self.messages, LEAST_TOKENS, self.answer) if total > LEAST_TOKENS else None
+        return self._with(_divided(self.messages, LEAST_TOKENS, self.answer)) if total > LEAST_TOKENS else None
+
+    def _with(self, other: "Fitted") -> "Fitted":
+        return replace(other, system=self.system, is_folded=self.is_folded)
 
     def with_images(self, most: int) -> "Fitted":
         """Return the conversation with the first images of the newest messages, `most` in all."""
@@ -95,7 +102,15 @@ def budget(context: int | None) -> TokenBudget:
     return TokenBudget(prompt=tokens - answer - thoughts, thoughts=thoughts, answer=answer)
 
 
-def fitted(said: Sequence[Turn], question: Turn, context: int | None, count: TokenCount) -> Fitted:
+def fitted(
+    said: Sequence[Turn],
+    question: Turn,
+    context: int | None,
+    count: TokenCount,
+    *,
+    system: str = "",
+    is_folded: bool = False,
+) -> Fitted:
     """Return the newest messages of a conversation that fit, and the room that they leave for thoughts and answer.
 
     A text that is attached is cut if it does not fit, that of the question last.
@@ -106,19 +121,23 @@ def fitted(said: Sequence[Turn], question: Turn, context: int | None, count: Tok
     room, tokens = budget(context), context or ASSUMED_CONTEXT
     most = tokens if context else room.answer + room.thoughts
     size = 2 * room.prompt  # by estimate: some tokenizers need half of the tokens
+    head = [Turn(role="system", content=system)] if system else []
+
+    def divided(kept: Sequence[Turn], total: int) -> Fitted:
+        return replace(_divided(kept, total, room.answer), system=system, is_folded=is_folded)
+
     while True:
-        kept = asking(said, question, size)
-        exact = _bound(kept)
+        kept = asking(said, question, size - _estimate(head))
+        exact = _bound([*head, *kept])
         if exact > room.prompt:
-            counted = count(joined(kept))
+            counted = count(headed(kept, system, is_folded=is_folded))
             if counted is None:
-                kept = asking(said, question, room.prompt)
-                left = min(tokens - _estimate(kept), room.answer + room.thoughts)
-                return _divided(kept, left, room.answer)
+                kept = asking(said, question, room.prompt - _estimate(head))
+                return divided(kept, min(tokens - _estimate([*head, *kept]), room.answer + room.thoughts))
             exact = counted + _UNCOUNTED_TOKENS + _IMAGE_TOKENS * sum(len(message.images) for message in kept)
         if exact <= room.prompt or (len(kept) == 1 and not any(text.text for text in kept[0].texts)):
-            return _divided(kept, min(tokens - exact, most), room.answer)
-        estimate = _estimate(kept)
+            return divided(kept, min(tokens - exact, most))
+        estimate = _estimate([*head, *kept])
         size = min(estimate * room.prompt // exact, estimate - 1, size - 1)
 
 
@@ -155,6 +174,16 @@ def joined(messages: Iterable[Turn]) -> list[Turn]:
             content, images = message.whole, message.images
         turns.append(Turn(role=message.role, content=content, images=images))
     return turns
+
+
+def headed(messages: Iterable[Turn], system: str, *, is_folded: bool = False) -> list[Turn]:
+    """Return the turns with the system prompt: as the first one, or `is_folded` into the first one."""
+    turns = joined(messages)
+    if not system:
+        return turns
+    if not is_folded:
+        return [Turn(role="system", content=system), *turns]
+    return joined([Turn(role="user", content=system), *turns])
 
 
 def _within(message: Turn, size: int) -> Turn:

@@ -38,6 +38,8 @@ class GivenAnswer(Struct, frozen=True, kw_only=True):
     name: str
     """Of the deployment."""
     model: str = ""
+    shown: str = ""
+    """As in `Asked`."""
 
 
 class Rated(Struct, frozen=True, kw_only=True):
@@ -60,7 +62,7 @@ class GivenAnswers:
 
     def keep(self, answer: GivenAnswer) -> None:
         question = answer.question
-        kept = replace(answer, question=replace(question, text="", response_url=None))
+        kept = replace(answer, question=replace(question, text="", response_url=None, about=None))
         self._redis.set(_answer(question.key), _encode(kept), ex=int(KEPT.total_seconds()))
 
     def get(self, key: QuestionKey) -> GivenAnswer | None:
@@ -76,11 +78,9 @@ class GivenAnswers:
 
     def rated(self, deployment: DeploymentId) -> Rated:
         """Return the counts of a deployment, of all its models together."""
-        found = self._redis.hgetall(_feedback(deployment)).items()
-        counts = {"good": 0, "bad": 0}
-        for field, count in found:
-            counts[field.decode().partition(":")[0]] += int(count)
-        return Rated(good=counts["good"], bad=counts["bad"])
+        found = self._redis.hgetall(_feedback(deployment))
+        good = sum(int(count) for field, count in found.items() if field.startswith(b"good:"))
+        return Rated(good=good, bad=sum(map(int, found.values())) - good)
 
 
 def _answer(key: QuestionKey) -> str:

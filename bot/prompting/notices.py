@@ -6,6 +6,7 @@ import secrets
 import time
 
 from bot.language.question import Asked
+from bot.language.quoted_message import QuotedMessage
 from bot.prompting.conversation import QUESTION_EVENT
 from bot.prompting.inert import inert, mrkdwn
 from bot.prompting.pacing import FOR_CARDS
@@ -14,14 +15,19 @@ from bot.prompting.store import Threads
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackAway, SlackBusy, SlackFailed, SlackRefused
 from bot.slack.message import JSON, Message
-from bot.slack.reading import SETTLES, find, recent
+from bot.slack.reading import SETTLES, find, recent, whole_thread
 from bot.slack.responses import respond
+from bot.views.ask_form import author
 from bot.views.echo import PERSON, echo
+from bot.views.escape import clip
+from bot.views.escape import inert as view_inert
 
 _LOG = logging.getLogger(__name__)
 
 NAMES_READ = 5
 """Maximum number of people in a command's prompt whose names are read."""
+QUOTED_SHOWN = 200
+"""Maximum number of characters of a message of another channel that a question about it quotes."""
 
 
 class QuestionNotices:
@@ -31,14 +37,19 @@ class QuestionNotices:
         self._slack, self._threads = slack, threads
 
     def prompt(self, asked: Asked, name: str) -> str:
-        """Post a command's prompt in the channel, so that its answer has a thread; return the ts."""
-        question = asked.question
-        root = shown_prompt(recent(self._slack, question.channel), question.key)
-        if root is None:
-            shown = echo(question.user, name, asked.prompt, self._names(asked.prompt))
-            root = self._post_once(question.channel, shown, metadata(QUESTION_EVENT, question.key))
-        self._threads.prompted(question.channel, root, asked.prompt)
-        return root
+        """Post a prompt that no message shows, in its thread or in the channel; return the ts."""
+        question, root = asked.question, asked.question.thread_ts
+        around = recent(self._slack, question.channel) if root is None else self._thread(question.channel, root)
+        shown = shown_prompt(around, question.key)
+        if shown is None:
+            prompt = question.text if question.about else asked.prompt
+            message = echo(question.user, name, prompt, self._names(prompt), _about(question.about))
+            shown = self._post_once(question.channel, message, metadata(QUESTION_EVENT, question.key), root)
+        self._threads.prompted(question.channel, root or shown, asked.prompt, shown=shown)
+        return shown
+
+    def _thread(self, channel: str, root: str) -> list[JSON]:
+        return whole_thread(self._slack, channel, root) or []
 
     def _names(self, prompt: str) -> dict[str, str]:
         """Return the names of the people whom a prompt mentions, as far as Slack returns them."""
@@ -136,3 +147,11 @@ class QuestionNotices:
 
 def _words(sentence: str) -> str:
     return mrkdwn(inert(sentence))
+
+
+def _about(quoted: QuotedMessage | None) -> str:
+    """Which message a question is about; its start, if it is in another channel."""
+    if quoted is None:
+        return ""
+    there = f" in <#{quoted.channel}>, “{clip(view_inert(' '.join(quoted.text.split())), QUOTED_SHOWN)}”"
+    return f" about a message by {author(quoted)}{there if quoted.channel else ''}"

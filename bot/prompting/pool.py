@@ -14,6 +14,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from bot.language.question import Asked, Question, QuestionKey
+from bot.prompting.channel_store import ChannelStore
 from bot.prompting.engine import engine_client
 from bot.prompting.given_answers import GivenAnswers
 from bot.prompting.question_flow import AskableDeployments, QuestionFlow
@@ -84,6 +85,7 @@ class AnswerPool:
             threads=self._threads,
             given=GivenAnswers(redis),
             askable=askable,
+            settings=ChannelStore(redis),
             gateway=gateway,
             streams_in_channels=streams_in_channels,
         )

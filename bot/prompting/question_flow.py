@@ -9,8 +9,10 @@ import httpx
 from msgspec.structs import replace
 
 from bot.language.question import Asked, Question, QuestionKey
+from bot.language.quoted_message import about
 from bot.prompting.attached import attached
 from bot.prompting.attachments import UNREADABLE, Attachments
+from bot.prompting.channel_store import ChannelStore
 from bot.prompting.conversation import ANSWER_EVENT, Remembered, Turn, from_memory, prompt_at, turns
 from bot.prompting.endings import Endings
 from bot.prompting.engine import EngineEndpoint
@@ -47,13 +49,20 @@ _VANISHED = (
     "Ask again; `/mixtral status` lists what runs."
 )
 
+_NO_MESSAGE = (
+    "The message of this question is not in the thread, or Slack did not return it, so it was not asked again. "
+    "Write the question again in the thread."
+)
+
 
 class AskableDeployments(Protocol):
     """The methods of `bot.commands.sight.Askable` that are used here: which deployments the asker may see."""
 
-    def running(self, question: Question, before: DeploymentId | None = None) -> list[Deployment]: ...
+    def running(
+        self, question: Question, before: DeploymentId | None = None, default: str | None = None
+    ) -> list[Deployment]: ...
     def others(self, question: Question, besides: DeploymentId) -> list[Deployment]: ...
-    def ended(self, question: Question) -> Collection[str]: ...
+    def ended(self, question: Question, default: str | None = None) -> Collection[str]: ...
 
 
 class QuestionFlow:
@@ -69,6 +78,7 @@ class QuestionFlow:
         threads: Threads,
         given: GivenAnswers,
         askable: AskableDeployments,
+        settings: ChannelStore,
         gateway: str | None = None,
         streams_in_channels: bool = False,
     ) -> None:
@@ -76,11 +86,11 @@ class QuestionFlow:
         self._gateway, self._streams_in_channels = gateway, streams_in_channels
         self._deployments, self._slack, self._askable = deployments, slack, askable
         self._questions, self._threads, self._given = questions, threads, given
-        self._http = http
+        self._http, self._settings = http, settings
         self._notices = QuestionNotices(slack, threads)
         self._open = OpenAnswers()
         self._writing = Writing(http, slack.stopping)
-        self._attachments = Attachments(slack.files, slack.stopping)
+        self._attachments = Attachments(slack.files)
         self._sessions = Sessions(slack)
         self.withdrawals = Withdrawals()
         self.endings = Endings(
@@ -138,16 +148,21 @@ class QuestionFlow:
     def _routed(self, asked: Asked) -> Asked | None:
         question = asked.question
         before = self._threads.recall(question.channel, question.thread_ts) if question.thread_ts else Remembered()
-        running = self._askable.running(question, before.deployment)
+        default = self._settings.of(question.channel, question.user).default
+        running = self._askable.running(question, before.deployment, default)
         if question.replaces:
             question = replace(question, text=self._text(question, before, [d.name for d in running]))
-        to = route(question, running, before.deployment, self._askable.ended(question))
+            if not question.text:
+                self.explain(question.key, _NO_MESSAGE)
+                return None
+        to = route(question, running, before.deployment, self._askable.ended(question, default), default)
         match to:
             case NotRouted():
                 self.explain(question.key, to.sentence, to.choices, to.prompt)
                 return None
             case RoutedTo():
-                return self._stored(replace(asked, deployment=to.deployment.id, prompt=to.prompt))
+                prompt = about(to.prompt, question.about)
+                return self._stored(replace(asked, deployment=to.deployment.id, prompt=prompt))
 
     def _text(self, question: Question, remembered: Remembered, names: Sequence[str]) -> str:
         """Return the text of a question that a button asks again, which its message asks or shows."""
@@ -156,10 +171,10 @@ class QuestionFlow:
 
     def _placed(self, asked: Asked, deployment: Deployment | None) -> Asked:
         question = asked.question
-        root = question.thread_ts or question.message_ts
-        if root is None:
-            root = self._notices.prompt(asked, deployment.name if deployment else "a model")
-        return self._stored(replace(asked, thread=root))
+        if question.message_ts is None:
+            shown = self._notices.prompt(asked, deployment.name if deployment else "a model")
+            asked = replace(asked, shown=shown)
+        return self._stored(replace(asked, thread=question.thread_ts or question.message_ts or asked.shown))
 
     def _wait(self, asked: Asked, sentence: str) -> None:
         if asked.notice is None:
@@ -230,16 +245,19 @@ class QuestionFlow:
             growing=growing(question.key),
         )
         with reply:
-            said = self._said(asked, deployment)
+            said, settings = self._said(asked, deployment), self._settings.of(question.channel, question.user)
             try:
                 images = self._writing.images_at_once(deployment.id)
-                read = self._attachments.read(said, withdrawal.check, images=images, name=deployment.name)
+                read = self._attachments.read(
+                    said, (withdrawal.check, self._writing.check), images=images, name=deployment.name
+                )
                 end = self._writing.write(
                     deployment.id,
                     self._addresses(deployment, key),
                     read.said,
                     read.question,
                     reply,
+                    settings=settings,
                     left_out=read.left_out,
                 )
                 reply.finish(end.text, closing=end.closing, below=self._below(asked, deployment, end))
@@ -260,6 +278,7 @@ class QuestionFlow:
                 deployment=deployment.id,
                 name=deployment.name,
                 model=end.model,
+                shown=asked.shown,
             )
         )
         others = [(other.name, other.id) for other in self._askable.others(question, deployment.id)]

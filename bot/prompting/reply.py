@@ -16,7 +16,7 @@ from bot.prompting.split import closed
 from bot.prompting.streamed import AnswerRecord, Streamed
 from bot.prompting.updated import Updated
 from bot.prompting.way import AnswerPlace, is_streamed
-from bot.prompting.withdrawal import Withdrawal
+from bot.prompting.withdrawal import Withdrawal, Withdrawn
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackBusy, SlackFailed, SlackRefused
 from bot.slack.message import JSON
@@ -114,7 +114,9 @@ class Reply:
         self._open.change(type(self._way), 1)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        if isinstance(self._way, Streamed) and isinstance(error, Withdrawn):
+            self._way.leave()
         self._open.change(type(self._way), -1)
         self._open.leave(self._channel, self._ticket)
 

@@ -71,12 +71,14 @@ def route(
     deployments: Sequence[Deployment],
     before: DeploymentId | None,
     past: Collection[str] = (),
+    default: str | None = None,
 ) -> Routing:
     """Return the recipient of a question.
 
-    In this order: the deployment that it names; `before`, which answered last in the thread; the only deployment of the
-    channel, or the only ready one there; if the channel has none, the only one of all, or the only ready one. A
-    question to an ended deployment (`past`: their names), or in its thread, is not sent to another one.
+    In this order: the deployment that it names; `before`, which answered last in the thread; the channel's `default`;
+    the only deployment of the channel, or the only ready one there; if the channel has none, the only one of all, or
+    the only ready one. A question to an ended deployment (`past`: their names), or in its thread, is not sent to
+    another one.
     """
     by_name = {d.name: d for d in deployments if d.ended is None}
     take_address = prompt_of if question.is_command else addressed
@@ -93,7 +95,13 @@ def route(
         if name in by_name:
             return RoutedTo(deployment=by_name[name], prompt=prompt)
         return NotRouted(sentence=_unknown(name, sorted(by_name)))
-    return _unnamed(prompt, question.channel, [d for d in by_name.values() if not is_ending(d)], before)
+    running = [d for d in by_name.values() if not is_ending(d)]
+    if before is None and default is not None:
+        if default in {d.name for d in running}:
+            return RoutedTo(deployment=by_name[default], prompt=prompt)
+        if default in by_name or default in past:
+            return NotRouted(sentence=_default_ended(default, sorted(d.name for d in running)))
+    return _unnamed(prompt, question.channel, running, before)
 
 
 def _unnamed(prompt: str, channel: str, running: Sequence[Deployment], before: DeploymentId | None) -> Routing:
@@ -127,6 +135,14 @@ def _its_answerer_ended(names: Sequence[str]) -> str:
         f"The deployment that answered in this thread has ended, so the question was not sent. "
         f"Running: {', '.join(names)}. Name the one to continue with: `{names[0]}: …`."
     )
+
+
+def _default_ended(name: str, names: Sequence[str]) -> str:
+    change = "set another default with `/mixtral config`"
+    ended = f"{name}, the default deployment here, has ended, so the question was not sent."
+    if not names:
+        return f"{ended} Start it again with `/mixtral launch RECIPE as {name}`, or {change}."
+    return f"{ended} Running: {', '.join(names)}. Name one: `{names[0]}: …`, or {change}."
 
 
 def _ended(name: str, names: Sequence[str]) -> str:

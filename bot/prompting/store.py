@@ -177,10 +177,10 @@ class Threads:
             answers={name[2:]: text for name, text in texts.items() if name.startswith("a:")},
         )
 
-    def prompted(self, channel: str, root: str, prompt: str) -> None:
-        """Store a command's prompt, which the root of the thread shows."""
+    def prompted(self, channel: str, root: str, prompt: str, *, shown: str = "") -> None:
+        """Store a prompt that a message of the bot shows. `shown`: its ts; default: it is the root of the thread."""
         self._write(_thread(channel, root), {"asked": "1"}, THREADS_KEPT)
-        self._write(_texts(channel, root), {f"p:{root}": prompt}, TEXTS_KEPT)
+        self._write(_texts(channel, root), {f"p:{shown or root}": prompt}, TEXTS_KEPT)
 
     def answered(self, asked: Asked, deployment: DeploymentId, said: str) -> None:
         """Store an answer under the messages in `asked.begun`, which show it."""

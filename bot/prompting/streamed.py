@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import Struct
+from redis.exceptions import RedisError
 
 from bot.prompting.pacing import ROTATE_AFTER
 from bot.prompting.split import closed, cut, reopened, utf8
@@ -59,6 +60,7 @@ class Streamed:
         self._since = 0.0
         self._body = ""
         self._opening = ""
+        self._is_thinking = False
         self.sent = 0
         """Number of characters of the answer that Slack has accepted."""
         self.reply_was_lost = False
@@ -92,11 +94,20 @@ class Streamed:
             self._stop(below, is_last=self._record.is_alone())
 
     def think(self, seconds: float) -> None:
-        """Show that the model thinks, and for how long, where the text of the answer will stand."""
+        """Show that the model thinks, and for how long, below the thread. The answer's message replaces that."""
+        self._is_thinking = True
+        self._say(f"has been thinking for {seconds:.0f} s …")
+
+    def leave(self) -> None:
+        """Remove the line about thoughts if no message has replaced it: the answer was stopped before."""
+        if self._is_thinking and not self._ts:
+            self._say("")
+
+    def _say(self, words: str) -> None:
         place = self._place
         if self._slack.has("assistant.threads.setStatus", place.channel):
-            with contextlib.suppress(SlackFailed):
-                self._slack.set_status(place.channel, place.thread, f"has been thinking for {seconds:.0f} s …")
+            with contextlib.suppress(SlackFailed, RedisError):
+                self._slack.set_status(place.channel, place.thread, words)
 
     def abandon(self) -> None:
         """End the message; the answer continues in other messages."""
@@ -145,17 +156,16 @@ class Streamed:
 
     def _stop(self, below: Below, *, is_last: bool) -> None:
         channel, ts, metadata = self._place.channel, self._ts, self._record.metadata
-        shapes = below.shapes((MOST - utf8(self._body)) // _BYTES)
-        if not self._slack.has(NEW_BLOCKS, channel):
-            shapes = shapes[1:] or shapes
-        for shape in shapes:
+        first, *others = below.shapes((MOST - utf8(self._body)) // _BYTES)
+        for shape in [first, *others] if self._slack.has(NEW_BLOCKS) or not others else others:
             try:
                 self._slack.stop_stream(channel, ts, below=shape, metadata=metadata, is_last=is_last)
             except SlackRefused as refused:
                 if refused.code not in BAD_BLOCKS:
                     break
-                self._slack.note(NEW_BLOCKS, channel, SlackRefused(refused.code, known=False))
             else:
+                if shape != first:
+                    self._slack.note(NEW_BLOCKS, "", SlackRefused("invalid_blocks", known=False))
                 return
         # Slack has ended the stream (its text is complete), or accepts no metadata or status here.
         with contextlib.suppress(SlackRefused):

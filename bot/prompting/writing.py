@@ -9,10 +9,11 @@ from typing import TypeAlias
 import httpx
 from msgspec.structs import replace
 
+from bot.language.channel_settings import ChannelSettings
 from bot.prompting.cancelling import Cancelling
 from bot.prompting.conversation import Turn, news
 from bot.prompting.engine import Completion, EngineEndpoint, Model, model_of
-from bot.prompting.engine_failures import EngineFailed, ImagesRefused, TooLong, Unreachable
+from bot.prompting.engine_failures import EngineFailed, ImagesRefused, RoleRefused, TooLong, Unreachable
 from bot.prompting.errors import PromptingError
 from bot.prompting.fitting import Fitted, fitted
 from bot.prompting.left_out import NOTHING_LEFT, TOO_LONG, LeftOut, eyeless, sentence, shortened, too_many
@@ -54,6 +55,12 @@ class Writing:
         self._http, self._stopping = http, stopping
         self._models: dict[DeploymentId, Model] = {}
         self._images: dict[DeploymentId, int] = {}
+        self._without_system_role: set[DeploymentId] = set()
+
+    def check(self) -> None:
+        """Raise Stopping if the process is stopping."""
+        if self._stopping.is_set():
+            raise Stopping(_ENDING)
 
     def images_at_once(self, deployment: DeploymentId) -> int:
         """Return the maximum number of images in a request: 0 once the engine has refused any."""
@@ -67,14 +74,15 @@ class Writing:
         question: Turn,
         reply: Reply,
         *,
+        settings: ChannelSettings,
         left_out: Sequence[LeftOut] = (),
     ) -> Outcome:
-        """Show the answer as it grows, and return it with the sentence and line below it.
+        """Show the answer as it grows, and return it with the sentence and line below it. `settings`: of its channel.
 
         `left_out`: what was not read of the messages after the last answer. Raises Stopping, NoReplicaReady, Withdrawn,
         SlackRefused.
         """
-        sent = _Sent(said, question, left_out)
+        sent = _Sent(said, question, left_out, settings)
         if question.is_empty:
             return Outcome(text="", closing=sent.closing(NOTHING_LEFT))
         end = self._written(deployment, addresses, sent, reply)
@@ -88,16 +96,28 @@ class Writing:
             text, endpoint = _Text(), way.endpoint
             try:
                 model = self._model(deployment, endpoint, before)
-                asked = sent.fitted = asked or self._fitted(sent, endpoint, model, before)
+                is_folded = deployment in self._without_system_role
+                asked = sent.fitted = asked or self._fitted(sent, endpoint, model, before, is_folded=is_folded)
                 reply.withdrawal.check()
                 completion = Completion(
-                    self._http, endpoint, model.name, asked.turns, asked.answer, thought_tokens=asked.thoughts
+                    self._http,
+                    endpoint,
+                    model.name,
+                    asked.turns,
+                    asked.answer,
+                    thought_tokens=asked.thoughts,
+                    temperature=sent.settings.temperature,
                 )
                 self._follow(completion, text, reply)
             except TooLong as failed:
                 asked = asked and asked.less()
                 if asked is None:
-                    return Outcome(text="", closing=str(failed))
+                    return Outcome(text="", closing=f"{failed}{_counts_too(sent.settings.system_prompt)}")
+            except RoleRefused as failed:
+                if asked is None or not asked.system or asked.is_folded:
+                    return Outcome(text=text.whole, closing=str(failed))
+                self._without_system_role.add(deployment)
+                asked = None
             except ImagesRefused as failed:
                 self._images[deployment] = failed.most
                 asked = asked and sent.without_images(asked, failed.most, way.endpoint.name)
@@ -121,8 +141,7 @@ class Writing:
             while not completion.ended:
                 text.whole += completion.take(min(reply.wait(len(text.whole) - len(reply.shown)), MAX_WAIT))
                 reply.withdrawal.check()
-                if self._stopping.is_set():
-                    raise Stopping(_ENDING)
+                self.check()
                 if not text.whole and (seconds := completion.thinking) is not None:
                     reply.think(seconds)
                 pending = len(text.whole) - len(reply.shown)
@@ -134,14 +153,24 @@ class Writing:
         finally:
             completion.cancel()
 
-    def _fitted(self, sent: "_Sent", endpoint: EngineEndpoint, model: Model, cancelling: Cancelling) -> Fitted:
+    def _fitted(
+        self, sent: "_Sent", endpoint: EngineEndpoint, model: Model, cancelling: Cancelling, *, is_folded: bool
+    ) -> Fitted:
         count = partial(count_tokens, self._http, endpoint, model.name, cancelling=cancelling)
-        return fitted(sent.said, sent.question, model.context, count)
+        system = sent.settings.system_prompt
+        return fitted(sent.said, sent.question, model.context, count, system=system, is_folded=is_folded)
 
     def _model(self, deployment: DeploymentId, endpoint: EngineEndpoint, cancelling: Cancelling) -> Model:
         if deployment not in self._models:
             self._models[deployment] = model_of(self._http, endpoint, cancelling)
         return self._models[deployment]
+
+
+def _counts_too(system: str) -> str:
+    """The sentence after a question that is too long: a system prompt takes a part of the context."""
+    if not system:
+        return ""
+    return f" The system prompt of this channel ({len(system):,} characters) counts too: `/mixtral config` changes it."
 
 
 class _Way:
@@ -185,8 +214,10 @@ class _Text:
 class _Sent:
     """What is sent of a conversation, and what is left out."""
 
-    def __init__(self, said: Sequence[Turn], question: Turn, left_out: Sequence[LeftOut]) -> None:
-        self.said, self.question = said, question
+    def __init__(
+        self, said: Sequence[Turn], question: Turn, left_out: Sequence[LeftOut], settings: ChannelSettings
+    ) -> None:
+        self.said, self.question, self.settings = said, question, settings
         self._left_out = list(left_out)
         self.fitted: Fitted | None = None
 

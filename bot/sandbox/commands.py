@@ -30,7 +30,7 @@ COMMANDS: Final = (
     Command(
         command="/mixtral",
         description="Launch, ask and end open models",
-        usage_hint="launch | status | ask | scale | endpoint | key | logs | plan | recipes | down | help",
+        usage_hint="launch | status | ask | scale | endpoint | key | logs | plan | recipes | config | down | help",
         subcommands=(
             Hint(
                 usage="launch [RECIPE] [as NAME] [--replicas N] [--spot]",
@@ -44,6 +44,7 @@ COMMANDS: Final = (
             Hint(usage="logs NAME", description="the last lines of the engine's log"),
             Hint(usage="plan [RECIPE]", description="the machines that fit, cheapest first"),
             Hint(usage="recipes", description="what can be launched"),
+            Hint(usage="config", description="this channel's default deployment, system prompt and temperature"),
             Hint(usage="down NAME", description="end a deployment and its machines"),
             Hint(usage="help [COMMAND]", description="how a command is used"),
         ),

@@ -1,6 +1,6 @@
 """A person's interactions with the app: slash commands, actions on elements, submissions of modals."""
 
-from bot.sandbox import modals, seed, teams
+from bot.sandbox import manifest, modals, seed, teams
 from bot.sandbox.block_kit import check_view
 from bot.sandbox.block_kit.check import interactive
 from bot.sandbox.commands import COMMANDS
@@ -85,6 +85,25 @@ class Interactions:
         }
         if message.ephemeral_to is None:
             payload["message"] = message.for_api(with_metadata=True)
+        return await self._send(payload)
+
+    async def message_shortcut(self, user: UserId, message: Message, callback_id: str) -> JSON:
+        """Send a shortcut that a person chose in the menu of a message, also where the app is not a member."""
+        stand_in = self._stand_in
+        offered = {each["callback_id"] for each in manifest.SHORTCUTS if each["type"] == "message"}
+        if stand_in.revoked or "commands" not in stand_in.scopes or callback_id not in offered:
+            return {"ok": False, "error": "shortcut_not_found"}
+        channel = stand_in.workspace.channels[message.channel]
+        path = stand_in.response_urls.issue(user, channel.id, thread_ts=message.thread_ts)
+        payload = self._interaction("message_action", user, in_view=False) | {
+            "callback_id": callback_id,
+            "action_ts": stand_in.workspace.new_ts(),
+            "message_ts": message.ts,
+            "message": message.for_api(),
+            "channel": {"id": channel.id, "name": _name(channel)},
+            "response_url": f"{self._base_url}/actions/{path}",
+        }
+        del payload["user"]["username"], payload["api_app_id"]  # which only other interactions have
         return await self._send(payload)
 
     async def action_in_view(self, user: UserId, view: JSON, action: JSON, state: JSON) -> JSON:

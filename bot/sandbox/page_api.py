@@ -60,6 +60,7 @@ class PageApi:
                     self.forward,
                     self.action,
                     self.view,
+                    self.shortcuts,
                     self.home,
                     self.dm,
                     self.switch,
@@ -199,6 +200,14 @@ class PageApi:
         ):
             raise PageError("values must be {block_id: {action_id: {type, …}}}")
         return await self._interactions.submit(user, view, values)
+
+    async def shortcuts(self, body: JSON) -> JSON:
+        """A person chooses a shortcut of the app in the menu of a message."""
+        user = self._person(body)
+        found = self._workspace.message(self._channel(body, user).id, str(body.get("message_ts", "")))
+        if found is None:
+            return {"ok": False, "error": "message_not_found"}
+        return await self._interactions.message_shortcut(user, found, str(body.get("callback_id", "")))
 
     async def home(self, body: JSON) -> JSON:
         return self._opened(self._person(body), "home")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from bot.sandbox import commands, seed
+from bot.sandbox import commands, manifest, seed
 from bot.sandbox.feed import Feed
 from bot.sandbox.limits import JSON
 from bot.sandbox.seed import Channel, ChannelId, User, UserId
@@ -248,6 +248,7 @@ class Workspace:
             "users": [msgspec.to_builtins(user) for user in self.users.values()],
             "channels": [page_channel(channel) for channel in self.channels.values()],
             "commands": msgspec.to_builtins((*commands.COMMANDS, commands.INVITE)),
+            "shortcuts": manifest.SHORTCUTS,
             "messages": listed,
             "homes": {user: self.homes.get(user) for user in self.modals},
             "modals": self.modals,

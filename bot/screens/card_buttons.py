@@ -53,12 +53,7 @@ class CardButtons:
         )
 
     def _open_end(self, body: JSON, caller: Caller) -> Message:
-        """Ask before the end; only those who may end it are asked."""
-        state = self._presses.deployment(body, caller)
-        check(Permission.END, state, caller, self._context)
-        if reply := handlers.ends_already(state):
-            return reply
-        return self._presses.opened(caller, end_question.modal(state), f"{SLASH} down {state.name}")
+        return handlers.ask_to_end(self._presses.deployment(body, caller), caller, self._context)
 
     def _keep(self, body: JSON, caller: Caller) -> Message:
         """Move the end that the button's message announces. A second press moves it no further."""

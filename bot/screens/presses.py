@@ -1,5 +1,6 @@
 """What people press: acks a button, a modal or a shortcut in time, and shows the result to the person."""
 
+import logging
 import secrets
 import time
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from concurrent.futures import Executor, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
+from redis.exceptions import RedisError
 from slack_bolt import Ack, BoltContext
 
 from bot.admission import ACK_BY, ACK_WITHIN, OUTSIDE
@@ -18,11 +20,12 @@ from bot.language.command import SLASH
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackFailed
 from bot.slack.message import JSON, Message
+from bot.slack.message import NOTHING as NOTHING  # noqa: PLC0414 - part of what a press returns
+from bot.views.escape import unmarked
 from workers.deployment.events import DeploymentId
 from workers.deployment.state import Deployment
 
-NOTHING = Message(text="")
-"""The result of a press that is visible already, as on the card or in a modal that opened."""
+_LOG = logging.getLogger(__name__)
 
 NOT_CERTAIN = f"This took too long, and may or may not have been stored. Check `{SLASH} status`, then try again."
 
@@ -90,6 +93,17 @@ class Presses:
                 f"The window could not be opened: {failed} Press again in a moment.", hint=instead
             ) from failed
 
+    def post_later(self, channel: str, message: Message) -> None:
+        """Post a message, without a wait for it. If it fails, that is logged."""
+
+        def post() -> None:
+            try:
+                self.slack.insist(lambda: self.slack.post(channel, message), after_away=False)
+            except (SlackFailed, RedisError) as failed:
+                _LOG.warning("A message could not be posted in %s: %s", channel, failed)
+
+        self._later.submit(post)
+
     def deployment(self, body: JSON, caller: Caller) -> Deployment:
         """The deployment whose id is a button's value, if the caller may see it. Raises CommandError."""
         return self.by_id(value_of(body), caller)
@@ -124,11 +138,12 @@ class _Outcome:
         return message
 
     def errors(self, view: JSON, message: Message) -> dict[str, str]:
-        """The errors by the block_id of an input. None: the work succeeded, or the modal has no input."""
+        """The errors as plain text, by the block_id of an input. None: the work succeeded, or there is no input."""
         first = next(iter(values_of(view)), None)
         if self._is_done or first is None:
             return {}
-        return self._errors or {first: message.text}
+        shown = self._errors or {first: message.text}
+        return {block: unmarked(sentence) for block, sentence in shown.items()}
 
 
 def until_ack(context: BoltContext) -> float:

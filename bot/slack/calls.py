@@ -38,8 +38,6 @@ BAD_BLOCKS = frozenset(
         "invalid_attachments",  # two tables in a message, also where Slack made them from Markdown
     }
 )
-NEW_BLOCKS = "blocks of 2026"
-"""The name under which `note` records that Slack refuses the blocks `container` and `context_actions`."""
 BAD_METADATA = frozenset(
     {"invalid_metadata_format", "invalid_metadata_schema", "metadata_too_large", "metadata_must_be_sent_from_app"}
 )
@@ -295,9 +293,13 @@ class SlackCalls:
         """Open a modal; returns it as Slack stores it. A trigger is valid once, and for three seconds."""
         return self._call("views.open", self._web.views_open, trigger_id=trigger, view=view).get("view") or {}
 
-    def update_view(self, view_id: str, view: JSON, *, shown: str) -> None:
-        """Replace an open modal. `shown`: the hash of the view that is replaced; Slack refuses if it has changed."""
-        self._call("views.update", self._web.views_update, view_id=view_id, view=view, hash=shown)
+    def update_view(self, view_id: str, view: JSON, *, shown: str) -> str:
+        """Replace an open modal, and return the new view's hash.
+
+        `shown`: the hash of the view that is replaced; Slack refuses if it has changed.
+        """
+        updated = self._call("views.update", self._web.views_update, view_id=view_id, view=view, hash=shown)
+        return str((updated.get("view") or {}).get("hash") or "")
 
     def publish_home(self, user: str, view: JSON, *, leave: int = 0) -> None:
         """Replace a person's Home tab. `leave`: number of calls that stay available to others."""

@@ -35,6 +35,7 @@ class PersonFacts(Struct, frozen=True, kw_only=True):
     is_guest: bool = False
     is_deleted: bool = False
     """Whether the account is deactivated."""
+    name: str = ""
     tz: str = ""
     """The IANA name of their time zone, as `Europe/Amsterdam`; empty if Slack reports none."""
 
@@ -61,5 +62,6 @@ def person_facts(user: JSON) -> PersonFacts:
         enterprise=enterprise or "",
         is_guest=bool(user.get("is_restricted") or user.get("is_ultra_restricted")),
         is_deleted=bool(user.get("deleted")),
+        name=str(user.get("real_name") or user.get("name") or ""),
         tz=user.get("tz") or "",
     )

@@ -18,6 +18,10 @@ class Message(Struct, frozen=True):
     """Blocks without kinds that only newer versions of Slack have, for where it refuses `blocks`; empty: the same."""
 
 
+NOTHING = Message(text="")
+"""The result of what is visible already, as on the card or in a modal that opened: no message is shown."""
+
+
 class Identity(Struct, frozen=True, kw_only=True):
     """The bot's ids and names. Empty where Slack did not return them."""
 

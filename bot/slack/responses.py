@@ -6,7 +6,7 @@ from slack_bolt import Ack
 from slack_sdk.errors import SlackClientError
 from slack_sdk.webhook import WebhookClient
 
-from bot.slack.message import JSON, Message
+from bot.slack.message import JSON, NOTHING, Message
 
 RESPONSE_TIMEOUT = 10
 """Seconds for one request."""
@@ -16,6 +16,9 @@ _OK = 200
 
 def in_ack(ack: Ack, message: Message) -> None:
     """Answer a command in its ack, which needs no further call."""
+    if message == NOTHING:
+        ack()
+        return
     ack(text=message.text, blocks=list(message.blocks) or None, response_type="ephemeral")
 
 

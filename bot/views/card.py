@@ -7,6 +7,7 @@ from bot.slack.message import Message
 from bot.views import attempts, endpoint, ladder, ladder_tasks, lost_control, offers, words
 from bot.views.amounts import count, duration, moment, seconds
 from bot.views.blocks import Block, actions, button, context, fenced, header, section
+from bot.views.command_button import again, form_button
 from bot.views.escape import clip, code, escape, inert
 from bot.views.readers import read_by
 from bot.views.rungs import missing_quota
@@ -262,10 +263,9 @@ def tested(deployment: Deployment, limit: int) -> str:
 
 def _buttons(deployment: Deployment) -> list[Block]:
     id_ = deployment.id
-    status = condition_of(deployment).status
-    if status is DeploymentStatus.ENDED:
-        return []
     details = button("Details", "card_details", id_)
+    if deployment.ended:
+        return [actions([form_button(again(deployment), "Launch again…"), details])]
     if is_ending(deployment):
         return [actions([details])]
     decides = awaits_decision(deployment)

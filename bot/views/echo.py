@@ -20,12 +20,12 @@ _FENCE = re.compile(r"```(?:[\w+-]*\n)?(.*?)\n?(?:```\n?|\Z)", re.DOTALL)
 _CODE = re.compile(r"`([^`\n]+)`")
 
 
-def echo(user: str, deployment: str, prompt: str, names: Mapping[str, str]) -> Message:
-    """`names`: of the people whose ids stand in the prompt. They are shown, and not mentioned.
+def echo(user: str, deployment: str, prompt: str, names: Mapping[str, str], about: str = "") -> Message:
+    """`names`: of the people whose ids stand in the prompt. They are shown, and not mentioned. `about`: mrkdwn.
 
     The blocks are rich text, in which Slack parses nothing: neither mentions nor links.
     """
-    head = f"<@{user}> asks *{escape(deployment)}*:"
+    head = f"<@{user}> asks *{escape(deployment)}*{about}:"
     prompt = PERSON.sub(lambda found: f"@{names.get(found[1], 'somebody')}", prompt)
     listed = prompt if len(prompt) <= LISTED else f"{prompt[:LISTED]}…"
     text = "\n".join([head, *(f"> {escape(line)}" for line in listed.split("\n"))])

@@ -2,11 +2,24 @@
 
 from typing import Any
 
-from bot.views.blocks import plain, section
+from bot.language.command import SLASH
+from bot.slack.message import Message
+from bot.views.blocks import actions, plain, section
+from bot.views.command_button import command_button
 from bot.views.escape import escape
 from workers.deployment.state import Deployment
 
 CALLBACK = "end_deployment"
+
+
+def message(deployment: Deployment) -> Message:
+    """The same question with a button, for when Slack refuses the modal."""
+    press = command_button("End it", f"{SLASH} down {deployment.name}", deployment.id, style="danger")
+    return Message(question(deployment), (section(question(deployment)), actions([press])))
+
+
+def question(deployment: Deployment) -> str:
+    return f"End *{escape(deployment.name)}*? {_removed(deployment)}, and its keys stop working."
 
 
 def modal(deployment: Deployment) -> dict[str, Any]:
@@ -18,7 +31,7 @@ def modal(deployment: Deployment) -> dict[str, Any]:
         "title": plain(f"End {deployment.name}?", 24),
         "submit": plain("End it", 24),
         "close": plain("Keep it", 24),
-        "blocks": [section(f"End *{escape(deployment.name)}*? {_removed(deployment)}, and its keys stop working.")],
+        "blocks": [section(question(deployment))],
     }
 
 

@@ -2,9 +2,13 @@
 
 import re
 
+from bot.language.typed_text import plain
+
 INVISIBLE_JOINER = "\N{WORD JOINER}"
 
 _BROADCAST = re.compile(r"@(?=(?:channel|here|everyone|group)\b)", re.IGNORECASE)
+_BOLD = re.compile(r"(?<![\w*])\*([^\s*](?:[^*\n]*[^\s*])?)\*(?![\w*])")
+_DATE = re.compile(r"<!date\^[^<>|]*\|([^<>]*)>")
 _HALF_ENTITY = re.compile(r"^(?:[a-z]{0,3};)")
 _LINK_CUT = re.compile(r"(?:https?://|<[@!#h])[^\s<>]*$")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -42,6 +46,11 @@ def code(text: str) -> str:
     """Text between backticks, on one line."""
     shown = inert(" ".join(text.split())).replace("`", "'")
     return f"`{shown}`"
+
+
+def unmarked(text: str) -> str:
+    """Mrkdwn as plain text, in which Slack would show the marks themselves, as in the errors of a modal."""
+    return plain(_BOLD.sub(r"\1", _DATE.sub(r"\1", text)).replace("`", "")).replace(INVISIBLE_JOINER, "")
 
 
 def clip(text: str, limit: int) -> str:

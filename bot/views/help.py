@@ -4,7 +4,8 @@ from msgspec import Struct
 
 from bot.language.command import SAME_AS, SLASH, USAGES, usage
 from bot.slack.message import Message
-from bot.views.blocks import context, section
+from bot.views.blocks import actions, context, section
+from bot.views.command_button import form_button
 
 
 class CommandHelp(Struct, frozen=True, kw_only=True):
@@ -18,6 +19,7 @@ ENTRIES = {
     "launch": CommandHelp(
         about="find the cheapest machine that fits, start the model, and show its endpoint",
         more=(
+            "`/mixtral` alone opens a form with the same options and the price of your choice. "
             "Without RECIPE, the installation's default recipe is launched. `as NAME` names the deployment. "
             "`--spot` rents spot machines, `--gpus` and `--clouds` limit the offers, `--max-price` is the maximum in "
             "USD per hour and replica, `--for` and `--until` set when it ends, which the channel is told 15 minutes "
@@ -83,14 +85,33 @@ ENTRIES = {
         more=("Offers that cannot be taken are listed with the reason and how to fix it."),
         examples=("plan mixtral-8x7b --spot",),
     ),
+    "cost": CommandHelp(
+        about="what the machines have cost, by deployment and day",
+        more=(
+            "Of the deployments that you can see, also those that have ended: all, or those of one name, one launcher "
+            "or one channel. Without a period, it shows this month."
+        ),
+        examples=("cost", "cost fast week", "cost @ada month"),
+    ),
     "recipes": CommandHelp(
         about="what can be launched",
         more=("Recipes are SkyPilot service YAML files; `MIXTRAL_RECIPES` names a folder of your own."),
         examples=("recipes",),
     ),
+    "config": CommandHelp(
+        about="this channel's default deployment, system prompt, temperature, and whether threads are answered unasked",
+        more=(
+            "It opens a form for people who launched a deployment in the channel and the admins; others see what is "
+            "set. A change is announced in the channel. In a direct message with me, you set your own."
+        ),
+        examples=("config",),
+    ),
     "down": CommandHelp(
         about="end a deployment and all its machines",
-        more=("Its keys stop working immediately. Only the launcher and the admins can end a deployment."),
+        more=(
+            "A window asks you first. Its keys stop working immediately. Only the launcher and the admins can end a "
+            "deployment."
+        ),
         examples=("down fast",),
     ),
     "help": CommandHelp(
@@ -123,8 +144,9 @@ def _all() -> Message:
             context(
                 f"`{SLASH} help COMMAND` shows options and examples. To ask a model, mention me or write to me. "
                 "A message to me that is a whole command, such as `help` or `status`, is carried out if it changes "
-                "nothing."
+                "nothing; for one that changes something, I show you a button."
             ),
+            actions([form_button(f"{SLASH} launch")]),
         ),
     )
 

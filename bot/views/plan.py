@@ -7,7 +7,8 @@ from bot.language.suggestions import command_text, flags
 from bot.slack.message import Message
 from bot.views import ladder
 from bot.views.amounts import count
-from bot.views.blocks import context, header, listed, section
+from bot.views.blocks import actions, context, header, listed, section
+from bot.views.command_button import command_button, form_button, is_short
 from bot.views.escape import code, escape
 from bot.views.recipes import notes
 from recipes.schema import Recipe
@@ -42,4 +43,6 @@ def plan(recipe: Recipe, rungs: Sequence[Rung], asked: Plan, priced: str | None 
     prices = f"Prices {escape(priced)}. " if priced else ""
     launch = command_text(Launch(recipe=asked.recipe or recipe.name, limits=asked.limits))
     blocks.append(context(f"{prices}Nothing was started; {code(launch)} starts it."))
+    now = [command_button("Launch", launch)] if usable and is_short(launch) else []
+    blocks.append(actions([*now, form_button(launch, "Change and launch…")]))
     return Message(summary, tuple(blocks))

@@ -43,14 +43,14 @@ def changed(before: Deployment, after: Deployment, now: datetime) -> Message:
         change = f"*{name}* is scaled from {count(before.wanted, 'replica')} to {after.wanted}."
     parts = [
         change,
-        _cost(before, after, now),
+        cost(before, after, now),
         _ends(after),
         moved_on(after.recipe) if after.wanted else _without(after),
     ]
     return Message(" ".join(part for part in (*parts, "Follow it on its card.") if part))
 
 
-def _cost(before: Deployment, after: Deployment, now: datetime) -> str:
+def cost(before: Deployment, after: Deployment, now: datetime) -> str:
     """What the change costs, or saves, by the prices of the ladder; empty if nothing."""
     change = hourly_change(before, after, now)
     if change is None:

@@ -21,6 +21,7 @@ NARROW: ViewportSize = {"width": 390, "height": 844}
 LOOKS: tuple[tuple[ViewportSize, Literal["light", "dark"]], ...] = (
     (NARROW, "light"),
     (NARROW, "dark"),
+    (WIDE, "light"),
     (WIDE, "dark"),
 )
 ANSWERED_WITHIN = 150_000.0
@@ -136,7 +137,7 @@ class Screen:
         assert not wrong, "\n".join(wrong)
 
     def look_narrow_and_dark(self, name):
-        """Repeat the check in a telephone's size and in dark mode, and restore both."""
+        """Repeat the check in both sizes, light and dark, and restore size and mode."""
         for size, scheme in LOOKS:
             self.page.set_viewport_size(size)
             self.page.emulate_media(color_scheme=scheme)
@@ -161,3 +162,11 @@ class Screen:
     def _request(self, request):
         if not request.url.startswith((self.address, "data:", "blob:")):
             self.complaints.append(f"fetched from elsewhere: {request.url}")
+
+
+def choose_in_menu(screen, message, label):
+    """Choose an action in the menu of a message."""
+    message.hover()
+    message.get_by_test_id("message-menu").click()
+    screen.look()
+    message.get_by_test_id("menu-item").filter(has_text=label).click()

@@ -12,7 +12,7 @@ from slack_sdk import WebClient
 from bot.sandbox import seed
 from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
-from tests.browser.screen import NARROW, WIDE, Screen
+from tests.browser.screen import NARROW, WIDE, Screen, choose_in_menu
 from tests.person import GENERAL, ROBIN, Person
 
 pytestmark = pytest.mark.browser
@@ -389,6 +389,19 @@ def test_new_messages_are_announced_only_to_a_reader_who_does_not_see_them(desk)
     expect(desk.screen.messages().last).to_be_in_viewport()
 
 
+def test_a_link_to_a_message_leads_to_it_on_the_page(desk):
+    away = desk.show({"type": "section", "text": plain("Far up")})
+    link = desk.client.chat_getPermalink(channel=GENERAL, message_ts=away.get_attribute("data-ts"))["permalink"]
+    for n in range(30):
+        desk.show({"type": "section", "text": plain(f"Line {n}")})
+    shown = desk.show({"type": "section", "text": {"type": "mrkdwn", "text": f"<{link}|Card>"}})
+    expect(shown).to_be_in_viewport()
+    expect(away).not_to_be_in_viewport()
+    shown.get_by_role("link", name="Card").click()
+    expect(away).to_be_in_viewport()
+    desk.screen.look()
+
+
 def test_the_composer_is_as_high_as_its_text_after_the_window_changes(desk):
     composer = desk.screen.test_id("composer")
     composer.fill("A sentence that is longer than a telephone is wide. " * 3)
@@ -419,11 +432,3 @@ def test_an_own_message_is_edited_as_it_was_typed_and_deleted(desk):
     choose_in_menu(desk.screen, own, "Delete message…")
     desk.screen.test_id("confirm-yes").click()
     expect(desk.screen.test_id("message-list")).not_to_contain_text("is 2 < 3?")
-
-
-def choose_in_menu(screen, message, label):
-    """Choose an action in the menu of a message."""
-    message.hover()
-    message.get_by_test_id("message-menu").click()
-    screen.look()
-    message.get_by_test_id("menu-item").filter(has_text=label).click()

@@ -44,6 +44,7 @@ NOT_OF_SLACK = {
     "of a header": {"content-length", "content-type", "location", "retry-after", "x-oauth-scopes"}
     | {"x-slack-request-timestamp", "x-slack-signature"},
     "of a form": {"payload"},
+    "of metadata, which is as the app sent it": {"question", "replaces"},
 }
 """Keys that the product reads of other objects than Slack's answers and events."""
 
@@ -186,8 +187,12 @@ def happen(played, posted):
     robin.open_home()
     robin.command(MIXTRAL, "/mixtral status")
     robin.press(next(m for m in robin.messages(MIXTRAL) if m["ts"] == posted), "b")
+    for message in robin.messages(MIXTRAL):
+        robin.shortcut(message) if message["user"] == ROBIN else None
     for end in ("dismiss", "submit"):
         played.call("views.open", trigger_id=played.last("block_actions")["trigger_id"], view=MODAL)
+        [view] = robin.modals()
+        played.call("views.update", view_id=view["id"], view=MODAL, hash=view["hash"])
         [view] = robin.modals()
         robin.dismiss(view) if end == "dismiss" else robin.submit(view, {"i": "2"})
         robin.press_in(robin.home(), "b")
@@ -262,7 +267,7 @@ def called():
 
 def listened():
     """The events, payloads and message subtypes that the product listens to, and those that its manifest orders."""
-    found = {"slash_commands", "block_actions", "view_submission"}
+    found = {"slash_commands", "block_actions", "message_action", "view_submission"}
     subtypes = {name.split()[2] for name in {key.name for key in shapes()} if name.startswith("event message ")}
     ordered = json.loads(MANIFEST.read_text(encoding="utf-8"))["settings"]["event_subscriptions"]["bot_events"]
     found |= {f"event {event.partition('.')[0]}" for event in ordered}

@@ -80,7 +80,9 @@ def command(line, person, text):
     def acked():
         try:
             before = len(person.ephemerals(GENERAL))
-            done = person.command(GENERAL, f"/mixtral {text}").get("acked")
+            word, _, name = text.partition(" ")
+            typed = person.end(GENERAL, name) if word == "down" else person.command(GENERAL, f"/mixtral {text}")
+            done = typed.get("acked")
             return done and not any("Redis" in words(m) for m in person.ephemerals(GENERAL)[before:])
         except (httpx.HTTPError, AssertionError):
             return False

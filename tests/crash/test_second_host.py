@@ -73,7 +73,7 @@ def test_a_second_host_that_takes_over_writes_nothing_off_and_buys_nothing(line)
         assert events(line, ids, MachineGone) == []
         assert len(events(line, ids, LaunchIntended)) == len(ids)
         for name in ids:
-            person.command(GENERAL, f"/mixtral down {name}")
+            person.end(GENERAL, name)
         line.wait(lambda: not Log(line.redis()).names(), 60, "the end of both")
         assert line.machines() == []
         assert [s for s in LocalDriver(line.home).owned(line.installation) if s.presence is Presence.RUNNING] == []

@@ -14,9 +14,11 @@ from bot.commands.sight import Askable, Sight
 from bot.language.command import Command
 from bot.language.grammar import parse
 from bot.language.question import Question
+from bot.prompting.ask_drafts import AskDrafts
+from bot.prompting.channel_store import ChannelStore
 from bot.prompting.given_answers import GivenAnswers
 from bot.slack.facts import ChannelFacts, PersonFacts
-from bot.slack.message import Message
+from bot.slack.message import JSON, Message
 from tests.builders.logs import Logs
 from tests.person import words as words_of
 from workers.api import Deployments
@@ -57,6 +59,13 @@ class Channels:
         self.whispered: list[tuple[str, str, str]] = []
         self.refuses: str | None = None
         self.companies: tuple[str, ...] = ()
+        self.opened: list[JSON] = []
+        """The modals that were opened. None opens while `refuses` is set."""
+
+    def open_modal(self, trigger: str, view: JSON) -> None:
+        if self.refuses:
+            raise NotShown(self.refuses)
+        self.opened.append(view)
 
     def readers(self, channel: str) -> tuple[str, ...]:
         return self.companies
@@ -123,6 +132,8 @@ class Office:
             ladder=lambda *_: ((), "nothing fits"),
             priced=lambda: "read today",
             answers=self.answers,
+            settings=ChannelStore(redis),
+            drafts=AskDrafts(redis),
             given=GivenAnswers(redis),
             channels=self.channels,
             admins=frozenset({"UADMIN"}),

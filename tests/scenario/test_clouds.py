@@ -71,7 +71,7 @@ def robin(line):
 
 def end_all(line, person):
     for name in line.redis().hgetall("mixtral:names"):
-        person.command(GENERAL, f"/mixtral down {name.decode()}")
+        person.end(GENERAL, name.decode())
     line.wait(lambda: not line.redis().hgetall("mixtral:names"), 30, "the end of all deployments")
     if all_launches(line):
         for sighting in line.machines():  # those that nobody knows any more

@@ -23,6 +23,8 @@ from bot.commands.strangers import Home
 from bot.language.question import Question
 from bot.listeners import Listeners
 from bot.prompting import pool as prompting
+from bot.prompting.ask_drafts import AskDrafts
+from bot.prompting.channel_store import ChannelStore
 from bot.prompting.given_answers import GivenAnswers
 from bot.prompting.store import Threads
 from bot.run import quick_redis, slack_of
@@ -45,6 +47,7 @@ from workers.run import ladder_of
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 CONDIMENTS = "Name three condiments."
+WORKERS = 4
 
 
 class Answers:
@@ -75,7 +78,7 @@ class Answers:
 class Bot:
     """A bot as `run` wires it, without its follower and its answers."""
 
-    def __init__(self, redis, slack, home):
+    def __init__(self, redis, slack, home, ladder=None):
         environ = {
             "SLACK_BOT_TOKEN": BOT_TOKEN,
             "SLACK_APP_TOKEN": APP_TOKEN,
@@ -96,9 +99,11 @@ class Bot:
         self.context = CommandContext(
             deployments=self.requests,
             recipes=RecipeCatalog((RECIPES,), {}, "scripted"),
-            ladder=ladder_of(settings.workers, {}),
+            ladder=ladder or ladder_of(settings.workers, {}),
             priced=lambda: "read today",
             answers=self.answers,
+            settings=ChannelStore(redis),
+            drafts=AskDrafts(redis),
             given=GivenAnswers(redis),
             channels=channels,
             admins=frozenset(),
@@ -106,7 +111,7 @@ class Bot:
             askable=Askable(self.requests, sight),
             now=lambda: datetime.now(UTC),
         )
-        self._later = ThreadPoolExecutor(4)
+        self._later = ThreadPoolExecutor(WORKERS)
         self.app = app_of(BOT_TOKEN, slack.api_url)
         calls = slack_of(settings, redis)
         admission = Admission(
@@ -126,6 +131,11 @@ class Bot:
     def put(self, name):
         """A deployment of Robin's that answers."""
         return self.running.put(name, "http://127.0.0.1:1", MIXTRAL, user=ROBIN)
+
+    def idle(self):
+        """Wait until no command or press is being worked on."""
+        for working in [self._later.submit(time.sleep, 0.05) for _ in range(WORKERS)]:
+            working.result()
 
     def close(self):
         self._close()
@@ -169,7 +179,7 @@ def answered(person, text, channel=MIXTRAL):
 def test_reading_commands_are_answered_in_the_ack_alone(bot, robin):
     bot.put("fast")
     calls = len(robin.calls())
-    assert "/mixtral launch" in answered(robin, "/mixtral")
+    assert "/mixtral launch" in answered(robin, "/mixtral help")
     assert "/mixtral scale NAME N" in answered(robin, "/mixtral help scale")
     assert "scripted" in answered(robin, "/mixtral recipes")
     assert "fast" in answered(robin, "/mixtral status")
@@ -465,15 +475,23 @@ def test_in_a_direct_message_help_is_a_command_whose_answer_stays(bot, robin):
     assert len(bot.answers.asked) == 1
 
 
-def test_what_a_mention_may_not_do_is_answered_with_what_to_type(bot, robin, ada):
+def test_what_a_mention_may_not_do_is_done_by_one_press_of_the_button_in_its_answer(bot, robin, ada):
     bot.put("fast")
-    for typed in ("launch scripted --spot", "scale fast 5", "down fast"):
-        said = words(heard(robin, MIXTRAL, f"@mixtral {typed}"))
-        assert "Nothing was changed" in said
-        assert f"`/mixtral {typed}`" in said
+    said = ("launch as x", "scale fast 5", "down fast")
+    launch, scale, end = (heard(robin, MIXTRAL, f"@mixtral {typed}") for typed in said)
+    assert "Launch *x*?" in words(launch)
+    assert "Scale *fast* from 1 to 5?" in words(scale)
+    assert "End *fast*?" in words(end)
     assert "only they may end it" in words(heard(ada, MIXTRAL, "@mixtral down fast"))
     [state] = bot.requests.all()
     assert (state.wanted, state.stopped_by) == (1, None)
+    for _ in range(2):
+        robin.press(launch, "do_command")
+    robin.press(scale, "do_command")
+    robin.wait_for_ephemeral("from 1 replica to 5")
+    robin.press(end, "do_command")
+    robin.wait_for_ephemeral("Ending *fast*")
+    assert {s.name: s.stopped_by for s in bot.requests.all()} == {"fast": ROBIN, "x": None}
     assert bot.answers.asked == []
 
 

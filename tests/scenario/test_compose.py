@@ -74,7 +74,7 @@ def test_what_the_compose_file_starts_launches_a_model_that_answers_through_hapr
         robin.command(GENERAL, "/mixtral ask Name three condiments.")
         asked = robin.wait_for_message(GENERAL, lambda m: "Name three condiments." in words(m))["ts"]
         robin.wait_for_message(GENERAL, lambda m: "comes from a script" in words(m), thread_ts=asked, timeout=30)
-        robin.command(GENERAL, "/mixtral down scripted")
+        robin.end(GENERAL, "scripted")
         robin.wait_for(lambda _: not line.machines(), 30)
 
 

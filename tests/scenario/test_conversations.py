@@ -1,7 +1,13 @@
 """Answers of models that think first, to threads of any length and script, with code of any depth."""
 
-import pytest
+import re
+from datetime import timedelta
 
+import pytest
+from msgspec.structs import replace
+
+from bot.prompting import pacing
+from bot.sandbox.seed import BOT_USER
 from tests.answering import engine, line, place, slack
 from tests.person import MIXTRAL, words
 
@@ -27,6 +33,104 @@ def test_while_a_model_thinks_the_thread_says_so_and_the_answer_is_without_its_t
     place.robin.say(MIXTRAL, "And a spice?", ts)
     place.settled(ts)
     assert engine.asked[1]["messages"][1]["content"] == "Mustard."
+
+
+@pytest.fixture
+def quickly(monkeypatch):
+    """Show thoughts ten times sooner and more often."""
+    monkeypatch.setattr(pacing, "THINKING_SHOWN_AFTER", pacing.THINKING_SHOWN_AFTER / 10)
+    monkeypatch.setattr(pacing, "THINKING_EVERY", pacing.THINKING_EVERY / 10)
+    monkeypatch.setattr(pacing, "UPDATED", replace(pacing.UPDATED, least=timedelta(seconds=0.1), per_minute=300))
+    monkeypatch.setattr(pacing, "STREAMED", replace(pacing.STREAMED, least=timedelta(seconds=0.1)))
+
+
+THINKS = {"thoughts": ["Hm. "] * 25, "text": "Mustard.", "delay": 0.1}
+
+
+def ours(place, channel, ts):
+    return [m for m in place.robin.messages(channel, ts) if m["user"] == BOT_USER]
+
+
+def test_while_a_model_thinks_a_channel_reads_for_how_long_and_the_same_message_becomes_the_answer(
+    place, engine, quickly
+):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    engine.script = lambda _: THINKS
+    ts = place.robin.say(MIXTRAL, "@mixtral Name a condiment.")
+    first = place.answer(ts, "Thinking for 0 s")
+    assert [block["type"] for block in first["blocks"]] == ["context", "actions"], "with Stop"
+    place.answer(ts, "Thinking for 2 s")
+    place.answer(ts, "Mustard.")
+    place.settled()
+    [answer] = ours(place, MIXTRAL, ts)
+    assert answer["ts"] == first["ts"]
+    assert [block["type"] for block in answer["blocks"]] == [
+        "markdown",
+        "container",
+        "context",
+        "actions",
+        "context_actions",
+    ]
+    assert re.search("Thought for [23] s", words(answer))
+
+
+def test_while_a_model_thinks_a_direct_message_says_for_how_long(place, engine, quickly):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    engine.script = lambda _: THINKS
+    dm = place.robin.open_dm()
+    ts = place.robin.say(dm, "Name a condiment.")
+    place.robin.wait_for(lambda p: status(p, dm, ts) == "has been thinking for 1 s …")
+    place.answer(ts, "Mustard.", channel=dm)
+    place.settled()
+    [answer] = ours(place, dm, ts)
+    assert re.search("Thought for [23] s", words(answer))
+    assert place.robin.session(dm, ts) == "active"
+    assert status(place.robin, dm, ts) == ""
+    engine.script = lambda _: THINKS | {"thoughts": ["Hm. "] * 300}
+    ts = place.robin.say(dm, "Name another.")
+    place.robin.wait_for(lambda p: "thinking for" in status(p, dm, ts))
+    place.robin.press_stop(dm, ts)
+    place.settled()
+    assert status(place.robin, dm, ts) == ""
+
+
+def status(person, channel, ts):
+    return person.state()["statuses"].get(f"{channel}:{ts}", "")
+
+
+def test_a_process_that_dies_while_the_model_thinks_leaves_one_message_and_the_next_one_writes_the_answer_there(
+    place, engine, quickly
+):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    bot = place.bot()
+    engine.script = lambda _: THINKS | {"thoughts": ["Hm. "] * 300}
+    ts = place.robin.say(MIXTRAL, "@mixtral Name a condiment.")
+    first = place.answer(ts, "Thinking for")
+    place.end(bot)
+    engine.script = lambda _: {"text": "Mustard."}
+    place.bot()
+    place.answer(ts, "Mustard.")
+    place.settled()
+    assert [message["ts"] for message in ours(place, MIXTRAL, ts)] == [first["ts"]]
+
+
+def test_stop_while_the_model_thinks_ends_it_at_the_engine_and_leaves_a_sentence_with_regenerate(
+    place, engine, quickly
+):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    engine.script = lambda _: THINKS | {"thoughts": ["Hm. "] * 300}
+    ts = place.robin.say(MIXTRAL, "@mixtral Name a condiment.")
+    place.robin.press(place.answer(ts, "Thinking for"), "answer_stop")
+    place.robin.wait_for(lambda _: engine.left == 1 and engine.open == 0, 1.0)
+    place.settled()
+    [answer] = ours(place, MIXTRAL, ts)
+    assert words(answer).split("\n")[0] == "This answer was stopped."
+    assert [e["action_id"] for b in answer["blocks"] if b["type"] == "actions" for e in b["elements"]] == [
+        "answer_again"
+    ]
 
 
 def test_an_answer_that_ends_in_its_thoughts_says_so_and_what_to_do(place, engine):
@@ -81,12 +185,12 @@ def test_what_people_wrote_in_a_long_thread_leaves_room_for_the_question_after_i
     place.bot()
     refuses(engine, 1.5)
     ts = place.robin.say(MIXTRAL, TEN)
-    for n in range(60):
+    for n in range(200):
         (place.robin, place.ada)[n % 2].say(MIXTRAL, f"{n}: {TEN * 8}", ts)
     place.robin.say(MIXTRAL, f"@mixtral {TEN}", ts)
     place.settled(ts)
     [turn] = engine.asked[-1]["messages"]
-    assert turn["content"].endswith(f"59: {TEN * 8}\n\n{TEN}")
+    assert turn["content"].endswith(f"199: {TEN * 8}\n\n{TEN}")
     assert "longer than" not in place.said(ts)
 
 

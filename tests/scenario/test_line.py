@@ -5,12 +5,12 @@ import pytest
 
 from tests import loopback
 from tests.line import Line
-from tests.person import GENERAL, MIXTRAL, Person, words
+from tests.person import GENERAL, MIXTRAL, Person, filled, words
 
 
 @pytest.fixture(scope="module")
 def line(tmp_path_factory):
-    with Line(tmp_path_factory.mktemp("line")) as started:
+    with Line(tmp_path_factory.mktemp("line"), MIXTRAL_DEFAULT_RECIPE="smollm2-135m") as started:
         yield started
 
 
@@ -19,7 +19,7 @@ def robin(line):
     with Person(line.page) as person:
         yield person
         for name in line.redis().hgetall("mixtral:names"):  # what a test that failed has left to the next
-            person.command(GENERAL, f"/mixtral down {name.decode()}")
+            person.end(GENERAL, name.decode())
         line.wait(lambda: not line.machines(), 30, "the end of all machines")
 
 
@@ -75,13 +75,29 @@ def test_launch_ask_scale_and_down(line, robin):
 
     # The end frees ports and name, and the card says how long it ran.
     addresses = [m.machine.address for m in line.machines()]
-    robin.command(GENERAL, "/mixtral down small")
+    robin.end(GENERAL, "small")
     card(robin, "small", "Down", "Ran")
     assert line.machines() == []
     for address in addresses:
         with pytest.raises(httpx.ConnectError):
             loopback.get(f"{address}/health")
     assert len([m for m in robin.messages(GENERAL) if "small" in words(m) and m.get("metadata")]) >= 1
+
+
+def test_from_the_home_tab_to_a_model_that_answers_without_typing(line, robin):
+    robin.open_home()
+    home = robin.wait_for(lambda p: p.home())
+    robin.press_in(home, "launch_form")
+    [form] = robin.wait_for(lambda p: p.modals())
+    assert "smollm2-135m: free" in str(form["blocks"][0])
+    assert "*Cheapest now*: CPU only, this machine, free" in words(form)
+    assert robin.submit(form, filled(form, {}))["ok"]
+    tested = ("smollm2-135m", "/v1/chat/completions", "My favourite condiment is")
+    shown = robin.wait_for_message(robin.dm(), lambda m: all(said in words(m) for said in tested), timeout=40)
+    robin.press(shown, "card_down")
+    [question] = robin.wait_for(lambda p: p.modals())
+    robin.submit(question, {})
+    robin.wait_for(lambda _: not line.machines(), 30)
 
 
 def is_answer(message, thread):
@@ -99,7 +115,7 @@ def test_a_question_put_while_it_starts_waits_for_the_answer(line, robin):
     robin.command(MIXTRAL, "/mixtral ask slow What is mustard?")
     question = robin.wait_for_message(MIXTRAL, lambda m: "What is mustard?" in words(m))
     robin.wait_for_message(MIXTRAL, lambda m: is_answer(m, question["ts"]), thread_ts=question["ts"], timeout=40)
-    robin.command(MIXTRAL, "/mixtral down slow")
+    robin.end(MIXTRAL, "slow")
     robin.wait_for(lambda _: not line.machines(), 30)
 
 
@@ -130,5 +146,5 @@ def test_a_secret_that_the_worker_lacks_is_named(line, robin):
 def test_a_model_that_answers_nothing_is_told_of(line, robin):
     robin.command(GENERAL, "/mixtral launch silent")
     card(robin, "silent", "empty answer")
-    robin.command(GENERAL, "/mixtral down silent")
+    robin.end(GENERAL, "silent")
     robin.wait_for(lambda _: not line.machines(), 30)

@@ -149,7 +149,7 @@ def said_on_card(eye, name, *said):
 
 
 def ended(eye, name):
-    eye.person.command(GENERAL, f"/mixtral down {name}")
+    eye.person.end(GENERAL, name)
     said_on_card(eye, name, "is down")
     assert eye.line.machines() == []
 

@@ -231,7 +231,7 @@ def test_a_channel_that_gets_another_id_keeps_its_card_and_its_deployment(tmp_pa
             robin.command(MIXTRAL, f"/mixtral launch smollm2-135m as {name}")
         card = robin.wait_for_message(MIXTRAL, "ends")
         robin.administer("move", channel=MIXTRAL, to="C0MOVED0001")
-        robin.command("C0MOVED0001", "/mixtral down ends")
+        robin.end("C0MOVED0001", "ends")
         robin.wait_for_message("C0MOVED0001", lambda m: m["ts"] == card["ts"] and words(m) != words(card))
         root = robin.say("C0MOVED0001", "@mixtral Hello")  # to the deployment that was launched in this channel
         assert "stays" in words(robin.wait_for_message("C0MOVED0001", "Your question waits", thread_ts=root))

@@ -47,7 +47,7 @@ def launch(eye):
 
     yield launched
     for name in names:
-        eye.person.command(GENERAL, f"/mixtral down {name}")
+        eye.person.end(GENERAL, name)
         eye.line.wait(lambda name=name: eye.card(name, "is down"), 30, f"the end of {name}")
 
 

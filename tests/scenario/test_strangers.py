@@ -201,7 +201,8 @@ def test_while_slack_does_not_answer_the_launcher_ends_a_hidden_deployment(open_
         robin.fault("refuse", method=method, error="internal_error")
     try:
         assert "There is no deployment `closed`" in answered(ada, "/mixtral logs closed", GENERAL)
-        assert "Ending *closed*" in answered(robin, "/mixtral down closed", GENERAL)
+        robin.end(GENERAL, "closed")
+        robin.wait_for(lambda _: bot.requests.get("closed").stopped_by == ROBIN)
     finally:
         robin.clear_faults()
 

@@ -52,7 +52,7 @@ def test_the_first_installation_is_told_on_the_card_and_stops_when_the_deploymen
     engines.unlink()
     robin.command(GENERAL, "/mixtral launch tiny-mixtral as fresh")
     robin.wait_for_message(GENERAL, lambda m: "installing vLLM" in words(m) and "packages" in words(m), timeout=60)
-    robin.command(GENERAL, "/mixtral down fresh")
+    robin.end(GENERAL, "fresh")
     robin.wait_for(lambda _: not line.machines(), 30)
     assert not (engines / CPU.name / WHOLE).exists()
     shutil.rmtree(engines)
@@ -77,7 +77,7 @@ def test_a_tiny_mixtral_is_launched_through_vllm_and_answers_a_chat(line, robin)
     folder = LocalDriver(line.home).machines / sighting.machine.token
     session = MachineFolder(folder).started().pid
     assert len(machine_processes.of_machine(folder, session)) > len(machine_processes.of_machine(folder, None))
-    robin.command(GENERAL, "/mixtral down tiny")
+    robin.end(GENERAL, "tiny")
     robin.wait_for(lambda _: not machine_processes.of_machine(folder, session), 30)
 
 
@@ -89,7 +89,7 @@ def test_its_workers_do_not_outlive_a_machine_s_process_that_is_killed(line, rob
     session = MachineFolder(folder).started().pid
     os.kill(session, signal.SIGKILL)
     robin.wait_for(lambda _: not machine_processes.of_machine(folder, session), 30)
-    robin.command(GENERAL, "/mixtral down again")
+    robin.end(GENERAL, "again")
     robin.wait_for(lambda _: not line.machines(), 60)
 
 

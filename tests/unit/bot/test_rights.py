@@ -20,6 +20,7 @@ from bot.commands.sight import Askable, Sight
 from bot.commands.strangers import Home
 from bot.language.question import Question
 from bot.listeners import Listeners
+from bot.prompting.ask_drafts import AskDraft
 from bot.prompting.given_answers import GivenAnswer, GivenAnswers
 from bot.prompting.routing import RoutedTo, route
 from bot.prompting.store import Threads
@@ -41,6 +42,7 @@ from bot.sandbox.seed import (
     TEAM_ID,
 )
 from bot.slack.facts import ChannelFacts, PersonFacts
+from bot.views.escape import unmarked
 from tests.fakes.office import Office
 from tests.person import words
 from tests.rights import CELLS, COLUMNS, cells, rows
@@ -93,8 +95,10 @@ class Slack:
         return view | {"id": "V1", "hash": "1.a"}
 
     def update_view(self, view_id, view, *, shown):
-        assert (view_id, shown) == ("V1", "1.a")
         self.shown.append(("", words(view)))
+
+    def post(self, channel, message):
+        self.shown.append(("", message.text))
 
     def publish_home(self, user, view):
         self.shown.append((user, words(view)))
@@ -128,7 +132,7 @@ class Workspace:
         directory.channels = {OPS: ChannelFacts(), ACME: ChannelFacts(is_public=True, is_shared=True)}
         directory.joined = {
             OPS: frozenset({ROBIN, ADA}),
-            MIXTRAL: frozenset({ROBIN, ADA, NOOR, GUS, GRID}),
+            MIXTRAL: frozenset({ROBIN, ADA, NOOR, GUS, GRID, BOSS}),
             ACME: frozenset({ROBIN, ADA, EVE}),
         }
         directory.people = dict.fromkeys((ROBIN, ADA, NOOR, BOSS), PersonFacts(team=TEAM_ID)) | {
@@ -163,6 +167,7 @@ class Workspace:
         response = self.app.dispatch(BoltRequest(body=json.dumps(body), mode="socket_mode"))
         assert response.status == 200
         said = [text for _, text in self.slack.shown[before:]]
+        said += [words(view) for view in self.office.channels.opened]
         if response.body:
             ack = json.loads(response.body)
             said += [words(ack), words(ack.get("view") or {}), *(ack.get("errors") or {}).values()]
@@ -215,6 +220,58 @@ class Workspace:
             "type": "modal",
             "callback_id": "scale_deployment",
             "private_metadata": value,
+            "state": {"values": values},
+        }
+        return self.sends(self._interaction("view_submission") | {"view": view})
+
+    def asks_by_form(self, name):
+        by = ROBIN if self.who == "forged" else self.user
+        draft = AskDraft(channel=self.channel, deployment=self.ids.get(name, "d-none"))
+        values = {"question": {"question": {"type": "plain_text_input", "value": "Hi"}}}
+        view = {
+            "type": "modal",
+            "callback_id": "ask_form",
+            "private_metadata": self.context.drafts.add(by, draft),
+            "state": {"values": values},
+        }
+        said = self.sends(self._interaction("view_submission") | {"view": view})
+        return self._routed() or said
+
+    def uses_shortcut(self):
+        body = self._interaction("message_action") | {
+            "callback_id": "ask_about_message",
+            "channel": {"id": self.channel},
+            "message_ts": "5.0",
+            "message": {"type": "message", "user": NOOR, "text": "Mayonnaise is a dressing.", "ts": "5.0"},
+        }
+        return self.sends(body)
+
+    def configures(self, name):
+        view = {
+            "type": "modal",
+            "callback_id": "channel_config",
+            "private_metadata": PLACES[name],
+            "state": {"values": {"system": {"system": {"type": "plain_text_input", "value": "You are a cook."}}}},
+        }
+        return self.sends(self._interaction("view_submission") | {"view": view})
+
+    def resets(self, name):
+        body = self._interaction("block_actions") | {
+            "container": {"type": "view", "view_id": "V1"},
+            "view": {"id": "V1", "hash": "h", "type": "modal"},
+            "actions": [{"type": "button", "action_id": "config_reset", "block_id": "b", "value": PLACES[name]}],
+        }
+        return self.sends(body)
+
+    def sends_form(self, channel):
+        values = {
+            "recipe": {"launching_recipe": {"selected_option": {"value": "scripted"}}},
+            "name": {"name": {"value": "new-1"}},
+        }
+        view = {
+            "type": "modal",
+            "callback_id": "launch_a_model",
+            "private_metadata": json.dumps({"channel": channel, "asks": False}),
             "state": {"values": values},
         }
         return self.sends(self._interaction("view_submission") | {"view": view})
@@ -328,16 +385,26 @@ DEEDS: dict[str, Callable[..., str]] = {
     "scale button": partial(by_id, lambda it, id_: it.presses("card_scale", id_)),
     "scale modal": partial(by_id, lambda it, id_: it.submits(id_, "2")),
     "down": lambda it, name: it.types(f"down {name}"),
+    "command button": lambda it, name: it.presses("do_command", f"{it.ids.get(name, 'd-none')} /mixtral down {name}"),
+    "launch form": lambda it, name: it.presses("launch_form", "/mixtral launch scripted as new-1"),
+    "form submitted": lambda it, name: it.sends_form(OPS if it.who == "forged" else it.channel),
     "down button": partial(by_id, lambda it, id_: it.presses("card_down", id_)),
     "down modal": partial(by_id, lambda it, id_: it.confirms(id_)),
     "keep trying": partial(by_id, lambda it, id_: it.presses("card_keep_trying", id_)),
     "keep button": partial(by_id, lambda it, id_: it.presses("card_keep", f"{id_} {int(UNTIL.timestamp())}")),
     "scale to 0": partial(by_id, lambda it, id_: it.presses("card_scale_to_zero", id_)),
     "choose button": asks_by_button,
+    "ask button": partial(by_id, lambda it, id_: it.presses("card_ask", id_)),
+    "ask form": lambda it, name: it.asks_by_form(name),
+    "ask by shortcut": lambda it, name: it.uses_shortcut(),
+    "config": lambda it, name: it.types("config"),
+    "config form": lambda it, name: it.configures(name),
+    "config reset": lambda it, name: it.resets(name),
     "stop button": stops_by_button,
     "regenerate button": lambda it, name: it.presses("answer_again", of_answer(it, name)),
     "model button": asks_another,
     "feedback button": lambda it, name: it.presses("answer_feedback", f"good {of_answer(it, name)}"),
+    "cost": lambda it, name: it.types("cost"),
     "home": lambda it, name: it.opens_home(),
 }
 
@@ -361,18 +428,29 @@ DONE = {
     "scale": "from 1 replica to 2",
     "scale button": "Replicas",
     "scale modal": "",
-    "down": "Ending",
+    "down": "End *closed-1*?",
+    "command button": "Ending",
+    "launch form": "Recipe",
+    "form submitted": "",
     "down button": "End *closed-1*?",
     "down modal": "",
     "keep trying": "tries again every",
     "keep button": "is kept: it now ends",
     "scale to 0": "from 1 replica to 0",
     "choose button": "Asked",
+    "ask button": "The answer follows in this channel",
+    "ask form": "Asked",
+    "config": "A change is announced here",
+    "config form": "changed the settings",
+    "config reset": "reset to the defaults",
     "stop button": "stopped",
     "regenerate button": "Asked",
     "model button": "Asked",
     "feedback button": "Thank you",
 }
+PLAIN = {"scale modal"}
+"""Modals that show a refusal at their inputs, as plain text."""
+NOT_THEIRS = dict.fromkeys(("config form", "config reset"), "can change these settings. Nothing was changed.")
 OVER = ("ended", "is down", "There is no deployment", "no longer")
 
 
@@ -385,10 +463,12 @@ def test_the_table_is_what_happens(redis, launched, cell):
         case "yes":
             assert DONE[cell.deed] in said
             assert "refused" not in said
+            if cell.deed == "form submitted":
+                assert it.office.requests.get("new-1").place.channel == it.channel
             if cell.deed == "scale modal":
                 assert it.office.requests.get(name).wanted == 2
             ended = it.office.requests.get(name).stopped_by is not None
-            assert ended is (cell.deed in {"down", "down modal"})
+            assert ended is (cell.deed in {"down modal", "command button"})
         case "listed":
             assert name in said
         case "hidden":
@@ -400,9 +480,14 @@ def test_the_table_is_what_happens(redis, launched, cell):
             assert said
             assert cell.deed != "choose button" or not it.office.answers.asked
         case "others":
-            assert f"<@{ROBIN}> launched *{name}*: only they or an admin" in said
+            sentence = NOT_THEIRS.get(cell.deed, f"<@{ROBIN}> launched *{name}*: only they or an admin")
+            assert (unmarked(sentence) if cell.deed in PLAIN else sentence) in said
+        case "shown":
+            assert "can change them" in said
         case "no guest":
             assert "Guests of the workspace cannot launch" in said
+        case "not in":
+            assert "you are not in this channel" in said
         case "stranger":
             assert said == REFUSED.text
         case "silent":

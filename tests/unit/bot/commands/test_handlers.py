@@ -15,7 +15,8 @@ from bot.commands.context import Caller
 from bot.commands.errors import CommandError
 from bot.commands.scale_handler import scale_to
 from bot.commands.settle import settle
-from bot.language.command import Ask, Down, Endpoint, Help, Launch, Logs, Plan, Recipes, Scale, Status
+from bot.language.command import Ask, Down, Endpoint, Help, Launch, Logs, Plan, Recipes, Scale, Status, UsageError
+from bot.language.grammar import parse
 from bot.language.question import Question
 from bot.slack.facts import ChannelFacts, PersonFacts
 from bot.views.amounts import moment
@@ -138,7 +139,8 @@ def test_where_slack_does_not_say_who_reads_a_channel_only_the_launcher_and_the_
     assert "has no log yet" in office.says("logs fast", user="UADMIN")
     assert "has no log yet" in office.says("logs fast", user="U2", channel="C0OPS")  # who types there reads it
     office.directory.asked.clear()
-    assert "Ending *fast*" in office.says("down fast", user="U1")
+    assert office.says("down fast", user="U1") == ""
+    assert "End *fast*?" in str(office.channels.opened)
     assert set(office.directory.asked) <= {"C0OPS"}
 
 
@@ -251,9 +253,38 @@ def test_only_the_launcher_and_admins_change_it_or_see_its_key(office):
         assert "<@UADMIN>" in said
         assert "mxk_" not in said
     assert "mxk_" in office.says(Endpoint(name="fast"), user="UADMIN")
-    assert "Ending *fast*" in office.says(Down(name="fast"), user="UADMIN")
-    assert office.requests.get("fast").stopped_by == "UADMIN"
+    assert office.channels.opened == []
+    assert office.says(Down(name="fast"), user="UADMIN") == ""
+    [asked] = office.channels.opened
+    assert asked["private_metadata"] == office.requests.get("fast").id
+    assert office.requests.get("fast").stopped_by is None
+    office.requests.stop(office.requests.get("fast").id, by="UADMIN")
     assert "already" in office.says(Down(name="fast"))
+
+
+def test_where_slack_opens_no_modal_a_button_asks_before_the_end(office):
+    office.running.put("fast", "http://127.0.0.1:1")
+    office.channels.refuses = "expired_trigger_id"
+    assert "End *fast*? Its replica and its endpoint are removed" in office.says("down fast")
+    assert "only they" in office.says("down fast", user="U2")
+    assert office.requests.get("fast").stopped_by is None
+
+
+@pytest.mark.parametrize("typed", ["launch --gpu L4", "launch as what", "lanch"])
+def test_a_launch_that_is_misunderstood_leads_to_the_form(typed):
+    wrong = parse(typed)
+    assert isinstance(wrong, UsageError)
+    assert "launch_form" in str(handlers.misunderstood(wrong).blocks)
+
+
+def test_the_slash_command_alone_opens_the_form_or_shows_the_help(office):
+    assert office.says("") == ""
+    assert office.channels.opened[0]["callback_id"] == "launch_a_model"
+    office.channels.refuses = "expired_trigger_id"
+    assert "`/mixtral launch [RECIPE] [as NAME]`" in office.says("")
+    office.channels.refuses = None
+    office.directory.people["U2"] = PersonFacts(team="T1", is_guest=True)
+    assert "`/mixtral launch [RECIPE] [as NAME]`" in office.says("", user="U2")
 
 
 def test_the_only_deployment_needs_no_name_for_its_endpoint(office):

@@ -119,7 +119,7 @@ def test_once_the_first_key_is_revoked_the_endpoint_says_how_to_make_another(off
 def test_a_key_to_what_has_no_endpoint_or_ends_is_refused(office):
     office.running.start("slow")
     assert "has no endpoint yet" in office.says("key slow new")
-    office.says("down fast")
+    office.requests.stop(office.requests.get("fast").id, by="U1")
     assert "its keys no longer work" in office.says("key fast new")
     assert "its keys no longer work" in office.says("key fast revoke first")
 

@@ -3,16 +3,20 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from bot.commands import message_commands
 from bot.commands.context import Caller
+from bot.commands.one_press import carry_out
 from bot.commands.settle import settle
 from bot.language.command import Command, Help, Status
 from bot.language.grammar import parse
 from bot.language.message_command import whole
 from bot.slack.facts import ChannelFacts, PersonFacts
+from tests.builders.offers import HERE
 from tests.fakes.office import Office
 from tests.person import words
+from workers.placement.ladder import Rung
 
 BOT = "UBOT"
 
@@ -20,6 +24,8 @@ BOT = "UBOT"
 @pytest.fixture
 def office(redis):
     office = Office(redis)
+    here = Rung(offer=HERE, usable=True)
+    office.context = replace(office.context, ladder=lambda *_: ((here,), ""))
     for name in ("fast", "help", "a"):
         office.running.put(name, f"http://127.0.0.1:{len(name)}")
     return office
@@ -33,10 +39,26 @@ def command(office, text, user="U1"):
     return message_commands.command_of(f"<@{BOT}> {text}", BOT, caller(user), office.context)
 
 
-def told(office, text, user="U1"):
+def answered(office, text, user="U1"):
     found = command(office, text, user)
-    said = settle("test", caller(user), lambda: message_commands.answer(found, text, caller(user), office.context))
-    return words({"text": said.text, "blocks": list(said.blocks)})
+    return settle("test", caller(user), lambda: message_commands.answer(found, text, caller(user), office.context))
+
+
+def said(message):
+    return words({"text": message.text, "blocks": list(message.blocks)})
+
+
+def button_of(message):
+    [buttons] = [block for block in message.blocks if block["type"] == "actions"]
+    return next(b["value"] for b in buttons["elements"] if b["action_id"] == "do_command")
+
+
+def pressed(office, value, user="U1"):
+    return said(settle("test", caller(user), lambda: carry_out(value, caller(user), office.context)))
+
+
+def told(office, text, user="U1"):
+    return said(answered(office, text, user))
 
 
 @pytest.mark.parametrize(
@@ -118,20 +140,56 @@ def test_who_may_not_do_it_is_refused_and_not_told_what_to_type(office):
 
 
 @pytest.mark.parametrize(
-    "text", ["launch scripted --spot", "scale fast 5", "down fast", "key fast new", "key fast revoke first"]
+    ("text", "cost", "done"),
+    [
+        (
+            "launch scripted as new-1",
+            "Launch *new-1*? *Cheapest now*: CPU only, this machine, free",
+            "Launching *new-1*",
+        ),
+        ("scale fast 5", "Scale *fast* from 1 to 5?", "from 1 replica to 5"),
+        ("down fast", "End *fast*? Its replica and its endpoint are removed", "Ending *fast*"),
+        ("key fast new", "Make a key to *fast*?", "mxk_"),
+        ("key fast revoke first", "Revoke the key `first` of *fast*?", "is revoked"),
+        ("endpoint fast", "A message cannot show a key.", "mxk_"),
+    ],
 )
-def test_what_changes_something_is_answered_with_what_to_type_and_changes_nothing(office, text):
+def test_what_changes_something_is_done_by_one_press_of_the_button_in_its_answer(office, text, cost, done):
     before = [state.version for state in office.requests.all()]
-    said = told(office, text)
-    assert f"Nothing was changed: a message cannot do that. Type `/mixtral {text}`" in said
-    assert "outside of threads" in said
+    shown = answered(office, text)
+    assert cost in said(shown)
+    assert "mxk_" not in str(shown)
     assert [state.version for state in office.requests.all()] == before
+    assert done in pressed(office, button_of(shown))
 
 
-def test_a_key_is_shown_by_the_slash_command_alone(office):
-    said = told(office, "endpoint fast")
-    assert "`/mixtral endpoint fast`" in said
-    assert "mxk_" not in said
+def test_a_button_launches_once_however_often_it_is_pressed(office):
+    value = button_of(answered(office, "launch scripted as new-1"))
+    for _ in range(2):
+        assert "Launching *new-1*" in pressed(office, value)
+    assert office.nudged == [office.requests.get("new-1").id] * 2
+    office.requests.stop(office.requests.get("new-1").id, by="U1")
+    office.running.append(office.running.story(office.requests.get("new-1").id).ended())
+    assert "*new-1* was launched by this button already, and it is down" in pressed(office, value)
+    assert "new-1" not in [state.name for state in office.requests.all()]
+
+
+@pytest.mark.parametrize("text", ["scale fast 5", "down fast", "key fast new", "endpoint fast"])
+def test_a_press_is_refused_to_others_and_for_another_deployment_of_the_name(office, text):
+    value = button_of(answered(office, text))
+    assert "launched *fast*: only they or an admin" in pressed(office, value, user="U2")
+    fast = office.requests.get("fast").id
+    office.running.append(office.running.story(fast).stopped().ended())
+    assert "has ended, or never existed" in pressed(office, value)
+    office.running.put("fast", "http://127.0.0.1:8")
+    assert "has ended, or never existed" in pressed(office, value)
+    assert office.requests.get("fast").wanted == 1
+    assert office.requests.get("fast").stopped_by is None
+
+
+@pytest.mark.parametrize("value", ["", "-", "- /mixtral status", "- /mixtral ask hi", "d-1 rm -rf", "- /mixtral down"])
+def test_a_forged_value_of_a_button_does_nothing(office, value):
+    assert "no longer valid, so nothing was done" in pressed(office, value)
 
 
 @given(st.text(max_size=80))

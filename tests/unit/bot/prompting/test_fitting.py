@@ -118,3 +118,19 @@ def test_an_eighth_of_the_context_is_for_the_answer_and_a_quarter_for_thoughts()
     assert budget(8192).prompt == 8192 - 1024 - 2048
     assert budget(131_072).answer == 4096
     assert budget(None) == budget(8192)
+
+
+@given(
+    TURNS,
+    st.sampled_from([a_token_a_character, no_tokenizer]),
+    st.integers(min_value=2048, max_value=50_000),
+    st.booleans(),
+)
+def test_a_system_prompt_counts_and_is_never_left_out(past, count, context, is_folded):
+    it = fitted(past, Turn(role="user", content=QUESTION), context, count, system="椒" * 300, is_folded=is_folded)
+    assert a_token_a_character(it.turns) + it.thoughts + it.answer <= context
+    assert it.turns[0].content.startswith("椒" * 300)
+    assert (it.turns[0].role == "system") is not is_folded
+    assert [t.role for t in it.turns if t.role != "system"][::2] == ["user"] * ((len(it.turns) + is_folded) // 2)
+    shorter = it.less()
+    assert shorter is None or shorter.turns[0].content.startswith("椒" * 300)

@@ -186,6 +186,21 @@ def test_no_stream_is_larger_than_slack_accepts(letter):
     assert "".join(part.removeprefix("```python\n").removesuffix("```") for part in parts).count(letter) == 30_000
 
 
+@pytest.mark.parametrize("place", [PLACE, CHANNEL])
+def test_an_answer_of_30_kb_with_nested_fences_is_byte_for_byte_what_the_model_wrote(place):
+    slack = SlackThread()
+    lines = [f"    x = {n}  # *not* bold, ``` nor a fence" for n in range(700)]
+    text = "".join(f"````markdown\n```python\n{line}\n```\n````\n\n" for line in lines)
+    with reply_in(slack, place) as reply:
+        for part in range(1, 10):
+            slack.now += 60
+            reply.show(text[: part * len(text) // 10])
+        reply.finish(text)
+    parts = list(slack.messages.values())
+    assert len(text) > 30_000
+    assert "".join(f"{part.strip()}\n\n" for part in parts) == text, "no fence was cut, so none is added"
+
+
 def test_an_answer_of_eleven_thousand_characters_is_one_message():
     slack = SlackThread()
     with reply_in(slack, CHANNEL) as reply:

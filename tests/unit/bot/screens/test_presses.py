@@ -6,11 +6,14 @@ from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from slack_bolt import BoltContext
 
 from bot.admission import ACK_BY
+from bot.commands.errors import WrongInput
 from bot.screens.presses import Presses
 from bot.slack.message import Message
+from bot.views.escape import unmarked
 
 
 def test_an_ack_waits_for_the_work_until_its_time_is_up_and_admission_has_used_some_of_it():
@@ -26,3 +29,32 @@ def test_an_ack_waits_for_the_work_until_its_time_is_up_and_admission_has_used_s
         assert 0.1 <= time.monotonic() - began < 1
         going_on.set()
         assert shown.wait(5)
+
+
+def test_the_errors_of_a_modal_are_plain_text_at_the_input_that_they_name():
+    acked = {}
+    context: Any = None
+    slack: Any = None
+
+    def refuses(*_):
+        raise WrongInput("name", "*fast* is taken: <@U1|robin> launched it. Try `/mixtral status` &amp; wait.")
+
+    with ThreadPoolExecutor(2) as later:
+        submitted = Presses(context, slack, later).submitted("launch", refuses)
+        view = {"state": {"values": {"recipe": {}, "name": {}}}}
+        submitted(lambda **how: acked.update(how), {}, view, BoltContext({ACK_BY: time.monotonic() + 5}))
+    said = "fast is taken: @robin launched it. Try /mixtral status & wait."
+    assert acked == {"response_action": "errors", "errors": {"name": said}}
+
+
+@pytest.mark.parametrize(
+    ("marked", "plain"),
+    [
+        ("*a* and *b c*, `x`", "a and b c, x"),
+        ("2 * 3 * 4", "2 * 3 * 4"),
+        ("<!date^1^{date_short_pretty}|2026-11-30 01:00 UTC>", "2026-11-30 01:00 UTC"),
+        ("<https://a.b|Its card.> in <#C1|general> &lt;b&gt;", "Its card. in #general <b>"),
+    ],
+)
+def test_marks_are_removed_and_text_stays(marked, plain):
+    assert unmarked(marked) == plain

@@ -411,14 +411,18 @@ def test_a_failure_shows_its_cause_and_the_end_of_the_log():
     assert "How to fix it" not in shown_
 
 
-def test_a_deployment_that_is_down_says_how_long_it_ran_what_it_cost_and_who_ended_it_and_has_no_buttons():
+def test_a_deployment_that_is_down_says_how_long_it_ran_what_it_cost_and_who_ended_it_and_launches_again():
     story = Story().served().wait(712).stopped("U0ADA000001").gone("ended by request").ended()
     made = card(story.state, story.now)
     assert "Ran 11 min 59 s, free of charge. Ended by <@U0ADA000001>." in texts(made)
     assert "*Down since*  <!date^" in texts(made)
     paid = in_the_cloud().wait(3600).stopped().gone("ended by request", 4).gone("ended by request", 5).ended()
     assert "cost 17.74 USD. Ended by" in texts(card(paid.state, paid.now))
-    assert all(block["type"] != "actions" for block in made.blocks)
+    [buttons] = [block["elements"] for block in made.blocks if block["type"] == "actions"]
+    assert [(b["action_id"], b["text"]["text"]) for b in buttons] == [
+        ("launch_form", "Launch again…"),
+        ("card_details", "Details"),
+    ]
 
 
 def test_the_buttons_of_a_card_are_few_and_each_names_the_deployment():

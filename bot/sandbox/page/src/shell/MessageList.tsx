@@ -22,7 +22,7 @@ function follows(message: MessageData, before: MessageData | undefined): boolean
  *
  * `fresh`: number of messages of others so far. `below`: how many of them the reader has not scrolled to yet.
  */
-function useStickToEnd(key: string, fresh: number, sent: number) {
+function useStickToEnd(key: string, fresh: number, sent: number, linked: string | undefined) {
   const scroller = useRef<HTMLDivElement>(null);
   const content = useRef<HTMLDivElement>(null);
   const stuck = useRef(true);
@@ -76,6 +76,14 @@ function useStickToEnd(key: string, fresh: number, sent: number) {
     else look();
   }, [fresh]);
 
+  useLayoutEffect(() => {
+    const box = linked && content.current?.querySelector(`[data-ts="${CSS.escape(linked)}"]`);
+    if (!box) return;
+    stuck.current = false;
+    acted.current = box;
+    box.scrollIntoView({ block: "start" });
+  }, [linked]);
+
   const onScroll = () => {
     const box = scroller.current;
     if (!box) return;
@@ -104,6 +112,8 @@ interface Props {
   messages: MessageData[];
   /** The first message that was unread when this conversation was opened. */
   firstNew?: string | undefined;
+  /** The message to which a link led. */
+  linked?: string | undefined;
   /** Number of messages that the reader has sent here. */
   sent: number;
   /** Shown after the first message; used in a thread, whose first message is its root. */
@@ -118,6 +128,7 @@ export function MessageList({
   testid,
   messages,
   firstNew,
+  linked,
   sent,
   afterFirst,
   top,
@@ -128,6 +139,7 @@ export function MessageList({
     id,
     messages.filter((each) => authorOf(each) !== snap.me).length,
     sent,
+    linked,
   );
   const now = new Date();
   const statusOf = (message: MessageData) => {
@@ -156,7 +168,7 @@ export function MessageList({
             const isNew = message.ts === firstNew;
             const isSecond = at === 1 && afterFirst !== undefined;
             return (
-              <div key={message.ts}>
+              <div key={message.ts} className={message.ts === linked ? "linked" : undefined}>
                 {newDay && (before || onThread) && (
                   <div className="rule" role="separator">
                     <span>{day(moment(message.ts), now)}</span>

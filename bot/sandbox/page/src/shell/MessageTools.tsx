@@ -1,13 +1,15 @@
+import { useEffect, useRef, useState } from "react";
 import { edit, remove, shortcut } from "../state/server";
 import { useSelected } from "../state/store";
 import { typedOf } from "../text/typed";
 import type { Message } from "../types";
 import { ask } from "./confirm";
+import { Forward } from "./Forward";
 import { Menu } from "./Menu";
-import { useEffect, useRef, useState } from "react";
 
 const EDIT = " edit";
 const DELETE = " delete";
+const FORWARD = " forward";
 
 interface Props {
   message: Message;
@@ -25,9 +27,12 @@ export function MessageTools({ message, onThread, onEdit }: Props) {
   if (message.user === me && message.subtype !== "tombstone") {
     items.push({ key: EDIT, text: "Edit message" }, { key: DELETE, text: "Delete message…" });
   }
+  items.push({ key: FORWARD, text: "Forward message…" });
+  const [forwarding, setForwarding] = useState(false);
   const { channel, ts } = message;
   const pick = async (key: string) => {
     if (key === EDIT) onEdit();
+    else if (key === FORWARD) setForwarding(true);
     else if (key === DELETE) {
       const question = {
         title: plain("Delete message"),
@@ -48,15 +53,14 @@ export function MessageTools({ message, onThread, onEdit }: Props) {
           <ThreadIcon /> Reply
         </button>
       )}
-      {items.length > 0 && (
-        <Menu
-          label="More actions"
-          testid="message-menu"
-          actionId=""
-          items={items}
-          onPick={(key) => void pick(key)}
-        />
-      )}
+      <Menu
+        label="More actions"
+        testid="message-menu"
+        actionId=""
+        items={items}
+        onPick={(key) => void pick(key)}
+      />
+      {forwarding && <Forward message={message} onDone={() => setForwarding(false)} />}
     </div>
   );
 }

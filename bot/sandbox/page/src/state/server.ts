@@ -1,6 +1,6 @@
 /** The requests to the server, and the stream of events from it. */
 
-import type { ElementState, NewFile, Snapshot, Values } from "../types";
+import type { ElementState, Message, NewFile, Snapshot, Values } from "../types";
 import { apply, current, toast, update, type PageEvent } from "./store";
 
 export interface Answer {
@@ -71,6 +71,10 @@ export const sendFiles = (
   thread_ts?: string,
 ): Promise<Answer> =>
   said("Not sent", post("files", { user: me(), channel, text, files, ...(thread_ts ? { thread_ts } : {}) }));
+
+/** Sends a message on to another conversation, possibly with a comment. */
+export const forward = ({ channel, ts }: Message, to: string, text: string): Promise<Answer> =>
+  said("Not forwarded", post("forward", { user: me(), channel: to, text, shared: { channel, ts } }));
 
 export const edit = (channel: string, ts: string, text: string): Promise<Answer> =>
   said("Not changed", post("edit", { user: me(), channel, ts, text }));

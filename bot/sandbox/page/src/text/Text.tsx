@@ -1,4 +1,5 @@
 import { memo, type ReactNode } from "react";
+import { hashOf, permalink } from "../state/route";
 import { useSelected } from "../state/store";
 import type { TextObject } from "../types";
 import { CodeBlock } from "./CodeBlock";
@@ -6,8 +7,12 @@ import { clock, formatDate } from "./dates";
 import { parse, parseInline, safeUrl, type Chunk, type Inline, type Options } from "./mrkdwn";
 
 export function Link({ url, children }: { url: string; children: ReactNode }) {
+  const channels = useSelected((snap) => snap.channels);
   const safe = safeUrl(url);
   if (!safe) return <span>{children}</span>;
+  const route = permalink(safe);
+  if (route && channels.some((each) => each.id === route.channel))
+    return <a href={hashOf(route)}>{children}</a>;
   return (
     <a href={safe} target="_blank" rel="noopener noreferrer" title={safe}>
       {children}

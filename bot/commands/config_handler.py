@@ -1,0 +1,74 @@
+"""The settings of a channel: who may change them, what they are, and what can be set."""
+
+from msgspec.structs import replace
+
+from bot.commands.context import Caller, CommandContext
+from bot.commands.errors import CommandError, NotShown
+from bot.commands.lookup import check_present, seen
+from bot.language.channel_settings import ChannelSettings
+from bot.language.question import is_direct
+from bot.slack.message import NOTHING, Message
+from bot.views import channel_config
+from workers.deployment.condition import is_ending
+
+CHANGES = "Change them with `/mixtral config`."
+
+
+def config(caller: Caller, context: CommandContext) -> Message:
+    """Open the form of the settings; show them to a person who may not change them, and where no modal opens.
+
+    Raises CommandError if the bot cannot write in the channel.
+    """
+    settings = context.settings.of(caller.channel, caller.user)
+    if not may_configure(caller.channel, caller, context):
+        return channel_config.shown(settings, caller.channel, f"{_who(context)} can change them.")
+    check_present(caller, context, "Settings have no effect here", "type the command again")
+    view = channel_config.modal(settings, caller.channel, askable_here(caller, context))
+    try:
+        context.channels.open_modal(caller.once, view)
+    except NotShown:  # as after a mention, which opens no modal
+        return channel_config.shown(settings, caller.channel, CHANGES)
+    return NOTHING
+
+
+def askable_here(caller: Caller, context: CommandContext) -> list[str]:
+    """The names of the running deployments that everyone in the caller's channel may ask."""
+    running = [state for state in seen(caller, context) if not is_ending(state)]
+    alone = is_direct(caller.channel)
+    return [
+        state.name
+        for state in running
+        if alone or state.place.channel == caller.channel or context.sight.is_public(state)
+    ]
+
+
+def may_configure(channel: str, caller: Caller, context: CommandContext) -> bool:
+    """Whether the caller may change the settings of a channel.
+
+    Those of direct messages are the caller's own. The person who changed them last may do so again, also after their
+    deployment has ended.
+    """
+    if is_direct(channel) or caller.user in context.admins:
+        return True
+    here = (d for d in context.deployments.all() if d.place.channel == channel)
+    return any(d.place.user == caller.user for d in here) or (
+        context.settings.of(channel, caller.user).changed_by == caller.user
+    )
+
+
+def change(channel: str, wanted: ChannelSettings, caller: Caller, context: CommandContext) -> Message | None:
+    """Store the settings of a channel; returns what is to be posted there. Raises CommandError, RedisError."""
+    if not may_configure(channel, caller, context):
+        raise CommandError(f"{_who(context)} can change these settings. Nothing was changed.")
+    before, after = context.settings.of(channel, caller.user), replace(wanted, changed_by=caller.user)
+    if after.default not in (None, before.default, *askable_here(replace(caller, channel=channel), context)):
+        raise CommandError(f"{after.default} has ended, or not everyone here may ask it. Choose another deployment.")
+    said = channel_config.announcement(before, after, channel, caller.user)
+    if said is not None:
+        context.settings.put(channel, caller.user, after)
+    return said
+
+
+def _who(context: CommandContext) -> str:
+    admins = f" ({', '.join(f'<@{admin}>' for admin in sorted(context.admins))})" if context.admins else ""
+    return f"Only people who launched a deployment in this channel and the admins{admins}"

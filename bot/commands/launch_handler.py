@@ -1,0 +1,118 @@
+"""The launch, for the command, the form and the buttons."""
+
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from bot.commands.bounds import out_of_bounds
+from bot.commands.context import Caller, CommandContext
+from bot.commands.errors import CommandError, EnvMissing, NoRecipe
+from bot.commands.lookup import check_present
+from bot.commands.plan_handler import cheapest, check_limits, nearest_recipe
+from bot.commands.recipe_catalog import name_from
+from bot.language.command import SLASH, Launch
+from bot.language.end_times import end_of
+from bot.language.suggestions import command_text
+from bot.language.values import InvalidValue
+from bot.slack.message import Message
+from bot.views.amounts import moment
+from bot.views.escape import escape
+from bot.views.readers import read_by
+from recipes.replicas import nearest
+from recipes.schema import Recipe
+from workers.deployment.condition import condition_of, is_ending
+from workers.deployment.events import Place
+from workers.deployment.log import NameTaken
+
+GUESTS_LAUNCH_NOTHING = (
+    "Guests of the workspace cannot launch a model, because it costs money: nothing was started. Ask a member of the "
+    "workspace to launch it; you can ask the model then."
+)
+
+
+def ready_to_launch(command: Launch, caller: Caller, context: CommandContext) -> Recipe:
+    """The complete recipe, if nothing is in the way of the launch. Raises CommandError, RecipeError."""
+    check_may_launch(caller, context)
+    recipe = _complete(command, context)
+    if command.replicas and (why := out_of_bounds(recipe, command.replicas)):
+        hint = command_text(replace(command, replicas=nearest(recipe, command.replicas)))
+        raise CommandError(why, hint=hint, about="replicas")
+    check_limits(command, recipe, context)
+    _end(command, caller, context)
+    check_present(caller, context, "Nothing was started", "launch again")
+    return recipe
+
+
+def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
+    recipe = ready_to_launch(command, caller, context)
+    until = _end(command, caller, context)
+    name = command.name or name_from(recipe.name)
+    readers = context.channels.readers(caller.channel)
+    replicas = command.replicas or max(recipe.replicas, 1)
+    price = cheapest(command.limits, recipe, replicas, context)
+    try:
+        id_ = context.deployments.launch(
+            recipe,
+            name=name,
+            replicas=replicas,
+            place=Place(team=caller.team, channel=caller.channel, user=caller.user, shared_with=readers),
+            limits=command.limits,
+            once=caller.once,
+            until=until,
+        )
+    except NameTaken as taken:
+        raise _taken(taken, command, caller, context) from taken
+    state = context.deployments.by_id(id_)
+    if state is not None and is_ending(state):  # the repetition of an earlier request
+        status = condition_of(state).status
+        return Message(text=f"*{name}* was launched by this button already, and it is {status}. Launch it anew.")
+    ends = f"It ends {moment(until)}." if until else ""
+    first = f"Launching *{name}* … Its card follows here, and shows every step."
+    return Message(text=" ".join(filter(None, (first, price, ends, read_by(readers)))))
+
+
+def _end(command: Launch, caller: Caller, context: CommandContext) -> datetime | None:
+    """When the deployment is to end. Raises CommandError."""
+    try:
+        return end_of(command, context.now(), context.sight.zone(caller.user))
+    except InvalidValue as wrong:
+        raise CommandError(wrong.sentence, about="until") from wrong
+
+
+def check_may_launch(caller: Caller, context: CommandContext) -> None:
+    """Raises CommandError for a guest of the workspace."""
+    if context.sight.is_guest(caller.user):
+        raise CommandError(GUESTS_LAUNCH_NOTHING)
+
+
+def _complete(command: Launch, context: CommandContext) -> Recipe:
+    """The recipe to launch. Raises CommandError with a complete command as its hint, RecipeError."""
+    try:
+        return context.recipes.complete(command.recipe, command.env)
+    except NoRecipe as missing:
+        raise nearest_recipe(missing, command) from missing
+    except EnvMissing as lacking:
+        filled = replace(command, env=command.env | dict.fromkeys(lacking.missing, "…"))
+        raise CommandError(lacking.sentence, hint=command_text(filled)) from lacking
+
+
+def _taken(taken: NameTaken, command: Launch, caller: Caller, context: CommandContext) -> CommandError:
+    """The error for a name that another deployment has. Its details are shown only to people who may see it."""
+    names = {state.name for state in context.deployments.all()}
+    free = next(f"{taken.name}-{n}" for n in range(2, len(names) + 3) if f"{taken.name}-{n}" not in names)
+    hint = command_text(replace(command, name=free))
+    holder = context.deployments.by_id(taken.holder)
+    if holder is None:
+        return CommandError(escape(str(taken)), hint=hint, about="name")
+    if not context.sight.sees(caller.viewer, holder):
+        return CommandError(f"The name *{taken.name}* is taken. Choose another name.", hint=hint, about="name")
+    link = context.channels.card_link(holder.id)
+    card = f" <{link}|Its card.>" if link else ""
+    where = "in a direct message" if holder.place.channel.startswith("D") else f"in <#{holder.place.channel}>"
+    return CommandError(
+        f"The name *{taken.name}* is taken: <@{holder.place.user}> launched it {where}, {moment(holder.requested_at)}, "
+        f"and it is {condition_of(holder).status}.{card} "
+        f"Choose another name, or end that one with `{SLASH} down {taken.name}`.",
+        hint=hint,
+        about="name",
+    )

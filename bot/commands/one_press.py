@@ -1,0 +1,106 @@
+"""Commands that change something by one press: the question with its button, and the press, which checks it again."""
+
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from bot.commands.context import Caller, CommandContext
+from bot.commands.errors import CommandError
+from bot.commands.handlers import end, ends_already, handle
+from bot.commands.launch_handler import ready_to_launch
+from bot.commands.lookup import check, named, visible
+from bot.commands.policy import Permission
+from bot.commands.recipe_catalog import name_from
+from bot.commands.scale_handler import check_scale
+from bot.language.command import SLASH, Down, Endpoint, Launch, NewKey, RevokeKey, Scale
+from bot.language.grammar import parse
+from bot.slack.message import Message
+from bot.views import end_question
+from bot.views import scale as scale_view
+from bot.views.blocks import actions, section
+from bot.views.command_button import command_button, form_button, is_short, pressed
+from bot.views.escape import escape
+from bot.views.price_now import price_now
+from workers.deployment.events import DeploymentId
+
+Deed = Launch | Scale | Down | NewKey | RevokeKey | Endpoint
+"""A command that changes something, or whose reply shows a key: a message alone does not carry it out."""
+
+NO_LONGER = "This button is no longer valid, so nothing was done."
+
+
+def asked(command: Deed, typed: str, caller: Caller, context: CommandContext) -> Message:
+    """The question whether to carry a command out, with its cost and a button. Raises what `handle` raises.
+
+    `typed`: the text of the command, without the slash command.
+    """
+    text = f"{SLASH} {typed}"
+    if parse(typed) != command or not is_short(text):
+        raise CommandError(
+            "Nothing was changed: a message cannot do that. Type it in the message field of the channel."
+        )
+    match command:
+        case Launch():
+            return _launch(command, text, caller, context)
+        case Scale(name=str(name)):
+            state = named(name, f"scale {{}} {command.replicas}", caller, context)
+            check_scale(state, command.replicas, caller, context)
+            cost = scale_view.cost(state, replace(state, wanted=command.replicas), context.now())
+            said = f"Scale *{escape(name)}* from {state.wanted} to {command.replicas}? {cost}".strip()
+            return _question(said, f"Scale to {command.replicas}", text, state.id)
+        case Down(name=str(name)):
+            state = named(name, "down {}", caller, context)
+            check(Permission.END, state, caller, context)
+            return ends_already(state) or end_question.message(state)
+        case NewKey(name=name):
+            state = named(name, "key {} new", caller, context)
+            check(Permission.MAKE_KEY, state, caller, context)
+            return _question(f"Make a key to *{escape(name)}*? It is shown once.", "Make the key", text, state.id)
+        case RevokeKey(name=name):
+            state = named(name, "key {} revoke", caller, context)
+            return _question(f"Revoke the key `{command.key}` of *{escape(name)}*?", "Revoke it", text, state.id)
+        case Endpoint(name=str(name)):
+            state = named(name, "endpoint {}", caller, context)
+            return _question("A message cannot show a key.", "Show the endpoint", text, state.id)
+        case Scale() | Down() | Endpoint():
+            return handle(command, caller, context)
+        case _:
+            assert_never(command)
+
+
+def carry_out(value: str, caller: Caller, context: CommandContext) -> Message:
+    """What the press of a command's button does: `value` is the button's. Raises what `handle` raises."""
+    deployment, text = pressed(value)
+    command = parse(text.removeprefix(SLASH))
+    match command:
+        case Launch():
+            return handle(command, caller, context)
+        case Scale(name=str(name)) | Down(name=str(name)) | Endpoint(name=str(name)):
+            _check_same(name, deployment, caller, context)
+        case NewKey(name=name) | RevokeKey(name=name):
+            _check_same(name, deployment, caller, context)
+        case _:
+            raise CommandError(NO_LONGER)
+    if isinstance(command, Down):
+        return end(named(name, "down {}", caller, context), caller, context)
+    return handle(command, caller, context)
+
+
+def _launch(command: Launch, text: str, caller: Caller, context: CommandContext) -> Message:
+    recipe = ready_to_launch(command, caller, context)
+    name = command.name or name_from(recipe.name)
+    rungs, why_empty = context.ladder(recipe, command.limits)
+    said = f"Launch *{escape(name)}*? {price_now(rungs, why_empty, replicas=command.replicas or recipe.replicas)}"
+    buttons = [command_button("Launch", text), form_button(text, "Change…")]
+    return Message(said, (section(said), actions(buttons)))
+
+
+def _question(said: str, label: str, command: str, deployment: DeploymentId) -> Message:
+    return Message(said, (section(said), actions([command_button(label, command, deployment)])))
+
+
+def _check_same(name: str, deployment: DeploymentId | None, caller: Caller, context: CommandContext) -> None:
+    """Raises CommandError if the name is that of another deployment now, or of none that the caller may see."""
+    state = visible(name, caller, context)
+    if state is None or state.id != deployment:
+        raise CommandError("This deployment has ended, or never existed, so nothing was done.", hint=f"{SLASH} status")

@@ -1,0 +1,36 @@
+"""The settings of channels in Redis."""
+
+import logging
+from typing import Any
+
+import msgspec
+from redis import Redis
+
+from bot.language.channel_settings import ChannelSettings, owner_of
+
+SETTINGS = "mixtral:config"
+"""Hash of the settings by the first id of a channel, or by a person's id for their direct messages."""
+
+_LOG = logging.getLogger(__name__)
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(ChannelSettings).decode
+
+
+class ChannelStore:
+    """Safe to use from several threads. Methods raise RedisError."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis: Any = redis
+
+    def of(self, channel: str, user: str) -> ChannelSettings:
+        """The settings for the questions of a person in a channel; the defaults if the stored ones cannot be read."""
+        stored = self._redis.hget(SETTINGS, owner_of(channel, user))
+        try:
+            return _decode(stored) if stored is not None else ChannelSettings()
+        except msgspec.MsgspecError:
+            _LOG.exception("The settings of %s cannot be read; the defaults hold.", owner_of(channel, user))
+            return ChannelSettings()
+
+    def put(self, channel: str, user: str, settings: ChannelSettings) -> None:
+        self._redis.hset(SETTINGS, owner_of(channel, user), _encode(settings))

@@ -1,0 +1,84 @@
+"""The form of a channel's settings: `/mixtral config`."""
+
+import math
+
+from slack_bolt import App
+
+from bot.commands.config_handler import change
+from bot.commands.context import Caller
+from bot.commands.delivery import modal_of
+from bot.commands.errors import WrongInput
+from bot.language.channel_settings import MAX_SYSTEM_PROMPT, MAX_TEMPERATURE, ChannelSettings
+from bot.screens.presses import NOTHING, Presses, value_of, values_of
+from bot.slack.failures import SlackFailed
+from bot.slack.message import JSON, Message
+from bot.views import channel_config as view_of
+
+IS_RESET = Message("The settings are reset to the defaults.")
+
+
+class ConfigForm:
+    """Stores what is submitted, and announces it in the channel."""
+
+    def __init__(self, presses: Presses) -> None:
+        self._presses = presses
+        self._context = presses.context
+
+    def register(self, app: App) -> None:
+        app.view(view_of.CALLBACK)(self._presses.submitted("config", self._submitted))
+        app.action(view_of.RESET)(self._presses.click("reset", self._reset))
+
+    def _submitted(self, view: JSON, caller: Caller) -> Message:
+        channel = view["private_metadata"]
+        self._announced(channel, change(channel, given(view), caller, self._context))
+        return NOTHING
+
+    def _reset(self, body: JSON, caller: Caller) -> Message:
+        channel = value_of(body)
+        self._announced(channel, change(channel, ChannelSettings(), caller, self._context))
+        view = body.get("view") or {}
+        try:
+            self._presses.slack.update_view(view["id"], modal_of(IS_RESET), shown=view["hash"])
+        except SlackFailed:
+            return IS_RESET
+        return NOTHING
+
+    def _announced(self, channel: str, said: Message | None) -> None:
+        if said is not None:
+            self._presses.post_later(channel, said)
+
+
+def given(view: JSON) -> ChannelSettings:
+    """The settings in a submitted form. Raises WrongInput."""
+    values = {block: action.get(block) or {} for block, action in values_of(view).items()}
+    chosen = _chosen(values.get(view_of.DEFAULT))
+    return ChannelSettings(
+        default=None if chosen in ("", view_of.NO_DEFAULT) else chosen,
+        system_prompt=_system(values.get(view_of.SYSTEM, {}).get("value") or ""),
+        temperature=_temperature(values.get(view_of.TEMPERATURE, {}).get("value") or ""),
+        unasked=_chosen(values.get(view_of.THREADS)) != "no",
+    )
+
+
+def _chosen(element: JSON | None) -> str:
+    return str(((element or {}).get("selected_option") or {}).get("value") or "")
+
+
+def _system(text: str) -> str:
+    prompt = text.strip()
+    if len(prompt) > MAX_SYSTEM_PROMPT:
+        sentence = f"This prompt has {len(prompt):,} characters, and at most {MAX_SYSTEM_PROMPT:,} fit. Shorten it."
+        raise WrongInput(view_of.SYSTEM, sentence)
+    return prompt
+
+
+def _temperature(text: str) -> float | None:
+    if not text.strip():
+        return None
+    try:
+        temperature = float(text)
+    except ValueError:
+        temperature = math.nan
+    if not 0 <= temperature <= MAX_TEMPERATURE:
+        raise WrongInput(view_of.TEMPERATURE, f"Give a number from 0 to {MAX_TEMPERATURE:g}, or leave it empty.")
+    return temperature

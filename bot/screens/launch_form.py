@@ -1,0 +1,123 @@
+"""Opens the launch form, lets its price follow what is entered, and launches when it is submitted."""
+
+import logging
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+
+from redis.exceptions import RedisError
+from slack_bolt import App
+
+from bot.commands import launch_form
+from bot.commands.context import Caller, CommandContext
+from bot.commands.form_inputs import launch_text
+from bot.language.command import SLASH
+from bot.screens.presses import NOTHING, Presses, value_of
+from bot.slack.failures import SlackFailed, SlackRefused
+from bot.slack.message import JSON, Message
+from bot.views import launch_form as view
+from bot.views.command_button import FORM
+
+_LOG = logging.getLogger(__name__)
+
+FORMS = 500
+"""Number of open forms whose order of changes is known."""
+
+
+class LaunchForm:
+    """Safe to use from several threads."""
+
+    def __init__(self, presses: Presses, after: Callable[[JSON, CommandContext], JSON] = launch_form.next_view) -> None:
+        """`after`: the form after a change of the one that was shown."""
+        self._presses = presses
+        self._after = after
+        self._changes = Changes()
+
+    def register(self, app: App) -> None:
+        click = self._presses.click
+        app.action(re.compile(f"^{FORM}(_|$)"))(click("launch form", self._open, ack_within=0))
+        app.action(re.compile(f"^{view.ACTION}_"))(click("form", lambda body, _: self._changed(body), ack_within=0))
+        app.view(view.CALLBACK)(self._presses.submitted("launch", self._launch))
+
+    def _open(self, body: JSON, caller: Caller) -> Message:
+        command = launch_text(value_of(body))
+        shown = launch_form.first_view(command, caller, self._presses.context, home=self._home(caller))
+        return self._presses.opened(caller, shown, f"{SLASH} launch")
+
+    def _home(self, caller: Caller) -> str:
+        """The person's direct messages with the bot, if they press where there is no channel."""
+        try:
+            return "" if caller.channel else self._presses.slack.open_direct(caller.user)
+        except (SlackFailed, RedisError) as failed:
+            _LOG.info("%s", failed)
+            return ""
+
+    def _changed(self, body: JSON) -> Message:
+        shown = body["view"]
+        change = self._changes.begin(shown["id"], str(body["actions"][0].get("action_ts") or ""))
+        following = self._after(shown, self._presses.context)
+        try:
+            if not self._replaced(shown, following, change):
+                self._replaced(shown, following, change)  # an earlier change was shown meanwhile
+        except (SlackFailed, RedisError) as failed:  # as when the form is closed
+            _LOG.info("%s", failed)
+        return NOTHING
+
+    def _replaced(self, shown: JSON, following: JSON, change: str) -> bool:
+        """Show the form after a change, unless a later change is known; False if Slack shows another view by now."""
+        if not self._changes.is_last(shown["id"], change):
+            return True
+        known = self._changes.newest_of(shown["hash"])
+        try:
+            self._changes.shown(known, self._presses.slack.update_view(shown["id"], following, shown=known))
+        except SlackRefused as refused:
+            if refused.code != "hash_conflict":
+                raise
+            return False
+        return True
+
+    def _launch(self, shown: JSON, caller: Caller) -> Message:
+        return launch_form.submitted(shown, caller, self._presses.context)
+
+
+class Changes:
+    """The last change of each form, and which view has replaced which. Changes may be handled in another order."""
+
+    def __init__(self) -> None:
+        self._last: OrderedDict[str, str] = OrderedDict()
+        self._replaced: OrderedDict[str, str] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def begin(self, view_id: str, at: str) -> str:
+        with self._lock:
+            self._last[view_id] = max(at, self._last.get(view_id, ""), key=_seconds)
+            _forget(self._last)
+        return at
+
+    def is_last(self, view_id: str, at: str) -> bool:
+        with self._lock:
+            return self._last.get(view_id, at) == at
+
+    def shown(self, old: str, new: str) -> None:
+        with self._lock:
+            self._replaced[old] = new
+            _forget(self._replaced)
+
+    def newest_of(self, hash_: str) -> str:
+        with self._lock:
+            while hash_ in self._replaced:
+                hash_ = self._replaced[hash_]
+        return hash_
+
+
+def _seconds(at: str) -> float:
+    try:
+        return float(at)
+    except ValueError:
+        return 0.0
+
+
+def _forget(entries: OrderedDict[str, str]) -> None:
+    while len(entries) > FORMS:
+        entries.popitem(last=False)
