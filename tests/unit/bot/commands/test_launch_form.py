@@ -86,7 +86,7 @@ def test_the_price_follows_spot_gpus_the_most_and_the_replicas(office):
     assert "2.16 USD/h (51.84 USD per day)" in price(spot)
     assert "2 \N{MULTIPLICATION SIGN} A100-80GB" in price(after(office, view, **{gpus: ["A100-80GB:2"]}))
     two = price(after(office, view, replicas="2"))
-    assert "2 replicas of it: 15.95 USD/h (382.90 USD per day)." in two
+    assert "2 replicas of it: 15.95 USD/h (382.80 USD per day)." in two
     assert "Cheapest now" in price(after(office, view, max_price="8"))
 
 
