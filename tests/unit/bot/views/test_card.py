@@ -237,7 +237,7 @@ def test_a_ladder_without_clouds_says_why_of_each_cloud_and_what_would_mend_it()
     assert [one[1].rpartition(": ")[2] for one in (gcp, aws)] == ["no credentials found"] * 2
     assert gcp[2] == "Run gcloud auth application-default login"
     said = texts(card(story.state, story.now))
-    assert "*How to fix it* Then launch it again.\n• GCP: Run `gcloud auth application-default login`\n• AWS:" in said
+    assert "*How to fix it*, then launch it again:\n• GCP: Run `gcloud auth application-default login`\n• AWS:" in said
     assert behind(story).count("no credentials found") == behind(story).count("⊘ *") == 2
     assert "mixtral-8x7b could not be launched" in texts(card(story.state, story.now))
 
