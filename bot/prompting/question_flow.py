@@ -152,7 +152,7 @@ class QuestionFlow:
         running = self._askable.running(question, before.deployment, default)
         if question.replaces:
             question = replace(question, text=self._text(question, before, [d.name for d in running]))
-            if not question.text:
+            if not question.text and not question.attached:
                 self.explain(question.key, _NO_MESSAGE)
                 return None
         to = route(question, running, before.deployment, self._askable.ended(question, default), default)
