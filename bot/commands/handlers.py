@@ -10,7 +10,7 @@ from bot.commands.config_handler import config
 from bot.commands.context import Caller, CommandContext
 from bot.commands.cost_handler import cost
 from bot.commands.errors import CommandError, NotShown
-from bot.commands.key_handlers import list_keys, new_key, revoke_key
+from bot.commands.key_handlers import keys
 from bot.commands.launch_form import opened_by_command
 from bot.commands.launch_handler import launch
 from bot.commands.lookup import check, check_present, named, one, seen, which
@@ -61,7 +61,7 @@ from workers.deployment.state import Deployment
 LOG_LINES = 40
 
 
-def handle(command: Command | UsageError, caller: Caller, context: CommandContext) -> Message:  # noqa: C901 - one case each
+def handle(command: Command | UsageError, caller: Caller, context: CommandContext) -> Message:
     """Carry a command out. Raises CommandError, WorkersError, RecipeError, RedisError."""
     match command:
         case UsageError():
@@ -76,12 +76,8 @@ def handle(command: Command | UsageError, caller: Caller, context: CommandContex
             return ask(command, caller, context)
         case Endpoint():
             return endpoint(command, caller, context)
-        case ListKeys():
-            return list_keys(command, caller, context)
-        case NewKey():
-            return new_key(command, caller, context)
-        case RevokeKey():
-            return revoke_key(command, caller, context)
+        case ListKeys() | NewKey() | RevokeKey():
+            return keys(command, caller, context)
         case Logs():
             return logs(command, caller, context)
         case Plan():
@@ -104,7 +100,7 @@ def handle(command: Command | UsageError, caller: Caller, context: CommandContex
 
 def misunderstood(error: UsageError) -> Message:
     hint = f"Did you mean {code(error.nearest)}?" if error.nearest else f"Usage: {code(error.usage)}"
-    return refusal_view.refusal(escape(error.sentence), hint=hint)
+    return refusal_view.refusal(escape(error.sentence), hint=hint, command=error.nearest or error.usage)
 
 
 def status(command: Status, caller: Caller, context: CommandContext) -> Message:

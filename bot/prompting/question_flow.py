@@ -89,7 +89,7 @@ class QuestionFlow:
         self._notices = QuestionNotices(slack, threads)
         self._open = OpenAnswers()
         self._writing = Writing(http, slack.stopping)
-        self._attachments = Attachments(slack.files, slack.stopping)
+        self._attachments = Attachments(slack.files)
         self._sessions = Sessions(slack)
         self.withdrawals = Withdrawals()
         self.endings = Endings(
@@ -252,7 +252,9 @@ class QuestionFlow:
             said, settings = self._said(asked, deployment), self._settings.of(question.channel, question.user)
             try:
                 images = self._writing.images_at_once(deployment.id)
-                read = self._attachments.read(said, withdrawal.check, images=images, name=deployment.name)
+                read = self._attachments.read(
+                    said, (withdrawal.check, self._writing.check), images=images, name=deployment.name
+                )
                 end = self._writing.write(
                     deployment.id,
                     self._addresses(deployment, key),
@@ -284,7 +286,8 @@ class QuestionFlow:
         question, root = asked.question, asked.thread or ""
         remembered = self._threads.recall(question.channel, root)
         asks = Turn(role="user", content=asked.prompt)
-        if question.thread_ts is None and not question.attached:
+        bearer = _bearer(question)
+        if question.thread_ts is None and bearer is None:
             return [asks]
         thread = whole_thread(self._slack, question.channel, root)
         said = turns(
@@ -294,9 +297,10 @@ class QuestionFlow:
             ourselves=self._ourselves(),
             names=[deployment.name],
         )
-        own = next((m for m in thread or () if m["ts"] == question.message_ts), None) if question.attached else {}
-        there = UNREADABLE if own is None else attached(own)
-        return [*said, replace(asks, attached=there)]
+        if bearer is None:
+            return [*said, asks]
+        own = next((message for message in thread or () if message["ts"] == bearer), None)
+        return [*said, replace(asks, attached=UNREADABLE if own is None else attached(own))]
 
     def _orphans(self, asked: Asked) -> tuple[str, ...]:
         question, root = asked.question, asked.thread or ""
@@ -315,6 +319,13 @@ class QuestionFlow:
     def _stored(self, asked: Asked) -> Asked:
         self._questions.put(asked)
         return asked
+
+
+def _bearer(question: Question) -> str | None:
+    """Return the ts of the message whose attachments belong to the question; None if there are none."""
+    if question.about is not None and question.about.files and not question.about.channel:
+        return question.about.ts
+    return question.message_ts if question.attached else None
 
 
 class _Written:

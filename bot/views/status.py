@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
+from bot.language.command import SLASH
 from bot.slack.message import Message
 from bot.views import card, endpoint, ladder, lost_control, offers, replicas, words
-from bot.views.amounts import count, duration, per_hour_and_day, usd_per_hour
-from bot.views.blocks import context, header, listed, section
+from bot.views.amounts import count, duration, moment, per_hour_and_day, usd_per_hour
+from bot.views.blocks import actions, context, header, listed, section
+from bot.views.command_button import form_button
 from bot.views.escape import code, escape
 from workers.deployment.attempt import MAY_COST
 from workers.deployment.condition import DeploymentStatus, awaits_route, condition_of, is_ending, without_lease
@@ -39,7 +41,7 @@ def overview(
         others = overview(deployments, now, nothing="").blocks if deployments else ()
         return Message(said, (section(said), *others))
     if not deployments:
-        return Message(nothing, (section(nothing),))
+        return Message(nothing, (section(nothing), actions([form_button(f"{SLASH} launch")])))
     lines = [_line(d, now) for d in deployments[:MAX_SHOWN]]
     chunks = [lines[at : at + LINES_A_SECTION] for at in range(0, len(lines), LINES_A_SECTION)]
     left = len(deployments) - len(lines)
@@ -138,5 +140,7 @@ def _facts(deployment: Deployment, now: datetime, *, whole: bool = False) -> lis
         words.cost(deployment, now) if whole and any(a.machine for a in deployment.attempts) else price(deployment),
         f"ran {age}" if deployment.ended else f"launched {age} ago",
     ]
+    if deployment.until and not is_ending(deployment):
+        facts.append(f"ends {moment(deployment.until)}")
     url = endpoint.base_url(deployment)
     return [*facts, code(url)] if url and not is_ending(deployment) else facts
