@@ -3,8 +3,11 @@
 import httpx
 import pytest
 
+from bot.prompting.attached import has_attachments
 from bot.sandbox import seed
+from bot.sandbox.events import app_mention_event, message_event
 from bot.sandbox.files import LOGIN
+from bot.sandbox.workspace import Message
 from tests.person import MIXTRAL
 
 LOG = {"name": "a.log", "content": b"one\ntwo"}
@@ -31,6 +34,17 @@ def test_a_message_with_a_file_has_the_subtype_and_the_file(app, robin, fetch):
     assert (file["name"], file["mimetype"], file["filetype"], file["size"]) == ("a.log", "text/plain", "text", 7)
     assert (file["mode"], file["preview"], file["lines"]) == ("hosted", "one\ntwo", 2)
     assert fetch(file["url_private"]).content == b"one\ntwo"
+
+
+def test_an_event_in_a_channel_of_several_companies_has_the_ids_alone():
+    file = {"id": "F1", "name": "a.log", "url_private": "https://files.slack.com/a.log"}
+    message = Message(channel=seed.ACME, ts="1.0", user=seed.ROBIN, text="x", files=[file])
+    acme, mixtral = (next(c for c in seed.COMPANY.channels if c.id == id_) for id_ in (seed.ACME, seed.MIXTRAL))
+    for event in (message_event(message, acme), app_mention_event(message, acme)):
+        assert event["files"][0]["file_access"] == "check_file_info"
+        assert "url_private" not in event["files"][0]
+        assert has_attachments(event)
+    assert message_event(message, mixtral)["files"] == [file]
 
 
 def test_without_a_token_the_host_leads_to_the_login_and_without_the_scope_it_is_the_login(app, robin, fetch):
