@@ -83,7 +83,12 @@ def card(deployment: Deployment, now: datetime, usual: str = "") -> Message:
         *_readers(deployment),
         *_doubt(deployment),
     ]
-    below = [*_endpoint(deployment, now), *_lacking(deployment, now), *_buttons(deployment)]
+    below = [
+        *_mends(deployment, now),
+        *_endpoint(deployment, now),
+        *_lacking(deployment, now),
+        *_buttons(deployment),
+    ]
     plan = _plan(deployment, now)
     without = [section(ladder.brief(deployment, now))] if plan else []
     return Message(
@@ -208,6 +213,15 @@ def _plan(deployment: Deployment, now: datetime) -> list[Block]:
     return [found] if found else []
 
 
+def _mends(deployment: Deployment, now: datetime) -> list[Block]:
+    """What a person can do about the refusals, where no machine was found."""
+    status = condition_of(deployment).status
+    if status not in (DeploymentStatus.FAILED, DeploymentStatus.NO_CAPACITY):
+        return []
+    said = ladder.remedies(deployment, now)
+    return [section(said)] if said else []
+
+
 def _doubt(deployment: Deployment) -> list[Block]:
     """A doubt about the weights, until there is an endpoint."""
     if deployment.weights is None or deployment.endpoint or deployment.stopped_by is not None:
@@ -217,8 +231,8 @@ def _doubt(deployment: Deployment) -> list[Block]:
 
 
 def _lacking(deployment: Deployment, now: datetime) -> list[Block]:
-    """What more quota would save, once there is a machine."""
-    if not deployment.ready or is_ending(deployment):
+    """What more quota would save."""
+    if is_ending(deployment):
         return []
     missing = missing_quota(deployment, now)
     return [context(ladder.lacking(missing))] if missing else []

@@ -17,6 +17,7 @@ from workers.placement.offer import Offer
 MAX_NEXT = 3
 MAX_REASON = 360
 MAX_BRIEF = 4
+MAX_REMEDIES = 3
 
 REQUEST_QUOTA = "Request quota"
 
@@ -38,15 +39,15 @@ def tells_something(deployment: Deployment) -> bool:
     return barred or len(deployment.rungs) > 1 or any(a.refusal for a in deployment.attempts)
 
 
-def ladder(deployment: Deployment, now: datetime) -> str:
-    """The whole ladder, long parts folded; mrkdwn."""
+def ladder(deployment: Deployment, now: datetime, *, linked: bool = True) -> str:
+    """The whole ladder, long parts folded; mrkdwn. `linked`: with the pages on which quota is requested."""
     title = "*The ladder, cheapest first*" if in_order(deployment) else "*What was tried, then what comes next*"
     found = groups(deployment, now)
     coming = [group for group in found if group.outcome is RungOutcome.NEXT]
     lines = [title]
     for group in found:
         if group.outcome is not RungOutcome.NEXT or group in coming[:MAX_NEXT]:
-            lines.append(_line(group, now))
+            lines.append(_line(group, now, linked=linked))
         elif group is coming[MAX_NEXT]:
             lines.extend(_and_more([o for later in coming[MAX_NEXT:] for o in later.offers]))
     old = offers.read_ago((rung.offer for rung in deployment.rungs), now)
@@ -56,7 +57,7 @@ def ladder(deployment: Deployment, now: datetime) -> str:
 
 def brief(deployment: Deployment, now: datetime) -> str:
     """The ladder in a few lines, where Slack shows no `plan` block."""
-    return listed(ladder(deployment, now).splitlines()[:MAX_BRIEF])
+    return listed(ladder(deployment, now, linked=False).splitlines()[:MAX_BRIEF])
 
 
 def in_order(deployment: Deployment) -> bool:
@@ -91,6 +92,23 @@ def mends(ladder_: Iterable[Rung], *, over: bool = False) -> str:
     return listed(["*How to fix it*", *lines], MAX_SECTION - len(then)) + then
 
 
+def remedies(deployment: Deployment, now: datetime) -> str:
+    """What a person can do about each reason, in a line for each cloud; empty if nothing is known."""
+    found = [group for group in groups(deployment, now) if group.mend or group.quota]
+    lines = dict.fromkeys(f"• {offers.cloud(group.offers[0].cloud)}: {_remedy(group)}" for group in found)
+    if not lines:
+        return ""
+    then = " Then launch it again." if deployment.ended else ""
+    return listed([f"*How to fix it*{then}", *list(lines)[:MAX_REMEDIES]])
+
+
+def _remedy(group: RungGroup) -> str:
+    if group.quota:
+        return link(group.quota, REQUEST_QUOTA)
+    mend = _variables(clip(inert(group.mend), MAX_REASON))
+    return f"{mend[:1].upper()}{mend[1:]}"
+
+
 def lacking(missing: MissingQuota) -> str:
     """The offer that would save most if its quota sufficed, in one line with the page of the quota."""
     offer = missing.offer
@@ -119,7 +137,7 @@ def _variables(text: str) -> str:
     return _CODE_OR_VARIABLE.sub(lambda found: found[0] if found[0].startswith("`") else f"`{found[0]}`", text)
 
 
-def _line(group: RungGroup, now: datetime) -> str:
+def _line(group: RungGroup, now: datetime, *, linked: bool) -> str:
     head = f"{SIGNS[group.outcome]} *{offers.prices(group.offers)}* {label(group.offers)}"
     if group.attempt and group.outcome in (RungOutcome.ASKED, RungOutcome.TAKEN):
         is_short = group.attempt.phase in (Phase.PROVISIONING, Phase.STARTING)
@@ -128,7 +146,7 @@ def _line(group: RungGroup, now: datetime) -> str:
     said = inert(clip(group.cause, MAX_REASON))
     if group.outcome is RungOutcome.REFUSED and group.mend:
         said += f". {inert(clip(group.mend, MAX_REASON))}"
-    if group.quota:
+    if group.quota and linked:
         said += f". {link(group.quota, REQUEST_QUOTA)}"
     return f"{head}: {said}" if said else head
 

@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Any
 
 from bot.views import offers
-from bot.views.amounts import count, usd_per_hour
+from bot.views.amounts import count
 from bot.views.blocks import Block
 from bot.views.escape import clip, literal
-from bot.views.ladder import REQUEST_QUOTA, in_order, label, outcome
-from bot.views.rungs import MissingQuota, RungGroup, RungOutcome, groups, missing_quota
+from bot.views.ladder import in_order, label, outcome
+from bot.views.rungs import RungGroup, RungOutcome, groups
 from workers.deployment.attempt import Phase
 from workers.deployment.state import Deployment
 
@@ -23,6 +23,7 @@ STATUS = {
 }
 
 MAX_TITLE = 150
+MAX_CAUSE = 70
 MAX_DETAILS = 330
 MAX_CURRENT = 2
 """Maximum number of tasks for machines that are asked for, or start."""
@@ -31,16 +32,12 @@ MAX_CURRENT = 2
 def plan(deployment: Deployment, now: datetime, *, errors: int, coming: int) -> Block | None:
     """The ladder with at most so many tasks that failed and that come next; None if no task is left."""
     found = groups(deployment, now)
-    missing = missing_quota(deployment, now)
     failed = [group for group in found if STATUS[group.outcome] == "error"]
     current = [group for group in found if group.outcome in (RungOutcome.ASKED, RungOutcome.TAKEN)]
     then = [group for group in found if group.outcome is RungOutcome.NEXT]
-    linked = next((group for group in failed if missing and missing.offer in group.offers), None)
-    linked = linked or next((group for group in failed if group.quota), None)
-    shown = _kept(failed, errors, linked)
     tasks = [
-        *(_failed(group, missing if group is linked else None, linked=group is linked) for group in shown),
-        *_left([group for group in failed if group not in shown], "error"),
+        *(_failed(group) for group in failed[:errors]),
+        *_left(failed[errors:], "error"),
         *(_task(group, _ends(group)) for group in current[:MAX_CURRENT]),
         *_left(current[MAX_CURRENT:], "in_progress"),
         *(_task(group, "") for group in then[:coming]),
@@ -53,27 +50,16 @@ def plan(deployment: Deployment, now: datetime, *, errors: int, coming: int) -> 
     return {"type": "plan", "title": title, "tasks": numbered}
 
 
-def _kept(failed: Sequence[RungGroup], limit: int, linked: RungGroup | None) -> list[RungGroup]:
-    """The first ones, and the one with the link in any case."""
-    kept = list(failed[:limit])
-    if linked is not None and linked not in kept:
-        kept[-1:] = [linked]
-    return kept
-
-
-def _failed(group: RungGroup, missing: MissingQuota | None, *, linked: bool) -> Block:
-    said = [clip(group.cause, MAX_DETAILS)]
-    if group.mend:
-        said.append(clip(group.mend, MAX_DETAILS))
-    if missing:
-        saves = usd_per_hour(missing.saves)
-        said.append(f"With quota for {offers.machine(missing.offer)} this would cost {saves} less")
+def _failed(group: RungGroup) -> Block:
+    """The reason stands in the title, because Slack folds details; they have it in full if it is long."""
+    short = "quota is missing" if group.quota else clip(group.cause, MAX_CAUSE)
+    said = [clip(one, MAX_DETAILS) for one in ("" if short == group.cause else group.cause, group.mend) if one]
+    task = _task(group, f": {short}")
+    if not said:
+        return task
     pieces = _pieces(literal(". ".join(f"{one[:1].upper()}{one[1:]}" for one in said)))
-    if linked:
-        page = missing.quota if missing else group.quota
-        pieces += [_text(". "), {"type": "link", "url": page, "text": REQUEST_QUOTA}]
     rich = {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": pieces}]}
-    return _task(group, "") | {"details": rich}
+    return task | {"details": rich}
 
 
 def _ends(group: RungGroup) -> str:
@@ -81,7 +67,7 @@ def _ends(group: RungGroup) -> str:
 
 
 def _task(group: RungGroup, ends: str) -> Block:
-    title = literal(clip(f"{offers.prices(group.offers)}, {label(group.offers)}{ends}", MAX_TITLE))
+    title = literal(f"{clip(f'{offers.prices(group.offers)}, {label(group.offers)}', MAX_TITLE)}{ends}")
     ready = group.attempt is not None and group.attempt.phase is Phase.READY
     return {
         "type": "task_card",

@@ -18,6 +18,7 @@ KEYS = {
     "mixtral:config": ("hash", "What people set with `config` (JSON), by the first id of the channel; for direct messages, by the person's id."),
     "mixtral:draft:<user>:<id_>": ("string", "What an open form for a question is about (JSON): where it is asked, and the message that is quoted. Expires after 1 day."),
     "mixtral:cards": ("hash", "Card of each deployment: its channel, message and last content (JSON), by the deployment's id."),
+    "mixtral:launches": ("hash", "Times that the last 20 launches of a recipe took (JSON), by the recipe's name."),
     "mixtral:follower:position": ("string", "Position in `mixtral:feed` up to which the cards are written."),
     "mixtral:questions": ("hash", "Prompts that have no answer yet (JSON), by the question's key."),
     "mixtral:asked:<key>": ("string", "Marks a prompt as received, so that Slack's retry is ignored. Expires after 25 hours."),

@@ -173,7 +173,8 @@ def test_machines_taken_back_or_deleted_are_noticed_shown_and_replaced(line, rob
         left = NOTICED_WITHIN - (time.monotonic() - began)
         line.wait(lambda name=name: line.deployment(name).attempts[0].gone_at, left, f"the loss of {name}")
     for name, (_, fate) in fates.items():
-        card = card_of(robin, GENERAL, name, "is ready", timeout=60)
+        line.wait(lambda name=name: len(line.deployment(name).attempts) > 1 and line.deployment(name).ready, 60, name)
+        card = card_of(robin, GENERAL, name, "is ready")
         details_of(robin, card, f"· {'preempted' if fate == 'preempt' else 'was lost'} ")
         state = line.deployment(name)
         expected = Phase.PREEMPTED if "spot" in name else Phase.FAILED
