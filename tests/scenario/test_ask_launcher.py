@@ -180,7 +180,7 @@ def test_a_window_that_does_not_open_costs_the_key_and_the_button_shows_another(
     ada.wait_for_ephemeral("The key was revoked. Press the button again.", channel=ada.dm())
     assert [k.user for k in post.bot.requests.get("fast").keys] == [ROBIN]
     ada.press(offer, "take_key")
-    ada.wait_for(lambda p: window(p, "mxk_"))
+    ada.dismiss(ada.wait_for(lambda p: window(p, "mxk_")))
     assert [k.user for k in post.bot.requests.get("fast").keys] == [ROBIN, ada.user]
 
 
