@@ -27,6 +27,7 @@ from bot.screens.ask_form import AskForm
 from bot.screens.card_buttons import CardButtons
 from bot.screens.command_buttons import CommandButtons
 from bot.screens.config_form import ConfigForm
+from bot.screens.details import DetailsModal
 from bot.screens.home_tab import HomeTab
 from bot.screens.launch_form import LaunchForm
 from bot.screens.presses import Presses, caller_of, until_ack
@@ -79,6 +80,7 @@ class Listeners:
         CardButtons(self._presses).register(app)
         CommandButtons(self._presses).register(app)
         LaunchForm(self._presses).register(app)
+        DetailsModal(self._presses).register(app)
         AnswerButtons(self._presses).register(app)
         AskForm(self._presses).register(app)
         ConfigForm(self._presses).register(app)

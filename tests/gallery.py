@@ -19,6 +19,7 @@ from bot.views import (
     ask_form,
     card_refusals,
     channel_config,
+    details,
     end_question,
     endpoint,
     home,
@@ -46,6 +47,7 @@ from workers.machines import BootPhase
 from workers.placement.ladder import Rung
 from workers.placement.limits import Limits
 from workers.placement.offer import Offer
+from workers.placement.refusals import Scope
 
 GIVEN_UP = (
     "Replicas failed 5 times in a row, so no further one is tried. The last time: its engine exited with status 1."
@@ -118,6 +120,27 @@ def climbing() -> Story:
     return told.wait(0.4).asked(offers()[3]).wait(4)
 
 
+QUOTA = (
+    'the quota "All P4, P3 and P2 Spot Instance Requests" in {} is 0 vCPUs, and this machine needs 96. Request more at '
+    "https://{}.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-7212CCBC"
+)
+
+
+def short_of_quota() -> Story:
+    """Spot quota is missing in six regions of AWS, and GCP gives a machine that costs more."""
+    regions = ("us-east-1", "us-east-2", "us-west-2", "eu-west-1", "ap-south-1", "ap-northeast-1")
+    cheap = [
+        offer(f"aws {region}-az1", f"5.7{n}", "A100:8", spot=True, region=region) for n, region in enumerate(regions)
+    ]
+    dearer = offer("gcp us-central1-a", "21.96", "A100:8", spot=True)
+    last = offer("gcp europe-west4-a", "23.50", "A100:8", spot=True)
+    told = Story("mixtral", MIXTRAL, limits=Limits(spot=True)).planned(*cheap, dearer, last)
+    for tried in cheap:
+        sentence = QUOTA.format(tried.region, tried.region)
+        told.asked(tried).wait(1).refused(sentence, code="MaxSpotInstanceCountExceeded", scope=Scope.REGION)
+    return told.asked(dearer).wait(3)
+
+
 def in_the_cloud() -> Story:
     """Mixtral with two replicas, of which one is ready."""
     told = climbing().created("http://203.0.113.20:8000").wait(2).asked(offers()[4]).wait(9)
@@ -150,6 +173,10 @@ def cards() -> dict[str, Message]:
         .test_failed("HTTP 500: the model has no chat template").wait(2),
         "card in the cloud, one of two": in_the_cloud(),
         "card in the cloud, two of two": in_the_cloud().wait(41).ready(5).wait(3600),
+        "card short of quota": short_of_quota(),
+        "card ready, short of quota": short_of_quota().created().wait(300).ready().published().tested().wait(60),
+        "card in a direct message": Story(place=replace(PLACE, channel="D0ROBIN0001")).served().wait(60),
+        "card no machine": no_machine(),
         "card scaling up": Story().served().wait(40).scaled(2).asked().wait(0.3).created().wait(2),
         "card two of two": two(),
         "card scaling down": two().scaled(1).wait(1).given_up("scaled down", 2).wait(1),
@@ -496,6 +523,7 @@ def launching() -> tuple[launch_form.Entered, launch_form.Offered]:
 def views() -> dict[str, dict[str, Any]]:
     """The modal and the Home tab."""
     return {
+        **_details(),
         "modal end": end_question.modal(two().state),
         "modal launch": launch_form.modal(*launching(), opened_in="", asks_channel=True),
         "modal scale": scale.modal(two().state, two().now),
@@ -513,6 +541,18 @@ def views() -> dict[str, dict[str, Any]]:
         "home": home.home(house(), BEGIN + timedelta(hours=1)),
         "home, empty": home.home(house(running=(), ended=()), BEGIN + timedelta(hours=1)),
     }
+
+
+def _details() -> dict[str, dict[str, Any]]:
+    log = Tail(replica=1, place="gcp us-east4-c", tail=LOG)
+    stories: dict[str, tuple[Story, list[Tail] | str]] = {
+        "modal details": (in_the_cloud(), [log]),
+        "modal details, looking": (climbing(), "mixtral has no log yet: none of its machines has printed anything."),
+        "modal details, being read": (short_of_quota(), details.READING),
+        "modal details, failed": (failed(), "mixtral has ended, and its logs with its machines."),
+        "modal details, ended": (gone_down(), "mixtral has ended, and its logs with its machines."),
+    }
+    return {name: details.modal(told.state, told.now, found) for name, (told, found) in stories.items()}
 
 
 def house(

@@ -340,6 +340,20 @@ def _value(element: JSON, given: Any) -> JSON:
             return {"type": kind, "value": element.get("initial_value") if given is None else given}
 
 
+def details_of(person: Person, card: JSON, *said: str) -> str:
+    """Press *Details* on a card; the text of the modal once it contains `said`. The modal is closed."""
+    person.press(card, "card_details")
+
+    def read(p: Person) -> JSON | None:
+        shown = [v for v in p.modals() if v["callback_id"] == "deployment_details"]
+        return next((v for v in shown if all(text in words(v) for text in said)), None)
+
+    view = person.wait_for(read)
+    assert view is not None
+    person.dismiss(view)
+    return words(view)
+
+
 def _block_of(blocks: list[JSON], action_id: str) -> str:
     for block in blocks:
         inner = [block.get("accessory"), block.get("element"), *block.get("elements", [])]

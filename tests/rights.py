@@ -28,6 +28,7 @@ CELLS = {
     "stranger": "refused, with one private sentence (for mentions and direct messages: one per channel and day)",
     "silent": "nothing happens, and no message is shown",
     "ended": "refused: it has ended",
+    "end": "it is done, and shows the end",
     "who": "refused: the payload names no user",
     "-": "cannot occur",
 }
@@ -44,7 +45,9 @@ thread reply      yes      yes     yes     yes       yes      yes     silent   y
 stop an answer    yes      yes     yes     yes       yes      yes     silent   yes     -       -       -
 direct message    yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   silent
 logs              yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   who
-logs button       yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
+details button    yes      yes     yes     -         yes      yes     stranger yes     unknown end     silent
+details refresh   yes      yes     yes     -         yes      yes     stranger yes     unknown end     silent
+logs button       yes      yes     yes     -         yes      yes     stranger yes     unknown end     silent
 endpoint          yes      yes     others  unknown   others   others  stranger others  -       ended   who
 endpoint button   yes      yes     others  -         others   others  stranger others  unknown ended   silent
 key new           yes      yes     others  unknown   others   others  stranger others  -       ended   who
@@ -73,6 +76,7 @@ stop button       yes      yes     yes     yes       yes      yes     stranger y
 regenerate button yes      yes     yes     yes       yes      yes     stranger yes     unknown ended   silent
 model button      yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
 feedback button   yes      yes     yes     yes       yes      yes     stranger yes     unknown ended   silent
+cost              listed   listed  listed  hidden    listed   listed  stranger listed  -       listed  who
 home              listed   listed  listed  hidden    listed   listed  stranger listed  -       listed  silent
 """
 

@@ -27,6 +27,8 @@ from workers.deployment.events import (
     StopRequested,
 )
 from workers.deployment.keys import new_key, new_key_id
+from workers.deployment.ledger import Book
+from workers.deployment.ledger_reader import Ledger
 from workers.deployment.log import KEPT_AFTER_END, Log, new_id, stamp
 from workers.deployment.past import Past
 from workers.deployment.projection import Projection
@@ -98,6 +100,7 @@ class Deployments:
         self._redis: Any = redis
         self._log = Log(redis)
         self._projection = Projection(self._log)
+        self._ledger = Ledger(redis)
         self._past = Past(self._log)
         self._confidential = Confidential(self._log, os.environ)
         self._nudge = nudge
@@ -223,6 +226,10 @@ class Deployments:
             return self.by_id(deployment) is not None
         except MsgspecError:
             return False
+
+    def book(self) -> Book:
+        """The use of every machine so far, also of deployments whose logs are gone."""
+        return self._ledger.book()
 
     def key(self, deployment: DeploymentId) -> str | None:
         """The launcher's key; None if it was revoked. Must not be put into a channel, a log line or an event."""

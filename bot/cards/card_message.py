@@ -11,6 +11,7 @@ from redis import Redis
 
 from bot.cards.card_alerts import CardAlerts
 from bot.cards.card_record import CardRecord, CardRecords
+from bot.cards.launch_record import LaunchRecord
 from bot.cards.standing import metadata, standing
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackAway, SlackFailed, SlackRefused
@@ -60,6 +61,7 @@ class Cards:
     ) -> None:
         self.records = CardRecords(redis)
         self._alerts = CardAlerts(calls, self.records, key_of, clock)
+        self._launches = LaunchRecord(redis)
         self._calls = calls
         self._now = clock
 
@@ -83,7 +85,8 @@ class Cards:
             self.records.save(state, record)
 
     def _show_card(self, state: Deployment, record: CardRecord, *, tick: bool) -> None:
-        message = card(state, self._now())
+        self._launches.note(state)
+        message = card(state, self._now(), self._launches.usual(state))
         digest = _digest(message)
         if record.ts is None and self._stands_already(state, record):
             logger.info("card of %s adopted", state.id)

@@ -22,6 +22,7 @@ WITHOUT = {
     "channels:read": "what runs in a public channel is listed in that channel alone",
     "chat:write": "no card and no answer is posted",
     "commands": "/mixtral does not exist",
+    "files:read": "files that are attached to a question are left out",
     "groups:history": "messages in private channels are not received, except mentions",
     "groups:read": "what runs in a private channel is listed in that channel alone",
     "im:history": "direct messages are not received",
@@ -33,7 +34,7 @@ WITHOUT = {
     "users:read": "guests can launch",
 }
 """What does not work without a scope."""
-NOT_USED_YET = frozenset({"files:read", "mpim:write", "usergroups:read"})
+NOT_USED_YET = frozenset({"mpim:write", "usergroups:read"})
 """Scopes of the manifest that later versions use."""
 NEEDED = frozenset({"chat:write", "commands"})
 """Scopes without which the bot cannot work."""

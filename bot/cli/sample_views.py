@@ -8,7 +8,9 @@ from bot.language.command import Plan
 from bot.slack.message import JSON, Message
 from bot.views import endpoint, home, plan, recipes, scale, status
 from bot.views import help as help_view
+from bot.views.answer import Below, Thoughts, buttons, growing
 from bot.views.card import card
+from bot.views.echo import echo
 from bot.views.refusal import refusal
 from recipes.loader import find, load
 from workers.deployment.events import (
@@ -64,10 +66,23 @@ def samples() -> Iterator[tuple[str, Message | JSON]]:
     yield "endpoint", endpoint.endpoint(ready, "mxk_sample", python=True)
     yield "plan", plan.plan(RECIPE, RUNGS, Plan())
     yield "recipes", recipes.recipes([RECIPE])
+    yield "question", echo("U0SAMPLE001", "sample", "Why does `a * b` fail?\n```\na * b\n```", {})
     yield "help", help_view.help(None)
+    yield "answer", _answer()
+    yield (
+        "answer that is being written",
+        Message("Mustard", ({"type": "markdown", "text": "Mustard"}, *growing("C0:1"))),
+    )
     yield "refusal", refusal("This is a sample.", hint="/mixtral help")
     yield "Home tab", home.home(_house(states), NOW)
     yield "Scale form", scale.modal(ready, NOW)
+
+
+def _answer() -> Message:
+    thoughts = Thoughts(text="The user wants one condiment.", seconds=12)
+    steering = buttons("C0SAMPLE001:1.0", [("other", "d-other")])
+    below = Below(footer="sample · 3 tokens", thoughts=thoughts, buttons=steering, rates="C0SAMPLE001:1.0")
+    return Message("Mustard.", ({"type": "markdown", "text": "Mustard."}, *below.shapes(1000)[0]))
 
 
 def _house(states: Mapping[str, Deployment]) -> home.House:

@@ -89,5 +89,5 @@ def _ask(answer: GivenAnswer, state: Deployment, caller: Caller, context: Comman
     )
     name = escape(state.name)
     if not context.answers.ask(again):
-        return Message(text=f"*{name}* has been asked this again already: the new answer is in the thread.")
+        return Message(text=f"*{name}* has been asked this again already; see the thread. Or the question was deleted.")
     return Message(text=f"Asked *{name}*. The answer follows in the thread.")

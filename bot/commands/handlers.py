@@ -8,8 +8,9 @@ from msgspec.structs import replace
 
 from bot.commands.config_handler import config
 from bot.commands.context import Caller, CommandContext
+from bot.commands.cost_handler import cost
 from bot.commands.errors import CommandError, NotShown
-from bot.commands.key_handlers import list_keys, new_key, revoke_key
+from bot.commands.key_handlers import keys
 from bot.commands.launch_form import opened_by_command
 from bot.commands.launch_handler import launch
 from bot.commands.lookup import check, check_present, named, one, seen, which
@@ -21,6 +22,7 @@ from bot.language.command import (
     Ask,
     Command,
     Config,
+    Cost,
     Down,
     Endpoint,
     Form,
@@ -59,7 +61,7 @@ from workers.deployment.state import Deployment
 LOG_LINES = 40
 
 
-def handle(command: Command | UsageError, caller: Caller, context: CommandContext) -> Message:  # noqa: C901 - one case each
+def handle(command: Command | UsageError, caller: Caller, context: CommandContext) -> Message:
     """Carry a command out. Raises CommandError, WorkersError, RecipeError, RedisError."""
     match command:
         case UsageError():
@@ -74,16 +76,14 @@ def handle(command: Command | UsageError, caller: Caller, context: CommandContex
             return ask(command, caller, context)
         case Endpoint():
             return endpoint(command, caller, context)
-        case ListKeys():
-            return list_keys(command, caller, context)
-        case NewKey():
-            return new_key(command, caller, context)
-        case RevokeKey():
-            return revoke_key(command, caller, context)
+        case ListKeys() | NewKey() | RevokeKey():
+            return keys(command, caller, context)
         case Logs():
             return logs(command, caller, context)
         case Plan():
             return plan(command, context)
+        case Cost():
+            return cost(command, caller, context)
         case Recipes():
             return recipes(context)
         case Config():
@@ -101,12 +101,9 @@ def handle(command: Command | UsageError, caller: Caller, context: CommandContex
 def misunderstood(error: UsageError) -> Message:
     hint = f"Usage: {code(error.usage)}"
     if error.nearest:  # which may end as a sentence does
-        hint = (
-            f"Did you mean this? {code(error.nearest)}"
-            if error.nearest[-1] in ".?!"
-            else f"Did you mean {code(error.nearest)}?"
-        )
-    return refusal_view.refusal(escape(error.sentence), hint=hint)
+        is_whole = error.nearest[-1] in ".?!"
+        hint = f"Did you mean this? {code(error.nearest)}" if is_whole else f"Did you mean {code(error.nearest)}?"
+    return refusal_view.refusal(escape(error.sentence), hint=hint, command=error.nearest or error.usage)
 
 
 def status(command: Status, caller: Caller, context: CommandContext) -> Message:
@@ -193,7 +190,7 @@ def logs(command: Logs, caller: Caller, context: CommandContext) -> Message:
 
 
 def logs_of(state: Deployment, context: CommandContext) -> Message:
-    """The end of each replica's log, for the command and the card's button."""
+    """The end of each replica's log."""
     return logs_view.logs(state.name, context.deployments.logs(state.id, LOG_LINES))
 
 

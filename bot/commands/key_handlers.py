@@ -1,5 +1,7 @@
 """The handlers of the commands about keys. A key is shown once, and only to its owner."""
 
+from typing import assert_never
+
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, NotShown
 from bot.commands.lookup import check, check_runs, named, one
@@ -12,6 +14,18 @@ from bot.views.words import user as mention
 from workers.deployment.state import Deployment, Key
 
 NO_KEYS = "its keys no longer work"
+
+
+def keys(command: ListKeys | NewKey | RevokeKey, caller: Caller, context: CommandContext) -> Message:
+    match command:
+        case ListKeys():
+            return list_keys(command, caller, context)
+        case NewKey():
+            return new_key(command, caller, context)
+        case RevokeKey():
+            return revoke_key(command, caller, context)
+        case _:
+            assert_never(command)
 
 
 def list_keys(command: ListKeys, caller: Caller, context: CommandContext) -> Message:

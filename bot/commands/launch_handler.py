@@ -8,7 +8,7 @@ from bot.commands.bounds import out_of_bounds
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, EnvMissing, NoRecipe
 from bot.commands.lookup import check_present
-from bot.commands.plan_handler import check_limits, nearest_recipe
+from bot.commands.plan_handler import cheapest, check_limits, nearest_recipe
 from bot.commands.recipe_catalog import name_from
 from bot.language.command import SLASH, Launch
 from bot.language.end_times import end_of
@@ -48,11 +48,13 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
     until = _end(command, caller, context)
     name = command.name or name_from(recipe.name)
     readers = context.channels.readers(caller.channel)
+    replicas = command.replicas or max(recipe.replicas, 1)
+    price = cheapest(command.limits, recipe, replicas, context)
     try:
         id_ = context.deployments.launch(
             recipe,
             name=name,
-            replicas=command.replicas or max(recipe.replicas, 1),
+            replicas=replicas,
             place=Place(team=caller.team, channel=caller.channel, user=caller.user, shared_with=readers),
             limits=command.limits,
             once=caller.once,
@@ -64,9 +66,9 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
     if state is not None and is_ending(state):  # the repetition of an earlier request
         status = condition_of(state).status
         return Message(text=f"*{name}* was launched by this button already, and it is {status}. Launch it anew.")
-    others = f" {said}" if (said := read_by(readers)) else ""
-    ends = f" It ends {moment(until)}." if until else ""
-    return Message(text=f"Launching *{name}* … Its card follows here, and shows every step.{ends}{others}")
+    ends = f"It ends {moment(until)}." if until else ""
+    first = f"Launching *{name}* … Its card follows here, and shows every step."
+    return Message(text=" ".join(filter(None, (first, price, ends, read_by(readers)))))
 
 
 def _end(command: Launch, caller: Caller, context: CommandContext) -> datetime | None:

@@ -10,7 +10,7 @@ from bot.commands.handlers import handle
 from bot.commands.lookup import visible
 from bot.commands.one_press import Deed, asked
 from bot.commands.settle import settle
-from bot.language.command import Ask, Command, Config, Form, Help, Launch, Plan, Recipes
+from bot.language.command import Ask, Command, Config, Cost, Form, Help, Launch, Plan, Recipes
 from bot.language.message_command import whole
 from bot.language.question import Question
 from bot.slack.calls import SlackCalls
@@ -73,7 +73,7 @@ def _exists(command: Command, caller: Caller, context: CommandContext) -> bool:
     match command:
         case Launch(recipe=str(recipe)) | Plan(recipe=str(recipe)):
             return recipe in context.recipes.names()
-        case Help() | Launch() | Plan() | Recipes() | Config() | Ask() | Form():
+        case Help() | Launch() | Plan() | Cost() | Recipes() | Config() | Ask() | Form():
             return True
         case _:
             return command.name is None or _is_seen(command.name, caller, context)

@@ -5,7 +5,7 @@ from datetime import UTC, tzinfo
 from typing import Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from bot.commands.visibility import Viewer, by_itself, everybody_reads, member_reads
+from bot.commands.visibility import Viewer, by_itself, everybody_reads, has_key, member_reads
 from bot.language.question import Question
 from bot.slack.facts import ChannelFacts, PersonFacts
 from workers.api import Deployments
@@ -30,10 +30,14 @@ class Sight:
         self._admins = admins
 
     def sees(self, viewer: Viewer, state: Deployment) -> bool:
-        known = by_itself(state, viewer, self._admins)
+        place = state.place
+        return has_key(viewer, state) or self.reads(viewer, launcher=place.user, channel=place.channel)
+
+    def reads(self, viewer: Viewer, *, launcher: str, channel: str) -> bool:
+        """Whether the person may see what this launcher launched in this channel, also if its log is gone."""
+        known = by_itself(viewer, launcher=launcher, channel=channel, admins=self._admins)
         if known is not None:
             return known
-        channel = state.place.channel
         if everybody_reads(self._directory.channel(channel)) and not self._is_limited(viewer):
             return True
         return member_reads(self._directory.members(channel), viewer)

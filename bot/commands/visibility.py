@@ -18,14 +18,17 @@ class Viewer(Struct, frozen=True, kw_only=True):
     """Whether they belong to another company: then they read only the channels of which they are a member."""
 
 
-def by_itself(state: Deployment, viewer: Viewer, admins: Collection[str]) -> bool | None:
-    """Whether the viewer may see it; None if that cannot be decided without calling Slack."""
-    place = state.place
-    if viewer.user == place.user or viewer.user in admins or any(key.user == viewer.user for key in state.keys):
+def by_itself(viewer: Viewer, *, launcher: str, channel: str, admins: Collection[str]) -> bool | None:
+    """Whether the viewer may see what was launched there; None if that cannot be decided without calling Slack."""
+    if viewer.user == launcher or viewer.user in admins:
         return True
-    if viewer.channel and viewer.channel == place.channel:
+    if viewer.channel and viewer.channel == channel:
         return True  # a person who writes in a channel can read it
-    return False if place.channel.startswith("D") or not place.channel else None
+    return False if channel.startswith("D") or not channel else None
+
+
+def has_key(viewer: Viewer, state: Deployment) -> bool:
+    return any(key.user == viewer.user for key in state.keys)
 
 
 def everybody_reads(channel: ChannelFacts | None) -> bool:

@@ -1,6 +1,7 @@
 """PURE: the commands after `/mixtral` as frozen types, and the usage of each."""
 
 from datetime import datetime, time, timedelta
+from enum import StrEnum
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -97,6 +98,25 @@ class Plan(Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
 
 
+class Period(StrEnum):
+    """A period up to now."""
+
+    TODAY = "today"
+    WEEK = "week"
+    MONTH = "month"
+
+
+class Cost(Struct, frozen=True, kw_only=True):
+    """Show what machines have cost: all, or those of one deployment, person or channel."""
+
+    name: str | None = None
+    user: str | None = None
+    """Slack's id of the person who launched them."""
+    channel: str | None = None
+    """Slack's id of the channel in which they were launched."""
+    period: Period = Period.MONTH
+
+
 class Recipes(Struct, frozen=True, kw_only=True):
     """List what can be launched."""
 
@@ -134,6 +154,7 @@ Command: TypeAlias = (
     | RevokeKey
     | Logs
     | Plan
+    | Cost
     | Recipes
     | Config
     | Down
@@ -163,6 +184,7 @@ USAGES = {
     "key": "key NAME [list|new [@PERSON]|revoke ID]",
     "logs": "logs NAME",
     "plan": "plan [RECIPE] [--spot] [--gpus A100-80GB:2,A100:8] [--clouds aws,gcp] [--max-price USD]",
+    "cost": "cost [NAME|@PERSON|#CHANNEL] [today|week|month]",
     "recipes": "recipes",
     "config": "config",
     "down": "down NAME",
@@ -185,6 +207,7 @@ _WORDS_OF_OTHERS = {
     "recipes": ("models",),
     "config": ("settings", "configure", "preferences"),
     "plan": ("offers", "price", "prices"),
+    "cost": ("costs", "spend", "spending", "bill", "billing"),
     "help": ("?",),
 }
 MEANT = {word: command for command, words in _WORDS_OF_OTHERS.items() for word in words}

@@ -29,6 +29,7 @@ from bot.language.command import (
     UsageError,
     usage,
 )
+from bot.language.cost_words import cost
 from bot.language.end_times import lasts, until
 from bot.language.key_words import key
 from bot.language.options import SWITCHES, read
@@ -65,7 +66,7 @@ def parse(text: str) -> Command | UsageError:
 def _command(word: str, text: str) -> Command | UsageError:
     """The command `word` with what follows the first word of `text`."""
     try:
-        return _parse(word, _first_word(plain(text, mentions=word == "key"))[1])
+        return _parse(word, _first_word(plain(text, mentions=word in ("cost", "key")))[1])
     except InvalidValue as wrong:
         return UsageError(sentence=wrong.sentence, usage=usage(word), nearest=wrong.nearest)
 
@@ -139,6 +140,8 @@ def _parse(word: str, rest: str) -> Command:
             return _scale(read(words, ()).words)
         case "key":
             return key(read(words, ()).words)
+        case "cost":
+            return cost(read(words, ()).words)
         case "recipes":
             _at_most(0, read(words, ()).words)
             return Recipes()

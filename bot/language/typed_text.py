@@ -4,6 +4,7 @@ import re
 
 _MARKUP = re.compile(r"<([^<>|]*)(?:\|([^<>]*))?>")
 _PERSON = re.compile(r"<@([UW][A-Z0-9]+)>")
+_CHANNEL = re.compile(r"<#([CGD][A-Z0-9]+)>")
 _DOUBLE = "\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}\N{DOUBLE LOW-9 QUOTATION MARK}«»"
 _SINGLE = "\N{LEFT SINGLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}\N{SINGLE LOW-9 QUOTATION MARK}"
 _STRAIGHT = str.maketrans({**dict.fromkeys(_DOUBLE, '"'), **dict.fromkeys(_SINGLE, "'")})
@@ -13,7 +14,7 @@ _DASHES = re.compile("(?<!\\S)[\N{EM DASH}\N{EN DASH}](?=[A-Za-z])")
 def plain(text: str, *, mentions: bool = False) -> str:
     """Undo links, mentions and entities: `<http://a.b|a.b>` is `a.b`, `<@U1|robin>` is `@robin`, `&lt;` is `<`.
 
-    `mentions`: those of people stay, so that `<@U1|robin>` is `<@U1>`.
+    `mentions`: those of people and channels stay, so that `<@U1|robin>` is `<@U1>`.
     """
     text = _MARKUP.sub(_kept if mentions else _typed, text)
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&").strip()
@@ -25,8 +26,15 @@ def mentioned(word: str) -> str | None:
     return found[1] if found else None
 
 
+def mentioned_channel(word: str) -> str | None:
+    """The channel id in a word of `plain` with mentions; None if it is not a mention of a channel."""
+    found = _CHANNEL.fullmatch(word)
+    return found[1] if found else None
+
+
 def _kept(found: re.Match[str]) -> str:
-    return f"<{found[1]}>" if _PERSON.fullmatch(f"<{found[1]}>") else _typed(found)
+    mention = f"<{found[1]}>"
+    return mention if _PERSON.fullmatch(mention) or _CHANNEL.fullmatch(mention) else _typed(found)
 
 
 def _typed(found: re.Match[str]) -> str:

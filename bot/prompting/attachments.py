@@ -55,31 +55,32 @@ class Read(Struct, frozen=True, kw_only=True):
 class Attachments:
     """Safe to use from several threads."""
 
-    def __init__(self, files: SlackFiles, stopping: threading.Event, *, within: timedelta = WITHIN) -> None:
-        self._files, self._stopping, self._within = files, stopping, within
+    def __init__(self, files: SlackFiles, *, within: timedelta = WITHIN) -> None:
+        self._files, self._within = files, within
 
-    def read(self, messages: Sequence[Turn], check: Callable[[], None], *, images: int, name: str) -> Read:
+    def read(self, messages: Sequence[Turn], checks: Sequence[Callable[[], None]], *, images: int, name: str) -> Read:
         """Read what is attached to these messages, the last of which is the question, the newest ones first.
 
-        `check` raises if the answer is not wanted any more. `images`: how many the model takes. `name`: of the
+        `checks` raise if the answer is not to be written any more. `images`: how many the model takes. `name`: of the
         deployment, for the sentences.
         """
         reading = _Reading(self._files, images, name)
         if any(message.attached for message in messages):
-            self._await(reading, messages, check)
+            self._await(reading, messages, checks)
         whole = [reading.read.get(at, message) for at, message in enumerate(messages)]
         first = news(messages)
         left = [out for at in range(first, len(messages)) for out in reading.left.get(at, ())]
         return Read(said=whole[:-1], question=whole[-1], left_out=left)
 
-    def _await(self, reading: "_Reading", messages: Sequence[Turn], check: Callable[[], None]) -> None:
+    def _await(self, reading: "_Reading", messages: Sequence[Turn], checks: Sequence[Callable[[], None]]) -> None:
         """Read in a thread of its own: a download that is not wanted any more ends with its connection."""
         until = time.monotonic() + self._within.total_seconds()
         threading.Thread(target=reading.run, args=(messages,), name="files", daemon=True).start()
         try:
             while not reading.done.wait(_HEED_EVERY):
-                check()
-                if time.monotonic() > until or self._stopping.is_set():
+                for check in checks:
+                    check()
+                if time.monotonic() > until:
                     break
         finally:
             reading.end(messages)

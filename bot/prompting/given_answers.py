@@ -78,11 +78,9 @@ class GivenAnswers:
 
     def rated(self, deployment: DeploymentId) -> Rated:
         """Return the counts of a deployment, of all its models together."""
-        found = self._redis.hgetall(_feedback(deployment)).items()
-        counts = {"good": 0, "bad": 0}
-        for field, count in found:
-            counts[field.decode().partition(":")[0]] += int(count)
-        return Rated(good=counts["good"], bad=counts["bad"])
+        found = self._redis.hgetall(_feedback(deployment))
+        good = sum(int(count) for field, count in found.items() if field.startswith(b"good:"))
+        return Rated(good=good, bad=sum(map(int, found.values())) - good)
 
 
 def _answer(key: QuestionKey) -> str:

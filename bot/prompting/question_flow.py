@@ -49,6 +49,11 @@ _VANISHED = (
     "Ask again; `/mixtral status` lists what runs."
 )
 
+_NO_MESSAGE = (
+    "The message of this question is not in the thread, or Slack did not return it, so it was not asked again. "
+    "Write the question again in the thread."
+)
+
 
 class AskableDeployments(Protocol):
     """The methods of `bot.commands.sight.Askable` that are used here: which deployments the asker may see."""
@@ -85,7 +90,7 @@ class QuestionFlow:
         self._notices = QuestionNotices(slack, threads)
         self._open = OpenAnswers()
         self._writing = Writing(http, slack.stopping)
-        self._attachments = Attachments(slack.files, slack.stopping)
+        self._attachments = Attachments(slack.files)
         self._sessions = Sessions(slack)
         self.withdrawals = Withdrawals()
         self.endings = Endings(
@@ -147,6 +152,9 @@ class QuestionFlow:
         running = self._askable.running(question, before.deployment, default)
         if question.replaces:
             question = replace(question, text=self._text(question, before, [d.name for d in running]))
+            if not question.text:
+                self.explain(question.key, _NO_MESSAGE)
+                return None
         to = route(question, running, before.deployment, self._askable.ended(question, default), default)
         match to:
             case NotRouted():
@@ -240,7 +248,9 @@ class QuestionFlow:
             said, settings = self._said(asked, deployment), self._settings.of(question.channel, question.user)
             try:
                 images = self._writing.images_at_once(deployment.id)
-                read = self._attachments.read(said, withdrawal.check, images=images, name=deployment.name)
+                read = self._attachments.read(
+                    said, (withdrawal.check, self._writing.check), images=images, name=deployment.name
+                )
                 end = self._writing.write(
                     deployment.id,
                     self._addresses(deployment, key),

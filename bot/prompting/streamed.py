@@ -156,17 +156,16 @@ class Streamed:
 
     def _stop(self, below: Below, *, is_last: bool) -> None:
         channel, ts, metadata = self._place.channel, self._ts, self._record.metadata
-        shapes = below.shapes((MOST - utf8(self._body)) // _BYTES)
-        if not self._slack.has(NEW_BLOCKS, channel):
-            shapes = shapes[1:] or shapes
-        for shape in shapes:
+        first, *others = below.shapes((MOST - utf8(self._body)) // _BYTES)
+        for shape in [first, *others] if self._slack.has(NEW_BLOCKS) or not others else others:
             try:
                 self._slack.stop_stream(channel, ts, below=shape, metadata=metadata, is_last=is_last)
             except SlackRefused as refused:
                 if refused.code not in BAD_BLOCKS:
                     break
-                self._slack.note(NEW_BLOCKS, channel, SlackRefused(refused.code, known=False))
             else:
+                if shape != first:
+                    self._slack.note(NEW_BLOCKS, "", SlackRefused("invalid_blocks", known=False))
                 return
         # Slack has ended the stream (its text is complete), or accepts no metadata or status here.
         with contextlib.suppress(SlackRefused):

@@ -7,7 +7,7 @@ from bot.prompting.pacing import FOR_CARDS
 from bot.prompting.split import split
 from bot.prompting.streamed import NOTIFIED, AnswerRecord
 from bot.prompting.way import AnswerPlace
-from bot.slack.calls import BAD_BLOCKS, NEW_BLOCKS, SlackCalls
+from bot.slack.calls import BAD_BLOCKS, SlackCalls
 from bot.slack.failures import SlackAway, SlackBusy, SlackFailed, SlackRefused
 from bot.slack.message import JSON, Message
 from bot.slack.reading import SETTLES
@@ -57,8 +57,6 @@ class Updated:
         self._lost_at = clock() if reply_was_lost else None
         self._before, self._opening = before, opening
         self._growing = growing
-        self._shapes: list[tuple[JSON, ...]] = []
-        """What may stand below the last message; empty until the answer is complete."""
         self._limit = LIMIT
         self._is_fixed = False
         """Whether Slack lets no posted message be edited. The answer is shown again when it is complete."""
@@ -85,11 +83,7 @@ class Updated:
         if self._is_fixed:
             self._start_over()
         *parts, last = self._parts(text)
-        if not self._shapes:
-            self._shapes = below.shapes(MOST - len(last))
-            if not self._slack.has(NEW_BLOCKS, self._place.channel):
-                self._shapes = self._shapes[1:] or self._shapes
-        self._bring([*(_message(part) for part in parts), _message(last.rstrip(), self._shapes[0])])
+        self._bring([*(_message(part) for part in parts), _message(last.rstrip(), *below.shapes(MOST - len(last))[:2])])
         for ts in filter(None, self._messages[len(parts) + 1 :]):
             self._take_away(ts)
         del self._messages[len(parts) + 1 :]
@@ -169,15 +163,10 @@ class Updated:
         self._messages[at], self._shown[at] = "", None
 
     def _divide(self, refused: SlackRefused) -> None:
-        """Use other blocks, if that is a refusal of blocks. Raises SlackBusy, to be called again.
+        """Use smaller messages from now on, if that is a refusal of blocks. Raises SlackBusy, to be called again.
 
-        First less stands below the text, then the messages are smaller: Slack translates Markdown into other blocks,
-        whose number and size are limited too.
+        Slack translates Markdown into other blocks, whose number and size are limited too.
         """
-        if refused.code in BAD_BLOCKS and len(self._shapes) > 1:
-            self._slack.note(NEW_BLOCKS, self._place.channel, SlackRefused(refused.code, known=False))
-            del self._shapes[0]
-            raise SlackBusy(0) from refused
         if refused.code in BAD_BLOCKS and self._limit == LIMIT:
             self._limit = SMALL
             raise SlackBusy(0) from refused
@@ -193,9 +182,12 @@ def _escaped(markdown: str) -> int:
     return len(escape(markdown))
 
 
-def _message(markdown: str, below: Sequence[JSON] = ()) -> Message:
-    """Return a message with blocks, which each update repeats: an update without blocks removes them."""
-    blocks: list[JSON] = [{"type": "markdown", "text": markdown}] if markdown.strip() else []
+def _message(markdown: str, below: Sequence[JSON] = (), instead: Sequence[JSON] = ()) -> Message:
+    """Return a message with blocks, which each update repeats: an update without blocks removes them.
+
+    `instead`: what stands below the text where Slack refuses `below`.
+    """
+    said: tuple[JSON, ...] = ({"type": "markdown", "text": markdown},) if markdown.strip() else ()
     lines = [block["elements"][0]["text"] for block in below if block["type"] == "context"]
-    text = escape(markdown) if markdown.strip() else "\n".join(lines)
-    return Message(text=clip(text, NOTIFIED), blocks=(*blocks, *below))
+    text = clip(escape(markdown) if markdown.strip() else "\n".join(lines), NOTIFIED)
+    return Message(text, (*said, *below), (*said, *instead) if instead else ())

@@ -57,6 +57,11 @@ class Writing:
         self._images: dict[DeploymentId, int] = {}
         self._without_system_role: set[DeploymentId] = set()
 
+    def check(self) -> None:
+        """Raise Stopping if the process is stopping."""
+        if self._stopping.is_set():
+            raise Stopping(_ENDING)
+
     def images_at_once(self, deployment: DeploymentId) -> int:
         """Return the maximum number of images in a request: 0 once the engine has refused any."""
         return self._images.get(deployment, IMAGES_AT_ONCE)
@@ -136,8 +141,7 @@ class Writing:
             while not completion.ended:
                 text.whole += completion.take(min(reply.wait(len(text.whole) - len(reply.shown)), MAX_WAIT))
                 reply.withdrawal.check()
-                if self._stopping.is_set():
-                    raise Stopping(_ENDING)
+                self.check()
                 if not text.whole and (seconds := completion.thinking) is not None:
                     reply.think(seconds)
                 pending = len(text.whole) - len(reply.shown)

@@ -18,7 +18,7 @@ def edit(stand_in: StandIn, message: Message, typed: str) -> None:
     channel = stand_in.workspace.channels[message.channel]
     if f"<@{BOT_USER}>" in stored and BOT_USER in channel.members and not channel.is_im:
         mention = teams.of_mention(stand_in.workspace, stand_in.workspace.users[UserId(message.user or "")])
-        stand_in.send_event(events.app_mention_event(message) | mention)
+        stand_in.send_event(events.app_mention_event(message, channel) | mention)
 
 
 def change(stand_in: StandIn, message: Message, content: JSON, *, by: str) -> None:

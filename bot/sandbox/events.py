@@ -46,11 +46,15 @@ def envelope(event: JSON, *, at: float, origin: Origin = HOME) -> JSON:
 
 
 def message_event(message: Message, channel: Channel) -> JSON:
-    event = message.for_api() | {
-        "channel": channel.id,
-        "event_ts": message.ts,
-        "channel_type": channel.type,
-    }
+    event = (
+        message.for_api()
+        | {
+            "channel": channel.id,
+            "event_ts": message.ts,
+            "channel_type": channel.type,
+        }
+        | _files(message, channel)
+    )
     for counted in ("reply_count", "reply_users", "reply_users_count", "latest_reply", "reactions"):
         event.pop(counted, None)
     return event
@@ -76,7 +80,17 @@ def _about(channel: Channel, subtype: str, ts: str) -> JSON:
     return event | {"channel_type": channel.type}
 
 
-def app_mention_event(message: Message) -> JSON:
+def _files(message: Message, channel: Channel) -> JSON:
+    """The files in an event. In a channel of several companies only their ids; the Web API has the whole objects."""
+    if not message.files:
+        return {}
+    if not channel.external_teams:
+        return {"files": message.files}
+    stub = {"created": 0, "timestamp": 0, "mode": "file_access", "file_access": "check_file_info"}
+    return {"files": [{"id": file["id"], **stub} for file in message.files]}
+
+
+def app_mention_event(message: Message, channel: Channel) -> JSON:
     """An `app_mention` event, which is sent in addition to the `message` event of the same text."""
     event: JSON = {
         "user": message.user,
@@ -90,7 +104,7 @@ def app_mention_event(message: Message) -> JSON:
         "event_ts": message.ts,
     }
     if message.files:
-        event |= {"files": message.files, "upload": False, "display_as_bot": False}
+        event |= _files(message, channel) | {"upload": False, "display_as_bot": False}
     optional = {"thread_ts": message.thread_ts, "edited": message.edited, "attachments": message.attachments}
     return event | {name: value for name, value in optional.items() if value}
 

@@ -25,7 +25,7 @@ class Kind(StrEnum):
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One failure, for the next `count` calls that `method` and `channel` match (fnmatch)."""
+    """One failure, for the next `count` calls that `method` and `channel` match (fnmatch), and that have a `block`."""
 
     kind: Kind
     method: str = "*"
@@ -33,6 +33,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     count: int = 1
     seconds: float = 1.0
     error: str = "internal_error"
+    block: str = ""
+    """Type of a block of the message, as a version of Slack may not have it; empty: with any blocks, or none."""
 
 
 class Faults:
@@ -47,9 +49,11 @@ class Faults:
     def clear(self) -> None:
         self._left.clear()
 
-    def take(self, method: str, *kinds: Kind, channel: str = "") -> Fault | None:
-        """The oldest matching failure, whose count is decreased; None if there is none."""
+    def take(self, method: str, *kinds: Kind, channel: str = "", blocks: frozenset[str] = frozenset()) -> Fault | None:
+        """The oldest matching failure, whose count is decreased; None if there is none. `blocks`: their types."""
         for at, (fault, left) in enumerate(self._left):
+            if fault.block and fault.block not in blocks:
+                continue
             if fault.kind in kinds and fnmatchcase(method, fault.method) and fnmatchcase(channel, fault.channel):
                 if left > 1:
                     self._left[at] = (fault, left - 1)

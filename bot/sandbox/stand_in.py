@@ -200,7 +200,7 @@ class StandIn:
             self.send_event(events.message_event(message, channel), age=age)
             if names_bot and not channel.is_im:
                 mention = teams.of_mention(workspace, workspace.users[user])
-                self.send_event(events.app_mention_event(message) | mention, age=age)
+                self.send_event(events.app_mention_event(message, channel) | mention, age=age)
         elif names_bot and not channel.is_direct:
             self.slackbot(user, channel, f"You mentioned <@{seed.BOT_USER}>, but they're not in this channel.")
         return message

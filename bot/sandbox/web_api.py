@@ -58,7 +58,7 @@ class WebApi:
 
     async def _answer(self, method: str, request: Request, given: JSON) -> JSON:
         given |= await read_arguments(request)
-        await self._apply_faults(method, _channel(given))
+        await self._apply_faults(method, _channel(given), _blocks(given))
         if method not in METHODS and method not in APP_LEVEL:
             raise SlackError("unknown_method", req_method=method)
         _check_token(method, _token(request, given))
@@ -77,12 +77,12 @@ class WebApi:
         granted, accepted = sorted(self._stand_in.scopes), scopes.accepted(method)
         return {"x-oauth-scopes": ",".join(granted), "x-accepted-oauth-scopes": ",".join(accepted)}
 
-    async def _apply_faults(self, method: str, channel: str) -> None:
+    async def _apply_faults(self, method: str, channel: str, blocks: frozenset[str]) -> None:
         faults = self._stand_in.faults
         slow = faults.take(method, Kind.DELAY, channel=channel)
         if slow:
             await asyncio.sleep(slow.seconds)
-        fault = faults.take(method, Kind.HTTP_500, Kind.RATE_LIMITED, Kind.REFUSE, channel=channel)
+        fault = faults.take(method, Kind.HTTP_500, Kind.RATE_LIMITED, Kind.REFUSE, channel=channel, blocks=blocks)
         if fault is None:
             return
         match fault.kind:
@@ -110,6 +110,15 @@ class WebApi:
 
 def _channel(given: JSON) -> str:
     return str(given.get("channel") or given.get("channel_id") or "")
+
+
+def _blocks(given: JSON) -> frozenset[str]:
+    """The types of a message's blocks; none if they are malformed."""
+    try:
+        blocks = Arguments(given).json("blocks", "invalid_blocks_format")
+        return frozenset(str(block.get("type")) for block in blocks or ())
+    except (SlackError, AttributeError, TypeError):
+        return frozenset()
 
 
 def _token(request: Request, given: JSON) -> str:

@@ -35,7 +35,6 @@ class CardButtons:
         app.action(alerts.KEEP)(click("keep", self._keep))
         app.action("card_scale_to_zero")(click("scale to zero", self._scale_to_zero))
         app.action("card_down")(click("down", self._open_end, ack_within=0))
-        app.action("card_logs")(click("logs", self._logs, ack_within=0))
         app.action("card_scale")(click("scale", self._open_scale, ack_within=0))
         app.view(scale_view.CALLBACK)(submitted("scale", self._scale))
         app.view(end_question.CALLBACK)(submitted("down", self._end))
@@ -44,9 +43,6 @@ class CardButtons:
         self, work: Callable[[Deployment, Caller, CommandContext], Message]
     ) -> Callable[[JSON, Caller], Message]:
         return lambda body, caller: work(self._presses.deployment(body, caller), caller, self._context)
-
-    def _logs(self, body: JSON, caller: Caller) -> Message:
-        return handlers.logs_of(self._presses.deployment(body, caller), self._context)
 
     def _open_scale(self, body: JSON, caller: Caller) -> Message:
         state = self._presses.deployment(body, caller)

@@ -81,13 +81,17 @@ class Presses:
 
     def opened(self, caller: Caller, view: JSON, instead: str) -> Message:
         """Open a modal. Raises CommandError, with the command that does the same, if Slack refuses."""
+        self.shown(caller, view, instead)
+        return NOTHING
+
+    def shown(self, caller: Caller, view: JSON, instead: str) -> JSON:
+        """Open a modal, as `opened` does; returns the view as Slack stores it, with `id` and `hash`."""
         try:
-            self.slack.open_view(caller.once, view)
+            return self.slack.open_view(caller.once, view)
         except SlackFailed as failed:
             raise CommandError(
                 f"The window could not be opened: {failed} Press again in a moment.", hint=instead
             ) from failed
-        return NOTHING
 
     def post_later(self, channel: str, message: Message) -> None:
         """Post a message, without a wait for it. If it fails, that is logged."""

@@ -38,13 +38,14 @@ BAD_BLOCKS = frozenset(
         "invalid_attachments",  # two tables in a message, also where Slack made them from Markdown
     }
 )
-NEW_BLOCKS = "blocks of 2026"
-"""The name under which `note` records that Slack refuses the blocks `container` and `context_actions`."""
 BAD_METADATA = frozenset(
     {"invalid_metadata_format", "invalid_metadata_schema", "metadata_too_large", "metadata_must_be_sent_from_app"}
 )
 INVALID = frozenset({"invalid_blocks", "invalid_message", "invalid_view"})
 """Error codes with which blocks.validate lists faults."""
+
+NEW_BLOCKS = "new blocks"
+"""The entry in MissingMethods for blocks that `Message.instead` replaces: after a refusal, not sent for an hour."""
 
 INSIST_WHILE_AWAY = timedelta(minutes=2)
 """How long `insist` repeats a call while Slack cannot be reached."""
@@ -288,9 +289,9 @@ class SlackCalls:
         about: JSON = {"channel_id": channel, "thread_ts": thread, "status": status}
         self._call("agents.sessions.setStatus", self._web.agents_sessions_setStatus, **about)
 
-    def open_view(self, trigger: str, view: JSON) -> None:
-        """Open a modal. A trigger is valid once, and for three seconds."""
-        self._call("views.open", self._web.views_open, trigger_id=trigger, view=view)
+    def open_view(self, trigger: str, view: JSON) -> JSON:
+        """Open a modal; returns it as Slack stores it. A trigger is valid once, and for three seconds."""
+        return self._call("views.open", self._web.views_open, trigger_id=trigger, view=view).get("view") or {}
 
     def update_view(self, view_id: str, view: JSON, *, shown: str) -> str:
         """Replace an open modal, and return the new view's hash.
@@ -307,17 +308,33 @@ class SlackCalls:
     def _say(
         self, method: str, call: Call, message: Message, *, leave: int = 0, text_alone: bool = True, **more: Any
     ) -> SlackResponse:
-        """If Slack refuses the blocks, only the text is sent, unless `text_alone` is False."""
+        """If Slack refuses the blocks, `message.instead` is sent, then only the text, unless `text_alone` is False."""
         arguments = {"text": message.text, **AS_WRITTEN, **more}
-        if not message.blocks:
-            return self._call(method, call, leave=leave, **arguments)
-        try:
-            return self._call(method, call, leave=leave, **arguments, blocks=list(message.blocks))
-        except SlackRefused as refused:
-            if refused.code not in BAD_BLOCKS or not text_alone:
-                raise
-            self._report(method, refused)
-            return self._call(method, call, leave=leave, **arguments)
+        *ways, last = self._ways(message, text_alone=text_alone)
+        for blocks in ways:
+            try:
+                said = self._call(method, call, leave=leave, **arguments, blocks=list(blocks))
+            except SlackRefused as refused:
+                if refused.code not in BAD_BLOCKS:
+                    raise
+                self._report(method, refused)
+            else:
+                self._note_blocks(message, blocks)
+                return said
+        said = self._call(method, call, leave=leave, **arguments, **({"blocks": list(last)} if last else {}))
+        self._note_blocks(message, last)
+        return said
+
+    def _ways(self, message: Message, *, text_alone: bool) -> list[tuple[JSON, ...]]:
+        """The blocks to send, in the order in which they are tried. Empty: the text alone."""
+        is_new = bool(message.instead) and self._missing.has(NEW_BLOCKS)
+        ways = [message.blocks, message.instead] if is_new else [message.instead or message.blocks]
+        return [*ways, ()] if text_alone and message.blocks else ways
+
+    def _note_blocks(self, message: Message, sent: tuple[JSON, ...]) -> None:
+        """Record that this Slack takes `instead` and not the message's blocks."""
+        if sent and sent == message.instead and self._missing.has(NEW_BLOCKS):
+            self._missing.note(NEW_BLOCKS, "", SlackRefused("invalid_blocks", known=False))
 
     def _report(self, method: str, refused: SlackRefused) -> None:
         """Log refused blocks once per `REPORTED_EVERY`: a card is updated every few seconds."""

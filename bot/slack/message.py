@@ -14,6 +14,8 @@ class Message(Struct, frozen=True):
     text: str
     """mrkdwn, shown in notifications, by screen readers, and by clients without blocks."""
     blocks: tuple[JSON, ...] = ()
+    instead: tuple[JSON, ...] = ()
+    """Blocks without kinds that only newer versions of Slack have, for where it refuses `blocks`; empty: the same."""
 
 
 NOTHING = Message(text="")

@@ -41,7 +41,7 @@ def ready(deployment: Deployment) -> Message:
     first = min((a.ready_at for a in deployment.attempts if a.ready_at), default=deployment.updated_at)
     took = after(first - deployment.requested_at)
     sentence = f"{words.user(deployment.place.user)} *{escape(deployment.name)}* is ready {took}."
-    tested = card.tested(deployment)
+    tested = card.tested(deployment, card.MAX_WORDS)
     block = _marked(section(sentence), READY, deployment)
     return Message(sentence, (block, *([section(tested)] if tested else [])))
 

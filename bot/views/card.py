@@ -1,14 +1,16 @@
 """PURE: the card: one message that shows a deployment, rebuilt completely from its state."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from bot.slack.message import Message
-from bot.views import attempts, endpoint, ladder, lost_control, offers, replicas, words
-from bot.views.amounts import count, duration, moment, seconds, usd_per_hour
-from bot.views.blocks import Block, actions, button, context, fenced, fields, header, listed, section
+from bot.views import attempts, endpoint, ladder, ladder_tasks, lost_control, offers, words
+from bot.views.amounts import count, duration, moment, seconds
+from bot.views.blocks import Block, actions, button, context, fenced, header, section
+from bot.views.command_button import again, form_button
 from bot.views.escape import clip, code, escape, inert
 from bot.views.readers import read_by
-from bot.views.recipes import notes
+from bot.views.rungs import missing_quota
 from recipes.replicas import follows_load
 from workers.deployment import condition
 from workers.deployment.attempt import Attempt, Phase
@@ -22,21 +24,31 @@ from workers.deployment.condition import (
 )
 from workers.deployment.events import TestCompletionAnswered, TestCompletionFailed
 from workers.deployment.state import Deployment
-from workers.placement.limits import Limits
 
 CARD = "mixtral_card"
 """Identifies the message: its metadata's event_type, and the prefix of its first block_id if metadata is not kept."""
 
-MAX_LOG = 2200
 MAX_WORDS = 600
-MAX_FACT = 160
+MAX_ANSWER = 240
+LOG_LINES = 2
+"""Number of lines of a failed machine's log on the card. *Details* shows more."""
+MAX_LINE = 160
 MAX_CONTACT = 4
 WARNING = "\N{WARNING SIGN}\N{VARIATION SELECTOR-16}"
 
 CONTACT_EVERY = timedelta(seconds=15)
 """Interval at which the card and its thread are checked while the control loop cannot do something."""
 
-CLIMBING = frozenset({DeploymentStatus.PROVISIONING, DeploymentStatus.FAILED, DeploymentStatus.NO_CAPACITY})
+LAUNCHING = frozenset(
+    {
+        DeploymentStatus.PLANNING,
+        DeploymentStatus.PROVISIONING,
+        DeploymentStatus.STARTING,
+        DeploymentStatus.FAILED,
+        DeploymentStatus.NO_CAPACITY,
+    }
+)
+"""Statuses in which a machine is looked for or starts, or none was found."""
 
 SETTLED = frozenset(
     {DeploymentStatus.ENDED, DeploymentStatus.READY, DeploymentStatus.ENDING, DeploymentStatus.SCALED_TO_ZERO}
@@ -53,23 +65,37 @@ CHANGES_EVERY = (
 MONEY_EVERY = timedelta(minutes=5)
 
 
-def card(deployment: Deployment, now: datetime) -> Message:
-    """The card: name and status, what is happening, the facts; then the rest."""
-    blocks = [
+def card(deployment: Deployment, now: datetime, usual: str = "") -> Message:
+    """The card in about fifteen lines: name and status, what is happening, the facts, the endpoint, the buttons.
+
+    Everything else is in the modal that *Details* opens. `usual`: how long launches of this recipe took.
+    """
+    status = condition_of(deployment).status
+    happening = words.now_happening(deployment, now)
+    awaited = usual if status in LAUNCHING and not deployment.established else ""
+    above = [
         header(words.title(deployment, now), f"{CARD}_{deployment.id}"),
-        section(words.now_happening(deployment, now)),
+        section("\n".join(filter(None, (happening, awaited)))),
         *_contact(deployment, now),
         *([section(said)] if (said := words.newer(deployment)) else []),
         *_failure(deployment),
         _facts(deployment, now),
         *_readers(deployment),
-        *_ladder(deployment, now),
-        *_notes(deployment),
-        *_endpoint(deployment),
-        *_replicas(deployment, now),
+        *_doubt(deployment),
+    ]
+    below = [
+        *_mends(deployment, now),
+        *_endpoint(deployment, now),
+        *_lacking(deployment, now),
         *_buttons(deployment),
     ]
-    return Message(fallback(deployment, now), tuple(blocks))
+    plan = _plan(deployment, now)
+    without = [section(ladder.brief(deployment, now))] if plan else []
+    return Message(
+        fallback(deployment, now),
+        (*above, *plan, *below),
+        instead=(*above, *without, *below) if plan else (),
+    )
 
 
 def changes_every(deployment: Deployment, now: datetime) -> timedelta | None:
@@ -102,22 +128,27 @@ def fallback(deployment: Deployment, now: datetime) -> str:
 
 
 def _facts(deployment: Deployment, now: datetime) -> Block:
-    pairs = [("Recipe", code(deployment.recipe.name))]
-    if model := words.model(deployment):
-        pairs.append(("Model", code(clip(model, MAX_FACT))))
+    """Two or three lines: cost; replicas and their places; the launch."""
+    over = condition_of(deployment).status is DeploymentStatus.ENDED
+    cost = [("Cost", words.cost(deployment, now))] if deployment.attempts and not over else []
+    running = []
     if not is_ending(deployment):
         ready = f"{len(deployment.ready)} of {deployment.wanted} ready" if deployment.wanted else "scaled to zero"
-        pairs.append(("Replicas", f"{ready}{_moved_by(deployment)}"))
+        running.append(("Replicas", f"{ready}{_moved_by(deployment)}"))
     if where := _where(deployment):
-        pairs.append(("Runs on" if not deployment.ended else "Ran on", where))
-    if deployment.attempts and condition_of(deployment).status is not DeploymentStatus.ENDED:
-        pairs.append(("Cost", words.cost(deployment, now)))
-    pairs.append(("Launched", f"by {words.user(deployment.place.user)}, {moment(deployment.requested_at)}"))
-    if deployment.ended and condition_of(deployment).status is DeploymentStatus.ENDED:
-        pairs.append(("Down since", moment(deployment.ended.at)))
-    if limits := _limits(deployment.limits):
-        pairs.append(("Limits", clip(limits, MAX_FACT)))
-    return fields(pairs)
+        running.append(("Runs on" if not deployment.ended else "Ran on", where))
+    elif not deployment.established:
+        running.append(("Recipe", code(deployment.recipe.name)))
+    launched = [("Launched", f"by {words.user(deployment.place.user)}, {moment(deployment.requested_at)}")]
+    if deployment.until and not is_ending(deployment):
+        launched.append(("Ends", moment(deployment.until)))
+    if deployment.ended and over:
+        launched.append(("Down since", moment(deployment.ended.at)))
+    return section("\n".join(_pairs(pairs) for pairs in (cost, running, launched) if pairs))
+
+
+def _pairs(pairs: Sequence[tuple[str, str]]) -> str:
+    return " \N{MIDDLE DOT} ".join(f"*{name}*  {value}" for name, value in pairs)
 
 
 def _readers(deployment: Deployment) -> list[Block]:
@@ -134,7 +165,7 @@ def _where(deployment: Deployment) -> str:
     machines = [a for a in deployment.attempts if a.machine and (deployment.ended or not a.gone_at)]
     shown = dict.fromkeys(_machine(a) for a in machines)
     if len(shown) > 1 and not deployment.ended:
-        return f"{count(len(machines), 'machine')}, listed below"
+        return f"{count(len(machines), 'machine')}: see *Details*"
     return "; ".join(list(shown)[:2])
 
 
@@ -143,97 +174,108 @@ def _machine(attempt: Attempt) -> str:
     return offers.place(offer) if offer.cloud == "local" else f"{offers.place(offer)}, {offers.machine(offer)}"
 
 
-def _limits(limits: Limits) -> str:
-    parts = [
-        "spot" if limits.spot else "",
-        f"GPUs {escape(', '.join(limits.gpus))}" if limits.gpus else "",
-        " or ".join(offers.cloud(c) for c in limits.clouds),
-        f"at most {usd_per_hour(limits.max_price)} per replica" if limits.max_price is not None else "",
-    ]
-    return "; ".join(p for p in parts if p)
-
-
 def _contact(deployment: Deployment, now: datetime) -> list[Block]:
     """What the control loop cannot do."""
     return [section(f"{WARNING} {line}") for line in lost_control.lines(deployment, now)[:MAX_CONTACT]]
 
 
 def _failure(deployment: Deployment) -> list[Block]:
-    """The end of the log of the last machine that failed, unless a later one was ready."""
+    """The end of the log of the last machine that failed, if no replica is ready."""
+    last = failed_last(deployment)
+    if last is None or deployment.ready or condition_of(deployment).status in SETTLED:
+        return []
+    said = (
+        f"The last lines of the log of replica {last.replica} {attempts.preposition(last)} {offers.place(last.offer)}"
+    )
+    lines = [clip(line, MAX_LINE) for line in last.log_tail.strip().splitlines()[-LOG_LINES:]]
+    return [section(f"{said}:\n{fenced(chr(10).join(lines))}")]
+
+
+def failed_last(deployment: Deployment) -> Attempt | None:
+    """The last machine that failed and left a log; None if a later one was ready."""
     failed = [a for a in deployment.attempts if a.phase in (Phase.FAILED, Phase.PREEMPTED)]
-    if not failed or not failed[-1].log_tail or condition_of(deployment).status in SETTLED:
+    if not failed or not failed[-1].log_tail:
+        return None
+    later = any(a.ready_at and a.number > failed[-1].number for a in deployment.attempts)
+    return None if later else failed[-1]
+
+
+def _plan(deployment: Deployment, now: datetime) -> list[Block]:
+    """The ladder, while a machine is looked for or starts, and where none was found."""
+    status = condition_of(deployment).status
+    launching = status in LAUNCHING and not deployment.ready
+    if not launching or not deployment.rungs or not ladder.tells_something(deployment):
         return []
-    last = failed[-1]
-    if any(a.ready_at and a.number > last.number for a in deployment.attempts):
+    over = deployment.ended is not None
+    looking = status is DeploymentStatus.PROVISIONING
+    coming = 0 if over or status is DeploymentStatus.STARTING or _failure(deployment) else 2
+    found = ladder_tasks.plan(deployment, now, errors=3 if over or looking else 2, coming=coming)
+    return [found] if found else []
+
+
+def _mends(deployment: Deployment, now: datetime) -> list[Block]:
+    """What a person can do about the refusals, where no machine was found."""
+    status = condition_of(deployment).status
+    if status not in (DeploymentStatus.FAILED, DeploymentStatus.NO_CAPACITY):
         return []
-    blocks = [
-        section(
-            f"The last lines of the log of replica {last.replica} {attempts.preposition(last)} "
-            f"{offers.place(last.offer)}:\n{fenced(last.log_tail, MAX_LOG)}"
-        )
-    ]
-    if condition_of(deployment).status is DeploymentStatus.FAILED:
-        blocks.append(context("Fix the recipe or the machine, and launch it again."))
-    return blocks
+    said = ladder.remedies(deployment, now)
+    return [section(said)] if said else []
 
 
-def _ladder(deployment: Deployment, now: datetime) -> list[Block]:
-    if not deployment.rungs or deployment.stopped_by is not None or not ladder.tells_something(deployment):
+def _doubt(deployment: Deployment) -> list[Block]:
+    """A doubt about the weights, until there is an endpoint."""
+    if deployment.weights is None or deployment.endpoint or deployment.stopped_by is not None:
         return []
-    lacking = len(deployment.live) < deployment.wanted
-    asking = any(a.phase is Phase.PROVISIONING for a in deployment.attempts)
-    if condition_of(deployment).status in CLIMBING or asking or (lacking and deployment.exhausted):
-        mends = ladder.mends(deployment.rungs, over=bool(deployment.ended)) if not asking else ""
-        return [section(ladder.ladder(deployment, now)), *([section(mends)] if mends else [])]
-    if words.is_news(deployment, now) and (refused := ladder.refusals(deployment)):
-        return [context(listed(["Tried before:", *refused], 2000))]
-    return []
+    said = deployment.weights.says
+    return [context(f"{WARNING} {inert(clip(said, MAX_WORDS))}")] if said else []
 
 
-def _notes(deployment: Deployment) -> list[Block]:
-    """What is not applied as written, and a doubt about the weights, until there is an endpoint."""
-    said = notes(deployment.recipe) if deployment.endpoint is None and deployment.stopped_by is None else []
-    written = [context(listed(["Not applied as written:", *said], 2000))] if said else []
-    weights = deployment.weights.says if deployment.weights and deployment.endpoint is None else ""
-    doubt = [context(f"\N{WARNING SIGN}\ufe0f {inert(clip(weights, MAX_WORDS))}")] if weights else []
-    return [*written, *doubt] if deployment.stopped_by is None else []
+def _lacking(deployment: Deployment, now: datetime) -> list[Block]:
+    """What more quota would save."""
+    if is_ending(deployment):
+        return []
+    missing = missing_quota(deployment, now)
+    return [context(ladder.lacking(missing))] if missing else []
 
 
-def _endpoint(deployment: Deployment) -> list[Block]:
+def _endpoint(deployment: Deployment, now: datetime) -> list[Block]:
+    """The base URL; while replicas answer and nothing needs attention, with a command and the test completion."""
     if deployment.endpoint is None or is_ending(deployment):
         return []
-    return [*endpoint.on_card(deployment), *([section(test)] if (test := tested(deployment)) else [])]
+    answers = bool(deployment.ready) and not deployment.newer
+    test = tested(deployment, MAX_ANSWER) if answers else ""
+    whole = answers and not lost_control.lines(deployment, now)
+    return [*endpoint.on_card(deployment, whole=whole), *([section(test)] if test else [])]
 
 
-def tested(deployment: Deployment) -> str:
+def tested(deployment: Deployment, limit: int) -> str:
     """The test completion as a quote of prompt and answer, or why it failed; empty if there was none."""
     match deployment.test:
         case TestCompletionAnswered() as test:
-            answer = inert(clip(" ".join(test.text.split()), MAX_WORDS)) or "_(the answer is empty)_"
+            answer = inert(clip(" ".join(test.text.split()), limit)) or "_(the answer is empty)_"
             return f"*Test completion*, {seconds(test.seconds)}\n> *{inert(test.prompt)}* {answer}"
         case TestCompletionFailed() as test:
-            why = inert(clip(test.why.rstrip("."), MAX_WORDS))
+            why = inert(clip(test.why.rstrip("."), limit))
             return f"\N{WARNING SIGN}\ufe0f *The test completion failed*: {why}. `/mixtral logs` may show the cause."
         case None:
             return ""
 
 
-def _replicas(deployment: Deployment, now: datetime) -> list[Block]:
-    if deployment.ended or not replicas.worth_a_list(deployment):
-        return []
-    return [section(listed(["*Replicas*", *replicas.lines(deployment, now)]))]
-
-
 def _buttons(deployment: Deployment) -> list[Block]:
-    if is_ending(deployment):
-        return []
     id_ = deployment.id
-    machines = [a for a in deployment.attempts if a.machine and not a.gone_at]
+    status = condition_of(deployment).status
+    if status is DeploymentStatus.ENDED:
+        return [actions([form_button(again(deployment), "Launch again…")])]
+    details = button("Details", "card_details", id_)
+    if is_ending(deployment):
+        return [actions([details])]
+    decides = awaits_decision(deployment)
     shown = [
-        button("Endpoint and key", "card_endpoint", id_, style="primary") if deployment.endpoint else None,
-        button("Keep trying", "card_keep_trying", id_, style="primary") if awaits_decision(deployment) else None,
-        button("Logs", "card_logs", id_) if machines else None,
-        button("Scale…", "card_scale", id_),
+        button("Keep trying", "card_keep_trying", id_, style="primary") if decides else None,
+        button("Ask", "card_ask", id_, style=None if decides else "primary") if deployment.endpoint else None,
+        button("Endpoint", "card_endpoint", id_) if deployment.endpoint else None,
+        button("Scale", "card_scale", id_),
         button("End", "card_down", id_, style="danger"),  # its modal asks: a dialog here would ask everybody
+        details,
     ]
     return [actions([b for b in shown if b])]

@@ -2,8 +2,11 @@
 
 from typing import Literal
 
+from bot.language.command import Launch
+from bot.language.suggestions import command_text
 from bot.views.blocks import Block, button
 from workers.deployment.events import DeploymentId
+from workers.deployment.state import Deployment
 
 DO = "do_command"
 """Carries out the command in the button's value, once for each message."""
@@ -23,9 +26,16 @@ def command_button(
     return button(label, DO, f"{deployment or _NONE} {command}", style=style)
 
 
-def form_button(command: str, label: str = "Launch…") -> Block:
+def form_button(command: str, label: str = "Launch…", *, style: Literal["primary"] | None = None) -> Block:
     """A command that is too long for a button is left out: the form then begins empty."""
-    return button(label, FORM, command if is_short(command) else "")
+    return button(label, FORM, command if is_short(command) else "", style=style)
+
+
+def again(state: Deployment) -> str:
+    """The command that launches a deployment again; without its limits if these are too long for a button."""
+    name = state.name if state.name != state.recipe.name else None
+    whole = command_text(Launch(recipe=state.recipe.name, name=name, limits=state.limits))
+    return whole if is_short(whole) else command_text(Launch(recipe=state.recipe.name, name=name))
 
 
 def is_short(command: str) -> bool:

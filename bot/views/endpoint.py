@@ -34,29 +34,36 @@ def served_name(deployment: Deployment) -> str:
 
 
 def curl(deployment: Deployment, key: str) -> str:
-    """A complete command with `key`, for a shell."""
+    """A complete command with `key`, for a shell, of few lines that a narrow screen shows whole."""
     model_name = json.dumps(served_name(deployment)).replace("'", r"'\''")
     return (
         f"curl {base_url(deployment)}/chat/completions \\\n"
         f'  -H "Authorization: Bearer {key}" \\\n'
         f'  -H "Content-Type: application/json" \\\n'
-        f'  -d \'{{"model": {model_name},\n'
-        f'       "messages": [{{"role": "user",\n'
-        f'         "content": "{QUESTION}"}}]}}\''
+        f'  -d \'{{"model": {model_name}, "messages":\n'
+        f'       [{{"role": "user", "content": "{QUESTION}"}}]}}\''
     )
 
 
-def on_card(deployment: Deployment) -> tuple[Block, ...]:
-    """The endpoint without a key, for the channel."""
-    name = escape(deployment.name)
-    first = (
-        f"`/mixtral endpoint {name}` shows it to the launcher" if has_first_key(deployment) else "the first was revoked"
-    )
-    blocks = [
-        section(f"*Endpoint* {code(base_url(deployment))}\n```\n{escape(curl(deployment, PLACEHOLDER))}\n```"),
-        context(f"{code(PLACEHOLDER)} is a key: {first}, `/mixtral key {name} new @PERSON` makes another."),
-    ]
-    return (*blocks, section(NOT_ENFORCED)) if deployment.key_not_enforced else tuple(blocks)
+def on_card(deployment: Deployment, *, whole: bool) -> tuple[Block, ...]:
+    """The endpoint without a key, for the channel. `whole`: with a command."""
+    url = f"*Base URL*  {code(base_url(deployment))}"
+    if deployment.key_not_enforced:
+        return section(url), section(NOT_ENFORCED)
+    if not whole:
+        return (section(url),)
+    return (section(f"{url} \N{MIDDLE DOT} {_key(deployment)}\n{_fenced(curl(deployment, PLACEHOLDER))}"),)
+
+
+def _key(deployment: Deployment) -> str:
+    """How to get a key."""
+    if has_first_key(deployment):
+        return f"press *Endpoint* for {code(PLACEHOLDER)}"
+    return f"the first key was revoked, `/mixtral key {escape(deployment.name)} new` makes another"
+
+
+def _fenced(command: str) -> str:
+    return f"```\n{escape(command)}\n```"
 
 
 def has_first_key(deployment: Deployment) -> bool:

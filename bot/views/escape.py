@@ -10,6 +10,7 @@ _BROADCAST = re.compile(r"@(?=(?:channel|here|everyone|group)\b)", re.IGNORECASE
 _BOLD = re.compile(r"(?<![\w*])\*([^\s*](?:[^*\n]*[^\s*])?)\*(?![\w*])")
 _DATE = re.compile(r"<!date\^[^<>|]*\|([^<>]*)>")
 _HALF_ENTITY = re.compile(r"^(?:[a-z]{0,3};)")
+_LINK_CUT = re.compile(r"(?:https?://|<[@!#h])[^\s<>]*$")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -28,6 +29,19 @@ def inert(text: str) -> str:
     return escape(_BROADCAST.sub(f"@{INVISIBLE_JOINER}", text))
 
 
+def literal(text: str) -> str:
+    """Untrusted text for plain text and rich text, on one line, where Slack decodes no entities."""
+    text = _BROADCAST.sub(f"@{INVISIBLE_JOINER}", _CONTROL.sub("", " ".join(text.split())))
+    return text.replace("<", "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}").replace(
+        ">", "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}"
+    )
+
+
+def link(address: str, text: str) -> str:
+    """A link in mrkdwn to an address of the product's own."""
+    return f"<{address.replace('|', '%7C').replace('>', '%3E')}|{escape(text)}>"
+
+
 def code(text: str) -> str:
     """Text between backticks, on one line."""
     shown = inert(" ".join(text.split())).replace("`", "'")
@@ -40,10 +54,13 @@ def unmarked(text: str) -> str:
 
 
 def clip(text: str, limit: int) -> str:
-    """The start of a text, at most `limit` characters, with `…` where it was cut. Entities are not split."""
+    """The start of a text, at most `limit` characters, with `…` where it was cut, outside of entities and links."""
     if len(text) <= limit:
         return text
     kept = text[: limit - 1]
+    cut = None if text[limit - 1].isspace() else _LINK_CUT.search(kept)
+    if cut and cut.start():
+        return f"{kept[: cut.start()].rstrip()}…"
     ampersand = kept.rfind("&", max(0, len(kept) - 5))
     if ampersand != -1 and ";" not in kept[ampersand:]:
         kept = kept[:ampersand]

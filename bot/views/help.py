@@ -85,6 +85,14 @@ ENTRIES = {
         more=("Offers that cannot be taken are listed with the reason and how to fix it."),
         examples=("plan mixtral-8x7b --spot",),
     ),
+    "cost": CommandHelp(
+        about="what the machines have cost, by deployment and day",
+        more=(
+            "Of the deployments that you can see, also those that have ended: all, or those of one name, one launcher "
+            "or one channel. Without a period, it shows this month."
+        ),
+        examples=("cost", "cost fast week", "cost @ada month"),
+    ),
     "recipes": CommandHelp(
         about="what can be launched",
         more=("Recipes are SkyPilot service YAML files; `MIXTRAL_RECIPES` names a folder of your own."),

@@ -6,21 +6,18 @@ from typing import Any
 
 from msgspec import Struct
 
-from bot.language.command import SLASH, Launch
-from bot.language.suggestions import command_text
+from bot.language.command import SLASH
 from bot.views import spending, status, words
 from bot.views.amounts import count, moment, usd
 from bot.views.blocks import Block, actions, button, context, divider, header, section
+from bot.views.command_button import again, form_button
 from bot.views.escape import clip, escape, inert
 from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId
 from workers.deployment.state import Deployment, EndedDeployments
 
-LAUNCH = "launch_form"
-"""Action id of the buttons that open the form of a launch. The value is a command that prefills it."""
 MAX_ROWS = 30
 MAX_ENDS = 5
-MAX_VALUE = 2000
 MAX_CAUSE = 300
 
 ABOUT = (
@@ -61,7 +58,7 @@ def home(house: House, now: datetime) -> dict[str, Any]:
         header("Models on rented GPUs"),
         *([] if house.running else [section(f"Hello {words.user(house.user)}. {ABOUT}")]),
         *(spending.blocks(sums, now, house.zone) if has_past else []),
-        actions([button("Launch a model…", LAUNCH, f"{SLASH} launch", style="primary")]),
+        actions([form_button(f"{SLASH} launch", "Launch a model…", style="primary")]),
         *_running(house, now),
         *_ended(house),
         divider(),
@@ -133,15 +130,8 @@ def _end(state: Deployment) -> Block:
         f"{words.dot(state)} *{escape(state.name)}* {words.verdict(state)} · {moment(state.ended.at)} · "
         f"{words.what_it_cost(state, state.ended.at)}\n{why}"
     )
-    return section(said) | {"accessory": button("Launch again…", LAUNCH, again(state))}
+    return section(said) | {"accessory": form_button(again(state), "Launch again…")}
 
 
 def _by(state: Deployment) -> str:
     return f"Ended by {words.user(state.stopped_by)}." if state.stopped_by else ""
-
-
-def again(state: Deployment) -> str:
-    """The command that launches it again; without its limits if these are too long for a button's value."""
-    name = state.name if state.name != state.recipe.name else None
-    whole = command_text(Launch(recipe=state.recipe.name, name=name, limits=state.limits))
-    return whole if len(whole) <= MAX_VALUE else command_text(Launch(recipe=state.recipe.name, name=name))

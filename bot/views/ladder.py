@@ -3,43 +3,34 @@
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from operator import attrgetter
-
-from msgspec import Struct
 
 from bot.views import offers
-from bot.views.amounts import count, duration
+from bot.views.amounts import duration, per_hour_and_day, usd_per_hour
 from bot.views.blocks import MAX_SECTION, listed
-from bot.views.escape import clip, escape, inert
+from bot.views.escape import clip, inert, link
+from bot.views.rungs import MissingQuota, RungGroup, RungOutcome, groups
 from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.state import Deployment
 from workers.placement.ladder import Rung
-from workers.placement.refusals import blocking
+from workers.placement.offer import Offer
 
-MAX_TRIED = 6
 MAX_NEXT = 3
-MAX_REASON = 240
+MAX_REASON = 360
+MAX_BRIEF = 4
+MAX_REMEDIES = 3
 
-UNSUCCESSFUL = frozenset({Phase.REFUSED, Phase.FAILED, Phase.PREEMPTED})
+REQUEST_QUOTA = "Request quota"
 
-REFUSED = "✕"
-ASKED = "▸"
-TAKEN = "✓"
-NEXT = "○"
-BARRED = "⊘"
+SIGNS = {
+    RungOutcome.REFUSED: "✕",
+    RungOutcome.LOST: "✕",
+    RungOutcome.ASKED: "▸",
+    RungOutcome.TAKEN: "✓",
+    RungOutcome.NEXT: "○",
+    RungOutcome.UNUSABLE: "⊘",
+}
 
-_SHOWN_OFFER = attrgetter("cloud", "instance_type", "spot", "usd_per_hour")
 _CODE_OR_VARIABLE = re.compile(r"`[^`]*`|\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
-
-
-class Tried(Struct, frozen=True):
-    """Consecutive attempts with the same outcome, shown as one line."""
-
-    attempts: tuple[Attempt, ...]
-
-    @property
-    def last(self) -> Attempt:
-        return self.attempts[-1]
 
 
 def tells_something(deployment: Deployment) -> bool:
@@ -48,45 +39,47 @@ def tells_something(deployment: Deployment) -> bool:
     return barred or len(deployment.rungs) > 1 or any(a.refusal for a in deployment.attempts)
 
 
-def ladder(deployment: Deployment, now: datetime) -> str:
-    """The whole ladder, long parts folded; mrkdwn."""
-    open_, barred = _rest(deployment, now)
-    title = "*The ladder, cheapest first*" if _in_order(deployment) else "*What was tried, then what comes next*"
-    lines = [title, *_tried(deployment, now), *_next(open_), *cannot(barred)]
+def ladder(deployment: Deployment, now: datetime, *, linked: bool = True) -> str:
+    """The whole ladder, long parts folded; mrkdwn. `linked`: with the pages on which quota is requested."""
+    title = "*The ladder, cheapest first*" if in_order(deployment) else "*What was tried, then what comes next*"
+    found = groups(deployment, now)
+    coming = [group for group in found if group.outcome is RungOutcome.NEXT]
+    lines = [title]
+    for group in found:
+        if group.outcome is not RungOutcome.NEXT or group in coming[:MAX_NEXT]:
+            lines.append(_line(group, now, linked=linked))
+        elif group is coming[MAX_NEXT]:
+            lines.extend(_and_more([o for later in coming[MAX_NEXT:] for o in later.offers]))
     old = offers.read_ago((rung.offer for rung in deployment.rungs), now)
     note = f"\n_The oldest of these prices was read {old}._" if old else ""
     return listed(lines, MAX_SECTION - len(note)) + note
 
 
-def _in_order(deployment: Deployment) -> bool:
+def brief(deployment: Deployment, now: datetime) -> str:
+    """The ladder in a few lines, where Slack shows no `plan` block."""
+    return listed(ladder(deployment, now, linked=False).splitlines()[:MAX_BRIEF])
+
+
+def in_order(deployment: Deployment) -> bool:
     """Whether the attempts are in price order: a replica that is added later starts at the cheapest rung again."""
     prices = [a.offer.usd_per_hour or 0 for a in deployment.attempts if a.phase is not Phase.ENDED]
     return prices == sorted(prices)
 
 
-def refusals(deployment: Deployment) -> tuple[str, ...]:
-    """The last refusals, one line each, after the number of earlier ones."""
-    refused = [a for a in deployment.attempts if a.phase is Phase.REFUSED]
-    folds = _fold_tried(refused)
-    lines = tuple(_refused(tried) for tried in folds[-MAX_NEXT:])
-    earlier = sum(len(tried.attempts) for tried in folds[:-MAX_NEXT])
-    return (f"… {count(earlier, 'earlier refusal')}", *lines) if earlier else lines
-
-
 def rungs(ladder_: Sequence[Rung], limit: int) -> tuple[str, ...]:
-    """A ladder without attempts: the first `limit` usable rungs, then the unusable ones."""
+    """A ladder without attempts: the first `limit` usable rungs with their price per day, then the unusable ones."""
     usable = [r for r in ladder_ if r.usable]
     folds = offers.by_price(usable)
     lines = [f"{number}. {_offer(fold)}" for number, fold in enumerate(folds[:limit], start=1)]
-    rest = tuple(r for fold in folds[limit:] for r in fold.rungs)
+    rest = [o for fold in folds[limit:] for o in fold.offers]
     return (*lines, *_and_more(rest), *cannot(r for r in ladder_ if not r.usable))
 
 
 def cannot(barred: Iterable[Rung]) -> tuple[str, ...]:
     """The unusable rungs, each with its reason."""
     folds = offers.by_kind(barred)
-    lines = [f"{BARRED} {_offer(fold)}: {_reason(fold)}" for fold in folds[:12]]
-    return (*lines, *_and_more(tuple(r for fold in folds[12:] for r in fold.rungs)))
+    lines = [f"{SIGNS[RungOutcome.UNUSABLE]} {_offer(fold)}: {_reason(fold)}" for fold in folds[:12]]
+    return (*lines, *_and_more([o for fold in folds[12:] for o in fold.offers]))
 
 
 def mends(ladder_: Iterable[Rung], *, over: bool = False) -> str:
@@ -99,104 +92,83 @@ def mends(ladder_: Iterable[Rung], *, over: bool = False) -> str:
     return listed(["*How to fix it*", *lines], MAX_SECTION - len(then)) + then
 
 
+def remedies(deployment: Deployment, now: datetime) -> str:
+    """What a person can do about each reason, in a line for each cloud; empty if nothing is known."""
+    found = [group for group in groups(deployment, now) if group.mend or group.quota]
+    lines = dict.fromkeys(f"• {offers.cloud(group.offers[0].cloud)}: {_remedy(group)}" for group in found)
+    if not lines:
+        return ""
+    then = " Then launch it again." if deployment.ended else ""
+    return listed([f"*How to fix it*{then}", *list(lines)[:MAX_REMEDIES]])
+
+
+def _remedy(group: RungGroup) -> str:
+    if group.quota:
+        return link(group.quota, REQUEST_QUOTA)
+    mend = _variables(clip(inert(group.mend), MAX_REASON))
+    return f"{mend[:1].upper()}{mend[1:]}"
+
+
+def lacking(missing: MissingQuota) -> str:
+    """The offer that would save most if its quota sufficed, in one line with the page of the quota."""
+    offer = missing.offer
+    return (
+        f"{offers.machine(offer)} at {offers.place(offer)} would cost {usd_per_hour(missing.saves)} less: "
+        f"quota is missing. {link(missing.quota, REQUEST_QUOTA)}"
+    )
+
+
+def label(offers_: Sequence[Offer]) -> str:
+    """The kinds of machines, and their places."""
+    return f"{offers.machines(offers_)}, {offers.places(offers_)}"
+
+
+def outcome(attempt: Attempt) -> str:
+    """What became of a machine, in a few words."""
+    match attempt.phase:
+        case Phase.PROVISIONING:
+            return "asking now"
+        case phase:
+            return f"replica {attempt.replica} is {phase.value}"
+
+
 def _variables(text: str) -> str:
     """The text with names of environment variables as code."""
     return _CODE_OR_VARIABLE.sub(lambda found: found[0] if found[0].startswith("`") else f"`{found[0]}`", text)
 
 
-def _tried(deployment: Deployment, now: datetime) -> list[str]:
-    """Unsuccessful attempts, older ones as a number, and current machines; not the attempts that ended normally."""
-    folds = _fold_tried([a for a in deployment.attempts if a.phase is not Phase.ENDED])
-    gone = [tried for tried in folds if tried.last.phase in UNSUCCESSFUL]
-    earlier = gone[: -MAX_TRIED or None] if len(gone) > MAX_TRIED else []
-    lines = [f"… {count(sum(len(tried.attempts) for tried in earlier), 'earlier attempt')}"] if earlier else []
-    return [*lines, *(_outcome(tried, now) for tried in folds if tried not in earlier)]
+def _line(group: RungGroup, now: datetime, *, linked: bool) -> str:
+    head = f"{SIGNS[group.outcome]} *{offers.prices(group.offers)}* {label(group.offers)}"
+    if group.attempt and group.outcome in (RungOutcome.ASKED, RungOutcome.TAKEN):
+        is_short = group.attempt.phase in (Phase.PROVISIONING, Phase.STARTING)
+        elapsed = f", {duration(now - group.attempt.since)}" if is_short else ""
+        return f"{head}: {outcome(group.attempt)}{elapsed}"
+    said = inert(clip(group.cause, MAX_REASON))
+    if group.outcome is RungOutcome.REFUSED and group.mend:
+        said += f". {inert(clip(group.mend, MAX_REASON))}"
+    if group.quota and linked:
+        said += f". {link(group.quota, REQUEST_QUOTA)}"
+    return f"{head}: {said}" if said else head
 
 
-def _outcome(tried: Tried, now: datetime) -> str:
-    return _refused(tried) if tried.last.phase is Phase.REFUSED else _taken(tried.last, now)
-
-
-def _fold_tried(attempts: Sequence[Attempt]) -> list[Tried]:
-    folds: list[Tried] = []
-    for attempt in attempts:
-        if folds and _alike(folds[-1].last, attempt):
-            folds[-1] = Tried((*folds[-1].attempts, attempt))
-        else:
-            folds.append(Tried((attempt,)))
-    return folds
-
-
-def _alike(one: Attempt, other: Attempt) -> bool:
-    if one.refusal is None or other.refusal is None:
-        return False
-    return _SHOWN_OFFER(one.offer) == _SHOWN_OFFER(other.offer) and one.refusal.code == other.refusal.code
-
-
-def _refused(tried: Tried) -> str:
-    asked = [o for a in tried.attempts for o in a.request.offers]
-    why = inert(clip((tried.last.why or "refused").rstrip("."), MAX_REASON))
-    return f"{REFUSED} {_line(offers.prices(asked), offers.machine(asked[0]), offers.places(asked))}: {why}"
-
-
-def _taken(attempt: Attempt, now: datetime) -> str:
-    offer = attempt.offer
-    line = _line(offers.price(offer), offers.machine(offer), offers.place(offer))
-    elapsed = duration(now - attempt.since)
-    match attempt.phase:
-        case Phase.PROVISIONING:
-            return f"{ASKED} {line}: asking now, {elapsed}"
-        case Phase.STARTING:
-            return f"{TAKEN} {line}: replica {attempt.replica} is starting, {elapsed}"
-        case Phase.FAILED | Phase.PREEMPTED:
-            return f"{REFUSED} {line}: {inert(clip(attempt.why, MAX_REASON)) or attempt.phase.value}"
-        case _:
-            return f"{TAKEN} {line}: replica {attempt.replica} is {attempt.phase.value}"
-
-
-def _rest(deployment: Deployment, now: datetime) -> tuple[list[Rung], list[Rung]]:
-    """The rungs that come next, and those that cannot be taken."""
-    asked = {o for a in deployment.attempts for o in a.request.offers}
-    refused = [a.refusal for a in deployment.attempts if a.refusal]
-    coming, barred = [], []
-    for rung in deployment.rungs:
-        if not rung.usable:
-            barred.append(rung)
-        elif rung.offer not in asked:
-            by = blocking(rung.offer, refused, now)
-            if by is None:
-                coming.append(rung)
-            else:
-                cause = by.sentence.partition(". ")[0]  # the attempt's own line has the mend
-                reason = f"ruled out by the same refusal: {cause}"
-                barred.append(Rung(offer=rung.offer, usable=False, reason=reason))
-    return coming, barred
-
-
-def _next(coming: Sequence[Rung]) -> list[str]:
-    folds = offers.by_price(coming)
-    lines = [f"{NEXT} {_offer(fold)}" for fold in folds[:MAX_NEXT]]
-    return [*lines, *_and_more(tuple(r for fold in folds[MAX_NEXT:] for r in fold.rungs))]
-
-
-def _and_more(rest: Sequence[Rung]) -> tuple[str, ...]:
+def _and_more(rest: Sequence[Offer]) -> tuple[str, ...]:
     if not rest:
         return ()
-    known = [r.offer for r in rest if r.offer.usd_per_hour is not None]
+    known = [o for o in rest if o.usd_per_hour is not None]
     up_to = f", up to {offers.price(max(known, key=lambda o: o.usd_per_hour or 0))}" if known else ""
     return (f"… and {len(rest)} more{up_to}",)
 
 
 def _offer(fold: offers.Fold) -> str:
-    return _line(offers.prices(fold.offers), offers.machine(fold.first.offer), offers.places(fold.offers))
-
-
-def _line(price: str, machine: str, place: str) -> str:
-    return f"*{price}* {machine}, {place}"
+    prices = {o.usd_per_hour for o in fold.offers}
+    price = fold.first.offer.usd_per_hour
+    uncertain = offers.UNCERTAIN if any(o.doubtful for o in fold.offers) else ""
+    shown = f"{per_hour_and_day(price)}{uncertain}" if price and len(prices) == 1 else offers.prices(fold.offers)
+    return f"*{shown}* {offers.machine(fold.first.offer)}, {offers.places(fold.offers)}"
 
 
 def _reason(fold: offers.Fold) -> str:
     reason = fold.first.reason or "cannot be taken"
     name = offers.cloud(fold.first.offer.cloud)
     # The line already names the cloud.
-    return escape(clip(reason.removeprefix(f"{name}: ").rstrip("."), MAX_REASON))
+    return inert(clip(reason.removeprefix(f"{name}: ").rstrip("."), MAX_REASON))

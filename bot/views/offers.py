@@ -17,6 +17,9 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 TO = "\N{EN DASH}"
 UNCERTAIN = " (price uncertain)"
 
+NAMED = 2
+"""Maximum number of kinds of machines that are named on one line."""
+
 
 class Fold(Struct, frozen=True):
     """Rungs of one kind of machine, shown as one line."""
@@ -45,6 +48,13 @@ def machine(offer: Offer) -> str:
     """Its GPUs and whether it is spot; `CPU only` without one."""
     what = gpus(offer.accelerator, offer.count) if offer.accelerator else "CPU only"
     return f"{what}, spot" if offer.spot else what
+
+
+def machines(offers: Sequence[Offer]) -> str:
+    """The kinds of machines, in the order of the offers; of many kinds, the first ones and the number of the others."""
+    kinds = list(dict.fromkeys(machine(o) for o in offers))
+    more = len(kinds) - NAMED
+    return f"{', '.join(kinds[:NAMED])} and {count(more, 'other kind')}" if more > 0 else ", ".join(kinds)
 
 
 def place(offer: Offer) -> str:

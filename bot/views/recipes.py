@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
+from bot.language.command import SLASH
 from bot.slack.message import Message
 from bot.views.amounts import count
-from bot.views.blocks import context, listed, section
+from bot.views.blocks import actions, context, listed, section
+from bot.views.command_button import form_button
 from bot.views.escape import clip, code, escape, inert
 from bot.views.offers import gpus
 from recipes.schema import Recipe
@@ -39,7 +41,8 @@ def recipes(known: Iterable[Recipe], broken: Sequence[str] = (), *, default: str
         blocks.append(section(listed(["*These files cannot be read*", *wrong], MAX_BROKEN)))
     left = f"… and {len(lines) - len(shown)} more. " if len(lines) > len(shown) else ""
     next_ = "`/mixtral launch RECIPE` starts one; `/mixtral plan RECIPE` shows its prices first."
-    return Message(summary, (*blocks, context(f"{left}{next_}")))
+    form = [actions([form_button(f"{SLASH} launch")])] if lines else []
+    return Message(summary, (*blocks, context(f"{left}{next_}"), *form))
 
 
 def needs(recipe: Recipe) -> str:

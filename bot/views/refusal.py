@@ -9,16 +9,18 @@ from bot.views.escape import clip, code
 LAUNCH = f"{SLASH} launch"
 
 
-def refusal(sentence: str, *, hint: str | None = None) -> Message:
+def refusal(sentence: str, *, hint: str | None = None, command: str = "") -> Message:
     """The cause in mrkdwn, and below it the fix: a complete command, or text in mrkdwn.
 
-    A launch as the fix has a button, too, which opens the form with its values.
+    `command`: the command that a text in mrkdwn advises. A launch that is advised has a button, too, which opens the
+    form with its values.
     """
     cause = clip(sentence, 2900)
     if not hint:
         return Message(cause, (section(cause),))
     is_command = hint.startswith(SLASH) and "`" not in hint
     fix = f"Try {code(clip(hint, 1800))}." if is_command else clip(hint, 1800)
-    is_launch = is_command and (hint == LAUNCH or hint.startswith(f"{LAUNCH} "))
-    buttons = [actions([form_button(hint)])] if is_launch else []
+    advised = hint if is_command else command
+    is_launch = advised == LAUNCH or advised.startswith(f"{LAUNCH} ")
+    buttons = [actions([form_button(advised)])] if is_launch else []
     return Message(f"{cause} {fix}", (section(cause), context(fix), *buttons))

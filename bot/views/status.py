@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
+from bot.language.command import SLASH
 from bot.slack.message import Message
 from bot.views import card, endpoint, ladder, lost_control, offers, replicas, words
-from bot.views.amounts import count, duration, usd_per_hour
-from bot.views.blocks import context, header, listed, section
+from bot.views.amounts import count, duration, per_hour_and_day, usd_per_hour
+from bot.views.blocks import actions, context, header, listed, section
+from bot.views.command_button import form_button
 from bot.views.escape import code, escape
 from workers.deployment.attempt import MAY_COST
 from workers.deployment.condition import DeploymentStatus, awaits_route, condition_of, is_ending, without_lease
@@ -39,7 +41,7 @@ def overview(
         others = overview(deployments, now, nothing="").blocks if deployments else ()
         return Message(said, (section(said), *others))
     if not deployments:
-        return Message(nothing, (section(nothing),))
+        return Message(nothing, (section(nothing), actions([form_button(f"{SLASH} launch")])))
     shared = _shared_url(deployments)
     of_all = f" Endpoint of all: {code(shared)}." if shared else ""
     lines = [_line(d, now, url=not shared) for d in deployments[:MAX_SHOWN]]
@@ -100,7 +102,8 @@ def price(deployment: Deployment) -> str:
         return "price unknown"
     least = "at least " if deployment.newer else ""
     uncertain = offers.UNCERTAIN if any(o.doubtful for o in costing) else ""
-    return f"{least}{usd_per_hour(deployment.usd_per_hour)}{uncertain}"
+    amount = deployment.usd_per_hour
+    return f"{least}{per_hour_and_day(amount) if amount else usd_per_hour(amount)}{uncertain}"
 
 
 def _costing(deployment: Deployment) -> list[Offer]:
@@ -112,7 +115,7 @@ def _together(deployments: Sequence[Deployment]) -> str:
     unknown = any(o.usd_per_hour is None for d in deployments for o in _costing(d))
     newer = any(d.newer for d in deployments)
     least = "at least " if newer else ""
-    return f"{least}{usd_per_hour(total)} in all" if total or unknown or newer else "free"
+    return f"{least}{per_hour_and_day(total)} in all" if total or unknown or newer else "free"
 
 
 def _has_ladder(deployment: Deployment) -> bool:

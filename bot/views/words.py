@@ -4,8 +4,9 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from bot.language.command import address
+from bot.language.question import is_direct
 from bot.views import boot_phases, offers
-from bot.views.amounts import CENT, after, count, duration, moment, usd, usd_per_hour
+from bot.views.amounts import CENT, after, count, duration, moment, per_hour_and_day, usd
 from bot.views.attempts import engine_restarts, left, preposition, replacement, silence, so_far, why
 from bot.views.escape import clip, code, escape, inert
 from bot.views.moving import (
@@ -127,7 +128,7 @@ def now_happening(deployment: Deployment, now: datetime) -> str:
 
 
 def cost(deployment: Deployment, now: datetime) -> str:
-    """`free`, `nothing yet`, `3.20 USD/h, 12.40 USD so far, 31.10 USD less than on demand`."""
+    """`free`, `nothing yet`, `3.20 USD/h (76.80 USD per day), 12.40 USD so far, 31.10 USD less than on demand`."""
     machines = [a for a in deployment.attempts if a.machine]
     if not machines:
         return "nothing yet" if deployment.ended is None else usd(deployment.spent(now))
@@ -135,7 +136,7 @@ def cost(deployment: Deployment, now: datetime) -> str:
         return "free"
     so_far = f"{usd(deployment.spent(now))} {'in all' if deployment.ended else 'so far'}{_saved(deployment, now)}"
     costs = any(a.phase in MAY_COST for a in machines)
-    rate = usd_per_hour(deployment.usd_per_hour) if costs else "nothing now"
+    rate = per_hour_and_day(deployment.usd_per_hour) if costs else "nothing now"
     if any(a.offer.usd_per_hour is None for a in machines):
         so_far += ", plus the machines without a known price"
     old = offers.read_ago((a.offer for a in machines if a.phase in MAY_COST), now)
@@ -241,6 +242,8 @@ def _first_ready(state: Deployment) -> datetime | None:
 def _ready(state: Deployment, now: datetime) -> str:
     first = _first_ready(state)
     took = f"Ready {after(first - state.requested_at)}. " if first and is_news(state, now) else ""
+    if is_direct(state.place.channel):
+        return f"{took}To ask it something, write to the bot here."
     return f"{took}To ask it something, mention the bot here or type `/mixtral ask {escape(address(state.name))} …`"
 
 

@@ -162,3 +162,11 @@ class Screen:
     def _request(self, request):
         if not request.url.startswith((self.address, "data:", "blob:")):
             self.complaints.append(f"fetched from elsewhere: {request.url}")
+
+
+def choose_in_menu(screen, message, label):
+    """Choose an action in the menu of a message."""
+    message.hover()
+    message.get_by_test_id("message-menu").click()
+    screen.look()
+    message.get_by_test_id("menu-item").filter(has_text=label).click()

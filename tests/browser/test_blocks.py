@@ -12,7 +12,7 @@ from slack_sdk import WebClient
 from bot.sandbox import seed
 from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
-from tests.browser.screen import NARROW, WIDE, Screen
+from tests.browser.screen import NARROW, WIDE, Screen, choose_in_menu
 from tests.person import GENERAL, ROBIN, Person
 
 pytestmark = pytest.mark.browser
@@ -432,11 +432,3 @@ def test_an_own_message_is_edited_as_it_was_typed_and_deleted(desk):
     choose_in_menu(desk.screen, own, "Delete message…")
     desk.screen.test_id("confirm-yes").click()
     expect(desk.screen.test_id("message-list")).not_to_contain_text("is 2 < 3?")
-
-
-def choose_in_menu(screen, message, label):
-    """Choose an action in the menu of a message."""
-    message.hover()
-    message.get_by_test_id("message-menu").click()
-    screen.look()
-    message.get_by_test_id("menu-item").filter(has_text=label).click()

@@ -141,7 +141,7 @@ def a_wrong_word_is_answered_to_the_person_alone(screen):
 
 def scale(screen):
     """The card's button opens a modal that rejects invalid numbers; 2 starts a second replica."""
-    screen.press(screen.card(NAME), "Scale…")
+    screen.press(screen.card(NAME), "Scale")
     modal = screen.test_id("modal")
     expect(modal).to_contain_text(f"Scale {NAME}")
     for nonsense in ("200", "-1"):
@@ -153,7 +153,6 @@ def scale(screen):
     screen.test_id("modal-submit").click()
     expect(modal).to_have_count(0)
     expect(screen.card(NAME)).to_contain_text("2 of 2", timeout=30_000)
-    expect(screen.card(NAME)).to_contain_text("replica 2")
     screen.look()
 
 

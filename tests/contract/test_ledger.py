@@ -19,6 +19,8 @@ from workers.deployment.ledger_reader import Ledger
 from workers.deployment.log import Log, NameTaken, new_id
 
 NOW = datetime.now(UTC)
+SLOW = Decimal("1.00")
+"""USD by which the sum of a machine that runs may grow before the test looks: 8 minutes."""
 
 
 def launched(name="fast", at=NOW - timedelta(hours=2), id_="d00000000fast"):
@@ -95,12 +97,12 @@ def test_the_command_prints_the_sums_of_each_deployment_and_each_machine_as_csv(
     status, out, _ = ran(valkey_url)
     assert status == 0
     assert "216.00" in next(line for line in out.splitlines() if "fast" in line)
-    assert "223.2" in next(line for line in out.splitlines() if line.strip().startswith("all"))
+    everything = next(line.split() for line in out.splitlines() if line.strip().startswith("all"))
+    assert Decimal("223.20") <= Decimal(everything[3]) < Decimal("223.20") + SLOW
     rows = list(csv.DictReader(io.StringIO(ran(valkey_url, as_csv=True)[1])))
-    assert [(row["name"], row["usd"][:-1], bool(row["ended"])) for row in rows] == [
-        ("fast", "216.0", True),
-        ("other", "7.2", False),
-    ]
+    assert [(row["name"], bool(row["ended"])) for row in rows] == [("fast", True), ("other", False)]
+    assert rows[0]["usd"] == "216.00"
+    assert Decimal("7.20") <= Decimal(rows[1]["usd"]) < Decimal("7.20") + SLOW
     [late] = csv.DictReader(io.StringIO(ran(valkey_url, as_csv=True, since=NOW - timedelta(hours=2))[1]))
     assert late["name"] == "other"
 

@@ -7,6 +7,7 @@ import pytest
 from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
 from msgspec.structs import replace
 
+from bot.views import details
 from bot.views.card import card
 from bot.views.status import overview
 from tests.two_places import LEASE, AwsPlaces, Clock, FakePlaces, GcpPlaces, TwoPlaces, quiet
@@ -46,8 +47,9 @@ def at(line, place):
 
 
 def shown(line):
-    """The card's text."""
-    return "\n".join(b["text"]["text"] for b in card(line.state, line.clock.now).blocks if "text" in b)
+    """The text of the card, and of the modal behind it."""
+    blocks = [*card(line.state, line.clock.now).blocks, *details.modal(line.state, line.clock.now)["blocks"]]
+    return "\n".join(b["text"]["text"] for b in blocks if "text" in b)
 
 
 def lost(attempt):

@@ -319,10 +319,35 @@ def test_the_cards_buttons_answer_only_who_pressed_them(bot, robin, ada):
     assert robin.wait_for_ephemeral("mxk_")
     ada.press(shown, "card_endpoint")
     assert "mxk_" not in words(ada.wait_for_ephemeral(f"<@{ROBIN}> launched"))
-    robin.press(shown, "card_logs")
-    assert robin.wait_for_ephemeral("has no log yet")
     ada.press(shown, "card_down")
     assert ada.wait_for_ephemeral("may end it")
+
+
+@pytest.mark.parametrize("button", ["card_details", "card_logs"], ids=["of this version", "of the version before"])
+def test_the_details_of_a_card_open_where_it_was_pressed_and_can_be_refreshed(bot, robin, ada, button):
+    id_ = bot.card("fast")
+    shown = robin.wait_for_message(MIXTRAL, lambda m: any(b["type"] == "actions" for b in m["blocks"]))
+    old = {"type": "button", "action_id": "card_logs", "text": {"type": "plain_text", "text": "Logs"}, "value": id_}
+    if button == "card_logs":
+        blocks = [{"type": "actions", "elements": [old]}]
+        bot.client.chat_update(channel=MIXTRAL, ts=shown["ts"], text="fast", blocks=blocks)
+        shown = robin.wait_for_message(MIXTRAL, lambda m: "Logs" in words(m))
+    before = len(ada.ephemerals())
+    ada.press(shown, button)
+    [view] = ada.wait_for(lambda p: [v for v in p.modals() if "has no log yet" in words(v)])
+    for section in ("fast is ready", "*Recipe*  `scripted`", "Replicas", "replica 1", "Logs"):
+        assert section in words(view)
+
+    bot.requests.stop(id_, by=ROBIN)
+    ada.press_in(view, "details_refresh")
+    [ending] = ada.wait_for(lambda p: [v for v in p.modals() if "is shutting down" in words(v)])
+    assert ending["id"] == view["id"]
+    bot.redis.flushall()
+    ada.press_in(ending, "details_refresh")
+    [gone] = ada.wait_for(lambda p: [v for v in p.modals() if "its log no longer exists" in words(v)])
+    assert words(gone).count("ended") == 1
+    assert len(ada.ephemerals()) == before
+    ada.dismiss(gone)
 
 
 def test_only_who_may_end_it_is_asked_and_it_ends_once_they_say_so(bot, robin, ada):

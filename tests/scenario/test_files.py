@@ -222,6 +222,20 @@ def test_stop_works_while_a_file_is_downloaded(fast, engine):
     assert engine.asked == []
 
 
+@pytest.mark.parametrize("text", ["@mixtral Why?", "@mixtral"])
+def test_a_bot_that_stops_during_a_download_leaves_the_question_to_the_next_one(fast, engine, text):
+    slow = {"name": "a.log", "content": LOG, "repeat": 6, "delay": 0.25}
+    ts = fast.robin.upload(MIXTRAL, slow, text=text)
+    fast.robin.wait_for(lambda p: p.session(MIXTRAL, ts) == "processing")
+    fast.end(fast.line.bots[-1])
+    assert "left out" not in fast.said(ts)
+    fast.bot()
+    fast.answer(ts, "three condiments")
+    fast.settled(ts)
+    assert asked(engine).count("12:02 OOM") == 6
+    assert "left out" not in fast.said(ts)
+
+
 def test_nothing_of_a_file_is_stored_or_logged(fast, engine, caplog):
     caplog.set_level(logging.INFO)
     text = b"a secret of the file"

@@ -21,8 +21,10 @@ from bot.slack.budgets import Budgets
 from bot.slack.calls import SlackCalls
 from bot.slack.client import web_client
 from bot.views.card import card as view
+from tests import gallery
 from tests.builders.events import KEY
 from tests.builders.logs import append
+from tests.builders.recipes import MIXTRAL
 from tests.builders.story import Story
 from tests.mortal_follower import LEASE
 from tests.person import ADA, GENERAL, ROBIN, Person, words
@@ -416,6 +418,25 @@ def test_an_emulator_that_knows_less_still_gets_the_card(redis, robin, follow, u
     with follow():
         card(robin, "fast is ready")
         robin.wait_for(lambda p: of_kind(p, "mixtral_ready"))
+
+
+def test_a_slack_without_plan_blocks_gets_the_ladder_as_text_and_is_asked_once_in_an_hour(redis, robin, follow):
+    robin.fault("refuse", method="chat.*", block="plan", error="invalid_blocks", count=1000)
+    append(redis, told := climbing_here())
+    with follow():
+        shown = card(robin, "mixtral is looking for a machine", "*5.89 USD/h*", "no capacity right now")
+        assert shown["blocks"][-1]["type"] == "actions", "the other blocks are there"
+        append(redis, told.refused("no capacity right now").asked(gallery.offers()[5]))
+        card(robin, "Asking *GCP europe-west4-b*", "no capacity right now")
+    refused = [c for m in ("chat.postMessage", "chat.update") for c in robin.calls(m) if not c["ok"]]
+    assert len(refused) == 1
+
+
+def climbing_here():
+    told = story("mixtral")
+    told = Story("mixtral", MIXTRAL, id_=told.id, at=told.now, place=told.state.place).planned(*gallery.offers())
+    told.asked(gallery.offers()[0]).wait(2).refused("no capacity right now")
+    return told.asked(gallery.offers()[4]).wait(1)
 
 
 def test_without_metadata_the_card_is_found_by_its_block(redis, robin, slack, follow):

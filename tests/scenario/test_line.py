@@ -5,12 +5,12 @@ import pytest
 
 from tests import loopback
 from tests.line import Line
-from tests.person import GENERAL, MIXTRAL, Person, words
+from tests.person import GENERAL, MIXTRAL, Person, filled, words
 
 
 @pytest.fixture(scope="module")
 def line(tmp_path_factory):
-    with Line(tmp_path_factory.mktemp("line")) as started:
+    with Line(tmp_path_factory.mktemp("line"), MIXTRAL_DEFAULT_RECIPE="smollm2-135m") as started:
         yield started
 
 
@@ -82,6 +82,22 @@ def test_launch_ask_scale_and_down(line, robin):
         with pytest.raises(httpx.ConnectError):
             loopback.get(f"{address}/health")
     assert len([m for m in robin.messages(GENERAL) if "small" in words(m) and m.get("metadata")]) >= 1
+
+
+def test_from_the_home_tab_to_a_model_that_answers_without_typing(line, robin):
+    robin.open_home()
+    home = robin.wait_for(lambda p: p.home())
+    robin.press_in(home, "launch_form")
+    [form] = robin.wait_for(lambda p: p.modals())
+    assert "smollm2-135m: free" in str(form["blocks"][0])
+    assert "*Cheapest now*: CPU only, this machine, free" in words(form)
+    assert robin.submit(form, filled(form, {}))["ok"]
+    tested = ("smollm2-135m", "/v1/chat/completions", "My favourite condiment is")
+    shown = robin.wait_for_message(robin.dm(), lambda m: all(said in words(m) for said in tested), timeout=40)
+    robin.press(shown, "card_down")
+    [question] = robin.wait_for(lambda p: p.modals())
+    robin.submit(question, {})
+    robin.wait_for(lambda _: not line.machines(), 30)
 
 
 def is_answer(message, thread):

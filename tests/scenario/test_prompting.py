@@ -65,7 +65,7 @@ def test_a_shown_question_names_people_without_a_mention_and_keeps_code(place, e
     place.shelf.put("fast", engine.url, MIXTRAL)
     place.bot()
     place.robin.command(MIXTRAL, "/mixtral ask fast What does @ada mean by ```a * b``` in <!channel>?")
-    root = place.robin.wait_for_message(MIXTRAL, "asks *fast*")
+    root = place.robin.wait_for_message(MIXTRAL, "What does @Ada mean")
     place.answer(root["ts"], DEFAULT)
     quote, code, rest = root["blocks"][1]["elements"]
     assert quote["elements"] == [{"type": "text", "text": "What does @Ada mean by "}]

@@ -11,7 +11,7 @@ import pytest
 from tests.crash.test_kills import engines
 from tests.eye import Eye
 from tests.line import Line
-from tests.person import GENERAL, Person
+from tests.person import GENERAL, Person, details_of
 from workers.clouds.local import machine_processes
 from workers.clouds.local.driver import LocalDriver
 from workers.sandbox.valkey import free_port
@@ -187,7 +187,7 @@ def test_an_engine_with_a_key_of_its_recipe_s_own_is_never_ready_and_the_card_sa
     mend = "this engine asks for another key than VLLM_API_KEY: start it in run with --api-key $VLLM_API_KEY"
     launched(eye, recipe, f"{recipe} failed", "No replica is ready")
     assert mend in eye.card(recipe).replace("`", "")
-    assert "Not applied as written" in eye.card(recipe)
+    assert "Not applied as written" in details_of(eye.person, eye.cards(recipe)[0])
     assert AUTH_TOKEN not in eye.card(recipe)
     assert eye.line.machines() == []
     assert machines_ever(eye.line) - before == 1
@@ -218,7 +218,8 @@ def test_a_replica_that_crashes_again_and_again_is_backed_off_beside_one_that_an
         assert eye.ask(key).status_code == 200
         if crashes == 1:  # a first failure is tried again at once
             eye.line.wait(lambda: len(eye.state("loop").ready) == 2, 30, "the replacement")
-    said_on_card(eye, "loop", "1 of 2", "was killed by SIGKILL", "replica 2 · pending: the next attempt starts")
+    said_on_card(eye, "loop", "1 of 2", "was killed by SIGKILL")
+    details_of(eye.person, eye.cards("loop")[0], "replica 2 · pending: the next attempt starts")
     before = machines_ever(eye.line)
     until = time.monotonic() + 4  # some sweeps
     while time.monotonic() < until:

@@ -29,6 +29,7 @@ MODULES = {
     "network.py": IN_EACH_CLOUD,
     "quota.py": IN_EACH_CLOUD,
     "quotes.py": IN_EACH_CLOUD,
+    "details.py": "the view of a screen",
     "ladder.py": SHOWS_IT,
     "replicas.py": SHOWS_IT,
     "pool.py": PROCESS_POOL,

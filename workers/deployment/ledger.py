@@ -1,7 +1,7 @@
 """PURE: the ledger: which machine existed when, at which price, and for whom. It outlives the logs of deployments."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TypeAlias, assert_never
 
@@ -83,7 +83,8 @@ class Use(Struct, frozen=True, kw_only=True):
         """Length of the part of its life between two times, in seconds."""
         began = self.booked.began if since is None else max(self.booked.began, since)
         ended = until if self.ended is None else min(self.ended, until)
-        return Decimal(max((ended - began).total_seconds(), 0))
+        # In UTC: Python subtracts two times of the same zone by its wall clock, whose days may have 23 or 25 hours.
+        return Decimal(max((ended.astimezone(UTC) - began.astimezone(UTC)).total_seconds(), 0))
 
 
 class Book(Struct, frozen=True, kw_only=True):

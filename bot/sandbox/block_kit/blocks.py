@@ -153,10 +153,12 @@ Anywhere = Section | Divider | Header | ImageBlock | Actions | Context | InputBl
 MessageOnly = (
     Markdown | Table | DataTable | DataVisualization | TaskCard | Plan | ContextActions | File | Call | Carousel
 )
+# https://docs.slack.dev/reference/block-kit/blocks/container-block
+InContainer = Section | Divider | Header | ImageBlock | Actions | Context | InputBlock | RichText | Video | Table | File
 
 
 class Container(Block, frozen=True, kw_only=True, tag="container"):
-    child_blocks: Annotated[list[Anywhere | MessageOnly], Meta(min_length=1, max_length=10)]
+    child_blocks: Annotated[list[InContainer], Meta(min_length=1, max_length=10)]
     title: Plain[Upto150] | UnsetType = UNSET
     rich_text_title: RichText | UnsetType = UNSET
     subtitle: Plain[Upto150] | Mrkdwn[Upto150] | UnsetType = UNSET

@@ -92,6 +92,7 @@ class Slack:
 
     def open_view(self, trigger, view):
         self.shown.append(("", words(view)))
+        return view | {"id": "V1", "hash": "1.a"}
 
     def update_view(self, view_id, view, *, shown):
         self.shown.append(("", words(view)))
@@ -201,6 +202,14 @@ class Workspace:
         body = self._interaction("block_actions") | {
             "channel": {"id": self.channel},
             "container": {"type": "message", "channel_id": self.channel, "message_ts": "5.0"},
+            "actions": [{"type": "button", "action_id": action, "block_id": "b", "value": value}],
+        }
+        return self.sends(body)
+
+    def presses_in_modal(self, action, value):
+        body = self._interaction("block_actions") | {
+            "container": {"type": "view", "view_id": "V1"},
+            "view": {"type": "modal", "id": "V1", "hash": "1.a", "private_metadata": value},
             "actions": [{"type": "button", "action_id": action, "block_id": "b", "value": value}],
         }
         return self.sends(body)
@@ -364,6 +373,8 @@ DEEDS: dict[str, Callable[..., str]] = {
     "stop an answer": lambda it, name: it.stops(),
     "direct message": lambda it, name: it.says(f"{name}: Hi", channel="D0HOME00001", channel_type="im"),
     "logs": lambda it, name: it.types(f"logs {name}"),
+    "details button": partial(by_id, lambda it, id_: it.presses("card_details", id_)),
+    "details refresh": partial(by_id, lambda it, id_: it.presses_in_modal("details_refresh", id_)),
     "logs button": partial(by_id, lambda it, id_: it.presses("card_logs", id_)),
     "endpoint": lambda it, name: it.types(f"endpoint {name}"),
     "endpoint button": partial(by_id, lambda it, id_: it.presses("card_endpoint", id_)),
@@ -393,6 +404,7 @@ DEEDS: dict[str, Callable[..., str]] = {
     "regenerate button": lambda it, name: it.presses("answer_again", of_answer(it, name)),
     "model button": asks_another,
     "feedback button": lambda it, name: it.presses("answer_feedback", f"good {of_answer(it, name)}"),
+    "cost": lambda it, name: it.types("cost"),
     "home": lambda it, name: it.opens_home(),
 }
 
@@ -405,6 +417,8 @@ DONE = {
     "stop an answer": "stopped",
     "direct message": "Asked",
     "logs": "has no log yet",
+    "details button": "has no log yet",
+    "details refresh": "has no log yet",
     "logs button": "has no log yet",
     "endpoint": "Its key: `mxk_",
     "endpoint button": "Its key: `mxk_",
@@ -478,7 +492,7 @@ def test_the_table_is_what_happens(redis, launched, cell):
             assert said == REFUSED.text
         case "silent":
             assert said == ""
-        case "ended":
+        case "ended" | "end":
             assert any(word in said for word in OVER), said
         case "who":
             assert said == NOBODY.text

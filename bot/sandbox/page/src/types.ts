@@ -142,6 +142,9 @@ export interface Block {
   sources?: { url: string; text: string }[];
   tasks?: Block[];
   child_blocks?: Block[];
+  rich_text_title?: Block;
+  is_collapsible?: boolean;
+  default_collapsed?: boolean;
 }
 
 export interface Attachment {

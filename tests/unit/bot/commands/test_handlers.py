@@ -15,7 +15,8 @@ from bot.commands.context import Caller
 from bot.commands.errors import CommandError
 from bot.commands.scale_handler import scale_to
 from bot.commands.settle import settle
-from bot.language.command import Ask, Down, Endpoint, Help, Launch, Logs, Plan, Recipes, Scale, Status
+from bot.language.command import Ask, Down, Endpoint, Help, Launch, Logs, Plan, Recipes, Scale, Status, UsageError
+from bot.language.grammar import parse
 from bot.language.question import Question
 from bot.slack.facts import ChannelFacts, PersonFacts
 from bot.views.amounts import moment
@@ -267,6 +268,13 @@ def test_where_slack_opens_no_modal_a_button_asks_before_the_end(office):
     assert "End *fast*? Its replica and its endpoint are removed" in office.says("down fast")
     assert "only they" in office.says("down fast", user="U2")
     assert office.requests.get("fast").stopped_by is None
+
+
+@pytest.mark.parametrize("typed", ["launch --gpu L4", "launch as what", "lanch"])
+def test_a_launch_that_is_misunderstood_leads_to_the_form(typed):
+    wrong = parse(typed)
+    assert isinstance(wrong, UsageError)
+    assert "launch_form" in str(handlers.misunderstood(wrong).blocks)
 
 
 def test_the_slash_command_alone_opens_the_form_or_shows_the_help(office):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from bot.language.command import (
     USAGES,
     Ask,
+    Cost,
     Down,
     Endpoint,
     Form,
@@ -18,6 +19,7 @@ from bot.language.command import (
     ListKeys,
     Logs,
     NewKey,
+    Period,
     Plan,
     Recipes,
     RevokeKey,
@@ -307,3 +309,33 @@ def test_no_text_after_a_command_is_too_odd(word, text):
     found = parse(f"{word} {text}")
     if isinstance(found, UsageError):
         assert len(found.sentence) < 600
+
+
+@pytest.mark.parametrize(
+    ("text", "command"),
+    [
+        ("cost", Cost()),
+        ("cost week", Cost(period=Period.WEEK)),
+        ("cost fast", Cost(name="fast")),
+        ("cost TODAY fast", Cost(name="fast", period=Period.TODAY)),
+        ("cost <@U0ADA000001|ada> month", Cost(user="U0ADA000001")),
+        ("cost <#C0GENERAL01|general> week", Cost(channel="C0GENERAL01", period=Period.WEEK)),
+        ("cost <#C0GENERAL01>", Cost(channel="C0GENERAL01")),
+    ],
+)
+def test_a_cost_is_of_one_deployment_person_or_channel_and_of_a_period(text, command):
+    assert parse(text) == command
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("cost fast slow", "`slow` is one word too many."),
+        ("cost week month", "`month` is one word too many."),
+        ("cost @ada", "`@ada` is no mention."),
+        ("cost #general", "`#general` is no mention."),
+        ("cost mont", "The periods are today, week, month."),
+    ],
+)
+def test_a_cost_that_cannot_be_read_is_answered_with_the_mend(text, sentence):
+    assert sentence in parse(text).sentence

@@ -346,7 +346,7 @@ def test_all_that_slack_sdk_can_build_is_known_here():
         "container": {
             "type": "container",
             "rich_text_title": {"type": "rich_text", "elements": []},
-            "child_blocks": [{"type": "markdown", "text": "x"}],
+            "child_blocks": [{"type": "header", "text": plain("x")}],
             "is_collapsible": True,
         },
         "data_table": data_table([[RAW], [{"type": "raw_number", "value": 1.5, "text": "1.50"}]], page_size=5),

@@ -5,18 +5,20 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from bot.language.command import Plan
 from bot.sandbox.block_kit import check
-from bot.views import alerts, home, logs, plan, recipes, status
+from bot.views import alerts, details, home, logs, plan, recipes, status
 from bot.views.card import card, changes_every
 from bot.views.endpoint import curl, endpoint
+from bot.views.escape import clip
 from bot.views.ladder import mends
 from bot.views.offers import read_ago
 from bot.views.words import now_happening, title
 from recipes.loader import find, load
 from recipes.schema import Engine, Recipe
-from tests.builders.events import BEGIN, KEY
+from tests.builders.events import BEGIN, KEY, PLACE
 from tests.builders.offers import offer
 from tests.builders.recipes import MIXTRAL
 from tests.builders.story import GATEWAY, Story
@@ -27,22 +29,26 @@ from tests.gallery import (
     at_zero,
     backing_off,
     by_load,
+    cards,
     climbing,
     degraded,
     failed,
     house,
     in_the_cloud,
+    no_machine,
     offers,
     rungs,
+    short_of_quota,
     spot,
     two,
 )
+from tests.rendered import lines
 from workers.deployment.events import Control, Failure
 from workers.placement.ladder import Rung
 from workers.placement.limits import Limits
 from workers.placement.refusals import Scope
 
-X = "\N{MULTIPLICATION SIGN}"
+X, TO = "\N{MULTIPLICATION SIGN}", "\N{EN DASH}"
 NASTY = "<!channel> <@U1> <https://evil.example|bank> ``` @here & *b* \x00\u202e\n> " * 300
 
 
@@ -66,9 +72,28 @@ def _texts(value):
             yield from _texts(inner)
 
 
+def behind(story, found="no log"):
+    """The text of the modal that *Details* opens."""
+    return "\n".join(_texts(details.modal(story.state, story.now, found)))
+
+
+def tasks(story):
+    """The tasks of the card's plan: status, title, and details."""
+    (found,) = (b for b in card(story.state, story.now).blocks if b["type"] == "plan")
+    return [
+        (task["status"], task["title"], "".join(p["text"] for e in _pieces(task) for p in e["elements"]))
+        for task in found["tasks"]
+    ]
+
+
+def _pieces(task):
+    return task.get("details", {}).get("elements", ())
+
+
 def fits(message):
     assert 0 < len(message.text) <= 4000
     check.check_message_blocks(list(message.blocks))
+    check.check_message_blocks(list(message.instead))
 
 
 def cannot_act(message):
@@ -89,50 +114,85 @@ def test_the_card_says_which_offer_is_asked_now_and_for_how_long():
     assert sentence == f"Asking *GCP us-east4-c* for *2 {X} A100-80GB* at *6.64 USD/h*: 4 s so far."
 
 
+@pytest.mark.parametrize("name", cards())
+def test_a_card_has_at_most_fifteen_lines(name):
+    assert 1 < lines(cards()[name].blocks) <= 15
+    assert lines(cards()[name].instead) <= 15
+
+
 def test_the_ladder_tells_what_was_tried_what_is_asked_and_what_comes_next():
-    ladder = texts(card(climbing().state, climbing().now))
-    assert f"✕ *5.89 USD/h* 2 {X} A100-80GB, GCP us-central1 (2 zones): no capacity right now" in ladder
+    assert tasks(climbing()) == [
+        ("error", f"5.89{TO}6.49 USD/h, 2 {X} A100-80GB, GCP (3 zones in 2 regions): no capacity right now", ""),
+        ("in_progress", f"6.64 USD/h, 2 {X} A100-80GB, GCP us-east4-c: asking now", ""),
+        ("pending", f"9.71 USD/h, 4 {X} A100, GCP europe-west4 (2 zones)", ""),
+        ("pending", f"10.47 USD/h, 4 {X} A100, GCP asia-southeast1 (3 zones)", ""),
+        ("pending", f"9 more offers, 11.78{TO}27.45 USD/h", ""),
+    ]
+    ladder = behind(climbing())
+    assert f"✕ *5.89{TO}6.49 USD/h* 2 {X} A100-80GB, GCP (3 zones in 2 regions): no capacity right now" in ladder
     assert f"▸ *6.64 USD/h* 2 {X} A100-80GB, GCP us-east4-c: asking now, 4 s" in ladder
     assert f"○ *9.71 USD/h* 4 {X} A100, GCP europe-west4 (2 zones)" in ladder
     assert "… and 7 more, up to 27.45 USD/h" in ladder
 
 
+def test_a_slack_without_plan_blocks_gets_the_ladder_as_text():
+    made = card(climbing().state, climbing().now)
+    assert f"✕ *5.89{TO}6.49 USD/h*" in "\n".join(text for block in made.instead for text in _texts(block))
+    assert [b["type"] for b in made.blocks if b not in made.instead] == ["plan"]
+    ready = card(Story().served().state, BEGIN)
+    assert ready.instead == ()
+
+
 def test_a_refusal_for_a_whole_region_bars_its_other_offers_on_the_card():
     story = Story("mixtral", MIXTRAL).planned(*offers()).asked(offers()[0])
     story.refused("your quota of A2 machines is used up", code="QUOTA_EXCEEDED", scope=Scope.REGION).wait(1)
-    ladder = texts(card(story.asked(offers()[2]).state, story.now))
-    barred = f"⊘ *5.89 USD/h* 2 {X} A100-80GB, GCP us-central1-c: ruled out by the same refusal"
-    assert f"{barred}: your quota of A2 machines is used up" in ladder
-    assert "○ *6.64 USD/h*" in ladder
+    story.asked(offers()[2])
+    refused, asked, *_ = tasks(story)
+    barred = f"5.89{TO}23.57 USD/h, 2 {X} A100-80GB, 4 {X} A100-80GB and 1 other kind, GCP us-central1 (2 zones)"
+    assert refused == ("error", f"{barred}: your quota of A2 machines is used up", "")
+    assert asked[1].startswith("6.49 USD/h")
 
 
-def test_the_address_that_mends_a_quota_is_whole_where_it_was_met_and_absent_where_it_only_bars():
-    address = "https://console.cloud.google.com/iam-admin/quotas?project=a-project-id-of-thirty-letters"
-    cause = "the quota for these machines in this region is used up or too small"
-    story = Story("mixtral", MIXTRAL).planned(*offers()).asked(offers()[0])
-    story.refused(f"{cause}. Request more at {address}", code="QUOTA_EXCEEDED", scope=Scope.REGION).wait(1)
-    lines = texts(card(story.asked(offers()[2]).state, story.now)).splitlines()
-    assert next(line for line in lines if line.startswith("✕")).endswith(f"{cause}. Request more at {address}")
-    assert next(line for line in lines if line.startswith("⊘")).endswith(f"ruled out by the same refusal: {cause}")
+def test_one_reason_is_said_once_with_one_link_and_what_the_quota_saves():
+    story = short_of_quota()
+    quota, asked, after = tasks(story)
+    reason = 'The quota "All P4, P3 and P2 Spot Instance Requests" in us-east-1 is 0 vCPUs, and this machine needs 96'
+    assert quota[1].endswith("AWS (6 zones in 6 regions): quota is missing")
+    assert quota[2] == f"{reason}; 5 other quotas are too small, too"
+    assert [quota[0], asked[0], after[0]] == ["error", "in_progress", "pending"]
+    made = card(story.state, story.now)
+    line = f"8 {X} A100, spot at AWS us-east-1-az1 would cost 16.26 USD/h less: quota is missing. <https://us-east-1."
+    assert line in texts(made)
+    assert shown(made).count("Request quota") == 2, "in the blocks, and in those that are sent instead"
+    assert texts(made).count("Request quota") == 1
 
 
-def test_machines_that_have_served_their_turn_are_on_no_ladder_and_one_that_answers_always_is():
-    story = Story("mixtral", MIXTRAL, replicas=2).planned(*offers())
-    story.asked(offers()[4]).created().wait(60).ready().published().asked(offers()[1]).created().wait(60).ready()
-    story.scaled(1).draining(2).given_up("scaled down", 2).gone("ended by request", 2)
-    for taken in offers()[:4] * 3:
-        story.asked(taken).refused(f"no {story.now}")
-    shown_ = texts(status.detail(story.state, story.now))
-    assert "is ended" not in shown_
-    assert "replica 1 is ready" in shown_
-    assert "cheapest first" not in shown_, "the dearest of them was taken first"
+def test_once_ready_the_quota_that_would_save_most_stays_in_one_line():
+    story = short_of_quota().created().wait(300).ready().published().tested()
+    line = f"8 {X} A100, spot at AWS us-east-1-az1 would cost 16.26 USD/h less: quota is missing. <https://us-east-1."
+    later = card(story.state, story.now + timedelta(hours=5))
+    for made in (card(story.state, story.now), later):
+        assert line in texts(made)
+        assert texts(made).count("|Request quota>") == 1
+    cheapest = Story("mixtral", MIXTRAL).planned(*offers()).asked(offers()[0]).created().ready().published()
+    assert "Request quota" not in texts(card(cheapest.state, cheapest.now))
+
+
+def test_an_address_is_never_cut():
+    page = "https://us-east-1.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/L-7212CCBC"
+    sentence = f"x {page} and more"
+    for limit in range(4, len(sentence)):
+        assert page in clip(sentence, limit) or "https://" not in clip(sentence, limit)
+    assert clip(page, 20) == f"{page[:19]}…", "a text of nothing else"
 
 
 def test_a_refusal_for_a_whole_cloud_leaves_the_other_cloud_next():
     story = Story("mixtral", MIXTRAL).planned(*offers()).asked(offers()[0])
-    story.refused("the credentials were refused", code="401", scope=Scope.CLOUD).wait(1)
-    ladder = texts(card(story.state, story.now))
-    assert f"○ *21.96 USD/h* 8 {X} A100, AWS (4 zones in 3 regions)" in ladder
+    story.refused("the credentials were refused. Log in again", code="401", scope=Scope.CLOUD).wait(1)
+    refused, then, *_ = tasks(story)
+    assert refused[1].endswith(": the credentials were refused")
+    assert refused[2] == "Log in again"
+    assert then == ("pending", f"21.96 USD/h, 8 {X} A100, AWS (4 zones in 3 regions)", "")
 
 
 def test_a_doubtful_price_is_marked():
@@ -151,7 +211,7 @@ def test_a_price_older_than_a_week_has_its_age_on_the_card(days, said):
     taken, newer = read(days), offer("us-east5-a", "11.13", "A100-80GB:2", read_on=BEGIN.date().isoformat())
     story = Story("mixtral", MIXTRAL).planned(taken, newer).asked(taken).wait(1)
     on_ladder = f"The oldest of these prices was read {said}."
-    assert (on_ladder in texts(card(story.state, story.now))) == bool(said)
+    assert (on_ladder in behind(story)) == bool(said)
     story.created().wait(60).ready().published()
     assert (f"(price read {said})" in texts(card(story.state, story.now))) == bool(said)
     assert (f"(price read {said})" in texts(status.detail(story.state, story.now))) == bool(said)
@@ -164,22 +224,22 @@ def test_a_price_of_an_unknown_day_and_one_of_a_month_are_told_as_far_as_they_ar
     assert read_ago([unknown, month, read(8)], BEGIN).startswith("up to ")
 
 
-def test_what_is_not_applied_as_written_stands_on_the_card_until_there_is_an_endpoint():
+def test_what_is_not_applied_as_written_stands_in_the_details():
     recipe = load(find("mixtral-8x7b-skypilot"), {})
     story = Story("mixtral", recipe).planned(*offers()).asked(offers()[0]).wait(1)
-    message = card(story.state, story.now)
-    fits(message)
-    assert "Not applied as written:\n• setup: megablocks requires torch < 2.7.1" in texts(message).replace("&lt;", "<")
-    story.created().wait(60).ready().published()
+    assert "*Not applied as written*\n• setup: megablocks requires torch < 2.7.1" in behind(story).replace("&lt;", "<")
     assert "megablocks" not in texts(card(story.state, story.now))
 
 
-def test_a_ladder_without_clouds_says_why_of_every_rung_and_what_would_mend_it():
+def test_a_ladder_without_clouds_says_why_of_each_cloud_and_what_would_mend_it():
     story = Story("mixtral-8x7b", MIXTRAL).planned(*rungs(usable=False)).ended(failed="No machine could be asked for.")
-    shown_ = texts(card(story.state, story.now))
-    assert shown_.count("no credentials found") == shown_.count("⊘ *") == 7
-    assert "• GCP: run `gcloud auth application-default login`" in shown_
-    assert "mixtral-8x7b could not be launched" in shown_
+    gcp, aws = tasks(story)
+    assert [one[1].rpartition(": ")[2] for one in (gcp, aws)] == ["no credentials found"] * 2
+    assert gcp[2] == "Run gcloud auth application-default login"
+    said = texts(card(story.state, story.now))
+    assert "*How to fix it* Then launch it again.\n• GCP: Run `gcloud auth application-default login`\n• AWS:" in said
+    assert behind(story).count("no credentials found") == behind(story).count("⊘ *") == 2
+    assert "mixtral-8x7b could not be launched" in texts(card(story.state, story.now))
 
 
 def test_the_key_never_stands_on_the_card_and_stands_in_the_whisper():
@@ -209,11 +269,17 @@ def test_what_was_ready_at_once_is_not_said_to_be_ready_after_nothing():
     assert now_happening(slow.state, slow.now).startswith("Ready after 7 s. ")
 
 
-def test_how_a_launch_went_is_told_for_an_hour():
+def test_how_long_a_launch_took_is_told_for_an_hour():
     story = in_the_cloud().ready(5)
-    for said in ("Ready after", "Tried before"):
-        assert said in texts(card(story.state, story.now))
-        assert said not in texts(card(story.state, story.now + timedelta(hours=1)))
+    assert "Ready after" in texts(card(story.state, story.now))
+    assert "Ready after" not in texts(card(story.state, story.now + timedelta(hours=1)))
+
+
+def test_in_a_direct_message_the_card_does_not_say_to_mention_the_bot():
+    story = Story(place=replace(PLACE, channel="D0ROBIN0001")).served()
+    assert "To ask it something, write to the bot here." in texts(card(story.state, story.now))
+    assert "mention" not in texts(card(story.state, story.now))
+    assert "mention the bot here" in texts(card(Story().served().state, story.now))
 
 
 def test_mends_name_variables_as_code_once():
@@ -254,10 +320,10 @@ def test_a_replica_without_a_gateway_is_no_endpoint_and_after_a_while_the_mend_i
 
 
 def test_replicas_that_are_wanted_and_not_begun_are_pending():
-    shown_ = texts(card(backing_off().state, backing_off().now))
+    shown_ = behind(backing_off())
     assert "⚪️ replicas 2, 3, 4 · pending: the next attempt starts <!date^" in shown_
     many = Story(replicas=9).served()
-    assert "⚪️ 8 replicas · pending: a machine is being chosen" in texts(card(many.state, many.now))
+    assert "⚪️ 8 replicas · pending: a machine is being chosen" in behind(many)
 
 
 def test_no_machines_address_is_shown_to_people():
@@ -270,7 +336,7 @@ def test_no_machines_address_is_shown_to_people():
 def test_a_replica_that_drains_says_so_until_it_is_gone():
     story = two().scaled(1).wait(1).draining(2).wait(4)
     assert "replica 2 answers its last requests, then ends" in now_happening(story.state, story.now)
-    assert "draining since" in texts(card(story.state, story.now))
+    assert "draining since" in behind(story)
 
 
 def test_how_a_replica_failed_is_said():
@@ -282,7 +348,7 @@ def test_how_a_replica_failed_is_said():
     ):
         story = Story(replicas=2).served().asked().created().wait(5)
         story = story.given_up("so", failure=failure).gone("gone") if failure else story.gone("gone")
-        assert f"· {said} <!date^" in texts(card(story.state, story.now))
+        assert f"· {said} <!date^" in behind(story)
 
 
 def test_a_replica_that_was_taken_back_points_to_its_replacement():
@@ -293,12 +359,13 @@ def test_a_replica_that_was_taken_back_points_to_its_replacement():
     story.asked(SPOT_OFFERS[2]).wait(3).created().wait(4)
     assert "its replacement starts at AWS use1-az1 in us-east-1: 4 s so far" in now_happening(story.state, story.now)
     story.ready()
-    assert "preempted" in texts(card(story.state, story.now))
-    assert "its replacement is ready at AWS use1-az1" in texts(card(story.state, story.now))
+    assert "preempted" in behind(story)
+    assert "its replacement is ready at AWS use1-az1" in behind(story)
 
 
 def test_what_spot_saves_stands_beside_its_cost():
-    assert "14.80 USD/h, 30.84 USD so far, 60.68 USD less than on demand" in texts(card(spot().state, spot().now))
+    cost = "14.80 USD/h (355.20 USD per day), 30.84 USD so far, 60.68 USD less than on demand"
+    assert cost in texts(card(spot().state, spot().now))
     assert "less than on demand" not in texts(card(in_the_cloud().state, in_the_cloud().now))
 
 
@@ -307,8 +374,8 @@ def test_what_was_given_up_is_said_with_its_log_and_the_mend():
     assert "🟠 mixtral is degraded" in shown_
     assert "1 of 2 replicas is ready. Replicas failed 5 times in a row" in shown_
     assert "`/mixtral scale mixtral 2` tries again." in shown_
-    assert "torch.OutOfMemoryError" in shown_
-    assert "pending: no further attempts" in shown_
+    assert "torch.OutOfMemoryError" in behind(degraded())
+    assert "pending: no further attempts" in behind(degraded())
 
 
 def test_where_all_was_given_up_and_the_last_one_dies_a_machine_is_looked_for_again():
@@ -344,20 +411,42 @@ def test_a_failure_shows_its_cause_and_the_end_of_the_log():
     assert "How to fix it" not in shown_
 
 
-def test_a_deployment_that_is_down_says_how_long_it_ran_what_it_cost_and_who_ended_it_and_has_no_buttons():
+def test_a_deployment_that_is_down_says_how_long_it_ran_what_it_cost_and_who_ended_it_and_launches_again():
     story = Story().served().wait(712).stopped("U0ADA000001").gone("ended by request").ended()
     made = card(story.state, story.now)
     assert "Ran 11 min 59 s, free of charge. Ended by <@U0ADA000001>." in texts(made)
     assert "*Down since*  <!date^" in texts(made)
     paid = in_the_cloud().wait(3600).stopped().gone("ended by request", 4).gone("ended by request", 5).ended()
     assert "cost 17.74 USD. Ended by" in texts(card(paid.state, paid.now))
-    assert all(block["type"] != "actions" for block in made.blocks)
+    [buttons] = [block["elements"] for block in made.blocks if block["type"] == "actions"]
+    assert [(b["action_id"], b["text"]["text"]) for b in buttons] == [("launch_form", "Launch again…")]
+
+
+def test_the_buttons_of_a_card_are_few_and_each_names_the_deployment():
+    buttons = {"two": two(), "looking": climbing(), "failed": failed(), "dry": no_machine()}
+    shown_ = {
+        name: [
+            (e["action_id"].removeprefix("card_"), e.get("style"))
+            for b in card(told.state, told.now).blocks
+            if b["type"] == "actions"
+            for e in b["elements"]
+            if e["value"] == told.id
+        ]
+        for name, told in buttons.items()
+    }
+    ends = [("scale", None), ("down", "danger"), ("details", None)]
+    assert shown_ == {
+        "two": [("ask", "primary"), ("endpoint", None), *ends],
+        "looking": ends,
+        "failed": [("details", None)],
+        "dry": [("keep_trying", "primary"), *ends],
+    }
 
 
 def test_the_button_to_end_asks_nobody_by_itself():
     """Its modal asks, and only those who may end it."""
     (actions,) = (b for b in card(two().state, two().now).blocks if b["type"] == "actions")
-    end = actions["elements"][-1]
+    (end,) = (e for e in actions["elements"] if e.get("style") == "danger")
     assert end["action_id"] == "card_down"
     assert end["value"] == two().id
     assert "confirm" not in end
@@ -365,7 +454,12 @@ def test_the_button_to_end_asks_nobody_by_itself():
 
 def test_paid_machines_show_their_price_and_what_they_have_cost():
     story = in_the_cloud().wait(3600)
-    assert "*Cost*  16.35 USD/h, 17.74 USD so far" in texts(card(story.state, story.now))
+    assert "*Cost*  16.35 USD/h (392.40 USD per day), 17.74 USD so far" in texts(card(story.state, story.now))
+    day = "16.35 USD/h (392.40 USD per day)"
+    assert day in texts(status.detail(story.state, story.now))
+    assert texts(status.overview([story.state], story.now)).count(day) == 2, "in its line and in the sum"
+    planned = texts(plan.plan(MIXTRAL, rungs(usable=True), Plan()))
+    assert f"1. *5.89 USD/h (141.36 USD per day)* 2 {X} A100-80GB" in planned
 
 
 def test_time_alone_changes_a_card_while_somebody_waits_and_hardly_afterwards():
@@ -387,6 +481,7 @@ def test_what_models_engines_and_clouds_say_cannot_act():
         fits(card(told.state, told.now))
         cannot_act(card(told.state, told.now))
         cannot_act(status.detail(told.state, told.now))
+        check.check_view(details.modal(told.state, told.now, NASTY), "modal")
     story.ended(failed=NASTY)
     fits(card(story.state, story.now))
     cannot_act(card(story.state, story.now))
@@ -406,6 +501,8 @@ def test_a_long_life_fits_into_one_message():
     story.published().tested("word " * 5000)
     for made in (card(story.state, story.now), status.detail(story.state, story.now)):
         fits(made)
+    found = [Tail(replica=n, place="local here", tail="<&>" * 40_000) for n in range(60)]
+    check.check_view(details.modal(story.state, story.now, found), "modal")
     fits(plan.plan(MIXTRAL, ladder, Plan()))
 
 
@@ -471,6 +568,7 @@ def test_whatever_happens_there_is_a_card(steps):
     fits(status.detail(story.state, story.now))
     fits(status.overview([story.state], story.now))
     changes_every(story.state, story.now)
+    check.check_view(details.modal(story.state, story.now), "modal")
 
 
 def test_places_that_fail_in_the_same_second_are_both_said():

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from bot.language.command import Launch
 from bot.language.grammar import parse
 from bot.views import home
+from bot.views.command_button import MAX_VALUE, again
 from bot.views.spending import spending
 from tests.builders.events import PLACE
 from tests.builders.offers import offer
@@ -82,9 +83,9 @@ def test_the_viewers_deployments_come_first_and_those_that_end_have_no_buttons()
 def test_launch_again_is_the_command_that_launched_it():
     limits = Limits(spot=True, gpus=("A100:8",), max_price=Decimal("12.50"))
     state = Story("fast", MIXTRAL, limits=limits).ended(failed="no stock").state
-    assert parse(home.again(state).removeprefix("/mixtral ")) == Launch(recipe=MIXTRAL.name, name="fast", limits=limits)
+    assert parse(again(state).removeprefix("/mixtral ")) == Launch(recipe=MIXTRAL.name, name="fast", limits=limits)
     crowded = replace(state, limits=Limits(gpus=("A100-80GB:8",) * 500))
-    assert len(home.again(crowded)) <= home.MAX_VALUE
+    assert len(again(crowded)) <= MAX_VALUE
 
 
 def test_an_empty_house_says_what_this_is_and_has_one_button():

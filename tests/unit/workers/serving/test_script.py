@@ -98,3 +98,11 @@ def test_the_command_line_is_the_script():
         ["--served-model-name", "m", "--port", "1", "--text", "a b", "--tokens-per-s", "20", "--answer-nothing"]
     )
     assert script_of(asked) == Script(names=("m",), text="a b", tokens_per_s=20.0, silent=True)
+
+
+def test_it_refuses_images_as_vllm_does_for_a_model_that_reads_text_alone():
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
+    body = {"messages": [{"role": "user", "content": [image, {"type": "text", "text": "What is this?"}]}]}
+    with pytest.raises(BadRequest, match="m is not a multimodal model") as refused:
+        words(SCRIPT, "chat/completions", body)
+    assert refused.value.status == 400

@@ -167,6 +167,43 @@ function Card({ block, id }: { block: Block; id: string }) {
   );
 }
 
+function Container({ block }: { block: Block }) {
+  const titles = (
+    <span className="task-title">
+      <strong>
+        {block.rich_text_title?.elements ? (
+          <RichText parts={block.rich_text_title.elements} />
+        ) : (
+          <Short value={block.title} />
+        )}
+      </strong>
+      {block.subtitle && (
+        <span className="context">
+          <Short value={block.subtitle} />
+        </span>
+      )}
+    </span>
+  );
+  const inner = block.child_blocks?.map((child, at) => <div key={at}>{draw(child, blockId(child, at))}</div>);
+  if (!block.is_collapsible) {
+    return (
+      <div className="card">
+        {titles}
+        {inner}
+      </div>
+    );
+  }
+  return (
+    <details className="container" data-testid="container" open={!block.default_collapsed}>
+      <summary className="task-line">
+        {titles}
+        <span className="chevron" aria-hidden="true" />
+      </summary>
+      <div className="container-body">{inner}</div>
+    </details>
+  );
+}
+
 function draw(block: Block, id: string): ReactNode {
   switch (block.type) {
     case "header":
@@ -213,18 +250,7 @@ function draw(block: Block, id: string): ReactNode {
         </div>
       );
     case "container":
-      return (
-        <div className="card">
-          {block.title && (
-            <strong>
-              <Short value={block.title} />
-            </strong>
-          )}
-          {block.child_blocks?.map((child, at) => (
-            <div key={at}>{draw(child, blockId(child, at))}</div>
-          ))}
-        </div>
-      );
+      return <Container block={block} />;
     case "task_card":
       return <Task task={block} />;
     case "plan":

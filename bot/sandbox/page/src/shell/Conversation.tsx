@@ -11,7 +11,7 @@ import { fill } from "./draft";
 import { Home } from "./Home";
 import { MessageList } from "./MessageList";
 
-const EXAMPLE = "/mixtral launch";
+const EXAMPLE = "/mixtral";
 const INVITE = "/invite @mixtral";
 
 /** The first message that was unread when the conversation was opened; messages seen from then on are read. */

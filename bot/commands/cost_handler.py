@@ -1,0 +1,64 @@
+"""`/mixtral cost`: what the machines of the deployments that the caller may see have cost."""
+
+from datetime import datetime, timedelta, tzinfo
+from typing import assert_never
+
+from bot.commands.context import Caller, CommandContext
+from bot.language.command import Cost, Period
+from bot.slack.message import Message
+from bot.views import cost as cost_view
+from bot.views.escape import escape
+from bot.views.words import user
+from workers.deployment.ledger import Use
+
+
+def cost(command: Cost, caller: Caller, context: CommandContext) -> Message:
+    """The reply, which only the caller sees. Raises RedisError."""
+    zone = context.sight.zone(caller.user)
+    uses = [use for use in context.deployments.book().uses.values() if _is_meant(use, command)]
+    readable = {at: _sees(at, caller, context) for at in {_place(use) for use in uses}}
+    seen = [use for use in uses if readable[_place(use)]]
+    return cost_view.cost(seen, span_of(command.period, context.now(), zone), _about(command))
+
+
+def span_of(period: Period, now: datetime, zone: tzinfo) -> cost_view.Span:
+    """The period up to now, from midnight in a time zone. A week begins on Monday."""
+    today = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    match period:
+        case Period.TODAY:
+            title, since = "Today", today
+        case Period.WEEK:
+            title, since = "This week", today - timedelta(days=today.weekday())
+        case Period.MONTH:
+            title, since = f"{today:%B}", today.replace(day=1)
+        case _:
+            assert_never(period)
+    return cost_view.Span(title=title, since=since, until=now, zone=zone)
+
+
+def _is_meant(use: Use, command: Cost) -> bool:
+    owner = use.owner
+    if owner is None:
+        return command.name is command.user is command.channel is None
+    return (
+        command.name in (None, owner.name)
+        and command.user in (None, owner.user)
+        and command.channel in (None, owner.channel)
+    )
+
+
+def _place(use: Use) -> tuple[str, str]:
+    return (use.owner.user, use.owner.channel) if use.owner else ("", "")
+
+
+def _sees(place: tuple[str, str], caller: Caller, context: CommandContext) -> bool:
+    launcher, channel = place
+    return context.sight.reads(caller.viewer, launcher=launcher, channel=channel)
+
+
+def _about(command: Cost) -> str:
+    if command.name:
+        return f" of *{escape(command.name)}*"
+    if command.user:
+        return f" of {user(command.user)}"
+    return f" in <#{command.channel}>" if command.channel else ""

@@ -1,0 +1,137 @@
+"""PURE: `/mixtral cost`: what machines have cost in a period, with a chart of its days."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
+from decimal import Decimal
+from itertools import pairwise
+
+from msgspec import Struct
+
+from bot.slack.message import Message
+from bot.views import words
+from bot.views.amounts import CENT, count, moment, usd
+from bot.views.blocks import Block, context, header, listed, section
+from bot.views.escape import escape
+from workers.deployment.ledger import Use
+
+MAX_ROWS = 12
+MAX_BARS = 20
+"""Maximum number of categories of Slack's charts."""
+
+
+class Span(Struct, frozen=True, kw_only=True):
+    """A period up to now, and what it is called."""
+
+    title: str
+    since: datetime
+    until: datetime
+    zone: tzinfo = UTC
+
+
+def cost(uses: Sequence[Use], span: Span, about: str) -> Message:
+    """`uses`: of the machines that the reader may see. `about`: what they are limited to, as ` of *fast*`; or empty."""
+    used = [use for use in uses if use.seconds(span.since, span.until)]
+    total = _sum(used, span)
+    summary = f"{span.title}{about}: {usd(total)}"
+    if not used:
+        return Message(f"{summary}.", (section(f"{summary}: no machine was used."),))
+    blocks = [
+        header(f"{span.title}: {usd(total)}"),
+        section(f"{_kinds(used, span)}{f' Only{about}.' if about else ''}"),
+        *_chart(used, span),
+        section(listed(_rows(used, span))),
+        context(_said(used, span)),
+    ]
+    return Message(f"{summary}.", tuple(blocks))
+
+
+def _kinds(used: Sequence[Use], span: Span) -> str:
+    spot = [use for use in used if use.booked.spot]
+    usual = [use for use in used if not use.booked.spot]
+    parts = [f"{word} {usd(_sum(those, span))}" for word, those in (("On demand", usual), ("Spot", spot)) if those]
+    saved = sum((use.saved(span.since, span.until) for use in spot), Decimal(0))
+    less = f" Spot machines cost {usd(saved)} less than the same machines on demand." if saved >= CENT else ""
+    return f"{', '.join(parts).replace(', Spot', ', spot')}.{less}"
+
+
+def _rows(used: Sequence[Use], span: Span) -> list[str]:
+    of: defaultdict[str, list[Use]] = defaultdict(list)
+    for use in used:
+        of[use.booked.deployment].append(use)
+    rows = sorted(of.values(), key=lambda those: -_sum(those, span))
+    shown = [_row(those, span) for those in rows[:MAX_ROWS]]
+    left = [use for those in rows[MAX_ROWS:] for use in those]
+    more = [f"{usd(_sum(left, span))} · {count(len(rows) - MAX_ROWS, 'more deployment')}"] if left else []
+    return [*shown, *more]
+
+
+def _row(those: Sequence[Use], span: Span) -> str:
+    owner = those[0].owner
+    hours = sum((use.seconds(span.since, span.until) for use in those), Decimal(0)) / 3600
+    name = (
+        f"*{escape(owner.name)}*, launched by {words.user(owner.user)}" if owner else "_a deployment without a record_"
+    )
+    running = sum(use.ended is None for use in those)
+    state = f"{count(running, 'machine')} running" if running else "ended"
+    return f"{usd(_sum(those, span))} · {name} · {hours.quantize(Decimal('0.1'))} machine hours · {state}"
+
+
+def _said(used: Sequence[Use], span: Span) -> str:
+    unpriced = sum(use.booked.usd_per_hour is None for use in used)
+    without = f" Without {count(unpriced, 'machine')} whose price is not known." if unpriced else ""
+    return (
+        f"From {moment(span.since)}, of the deployments that you can see, by the prices at their launch. The clouds' "
+        f"invoices also contain disks, traffic and taxes.{without}"
+    )
+
+
+def _chart(used: Sequence[Use], span: Span) -> list[Block]:
+    """A bar for each day or, of a long period, for several; none of a single day."""
+    edges = _edges(span)
+    if len(edges) <= 2 or not _sum(used, span):  # noqa: PLR2004 - one bar has two edges
+        return []
+    days = [(since, min(until, span.until)) for since, until in pairwise(edges)]
+    labels = [_label(since, until) for since, until in pairwise(edges)]
+    series = [
+        {
+            "name": name,
+            "data": [_point(those, label, since, until) for label, (since, until) in zip(labels, days, strict=True)],
+        }
+        for name, those in (
+            ("on demand", [use for use in used if not use.booked.spot]),
+            ("spot", [use for use in used if use.booked.spot]),
+        )
+        if those
+    ]
+    axis = {"categories": labels, "y_label": "USD"}
+    chart = {"type": "bar", "series": series, "axis_config": axis}
+    return [{"type": "data_visualization", "title": "USD per day" if _step(span) == 1 else "USD", "chart": chart}]
+
+
+def _point(used: Sequence[Use], label: str, since: datetime, until: datetime) -> dict[str, object]:
+    amount = sum((use.cost(since, until) for use in used), Decimal(0))
+    return {"label": label, "value": float(amount.quantize(CENT))}
+
+
+def _edges(span: Span) -> list[datetime]:
+    """The beginnings of the bars, and the end of the last one. A day begins at midnight of the zone."""
+    edges, step = [span.since.astimezone(span.zone)], _step(span)
+    while edges[-1] < span.until:
+        edges.append(edges[-1] + timedelta(days=step))  # of the wall clock: a day may have 23 or 25 hours
+    return edges
+
+
+def _step(span: Span) -> int:
+    days = (span.until - span.since) // timedelta(days=1) + 1
+    return -(-days // MAX_BARS)
+
+
+def _label(since: datetime, until: datetime) -> str:
+    last = until - timedelta(days=1)
+    first = f"{since.day} {since:%b}"
+    return first if last <= since else f"{since.day}-{last.day} {last:%b}"
+
+
+def _sum(uses: Sequence[Use], span: Span) -> Decimal:
+    return sum((use.cost(span.since, span.until) for use in uses), Decimal(0))
