@@ -24,6 +24,7 @@ from bot.prompting.attached import has_attachments
 from bot.prompting.store import Threads
 from bot.screens.answer_buttons import AnswerButtons
 from bot.screens.ask_form import AskForm
+from bot.screens.ask_launcher import AskLauncher
 from bot.screens.card_buttons import CardButtons
 from bot.screens.command_buttons import CommandButtons
 from bot.screens.config_form import ConfigForm
@@ -78,6 +79,7 @@ class Listeners:
         app.middleware(self._admission.admit)
         app.command(SLASH)(self.command)
         CardButtons(self._presses).register(app)
+        AskLauncher(self._presses).register(app)
         CommandButtons(self._presses).register(app)
         LaunchForm(self._presses).register(app)
         DetailsModal(self._presses).register(app)

@@ -21,6 +21,7 @@ from bot.admission import Admission
 from bot.cards.follower import Follower
 from bot.commands.channels import SlackChannels
 from bot.commands.context import Answers, CommandContext
+from bot.commands.direct_requests import DirectRequests
 from bot.commands.recipe_catalog import RecipeCatalog
 from bot.commands.sight import Askable, Sight
 from bot.commands.strangers import Home
@@ -30,6 +31,7 @@ from bot.prompting.channel_store import ChannelStore
 from bot.prompting.given_answers import GivenAnswers
 from bot.prompting.pool import AnswerPool
 from bot.prompting.store import Threads
+from bot.screens.direct_messages import DirectMessages
 from bot.settings import BotSettings, from_environ
 from bot.slack import workspace_events
 from bot.slack.budgets import Budgets
@@ -145,6 +147,8 @@ def run(settings: BotSettings, stop: threading.Event, lockout: Lockout) -> None:
         )
         closing.callback(serving)
         _follow(settings, slack, redis, answers, stop)
+        messages = DirectMessages(context, calls, redis)
+        threading.Thread(target=messages.run, args=(stop,), name="direct messages", daemon=True).start()
         threading.Thread(target=listeners.home.keep_fresh, args=(stop,), name="open homes", daemon=True).start()
         answers.resume()
         context.deployments.all()  # reads every log before the first command needs them
@@ -194,6 +198,7 @@ def context_of(settings: BotSettings, redis: Redis, answers: Answers, channels: 
         admins=settings.admins,
         sight=sight,
         askable=Askable(deployments, sight),
+        direct_requests=DirectRequests(redis),
         now=now,
     )
 

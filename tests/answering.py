@@ -10,6 +10,7 @@ from redis import Redis
 from bot.admission import Admission
 from bot.commands.channels import SlackChannels
 from bot.commands.context import CommandContext
+from bot.commands.direct_requests import DirectRequests
 from bot.commands.sight import Askable, Sight
 from bot.commands.strangers import Home
 from bot.listeners import Listeners
@@ -67,6 +68,7 @@ class Line:
             admins=(),
             sight=sight,
             askable=self.askable,
+            direct_requests=DirectRequests(redis),
             now=now,
         )
         app = app_of(BOT_TOKEN, api_url)

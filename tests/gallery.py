@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from bot.language.channel_settings import ChannelSettings
 from bot.language.command import Plan
+from bot.language.direct_request import Deed, DeedStage, DirectRequest, WantedDeed
 from bot.language.question import Question
 from bot.language.quoted_message import QuotedMessage
 from bot.slack.message import Message
@@ -33,6 +34,7 @@ from bot.views import (
 )
 from bot.views import help as help_view
 from bot.views import key_messages as keys
+from bot.views import request_message as requested
 from bot.views.answer_choice import choice
 from bot.views.card import card
 from bot.views.price_now import from_price, price_now
@@ -451,7 +453,7 @@ def others() -> dict[str, Message]:
         "keys, none": keys.listing(Story().served().key_revoked("first").state),
         "key handed over": keys.handed_over(keyed().state, KeyId("k-3f9a01"), KEY, by=None),
         "key from another": keys.handed_over(keyed().state, KeyId("k-77c2e0"), KEY, by="U0ROBIN0001"),
-        "key made for another": keys.made_for(keyed().state, KeyId("k-77c2e0"), "U0ADA000001"),
+        **requests(),
         "key revoked": keys.revoked(keyed().state, keyed().state.keys[0]),
         "scaled down": _scaled(spot(), 1),
         "scaled to nothing": _scaled(two(), 0),
@@ -481,6 +483,40 @@ def others() -> dict[str, Message]:
         "notice no room": card_refusals.notice(climbing().state, "not_in_channel", stands=False),
         "notice archived": card_refusals.notice(Story().served().state, "is_inactive", stands=True),
         "notice refused": card_refusals.notice(climbing().state, "quantum_error", stands=False),
+    }
+
+
+def requests() -> dict[str, Message]:
+    """Requests to the launcher, and a key that is offered, in each of their states."""
+    running, now = in_the_cloud(), BEGIN + timedelta(hours=1)
+    asked = DirectRequest(
+        id="r-1",
+        deed=Deed.SCALE,
+        deployment=running.id,
+        name="mixtral",
+        launcher=PLACE.user,
+        asker="U0ADA000001",
+        to=PLACE.user,
+        made_at=BEGIN,
+        replicas=4,
+    )
+    as_admin = replace(asked, deed=Deed.END, to="U0NOOR00001")
+    key = replace(asked, deed=Deed.TAKE_KEY, asker=PLACE.user, to="U0ADA000001")
+    granted = replace(asked, stage=DeedStage.GRANTED, decided_by=PLACE.user, decided_at=BEGIN)
+    return {
+        "request to scale": requested.asked(asked, running.state, now),
+        "request to end, as an admin": requested.asked(as_admin, running.state, now),
+        "request for a key": requested.asked(replace(asked, deed=Deed.MAKE_KEY), running.state, now),
+        "request granted": requested.settled(granted),
+        "request expired": requested.outcome(replace(asked, stage=DeedStage.EXPIRED)) or Message(""),
+        "refusal with a person to ask": refusal.refusal(
+            "<@U0ROBIN0001> launched *mixtral*: only they may scale it. Ask them.",
+            ask=WantedDeed(deed=Deed.SCALE, deployment=running.id, replicas=4),
+        ),
+        "key offered": requested.asked(key, running.state, now),
+        "key shown": requested.settled(
+            replace(key, stage=DeedStage.GRANTED, decided_at=BEGIN, done=True, key=KeyId("k-77c2e0"))
+        ),
     }
 
 

@@ -28,6 +28,8 @@ CELLS = {
     "stranger": "refused, with one private sentence (for mentions and direct messages: one per channel and day)",
     "silent": "nothing happens, and no message is shown",
     "ended": "refused: it has ended",
+    "own": "refused: they may do it themselves",
+    "theirs": "refused: it is for another person, here the member",
     "end": "it is done, and shows the end",
     "who": "refused: the payload names no user",
     "-": "cannot occur",
@@ -65,6 +67,11 @@ down modal        yes      yes     others  -         others   others  stranger o
 keep trying       yes      yes     others  -         others   others  stranger others  unknown ended   silent
 keep button       yes      yes     others  -         others   others  stranger others  unknown ended   silent
 scale to 0        yes      yes     others  -         others   others  stranger others  unknown ended   silent
+ask the launcher  own      own     yes     -         yes      yes     stranger yes     unknown ended   silent
+ask modal         own      own     yes     -         yes      yes     stranger yes     unknown ended   who
+grant button      yes      yes     others  -         others   others  stranger others  unknown ended   silent
+decline button    yes      yes     others  -         others   others  stranger others  unknown ended   silent
+key button        theirs   theirs  yes     -         theirs   theirs  stranger theirs  theirs  theirs  silent
 choose button     yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
 ask button        yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
 ask form          yes      yes     yes     -         yes      yes     stranger yes     unknown ended   who

@@ -17,6 +17,7 @@ from workers.deployment.events import (
     AnyEvent,
     DeploymentId,
     EndScheduled,
+    EventId,
     KeepTryingRequested,
     KeyId,
     KeyIssued,
@@ -29,7 +30,7 @@ from workers.deployment.events import (
 from workers.deployment.keys import new_key, new_key_id
 from workers.deployment.ledger import Book
 from workers.deployment.ledger_reader import Ledger
-from workers.deployment.log import KEPT_AFTER_END, Log, new_id, stamp
+from workers.deployment.log import KEPT_AFTER_END, Log, Stamp, new_id, stamp
 from workers.deployment.past import Past
 from workers.deployment.projection import Projection
 from workers.deployment.state import Deployment, EndedDeployments, fold
@@ -137,25 +138,33 @@ class Deployments:
         self._nudge(id_)
         return id_
 
-    def scale(self, deployment: DeploymentId, replicas: int, *, by: str) -> Deployment:
+    def scale(self, deployment: DeploymentId, replicas: int, *, by: str, once: str = "") -> Deployment:
         """Request another number of replicas, and return the new state; an ending deployment is returned unchanged.
+
+        `once`: a repetition with the same text has no effect.
 
         Every change is by id: a name may belong to another deployment by the time of the change.
         Raises NoSuchDeployment, WrittenByNewer, as every change does.
         """
-        return self._decide(deployment, ScaleRequested(**stamp(datetime.now(UTC)), replicas=replicas, by=by))
+        return self._decide(deployment, ScaleRequested(**_stamp(once), replicas=replicas, by=by))
 
-    def stop(self, deployment: DeploymentId, *, by: str) -> Deployment:
-        """Request the end of a deployment, and return the new state. Raises NoSuchDeployment."""
-        return self._decide(deployment, StopRequested(**stamp(datetime.now(UTC)), by=by))
+    def stop(self, deployment: DeploymentId, *, by: str, once: str = "") -> Deployment:
+        """Request the end of a deployment, and return the new state. `once`: as for `scale`.
+
+        Raises NoSuchDeployment.
+        """
+        return self._decide(deployment, StopRequested(**_stamp(once), by=by))
 
     def keep_until(self, deployment: DeploymentId, until: datetime, *, by: str) -> Deployment:
         """Set another time at which the deployment ends, and return the new state. Raises NoSuchDeployment."""
         return self._decide(deployment, EndScheduled(**stamp(datetime.now(UTC)), until=until, by=by))
 
-    def issue_key(self, deployment: DeploymentId, *, user: str, by: str) -> tuple[KeyId, str]:
-        """Make another key to the endpoint for `user`; return its id and the key. Raises NoSuchDeployment."""
-        made = KeyIssued(**stamp(datetime.now(UTC)), key=new_key_id(), user=user, by=by)
+    def issue_key(self, deployment: DeploymentId, *, user: str, by: str, id_: KeyId | None = None) -> tuple[KeyId, str]:
+        """Make another key to the endpoint for `user`; return its id and the key. Raises NoSuchDeployment.
+
+        `id_`: from `new_key_id`, if the caller has to store it before.
+        """
+        made = KeyIssued(**stamp(datetime.now(UTC)), key=id_ or new_key_id(), user=user, by=by)
         key = new_key()
         self._while_it_runs(deployment, lambda state: self._log.issue(state.id, state.version, made, key))
         return made.key, key
@@ -165,11 +174,13 @@ class Deployments:
         made = KeyRevoked(**stamp(datetime.now(UTC)), key=key, by=by)
         self._while_it_runs(deployment, lambda state: self._log.revoke(state.id, state.version, made))
 
-    def keep_trying(self, deployment: DeploymentId, *, by: str) -> Deployment:
-        """Request that a dry ladder is tried repeatedly for KEEP_TRYING_FOR. Raises NoSuchDeployment."""
-        now = datetime.now(UTC)
-        every, until = self._keep_trying_every, now + KEEP_TRYING_FOR
-        return self._decide(deployment, KeepTryingRequested(**stamp(now), by=by, every=every, until=until))
+    def keep_trying(self, deployment: DeploymentId, *, by: str, once: str = "") -> Deployment:
+        """Request that a dry ladder is tried repeatedly for KEEP_TRYING_FOR. `once`: as for `scale`.
+
+        Raises NoSuchDeployment.
+        """
+        every, until = self._keep_trying_every, datetime.now(UTC) + KEEP_TRYING_FOR
+        return self._decide(deployment, KeepTryingRequested(**_stamp(once), by=by, every=every, until=until))
 
     def get(self, name: str) -> Deployment:
         """The deployment of this name. Raises NoSuchDeployment, EventLogGone, UnreadableLog."""
@@ -285,10 +296,11 @@ class Deployments:
 
     def _decide(self, deployment: DeploymentId, made: AnyEvent) -> Deployment:
         while True:
-            state = self.by_id(deployment)
+            events = self._log.read(deployment)
+            state = fold(deployment, events)
             if state is None:
                 raise NoSuchDeployment(deployment, sorted(self._log.names()))
-            if is_ending(state):
+            if is_ending(state) or any(event.event_id == made.event_id for event in events):
                 return state
             if state.newer:
                 raise WrittenByNewer(state)
@@ -297,3 +309,9 @@ class Deployments:
                 after = fold(state.id, [made], onto=state)
                 assert after is not None  # noqa: S101 - a fold onto a state is a state
                 return after
+
+
+def _stamp(once: str) -> Stamp:
+    """The current time, and an id that is the same for the same `once`."""
+    made = stamp(datetime.now(UTC))
+    return Stamp(event_id=EventId(f"once-{once}"), at=made["at"]) if once else made

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from bot.commands.errors import NotShown
 from bot.slack.calls import SlackCalls
 from bot.slack.directory import CHANNEL_KEPT, Directory
-from bot.slack.failures import SlackBusy, SlackFailed, SlackRefused
+from bot.slack.failures import SlackFailed, SlackRefused
 from bot.slack.message import JSON, Message
 from workers.deployment.events import DeploymentId
 
@@ -77,16 +77,6 @@ class SlackChannels:
     def _named(self, team: str) -> str:
         name = self.directory.team_name(team)
         return f"{name} ({team})" if name else team
-
-    def whisper(self, channel: str, user: str, message: Message) -> None:
-        """Show a message to one person. It is not logged. Raises NotShown, also if Slack does not respond."""
-        try:
-            self._slack.whisper(channel, user, message, text_alone=False)  # the key is in the blocks
-        except SlackRefused as refused:
-            raise NotShown(refused.code) from refused
-        except (SlackFailed, RedisError) as failed:
-            _LOG.info("%s", failed)
-            raise NotShown("ratelimited" if isinstance(failed, SlackBusy) else "no_answer") from failed
 
     def open_modal(self, trigger: str, view: JSON) -> None:
         """Open a modal for the person of the trigger. Raises NotShown, also if Slack does not respond."""

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from bot.commands.direct_requests import DirectRequests
 from bot.commands.recipe_catalog import RecipeCatalog
 from bot.commands.sight import Askable, Sight
 from bot.commands.visibility import Viewer
@@ -13,7 +14,7 @@ from bot.language.question import Question, QuestionKey
 from bot.prompting.ask_drafts import AskDrafts
 from bot.prompting.channel_store import ChannelStore
 from bot.prompting.given_answers import GivenAnswers
-from bot.slack.message import JSON, Message
+from bot.slack.message import JSON
 from workers.api import Deployments
 from workers.deployment.events import DeploymentId
 from workers.placement.ladder import Ladder
@@ -44,7 +45,6 @@ class Channels(Protocol):
     def obstacle(self, channel: str, user: str) -> str: ...
     def readers(self, channel: str) -> tuple[str, ...]: ...
     def card_link(self, deployment: DeploymentId) -> str | None: ...
-    def whisper(self, channel: str, user: str, message: Message) -> None: ...
     def open_modal(self, trigger: str, view: JSON) -> None: ...
 
 
@@ -81,4 +81,5 @@ class CommandContext(Struct, frozen=True, kw_only=True):
     admins: Collection[str]
     sight: Sight
     askable: Askable
+    direct_requests: DirectRequests
     now: Callable[[], datetime]

@@ -2,17 +2,25 @@
 
 from typing import Literal
 
+from bot.language.direct_request import WantedDeed
+
 About = Literal["recipe", "name", "replicas", "limits", "until", "channel"]
 
 
 class CommandError(Exception):
-    """A command cannot be carried out. The sentence (mrkdwn) states the cause; the hint is a valid command."""
+    """A command cannot be carried out. The sentence (mrkdwn) states the cause; the hint is a valid command.
 
-    def __init__(self, sentence: str, *, hint: str | None = None, about: About | None = None) -> None:
-        """`about`: the part of a launch that has to change."""
+    `ask`: what the caller may ask the launcher for instead, with a button. `about`: the part of a launch that has to
+    change.
+    """
+
+    def __init__(
+        self, sentence: str, *, hint: str | None = None, ask: WantedDeed | None = None, about: About | None = None
+    ) -> None:
         super().__init__(sentence)
         self.sentence = sentence
         self.hint = hint
+        self.ask = ask
         self.about = about
 
 

@@ -2,8 +2,9 @@
 
 from typing import assert_never
 
+from bot.commands.asking import offer_key
 from bot.commands.context import Caller, CommandContext
-from bot.commands.errors import CommandError, NotShown
+from bot.commands.errors import CommandError
 from bot.commands.lookup import check, check_runs, named, one
 from bot.commands.policy import Permission, may
 from bot.language.command import SLASH, ListKeys, NewKey, RevokeKey
@@ -36,7 +37,7 @@ def list_keys(command: ListKeys, caller: Caller, context: CommandContext) -> Mes
 
 
 def new_key(command: NewKey, caller: Caller, context: CommandContext) -> Message:
-    """Make a key and show it to its owner. If it cannot be shown, it is revoked."""
+    """Make a key and show it to the caller, or offer one to another person."""
     state = named(command.name, f"key {{}} new{' @PERSON' if command.user else ''}", caller, context)
     check(Permission.MAKE_KEY, state, caller, context)
     check_runs(state, NO_KEYS)
@@ -45,17 +46,10 @@ def new_key(command: NewKey, caller: Caller, context: CommandContext) -> Message
             f"*{state.name}* has no endpoint yet, so no key can be made. Its card shows the endpoint when it exists.",
             hint=f"{SLASH} status {state.name}",
         )
-    owner = command.user or caller.user
-    id_, key = context.deployments.issue_key(state.id, user=owner, by=caller.user)
-    shown = keys_view.handed_over(state, id_, key, by=caller.user if owner != caller.user else None)
-    if owner == caller.user:
-        return shown
-    try:
-        context.channels.whisper(caller.channel, owner, shown)
-    except NotShown as not_shown:
-        context.deployments.revoke_key(state.id, id_, by=caller.user)
-        raise CommandError(keys_view.not_shown(owner, caller.channel, str(not_shown))) from not_shown
-    return keys_view.made_for(state, id_, owner)
+    if command.user and command.user != caller.user:
+        return offer_key(state, command.user, caller, context)
+    id_, key = context.deployments.issue_key(state.id, user=caller.user, by=caller.user)
+    return keys_view.handed_over(state, id_, key, by=None)
 
 
 def revoke_key(command: RevokeKey, caller: Caller, context: CommandContext) -> Message:

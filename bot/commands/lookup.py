@@ -6,6 +6,7 @@ from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError
 from bot.commands.policy import Permission, may, refusal
 from bot.language.command import SLASH
+from bot.language.direct_request import Deed, WantedDeed
 from bot.language.question import is_direct
 from bot.views import card_refusals, words
 from bot.views.amounts import duration, moment
@@ -84,11 +85,35 @@ def _filled(form: str, name: str) -> str:
     return f"{SLASH} {form.replace('{}', name, 1)}"
 
 
-def check(deed: Permission, state: Deployment, caller: Caller, context: CommandContext) -> None:
-    """Raises CommandError, which names who may do this, if the caller may not."""
+def check(
+    deed: Permission, state: Deployment, caller: Caller, context: CommandContext, *, replicas: int | None = None
+) -> None:
+    """Raises CommandError, which names who may do this, if the caller may not. `replicas`: for SCALE."""
     launcher = state.place.user
     if not may(caller.user, deed, launcher=launcher, admins=context.admins):
-        raise CommandError(refusal(deed, name=state.name, launcher=launcher, admins=context.admins))
+        sentence = refusal(deed, name=state.name, launcher=launcher, admins=context.admins)
+        raise CommandError(sentence, ask=_wanted(deed, state, caller, context, replicas))
+
+
+DEEDS = {
+    Permission.SCALE: Deed.SCALE,
+    Permission.END: Deed.END,
+    Permission.KEEP_TRYING: Deed.KEEP_TRYING,
+    Permission.SEE_KEY: Deed.MAKE_KEY,
+    Permission.MAKE_KEY: Deed.MAKE_KEY,
+}
+"""What a person who was refused may ask the launcher for."""
+
+
+def _wanted(
+    deed: Permission, state: Deployment, caller: Caller, context: CommandContext, replicas: int | None
+) -> WantedDeed | None:
+    asked = DEEDS.get(deed)
+    if asked is None or is_ending(state) or (asked is Deed.MAKE_KEY and state.endpoint is None):
+        return None
+    if not context.sight.may_write_to(caller.viewer, state.place.user, state):
+        return None
+    return WantedDeed(deed=asked, deployment=state.id, replicas=replicas)
 
 
 def check_present(caller: Caller, context: CommandContext, undone: str, again: str) -> None:

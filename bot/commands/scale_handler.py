@@ -26,7 +26,7 @@ def scale_to(state: Deployment, replicas: int, caller: Caller, context: CommandC
 
 def check_scale(state: Deployment, replicas: int, caller: Caller, context: CommandContext) -> None:
     """Raises CommandError if the caller may not scale it, or not to this number."""
-    check(Permission.SCALE, state, caller, context)
+    check(Permission.SCALE, state, caller, context, replicas=replicas)
     check_runs(state)
     if why := out_of_bounds(state.recipe, replicas):
         raise CommandError(why, hint=f"{SLASH} scale {state.name} {nearest(state.recipe, replicas)}")

@@ -39,7 +39,7 @@ def _attempt(work: Callable[[], Message]) -> tuple[str, Message]:
     try:
         return "done", work()
     except CommandError as error:
-        return "refused", refusal(error.sentence, hint=error.hint)
+        return "refused", refusal(error.sentence, hint=error.hint, ask=error.ask)
     except NoSuchDeployment as gone:
         # The text of NoSuchDeployment lists every deployment, also those that the caller may not see.
         return "refused (gone)", refusal(f"There is no deployment {code(gone.name)}.")

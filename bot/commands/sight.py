@@ -63,6 +63,16 @@ class Sight:
         person = self._directory.person(user)
         return person is not None and person.is_guest
 
+    def may_write_to(self, viewer: Viewer, user: str, state: Deployment) -> bool:
+        """Whether the viewer may send a person a message by the bot.
+
+        Guests and people of other companies may only if both are in the channel in which the deployment was launched.
+        """
+        if not self._is_limited(viewer):
+            return True
+        members = self._directory.members(state.place.channel)
+        return members is not None and {viewer.user, user} <= members
+
     def zone(self, user: str) -> tzinfo:
         """The person's time zone; UTC if Slack reports none, or one that is not known here."""
         person = self.person(user)

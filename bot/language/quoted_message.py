@@ -7,12 +7,14 @@ from msgspec import Struct
 
 from bot.language.typed_text import plain
 
+MAX_FILES = 10
+"""Maximum number of its files that are named."""
 MAX_QUOTED = 20_000
 """Maximum number of characters of a message that are sent."""
 
 
 class QuotedMessage(Struct, frozen=True, kw_only=True):
-    """A message, with the texts that are attached to it and the names of its files."""
+    """A message, with the texts that are attached to it, and the names of its files."""
 
     author: str
     """The id of a person, or the name of an app."""
@@ -21,6 +23,9 @@ class QuotedMessage(Struct, frozen=True, kw_only=True):
     """The name of the person."""
     channel: str = ""
     """Where the message is, if the question is asked in another place."""
+    ts: str = ""
+    files: tuple[str, ...] = ()
+    """They are read when the question is answered, unless it is asked in another place."""
 
 
 def quoted_message(message: Mapping[str, Any]) -> QuotedMessage:
@@ -28,18 +33,19 @@ def quoted_message(message: Mapping[str, Any]) -> QuotedMessage:
     profile = message.get("bot_profile") or {}
     author = message.get("user") or message.get("username") or profile.get("name") or "an app"
     parts = [message.get("text") or "", *map(_attached, message.get("attachments") or ())]
-    names = [str(file.get("name") or file.get("title") or "") for file in message.get("files") or ()]
-    if named := ", ".join(name for name in names if name):
-        parts.append(f"[files that are not included: {named}]")
+    names = [str(file.get("name") or file.get("title") or "a file") for file in message.get("files") or ()]
     text = "\n\n".join(plain(part) for part in parts if part.strip())
-    return QuotedMessage(author=str(author), text=text[:MAX_QUOTED])
+    ts = str(message.get("ts") or "")
+    return QuotedMessage(author=str(author), text=text[:MAX_QUOTED], ts=ts, files=tuple(names[:MAX_FILES]))
 
 
 def about(prompt: str, quoted: QuotedMessage | None) -> str:
     """The prompt with the message that it is about."""
     if quoted is None:
         return prompt
-    return f"{prompt}\n\nThe message that this is about, by {quoted.name or quoted.author}:\n\n{quoted.text}"
+    unread = f"[files that are not included: {', '.join(quoted.files)}]" if quoted.files and quoted.channel else ""
+    said = "\n\n".join(filter(None, (quoted.text, unread)))
+    return f"{prompt}\n\nThe message that this is about, by {quoted.name or quoted.author}:\n\n{said}"
 
 
 def _attached(attachment: Mapping[str, Any]) -> str:

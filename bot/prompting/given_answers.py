@@ -30,7 +30,10 @@ return 1
 
 
 class GivenAnswer(Struct, frozen=True, kw_only=True):
-    """The question of an answer, without its text, and who answered. The text is read from the thread."""
+    """The question of an answer, without its text, and who answered. The text is read from the thread.
+
+    A message that the question is about is kept: it may be in another place.
+    """
 
     question: Question
     thread: str

@@ -12,14 +12,13 @@ from bot.language.question import Asked, Question, QuestionKey
 from bot.language.quoted_message import about
 from bot.prompting.attached import attached
 from bot.prompting.attachments import UNREADABLE, Attachments
+from bot.prompting.below import STOPPED, BelowAnswers
 from bot.prompting.channel_store import ChannelStore
 from bot.prompting.conversation import ANSWER_EVENT, Remembered, Turn, from_memory, prompt_at, turns
 from bot.prompting.endings import Endings
 from bot.prompting.engine import EngineEndpoint
-from bot.prompting.given_answers import GivenAnswer, GivenAnswers
-from bot.prompting.inert import mrkdwn
+from bot.prompting.given_answers import GivenAnswers
 from bot.prompting.notices import QuestionNotices
-from bot.prompting.outcome import Outcome
 from bot.prompting.reply import OpenAnswers, Reply
 from bot.prompting.resumption import metadata, orphans
 from bot.prompting.routing import AnswersNow, HasEnded, HasToWait, NotRouted, RoutedTo, address, availability, route
@@ -33,7 +32,7 @@ from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackFailed
 from bot.slack.message import Identity
 from bot.slack.reading import whole_thread
-from bot.views.answer import Below, buttons, growing
+from bot.views.answer import growing
 from bot.views.answer_choice import choice
 from workers.api import Deployments
 from workers.deployment.events import DeploymentId
@@ -85,7 +84,7 @@ class QuestionFlow:
         """`gateway`: address of the gateway for this process; None if it is the public one."""
         self._gateway, self._streams_in_channels = gateway, streams_in_channels
         self._deployments, self._slack, self._askable = deployments, slack, askable
-        self._questions, self._threads, self._given = questions, threads, given
+        self._questions, self._threads, self._below = questions, threads, BelowAnswers(given, askable)
         self._http, self._settings = http, settings
         self._notices = QuestionNotices(slack, threads)
         self._open = OpenAnswers()
@@ -151,8 +150,9 @@ class QuestionFlow:
         default = self._settings.of(question.channel, question.user).default
         running = self._askable.running(question, before.deployment, default)
         if question.replaces:
-            question = replace(question, text=self._text(question, before, [d.name for d in running]))
-            if not question.text:
+            text = self._text(question, before, [d.name for d in running])
+            question = replace(question, text=text.removesuffix(about("", question.about)))
+            if not question.text and not question.attached:
                 self.explain(question.key, _NO_MESSAGE)
                 return None
         to = route(question, running, before.deployment, self._askable.ended(question, default), default)
@@ -260,35 +260,12 @@ class QuestionFlow:
                     settings=settings,
                     left_out=read.left_out,
                 )
-                reply.finish(end.text, closing=end.closing, below=self._below(asked, deployment, end))
+                reply.finish(end.text, closing=end.closing, below=self._below.of(asked, deployment, end))
             except Withdrawn as withdrawn:
-                end = Outcome(text="", footer="This answer was stopped.")
                 is_stopped = withdrawn.why is Why.STOPPED
-                is_closed = is_stopped and reply.stopped(self._below(asked, deployment, end))
+                is_closed = is_stopped and reply.stopped(self._below.of(asked, deployment, STOPPED))
                 raise Withdrawn(withdrawn.why, reply.shown, is_closed=is_closed) from withdrawn
         return end.text
-
-    def _below(self, asked: Asked, deployment: Deployment, end: Outcome) -> Below:
-        """Keep what the buttons need, and return what stands below the answer."""
-        question = asked.question
-        self._given.keep(
-            GivenAnswer(
-                question=question,
-                thread=asked.thread or "",
-                deployment=deployment.id,
-                name=deployment.name,
-                model=end.model,
-                shown=asked.shown,
-            )
-        )
-        others = [(other.name, other.id) for other in self._askable.others(question, deployment.id)]
-        whose = f"{deployment.name} · " if question.replaces and end.footer else ""
-        return Below(
-            footer=mrkdwn(f"{whose}{end.footer}"),
-            thoughts=end.thoughts,
-            buttons=buttons(question.key, others),
-            rates=question.key if end.text.strip() else "",
-        )
 
     def _addresses(self, deployment: Deployment, key: str) -> Callable[[Collection[str]], EngineEndpoint | None]:
         def look(failed: Collection[str]) -> EngineEndpoint | None:
@@ -305,7 +282,8 @@ class QuestionFlow:
         question, root = asked.question, asked.thread or ""
         remembered = self._threads.recall(question.channel, root)
         asks = Turn(role="user", content=asked.prompt)
-        if question.thread_ts is None and not question.attached:
+        bearer = _bearer(question)
+        if question.thread_ts is None and bearer is None:
             return [asks]
         thread = whole_thread(self._slack, question.channel, root)
         said = turns(
@@ -315,9 +293,10 @@ class QuestionFlow:
             ourselves=self._ourselves(),
             names=[deployment.name],
         )
-        own = next((m for m in thread or () if m["ts"] == question.message_ts), None) if question.attached else {}
-        there = UNREADABLE if own is None else attached(own)
-        return [*said, replace(asks, attached=there)]
+        if bearer is None:
+            return [*said, asks]
+        own = next((message for message in thread or () if message["ts"] == bearer), None)
+        return [*said, replace(asks, attached=UNREADABLE if own is None else attached(own))]
 
     def _orphans(self, asked: Asked) -> tuple[str, ...]:
         question, root = asked.question, asked.thread or ""
@@ -336,6 +315,13 @@ class QuestionFlow:
     def _stored(self, asked: Asked) -> Asked:
         self._questions.put(asked)
         return asked
+
+
+def _bearer(question: Question) -> str | None:
+    """Return the ts of the message whose attachments belong to the question; None if there are none."""
+    if question.about is not None and question.about.files and not question.about.channel:
+        return question.about.ts
+    return question.message_ts if question.attached else None
 
 
 class _Written:

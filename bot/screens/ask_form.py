@@ -55,7 +55,7 @@ class AskForm:
     def _about_message(self, body: JSON, caller: Caller) -> Message:
         message = body.get("message") or {}
         quoted = quoted_message(message)
-        if not quoted.text:
+        if not (quoted.text or quoted.files):
             raise CommandError("This message has no text that a model could read. Nothing was asked.")
         running = [state for state in seen(caller, self._context) if not is_ending(state)]
         if not running:

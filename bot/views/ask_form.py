@@ -55,7 +55,9 @@ def author(quoted: QuotedMessage) -> str:
 
 
 def _quote(quoted: QuotedMessage) -> str:
-    lines = clip(inert(quoted.text), QUOTED_SHOWN).split("\n")
+    files = f"[{', '.join(quoted.files)}]" if quoted.files else ""
+    shown = "\n".join(filter(None, (quoted.text, files)))
+    lines = clip(inert(shown), QUOTED_SHOWN).split("\n")
     return "\n".join(
         [f"The message of {author(quoted)}, which is sent with your question:", *(f"> {x}" for x in lines)]
     )

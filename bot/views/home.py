@@ -96,6 +96,7 @@ def _row(state: Deployment, house: House, now: datetime) -> list[Block]:
         f"{len(state.ready)} of {count(state.wanted, 'replica')} ready",
         _price(state),
         *([f"{usd(state.spent(now))} so far"] if state.spent(now) else []),
+        *([f"ends {moment(state.until)}"] if state.until and not is_ending(state) else []),
     ]
     first = f"{words.dot(state, now)} *{escape(state.name)}* {words.verdict(state, now)}{card}"
     shown = section(f"{first}\n{' · '.join(facts)}")

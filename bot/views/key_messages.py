@@ -9,8 +9,6 @@ from bot.views.words import user
 from workers.deployment.events import FIRST_KEY, KeyId
 from workers.deployment.state import Deployment, Key
 
-NOT_THERE = frozenset({"user_not_in_channel", "not_in_channel", "channel_not_found", "user_not_found"})
-
 
 def listing(deployment: Deployment) -> Message:
     """The id, owner and time of each key, never a key; for those who may make and revoke them."""
@@ -58,36 +56,6 @@ def handed_over(deployment: Deployment, id_: KeyId, key: str, *, by: str | None)
     if deployment.key_not_enforced:
         blocks.append(section(endpoint.NOT_ENFORCED))
     return Message(f"{made}. It is below.", tuple(blocks))
-
-
-def made_for(deployment: Deployment, id_: KeyId, owner: str) -> Message:
-    """The reply to the person who made a key for `owner`."""
-    name = escape(deployment.name)
-    sentence = (
-        f"{user(owner)} has a key to *{name}*: {code(id_)}. It was shown once, here, and only to them. "
-        "Slack delivers such a message only to a person who is online. If they missed it, revoke the key and make "
-        "another."
-    )
-    return Message(sentence, (section(sentence), context(f"`/mixtral key {name} revoke {id_}` revokes it.")))
-
-
-def not_shown(owner: str, channel: str, error: str) -> str:
-    """Why a new key was revoked immediately, and what to do instead."""
-    if error == "no_answer":
-        return (
-            f"Slack did not respond, so it is not certain that {user(owner)} has seen the key. It was revoked: "
-            "make another in a moment."
-        )
-    if channel.startswith("D"):
-        why = "this is a direct message"
-    elif error in NOT_THERE:
-        why = "they or the bot are not in this channel"
-    else:
-        why = f"Slack refused it ({escape(error)})"
-    return (
-        f"{user(owner)} cannot be shown a key here: {why}. The key was revoked; no one has seen it. "
-        "Repeat the command in a channel that both they and the bot are in."
-    )
 
 
 def revoked(deployment: Deployment, key: Key) -> Message:

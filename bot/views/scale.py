@@ -19,6 +19,7 @@ from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.state import Deployment
 
 CALLBACK = "scale_deployment"
+ASKING = "ask_to_scale"
 BLOCK = "replicas"
 ACTION = "replicas"
 """The number as a string: `view["state"]["values"][BLOCK][ACTION]["value"]`."""
@@ -120,17 +121,20 @@ def _one(attempt: Attempt, *, placed: bool) -> str:
     return f"{attempt.replica} at {offers.place(offer)} ({offers.price(offer)})"
 
 
-def modal(deployment: Deployment, now: datetime) -> dict[str, Any]:
-    """A modal whose private_metadata is the deployment's id."""
+def modal(deployment: Deployment, now: datetime, *, asks: str = "") -> dict[str, Any]:
+    """A modal whose private_metadata is the deployment's id.
+
+    `asks`: the private_metadata of a modal that asks the launcher instead.
+    """
     stands = f"*{escape(deployment.name)}*: {standing_of(deployment)}; {price(deployment)}."
     minimum, maximum = bounds(deployment.recipe)
     notes = [text for text in (_each(deployment, now), _first_to_end(deployment), moved_on(deployment.recipe)) if text]
     return {
         "type": "modal",
-        "callback_id": CALLBACK,
-        "private_metadata": deployment.id,
+        "callback_id": ASKING if asks else CALLBACK,
+        "private_metadata": asks or deployment.id,
         "title": plain(f"Scale {deployment.name}", 24),
-        "submit": plain("Scale", 24),
+        "submit": plain("Ask the launcher" if asks else "Scale", 24),
         "close": plain("Cancel", 24),
         "blocks": [
             section(stands),

@@ -7,7 +7,7 @@ from decimal import Decimal
 from bot.language.command import SLASH
 from bot.slack.message import Message
 from bot.views import card, endpoint, ladder, lost_control, offers, replicas, words
-from bot.views.amounts import count, duration, per_hour_and_day, usd_per_hour
+from bot.views.amounts import count, duration, moment, per_hour_and_day, usd_per_hour
 from bot.views.blocks import actions, context, header, listed, section
 from bot.views.command_button import form_button
 from bot.views.escape import code, escape
@@ -148,5 +148,7 @@ def _facts(deployment: Deployment, now: datetime, *, whole: bool = False, url: b
         words.cost(deployment, now) if whole and any(a.machine for a in deployment.attempts) else price(deployment),
         f"ran {age}" if deployment.ended else f"launched {age} ago",
     ]
+    if deployment.until and not is_ending(deployment):
+        facts.append(f"ends {moment(deployment.until)}")
     base = endpoint.base_url(deployment)
     return [*facts, code(base)] if url and base and not is_ending(deployment) else facts

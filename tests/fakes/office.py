@@ -7,6 +7,7 @@ from redis import Redis
 
 from bot.commands import handlers
 from bot.commands.context import Caller, CommandContext
+from bot.commands.direct_requests import DirectRequests
 from bot.commands.errors import NotShown
 from bot.commands.recipe_catalog import RecipeCatalog
 from bot.commands.settle import settle
@@ -18,7 +19,7 @@ from bot.prompting.ask_drafts import AskDrafts
 from bot.prompting.channel_store import ChannelStore
 from bot.prompting.given_answers import GivenAnswers
 from bot.slack.facts import ChannelFacts, PersonFacts
-from bot.slack.message import JSON, Message
+from bot.slack.message import JSON
 from tests.builders.logs import Logs
 from tests.person import words as words_of
 from workers.api import Deployments
@@ -56,9 +57,8 @@ class Channels:
     def __init__(self) -> None:
         self.joined = True
         self.link: str | None = None
-        self.whispered: list[tuple[str, str, str]] = []
-        self.refuses: str | None = None
         self.companies: tuple[str, ...] = ()
+        self.refuses: str | None = None
         self.opened: list[JSON] = []
         """The modals that were opened. None opens while `refuses` is set."""
 
@@ -75,11 +75,6 @@ class Channels:
 
     def card_link(self, deployment: DeploymentId) -> str | None:
         return self.link
-
-    def whisper(self, channel: str, user: str, message: Message) -> None:
-        if self.refuses:
-            raise NotShown(self.refuses)
-        self.whispered.append((channel, user, words_of({"text": message.text, "blocks": list(message.blocks)})))
 
 
 class Answers:
@@ -139,6 +134,7 @@ class Office:
             admins=frozenset({"UADMIN"}),
             sight=sight,
             askable=Askable(self.requests, sight),
+            direct_requests=DirectRequests(redis),
             now=lambda: datetime.now(UTC),
         )
         self._told = 0

@@ -29,6 +29,8 @@ KEYS = {
     "mixtral:thread:<channel>:<root>": ("hash", "A thread that the bot answers in: `deployment`, which answered last. Expires 7 days after the last answer."),
     "mixtral:texts:<channel>:<root>": ("hash", "Conversation of a thread: prompts (`p:<ts>`), answers (`a:<ts>`). Expires 1 hour after the last answer."),
     "mixtral:told:<channel>:<user>": ("string", "Marks a person of another company as told why they get no answer. Expires after 1 day."),
+    "mixtral:direct": ("hash", "Requests to one person by a direct message, and offered keys without the keys (JSON), by a random id, until they are settled."),
+    "mixtral:asked_for:<deployment>:<deed>:<user>": ("string", "Id of the request by which a person asked for this deed, so that it is not sent twice. Expires after 1 day; for a key, after 7."),
     "mixtral:told:home:<user>": ("string", "Marks the Home tab of a person of another company as emptied. Expires after 10 minutes."),
     "mixtral:rate:<method>": ("string", "Time, in Unix milliseconds, at which the budget of a Slack method is full again. Expires 1 second later."),
     "mixtral:rate:<method>:<channel>": ("string", "The same for `chat.postMessage`, by channel."),

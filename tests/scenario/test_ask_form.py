@@ -140,6 +140,32 @@ def test_about_a_message_where_the_bot_is_not_the_answer_comes_privately_and_the
     assert not [m for m in place.robin.messages(RANDOM) if m["user"] == BOT_USER]
 
 
+def test_a_question_about_a_message_has_its_files(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    ts = place.ada.upload(MIXTRAL, {"name": "a.log", "content": b"12:02 OOM"})
+    message = place.robin.wait_for_message(MIXTRAL, lambda m: m["ts"] == ts)
+    closed(place.robin).shortcut(message)
+    view = form(place.robin)
+    assert "a.log" in words(view)
+    assert place.robin.submit(view, {"question": "Why?"}) == {"ok": True}
+    place.answer(ts, DEFAULT)
+    [prompt] = asked(engine)
+    assert prompt.startswith("File `a.log`:\n```\n12:02 OOM\n```\n\nWhy?")
+
+
+def test_the_files_of_a_message_where_the_bot_is_not_are_named_as_not_included(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    ts = place.ada.upload(RANDOM, {"name": "a.log", "content": b"12:02 OOM"}, text="Look:")
+    message = place.robin.wait_for_message(RANDOM, lambda m: m["ts"] == ts)
+    closed(place.robin).shortcut(message)
+    assert place.robin.submit(form(place.robin), {"question": "Why?"}) == {"ok": True}
+    place.robin.wait_for(lambda _: engine.asked)
+    assert "Look:\n\n[files that are not included: a.log]" in asked(engine)[0]
+    assert "OOM" not in asked(engine)[0]
+
+
 def test_the_shortcut_says_what_to_do_where_nothing_runs_or_a_message_has_no_text(place):
     ts = place.ada.say(MIXTRAL, "Mayonnaise is a dressing.")
     message = place.robin.wait_for_message(MIXTRAL, lambda m: m["ts"] == ts)

@@ -17,6 +17,7 @@ from slack_sdk import WebClient
 from bot.admission import Admission
 from bot.commands.channels import SlackChannels
 from bot.commands.context import CommandContext
+from bot.commands.direct_requests import DirectRequests
 from bot.commands.recipe_catalog import RecipeCatalog
 from bot.commands.sight import Askable, Sight
 from bot.commands.strangers import Home
@@ -109,11 +110,12 @@ class Bot:
             admins=frozenset(),
             sight=sight,
             askable=Askable(self.requests, sight),
+            direct_requests=DirectRequests(redis),
             now=lambda: datetime.now(UTC),
         )
         self._later = ThreadPoolExecutor(WORKERS)
         self.app = app_of(BOT_TOKEN, slack.api_url)
-        calls = slack_of(settings, redis)
+        self.calls = calls = slack_of(settings, redis)
         admission = Admission(
             Home(team=TEAM_ID), directory=directory, slack=calls, redis=redis, later=self._later, bot_user=BOT_USER
         )
@@ -284,32 +286,6 @@ def test_the_key_is_shown_to_its_launcher_and_to_nobody_else(bot, robin, ada):
     assert "mxk_" in answered(robin, "/mixtral endpoint fast")
     assert f"<@{ROBIN}> launched *fast*" in answered(ada, "/mixtral endpoint fast")
     assert not any("mxk_" in words(m) for m in robin.messages(MIXTRAL))
-
-
-def test_a_key_for_a_person_is_shown_to_them_alone_and_the_maker_is_told(bot, robin, ada):
-    bot.put("fast")
-    told = answered(robin, f"/mixtral key fast new <@{ADA}>")
-    assert f"<@{ADA}> has a key to *fast*: `k-" in told
-    assert "mxk_" not in told
-    shown = words(ada.wait_for_ephemeral(f"<@{ROBIN}> made you a key to *fast*", channel=MIXTRAL))
-    assert "mxk_" in shown
-    assert not any("made you a key" in words(m) for m in robin.ephemerals(MIXTRAL))
-    [mine] = [key.id for key in bot.requests.get("fast").keys if key.user == ADA]
-    assert f"`{mine}` · <@{ADA}>" in answered(ada, "/mixtral key fast")
-    assert "to *fast* is revoked" in answered(ada, f"/mixtral key fast revoke {mine}")
-    assert not any("mxk_" in words(m) for m in robin.messages(MIXTRAL))
-
-
-def test_a_key_that_slack_shows_to_nobody_is_revoked(bot, robin):
-    bot.put("fast")
-    told = answered(robin, f"/mixtral key fast new <@{ADA}>", channel=RANDOM)
-    assert "they or the bot are not in this channel" in told
-    robin.fault("refuse", method="chat.postEphemeral", error="restricted_action")
-    assert "Slack refused it (restricted_action)" in answered(robin, f"/mixtral key fast new <@{ADA}>")
-    robin.clear_faults()
-    robin.fault("delay", method="chat.postEphemeral", seconds=2)
-    assert "it is not certain that" in answered(robin, f"/mixtral key fast new <@{ADA}>")
-    assert [key.id for key in bot.requests.get("fast").keys] == ["first"]
 
 
 def test_the_cards_buttons_answer_only_who_pressed_them(bot, robin, ada):
@@ -543,8 +519,8 @@ def test_home_is_a_dashboard_whose_buttons_work(bot, robin, ada):
     assert "|Card>" in said
     assert "*over* is down" in said
     robin.press_in(home, "card_scale")
-    [modal] = robin.wait_for(lambda p: p.modals())
-    robin.submit(modal, {"replicas": "2"})
+    form = robin.wait_for(lambda p: next((m for m in p.modals() if m["callback_id"] == "scale_deployment"), None))
+    robin.submit(form, {"replicas": "2"})
     robin.wait_for(lambda _: bot.requests.get("fast").wanted == 2)
     bot.listeners.home.refresh()
     robin.wait_for(lambda p: "of 2 replicas" in words(p.home()))

@@ -18,8 +18,10 @@ from bot.sandbox.seed import APP_TOKEN, BOT_TOKEN, BOT_USER, TEAM_ID
 from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
 from tests import loopback
+from tests.builders.logs import Logs
 from tests.patience import PATIENCE
-from tests.person import GENERAL, MIXTRAL, ROBIN, Person, words
+from tests.person import ADA, GENERAL, MIXTRAL, ROBIN, Person, words
+from workers.api import Deployments
 from workers.processes import Children
 from workers.sandbox.valkey import free_port, valkey
 
@@ -152,6 +154,31 @@ def test_it_waits_for_slack(tmp_path, valkey_url):
         until(lambda: "waiting for Slack" in log.read_text())
         with start(Settings(rate_scale=0), port) as late, Person(late.url) as robin:
             robin.wait_connected()
+
+
+@pytest.mark.crash
+def test_what_was_asked_of_the_launcher_is_sent_by_the_next_process_after_a_kill(tmp_path, slack, robin, redis):
+    Logs(redis).put("fast", "http://127.0.0.1:1", MIXTRAL, user=ROBIN)
+    url = f"redis://127.0.0.1:{redis.get_connection_kwargs()['port']}/0"
+    with Person(slack.url, ADA) as ada:
+        with bot(environ(tmp_path, slack, url), tmp_path / "first.log") as first:
+            ada.wait_connected()
+            robin.fault("http_500", method="conversations.open", count=1000)
+            ada.command(MIXTRAL, "/mixtral scale fast 2")
+            refused = ada.wait_for_ephemeral("may scale it", channel=MIXTRAL)
+            ada.press(refused, "ask_launcher")
+            ada.wait_for_ephemeral("is asked to scale *fast* to 2 replicas", channel=MIXTRAL)
+            first.kill()
+            first.wait()
+        robin.clear_faults()
+        assert not [m for m in robin.messages(robin.dm()) if "asks you to scale" in words(m)]
+        with bot(environ(tmp_path, slack, url), tmp_path / "second.log"):
+            asked = robin.wait_for_message(robin.dm(), "asks you to scale *fast* to 2 replicas", timeout=20)
+            robin.press(asked, "grant_request")
+            ada.wait_for_message(ada.dm(), f"<@{ROBIN}> granted it", timeout=20)
+        asking = [m for m in robin.messages(robin.dm()) if "to scale *fast* to 2 replicas" in words(m)]
+        assert len(asking) == 1
+        assert Deployments(redis, print, {}).get("fast").wanted == 2
 
 
 def test_over_http_it_answers_what_slack_signed_once_and_nothing_else(tmp_path, slack, robin, valkey_url):

@@ -18,6 +18,7 @@ from slack_bolt.authorization import AuthorizeResult
 from bot.admission import NOBODY, REFUSED, Admission
 from bot.commands.sight import Askable, Sight
 from bot.commands.strangers import Home
+from bot.language.direct_request import Deed, DirectRequest, WantedDeed, value_of
 from bot.language.question import Question
 from bot.listeners import Listeners
 from bot.prompting.ask_drafts import AskDraft
@@ -214,11 +215,11 @@ class Workspace:
         }
         return self.sends(body)
 
-    def submits(self, value, replicas):
+    def submits(self, value, replicas, callback="scale_deployment"):
         values = {"replicas": {"replicas": {"type": "number_input", "value": replicas}}}
         view = {
             "type": "modal",
-            "callback_id": "scale_deployment",
+            "callback_id": callback,
             "private_metadata": value,
             "state": {"values": values},
         }
@@ -335,6 +336,26 @@ def asks_by_button(it, name):
     return it.presses("ask_of_0", json.dumps(to_builtins(question)))
 
 
+def requested(deed, it, id_, to=ROBIN):
+    """A request of the member to the launcher, or a key for the member."""
+    request = DirectRequest(
+        id="r-1",
+        deed=deed,
+        deployment=id_,
+        name="closed-1",
+        launcher=ROBIN,
+        asker=ADA if to == ROBIN else ROBIN,
+        to=to,
+        made_at=datetime.now(UTC),
+        replicas=2,
+    )
+    return it.context.direct_requests.add(request)
+
+
+def wanted(deed, id_, replicas=None):
+    return value_of(WantedDeed(deed=deed, deployment=id_, replicas=replicas))
+
+
 def of_answer(it, name, *, is_here=False):
     """The key of a question that was answered; a forged one is of another channel, unless `is_here`."""
     if name != NOWHERE:
@@ -393,6 +414,11 @@ DEEDS: dict[str, Callable[..., str]] = {
     "keep trying": partial(by_id, lambda it, id_: it.presses("card_keep_trying", id_)),
     "keep button": partial(by_id, lambda it, id_: it.presses("card_keep", f"{id_} {int(UNTIL.timestamp())}")),
     "scale to 0": partial(by_id, lambda it, id_: it.presses("card_scale_to_zero", id_)),
+    "ask the launcher": partial(by_id, lambda it, id_: it.presses("ask_launcher", wanted(Deed.END, id_))),
+    "ask modal": partial(by_id, lambda it, id_: it.submits(wanted(Deed.SCALE, id_), "2", "ask_to_scale")),
+    "grant button": partial(by_id, lambda it, id_: it.presses("grant_request", requested(Deed.SCALE, it, id_))),
+    "decline button": partial(by_id, lambda it, id_: it.presses("decline_request", requested(Deed.SCALE, it, id_))),
+    "key button": partial(by_id, lambda it, id_: it.presses("take_key", requested(Deed.TAKE_KEY, it, id_, ADA))),
     "choose button": asks_by_button,
     "ask button": partial(by_id, lambda it, id_: it.presses("card_ask", id_)),
     "ask form": lambda it, name: it.asks_by_form(name),
@@ -437,6 +463,11 @@ DONE = {
     "keep trying": "tries again every",
     "keep button": "is kept: it now ends",
     "scale to 0": "from 1 replica to 0",
+    "ask the launcher": "is asked to end",
+    "ask modal": "is asked to scale",
+    "grant button": "",
+    "decline button": "",
+    "key button": "mxk_",
     "choose button": "Asked",
     "ask button": "The answer follows in this channel",
     "ask form": "Asked",
@@ -450,6 +481,13 @@ DONE = {
 }
 PLAIN = {"scale modal"}
 """Modals that show a refusal at their inputs, as plain text."""
+SENTENCES = {
+    "no guest": "Guests of the workspace cannot launch",
+    "not in": "you are not in this channel",
+    "own": "yourself: nobody was asked",
+    "theirs": "This key is for another person",
+    "shown": "can change them",
+}
 NOT_THEIRS = dict.fromkeys(("config form", "config reset"), "can change these settings. Nothing was changed.")
 OVER = ("ended", "is down", "There is no deployment", "no longer")
 
@@ -465,7 +503,7 @@ def test_the_table_is_what_happens(redis, launched, cell):
             assert "refused" not in said
             if cell.deed == "form submitted":
                 assert it.office.requests.get("new-1").place.channel == it.channel
-            if cell.deed == "scale modal":
+            if cell.deed in {"scale modal", "grant button"}:
                 assert it.office.requests.get(name).wanted == 2
             ended = it.office.requests.get(name).stopped_by is not None
             assert ended is (cell.deed in {"down modal", "command button"})
@@ -482,12 +520,8 @@ def test_the_table_is_what_happens(redis, launched, cell):
         case "others":
             sentence = NOT_THEIRS.get(cell.deed, f"<@{ROBIN}> launched *{name}*: only they or an admin")
             assert (unmarked(sentence) if cell.deed in PLAIN else sentence) in said
-        case "shown":
-            assert "can change them" in said
-        case "no guest":
-            assert "Guests of the workspace cannot launch" in said
-        case "not in":
-            assert "you are not in this channel" in said
+        case "no guest" | "not in" | "own" | "theirs" | "shown":
+            assert SENTENCES[cell.given] in said
         case "stranger":
             assert said == REFUSED.text
         case "silent":

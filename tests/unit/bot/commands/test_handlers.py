@@ -147,7 +147,7 @@ def test_where_slack_does_not_say_who_reads_a_channel_only_the_launcher_and_the_
 def test_the_holder_of_a_key_sees_the_deployment_that_it_opens(office):
     office.running.put("fast", "http://127.0.0.1:1", "C0OPS")
     office.directory.channels["C0OPS"] = ChannelFacts()
-    office.says("key fast new <@U2>")
+    office.requests.issue_key(office.requests.get("fast").id, user="U2", by="U1")
     assert "You have a key to it" in office.says("endpoint fast", user="U2")
     assert "There is no deployment" in office.says("endpoint fast", user="U3")
 

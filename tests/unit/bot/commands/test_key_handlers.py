@@ -4,6 +4,10 @@ import logging
 
 import pytest
 
+from bot.commands import asking
+from bot.commands.context import Caller
+from bot.language.direct_request import Deed
+from bot.slack.facts import PersonFacts
 from tests.fakes.office import Office
 
 KEY = "mxk_"
@@ -16,6 +20,22 @@ def office(redis):
     return it
 
 
+def take(office, offer, user):
+    """The key that a person is shown who presses the button."""
+    caller = Caller(team="T1", channel="D1", user=user, once="1.2.press")
+    request, _, key = asking.take_key(offer.id, caller, office.context)
+    asking.shown(request, office.context)
+    office.context.direct_requests.remove(request, again=True)
+    return key
+
+
+def give(office, user):
+    """A key of the person."""
+    office.says(f"key fast new <@{user}>")
+    [offer] = [one for one in office.context.direct_requests.all() if one.to == user]
+    return take(office, offer, user)
+
+
 def keys(office):
     return {key.user: key.id for key in office.requests.get("fast").keys if key.id != "first"}
 
@@ -26,38 +46,32 @@ def test_the_launcher_makes_a_key_of_their_own_and_sees_it_once(office):
     assert "http://127.0.0.1:1/v1" in said
     assert "curl" in said
     assert "not shown again" in said
-    assert office.channels.whispered == []
+    assert office.context.direct_requests.all() == []
     assert KEY not in office.says("key fast list")
     assert office.requests.key(office.requests.get("fast").id) not in said
 
 
-def test_a_key_for_somebody_else_is_shown_to_them_alone(office):
+def test_a_key_for_somebody_else_is_offered_to_them_and_does_not_exist_before_they_take_it(office):
     said = office.says("key fast new <@U2|ada>", user="UADMIN")
-    assert "<@U2> has a key to *fast*: `k-" in said
+    assert "<@U2> gets a direct message from the bot with a button that shows them their key to *fast*, once." in said
     assert KEY not in said
-    [(channel, user, shown)] = office.channels.whispered
-    assert (channel, user) == ("C0HERE", "U2")
-    assert "<@UADMIN> made you a key to *fast*" in shown
-    assert KEY in shown
-    assert keys(office) == {"U2": keys(office)["U2"]}
-
-
-@pytest.mark.parametrize(
-    ("error", "channel", "why"),
-    [
-        ("user_not_in_channel", "C0HERE", "they or the bot are not in this channel"),
-        ("channel_not_found", "D1", "this is a direct message"),
-        ("restricted_action", "C0HERE", "Slack refused it (restricted_action)"),
-        ("no_answer", "C0HERE", "it is not certain that <@U2> has seen the key"),
-    ],
-)
-def test_a_key_that_its_owner_cannot_be_shown_is_revoked_and_that_is_said(office, error, channel, why):
-    office.channels.refuses = error
-    said = office.says("key fast new <@U2>", channel=channel)
-    assert why in said
-    assert "revoked" in said
-    assert KEY not in said
+    [offer] = office.context.direct_requests.all()
+    assert (offer.deed, offer.to, offer.asker) == (Deed.TAKE_KEY, "U2", "UADMIN")
     assert keys(office) == {}
+    assert take(office, offer, "U2").startswith(KEY)
+    assert set(keys(office)) == {"U2"}
+
+
+def test_a_key_that_waits_to_be_taken_is_not_offered_a_second_time(office):
+    office.says("key fast new <@U2>")
+    office.says("key fast new <@U2>")
+    assert len(office.context.direct_requests.all()) == 1
+
+
+def test_a_key_for_an_account_that_is_closed_is_refused(office):
+    office.directory.people["U2"] = PersonFacts(is_deleted=True)
+    assert "The account of <@U2> is closed" in office.says("key fast new <@U2>")
+    assert office.context.direct_requests.all() == []
 
 
 def test_who_did_not_launch_it_makes_no_key(office):
@@ -67,7 +81,7 @@ def test_who_did_not_launch_it_makes_no_key(office):
 
 
 def test_everybody_sees_whose_keys_there_are_and_no_key(office):
-    office.says("key fast new <@U2>")
+    give(office, "U2")
     said = office.says("key fast", user="U9")
     assert "*fast* has 2 keys" in said
     assert "`first` · <@U1> · since" in said
@@ -77,8 +91,8 @@ def test_everybody_sees_whose_keys_there_are_and_no_key(office):
 
 
 def test_a_person_revokes_their_own_key_and_nobody_elses(office):
-    office.says("key fast new <@U2>")
-    office.says("key fast new <@U3>")
+    give(office, "U2")
+    give(office, "U3")
     mine, theirs = keys(office)["U2"], keys(office)["U3"]
     assert "may revoke a key that is not theirs" in office.says(f"key fast revoke {theirs}", user="U2")
     assert f"The key `{mine}` of <@U2> to *fast* is revoked. 2 keys are left." in office.says(
@@ -98,7 +112,7 @@ def test_an_unknown_or_revoked_id_is_answered_with_those_that_there_are(office):
 
 
 def test_who_was_given_a_key_is_shown_how_to_use_it_and_nobody_else_s(office):
-    office.says("key fast new <@U2|ada>", user="UADMIN")
+    give(office, "U2")
     said = office.says("endpoint fast", user="U2")
     assert "http://127.0.0.1:1/v1" in said
     assert f"You have a key to it: `{keys(office)['U2']}`" in said
@@ -132,12 +146,12 @@ def test_no_key_reaches_the_log_or_an_event(office, redis, caplog):
     caplog.set_level(logging.DEBUG)
     said = office.says("key fast new")
     key = next(word for word in said.replace("`", " ").split() if word.startswith(KEY))
-    office.says("key fast new <@U2>")
-    office.channels.refuses = "user_not_in_channel"
-    office.says("key fast new <@U3>")
+    other = give(office, "U2")
     assert KEY not in caplog.text
     state = office.requests.get("fast")
-    assert key.encode() not in b"".join(fields[b"e"] for _, fields in redis.xrange(f"mixtral:d:{state.id}"))
+    written = b"".join(fields[b"e"] for _, fields in redis.xrange(f"mixtral:d:{state.id}"))
+    assert key.encode() not in written
+    assert other.encode() not in written + b"".join(redis.hgetall("mixtral:direct").values())
 
 
 def test_the_list_advises_only_what_its_reader_may_do(office):
@@ -153,5 +167,5 @@ def test_the_list_advises_only_what_its_reader_may_do(office):
     assert "It has no keys." in unknown
     assert "key fast new" not in unknown
     assert "`/mixtral key fast new`" in office.says("key fast list")
-    office.says("key fast new <@U2>")
+    give(office, "U2")
     assert "`/mixtral key fast revoke ID` revokes your own" in office.says("key fast list", user="U2")

@@ -69,12 +69,14 @@ def test_what_cannot_be_counted_is_named_and_the_sums_are_at_least_these():
 def test_the_viewers_deployments_come_first_and_those_that_end_have_no_buttons():
     now = datetime(2026, 11, 15, 12, tzinfo=UTC)
     mine, others = rented("zebra", now, user="U1"), rented("ape", now, user="U2")
+    mine = replace(mine, until=now + timedelta(hours=8))
     ending = Story("bear", MIXTRAL, at=now, id_="d-bear", place=replace(PLACE, user="U2")).stopped().state
     house = home.House(user="U1", running=(others, ending, mine), ended=ended(), links={mine.id: "https://s/p1"})
     view = home.home(house, now)
     shown = words(view)
     assert shown.index("*zebra*") < shown.index("*ape*")
     assert "<https://s/p1|Card>" in shown
+    assert shown.count(" · ends <!date^") == 1
     assert "10.00 USD/h (240.00 USD per day)" in shown
     values = [e["value"] for b in view["blocks"] for e in b.get("elements", []) if e.get("action_id") == "card_down"]
     assert values == [mine.id, others.id]

@@ -1,0 +1,252 @@
+"""Ask the launcher for what only they may do, answer such a request, and offer a key to its owner; each once."""
+
+import secrets
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from bot.commands.bounds import out_of_bounds
+from bot.commands.context import Caller, CommandContext
+from bot.commands.errors import CommandError
+from bot.commands.lookup import check, check_runs
+from bot.commands.policy import Permission, may
+from bot.language.command import SLASH
+from bot.language.direct_request import Deed, DeedStage, DirectRequest, WantedDeed
+from bot.slack.message import Message
+from bot.views import request_message as view
+from bot.views.escape import code
+from recipes.replicas import nearest
+from workers.api import NoSuchDeployment
+from workers.deployment.condition import is_ending
+from workers.deployment.events import KeyId
+from workers.deployment.keys import new_key_id
+from workers.deployment.state import Deployment
+from workers.errors import WorkersError
+
+PERMISSIONS = {
+    Deed.SCALE: Permission.SCALE,
+    Deed.END: Permission.END,
+    Deed.KEEP_TRYING: Permission.KEEP_TRYING,
+    Deed.MAKE_KEY: Permission.MAKE_KEY,
+    Deed.TAKE_KEY: Permission.MAKE_KEY,  # of the person who offered it
+}
+
+ENDED = "the deployment has ended."
+ANSWERED = "This was answered already, or it has expired: nothing was changed."
+
+
+def ask(wanted: WantedDeed, state: Deployment, caller: Caller, context: CommandContext) -> Message:
+    """Store a request to the launcher or, if their account is closed, to an admin. Raises CommandError."""
+    check_runs(state, "nothing can be changed")
+    if may(caller.user, PERMISSIONS[wanted.deed], launcher=state.place.user, admins=context.admins):
+        raise CommandError(f"You may {PERMISSIONS[wanted.deed]} yourself: nobody was asked.")
+    _check_possible(wanted.deed, wanted.replicas, state)
+    request = DirectRequest(
+        id=secrets.token_hex(8),
+        deed=wanted.deed,
+        deployment=state.id,
+        name=state.name,
+        launcher=state.place.user,
+        asker=caller.user,
+        to=_who_is_asked(state, caller, context),
+        channel=caller.channel,
+        made_at=context.now(),
+        replicas=wanted.replicas,
+    )
+    held = context.direct_requests.add(request)
+    if held != request.id:
+        return view.asked_before(context.direct_requests.get(held), request.to)
+    return view.sent(request)
+
+
+def _who_is_asked(state: Deployment, caller: Caller, context: CommandContext) -> str:
+    launcher = state.place.user
+    for user in (launcher, *sorted(set(context.admins) - {launcher})):
+        person = context.sight.person(user)
+        is_closed = person is not None and person.is_deleted
+        if not is_closed and context.sight.may_write_to(caller.viewer, user, state):
+            return user
+    raise CommandError(
+        f"Nobody can be asked by the bot: the launcher of *{state.name}* has no active account, or does not share the "
+        "channel of the launch with you, and neither does an admin. Ask the operator of this bot."
+    )
+
+
+def _check_possible(deed: Deed, replicas: int | None, state: Deployment) -> None:
+    """Raises CommandError if it would change nothing, or the recipe does not allow it."""
+    if deed is Deed.SCALE:
+        if replicas is None:
+            raise CommandError("The number of replicas is missing.", hint=f"{SLASH} scale {state.name} 2")
+        if why := out_of_bounds(state.recipe, replicas):
+            raise CommandError(why, hint=f"{SLASH} scale {state.name} {nearest(state.recipe, replicas)}")
+    if deed in (Deed.MAKE_KEY, Deed.TAKE_KEY) and state.endpoint is None:
+        raise CommandError(f"*{state.name}* has no endpoint yet, so no key can be made.")
+
+
+def answer(id_: str, caller: Caller, context: CommandContext, *, grants: bool) -> Message | None:
+    """Grant a request and carry it out, or decline it; None if its message shows the result. Raises CommandError."""
+    request = context.direct_requests.get(id_)
+    if request is None or request.deed is Deed.TAKE_KEY:
+        raise CommandError(ANSWERED)
+    state = context.deployments.by_id(request.deployment)
+    if state is None or not context.sight.sees(caller.viewer, state):
+        raise CommandError(ANSWERED)
+    check(PERMISSIONS[request.deed], state, caller, context)
+    if not request.is_open(context.now()):
+        raise CommandError(ANSWERED)
+    if is_ending(state):
+        _void(request, ENDED, context)
+        raise CommandError(f"*{state.name}* is ending or has ended: nothing was changed.")
+    if grants:
+        _check_possible(request.deed, request.replicas, state)
+    offers_key = grants and request.deed is Deed.MAKE_KEY
+    offer = _key_offer(f"{request.id}-key", state, request.asker, caller, context) if offers_key else None
+    decided = _decide(request, caller, context, grants=grants, offer=offer)
+    if decided is None:
+        raise CommandError(ANSWERED)
+    carry_out(decided, context)
+    return None
+
+
+def _decide(
+    request: DirectRequest, caller: Caller, context: CommandContext, *, grants: bool, offer: DirectRequest | None
+) -> DirectRequest | None:
+    """Store the decision; None if another one is stored. `offer`: a granted key, which is offered in the same step."""
+    now = context.now()
+    stage = DeedStage.GRANTED if grants else DeedStage.DECLINED
+
+    def decided(newest: DirectRequest) -> DirectRequest | None:
+        if not newest.is_open(now):
+            return None
+        return replace(
+            newest, stage=stage, decided_by=caller.user, decided_at=now, press=caller.once, done=offer is not None
+        )
+
+    return context.direct_requests.change(request.id, decided, also=offer)
+
+
+def carry_out(request: DirectRequest, context: CommandContext) -> None:
+    """Do what was granted, once, however often this is called. Raises RedisError."""
+    if request.stage is not DeedStage.GRANTED or request.done or request.deed in (Deed.MAKE_KEY, Deed.TAKE_KEY):
+        return
+    try:
+        is_done = _carry_out(request, context)
+    except NoSuchDeployment:
+        is_done = False
+    except WorkersError as error:
+        _void(request, str(error), context)
+        return
+    if not is_done:
+        _void(request, ENDED, context)
+        return
+    context.direct_requests.change(request.id, lambda newest: replace(newest, done=True))
+
+
+def _carry_out(request: DirectRequest, context: CommandContext) -> bool:
+    """Whether it was done; False if the deployment has ended before. The request's id makes a repetition harmless."""
+    deployments, id_, by, once = context.deployments, request.deployment, request.decided_by, request.id
+    match request.deed:
+        case Deed.SCALE:
+            return not is_ending(deployments.scale(id_, request.replicas or 0, by=by, once=once))
+        case Deed.END:
+            return is_ending(deployments.stop(id_, by=by, once=once))
+        case Deed.KEEP_TRYING:
+            return not is_ending(deployments.keep_trying(id_, by=by, once=once))
+        case Deed.MAKE_KEY | Deed.TAKE_KEY:
+            return True
+        case _:
+            assert_never(request.deed)
+
+
+def _void(request: DirectRequest, why: str, context: CommandContext) -> None:
+    def void(newest: DirectRequest) -> DirectRequest | None:
+        return None if newest.is_settled else replace(newest, stage=DeedStage.VOID, why=why)
+
+    context.direct_requests.change(request.id, void)
+
+
+def offer_key(state: Deployment, owner: str, caller: Caller, context: CommandContext) -> Message:
+    """Offer a key to another person by a direct message. Nothing secret exists until they take it."""
+    person = context.sight.person(owner)
+    if person is not None and person.is_deleted:
+        raise CommandError(f"The account of <@{owner}> is closed: no key was made.")
+    request = _key_offer(secrets.token_hex(8), state, owner, caller, context)
+    held = context.direct_requests.add(request)
+    waiting = context.direct_requests.get(held) if held != request.id else request
+    if waiting is None:
+        raise CommandError("The key was taken at this moment. To offer another one, repeat the command.")
+    return view.key_offered(waiting)
+
+
+def _key_offer(id_: str, state: Deployment, owner: str, caller: Caller, context: CommandContext) -> DirectRequest:
+    return DirectRequest(
+        id=id_,
+        deed=Deed.TAKE_KEY,
+        deployment=state.id,
+        name=state.name,
+        launcher=state.place.user,
+        asker=caller.user,
+        to=owner,
+        channel=caller.channel,
+        made_at=context.now(),
+    )
+
+
+def take_key(id_: str, caller: Caller, context: CommandContext) -> tuple[DirectRequest, Deployment, str]:
+    """Make the key that a request offers: the request with the key's id, the deployment, and the key.
+
+    Only its owner can, and only once, until `not_shown`. Raises CommandError.
+    """
+    request = context.direct_requests.get(id_)
+    if request is None or request.deed is not Deed.TAKE_KEY:
+        raise CommandError(ANSWERED)
+    if caller.user != request.to:
+        raise CommandError("This key is for another person: it was not shown.")
+    state = context.deployments.by_id(request.deployment)
+    if state is None or is_ending(state):
+        _void(request, ENDED, context)
+        raise CommandError(f"*{request.name}* has ended: no key was made.")
+    if not may(request.asker, Permission.MAKE_KEY, launcher=state.place.user, admins=context.admins):
+        _void(request, "who offered it may no longer make a key.", context)
+        raise CommandError(f"<@{request.asker}> may no longer make a key to *{state.name}*: none was made.")
+    _check_possible(request.deed, None, state)
+    taken = _claim(request, caller, context)
+    if taken is None:
+        hint = code(f"{SLASH} key {request.name} new @YOU")
+        raise CommandError(f"The key was shown already, or the offer has expired. Ask <@{request.asker}> for {hint}.")
+    _, key = context.deployments.issue_key(state.id, user=request.to, by=request.asker, id_=taken.key)
+    return taken, state, key
+
+
+def _claim(request: DirectRequest, caller: Caller, context: CommandContext) -> DirectRequest | None:
+    now, key = context.now(), new_key_id()
+
+    def claimed(newest: DirectRequest) -> DirectRequest | None:
+        if not newest.is_open(now):
+            return None
+        return replace(
+            newest, stage=DeedStage.GRANTED, decided_by=caller.user, decided_at=now, press=caller.once, key=key
+        )
+
+    return context.direct_requests.change(request.id, claimed)
+
+
+def shown(request: DirectRequest, context: CommandContext) -> None:
+    """Record that the key was shown."""
+    context.direct_requests.change(
+        request.id, lambda newest: replace(newest, done=True) if newest.key == request.key else None
+    )
+
+
+def not_shown(request: DirectRequest, context: CommandContext) -> None:
+    """Revoke a key that may not have been shown, and offer another one by the same button."""
+    state = context.deployments.by_id(request.deployment)
+    if state is not None and not is_ending(state) and any(key.id == request.key for key in state.keys):
+        context.deployments.revoke_key(state.id, request.key, by=request.asker)
+
+    def offered(newest: DirectRequest) -> DirectRequest | None:
+        if newest.is_settled or newest.key != request.key:
+            return None
+        return replace(newest, stage=DeedStage.WAITING, decided_by="", decided_at=None, key=KeyId(""), interrupted=True)
+
+    context.direct_requests.change(request.id, offered)
