@@ -37,6 +37,7 @@ NOT_OF_SLACK = {
         "message_blocks",
         "mimetype",
         "mode",
+        "plain_text",
         "size",
         "title",
         "url_private",
