@@ -98,7 +98,10 @@ def handle(command: Command | UsageError, caller: Caller, context: CommandContex
 
 
 def misunderstood(error: UsageError) -> Message:
-    hint = f"Did you mean {code(error.nearest)}?" if error.nearest else f"Usage: {code(error.usage)}"
+    hint = f"Usage: {code(error.usage)}"
+    if error.nearest:  # which may end as a sentence does
+        is_whole = error.nearest[-1] in ".?!"
+        hint = f"Did you mean this? {code(error.nearest)}" if is_whole else f"Did you mean {code(error.nearest)}?"
     return refusal_view.refusal(escape(error.sentence), hint=hint, command=error.nearest or error.usage)
 
 
