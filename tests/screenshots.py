@@ -89,10 +89,14 @@ def taken_back(folder: Path) -> None:
         expect(card).to_contain_text("Test completion", timeout=ANSWERED_WITHIN)
         dismiss_whispers(screen)
         line.end(line.machines()[1].machine, "preempt")
-        expect(card).to_contain_text("its replacement is ready", timeout=ANSWERED_WITHIN)
+        expect(card).to_contain_text("its replacement", timeout=ANSWERED_WITHIN)
         expect(card).to_contain_text("3 of 3 ready", timeout=ANSWERED_WITHIN)
+        screen.press(card, "Details")
+        modal = screen.test_id("modal")
+        expect(modal).to_contain_text("its replacement is ready")
+        expect(modal.locator(".code-block").first).to_be_visible()
         settle(screen)
-        card.screenshot(path=DOCS / "spot.png")
+        modal.screenshot(path=DOCS / "spot.png")
 
 
 def launched(screen: Screen) -> bool:
