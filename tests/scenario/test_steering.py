@@ -8,9 +8,11 @@ from bot.language.quoted_message import QuotedMessage
 from bot.prompting.given_answers import GivenAnswers
 from bot.sandbox.seed import BOT_USER, TEAM_ID
 from bot.slack.budgets import LIMITS, MethodBudget
+from bot.views import details
 from tests.answering import engine, line, place, slack
 from tests.fakes.upstream import DEFAULT, Upstream
-from tests.person import MIXTRAL, ROBIN, words
+from tests.person import MIXTRAL, ROBIN, Refused, words
+from workers.run import now
 
 __all__ = ["engine", "line", "place", "slack"]
 
@@ -52,6 +54,22 @@ def test_in_a_channel_stop_stands_below_the_growing_text_and_ends_the_work_at_th
     assert "This answer was stopped." in words(answer)
     place.ada.press(answer, "answer_again")
     place.robin.wait_for(lambda _: len(engine.asked) == 2)
+
+
+def test_slacks_own_stop_leaves_the_same_buttons_below_what_was_shown(place, engine, channel):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    engine.script = lambda _: REPEATING
+    place.bot(budgets=WIDE)
+    ts = place.robin.say(channel, "@mixtral Hello")
+    place.answer(ts, "The same sentence.", channel=channel)
+    place.robin.press_stop(channel, ts)
+    place.robin.wait_for(lambda _: engine.left == 1 and engine.open == 0, 1.0)
+    place.settled()
+    [answer] = ours(place, channel, ts)
+    assert list(elements(answer)) == ["Regenerate"]
+    assert [block["type"] for block in answer["blocks"]] == ["markdown", "context", "actions"]
+    assert place.markdown(ts, channel)[0].startswith("The same sentence.")
+    assert place.robin.session(channel, ts) == "active"
 
 
 def test_stop_of_an_answer_that_is_complete_or_of_another_channel_says_so(place, engine):
@@ -199,6 +217,10 @@ def test_feedback_counts_once_for_a_person_and_an_answer_and_a_change_of_mind_mo
     assert told(place, "You called this answer of *fast* bad")["thread_ts"] == ts
     place.robin.command(MIXTRAL, "/mixtral status fast")
     told(place, "answers: 1 good, 1 bad")
+    shown = details.modal(place.line.requests.by_id(id_), now(), rated="1 good, 1 bad")
+    assert "*Answers*  1 good, 1 bad" in words(shown)
+    with pytest.raises(Refused):  # Slack sends the value of one of the two buttons
+        feedback(place, place.robin, answer, "best")
     assert place.redis.hgetall(f"mixtral:feedback:{id_}") == {b"good:scripted": b"1", b"bad:scripted": b"1"}
 
 
