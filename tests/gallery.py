@@ -13,9 +13,11 @@ from bot.language.channel_settings import ChannelSettings
 from bot.language.command import Plan
 from bot.language.direct_request import Deed, DeedStage, DirectRequest, WantedDeed
 from bot.language.question import Question
+from bot.language.quoted_message import QuotedMessage
 from bot.slack.message import Message
 from bot.views import alerts as notices
 from bot.views import (
+    ask_form,
     card_refusals,
     channel_config,
     details,
@@ -564,6 +566,14 @@ def views() -> dict[str, dict[str, Any]]:
         "modal launch": launch_form.modal(*launching(), opened_in="", asks_channel=True),
         "modal scale": scale.modal(two().state, two().now),
         "modal scale, by load": scale.modal(by_load().state, by_load().now),
+        "modal ask": ask_form.modal("d1", [two().state], "The answer follows in this channel, in a thread."),
+        "modal ask, which waits": ask_form.modal("d2", [climbing().state], "The answer follows here."),
+        "modal ask, about a message": ask_form.modal(
+            "d3",
+            [two().state, climbing().state],
+            "The answer follows in the thread of the message.",
+            QuotedMessage(author="U0ADA000001", text="Mayonnaise is a <dressing>.\nIsn't it?"),
+        ),
         "modal config": channel_config.modal(CONFIGURED, "C0MIXTRAL01", ["fast", "mixtral-8x7b"]),
         "modal config, of a person": channel_config.modal(ChannelSettings(), "D0ROBIN0001", []),
         "home": home.home(house(), BEGIN + timedelta(hours=1)),

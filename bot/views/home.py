@@ -97,7 +97,7 @@ def _row(state: Deployment, house: House, now: datetime) -> list[Block]:
         *([] if mine else [f"launched by {words.user(state.place.user)}"]),
         escape(words.short_model(state)),
         f"{len(state.ready)} of {count(state.wanted, 'replica')} ready",
-        _price(state),
+        status.price(state),
         *([f"{usd(state.spent(now))} so far"] if state.spent(now) else []),
         *([f"ends {moment(state.until)}"] if state.until and not is_ending(state) else []),
     ]
@@ -114,12 +114,6 @@ def _buttons(state: Deployment) -> Block:
             button("End", "card_down", state.id, style="danger"),
         ]
     )
-
-
-def _price(state: Deployment) -> str:
-    """As in `status`; where it is known, with the sum of a day."""
-    short = status.price(state)
-    return f"{short} ({usd(state.usd_per_hour * 24)} per day)" if state.usd_per_hour else short
 
 
 def _ended(house: House) -> list[Block]:
