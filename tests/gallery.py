@@ -44,7 +44,9 @@ from tests.builders.offers import offer, spot_offer
 from tests.builders.recipes import MIXTRAL, SMOLLM2, scaled_by
 from tests.builders.story import Story
 from workers.deployment.events import Control, DeploymentId, Failure, KeyId, LaunchIntended, NewerEvent
-from workers.deployment.state import Deployment, EndedDeployments, fold
+from workers.deployment.ledger import Use, entry_of
+from workers.deployment.ledger import fold as book_of
+from workers.deployment.state import Deployment, fold
 from workers.machines import BootPhase
 from workers.placement.ladder import Rung
 from workers.placement.limits import Limits
@@ -591,6 +593,12 @@ def _details() -> dict[str, dict[str, Any]]:
     return {name: details.modal(told.state, told.now, found) for name, (told, found) in stories.items()}
 
 
+def uses_of(*stories: Story) -> tuple[Use, ...]:
+    """What the ledger contains of stories."""
+    entries = [entry_of(story.id, event) for story in stories for event in story.events]
+    return tuple(book_of(entry for entry in entries if entry is not None).uses.values())
+
+
 def house(
     running: tuple[Deployment, ...] | None = None, ended: tuple[Deployment, ...] | None = None, user: str = PLACE.user
 ) -> home.House:
@@ -601,7 +609,8 @@ def house(
     return home.House(
         user=user,
         running=(two().state, in_the_cloud().state) if running is None else running,
-        ended=EndedDeployments(states=past, left_out=0, since=BEGIN - timedelta(days=30)),
+        ended=past,
+        uses=() if ended == () else uses_of(two(), in_the_cloud(), failed(), is_down),
         links={DeploymentId("d0123456789ab"): "https://sandbox.slack.com/archives/C0GENERAL01/p1"},
     )
 

@@ -41,12 +41,15 @@ NOT_OF_SLACK = {
         "title",
         "url_private",
     },
+    "of the values of a form, which are as its elements are": {
+        "selected_date_time",
+        "selected_option",
+        "selected_options",
+    },
     "of a header": {"content-length", "content-type", "location", "retry-after", "x-oauth-scopes"}
     | {"x-slack-request-timestamp", "x-slack-signature"},
     "of a form": {"payload"},
-    "of the inputs of a modal": {"selected_date_time", "selected_option", "selected_options"},
-    "of the app's own metadata": {"asks"},
-    "of metadata, which is as the app sent it": {"question", "replaces"},
+    "of metadata, which is as the app sent it": {"asks", "question", "replaces"},
 }
 """Keys that the product reads of other objects than Slack's answers and events."""
 

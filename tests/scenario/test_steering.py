@@ -3,13 +3,14 @@
 import pytest
 from msgspec.structs import replace
 
-from bot.language.question import QuestionKey
+from bot.language.question import Question, QuestionKey
+from bot.language.quoted_message import QuotedMessage
 from bot.prompting.given_answers import GivenAnswers
-from bot.sandbox.seed import BOT_USER
+from bot.sandbox.seed import BOT_USER, TEAM_ID
 from bot.slack.budgets import LIMITS, MethodBudget
 from tests.answering import engine, line, place, slack
 from tests.fakes.upstream import DEFAULT, Upstream
-from tests.person import MIXTRAL, words
+from tests.person import MIXTRAL, ROBIN, words
 
 __all__ = ["engine", "line", "place", "slack"]
 
@@ -126,6 +127,29 @@ def test_a_regenerated_answer_that_a_dying_process_began_is_finished_in_place_wi
     assert len(ours(place, MIXTRAL, ts)) == 2
     assert [b["type"] for b in second["blocks"]] == ["markdown", "context", "actions", "context_actions"]
     assert list(elements(second)) == ["Regenerate"]
+
+
+@pytest.mark.parametrize("is_forgotten", [False, True])
+def test_a_question_about_a_message_is_asked_again_about_that_message_or_not_at_all(place, engine, is_forgotten):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    about = QuotedMessage(author=ROBIN, text="Ketchup is a vegetable.")
+    asks = Question(id=f"1.{is_forgotten}", team=TEAM_ID, channel=MIXTRAL, user=ROBIN, text="Is that so?", about=about)
+    place.line.ask(asks)
+    place.robin.wait_for(lambda _: engine.asked)
+    place.settled()
+    answer = place.robin.messages(MIXTRAL)[-1]
+    if is_forgotten:
+        place.redis.delete(f"mixtral:texts:{MIXTRAL}:{answer['thread_ts']}")
+    place.robin.press(answer, "answer_again")
+    if is_forgotten:
+        told(place, "which the bot keeps for an hour only. Ask it again.")
+        assert len(engine.asked) == 1
+        return
+    place.robin.wait_for(lambda _: len(engine.asked) == 2)
+    place.settled()
+    assert engine.asked[0]["messages"] == engine.asked[1]["messages"]
+    assert "Ketchup" in engine.asked[1]["messages"][0]["content"]
 
 
 def test_another_model_is_offered_by_its_name_only_if_it_runs_here_and_answers_the_same_question(place, engine):
