@@ -71,9 +71,9 @@ def failed_over(folder: Path) -> None:
             for fault in faults:
                 httpx.post(f"{line.urls[cloud]}/sandbox/faults", json=fault).raise_for_status()
         screen.open()
-        card = ladder(screen)
+        shown = details(screen, ladder(screen), "no capacity right now")
         settle(screen)
-        card.screenshot(path=DOCS / "ladder.png")
+        shown.screenshot(path=DOCS / "ladder.png")
 
 
 def taken_back(folder: Path) -> None:
@@ -88,10 +88,11 @@ def taken_back(folder: Path) -> None:
         expect(card).to_contain_text("Test completion", timeout=ANSWERED_WITHIN)
         dismiss_whispers(screen)
         line.end(line.machines()[1].machine, "preempt")
-        expect(card).to_contain_text("its replacement is ready", timeout=ANSWERED_WITHIN)
+        expect(card).to_contain_text("was preempted", timeout=ANSWERED_WITHIN)
         expect(card).to_contain_text("3 of 3 ready", timeout=ANSWERED_WITHIN)
+        shown = details(screen, card, "its replacement is ready")
         settle(screen)
-        card.screenshot(path=DOCS / "spot.png")
+        shown.screenshot(path=DOCS / "spot.png")
 
 
 def launched(screen: Screen) -> bool:
@@ -121,6 +122,14 @@ def ladder(screen: Screen) -> Locator:
     expect(card.get_by_test_id("replies")).to_be_visible()
     dismiss_whispers(screen)
     return card
+
+
+def details(screen: Screen, card: Locator, said: str) -> Locator:
+    """The modal behind a card, once it contains `said`."""
+    screen.press(card, "Details")
+    modal: Locator = screen.test_id("modal")
+    expect(modal).to_contain_text(said)
+    return modal
 
 
 def dismiss_whispers(screen: Screen) -> None:
