@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from bot.language.command import Plan
 from bot.slack.message import JSON, Message
-from bot.views import endpoint, home, launch_form, plan, recipes, scale, status
+from bot.views import details, endpoint, home, launch_form, plan, recipes, scale, status
 from bot.views import help as help_view
 from bot.views.answer import Below, Thoughts, buttons, growing
 from bot.views.card import card
@@ -77,6 +77,7 @@ def samples() -> Iterator[tuple[str, Message | JSON]]:
     yield "refusal", refusal("This is a sample.", hint="/mixtral help")
     yield "Home tab", home.home(_house(states), NOW)
     yield "Launch form", _launch_form()
+    yield "Details", details.modal(ready, NOW)
     yield "Scale form", scale.modal(ready, NOW)
 
 

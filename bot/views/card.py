@@ -263,10 +263,9 @@ def tested(deployment: Deployment, limit: int) -> str:
 
 def _buttons(deployment: Deployment) -> list[Block]:
     id_ = deployment.id
-    status = condition_of(deployment).status
-    if status is DeploymentStatus.ENDED:
-        return [actions([form_button(again(deployment), "Launch again…")])]
     details = button("Details", "card_details", id_)
+    if deployment.ended:
+        return [actions([form_button(again(deployment), "Launch again…"), details])]
     if is_ending(deployment):
         return [actions([details])]
     decides = awaits_decision(deployment)

@@ -98,8 +98,8 @@ def remedies(deployment: Deployment, now: datetime) -> str:
     lines = dict.fromkeys(f"• {offers.cloud(group.offers[0].cloud)}: {_remedy(group)}" for group in found)
     if not lines:
         return ""
-    then = " Then launch it again." if deployment.ended else ""
-    return listed([f"*How to fix it*{then}", *list(lines)[:MAX_REMEDIES]])
+    then = ", then launch it again" if deployment.ended else ""
+    return listed([f"*How to fix it*{then}:", *list(lines)[:MAX_REMEDIES]])
 
 
 def _remedy(group: RungGroup) -> str:

@@ -30,6 +30,7 @@ def test_a_person_launches_asks_scales_and_ends_a_model_in_the_page(tmp_path):
         mention(screen)
         a_wrong_word_is_answered_to_the_person_alone(screen)
         scale(screen)
+        details(screen)
         reload(screen)
         screen.look_narrow_and_dark("channel")
         write_to_the_app_and_open_its_home(screen)
@@ -155,6 +156,21 @@ def scale(screen):
     screen.look()
 
 
+def details(screen):
+    """The card's button opens replicas and logs where it is pressed. Refresh reads them again."""
+    screen.press(screen.card(NAME), "Details")
+    modal = screen.test_id("modal")
+    for part in ("Replicas", "replica 2", "Logs"):
+        expect(modal).to_contain_text(part)
+    expect(modal.locator(".code-block").first).to_be_visible()
+    screen.look()
+    screen.look_narrow_and_dark("details")
+    screen.press(modal, "Refresh")
+    expect(modal.locator(".code-block").first).to_be_visible()
+    screen.test_id("modal-close").click()
+    expect(modal).to_have_count(0)
+
+
 def reload(screen):
     """After a reload everything is still shown, including the thread."""
     before = screen.test_id("message-list").inner_text()
@@ -202,7 +218,7 @@ def end(screen):
     expect(card).to_contain_text(f"{NAME} is down", timeout=30_000)
     expect(card).to_contain_text(re.compile(r"Ran (\d+ min|\d+ s)"))
     expect(card.locator("h3.header")).to_be_in_viewport()
-    expect(card.get_by_test_id("action-button")).to_have_text(["Launch again…"])
+    expect(card.get_by_test_id("action-button")).to_have_text(["Launch again…", "Details"])
     assert "curl" not in card.inner_text()
     screen.look()
     screen.press(card, "Launch again…")

@@ -237,7 +237,7 @@ def test_a_ladder_without_clouds_says_why_of_each_cloud_and_what_would_mend_it()
     assert [one[1].rpartition(": ")[2] for one in (gcp, aws)] == ["no credentials found"] * 2
     assert gcp[2] == "Run gcloud auth application-default login"
     said = texts(card(story.state, story.now))
-    assert "*How to fix it* Then launch it again.\n• GCP: Run `gcloud auth application-default login`\n• AWS:" in said
+    assert "*How to fix it*, then launch it again:\n• GCP: Run `gcloud auth application-default login`\n• AWS:" in said
     assert behind(story).count("no credentials found") == behind(story).count("⊘ *") == 2
     assert "mixtral-8x7b could not be launched" in texts(card(story.state, story.now))
 
@@ -419,7 +419,10 @@ def test_a_deployment_that_is_down_says_how_long_it_ran_what_it_cost_and_who_end
     paid = in_the_cloud().wait(3600).stopped().gone("ended by request", 4).gone("ended by request", 5).ended()
     assert "cost 17.74 USD. Ended by" in texts(card(paid.state, paid.now))
     [buttons] = [block["elements"] for block in made.blocks if block["type"] == "actions"]
-    assert [(b["action_id"], b["text"]["text"]) for b in buttons] == [("launch_form", "Launch again…")]
+    assert [(b["action_id"], b["text"]["text"]) for b in buttons] == [
+        ("launch_form", "Launch again…"),
+        ("card_details", "Details"),
+    ]
 
 
 def test_the_buttons_of_a_card_are_few_and_each_names_the_deployment():
