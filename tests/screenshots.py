@@ -89,14 +89,11 @@ def taken_back(folder: Path) -> None:
         expect(card).to_contain_text("Test completion", timeout=ANSWERED_WITHIN)
         dismiss_whispers(screen)
         line.end(line.machines()[1].machine, "preempt")
-        expect(card).to_contain_text("its replacement", timeout=ANSWERED_WITHIN)
+        expect(card).to_contain_text("was preempted", timeout=ANSWERED_WITHIN)
         expect(card).to_contain_text("3 of 3 ready", timeout=ANSWERED_WITHIN)
-        screen.press(card, "Details")
-        modal = screen.test_id("modal")
-        expect(modal).to_contain_text("its replacement is ready")
-        expect(modal.locator(".code-block").first).to_be_visible()
+        shown = details(screen, card, "its replacement is ready")
         settle(screen)
-        modal.screenshot(path=DOCS / "spot.png")
+        shown.screenshot(path=DOCS / "spot.png")
 
 
 def launched(screen: Screen) -> bool:
@@ -136,6 +133,14 @@ def ladder(screen: Screen) -> Locator:
     expect(card.locator("h3.header")).to_contain_text("is starting", timeout=ANSWERED_WITHIN)
     card.locator("[data-testid=task][data-status=error] summary").last.click()
     return card
+
+
+def details(screen: Screen, card: Locator, said: str) -> Locator:
+    """The modal behind a card, once it contains `said`."""
+    screen.press(card, "Details")
+    modal: Locator = screen.test_id("modal")
+    expect(modal).to_contain_text(said)
+    return modal
 
 
 def dismiss_whispers(screen: Screen) -> None:

@@ -6,11 +6,12 @@ from decimal import Decimal
 
 from bot.language.command import Plan
 from bot.slack.message import JSON, Message
-from bot.views import details, endpoint, home, plan, recipes, scale, status
+from bot.views import details, endpoint, home, launch_form, plan, recipes, scale, status
 from bot.views import help as help_view
 from bot.views.answer import Below, Thoughts, buttons, growing
 from bot.views.card import card
 from bot.views.echo import echo
+from bot.views.price_now import price_now
 from bot.views.refusal import refusal
 from recipes.loader import find, load
 from workers.deployment.events import (
@@ -75,6 +76,7 @@ def samples() -> Iterator[tuple[str, Message | JSON]]:
     )
     yield "refusal", refusal("This is a sample.", hint="/mixtral help")
     yield "Home tab", home.home(_house(states), NOW)
+    yield "Launch form", _launch_form()
     yield "Details", details.modal(ready, NOW)
     yield "Scale form", scale.modal(ready, NOW)
 
@@ -88,6 +90,20 @@ def _answer() -> Message:
 
 def _house(states: Mapping[str, Deployment]) -> home.House:
     return home.House(user="U0SAMPLE001", running=(states["looking"], states["ready"]), ended=(states["failed"],))
+
+
+def _launch_form() -> JSON:
+    entered = launch_form.Entered(recipe=RECIPE.name, spot=True, max_price="30")
+    offered = launch_form.Offered(
+        recipes=((RECIPE.name, "from 21.96 USD/h"),),
+        name="sample",
+        replicas=(1, 0, 50),
+        gpus=("A100:8", "L4:8"),
+        clouds=("aws", "gcp"),
+        env=("SAMPLE",),
+        price=price_now(RUNGS, ""),
+    )
+    return launch_form.modal(entered, offered, opened_in="", asks_channel=True)
 
 
 def _state(*events: AnyEvent) -> Deployment:

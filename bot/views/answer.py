@@ -96,7 +96,7 @@ def is_steered(blocks: Sequence[dict[str, Any]]) -> bool:
 
 
 def _steering(elements: Sequence[Block]) -> tuple[Block, ...]:
-    return ({**actions(elements), "block_id": f"{STEERING}_{len(elements)}"},) if elements else ()
+    return ({**actions(elements), "block_id": f"{STEERING}_{elements[0]['action_id']}"},) if elements else ()
 
 
 def _feedback(key: str) -> tuple[Block, ...]:

@@ -162,7 +162,7 @@ def test_a_file_of_2_gb_is_refused_by_its_size_and_if_the_size_lies_by_its_bytes
     assert asked(engine).endswith("Why?")
 
 
-UNREADABLE = {
+UNREADABLE: dict[str, tuple[dict[str, object], str]] = {
     "a.zip": ({"content": b"PK\3\4"}, "it is neither a text nor an image"),
     "a.bin": ({"content": b"a\0b"}, "it is neither a text nor an image"),
     "drive.txt": ({"mode": "external"}, "it is stored outside Slack"),

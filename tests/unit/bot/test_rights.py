@@ -202,7 +202,7 @@ class Workspace:
     def presses(self, action, value):
         body = self._interaction("block_actions") | {
             "channel": {"id": self.channel},
-            "container": {"type": "message", "channel_id": self.channel, "message_ts": "5.0"},
+            "container": {"type": "message", "channel_id": self.channel, "message_ts": NOW},
             "actions": [{"type": "button", "action_id": action, "block_id": "b", "value": value}],
         }
         return self.sends(body)
@@ -242,7 +242,7 @@ class Workspace:
         body = self._interaction("message_action") | {
             "callback_id": "ask_about_message",
             "channel": {"id": self.channel},
-            "message_ts": "5.0",
+            "message_ts": NOW,
             "message": {"type": "message", "user": NOOR, "text": "Mayonnaise is a dressing.", "ts": "5.0"},
         }
         return self.sends(body)

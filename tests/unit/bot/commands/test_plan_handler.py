@@ -3,7 +3,10 @@
 import pytest
 from msgspec.structs import replace
 
+from bot.commands import handlers
+from bot.commands.context import Caller
 from bot.commands.recipe_catalog import RecipeCatalog
+from bot.language.grammar import parse
 from tests.fakes.office import RECIPES, Office
 from tests.fakes.planned import planner
 
@@ -14,6 +17,12 @@ def office(redis):
     recipes = RecipeCatalog((RECIPES,), {}, "mixtral-8x7b")
     office.context = replace(office.context, recipes=recipes, ladder=planner())
     return office
+
+
+def buttons(office, typed):
+    """The buttons of a plan."""
+    message = handlers.handle(parse(typed), Caller(team="T1", channel="C", user="U1", once="1"), office.context)
+    return [element for block in message.blocks for element in block.get("elements", ()) if "value" in element]
 
 
 @pytest.mark.parametrize(
@@ -30,6 +39,7 @@ def office(redis):
 def test_a_plan_advises_the_launch_that_it_planned(office, plan, launch):
     said = office.says(plan)
     assert f"`/mixtral {launch}` starts it." in said
+    assert f"'value': '- /mixtral {launch}'" in str(buttons(office, plan))
     assert (f"*mixtral-8x7b* with `{flags}`" if (flags := launch[20:]) else "*mixtral-8x7b*,") in said
 
 

@@ -1,0 +1,55 @@
+"""A button that carries a command out works once, and for an hour."""
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bot.commands.context import Caller
+from bot.commands.settle import settle
+from bot.screens.command_buttons import CommandButtons
+from tests.fakes.office import Office
+from tests.person import words
+
+POSTED = time.time()
+LAUNCH = "- /mixtral launch scripted as new-1"
+
+
+@pytest.fixture
+def office(redis):
+    return Office(redis)
+
+
+def pressed(office, once, *, age=0.0, value=LAUNCH):
+    """What a press of the button shows; the message is `age` seconds old."""
+    works: list[Any] = []
+    presses: Any = SimpleNamespace(context=office.context, click=lambda _, work: works.append(work))
+    app: Any = SimpleNamespace(action=lambda _: lambda _: None)
+    CommandButtons(presses).register(app)
+    body = {"actions": [{"value": value}], "container": {"message_ts": f"{POSTED - age:.6f}"}}
+    caller = Caller(team="T1", channel="C0HERE", user="U1", once=once)
+    message = settle("test", caller, lambda: works[0](body, caller))
+    return words({"text": message.text, "blocks": list(message.blocks)})
+
+
+def test_each_press_has_another_trigger_and_yet_it_launches_once(office):
+    assert "Launching *new-1*" in pressed(office, "1.1")
+    assert "Launching *new-1*" in pressed(office, "1.2")
+    assert "is taken" in pressed(office, "1.3", age=60)
+    id_ = office.requests.get("new-1").id
+    office.running.append(office.running.story(id_).stopped().ended())
+    assert "was launched by this button already, and it is down" in pressed(office, "1.4")
+    assert office.requests.all() == []
+
+
+def test_a_button_of_more_than_an_hour_ago_does_nothing_and_leads_to_the_form(office):
+    said = pressed(office, "1.1", age=3700)
+    assert "more than an hour old" in said
+    assert "Launch…" in said
+    assert office.requests.all() == []
+
+
+@pytest.mark.parametrize("value", ["", "-", "- /mixtral status"])
+def test_an_old_button_with_a_forged_value_is_answered_too(office, value):
+    assert "Nothing was done" in pressed(office, "1.1", age=3700, value=value)
