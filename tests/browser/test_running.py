@@ -181,19 +181,6 @@ def test_home_has_a_row_of_the_deployment_whose_buttons_act_and_whose_link_leads
     expect(screen.card(NAME).locator("h3.header")).to_be_in_viewport()
 
 
-def test_the_details_of_a_deployment_open_from_its_card_and_refresh(screen):
-    screen.press(screen.card(NAME), "Details")
-    modal = screen.test_id("modal")
-    expect(modal).to_contain_text("Replicas")
-    expect(modal).to_contain_text("Logs")
-    screen.look()
-    screen.look_narrow_and_dark("details")
-    screen.press(modal, "Refresh")
-    expect(modal).to_contain_text("Replicas")
-    screen.test_id("modal-x").click()
-    expect(modal).to_have_count(0)
-
-
 def test_the_settings_of_a_channel_are_changed_in_a_form_and_hold_for_the_next_question(screen):
     screen.write("/mixtral config")
     form = screen.test_id("modal")
