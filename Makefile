@@ -61,7 +61,7 @@ replay: .venv/ready ## Fold a log file and print each state: make replay LOG=tes
 	@.venv/bin/python -m tests.replay "$(LOG)"
 
 test-browser: .venv/check-ready ## Test the page in headless Chromium
-	MIXTRAL_TEST_LAYERS=browser .venv/bin/python -m pytest -q -m browser
+	MIXTRAL_TEST_LAYERS=browser .venv/bin/python -m pytest -q -m browser tests/browser
 
 test-clouds: .venv/ready ## Test preemptions, lost logs and dry ladders on both cloud stand-ins
 	MIXTRAL_TEST_LAYERS=clouds .venv/bin/python -m pytest -q -n 2 --dist loadfile -m clouds

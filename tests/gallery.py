@@ -13,9 +13,11 @@ from bot.language.channel_settings import ChannelSettings
 from bot.language.command import Plan
 from bot.language.direct_request import Deed, DeedStage, DirectRequest, WantedDeed
 from bot.language.question import Question
+from bot.language.quoted_message import QuotedMessage
 from bot.slack.message import Message
 from bot.views import alerts as notices
 from bot.views import (
+    ask_form,
     card_refusals,
     channel_config,
     details,
@@ -42,7 +44,9 @@ from tests.builders.offers import offer, spot_offer
 from tests.builders.recipes import MIXTRAL, SMOLLM2, scaled_by
 from tests.builders.story import Story
 from workers.deployment.events import Control, DeploymentId, Failure, KeyId, LaunchIntended, NewerEvent
-from workers.deployment.state import Deployment, EndedDeployments, fold
+from workers.deployment.ledger import Use, entry_of
+from workers.deployment.ledger import fold as book_of
+from workers.deployment.state import Deployment, fold
 from workers.machines import BootPhase
 from workers.placement.ladder import Rung
 from workers.placement.limits import Limits
@@ -562,6 +566,14 @@ def views() -> dict[str, dict[str, Any]]:
         "modal launch": launch_form.modal(*launching(), opened_in="", asks_channel=True),
         "modal scale": scale.modal(two().state, two().now),
         "modal scale, by load": scale.modal(by_load().state, by_load().now),
+        "modal ask": ask_form.modal("d1", [two().state], "The answer follows in this channel, in a thread."),
+        "modal ask, which waits": ask_form.modal("d2", [climbing().state], "The answer follows here."),
+        "modal ask, about a message": ask_form.modal(
+            "d3",
+            [two().state, climbing().state],
+            "The answer follows in the thread of the message.",
+            QuotedMessage(author="U0ADA000001", text="Mayonnaise is a <dressing>.\nIsn't it?"),
+        ),
         "modal config": channel_config.modal(CONFIGURED, "C0MIXTRAL01", ["fast", "mixtral-8x7b"]),
         "modal config, of a person": channel_config.modal(ChannelSettings(), "D0ROBIN0001", []),
         "home": home.home(house(), BEGIN + timedelta(hours=1)),
@@ -581,6 +593,12 @@ def _details() -> dict[str, dict[str, Any]]:
     return {name: details.modal(told.state, told.now, found) for name, (told, found) in stories.items()}
 
 
+def uses_of(*stories: Story) -> tuple[Use, ...]:
+    """What the ledger contains of stories."""
+    entries = [entry_of(story.id, event) for story in stories for event in story.events]
+    return tuple(book_of(entry for entry in entries if entry is not None).uses.values())
+
+
 def house(
     running: tuple[Deployment, ...] | None = None, ended: tuple[Deployment, ...] | None = None, user: str = PLACE.user
 ) -> home.House:
@@ -591,7 +609,8 @@ def house(
     return home.House(
         user=user,
         running=(two().state, in_the_cloud().state) if running is None else running,
-        ended=EndedDeployments(states=past, left_out=0, since=BEGIN - timedelta(days=30)),
+        ended=past,
+        uses=() if ended == () else uses_of(two(), in_the_cloud(), failed(), is_down),
         links={DeploymentId("d0123456789ab"): "https://sandbox.slack.com/archives/C0GENERAL01/p1"},
     )
 

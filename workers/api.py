@@ -33,7 +33,7 @@ from workers.deployment.ledger_reader import Ledger
 from workers.deployment.log import KEPT_AFTER_END, Log, Stamp, new_id, stamp
 from workers.deployment.past import Past
 from workers.deployment.projection import Projection
-from workers.deployment.state import Deployment, EndedDeployments, fold
+from workers.deployment.state import Deployment, fold
 from workers.errors import WorkersError
 from workers.nudges import Nudge
 from workers.placement.limits import Limits
@@ -41,7 +41,7 @@ from workers.settings import KEEP_TRYING_EVERY
 
 KEEP_TRYING_FOR = timedelta(hours=12)
 """Time for which a dry ladder is tried again after one request."""
-PAST_READ = 300
+PAST_READ = 50
 """Maximum number of ended deployments that `ended` returns."""
 RECENTLY_ENDED = timedelta(days=1)
 """Maximum time since the end of a deployment for its name to be in `past_names`."""
@@ -212,10 +212,9 @@ class Deployments:
         except MsgspecError:
             return None
 
-    def ended(self, since: datetime) -> EndedDeployments:
-        """The newest PAST_READ deployments that ended after `since`, KEPT_AFTER_END ago at most."""
-        kept = datetime.now(UTC) - KEPT_AFTER_END
-        return self._past.since(max(since, kept), PAST_READ)
+    def ended(self, since: datetime) -> list[Deployment]:
+        """The last PAST_READ deployments that ended after `since`, newest first, as far as their logs can be read."""
+        return self._past.since(since, PAST_READ)
 
     def all(self) -> list[Deployment]:
         """Every deployment that has not ended, by name."""

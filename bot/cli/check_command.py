@@ -14,7 +14,7 @@ from rich.text import Text
 
 from bot.cli.check_connections import gateway
 from bot.cli.check_control import control
-from bot.cli.check_hub import HUB
+from bot.cli.check_hub import HUB, joined
 from bot.cli.check_hub import questions as hub_questions
 from bot.cli.check_redis import redis
 from bot.cli.check_slack import blocks, slack
@@ -77,7 +77,7 @@ def run(environ: Mapping[str, str], out: TextIO, err: TextIO | None = None, *, d
     if deep and any(known.get(cloud) for cloud in RENTED):
         questions["settings egress"] = partial(_egress, environ)
     answers = ask(questions, within=WITHIN, console=Console(file=err or sys.stderr))
-    for name, answer in answers.items():
+    for name, answer in joined(answers).items():
         found += _unanswered(name, answer) if isinstance(answer, Exception) else answer
     ordered = sorted(_relevant(found), key=_place)
     show(ordered, out)

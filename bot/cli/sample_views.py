@@ -28,7 +28,7 @@ from workers.deployment.events import (
     TestCompletionAnswered,
 )
 from workers.deployment.log import stamp
-from workers.deployment.state import Deployment, EndedDeployments, fold
+from workers.deployment.state import Deployment, fold
 from workers.machines import Machine, MachineRequest, Token
 from workers.placement.ladder import Rung
 from workers.placement.limits import Limits
@@ -87,8 +87,7 @@ def _answer() -> Message:
 
 
 def _house(states: Mapping[str, Deployment]) -> home.House:
-    ended = EndedDeployments(states=(states["failed"],), left_out=0, since=BEGAN)
-    return home.House(user="U0SAMPLE001", running=(states["looking"], states["ready"]), ended=ended)
+    return home.House(user="U0SAMPLE001", running=(states["looking"], states["ready"]), ended=(states["failed"],))
 
 
 def _state(*events: AnyEvent) -> Deployment:

@@ -57,6 +57,12 @@ def rate(key: str, *, good: bool, caller: Caller, context: CommandContext) -> Me
     )
 
 
+def rated(state: Deployment, context: CommandContext) -> str:
+    """What people said of a deployment's answers; empty if nothing. Raises RedisError."""
+    said = context.given.rated(state.id)
+    return f"{said.good} good, {said.bad} bad" if said.good or said.bad else ""
+
+
 def stop_answer(key: str, caller: Caller, context: CommandContext) -> Message:
     """End an answer that is being written. Whoever reads the thread may, as with Slack's own Stop."""
     if context.answers.stop_one(caller.channel, QuestionKey(key)):

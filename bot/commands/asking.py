@@ -173,7 +173,7 @@ def offer_key(state: Deployment, owner: str, caller: Caller, context: CommandCon
     request = _key_offer(secrets.token_hex(8), state, owner, caller, context)
     held = context.direct_requests.add(request)
     waiting = context.direct_requests.get(held) if held != request.id else request
-    if waiting is None:
+    if waiting is None or waiting.stage is not DeedStage.WAITING:
         raise CommandError("The key was taken at this moment. To offer another one, repeat the command.")
     return view.key_offered(waiting)
 

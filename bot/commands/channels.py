@@ -2,6 +2,8 @@
 
 import json
 import logging
+import time
+from collections.abc import Callable
 from typing import Any
 
 from redis import Redis
@@ -9,14 +11,18 @@ from redis.exceptions import RedisError
 
 from bot.commands.errors import NotShown
 from bot.slack.calls import SlackCalls
-from bot.slack.directory import Directory
+from bot.slack.directory import CHANNEL_KEPT, Directory
 from bot.slack.failures import SlackFailed, SlackRefused
-from bot.slack.message import JSON
+from bot.slack.message import JSON, Message
 from workers.deployment.events import DeploymentId
 
 _LOG = logging.getLogger(__name__)
 
 CARDS = "mixtral:cards"
+LIMITED = frozenset({"restricted_action_read_only_channel", "restricted_action_thread_only_channel"})
+"""Obstacles of typical users. The posting permissions of such a channel may let the bot post."""
+MAY_POST = Message(text="This channel limits who may post. The bot may.")
+
 MAX_NAMED = 3
 """Maximum number of companies whose names are looked up, at one call each."""
 
@@ -27,19 +33,38 @@ LINKS_KEPT = 1000
 class SlackChannels:
     """Safe to use from several threads."""
 
-    def __init__(self, slack: SlackCalls, redis: Redis) -> None:
+    def __init__(self, slack: SlackCalls, redis: Redis, clock: Callable[[], float] = time.monotonic) -> None:
         """`slack`: with `ACK_TIMEOUT`."""
+        self._clock = clock
+        self._posts_until: dict[str, float] = {}
         self._slack = slack
         self._redis: Any = redis
         self.directory = Directory(slack)
         self._links: dict[tuple[str, str], str] = {}
 
-    def obstacle(self, channel: str) -> str:
-        """The error code with which Slack refuses a message in a channel; empty if none, or Slack does not respond."""
+    def obstacle(self, channel: str, user: str) -> str:
+        """The error code with which Slack refuses a message in a channel; empty if none, or Slack does not respond.
+
+        Slack reports whether typical users may post, and not whether the bot may: that is tried by a message that only
+        `user` sees.
+        """
         facts = self.directory.channel(channel)
         if facts is None:
             return ""
-        return facts.obstacle if facts.is_joined else "not_in_channel"
+        if not facts.is_joined:
+            return "not_in_channel"
+        return "" if facts.obstacle in LIMITED and self._may_post(channel, user) else facts.obstacle
+
+    def _may_post(self, channel: str, user: str) -> bool:
+        if self._clock() < self._posts_until.get(channel, 0.0):
+            return True
+        try:
+            self._slack.whisper(channel, user, MAY_POST)
+        except (SlackFailed, RedisError) as failed:
+            _LOG.info("%s", failed)
+            return False
+        self._posts_until[channel] = self._clock() + CHANNEL_KEPT
+        return True
 
     def readers(self, channel: str) -> tuple[str, ...]:
         """The other companies that read a channel, each as `Acme (T0ACME)`, or as its id alone."""

@@ -1,9 +1,11 @@
 """`/mixtral cost`: what the machines of the deployments that the caller may see have cost."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta, tzinfo
 from typing import assert_never
 
 from bot.commands.context import Caller, CommandContext
+from bot.commands.visibility import Viewer
 from bot.language.command import Cost, Period
 from bot.slack.message import Message
 from bot.views import cost as cost_view
@@ -16,9 +18,14 @@ def cost(command: Cost, caller: Caller, context: CommandContext) -> Message:
     """The reply, which only the caller sees. Raises RedisError."""
     zone = context.sight.zone(caller.user)
     uses = [use for use in context.deployments.book().uses.values() if _is_meant(use, command)]
-    readable = {at: _sees(at, caller, context) for at in {_place(use) for use in uses}}
-    seen = [use for use in uses if readable[_place(use)]]
+    seen = seen_by(caller.viewer, uses, context)
     return cost_view.cost(seen, span_of(command.period, context.now(), zone), _about(command))
+
+
+def seen_by(viewer: Viewer, uses: Collection[Use], context: CommandContext) -> list[Use]:
+    """The uses of machines that the person may see."""
+    readable = {at: _sees(at, viewer, context) for at in {_place(use) for use in uses}}
+    return [use for use in uses if readable[_place(use)]]
 
 
 def span_of(period: Period, now: datetime, zone: tzinfo) -> cost_view.Span:
@@ -51,9 +58,9 @@ def _place(use: Use) -> tuple[str, str]:
     return (use.owner.user, use.owner.channel) if use.owner else ("", "")
 
 
-def _sees(place: tuple[str, str], caller: Caller, context: CommandContext) -> bool:
+def _sees(place: tuple[str, str], viewer: Viewer, context: CommandContext) -> bool:
     launcher, channel = place
-    return context.sight.reads(caller.viewer, launcher=launcher, channel=channel)
+    return context.sight.reads(viewer, launcher=launcher, channel=channel)
 
 
 def _about(command: Cost) -> str:

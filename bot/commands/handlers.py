@@ -6,6 +6,7 @@ from typing import assert_never
 from msgspec import MsgspecError
 from msgspec.structs import replace
 
+from bot.commands.answer_handlers import rated
 from bot.commands.config_handler import config
 from bot.commands.context import Caller, CommandContext
 from bot.commands.cost_handler import cost
@@ -39,7 +40,6 @@ from bot.language.command import (
     UsageError,
 )
 from bot.language.question import Question
-from bot.prompting.given_answers import Rated
 from bot.prompting.routing import NotRouted, route
 from bot.slack.message import NOTHING, Message
 from bot.views import end_question
@@ -51,7 +51,6 @@ from bot.views import refusal as refusal_view
 from bot.views import status as status_view
 from bot.views.alerts import KEPT_FOR
 from bot.views.amounts import duration, moment
-from bot.views.answer import rated
 from bot.views.answer_choice import choice, chosen
 from bot.views.escape import code, escape
 from workers.api import KEEP_TRYING_FOR
@@ -99,7 +98,10 @@ def handle(command: Command | UsageError, caller: Caller, context: CommandContex
 
 
 def misunderstood(error: UsageError) -> Message:
-    hint = f"Did you mean {code(error.nearest)}?" if error.nearest else f"Usage: {code(error.usage)}"
+    hint = f"Usage: {code(error.usage)}"
+    if error.nearest:  # which may end as a sentence does
+        is_whole = error.nearest[-1] in ".?!"
+        hint = f"Did you mean this? {code(error.nearest)}" if is_whole else f"Did you mean {code(error.nearest)}?"
     return refusal_view.refusal(escape(error.sentence), hint=hint, command=error.nearest or error.usage)
 
 
@@ -110,8 +112,7 @@ def status(command: Status, caller: Caller, context: CommandContext) -> Message:
         lost = () if caller.outside else context.deployments.lost()
         return status_view.overview(shown, context.now(), lost=lost)
     state = named(command.name, "status {}", caller, context)
-    given = context.given.rated(state.id)
-    return status_view.detail(state, context.now(), rated=rated(given.good, given.bad) if given != Rated() else "")
+    return status_view.detail(state, context.now(), rated=rated(state, context))
 
 
 def scale(command: Scale, caller: Caller, context: CommandContext) -> Message:

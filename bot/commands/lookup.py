@@ -121,7 +121,7 @@ def check_present(caller: Caller, context: CommandContext, undone: str, again: s
 
     `undone`: the consequence, which begins the sentence; `again`: the action to repeat after the mend.
     """
-    obstacle = context.channels.obstacle(caller.channel)
+    obstacle = context.channels.obstacle(caller.channel, caller.user)
     if not obstacle:
         return
     if obstacle != "not_in_channel":

@@ -163,9 +163,7 @@ def _words(rest: str) -> list[str]:
 
 def _ask(rest: str) -> Ask:
     if not rest:
-        raise InvalidValue(
-            "There is no prompt. Write it after the command.", nearest=f"{SLASH} ask Name three condiments."
-        )
+        raise InvalidValue(f"There is no prompt. Write it after the command: `{SLASH} ask Name three condiments.`")
     if sentence := too_long(rest):
         raise InvalidValue(sentence)
     return Ask(text=rest)

@@ -133,9 +133,11 @@ def decoded(content: bytes, *, is_text: bool) -> str | None:
     return None if "\0" in text else text.replace("\r\n", "\n")
 
 
-def _file(file: Mapping[str, Any]) -> File:
+def _file(file: Mapping[str, Any]) -> Attachment:
     name = shown_name(str(file.get("name") or file.get("title") or "")) or "a file without a name"
     mimetype, url = str(file.get("mimetype") or ""), str(file.get("url_private") or "")
+    if file.get("mode") == "email" and (text := str(file.get("plain_text") or "")):
+        return Forwarded(label=f"Email “{name}”", text=text)
     size = file.get("size")
     return File(
         name=name,

@@ -30,10 +30,7 @@ return 1
 
 
 class GivenAnswer(Struct, frozen=True, kw_only=True):
-    """The question of an answer, without its text, and who answered. The text is read from the thread.
-
-    A message that the question is about is kept: it may be in another place.
-    """
+    """The question of an answer, without its text, and who answered. The text is read from the thread."""
 
     question: Question
     thread: str
@@ -65,7 +62,8 @@ class GivenAnswers:
 
     def keep(self, answer: GivenAnswer) -> None:
         question = answer.question
-        kept = replace(answer, question=replace(question, text="", response_url=None, about=None))
+        about = replace(question.about, text="") if question.about else None
+        kept = replace(answer, question=replace(question, text="", response_url=None, about=about))
         self._redis.set(_answer(question.key), _encode(kept), ex=int(KEPT.total_seconds()))
 
     def get(self, key: QuestionKey) -> GivenAnswer | None:

@@ -49,8 +49,8 @@ _VANISHED = (
 )
 
 _NO_MESSAGE = (
-    "The message of this question is not in the thread, or Slack did not return it, so it was not asked again. "
-    "Write the question again in the thread."
+    "The question was not asked again: its message is gone, or it is about another message, which the bot keeps for an "
+    "hour only. Ask it again."
 )
 
 
@@ -150,8 +150,7 @@ class QuestionFlow:
         default = self._settings.of(question.channel, question.user).default
         running = self._askable.running(question, before.deployment, default)
         if question.replaces:
-            text = self._text(question, before, [d.name for d in running])
-            question = replace(question, text=text.removesuffix(about("", question.about)))
+            question = replace(question, text=self._text(question, before, [d.name for d in running]))
             if not question.text and not question.attached:
                 self.explain(question.key, _NO_MESSAGE)
                 return None
@@ -161,11 +160,16 @@ class QuestionFlow:
                 self.explain(question.key, to.sentence, to.choices, to.prompt)
                 return None
             case RoutedTo():
-                prompt = about(to.prompt, question.about)
+                prompt = to.prompt if question.replaces else about(to.prompt, question.about)
                 return self._stored(replace(asked, deployment=to.deployment.id, prompt=prompt))
 
     def _text(self, question: Question, remembered: Remembered, names: Sequence[str]) -> str:
-        """Return the text of a question that a button asks again, which its message asks or shows."""
+        """Return the text of a question that a button asks again, which its message asks or shows.
+
+        Empty if the message is gone, or if the question is about another message, which is kept for an hour.
+        """
+        if question.about is not None:
+            return remembered.prompts.get(question.message_ts or "", "")
         thread = whole_thread(self._slack, question.channel, question.thread_ts or "")
         return prompt_at(question.message_ts or "", thread or (), remembered, self._ourselves(), names)
 

@@ -88,7 +88,7 @@ def route(
         return NotRouted(sentence=_ended(gone, sorted(by_name)))
     name, prompt = (question.deployment, question.text) if question.deployment else (said.deployment, said.text)
     if not prompt and not question.attached:
-        return NotRouted(sentence=NO_QUESTION)
+        return NotRouted(sentence=_nothing_for(name) if name else NO_QUESTION)
     if sentence := too_long(prompt):
         return NotRouted(sentence=sentence)
     if name:
@@ -117,6 +117,14 @@ def _unnamed(prompt: str, channel: str, running: Sequence[Deployment], before: D
         return NotRouted(sentence=NOTHING_RUNS)
     names = tuple(sorted(d.name for d in around))
     return NotRouted(sentence=_several(names, prompt), choices=names, prompt=prompt)
+
+
+def _nothing_for(name: str) -> str:
+    """The sentence for a name without a question."""
+    return (
+        f"There is no question after {name}. Write it after the name: `/mixtral ask {named(name)} Name three "
+        f"condiments.`, or in a message `@mixtral {name}: Name three condiments.`"
+    )
 
 
 def _for_one_that_ended(question: Question, past: Collection[str]) -> str | None:

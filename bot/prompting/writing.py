@@ -11,14 +11,15 @@ from msgspec.structs import replace
 
 from bot.language.channel_settings import ChannelSettings
 from bot.prompting.cancelling import Cancelling
-from bot.prompting.conversation import Turn, news
+from bot.prompting.conversation import Turn
 from bot.prompting.engine import Completion, EngineEndpoint, Model, model_of
 from bot.prompting.engine_failures import EngineFailed, ImagesRefused, RoleRefused, TooLong, Unreachable
 from bot.prompting.errors import PromptingError
 from bot.prompting.fitting import Fitted, fitted
-from bot.prompting.left_out import NOTHING_LEFT, TOO_LONG, LeftOut, eyeless, sentence, shortened, too_many
+from bot.prompting.left_out import NOTHING_LEFT, LeftOut
 from bot.prompting.outcome import Outcome, outcome
 from bot.prompting.reply import Reply
+from bot.prompting.sent import Sent
 from bot.prompting.tokenizer import count_tokens
 from workers.deployment.events import DeploymentId
 
@@ -82,13 +83,13 @@ class Writing:
         `left_out`: what was not read of the messages after the last answer. Raises Stopping, NoReplicaReady, Withdrawn,
         SlackRefused.
         """
-        sent = _Sent(said, question, left_out, settings)
+        sent = Sent(said, question, left_out, settings)
         if question.is_empty:
             return Outcome(text="", closing=sent.closing(NOTHING_LEFT))
         end = self._written(deployment, addresses, sent, reply)
         return replace(end, closing=sent.closing(end.closing))
 
-    def _written(self, deployment: DeploymentId, addresses: Addresses, sent: "_Sent", reply: Reply) -> Outcome:
+    def _written(self, deployment: DeploymentId, addresses: Addresses, sent: Sent, reply: Reply) -> Outcome:
         way, asked = _Way(addresses, self._stopping), None
         before = Cancelling()  # for the requests before the completion
         reply.withdrawal.ends(before.cancel)
@@ -154,7 +155,7 @@ class Writing:
             completion.cancel()
 
     def _fitted(
-        self, sent: "_Sent", endpoint: EngineEndpoint, model: Model, cancelling: Cancelling, *, is_folded: bool
+        self, sent: Sent, endpoint: EngineEndpoint, model: Model, cancelling: Cancelling, *, is_folded: bool
     ) -> Fitted:
         count = partial(count_tokens, self._http, endpoint, model.name, cancelling=cancelling)
         system = sent.settings.system_prompt
@@ -209,44 +210,3 @@ class _Text:
 
     def __init__(self) -> None:
         self.whole = ""
-
-
-class _Sent:
-    """What is sent of a conversation, and what is left out."""
-
-    def __init__(
-        self, said: Sequence[Turn], question: Turn, left_out: Sequence[LeftOut], settings: ChannelSettings
-    ) -> None:
-        self.said, self.question, self.settings = said, question, settings
-        self._left_out = list(left_out)
-        self.fitted: Fitted | None = None
-
-    def without_images(self, asked: Fitted, most: int, name: str) -> Fitted | None:
-        """Return the conversation with `most` images; None if it has no more than that. `name`: of the deployment."""
-        had = sum(len(message.images) for message in asked.messages)
-        if had <= most:
-            return None
-        less = asked.with_images(most)
-        why = too_many(name, most) if most else eyeless(name)
-        for before, after in self._new(asked.messages, less.messages):
-            self._left_out += [LeftOut(image.name, why) for image in before.images[len(after.images) :]]
-        return less
-
-    def closing(self, own: str) -> str:
-        """Return the sentences below the answer: what was left out, and `own`."""
-        sent = self.fitted.messages if self.fitted else ()
-        pairs = self._new((*self.said, self.question)[-len(sent) :], sent) if sent else []
-        cuts = [cut for original, part in pairs for cut in shortened(original, part)]
-        known = {each.name for each in self._left_out}
-        dropped = [
-            LeftOut(image.name, TOO_LONG)
-            for original, part in pairs
-            for image in original.images[len(part.images) :]
-            if image.name not in known
-        ]
-        return " ".join(filter(None, (sentence([*self._left_out, *dropped], cuts), own)))
-
-    def _new(self, before: Sequence[Turn], after: Sequence[Turn]) -> list[tuple[Turn, Turn]]:
-        """Return the pairs of messages after the last answer."""
-        pairs = list(zip(before, after, strict=True))
-        return pairs[news(before) :]

@@ -38,7 +38,10 @@ class Administration:
         return {"ok": True}
 
     async def channel(self, body: JSON) -> JSON:
-        """Change a channel: {channel, is_archived, is_read_only, is_thread_only, is_non_threadable, members}."""
+        """Change a channel.
+
+        {channel, is_archived, is_read_only, is_thread_only, is_non_threadable, lets_app_post, members}.
+        """
         channel = self._channel(body.pop("channel"))
         changed = msgspec.convert(msgspec.to_builtins(channel) | body, Channel)
         self._stand_in.workspace.change(changed)

@@ -82,6 +82,8 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     is_read_only: bool = False
     is_thread_only: bool = False
     is_non_threadable: bool = False
+    lets_app_post: bool = False
+    """Whether the posting permissions name the app, which no method reports."""
     external_teams: tuple[TeamId, ...] = ()
     sibling_teams: tuple[TeamId, ...] = ()
 

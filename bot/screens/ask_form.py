@@ -81,7 +81,8 @@ class AskForm:
         """The channel that gets the question, and the sentence about it; "" for the person's direct messages."""
         if not caller.channel:
             return "", PRIVATELY
-        return ("", CANNOT_WRITE) if self._context.channels.obstacle(caller.channel) else (caller.channel, here)
+        obstacle = self._context.channels.obstacle(caller.channel, caller.user)
+        return ("", CANNOT_WRITE) if obstacle else (caller.channel, here)
 
     def _ask(self, view: JSON, caller: Caller) -> Message:
         draft = self._draft(view["private_metadata"], caller)

@@ -1,9 +1,11 @@
 """The modal behind a card: replicas, ladder and logs, for everyone who sees the deployment."""
 
 import logging
+from collections.abc import Sequence
 
 from slack_bolt import App
 
+from bot.commands.answer_handlers import rated
 from bot.commands.context import Caller
 from bot.commands.delivery import modal_of
 from bot.commands.errors import CommandError
@@ -13,6 +15,7 @@ from bot.screens.presses import NOTHING, Presses, value_of
 from bot.slack.failures import SlackFailed, SlackRefused
 from bot.slack.message import JSON, Message
 from bot.views import details as view
+from bot.views.logs import ShownLog
 from bot.views.refusal import refusal
 from workers.api import LogsGone
 from workers.deployment.state import Deployment
@@ -35,7 +38,8 @@ class DetailsModal:
 
     def _open(self, body: JSON, caller: Caller) -> Message:
         state = self._presses.deployment(body, caller)
-        shown = self._presses.shown(caller, view.modal(state, self._context.now()), f"{SLASH} status {state.name}")
+        opening = view.modal(state, self._context.now(), rated=rated(state, self._context))
+        shown = self._presses.shown(caller, opening, f"{SLASH} status {state.name}")
         self._show(shown, self._with_logs(state))
         return NOTHING
 
@@ -50,10 +54,10 @@ class DetailsModal:
 
     def _with_logs(self, state: Deployment) -> JSON:
         try:
-            found = self._context.deployments.logs(state.id, LOG_LINES)
+            found: Sequence[ShownLog] | str = self._context.deployments.logs(state.id, LOG_LINES)
         except LogsGone as gone:
-            return view.modal(state, self._context.now(), str(gone))
-        return view.modal(state, self._context.now(), found)
+            found = str(gone)
+        return view.modal(state, self._context.now(), found, rated=rated(state, self._context))
 
     def _show(self, shown: JSON, now: JSON) -> None:
         """Replace a modal, unless it was closed or replaced meanwhile."""

@@ -13,6 +13,7 @@ from slack_bolt import App, BoltContext
 
 from bot.admission import OUTSIDE
 from bot.commands.context import CommandContext
+from bot.commands.cost_handler import seen_by
 from bot.commands.settle import new_incident
 from bot.commands.visibility import Viewer
 from bot.screens.presses import caller_of
@@ -21,7 +22,6 @@ from bot.slack.failures import SlackBusy, SlackFailed
 from bot.slack.message import JSON
 from bot.views import home as home_view
 from bot.views.home import House
-from bot.views.spending import month_start
 from workers.deployment.condition import condition_of
 from workers.deployment.events import DeploymentId
 from workers.deployment.state import Deployment
@@ -155,16 +155,14 @@ class HomeTab:
 
     def _house(self, viewer: Viewer) -> House:
         deployments, sight, now = self._context.deployments, self._context.sight, self._context.now()
-        zone = sight.zone(viewer.user)
-        ended = deployments.ended(min(month_start(now, zone), now - ENDS_SHOWN_FOR))
-        # Without their logs, the people who may see deployments are not known.
-        left_out, lost = (0, 0) if viewer.outside else (ended.left_out, len(deployments.lost()))
         house = House(
             user=viewer.user,
             running=tuple(sight.of(viewer, deployments.all())),
-            ended=replace(ended, states=tuple(sight.of(viewer, ended.states)), left_out=left_out),
-            lost=lost,
-            zone=zone,
+            ended=tuple(sight.of(viewer, deployments.ended(now - ENDS_SHOWN_FOR))),
+            uses=tuple(seen_by(viewer, deployments.book().uses.values(), self._context)),
+            # Without their logs, the people who may see deployments are not known.
+            lost=0 if viewer.outside else len(deployments.lost()),
+            zone=sight.zone(viewer.user),
         )
         rows = (state.id for state in home_view.rows_of(house))
         links = {id_: link for id_ in rows if (link := self._context.channels.card_link(id_)) is not None}

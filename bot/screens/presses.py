@@ -173,6 +173,11 @@ def caller_of(body: JSON, context: BoltContext) -> Caller:
         # A request without an id gets a random one, so that it does not count as a repetition.
         once=body.get("trigger_id") or f"untold.{secrets.token_hex(8)}",
         response_url=body.get("response_url"),
-        thread=container.get("thread_ts"),
+        thread=container.get("thread_ts") or _thread_of_shortcut(body),
         outside=bool(context.get(OUTSIDE)),
     )
+
+
+def _thread_of_shortcut(body: JSON) -> str | None:
+    """The thread of the message in whose menu a shortcut was chosen: its payload has no container."""
+    return (body.get("message") or {}).get("thread_ts") if body.get("type") == "message_action" else None

@@ -95,13 +95,8 @@ def is_steered(blocks: Sequence[dict[str, Any]]) -> bool:
     return any(str(block.get("block_id", "")).startswith(STEERING) for block in blocks)
 
 
-def rated(good: int, bad: int) -> str:
-    """`answers: 12 good, 3 bad`."""
-    return f"answers: {good} good, {bad} bad"
-
-
 def _steering(elements: Sequence[Block]) -> tuple[Block, ...]:
-    return ({**actions(elements), "block_id": f"{STEERING}_{len(elements)}"},) if elements else ()
+    return ({**actions(elements), "block_id": f"{STEERING}_{elements[0]['action_id']}"},) if elements else ()
 
 
 def _feedback(key: str) -> tuple[Block, ...]:

@@ -25,13 +25,15 @@ MAX_FACT = 160
 GONE_SHOWN = 10
 
 
-def modal(deployment: Deployment, now: datetime, found: Sequence[logs.ShownLog] | str = READING) -> dict[str, Any]:
-    """`found`: the end of each replica's log, or a sentence on why there is none."""
+def modal(
+    deployment: Deployment, now: datetime, found: Sequence[logs.ShownLog] | str = READING, *, rated: str = ""
+) -> dict[str, Any]:
+    """`found`: the end of each replica's log, or a sentence on why there is none. `rated`: feedback on its answers."""
     blocks = [
         section(f"*{escape(words.title(deployment, now))}*\n{words.now_happening(deployment, now)}"),
         *([section(said)] if (said := words.newer(deployment)) else []),
         *_warnings(deployment, now),
-        _facts(deployment, now),
+        _facts(deployment, now, rated),
         actions([button("Refresh", REFRESH, deployment.id)]),
         *_replicas(deployment, now),
         *_ladder(deployment, now),
@@ -55,7 +57,7 @@ def _warnings(deployment: Deployment, now: datetime) -> list[Block]:
     return [section(listed(found))] if found else []
 
 
-def _facts(deployment: Deployment, now: datetime) -> Block:
+def _facts(deployment: Deployment, now: datetime, rated: str) -> Block:
     pairs = [("Recipe", code(deployment.recipe.name))]
     if model := words.model(deployment):
         pairs.append(("Model", code(clip(model, MAX_FACT))))
@@ -68,6 +70,8 @@ def _facts(deployment: Deployment, now: datetime) -> Block:
         pairs.append(("Ended", moment(deployment.ended.at)))
     if limits := _limits(deployment.limits):
         pairs.append(("Limits", clip(limits, MAX_FACT)))
+    if rated:
+        pairs.append(("Answers", rated))
     return fields(pairs)
 
 

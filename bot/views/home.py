@@ -14,7 +14,8 @@ from bot.views.command_button import again, form_button
 from bot.views.escape import clip, escape, inert
 from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId
-from workers.deployment.state import Deployment, EndedDeployments
+from workers.deployment.ledger import Use
+from workers.deployment.state import Deployment
 
 MAX_ROWS = 30
 MAX_ENDS = 5
@@ -36,8 +37,10 @@ class House(Struct, frozen=True, kw_only=True):
 
     user: str
     running: tuple[Deployment, ...]
-    ended: EndedDeployments
+    ended: tuple[Deployment, ...] = ()
     """Newest first."""
+    uses: tuple[Use, ...] = ()
+    """Of the machines of the running and of earlier deployments."""
     lost: int = 0
     """Number of deployments that have not ended and whose logs cannot be read."""
     links: Mapping[DeploymentId, str] = {}
@@ -52,12 +55,12 @@ def rows_of(house: House) -> list[Deployment]:
 
 def home(house: House, now: datetime) -> dict[str, Any]:
     """A Home view for one person."""
-    sums = spending.spending(house.running, house.ended, now, house.zone, lost=house.lost)
-    has_past = bool(house.running or house.ended.states or sums.left_out)
+    sums = spending.spending(house.running, house.uses, now, house.zone)
+    has_past = bool(house.running or house.ended or house.uses or house.lost)
     blocks = [
         header("Models on rented GPUs"),
         *([] if house.running else [section(f"Hello {words.user(house.user)}. {ABOUT}")]),
-        *(spending.blocks(sums, now, house.zone) if has_past else []),
+        *(spending.blocks(sums, now, house.zone, lost=house.lost) if has_past else []),
         actions([form_button(f"{SLASH} launch", "Launch a model…", style="primary")]),
         *_running(house, now),
         *_ended(house),
@@ -94,7 +97,7 @@ def _row(state: Deployment, house: House, now: datetime) -> list[Block]:
         *([] if mine else [f"launched by {words.user(state.place.user)}"]),
         escape(words.short_model(state)),
         f"{len(state.ready)} of {count(state.wanted, 'replica')} ready",
-        _price(state),
+        status.price(state),
         *([f"{usd(state.spent(now))} so far"] if state.spent(now) else []),
         *([f"ends {moment(state.until)}"] if state.until and not is_ending(state) else []),
     ]
@@ -113,19 +116,13 @@ def _buttons(state: Deployment) -> Block:
     )
 
 
-def _price(state: Deployment) -> str:
-    """As in `status`; where it is known, with the sum of a day."""
-    short = status.price(state)
-    return f"{short} ({usd(state.usd_per_hour * 24)} per day)" if state.usd_per_hour else short
-
-
 def _ended(house: House) -> list[Block]:
-    shown = house.ended.states[:MAX_ENDS]
+    shown = house.ended[:MAX_ENDS]
     return [header("Ended recently"), *(_end(state) for state in shown)] if shown else []
 
 
 def _end(state: Deployment) -> Block:
-    assert state.ended is not None  # noqa: S101 - as EndedDeployments states
+    assert state.ended is not None  # noqa: S101 - that it is in `ended` means this
     why = inert(clip(state.ended.failed, MAX_CAUSE)) if state.ended.failed else _by(state)
     said = (
         f"{words.dot(state)} *{escape(state.name)}* {words.verdict(state)} · {moment(state.ended.at)} · "

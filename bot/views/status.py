@@ -42,7 +42,9 @@ def overview(
         return Message(said, (section(said), *others))
     if not deployments:
         return Message(nothing, (section(nothing), actions([form_button(f"{SLASH} launch")])))
-    lines = [_line(d, now) for d in deployments[:MAX_SHOWN]]
+    shared = _shared_url(deployments)
+    of_all = f" Endpoint of all: {code(shared)}." if shared else ""
+    lines = [_line(d, now, url=not shared) for d in deployments[:MAX_SHOWN]]
     chunks = [lines[at : at + LINES_A_SECTION] for at in range(0, len(lines), LINES_A_SECTION)]
     left = len(deployments) - len(lines)
     sums = f"{count(len(deployments), 'deployment')}, {_together(deployments)}."
@@ -50,10 +52,16 @@ def overview(
         sums = f"… and {left} more. {sums}"
     blocks = [
         *(section(listed(chunk)) for chunk in chunks),
-        context(f"{sums} `/mixtral status NAME` shows one in detail."),
+        context(f"{sums}{of_all} `/mixtral status NAME` shows one in detail."),
     ]
     names = ", ".join(escape(d.name) for d in deployments[:MAX_SHOWN])
     return Message(f"{count(len(deployments), 'deployment')}: {names}.", tuple(blocks))
+
+
+def _shared_url(deployments: Sequence[Deployment]) -> str:
+    """The base URL, if several deployments have one and the same; otherwise empty."""
+    urls = [url for d in deployments if (url := endpoint.base_url(d)) and not is_ending(d)]
+    return urls[0] if len(urls) > 1 and len(set(urls)) == 1 else ""
 
 
 def _lost(names: Sequence[str]) -> str:
@@ -73,7 +81,7 @@ def detail(deployment: Deployment, now: datetime, *, rated: str = "") -> Message
         *([section(said)] if (said := words.newer(deployment)) else []),
     ]
     if rated:
-        blocks.append(section(rated))
+        blocks.append(section(f"answers: {rated}"))
     if warnings := lost_control.lines(deployment, now):
         blocks.append(section(listed([f"{card.WARNING} {line}" for line in warnings])))
     if found := replicas.lines(deployment, now, gone=10):
@@ -116,9 +124,9 @@ def _has_ladder(deployment: Deployment) -> bool:
     return ladder.tells_something(deployment) or not only_here
 
 
-def _line(deployment: Deployment, now: datetime) -> str:
+def _line(deployment: Deployment, now: datetime, *, url: bool) -> str:
     name = f"{words.dot(deployment, now)} *{escape(deployment.name)}*"
-    recipe, *rest = _facts(deployment, now)
+    recipe, *rest = _facts(deployment, now, url=url)
     recipes = [] if deployment.recipe.name == deployment.name else [recipe]
     current = condition_of(deployment).status
     status = [] if current is DeploymentStatus.READY else [current.value]
@@ -131,8 +139,8 @@ def _line(deployment: Deployment, now: datetime) -> str:
     return " · ".join([name, *recipes, *status, *rest, *([words.NEWER] if deployment.newer else [])])
 
 
-def _facts(deployment: Deployment, now: datetime, *, whole: bool = False) -> list[str]:
-    """`whole`: with the cost so far, and the savings of spot."""
+def _facts(deployment: Deployment, now: datetime, *, whole: bool = False, url: bool = True) -> list[str]:
+    """`whole`: with the cost so far, and the savings of spot. `url`: with the endpoint."""
     age = duration(deployment.ran_for(now))
     facts = [
         escape(deployment.recipe.name),
@@ -142,5 +150,5 @@ def _facts(deployment: Deployment, now: datetime, *, whole: bool = False) -> lis
     ]
     if deployment.until and not is_ending(deployment):
         facts.append(f"ends {moment(deployment.until)}")
-    url = endpoint.base_url(deployment)
-    return [*facts, code(url)] if url and not is_ending(deployment) else facts
+    base = endpoint.base_url(deployment)
+    return [*facts, code(base)] if url and base and not is_ending(deployment) else facts

@@ -9,7 +9,6 @@ from playwright.sync_api import expect
 
 from tests.browser.screen import ANSWERED_WITHIN, Screen
 from tests.line import Line
-from tests.person import GENERAL
 
 pytestmark = pytest.mark.browser
 
@@ -153,7 +152,7 @@ def scale(screen):
     modal.locator("input").fill("2")
     screen.test_id("modal-submit").click()
     expect(modal).to_have_count(0)
-    expect(screen.card(NAME)).to_contain_text("2 of 2", timeout=30_000)
+    expect(screen.card(NAME)).to_contain_text("2 of 2 ready", timeout=30_000)
     screen.look()
 
 
@@ -204,7 +203,7 @@ def write_to_the_app_and_open_its_home(screen):
 
 
 def end(screen):
-    """`End` asks for confirmation. Then the card shows the end and the duration, and has no buttons."""
+    """`End` asks for confirmation. Then the card shows the end and the duration, and Launch again… opens the form."""
     card = screen.card(NAME)
     screen.press(card, "End")
     question = screen.test_id("modal")
@@ -222,30 +221,7 @@ def end(screen):
     expect(card.get_by_test_id("action-button")).to_have_text(["Launch again…", "Details"])
     assert "curl" not in card.inner_text()
     screen.look()
-
-
-def test_a_launch_that_no_cloud_can_take_shows_prices_and_mends_on_every_screen(tmp_path):
-    with Line(tmp_path, MIXTRAL_DEFAULT_RECIPE=NAME) as line, Screen(line.page, tmp_path) as screen:
-        screen.open()
-        screen.write("/mixtral launch mixtral-8x7b")
-        card = screen.card("mixtral-8x7b")
-        expect(card).to_contain_text("could not be launched")
-        expect(card).to_contain_text(re.compile(r"7\.98.* USD/h.*8 . L4"))
-        expect(card).to_contain_text("aws configure")
-        screen.look()
-        screen.look_narrow_and_dark("ladder")
-
-
-def test_when_the_sandbox_stops_the_page_says_so_until_it_is_back(tmp_path):
-    with Line(tmp_path) as line, Screen(line.page, tmp_path) as screen:
-        screen.open()
-        screen.write("Is anybody there?")
-        expect(screen.messages().last).to_contain_text("Is anybody there?")
-        screen.look()
-        line.kill("slack")
-        expect(screen.test_id("stopped")).to_contain_text("The sandbox has stopped. Start it again with make demo.")
-        expect(screen.test_id("socket")).to_have_attribute("data-connected", "false")
-        line.wait(line.connected, 30, "the bot")
-        expect(screen.test_id("stopped")).to_have_count(0)
-        expect(screen.test_id("conversation")).to_have_attribute("data-channel-id", GENERAL)
-        expect(screen.test_id("socket")).to_have_attribute("data-connected", "true")
+    screen.press(card, "Launch again…")
+    expect(screen.test_id("modal")).to_contain_text(NAME)
+    screen.look()
+    screen.test_id("modal-close").click()

@@ -37,14 +37,20 @@ NOT_OF_SLACK = {
         "message_blocks",
         "mimetype",
         "mode",
+        "plain_text",
         "size",
         "title",
         "url_private",
     },
+    "of the values of a form, which are as its elements are": {
+        "selected_date_time",
+        "selected_option",
+        "selected_options",
+    },
     "of a header": {"content-length", "content-type", "location", "retry-after", "x-oauth-scopes"}
     | {"x-slack-request-timestamp", "x-slack-signature"},
     "of a form": {"payload"},
-    "of metadata, which is as the app sent it": {"question", "replaces"},
+    "of metadata, which is as the app sent it": {"asks", "question", "replaces"},
 }
 """Keys that the product reads of other objects than Slack's answers and events."""
 

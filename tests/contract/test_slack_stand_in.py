@@ -1059,6 +1059,29 @@ def test_bolt_distinguishes_a_person_of_another_company(company):
     assert set(actors.values()) == {(seed.ACME_TEAM, seed.TEAM_ID)}
 
 
+def test_a_message_shortcut_opens_a_modal_also_where_the_app_is_not(company):
+    robin, bolt = company
+    seen = []
+
+    @bolt.shortcut("ask_about_message")
+    def shown(ack, shortcut, client):
+        ack()
+        client.views_open(trigger_id=shortcut["trigger_id"], view=MODAL)
+        seen.append(shortcut)
+
+    ts = robin.say(seed.RANDOM, "Mayonnaise is a dressing.")
+    robin.shortcut({"channel": seed.RANDOM, "ts": ts})
+    robin.wait_for(lambda p: p.modals())
+    [body] = seen
+    assert (body["type"], body["message_ts"], body["channel"]["id"]) == ("message_action", ts, seed.RANDOM)
+    assert body["message"]["text"] == "Mayonnaise is a dressing."
+    assert WebhookClient(body["response_url"]).send(text="for you", response_type="ephemeral").status_code == 200
+    robin.wait_for_ephemeral("for you", channel=seed.RANDOM)
+    about = {"channel": seed.RANDOM, "message_ts": ts}
+    assert robin.post("/page/shortcuts", **about, callback_id="other")["error"] == "shortcut_not_found"
+    assert robin.state()["shortcuts"][0]["callback_id"] == "ask_about_message"
+
+
 def test_a_channel_with_a_new_id_is_announced(company):
     robin, bolt = company
     ids, urls = [], []

@@ -70,7 +70,7 @@ class Channels:
     def readers(self, channel: str) -> tuple[str, ...]:
         return self.companies
 
-    def obstacle(self, channel: str) -> str:
+    def obstacle(self, channel: str, user: str) -> str:
         return "" if self.joined else "not_in_channel"
 
     def card_link(self, deployment: DeploymentId) -> str | None:

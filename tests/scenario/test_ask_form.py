@@ -171,3 +171,17 @@ def test_the_shortcut_says_what_to_do_where_nothing_runs_or_a_message_has_no_tex
     message = place.robin.wait_for_message(MIXTRAL, lambda m: m["ts"] == ts)
     closed(place.robin).shortcut(message)
     place.robin.wait_for_ephemeral("No deployment is running. Start a model with `/mixtral launch`", channel=MIXTRAL)
+
+
+def test_from_the_home_tab_the_question_is_asked_in_the_persons_own_direct_messages(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL, user=ROBIN)
+    place.bot()
+    closed(place.robin).open_home()
+    home = place.robin.wait_for(lambda p: p.home() if "card_ask" in str(p.home()) else None)
+    place.robin.press_in(home, "card_ask")
+    view = form(place.robin)
+    assert "The answer follows in your direct messages with me." in words(view)
+    assert place.robin.submit(view, {"question": "Hello from home"}) == {"ok": True}
+    dm = place.robin.dm()
+    root = place.robin.wait_for_message(dm, "Hello from home")
+    place.robin.wait_for_message(dm, DEFAULT, thread_ts=root["ts"])

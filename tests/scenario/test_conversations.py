@@ -242,6 +242,8 @@ def test_code_in_lists_stays_byte_for_byte_also_in_an_answer_of_30_kb(place, eng
     place.settled()
     said = place.markdown(ts, channel)
     assert len(said) >= 3
+    buttons = [[b["type"] for b in m["blocks"]].count("actions") for m in ours(place, channel, ts)]
+    assert buttons == [0] * (len(said) - 1) + [1], "below the last message alone"
     assert said[0].startswith(INDENTED)
     code = [line for line in answer.split("\n") if line.startswith("   ") and "```" not in line]
     assert [line for part in said for line in part.split("\n") if line.startswith("   ") and "```" not in line] == code

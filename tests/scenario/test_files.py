@@ -39,8 +39,7 @@ def text_model(engine, said="scripted is not a multimodal model", status=400):
     engine.script = script
 
 
-@pytest.mark.parametrize("mode", ["hosted", "snippet"])
-@pytest.mark.parametrize("is_direct", [True, False])
+@pytest.mark.parametrize(("mode", "is_direct"), [("hosted", False), ("snippet", True)])
 def test_a_text_file_stands_before_the_question_in_a_fence_of_its_own(fast, engine, mode, is_direct):
     channel = fast.robin.open_dm() if is_direct else MIXTRAL
     ts = fast.robin.upload(channel, {"name": "a.log", "content": LOG, "mode": mode}, text="@mixtral Why did it end?")
@@ -163,24 +162,28 @@ def test_a_file_of_2_gb_is_refused_by_its_size_and_if_the_size_lies_by_its_bytes
     assert asked(engine).endswith("Why?")
 
 
-@pytest.mark.parametrize(
-    ("file", "why"),
-    [
-        ({"name": "a.zip", "content": b"PK\3\4"}, "it is neither a text nor an image"),
-        ({"name": "a.bin", "content": b"a\0b"}, "it is neither a text nor an image"),
-        ({"name": "a.txt", "mode": "external"}, "it is stored outside Slack"),
-        ({"name": "a.txt", "mode": "tombstone"}, "it was deleted"),
-        ({"name": "a.txt", "mode": "hidden_by_limit"}, "the workspace's plan hides it"),
-        ({"name": "a.txt", "url": "https://evil.example.com/files-pri/T1-F1/a.txt"}, "its address is not one of Slack"),
-        ({"name": "a.txt", "redirect": "http://127.0.0.1:9/a.txt", "content": b"x"}, "its address is not one of Slack"),
-        ({"name": "a.txt", "redirect": "https://evil.example.com/", "content": b"x"}, "Slack does not show it"),
-    ],
-)
-def test_what_cannot_be_read_is_named_with_cause_and_mend(fast, engine, file, why):
-    ts = fast.robin.upload(MIXTRAL, file, text="@mixtral Why?")
-    fast.answer(ts, why)
+UNREADABLE: dict[str, tuple[dict[str, object], str]] = {
+    "a.zip": ({"content": b"PK\3\4"}, "it is neither a text nor an image"),
+    "a.bin": ({"content": b"a\0b"}, "it is neither a text nor an image"),
+    "drive.txt": ({"mode": "external"}, "it is stored outside Slack"),
+    "evil.txt": ({"url": "https://evil.example.com/files-pri/T1-F1/a.txt"}, "its address is not one of Slack"),
+    "port.txt": ({"redirect": "http://127.0.0.1:9/a.txt"}, "its address is not one of Slack"),
+    "away.txt": ({"redirect": "https://evil.example.com/"}, "Slack does not show it"),
+    "gone.txt": ({"mode": "tombstone"}, "it was deleted"),
+    "old.txt": ({"mode": "hidden_by_limit"}, "the workspace's plan hides it"),
+}
+
+
+def test_what_cannot_be_read_is_named_with_cause_and_mend(fast, engine):
+    files = [{"name": name, **about} for name, (about, _) in UNREADABLE.items()]
+    ts = fast.robin.upload(MIXTRAL, *files, text="@mixtral Why?")
+    fast.answer(ts, "left out")
     fast.settled(ts)
-    assert "\n".join(fast.markdown(ts)).count("left out") == 1
+    said = "\n".join(fast.markdown(ts))
+    assert said.count("`a.zip` and `a.bin` were left out: it is neither a text nor an image") == 1
+    for name, (_, why) in UNREADABLE.items():
+        assert why in said
+        assert name in said or name in {"gone.txt", "old.txt"}, "Slack reports no name of these two"
     assert asked(engine).endswith("Why?")
 
 
@@ -222,10 +225,9 @@ def test_stop_works_while_a_file_is_downloaded(fast, engine):
     assert engine.asked == []
 
 
-@pytest.mark.parametrize("text", ["@mixtral Why?", "@mixtral"])
-def test_a_bot_that_stops_during_a_download_leaves_the_question_to_the_next_one(fast, engine, text):
-    slow = {"name": "a.log", "content": LOG, "repeat": 6, "delay": 0.25}
-    ts = fast.robin.upload(MIXTRAL, slow, text=text)
+def test_a_bot_that_stops_during_a_download_leaves_the_question_to_the_next_one(fast, engine):
+    slow = {"name": "a.log", "content": LOG, "repeat": 6, "delay": 0.2}
+    ts = fast.robin.upload(MIXTRAL, slow, text="@mixtral")
     fast.robin.wait_for(lambda p: p.session(MIXTRAL, ts) == "processing")
     fast.end(fast.line.bots[-1])
     assert "left out" not in fast.said(ts)

@@ -84,7 +84,7 @@ def test_launch_ask_scale_and_down(line, robin):
     assert len([m for m in robin.messages(GENERAL) if "small" in words(m) and m.get("metadata")]) >= 1
 
 
-def test_from_the_home_tab_to_a_model_that_answers_without_typing(line, robin):
+def test_from_the_home_tab_to_a_model_that_answers_and_a_question_to_it_in_three_presses_without_typing(line, robin):
     robin.open_home()
     home = robin.wait_for(lambda p: p.home())
     robin.press_in(home, "launch_form")
@@ -94,6 +94,10 @@ def test_from_the_home_tab_to_a_model_that_answers_without_typing(line, robin):
     assert robin.submit(form, filled(form, {}))["ok"]
     tested = ("smollm2-135m", "/v1/chat/completions", "My favourite condiment is")
     shown = robin.wait_for_message(robin.dm(), lambda m: all(said in words(m) for said in tested), timeout=40)
+    robin.press(shown, "card_ask")
+    [asking] = robin.wait_for(lambda p: p.modals())
+    assert "smollm2-135m" in words(asking) + str(asking["title"])
+    robin.dismiss(asking)
     robin.press(shown, "card_down")
     [question] = robin.wait_for(lambda p: p.modals())
     robin.submit(question, {})

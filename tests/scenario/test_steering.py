@@ -3,13 +3,16 @@
 import pytest
 from msgspec.structs import replace
 
-from bot.language.question import QuestionKey
+from bot.language.question import Question, QuestionKey
+from bot.language.quoted_message import QuotedMessage
 from bot.prompting.given_answers import GivenAnswers
-from bot.sandbox.seed import BOT_USER
+from bot.sandbox.seed import BOT_USER, TEAM_ID
 from bot.slack.budgets import LIMITS, MethodBudget
+from bot.views import details
 from tests.answering import engine, line, place, slack
 from tests.fakes.upstream import DEFAULT, Upstream
-from tests.person import MIXTRAL, words
+from tests.person import MIXTRAL, ROBIN, Refused, words
+from workers.run import now
 
 __all__ = ["engine", "line", "place", "slack"]
 
@@ -51,6 +54,22 @@ def test_in_a_channel_stop_stands_below_the_growing_text_and_ends_the_work_at_th
     assert "This answer was stopped." in words(answer)
     place.ada.press(answer, "answer_again")
     place.robin.wait_for(lambda _: len(engine.asked) == 2)
+
+
+def test_slacks_own_stop_leaves_the_same_buttons_below_what_was_shown(place, engine, channel):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    engine.script = lambda _: REPEATING
+    place.bot(budgets=WIDE)
+    ts = place.robin.say(channel, "@mixtral Hello")
+    place.answer(ts, "The same sentence.", channel=channel)
+    place.robin.press_stop(channel, ts)
+    place.robin.wait_for(lambda _: engine.left == 1 and engine.open == 0, 1.0)
+    place.settled()
+    [answer] = ours(place, channel, ts)
+    assert list(elements(answer)) == ["Regenerate"]
+    assert [block["type"] for block in answer["blocks"]] == ["markdown", "context", "actions"]
+    assert place.markdown(ts, channel)[0].startswith("The same sentence.")
+    assert place.robin.session(channel, ts) == "active"
 
 
 def test_stop_of_an_answer_that_is_complete_or_of_another_channel_says_so(place, engine):
@@ -128,6 +147,29 @@ def test_a_regenerated_answer_that_a_dying_process_began_is_finished_in_place_wi
     assert list(elements(second)) == ["Regenerate"]
 
 
+@pytest.mark.parametrize("is_forgotten", [False, True])
+def test_a_question_about_a_message_is_asked_again_about_that_message_or_not_at_all(place, engine, is_forgotten):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    about = QuotedMessage(author=ROBIN, text="Ketchup is a vegetable.")
+    asks = Question(id=f"1.{is_forgotten}", team=TEAM_ID, channel=MIXTRAL, user=ROBIN, text="Is that so?", about=about)
+    place.line.ask(asks)
+    place.robin.wait_for(lambda _: engine.asked)
+    place.settled()
+    answer = place.robin.messages(MIXTRAL)[-1]
+    if is_forgotten:
+        place.redis.delete(f"mixtral:texts:{MIXTRAL}:{answer['thread_ts']}")
+    place.robin.press(answer, "answer_again")
+    if is_forgotten:
+        told(place, "which the bot keeps for an hour only. Ask it again.")
+        assert len(engine.asked) == 1
+        return
+    place.robin.wait_for(lambda _: len(engine.asked) == 2)
+    place.settled()
+    assert engine.asked[0]["messages"] == engine.asked[1]["messages"]
+    assert "Ketchup" in engine.asked[1]["messages"][0]["content"]
+
+
 def test_another_model_is_offered_by_its_name_only_if_it_runs_here_and_answers_the_same_question(place, engine):
     place.shelf.put("fast", engine.url, MIXTRAL)
     with Upstream(model="slow") as other:
@@ -175,6 +217,10 @@ def test_feedback_counts_once_for_a_person_and_an_answer_and_a_change_of_mind_mo
     assert told(place, "You called this answer of *fast* bad")["thread_ts"] == ts
     place.robin.command(MIXTRAL, "/mixtral status fast")
     told(place, "answers: 1 good, 1 bad")
+    shown = details.modal(place.line.requests.by_id(id_), now(), rated="1 good, 1 bad")
+    assert "*Answers*  1 good, 1 bad" in words(shown)
+    with pytest.raises(Refused):  # Slack sends the value of one of the two buttons
+        feedback(place, place.robin, answer, "best")
     assert place.redis.hgetall(f"mixtral:feedback:{id_}") == {b"good:scripted": b"1", b"bad:scripted": b"1"}
 
 

@@ -11,7 +11,7 @@ from bot.sandbox.seed import BOT_USER
 from bot.slack.budgets import LIMITS, MethodBudget
 from tests.answering import engine, line, place, slack
 from tests.fakes.upstream import DEFAULT
-from tests.person import ADA, MIXTRAL, ROBIN
+from tests.person import ADA, MIXTRAL, ROBIN, words
 
 __all__ = ["engine", "line", "place", "slack"]
 
@@ -56,6 +56,8 @@ def test_an_answer_that_was_stopped_is_not_continued_after_a_restart_and_is_what
     place.end(bot)
     place.bot()
     place.settled()
+    shown = [m for m in place.robin.messages(channel, ts) if m["user"] == BOT_USER]
+    assert "Stop" not in "".join(words(m) for m in shown)
     engine.script = lambda _: {}
     place.robin.say(channel, "And now?", ts)
     place.answer(ts, DEFAULT, channel=channel)

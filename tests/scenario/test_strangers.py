@@ -244,3 +244,13 @@ def test_a_channel_that_would_refuse_the_card_or_the_answer_is_named_before_anyt
     assert why in answered(people[ROBIN], "/mixtral launch scripted as other", channel)
     assert why in answered(people[ROBIN], "/mixtral ask fast What is salt?", channel)
     assert [state.name for state in bot.requests.all()] == ["fast"]
+
+
+def test_in_a_read_only_channel_whose_permissions_name_the_bot_it_launches_and_answers(open_bot, people):
+    bot = open_bot()
+    people[ROBIN].administer("channel", channel=NEWS, lets_app_post=True)
+    try:
+        assert "Launching *other*" in answered(people[ROBIN], "/mixtral launch scripted as other", NEWS)
+        assert [state.name for state in bot.requests.all()] == ["other"]
+    finally:
+        people[ROBIN].administer("channel", channel=NEWS, lets_app_post=False)

@@ -131,12 +131,11 @@ class Attempt(Struct, frozen=True, kw_only=True):
         """Whether its machine ended without a request after its lease had run out: the lease was not extended."""
         return self.phase is Phase.FAILED and self.gone_at is not None and self.gone_at >= self.expires_at
 
-    def cost(self, now: datetime, since: datetime | None = None) -> Decimal:
-        """USD from `since` (default: its start) until its end, or until `now`; 0 if its listed price is unknown."""
+    def cost(self, now: datetime) -> Decimal:
+        """USD until its end, or until `now`, by its listed price; 0 if the price is unknown."""
         if self.machine is None or self.offer.usd_per_hour is None:
             return Decimal(0)
-        began = max(self.machine.created_at, since) if since else self.machine.created_at
-        seconds = ((self.gone_at or now) - began).total_seconds()
+        seconds = ((self.gone_at or now) - self.machine.created_at).total_seconds()
         return self.offer.usd_per_hour * Decimal(max(seconds, 0)) / 3600
 
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from workers.deployment.events import DeploymentId
 from workers.deployment.log import START, Log
 from workers.deployment.log_reader import Entry, LogReader, decoded
-from workers.deployment.state import Deployment, EndedDeployments, fold
+from workers.deployment.state import Deployment, fold
 
 
 class Past:
@@ -21,17 +21,17 @@ class Past:
         self._lock = threading.Lock()
         self._known: dict[DeploymentId, tuple[Entry, Deployment]] = {}
 
-    def since(self, at: datetime, most: int) -> EndedDeployments:
-        """The deployments that ended after `at`; of more than `most`, the newest ones."""
+    def since(self, at: datetime, most: int) -> list[Deployment]:
+        """The last `most` deployments that ended after `at`, newest first; without their ladders, which are large.
+
+        Those whose logs cannot be read are left out.
+        """
         with self._lock:
             ids = self._log.ended(at, most)
             self._known = {id_: found for id_ in ids if (found := self._known.get(id_)) is not None}
             ends = self._reader.last(ids)
             self._read([id_ for id_ in ids if id_ in ends and self._last(id_) != ends[id_]])
-            states = [self._known[id_][1] for id_ in ids if id_ in self._known]
-        oldest = states[-1].ended if len(ids) == most and states else None
-        since = oldest.at if oldest else at
-        return EndedDeployments(states=tuple(states), left_out=len(ids) - len(states), since=since)
+            return [self._known[id_][1] for id_ in ids if id_ in self._known]
 
     def _last(self, deployment: DeploymentId) -> Entry | None:
         return self._known[deployment][0] if deployment in self._known else None

@@ -130,24 +130,13 @@ class Deployment(Struct, frozen=True, kw_only=True):
         costing = (a for a in self.attempts if a.phase in MAY_COST and a.machine)
         return sum((round(a.offer.usd_per_hour or Decimal(0), 2) for a in costing), Decimal(0))
 
-    def spent(self, now: datetime, since: datetime | None = None) -> Decimal:
-        """USD that the machines have cost up to `now`, by their listed prices. `since`: without what was before."""
-        return sum((a.cost(now, since) for a in self.attempts), Decimal(0))
+    def spent(self, now: datetime) -> Decimal:
+        """USD that the machines have cost up to `now`, by their listed prices."""
+        return sum((a.cost(now) for a in self.attempts), Decimal(0))
 
     def ran_for(self, now: datetime) -> timedelta:
         """From the request to the end, or to `now`."""
         return (self.ended.at if self.ended else now) - self.requested_at
-
-
-class EndedDeployments(Struct, frozen=True, kw_only=True):
-    """Deployments that ended after a point in time, newest first."""
-
-    states: tuple[Deployment, ...]
-    """Without their ladders, which are large."""
-    left_out: int
-    """Number of deployments whose logs cannot be read."""
-    since: datetime
-    """Each deployment that ended after this time is counted: later than asked for if there are too many."""
 
 
 Asked = ScaleRequested | Autoscaled | KeyIssued | KeyRevoked | EndScheduled | StopRequested | KeepTryingRequested

@@ -50,7 +50,7 @@ def writable_channel_of(
     if channel.is_bot_im and not stand_in.workspace.has_messages_tab:
         raise SlackError("messages_tab_disabled")
     root = stand_in.workspace.message(channel.id, arguments.text("thread_ts"))
-    restricted = channel.restriction(is_reply="thread_ts" in arguments)
+    restricted = "" if channel.lets_app_post else channel.restriction(is_reply="thread_ts" in arguments)
     if root is not None and root.is_locked:
         restricted = restricted or "restricted_action_thread_locked"
     if restricted:

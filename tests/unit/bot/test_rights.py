@@ -226,8 +226,8 @@ class Workspace:
         return self.sends(self._interaction("view_submission") | {"view": view})
 
     def asks_by_form(self, name):
-        by = ROBIN if self.who == "forged" else self.user
-        draft = AskDraft(channel=self.channel, deployment=self.ids.get(name, "d-none"))
+        by, channel = (ROBIN, OPS) if self.who == "forged" else (self.user, self.channel)
+        draft = AskDraft(channel=channel, deployment=self.ids.get(name, "d-none"))
         values = {"question": {"question": {"type": "plain_text_input", "value": "Hi"}}}
         view = {
             "type": "modal",

@@ -14,6 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from workers.clouds.driver import DriverError, Refused
 from workers.clouds.local import host, machine_processes, nvidia
@@ -58,7 +59,8 @@ class LocalDriver:
         else:
             try:
                 self._make(self.machines)
-                (self.machines / ".writable").write_text("yes")
+                with TemporaryFile(dir=self.machines) as written:
+                    written.write(b"yes")
             except OSError as error:
                 reason = f"{self.machines} cannot be written ({error.strerror})"
                 mend = "Free disk space or correct the permissions, or set MIXTRAL_HOME to a writable folder."

@@ -13,12 +13,14 @@ import pytest
 
 from bot.cli import check_command as check
 from bot.cli import check_connections
+from bot.cli.check_hub import joined
 from bot.sandbox.seed import APP_TOKEN, BOT_TOKEN
 from bot.sandbox.server import start
 from tests.fakes.aws_wire import AwsWire
 from tests.fakes.gcp import GcpCloud
 from tests.fakes.haproxy_certificates import self_signed
 from tests.fakes.hub import FakeHub
+from workers.clouds.findings import Finding
 from workers.clouds.gcp.findings import PERMISSIONS
 from workers.placement.in_use import refreshed
 from workers.sandbox.gce.server import Handler
@@ -196,6 +198,20 @@ def test_the_weights_of_each_recipe_are_looked_for_at_the_hub(home):
     assert gated.startswith("- ")
     assert "are gated at" in gated
     assert "set HF_TOKEN where `mixtral-bot worker` runs" in gated
+
+
+def test_findings_about_models_that_differ_by_the_name_alone_are_one_line():
+    def found(model, mend=""):
+        return [Finding(about="hub", what="", works=True, says=f"the weights of {model} can be downloaded", mend=mend)]
+
+    answers = {f"hub {model}": found(model) for model in ("a/b", "c/d", "e/f")} | {
+        "hub g/h": found("g/h", "see hub/g/h")
+    }
+    hub = joined(answers)["hub"]
+    assert not isinstance(hub, Exception)
+    [one, other] = hub
+    assert one.says == "the weights of a/b, c/d and e/f can be downloaded"
+    assert other.says == "the weights of g/h can be downloaded"
 
 
 def test_credentials_that_aws_refuses_are_one_line_with_the_mend(home, aws):

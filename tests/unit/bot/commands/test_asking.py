@@ -238,6 +238,7 @@ def test_a_key_is_revealed_once_and_only_to_its_owner(office, redis):
     asking.shown(taken, office.context)
     with pytest.raises(CommandError, match="shown already"):
         takes(office, offer, once="1.5")
+    assert "The key was taken at this moment" in office.says(f"key fast new <@{ASKER}>")
     [issued] = events(office, redis, KeyIssued)
     assert (issued.user, issued.by) == (ASKER, LAUNCHER)
 

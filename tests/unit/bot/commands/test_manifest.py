@@ -9,6 +9,7 @@ from slack_bolt import BoltContext
 import bot
 from bot.language.command import SLASH, USAGES
 from bot.screens.presses import caller_of
+from bot.views import ask_form
 
 MANIFEST = json.loads((Path(bot.__file__).parent / "manifest.json").read_text())
 SCOPES = MANIFEST["oauth_config"]["scopes"]["bot"]
@@ -19,6 +20,14 @@ def test_it_registers_our_command_with_every_word_of_it():
     [command] = MANIFEST["features"]["slash_commands"]
     assert command["command"] == SLASH
     assert set(command["usage_hint"].split(" | ")) == set(USAGES)
+
+
+def test_its_shortcut_is_the_one_that_the_bot_listens_to_within_slacks_limits():
+    [shortcut] = MANIFEST["features"]["shortcuts"]
+    assert shortcut["callback_id"] == ask_form.SHORTCUT
+    assert shortcut["type"] == "message"
+    assert len(shortcut["name"]) <= 24
+    assert "commands" in SCOPES
 
 
 def test_slack_tells_it_whom_a_command_mentions():

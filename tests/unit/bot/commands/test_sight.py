@@ -19,10 +19,11 @@ def office(redis):
     return it
 
 
-def asked(office, text="Hello", *, user="U2", channel="C0HERE", **more):
+def asked(office, text="Hello", *, user="U2", channel="C0HERE", default=None, **more):
     question = Question(id="E1", team="T1", channel=channel, user=user, text=text, message_ts="1.0", **more)
-    before = None
-    found = route(question, office.context.askable.running(question), before, office.context.askable.ended(question))
+    askable = office.context.askable
+    running = askable.running(question, default=default)
+    found = route(question, running, None, askable.ended(question, default), default)
     return found.deployment.name if isinstance(found, RoutedTo) else found.choices
 
 
@@ -38,6 +39,13 @@ def test_a_question_for_another_channels_deployment_reaches_it_if_its_asker_may_
     assert asked(office, "closed: Hello", user="U3") == "closed"
     assert asked(office, "closed: Hello", user="U2") == "here"
     assert asked(office, deployment="there") == "there"
+
+
+def test_the_default_may_be_of_another_channel_and_answers_those_who_may_see_it(office):
+    assert asked(office, default="there") == "there"
+    assert asked(office, "here: Hello", default="there") == "here"
+    assert asked(office, default="closed", user="U3") == "closed"
+    assert asked(office, default="closed", user="U2", channel="C0EMPTY") == ("here", "there")
 
 
 def test_a_question_from_a_channel_without_one_is_for_those_that_its_asker_may_see(office):

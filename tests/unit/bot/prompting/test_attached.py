@@ -32,6 +32,11 @@ def test_files_stand_before_those_of_forwarded_messages():
     assert found[1] == Forwarded(label="Forwarded message of Ada", text="Look: <b>")
 
 
+def test_an_email_is_the_text_that_slack_lists():
+    [found] = attached({"files": [file(name="Invoice", mode="email", mimetype="text/html", plain_text="Pay.")]})
+    assert found == Forwarded(label="Email “Invoice”", text="Pay.")
+
+
 def test_the_preview_of_a_page_is_no_forwarded_message():
     preview = {"from_url": "https://example.com", "title": "Example", "text": "An example"}
     assert attached({"attachments": [preview]}) == ()

@@ -58,3 +58,30 @@ def test_a_question_outside_a_thread_has_no_past():
 def test_without_slack_a_thread_is_what_we_remember():
     remembered = Remembered(prompts={"1.0": "Hi"}, answers={"2.0": "Hello."})
     assert said(from_memory(remembered), "3.0", remembered) == [("user", "Hi"), ("assistant", "Hello.")]
+
+
+def answer(ts, text, key, replaces=None, user="UBOT"):
+    payload = {"question": key} | ({"replaces": replaces} if replaces else {})
+    return bot(ts, text) | {"user": user, "metadata": {"event_type": ANSWER_EVENT, "event_payload": payload}}
+
+
+def test_an_answer_that_replaces_another_one_stands_where_that_one_stood():
+    thread = [
+        person("1.0", "Name a condiment"),
+        answer("2.0", "Mustard, first half", "q1"),
+        answer("2.5", "and second half.", "q1"),
+        person("3.0", "And a spice?"),
+        answer("4.0", "Pepper.", "q2"),
+        answer("5.0", "Ketchup.", "q1-again", "q1"),
+        answer("6.0", "Mayonnaise.", "q1-thrice", "q1-again"),
+        person("7.0", "More"),
+    ]
+    expected = [("user", "Name a condiment"), ("assistant", "Mayonnaise."), ("user", "And a spice?")]
+    assert said(thread, "7.0") == [*expected, ("assistant", "Pepper.")]
+    assert said(thread, "3.0") == expected[:2], "also for what is asked again about an earlier question"
+
+
+def test_another_app_cannot_take_answers_out_of_the_conversation():
+    foreign = answer("3.0", "Nothing.", "q9", "q1", user="UEVIL") | {"bot_id": "BEVIL"}
+    thread = [person("1.0", "Hi"), answer("2.0", "Hello.", "q1"), foreign, person("4.0", "More")]
+    assert ("assistant", "Hello.") in said(thread, "4.0")

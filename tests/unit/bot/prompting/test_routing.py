@@ -44,8 +44,8 @@ def command(text, channel=HERE):
     return Question(id="trigger", team="T1", channel=channel, user="U1", text=text)
 
 
-def goes_to(question, deployments, before=None, past=()):
-    match route(question, deployments, before, past):
+def goes_to(question, deployments, before=None, past=(), default=None):
+    match route(question, deployments, before, past, default):
         case RoutedTo(deployment=deployment, prompt=prompt):
             return deployment.name, prompt
         case NotRouted(sentence=sentence):
@@ -124,7 +124,25 @@ def test_an_unknown_name_is_told_the_known_ones():
     assert "Running: fast." in goes_to(replace(command("Hi"), deployment="fsat"), [FAST])
 
 
-@pytest.mark.parametrize("text", ["<@UBOT>", "<@UBOT> fast:", "  "])
+@pytest.mark.parametrize("asked", [message("<@UBOT> fast:"), command("fast")])
+def test_a_name_without_a_question_is_answered_with_both_ways_to_write_one(asked):
+    said = goes_to(asked, [FAST])
+    assert said.startswith("There is no question after fast.")
+    assert "`/mixtral ask fast Name three condiments.`" in said
+    assert "`@mixtral fast: Name three condiments.`" in said
+
+
+def test_the_default_of_the_channel_answers_what_names_none_and_begins_no_conversation():
+    assert goes_to(message("<@UBOT> Hi"), [FAST, SLOW], default="slow") == ("slow", "Hi")
+    assert goes_to(command("fast Hi"), [FAST, SLOW], default="slow") == ("fast", "Hi")
+    assert goes_to(message("Hi", thread="1.0"), [FAST, SLOW], FAST.id, default="slow") == ("fast", "Hi")
+    assert goes_to(message("<@UBOT> Hi"), [FAST], default="secret") == ("fast", "Hi"), "one that the asker cannot see"
+    gone = goes_to(message("<@UBOT> Hi"), [FAST], past={"slow"}, default="slow")
+    assert gone.startswith("slow, the default deployment here, has ended, so the question was not sent. Running: fast.")
+    assert gone.endswith("or set another default with `/mixtral config`.")
+
+
+@pytest.mark.parametrize("text", ["<@UBOT>", "  "])
 def test_no_question_is_no_question(text):
     assert "The message contains no question" in goes_to(message(text), [FAST])
 

@@ -1,6 +1,7 @@
 """An answer is read back from Slack as the model wrote it, as far as Slack keeps it."""
 
 from bot.prompting.written import quoted, written
+from bot.views.answer import Below, Thoughts, buttons, growing, thinking
 
 CONTEXT = {"type": "context", "elements": [{"type": "mrkdwn", "text": "m · 7 tokens"}]}
 
@@ -38,3 +39,10 @@ def test_without_blocks_the_text_is_the_answer():
 
 def test_a_commands_prompt_is_what_its_message_quotes():
     assert quoted("<@U1> asks *fast*:\n&gt; Is 1 &lt; 2?\n&gt; Why?") == "Is 1 < 2?\nWhy?"
+
+
+def test_thoughts_and_buttons_are_no_part_of_an_answer():
+    below = Below(footer="f", thoughts=Thoughts(text="Hm.", seconds=3), buttons=buttons("k", ()), rates="k")
+    for shape in below.shapes(3_000):
+        assert written({"text": "cut…", "blocks": [{"type": "markdown", "text": "Mustard."}, *shape]}) == "Mustard."
+    assert written({"text": "Thinking for 3 s …", "blocks": [thinking(3), *growing("k")]}) == ""

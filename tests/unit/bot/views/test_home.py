@@ -15,8 +15,8 @@ from tests.builders.events import PLACE
 from tests.builders.offers import offer
 from tests.builders.recipes import MIXTRAL
 from tests.builders.story import Story
+from tests.gallery import uses_of
 from tests.person import words
-from workers.deployment.state import EndedDeployments
 from workers.placement.limits import Limits
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -30,48 +30,35 @@ def rented(name, began, hours=None, offered=TEN_USD, **place):
     told.planned(offered).asked(offered).created()
     if hours is not None:
         told.wait(hours=hours).stopped().gone("ended by request").ended()
-    return told.state
-
-
-def ended(*states, since=LONG_AGO, left_out=0):
-    return EndedDeployments(states=states, since=since, left_out=left_out)
+    return told
 
 
 def test_today_and_the_month_begin_at_the_viewers_midnight():
     now = datetime(2026, 11, 15, 12, tzinfo=UTC)
     running = rented("runs", datetime(2026, 11, 14, 20, tzinfo=UTC))
     over = rented("over", datetime(2026, 10, 31, 20, tzinfo=UTC), hours=6)
-    in_utc = spending([running], ended(over), now, UTC)
+    uses = uses_of(running, over)
+    in_utc = spending([running.state], uses, now, UTC)
     assert (in_utc.per_hour, in_utc.today, in_utc.month) == (Decimal(10), Decimal(120), Decimal(160 + 20))
-    at_home = spending([running], ended(over), now, BERLIN)
+    at_home = spending([running.state], uses, now, BERLIN)
     assert (at_home.today, at_home.month) == (Decimal(130), Decimal(160 + 30))
-
-
-def test_a_month_whose_beginning_is_not_recorded_is_said_to_be_since_then_and_is_no_smaller_sum():
-    now, since = datetime(2026, 11, 15, 12, tzinfo=UTC), datetime(2026, 11, 10, tzinfo=UTC)
-    over = rented("over", datetime(2026, 11, 9, 22, tzinfo=UTC), hours=4)
-    sums = spending([], ended(over, since=since), now, UTC)
-    assert sums.month == Decimal(20)
-    shown = words(home.home(home.House(user="U1", running=(), ended=ended(over, since=since)), now))
-    assert "*November, since <!date" in shown
-    assert "Earlier ends are not recorded any more." in shown
 
 
 def test_what_cannot_be_counted_is_named_and_the_sums_are_at_least_these():
     now = datetime(2026, 11, 15, 12, tzinfo=UTC)
     unknown = rented("free", now - timedelta(hours=1), offered=replace(TEN_USD, usd_per_hour=None))
-    house = home.House(user="U1", running=(unknown,), ended=ended(left_out=2), lost=1)
+    house = home.House(user="U1", running=(unknown.state,), uses=uses_of(unknown), lost=1)
     shown = words(home.home(house, now))
     assert "*Today* at least 0.00 USD" in shown
-    assert "Without 1 machine whose price is not known. Without 3 deployments whose log cannot be read." in shown
+    assert "Without 1 machine whose price is not known. *Now* is without 1 deployment whose log cannot be rea" in shown
 
 
 def test_the_viewers_deployments_come_first_and_those_that_end_have_no_buttons():
     now = datetime(2026, 11, 15, 12, tzinfo=UTC)
-    mine, others = rented("zebra", now, user="U1"), rented("ape", now, user="U2")
+    mine, others = rented("zebra", now, user="U1").state, rented("ape", now, user="U2").state
     mine = replace(mine, until=now + timedelta(hours=8))
     ending = Story("bear", MIXTRAL, at=now, id_="d-bear", place=replace(PLACE, user="U2")).stopped().state
-    house = home.House(user="U1", running=(others, ending, mine), ended=ended(), links={mine.id: "https://s/p1"})
+    house = home.House(user="U1", running=(others, ending, mine), links={mine.id: "https://s/p1"})
     view = home.home(house, now)
     shown = words(view)
     assert shown.index("*zebra*") < shown.index("*ape*")
@@ -91,7 +78,7 @@ def test_launch_again_is_the_command_that_launched_it():
 
 
 def test_an_empty_house_says_what_this_is_and_has_one_button():
-    view = home.home(home.House(user="U1", running=(), ended=ended()), LONG_AGO)
+    view = home.home(home.House(user="U1", running=()), LONG_AGO)
     assert "rents the cheapest machine" in words(view)
     assert "USD" not in words(view)
     assert [e["action_id"] for b in view["blocks"] if b["type"] == "actions" for e in b["elements"]] == ["launch_form"]

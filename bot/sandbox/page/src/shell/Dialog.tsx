@@ -15,7 +15,8 @@ export function Dialog({ label, testid, className = "", attributes, onClose, chi
   useLayoutEffect(() => {
     const box = dialog.current;
     box?.showModal();
-    // The browser would focus the button that closes the dialog.
+    // The browser would focus the button that closes the dialog. Without inputs, the dialog itself has the focus.
+    box?.focus();
     const first = ":is(input, textarea, select):not(:disabled)";
     const wanted = box?.querySelector<HTMLElement>(`[data-focus]${first}, [data-focus] ${first}`);
     const input = wanted ?? box?.querySelector<HTMLElement>(`.dialog-body ${first}`);
@@ -25,6 +26,7 @@ export function Dialog({ label, testid, className = "", attributes, onClose, chi
   return (
     <dialog
       ref={dialog}
+      tabIndex={-1}
       className={`dialog ${className}`}
       aria-label={label}
       data-testid={testid}

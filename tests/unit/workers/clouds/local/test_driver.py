@@ -398,3 +398,8 @@ def test_a_process_that_cannot_be_started_is_an_error_without_an_effect(driver, 
     monkeypatch.undo()
     assert driver.find(TOKEN) is None
     assert sys.executable != "/nowhere/python"
+
+
+def test_whether_its_folder_can_be_written_is_tried_without_a_trace(driver):
+    assert driver.status().usable
+    assert list(driver.machines.iterdir()) == []
