@@ -102,6 +102,7 @@ def test_a_person_stops_an_answer_in_its_thread(screen):
     screen.test_id("stop").click()
     expect(screen.test_id("stop")).to_have_count(0)
     expect(screen.test_id("status")).to_be_empty()
+    expect(answer).to_contain_text("This answer was stopped.")
     length = len(answer.inner_text())
     screen.page.wait_for_timeout(1_500)
     assert len(answer.inner_text()) == length, "the answer grew after Stop"

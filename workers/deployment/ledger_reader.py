@@ -14,7 +14,7 @@ from workers.deployment.ledger import (
     LEDGER,
     Book,
     DeploymentBooked,
-    Entry,
+    LedgerEntry,
     MachineBooked,
     decode,
     encode,
@@ -44,7 +44,7 @@ class Ledger:
             self._book = fold(self._new_entries(), onto=self._book)
             return self._book
 
-    def _new_entries(self) -> Iterator[Entry]:
+    def _new_entries(self) -> Iterator[LedgerEntry]:
         while entries := self._redis.xrange(LEDGER, min=self._position, count=BATCH):
             for _, fields in entries:
                 try:
@@ -68,7 +68,7 @@ class Ledger:
         return added
 
 
-def _entries(log: Log, deployment: DeploymentId) -> Iterator[Entry]:
+def _entries(log: Log, deployment: DeploymentId) -> Iterator[LedgerEntry]:
     try:
         events = log.read(deployment)
     except MsgspecError:
@@ -78,7 +78,7 @@ def _entries(log: Log, deployment: DeploymentId) -> Iterator[Entry]:
             yield entry
 
 
-def _has(book: Book, entry: Entry) -> bool:
+def _has(book: Book, entry: LedgerEntry) -> bool:
     if isinstance(entry, DeploymentBooked):
         return entry.deployment in book.owners
     use = book.uses.get((entry.deployment, entry.attempt))
