@@ -249,6 +249,25 @@ def test_a_model_is_asked_about_a_message_from_its_menu_also_on_a_telephone(scre
     screen.close_thread()
 
 
+def test_the_form_of_a_launch_follows_its_values_and_keeps_what_was_typed(screen):
+    screen.write("/mixtral")
+    form = screen.test_id("modal")
+    name = form.locator("[data-block-id=name] input")
+    expect(form).not_to_contain_text("GPUs of a replica")
+    name.fill("condiments")
+    form.locator("select").first.select_option("mixtral-8x7b")
+    expect(form).to_contain_text("GPUs of a replica")
+    expect(name).to_have_value("condiments")
+    screen.look()
+    screen.look_narrow_and_dark("form")
+    name.fill("Condiments & more")
+    form.get_by_test_id("modal-submit").click()
+    expect(form.get_by_test_id("input-error")).to_be_visible()
+    screen.look()
+    form.get_by_test_id("modal-x").click()
+    expect(form).to_have_count(0)
+
+
 def test_a_launch_that_no_cloud_can_take_shows_prices_and_mends_on_every_screen(screen):
     screen.write("/mixtral launch mixtral-8x7b")
     card = screen.card("mixtral-8x7b")
