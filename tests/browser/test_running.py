@@ -19,11 +19,11 @@ COUNT = """() => {
 }"""
 NAME = "steady"
 RECIPE = """\
-engine: {kind: scripted, model: scripted, args: {tokens_per_s: 20, length: 60}}
+engine: {kind: scripted, model: scripted, args: {tokens_per_s: 20, length: 60, thoughts: 10}}
 resources: {cpus: 1+, ports: 8000}
 service: {readiness_probe: {path: /health, initial_delay_seconds: 60}}
 """
-"""Its answers take three seconds."""
+"""It thinks for half a second, and answers for three."""
 DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 """A picture of one pixel."""
 
@@ -114,6 +114,10 @@ def test_a_person_stops_an_answer_in_its_thread(screen):
 def test_a_person_asks_again_and_rates_the_new_answer(screen):
     ask(screen, "What is in a brine?")
     first = finished(screen, 1)
+    thoughts = first.get_by_test_id("container")
+    expect(thoughts.get_by_text("Hm.")).to_be_hidden()
+    thoughts.get_by_text("Thought for").click()
+    expect(thoughts.get_by_text("Hm.")).to_be_visible()
     screen.look()
     screen.look_narrow_and_dark("answered")
     screen.press(first, "Regenerate")
