@@ -16,10 +16,10 @@ from workers.deployment.ledger import Use
 
 def cost(command: Cost, caller: Caller, context: CommandContext) -> Message:
     """The reply, which only the caller sees. Raises RedisError."""
-    zone = context.sight.zone(caller.user)
-    uses = [use for use in context.deployments.book().uses.values() if _is_meant(use, command)]
-    seen = seen_by(caller.viewer, uses, context)
-    return cost_view.cost(seen, span_of(command.period, context.now(), zone), _about(command))
+    span = span_of(command.period, context.now(), context.sight.zone(caller.user))
+    meant = [use for use in context.deployments.book().uses.values() if _is_meant(use, command)]
+    used = [use for use in meant if use.seconds(span.since, span.until)]
+    return cost_view.cost(seen_by(caller.viewer, used, context), span, _about(command))
 
 
 def seen_by(viewer: Viewer, uses: Collection[Use], context: CommandContext) -> list[Use]:

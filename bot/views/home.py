@@ -40,7 +40,7 @@ class House(Struct, frozen=True, kw_only=True):
     ended: tuple[Deployment, ...] = ()
     """Newest first."""
     uses: tuple[Use, ...] = ()
-    """Of the machines of the running and of earlier deployments."""
+    """Of the machines of the running and of earlier deployments, in this month."""
     lost: int = 0
     """Number of deployments that have not ended and whose logs cannot be read."""
     links: Mapping[DeploymentId, str] = {}

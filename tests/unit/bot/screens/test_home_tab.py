@@ -1,6 +1,7 @@
 """When a Home tab is published, and with what."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from threading import Event
 from types import SimpleNamespace
 from typing import Any
@@ -8,11 +9,16 @@ from typing import Any
 import pytest
 
 from bot.commands.visibility import Viewer
+from bot.language.command import Cost
 from bot.screens.home_tab import SHOWN_FOR, HomeTab
 from bot.slack.facts import ChannelFacts, PersonFacts
 from bot.slack.failures import SlackBusy
+from tests.builders.logs import append
+from tests.builders.offers import offer
+from tests.builders.story import Story
 from tests.fakes.office import Office
 from tests.person import words
+from workers.deployment.events import Place
 
 
 class Slack:
@@ -174,3 +180,21 @@ def test_an_end_in_a_private_channel_and_its_cost_are_shown_to_its_members_alone
     assert "*fast* is down" in mine
     assert "fast" not in others
     assert "*Today*" not in others
+
+
+def test_another_end_that_a_person_sets_is_shown_on_an_open_tab(office, slack):
+    id_ = office.running.put("fast", "http://127.0.0.1:1")
+    tab = opened(office, slack)
+    end = datetime.now(UTC) + timedelta(hours=4)
+    office.requests.keep_until(id_, end, by="U1")
+    tab.refresh()
+    assert "ends " in slack.views[-1][1]
+
+
+def test_slack_is_not_asked_about_channels_in_which_nothing_ran_this_month(office, slack, redis):
+    place = Place(team="T1", channel="C0OLD", user="U1")
+    old = Story("old", id_="d0000000old0", at=datetime.now(UTC) - timedelta(days=60), place=place)
+    append(redis, old.planned(offer("r-1")).asked().created().wait(minutes=30).gone("ended").ended())
+    opened(office, slack, "U2")
+    assert "no machine was used" in office.says(Cost(), user="U2")
+    assert "C0OLD" not in office.directory.asked
