@@ -159,11 +159,13 @@ class HomeTab:
         zone = sight.zone(viewer.user)
         month = month_start(now, zone)
         uses = [use for use in deployments.book().uses.values() if use.seconds(month, now)]
+        running = sight.of(viewer, deployments.all())
+        ended = sight.of(viewer, deployments.ended(now - ENDS_SHOWN_FOR))
         house = House(
             user=viewer.user,
-            running=tuple(sight.of(viewer, deployments.all())),
-            ended=tuple(sight.of(viewer, deployments.ended(now - ENDS_SHOWN_FOR))),
-            uses=tuple(seen_by(viewer, uses, self._context)),
+            running=tuple(running),
+            ended=tuple(ended),
+            uses=tuple(seen_by(viewer, uses, (*running, *ended), self._context)),
             # Without their logs, the people who may see deployments are not known.
             lost=0 if viewer.outside else len(deployments.lost()),
             zone=zone,

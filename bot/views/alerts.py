@@ -10,6 +10,7 @@ from bot.views.attempts import why
 from bot.views.blocks import Block, actions, button, section
 from bot.views.escape import escape
 from bot.views.moving import no_rung
+from recipes.replicas import bounds
 from workers.decision.end_time import ends_at
 from workers.decision.retry_policy import dry_until, paused_until
 from workers.deployment.attempt import Attempt
@@ -80,7 +81,7 @@ def ends_kind(announced: EndAnnounced) -> str:
 
 
 def ends(deployment: Deployment, announced: EndAnnounced) -> Message:
-    """The alert that the deployment will end, with buttons to keep it, scale it to zero, or end it now."""
+    """The alert that the deployment will end, with buttons to keep it, scale it to zero until then, or end it now."""
     at = ends_at(deployment) or announced.until
     cost = f" It costs {per_hour_and_day(deployment.usd_per_hour)}." if deployment.usd_per_hour else ""
     sentence = (
@@ -91,7 +92,7 @@ def ends(deployment: Deployment, announced: EndAnnounced) -> Message:
     buttons = actions(
         [
             button(f"Keep {duration(KEPT_FOR)} longer", KEEP, keep, style="primary"),
-            button("Scale to 0", "card_scale_to_zero", deployment.id),
+            *([] if bounds(deployment.recipe)[0] else [button("Scale to 0", "card_scale_to_zero", deployment.id)]),
             button("End now", "card_down", deployment.id, style="danger"),
         ]
     )

@@ -132,4 +132,6 @@ def _end(state: Deployment) -> Block:
 
 
 def _by(state: Deployment) -> str:
-    return f"Ended by {words.user(state.stopped_by)}." if state.stopped_by else ""
+    if state.stopped_by is None:
+        return ""
+    return f"Ended by {words.user(state.stopped_by)}." if state.stopped_by else "Its time was over."

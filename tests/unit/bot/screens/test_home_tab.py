@@ -198,3 +198,25 @@ def test_slack_is_not_asked_about_channels_in_which_nothing_ran_this_month(offic
     opened(office, slack, "U2")
     assert "no machine was used" in office.says(Cost(), user="U2")
     assert "C0OLD" not in office.directory.asked
+
+
+def test_who_has_a_key_sees_in_the_sums_what_the_deployment_costs(office, slack, redis):
+    office.directory.channels["C0SECRET"] = ChannelFacts()
+    place = Place(team="T1", channel="C0SECRET", user="U1")
+    told = Story("fast", id_="d00000000fast", at=datetime.now(UTC) - timedelta(minutes=30), place=place)
+    append(redis, told.planned(offer("r-1", "7.20")).asked().created().answers_at("http://127.0.0.1:1"))
+    office.requests.issue_key(told.id, user="U2", by="U1")
+    tab = opened(office, slack)
+    for user, seen in (("U2", True), ("U3", False)):
+        tab.opened(Viewer(user=user))
+        assert "*Today* 0.00 USD" not in slack.views[-1][1]
+        assert ("*fast*" in slack.views[-1][1]) is seen
+        assert ("*fast*" in office.says(Cost(), user=user)) is seen
+
+
+def test_a_deployment_whose_time_was_over_says_so(office, slack):
+    id_ = office.running.put("fast", "http://127.0.0.1:1")
+    office.running.append(office.running.story(id_).stopped(by="").ended())
+    tab = opened(office, slack)
+    tab.opened(Viewer(user="U1"))
+    assert "Its time was over." in slack.views[-1][1]
