@@ -182,6 +182,16 @@ def test_what_was_scaled_and_ended_long_ago_is_no_news_to_a_follower_that_comes_
     assert not [m for m in robin.messages(GENERAL, seen) if "scaled" in words(m) or "ended *fast*" in words(m)]
 
 
+def test_an_end_that_nobody_pressed_is_told_also_by_a_follower_that_comes_later(redis, robin, follow):
+    append(redis, told := story(ago=7200).served())
+    with follow():
+        seen = card(robin, "fast is ready")["ts"]
+    append(redis, told.announced(told.now).wait(60).stopped(by="").gone("ended by request").ended())
+    with follow():
+        robin.wait_for_message(GENERAL, "Its time was over, so it ended: *fast*", thread_ts=seen)
+    assert not [m for m in robin.messages(GENERAL, seen) if "the time that was set" in words(m)]
+
+
 def test_a_launch_that_finds_nothing_calls_its_launcher_while_there_is_something_to_decide(redis, robin, follow):
     append(redis, told := story().planned().asked().refused("no capacity").exhausted("No machine is available."))
     with follow():
