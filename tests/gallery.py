@@ -551,7 +551,7 @@ def launching() -> tuple[launch_form.Entered, launch_form.Offered]:
         replicas=(1, 0, 50),
         gpus=("L4:8", "A100-80GB:2"),
         clouds=("aws", "gcp"),
-        env=("MODEL_REVISION",),
+        variables=("MODEL_REVISION",),
         secrets=("THE_KEY_ID",),
         price=price_now(usable, "", replicas=2),
     )

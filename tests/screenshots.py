@@ -17,7 +17,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 NAME = "smollm2-135m"
 QUESTION = "What is soy sauce?"
 MAX_BYTES = 400_000
-PAGE = {"width": 1280, "height": 900}
+PAGE = {"width": 1300, "height": 900}
 LADDER = {"width": 1060, "height": 950}
 REPLICAS = {"width": 1060, "height": 1250}
 TRIES = 40
@@ -71,9 +71,10 @@ def failed_over(folder: Path) -> None:
             for fault in faults:
                 httpx.post(f"{line.urls[cloud]}/sandbox/faults", json=fault).raise_for_status()
         screen.open()
-        shown = details(screen, ladder(screen), "no capacity right now")
+        form(screen)
+        card = ladder(screen)
         settle(screen)
-        shown.screenshot(path=DOCS / "ladder.png")
+        card.screenshot(path=DOCS / "ladder.png")
 
 
 def taken_back(folder: Path) -> None:
@@ -114,13 +115,23 @@ def asked(screen: Screen) -> bool:
     return "fermented soybeans" in answer and 40 < len(answer.split()) < 110 and not set(answer) & set('"(')
 
 
+def form(screen: Screen) -> None:
+    """The form of a launch, with the price of what is chosen."""
+    screen.write("/mixtral")
+    modal = screen.test_id("modal")
+    expect(modal).to_contain_text("USD/h")
+    settle(screen)
+    modal.screenshot(path=DOCS / "form.png")
+    screen.test_id("modal-close").click()
+
+
 def ladder(screen: Screen) -> Locator:
+    """The card while the machine starts, with the reason of the last refusal unfolded."""
     screen.go("mixtral")
     screen.write("/mixtral launch mixtral-8x7b")
     card = screen.card("mixtral-8x7b")
-    expect(card).to_contain_text("Test completion", timeout=ANSWERED_WITHIN)
-    expect(card.get_by_test_id("replies")).to_be_visible()
-    dismiss_whispers(screen)
+    expect(card.locator("h3.header")).to_contain_text("is starting", timeout=ANSWERED_WITHIN)
+    card.locator("[data-testid=task][data-status=error] summary").last.click()
     return card
 
 
@@ -139,12 +150,13 @@ def dismiss_whispers(screen: Screen) -> None:
 
 
 def fit(screen: Screen, first: Locator) -> None:
-    """Set the window's height so that the list of messages begins with `first`."""
+    """Set the window's height, and scroll, so that the list of messages begins with `first`."""
     shown, listed = first.bounding_box(), screen.test_id("message-list").bounding_box()
     assert shown
     assert listed
     height = PAGE["height"] + round(listed["y"] - shown["y"])
     screen.page.set_viewport_size({"width": PAGE["width"], "height": height})
+    first.evaluate("message => message.scrollIntoView({ block: 'start' })")
 
 
 def settle(screen: Screen) -> None:

@@ -8,7 +8,7 @@ from bot.language.command import Plan
 from bot.slack.message import JSON, Message
 from bot.views import details, endpoint, home, launch_form, plan, recipes, scale, status
 from bot.views import help as help_view
-from bot.views.answer import Below, Thoughts, buttons, growing
+from bot.views.answer import Below, ShownThoughts, buttons, growing
 from bot.views.card import card
 from bot.views.echo import echo
 from bot.views.price_now import price_now
@@ -82,7 +82,7 @@ def samples() -> Iterator[tuple[str, Message | JSON]]:
 
 
 def _answer() -> Message:
-    thoughts = Thoughts(text="The user wants one condiment.", seconds=12)
+    thoughts = ShownThoughts(text="The user wants one condiment.", seconds=12)
     steering = buttons("C0SAMPLE001:1.0", [("other", "d-other")])
     below = Below(footer="sample · 3 tokens", thoughts=thoughts, buttons=steering, rates="C0SAMPLE001:1.0")
     return Message("Mustard.", ({"type": "markdown", "text": "Mustard."}, *below.shapes(1000)[0]))
@@ -100,7 +100,7 @@ def _launch_form() -> JSON:
         replicas=(1, 0, 50),
         gpus=("A100:8", "L4:8"),
         clouds=("aws", "gcp"),
-        env=("SAMPLE",),
+        variables=("SAMPLE",),
         price=price_now(RUNGS, ""),
     )
     return launch_form.modal(entered, offered, opened_in="", asks_channel=True)

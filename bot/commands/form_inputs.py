@@ -40,7 +40,7 @@ def entered_of(command: Launch, *, default: str, channel: str, until: datetime |
         max_price="" if limits.max_price is None else f"{limits.max_price:f}",
         replicas="" if command.replicas is None else str(command.replicas),
         until=int(until.timestamp()) if until else 0,
-        env={name: value for name, value in command.env.items() if value != HIDDEN},
+        variables={name: value for name, value in command.env.items() if value != HIDDEN},
         channel=channel,
     )
 
@@ -66,7 +66,7 @@ def read(values: JSON) -> Entered:
         max_price=_text(_block(values, form.MAX_PRICE), form.MAX_PRICE, "value").strip(),
         replicas=_text(_block(values, form.REPLICAS), form.REPLICAS, "value").strip(),
         until=_moment(_block(values, form.UNTIL).get("selected_date_time")),
-        env=env,
+        variables=env,
         channel=_text(_block(values, form.CHANNEL), form.CHANNEL, "selected_conversation"),
     )
 
@@ -119,7 +119,7 @@ def _block_of(error: CommandError, entered: Entered) -> str | None:
 
 def _environment(entered: Entered) -> dict[str, str]:
     found: dict[str, str] = {}
-    for name, value in entered.env.items():
+    for name, value in entered.variables.items():
         if value:
             found |= _valid(form.of_recipe(form.ENV, entered.recipe, name), partial(environment, [f"{name}={value}"]))
     return found

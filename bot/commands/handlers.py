@@ -12,8 +12,8 @@ from bot.commands.context import Caller, CommandContext
 from bot.commands.cost_handler import cost
 from bot.commands.errors import CommandError, NotShown
 from bot.commands.key_handlers import keys
-from bot.commands.launch_form import opened_by_command
 from bot.commands.launch_handler import launch
+from bot.commands.launch_offers import opened_by_command
 from bot.commands.lookup import check, check_present, named, one, seen, which
 from bot.commands.plan_handler import plan
 from bot.commands.policy import Permission, may

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from bot.prompting.attached import File, Forwarded, Image, Kind, Text, decoded, text_of
 from bot.prompting.conversation import Turn, news
 from bot.prompting.left_out import LeftOut, eyeless, too_many
-from bot.slack.files import Abandoned, NoFile, SlackFiles, too_large
+from bot.slack.files import DownloadAbandoned, NoFile, SlackFiles, too_large
 
 TEXT_BYTES = 2_000_000
 """Maximum size of a text."""
@@ -103,7 +103,7 @@ class _Reading:
             for at in reversed(range(len(messages))):
                 if messages[at].attached:
                     self._message(at, messages[at])
-        except Abandoned:
+        except DownloadAbandoned:
             pass
         finally:
             self.done.set()
@@ -138,7 +138,7 @@ class _Reading:
                 self.left[at] = left
 
     def _one(self, each: File | Forwarded) -> Text | Image:
-        """Raises NoFile, Abandoned."""
+        """Raises NoFile, DownloadAbandoned."""
         if isinstance(each, Forwarded):
             return text_of(each)
         if each.gone:

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from bot.views.answer import Thoughts
+from bot.views.answer import ShownThoughts
 
 
 class Finish(Struct, frozen=True, kw_only=True):
@@ -30,13 +30,13 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """The bot's own sentence below the text."""
     footer: str = ""
     """One line of measurements."""
-    thoughts: Thoughts | None = None
+    thoughts: ShownThoughts | None = None
     model: str = ""
 
 
 def outcome(text: str, finish: Finish, model: str) -> Outcome:
     """Return the outcome of a completion that has ended."""
-    thoughts = Thoughts(text=finish.said, seconds=finish.thinking) if finish.thoughts else None
+    thoughts = ShownThoughts(text=finish.said, seconds=finish.thinking) if finish.thoughts else None
     if not text.strip():
         return Outcome(text="", closing=_empty(finish), thoughts=thoughts, model=model)
     closing = ""

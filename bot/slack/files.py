@@ -24,7 +24,7 @@ class NoFile(Exception):
     """A file cannot be downloaded. The text is the cause and the mend, for people, without a period."""
 
 
-class Abandoned(Exception):
+class DownloadAbandoned(Exception):
     """The file is not wanted any more."""
 
 
@@ -35,7 +35,7 @@ class SlackFiles:
         self._token, self._api = token, httpx.URL(api_url)
 
     def read(self, url: str, *, limit: int, size: int, is_page: bool, is_wanted: Callable[[], bool]) -> bytes:
-        """Return the content of a file of at most `limit` bytes. Raises NoFile, Abandoned.
+        """Return the content of a file of at most `limit` bytes. Raises NoFile, DownloadAbandoned.
 
         `size`: in bytes, as Slack reports it. `is_page`: whether the file is HTML, as is Slack's login page, which
         Slack sends with status 200 instead of a file that the token may not read.
@@ -83,7 +83,7 @@ def _content(answer: httpx.Response, limit: int, is_wanted: Callable[[], bool]) 
         raise NoFile(too_large(int(said), limit))
     for some in answer.iter_bytes():
         if not is_wanted():
-            raise Abandoned
+            raise DownloadAbandoned
         found += some
         if len(found) > limit:
             raise NoFile(too_large(len(found), limit, is_open=True))

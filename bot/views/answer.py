@@ -26,7 +26,7 @@ MIN_THOUGHTS = 200
 _SECTION = 2_900
 
 
-class Thoughts(Struct, frozen=True, kw_only=True):
+class ShownThoughts(Struct, frozen=True, kw_only=True):
     """What a model thought before its answer."""
 
     text: str
@@ -38,7 +38,7 @@ class Below(Struct, frozen=True, kw_only=True):
 
     footer: str = ""
     """In mrkdwn."""
-    thoughts: Thoughts | None = None
+    thoughts: ShownThoughts | None = None
     buttons: tuple[Block, ...] = ()
     """Elements of an actions block."""
     rates: str = ""
@@ -124,7 +124,7 @@ def _rating_buttons(key: str) -> tuple[Block, ...]:
     )
 
 
-def _folded(thoughts: Thoughts, room: int) -> tuple[Block, ...]:
+def _folded(thoughts: ShownThoughts, room: int) -> tuple[Block, ...]:
     """A block that is folded until a person opens it. The thoughts are plain text, so that nothing in them acts."""
     limit = min(room, MAX_THOUGHTS)
     text = thoughts.text.strip()

@@ -41,7 +41,7 @@ class Entered(Struct, frozen=True, kw_only=True):
     replicas: str = ""
     until: int = 0
     """Unix time at which it ends; 0: not given."""
-    env: dict[str, str] = {}
+    variables: dict[str, str] = {}
     channel: str = ""
 
 
@@ -56,7 +56,7 @@ class Offered(Struct, frozen=True, kw_only=True):
     """The number if none is entered, and the bounds."""
     gpus: Sequence[str]
     clouds: Sequence[str]
-    env: Sequence[str] = ()
+    variables: Sequence[str] = ()
     """The variables that need a value."""
     secrets: Sequence[str] = ()
     """Of these the ones that are secrets: they have no input."""
@@ -170,8 +170,8 @@ def _name(entered: Entered, offered: Offered) -> Block:
 
 def _env(entered: Entered, offered: Offered) -> list[Block]:
     blocks = [
-        _input(of_recipe(ENV, entered.recipe, name), name, _text(name, entered.env.get(name, "")), follows=False)
-        for name in offered.env[:MAX_ENV]
+        _input(of_recipe(ENV, entered.recipe, name), name, _text(name, entered.variables.get(name, "")), follows=False)
+        for name in offered.variables[:MAX_ENV]
     ]
     if offered.secrets:
         names = ", ".join(offered.secrets)

@@ -293,6 +293,31 @@ def test_the_tasks_of_a_plan_fold_and_stay_unfolded_when_the_message_is_updated(
     desk.screen.look_narrow_and_dark("plan")
 
 
+def test_a_chart_and_a_folded_container_are_drawn(desk):
+    days = [f"{n} Nov" for n in range(1, 15)]
+    series = [
+        {"name": name, "data": [{"label": day, "value": round(n * cost, 2)} for n, day in enumerate(days, 1)]}
+        for name, cost in (("on demand", 4.25), ("spot", 1.5))
+    ]
+    chart = {"type": "bar", "series": series, "axis_config": {"categories": days, "y_label": "USD"}}
+    pie = {"type": "pie", "segments": [{"label": "fast", "value": 30}, {"label": "slow", "value": 10}]}
+    thoughts = {"type": "section", "text": plain("First I consider the salt. " * 20)}
+    shown = desk.show(
+        {"type": "data_visualization", "title": "USD per day", "chart": chart},
+        {"type": "data_visualization", "title": "Shares", "chart": pie},
+        {"type": "container", "title": plain("Thought for 8 s"), "child_blocks": [thoughts]}
+        | {"is_collapsible": True, "default_collapsed": True},
+    )
+    expect(shown.get_by_test_id("chart").first.locator("rect")).to_have_count(28)
+    expect(shown.get_by_role("img", name="USD per day. on demand: 1 Nov 4.25")).to_be_visible()
+    expect(shown).to_contain_text("fast: 75 %")
+    expect(shown.get_by_text("First I consider the salt.")).to_be_hidden()
+    shown.get_by_text("Thought for 8 s").click()
+    expect(shown.get_by_text("First I consider the salt.")).to_be_visible()
+    desk.screen.look()
+    desk.screen.look_narrow_and_dark("chart")
+
+
 def test_the_feedback_of_an_answer_and_a_menu_send_their_values(desk):
     feedback = {
         "type": "feedback_buttons",

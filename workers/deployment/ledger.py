@@ -51,10 +51,10 @@ class MachineClosed(Struct, frozen=True, kw_only=True, tag=True):
     ended: datetime
 
 
-Entry: TypeAlias = DeploymentBooked | MachineBooked | MachineClosed
+LedgerEntry: TypeAlias = DeploymentBooked | MachineBooked | MachineClosed
 
 encode = msgspec.json.Encoder().encode
-decode = msgspec.json.Decoder(Entry).decode
+decode = msgspec.json.Decoder(LedgerEntry).decode
 
 
 class Use(Struct, frozen=True, kw_only=True):
@@ -99,7 +99,7 @@ class Book(Struct, frozen=True, kw_only=True):
         return sum((use.cost(since, until) for use in self.uses.values()), Decimal(0))
 
 
-def entry_of(deployment: DeploymentId, event: AnyEvent) -> Entry | None:
+def entry_of(deployment: DeploymentId, event: AnyEvent) -> LedgerEntry | None:
     """The entry that is appended together with an event; None if the event changes no cost."""
     match event:
         case Requested(at=at, name=name, recipe=recipe, place=place):
@@ -127,7 +127,7 @@ def entry_of(deployment: DeploymentId, event: AnyEvent) -> Entry | None:
             return None
 
 
-def fold(entries: Iterable[Entry], onto: Book | None = None) -> Book:
+def fold(entries: Iterable[LedgerEntry], onto: Book | None = None) -> Book:
     """The book after further entries, in their order. An entry that is repeated has no effect."""
     book = onto or Book()
     owners, uses = dict(book.owners), dict(book.uses)

@@ -14,7 +14,7 @@ from workers.deployment.ledger import (
     LEDGER,
     Book,
     DeploymentBooked,
-    Entry,
+    LedgerEntry,
     MachineBooked,
     MachineClosed,
     decode,
@@ -63,12 +63,12 @@ class Ledger:
             added += self._booked(MachineClosed(deployment=deployment, attempt=attempt, ended=now))
         return added
 
-    def _booked(self, entry: Entry) -> int:
+    def _booked(self, entry: LedgerEntry) -> int:
         self._redis.xadd(LEDGER, {"e": encode(entry)})
         return 1
 
 
-def _decoded(entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> Iterator[Entry]:
+def _decoded(entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> Iterator[LedgerEntry]:
     for _, fields in entries:
         try:
             yield decode(fields[b"e"])
@@ -76,7 +76,7 @@ def _decoded(entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> Iterator[En
             _LOG.warning("An entry of the ledger is of a newer version, and is left out.")
 
 
-def _entries(log: Log, deployment: DeploymentId) -> Iterator[Entry]:
+def _entries(log: Log, deployment: DeploymentId) -> Iterator[LedgerEntry]:
     try:
         events = log.read(deployment)
     except MsgspecError:
@@ -86,7 +86,7 @@ def _entries(log: Log, deployment: DeploymentId) -> Iterator[Entry]:
             yield entry
 
 
-def _has(book: Book, entry: Entry) -> bool:
+def _has(book: Book, entry: LedgerEntry) -> bool:
     if isinstance(entry, DeploymentBooked):
         return entry.deployment in book.owners
     use = book.uses.get((entry.deployment, entry.attempt))

@@ -112,6 +112,14 @@ export interface TableCell {
   elements?: RichPart[];
 }
 
+/** A chart: a pie has segments, the others have series. */
+export interface Chart {
+  type: string;
+  segments?: { label: string; value: number }[];
+  series?: { name: string; data: { label: string; value: number }[] }[];
+  axis_config?: { categories: string[]; x_label?: string; y_label?: string };
+}
+
 /** A block; its type determines its fields. */
 export interface Block {
   type: string;
@@ -143,6 +151,7 @@ export interface Block {
   tasks?: Block[];
   child_blocks?: Block[];
   rich_text_title?: Block;
+  chart?: Chart;
   is_collapsible?: boolean;
   default_collapsed?: boolean;
 }

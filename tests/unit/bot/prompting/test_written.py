@@ -1,7 +1,7 @@
 """An answer is read back from Slack as the model wrote it, as far as Slack keeps it."""
 
 from bot.prompting.written import quoted, written
-from bot.views.answer import Below, Thoughts, buttons, growing, thinking
+from bot.views.answer import Below, ShownThoughts, buttons, growing, thinking
 
 CONTEXT = {"type": "context", "elements": [{"type": "mrkdwn", "text": "m · 7 tokens"}]}
 
@@ -42,7 +42,7 @@ def test_a_commands_prompt_is_what_its_message_quotes():
 
 
 def test_thoughts_and_buttons_are_no_part_of_an_answer():
-    below = Below(footer="f", thoughts=Thoughts(text="Hm.", seconds=3), buttons=buttons("k", ()), rates="k")
+    below = Below(footer="f", thoughts=ShownThoughts(text="Hm.", seconds=3), buttons=buttons("k", ()), rates="k")
     for shape in below.shapes(3_000):
         assert written({"text": "cut…", "blocks": [{"type": "markdown", "text": "Mustard."}, *shape]}) == "Mustard."
     assert written({"text": "Thinking for 3 s …", "blocks": [thinking(3), *growing("k")]}) == ""

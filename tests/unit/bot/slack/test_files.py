@@ -5,7 +5,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from bot.slack.files import Abandoned, NoFile, SlackFiles
+from bot.slack.files import DownloadAbandoned, NoFile, SlackFiles
 
 TOKEN = "xoxb-1"
 
@@ -121,7 +121,7 @@ def test_no_more_than_the_limit_is_read(hosts, headers):
 def test_a_download_that_is_not_wanted_any_more_ends(hosts):
     slack, _ = hosts
     slack.pages = {"/a": (200, {}, iter([b"x", b"y"]))}
-    with pytest.raises(Abandoned):
+    with pytest.raises(DownloadAbandoned):
         read(slack.url, f"{slack.url}/a", is_wanted=lambda: False)
 
 

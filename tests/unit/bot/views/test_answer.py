@@ -3,7 +3,7 @@
 import pytest
 
 from bot.sandbox.block_kit import check_message_blocks
-from bot.views.answer import Below, Thoughts, buttons, growing, is_steered, of_other, of_rating, unsteered
+from bot.views.answer import Below, ShownThoughts, buttons, growing, is_steered, of_other, of_rating, unsteered
 from tests.person import words
 
 KEY = "C0MIXTRAL01:1796000000.000100"
@@ -11,7 +11,7 @@ BELOW = Below(footer="fast · 3 tokens", buttons=buttons(KEY, [("slow", "d-2")])
 
 
 def thinking(text, seconds=12.4):
-    return Below(footer="f", thoughts=Thoughts(text=text, seconds=seconds), buttons=buttons(KEY, ()), rates=KEY)
+    return Below(footer="f", thoughts=ShownThoughts(text=text, seconds=seconds), buttons=buttons(KEY, ()), rates=KEY)
 
 
 def kinds(blocks):

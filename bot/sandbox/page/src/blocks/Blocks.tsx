@@ -2,6 +2,7 @@ import { useId, type ReactNode } from "react";
 import { Markdown } from "../text/Markdown";
 import { Line, Mrkdwn, Short, Text } from "../text/Text";
 import type { Block, Element, TextObject } from "../types";
+import { Chart } from "./Chart";
 import { ElementView, Picture } from "./Elements";
 import { RichText } from "./RichText";
 import { SurfaceContext, blockId, useSurface, type Surface } from "./surface";
@@ -231,6 +232,8 @@ function draw(block: Block, id: string): ReactNode {
     case "table":
     case "data_table":
       return <Table block={block} />;
+    case "data_visualization":
+      return block.chart && <Chart title={wordsOf(block.title)} chart={block.chart} />;
     case "image":
       return <ImageBlock block={block} />;
     case "alert":

@@ -54,7 +54,7 @@ def first_view(command: Launch, caller: Caller, context: CommandContext, *, home
         until = None
     entered = entered_of(command, default=context.recipes.default, channel=caller.channel or home, until=until)
     if entered.recipe not in context.recipes.names():
-        entered = replace(entered, recipe=context.recipes.default, env={})
+        entered = replace(entered, recipe=context.recipes.default, variables={})
     asks = not caller.channel or is_direct(caller.channel)
     return _view(entered, context, opened_in=caller.channel, asks=asks)
 
@@ -108,7 +108,7 @@ def _view(entered: Entered, context: CommandContext, *, opened_in: str, asks: bo
         replicas=(recipe.replicas, least, most),
         gpus=tuple(dict.fromkeys(str(a) for r in recipe.resources for a in r.accelerators)),
         clouds=sorted({rung.offer.cloud for rung in rungs if rung.usable}),
-        env=[name for name in missing if not is_secret(name)],
+        variables=[name for name in missing if not is_secret(name)],
         secrets=[name for name in missing if is_secret(name)],
         price=_price(entered, recipe, context),
     )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bot.commands.context import Caller
-from bot.screens.launch_form import LaunchForm
+from bot.screens.launch_window import LaunchForm
 from bot.slack.failures import SlackRefused
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from redis.exceptions import RedisError
 from slack_bolt import App
 
-from bot.commands import launch_form
+from bot.commands import launch_offers
 from bot.commands.context import Caller, CommandContext
 from bot.commands.form_inputs import launch_text
 from bot.language.command import SLASH
@@ -28,7 +28,9 @@ FORMS = 500
 class LaunchForm:
     """Safe to use from several threads."""
 
-    def __init__(self, presses: Presses, after: Callable[[JSON, CommandContext], JSON] = launch_form.next_view) -> None:
+    def __init__(
+        self, presses: Presses, after: Callable[[JSON, CommandContext], JSON] = launch_offers.next_view
+    ) -> None:
         """`after`: the form after a change of the one that was shown."""
         self._presses = presses
         self._after = after
@@ -42,7 +44,7 @@ class LaunchForm:
 
     def _open(self, body: JSON, caller: Caller) -> Message:
         command = launch_text(value_of(body))
-        shown = launch_form.first_view(command, caller, self._presses.context, home=self._home(caller))
+        shown = launch_offers.first_view(command, caller, self._presses.context, home=self._home(caller))
         return self._presses.opened(caller, shown, f"{SLASH} launch")
 
     def _home(self, caller: Caller) -> str:
@@ -78,7 +80,7 @@ class LaunchForm:
         return True
 
     def _launch(self, shown: JSON, caller: Caller) -> Message:
-        return launch_form.submitted(shown, caller, self._presses.context)
+        return launch_offers.submitted(shown, caller, self._presses.context)
 
 
 class Changes:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from bot.commands import form_inputs, launch_form
+from bot.commands import form_inputs, launch_offers
 from bot.commands.context import Caller
 from bot.commands.errors import CommandError, WrongInput
 from bot.commands.recipe_catalog import RecipeCatalog
@@ -41,21 +41,21 @@ def caller(user="U1", channel=HERE, once="1.1"):
 
 
 def form(office, command="/mixtral launch", **more):
-    view = launch_form.first_view(form_inputs.launch_text(command), caller(**more), office.context)
+    view = launch_offers.first_view(form_inputs.launch_text(command), caller(**more), office.context)
     check.check_view(view, "modal")
     return view | {"id": "V1"}
 
 
 def after(office, view, **changes):
     """The form after changes of its inputs, by their block ids."""
-    view = launch_form.next_view(view | {"state": {"values": filled(view, changes)}}, office.context)
+    view = launch_offers.next_view(view | {"state": {"values": filled(view, changes)}}, office.context)
     check.check_view(view, "modal")
     return view | {"id": "V1"}
 
 
 def sent(office, view, user="U1", once="1.1", **changes):
     shown = view | {"state": {"values": filled(view, changes)}}
-    return launch_form.submitted(shown, caller(user, "", once), office.context)
+    return launch_offers.submitted(shown, caller(user, "", once), office.context)
 
 
 def price(view):
@@ -73,7 +73,7 @@ def test_it_lists_the_recipes_with_the_price_of_the_cheapest_offer_of_each(offic
     assert "mixtral-8x7b: from 7.98 USD/h" in said
     assert "mistral-7b: from 0.70 USD/h" in said
     assert price(view).startswith(
-        "*Cheapest now*: 8 \N{MULTIPLICATION SIGN} L4, GCP us-east4-a, 7.98 USD/h (191.52 USD per day)."
+        "*Cheapest now*: 8 \N{MULTIPLICATION SIGN} L4, GCP us-east4-a, 7.98 USD/h (191.45 USD per day)."
     )
     assert "The dearest rung: " in price(view)
 
@@ -83,10 +83,10 @@ def test_the_price_follows_spot_gpus_the_most_and_the_replicas(office):
     gpus = "gpus:mixtral-8x7b"
     spot = after(office, view, spot=True)
     assert ", spot, " in price(spot)
-    assert "2.16 USD/h (51.84 USD per day)" in price(spot)
+    assert "2.16 USD/h (51.87 USD per day)" in price(spot)
     assert "2 \N{MULTIPLICATION SIGN} A100-80GB" in price(after(office, view, **{gpus: ["A100-80GB:2"]}))
     two = price(after(office, view, replicas="2"))
-    assert "2 replicas of it: 15.95 USD/h (382.80 USD per day)." in two
+    assert "2 replicas of it: 15.95 USD/h (382.90 USD per day)." in two
     assert "Cheapest now" in price(after(office, view, max_price="8"))
 
 
@@ -203,7 +203,7 @@ def test_a_taken_name_is_refused_at_the_name(office):
 def test_on_the_home_tab_and_in_direct_messages_it_asks_for_the_channel(office):
     assert "channel" not in blocks(form(office))
     for opened_in in ("", "D0U1"):
-        view = launch_form.first_view(Launch(), caller(channel=opened_in), office.context, home="D0U1") | {"id": "V1"}
+        view = launch_offers.first_view(Launch(), caller(channel=opened_in), office.context, home="D0U1") | {"id": "V1"}
         assert filled(view, {})["channel"]["channel"]["selected_conversation"] == "D0U1"
     sent(office, view, channel=HERE)
     assert office.requests.get("mixtral-8x7b").place.channel == HERE
@@ -212,7 +212,7 @@ def test_on_the_home_tab_and_in_direct_messages_it_asks_for_the_channel(office):
 @pytest.mark.parametrize("channel", ["C0OTHER", "", "x" * 2000])
 def test_a_channel_without_the_person_is_refused_also_if_the_payload_is_forged(office, channel):
     office.directory.joined["C0OTHER"] = frozenset({"U2"})
-    view = launch_form.first_view(Launch(), caller(channel=""), office.context) | {"id": "V1"}
+    view = launch_offers.first_view(Launch(), caller(channel=""), office.context) | {"id": "V1"}
     with pytest.raises(WrongInput, match="you are not in this channel"):
         sent(office, view, channel=channel)
     forged = form(office) | {"private_metadata": json.dumps({"channel": channel, "asks": False})}
