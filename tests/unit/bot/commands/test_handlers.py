@@ -460,4 +460,4 @@ def test_a_change_of_the_settings_asks_slack_only_about_a_new_default_before_the
     assert config_handler.change("C0HERE", ChannelSettings(temperature=0.5), caller, office.context) is not None
     assert office.directory.asked == []
     assert config_handler.change("C0HERE", ChannelSettings(default="far"), caller, office.context) is not None
-    assert set(office.directory.asked) == {"C0FAR"}
+    assert "C0FAR" in office.directory.asked
