@@ -15,7 +15,7 @@ from workers.decision.end_time import ends_at
 from workers.decision.retry_policy import dry_until, paused_until
 from workers.deployment.attempt import Attempt
 from workers.deployment.condition import Abandoned, Looking, NoCapacity, condition_of, without_lease
-from workers.deployment.events import EndAnnounced, ScaleRequested
+from workers.deployment.events import EndAnnounced, EndScheduled, ScaleRequested
 from workers.deployment.state import Deployment
 
 READY = "mixtral_ready"
@@ -26,7 +26,7 @@ SCALED = "mixtral_scaled_"
 OUT, BACK = "mixtral_out_", "mixtral_back_"
 LOST, REGAINED = "mixtral_lost_", "mixtral_regained_"
 LAPSED = "mixtral_lapsed_"
-ENDS = "mixtral_ends_"
+ENDS, KEPT = "mixtral_ends_", "mixtral_kept_"
 """Prefixes of block ids. After a crash, a message is found by its prefix, like a card by `card.CARD`."""
 
 
@@ -97,6 +97,16 @@ def ends(deployment: Deployment, announced: EndAnnounced) -> Message:
         ]
     )
     return Message(sentence, (_marked(section(sentence), ends_kind(announced), deployment), buttons))
+
+
+def kept(deployment: Deployment, by: EndScheduled) -> Message:
+    """The alert that a person moved the end of the deployment."""
+    sentence = f"{words.user(by.by)} kept *{escape(deployment.name)}* longer: it now ends {moment(by.until)}."
+    return Message(sentence, (_marked(section(sentence), kept_kind(by), deployment),))
+
+
+def kept_kind(by: EndScheduled) -> str:
+    return f"{KEPT}{by.event_id}"
 
 
 def scaled(deployment: Deployment, by: ScaleRequested) -> Message:

@@ -166,7 +166,8 @@ def test_an_end_that_nears_is_told_the_launcher_with_what_can_be_done_about_it_o
             "Scale to 0",
             "End now",
         ]
-        append(redis, told.kept_until(now + timedelta(hours=4)).scaled(2, by=ADA))
+        append(redis, told.kept_until(now + timedelta(hours=4), by=ADA).scaled(2, by=ADA))
+        robin.wait_for_message(GENERAL, "kept *fast* longer: it now ends", thread_ts=seen)
         robin.wait_for_message(GENERAL, "scaled *fast*", thread_ts=seen)
         append(redis, told.announced(now + timedelta(hours=4)).stopped(by="").gone("ended by request").ended())
         robin.wait_for_message(GENERAL, "Its time was over, so it ended: *fast*", thread_ts=seen)
