@@ -5,6 +5,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 from redis.exceptions import RedisError
 from slack_bolt import App
@@ -121,6 +122,6 @@ def _seconds(at: str) -> float:
         return 0.0
 
 
-def _forget(entries: OrderedDict[str, str]) -> None:
+def _forget(entries: OrderedDict[str, Any]) -> None:
     while len(entries) > FORMS:
         entries.popitem(last=False)
