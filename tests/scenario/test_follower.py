@@ -1,5 +1,6 @@
 """The follower on a real Valkey and the Slack stand-in: one card a deployment, and the right one, whatever happens."""
 
+import json
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from slack_sdk import WebClient
 from bot.cards import card_message as cards
 from bot.cards import follower
 from bot.cards.follower import POSITION, Follower
+from bot.cards.launch_record import LAUNCHES
 from bot.sandbox import server
 from bot.sandbox.seed import BOT_TOKEN
 from bot.sandbox.stand_in import Settings
@@ -418,6 +420,20 @@ def test_an_emulator_that_knows_less_still_gets_the_card(redis, robin, follow, u
     with follow():
         card(robin, "fast is ready")
         robin.wait_for(lambda p: of_kind(p, "mixtral_ready"))
+
+
+def test_after_three_launches_of_a_recipe_the_next_card_says_how_long_they_took(redis, robin, follow):
+    with follow():
+        for number in range(3):
+            append(redis, story(f"past-{number}", f"d0000000pas{number}").planned().asked().created().wait(9).ready())
+        robin.wait_for(lambda _: len(json.loads(redis.hget(LAUNCHES, "smollm2-135m") or "[]")) == 3)
+        append(redis, told := story().planned().asked())
+        said = "after a machine is found (3 launches)."
+        robin.wait_for_message(
+            GENERAL, lambda m: "fast is looking" in words(m) and f"Usually ready 9 s {said}" in words(m)
+        )
+        append(redis, told.created().wait(2).ready().published())
+        robin.wait_for_message(GENERAL, lambda m: "fast is ready" in words(m) and said not in words(m))
 
 
 def test_a_slack_without_plan_blocks_gets_the_ladder_as_text_and_is_asked_once_in_an_hour(redis, robin, follow):
