@@ -18,6 +18,7 @@ ACTION = "launching"
 RECIPE, NAME, SPOT, GPUS, CLOUDS, MAX_PRICE, REPLICAS, UNTIL, ENV, CHANNEL = (
     "recipe", "name", "spot", "gpus", "clouds", "max_price", "replicas", "until", "env", "channel"
 )  # fmt: skip
+PRICE = "price"
 
 MAX_OPTIONS = 100
 MAX_OPTION = 75
@@ -68,7 +69,7 @@ def modal(entered: Entered, offered: Offered, *, opened_in: str, asks_channel: b
     """`opened_in`: the channel; empty on the Home tab. `asks_channel`: whether the channel is an input."""
     blocks = [
         _recipe(entered, offered),
-        section(offered.price) | {"block_id": "price"},
+        section(offered.price) | {"block_id": PRICE},
         *([_channel(entered)] if asks_channel else []),
         _spot(entered),
         *_gpus(entered, offered),
@@ -88,6 +89,14 @@ def modal(entered: Entered, offered: Offered, *, opened_in: str, asks_channel: b
         "close": plain("Cancel", 24),
         "blocks": blocks,
     }
+
+
+def repriced(shown: dict[str, Any], price: str) -> dict[str, Any]:
+    """The form as Slack shows it, with another text in place of the price."""
+    parts = ("type", "callback_id", "private_metadata", "title", "submit", "close", "blocks")
+    priced = section(price) | {"block_id": PRICE}
+    blocks = [priced if block.get("block_id") == PRICE else block for block in shown.get("blocks") or ()]
+    return {part: shown[part] for part in parts if part in shown} | {"blocks": blocks}
 
 
 def of_recipe(block: str, recipe: str, more: str = "") -> str:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bot.commands import form_inputs, launch_offers
 from bot.commands.context import Caller
@@ -249,3 +250,17 @@ def test_no_forged_state_is_an_unexpected_error(state):
     values = state if isinstance(state, dict) else {"recipe": state}
     with suppress(WrongInput):
         form_inputs.command_of(form_inputs.read(values))
+
+
+def test_a_change_whose_price_cannot_be_computed_leaves_the_form_and_says_why(office):
+    view = form(office)
+
+    def away(*_):
+        raise RedisConnectionError("away")
+
+    office.context = replace(office.context, ladder=away)
+    told = after(office, view, replicas="3", name="mine")
+    assert "Redis does not respond" in price(told)
+    assert blocks(told) == blocks(view), "a window in its place would lose what was entered"
+    office.context = replace(office.context, recipes=RecipeCatalog((RECIPES / "missing",), {}, "mixtral-8x7b"))
+    assert "is not a folder" in price(after(office, view, replicas="3"))
