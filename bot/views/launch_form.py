@@ -25,6 +25,8 @@ MAX_OPTION = 75
 MAX_ENV = 20
 MAX_TEXT = 3000
 MAX_LABEL = 150
+DATES = range(10**9, 10**10)
+"""Unix times that Slack takes: those of ten digits."""
 
 AT_EACH_CHARACTER = {"trigger_actions_on": ["on_character_entered"]}
 
@@ -167,7 +169,7 @@ def _replicas(entered: Entered, offered: Offered) -> Block:
 def _until(entered: Entered) -> Block:
     element: Block = {"type": "datetimepicker", "action_id": UNTIL}
     hint = "The deployment ends then; the channel is told 15 minutes before. Empty: it runs until a person ends it."
-    element |= {"initial_date_time": entered.until} if entered.until else {}
+    element |= {"initial_date_time": entered.until} if entered.until in DATES else {}
     return _input(UNTIL, "Until", element, hint=hint, optional=True, follows=False)
 
 

@@ -264,3 +264,7 @@ def test_a_change_whose_price_cannot_be_computed_leaves_the_form_and_says_why(of
     assert blocks(told) == blocks(view), "a window in its place would lose what was entered"
     office.context = replace(office.context, recipes=RecipeCatalog((RECIPES / "missing",), {}, "mixtral-8x7b"))
     assert "is not a folder" in price(after(office, view, replicas="3"))
+
+
+def test_a_time_that_slack_does_not_take_is_left_out_of_the_form(office):
+    assert "initial_date_time" not in str(after(office, form(office), until=32_503_680_000))
