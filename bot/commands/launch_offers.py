@@ -129,6 +129,7 @@ def _view(entered: Entered, context: CommandContext, *, opened_in: str, asks: bo
         gpus=tuple(dict.fromkeys(str(a) for r in recipe.resources for a in r.accelerators)),
         clouds=sorted({rung.offer.cloud for rung in rungs if rung.usable}),
         variables=[name for name in missing if not is_secret(name)],
+        given=[name for name in entered.variables if name not in missing and not is_secret(name)],
         secrets=[name for name in missing if is_secret(name)],
         price=_price(entered, recipe, context),
     )

@@ -61,6 +61,8 @@ class Offered(Struct, frozen=True, kw_only=True):
     clouds: Sequence[str]
     variables: Sequence[str] = ()
     """The variables that need a value."""
+    given: Sequence[str] = ()
+    """Others that have a value in the recipe, and another one in the command."""
     secrets: Sequence[str] = ()
     """Of these the ones that are secrets: they have no input."""
     price: str
@@ -180,10 +182,11 @@ def _name(entered: Entered, offered: Offered) -> Block:
 
 
 def _env(entered: Entered, offered: Offered) -> list[Block]:
-    blocks = [
-        _input(of_recipe(ENV, entered.recipe, name), name, _text(name, entered.variables.get(name, "")), follows=False)
-        for name in offered.variables[:MAX_ENV]
-    ]
+    def variable(name: str) -> Block:
+        element, is_given = _text(name, entered.variables.get(name, "")), name in offered.given
+        return _input(of_recipe(ENV, entered.recipe, name), name, element, optional=is_given, follows=False)
+
+    blocks = [variable(name) for name in (*offered.variables, *offered.given)[:MAX_ENV]]
     if offered.secrets:
         names = ", ".join(offered.secrets)
         blocks.append(context(f"The recipe needs {names}. Secrets never pass through Slack: the worker's operator "

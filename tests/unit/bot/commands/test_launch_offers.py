@@ -102,6 +102,20 @@ def test_impossible_limits_show_at_once_the_nearest_that_would_do(office):
     assert office.requests.all() == []
 
 
+def test_a_variable_of_the_command_stays_in_the_form_and_may_be_changed_or_left_to_the_recipe(office, tmp_path):
+    (tmp_path / "one.yaml").write_text("envs: {MODEL: mistral}\nresources: {accelerators: L4}\nrun: serve $MODEL\n")
+    office.context = replace(office.context, recipes=RecipeCatalog((tmp_path,), {}, "one"))
+    view = after(office, form(office, "/mixtral launch one --env MODEL=mixtral"), spot=True)
+    for entered, launched in (
+        ({}, "mixtral"),
+        ({"env:one:MODEL": "other"}, "other"),
+        ({"env:one:MODEL": ""}, "mistral"),
+    ):
+        sent(office, view | {"id": launched}, name=launched, **entered)
+        assert office.requests.get(launched).recipe.envs["MODEL"] == launched
+    assert "env:one:MODEL" not in blocks(form(office, "/mixtral launch one"))
+
+
 def test_another_recipe_brings_its_own_gpus_name_and_variables(office, tmp_path):
     (tmp_path / "needy.yaml").write_text(
         "envs: {MODEL: null, THE_KEY_ID: null}\nresources: {accelerators: L4}\nrun: serve\n"
