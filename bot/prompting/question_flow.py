@@ -251,19 +251,17 @@ class QuestionFlow:
         with reply:
             said, settings = self._said(asked, deployment), self._settings.of(question.channel, question.user)
             try:
-                images = self._writing.images_at_once(deployment.id)
-                read = self._attachments.read(
-                    said, (withdrawal.check, self._writing.check), images=images, name=deployment.name
-                )
-                end = self._writing.write(
-                    deployment.id,
-                    self._addresses(deployment, key),
-                    read.said,
-                    read.question,
-                    reply,
-                    settings=settings,
-                    left_out=read.left_out,
-                )
+                images, checks = self._writing.images_at_once(deployment.id), (withdrawal.check, self._writing.check)
+                with self._attachments.read(said, checks, images=images, name=deployment.name) as read:
+                    end = self._writing.write(
+                        deployment.id,
+                        self._addresses(deployment, key),
+                        read.said,
+                        read.question,
+                        reply,
+                        settings=settings,
+                        left_out=read.left_out,
+                    )
                 reply.finish(end.text, closing=end.closing, below=self._below.of(asked, deployment, end))
             except Withdrawn as withdrawn:
                 is_stopped = withdrawn.why is Why.STOPPED
