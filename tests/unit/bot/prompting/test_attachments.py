@@ -8,13 +8,17 @@ import pytest
 from bot.prompting.attached import File, Forwarded, Kind
 from bot.prompting.attachments import Attachments
 from bot.prompting.conversation import Turn
-from bot.slack.files import DownloadAbandoned
+from bot.prompting.withdrawal import Why, Withdrawn
+from bot.slack.files import DownloadAbandoned, SlackFiles
 
 SOON = timedelta(seconds=0.3)
 
 
-class Files:
+class Files(SlackFiles):
     """Slack's files by their addresses; one whose name is `late` is not sent while anybody waits for it."""
+
+    def __init__(self):
+        super().__init__("xoxb-1", "https://slack.com/api/")
 
     def read(self, url, *, limit, size, is_page, is_wanted):
         if url == "late":
@@ -26,6 +30,10 @@ class Files:
 
 def file(name, size=100):
     return File(name=name, kind=Kind.TEXT, mimetype="text/plain", size=size, url=name)
+
+
+def stopped():
+    raise Withdrawn(Why.STOPPED)
 
 
 def turn(*attached):
@@ -64,7 +72,7 @@ def test_a_file_for_which_there_is_no_memory_is_named_with_the_cause_and_no_memo
     with attachments.read([turn(file("a"))], (), images=0, name="fast"):
         with attachments.read([turn(file("b"))], (), images=0, name="fast") as read:
             assert [out.why[:30] for out in read.left_out] == ["the bot reads too many other f"]
-        with pytest.raises(ZeroDivisionError), attachments.read([turn(file("b"))], [lambda: 1 / 0], images=0, name="x"):
+        with pytest.raises(Withdrawn), attachments.read([turn(file("b"))], [stopped], images=0, name="fast"):
             pass
     for _ in range(3):
         with attachments.read([turn(file("b"))], (), images=0, name="fast") as read:
