@@ -141,6 +141,7 @@ class QuestionFlow:
         if asked is not None:
             if not asked.over:
                 blocks = choice(sentence, asked.question, choices, prompt).blocks if choices else ()
+                self.endings.without_stop(asked)
                 self._notices.privately(asked, sentence, blocks)
             self.endings.end(asked)
 
@@ -198,6 +199,7 @@ class QuestionFlow:
         question, thread = asked.question, asked.thread or ""
         key = self._deployments.own_key(deployment.id)
         if key is None:
+            self.endings.without_stop(asked)
             self._notices.over(asked, _VANISHED)
             self.endings.end(asked)
             return

@@ -6,6 +6,8 @@ from msgspec.structs import replace
 from bot.language.question import Question, QuestionKey
 from bot.language.quoted_message import QuotedMessage
 from bot.prompting.given_answers import GivenAnswers
+from bot.prompting.pool import MAX_TRIES
+from bot.prompting.store import Questions
 from bot.sandbox.seed import BOT_USER, TEAM_ID
 from bot.slack.budgets import LIMITS, MethodBudget
 from bot.views import details
@@ -54,6 +56,24 @@ def test_in_a_channel_stop_stands_below_the_growing_text_and_ends_the_work_at_th
     assert "This answer was stopped." in words(answer)
     place.ada.press(answer, "answer_again")
     place.robin.wait_for(lambda _: len(engine.asked) == 2)
+
+
+def test_an_answer_that_is_given_up_keeps_no_stop(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    engine.script = lambda _: REPEATING
+    bot = place.bot(budgets=WIDE)
+    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
+    place.answer(ts, "The same sentence.")
+    place.end(bot)
+    questions = Questions(place.redis)
+    [begun] = questions.all()
+    questions.put(replace(begun, tries=MAX_TRIES))
+    place.bot(budgets=WIDE)
+    told(place, "so it was given up")
+    place.settled()
+    [answer] = ours(place, MIXTRAL, ts)
+    assert elements(answer) == {}
+    assert "The same sentence." in words(answer)
 
 
 def test_slacks_own_stop_leaves_the_same_buttons_below_what_was_shown(place, engine, channel):
