@@ -120,6 +120,35 @@ def machines(end_orphans: bool, yes: bool, as_json: bool) -> None:
 
 
 @main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+def status(as_json: bool) -> None:
+    """List the deployments that have not ended, without Slack."""
+    from bot.cli import operate_command
+
+    _operate(operate_command.status(as_json=as_json))
+
+
+@main.command()
+@click.argument("name")
+@click.argument("replicas", type=click.IntRange(min=0))
+def scale(name: str, replicas: int) -> None:
+    """Set the number of replicas of a deployment, without Slack. Whoever can read Redis may do so."""
+    from bot.cli import operate_command
+
+    _operate(operate_command.scale(name, replicas))
+
+
+@main.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+def down(name: str, yes: bool) -> None:
+    """End a deployment with all its machines, without Slack. Whoever can read Redis may do so."""
+    from bot.cli import operate_command
+
+    _operate(operate_command.down(name, (lambda _: True) if yes else partial(click.confirm, err=True)))
+
+
+@main.command()
 @click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Only what was used from this day on (UTC).")
 @click.option("--csv", "as_csv", is_flag=True, help="Print each machine as a line of CSV.")
 def ledger(since: datetime | None, as_csv: bool) -> None:
@@ -150,6 +179,13 @@ def check(deep: bool) -> None:
     from bot.cli.check_command import run as run_check
 
     sys.exit(run_check(os.environ, out=sys.stdout, err=sys.stderr, deep=deep))
+
+
+def _operate(work: Any) -> None:
+    _log_nothing()
+    from bot.cli.operate_command import run as run_operation
+
+    sys.exit(run_operation(os.environ, work, sys.stdout, sys.stderr))
 
 
 def _words(text: str) -> tuple[str, ...]:

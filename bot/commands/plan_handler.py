@@ -60,7 +60,7 @@ def cheapest(limits: Limits, recipe: Recipe, replicas: int, context: CommandCont
     if not price:
         return ""
     for_ = f" for {count(replicas, 'replica')}" if replicas > 1 else ""
-    cost = per_hour_and_day(round(price, 2) * replicas)  # as the sum on the card
+    cost = per_hour_and_day(price * replicas)
     return f"The cheapest offer costs {cost}{for_}."
 
 

@@ -21,8 +21,7 @@ def usd_per_hour(amount: Decimal) -> str:
 
 
 def per_hour_and_day(amount: Decimal) -> str:
-    """`65.88 USD/h (1,581.12 USD per day)`: the day is 24 times the hour as it is shown."""
-    amount = amount.quantize(CENT) if amount >= CENT else amount
+    """`65.88 USD/h (1,581.12 USD per day)`. The day is 24 times the exact price, as it is billed."""
     return f"{usd_per_hour(amount)} ({usd(amount * 24)} per day)"
 
 

@@ -126,9 +126,9 @@ class Deployment(Struct, frozen=True, kw_only=True):
 
     @property
     def usd_per_hour(self) -> Decimal:
-        """Sum of the prices of existing machines, each rounded to cents as shown; an unknown price counts as 0."""
+        """Sum of the exact prices of existing machines; an unknown price counts as 0."""
         costing = (a for a in self.attempts if a.phase in MAY_COST and a.machine)
-        return sum((round(a.offer.usd_per_hour or Decimal(0), 2) for a in costing), Decimal(0))
+        return sum((a.offer.usd_per_hour or Decimal(0) for a in costing), Decimal(0))
 
     def spent(self, now: datetime) -> Decimal:
         """USD that the machines have cost up to `now`, by their listed prices."""

@@ -73,7 +73,7 @@ def test_it_lists_the_recipes_with_the_price_of_the_cheapest_offer_of_each(offic
     assert "mixtral-8x7b: from 7.98 USD/h" in said
     assert "mistral-7b: from 0.70 USD/h" in said
     assert price(view).startswith(
-        "*Cheapest now*: 8 \N{MULTIPLICATION SIGN} L4, GCP us-east4-a, 7.98 USD/h (191.52 USD per day)."
+        "*Cheapest now*: 8 \N{MULTIPLICATION SIGN} L4, GCP us-east4-a, 7.98 USD/h (191.45 USD per day)."
     )
     assert "The dearest rung: " in price(view)
 
@@ -83,10 +83,10 @@ def test_the_price_follows_spot_gpus_the_most_and_the_replicas(office):
     gpus = "gpus:mixtral-8x7b"
     spot = after(office, view, spot=True)
     assert ", spot, " in price(spot)
-    assert "2.16 USD/h (51.84 USD per day)" in price(spot)
+    assert "2.16 USD/h (51.87 USD per day)" in price(spot)
     assert "2 \N{MULTIPLICATION SIGN} A100-80GB" in price(after(office, view, **{gpus: ["A100-80GB:2"]}))
     two = price(after(office, view, replicas="2"))
-    assert "2 replicas of it: 15.95 USD/h (382.80 USD per day)." in two
+    assert "2 replicas of it: 15.95 USD/h (382.90 USD per day)." in two
     assert "Cheapest now" in price(after(office, view, max_price="8"))
 
 

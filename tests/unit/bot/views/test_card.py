@@ -15,7 +15,7 @@ from bot.views.endpoint import curl, endpoint
 from bot.views.escape import clip
 from bot.views.ladder import mends
 from bot.views.offers import read_ago
-from bot.views.words import now_happening, title
+from bot.views.words import cost, now_happening, title
 from recipes.loader import find, load
 from recipes.schema import Engine, Recipe
 from tests.builders.events import BEGIN, KEY, PLACE
@@ -595,3 +595,9 @@ def test_machines_of_an_alert_are_not_said_again_when_the_first_of_them_is_gone(
     assert alerts.lost(told.state, told.now, said) == {}
     later = told.control_regained(Control.LIST, attempt=2).wait(600).control_lost(Control.LIST, "denied", attempt=2)
     assert len(alerts.lost(later.wait(61).state, later.now, [*said, "mixtral_lost_list_gcp_r_1"])) == 1
+
+
+def test_the_sum_per_hour_and_day_is_that_of_the_exact_prices_which_are_billed():
+    told = Story("fast", MIXTRAL).planned(offer(usd="7.9771"), offer("r-b", usd="7.9771")).asked().wait(9).created()
+    assert told.state.usd_per_hour == Decimal("7.9771")
+    assert cost(told.state, told.now).startswith("7.98 USD/h (191.45 USD per day), ")

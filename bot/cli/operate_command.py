@@ -1,0 +1,129 @@
+"""`mixtral-bot status`, `scale` and `down`: what an operator does while Slack is away."""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from redis.exceptions import RedisError
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from bot.commands.bounds import out_of_bounds
+from bot.views.amounts import count, duration
+from workers.api import Deployments
+from workers.deployment.condition import condition_of, is_ending
+from workers.deployment.state import Deployment
+from workers.run import belong, connect, wire_deployments
+from workers.settings import from_environ
+
+OPERATOR = "the operator"
+"""Who scaled or ended, on the card and in the log. With a space, it is no id of a person in Slack."""
+
+Work = Callable[[Deployments, TextIO], int]
+
+
+def run(environ: Mapping[str, str], work: Work, out: TextIO, err: TextIO) -> int:
+    """Do the work, and return its exit status; 1 with a line on `err` if Redis does not answer.
+
+    Raises WorkersError: no such deployment, another installation, or a newer version's log.
+    """
+    settings = from_environ(environ)
+    try:
+        redis = connect(settings.redis_url)
+        return work(wire_deployments(belong(settings, redis), redis), out)
+    except RedisError as error:
+        cause = " ".join(str(error).split()).rstrip(".")
+        err.write(f"mixtral-bot: Redis does not answer ({cause}), so it is not certain whether this was accepted.\n")
+        return 1
+
+
+def status(*, as_json: bool) -> Work:
+    """Print a line for each deployment that has not ended."""
+
+    def work(deployments: Deployments, out: TextIO) -> int:
+        found, now = deployments.all(), datetime.now(UTC)
+        lost = deployments.lost()
+        if as_json:
+            json.dump([_row(state, now) for state in found], out, indent=1)
+            out.write("\n")
+            return 1 if lost else 0
+        console = Console(file=out, highlight=False, emoji=False, soft_wrap=True)
+        console.print(_table(found, now) if found else "Nothing is running.")
+        for name in lost:
+            console.print(Text(f"The log of {name} cannot be read: `mixtral-bot machines` lists its machines."))
+        return 1 if lost else 0
+
+    return work
+
+
+def scale(name: str, replicas: int) -> Work:
+    """Request another number of replicas."""
+
+    def work(deployments: Deployments, out: TextIO) -> int:
+        state = deployments.get(name)
+        if why := out_of_bounds(state.recipe, replicas):
+            out.write(f"{why}\n")
+            return 1
+        after = deployments.scale(state.id, replicas, by=OPERATOR)
+        if is_ending(after):
+            out.write(f"{name} is {condition_of(after).status}: it can no longer be scaled.\n")
+            return 1
+        out.write(f"{name} is scaled from {state.wanted} to {after.wanted}.\n")
+        return 0
+
+    return work
+
+
+def down(name: str, confirm: Callable[[str], bool]) -> Work:
+    """Request the end, after confirmation."""
+
+    def work(deployments: Deployments, out: TextIO) -> int:
+        state = deployments.get(name)
+        if not is_ending(state):
+            if not confirm(f"End {name}, its {count(state.wanted, 'replica')} and its endpoint?"):
+                return 1
+            state = deployments.stop(state.id, by=OPERATOR)
+        out.write(f"{name} is {condition_of(state).status}. `mixtral-bot machines` lists machines that still run.\n")
+        return 0
+
+    return work
+
+
+def _table(found: list[Deployment], now: datetime) -> Table:
+    columns = [Column(name, justify="right" if name in ("ready", "USD/h", "age") else "left") for name in _HEADINGS]
+    table = Table(*columns, box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for state in found:
+        row = _row(state, now)
+        table.add_row(
+            row["name"],
+            row["recipe"],
+            row["status"],
+            f"{row['ready']}/{row['wanted']}",
+            f"{state.usd_per_hour:.2f}",
+            duration(state.ran_for(now)),
+            row["endpoint"] or "",
+        )
+    return table
+
+
+_HEADINGS = ("name", "recipe", "status", "ready", "USD/h", "age", "endpoint")
+
+
+def _row(state: Deployment, now: datetime) -> dict[str, Any]:
+    return {
+        "id": state.id,
+        "name": state.name,
+        "recipe": state.recipe.name,
+        "status": condition_of(state).status.value,
+        "ready": len(state.ready),
+        "wanted": state.wanted,
+        "usd_per_hour": float(state.usd_per_hour),
+        "usd_so_far": round(float(state.spent(now)), 4),
+        "age_seconds": int(state.ran_for(now).total_seconds()),
+        "endpoint": f"{state.endpoint.url}/v1" if state.endpoint and not is_ending(state) else None,
+        "until": state.until.isoformat() if state.until else None,
+        "launched_by": state.place.user,
+        "channel": state.place.channel,
+    }
