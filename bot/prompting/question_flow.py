@@ -34,6 +34,7 @@ from bot.slack.message import Identity
 from bot.slack.reading import whole_thread
 from bot.views.answer import growing
 from bot.views.answer_choice import choice
+from bot.views.echo import is_cut
 from workers.api import Deployments
 from workers.deployment.events import DeploymentId
 from workers.deployment.state import Deployment
@@ -49,8 +50,8 @@ _VANISHED = (
 )
 
 _NO_MESSAGE = (
-    "The question was not asked again: its message is gone, or it is about another message, which the bot keeps for an "
-    "hour only. Ask it again."
+    "The question was not asked again: its message is gone, or shows only a part of the question. The bot keeps a long "
+    "question of a command, and one about another message, for an hour. Ask it again."
 )
 
 
@@ -149,30 +150,37 @@ class QuestionFlow:
         question = asked.question
         before = self._threads.recall(question.channel, question.thread_ts) if question.thread_ts else Remembered()
         default = self._settings.of(question.channel, question.user).default
-        running = self._askable.running(question, before.deployment, default)
+        running = self._askable.running(question, self._below.answerer(question) or before.deployment, default)
         if question.replaces:
             question = replace(question, text=self._text(question, before, [d.name for d in running]))
             if not question.text and not question.attached:
-                self.explain(question.key, _NO_MESSAGE)
+                self._not_routed(question, NotRouted(sentence=_NO_MESSAGE))
                 return None
         to = route(question, running, before.deployment, self._askable.ended(question, default), default)
         match to:
             case NotRouted():
-                self.explain(question.key, to.sentence, to.choices, to.prompt)
+                self._not_routed(question, to)
                 return None
             case RoutedTo():
                 prompt = to.prompt if question.replaces else about(to.prompt, question.about)
                 return self._stored(replace(asked, deployment=to.deployment.id, prompt=prompt))
 
+    def _not_routed(self, question: Question, to: NotRouted) -> None:
+        self.explain(question.key, to.sentence, to.choices, to.prompt)
+        if question.replaces:
+            self._questions.forget(question.key)
+
     def _text(self, question: Question, remembered: Remembered, names: Sequence[str]) -> str:
         """Return the text of a question that a button asks again, which its message asks or shows.
 
-        Empty if the message is gone, or if the question is about another message, which is kept for an hour.
+        Empty if the message is gone or shows only a part, or if the question is about another message, which is kept
+        for an hour.
         """
         if question.about is not None:
             return remembered.prompts.get(question.message_ts or "", "")
         thread = whole_thread(self._slack, question.channel, question.thread_ts or "")
-        return prompt_at(question.message_ts or "", thread or (), remembered, self._ourselves(), names)
+        text = prompt_at(question.message_ts or "", thread or (), remembered, self._ourselves(), names)
+        return "" if is_cut(text) else text
 
     def _placed(self, asked: Asked, deployment: Deployment | None) -> Asked:
         question = asked.question
@@ -292,7 +300,7 @@ class QuestionFlow:
         thread = whole_thread(self._slack, question.channel, root)
         said = turns(
             thread if thread is not None else from_memory(remembered),
-            before=question.message_ts,
+            before=None if question.about else question.message_ts,  # no more than when it was asked first
             remembered=remembered,
             ourselves=self._ourselves(),
             names=[deployment.name],

@@ -59,6 +59,10 @@ class Questions:
         keys = [_asked(question.key), QUESTIONS, _asked(question.unedited)]
         return bool(self._add(keys, [_KEPT, question.key, _encode(asked)]))
 
+    def forget(self, key: QuestionKey) -> None:
+        """Accept a question again that was not asked: its button still stands."""
+        self._redis.delete(_asked(key))
+
     def claim(self, key: QuestionKey) -> bool:
         """Note that a message was reported; False if it was before, also as a question.
 
