@@ -171,9 +171,11 @@ def test_the_answer_to_a_deleted_question_is_deleted_too(place, engine, channel)
     place.bot()
     ts = place.robin.say(channel, "@mixtral Hello")
     place.answer(ts, "slow", channel=channel)
+    read = len(place.robin.calls("conversations.replies"))
     place.robin.delete(channel, ts)
     ended(place, engine)
     place.robin.wait_for(lambda p: not [m for m in p.messages(channel, ts) if m["user"] == BOT_USER])
+    assert len(place.robin.calls("conversations.replies")) == read, "what is deleted is not edited before"
     place.robin.wait_for(lambda p: p.session(channel, ts) == "active")
 
 
