@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from bot.language.typed_text import plain
+from bot.language.typed_text import plain, texts_in
 
 MAX_FILES = 10
 """Maximum number of its files that are named."""
@@ -32,9 +32,10 @@ def quoted_message(message: Mapping[str, Any]) -> QuotedMessage:
     """Read Slack's object of a message."""
     profile = message.get("bot_profile") or {}
     author = message.get("user") or message.get("username") or profile.get("name") or "an app"
-    parts = [message.get("text") or "", *map(_attached, message.get("attachments") or ())]
+    said = plain(message.get("text") or "") or "\n".join(texts_in(message.get("blocks")))
+    parts = [said, *map(_attached, message.get("attachments") or ())]
     names = [str(file.get("name") or file.get("title") or "a file") for file in message.get("files") or ()]
-    text = "\n\n".join(plain(part) for part in parts if part.strip())
+    text = "\n\n".join(part for part in parts if part.strip())
     ts = str(message.get("ts") or "")
     return QuotedMessage(author=str(author), text=text[:MAX_QUOTED], ts=ts, files=tuple(names[:MAX_FILES]))
 
@@ -49,5 +50,6 @@ def about(prompt: str, quoted: QuotedMessage | None) -> str:
 
 
 def _attached(attachment: Mapping[str, Any]) -> str:
-    own = [attachment.get(field) or "" for field in ("pretext", "title", "text")]
-    return "\n".join(part for part in own if part) or attachment.get("fallback") or ""
+    own = [plain(attachment.get(field) or "") for field in ("pretext", "title", "text")]
+    said = "\n".join(filter(None, [*own, *texts_in(attachment.get("blocks"))]))
+    return said or plain(attachment.get("fallback") or "")
