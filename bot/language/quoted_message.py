@@ -1,6 +1,6 @@
 """PURE: a message that a question is about, and how the model gets it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -34,10 +34,16 @@ def quoted_message(message: Mapping[str, Any]) -> QuotedMessage:
     author = message.get("user") or message.get("username") or profile.get("name") or "an app"
     said = plain(message.get("text") or "") or "\n".join(texts_in(message.get("blocks")))
     parts = [said, *map(_attached, message.get("attachments") or ())]
-    names = [str(file.get("name") or file.get("title") or "a file") for file in message.get("files") or ()]
+    names = [str(file.get("name") or file.get("title") or "a file") for file in files_of(message)]
     text = "\n\n".join(part for part in parts if part.strip())
     ts = str(message.get("ts") or "")
     return QuotedMessage(author=str(author), text=text[:MAX_QUOTED], ts=ts, files=tuple(names[:MAX_FILES]))
+
+
+def files_of(message: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Slack's objects of the files of a message, and of those that it forwards."""
+    for each in (message, *(message.get("attachments") or ())):
+        yield from each.get("files") or ()
 
 
 def about(prompt: str, quoted: QuotedMessage | None) -> str:
