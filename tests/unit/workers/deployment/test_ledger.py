@@ -85,6 +85,12 @@ def test_an_entry_that_is_booked_twice_counts_once():
     assert [decode(encode(entry)) for entry in entries] == entries
 
 
+def test_a_machine_that_is_booked_before_its_deployment_is_booked_for_the_same_person():
+    told = Story("fast").planned(offer("r-1")).asked().created()  # a bot of an earlier version books no deployment
+    owner, machine = [entry for event in told.events if (entry := entry_of(told.id, event)) is not None]
+    assert fold([machine, owner]).uses == fold([owner], onto=fold([machine])).uses == fold([owner, machine]).uses
+
+
 def test_a_machine_is_booked_for_who_launched_it_and_where():
     told = Story("fast").planned(offer("r-1")).asked().created()
     [use] = booked(told.id, told.events).uses.values()
