@@ -18,7 +18,7 @@ from bot.commands.settle import new_incident
 from bot.commands.visibility import Viewer
 from bot.screens.presses import caller_of
 from bot.slack.calls import SlackCalls
-from bot.slack.failures import SlackBusy, SlackFailed
+from bot.slack.failures import SlackAway, SlackBusy, SlackFailed
 from bot.slack.message import JSON
 from bot.views import home as home_view
 from bot.views.home import House
@@ -111,7 +111,7 @@ class HomeTab:
                 continue
             try:
                 self._slack.publish_home(viewer.user, self._view(viewer), leave=LEFT_TO_OTHERS)
-            except SlackBusy:
+            except (SlackBusy, SlackAway):
                 self._forget_mark(viewer)
                 return
             except SlackFailed as failed:

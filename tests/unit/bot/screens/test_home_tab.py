@@ -12,7 +12,7 @@ from bot.commands.visibility import Viewer
 from bot.language.command import Cost
 from bot.screens.home_tab import SHOWN_FOR, HomeTab
 from bot.slack.facts import ChannelFacts, PersonFacts
-from bot.slack.failures import SlackBusy
+from bot.slack.failures import SlackAway, SlackBusy
 from tests.builders.logs import append
 from tests.builders.offers import offer
 from tests.builders.story import Story
@@ -27,7 +27,7 @@ class Slack:
     def __init__(self):
         self.views = []
         self.goes_on = Event()
-        self.is_busy = False
+        self.failure = None
         self.left = []
 
     def insist(self, call):
@@ -38,8 +38,8 @@ class Slack:
     def publish_home(self, user, view, *, leave=0):
         if leave:
             self.left.append(leave)
-        if self.is_busy:
-            raise SlackBusy(1)
+        if self.failure:
+            raise self.failure
         self.views.append((user, words(view)))
 
 
@@ -138,12 +138,13 @@ def test_a_tab_is_kept_up_to_date_for_ten_minutes(office, slack):
     assert slack.views == []
 
 
-def test_what_slack_s_budget_does_not_allow_now_is_published_at_the_next_comparison(office, slack):
+@pytest.mark.parametrize("failure", [SlackBusy(1), SlackAway("away")])
+def test_what_slack_does_not_take_now_is_published_at_the_next_comparison(office, slack, failure):
     tab = opened(office, slack)
     office.running.start("fast")
-    slack.is_busy = True
+    slack.failure = failure
     tab.refresh()
-    slack.is_busy = False
+    slack.failure = None
     tab.refresh()
     assert len(slack.views) == 1
 
