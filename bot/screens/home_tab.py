@@ -141,6 +141,7 @@ class HomeTab:
             self._slack.insist(lambda: self._slack.publish_home(viewer.user, self._view(viewer)))
         except (SlackFailed, RedisError) as error:
             _LOG.warning("The Home tab of %s could not be published: %s", viewer.user, error)
+            self._forget_mark(viewer)
         except Exception as error:  # noqa: BLE001 - the pool would not log it
             new_incident(error)
         finally:

@@ -149,6 +149,16 @@ def test_what_slack_does_not_take_now_is_published_at_the_next_comparison(office
     assert len(slack.views) == 1
 
 
+def test_a_tab_that_could_not_be_published_when_it_was_opened_is_published_at_the_next_comparison(office, slack):
+    office.running.start("fast")
+    tab = opened(office, slack)
+    slack.failure = SlackAway("away")
+    tab.opened(Viewer(user="U2"))
+    slack.failure = None
+    tab.refresh()
+    assert [user for user, _ in slack.views] == ["U2"]
+
+
 def test_the_sums_are_in_the_time_zone_of_the_viewer_if_slack_returns_it(office, slack):
     office.running.put("fast", "http://127.0.0.1:1")
     office.directory.people["U1"] = PersonFacts(tz="Asia/Tokyo")
