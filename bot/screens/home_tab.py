@@ -158,8 +158,7 @@ class HomeTab:
     def _house(self, viewer: Viewer) -> House:
         deployments, sight, now = self._context.deployments, self._context.sight, self._context.now()
         zone = sight.zone(viewer.user)
-        month = month_start(now, zone)
-        uses = [use for use in deployments.book().uses.values() if use.seconds(month, now)]
+        uses = deployments.book().used(month_start(now, zone), now)
         running = sight.of(viewer, deployments.all())
         ended = sight.of(viewer, deployments.ended(now - ENDS_SHOWN_FOR))
         house = House(

@@ -98,6 +98,15 @@ class Book(Struct, frozen=True, kw_only=True):
         """USD of all machines between two times."""
         return sum((use.cost(since, until) for use in self.uses.values()), Decimal(0))
 
+    def used(self, since: datetime | None, until: datetime) -> list[Use]:
+        """Of the machines that existed between two times. Those that ended before are passed over cheaply."""
+        begin = None if since is None else since.astimezone(UTC)
+        return [
+            use
+            for use in self.uses.values()
+            if (begin is None or use.ended is None or use.ended > begin) and use.seconds(since, until)
+        ]
+
 
 def entry_of(deployment: DeploymentId, event: AnyEvent) -> LedgerEntry | None:
     """The entry that is appended together with an event; None if the event changes no cost."""
