@@ -23,6 +23,7 @@ from bot.slack.message import JSON
 from bot.views import home as home_view
 from bot.views.home import House
 from bot.views.spending import month_start
+from workers.decision.end_time import ends_at
 from workers.deployment.condition import condition_of
 from workers.deployment.events import DeploymentId
 from workers.deployment.state import Deployment
@@ -179,7 +180,7 @@ def _mark(states: Sequence[Deployment]) -> Mark:
     return tuple(
         (
             *(state.id, condition_of(state).status.value, len(state.ready), state.wanted, str(state.usd_per_hour)),
-            state.until,
+            ends_at(state),
         )
         for state in states
     )
