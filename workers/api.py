@@ -80,6 +80,14 @@ class WrittenByNewer(WorkersError):
         )
 
 
+class KeyMade(WorkersError):
+    """The key of this id was made before."""
+
+    def __init__(self, key: KeyId) -> None:
+        super().__init__(f"The key {key} was made already, and was shown then.")
+        self.key = key
+
+
 class LogsGone(WorkersError):
     """No machine of the deployment has a log."""
 
@@ -160,13 +168,19 @@ class Deployments:
         return self._decide(deployment, EndScheduled(**stamp(datetime.now(UTC)), until=until, by=by))
 
     def issue_key(self, deployment: DeploymentId, *, user: str, by: str, id_: KeyId | None = None) -> tuple[KeyId, str]:
-        """Make another key to the endpoint for `user`; return its id and the key. Raises NoSuchDeployment.
+        """Make another key to the endpoint for `user`; return its id and the key. Raises NoSuchDeployment, KeyMade.
 
-        `id_`: from `new_key_id`, if the caller has to store it before.
+        `id_`: from `new_key_id`, if the caller has to store it before, or may repeat the request.
         """
         made = KeyIssued(**stamp(datetime.now(UTC)), key=id_ or new_key_id(), user=user, by=by)
         key = new_key()
-        self._while_it_runs(deployment, lambda state: self._log.issue(state.id, state.version, made, key))
+
+        def append(state: Deployment) -> bool:
+            if any(known.id == made.key for known in state.keys):
+                raise KeyMade(made.key)  # its owner has it: the new one would replace it
+            return self._log.issue(state.id, state.version, made, key)
+
+        self._while_it_runs(deployment, append)
         return made.key, key
 
     def revoke_key(self, deployment: DeploymentId, key: KeyId, *, by: str) -> None:
