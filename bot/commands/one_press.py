@@ -22,7 +22,7 @@ from bot.views import scale as scale_view
 from bot.views.amounts import moment
 from bot.views.blocks import actions, section
 from bot.views.command_button import command_button, form_button, is_short, pressed
-from bot.views.escape import escape
+from bot.views.escape import code, escape
 from bot.views.price_now import price_now
 from workers.deployment.events import DeploymentId
 
@@ -61,7 +61,7 @@ def asked(command: Deed, typed: str, caller: Caller, context: CommandContext) ->
             return _question(f"Make a key to *{escape(name)}*? It is shown once.", "Make the key", text, state.id)
         case RevokeKey(name=name):
             state = named(name, "key {} revoke", caller, context)
-            return _question(f"Revoke the key `{command.key}` of *{escape(name)}*?", "Revoke it", text, state.id)
+            return _question(f"Revoke the key {code(command.key)} of *{escape(name)}*?", "Revoke it", text, state.id)
         case Endpoint(name=str(name)):
             state = named(name, "endpoint {}", caller, context)
             return _question("A message cannot show a key.", "Show the endpoint", text, state.id)

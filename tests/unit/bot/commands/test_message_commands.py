@@ -166,6 +166,12 @@ def test_what_changes_something_is_done_by_one_press_of_the_button_in_its_answer
     assert done in pressed(office, button_of(shown))
 
 
+def test_what_is_written_in_place_of_a_key_is_only_shown(office):
+    shown = answered(office, "key fast revoke `k`&lt;!channel&gt;")
+    assert "<!channel>" not in str((shown.text, shown.blocks[0]))
+    assert "Revoke the key `'k'&lt;!channel&gt;` of *fast*?" in shown.text
+
+
 def test_a_button_launches_once_however_often_it_is_pressed(office):
     value = button_of(answered(office, "launch scripted as new-1"))
     for _ in range(2):
