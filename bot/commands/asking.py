@@ -67,8 +67,8 @@ def _who_is_asked(state: Deployment, caller: Caller, context: CommandContext) ->
         if not is_closed and context.sight.may_write_to(caller.viewer, user, state):
             return user
     raise CommandError(
-        f"Nobody can be asked by the bot: the launcher of *{state.name}* has no active account, or does not share the "
-        "channel of the launch with you, and neither does an admin. Ask the operator of this bot."
+        f"Nobody was asked: the launcher of *{state.name}* has no active account or does not share the channel of the "
+        "launch with you, and the same holds for the admins. Ask the operator of this bot."
     )
 
 
@@ -174,7 +174,7 @@ def offer_key(state: Deployment, owner: str, caller: Caller, context: CommandCon
     held = context.direct_requests.add(request)
     waiting = context.direct_requests.get(held) if held != request.id else request
     if waiting is None or waiting.stage is not DeedStage.WAITING:
-        raise CommandError("The key was taken at this moment. To offer another one, repeat the command.")
+        raise CommandError("An earlier offer of a key was taken just now. To offer another key, repeat the command.")
     return view.key_offered(waiting)
 
 
@@ -207,7 +207,7 @@ def take_key(id_: str, caller: Caller, context: CommandContext) -> tuple[DirectR
         _void(request, ENDED, context)
         raise CommandError(f"*{request.name}* has ended: no key was made.")
     if not may(request.asker, Permission.MAKE_KEY, launcher=state.place.user, admins=context.admins):
-        _void(request, "who offered it may no longer make a key.", context)
+        _void(request, "the person who offered it may no longer make a key.", context)
         raise CommandError(f"<@{request.asker}> may no longer make a key to *{state.name}*: none was made.")
     _check_possible(request.deed, None, state)
     taken = _claim(request, caller, context)

@@ -26,7 +26,7 @@ from workers.deployment.events import DeploymentId
 Deed = Launch | Scale | Down | NewKey | RevokeKey | Endpoint
 """A command that changes something, or whose reply shows a key: a message alone does not carry it out."""
 
-NO_LONGER = "This button is no longer valid, so nothing was done."
+NO_LONGER = "This button is no longer valid, so nothing was done. Repeat the command."
 
 
 def asked(command: Deed, typed: str, caller: Caller, context: CommandContext) -> Message:

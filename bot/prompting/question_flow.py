@@ -286,8 +286,8 @@ class QuestionFlow:
         question, root = asked.question, asked.thread or ""
         remembered = self._threads.recall(question.channel, root)
         asks = Turn(role="user", content=asked.prompt)
-        bearer = _bearer(question)
-        if question.thread_ts is None and bearer is None:
+        source_ts = _ts_with_attachments(question)
+        if question.thread_ts is None and source_ts is None:
             return [asks]
         thread = whole_thread(self._slack, question.channel, root)
         said = turns(
@@ -297,9 +297,9 @@ class QuestionFlow:
             ourselves=self._ourselves(),
             names=[deployment.name],
         )
-        if bearer is None:
+        if source_ts is None:
             return [*said, asks]
-        own = next((message for message in thread or () if message["ts"] == bearer), None)
+        own = next((message for message in thread or () if message["ts"] == source_ts), None)
         return [*said, replace(asks, attached=UNREADABLE if own is None else attached(own))]
 
     def _orphans(self, asked: Asked) -> tuple[str, ...]:
@@ -321,7 +321,7 @@ class QuestionFlow:
         return asked
 
 
-def _bearer(question: Question) -> str | None:
+def _ts_with_attachments(question: Question) -> str | None:
     """Return the ts of the message whose attachments belong to the question; None if there are none."""
     if question.about is not None and question.about.files and not question.about.channel:
         return question.about.ts

@@ -69,7 +69,11 @@ def dry(deployment: Deployment) -> Message:
 
 def ended(deployment: Deployment, now: datetime) -> Message:
     """The alert that the deployment has ended, with how long it ran and its cost."""
-    by = f"{words.user(deployment.stopped_by)} ended" if deployment.stopped_by else "Its time was over, so it ended:"
+    by = (
+        f"{words.user(deployment.stopped_by)} ended"
+        if deployment.stopped_by
+        else "The time that was set has come, so it ended:"
+    )
     ran = f"it ran {duration(deployment.ran_for(now))}, {words.what_it_cost(deployment, now)}"
     sentence = f"{by} *{escape(deployment.name)}*: {ran}."
     return Message(sentence, (_marked(section(sentence), ENDED, deployment),))

@@ -23,11 +23,11 @@ PROMPT_SHOWN = 200
 """Maximum number of characters of a system prompt that an announcement quotes."""
 
 _NONE_DEFAULT = "none: a question without a name goes to the only deployment that can answer"
-_NO_TEMPERATURE = "the engine's own"
+_NO_TEMPERATURE = "the engine's default"
 
 
 def shown(settings: ChannelSettings, channel: str, who: str) -> Message:
-    """The settings that hold. `who`: the sentence about the people who may change them."""
+    """The settings in force. `who`: the sentence about the people who may change them."""
     prompt = f"\n>{_quoted(settings.system_prompt, 2_000)}" if settings.system_prompt else " none"
     lines = [
         f"*Default deployment:* {_default(settings)}",
@@ -43,7 +43,7 @@ def shown(settings: ChannelSettings, channel: str, who: str) -> Message:
 def modal(settings: ChannelSettings, channel: str, names: Sequence[str]) -> dict[str, Any]:
     """A form whose private_metadata is the channel. `names`: the deployments that can be its default.
 
-    What is set stands in the inputs; the placeholder of an empty one is what holds then.
+    The inputs contain what is set. The placeholder of an empty input is its default.
     """
     return {
         "type": "modal",
@@ -53,7 +53,7 @@ def modal(settings: ChannelSettings, channel: str, names: Sequence[str]) -> dict
         "submit": plain("Save", 24),
         "close": plain("Cancel", 24),
         "blocks": [
-            section(f"These settings hold for questions in {_place(channel)}. A change is announced here."),
+            section(f"These settings apply to questions in {_place(channel)}. A change is announced here."),
             _default_input(settings.default, names),
             _system_input(settings.system_prompt),
             _temperature_input(settings.temperature),
@@ -129,7 +129,7 @@ def _system_input(prompt: str) -> Block:
         "placeholder": plain("None: the model gets only the conversation", 150),
     }
     hint = (
-        f"It comes before each conversation, and takes a part of the context. At most {MAX_SYSTEM_PROMPT:,} characters."
+        f"It comes before each conversation, and uses a part of the context. At most {MAX_SYSTEM_PROMPT:,} characters."
     )
     return _input(SYSTEM, "System prompt", hint, element | ({"initial_value": prompt} if prompt else {}))
 
@@ -181,7 +181,7 @@ def _reset(channel: str) -> Block:
     return button("Reset to defaults", RESET, channel) | {
         "confirm": {
             "title": plain("Reset to defaults?", 100),
-            "text": plain("Every setting here gets its default.", 300),
+            "text": plain("All settings here are set to their defaults.", 300),
             "confirm": plain("Reset", 30),
             "deny": plain("Keep", 30),
         }

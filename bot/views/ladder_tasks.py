@@ -30,7 +30,7 @@ MAX_CURRENT = 2
 
 
 def plan(deployment: Deployment, now: datetime, *, errors: int, coming: int) -> Block | None:
-    """The ladder with at most so many tasks that failed and that come next; None if no task is left."""
+    """The ladder; None without tasks. `errors`, `coming`: maximum numbers of tasks that failed and that come next."""
     found = groups(deployment, now)
     failed = [group for group in found if STATUS[group.outcome] == "error"]
     current = [group for group in found if group.outcome in (RungOutcome.ASKED, RungOutcome.TAKEN)]

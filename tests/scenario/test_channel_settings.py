@@ -115,7 +115,7 @@ def test_the_launcher_sets_a_channel_by_a_form_and_the_channel_reads_what_was_se
     place.bot()
     view = opened(place.robin)
     assert [o["value"] for o in inputs(view)["default"]["options"]] == ["-", "fast", "slow"]
-    assert inputs(view)["temperature"]["placeholder"]["text"] == "The engine's own"
+    assert inputs(view)["temperature"]["placeholder"]["text"] == "The engine's default"
     given = {
         "default": {"default": option("fast")},
         "system": COOK,

@@ -169,7 +169,7 @@ def test_an_end_that_nears_is_told_the_launcher_with_what_can_be_done_about_it_o
         append(redis, told.kept_until(now + timedelta(hours=4)).scaled(2, by=ADA))
         robin.wait_for_message(GENERAL, "scaled *fast*", thread_ts=seen)
         append(redis, told.announced(now + timedelta(hours=4)).stopped(by="").gone("ended by request").ended())
-        robin.wait_for_message(GENERAL, "Its time was over, so it ended: *fast*", thread_ts=seen)
+        robin.wait_for_message(GENERAL, "The time that was set has come, so it ended: *fast*", thread_ts=seen)
     said = [words(m) for m in robin.messages(GENERAL, seen)]
     assert sum("the time that was set for it" in text for text in said) == 1
 

@@ -461,7 +461,7 @@ DONE = {
     "down button": "End *closed-1*?",
     "down modal": "",
     "keep trying": "tries again every",
-    "keep button": "is kept: it now ends",
+    "keep button": "Its thread announces it",
     "scale to 0": "from 1 replica to 0",
     "ask the launcher": "is asked to end",
     "ask modal": "is asked to scale",
