@@ -253,14 +253,17 @@ def keep_trying(state: Deployment, caller: Caller, context: CommandContext) -> M
 
 
 def keep(state: Deployment, announced: datetime, caller: Caller, context: CommandContext) -> Message:
-    """Move the end of a deployment that was announced for this time, for the button of the announcement."""
+    """Move the end of a deployment that was announced for this time, for the button of the announcement.
+
+    `announced`: in whole seconds, as the button has it.
+    """
     check(Permission.KEEP, state, caller, context)
     if reply := ends_already(state):
         return reply
-    if state.until != announced:
+    if state.until is None or int(state.until.timestamp()) != int(announced.timestamp()):
         ends = f"now ends {moment(state.until)}" if state.until else "has no time at which it ends"
         return Message(text=f"*{state.name}* was already kept: it {ends}.")
-    until = max(announced, context.now()) + KEPT_FOR
+    until = max(state.until, context.now()) + KEPT_FOR
     after = context.deployments.keep_until(state.id, until, by=caller.user)
     if reply := ends_already(after):
         return reply

@@ -38,7 +38,8 @@ class BelowAnswers:
         )
         self._given.keep(answer)
         others = [(other.name, other.id) for other in self._askable.others(question, deployment.id)]
-        whose = f"{deployment.name} · " if question.replaces and end.footer else ""
+        is_named = end.model == deployment.name or not end.footer
+        whose = f"{deployment.name} · " if question.replaces and not is_named else ""
         return Below(
             footer=mrkdwn(f"{whose}{end.footer}"),
             thoughts=end.thoughts,

@@ -59,7 +59,11 @@ class CardButtons:
         """Move the end that the button's message announces. A second press moves it no further."""
         deployment, _, announced = value_of(body).partition(" ")
         state = self._presses.by_id(deployment, caller)
-        return handlers.keep(state, datetime.fromtimestamp(int(announced or 0), UTC), caller, self._context)
+        try:
+            end = datetime.fromtimestamp(int(announced), UTC)
+        except (ValueError, OverflowError) as error:
+            raise CommandError("This button is no longer valid.", hint=f"{SLASH} status") from error
+        return handlers.keep(state, end, caller, self._context)
 
     def _scale_to_zero(self, body: JSON, caller: Caller) -> Message:
         return scale_to(self._presses.deployment(body, caller), 0, caller, self._context)

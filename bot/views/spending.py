@@ -53,7 +53,8 @@ def blocks(spent: Spending, now: datetime, zone: tzinfo, *, lost: int) -> list[B
         f"*Today* {least}{usd(spent.today)}",
         f"*{now.astimezone(zone):%B}* {least}{usd(spent.month)}",
     ]
-    said = f"Of the deployments that you can see, by listed prices. Days and months are those of {zone}."
+    name = str(zone).removeprefix("Etc/")
+    said = f"Of the deployments that you can see, by listed prices. Days and months are those of {name}."
     if spent.unpriced:
         said += f" Without {count(spent.unpriced, 'machine')} whose price is not known."
     if lost:

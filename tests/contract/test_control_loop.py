@@ -20,7 +20,7 @@ from workers.api import Deployments
 from workers.clouds.driver import Driver, DriverError
 from workers.control.advance import Advance
 from workers.control.recording import Recorder
-from workers.control.sweeper import Sweeper
+from workers.control.sweeper import LEDGER_EVERY, Sweeper
 from workers.decision.retry_policy import BOOTS_WITHIN
 from workers.deployment.attempt import Phase
 from workers.deployment.condition import DeploymentStatus, condition_of
@@ -38,6 +38,7 @@ from workers.deployment.events import (
     ReplicaReady,
     WeightsChecked,
 )
+from workers.deployment.ledger import LEDGER
 from workers.deployment.loads import Load, Loads, ReplicaLoad
 from workers.deployment.log import Log
 from workers.machines import BootPhase, Listing, MachineEnd, Presence
@@ -183,6 +184,21 @@ def test_a_deployment_that_is_kept_does_not_end_at_the_first_time(loop):
     loop.settle()
     assert condition_of(loop.state(id_)).status is DeploymentStatus.ENDED
     assert running(loop) == []
+
+
+def test_what_a_worker_of_an_earlier_version_buys_beside_this_sweeper_is_booked(loop):
+    loop.sweeper.complete_ledger()
+    loop.launch()
+    loop.settle()
+    loop.redis.delete(LEDGER)  # the earlier version books nothing
+    loop.now += LEDGER_EVERY
+    loop.sweeper.complete_ledger()
+    [use] = loop.requests.book().uses.values()
+    assert (use.owner.name, use.ended) == ("m", None)
+    booked = loop.redis.xlen(LEDGER)
+    loop.now += LEDGER_EVERY
+    loop.sweeper.complete_ledger()
+    assert loop.redis.xlen(LEDGER) == booked
 
 
 def test_an_answer_that_was_lost_after_the_effect_is_found_and_kept(loop):

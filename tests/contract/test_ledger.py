@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bot.cli import ledger_command
 from tests.builders.events import requested
 from tests.builders.logs import append
 from tests.builders.offers import offer
 from tests.builders.story import Story
+from workers.deployment import ledger_reader
 from workers.deployment import log as log_module
 from workers.deployment.events import ScaleRequested, Version
 from workers.deployment.ledger import LEDGER, fold
@@ -19,6 +21,7 @@ from workers.deployment.ledger_reader import Ledger
 from workers.deployment.log import Log, NameTaken, new_id
 
 NOW = datetime.now(UTC)
+MONTH_AGO = NOW - timedelta(days=30)
 SLOW = Decimal("1.00")
 """USD by which the sum of a machine that runs may grow before the test looks: 8 minutes."""
 
@@ -62,9 +65,9 @@ def test_what_an_earlier_version_did_not_book_is_booked_once(redis):
     append(redis, launched("done", id_="d00000000done").created().wait(minutes=30).gone("ended").ended())
     whole = Ledger(redis).book()
     redis.delete(LEDGER)
-    assert Ledger(redis).complete(Log(redis), NOW) == 5
+    assert Ledger(redis).complete(Log(redis), MONTH_AGO, NOW) == 5
     assert Ledger(redis).book() == whole
-    assert Ledger(redis).complete(Log(redis), NOW) == 0
+    assert Ledger(redis).complete(Log(redis), MONTH_AGO, NOW) == 0
     append(redis, running.wait(minutes=10).gone("ended"))
     assert len([use for use in Ledger(redis).book().uses.values() if use.ended]) == 2
 
@@ -109,3 +112,40 @@ def test_the_command_prints_the_sums_of_each_deployment_and_each_machine_as_csv(
 
 def test_the_command_says_so_if_no_machine_was_used(redis, valkey_url):
     assert ran(valkey_url) == (0, "No machine.\n", "")
+
+
+def test_of_deployments_that_had_the_same_name_each_is_booked(redis):
+    for number in range(3):
+        append(redis, launched(id_=f"d000000fast{number}").created().wait(minutes=30).gone("ended").ended())
+    whole = Ledger(redis).book()
+    redis.delete(LEDGER)
+    assert Ledger(redis).complete(Log(redis), MONTH_AGO, NOW) == 9
+    assert Ledger(redis).book() == whole
+
+
+def test_what_was_read_before_redis_failed_is_not_lost(redis, monkeypatch):
+    append(redis, told := launched().created())
+    whole, ledger, xrange = Ledger(redis).book(), Ledger(redis), redis.xrange
+    reads = iter([True, False])
+
+    def fails_at_the_second(*args, **options):
+        if next(reads, True):
+            return xrange(*args, **options)
+        raise RedisConnectionError
+
+    monkeypatch.setattr(ledger_reader, "BATCH", 1)
+    monkeypatch.setattr(redis, "xrange", fails_at_the_second)
+    with pytest.raises(RedisConnectionError):
+        ledger.book()
+    assert ledger.book() == whole
+    assert whole.total(None, told.now + timedelta(hours=1)) == Decimal("7.20")
+
+
+def test_a_machine_whose_log_is_gone_costs_nothing_from_then_on(redis):
+    append(redis, lost := launched().created())
+    append(redis, launched("other", id_="d0000000other").created())
+    redis.delete(f"mixtral:d:{lost.id}")
+    assert Ledger(redis).complete(Log(redis), MONTH_AGO, NOW) == 1
+    assert Ledger(redis).complete(Log(redis), MONTH_AGO, NOW + timedelta(days=1)) == 0
+    ends = {use.owner.name: use.ended for use in Ledger(redis).book().uses.values()}
+    assert ends == {"fast": NOW, "other": None}

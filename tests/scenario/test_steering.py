@@ -183,7 +183,7 @@ def test_another_model_is_offered_by_its_name_only_if_it_runs_here_and_answers_t
         assert list(elements(first)) == ["Regenerate", "Ask slow"]
         place.robin.press(first, "answer_other_0")
         second = place.answer(ts, "Horseradish.")
-        assert "slow · slow · 1 token" in words(second)
+        assert "\nslow · 1 token" in words(second)
         assert other.asked[0]["messages"] == [{"role": "user", "content": "Name a condiment."}]
         place.settled()
 

@@ -21,7 +21,7 @@ from workers.control.scaling import Autoscaler
 from workers.deployment.attempt import MAY_COST
 from workers.deployment.ledger_reader import Ledger
 from workers.deployment.loads import Loads
-from workers.deployment.log import Log
+from workers.deployment.log import KEPT_AFTER_END, Log
 from workers.deployment.ownership import WorkerIdentity
 from workers.lease import Lease
 from workers.nudges import Nudge
@@ -34,6 +34,12 @@ LEASE = "sweeper"
 
 ANSWERED_WITHIN = 0.3
 """Maximum time that a sweep waits for lists and probes, in seconds. A later sweep processes later answers."""
+
+LEDGER_EVERY = timedelta(minutes=10)
+"""Interval at which the ledger is completed, for workers of an earlier version that run beside this one."""
+
+LEDGER_MARGIN = timedelta(hours=1)
+"""Time before the last completion whose ends are looked at again."""
 
 
 class Sweeper:
@@ -58,6 +64,7 @@ class Sweeper:
         self._lease = Lease(redis, LEASE, control_lease)
         self._every = every
         self._log, self._ledger = log, Ledger(redis)
+        self._completed_at: datetime | None = None
         self._recorder = Recorder(log, environ, clock, WorkerIdentity(installation=installation, host=host))
         self._local = "local" in drivers and bool(host)
         self._leasing = Leasing(self._recorder, drivers, machine_lease)
@@ -81,9 +88,8 @@ class Sweeper:
         while not stop.is_set():
             try:
                 with self._lease.held() as free:
-                    if free:
-                        self.complete_ledger()
                     while free and not stop.is_set() and self._lease.renew():
+                        self.complete_ledger()
                         self.sweep()
                         stop.wait(self._every.total_seconds())
                 if self._local and not free:
@@ -93,8 +99,14 @@ class Sweeper:
             stop.wait(self._every.total_seconds())
 
     def complete_ledger(self) -> None:
-        """Book what workers of an earlier version have bought or ended without booking it."""
-        if added := self._ledger.complete(self._log, self._recorder.now()):
+        """Book, at intervals, what workers of an earlier version have bought or ended without booking it."""
+        now, before = self._recorder.now(), self._completed_at
+        if before is not None and abs(now - before) < LEDGER_EVERY:
+            return
+        since = now - KEPT_AFTER_END if before is None else before - LEDGER_MARGIN
+        added = self._ledger.complete(self._log, since, now)
+        self._completed_at = now
+        if added:
             logger.info("The ledger lacked %d entries that the logs contain; they are booked now.", added)
 
     def sweep_host(self) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,12 +16,13 @@ from workers.deployment.ledger import (
     DeploymentBooked,
     LedgerEntry,
     MachineBooked,
+    MachineClosed,
     decode,
     encode,
     entry_of,
     fold,
 )
-from workers.deployment.log import KEPT_AFTER_END, Log
+from workers.deployment.log import START, Log
 
 _LOG = logging.getLogger(__name__)
 
@@ -41,31 +42,38 @@ class Ledger:
     def book(self) -> Book:
         """The use of every machine so far. Raises RedisError."""
         with self._lock:
-            self._book = fold(self._new_entries(), onto=self._book)
+            while entries := self._redis.xrange(LEDGER, min=self._position, count=BATCH):
+                self._book = fold(_decoded(entries), onto=self._book)
+                self._position = f"({entries[-1][0].decode()}"
             return self._book
 
-    def _new_entries(self) -> Iterator[LedgerEntry]:
-        while entries := self._redis.xrange(LEDGER, min=self._position, count=BATCH):
-            for _, fields in entries:
-                try:
-                    yield decode(fields[b"e"])
-                except MsgspecError:
-                    _LOG.warning("An entry of the ledger is of a newer version, and is left out.")
-            self._position = f"({entries[-1][0].decode()}"
-
-    def complete(self, log: Log, now: datetime) -> int:
+    def complete(self, log: Log, since: datetime, now: datetime) -> int:
         """Book what the logs contain and the ledger does not; return the number of entries.
 
-        An earlier version of a worker books nothing: this is called whenever a process becomes the sweeper. An entry
-        that two processes append has no effect the second time.
+        An earlier version of a worker books nothing: this is called while a process is the sweeper, too. An entry that
+        two processes append has no effect the second time. `since`: the logs of deployments that ended earlier are not
+        read. A machine whose log is gone is closed: nobody would see its end, which its lease brings.
         """
         book, added = self.book(), 0
-        for deployment in {*log.names().values(), *log.past(now - KEPT_AFTER_END).values()}:
-            for entry in _entries(log, deployment):
-                if not _has(book, entry):
-                    self._redis.xadd(LEDGER, {"e": encode(entry)})
-                    added += 1
+        for deployment in {*log.names().values(), *log.ended(since)}:
+            added += sum(self._booked(entry) for entry in _entries(log, deployment) if not _has(book, entry))
+        running = {use.booked.deployment for use in book.uses.values() if use.ended is None}
+        gone = {deployment for deployment in running if log.version(deployment) == START}
+        for deployment, attempt in (key for key, use in book.uses.items() if key[0] in gone and use.ended is None):
+            added += self._booked(MachineClosed(deployment=deployment, attempt=attempt, ended=now))
         return added
+
+    def _booked(self, entry: LedgerEntry) -> int:
+        self._redis.xadd(LEDGER, {"e": encode(entry)})
+        return 1
+
+
+def _decoded(entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> Iterator[LedgerEntry]:
+    for _, fields in entries:
+        try:
+            yield decode(fields[b"e"])
+        except MsgspecError:
+            _LOG.warning("An entry of the ledger is of a newer version, and is left out.")
 
 
 def _entries(log: Log, deployment: DeploymentId) -> Iterator[LedgerEntry]:

@@ -238,8 +238,8 @@ class Log:
         entries = self._redis.zrangebyscore(PAST, since.timestamp(), "+inf")
         return {name: DeploymentId(id_) for name, id_ in (entry.decode().split(" ") for entry in entries)}
 
-    def ended(self, since: datetime, most: int) -> list[DeploymentId]:
-        """The deployments that ended after `since`, newest first: at most `most`, and KEPT_AFTER_END ago."""
+    def ended(self, since: datetime, most: int = -1) -> list[DeploymentId]:
+        """The deployments that ended after `since`, newest first, at most KEPT_AFTER_END ago. `most`: -1 for all."""
         entries = self._redis.zrevrangebyscore(PAST, "+inf", since.timestamp(), start=0, num=most)
         return [DeploymentId(entry.decode().split(" ")[1]) for entry in entries]
 

@@ -19,9 +19,12 @@ from bot.language.command import Ask, Down, Endpoint, Help, Launch, Logs, Plan, 
 from bot.language.grammar import parse
 from bot.language.question import Question
 from bot.slack.facts import ChannelFacts, PersonFacts
+from bot.views import alerts
 from bot.views.amounts import moment
 from tests.fakes.office import Office
 from workers.api import LogsGone
+from workers.deployment.events import EndAnnounced
+from workers.deployment.log import Log, stamp
 from workers.placement.limits import Limits
 
 
@@ -432,3 +435,18 @@ def test_an_end_that_is_almost_now_starts_nothing(office):
     near = (datetime.now(UTC) + timedelta(minutes=5)).time().replace(second=0, microsecond=0)
     assert "less than 30 minutes away" in office.says(Launch(name="fast", until=near))
     assert office.requests.all() == []
+
+
+def test_a_deployment_launched_for_some_hours_is_kept_by_the_button_of_its_announcement_and_once(office, redis):
+    office.says(Launch(name="fast", lasts=timedelta(hours=1)))
+    state = office.requests.get("fast")
+    announced = EndAnnounced(**stamp(state.until - timedelta(minutes=15)), until=state.until)
+    assert Log(redis).append(state.id, state.version, [announced])
+    state = office.requests.get("fast")
+    pressed = alerts.ends(state, announced).blocks[-1]["elements"][0]["value"]
+    seconds = int(pressed.split(" ")[1])
+    caller = Caller(team="T1", channel="C0HERE", user="U1", once="t", response_url="https://respond")
+    for said in ("now ends", "was already kept"):
+        kept = handlers.keep(office.requests.get("fast"), datetime.fromtimestamp(seconds, UTC), caller, office.context)
+        assert said in kept.text
+    assert office.requests.get("fast").until == state.until + alerts.KEPT_FOR

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.prompting.attached import File, Forwarded, Kind, Text, attached, decoded, has_attachments, shown_name
@@ -121,6 +121,7 @@ def characters(turns):
     return sum(len(turn.content) + 5 for turn in turns)
 
 
+@settings(deadline=None)  # a long text is cut many times, and the machine may be busy
 @given(
     st.lists(
         st.builds(str.__mul__, st.text(alphabet="ab 酱\n", max_size=20), st.integers(0, 2000)), min_size=1, max_size=3
