@@ -213,7 +213,9 @@ def take_key(id_: str, caller: Caller, context: CommandContext) -> tuple[DirectR
     taken = _claim(request, caller, context)
     if taken is None:
         hint = code(f"{SLASH} key {request.name} new @YOU")
-        raise CommandError(f"The key was shown already, or the offer has expired. Ask <@{request.asker}> for {hint}.")
+        raise CommandError(
+            f"The key was shown already, or the offer has expired. Ask <@{request.asker}> to type {hint}."
+        )
     _, key = context.deployments.issue_key(state.id, user=request.to, by=request.asker, id_=taken.key)
     return taken, state, key
 
