@@ -182,10 +182,11 @@ def test_another_model_is_offered_by_its_name_only_if_it_runs_here_and_answers_t
         [first] = ours(place, MIXTRAL, ts)
         assert list(elements(first)) == ["Regenerate", "Ask slow"]
         place.robin.press(first, "answer_other_0")
-        second = place.answer(ts, "Horseradish.")
+        place.answer(ts, "Horseradish.")
+        place.settled()
+        [_, second] = ours(place, MIXTRAL, ts)
         assert "\nslow · 1 token" in words(second)
         assert other.asked[0]["messages"] == [{"role": "user", "content": "Name a condiment."}]
-        place.settled()
 
 
 def test_regenerate_of_a_deployment_that_has_ended_says_what_to_do(place, engine):
