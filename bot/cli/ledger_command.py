@@ -41,7 +41,9 @@ def run(environ: Mapping[str, str], out: TextIO, err: TextIO, *, since: datetime
     if as_csv:
         csv.writer(out).writerows([COLUMNS, *(_row(use, since, now) for use in uses)])
     else:
-        Console(file=out, highlight=False, emoji=False).print(_table(uses, since, now) if uses else "No machine.")
+        Console(file=out, highlight=False, emoji=False).print(
+            _table(uses, since, now) if uses else "No machine was used."
+        )
     return 0
 
 

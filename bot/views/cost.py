@@ -38,7 +38,7 @@ def cost(uses: Sequence[Use], span: Span, about: str) -> Message:
         return Message(f"{summary}.", (section(f"{summary}: no machine was used."),))
     blocks = [
         header(f"{span.title}: {usd(total)}"),
-        section(f"{_kinds(used, span)}{f' Only{about}.' if about else ''}"),
+        section(f"{_kinds(used, span)}{f' Only machines{about}.' if about else ''}"),
         *_chart(used, span),
         section(listed(_rows(used, span))),
         context(_said(used, span)),
@@ -79,9 +79,13 @@ def _row(those: Sequence[Use], span: Span) -> str:
 
 def _said(used: Sequence[Use], span: Span) -> str:
     unpriced = sum(use.booked.usd_per_hour is None for use in used)
-    without = f" Without {count(unpriced, 'machine')} whose price is not known." if unpriced else ""
+    without = (
+        f" {count(unpriced, 'machine is', 'machines are')} not counted, because the price is not known."
+        if unpriced
+        else ""
+    )
     return (
-        f"From {moment(span.since)}, of the deployments that you can see, by the prices at their launch. The clouds' "
+        f"From {moment(span.since)}, for the deployments that you can see, at the prices of their launch. The clouds' "
         f"invoices also contain disks, traffic and taxes.{without}"
     )
 

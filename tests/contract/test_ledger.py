@@ -111,7 +111,7 @@ def test_the_command_prints_the_sums_of_each_deployment_and_each_machine_as_csv(
 
 
 def test_the_command_says_so_if_no_machine_was_used(redis, valkey_url):
-    assert ran(valkey_url) == (0, "No machine.\n", "")
+    assert ran(valkey_url) == (0, "No machine was used.\n", "")
 
 
 def test_of_deployments_that_had_the_same_name_each_is_booked(redis):
