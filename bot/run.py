@@ -194,6 +194,7 @@ def context_of(settings: BotSettings, redis: Redis, answers: Answers, channels: 
         settings=ChannelStore(redis),
         drafts=AskDrafts(redis),
         given=GivenAnswers(redis),
+        threads=Threads(redis),
         channels=channels,
         admins=settings.admins,
         sight=sight,

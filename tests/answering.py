@@ -64,6 +64,7 @@ class Line:
             settings=ChannelStore(redis),
             drafts=AskDrafts(redis),
             given=GivenAnswers(redis),
+            threads=Threads(redis),
             channels=SlackChannels(slack_of(settings, redis), redis),
             admins=(),
             sight=sight,

@@ -18,7 +18,7 @@ from workers.deployment.state import Deployment
 logger = logging.getLogger(__name__)
 
 NEWS_FOR = timedelta(minutes=10)
-"""Maximum age at which a scaling or an end is still posted: a follower may start long after the event."""
+"""Maximum age at which what a person did is still posted: a follower may start long after the event."""
 
 UNDELIVERED = "refused"
 """Recorded in place of the ts of an alert that both the channel and the launcher's direct messages refused."""
@@ -51,13 +51,16 @@ class CardAlerts:
             self._say_outage(state, record, direct=direct)
         elif state.ended and state.ended.failed:
             self.say(state, record, alerts.FAILED, alerts.failed(state), direct=direct)
-        elif state.ended and self._now() - state.ended.at < NEWS_FOR:
+        elif state.ended and (state.stopped_by == "" or self._now() - state.ended.at < NEWS_FOR):
             self.say(state, record, alerts.ENDED, alerts.ended(state, self._now()), direct=direct)
         elif awaits_decision(state):
             self.say(state, record, alerts.dry_kind(state), alerts.dry(state), direct=direct)
         announced = state.end_announced
         if announced is not None and announced.until == state.until and not is_ending(state):
             self.say(state, record, alerts.ends_kind(announced), alerts.ends(state, announced), direct=direct)
+        kept = state.kept
+        if kept is not None and not is_ending(state) and self._now() - kept.at < NEWS_FOR:
+            self.say(state, record, alerts.kept_kind(kept), alerts.kept(state, kept), direct=direct)
         if not state.ended:
             self._say_contact(state, record, direct=direct)
         moved = state.scaled

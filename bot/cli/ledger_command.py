@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from bot.views.amounts import CENT
+from bot.views.amounts import CENT, count
 from workers.deployment.ledger import Use
 from workers.deployment.ledger_reader import Ledger
 from workers.run import connect
@@ -41,9 +41,12 @@ def run(environ: Mapping[str, str], out: TextIO, err: TextIO, *, since: datetime
     if as_csv:
         csv.writer(out).writerows([COLUMNS, *(_row(use, since, now) for use in uses)])
     else:
-        Console(file=out, highlight=False, emoji=False).print(
-            _table(uses, since, now) if uses else "No machine was used."
-        )
+        console = Console(file=out, highlight=False, emoji=False)
+        console.print(_table(uses, since, now) if uses else "No machine was used.")
+        if unpriced := sum(use.booked.usd_per_hour is None for use in uses):
+            console.print(
+                f"{count(unpriced, 'machine is', 'machines are')} not counted, because the price is not known."
+            )
     return 0
 
 

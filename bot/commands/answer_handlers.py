@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError
 from bot.language.command import SLASH
-from bot.language.question import QuestionKey
+from bot.language.question import Question, QuestionKey
 from bot.prompting.given_answers import GivenAnswer
 from bot.slack.message import Message
 from bot.views.escape import escape
@@ -14,6 +14,10 @@ from workers.deployment.events import DeploymentId
 from workers.deployment.state import Deployment
 
 TOO_OLD = "The buttons of this answer no longer work: the bot keeps what they need for 7 days. Ask the question again."
+FORGOTTEN = (
+    "This question is about another message, whose text the bot keeps for an hour only, so it was not asked again. "
+    "Choose *Ask a model about this* in the menu of that message."
+)
 
 
 def regenerate(key: str, caller: Caller, context: CommandContext) -> Message:
@@ -93,7 +97,14 @@ def _ask(answer: GivenAnswer, state: Deployment, caller: Caller, context: Comman
         chosen=True,
         replaces=question.key,
     )
+    if question.about is not None and not _is_remembered(again, context):
+        raise CommandError(FORGOTTEN)
     name = escape(state.name)
     if not context.answers.ask(again):
-        return Message(text=f"*{name}* was already asked this again (see the thread), or the question was deleted.")
+        raise CommandError(f"*{name}* was already asked this again (see the thread), or the question was deleted.")
     return Message(text=f"Asked *{name}*. The answer follows in the thread.")
+
+
+def _is_remembered(question: Question, context: CommandContext) -> bool:
+    """Whether the text of a question about a message is still in Redis: no message shows it whole."""
+    return question.message_ts in context.threads.recall(question.channel, question.thread_ts or "").prompts

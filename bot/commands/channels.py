@@ -48,7 +48,7 @@ class SlackChannels:
         Slack reports whether typical users may post, and not whether the bot may: that is tried by a message that only
         `user` sees.
         """
-        facts = self.directory.channel(channel)
+        facts = self.directory.channel(channel, newest=True)
         if facts is None:
             return ""
         if not facts.is_joined:
@@ -68,7 +68,7 @@ class SlackChannels:
 
     def readers(self, channel: str) -> tuple[str, ...]:
         """The other companies that read a channel, each as `Acme (T0ACME)`, or as its id alone."""
-        facts = self.directory.channel(channel)
+        facts = self.directory.channel(channel, newest=True)
         if facts is None or not facts.is_shared:
             return ()
         teams = facts.other_teams

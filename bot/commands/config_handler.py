@@ -61,7 +61,8 @@ def change(channel: str, wanted: ChannelSettings, caller: Caller, context: Comma
     if not may_configure(channel, caller, context):
         raise CommandError(f"{_who(context)} can change these settings. Nothing was changed.")
     before, after = context.settings.of(channel, caller.user), replace(wanted, changed_by=caller.user)
-    if after.default not in (None, before.default, *askable_here(replace(caller, channel=channel), context)):
+    is_new = after.default not in (None, before.default)
+    if is_new and after.default not in askable_here(replace(caller, channel=channel), context):
         raise CommandError(f"{after.default} has ended, or not everyone here may ask it. Choose another deployment.")
     said = channel_config.announcement(before, after, channel, caller.user)
     if said is not None:

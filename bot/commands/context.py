@@ -14,6 +14,7 @@ from bot.language.question import Question, QuestionKey
 from bot.prompting.ask_drafts import AskDrafts
 from bot.prompting.channel_store import ChannelStore
 from bot.prompting.given_answers import GivenAnswers
+from bot.prompting.store import Threads
 from bot.slack.message import JSON
 from workers.api import Deployments
 from workers.deployment.events import DeploymentId
@@ -73,6 +74,7 @@ class CommandContext(Struct, frozen=True, kw_only=True):
     """Returns the source and age of the prices, as text."""
     answers: Answers
     given: GivenAnswers
+    threads: Threads
     settings: ChannelStore
     """What people have set for each channel."""
     drafts: AskDrafts

@@ -1,31 +1,36 @@
 """`/mixtral cost`: what the machines of the deployments that the caller may see have cost."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta, tzinfo
 from typing import assert_never
 
 from bot.commands.context import Caller, CommandContext
-from bot.commands.visibility import Viewer
+from bot.commands.visibility import Viewer, has_key
 from bot.language.command import Cost, Period
 from bot.slack.message import Message
 from bot.views import cost as cost_view
 from bot.views.escape import escape
 from bot.views.words import user
 from workers.deployment.ledger import Use
+from workers.deployment.log import KEPT_AFTER_END
+from workers.deployment.state import Deployment
 
 
 def cost(command: Cost, caller: Caller, context: CommandContext) -> Message:
     """The reply, which only the caller sees. Raises RedisError."""
-    zone = context.sight.zone(caller.user)
-    uses = [use for use in context.deployments.book().uses.values() if _is_meant(use, command)]
-    seen = seen_by(caller.viewer, uses, context)
-    return cost_view.cost(seen, span_of(command.period, context.now(), zone), _about(command))
+    span = span_of(command.period, context.now(), context.sight.zone(caller.user))
+    meant = [use for use in context.deployments.book().uses.values() if _is_meant(use, command)]
+    used = [use for use in meant if use.seconds(span.since, span.until)]
+    since = max(span.since, context.now() - KEPT_AFTER_END)
+    states = (*context.deployments.all(), *context.deployments.ended(since))
+    return cost_view.cost(seen_by(caller.viewer, used, states, context), span, _about(command))
 
 
-def seen_by(viewer: Viewer, uses: Collection[Use], context: CommandContext) -> list[Use]:
-    """The uses of machines that the person may see."""
+def seen_by(viewer: Viewer, uses: Collection[Use], states: Iterable[Deployment], context: CommandContext) -> list[Use]:
+    """The uses of machines that the person may see: also of those `states` to which they have a key."""
+    keyed = {state.id for state in states if has_key(viewer, state)}
     readable = {at: _sees(at, viewer, context) for at in {_place(use) for use in uses}}
-    return [use for use in uses if readable[_place(use)]]
+    return [use for use in uses if use.booked.deployment in keyed or readable[_place(use)]]
 
 
 def span_of(period: Period, now: datetime, zone: tzinfo) -> cost_view.Span:

@@ -1,10 +1,12 @@
 """The launch form: what it offers and costs now, and the launch when it is submitted."""
 
 import json
+import logging
 import time
 from collections.abc import Sequence
 
 from msgspec.structs import replace
+from redis.exceptions import RedisError
 
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, NotShown, WrongInput
@@ -20,15 +22,20 @@ from bot.language.values import InvalidValue, is_secret
 from bot.slack.message import JSON, NOTHING, Message
 from bot.views import help as help_view
 from bot.views import launch_form as view
-from bot.views.escape import inert
+from bot.views.escape import escape, inert
 from bot.views.launch_form import Entered, Offered
 from bot.views.price_now import from_price, price_now
 from recipes.replicas import bounds
 from recipes.schema import Recipe, RecipeError
+from workers.errors import WorkersError
 from workers.placement.limits import NO_LIMITS
+
+_LOG = logging.getLogger(__name__)
 
 PRICED_WITHIN = 1.0
 """Time in seconds for the prices of all recipes: the form has to open within three seconds of the press."""
+
+NO_PRICE = "The price is not known now, because Redis does not respond. Your entries are kept: change one in a minute."
 
 
 def opened_by_command(caller: Caller, context: CommandContext) -> Message:
@@ -60,9 +67,17 @@ def first_view(command: Launch, caller: Caller, context: CommandContext, *, home
 
 
 def next_view(shown: JSON, context: CommandContext) -> JSON:
-    """The form after a change, with the price of its present values. Raises CommandError, RecipeError."""
+    """The form after a change, with the price of its present values, or why that is not known."""
     opened_in, asks = _metadata(shown)
-    return _view(read(_values(shown)), context, opened_in=opened_in, asks=asks)
+    try:
+        return _view(read(_values(shown)), context, opened_in=opened_in, asks=asks)
+    except CommandError as error:
+        return view.repriced(shown, error.sentence)
+    except (WorkersError, RecipeError) as error:
+        return view.repriced(shown, escape(str(error)))
+    except RedisError as error:
+        _LOG.warning("Redis does not answer: %s", error)
+        return view.repriced(shown, NO_PRICE)
 
 
 def submitted(shown: JSON, caller: Caller, context: CommandContext) -> Message:
@@ -93,8 +108,13 @@ def _check_reads(channel: str, caller: Caller, context: CommandContext, *, asks:
     """Raises CommandError unless the person is a member of the channel, which a forged payload may name."""
     if context.sight.is_member(Viewer(user=caller.user, channel=channel, outside=caller.outside)):
         return
-    sentence = "Nothing was started: you are not in this channel, or the bot is not. Choose one that both are in."
-    raise WrongInput(view.CHANNEL, sentence) if asks else CommandError(sentence)
+    if asks:
+        sentence = "Nothing was started: you are not in this channel, or the bot is not. Choose one that both are in."
+        raise WrongInput(view.CHANNEL, sentence)
+    raise CommandError(
+        "Nothing was started: Slack does not report that you and the bot are both in this channel. Invite the bot with "
+        "`/invite @mixtral`, and press Launch again in ten seconds."
+    )
 
 
 def _view(entered: Entered, context: CommandContext, *, opened_in: str, asks: bool) -> JSON:
@@ -109,6 +129,7 @@ def _view(entered: Entered, context: CommandContext, *, opened_in: str, asks: bo
         gpus=tuple(dict.fromkeys(str(a) for r in recipe.resources for a in r.accelerators)),
         clouds=sorted({rung.offer.cloud for rung in rungs if rung.usable}),
         variables=[name for name in missing if not is_secret(name)],
+        given=[name for name in entered.variables if name not in missing and not is_secret(name)],
         secrets=[name for name in missing if is_secret(name)],
         price=_price(entered, recipe, context),
     )

@@ -51,7 +51,10 @@ def end_of(launch: Launch, now: datetime, zone: tzinfo) -> datetime | None:
     if launch.until is None:
         return None
     at = _next(launch.until, now, zone) if isinstance(launch.until, time) else launch.until.replace(tzinfo=zone)
-    end = at.astimezone(UTC)
+    try:
+        end = at.astimezone(UTC)
+    except OverflowError as error:
+        raise InvalidValue(f"--until {written(launch.until)} does not exist. Give another time.") from error
     if end - now < SHORTEST:
         raise InvalidValue(f"--until {written(launch.until)} is less than 30 minutes away, or over. Give a later time.")
     if end - now > LONGEST:

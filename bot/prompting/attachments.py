@@ -3,7 +3,8 @@
 import base64
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import assert_never
 
@@ -21,6 +22,8 @@ IMAGE_BYTES = 5_000_000
 """Maximum size of an image."""
 ALL_BYTES = 12_000_000
 """Maximum size of all files that are read for one question."""
+MEMORY_BYTES = 60_000_000
+"""Maximum size of the files that one process holds for all its answers. Encoded, each byte takes four."""
 FILES = 10
 """Maximum number of files that are read for one question."""
 WITHIN = timedelta(seconds=30)
@@ -38,6 +41,7 @@ UNREADABLE = (
 """Stands for the attachments of a message that cannot be read."""
 
 _LATE = f"Slack did not send it within {WITHIN.total_seconds():.0f} s; ask again"
+_BUSY = "the bot reads too many other files at the moment; ask again in a minute"
 _BINARY = "it is neither a text nor an image that models read (PNG, JPEG, GIF, WebP); paste its text"
 _MANY = f"at most {FILES} files are read for a question; ask about the others by themselves"
 _TOGETHER = "all files together are too large; ask about it by itself"
@@ -52,25 +56,54 @@ class Read(Struct, frozen=True, kw_only=True):
     """What was not read of the messages after the last answer: the others were named below an earlier one."""
 
 
+class _Memory:
+    """The room for files in the memory of this process, of all answers together. Safe to use from several threads."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+        self._changed = threading.Condition()
+
+    def take(self, size: int, is_wanted: Callable[[], bool]) -> None:
+        """Wait for room, and take it. Raises DownloadAbandoned."""
+        with self._changed:
+            while self._left < size:
+                if not is_wanted():
+                    raise DownloadAbandoned
+                self._changed.wait(_HEED_EVERY)
+            self._left -= size
+
+    def give(self, size: int) -> None:
+        with self._changed:
+            self._left += size
+            self._changed.notify_all()
+
+
 class Attachments:
     """Safe to use from several threads."""
 
-    def __init__(self, files: SlackFiles, *, within: timedelta = WITHIN) -> None:
+    def __init__(self, files: SlackFiles, *, within: timedelta = WITHIN, memory: int = MEMORY_BYTES) -> None:
+        """`memory`: maximum size of the files that this process holds, in bytes."""
         self._files, self._within = files, within
+        self._memory = _Memory(memory)
 
-    def read(self, messages: Sequence[Turn], checks: Sequence[Callable[[], None]], *, images: int, name: str) -> Read:
+    @contextmanager
+    def read(
+        self, messages: Sequence[Turn], checks: Sequence[Callable[[], None]], *, images: int, name: str
+    ) -> Iterator[Read]:
         """Read what is attached to these messages, the last of which is the question, the newest ones first.
 
         `checks` raise if the answer is not to be written any more. `images`: how many the model takes. `name`: of the
-        deployment, for the sentences.
+        deployment, for the sentences. Other answers wait for the memory of the files until the end of the context.
         """
-        reading = _Reading(self._files, images, name)
-        if any(message.attached for message in messages):
-            self._await(reading, messages, checks)
-        whole = [reading.read.get(at, message) for at, message in enumerate(messages)]
-        first = news(messages)
-        left = [out for at in range(first, len(messages)) for out in reading.left.get(at, ())]
-        return Read(said=whole[:-1], question=whole[-1], left_out=left)
+        reading = _Reading(self._files, self._memory, images, name)
+        try:
+            if any(message.attached for message in messages):
+                self._await(reading, messages, checks)
+            whole, left = zip(*(reading.of(at, message) for at, message in enumerate(messages)), strict=True)
+            new = [out for each in left[news(messages) :] for out in each]
+            yield Read(said=whole[:-1], question=whole[-1], left_out=new)
+        finally:
+            reading.release()
 
     def _await(self, reading: "_Reading", messages: Sequence[Turn], checks: Sequence[Callable[[], None]]) -> None:
         """Read in a thread of its own: a download that is not wanted any more ends with its connection."""
@@ -83,59 +116,65 @@ class Attachments:
                 if time.monotonic() > until:
                     break
         finally:
-            reading.end(messages)
+            reading.end()
 
 
 class _Reading:
     """One conversation being read."""
 
-    def __init__(self, files: SlackFiles, images: int, name: str) -> None:
-        self._files, self._takes, self._images, self._name = files, images, images, name
-        self._wanted = True
+    def __init__(self, files: SlackFiles, memory: _Memory, images: int, name: str) -> None:
+        self._files, self._memory, self._takes, self._images, self._name = files, memory, images, images, name
+        self._wanted, self._waits = True, False
         self._lock = threading.Lock()
-        self._left_files, self._left_bytes = FILES, ALL_BYTES
+        self._left_files, self._left_bytes, self._taken = FILES, ALL_BYTES, 0
+        self._found: dict[int, list[Text | Image | LeftOut]] = {}
         self.done = threading.Event()
-        self.read: dict[int, Turn] = {}
-        self.left: dict[int, list[LeftOut]] = {}
 
     def run(self, messages: Sequence[Turn]) -> None:
         try:
             for at in reversed(range(len(messages))):
-                if messages[at].attached:
-                    self._message(at, messages[at])
+                for each in messages[at].attached:
+                    self._keep(at, self._one_or_why(each))
         except DownloadAbandoned:
             pass
         finally:
             self.done.set()
 
-    def end(self, messages: Sequence[Turn]) -> None:
-        """Stop reading. What was not read is left out."""
+    def end(self) -> None:
+        """Stop reading. What was not read by now is left out."""
         with self._lock:
             self._wanted = False
-            for at, message in enumerate(messages):
-                if message.attached and at not in self.read:
-                    names = [_shown(file) for file in message.attached if isinstance(file, File)]
-                    self.read[at] = replace(message, unread=tuple(names))
-                    self.left[at] = [LeftOut(name, _LATE) for name in names]
 
-    def _message(self, at: int, message: Turn) -> None:
-        texts: list[Text] = []
-        images: list[Image] = []
-        left: list[LeftOut] = []
-        for each in message.attached:
-            try:
-                match self._one(each):
-                    case Text() as text:
-                        texts.append(text)
-                    case Image() as image:
-                        images.append(image)
-            except NoFile as why:
-                left.append(LeftOut(_shown(each), str(why)))
-        unread = tuple(each.name for each in left)
+    def release(self) -> None:
+        """Return the memory of what was read."""
+        self.end()
+        self._memory.give(self._taken)
+
+    def of(self, at: int, message: Turn) -> tuple[Turn, list[LeftOut]]:
+        """Return a message with what was read of it, and the rest."""
+        found = self._found.get(at, [])
+        all_ = [*found, *map(self._unread, message.attached[len(found) :])]
+        left = [each for each in all_ if isinstance(each, LeftOut)]
+        texts = tuple(each for each in all_ if isinstance(each, Text))
+        images = tuple(each for each in all_ if isinstance(each, Image))
+        return replace(message, texts=texts, images=images, unread=tuple(each.name for each in left)), left
+
+    def _unread(self, each: File | Forwarded) -> Text | LeftOut:
+        if isinstance(each, Forwarded):
+            return text_of(each)  # nothing of it is downloaded
+        return LeftOut(_shown(each), each.gone or (_BUSY if self._waits else _LATE))
+
+    def _keep(self, at: int, found: Text | Image | LeftOut) -> None:
         with self._lock:
-            if self._wanted:
-                self.read[at] = replace(message, texts=tuple(texts), images=tuple(images), unread=unread)
-                self.left[at] = left
+            if not self._wanted:
+                raise DownloadAbandoned
+            self._found.setdefault(at, []).append(found)
+
+    def _one_or_why(self, each: File | Forwarded) -> Text | Image | LeftOut:
+        try:
+            return self._one(each)
+        except NoFile as why:
+            return LeftOut(_shown(each), str(why))
 
     def _one(self, each: File | Forwarded) -> Text | Image:
         """Raises NoFile, DownloadAbandoned."""
@@ -175,12 +214,24 @@ class _Reading:
             raise NoFile(_TOGETHER)
         self._left_files -= 1
         limit = min(limit, self._left_bytes)
+        self._take(min(file.size or limit, limit))
         is_page = file.mimetype == "text/html"
         content = self._files.read(
             file.url, limit=limit, size=file.size, is_page=is_page, is_wanted=lambda: self._wanted
         )
         self._left_bytes -= len(content)
         return content
+
+    def _take(self, size: int) -> None:
+        self._waits = True
+        self._memory.take(size, lambda: self._wanted)
+        self._waits = False
+        with self._lock:
+            if self._wanted:
+                self._taken += size
+                return
+        self._memory.give(size)
+        raise DownloadAbandoned
 
 
 def _shown(each: File | Forwarded) -> str:

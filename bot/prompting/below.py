@@ -25,6 +25,11 @@ class BelowAnswers:
     def __init__(self, given: GivenAnswers, askable: OtherDeployments) -> None:
         self._given, self._askable = given, askable
 
+    def answerer(self, question: Question) -> DeploymentId | None:
+        """Return the deployment whose own answer is asked for again. Everyone who can read the answer may do that."""
+        given = self._given.get(question.replaces) if question.replaces else None
+        return given.deployment if given is not None and given.name == question.deployment else None
+
     def of(self, asked: Asked, deployment: Deployment, end: Outcome) -> Below:
         """Keep what the buttons need, and return what stands below the answer."""
         question = asked.question

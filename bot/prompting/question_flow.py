@@ -10,17 +10,17 @@ from msgspec.structs import replace
 
 from bot.language.question import Asked, Question, QuestionKey
 from bot.language.quoted_message import about
-from bot.prompting.attached import attached
-from bot.prompting.attachments import UNREADABLE, Attachments
+from bot.prompting.attachments import Attachments
 from bot.prompting.below import STOPPED, BelowAnswers
 from bot.prompting.channel_store import ChannelStore
-from bot.prompting.conversation import ANSWER_EVENT, Remembered, Turn, from_memory, prompt_at, turns
+from bot.prompting.conversation import ANSWER_EVENT, Remembered
 from bot.prompting.endings import Endings
 from bot.prompting.engine import EngineEndpoint
 from bot.prompting.given_answers import GivenAnswers
 from bot.prompting.notices import QuestionNotices
+from bot.prompting.question_threads import QuestionThreads
 from bot.prompting.reply import OpenAnswers, Reply
-from bot.prompting.resumption import metadata, orphans
+from bot.prompting.resumption import metadata
 from bot.prompting.routing import AnswersNow, HasEnded, HasToWait, NotRouted, RoutedTo, address, availability, route
 from bot.prompting.sessions import Sessions
 from bot.prompting.store import Questions, Threads
@@ -29,9 +29,6 @@ from bot.prompting.way import AnswerPlace
 from bot.prompting.withdrawal import Why, Withdrawal, Withdrawals, Withdrawn
 from bot.prompting.writing import NoReplicaReady, Writing
 from bot.slack.calls import SlackCalls
-from bot.slack.failures import SlackFailed
-from bot.slack.message import Identity
-from bot.slack.reading import whole_thread
 from bot.views.answer import growing
 from bot.views.answer_choice import choice
 from workers.api import Deployments
@@ -49,8 +46,8 @@ _VANISHED = (
 )
 
 _NO_MESSAGE = (
-    "The question was not asked again: its message is gone, or it is about another message, which the bot keeps for an "
-    "hour only. Ask it again."
+    "The question was not asked again: its message is gone, or shows only a part of the question. The bot keeps a long "
+    "question of a command, and one about another message, for an hour. Ask it again."
 )
 
 
@@ -91,6 +88,7 @@ class QuestionFlow:
         self._writing = Writing(http, slack.stopping)
         self._attachments = Attachments(slack.files)
         self._sessions = Sessions(slack)
+        self._reading = QuestionThreads(slack, questions, threads)
         self.withdrawals = Withdrawals()
         self.endings = Endings(
             slack,
@@ -98,7 +96,7 @@ class QuestionFlow:
             threads=threads,
             notices=self._notices,
             sessions=self._sessions,
-            orphans=self._orphans,
+            orphans=self._reading.orphans,
         )
 
     def close(self) -> None:
@@ -141,6 +139,7 @@ class QuestionFlow:
         if asked is not None:
             if not asked.over:
                 blocks = choice(sentence, asked.question, choices, prompt).blocks if choices else ()
+                self.endings.without_stop(asked)
                 self._notices.privately(asked, sentence, blocks)
             self.endings.end(asked)
 
@@ -148,30 +147,25 @@ class QuestionFlow:
         question = asked.question
         before = self._threads.recall(question.channel, question.thread_ts) if question.thread_ts else Remembered()
         default = self._settings.of(question.channel, question.user).default
-        running = self._askable.running(question, before.deployment, default)
+        running = self._askable.running(question, self._below.answerer(question) or before.deployment, default)
         if question.replaces:
-            question = replace(question, text=self._text(question, before, [d.name for d in running]))
+            question = replace(question, text=self._reading.text(question, before, [d.name for d in running]))
             if not question.text and not question.attached:
-                self.explain(question.key, _NO_MESSAGE)
+                self._not_routed(question, NotRouted(sentence=_NO_MESSAGE))
                 return None
         to = route(question, running, before.deployment, self._askable.ended(question, default), default)
         match to:
             case NotRouted():
-                self.explain(question.key, to.sentence, to.choices, to.prompt)
+                self._not_routed(question, to)
                 return None
             case RoutedTo():
                 prompt = to.prompt if question.replaces else about(to.prompt, question.about)
                 return self._stored(replace(asked, deployment=to.deployment.id, prompt=prompt))
 
-    def _text(self, question: Question, remembered: Remembered, names: Sequence[str]) -> str:
-        """Return the text of a question that a button asks again, which its message asks or shows.
-
-        Empty if the message is gone, or if the question is about another message, which is kept for an hour.
-        """
-        if question.about is not None:
-            return remembered.prompts.get(question.message_ts or "", "")
-        thread = whole_thread(self._slack, question.channel, question.thread_ts or "")
-        return prompt_at(question.message_ts or "", thread or (), remembered, self._ourselves(), names)
+    def _not_routed(self, question: Question, to: NotRouted) -> None:
+        self.explain(question.key, to.sentence, to.choices, to.prompt)
+        if question.replaces:
+            self._questions.forget(question.key)
 
     def _placed(self, asked: Asked, deployment: Deployment | None) -> Asked:
         question = asked.question
@@ -198,11 +192,12 @@ class QuestionFlow:
         question, thread = asked.question, asked.thread or ""
         key = self._deployments.own_key(deployment.id)
         if key is None:
+            self.endings.without_stop(asked)
             self._notices.over(asked, _VANISHED)
             self.endings.end(asked)
             return
         if asked.tries:
-            asked = replace(asked, begun=(*asked.begun, *self._orphans(asked)))
+            asked = replace(asked, begun=(*asked.begun, *self._reading.orphans(asked)))
         asked = self._stored(replace(asked, tries=asked.tries + 1))
         self._sessions.begin(question.channel, thread)
         if asked.notice is not None and self._notices.withdraw(asked, f"{deployment.name} is ready."):
@@ -234,7 +229,7 @@ class QuestionFlow:
             starting=written.starting,
             began=written.add,
             removed=written.remove,
-            lost=lambda: self._orphans(written.asked),
+            lost=lambda: self._reading.orphans(written.asked),
             is_alone=lambda: not self.endings.is_continued(asked),
         )
         reply = Reply(
@@ -249,21 +244,22 @@ class QuestionFlow:
             growing=growing(question.key),
         )
         with reply:
-            said, settings = self._said(asked, deployment), self._settings.of(question.channel, question.user)
+            said, settings = (
+                self._reading.said(asked, deployment.name),
+                self._settings.of(question.channel, question.user),
+            )
             try:
-                images = self._writing.images_at_once(deployment.id)
-                read = self._attachments.read(
-                    said, (withdrawal.check, self._writing.check), images=images, name=deployment.name
-                )
-                end = self._writing.write(
-                    deployment.id,
-                    self._addresses(deployment, key),
-                    read.said,
-                    read.question,
-                    reply,
-                    settings=settings,
-                    left_out=read.left_out,
-                )
+                images, checks = self._writing.images_at_once(deployment.id), (withdrawal.check, self._writing.check)
+                with self._attachments.read(said, checks, images=images, name=deployment.name) as read:
+                    end = self._writing.write(
+                        deployment.id,
+                        self._addresses(deployment, key),
+                        read.said,
+                        read.question,
+                        reply,
+                        settings=settings,
+                        left_out=read.left_out,
+                    )
                 reply.finish(end.text, closing=end.closing, below=self._below.of(asked, deployment, end))
             except Withdrawn as withdrawn:
                 is_stopped = withdrawn.why is Why.STOPPED
@@ -281,51 +277,9 @@ class QuestionFlow:
 
         return look
 
-    def _said(self, asked: Asked, deployment: Deployment) -> list[Turn]:
-        """Return the messages of the thread up to the question, which is the last one."""
-        question, root = asked.question, asked.thread or ""
-        remembered = self._threads.recall(question.channel, root)
-        asks = Turn(role="user", content=asked.prompt)
-        source_ts = _ts_with_attachments(question)
-        if question.thread_ts is None and source_ts is None:
-            return [asks]
-        thread = whole_thread(self._slack, question.channel, root)
-        said = turns(
-            thread if thread is not None else from_memory(remembered),
-            before=question.message_ts,
-            remembered=remembered,
-            ourselves=self._ourselves(),
-            names=[deployment.name],
-        )
-        if source_ts is None:
-            return [*said, asks]
-        own = next((message for message in thread or () if message["ts"] == source_ts), None)
-        return [*said, replace(asks, attached=UNREADABLE if own is None else attached(own))]
-
-    def _orphans(self, asked: Asked) -> tuple[str, ...]:
-        question, root = asked.question, asked.thread or ""
-        # Read in this order: each message of the thread is then in `others` or in `remembered`, if it is recorded.
-        thread = whole_thread(self._slack, question.channel, root) or []
-        others = self._questions.all()
-        remembered = self._threads.recall(question.channel, root)
-        return orphans(thread, asked, others, self._ourselves(), remembered)
-
-    def _ourselves(self) -> Identity:
-        try:
-            return self._slack.identity()
-        except SlackFailed:
-            return Identity()
-
     def _stored(self, asked: Asked) -> Asked:
         self._questions.put(asked)
         return asked
-
-
-def _ts_with_attachments(question: Question) -> str | None:
-    """Return the ts of the message whose attachments belong to the question; None if there are none."""
-    if question.about is not None and question.about.files and not question.about.channel:
-        return question.about.ts
-    return question.message_ts if question.attached else None
 
 
 class _Written:

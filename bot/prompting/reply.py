@@ -148,10 +148,8 @@ class Reply:
 
         Raises SlackRefused if Slack accepts no message here.
         """
-        now, every = (
-            self._clock(),
-            max(pacing.THINKING_EVERY, pacing.interval(pacing.UPDATED, self._open.count(Updated))),
-        )
+        now, open_answers = self._clock(), self._open.count(type(self._way))
+        every = max(pacing.THINKING_EVERY, pacing.interval(pacing.UPDATED, open_answers))
         is_due = self._thought_at is None or now - self._thought_at >= every.total_seconds()
         if seconds < pacing.THINKING_SHOWN_AFTER.total_seconds() or now < self._not_before or not is_due:
             return

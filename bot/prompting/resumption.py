@@ -1,6 +1,8 @@
 """PURE: finds messages of a process that died before it recorded them."""
 
+import math
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from bot.language.question import Asked, QuestionKey
@@ -9,6 +11,10 @@ from bot.slack.message import JSON, Identity, bears
 
 NOTICE_EVENT = "mixtral_notice"
 """The event type in the metadata of the bot's other messages in a thread."""
+
+
+CLOCKS_DIFFER = timedelta(minutes=1)
+"""Maximum difference between the clocks of Slack and the bot."""
 
 
 def metadata(event: str, key: QuestionKey, replaces: QuestionKey | None = None) -> JSON:
@@ -28,8 +34,8 @@ def orphans(
     """Return the ts of each message of an answer to this question that is not recorded, oldest first.
 
     A stream has no metadata until it ends. If this question was starting a stream, an unmarked and unrecorded message
-    of the bot is that stream, unless another question of the thread was starting one too. `others` and `known` must be
-    read after the thread.
+    of the bot is that stream, unless it is older, or another question of the thread was starting one too. `others` and
+    `known` must be read after the thread.
     """
     root = asked.thread or ""
     claimed = {*known.answers, *known.prompts, root, *asked.begun, asked.notice or ""}
@@ -37,7 +43,7 @@ def orphans(
     claimed.update(ts for other in beside for ts in (*other.begun, other.notice or ""))
     starting = (asked.question.channel, root)
     certain = not any(o.starting and (o.question.channel, o.thread) == starting for o in beside)
-    unmarked = asked.starting is not None and certain
+    began = (asked.starting - CLOCKS_DIFFER).timestamp() if asked.starting is not None and certain else math.inf
     after = float(asked.question.message_ts or asked.thread or 0)
     found = [
         str(m["ts"])
@@ -47,7 +53,7 @@ def orphans(
         and _ours(m, ourselves)
         and (
             bears(m, metadata(ANSWER_EVENT, asked.question.key))
-            or (unmarked and not (m.get("metadata") or {}).get("event_type"))
+            or (float(m["ts"]) > began and not (m.get("metadata") or {}).get("event_type"))
         )
     ]
     return tuple(sorted(found, key=float))

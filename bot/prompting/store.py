@@ -30,6 +30,9 @@ WITHDRAWN_FOR = timedelta(days=1)
 THREADS_KEPT = timedelta(days=7)
 """Time after the last answer for which the bot answers in a thread without a mention, and prefers its deployment."""
 
+CLOCKS_DIFFER = 2.0
+"""Maximum difference in seconds between the clocks of Slack and the bot that a Stop takes into account."""
+
 TEXTS_KEPT = timedelta(hours=1)
 """Time for which Redis holds the prompts and answers of a thread after the last answer. After that, the thread is read
 from Slack."""
@@ -59,6 +62,10 @@ class Questions:
         keys = [_asked(question.key), QUESTIONS, _asked(question.unedited)]
         return bool(self._add(keys, [_KEPT, question.key, _encode(asked)]))
 
+    def forget(self, key: QuestionKey) -> None:
+        """Accept a question again that was not asked: its button still stands."""
+        self._redis.delete(_asked(key))
+
     def claim(self, key: QuestionKey) -> bool:
         """Note that a message was reported; False if it was before, also as a question.
 
@@ -75,7 +82,7 @@ class Questions:
         keys = [
             asked.question.key
             for asked in self.all()
-            if thread_of(asked) == (channel, thread) and float(asked.question.message_ts or thread) < float(before)
+            if thread_of(asked) == (channel, thread) and _asked_at(asked, thread) < float(before)
         ]
         for key in keys:
             self.withdraw(key, Why.STOPPED)
@@ -203,6 +210,13 @@ def thread_of(asked: Asked) -> tuple[str, str]:
     """Return the channel and the root of a question's thread; an empty root if it has none yet."""
     question = asked.question
     return question.channel, asked.thread or question.thread_ts or question.message_ts or ""
+
+
+def _asked_at(asked: Asked, thread: str) -> float:
+    """Return when a question was asked, in Unix seconds; one that a button asks again later than its message."""
+    if asked.question.replaces:
+        return asked.asked_at.timestamp() - CLOCKS_DIFFER
+    return float(asked.question.message_ts or asked.shown or thread)
 
 
 def _asked(key: QuestionKey) -> str:

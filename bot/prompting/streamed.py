@@ -164,7 +164,7 @@ class Streamed:
                 if refused.code not in BAD_BLOCKS:
                     break
             else:
-                if shape != first:
+                if shape != first and self._slack.has(NEW_BLOCKS):
                     self._slack.note(NEW_BLOCKS, "", SlackRefused("invalid_blocks", known=False))
                 return
         # Slack has ended the stream (its text is complete), or accepts no metadata or status here.

@@ -1,6 +1,7 @@
 """The modal behind a card: replicas, ladder and logs, for everyone who sees the deployment."""
 
 import logging
+import threading
 from collections.abc import Sequence
 
 from slack_bolt import App
@@ -29,6 +30,9 @@ class DetailsModal:
     def __init__(self, presses: Presses) -> None:
         self._presses = presses
         self._context = presses.context
+        self._reading: set[str] = set()
+        """The ids of the modals whose logs are being read."""
+        self._lock = threading.Lock()
 
     def register(self, app: App) -> None:
         click = self._presses.click
@@ -40,7 +44,7 @@ class DetailsModal:
         state = self._presses.deployment(body, caller)
         opening = view.modal(state, self._context.now(), rated=rated(state, self._context))
         shown = self._presses.shown(caller, opening, f"{SLASH} status {state.name}")
-        self._show(shown, self._with_logs(state))
+        self._show_logs(shown, state)
         return NOTHING
 
     def _refresh(self, body: JSON, caller: Caller) -> Message:
@@ -49,8 +53,21 @@ class DetailsModal:
         except CommandError as gone:
             self._show(body.get("view") or {}, modal_of(refusal(gone.sentence)))
         else:
-            self._show(body.get("view") or {}, self._with_logs(state))
+            self._show_logs(body.get("view") or {}, state)
         return NOTHING
+
+    def _show_logs(self, shown: JSON, state: Deployment) -> None:
+        """Read the logs, once at a time for a modal: Slack would refuse the result of a second reading."""
+        id_ = shown.get("id", "")
+        with self._lock:
+            if id_ in self._reading:
+                return
+            self._reading.add(id_)
+        try:
+            self._show(shown, self._with_logs(state))
+        finally:
+            with self._lock:
+                self._reading.discard(id_)
 
     def _with_logs(self, state: Deployment) -> JSON:
         try:

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 from redis.exceptions import RedisError
@@ -22,6 +22,7 @@ from bot.slack.failures import SlackBusy, SlackFailed
 from bot.slack.message import JSON
 from bot.views import home as home_view
 from bot.views.home import House
+from bot.views.spending import month_start
 from workers.deployment.condition import condition_of
 from workers.deployment.events import DeploymentId
 from workers.deployment.state import Deployment
@@ -42,7 +43,7 @@ LEFT_TO_OTHERS = 10
 
 ENDS_SHOWN_FOR = timedelta(days=7)
 
-Mark = tuple[tuple[DeploymentId, str, int, int, str], ...]
+Mark = tuple[tuple[DeploymentId, str, int, int, str, datetime | None], ...]
 """What of the deployments has to be up to date on an open tab."""
 
 
@@ -155,14 +156,19 @@ class HomeTab:
 
     def _house(self, viewer: Viewer) -> House:
         deployments, sight, now = self._context.deployments, self._context.sight, self._context.now()
+        zone = sight.zone(viewer.user)
+        month = month_start(now, zone)
+        uses = [use for use in deployments.book().uses.values() if use.seconds(month, now)]
+        running = sight.of(viewer, deployments.all())
+        ended = sight.of(viewer, deployments.ended(now - ENDS_SHOWN_FOR))
         house = House(
             user=viewer.user,
-            running=tuple(sight.of(viewer, deployments.all())),
-            ended=tuple(sight.of(viewer, deployments.ended(now - ENDS_SHOWN_FOR))),
-            uses=tuple(seen_by(viewer, deployments.book().uses.values(), self._context)),
+            running=tuple(running),
+            ended=tuple(ended),
+            uses=tuple(seen_by(viewer, uses, (*running, *ended), self._context)),
             # Without their logs, the people who may see deployments are not known.
             lost=0 if viewer.outside else len(deployments.lost()),
-            zone=sight.zone(viewer.user),
+            zone=zone,
         )
         rows = (state.id for state in home_view.rows_of(house))
         links = {id_: link for id_ in rows if (link := self._context.channels.card_link(id_)) is not None}
@@ -171,6 +177,9 @@ class HomeTab:
 
 def _mark(states: Sequence[Deployment]) -> Mark:
     return tuple(
-        (state.id, condition_of(state).status.value, len(state.ready), state.wanted, str(state.usd_per_hour))
+        (
+            *(state.id, condition_of(state).status.value, len(state.ready), state.wanted, str(state.usd_per_hour)),
+            state.until,
+        )
         for state in states
     )

@@ -5,6 +5,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 from redis.exceptions import RedisError
 from slack_bolt import App
@@ -14,7 +15,7 @@ from bot.commands.context import Caller, CommandContext
 from bot.commands.form_inputs import launch_text
 from bot.language.command import SLASH
 from bot.screens.presses import NOTHING, Presses, value_of
-from bot.slack.failures import SlackFailed, SlackRefused
+from bot.slack.failures import SlackFailed
 from bot.slack.message import JSON, Message
 from bot.views import launch_form as view
 from bot.views.command_button import FORM
@@ -56,28 +57,19 @@ class LaunchForm:
             return ""
 
     def _changed(self, body: JSON) -> Message:
-        shown = body["view"]
-        change = self._changes.begin(shown["id"], str(body["actions"][0].get("action_ts") or ""))
-        following = self._after(shown, self._presses.context)
-        try:
-            if not self._replaced(shown, following, change):
-                self._replaced(shown, following, change)  # an earlier change was shown meanwhile
-        except (SlackFailed, RedisError) as failed:  # as when the form is closed
-            _LOG.info("%s", failed)
+        """Show the form after a change, unless a later change is known, or Slack shows another view by now."""
+        shown, changes = body["view"], self._changes
+        change = changes.begin(shown["id"], str(body["actions"][0].get("action_ts") or ""))
+        with changes.turn(shown["id"]):  # the hash to replace is that of the answer to the change before
+            if not changes.is_last(shown["id"], change):
+                return NOTHING
+            following = self._after(shown, self._presses.context)
+            known = changes.newest_of(shown["hash"])
+            try:
+                changes.shown(known, self._presses.slack.update_view(shown["id"], following, shown=known))
+            except (SlackFailed, RedisError) as failed:  # as when the form is closed
+                _LOG.info("%s", failed)
         return NOTHING
-
-    def _replaced(self, shown: JSON, following: JSON, change: str) -> bool:
-        """Show the form after a change, unless a later change is known; False if Slack shows another view by now."""
-        if not self._changes.is_last(shown["id"], change):
-            return True
-        known = self._changes.newest_of(shown["hash"])
-        try:
-            self._changes.shown(known, self._presses.slack.update_view(shown["id"], following, shown=known))
-        except SlackRefused as refused:
-            if refused.code != "hash_conflict":
-                raise
-            return False
-        return True
 
     def _launch(self, shown: JSON, caller: Caller) -> Message:
         return launch_offers.submitted(shown, caller, self._presses.context)
@@ -89,6 +81,7 @@ class Changes:
     def __init__(self) -> None:
         self._last: OrderedDict[str, str] = OrderedDict()
         self._replaced: OrderedDict[str, str] = OrderedDict()
+        self._turns: OrderedDict[str, threading.Lock] = OrderedDict()
         self._lock = threading.Lock()
 
     def begin(self, view_id: str, at: str) -> str:
@@ -97,12 +90,21 @@ class Changes:
             _forget(self._last)
         return at
 
+    def turn(self, view_id: str) -> threading.Lock:
+        """Held while a change of this form is shown."""
+        with self._lock:
+            found = self._turns.setdefault(view_id, threading.Lock())
+            _forget(self._turns)
+        return found
+
     def is_last(self, view_id: str, at: str) -> bool:
         with self._lock:
             return self._last.get(view_id, at) == at
 
     def shown(self, old: str, new: str) -> None:
         with self._lock:
+            if new in ("", old) or new in self._replaced:  # a hash that Slack repeats would lead back to itself
+                return
             self._replaced[old] = new
             _forget(self._replaced)
 
@@ -120,6 +122,6 @@ def _seconds(at: str) -> float:
         return 0.0
 
 
-def _forget(entries: OrderedDict[str, str]) -> None:
+def _forget(entries: OrderedDict[str, Any]) -> None:
     while len(entries) > FORMS:
         entries.popitem(last=False)

@@ -20,7 +20,7 @@ MEMBERS_KEPT = 120.0
 PERSON_KEPT = 3600.0
 TEAM_KEPT = 86_400.0
 ASKED_AGAIN = 10.0
-"""Time in seconds until a question is repeated that Slack did not answer, or refused."""
+"""Time in seconds until a question is repeated that Slack did not answer, or refused, or whose answer may change."""
 AWAY_FOR = 3.0
 """Pause in seconds of all calls of one kind after Slack did not respond. A list may need many calls, each of which
 would take the whole timeout."""
@@ -49,7 +49,9 @@ class Directory:
         self._people: _Known[PersonFacts] = _Known(PERSON_KEPT, clock)
         self._teams: _Known[str] = _Known(TEAM_KEPT, clock)
 
-    def channel(self, channel: str) -> ChannelFacts | None:
+    def channel(self, channel: str, *, newest: bool = False) -> ChannelFacts | None:
+        """`newest`: call Slack if the bot could not post, as it may have been invited, or the channel unarchived."""
+
         def look() -> ChannelFacts:
             try:
                 return channel_facts(self._slack.channel(channel))
@@ -58,8 +60,10 @@ class Directory:
                     return ChannelFacts(is_joined=False)
                 raise
 
-        # Not cached while the bot cannot post: it may be invited, or the channel unarchived, at any time.
-        return self._channels.get(channel, look, keep=lambda facts: facts.is_joined and not facts.obstacle)
+        # Otherwise briefly cached, too: who may see a deployment is decided at each look at each open Home tab.
+        return self._channels.get(
+            channel, look, lasts=lambda facts: facts.is_joined and not facts.obstacle, newest=newest
+        )
 
     def members(self, channel: str) -> frozenset[str] | None:
         """The ids of the people who can read a private channel."""
@@ -94,12 +98,22 @@ class _Known(Generic[Found]):
         self._lock = threading.Lock()
 
     def get(
-        self, key: str, look: Callable[[], Found], *, keep: Callable[[Found], bool] = lambda _: True
+        self,
+        key: str,
+        look: Callable[[], Found],
+        *,
+        lasts: Callable[[Found], bool] = lambda _: True,
+        newest: bool = False,
     ) -> Found | None:
-        """The answer for a key. `look` calls Slack; several threads may call it concurrently."""
+        """The answer for a key. `look` calls Slack; several threads may call it concurrently.
+
+        `lasts`: False of an answer that is used for ASKED_AGAIN only, and not at all if the `newest` is needed.
+        """
         now = self._clock()
         with self._lock:
             until, known = self._answers.get(key, (0.0, None))
+        if newest and known is not None and not lasts(known):
+            until = 0.0
         if now < max(until, self._silent_until):
             return known
         try:
@@ -112,7 +126,7 @@ class _Known(Generic[Found]):
             instead = None if isinstance(failed, SlackRefused) else known
             self._put(key, now + ASKED_AGAIN, instead)
             return instead
-        self._put(key, now + self._kept_for if keep(found) else 0.0, found)
+        self._put(key, now + (self._kept_for if lasts(found) else ASKED_AGAIN), found)
         return found
 
     def _put(self, key: str, until: float, answer: Found | None) -> None:

@@ -10,11 +10,12 @@ from bot.views.attempts import why
 from bot.views.blocks import Block, actions, button, section
 from bot.views.escape import escape
 from bot.views.moving import no_rung
+from recipes.replicas import bounds
 from workers.decision.end_time import ends_at
 from workers.decision.retry_policy import dry_until, paused_until
 from workers.deployment.attempt import Attempt
 from workers.deployment.condition import Abandoned, Looking, NoCapacity, condition_of, without_lease
-from workers.deployment.events import EndAnnounced, ScaleRequested
+from workers.deployment.events import EndAnnounced, EndScheduled, ScaleRequested
 from workers.deployment.state import Deployment
 
 READY = "mixtral_ready"
@@ -25,7 +26,7 @@ SCALED = "mixtral_scaled_"
 OUT, BACK = "mixtral_out_", "mixtral_back_"
 LOST, REGAINED = "mixtral_lost_", "mixtral_regained_"
 LAPSED = "mixtral_lapsed_"
-ENDS = "mixtral_ends_"
+ENDS, KEPT = "mixtral_ends_", "mixtral_kept_"
 """Prefixes of block ids. After a crash, a message is found by its prefix, like a card by `card.CARD`."""
 
 
@@ -84,7 +85,7 @@ def ends_kind(announced: EndAnnounced) -> str:
 
 
 def ends(deployment: Deployment, announced: EndAnnounced) -> Message:
-    """The alert that the deployment will end, with buttons to keep it, scale it to zero, or end it now."""
+    """The alert that the deployment will end, with buttons to keep it, scale it to zero until then, or end it now."""
     at = ends_at(deployment) or announced.until
     cost = f" It costs {per_hour_and_day(deployment.usd_per_hour)}." if deployment.usd_per_hour else ""
     sentence = (
@@ -95,11 +96,21 @@ def ends(deployment: Deployment, announced: EndAnnounced) -> Message:
     buttons = actions(
         [
             button(f"Keep {duration(KEPT_FOR)} longer", KEEP, keep, style="primary"),
-            button("Scale to 0", "card_scale_to_zero", deployment.id),
+            *([] if bounds(deployment.recipe)[0] else [button("Scale to 0", "card_scale_to_zero", deployment.id)]),
             button("End now", "card_down", deployment.id, style="danger"),
         ]
     )
     return Message(sentence, (_marked(section(sentence), ends_kind(announced), deployment), buttons))
+
+
+def kept(deployment: Deployment, by: EndScheduled) -> Message:
+    """The alert that a person moved the end of the deployment."""
+    sentence = f"{words.user(by.by)} kept *{escape(deployment.name)}* longer: it now ends {moment(by.until)}."
+    return Message(sentence, (_marked(section(sentence), kept_kind(by), deployment),))
+
+
+def kept_kind(by: EndScheduled) -> str:
+    return f"{KEPT}{by.event_id}"
 
 
 def scaled(deployment: Deployment, by: ScaleRequested) -> Message:

@@ -19,6 +19,8 @@ MAX_ROWS = 12
 MAX_BARS = 20
 """Maximum number of categories of Slack's charts."""
 
+SEEN = "for the deployments that you can see"
+
 
 class Span(Struct, frozen=True, kw_only=True):
     """A period up to now, and what it is called."""
@@ -33,11 +35,12 @@ def cost(uses: Sequence[Use], span: Span, about: str) -> Message:
     """`uses`: of the machines that the reader may see. `about`: what they are limited to, as ` of *fast*`; or empty."""
     used = [use for use in uses if use.seconds(span.since, span.until)]
     total = _sum(used, span)
-    summary = f"{span.title}{about}: {usd(total)}"
+    amount = f"at least {usd(total)}" if _unpriced(used) else usd(total)
+    summary = f"{span.title}{about}: {amount}"
     if not used:
-        return Message(f"{summary}.", (section(f"{summary}: no machine was used."),))
+        return Message(f"{summary}.", (section(f"{summary}: no machine was used {SEEN}."),))
     blocks = [
-        header(f"{span.title}: {usd(total)}"),
+        header(f"{span.title}: {amount}"),
         section(f"{_kinds(used, span)}{f' Only machines{about}.' if about else ''}"),
         *_chart(used, span),
         section(listed(_rows(used, span))),
@@ -78,16 +81,20 @@ def _row(those: Sequence[Use], span: Span) -> str:
 
 
 def _said(used: Sequence[Use], span: Span) -> str:
-    unpriced = sum(use.booked.usd_per_hour is None for use in used)
+    unpriced = _unpriced(used)
     without = (
         f" {count(unpriced, 'machine is', 'machines are')} not counted, because the price is not known."
         if unpriced
         else ""
     )
     return (
-        f"From {moment(span.since)}, for the deployments that you can see, at the prices of their launch. The clouds' "
+        f"From {moment(span.since)}, {SEEN}, at the prices of their launch. The clouds' "
         f"invoices also contain disks, traffic and taxes.{without}"
     )
+
+
+def _unpriced(used: Sequence[Use]) -> int:
+    return sum(use.booked.usd_per_hour is None for use in used)
 
 
 def _chart(used: Sequence[Use], span: Span) -> list[Block]:

@@ -32,6 +32,11 @@ def echo(user: str, deployment: str, prompt: str, names: Mapping[str, str], abou
     return Message(text, (section(head), {"type": "rich_text", "elements": _shown(prompt)}))
 
 
+def is_cut(listed: str) -> bool:
+    """Whether a question that was read from the message's text is only the beginning of the whole."""
+    return len(listed) == LISTED + 1 and listed.endswith("…")
+
+
 def _shown(prompt: str) -> list[JSON]:
     short = "\n".join(prompt[:SHOWN].split("\n")[:LINES])
     parts = _parts(short) or [{"type": "rich_text_quote", "elements": [{"type": "text", "text": short}]}]

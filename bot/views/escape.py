@@ -10,7 +10,8 @@ _BROADCAST = re.compile(r"@(?=(?:channel|here|everyone|group)\b)", re.IGNORECASE
 _BOLD = re.compile(r"(?<![\w*])\*([^\s*](?:[^*\n]*[^\s*])?)\*(?![\w*])")
 _DATE = re.compile(r"<!date\^[^<>|]*\|([^<>]*)>")
 _HALF_ENTITY = re.compile(r"^(?:[a-z]{0,3};)")
-_LINK_CUT = re.compile(r"(?:https?://|<[@!#h])[^\s<>]*$")
+_ADDRESS_CUT = re.compile(r"https?://[^\s<>]*$")
+_MARK_CUT = re.compile(r"<(?:!date\^[^<>]{0,120}|[@!#h][^\s<>|]*(?:\|[^<>]{0,80})?)?$")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -58,7 +59,9 @@ def clip(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     kept = text[: limit - 1]
-    cut = None if text[limit - 1].isspace() else _LINK_CUT.search(kept)
+    if mark := _MARK_CUT.search(kept):  # a date or a link, whose label may have spaces
+        return f"{kept[: mark.start()].rstrip()}…"
+    cut = None if text[limit - 1].isspace() else _ADDRESS_CUT.search(kept)
     if cut and cut.start():
         return f"{kept[: cut.start()].rstrip()}…"
     ampersand = kept.rfind("&", max(0, len(kept) - 5))

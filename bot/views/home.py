@@ -40,7 +40,7 @@ class House(Struct, frozen=True, kw_only=True):
     ended: tuple[Deployment, ...] = ()
     """Newest first."""
     uses: tuple[Use, ...] = ()
-    """Of the machines of the running and of earlier deployments."""
+    """Of the machines of the running and of earlier deployments, in this month."""
     lost: int = 0
     """Number of deployments that have not ended and whose logs cannot be read."""
     links: Mapping[DeploymentId, str] = {}
@@ -132,4 +132,6 @@ def _end(state: Deployment) -> Block:
 
 
 def _by(state: Deployment) -> str:
-    return f"Ended by {words.user(state.stopped_by)}." if state.stopped_by else ""
+    if state.stopped_by is None:
+        return ""
+    return f"Ended by {words.user(state.stopped_by)}." if state.stopped_by else "Its time was over."

@@ -18,12 +18,15 @@ ACTION = "launching"
 RECIPE, NAME, SPOT, GPUS, CLOUDS, MAX_PRICE, REPLICAS, UNTIL, ENV, CHANNEL = (
     "recipe", "name", "spot", "gpus", "clouds", "max_price", "replicas", "until", "env", "channel"
 )  # fmt: skip
+PRICE = "price"
 
 MAX_OPTIONS = 100
 MAX_OPTION = 75
 MAX_ENV = 20
 MAX_TEXT = 3000
 MAX_LABEL = 150
+DATES = range(10**9, 10**10)
+"""Unix times that Slack takes: those of ten digits."""
 
 AT_EACH_CHARACTER = {"trigger_actions_on": ["on_character_entered"]}
 
@@ -58,6 +61,8 @@ class Offered(Struct, frozen=True, kw_only=True):
     clouds: Sequence[str]
     variables: Sequence[str] = ()
     """The variables that need a value."""
+    given: Sequence[str] = ()
+    """Others that have a value in the recipe, and another one in the command."""
     secrets: Sequence[str] = ()
     """Of these the ones that are secrets: they have no input."""
     price: str
@@ -68,7 +73,7 @@ def modal(entered: Entered, offered: Offered, *, opened_in: str, asks_channel: b
     """`opened_in`: the channel; empty on the Home tab. `asks_channel`: whether the channel is an input."""
     blocks = [
         _recipe(entered, offered),
-        section(offered.price) | {"block_id": "price"},
+        section(offered.price) | {"block_id": PRICE},
         *([_channel(entered)] if asks_channel else []),
         _spot(entered),
         *_gpus(entered, offered),
@@ -88,6 +93,14 @@ def modal(entered: Entered, offered: Offered, *, opened_in: str, asks_channel: b
         "close": plain("Cancel", 24),
         "blocks": blocks,
     }
+
+
+def repriced(shown: dict[str, Any], price: str) -> dict[str, Any]:
+    """The form as Slack shows it, with another text in place of the price."""
+    parts = ("type", "callback_id", "private_metadata", "title", "submit", "close", "blocks")
+    priced = section(price) | {"block_id": PRICE}
+    blocks = [priced if block.get("block_id") == PRICE else block for block in shown.get("blocks") or ()]
+    return {part: shown[part] for part in parts if part in shown} | {"blocks": blocks}
 
 
 def of_recipe(block: str, recipe: str, more: str = "") -> str:
@@ -158,7 +171,7 @@ def _replicas(entered: Entered, offered: Offered) -> Block:
 def _until(entered: Entered) -> Block:
     element: Block = {"type": "datetimepicker", "action_id": UNTIL}
     hint = "The deployment ends then; its thread announces it 15 minutes before. Empty: it runs until a person ends it."
-    element |= {"initial_date_time": entered.until} if entered.until else {}
+    element |= {"initial_date_time": entered.until} if entered.until in DATES else {}
     return _input(UNTIL, "Until", element, hint=hint, optional=True, follows=False)
 
 
@@ -169,10 +182,11 @@ def _name(entered: Entered, offered: Offered) -> Block:
 
 
 def _env(entered: Entered, offered: Offered) -> list[Block]:
-    blocks = [
-        _input(of_recipe(ENV, entered.recipe, name), name, _text(name, entered.variables.get(name, "")), follows=False)
-        for name in offered.variables[:MAX_ENV]
-    ]
+    def variable(name: str) -> Block:
+        element, is_given = _text(name, entered.variables.get(name, "")), name in offered.given
+        return _input(of_recipe(ENV, entered.recipe, name), name, element, optional=is_given, follows=False)
+
+    blocks = [variable(name) for name in (*offered.variables, *offered.given)[:MAX_ENV]]
     if offered.secrets:
         names = ", ".join(offered.secrets)
         blocks.append(context(f"The recipe needs {names}. Secrets never pass through Slack: the worker's operator "

@@ -6,13 +6,14 @@ from typing import Any
 
 from bot.slack.message import Message
 from bot.views import offers
-from bot.views.amounts import count, duration, per_hour_and_day
+from bot.views.amounts import count, duration, moment, per_hour_and_day
 from bot.views.blocks import Block, context, plain, section
 from bot.views.escape import escape
 from bot.views.moving import standing_of
 from bot.views.status import price
 from recipes.replicas import bounds, follows_load
 from recipes.schema import Recipe
+from workers.decision.end_time import ends_at
 from workers.decision.mix import going, mix_of
 from workers.decision.scaling_cost import hourly_change, next_price
 from workers.deployment.attempt import Attempt, Phase
@@ -47,6 +48,7 @@ def changed(before: Deployment, after: Deployment, now: datetime) -> Message:
         cost(before, after, now),
         _ends(after),
         moved_on(after.recipe) if after.wanted else _without(after),
+        f"It still ends {moment(end)}." if (end := ends_at(after)) else "",
     ]
     return Message(" ".join(part for part in (*parts, "Follow it on its card.") if part))
 

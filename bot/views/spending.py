@@ -26,10 +26,13 @@ def day_start(now: datetime, zone: tzinfo) -> datetime:
     return now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
+def month_start(now: datetime, zone: tzinfo) -> datetime:
+    return day_start(now, zone).replace(day=1)
+
+
 def spending(running: Sequence[Deployment], uses: Sequence[Use], now: datetime, zone: tzinfo) -> Spending:
     """`running`: the deployments that have not ended. `uses`: of the machines of these and of earlier ones."""
-    today = day_start(now, zone)
-    month = today.replace(day=1)
+    today, month = day_start(now, zone), month_start(now, zone)
     return Spending(
         per_hour=sum((state.usd_per_hour for state in running), Decimal(0)),
         today=sum((use.cost(today, now) for use in uses), Decimal(0)),

@@ -19,11 +19,11 @@ COUNT = """() => {
 }"""
 NAME = "steady"
 RECIPE = """\
-engine: {kind: scripted, model: scripted, args: {tokens_per_s: 20, length: 60}}
+engine: {kind: scripted, model: scripted, args: {tokens_per_s: 20, length: 60, thoughts: 10}}
 resources: {cpus: 1+, ports: 8000}
 service: {readiness_probe: {path: /health, initial_delay_seconds: 60}}
 """
-"""Its answers take three seconds."""
+"""It thinks for half a second, and answers for three."""
 DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 """A picture of one pixel."""
 
@@ -114,6 +114,10 @@ def test_a_person_stops_an_answer_in_its_thread(screen):
 def test_a_person_asks_again_and_rates_the_new_answer(screen):
     ask(screen, "What is in a brine?")
     first = finished(screen, 1)
+    thoughts = first.get_by_test_id("container")
+    expect(thoughts.get_by_text("Hm.")).to_be_hidden()
+    thoughts.get_by_text("Thought for").click()
+    expect(thoughts.get_by_text("Hm.")).to_be_visible()
     screen.look()
     screen.look_narrow_and_dark("answered")
     screen.press(first, "Regenerate")
@@ -247,6 +251,25 @@ def test_a_model_is_asked_about_a_message_from_its_menu_also_on_a_telephone(scre
     screen.look()
     screen.look_narrow_and_dark("about-answered")
     screen.close_thread()
+
+
+def test_the_form_of_a_launch_follows_its_values_and_keeps_what_was_typed(screen):
+    screen.write("/mixtral")
+    form = screen.test_id("modal")
+    name = form.locator("[data-block-id=name] input")
+    expect(form).not_to_contain_text("GPUs of a replica")
+    name.fill("condiments")
+    form.locator("select").first.select_option("mixtral-8x7b")
+    expect(form).to_contain_text("GPUs of a replica")
+    expect(name).to_have_value("condiments")
+    screen.look()
+    screen.look_narrow_and_dark("form")
+    name.fill("Condiments & more")
+    form.get_by_test_id("modal-submit").click()
+    expect(form.get_by_test_id("input-error")).to_be_visible()
+    screen.look()
+    form.get_by_test_id("modal-x").click()
+    expect(form).to_have_count(0)
 
 
 def test_a_launch_that_no_cloud_can_take_shows_prices_and_mends_on_every_screen(screen):

@@ -319,6 +319,22 @@ def test_a_cloud_that_gives_no_answer_is_told_of_and_given_up_in_the_end(loop):
     assert condition_of(loop.state(id_)).status is DeploymentStatus.READY
 
 
+def test_a_machine_that_is_found_after_a_lost_answer_costs_what_was_requested(loop, monkeypatch):
+    found = loop.cloud.find
+
+    def without_price(*where):
+        machine = found(*where)
+        return machine and replace(machine, offer=replace(machine.offer, usd_per_hour=None, accelerator=None))
+
+    monkeypatch.setattr(loop.cloud, "find", without_price)
+    id_ = loop.launch()
+    loop.cloud.lose_answers = True
+    loop.settle()
+    [attempt] = [a for a in loop.state(id_).attempts if a.machine]
+    assert attempt.machine.offer == attempt.request.offers[0]
+    assert loop.requests.book().total(None, loop.now) == loop.state(id_).spent(loop.now) > 0
+
+
 def test_a_machine_that_cannot_be_ended_holds_nobody_else_up(loop, monkeypatch):
     first = loop.launch("first")
     loop.settle()

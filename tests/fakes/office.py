@@ -18,6 +18,7 @@ from bot.language.question import Question
 from bot.prompting.ask_drafts import AskDrafts
 from bot.prompting.channel_store import ChannelStore
 from bot.prompting.given_answers import GivenAnswers
+from bot.prompting.store import Threads
 from bot.slack.facts import ChannelFacts, PersonFacts
 from bot.slack.message import JSON
 from tests.builders.logs import Logs
@@ -130,6 +131,7 @@ class Office:
             settings=ChannelStore(redis),
             drafts=AskDrafts(redis),
             given=GivenAnswers(redis),
+            threads=Threads(redis),
             channels=self.channels,
             admins=frozenset({"UADMIN"}),
             sight=sight,

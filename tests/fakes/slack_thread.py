@@ -64,6 +64,9 @@ class SlackThread:
             except (SlackBusy, SlackAway):
                 self.now += 1
 
+    def set_status(self, channel: str, thread: str, status: str) -> None:
+        self.calls.append("status")
+
     def start_stream(self, channel: str, thread: str, team: str, user: str, markdown: str) -> str:
         is_lost = self._call("start")
         ts = self._new(markdown)

@@ -117,7 +117,7 @@ def test_a_question_about_a_message_is_answered_in_its_thread_with_the_message_a
         said = place.robin.wait_for_message(MIXTRAL, lambda m: "answer_again" in str(m["blocks"]), thread_ts=ts)
         place.robin.press(said, "answer_again")
         place.robin.wait_for(lambda _: len(slow.asked) == 2)
-        assert asked(slow)[1] == f"Mayonnaise is a *dressing*, see https://example.com\n\n{prompt}", "asked again"
+        assert asked(slow)[1] == prompt, "asked again, with nothing else"
         place.settled(ts)
         place.ada.say(MIXTRAL, "And ketchup?", ts)
         place.robin.wait_for(lambda _: len(slow.asked) == 3)

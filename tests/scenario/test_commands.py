@@ -106,6 +106,7 @@ class Bot:
             settings=ChannelStore(redis),
             drafts=AskDrafts(redis),
             given=GivenAnswers(redis),
+            threads=Threads(redis),
             channels=channels,
             admins=frozenset(),
             sight=sight,

@@ -6,6 +6,8 @@ from msgspec.structs import replace
 from bot.language.question import Question, QuestionKey
 from bot.language.quoted_message import QuotedMessage
 from bot.prompting.given_answers import GivenAnswers
+from bot.prompting.pool import MAX_TRIES
+from bot.prompting.store import Questions
 from bot.sandbox.seed import BOT_USER, TEAM_ID
 from bot.slack.budgets import LIMITS, MethodBudget
 from bot.views import details
@@ -54,6 +56,24 @@ def test_in_a_channel_stop_stands_below_the_growing_text_and_ends_the_work_at_th
     assert "This answer was stopped." in words(answer)
     place.ada.press(answer, "answer_again")
     place.robin.wait_for(lambda _: len(engine.asked) == 2)
+
+
+def test_an_answer_that_is_given_up_keeps_no_stop(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    engine.script = lambda _: REPEATING
+    bot = place.bot(budgets=WIDE)
+    ts = place.robin.say(MIXTRAL, "@mixtral Hello")
+    place.answer(ts, "The same sentence.")
+    place.end(bot)
+    questions = Questions(place.redis)
+    [begun] = questions.all()
+    questions.put(replace(begun, tries=MAX_TRIES))
+    place.bot(budgets=WIDE)
+    told(place, "so it was given up")
+    place.settled()
+    [answer] = ours(place, MIXTRAL, ts)
+    assert elements(answer) == {}
+    assert "The same sentence." in words(answer)
 
 
 def test_slacks_own_stop_leaves_the_same_buttons_below_what_was_shown(place, engine, channel):
@@ -161,13 +181,45 @@ def test_a_question_about_a_message_is_asked_again_about_that_message_or_not_at_
         place.redis.delete(f"mixtral:texts:{MIXTRAL}:{answer['thread_ts']}")
     place.robin.press(answer, "answer_again")
     if is_forgotten:
-        told(place, "which the bot keeps for an hour only. Ask it again.")
+        told(place, "Choose *Ask a model about this* in the menu of that message.")
         assert len(engine.asked) == 1
+        assert list(elements(place.robin.messages(MIXTRAL, answer["thread_ts"])[-1])) == ["Regenerate"]
         return
     place.robin.wait_for(lambda _: len(engine.asked) == 2)
     place.settled()
     assert engine.asked[0]["messages"] == engine.asked[1]["messages"]
     assert "Ketchup" in engine.asked[1]["messages"][0]["content"]
+
+
+def test_a_long_question_of_a_command_is_not_asked_again_by_the_part_that_slack_shows(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    place.line.ask(Question(id="1.long", team=TEAM_ID, channel=MIXTRAL, user=ROBIN, text="Salt or pepper? " * 200))
+    place.robin.wait_for(lambda _: engine.asked)
+    place.settled()
+    answer = place.robin.messages(MIXTRAL)[-1]
+    place.redis.delete(f"mixtral:texts:{MIXTRAL}:{answer['thread_ts']}")
+    place.robin.press(answer, "answer_again")
+    told(place, "shows only a part of the question")
+    place.settled()
+    assert len(engine.asked) == 1
+    assert not list(place.redis.scan_iter(f"mixtral:asked:{MIXTRAL}:*:fast")), "it may be pressed again"
+
+
+def test_whoever_reads_an_answer_regenerates_it_though_another_deployment_answered_last_in_the_thread(place, engine):
+    place.shelf.put("fast", engine.url, place.robin.open_dm(), user=ROBIN)
+    place.shelf.put("slow", engine.url, MIXTRAL)
+    place.bot()
+    ts = place.robin.say(MIXTRAL, "@mixtral fast: Name a condiment.")
+    place.settled(ts)
+    [first] = ours(place, MIXTRAL, ts)
+    place.robin.say(MIXTRAL, "slow: And another?", ts)
+    place.robin.wait_for(lambda _: len(engine.asked) == 2)
+    place.settled()
+    place.ada.press(first, "answer_again")
+    place.robin.wait_for(lambda _: len(engine.asked) == 3)
+    assert engine.asked[2]["messages"] == engine.asked[0]["messages"]
+    place.settled()
 
 
 def test_another_model_is_offered_by_its_name_only_if_it_runs_here_and_answers_the_same_question(place, engine):

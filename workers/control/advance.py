@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from msgspec.structs import replace
 from redis import Redis
 
 from workers.clouds.driver import Driver, DriverError, NoAnswer, Refused, not_allowed
@@ -59,8 +60,9 @@ from workers.deployment.log import Log, Stamp, stamp
 from workers.deployment.ownership import WorkerIdentity
 from workers.deployment.state import Deployment, fold
 from workers.lease import Lease
-from workers.machines import MachineRequest, Token
+from workers.machines import Machine, MachineRequest, Token
 from workers.placement.ladder import Ladder
+from workers.placement.offer import Offer
 from workers.placement.refusals import Refusal
 from workers.serving.boot import KEY_VARIABLE, boot_of
 from workers.serving.hub import weights_of
@@ -255,7 +257,7 @@ class Advance:
         try:
             driver = self._driver(attempt)
             found = driver.find(request.token, attempt.whereabouts) if replay else None
-            machine = found or driver.create(request, self._secrets(state))
+            machine = _as_requested(found, request) if found else driver.create(request, self._secrets(state))
         except Refused as refused:
             refusals = refused.refusals or (
                 Refusal(
@@ -342,3 +344,14 @@ def _unanswered(state: Deployment, attempt: Attempt, error: DriverError) -> list
         return [attempt.number]
     place = attempt.offer.cloud, attempt.offer.region
     return [a.number for a in state.attempts if (a.offer.cloud, a.offer.region) == place]
+
+
+def _as_requested(found: Machine, request: MachineRequest) -> Machine:
+    """A machine that was found, with the offer that was requested: its cloud may not tell the price any more."""
+    there = found.offer
+    taken = (offer for offer in request.offers if _place(offer) == _place(there))
+    return replace(found, offer=next(taken, there))
+
+
+def _place(offer: Offer) -> tuple[str, str, str, str, bool]:
+    return offer.cloud, offer.region, offer.zone, offer.instance_type, offer.spot

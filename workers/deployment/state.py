@@ -90,6 +90,8 @@ class Deployment(Struct, frozen=True, kw_only=True):
     test: TestCompletionAnswered | TestCompletionFailed | None = None
     until: datetime | None = None
     """When it is to end; None if it runs until a person ends it."""
+    kept: EndScheduled | None = None
+    """The last change of `until` by a person."""
     end_announced: EndAnnounced | None = None
     """The last announcement of its end."""
     stopped_by: str | None = None
@@ -231,7 +233,7 @@ def _asked(state: Deployment, event: Asked) -> Deployment:
         case KeyRevoked():
             return replace(state, keys=tuple(k for k in state.keys if k.id != event.key))
         case EndScheduled():
-            return replace(state, until=event.until)
+            return replace(state, until=event.until, kept=event)
         case StopRequested():
             stopping = tuple(give_up(a, event.at, "ended by request") for a in state.attempts)
             return replace(state, stopped_by=event.by, wanted=0, attempts=stopping)

@@ -1,5 +1,6 @@
 """Block Kit's interactive elements and images."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType
@@ -27,6 +28,12 @@ from bot.sandbox.block_kit.objects import (
 OptionGroups = Annotated[list[OptionGroup], Meta(min_length=1, max_length=100)]
 RichOptions = Annotated[list[RichOption], Meta(min_length=1, max_length=10)]
 AtLeastOne = Annotated[int, Meta(ge=1)]
+
+
+def _among(chosen: Sequence[RichOption | Option], options: Sequence[RichOption | Option]) -> None:
+    """Refuse an initial option that is none of the options, exactly: also with another text or description."""
+    if not all(one in options for one in chosen):
+        raise ValueError("initial options must exactly match options")
 
 
 class Element(Kit, frozen=True, kw_only=True, tag_field="type"):
@@ -92,10 +99,16 @@ class Checkboxes(Input, frozen=True, kw_only=True, tag="checkboxes"):
     options: RichOptions
     initial_options: RichOptions | UnsetType = UNSET
 
+    def __post_init__(self) -> None:
+        _among(self.initial_options or (), self.options)
+
 
 class RadioButtons(Input, frozen=True, kw_only=True, tag="radio_buttons"):
     options: RichOptions
     initial_option: RichOption | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        _among([self.initial_option] if self.initial_option else (), self.options)
 
 
 class DatePicker(Input, frozen=True, kw_only=True, tag="datepicker"):
@@ -108,7 +121,7 @@ class TimePicker(Input, frozen=True, kw_only=True, tag="timepicker"):
 
 
 class DateTimePicker(Input, frozen=True, kw_only=True, tag="datetimepicker"):
-    initial_date_time: int | UnsetType = UNSET
+    initial_date_time: Annotated[int, Meta(ge=10**9, lt=10**10)] | UnsetType = UNSET
 
 
 class _FromOptions(Input, frozen=True, kw_only=True):
@@ -118,6 +131,9 @@ class _FromOptions(Input, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if (self.options is UNSET) == (self.option_groups is UNSET):
             raise ValueError("must provide either options or option_groups")
+        chosen: Any = getattr(self, "initial_options", UNSET) or getattr(self, "initial_option", UNSET) or ()
+        grouped = [option for group in self.option_groups or () for option in group.options]
+        _among([chosen] if isinstance(chosen, Option) else chosen, self.options or grouped)
 
 
 class StaticSelect(_FromOptions, frozen=True, kw_only=True, tag="static_select"):

@@ -306,3 +306,9 @@ def test_a_record_that_a_newer_version_wrote_is_left_alone(office, redis):
     with pytest.raises(CommandError, match="answered already"):
         asking.answer("newer", caller(LAUNCHER), office.context, grants=True)
     assert redis.hexists("mixtral:direct", "newer")
+
+
+def test_a_forged_request_offers_no_key(office):
+    with pytest.raises(CommandError, match="nobody was asked"):
+        asks(office, Deed.TAKE_KEY)
+    assert office.context.direct_requests.all() == []

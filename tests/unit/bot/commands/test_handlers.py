@@ -10,11 +10,12 @@ import pytest
 from msgspec.structs import replace
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from bot.commands import handlers
+from bot.commands import config_handler, handlers
 from bot.commands.context import Caller
 from bot.commands.errors import CommandError
 from bot.commands.scale_handler import scale_to
 from bot.commands.settle import settle
+from bot.language.channel_settings import ChannelSettings
 from bot.language.command import Ask, Down, Endpoint, Help, Launch, Logs, Plan, Recipes, Scale, Status, UsageError
 from bot.language.grammar import parse
 from bot.language.question import Question
@@ -450,3 +451,13 @@ def test_a_deployment_launched_for_some_hours_is_kept_by_the_button_of_its_annou
         kept = handlers.keep(office.requests.get("fast"), datetime.fromtimestamp(seconds, UTC), caller, office.context)
         assert said in kept.text
     assert office.requests.get("fast").until == state.until + alerts.KEPT_FOR
+
+
+def test_a_change_of_the_settings_asks_slack_only_about_a_new_default_before_the_form_closes(office):
+    office.running.put("fast", "http://127.0.0.1:1", channel="C0HERE")
+    office.running.put("far", "http://127.0.0.1:2", channel="C0FAR", user="U2")
+    caller = Caller(team="T1", channel="C0HERE", user="U1", once="t", response_url=None)
+    assert config_handler.change("C0HERE", ChannelSettings(temperature=0.5), caller, office.context) is not None
+    assert office.directory.asked == []
+    assert config_handler.change("C0HERE", ChannelSettings(default="far"), caller, office.context) is not None
+    assert "C0FAR" in office.directory.asked

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bot.commands import form_inputs, launch_offers
 from bot.commands.context import Caller
@@ -99,6 +100,20 @@ def test_impossible_limits_show_at_once_the_nearest_that_would_do(office):
         sent(office, view, max_price="1")
     assert refused.value.block == "max_price"
     assert office.requests.all() == []
+
+
+def test_a_variable_of_the_command_stays_in_the_form_and_may_be_changed_or_left_to_the_recipe(office, tmp_path):
+    (tmp_path / "one.yaml").write_text("envs: {MODEL: mistral}\nresources: {accelerators: L4}\nrun: serve $MODEL\n")
+    office.context = replace(office.context, recipes=RecipeCatalog((tmp_path,), {}, "one"))
+    view = after(office, form(office, "/mixtral launch one --env MODEL=mixtral"), spot=True)
+    for entered, launched in (
+        ({}, "mixtral"),
+        ({"env:one:MODEL": "other"}, "other"),
+        ({"env:one:MODEL": ""}, "mistral"),
+    ):
+        sent(office, view | {"id": launched}, name=launched, **entered)
+        assert office.requests.get(launched).recipe.envs["MODEL"] == launched
+    assert "env:one:MODEL" not in blocks(form(office, "/mixtral launch one"))
 
 
 def test_another_recipe_brings_its_own_gpus_name_and_variables(office, tmp_path):
@@ -216,7 +231,7 @@ def test_a_channel_without_the_person_is_refused_also_if_the_payload_is_forged(o
     with pytest.raises(WrongInput, match="you are not in this channel"):
         sent(office, view, channel=channel)
     forged = form(office) | {"private_metadata": json.dumps({"channel": channel, "asks": False})}
-    with pytest.raises(CommandError, match="you are not in this channel"):
+    with pytest.raises(CommandError, match="Invite it with"):
         sent(office, forged)
     assert office.requests.all() == []
 
@@ -249,3 +264,21 @@ def test_no_forged_state_is_an_unexpected_error(state):
     values = state if isinstance(state, dict) else {"recipe": state}
     with suppress(WrongInput):
         form_inputs.command_of(form_inputs.read(values))
+
+
+def test_a_change_whose_price_cannot_be_computed_leaves_the_form_and_says_why(office):
+    view = form(office)
+
+    def away(*_):
+        raise RedisConnectionError("away")
+
+    office.context = replace(office.context, ladder=away)
+    told = after(office, view, replicas="3", name="mine")
+    assert "Redis does not respond" in price(told)
+    assert blocks(told) == blocks(view), "a window in its place would lose what was entered"
+    office.context = replace(office.context, recipes=RecipeCatalog((RECIPES / "missing",), {}, "mixtral-8x7b"))
+    assert "is not a folder" in price(after(office, view, replicas="3"))
+
+
+def test_a_time_that_slack_does_not_take_is_left_out_of_the_form(office):
+    assert "initial_date_time" not in str(after(office, form(office), until=32_503_680_000))

@@ -1,9 +1,12 @@
 """How many replicas a person may ask for, and what they are told."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from bot.language.command import Launch
-from bot.views import scale
+from bot.views import alerts, scale
+from bot.views.amounts import moment
 from tests.builders.offers import offer
 from tests.builders.recipes import MIXTRAL, scaled_by
 from tests.builders.story import Story
@@ -12,6 +15,7 @@ from tests.gallery import by_load, spot, two
 from workers.deployment.events import LadderPlanned
 
 URL = "http://127.0.0.1:1"
+END = datetime(2030, 1, 1, tzinfo=UTC)
 LOAD = {"min_replicas": 2, "max_replicas": 5, "target_qps_per_replica": 1.0}
 
 
@@ -133,3 +137,17 @@ def test_the_modal_asks_for_what_the_recipe_takes_and_says_who_goes_first():
     [number] = (block["element"] for block in view["blocks"] if block["type"] == "input")
     assert (number["min_value"], number["initial_value"], number["max_value"]) == ("1", "3", "5")
     assert "replicas in this order: 3, 2" in str(view["blocks"])
+
+
+def test_a_deployment_with_an_end_still_ends_after_it_is_scaled_to_zero(office):
+    id_ = office.running.put("fast", URL)
+    assert "It still ends" not in office.says("scale fast 0")
+    office.requests.keep_until(id_, END, by="U1")
+    assert f"It still ends {moment(END)}." in office.says("scale fast 2")
+
+
+def test_the_announcement_of_an_end_offers_no_number_that_the_recipe_refuses():
+    for recipe, offers_zero in ((MIXTRAL, True), (scaled_by(**LOAD), False)):
+        told = Story(recipe=recipe, until=END).announced(END)
+        buttons = alerts.ends(told.state, told.state.end_announced).blocks[-1]["elements"]
+        assert ("card_scale_to_zero" in [button["action_id"] for button in buttons]) is offers_zero

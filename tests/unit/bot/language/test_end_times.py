@@ -82,3 +82,11 @@ def test_an_end_that_is_too_far_away_is_refused():
 
 def test_a_launch_that_says_nothing_of_its_end_has_none():
     assert end_of(Launch(), NOON, PARIS) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "zone"), [("9999-12-31T23:59", "America/Los_Angeles"), ("0001-01-01T00:00", "Asia/Tokyo")]
+)
+def test_an_end_that_no_calendar_has_is_refused(text, zone):
+    with pytest.raises(InvalidValue, match="does not exist"):
+        end_of(Launch(until=until(text)), NOON, ZoneInfo(zone))

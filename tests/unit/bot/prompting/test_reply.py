@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from bot.prompting.pacing import ROTATE_AFTER
+from bot.prompting.pacing import ROTATE_AFTER, UPDATED
 from bot.prompting.reply import OpenAnswers, Reply
-from bot.prompting.streamed import AnswerRecord
+from bot.prompting.streamed import AnswerRecord, Streamed
 from bot.prompting.way import AnswerPlace
 from bot.prompting.withdrawal import Why, Withdrawal, Withdrawn
+from bot.slack.calls import NEW_BLOCKS
 from bot.views.answer import Below
 from tests.fakes.slack_thread import SlackThread
 
@@ -277,3 +278,31 @@ def test_nothing_is_posted_for_a_withdrawn_question():
         with pytest.raises(Withdrawn):
             reply.finish("Hello.")
     assert not slack.messages
+
+
+def test_many_streams_whose_models_think_say_so_together_no_oftener_than_slack_allows():
+    slack, open_answers = SlackThread(), OpenAnswers()
+    open_answers.change(Streamed, 63)
+    with reply_in(slack, open_answers=open_answers) as reply:
+        for second in range(180):
+            slack.now += 1
+            reply.think(second)
+    assert 1 <= slack.calls.count("status") * 64 <= 3 * UPDATED.per_minute + 64
+
+
+class OldSlack(SlackThread):
+    """It has refused the new blocks before."""
+
+    def has(self, method, channel=""):
+        return method != NEW_BLOCKS
+
+    def note(self, method, channel, refused):
+        self.calls.append("note")
+
+
+def test_that_slack_refused_the_new_blocks_is_not_noted_again_by_an_answer_that_did_not_send_them():
+    slack = OldSlack()
+    with reply_in(slack) as reply:
+        reply.show("Mustard")
+        reply.finish("Mustard", below=Below(footer="m", rates="C1:1"))
+    assert "note" not in slack.calls, "it would never be tried again"

@@ -1,6 +1,6 @@
 """After a crash a question takes back the messages that are its own, and no others."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -9,7 +9,7 @@ from bot.prompting.conversation import ANSWER_EVENT, Remembered
 from bot.prompting.resumption import metadata, orphans
 from bot.slack.message import Identity
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
+NOW = datetime.fromtimestamp(2.5, UTC)
 US = Identity(user="UBOT", bot="BBOT")
 
 
@@ -58,3 +58,9 @@ def test_what_is_marked_is_found_in_any_case():
 )
 def test_what_another_question_is_known_to_have_written_is_left_to_it(others, known):
     assert found(FIRST, *others, known=known) == ()
+
+
+def test_an_older_message_is_not_the_stream_that_is_being_started_though_it_follows_the_question():
+    again = asked("1.0", starting=NOW + timedelta(days=1))
+    thread = [*THREAD, said("86403.0")]
+    assert found(again, thread=thread) == ("86403.0",), "an answer that was stopped has no mark, and stays as it is"

@@ -269,6 +269,24 @@ WRONG = {
         actions(button(style="loud")),
         "Invalid enum value 'loud' [json-pointer:/blocks/0/elements/0/style]",
     ),
+    "an initial option with another text than its option": (
+        actions(select(2, initial_option=option(text="other", value="1"))),
+        "initial options must exactly match options [json-pointer:/blocks/0/elements/0]",
+    ),
+    "an initial option that no group has": (
+        actions(
+            {
+                "type": "multi_static_select",
+                "option_groups": [{"label": plain("g"), "options": [option(value="1")]}],
+                "initial_options": [option(value="1"), option(value="2")],
+            }
+        ),
+        "initial options must exactly match options [json-pointer:/blocks/0/elements/0]",
+    ),
+    "a time of eleven digits": (
+        actions({"type": "datetimepicker", "initial_date_time": 10**10}),
+        "must be no more than 9999999999 [json-pointer:/blocks/0/elements/0/initial_date_time]",
+    ),
     "a select without options": (
         actions({"type": "static_select"}),
         "must provide either options or option_groups [json-pointer:/blocks/0/elements/0]",

@@ -1,6 +1,7 @@
 """When a Home tab is published, and with what."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from threading import Event
 from types import SimpleNamespace
 from typing import Any
@@ -8,11 +9,16 @@ from typing import Any
 import pytest
 
 from bot.commands.visibility import Viewer
+from bot.language.command import Cost
 from bot.screens.home_tab import SHOWN_FOR, HomeTab
 from bot.slack.facts import ChannelFacts, PersonFacts
 from bot.slack.failures import SlackBusy
+from tests.builders.logs import append
+from tests.builders.offers import offer
+from tests.builders.story import Story
 from tests.fakes.office import Office
 from tests.person import words
+from workers.deployment.events import Place
 
 
 class Slack:
@@ -174,3 +180,43 @@ def test_an_end_in_a_private_channel_and_its_cost_are_shown_to_its_members_alone
     assert "*fast* is down" in mine
     assert "fast" not in others
     assert "*Today*" not in others
+
+
+def test_another_end_that_a_person_sets_is_shown_on_an_open_tab(office, slack):
+    id_ = office.running.put("fast", "http://127.0.0.1:1")
+    tab = opened(office, slack)
+    end = datetime.now(UTC) + timedelta(hours=4)
+    office.requests.keep_until(id_, end, by="U1")
+    tab.refresh()
+    assert "ends " in slack.views[-1][1]
+
+
+def test_slack_is_not_asked_about_channels_in_which_nothing_ran_this_month(office, slack, redis):
+    place = Place(team="T1", channel="C0OLD", user="U1")
+    old = Story("old", id_="d0000000old0", at=datetime.now(UTC) - timedelta(days=60), place=place)
+    append(redis, old.planned(offer("r-1")).asked().created().wait(minutes=30).gone("ended").ended())
+    opened(office, slack, "U2")
+    assert "no machine was used" in office.says(Cost(), user="U2")
+    assert "C0OLD" not in office.directory.asked
+
+
+def test_who_has_a_key_sees_in_the_sums_what_the_deployment_costs(office, slack, redis):
+    office.directory.channels["C0SECRET"] = ChannelFacts()
+    place = Place(team="T1", channel="C0SECRET", user="U1")
+    told = Story("fast", id_="d00000000fast", at=datetime.now(UTC) - timedelta(minutes=30), place=place)
+    append(redis, told.planned(offer("r-1", "7.20")).asked().created().answers_at("http://127.0.0.1:1"))
+    office.requests.issue_key(told.id, user="U2", by="U1")
+    tab = opened(office, slack)
+    for user, seen in (("U2", True), ("U3", False)):
+        tab.opened(Viewer(user=user))
+        assert "*Today* 0.00 USD" not in slack.views[-1][1]
+        assert ("*fast*" in slack.views[-1][1]) is seen
+        assert ("*fast*" in office.says(Cost(), user=user)) is seen
+
+
+def test_a_deployment_whose_time_was_over_says_so(office, slack):
+    id_ = office.running.put("fast", "http://127.0.0.1:1")
+    office.running.append(office.running.story(id_).stopped(by="").ended())
+    tab = opened(office, slack)
+    tab.opened(Viewer(user="U1"))
+    assert "Its time was over." in slack.views[-1][1]

@@ -1,13 +1,14 @@
 """Changes of the form may be handled in any order: what is shown is the last one."""
 
-from itertools import permutations
+import threading
+from itertools import pairwise, permutations
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from bot.commands.context import Caller
-from bot.screens.launch_window import LaunchForm
+from bot.screens.launch_window import Changes, LaunchForm
 from bot.slack.failures import SlackRefused
 
 
@@ -16,12 +17,17 @@ class Modal:
 
     def __init__(self):
         self.hash, self.shown = "0", ""
+        self.answers, self.asked = threading.Event(), threading.Event()
+        self.answers.set()
 
     def update_view(self, view_id, view, *, shown):
         if shown != self.hash:
             raise SlackRefused("hash_conflict")
         self.hash, self.shown = str(int(self.hash) + 1), view
-        return self.hash
+        new = self.hash
+        self.asked.set()
+        self.answers.wait(5)
+        return new
 
 
 class Presses:
@@ -69,3 +75,42 @@ def test_what_another_process_has_shown_is_left(form, modal):
     modal.hash = "7"
     changed(form, "mine", "1")
     assert modal.shown == ""
+
+
+def test_a_change_that_is_handled_before_slack_has_answered_the_one_before_is_shown(form, modal):
+    modal.answers.clear()
+    first = threading.Thread(target=changed, args=(form, "after 1", "1"))
+    first.start()
+    assert modal.asked.wait(5)
+    second = threading.Thread(target=changed, args=(form, "after 2", "2"))
+    second.start()
+    second.join(0.2)
+    modal.answers.set()
+    for thread in (first, second):
+        thread.join(5)
+    assert modal.shown == "after 2"
+
+
+def test_only_the_last_of_the_changes_that_wait_is_computed_and_sent(form, modal):
+    modal.answers.clear()
+    threads = [threading.Thread(target=changed, args=(form, f"after {at}", str(at))) for at in range(1, 8)]
+    threads[0].start()
+    assert modal.asked.wait(5)
+    for thread in threads[1:]:
+        thread.start()
+        thread.join(0.05)
+    modal.answers.set()
+    for thread in threads:
+        thread.join(5)
+    assert (modal.shown, modal.hash) == ("after 7", "2")
+
+
+@pytest.mark.parametrize("hashes", [("a", "a"), ("", "a", ""), ("a", "b", "c", "a")])
+def test_a_hash_that_slack_repeats_or_leaves_out_does_not_stop_the_forms(hashes):
+    changes = Changes()
+    for old, new in pairwise(hashes):
+        changes.shown(old, new)
+    asking = threading.Thread(target=changes.newest_of, args=(hashes[0],), daemon=True)
+    asking.start()
+    asking.join(1)
+    assert not asking.is_alive()

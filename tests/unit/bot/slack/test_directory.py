@@ -99,11 +99,22 @@ def test_what_slack_refuses_is_not_known_whatever_was_known_before(directory, sl
 
 def test_whether_the_bot_was_invited_is_asked_each_time(directory, slack):
     slack.failure = SlackRefused("channel_not_found")
-    assert directory.channel("C1") == ChannelFacts(is_joined=False)
+    assert directory.channel("C1", newest=True) == ChannelFacts(is_joined=False)
     slack.failure, slack.answers = None, {"C1": {"is_private": False, "is_member": False}}
-    assert directory.channel("C1") == ChannelFacts(is_joined=False, is_public=True)
+    assert directory.channel("C1", newest=True) == ChannelFacts(is_joined=False, is_public=True)
     slack.answers = {"C1": {"is_private": False, "is_member": True}}
-    assert directory.channel("C1") == ChannelFacts(is_public=True)
+    assert directory.channel("C1", newest=True) == ChannelFacts(is_public=True)
+
+
+def test_a_channel_that_the_bot_has_left_is_not_asked_about_for_each_viewer(directory, slack, clock):
+    slack.answers = {"C1": {"is_private": False, "is_member": False}}
+    for _ in range(20):
+        assert directory.channel("C1").is_public
+    assert slack.asked == ["C1"]
+    directory.channel("C1", newest=True)
+    clock[0] = ASKED_AGAIN
+    directory.channel("C1")
+    assert slack.asked == ["C1"] * 3
 
 
 def test_memory_is_bounded(directory, slack):
@@ -157,4 +168,4 @@ def test_a_channel_that_accepts_no_message_is_asked_about_again_since_that_may_h
     slack.answers = {"C1": PRIVATE | {flag: True}}
     assert directory.channel("C1").obstacle == code
     slack.answers = {"C1": PRIVATE}
-    assert directory.channel("C1").obstacle == ""
+    assert directory.channel("C1", newest=True).obstacle == ""

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from bot.language.command import Plan
 from bot.sandbox.block_kit import check
 from bot.views import alerts, details, home, logs, plan, recipes, status
+from bot.views.amounts import moment
 from bot.views.card import card, changes_every
 from bot.views.endpoint import curl, endpoint
 from bot.views.escape import clip
@@ -188,6 +189,13 @@ def test_an_address_is_never_cut():
     for limit in range(4, len(sentence)):
         assert page in clip(sentence, limit) or "https://" not in clip(sentence, limit)
     assert clip(page, 20) == f"{page[:19]}…", "a text of nothing else"
+
+
+@pytest.mark.parametrize("mark", [moment(BEGIN), "<https://quotas.example/L-72|Request quota>", "<@U0ROBIN0001>"])
+def test_a_date_a_link_or_a_mention_is_never_cut(mark):
+    sentence = f"The next attempt starts {mark} and more"
+    for limit in range(4, len(sentence)):
+        assert mark in clip(sentence, limit) or "<" not in clip(sentence, limit)
 
 
 def test_a_refusal_for_a_whole_cloud_leaves_the_other_cloud_next():
