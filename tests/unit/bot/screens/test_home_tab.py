@@ -219,4 +219,4 @@ def test_a_deployment_whose_time_was_over_says_so(office, slack):
     office.running.append(office.running.story(id_).stopped(by="").ended())
     tab = opened(office, slack)
     tab.opened(Viewer(user="U1"))
-    assert "Its time was over." in slack.views[-1][1]
+    assert "Ended at the time that was set for it." in slack.views[-1][1]
