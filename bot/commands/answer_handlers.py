@@ -62,7 +62,7 @@ def rate(key: str, *, good: bool, caller: Caller, context: CommandContext) -> Me
 
 
 def rated(state: Deployment, context: CommandContext) -> str:
-    """What people said of a deployment's answers; empty if nothing. Raises RedisError."""
+    """The feedback on a deployment's answers; empty if none. Raises RedisError."""
     said = context.given.rated(state.id)
     return f"{said.good} good, {said.bad} bad" if said.good or said.bad else ""
 

@@ -39,7 +39,7 @@ def ask(wanted: WantedDeed, state: Deployment, caller: Caller, context: CommandC
     """Store a request to the launcher or, if their account is closed, to an admin. Raises CommandError."""
     check_runs(state, "nothing can be changed")
     if wanted.deed is Deed.TAKE_KEY:
-        raise CommandError(f"Only who may make a key to *{state.name}* can offer one: nobody was asked.")
+        raise CommandError(f"Only people who may make a key to *{state.name}* can offer one: nobody was asked.")
     if may(caller.user, PERMISSIONS[wanted.deed], launcher=state.place.user, admins=context.admins):
         raise CommandError(f"You may {PERMISSIONS[wanted.deed]} yourself: nobody was asked.")
     _check_possible(wanted.deed, wanted.replicas, state)

@@ -103,7 +103,7 @@ class DirectMessages:
         self._change(request, lambda r: replace(r, dm=dm, ts=ts))
 
     def _give_up(self, request: DirectRequest, stage: DeedStage, why: str = "") -> None:
-        """Settle a request that nobody has answered."""
+        """Settle a request without an answer."""
         self._change(request, lambda r: replace(r, stage=stage, why=why) if r.stage is DeedStage.WAITING else None)
 
     def _close(self, request: DirectRequest) -> None:

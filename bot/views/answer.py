@@ -1,4 +1,4 @@
-"""PURE: what stands below the text of an answer: its thoughts, a line of measurements, and buttons."""
+"""PURE: what is shown below the text of an answer: its thoughts, a line of measurements, and buttons."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -34,7 +34,7 @@ class ShownThoughts(Struct, frozen=True, kw_only=True):
 
 
 class Below(Struct, frozen=True, kw_only=True):
-    """What stands below the text of an answer."""
+    """What is shown below the text of an answer."""
 
     footer: str = ""
     """In mrkdwn."""
@@ -57,12 +57,12 @@ class Below(Struct, frozen=True, kw_only=True):
 
 
 def growing(key: str) -> tuple[Block, ...]:
-    """What stands below an answer while it is written."""
+    """What is shown below an answer while it is written."""
     return _steering((button("Stop", STOP, key),))
 
 
 def thinking(seconds: float) -> Block:
-    """What stands instead of the text of an answer that has not begun."""
+    """What is shown instead of the text of an answer that has not begun."""
     return context(f"Thinking for {seconds:.0f} s …")
 
 
