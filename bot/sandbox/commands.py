@@ -30,7 +30,8 @@ COMMANDS: Final = (
     Command(
         command="/mixtral",
         description="Launch, ask and end open models",
-        usage_hint="launch | status | ask | scale | endpoint | key | logs | plan | cost | recipes | config | down | help",
+        usage_hint="launch | status | ask | scale | endpoint | key | logs | plan | cost | recipes | config | down"
+        " | help",
         subcommands=(
             Hint(
                 usage="launch [RECIPE] [as NAME] [--replicas N] [--spot]",
