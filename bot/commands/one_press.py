@@ -91,7 +91,7 @@ def _launch(command: Launch, text: str, caller: Caller, context: CommandContext)
     name = command.name or name_from(recipe.name)
     rungs, why_empty = context.ladder(recipe, command.limits)
     said = f"Launch *{escape(name)}*? {price_now(rungs, why_empty, replicas=command.replicas or recipe.replicas)}"
-    buttons = [command_button("Launch", text), form_button(text, "Change and launch…")]
+    buttons = [command_button("Launch", text), form_button(text, "Change…")]
     return Message(said, (section(said), actions(buttons)))
 
 

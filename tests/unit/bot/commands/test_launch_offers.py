@@ -231,7 +231,7 @@ def test_a_channel_without_the_person_is_refused_also_if_the_payload_is_forged(o
     with pytest.raises(WrongInput, match="you are not in this channel"):
         sent(office, view, channel=channel)
     forged = form(office) | {"private_metadata": json.dumps({"channel": channel, "asks": False})}
-    with pytest.raises(CommandError, match="Invite the bot with"):
+    with pytest.raises(CommandError, match="Invite it with"):
         sent(office, forged)
     assert office.requests.all() == []
 
