@@ -17,7 +17,7 @@ RESET = "config_reset"
 """The action_id of the button. Its value is the channel."""
 
 NO_DEFAULT = "-"
-UNASKED = {"yes": "Answer every message in them", "no": "Answer only messages that mention me"}
+UNASKED = {"yes": "Answer every message in them", "no": "Answer only messages that mention the bot"}
 MAX_OPTIONS = 100
 PROMPT_SHOWN = 200
 """Maximum number of characters of a system prompt that an announcement quotes."""
@@ -32,7 +32,7 @@ def shown(settings: ChannelSettings, channel: str, who: str) -> Message:
     lines = [
         f"*Default deployment:* {_default(settings)}",
         f"*Temperature:* {_temperature(settings)}",
-        *([] if is_direct(channel) else [f"*Threads that I answered:* {_threads(settings)}"]),
+        *([] if is_direct(channel) else [f"*Threads that the bot answered:* {_threads(settings)}"]),
         f"*System prompt:*{prompt}",
     ]
     title = f"The settings of {_place(channel)}:"
@@ -83,7 +83,7 @@ def _changes(before: ChannelSettings, after: ChannelSettings) -> Iterable[str]:
     if before.temperature != after.temperature:
         yield f"temperature {_temperature(after)}"
     if before.unasked != after.unasked:
-        yield f"threads that I answered: {_threads(after)}"
+        yield f"threads that the bot answered: {_threads(after)}"
 
 
 def _same(settings: ChannelSettings, other: ChannelSettings) -> bool:
@@ -91,7 +91,7 @@ def _same(settings: ChannelSettings, other: ChannelSettings) -> bool:
 
 
 def _place(channel: str) -> str:
-    return "your direct messages with me" if is_direct(channel) else "this channel"
+    return "your direct messages with the bot" if is_direct(channel) else "this channel"
 
 
 def _quoted(prompt: str, limit: int) -> str:
@@ -107,7 +107,9 @@ def _temperature(settings: ChannelSettings) -> str:
 
 
 def _threads(settings: ChannelSettings) -> str:
-    return "every message in them is answered" if settings.unasked else "only messages that mention me are answered"
+    return (
+        "every message in them is answered" if settings.unasked else "only messages that mention the bot are answered"
+    )
 
 
 def _default_input(default: str | None, names: Sequence[str]) -> Block:
@@ -151,7 +153,7 @@ def _temperature_input(temperature: float | None) -> Block:
 def _threads_input(*, unasked: bool) -> Block:
     hint = "In such a thread, messages that begin with the mention of another person are never answered."
     chosen = "yes" if unasked else "no"
-    return _input(THREADS, "Threads that I answered", hint, _choice("radio_buttons", THREADS, UNASKED, chosen))
+    return _input(THREADS, "Threads that the bot answered", hint, _choice("radio_buttons", THREADS, UNASKED, chosen))
 
 
 def _choice(kind: str, action: str, options: dict[str, str], chosen: str) -> Block:
