@@ -272,7 +272,9 @@ class Deployments:
         """
         state = self._newest(deployment)
         if state is None or state.ended:
-            raise LogsGone(f"{state.name if state else 'This deployment'} has ended, and its logs with its machines.")
+            raise LogsGone(
+                f"{state.name if state else 'This deployment'} has ended. Its logs were deleted with its machines."
+            )
         found: list[ReplicaLog] = []
         for attempt in reversed(state.attempts):
             if attempt.machine is None:

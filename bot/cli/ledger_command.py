@@ -42,9 +42,11 @@ def run(environ: Mapping[str, str], out: TextIO, err: TextIO, *, since: datetime
         csv.writer(out).writerows([COLUMNS, *(_row(use, since, now) for use in uses)])
     else:
         console = Console(file=out, highlight=False, emoji=False)
-        console.print(_table(uses, since, now) if uses else "No machine.")
+        console.print(_table(uses, since, now) if uses else "No machine was used.")
         if unpriced := sum(use.booked.usd_per_hour is None for use in uses):
-            console.print(f"Without {count(unpriced, 'machine')} whose price is not known.")
+            console.print(
+                f"{count(unpriced, 'machine is', 'machines are')} not counted, because the price is not known."
+            )
     return 0
 
 

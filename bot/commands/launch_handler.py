@@ -65,7 +65,9 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
     state = context.deployments.by_id(id_)
     if state is not None and is_ending(state):  # the repetition of an earlier request
         status = condition_of(state).status
-        return Message(text=f"*{name}* was launched by this button already, and it is {status}. Launch it anew.")
+        return Message(
+            text=f"*{name}* was already launched by this button, and it is {status}. Launch it again from its card."
+        )
     ends = f"It ends {moment(until)}." if until else ""
     first = f"Launching *{name}* … Its card follows here, and shows every step."
     return Message(text=" ".join(filter(None, (first, price, ends, read_by(readers)))))

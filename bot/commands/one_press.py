@@ -26,13 +26,13 @@ from bot.views.escape import code, escape
 from bot.views.price_now import price_now
 from workers.deployment.events import DeploymentId
 
-Deed = Launch | Scale | Down | NewKey | RevokeKey | Endpoint
+ButtonCommand = Launch | Scale | Down | NewKey | RevokeKey | Endpoint
 """A command that changes something, or whose reply shows a key: a message alone does not carry it out."""
 
-NO_LONGER = "This button is no longer valid, so nothing was done."
+NO_LONGER = "This button is no longer valid, so nothing was done. Repeat the command."
 
 
-def asked(command: Deed, typed: str, caller: Caller, context: CommandContext) -> Message:
+def asked(command: ButtonCommand, typed: str, caller: Caller, context: CommandContext) -> Message:
     """The question whether to carry a command out, with its cost and a button. Raises what `handle` raises.
 
     `typed`: the text of the command, without the slash command.

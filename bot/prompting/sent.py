@@ -1,11 +1,11 @@
-"""PURE: what is sent of a conversation, and what is said about the rest."""
+"""PURE: what is sent of a conversation, and the sentences about the rest."""
 
 from collections.abc import Sequence
 
 from bot.language.channel_settings import ChannelSettings
 from bot.prompting.conversation import Turn, news
 from bot.prompting.fitting import Fitted
-from bot.prompting.left_out import TOO_LONG, LeftOut, eyeless, sentence, shortened, too_many
+from bot.prompting.left_out import TOO_LONG, LeftOut, no_images, sentence, shortened, too_many
 
 
 class Sent:
@@ -24,7 +24,7 @@ class Sent:
         if had <= most:
             return None
         less = asked.with_images(most)
-        why = too_many(name, most) if most else eyeless(name)
+        why = too_many(name, most) if most else no_images(name)
         for before, after in self._new(asked.messages, less.messages):
             refused = [LeftOut(image.name, why) for image in before.images[len(after.images) :]]
             self._left_out += [each for each in refused if each not in self._left_out]

@@ -72,7 +72,7 @@ def _facts(deployment: Deployment, now: datetime, rated: str) -> Block:
     if limits := _limits(deployment.limits):
         pairs.append(("Limits", clip(limits, MAX_FACT)))
     if rated:
-        pairs.append(("Answers", rated))
+        pairs.append(("Feedback on answers", rated))
     return fields(pairs)
 
 

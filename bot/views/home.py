@@ -135,4 +135,4 @@ def _end(state: Deployment) -> Block:
 def _by(state: Deployment) -> str:
     if state.stopped_by is None:
         return ""
-    return f"Ended by {words.user(state.stopped_by)}." if state.stopped_by else "Its time was over."
+    return f"Ended by {words.user(state.stopped_by)}." if state.stopped_by else "Ended at the time that was set for it."

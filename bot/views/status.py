@@ -82,7 +82,7 @@ def detail(deployment: Deployment, now: datetime, *, rated: str = "") -> Message
         *([section(said)] if (said := words.newer(deployment)) else []),
     ]
     if rated:
-        blocks.append(section(f"answers: {rated}"))
+        blocks.append(section(f"*Feedback on answers*  {rated}"))
     if warnings := lost_control.lines(deployment, now):
         blocks.append(section(listed([f"{card.WARNING} {line}" for line in warnings])))
     if found := replicas.lines(deployment, now, gone=10):

@@ -447,7 +447,7 @@ def test_a_deployment_launched_for_some_hours_is_kept_by_the_button_of_its_annou
     pressed = alerts.ends(state, announced).blocks[-1]["elements"][0]["value"]
     seconds = int(pressed.split(" ")[1])
     caller = Caller(team="T1", channel="C0HERE", user="U1", once="t", response_url="https://respond")
-    for said in ("is kept", "was kept already"):
+    for said in ("now ends", "was already kept"):
         kept = handlers.keep(office.requests.get("fast"), datetime.fromtimestamp(seconds, UTC), caller, office.context)
         assert said in kept.text
     assert office.requests.get("fast").until == state.until + alerts.KEPT_FOR

@@ -179,7 +179,7 @@ def test_a_button_launches_once_however_often_it_is_pressed(office):
     assert office.nudged == [office.requests.get("new-1").id] * 2
     office.requests.stop(office.requests.get("new-1").id, by="U1")
     office.running.append(office.running.story(office.requests.get("new-1").id).ended())
-    assert "*new-1* was launched by this button already, and it is down" in pressed(office, value)
+    assert "*new-1* was already launched by this button, and it is down" in pressed(office, value)
     assert "new-1" not in [state.name for state in office.requests.all()]
 
 

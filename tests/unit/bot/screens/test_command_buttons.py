@@ -41,7 +41,7 @@ def test_each_press_has_another_trigger_and_yet_it_launches_once(office):
     assert "is taken" in pressed(office, "1.3", age=60)
     id_ = office.requests.get("new-1").id
     office.running.append(office.running.story(id_).stopped().ended())
-    assert "was launched by this button already, and it is down" in pressed(office, "1.4")
+    assert "was already launched by this button, and it is down" in pressed(office, "1.4")
     assert office.requests.all() == []
 
 

@@ -177,7 +177,7 @@ def test_a_person_of_another_company_learns_nothing_of_deployments_that_they_can
     HomeTab(office.context, calls, AtOnce()).opened(Viewer(user="U2", outside=True))  # type: ignore[arg-type]
     assert "cannot be read" not in slack.views[-1][1]
     tab.opened(Viewer(user="U1"))
-    assert "*Now* is without 1 deployment whose log cannot be read." in slack.views[-1][1]
+    assert "*Now* does not include 1 deployment whose log cannot be read." in slack.views[-1][1]
 
 
 def test_an_end_in_a_private_channel_and_its_cost_are_shown_to_its_members_alone(office, slack):
@@ -230,4 +230,4 @@ def test_a_deployment_whose_time_was_over_says_so(office, slack):
     office.running.append(office.running.story(id_).stopped(by="").ended())
     tab = opened(office, slack)
     tab.opened(Viewer(user="U1"))
-    assert "Its time was over." in slack.views[-1][1]
+    assert "Ended at the time that was set for it." in slack.views[-1][1]

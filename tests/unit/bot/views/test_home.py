@@ -52,7 +52,7 @@ def test_what_cannot_be_counted_is_named_and_the_sums_are_at_least_these():
     house = home.House(user="U1", running=(unknown.state,), uses=uses_of(unknown), lost=1)
     shown = words(home.home(house, now))
     assert "*Today* at least 0.00 USD" in shown
-    assert "Without 1 machine whose price is not known. *Now* is without 1 deployment whose log cannot be rea" in shown
+    assert "1 machine is not counted, because the price is not known. *Now* does not include 1 deployment" in shown
 
 
 def test_the_viewers_deployments_come_first_and_those_that_end_have_no_buttons():
