@@ -35,7 +35,7 @@ def run(environ: Mapping[str, str], out: TextIO, err: TextIO, *, since: datetime
         err.write(f"mixtral-bot: Redis does not answer ({error}). Start it, and repeat the command.\n")
         return 1
     uses = sorted(
-        (use for use in book.uses.values() if use.seconds(since, now)),
+        book.used(since, now),
         key=lambda use: (use.booked.began, use.booked.attempt),
     )
     if as_csv:

@@ -189,7 +189,7 @@ def logs(command: Logs, caller: Caller, context: CommandContext) -> Message:
 
 def logs_of(state: Deployment, context: CommandContext) -> Message:
     """The end of each replica's log."""
-    return logs_view.logs(state.name, context.deployments.logs(state.id, LOG_LINES))
+    return logs_view.logs(state.name, context.deployments.logs(state.id, LOG_LINES, newest=logs_view.MAX_REPLICAS))
 
 
 def recipes(context: CommandContext) -> Message:

@@ -38,14 +38,14 @@ def ready_to_launch(command: Launch, caller: Caller, context: CommandContext) ->
         hint = command_text(replace(command, replicas=nearest(recipe, command.replicas)))
         raise CommandError(why, hint=hint, about="replicas")
     check_limits(command, recipe, context)
-    _end(command, caller, context)
+    end_time(command, caller, context)
     check_present(caller, context, "Nothing was started", "launch again")
     return recipe
 
 
 def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
     recipe = ready_to_launch(command, caller, context)
-    until = _end(command, caller, context)
+    until = end_time(command, caller, context)
     name = command.name or name_from(recipe.name)
     readers = context.channels.readers(caller.channel)
     replicas = command.replicas or max(recipe.replicas, 1)
@@ -73,7 +73,7 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
     return Message(text=" ".join(filter(None, (first, price, ends, read_by(readers)))))
 
 
-def _end(command: Launch, caller: Caller, context: CommandContext) -> datetime | None:
+def end_time(command: Launch, caller: Caller, context: CommandContext) -> datetime | None:
     """When the deployment is to end. Raises CommandError."""
     try:
         return end_of(command, context.now(), context.sight.zone(caller.user))

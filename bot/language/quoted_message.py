@@ -1,11 +1,11 @@
 """PURE: a message that a question is about, and how the model gets it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from msgspec import Struct
 
-from bot.language.typed_text import plain
+from bot.language.typed_text import plain, texts_in
 
 MAX_FILES = 10
 """Maximum number of its files that are named."""
@@ -32,11 +32,18 @@ def quoted_message(message: Mapping[str, Any]) -> QuotedMessage:
     """Read Slack's object of a message."""
     profile = message.get("bot_profile") or {}
     author = message.get("user") or message.get("username") or profile.get("name") or "an app"
-    parts = [message.get("text") or "", *map(_attached, message.get("attachments") or ())]
-    names = [str(file.get("name") or file.get("title") or "a file") for file in message.get("files") or ()]
-    text = "\n\n".join(plain(part) for part in parts if part.strip())
+    said = plain(message.get("text") or "") or "\n".join(texts_in(message.get("blocks")))
+    parts = [said, *map(_attached, message.get("attachments") or ())]
+    names = [str(file.get("name") or file.get("title") or "a file") for file in files_of(message)]
+    text = "\n\n".join(part for part in parts if part.strip())
     ts = str(message.get("ts") or "")
     return QuotedMessage(author=str(author), text=text[:MAX_QUOTED], ts=ts, files=tuple(names[:MAX_FILES]))
+
+
+def files_of(message: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Slack's objects of the files of a message, and of those that it forwards."""
+    for each in (message, *(message.get("attachments") or ())):
+        yield from each.get("files") or ()
 
 
 def about(prompt: str, quoted: QuotedMessage | None) -> str:
@@ -49,5 +56,6 @@ def about(prompt: str, quoted: QuotedMessage | None) -> str:
 
 
 def _attached(attachment: Mapping[str, Any]) -> str:
-    own = [attachment.get(field) or "" for field in ("pretext", "title", "text")]
-    return "\n".join(part for part in own if part) or attachment.get("fallback") or ""
+    own = [plain(attachment.get(field) or "") for field in ("pretext", "title", "text")]
+    said = "\n".join(filter(None, [*own, *texts_in(attachment.get("blocks"))]))
+    return said or plain(attachment.get("fallback") or "")

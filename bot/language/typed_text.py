@@ -1,6 +1,7 @@
 """PURE: the text that a person typed, from what Slack's composer made of it."""
 
 import re
+from collections.abc import Iterable, Mapping, Sequence
 
 _MARKUP = re.compile(r"<([^<>|]*)(?:\|([^<>]*))?>")
 _PERSON = re.compile(r"<@([UW][A-Z0-9]+)>")
@@ -18,6 +19,19 @@ def plain(text: str, *, mentions: bool = False) -> str:
     """
     text = _MARKUP.sub(_kept if mentions else _typed, text)
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&").strip()
+
+
+def texts_in(value: object) -> Iterable[str]:
+    """The texts in blocks, whatever their kind."""
+    if isinstance(value, Mapping):
+        text = value.get("text")
+        if isinstance(text, str):
+            yield plain(text)
+        for inner in value.values():
+            yield from texts_in(inner)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for inner in value:
+            yield from texts_in(inner)
 
 
 def mentioned(word: str) -> str | None:

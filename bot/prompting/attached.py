@@ -1,14 +1,14 @@
 """PURE: what is attached to a message in Slack, and its form in a prompt."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bot.language.typed_text import plain
+from bot.language.typed_text import plain, texts_in
 
 IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 """The pictures that engines decode."""
@@ -180,17 +180,4 @@ def _forwarded_text(attachment: Mapping[str, Any]) -> str:
 
 def _block_text(shown: Mapping[str, Any]) -> str:
     blocks = (shown.get("message") or {}).get("blocks") or []
-    return "\n".join(_texts(blocks))
-
-
-def _texts(value: object) -> Iterable[str]:
-    """The texts in blocks, whatever their kind."""
-    if isinstance(value, Mapping):
-        text = value.get("text")
-        if isinstance(text, str):
-            yield plain(text)
-        for inner in value.values():
-            yield from _texts(inner)
-    elif isinstance(value, Sequence) and not isinstance(value, str):
-        for inner in value:
-            yield from _texts(inner)
+    return "\n".join(texts_in(blocks))

@@ -75,7 +75,7 @@ def turns(
     placed where that one was.
     """
     said: list[Turn] = []
-    for place, message in _placed(thread, ourselves):
+    for place, message in _placed(thread, remembered, ourselves):
         if before is None or place >= float(before):
             break
         turn = _turn(message, remembered, ourselves, names)
@@ -84,14 +84,20 @@ def turns(
     return said
 
 
-def _placed(thread: Iterable[Mapping[str, Any]], ourselves: Identity) -> list[tuple[float, Mapping[str, Any]]]:
-    """Return the messages in the order of the conversation, without the answers that were replaced."""
+def _placed(
+    thread: Iterable[Mapping[str, Any]], remembered: Remembered, ourselves: Identity
+) -> list[tuple[float, Mapping[str, Any]]]:
+    """Return the messages in the order of the conversation, without the answers that were replaced.
+
+    An answer without a text, which was stopped before its first word, replaces none.
+    """
     messages = sorted(thread, key=lambda m: float(m["ts"]))
     answers = {message["ts"]: mark for message in messages if (mark := _mark(message, ourselves))}
     first: dict[str, float] = {}
     for ts, mark in answers.items():
         first.setdefault(mark["question"], first.get(mark.get("replaces", ""), float(ts)))
-    replaced = {mark.get("replaces") for mark in answers.values()}
+    said = {message["ts"] for message in messages if message["ts"] in answers and _answer(message, remembered).strip()}
+    replaced = {mark.get("replaces") for ts, mark in answers.items() if ts in said}
     placed = [
         (first[answers[message["ts"]]["question"]] if message["ts"] in answers else float(message["ts"]), message)
         for message in messages
@@ -106,6 +112,10 @@ def _mark(message: Mapping[str, Any], ourselves: Identity) -> dict[str, str]:
     payload = metadata.get("event_payload") or {}
     is_answer = metadata.get("event_type") == ANSWER_EVENT and "question" in payload
     return payload if is_answer and _is_ours(message, ourselves) else {}
+
+
+def _answer(message: Mapping[str, Any], remembered: Remembered) -> str:
+    return remembered.answers.get(message["ts"], written(message))
 
 
 def _is_ours(message: Mapping[str, Any], ourselves: Identity) -> bool:

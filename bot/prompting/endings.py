@@ -65,7 +65,7 @@ class Endings:
         if asked.starting is not None:
             asked = replace(asked, begun=(*asked.begun, *self._orphans(asked)))
         if not withdrawn.is_closed:
-            self._close(asked)
+            self._close(asked, is_kept=withdrawn.why is Why.STOPPED)
         match withdrawn.why:
             case Why.DELETED:
                 for ts in asked.begun:
@@ -89,13 +89,14 @@ class Endings:
                 with suppress(SlackRefused):
                     self._slack.insist(partial(self._slack.update, asked.question.channel, message["ts"], about))
 
-    def _close(self, asked: Asked) -> None:
+    def _close(self, asked: Asked, *, is_kept: bool) -> None:
         mark = metadata(ANSWER_EVENT, asked.question.key, asked.question.replaces)
         is_last = not self.is_continued(asked)
         for ts in asked.begun[-1:]:
             with suppress(SlackRefused):  # it is no stream, or Slack has ended it
                 self._slack.stop_stream(asked.question.channel, ts, metadata=mark, is_last=is_last)
-        self.without_stop(asked)
+        if is_kept:
+            self.without_stop(asked)
 
     def is_continued(self, asked: Asked) -> bool:
         """Whether another question of the thread is being answered, which ends the session after it."""

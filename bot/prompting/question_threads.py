@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from bot.language.question import Asked, Question
+from bot.language.quoted_message import files_of
 from bot.prompting.attached import attached
 from bot.prompting.attachments import UNREADABLE
 from bot.prompting.conversation import Remembered, Turn, from_memory, prompt_at, turns
@@ -54,6 +55,8 @@ class QuestionThreads:
         if bearer is None:
             return [*said, asks]
         own = next((message for message in thread or () if message["ts"] == bearer), None)
+        if own is not None and question.about:  # whose text includes the forwarded messages
+            own = {"files": list(files_of(own))}
         return [*said, replace(asks, attached=UNREADABLE if own is None else attached(own))]
 
     def orphans(self, asked: Asked) -> tuple[str, ...]:

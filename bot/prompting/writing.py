@@ -92,8 +92,8 @@ class Writing:
     def _written(self, deployment: DeploymentId, addresses: Addresses, sent: Sent, reply: Reply) -> Outcome:
         way, asked = _Way(addresses, self._stopping), None
         before = Cancelling()  # for the requests before the completion
-        reply.withdrawal.ends(before.cancel)
         while True:
+            reply.withdrawal.ends(before.cancel)
             text, endpoint = _Text(), way.endpoint
             try:
                 model = self._model(deployment, endpoint, before)

@@ -240,4 +240,4 @@ def _all(known: Sequence[str], chosen: Sequence[str]) -> list[str]:
 
 def _gpu(gpu: str) -> str:
     name, _, number = gpu.rpartition(":")
-    return unmarked(offers.gpus(name, int(number)))
+    return unmarked(offers.gpus(name, int(number))) if name and number.isdecimal() else gpu

@@ -7,7 +7,7 @@ from bot.sandbox.seed import BOT_TOKEN, BOT_USER
 from bot.views.blocks import actions, button
 from tests.answering import engine, line, place, slack
 from tests.fakes.upstream import DEFAULT, Upstream
-from tests.person import MIXTRAL, RANDOM, ROBIN, words
+from tests.person import GENERAL, MIXTRAL, RANDOM, ROBIN, words
 
 __all__ = ["engine", "line", "place", "slack"]
 
@@ -152,6 +152,20 @@ def test_a_question_about_a_message_has_its_files(place, engine):
     place.answer(ts, DEFAULT)
     [prompt] = asked(engine)
     assert prompt.startswith("File `a.log`:\n```\n12:02 OOM\n```\n\nWhy?")
+
+
+def test_a_question_about_a_forwarded_message_has_its_text_once_and_its_file(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    place.bot()
+    there = place.ada.upload(GENERAL, {"name": "a.log", "content": b"12:02 OOM"}, text="It fails")
+    ts = place.ada.forward(MIXTRAL, GENERAL, there, text="Look:")
+    message = place.robin.wait_for_message(MIXTRAL, lambda m: m["ts"] == ts)
+    closed(place.robin).shortcut(message)
+    assert place.robin.submit(form(place.robin), {"question": "Why?"}) == {"ok": True}
+    place.answer(ts, DEFAULT)
+    [prompt] = asked(engine)
+    assert prompt.count("It fails") == 1
+    assert prompt.count("12:02 OOM") == 1
 
 
 def test_the_files_of_a_message_where_the_bot_is_not_are_named_as_not_included(place, engine):

@@ -5,7 +5,9 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
+from bot.language.channel_settings import ChannelSettings
 from bot.prompting import pool
+from bot.prompting.channel_store import ChannelStore
 from bot.prompting.store import QUESTIONS
 from bot.sandbox.seed import BOT_USER
 from bot.slack.budgets import LIMITS, MethodBudget
@@ -137,6 +139,19 @@ def test_stop_reaches_an_engine_that_counts_the_tokens_of_the_question(place, en
     assert len(place.robin.messages(MIXTRAL, ts)) == 1
 
 
+def test_stop_reaches_an_engine_that_counts_again_after_it_refused_the_system_prompt(place, engine):
+    place.shelf.put("fast", engine.url, MIXTRAL)
+    ChannelStore(place.redis).put(MIXTRAL, ROBIN, ChannelSettings(system_prompt="Be brief."))
+    engine.script = lambda _: {"status": 400, "error": "System role not supported"}
+    engine.others["/tokenize"] = lambda _: {"hang": 8 if engine.asked else 0, "count": 7}
+    place.bot()
+    ts = place.robin.say(MIXTRAL, f"@mixtral {'long ' * 3000}")
+    place.robin.wait_for(lambda p: engine.asked and engine.open == 1 and p.session(MIXTRAL, ts) == "processing")
+    place.robin.press_stop(MIXTRAL, ts)
+    ended(place, engine)
+    assert len(engine.asked) == 1
+
+
 def test_stop_reaches_the_engine_while_slack_asks_for_a_pause(place, engine):
     place.shelf.put("fast", engine.url, MIXTRAL)
     engine.script = lambda _: SLOW
@@ -156,9 +171,11 @@ def test_the_answer_to_a_deleted_question_is_deleted_too(place, engine, channel)
     place.bot()
     ts = place.robin.say(channel, "@mixtral Hello")
     place.answer(ts, "slow", channel=channel)
+    read = len(place.robin.calls("conversations.replies"))
     place.robin.delete(channel, ts)
     ended(place, engine)
     place.robin.wait_for(lambda p: not [m for m in p.messages(channel, ts) if m["user"] == BOT_USER])
+    assert len(place.robin.calls("conversations.replies")) == read, "what is deleted is not edited before"
     place.robin.wait_for(lambda p: p.session(channel, ts) == "active")
 
 

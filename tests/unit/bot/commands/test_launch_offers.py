@@ -282,3 +282,12 @@ def test_a_change_whose_price_cannot_be_computed_leaves_the_form_and_says_why(of
 
 def test_a_time_that_slack_does_not_take_is_left_out_of_the_form(office):
     assert "initial_date_time" not in str(after(office, form(office), until=32_503_680_000))
+
+
+@pytest.mark.parametrize("gpu", ["", "foo", "A100:", "A100:x", ":", "A100:99999999999999999999"])
+def test_a_forged_gpu_leaves_the_form_and_is_told(office, gpu):
+    view = form(office)
+    values = filled(view, {})
+    values["gpus:mixtral-8x7b"]["launching_gpus"]["selected_options"] = [{"value": gpu}]
+    told = launch_offers.next_view(view | {"state": {"values": values}}, office.context)
+    assert blocks(told) == blocks(view)

@@ -81,6 +81,12 @@ def test_an_answer_that_replaces_another_one_stands_where_that_one_stood():
     assert said(thread, "3.0") == expected[:2], "also for what is asked again about an earlier question"
 
 
+def test_an_answer_that_was_stopped_before_its_first_word_replaces_none():
+    stopped = answer("5.0", "", "q1-again", "q1") | {"blocks": [{"type": "context", "elements": []}]}
+    thread = [person("1.0", "Name a condiment"), answer("2.0", "Mustard.", "q1"), stopped, person("7.0", "More")]
+    assert said(thread, "7.0") == [("user", "Name a condiment"), ("assistant", "Mustard.")]
+
+
 def test_another_app_cannot_take_answers_out_of_the_conversation():
     foreign = answer("3.0", "Nothing.", "q9", "q1", user="UEVIL") | {"bot_id": "BEVIL"}
     thread = [person("1.0", "Hi"), answer("2.0", "Hello.", "q1"), foreign, person("4.0", "More")]

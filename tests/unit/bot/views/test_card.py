@@ -11,6 +11,7 @@ from bot.language.command import Plan
 from bot.sandbox.block_kit import check
 from bot.views import alerts, details, home, logs, plan, recipes, status
 from bot.views.amounts import moment
+from bot.views.blocks import context
 from bot.views.card import card, changes_every
 from bot.views.endpoint import curl, endpoint
 from bot.views.escape import clip
@@ -500,6 +501,10 @@ def test_what_models_engines_and_clouds_say_cannot_act():
     story.ended(failed=NASTY)
     fits(card(story.state, story.now))
     cannot_act(card(story.state, story.now))
+
+
+def test_a_small_text_is_cut_to_what_slack_takes():
+    check.check_message_blocks([context("word " * 1000)])
 
 
 def test_a_long_life_fits_into_one_message():
