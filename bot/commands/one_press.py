@@ -97,7 +97,7 @@ def _launch(command: Launch, text: str, caller: Caller, context: CommandContext)
     ends = f" It ends {moment(until)}." if until and command.until else ""
     said = f"Launch *{escape(name)}*? {price_now(rungs, why_empty, replicas=command.replicas or recipe.replicas)}{ends}"
     dated = _dated(command, until, context.sight.zone(caller.user)) or text
-    buttons = [command_button("Launch", dated), form_button(dated, "Change…")]
+    buttons = [command_button("Launch", dated), form_button(dated, "Change and launch…")]
     return Message(said, (section(said), actions(buttons)))
 
 
