@@ -587,8 +587,8 @@ def _details() -> dict[str, dict[str, Any]]:
         "modal details": (in_the_cloud(), [log]),
         "modal details, looking": (climbing(), "mixtral has no log yet: none of its machines has printed anything."),
         "modal details, being read": (short_of_quota(), details.READING),
-        "modal details, failed": (failed(), "mixtral has ended, and its logs with its machines."),
-        "modal details, ended": (gone_down(), "mixtral has ended, and its logs with its machines."),
+        "modal details, failed": (failed(), "mixtral has ended. Its logs were deleted with its machines."),
+        "modal details, ended": (gone_down(), "mixtral has ended. Its logs were deleted with its machines."),
     }
     return {name: details.modal(told.state, told.now, found) for name, (told, found) in stories.items()}
 

@@ -80,6 +80,14 @@ class WrittenByNewer(WorkersError):
         )
 
 
+class KeyMade(WorkersError):
+    """The key of this id was made before."""
+
+    def __init__(self, key: KeyId) -> None:
+        super().__init__(f"The key {key} was made already, and was shown then.")
+        self.key = key
+
+
 class LogsGone(WorkersError):
     """No machine of the deployment has a log."""
 
@@ -160,13 +168,19 @@ class Deployments:
         return self._decide(deployment, EndScheduled(**stamp(datetime.now(UTC)), until=until, by=by))
 
     def issue_key(self, deployment: DeploymentId, *, user: str, by: str, id_: KeyId | None = None) -> tuple[KeyId, str]:
-        """Make another key to the endpoint for `user`; return its id and the key. Raises NoSuchDeployment.
+        """Make another key to the endpoint for `user`; return its id and the key. Raises NoSuchDeployment, KeyMade.
 
-        `id_`: from `new_key_id`, if the caller has to store it before.
+        `id_`: from `new_key_id`, if the caller has to store it before, or may repeat the request.
         """
         made = KeyIssued(**stamp(datetime.now(UTC)), key=id_ or new_key_id(), user=user, by=by)
         key = new_key()
-        self._while_it_runs(deployment, lambda state: self._log.issue(state.id, state.version, made, key))
+
+        def append(state: Deployment) -> bool:
+            if any(known.id == made.key for known in state.keys):
+                raise KeyMade(made.key)  # its owner has it: the new one would replace it
+            return self._log.issue(state.id, state.version, made, key)
+
+        self._while_it_runs(deployment, append)
         return made.key, key
 
     def revoke_key(self, deployment: DeploymentId, key: KeyId, *, by: str) -> None:
@@ -249,31 +263,34 @@ class Deployments:
         """The bot's own key to the endpoint, for questions from Slack; None if the deployment has ended."""
         return self._log.secrets(deployment).bot or None
 
-    def logs(self, deployment: DeploymentId, lines: int) -> list[ReplicaLog]:
+    def logs(self, deployment: DeploymentId, lines: int, *, newest: int | None = None) -> list[ReplicaLog]:
         """The last `lines` lines of each replica's log, newest replica last. Raises LogsGone, also after the end.
+
+        `newest`: number of logs that are read, each by a call to its cloud; the older ones are listed without text.
 
         By id: another deployment, which fewer people may see, can have the name of one that has ended.
         """
         state = self._newest(deployment)
         if state is None or state.ended:
-            raise LogsGone(f"{state.name if state else 'This deployment'} has ended, and its logs with its machines.")
+            raise LogsGone(
+                f"{state.name if state else 'This deployment'} has ended. Its logs were deleted with its machines."
+            )
         found: list[ReplicaLog] = []
-        for attempt in state.attempts:
+        for attempt in reversed(state.attempts):
             if attempt.machine is None:
                 continue
+            tail, is_shown = attempt.log_tail, newest is None or len(found) < newest
             driver = self._drivers.get(attempt.machine.cloud)
-            tail = attempt.log_tail
-            if driver and not attempt.gone_at:
+            if is_shown and driver and not attempt.gone_at:
                 token, known = attempt.request.token, attempt.whereabouts
                 tail = self._confidential.log_tail(state, driver, token, known, lines) or tail
-            if tail:
+            if tail or not (is_shown or attempt.gone_at):
                 place = f"{attempt.offer.cloud} {attempt.offer.zone}"
-                found.append(
-                    ReplicaLog(replica=attempt.replica, place=place, tail=self._confidential.masked(state, tail))
-                )
+                said = self._confidential.masked(state, tail) if is_shown else ""
+                found.append(ReplicaLog(replica=attempt.replica, place=place, tail=said))
         if not found:
             raise LogsGone(f"{state.name} has no log yet: none of its machines has printed anything.")
-        return found
+        return found[::-1]
 
     def position(self) -> str:
         """The current end of the feed, for `follow`."""

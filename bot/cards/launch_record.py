@@ -45,5 +45,5 @@ class LaunchRecord:
         try:
             return msgspec.json.decode(value, type=list[LaunchTime]) if value else []
         except msgspec.MsgspecError as error:
-            logger.warning("the times of launches of %s cannot be read, and are counted anew: %s", recipe, error)
+            logger.warning("the times of launches of %s cannot be read, and are discarded: %s", recipe, error)
             return []

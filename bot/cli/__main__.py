@@ -132,7 +132,7 @@ def status(as_json: bool) -> None:
 @click.argument("name")
 @click.argument("replicas", type=click.IntRange(min=0))
 def scale(name: str, replicas: int) -> None:
-    """Set the number of replicas of a deployment, without Slack. Whoever can read Redis may do so."""
+    """Set the number of replicas of a deployment, without Slack. It needs no more than access to Redis."""
     from bot.cli import operate_command
 
     _operate(operate_command.scale(name, replicas))
@@ -142,17 +142,17 @@ def scale(name: str, replicas: int) -> None:
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def down(name: str, yes: bool) -> None:
-    """End a deployment with all its machines, without Slack. Whoever can read Redis may do so."""
+    """End a deployment with all its machines, without Slack. It needs no more than access to Redis."""
     from bot.cli import operate_command
 
     _operate(operate_command.down(name, (lambda _: True) if yes else partial(click.confirm, err=True)))
 
 
 @main.command()
-@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Only what was used from this day on (UTC).")
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Only the cost from this day on (UTC).")
 @click.option("--csv", "as_csv", is_flag=True, help="Print each machine as a line of CSV.")
 def ledger(since: datetime | None, as_csv: bool) -> None:
-    """Show what the machines have cost, by deployment, with those that have ended."""
+    """Show the cost of the machines by deployment, including ended deployments."""
     _log_nothing()
     from bot.cli.ledger_command import run as run_ledger
 

@@ -35,16 +35,18 @@ def run(environ: Mapping[str, str], out: TextIO, err: TextIO, *, since: datetime
         err.write(f"mixtral-bot: Redis does not answer ({error}). Start it, and repeat the command.\n")
         return 1
     uses = sorted(
-        (use for use in book.uses.values() if use.seconds(since, now)),
+        book.used(since, now),
         key=lambda use: (use.booked.began, use.booked.attempt),
     )
     if as_csv:
         csv.writer(out).writerows([COLUMNS, *(_row(use, since, now) for use in uses)])
     else:
         console = Console(file=out, highlight=False, emoji=False)
-        console.print(_table(uses, since, now) if uses else "No machine.")
+        console.print(_table(uses, since, now) if uses else "No machine was used.")
         if unpriced := sum(use.booked.usd_per_hour is None for use in uses):
-            console.print(f"Without {count(unpriced, 'machine')} whose price is not known.")
+            console.print(
+                f"{count(unpriced, 'machine is', 'machines are')} not counted, because the price is not known."
+            )
     return 0
 
 

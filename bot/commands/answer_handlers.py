@@ -21,7 +21,7 @@ FORGOTTEN = (
 
 
 def regenerate(key: str, caller: Caller, context: CommandContext) -> Message:
-    """Ask the question of an answer again. Whoever reads the thread may, as with a reply in it. Raises CommandError."""
+    """Ask the question of an answer again. Everyone who reads the thread may, as with a reply. Raises CommandError."""
     answer = _given(key, caller, context)
     state = context.deployments.by_id(answer.deployment)
     if state is None or is_ending(state):
@@ -62,20 +62,20 @@ def rate(key: str, *, good: bool, caller: Caller, context: CommandContext) -> Me
 
 
 def rated(state: Deployment, context: CommandContext) -> str:
-    """What people said of a deployment's answers; empty if nothing. Raises RedisError."""
+    """The feedback on a deployment's answers; empty if none. Raises RedisError."""
     said = context.given.rated(state.id)
     return f"{said.good} good, {said.bad} bad" if said.good or said.bad else ""
 
 
 def stop_answer(key: str, caller: Caller, context: CommandContext) -> Message:
-    """End an answer that is being written. Whoever reads the thread may, as with Slack's own Stop."""
+    """End an answer that is being written. Everyone who reads the thread may, as with Slack's Stop."""
     if context.answers.stop_one(caller.channel, QuestionKey(key)):
         return Message(text="")
     return Message(text="This answer is not being written any more, so there is nothing to stop.")
 
 
 def _given(key: str, caller: Caller, context: CommandContext) -> GivenAnswer:
-    """The answer, if it stands in the channel of the press."""
+    """The answer, if it was given in the channel of the press."""
     answer = context.given.get(QuestionKey(key))
     if answer is None or answer.question.channel != caller.channel:
         raise CommandError(TOO_OLD)
@@ -101,7 +101,7 @@ def _ask(answer: GivenAnswer, state: Deployment, caller: Caller, context: Comman
         raise CommandError(FORGOTTEN)
     name = escape(state.name)
     if not context.answers.ask(again):
-        raise CommandError(f"*{name}* has been asked this again already; see the thread. Or the question was deleted.")
+        raise CommandError(f"*{name}* was already asked this again (see the thread), or the question was deleted.")
     return Message(text=f"Asked *{name}*. The answer follows in the thread.")
 
 

@@ -39,7 +39,7 @@ def ask(wanted: WantedDeed, state: Deployment, caller: Caller, context: CommandC
     """Store a request to the launcher or, if their account is closed, to an admin. Raises CommandError."""
     check_runs(state, "nothing can be changed")
     if wanted.deed is Deed.TAKE_KEY:
-        raise CommandError(f"Only who may make a key to *{state.name}* can offer one: nobody was asked.")
+        raise CommandError(f"Only people who may make a key to *{state.name}* can offer one: nobody was asked.")
     if may(caller.user, PERMISSIONS[wanted.deed], launcher=state.place.user, admins=context.admins):
         raise CommandError(f"You may {PERMISSIONS[wanted.deed]} yourself: nobody was asked.")
     _check_possible(wanted.deed, wanted.replicas, state)
@@ -69,8 +69,8 @@ def _who_is_asked(state: Deployment, caller: Caller, context: CommandContext) ->
         if not is_closed and context.sight.may_write_to(caller.viewer, user, state):
             return user
     raise CommandError(
-        f"Nobody can be asked by the bot: the launcher of *{state.name}* has no active account, or does not share the "
-        "channel of the launch with you, and neither does an admin. Ask the operator of this bot."
+        f"Nobody was asked: the launcher of *{state.name}* has no active account or does not share the channel of the "
+        "launch with you, and the same holds for the admins. Ask the operator of this bot."
     )
 
 
@@ -176,7 +176,7 @@ def offer_key(state: Deployment, owner: str, caller: Caller, context: CommandCon
     held = context.direct_requests.add(request)
     waiting = context.direct_requests.get(held) if held != request.id else request
     if waiting is None or waiting.stage is not DeedStage.WAITING:
-        raise CommandError("The key was taken at this moment. To offer another one, repeat the command.")
+        raise CommandError("An earlier offer of a key was taken just now. To offer another key, repeat the command.")
     return view.key_offered(waiting)
 
 
@@ -209,13 +209,15 @@ def take_key(id_: str, caller: Caller, context: CommandContext) -> tuple[DirectR
         _void(request, ENDED, context)
         raise CommandError(f"*{request.name}* has ended: no key was made.")
     if not may(request.asker, Permission.MAKE_KEY, launcher=state.place.user, admins=context.admins):
-        _void(request, "who offered it may no longer make a key.", context)
+        _void(request, "the person who offered it may no longer make a key.", context)
         raise CommandError(f"<@{request.asker}> may no longer make a key to *{state.name}*: none was made.")
     _check_possible(request.deed, None, state)
     taken = _claim(request, caller, context)
     if taken is None:
         hint = code(f"{SLASH} key {request.name} new @YOU")
-        raise CommandError(f"The key was shown already, or the offer has expired. Ask <@{request.asker}> for {hint}.")
+        raise CommandError(
+            f"The key was shown already, or the offer has expired. Ask <@{request.asker}> to type {hint}."
+        )
     _, key = context.deployments.issue_key(state.id, user=request.to, by=request.asker, id_=taken.key)
     return taken, state, key
 

@@ -60,6 +60,10 @@ def change(channel: str, wanted: ChannelSettings, caller: Caller, context: Comma
     """Store the settings of a channel; returns what is to be posted there. Raises CommandError, RedisError."""
     if not may_configure(channel, caller, context):
         raise CommandError(f"{_who(context)} can change these settings. Nothing was changed.")
+    if not _reads(channel, caller, context):
+        raise CommandError(
+            "Nothing was changed: you are no longer in this channel, or Slack did not answer. Try again in ten seconds."
+        )
     before, after = context.settings.of(channel, caller.user), replace(wanted, changed_by=caller.user)
     is_new = after.default not in (None, before.default)
     if is_new and after.default not in askable_here(replace(caller, channel=channel), context):
@@ -68,6 +72,12 @@ def change(channel: str, wanted: ChannelSettings, caller: Caller, context: Comma
     if said is not None:
         context.settings.put(channel, caller.user, after)
     return said
+
+
+def _reads(channel: str, caller: Caller, context: CommandContext) -> bool:
+    """Whether the caller can still read the channel that the form names, also if it is not where they press."""
+    viewer = replace(caller.viewer, channel="")
+    return is_direct(channel) or context.sight.reads(viewer, launcher="", channel=channel)
 
 
 def _who(context: CommandContext) -> str:

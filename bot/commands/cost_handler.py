@@ -19,11 +19,11 @@ from workers.deployment.state import Deployment
 def cost(command: Cost, caller: Caller, context: CommandContext) -> Message:
     """The reply, which only the caller sees. Raises RedisError."""
     span = span_of(command.period, context.now(), context.sight.zone(caller.user))
-    meant = [use for use in context.deployments.book().uses.values() if _is_meant(use, command)]
-    used = [use for use in meant if use.seconds(span.since, span.until)]
+    used = context.deployments.book().used(span.since, span.until)
+    meant = [use for use in used if _is_meant(use, command)]
     since = max(span.since, context.now() - KEPT_AFTER_END)
     states = (*context.deployments.all(), *context.deployments.ended(since))
-    return cost_view.cost(seen_by(caller.viewer, used, states, context), span, _about(command))
+    return cost_view.cost(seen_by(caller.viewer, meant, states, context), span, _about(command))
 
 
 def seen_by(viewer: Viewer, uses: Collection[Use], states: Iterable[Deployment], context: CommandContext) -> list[Use]:

@@ -93,7 +93,7 @@ class DirectRequests:
         return None
 
     def remove(self, request: DirectRequest, *, again: bool) -> None:
-        """`again`: whether the same may be asked again at once."""
+        """`again`: whether the same may be asked again immediately."""
         self._remove([_mark(request), DIRECT], [request.id, int(again)])
 
     def _read(self, id_: str, stored: bytes) -> DirectRequest | None:

@@ -1,4 +1,4 @@
-"""PURE: the values of the launch form as a launch command. A payload may be forged, so each is read with care."""
+"""PURE: the values of the launch form as a launch command. A payload may be forged, so each is validated."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
@@ -23,7 +23,7 @@ MAX_LISTED = 100
 LATEST = 32_503_680_000
 """The year 3000 as Unix time."""
 HIDDEN = "…"
-"""The value of a variable in a suggestion that does not repeat it."""
+"""Stands for the value of a variable in a suggestion, which does not repeat it."""
 
 Value = TypeVar("Value")
 

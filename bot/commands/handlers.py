@@ -189,7 +189,7 @@ def logs(command: Logs, caller: Caller, context: CommandContext) -> Message:
 
 def logs_of(state: Deployment, context: CommandContext) -> Message:
     """The end of each replica's log."""
-    return logs_view.logs(state.name, context.deployments.logs(state.id, LOG_LINES))
+    return logs_view.logs(state.name, context.deployments.logs(state.id, LOG_LINES, newest=logs_view.MAX_REPLICAS))
 
 
 def recipes(context: CommandContext) -> Message:
@@ -262,9 +262,9 @@ def keep(state: Deployment, announced: datetime, caller: Caller, context: Comman
         return reply
     if state.until is None or int(state.until.timestamp()) != int(announced.timestamp()):
         ends = f"now ends {moment(state.until)}" if state.until else "has no time at which it ends"
-        return Message(text=f"*{state.name}* was kept already: it {ends}.")
+        return Message(text=f"*{state.name}* was already kept: it {ends}.")
     until = max(state.until, context.now()) + KEPT_FOR
     after = context.deployments.keep_until(state.id, until, by=caller.user)
     if reply := ends_already(after):
         return reply
-    return Message(text=f"*{state.name}* is kept: it now ends {moment(until)}. The channel is told 15 minutes before.")
+    return Message(text=f"*{state.name}* now ends {moment(until)}. Its thread announces it 15 minutes before.")

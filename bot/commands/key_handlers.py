@@ -12,6 +12,8 @@ from bot.slack.message import Message
 from bot.views import key_messages as keys_view
 from bot.views.escape import code
 from bot.views.words import user as mention
+from workers.api import KeyMade
+from workers.deployment.keys import new_key_id
 from workers.deployment.state import Deployment, Key
 
 NO_KEYS = "its keys no longer work"
@@ -48,7 +50,13 @@ def new_key(command: NewKey, caller: Caller, context: CommandContext) -> Message
         )
     if command.user and command.user != caller.user:
         return offer_key(state, command.user, caller, context)
-    id_, key = context.deployments.issue_key(state.id, user=caller.user, by=caller.user)
+    try:
+        id_, key = context.deployments.issue_key(
+            state.id, user=caller.user, by=caller.user, id_=new_key_id(caller.once)
+        )
+    except KeyMade as made:
+        said = f"This request made the key {code(made.key)} already, and it was shown then. No other key was made."
+        raise CommandError(said, hint=f"{SLASH} key {state.name} new") from made
     return keys_view.handed_over(state, id_, key, by=None)
 
 

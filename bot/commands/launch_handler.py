@@ -38,14 +38,14 @@ def ready_to_launch(command: Launch, caller: Caller, context: CommandContext) ->
         hint = command_text(replace(command, replicas=nearest(recipe, command.replicas)))
         raise CommandError(why, hint=hint, about="replicas")
     check_limits(command, recipe, context)
-    _end(command, caller, context)
+    end_time(command, caller, context)
     check_present(caller, context, "Nothing was started", "launch again")
     return recipe
 
 
 def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
     recipe = ready_to_launch(command, caller, context)
-    until = _end(command, caller, context)
+    until = end_time(command, caller, context)
     name = command.name or name_from(recipe.name)
     readers = context.channels.readers(caller.channel)
     replicas = command.replicas or max(recipe.replicas, 1)
@@ -65,13 +65,15 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
     state = context.deployments.by_id(id_)
     if state is not None and is_ending(state):  # the repetition of an earlier request
         status = condition_of(state).status
-        return Message(text=f"*{name}* was launched by this button already, and it is {status}. Launch it anew.")
+        return Message(
+            text=f"*{name}* was already launched by this button, and it is {status}. Launch it again from its card."
+        )
     ends = f"It ends {moment(until)}." if until else ""
     first = f"Launching *{name}* … Its card follows here, and shows every step."
     return Message(text=" ".join(filter(None, (first, price, ends, read_by(readers)))))
 
 
-def _end(command: Launch, caller: Caller, context: CommandContext) -> datetime | None:
+def end_time(command: Launch, caller: Caller, context: CommandContext) -> datetime | None:
     """When the deployment is to end. Raises CommandError."""
     try:
         return end_of(command, context.now(), context.sight.zone(caller.user))

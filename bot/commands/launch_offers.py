@@ -108,13 +108,10 @@ def _check_reads(channel: str, caller: Caller, context: CommandContext, *, asks:
     """Raises CommandError unless the person is a member of the channel, which a forged payload may name."""
     if context.sight.is_member(Viewer(user=caller.user, channel=channel, outside=caller.outside)):
         return
+    cause = "Nothing was started: you are not in this channel, or the bot is not."
     if asks:
-        sentence = "Nothing was started: you are not in this channel, or the bot is not. Choose one that both are in."
-        raise WrongInput(view.CHANNEL, sentence)
-    raise CommandError(
-        "Nothing was started: Slack does not report that you and the bot are both in this channel. Invite it with "
-        "`/invite @mixtral`, and press Launch again in ten seconds."
-    )
+        raise WrongInput(view.CHANNEL, f"{cause} Choose one that both are in.")
+    raise CommandError(f"{cause} Invite it with `/invite @mixtral`, and press Launch again in ten seconds.")
 
 
 def _view(entered: Entered, context: CommandContext, *, opened_in: str, asks: bool) -> JSON:

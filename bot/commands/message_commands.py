@@ -8,7 +8,7 @@ from bot.commands.context import Caller, CommandContext
 from bot.commands.delivery import in_reply
 from bot.commands.handlers import handle
 from bot.commands.lookup import visible
-from bot.commands.one_press import Deed, asked
+from bot.commands.one_press import ButtonCommand, asked
 from bot.commands.settle import settle
 from bot.language.command import Ask, Command, Config, Cost, Form, Help, Launch, Plan, Recipes
 from bot.language.message_command import whole
@@ -64,7 +64,7 @@ def answer(command: Command, typed: str, caller: Caller, context: CommandContext
 
     `typed`: the command's text. Raises what `handle` raises.
     """
-    if isinstance(command, Deed):
+    if isinstance(command, ButtonCommand):
         return asked(command, typed, caller, context)
     return handle(command, caller, context)
 

@@ -1,5 +1,6 @@
 """Commands that change something by one press: the question with its button, and the press, which checks it again."""
 
+from datetime import datetime, time, tzinfo
 from typing import assert_never
 
 from msgspec.structs import replace
@@ -7,29 +8,31 @@ from msgspec.structs import replace
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError
 from bot.commands.handlers import end, ends_already, handle
-from bot.commands.launch_handler import ready_to_launch
+from bot.commands.launch_handler import end_time, ready_to_launch
 from bot.commands.lookup import check, named, visible
 from bot.commands.policy import Permission
 from bot.commands.recipe_catalog import name_from
 from bot.commands.scale_handler import check_scale
 from bot.language.command import SLASH, Down, Endpoint, Launch, NewKey, RevokeKey, Scale
 from bot.language.grammar import parse
+from bot.language.suggestions import command_text
 from bot.slack.message import Message
 from bot.views import end_question
 from bot.views import scale as scale_view
+from bot.views.amounts import moment
 from bot.views.blocks import actions, section
 from bot.views.command_button import command_button, form_button, is_short, pressed
-from bot.views.escape import escape
+from bot.views.escape import code, escape
 from bot.views.price_now import price_now
 from workers.deployment.events import DeploymentId
 
-Deed = Launch | Scale | Down | NewKey | RevokeKey | Endpoint
+ButtonCommand = Launch | Scale | Down | NewKey | RevokeKey | Endpoint
 """A command that changes something, or whose reply shows a key: a message alone does not carry it out."""
 
-NO_LONGER = "This button is no longer valid, so nothing was done."
+NO_LONGER = "This button is no longer valid, so nothing was done. Repeat the command."
 
 
-def asked(command: Deed, typed: str, caller: Caller, context: CommandContext) -> Message:
+def asked(command: ButtonCommand, typed: str, caller: Caller, context: CommandContext) -> Message:
     """The question whether to carry a command out, with its cost and a button. Raises what `handle` raises.
 
     `typed`: the text of the command, without the slash command.
@@ -58,7 +61,7 @@ def asked(command: Deed, typed: str, caller: Caller, context: CommandContext) ->
             return _question(f"Make a key to *{escape(name)}*? It is shown once.", "Make the key", text, state.id)
         case RevokeKey(name=name):
             state = named(name, "key {} revoke", caller, context)
-            return _question(f"Revoke the key `{command.key}` of *{escape(name)}*?", "Revoke it", text, state.id)
+            return _question(f"Revoke the key {code(command.key)} of *{escape(name)}*?", "Revoke it", text, state.id)
         case Endpoint(name=str(name)):
             state = named(name, "endpoint {}", caller, context)
             return _question("A message cannot show a key.", "Show the endpoint", text, state.id)
@@ -90,9 +93,21 @@ def _launch(command: Launch, text: str, caller: Caller, context: CommandContext)
     recipe = ready_to_launch(command, caller, context)
     name = command.name or name_from(recipe.name)
     rungs, why_empty = context.ladder(recipe, command.limits)
-    said = f"Launch *{escape(name)}*? {price_now(rungs, why_empty, replicas=command.replicas or recipe.replicas)}"
-    buttons = [command_button("Launch", text), form_button(text, "Change…")]
+    until = end_time(command, caller, context)
+    ends = f" It ends {moment(until)}." if until and command.until else ""
+    said = f"Launch *{escape(name)}*? {price_now(rungs, why_empty, replicas=command.replicas or recipe.replicas)}{ends}"
+    dated = _dated(command, until, context.sight.zone(caller.user)) or text
+    buttons = [command_button("Launch", dated), form_button(dated, "Change…")]
     return Message(said, (section(said), actions(buttons)))
+
+
+def _dated(command: Launch, until: datetime | None, zone: tzinfo) -> str | None:
+    """The command with the date of its end, as a press after a time of the day would mean the next day's."""
+    if until is None or not isinstance(command.until, time):
+        return None
+    dated = replace(command, until=until.astimezone(zone).replace(tzinfo=None))
+    text = command_text(dated)
+    return text if is_short(text) and parse(text.removeprefix(SLASH)) == dated else None
 
 
 def _question(said: str, label: str, command: str, deployment: DeploymentId) -> Message:

@@ -54,7 +54,7 @@ def check_limits(command: Launch, recipe: Recipe, context: CommandContext) -> No
 
 
 def cheapest(limits: Limits, recipe: Recipe, replicas: int, context: CommandContext) -> str:
-    """What so many replicas cost by the cheapest offer, as a sentence; empty if that is free or not known."""
+    """The cost of the replicas at the cheapest offer, as a sentence; empty if it is free or not known."""
     rungs, _ = context.ladder(recipe, limits)
     price = next((rung.offer.usd_per_hour for rung in rungs if rung.usable), None)
     if not price:

@@ -17,7 +17,7 @@ class ChannelSettings(Struct, frozen=True, kw_only=True):
     """Name of the deployment that gets questions without a name."""
     system_prompt: str = ""
     temperature: float | None = None
-    """None: the engine's own."""
+    """None: the engine's default."""
     unasked: bool = True
     """Whether messages without a mention are answered in threads that the bot answered."""
     changed_by: str = ""

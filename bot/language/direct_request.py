@@ -9,7 +9,7 @@ from msgspec import Struct
 from workers.deployment.events import DeploymentId, KeyId
 
 APPROVED_WITHIN = timedelta(hours=24)
-"""Time after which nobody can grant a request any more."""
+"""Time after which a request can no longer be granted."""
 KEY_TAKEN_WITHIN = timedelta(days=7)
 """Time after which a key that was offered can no longer be taken."""
 

@@ -1,4 +1,4 @@
-"""PURE: what is attached to a message in Slack, and how it stands in a prompt."""
+"""PURE: what is attached to a message in Slack, and its form in a prompt."""
 
 import re
 from collections.abc import Mapping
@@ -102,7 +102,7 @@ def attached(message: Mapping[str, Any]) -> tuple[Attachment, ...]:
 
 
 def has_attachments(message: Mapping[str, Any]) -> bool:
-    """Whether files or other messages belong to a message, also if only a link to one stands in its text."""
+    """Whether files or other messages belong to a message, also if its text only has a link to one."""
     linked = "slack.com/archives/" in (message.get("text") or "")
     return linked or bool(message.get("files")) or any(map(is_forwarded, message.get("attachments") or []))
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from bot.prompting.attached import File, Forwarded, Image, Kind, Text, decoded, text_of
 from bot.prompting.conversation import Turn, news
-from bot.prompting.left_out import LeftOut, eyeless, too_many
+from bot.prompting.left_out import LeftOut, no_images, too_many
 from bot.slack.files import DownloadAbandoned, NoFile, SlackFiles, too_large
 
 TEXT_BYTES = 2_000_000
@@ -194,7 +194,7 @@ class _Reading:
 
     def _image(self, file: File) -> Image:
         if self._images <= 0:
-            raise NoFile(too_many(self._name, self._takes) if self._takes else eyeless(self._name))
+            raise NoFile(too_many(self._name, self._takes) if self._takes else no_images(self._name))
         content = self._content(file, IMAGE_BYTES)
         self._images -= 1
         return Image(name=_shown(file), url=f"data:{file.mimetype};base64,{base64.b64encode(content).decode()}")

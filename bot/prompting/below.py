@@ -1,4 +1,4 @@
-"""What stands below a finished answer, kept so that its buttons work."""
+"""What is shown below a finished answer, and what its buttons need."""
 
 from typing import Protocol
 
@@ -31,7 +31,7 @@ class BelowAnswers:
         return given.deployment if given is not None and given.name == question.deployment else None
 
     def of(self, asked: Asked, deployment: Deployment, end: Outcome) -> Below:
-        """Keep what the buttons need, and return what stands below the answer."""
+        """Keep what the buttons need, and return what is shown below the answer."""
         question = asked.question
         answer = GivenAnswer(
             question=question,

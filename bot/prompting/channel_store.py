@@ -29,7 +29,7 @@ class ChannelStore:
         try:
             return _decode(stored) if stored is not None else ChannelSettings()
         except msgspec.MsgspecError:
-            _LOG.exception("The settings of %s cannot be read; the defaults hold.", owner_of(channel, user))
+            _LOG.exception("The settings of %s cannot be read; the defaults are used.", owner_of(channel, user))
             return ChannelSettings()
 
     def put(self, channel: str, user: str, settings: ChannelSettings) -> None:

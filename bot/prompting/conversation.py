@@ -71,8 +71,8 @@ def turns(
 ) -> list[Turn]:
     """Return what was said before the message with the ts `before`, oldest first; nothing if `before` is None.
 
-    The bot's cards and notices are left out, and commands to it. An answer that replaces another one stands where that
-    one stood.
+    The bot's cards and notices are left out, and commands to it. An answer that replaces another one is
+    placed where that one was.
     """
     said: list[Turn] = []
     for place, message in _placed(thread, remembered, ourselves):

@@ -17,7 +17,7 @@ from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackFailed, SlackRefused
 from bot.slack.message import Message
 from bot.slack.reading import whole_thread
-from bot.views.answer import is_steered, unsteered
+from bot.views.answer import has_buttons, without_buttons
 
 
 class Endings:
@@ -83,8 +83,8 @@ class Endings:
         """Remove Stop from an answer that another process began and that is not continued. Raises SlackFailed."""
         thread = whole_thread(self._slack, asked.question.channel, asked.thread or "") if asked.begun else None
         for message in thread or ():
-            if message["ts"] == asked.begun[-1] and is_steered(message.get("blocks") or ()):
-                blocks = unsteered(message["blocks"])
+            if message["ts"] == asked.begun[-1] and has_buttons(message.get("blocks") or ()):
+                blocks = without_buttons(message["blocks"])
                 about = Message(str(message.get("text") or ""), blocks)
                 with suppress(SlackRefused):
                     self._slack.insist(partial(self._slack.update, asked.question.channel, message["ts"], about))

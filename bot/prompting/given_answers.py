@@ -16,7 +16,7 @@ KEPT = timedelta(days=7)
 FEEDBACK_KEPT = timedelta(days=30)
 """Time after its last feedback for which a deployment's counts are kept."""
 
-# The counts and what a person said before change together, so that each person counts once for an answer.
+# The counts and the earlier feedback of a person change together, so that each person counts once for an answer.
 _RATE = """
 local before = redis.call('HGET', KEYS[1], ARGV[1])
 if before == ARGV[2] then return 0 end
@@ -72,7 +72,7 @@ class GivenAnswers:
         return _decode(stored) if stored is not None else None
 
     def rate(self, answer: GivenAnswer, user: str, *, good: bool) -> bool:
-        """Count a person's feedback on an answer; False if they said the same before."""
+        """Count a person's feedback on an answer; False if they gave the same before."""
         field = f"{'good' if good else 'bad'}:{answer.model}"
         keys = [f"mixtral:votes:{answer.question.key}", _feedback(answer.deployment)]
         return bool(self._rate(keys, [user, field, int(FEEDBACK_KEPT.total_seconds())]))

@@ -22,7 +22,7 @@ class LeftOut(Struct, frozen=True):
 NOTHING_LEFT = "The message has no other text, so nothing was asked."
 
 
-def eyeless(name: str) -> str:
+def no_images(name: str) -> str:
     """Why an image was left out. `name`: of the deployment."""
     return f"`{name}` does not read images; describe what it shows, or ask a model that does"
 

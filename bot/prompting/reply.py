@@ -161,14 +161,14 @@ class Reply:
             self._after(failed, self._way)
 
     def stopped(self, below: Below) -> bool:
-        """Show what stands below an answer that a person has stopped; False if nothing of it has been posted."""
+        """Show what is shown below an answer that a person has stopped; False if nothing of it has been posted."""
         if not self._way.has_begun:
             return False
         self._slack.insist(lambda: self._end(settled(self.shown), below))
         return True
 
     def finish(self, text: str, *, closing: str = "", below: Below | None = None) -> None:
-        """Show the whole answer, the sentence `closing`, and what stands below. Raises SlackFailed, Withdrawn."""
+        """Show the whole answer, the sentence `closing`, and what is shown below. Raises SlackFailed, Withdrawn."""
         below = below or Below()
         whole = inert(text)
         if closing:

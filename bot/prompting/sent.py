@@ -1,4 +1,4 @@
-"""PURE: what is sent of a conversation, and what is said about the rest."""
+"""PURE: what is sent of a conversation, and the sentences about the rest."""
 
 from collections.abc import Sequence
 

@@ -63,7 +63,7 @@ class Questions:
         return bool(self._add(keys, [_KEPT, question.key, _encode(asked)]))
 
     def forget(self, key: QuestionKey) -> None:
-        """Accept a question again that was not asked: its button still stands."""
+        """Accept a question again that was not asked: its button still works."""
         self._redis.delete(_asked(key))
 
     def claim(self, key: QuestionKey) -> bool:
@@ -89,7 +89,7 @@ class Questions:
         return keys
 
     def withdraw_one(self, channel: str, key: QuestionKey) -> bool:
-        """Note that nobody wants the answer to a question any more; False if it is not a question of this channel."""
+        """Record that the answer to a question is no longer wanted; False if it is not a question of this channel."""
         asked = self.get(key)
         if asked is None or asked.question.channel != channel:
             return False

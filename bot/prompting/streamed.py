@@ -22,7 +22,7 @@ LIMIT = 10_300
 fence and the footer."""
 
 MOST = 10_600
-"""The same, with everything that stands below the text."""
+"""The same, with everything that is shown below the text."""
 _BYTES = 4
 """Maximum number of bytes of a character."""
 
@@ -89,7 +89,7 @@ class Streamed:
                 self._rotate()
 
     def finish(self, below: Below) -> None:
-        """End the message, with what stands below it. Raises SlackFailed."""
+        """End the message, with what is shown below it. Raises SlackFailed."""
         if self._ts:
             self._stop(below, is_last=self._record.is_alone())
 

@@ -16,7 +16,7 @@ from bot.views.card_refusals import NOT_EDITABLE
 from bot.views.escape import clip, escape
 
 MOST = 12_500
-"""Maximum number of characters of one message, with everything that stands below the text."""
+"""Maximum number of characters of one message, with everything that is shown below the text."""
 
 LIMIT = 11_900
 """Maximum number of characters of one message. Slack accepts 12,000 in a Markdown block, which include the closing
@@ -74,12 +74,12 @@ class Updated:
             self._bring([*(_message(part) for part in parts), _message(last, self._growing)])
 
     def think(self, seconds: float) -> None:
-        """Show that the model thinks, and for how long, where the text of the answer will stand. Raises SlackFailed."""
+        """Show that the model thinks, and for how long, where the text of the answer will be. Raises SlackFailed."""
         if not self._is_fixed:
             self._bring([_message("", (thinking(seconds), *self._growing))])
 
     def finish(self, text: str, below: Below) -> None:
-        """Show the whole answer with what stands below it, and delete surplus messages. Raises SlackFailed."""
+        """Show the whole answer with what is shown below it, and delete surplus messages. Raises SlackFailed."""
         if self._is_fixed:
             self._start_over()
         *parts, last = self._parts(text)
@@ -185,7 +185,7 @@ def _escaped(markdown: str) -> int:
 def _message(markdown: str, below: Sequence[JSON] = (), instead: Sequence[JSON] = ()) -> Message:
     """Return a message with blocks, which each update repeats: an update without blocks removes them.
 
-    `instead`: what stands below the text where Slack refuses `below`.
+    `instead`: what is shown below the text where Slack refuses `below`.
     """
     said: tuple[JSON, ...] = ({"type": "markdown", "text": markdown},) if markdown.strip() else ()
     lines = [block["elements"][0]["text"] for block in below if block["type"] == "context"]

@@ -16,7 +16,7 @@ from bot.prompting.engine import Completion, EngineEndpoint, Model, model_of
 from bot.prompting.engine_failures import EngineFailed, ImagesRefused, RoleRefused, TooLong, Unreachable
 from bot.prompting.errors import PromptingError
 from bot.prompting.fitting import Fitted, fitted
-from bot.prompting.left_out import NOTHING_LEFT, LeftOut, eyeless, too_many, undecodable
+from bot.prompting.left_out import NOTHING_LEFT, LeftOut, no_images, too_many, undecodable
 from bot.prompting.outcome import Outcome, outcome
 from bot.prompting.reply import Reply
 from bot.prompting.sent import Sent
@@ -171,7 +171,7 @@ class Writing:
 def _why_refused(failed: ImagesRefused, name: str) -> str:
     if failed.is_broken:
         return undecodable(name)
-    return too_many(name, failed.most) if failed.most else eyeless(name)
+    return too_many(name, failed.most) if failed.most else no_images(name)
 
 
 def _counts_too(system: str) -> str:

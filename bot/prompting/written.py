@@ -12,7 +12,7 @@ _BELOW = frozenset({"context", "actions", "context_actions", "container"})
 
 
 def written(message: Mapping[str, Any]) -> str:
-    """Return the text of an answer, without what stands below it.
+    """Return the text of an answer, without what is shown below it.
 
     Slack returns a Markdown block as it was sent, or as the blocks into which it was translated. Without blocks,
     the text of the message is returned, which may be shortened.

@@ -30,7 +30,8 @@ COMMANDS: Final = (
     Command(
         command="/mixtral",
         description="Launch, ask and end open models",
-        usage_hint="launch | status | ask | scale | endpoint | key | logs | plan | recipes | config | down | help",
+        usage_hint="launch | status | ask | scale | endpoint | key | logs | plan | cost | recipes | config | down"
+        " | help",
         subcommands=(
             Hint(
                 usage="launch [RECIPE] [as NAME] [--replicas N] [--spot]",
@@ -43,6 +44,7 @@ COMMANDS: Final = (
             Hint(usage="key NAME [list|new [@PERSON]|revoke ID]", description="list, make or revoke a person's key"),
             Hint(usage="logs NAME", description="the last lines of the engine's log"),
             Hint(usage="plan [RECIPE]", description="the machines that fit, cheapest first"),
+            Hint(usage="cost [NAME|@PERSON|#CHANNEL] [PERIOD]", description="what the machines have cost"),
             Hint(usage="recipes", description="what can be launched"),
             Hint(usage="config", description="this channel's default deployment, system prompt and temperature"),
             Hint(usage="down NAME", description="end a deployment and its machines"),

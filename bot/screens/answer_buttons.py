@@ -41,7 +41,7 @@ class AnswerButtons:
     def _regenerate(self, body: JSON, caller: Caller) -> Message:
         said = answer_handlers.regenerate(value_of(body), caller, self._context)
         shown = body.get("message") or {}
-        blocks = answer.unsteered(shown.get("blocks") or (), AGAIN)
+        blocks = answer.without_buttons(shown.get("blocks") or (), AGAIN)
         return _instead(Message(str(shown.get("text") or AGAIN), blocks), caller, said)
 
     def _ask_another(self, body: JSON, caller: Caller) -> Message:

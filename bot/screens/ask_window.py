@@ -28,8 +28,8 @@ HERE, IN_ITS_THREAD = (
     "The answer follows in this channel, in a thread.",
     "The answer follows in the thread of the message.",
 )
-PRIVATELY = "The answer follows in your direct messages with me."
-CANNOT_WRITE = "I cannot write in this channel, so the answer follows in your direct messages with me."
+PRIVATELY = "The answer follows in your direct messages with the bot."
+CANNOT_WRITE = "The bot cannot write in this channel, so the answer follows in your direct messages with the bot."
 TOO_OLD = "This window has expired. Copy your question, close the window, and open it again."
 
 
@@ -122,7 +122,7 @@ class AskForm:
         try:
             return self._presses.slack.open_direct(caller.user)
         except SlackFailed as failed:
-            sentence = f"Your direct messages with me could not be opened: {failed} Send it again in a moment."
+            sentence = f"Your direct messages with the bot could not be opened: {failed} Send it again in a moment."
             raise WrongInput(view_of.QUESTION, sentence) from failed
 
     def _named(self, quoted: QuotedMessage) -> QuotedMessage:
@@ -135,6 +135,6 @@ def _text(typed: str) -> str:
         raise WrongInput(view_of.QUESTION, "Write a question.")
     if len(text) > view_of.MAX_QUESTION:
         most = f"at most {view_of.MAX_QUESTION:,} fit into this window"
-        mend = "Shorten it, or write it in a message that mentions me"
+        mend = "Shorten it, or write it in a message that mentions the bot"
         raise WrongInput(view_of.QUESTION, f"This question has {len(text):,} characters, and {most}. {mend}.")
     return text

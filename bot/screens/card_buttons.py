@@ -62,7 +62,9 @@ class CardButtons:
         try:
             end = datetime.fromtimestamp(int(announced), UTC)
         except (ValueError, OverflowError) as error:
-            raise CommandError("This button is no longer valid.", hint=f"{SLASH} status") from error
+            raise CommandError(
+                "This button is no longer valid: nothing was changed.", hint=f"{SLASH} status"
+            ) from error
         return handlers.keep(state, end, caller, self._context)
 
     def _scale_to_zero(self, body: JSON, caller: Caller) -> Message:

@@ -16,7 +16,7 @@ from bot.screens.presses import NOTHING, Presses, value_of
 from bot.slack.failures import SlackFailed, SlackRefused
 from bot.slack.message import JSON, Message
 from bot.views import details as view
-from bot.views.logs import ShownLog
+from bot.views.logs import MAX_REPLICAS, ShownLog
 from bot.views.refusal import refusal
 from workers.api import LogsGone
 from workers.deployment.state import Deployment
@@ -71,7 +71,7 @@ class DetailsModal:
 
     def _with_logs(self, state: Deployment) -> JSON:
         try:
-            found: Sequence[ShownLog] | str = self._context.deployments.logs(state.id, LOG_LINES)
+            found: Sequence[ShownLog] | str = self._context.deployments.logs(state.id, LOG_LINES, newest=MAX_REPLICAS)
         except LogsGone as gone:
             found = str(gone)
         return view.modal(state, self._context.now(), found, rated=rated(state, self._context))

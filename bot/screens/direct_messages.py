@@ -24,7 +24,7 @@ _LOG = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=6)
 EVERY = timedelta(seconds=1)
-"""Interval between two passes. A change by this process starts one at once."""
+"""Interval between two passes. A change by this process starts one immediately."""
 
 CONTINUED_AFTER = timedelta(minutes=1)
 """Time after which a key whose display was not confirmed counts as not shown: its process has ended."""
@@ -103,11 +103,11 @@ class DirectMessages:
         self._change(request, lambda r: replace(r, dm=dm, ts=ts))
 
     def _give_up(self, request: DirectRequest, stage: DeedStage, why: str = "") -> None:
-        """Settle a request that nobody has answered."""
+        """Settle a request without an answer."""
         self._change(request, lambda r: replace(r, stage=stage, why=why) if r.stage is DeedStage.WAITING else None)
 
     def _close(self, request: DirectRequest) -> None:
-        """Take the buttons away, tell who asked, and forget the request."""
+        """Remove the buttons, notify the person who asked, and delete the request."""
         if request.ts:
             self._update(request, view.settled(request))
         if (message := view.outcome(request)) is not None:
@@ -129,7 +129,7 @@ class DirectMessages:
             try:
                 self._slack.whisper(request.channel, request.asker, message)
             except SlackRefused as refused_too:
-                _LOG.warning("%s cannot be told the outcome: %s", request.asker, refused_too)
+                _LOG.warning("the outcome could not be sent to %s: %s", request.asker, refused_too)
 
     def _post_once(self, request: DirectRequest, user: str, message: Message, kind: str) -> tuple[str, str]:
         """The channel and the ts of a message, which is posted unless it is there already."""

@@ -18,11 +18,12 @@ from bot.commands.settle import new_incident
 from bot.commands.visibility import Viewer
 from bot.screens.presses import caller_of
 from bot.slack.calls import SlackCalls
-from bot.slack.failures import SlackBusy, SlackFailed
+from bot.slack.failures import SlackAway, SlackBusy, SlackFailed
 from bot.slack.message import JSON
 from bot.views import home as home_view
 from bot.views.home import House
 from bot.views.spending import month_start
+from workers.decision.end_time import ends_at
 from workers.deployment.condition import condition_of
 from workers.deployment.events import DeploymentId
 from workers.deployment.state import Deployment
@@ -111,7 +112,7 @@ class HomeTab:
                 continue
             try:
                 self._slack.publish_home(viewer.user, self._view(viewer), leave=LEFT_TO_OTHERS)
-            except SlackBusy:
+            except (SlackBusy, SlackAway):
                 self._forget_mark(viewer)
                 return
             except SlackFailed as failed:
@@ -141,6 +142,7 @@ class HomeTab:
             self._slack.insist(lambda: self._slack.publish_home(viewer.user, self._view(viewer)))
         except (SlackFailed, RedisError) as error:
             _LOG.warning("The Home tab of %s could not be published: %s", viewer.user, error)
+            self._forget_mark(viewer)
         except Exception as error:  # noqa: BLE001 - the pool would not log it
             new_incident(error)
         finally:
@@ -157,8 +159,7 @@ class HomeTab:
     def _house(self, viewer: Viewer) -> House:
         deployments, sight, now = self._context.deployments, self._context.sight, self._context.now()
         zone = sight.zone(viewer.user)
-        month = month_start(now, zone)
-        uses = [use for use in deployments.book().uses.values() if use.seconds(month, now)]
+        uses = deployments.book().used(month_start(now, zone), now)
         running = sight.of(viewer, deployments.all())
         ended = sight.of(viewer, deployments.ended(now - ENDS_SHOWN_FOR))
         house = House(
@@ -179,7 +180,7 @@ def _mark(states: Sequence[Deployment]) -> Mark:
     return tuple(
         (
             *(state.id, condition_of(state).status.value, len(state.ready), state.wanted, str(state.usd_per_hour)),
-            state.until,
+            ends_at(state),
         )
         for state in states
     )

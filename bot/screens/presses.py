@@ -58,7 +58,7 @@ class Presses:
     def submitted(self, word: str, work: Callable[[JSON, Caller], Message]) -> Callable[..., None]:
         """A listener for a modal that is submitted. `work` gets the view.
 
-        The modal closes if `work` returns NOTHING, and otherwise shows its message. An error of `work` stands at the
+        The modal closes if `work` returns NOTHING, and otherwise shows its message. An error of `work` is shown at the
         input that a WrongInput names, otherwise at the first input, or instead of a modal without inputs.
         """
 
@@ -121,7 +121,7 @@ class Presses:
 
 
 class _Outcome:
-    """Whether the work of a modal succeeded, and at which inputs its errors stand."""
+    """Whether the work of a modal succeeded, and at which inputs its errors are shown."""
 
     def __init__(self, work: Callable[[JSON, Caller], Message]) -> None:
         self._work = work

@@ -70,9 +70,9 @@ def dry(deployment: Deployment) -> Message:
 
 def ended(deployment: Deployment, now: datetime) -> Message:
     """The alert that the deployment has ended, with how long it ran and its cost."""
-    by = f"{words.user(deployment.stopped_by)} ended" if deployment.stopped_by else "Its time was over, so it ended:"
-    ran = f"it ran {duration(deployment.ran_for(now))}, {words.what_it_cost(deployment, now)}"
-    sentence = f"{by} *{escape(deployment.name)}*: {ran}."
+    name, by = f"*{escape(deployment.name)}*", deployment.stopped_by
+    ended = f"{words.user(by)} ended {name}" if by else f"{name} ended at the time that was set for it"
+    sentence = f"{ended}: it ran {duration(deployment.ran_for(now))}, {words.what_it_cost(deployment, now)}."
     return Message(sentence, (_marked(section(sentence), ENDED, deployment),))
 
 

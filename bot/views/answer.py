@@ -1,4 +1,4 @@
-"""PURE: what stands below the text of an answer: its thoughts, a line of measurements, and buttons."""
+"""PURE: what is shown below the text of an answer: its thoughts, a line of measurements, and buttons."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ OTHER = "answer_other_"
 FEEDBACK = "answer_feedback"
 RATE = "answer_rate_"
 """Prefix of the action ids of the two buttons that ask for feedback where Slack has no feedback buttons."""
-STEERING = "answer_steering"
+BUTTON_ROW = "answer_steering"
 """Prefix of the block ids of buttons that lead to another answer or end this one."""
 
 MAX_OTHERS = 3
@@ -34,7 +34,7 @@ class ShownThoughts(Struct, frozen=True, kw_only=True):
 
 
 class Below(Struct, frozen=True, kw_only=True):
-    """What stands below the text of an answer."""
+    """What is shown below the text of an answer."""
 
     footer: str = ""
     """In mrkdwn."""
@@ -51,18 +51,18 @@ class Below(Struct, frozen=True, kw_only=True):
         """
         footer = (context(self.footer),) if self.footer else ()
         folded = _folded(self.thoughts, room) if self.thoughts else ()
-        new = (*folded, *footer, *_steering(self.buttons), *_feedback(self.rates))
-        old = (*footer, *_steering((*self.buttons, *_rating_buttons(self.rates))))
+        new = (*folded, *footer, *_button_row(self.buttons), *_feedback(self.rates))
+        old = (*footer, *_button_row((*self.buttons, *_rating_buttons(self.rates))))
         return [shape for shape, before in ((new, None), (old, new), (footer, old)) if shape != before]
 
 
 def growing(key: str) -> tuple[Block, ...]:
-    """What stands below an answer while it is written."""
-    return _steering((button("Stop", STOP, key),))
+    """What is shown below an answer while it is written."""
+    return _button_row((button("Stop", STOP, key),))
 
 
 def thinking(seconds: float) -> Block:
-    """What stands instead of the text of an answer that has not begun."""
+    """What is shown instead of the text of an answer that has not begun."""
     return context(f"Thinking for {seconds:.0f} s …")
 
 
@@ -84,19 +84,19 @@ def of_rating(value: str) -> tuple[bool, str]:
     return rating == "good", key
 
 
-def unsteered(blocks: Sequence[dict[str, Any]], instead: str = "") -> tuple[Block, ...]:
+def without_buttons(blocks: Sequence[dict[str, Any]], instead: str = "") -> tuple[Block, ...]:
     """The blocks of an answer without the buttons that lead to another one, and with the line `instead`."""
-    kept = [block for block in blocks if not str(block.get("block_id", "")).startswith(STEERING)]
+    kept = [block for block in blocks if not str(block.get("block_id", "")).startswith(BUTTON_ROW)]
     return (*kept, context(instead)) if instead else tuple(kept)
 
 
-def is_steered(blocks: Sequence[dict[str, Any]]) -> bool:
-    """Whether `unsteered` would change these blocks."""
-    return any(str(block.get("block_id", "")).startswith(STEERING) for block in blocks)
+def has_buttons(blocks: Sequence[dict[str, Any]]) -> bool:
+    """Whether `without_buttons` would change these blocks."""
+    return any(str(block.get("block_id", "")).startswith(BUTTON_ROW) for block in blocks)
 
 
-def _steering(elements: Sequence[Block]) -> tuple[Block, ...]:
-    return ({**actions(elements), "block_id": f"{STEERING}_{elements[0]['action_id']}"},) if elements else ()
+def _button_row(elements: Sequence[Block]) -> tuple[Block, ...]:
+    return ({**actions(elements), "block_id": f"{BUTTON_ROW}_{elements[0]['action_id']}"},) if elements else ()
 
 
 def _feedback(key: str) -> tuple[Block, ...]:

@@ -93,7 +93,7 @@ def _question() -> Block:
         "type": "input",
         "block_id": QUESTION,
         "label": plain("Question", 100),
-        "hint": plain(f"At most {MAX_QUESTION:,} characters. For more, write a message that mentions me.", 150),
+        "hint": plain(f"At most {MAX_QUESTION:,} characters. For more, write a message that mentions the bot.", 150),
         "element": {
             "type": "plain_text_input",
             "action_id": QUESTION,

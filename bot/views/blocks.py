@@ -13,6 +13,7 @@ MAX_SECTION = 3000
 MAX_FIELD = 2000
 MAX_FIELDS = 10
 MAX_CONTEXT = 10
+MAX_SMALL = 2000
 MAX_BUTTON = 75
 
 FENCE = "```"
@@ -44,7 +45,7 @@ def fields(pairs: Iterable[tuple[str, str]]) -> Block:
 
 def context(*texts: str) -> Block:
     """Small grey text."""
-    return {"type": "context", "elements": [mrkdwn(text) for text in texts[:MAX_CONTEXT]]}
+    return {"type": "context", "elements": [mrkdwn(text, MAX_SMALL) for text in texts[:MAX_CONTEXT]]}
 
 
 def divider() -> Block:

@@ -12,6 +12,7 @@ from bot.views.escape import clip, code, escape, inert
 from bot.views.readers import read_by
 from bot.views.rungs import missing_quota
 from recipes.replicas import follows_load
+from workers.decision.end_time import ends_at
 from workers.deployment import condition
 from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.condition import (
@@ -140,8 +141,8 @@ def _facts(deployment: Deployment, now: datetime) -> Block:
     elif not deployment.established:
         running.append(("Recipe", code(deployment.recipe.name)))
     launched = [("Launched", f"by {words.user(deployment.place.user)}, {moment(deployment.requested_at)}")]
-    if deployment.until and not is_ending(deployment):
-        launched.append(("Ends", moment(deployment.until)))
+    if (end := ends_at(deployment)) and not is_ending(deployment):
+        launched.append(("Ends", moment(end)))
     if deployment.ended and over:
         launched.append(("Down since", moment(deployment.ended.at)))
     return section("\n".join(_pairs(pairs) for pairs in (cost, running, launched) if pairs))

@@ -17,22 +17,22 @@ RESET = "config_reset"
 """The action_id of the button. Its value is the channel."""
 
 NO_DEFAULT = "-"
-UNASKED = {"yes": "Answer every message in them", "no": "Answer only messages that mention me"}
+UNASKED = {"yes": "Answer every message in them", "no": "Answer only messages that mention the bot"}
 MAX_OPTIONS = 100
 PROMPT_SHOWN = 200
 """Maximum number of characters of a system prompt that an announcement quotes."""
 
 _NONE_DEFAULT = "none: a question without a name goes to the only deployment that can answer"
-_NO_TEMPERATURE = "the engine's own"
+_NO_TEMPERATURE = "the engine's default"
 
 
 def shown(settings: ChannelSettings, channel: str, who: str) -> Message:
-    """The settings that hold. `who`: the sentence about the people who may change them."""
+    """The settings in force. `who`: the sentence about the people who may change them."""
     prompt = f"\n>{_quoted(settings.system_prompt, 2_000)}" if settings.system_prompt else " none"
     lines = [
         f"*Default deployment:* {_default(settings)}",
         f"*Temperature:* {_temperature(settings)}",
-        *([] if is_direct(channel) else [f"*Threads that I answered:* {_threads(settings)}"]),
+        *([] if is_direct(channel) else [f"*Threads that the bot answered:* {_threads(settings)}"]),
         f"*System prompt:*{prompt}",
     ]
     title = f"The settings of {_place(channel)}:"
@@ -43,7 +43,7 @@ def shown(settings: ChannelSettings, channel: str, who: str) -> Message:
 def modal(settings: ChannelSettings, channel: str, names: Sequence[str]) -> dict[str, Any]:
     """A form whose private_metadata is the channel. `names`: the deployments that can be its default.
 
-    What is set stands in the inputs; the placeholder of an empty one is what holds then.
+    The inputs contain what is set. The placeholder of an empty input is its default.
     """
     return {
         "type": "modal",
@@ -53,7 +53,7 @@ def modal(settings: ChannelSettings, channel: str, names: Sequence[str]) -> dict
         "submit": plain("Save", 24),
         "close": plain("Cancel", 24),
         "blocks": [
-            section(f"These settings hold for questions in {_place(channel)}. A change is announced here."),
+            section(f"These settings apply to questions in {_place(channel)}. A change is announced here."),
             _default_input(settings.default, names),
             _system_input(settings.system_prompt),
             _temperature_input(settings.temperature),
@@ -83,7 +83,7 @@ def _changes(before: ChannelSettings, after: ChannelSettings) -> Iterable[str]:
     if before.temperature != after.temperature:
         yield f"temperature {_temperature(after)}"
     if before.unasked != after.unasked:
-        yield f"threads that I answered: {_threads(after)}"
+        yield f"threads that the bot answered: {_threads(after)}"
 
 
 def _same(settings: ChannelSettings, other: ChannelSettings) -> bool:
@@ -91,7 +91,7 @@ def _same(settings: ChannelSettings, other: ChannelSettings) -> bool:
 
 
 def _place(channel: str) -> str:
-    return "your direct messages with me" if is_direct(channel) else "this channel"
+    return "your direct messages with the bot" if is_direct(channel) else "this channel"
 
 
 def _quoted(prompt: str, limit: int) -> str:
@@ -107,7 +107,9 @@ def _temperature(settings: ChannelSettings) -> str:
 
 
 def _threads(settings: ChannelSettings) -> str:
-    return "every message in them is answered" if settings.unasked else "only messages that mention me are answered"
+    return (
+        "every message in them is answered" if settings.unasked else "only messages that mention the bot are answered"
+    )
 
 
 def _default_input(default: str | None, names: Sequence[str]) -> Block:
@@ -129,7 +131,7 @@ def _system_input(prompt: str) -> Block:
         "placeholder": plain("None: the model gets only the conversation", 150),
     }
     hint = (
-        f"It comes before each conversation, and takes a part of the context. At most {MAX_SYSTEM_PROMPT:,} characters."
+        f"It comes before each conversation, and uses a part of the context. At most {MAX_SYSTEM_PROMPT:,} characters."
     )
     return _input(SYSTEM, "System prompt", hint, element | ({"initial_value": prompt} if prompt else {}))
 
@@ -151,7 +153,7 @@ def _temperature_input(temperature: float | None) -> Block:
 def _threads_input(*, unasked: bool) -> Block:
     hint = "In such a thread, messages that begin with the mention of another person are never answered."
     chosen = "yes" if unasked else "no"
-    return _input(THREADS, "Threads that I answered", hint, _choice("radio_buttons", THREADS, UNASKED, chosen))
+    return _input(THREADS, "Threads that the bot answered", hint, _choice("radio_buttons", THREADS, UNASKED, chosen))
 
 
 def _choice(kind: str, action: str, options: dict[str, str], chosen: str) -> Block:
@@ -181,7 +183,7 @@ def _reset(channel: str) -> Block:
     return button("Reset to defaults", RESET, channel) | {
         "confirm": {
             "title": plain("Reset to defaults?", 100),
-            "text": plain("Every setting here gets its default.", 300),
+            "text": plain("All settings here are set to their defaults.", 300),
             "confirm": plain("Reset", 30),
             "deny": plain("Keep", 30),
         }

@@ -19,7 +19,7 @@ MAX_ROWS = 12
 MAX_BARS = 20
 """Maximum number of categories of Slack's charts."""
 
-SEEN = "of the deployments that you can see"
+SEEN = "for the deployments that you can see"
 
 
 class Span(Struct, frozen=True, kw_only=True):
@@ -41,7 +41,7 @@ def cost(uses: Sequence[Use], span: Span, about: str) -> Message:
         return Message(f"{summary}.", (section(f"{summary}: no machine was used {SEEN}."),))
     blocks = [
         header(f"{span.title}: {amount}"),
-        section(f"{_kinds(used, span)}{f' Only{about}.' if about else ''}"),
+        section(f"{_kinds(used, span)}{f' Only machines{about}.' if about else ''}"),
         *_chart(used, span),
         section(listed(_rows(used, span))),
         context(_said(used, span)),
@@ -82,9 +82,13 @@ def _row(those: Sequence[Use], span: Span) -> str:
 
 def _said(used: Sequence[Use], span: Span) -> str:
     unpriced = _unpriced(used)
-    without = f" Without {count(unpriced, 'machine')} whose price is not known." if unpriced else ""
+    without = (
+        f" {count(unpriced, 'machine is', 'machines are')} not counted, because the price is not known."
+        if unpriced
+        else ""
+    )
     return (
-        f"From {moment(span.since)}, {SEEN}, by the prices at their launch. The clouds' "
+        f"From {moment(span.since)}, {SEEN}, at the prices of their launch. The clouds' "
         f"invoices also contain disks, traffic and taxes.{without}"
     )
 

@@ -12,6 +12,7 @@ from bot.views.card import MAX_WORDS, WARNING, failed_last, tested
 from bot.views.escape import clip, code, escape, inert
 from bot.views.offers import cloud, place
 from bot.views.recipes import notes
+from workers.decision.end_time import ends_at
 from workers.deployment.state import Deployment
 from workers.placement.limits import Limits
 
@@ -64,14 +65,14 @@ def _facts(deployment: Deployment, now: datetime, rated: str) -> Block:
     if deployment.attempts:
         pairs.append(("Cost", words.cost(deployment, now)))
     pairs.append(("Launched", f"by {words.user(deployment.place.user)}, {moment(deployment.requested_at)}"))
-    if deployment.until and not deployment.ended:
-        pairs.append(("Ends", moment(deployment.until)))
+    if (end := ends_at(deployment)) and not deployment.ended:
+        pairs.append(("Ends", moment(end)))
     if deployment.ended:
         pairs.append(("Ended", moment(deployment.ended.at)))
     if limits := _limits(deployment.limits):
         pairs.append(("Limits", clip(limits, MAX_FACT)))
     if rated:
-        pairs.append(("Answers", rated))
+        pairs.append(("Feedback on answers", rated))
     return fields(pairs)
 
 

@@ -21,7 +21,7 @@ _CODE = re.compile(r"`([^`\n]+)`")
 
 
 def echo(user: str, deployment: str, prompt: str, names: Mapping[str, str], about: str = "") -> Message:
-    """`names`: of the people whose ids stand in the prompt. They are shown, and not mentioned. `about`: mrkdwn.
+    """`names`: of the people whose ids are in the prompt. They are shown, and not mentioned. `about`: mrkdwn.
 
     The blocks are rich text, in which Slack parses nothing: neither mentions nor links.
     """

@@ -22,8 +22,8 @@ ENTRIES = {
             "`/mixtral` alone opens a form with the same options and the price of your choice. "
             "Without RECIPE, the installation's default recipe is launched. `as NAME` names the deployment. "
             "`--spot` rents spot machines, `--gpus` and `--clouds` limit the offers, `--max-price` is the maximum in "
-            "USD per hour and replica, `--for` and `--until` set when it ends, which the channel is told 15 minutes "
-            "before, `--env` sets a variable of the recipe. Secrets come from the worker's "
+            "USD per hour and replica, `--for` and `--until` set when it ends (announced in its thread 15 minutes "
+            "before), `--env` sets a variable of the recipe. Secrets come from the worker's "
             "environment, never from Slack. `deploy` is another name of `launch`."
         ),
         examples=(
@@ -69,9 +69,10 @@ ENTRIES = {
     "key": CommandHelp(
         about="list, make and revoke keys to an endpoint, one for each person",
         more=(
-            "`list` shows ids and owners, never a key. `new` makes a key for you, or for PERSON; it is shown once, "
-            "in this channel, and only to its owner. `revoke` ends one key by its id; the others stay valid. Anyone "
-            "can list keys and revoke their own; the launcher and the admins can make keys and revoke any."
+            "`list` shows ids and owners, never a key. `new` makes a key for you, and shows it once, only to you. With "
+            "PERSON, they get a direct message with a button that makes their key and shows it once. `revoke` ends one "
+            "key by its id; the others stay valid. Anyone can list keys and revoke their own; the launcher and the "
+            "admins can make keys and revoke any."
         ),
         examples=("key fast list", "key fast new", "key fast new @ada", "key fast revoke k-3f9a01"),
     ),
@@ -88,8 +89,8 @@ ENTRIES = {
     "cost": CommandHelp(
         about="what the machines have cost, by deployment and day",
         more=(
-            "Of the deployments that you can see, also those that have ended: all, or those of one name, one launcher "
-            "or one channel. Without a period, it shows this month."
+            "It covers the deployments that you can see, including ended ones: all of them, or those of one name, one "
+            "launcher or one channel. Without a period, it shows this month."
         ),
         examples=("cost", "cost fast week", "cost @ada month"),
     ),
@@ -99,18 +100,18 @@ ENTRIES = {
         examples=("recipes",),
     ),
     "config": CommandHelp(
-        about="this channel's default deployment, system prompt, temperature, and whether threads are answered unasked",
+        about="this channel's default deployment, system prompt, temperature, and answers without a mention in threads",
         more=(
-            "It opens a form for people who launched a deployment in the channel and the admins; others see what is "
-            "set. A change is announced in the channel. In a direct message with me, you set your own."
+            "People who launched a deployment in the channel and the admins get a form; others see what is set. A "
+            "change is announced in the channel. In a direct message with me, you change your own settings."
         ),
         examples=("config",),
     ),
     "down": CommandHelp(
         about="end a deployment and all its machines",
         more=(
-            "A window asks you first. Its keys stop working immediately. Only the launcher and the admins can end a "
-            "deployment."
+            "A window asks for confirmation. Its keys stop working immediately. Only the launcher and the admins can "
+            "end a deployment."
         ),
         examples=("down fast",),
     ),

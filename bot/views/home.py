@@ -12,6 +12,7 @@ from bot.views.amounts import count, moment, usd
 from bot.views.blocks import Block, actions, button, context, divider, header, section
 from bot.views.command_button import again, form_button
 from bot.views.escape import clip, escape, inert
+from workers.decision.end_time import ends_at
 from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId
 from workers.deployment.ledger import Use
@@ -99,7 +100,7 @@ def _row(state: Deployment, house: House, now: datetime) -> list[Block]:
         f"{len(state.ready)} of {count(state.wanted, 'replica')} ready",
         status.price(state),
         *([f"{usd(state.spent(now))} so far"] if state.spent(now) else []),
-        *([f"ends {moment(state.until)}"] if state.until and not is_ending(state) else []),
+        *([f"ends {moment(end)}"] if (end := ends_at(state)) and not is_ending(state) else []),
     ]
     first = f"{words.dot(state, now)} *{escape(state.name)}* {words.verdict(state, now)}{card}"
     shown = section(f"{first}\n{' · '.join(facts)}")
@@ -134,4 +135,4 @@ def _end(state: Deployment) -> Block:
 def _by(state: Deployment) -> str:
     if state.stopped_by is None:
         return ""
-    return f"Ended by {words.user(state.stopped_by)}." if state.stopped_by else "Its time was over."
+    return f"Ended by {words.user(state.stopped_by)}." if state.stopped_by else "Ended at the time that was set for it."

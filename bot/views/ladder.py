@@ -113,8 +113,8 @@ def lacking(missing: MissingQuota) -> str:
     """The offer that would save most if its quota sufficed, in one line with the page of the quota."""
     offer = missing.offer
     return (
-        f"{offers.machine(offer)} at {offers.place(offer)} would cost {usd_per_hour(missing.saves)} less: "
-        f"quota is missing. {link(missing.quota, REQUEST_QUOTA)}"
+        f"{offers.machine(offer)} at {offers.place(offer)} would cost {usd_per_hour(missing.saves)} less, "
+        f"but quota is missing. {link(missing.quota, REQUEST_QUOTA)}"
     )
 
 

@@ -30,7 +30,7 @@ MAX_CURRENT = 2
 
 
 def plan(deployment: Deployment, now: datetime, *, errors: int, coming: int) -> Block | None:
-    """The ladder with at most so many tasks that failed and that come next; None if no task is left."""
+    """The ladder; None without tasks. `errors`, `coming`: maximum numbers of tasks that failed and that come next."""
     found = groups(deployment, now)
     failed = [group for group in found if STATUS[group.outcome] == "error"]
     current = [group for group in found if group.outcome in (RungOutcome.ASKED, RungOutcome.TAKEN)]
@@ -51,7 +51,7 @@ def plan(deployment: Deployment, now: datetime, *, errors: int, coming: int) -> 
 
 
 def _failed(group: RungGroup) -> Block:
-    """The reason stands in the title, because Slack folds details; they have it in full if it is long."""
+    """The title contains the reason, because Slack folds details. A long reason is complete in the details."""
     short = "quota is missing" if group.quota else clip(group.cause, MAX_CAUSE)
     said = [clip(one, MAX_DETAILS) for one in ("" if short == group.cause else group.cause, group.mend) if one]
     task = _task(group, f": {short}")

@@ -115,7 +115,7 @@ def _recipe(entered: Entered, offered: Offered) -> Block:
 
 
 def _first(recipes: Sequence[tuple[str, str]], chosen: str) -> list[tuple[str, str]]:
-    """As many as a select may have, the chosen one among them."""
+    """The first ones up to the maximum of a select, and the chosen one."""
     shown = list(recipes[:MAX_OPTIONS])
     others = [recipe for recipe in recipes[MAX_OPTIONS:] if recipe[0] == chosen]
     return [*shown[: MAX_OPTIONS - len(others)], *others]
@@ -144,7 +144,7 @@ def _gpus(entered: Entered, offered: Offered) -> list[Block]:
     if len(offered.gpus) < 2 and not entered.gpus:  # noqa: PLR2004 - one is no choice
         return []
     options = [_option(_gpu(gpu), gpu) for gpu in _all(offered.gpus, entered.gpus)]
-    element = _multi(GPUS, options, entered.gpus, "All that the recipe accepts")
+    element = _multi(GPUS, options, entered.gpus, "All GPUs that the recipe accepts")
     return [_input(of_recipe(GPUS, entered.recipe), "GPUs of a replica", element, optional=True)]
 
 
@@ -152,13 +152,13 @@ def _clouds(entered: Entered, offered: Offered) -> list[Block]:
     if len(offered.clouds) < 2 and not entered.clouds:  # noqa: PLR2004 - one is no choice
         return []
     options = [_option(offers.cloud(cloud), cloud) for cloud in _all(offered.clouds, entered.clouds)]
-    element = _multi(CLOUDS, options, entered.clouds, "All that can be used")
+    element = _multi(CLOUDS, options, entered.clouds, "All usable clouds")
     return [_input(of_recipe(CLOUDS, entered.recipe), "Clouds", element, optional=True)]
 
 
 def _max_price(entered: Entered) -> Block:
     element = _number(MAX_PRICE, entered.max_price, "No maximum", is_decimal_allowed=True)
-    return _input(MAX_PRICE, "Most USD per hour and replica", element, optional=True)
+    return _input(MAX_PRICE, "Maximum USD per hour and replica", element, optional=True)
 
 
 def _replicas(entered: Entered, offered: Offered) -> Block:
@@ -170,14 +170,14 @@ def _replicas(entered: Entered, offered: Offered) -> Block:
 
 def _until(entered: Entered) -> Block:
     element: Block = {"type": "datetimepicker", "action_id": UNTIL}
-    hint = "The deployment ends then; the channel is told 15 minutes before. Empty: it runs until a person ends it."
+    hint = "The deployment ends then; its thread announces it 15 minutes before. Empty: it runs until a person ends it."
     element |= {"initial_date_time": entered.until} if entered.until in DATES else {}
     return _input(UNTIL, "Until", element, hint=hint, optional=True, follows=False)
 
 
 def _name(entered: Entered, offered: Offered) -> Block:
     element = _text(NAME, entered.name) | {"placeholder": plain(offered.name, MAX_LABEL)}
-    hint = "Lower-case letters, digits and hyphens. Clients may use it as the model's name."
+    hint = "Lower-case letters, digits and hyphens. Clients can use it as the model's name."
     return _input(NAME, "Name", element, hint=hint, optional=True, follows=False)
 
 
@@ -240,4 +240,4 @@ def _all(known: Sequence[str], chosen: Sequence[str]) -> list[str]:
 
 def _gpu(gpu: str) -> str:
     name, _, number = gpu.rpartition(":")
-    return unmarked(offers.gpus(name, int(number)))
+    return unmarked(offers.gpus(name, int(number))) if name and number.isdecimal() else gpu

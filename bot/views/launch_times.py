@@ -12,7 +12,7 @@ LEAST = 3
 """Minimum number of launches from which a time is called usual."""
 
 LEFT_OUT = 5
-"""One in so many launches is left out at each end, because a cloud may be slow for a day."""
+"""One in this number of launches is left out at each end, because a cloud may be slow for a day."""
 
 IN_SECONDS_UNTIL = 2 * MINUTE
 LOCAL = "local"

@@ -13,13 +13,13 @@ MAX_CAUSE = 600
 
 
 def price_now(rungs: Sequence[Rung], why_empty: str, *, replicas: int = 1, would_do: Limits | None = None) -> str:
-    """The cheapest usable offer with its price per hour and day, and the dearest; or why there is none, in mrkdwn.
+    """The cheapest usable offer with its price per hour and day, and the highest price; or why there is none. Mrkdwn.
 
-    `would_do`: limits that some machine satisfies, if none satisfies those of the ladder.
+    `would_do`: limits that an offer satisfies, if none satisfies those of the ladder.
     """
     usable = [rung.offer for rung in rungs if rung.usable]
     if not rungs:
-        nearest = f" The nearest that would do: {in_words(would_do)}." if would_do else ""
+        nearest = f" The nearest limits that an offer satisfies: {in_words(would_do)}." if would_do else ""
         return f"{inert(clip(why_empty, MAX_CAUSE))}{nearest}"
     if not usable:
         mend = mends(rungs)
@@ -35,7 +35,7 @@ def price_now(rungs: Sequence[Rung], why_empty: str, *, replicas: int = 1, would
     if len(known := [o for o in usable if o.usd_per_hour is not None]) > 1:
         dearest = max(known, key=lambda o: o.usd_per_hour or 0)
         if dearest.usd_per_hour != each:
-            said.append(f"The dearest rung: {offers.price(dearest)}.")
+            said.append(f"The most expensive offer: {offers.price(dearest)}.")
     return " ".join(said)
 
 

@@ -10,7 +10,7 @@ from bot.views.boot_phases import now_at
 from bot.views.escape import clip, inert
 from bot.views.words import DOTS
 from workers.decision.retry_policy import paused_until, too_many_unended
-from workers.deployment.attempt import KEPT, MAY_COST, Attempt, Phase
+from workers.deployment.attempt import MAY_COST, Attempt, Phase
 from workers.deployment.condition import DeploymentStatus, is_ending, without_lease
 from workers.deployment.events import Failure
 from workers.deployment.state import Deployment
@@ -19,13 +19,6 @@ GONE = frozenset({Phase.FAILED, Phase.PREEMPTED})
 GONE_SHOWN = 3
 PENDING_NAMED = 4
 MAX_WHY = 200
-
-
-def worth_a_list(deployment: Deployment) -> bool:
-    """Whether a list adds information to the card's facts about the replicas."""
-    kept = [a for a in deployment.attempts if a.phase in KEPT]
-    made = sum(a.machine is not None for a in kept)
-    return (made > 0 and max(deployment.wanted, len(kept)) > 1) or bool(_lost(deployment))
 
 
 def lines(deployment: Deployment, now: datetime, *, gone: int = GONE_SHOWN) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""PURE: the messages of a request to one person: with its buttons, once it is settled, and to who asked."""
+"""PURE: the messages of a request to one person: with its buttons, once it is settled, and to the person who asked."""
 
 from datetime import datetime
 from typing import assert_never
@@ -60,15 +60,15 @@ def outcome(request: DirectRequest) -> Message | None:
 def sent(request: DirectRequest) -> Message:
     """The reply to a person who has asked."""
     return Message(
-        f"{user(request.to)} is asked to {deed_of(request)}. The answer follows in your direct messages with the bot; "
-        f"without one, the request expires {moment(request.expires_at)}."
+        f"{user(request.to)} was asked to {deed_of(request)}. The answer follows in your direct messages with the bot; "
+        f"without an answer, the request expires {moment(request.expires_at)}."
     )
 
 
 def asked_before(request: DirectRequest | None, to: str) -> Message:
     """The reply to a person who asks again. `request`: None if it has been answered."""
     if request is None or request.stage is not DeedStage.WAITING:
-        return Message(f"You have asked {user(to)} for this within a day, and were answered: nothing was sent again.")
+        return Message(f"You asked {user(to)} for this less than a day ago, and they answered: nothing was sent again.")
     return Message(
         f"You asked {user(request.to)} for this {moment(request.made_at)}, and they have not answered yet: nothing was "
         f"sent again. The request expires {moment(request.expires_at)}."
@@ -79,8 +79,8 @@ def key_offered(request: DirectRequest) -> Message:
     """The reply to the person who made a key for another."""
     sentence = (
         f"{user(request.to)} gets a direct message from the bot with a button that shows them their key to "
-        f"*{escape(request.name)}*, once. The key is made when they press it, until {moment(request.expires_at)}. "
-        f"If it is lost, repeat the command."
+        f"*{escape(request.name)}*, once. The key is made when they press it. The button works until "
+        f"{moment(request.expires_at)}. If the key is lost, repeat the command."
     )
     return Message(sentence, (section(sentence),))
 
@@ -129,7 +129,7 @@ def _consequence(request: DirectRequest, state: Deployment, now: datetime) -> st
         case Deed.KEEP_TRYING:
             return "Nothing is billed until a machine is found."
         case Deed.MAKE_KEY:
-            return "Only they will see the key, and it can be revoked without the others."
+            return "Only they will see the key, and it can be revoked separately."
         case Deed.TAKE_KEY:
             return ""
         case _:
@@ -161,7 +161,9 @@ def _outcome(request: DirectRequest) -> str:
 
 def _offered_key(request: DirectRequest) -> Message:
     sentence = f"{user(request.asker)} offers you a key to *{escape(request.name)}*."
-    again = " An earlier press was interrupted: a key that it may have shown is revoked." if request.interrupted else ""
+    again = (
+        " An earlier press was interrupted: a key that it may have shown was revoked." if request.interrupted else ""
+    )
     blocks: list[Block] = [
         section(f"{sentence} The button shows it to you once. The key is made when you press it.{again}"),
         actions([button(_label(request), TAKE, request.id, style="primary")]),

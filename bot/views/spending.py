@@ -13,7 +13,7 @@ from workers.deployment.state import Deployment
 
 
 class Spending(Struct, frozen=True, kw_only=True):
-    """USD by listed prices."""
+    """USD at listed prices."""
 
     per_hour: Decimal
     today: Decimal
@@ -57,9 +57,9 @@ def blocks(spent: Spending, now: datetime, zone: tzinfo, *, lost: int) -> list[B
         f"*{now.astimezone(zone):%B}* {least}{usd(spent.month)}",
     ]
     name = str(zone).removeprefix("Etc/")
-    said = f"Of the deployments that you can see, by listed prices. Days and months are those of {name}."
+    said = f"For the deployments that you can see, at listed prices. Days and months are those of {name}."
     if spent.unpriced:
-        said += f" Without {count(spent.unpriced, 'machine')} whose price is not known."
+        said += f" {count(spent.unpriced, 'machine is', 'machines are')} not counted, because the price is not known."
     if lost:
-        said += f" *Now* is without {count(lost, 'deployment')} whose log cannot be read."
+        said += f" *Now* does not include {count(lost, 'deployment')} whose log cannot be read."
     return [section("\n".join(sums)), context(f"{said} `/mixtral cost` shows more.")]

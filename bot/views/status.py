@@ -11,6 +11,7 @@ from bot.views.amounts import count, duration, moment, per_hour_and_day, usd_per
 from bot.views.blocks import actions, context, header, listed, section
 from bot.views.command_button import form_button
 from bot.views.escape import code, escape
+from workers.decision.end_time import ends_at
 from workers.deployment.attempt import MAY_COST
 from workers.deployment.condition import DeploymentStatus, awaits_route, condition_of, is_ending, without_lease
 from workers.deployment.events import Control
@@ -81,7 +82,7 @@ def detail(deployment: Deployment, now: datetime, *, rated: str = "") -> Message
         *([section(said)] if (said := words.newer(deployment)) else []),
     ]
     if rated:
-        blocks.append(section(f"answers: {rated}"))
+        blocks.append(section(f"*Feedback on answers*  {rated}"))
     if warnings := lost_control.lines(deployment, now):
         blocks.append(section(listed([f"{card.WARNING} {line}" for line in warnings])))
     if found := replicas.lines(deployment, now, gone=10):
@@ -148,7 +149,7 @@ def _facts(deployment: Deployment, now: datetime, *, whole: bool = False, url: b
         words.cost(deployment, now) if whole and any(a.machine for a in deployment.attempts) else price(deployment),
         f"ran {age}" if deployment.ended else f"launched {age} ago",
     ]
-    if deployment.until and not is_ending(deployment):
-        facts.append(f"ends {moment(deployment.until)}")
+    if (end := ends_at(deployment)) and not is_ending(deployment):
+        facts.append(f"ends {moment(end)}")
     base = endpoint.base_url(deployment)
     return [*facts, code(base)] if url and base and not is_ending(deployment) else facts

@@ -273,7 +273,7 @@ def _ending(state: Deployment, now: datetime) -> str:
 
 
 def _end(state: Deployment) -> str:
-    return f"Ended by {user(state.stopped_by)}" if state.stopped_by else "Ended, because its time was over"
+    return f"Ended by {user(state.stopped_by)}" if state.stopped_by else "Ended at the time that was set for it"
 
 
 def _host_away(state: Deployment, now: datetime) -> str:

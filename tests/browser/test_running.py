@@ -196,7 +196,7 @@ def test_the_settings_of_a_channel_are_changed_in_a_form_and_hold_for_the_next_q
     screen.look()
     form.locator("[data-block-id=temperature] input").fill("0.2")
     form.locator("[data-block-id=default] select").select_option(NAME)
-    form.get_by_text("Answer only messages that mention me").click()
+    form.get_by_text("Answer only messages that mention the bot").click()
     screen.look_narrow_and_dark("config")
     form.get_by_test_id("modal-submit").click()
     expect(form).to_have_count(0)

@@ -112,12 +112,12 @@ def test_the_command_prints_the_sums_of_each_deployment_and_each_machine_as_csv(
 
 def test_the_command_names_machines_without_a_known_price(redis, valkey_url):
     append(redis, Story(id_="d00000000fast", at=NOW - timedelta(hours=2)).planned(offer("r-1", None)).asked().created())
-    assert "Without 1 machine whose price is not known." in ran(valkey_url)[1]
-    assert "Without" not in ran(valkey_url, as_csv=True)[1]
+    assert "1 machine is not counted, because the price is not known." in ran(valkey_url)[1]
+    assert "not counted" not in ran(valkey_url, as_csv=True)[1]
 
 
 def test_the_command_says_so_if_no_machine_was_used(redis, valkey_url):
-    assert ran(valkey_url) == (0, "No machine.\n", "")
+    assert ran(valkey_url) == (0, "No machine was used.\n", "")
 
 
 def test_of_deployments_that_had_the_same_name_each_is_booked(redis):

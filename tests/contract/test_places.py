@@ -183,6 +183,15 @@ def test_a_place_that_gives_no_answer_hides_its_own_logs_alone(world):
     ]
 
 
+def test_only_the_logs_that_are_shown_are_read_from_the_cloud(world):
+    line = world("fake")
+    line.places.driver.calls.clear()
+    requests = Deployments(line.redis, line.nudged.append, {"fake": line.places.driver})
+    older, newest = requests.logs(line.id, 5, newest=1)
+    assert (older.tail, newest.tail) == ("", "the machine is up")
+    assert [kind for kind, *_ in line.places.driver.calls].count("log") == 1
+
+
 def test_a_worker_that_was_away_for_longer_than_the_lease_says_what_became_of_the_machines(world):
     line = world("fake")
     assert "\N{LARGE GREEN CIRCLE}" in shown(line)

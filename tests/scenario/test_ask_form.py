@@ -131,7 +131,7 @@ def test_about_a_message_where_the_bot_is_not_the_answer_comes_privately_and_the
     message = place.robin.wait_for_message(RANDOM, lambda m: m["ts"] == ts)
     closed(place.robin).shortcut(message)
     view = form(place.robin)
-    assert "the answer follows in your direct messages with me" in words(view)
+    assert "the answer follows in your direct messages with the bot" in words(view)
     assert place.robin.submit(view, {"question": "Is that right?"}) == {"ok": True}
     dm = place.robin.dm()
     root = place.robin.wait_for_message(dm, "about a message by")
@@ -194,7 +194,7 @@ def test_from_the_home_tab_the_question_is_asked_in_the_persons_own_direct_messa
     home = place.robin.wait_for(lambda p: p.home() if "card_ask" in str(p.home()) else None)
     place.robin.press_in(home, "card_ask")
     view = form(place.robin)
-    assert "The answer follows in your direct messages with me." in words(view)
+    assert "The answer follows in your direct messages with the bot." in words(view)
     assert place.robin.submit(view, {"question": "Hello from home"}) == {"ok": True}
     dm = place.robin.dm()
     root = place.robin.wait_for_message(dm, "Hello from home")

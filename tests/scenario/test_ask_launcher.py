@@ -71,7 +71,7 @@ def events(post, kind):
 
 
 def test_a_refused_scale_is_asked_granted_with_one_press_and_told(post, robin, ada):
-    assert f"<@{ROBIN}> is asked to scale *fast* to 2 replicas." in asks(ada, "/mixtral scale fast 2", post)
+    assert f"<@{ROBIN}> was asked to scale *fast* to 2 replicas." in asks(ada, "/mixtral scale fast 2", post)
     asked = in_dm(robin, "asks you to scale *fast* to 2 replicas.", "grant_request")
     assert f"<@{ada.user}>" in words(asked)
     assert "It has 1 replica now." in words(asked)

@@ -115,7 +115,7 @@ def test_the_launcher_sets_a_channel_by_a_form_and_the_channel_reads_what_was_se
     place.bot()
     view = opened(place.robin)
     assert [o["value"] for o in inputs(view)["default"]["options"]] == ["-", "fast", "slow"]
-    assert inputs(view)["temperature"]["placeholder"]["text"] == "The engine's own"
+    assert inputs(view)["temperature"]["placeholder"]["text"] == "The engine's default"
     given = {
         "default": {"default": option("fast")},
         "system": COOK,
@@ -126,7 +126,8 @@ def test_the_launcher_sets_a_channel_by_a_form_and_the_channel_reads_what_was_se
     line = place.robin.wait_for_message(MIXTRAL, "changed the settings of this channel")["text"]
     assert line == (
         f"<@{ROBIN}> changed the settings of this channel (`/mixtral config`): default deployment *fast*; "
-        f"system prompt “{COOK}”; temperature 0.2; threads that I answered: only messages that mention me are answered."
+        f"system prompt “{COOK}”; temperature 0.2; threads that the bot answered: only messages that "
+        "mention the bot are answered."
     )
     place.answer(place.robin.say(MIXTRAL, "@mixtral Hello"), DEFAULT)
     assert engine.asked[0]["messages"][0] == {"role": "system", "content": COOK}
@@ -181,7 +182,7 @@ def test_a_person_sets_their_own_direct_messages_by_the_same_form_without_thread
     view = opened(place.ada, dm)
     assert set(inputs(view)) == {"default", "system", "temperature"}
     assert place.ada.submit(view, {"system": COOK})["ok"]
-    place.ada.wait_for_message(dm, "changed the settings of your direct messages with me")
+    place.ada.wait_for_message(dm, "changed the settings of your direct messages with the bot")
 
 
 def test_a_channel_whose_id_changes_keeps_its_settings(redis):

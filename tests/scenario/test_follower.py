@@ -170,9 +170,9 @@ def test_an_end_that_nears_is_told_the_launcher_with_what_can_be_done_about_it_o
         robin.wait_for_message(GENERAL, "kept *fast* longer: it now ends", thread_ts=seen)
         robin.wait_for_message(GENERAL, "scaled *fast*", thread_ts=seen)
         append(redis, told.announced(now + timedelta(hours=4)).stopped(by="").gone("ended by request").ended())
-        robin.wait_for_message(GENERAL, "Its time was over, so it ended: *fast*", thread_ts=seen)
+        robin.wait_for_message(GENERAL, "*fast* ended at the time that was set for it", thread_ts=seen)
     said = [words(m) for m in robin.messages(GENERAL, seen)]
-    assert sum("the time that was set for it" in text for text in said) == 1
+    assert sum(", the time that was set for it" in text for text in said) == 1
 
 
 def test_what_was_scaled_and_ended_long_ago_is_no_news_to_a_follower_that_comes_now(redis, robin, follow):
@@ -191,8 +191,8 @@ def test_an_end_that_nobody_pressed_is_told_also_by_a_follower_that_comes_later(
         seen = card(robin, "fast is ready")["ts"]
     append(redis, told.announced(told.now).wait(60).stopped(by="").gone("ended by request").ended())
     with follow():
-        robin.wait_for_message(GENERAL, "Its time was over, so it ended: *fast*", thread_ts=seen)
-    assert not [m for m in robin.messages(GENERAL, seen) if "the time that was set" in words(m)]
+        robin.wait_for_message(GENERAL, "*fast* ended at the time that was set for it", thread_ts=seen)
+    assert not [m for m in robin.messages(GENERAL, seen) if ", the time that was set" in words(m)]
 
 
 def test_a_launch_that_finds_nothing_calls_its_launcher_while_there_is_something_to_decide(redis, robin, follow):

@@ -105,13 +105,13 @@ def test_a_stream_on_a_replica_that_is_scaled_away_is_not_cut(eye, launch):
 
 
 def test_a_replica_that_drains_is_taken_back_where_one_is_wanted_again(eye, launch):
-    key = launch("streaming", "again")
+    key = launch("streaming", "tide")  # no word of another card
     [before] = eye.line.machines()
     stream = Stream(eye, key)
-    eye.person.command(GENERAL, "/mixtral scale again 0")
-    eye.line.wait(lambda: eye.card("again", "its last requests"), 5, "the card to tell of the drain")
-    eye.person.command(GENERAL, "/mixtral scale again 1")
-    stands(eye, "again", 1, "is ready")
+    eye.person.command(GENERAL, "/mixtral scale tide 0")
+    eye.line.wait(lambda: eye.card("tide", "its last requests"), 5, "the card to tell of the drain")
+    eye.person.command(GENERAL, "/mixtral scale tide 1")
+    stands(eye, "tide", 1, "is ready")
     assert eye.ask(key, max_tokens=1).status_code == 200
     assert [m.machine.token for m in eye.line.machines()] == [before.machine.token]
     assert stream.whole()

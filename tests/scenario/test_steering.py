@@ -269,9 +269,9 @@ def test_feedback_counts_once_for_a_person_and_an_answer_and_a_change_of_mind_mo
         feedback(place, person, answer, value)
     assert told(place, "You called this answer of *fast* bad")["thread_ts"] == ts
     place.robin.command(MIXTRAL, "/mixtral status fast")
-    told(place, "answers: 1 good, 1 bad")
+    told(place, "*Feedback on answers*  1 good, 1 bad")
     shown = details.modal(place.line.requests.by_id(id_), now(), rated="1 good, 1 bad")
-    assert "*Answers*  1 good, 1 bad" in words(shown)
+    assert "*Feedback on answers*  1 good, 1 bad" in words(shown)
     with pytest.raises(Refused):  # Slack sends the value of one of the two buttons
         feedback(place, place.robin, answer, "best")
     assert place.redis.hgetall(f"mixtral:feedback:{id_}") == {b"good:scripted": b"1", b"bad:scripted": b"1"}

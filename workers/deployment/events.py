@@ -120,10 +120,10 @@ class EndAnnounced(Event, frozen=True, kw_only=True):
 
 
 class StopRequested(Event, frozen=True, kw_only=True):
-    """A person requested the end of the deployment, or its time is over."""
+    """A person requested the end of the deployment, or the time that was set for it has come."""
 
     by: str
-    """The person; empty if its time is over."""
+    """The person; empty if the time that was set for it has come."""
 
 
 class KeepTryingRequested(Event, frozen=True, kw_only=True):
@@ -327,7 +327,7 @@ class DeploymentEnded(Event, frozen=True, kw_only=True):
     """The deployment has ended: it has no machine and no name. Always the last decision; facts may follow."""
 
     failed: str | None = None
-    """The cause and how to fix it; None if a person ended it, or its time was over."""
+    """The cause and how to fix it; None if a person ended it, or the time that was set for its end came."""
 
 
 AnyEvent: TypeAlias = (

@@ -1,5 +1,6 @@
 """The keys of a deployment: people's, the bot's own, and the one that its replicas require."""
 
+import hashlib
 import secrets
 import string
 from collections.abc import Mapping
@@ -47,5 +48,6 @@ def new_key() -> str:
     return "mxk_" + "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
 
 
-def new_key_id() -> KeyId:
-    return KeyId(f"k-{secrets.token_hex(3)}")
+def new_key_id(once: str = "") -> KeyId:
+    """`once`: the same text gives the same id."""
+    return KeyId(f"k-{hashlib.sha256(once.encode()).hexdigest()[:6] if once else secrets.token_hex(3)}")

@@ -98,6 +98,15 @@ class Book(Struct, frozen=True, kw_only=True):
         """USD of all machines between two times."""
         return sum((use.cost(since, until) for use in self.uses.values()), Decimal(0))
 
+    def used(self, since: datetime | None, until: datetime) -> list[Use]:
+        """Of the machines that existed between two times. Those that ended before are passed over cheaply."""
+        begin = None if since is None else since.astimezone(UTC)
+        return [
+            use
+            for use in self.uses.values()
+            if (begin is None or use.ended is None or use.ended > begin) and use.seconds(since, until)
+        ]
+
 
 def entry_of(deployment: DeploymentId, event: AnyEvent) -> LedgerEntry | None:
     """The entry that is appended together with an event; None if the event changes no cost."""
@@ -128,7 +137,10 @@ def entry_of(deployment: DeploymentId, event: AnyEvent) -> LedgerEntry | None:
 
 
 def fold(entries: Iterable[LedgerEntry], onto: Book | None = None) -> Book:
-    """The book after further entries, in their order. An entry that is repeated has no effect."""
+    """The book after further entries, in their order. An entry that is repeated has no effect.
+
+    A deployment may be booked after its machines: a bot of an earlier version did not book it.
+    """
     book = onto or Book()
     owners, uses = dict(book.owners), dict(book.uses)
     for entry in entries:
@@ -145,6 +157,9 @@ def fold(entries: Iterable[LedgerEntry], onto: Book | None = None) -> Book:
                     uses[entry.deployment, entry.attempt] = replace(use, ended=entry.ended)
             case _:
                 assert_never(entry)
+    if len(owners) > len(book.owners):
+        late = {key: use for key, use in uses.items() if use.owner is None and key[0] in owners}
+        uses |= {key: replace(use, owner=owners[key[0]]) for key, use in late.items()}
     return Book(owners=owners, uses=uses)
 
 

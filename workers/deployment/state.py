@@ -95,7 +95,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
     end_announced: EndAnnounced | None = None
     """The last announcement of its end."""
     stopped_by: str | None = None
-    """The person who requested its end; empty if its time was over, None if it runs."""
+    """The person who requested its end; empty if the time that was set came, None if it runs."""
     ended: DeploymentEnded | None = None
     newer: str = ""
     """The type of the first event that this version cannot read; empty if it can read all.

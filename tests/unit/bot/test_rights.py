@@ -461,10 +461,10 @@ DONE = {
     "down button": "End *closed-1*?",
     "down modal": "",
     "keep trying": "tries again every",
-    "keep button": "is kept: it now ends",
+    "keep button": "Its thread announces it",
     "scale to 0": "from 1 replica to 0",
-    "ask the launcher": "is asked to end",
-    "ask modal": "is asked to scale",
+    "ask the launcher": "was asked to end",
+    "ask modal": "was asked to scale",
     "grant button": "",
     "decline button": "",
     "key button": "mxk_",
@@ -483,7 +483,7 @@ PLAIN = {"scale modal"}
 """Modals that show a refusal at their inputs, as plain text."""
 SENTENCES = {
     "no guest": "Guests of the workspace cannot launch",
-    "not in": "you are not in this channel",
+    "not in": "Slack does not report that you and the bot are both in this channel",
     "own": "yourself: nobody was asked",
     "theirs": "This key is for another person",
     "shown": "can change them",

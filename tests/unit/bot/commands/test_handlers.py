@@ -447,7 +447,7 @@ def test_a_deployment_launched_for_some_hours_is_kept_by_the_button_of_its_annou
     pressed = alerts.ends(state, announced).blocks[-1]["elements"][0]["value"]
     seconds = int(pressed.split(" ")[1])
     caller = Caller(team="T1", channel="C0HERE", user="U1", once="t", response_url="https://respond")
-    for said in ("is kept", "was kept already"):
+    for said in ("now ends", "was already kept"):
         kept = handlers.keep(office.requests.get("fast"), datetime.fromtimestamp(seconds, UTC), caller, office.context)
         assert said in kept.text
     assert office.requests.get("fast").until == state.until + alerts.KEPT_FOR
@@ -458,6 +458,18 @@ def test_a_change_of_the_settings_asks_slack_only_about_a_new_default_before_the
     office.running.put("far", "http://127.0.0.1:2", channel="C0FAR", user="U2")
     caller = Caller(team="T1", channel="C0HERE", user="U1", once="t", response_url=None)
     assert config_handler.change("C0HERE", ChannelSettings(temperature=0.5), caller, office.context) is not None
-    assert office.directory.asked == []
+    assert "C0FAR" not in office.directory.asked
     assert config_handler.change("C0HERE", ChannelSettings(default="far"), caller, office.context) is not None
     assert "C0FAR" in office.directory.asked
+
+
+def test_who_has_left_a_private_channel_changes_its_settings_no_more(office):
+    office.running.put("fast", "http://127.0.0.1:1", channel="C0HERE")
+    caller = Caller(team="T1", channel="", user="U1", once="t", response_url=None)
+    office.directory.channels["C0HERE"] = ChannelFacts()
+    office.directory.joined["C0HERE"] = frozenset({"U2"})
+    with pytest.raises(CommandError, match="no longer in this channel"):
+        config_handler.change("C0HERE", ChannelSettings(temperature=0.5), caller, office.context)
+    assert office.context.settings.of("C0HERE", "U1") == ChannelSettings()
+    office.directory.joined["C0HERE"] = frozenset({"U1", "U2"})
+    assert config_handler.change("C0HERE", ChannelSettings(temperature=0.5), caller, office.context) is not None

@@ -76,7 +76,7 @@ def test_it_lists_the_recipes_with_the_price_of_the_cheapest_offer_of_each(offic
     assert price(view).startswith(
         "*Cheapest now*: 8 \N{MULTIPLICATION SIGN} L4, GCP us-east4-a, 7.98 USD/h (191.45 USD per day)."
     )
-    assert "The dearest rung: " in price(view)
+    assert "The most expensive offer: " in price(view)
 
 
 def test_the_price_follows_spot_gpus_the_most_and_the_replicas(office):
@@ -94,7 +94,7 @@ def test_the_price_follows_spot_gpus_the_most_and_the_replicas(office):
 def test_impossible_limits_show_at_once_the_nearest_that_would_do(office):
     shown = price(after(office, form(office), max_price="1"))
     assert "costs at most 1 USD/h; the cheapest is 7.98" in shown
-    assert "The nearest that would do: at most 7.98 USD/h." in shown
+    assert "The nearest limits that an offer satisfies: at most 7.98 USD/h." in shown
     view = after(office, form(office), max_price="1")
     with pytest.raises(WrongInput, match="Nothing was started") as refused:
         sent(office, view, max_price="1")
@@ -282,3 +282,12 @@ def test_a_change_whose_price_cannot_be_computed_leaves_the_form_and_says_why(of
 
 def test_a_time_that_slack_does_not_take_is_left_out_of_the_form(office):
     assert "initial_date_time" not in str(after(office, form(office), until=32_503_680_000))
+
+
+@pytest.mark.parametrize("gpu", ["", "foo", "A100:", "A100:x", ":", "A100:99999999999999999999"])
+def test_a_forged_gpu_leaves_the_form_and_is_told(office, gpu):
+    view = form(office)
+    values = filled(view, {})
+    values["gpus:mixtral-8x7b"]["launching_gpus"]["selected_options"] = [{"value": gpu}]
+    told = launch_offers.next_view(view | {"state": {"values": values}}, office.context)
+    assert blocks(told) == blocks(view)

@@ -1,5 +1,7 @@
 """Which messages are commands, and what those are told that change something."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +15,7 @@ from bot.language.command import Command, Help, Status
 from bot.language.grammar import parse
 from bot.language.message_command import whole
 from bot.slack.facts import ChannelFacts, PersonFacts
+from bot.views.amounts import moment
 from tests.builders.offers import HERE
 from tests.fakes.office import Office
 from tests.person import words
@@ -163,6 +166,12 @@ def test_what_changes_something_is_done_by_one_press_of_the_button_in_its_answer
     assert done in pressed(office, button_of(shown))
 
 
+def test_what_is_written_in_place_of_a_key_is_only_shown(office):
+    shown = answered(office, "key fast revoke `k`&lt;!channel&gt;")
+    assert "<!channel>" not in str((shown.text, shown.blocks[0]))
+    assert "Revoke the key `'k'&lt;!channel&gt;` of *fast*?" in shown.text
+
+
 def test_a_button_launches_once_however_often_it_is_pressed(office):
     value = button_of(answered(office, "launch scripted as new-1"))
     for _ in range(2):
@@ -170,8 +179,19 @@ def test_a_button_launches_once_however_often_it_is_pressed(office):
     assert office.nudged == [office.requests.get("new-1").id] * 2
     office.requests.stop(office.requests.get("new-1").id, by="U1")
     office.running.append(office.running.story(office.requests.get("new-1").id).ended())
-    assert "*new-1* was launched by this button already, and it is down" in pressed(office, value)
+    assert "*new-1* was already launched by this button, and it is down" in pressed(office, value)
     assert "new-1" not in [state.name for state in office.requests.all()]
+
+
+def test_a_press_after_the_time_of_the_day_does_not_launch_until_the_next_day(office):
+    at = (datetime.now(UTC) + timedelta(minutes=40)).replace(second=0, microsecond=0)
+    asked = answered(office, f"launch scripted as new-1 --until {at:%H:%M}")
+    assert f"It ends {moment(at)}." in said(asked)
+    early, office.context = office.context, replace(office.context, now=lambda: at + timedelta(minutes=5))
+    assert "less than 30 minutes away, or over" in pressed(office, button_of(asked))
+    office.context = early
+    assert "Launching *new-1*" in pressed(office, button_of(asked))
+    assert office.requests.get("new-1").until == at
 
 
 @pytest.mark.parametrize("text", ["scale fast 5", "down fast", "key fast new", "endpoint fast"])

@@ -1,6 +1,8 @@
 """A button that carries a command out works once, and for an hour."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -39,8 +41,20 @@ def test_each_press_has_another_trigger_and_yet_it_launches_once(office):
     assert "is taken" in pressed(office, "1.3", age=60)
     id_ = office.requests.get("new-1").id
     office.running.append(office.running.story(id_).stopped().ended())
-    assert "was launched by this button already, and it is down" in pressed(office, "1.4")
+    assert "was already launched by this button, and it is down" in pressed(office, "1.4")
     assert office.requests.all() == []
+
+
+def test_a_key_is_made_once_also_if_the_button_is_pressed_twice_at_the_same_moment(office):
+    office.running.put("fast", "http://127.0.0.1:1")
+    id_ = office.requests.get("fast").id
+    press = partial(pressed, office, value=f"{id_} /mixtral key fast new")
+    with ThreadPoolExecutor(4) as pool:
+        said = list(pool.map(press, ("1.1", "1.2", "1.3", "1.4")))
+    assert sorted("mxk_" in one for one in said) == [False, False, False, True]
+    assert all("No other key was made" in one for one in said if "mxk_" not in one)
+    assert len(office.requests.get("fast").keys) == len({key.id for key in office.requests.get("fast").keys}) == 2
+    assert "mxk_" in press("1.5", age=60)
 
 
 def test_a_button_of_more_than_an_hour_ago_does_nothing_and_leads_to_the_form(office):

@@ -7,6 +7,7 @@ from typing import Any
 from bot.commands.context import Caller
 from bot.screens.details import DetailsModal
 from bot.slack.failures import SlackRefused
+from bot.views.logs import MAX_REPLICAS
 from tests.builders.story import Story
 from tests.gallery import Tail
 from workers.api import LogsGone
@@ -21,7 +22,8 @@ class Clouds:
     def __init__(self):
         self.asked, self.answers = 0, threading.Event()
 
-    def logs(self, *_):
+    def logs(self, *_, newest):
+        assert newest == MAX_REPLICAS
         self.asked += 1
         self.answers.wait(5)
         if self.asked > 1:

@@ -12,7 +12,7 @@ from bot.commands.visibility import Viewer
 from bot.language.command import Cost
 from bot.screens.home_tab import SHOWN_FOR, HomeTab
 from bot.slack.facts import ChannelFacts, PersonFacts
-from bot.slack.failures import SlackBusy
+from bot.slack.failures import SlackAway, SlackBusy
 from tests.builders.logs import append
 from tests.builders.offers import offer
 from tests.builders.story import Story
@@ -27,7 +27,7 @@ class Slack:
     def __init__(self):
         self.views = []
         self.goes_on = Event()
-        self.is_busy = False
+        self.failure = None
         self.left = []
 
     def insist(self, call):
@@ -38,8 +38,8 @@ class Slack:
     def publish_home(self, user, view, *, leave=0):
         if leave:
             self.left.append(leave)
-        if self.is_busy:
-            raise SlackBusy(1)
+        if self.failure:
+            raise self.failure
         self.views.append((user, words(view)))
 
 
@@ -138,14 +138,25 @@ def test_a_tab_is_kept_up_to_date_for_ten_minutes(office, slack):
     assert slack.views == []
 
 
-def test_what_slack_s_budget_does_not_allow_now_is_published_at_the_next_comparison(office, slack):
+@pytest.mark.parametrize("failure", [SlackBusy(1), SlackAway("away")])
+def test_what_slack_does_not_take_now_is_published_at_the_next_comparison(office, slack, failure):
     tab = opened(office, slack)
     office.running.start("fast")
-    slack.is_busy = True
+    slack.failure = failure
     tab.refresh()
-    slack.is_busy = False
+    slack.failure = None
     tab.refresh()
     assert len(slack.views) == 1
+
+
+def test_a_tab_that_could_not_be_published_when_it_was_opened_is_published_at_the_next_comparison(office, slack):
+    office.running.start("fast")
+    tab = opened(office, slack)
+    slack.failure = SlackAway("away")
+    tab.opened(Viewer(user="U2"))
+    slack.failure = None
+    tab.refresh()
+    assert [user for user, _ in slack.views] == ["U2"]
 
 
 def test_the_sums_are_in_the_time_zone_of_the_viewer_if_slack_returns_it(office, slack):
@@ -166,7 +177,7 @@ def test_a_person_of_another_company_learns_nothing_of_deployments_that_they_can
     HomeTab(office.context, calls, AtOnce()).opened(Viewer(user="U2", outside=True))  # type: ignore[arg-type]
     assert "cannot be read" not in slack.views[-1][1]
     tab.opened(Viewer(user="U1"))
-    assert "*Now* is without 1 deployment whose log cannot be read." in slack.views[-1][1]
+    assert "*Now* does not include 1 deployment whose log cannot be read." in slack.views[-1][1]
 
 
 def test_an_end_in_a_private_channel_and_its_cost_are_shown_to_its_members_alone(office, slack):
@@ -219,4 +230,4 @@ def test_a_deployment_whose_time_was_over_says_so(office, slack):
     office.running.append(office.running.story(id_).stopped(by="").ended())
     tab = opened(office, slack)
     tab.opened(Viewer(user="U1"))
-    assert "Its time was over." in slack.views[-1][1]
+    assert "Ended at the time that was set for it." in slack.views[-1][1]

@@ -3,7 +3,7 @@
 import pytest
 
 from bot.sandbox.block_kit import check_message_blocks
-from bot.views.answer import Below, ShownThoughts, buttons, growing, is_steered, of_other, of_rating, unsteered
+from bot.views.answer import Below, ShownThoughts, buttons, growing, has_buttons, of_other, of_rating, without_buttons
 from tests.person import words
 
 KEY = "C0MIXTRAL01:1796000000.000100"
@@ -63,9 +63,9 @@ def test_a_button_names_the_question_and_another_deployment_by_its_id():
 
 def test_an_answer_loses_its_buttons_and_keeps_everything_else():
     blocks = check_message_blocks([{"type": "markdown", "text": "Mustard."}, *BELOW.shapes(3_000)[0]])
-    assert is_steered(blocks)
-    left = unsteered(blocks, "Asked again.")
+    assert has_buttons(blocks)
+    left = without_buttons(blocks, "Asked again.")
     assert kinds(left) == ["markdown", "context", "context_actions", "context"]
     assert "Asked again." in words({"blocks": list(left)})
-    assert not is_steered(left)
-    assert is_steered(growing(KEY))
+    assert not has_buttons(left)
+    assert has_buttons(growing(KEY))

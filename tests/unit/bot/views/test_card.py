@@ -11,6 +11,7 @@ from bot.language.command import Plan
 from bot.sandbox.block_kit import check
 from bot.views import alerts, details, home, logs, plan, recipes, status
 from bot.views.amounts import moment
+from bot.views.blocks import context
 from bot.views.card import card, changes_every
 from bot.views.endpoint import curl, endpoint
 from bot.views.escape import clip
@@ -162,7 +163,9 @@ def test_one_reason_is_said_once_with_one_link_and_what_the_quota_saves():
     assert quota[2] == f"{reason}; 5 other quotas are too small, too"
     assert [quota[0], asked[0], after[0]] == ["error", "in_progress", "pending"]
     made = card(story.state, story.now)
-    line = f"8 {X} A100, spot at AWS us-east-1-az1 would cost 16.26 USD/h less: quota is missing. <https://us-east-1."
+    line = (
+        f"8 {X} A100, spot at AWS us-east-1-az1 would cost 16.26 USD/h less, but quota is missing. <https://us-east-1."
+    )
     assert line in texts(made)
     assert shown(made).count("Request quota") == 2, "in the blocks, and in those that are sent instead"
     assert texts(made).count("Request quota") == 1
@@ -170,7 +173,9 @@ def test_one_reason_is_said_once_with_one_link_and_what_the_quota_saves():
 
 def test_once_ready_the_quota_that_would_save_most_stays_in_one_line():
     story = short_of_quota().created().wait(300).ready().published().tested()
-    line = f"8 {X} A100, spot at AWS us-east-1-az1 would cost 16.26 USD/h less: quota is missing. <https://us-east-1."
+    line = (
+        f"8 {X} A100, spot at AWS us-east-1-az1 would cost 16.26 USD/h less, but quota is missing. <https://us-east-1."
+    )
     later = card(story.state, story.now + timedelta(hours=5))
     for made in (card(story.state, story.now), later):
         assert line in texts(made)
@@ -496,6 +501,10 @@ def test_what_models_engines_and_clouds_say_cannot_act():
     story.ended(failed=NASTY)
     fits(card(story.state, story.now))
     cannot_act(card(story.state, story.now))
+
+
+def test_a_small_text_is_cut_to_what_slack_takes():
+    check.check_message_blocks([context("word " * 1000)])
 
 
 def test_a_long_life_fits_into_one_message():

@@ -68,7 +68,7 @@ def test_a_machine_that_runs_is_counted_up_to_now_and_only_from_the_first_of_the
 
 
 def test_where_nothing_was_used_that_is_said():
-    assert "November of *fast*: 0.00 USD: no machine was used of the deployments that you can see." in shown(
+    assert "November of *fast*: 0.00 USD: no machine was used for the deployments that you can see." in shown(
         [], month(), " of *fast*"
     )
 
@@ -76,7 +76,7 @@ def test_where_nothing_was_used_that_is_said():
 def test_a_machine_without_a_known_price_is_named_and_not_counted():
     said = shown([use("odd", NOW - timedelta(hours=3), 1, usd=None)], month())
     assert "November: at least 0.00 USD" in said
-    assert "Without 1 machine whose price is not known." in said
+    assert "1 machine is not counted, because the price is not known." in said
 
 
 def test_the_bars_add_up_to_the_sum_also_over_a_change_of_the_clocks():

@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from bot.language.command import Launch
 from bot.language.grammar import parse
-from bot.views import home
+from bot.views import card, home
+from bot.views.amounts import moment
 from bot.views.command_button import MAX_VALUE, again
 from bot.views.spending import spending
 from tests.builders.events import PLACE
@@ -17,6 +18,7 @@ from tests.builders.recipes import MIXTRAL
 from tests.builders.story import Story
 from tests.gallery import uses_of
 from tests.person import words
+from workers.decision.end_time import NOTICE
 from workers.placement.limits import Limits
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -50,7 +52,7 @@ def test_what_cannot_be_counted_is_named_and_the_sums_are_at_least_these():
     house = home.House(user="U1", running=(unknown.state,), uses=uses_of(unknown), lost=1)
     shown = words(home.home(house, now))
     assert "*Today* at least 0.00 USD" in shown
-    assert "Without 1 machine whose price is not known. *Now* is without 1 deployment whose log cannot be rea" in shown
+    assert "1 machine is not counted, because the price is not known. *Now* does not include 1 deployment" in shown
 
 
 def test_the_viewers_deployments_come_first_and_those_that_end_have_no_buttons():
@@ -82,3 +84,12 @@ def test_an_empty_house_says_what_this_is_and_has_one_button():
     assert "rents the cheapest machine" in words(view)
     assert "USD" not in words(view)
     assert [e["action_id"] for b in view["blocks"] if b["type"] == "actions" for e in b["elements"]] == ["launch_form"]
+
+
+def test_an_end_that_was_announced_late_is_shown_at_the_time_at_which_it_comes():
+    told = Story("fast", until=LONG_AGO + timedelta(hours=1), at=LONG_AGO).served()
+    told.wait(hours=3).announced(LONG_AGO + timedelta(hours=1))  # no worker ran
+    end = moment(told.now + NOTICE)
+    shown = home.home(home.House(user="U1", running=(told.state,)), told.now)
+    assert f"ends {end}" in str(shown)
+    assert end in str(card.card(told.state, told.now).blocks)

@@ -77,12 +77,27 @@ def test_a_sum_over_days_is_the_sum_of_its_days():
     assert parts[-1] == 0
 
 
+def test_the_machines_of_a_time_are_those_that_existed_then():
+    told = Story().planned(offer("r-1", "7.31")).asked().created().wait(hours=70).gone("ended").ended()
+    book, began = booked(told.id, told.events), told.state.attempts[-1].machine.created_at
+    for since, until in ((None, began), (began + 70 * HOUR, told.now + 99 * HOUR), (began - HOUR, began)):
+        assert book.used(since, until) == []
+    for since, until in ((None, began + HOUR), (began + 69 * HOUR, told.now + 99 * HOUR), (began, began + HOUR)):
+        assert book.used(since, until) == list(book.uses.values())
+
+
 def test_an_entry_that_is_booked_twice_counts_once():
     told = Story().planned(offer("r-1", "7.31")).asked().created().wait(hours=1).gone("ended")
     entries = [entry for event in told.events if (entry := entry_of(told.id, event)) is not None]
     assert fold([*entries, *entries]) == fold(entries)
     assert fold(entries[2:], onto=fold(entries[:2])) == fold(entries)
     assert [decode(encode(entry)) for entry in entries] == entries
+
+
+def test_a_machine_that_is_booked_before_its_deployment_is_booked_for_the_same_person():
+    told = Story("fast").planned(offer("r-1")).asked().created()  # a bot of an earlier version books no deployment
+    owner, machine = [entry for event in told.events if (entry := entry_of(told.id, event)) is not None]
+    assert fold([machine, owner]).uses == fold([owner], onto=fold([machine])).uses == fold([owner, machine]).uses
 
 
 def test_a_machine_is_booked_for_who_launched_it_and_where():
