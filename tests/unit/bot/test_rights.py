@@ -483,7 +483,7 @@ PLAIN = {"scale modal"}
 """Modals that show a refusal at their inputs, as plain text."""
 SENTENCES = {
     "no guest": "Guests of the workspace cannot launch",
-    "not in": "Slack does not report that you and the bot are both in this channel",
+    "not in": "you are not in this channel, or the bot is not",
     "own": "yourself: nobody was asked",
     "theirs": "This key is for another person",
     "shown": "can change them",
