@@ -33,12 +33,14 @@ class RoleRefused(EngineFailed):
 
 
 class ImagesRefused(EngineFailed):
-    """The model does not read images, or not so many at a time."""
+    """The model does not read images, or not so many at a time, or not one of these."""
 
-    def __init__(self, sentence: str, most: int) -> None:
+    def __init__(self, sentence: str, most: int, *, is_broken: bool = False) -> None:
         super().__init__(sentence)
         self.most = most
         """Maximum number of images that the engine accepts."""
+        self.is_broken = is_broken
+        """Whether the engine could not decode an image. It may accept others."""
 
 
 SERVER_ERROR = 500
@@ -53,6 +55,12 @@ _NO_IMAGES = re.compile(
     r"|unsupported.{0,40}\b(?:image|content part)",
     re.IGNORECASE,
 )
+# vLLM: "cannot identify image file <…>", "image file is truncated". llama.cpp: "Failed to load image or audio file".
+_BROKEN_IMAGE = re.compile(
+    r"(?:cannot|can't|could not|unable to|failed to|invalid|incorrect|corrupt\w*|broken|truncated)\b.{0,40}\bimage"
+    r"|\bimages?\b.{0,40}\b(?:invalid|corrupt\w*|broken|truncated|decod\w+)",
+    re.IGNORECASE,
+)
 
 
 def refusal(name: str, status: int, body: bytes) -> EngineFailed:
@@ -60,6 +68,8 @@ def refusal(name: str, status: int, body: bytes) -> EngineFailed:
     said = explanation(body)
     if (most := images_accepted(status, said)) is not None:
         return ImagesRefused(f"{name} refused the images of the question: {said}", most)
+    if status in _REFUSES_IMAGES and _BROKEN_IMAGE.search(said):
+        return ImagesRefused(f"{name} could not read an image of the question: {said}", 0, is_broken=True)
     match status:
         case 401 | 403:
             return EngineFailed(

@@ -34,6 +34,11 @@ def too_many(name: str, most: int) -> str:
     )
 
 
+def undecodable(name: str) -> str:
+    """Why images were left out of which an engine could not decode one."""
+    return f"`{name}` could not decode an image of this thread; save it as PNG or JPEG, and ask in a new thread"
+
+
 TOO_LONG = "the conversation is too long for it; ask in a new thread"
 
 

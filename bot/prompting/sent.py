@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from bot.language.channel_settings import ChannelSettings
 from bot.prompting.conversation import Turn, news
 from bot.prompting.fitting import Fitted
-from bot.prompting.left_out import TOO_LONG, LeftOut, no_images, sentence, shortened, too_many
+from bot.prompting.left_out import TOO_LONG, LeftOut, sentence, shortened
 
 
 class Sent:
@@ -18,13 +18,12 @@ class Sent:
         self._left_out = list(left_out)
         self.fitted: Fitted | None = None
 
-    def without_images(self, asked: Fitted, most: int, name: str) -> Fitted | None:
-        """Return the conversation with `most` images; None if it has no more than that. `name`: of the deployment."""
+    def without_images(self, asked: Fitted, most: int, why: str) -> Fitted | None:
+        """Return the conversation with `most` images; None if it has no more than that. `why`: as in `LeftOut`."""
         had = sum(len(message.images) for message in asked.messages)
         if had <= most:
             return None
         less = asked.with_images(most)
-        why = too_many(name, most) if most else no_images(name)
         for before, after in self._new(asked.messages, less.messages):
             refused = [LeftOut(image.name, why) for image in before.images[len(after.images) :]]
             self._left_out += [each for each in refused if each not in self._left_out]

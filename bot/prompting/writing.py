@@ -16,7 +16,7 @@ from bot.prompting.engine import Completion, EngineEndpoint, Model, model_of
 from bot.prompting.engine_failures import EngineFailed, ImagesRefused, RoleRefused, TooLong, Unreachable
 from bot.prompting.errors import PromptingError
 from bot.prompting.fitting import Fitted, fitted
-from bot.prompting.left_out import NOTHING_LEFT, LeftOut
+from bot.prompting.left_out import NOTHING_LEFT, LeftOut, no_images, too_many, undecodable
 from bot.prompting.outcome import Outcome, outcome
 from bot.prompting.reply import Reply
 from bot.prompting.sent import Sent
@@ -120,8 +120,9 @@ class Writing:
                 self._without_system_role.add(deployment)
                 asked = None
             except ImagesRefused as failed:
-                self._images[deployment] = failed.most
-                asked = asked and sent.without_images(asked, failed.most, way.endpoint.name)
+                if not failed.is_broken:
+                    self._images[deployment] = failed.most
+                asked = asked and sent.without_images(asked, failed.most, _why_refused(failed, endpoint.name))
                 if asked is None:
                     return Outcome(text="", closing=str(failed))
                 if asked.messages[-1].is_empty:
@@ -165,6 +166,12 @@ class Writing:
         if deployment not in self._models:
             self._models[deployment] = model_of(self._http, endpoint, cancelling)
         return self._models[deployment]
+
+
+def _why_refused(failed: ImagesRefused, name: str) -> str:
+    if failed.is_broken:
+        return undecodable(name)
+    return too_many(name, failed.most) if failed.most else no_images(name)
 
 
 def _counts_too(system: str) -> str:

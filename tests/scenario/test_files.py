@@ -131,6 +131,30 @@ def test_a_picture_for_a_model_without_eyes_is_named_once_and_the_words_are_answ
     assert words(answer)
 
 
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (400, "cannot identify image file <_io.BytesIO object at 0x7f>"),
+        (500, "image file is truncated (3 bytes not processed)"),
+        (400, "Failed to load image or audio file"),
+    ],
+)
+def test_a_picture_that_the_engine_cannot_decode_is_left_out_and_the_thread_goes_on(fast, engine, status, said):
+    text_model(engine, said, status)
+    ts = fast.robin.upload(MIXTRAL, SHOT, text="@mixtral Name three condiments.")
+    fast.answer(ts, "three condiments")
+    fast.settled(ts)
+    assert "`shot.png` was left out: `fast` could not decode an image of this thread" in fast.said(ts)
+    fast.robin.say(MIXTRAL, "And a fourth?", ts)
+    fast.settled(ts)
+    assert asked(engine) == "And a fourth?"
+    assert "\n".join(fast.markdown(ts)).count("was left out") == 1
+    engine.script = lambda _: {}
+    other = fast.robin.upload(MIXTRAL, SHOT, text="@mixtral What is this?")
+    fast.settled(other)
+    assert isinstance(asked(engine), list), "another image may be sound"
+
+
 def test_a_picture_alone_for_a_model_without_eyes_is_not_asked(fast, engine):
     text_model(engine)
     channel = fast.robin.open_dm()
