@@ -474,7 +474,9 @@ def others() -> dict[str, Message]:
         "notice ready": notices.ready(Story().served().state),
         "notice failed": notices.failed(failed().state),
         "notice out": notices.out(dry().state, BEGIN, dry().now),
-        "choice": choice(SEVERAL, question(), ("fast", "mixtral-8x7b"), "What is ketchup?"),
+        "choice": choice(
+            SEVERAL, question(), ("fast", "mixtral-8x7b"), "What is ketchup?", "Several deployments can answer."
+        ),
         "notice dry": notices.dry(no_machine().state),
         "notice ended": notices.ended(gone_down().state, gone_down().now),
         "notice scaled": notices.scaled(

@@ -5,13 +5,14 @@ from datetime import datetime, timedelta, tzinfo
 from typing import assert_never
 
 from bot.commands.context import Caller, CommandContext
+from bot.commands.errors import CommandError
 from bot.commands.visibility import Viewer, has_key
-from bot.language.command import Cost, Period
+from bot.language.command import SLASH, Cost, Period
 from bot.slack.message import Message
 from bot.views import cost as cost_view
-from bot.views.escape import escape
+from bot.views.escape import code, escape
 from bot.views.words import user
-from workers.deployment.ledger import Use
+from workers.deployment.ledger import Book, Use
 from workers.deployment.log import KEPT_AFTER_END
 from workers.deployment.state import Deployment
 
@@ -19,11 +20,24 @@ from workers.deployment.state import Deployment
 def cost(command: Cost, caller: Caller, context: CommandContext) -> Message:
     """The reply, which only the caller sees. Raises RedisError."""
     span = span_of(command.period, context.now(), context.sight.zone(caller.user))
-    used = context.deployments.book().used(span.since, span.until)
+    book = context.deployments.book()
+    if command.name and not _is_known(command.name, book, caller.viewer, context):
+        raise CommandError(
+            f"No deployment {code(command.name)} is in the ledger, as far as you can see. The periods are "
+            f"{', '.join(Period)}.",
+            hint=f"{SLASH} cost {Period.MONTH}",
+        )
+    used = book.used(span.since, span.until)
     meant = [use for use in used if _is_meant(use, command)]
     since = max(span.since, context.now() - KEPT_AFTER_END)
     states = (*context.deployments.all(), *context.deployments.ended(since))
     return cost_view.cost(seen_by(caller.viewer, meant, states, context), span, _about(command))
+
+
+def _is_known(name: str, book: Book, viewer: Viewer, context: CommandContext) -> bool:
+    """Whether the person may see a deployment that has or had this name."""
+    places = {(owner.user, owner.channel) for owner in book.owners.values() if owner.name == name}
+    return any(_sees(place, viewer, context) for place in places)
 
 
 def seen_by(viewer: Viewer, uses: Collection[Use], states: Iterable[Deployment], context: CommandContext) -> list[Use]:

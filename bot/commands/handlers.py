@@ -140,7 +140,7 @@ def ask(command: Ask, caller: Caller, context: CommandContext) -> Message:
         raise CommandError(escape(found.sentence))
     check_present(caller, context, "The question was not sent", "ask again")
     if isinstance(found, NotRouted):
-        return choice(found.sentence, question, found.choices, found.prompt)
+        return choice(found.sentence, question, found.choices, found.prompt, found.why)
     context.answers.ask(question)
     return _asked(found.deployment.name)
 

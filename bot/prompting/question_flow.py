@@ -133,12 +133,17 @@ class QuestionFlow:
             case AnswersNow() if deployment is not None:
                 self._answer(asked, deployment)
 
-    def explain(self, key: QuestionKey, sentence: str, choices: Sequence[str] = (), prompt: str = "") -> None:
-        """Report why a question has no answer, with a button for each choice, and remove it. Raises SlackFailed."""
+    def explain(
+        self, key: QuestionKey, sentence: str, choices: Sequence[str] = (), prompt: str = "", why: str = ""
+    ) -> None:
+        """Report why a question has no answer, with a button for each choice, and remove it. Raises SlackFailed.
+
+        `why`: why there is a choice.
+        """
         asked = self._questions.get(key)
         if asked is not None:
             if not asked.over:
-                blocks = choice(sentence, asked.question, choices, prompt).blocks if choices else ()
+                blocks = choice(sentence, asked.question, choices, prompt, why).blocks if choices else ()
                 self.endings.without_stop(asked)
                 self._notices.privately(asked, sentence, blocks)
             self.endings.end(asked)
@@ -163,7 +168,7 @@ class QuestionFlow:
                 return self._stored(replace(asked, deployment=to.deployment.id, prompt=prompt))
 
     def _not_routed(self, question: Question, to: NotRouted) -> None:
-        self.explain(question.key, to.sentence, to.choices, to.prompt)
+        self.explain(question.key, to.sentence, to.choices, to.prompt, to.why)
         if question.replaces:
             self._questions.forget(question.key)
 

@@ -26,7 +26,9 @@ class NotRouted(Struct, frozen=True, kw_only=True):
 
     sentence: str
     choices: tuple[str, ...] = ()
-    """Names of the deployments that could answer, if there are several."""
+    """Names of the deployments that could answer."""
+    why: str = "Several deployments can answer."
+    """Why one of them has to be chosen."""
     prompt: str = ""
     """The question for them."""
 
@@ -100,7 +102,9 @@ def route(
         if default in {d.name for d in running}:
             return RoutedTo(deployment=by_name[default], prompt=prompt)
         if default in by_name or default in past:
-            return NotRouted(sentence=_default_ended(default, sorted(d.name for d in running)))
+            why = f"{default}, the default deployment here, has ended, so the question was not sent."
+            mend = "`/mixtral config` sets another default."
+            return _over(_default_ended(default, why, _names(running)), running, prompt, f"{why} {mend}")
     return _unnamed(prompt, question.channel, running, before)
 
 
@@ -108,7 +112,8 @@ def _unnamed(prompt: str, channel: str, running: Sequence[Deployment], before: D
     theirs = [d for d in running if d.id == before]
     here = [d for d in running if d.place.channel == channel]
     if before is not None and not theirs:
-        return NotRouted(sentence=_its_answerer_ended(sorted(d.name for d in running)))
+        why = "The deployment that answered in this thread has ended, so the question was not sent."
+        return _over(_its_answerer_ended(why, _names(running)), running, prompt, why)
     around = here or running
     for candidates in (theirs, around, [d for d in around if d.ready]):
         if len(candidates) == 1:
@@ -136,21 +141,26 @@ def _for_one_that_ended(question: Question, past: Collection[str]) -> str | None
     return first if question.is_command and unlike_a_word and first in past else None
 
 
-def _its_answerer_ended(names: Sequence[str]) -> str:
+def _names(running: Sequence[Deployment]) -> tuple[str, ...]:
+    return tuple(sorted(d.name for d in running))
+
+
+def _over(sentence: str, running: Sequence[Deployment], prompt: str, why: str) -> NotRouted:
+    """The one that was meant has ended: the others are offered, and none of them is asked unchosen."""
+    return NotRouted(sentence=sentence, choices=_names(running), why=why, prompt=prompt)
+
+
+def _its_answerer_ended(why: str, names: Sequence[str]) -> str:
     if not names:
-        return f"The deployment that answered in this thread has ended. {NOTHING_RUNS}"
-    return (
-        f"The deployment that answered in this thread has ended, so the question was not sent. "
-        f"Running: {', '.join(names)}. Name the one to continue with: `{names[0]}: …`."
-    )
+        return f"{why} {NOTHING_RUNS}"
+    return f"{why} Running: {', '.join(names)}. Name the one to continue with: `{names[0]}: …`."
 
 
-def _default_ended(name: str, names: Sequence[str]) -> str:
+def _default_ended(name: str, why: str, names: Sequence[str]) -> str:
     change = "set another default with `/mixtral config`"
-    ended = f"{name}, the default deployment here, has ended, so the question was not sent."
     if not names:
-        return f"{ended} Start it again with `/mixtral launch RECIPE as {name}`, or {change}."
-    return f"{ended} Running: {', '.join(names)}. Name one: `{names[0]}: …`, or {change}."
+        return f"{why} Start it again with `/mixtral launch RECIPE as {name}`, or {change}."
+    return f"{why} Running: {', '.join(names)}. Name one: `{names[0]}: …`, or {change}."
 
 
 def _ended(name: str, names: Sequence[str]) -> str:

@@ -173,9 +173,15 @@ def caller_of(body: JSON, context: BoltContext) -> Caller:
         # A request without an id gets a random one, so that it does not count as a repetition.
         once=body.get("trigger_id") or f"untold.{secrets.token_hex(8)}",
         response_url=body.get("response_url"),
-        thread=container.get("thread_ts") or _thread_of_shortcut(body),
+        thread=_thread_of(container) or _thread_of_shortcut(body),
         outside=bool(context.get(OUTSIDE)),
     )
+
+
+def _thread_of(container: JSON) -> str | None:
+    """The thread in which a message with a button stands. The root of a thread stands in the channel."""
+    thread = container.get("thread_ts")
+    return thread if thread != container.get("message_ts") else None
 
 
 def _thread_of_shortcut(body: JSON) -> str | None:

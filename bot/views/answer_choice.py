@@ -19,8 +19,8 @@ MAX_VALUE = 2000
 _encode = msgspec.json.Encoder().encode
 
 
-def choice(sentence: str, question: Question, names: Sequence[str], prompt: str) -> Message:
-    """A button for each of the first MAX_SHOWN names.
+def choice(sentence: str, question: Question, names: Sequence[str], prompt: str, why: str) -> Message:
+    """A button for each of the first MAX_SHOWN names. `why`: why one has to be chosen, as a sentence.
 
     If the question is too long for a button's value, the message is `sentence`, which explains how to type it.
     """
@@ -28,7 +28,8 @@ def choice(sentence: str, question: Question, names: Sequence[str], prompt: str)
     if not buttons or any(len(made["value"]) > MAX_VALUE for made in buttons):
         return Message(sentence, (section(escape(sentence)),))
     more = f" There are {len(names)}; `/mixtral status` lists them." if len(names) > MAX_SHOWN else ""
-    return Message(sentence, (section(f"Several deployments can answer. Choose one.{more}"), actions(buttons)))
+    choose = "Choose one." if len(names) > 1 else "You can ask the one that runs:"
+    return Message(sentence, (section(f"{escape(why)} {choose}{more}"), actions(buttons)))
 
 
 def chosen(value: str) -> Question:

@@ -34,7 +34,10 @@ def test_a_question_without_a_name_goes_to_the_default_and_one_with_a_name_to_th
         place.shelf.append(place.shelf.story(slow).stopped().ended())
         place.robin.say(MIXTRAL, "@mixtral Hello again")
         place.robin.wait_for_ephemeral("slow, the default deployment here, has ended, so the question was not sent")
-        place.robin.wait_for_ephemeral("set another default with `/mixtral config`")
+        offered = place.robin.wait_for_ephemeral(
+            "`/mixtral config` sets another default. You can ask the one that runs:"
+        )
+        assert [element["text"]["text"] for element in offered["blocks"][-1]["elements"]] == ["Ask fast"]
         assert len(engine.asked) == 1
 
 

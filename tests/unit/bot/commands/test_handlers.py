@@ -473,3 +473,12 @@ def test_who_has_left_a_private_channel_changes_its_settings_no_more(office):
     assert office.context.settings.of("C0HERE", "U1") == ChannelSettings()
     office.directory.joined["C0HERE"] = frozenset({"U1", "U2"})
     assert config_handler.change("C0HERE", ChannelSettings(temperature=0.5), caller, office.context) is not None
+
+
+def test_the_cost_of_a_name_that_nobody_had_is_no_zero(office):
+    office.running.put("fast", "http://127.0.0.1:1")
+    office.running.put("secret", "http://127.0.0.1:1", "D0OTHER")
+    assert "of *fast*" in office.says("cost fast")
+    assert "No deployment `yesterday` is in the ledger" in office.says("cost yesterday")
+    assert "The periods are today, week, month" in office.says("cost yesterday")
+    assert "No deployment `secret` is in the ledger" in office.says("cost secret", user="U9")

@@ -11,7 +11,7 @@ from slack_bolt import BoltContext
 
 from bot.admission import ACK_BY
 from bot.commands.errors import WrongInput
-from bot.screens.presses import Presses
+from bot.screens.presses import Presses, caller_of
 from bot.slack.message import Message
 from bot.views.escape import unmarked
 
@@ -58,3 +58,9 @@ def test_the_errors_of_a_modal_are_plain_text_at_the_input_that_they_name():
 )
 def test_marks_are_removed_and_text_stays(marked, plain):
     assert unmarked(marked) == plain
+
+
+@pytest.mark.parametrize(("thread", "seen"), [(None, None), ("5.0", None), ("4.0", "4.0")])
+def test_a_card_whose_thread_has_replies_stands_in_the_channel(thread, seen):
+    container = {"type": "message", "message_ts": "5.0", "channel_id": "C1"} | ({"thread_ts": thread} if thread else {})
+    assert caller_of({"user": {"id": "U1"}, "container": container}, BoltContext()).thread == seen
