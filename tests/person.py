@@ -76,7 +76,10 @@ class Person:
         for view in self.modals():
             if view["callback_id"] == "end_deployment" and view["title"]["text"].rstrip("…") in f"End {name}?":
                 done = self.submit(view, {})
-                return typed | {"acked": typed["acked"] and done["ok"]}
+                failed = [shown for shown in self.modals() if shown["id"] == view["id"]]  # it shows the cause instead
+                for shown in failed:
+                    self.dismiss(shown)
+                return typed | {"acked": typed["acked"] and done["ok"] and not failed}
         return typed
 
     def say(self, channel: str, text: str, thread_ts: str | None = None, *, age: float = 0.0) -> str:

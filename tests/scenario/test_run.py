@@ -167,7 +167,7 @@ def test_what_was_asked_of_the_launcher_is_sent_by_the_next_process_after_a_kill
             ada.command(MIXTRAL, "/mixtral scale fast 2")
             refused = ada.wait_for_ephemeral("may scale it", channel=MIXTRAL)
             ada.press(refused, "ask_launcher")
-            ada.wait_for_ephemeral("is asked to scale *fast* to 2 replicas", channel=MIXTRAL)
+            ada.wait_for_ephemeral("was asked to scale *fast* to 2 replicas", channel=MIXTRAL)
             first.kill()
             first.wait()
         robin.clear_faults()
