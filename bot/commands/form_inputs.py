@@ -1,5 +1,6 @@
 """PURE: the values of the launch form as a launch command. A payload may be forged, so each is validated."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
 from functools import partial
@@ -24,6 +25,9 @@ LATEST = 32_503_680_000
 """The year 3000 as Unix time."""
 HIDDEN = "…"
 """Stands for the value of a variable in a suggestion, which does not repeat it."""
+
+_FLAG = re.compile(r"`?--[a-z-]+`?:?(?: is| takes)? ")
+"""The name of an option in a sentence, with its verb."""
 
 Value = TypeVar("Value")
 
@@ -96,7 +100,13 @@ def command_of(entered: Entered, zone: tzinfo = UTC) -> Launch:
 def at_input(error: CommandError, entered: Entered) -> CommandError:
     """The error at the input that it is about."""
     block = _block_of(error, entered)
-    return error if block is None else WrongInput(block, error.sentence)
+    return error if block is None else WrongInput(block, without_flags(error.sentence))
+
+
+def without_flags(sentence: str) -> str:
+    """A sentence about an option of a command as one about an input: `--until 18:00 is over` is `18:00 is over`."""
+    rest = _FLAG.sub("", sentence)
+    return rest[:1].upper() + rest[1:]
 
 
 def _block_of(error: CommandError, entered: Entered) -> str | None:
@@ -129,7 +139,7 @@ def _valid(block: str, read_: Callable[[], Value]) -> Value:
     try:
         return read_()
     except InvalidValue as wrong:
-        raise WrongInput(block, wrong.sentence) from wrong
+        raise WrongInput(block, without_flags(wrong.sentence)) from wrong
 
 
 def _chosen(values: JSON, block: str) -> tuple[str, ...]:

@@ -195,7 +195,7 @@ def test_a_value_that_is_no_launch_opens_the_form_of_the_default_recipe(office, 
         ({"max_price": "0"}, "max_price", "out of range"),
         ({"max_price": "1e-999999"}, "max_price", "out of range"),
         ({"max_price": "NaN"}, "max_price", "out of range"),
-        ({"gpus:mixtral-8x7b": ["nothing:2"]}, "gpus:mixtral-8x7b", "--gpus"),
+        ({"gpus:mixtral-8x7b": ["nothing:2"]}, "gpus:mixtral-8x7b", "Unknown accelerator"),
         ({"name": "x" * 1_000_000}, "name", "This has 1,000,000 characters; at most 3,000 fit"),
         ({"max_price": "9" * 1_000_000}, "max_price", "at most 3,000 fit"),
     ],
@@ -291,3 +291,20 @@ def test_a_forged_gpu_leaves_the_form_and_is_told(office, gpu):
     values["gpus:mixtral-8x7b"]["launching_gpus"]["selected_options"] = [{"value": gpu}]
     told = launch_offers.next_view(view | {"state": {"values": values}}, office.context)
     assert blocks(told) == blocks(view)
+
+
+@pytest.mark.parametrize(
+    ("of_a_command", "of_an_input"),
+    [
+        ("--until 18:00 is less than 30 minutes away, or over.", "18:00 is less than 30 minutes away, or over."),
+        (
+            "--max-price is USD per hour, as in --max-price 12.50; `x` is none.",
+            "USD per hour, as in 12.50; `x` is none.",
+        ),
+        ("Give `--replicas` a whole number from 1 to 50.", "Give a whole number from 1 to 50."),
+        ("Write it as in --gpus A100-80GB:2.", "Write it as in A100-80GB:2."),
+        ("No offer is spot.", "No offer is spot."),
+    ],
+)
+def test_an_input_is_told_nothing_about_options_of_a_command(of_a_command, of_an_input):
+    assert form_inputs.without_flags(of_a_command) == of_an_input
