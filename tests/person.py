@@ -71,7 +71,11 @@ class Person:
         return self._must("/page/send", channel=channel, text=text)
 
     def end(self, channel: str, name: str) -> JSON:
-        """Type `/mixtral down NAME`, and press the button of the question. Returns {ok, acked} as `command` does."""
+        """Type `/mixtral down NAME`, and press the button of the question. Returns {ok, acked} as `command` does.
+
+        Not acked: no modal opened, or it shows why the end was not stored.
+        """
+        before = len(self.ephemerals(channel))
         typed = self.command(channel, f"/mixtral down {name}")
         for view in self.modals():
             if view["callback_id"] == "end_deployment" and view["title"]["text"].rstrip("…") in f"End {name}?":
@@ -80,7 +84,10 @@ class Person:
                 for shown in failed:
                     self.dismiss(shown)
                 return typed | {"acked": typed["acked"] and done["ok"] and not failed}
-        return typed
+        unasked = [
+            m for m in self.ephemerals(channel)[before:] if any(b["type"] == "actions" for b in m.get("blocks") or ())
+        ]
+        return typed | {"acked": typed["acked"] and not unasked}
 
     def say(self, channel: str, text: str, thread_ts: str | None = None, *, age: float = 0.0) -> str:
         """Post a message (a name such as @mixtral becomes a mention). Returns its ts.
