@@ -56,9 +56,8 @@ def test_launch_ask_scale_and_down(line, robin):
 
     # A question by command, a follow-up in its thread, and a mention, each answered by the model.
     robin.command(GENERAL, '/mixtral ask "Name three condiments."')
-    question = robin.wait_for_message(
-        GENERAL, lambda m: "Name three condiments." in words(m) and not m.get("thread_ts")
-    )
+    # By its words: once it has a reply, the root of a thread has a thread_ts, and the card's curl has the prompt, too.
+    question = robin.wait_for_message(GENERAL, "asks *small*")
     thread = question["ts"]
     first = robin.wait_for_message(GENERAL, lambda m: is_answer(m, thread), thread_ts=thread, timeout=30)
     robin.say(GENERAL, "And one more?", thread_ts=thread)
