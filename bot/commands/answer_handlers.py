@@ -23,13 +23,7 @@ FORGOTTEN = (
 def regenerate(key: str, caller: Caller, context: CommandContext) -> Message:
     """Ask the question of an answer again. Everyone who reads the thread may, as with a reply. Raises CommandError."""
     answer = _given(key, caller, context)
-    state = context.deployments.by_id(answer.deployment)
-    if state is None or is_ending(state):
-        raise CommandError(
-            f"*{escape(answer.name)}* has ended, so the question was not asked again. Ask another one: reply here "
-            "and begin with its name, as in `NAME: …`.",
-            hint=f"{SLASH} status",
-        )
+    state = _running(answer, context, "the question was not asked again")
     return _ask(answer, state, caller, context)
 
 
@@ -42,16 +36,22 @@ def ask_another(deployment: str, key: str, caller: Caller, context: CommandConte
     return _ask(answer, state, caller, context)
 
 
-def rate(key: str, *, good: bool, caller: Caller, context: CommandContext) -> Message:
-    """Count a person's feedback on an answer, once. Raises CommandError."""
-    answer = _given(key, caller, context)
+def _running(answer: GivenAnswer, context: CommandContext, undone: str) -> Deployment:
+    """The deployment that gave the answer. Raises CommandError with the consequence `undone` if it has ended."""
     state = context.deployments.by_id(answer.deployment)
     if state is None or is_ending(state):
         raise CommandError(
-            f"*{escape(answer.name)}* has ended, so feedback on its answers is no longer counted. To rate another one, "
-            "ask it here: reply and begin with its name, as in `NAME: …`.",
+            f"*{escape(answer.name)}* has ended, so {undone}. Ask another one: reply here and begin with its name, as "
+            "in `NAME: …`.",
             hint=f"{SLASH} status",
         )
+    return state
+
+
+def rate(key: str, *, good: bool, caller: Caller, context: CommandContext) -> Message:
+    """Count a person's feedback on an answer, once. Raises CommandError."""
+    answer = _given(key, caller, context)
+    _running(answer, context, "feedback on its answers is no longer counted")
     rating = "good" if good else "bad"
     if not context.given.rate(answer, caller.user, good=good):
         return Message(text=f"You have called this answer {rating} already.")

@@ -201,6 +201,18 @@ def test_what_a_worker_of_an_earlier_version_buys_beside_this_sweeper_is_booked(
     assert loop.redis.xlen(LEDGER) == booked
 
 
+def test_a_ledger_that_cannot_be_read_does_not_stop_the_sweeps_and_is_completed_afterwards(loop):
+    loop.launch()
+    loop.settle()
+    loop.redis.delete(LEDGER)
+    loop.redis.set(LEDGER, "not a stream")
+    loop.sweeper.complete_ledger()
+    loop.redis.delete(LEDGER)
+    loop.sweeper.complete_ledger()
+    [use] = loop.requests.book().uses.values()
+    assert use.ended is None
+
+
 def test_an_answer_that_was_lost_after_the_effect_is_found_and_kept(loop):
     id_ = loop.launch()
     loop.cloud.lose_answers = True

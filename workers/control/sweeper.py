@@ -89,8 +89,8 @@ class Sweeper:
             try:
                 with self._lease.held() as free:
                     while free and not stop.is_set() and self._lease.renew():
-                        self.complete_ledger()
                         self.sweep()
+                        self.complete_ledger()
                         stop.wait(self._every.total_seconds())
                 if self._local and not free:
                     self.sweep_host()
@@ -99,12 +99,19 @@ class Sweeper:
             stop.wait(self._every.total_seconds())
 
     def complete_ledger(self) -> None:
-        """Book, at intervals, what workers of an earlier version have bought or ended without booking it."""
+        """Book, at intervals, what workers of an earlier version have bought or ended without booking it.
+
+        A failure is logged and does not stop the sweeps, which end machines.
+        """
         now, before = self._recorder.now(), self._completed_at
         if before is not None and abs(now - before) < LEDGER_EVERY:
             return
         since = now - KEPT_AFTER_END if before is None else before - LEDGER_MARGIN
-        added = self._ledger.complete(self._log, since, now)
+        try:
+            added = self._ledger.complete(self._log, since, now)
+        except RedisError as error:
+            logger.warning("The ledger cannot be completed: %s", error)
+            return
         self._completed_at = now
         if added:
             logger.info("The ledger lacked %d entries that the logs contain; they are booked now.", added)
