@@ -24,13 +24,13 @@ from bot.prompting.attached import has_attachments
 from bot.prompting.store import Threads
 from bot.screens.answer_buttons import AnswerButtons
 from bot.screens.ask_launcher import AskLauncher
-from bot.screens.ask_window import AskForm
+from bot.screens.ask_modal import AskForm
 from bot.screens.card_buttons import CardButtons
 from bot.screens.command_buttons import CommandButtons
 from bot.screens.config_form import ConfigForm
 from bot.screens.details import DetailsModal
 from bot.screens.home_tab import HomeTab
-from bot.screens.launch_window import LaunchForm
+from bot.screens.launch_modal import LaunchForm
 from bot.screens.presses import Presses, caller_of, until_ack
 from bot.slack.calls import SlackCalls
 from bot.slack.message import JSON, Message

@@ -603,12 +603,12 @@ def uses_of(*stories: Story) -> tuple[Use, ...]:
 
 def house(
     running: tuple[Deployment, ...] | None = None, ended: tuple[Deployment, ...] | None = None, user: str = PLACE.user
-) -> home.House:
+) -> home.HomeContent:
     """What a person sees: two deployments and two ends, unless given."""
     is_down = Story("fast", MIXTRAL, limits=Limits(spot=True)).planned(*offers()).asked(offers()[0]).created()
     is_down.wait(1800).ready().published().wait(60).stopped().wait(1).gone("ended by request").ended()
     past = (failed().state, is_down.state) if ended is None else ended
-    return home.House(
+    return home.HomeContent(
         user=user,
         running=(two().state, in_the_cloud().state) if running is None else running,
         ended=past,

@@ -88,8 +88,8 @@ def _answer() -> Message:
     return Message("Mustard.", ({"type": "markdown", "text": "Mustard."}, *below.shapes(1000)[0]))
 
 
-def _house(states: Mapping[str, Deployment]) -> home.House:
-    return home.House(user="U0SAMPLE001", running=(states["looking"], states["ready"]), ended=(states["failed"],))
+def _house(states: Mapping[str, Deployment]) -> home.HomeContent:
+    return home.HomeContent(user="U0SAMPLE001", running=(states["looking"], states["ready"]), ended=(states["failed"],))
 
 
 def _launch_form() -> JSON:

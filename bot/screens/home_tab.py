@@ -21,7 +21,7 @@ from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackAway, SlackBusy, SlackFailed
 from bot.slack.message import JSON
 from bot.views import home as home_view
-from bot.views.home import House
+from bot.views.home import HomeContent
 from bot.views.spending import month_start
 from workers.decision.end_time import ends_at
 from workers.deployment.condition import condition_of
@@ -156,13 +156,13 @@ class HomeTab:
             self._marks[viewer.user] = _mark(house.running)
         return home_view.home(house, self._context.now())
 
-    def _house(self, viewer: Viewer) -> House:
+    def _house(self, viewer: Viewer) -> HomeContent:
         deployments, sight, now = self._context.deployments, self._context.sight, self._context.now()
         zone = sight.zone(viewer.user)
         uses = deployments.book().used(month_start(now, zone), now)
         running = sight.of(viewer, deployments.all())
         ended = sight.of(viewer, deployments.ended(now - ENDS_SHOWN_FOR))
-        house = House(
+        house = HomeContent(
             user=viewer.user,
             running=tuple(running),
             ended=tuple(ended),

@@ -33,7 +33,7 @@ HELP = (
 )
 
 
-class House(Struct, frozen=True, kw_only=True):
+class HomeContent(Struct, frozen=True, kw_only=True):
     """What one person may see."""
 
     user: str
@@ -49,12 +49,12 @@ class House(Struct, frozen=True, kw_only=True):
     zone: tzinfo = UTC
 
 
-def rows_of(house: House) -> list[Deployment]:
+def rows_of(house: HomeContent) -> list[Deployment]:
     """The deployments that have a row: the viewer's first."""
     return sorted(house.running, key=lambda state: (state.place.user != house.user, state.name))[:MAX_ROWS]
 
 
-def home(house: House, now: datetime) -> dict[str, Any]:
+def home(house: HomeContent, now: datetime) -> dict[str, Any]:
     """A Home view for one person."""
     sums = spending.spending(house.running, house.uses, now, house.zone)
     has_past = bool(house.running or house.ended or house.uses or house.lost)
@@ -76,7 +76,7 @@ def refused(sentence: str) -> dict[str, Any]:
     return {"type": "home", "blocks": [section(sentence)]}
 
 
-def _running(house: House, now: datetime) -> list[Block]:
+def _running(house: HomeContent, now: datetime) -> list[Block]:
     rows = rows_of(house)
     blocks: list[Block] = []
     for title, shown in (
@@ -90,7 +90,7 @@ def _running(house: House, now: datetime) -> list[Block]:
     return blocks
 
 
-def _row(state: Deployment, house: House, now: datetime) -> list[Block]:
+def _row(state: Deployment, house: HomeContent, now: datetime) -> list[Block]:
     link = house.links.get(state.id)
     card = f" · <{link}|Card>" if link else ""
     mine = state.place.user == house.user
@@ -117,7 +117,7 @@ def _buttons(state: Deployment) -> Block:
     )
 
 
-def _ended(house: House) -> list[Block]:
+def _ended(house: HomeContent) -> list[Block]:
     shown = house.ended[:MAX_ENDS]
     return [header("Ended recently"), *(_end(state) for state in shown)] if shown else []
 

@@ -1,7 +1,6 @@
 """What strangers are told, and how often; which payloads Slack is asked about."""
 
 import logging
-from concurrent.futures import Executor, Future
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,16 +13,10 @@ from bot.admission import ACK_BY, NOBODY, REFUSED, UNKNOWN, Admission
 from bot.commands.strangers import Home
 from bot.slack.facts import ChannelFacts, PersonFacts
 from bot.slack.failures import SlackRefused
+from tests.fakes.at_once import AtOnce
 from tests.fakes.office import Directory
 
 OURS, THEIRS = "T0OURS", "T0THEIRS"
-
-
-class AtOnce(Executor):
-    def submit(self, work, /, *args, **kwargs):
-        done = Future()
-        done.set_result(work(*args, **kwargs))
-        return done
 
 
 class Slack:

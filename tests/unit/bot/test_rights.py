@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -44,6 +43,7 @@ from bot.sandbox.seed import (
 )
 from bot.slack.facts import ChannelFacts, PersonFacts
 from bot.views.escape import unmarked
+from tests.fakes.at_once import AtOnce
 from tests.fakes.office import Office
 from tests.person import words
 from tests.rights import CELLS, COLUMNS, cells, rows
@@ -68,15 +68,6 @@ PEOPLE = {
     "stale": (ROBIN, TEAM_ID, MIXTRAL),
     "nobody": ("", "", MIXTRAL),
 }
-
-
-class AtOnce(Executor):
-    """Does what is submitted before `submit` returns."""
-
-    def submit(self, work, /, *args, **kwargs):
-        done = Future()
-        done.set_result(work(*args, **kwargs))
-        return done
 
 
 class Slack:

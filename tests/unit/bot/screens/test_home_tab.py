@@ -16,6 +16,7 @@ from bot.slack.failures import SlackAway, SlackBusy
 from tests.builders.logs import append
 from tests.builders.offers import offer
 from tests.builders.story import Story
+from tests.fakes.at_once import AtOnce
 from tests.fakes.office import Office
 from tests.person import words
 from workers.deployment.events import Place
@@ -59,13 +60,6 @@ def office(redis):
 @pytest.fixture
 def slack():
     return Slack()
-
-
-class AtOnce:
-    """Does what is submitted before `submit` returns."""
-
-    def submit(self, work, *arguments):
-        work(*arguments)
 
 
 def opened(office, slack, *viewers, clock=None):
@@ -174,7 +168,7 @@ def test_a_person_of_another_company_learns_nothing_of_deployments_that_they_can
     redis.hset("mixtral:names", "lost", "d-lost")
     tab = opened(office, slack, "U1")
     calls: Any = slack
-    HomeTab(office.context, calls, AtOnce()).opened(Viewer(user="U2", outside=True))  # type: ignore[arg-type]
+    HomeTab(office.context, calls, AtOnce()).opened(Viewer(user="U2", outside=True))
     assert "cannot be read" not in slack.views[-1][1]
     tab.opened(Viewer(user="U1"))
     assert "*Now* does not include 1 deployment whose log cannot be read." in slack.views[-1][1]

@@ -49,7 +49,7 @@ def test_today_and_the_month_begin_at_the_viewers_midnight():
 def test_what_cannot_be_counted_is_named_and_the_sums_are_at_least_these():
     now = datetime(2026, 11, 15, 12, tzinfo=UTC)
     unknown = rented("free", now - timedelta(hours=1), offered=replace(TEN_USD, usd_per_hour=None))
-    house = home.House(user="U1", running=(unknown.state,), uses=uses_of(unknown), lost=1)
+    house = home.HomeContent(user="U1", running=(unknown.state,), uses=uses_of(unknown), lost=1)
     shown = words(home.home(house, now))
     assert "*Today* at least 0.00 USD" in shown
     assert "1 machine is not counted, because the price is not known. *Now* does not include 1 deployment" in shown
@@ -60,7 +60,7 @@ def test_the_viewers_deployments_come_first_and_those_that_end_have_no_buttons()
     mine, others = rented("zebra", now, user="U1").state, rented("ape", now, user="U2").state
     mine = replace(mine, until=now + timedelta(hours=8))
     ending = Story("bear", MIXTRAL, at=now, id_="d-bear", place=replace(PLACE, user="U2")).stopped().state
-    house = home.House(user="U1", running=(others, ending, mine), links={mine.id: "https://s/p1"})
+    house = home.HomeContent(user="U1", running=(others, ending, mine), links={mine.id: "https://s/p1"})
     view = home.home(house, now)
     shown = words(view)
     assert shown.index("*zebra*") < shown.index("*ape*")
@@ -80,7 +80,7 @@ def test_launch_again_is_the_command_that_launched_it():
 
 
 def test_an_empty_house_says_what_this_is_and_has_one_button():
-    view = home.home(home.House(user="U1", running=()), LONG_AGO)
+    view = home.home(home.HomeContent(user="U1", running=()), LONG_AGO)
     assert "rents the cheapest machine" in words(view)
     assert "USD" not in words(view)
     assert [e["action_id"] for b in view["blocks"] if b["type"] == "actions" for e in b["elements"]] == ["launch_form"]
@@ -90,6 +90,6 @@ def test_an_end_that_was_announced_late_is_shown_at_the_time_at_which_it_comes()
     told = Story("fast", until=LONG_AGO + timedelta(hours=1), at=LONG_AGO).served()
     told.wait(hours=3).announced(LONG_AGO + timedelta(hours=1))  # no worker ran
     end = moment(told.now + NOTICE)
-    shown = home.home(home.House(user="U1", running=(told.state,)), told.now)
+    shown = home.home(home.HomeContent(user="U1", running=(told.state,)), told.now)
     assert f"ends {end}" in str(shown)
     assert end in str(card.card(told.state, told.now).blocks)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bot.commands.context import Caller
-from bot.screens.launch_window import Changes, LaunchForm
+from bot.screens.launch_modal import Changes, LaunchForm
 from bot.slack.failures import SlackRefused
 
 
