@@ -45,6 +45,7 @@ from bot.slack.message import Identity
 from workers.errors import WorkersError
 from workers.placement.in_use import in_use
 from workers.placement.shared_prices import reader
+from workers.policy.stored import StoredPolicy
 from workers.run import belong, connect, drivers_of, ladder_of, now, wire_deployments
 
 _LOG = logging.getLogger(__name__)
@@ -200,6 +201,7 @@ def context_of(settings: BotSettings, redis: Redis, answers: Answers, channels: 
         sight=sight,
         askable=Askable(deployments, sight),
         direct_requests=DirectRequests(redis),
+        policy=StoredPolicy(redis).current,
         now=now,
     )
 

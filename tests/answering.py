@@ -33,6 +33,7 @@ from bot.slack.lockout import Lockout
 from tests.builders.logs import Logs
 from tests.fakes.upstream import Upstream
 from tests.person import ADA, MIXTRAL, ROBIN, Person, words
+from workers.policy.stored import StoredPolicy
 from workers.run import now, wire_deployments
 
 
@@ -70,6 +71,7 @@ class Line:
             sight=sight,
             askable=self.askable,
             direct_requests=DirectRequests(redis),
+            policy=StoredPolicy(redis).current,
             now=now,
         )
         app = app_of(BOT_TOKEN, api_url)

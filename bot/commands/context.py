@@ -19,6 +19,7 @@ from bot.slack.message import JSON
 from workers.api import Deployments
 from workers.deployment.events import DeploymentId
 from workers.placement.ladder import Ladder
+from workers.policy.schema import Policy
 
 
 class Caller(Struct, frozen=True, kw_only=True):
@@ -84,4 +85,6 @@ class CommandContext(Struct, frozen=True, kw_only=True):
     sight: Sight
     askable: Askable
     direct_requests: DirectRequests
+    policy: Callable[[], Policy]
+    """Returns the policy that is in force. Raises RedisError."""
     now: Callable[[], datetime]

@@ -25,6 +25,7 @@ from tests.builders.logs import Logs
 from tests.person import words as words_of
 from workers.api import Deployments
 from workers.deployment.events import DeploymentId
+from workers.policy.stored import StoredPolicy
 
 HERE = Path(__file__)
 RECIPES = HERE.parents[1] / "recipes"
@@ -137,6 +138,7 @@ class Office:
             sight=sight,
             askable=Askable(self.requests, sight),
             direct_requests=DirectRequests(redis),
+            policy=StoredPolicy(redis).current,
             now=lambda: datetime.now(UTC),
         )
         self._told = 0

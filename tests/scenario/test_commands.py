@@ -44,6 +44,7 @@ from bot.views.card import card
 from tests.builders.logs import Logs
 from tests.person import ADA, MIXTRAL, RANDOM, ROBIN, Person, words
 from workers.api import Deployments
+from workers.policy.stored import StoredPolicy
 from workers.run import ladder_of
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -112,6 +113,7 @@ class Bot:
             sight=sight,
             askable=Askable(self.requests, sight),
             direct_requests=DirectRequests(redis),
+            policy=StoredPolicy(redis).current,
             now=lambda: datetime.now(UTC),
         )
         self._later = ThreadPoolExecutor(WORKERS)

@@ -1,6 +1,7 @@
 """PURE: the events of a deployment: frozen structs in the past tense, in one union."""
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 from typing import NewType, TypeAlias
 
@@ -75,13 +76,17 @@ class Requested(Event, frozen=True, kw_only=True, omit_defaults=True):
     limits: Limits
     until: datetime | None = None
     """When it is to end; None if it runs until a person ends it."""
+    ceiling: Decimal | None = None
+    """Maximum USD per hour of all its machines together; None if it has no maximum."""
 
 
-class ScaleRequested(Event, frozen=True, kw_only=True):
+class ScaleRequested(Event, frozen=True, kw_only=True, omit_defaults=True):
     """A person requested another number of replicas."""
 
     replicas: int
     by: str
+    ceiling: Decimal | None = None
+    """The new maximum USD per hour; None if it does not change."""
 
 
 class Autoscaled(Event, frozen=True, kw_only=True):

@@ -90,6 +90,8 @@ class Deployment(Struct, frozen=True, kw_only=True):
     test: TestCompletionAnswered | TestCompletionFailed | None = None
     until: datetime | None = None
     """When it is to end; None if it runs until a person ends it."""
+    ceiling: Decimal | None = None
+    """Maximum USD per hour of all its machines together; None if it has no maximum."""
     kept: EndScheduled | None = None
     """The last change of `until` by a person."""
     end_announced: EndAnnounced | None = None
@@ -165,6 +167,7 @@ def _apply(id_: DeploymentId, state: Deployment | None, event: LoggedEvent) -> D
             updated_at=event.at,
             tries_from=event.at,
             until=event.until,
+            ceiling=event.ceiling,
             keys=(Key(id=FIRST_KEY, user=event.place.user, issued_at=event.at),),
         )
     state = replace(state, version=Version(state.version + 1), updated_at=event.at or state.updated_at)
@@ -223,7 +226,8 @@ def _asked(state: Deployment, event: Asked) -> Deployment:
     """The state after a request of a person or of autoscaling. A new `wanted` ends the pauses after a dry ladder."""
     match event:
         case ScaleRequested():
-            state = replace(state, abandoned=None, tries_from=event.at)
+            ceiling = state.ceiling if event.ceiling is None else event.ceiling
+            state = replace(state, abandoned=None, tries_from=event.at, ceiling=ceiling)
             return replace(state, wanted=event.replicas, scaled=event, exhausted=None, dry_in_a_row=0)
         case Autoscaled():
             return replace(state, wanted=event.replicas, scaled=event, exhausted=None, dry_in_a_row=0)
