@@ -13,6 +13,7 @@ from rich.text import Text
 from bot.commands.bounds import out_of_bounds
 from bot.views.amounts import count, duration
 from workers.api import Deployments
+from workers.decision.ceiling import raised
 from workers.deployment.condition import condition_of, is_ending
 from workers.deployment.state import Deployment
 from workers.run import belong, connect, wire_deployments
@@ -66,7 +67,7 @@ def scale(name: str, replicas: int) -> Work:
         if why := out_of_bounds(state.recipe, replicas):
             out.write(f"{why}\n")
             return 1
-        after = deployments.scale(state.id, replicas, by=OPERATOR)
+        after = deployments.scale(state.id, replicas, by=OPERATOR, ceiling=raised(state, replicas, state.rungs))
         if is_ending(after):
             out.write(f"{name} is {condition_of(after).status}: it can no longer be scaled.\n")
             return 1

@@ -6,6 +6,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from bot.commands.bounds import out_of_bounds
+from bot.commands.consent import ceiling_after
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError
 from bot.commands.lookup import check, check_runs
@@ -149,7 +150,9 @@ def _carry_out(request: DirectRequest, context: CommandContext) -> bool:
     deployments, id_, by, once = context.deployments, request.deployment, request.decided_by, request.id
     match request.deed:
         case Deed.SCALE:
-            return not is_ending(deployments.scale(id_, request.replicas or 0, by=by, once=once))
+            replicas, state = request.replicas or 0, deployments.by_id(id_)
+            ceiling = ceiling_after(state, replicas, context) if state is not None else None
+            return not is_ending(deployments.scale(id_, replicas, by=by, once=once, ceiling=ceiling))
         case Deed.END:
             return is_ending(deployments.stop(id_, by=by, once=once))
         case Deed.KEEP_TRYING:

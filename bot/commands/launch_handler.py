@@ -8,7 +8,7 @@ from bot.commands.bounds import out_of_bounds
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, EnvMissing, NoRecipe
 from bot.commands.lookup import check_present
-from bot.commands.plan_handler import cheapest, check_limits, nearest_recipe
+from bot.commands.plan_handler import check_limits, nearest_recipe
 from bot.commands.recipe_catalog import name_from
 from bot.language.command import SLASH, Launch
 from bot.language.end_times import end_of
@@ -17,9 +17,11 @@ from bot.language.values import InvalidValue
 from bot.slack.message import Message
 from bot.views.amounts import moment
 from bot.views.escape import escape
+from bot.views.price_now import launch_prices
 from bot.views.readers import read_by
 from recipes.replicas import nearest
 from recipes.schema import Recipe
+from workers.decision.ceiling import ceiling_of
 from workers.deployment.condition import condition_of, is_ending
 from workers.deployment.events import Place
 from workers.deployment.log import NameTaken
@@ -49,7 +51,8 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
     name = command.name or name_from(recipe.name)
     readers = context.channels.readers(caller.channel)
     replicas = command.replicas or max(recipe.replicas, 1)
-    price = cheapest(command.limits, recipe, replicas, context)
+    rungs, _ = context.ladder(recipe, command.limits)
+    ceiling = ceiling_of(recipe, command.limits, replicas, rungs)
     try:
         id_ = context.deployments.launch(
             recipe,
@@ -59,6 +62,7 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
             limits=command.limits,
             once=caller.once,
             until=until,
+            ceiling=ceiling,
         )
     except NameTaken as taken:
         raise _taken(taken, command, caller, context) from taken
@@ -70,7 +74,8 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
         )
     ends = f"It ends {moment(until)}." if until else ""
     first = f"Launching *{name}* … Its card follows here, and shows every step."
-    return Message(text=" ".join(filter(None, (first, price, ends, read_by(readers)))))
+    prices = launch_prices(rungs, replicas, ceiling)
+    return Message(text=" ".join(filter(None, (first, prices, ends, read_by(readers)))))
 
 
 def end_time(command: Launch, caller: Caller, context: CommandContext) -> datetime | None:
