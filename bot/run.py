@@ -203,6 +203,7 @@ def context_of(settings: BotSettings, redis: Redis, answers: Answers, channels: 
         direct_requests=DirectRequests(redis),
         policy=StoredPolicy(redis).current,
         now=now,
+        confirm_above=settings.confirm_above,
     )
 
 

@@ -6,7 +6,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from bot.commands.bounds import out_of_bounds
-from bot.commands.consent import ceiling_after
+from bot.commands.consent import ceiling_after, check_scale_confirmed
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError
 from bot.commands.lookup import check, check_runs
@@ -102,6 +102,8 @@ def answer(id_: str, caller: Caller, context: CommandContext, *, grants: bool) -
         raise CommandError(f"*{state.name}* is ending or has ended: nothing was changed.")
     if grants:
         _check_possible(request.deed, request.replicas, state)
+        if request.deed is Deed.SCALE:
+            check_scale_confirmed(state, request.replicas or 0, caller, context, grant=request.id)
     offers_key = grants and request.deed is Deed.MAKE_KEY
     offer = _key_offer(f"{request.id}-key", state, request.asker, caller, context) if offers_key else None
     decided = _decide(request, caller, context, grants=grants, offer=offer)

@@ -1,21 +1,23 @@
 """The launch, for the command, the form and the buttons."""
 
-from datetime import datetime
+from datetime import datetime, time, tzinfo
 
 from msgspec.structs import replace
 
 from bot.commands.bounds import out_of_bounds
+from bot.commands.consent import check_confirmed, total_of
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, EnvMissing, NoRecipe
 from bot.commands.lookup import check_present
 from bot.commands.plan_handler import check_limits, nearest_recipe
 from bot.commands.recipe_catalog import name_from
 from bot.language.command import SLASH, Launch
+from bot.language.confirmation import Confirmation
 from bot.language.end_times import end_of
 from bot.language.suggestions import command_text
 from bot.language.values import InvalidValue
 from bot.slack.message import Message
-from bot.views.amounts import moment
+from bot.views.amounts import count, moment
 from bot.views.escape import escape
 from bot.views.price_now import launch_prices
 from bot.views.readers import read_by
@@ -52,6 +54,10 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
     readers = context.channels.readers(caller.channel)
     replicas = command.replicas or max(recipe.replicas, 1)
     rungs, _ = context.ladder(recipe, command.limits)
+    what = f"Launching *{escape(name)}* with {count(replicas, 'replica')}"
+    text = command_text(dated(command, until, context.sight.zone(caller.user)))
+    asked = Confirmation(usd=total_of(rungs, replicas), command=text, channel=caller.channel)
+    check_confirmed(what, asked, caller, context)
     ceiling = ceiling_of(recipe, command.limits, replicas, rungs)
     try:
         id_ = context.deployments.launch(
@@ -84,6 +90,13 @@ def end_time(command: Launch, caller: Caller, context: CommandContext) -> dateti
         return end_of(command, context.now(), context.sight.zone(caller.user))
     except InvalidValue as wrong:
         raise CommandError(wrong.sentence, about="until") from wrong
+
+
+def dated(command: Launch, until: datetime | None, zone: tzinfo) -> Launch:
+    """The command with the date of its end: a press after a time of the day would mean that of the next day."""
+    if until is None or not isinstance(command.until, time):
+        return command
+    return replace(command, until=until.astimezone(zone).replace(tzinfo=None))
 
 
 def check_may_launch(caller: Caller, context: CommandContext) -> None:

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from redis.exceptions import RedisError
 
 from bot.commands.context import Caller
-from bot.commands.errors import CommandError
+from bot.commands.errors import CommandError, Unconfirmed
 from bot.language.command import SLASH
 from bot.prompting.errors import PromptingError
 from bot.slack.message import Message
+from bot.views import confirm
 from bot.views.escape import code, escape
 from bot.views.refusal import refusal
 from recipes.schema import RecipeError
@@ -40,6 +41,8 @@ def _attempt(work: Callable[[], Message]) -> tuple[str, Message]:
         return "done", work()
     except CommandError as error:
         return "refused", refusal(error.sentence, hint=error.hint, ask=error.ask)
+    except Unconfirmed as asked:
+        return "asked to confirm", confirm.message(asked.confirmation, asked.sentence)
     except NoSuchDeployment as gone:
         # The text of NoSuchDeployment lists every deployment, also those that the caller may not see.
         return "refused (gone)", refusal(f"There is no deployment {code(gone.name)}.")
