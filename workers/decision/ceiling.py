@@ -48,6 +48,24 @@ def _most(recipe: Recipe, limits: Limits, replicas: int) -> int:
     return wanted + (max(mix.spare, 1) if mix.fallback else mix.spare)  # a spare replaces a fallback while it runs
 
 
+TIMES_CHEAPEST = 2
+"""A machine that costs more than so many times the cheapest offer is dear."""
+
+
+def dear(state: Deployment) -> tuple[Attempt, Decimal] | None:
+    """The first live machine that costs over TIMES_CHEAPEST the cheapest usable offer, and the price of that offer.
+
+    An on-demand machine is compared with on-demand ones if the recipe has some replicas that are always on demand.
+    """
+    based = mix_of(state.recipe, spot=state.limits.spot).base > 0
+    for attempt in state.live:
+        alike = [r for r in state.rungs if not (based and r.offer.spot and not attempt.offer.spot)]
+        cheapest = next(iter(usable_prices(alike)), None)
+        if attempt.machine is not None and cheapest is not None and _price(attempt) > TIMES_CHEAPEST * cheapest:
+            return attempt, cheapest
+    return None
+
+
 def committed(state: Deployment) -> Decimal:
     """USD per hour of the live replicas, each at the dearest offer that may become its machine."""
     return sum((_price(attempt) for attempt in state.live), Decimal(0))
