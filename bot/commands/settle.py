@@ -8,7 +8,7 @@ from collections.abc import Callable
 from redis.exceptions import RedisError
 
 from bot.commands.context import Caller
-from bot.commands.errors import CommandError, Unconfirmed
+from bot.commands.errors import CommandError, Unapproved, Unconfirmed
 from bot.language.command import SLASH
 from bot.prompting.errors import PromptingError
 from bot.slack.message import Message
@@ -43,6 +43,8 @@ def _attempt(work: Callable[[], Message]) -> tuple[str, Message]:
         return "refused", refusal(error.sentence, hint=error.hint, ask=error.ask)
     except Unconfirmed as asked:
         return "asked to confirm", confirm.message(asked.confirmation, asked.sentence)
+    except Unapproved as waiting:
+        return "waits for an approval", waiting.message
     except NoSuchDeployment as gone:
         # The text of NoSuchDeployment lists every deployment, also those that the caller may not see.
         return "refused (gone)", refusal(f"There is no deployment {code(gone.name)}.")
