@@ -227,7 +227,7 @@ def _serve(
     listeners.register(app)
     try:
         if settings.app_token is None:
-            return serve_requests(app, settings.signing_secret or "", settings.port)
+            return serve_requests(app, settings.signing_secret or "", settings.port, settings.http_host)
         return serve_sockets(app, settings.app_token, lockout)
     except SlackRefused as refused:
         if refused.code in CAUSES:

@@ -268,7 +268,8 @@ class Advance:
                     lasts=timedelta(minutes=5),
                 ),
             )
-            event: AnyEvent = OfferRefused(**self._stamp(), attempt=attempt.number, refusals=refusals)
+            said = tuple(replace(r, sentence=self._confidential.masked(state, r.sentence)) for r in refusals)
+            event: AnyEvent = OfferRefused(**self._stamp(), attempt=attempt.number, refusals=said)
         except DriverError as error:
             # Whether a machine was made is unknown: the intent stays, and the sweeper nudges until the cloud answers.
             progressed = EngineProgressed(
