@@ -39,6 +39,7 @@ from workers.deployment.events import (
     WeightsChecked,
 )
 from workers.deployment.ledger import LEDGER
+from workers.deployment.ledger_reader import Ledger
 from workers.deployment.loads import Load, Loads, ReplicaLoad
 from workers.deployment.log import Log
 from workers.machines import BootPhase, Listing, MachineEnd, Presence
@@ -199,6 +200,38 @@ def test_what_a_worker_of_an_earlier_version_buys_beside_this_sweeper_is_booked(
     loop.now += LEDGER_EVERY
     loop.sweeper.complete_ledger()
     assert loop.redis.xlen(LEDGER) == booked
+
+
+def test_the_end_of_a_machine_is_booked_by_our_clock_until_its_cloud_tells_when(loop):
+    id_ = loop.launch()
+    loop.settle()
+    [token] = loop.cloud.bought
+    loop.requests.stop(id_, by="U")
+    loop.settle()
+    [use] = Ledger(loop.redis).book().uses.values()
+    assert use.estimated
+    loop.cloud.told_ends[token] = told = use.ended - timedelta(seconds=4)
+    loop.now += timedelta(minutes=5)
+    loop.settle(2)
+    [settled] = Ledger(loop.redis).book().uses.values()
+    assert (settled.ended, settled.estimated) == (told, False)
+    booked = loop.redis.xlen(LEDGER)
+    loop.now += timedelta(minutes=5)
+    loop.settle(2)
+    loop.restart()
+    loop.settle(2)
+    assert loop.redis.xlen(LEDGER) == booked
+
+
+def test_the_end_that_a_cloud_tells_in_its_list_is_booked_at_once(loop):
+    id_ = loop.launch()
+    loop.settle()
+    [token] = loop.cloud.bought
+    loop.cloud.told_ends[token] = told = loop.now - timedelta(seconds=3)
+    loop.cloud.end(token, "preempted", Presence.PREEMPTED)
+    loop.settle(2)
+    use = Ledger(loop.redis).book().uses[id_, 1]
+    assert (use.ended, use.estimated) == (told, False)
 
 
 def test_a_ledger_that_cannot_be_read_does_not_stop_the_sweeps_and_is_completed_afterwards(loop):

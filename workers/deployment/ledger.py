@@ -41,6 +41,8 @@ class MachineBooked(Struct, frozen=True, kw_only=True, tag=True):
     usd_per_hour: Decimal | None
     on_demand_usd_per_hour: Decimal | None
     began: datetime
+    disk_gib: int | None = None
+    """Size of its boot disk; None in entries of earlier versions, and without a cloud's disk."""
 
 
 class MachineClosed(Struct, frozen=True, kw_only=True, tag=True):
@@ -49,6 +51,8 @@ class MachineClosed(Struct, frozen=True, kw_only=True, tag=True):
     deployment: DeploymentId
     attempt: int
     ended: datetime
+    estimated: bool = True
+    """Whether the end is by our clock: the cloud did not tell it, or had not yet. A later entry may correct it."""
 
 
 LedgerEntry: TypeAlias = DeploymentBooked | MachineBooked | MachineClosed
@@ -64,6 +68,8 @@ class Use(Struct, frozen=True, kw_only=True):
     owner: DeploymentBooked | None
     """None if the ledger begins after the request."""
     ended: datetime | None = None
+    estimated: bool = False
+    """Whether `ended` is by our clock, not by the cloud's."""
 
     def cost(self, since: datetime | None, until: datetime) -> Decimal:
         """USD for the part of its life between two times; 0 if its price is unknown.
@@ -115,7 +121,7 @@ def entry_of(deployment: DeploymentId, event: AnyEvent) -> LedgerEntry | None:
             return DeploymentBooked(
                 deployment=deployment, at=at, name=name, recipe=recipe.name, user=place.user, channel=place.channel
             )
-        case MachineCreated(attempt=attempt, machine=machine):
+        case MachineCreated(attempt=attempt, machine=machine, disk_gib=disk_gib):
             offer = machine.offer
             return MachineBooked(
                 deployment=deployment,
@@ -129,9 +135,10 @@ def entry_of(deployment: DeploymentId, event: AnyEvent) -> LedgerEntry | None:
                 usd_per_hour=offer.usd_per_hour,
                 on_demand_usd_per_hour=offer.on_demand_usd_per_hour,
                 began=machine.created_at,
+                disk_gib=disk_gib,
             )
-        case MachineGone(attempt=attempt, at=at):
-            return MachineClosed(deployment=deployment, attempt=attempt, ended=at)
+        case MachineGone(attempt=attempt, at=at, ended_at=told):
+            return MachineClosed(deployment=deployment, attempt=attempt, ended=told or at, estimated=not told)
         case _:
             return None
 
@@ -153,8 +160,9 @@ def fold(entries: Iterable[LedgerEntry], onto: Book | None = None) -> Book:
                 )
             case MachineClosed():
                 use = uses.get((entry.deployment, entry.attempt))
-                if use is not None and use.ended is None:
-                    uses[entry.deployment, entry.attempt] = replace(use, ended=entry.ended)
+                if use is not None and (use.ended is None or (use.estimated and not entry.estimated)):
+                    closed = replace(use, ended=entry.ended, estimated=entry.estimated)
+                    uses[entry.deployment, entry.attempt] = closed
             case _:
                 assert_never(entry)
     if len(owners) > len(book.owners):

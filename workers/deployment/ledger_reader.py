@@ -63,6 +63,15 @@ class Ledger:
             added += self._booked(MachineClosed(deployment=deployment, attempt=attempt, ended=now))
         return added
 
+    def settle(self, deployment: DeploymentId, attempt: int, machine: str, ended: datetime) -> bool:
+        """Replace our time of a machine's end with the cloud's. Returns whether the cloud's is booked."""
+        use = self.book().uses.get((deployment, attempt))
+        if use is None or use.ended is None or use.booked.machine != machine:
+            return False
+        if use.estimated:
+            self._booked(MachineClosed(deployment=deployment, attempt=attempt, ended=ended, estimated=False))
+        return True
+
     def _booked(self, entry: LedgerEntry) -> int:
         self._redis.xadd(LEDGER, {"e": encode(entry)})
         return 1

@@ -5,6 +5,7 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
+from msgspec.structs import replace
 
 from bot.commands.cost_handler import span_of
 from bot.language.command import Period
@@ -71,6 +72,16 @@ def test_where_nothing_was_used_that_is_said():
     assert "November of *fast*: 0.00 USD: no machine was used for the deployments that you can see." in shown(
         [], month(), " of *fast*"
     )
+
+
+def test_an_end_by_our_clock_and_disks_are_marked_as_estimates():
+    exact = use("fast", NOW - timedelta(hours=20), 10)
+    ours = replace(exact, estimated=True, booked=replace(exact.booked, disk_gib=730))
+    assert "≈" not in shown([exact], month())
+    said = shown([ours], month())
+    assert "November: ≈ 20.00 USD" in said
+    assert "the end of 1 machine is estimated by our clock" in said
+    assert "Not included: boot disks, estimated at ≈ 0.80 USD." in said
 
 
 def test_a_machine_without_a_known_price_is_named_and_not_counted():
