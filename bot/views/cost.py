@@ -15,6 +15,7 @@ from bot.views.blocks import Block, context, header, listed, section
 from bot.views.escape import escape
 from workers.deployment.disk_cost import disk_cost
 from workers.deployment.ledger import Use
+from workers.deployment.token_counts import Tokens
 
 MAX_ROWS = 12
 MAX_BARS = 20
@@ -32,8 +33,11 @@ class Span(Struct, frozen=True, kw_only=True):
     zone: tzinfo = UTC
 
 
-def cost(uses: Sequence[Use], span: Span, about: str) -> Message:
-    """`uses`: of the machines that the reader may see. `about`: what they are limited to, as ` of *fast*`; or empty."""
+def cost(uses: Sequence[Use], span: Span, about: str, tokens: Tokens | None = None, *, one: bool = False) -> Message:
+    """`uses`: of the machines that the reader may see. `about`: what they are limited to, as ` of *fast*`; or empty.
+
+    `one`: whether they are those of one name. `tokens`: its tokens; None if its engine reports none.
+    """
     used = [use for use in uses if use.seconds(span.since, span.until)]
     total = _sum(used, span)
     amount = _amount(used, total)
@@ -43,6 +47,7 @@ def cost(uses: Sequence[Use], span: Span, about: str) -> Message:
     blocks = [
         header(f"{span.title}: {amount}"),
         section(f"{_kinds(used, span)}{f' Only machines{about}.' if about else ''}"),
+        *([section(_per_token(tokens, total))] if one else []),
         *_chart(used, span),
         section(listed(_rows(used, span))),
         context(_said(used, span)),
@@ -54,6 +59,16 @@ def _amount(used: Sequence[Use], total: Decimal) -> str:
     if _unpriced(used):
         return f"at least {usd(total)}"
     return f"≈ {usd(total)}" if _estimated(used) else usd(total)
+
+
+def _per_token(tokens: Tokens | None, total: Decimal) -> str:
+    if tokens is None:
+        return "USD per million tokens: unknown, because the engine reports no tokens."
+    if not tokens.sum:
+        return "USD per million tokens: none were processed."
+    price = usd(total * 10**6 / tokens.sum)
+    numbers = f"{count(tokens.prompt, 'token')} of prompts and {tokens.generated:,} of answers"
+    return f"{price} per million tokens: {numbers}, by the engine's counters."
 
 
 def _kinds(used: Sequence[Use], span: Span) -> str:

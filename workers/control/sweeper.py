@@ -19,6 +19,7 @@ from workers.control.probing import Prober
 from workers.control.reaping import Reaper
 from workers.control.recording import Recorder
 from workers.control.scaling import Autoscaler
+from workers.control.token_counting import TokenCounting
 from workers.deployment.attempt import MAY_COST
 from workers.deployment.ledger_reader import Ledger
 from workers.deployment.loads import Loads
@@ -82,6 +83,7 @@ class Sweeper:
         )
         self._consoles = Consoles(self._recorder, log, drivers)
         self._scaling = Autoscaler(redis, log)
+        self._tokens = TokenCounting(self._ledger, log)
         self._nudger = Nudger(nudge, clock)
 
     def run(self, stop: threading.Event) -> None:
@@ -133,6 +135,7 @@ class Sweeper:
         self._observe()
         readable = [state for state in self._recorder.states.values() if not state.newer]
         self._scaling.look(readable, self._recorder.now())
+        self._tokens.look(readable, self._recorder.now())
         self._recorder.refresh()
         self._nudger.look(self._recorder.states)
 

@@ -1,6 +1,6 @@
 """PURE: the ledger: which machine existed when, at which price, and for whom. It outlives the logs of deployments."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TypeAlias, assert_never
@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from workers.deployment.events import AnyEvent, DeploymentId, MachineCreated, MachineGone, Requested
+from workers.deployment.token_counts import Replica, Tokens, TokensCounted, book_tokens
 
 LEDGER = "mixtral:ledger"
 """The stream of the entries. Events and their entries are appended by one script, so that none is missing."""
@@ -55,7 +56,7 @@ class MachineClosed(Struct, frozen=True, kw_only=True, tag=True):
     """Whether the end is by our clock: the cloud did not tell it, or had not yet. A later entry may correct it."""
 
 
-LedgerEntry: TypeAlias = DeploymentBooked | MachineBooked | MachineClosed
+LedgerEntry: TypeAlias = DeploymentBooked | MachineBooked | MachineClosed | TokensCounted
 
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder(LedgerEntry).decode
@@ -99,6 +100,10 @@ class Book(Struct, frozen=True, kw_only=True):
     owners: dict[DeploymentId, DeploymentBooked] = {}
     uses: dict[tuple[DeploymentId, int], Use] = {}
     """By deployment and attempt."""
+    counts: dict[Replica, TokensCounted] = {}
+    """The newest count of each replica."""
+    tokens: dict[tuple[DeploymentId, datetime], Tokens] = {}
+    """By deployment and hour."""
 
     def total(self, since: datetime | None, until: datetime) -> Decimal:
         """USD of all machines between two times."""
@@ -112,6 +117,14 @@ class Book(Struct, frozen=True, kw_only=True):
             for use in self.uses.values()
             if (begin is None or use.ended is None or use.ended > begin) and use.seconds(since, until)
         ]
+
+    def tokens_of(self, deployments: Collection[DeploymentId], since: datetime, until: datetime) -> Tokens | None:
+        """The tokens of deployments between two times, by whole hours; None if no engine has reported any."""
+        if not any(deployment in deployments for deployment, _ in self.counts):
+            return None
+        first = since.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+        found = [n for (of, hour), n in self.tokens.items() if of in deployments and first <= hour < until]
+        return Tokens(sum(n.prompt for n in found), sum(n.generated for n in found))
 
 
 def entry_of(deployment: DeploymentId, event: AnyEvent) -> LedgerEntry | None:
@@ -149,7 +162,7 @@ def fold(entries: Iterable[LedgerEntry], onto: Book | None = None) -> Book:
     A deployment may be booked after its machines: a bot of an earlier version did not book it.
     """
     book = onto or Book()
-    owners, uses = dict(book.owners), dict(book.uses)
+    owners, uses, counts, tokens = dict(book.owners), dict(book.uses), dict(book.counts), dict(book.tokens)
     for entry in entries:
         match entry:
             case DeploymentBooked():
@@ -163,12 +176,14 @@ def fold(entries: Iterable[LedgerEntry], onto: Book | None = None) -> Book:
                 if use is not None and (use.ended is None or (use.estimated and not entry.estimated)):
                     closed = replace(use, ended=entry.ended, estimated=entry.estimated)
                     uses[entry.deployment, entry.attempt] = closed
+            case TokensCounted():
+                book_tokens(entry, counts, tokens)
             case _:
                 assert_never(entry)
     if len(owners) > len(book.owners):
         late = {key: use for key, use in uses.items() if use.owner is None and key[0] in owners}
         uses |= {key: replace(use, owner=owners[key[0]]) for key, use in late.items()}
-    return Book(owners=owners, uses=uses)
+    return Book(owners=owners, uses=uses, counts=counts, tokens=tokens)
 
 
 def _for(usd_per_hour: Decimal | None, seconds: Decimal) -> Decimal:

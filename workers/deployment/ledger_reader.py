@@ -23,6 +23,7 @@ from workers.deployment.ledger import (
     fold,
 )
 from workers.deployment.log import START, Log
+from workers.deployment.token_counts import TokensCounted
 
 _LOG = logging.getLogger(__name__)
 
@@ -71,6 +72,9 @@ class Ledger:
         if use.estimated:
             self._booked(MachineClosed(deployment=deployment, attempt=attempt, ended=ended, estimated=False))
         return True
+
+    def count(self, entry: TokensCounted) -> None:
+        self._booked(entry)
 
     def _booked(self, entry: LedgerEntry) -> int:
         self._redis.xadd(LEDGER, {"e": encode(entry)})

@@ -14,6 +14,7 @@ from bot.views.cost import Span, cost
 from tests.person import words
 from workers.deployment.events import DeploymentId
 from workers.deployment.ledger import DeploymentBooked, MachineBooked, Use
+from workers.deployment.token_counts import Tokens
 
 PARIS = ZoneInfo("Europe/Paris")
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -82,6 +83,22 @@ def test_an_end_by_our_clock_and_disks_are_marked_as_estimates():
     assert "November: ≈ 20.00 USD" in said
     assert "the end of 1 machine is estimated by our clock" in said
     assert "Not included: boot disks, estimated at ≈ 0.80 USD." in said
+
+
+def test_of_one_name_the_price_of_a_million_tokens_is_shown_and_otherwise_that_it_is_unknown():
+    used = [use("fast", NOW - timedelta(hours=20), 10)]
+
+    def said(tokens):
+        message = cost(used, month(), " of *fast*", tokens, one=True)
+        check_message_blocks(list(message.blocks))
+        return words({"text": message.text, "blocks": list(message.blocks)})
+
+    assert "4.00 USD per million tokens: 4,000,000 tokens of prompts and 1,000,000 of answers" in said(
+        Tokens(4_000_000, 1_000_000)
+    )
+    assert "unknown, because the engine reports no tokens" in said(None)
+    assert "none were processed" in said(Tokens())
+    assert "million" not in shown(used, month())
 
 
 def test_a_machine_without_a_known_price_is_named_and_not_counted():
