@@ -60,7 +60,7 @@ from workers.deployment.log import Log, Stamp, stamp
 from workers.deployment.ownership import WorkerIdentity
 from workers.deployment.state import Deployment, fold
 from workers.lease import Lease
-from workers.machines import Machine, MachineRequest, Token
+from workers.machines import DISK_GIB, Machine, MachineRequest, Token
 from workers.placement.ladder import Ladder
 from workers.placement.offer import Offer
 from workers.placement.refusals import Refusal
@@ -279,7 +279,8 @@ class Advance:
                 self._log.record(state.id, state.version, [progressed])
             raise
         else:
-            event = MachineCreated(**self._stamp(), attempt=attempt.number, machine=machine)
+            disk = (request.boot.disk_gib or DISK_GIB) if machine.cloud != "local" else None
+            event = MachineCreated(**self._stamp(), attempt=attempt.number, machine=machine, disk_gib=disk)
         self._log.record(state.id, state.version, [event])
 
     def _driver(self, attempt: Attempt) -> Driver:

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 
 from workers.clouds.driver import Driver
 from workers.control.consoles import Consoles
+from workers.control.end_times import EndTimes
 from workers.control.leasing import Leasing
 from workers.control.nudging import Nudger
 from workers.control.observing import Observer
@@ -18,6 +19,7 @@ from workers.control.probing import Prober
 from workers.control.reaping import Reaper
 from workers.control.recording import Recorder
 from workers.control.scaling import Autoscaler
+from workers.control.token_counting import TokenCounting
 from workers.deployment.attempt import MAY_COST
 from workers.deployment.ledger_reader import Ledger
 from workers.deployment.loads import Loads
@@ -69,7 +71,7 @@ class Sweeper:
         self._local = "local" in drivers and bool(host)
         self._leasing = Leasing(self._recorder, drivers, machine_lease)
         reaper = Reaper(self._recorder, nudge, self._leasing.keep)
-        self._observer = Observer(self._recorder, drivers, installation, reaper)
+        self._observer = Observer(self._recorder, drivers, installation, reaper, EndTimes(self._ledger))
         self._prober = Prober(
             self._recorder,
             log,
@@ -81,6 +83,7 @@ class Sweeper:
         )
         self._consoles = Consoles(self._recorder, log, drivers)
         self._scaling = Autoscaler(redis, log)
+        self._tokens = TokenCounting(self._ledger, log)
         self._nudger = Nudger(nudge, clock)
 
     def run(self, stop: threading.Event) -> None:
@@ -132,6 +135,7 @@ class Sweeper:
         self._observe()
         readable = [state for state in self._recorder.states.values() if not state.newer]
         self._scaling.look(readable, self._recorder.now())
+        self._tokens.look(readable, self._recorder.now())
         self._recorder.refresh()
         self._nudger.look(self._recorder.states)
 

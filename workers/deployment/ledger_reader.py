@@ -23,6 +23,7 @@ from workers.deployment.ledger import (
     fold,
 )
 from workers.deployment.log import START, Log
+from workers.deployment.token_counts import TokensCounted
 
 _LOG = logging.getLogger(__name__)
 
@@ -62,6 +63,18 @@ class Ledger:
         for deployment, attempt in (key for key, use in book.uses.items() if key[0] in gone and use.ended is None):
             added += self._booked(MachineClosed(deployment=deployment, attempt=attempt, ended=now))
         return added
+
+    def settle(self, deployment: DeploymentId, attempt: int, machine: str, ended: datetime) -> bool:
+        """Replace our time of a machine's end with the cloud's. Returns whether the cloud's is booked."""
+        use = self.book().uses.get((deployment, attempt))
+        if use is None or use.ended is None or use.booked.machine != machine:
+            return False
+        if use.estimated:
+            self._booked(MachineClosed(deployment=deployment, attempt=attempt, ended=ended, estimated=False))
+        return True
+
+    def count(self, entry: TokensCounted) -> None:
+        self._booked(entry)
 
     def _booked(self, entry: LedgerEntry) -> int:
         self._redis.xadd(LEDGER, {"e": encode(entry)})
