@@ -9,7 +9,15 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from workers.deployment.events import AnyEvent, DeploymentId, MachineCreated, MachineGone, Requested
+from workers.deployment.events import (
+    AnyEvent,
+    DeploymentId,
+    LaunchIntended,
+    MachineCreated,
+    MachineGone,
+    OfferRefused,
+    Requested,
+)
 
 LEDGER = "mixtral:ledger"
 """The stream of the entries. Events and their entries are appended by one script, so that none is missing."""
@@ -24,6 +32,23 @@ class DeploymentBooked(Struct, frozen=True, kw_only=True, tag=True):
     recipe: str
     user: str
     channel: str
+
+
+class MachineReserved(Struct, frozen=True, kw_only=True, tag=True):
+    """A machine will be requested. An hour of it is reserved until it is booked, refused or gone."""
+
+    deployment: DeploymentId
+    attempt: int
+    usd_per_hour: Decimal | None
+    """Of the most expensive offer that may be taken; None if a price is unknown."""
+    at: datetime
+
+
+class ReservationReleased(Struct, frozen=True, kw_only=True, tag=True):
+    """The cloud refused the machine; none exists."""
+
+    deployment: DeploymentId
+    attempt: int
 
 
 class MachineBooked(Struct, frozen=True, kw_only=True, tag=True):
@@ -51,7 +76,7 @@ class MachineClosed(Struct, frozen=True, kw_only=True, tag=True):
     ended: datetime
 
 
-LedgerEntry: TypeAlias = DeploymentBooked | MachineBooked | MachineClosed
+LedgerEntry: TypeAlias = DeploymentBooked | MachineReserved | ReservationReleased | MachineBooked | MachineClosed
 
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder(LedgerEntry).decode
@@ -93,6 +118,8 @@ class Book(Struct, frozen=True, kw_only=True):
     owners: dict[DeploymentId, DeploymentBooked] = {}
     uses: dict[tuple[DeploymentId, int], Use] = {}
     """By deployment and attempt."""
+    reserved: dict[tuple[DeploymentId, int], MachineReserved] = {}
+    """By deployment and attempt: the machines that were requested, and of which nothing is known yet."""
 
     def total(self, since: datetime | None, until: datetime) -> Decimal:
         """USD of all machines between two times."""
@@ -115,6 +142,13 @@ def entry_of(deployment: DeploymentId, event: AnyEvent) -> LedgerEntry | None:
             return DeploymentBooked(
                 deployment=deployment, at=at, name=name, recipe=recipe.name, user=place.user, channel=place.channel
             )
+        case LaunchIntended(at=at, request=request):
+            prices = [offer.usd_per_hour for offer in request.offers]
+            known = [price for price in prices if price is not None]
+            most = max(known) if len(known) == len(prices) else None
+            return MachineReserved(deployment=deployment, attempt=request.attempt, usd_per_hour=most, at=at)
+        case OfferRefused(attempt=attempt):
+            return ReservationReleased(deployment=deployment, attempt=attempt)
         case MachineCreated(attempt=attempt, machine=machine):
             offer = machine.offer
             return MachineBooked(
@@ -142,16 +176,23 @@ def fold(entries: Iterable[LedgerEntry], onto: Book | None = None) -> Book:
     A deployment may be booked after its machines: a bot of an earlier version did not book it.
     """
     book = onto or Book()
-    owners, uses = dict(book.owners), dict(book.uses)
+    owners, uses, reserved = dict(book.owners), dict(book.uses), dict(book.reserved)
     for entry in entries:
         match entry:
             case DeploymentBooked():
                 owners.setdefault(entry.deployment, entry)
+            case MachineReserved():
+                if (entry.deployment, entry.attempt) not in uses:
+                    reserved.setdefault((entry.deployment, entry.attempt), entry)
+            case ReservationReleased():
+                reserved.pop((entry.deployment, entry.attempt), None)
             case MachineBooked():
+                reserved.pop((entry.deployment, entry.attempt), None)
                 uses.setdefault(
                     (entry.deployment, entry.attempt), Use(booked=entry, owner=owners.get(entry.deployment))
                 )
             case MachineClosed():
+                reserved.pop((entry.deployment, entry.attempt), None)
                 use = uses.get((entry.deployment, entry.attempt))
                 if use is not None and use.ended is None:
                     uses[entry.deployment, entry.attempt] = replace(use, ended=entry.ended)
@@ -160,7 +201,7 @@ def fold(entries: Iterable[LedgerEntry], onto: Book | None = None) -> Book:
     if len(owners) > len(book.owners):
         late = {key: use for key, use in uses.items() if use.owner is None and key[0] in owners}
         uses |= {key: replace(use, owner=owners[key[0]]) for key, use in late.items()}
-    return Book(owners=owners, uses=uses)
+    return Book(owners=owners, uses=uses, reserved=reserved)
 
 
 def _for(usd_per_hour: Decimal | None, seconds: Decimal) -> Decimal:
