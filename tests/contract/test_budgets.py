@@ -14,6 +14,7 @@ from tests.fakes.driver import FakeDriver
 from workers.api import Deployments
 from workers.clouds.driver import Refused
 from workers.control.advance import Advance
+from workers.control.purchase_budgets import PurchaseBudgets
 from workers.deployment.attempt import Phase
 from workers.deployment.ledger_reader import Ledger
 from workers.deployment.log import Log
@@ -155,3 +156,21 @@ def test_a_budget_of_a_person_does_not_limit_another(office):
 def test_without_a_budget_the_ledger_is_not_read(office):
     office.worker()(id_ := office.launch("m"))
     assert len(office.state(id_).live) == 1
+
+
+def test_a_purchase_that_another_one_overtakes_is_decided_again(office, monkeypatch):
+    """The other worker buys between this one's look at the ledger and its intent."""
+    office.budget(day=PRICE)
+    slow, fast = office.launch("slow"), office.launch("fast")
+    decide, others = PurchaseBudgets.decide, [fast]
+
+    def overtaken(self, *args):
+        decided = decide(self, *args)
+        while others:
+            office.worker()(others.pop())
+        return decided
+
+    monkeypatch.setattr(PurchaseBudgets, "decide", overtaken)
+    office.worker()(slow)
+    assert len(office.cloud.bought) == 1
+    assert office.state(slow).ended is not None
