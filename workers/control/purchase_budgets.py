@@ -5,7 +5,7 @@ from datetime import datetime
 
 from redis import Redis
 
-from workers.decision.budget import Owner, Purchase, purchase, standings_of
+from workers.decision.budget import Purchase, owner_of_state, purchase, standings_of
 from workers.deployment.ledger_reader import Ledger
 from workers.deployment.state import Deployment
 from workers.placement.offer import Offer
@@ -25,5 +25,4 @@ class PurchaseBudgets:
         if not budgets.limits:
             return Purchase(offers=tuple(offers)), None
         book, newest = self._ledger.newest()
-        owner = Owner(name=state.name, user=state.place.user, channel=state.place.channel)
-        return purchase(offers, standings_of(owner, budgets, book, now)), newest
+        return purchase(offers, standings_of(owner_of_state(state), budgets, book, now)), newest

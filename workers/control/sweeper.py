@@ -10,6 +10,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from workers.clouds.driver import Driver
+from workers.control.budget_stops import BudgetStops
 from workers.control.consoles import Consoles
 from workers.control.leasing import Leasing
 from workers.control.nudging import Nudger
@@ -81,6 +82,7 @@ class Sweeper:
         )
         self._consoles = Consoles(self._recorder, log, drivers)
         self._scaling = Autoscaler(redis, log)
+        self._budget_stops = BudgetStops(redis, log)
         self._nudger = Nudger(nudge, clock)
 
     def run(self, stop: threading.Event) -> None:
@@ -132,6 +134,7 @@ class Sweeper:
         self._observe()
         readable = [state for state in self._recorder.states.values() if not state.newer]
         self._scaling.look(readable, self._recorder.now())
+        self._budget_stops.look(readable, self._recorder.now())
         self._recorder.refresh()
         self._nudger.look(self._recorder.states)
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from workers.deployment.events import DeploymentId
 from workers.deployment.ledger import Book, DeploymentBooked
+from workers.deployment.state import Deployment
 from workers.placement.offer import Offer
 from workers.policy.budgets import Budget, Budgets, Period, Scope, Then
 
@@ -116,6 +117,15 @@ def all_standings(budgets: Budgets, book: Book, now: datetime) -> list[Standing]
 
 def owner_of(booked: DeploymentBooked) -> Owner:
     return Owner(name=booked.name, user=booked.user, channel=booked.channel)
+
+
+def owner_of_state(state: Deployment) -> Owner:
+    return Owner(name=state.name, user=state.place.user, channel=state.place.channel)
+
+
+def is_to_stop(standing: Standing, ends: datetime) -> bool:
+    """Whether what runs on a limit is to end at `ends`: it is used up, and its window lasts longer than that."""
+    return standing.then is Then.STOP and standing.used >= standing.limit and ends < standing.window.until
 
 
 def purchase(offers: Sequence[Offer], standings: Iterable[Standing]) -> Purchase:
