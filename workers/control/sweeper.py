@@ -10,6 +10,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from workers.clouds.driver import Driver
+from workers.control.budget_stops import BudgetStops
 from workers.control.consoles import Consoles
 from workers.control.end_times import EndTimes
 from workers.control.leasing import Leasing
@@ -84,6 +85,7 @@ class Sweeper:
         self._consoles = Consoles(self._recorder, log, drivers)
         self._scaling = Autoscaler(redis, log)
         self._tokens = TokenCounting(self._ledger, log)
+        self._budget_stops = BudgetStops(redis, log)
         self._nudger = Nudger(nudge, clock)
 
     def run(self, stop: threading.Event) -> None:
@@ -136,6 +138,7 @@ class Sweeper:
         readable = [state for state in self._recorder.states.values() if not state.newer]
         self._scaling.look(readable, self._recorder.now())
         self._tokens.look(readable, self._recorder.now())
+        self._budget_stops.look(readable, self._recorder.now())
         self._recorder.refresh()
         self._nudger.look(self._recorder.states)
 
