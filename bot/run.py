@@ -205,6 +205,7 @@ def context_of(settings: BotSettings, redis: Redis, answers: Answers, channels: 
         policy=StoredPolicy(redis).current,
         audit=AuditStream(redis),
         now=now,
+        confirm_above=settings.confirm_above,
     )
 
 

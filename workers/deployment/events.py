@@ -77,7 +77,7 @@ class Requested(Event, frozen=True, kw_only=True, omit_defaults=True):
     until: datetime | None = None
     """When it is to end; None if it runs until a person ends it."""
     ceiling: Decimal | None = None
-    """Maximum USD per hour of all its machines together; None if it has no maximum."""
+    """Maximum USD per hour of its live replicas together, without those that are ending; None if it has no maximum."""
 
 
 class ScaleRequested(Event, frozen=True, kw_only=True, omit_defaults=True):
