@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from bot.commands.consent import total_of
 from bot.commands.context import Caller, CommandContext
-from bot.commands.errors import CommandError
+from bot.commands.errors import CommandError, Denied
 from bot.commands.launch_handler import end_time, ready_to_launch
 from bot.commands.lookup import check
 from bot.commands.needed_approval import may_approve
@@ -16,6 +16,7 @@ from bot.language.direct_request import APPROVALS, Deed, DeedStage, DirectReques
 from bot.language.grammar import parse
 from bot.views.amounts import usd_per_hour
 from recipes.schema import RecipeError
+from workers.deployment.asked import about, note
 from workers.deployment.condition import is_ending
 from workers.deployment.events import Approval, Place
 from workers.deployment.log import NameTaken
@@ -30,10 +31,12 @@ def request_of(id_: str, caller: Caller, context: CommandContext) -> DirectReque
     request = context.direct_requests.get(id_)
     if request is None or request.deed not in APPROVALS:
         raise CommandError(DECIDED)
+    if request.deployment:
+        about(request.deployment)
     if not may_approve(caller.user, request.asker, context):
         if caller.user == request.asker:
-            raise CommandError("You asked for this approval yourself: another approver has to decide.")
-        raise CommandError("Only approvers may decide this: nothing was changed.")
+            raise Denied("You asked for this approval yourself: another approver has to decide.")
+        raise Denied("Only approvers may decide this: nothing was changed.")
     if not request.is_open(context.now()):
         raise CommandError(DECIDED)
     return request
@@ -51,7 +54,8 @@ def approve(id_: str, caller: Caller, context: CommandContext) -> None:
 
 def deny(id_: str, reason: str, caller: Caller, context: CommandContext) -> None:
     """Raises CommandError."""
-    _decide(request_of(id_, caller, context), caller, context, DeedStage.DECLINED, reason)
+    request = _decide(request_of(id_, caller, context), caller, context, DeedStage.DECLINED, reason)
+    note(f"{request.deed.value} of {request.name}, replicas {request.replicas}, asked by {request.asker}: denied")
 
 
 def _decide(

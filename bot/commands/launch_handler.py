@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from bot.commands.bounds import out_of_bounds
 from bot.commands.consent import check_confirmed, total_of
 from bot.commands.context import Caller, CommandContext
-from bot.commands.errors import CommandError, EnvMissing, NoRecipe
+from bot.commands.errors import CommandError, Denied, EnvMissing, NoRecipe
 from bot.commands.lookup import check_present
 from bot.commands.needed_approval import Wish, capped, check_launch_approved, launch_needs
 from bot.commands.plan_handler import check_limits, nearest_recipe
@@ -115,7 +115,7 @@ def dated(command: Launch, until: datetime | None, zone: tzinfo) -> Launch:
 def check_may_launch(caller: Caller, context: CommandContext) -> None:
     """Raises CommandError for a guest of the workspace."""
     if context.sight.is_guest(caller.user):
-        raise CommandError(GUESTS_LAUNCH_NOTHING)
+        raise Denied(GUESTS_LAUNCH_NOTHING)
 
 
 def _complete(command: Launch, context: CommandContext) -> Recipe:
