@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from bot.commands import approving, asking, handlers
 from bot.commands.context import Caller
+from bot.commands.direct_requests import DirectRequests
 from bot.commands.errors import CommandError, Unapproved
 from bot.commands.settle import settle
 from bot.language.direct_request import Deed, DeedStage, WantedDeed
@@ -123,6 +124,23 @@ def test_pressed_twice_at_the_same_moment_it_is_carried_out_once(office, redis):
     assert len(office.requests.all()) == 1
     assert len(events(office, redis, Requested)) == 1
     refused(office, request, why="decided already")
+
+
+class Behind(DirectRequests):
+    """Returns each request as it was before another process decided it."""
+
+    def get(self, id_):
+        found = super().get(id_)
+        return found and replace(found, stage=DeedStage.WAITING, decided_by="", decided_at=None)
+
+
+def test_a_decision_that_another_process_stored_meanwhile_stands(office, redis):
+    request = asks(office)
+    approving.deny(request.id, "Use spot.", caller(ADMIN), office.context)
+    office.context = replace(office.context, direct_requests=Behind(redis))
+    refused(office, request, why="decided already")
+    assert office.requests.all() == []
+    assert DirectRequests(redis).get(request.id).decided_by == ADMIN
 
 
 def test_the_asker_and_people_without_the_right_decide_nothing(office):
