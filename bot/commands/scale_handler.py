@@ -1,5 +1,6 @@
 """Change the number of replicas, for the command and the modal."""
 
+from bot.commands import budget_check
 from bot.commands.bounds import out_of_bounds
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError
@@ -19,6 +20,7 @@ def scale_to(state: Deployment, replicas: int, caller: Caller, context: CommandC
     check_scale(state, replicas, caller, context)
     if state.wanted == replicas and not _given_up(state):
         return scale_view.unchanged(state)
+    budget_check.check_scale(state, replicas, context)
     after = context.deployments.scale(state.id, replicas, by=caller.user)
     check_runs(after)  # it may have been ended at the same moment
     return scale_view.changed(state, after, context.now())

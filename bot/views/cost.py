@@ -9,10 +9,11 @@ from itertools import pairwise
 from msgspec import Struct
 
 from bot.slack.message import Message
-from bot.views import words
+from bot.views import budgets, words
 from bot.views.amounts import CENT, count, moment, usd
 from bot.views.blocks import Block, context, header, listed, section
 from bot.views.escape import escape
+from workers.decision.budget import Standing
 from workers.deployment.ledger import Use
 
 MAX_ROWS = 12
@@ -31,19 +32,23 @@ class Span(Struct, frozen=True, kw_only=True):
     zone: tzinfo = UTC
 
 
-def cost(uses: Sequence[Use], span: Span, about: str) -> Message:
-    """`uses`: of the machines that the reader may see. `about`: what they are limited to, as ` of *fast*`; or empty."""
+def cost(uses: Sequence[Use], span: Span, about: str, left: Sequence[Standing] = ()) -> Message:
+    """`uses`: of the machines that the reader may see. `about`: what they are limited to, as ` of *fast*`; or empty.
+
+    `left`: of the budgets that the reader may see.
+    """
     used = [use for use in uses if use.seconds(span.since, span.until)]
     total = _sum(used, span)
     amount = f"at least {usd(total)}" if _unpriced(used) else usd(total)
     summary = f"{span.title}{about}: {amount}"
     if not used:
-        return Message(f"{summary}.", (section(f"{summary}: no machine was used {SEEN}."),))
+        return Message(f"{summary}.", (section(f"{summary}: no machine was used {SEEN}."), *budgets.blocks(left)))
     blocks = [
         header(f"{span.title}: {amount}"),
         section(f"{_kinds(used, span)}{f' Only machines{about}.' if about else ''}"),
         *_chart(used, span),
         section(listed(_rows(used, span))),
+        *budgets.blocks(left),
         context(_said(used, span)),
     ]
     return Message(f"{summary}.", tuple(blocks))
