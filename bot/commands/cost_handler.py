@@ -33,8 +33,10 @@ def cost(command: Cost, caller: Caller, context: CommandContext) -> Message:
     meant = [use for use in used if _is_meant(use, command)]
     since = max(span.since, context.now() - KEPT_AFTER_END)
     states = (*context.deployments.all(), *context.deployments.ended(since))
+    shown = seen_by(caller.viewer, meant, states, context)
+    tokens = book.tokens_of({use.booked.deployment for use in shown}, span.since, span.until)
     left = budget_check.of_viewer(caller.viewer, context, book, _owner(command, caller))
-    return cost_view.cost(seen_by(caller.viewer, meant, states, context), span, _about(command), left)
+    return cost_view.cost(shown, span, _about(command), tokens, one=bool(command.name), left=left)
 
 
 def _owner(command: Cost, caller: Caller) -> Owner:

@@ -2,6 +2,7 @@
 
 from bot.commands import budget_check
 from bot.commands.bounds import out_of_bounds
+from bot.commands.consent import ceiling_after, check_scale_confirmed
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError
 from bot.commands.lookup import check, check_runs
@@ -21,7 +22,10 @@ def scale_to(state: Deployment, replicas: int, caller: Caller, context: CommandC
     if state.wanted == replicas and not _given_up(state):
         return scale_view.unchanged(state)
     budget_check.check_scale(state, replicas, context)
-    after = context.deployments.scale(state.id, replicas, by=caller.user)
+    check_scale_confirmed(state, replicas, caller, context, command=f"{SLASH} scale {state.name} {replicas}")
+    ceiling = ceiling_after(state, replicas, context)
+    once = caller.once if caller.confirmed is not None else ""
+    after = context.deployments.scale(state.id, replicas, by=caller.user, once=once, ceiling=ceiling)
     check_runs(after)  # it may have been ended at the same moment
     return scale_view.changed(state, after, context.now())
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from bot.slack.message import Message
 from bot.views import card, lost_control, offers, words
-from bot.views.amounts import after, count, duration, moment, per_hour_and_day
+from bot.views.amounts import after, count, duration, moment, per_hour_and_day, usd_per_hour
 from bot.views.attempts import why
 from bot.views.blocks import Block, actions, button, section
 from bot.views.escape import escape
@@ -26,6 +27,7 @@ SCALED = "mixtral_scaled_"
 OUT, BACK = "mixtral_out_", "mixtral_back_"
 LOST, REGAINED = "mixtral_lost_", "mixtral_regained_"
 LAPSED = "mixtral_lapsed_"
+DEAR = "mixtral_dear"
 ENDS, KEPT = "mixtral_ends_", "mixtral_kept_"
 """Prefixes of block ids. After a crash, a message is found by its prefix, like a card by `card.CARD`."""
 
@@ -74,6 +76,18 @@ def ended(deployment: Deployment, now: datetime) -> Message:
     ended = f"{words.user(by)} ended {name}" if by else f"{name} ended at the time that was set for it"
     sentence = f"{ended}: it ran {duration(deployment.ran_for(now))}, {words.what_it_cost(deployment, now)}."
     return Message(sentence, (_marked(section(sentence), ENDED, deployment),))
+
+
+def dear(deployment: Deployment, taken: Attempt, cheapest: Decimal) -> Message:
+    """The alert that a machine costs over twice the cheapest offer, with a button that ends the deployment."""
+    price = taken.offer.usd_per_hour or Decimal(0)
+    sentence = (
+        f"{words.user(deployment.place.user)} *{escape(deployment.name)}* runs on {offers.machine(taken.offer)} at "
+        f"{offers.place(taken.offer)} for {per_hour_and_day(price)}, which is over twice the cheapest offer "
+        f"({usd_per_hour(cheapest)}). *Details* on its card shows the ladder."
+    )
+    buttons = actions([button("End", "card_down", deployment.id, style="danger")])
+    return Message(sentence, (_marked(section(sentence), DEAR, deployment), buttons))
 
 
 def ends_kind(announced: EndAnnounced) -> str:

@@ -62,7 +62,7 @@ from workers.deployment.log import Log, Stamp, stamp
 from workers.deployment.ownership import WorkerIdentity
 from workers.deployment.state import Deployment, fold
 from workers.lease import Lease
-from workers.machines import Machine, MachineRequest, Token
+from workers.machines import DISK_GIB, Machine, MachineRequest, Token
 from workers.placement.ladder import Ladder
 from workers.placement.offer import Offer
 from workers.placement.refusals import Refusal
@@ -286,7 +286,8 @@ class Advance:
                     lasts=timedelta(minutes=5),
                 ),
             )
-            event: AnyEvent = OfferRefused(**self._stamp(), attempt=attempt.number, refusals=refusals)
+            said = tuple(replace(r, sentence=self._confidential.masked(state, r.sentence)) for r in refusals)
+            event: AnyEvent = OfferRefused(**self._stamp(), attempt=attempt.number, refusals=said)
         except DriverError as error:
             # Whether a machine was made is unknown: the intent stays, and the sweeper nudges until the cloud answers.
             progressed = EngineProgressed(
@@ -296,7 +297,8 @@ class Advance:
                 self._log.record(state.id, state.version, [progressed])
             raise
         else:
-            event = MachineCreated(**self._stamp(), attempt=attempt.number, machine=machine)
+            disk = (request.boot.disk_gib or DISK_GIB) if machine.cloud != "local" else None
+            event = MachineCreated(**self._stamp(), attempt=attempt.number, machine=machine, disk_gib=disk)
         self._log.record(state.id, state.version, [event])
 
     def _driver(self, attempt: Attempt) -> Driver:

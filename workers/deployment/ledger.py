@@ -1,6 +1,6 @@
 """PURE: the ledger: which machine existed when, at which price, and for whom. It outlives the logs of deployments."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TypeAlias, assert_never
@@ -18,6 +18,7 @@ from workers.deployment.events import (
     OfferRefused,
     Requested,
 )
+from workers.deployment.token_counts import Replica, Tokens, TokensCounted, book_tokens
 
 LEDGER = "mixtral:ledger"
 """The stream of the entries. Events and their entries are appended by one script, so that none is missing."""
@@ -66,6 +67,8 @@ class MachineBooked(Struct, frozen=True, kw_only=True, tag=True):
     usd_per_hour: Decimal | None
     on_demand_usd_per_hour: Decimal | None
     began: datetime
+    disk_gib: int | None = None
+    """Size of its boot disk; None in entries of earlier versions, and without a cloud's disk."""
 
 
 class MachineClosed(Struct, frozen=True, kw_only=True, tag=True):
@@ -74,9 +77,13 @@ class MachineClosed(Struct, frozen=True, kw_only=True, tag=True):
     deployment: DeploymentId
     attempt: int
     ended: datetime
+    estimated: bool = True
+    """Whether the end is by our clock: the cloud did not tell it, or had not yet. A later entry may correct it."""
 
 
-LedgerEntry: TypeAlias = DeploymentBooked | MachineReserved | ReservationReleased | MachineBooked | MachineClosed
+LedgerEntry: TypeAlias = (
+    DeploymentBooked | MachineReserved | ReservationReleased | MachineBooked | MachineClosed | TokensCounted
+)
 
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder(LedgerEntry).decode
@@ -89,6 +96,8 @@ class Use(Struct, frozen=True, kw_only=True):
     owner: DeploymentBooked | None
     """None if the ledger begins after the request."""
     ended: datetime | None = None
+    estimated: bool = False
+    """Whether `ended` is by our clock, not by the cloud's."""
 
     def cost(self, since: datetime | None, until: datetime) -> Decimal:
         """USD for the part of its life between two times; 0 if its price is unknown.
@@ -118,6 +127,10 @@ class Book(Struct, frozen=True, kw_only=True):
     owners: dict[DeploymentId, DeploymentBooked] = {}
     uses: dict[tuple[DeploymentId, int], Use] = {}
     """By deployment and attempt."""
+    counts: dict[Replica, TokensCounted] = {}
+    """The newest count of each replica."""
+    tokens: dict[tuple[DeploymentId, datetime], Tokens] = {}
+    """By deployment and hour."""
     reserved: dict[tuple[DeploymentId, int], MachineReserved] = {}
     """By deployment and attempt: the machines that were requested, and of which nothing is known yet."""
 
@@ -134,6 +147,14 @@ class Book(Struct, frozen=True, kw_only=True):
             if (begin is None or use.ended is None or use.ended > begin) and use.seconds(since, until)
         ]
 
+    def tokens_of(self, deployments: Collection[DeploymentId], since: datetime, until: datetime) -> Tokens | None:
+        """The tokens of deployments between two times, by whole hours; None if no engine has reported any."""
+        if not any(deployment in deployments for deployment, _ in self.counts):
+            return None
+        first = since.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+        found = [n for (of, hour), n in self.tokens.items() if of in deployments and first <= hour < until]
+        return Tokens(sum(n.prompt for n in found), sum(n.generated for n in found))
+
 
 def entry_of(deployment: DeploymentId, event: AnyEvent) -> LedgerEntry | None:
     """The entry that is appended together with an event; None if the event changes no cost."""
@@ -149,7 +170,7 @@ def entry_of(deployment: DeploymentId, event: AnyEvent) -> LedgerEntry | None:
             return MachineReserved(deployment=deployment, attempt=request.attempt, usd_per_hour=most, at=at)
         case OfferRefused(attempt=attempt):
             return ReservationReleased(deployment=deployment, attempt=attempt)
-        case MachineCreated(attempt=attempt, machine=machine):
+        case MachineCreated(attempt=attempt, machine=machine, disk_gib=disk_gib):
             offer = machine.offer
             return MachineBooked(
                 deployment=deployment,
@@ -163,9 +184,10 @@ def entry_of(deployment: DeploymentId, event: AnyEvent) -> LedgerEntry | None:
                 usd_per_hour=offer.usd_per_hour,
                 on_demand_usd_per_hour=offer.on_demand_usd_per_hour,
                 began=machine.created_at,
+                disk_gib=disk_gib,
             )
-        case MachineGone(attempt=attempt, at=at):
-            return MachineClosed(deployment=deployment, attempt=attempt, ended=at)
+        case MachineGone(attempt=attempt, at=at, ended_at=told):
+            return MachineClosed(deployment=deployment, attempt=attempt, ended=told or at, estimated=not told)
         case _:
             return None
 
@@ -177,6 +199,7 @@ def fold(entries: Iterable[LedgerEntry], onto: Book | None = None) -> Book:
     """
     book = onto or Book()
     owners, uses, reserved = dict(book.owners), dict(book.uses), dict(book.reserved)
+    counts, tokens = dict(book.counts), dict(book.tokens)
     for entry in entries:
         match entry:
             case DeploymentBooked():
@@ -194,14 +217,17 @@ def fold(entries: Iterable[LedgerEntry], onto: Book | None = None) -> Book:
             case MachineClosed():
                 reserved.pop((entry.deployment, entry.attempt), None)
                 use = uses.get((entry.deployment, entry.attempt))
-                if use is not None and use.ended is None:
-                    uses[entry.deployment, entry.attempt] = replace(use, ended=entry.ended)
+                if use is not None and (use.ended is None or (use.estimated and not entry.estimated)):
+                    closed = replace(use, ended=entry.ended, estimated=entry.estimated)
+                    uses[entry.deployment, entry.attempt] = closed
+            case TokensCounted():
+                book_tokens(entry, counts, tokens)
             case _:
                 assert_never(entry)
     if len(owners) > len(book.owners):
         late = {key: use for key, use in uses.items() if use.owner is None and key[0] in owners}
         uses |= {key: replace(use, owner=owners[key[0]]) for key, use in late.items()}
-    return Book(owners=owners, uses=uses, reserved=reserved)
+    return Book(owners=owners, uses=uses, reserved=reserved, counts=counts, tokens=tokens)
 
 
 def _for(usd_per_hour: Decimal | None, seconds: Decimal) -> Decimal:

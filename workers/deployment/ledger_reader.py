@@ -25,6 +25,7 @@ from workers.deployment.ledger import (
     fold,
 )
 from workers.deployment.log import START, Log
+from workers.deployment.token_counts import TokensCounted
 
 _LOG = logging.getLogger(__name__)
 
@@ -78,6 +79,18 @@ class Ledger:
         for deployment, attempt in (key for key in running if key[0] in gone):
             added += self._booked(MachineClosed(deployment=deployment, attempt=attempt, ended=now))
         return added
+
+    def settle(self, deployment: DeploymentId, attempt: int, machine: str, ended: datetime) -> bool:
+        """Replace our time of a machine's end with the cloud's. Returns whether the cloud's is booked."""
+        use = self.book().uses.get((deployment, attempt))
+        if use is None or use.ended is None or use.booked.machine != machine:
+            return False
+        if use.estimated:
+            self._booked(MachineClosed(deployment=deployment, attempt=attempt, ended=ended, estimated=False))
+        return True
+
+    def count(self, entry: TokensCounted) -> None:
+        self._booked(entry)
 
     def _booked(self, entry: LedgerEntry) -> int:
         self._redis.xadd(LEDGER, {"e": encode(entry)})
