@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from importlib.metadata import version
 from typing import Any
 
@@ -128,10 +129,11 @@ class Deployments:
         limits: Limits,
         once: str,
         until: datetime | None = None,
+        ceiling: Decimal | None = None,
     ) -> DeploymentId:
         """Request a deployment; return its id. A repetition with the same `once` (Slack's trigger id) has no effect.
 
-        `until`: when it is to end; None: when a person ends it.
+        `until`: when it is to end; None: when a person ends it. `ceiling`: maximum USD per hour of all its replicas.
 
         Raises NameTaken, with the deployment that has the name.
         """
@@ -143,20 +145,23 @@ class Deployments:
             place=place,
             limits=limits,
             until=until,
+            ceiling=ceiling,
         )
         id_ = self._log.open(new_id(), requested, new_key(), once)
         self._nudge(id_)
         return id_
 
-    def scale(self, deployment: DeploymentId, replicas: int, *, by: str, once: str = "") -> Deployment:
+    def scale(
+        self, deployment: DeploymentId, replicas: int, *, by: str, once: str = "", ceiling: Decimal | None = None
+    ) -> Deployment:
         """Request another number of replicas, and return the new state; an ending deployment is returned unchanged.
 
-        `once`: a repetition with the same text has no effect.
+        `once`: a repetition with the same text has no effect. `ceiling`: the new maximum USD per hour; None: as before.
 
         Every change is by id: a name may belong to another deployment by the time of the change.
         Raises NoSuchDeployment, WrittenByNewer, as every change does.
         """
-        return self._decide(deployment, ScaleRequested(**_stamp(once), replicas=replicas, by=by))
+        return self._decide(deployment, ScaleRequested(**_stamp(once), replicas=replicas, by=by, ceiling=ceiling))
 
     def stop(self, deployment: DeploymentId, *, by: str, once: str = "") -> Deployment:
         """Request the end of a deployment, and return the new state. `once`: as for `scale`.
