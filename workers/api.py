@@ -27,6 +27,7 @@ from workers.deployment.events import (
     ScaleRequested,
     StopRequested,
 )
+from workers.deployment.key_uses import KeyUses
 from workers.deployment.keys import new_key, new_key_id
 from workers.deployment.ledger import Book
 from workers.deployment.ledger_reader import Ledger
@@ -110,6 +111,7 @@ class Deployments:
         self._log = Log(redis)
         self._projection = Projection(self._log)
         self._ledger = Ledger(redis)
+        self._key_uses = KeyUses(redis)
         self._past = Past(self._log)
         self._confidential = Confidential(self._log, os.environ)
         self._nudge = nudge
@@ -262,6 +264,10 @@ class Deployments:
     def own_key(self, deployment: DeploymentId) -> str | None:
         """The bot's own key to the endpoint, for questions from Slack; None if the deployment has ended."""
         return self._log.secrets(deployment).bot or None
+
+    def key_uses(self, deployment: DeploymentId) -> dict[KeyId, datetime]:
+        """The last use of each key that was used in the last 30 days. Raises RedisError."""
+        return self._key_uses.read(deployment)
 
     def logs(self, deployment: DeploymentId, lines: int, *, newest: int | None = None) -> list[ReplicaLog]:
         """The last `lines` lines of each replica's log, newest replica last. Raises LogsGone, also after the end.

@@ -59,7 +59,7 @@ class CardAlerts:
         if announced is not None and announced.until == state.until and not is_ending(state):
             self.say(state, record, alerts.ends_kind(announced), alerts.ends(state, announced), direct=direct)
         kept = state.kept
-        if kept is not None and not is_ending(state) and self._now() - kept.at < NEWS_FOR:
+        if kept is not None and kept.by and not is_ending(state) and self._now() - kept.at < NEWS_FOR:
             self.say(state, record, alerts.kept_kind(kept), alerts.kept(state, kept), direct=direct)
         if not state.ended:
             self._say_contact(state, record, direct=direct)

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from bot.commands.bounds import out_of_bounds
 from bot.commands.context import Caller, CommandContext
-from bot.commands.errors import CommandError
+from bot.commands.errors import CommandError, Denied
 from bot.commands.lookup import check, check_runs
 from bot.commands.policy import Permission, may
 from bot.language.command import SLASH
@@ -17,6 +17,7 @@ from bot.views import request_message as view
 from bot.views.escape import code
 from recipes.replicas import nearest
 from workers.api import NoSuchDeployment
+from workers.deployment.asked import about
 from workers.deployment.condition import is_ending
 from workers.deployment.events import KeyId
 from workers.deployment.keys import new_key_id
@@ -91,7 +92,9 @@ def answer(id_: str, caller: Caller, context: CommandContext, *, grants: bool) -
     if request is None or request.deed is Deed.TAKE_KEY:
         raise CommandError(ANSWERED)
     state = context.deployments.by_id(request.deployment)
-    if state is None or not context.sight.sees(caller.viewer, state):
+    is_seen = state is not None and context.sight.sees(caller.viewer, state)
+    about(request.deployment, may=is_seen)
+    if state is None or not is_seen:
         raise CommandError(ANSWERED)
     check(PERMISSIONS[request.deed], state, caller, context)
     if not request.is_open(context.now()):
@@ -202,8 +205,9 @@ def take_key(id_: str, caller: Caller, context: CommandContext) -> tuple[DirectR
     request = context.direct_requests.get(id_)
     if request is None or request.deed is not Deed.TAKE_KEY:
         raise CommandError(ANSWERED)
+    about(request.deployment)
     if caller.user != request.to:
-        raise CommandError("This key is for another person: it was not shown.")
+        raise Denied("This key is for another person: it was not shown.")
     state = context.deployments.by_id(request.deployment)
     if state is None or is_ending(state):
         _void(request, ENDED, context)

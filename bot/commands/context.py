@@ -17,6 +17,7 @@ from bot.prompting.given_answers import GivenAnswers
 from bot.prompting.store import Threads
 from bot.slack.message import JSON
 from workers.api import Deployments
+from workers.deployment.audit_stream import AuditStream
 from workers.deployment.events import DeploymentId
 from workers.placement.ladder import Ladder
 from workers.policy.schema import Policy
@@ -87,4 +88,6 @@ class CommandContext(Struct, frozen=True, kw_only=True):
     direct_requests: DirectRequests
     policy: Callable[[], Policy]
     """Returns the policy that is in force. Raises RedisError."""
+    audit: AuditStream
+    """Where each request gets its entry."""
     now: Callable[[], datetime]

@@ -24,6 +24,10 @@ class CommandError(Exception):
         self.about = about
 
 
+class Denied(CommandError):
+    """The person may not do this, or not here."""
+
+
 class NoRecipe(CommandError):
     """The recipe does not exist. `nearest`: the recipe with the most similar name."""
 

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from bot.commands.bounds import out_of_bounds
 from bot.commands.context import Caller, CommandContext
-from bot.commands.errors import CommandError, EnvMissing, NoRecipe
+from bot.commands.errors import CommandError, Denied, EnvMissing, NoRecipe
 from bot.commands.lookup import check_present
 from bot.commands.plan_handler import cheapest, check_limits, nearest_recipe
 from bot.commands.recipe_catalog import name_from
@@ -84,7 +84,7 @@ def end_time(command: Launch, caller: Caller, context: CommandContext) -> dateti
 def check_may_launch(caller: Caller, context: CommandContext) -> None:
     """Raises CommandError for a guest of the workspace."""
     if context.sight.is_guest(caller.user):
-        raise CommandError(GUESTS_LAUNCH_NOTHING)
+        raise Denied(GUESTS_LAUNCH_NOTHING)
 
 
 def _complete(command: Launch, context: CommandContext) -> Recipe:

@@ -72,11 +72,12 @@ class Digests:
                 _LOG.warning("the costs of the last week were not posted in %s: %s", channel, failed)
 
     def _deliver(self, channel: str, week: Span) -> None:
-        key = f"mixtral:digest:{channel}:{week.until:%Y-%m-%d}"
+        monday = f"{week.until:%Y-%m-%d}"
+        key = f"mixtral:digest:{channel}:{monday}"
         stored = self._redis.get(key)
         if stored not in (None, BEGUN):
             return
-        mark: JSON = {"event_type": DIGEST, "event_payload": {"week": f"{week.until:%Y-%m-%d}"}}
+        mark: JSON = {"event_type": DIGEST, "event_payload": {"week": monday}}
         try:
             posted = self._posted(channel, mark, week) if stored == BEGUN else None
             if posted is None:

@@ -11,7 +11,7 @@ from bot.views.blocks import Block, actions, button, section
 from bot.views.escape import escape
 from bot.views.moving import no_rung
 from recipes.replicas import bounds
-from workers.decision.end_time import ends_at
+from workers.decision.end_time import ends_at, ends_by_budget
 from workers.decision.retry_policy import dry_until, paused_until
 from workers.deployment.attempt import Attempt
 from workers.deployment.condition import Abandoned, Looking, NoCapacity, condition_of, without_lease
@@ -84,9 +84,10 @@ def ends(deployment: Deployment, announced: EndAnnounced) -> Message:
     """The alert that the deployment will end, with buttons to keep it, scale it to zero until then, or end it now."""
     at = ends_at(deployment) or announced.until
     cost = f" It costs {per_hour_and_day(deployment.usd_per_hour)}." if deployment.usd_per_hour else ""
+    cause = "because a budget is used up" if ends_by_budget(deployment) else "the time that was set for it"
     sentence = (
-        f"{words.user(deployment.place.user)} *{escape(deployment.name)}* ends {moment(at)}, the time that was set for "
-        f"it. Its endpoint and its keys stop working then.{cost}"
+        f"{words.user(deployment.place.user)} *{escape(deployment.name)}* ends {moment(at)}, {cause}. Its endpoint and "
+        f"its keys stop working then.{cost}"
     )
     keep = f"{deployment.id} {int(announced.until.timestamp())}"
     buttons = actions(

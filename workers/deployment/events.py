@@ -112,10 +112,11 @@ class KeyRevoked(Event, frozen=True, kw_only=True):
 
 
 class EndScheduled(Event, frozen=True, kw_only=True):
-    """A person set another time at which the deployment ends."""
+    """A person, or a budget that is used up, set another time at which the deployment ends."""
 
     until: datetime
     by: str
+    """The person; empty if no person set it."""
 
 
 class EndAnnounced(Event, frozen=True, kw_only=True):

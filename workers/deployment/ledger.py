@@ -9,7 +9,15 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from workers.deployment.events import AnyEvent, DeploymentId, MachineCreated, MachineGone, Requested
+from workers.deployment.events import (
+    AnyEvent,
+    DeploymentId,
+    LaunchIntended,
+    MachineCreated,
+    MachineGone,
+    OfferRefused,
+    Requested,
+)
 from workers.deployment.token_counts import Replica, Tokens, TokensCounted, book_tokens
 
 LEDGER = "mixtral:ledger"
@@ -25,6 +33,23 @@ class DeploymentBooked(Struct, frozen=True, kw_only=True, tag=True):
     recipe: str
     user: str
     channel: str
+
+
+class MachineReserved(Struct, frozen=True, kw_only=True, tag=True):
+    """A machine will be requested. An hour of it is reserved until it is booked, refused or gone."""
+
+    deployment: DeploymentId
+    attempt: int
+    usd_per_hour: Decimal | None
+    """Of the most expensive offer that may be taken; None if a price is unknown."""
+    at: datetime
+
+
+class ReservationReleased(Struct, frozen=True, kw_only=True, tag=True):
+    """The cloud refused the machine; none exists."""
+
+    deployment: DeploymentId
+    attempt: int
 
 
 class MachineBooked(Struct, frozen=True, kw_only=True, tag=True):
@@ -56,7 +81,9 @@ class MachineClosed(Struct, frozen=True, kw_only=True, tag=True):
     """Whether the end is by our clock: the cloud did not tell it, or had not yet. A later entry may correct it."""
 
 
-LedgerEntry: TypeAlias = DeploymentBooked | MachineBooked | MachineClosed | TokensCounted
+LedgerEntry: TypeAlias = (
+    DeploymentBooked | MachineReserved | ReservationReleased | MachineBooked | MachineClosed | TokensCounted
+)
 
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder(LedgerEntry).decode
@@ -104,6 +131,8 @@ class Book(Struct, frozen=True, kw_only=True):
     """The newest count of each replica."""
     tokens: dict[tuple[DeploymentId, datetime], Tokens] = {}
     """By deployment and hour."""
+    reserved: dict[tuple[DeploymentId, int], MachineReserved] = {}
+    """By deployment and attempt: the machines that were requested, and of which nothing is known yet."""
 
     def total(self, since: datetime | None, until: datetime) -> Decimal:
         """USD of all machines between two times."""
@@ -134,6 +163,13 @@ def entry_of(deployment: DeploymentId, event: AnyEvent) -> LedgerEntry | None:
             return DeploymentBooked(
                 deployment=deployment, at=at, name=name, recipe=recipe.name, user=place.user, channel=place.channel
             )
+        case LaunchIntended(at=at, request=request):
+            prices = [offer.usd_per_hour for offer in request.offers]
+            known = [price for price in prices if price is not None]
+            most = max(known) if len(known) == len(prices) else None
+            return MachineReserved(deployment=deployment, attempt=request.attempt, usd_per_hour=most, at=at)
+        case OfferRefused(attempt=attempt):
+            return ReservationReleased(deployment=deployment, attempt=attempt)
         case MachineCreated(attempt=attempt, machine=machine, disk_gib=disk_gib):
             offer = machine.offer
             return MachineBooked(
@@ -162,16 +198,24 @@ def fold(entries: Iterable[LedgerEntry], onto: Book | None = None) -> Book:
     A deployment may be booked after its machines: a bot of an earlier version did not book it.
     """
     book = onto or Book()
-    owners, uses, counts, tokens = dict(book.owners), dict(book.uses), dict(book.counts), dict(book.tokens)
+    owners, uses, reserved = dict(book.owners), dict(book.uses), dict(book.reserved)
+    counts, tokens = dict(book.counts), dict(book.tokens)
     for entry in entries:
         match entry:
             case DeploymentBooked():
                 owners.setdefault(entry.deployment, entry)
+            case MachineReserved():
+                if (entry.deployment, entry.attempt) not in uses:
+                    reserved.setdefault((entry.deployment, entry.attempt), entry)
+            case ReservationReleased():
+                reserved.pop((entry.deployment, entry.attempt), None)
             case MachineBooked():
+                reserved.pop((entry.deployment, entry.attempt), None)
                 uses.setdefault(
                     (entry.deployment, entry.attempt), Use(booked=entry, owner=owners.get(entry.deployment))
                 )
             case MachineClosed():
+                reserved.pop((entry.deployment, entry.attempt), None)
                 use = uses.get((entry.deployment, entry.attempt))
                 if use is not None and (use.ended is None or (use.estimated and not entry.estimated)):
                     closed = replace(use, ended=entry.ended, estimated=entry.estimated)
@@ -183,7 +227,7 @@ def fold(entries: Iterable[LedgerEntry], onto: Book | None = None) -> Book:
     if len(owners) > len(book.owners):
         late = {key: use for key, use in uses.items() if use.owner is None and key[0] in owners}
         uses |= {key: replace(use, owner=owners[key[0]]) for key, use in late.items()}
-    return Book(owners=owners, uses=uses, counts=counts, tokens=tokens)
+    return Book(owners=owners, uses=uses, reserved=reserved, counts=counts, tokens=tokens)
 
 
 def _for(usd_per_hour: Decimal | None, seconds: Decimal) -> Decimal:

@@ -47,6 +47,8 @@ from tests.fakes.at_once import AtOnce
 from tests.fakes.office import Office
 from tests.person import words
 from tests.rights import CELLS, COLUMNS, cells, rows
+from workers.deployment.audit import Outcome, decode, encode
+from workers.deployment.audit_stream import AuditStream
 
 BOSS = "U0BOSS00001"
 NOWHERE = "nowhere-1"
@@ -487,7 +489,9 @@ OVER = ("ended", "is down", "There is no deployment", "no longer")
 def test_the_table_is_what_happens(redis, launched, cell):
     it, name = Workspace(redis, launched, cell.who), ABOUT.get(cell.who, "closed-1")
     before = {state.name: state.version for state in it.office.requests.all()}
+    recorded = len(audit_of(redis))
     said = DEEDS[cell.deed](it, name)
+    check_audit(audit_of(redis)[recorded:], it, cell)
     match cell.given:
         case "yes":
             assert DONE[cell.deed] in said
@@ -526,6 +530,56 @@ def test_the_table_is_what_happens(redis, launched, cell):
     if cell.given not in {"yes", "listed", "hidden"}:
         assert {s.name: s.version for s in it.office.requests.all()} in (before, {})
         assert "mxk_" not in said
+
+
+EFFECTS = {
+    "launch": "launch",
+    "form submitted": "launch",
+    "scale": "scale",
+    "scale modal": "scale",
+    "grant button": "scale",
+    "scale to 0": "scale",
+    "down modal": "end",
+    "command button": "end",
+    "keep trying": "keep trying",
+    "keep button": "set the end",
+    "key new": "issue a key",
+    "key button": "issue a key",
+    "key revoke": "revoke a key",
+}
+"""What an event says of a deed that is done; of the others, the audit has the request alone."""
+EVENTS = {"status by mention", "mention", "thread reply", "stop an answer", "direct message", "home"}
+ROUTED_LATER = {"mention", "thread reply", "direct message"}
+DENIALS = {"unknown", "others", "no guest", "not in", "theirs", "stranger"}
+IMPOSSIBLE = {"ask NAME", "ask form", "stop button", "regenerate button", "model button", "feedback button"}
+"""Where what is hidden does not differ from what does not exist: it is refused before anything is looked for."""
+
+
+def audit_of(redis):
+    return [decode(entry) for _, entry in AuditStream(redis).read()]
+
+
+def check_audit(entries, it, cell):
+    """Each deed is in the audit exactly once, with who, where, what, and the right outcome."""
+    if cell.given == "silent" and (cell.who != "nobody" or cell.deed in EVENTS):
+        assert entries == []  # no deed: a message to others, or of no person
+        return
+    assert len(entries) == 1, (cell, entries)
+    (entry,) = entries
+    if cell.deed == "logs" and cell.given == "yes":
+        assert entry.outcome is Outcome.REFUSED  # no machine has a log yet
+    elif cell.given in {"yes", "listed", "hidden", "shown", "end"}:
+        assert entry.outcome is Outcome.DONE
+        assert entry.what == EFFECTS.get(cell.deed, entry.what)
+        assert (cell.deed in EFFECTS) is bool(entry.how)
+    elif cell.given in DENIALS and cell.deed not in ROUTED_LATER | IMPOSSIBLE:
+        assert entry.outcome is Outcome.DENIED
+    elif cell.given in {"who", "own"}:
+        assert entry.outcome is Outcome.REFUSED
+    assert entry.who == it.user
+    assert entry.where in (it.channel, "", "D0HOME00001")
+    written = encode(entry).decode()
+    assert not any(secret in written for secret in ("mxk_", "Hi", "You are a cook.", "without salt"))
 
 
 def _emptied(redis):

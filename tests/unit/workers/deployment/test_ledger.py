@@ -130,7 +130,7 @@ def test_a_disk_is_estimated_by_its_size_and_the_time_of_its_machine():
 
 def test_a_machine_that_is_booked_before_its_deployment_is_booked_for_the_same_person():
     told = Story("fast").planned(offer("r-1")).asked().created()  # a bot of an earlier version books no deployment
-    owner, machine = [entry for event in told.events if (entry := entry_of(told.id, event)) is not None]
+    owner, _, machine = [entry for event in told.events if (entry := entry_of(told.id, event)) is not None]
     assert fold([machine, owner]).uses == fold([owner], onto=fold([machine])).uses == fold([owner, machine]).uses
 
 
