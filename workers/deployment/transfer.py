@@ -55,7 +55,7 @@ def exported(redis: Redis, *, with_keys: bool) -> tuple[Header, list[Part]]:
 
 def _is_exported(key: bytes, *, with_keys: bool) -> bool:
     name = key.decode(errors="surrogateescape")
-    if name == KEYS or name.startswith(f"{KEYS}:"):
+    if name.startswith(KEYS):
         return with_keys
     return not name.startswith(LEFT_OUT)
 
