@@ -28,6 +28,7 @@ from bot.screens.ask_modal import AskForm
 from bot.screens.card_buttons import CardButtons
 from bot.screens.command_buttons import CommandButtons
 from bot.screens.config_form import ConfigForm
+from bot.screens.confirmations import Confirmations
 from bot.screens.details import DetailsModal
 from bot.screens.home_tab import HomeTab
 from bot.screens.launch_modal import LaunchForm
@@ -82,6 +83,7 @@ class Listeners:
         CardButtons(self._presses).register(app)
         AskLauncher(self._presses).register(app)
         CommandButtons(self._presses).register(app)
+        Confirmations(self._presses).register(app)
         LaunchForm(self._presses).register(app)
         DetailsModal(self._presses).register(app)
         AnswerButtons(self._presses).register(app)

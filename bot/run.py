@@ -205,6 +205,7 @@ def context_of(settings: BotSettings, redis: Redis, answers: Answers, channels: 
         policy=StoredPolicy(redis).current,
         audit=AuditStream(redis),
         now=now,
+        confirm_above=settings.confirm_above,
     )
 
 
@@ -229,7 +230,7 @@ def _serve(
     listeners.register(app)
     try:
         if settings.app_token is None:
-            return serve_requests(app, settings.signing_secret or "", settings.port)
+            return serve_requests(app, settings.signing_secret or "", settings.port, settings.http_host)
         return serve_sockets(app, settings.app_token, lockout)
     except SlackRefused as refused:
         if refused.code in CAUSES:

@@ -15,6 +15,7 @@ from rich.text import Text
 from bot.commands.bounds import out_of_bounds
 from bot.views.amounts import count, duration
 from workers.api import Deployments
+from workers.decision.ceiling import raised
 from workers.deployment.asked import asked
 from workers.deployment.audit import AuditEntry, Outcome, Source
 from workers.deployment.audit_stream import AuditStream
@@ -99,7 +100,7 @@ def scale(name: str, replicas: int) -> Work:
         if why := out_of_bounds(state.recipe, replicas):
             out.write(f"{why}\n")
             return 1
-        after = deployments.scale(state.id, replicas, by=OPERATOR)
+        after = deployments.scale(state.id, replicas, by=OPERATOR, ceiling=raised(state, replicas, state.rungs))
         if is_ending(after):
             out.write(f"{name} is {condition_of(after).status}: it can no longer be scaled.\n")
             return 1

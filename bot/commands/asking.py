@@ -6,6 +6,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from bot.commands.bounds import out_of_bounds
+from bot.commands.consent import ceiling_after, check_scale_confirmed
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, Denied
 from bot.commands.lookup import check, check_runs
@@ -104,6 +105,8 @@ def answer(id_: str, caller: Caller, context: CommandContext, *, grants: bool) -
         raise CommandError(f"*{state.name}* is ending or has ended: nothing was changed.")
     if grants:
         _check_possible(request.deed, request.replicas, state)
+        if request.deed is Deed.SCALE:
+            check_scale_confirmed(state, request.replicas or 0, caller, context, grant=request.id)
     offers_key = grants and request.deed is Deed.MAKE_KEY
     offer = _key_offer(f"{request.id}-key", state, request.asker, caller, context) if offers_key else None
     decided = _decide(request, caller, context, grants=grants, offer=offer)
@@ -152,7 +155,9 @@ def _carry_out(request: DirectRequest, context: CommandContext) -> bool:
     deployments, id_, by, once = context.deployments, request.deployment, request.decided_by, request.id
     match request.deed:
         case Deed.SCALE:
-            return not is_ending(deployments.scale(id_, request.replicas or 0, by=by, once=once))
+            replicas, state = request.replicas or 0, deployments.by_id(id_)
+            ceiling = ceiling_after(state, replicas, context) if state is not None else None
+            return not is_ending(deployments.scale(id_, replicas, by=by, once=once, ceiling=ceiling))
         case Deed.END:
             return is_ending(deployments.stop(id_, by=by, once=once))
         case Deed.KEEP_TRYING:

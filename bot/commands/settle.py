@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from redis.exceptions import RedisError
 
 from bot.commands.context import Caller
-from bot.commands.errors import CommandError, Denied
+from bot.commands.errors import CommandError, Denied, Unconfirmed
 from bot.language.command import SLASH
 from bot.prompting.errors import PromptingError
 from bot.slack.message import Message
+from bot.views import confirm
 from bot.views.escape import code, escape
 from bot.views.refusal import refusal
 from recipes.schema import RecipeError
@@ -79,6 +80,8 @@ def _attempt(work: Callable[[], Message]) -> tuple[str, Message]:
     except CommandError as error:
         result = "denied" if isinstance(error, Denied) else "refused"
         return result, refusal(error.sentence, hint=error.hint, ask=error.ask)
+    except Unconfirmed as asked:
+        return "refused (to be confirmed)", confirm.message(asked.confirmation, asked.sentence)
     except NoSuchDeployment as gone:
         # The text of NoSuchDeployment lists every deployment, also those that the caller may not see.
         return "refused (gone)", refusal(f"There is no deployment {code(gone.name)}.")

@@ -12,6 +12,7 @@ KEYS = {
     "mixtral:past": ("sorted set", "`<name> <id>` of the deployments that ended in the last 30 days, by the time of the end in Unix seconds."),
     "mixtral:keys": ("hash", "Key of the launcher, by the deployment's id. Secret."),
     "mixtral:keys:<deployment>": ("hash", "Further keys of a deployment: `replica`, `bot`, and one field for each further key id. Secret."),
+    "mixtral:key_uses:<deployment>": ("hash", "When each key of a deployment was last used, in Unix seconds, by the key's id. Expires 30 days after the last use."),
     "mixtral:policy": ("string", "The policy that is in force (JSON), which the bot read from the file of `MIXTRAL_POLICY`."),
     "mixtral:once:<once>": ("string", "Id of the deployment that a Slack trigger, a form or a button launched. Expires after 1 hour."),
     "mixtral:load": ("hash", "Newest load of each deployment (JSON), by its id."),

@@ -10,7 +10,9 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from workers.clouds.driver import Driver
+from workers.control.budget_stops import BudgetStops
 from workers.control.consoles import Consoles
+from workers.control.end_times import EndTimes
 from workers.control.leasing import Leasing
 from workers.control.nudging import Nudger
 from workers.control.observing import Observer
@@ -18,6 +20,7 @@ from workers.control.probing import Prober
 from workers.control.reaping import Reaper
 from workers.control.recording import Recorder
 from workers.control.scaling import Autoscaler
+from workers.control.token_counting import TokenCounting
 from workers.deployment.attempt import MAY_COST
 from workers.deployment.audit_stream import AuditStream
 from workers.deployment.ledger_reader import Ledger
@@ -76,7 +79,7 @@ class Sweeper:
         self._local = "local" in drivers and bool(host)
         self._leasing = Leasing(self._recorder, drivers, machine_lease)
         reaper = Reaper(self._recorder, nudge, self._leasing.keep)
-        self._observer = Observer(self._recorder, drivers, installation, reaper)
+        self._observer = Observer(self._recorder, drivers, installation, reaper, EndTimes(self._ledger))
         self._prober = Prober(
             self._recorder,
             log,
@@ -88,6 +91,8 @@ class Sweeper:
         )
         self._consoles = Consoles(self._recorder, log, drivers)
         self._scaling = Autoscaler(redis, log)
+        self._tokens = TokenCounting(self._ledger, log)
+        self._budget_stops = BudgetStops(redis, log)
         self._nudger = Nudger(nudge, clock)
 
     def run(self, stop: threading.Event) -> None:
@@ -154,6 +159,8 @@ class Sweeper:
         self._observe()
         readable = [state for state in self._recorder.states.values() if not state.newer]
         self._scaling.look(readable, self._recorder.now())
+        self._tokens.look(readable, self._recorder.now())
+        self._budget_stops.look(readable, self._recorder.now())
         self._recorder.refresh()
         self._nudger.look(self._recorder.states)
 

@@ -23,6 +23,7 @@ from workers.deployment.events import (
     EventId,
     KeyIssued,
     KeyRevoked,
+    LaunchIntended,
     LoggedEvent,
     NewerEvent,
     Requested,
@@ -75,6 +76,15 @@ local rest = 3 * count + 5
 """
 
 _PLAIN = _APPEND + "return 1"
+
+# Only if the last argument is the id of the newest entry of the ledger, so that what was decided by it still holds.
+_INTEND = (
+    """
+local newest = redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)
+if (newest[1] and newest[1][1] or '') ~= ARGV[#ARGV] then return 0 end
+"""
+    + _PLAIN
+)
 
 # The end of a deployment frees its name and deletes its keys in one atomic script.
 _CLOSE = (
@@ -184,6 +194,7 @@ class Log:
         # redis-py's types are unions over all settings; this client returns bytes.
         self._redis: Any = redis
         self._plain: Any = redis.register_script(_PLAIN)
+        self._intend: Any = redis.register_script(_INTEND)
         self._issue: Any = redis.register_script(_ISSUE)
         self._revoke: Any = redis.register_script(_REVOKE)
         self._close: Any = redis.register_script(_CLOSE)
@@ -204,6 +215,15 @@ class Log:
         """Append all events if the log's version is `seen`; return whether they are in it, even after a lost reply."""
         keys, arguments = _appended(deployment, seen, events)
         return self._once(deployment, seen, events, lambda: self._plain(keys, arguments) == 1)
+
+    def intend(self, deployment: DeploymentId, seen: Version, intended: LaunchIntended, ledger: str) -> bool:
+        """Append as `append` does, and only if `ledger` is the id of the newest entry of the ledger.
+
+        A purchase is decided by the ledger: two that were decided by the same entries could overdraw a budget.
+        """
+        keys, arguments = _appended(deployment, seen, [intended])
+        arguments.append(ledger)
+        return self._once(deployment, seen, [intended], lambda: self._intend(keys, arguments) == 1)
 
     def record(self, deployment: DeploymentId, seen: Version, events: Sequence[AnyEvent]) -> None:
         """Append facts, whatever the log's version is. No effect if the log is gone."""

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,8 @@ from slack_bolt.authorization import AuthorizeResult
 from bot.admission import NOBODY, REFUSED, Admission
 from bot.commands.sight import Askable, Sight
 from bot.commands.strangers import Home
+from bot.language import confirmation
+from bot.language.confirmation import Confirmation
 from bot.language.direct_request import Deed, DirectRequest, WantedDeed, value_of
 from bot.language.question import Question
 from bot.listeners import Listeners
@@ -270,8 +273,8 @@ class Workspace:
         }
         return self.sends(self._interaction("view_submission") | {"view": view})
 
-    def confirms(self, value):
-        view = {"type": "modal", "callback_id": "end_deployment", "private_metadata": value, "state": {"values": {}}}
+    def confirms(self, value, callback="end_deployment"):
+        view = {"type": "modal", "callback_id": callback, "private_metadata": value, "state": {"values": {}}}
         return self.sends(self._interaction("view_submission") | {"view": view})
 
     def _event(self, **event):
@@ -345,6 +348,14 @@ def requested(deed, it, id_, to=ROBIN):
     return it.context.direct_requests.add(request)
 
 
+def confirmed(it, name):
+    """The value of the button that confirms a scale."""
+    id_ = it.ids.get(name, "d-none")
+    return confirmation.value_of(
+        Confirmation(usd=Decimal(100), command=f"/mixtral scale {name} 2", deployment=id_, channel=it.channel)
+    )
+
+
 def wanted(deed, id_, replicas=None):
     return value_of(WantedDeed(deed=deed, deployment=id_, replicas=replicas))
 
@@ -400,6 +411,9 @@ DEEDS: dict[str, Callable[..., str]] = {
     "scale modal": partial(by_id, lambda it, id_: it.submits(id_, "2")),
     "down": lambda it, name: it.types(f"down {name}"),
     "command button": lambda it, name: it.presses("do_command", f"{it.ids.get(name, 'd-none')} /mixtral down {name}"),
+    "confirm button": lambda it, name: it.presses("confirm_command", confirmed(it, name)),
+    "confirm modal": lambda it, name: it.confirms(confirmed(it, name), "confirm_command_modal"),
+    "drop button": lambda it, name: it.presses("drop_command", "-"),
     "launch form": lambda it, name: it.presses("launch_form", "/mixtral launch scripted as new-1"),
     "form submitted": lambda it, name: it.sends_form(OPS if it.who == "forged" else it.channel),
     "down button": partial(by_id, lambda it, id_: it.presses("card_down", id_)),
@@ -449,6 +463,9 @@ DONE = {
     "scale modal": "",
     "down": "End *closed-1*?",
     "command button": "Ending",
+    "confirm button": "from 1 replica to 2",
+    "confirm modal": "",
+    "drop button": "nothing was started or changed",
     "launch form": "Recipe",
     "form submitted": "",
     "down button": "End *closed-1*?",
@@ -498,7 +515,7 @@ def test_the_table_is_what_happens(redis, launched, cell):
             assert "refused" not in said
             if cell.deed == "form submitted":
                 assert it.office.requests.get("new-1").place.channel == it.channel
-            if cell.deed in {"scale modal", "grant button"}:
+            if cell.deed in {"scale modal", "grant button", "confirm button", "confirm modal"}:
                 assert it.office.requests.get(name).wanted == 2
             ended = it.office.requests.get(name).stopped_by is not None
             assert ended is (cell.deed in {"down modal", "command button"})
@@ -537,6 +554,8 @@ EFFECTS = {
     "form submitted": "launch",
     "scale": "scale",
     "scale modal": "scale",
+    "confirm button": "scale",
+    "confirm modal": "scale",
     "grant button": "scale",
     "scale to 0": "scale",
     "down modal": "end",
