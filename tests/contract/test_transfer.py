@@ -164,6 +164,8 @@ def test_a_redis_that_a_worker_has_founded_for_another_installation_is_refused(r
 def test_keys_are_in_the_file_only_if_they_are_asked_for_and_what_runs_needs_them(redis, other, moved):
     Logs(redis).start("fast")
     redis.set(INSTALLATION, "i-1")
+    assert "mxk_" in str(transfer.exported(redis, with_keys=True))
+    assert "mxk_" not in str(transfer.exported(redis, with_keys=False))
     with pytest.raises(transfer.CannotTransfer, match="--with-keys"):
         moved(with_keys=False)
     assert other.dbsize() == 0
