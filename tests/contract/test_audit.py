@@ -223,7 +223,7 @@ def test_a_gap_is_reported_and_the_exit_status_says_so(redis, audit, ran):
     status, said, told = ran(as_json=True)
     assert status == 1
     assert len(said.splitlines()) == 3
-    assert "entries 2-3 are missing" in told
+    assert "these entries are missing: 2-3." in told
 
 
 def test_an_entry_of_a_newer_version_is_exported_as_it_is(redis, ran):

@@ -593,6 +593,7 @@ def check_audit(entries, it, cell):
         assert (cell.deed in EFFECTS) is bool(entry.how)
     elif cell.given in DENIALS and cell.deed not in ROUTED_LATER | IMPOSSIBLE:
         assert entry.outcome is Outcome.DENIED
+        assert entry.why
     elif cell.given in {"who", "own"}:
         assert entry.outcome is Outcome.REFUSED
     assert entry.who == it.user
