@@ -18,6 +18,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from bot.admission import Admission
+from bot.cards.budget_warnings import BudgetWarnings
 from bot.cards.follower import Follower
 from bot.commands.channels import SlackChannels
 from bot.commands.context import Answers, CommandContext
@@ -149,6 +150,8 @@ def run(settings: BotSettings, stop: threading.Event, lockout: Lockout) -> None:
         )
         closing.callback(serving)
         _follow(settings, slack, redis, answers, stop)
+        warnings = BudgetWarnings(deployments, calls, redis, policy=StoredPolicy(redis).current, admins=settings.admins)
+        threading.Thread(target=warnings.run, args=(stop,), name="budget warnings", daemon=True).start()
         messages = DirectMessages(context, calls, redis)
         threading.Thread(target=messages.run, args=(stop,), name="direct messages", daemon=True).start()
         threading.Thread(target=listeners.home.keep_fresh, args=(stop,), name="open homes", daemon=True).start()

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from redis.exceptions import RedisError
 
 from bot.commands.context import Caller
-from bot.commands.errors import CommandError, Denied, Unconfirmed
+from bot.commands.errors import CommandError, Denied, Unapproved, Unconfirmed
 from bot.language.command import SLASH
 from bot.prompting.errors import PromptingError
 from bot.slack.message import Message
@@ -84,6 +84,8 @@ def _attempt(work: Callable[[], Message]) -> tuple[str, Message]:
         return "denied" if is_denied else "refused", refusal(error.sentence, hint=error.hint, ask=error.ask)
     except Unconfirmed as asked:
         return "refused (to be confirmed)", confirm.message(asked.confirmation, asked.sentence)
+    except Unapproved as waiting:
+        return "refused (to be approved)", waiting.message
     except NoSuchDeployment as gone:
         # The text of NoSuchDeployment lists every deployment, also those that the caller may not see.
         return "refused (gone)", refusal(f"There is no deployment {code(gone.name)}.")
