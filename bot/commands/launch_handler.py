@@ -5,6 +5,7 @@ from datetime import datetime, time, tzinfo
 from msgspec.structs import replace
 
 from bot.commands.bounds import out_of_bounds
+from bot.commands.budget_check import check_launch
 from bot.commands.consent import check_confirmed, total_of
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, Denied, EnvMissing, NoRecipe
@@ -25,6 +26,7 @@ from bot.views.price_now import launch_prices
 from bot.views.readers import read_by
 from recipes.replicas import nearest
 from recipes.schema import Recipe
+from workers.decision.budget import Owner
 from workers.decision.ceiling import ceiling_of
 from workers.deployment.condition import condition_of, is_ending
 from workers.deployment.events import Place
@@ -44,6 +46,8 @@ def ready_to_launch(command: Launch, caller: Caller, context: CommandContext) ->
         hint = command_text(replace(command, replicas=nearest(recipe, command.replicas)))
         raise CommandError(why, hint=hint, about="replicas")
     check_limits(command, recipe, context)
+    owner = Owner(name=command.name or name_from(recipe.name), user=caller.user, channel=caller.channel)
+    check_launch(owner, lambda: context.ladder(recipe, command.limits)[0], context)
     end_time(command, caller, context)
     check_present(caller, context, "Nothing was started", "launch again")
     return recipe

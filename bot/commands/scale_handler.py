@@ -1,5 +1,6 @@
 """Change the number of replicas, for the command and the modal."""
 
+from bot.commands import budget_check
 from bot.commands.bounds import out_of_bounds
 from bot.commands.consent import check_scale_confirmed
 from bot.commands.context import Caller, CommandContext
@@ -22,6 +23,7 @@ def scale_to(state: Deployment, replicas: int, caller: Caller, context: CommandC
     if state.wanted == replicas and not _given_up(state):
         return scale_view.unchanged(state)
     text = f"{SLASH} scale {state.name} {replicas}"
+    budget_check.check_scale(state, replicas, context)
     check_scale_confirmed(state, replicas, caller, context, command=text)
     check_scale_approved(state, replicas, caller, context, text)
     ceiling = scale_ceiling(state, replicas, context)

@@ -635,12 +635,29 @@ def check_audit(entries, it, cell):
         assert (cell.deed in EFFECTS) is bool(entry.how)
     elif cell.given in DENIALS and cell.deed not in ROUTED_LATER | IMPOSSIBLE:
         assert entry.outcome is Outcome.DENIED
+        assert entry.why
     elif cell.given in {"who", "own"}:
         assert entry.outcome is Outcome.REFUSED
     assert entry.who == it.user
     assert entry.where in (it.channel, "", "D0HOME00001")
     written = encode(entry).decode()
     assert not any(secret in written for secret in ("mxk_", "Hi", "You are a cook.", "without salt"))
+
+
+@pytest.mark.parametrize(
+    ("deed", "who"),
+    [
+        *(("launch", "member"), ("scale", "launcher"), ("scale", "member"), ("endpoint", "launcher")),
+        *(("down modal", "launcher"), ("key new", "launcher"), ("mention", "member"), ("mention", "external")),
+        *(("keep button", "launcher"), ("grant button", "launcher"), ("home", "member"), ("config", "external")),
+    ],
+)
+def test_what_slack_delivers_again_is_in_the_audit_once(redis, launched, deed, who):
+    it, name = Workspace(redis, launched, who), ABOUT.get(who, "closed-1")
+    recorded = len(audit_of(redis))
+    DEEDS[deed](it, name)
+    DEEDS[deed](it, name)
+    assert len(audit_of(redis)) == recorded + 1
 
 
 def _emptied(redis):
