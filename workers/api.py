@@ -15,6 +15,8 @@ from workers.deployment.condition import is_ending
 from workers.deployment.confidential import Confidential
 from workers.deployment.events import (
     AnyEvent,
+    Clock,
+    ClockHeld,
     DeploymentId,
     EndScheduled,
     EventId,
@@ -126,10 +128,13 @@ class Deployments:
         limits: Limits,
         once: str,
         until: datetime | None = None,
+        stop_after_idle: timedelta | None = None,
+        hours: str = "",
     ) -> DeploymentId:
         """Request a deployment; return its id. A repetition with the same `once` (Slack's trigger id) has no effect.
 
-        `until`: when it is to end; None: when a person ends it.
+        `until`: when it is to end; None: when a person ends it. `stop_after_idle`: time without a request after which
+        it ends. `hours`: as `recipes.hours` writes them; outside of them it pauses at 0 replicas.
 
         Raises NameTaken, with the deployment that has the name.
         """
@@ -141,6 +146,8 @@ class Deployments:
             place=place,
             limits=limits,
             until=until,
+            stop_after_idle=stop_after_idle,
+            hours=hours,
         )
         id_ = self._log.open(new_id(), requested, new_key(), once)
         self._nudge(id_)
@@ -166,6 +173,13 @@ class Deployments:
     def keep_until(self, deployment: DeploymentId, until: datetime, *, by: str) -> Deployment:
         """Set another time at which the deployment ends, and return the new state. Raises NoSuchDeployment."""
         return self._decide(deployment, EndScheduled(**stamp(datetime.now(UTC)), until=until, by=by))
+
+    def hold(self, deployment: DeploymentId, clock: Clock, until: datetime, *, by: str) -> Deployment:
+        """Keep a clock from ending or pausing a deployment before `until`; return the new state.
+
+        Raises NoSuchDeployment.
+        """
+        return self._decide(deployment, ClockHeld(**stamp(datetime.now(UTC)), clock=clock, until=until, by=by))
 
     def issue_key(self, deployment: DeploymentId, *, user: str, by: str, id_: KeyId | None = None) -> tuple[KeyId, str]:
         """Make another key to the endpoint for `user`; return its id and the key. Raises NoSuchDeployment, KeyMade.

@@ -15,7 +15,7 @@ from bot.language.end_times import end_of
 from bot.language.suggestions import command_text
 from bot.language.values import InvalidValue
 from bot.slack.message import Message
-from bot.views.amounts import moment
+from bot.views.amounts import duration, moment
 from bot.views.escape import escape
 from bot.views.readers import read_by
 from recipes.replicas import nearest
@@ -59,6 +59,7 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
             limits=command.limits,
             once=caller.once,
             until=until,
+            stop_after_idle=command.stop_after_idle,
         )
     except NameTaken as taken:
         raise _taken(taken, command, caller, context) from taken
@@ -69,6 +70,8 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
             text=f"*{name}* was already launched by this button, and it is {status}. Launch it again from its card."
         )
     ends = f"It ends {moment(until)}." if until else ""
+    if command.stop_after_idle:
+        ends = f"{ends} It ends after {duration(command.stop_after_idle)} without a request.".lstrip()
     first = f"Launching *{name}* … Its card follows here, and shows every step."
     return Message(text=" ".join(filter(None, (first, price, ends, read_by(readers)))))
 

@@ -15,9 +15,9 @@ _TIME = re.compile(r"([0-9]{1,2}):([0-9]{2})")
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}")
 
 
-def lasts(text: str) -> timedelta:
-    """The duration of `--for`. Raises InvalidValue."""
-    rule = "--for takes days, hours and minutes, as in --for 8h, --for 90m or --for 1d12h"
+def lasts(text: str, flag: str = "--for") -> timedelta:
+    """The duration of `--for`, or of another flag. Raises InvalidValue."""
+    rule = f"{flag} takes days, hours and minutes, as in {flag} 8h, {flag} 90m or {flag} 1d12h"
     found = _SPAN.fullmatch(text.lower())
     if found is None or not text:
         raise InvalidValue(f"{rule}; {quoted(text)} is not one.")

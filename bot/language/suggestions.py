@@ -66,6 +66,8 @@ def _end(launch: Launch) -> Iterable[str]:
         yield from ("--for", span(launch.lasts))
     if launch.until is not None:
         yield from ("--until", written(launch.until))
+    if launch.stop_after_idle is not None:
+        yield from ("--stop-after-idle", span(launch.stop_after_idle))
 
 
 def _limits(limits: Limits) -> Iterable[str]:

@@ -30,6 +30,7 @@ from workers.deployment.events import (
     EngineProgressed,
     EventId,
     Failure,
+    IdleNoticed,
     KeyNotEnforced,
     LadderPlanned,
     MachineCreated,
@@ -38,6 +39,7 @@ from workers.deployment.events import (
     ReplicaReady,
     WeightsChecked,
 )
+from workers.deployment.idle_times import IDLE
 from workers.deployment.ledger import LEDGER
 from workers.deployment.loads import Load, Loads, ReplicaLoad
 from workers.deployment.log import Log
@@ -102,11 +104,26 @@ class Loop:
             clock=lambda: self.now,
         )
 
-    def launch(self, name="m", replicas=1, until=None, **recipe):
+    def launch(self, name="m", replicas=1, until=None, stop_after_idle=None, hours="", **recipe):
         made = replace(SCRIPTED, **recipe)
         return self.requests.launch(
-            made, name=name, replicas=replicas, place=PLACE, limits=Limits(), once=name, until=until
+            made,
+            name=name,
+            replicas=replicas,
+            place=PLACE,
+            limits=Limits(),
+            once=name,
+            until=until,
+            stop_after_idle=stop_after_idle,
+            hours=hours,
         )
+
+    def passes(self, length, id_, every=timedelta(seconds=20), **load):
+        """Time passes, while the gateway looks at every round, and reports this load."""
+        end = self.now + length
+        while self.now < end:
+            Loads(self.redis).write({id_: Load(**{"at": self.now, "qps": 0.0, **load})})
+            self.settle(1, every.total_seconds())
 
     def settle(self, rounds=6, seconds=10):
         """Sweeps and the nudged advances, as the processes would do them."""
@@ -184,6 +201,50 @@ def test_a_deployment_that_is_kept_does_not_end_at_the_first_time(loop):
     loop.settle()
     assert condition_of(loop.state(id_)).status is DeploymentStatus.ENDED
     assert running(loop) == []
+
+
+def test_a_deployment_without_requests_is_announced_and_ends_also_when_its_workers_are_killed_in_between(loop):
+    id_ = loop.launch(stop_after_idle=timedelta(hours=1))
+    loop.settle()
+    asked = loop.now
+    loop.passes(timedelta(minutes=40), id_, last_request_at=asked)
+    loop.restart()
+    loop.passes(timedelta(minutes=10), id_, last_request_at=asked)
+    announced = loop.state(id_).idle_end
+    assert asked + timedelta(hours=1) <= announced.until <= asked + timedelta(hours=1, minutes=1)
+    loop.restart()
+    loop.passes(timedelta(minutes=9), id_, last_request_at=asked)
+    assert len(running(loop)) == 1
+    loop.passes(timedelta(minutes=2), id_, last_request_at=asked)
+    assert condition_of(loop.state(id_)).status is DeploymentStatus.ENDED
+    assert running(loop) == []
+    assert loop.redis.hlen(IDLE) == 0
+
+
+def test_a_request_in_the_notice_keeps_a_deployment_and_a_silent_gateway_ends_none(loop):
+    id_ = loop.launch(stop_after_idle=timedelta(hours=1))
+    loop.settle()
+    loop.passes(timedelta(minutes=50), id_, last_request_at=loop.now)
+    assert loop.state(id_).idle_end
+    loop.passes(timedelta(minutes=1), id_, last_request_at=loop.now)
+    state = loop.state(id_)
+    assert (state.idle_end, state.idle_held.why) == (None, "a request arrived")
+    for _ in range(10):
+        loop.now += timedelta(hours=1)
+        loop.settle(1)
+    assert condition_of(loop.state(id_)).status is DeploymentStatus.READY
+
+
+def test_a_deployment_without_clocks_that_nobody_asks_is_noticed_once_a_day_until_it_is_scaled_to_zero(loop):
+    id_ = loop.launch()
+    loop.settle()
+    for day in (1, 2):
+        loop.passes(timedelta(hours=24), id_, every=timedelta(hours=1), last_request_at=NOON)
+        loop.restart()
+        assert [type(e) for e in loop.log.read(id_)].count(IdleNoticed) == day
+    loop.requests.scale(id_, 0, by="U")
+    loop.passes(timedelta(hours=30), id_, every=timedelta(hours=1), last_request_at=NOON)
+    assert [type(e) for e in loop.log.read(id_)].count(IdleNoticed) == 2
 
 
 def test_what_a_worker_of_an_earlier_version_buys_beside_this_sweeper_is_booked(loop):

@@ -12,6 +12,7 @@ KEYS = {
     "mixtral:policy": ("string", "The policy that is in force (JSON), which the bot read from the file of `MIXTRAL_POLICY`."),
     "mixtral:once:<once>": ("string", "Id of the deployment that a Slack trigger, a form or a button launched. Expires after 1 hour."),
     "mixtral:load": ("hash", "Newest load of each deployment (JSON), by its id."),
+    "mixtral:idle": ("hash", "Since when each deployment has no request (JSON), by its id. If it is lost, idle times start again."),
     "mixtral:prices": ("string", "Prices that a worker or `mixtral-bot prices` read from the clouds (JSON with a CSV table), and what could not be read."),
     "mixtral:lease:<name>": ("string", "Lease that one process holds: `d:<id>`, `sweeper`, `prices`, `follower` or `question:<key>`. Expires unless renewed."),
     "mixtral:gateway": ("string", "Identity of the gateway that controls HAProxy. Expires 10 seconds after it was last renewed."),

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 
 from workers.clouds.driver import Driver
 from workers.control.consoles import Consoles
+from workers.control.idling import IdleWatch
 from workers.control.leasing import Leasing
 from workers.control.nudging import Nudger
 from workers.control.observing import Observer
@@ -81,6 +82,7 @@ class Sweeper:
         )
         self._consoles = Consoles(self._recorder, log, drivers)
         self._scaling = Autoscaler(redis, log)
+        self._idling = IdleWatch(redis, log)
         self._nudger = Nudger(nudge, clock)
 
     def run(self, stop: threading.Event) -> None:
@@ -88,6 +90,7 @@ class Sweeper:
         while not stop.is_set():
             try:
                 with self._lease.held() as free:
+                    self._idling.forget()
                     while free and not stop.is_set() and self._lease.renew():
                         self.sweep()
                         self.complete_ledger()
@@ -132,6 +135,7 @@ class Sweeper:
         self._observe()
         readable = [state for state in self._recorder.states.values() if not state.newer]
         self._scaling.look(readable, self._recorder.now())
+        self._idling.look(readable, self._recorder.now())
         self._recorder.refresh()
         self._nudger.look(self._recorder.states)
 
