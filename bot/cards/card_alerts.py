@@ -88,6 +88,13 @@ class CardAlerts:
         held = state.idle_held
         if held is not None and now - held.at < NEWS_FOR:
             self.say(state, record, clock_alerts.held_kind(held), clock_alerts.idle_held(state, held), direct=direct)
+        notice = state.pause_announced
+        if notice is not None:
+            kind = clock_alerts.announced_kind(notice)
+            self.say(state, record, kind, clock_alerts.pauses(state, notice), direct=direct)
+        held = state.hours_held
+        if held is not None and now - held.at < NEWS_FOR:
+            self.say(state, record, clock_alerts.held_kind(held), clock_alerts.hours_held(state, held), direct=direct)
         unused = state.idle_noticed
         if unused is not None and now - unused.at < NEWS_FOR and state.wanted:
             self.say(state, record, clock_alerts.unused_kind(unused), clock_alerts.unused(state, unused), direct=direct)

@@ -263,7 +263,7 @@ def hold(state: Deployment, clock: Clock, announced: datetime, caller: Caller, c
         return reply
     notice = state.idle_end if clock is Clock.IDLE else state.pause_announced
     if notice is None or int(notice.until.timestamp()) != int(announced.timestamp()):
-        return Message(text=f"*{state.name}* was already kept: this announcement no longer holds.")
+        return Message(text=f"This announcement of *{state.name}* no longer holds, so nothing was changed.")
     until = max(notice.until, context.now()) + KEPT_FOR
     after = context.deployments.hold(state.id, clock, until, by=caller.user)
     if reply := ends_already(after):

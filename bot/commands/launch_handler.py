@@ -18,6 +18,7 @@ from bot.slack.message import Message
 from bot.views.amounts import duration, moment
 from bot.views.escape import escape
 from bot.views.readers import read_by
+from recipes.hours import hours_of, is_open, opens_after
 from recipes.replicas import nearest
 from recipes.schema import Recipe
 from workers.deployment.condition import condition_of, is_ending
@@ -60,6 +61,7 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
             once=caller.once,
             until=until,
             stop_after_idle=command.stop_after_idle,
+            hours=command.hours or "",
         )
     except NameTaken as taken:
         raise _taken(taken, command, caller, context) from taken
@@ -72,8 +74,17 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
     ends = f"It ends {moment(until)}." if until else ""
     if command.stop_after_idle:
         ends = f"{ends} It ends after {duration(command.stop_after_idle)} without a request.".lstrip()
+    if command.hours:
+        ends = f"{ends} {_pauses(command.hours, context.now())}".lstrip()
     first = f"Launching *{name}* … Its card follows here, and shows every step."
     return Message(text=" ".join(filter(None, (first, price, ends, read_by(readers)))))
+
+
+def _pauses(text: str, now: datetime) -> str:
+    """When it pauses; if that is now, when it starts."""
+    hours = hours_of(text)
+    said = f"It pauses outside {escape(text)}."
+    return said if is_open(hours, now) else f"{said} It starts {moment(opens_after(hours, now))}."
 
 
 def end_time(command: Launch, caller: Caller, context: CommandContext) -> datetime | None:

@@ -1,10 +1,11 @@
-"""PURE: when a launch is to end: `--for 8h` and `--until 18:00`."""
+"""PURE: when a launch is to end or to pause: `--for 8h`, `--until 18:00` and `--hours`."""
 
 import re
 from datetime import UTC, datetime, time, timedelta, tzinfo
 
 from bot.language.command import Launch
 from bot.language.values import InvalidValue, quoted
+from recipes.hours import InvalidHours, hours_of
 
 SHORTEST = timedelta(minutes=30)
 """Minimum time from a launch to its end: a large model needs minutes to start, and the end is announced before."""
@@ -26,6 +27,14 @@ def lasts(text: str, flag: str = "--for") -> timedelta:
     if not SHORTEST <= span <= LONGEST:
         raise InvalidValue(f"{rule}, from 30m to {LONGEST.days}d.")
     return span
+
+
+def hours(text: str) -> str:
+    """The hours of `--hours`, as `recipes.hours` writes them. Raises InvalidValue."""
+    try:
+        return hours_of(text).text
+    except InvalidHours as wrong:
+        raise InvalidValue(f"--hours: {wrong}") from wrong
 
 
 def until(text: str) -> time | datetime:

@@ -7,6 +7,7 @@ from bot.views.amounts import duration, moment, per_hour_and_day
 from bot.views.blocks import Block, actions, button, section
 from bot.views.escape import escape
 from recipes.replicas import bounds
+from workers.decision.opening import reopens_at
 from workers.deployment.events import ClockHeld, EndAnnounced, IdleNoticed
 from workers.deployment.state import Deployment
 
@@ -26,6 +27,24 @@ def idle_ends(deployment: Deployment, announced: EndAnnounced) -> Message:
         f"keeps it. Its endpoint and its keys stop working at its end.{_costs(deployment)}"
     )
     return _message(sentence, announced_kind(announced), deployment, _keep(deployment, announced))
+
+
+def pauses(deployment: Deployment, announced: EndAnnounced) -> Message:
+    """The alert that the hours of the deployment end, with buttons to keep it, scale it to zero now, or end it."""
+    opens = reopens_at(deployment, announced.until)
+    then = f" and opens {moment(opens)}" if opens else ""
+    sentence = (
+        f"{_who(deployment)} pauses {moment(announced.until)}{then}: its hours are {escape(deployment.hours)}. Its "
+        f"replicas end after their last requests; its endpoint stays, and refuses requests until it opens."
+        f"{_costs(deployment)}"
+    )
+    return _message(sentence, announced_kind(announced), deployment, _keep(deployment, announced))
+
+
+def hours_held(deployment: Deployment, held: ClockHeld) -> Message:
+    """The alert that a person kept the deployment from its pause."""
+    sentence = f"{words.user(held.by)} kept *{escape(deployment.name)}*: it does not pause before {moment(held.until)}."
+    return _message(sentence, held_kind(held), deployment)
 
 
 def held_kind(held: ClockHeld) -> str:

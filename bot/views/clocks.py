@@ -1,8 +1,10 @@
 """PURE: what ends or pauses a deployment without a person, in a few words."""
 
 from bot.views.amounts import duration, moment
+from bot.views.escape import escape
 from workers.decision.end_time import ends_at
 from workers.decision.idleness import idle_ends_at
+from workers.decision.opening import opens_at
 from workers.deployment.condition import is_ending
 from workers.deployment.state import Deployment
 
@@ -18,7 +20,18 @@ def clock_pairs(state: Deployment) -> list[tuple[str, str]]:
         return []
     ends = [moment(end)] if (end := ends_at(state)) else []
     ends += [after_idle(state)] if state.stop_after_idle is not None else []
-    return [("Ends", " or ".join(ends))] if ends else []
+    pauses = [("Pauses", outside(state))] if state.hours else []
+    return [*([("Ends", " or ".join(ends))] if ends else []), *pauses]
+
+
+def outside(state: Deployment) -> str:
+    """`outside mon-fri 09:00-19:00 Europe/Paris`, and until when it pauses or is kept from it."""
+    text = f"outside {escape(state.hours)}"
+    if opens := opens_at(state):
+        return f"{text} (paused, opens {moment(opens)})"
+    if announced := state.pause_announced:
+        return f"{text} ({moment(announced.until)})"
+    return text
 
 
 def after_idle(state: Deployment) -> str:

@@ -236,6 +236,12 @@ class Story:
         """The autoscaler sets the number of replicas."""
         return self.tell(Autoscaled, replicas=replicas, why=why)
 
+    def paused(self, why: str = "its hours are over") -> Self:
+        return self.tell(Autoscaled, replicas=0, why=why, clock=Clock.HOURS)
+
+    def resumed(self, replicas: int = 1, why: str = "its hours begin") -> Self:
+        return self.tell(Autoscaled, replicas=replicas, why=why, clock=Clock.HOURS)
+
     def draining(self, attempt: int | None = None, why: str = "scaled down") -> Self:
         return self.tell(ReplicaDraining, attempt=self._number(attempt), why=why)
 

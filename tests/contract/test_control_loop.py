@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 from redis.exceptions import RedisError
 
-from recipes.schema import Engine
+from recipes.schema import Engine, ReplicaPolicy, Service
 from tests.builders.events import PLACE
 from tests.builders.offers import ladder, offer
 from tests.builders.recipes import SCRIPTED
@@ -245,6 +245,40 @@ def test_a_deployment_without_clocks_that_nobody_asks_is_noticed_once_a_day_unti
     loop.requests.scale(id_, 0, by="U")
     loop.passes(timedelta(hours=30), id_, every=timedelta(hours=1), last_request_at=NOON)
     assert [type(e) for e in loop.log.read(id_)].count(IdleNoticed) == 2
+
+
+def test_a_deployment_with_hours_pauses_for_the_night_and_is_restored_in_the_morning(loop):
+    loop.now = datetime(2026, 10, 23, 15, tzinfo=UTC)  # a Friday in Paris; the clocks change on Sunday
+    id_ = loop.launch(replicas=2, hours="mon-fri 09:00-19:00 Europe/Paris")
+    loop.settle()
+    assert len(running(loop)) == 2
+    loop.now = datetime(2026, 10, 23, 16, 45, tzinfo=UTC)
+    loop.settle(2)
+    pause = loop.state(id_).pause_announced.until
+    assert pause - datetime(2026, 10, 23, 17, tzinfo=UTC) < timedelta(minutes=1)
+    loop.restart()
+    loop.now = pause - timedelta(seconds=30)
+    loop.settle(2)
+    assert len(running(loop)) == 2
+    loop.now = pause
+    loop.settle(8)
+    assert running(loop) == []
+    assert condition_of(loop.state(id_)).status is DeploymentStatus.SCALED_TO_ZERO
+    loop.now = datetime(2026, 10, 26, 7, 58, tzinfo=UTC)
+    loop.settle(3)
+    assert running(loop) == []
+    loop.now = datetime(2026, 10, 26, 8, tzinfo=UTC)
+    loop.settle(8)
+    assert len(running(loop)) == 2
+
+
+def test_a_pause_is_kept_from_requests_that_would_start_a_replica(loop):
+    loop.now = datetime(2026, 10, 23, 20, tzinfo=UTC)
+    service = Service(replica_policy=ReplicaPolicy(min_replicas=0))
+    id_ = loop.launch(hours="mon-fri 09:00-19:00 Europe/Paris", service=service)
+    loop.passes(timedelta(minutes=20), id_, held=1, last_request_at=loop.now)
+    assert loop.cloud.bought == []
+    assert loop.state(id_).paused == 1
 
 
 def test_what_a_worker_of_an_earlier_version_buys_beside_this_sweeper_is_booked(loop):

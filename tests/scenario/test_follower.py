@@ -194,6 +194,24 @@ def test_an_end_for_lack_of_requests_is_told_and_so_is_the_request_that_keeps_it
     assert sum("A request before then" in words(m) for m in robin.messages(GENERAL, seen)) == 1
 
 
+def test_a_pause_is_told_with_when_it_opens_and_who_kept_it_from_that(redis, robin, follow):
+    now = datetime.now(UTC)
+    hours = "mon 09:00-19:00 Europe/Paris"
+    told = Story("fast", hours=hours, at=now - timedelta(seconds=30)).served()
+    append(redis, told)
+    with follow():
+        seen = card(robin, "fast is ready", f"outside {hours}")["ts"]
+        append(redis, told.announced(now + timedelta(minutes=15), Clock.HOURS))
+        alert = robin.wait_for_message(GENERAL, f"its hours are {hours}", thread_ts=seen)
+        assert "and opens" in words(alert)
+        buttons = alert["blocks"][-1]["elements"]
+        assert [b["text"]["text"] for b in buttons] == ["Keep 4 h longer", "Scale to 0", "End now"]
+        append(redis, told.held(Clock.HOURS, now + timedelta(hours=4), by=ADA))
+        robin.wait_for_message(GENERAL, f"<@{ADA}> kept *fast*: it does not pause before", thread_ts=seen)
+        append(redis, told.paused().draining().gone("scaled down"))
+        card(robin, "fast is scaled to zero", "It opens", "`/mixtral scale fast 1` starts a replica before that")
+
+
 def test_a_deployment_that_nobody_uses_is_told_with_its_cost_and_what_can_be_done_once(redis, robin, follow):
     append(redis, told := story().served())
     with follow():

@@ -50,6 +50,9 @@ from workers.placement.limits import Limits
 REFUSALS_KEPT_FOR = timedelta(hours=6)
 """Age after which a refused attempt is dropped from the state, since a ladder may be dry for weeks."""
 
+HELD_FOR = timedelta(hours=4)
+"""Time for which a person who scales a deployment during a pause keeps it from the next one."""
+
 
 class Key(Struct, frozen=True, kw_only=True):
     """A key's id, owner and time, without the key itself."""
@@ -271,11 +274,17 @@ def _held(state: Deployment, event: ClockHeld) -> Deployment:
             assert_never(event.clock)
 
 
-def _scaled_by_clock(state: Deployment, event: Autoscaled) -> Deployment:
-    """The state before or after a pause."""
-    if event.replicas == 0:
-        return replace(state, paused=state.wanted, pause_announced=None)
-    return replace(state, paused=None, pause_announced=None)
+def _scaled_by_clock(state: Deployment) -> Deployment:
+    """The state in a pause, or after it."""
+    return replace(state, paused=state.wanted if state.paused is None else None, pause_announced=None)
+
+
+def _scaled_by_person(state: Deployment, event: ScaleRequested) -> Deployment:
+    """A pause ends if a person scales: replicas that they request run for HELD_FOR, also outside the hours."""
+    if state.paused is None:
+        return state
+    held = ClockHeld(event_id=event.event_id, at=event.at, clock=Clock.HOURS, until=event.at + HELD_FOR, by=event.by)
+    return replace(state, paused=None, hours_held=held if event.replicas else state.hours_held)
 
 
 def _planned(state: Deployment, event: LadderPlanned) -> Deployment:
@@ -292,10 +301,11 @@ def _asked(state: Deployment, event: Asked) -> Deployment:
     match event:
         case ScaleRequested():
             ceiling = state.ceiling if event.ceiling is None else event.ceiling
-            state = replace(state, abandoned=None, tries_from=event.at, ceiling=ceiling, paused=None)
+            state = _scaled_by_person(state, event)
+            state = replace(state, abandoned=None, tries_from=event.at, ceiling=ceiling)
             return replace(state, wanted=event.replicas, scaled=event, exhausted=None, dry_in_a_row=0)
         case Autoscaled():
-            state = _scaled_by_clock(state, event) if event.clock is Clock.HOURS else state
+            state = _scaled_by_clock(state) if event.clock is Clock.HOURS else state
             return replace(state, wanted=event.replicas, scaled=event, exhausted=None, dry_in_a_row=0)
         case KeyIssued():
             key = Key(id=event.key, user=event.user, issued_at=event.at)

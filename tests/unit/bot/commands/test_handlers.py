@@ -464,10 +464,18 @@ def test_a_deployment_that_would_end_for_lack_of_requests_is_kept_by_its_button_
     pressed = clock_alerts.idle_ends(state, announced).blocks[-1]["elements"][0]["value"]
     at, clock = datetime.fromtimestamp(int(pressed.split(" ")[1]), UTC), Clock(pressed.split(" ")[2])
     caller = Caller(team="T1", channel="C0HERE", user="U1", once="t", response_url="https://respond")
-    for said in ("does not end for lack of requests before", "was already kept"):
+    for said in ("does not end for lack of requests before", "no longer holds, so nothing was changed"):
         assert said in handlers.hold(office.requests.get("fast"), clock, at, caller, office.context).text
     after = office.requests.get("fast")
     assert (after.idle_held.until, after.until) == (until + alerts.KEPT_FOR, None)
+
+
+def test_a_launch_outside_its_hours_says_when_it_starts(office):
+    zone = "Pacific/Kiritimati"
+    closed = f"{datetime.now(ZoneInfo(zone)) + timedelta(days=2):%a}".lower()
+    said = office.says(Launch(name="fast", hours=f"{closed} 09:00-19:00 {zone}"))
+    assert f"It pauses outside {closed} 09:00-19:00 {zone}. It starts " in said
+    assert office.requests.get("fast").hours == f"{closed} 09:00-19:00 {zone}"
 
 
 def test_a_change_of_the_settings_asks_slack_only_about_a_new_default_before_the_form_closes(office):
