@@ -5,14 +5,16 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from recipes.hours import hours_of, is_open
+from recipes.schema import ReplicaPolicy, Service
 from tests.builders.recipes import SCRIPTED
 from tests.builders.story import Story
 from workers.decision.end_time import NOTICE
 from workers.decision.next_step import LaunchReplica, PlanLadder
 from workers.decision.opening import AnnouncePause, Pause, Resume, hours_step, opening, opens_at, pauses_at
-from workers.deployment.condition import ScaledToZero, condition_of
+from workers.deployment.condition import ScaledToZero, condition_of, is_asleep
 from workers.deployment.events import Clock
 from workers.gateway.outlook import outlook
 
@@ -122,15 +124,14 @@ def test_a_launch_outside_the_hours_rents_nothing_before_they_begin():
 
 
 def test_a_request_in_a_pause_neither_wakes_it_nor_waits():
-    policy = SCRIPTED.service.replica_policy
-    assert not policy.wakes
-    told = served()
+    told = served(recipe=replace(SCRIPTED, service=Service(replica_policy=ReplicaPolicy(min_replicas=0))))
     followed(told, CLOSES - NOTICE)
     followed(told, CLOSES)
     told.given_up().gone("scaled down")
     condition = condition_of(told.state)
     assert isinstance(condition, ScaledToZero)
     assert not condition.wakes
+    assert not is_asleep(told.state)
     told_so = outlook(told.state, serving=False)
     assert not told_so.coming
     assert "It opens Tue 2026-12-01 09:00 Europe/Paris" in told_so.sentence
