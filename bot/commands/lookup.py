@@ -3,7 +3,7 @@
 from difflib import get_close_matches
 
 from bot.commands.context import Caller, CommandContext
-from bot.commands.errors import CommandError
+from bot.commands.errors import CommandError, Denied
 from bot.commands.policy import Permission, may, refusal
 from bot.language.command import SLASH
 from bot.language.direct_request import Deed, WantedDeed
@@ -12,6 +12,7 @@ from bot.views import card_refusals, words
 from bot.views.amounts import duration, moment
 from bot.views.escape import clip, code, inert
 from workers.api import EventLogGone, NoSuchDeployment
+from workers.deployment.asked import about
 from workers.deployment.condition import condition_of, is_ending
 from workers.deployment.state import Deployment
 
@@ -34,7 +35,9 @@ def visible(name: str, caller: Caller, context: CommandContext) -> Deployment | 
         if not caller.outside:
             raise
         return None
-    return state if context.sight.sees(caller.viewer, state) else None
+    is_seen = context.sight.sees(caller.viewer, state)
+    about(state.id, may=is_seen)
+    return state if is_seen else None
 
 
 def named(name: str, form: str, caller: Caller, context: CommandContext) -> Deployment:
@@ -70,6 +73,7 @@ def one(name: str | None, form: str, caller: Caller, context: CommandContext) ->
         return named(name, form, caller, context)
     running = seen(caller, context)
     if len(running) == 1:
+        about(running[0].id)
         return running[0]
     raise which(form, caller, context)
 
@@ -92,7 +96,7 @@ def check(
     launcher = state.place.user
     if not may(caller.user, deed, launcher=launcher, admins=context.admins):
         sentence = refusal(deed, name=state.name, launcher=launcher, admins=context.admins)
-        raise CommandError(sentence, ask=_wanted(deed, state, caller, context, replicas))
+        raise Denied(sentence, ask=_wanted(deed, state, caller, context, replicas))
 
 
 DEEDS = {

@@ -25,7 +25,8 @@ ENTRIES = {
             "USD per hour and replica, `--for` and `--until` set when it ends, "
             "`--stop-after-idle` ends it after that time without a request (announced in its thread 15 minutes "
             "before), `--hours` pauses it at 0 replicas outside the hours, `--env` sets a variable of the "
-            "recipe. Secrets come from the worker's environment, never from Slack. `deploy` is another name of `launch`."
+            "recipe. Secrets come from the worker's environment, never from Slack. `deploy` is another name of "
+            "`launch`."
         ),
         examples=(
             "launch mixtral-8x7b",

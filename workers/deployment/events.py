@@ -5,7 +5,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import NewType, TypeAlias
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from recipes.schema import Recipe
 from workers.machines import BootReport, Machine, MachineRequest
@@ -85,7 +85,7 @@ class Requested(Event, frozen=True, kw_only=True, omit_defaults=True):
     until: datetime | None = None
     """When it is to end; None if it runs until a person ends it."""
     ceiling: Decimal | None = None
-    """Maximum USD per hour of all its machines together; None if it has no maximum."""
+    """Maximum USD per hour of its live replicas together, without those that are ending; None if it has no maximum."""
     stop_after_idle: timedelta | None = None
     """Time without a request after which it ends; None if it does not end for that."""
     hours: str = ""
@@ -126,10 +126,11 @@ class KeyRevoked(Event, frozen=True, kw_only=True):
 
 
 class EndScheduled(Event, frozen=True, kw_only=True):
-    """A person set another time at which the deployment ends."""
+    """A person, or a budget that is used up, set another time at which the deployment ends."""
 
     until: datetime
     by: str
+    """The person; empty if no person set it."""
 
 
 class EndAnnounced(Event, frozen=True, kw_only=True, omit_defaults=True):
@@ -217,10 +218,12 @@ class OfferRefused(AttemptEvent, frozen=True, kw_only=True):
         return "; ".join(dict.fromkeys(r.sentence for r in self.refusals))
 
 
-class MachineCreated(AttemptEvent, frozen=True, kw_only=True):
+class MachineCreated(AttemptEvent, frozen=True, kw_only=True, omit_defaults=True):
     """A machine exists, and is charged."""
 
     machine: Machine
+    disk_gib: int | None = None
+    """Size of its boot disk that was requested; None without a cloud's disk."""
 
 
 class MachineAddressed(AttemptEvent, frozen=True, kw_only=True):
@@ -306,6 +309,8 @@ class MachineGone(AttemptEvent, frozen=True, kw_only=True):
     why: str
     log_tail: str = ""
     preempted: bool = False
+    ended_at: datetime | UnsetType = UNSET
+    """When it ended, by its cloud; absent if the cloud did not tell it."""
 
 
 class LeaseExtended(AttemptEvent, frozen=True, kw_only=True):

@@ -241,10 +241,16 @@ def test_the_number_that_it_has_is_another_try_where_the_card_says_so():
     asked = []
 
     class Requests:
-        def scale(self, _id, replicas, *, by):
+        def scale(self, _id, replicas, *, by, **_more):
             asked.append((replicas, by))
             return state
 
-    context: Any = SimpleNamespace(deployments=Requests(), admins=frozenset(), now=lambda: state.updated_at)
+    context: Any = SimpleNamespace(
+        deployments=Requests(),
+        admins=frozenset(),
+        now=lambda: state.updated_at,
+        ladder=lambda *_: ((), ""),
+        confirm_above=60,
+    )
     scale_to(state, 1, Caller(team="T", channel="C", user=state.place.user, once="1"), context)
     assert asked == [(1, state.place.user)]
