@@ -73,7 +73,7 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
         command=text,
         usd=asked.usd,
         ceiling=ceiling,
-        needed=launch_needs(rungs, replicas, until - context.now() if until else None, context),
+        needed=launch_needs(name, rungs, replicas, caller, context, lasts=until - context.now() if until else None),
     )
     check_launch_approved(wish, caller, context)
     ceiling = capped(ceiling, context)
