@@ -10,10 +10,12 @@ from bot.commands.consent import check_confirmed, total_of
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, Denied, EnvMissing, NoRecipe
 from bot.commands.lookup import check_present
+from bot.commands.needed_approval import Wish, capped, check_launch_approved, launch_needs
 from bot.commands.plan_handler import check_limits, nearest_recipe
 from bot.commands.recipe_catalog import name_from
 from bot.language.command import SLASH, Launch
 from bot.language.confirmation import Confirmation
+from bot.language.direct_request import Deed
 from bot.language.end_times import end_of
 from bot.language.suggestions import command_text
 from bot.language.values import InvalidValue
@@ -63,6 +65,17 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
     asked = Confirmation(usd=total_of(rungs, replicas), command=text, channel=caller.channel)
     check_confirmed(what, asked, caller, context)
     ceiling = ceiling_of(recipe, command.limits, replicas, rungs)
+    wish = Wish(
+        deed=Deed.APPROVE_LAUNCH,
+        name=name,
+        replicas=replicas,
+        command=text,
+        usd=asked.usd,
+        ceiling=ceiling,
+        needed=launch_needs(rungs, replicas, until - context.now() if until else None, context),
+    )
+    check_launch_approved(wish, caller, context)
+    ceiling = capped(ceiling, context)
     try:
         id_ = context.deployments.launch(
             recipe,
