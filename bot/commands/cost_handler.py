@@ -72,6 +72,15 @@ def span_of(period: Period, now: datetime, zone: tzinfo) -> cost_view.Span:
     return cost_view.Span(title=title, since=since, until=now, zone=zone)
 
 
+def last_week(now: datetime, zone: tzinfo) -> cost_view.Span:
+    """The seven days before the Monday of this week, from midnight to midnight in a time zone."""
+    ended = span_of(Period.WEEK, now, zone).since
+    since = ended - timedelta(days=7)  # of the wall clock: a week with a change of the clocks has an hour less or more
+    last = ended - timedelta(days=1)
+    title = f"Last week, {since.day} {since:%b} to {last.day} {last:%b}"
+    return cost_view.Span(title=title, since=since, until=ended, zone=zone)
+
+
 def _is_meant(use: Use, command: Cost) -> bool:
     owner = use.owner
     if owner is None:
