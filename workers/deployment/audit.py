@@ -36,6 +36,11 @@ from workers.placement.offer import Offer
 CONTROL = "mixtral-bot"
 """Who did what no person did: the control loop."""
 
+OPERATOR = "the operator"
+"""Who did what was done on the command line; also on the card and in the log. With a space, it is no id in Slack."""
+
+COMMAND_LINE = "command line"
+
 LONGEST = 300
 """Maximum length of a cause, which may quote a cloud."""
 
