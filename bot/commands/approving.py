@@ -17,7 +17,7 @@ from bot.language.direct_request import APPROVALS, Deed, DeedStage, DirectReques
 from bot.language.grammar import parse
 from bot.views.amounts import usd_per_hour
 from recipes.schema import RecipeError
-from workers.deployment.asked import about, note
+from workers.deployment.asked import about, because, note
 from workers.deployment.condition import is_ending
 from workers.deployment.events import Approval, Place
 from workers.deployment.log import NameTaken
@@ -56,6 +56,7 @@ def approve(id_: str, caller: Caller, context: CommandContext) -> None:
 def deny(id_: str, reason: str, caller: Caller, context: CommandContext) -> None:
     """Raises CommandError."""
     request = _decide(request_of(id_, caller, context), caller, context, DeedStage.DECLINED, reason)
+    because(reason)
     note(f"{request.deed.value} of {request.name}, replicas {request.replicas}, asked by {request.asker}: denied")
 
 
