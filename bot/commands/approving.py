@@ -8,7 +8,7 @@ from bot.commands.budget_check import check_scale
 from bot.commands.consent import total_of
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, Denied
-from bot.commands.launch_handler import end_time, ready_to_launch
+from bot.commands.launch_handler import opened, ready_to_launch
 from bot.commands.lookup import check
 from bot.commands.needed_approval import may_approve
 from bot.commands.policy import Permission
@@ -17,9 +17,9 @@ from bot.language.direct_request import APPROVALS, Deed, DeedStage, DirectReques
 from bot.language.grammar import parse
 from bot.views.amounts import usd_per_hour
 from recipes.schema import RecipeError
-from workers.deployment.asked import about, note
+from workers.deployment.asked import about, because, note
 from workers.deployment.condition import is_ending
-from workers.deployment.events import Approval, Place
+from workers.deployment.events import Approval
 from workers.deployment.log import NameTaken
 from workers.errors import WorkersError
 
@@ -56,6 +56,7 @@ def approve(id_: str, caller: Caller, context: CommandContext) -> None:
 def deny(id_: str, reason: str, caller: Caller, context: CommandContext) -> None:
     """Raises CommandError."""
     request = _decide(request_of(id_, caller, context), caller, context, DeedStage.DECLINED, reason)
+    because(reason)
     note(f"{request.deed.value} of {request.name}, replicas {request.replicas}, asked by {request.asker}: denied")
 
 
@@ -116,7 +117,7 @@ def _launch_of(request: DirectRequest) -> Launch:
     command = parse(request.command.removeprefix(SLASH))
     if not isinstance(command, Launch):
         raise CommandError("the command that was approved is not valid in this version.")
-    return replace(command, name=request.name)
+    return replace(command, name=request.name, replicas=request.replicas)
 
 
 def carry_out(request: DirectRequest, context: CommandContext) -> None:
@@ -155,22 +156,7 @@ def _launch(request: DirectRequest, context: CommandContext) -> str:
     asker, command = _asker(request), _launch_of(request)
     try:
         recipe = ready_to_launch(command, asker, context)
-        context.deployments.launch(
-            recipe,
-            name=request.name,
-            replicas=request.replicas or 1,
-            place=Place(
-                team=request.team,
-                channel=request.channel,
-                user=request.asker,
-                shared_with=context.channels.readers(request.channel),
-            ),
-            limits=command.limits,
-            once=asker.once,
-            until=end_time(command, asker, context),
-            ceiling=request.ceiling,
-            approved=_approval(request),
-        )
+        opened(command, recipe, asker, context, ceiling=request.ceiling, approved=_approval(request))
     except NameTaken as taken:
         holder = context.deployments.by_id(taken.holder)
         if holder is not None and holder.approved is not None and holder.approved.request == request.id:
