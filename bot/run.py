@@ -121,7 +121,8 @@ def run(settings: BotSettings, stop: threading.Event, lockout: Lockout) -> None:
         inside = settings.workers.gateway.internal_url
         deployments = wire_deployments(settings.workers, redis)
         channels = SlackChannels(slack_of(settings, quick, lockout=lockout, ids=ids, timeout=ACK_TIMEOUT), quick)
-        askable = Askable(deployments, Sight(channels.directory, settings.admins))
+        policy = StoredPolicy(quick).current
+        askable = Askable(deployments, Sight(channels.directory, settings.admins, policy))
         answers = AnswerPool(
             deployments,
             slack,
@@ -185,7 +186,8 @@ def quick_redis(url: str) -> Redis:
 def context_of(settings: BotSettings, redis: Redis, answers: Answers, channels: SlackChannels) -> CommandContext:
     """Return the dependencies of the command handlers. `channels`: with `ACK_TIMEOUT`."""
     core = settings.workers
-    deployments, sight = wire_deployments(core, redis), Sight(channels.directory, settings.admins)
+    policy = StoredPolicy(redis).current
+    deployments, sight = wire_deployments(core, redis), Sight(channels.directory, settings.admins, policy)
     return CommandContext(
         deployments=deployments,
         recipes=RecipeCatalog(core.recipe_folders, core.environ, core.default_recipe),
@@ -201,7 +203,7 @@ def context_of(settings: BotSettings, redis: Redis, answers: Answers, channels: 
         sight=sight,
         askable=Askable(deployments, sight),
         direct_requests=DirectRequests(redis),
-        policy=StoredPolicy(redis).current,
+        policy=policy,
         now=now,
     )
 

@@ -9,6 +9,7 @@ from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, EnvMissing, NoRecipe
 from bot.commands.lookup import check_present
 from bot.commands.plan_handler import cheapest, check_limits, nearest_recipe
+from bot.commands.policy import Permission, guest_may_launch
 from bot.commands.recipe_catalog import name_from
 from bot.language.command import SLASH, Launch
 from bot.language.end_times import end_of
@@ -82,9 +83,12 @@ def end_time(command: Launch, caller: Caller, context: CommandContext) -> dateti
 
 
 def check_may_launch(caller: Caller, context: CommandContext) -> None:
-    """Raises CommandError for a guest of the workspace."""
+    """Raises CommandError for people who may not launch here: guests, and those whom the policy does not let."""
     if context.sight.is_guest(caller.user):
-        raise CommandError(GUESTS_LAUNCH_NOTHING)
+        if not guest_may_launch(context.sight.rule(caller.user, caller.channel), caller.user):
+            raise CommandError(GUESTS_LAUNCH_NOTHING)
+    elif why := context.sight.forbids(caller.user, Permission.LAUNCH, caller.channel):
+        raise CommandError(f"{why} Nothing was started.")
 
 
 def _complete(command: Launch, context: CommandContext) -> Recipe:

@@ -13,7 +13,7 @@ from bot.commands.lookup import check, named, visible
 from bot.commands.policy import Permission
 from bot.commands.recipe_catalog import name_from
 from bot.commands.scale_handler import check_scale
-from bot.language.command import SLASH, Down, Endpoint, Launch, NewKey, RevokeKey, Scale
+from bot.language.command import SLASH, Down, Endpoint, Launch, NewKey, RevokeKey, Scale, Share, Unshare
 from bot.language.grammar import parse
 from bot.language.suggestions import command_text
 from bot.slack.message import Message
@@ -24,9 +24,10 @@ from bot.views.blocks import actions, section
 from bot.views.command_button import command_button, form_button, is_short, pressed
 from bot.views.escape import code, escape
 from bot.views.price_now import price_now
+from bot.views.words import user as mention
 from workers.deployment.events import DeploymentId
 
-ButtonCommand = Launch | Scale | Down | NewKey | RevokeKey | Endpoint
+ButtonCommand = Launch | Scale | Down | NewKey | RevokeKey | Endpoint | Share | Unshare
 """A command that changes something, or whose reply shows a key: a message alone does not carry it out."""
 
 NO_LONGER = "This button is no longer valid, so nothing was done. Repeat the command."
@@ -65,7 +66,16 @@ def asked(command: ButtonCommand, typed: str, caller: Caller, context: CommandCo
         case Endpoint(name=str(name)):
             state = named(name, "endpoint {}", caller, context)
             return _question("A message cannot show a key.", "Show the endpoint", text, state.id)
-        case Scale() | Down() | Endpoint():
+        case Share(user=str(user)) | Unshare(user=user):
+            state = named(command.name, "share {}", caller, context)
+            if isinstance(command, Share) or user != caller.user:
+                check(Permission.SHARE, state, caller, context)
+            name = escape(command.name)
+            if isinstance(command, Share):
+                said = f"Make {mention(user)} a co-owner of *{name}*? They may then scale it, end it, and see its keys."
+                return _question(said, "Make them a co-owner", text, state.id)
+            return _question(f"Remove {mention(user)} from the co-owners of *{name}*?", "Remove", text, state.id)
+        case Scale() | Down() | Endpoint() | Share():
             return handle(command, caller, context)
         case _:
             assert_never(command)
@@ -80,7 +90,7 @@ def carry_out(value: str, caller: Caller, context: CommandContext) -> Message:
             return handle(command, caller, context)
         case Scale(name=str(name)) | Down(name=str(name)) | Endpoint(name=str(name)):
             _check_same(name, deployment, caller, context)
-        case NewKey(name=name) | RevokeKey(name=name):
+        case NewKey(name=name) | RevokeKey(name=name) | Share(name=name) | Unshare(name=name):
             _check_same(name, deployment, caller, context)
         case _:
             raise CommandError(NO_LONGER)

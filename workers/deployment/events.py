@@ -111,6 +111,20 @@ class KeyRevoked(Event, frozen=True, kw_only=True):
     by: str
 
 
+class Shared(Event, frozen=True, kw_only=True):
+    """A co-owner named another co-owner."""
+
+    user: str
+    by: str
+
+
+class Unshared(Event, frozen=True, kw_only=True):
+    """A person is no longer a co-owner."""
+
+    user: str
+    by: str
+
+
 class EndScheduled(Event, frozen=True, kw_only=True):
     """A person set another time at which the deployment ends."""
 
@@ -341,6 +355,8 @@ AnyEvent: TypeAlias = (
     | Autoscaled
     | KeyIssued
     | KeyRevoked
+    | Shared
+    | Unshared
     | EndScheduled
     | EndAnnounced
     | StopRequested

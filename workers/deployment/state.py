@@ -35,9 +35,11 @@ from workers.deployment.events import (
     ReplicasAbandoned,
     Requested,
     ScaleRequested,
+    Shared,
     StopRequested,
     TestCompletionAnswered,
     TestCompletionFailed,
+    Unshared,
     Version,
     WeightsChecked,
 )
@@ -86,6 +88,8 @@ class Deployment(Struct, frozen=True, kw_only=True):
     out_since: datetime | None = None
     """Start of an outage: replicas are wanted, one was ready before, and none is now. None otherwise."""
     keys: tuple[Key, ...] = ()
+    co_owners: tuple[str, ...] = ()
+    """The people whom a co-owner named, besides the launcher and the admins."""
     endpoint: EndpointPublished | None = None
     test: TestCompletionAnswered | TestCompletionFailed | None = None
     until: datetime | None = None
@@ -143,7 +147,17 @@ class Deployment(Struct, frozen=True, kw_only=True):
         return (self.ended.at if self.ended else now) - self.requested_at
 
 
-Asked = ScaleRequested | Autoscaled | KeyIssued | KeyRevoked | EndScheduled | StopRequested | KeepTryingRequested
+Asked = (
+    ScaleRequested
+    | Autoscaled
+    | KeyIssued
+    | KeyRevoked
+    | Shared
+    | Unshared
+    | EndScheduled
+    | StopRequested
+    | KeepTryingRequested
+)
 
 
 def fold(deployment: DeploymentId, events: Iterable[LoggedEvent], onto: Deployment | None = None) -> Deployment | None:
@@ -185,6 +199,8 @@ def _with(state: Deployment, event: AnyEvent) -> Deployment:
             | Autoscaled()
             | KeyIssued()
             | KeyRevoked()
+            | Shared()
+            | Unshared()
             | EndScheduled()
             | StopRequested()
             | KeepTryingRequested()
@@ -236,6 +252,10 @@ def _asked(state: Deployment, event: Asked) -> Deployment:
             return replace(state, keys=(*(k for k in state.keys if k.id != key.id), key))
         case KeyRevoked():
             return replace(state, keys=tuple(k for k in state.keys if k.id != event.key))
+        case Shared():
+            return replace(state, co_owners=(*(o for o in state.co_owners if o != event.user), event.user))
+        case Unshared():
+            return replace(state, co_owners=tuple(o for o in state.co_owners if o != event.user))
         case EndScheduled():
             return replace(state, until=event.until, kept=event)
         case StopRequested():
