@@ -87,4 +87,6 @@ class CommandContext(Struct, frozen=True, kw_only=True):
     direct_requests: DirectRequests
     policy: Callable[[], Policy]
     """Returns the policy that is in force. Raises RedisError."""
+    policy_fault: Callable[[], str] = str
+    """Returns why the newest file of the policy is not in force; empty if it is."""
     now: Callable[[], datetime]

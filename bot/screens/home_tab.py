@@ -170,6 +170,7 @@ class HomeTab:
             # Without their logs, the people who may see deployments are not known.
             lost=0 if viewer.outside else len(deployments.lost()),
             zone=zone,
+            policy_fault=self._context.policy_fault() if viewer.user in self._context.admins else "",
         )
         rows = (state.id for state in home_view.rows_of(house))
         links = {id_: link for id_ in rows if (link := self._context.channels.card_link(id_)) is not None}
