@@ -1,10 +1,11 @@
 """Admission: every command, click, modal and event passes it before its listener. Strangers are refused here."""
 
 import logging
+import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from redis import Redis
@@ -12,6 +13,7 @@ from redis.exceptions import RedisError
 from slack_bolt import Ack, BoltContext, BoltResponse
 
 from bot.commands.delivery import modal_of
+from bot.commands.settle import record
 from bot.commands.sight import Known
 from bot.commands.strangers import Home, Sender, Standing, once_asked, sender_of, standing
 from bot.slack.calls import SlackCalls
@@ -20,6 +22,8 @@ from bot.slack.message import JSON, Message
 from bot.slack.responses import respond
 from bot.views.escape import unmarked
 from bot.views.home import refused as refused_home
+from workers.deployment.audit import AuditEntry, Outcome
+from workers.deployment.audit_stream import AuditStream
 
 _LOG = logging.getLogger(__name__)
 
@@ -51,6 +55,8 @@ UNKNOWN = Message(
 PRESSED = frozenset({"block_actions", "message_action"})
 """Types of payloads whose ack shows nothing to the person."""
 
+_OF_ANOTHER = "a person of another company"
+
 NOBODY = Message(text="Slack's request does not name its sender, so nothing was done. Send it again.")
 
 
@@ -64,6 +70,7 @@ class Admission:
         self._directory = directory
         self._slack = slack
         self._redis: Any = redis
+        self._audit = AuditStream(redis)
         self._later = later
         self._mention = f"<@{bot_user}"
 
@@ -72,6 +79,7 @@ class Admission:
         context[ACK_BY] = time.monotonic() + ACK_WITHIN
         sender = sender_of(body)
         if not sender.user and "event" not in body:
+            self._audited(body, sender, Outcome.REFUSED, "the payload names no person")
             return _in_ack(ack, body, NOBODY)
         found = self._standing(sender)
         if found is Standing.STRANGER:
@@ -90,6 +98,7 @@ class Admission:
             waits = self._is_addressed(event) or event.get("type") in ("app_home_opened", "agent_session_stopped")
             return BoltResponse(status=503, body="") if waits else ack()
         _LOG.info("refused: %s in %s, because their company is not known", sender.user, sender.channel or "-")
+        self._audited(body, sender, Outcome.DENIED, "their company is not known")
         if body.get("type") in PRESSED:
             self._later.submit(self._tell_who_clicked, sender, body.get("response_url"), UNKNOWN)
         return _in_ack(ack, body, UNKNOWN)
@@ -108,15 +117,28 @@ class Admission:
         """Notify the stranger if an ack cannot show the refusal: after a click, and once per channel and day."""
         event = body.get("event")
         if isinstance(event, dict) and event.get("type") == "app_home_opened":
+            self._audited(body, sender, Outcome.DENIED, _OF_ANOTHER)
             self._later.submit(self._empty_home, sender.user)
             return
         if isinstance(event, dict) and not self._is_addressed(event):
             return  # as most messages in a shared channel
         _LOG.info("refused: %s of %s in %s", sender.user, sender.team or "an unknown team", sender.channel or "-")
+        self._audited(body, sender, Outcome.DENIED, _OF_ANOTHER)
         if body.get("type") in PRESSED:
             self._later.submit(self._tell_who_clicked, sender, body.get("response_url"), REFUSED)
         elif isinstance(event, dict):
             self._later.submit(self._tell_once, sender, event.get("thread_ts"))
+
+    def _audited(self, body: JSON, sender: Sender, outcome: Outcome, why: str) -> None:
+        event = body.get("event") or {}
+        what = "command" if "command" in body else event.get("type") or body.get("type") or "request"
+        mention = f"{sender.channel}:{event['ts']}" if "ts" in event else None  # which Slack reports by two events
+        once = body.get("trigger_id") or mention or body.get("event_id") or f"untold.{secrets.token_hex(8)}"
+        team = f"{why} ({sender.team})" if sender.team else why
+        entry = AuditEntry(
+            at=datetime.now(UTC), who=sender.user, what=what, where=sender.channel, outcome=outcome, why=team
+        )
+        record(self._audit, entry, once=once)
 
     def _is_addressed(self, event: JSON) -> bool:
         """Whether the sender expects an answer: a mention or a direct message."""

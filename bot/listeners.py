@@ -15,7 +15,7 @@ from bot.commands import handlers
 from bot.commands.context import CommandContext
 from bot.commands.delivery import after_ack
 from bot.commands.message_commands import MessageCommands
-from bot.commands.settle import new_incident, settle, unexpected
+from bot.commands.settle import new_incident, record, settle, unexpected
 from bot.commands.strangers import sender_of
 from bot.language.command import SLASH
 from bot.language.grammar import parse
@@ -28,6 +28,7 @@ from bot.screens.ask_modal import AskForm
 from bot.screens.card_buttons import CardButtons
 from bot.screens.command_buttons import CommandButtons
 from bot.screens.config_form import ConfigForm
+from bot.screens.confirmations import Confirmations
 from bot.screens.details import DetailsModal
 from bot.screens.home_tab import HomeTab
 from bot.screens.launch_modal import LaunchForm
@@ -35,6 +36,7 @@ from bot.screens.presses import Presses, caller_of, until_ack
 from bot.slack.calls import SlackCalls
 from bot.slack.message import JSON, Message
 from bot.slack.responses import in_ack
+from workers.deployment.audit import AuditEntry
 
 _LOG = logging.getLogger(__name__)
 
@@ -81,6 +83,7 @@ class Listeners:
         CardButtons(self._presses).register(app)
         AskLauncher(self._presses).register(app)
         CommandButtons(self._presses).register(app)
+        Confirmations(self._presses).register(app)
         LaunchForm(self._presses).register(app)
         DetailsModal(self._presses).register(app)
         AnswerButtons(self._presses).register(app)
@@ -99,7 +102,10 @@ class Listeners:
 
         def work() -> Message:
             return settle(
-                type(command).__name__.lower(), caller, lambda: handlers.handle(command, caller, self._context)
+                type(command).__name__.lower(),
+                caller,
+                lambda: handlers.handle(command, caller, self._context),
+                self._context.audit,
             )
 
         working = self._later.submit(work)
@@ -124,8 +130,8 @@ class Listeners:
         outside = bool(context.get(OUTSIDE))
         attached = has_attachments(event)
         question = of_message(event, id_=id_, team=team, bot_user=self._bot_user, attached=attached, outside=outside)
-        if not self._commands.take(event.get("text") or "", question):
-            self._context.answers.ask(question)
+        if not self._commands.take(event.get("text") or "", question) and self._context.answers.ask(question):
+            self._audited("question", question.user, question.channel, once=question.key)
 
     def _is_prompt(self, event: JSON) -> bool:
         channel, root = event["channel"], event.get("thread_ts")
@@ -148,6 +154,12 @@ class Listeners:
         """End the answers in a thread: somebody pressed Stop. Stored before the ack, as a question is."""
         if event.get("thread_ts"):
             self._context.answers.stop(event["channel"], event["thread_ts"], event["event_ts"])
+            once = f"stop:{event['channel']}:{event['event_ts']}"
+            self._audited("stop answers", event.get("user") or "", event["channel"], once=once)
+
+    def _audited(self, what: str, who: str, where: str, *, once: str) -> None:
+        """Record what is no command and no press; of a question, that it was asked, without its text."""
+        record(self._context.audit, AuditEntry(at=self._context.now(), who=who, what=what, where=where), once=once)
 
 
 def ignored(event: JSON) -> None:

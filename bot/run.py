@@ -44,6 +44,7 @@ from bot.slack.connections import ENVELOPES_AT_ONCE, app_of, serve_requests, ser
 from bot.slack.failures import SlackFailed, SlackRefused
 from bot.slack.lockout import APP_TOKEN, CAUSES, LockedOut, Lockout
 from bot.slack.message import Identity
+from workers.deployment.audit_stream import AuditStream
 from workers.errors import WorkersError
 from workers.placement.in_use import in_use
 from workers.placement.shared_prices import reader
@@ -210,7 +211,9 @@ def context_of(settings: BotSettings, redis: Redis, answers: Answers, channels: 
         askable=Askable(deployments, sight),
         direct_requests=DirectRequests(redis),
         policy=policy,
+        audit=AuditStream(redis),
         now=now,
+        confirm_above=settings.confirm_above,
     )
 
 
@@ -244,7 +247,7 @@ def _serve(
     listeners.register(app)
     try:
         if settings.app_token is None:
-            return serve_requests(app, settings.signing_secret or "", settings.port)
+            return serve_requests(app, settings.signing_secret or "", settings.port, settings.http_host)
         return serve_sockets(app, settings.app_token, lockout)
     except SlackRefused as refused:
         if refused.code in CAUSES:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from msgspec import Struct
@@ -12,6 +13,9 @@ from workers.settings import Settings, SettingsError
 from workers.settings_table import Setting
 
 PORT = 3000
+HTTP_HOST = "127.0.0.1"
+CONFIRM_ABOVE = Decimal(60)
+"""USD per hour."""
 
 SETTINGS = (
     Setting("SLACK_BOT_TOKEN", "run, check", "Bot User OAuth Token of the Slack app (`xoxb-…`).", secret=True),
@@ -20,6 +24,12 @@ SETTINGS = (
         "SLACK_SIGNING_SECRET", "run, check", "Signing secret of the app, for HTTP without Socket Mode.", secret=True
     ),
     Setting("PORT", "run, check", "Port on which the bot serves HTTP; not used in Socket Mode.", str(PORT)),
+    Setting(
+        "MIXTRAL_HTTP_HOST",
+        "run",
+        "Address on which the bot serves HTTP; not used in Socket Mode. In a container: `0.0.0.0`.",
+        HTTP_HOST,
+    ),
     Setting("SLACK_API_URL", "run, check", "Address of Slack's Web API, with its path.", API_URL),
     Setting(
         "MIXTRAL_STREAM_IN_CHANNELS",
@@ -34,6 +44,13 @@ SETTINGS = (
         "when it changes. Default: everyone of the workspace asks and launches.",
     ),
     Setting("MIXTRAL_ADMINS", "run", "Comma-separated Slack user ids that may see, scale and end every deployment."),
+    Setting(
+        "MIXTRAL_CONFIRM_ABOVE",
+        "run",
+        "USD per hour. A launch or a scale by hand whose replicas cost more at the cheapest offer has to be confirmed "
+        "by that person first.",
+        f"{CONFIRM_ABOVE}",
+    ),
     Setting(
         "MIXTRAL_SLACK_TEAMS",
         "run",
@@ -52,11 +69,15 @@ class BotSettings(Struct, frozen=True, kw_only=True):
     signing_secret: str | None
     port: int
     """Port of the HTTP server."""
+    http_host: str
+    """Address on which the HTTP server listens."""
     api_url: str
     policy: Path | None
     """The file of the policy; None: the defaults hold."""
     admins: frozenset[str]
     streams_in_channels: bool
+    confirm_above: Decimal
+    """USD per hour above which a launch or scale by hand is confirmed first."""
     teams: frozenset[str]
     """Ids of workspaces and enterprises of other companies that are let in."""
 
@@ -88,16 +109,43 @@ def from_environ(environ: Mapping[str, str]) -> BotSettings:
         app_token=app_token,
         signing_secret=signing_secret,
         port=_port(environ.get("PORT", "")),
+        http_host=environ.get("MIXTRAL_HTTP_HOST", "").strip() or HTTP_HOST,
         api_url=_api_url(environ.get("SLACK_API_URL", "").strip()),
         streams_in_channels=environ.get("MIXTRAL_STREAM_IN_CHANNELS", "").strip() == "1",
         policy=Path(path) if (path := environ.get("MIXTRAL_POLICY", "").strip()) else None,
-        admins=_listed(environ.get("MIXTRAL_ADMINS", "")),
+        admins=_admins(environ.get("MIXTRAL_ADMINS", "")),
+        confirm_above=_confirm_above(environ.get("MIXTRAL_CONFIRM_ABOVE", "").strip()),
         teams=_teams(environ.get("MIXTRAL_SLACK_TEAMS", "")),
     )
 
 
 def _listed(text: str) -> frozenset[str]:
     return frozenset(word.strip() for word in text.split(",") if word.strip())
+
+
+def _admins(text: str) -> frozenset[str]:
+    admins = _listed(text)
+    for admin in sorted(admins):
+        if not re.fullmatch(r"[UW][A-Z0-9]+", admin):
+            raise SettingsError(
+                f"MIXTRAL_ADMINS contains {admin!r}, which is not the id of a person (U… or W…). In Slack, open the "
+                "person's profile, and choose Copy member ID in its menu."
+            )
+    return admins
+
+
+def _confirm_above(text: str) -> Decimal:
+    if not text:
+        return CONFIRM_ABOVE
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or amount < 0:
+        raise SettingsError(
+            f"MIXTRAL_CONFIRM_ABOVE={text!r} is not a price in USD per hour. Write it as in 60 or 12.50."
+        )
+    return amount
 
 
 def _teams(text: str) -> frozenset[str]:

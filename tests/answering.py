@@ -33,6 +33,7 @@ from bot.slack.lockout import Lockout
 from tests.builders.logs import Logs
 from tests.fakes.upstream import Upstream
 from tests.person import ADA, MIXTRAL, ROBIN, Person, words
+from workers.deployment.audit_stream import AuditStream
 from workers.policy.stored import StoredPolicy
 from workers.run import now, wire_deployments
 
@@ -72,6 +73,7 @@ class Line:
             askable=self.askable,
             direct_requests=DirectRequests(redis),
             policy=StoredPolicy(redis).current,
+            audit=AuditStream(redis),
             now=now,
         )
         app = app_of(BOT_TOKEN, api_url)

@@ -41,58 +41,67 @@ CELLS = {
 }
 
 TABLE = """
-deed              launcher admin  member colleague guest    sibling external invited forged  stale  nobody
-launch            yes      yes    yes    yes       no guest yes     stranger yes     -       -      who
-status            listed   listed listed hidden    listed   listed  stranger listed  -       hidden who
-status by mention listed   listed listed hidden    listed   listed  stranger listed  -       hidden silent
-status NAME       yes      yes    yes    unknown   yes      yes     stranger yes     -       ended  who
-ask NAME          yes      yes    yes    unknown   yes      yes     stranger yes     -       ended  who
-mention           yes      yes    yes    unknown   yes      yes     stranger yes     -       ended  silent
-thread reply      yes      yes    yes    yes       yes      yes     silent   yes     -       ended  silent
-stop an answer    yes      yes    yes    yes       yes      yes     silent   yes     -       -      -
-direct message    yes      yes    yes    unknown   yes      yes     stranger yes     -       ended  silent
-logs              yes      yes    yes    unknown   yes      yes     stranger yes     -       ended  who
-details button    yes      yes    yes    -         yes      yes     stranger yes     unknown end    silent
-details refresh   yes      yes    yes    -         yes      yes     stranger yes     unknown end    silent
-logs button       yes      yes    yes    -         yes      yes     stranger yes     unknown end    silent
-endpoint          yes      yes    others unknown   others   others  stranger others  -       ended  who
-endpoint button   yes      yes    others -         others   others  stranger others  unknown ended  silent
-key new           yes      yes    others unknown   others   others  stranger others  -       ended  who
-key list          yes      yes    yes    unknown   yes      yes     stranger yes     -       ended  who
-key revoke        yes      yes    others unknown   others   others  stranger others  -       ended  who
-scale             yes      yes    others unknown   others   others  stranger others  -       ended  who
-scale button      yes      yes    others -         others   others  stranger others  unknown ended  silent
-scale modal       yes      yes    others -         others   others  stranger others  unknown ended  who
-share             yes      yes    others unknown   others   others  stranger others  -       ended  who
-share list        yes      yes    yes    unknown   yes      yes     stranger yes     -       ended  who
-unshare           yes      yes    others unknown   others   others  stranger others  -       ended  who
-down              yes      yes    others unknown   others   others  stranger others  -       ended  who
-command button    yes      yes    others -         others   others  stranger others  unknown ended  silent
-launch form       yes      yes    yes    yes       no guest yes     stranger yes     -       -      silent
-form submitted    yes      yes    yes    yes       no guest yes     stranger yes     not in  -      who
-down button       yes      yes    others -         others   others  stranger others  unknown ended  silent
-down modal        yes      yes    others -         others   others  stranger others  unknown ended  who
-keep trying       yes      yes    others -         others   others  stranger others  unknown ended  silent
-keep button       yes      yes    others -         others   others  stranger others  unknown ended  silent
-scale to 0        yes      yes    others -         others   others  stranger others  unknown ended  silent
-ask the launcher  own      own    yes    -         yes      yes     stranger yes     unknown ended  silent
-ask modal         own      own    yes    -         yes      yes     stranger yes     unknown ended  who
-grant button      yes      yes    others -         others   others  stranger others  unknown ended  silent
-decline button    yes      yes    others -         others   others  stranger others  unknown ended  silent
-key button        theirs   theirs yes    -         theirs   theirs  stranger theirs  theirs  theirs silent
-choose button     yes      yes    yes    -         yes      yes     stranger yes     unknown ended  silent
-ask button        yes      yes    yes    -         yes      yes     stranger yes     unknown ended  silent
-ask form          yes      yes    yes    -         yes      yes     stranger yes     unknown ended  who
-ask by shortcut   listed   listed listed hidden    listed   listed  stranger listed  -       hidden silent
-config            yes      yes    shown  shown     shown    shown   stranger shown   -       -      who
-config form       yes      yes    others others    others   others  stranger others  others  -      who
-config reset      yes      yes    others others    others   others  stranger others  others  -      silent
-stop button       yes      yes    yes    yes       yes      yes     stranger yes     unknown -      silent
-regenerate button yes      yes    yes    yes       yes      yes     stranger yes     unknown ended  silent
-model button      yes      yes    yes    -         yes      yes     stranger yes     unknown ended  silent
-feedback button   yes      yes    yes    yes       yes      yes     stranger yes     unknown ended  silent
-cost              listed   listed listed hidden    listed   listed  stranger listed  -       listed who
-home              listed   listed listed hidden    listed   listed  stranger listed  -       listed silent
+deed              launcher admin   member  colleague guest    sibling external invited forged  stale   nobody
+launch            yes      yes     yes     yes       no guest yes     stranger yes     -       -       who
+status            listed   listed  listed  hidden    listed   listed  stranger listed  -       hidden  who
+status by mention listed   listed  listed  hidden    listed   listed  stranger listed  -       hidden  silent
+status NAME       yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   who
+ask NAME          yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   who
+mention           yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   silent
+thread reply      yes      yes     yes     yes       yes      yes     silent   yes     -       ended   silent
+stop an answer    yes      yes     yes     yes       yes      yes     silent   yes     -       -       -
+direct message    yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   silent
+logs              yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   who
+details button    yes      yes     yes     -         yes      yes     stranger yes     unknown end     silent
+details refresh   yes      yes     yes     -         yes      yes     stranger yes     unknown end     silent
+logs button       yes      yes     yes     -         yes      yes     stranger yes     unknown end     silent
+endpoint          yes      yes     others  unknown   others   others  stranger others  -       ended   who
+endpoint button   yes      yes     others  -         others   others  stranger others  unknown ended   silent
+key new           yes      yes     others  unknown   others   others  stranger others  -       ended   who
+key list          yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   who
+key revoke        yes      yes     others  unknown   others   others  stranger others  -       ended   who
+scale             yes      yes     others  unknown   others   others  stranger others  -       ended   who
+scale button      yes      yes     others  -         others   others  stranger others  unknown ended   silent
+scale modal       yes      yes     others  -         others   others  stranger others  unknown ended   who
+share             yes      yes     others  unknown   others   others  stranger others  -       ended   who
+share list        yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   who
+unshare           yes      yes     others  unknown   others   others  stranger others  -       ended   who
+down              yes      yes     others  unknown   others   others  stranger others  -       ended   who
+command button    yes      yes     others  -         others   others  stranger others  unknown ended   silent
+confirm button    yes      yes     others  -         others   others  stranger others  unknown ended   silent
+confirm modal     yes      yes     others  -         others   others  stranger others  unknown ended   who
+drop button       yes      yes     yes     -         yes      yes     stranger yes     -       -       silent
+launch form       yes      yes     yes     yes       no guest yes     stranger yes     -       -       silent
+form submitted    yes      yes     yes     yes       no guest yes     stranger yes     not in  -       who
+share             yes      yes     others  unknown   others   others  stranger others  -       ended   who
+share list        yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   who
+unshare           yes      yes     others  unknown   others   others  stranger others  -       ended   who
+down button       yes      yes     others  -         others   others  stranger others  unknown ended   silent
+share             yes      yes     others  unknown   others   others  stranger others  -       ended   who
+share list        yes      yes     yes     unknown   yes      yes     stranger yes     -       ended   who
+unshare           yes      yes     others  unknown   others   others  stranger others  -       ended   who
+down modal        yes      yes     others  -         others   others  stranger others  unknown ended   who
+keep trying       yes      yes     others  -         others   others  stranger others  unknown ended   silent
+keep button       yes      yes     others  -         others   others  stranger others  unknown ended   silent
+scale to 0        yes      yes     others  -         others   others  stranger others  unknown ended   silent
+ask the launcher  own      own     yes     -         yes      yes     stranger yes     unknown ended   silent
+ask modal         own      own     yes     -         yes      yes     stranger yes     unknown ended   who
+grant button      yes      yes     others  -         others   others  stranger others  unknown ended   silent
+decline button    yes      yes     others  -         others   others  stranger others  unknown ended   silent
+key button        theirs   theirs  yes     -         theirs   theirs  stranger theirs  theirs  theirs  silent
+choose button     yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
+ask button        yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
+ask form          yes      yes     yes     -         yes      yes     stranger yes     unknown ended   who
+ask by shortcut   listed   listed  listed  hidden    listed   listed  stranger listed  -       hidden  silent
+config            yes      yes     shown   shown     shown    shown   stranger shown   -       -       who
+config form       yes      yes     others  others    others   others  stranger others  others  -       who
+config reset      yes      yes     others  others    others   others  stranger others  others  -       silent
+stop button       yes      yes     yes     yes       yes      yes     stranger yes     unknown -       silent
+regenerate button yes      yes     yes     yes       yes      yes     stranger yes     unknown ended   silent
+model button      yes      yes     yes     -         yes      yes     stranger yes     unknown ended   silent
+feedback button   yes      yes     yes     yes       yes      yes     stranger yes     unknown ended   silent
+cost              listed   listed  listed  hidden    listed   listed  stranger listed  -       listed  who
+home              listed   listed  listed  hidden    listed   listed  stranger listed  -       listed  silent
 """
 
 FURTHER = """
@@ -123,6 +132,9 @@ share list        yes      yes     unknown unknown
 unshare           yes      others  unknown unknown
 down              yes      policy  unknown unknown
 command button    yes      policy  unknown unknown
+confirm button    yes      policy  unknown unknown
+confirm modal     yes      policy  unknown unknown
+drop button       yes      yes     yes     yes
 launch form       yes      policy  policy  yes
 form submitted    yes      policy  policy  yes
 down button       yes      policy  unknown unknown
@@ -149,7 +161,7 @@ feedback button   yes      yes     yes     yes
 cost              listed   listed  hidden  hidden
 home              listed   listed  hidden  hidden
 """
-"""The same actions and further people."""
+"""The same actions and further people. An action without a line here is not theirs to do."""
 
 
 class Cell(NamedTuple):
@@ -166,7 +178,8 @@ def cells() -> list[Cell]:
 def rows() -> list[list[str]]:
     """The actions with their cells, in the order of COLUMNS."""
     first, further = _table(TABLE), _table(FURTHER)
-    return [[deed, *cells.values(), *further[deed].values()] for deed, cells in first.items()]
+    unsaid = dict.fromkeys(next(iter(further.values())), "-")
+    return [[deed, *cells.values(), *further.get(deed, unsaid).values()] for deed, cells in first.items()]
 
 
 def _table(text: str) -> dict[str, dict[str, str]]:

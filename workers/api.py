@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from importlib.metadata import version
 from typing import Any
 
@@ -29,6 +30,7 @@ from workers.deployment.events import (
     StopRequested,
     Unshared,
 )
+from workers.deployment.key_uses import KeyUses
 from workers.deployment.keys import new_key, new_key_id
 from workers.deployment.ledger import Book
 from workers.deployment.ledger_reader import Ledger
@@ -112,6 +114,7 @@ class Deployments:
         self._log = Log(redis)
         self._projection = Projection(self._log)
         self._ledger = Ledger(redis)
+        self._key_uses = KeyUses(redis)
         self._past = Past(self._log)
         self._confidential = Confidential(self._log, os.environ)
         self._nudge = nudge
@@ -128,10 +131,11 @@ class Deployments:
         limits: Limits,
         once: str,
         until: datetime | None = None,
+        ceiling: Decimal | None = None,
     ) -> DeploymentId:
         """Request a deployment; return its id. A repetition with the same `once` (Slack's trigger id) has no effect.
 
-        `until`: when it is to end; None: when a person ends it.
+        `until`: when it is to end; None: when a person ends it. `ceiling`: maximum USD per hour of all its replicas.
 
         Raises NameTaken, with the deployment that has the name.
         """
@@ -143,20 +147,23 @@ class Deployments:
             place=place,
             limits=limits,
             until=until,
+            ceiling=ceiling,
         )
         id_ = self._log.open(new_id(), requested, new_key(), once)
         self._nudge(id_)
         return id_
 
-    def scale(self, deployment: DeploymentId, replicas: int, *, by: str, once: str = "") -> Deployment:
+    def scale(
+        self, deployment: DeploymentId, replicas: int, *, by: str, once: str = "", ceiling: Decimal | None = None
+    ) -> Deployment:
         """Request another number of replicas, and return the new state; an ending deployment is returned unchanged.
 
-        `once`: a repetition with the same text has no effect.
+        `once`: a repetition with the same text has no effect. `ceiling`: the new maximum USD per hour; None: as before.
 
         Every change is by id: a name may belong to another deployment by the time of the change.
         Raises NoSuchDeployment, WrittenByNewer, as every change does.
         """
-        return self._decide(deployment, ScaleRequested(**_stamp(once), replicas=replicas, by=by))
+        return self._decide(deployment, ScaleRequested(**_stamp(once), replicas=replicas, by=by, ceiling=ceiling))
 
     def stop(self, deployment: DeploymentId, *, by: str, once: str = "") -> Deployment:
         """Request the end of a deployment, and return the new state. `once`: as for `scale`.
@@ -272,6 +279,10 @@ class Deployments:
     def own_key(self, deployment: DeploymentId) -> str | None:
         """The bot's own key to the endpoint, for questions from Slack; None if the deployment has ended."""
         return self._log.secrets(deployment).bot or None
+
+    def key_uses(self, deployment: DeploymentId) -> dict[KeyId, datetime]:
+        """The last use of each key that was used in the last 30 days. Raises RedisError."""
+        return self._key_uses.read(deployment)
 
     def logs(self, deployment: DeploymentId, lines: int, *, newest: int | None = None) -> list[ReplicaLog]:
         """The last `lines` lines of each replica's log, newest replica last. Raises LogsGone, also after the end.

@@ -9,6 +9,9 @@ from msgspec import Struct
 
 from workers.placement.offer import Offer
 
+DISK_GIB = 256
+"""Size of a cloud machine's boot disk unless the recipe gives another; SkyPilot's default. Mixtral 8x7B has 93 GB."""
+
 Token = NewType("Token", str)
 """Identifies one attempt at a machine, permanently: a cloud makes at most one machine for a token."""
 
@@ -106,6 +109,8 @@ class Sighting(Struct, frozen=True, kw_only=True):
     attempt: int
     why: str = ""
     """How the machine ended, in a few words (`engine exited with status 1`); empty while it runs."""
+    ended_at: datetime | None = None
+    """When it ended, by its cloud; None while it runs, or if the cloud does not tell it."""
     progress: str = ""
     """What a running machine does before its engine is ready, in a few words."""
 
@@ -147,3 +152,5 @@ def whereabouts(machine: Machine) -> Whereabouts:
 class MachineEnd(Struct, frozen=True, kw_only=True):
     why: str
     preempted: bool
+    ended_at: datetime | None = None
+    """By its cloud; None if the cloud does not tell it."""

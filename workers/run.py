@@ -142,6 +142,7 @@ def run_sweeper(settings: Settings, stop: threading.Event) -> None:
         every=settings.sweep_every,
         clock=now,
         host=host_of(settings.home),
+        audit_kept=settings.audit_kept,
     )
     sweeper.run(stop)
 

@@ -49,6 +49,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Time after which another process may take over the work of a process that died."""
     keep_trying_every: timedelta
     """Interval at which a dry ladder is tried again after a person has chosen "Keep trying"."""
+    audit_kept: timedelta
+    """Time for which entries of the audit are kept."""
     gateway: "GatewaySettings"
     environ: Mapping[str, str]
 
@@ -101,6 +103,7 @@ def from_environ(environ: Mapping[str, str], *, needs_redis: bool = True) -> Set
         sweep_every=_duration(environ, "MIXTRAL_SWEEP_EVERY"),
         control_lease=_duration(environ, "MIXTRAL_CONTROL_LEASE"),
         keep_trying_every=_duration(environ, "MIXTRAL_KEEP_TRYING_EVERY"),
+        audit_kept=_duration(environ, "MIXTRAL_AUDIT_KEPT"),
         gateway=_gateway(home, environ),
         environ=environ,
     )
@@ -251,3 +254,6 @@ def _duration(environ: Mapping[str, str], name: str) -> timedelta:
 
 KEEP_TRYING_EVERY = _duration({}, "MIXTRAL_KEEP_TRYING_EVERY")
 """The default; equal to the duration of a refusal for lack of capacity."""
+
+AUDIT_KEPT = _duration({}, "MIXTRAL_AUDIT_KEPT")
+"""The default."""

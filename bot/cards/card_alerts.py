@@ -11,6 +11,7 @@ from bot.slack.failures import SlackRefused
 from bot.slack.message import Message
 from bot.views import alerts
 from bot.views.endpoint import endpoint
+from workers.decision.ceiling import dear
 from workers.deployment.condition import awaits_decision, is_ending
 from workers.deployment.events import DeploymentId, ScaleRequested
 from workers.deployment.state import Deployment
@@ -55,11 +56,13 @@ class CardAlerts:
             self.say(state, record, alerts.ENDED, alerts.ended(state, self._now()), direct=direct)
         elif awaits_decision(state):
             self.say(state, record, alerts.dry_kind(state), alerts.dry(state), direct=direct)
+        if (taken := dear(state)) is not None and not is_ending(state):
+            self.say(state, record, alerts.DEAR, alerts.dear(state, *taken), direct=direct)
         announced = state.end_announced
         if announced is not None and announced.until == state.until and not is_ending(state):
             self.say(state, record, alerts.ends_kind(announced), alerts.ends(state, announced), direct=direct)
         kept = state.kept
-        if kept is not None and not is_ending(state) and self._now() - kept.at < NEWS_FOR:
+        if kept is not None and kept.by and not is_ending(state) and self._now() - kept.at < NEWS_FOR:
             self.say(state, record, alerts.kept_kind(kept), alerts.kept(state, kept), direct=direct)
         if not state.ended:
             self._say_contact(state, record, direct=direct)

@@ -125,7 +125,7 @@ def status(as_json: bool) -> None:
     """List the deployments that have not ended, without Slack."""
     from bot.cli import operate_command
 
-    _operate(operate_command.status(as_json=as_json))
+    _operate("status", operate_command.status(as_json=as_json))
 
 
 @main.command()
@@ -135,7 +135,7 @@ def scale(name: str, replicas: int) -> None:
     """Set the number of replicas of a deployment, without Slack. It needs no more than access to Redis."""
     from bot.cli import operate_command
 
-    _operate(operate_command.scale(name, replicas))
+    _operate("scale", operate_command.scale(name, replicas))
 
 
 @main.command()
@@ -145,7 +145,7 @@ def down(name: str, yes: bool) -> None:
     """End a deployment with all its machines, without Slack. It needs no more than access to Redis."""
     from bot.cli import operate_command
 
-    _operate(operate_command.down(name, (lambda _: True) if yes else partial(click.confirm, err=True)))
+    _operate("down", operate_command.down(name, (lambda _: True) if yes else partial(click.confirm, err=True)))
 
 
 @main.command()
@@ -158,6 +158,19 @@ def ledger(since: datetime | None, as_csv: bool) -> None:
 
     begin = since.replace(tzinfo=UTC) if since else None
     sys.exit(run_ledger(os.environ, out=sys.stdout, err=sys.stderr, since=begin, as_csv=as_csv))
+
+
+@main.command()
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Only the entries from this day on (UTC).")
+@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="Only the entries before this day (UTC).")
+@click.option("--json", "as_json", is_flag=True, help="Print each entry as a line of JSON.")
+def audit(since: datetime | None, until: datetime | None, as_json: bool) -> None:
+    """Show who did what, where, why, and the outcome. Ends with status 1 if entries are missing."""
+    _log_nothing()
+    from bot.cli.audit_command import run as run_audit
+
+    begin, end = (day.replace(tzinfo=UTC) if day else None for day in (since, until))
+    sys.exit(run_audit(os.environ, out=sys.stdout, err=sys.stderr, since=begin, until=end, as_json=as_json))
 
 
 @main.command()
@@ -181,11 +194,11 @@ def check(deep: bool) -> None:
     sys.exit(run_check(os.environ, out=sys.stdout, err=sys.stderr, deep=deep))
 
 
-def _operate(work: Any) -> None:
+def _operate(what: str, work: Any) -> None:
     _log_nothing()
     from bot.cli.operate_command import run as run_operation
 
-    sys.exit(run_operation(os.environ, work, sys.stdout, sys.stderr))
+    sys.exit(run_operation(os.environ, work, sys.stdout, sys.stderr, what))
 
 
 def _words(text: str) -> tuple[str, ...]:

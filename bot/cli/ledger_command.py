@@ -13,6 +13,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from bot.views.amounts import CENT, count
+from workers.deployment.disk_cost import disk_cost
 from workers.deployment.ledger import Use
 from workers.deployment.ledger_reader import Ledger
 from workers.run import connect
@@ -22,8 +23,12 @@ COLUMNS = (
     *("deployment", "name", "recipe", "launcher", "channel", "attempt"),
     *("cloud", "region", "zone", "instance_type", "machine", "spot", "usd_per_hour"),
     *("began", "ended", "hours", "usd", "saved_usd"),
+    *("ended_is", "disk_usd_estimated"),
 )
-"""Of the CSV. Times are UTC; `ended` is empty while the machine runs; the last three are those since `--since`."""
+"""Of the CSV. Times are UTC; `ended` is empty while the machine runs; amounts and hours are those since `--since`.
+
+`ended_is`: `cloud` if the cloud told the end, `estimated` if it is by our clock; empty while the machine runs.
+"""
 
 
 def run(environ: Mapping[str, str], out: TextIO, err: TextIO, *, since: datetime | None, as_csv: bool) -> int:
@@ -57,6 +62,13 @@ def _row(use: Use, since: datetime | None, now: datetime) -> Iterable[object]:
     yield from (booked.attempt, booked.cloud, booked.region, booked.zone, booked.instance_type, booked.machine)
     yield from (booked.spot, price, booked.began.isoformat(), use.ended.isoformat() if use.ended else "")
     yield from (_hours(use, since, now), _usd(use.cost(since, now)), _usd(use.saved(since, now)))
+    yield from (_ended_is(use), _usd(disk_cost(use, since, now)))
+
+
+def _ended_is(use: Use) -> str:
+    if use.ended is None:
+        return ""
+    return "estimated" if use.estimated else "cloud"
 
 
 def _table(uses: Iterable[Use], since: datetime | None, now: datetime) -> Table:

@@ -1,10 +1,12 @@
 """`mixtral-bot status`, `scale` and `down`: what an operator does while Slack is away."""
 
 import json
+import secrets
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from redis import Redis
 from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Column, Table
@@ -13,8 +15,13 @@ from rich.text import Text
 from bot.commands.bounds import out_of_bounds
 from bot.views.amounts import count, duration
 from workers.api import Deployments
+from workers.decision.ceiling import raised
+from workers.deployment.asked import asked
+from workers.deployment.audit import AuditEntry, Outcome, Source
+from workers.deployment.audit_stream import AuditStream
 from workers.deployment.condition import condition_of, is_ending
 from workers.deployment.state import Deployment
+from workers.errors import WorkersError
 from workers.run import belong, connect, wire_deployments
 from workers.settings import from_environ
 
@@ -24,19 +31,46 @@ OPERATOR = "the operator"
 Work = Callable[[Deployments, TextIO], int]
 
 
-def run(environ: Mapping[str, str], work: Work, out: TextIO, err: TextIO) -> int:
+def run(environ: Mapping[str, str], work: Work, out: TextIO, err: TextIO, what: str = "operate") -> int:
     """Do the work, and return its exit status; 1 with a line on `err` if Redis does not answer.
+
+    `what`: the command, for the audit, which gets one entry of it, unless it appends an event.
 
     Raises WorkersError: no such deployment, another installation, or a newer version's log.
     """
     settings = from_environ(environ)
     try:
         redis = connect(settings.redis_url)
-        return work(wire_deployments(belong(settings, redis), redis), out)
+        deployments = wire_deployments(belong(settings, redis), redis)
+        return audited(what, redis, lambda: work(deployments, out))
     except RedisError as error:
         cause = " ".join(str(error).split()).rstrip(".")
         err.write(f"mixtral-bot: Redis does not answer ({cause}), so it is not certain whether this was accepted.\n")
         return 1
+
+
+def audited(what: str, redis: Redis, work: Callable[[], int]) -> int:
+    """Do the work, and record it in the audit as the operator's."""
+    once = f"operator.{secrets.token_hex(8)}"
+    result = Outcome.UNKNOWN
+    with asked(Source(who=OPERATOR, where="command line", how=what), once) as request:
+        try:
+            exit_status = work()
+            result = Outcome.REFUSED if exit_status else Outcome.DONE
+        except WorkersError:
+            result = Outcome.REFUSED
+            raise
+        finally:
+            entry = AuditEntry(
+                at=datetime.now(UTC),
+                who=OPERATOR,
+                what=what,
+                where="command line",
+                outcome=result,
+                detail=request.detail,
+            )
+            AuditStream(redis).append(entry, once=once)
+    return exit_status
 
 
 def status(*, as_json: bool) -> Work:
@@ -66,7 +100,7 @@ def scale(name: str, replicas: int) -> Work:
         if why := out_of_bounds(state.recipe, replicas):
             out.write(f"{why}\n")
             return 1
-        after = deployments.scale(state.id, replicas, by=OPERATOR)
+        after = deployments.scale(state.id, replicas, by=OPERATOR, ceiling=raised(state, replicas, state.rungs))
         if is_ending(after):
             out.write(f"{name} is {condition_of(after).status}: it can no longer be scaled.\n")
             return 1

@@ -6,8 +6,9 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from bot.commands.bounds import out_of_bounds
+from bot.commands.consent import ceiling_after, check_scale_confirmed
 from bot.commands.context import Caller, CommandContext
-from bot.commands.errors import CommandError
+from bot.commands.errors import CommandError, Denied
 from bot.commands.lookup import check, check_runs
 from bot.commands.policy import Permission
 from bot.commands.rights import allowed, who_can
@@ -18,6 +19,7 @@ from bot.views import request_message as view
 from bot.views.escape import code
 from recipes.replicas import nearest
 from workers.api import NoSuchDeployment
+from workers.deployment.asked import about
 from workers.deployment.condition import is_ending
 from workers.deployment.events import KeyId
 from workers.deployment.keys import new_key_id
@@ -89,7 +91,9 @@ def answer(id_: str, caller: Caller, context: CommandContext, *, grants: bool) -
     if request is None or request.deed is Deed.TAKE_KEY:
         raise CommandError(ANSWERED)
     state = context.deployments.by_id(request.deployment)
-    if state is None or not context.sight.sees(caller.viewer, state):
+    is_seen = state is not None and context.sight.sees(caller.viewer, state)
+    about(request.deployment, may=is_seen)
+    if state is None or not is_seen:
         raise CommandError(ANSWERED)
     check(PERMISSIONS[request.deed], state, caller, context)
     if not request.is_open(context.now()):
@@ -99,6 +103,8 @@ def answer(id_: str, caller: Caller, context: CommandContext, *, grants: bool) -
         raise CommandError(f"*{state.name}* is ending or has ended: nothing was changed.")
     if grants:
         _check_possible(request.deed, request.replicas, state)
+        if request.deed is Deed.SCALE:
+            check_scale_confirmed(state, request.replicas or 0, caller, context, grant=request.id)
     offers_key = grants and request.deed is Deed.MAKE_KEY
     offer = _key_offer(f"{request.id}-key", state, request.asker, caller, context) if offers_key else None
     decided = _decide(request, caller, context, grants=grants, offer=offer)
@@ -147,7 +153,9 @@ def _carry_out(request: DirectRequest, context: CommandContext) -> bool:
     deployments, id_, by, once = context.deployments, request.deployment, request.decided_by, request.id
     match request.deed:
         case Deed.SCALE:
-            return not is_ending(deployments.scale(id_, request.replicas or 0, by=by, once=once))
+            replicas, state = request.replicas or 0, deployments.by_id(id_)
+            ceiling = ceiling_after(state, replicas, context) if state is not None else None
+            return not is_ending(deployments.scale(id_, replicas, by=by, once=once, ceiling=ceiling))
         case Deed.END:
             return is_ending(deployments.stop(id_, by=by, once=once))
         case Deed.KEEP_TRYING:
@@ -200,8 +208,9 @@ def take_key(id_: str, caller: Caller, context: CommandContext) -> tuple[DirectR
     request = context.direct_requests.get(id_)
     if request is None or request.deed is not Deed.TAKE_KEY:
         raise CommandError(ANSWERED)
+    about(request.deployment)
     if caller.user != request.to:
-        raise CommandError("This key is for another person: it was not shown.")
+        raise Denied("This key is for another person: it was not shown.")
     state = context.deployments.by_id(request.deployment)
     if state is None or is_ending(state):
         _void(request, ENDED, context)

@@ -3,12 +3,13 @@
 from msgspec.structs import replace
 
 from bot.commands.context import Caller, CommandContext
-from bot.commands.errors import CommandError, NotShown
+from bot.commands.errors import CommandError, Denied, NotShown
 from bot.commands.lookup import check_present, seen
 from bot.language.channel_settings import ChannelSettings
 from bot.language.question import is_direct
 from bot.slack.message import NOTHING, Message
 from bot.views import channel_config
+from workers.deployment.asked import note
 from workers.deployment.condition import is_ending
 
 CHANGES = "Change them with `/mixtral config`."
@@ -59,7 +60,7 @@ def may_configure(channel: str, caller: Caller, context: CommandContext) -> bool
 def change(channel: str, wanted: ChannelSettings, caller: Caller, context: CommandContext) -> Message | None:
     """Store the settings of a channel; returns what is to be posted there. Raises CommandError, RedisError."""
     if not may_configure(channel, caller, context):
-        raise CommandError(f"{_who(context)} can change these settings. Nothing was changed.")
+        raise Denied(f"{_who(context)} can change these settings. Nothing was changed.")
     if not _reads(channel, caller, context):
         raise CommandError(
             "Nothing was changed: you are no longer in this channel, or Slack did not answer. Try again in ten seconds."
@@ -70,6 +71,7 @@ def change(channel: str, wanted: ChannelSettings, caller: Caller, context: Comma
         raise CommandError(f"{after.default} has ended, or not everyone here may ask it. Choose another deployment.")
     said = channel_config.announcement(before, after, channel, caller.user)
     if said is not None:
+        note(f"settings of {channel}")
         context.settings.put(channel, caller.user, after)
     return said
 

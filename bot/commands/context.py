@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 from datetime import datetime
+from decimal import Decimal
 from typing import Protocol
 
 from msgspec import Struct
@@ -17,6 +18,7 @@ from bot.prompting.given_answers import GivenAnswers
 from bot.prompting.store import Threads
 from bot.slack.message import JSON
 from workers.api import Deployments
+from workers.deployment.audit_stream import AuditStream
 from workers.deployment.events import DeploymentId
 from workers.placement.ladder import Ladder
 from workers.policy.schema import Policy
@@ -33,6 +35,8 @@ class Caller(Struct, frozen=True, kw_only=True):
     response_url: str | None = None
     thread: str | None = None
     """The thread of the message whose button was pressed."""
+    confirmed: Decimal | None = None
+    """USD per hour that they have confirmed by a press; None: nothing."""
     outside: bool = False
     """Whether they belong to another company, which `MIXTRAL_SLACK_TEAMS` lets in."""
 
@@ -87,6 +91,10 @@ class CommandContext(Struct, frozen=True, kw_only=True):
     direct_requests: DirectRequests
     policy: Callable[[], Policy]
     """Returns the policy that is in force. Raises RedisError."""
+    audit: AuditStream
+    """Where each request gets its entry."""
+    now: Callable[[], datetime]
     policy_fault: Callable[[], str] = str
     """Returns why the newest file of the policy is not in force; empty if it is."""
-    now: Callable[[], datetime]
+    confirm_above: Decimal = Decimal(60)
+    """USD per hour above which a launch or scale by hand is confirmed first."""

@@ -31,7 +31,9 @@ def cost(command: Cost, caller: Caller, context: CommandContext) -> Message:
     meant = [use for use in used if _is_meant(use, command)]
     since = max(span.since, context.now() - KEPT_AFTER_END)
     states = (*context.deployments.all(), *context.deployments.ended(since))
-    return cost_view.cost(seen_by(caller.viewer, meant, states, context), span, _about(command))
+    shown = seen_by(caller.viewer, meant, states, context)
+    tokens = book.tokens_of({use.booked.deployment for use in shown}, span.since, span.until)
+    return cost_view.cost(shown, span, _about(command), tokens, one=bool(command.name))
 
 
 def _is_known(name: str, book: Book, viewer: Viewer, context: CommandContext) -> bool:

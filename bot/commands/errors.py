@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from bot.language.confirmation import Confirmation
 from bot.language.direct_request import WantedDeed
 
 About = Literal["recipe", "name", "replicas", "limits", "until", "channel"]
@@ -22,6 +23,10 @@ class CommandError(Exception):
         self.hint = hint
         self.ask = ask
         self.about = about
+
+
+class Denied(CommandError):
+    """The person may not do this, or not here."""
 
 
 class NoRecipe(CommandError):
@@ -46,6 +51,15 @@ class WrongInput(CommandError):
     def __init__(self, block: str, sentence: str) -> None:
         super().__init__(sentence)
         self.block = block
+
+
+class Unconfirmed(Exception):
+    """The person has to confirm the price first. The sentence asks them; nothing was done yet."""
+
+    def __init__(self, confirmation: Confirmation, sentence: str) -> None:
+        super().__init__(sentence)
+        self.confirmation = confirmation
+        self.sentence = sentence
 
 
 class NotShown(Exception):

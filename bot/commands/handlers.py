@@ -58,6 +58,7 @@ from bot.views.amounts import duration, moment
 from bot.views.answer_choice import choice, chosen
 from bot.views.escape import code, escape
 from workers.api import KEEP_TRYING_FOR
+from workers.deployment.asked import note
 from workers.deployment.condition import condition_of, is_ending
 from workers.deployment.state import Deployment
 
@@ -189,6 +190,7 @@ def endpoint_of(state: Deployment, caller: Caller, context: CommandContext) -> M
     if held and state.endpoint is not None and not allowed(caller.user, Permission.SEE_KEY, state, context):
         return endpoint_view.held(state, held)
     check(Permission.SEE_KEY, state, caller, context)
+    note("the launcher's key was shown")
     return endpoint_view.endpoint(state, context.deployments.key(state.id), python=True)
 
 

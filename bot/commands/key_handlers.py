@@ -34,9 +34,10 @@ def keys(command: ListKeys | NewKey | RevokeKey, caller: Caller, context: Comman
 
 def list_keys(command: ListKeys, caller: Caller, context: CommandContext) -> Message:
     state = one(command.name, "key {} list", caller, context)
+    uses = context.deployments.key_uses(state.id)
     if _may_make(state, caller, context):
-        return keys_view.listing(state)
-    return keys_view.listing_to_others(state, caller.user)
+        return keys_view.listing(state, uses)
+    return keys_view.listing_to_others(state, uses, caller.user)
 
 
 def new_key(command: NewKey, caller: Caller, context: CommandContext) -> Message:

@@ -1,26 +1,30 @@
 """The launch, for the command, the form and the buttons."""
 
-from datetime import datetime
+from datetime import datetime, time, tzinfo
 
 from msgspec.structs import replace
 
 from bot.commands.bounds import out_of_bounds
+from bot.commands.consent import check_confirmed, total_of
 from bot.commands.context import Caller, CommandContext
-from bot.commands.errors import CommandError, EnvMissing, NoRecipe
+from bot.commands.errors import CommandError, Denied, EnvMissing, NoRecipe
 from bot.commands.lookup import check_present
-from bot.commands.plan_handler import cheapest, check_limits, nearest_recipe
+from bot.commands.plan_handler import check_limits, nearest_recipe
 from bot.commands.policy import Permission, guest_may_launch
 from bot.commands.recipe_catalog import name_from
 from bot.language.command import SLASH, Launch
+from bot.language.confirmation import Confirmation
 from bot.language.end_times import end_of
 from bot.language.suggestions import command_text
 from bot.language.values import InvalidValue
 from bot.slack.message import Message
-from bot.views.amounts import moment
+from bot.views.amounts import count, moment
 from bot.views.escape import escape
+from bot.views.price_now import launch_prices
 from bot.views.readers import read_by
 from recipes.replicas import nearest
 from recipes.schema import Recipe
+from workers.decision.ceiling import ceiling_of
 from workers.deployment.condition import condition_of, is_ending
 from workers.deployment.events import Place
 from workers.deployment.log import NameTaken
@@ -50,7 +54,12 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
     name = command.name or name_from(recipe.name)
     readers = context.channels.readers(caller.channel)
     replicas = command.replicas or max(recipe.replicas, 1)
-    price = cheapest(command.limits, recipe, replicas, context)
+    rungs, _ = context.ladder(recipe, command.limits)
+    what = f"Launching *{escape(name)}* with {count(replicas, 'replica')}"
+    text = command_text(dated(command, until, context.sight.zone(caller.user)))
+    asked = Confirmation(usd=total_of(rungs, replicas), command=text, channel=caller.channel)
+    check_confirmed(what, asked, caller, context)
+    ceiling = ceiling_of(recipe, command.limits, replicas, rungs)
     try:
         id_ = context.deployments.launch(
             recipe,
@@ -60,6 +69,7 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
             limits=command.limits,
             once=caller.once,
             until=until,
+            ceiling=ceiling,
         )
     except NameTaken as taken:
         raise _taken(taken, command, caller, context) from taken
@@ -71,7 +81,8 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
         )
     ends = f"It ends {moment(until)}." if until else ""
     first = f"Launching *{name}* … Its card follows here, and shows every step."
-    return Message(text=" ".join(filter(None, (first, price, ends, read_by(readers)))))
+    prices = launch_prices(rungs, replicas, ceiling)
+    return Message(text=" ".join(filter(None, (first, prices, ends, read_by(readers)))))
 
 
 def end_time(command: Launch, caller: Caller, context: CommandContext) -> datetime | None:
@@ -82,13 +93,20 @@ def end_time(command: Launch, caller: Caller, context: CommandContext) -> dateti
         raise CommandError(wrong.sentence, about="until") from wrong
 
 
+def dated(command: Launch, until: datetime | None, zone: tzinfo) -> Launch:
+    """The command with the date of its end: a press after a time of the day would mean that of the next day."""
+    if until is None or not isinstance(command.until, time):
+        return command
+    return replace(command, until=until.astimezone(zone).replace(tzinfo=None))
+
+
 def check_may_launch(caller: Caller, context: CommandContext) -> None:
     """Raises CommandError for people who may not launch here: guests, and those whom the policy does not let."""
     if context.sight.is_guest(caller.user):
         if not guest_may_launch(context.sight.rule(caller.user, caller.channel), caller.user):
-            raise CommandError(GUESTS_LAUNCH_NOTHING)
+            raise Denied(GUESTS_LAUNCH_NOTHING)
     elif why := context.sight.forbids(caller.user, Permission.LAUNCH, caller.channel):
-        raise CommandError(f"{why} Nothing was started.")
+        raise Denied(f"{why} Nothing was started.")
 
 
 def _complete(command: Launch, context: CommandContext) -> Recipe:

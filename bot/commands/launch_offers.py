@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from redis.exceptions import RedisError
 
 from bot.commands.context import Caller, CommandContext
-from bot.commands.errors import CommandError, NotShown, WrongInput
+from bot.commands.errors import CommandError, Denied, NotShown, WrongInput
 from bot.commands.form_inputs import at_input, command_of, entered_of, read
 from bot.commands.launch_handler import check_may_launch, launch
 from bot.commands.plan_handler import nearest_limits
@@ -111,7 +111,7 @@ def _check_reads(channel: str, caller: Caller, context: CommandContext, *, asks:
     cause = "Nothing was started: you are not in this channel, or the bot is not."
     if asks:
         raise WrongInput(view.CHANNEL, f"{cause} Choose one that both are in.")
-    raise CommandError(f"{cause} Invite it with `/invite @mixtral`, and press Launch again in ten seconds.")
+    raise Denied(f"{cause} Invite it with `/invite @mixtral`, and press Launch again in ten seconds.")
 
 
 def _view(entered: Entered, context: CommandContext, *, opened_in: str, asks: bool) -> JSON:

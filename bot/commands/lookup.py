@@ -3,7 +3,7 @@
 from difflib import get_close_matches
 
 from bot.commands.context import Caller, CommandContext
-from bot.commands.errors import CommandError
+from bot.commands.errors import CommandError, Denied
 from bot.commands.policy import Permission
 from bot.commands.rights import allowed, owners, why_not
 from bot.language.command import SLASH
@@ -13,6 +13,7 @@ from bot.views import card_refusals, words
 from bot.views.amounts import duration, moment
 from bot.views.escape import clip, code, inert
 from workers.api import EventLogGone, NoSuchDeployment
+from workers.deployment.asked import about
 from workers.deployment.condition import condition_of, is_ending
 from workers.deployment.state import Deployment
 
@@ -35,7 +36,9 @@ def visible(name: str, caller: Caller, context: CommandContext) -> Deployment | 
         if not caller.outside:
             raise
         return None
-    return state if context.sight.sees(caller.viewer, state) else None
+    is_seen = context.sight.sees(caller.viewer, state)
+    about(state.id, may=is_seen)
+    return state if is_seen else None
 
 
 def named(name: str, form: str, caller: Caller, context: CommandContext) -> Deployment:
@@ -71,6 +74,7 @@ def one(name: str | None, form: str, caller: Caller, context: CommandContext) ->
         return named(name, form, caller, context)
     running = seen(caller, context)
     if len(running) == 1:
+        about(running[0].id)
         return running[0]
     raise which(form, caller, context)
 
@@ -92,7 +96,7 @@ def check(
     """Raises CommandError, which names who may do this, if the caller may not. `replicas`: for SCALE."""
     if not allowed(caller.user, deed, state, context):
         sentence = why_not(caller.user, deed, state, context)
-        raise CommandError(sentence, ask=_wanted(deed, state, caller, context, replicas))
+        raise Denied(sentence, ask=_wanted(deed, state, caller, context, replicas))
 
 
 DEEDS = {

@@ -46,7 +46,7 @@ class MessageCommands:
 
     def _answer(self, command: Command, question: Question, caller: Caller) -> None:
         label = f"message {type(command).__name__.lower()}"
-        said = settle(label, caller, lambda: answer(command, question.text, caller, self._context))
+        said = settle(label, caller, lambda: answer(command, question.text, caller, self._context), self._context.audit)
         in_reply(said, question, self._slack)
 
 

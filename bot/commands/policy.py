@@ -169,9 +169,11 @@ def refusal(
 ) -> str:
     """The sentence that names who may, in Slack's markup. `place`: see `may`: who may in the place of the co-owners."""
     others = sorted(set(admins) - {launcher})
-    named = "".join(f", <@{person}>" for person in co_owners if person not in {launcher, *others})
-    too = f" or an admin ({', '.join(f'<@{admin}>' for admin in others)})" if others else ""
-    who = f"<@{launcher}> launched *{name}*: only they{named}{too} may {deed}."
+    named = [f"<@{person}>" for person in co_owners if person not in {launcher, *others}]
+    an_admin = [f"an admin ({', '.join(f'<@{admin}>' for admin in others)})"] if others else []
+    *first, last = ("they", *named, *an_admin)
+    whom = f"{', '.join(first)} or {last}" if first else last
+    who = f"<@{launcher}> launched *{name}*: only {whom} may {deed}."
     if place:
         return f"{who} {place}"
     if deed in (Permission.SEE_KEY, Permission.MAKE_KEY):

@@ -1,6 +1,7 @@
 """Change the number of replicas, for the command and the modal."""
 
 from bot.commands.bounds import out_of_bounds
+from bot.commands.consent import ceiling_after, check_scale_confirmed
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError
 from bot.commands.lookup import check, check_runs
@@ -19,7 +20,10 @@ def scale_to(state: Deployment, replicas: int, caller: Caller, context: CommandC
     check_scale(state, replicas, caller, context)
     if state.wanted == replicas and not _given_up(state):
         return scale_view.unchanged(state)
-    after = context.deployments.scale(state.id, replicas, by=caller.user)
+    check_scale_confirmed(state, replicas, caller, context, command=f"{SLASH} scale {state.name} {replicas}")
+    ceiling = ceiling_after(state, replicas, context)
+    once = caller.once if caller.confirmed is not None else ""
+    after = context.deployments.scale(state.id, replicas, by=caller.user, once=once, ceiling=ceiling)
     check_runs(after)  # it may have been ended at the same moment
     return scale_view.changed(state, after, context.now())
 

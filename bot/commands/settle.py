@@ -4,18 +4,23 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from redis.exceptions import RedisError
 
 from bot.commands.context import Caller
-from bot.commands.errors import CommandError
+from bot.commands.errors import CommandError, Denied, Unconfirmed
 from bot.language.command import SLASH
 from bot.prompting.errors import PromptingError
 from bot.slack.message import Message
+from bot.views import confirm
 from bot.views.escape import code, escape
 from bot.views.refusal import refusal
 from recipes.schema import RecipeError
 from workers.api import NoSuchDeployment
+from workers.deployment.asked import Asked, asked
+from workers.deployment.audit import AuditEntry, Outcome, Source, encode
+from workers.deployment.audit_stream import AuditStream
 from workers.errors import WorkersError
 
 _LOG = logging.getLogger(__name__)
@@ -26,20 +31,57 @@ REDIS_AWAY = (
 )
 
 
-def settle(label: str, caller: Caller, work: Callable[[], Message]) -> Message:
-    """The message that `work` returns, or a message with the cause of its failure. Logs one line without the text."""
+def settle(label: str, caller: Caller, work: Callable[[], Message], audit: AuditStream | None = None) -> Message:
+    """The message that `work` returns, or a message with the cause of its failure. Logs one line without the text.
+
+    `audit`: gets one entry of the request, unless an event that `work` appended is its entry.
+    """
     began = time.perf_counter()
-    outcome, message = _attempt(work)
+    source = Source(who=caller.user, where=caller.channel, how=label, request=request_id(caller))
+    with asked(source, caller.once) as request:
+        outcome, message = _attempt(work)
     took = (time.perf_counter() - began) * 1000
     _LOG.info("%s by %s in %s: %s, %.0f ms (%s)", label, caller.user, caller.channel, outcome, took, request_id(caller))
+    if audit is not None:
+        record(audit, _entry(request, outcome), once=caller.once)
     return message
+
+
+def record(audit: AuditStream, entry: AuditEntry, *, once: str) -> None:
+    """Append an entry of what appends no event. Without Redis, the entry is logged instead."""
+    try:
+        audit.append(entry, once=once)
+    except RedisError as error:
+        _LOG.warning("Redis does not answer (%s), so the audit lacks %s", error, encode(entry).decode())
+
+
+def _entry(request: Asked, outcome: str) -> AuditEntry:
+    source = request.source
+    result, _, cause = outcome.partition(" ")
+    return AuditEntry(
+        at=datetime.now(UTC),
+        who=source.who,
+        what=source.how,
+        where=source.where,
+        outcome=Outcome.DENIED if request.is_denied else _OUTCOMES[result],
+        deployment=request.deployment,
+        detail=request.detail,
+        why=cause.strip("()"),
+        request=source.request,
+    )
+
+
+_OUTCOMES = {"done": Outcome.DONE, "denied": Outcome.DENIED, "refused": Outcome.REFUSED, "failed": Outcome.UNKNOWN}
 
 
 def _attempt(work: Callable[[], Message]) -> tuple[str, Message]:
     try:
         return "done", work()
     except CommandError as error:
-        return "refused", refusal(error.sentence, hint=error.hint, ask=error.ask)
+        result = "denied" if isinstance(error, Denied) else "refused"
+        return result, refusal(error.sentence, hint=error.hint, ask=error.ask)
+    except Unconfirmed as asked:
+        return "refused (to be confirmed)", confirm.message(asked.confirmation, asked.sentence)
     except NoSuchDeployment as gone:
         # The text of NoSuchDeployment lists every deployment, also those that the caller may not see.
         return "refused (gone)", refusal(f"There is no deployment {code(gone.name)}.")

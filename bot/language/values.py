@@ -1,6 +1,7 @@
 """PURE: the parsers of the values in commands. Each returns the value, or raises InvalidValue."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
@@ -115,6 +116,8 @@ def environment(pairs: Iterable[str]) -> dict[str, str]:
                 f"{key} looks like a secret, and secrets never pass through Slack. "
                 f"Set it in the worker's environment, and name it under `secrets:` in the recipe."
             )
+        if any(unicodedata.category(character) == "Cc" and character not in "\t\n" for character in value):
+            raise InvalidValue(f"--env {key} contains a control character, which no environment holds. Leave it out.")
         if key in found:
             raise InvalidValue(f"--env {key} is given twice. Leave one of them out.")
         found[key] = value

@@ -14,7 +14,7 @@ from slack_bolt import App, BoltContext
 from bot.admission import OUTSIDE
 from bot.commands.context import CommandContext
 from bot.commands.cost_handler import seen_by
-from bot.commands.settle import new_incident
+from bot.commands.settle import new_incident, record
 from bot.commands.visibility import Viewer
 from bot.screens.presses import caller_of
 from bot.slack.calls import SlackCalls
@@ -24,6 +24,7 @@ from bot.views import home as home_view
 from bot.views.home import HomeContent
 from bot.views.spending import month_start
 from workers.decision.end_time import ends_at
+from workers.deployment.audit import AuditEntry
 from workers.deployment.condition import condition_of
 from workers.deployment.events import DeploymentId
 from workers.deployment.state import Deployment
@@ -77,6 +78,8 @@ class HomeTab:
     def _on_opened(self, event: JSON, context: BoltContext) -> None:
         if event.get("tab", "home") == "home":
             self.opened(Viewer(user=event["user"], outside=bool(context.get(OUTSIDE))))
+            opened = AuditEntry(at=self._context.now(), who=event["user"], what="open the Home tab")
+            record(self._context.audit, opened, once=f"home:{event['user']}:{event.get('event_ts')}")
 
     def _notice(self, body: JSON, context: BoltContext, next_: Callable[[], None]) -> None:
         """Keep the tab of a person up to date who presses a button on it."""

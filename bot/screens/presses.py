@@ -14,14 +14,16 @@ from slack_bolt import Ack, BoltContext
 from bot.admission import ACK_BY, ACK_WITHIN, OUTSIDE
 from bot.commands.context import Caller, CommandContext
 from bot.commands.delivery import beside, modal_of
-from bot.commands.errors import CommandError, WrongInput
+from bot.commands.errors import CommandError, Unconfirmed, WrongInput
 from bot.commands.settle import settle
 from bot.language.command import SLASH
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackFailed
 from bot.slack.message import JSON, Message
 from bot.slack.message import NOTHING as NOTHING  # noqa: PLC0414 - part of what a press returns
+from bot.views import confirm
 from bot.views.escape import unmarked
+from workers.deployment.asked import about
 from workers.deployment.events import DeploymentId
 from workers.deployment.state import Deployment
 
@@ -48,7 +50,9 @@ class Presses:
 
         def clicked(ack: Ack, body: JSON, context: BoltContext) -> None:
             caller = caller_of(body, context)
-            working = self._later.submit(settle, f"button {word}", caller, lambda: work(body, caller))
+            working = self._later.submit(
+                settle, f"button {word}", caller, lambda: work(body, caller), self.context.audit
+            )
             wait([working], timeout=min(ack_within, until_ack(context)))
             ack()
             working.add_done_callback(lambda done: self._later.submit(self._show, done.result(), caller))
@@ -65,12 +69,16 @@ class Presses:
         def submitted(ack: Ack, body: JSON, view: JSON, context: BoltContext) -> None:
             caller = caller_of(body, context)
             outcome = _Outcome(work)
-            working = self._later.submit(settle, f"modal {word}", caller, lambda: outcome.of(view, caller))
+            working = self._later.submit(
+                settle, f"modal {word}", caller, lambda: outcome.of(view, caller), self.context.audit
+            )
             try:
                 message = working.result(timeout=until_ack(context))
             except FutureTimeoutError:
                 message = Message(text=NOT_CERTAIN)
-            if message == NOTHING:
+            if outcome.view is not None:
+                ack(response_action="update", view=outcome.view)
+            elif message == NOTHING:
                 ack()
             elif errors := outcome.errors(view, message):
                 ack(response_action="errors", errors=errors)
@@ -111,7 +119,10 @@ class Presses:
     def by_id(self, deployment: str, caller: Caller) -> Deployment:
         """The deployment of this id, if the caller may see it. Raises CommandError."""
         state = self.context.deployments.by_id(DeploymentId(deployment))
-        if state is None or not self.context.sight.sees(caller.viewer, state):
+        is_seen = state is not None and self.context.sight.sees(caller.viewer, state)
+        if state is not None:
+            about(state.id, may=is_seen)
+        if state is None or not is_seen:
             raise CommandError("This deployment has ended, and its log no longer exists.", hint=f"{SLASH} status")
         return state
 
@@ -127,10 +138,15 @@ class _Outcome:
         self._work = work
         self._is_done = False
         self._errors: dict[str, str] = {}
+        self.view: JSON | None = None
+        """The modal that asks the person to confirm, if the work requires it."""
 
     def of(self, view: JSON, caller: Caller) -> Message:
         try:
             message = self._work(view, caller)
+        except Unconfirmed as asked:
+            self.view = confirm.modal(asked.confirmation, asked.sentence)
+            raise
         except WrongInput as wrong:
             self._errors = {wrong.block: wrong.sentence}
             raise

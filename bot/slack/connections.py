@@ -54,10 +54,10 @@ def serve_sockets(app: App, app_token: str, lockout: Lockout) -> Callable[[], No
     return client.hang_up
 
 
-def serve_requests(app: App, signing_secret: str, port: int) -> Callable[[], None]:
+def serve_requests(app: App, signing_secret: str, port: int, host: str) -> Callable[[], None]:
     """Start to receive over HTTP, and return a function that ends it. Raises OSError if the port is in use."""
-    server = serve_http(app, signing_secret, port)
-    _LOG.info("listening on port %d, paths %s", server.server_port, ", ".join(PATHS))
+    server = serve_http(app, signing_secret, port, host=host)
+    _LOG.info("listening on %s port %d, paths %s", host, server.server_port, ", ".join(PATHS))
     return server.close
 
 

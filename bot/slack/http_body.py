@@ -1,7 +1,9 @@
 """Verifies the signature of a request's body, and parses it: JSON, or a form that may contain JSON."""
 
 import json
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from urllib.parse import parse_qsl
 
@@ -13,6 +15,33 @@ FORM = "application/x-www-form-urlencoded"
 
 _KNOWN = frozenset({"type", "command", "ssl_check"})
 """Each request of Slack has one of these fields: events and interactions, commands, checks of the certificate."""
+
+
+VALID_FOR = 300.0
+"""Time for which Slack's signature is valid before and after its timestamp, in seconds: that of the SDK's verifier."""
+
+
+class Signatures:
+    """The signatures of the requests of the last 2 * VALID_FOR. A request that is sent again acts only once.
+
+    Slack signs a retry anew. Only valid signatures are added, so that their number is bounded by Slack's requests.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seen: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def add(self, signature: str) -> bool:
+        """Whether the signature is new."""
+        now = self._clock()
+        with self._lock:
+            while self._seen and now - self._seen[oldest := next(iter(self._seen))] > 2 * VALID_FOR:
+                del self._seen[oldest]
+            if signature in self._seen:
+                return False
+            self._seen[signature] = now
+            return True
 
 
 class Rejected(Exception):

@@ -18,7 +18,7 @@ from typing import Any
 from slack_bolt import App, BoltRequest
 from slack_sdk.signature import SignatureVerifier
 
-from bot.slack.http_body import Rejected, verified
+from bot.slack.http_body import Rejected, Signatures, verified
 from bot.slack.message import JSON
 
 _LOG = logging.getLogger(__name__)
@@ -42,14 +42,23 @@ class HttpServer(ThreadingMixIn, HTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, app: App, verifier: SignatureVerifier, port: int, *, read_within: float = READ_WITHIN) -> None:
+    def __init__(
+        self,
+        app: App,
+        verifier: SignatureVerifier,
+        port: int,
+        *,
+        host: str = "127.0.0.1",
+        read_within: float = READ_WITHIN,
+    ) -> None:
         """Raises OSError if the port is in use. `read_within`: in seconds."""
         self.app = app
+        self.signatures = Signatures()
         self.verifier = verifier
         self.read_within = read_within
         self._slots = threading.BoundedSemaphore(CONNECTIONS)
         self._due: dict[socket.socket, float] = {}
-        super().__init__(("0.0.0.0", port), _Handler)
+        super().__init__((host, port), _Handler)
 
     def server_bind(self) -> None:
         """Bind without HTTPServer's lookup of the host's name, which can take seconds."""
@@ -133,6 +142,10 @@ class _Handler(BaseHTTPRequestHandler):
             _LOG.info("a request was rejected with status %d: %s", rejected.status, rejected)
             self._answer(rejected.status)
         else:
+            if not self.server.signatures.add(headers["x-slack-signature"]):
+                _LOG.info("a request that was received already is not repeated")
+                self._answer(HTTPStatus.OK)
+                return
             self._dispatch(payload, {name: headers[name] for name in RETRIED if name in headers})
 
     def _body(self) -> bytes:
@@ -169,8 +182,10 @@ class _Handler(BaseHTTPRequestHandler):
         _LOG.debug(format, *args)
 
 
-def serve_http(app: App, signing_secret: str, port: int, *, read_within: float = READ_WITHIN) -> HttpServer:
+def serve_http(
+    app: App, signing_secret: str, port: int, *, host: str = "127.0.0.1", read_within: float = READ_WITHIN
+) -> HttpServer:
     """Serve `PATHS` and `HEALTH` in a thread until closed. Raises OSError if the port is in use."""
-    server = HttpServer(app, SignatureVerifier(signing_secret), port, read_within=read_within)
+    server = HttpServer(app, SignatureVerifier(signing_secret), port, host=host, read_within=read_within)
     threading.Thread(target=server.serve_forever, args=(0.2,), name="http", daemon=True).start()
     return server

@@ -2,16 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from bot.slack.message import Message
 from bot.views import card, lost_control, offers, words
-from bot.views.amounts import after, count, duration, moment, per_hour_and_day
+from bot.views.amounts import after, count, duration, moment, per_hour_and_day, usd_per_hour
 from bot.views.attempts import why
 from bot.views.blocks import Block, actions, button, section
 from bot.views.escape import escape
 from bot.views.moving import no_rung
 from recipes.replicas import bounds
-from workers.decision.end_time import ends_at
+from workers.decision.end_time import ends_at, ends_by_budget
 from workers.decision.retry_policy import dry_until, paused_until
 from workers.deployment.attempt import Attempt
 from workers.deployment.condition import Abandoned, Looking, NoCapacity, condition_of, without_lease
@@ -26,6 +27,7 @@ SCALED = "mixtral_scaled_"
 OUT, BACK = "mixtral_out_", "mixtral_back_"
 LOST, REGAINED = "mixtral_lost_", "mixtral_regained_"
 LAPSED = "mixtral_lapsed_"
+DEAR = "mixtral_dear"
 ENDS, KEPT = "mixtral_ends_", "mixtral_kept_"
 """Prefixes of block ids. After a crash, a message is found by its prefix, like a card by `card.CARD`."""
 
@@ -76,6 +78,18 @@ def ended(deployment: Deployment, now: datetime) -> Message:
     return Message(sentence, (_marked(section(sentence), ENDED, deployment),))
 
 
+def dear(deployment: Deployment, taken: Attempt, cheapest: Decimal) -> Message:
+    """The alert that a machine costs over twice the cheapest offer, with a button that ends the deployment."""
+    price = taken.offer.usd_per_hour or Decimal(0)
+    sentence = (
+        f"{words.user(deployment.place.user)} *{escape(deployment.name)}* runs on {offers.machine(taken.offer)} at "
+        f"{offers.place(taken.offer)} for {per_hour_and_day(price)}, which is over twice the cheapest offer "
+        f"({usd_per_hour(cheapest)}). *Details* on its card shows the ladder."
+    )
+    buttons = actions([button("End", "card_down", deployment.id, style="danger")])
+    return Message(sentence, (_marked(section(sentence), DEAR, deployment), buttons))
+
+
 def ends_kind(announced: EndAnnounced) -> str:
     return f"{ENDS}{int(announced.until.timestamp())}"
 
@@ -84,9 +98,10 @@ def ends(deployment: Deployment, announced: EndAnnounced) -> Message:
     """The alert that the deployment will end, with buttons to keep it, scale it to zero until then, or end it now."""
     at = ends_at(deployment) or announced.until
     cost = f" It costs {per_hour_and_day(deployment.usd_per_hour)}." if deployment.usd_per_hour else ""
+    cause = "because a budget is used up" if ends_by_budget(deployment) else "the time that was set for it"
     sentence = (
-        f"{words.user(deployment.place.user)} *{escape(deployment.name)}* ends {moment(at)}, the time that was set for "
-        f"it. Its endpoint and its keys stop working then.{cost}"
+        f"{words.user(deployment.place.user)} *{escape(deployment.name)}* ends {moment(at)}, {cause}. Its endpoint and "
+        f"its keys stop working then.{cost}"
     )
     keep = f"{deployment.id} {int(announced.until.timestamp())}"
     buttons = actions(

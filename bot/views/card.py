@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from bot.slack.message import Message
 from bot.views import attempts, endpoint, ladder, ladder_tasks, lost_control, offers, words
-from bot.views.amounts import count, duration, moment, seconds
+from bot.views.amounts import count, duration, moment, seconds, usd_per_hour
 from bot.views.blocks import Block, actions, button, context, fenced, header, section
 from bot.views.command_button import again, form_button
 from bot.views.escape import clip, code, escape, inert
@@ -134,6 +134,8 @@ def _facts(deployment: Deployment, now: datetime) -> Block:
     cost = [("Cost", words.cost(deployment, now))] if deployment.attempts and not over else []
     running = []
     if not is_ending(deployment):
+        if deployment.ceiling:
+            cost.append(("Ceiling", usd_per_hour(deployment.ceiling)))
         ready = f"{len(deployment.ready)} of {deployment.wanted} ready" if deployment.wanted else "scaled to zero"
         running.append(("Replicas", f"{ready}{_moved_by(deployment)}"))
     if where := _where(deployment):

@@ -13,7 +13,9 @@ from bot.views import words
 from bot.views.amounts import CENT, count, moment, usd
 from bot.views.blocks import Block, context, header, listed, section
 from bot.views.escape import escape
+from workers.deployment.disk_cost import disk_cost
 from workers.deployment.ledger import Use
+from workers.deployment.token_counts import Tokens
 
 MAX_ROWS = 12
 MAX_BARS = 20
@@ -31,22 +33,42 @@ class Span(Struct, frozen=True, kw_only=True):
     zone: tzinfo = UTC
 
 
-def cost(uses: Sequence[Use], span: Span, about: str) -> Message:
-    """`uses`: of the machines that the reader may see. `about`: what they are limited to, as ` of *fast*`; or empty."""
+def cost(uses: Sequence[Use], span: Span, about: str, tokens: Tokens | None = None, *, one: bool = False) -> Message:
+    """`uses`: of the machines that the reader may see. `about`: what they are limited to, as ` of *fast*`; or empty.
+
+    `one`: whether they are those of one name. `tokens`: its tokens; None if its engine reports none.
+    """
     used = [use for use in uses if use.seconds(span.since, span.until)]
     total = _sum(used, span)
-    amount = f"at least {usd(total)}" if _unpriced(used) else usd(total)
+    amount = _amount(used, total)
     summary = f"{span.title}{about}: {amount}"
     if not used:
         return Message(f"{summary}.", (section(f"{summary}: no machine was used {SEEN}."),))
     blocks = [
         header(f"{span.title}: {amount}"),
         section(f"{_kinds(used, span)}{f' Only machines{about}.' if about else ''}"),
+        *([section(_per_token(tokens, total))] if one else []),
         *_chart(used, span),
         section(listed(_rows(used, span))),
         context(_said(used, span)),
     ]
     return Message(f"{summary}.", tuple(blocks))
+
+
+def _amount(used: Sequence[Use], total: Decimal) -> str:
+    if _unpriced(used):
+        return f"at least {usd(total)}"
+    return f"≈ {usd(total)}" if _estimated(used) else usd(total)
+
+
+def _per_token(tokens: Tokens | None, total: Decimal) -> str:
+    if tokens is None:
+        return "USD per million tokens: unknown, because the engine reports no tokens."
+    if not tokens.sum:
+        return "USD per million tokens: none were processed."
+    price = usd(total * 10**6 / tokens.sum)
+    numbers = f"{count(tokens.prompt, 'token')} of prompts and {tokens.generated:,} of answers"
+    return f"{price} per million tokens: {numbers}, by the engine's counters."
 
 
 def _kinds(used: Sequence[Use], span: Span) -> str:
@@ -87,10 +109,31 @@ def _said(used: Sequence[Use], span: Span) -> str:
         if unpriced
         else ""
     )
+    estimates = f"{_ends(used)}{_disks(used, span)}"
     return (
-        f"From {moment(span.since)}, {SEEN}, at the prices of their launch. The clouds' "
-        f"invoices also contain disks, traffic and taxes.{without}"
+        f"From {moment(span.since)}, {SEEN}, at the prices of their launch.{estimates} The clouds' invoices also "
+        f"contain traffic and taxes.{without}"
     )
+
+
+def _ends(used: Sequence[Use]) -> str:
+    """How many ends are not by the cloud's time."""
+    number = _estimated(used)
+    return (
+        f" ≈: the end of {count(number, 'machine')} is estimated by our clock, because the cloud has not told its time."
+        if number
+        else ""
+    )
+
+
+def _disks(used: Sequence[Use], span: Span) -> str:
+    cost = sum((disk_cost(use, span.since, span.until) for use in used), Decimal(0))
+    return f" Not included: boot disks, estimated at ≈ {usd(cost)}." if cost else ""
+
+
+def _estimated(used: Sequence[Use]) -> int:
+    """Number of machines whose end is by our clock, and that cost something."""
+    return sum(use.estimated and bool(use.booked.usd_per_hour) for use in used)
 
 
 def _unpriced(used: Sequence[Use]) -> int:

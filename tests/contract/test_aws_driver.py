@@ -65,6 +65,17 @@ def test_a_machine_that_breaks_is_seen_as_ended_with_the_reason(cloud, driver):
     assert suite.running(driver) == []
 
 
+def test_ec2_tells_when_a_machine_was_ended_by_a_call_and_not_when_it_was_preempted(cloud, driver):
+    ended, preempted = (driver.create(suite.asked(driver, token=token), SECRETS) for token in ("d-1-2", "d-1-3"))
+    assert suite.seen(driver, ended.token).ended_at is None
+    before = datetime.now(UTC).replace(microsecond=0)
+    driver.terminate(ended.token)
+    cloud.end(preempted.token, "preempt")
+    assert before <= suite.comes(lambda: suite.seen(driver, ended.token).ended_at) <= datetime.now(UTC)
+    seen = suite.comes(lambda: (s := suite.seen(driver, preempted.token)).presence is Presence.PREEMPTED and s)
+    assert seen.ended_at is None
+
+
 def test_a_machine_lives_on_when_it_is_told_to(cloud, driver):
     soon = datetime.now(UTC) + timedelta(seconds=15)
     machine = driver.create(suite.asked(driver, expires_at=soon), SECRETS)

@@ -17,7 +17,7 @@ from tests.fakes import gateway
 from tests.fakes.driver import FakeDriver
 from tests.fakes.hub import FakeHub
 from workers.api import Deployments
-from workers.clouds.driver import Driver, DriverError
+from workers.clouds.driver import Driver, DriverError, Refused
 from workers.control.advance import Advance
 from workers.control.recording import Recorder
 from workers.control.sweeper import LEDGER_EVERY, Sweeper
@@ -39,11 +39,14 @@ from workers.deployment.events import (
     WeightsChecked,
 )
 from workers.deployment.ledger import LEDGER
+from workers.deployment.ledger_reader import Ledger
 from workers.deployment.loads import Load, Loads, ReplicaLoad
 from workers.deployment.log import Log
+from workers.deployment.token_counts import Tokens
 from workers.machines import BootPhase, Listing, MachineEnd, Presence
 from workers.placement.limits import Limits
 from workers.placement.offer import CloudStatus
+from workers.placement.refusals import Scope
 from workers.serving.console import again, line, mark_of, no_more
 from workers.serving.probe import TestAnswer
 from workers.serving.unready import Unready, another_key
@@ -199,6 +202,75 @@ def test_what_a_worker_of_an_earlier_version_buys_beside_this_sweeper_is_booked(
     loop.now += LEDGER_EVERY
     loop.sweeper.complete_ledger()
     assert loop.redis.xlen(LEDGER) == booked
+
+
+def test_the_end_of_a_machine_is_booked_by_our_clock_until_its_cloud_tells_when(loop):
+    id_ = loop.launch()
+    loop.settle()
+    [token] = loop.cloud.bought
+    loop.requests.stop(id_, by="U")
+    loop.settle()
+    [use] = Ledger(loop.redis).book().uses.values()
+    assert use.estimated
+    loop.cloud.told_ends[token] = told = use.ended - timedelta(seconds=4)
+    loop.now += timedelta(minutes=5)
+    loop.settle(2)
+    [settled] = Ledger(loop.redis).book().uses.values()
+    assert (settled.ended, settled.estimated) == (told, False)
+    booked = loop.redis.xlen(LEDGER)
+    loop.now += timedelta(minutes=5)
+    loop.settle(2)
+    loop.restart()
+    loop.settle(2)
+    assert loop.redis.xlen(LEDGER) == booked
+
+
+def test_the_end_that_a_cloud_tells_in_its_list_is_booked_at_once(loop):
+    id_ = loop.launch()
+    loop.settle()
+    [token] = loop.cloud.bought
+    loop.cloud.told_ends[token] = told = loop.now - timedelta(seconds=3)
+    loop.cloud.end(token, "preempted", Presence.PREEMPTED)
+    loop.settle(2)
+    use = Ledger(loop.redis).book().uses[id_, 1]
+    assert (use.ended, use.estimated) == (told, False)
+
+
+def test_the_tokens_of_a_replica_are_booked_also_over_a_restart_of_the_sweeper(loop, monkeypatch):
+    engine = {"read": (0, 0)}
+    monkeypatch.setattr("workers.control.token_counting.tokens", lambda *_, **__: engine["read"])
+    id_ = loop.launch()
+    loop.settle()
+
+    def booked():
+        return Ledger(loop.redis).book().tokens_of({id_}, NOON, loop.now + timedelta(hours=1))
+
+    def works(prompt, generated, minutes=11):
+        engine["read"] = (prompt, generated)
+        loop.now += timedelta(minutes=minutes)
+        loop.settle(1, seconds=0)
+        while loop.sweeper._tokens._asks._calls:
+            time.sleep(0.01)
+            loop.settle(1, seconds=0)
+
+    works(1000, 100)
+    assert booked() == Tokens(1000, 100)
+    works(1500, 120)
+    assert booked() == Tokens(1500, 120)
+    loop.restart()
+    works(1600, 130)
+    assert booked() == Tokens(1600, 130)
+    works(40, 4)  # the engine was restarted
+    assert booked() == Tokens(1640, 134)
+    entries = loop.redis.xlen(LEDGER)
+    works(40, 4)
+    assert loop.redis.xlen(LEDGER) == entries, "an idle replica is not booked again"
+    works(50, 5)
+    works(60, 6, minutes=2)
+    assert booked() == Tokens(1650, 135)
+    loop.requests.stop(id_, by="U")
+    loop.settle()
+    assert booked() == Tokens(1660, 136), "what was read last is booked when the replica ends"
 
 
 def test_a_ledger_that_cannot_be_read_does_not_stop_the_sweeps_and_is_completed_afterwards(loop):
@@ -892,3 +964,12 @@ def test_a_probe_that_hangs_holds_nobody_else_up(redis, monkeypatch):
         real.sweeper.sweep()
         assert datetime.now(UTC) - began < timedelta(seconds=5)
         assert condition_of(real.state(id_)).status is DeploymentStatus.STARTING
+
+
+@pytest.mark.parametrize("secret", ["hf_0123456789abcdefghij", "AKIA0123456789ABCDEF", "mxk_" + "a1" * 16])
+def test_a_secret_that_a_refusal_quotes_is_in_no_event(loop, redis, secret):
+    loop.cloud.refuse = lambda _: Refused(f"the image needs {secret}", code="X", scope=Scope.ZONE)
+    id_ = loop.launch()
+    loop.settle()
+    assert loop.state(id_).refusals[0].refusals[0].sentence == "the image needs •••"
+    assert secret.encode() not in redis.dump(f"mixtral:d:{id_}")

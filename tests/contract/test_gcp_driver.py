@@ -1,5 +1,8 @@
 """The drivers' one contract, kept by the GCP driver on its stand-in; where GCE forgets, it says so."""
 
+import threading
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from tests import loopback
@@ -65,6 +68,21 @@ def test_a_machine_that_breaks_is_seen_as_ended_with_the_reason(cloud, driver):
     assert suite.running(driver) == []
 
 
+def test_the_cloud_tells_when_a_machine_was_deleted_also_if_the_deletion_takes_a_while(cloud, driver):
+    machine = driver.create(suite.asked(driver), SECRETS)
+    other = cloud.again()
+    assert suite.seen(other, machine.token).ended_at is None
+    kill, may_end = cloud.machines.kill, threading.Event()
+    cloud.machines.kill = lambda id_: may_end.wait(10) and kill(id_)
+    driver.terminate(machine.token)
+    stopping = suite.comes(lambda: (s := suite.seen(other, machine.token)).presence is Presence.ENDED and s)
+    assert stopping.ended_at is None
+    asked_at = datetime.now(UTC)
+    may_end.set()
+    told = suite.comes(lambda: suite.seen(other, machine.token).ended_at)
+    assert abs(told - asked_at) < timedelta(seconds=5)
+
+
 @pytest.mark.parametrize(("fate", "preempted"), [("preempt", True), ("delete", False)])
 def test_who_never_saw_a_machine_is_told_how_it_ended(cloud, driver, fate, preempted):
     machine = driver.create(suite.asked(driver), SECRETS)
@@ -73,6 +91,7 @@ def test_who_never_saw_a_machine_is_told_how_it_ended(cloud, driver, fate, preem
     loopback.post(f"{cloud.server.url}/sandbox/instances/{machine.id}/{fate}").raise_for_status()
     suite.comes(lambda: other.end_of(machine))
     assert other.end_of(machine).preempted is preempted
+    assert suite.comes(lambda: other.end_of(machine).ended_at) >= machine.created_at
     assert list(cloud.again().owned(INSTALLATION)) == []
 
 

@@ -215,6 +215,16 @@ def test_a_clock_that_is_set_back_does_not_stop_the_lists(world):
     line.until(lambda: at_or_gone(line, token), 3)
 
 
+def test_a_lease_that_a_clock_ahead_has_set_too_far_away_is_corrected(world):
+    line = world("fake")
+    line.clock.now += LEASE * 0.7
+    line.until(lambda: at(line, "east").expires_at > line.clock.now + LEASE / 2, 3)
+    line.clock.now -= LEASE * 0.7
+    assert at(line, "east").expires_at > line.clock.now + LEASE * 1.5
+    line.until(lambda: at(line, "east").expires_at <= line.clock.now + LEASE, 3)
+    assert len(line.places.driver.bought) == len(line.state.ready) == 2
+
+
 def test_a_clock_an_hour_ahead_of_the_cloud_s_writes_off_no_machine_that_its_list_does_not_show_yet(world, monkeypatch):
     line = world("fake")
     driver = line.places.driver

@@ -218,3 +218,11 @@ def test_a_name_whose_log_cannot_be_read_is_not_said_to_be_unknown(redis, shelf)
     assert [state.id for state in requests.all()] == [fine]
     with pytest.raises(MsgspecError):
         requests.get("odd")
+
+
+def test_a_clock_that_is_set_back_does_not_stop_the_comparison_with_the_logs(redis, shelf, projection):
+    id_ = shelf.put("m", "http://127.0.0.1:1")
+    projection.refresh(NOON)
+    redis.delete(f"mixtral:d:{id_}", "mixtral:names")  # without an entry in the feed
+    projection.refresh(NOON - CHECKED_EVERY)
+    assert id_ not in projection.states

@@ -52,6 +52,8 @@ class FakeDriver:
         """The token of each machine that was made."""
         self.ends: dict[Token, MachineEnd] = {}
         """How ended machines that are no longer listed ended."""
+        self.told_ends: dict[Token, datetime] = {}
+        """When machines ended by the clock of the cloud, as far as it tells."""
         self.secrets: dict[Token, dict[str, str]] = {}
         self.requests: dict[Token, MachineRequest] = {}
         self._offers = offers or (offer(f"{cloud} here-1", gpu=""),)
@@ -179,6 +181,7 @@ class FakeDriver:
             replica=request.replica,
             attempt=request.attempt,
             why=why,
+            ended_at=None if running else self.told_ends.get(token),
         )
 
     def _is_running(self, token: Token, request: MachineRequest) -> bool:

@@ -243,9 +243,23 @@ def load(gateway: Gateway, key: str = "k", workers: int = 6) -> Iterator[list[in
 
 
 def route(
-    deployment: str = "d1", servers: Iterable[ReplicaServer] = (), keys: Iterable[str] = ("k",), replica_key: str = "rk"
+    deployment: str = "d1",
+    servers: Iterable[ReplicaServer] = (),
+    keys: Iterable[str] = ("k",),
+    replica_key: str = "rk",
+    *,
+    ids: Mapping[str, str] | None = None,
+    limits: Mapping[str, int] | None = None,
 ) -> Route:
-    return Route(deployment=deployment, servers=tuple(servers), keys=frozenset(keys), replica_key=replica_key)
+    """`ids`: the id of each key that has limits; `limits`: their numbers."""
+    return Route(
+        deployment=deployment,
+        servers=tuple(servers),
+        keys=frozenset(keys),
+        replica_key=replica_key,
+        ids=ids or {},
+        limits=limits or {},
+    )
 
 
 def server(replica: Replica, state: State = "ready", name: str | None = None, patience: float = 3) -> ReplicaServer:

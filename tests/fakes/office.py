@@ -24,6 +24,7 @@ from bot.slack.message import JSON
 from tests.builders.logs import Logs
 from tests.person import words as words_of
 from workers.api import Deployments
+from workers.deployment.audit_stream import AuditStream
 from workers.deployment.events import DeploymentId
 from workers.policy.stored import StoredPolicy
 
@@ -144,6 +145,7 @@ class Office:
             askable=Askable(self.requests, sight),
             direct_requests=DirectRequests(redis),
             policy=StoredPolicy(redis).current,
+            audit=AuditStream(redis),
             now=lambda: datetime.now(UTC),
         )
         self._told = 0

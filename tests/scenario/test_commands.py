@@ -44,6 +44,7 @@ from bot.views.card import card
 from tests.builders.logs import Logs
 from tests.person import ADA, MIXTRAL, RANDOM, ROBIN, Person, words
 from workers.api import Deployments
+from workers.deployment.audit_stream import AuditStream
 from workers.policy.stored import StoredPolicy
 from workers.run import ladder_of
 
@@ -114,6 +115,7 @@ class Bot:
             askable=Askable(self.requests, sight),
             direct_requests=DirectRequests(redis),
             policy=StoredPolicy(redis).current,
+            audit=AuditStream(redis),
             now=lambda: datetime.now(UTC),
         )
         self._later = ThreadPoolExecutor(WORKERS)

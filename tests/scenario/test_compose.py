@@ -15,6 +15,7 @@ from workers.deployment.events import TestCompletionAnswered
 from workers.deployment.log import Log
 from workers.processes import Child
 
+ADDED = {"MIXTRAL_CLOUDS", "MIXTRAL_HAPROXY", "MIXTRAL_HTTP_HOST", "MIXTRAL_TLS_CERT", "MIXTRAL_TLS_KEY"}
 PLACED = {
     "REDIS_URL",
     "MIXTRAL_GATEWAY_URL",
@@ -51,7 +52,7 @@ class ComposedLine(Line):
         self.children.start(composed_haproxy(self.gateway_folder, self.folder / "haproxy.log"))
         for name in ("bot", "worker", "gateway"):
             asked = composed_environment(name)
-            assert set(asked) <= PLACED | {"MIXTRAL_CLOUDS", "MIXTRAL_HAPROXY", "MIXTRAL_TLS_CERT", "MIXTRAL_TLS_KEY"}
+            assert set(asked) <= PLACED | ADDED
             plain = {k: v for k, v in asked.items() if k not in PLACED and "$" not in v}
             argv = (sys.executable, "-m", "bot.cli", *SERVICES[name]["command"])
             self.children.start(Child(name=name, argv=argv, env=self.env | plain, log=self.folder / f"{name}.log"))

@@ -26,6 +26,7 @@ from bot.views.card import card as view
 from tests import gallery
 from tests.builders.events import KEY
 from tests.builders.logs import append
+from tests.builders.offers import offer
 from tests.builders.recipes import MIXTRAL
 from tests.builders.story import Story
 from tests.mortal_follower import LEASE
@@ -173,6 +174,25 @@ def test_an_end_that_nears_is_told_the_launcher_with_what_can_be_done_about_it_o
         robin.wait_for_message(GENERAL, "*fast* ended at the time that was set for it", thread_ts=seen)
     said = [words(m) for m in robin.messages(GENERAL, seen)]
     assert sum(", the time that was set for it" in text for text in said) == 1
+
+
+def test_a_machine_over_twice_the_cheapest_offer_mentions_the_launcher_once_with_a_button_that_ends_it(
+    redis, robin, follow
+):
+    cheap, twice, dear = offer("gcp r-a", 8), offer("gcp s-a", 16), offer("aws use1-az1", "21.96")
+    told = story().planned(cheap, twice, dear).asked(twice).created().ready().published()
+    append(redis, told)
+    with follow():
+        seen = card(robin, "fast is ready")["ts"]
+        append(redis, told.scaled(2).asked(dear).created())
+        said = robin.wait_for_message(GENERAL, "over twice the cheapest offer", thread_ts=seen)
+        append(redis, told.ready().scaled(3).asked(dear).created().ready())
+        card(robin, "3 of 3 ready")
+    assert f"<@{ROBIN}>" in said["text"]
+    assert "21.96 USD/h (527.04 USD per day)" in words(said)
+    assert "(8.00 USD/h)" in words(said)
+    assert said["blocks"][-1]["elements"][0]["action_id"] == "card_down"
+    assert sum("over twice" in words(m) for m in robin.messages(GENERAL, seen)) == 1
 
 
 def test_what_was_scaled_and_ended_long_ago_is_no_news_to_a_follower_that_comes_now(redis, robin, follow):

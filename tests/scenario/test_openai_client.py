@@ -2,12 +2,17 @@
 
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import openai
 import pytest
 
 from tests.line import Line
 from tests.person import GENERAL, Person, words
+from workers.policy.key_limits import KeyLimits
+from workers.policy.schema import Policy
+from workers.policy.stored import StoredPolicy
 
 NAME = "api"
 MODEL = "scripted"
@@ -45,10 +50,12 @@ def client(line, key):
         yield client
 
 
-def client_with(line, key):
+def client_with(line, key, max_retries=0):
     """As its documentation has it, without the retries, which would hide what goes wrong."""
     http = openai.DefaultHttpxClient(trust_env=False)
-    return openai.OpenAI(base_url=f"{line.gateway}/v1", api_key=key, max_retries=0, timeout=30, http_client=http)
+    return openai.OpenAI(
+        base_url=f"{line.gateway}/v1", api_key=key, max_retries=max_retries, timeout=30, http_client=http
+    )
 
 
 def issue(robin):
@@ -144,3 +151,59 @@ def test_a_connection_that_is_kept_opens_nothing_more_when_its_key_is_revoked(li
         robin.wait_for(lambda _: not opens(line, second), REVOKED_WITHIN)
         with pytest.raises(openai.AuthenticationError):
             client.models.list()
+
+
+@contextmanager
+def limits(line, **fields):
+    """Puts a policy with these limits of keys in force, for a time."""
+    stored = StoredPolicy(line.redis())
+    stored.put(Policy(keys=KeyLimits(**fields)))
+    time.sleep(2)
+    try:
+        yield
+    finally:
+        stored.put(Policy())
+
+
+def test_a_key_over_its_limit_is_a_rate_limit_error_that_names_the_limit_and_no_other_key_is_refused(line, robin):
+    greedy, modest = issue(robin)[0], issue(robin)[0]
+    robin.wait_for(lambda _: opens(line, modest), REVOKED_WITHIN)
+    with client_with(line, greedy) as client, client_with(line, modest) as other:
+        with limits(line, requests_per_minute=3):
+            with pytest.raises(openai.RateLimitError, match="3 requests per minute") as caught:  # noqa: PT012 - the fourth
+                for _ in range(4):
+                    client.models.list()
+            assert caught.value.code == "rate_limit_exceeded"
+            assert caught.value.response.headers["retry-after"] == "30"
+            assert other.models.list().data
+        robin.wait_for(lambda _: opens(line, greedy), 10)  # the policy without limits is in force, without a restart
+
+
+def test_the_clients_own_retries_wait_as_long_as_the_gateway_says_and_then_succeed(line, robin):
+    key = issue(robin)[0]
+    robin.wait_for(lambda _: opens(line, key), REVOKED_WITHIN)
+    with limits(line, at_once=1), client_with(line, key) as first, client_with(line, key, 2) as second:
+        with first.chat.completions.create(model=NAME, messages=TALK, max_tokens=200, stream=True) as stream:
+            next(iter(stream))
+            with pytest.raises(openai.RateLimitError, match="1 requests at once"):
+                first.models.list()
+            began = time.monotonic()
+            with ThreadPoolExecutor(1) as pool:
+                asked = pool.submit(second.models.list)
+                time.sleep(1)
+                stream.close()
+                assert asked.result().data
+        assert time.monotonic() - began >= 5
+
+
+def test_the_list_of_keys_shows_the_last_use(line, robin):
+    key, id_ = issue(robin)
+    robin.wait_for(lambda _: opens(line, key), REVOKED_WITHIN)
+
+    def shown(person):
+        before = len(person.ephemerals(GENERAL))
+        assert person.command(GENERAL, f"/mixtral key {NAME} list")["acked"]
+        said = person.wait_for(lambda p: [words(m) for m in p.ephemerals(GENERAL)[before:]])
+        return any(id_ in row and "last used" in row for text in said for row in text.splitlines())
+
+    robin.wait_for(shown, 30)

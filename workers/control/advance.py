@@ -10,6 +10,8 @@ from msgspec.structs import replace
 from redis import Redis
 
 from workers.clouds.driver import Driver, DriverError, NoAnswer, Refused, not_allowed
+from workers.control.purchase_budgets import PurchaseBudgets
+from workers.decision.budget import why_refused
 from workers.decision.next_step import (
     Abandon,
     AnnounceEnd,
@@ -60,7 +62,7 @@ from workers.deployment.log import Log, Stamp, stamp
 from workers.deployment.ownership import WorkerIdentity
 from workers.deployment.state import Deployment, fold
 from workers.lease import Lease
-from workers.machines import Machine, MachineRequest, Token
+from workers.machines import DISK_GIB, Machine, MachineRequest, Token
 from workers.placement.ladder import Ladder
 from workers.placement.offer import Offer
 from workers.placement.refusals import Refusal
@@ -100,6 +102,7 @@ class Advance:
         self._redis = redis
         self._log = log
         self._loads = Loads(redis)
+        self._budgets = PurchaseBudgets(redis)
         self._drivers = drivers
         self._ladder = ladder
         self._environ = environ
@@ -237,20 +240,35 @@ class Advance:
     def _intend(self, state: Deployment, step: LaunchReplica) -> Token | None:
         # After a rollback of Redis the numbers of attempts repeat; tokens must not.
         token = Token(f"{state.id}-{step.attempt}-{secrets.token_hex(2)}")
+        bought, ledger = self._budgets.decide(state, step.offers, self._now())
+        if bought.refused_by is not None:
+            self._refuse(state, why_refused(bought.refused_by, bought.price))
+            return None
         request = MachineRequest(
             token=token,
             installation=self._us.installation,
             deployment=state.id,
             replica=step.replica,
             attempt=step.attempt,
-            offers=step.offers,
+            offers=bought.offers,
             boot=boot_of(state.recipe, state.name),
             expires_at=self._now() + self._machine_lease,
             host=self._us.host if step.offers[0].cloud == "local" else "",
             boots_within=BOOTS_WITHIN if step.offers[0].cloud != "local" else timedelta(),
         )
-        intended = self._log.append(state.id, state.version, [LaunchIntended(**self._stamp(), request=request)])
-        return token if intended else None
+        intended = LaunchIntended(**self._stamp(), request=request)
+        if ledger is None:
+            return token if self._log.append(state.id, state.version, [intended]) else None
+        # If the ledger has grown meanwhile, nothing is appended, and the step is decided again.
+        return token if self._log.intend(state.id, state.version, intended, ledger) else None
+
+    def _refuse(self, state: Deployment, why: str) -> None:
+        """Buy nothing: a launch without any machine ends, unless a person keeps trying; another deployment stays."""
+        trying = state.keep_trying is not None and self._now() < state.keep_trying.until
+        if state.live or state.established or trying:
+            self._log.append(state.id, state.version, [LadderExhausted(**self._stamp(), why=why)])
+        else:
+            self._end(state, why)
 
     def _create(self, state: Deployment, attempt: Attempt, *, replay: bool) -> None:
         request = attempt.request
@@ -268,7 +286,8 @@ class Advance:
                     lasts=timedelta(minutes=5),
                 ),
             )
-            event: AnyEvent = OfferRefused(**self._stamp(), attempt=attempt.number, refusals=refusals)
+            said = tuple(replace(r, sentence=self._confidential.masked(state, r.sentence)) for r in refusals)
+            event: AnyEvent = OfferRefused(**self._stamp(), attempt=attempt.number, refusals=said)
         except DriverError as error:
             # Whether a machine was made is unknown: the intent stays, and the sweeper nudges until the cloud answers.
             progressed = EngineProgressed(
@@ -278,7 +297,8 @@ class Advance:
                 self._log.record(state.id, state.version, [progressed])
             raise
         else:
-            event = MachineCreated(**self._stamp(), attempt=attempt.number, machine=machine)
+            disk = (request.boot.disk_gib or DISK_GIB) if machine.cloud != "local" else None
+            event = MachineCreated(**self._stamp(), attempt=attempt.number, machine=machine, disk_gib=disk)
         self._log.record(state.id, state.version, [event])
 
     def _driver(self, attempt: Attempt) -> Driver:

@@ -58,7 +58,7 @@ class Consoles:
         for state, attempt in attempts:
             token, cloud = attempt.request.token, attempt.offer.cloud
             history = self._histories.setdefault(token, ConsoleHistory(due=now))
-            if now >= history.due:
+            if not timedelta() < history.due - now <= READ_EVERY:  # `due` is further away after a step of the clock
                 mark = mark_of(token, self._log.secrets(state.id).replica)
                 if self._consoles[cloud].ask(token, _read, self._drivers[cloud], attempt, mark):
                     history.due = now + READ_EVERY

@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 MAX_THREADS = 8
 """Maximum number of concurrent extensions per place. After an outage of the worker, all machines are due together."""
 
+LONGEST = 1.5
+"""Maximum lease that is left alone, in leases. A clock that was ahead has set a later expiry, which is corrected."""
+
 AGAIN_AFTER = timedelta(seconds=10)
 """Time after which an extension that failed is repeated, or a 20th of the lease if that is shorter. A cloud that denies
 or throttles a hundred of them for hours must not be asked at every sweep.
@@ -45,7 +48,10 @@ class Leasing:
         attempts = self._recorder.leased()
         self._contact.retain({attempt.request.token for _, attempt in attempts})
         for state, attempt in attempts:
-            if attempt.machine is None or attempt.expires_at - now > self._machine_lease / 2:
+            if (
+                attempt.machine is None
+                or self._machine_lease / 2 < attempt.expires_at - now <= LONGEST * self._machine_lease
+            ):
                 continue
             driver = self._drivers.get(attempt.offer.cloud)
             if driver is None:

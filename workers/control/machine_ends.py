@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Mapping
 
+from msgspec import UNSET
 from msgspec.structs import replace
 from redis.exceptions import RedisError
 
@@ -47,7 +48,10 @@ class MachineEnds:
     def _record(self, state: Deployment, attempt: Attempt, end: tuple[Gone, str]) -> None:
         gone, tail = end
         stamp, number = self._recorder.stamp(), attempt.number
-        fact = MachineGone(**stamp, attempt=number, why=gone.why, log_tail=tail, preempted=gone.preempted)
+        told = UNSET if gone.ended_at is None else gone.ended_at
+        fact = MachineGone(
+            **stamp, attempt=number, why=gone.why, log_tail=tail, preempted=gone.preempted, ended_at=told
+        )
         self._recorder.append(state, fact)
 
     def _inquire(self, state: Deployment, attempt: Attempt, gone: Gone, listed: bool) -> tuple[Gone, str]:
@@ -71,4 +75,4 @@ def _end_of(driver: Driver, attempt: Attempt) -> Gone | None:
     except WorkersError as error:
         logger.warning("how %s ended cannot be read: %s", attempt.request.token, error)
         return None
-    return Gone(end.why, preempted=end.preempted) if end else None
+    return Gone(end.why, preempted=end.preempted, ended_at=end.ended_at) if end else None

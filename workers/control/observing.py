@@ -13,6 +13,7 @@ from msgspec import Struct
 from workers.clouds.driver import Driver, not_allowed
 from workers.control.collector import Collector
 from workers.control.contact import Contact
+from workers.control.end_times import EndTimes
 from workers.control.machine_ends import MachineEnds
 from workers.control.reaping import Reaper, is_of
 from workers.control.recording import Recorder, each
@@ -55,11 +56,19 @@ class PlaceListed(Struct, frozen=True, kw_only=True):
 class Observer:
     """Lists each place at its own interval, appends what changed, and passes running machines to the reaper."""
 
-    def __init__(self, recorder: Recorder, drivers: Mapping[str, Driver], installation: str, reaper: Reaper) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        drivers: Mapping[str, Driver],
+        installation: str,
+        reaper: Reaper,
+        end_times: EndTimes,
+    ) -> None:
         self._recorder = recorder
         self._drivers = drivers
         self._installation = installation
         self._reaper = reaper
+        self._end_times = end_times
         self._ends = MachineEnds(recorder, drivers)
         self._missed: dict[Token, int] = {}
         """Number of consecutive lists without the machine. If it is lost, counting starts again."""
@@ -142,6 +151,7 @@ class Observer:
         for sighting in listed.listing:
             if sighting.presence is Presence.RUNNING:
                 self._reaper.look(self._drivers[cloud], sighting)
+        self._end_times.settle(listed.listing)
 
     def _note_silence(self, place: Place, listing: Listing) -> None:
         """Log when a place begins and ceases to fail."""

@@ -141,6 +141,8 @@ class Prober:
         if seen is None:
             # A new sweeper must not probe all ready replicas, which may be a thousand, in its first sweep.
             seen = self._seen[token] = ProbeHistory(due=_next_turn(token, now) if settled else now)
+        if seen.due - now > PROBE_READY_EVERY:  # the clock was set back
+            seen.due = now
         if now >= seen.due or not settled or seen.failures:
             key = self._keys.get(state.id) or self._log.secrets(state.id).replica
             self._keys[state.id] = key

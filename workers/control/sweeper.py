@@ -10,7 +10,9 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from workers.clouds.driver import Driver
+from workers.control.budget_stops import BudgetStops
 from workers.control.consoles import Consoles
+from workers.control.end_times import EndTimes
 from workers.control.leasing import Leasing
 from workers.control.nudging import Nudger
 from workers.control.observing import Observer
@@ -18,7 +20,9 @@ from workers.control.probing import Prober
 from workers.control.reaping import Reaper
 from workers.control.recording import Recorder
 from workers.control.scaling import Autoscaler
+from workers.control.token_counting import TokenCounting
 from workers.deployment.attempt import MAY_COST
+from workers.deployment.audit_stream import AuditStream
 from workers.deployment.ledger_reader import Ledger
 from workers.deployment.loads import Loads
 from workers.deployment.log import KEPT_AFTER_END, Log
@@ -27,6 +31,7 @@ from workers.lease import Lease
 from workers.nudges import Nudge
 from workers.serving.metrics import computes
 from workers.serving.probe import cannot_complete, key_is_enforced, probe
+from workers.settings import AUDIT_KEPT
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +42,8 @@ ANSWERED_WITHIN = 0.3
 
 LEDGER_EVERY = timedelta(minutes=10)
 """Interval at which the ledger is completed, for workers of an earlier version that run beside this one."""
+
+AUDIT_TRIMMED_EVERY = timedelta(hours=1)
 
 LEDGER_MARGIN = timedelta(hours=1)
 """Time before the last completion whose ends are looked at again."""
@@ -59,17 +66,20 @@ class Sweeper:
         every: timedelta,
         clock: Callable[[], datetime],
         host: str = "",
+        audit_kept: timedelta = AUDIT_KEPT,
     ) -> None:
         """`host`: the id of this worker host, whose local machines only it observes; empty if it is the only one."""
         self._lease = Lease(redis, LEASE, control_lease)
         self._every = every
         self._log, self._ledger = log, Ledger(redis)
         self._completed_at: datetime | None = None
+        self._audit, self._audit_kept = AuditStream(redis), audit_kept
+        self._trimmed_at: datetime | None = None
         self._recorder = Recorder(log, environ, clock, WorkerIdentity(installation=installation, host=host))
         self._local = "local" in drivers and bool(host)
         self._leasing = Leasing(self._recorder, drivers, machine_lease)
         reaper = Reaper(self._recorder, nudge, self._leasing.keep)
-        self._observer = Observer(self._recorder, drivers, installation, reaper)
+        self._observer = Observer(self._recorder, drivers, installation, reaper, EndTimes(self._ledger))
         self._prober = Prober(
             self._recorder,
             log,
@@ -81,6 +91,8 @@ class Sweeper:
         )
         self._consoles = Consoles(self._recorder, log, drivers)
         self._scaling = Autoscaler(redis, log)
+        self._tokens = TokenCounting(self._ledger, log)
+        self._budget_stops = BudgetStops(redis, log)
         self._nudger = Nudger(nudge, clock)
 
     def run(self, stop: threading.Event) -> None:
@@ -91,6 +103,7 @@ class Sweeper:
                     while free and not stop.is_set() and self._lease.renew():
                         self.sweep()
                         self.complete_ledger()
+                        self.trim_audit()
                         stop.wait(self._every.total_seconds())
                 if self._local and not free:
                     self.sweep_host()
@@ -116,6 +129,20 @@ class Sweeper:
         if added:
             logger.info("The ledger lacked %d entries that the logs contain; they are booked now.", added)
 
+    def trim_audit(self) -> None:
+        """Remove, at intervals, the entries of the audit that are too old. A failure does not stop the sweeps."""
+        now, before = self._recorder.now(), self._trimmed_at
+        if before is not None and abs(now - before) < AUDIT_TRIMMED_EVERY:
+            return
+        self._trimmed_at = now
+        try:
+            removed = self._audit.trim(now - self._audit_kept)
+        except RedisError as error:
+            logger.warning("The audit cannot be trimmed: %s", error)
+            return
+        if removed:
+            logger.info("%d entries of the audit were older than MIXTRAL_AUDIT_KEPT, and were removed.", removed)
+
     def sweep_host(self) -> None:
         """Observe the local machines of this host once, while the sweeper of another host observes everything else."""
         self._recorder.leading = False
@@ -132,6 +159,8 @@ class Sweeper:
         self._observe()
         readable = [state for state in self._recorder.states.values() if not state.newer]
         self._scaling.look(readable, self._recorder.now())
+        self._tokens.look(readable, self._recorder.now())
+        self._budget_stops.look(readable, self._recorder.now())
         self._recorder.refresh()
         self._nudger.look(self._recorder.states)
 

@@ -7,6 +7,9 @@ from workers.deployment.state import Deployment
 NOTICE = timedelta(minutes=15)
 """Minimum time from the announcement of an end to the end, in which a person can keep the deployment."""
 
+BY_BUDGET = "budget-"
+"""Beginning of the id of an EndScheduled that no person, but a budget caused."""
+
 
 def is_to_be_announced(state: Deployment, now: datetime) -> bool:
     """Whether the end is NOTICE away or less, and is not announced yet."""
@@ -27,6 +30,11 @@ def is_over(state: Deployment, now: datetime) -> bool:
     """Whether the end was announced, and its time has come."""
     at = ends_at(state)
     return at is not None and _is_announced(state) and now >= at
+
+
+def ends_by_budget(state: Deployment) -> bool:
+    """Whether the time of its end was set because a budget is used up."""
+    return state.kept is not None and state.kept.event_id.startswith(BY_BUDGET) and state.until == state.kept.until
 
 
 def _is_announced(state: Deployment) -> bool:

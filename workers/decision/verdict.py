@@ -40,6 +40,8 @@ class Gone(Struct, frozen=True):
 
     why: str
     preempted: bool
+    ended_at: datetime | None = None
+    """By its cloud; None if the cloud does not tell it."""
 
 
 class Unchanged(Struct, frozen=True):
@@ -112,7 +114,8 @@ def verdict_on_machine(attempt: Attempt, sighting: Sighting | None) -> Gone | Un
         return Gone(DISAPPEARED, preempted=False)
     if sighting.presence is Presence.RUNNING:
         return UNCHANGED
-    return Gone(sighting.why or "its machine ended", preempted=sighting.presence is Presence.PREEMPTED)
+    preempted = sighting.presence is Presence.PREEMPTED
+    return Gone(sighting.why or "its machine ended", preempted=preempted, ended_at=sighting.ended_at)
 
 
 def with_lease(gone: Gone, attempt: Attempt, now: datetime) -> Gone:

@@ -5,7 +5,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import NewType, TypeAlias
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from recipes.schema import Recipe
 from workers.machines import BootReport, Machine, MachineRequest
@@ -77,7 +77,7 @@ class Requested(Event, frozen=True, kw_only=True, omit_defaults=True):
     until: datetime | None = None
     """When it is to end; None if it runs until a person ends it."""
     ceiling: Decimal | None = None
-    """Maximum USD per hour of all its machines together; None if it has no maximum."""
+    """Maximum USD per hour of its live replicas together, without those that are ending; None if it has no maximum."""
 
 
 class ScaleRequested(Event, frozen=True, kw_only=True, omit_defaults=True):
@@ -126,10 +126,11 @@ class Unshared(Event, frozen=True, kw_only=True):
 
 
 class EndScheduled(Event, frozen=True, kw_only=True):
-    """A person set another time at which the deployment ends."""
+    """A person, or a budget that is used up, set another time at which the deployment ends."""
 
     until: datetime
     by: str
+    """The person; empty if no person set it."""
 
 
 class EndAnnounced(Event, frozen=True, kw_only=True):
@@ -194,10 +195,12 @@ class OfferRefused(AttemptEvent, frozen=True, kw_only=True):
         return "; ".join(dict.fromkeys(r.sentence for r in self.refusals))
 
 
-class MachineCreated(AttemptEvent, frozen=True, kw_only=True):
+class MachineCreated(AttemptEvent, frozen=True, kw_only=True, omit_defaults=True):
     """A machine exists, and is charged."""
 
     machine: Machine
+    disk_gib: int | None = None
+    """Size of its boot disk that was requested; None without a cloud's disk."""
 
 
 class MachineAddressed(AttemptEvent, frozen=True, kw_only=True):
@@ -283,6 +286,8 @@ class MachineGone(AttemptEvent, frozen=True, kw_only=True):
     why: str
     log_tail: str = ""
     preempted: bool = False
+    ended_at: datetime | UnsetType = UNSET
+    """When it ended, by its cloud; absent if the cloud did not tell it."""
 
 
 class LeaseExtended(AttemptEvent, frozen=True, kw_only=True):

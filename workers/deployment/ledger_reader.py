@@ -17,17 +17,22 @@ from workers.deployment.ledger import (
     LedgerEntry,
     MachineBooked,
     MachineClosed,
+    MachineReserved,
+    ReservationReleased,
     decode,
     encode,
     entry_of,
     fold,
 )
 from workers.deployment.log import START, Log
+from workers.deployment.token_counts import TokensCounted
 
 _LOG = logging.getLogger(__name__)
 
 BATCH = 1000
 """Number of entries that are read at once."""
+
+START_OF_STREAM = "-"
 
 
 class Ledger:
@@ -36,16 +41,28 @@ class Ledger:
     def __init__(self, redis: Redis) -> None:
         self._redis: Any = redis
         self._book = Book()
-        self._position = "-"
+        self._position = START_OF_STREAM
         self._lock = threading.Lock()
 
     def book(self) -> Book:
         """The use of every machine so far. Raises RedisError."""
         with self._lock:
-            while entries := self._redis.xrange(LEDGER, min=self._position, count=BATCH):
-                self._book = fold(_decoded(entries), onto=self._book)
-                self._position = f"({entries[-1][0].decode()}"
-            return self._book
+            return self._read()
+
+    def newest(self) -> tuple[Book, str]:
+        """The book, and the id of its newest entry, empty if there is none: for `Log.intend`. Raises RedisError."""
+        with self._lock:
+            newest = self._redis.xrevrange(LEDGER, count=1)
+            if _number(self._position) > (_number(newest[0][0].decode()) if newest else ()):
+                self._book, self._position = Book(), START_OF_STREAM  # an older copy of Redis was restored
+            book = self._read()
+            return book, self._position.removeprefix("(").removeprefix(START_OF_STREAM)
+
+    def _read(self) -> Book:
+        while entries := self._redis.xrange(LEDGER, min=self._position, count=BATCH):
+            self._book = fold(_decoded(entries), onto=self._book)
+            self._position = f"({entries[-1][0].decode()}"
+        return self._book
 
     def complete(self, log: Log, since: datetime, now: datetime) -> int:
         """Book what the logs contain and the ledger does not; return the number of entries.
@@ -57,11 +74,23 @@ class Ledger:
         book, added = self.book(), 0
         for deployment in {*log.names().values(), *log.ended(since)}:
             added += sum(self._booked(entry) for entry in _entries(log, deployment) if not _has(book, entry))
-        running = {use.booked.deployment for use in book.uses.values() if use.ended is None}
-        gone = {deployment for deployment in running if log.version(deployment) == START}
-        for deployment, attempt in (key for key, use in book.uses.items() if key[0] in gone and use.ended is None):
+        running = [key for key, use in book.uses.items() if use.ended is None] + list(book.reserved)
+        gone = {deployment for deployment in {key[0] for key in running} if log.version(deployment) == START}
+        for deployment, attempt in (key for key in running if key[0] in gone):
             added += self._booked(MachineClosed(deployment=deployment, attempt=attempt, ended=now))
         return added
+
+    def settle(self, deployment: DeploymentId, attempt: int, machine: str, ended: datetime) -> bool:
+        """Replace our time of a machine's end with the cloud's. Returns whether the cloud's is booked."""
+        use = self.book().uses.get((deployment, attempt))
+        if use is None or use.ended is None or use.booked.machine != machine:
+            return False
+        if use.estimated:
+            self._booked(MachineClosed(deployment=deployment, attempt=attempt, ended=ended, estimated=False))
+        return True
+
+    def count(self, entry: TokensCounted) -> None:
+        self._booked(entry)
 
     def _booked(self, entry: LedgerEntry) -> int:
         self._redis.xadd(LEDGER, {"e": encode(entry)})
@@ -81,13 +110,28 @@ def _entries(log: Log, deployment: DeploymentId) -> Iterator[LedgerEntry]:
         events = log.read(deployment)
     except MsgspecError:
         return  # a newer version wrote it, and booked it
-    for event in events:
-        if not isinstance(event, NewerEvent) and (entry := entry_of(deployment, event)) is not None:
+    found = [event for event in events if not isinstance(event, NewerEvent)]
+    entries = [entry for event in found if (entry := entry_of(deployment, event)) is not None]
+    book = fold(entries)
+    for entry in entries:
+        if isinstance(entry, MachineClosed) and (deployment, entry.attempt) not in book.uses:
+            yield ReservationReleased(deployment=deployment, attempt=entry.attempt)
+        elif not isinstance(entry, MachineReserved) or (deployment, entry.attempt) in book.reserved:
             yield entry
 
 
 def _has(book: Book, entry: LedgerEntry) -> bool:
     if isinstance(entry, DeploymentBooked):
         return entry.deployment in book.owners
-    use = book.uses.get((entry.deployment, entry.attempt))
+    key = entry.deployment, entry.attempt
+    use = book.uses.get(key)
+    if isinstance(entry, MachineReserved):
+        return use is not None or key in book.reserved
+    if isinstance(entry, ReservationReleased):
+        return key not in book.reserved
     return use is not None and (isinstance(entry, MachineBooked) or use.ended is not None)
+
+
+def _number(position: str) -> tuple[int, ...]:
+    """A position in the stream, as `1700000000000-3`, that can be compared; empty for its beginning."""
+    return tuple(int(part) for part in position.removeprefix("(").split("-") if part)

@@ -10,6 +10,11 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from workers.deployment.asked import current
+from workers.deployment.audit import audit_of
+from workers.deployment.audit import encode as encode_audit
+from workers.deployment.audit_stream import APPEND as _AUDIT
+from workers.deployment.audit_stream import mark_of
 from workers.deployment.events import (
     FIRST_KEY,
     AnyEvent,
@@ -18,6 +23,7 @@ from workers.deployment.events import (
     EventId,
     KeyIssued,
     KeyRevoked,
+    LaunchIntended,
     LoggedEvent,
     NewerEvent,
     Requested,
@@ -45,9 +51,11 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(AnyEvent).decode
 _decode_newer = msgspec.json.Decoder(NewerEvent).decode
 
-# Each event is followed, after all events, by its entry in the ledger (KEYS[3]), or by an empty string.
+# Each event is followed, after all events, by its entry in the ledger (KEYS[3]), or by an empty string; these, in the
+# same way, by the entries in the audit, and by the mark of the request, or an empty string.
 # `rest`: index of the first argument after them. Reply: 1 when appended, 0 when the log is not at the expected version.
 _APPEND = f"""
+{_AUDIT}
 local FEED_LENGTH = {FEED_LENGTH}
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
 local version = 0
@@ -59,11 +67,24 @@ for i = 4, count + 3 do
   redis.call('XADD', KEYS[1], version .. '-0', 'e', ARGV[i])
   redis.call('XADD', KEYS[2], 'MAXLEN', '~', FEED_LENGTH, '*', 'd', ARGV[1], 'v', version)
   if ARGV[i + count] ~= '' then redis.call('XADD', KEYS[3], '*', 'e', ARGV[i + count]) end
+  if ARGV[i + 2 * count] ~= '' then
+    audit(ARGV[i + 2 * count])
+    if ARGV[3 * count + 4] ~= '' then redis.call('SET', ARGV[3 * count + 4], 1, 'EX', AUDITED_FOR) end
+  end
 end
-local rest = 2 * count + 4
+local rest = 3 * count + 5
 """
 
 _PLAIN = _APPEND + "return 1"
+
+# Only if the last argument is the id of the newest entry of the ledger, so that what was decided by it still holds.
+_INTEND = (
+    """
+local newest = redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)
+if (newest[1] and newest[1][1] or '') ~= ARGV[#ARGV] then return 0 end
+"""
+    + _PLAIN
+)
 
 # The end of a deployment frees its name and deletes its keys in one atomic script.
 _CLOSE = (
@@ -102,7 +123,7 @@ _OPEN = (
     """
 local before = redis.call('GET', KEYS[6])
 if before then return {before, 'again'} end
-local holder = redis.call('HGET', KEYS[4], ARGV[2 * tonumber(ARGV[3]) + 4])
+local holder = redis.call('HGET', KEYS[4], ARGV[3 * tonumber(ARGV[3]) + 5])
 if holder then return {holder, 'taken'} end
 """
     + _APPEND.replace("return 0", "return {ARGV[1], 'again'}")
@@ -173,6 +194,7 @@ class Log:
         # redis-py's types are unions over all settings; this client returns bytes.
         self._redis: Any = redis
         self._plain: Any = redis.register_script(_PLAIN)
+        self._intend: Any = redis.register_script(_INTEND)
         self._issue: Any = redis.register_script(_ISSUE)
         self._revoke: Any = redis.register_script(_REVOKE)
         self._close: Any = redis.register_script(_CLOSE)
@@ -193,6 +215,15 @@ class Log:
         """Append all events if the log's version is `seen`; return whether they are in it, even after a lost reply."""
         keys, arguments = _appended(deployment, seen, events)
         return self._once(deployment, seen, events, lambda: self._plain(keys, arguments) == 1)
+
+    def intend(self, deployment: DeploymentId, seen: Version, intended: LaunchIntended, ledger: str) -> bool:
+        """Append as `append` does, and only if `ledger` is the id of the newest entry of the ledger.
+
+        A purchase is decided by the ledger: two that were decided by the same entries could overdraw a budget.
+        """
+        keys, arguments = _appended(deployment, seen, [intended])
+        arguments.append(ledger)
+        return self._once(deployment, seen, [intended], lambda: self._intend(keys, arguments) == 1)
 
     def record(self, deployment: DeploymentId, seen: Version, events: Sequence[AnyEvent]) -> None:
         """Append facts, whatever the log's version is. No effect if the log is gone."""
@@ -300,11 +331,19 @@ class Log:
 def _appended(
     deployment: DeploymentId, seen: Version, events: Sequence[AnyEvent]
 ) -> tuple[list[str], list[str | int | bytes]]:
-    """The keys and arguments with which a script appends events, and their entries in the ledger."""
+    """The keys and arguments with which a script appends events, and their entries in the ledger and the audit."""
     booked = [entry_of(deployment, event) for event in events]
     lines = [encode(entry) if entry else b"" for entry in booked]
     keys = [_key(deployment), FEED, LEDGER]
-    return keys, [deployment, seen, len(events), *(_encode(e) for e in events), *lines]
+    return keys, [deployment, seen, len(events), *(_encode(e) for e in events), *lines, *_audited(deployment, events)]
+
+
+def _audited(deployment: DeploymentId, events: Sequence[AnyEvent]) -> list[str | int | bytes]:
+    """The entries in the audit, and the mark of the request that this thread carries out."""
+    request = current()
+    deeds = [audit_of(deployment, event, request.source if request else None) for event in events]
+    lines = [encode_audit(deed) if deed else b"" for deed in deeds]
+    return [*lines, mark_of(request.once) if request else ""]
 
 
 def _key(deployment: DeploymentId) -> str:

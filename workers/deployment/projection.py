@@ -44,7 +44,7 @@ class Projection:
 
     def refresh(self, now: datetime) -> None:
         with self._lock:
-            if self._checked_at is None or now - self._checked_at >= CHECKED_EVERY:
+            if self._checked_at is None or abs(now - self._checked_at) >= CHECKED_EVERY:
                 self._check()
                 self._checked_at = now
             else:

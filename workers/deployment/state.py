@@ -95,7 +95,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
     until: datetime | None = None
     """When it is to end; None if it runs until a person ends it."""
     ceiling: Decimal | None = None
-    """Maximum USD per hour of all its machines together; None if it has no maximum."""
+    """Maximum USD per hour of its live replicas together, without those that are ending; None if it has no maximum."""
     kept: EndScheduled | None = None
     """The last change of `until` by a person."""
     end_announced: EndAnnounced | None = None

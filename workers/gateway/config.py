@@ -1,15 +1,22 @@
 """PURE: renders a layout as HAProxy's configuration and maps."""
 
 import hashlib
-import json
 import math
 from datetime import timedelta
 
 from msgspec import Struct
 
+from workers.gateway import key_rules
+from workers.gateway.error_bodies import body, quoted
 from workers.gateway.routes import Layout, MapName, maps
 
-MAPS: dict[MapName, str] = {"keys": "keys.map", "routes": "routes.map", "replica": "replica.map"}
+MAPS: dict[MapName, str] = {
+    "keys": "keys.map",
+    "routes": "routes.map",
+    "replica": "replica.map",
+    "ids": "ids.map",
+    "limits": "limits.map",
+}
 """File of each map, beside the configuration; HAProxy's commands use the same names."""
 
 CONFIG = "haproxy.cfg"
@@ -130,7 +137,7 @@ frontend endpoint
   http-request set-var(txn.deployment) req.hdr(authorization),word(2,' '),map_str({keys})
   http-request return status 401 content-type application/json string {unauthorized} hdr www-authenticate Bearer \
 unless {{ var(txn.deployment) -m found }}
-  http-request set-var(txn.backend) var(txn.deployment),map_str({routes})
+{rules_of_keys}  http-request set-var(txn.backend) var(txn.deployment),map_str({routes})
   http-request return status 503 content-type application/json string {nowhere} hdr retry-after 5 \
 unless {{ var(txn.backend) -m found }}
   http-request set-header authorization "Bearer %[var(txn.deployment),map_str({replica})]"
@@ -177,13 +184,15 @@ def _render(shape: Shape, goal: Layout, digest_: str) -> str:
         *(_failure(*failure) for failure in FAILURES),
         FRONTEND.format(
             bind=bind,
-            installation=f" hdr {INSTALLATION} {_quoted(_literal(shape.installation))}" if shape.installation else "",
+            installation=f" hdr {INSTALLATION} {quoted(_literal(shape.installation))}" if shape.installation else "",
             deployment_header=DEPLOYMENT,
             arrived_header=ARRIVED,
-            unauthorized=_quoted(_body(UNAUTHORIZED, "invalid_request_error", "invalid_api_key")),
-            nowhere=_quoted(_body(NOWHERE, "server_error", "no_replica")),
+            rules_of_keys=key_rules.rules(ids=MAPS["ids"], limits=MAPS["limits"]),
+            unauthorized=quoted(body(UNAUTHORIZED, "invalid_request_error", "invalid_api_key")),
+            nowhere=quoted(body(NOWHERE, "server_error", "no_replica")),
             **names,
         ),
+        key_rules.table(),
         METRICS.format(bind=shape.metrics_bind) if shape.metrics_bind else "",
         *_backends(shape, goal),
     ]
@@ -233,19 +242,10 @@ FAILURES = (
 
 def _failure(status: int, sentence: str, kind: str, code: str) -> str:
     retry = " hdr retry-after 5" if status == 503 else ""  # noqa: PLR2004 - Service Unavailable
-    body = _quoted(_body(sentence, kind, code))
-    return f"  http-error status {status} content-type application/json string {body}{retry}\n"
-
-
-def _body(sentence: str, kind: str, code: str) -> str:
-    return json.dumps({"error": {"message": sentence, "type": kind, "param": None, "code": code}})
+    answer = quoted(body(sentence, kind, code))
+    return f"  http-error status {status} content-type application/json string {answer}{retry}\n"
 
 
 def _literal(text: str) -> str:
     """The text, escaped for HAProxy's formats; characters that a header or quotes cannot contain are replaced."""
     return "".join(c if c.isascii() and c.isprintable() and c != "'" else "?" for c in text).replace("%", "%%")
-
-
-def _quoted(text: str) -> str:
-    """The text in HAProxy's strong quotes, in which only the quote has a meaning; no sentence above contains one."""
-    return f"'{text}'"

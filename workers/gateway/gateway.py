@@ -14,6 +14,7 @@ from workers.decision.verdict import FLOWS_WITHIN
 from workers.deployment.attempt import Phase
 from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId, EndpointPublished, ReplicaDrained
+from workers.deployment.key_uses import KeyUses
 from workers.deployment.keys import Secrets
 from workers.deployment.loads import Loads
 from workers.deployment.log import Log, stamp
@@ -23,11 +24,13 @@ from workers.gateway.errors import GatewayDown, GatewayError
 from workers.gateway.flow import Flow
 from workers.gateway.haproxy import Haproxy
 from workers.gateway.holding import Holding
+from workers.gateway.key_watch import KeyWatch
 from workers.gateway.outlook import Outlook, outlook
 from workers.gateway.routes import drained, table_of
 from workers.gateway.table import Actual, RoutingTable
 from workers.gateway.watch import Watch
 from workers.nudges import Nudge
+from workers.policy.schema import Policy
 
 logger = logging.getLogger(__name__)
 
@@ -59,18 +62,22 @@ class Gateway:
         log: Log,
         haproxy: Haproxy,
         loads: Loads,
+        key_uses: KeyUses,
+        policy: Callable[[], Policy],
         nudge: Nudge,
         url: str,
         clock: Callable[[], datetime],
     ) -> None:
-        """`url` is the public address of the endpoints."""
+        """`url`: the public address of the endpoints. `policy`: returns the policy in force, or raises RedisError."""
         self._log = log
         self._haproxy = haproxy
         self._nudge = nudge
         self._url = url
         self._now = clock
         self._projection = Projection(log)
+        self._policy = policy
         self._watch = Watch(loads)
+        self._key_watch = KeyWatch(key_uses)
         self._flow = Flow()
         self._known: dict[DeploymentId, KnownKeys] = {}
         self._table = RoutingTable()
@@ -118,6 +125,7 @@ class Gateway:
         self._publish(actual)
         self._record_drained(actual)
         self._watch.look(self._table, actual, self._flow, holding, self._now())
+        self._key_watch.look(self._haproxy.key_uses, self._now())
 
     def _due(self, holding: Holding) -> bool:
         """Whether HAProxy is to be checked although the table has not changed. The clock of the host may jump."""
@@ -147,7 +155,8 @@ class Gateway:
         states = {id_: s for id_, s in newest.items() if not is_ending(s)}
         self._states = states | self._as_last_known(newest.keys())
         self._known = {state.id: self._keys(state) for state in self._states.values()}
-        self._table = table_of(self._states.values(), {id_: known.secrets for id_, known in self._known.items()})
+        secrets = {id_: known.secrets for id_, known in self._known.items()}
+        self._table = table_of(self._states.values(), secrets, self._policy().keys)
 
     def _as_last_known(self, there: Collection[DeploymentId]) -> dict[DeploymentId, Deployment]:
         """The last known state of each deployment whose log cannot be read any more.

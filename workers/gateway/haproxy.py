@@ -22,6 +22,7 @@ from workers.gateway.config import (
 )
 from workers.gateway.errors import GatewayDown, GatewayError
 from workers.gateway.haproxy_cli import CURRENT, Cli
+from workers.gateway.key_rules import KEY_KEPT, KEY_TABLE
 from workers.gateway.routes import (
     AddServer,
     Change,
@@ -37,7 +38,7 @@ from workers.gateway.routes import (
     changes,
     layout,
 )
-from workers.gateway.table import Actual, Admin, Older, RoutingTable
+from workers.gateway.table import Actual, Admin, KeyUse, Older, RoutingTable
 from workers.processes import Child
 
 SOCKET = "master.sock"
@@ -135,6 +136,7 @@ class Haproxy:
         """What HAProxy has in memory. Raises GatewayDown."""
         processes = self._cli.processes()
         keys, routes, replica_keys = self._map("keys"), self._map("routes"), self._map("replica")
+        ids, limits = self._map("ids"), self._map("limits")
         admin = self._admin(CURRENT)
         # A process that is ending returns an empty answer to every command. The counters are read last: if they are not
         # empty, the earlier answers were complete.
@@ -148,10 +150,16 @@ class Haproxy:
             keys=keys,
             routes=routes,
             replica_keys=replica_keys,
+            ids=ids,
+            limits=limits,
             busy={backend: requests for backend, requests in backends.items() if requests},
             loads=haproxy_output.loads(rows, routes),
             older=tuple(older for pid in processes.old if (older := self._older(pid))),
         )
+
+    def key_uses(self) -> dict[str, KeyUse]:
+        """The use of each key that was used a short time ago, by `<deployment>/<id of the key>`. Raises GatewayDown."""
+        return haproxy_output.key_uses(self._cli.ask(f"show table {KEY_TABLE}"), KEY_KEPT)
 
     def _apply(self, change: Change) -> None:
         match change:

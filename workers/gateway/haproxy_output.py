@@ -4,9 +4,10 @@ import csv
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 
 from workers.gateway.config import HOLD
-from workers.gateway.table import ActualServer, Admin, BackendLoad, Doubt
+from workers.gateway.table import ActualServer, Admin, BackendLoad, Doubt, KeyUse
 
 Row = Mapping[str, str]
 """A line of `show stat`: value by column name."""
@@ -40,6 +41,22 @@ def entries(text: str) -> dict[str, str]:
     """Value by key in `show map`, whose lines have a pointer, a key and a value."""
     lines = (line.split() for line in text.splitlines())
     return {parts[1]: parts[2] for parts in lines if len(parts) == 3}  # noqa: PLR2004 - see above
+
+
+def key_uses(text: str, kept: timedelta) -> dict[str, KeyUse]:
+    """Use of each key in `show table`; HAProxy deletes an entry when it was not used for the time `kept`."""
+    found = (dict(part.split("=", 1) for part in line.split() if "=" in part) for line in text.splitlines())
+    return {entry["key"]: _key_use(entry, kept) for entry in found if "key" in entry}
+
+
+def _key_use(entry: Mapping[str, str], kept: timedelta) -> KeyUse:
+    ago = timedelta() if int(entry["use"]) else kept - timedelta(milliseconds=int(entry["exp"]))
+    return KeyUse(
+        ago=max(ago, timedelta()),
+        at_once=int(entry["conn_cur"]),
+        admitted=int(entry["gpc0"]),
+        refused=int(entry["gpc1"]),
+    )
 
 
 def sessions_on(text: str, backend: str, server: str) -> list[str]:

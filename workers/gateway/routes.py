@@ -12,8 +12,9 @@ from workers.deployment.events import DeploymentId
 from workers.deployment.keys import Secrets
 from workers.deployment.state import Deployment
 from workers.gateway.table import Actual, ReplicaServer, Route, RoutingTable, State
+from workers.policy.key_limits import KeyLimits
 
-MapName = Literal["keys", "routes", "replica"]
+MapName = Literal["keys", "routes", "replica", "ids", "limits"]
 
 
 class Layout(Struct, frozen=True, kw_only=True):
@@ -104,19 +105,29 @@ SERVER_STATES: Mapping[Phase, State] = {Phase.READY: "ready", Phase.NOT_READY: "
 """Phases whose attempts have a server. A replica that fails its probe takes no new request and finishes its streams."""
 
 
-def table_of(states: Iterable[Deployment], secrets: Mapping[DeploymentId, Secrets]) -> RoutingTable:
+UNCHANGED = KeyLimits()
+
+
+def table_of(
+    states: Iterable[Deployment], secrets: Mapping[DeploymentId, Secrets], limits: KeyLimits = UNCHANGED
+) -> RoutingTable:
     """The wanted routing table, by the log. A deployment that is ending, or has no secrets, gets no route."""
     return RoutingTable(
         routes=tuple(
-            Route(
-                deployment=state.id,
-                servers=tuple(server for a in state.attempts if (server := _server(state, a))),
-                keys=_valid_keys(state, secrets[state.id]),
-                replica_key=secrets[state.id].replica,
-            )
-            for state in states
-            if not is_ending(state) and state.id in secrets
+            _route(state, secrets[state.id], limits) for state in states if not is_ending(state) and state.id in secrets
         )
+    )
+
+
+def _route(state: Deployment, secrets: Secrets, limits: KeyLimits) -> Route:
+    servers = tuple(server for a in state.attempts if (server := _server(state, a)))
+    return Route(
+        deployment=state.id,
+        servers=servers,
+        keys=_valid_keys(state, secrets),
+        replica_key=secrets.replica,
+        ids={key: key_.id for key_ in state.keys if (key := secrets.people.get(key_.id))},
+        limits=limits.numbers(sum(server.state == "ready" for server in servers)),
     )
 
 
@@ -182,12 +193,20 @@ def maps(goal: Layout) -> dict[MapName, dict[str, str]]:
     return {
         "replica": {route.deployment: route.replica_key for _, route in goal.places},
         "routes": {route.deployment: backend for backend, route in goal.places},
+        "limits": {f"{r.deployment}/{name}": str(most) for _, r in goal.places for name, most in r.limits.items()},
+        "ids": {key: f"{r.deployment}/{id_}" for _, r in goal.places for key, id_ in sorted(r.ids.items())},
         "keys": {key: route.deployment for _, route in goal.places for key in sorted(route.keys)},
     }
 
 
 def _has(actual: Actual) -> dict[MapName, Mapping[str, str]]:
-    return {"keys": actual.keys, "routes": actual.routes, "replica": actual.replica_keys}
+    return {
+        "keys": actual.keys,
+        "routes": actual.routes,
+        "replica": actual.replica_keys,
+        "ids": actual.ids,
+        "limits": actual.limits,
+    }
 
 
 def _entries_gone(goal: Layout, actual: Actual) -> Iterator[Drop]:

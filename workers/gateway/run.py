@@ -14,6 +14,7 @@ from pathlib import Path
 from redis import Redis
 from redis.exceptions import RedisError
 
+from workers.deployment.key_uses import KeyUses
 from workers.deployment.loads import Loads
 from workers.deployment.log import Log
 from workers.gateway.address import wait_until_free
@@ -25,6 +26,7 @@ from workers.gateway.gateway import Gateway
 from workers.gateway.haproxy import Haproxy
 from workers.gateway.holding import MAX_HELD, Holding
 from workers.nudges import nudge
+from workers.policy.stored import StoredPolicy
 from workers.processes import Children
 from workers.run import belong, connect, now, wait_for
 from workers.settings import GatewaySettings, Settings, from_environ
@@ -68,7 +70,14 @@ def _installation(settings: Settings, redis: Redis, stop: threading.Event) -> st
 
 def _drive(haproxy: Haproxy, shaped: GatewaySettings, redis: Redis, stop: threading.Event, installation: str) -> None:
     gateway = Gateway(
-        log=Log(redis), haproxy=haproxy, loads=Loads(redis), nudge=nudge(redis), url=shaped.url, clock=now
+        log=Log(redis),
+        haproxy=haproxy,
+        loads=Loads(redis),
+        key_uses=KeyUses(redis),
+        policy=StoredPolicy(redis).current,
+        nudge=nudge(redis),
+        url=shaped.url,
+        clock=now,
     )
     _prepare(gateway, stop)  # before the first request is held, because its outlook is computed from the log
     holding = Holding(shaped.folder / HOLD_SOCKET, shaped.hold, gateway.outlook, max_held=_raise_file_limit() // 2)

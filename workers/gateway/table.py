@@ -33,6 +33,10 @@ class Route(Struct, frozen=True, kw_only=True):
     """The keys that clients may use."""
     replica_key: str
     """The key that the replicas themselves require."""
+    ids: Mapping[str, str] = field(default_factory=dict)
+    """Id of each key whose use is limited and counted, by the key. The bot's own key has none."""
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """How much each of those keys may use, by the fields of `KeyLimits`; what is missing is not limited."""
 
     def __repr__(self) -> str:  # a log line must not contain keys
         return f"Route({self.deployment}, {self.servers}, {len(self.keys)} keys)"
@@ -62,6 +66,18 @@ class ActualServer(Struct, frozen=True, kw_only=True):
     doubt: Doubt | None = None
     sent: int = 0
     """Bytes of its answers since the process started; HAProxy counts those of an open stream every 5 s."""
+
+
+class KeyUse(Struct, frozen=True, kw_only=True):
+    """The use of one key, as counted by the newest HAProxy process."""
+
+    ago: timedelta
+    """Time since its last request arrived, or since that request's answer ended."""
+    at_once: int
+    """Requests that wait for their answer or receive it."""
+    admitted: int
+    """Requests that were within the limits, while HAProxy has counted it without a pause."""
+    refused: int
 
 
 class BackendLoad(Struct, frozen=True, kw_only=True):
@@ -102,6 +118,10 @@ class Actual(Struct, frozen=True, kw_only=True):
     """Deployment to backend."""
     replica_keys: Mapping[str, str] = field(default_factory=dict)
     """Deployment to the key that its replicas require."""
+    ids: Mapping[str, str] = field(default_factory=dict)
+    """Key to `<deployment>/<id of the key>`, under which its use is counted."""
+    limits: Mapping[str, str] = field(default_factory=dict)
+    """`<deployment>/<field of KeyLimits>` to number."""
     busy: Mapping[str, int] = field(default_factory=dict)
     """Backend to its number of requests, including those on hold; without idle backends."""
     loads: Mapping[str, BackendLoad] = field(default_factory=dict)

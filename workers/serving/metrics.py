@@ -12,6 +12,9 @@ WAITING = ("vllm:num_requests_waiting", "llamacpp:requests_deferred")
 """Names of the engines' gauges. vLLM's has one sample for each engine core."""
 TOKENS = ("vllm:prompt_tokens_total", "vllm:generation_tokens_total", "llamacpp:n_decode_total")
 """Names of the engines' counters that grow at each step. llama.cpp counts the tokens of an answer only at its end."""
+PROMPT_TOKENS = ("vllm:prompt_tokens_total", "llamacpp:prompt_tokens_total")
+GENERATED_TOKENS = ("vllm:generation_tokens_total", "llamacpp:tokens_predicted_total")
+"""Names of the engines' counters of tokens since their start."""
 TIMEOUT = timedelta(seconds=5)
 BETWEEN = timedelta(seconds=2)
 """Time between two readings of the counters of tokens. The slowest engines generate about a token per second."""
@@ -46,6 +49,18 @@ def computes(address: str, *, key: str, between: timedelta = BETWEEN) -> bool:
     time.sleep(between.total_seconds())
     after = _tokens(address, key)
     return after is not None and after > before
+
+
+def tokens(address: str, *, key: str) -> tuple[int, int] | None:
+    """Tokens of prompts and of answers since the engine at `http://host:port` started; None if it reports none."""
+    try:
+        text = _scraped(f"{address}/metrics", key, TIMEOUT)
+        counts = (None, None) if text is None else (total(text, PROMPT_TOKENS), total(text, GENERATED_TOKENS))
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        logger.debug("%s does not report its tokens: %s", address, error or type(error).__name__)
+        return None
+    prompt, generated = counts
+    return None if prompt is None or generated is None else (round(prompt), round(generated))
 
 
 def _tokens(address: str, key: str) -> float | None:

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,8 @@ from slack_bolt.authorization import AuthorizeResult
 from bot.admission import NOBODY, REFUSED, Admission
 from bot.commands.sight import Askable, Sight
 from bot.commands.strangers import Home
+from bot.language import confirmation
+from bot.language.confirmation import Confirmation
 from bot.language.direct_request import Deed, DirectRequest, WantedDeed, value_of
 from bot.language.question import Question
 from bot.listeners import Listeners
@@ -47,6 +50,8 @@ from tests.fakes.at_once import AtOnce
 from tests.fakes.office import Office
 from tests.person import words
 from tests.rights import CELLS, COLUMNS, cells, rows
+from workers.deployment.audit import Outcome, decode, encode
+from workers.deployment.audit_stream import AuditStream
 from workers.policy.schema import policy_of
 from workers.policy.stored import StoredPolicy
 
@@ -305,8 +310,8 @@ class Workspace:
         }
         return self.sends(self._interaction("view_submission") | {"view": view})
 
-    def confirms(self, value):
-        view = {"type": "modal", "callback_id": "end_deployment", "private_metadata": value, "state": {"values": {}}}
+    def confirms(self, value, callback="end_deployment"):
+        view = {"type": "modal", "callback_id": callback, "private_metadata": value, "state": {"values": {}}}
         return self.sends(self._interaction("view_submission") | {"view": view})
 
     def _event(self, **event):
@@ -382,6 +387,14 @@ def requested(deed, it, id_, to=ROBIN):
     return it.context.direct_requests.add(request)
 
 
+def confirmed(it, name):
+    """The value of the button that confirms a scale."""
+    id_ = it.ids.get(name, "d-none")
+    return confirmation.value_of(
+        Confirmation(usd=Decimal(100), command=f"/mixtral scale {name} 2", deployment=id_, channel=it.channel)
+    )
+
+
 def wanted(deed, id_, replicas=None):
     return value_of(WantedDeed(deed=deed, deployment=id_, replicas=replicas))
 
@@ -440,6 +453,9 @@ DEEDS: dict[str, Callable[..., str]] = {
     "unshare": lambda it, name: it.types(f"unshare {name} <@{PAL}|pal>"),
     "down": lambda it, name: it.types(f"down {name}"),
     "command button": lambda it, name: it.presses("do_command", f"{it.ids.get(name, 'd-none')} /mixtral down {name}"),
+    "confirm button": lambda it, name: it.presses("confirm_command", confirmed(it, name)),
+    "confirm modal": lambda it, name: it.confirms(confirmed(it, name), "confirm_command_modal"),
+    "drop button": lambda it, name: it.presses("drop_command", "-"),
     "launch form": lambda it, name: it.presses("launch_form", "/mixtral launch scripted as new-1"),
     "form submitted": lambda it, name: it.sends_form(OPS if it.who == "forged" else it.channel),
     "down button": partial(by_id, lambda it, id_: it.presses("card_down", id_)),
@@ -492,6 +508,9 @@ DONE = {
     "unshare": "no longer a co-owner",
     "down": "End *NAME*?",
     "command button": "Ending",
+    "confirm button": "from 1 replica to 2",
+    "confirm modal": "",
+    "drop button": "nothing was started or changed",
     "launch form": "Recipe",
     "form submitted": "",
     "down button": "End *NAME*?",
@@ -532,14 +551,16 @@ OVER = ("ended", "is down", "There is no deployment", "no longer")
 def test_the_table_is_what_happens(redis, launched, cell):
     it, name = Workspace(redis, launched, cell.who), ABOUT.get(cell.who, "closed-1")
     before = {state.name: state.version for state in it.office.requests.all()}
+    recorded = len(audit_of(redis))
     said = DEEDS[cell.deed](it, name)
+    check_audit(audit_of(redis)[recorded:], it, cell)
     match cell.given:
         case "yes":
             assert DONE[cell.deed].replace("NAME", name) in said
             assert "refused" not in said
             if cell.deed == "form submitted":
                 assert it.office.requests.get("new-1").place.channel == it.channel
-            if cell.deed in {"scale modal", "grant button"}:
+            if cell.deed in {"scale modal", "grant button", "confirm button", "confirm modal"}:
                 assert it.office.requests.get(name).wanted == 2
             ended = it.office.requests.get(name).stopped_by is not None
             assert ended is (cell.deed in {"down modal", "command button"})
@@ -574,6 +595,58 @@ def test_the_table_is_what_happens(redis, launched, cell):
     if cell.given not in {"yes", "listed", "hidden"}:
         assert {s.name: s.version for s in it.office.requests.all()} in (before, {})
         assert "mxk_" not in said
+
+
+EFFECTS = {
+    "launch": "launch",
+    "form submitted": "launch",
+    "scale": "scale",
+    "scale modal": "scale",
+    "confirm button": "scale",
+    "confirm modal": "scale",
+    "grant button": "scale",
+    "scale to 0": "scale",
+    "down modal": "end",
+    "command button": "end",
+    "keep trying": "keep trying",
+    "keep button": "set the end",
+    "key new": "issue a key",
+    "key button": "issue a key",
+    "key revoke": "revoke a key",
+}
+"""What an event says of a deed that is done; of the others, the audit has the request alone."""
+EVENTS = {"status by mention", "mention", "thread reply", "stop an answer", "direct message", "home"}
+ROUTED_LATER = {"mention", "thread reply", "direct message"}
+DENIALS = {"unknown", "others", "no guest", "not in", "theirs", "stranger"}
+IMPOSSIBLE = {"ask NAME", "ask form", "stop button", "regenerate button", "model button", "feedback button"}
+"""Where what is hidden does not differ from what does not exist: it is refused before anything is looked for."""
+
+
+def audit_of(redis):
+    return [decode(entry) for _, entry in AuditStream(redis).read()]
+
+
+def check_audit(entries, it, cell):
+    """Each deed is in the audit exactly once, with who, where, what, and the right outcome."""
+    if cell.given == "silent" and (cell.who != "nobody" or cell.deed in EVENTS):
+        assert entries == []  # no deed: a message to others, or of no person
+        return
+    assert len(entries) == 1, (cell, entries)
+    (entry,) = entries
+    if cell.deed == "logs" and cell.given == "yes":
+        assert entry.outcome is Outcome.REFUSED  # no machine has a log yet
+    elif cell.given in {"yes", "listed", "hidden", "shown", "end"}:
+        assert entry.outcome is Outcome.DONE
+        assert entry.what == EFFECTS.get(cell.deed, entry.what)
+        assert (cell.deed in EFFECTS) is bool(entry.how)
+    elif cell.given in DENIALS and cell.deed not in ROUTED_LATER | IMPOSSIBLE:
+        assert entry.outcome is Outcome.DENIED
+    elif cell.given in {"who", "own"}:
+        assert entry.outcome is Outcome.REFUSED
+    assert entry.who == it.user
+    assert entry.where in (it.channel, "", "D0HOME00001")
+    written = encode(entry).decode()
+    assert not any(secret in written for secret in ("mxk_", "Hi", "You are a cook.", "without salt"))
 
 
 def _emptied(redis):

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from workers.clouds.aws.errors import refusal
-from workers.machines import MachineRequest, Token
+from workers.machines import DISK_GIB, MachineRequest, Token
 from workers.placement.offer import Offer
 from workers.placement.refusal_codes import AWS, NOT_SOLD_HERE, NOT_VISIBLE
 from workers.placement.refusals import Refusal, Scope
@@ -19,7 +19,6 @@ IMAGE = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-
 """SSM parameter with the id of AWS's deep learning image: Ubuntu 22.04, NVIDIA driver and toolkit, Docker."""
 ROOT_DEVICE = "/dev/sda1"
 
-DISK_GIB = 256  # SkyPilot's default; the weights of Mixtral 8x7B have 93 GB
 # IOPS and MiB/s of a gp3 volume by the recipe's disk tier, equal to SkyPilot's for the tiers that it has on gp3.
 TIERS = {"low": (3000, 125), "medium": (3500, 218), "high": (7000, 438), "ultra": (16000, 1000), "best": (16000, 1000)}
 USUAL_TIER = "medium"

@@ -1,5 +1,6 @@
 """PURE: converts EC2's description of an instance to a machine or a sighting."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +27,9 @@ WHY = {
     "Client.VolumeLimitExceeded": "the account's disk quota is used up",
     "Client.InternalError": "AWS could not start the machine's disk",
 }
+
+_TOLD = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
+"""The time in a StateTransitionReason. That of an interruption of spot has none."""
 
 ZoneIds = Callable[[str], Mapping[str, str]]
 """Returns the zone ids of a region, by zone name."""
@@ -85,6 +89,7 @@ def sighting(
         attempt=_number(tag(instance, aws_fleet.TAG_ATTEMPT)),
         why=_why(instance, reason, now) if state(instance) in ENDED else "",
         progress=_progress(instance),
+        ended_at=_ended_at(instance),
     )
 
 
@@ -109,6 +114,12 @@ def _why(instance: Mapping[str, Any], reason: str, now: datetime) -> str:
         return "expired"
     text = (instance.get("StateReason") or {}).get("Message", "") or instance.get("StateTransitionReason", "")
     return WHY.get(reason) or text or "ended"
+
+
+def _ended_at(instance: Mapping[str, Any]) -> datetime | None:
+    """When it ended, by EC2, in whole seconds; None while it runs, or if EC2 does not tell it."""
+    told = _TOLD.search(instance.get("StateTransitionReason") or "") if state(instance) in ENDED else None
+    return datetime.fromisoformat(told[1]).replace(tzinfo=UTC) if told else None
 
 
 def _expired(instance: Mapping[str, Any], now: datetime) -> bool:

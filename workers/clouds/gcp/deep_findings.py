@@ -7,8 +7,9 @@ from workers.clouds.findings import Finding, Need, listed
 from workers.clouds.gcp.client import GcpClient
 from workers.clouds.gcp.errors import NOT_FOUND, GcpError
 from workers.clouds.gcp.findings import ABOUT, guarded
-from workers.clouds.gcp.instance import DISK_GIB, IMAGE
+from workers.clouds.gcp.instance import IMAGE
 from workers.clouds.nvidia_driver import driver_of, on_driver
+from workers.machines import DISK_GIB
 
 OTHER = "other quota"
 BESIDE_GPUS = {"IN_USE_ADDRESSES": 1, "SSD_TOTAL_GB": DISK_GIB}

@@ -19,6 +19,9 @@ KEPT_FOR = timedelta(hours=1)
 STOPPED_FOR = timedelta(minutes=10)
 """Time after which a stopped machine is deleted, because its disk costs."""
 
+END_TOLD_WITHIN = timedelta(minutes=5)
+"""Time after an end within which its operation is read again for the time of the end: a deletion takes a while."""
+
 PREEMPTED = "compute.instances.preempted"
 DELETED = "delete"
 REASONS = {
@@ -88,8 +91,9 @@ class EndedMachines:
         """Read from the operations of its zone, which GCE stores for days. Raises DriverError."""
         zone = machine.offer.zone
         target = f'targetLink eq ".*/zones/{zone}/instances/{machine.id}"'
-        kind = _decisive(self._kinds(zone, target))
-        return MachineEnd(why=REASONS[kind], preempted=kind == PREEMPTED) if kind else None
+        done = self._done(zone, target)
+        kind = _decisive([op.operation_type for op in done])
+        return MachineEnd(why=REASONS[kind], preempted=kind == PREEMPTED, ended_at=_end_told(done)) if kind else None
 
     def sightings(self, installation: str, found: list[Any], is_listed: Callable[[str], bool]) -> list[Sighting]:
         """Sightings of the instances that GCE lists for an installation, and of those that it no longer lists.
@@ -104,7 +108,7 @@ class EndedMachines:
                 continue
             if seen.ended_at is None and not is_listed(seen.zone):
                 continue
-            if seen.ended_at is None:
+            if _lacks_end(seen, now):
                 seen = self._ended(token, seen, now)  # noqa: PLW2901 - the same machine, with its end
             if seen.ended_at is not None and now - seen.ended_at > KEPT_FOR:
                 self._seen.pop(token, None)  # another list may have removed it
@@ -118,7 +122,7 @@ class EndedMachines:
         if found.status in gcp_instance.ALIVE:
             return running
         seen = self._seen[token]
-        if seen.ended_at is None:
+        if _lacks_end(seen, now):
             seen = self._ended(token, seen, now, found)
         if found.status == "TERMINATED" and seen.ended_at and now - seen.ended_at > STOPPED_FOR:
             self._delete(seen.zone, found.name)
@@ -134,32 +138,58 @@ class EndedMachines:
 
     def _ended(self, token: Token, seen: LastSighting, now: datetime, stopped: Any = None) -> LastSighting:
         """Determine and store how a machine ended. `stopped`: the instance, if it still exists."""
-        kind = _decisive(self._operations(seen))
+        done = self._operations(seen)
+        if seen.ended_at is not None and not done:
+            return seen  # the operations could not be read again
+        kind = _decisive([op.operation_type for op in done])
         why = REASONS.get(kind, "the machine no longer exists" if stopped is None else "stopped")
         if stopped is not None and not kind and gcp_instance.expired(stopped, now):
             why = "expired"
         sighting = msgspec.structs.replace(
-            seen.sighting, presence=Presence.PREEMPTED if kind == PREEMPTED else Presence.ENDED, why=why, progress=""
+            seen.sighting,
+            presence=Presence.PREEMPTED if kind == PREEMPTED else Presence.ENDED,
+            why=why,
+            progress="",
+            ended_at=_time(stopped.last_stop_timestamp if stopped is not None else "") or _end_told(done),
         )
-        self._seen[token] = msgspec.structs.replace(seen, sighting=sighting, ended_at=now)
+        self._seen[token] = msgspec.structs.replace(seen, sighting=sighting, ended_at=seen.ended_at or now)
         return self._seen[token]
 
-    def _operations(self, seen: LastSighting) -> list[str]:
-        """Types of the operations on the machine, newest first; empty if they cannot be read."""
+    def _operations(self, seen: LastSighting) -> list[Any]:
+        """The operations on the machine, newest first; empty if they cannot be read."""
         try:
-            return self._kinds(seen.zone, f"targetId = {seen.number}")
+            return self._done(seen.zone, f"targetId = {seen.number}")
         except DriverError as error:
             logger.warning("why %s ended cannot be read: %s", seen.sighting.machine.id, error)
             return []
 
-    def _kinds(self, zone: str, filter_: str) -> list[str]:
+    def _done(self, zone: str, filter_: str) -> list[Any]:
+        """The operations that match, newest first. Raises DriverError."""
         done = self._api.call("ZoneOperationsClient", "list", zone=zone, filter=filter_)
-        return [op.operation_type for op in sorted(done, key=lambda op: op.insert_time, reverse=True)]
+        return sorted(done, key=lambda op: op.insert_time, reverse=True)
 
 
 def _decisive(kinds: list[str]) -> str:
     """The operation type that ended the machine, from `kinds` (newest first); empty if there is none."""
     return PREEMPTED if PREEMPTED in kinds else next((kind for kind in kinds if kind in REASONS), "")
+
+
+def _end_told(done: list[Any]) -> datetime | None:
+    """When the first operation that ends a machine was done: a stopped one is deleted later. None if none is done."""
+    ends = [_time(op.end_time) for op in done if op.operation_type in REASONS and not op.error.errors]
+    return min((end for end in ends if end), default=None)
+
+
+def _lacks_end(seen: LastSighting, now: datetime) -> bool:
+    """Whether it is not known yet how the machine ended, or when."""
+    if seen.ended_at is None:
+        return True
+    return bool(seen.number) and seen.sighting.ended_at is None and now - seen.ended_at < END_TOLD_WITHIN
+
+
+def _time(text: str) -> datetime | None:
+    """A time of GCE in UTC; None if it is empty."""
+    return datetime.fromisoformat(text).astimezone(UTC) if text else None
 
 
 def _belongs(found: Any, installation: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from workers.machines import Machine, MachineRequest, Presence, Sighting, Token
+from workers.machines import DISK_GIB, Machine, MachineRequest, Presence, Sighting, Token
 from workers.placement.offer import Offer
 
 NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -18,7 +18,6 @@ LABEL = re.compile(r"[-_a-z0-9]{0,63}")
 
 IMAGE = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2204-nvidia-580"
 """Google's deep learning image: Ubuntu 22.04 with the NVIDIA driver. It has no Docker: the machine installs it."""
-DISK_GIB = 256  # SkyPilot's default; the weights of Mixtral 8x7B have 93 GB
 DISK_TYPES = {"low": "pd-standard", "medium": "pd-balanced"}
 BEST_DISK = "pd-ssd"  # A2, A3 and G2 do not support pd-extreme
 NO_STANDARD_DISK = ("g2-", "a3-")

@@ -123,6 +123,7 @@ class Lives:
         _state(life.instance, STOPPED if stops else TERMINATED)
         life.instance.nics[0].public_ip = None
         code, words = REASONS[how]
+        _tell_when(life.instance, how)
         life.instance.state_reason.code, life.instance.state_reason.message = code, f"{code}: {words}"
 
     def console(self, instance_id: str) -> str:
@@ -176,6 +177,13 @@ class Lives:
 
 def _state(instance: Instance, state: tuple[int, str]) -> None:
     instance._state.code, instance._state.name = state  # noqa: SLF001 - moto has no public way to set other states
+
+
+def _tell_when(instance: Instance, how: str) -> None:
+    """As EC2 does: only an end by its API is told with its time, in GMT."""
+    at = datetime.now(UTC)
+    told = f"User initiated ({at:%Y-%m-%d %H:%M:%S} GMT)" if how == "delete" else REASONS[how][0]
+    instance._reason = told  # noqa: SLF001 - as above
 
 
 def _tags(instance: Instance) -> dict[str, str]:

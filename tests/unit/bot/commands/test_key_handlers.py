@@ -1,6 +1,7 @@
 """Who gets a key, who is shown it, and who ends it."""
 
 import logging
+from datetime import UTC, datetime
 
 import pytest
 
@@ -9,6 +10,8 @@ from bot.commands.context import Caller
 from bot.language.direct_request import Deed
 from bot.slack.facts import PersonFacts
 from tests.fakes.office import Office
+from workers.deployment.events import FIRST_KEY
+from workers.deployment.key_uses import KeyUses
 
 KEY = "mxk_"
 
@@ -169,3 +172,14 @@ def test_the_list_advises_only_what_its_reader_may_do(office):
     assert "`/mixtral key fast new`" in office.says("key fast list")
     give(office, "U2")
     assert "`/mixtral key fast revoke ID` revokes your own" in office.says("key fast list", user="U2")
+
+
+def test_the_list_shows_when_each_key_was_last_used_to_the_launcher_and_to_its_owner(office, redis):
+    give(office, "U2")
+    state = office.requests.get("fast")
+    own = keys(office)["U2"]
+    used = datetime(2026, 6, 1, 12, tzinfo=UTC)
+    KeyUses(redis).write(state.id, {own: used, FIRST_KEY: used})
+    assert office.says("key fast list").count("last used") == 2
+    theirs = office.says("key fast list", user="U2").splitlines()
+    assert [line.split(" · ")[0] for line in theirs if "last used" in line] == [f"`{own}`"]

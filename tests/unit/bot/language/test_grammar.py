@@ -339,3 +339,10 @@ def test_a_cost_is_of_one_deployment_person_or_channel_and_of_a_period(text, com
 )
 def test_a_cost_that_cannot_be_read_is_answered_with_the_mend(text, sentence):
     assert sentence in parse(text).sentence
+
+
+@pytest.mark.parametrize("character", ["\0", "\x07", "\x1b", "\x7f", "\x85"])
+def test_a_control_character_in_a_variable_is_refused(character):
+    refused = parse(f"launch --env A=b{character}c")
+    assert isinstance(refused, UsageError)
+    assert "A contains a control character" in refused.sentence

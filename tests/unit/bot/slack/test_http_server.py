@@ -1,6 +1,7 @@
 """Bolt over HTTP: signed payloads arrive unchanged, others are rejected, and no client blocks the others."""
 
 import json
+import secrets
 import socket
 import time
 from socketserver import ThreadingMixIn
@@ -14,6 +15,7 @@ from bot.sandbox.server import start
 from bot.sandbox.stand_in import Settings
 from bot.slack import http_server
 from bot.slack.connections import app_of
+from bot.slack.http_body import Signatures
 from bot.slack.http_server import PATHS, serve_http
 from tests import loopback
 
@@ -63,7 +65,9 @@ def _no_trace(caplog):
 
 
 def command(text):
-    return urlencode({"command": "/mixtral", "text": text, "user_id": "U1", "team_id": "T1"})
+    trigger = secrets.token_hex(8)  # as each of Slack's commands has another one
+    fields = {"command": "/mixtral", "text": text, "user_id": "U1", "team_id": "T1", "trigger_id": trigger}
+    return urlencode(fields)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +86,30 @@ def test_a_click_and_an_event_arrive(post, received):
     event = {"type": "event_callback", "event": {"type": "app_mention", "text": "a payload?"}}
     assert post(json.dumps(event), AS_JSON).status_code == 200
     assert received[-2:] == ["payload", "a payload?"]
+
+
+def test_a_request_that_is_sent_again_as_it_was_acts_once(post, received):
+    click = {"type": "block_actions", "actions": [{"action_id": "card_down", "value": "again", "type": "button"}]}
+    body = urlencode({"payload": json.dumps(click)})
+    stamp = str(int(time.time()))
+    said = [post(body, **{"X-Slack-Request-Timestamp": stamp, "X-Slack-Signature": signed(stamp, body)}) for _ in "123"]
+    assert [answer.status_code for answer in said] == [200, 200, 200]
+    assert received.count("again") == 1
+
+
+def test_signatures_are_forgotten_once_they_are_no_longer_valid():
+    now = 0.0
+    signatures = Signatures(lambda: now)
+    assert signatures.add("v0=1")
+    now = 299.0
+    assert not signatures.add("v0=1")
+    now = 601.0
+    assert signatures.add("v0=2")
+    assert signatures.add("v0=1")
+
+
+def signed(stamp, body):
+    return SignatureVerifier(SECRET).generate_signature(timestamp=stamp, body=body)
 
 
 def test_slack_s_check_of_the_request_url_is_answered(post):

@@ -5,6 +5,7 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
+from msgspec.structs import replace
 
 from bot.commands.cost_handler import span_of
 from bot.language.command import Period
@@ -13,6 +14,7 @@ from bot.views.cost import Span, cost
 from tests.person import words
 from workers.deployment.events import DeploymentId
 from workers.deployment.ledger import DeploymentBooked, MachineBooked, Use
+from workers.deployment.token_counts import Tokens
 
 PARIS = ZoneInfo("Europe/Paris")
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -71,6 +73,32 @@ def test_where_nothing_was_used_that_is_said():
     assert "November of *fast*: 0.00 USD: no machine was used for the deployments that you can see." in shown(
         [], month(), " of *fast*"
     )
+
+
+def test_an_end_by_our_clock_and_disks_are_marked_as_estimates():
+    exact = use("fast", NOW - timedelta(hours=20), 10)
+    ours = replace(exact, estimated=True, booked=replace(exact.booked, disk_gib=730))
+    assert "≈" not in shown([exact], month())
+    said = shown([ours], month())
+    assert "November: ≈ 20.00 USD" in said
+    assert "the end of 1 machine is estimated by our clock" in said
+    assert "Not included: boot disks, estimated at ≈ 0.80 USD." in said
+
+
+def test_of_one_name_the_price_of_a_million_tokens_is_shown_and_otherwise_that_it_is_unknown():
+    used = [use("fast", NOW - timedelta(hours=20), 10)]
+
+    def said(tokens):
+        message = cost(used, month(), " of *fast*", tokens, one=True)
+        check_message_blocks(list(message.blocks))
+        return words({"text": message.text, "blocks": list(message.blocks)})
+
+    assert "4.00 USD per million tokens: 4,000,000 tokens of prompts and 1,000,000 of answers" in said(
+        Tokens(4_000_000, 1_000_000)
+    )
+    assert "unknown, because the engine reports no tokens" in said(None)
+    assert "none were processed" in said(Tokens())
+    assert "million" not in shown(used, month())
 
 
 def test_a_machine_without_a_known_price_is_named_and_not_counted():

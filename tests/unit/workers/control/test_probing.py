@@ -134,6 +134,15 @@ def test_whoever_takes_over_ready_replicas_does_not_probe_them_all_at_once(asked
     assert len({address for address, _ in asked}) == 100
 
 
+def test_a_clock_that_is_set_back_does_not_stop_the_probes(asked):
+    recorder, prober = prober_of([answering()], asked)
+    sweep(recorder, prober, 11)
+    asked.clear()
+    recorder.now_is -= timedelta(hours=2)
+    sweep(recorder, prober, 22)
+    assert len(asked) in {2, 3}
+
+
 def test_a_replica_that_starts_is_probed_at_every_sweep(asked):
     recorder, prober = prober_of([in_phase(answering(), Phase.STARTING)], asked, lambda _: unready("nothing listens"))
     sweep(recorder, prober, 5)

@@ -243,7 +243,7 @@ def test_the_number_that_it_has_is_another_try_where_the_card_says_so():
     asked = []
 
     class Requests:
-        def scale(self, _id, replicas, *, by):
+        def scale(self, _id, replicas, *, by, **_more):
             asked.append((replicas, by))
             return state
 
@@ -252,6 +252,8 @@ def test_the_number_that_it_has_is_another_try_where_the_card_says_so():
         admins=frozenset({state.place.user}),
         sight=Sight(Directory(), ()),
         now=lambda: state.updated_at,
+        ladder=lambda *_: ((), ""),
+        confirm_above=60,
     )
     scale_to(state, 1, Caller(team="T", channel="C", user=state.place.user, once="1"), context)
     assert asked == [(1, state.place.user)]

@@ -1,5 +1,6 @@
 """The ledger counts what the log counts, whatever happens to the machines."""
 
+import json
 from datetime import timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -7,13 +8,15 @@ from itertools import pairwise
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.builders.machines import machine
 from tests.builders.offers import offer
 from tests.builders.story import Story
 from tests.recorded import decoded, read, recorded
+from workers.deployment.disk_cost import disk_cost
 from workers.deployment.events import MachineCreated, MachineGone
-from workers.deployment.ledger import Book, decode, encode, entry_of, fold
+from workers.deployment.ledger import Book, MachineClosed, decode, encode, entry_of, fold
 from workers.deployment.state import fold as fold_log
 
 HOUR = timedelta(hours=1)
@@ -94,9 +97,40 @@ def test_an_entry_that_is_booked_twice_counts_once():
     assert [decode(encode(entry)) for entry in entries] == entries
 
 
+def test_the_cloud_s_time_of_an_end_replaces_ours_and_ours_never_the_cloud_s():
+    told = Story().planned(offer("r-1", "7.20")).asked().created().wait(hours=2).gone("ended")
+    began, number = told.state.attempts[-1].machine.created_at, told.state.attempts[-1].number
+    ours = MachineClosed(deployment=told.id, attempt=number, ended=told.now + HOUR)
+    clouds = MachineClosed(deployment=told.id, attempt=number, ended=began + HOUR, estimated=False)
+    book = booked(told.id, told.events)
+    assert book.total(None, told.now + 9 * HOUR) == Decimal("14.40")
+    for later in ([ours, clouds], [clouds, ours], [clouds, clouds, ours]):
+        [use] = fold(later, onto=book).uses.values()
+        assert (use.ended, use.estimated, use.cost(None, told.now)) == (began + HOUR, False, Decimal("7.20"))
+
+
+def test_entries_of_earlier_versions_are_read_and_their_ends_are_estimated():
+    closed = decode(b'{"type":"MachineClosed","deployment":"d","attempt":1,"ended":"2026-11-01T12:00:00Z"}')
+    assert closed.estimated
+    told = Story().planned(offer("r-1", "7.20")).asked().created()
+    old = json.loads(encode(entry_of(told.id, told.events[-1])))
+    del old["disk_gib"]
+    [use] = fold([decode(json.dumps(old))]).uses.values()
+    assert use.booked.disk_gib is None
+    assert disk_cost(use, None, told.now + HOUR) == 0
+
+
+def test_a_disk_is_estimated_by_its_size_and_the_time_of_its_machine():
+    told = Story().planned(offer("aws r-1", "7.20")).asked().created().wait(hours=730).gone("ended")
+    made = replace(told.events[-2], disk_gib=100, machine=replace(told.events[-2].machine, cloud="aws"))
+    [use] = booked(told.id, [*told.events[:-2], made, told.events[-1]]).uses.values()
+    assert disk_cost(use, None, told.now).quantize(Decimal("0.01")) == Decimal("8.00")
+    assert disk_cost(use, told.now, told.now + HOUR) == 0
+
+
 def test_a_machine_that_is_booked_before_its_deployment_is_booked_for_the_same_person():
     told = Story("fast").planned(offer("r-1")).asked().created()  # a bot of an earlier version books no deployment
-    owner, machine = [entry for event in told.events if (entry := entry_of(told.id, event)) is not None]
+    owner, _, machine = [entry for event in told.events if (entry := entry_of(told.id, event)) is not None]
     assert fold([machine, owner]).uses == fold([owner], onto=fold([machine])).uses == fold([owner, machine]).uses
 
 

@@ -19,7 +19,10 @@ SERVERS = (
     ReplicaServer(name="r1", address="10.0.0.1:8000"),
     ReplicaServer(name="r2", address="10.0.0.2:8000", state="drain"),
 )
-LAYOUT = Layout(size=3, places=(("b1", route("d1", SERVERS, keys=["mxk_a", "mxk_b"], replica_key="mxk_own")),))
+ROUTE = route(
+    "d1", SERVERS, keys=["mxk_a", "mxk_b"], replica_key="mxk_own", ids={"mxk_a": "k-1"}, limits={"at_once": 128}
+)
+LAYOUT = Layout(size=3, places=(("b1", ROUTE),))
 
 
 def shape(**changes):
@@ -77,10 +80,12 @@ def test_the_maps_are_complete():
         "keys.map": "mxk_a d1\nmxk_b d1\n",
         "routes.map": "d1 b1\n",
         "replica.map": "d1 mxk_own\n",
+        "ids.map": "mxk_a d1/k-1\n",
+        "limits.map": "d1/at_once 128\n",
     }
 
 
 def test_every_answer_of_our_own_is_json_that_clients_can_read():
     bodies = re.findall(r"string '(\{.*?\})'", render(shape(), LAYOUT))
-    assert len(bodies) == 7
+    assert len(bodies) == 10
     assert all(json.loads(body)["error"]["message"].endswith(".") for body in bodies)

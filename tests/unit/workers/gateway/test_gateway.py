@@ -8,11 +8,13 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
+from workers.deployment.key_uses import KeyUses
 from workers.deployment.loads import Loads
 from workers.deployment.log import Log
 from workers.gateway import gateway as loop
 from workers.gateway.gateway import Gateway
 from workers.gateway.table import Actual, ActualServer
+from workers.policy.stored import StoredPolicy
 from workers.sandbox.valkey import free_port
 
 
@@ -27,6 +29,9 @@ class Haproxy:
         self.looks += 1
         self.flowing.append(set(flowing))
         return Actual(size=1, servers=(ActualServer(backend="b0", name="r1", address="h:1", sent=self.looks),))
+
+    def key_uses(self):
+        return {}
 
 
 class Holding:
@@ -47,7 +52,14 @@ def always_due(monkeypatch):
 
 def gateway(redis, haproxy, clock):
     return Gateway(
-        log=Log(redis), haproxy=haproxy, loads=Loads(redis), nudge=lambda _: None, url="http://gw", clock=clock
+        log=Log(redis),
+        haproxy=haproxy,
+        loads=Loads(redis),
+        key_uses=KeyUses(redis),
+        policy=StoredPolicy(redis).current,
+        nudge=lambda _: None,
+        url="http://gw",
+        clock=clock,
     )
 
 

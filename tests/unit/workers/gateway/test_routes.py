@@ -18,6 +18,7 @@ from workers.gateway.routes import (
     changes,
     drained,
     layout,
+    maps,
 )
 from workers.gateway.table import Actual, ActualServer, Older, ReplicaServer, Route, RoutingTable
 
@@ -28,7 +29,7 @@ class Model:
     def __init__(self, size=2):
         self.size = size
         self.servers = {}
-        self.maps = {"keys": {}, "routes": {}, "replica": {}}
+        self.maps = {"keys": {}, "routes": {}, "replica": {}, "ids": {}, "limits": {}}
         self.closing = False  # a connection still closes: servers cannot be deleted yet
         self.files = None
 
@@ -39,6 +40,8 @@ class Model:
             keys=dict(self.maps["keys"]),
             routes=dict(self.maps["routes"]),
             replica_keys=dict(self.maps["replica"]),
+            ids=dict(self.maps["ids"]),
+            limits=dict(self.maps["limits"]),
         )
 
     def apply(self, change, goal):
@@ -69,9 +72,7 @@ class Model:
             for s in route.servers
             if s.state == "ready"
         }
-        self.maps["keys"] = {key: r.deployment for _, r in goal.places for key in r.keys}
-        self.maps["routes"] = {r.deployment: b for b, r in goal.places}
-        self.maps["replica"] = {r.deployment: r.replica_key for _, r in goal.places}
+        self.maps = {name: dict(entries) for name, entries in maps(goal).items()}
 
     def reached(self, key):
         """Which addresses a key opens."""
@@ -81,6 +82,8 @@ class Model:
 
 
 DEPLOYMENTS = ("d1", "d2", "d3", "d4")
+LIMITED = "ab"
+"""Keys that end so have an id; the others are the bot's."""
 
 
 @st.composite
@@ -99,7 +102,14 @@ def tables(draw):
         keys = frozenset(f"{deployment}-{k}" for k in draw(st.sets(st.sampled_from("abc"))))
         own = draw(st.sampled_from(["x", "y"]))
         routes.append(
-            Route(deployment=deployment, servers=tuple(servers.values()), keys=keys, replica_key=f"{deployment}-{own}")
+            Route(
+                deployment=deployment,
+                servers=tuple(servers.values()),
+                keys=keys,
+                replica_key=f"{deployment}-{own}",
+                ids={key: f"id-{key}" for key in keys if key[-1] in LIMITED},
+                limits={"at_once": most} if (most := draw(st.integers(0, 2))) else {},
+            )
         )
     return RoutingTable(routes=tuple(routes))
 
@@ -108,6 +118,8 @@ def nobody_is_let_in_elsewhere(model):
     for deployment in DEPLOYMENTS:
         for k in "abc":
             assert {a.partition(":")[0] for a in model.reached(f"{deployment}-{k}")} <= {deployment}
+    for key, deployment in model.maps["keys"].items():  # nor without its limits
+        assert model.maps["ids"].get(key) == (f"{deployment}/id-{key}" if key[-1] in LIMITED else None)
 
 
 def as_wanted(model, table):
@@ -118,6 +130,8 @@ def as_wanted(model, table):
         assert {name for name, s in mine.items() if s.admin == "ready"} == ready
         assert {k for k, d in model.maps["keys"].items() if d == route.deployment} == route.keys
         assert model.maps["replica"][route.deployment] == route.replica_key
+        limits = {name: m for name, m in model.maps["limits"].items() if name.startswith(f"{route.deployment}/")}
+        assert limits == {f"{route.deployment}/{name}": str(most) for name, most in route.limits.items()}
     assert set(places) == {route.deployment for route in table.routes}
     assert len(set(places.values())) == len(places)
 

@@ -13,6 +13,7 @@ from workers.deployment.keys import Secrets
 from workers.deployment.state import Key
 from workers.gateway.routes import table_of
 from workers.gateway.table import ReplicaServer
+from workers.policy.key_limits import AT_ONCE_PER_REPLICA, KeyLimits
 
 
 def deployment(*attempts, keys=(FIRST_KEY,), **more):
@@ -61,3 +62,11 @@ def test_a_deployment_that_is_to_end_has_no_route():
 
 def test_a_deployment_whose_secrets_are_not_known_has_no_route():
     assert table_of([deployment()], {}).routes == ()
+
+
+def test_the_keys_of_people_have_limits_and_the_key_of_the_bot_has_none():
+    limits = KeyLimits(requests_per_minute=60)
+    state = deployment(replica(Phase.READY), replica(Phase.READY, 4), replica(Phase.DRAINING, 5))
+    (route,) = table_of([state], {DeploymentId("d"): SECRETS}, limits).routes
+    assert route.ids == {"first": FIRST_KEY}
+    assert route.limits == {"requests_per_minute": 60, "at_once": 2 * AT_ONCE_PER_REPLICA}

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from workers.serving import metrics
-from workers.serving.metrics import computes, waiting, waiting_in
+from workers.serving.metrics import computes, tokens, waiting, waiting_in
 
 KEY = "mxk_test"
 VLLM = """# HELP vllm:num_requests_running Number of requests in model execution batches.
@@ -160,3 +160,25 @@ def test_an_engine_that_does_not_answer_computes_nothing(engine):
     engine.status = 401
     assert not computes(engine.address, key=KEY, between=timedelta())
     assert not computes("http://127.0.0.1:1", key=KEY, between=timedelta())
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        (
+            (
+                'vllm:prompt_tokens_total{engine="0"} 1.5e+03\nvllm:prompt_tokens_total{engine="1"} 500\n'
+                'vllm:generation_tokens_total{engine="0"} 7\nvllm:prompt_tokens_created{engine="0"} 1.7e+09\n'
+            ),
+            (2000, 7),
+        ),
+        ("llamacpp:prompt_tokens_total 12\nllamacpp:tokens_predicted_total 34\n", (12, 34)),
+        (VLLM, None),
+        ("vllm:prompt_tokens_total 1\nvllm:generation_tokens_total nonsense\n", None),
+    ],
+)
+def test_the_tokens_since_the_start_of_an_engine_are_read(engine, said, read):
+    engine.body = said.encode()
+    assert tokens(engine.address, key=KEY) == read
+    engine.status = 404
+    assert tokens(engine.address, key=KEY) is None

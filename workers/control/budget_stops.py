@@ -1,0 +1,53 @@
+"""Schedules the end of what runs when a budget with `then: stop` is used up: once in each of its windows."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from redis import Redis
+
+from workers.decision.budget import Standing, all_standings, is_of, is_to_stop, owner_of_state
+from workers.decision.end_time import BY_BUDGET, NOTICE
+from workers.deployment.condition import is_ending
+from workers.deployment.events import DeploymentId, EndScheduled, EventId
+from workers.deployment.ledger_reader import Ledger
+from workers.deployment.log import Log
+from workers.deployment.state import Deployment
+from workers.policy.budgets import Then
+from workers.policy.stored import StoredPolicy
+
+
+class BudgetStops:
+    """Part of the sweeper. The end is announced 15 minutes before, and a person can keep the deployment."""
+
+    def __init__(self, redis: Redis, log: Log) -> None:
+        self._policy = StoredPolicy(redis)
+        self._ledger = Ledger(redis)
+        self._log = log
+        self._scheduled: set[EventId] = set()
+
+    def look(self, states: Iterable[Deployment], now: datetime) -> None:
+        """Raises RedisError."""
+        budgets = self._policy.current().budgets
+        if not any(budget.then is Then.STOP for budget in budgets.limits):
+            return
+        stopping = [s for s in all_standings(budgets, self._ledger.book(), now) if is_to_stop(s, now + NOTICE)]
+        for state in states if stopping else ():
+            for standing in stopping:
+                if is_of(standing, owner_of_state(state)) and state.usd_per_hour and not is_ending(state):
+                    self._schedule(state, standing, now)
+
+    def _schedule(self, state: Deployment, standing: Standing, now: datetime) -> None:
+        """The id of the event shows in the log that it was done, also after a person has kept the deployment."""
+        until = now + NOTICE
+        if state.until is not None and state.until <= until:
+            return
+        id_ = event_id(state.id, standing)
+        if id_ in self._scheduled or any(event.event_id == id_ for event in self._log.read(state.id)):
+            self._scheduled.add(id_)
+            return
+        self._log.append(state.id, state.version, [EndScheduled(event_id=id_, at=now, until=until, by="")])
+
+
+def event_id(deployment: DeploymentId, standing: Standing) -> EventId:
+    """Of the event that ends a deployment by a budget: the same in a whole window."""
+    return EventId(f"{BY_BUDGET}{deployment}-{standing.key}")

@@ -1,0 +1,28 @@
+"""Decides which offers of a purchase the budgets allow, by the newest ledger."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from redis import Redis
+
+from workers.decision.budget import Purchase, owner_of_state, purchase, standings_of
+from workers.deployment.ledger_reader import Ledger
+from workers.deployment.state import Deployment
+from workers.placement.offer import Offer
+from workers.policy.stored import StoredPolicy
+
+
+class PurchaseBudgets:
+    """Reads the ledger only if a budget holds for the deployment. Methods raise RedisError."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._policy = StoredPolicy(redis)
+        self._ledger = Ledger(redis)
+
+    def decide(self, state: Deployment, offers: Sequence[Offer], now: datetime) -> tuple[Purchase, str | None]:
+        """What may be requested, and the newest entry of the ledger by which it was decided; None without a budget."""
+        budgets = self._policy.current().budgets
+        if not budgets.limits:
+            return Purchase(offers=tuple(offers)), None
+        book, newest = self._ledger.newest()
+        return purchase(offers, standings_of(owner_of_state(state), budgets, book, now)), newest

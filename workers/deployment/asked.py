@@ -1,0 +1,50 @@
+"""The request that this thread carries out, for the audit of the events that are appended meanwhile."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from workers.deployment.audit import Source
+
+
+class Asked:
+    """A request, and what is learned about it while it is carried out."""
+
+    def __init__(self, source: Source, once: str) -> None:
+        """`once`: the same for every delivery of the request."""
+        self.source = source
+        self.once = once
+        self.deployment = ""
+        self.detail = ""
+        self.is_denied = False
+
+
+_CURRENT: ContextVar[Asked | None] = ContextVar("asked", default=None)
+
+
+@contextmanager
+def asked(source: Source, once: str) -> Iterator[Asked]:
+    """Attribute what this thread does inside to a request."""
+    request = Asked(source, once)
+    token = _CURRENT.set(request)
+    try:
+        yield request
+    finally:
+        _CURRENT.reset(token)
+
+
+def current() -> Asked | None:
+    return _CURRENT.get()
+
+
+def about(deployment: str, *, may: bool = True) -> None:
+    """Note which deployment the request is about. `may`: whether the person may know of it."""
+    if (request := current()) is not None:
+        request.deployment = deployment
+        request.is_denied = request.is_denied or not may
+
+
+def note(detail: str) -> None:
+    """Note what was done, as `the launcher's key was shown`. Never a secret, never a text of a person."""
+    if (request := current()) is not None:
+        request.detail = detail
