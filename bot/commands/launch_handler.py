@@ -12,6 +12,7 @@ from bot.commands.lookup import check_present
 from bot.commands.plan_handler import check_limits, nearest_recipe
 from bot.commands.policy import Permission, guest_may_launch
 from bot.commands.recipe_catalog import name_from
+from bot.commands.within_policy import within
 from bot.language.command import SLASH, Launch
 from bot.language.confirmation import Confirmation
 from bot.language.end_times import end_of
@@ -43,6 +44,7 @@ def ready_to_launch(command: Launch, caller: Caller, context: CommandContext) ->
         hint = command_text(replace(command, replicas=nearest(recipe, command.replicas)))
         raise CommandError(why, hint=hint, about="replicas")
     check_limits(command, recipe, context)
+    within(command, recipe, command.replicas or max(recipe.replicas, 1), caller, context)
     end_time(command, caller, context)
     check_present(caller, context, "Nothing was started", "launch again")
     return recipe
@@ -54,19 +56,20 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
     name = command.name or name_from(recipe.name)
     readers = context.channels.readers(caller.channel)
     replicas = command.replicas or max(recipe.replicas, 1)
-    rungs, _ = context.ladder(recipe, command.limits)
+    allowed = within(command, recipe, replicas, caller, context)
+    rungs, _ = context.ladder(recipe, allowed.limits)
     what = f"Launching *{escape(name)}* with {count(replicas, 'replica')}"
     text = command_text(dated(command, until, context.sight.zone(caller.user)))
     asked = Confirmation(usd=total_of(rungs, replicas), command=text, channel=caller.channel)
     check_confirmed(what, asked, caller, context)
-    ceiling = ceiling_of(recipe, command.limits, replicas, rungs)
+    ceiling = allowed.ceiling(ceiling_of(recipe, allowed.limits, replicas, rungs))
     try:
         id_ = context.deployments.launch(
             recipe,
             name=name,
             replicas=replicas,
             place=Place(team=caller.team, channel=caller.channel, user=caller.user, shared_with=readers),
-            limits=command.limits,
+            limits=allowed.limits,
             once=caller.once,
             until=until,
             ceiling=ceiling,

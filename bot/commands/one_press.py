@@ -14,6 +14,7 @@ from bot.commands.lookup import check, named, visible
 from bot.commands.policy import Permission
 from bot.commands.recipe_catalog import name_from
 from bot.commands.scale_handler import check_scale
+from bot.commands.within_policy import within
 from bot.language.command import SLASH, Down, Endpoint, Launch, NewKey, RevokeKey, Scale, Share, Unshare
 from bot.language.confirmation import Confirmation
 from bot.language.grammar import parse
@@ -114,7 +115,9 @@ def carry_out_confirmed(confirmation: Confirmation, caller: Caller, context: Com
 def _launch(command: Launch, text: str, caller: Caller, context: CommandContext) -> Message:
     recipe = ready_to_launch(command, caller, context)
     name = command.name or name_from(recipe.name)
-    rungs, why_empty = context.ladder(recipe, command.limits)
+    replicas = command.replicas or max(recipe.replicas, 1)
+    limits = within(command, recipe, replicas, caller, context).limits
+    rungs, why_empty = context.ladder(recipe, limits)
     until = end_time(command, caller, context)
     ends = f" It ends {moment(until)}." if until and command.until else ""
     said = f"Launch *{escape(name)}*? {price_now(rungs, why_empty, replicas=command.replicas or recipe.replicas)}{ends}"

@@ -6,6 +6,7 @@ from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError
 from bot.commands.lookup import check, check_runs
 from bot.commands.policy import Permission
+from bot.commands.within_policy import check_scale_within, scale_ceiling_within
 from bot.language.command import SLASH
 from bot.slack.message import Message
 from bot.views import scale as scale_view
@@ -21,7 +22,7 @@ def scale_to(state: Deployment, replicas: int, caller: Caller, context: CommandC
     if state.wanted == replicas and not _given_up(state):
         return scale_view.unchanged(state)
     check_scale_confirmed(state, replicas, caller, context, command=f"{SLASH} scale {state.name} {replicas}")
-    ceiling = ceiling_after(state, replicas, context)
+    ceiling = scale_ceiling_within(ceiling_after(state, replicas, context), state, caller.user, context)
     once = caller.once if caller.confirmed is not None else ""
     after = context.deployments.scale(state.id, replicas, by=caller.user, once=once, ceiling=ceiling)
     check_runs(after)  # it may have been ended at the same moment
@@ -34,6 +35,7 @@ def check_scale(state: Deployment, replicas: int, caller: Caller, context: Comma
     check_runs(state)
     if why := out_of_bounds(state.recipe, replicas):
         raise CommandError(why, hint=f"{SLASH} scale {state.name} {nearest(state.recipe, replicas)}")
+    check_scale_within(state, replicas, caller, context)
 
 
 def _given_up(state: Deployment) -> bool:

@@ -9,6 +9,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from recipes import accelerators
+from recipes.schema import RecipeError
 from recipes.value import Value, shown
 from workers.policy import groups as groups_
 from workers.policy.groups import Groups
@@ -109,6 +111,10 @@ def _gpu(item: Value) -> str:
     text = item.string()
     if not _GPU.fullmatch(text):
         raise item.refused(f"must be a GPU, with or without a number, such as A100-80GB:2, not {shown(text)}")
+    try:
+        accelerators.parse(text)
+    except RecipeError as error:
+        raise item.refused(error.sentence) from error
     return text
 
 
