@@ -5,16 +5,19 @@ from datetime import datetime, time, tzinfo
 from msgspec.structs import replace
 
 from bot.commands.bounds import out_of_bounds
+from bot.commands.budget_check import check_launch
 from bot.commands.consent import check_confirmed, total_of
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, Denied, EnvMissing, NoRecipe
 from bot.commands.lookup import check_present
+from bot.commands.needed_approval import Wish, capped, check_launch_approved, launch_needs
 from bot.commands.plan_handler import check_limits, nearest_recipe
 from bot.commands.policy import Permission, guest_may_launch
 from bot.commands.recipe_catalog import name_from
 from bot.commands.within_policy import within
 from bot.language.command import SLASH, Launch
 from bot.language.confirmation import Confirmation
+from bot.language.direct_request import Deed
 from bot.language.end_times import end_of
 from bot.language.suggestions import command_text
 from bot.language.values import InvalidValue
@@ -25,6 +28,7 @@ from bot.views.price_now import launch_prices
 from bot.views.readers import read_by
 from recipes.replicas import nearest
 from recipes.schema import Recipe
+from workers.decision.budget import Owner
 from workers.decision.ceiling import ceiling_of
 from workers.deployment.condition import condition_of, is_ending
 from workers.deployment.events import Place
@@ -44,7 +48,9 @@ def ready_to_launch(command: Launch, caller: Caller, context: CommandContext) ->
         hint = command_text(replace(command, replicas=nearest(recipe, command.replicas)))
         raise CommandError(why, hint=hint, about="replicas")
     check_limits(command, recipe, context)
-    within(command, recipe, command.replicas or max(recipe.replicas, 1), caller, context)
+    allowed = within(command, recipe, command.replicas or max(recipe.replicas, 1), caller, context)
+    owner = Owner(name=command.name or name_from(recipe.name), user=caller.user, channel=caller.channel)
+    check_launch(owner, lambda: context.ladder(recipe, allowed.limits)[0], context)
     end_time(command, caller, context)
     check_present(caller, context, "Nothing was started", "launch again")
     return recipe
@@ -63,6 +69,17 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
     asked = Confirmation(usd=total_of(rungs, replicas), command=text, channel=caller.channel)
     check_confirmed(what, asked, caller, context)
     ceiling = allowed.ceiling(ceiling_of(recipe, allowed.limits, replicas, rungs))
+    wish = Wish(
+        deed=Deed.APPROVE_LAUNCH,
+        name=name,
+        replicas=replicas,
+        command=text,
+        usd=asked.usd,
+        ceiling=ceiling,
+        needed=launch_needs(rungs, replicas, until - context.now() if until else None, context),
+    )
+    check_launch_approved(wish, caller, context)
+    ceiling = capped(ceiling, context)
     try:
         id_ = context.deployments.launch(
             recipe,

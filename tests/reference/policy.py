@@ -12,18 +12,20 @@ MODULES = {"keys": "key_limits"}
 
 INTRODUCTION = """# The policy
 
-The file of `MIXTRAL_POLICY` is YAML with the sections below; each may be left out. The bot reads it when it starts, and within a few
-seconds after each change. A file with a mistake is refused as a whole, with its line and field: the bot does not start with it, and a
-running bot keeps the last good one, logs the mistake, and shows it to admins on the Home tab. `mixtral-bot check` reads the file, too.
-Amounts are in USD."""
+The file of `MIXTRAL_POLICY` is YAML with the sections below; each may be left out. The bot reads it when it starts,
+and within a few seconds after each change. A file with a mistake is refused as a whole, with its line and field: the
+bot does not start with it, and a running bot keeps the last good one, logs the mistake, and shows it to admins on the
+Home tab. `mixtral-bot check` reads the file, too. Amounts are in USD."""
 
-RULES = """The **first rule that matches** the person and the channel decides; later rules are not read. Where no rule matches, everything
-is as without a policy. The channel is the one in which a deployment was or is to be launched, wherever the person writes. No rule binds
-the people in `MIXTRAL_ADMINS`. A rule without `may` allows every deed except `approve`, which is for admins then. Guests launch only under
-a rule that names `guests` or that guest. While Slack does not say who belongs to a user group, a rule that depends on it allows nothing.
+RULES = """The **first rule that matches** the person and the channel decides; later rules are not read. Where no
+rule matches, everything is as without a policy. The channel is the one in which a deployment was or is
+to be launched, wherever the person writes. No rule binds the people in `MIXTRAL_ADMINS`. A rule without
+`may` allows every deed except `approve`, which is for admins then. Guests launch only under a rule that
+names `guests` or that guest. While Slack does not say who belongs to a user group, a rule that depends
+on it allows nothing.
 
-`scale`, `end` and `see keys` are for co-owners: the launcher, the people whom they named by `/mixtral share`, and the admins. `of_others`
-opens them to everyone whom the rule concerns."""
+`scale`, `end` and `see keys` are for co-owners: the launcher, the people whom they named by `/mixtral
+share`, and the admins. `of_others` opens them to everyone whom the rule concerns."""
 
 TEXTS = {
     "rules": RULES,
