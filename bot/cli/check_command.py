@@ -261,7 +261,7 @@ def _relevant(found: Iterable[Finding]) -> list[Finding]:
 
 
 def _place(finding: Finding) -> tuple[int, int]:
-    abouts = ("settings", "Redis", "worker", "Slack", "gateway", "prices", HUB, *sorted(NAMES.values()))
+    abouts = ("settings", "policy", "Redis", "worker", "Slack", "gateway", "prices", HUB, *sorted(NAMES.values()))
     what = ORDER.index(finding.what) if finding.what in ORDER else -1
     return abouts.index(finding.about), what
 

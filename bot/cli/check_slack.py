@@ -31,6 +31,7 @@ WITHOUT = {
     "mpim:history": "messages in group direct messages are not received",
     "mpim:read": "before a launch in a group direct message, it is not checked that the bot can post there",
     "team:read": "other companies that read a channel are named by their ids",
+    "usergroups:read": "a policy that names a user group is refused",
     "users:read": "guests can launch",
 }
 """What does not work without a scope."""

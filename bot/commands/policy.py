@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import assert_never
 
 from workers.policy.groups import EVERYONE, GUESTS, USER_GROUP
-from workers.policy.rules import BY_DEFAULT, DIRECT, Deed, Rule
+from workers.policy.rules import BY_DEFAULT, DIRECT, Right, Rule
 from workers.policy.schema import Policy
 
 
@@ -82,25 +82,25 @@ def _allowed(rule: Rule, deed: Permission) -> bool:
     return asked is None or asked in (BY_DEFAULT if rule.may is None else rule.may)
 
 
-def _deed(deed: Permission) -> Deed | None:
+def _deed(deed: Permission) -> Right | None:
     """The word of a policy for an action; None if no rule decides about it."""
     match deed:
         case Permission.LOOK:
-            return Deed.LOOK
+            return Right.LOOK
         case Permission.ASK:
-            return Deed.ASK
+            return Right.ASK
         case Permission.SEE_LOGS:
-            return Deed.SEE_LOGS
+            return Right.SEE_LOGS
         case Permission.LAUNCH:
-            return Deed.LAUNCH
+            return Right.LAUNCH
         case Permission.SCALE | Permission.KEEP_TRYING:
-            return Deed.SCALE
+            return Right.SCALE
         case Permission.END | Permission.KEEP:
-            return Deed.END
+            return Right.END
         case Permission.SEE_KEY | Permission.MAKE_KEY | Permission.REVOKE_KEY:
-            return Deed.SEE_KEYS
+            return Right.SEE_KEYS
         case Permission.APPROVE:
-            return Deed.APPROVE
+            return Right.APPROVE
         case Permission.SHARE:
             return None
         case _:

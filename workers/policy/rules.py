@@ -18,7 +18,7 @@ from workers.policy.usd import usd
 from workers.settings_table import CLOUDS
 
 
-class Deed(StrEnum):
+class Right(StrEnum):
     """What a rule can allow, as the file writes it."""
 
     LOOK = "look"
@@ -31,7 +31,7 @@ class Deed(StrEnum):
     APPROVE = "approve"
 
 
-BY_DEFAULT = tuple(deed for deed in Deed if deed is not Deed.APPROVE)
+BY_DEFAULT = tuple(deed for deed in Right if deed is not Right.APPROVE)
 """What a rule without `may` allows, and what holds where no rule matches. Admins approve then."""
 
 DIRECT = "direct"
@@ -48,7 +48,7 @@ class Rule(Struct, frozen=True, kw_only=True, omit_defaults=True):
     the section `groups`. All people if it is left out."""
     channels: tuple[str, ...] = ()
     """Ids of channels (`C…`) in which a deployment is launched, or `direct` for direct messages. All if left out."""
-    may: tuple[Deed, ...] | None = None
+    may: tuple[Right, ...] | None = None
     """The deeds that are allowed: `look`, `ask`, `launch`, `scale`, `end`, `see keys`, `see logs`, `approve`. If it is
     left out: all of them except `approve`. `[]` allows nothing."""
     of_others: bool = False
@@ -98,12 +98,12 @@ def _channel(item: Value) -> str:
     return text
 
 
-def _deed(item: Value) -> Deed:
+def _deed(item: Value) -> Right:
     text = item.string().strip().lower()
-    if text in tuple(Deed):
-        return Deed(text)
-    near = get_close_matches(text, tuple(Deed), n=1)
-    hint = f"did you mean {near[0]}?" if near else f"the deeds are {', '.join(Deed)}"
+    if text in tuple(Right):
+        return Right(text)
+    near = get_close_matches(text, tuple(Right), n=1)
+    hint = f"did you mean {near[0]}?" if near else f"the deeds are {', '.join(Right)}"
     raise item.refused(f"{shown(text)} is no deed: {hint}")
 
 

@@ -13,7 +13,7 @@ from bot.commands.policy import (
     rule_for,
     who_may,
 )
-from workers.policy.rules import Deed, Rule
+from workers.policy.rules import Right, Rule
 from workers.policy.schema import Policy
 
 FOR_ALL = {Permission.LOOK, Permission.ASK, Permission.SEE_LOGS, Permission.LAUNCH}
@@ -44,11 +44,11 @@ def test_a_rule_binds_the_launcher_and_no_admin(deed):
 
 def test_only_admins_approve_unless_a_rule_says_so():
     assert not may("U1", Permission.APPROVE, launcher="U1", admins=())
-    assert may("U1", Permission.APPROVE, admins=(), rule=Rule(may=(Deed.APPROVE,)))
+    assert may("U1", Permission.APPROVE, admins=(), rule=Rule(may=(Right.APPROVE,)))
 
 
 def test_a_rule_can_open_the_deployments_of_others_but_not_their_co_owners():
-    rule = Rule(may=(Deed.END,), of_others=True)
+    rule = Rule(may=(Right.END,), of_others=True)
     assert may("U2", Permission.END, launcher="U1", admins=(), rule=rule)
     assert not may("U2", Permission.SCALE, launcher="U1", admins=(), rule=rule)
     assert not may("U2", Permission.SHARE, launcher="U1", admins=(), rule=rule)
@@ -59,7 +59,7 @@ def decided(*rules, user="U1", channel="C1", is_guest=False, members=None):
 
 
 def test_the_first_rule_that_matches_decides_and_without_one_the_defaults_hold():
-    first, second = Rule(people=("U1",), may=(Deed.LOOK,)), NOTHING
+    first, second = Rule(people=("U1",), may=(Right.LOOK,)), NOTHING
     assert decided(first, second) is first
     assert decided(second, first) is second
     assert decided(first, user="U2") is NO_RULE
@@ -88,17 +88,17 @@ def test_while_slack_does_not_say_who_is_in_a_group_its_rule_opens_nothing():
 
 def test_a_guest_launches_only_under_a_rule_that_names_guests_or_that_guest():
     assert not guest_may_launch(NO_RULE, "U1")
-    assert not guest_may_launch(Rule(may=(Deed.LAUNCH,)), "U1")
+    assert not guest_may_launch(Rule(may=(Right.LAUNCH,)), "U1")
     assert guest_may_launch(Rule(people=("guests",)), "U1")
     assert guest_may_launch(Rule(people=("U1",)), "U1")
-    assert not guest_may_launch(Rule(people=("U1",), may=(Deed.ASK,)), "U1")
+    assert not guest_may_launch(Rule(people=("U1",), may=(Right.ASK,)), "U1")
 
 
 def test_those_who_may_are_named_for_a_channel():
     policy = Policy(
         rules=(
-            Rule(people=("S0LEADS", "U5"), channels=("C1",), may=(Deed.APPROVE,)),
-            Rule(people=("U6",), channels=("C2",), may=(Deed.APPROVE,)),
+            Rule(people=("S0LEADS", "U5"), channels=("C1",), may=(Right.APPROVE,)),
+            Rule(people=("U6",), channels=("C2",), may=(Right.APPROVE,)),
         )
     )
     assert who_may(policy, Permission.APPROVE, "C1", {"U9"}) == ("<!subteam^S0LEADS>", "<@U5>", "<@U9>")

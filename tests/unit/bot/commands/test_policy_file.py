@@ -6,7 +6,7 @@ import pytest
 
 from bot.commands.policy_file import PolicyFile, read_policy
 from bot.slack.failures import SlackRefused
-from workers.policy.rules import Deed
+from workers.policy.rules import Right
 from workers.policy.schema import Policy, PolicyError
 from workers.policy.stored import StoredPolicy
 
@@ -29,10 +29,10 @@ def test_a_policy_is_stored_at_the_start_and_after_each_change(redis, file):
     stored = StoredPolicy(redis)
     kept = PolicyFile(file, stored, groups)
     kept.load()
-    assert stored.current().rules[0].may == (Deed.LOOK,)
+    assert stored.current().rules[0].may == (Right.LOOK,)
     file.write_bytes(b"rules:\n  - may: [look, ask]\n")
     kept.refresh()
-    assert stored.current().rules[0].may == (Deed.LOOK, Deed.ASK)
+    assert stored.current().rules[0].may == (Right.LOOK, Right.ASK)
 
 
 def test_a_wrong_change_is_said_once_and_leaves_the_last_policy_in_force(redis, file, caplog):
@@ -45,11 +45,11 @@ def test_a_wrong_change_is_said_once_and_leaves_the_last_policy_in_force(redis, 
         kept.refresh()
     assert len(caplog.records) == 1
     assert "did you mean look?" in kept.fault()
-    assert stored.current().rules[0].may == (Deed.LOOK,)
+    assert stored.current().rules[0].may == (Right.LOOK,)
     file.unlink()
     kept.refresh()
     assert "cannot be read" in kept.fault()
-    assert stored.current().rules[0].may == (Deed.LOOK,), "a file that is away opens nothing"
+    assert stored.current().rules[0].may == (Right.LOOK,), "a file that is away opens nothing"
     file.write_bytes(GOOD)
     kept.refresh()
     assert kept.fault() == ""

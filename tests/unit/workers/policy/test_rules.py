@@ -2,7 +2,7 @@
 
 import pytest
 
-from workers.policy.rules import Deed, Rule
+from workers.policy.rules import Right, Rule
 from workers.policy.schema import PolicyError, policy_of
 
 
@@ -30,7 +30,7 @@ rules:
     ).rules
     assert rule.people == ("U0ADA000001", "S0TASTERS01", "everyone")
     assert rule.channels == ("C0KITCHEN01", "direct")
-    assert rule.may == (Deed.LOOK, Deed.SEE_KEYS)
+    assert rule.may == (Right.LOOK, Right.SEE_KEYS)
     assert (f"{rule.usd_per_hour}", f"{rule.usd_per_hour_at_once}") == ("12.50", "60")
     assert (rule.gpus, rule.clouds, rule.spot, rule.of_others) == (("A100-80GB", "L4:2"), ("aws",), True, True)
 
