@@ -30,12 +30,15 @@ from workers.decision.next_step import (
     Wait,
     next_step,
 )
+from workers.decision.opening import AnnouncePause, HoursStep, Pause, Resume
 from workers.decision.retry_policy import BOOTS_WITHIN
 from workers.decision.verdict import streaming
 from workers.deployment.attempt import Attempt, Phase, lost
 from workers.deployment.confidential import Confidential
 from workers.deployment.events import (
     AnyEvent,
+    Autoscaled,
+    Clock,
     Control,
     ControlLost,
     DeploymentEnded,
@@ -198,6 +201,8 @@ class Advance:
                 self._log.append(state.id, state.version, [LadderExhausted(**self._stamp(), why=why)])
             case AnnounceEnd(until):
                 self._log.append(state.id, state.version, [EndAnnounced(**self._stamp(), until=until)])
+            case AnnouncePause() | Pause() | Resume():
+                self._log.append(state.id, state.version, [self._in_hours(step)])
             case Stop():
                 self._log.append(state.id, state.version, [StopRequested(**self._stamp(), by="")])
             case EndDeployment(failed):
@@ -207,6 +212,17 @@ class Advance:
             case _:
                 assert_never(step)
         return None
+
+    def _in_hours(self, step: HoursStep) -> AnyEvent:
+        match step:
+            case AnnouncePause(until):
+                return EndAnnounced(**self._stamp(), until=until, clock=Clock.HOURS)
+            case Pause(why):
+                return Autoscaled(**self._stamp(), replicas=0, why=why, clock=Clock.HOURS)
+            case Resume(replicas, why):
+                return Autoscaled(**self._stamp(), replicas=replicas, why=why, clock=Clock.HOURS)
+            case _:
+                assert_never(step)
 
     def _plan(self, state: Deployment) -> None:
         lacking = self._confidential.lacking(state)
