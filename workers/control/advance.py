@@ -313,14 +313,9 @@ class Advance:
                 self._log.record(state.id, state.version, [progressed])
             raise
         else:
-            event = self._created(attempt, machine)
+            made, disk = _billed(machine, request)
+            event = MachineCreated(**self._stamp(), attempt=attempt.number, machine=made, disk_gib=disk)
         self._log.record(state.id, state.version, [event])
-
-    def _created(self, attempt: Attempt, machine: Machine) -> MachineCreated:
-        request = attempt.request
-        disk = (request.boot.disk_gib or DISK_GIB) if machine.cloud != "local" else None
-        taken = _as_requested(machine, request)
-        return MachineCreated(**self._stamp(), attempt=attempt.number, machine=taken, disk_gib=disk)
 
     def _driver(self, attempt: Attempt) -> Driver:
         cloud = attempt.offer.cloud
@@ -353,7 +348,9 @@ class Advance:
             driver = self._driver(attempt)
             if attempt.machine is None and (found := driver.find(token, known)) is not None:
                 # A worker ended before it had the answer. The machine is booked before it ends, because it was billed.
-                self._log.record(state.id, state.version, [self._created(attempt, found)])
+                made, disk = _billed(found, attempt.request)
+                created = MachineCreated(**self._stamp(), attempt=attempt.number, machine=made, disk_gib=disk)
+                self._log.record(state.id, state.version, [created])
                 return
             tail = self._confidential.log_tail(state, driver, token, known) if attempt.failure else ""
             driver.terminate(token, known)
@@ -389,6 +386,12 @@ def _unanswered(state: Deployment, attempt: Attempt, error: DriverError) -> list
         return [attempt.number]
     place = attempt.offer.cloud, attempt.offer.region
     return [a.number for a in state.attempts if (a.offer.cloud, a.offer.region) == place]
+
+
+def _billed(machine: Machine, request: MachineRequest) -> tuple[Machine, int | None]:
+    """The machine with the offer that was requested, and the size of its boot disk."""
+    disk = (request.boot.disk_gib or DISK_GIB) if machine.cloud != "local" else None
+    return _as_requested(machine, request), disk
 
 
 def _as_requested(found: Machine, request: MachineRequest) -> Machine:
