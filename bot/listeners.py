@@ -23,11 +23,13 @@ from bot.language.question import is_for_others, of_message
 from bot.prompting.attached import has_attachments
 from bot.prompting.store import Threads
 from bot.screens.answer_buttons import AnswerButtons
+from bot.screens.approval_buttons import ApprovalButtons
 from bot.screens.ask_launcher import AskLauncher
 from bot.screens.ask_modal import AskForm
 from bot.screens.card_buttons import CardButtons
 from bot.screens.command_buttons import CommandButtons
 from bot.screens.config_form import ConfigForm
+from bot.screens.confirmations import Confirmations
 from bot.screens.details import DetailsModal
 from bot.screens.home_tab import HomeTab
 from bot.screens.launch_modal import LaunchForm
@@ -82,6 +84,8 @@ class Listeners:
         CardButtons(self._presses).register(app)
         AskLauncher(self._presses).register(app)
         CommandButtons(self._presses).register(app)
+        ApprovalButtons(self._presses).register(app)
+        Confirmations(self._presses).register(app)
         LaunchForm(self._presses).register(app)
         DetailsModal(self._presses).register(app)
         AnswerButtons(self._presses).register(app)

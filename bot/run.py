@@ -18,6 +18,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from bot.admission import Admission
+from bot.cards.budget_warnings import BudgetWarnings
 from bot.cards.follower import Follower
 from bot.commands.channels import SlackChannels
 from bot.commands.context import Answers, CommandContext
@@ -150,6 +151,8 @@ def run(settings: BotSettings, stop: threading.Event, lockout: Lockout) -> None:
         )
         closing.callback(serving)
         _follow(settings, slack, redis, answers, stop)
+        warnings = BudgetWarnings(deployments, calls, redis, policy=StoredPolicy(redis).current, admins=settings.admins)
+        threading.Thread(target=warnings.run, args=(stop,), name="budget warnings", daemon=True).start()
         digests = Digests(context, slack, redis)
         threading.Thread(target=digests.run, args=(stop,), name="digests", daemon=True).start()
         messages = DirectMessages(context, calls, redis)
@@ -208,6 +211,7 @@ def context_of(settings: BotSettings, redis: Redis, answers: Answers, channels: 
         policy=StoredPolicy(redis).current,
         audit=AuditStream(redis),
         now=now,
+        confirm_above=settings.confirm_above,
     )
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
 
 from msgspec import Struct
 
@@ -12,6 +13,8 @@ from workers.settings_table import Setting
 
 PORT = 3000
 HTTP_HOST = "127.0.0.1"
+CONFIRM_ABOVE = Decimal(60)
+"""USD per hour."""
 
 SETTINGS = (
     Setting("SLACK_BOT_TOKEN", "run, check", "Bot User OAuth Token of the Slack app (`xoxb-…`).", secret=True),
@@ -35,6 +38,13 @@ SETTINGS = (
     ),
     Setting("MIXTRAL_ADMINS", "run", "Comma-separated Slack user ids that may see, scale and end every deployment."),
     Setting(
+        "MIXTRAL_CONFIRM_ABOVE",
+        "run",
+        "USD per hour. A launch or a scale by hand whose replicas cost more at the cheapest offer has to be confirmed "
+        "by that person first.",
+        f"{CONFIRM_ABOVE}",
+    ),
+    Setting(
         "MIXTRAL_SLACK_TEAMS",
         "run",
         "Comma-separated ids of workspaces (`T…`) or enterprises (`E…`) of other companies whose people may use the "
@@ -57,6 +67,8 @@ class BotSettings(Struct, frozen=True, kw_only=True):
     api_url: str
     admins: frozenset[str]
     streams_in_channels: bool
+    confirm_above: Decimal
+    """USD per hour above which a launch or scale by hand is confirmed first."""
     teams: frozenset[str]
     """Ids of workspaces and enterprises of other companies that are let in."""
 
@@ -92,6 +104,7 @@ def from_environ(environ: Mapping[str, str]) -> BotSettings:
         api_url=_api_url(environ.get("SLACK_API_URL", "").strip()),
         streams_in_channels=environ.get("MIXTRAL_STREAM_IN_CHANNELS", "").strip() == "1",
         admins=_admins(environ.get("MIXTRAL_ADMINS", "")),
+        confirm_above=_confirm_above(environ.get("MIXTRAL_CONFIRM_ABOVE", "").strip()),
         teams=_teams(environ.get("MIXTRAL_SLACK_TEAMS", "")),
     )
 
@@ -109,6 +122,20 @@ def _admins(text: str) -> frozenset[str]:
                 "person's profile, and choose Copy member ID in its menu."
             )
     return admins
+
+
+def _confirm_above(text: str) -> Decimal:
+    if not text:
+        return CONFIRM_ABOVE
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or amount < 0:
+        raise SettingsError(
+            f"MIXTRAL_CONFIRM_ABOVE={text!r} is not a price in USD per hour. Write it as in 60 or 12.50."
+        )
+    return amount
 
 
 def _teams(text: str) -> frozenset[str]:

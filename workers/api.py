@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from importlib.metadata import version
 from typing import Any
 
@@ -15,6 +16,9 @@ from workers.deployment.condition import is_ending
 from workers.deployment.confidential import Confidential
 from workers.deployment.events import (
     AnyEvent,
+    Approval,
+    Clock,
+    ClockHeld,
     DeploymentId,
     EndScheduled,
     EventId,
@@ -128,10 +132,16 @@ class Deployments:
         limits: Limits,
         once: str,
         until: datetime | None = None,
+        ceiling: Decimal | None = None,
+        approved: Approval | None = None,
+        stop_after_idle: timedelta | None = None,
+        hours: str = "",
     ) -> DeploymentId:
         """Request a deployment; return its id. A repetition with the same `once` (Slack's trigger id) has no effect.
 
-        `until`: when it is to end; None: when a person ends it.
+        `until`: when it is to end; None: when a person ends it. `ceiling`: maximum USD per hour of all its replicas.
+        `stop_after_idle`: time without a request after which it ends. `hours`: as `recipes.hours` writes them; outside
+        of them it pauses at 0 replicas.
 
         Raises NameTaken, with the deployment that has the name.
         """
@@ -143,20 +153,34 @@ class Deployments:
             place=place,
             limits=limits,
             until=until,
+            ceiling=ceiling,
+            approved=approved,
+            stop_after_idle=stop_after_idle,
+            hours=hours,
         )
         id_ = self._log.open(new_id(), requested, new_key(), once)
         self._nudge(id_)
         return id_
 
-    def scale(self, deployment: DeploymentId, replicas: int, *, by: str, once: str = "") -> Deployment:
+    def scale(
+        self,
+        deployment: DeploymentId,
+        replicas: int,
+        *,
+        by: str,
+        once: str = "",
+        ceiling: Decimal | None = None,
+        approved: Approval | None = None,
+    ) -> Deployment:
         """Request another number of replicas, and return the new state; an ending deployment is returned unchanged.
 
-        `once`: a repetition with the same text has no effect.
+        `once`: a repetition with the same text has no effect. `ceiling`: the new maximum USD per hour; None: as before.
 
         Every change is by id: a name may belong to another deployment by the time of the change.
         Raises NoSuchDeployment, WrittenByNewer, as every change does.
         """
-        return self._decide(deployment, ScaleRequested(**_stamp(once), replicas=replicas, by=by))
+        scaled = ScaleRequested(**_stamp(once), replicas=replicas, by=by, ceiling=ceiling, approved=approved)
+        return self._decide(deployment, scaled)
 
     def stop(self, deployment: DeploymentId, *, by: str, once: str = "") -> Deployment:
         """Request the end of a deployment, and return the new state. `once`: as for `scale`.
@@ -168,6 +192,13 @@ class Deployments:
     def keep_until(self, deployment: DeploymentId, until: datetime, *, by: str) -> Deployment:
         """Set another time at which the deployment ends, and return the new state. Raises NoSuchDeployment."""
         return self._decide(deployment, EndScheduled(**stamp(datetime.now(UTC)), until=until, by=by))
+
+    def hold(self, deployment: DeploymentId, clock: Clock, until: datetime, *, by: str) -> Deployment:
+        """Keep a clock from ending or pausing a deployment before `until`; return the new state.
+
+        Raises NoSuchDeployment.
+        """
+        return self._decide(deployment, ClockHeld(**stamp(datetime.now(UTC)), clock=clock, until=until, by=by))
 
     def issue_key(self, deployment: DeploymentId, *, user: str, by: str, id_: KeyId | None = None) -> tuple[KeyId, str]:
         """Make another key to the endpoint for `user`; return its id and the key. Raises NoSuchDeployment, KeyMade.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 from datetime import datetime
+from decimal import Decimal
 from typing import Protocol
 
 from msgspec import Struct
@@ -34,6 +35,8 @@ class Caller(Struct, frozen=True, kw_only=True):
     response_url: str | None = None
     thread: str | None = None
     """The thread of the message whose button was pressed."""
+    confirmed: Decimal | None = None
+    """USD per hour that they have confirmed by a press; None: nothing."""
     outside: bool = False
     """Whether they belong to another company, which `MIXTRAL_SLACK_TEAMS` lets in."""
 
@@ -91,3 +94,5 @@ class CommandContext(Struct, frozen=True, kw_only=True):
     audit: AuditStream
     """Where each request gets its entry."""
     now: Callable[[], datetime]
+    confirm_above: Decimal = Decimal(60)
+    """USD per hour above which a launch or scale by hand is confirmed first."""

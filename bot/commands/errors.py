@@ -2,7 +2,9 @@
 
 from typing import Literal
 
+from bot.language.confirmation import Confirmation
 from bot.language.direct_request import WantedDeed
+from bot.slack.message import Message
 
 About = Literal["recipe", "name", "replicas", "limits", "until", "channel"]
 
@@ -50,6 +52,23 @@ class WrongInput(CommandError):
     def __init__(self, block: str, sentence: str) -> None:
         super().__init__(sentence)
         self.block = block
+
+
+class Unconfirmed(Exception):
+    """The person has to confirm the price first. The sentence asks them; nothing was done yet."""
+
+    def __init__(self, confirmation: Confirmation, sentence: str) -> None:
+        super().__init__(sentence)
+        self.confirmation = confirmation
+        self.sentence = sentence
+
+
+class Unapproved(Exception):
+    """An approver has to decide first: the request is stored, and nothing was done yet. The message says so."""
+
+    def __init__(self, message: Message) -> None:
+        super().__init__(message.text)
+        self.message = message
 
 
 class NotShown(Exception):

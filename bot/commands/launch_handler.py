@@ -1,25 +1,34 @@
 """The launch, for the command, the form and the buttons."""
 
-from datetime import datetime
+from datetime import datetime, time, tzinfo
 
 from msgspec.structs import replace
 
 from bot.commands.bounds import out_of_bounds
+from bot.commands.budget_check import check_launch
+from bot.commands.consent import check_confirmed, total_of
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, Denied, EnvMissing, NoRecipe
 from bot.commands.lookup import check_present
-from bot.commands.plan_handler import cheapest, check_limits, nearest_recipe
+from bot.commands.needed_approval import Wish, capped, check_launch_approved, launch_needs
+from bot.commands.plan_handler import check_limits, nearest_recipe
 from bot.commands.recipe_catalog import name_from
 from bot.language.command import SLASH, Launch
+from bot.language.confirmation import Confirmation
+from bot.language.direct_request import Deed
 from bot.language.end_times import end_of
 from bot.language.suggestions import command_text
 from bot.language.values import InvalidValue
 from bot.slack.message import Message
-from bot.views.amounts import moment
+from bot.views.amounts import count, duration, moment
 from bot.views.escape import escape
+from bot.views.price_now import launch_prices
 from bot.views.readers import read_by
+from recipes.hours import hours_of, is_open, opens_after
 from recipes.replicas import nearest
 from recipes.schema import Recipe
+from workers.decision.budget import Owner
+from workers.decision.ceiling import ceiling_of
 from workers.deployment.condition import condition_of, is_ending
 from workers.deployment.events import Place
 from workers.deployment.log import NameTaken
@@ -38,6 +47,8 @@ def ready_to_launch(command: Launch, caller: Caller, context: CommandContext) ->
         hint = command_text(replace(command, replicas=nearest(recipe, command.replicas)))
         raise CommandError(why, hint=hint, about="replicas")
     check_limits(command, recipe, context)
+    owner = Owner(name=command.name or name_from(recipe.name), user=caller.user, channel=caller.channel)
+    check_launch(owner, lambda: context.ladder(recipe, command.limits)[0], context)
     end_time(command, caller, context)
     check_present(caller, context, "Nothing was started", "launch again")
     return recipe
@@ -49,7 +60,23 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
     name = command.name or name_from(recipe.name)
     readers = context.channels.readers(caller.channel)
     replicas = command.replicas or max(recipe.replicas, 1)
-    price = cheapest(command.limits, recipe, replicas, context)
+    rungs, _ = context.ladder(recipe, command.limits)
+    what = f"Launching *{escape(name)}* with {count(replicas, 'replica')}"
+    text = command_text(dated(command, until, context.sight.zone(caller.user)))
+    asked = Confirmation(usd=total_of(rungs, replicas), command=text, channel=caller.channel)
+    check_confirmed(what, asked, caller, context)
+    ceiling = ceiling_of(recipe, command.limits, replicas, rungs)
+    wish = Wish(
+        deed=Deed.APPROVE_LAUNCH,
+        name=name,
+        replicas=replicas,
+        command=text,
+        usd=asked.usd,
+        ceiling=ceiling,
+        needed=launch_needs(name, rungs, replicas, caller, context, lasts=until - context.now() if until else None),
+    )
+    check_launch_approved(wish, caller, context)
+    ceiling = capped(ceiling, context)
     try:
         id_ = context.deployments.launch(
             recipe,
@@ -59,6 +86,9 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
             limits=command.limits,
             once=caller.once,
             until=until,
+            ceiling=ceiling,
+            stop_after_idle=command.stop_after_idle,
+            hours=command.hours or "",
         )
     except NameTaken as taken:
         raise _taken(taken, command, caller, context) from taken
@@ -69,8 +99,20 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
             text=f"*{name}* was already launched by this button, and it is {status}. Launch it again from its card."
         )
     ends = f"It ends {moment(until)}." if until else ""
+    if command.stop_after_idle:
+        ends = f"{ends} It ends after {duration(command.stop_after_idle)} without a request.".lstrip()
+    if command.hours:
+        ends = f"{ends} {_pauses(command.hours, context.now())}".lstrip()
     first = f"Launching *{name}* … Its card follows here, and shows every step."
-    return Message(text=" ".join(filter(None, (first, price, ends, read_by(readers)))))
+    prices = launch_prices(rungs, replicas, ceiling)
+    return Message(text=" ".join(filter(None, (first, prices, ends, read_by(readers)))))
+
+
+def _pauses(text: str, now: datetime) -> str:
+    """When it pauses; if that is now, when it starts."""
+    hours = hours_of(text)
+    said = f"It pauses outside {escape(text)}."
+    return said if is_open(hours, now) else f"{said} It starts {moment(opens_after(hours, now))}."
 
 
 def end_time(command: Launch, caller: Caller, context: CommandContext) -> datetime | None:
@@ -79,6 +121,13 @@ def end_time(command: Launch, caller: Caller, context: CommandContext) -> dateti
         return end_of(command, context.now(), context.sight.zone(caller.user))
     except InvalidValue as wrong:
         raise CommandError(wrong.sentence, about="until") from wrong
+
+
+def dated(command: Launch, until: datetime | None, zone: tzinfo) -> Launch:
+    """The command with the date of its end: a press after a time of the day would mean that of the next day."""
+    if until is None or not isinstance(command.until, time):
+        return command
+    return replace(command, until=until.astimezone(zone).replace(tzinfo=None))
 
 
 def check_may_launch(caller: Caller, context: CommandContext) -> None:

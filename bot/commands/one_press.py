@@ -5,15 +5,17 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
+from bot.commands.asking import answer
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError
 from bot.commands.handlers import end, ends_already, handle
-from bot.commands.launch_handler import end_time, ready_to_launch
+from bot.commands.launch_handler import dated, end_time, ready_to_launch
 from bot.commands.lookup import check, named, visible
 from bot.commands.policy import Permission
 from bot.commands.recipe_catalog import name_from
 from bot.commands.scale_handler import check_scale
 from bot.language.command import SLASH, Down, Endpoint, Launch, NewKey, RevokeKey, Scale
+from bot.language.confirmation import Confirmation
 from bot.language.grammar import parse
 from bot.language.suggestions import command_text
 from bot.slack.message import Message
@@ -89,6 +91,16 @@ def carry_out(value: str, caller: Caller, context: CommandContext) -> Message:
     return handle(command, caller, context)
 
 
+def carry_out_confirmed(confirmation: Confirmation, caller: Caller, context: CommandContext) -> Message:
+    """Carry out what a person has confirmed. Raises Unconfirmed if it costs more by now, and what `handle` raises."""
+    confirmed = replace(caller, confirmed=confirmation.usd)
+    if confirmation.grant:
+        return answer(confirmation.grant, confirmed, context, grants=True) or Message("Granted: it is done.")
+    if not isinstance(parse(confirmation.command.removeprefix(SLASH)), Launch | Scale):
+        raise CommandError(NO_LONGER)
+    return carry_out(f"{confirmation.deployment or '-'} {confirmation.command}", confirmed, context)
+
+
 def _launch(command: Launch, text: str, caller: Caller, context: CommandContext) -> Message:
     recipe = ready_to_launch(command, caller, context)
     name = command.name or name_from(recipe.name)
@@ -96,8 +108,8 @@ def _launch(command: Launch, text: str, caller: Caller, context: CommandContext)
     until = end_time(command, caller, context)
     ends = f" It ends {moment(until)}." if until and command.until else ""
     said = f"Launch *{escape(name)}*? {price_now(rungs, why_empty, replicas=command.replicas or recipe.replicas)}{ends}"
-    dated = _dated(command, until, context.sight.zone(caller.user)) or text
-    buttons = [command_button("Launch", dated), form_button(dated, "Change and launch…")]
+    whole = _dated(command, until, context.sight.zone(caller.user)) or text
+    buttons = [command_button("Launch", whole), form_button(whole, "Change and launch…")]
     return Message(said, (section(said), actions(buttons)))
 
 
@@ -105,9 +117,9 @@ def _dated(command: Launch, until: datetime | None, zone: tzinfo) -> str | None:
     """The command with the date of its end, as a press after a time of the day would mean the next day's."""
     if until is None or not isinstance(command.until, time):
         return None
-    dated = replace(command, until=until.astimezone(zone).replace(tzinfo=None))
-    text = command_text(dated)
-    return text if is_short(text) and parse(text.removeprefix(SLASH)) == dated else None
+    whole = dated(command, until, zone)
+    text = command_text(whole)
+    return text if is_short(text) and parse(text.removeprefix(SLASH)) == whole else None
 
 
 def _question(said: str, label: str, command: str, deployment: DeploymentId) -> Message:

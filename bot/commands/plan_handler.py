@@ -12,7 +12,6 @@ from bot.language.command import SLASH, Launch, Plan
 from bot.language.suggestions import command_text
 from bot.slack.message import Message
 from bot.views import plan as plan_view
-from bot.views.amounts import count, per_hour_and_day
 from bot.views.escape import escape
 from recipes.schema import Recipe
 from workers.placement.ladder import Ladder, Rung
@@ -51,17 +50,6 @@ def check_limits(command: Launch, recipe: Recipe, context: CommandContext) -> No
             hint=command_text(replace(command, limits=would_do)),
             about="limits",
         )
-
-
-def cheapest(limits: Limits, recipe: Recipe, replicas: int, context: CommandContext) -> str:
-    """The cost of the replicas at the cheapest offer, as a sentence; empty if it is free or not known."""
-    rungs, _ = context.ladder(recipe, limits)
-    price = next((rung.offer.usd_per_hour for rung in rungs if rung.usable), None)
-    if not price:
-        return ""
-    for_ = f" for {count(replicas, 'replica')}" if replicas > 1 else ""
-    cost = per_hour_and_day(price * replicas)
-    return f"The cheapest offer costs {cost}{for_}."
 
 
 def nearest_limits(recipe: Recipe, limits: Limits, ladder: Ladder) -> Limits | None:

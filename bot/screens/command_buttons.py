@@ -28,16 +28,16 @@ class CommandButtons:
 
     def _do(self, body: JSON, caller: Caller) -> Message:
         context, value = self._presses.context, value_of(body)
-        posted = _posted(body)
-        if posted and context.now().timestamp() - posted > VALID_FOR.total_seconds():
+        at = posted(body)
+        if at and context.now().timestamp() - at > VALID_FOR.total_seconds():
             said = "Nothing was done: this button is more than an hour old, and prices or replicas may have changed."
             typed = pressed(value)[1]
             raise CommandError(said, hint=typed if typed.startswith(SLASH) else None)
-        once = f"press:{caller.channel}:{posted:.6f}:{caller.user}" if posted else caller.once
+        once = f"press:{caller.channel}:{at:.6f}:{caller.user}" if at else caller.once
         return carry_out(value, replace(caller, once=once), context)
 
 
-def _posted(body: JSON) -> float:
+def posted(body: JSON) -> float:
     """When the message of the button was posted, as Unix time; 0 where there is no message."""
     try:
         return float((body.get("container") or {}).get("message_ts") or 0)

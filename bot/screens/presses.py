@@ -14,13 +14,14 @@ from slack_bolt import Ack, BoltContext
 from bot.admission import ACK_BY, ACK_WITHIN, OUTSIDE
 from bot.commands.context import Caller, CommandContext
 from bot.commands.delivery import beside, modal_of
-from bot.commands.errors import CommandError, WrongInput
+from bot.commands.errors import CommandError, Unapproved, Unconfirmed, WrongInput
 from bot.commands.settle import settle
 from bot.language.command import SLASH
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackFailed
 from bot.slack.message import JSON, Message
 from bot.slack.message import NOTHING as NOTHING  # noqa: PLC0414 - part of what a press returns
+from bot.views import confirm
 from bot.views.escape import unmarked
 from workers.deployment.asked import about
 from workers.deployment.events import DeploymentId
@@ -75,7 +76,9 @@ class Presses:
                 message = working.result(timeout=until_ack(context))
             except FutureTimeoutError:
                 message = Message(text=NOT_CERTAIN)
-            if message == NOTHING:
+            if outcome.view is not None:
+                ack(response_action="update", view=outcome.view)
+            elif message == NOTHING:
                 ack()
             elif errors := outcome.errors(view, message):
                 ack(response_action="errors", errors=errors)
@@ -135,10 +138,18 @@ class _Outcome:
         self._work = work
         self._is_done = False
         self._errors: dict[str, str] = {}
+        self.view: JSON | None = None
+        """The modal that follows, if a confirmation or an approval is needed first."""
 
     def of(self, view: JSON, caller: Caller) -> Message:
         try:
             message = self._work(view, caller)
+        except Unconfirmed as asked:
+            self.view = confirm.modal(asked.confirmation, asked.sentence)
+            raise
+        except Unapproved as waiting:
+            self.view = modal_of(waiting.message)
+            raise
         except WrongInput as wrong:
             self._errors = {wrong.block: wrong.sentence}
             raise

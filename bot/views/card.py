@@ -5,14 +5,14 @@ from datetime import datetime, timedelta
 
 from bot.slack.message import Message
 from bot.views import attempts, endpoint, ladder, ladder_tasks, lost_control, offers, words
-from bot.views.amounts import count, duration, moment, seconds
+from bot.views.amounts import count, duration, moment, seconds, usd_per_hour
 from bot.views.blocks import Block, actions, button, context, fenced, header, section
+from bot.views.clocks import clock_pairs
 from bot.views.command_button import again, form_button
 from bot.views.escape import clip, code, escape, inert
 from bot.views.readers import read_by
 from bot.views.rungs import missing_quota
 from recipes.replicas import follows_load
-from workers.decision.end_time import ends_at
 from workers.deployment import condition
 from workers.deployment.attempt import Attempt, Phase
 from workers.deployment.condition import (
@@ -134,6 +134,8 @@ def _facts(deployment: Deployment, now: datetime) -> Block:
     cost = [("Cost", words.cost(deployment, now))] if deployment.attempts and not over else []
     running = []
     if not is_ending(deployment):
+        if deployment.ceiling:
+            cost.append(("Ceiling", usd_per_hour(deployment.ceiling)))
         ready = f"{len(deployment.ready)} of {deployment.wanted} ready" if deployment.wanted else "scaled to zero"
         running.append(("Replicas", f"{ready}{_moved_by(deployment)}"))
     if where := _where(deployment):
@@ -141,8 +143,11 @@ def _facts(deployment: Deployment, now: datetime) -> Block:
     elif not deployment.established:
         running.append(("Recipe", code(deployment.recipe.name)))
     launched = [("Launched", f"by {words.user(deployment.place.user)}, {moment(deployment.requested_at)}")]
-    if (end := ends_at(deployment)) and not is_ending(deployment):
-        launched.append(("Ends", moment(end)))
+    if deployment.approved is not None:
+        launched.append(
+            ("Approved", f"by {words.user(deployment.approved.by)}, because {inert(deployment.approved.reason)}")
+        )
+    launched += clock_pairs(deployment)
     if deployment.ended and over:
         launched.append(("Down since", moment(deployment.ended.at)))
     return section("\n".join(_pairs(pairs) for pairs in (cost, running, launched) if pairs))

@@ -9,10 +9,11 @@ from itertools import pairwise
 from msgspec import Struct
 
 from bot.slack.message import Message
-from bot.views import words
+from bot.views import budgets, words
 from bot.views.amounts import CENT, count, moment, usd
 from bot.views.blocks import Block, context, header, listed, section
 from bot.views.escape import escape
+from workers.decision.budget import Standing
 from workers.deployment.disk_cost import disk_cost
 from workers.deployment.ledger import Use
 from workers.deployment.token_counts import Tokens
@@ -34,19 +35,26 @@ class Span(Struct, frozen=True, kw_only=True):
 
 
 def cost(
-    uses: Sequence[Use], span: Span, about: str, tokens: Tokens | None = None, *, one: bool = False, seen: str = SEEN
+    uses: Sequence[Use],
+    span: Span,
+    about: str,
+    tokens: Tokens | None = None,
+    *,
+    one: bool = False,
+    seen: str = SEEN,
+    left: Sequence[Standing] = (),
 ) -> Message:
     """`uses`: of the machines that the reader may see. `about`: what they are limited to, as ` of *fast*`; or empty.
 
     `seen`: which deployments are counted. `one`: whether the uses are those of one name. `tokens`: its tokens; None if
-    its engine reports none.
+    its engine reports none. `left`: of the budgets that the reader may see.
     """
     used = [use for use in uses if use.seconds(span.since, span.until)]
     total = _sum(used, span)
     amount = _amount(used, total)
     summary = f"{span.title}{about}: {amount}"
     if not used:
-        return Message(f"{summary}.", (section(f"{summary}: no machine was used {seen}."),))
+        return Message(f"{summary}.", (section(f"{summary}: no machine was used {seen}."), *budgets.blocks(left)))
     chart = _chart(used, span)
     blocks = [
         header(f"{span.title}: {amount}"),
@@ -54,6 +62,7 @@ def cost(
         *([section(_per_token(tokens, total))] if one else []),
         *chart,
         section(listed(_rows(used, span))),
+        *budgets.blocks(left),
         context(_said(used, span, seen)),
     ]
     return Message(f"{summary}.", tuple(blocks), tuple(block for block in blocks if block not in chart))

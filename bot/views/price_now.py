@@ -1,9 +1,10 @@
 """PURE: what a launch would cost now, by the ladder, and the nearest limits if no machine satisfies those given."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 from bot.views import offers
-from bot.views.amounts import count, per_hour_and_day
+from bot.views.amounts import count, per_hour_and_day, usd_per_hour
 from bot.views.escape import clip, escape, inert
 from bot.views.ladder import mends
 from workers.placement.ladder import Rung
@@ -37,6 +38,34 @@ def price_now(rungs: Sequence[Rung], why_empty: str, *, replicas: int = 1, would
         if dearest.usd_per_hour != each:
             said.append(f"The most expensive offer: {offers.price(dearest)}.")
     return " ".join(said)
+
+
+def launch_prices(rungs: Sequence[Rung], replicas: int, ceiling: Decimal | None) -> str:
+    """The cheapest and the dearest usable offer of a launch, and its ceiling; empty if it is free or not known."""
+    prices = [r.offer.usd_per_hour for r in rungs if r.usable and r.offer.usd_per_hour is not None]
+    if not prices or not max(prices):
+        return ""
+    cheapest = next(price for price in prices)
+    for_ = f" for {count(replicas, 'replica')}" if replicas > 1 else ""
+    said = [f"The cheapest offer costs {per_hour_and_day(cheapest * replicas)}{for_}."]
+    if max(prices) > cheapest:
+        said.append(f"The dearest costs {usd_per_hour(max(prices) * replicas)}{for_}.")
+    if ceiling is not None:
+        said.append(_ceiling(prices, replicas, ceiling))
+    return " ".join(said)
+
+
+def _ceiling(prices: Sequence[Decimal], replicas: int, ceiling: Decimal) -> str:
+    """The ceiling, and how many of the replicas it can hold if not all."""
+    cheapest = min(prices)
+    said = f"Its ceiling is {usd_per_hour(ceiling)}: its replicas together never cost more."
+    if ceiling >= cheapest * replicas:
+        return said
+    held = int(ceiling / cheapest)
+    return (
+        f"{said} That is enough for {held} of the {count(replicas, 'replica')}: the others are not started unless a "
+        "person scales it, which sets a higher ceiling."
+    )
 
 
 def from_price(rungs: Sequence[Rung]) -> str:

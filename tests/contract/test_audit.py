@@ -19,6 +19,7 @@ from tests.builders.logs import Logs, append
 from tests.builders.offers import offer
 from tests.builders.recipes import SCRIPTED, scaled_by
 from tests.builders.story import Story
+from tests.contract.test_control_loop import Loop
 from workers.deployment import log as log_module
 from workers.deployment.asked import asked
 from workers.deployment.audit import AuditEntry, Outcome, Source, audit_of, decode, gaps
@@ -130,6 +131,22 @@ def test_old_entries_are_removed_from_the_old_end_only(audit):
     assert audit.missing() == []
 
 
+def test_the_sweeper_removes_what_is_older_than_the_setting_once_an_hour(redis, audit, monkeypatch):
+    loop = Loop(redis, monkeypatch)
+    for n, age in enumerate([500, 401, 399, 0]):
+        audit.append(look(n, loop.now - timedelta(days=age)), once=str(n))
+    loop.sweeper.trim_audit()
+    assert [entry.what for entry in entries(audit)] == ["status 2", "status 3"]
+    loop.now += timedelta(days=2)
+    loop.sweeper.trim_audit()
+    assert [entry.what for entry in entries(audit)] == ["status 3"]
+    loop.now += timedelta(minutes=59)
+    audit.append(look(9, loop.now), once="9")
+    loop.sweeper.trim_audit()
+    assert len(entries(audit)) == 2
+    assert audit.missing() == []
+
+
 def test_gaps():
     assert list(gaps([3, 4, 7], first=2, last=9)) == [(2, 2), (5, 6), (8, 9)]
     assert list(gaps([], first=1, last=0)) == []
@@ -163,7 +180,9 @@ def test_each_outcome_of_a_request(audit, error, outcome):
 def test_each_deed_of_a_whole_life_is_there_once_without_a_key_a_value_or_a_text(redis, audit):
     recipe = replace(SCRIPTED, envs={"HF_TOKEN": "hf_value"})
     story = Story("m", recipe).planned(OFFER).asked(OFFER).refused().asked(OFFER).created().ready().published()
-    story.tested().scaled(2).key_issued("k-1", "U2").key_revoked("k-1").kept_until(NOW).announced(NOW).moved(1)
+    story.tested().scaled(2).key_issued("k-1", "U2").key_revoked("k-1").kept_until(NOW).announced(NOW).moved(
+        1
+    ).exhausted()
     story.control_lost(Control.END, "denied").given_up().gone(log="the engine said condiment").stopped().ended()
     append(redis, story, "mxk_the_launchers_key")
     assert [(entry.what, entry.outcome.value) for entry in entries(audit)] == [
@@ -178,6 +197,7 @@ def test_each_deed_of_a_whole_life_is_there_once_without_a_key_a_value_or_a_text
         ("set the end", "done"),
         ("announce the end", "done"),
         ("autoscale", "done"),
+        ("buy", "refused"),
         ("control", "refused"),
         ("give a replica up", "done"),
         ("machine gone", "done"),
@@ -220,7 +240,7 @@ def test_a_gap_is_reported_and_the_exit_status_says_so(redis, audit, ran):
     status, said, told = ran(as_json=True)
     assert status == 1
     assert len(said.splitlines()) == 3
-    assert "entries 2-3 are missing" in told
+    assert "these entries are missing: 2-3." in told
 
 
 def test_an_entry_of_a_newer_version_is_exported_as_it_is(redis, ran):

@@ -16,6 +16,9 @@ from workers.policy.budgets import Budget, Budgets, Period, Scope, Then
 HOURS = Decimal(1)
 """Hours of its price that a machine reserves from the intent on, less what it has used."""
 
+WARNED_AT = (100, 80, 50)
+"""Percentages of a limit."""
+
 NOBODY = ""
 """The id of the installation, of which there is one."""
 
@@ -148,6 +151,12 @@ def used_up(standings: Iterable[Standing]) -> Standing | None:
     return next((standing for standing in standings if standing.left <= 0), None)
 
 
+def percent_used(standing: Standing) -> int:
+    """The last of the percentages at which people are warned that is used; 0 before the first."""
+    reached = (percent for percent in WARNED_AT if standing.used * 100 >= standing.limit * percent)
+    return next(reached, 0) if standing.used > 0 else 0
+
+
 def why_refused(by: Standing, price: Decimal | None) -> str:
     """The sentences for people about a purchase that a limit does not allow."""
     if price is None:
@@ -221,7 +230,10 @@ def _standing(budget: Budget, id_: str, period: Period, book: Book, span: tuple[
                 reserved += max((use.booked.usd_per_hour or Decimal(0)) * HOURS - use.cost(None, now), Decimal(0))
     for key, reservation in book.reserved.items():
         if _is_whole(budget) or _is_reserved_by(id_, budget.scope, book.owners, key[0]):
-            reserved += (reservation.usd_per_hour or Decimal(0)) * HOURS
+            # A machine may exist since then, if its answer was lost.
+            age = now.astimezone(UTC) - max(reservation.at, window.since).astimezone(UTC)
+            hours = max(HOURS, Decimal(age.total_seconds()) / 3600)
+            reserved += (reservation.usd_per_hour or Decimal(0)) * hours
     return Standing(
         scope=budget.scope,
         id=id_,

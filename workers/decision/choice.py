@@ -3,7 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
+from decimal import Decimal
 
+from workers.decision.ceiling import is_over, room
 from workers.decision.mix import Lack, mix_of, open_offers
 from workers.decision.retry_policy import failures_in_a_row
 from workers.deployment.state import Deployment
@@ -12,13 +14,17 @@ from workers.placement.refusals import MISCONFIGURED, blocking
 
 
 def launchable(state: Deployment, lacking: Iterable[Lack], now: datetime) -> tuple[Offer, ...]:
-    """The offers for the next call: those of the first of `lacking` that has an open offer; empty if none has one."""
-    mix, failures = mix_of(state.recipe, spot=state.limits.spot), failures_in_a_row(state)
+    """The offers for the next call: those of the first of `lacking` that has an open offer; empty if none has one.
+
+    None of them takes the replicas over the deployment's ceiling.
+    """
+    mix, failures, left = mix_of(state.recipe, spot=state.limits.spot), failures_in_a_row(state), room(state)
+    rungs = [rung for rung in state.rungs if not is_over(rung, left)]
 
     def offers(lack: Lack) -> tuple[Offer, ...]:
         return open_offers(
             lack, mix,
-            rungs=state.rungs, attempts=state.attempts, failures=failures, refusals=state.refusals, now=now,
+            rungs=rungs, attempts=state.attempts, failures=failures, refusals=state.refusals, now=now,
         )  # fmt: skip
 
     return next((found for lack in lacking if (found := offers(lack))), ())
@@ -36,12 +42,29 @@ def why_dry(state: Deployment, lack: Lack, now: datetime) -> str:
         return (
             state.why_no_rungs or "No machine in the price table and none here satisfies this recipe with these limits."
         )
-    against = (blocking(r.offer, state.refusals, now) for r in state.rungs if r.usable)
-    causes = Counter(refusal.sentence for refusal in against if refusal is not None)
+    against = [(r, blocking(r.offer, state.refusals, now)) for r in state.rungs if r.usable]
+    causes = Counter(refusal.sentence for _, refusal in against if refusal is not None)
     causes.update(r.reason for r in state.rungs if not r.usable and r.reason)
     mends = dict.fromkeys(r.mend for r in state.rungs if not r.usable and r.mend)
+    left = room(state)
+    if left is not None and (over := sum(is_over(r, left) for r, refusal in against if refusal is None)):
+        causes[_over(state, left)] = over
+        mends[_higher(state)] = None
     if not causes:
         return f"No machine on the ladder can be {lack}. Wider limits on price, GPUs or clouds may help."
     counted = "; ".join(f"{times} offer{'s' * (times > 1)}: {why}" for why, times in causes.most_common())
     sentence = f"No machine is available. {counted}."
     return sentence + (" To fix it: " + "; or ".join(mends) + "." if mends else "")
+
+
+def _over(state: Deployment, left: Decimal) -> str:
+    return (
+        f"the ceiling of {state.ceiling:.2f} USD/h leaves {max(left, Decimal(0)):.2f} USD/h for a further replica, "
+        "and each costs more"
+    )
+
+
+def _higher(state: Deployment) -> str:
+    if state.live or state.established:
+        return f"a higher ceiling, which `/mixtral scale {state.name} {state.wanted}` sets by the present prices"
+    return "another launch, whose ceiling is set by the present prices"

@@ -3,6 +3,7 @@
 from datetime import datetime
 from decimal import Decimal
 
+from workers.decision.ceiling import without
 from workers.decision.choice import launchable
 from workers.decision.mix import going, lacks, mix_of
 from workers.deployment.state import Deployment
@@ -25,5 +26,5 @@ def next_price(state: Deployment, now: datetime) -> Decimal | None:
     """USD per hour of the replica that would be launched next; None if no offer is open, or its price is unknown."""
     mix = mix_of(state.recipe, spot=state.limits.spot)
     live = len(state.live)
-    offers = launchable(state, lacks(mix, max(state.wanted, live + 1), state.attempts), now)
+    offers = launchable(without(state), lacks(mix, max(state.wanted, live + 1), state.attempts), now)
     return offers[0].usd_per_hour if offers else None
