@@ -1,9 +1,12 @@
 """The metrics of costs, as Prometheus scrapes them: the same figures as the ledger's."""
 
+import contextlib
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests import loopback
@@ -18,12 +21,20 @@ from workers.sandbox.valkey import free_port
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
 
 
+def read(url):
+    for _ in range(200):
+        with contextlib.suppress(httpx.ConnectError):  # it does not listen yet
+            return loopback.get(url).text
+        time.sleep(0.05)
+    raise AssertionError(url)
+
+
 def scraped(redis, now=NOW):
     port, stop = free_port(), threading.Event()
     serving = threading.Thread(target=cost_metrics.serve, args=(f"127.0.0.1:{port}", Ledger(redis), lambda: now, stop))
     serving.start()
     try:
-        text = loopback.get(f"http://127.0.0.1:{port}/metrics").text
+        text = read(f"http://127.0.0.1:{port}/metrics")
     finally:
         stop.set()
         serving.join()
