@@ -313,8 +313,8 @@ class Advance:
                 self._log.record(state.id, state.version, [progressed])
             raise
         else:
-            made, disk = _billed(machine, request)
-            event = MachineCreated(**self._stamp(), attempt=attempt.number, machine=made, disk_gib=disk)
+            disk, taken = _disk_gib(request, machine), _as_requested(machine, request)
+            event = MachineCreated(**self._stamp(), attempt=attempt.number, machine=taken, disk_gib=disk)
         self._log.record(state.id, state.version, [event])
 
     def _driver(self, attempt: Attempt) -> Driver:
@@ -348,9 +348,9 @@ class Advance:
             driver = self._driver(attempt)
             if attempt.machine is None and (found := driver.find(token, known)) is not None:
                 # A worker ended before it had the answer. The machine is booked before it ends, because it was billed.
-                made, disk = _billed(found, attempt.request)
-                created = MachineCreated(**self._stamp(), attempt=attempt.number, machine=made, disk_gib=disk)
-                self._log.record(state.id, state.version, [created])
+                disk, taken = _disk_gib(attempt.request, found), _as_requested(found, attempt.request)
+                made = MachineCreated(**self._stamp(), attempt=attempt.number, machine=taken, disk_gib=disk)
+                self._log.record(state.id, state.version, [made])
                 return
             tail = self._confidential.log_tail(state, driver, token, known) if attempt.failure else ""
             driver.terminate(token, known)
@@ -388,17 +388,15 @@ def _unanswered(state: Deployment, attempt: Attempt, error: DriverError) -> list
     return [a.number for a in state.attempts if (a.offer.cloud, a.offer.region) == place]
 
 
-def _billed(machine: Machine, request: MachineRequest) -> tuple[Machine, int | None]:
-    """The machine with the offer that was requested, and the size of its boot disk."""
-    disk = (request.boot.disk_gib or DISK_GIB) if machine.cloud != "local" else None
-    return _as_requested(machine, request), disk
-
-
 def _as_requested(found: Machine, request: MachineRequest) -> Machine:
     """A machine that was found, with the offer that was requested: its cloud may not tell the price any more."""
     there = found.offer
     taken = (offer for offer in request.offers if _place(offer) == _place(there))
     return replace(found, offer=next(taken, there))
+
+
+def _disk_gib(request: MachineRequest, machine: Machine) -> int | None:
+    return (request.boot.disk_gib or DISK_GIB) if machine.cloud != "local" else None
 
 
 def _place(offer: Offer) -> tuple[str, str, str, str, bool]:
