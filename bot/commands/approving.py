@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from msgspec.structs import replace
 
+from bot.commands.budget_check import check_scale
 from bot.commands.consent import total_of
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, Denied
@@ -95,6 +96,7 @@ def _scale_obstacle(request: DirectRequest, context: CommandContext) -> str:
     if state is None or is_ending(state):
         return ENDED
     check(Permission.SCALE, state, _asker(request), context)
+    check_scale(state, request.replicas or 0, context)
     return _risen(request, total_of(context.ladder(state.recipe, state.limits)[0], request.replicas or 0))
 
 

@@ -12,6 +12,8 @@ from workers.deployment.events import (
     AnyEvent,
     Approval,
     Autoscaled,
+    Clock,
+    ClockHeld,
     ControlLost,
     DeploymentEnded,
     DeploymentId,
@@ -116,8 +118,12 @@ def _deed_of_a_person(event: AnyEvent) -> AuditEntry | None:
             return AuditEntry(at=at, who=by, what="revoke a key", detail=key)
         case EndScheduled(at=at, by=by, until=until):
             return AuditEntry(at=at, who=by or CONTROL, what="set the end", detail=f"until {until.isoformat()}")
-        case StopRequested(at=at, by=by):
-            return AuditEntry(at=at, who=by or CONTROL, what="end", why="" if by else "the time of its end has come")
+        case ClockHeld(at=at, by=by, until=until, clock=clock, why=why):
+            detail = f"until {until.isoformat()}"
+            return AuditEntry(at=at, who=by or CONTROL, what=f"hold its clock: {clock.value}", detail=detail, why=why)
+        case StopRequested(at=at, by=by, clock=clock):
+            because = "no request came" if clock is Clock.IDLE else "the time of its end has come"
+            return AuditEntry(at=at, who=by or CONTROL, what="end", why="" if by else because)
         case KeepTryingRequested(at=at, by=by, until=until):
             return AuditEntry(at=at, who=by, what="keep trying", detail=f"until {until.isoformat()}")
         case _:
@@ -128,8 +134,9 @@ def _deed_of_the_control_loop(event: AnyEvent) -> AuditEntry | None:
     match event:
         case Autoscaled(at=at, replicas=replicas, why=why):
             return AuditEntry(at=at, who=CONTROL, what="autoscale", detail=f"replicas {replicas}", why=_short(why))
-        case EndAnnounced(at=at, until=until):
-            return AuditEntry(at=at, who=CONTROL, what="announce the end", detail=f"until {until.isoformat()}")
+        case EndAnnounced(at=at, until=until, clock=clock):
+            what = "announce the pause" if clock is Clock.HOURS else "announce the end"
+            return AuditEntry(at=at, who=CONTROL, what=what, detail=f"until {until.isoformat()}")
         case LaunchIntended(at=at, request=request):
             offers = "; ".join(_offer(offer) for offer in request.offers[:3])
             more = f" and {len(request.offers) - 3} more" if len(request.offers) > 3 else ""  # noqa: PLR2004 - as above
