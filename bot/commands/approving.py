@@ -12,6 +12,7 @@ from bot.commands.launch_handler import end_time, ready_to_launch
 from bot.commands.lookup import check
 from bot.commands.needed_approval import may_approve
 from bot.commands.policy import Permission
+from bot.commands.within_policy import check_scale_within, within
 from bot.language.command import SLASH, Launch
 from bot.language.direct_request import APPROVALS, Deed, DeedStage, DirectRequest
 from bot.language.grammar import parse
@@ -34,7 +35,7 @@ def request_of(id_: str, caller: Caller, context: CommandContext) -> DirectReque
         raise CommandError(DECIDED)
     if request.deployment:
         about(request.deployment)
-    if not may_approve(caller.user, request.asker, context):
+    if not may_approve(caller.user, request.asker, request.channel, context):
         if caller.user == request.asker:
             raise Denied("You asked for this approval yourself: another approver has to decide.")
         raise Denied("Only approvers may decide this: nothing was changed.")
@@ -83,7 +84,8 @@ def obstacle(request: DirectRequest, context: CommandContext) -> str:
             return _scale_obstacle(request, context)
         command = _launch_of(request)
         recipe = ready_to_launch(command, _asker(request), context)
-        rungs, _ = context.ladder(recipe, command.limits)
+        allowed = within(command, recipe, request.replicas or 1, _asker(request), context)
+        rungs, _ = context.ladder(recipe, allowed.limits)
     except CommandError as error:
         return error.sentence
     except (WorkersError, RecipeError) as error:
@@ -97,6 +99,7 @@ def _scale_obstacle(request: DirectRequest, context: CommandContext) -> str:
         return ENDED
     check(Permission.SCALE, state, _asker(request), context)
     check_scale(state, request.replicas or 0, context)
+    check_scale_within(state, request.replicas or 0, _asker(request), context)
     return _risen(request, total_of(context.ladder(state.recipe, state.limits)[0], request.replicas or 0))
 
 
@@ -156,6 +159,7 @@ def _launch(request: DirectRequest, context: CommandContext) -> str:
     asker, command = _asker(request), _launch_of(request)
     try:
         recipe = ready_to_launch(command, asker, context)
+        allowed = within(command, recipe, request.replicas or 1, asker, context)
         context.deployments.launch(
             recipe,
             name=request.name,
@@ -166,10 +170,10 @@ def _launch(request: DirectRequest, context: CommandContext) -> str:
                 user=request.asker,
                 shared_with=context.channels.readers(request.channel),
             ),
-            limits=command.limits,
+            limits=allowed.limits,
             once=asker.once,
             until=end_time(command, asker, context),
-            ceiling=request.ceiling,
+            ceiling=allowed.ceiling(request.ceiling),
             approved=_approval(request),
         )
     except NameTaken as taken:

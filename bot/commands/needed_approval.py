@@ -10,6 +10,8 @@ from msgspec import Struct
 from bot.commands.consent import ceiling_after, total_of
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, Unapproved
+from bot.commands.policy import Permission, may
+from bot.commands.policy import approvers as approvers_by_rule
 from bot.language.direct_request import Deed, DirectRequest
 from bot.views import approval as view
 from workers.decision.budget import Owner, standings_of
@@ -113,15 +115,18 @@ def gpus_of(rungs: Sequence[Rung], replicas: int) -> int:
     return replicas * max((rung.offer.count for rung in rungs if rung.usable and rung.offer.accelerator), default=0)
 
 
-def may_approve(user: str, asker: str, context: CommandContext) -> bool:
+def may_approve(user: str, asker: str, channel: str, context: CommandContext) -> bool:
+    """Whether the user may decide a request of a channel: an approver, an admin, or by a rule of the policy."""
     approvals = context.policy().approvals
-    return (user in approvals.approvers or user in context.admins) and (approvals.own or user != asker)
+    by_rule = may(user, Permission.APPROVE, admins=context.admins, rule=context.sight.rule(user, channel))
+    return (by_rule or user in approvals.approvers) and (approvals.own or user != asker)
 
 
 def _ask(wish: Wish, caller: Caller, context: CommandContext) -> None:
     approvals = context.policy().approvals
-    those = [*approvals.approvers, *(sorted(context.admins) if not approvals.approvers else ())]
-    approvers = tuple(dict.fromkeys(user for user in those if may_approve(user, caller.user, context)))
+    named = [*approvals.approvers, *approvers_by_rule(context.policy(), caller.channel, ())]
+    those = [*named, *(sorted(context.admins) if not named else ())]
+    approvers = tuple(dict.fromkeys(user for user in those if may_approve(user, caller.user, caller.channel, context)))
     if not approvers:
         raise CommandError(
             f"This needs an approval, because {wish.needed}, and nobody but you could approve it: nothing was started. "
