@@ -47,7 +47,7 @@ def test_a_user_group_is_held_to_its_rule_and_a_co_owner_ends_as_soon_as_the_rul
     assert "does not let you launch a model" in words(typed(ada, "/mixtral launch as mine"))
     assert "Launching *fast*" in words(typed(robin, "/mixtral launch as fast"))
     assert f"<@{ROBIN}> can: ask them" in words(typed(ada, "/mixtral down fast", "ask_launcher"))
-    assert f"<@{ADA}> is a co-owner" in words(typed(robin, f"/mixtral share fast @ada"))
+    assert f"<@{ADA}> is a co-owner" in words(typed(robin, "/mixtral share fast @ada"))
     assert "does not let you end *fast*" in words(typed(ada, "/mixtral down fast", "ask_launcher"))
     wrong = policy(COOKS_END.replace("end", "ned"))
     assert "did you mean end?" in wrong.fault()
@@ -55,7 +55,7 @@ def test_a_user_group_is_held_to_its_rule_and_a_co_owner_ends_as_soon_as_the_rul
     assert policy(COOKS_END).fault() == ""
     ada.command(MIXTRAL, "/mixtral down fast")
     ada.wait_for(lambda person: window(person, "End fast?") or window(person, "End *fast*"))
-    assert "no longer a co-owner" in words(typed(robin, f"/mixtral unshare fast @ada"))
+    assert "no longer a co-owner" in words(typed(robin, "/mixtral unshare fast @ada"))
     assert f"<@{ROBIN}> launched *fast*" in words(typed(ada, "/mixtral down fast", "ask_launcher"))
 
 
