@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from msgspec.structs import replace
 
+from bot.commands.budget_check import check_scale
 from bot.commands.consent import total_of
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, Denied
@@ -17,7 +18,7 @@ from bot.language.direct_request import APPROVALS, Deed, DeedStage, DirectReques
 from bot.language.grammar import parse
 from bot.views.amounts import usd_per_hour
 from recipes.schema import RecipeError
-from workers.deployment.asked import about, note
+from workers.deployment.asked import about, because, note
 from workers.deployment.condition import is_ending
 from workers.deployment.events import Approval, Place
 from workers.deployment.log import NameTaken
@@ -56,6 +57,7 @@ def approve(id_: str, caller: Caller, context: CommandContext) -> None:
 def deny(id_: str, reason: str, caller: Caller, context: CommandContext) -> None:
     """Raises CommandError."""
     request = _decide(request_of(id_, caller, context), caller, context, DeedStage.DECLINED, reason)
+    because(reason)
     note(f"{request.deed.value} of {request.name}, replicas {request.replicas}, asked by {request.asker}: denied")
 
 
@@ -96,6 +98,7 @@ def _scale_obstacle(request: DirectRequest, context: CommandContext) -> str:
     if state is None or is_ending(state):
         return ENDED
     check(Permission.SCALE, state, _asker(request), context)
+    check_scale(state, request.replicas or 0, context)
     check_scale_within(state, request.replicas or 0, _asker(request), context)
     return _risen(request, total_of(context.ladder(state.recipe, state.limits)[0], request.replicas or 0))
 

@@ -60,6 +60,7 @@ from bot.views.escape import code, escape
 from workers.api import KEEP_TRYING_FOR
 from workers.deployment.asked import note
 from workers.deployment.condition import condition_of, is_ending
+from workers.deployment.events import Clock
 from workers.deployment.state import Deployment
 
 LOG_LINES = 40
@@ -262,6 +263,26 @@ def keep_trying(state: Deployment, caller: Caller, context: CommandContext) -> M
     return Message(
         text=f"*{state.name}* tries again every {duration(asked.every)} for up to {hours:.0f} h. End it to stop that."
     )
+
+
+def hold(state: Deployment, clock: Clock, announced: datetime, caller: Caller, context: CommandContext) -> Message:
+    """Keep a clock from the end or the pause that was announced for this time, for the button of the announcement.
+
+    `announced`: in whole seconds, as the button has it.
+    """
+    check(Permission.KEEP, state, caller, context)
+    if reply := ends_already(state):
+        return reply
+    notice = state.idle_end if clock is Clock.IDLE else state.pause_announced
+    if notice is None or int(notice.until.timestamp()) != int(announced.timestamp()):
+        return Message(text=f"This announcement of *{state.name}* no longer holds, so nothing was changed.")
+    until = max(notice.until, context.now()) + KEPT_FOR
+    after = context.deployments.hold(state.id, clock, until, by=caller.user)
+    if reply := ends_already(after):
+        return reply
+    what = "end for lack of requests" if clock is Clock.IDLE else "pause"
+    said = f"*{state.name}* does not {what} before {moment(until)}. Its thread announces it 15 minutes before."
+    return Message(text=said)
 
 
 def keep(state: Deployment, announced: datetime, caller: Caller, context: CommandContext) -> Message:

@@ -22,10 +22,11 @@ from bot.language.end_times import end_of
 from bot.language.suggestions import command_text
 from bot.language.values import InvalidValue
 from bot.slack.message import Message
-from bot.views.amounts import count, moment
+from bot.views.amounts import count, duration, moment
 from bot.views.escape import escape
 from bot.views.price_now import launch_prices
 from bot.views.readers import read_by
+from recipes.hours import hours_of, is_open, opens_after
 from recipes.replicas import nearest
 from recipes.schema import Recipe
 from workers.decision.budget import Owner
@@ -76,7 +77,7 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
         command=text,
         usd=asked.usd,
         ceiling=ceiling,
-        needed=launch_needs(rungs, replicas, until - context.now() if until else None, context),
+        needed=launch_needs(name, rungs, replicas, caller, context, lasts=until - context.now() if until else None),
     )
     check_launch_approved(wish, caller, context)
     ceiling = capped(ceiling, context)
@@ -90,6 +91,8 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
             once=caller.once,
             until=until,
             ceiling=ceiling,
+            stop_after_idle=command.stop_after_idle,
+            hours=command.hours or "",
         )
     except NameTaken as taken:
         raise _taken(taken, command, caller, context) from taken
@@ -100,9 +103,20 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
             text=f"*{name}* was already launched by this button, and it is {status}. Launch it again from its card."
         )
     ends = f"It ends {moment(until)}." if until else ""
+    if command.stop_after_idle:
+        ends = f"{ends} It ends after {duration(command.stop_after_idle)} without a request.".lstrip()
+    if command.hours:
+        ends = f"{ends} {_pauses(command.hours, context.now())}".lstrip()
     first = f"Launching *{name}* … Its card follows here, and shows every step."
     prices = launch_prices(rungs, replicas, ceiling)
     return Message(text=" ".join(filter(None, (first, prices, ends, read_by(readers)))))
+
+
+def _pauses(text: str, now: datetime) -> str:
+    """When it pauses; if that is now, when it starts."""
+    hours = hours_of(text)
+    said = f"It pauses outside {escape(text)}."
+    return said if is_open(hours, now) else f"{said} It starts {moment(opens_after(hours, now))}."
 
 
 def end_time(command: Launch, caller: Caller, context: CommandContext) -> datetime | None:

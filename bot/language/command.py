@@ -32,6 +32,10 @@ class Launch(Struct, frozen=True, kw_only=True):
     """The time after which it ends; None: not given."""
     until: time | datetime | None = None
     """When it ends, in the time zone of the caller: a time of the day, or a moment without a zone. None: not given."""
+    stop_after_idle: timedelta | None = None
+    """The time without a request after which it ends; None: not given."""
+    hours: str | None = None
+    """The hours outside which it pauses, as `recipes.hours` writes them; None: not given."""
 
 
 class Status(Struct, frozen=True, kw_only=True):
@@ -192,7 +196,8 @@ class UsageError(Struct, frozen=True, kw_only=True):
 USAGES = {
     "launch": (
         "launch [RECIPE] [as NAME] [--replicas N] [--spot] [--gpus A100-80GB:2,A100:8] "
-        "[--clouds aws,gcp] [--env K=V] [--max-price USD] [--for 8h | --until 18:00]"
+        "[--clouds aws,gcp] [--env K=V] [--max-price USD] [--for 8h | --until 18:00] "
+        '[--stop-after-idle 2h] [--hours "mon-fri 09:00-19:00 Europe/Paris"]'
     ),
     "status": "status [NAME]",
     "scale": "scale NAME N",

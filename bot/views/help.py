@@ -22,14 +22,16 @@ ENTRIES = {
             "`/mixtral` alone opens a form with the same options and the price of your choice. "
             "Without RECIPE, the installation's default recipe is launched. `as NAME` names the deployment. "
             "`--spot` rents spot machines, `--gpus` and `--clouds` limit the offers, `--max-price` is the maximum in "
-            "USD per hour and replica, `--for` and `--until` set when it ends (announced in its thread 15 minutes "
-            "before), `--env` sets a variable of the recipe. Secrets come from the worker's "
-            "environment, never from Slack. `deploy` is another name of `launch`."
+            "USD per hour and replica, `--for` and `--until` set when it ends, "
+            "`--stop-after-idle` ends it after that time without a request (announced in its thread 15 minutes "
+            "before), `--hours` pauses it at 0 replicas outside the hours, `--env` sets a variable of the "
+            "recipe. Secrets come from the worker's environment, never from Slack. `deploy` is another name of "
+            "`launch`."
         ),
         examples=(
             "launch mixtral-8x7b",
             "launch mixtral-8x7b as fast --replicas 2 --max-price 12.50",
-            "launch smollm2-135m --for 8h",
+            "launch smollm2-135m --for 8h --stop-after-idle 2h",
         ),
     ),
     "status": CommandHelp(

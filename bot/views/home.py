@@ -10,10 +10,10 @@ from bot.language.command import SLASH
 from bot.views import budgets, spending, status, words
 from bot.views.amounts import count, moment, usd
 from bot.views.blocks import Block, actions, button, context, divider, header, section
+from bot.views.clocks import clocks
 from bot.views.command_button import again, form_button
 from bot.views.escape import clip, escape, inert
 from workers.decision.budget import Standing
-from workers.decision.end_time import ends_at
 from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId
 from workers.deployment.ledger import Use
@@ -112,7 +112,7 @@ def _row(state: Deployment, house: HomeContent, now: datetime) -> list[Block]:
         f"{len(state.ready)} of {count(state.wanted, 'replica')} ready",
         status.price(state),
         *([f"{usd(state.spent(now))} so far"] if state.spent(now) else []),
-        *([f"ends {moment(end)}"] if (end := ends_at(state)) and not is_ending(state) else []),
+        *clocks(state),
     ]
     first = f"{words.dot(state, now)} *{escape(state.name)}* {words.verdict(state, now)}{card}"
     shown = section(f"{first}\n{' · '.join(facts)}")
