@@ -17,7 +17,7 @@ from bot.commands.launch_offers import opened_by_command
 from bot.commands.lookup import check, check_present, named, one, seen, which
 from bot.commands.plan_handler import plan
 from bot.commands.policy import Permission
-from bot.commands.rights import allowed
+from bot.commands.rights import allowed, forbidden_commands
 from bot.commands.scale_handler import scale_to
 from bot.commands.share_handler import share, unshare
 from bot.language.command import (
@@ -100,7 +100,7 @@ def handle(command: Command | UsageError, caller: Caller, context: CommandContex
         case Down():
             return down(command, caller, context)
         case Help():
-            return help_view.help(command.command)
+            return help_view.help(command.command, forbidden_commands(caller.user, caller.channel, context))
         case Form():
             return opened_by_command(caller, context)
         case _:
