@@ -18,6 +18,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from bot.admission import Admission
+from bot.cards.budget_warnings import BudgetWarnings
 from bot.cards.follower import Follower
 from bot.commands.channels import SlackChannels
 from bot.commands.context import Answers, CommandContext
@@ -31,6 +32,7 @@ from bot.prompting.channel_store import ChannelStore
 from bot.prompting.given_answers import GivenAnswers
 from bot.prompting.pool import AnswerPool
 from bot.prompting.store import Threads
+from bot.screens.digests import Digests
 from bot.screens.direct_messages import DirectMessages
 from bot.settings import BotSettings, from_environ
 from bot.slack import workspace_events
@@ -149,6 +151,10 @@ def run(settings: BotSettings, stop: threading.Event, lockout: Lockout) -> None:
         )
         closing.callback(serving)
         _follow(settings, slack, redis, answers, stop)
+        warnings = BudgetWarnings(deployments, calls, redis, policy=StoredPolicy(redis).current, admins=settings.admins)
+        threading.Thread(target=warnings.run, args=(stop,), name="budget warnings", daemon=True).start()
+        digests = Digests(context, slack, redis)
+        threading.Thread(target=digests.run, args=(stop,), name="digests", daemon=True).start()
         messages = DirectMessages(context, calls, redis)
         threading.Thread(target=messages.run, args=(stop,), name="direct messages", daemon=True).start()
         threading.Thread(target=listeners.home.keep_fresh, args=(stop,), name="open homes", daemon=True).start()

@@ -525,7 +525,11 @@ def requests() -> dict[str, Message]:
 
 
 CONFIGURED = ChannelSettings(
-    default="fast", system_prompt="You are a <cook>.\nAnswer in one sentence.", temperature=0.2, unasked=False
+    default="fast",
+    system_prompt="You are a <cook>.\nAnswer in one sentence.",
+    temperature=0.2,
+    unasked=False,
+    digest=True,
 )
 
 

@@ -24,6 +24,7 @@ from workers.gateway.config import Shape
 from workers.gateway.haproxy import SOCKET, Haproxy, binary
 from workers.gateway.haproxy_cli import Cli
 from workers.gateway.table import ReplicaServer, Route, RoutingTable
+from workers.policy.key_limits import MOST
 from workers.processes import Child, Children
 from workers.sandbox.valkey import free_port
 
@@ -34,6 +35,9 @@ STREAMS = 64
 DEPLOYMENTS = 50
 KEYS = 20
 """Number of keys per deployment. The maps are as long as those of a large installation."""
+
+LIMITS = {name: MOST[name] for name in ("at_once", "requests_per_minute", "bytes_per_minute")}
+"""Limits of each key that are checked and never reached."""
 
 SKYSERVE = 0.004
 """Requests per second through SkyServe's balancer, as a share of the direct ones."""
@@ -154,7 +158,14 @@ def start_gateway(folder, children, upstream):
     haproxy = Haproxy(Shape(bind=f"127.0.0.1:{port}", hold_socket=str(folder / "hold.sock")), folder / "gateway")
     replica = (ReplicaServer(name="r1", address=upstream),)
     routes = tuple(
-        Route(deployment=f"d{n}", servers=replica, keys=frozenset(keys(n)), replica_key=REPLICA_KEY)
+        Route(
+            deployment=f"d{n}",
+            servers=replica,
+            keys=frozenset(keys(n)),
+            replica_key=REPLICA_KEY,
+            ids={key: f"k-{n:06}" for n, key in enumerate(keys(n))},
+            limits=LIMITS,
+        )
         for n in range(DEPLOYMENTS)
     )
     haproxy.prepare(RoutingTable(routes=routes))

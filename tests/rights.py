@@ -63,6 +63,9 @@ command button    yes      yes     others  -         others   others  stranger o
 confirm button    yes      yes     others  -         others   others  stranger others  unknown ended   silent
 confirm modal     yes      yes     others  -         others   others  stranger others  unknown ended   who
 drop button       yes      yes     yes     -         yes      yes     stranger yes     -       -       silent
+approve button    others   yes     others  others    others   others  stranger others  others  -       silent
+deny button       others   yes     others  others    others   others  stranger others  others  -       silent
+deny modal        others   yes     others  others    others   others  stranger others  others  -       who
 launch form       yes      yes     yes     yes       no guest yes     stranger yes     -       -       silent
 form submitted    yes      yes     yes     yes       no guest yes     stranger yes     not in  -       who
 down button       yes      yes     others  -         others   others  stranger others  unknown ended   silent

@@ -16,6 +16,7 @@ from workers.deployment.condition import is_ending
 from workers.deployment.confidential import Confidential
 from workers.deployment.events import (
     AnyEvent,
+    Approval,
     Clock,
     ClockHeld,
     DeploymentId,
@@ -132,6 +133,7 @@ class Deployments:
         once: str,
         until: datetime | None = None,
         ceiling: Decimal | None = None,
+        approved: Approval | None = None,
         stop_after_idle: timedelta | None = None,
         hours: str = "",
     ) -> DeploymentId:
@@ -152,6 +154,7 @@ class Deployments:
             limits=limits,
             until=until,
             ceiling=ceiling,
+            approved=approved,
             stop_after_idle=stop_after_idle,
             hours=hours,
         )
@@ -160,7 +163,14 @@ class Deployments:
         return id_
 
     def scale(
-        self, deployment: DeploymentId, replicas: int, *, by: str, once: str = "", ceiling: Decimal | None = None
+        self,
+        deployment: DeploymentId,
+        replicas: int,
+        *,
+        by: str,
+        once: str = "",
+        ceiling: Decimal | None = None,
+        approved: Approval | None = None,
     ) -> Deployment:
         """Request another number of replicas, and return the new state; an ending deployment is returned unchanged.
 
@@ -169,7 +179,8 @@ class Deployments:
         Every change is by id: a name may belong to another deployment by the time of the change.
         Raises NoSuchDeployment, WrittenByNewer, as every change does.
         """
-        return self._decide(deployment, ScaleRequested(**_stamp(once), replicas=replicas, by=by, ceiling=ceiling))
+        scaled = ScaleRequested(**_stamp(once), replicas=replicas, by=by, ceiling=ceiling, approved=approved)
+        return self._decide(deployment, scaled)
 
     def stop(self, deployment: DeploymentId, *, by: str, once: str = "") -> Deployment:
         """Request the end of a deployment, and return the new state. `once`: as for `scale`.

@@ -5,6 +5,7 @@ import sys
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
@@ -158,6 +159,27 @@ def ledger(since: datetime | None, as_csv: bool) -> None:
 
     begin = since.replace(tzinfo=UTC) if since else None
     sys.exit(run_ledger(os.environ, out=sys.stdout, err=sys.stderr, since=begin, as_csv=as_csv))
+
+
+@main.command("export")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--with-keys", is_flag=True, help="Also the keys of the endpoints: the file is then a secret.")
+def export_(file: Path, with_keys: bool) -> None:
+    """Write what a new Redis needs to carry on into a new file that only this user can read."""
+    _log_nothing()
+    from bot.cli.transfer_command import export
+
+    sys.exit(export(os.environ, file, sys.stdout, sys.stderr, with_keys=with_keys))
+
+
+@main.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def import_(file: Path) -> None:
+    """Read an export into an empty Redis, before the bot, the workers and the gateway are started on it."""
+    _log_nothing()
+    from bot.cli.transfer_command import import_from
+
+    sys.exit(import_from(os.environ, file, sys.stdout, sys.stderr))
 
 
 @main.command()

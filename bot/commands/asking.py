@@ -6,10 +6,11 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from bot.commands.bounds import out_of_bounds
-from bot.commands.consent import ceiling_after, check_scale_confirmed
+from bot.commands.consent import check_scale_confirmed
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, Denied
 from bot.commands.lookup import check, check_runs
+from bot.commands.needed_approval import check_scale_approved, scale_ceiling
 from bot.commands.policy import Permission, may
 from bot.language.command import SLASH
 from bot.language.direct_request import Deed, DeedStage, DirectRequest, WantedDeed
@@ -33,6 +34,8 @@ PERMISSIONS = {
     Deed.TAKE_KEY: Permission.MAKE_KEY,  # of the person who offered it
 }
 
+ANSWERABLE = frozenset(PERMISSIONS) - {Deed.TAKE_KEY}
+
 ENDED = "the deployment has ended."
 ANSWERED = "This was answered already, or it has expired: nothing was changed."
 
@@ -42,6 +45,8 @@ def ask(wanted: WantedDeed, state: Deployment, caller: Caller, context: CommandC
     check_runs(state, "nothing can be changed")
     if wanted.deed is Deed.TAKE_KEY:
         raise CommandError(f"Only people who may make a key to *{state.name}* can offer one: nobody was asked.")
+    if wanted.deed not in ANSWERABLE:
+        raise CommandError("This cannot be asked for: nobody was asked.")
     if may(caller.user, PERMISSIONS[wanted.deed], launcher=state.place.user, admins=context.admins):
         raise CommandError(f"You may {PERMISSIONS[wanted.deed]} yourself: nobody was asked.")
     _check_possible(wanted.deed, wanted.replicas, state)
@@ -90,7 +95,7 @@ def _check_possible(deed: Deed, replicas: int | None, state: Deployment) -> None
 def answer(id_: str, caller: Caller, context: CommandContext, *, grants: bool) -> Message | None:
     """Grant a request and carry it out, or decline it; None if its message shows the result. Raises CommandError."""
     request = context.direct_requests.get(id_)
-    if request is None or request.deed is Deed.TAKE_KEY:
+    if request is None or request.deed not in ANSWERABLE:
         raise CommandError(ANSWERED)
     state = context.deployments.by_id(request.deployment)
     is_seen = state is not None and context.sight.sees(caller.viewer, state)
@@ -107,6 +112,8 @@ def answer(id_: str, caller: Caller, context: CommandContext, *, grants: bool) -
         _check_possible(request.deed, request.replicas, state)
         if request.deed is Deed.SCALE:
             check_scale_confirmed(state, request.replicas or 0, caller, context, grant=request.id)
+            text = f"{SLASH} scale {state.name} {request.replicas or 0}"
+            check_scale_approved(state, request.replicas or 0, caller, context, text)
     offers_key = grants and request.deed is Deed.MAKE_KEY
     offer = _key_offer(f"{request.id}-key", state, request.asker, caller, context) if offers_key else None
     decided = _decide(request, caller, context, grants=grants, offer=offer)
@@ -156,13 +163,13 @@ def _carry_out(request: DirectRequest, context: CommandContext) -> bool:
     match request.deed:
         case Deed.SCALE:
             replicas, state = request.replicas or 0, deployments.by_id(id_)
-            ceiling = ceiling_after(state, replicas, context) if state is not None else None
+            ceiling = scale_ceiling(state, replicas, context) if state is not None else None
             return not is_ending(deployments.scale(id_, replicas, by=by, once=once, ceiling=ceiling))
         case Deed.END:
             return is_ending(deployments.stop(id_, by=by, once=once))
         case Deed.KEEP_TRYING:
             return not is_ending(deployments.keep_trying(id_, by=by, once=once))
-        case Deed.MAKE_KEY | Deed.TAKE_KEY:
+        case Deed.MAKE_KEY | Deed.TAKE_KEY | Deed.APPROVE_LAUNCH | Deed.APPROVE_SCALE:
             return True
         case _:
             assert_never(request.deed)

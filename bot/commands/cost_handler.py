@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta, tzinfo
 from typing import assert_never
 
+from bot.commands import budget_check
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError
 from bot.commands.visibility import Viewer, has_key
@@ -12,6 +13,7 @@ from bot.slack.message import Message
 from bot.views import cost as cost_view
 from bot.views.escape import code, escape
 from bot.views.words import user
+from workers.decision.budget import Owner
 from workers.deployment.ledger import Book, Use
 from workers.deployment.log import KEPT_AFTER_END
 from workers.deployment.state import Deployment
@@ -33,7 +35,13 @@ def cost(command: Cost, caller: Caller, context: CommandContext) -> Message:
     states = (*context.deployments.all(), *context.deployments.ended(since))
     shown = seen_by(caller.viewer, meant, states, context)
     tokens = book.tokens_of({use.booked.deployment for use in shown}, span.since, span.until)
-    return cost_view.cost(shown, span, _about(command), tokens, one=bool(command.name))
+    left = budget_check.of_viewer(caller.viewer, context, book, _owner(command, caller))
+    return cost_view.cost(shown, span, _about(command), tokens, one=bool(command.name), left=left)
+
+
+def _owner(command: Cost, caller: Caller) -> Owner:
+    """Whose budgets are shown."""
+    return Owner(name=command.name or "", user=command.user or caller.user, channel=command.channel or caller.channel)
 
 
 def _is_known(name: str, book: Book, viewer: Viewer, context: CommandContext) -> bool:
@@ -62,6 +70,15 @@ def span_of(period: Period, now: datetime, zone: tzinfo) -> cost_view.Span:
         case _:
             assert_never(period)
     return cost_view.Span(title=title, since=since, until=now, zone=zone)
+
+
+def last_week(now: datetime, zone: tzinfo) -> cost_view.Span:
+    """The seven days before the Monday of this week, from midnight to midnight in a time zone."""
+    ended = span_of(Period.WEEK, now, zone).since
+    since = ended - timedelta(days=7)  # of the wall clock: a week with a change of the clocks has an hour less or more
+    last = ended - timedelta(days=1)
+    title = f"Last week, {since.day} {since:%b} to {last.day} {last:%b}"
+    return cost_view.Span(title=title, since=since, until=ended, zone=zone)
 
 
 def _is_meant(use: Use, command: Cost) -> bool:

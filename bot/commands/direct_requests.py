@@ -107,4 +107,5 @@ class DirectRequests:
 def _mark(request: DirectRequest) -> str:
     """The key that is set while the same may not be asked again."""
     deed, user = request.deed.value, request.to if request.deed is Deed.TAKE_KEY else request.asker
-    return f"mixtral:asked_for:{request.deployment}:{deed}:{user}"
+    deployment = request.deployment or request.name  # nothing is deployed before a launch is approved
+    return f"mixtral:asked_for:{deployment}:{deed}:{user}"

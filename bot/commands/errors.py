@@ -4,6 +4,7 @@ from typing import Literal
 
 from bot.language.confirmation import Confirmation
 from bot.language.direct_request import WantedDeed
+from bot.slack.message import Message
 
 About = Literal["recipe", "name", "replicas", "limits", "until", "channel"]
 
@@ -60,6 +61,14 @@ class Unconfirmed(Exception):
         super().__init__(sentence)
         self.confirmation = confirmation
         self.sentence = sentence
+
+
+class Unapproved(Exception):
+    """An approver has to decide first: the request is stored, and nothing was done yet. The message says so."""
+
+    def __init__(self, message: Message) -> None:
+        super().__init__(message.text)
+        self.message = message
 
 
 class NotShown(Exception):

@@ -5,25 +5,29 @@ from datetime import datetime, time, tzinfo
 from msgspec.structs import replace
 
 from bot.commands.bounds import out_of_bounds
+from bot.commands.budget_check import check_launch
+from bot.commands.clocks import clocks_of, said
 from bot.commands.consent import check_confirmed, total_of
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, Denied, EnvMissing, NoRecipe
 from bot.commands.lookup import check_present
+from bot.commands.needed_approval import Wish, capped, check_launch_approved, launch_needs
 from bot.commands.plan_handler import check_limits, nearest_recipe
 from bot.commands.recipe_catalog import name_from
 from bot.language.command import SLASH, Launch
 from bot.language.confirmation import Confirmation
+from bot.language.direct_request import Deed
 from bot.language.end_times import end_of
 from bot.language.suggestions import command_text
 from bot.language.values import InvalidValue
 from bot.slack.message import Message
-from bot.views.amounts import count, duration, moment
+from bot.views.amounts import count, moment
 from bot.views.escape import escape
 from bot.views.price_now import launch_prices
 from bot.views.readers import read_by
-from recipes.hours import hours_of, is_open, opens_after
 from recipes.replicas import nearest
 from recipes.schema import Recipe
+from workers.decision.budget import Owner
 from workers.decision.ceiling import ceiling_of
 from workers.deployment.condition import condition_of, is_ending
 from workers.deployment.events import Place
@@ -43,6 +47,8 @@ def ready_to_launch(command: Launch, caller: Caller, context: CommandContext) ->
         hint = command_text(replace(command, replicas=nearest(recipe, command.replicas)))
         raise CommandError(why, hint=hint, about="replicas")
     check_limits(command, recipe, context)
+    owner = Owner(name=command.name or name_from(recipe.name), user=caller.user, channel=caller.channel)
+    check_launch(owner, lambda: context.ladder(recipe, command.limits)[0], context)
     end_time(command, caller, context)
     check_present(caller, context, "Nothing was started", "launch again")
     return recipe
@@ -51,6 +57,7 @@ def ready_to_launch(command: Launch, caller: Caller, context: CommandContext) ->
 def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
     recipe = ready_to_launch(command, caller, context)
     until = end_time(command, caller, context)
+    clocks = clocks_of(command, until, recipe, context.policy().clocks, context.now())
     name = command.name or name_from(recipe.name)
     readers = context.channels.readers(caller.channel)
     replicas = command.replicas or max(recipe.replicas, 1)
@@ -60,6 +67,17 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
     asked = Confirmation(usd=total_of(rungs, replicas), command=text, channel=caller.channel)
     check_confirmed(what, asked, caller, context)
     ceiling = ceiling_of(recipe, command.limits, replicas, rungs)
+    wish = Wish(
+        deed=Deed.APPROVE_LAUNCH,
+        name=name,
+        replicas=replicas,
+        command=text,
+        usd=asked.usd,
+        ceiling=ceiling,
+        needed=launch_needs(rungs, replicas, clocks.until - context.now() if clocks.until else None, context),
+    )
+    check_launch_approved(wish, caller, context)
+    ceiling = capped(ceiling, context)
     try:
         id_ = context.deployments.launch(
             recipe,
@@ -68,10 +86,10 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
             place=Place(team=caller.team, channel=caller.channel, user=caller.user, shared_with=readers),
             limits=command.limits,
             once=caller.once,
-            until=until,
+            until=clocks.until,
             ceiling=ceiling,
-            stop_after_idle=command.stop_after_idle,
-            hours=command.hours or "",
+            stop_after_idle=clocks.stop_after_idle,
+            hours=clocks.hours,
         )
     except NameTaken as taken:
         raise _taken(taken, command, caller, context) from taken
@@ -81,21 +99,9 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
         return Message(
             text=f"*{name}* was already launched by this button, and it is {status}. Launch it again from its card."
         )
-    ends = f"It ends {moment(until)}." if until else ""
-    if command.stop_after_idle:
-        ends = f"{ends} It ends after {duration(command.stop_after_idle)} without a request.".lstrip()
-    if command.hours:
-        ends = f"{ends} {_pauses(command.hours, context.now())}".lstrip()
     first = f"Launching *{name}* … Its card follows here, and shows every step."
     prices = launch_prices(rungs, replicas, ceiling)
-    return Message(text=" ".join(filter(None, (first, prices, ends, read_by(readers)))))
-
-
-def _pauses(text: str, now: datetime) -> str:
-    """When it pauses; if that is now, when it starts."""
-    hours = hours_of(text)
-    said = f"It pauses outside {escape(text)}."
-    return said if is_open(hours, now) else f"{said} It starts {moment(opens_after(hours, now))}."
+    return Message(text=" ".join(filter(None, (first, prices, said(clocks, context.now()), read_by(readers)))))
 
 
 def end_time(command: Launch, caller: Caller, context: CommandContext) -> datetime | None:

@@ -1,10 +1,12 @@
 """Change the number of replicas, for the command and the modal."""
 
+from bot.commands import budget_check
 from bot.commands.bounds import out_of_bounds
-from bot.commands.consent import ceiling_after, check_scale_confirmed
+from bot.commands.consent import check_scale_confirmed
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError
 from bot.commands.lookup import check, check_runs
+from bot.commands.needed_approval import check_scale_approved, scale_ceiling
 from bot.commands.policy import Permission
 from bot.language.command import SLASH
 from bot.slack.message import Message
@@ -20,8 +22,11 @@ def scale_to(state: Deployment, replicas: int, caller: Caller, context: CommandC
     check_scale(state, replicas, caller, context)
     if state.wanted == replicas and not _given_up(state):
         return scale_view.unchanged(state)
-    check_scale_confirmed(state, replicas, caller, context, command=f"{SLASH} scale {state.name} {replicas}")
-    ceiling = ceiling_after(state, replicas, context)
+    text = f"{SLASH} scale {state.name} {replicas}"
+    budget_check.check_scale(state, replicas, context)
+    check_scale_confirmed(state, replicas, caller, context, command=text)
+    check_scale_approved(state, replicas, caller, context, text)
+    ceiling = scale_ceiling(state, replicas, context)
     once = caller.once if caller.confirmed is not None else ""
     after = context.deployments.scale(state.id, replicas, by=caller.user, once=once, ceiling=ceiling)
     check_runs(after)  # it may have been ended at the same moment

@@ -9,17 +9,17 @@ from datetime import UTC, datetime
 from redis.exceptions import RedisError
 
 from bot.commands.context import Caller
-from bot.commands.errors import CommandError, Denied, Unconfirmed
+from bot.commands.errors import CommandError, Denied, Unapproved, Unconfirmed
 from bot.language.command import SLASH
 from bot.prompting.errors import PromptingError
 from bot.slack.message import Message
 from bot.views import confirm
-from bot.views.escape import code, escape
+from bot.views.escape import code, escape, unmarked
 from bot.views.refusal import refusal
 from recipes.schema import RecipeError
 from workers.api import NoSuchDeployment
-from workers.deployment.asked import Asked, asked
-from workers.deployment.audit import AuditEntry, Outcome, Source, encode
+from workers.deployment.asked import Asked, asked, denied
+from workers.deployment.audit import LONGEST, AuditEntry, Outcome, Source, encode
 from workers.deployment.audit_stream import AuditStream
 from workers.errors import WorkersError
 
@@ -66,7 +66,7 @@ def _entry(request: Asked, outcome: str) -> AuditEntry:
         outcome=Outcome.DENIED if request.is_denied else _OUTCOMES[result],
         deployment=request.deployment,
         detail=request.detail,
-        why=cause.strip("()"),
+        why=request.why or cause.strip("()"),
         request=source.request,
     )
 
@@ -78,10 +78,14 @@ def _attempt(work: Callable[[], Message]) -> tuple[str, Message]:
     try:
         return "done", work()
     except CommandError as error:
-        result = "denied" if isinstance(error, Denied) else "refused"
-        return result, refusal(error.sentence, hint=error.hint, ask=error.ask)
+        is_denied = isinstance(error, Denied)
+        if is_denied:
+            denied(unmarked(error.sentence)[:LONGEST])
+        return "denied" if is_denied else "refused", refusal(error.sentence, hint=error.hint, ask=error.ask)
     except Unconfirmed as asked:
         return "refused (to be confirmed)", confirm.message(asked.confirmation, asked.sentence)
+    except Unapproved as waiting:
+        return "refused (to be approved)", waiting.message
     except NoSuchDeployment as gone:
         # The text of NoSuchDeployment lists every deployment, also those that the caller may not see.
         return "refused (gone)", refusal(f"There is no deployment {code(gone.name)}.")

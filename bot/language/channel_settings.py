@@ -20,6 +20,8 @@ class ChannelSettings(Struct, frozen=True, kw_only=True):
     """None: the engine's default."""
     unasked: bool = True
     """Whether messages without a mention are answered in threads that the bot answered."""
+    digest: bool = False
+    """Whether the channel gets the costs of the last week on Mondays."""
     changed_by: str = ""
     """The person who set them last."""
 

@@ -1,6 +1,7 @@
 """PURE: a request to one person, made by a direct message with buttons, that is answered once."""
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 
 import msgspec
@@ -22,6 +23,12 @@ class Deed(StrEnum):
     KEEP_TRYING = "keep trying"
     MAKE_KEY = "make a key"
     TAKE_KEY = "take a key"
+    APPROVE_LAUNCH = "approve a launch"
+    APPROVE_SCALE = "approve a scale"
+
+
+APPROVALS = frozenset({Deed.APPROVE_LAUNCH, Deed.APPROVE_SCALE})
+"""Requests to all approvers, of whom one decides."""
 
 
 class DeedStage(StrEnum):
@@ -39,6 +46,14 @@ class WantedDeed(Struct, frozen=True, kw_only=True, omit_defaults=True):
     deployment: DeploymentId
     replicas: int | None = None
     """For SCALE; None: not chosen yet."""
+
+
+class Copy(Struct, frozen=True, kw_only=True):
+    """The message with the buttons to one approver. Without a ts, Slack refused it."""
+
+    user: str
+    dm: str = ""
+    ts: str = ""
 
 
 class DirectRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -59,6 +74,20 @@ class DirectRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     made_at: datetime
     replicas: int | None = None
 
+    approvers: tuple[str, ...] = ()
+    """APPROVALS: the people who were asked; `to` is empty."""
+    team: str = ""
+    command: str = ""
+    """APPROVALS: the command, with `/mixtral`."""
+    usd: Decimal = Decimal(0)
+    """APPROVALS: USD per hour of all replicas at the cheapest offer."""
+    ceiling: Decimal | None = None
+    """APPROVALS: the ceiling that the approval sets; None if no price is known."""
+    needed: str = ""
+    """APPROVALS: why an approver is needed, as a clause."""
+    lasts: timedelta | None = None
+    """Time in which it may be answered, if another one than usual."""
+
     stage: DeedStage = DeedStage.WAITING
     decided_by: str = ""
     decided_at: datetime | None = None
@@ -66,6 +95,10 @@ class DirectRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Slack's id of the press that decided it, so that two presses are never the same change."""
     why: str = ""
     """Why it is void, as a sentence."""
+    reason: str = ""
+    """APPROVALS: why it was denied, in the words of the approver."""
+    copies: tuple[Copy, ...] = ()
+    """APPROVALS: the messages to the approvers."""
     done: bool = False
     """Whether it was carried out. TAKE_KEY: whether the key was shown."""
     key: KeyId = KeyId("")
@@ -81,6 +114,8 @@ class DirectRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def expires_at(self) -> datetime:
+        if self.lasts is not None:
+            return self.made_at + self.lasts
         return self.made_at + (KEY_TAKEN_WITHIN if self.deed is Deed.TAKE_KEY else APPROVED_WITHIN)
 
     def is_open(self, now: datetime) -> bool:

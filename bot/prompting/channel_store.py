@@ -32,5 +32,15 @@ class ChannelStore:
             _LOG.exception("The settings of %s cannot be read; the defaults are used.", owner_of(channel, user))
             return ChannelSettings()
 
+    def with_digest(self) -> list[str]:
+        """The first id of each channel that gets the digest of its costs. What cannot be read is left out."""
+        found = []
+        for owner, stored in self._redis.hgetall(SETTINGS).items():
+            try:
+                found += [owner.decode()] if _decode(stored).digest else []
+            except msgspec.MsgspecError:
+                continue  # reported by `of`
+        return sorted(found)
+
     def put(self, channel: str, user: str, settings: ChannelSettings) -> None:
         self._redis.hset(SETTINGS, owner_of(channel, user), _encode(settings))

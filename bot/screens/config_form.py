@@ -57,6 +57,7 @@ def given(view: JSON) -> ChannelSettings:
         system_prompt=_system(values.get(view_of.SYSTEM, {}).get("value") or ""),
         temperature=_temperature(values.get(view_of.TEMPERATURE, {}).get("value") or ""),
         unasked=_chosen(values.get(view_of.THREADS)) != "no",
+        digest=bool(values.get(view_of.DIGEST, {}).get("selected_options")),
     )
 
 

@@ -9,14 +9,15 @@ from msgspec.structs import replace
 from redis import Redis
 from redis.exceptions import RedisError
 
-from bot.commands import asking
+from bot.commands import approving, asking
 from bot.commands.context import CommandContext
 from bot.commands.settle import new_incident
-from bot.language.direct_request import Deed, DeedStage, DirectRequest
+from bot.language.direct_request import APPROVALS, Copy, Deed, DeedStage, DirectRequest
 from bot.slack.calls import SlackCalls
 from bot.slack.failures import SlackBusy, SlackFailed, SlackRefused
 from bot.slack.message import JSON, Message
 from bot.slack.reading import find
+from bot.views import approval
 from bot.views import request_message as view
 from workers.lease import Lease
 
@@ -76,11 +77,15 @@ class DirectMessages:
         now = self._context.now()
         if request.stage is DeedStage.WAITING and now >= request.expires_at:
             self._give_up(request, DeedStage.EXPIRED)
+        elif request.stage is DeedStage.WAITING and request.deed in APPROVALS:
+            self._send_copies(request)
         elif request.stage is DeedStage.WAITING and not request.ts:
             self._send(request)
         elif request.stage is DeedStage.GRANTED and not request.done:
             decided = request.decided_at or now
-            if request.deed is not Deed.TAKE_KEY:
+            if request.deed in APPROVALS:
+                approving.carry_out(request, self._context)
+            elif request.deed is not Deed.TAKE_KEY:
                 asking.carry_out(request, self._context)
             elif now - decided > CONTINUED_AFTER:
                 asking.not_shown(request, self._context)
@@ -102,6 +107,23 @@ class DirectMessages:
             return
         self._change(request, lambda r: replace(r, dm=dm, ts=ts))
 
+    def _send_copies(self, request: DirectRequest) -> None:
+        """Send the request to each approver who has not got it. It is void if Slack refuses all of them."""
+        for user in request.approvers:
+            newest = self._requests.get(request.id) or request
+            if newest.stage is not DeedStage.WAITING or any(copy.user == user for copy in newest.copies):
+                continue
+            copy = Copy(user=user)
+            try:
+                dm, ts = self._post_once(newest, user, approval.asked(newest), MESSAGE, begun=f"{MESSAGE}:{user}")
+                copy = Copy(user=user, dm=dm, ts=ts)
+            except SlackRefused as refused:
+                _LOG.warning("the approver %s cannot be sent a request: %s", user, refused)
+            self._change(newest, lambda r, copy=copy: replace(r, copies=(*r.copies, copy)))  # type: ignore[misc]
+        newest = self._requests.get(request.id) or request
+        if newest.copies and not any(copy.ts for copy in newest.copies):
+            self._give_up(newest, DeedStage.VOID, "Slack refused the direct messages to all approvers.")
+
     def _give_up(self, request: DirectRequest, stage: DeedStage, why: str = "") -> None:
         """Settle a request without an answer."""
         self._change(request, lambda r: replace(r, stage=stage, why=why) if r.stage is DeedStage.WAITING else None)
@@ -110,9 +132,12 @@ class DirectMessages:
         """Remove the buttons, notify the person who asked, and delete the request."""
         if request.ts:
             self._update(request, view.settled(request))
+        for copy in request.copies:
+            if copy.ts:
+                self._update(replace(request, dm=copy.dm, ts=copy.ts), view.settled(request))
         if (message := view.outcome(request)) is not None:
             self._tell(request, message)
-        self._requests.remove(request, again=request.stage is not DeedStage.DECLINED)
+        self._requests.remove(request, again=request.deed in APPROVALS or request.stage is not DeedStage.DECLINED)
 
     def _update(self, request: DirectRequest, message: Message) -> None:
         try:
@@ -131,13 +156,19 @@ class DirectMessages:
             except SlackRefused as refused_too:
                 _LOG.warning("the outcome could not be sent to %s: %s", request.asker, refused_too)
 
-    def _post_once(self, request: DirectRequest, user: str, message: Message, kind: str) -> tuple[str, str]:
-        """The channel and the ts of a message, which is posted unless it is there already."""
+    def _post_once(
+        self, request: DirectRequest, user: str, message: Message, kind: str, *, begun: str = ""
+    ) -> tuple[str, str]:
+        """The channel and the ts of a message, which is posted unless it is there already.
+
+        `begun`: the note that its post was started, if it is not the kind.
+        """
+        begun = begun or kind
         channel = self._slack.open_direct(user)
         mark: JSON = {"event_type": kind, "event_payload": {"request": request.id}}
-        if kind in request.begun and (ts := self._standing(channel, mark, request)) is not None:
+        if begun in request.begun and (ts := self._standing(channel, mark, request)) is not None:
             return channel, ts
-        self._change(request, lambda r: replace(r, begun=(*r.begun, kind)) if kind not in r.begun else None)
+        self._change(request, lambda r: replace(r, begun=(*r.begun, begun)) if begun not in r.begun else None)
         return channel, self._slack.post(channel, message, metadata=mark)
 
     def _standing(self, channel: str, mark: JSON, request: DirectRequest) -> str | None:

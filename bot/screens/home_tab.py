@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from slack_bolt import App, BoltContext
 
 from bot.admission import OUTSIDE
+from bot.commands.budget_check import of_viewer
 from bot.commands.context import CommandContext
 from bot.commands.cost_handler import seen_by
 from bot.commands.settle import new_incident, record
@@ -162,7 +163,8 @@ class HomeTab:
     def _house(self, viewer: Viewer) -> HomeContent:
         deployments, sight, now = self._context.deployments, self._context.sight, self._context.now()
         zone = sight.zone(viewer.user)
-        uses = deployments.book().used(month_start(now, zone), now)
+        book = deployments.book()
+        uses = book.used(month_start(now, zone), now)
         running = sight.of(viewer, deployments.all())
         ended = sight.of(viewer, deployments.ended(now - ENDS_SHOWN_FOR))
         house = HomeContent(
@@ -172,6 +174,7 @@ class HomeTab:
             uses=tuple(seen_by(viewer, uses, (*running, *ended), self._context)),
             # Without their logs, the people who may see deployments are not known.
             lost=0 if viewer.outside else len(deployments.lost()),
+            budgets=tuple(of_viewer(viewer, self._context, book)),
             zone=zone,
         )
         rows = (state.id for state in home_view.rows_of(house))

@@ -14,7 +14,7 @@ from slack_bolt import Ack, BoltContext
 from bot.admission import ACK_BY, ACK_WITHIN, OUTSIDE
 from bot.commands.context import Caller, CommandContext
 from bot.commands.delivery import beside, modal_of
-from bot.commands.errors import CommandError, Unconfirmed, WrongInput
+from bot.commands.errors import CommandError, Unapproved, Unconfirmed, WrongInput
 from bot.commands.settle import settle
 from bot.language.command import SLASH
 from bot.slack.calls import SlackCalls
@@ -139,13 +139,16 @@ class _Outcome:
         self._is_done = False
         self._errors: dict[str, str] = {}
         self.view: JSON | None = None
-        """The modal that asks the person to confirm, if the work requires it."""
+        """The modal that follows, if a confirmation or an approval is needed first."""
 
     def of(self, view: JSON, caller: Caller) -> Message:
         try:
             message = self._work(view, caller)
         except Unconfirmed as asked:
             self.view = confirm.modal(asked.confirmation, asked.sentence)
+            raise
+        except Unapproved as waiting:
+            self.view = modal_of(waiting.message)
             raise
         except WrongInput as wrong:
             self._errors = {wrong.block: wrong.sentence}

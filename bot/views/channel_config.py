@@ -11,7 +11,7 @@ from bot.views.escape import clip, escape, inert
 from bot.views.words import user as mention
 
 CALLBACK = "channel_config"
-DEFAULT, SYSTEM, TEMPERATURE, THREADS = "default", "system", "temperature", "threads"
+DEFAULT, SYSTEM, TEMPERATURE, THREADS, DIGEST = "default", "system", "temperature", "threads", "digest"
 """Each is the block_id of an input, and the action_id of its element."""
 RESET = "config_reset"
 """The action_id of the button. Its value is the channel."""
@@ -33,6 +33,7 @@ def shown(settings: ChannelSettings, channel: str, who: str) -> Message:
         f"*Default deployment:* {_default(settings)}",
         f"*Temperature:* {_temperature(settings)}",
         *([] if is_direct(channel) else [f"*Threads that the bot answered:* {_threads(settings)}"]),
+        *([] if is_direct(channel) else [f"*Costs of the last week on Mondays:* {_digest(settings)}"]),
         f"*System prompt:*{prompt}",
     ]
     title = f"The settings of {_place(channel)}:"
@@ -58,6 +59,7 @@ def modal(settings: ChannelSettings, channel: str, names: Sequence[str]) -> dict
             _system_input(settings.system_prompt),
             _temperature_input(settings.temperature),
             *([] if is_direct(channel) else [_threads_input(unasked=settings.unasked)]),
+            *([] if is_direct(channel) else [_digest_input(digest=settings.digest)]),
             actions([_reset(channel)]),
         ],
     }
@@ -85,6 +87,9 @@ def _changes(before: ChannelSettings, after: ChannelSettings) -> Iterable[str]:
     if before.unasked != after.unasked:
         yield f"threads that the bot answered: {_threads(after)}"
 
+    if before.digest != after.digest:
+        yield f"costs of the last week on Mondays: {_digest(after)}"
+
 
 def _same(settings: ChannelSettings, other: ChannelSettings) -> bool:
     return not list(_changes(settings, other))
@@ -110,6 +115,10 @@ def _threads(settings: ChannelSettings) -> str:
     return (
         "every message in them is answered" if settings.unasked else "only messages that mention the bot are answered"
     )
+
+
+def _digest(settings: ChannelSettings) -> str:
+    return "posted here at 09:00" if settings.digest else "not posted"
 
 
 def _default_input(default: str | None, names: Sequence[str]) -> Block:
@@ -154,6 +163,13 @@ def _threads_input(*, unasked: bool) -> Block:
     hint = "In such a thread, messages that begin with the mention of another person are never answered."
     chosen = "yes" if unasked else "no"
     return _input(THREADS, "Threads that the bot answered", hint, _choice("radio_buttons", THREADS, UNASKED, chosen))
+
+
+def _digest_input(*, digest: bool) -> Block:
+    option = {"text": plain("Post what the last week cost, on Mondays at 09:00", 75), "value": "yes"}
+    element = {"type": "checkboxes", "action_id": DIGEST, "options": [option]}
+    hint = "For the deployments that were launched in this channel. The zone is that of the budgets, or UTC."
+    return _input(DIGEST, "Costs", hint, element | ({"initial_options": [option]} if digest else {}))
 
 
 def _choice(kind: str, action: str, options: dict[str, str], chosen: str) -> Block:

@@ -9,10 +9,11 @@ from itertools import pairwise
 from msgspec import Struct
 
 from bot.slack.message import Message
-from bot.views import words
+from bot.views import budgets, words
 from bot.views.amounts import CENT, count, moment, usd
 from bot.views.blocks import Block, context, header, listed, section
 from bot.views.escape import escape
+from workers.decision.budget import Standing
 from workers.deployment.disk_cost import disk_cost
 from workers.deployment.ledger import Use
 from workers.deployment.token_counts import Tokens
@@ -33,26 +34,43 @@ class Span(Struct, frozen=True, kw_only=True):
     zone: tzinfo = UTC
 
 
-def cost(uses: Sequence[Use], span: Span, about: str, tokens: Tokens | None = None, *, one: bool = False) -> Message:
+def cost(
+    uses: Sequence[Use],
+    span: Span,
+    about: str,
+    tokens: Tokens | None = None,
+    *,
+    one: bool = False,
+    seen: str = SEEN,
+    left: Sequence[Standing] = (),
+) -> Message:
     """`uses`: of the machines that the reader may see. `about`: what they are limited to, as ` of *fast*`; or empty.
 
-    `one`: whether they are those of one name. `tokens`: its tokens; None if its engine reports none.
+    `seen`: which deployments are counted. `one`: whether the uses are those of one name. `tokens`: its tokens; None if
+    its engine reports none. `left`: of the budgets that the reader may see.
     """
     used = [use for use in uses if use.seconds(span.since, span.until)]
     total = _sum(used, span)
     amount = _amount(used, total)
     summary = f"{span.title}{about}: {amount}"
     if not used:
-        return Message(f"{summary}.", (section(f"{summary}: no machine was used {SEEN}."),))
+        return Message(f"{summary}.", (section(f"{summary}: no machine was used {seen}."), *budgets.blocks(left)))
+    chart = _chart(used, span)
     blocks = [
         header(f"{span.title}: {amount}"),
         section(f"{_kinds(used, span)}{f' Only machines{about}.' if about else ''}"),
         *([section(_per_token(tokens, total))] if one else []),
-        *_chart(used, span),
+        *chart,
         section(listed(_rows(used, span))),
-        context(_said(used, span)),
+        *budgets.blocks(left),
+        context(_said(used, span, seen)),
     ]
-    return Message(f"{summary}.", tuple(blocks))
+    return Message(f"{summary}.", tuple(blocks), tuple(block for block in blocks if block not in chart))
+
+
+def digest(uses: Sequence[Use], week: Span) -> Message:
+    """The costs of a week, for a channel. `uses`: of the machines of its deployments."""
+    return cost(uses, week, "", seen="for the deployments that were launched in this channel")
 
 
 def _amount(used: Sequence[Use], total: Decimal) -> str:
@@ -102,7 +120,7 @@ def _row(those: Sequence[Use], span: Span) -> str:
     return f"{usd(_sum(those, span))} · {name} · {hours.quantize(Decimal('0.1'))} machine hours · {state}"
 
 
-def _said(used: Sequence[Use], span: Span) -> str:
+def _said(used: Sequence[Use], span: Span, seen: str) -> str:
     unpriced = _unpriced(used)
     without = (
         f" {count(unpriced, 'machine is', 'machines are')} not counted, because the price is not known."
@@ -111,7 +129,7 @@ def _said(used: Sequence[Use], span: Span) -> str:
     )
     estimates = f"{_ends(used)}{_disks(used, span)}"
     return (
-        f"From {moment(span.since)}, {SEEN}, at the prices of their launch.{estimates} The clouds' invoices also "
+        f"From {moment(span.since)}, {seen}, at the prices of their launch.{estimates} The clouds' invoices also "
         f"contain traffic and taxes.{without}"
     )
 

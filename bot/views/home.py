@@ -7,12 +7,13 @@ from typing import Any
 from msgspec import Struct
 
 from bot.language.command import SLASH
-from bot.views import spending, status, words
+from bot.views import budgets, spending, status, words
 from bot.views.amounts import count, moment, usd
 from bot.views.blocks import Block, actions, button, context, divider, header, section
 from bot.views.clocks import clocks
 from bot.views.command_button import again, form_button
 from bot.views.escape import clip, escape, inert
+from workers.decision.budget import Standing
 from workers.deployment.condition import is_ending
 from workers.deployment.events import DeploymentId
 from workers.deployment.ledger import Use
@@ -46,6 +47,8 @@ class HomeContent(Struct, frozen=True, kw_only=True):
     """Number of deployments that have not ended and whose logs cannot be read."""
     links: Mapping[DeploymentId, str] = {}
     """Addresses of the cards."""
+    budgets: tuple[Standing, ...] = ()
+    """What is left of the budgets of the installation and of the viewer."""
     zone: tzinfo = UTC
 
 
@@ -62,6 +65,7 @@ def home(house: HomeContent, now: datetime) -> dict[str, Any]:
         header("Models on rented GPUs"),
         *([] if house.running else [section(f"Hello {words.user(house.user)}. {ABOUT}")]),
         *(spending.blocks(sums, now, house.zone, lost=house.lost) if has_past else []),
+        *budgets.blocks(house.budgets),
         actions([form_button(f"{SLASH} launch", "Launch a model…", style="primary")]),
         *_running(house, now),
         *_ended(house),

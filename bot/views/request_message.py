@@ -6,8 +6,9 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from bot.language.command import SLASH
-from bot.language.direct_request import Deed, DeedStage, DirectRequest
+from bot.language.direct_request import APPROVALS, Deed, DeedStage, DirectRequest
 from bot.slack.message import Message
+from bot.views import approval
 from bot.views.amounts import count, moment
 from bot.views.blocks import Block, actions, button, context, section
 from bot.views.escape import code, escape
@@ -25,6 +26,8 @@ def asked(request: DirectRequest, state: Deployment | None, now: datetime) -> Me
     """The message with the buttons. `state`: None if the deployment's log is gone."""
     if request.deed is Deed.TAKE_KEY:
         return _offered_key(request)
+    if request.deed in APPROVALS:
+        return approval.asked(request)
     cost = _consequence(request, state, now) if state is not None else ""
     sentence = f"{user(request.asker)} asks you to {deed_of(request)}."
     grant = button(_label(request), GRANT, request.id, style="danger" if request.deed is Deed.END else "primary")
@@ -42,11 +45,15 @@ def settled(request: DirectRequest) -> Message:
     """The same message without its buttons."""
     if request.deed is Deed.TAKE_KEY:
         return _closed_key(request)
+    if request.deed in APPROVALS:
+        return approval.settled(request)
     return _said(f"{user(request.asker)} asked you to {deed_of(request)}. {_outcome(request)}")
 
 
 def outcome(request: DirectRequest) -> Message | None:
     """The message to the person who asked; None if another message shows the outcome."""
+    if request.deed in APPROVALS:
+        return approval.outcome(request)
     if request.deed is Deed.TAKE_KEY:
         if request.stage is DeedStage.GRANTED:
             return None
@@ -99,6 +106,8 @@ def deed_of(request: DirectRequest) -> str:
             return f"make them a key to {name}"
         case Deed.TAKE_KEY:
             return f"take a key to {name}"
+        case Deed.APPROVE_LAUNCH | Deed.APPROVE_SCALE:
+            return approval.deed_of(request)
         case _:
             assert_never(request.deed)
 
@@ -115,6 +124,8 @@ def _label(request: DirectRequest) -> str:
             return "Make a key"
         case Deed.TAKE_KEY:
             return "Show the key"
+        case Deed.APPROVE_LAUNCH | Deed.APPROVE_SCALE:
+            return "Approve"
         case _:
             assert_never(request.deed)
 
@@ -130,7 +141,7 @@ def _consequence(request: DirectRequest, state: Deployment, now: datetime) -> st
             return "Nothing is billed until a machine is found."
         case Deed.MAKE_KEY:
             return "Only they will see the key, and it can be revoked separately."
-        case Deed.TAKE_KEY:
+        case Deed.TAKE_KEY | Deed.APPROVE_LAUNCH | Deed.APPROVE_SCALE:
             return ""
         case _:
             assert_never(request.deed)

@@ -163,7 +163,9 @@ def test_each_outcome_of_a_request(audit, error, outcome):
 def test_each_deed_of_a_whole_life_is_there_once_without_a_key_a_value_or_a_text(redis, audit):
     recipe = replace(SCRIPTED, envs={"HF_TOKEN": "hf_value"})
     story = Story("m", recipe).planned(OFFER).asked(OFFER).refused().asked(OFFER).created().ready().published()
-    story.tested().scaled(2).key_issued("k-1", "U2").key_revoked("k-1").kept_until(NOW).announced(NOW).moved(1)
+    story.tested().scaled(2).key_issued("k-1", "U2").key_revoked("k-1").kept_until(NOW).announced(NOW).moved(
+        1
+    ).exhausted()
     story.control_lost(Control.END, "denied").given_up().gone(log="the engine said condiment").stopped().ended()
     append(redis, story, "mxk_the_launchers_key")
     assert [(entry.what, entry.outcome.value) for entry in entries(audit)] == [
@@ -178,6 +180,7 @@ def test_each_deed_of_a_whole_life_is_there_once_without_a_key_a_value_or_a_text
         ("set the end", "done"),
         ("announce the end", "done"),
         ("autoscale", "done"),
+        ("buy", "refused"),
         ("control", "refused"),
         ("give a replica up", "done"),
         ("machine gone", "done"),
@@ -220,7 +223,7 @@ def test_a_gap_is_reported_and_the_exit_status_says_so(redis, audit, ran):
     status, said, told = ran(as_json=True)
     assert status == 1
     assert len(said.splitlines()) == 3
-    assert "entries 2-3 are missing" in told
+    assert "these entries are missing: 2-3." in told
 
 
 def test_an_entry_of_a_newer_version_is_exported_as_it_is(redis, ran):

@@ -124,19 +124,21 @@ def test_the_launcher_sets_a_channel_by_a_form_and_the_channel_reads_what_was_se
         "system": COOK,
         "temperature": "0.2",
         "threads": {"threads": option("no")},
+        "digest": {"digest": {"type": "checkboxes", "selected_options": [{"value": "yes"}]}},
     }
     assert place.robin.submit(view, given)["ok"]
     line = place.robin.wait_for_message(MIXTRAL, "changed the settings of this channel")["text"]
     assert line == (
         f"<@{ROBIN}> changed the settings of this channel (`/mixtral config`): default deployment *fast*; "
         f"system prompt “{COOK}”; temperature 0.2; threads that the bot answered: only messages that "
-        "mention the bot are answered."
+        "mention the bot are answered; costs of the last week on Mondays: posted here at 09:00."
     )
     place.answer(place.robin.say(MIXTRAL, "@mixtral Hello"), DEFAULT)
     assert engine.asked[0]["messages"][0] == {"role": "system", "content": COOK}
 
     again = opened(place.robin)
     assert inputs(again)["system"]["initial_value"] == COOK
+    assert len(inputs(again)["digest"]["initial_options"]) == 1
     assert inputs(again)["default"]["initial_option"]["value"] == "fast"
     before = len(place.robin.messages(MIXTRAL))
     assert place.robin.submit(again, given)["ok"]

@@ -16,6 +16,9 @@ from workers.policy.budgets import Budget, Budgets, Period, Scope, Then
 HOURS = Decimal(1)
 """Hours of its price that a machine reserves from the intent on, less what it has used."""
 
+WARNED_AT = (100, 80, 50)
+"""Percentages of a limit."""
+
 NOBODY = ""
 """The id of the installation, of which there is one."""
 
@@ -146,6 +149,12 @@ def purchase(offers: Sequence[Offer], standings: Iterable[Standing]) -> Purchase
 def used_up(standings: Iterable[Standing]) -> Standing | None:
     """The first limit of which nothing is left; None if there is none."""
     return next((standing for standing in standings if standing.left <= 0), None)
+
+
+def percent_used(standing: Standing) -> int:
+    """The last of the percentages at which people are warned that is used; 0 before the first."""
+    reached = (percent for percent in WARNED_AT if standing.used * 100 >= standing.limit * percent)
+    return next(reached, 0) if standing.used > 0 else 0
 
 
 def why_refused(by: Standing, price: Decimal | None) -> str:

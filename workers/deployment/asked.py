@@ -16,6 +16,7 @@ class Asked:
         self.once = once
         self.deployment = ""
         self.detail = ""
+        self.why = ""
         self.is_denied = False
 
 
@@ -41,7 +42,14 @@ def about(deployment: str, *, may: bool = True) -> None:
     """Note which deployment the request is about. `may`: whether the person may know of it."""
     if (request := current()) is not None:
         request.deployment = deployment
-        request.is_denied = request.is_denied or not may
+        if not may:
+            denied("they may not see it")
+
+
+def denied(why: str) -> None:
+    """Note that the person may not do it. `why`: without anything that they typed."""
+    if (request := current()) is not None:
+        request.is_denied, request.why = True, request.why or why
 
 
 def note(detail: str) -> None:

@@ -21,6 +21,7 @@ from workers.deployment.events import (
     KeepTryingRequested,
     KeyIssued,
     KeyRevoked,
+    LadderExhausted,
     LaunchIntended,
     MachineCreated,
     MachineGone,
@@ -107,7 +108,7 @@ def _deed_of_a_person(event: AnyEvent) -> AuditEntry | None:
         case KeyRevoked(at=at, by=by, key=key):
             return AuditEntry(at=at, who=by, what="revoke a key", detail=key)
         case EndScheduled(at=at, by=by, until=until):
-            return AuditEntry(at=at, who=by, what="set the end", detail=f"until {until.isoformat()}")
+            return AuditEntry(at=at, who=by or CONTROL, what="set the end", detail=f"until {until.isoformat()}")
         case ClockHeld(at=at, by=by, until=until, clock=clock, why=why):
             detail = f"until {until.isoformat()}"
             return AuditEntry(at=at, who=by or CONTROL, what=f"hold its clock: {clock.value}", detail=detail, why=why)
@@ -135,6 +136,8 @@ def _deed_of_the_control_loop(event: AnyEvent) -> AuditEntry | None:
             why = _short(f"{event.code}: {event.sentence}")
             outcome = Outcome.REFUSED
             return AuditEntry(at=at, who=CONTROL, what="bought", outcome=outcome, detail=f"attempt {attempt}", why=why)
+        case LadderExhausted(at=at, why=why):
+            return AuditEntry(at=at, who=CONTROL, what="buy", outcome=Outcome.REFUSED, why=_short(why))
         case MachineCreated(at=at, attempt=attempt, machine=machine):
             detail = f"attempt {attempt}: {machine.id}, {_offer(machine.offer)}"
             return AuditEntry(at=at, who=CONTROL, what="bought", detail=detail)

@@ -74,6 +74,16 @@ class AttemptEvent(Event, frozen=True, kw_only=True):
     attempt: int
 
 
+class Approval(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The approval of a launch or of a scale."""
+
+    by: str
+    reason: str = ""
+    """Why it was needed, as a clause."""
+    request: str = ""
+    """The id of the request that was approved."""
+
+
 class Requested(Event, frozen=True, kw_only=True, omit_defaults=True):
     """A person requested a deployment. Always the first event."""
 
@@ -86,6 +96,8 @@ class Requested(Event, frozen=True, kw_only=True, omit_defaults=True):
     """When it is to end; None if it runs until a person ends it."""
     ceiling: Decimal | None = None
     """Maximum USD per hour of its live replicas together, without those that are ending; None if it has no maximum."""
+    approved: Approval | None = None
+    """None if it needed no approval."""
     stop_after_idle: timedelta | None = None
     """Time without a request after which it ends; None if it does not end for that."""
     hours: str = ""
@@ -99,6 +111,8 @@ class ScaleRequested(Event, frozen=True, kw_only=True, omit_defaults=True):
     by: str
     ceiling: Decimal | None = None
     """The new maximum USD per hour; None if it does not change."""
+    approved: Approval | None = None
+    """None if it needed no approval."""
 
 
 class Autoscaled(Event, frozen=True, kw_only=True, omit_defaults=True):

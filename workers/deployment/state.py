@@ -14,6 +14,7 @@ from workers.deployment.attempt import KEPT, LIVE, MAY_COST, Attempt, Fact, Phas
 from workers.deployment.events import (
     FIRST_KEY,
     AnyEvent,
+    Approval,
     Autoscaled,
     Clock,
     ClockHeld,
@@ -98,6 +99,8 @@ class Deployment(Struct, frozen=True, kw_only=True):
     """When it is to end; None if it runs until a person ends it."""
     ceiling: Decimal | None = None
     """Maximum USD per hour of its live replicas together, without those that are ending; None if it has no maximum."""
+    approved: Approval | None = None
+    """The last approval: everything under the ceiling needs no second one. None: nothing needed one."""
     kept: EndScheduled | None = None
     """The last change of `until` by a person."""
     end_announced: EndAnnounced | None = None
@@ -200,6 +203,7 @@ def _apply(id_: DeploymentId, state: Deployment | None, event: LoggedEvent) -> D
             tries_from=event.at,
             until=event.until,
             ceiling=event.ceiling,
+            approved=event.approved,
             stop_after_idle=event.stop_after_idle,
             hours=event.hours,
             keys=(Key(id=FIRST_KEY, user=event.place.user, issued_at=event.at),),
@@ -303,6 +307,7 @@ def _asked(state: Deployment, event: Asked) -> Deployment:
             ceiling = state.ceiling if event.ceiling is None else event.ceiling
             state = _scaled_by_person(state, event)
             state = replace(state, abandoned=None, tries_from=event.at, ceiling=ceiling)
+            state = replace(state, approved=event.approved or state.approved)
             return replace(state, wanted=event.replicas, scaled=event, exhausted=None, dry_in_a_row=0)
         case Autoscaled():
             state = _scaled_by_clock(state) if event.clock is Clock.HOURS else state

@@ -52,6 +52,7 @@ from tests.person import words
 from tests.rights import CELLS, COLUMNS, cells, rows
 from workers.deployment.audit import Outcome, decode, encode
 from workers.deployment.audit_stream import AuditStream
+from workers.deployment.events import DeploymentId
 
 BOSS = "U0BOSS00001"
 NOWHERE = "nowhere-1"
@@ -277,6 +278,16 @@ class Workspace:
         view = {"type": "modal", "callback_id": callback, "private_metadata": value, "state": {"values": {}}}
         return self.sends(self._interaction("view_submission") | {"view": view})
 
+    def denies(self, id_):
+        values = {"reason": {"reason": {"type": "plain_text_input", "value": "Use spot."}}}
+        view = {
+            "type": "modal",
+            "callback_id": "deny_request_modal",
+            "private_metadata": id_,
+            "state": {"values": values},
+        }
+        return self.sends(self._interaction("view_submission") | {"view": view})
+
     def _event(self, **event):
         ours = self.team == TEAM_ID
         event |= {"channel": event.get("channel", self.channel), "user": self.user, "event_ts": NOW}
@@ -356,6 +367,26 @@ def confirmed(it, name):
     )
 
 
+def to_approve(it):
+    """A launch that the member asked for, and that an admin may approve."""
+    request = DirectRequest(
+        id="r-2",
+        deed=Deed.APPROVE_LAUNCH,
+        deployment=DeploymentId(""),
+        name="new-1",
+        launcher=ADA,
+        asker=ADA,
+        to="",
+        channel=MIXTRAL,
+        team=TEAM_ID,
+        made_at=datetime.now(UTC),
+        replicas=1,
+        approvers=(BOSS,),
+        command="/mixtral launch as new-1",
+    )
+    return it.context.direct_requests.add(request)
+
+
 def wanted(deed, id_, replicas=None):
     return value_of(WantedDeed(deed=deed, deployment=id_, replicas=replicas))
 
@@ -414,6 +445,9 @@ DEEDS: dict[str, Callable[..., str]] = {
     "confirm button": lambda it, name: it.presses("confirm_command", confirmed(it, name)),
     "confirm modal": lambda it, name: it.confirms(confirmed(it, name), "confirm_command_modal"),
     "drop button": lambda it, name: it.presses("drop_command", "-"),
+    "approve button": lambda it, name: it.presses("approve_request", to_approve(it)),
+    "deny button": lambda it, name: it.presses("deny_request", to_approve(it)),
+    "deny modal": lambda it, name: it.denies(to_approve(it)),
     "launch form": lambda it, name: it.presses("launch_form", "/mixtral launch scripted as new-1"),
     "form submitted": lambda it, name: it.sends_form(OPS if it.who == "forged" else it.channel),
     "down button": partial(by_id, lambda it, id_: it.presses("card_down", id_)),
@@ -466,6 +500,9 @@ DONE = {
     "confirm button": "from 1 replica to 2",
     "confirm modal": "",
     "drop button": "nothing was started or changed",
+    "approve button": "",
+    "deny button": "Reason",
+    "deny modal": "",
     "launch form": "Recipe",
     "form submitted": "",
     "down button": "End *closed-1*?",
@@ -498,7 +535,9 @@ SENTENCES = {
     "theirs": "This key is for another person",
     "shown": "can change them",
 }
-NOT_THEIRS = dict.fromkeys(("config form", "config reset"), "can change these settings. Nothing was changed.")
+NOT_THEIRS = dict.fromkeys(("config form", "config reset"), "can change these settings. Nothing was changed.") | (
+    dict.fromkeys(("approve button", "deny button", "deny modal"), "approver")
+)
 OVER = ("ended", "is down", "There is no deployment", "no longer")
 
 
@@ -517,6 +556,8 @@ def test_the_table_is_what_happens(redis, launched, cell):
                 assert it.office.requests.get("new-1").place.channel == it.channel
             if cell.deed in {"scale modal", "grant button", "confirm button", "confirm modal"}:
                 assert it.office.requests.get(name).wanted == 2
+            if cell.deed == "approve button":
+                assert it.office.requests.get("new-1").place.user == ADA
             ended = it.office.requests.get(name).stopped_by is not None
             assert ended is (cell.deed in {"down modal", "command button"})
         case "listed":
@@ -557,6 +598,7 @@ EFFECTS = {
     "confirm button": "scale",
     "confirm modal": "scale",
     "grant button": "scale",
+    "approve button": "launch",
     "scale to 0": "scale",
     "down modal": "end",
     "command button": "end",
@@ -593,12 +635,29 @@ def check_audit(entries, it, cell):
         assert (cell.deed in EFFECTS) is bool(entry.how)
     elif cell.given in DENIALS and cell.deed not in ROUTED_LATER | IMPOSSIBLE:
         assert entry.outcome is Outcome.DENIED
+        assert entry.why
     elif cell.given in {"who", "own"}:
         assert entry.outcome is Outcome.REFUSED
     assert entry.who == it.user
     assert entry.where in (it.channel, "", "D0HOME00001")
     written = encode(entry).decode()
     assert not any(secret in written for secret in ("mxk_", "Hi", "You are a cook.", "without salt"))
+
+
+@pytest.mark.parametrize(
+    ("deed", "who"),
+    [
+        *(("launch", "member"), ("scale", "launcher"), ("scale", "member"), ("endpoint", "launcher")),
+        *(("down modal", "launcher"), ("key new", "launcher"), ("mention", "member"), ("mention", "external")),
+        *(("keep button", "launcher"), ("grant button", "launcher"), ("home", "member"), ("config", "external")),
+    ],
+)
+def test_what_slack_delivers_again_is_in_the_audit_once(redis, launched, deed, who):
+    it, name = Workspace(redis, launched, who), ABOUT.get(who, "closed-1")
+    recorded = len(audit_of(redis))
+    DEEDS[deed](it, name)
+    DEEDS[deed](it, name)
+    assert len(audit_of(redis)) == recorded + 1
 
 
 def _emptied(redis):

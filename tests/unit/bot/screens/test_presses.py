@@ -18,7 +18,7 @@ from bot.views.escape import unmarked
 
 def test_an_ack_waits_for_the_work_until_its_time_is_up_and_admission_has_used_some_of_it():
     going_on, shown = Event(), Event()
-    context: Any = None
+    context: Any = SimpleNamespace(audit=None)
     slack: Any = SimpleNamespace(insist=lambda *_, **__: shown.set())
     with ThreadPoolExecutor(2) as later:
         presses = Presses(context, slack, later)
@@ -33,7 +33,7 @@ def test_an_ack_waits_for_the_work_until_its_time_is_up_and_admission_has_used_s
 
 def test_the_errors_of_a_modal_are_plain_text_at_the_input_that_they_name():
     acked = {}
-    context: Any = None
+    context: Any = SimpleNamespace(audit=None)
     slack: Any = None
 
     def refuses(*_):

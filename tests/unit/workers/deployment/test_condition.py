@@ -20,6 +20,7 @@ from workers.deployment.attempt import MAY_COST, Phase
 from workers.deployment.condition import DeploymentStatus, awaits_decision, condition_of, is_asleep, is_ending
 from workers.deployment.events import KeepTryingRequested
 from workers.gateway.outlook import outlook
+from workers.policy.schema import Policy
 
 WAKES = scaled_by(min_replicas=0, max_replicas=2)
 
@@ -251,6 +252,7 @@ def test_the_number_that_it_has_is_another_try_where_the_card_says_so():
         now=lambda: state.updated_at,
         ladder=lambda *_: ((), ""),
         confirm_above=60,
+        policy=Policy,
     )
     scale_to(state, 1, Caller(team="T", channel="C", user=state.place.user, once="1"), context)
     assert asked == [(1, state.place.user)]

@@ -1,0 +1,91 @@
+"""`mixtral-bot export` and `import`: move an installation to another Redis."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TextIO
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from bot.cli.operate_command import audited
+from bot.views.amounts import count
+from workers.deployment.asked import note
+from workers.deployment.log import Log
+from workers.deployment.transfer import CannotTransfer, exported, imported
+from workers.deployment.transfer_file import BadExport, Header, read, written
+from workers.run import belong, connect
+from workers.settings import from_environ
+
+AWAY = "mixtral-bot: Redis does not answer ({error}). {consequence}\n"
+
+
+def export(environ: Mapping[str, str], file: Path, out: TextIO, err: TextIO, *, with_keys: bool) -> int:
+    """Write the file, and return 0; return 1 with a line on `err` if it was not written. Raises WorkersError."""
+    settings = from_environ(environ)
+    try:
+        redis = connect(settings.redis_url)
+        belong(settings, redis)
+        return audited("export", redis, lambda: _export(redis, file, out, err, with_keys=with_keys))
+    except RedisError as error:
+        err.write(AWAY.format(error=error, consequence="Start it, and repeat the command with another file."))
+        return 1
+
+
+def _export(redis: Redis, file: Path, out: TextIO, err: TextIO, *, with_keys: bool) -> int:
+    note("with keys" if with_keys else "without keys")
+    header, parts = exported(redis, with_keys=with_keys)
+    try:
+        _write(file, written(header, parts))
+    except OSError as error:
+        err.write(f"mixtral-bot: {file} cannot be written ({error.strerror}). Name another file.\n")
+        return 1
+    secret = "with their keys: the file is a secret" if with_keys else "without keys"
+    out.write(f"{file} has the installation {header.installation}, {secret}. Running: {_running(redis)}.\n")
+    return 0
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a new file that only its owner can read. A file that exists is not replaced."""
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as opened:
+        opened.write(text)
+        opened.flush()
+        os.fsync(opened.fileno())
+
+
+def import_from(environ: Mapping[str, str], file: Path, out: TextIO, err: TextIO) -> int:
+    """Read the file into an empty Redis, and return 0; return 1 with a line on `err`. Raises WorkersError."""
+    settings = from_environ(environ)
+    try:
+        header, parts = read(file.read_text("ascii"))
+    except UnicodeDecodeError as error:
+        raise BadExport("The file is not an export of mixtral-bot: nothing was imported.") from error
+    except OSError as error:
+        err.write(f"mixtral-bot: {file} cannot be read ({error.strerror}). Nothing was imported.\n")
+        return 1
+    if settings.installation not in ("", header.installation):
+        raise CannotTransfer(
+            f"The file has the installation {header.installation}, and this host is of {settings.installation}, by "
+            "MIXTRAL_INSTALLATION or the file `installation` in MIXTRAL_HOME: nothing was imported. Set "
+            f"MIXTRAL_INSTALLATION={header.installation}."
+        )
+    try:
+        redis = connect(settings.redis_url)
+        imported(redis, header, parts)
+        return audited("import", redis, lambda: _said(redis, header, out))
+    except RedisError as error:
+        consequence = "It is not certain whether the file was imported: empty this Redis, and repeat the command."
+        err.write(AWAY.format(error=error, consequence=consequence))
+        return 1
+
+
+def _said(redis: Redis, header: Header, out: TextIO) -> int:
+    note(f"export of {header.at.isoformat()}, {'with' if header.has_keys else 'without'} keys")
+    out.write(f"This Redis has the installation {header.installation}. Running: {_running(redis)}.\n")
+    out.write("End every process that uses the earlier Redis; then start the worker, the gateway and the bot.\n")
+    return 0
+
+
+def _running(redis: Redis) -> str:
+    names = sorted(Log(redis).names())
+    return f"{count(len(names), 'deployment')} ({', '.join(names)})" if names else "nothing"

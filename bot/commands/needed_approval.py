@@ -1,0 +1,130 @@
+"""Whether a launch or a scale by hand needs an approval, and the request to the approvers, which is stored."""
+
+import secrets
+from collections.abc import Sequence
+from datetime import timedelta
+from decimal import Decimal
+
+from msgspec import Struct
+
+from bot.commands.consent import ceiling_after, total_of
+from bot.commands.context import Caller, CommandContext
+from bot.commands.errors import CommandError, Unapproved
+from bot.language.direct_request import Deed, DirectRequest
+from bot.views import approval as view
+from workers.decision.ceiling import ceiling_of
+from workers.deployment.events import DeploymentId
+from workers.deployment.state import Deployment
+from workers.placement.ladder import Rung
+from workers.policy.approvals import needs
+
+
+class Wish(Struct, frozen=True, kw_only=True):
+    """What a person wants to launch or scale."""
+
+    deed: Deed
+    name: str
+    replicas: int
+    command: str
+    usd: Decimal
+    ceiling: Decimal | None
+    needed: str
+    """Why an approver is needed, as a clause; empty if none is."""
+    deployment: DeploymentId = DeploymentId("")
+
+
+def capped(ceiling: Decimal | None, context: CommandContext) -> Decimal | None:
+    """The ceiling of what has no approval: at most the price above which one is needed."""
+    most = context.policy().approvals.usd_per_hour
+    if most is None or ceiling is None:
+        return most if ceiling is None else ceiling
+    return min(ceiling, most)
+
+
+def scale_ceiling(state: Deployment, replicas: int, context: CommandContext) -> Decimal | None:
+    """The ceiling that a scale sets which needs no approval. It never lowers the present one."""
+    raised = ceiling_after(state, replicas, context)
+    return None if raised is None or state.ceiling is None else max(state.ceiling, capped(raised, context) or raised)
+
+
+def check_scale_approved(state: Deployment, replicas: int, caller: Caller, context: CommandContext, text: str) -> None:
+    """Raises Unapproved if the scale waits for an approver, CommandError if nobody can approve it."""
+    wish = scale_wish(state, replicas, text, context)
+    if wish.needed:
+        _ask(wish, caller, context)
+
+
+def scale_wish(state: Deployment, replicas: int, text: str, context: CommandContext) -> Wish:
+    rungs, _ = context.ladder(state.recipe, state.limits)
+    usd, needed = total_of(rungs, replicas), ""
+    is_approved = state.approved is not None and state.ceiling is not None and usd <= state.ceiling
+    if replicas > state.wanted and not is_approved:
+        needed = needs(context.policy().approvals, usd=usd, gpus=gpus_of(rungs, replicas))
+    ceiling = ceiling_of(state.recipe, state.limits, replicas, [*rungs, *state.rungs])
+    if state.ceiling is not None and ceiling is not None:
+        ceiling = max(ceiling, state.ceiling)
+    return Wish(
+        deed=Deed.APPROVE_SCALE,
+        name=state.name,
+        replicas=replicas,
+        command=text,
+        usd=usd,
+        ceiling=ceiling,
+        needed=needed,
+        deployment=state.id,
+    )
+
+
+def check_launch_approved(wish: Wish, caller: Caller, context: CommandContext) -> None:
+    """Raises as `check_scale_approved` does."""
+    if wish.needed:
+        _ask(wish, caller, context)
+
+
+def launch_needs(rungs: Sequence[Rung], replicas: int, lasts: timedelta | None, context: CommandContext) -> str:
+    """Why a launch needs an approver. `lasts`: None if it has no end."""
+    usd, gpus = total_of(rungs, replicas), gpus_of(rungs, replicas)
+    return needs(context.policy().approvals, usd=usd, gpus=gpus, lasts=lasts, ends=lasts is not None)
+
+
+def gpus_of(rungs: Sequence[Rung], replicas: int) -> int:
+    """The most GPUs that the replicas may have, on any usable offer."""
+    return replicas * max((rung.offer.count for rung in rungs if rung.usable and rung.offer.accelerator), default=0)
+
+
+def may_approve(user: str, asker: str, context: CommandContext) -> bool:
+    approvals = context.policy().approvals
+    return (user in approvals.approvers or user in context.admins) and (approvals.own or user != asker)
+
+
+def _ask(wish: Wish, caller: Caller, context: CommandContext) -> None:
+    approvals = context.policy().approvals
+    those = [*approvals.approvers, *(sorted(context.admins) if not approvals.approvers else ())]
+    approvers = tuple(dict.fromkeys(user for user in those if may_approve(user, caller.user, context)))
+    if not approvers:
+        raise CommandError(
+            f"This needs an approval, because {wish.needed}, and nobody but you could approve it: nothing was started. "
+            "Ask the operator of this bot to name approvers in the policy, or admins in `MIXTRAL_ADMINS`."
+        )
+    request = DirectRequest(
+        id=secrets.token_hex(8),
+        deed=wish.deed,
+        deployment=wish.deployment,
+        name=wish.name,
+        launcher=caller.user,
+        asker=caller.user,
+        to="",
+        channel=caller.channel,
+        team=caller.team,
+        made_at=context.now(),
+        replicas=wish.replicas,
+        approvers=approvers,
+        command=wish.command,
+        usd=wish.usd,
+        ceiling=wish.ceiling,
+        needed=wish.needed,
+        lasts=approvals.expires,
+    )
+    held = context.direct_requests.add(request)
+    said = view.sent(request) if held == request.id else view.waits(context.direct_requests.get(held))
+    raise Unapproved(said)
