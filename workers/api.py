@@ -29,7 +29,9 @@ from workers.deployment.events import (
     Place,
     Requested,
     ScaleRequested,
+    Shared,
     StopRequested,
+    Unshared,
 )
 from workers.deployment.key_uses import KeyUses
 from workers.deployment.keys import new_key, new_key_id
@@ -199,6 +201,14 @@ class Deployments:
         Raises NoSuchDeployment.
         """
         return self._decide(deployment, ClockHeld(**stamp(datetime.now(UTC)), clock=clock, until=until, by=by))
+
+    def share(self, deployment: DeploymentId, user: str, *, by: str) -> Deployment:
+        """Make a person a co-owner, and return the new state. Raises NoSuchDeployment."""
+        return self._decide(deployment, Shared(**stamp(datetime.now(UTC)), user=user, by=by))
+
+    def unshare(self, deployment: DeploymentId, user: str, *, by: str) -> Deployment:
+        """Make a person no longer a co-owner, and return the new state. Raises NoSuchDeployment."""
+        return self._decide(deployment, Unshared(**stamp(datetime.now(UTC)), user=user, by=by))
 
     def issue_key(self, deployment: DeploymentId, *, user: str, by: str, id_: KeyId | None = None) -> tuple[KeyId, str]:
         """Make another key to the endpoint for `user`; return its id and the key. Raises NoSuchDeployment, KeyMade.

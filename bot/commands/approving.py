@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from msgspec.structs import replace
 
+from bot.commands.budget_check import check_scale
 from bot.commands.clocks import clocks_of
 from bot.commands.consent import total_of
 from bot.commands.context import Caller, CommandContext
@@ -12,12 +13,13 @@ from bot.commands.launch_handler import end_time, ready_to_launch
 from bot.commands.lookup import check
 from bot.commands.needed_approval import may_approve
 from bot.commands.policy import Permission
+from bot.commands.within_policy import check_scale_within, within
 from bot.language.command import SLASH, Launch
 from bot.language.direct_request import APPROVALS, Deed, DeedStage, DirectRequest
 from bot.language.grammar import parse
 from bot.views.amounts import usd_per_hour
 from recipes.schema import RecipeError
-from workers.deployment.asked import about, note
+from workers.deployment.asked import about, because, note
 from workers.deployment.condition import is_ending
 from workers.deployment.events import Approval, Place
 from workers.deployment.log import NameTaken
@@ -34,7 +36,7 @@ def request_of(id_: str, caller: Caller, context: CommandContext) -> DirectReque
         raise CommandError(DECIDED)
     if request.deployment:
         about(request.deployment)
-    if not may_approve(caller.user, request.asker, context):
+    if not may_approve(caller.user, request.asker, request.channel, context):
         if caller.user == request.asker:
             raise Denied("You asked for this approval yourself: another approver has to decide.")
         raise Denied("Only approvers may decide this: nothing was changed.")
@@ -56,6 +58,7 @@ def approve(id_: str, caller: Caller, context: CommandContext) -> None:
 def deny(id_: str, reason: str, caller: Caller, context: CommandContext) -> None:
     """Raises CommandError."""
     request = _decide(request_of(id_, caller, context), caller, context, DeedStage.DECLINED, reason)
+    because(reason)
     note(f"{request.deed.value} of {request.name}, replicas {request.replicas}, asked by {request.asker}: denied")
 
 
@@ -82,7 +85,8 @@ def obstacle(request: DirectRequest, context: CommandContext) -> str:
             return _scale_obstacle(request, context)
         command = _launch_of(request)
         recipe = ready_to_launch(command, _asker(request), context)
-        rungs, _ = context.ladder(recipe, command.limits)
+        allowed = within(command, recipe, request.replicas or 1, _asker(request), context)
+        rungs, _ = context.ladder(recipe, allowed.limits)
     except CommandError as error:
         return error.sentence
     except (WorkersError, RecipeError) as error:
@@ -95,6 +99,8 @@ def _scale_obstacle(request: DirectRequest, context: CommandContext) -> str:
     if state is None or is_ending(state):
         return ENDED
     check(Permission.SCALE, state, _asker(request), context)
+    check_scale(state, request.replicas or 0, context)
+    check_scale_within(state, request.replicas or 0, _asker(request), context)
     return _risen(request, total_of(context.ladder(state.recipe, state.limits)[0], request.replicas or 0))
 
 
@@ -156,6 +162,7 @@ def _launch(request: DirectRequest, context: CommandContext) -> str:
         recipe = ready_to_launch(command, asker, context)
         asked = end_time(command, asker, context)
         clocks = clocks_of(command, asked, recipe, context.policy().clocks, context.now())
+        allowed = within(command, recipe, request.replicas or 1, asker, context)
         context.deployments.launch(
             recipe,
             name=request.name,
@@ -166,10 +173,10 @@ def _launch(request: DirectRequest, context: CommandContext) -> str:
                 user=request.asker,
                 shared_with=context.channels.readers(request.channel),
             ),
-            limits=command.limits,
+            limits=allowed.limits,
             once=asker.once,
             until=clocks.until,
-            ceiling=request.ceiling,
+            ceiling=allowed.ceiling(request.ceiling),
             stop_after_idle=clocks.stop_after_idle,
             hours=clocks.hours,
             approved=_approval(request),

@@ -13,7 +13,9 @@ from bot.commands.errors import CommandError, Denied, EnvMissing, NoRecipe
 from bot.commands.lookup import check_present
 from bot.commands.needed_approval import Wish, capped, check_launch_approved, launch_needs
 from bot.commands.plan_handler import check_limits, nearest_recipe
+from bot.commands.policy import Permission, guest_may_launch
 from bot.commands.recipe_catalog import name_from
+from bot.commands.within_policy import within
 from bot.language.command import SLASH, Launch
 from bot.language.confirmation import Confirmation
 from bot.language.direct_request import Deed
@@ -47,8 +49,9 @@ def ready_to_launch(command: Launch, caller: Caller, context: CommandContext) ->
         hint = command_text(replace(command, replicas=nearest(recipe, command.replicas)))
         raise CommandError(why, hint=hint, about="replicas")
     check_limits(command, recipe, context)
+    allowed = within(command, recipe, command.replicas or max(recipe.replicas, 1), caller, context)
     owner = Owner(name=command.name or name_from(recipe.name), user=caller.user, channel=caller.channel)
-    check_launch(owner, lambda: context.ladder(recipe, command.limits)[0], context)
+    check_launch(owner, lambda: context.ladder(recipe, allowed.limits)[0], context)
     end_time(command, caller, context)
     check_present(caller, context, "Nothing was started", "launch again")
     return recipe
@@ -61,12 +64,13 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
     name = command.name or name_from(recipe.name)
     readers = context.channels.readers(caller.channel)
     replicas = command.replicas or max(recipe.replicas, 1)
-    rungs, _ = context.ladder(recipe, command.limits)
+    allowed = within(command, recipe, replicas, caller, context)
+    rungs, _ = context.ladder(recipe, allowed.limits)
     what = f"Launching *{escape(name)}* with {count(replicas, 'replica')}"
     text = command_text(dated(command, until, context.sight.zone(caller.user)))
     asked = Confirmation(usd=total_of(rungs, replicas), command=text, channel=caller.channel)
     check_confirmed(what, asked, caller, context)
-    ceiling = ceiling_of(recipe, command.limits, replicas, rungs)
+    ceiling = allowed.ceiling(ceiling_of(recipe, allowed.limits, replicas, rungs))
     wish = Wish(
         deed=Deed.APPROVE_LAUNCH,
         name=name,
@@ -74,7 +78,9 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
         command=text,
         usd=asked.usd,
         ceiling=ceiling,
-        needed=launch_needs(rungs, replicas, clocks.until - context.now() if clocks.until else None, context),
+        needed=launch_needs(
+            name, rungs, replicas, caller, context, lasts=clocks.until - context.now() if clocks.until else None
+        ),
     )
     check_launch_approved(wish, caller, context)
     ceiling = capped(ceiling, context)
@@ -84,7 +90,7 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
             name=name,
             replicas=replicas,
             place=Place(team=caller.team, channel=caller.channel, user=caller.user, shared_with=readers),
-            limits=command.limits,
+            limits=allowed.limits,
             once=caller.once,
             until=clocks.until,
             ceiling=ceiling,
@@ -120,9 +126,12 @@ def dated(command: Launch, until: datetime | None, zone: tzinfo) -> Launch:
 
 
 def check_may_launch(caller: Caller, context: CommandContext) -> None:
-    """Raises CommandError for a guest of the workspace."""
+    """Raises CommandError for people who may not launch here: guests, and those whom the policy does not let."""
     if context.sight.is_guest(caller.user):
-        raise Denied(GUESTS_LAUNCH_NOTHING)
+        if not guest_may_launch(context.sight.rule(caller.user, caller.channel), caller.user):
+            raise Denied(GUESTS_LAUNCH_NOTHING)
+    elif why := context.sight.forbids(caller.user, Permission.LAUNCH, caller.channel):
+        raise Denied(f"{why} Nothing was started.")
 
 
 def _complete(command: Launch, context: CommandContext) -> Recipe:

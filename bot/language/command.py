@@ -129,6 +129,21 @@ class Config(Struct, frozen=True, kw_only=True):
     """Show or change the settings of the channel."""
 
 
+class Share(Struct, frozen=True, kw_only=True):
+    """Make a person a co-owner of a deployment, or show its co-owners."""
+
+    name: str
+    user: str | None = None
+    """Slack's id; None: show the co-owners."""
+
+
+class Unshare(Struct, frozen=True, kw_only=True):
+    """Make a person no longer a co-owner."""
+
+    name: str
+    user: str
+
+
 class Down(Struct, frozen=True, kw_only=True):
     """End a deployment."""
 
@@ -161,6 +176,8 @@ Command: TypeAlias = (
     | Cost
     | Recipes
     | Config
+    | Share
+    | Unshare
     | Down
     | Help
 )
@@ -192,6 +209,8 @@ USAGES = {
     "cost": "cost [NAME|@PERSON|#CHANNEL] [today|week|month]",
     "recipes": "recipes",
     "config": "config",
+    "share": "share NAME [@PERSON]",
+    "unshare": "unshare NAME @PERSON",
     "down": "down NAME",
     "help": "help [COMMAND]",
 }
@@ -213,6 +232,7 @@ _WORDS_OF_OTHERS = {
     "config": ("settings", "configure", "preferences"),
     "plan": ("offers", "price", "prices"),
     "cost": ("costs", "spend", "spending", "bill", "billing"),
+    "share": ("coowner", "owners", "delegate"),
     "help": ("?",),
 }
 MEANT = {word: command for command, words in _WORDS_OF_OTHERS.items() for word in words}

@@ -47,7 +47,7 @@ ENTRIES = {
         more=(
             "Requests are not interrupted. Scaling down ends the least ready replicas first, then the most expensive. "
             "With 0, the endpoint stays. The recipe's `max_replicas` is the maximum; if the recipe scales by load, "
-            "`min_replicas` is the minimum. Only the launcher and the admins can scale."
+            "`min_replicas` is the minimum. Only its co-owners can scale."
         ),
         examples=("scale fast 2", "scale fast 0"),
     ),
@@ -65,7 +65,7 @@ ENTRIES = {
     ),
     "endpoint": CommandHelp(
         about="address, key and a `curl` command, shown only to you",
-        more=("The API is compatible with OpenAI's. Only the launcher and the admins can see the key."),
+        more=("The API is compatible with OpenAI's. Only its co-owners can see the key."),
         examples=("endpoint fast",),
     ),
     "key": CommandHelp(
@@ -73,8 +73,8 @@ ENTRIES = {
         more=(
             "`list` shows ids and owners, never a key. `new` makes a key for you, and shows it once, only to you. With "
             "PERSON, they get a direct message with a button that makes their key and shows it once. `revoke` ends one "
-            "key by its id; the others stay valid. Anyone can list keys and revoke their own; the launcher and the "
-            "admins can make keys and revoke any."
+            "key by its id; the others stay valid. Anyone can list keys and revoke their own; its "
+            "co-owners can make keys and revoke any."
         ),
         examples=("key fast list", "key fast new", "key fast new @ada", "key fast revoke k-3f9a01"),
     ),
@@ -109,11 +109,25 @@ ENTRIES = {
         ),
         examples=("config",),
     ),
+    "share": CommandHelp(
+        about="name a co-owner of a deployment, or list its co-owners",
+        more=(
+            "Co-owners may do what the launcher may: scale, end, see and make keys, and name co-owners. The launcher, "
+            "the admins and everyone whom a co-owner named are co-owners. `unshare` ends it. Where none of them has an "
+            "active account any more, admins of the workspace may do the same."
+        ),
+        examples=("share fast @ada", "share fast"),
+    ),
+    "unshare": CommandHelp(
+        about="remove a co-owner of a deployment",
+        more="Keys that they have stay valid until they are revoked. People may remove themselves.",
+        examples=("unshare fast @ada",),
+    ),
     "down": CommandHelp(
         about="end a deployment and all its machines",
         more=(
-            "A window asks for confirmation. Its keys stop working immediately. Only the launcher and the admins can "
-            "end a deployment."
+            "A window asks for confirmation. Its keys stop working immediately. Only its "
+            "co-owners can end a deployment."
         ),
         examples=("down fast",),
     ),

@@ -33,6 +33,11 @@ HELP = (
     "admins can scale and end it."
 )
 
+POLICY_FAULT = (
+    ":warning: The newest policy is wrong, so the last one stays in force: {} Correct the file of `MIXTRAL_POLICY`: it "
+    "is read again when it changes."
+)
+
 
 class HomeContent(Struct, frozen=True, kw_only=True):
     """What one person may see."""
@@ -50,6 +55,8 @@ class HomeContent(Struct, frozen=True, kw_only=True):
     budgets: tuple[Standing, ...] = ()
     """What is left of the budgets of the installation and of the viewer."""
     zone: tzinfo = UTC
+    policy_fault: str = ""
+    """Why the newest policy is not in force; for admins only."""
 
 
 def rows_of(house: HomeContent) -> list[Deployment]:
@@ -63,6 +70,7 @@ def home(house: HomeContent, now: datetime) -> dict[str, Any]:
     has_past = bool(house.running or house.ended or house.uses or house.lost)
     blocks = [
         header("Models on rented GPUs"),
+        *([section(POLICY_FAULT.format(inert(clip(house.policy_fault, MAX_CAUSE))))] if house.policy_fault else []),
         *([] if house.running else [section(f"Hello {words.user(house.user)}. {ABOUT}")]),
         *(spending.blocks(sums, now, house.zone, lost=house.lost) if has_past else []),
         *budgets.blocks(house.budgets),

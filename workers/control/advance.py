@@ -291,7 +291,7 @@ class Advance:
         try:
             driver = self._driver(attempt)
             found = driver.find(request.token, attempt.whereabouts) if replay else None
-            machine = _as_requested(found, request) if found else driver.create(request, self._secrets(state))
+            machine = found or driver.create(request, self._secrets(state))
         except Refused as refused:
             refusals = refused.refusals or (
                 Refusal(
@@ -313,9 +313,14 @@ class Advance:
                 self._log.record(state.id, state.version, [progressed])
             raise
         else:
-            disk = (request.boot.disk_gib or DISK_GIB) if machine.cloud != "local" else None
-            event = MachineCreated(**self._stamp(), attempt=attempt.number, machine=machine, disk_gib=disk)
+            event = self._created(attempt, machine)
         self._log.record(state.id, state.version, [event])
+
+    def _created(self, attempt: Attempt, machine: Machine) -> MachineCreated:
+        request = attempt.request
+        disk = (request.boot.disk_gib or DISK_GIB) if machine.cloud != "local" else None
+        taken = _as_requested(machine, request)
+        return MachineCreated(**self._stamp(), attempt=attempt.number, machine=taken, disk_gib=disk)
 
     def _driver(self, attempt: Attempt) -> Driver:
         cloud = attempt.offer.cloud
@@ -346,6 +351,10 @@ class Advance:
         token, known = attempt.request.token, attempt.whereabouts
         try:
             driver = self._driver(attempt)
+            if attempt.machine is None and (found := driver.find(token, known)) is not None:
+                # A worker ended before it had the answer. The machine is booked before it ends, because it was billed.
+                self._log.record(state.id, state.version, [self._created(attempt, found)])
+                return
             tail = self._confidential.log_tail(state, driver, token, known) if attempt.failure else ""
             driver.terminate(token, known)
         except DriverError as error:

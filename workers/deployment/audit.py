@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from workers.deployment.events import (
     AnyEvent,
+    Approval,
     Autoscaled,
     Clock,
     ClockHeld,
@@ -36,6 +37,11 @@ from workers.placement.offer import Offer
 
 CONTROL = "mixtral-bot"
 """Who did what no person did: the control loop."""
+
+OPERATOR = "the operator"
+"""Who did what was done on the command line; also on the card and in the log. With a space, it is no id in Slack."""
+
+COMMAND_LINE = "command line"
 
 LONGEST = 300
 """Maximum length of a cause, which may quote a cloud."""
@@ -100,9 +106,12 @@ def _deed_of_a_person(event: AnyEvent) -> AuditEntry | None:
         case Requested(at=at, name=name, recipe=recipe, place=place, replicas=replicas):
             most = _ceiling(event.ceiling) + (f", until {event.until.isoformat()}" if event.until else "")
             detail = f"recipe {recipe.name}, replicas {replicas}{most}"
-            return AuditEntry(at=at, who=place.user, what="launch", where=place.channel, name=name, detail=detail)
+            why = _approved(event.approved)
+            where = place.channel
+            return AuditEntry(at=at, who=place.user, what="launch", where=where, name=name, detail=detail, why=why)
         case ScaleRequested(at=at, by=by, replicas=replicas):
-            return AuditEntry(at=at, who=by, what="scale", detail=f"replicas {replicas}{_ceiling(event.ceiling)}")
+            detail, why = f"replicas {replicas}{_ceiling(event.ceiling)}", _approved(event.approved)
+            return AuditEntry(at=at, who=by, what="scale", detail=detail, why=why)
         case KeyIssued(at=at, by=by, key=key, user=user):
             return AuditEntry(at=at, who=by, what="issue a key", detail=f"{key} for {user}")
         case KeyRevoked(at=at, by=by, key=key):
@@ -166,6 +175,10 @@ def _offer(offer: Offer) -> str:
 
 def _ceiling(ceiling: object) -> str:
     return "" if ceiling is None else f", at most {ceiling} USD/h"
+
+
+def _approved(approval: Approval | None) -> str:
+    return "" if approval is None else _short(f"approved by {approval.by}: {approval.reason}")
 
 
 def _short(text: str) -> str:

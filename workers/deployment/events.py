@@ -139,6 +139,20 @@ class KeyRevoked(Event, frozen=True, kw_only=True):
     by: str
 
 
+class Shared(Event, frozen=True, kw_only=True):
+    """A co-owner named another co-owner."""
+
+    user: str
+    by: str
+
+
+class Unshared(Event, frozen=True, kw_only=True):
+    """A person is no longer a co-owner."""
+
+    user: str
+    by: str
+
+
 class EndScheduled(Event, frozen=True, kw_only=True):
     """A person, or a budget that is used up, set another time at which the deployment ends."""
 
@@ -397,6 +411,8 @@ AnyEvent: TypeAlias = (
     | Autoscaled
     | KeyIssued
     | KeyRevoked
+    | Shared
+    | Unshared
     | EndScheduled
     | EndAnnounced
     | ClockHeld

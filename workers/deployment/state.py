@@ -39,9 +39,11 @@ from workers.deployment.events import (
     ReplicasAbandoned,
     Requested,
     ScaleRequested,
+    Shared,
     StopRequested,
     TestCompletionAnswered,
     TestCompletionFailed,
+    Unshared,
     Version,
     WeightsChecked,
 )
@@ -93,6 +95,8 @@ class Deployment(Struct, frozen=True, kw_only=True):
     out_since: datetime | None = None
     """Start of an outage: replicas are wanted, one was ready before, and none is now. None otherwise."""
     keys: tuple[Key, ...] = ()
+    co_owners: tuple[str, ...] = ()
+    """The people whom a co-owner named, besides the launcher and the admins."""
     endpoint: EndpointPublished | None = None
     test: TestCompletionAnswered | TestCompletionFailed | None = None
     until: datetime | None = None
@@ -174,6 +178,8 @@ Asked = (
     | Autoscaled
     | KeyIssued
     | KeyRevoked
+    | Shared
+    | Unshared
     | EndScheduled
     | ClockHeld
     | StopRequested
@@ -223,6 +229,8 @@ def _with(state: Deployment, event: AnyEvent) -> Deployment:
             | Autoscaled()
             | KeyIssued()
             | KeyRevoked()
+            | Shared()
+            | Unshared()
             | EndScheduled()
             | ClockHeld()
             | StopRequested()
@@ -317,6 +325,10 @@ def _asked(state: Deployment, event: Asked) -> Deployment:
             return replace(state, keys=(*(k for k in state.keys if k.id != key.id), key))
         case KeyRevoked():
             return replace(state, keys=tuple(k for k in state.keys if k.id != event.key))
+        case Shared():
+            return replace(state, co_owners=(*(o for o in state.co_owners if o != event.user), event.user))
+        case Unshared():
+            return replace(state, co_owners=tuple(o for o in state.co_owners if o != event.user))
         case EndScheduled():
             return replace(state, until=event.until, kept=event)
         case ClockHeld():

@@ -320,7 +320,7 @@ def test_the_card_of_what_ended_shows_no_logs_of_what_others_launched_under_its_
     office.running.append(office.running.story(over).stopped().ended())
     office.running.put("fast", "http://127.0.0.1:2", "C0OPS", user="U3")
     with pytest.raises(LogsGone, match="fast has ended"):
-        handlers.logs_of(card, office.context)
+        handlers.logs_of(card, Caller(team="T1", channel="C0HERE", user="U1", once="1.1"), office.context)
 
 
 def test_a_question_is_passed_on_with_where_to_answer(office):
