@@ -10,7 +10,7 @@ from typing import get_args
 
 from msgspec import UNSET
 
-from recipes.clocks import read as clocks
+from recipes.clock_fields import read as clocks
 from recipes.document import MAX_BYTES, read
 from recipes.engine_key import key_notes
 from recipes.registry import login_notes

@@ -135,7 +135,7 @@ class Engine(Struct, frozen=True, kw_only=True):
     """The engine's flags, without leading dashes."""
 
 
-class Clocks(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class RecipeClocks(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When deployments of the recipe end or pause without a person, if the launch does not say so."""
 
     lasts: timedelta | None = None
@@ -175,7 +175,7 @@ class Recipe(Struct, frozen=True, kw_only=True):
     setup: str = ""
     run: str = ""
     engine: Engine | None = None
-    clocks: Clocks | UnsetType = UNSET
+    clocks: RecipeClocks | UnsetType = UNSET
     notes: tuple[Note, ...] = ()
 
     @property

@@ -5,10 +5,10 @@ from decimal import Decimal
 from msgspec.structs import replace
 
 from bot.commands.budget_check import check_scale
-from bot.commands.clocks import clocks_of
 from bot.commands.consent import total_of
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, Denied
+from bot.commands.launch_clocks import clocks_of
 from bot.commands.launch_handler import end_time, ready_to_launch
 from bot.commands.lookup import check
 from bot.commands.needed_approval import may_approve

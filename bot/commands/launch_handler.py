@@ -6,10 +6,10 @@ from msgspec.structs import replace
 
 from bot.commands.bounds import out_of_bounds
 from bot.commands.budget_check import check_launch
-from bot.commands.clocks import clocks_of, said
 from bot.commands.consent import check_confirmed, total_of
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, Denied, EnvMissing, NoRecipe
+from bot.commands.launch_clocks import clocks_of, said
 from bot.commands.lookup import check_present
 from bot.commands.needed_approval import Wish, capped, check_launch_approved, launch_needs
 from bot.commands.plan_handler import check_limits, nearest_recipe

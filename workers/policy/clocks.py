@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from msgspec import Struct
 
-from recipes.clocks import FIELDS, read_fields, span
+from recipes.clock_fields import FIELDS, read_fields, span
 from recipes.value import Value
 
 POLICY_FIELDS = {**FIELDS, "most_lasts": span}

@@ -7,7 +7,7 @@ import pytest
 from msgspec import UNSET
 
 from recipes.loader import load
-from recipes.schema import Clocks, Recipe, RecipeError
+from recipes.schema import Recipe, RecipeClocks, RecipeError
 from workers.policy import clocks as policy
 from workers.policy.schema import PolicyError, policy_of
 
@@ -17,7 +17,7 @@ SERVED = "run: serve\n"
 def test_a_recipe_says_when_its_deployments_end_and_pause():
     text = f'{SERVED}clocks:\n  lasts: 1d12h\n  stop_after_idle: 2h\n  hours: "Mon-Fri 09:00-19:00 Europe/Paris"\n'
     recipe = load(text, {})
-    wanted = Clocks(
+    wanted = RecipeClocks(
         lasts=timedelta(hours=36), stop_after_idle=timedelta(hours=2), hours="mon-fri 09:00-19:00 Europe/Paris"
     )
     assert recipe.clocks == wanted

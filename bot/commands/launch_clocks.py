@@ -26,7 +26,7 @@ def clocks_of(
     command: Launch, asked: datetime | None, recipe: schema.Recipe, policy: Clocks, now: datetime
 ) -> LaunchClocks:
     """`asked`: the end that the command gives; None if it gives none."""
-    own = recipe.clocks if isinstance(recipe.clocks, schema.Clocks) else schema.Clocks()
+    own = recipe.clocks if isinstance(recipe.clocks, schema.RecipeClocks) else schema.RecipeClocks()
     lasts = own.lasts or policy.lasts
     until = asked or (now + lasts if lasts else None)
     latest = now + policy.most_lasts if policy.most_lasts else None

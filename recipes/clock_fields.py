@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from recipes.hours import InvalidHours, hours_of
-from recipes.schema import Clocks
+from recipes.schema import RecipeClocks
 from recipes.value import Value, shown
 
 SHORTEST = timedelta(minutes=30)
@@ -50,6 +50,6 @@ def read_fields(value: Value, known: dict[str, Callable[[Value], Any]], where: s
     return found
 
 
-def read(value: Value | None) -> Clocks | None:
+def read(value: Value | None) -> RecipeClocks | None:
     """Raises RecipeError with line and field."""
-    return None if value is None or value.empty else Clocks(**read_fields(value, FIELDS, "the section clocks"))
+    return None if value is None or value.empty else RecipeClocks(**read_fields(value, FIELDS, "the section clocks"))

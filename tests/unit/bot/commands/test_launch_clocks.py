@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from bot.commands.clocks import clocks_of, said
+from bot.commands.launch_clocks import clocks_of, said
 from bot.language.command import Launch
 from recipes import schema
 from tests.builders.recipes import SCRIPTED
@@ -20,7 +20,7 @@ TEXTS = st.sampled_from(["", "mon 09:00-12:00 UTC", "tue 09:00-12:00 UTC"])
 @given(st.tuples(SPANS, SPANS, SPANS), SPANS, st.tuples(SPANS, SPANS, SPANS), st.tuples(TEXTS, TEXTS, TEXTS))
 def test_the_launch_comes_before_the_recipe_and_the_recipe_before_the_policy(lasts, most, idle, hours):
     asked, own, default = lasts
-    recipe = replace(SCRIPTED, clocks=schema.Clocks(lasts=own, stop_after_idle=idle[1], hours=hours[1]))
+    recipe = replace(SCRIPTED, clocks=schema.RecipeClocks(lasts=own, stop_after_idle=idle[1], hours=hours[1]))
     policy = Clocks(lasts=default, most_lasts=most, stop_after_idle=idle[2], hours=hours[2])
     command = Launch(stop_after_idle=idle[0], hours=hours[0] or None)
     found = clocks_of(command, NOW + asked if asked else None, recipe, policy, NOW)
