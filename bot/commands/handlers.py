@@ -297,6 +297,11 @@ def keep(state: Deployment, announced: datetime, caller: Caller, context: Comman
         ends = f"now ends {moment(state.until)}" if state.until else "has no time at which it ends"
         return Message(text=f"*{state.name}* was already kept: it {ends}.")
     until = max(state.until, context.now()) + KEPT_FOR
+    if (most := context.policy().clocks.most_lasts) is not None and until > state.requested_at + most:
+        until = state.requested_at + most
+        if until <= max(state.until, context.now()):
+            allowed = f"The policy allows {duration(most)} from the launch."
+            return Message(text=f"*{state.name}* cannot be kept: it ends {moment(state.until)}. {allowed}")
     after = context.deployments.keep_until(state.id, until, by=caller.user)
     if reply := ends_already(after):
         return reply

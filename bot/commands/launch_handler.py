@@ -10,6 +10,7 @@ from bot.commands.budget_check import check_launch
 from bot.commands.consent import check_confirmed, total_of
 from bot.commands.context import Caller, CommandContext
 from bot.commands.errors import CommandError, Denied, EnvMissing, NoRecipe
+from bot.commands.launch_clocks import clocks_of, said
 from bot.commands.lookup import check_present
 from bot.commands.needed_approval import Wish, capped, check_launch_approved, launch_needs
 from bot.commands.plan_handler import check_limits, nearest_recipe
@@ -23,11 +24,10 @@ from bot.language.end_times import end_of
 from bot.language.suggestions import command_text
 from bot.language.values import InvalidValue
 from bot.slack.message import Message
-from bot.views.amounts import count, duration, moment
+from bot.views.amounts import count, moment
 from bot.views.escape import escape
 from bot.views.price_now import launch_prices
 from bot.views.readers import read_by
-from recipes.hours import hours_of, is_open, opens_after
 from recipes.replicas import nearest
 from recipes.schema import Recipe
 from workers.decision.budget import Owner
@@ -61,6 +61,7 @@ def ready_to_launch(command: Launch, caller: Caller, context: CommandContext) ->
 def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
     recipe = ready_to_launch(command, caller, context)
     until = end_time(command, caller, context)
+    clocks = clocks_of(command, until, recipe, context.policy().clocks, context.now())
     name = command.name or name_from(recipe.name)
     readers = context.channels.readers(caller.channel)
     replicas = command.replicas or max(recipe.replicas, 1)
@@ -78,7 +79,9 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
         command=text,
         usd=asked.usd,
         ceiling=ceiling,
-        needed=launch_needs(name, rungs, replicas, caller, context, lasts=until - context.now() if until else None),
+        needed=launch_needs(
+            name, rungs, replicas, caller, context, lasts=clocks.until - context.now() if clocks.until else None
+        ),
     )
     check_launch_approved(wish, caller, context)
     ceiling = capped(ceiling, context)
@@ -93,14 +96,9 @@ def launch(command: Launch, caller: Caller, context: CommandContext) -> Message:
         return Message(
             text=f"*{name}* was already launched by this button, and it is {status}. Launch it again from its card."
         )
-    ends = f"It ends {moment(until)}." if until else ""
-    if command.stop_after_idle:
-        ends = f"{ends} It ends after {duration(command.stop_after_idle)} without a request.".lstrip()
-    if command.hours:
-        ends = f"{ends} {_pauses(command.hours, context.now())}".lstrip()
     first = f"Launching *{name}* … Its card follows here, and shows every step."
     prices = launch_prices(rungs, replicas, ceiling)
-    return Message(text=" ".join(filter(None, (first, prices, ends, read_by(readers)))))
+    return Message(text=" ".join(filter(None, (first, prices, said(clocks, context.now()), read_by(readers)))))
 
 
 def opened(
@@ -113,6 +111,8 @@ def opened(
     approved: Approval | None = None,
 ) -> DeploymentId:
     """Store the deployment, once for each `once` of the caller. Raises NameTaken, CommandError."""
+    asked = end_time(command, caller, context)
+    clocks = clocks_of(command, asked, recipe, context.policy().clocks, context.now())
     return context.deployments.launch(
         recipe,
         name=command.name or name_from(recipe.name),
@@ -125,19 +125,12 @@ def opened(
         ),
         limits=command.limits,
         once=caller.once,
-        until=end_time(command, caller, context),
+        until=clocks.until,
         ceiling=ceiling,
         approved=approved,
-        stop_after_idle=command.stop_after_idle,
-        hours=command.hours or "",
+        stop_after_idle=clocks.stop_after_idle,
+        hours=clocks.hours,
     )
-
-
-def _pauses(text: str, now: datetime) -> str:
-    """When it pauses; if that is now, when it starts."""
-    hours = hours_of(text)
-    said = f"It pauses outside {escape(text)}."
-    return said if is_open(hours, now) else f"{said} It starts {moment(opens_after(hours, now))}."
 
 
 def end_time(command: Launch, caller: Caller, context: CommandContext) -> datetime | None:
